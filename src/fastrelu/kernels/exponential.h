@@ -1,0 +1,1 @@
+/* Functions built on one exponential of the negative half-axis. */

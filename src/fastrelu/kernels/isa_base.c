@@ -1,0 +1,2 @@
+#define FR_ISA base
+#include "table.h"

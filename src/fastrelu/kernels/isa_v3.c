@@ -1,0 +1,2 @@
+#define FR_ISA v3
+#include "table.h"

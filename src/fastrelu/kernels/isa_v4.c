@@ -1,0 +1,2 @@
+#define FR_ISA v4
+#include "table.h"

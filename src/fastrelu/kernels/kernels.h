@@ -1,0 +1,55 @@
+/* What the kernels offer to _core: the list of activations and one table of loops per instruction set. */
+#ifndef FASTRELU_KERNELS_H
+#define FASTRELU_KERNELS_H
+
+#include <stddef.h>
+
+enum { FR_MAX_PARAMETERS = 4, FR_MAX_INPUTS = 2 + FR_MAX_PARAMETERS, FR_MAX_OPERANDS = FR_MAX_INPUTS + 1 };
+
+/* Which derivative of an activation a kernel computes. Inputs come in this order, parameters after them. */
+enum {
+    FR_FORWARD,     /* x       -> f(x)         */
+    FR_BACKWARD,    /* grad, x -> grad * f'(x) */
+    FR_FROM_OUTPUT, /* grad, y -> the same, with y = f(x) */
+    FR_DIRECTIONS
+};
+
+/* Storage type and precision of a kernel. */
+enum { FR_F32_FAST, FR_F32_ACCURATE, FR_F64_FAST, FR_F64_ACCURATE, FR_FLAVOURS };
+
+/* How much work one element is; each class has its own size below which threads do not pay. */
+enum { FR_LIGHT, FR_MEDIUM, FR_HEAVY, FR_COSTS };
+
+/* One pass over n contiguous elements. `out` is apart from every input or exactly one of them. */
+typedef void (*fr_kernel)(const char *const *in, char *out, ptrdiff_t n);
+
+typedef struct {
+    fr_kernel scalar[FR_FLAVOURS]; /* in[] of a parameter points at one number, valid for all elements */
+    fr_kernel array[FR_FLAVOURS];  /* in[] of a parameter points at one number per element */
+} fr_kernels;
+
+/* Are these parameters in the domain? Outside it a kernel returns NaN. */
+typedef int (*fr_domain)(const double *parameters);
+
+typedef struct {
+    const char *name;
+    int cost;
+    int nparams;
+    const char *params[FR_MAX_PARAMETERS];
+    fr_domain domain[FR_DIRECTIONS];
+    const char *domain_text[FR_DIRECTIONS]; /* NULL: there is no such direction */
+} fr_op;
+
+extern const fr_op fr_ops[];
+extern const int fr_nops;
+
+typedef struct {
+    const char *name;
+    const fr_kernels (*kernels)[FR_DIRECTIONS]; /* in the order of fr_ops; NULL: not in this build */
+    int runs_here;                              /* the processor and the operating system can run it */
+} fr_isa;
+
+/* From the lowest to the highest, `count` of them. */
+const fr_isa *fr_isa_list(int *count);
+
+#endif

@@ -1,0 +1,78 @@
+/* Rectifiers: piecewise linear functions that switch a unit off, or damp it, below a threshold.
+ * Derivatives at a kink follow PyTorch. Every comparison lets NaN through to the result. */
+
+/* relu(x) = max(x, 0); exact. Zero of either sign gives +0. */
+BODY FN(relu)(real x) { return x <= 0 ? R(0) : x; }
+BODY FN(relu_backward)(real g, real x) { return FN(gate)(x > 0, g, x); }
+BODY FN(relu_from_output)(real g, real y) { return FN(gate)(y > 0, g, y); }
+
+/* relu6(x) = min(max(x, 0), 6); exact */
+BODY FN(relu6)(real x) { return x <= 0 ? R(0) : x > 6 ? R(6) : x; }
+BODY FN(relu6_backward)(real g, real x) { return FN(gate)((x > 0) & (x < 6), g, x); }
+BODY FN(relu6_from_output)(real g, real y) { return FN(gate)((y > 0) & (y < 6), g, y); }
+
+/* leaky_relu(x) = x if x > 0 else negative_slope * x; one rounding */
+BODY FN(leaky_relu)(real x, real negative_slope) { return x > 0 ? x : FN(slope)(negative_slope, x); }
+BODY FN(leaky_relu_backward)(real g, real x, real negative_slope) {
+    real damped = negative_slope == 0 ? R(0) : negative_slope * g;
+    return x > 0 ? g : x == x ? damped : x;
+}
+/* Any slope >= 0 keeps the sign of x in y, or y at 0. */
+BODY FN(leaky_relu_from_output)(real g, real y, real negative_slope) {
+    return FN(leaky_relu_backward)(g, y, negative_slope);
+}
+
+/* One outer piece of srelu, t + a (x - t), with the rounding error of x - t carried along because the two
+ * terms may cancel; at most 1.5 ULP with FMA. The piece is t at x = t even if both are infinite. */
+BODY FN(srelu_piece)(real x, real t, real a) {
+    real d = x == t ? R(0) : x - t;
+    real back = x - d;
+    real low = (x - (d + back)) + (back - t);
+    low = d - d == 0 ? low : R(0);
+    return a == 0 ? t : FMA(a, d, t) + a * low;
+}
+/* srelu(x) = t_right + a_right (x - t_right) if x >= t_right, t_left + a_left (x - t_left) if x <= t_left, else x */
+BODY FN(srelu)(real x, real t_left, real a_left, real t_right, real a_right) {
+    int right = x >= t_right;
+    real t = right ? t_right : t_left;
+    real a = right ? a_right : a_left;
+    real outer = FN(srelu_piece)(x, t, a);
+    return right | (x <= t_left) ? outer : x;
+}
+BODY FN(srelu_backward)(real g, real x, real t_left, real a_left, real t_right, real a_right) {
+    int right = x >= t_right;
+    real a = right ? a_right : a_left;
+    real damped = a == 0 ? R(0) : a * g;
+    real inner = x == x ? g : x;
+    return right | (x <= t_left) ? damped : inner;
+}
+
+/* threshold(x) = x if x > threshold else value; exact */
+BODY FN(threshold)(real x, real threshold, real value) {
+    real off = x == x ? value : x;
+    return x > threshold ? x : off;
+}
+BODY FN(threshold_backward)(real g, real x, real threshold, real value) {
+    (void)value;
+    return FN(gate)(x > threshold, g, x);
+}
+/* value <= threshold keeps the outputs of the two pieces apart. */
+BODY FN(threshold_from_output)(real g, real y, real threshold, real value) {
+    return FN(threshold_backward)(g, y, threshold, value);
+}
+
+/* thresholded_relu(x) = x if x > alpha else 0; exact */
+BODY FN(thresholded_relu)(real x, real alpha) { return FN(threshold)(x, alpha, R(0)); }
+BODY FN(thresholded_relu_backward)(real g, real x, real alpha) { return FN(gate)(x > alpha, g, x); }
+BODY FN(thresholded_relu_from_output)(real g, real y, real alpha) { return FN(gate)(y > alpha, g, y); }
+
+/* squared_relu(x) = max(x, 0)^2; one rounding. Doubling last keeps g x in range as long as the result is. */
+BODY FN(squared_relu)(real x) {
+    real m = FN(relu)(x);
+    return m * m;
+}
+BODY FN(squared_relu_backward)(real g, real x) {
+    real half = g * x;
+    return FN(gate)(x > 0, half + half, x);
+}
+BODY FN(squared_relu_from_output)(real g, real y) { return FN(squared_relu_backward)(g, FN(root)(y)); }

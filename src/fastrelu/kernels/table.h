@@ -1,0 +1,90 @@
+/* The kernel table of one instruction set: every instance of every loop, behind one exported symbol.
+ * The includer defines FR_ISA; the flags of its compilation decide the instructions. */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels.h"
+
+/* FMA only where it is one instruction: anywhere else the name would become a call into libm. */
+#if defined(__FMA__) || defined(__aarch64__) || defined(_M_ARM64) || (defined(_MSC_VER) && defined(__AVX2__))
+#define FR_HAS_FMA 1
+#if defined(_MSC_VER) && !defined(__clang__)
+#define FR_FMA(a, b, c) fma(a, b, c)
+#define FR_FMAF(a, b, c) fmaf(a, b, c)
+#else
+#define FR_FMA(a, b, c) __builtin_fma(a, b, c)
+#define FR_FMAF(a, b, c) __builtin_fmaf(a, b, c)
+#endif
+#else
+#define FR_HAS_FMA 0
+#define FR_FMA(a, b, c) ((a) * (b) + (c))
+#define FR_FMAF(a, b, c) ((a) * (b) + (c))
+#endif
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define FR_SQRT(x) sqrt(x)
+#define FR_SQRTF(x) sqrtf(x)
+#else
+#define FR_SQRT(x) __builtin_sqrt(x)
+#define FR_SQRTF(x) __builtin_sqrtf(x)
+#endif
+
+/* Bodies are inlined into their loops. An instance that no table row names is dropped by the compiler. */
+#if defined(_MSC_VER) && !defined(__clang__)
+#define BODY static __forceinline real
+#define FR_UNUSED
+#define FR_INDEPENDENT __pragma(loop(ivdep))
+#else
+#define BODY static inline __attribute__((always_inline, unused)) real
+#define FR_UNUSED __attribute__((unused))
+/* Elements are independent even where out is an input, so the vectoriser needs no overlap check. */
+#if defined(__clang__)
+#define FR_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define FR_INDEPENDENT _Pragma("GCC ivdep")
+#endif
+#endif
+
+#define FR_KIND FR_LEAN
+#include "instance.h"
+#define FR_KIND FR_WIDE
+#include "instance.h"
+#define FR_KIND FR_FULL
+#include "instance.h"
+#define FR_KIND FR_HILO
+#include "instance.h"
+
+/* Without FMA the float bodies lose what they cancel, so "fast" float32 is the wide kernel there. */
+#define EXACT(id) {id##_lean, id##_lean, id##_full, id##_full}
+#if FR_HAS_FMA
+#define WIDE(id) {id##_lean, id##_wide, id##_full, id##_full}
+#define HILO(id) {id##_lean, id##_wide, id##_full, id##_hilo}
+#else
+#define WIDE(id) {id##_wide, id##_wide, id##_full, id##_full}
+#define HILO(id) {id##_wide, id##_wide, id##_full, id##_hilo}
+#endif
+
+#define FR_ONE(id, flavour) {flavour(id##_scalar), flavour(id##_scalar)}
+#define FR_BOTH(id, flavour) {flavour(id##_scalar), flavour(id##_array)}
+#define FR_NONE {{0}, {0}}
+
+#define FR_ROW(one, name, flavour) {one(name##_forward, flavour), one(name##_backward, flavour), FR_NONE},
+#define FR_ROW_Y(one, name, flavour) \
+    {one(name##_forward, flavour), one(name##_backward, flavour), one(name##_from_output, flavour)},
+
+#define OP0(name, flavour, cost, domain) FR_ROW(FR_ONE, name, flavour)
+#define OP1(name, a, flavour, cost, domain) FR_ROW(FR_BOTH, name, flavour)
+#define OP2(name, a, b, flavour, cost, domain) FR_ROW(FR_BOTH, name, flavour)
+#define OP4(name, a, b, c, d, flavour, cost, domain) FR_ROW(FR_BOTH, name, flavour)
+#define OP0_Y(name, flavour, cost, domain, domain_y) FR_ROW_Y(FR_ONE, name, flavour)
+#define OP1_Y(name, a, flavour, cost, domain, domain_y) FR_ROW_Y(FR_BOTH, name, flavour)
+#define OP2_Y(name, a, b, flavour, cost, domain, domain_y) FR_ROW_Y(FR_BOTH, name, flavour)
+
+#define FR_JOIN_(a, b) a##b
+#define FR_JOIN(a, b) FR_JOIN_(a, b)
+
+extern const fr_kernels FR_JOIN(fr_kernels_, FR_ISA)[][FR_DIRECTIONS];
+const fr_kernels FR_JOIN(fr_kernels_, FR_ISA)[][FR_DIRECTIONS] = {
+#include "ops.def"
+};
