@@ -1,0 +1,125 @@
+"""Which C sources, which flags per instruction set; metadata is in pyproject.toml."""
+
+import os
+import platform
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+PACKAGE = Path("src/fastrelu")
+KERNELS = PACKAGE / "kernels"
+X86 = platform.machine().lower() in {"x86_64", "amd64"}
+
+# Same results on every machine: no contraction, no reassociation. The vectoriser needs -fno-trapping-math and
+# -fno-math-errno for selects and square roots; jump threading would compute both arms of a select (up to twice the work).
+UNIX = ["-O3", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fno-thread-jumps",
+        "-fno-lto", "-g0"]  # fmt: skip
+MSVC = ["/O2", "/fp:precise", "/std:c11"]
+
+# One object of isa_<name>.c each; the first is the least that the library runs on.
+ISA = {
+    "base": {"unix": ["-march=x86-64-v2"] if X86 else [], "msvc": []},
+    "v3": {"unix": ["-march=x86-64-v3"], "msvc": ["/arch:AVX2"]},
+    "v4": {"unix": ["-march=x86-64-v4", "-mprefer-vector-width=512"], "msvc": ["/arch:AVX512"]},
+}
+OPENMP = {
+    "msvc": (["/openmp"], []),
+    "darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]),
+    "unix": (["-fopenmp"], ["-fopenmp"]),
+}
+OPENMP_PROGRAM = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+
+
+class BuildExt(build_ext):
+    """Compiles the kernels once per instruction set and links them all into the one extension."""
+
+    def works(self, flags, program="int main(void) { return 0; }\n", link=None):
+        """Whether the compiler takes the flags (and the linker too, where `link` is given)."""
+        with tempfile.TemporaryDirectory() as directory:
+            source = Path(directory, "probe.c")
+            source.write_text(program)
+            try:
+                objects = self.compiler.compile([str(source)], output_dir=directory, extra_postargs=flags)
+                if link is not None:
+                    self.compiler.link_executable(objects, str(Path(directory, "probe")), extra_postargs=link)
+            except Exception:  # setuptools and the compilers raise many kinds; all mean no
+                return False
+        return True
+
+    def keep(self, flags, strict):
+        """The flags that this compiler takes; says what it drops."""
+        kept = [flag for flag in flags if self.works([*strict, flag])]
+        for flag in set(flags) - set(kept):
+            print(f"fastrelu: the compiler does not take {flag}, building without it")
+        return kept
+
+    def build_extension(self, ext):
+        """Compile the kernels, then the extension around them."""
+        msvc = self.compiler.compiler_type == "msvc"
+        kind = "msvc" if msvc else "unix"
+        strict = [] if msvc else ["-Werror"]  # so that a flag that is merely ignored counts as refused
+        common = self.keep(MSVC if msvc else UNIX, strict)
+
+        wanted = os.environ.get("FASTRELU_BUILD_ISA", ",".join(ISA) if X86 else "base").split(",")
+        levels = {}
+        for name, flags in ISA.items():
+            if name == "base" or (name in wanted and self.works(strict + flags[kind])):
+                levels[name] = common + flags[kind]
+            elif X86:
+                print(f"fastrelu: building without the {name} kernels")
+        macros = [(f"FR_HAVE_{name.upper()}", "1") for name in levels]
+
+        system = "msvc" if msvc else "darwin" if platform.system() == "Darwin" else "unix"
+        compile_openmp, link_openmp = OPENMP[system]
+        if not self.works(compile_openmp, OPENMP_PROGRAM, link_openmp):
+            print("fastrelu: no working OpenMP here, building without threads")
+            compile_openmp, link_openmp = [], []
+
+        def compile_one(source, flags):
+            return self.compiler.compile(
+                [str(KERNELS / source)], self.build_temp, macros, [str(KERNELS)], extra_postargs=flags
+            )
+
+        jobs = [(f"isa_{name}.c", flags) for name, flags in levels.items()]
+        jobs += [(source, common) for source in ("ops.c", "cpu.c", "drive.c")]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            objects = [obj for job in pool.map(lambda job: compile_one(*job), jobs) for obj in job]
+
+        own = (ext.extra_objects, ext.extra_compile_args, ext.extra_link_args)
+        ext.extra_objects = own[0] + objects
+        ext.extra_compile_args = own[1] + compile_openmp + (["/O2"] if msvc else ["-O2", "-g0", "-fno-lto"])
+        ext.extra_link_args = own[2] + link_openmp
+        try:
+            super().build_extension(ext)
+        finally:
+            ext.extra_objects, ext.extra_compile_args, ext.extra_link_args = own
+
+
+setup(
+    cmdclass={"build_ext": BuildExt},
+    ext_modules=cythonize(
+        Extension(
+            "fastrelu._core",
+            [str(PACKAGE / "_core.pyx")],
+            include_dirs=[np.get_include(), str(PACKAGE)],
+            define_macros=[
+                ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+                ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
+            ],
+            depends=[str(path) for path in sorted(KERNELS.iterdir())],
+        ),
+        compiler_directives={
+            "language_level": "3",
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "freethreading_compatible": True,
+        },
+    ),
+)

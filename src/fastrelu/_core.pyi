@@ -1,0 +1,44 @@
+from contextvars import ContextVar
+from typing import Any, TypeVar, final
+
+import numpy as np
+
+_T = TypeVar("_T")
+
+isa_known: tuple[str, ...]
+isa_built: tuple[str, ...]
+isa_available: tuple[str, ...]
+openmp: int
+cython_version: str
+parallel_from: tuple[int, int, int]
+precision_override: ContextVar[int]
+thread_override: ContextVar[int]
+
+@final
+class Kernel:
+    name: str
+    fast: np.ufunc
+    accurate: np.ufunc
+    operands: tuple[str, ...]
+    def __init__(self, op: int, direction: int, isa: str) -> None: ...
+
+def set_defaults(precision: int | None = None, threads: int | None = None) -> None: ...
+def watch_overrides() -> None: ...
+def precision_level() -> int: ...
+def thread_count() -> int: ...
+def kernel_names() -> list[tuple[str, int, str]]: ...
+def load_kernels(isa: str) -> dict[str, Kernel]: ...
+def call(
+    kernel: Kernel,
+    out: object,
+    where: object,
+    a: object,
+    b: object = None,
+    c: object = None,
+    d: object = None,
+    e: object = None,
+    f: object = None,
+) -> Any: ...
+def call_in_place(
+    kernel: Kernel, where: object, x: _T, b: object = None, c: object = None, d: object = None, e: object = None
+) -> _T: ...

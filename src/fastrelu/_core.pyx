@@ -1,0 +1,636 @@
+# The one door between Python and the kernels. It knows arrays, parameters and threads, and no activation by name.
+"""Calls of the kernels: the fast path, the N-d driver and the ufuncs, in this order of generality."""
+
+import numpy as np
+
+cimport cython
+cimport numpy as cnp
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, PyFloat_CheckExact
+from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+from cython.parallel cimport prange
+from libc.string cimport memcpy
+
+cnp.import_array()
+cnp.import_ufunc()
+
+
+cdef extern from "kernels/kernels.h" nogil:
+    enum:
+        FR_MAX_PARAMETERS
+        FR_MAX_INPUTS
+        FR_MAX_OPERANDS
+        FR_FORWARD
+        FR_BACKWARD
+        FR_FROM_OUTPUT
+        FR_DIRECTIONS
+        FR_F32_FAST
+        FR_F64_FAST
+        FR_FLAVOURS
+        FR_COSTS
+    ctypedef void (*fr_kernel)(const char *const *, char *, Py_ssize_t) noexcept nogil
+    ctypedef int (*fr_domain)(const double *) noexcept nogil
+    ctypedef struct fr_kernels:
+        fr_kernel *scalar
+        fr_kernel *array
+    ctypedef struct fr_op:
+        const char *name
+        int cost
+        int nparams
+        const char **params
+        fr_domain *domain
+        const char **domain_text
+    ctypedef fr_kernels fr_row[3]
+    ctypedef struct fr_isa:
+        const char *name
+        const fr_row *kernels
+        int runs_here
+    const fr_op *fr_ops
+    const int fr_nops
+    const fr_isa *fr_isa_list(int *)
+
+cdef extern from "kernels/drive.h" nogil:
+    enum:
+        FR_MAX_AXES
+    ctypedef struct fr_call:
+        fr_kernel scalar
+        fr_kernel array
+        int ndata
+        int nparams
+        Py_ssize_t itemsize
+    ctypedef cnp.npy_intp fr_strides[7]
+    ctypedef struct fr_view:
+        int naxes
+        cnp.npy_intp *shape
+        fr_strides *stride
+        char **origin
+    void fr_run(fr_kernel, const char *const *, char *, Py_ssize_t) noexcept
+    void fr_run_part(const fr_call *, const char *const *, char *, Py_ssize_t, int, int) noexcept
+    void fr_run_view(const fr_call *, const fr_view *, Py_ssize_t, Py_ssize_t) noexcept
+    void fr_ufunc_loop(char **, const cnp.npy_intp *, const cnp.npy_intp *, void *) noexcept
+
+cdef extern from "kernels/threads.h" nogil:
+    ctypedef long fr_atomic
+    const int FR_OPENMP
+    long fr_load(fr_atomic *)
+    void fr_store(fr_atomic *, long)
+    int fr_watch_forks()
+    int fr_openmp_threads()
+    int fr_affinity(int)
+    int fr_enter_team()
+    void fr_leave_team()
+
+cdef extern from *:
+    const char *CYTHON_ABI
+
+cdef extern from "Python.h":
+    object PyContextVar_New(const char *, PyObject *)
+    int PyContextVar_Get(object, PyObject *, PyObject **) except -1
+    void Py_DECREF(PyObject *)
+
+cdef extern from "numpy/arrayobject.h":
+    ctypedef struct NpyIter:
+        pass
+    ctypedef struct PyArrayObject:
+        pass
+    ctypedef struct PyArray_Descr:
+        pass
+    enum:
+        NPY_ITER_ZEROSIZE_OK
+        NPY_ITER_COPY_IF_OVERLAP
+        NPY_ITER_READONLY
+        NPY_ITER_WRITEONLY
+        NPY_ITER_ALLOCATE
+        NPY_ITER_NO_SUBTYPE
+        NPY_ITER_NO_BROADCAST
+        NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE
+    NpyIter *NpyIter_MultiNew(int, PyArrayObject **, cnp.npy_uint32, cnp.NPY_ORDER, cnp.NPY_CASTING, cnp.npy_uint32 *,
+                              PyArray_Descr **) except NULL
+    int NpyIter_Deallocate(NpyIter *) except 0
+    int NpyIter_GetNDim(NpyIter *)
+    cnp.npy_intp NpyIter_GetIterSize(NpyIter *)
+    int NpyIter_GetShape(NpyIter *, cnp.npy_intp *) except 0
+    cnp.npy_intp *NpyIter_GetAxisStrideArray(NpyIter *, int) except NULL
+    char **NpyIter_GetDataPtrArray(NpyIter *)
+    PyArrayObject **NpyIter_GetOperandArray(NpyIter *)
+    bint PyArray_SAMESHAPE(cnp.ndarray, cnp.ndarray)
+    bint PyArray_ISALIGNED(cnp.ndarray)
+    bint PyArray_ISNOTSWAPPED(cnp.ndarray)
+    bint PyArray_ISWRITEABLE(cnp.ndarray)
+    bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
+    bint PyArray_IS_F_CONTIGUOUS(cnp.ndarray)
+    object PyArray_NewLikeArray(cnp.ndarray, cnp.NPY_ORDER, PyObject *, int)
+
+
+# --- Instruction set ---------------------------------------------------------------------------------------------
+
+cdef int _isa_count
+cdef const fr_isa *_isas = fr_isa_list(&_isa_count)
+
+isa_built = tuple([_isas[i].name.decode() for i in range(_isa_count) if _isas[i].kernels != NULL])
+isa_available = tuple([_isas[i].name.decode() for i in range(_isa_count)
+                       if _isas[i].kernels != NULL and _isas[i].runs_here])
+isa_known = tuple([_isas[i].name.decode() for i in range(_isa_count)])
+openmp = FR_OPENMP
+cython_version = CYTHON_ABI.decode().replace("_", ".")
+
+
+cdef int _isa_index(str isa) except -1:
+    """Where the instruction set stands in the list, or the reason why it cannot be had."""
+    if isa not in isa_known:
+        raise ValueError(f"unknown instruction set {isa!r}; this platform knows {', '.join(isa_known)}")
+    if isa not in isa_built:
+        raise RuntimeError(f"this build of fastrelu holds no {isa} kernels (built: {', '.join(isa_built)})")
+    if isa not in isa_available:
+        raise RuntimeError(f"this machine cannot run {isa} instructions (it runs: {', '.join(isa_available)})")
+    return isa_known.index(isa)
+
+
+# --- Settings: process defaults, and overrides in a context -----------------------------------------------------
+
+cdef fr_atomic _precision       # 0 "fast", 1 "accurate"
+cdef fr_atomic _thread_limit    # 0: as many as the host grants
+cdef fr_atomic _overridden      # has a context variable ever been set? If not, no call looks
+cdef fr_atomic _quota = -1      # processors that the control group grants; -1: not read yet
+
+precision_override = PyContextVar_New("fastrelu_precision", NULL)
+thread_override = PyContextVar_New("fastrelu_threads", NULL)
+
+
+def set_defaults(precision=None, threads=None):
+    """Set the process's precision (0 or 1) and thread limit (0 is none)."""
+    if precision is not None:
+        fr_store(&_precision, precision)
+    if threads is not None:
+        fr_store(&_thread_limit, threads)
+
+
+def watch_overrides():
+    """From now on calls look at the context variables."""
+    fr_store(&_overridden, 1)
+
+
+cdef long _setting(object variable, fr_atomic *default) except -1:
+    cdef PyObject *found = NULL
+    cdef long value
+    if fr_load(&_overridden):
+        PyContextVar_Get(variable, NULL, &found)
+        if found != NULL:
+            value = <object>found
+            Py_DECREF(found)
+            return value
+    return fr_load(default)
+
+
+def precision_level():
+    """0 for "fast", 1 for "accurate", as a call made here and now would see it."""
+    return _setting(precision_override, &_precision)
+
+
+cdef int _read_quota() except -1:
+    if fr_load(&_quota) < 0:
+        from fastrelu.runtime import cpu_quota
+
+        fr_store(&_quota, cpu_quota())
+    return fr_load(&_quota)
+
+
+cpdef int thread_count() except -1:
+    """Threads that a large call made here and now may use."""
+    cdef int n = fr_openmp_threads()
+    cdef int limit
+    if n > 1:
+        n = min(n, fr_affinity(n))
+    if n > 1:
+        limit = _setting(thread_override, &_thread_limit)
+        if limit != 0:
+            n = min(n, limit)
+    if n > 1:
+        limit = _read_quota()
+        if limit != 0:
+            n = min(n, limit)
+    return max(n, 1)
+
+
+# Elements below which a second thread costs more than it brings, by cost class (benchmarks/bench_threads.py).
+cdef Py_ssize_t _PARALLEL[3]
+_PARALLEL[:] = [32768, 16384, 8192]
+# Elements above which other Python threads may run meanwhile; releasing the lock costs some 50 elements' worth.
+cdef Py_ssize_t _RELEASE = 8192
+
+parallel_from = tuple([_PARALLEL[i] for i in range(FR_COSTS)])
+
+
+# --- Kernels -----------------------------------------------------------------------------------------------------
+
+cdef str _SUFFIX(int direction):
+    return ("", "_backward", "_backward_from_output")[direction]
+
+
+@cython.final
+cdef class Kernel:
+    """One direction of one activation, for one instruction set: its four flavours and two ufuncs."""
+
+    cdef readonly str name
+    cdef readonly object fast, accurate
+    cdef const fr_op *op
+    cdef int direction, ndata, nparams, nin
+    cdef fr_call calls[4]
+    cdef cnp.PyUFuncGenericFunction loops[2]
+    cdef void *loop_data[2][2]
+    cdef char loop_types[14]
+    cdef bytes c_name, c_doc
+
+    def __init__(self, int op, int direction, str isa):
+        cdef const fr_kernels *kernels = &_isas[_isa_index(isa)].kernels[op][direction]
+        cdef int flavour, dtype, level, j
+        self.op = &fr_ops[op]
+        self.direction = direction
+        self.ndata = 1 if direction == FR_FORWARD else 2
+        self.nparams = self.op.nparams
+        self.nin = self.ndata + self.nparams
+        self.name = self.op.name.decode() + _SUFFIX(direction)
+        self.c_name = self.name.encode()
+        self.c_doc = f"The ufunc behind `fastrelu.{self.name}`; inputs: {', '.join(self.operands)}.".encode()
+        for flavour in range(FR_FLAVOURS):
+            self.calls[flavour].scalar = kernels.scalar[flavour]
+            self.calls[flavour].array = kernels.array[flavour]
+            self.calls[flavour].ndata = self.ndata
+            self.calls[flavour].nparams = self.nparams
+            self.calls[flavour].itemsize = 4 if flavour < FR_F64_FAST else 8
+        # NumPy keeps pointers to these arrays: they live as long as the kernel, and `kernels` keeps every kernel.
+        for dtype in range(2):
+            self.loops[dtype] = <cnp.PyUFuncGenericFunction>fr_ufunc_loop
+            for level in range(2):
+                self.loop_data[level][dtype] = &self.calls[FR_F64_FAST * dtype + level]
+            for j in range(self.nin + 1):
+                self.loop_types[dtype * (self.nin + 1) + j] = cnp.NPY_DOUBLE if dtype else cnp.NPY_FLOAT
+        self.fast = self.make_ufunc(0)
+        self.accurate = self.make_ufunc(1)
+
+    @property
+    def operands(self):
+        """Names of the inputs in their order."""
+        cdef int j
+        data = (["x"], ["grad", "x"], ["grad", "y"])[self.direction]
+        return (*data, *[self.op.params[j].decode() for j in range(self.nparams)])
+
+    cdef make_ufunc(self, int level):
+        return cnp.PyUFunc_FromFuncAndData(self.loops, self.loop_data[level], self.loop_types, 2, self.nin, 1,
+                                           cnp.PyUFunc_None, self.c_name, self.c_doc, 0)
+
+    def __repr__(self):
+        return f"<kernel {self.name}>"
+
+    cdef int require_domain(self, const double *params) except -1:
+        """Refuse parameters outside the domain, by name and value."""
+        cdef int j
+        if self.op.domain[self.direction](params):
+            return 0
+        given = ", ".join([f"{self.op.params[j].decode()}={params[j]!r}" for j in range(self.nparams)])
+        raise ValueError(f"{self.name} requires {self.op.domain_text[self.direction].decode()}, got {given}")
+
+
+def kernel_names():
+    """Every kernel of the list: activation, direction and name."""
+    return [(fr_ops[op].name.decode(), direction, fr_ops[op].name.decode() + _SUFFIX(direction))
+            for op in range(fr_nops) for direction in range(FR_DIRECTIONS)
+            if fr_ops[op].domain_text[direction] != NULL]
+
+
+def load_kernels(str isa):
+    """All kernels for one instruction set, by name."""
+    return {fr_ops[op].name.decode() + _SUFFIX(direction): Kernel(op, direction, isa)
+            for op in range(fr_nops) for direction in range(FR_DIRECTIONS)
+            if fr_ops[op].domain_text[direction] != NULL}
+
+
+# --- First door: dense arrays of one layout, numbers as parameters --------------------------------------------------
+
+cdef int _number(object value, double *to) except -1:
+    """1 and the value for a Python number, which never promotes; 0 for anything else."""
+    if PyFloat_CheckExact(value):
+        to[0] = PyFloat_AS_DOUBLE(value)
+        return 1
+    if PyLong_CheckExact(value):
+        to[0] = PyLong_AsDouble(value)
+        return 1
+    if (PyFloat_Check(value) or PyLong_Check(value)) and not isinstance(value, np.generic):
+        to[0] = PyFloat_AsDouble(value)
+        return 1
+    return 0
+
+
+cdef bint _is_native(object value, int dtype):
+    """A plain array of one of the two types that the kernels can read where it lies."""
+    if type(value) is not cnp.ndarray:
+        return False
+    return (cnp.PyArray_TYPE(<cnp.ndarray>value) == dtype and PyArray_ISALIGNED(<cnp.ndarray>value)
+            and PyArray_ISNOTSWAPPED(<cnp.ndarray>value))
+
+
+cdef bint _is_dense(cnp.ndarray x):
+    """Do the elements fill their memory without a gap, in whatever order of axes?"""
+    cdef int axis, ndim = cnp.PyArray_NDIM(x)
+    cdef Py_ssize_t expected = cnp.PyArray_ITEMSIZE(x)
+    cdef int placed = 0
+    cdef cnp.npy_uint64 done = 0
+    while placed < ndim:
+        for axis in range(ndim):
+            if done >> axis & 1:
+                continue
+            if cnp.PyArray_DIM(x, axis) == 1 or cnp.PyArray_STRIDE(x, axis) == expected:
+                done |= <cnp.npy_uint64>1 << axis
+                expected *= cnp.PyArray_DIM(x, axis)
+                placed += 1
+                break
+        else:
+            return False
+    return True
+
+
+cdef bint _same_strides(cnp.ndarray x, cnp.ndarray y):
+    cdef int axis
+    for axis in range(cnp.PyArray_NDIM(x)):
+        if cnp.PyArray_STRIDE(x, axis) != cnp.PyArray_STRIDE(y, axis):
+            return False
+    return True
+
+
+cdef bint _same_layout(cnp.ndarray x, cnp.ndarray y):
+    """Same shape, and element i of the memory of one belongs to element i of the other; x is dense."""
+    if not PyArray_SAMESHAPE(x, y):
+        return False
+    if PyArray_IS_C_CONTIGUOUS(x):
+        return PyArray_IS_C_CONTIGUOUS(y)
+    if PyArray_IS_F_CONTIGUOUS(x):
+        return PyArray_IS_F_CONTIGUOUS(y)
+    return _same_strides(x, y)
+
+
+cdef int _run_dense(const fr_call *how, int cost, const char **inputs, char *out, Py_ssize_t n) except -1:
+    cdef int parts = 1, part
+    if n >= _PARALLEL[cost]:
+        parts = thread_count()
+        if n < parts * (_PARALLEL[cost] // 2):
+            parts = n // (_PARALLEL[cost] // 2)
+    if parts > 1 and fr_enter_team():
+        with nogil:
+            for part in prange(parts, schedule="static", num_threads=parts):
+                fr_run_part(how, inputs, out, n, part, parts)
+            fr_leave_team()
+    elif n >= _RELEASE:
+        with nogil:
+            fr_run(how.scalar, inputs, out, n)
+    else:
+        fr_run(how.scalar, inputs, out, n)
+    return 0
+
+
+def call(Kernel kernel not None, object out, object where, object a, object b=None, object c=None, object d=None,
+         object e=None, object f=None):
+    """Run a kernel on its inputs, which follow in its own order: data first, then parameters."""
+    cdef PyObject *args[6]
+    cdef const char *inputs[6]
+    cdef double params[4]
+    cdef float rounded[4]
+    cdef cnp.ndarray x, y, other
+    cdef char *data
+    cdef int dtype, j
+    cdef Py_ssize_t size
+    cdef int level
+
+    args[:] = [<PyObject *>a, <PyObject *>b, <PyObject *>c, <PyObject *>d, <PyObject *>e, <PyObject *>f]
+    if where is not True or type(a) is not cnp.ndarray:
+        return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
+    x = <cnp.ndarray>a
+    dtype = cnp.PyArray_TYPE(x)
+    if not ((dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE) and PyArray_ISALIGNED(x) and PyArray_ISNOTSWAPPED(x)
+            and (PyArray_IS_C_CONTIGUOUS(x) or PyArray_IS_F_CONTIGUOUS(x) or _is_dense(x))):
+        return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
+    inputs[0] = <const char *>cnp.PyArray_DATA(x)
+    if kernel.ndata == 2:
+        if not _is_native(b, dtype) or not _same_layout(x, <cnp.ndarray>b):
+            return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
+        inputs[1] = <const char *>cnp.PyArray_DATA(<cnp.ndarray>b)
+    for j in range(kernel.nparams):
+        if not _number(<object>args[kernel.ndata + j], &params[j]):
+            return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
+
+    size = cnp.PyArray_SIZE(x) * cnp.PyArray_ITEMSIZE(x)
+    if out is None:
+        if cnp.PyArray_NDIM(x) == 0:  # a ufunc returns a scalar
+            return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
+        y = None
+    else:
+        if not _is_native(out, dtype) or not PyArray_ISWRITEABLE(<cnp.ndarray>out) \
+                or not _same_layout(x, <cnp.ndarray>out):
+            return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
+        y = <cnp.ndarray>out
+        data = <char *>cnp.PyArray_DATA(y)
+        for j in range(kernel.ndata):
+            if inputs[j] != data and inputs[j] < data + size and data < inputs[j] + size:
+                return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
+
+    if dtype == cnp.NPY_FLOAT:
+        for j in range(kernel.nparams):
+            rounded[j] = <float>params[j]
+            params[j] = rounded[j]
+            inputs[kernel.ndata + j] = <const char *>&rounded[j]
+    else:
+        for j in range(kernel.nparams):
+            inputs[kernel.ndata + j] = <const char *>&params[j]
+    if kernel.nparams:
+        kernel.require_domain(params)
+    level = _setting(precision_override, &_precision)
+    if y is None:
+        if PyArray_IS_C_CONTIGUOUS(x):
+            y = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), dtype, 0)
+        else:
+            y = PyArray_NewLikeArray(x, cnp.NPY_KEEPORDER, NULL, 0)
+    _run_dense(&kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level], kernel.op.cost,
+               inputs, <char *>cnp.PyArray_DATA(y), cnp.PyArray_SIZE(x))
+    return y
+
+
+# --- Second door: plain arrays of any strides and shapes that broadcast ------------------------------------------------
+
+cdef int _run_view(const fr_call *how, int cost, const fr_view *view, Py_ssize_t n) except -1:
+    cdef int parts = 1, part
+    if n >= _PARALLEL[cost]:
+        parts = thread_count()
+    if parts > 1 and fr_enter_team():
+        with nogil:
+            for part in prange(parts, schedule="static", num_threads=parts):
+                fr_run_view(how, view, n // parts * part, n if part == parts - 1 else n // parts * (part + 1))
+            fr_leave_team()
+    elif n >= _RELEASE:
+        with nogil:
+            fr_run_view(how, view, 0, n)
+    else:
+        fr_run_view(how, view, 0, n)
+    return 0
+
+
+cdef object _strided(Kernel kernel, int level, list args, object out, int dtype):
+    """NumPy's iterator settles broadcasting, order of axes, overlap and the result; the walk is ours."""
+    cdef PyArrayObject *operands[7]
+    cdef PyArray_Descr *dtypes[7]
+    cdef cnp.npy_uint32 flags[7]
+    cdef fr_view view
+    cdef NpyIter *iterator
+    cdef cnp.npy_intp *strides
+    cdef char **origin
+    cdef int axis, j, nin = kernel.nin
+    cdef cnp.dtype descr = cnp.PyArray_DescrFromType(dtype)
+    cdef object result
+    for j in range(nin):
+        operands[j] = <PyArrayObject *>args[j]
+        dtypes[j] = NULL
+        flags[j] = NPY_ITER_READONLY | NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE
+    operands[nin] = NULL if out is None else <PyArrayObject *>out
+    dtypes[nin] = <PyArray_Descr *>descr
+    flags[nin] = (NPY_ITER_WRITEONLY | NPY_ITER_ALLOCATE | NPY_ITER_NO_SUBTYPE | NPY_ITER_NO_BROADCAST
+                  | NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE)
+    iterator = NpyIter_MultiNew(nin + 1, operands, NPY_ITER_ZEROSIZE_OK | NPY_ITER_COPY_IF_OVERLAP,
+                                cnp.NPY_KEEPORDER, cnp.NPY_NO_CASTING, flags, dtypes)
+    try:
+        result = <object><PyObject *>NpyIter_GetOperandArray(iterator)[nin] if out is None else out
+        view.naxes = NpyIter_GetNDim(iterator)
+        if NpyIter_GetIterSize(iterator) > 0:
+            NpyIter_GetShape(iterator, view.shape)
+            for axis in range(view.naxes):
+                strides = NpyIter_GetAxisStrideArray(iterator, axis)
+                for j in range(nin + 1):
+                    view.stride[axis][j] = strides[j]
+            origin = NpyIter_GetDataPtrArray(iterator)
+            for j in range(nin + 1):
+                view.origin[j] = origin[j]
+            _run_view(&kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level],
+                      kernel.op.cost, &view, NpyIter_GetIterSize(iterator))
+    finally:
+        NpyIter_Deallocate(iterator)
+    return result
+
+
+# --- Third door: everything else is a ufunc ---------------------------------------------------------------------------
+
+cdef object _float32 = np.dtype(np.float32)
+cdef object _float64 = np.dtype(np.float64)
+
+
+cdef object _loop_dtype(list args):
+    """The type of the kernel that NumPy's promotion picks; None where only the operands themselves can tell."""
+    cdef double number
+    found = []
+    for value in args:
+        if _number(value, &number):
+            continue
+        dtype = getattr(value, "dtype", None)
+        if not isinstance(dtype, np.dtype):
+            return None
+        found.append(dtype)
+    for loop in (_float32, _float64):
+        if found and all([dtype == loop or np.can_cast(dtype, loop) for dtype in found]):
+            return loop
+    return None if found else _float64
+
+
+cdef int _check_params(Kernel kernel, list args, object dtype) except -1:
+    """The domain, as far as the parameters are numbers or scalars.
+
+    Next to an array the unknown is filled with each known value in turn: that satisfies every relation
+    between two parameters, so what fails all fillings is a number outside its own domain.
+    """
+    cdef double params[4]
+    cdef int known[4]
+    cdef int j, filler, count = 0
+    for j in range(kernel.nparams):
+        value = args[kernel.ndata + j]
+        known[j] = _number(value, &params[j])
+        if not known[j] and isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0 and value.dtype.kind in "biuf":
+            params[j] = float(value)
+            known[j] = 1
+        if known[j]:
+            count += 1
+            if dtype is _float32:
+                params[j] = <float>params[j]
+    if count == 0:
+        return 0
+    for filler in range(kernel.nparams):
+        if known[filler]:
+            for j in range(kernel.nparams):
+                if not known[j]:
+                    params[j] = params[filler]
+            if kernel.op.domain[kernel.direction](params):
+                return 0
+    return kernel.require_domain(params)
+
+
+cdef object _as_target(Kernel kernel, object out):
+    """`out` as something a ufunc writes into: itself, or a view of the buffer it exposes."""
+    if hasattr(type(out), "__array_ufunc__") and not isinstance(out, np.generic):
+        return out
+    try:
+        return np.asarray(memoryview(out))
+    except TypeError:
+        pass
+    if hasattr(type(out), "__dlpack__") and not isinstance(out, np.generic):
+        return np.from_dlpack(out)
+    raise TypeError(f"{kernel.name} can write into an array or a writable buffer, not into {type(out).__name__!r}")
+
+
+cdef object _general(Kernel kernel, object out, object where, list args):
+    cdef double number
+    cdef int j, dtype, ndim = 0
+    cdef int level = _setting(precision_override, &_precision)
+    cdef object target = out
+    for j in range(kernel.nin):
+        if isinstance(args[j], (list, tuple)) or (j < kernel.ndata and isinstance(args[j], bool)):
+            args[j] = np.asarray(args[j])
+    loop = _loop_dtype(args)
+    _check_params(kernel, args, loop)
+    if loop is not None:
+        for j in range(kernel.nin):
+            if _number(args[j], &number):
+                args[j] = np.float64(number) if loop is _float64 else np.float32(<float>number)
+    if isinstance(out, tuple) and len(out) == 1:
+        out = target = out[0]
+    if out is not None and out is not Ellipsis and not isinstance(out, tuple):
+        target = _as_target(kernel, out)
+
+    if where is True and loop is not None and (target is None or target is Ellipsis or type(target) is cnp.ndarray):
+        dtype = cnp.NPY_FLOAT if loop is _float32 else cnp.NPY_DOUBLE
+        arrays = [np.asarray(value) if isinstance(value, np.generic) else value for value in args]
+        for j in range(kernel.nin):
+            if not _is_native(arrays[j], dtype):
+                break
+            ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>arrays[j]))
+        else:
+            if target is None or target is Ellipsis:
+                if ndim:  # a ufunc returns a scalar where there is none
+                    return _strided(kernel, level, arrays, None, dtype)
+            elif _is_native(target, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>target):
+                _strided(kernel, level, arrays, target, dtype)
+                return out
+
+    options = {}
+    if target is not None:
+        options["out"] = target
+    if where is not True:
+        options["where"] = where
+    result = (kernel.accurate if level else kernel.fast)(*args, **options)
+    return out if target is not out else result
+
+
+def call_in_place(Kernel kernel not None, object where, object x, object b=None, object c=None, object d=None,
+                  object e=None):
+    """Run a forward kernel from x into x, and return x itself."""
+    cdef object target = x if type(x) is cnp.ndarray else _as_target(kernel, x)
+    call(kernel, target, where, target, b, c, d, e)
+    return x
+
+
+if fr_watch_forks():
+    raise ImportError("fastrelu could not register its fork handler")

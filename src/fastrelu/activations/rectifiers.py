@@ -1,0 +1,1704 @@
+"""Rectifiers: piecewise linear functions that switch a unit off, or damp it, below a threshold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from fastrelu._core import call, call_in_place
+from fastrelu.runtime import kernels
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from fastrelu._core import Kernel
+    from fastrelu._typing import Output
+
+__all__ = [
+    "crelu",
+    "crelu_backward",
+    "crelu_backward_from_output",
+    "leaky_relu",
+    "leaky_relu_",
+    "leaky_relu_backward",
+    "leaky_relu_backward_from_output",
+    "prelu",
+    "prelu_",
+    "prelu_backward",
+    "prelu_backward_from_output",
+    "relu",
+    "relu6",
+    "relu6_",
+    "relu6_backward",
+    "relu6_backward_from_output",
+    "relu_",
+    "relu_backward",
+    "relu_backward_from_output",
+    "rrelu",
+    "rrelu_",
+    "squared_relu",
+    "squared_relu_",
+    "squared_relu_backward",
+    "squared_relu_backward_from_output",
+    "srelu",
+    "srelu_",
+    "srelu_backward",
+    "threshold",
+    "threshold_",
+    "threshold_backward",
+    "threshold_backward_from_output",
+    "thresholded_relu",
+    "thresholded_relu_",
+    "thresholded_relu_backward",
+    "thresholded_relu_backward_from_output",
+]
+
+_T = TypeVar("_T")
+
+_relu = kernels["relu"]
+_relu_backward = kernels["relu_backward"]
+_relu_backward_from_output = kernels["relu_backward_from_output"]
+_relu6 = kernels["relu6"]
+_relu6_backward = kernels["relu6_backward"]
+_relu6_backward_from_output = kernels["relu6_backward_from_output"]
+_leaky_relu = kernels["leaky_relu"]
+_leaky_relu_backward = kernels["leaky_relu_backward"]
+_leaky_relu_backward_from_output = kernels["leaky_relu_backward_from_output"]
+_srelu = kernels["srelu"]
+_srelu_backward = kernels["srelu_backward"]
+_threshold = kernels["threshold"]
+_threshold_backward = kernels["threshold_backward"]
+_threshold_backward_from_output = kernels["threshold_backward_from_output"]
+_thresholded_relu = kernels["thresholded_relu"]
+_thresholded_relu_backward = kernels["thresholded_relu_backward"]
+_thresholded_relu_backward_from_output = kernels["thresholded_relu_backward_from_output"]
+_squared_relu = kernels["squared_relu"]
+_squared_relu_backward = kernels["squared_relu_backward"]
+_squared_relu_backward_from_output = kernels["squared_relu_backward_from_output"]
+
+
+def relu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Rectified linear unit.
+
+    Computes ``max(x, 0)``; zero of either sign gives ``+0.0`` and NaN gives NaN.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``relu(x)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    References
+    ----------
+    V. Nair, G. E. Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.relu(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([0., 0., 0., 3.], dtype=float32)
+    """
+    return call(_relu, out, where, x)
+
+
+def relu_(x: _T, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`relu` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.relu_(x) is x
+    True
+    >>> x
+    array([0., 0., 0., 3.], dtype=float32)
+    """
+    return call_in_place(_relu, where, x)
+
+
+def relu_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Gradient of :func:`relu` from its input.
+
+    Computes ``grad`` where ``x > 0``, 0 elsewhere, 0 at the kink.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.relu_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([0., 0., 0., 1.], dtype=float32)
+    """
+    return call(_relu_backward, out, where, grad, x)
+
+
+def relu_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Gradient of :func:`relu` from its output.
+
+    Computes ``grad`` where ``y > 0``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `y`.
+    y : array_like
+        Output of the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.relu(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    >>> fr.relu_backward_from_output(np.float32(1.0), y)
+    array([0., 0., 0., 1.], dtype=float32)
+    """
+    return call(_relu_backward_from_output, out, where, grad, y)
+
+
+def relu6(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Rectified linear unit capped at 6.
+
+    Computes ``min(max(x, 0), 6)``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``relu6(x)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    References
+    ----------
+    A. Krizhevsky, "Convolutional deep belief networks on CIFAR-10", 2010.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.relu6(np.float32([-2.0, 0.5, 6.0, 8.0]))
+    array([0. , 0.5, 6. , 6. ], dtype=float32)
+    """
+    return call(_relu6, out, where, x)
+
+
+def relu6_(x: _T, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`relu6` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, 0.5, 6.0, 8.0])
+    >>> fr.relu6_(x) is x
+    True
+    >>> x
+    array([0. , 0.5, 6. , 6. ], dtype=float32)
+    """
+    return call_in_place(_relu6, where, x)
+
+
+def relu6_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Gradient of :func:`relu6` from its input.
+
+    Computes ``grad`` where ``0 < x < 6``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.relu6_backward(np.float32(1.0), np.float32([-2.0, 0.5, 6.0, 8.0]))
+    array([0., 1., 0., 0.], dtype=float32)
+    """
+    return call(_relu6_backward, out, where, grad, x)
+
+
+def relu6_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Gradient of :func:`relu6` from its output.
+
+    Computes ``grad`` where ``0 < y < 6``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `y`.
+    y : array_like
+        Output of the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.relu6(np.float32([-2.0, 0.5, 6.0, 8.0]))
+    >>> fr.relu6_backward_from_output(np.float32(1.0), y)
+    array([0., 1., 0., 0.], dtype=float32)
+    """
+    return call(_relu6_backward_from_output, out, where, grad, y)
+
+
+def leaky_relu(x: ArrayLike, negative_slope: ArrayLike = 0.01, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Leaky rectified linear unit.
+
+    Computes ``x`` where ``x > 0``, ``negative_slope * x`` elsewhere.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    negative_slope : array_like, default 0.01
+        Slope below zero.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``leaky_relu(x, negative_slope)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Notes
+    -----
+    A slope of 0 gives 0 at -inf too, the limit of the function.
+
+    Keras and TensorFlow have other default slopes: 0.3 and 0.2.
+
+    References
+    ----------
+    A. L. Maas, A. Y. Hannun, A. Y. Ng, "Rectifier nonlinearities improve neural network acoustic models", ICML
+    2013.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.leaky_relu(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([-0.02 , -0.005,  0.   ,  3.   ], dtype=float32)
+    """
+    return call(_leaky_relu, out, where, x, negative_slope)
+
+
+def leaky_relu_(x: _T, negative_slope: ArrayLike = 0.01, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`leaky_relu` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    negative_slope : array_like, default 0.01
+        Slope below zero.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.leaky_relu_(x) is x
+    True
+    >>> x
+    array([-0.02 , -0.005,  0.   ,  3.   ], dtype=float32)
+    """
+    return call_in_place(_leaky_relu, where, x, negative_slope)
+
+
+def leaky_relu_backward(
+    grad: ArrayLike, x: ArrayLike, negative_slope: ArrayLike = 0.01, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`leaky_relu` from its input.
+
+    Computes ``grad`` where ``x > 0``, ``negative_slope * grad`` elsewhere, the kink included.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    negative_slope : array_like, default 0.01
+        Slope below zero.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.leaky_relu_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([0.01, 0.01, 0.01, 1.  ], dtype=float32)
+    """
+    return call(_leaky_relu_backward, out, where, grad, x, negative_slope)
+
+
+def leaky_relu_backward_from_output(
+    grad: ArrayLike, y: ArrayLike, negative_slope: ArrayLike = 0.01, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`leaky_relu` from its output.
+
+    Computes ``grad`` where ``y > 0``, ``negative_slope * grad`` elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `y`.
+    y : array_like
+        Output of the forward call.
+    negative_slope : array_like, default 0.01
+        Slope below zero.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``negative_slope >= 0``, for otherwise the output does not tell the sign of the input (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.leaky_relu(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    >>> fr.leaky_relu_backward_from_output(np.float32(1.0), y)
+    array([0.01, 0.01, 0.01, 1.  ], dtype=float32)
+    """
+    return call(_leaky_relu_backward_from_output, out, where, grad, y, negative_slope)
+
+
+def srelu(
+    x: ArrayLike,
+    t_left: ArrayLike,
+    a_left: ArrayLike,
+    t_right: ArrayLike,
+    a_right: ArrayLike,
+    *,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> Any:
+    """S-shaped rectified linear unit.
+
+    Computes ``t_right + a_right * (x - t_right)`` where ``x >= t_right``, ``t_left + a_left * (x - t_left)`` where
+    ``x <= t_left``, ``x`` between.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    t_left : array_like
+        Upper end of the left piece; ``t_left <= t_right``.
+    a_left : array_like
+        Slope of the left piece.
+    t_right : array_like
+        Lower end of the right piece.
+    a_right : array_like
+        Slope of the right piece.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``srelu(x, t_left, a_left, t_right, a_right)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``t_left <= t_right`` (an array element outside gives NaN).
+
+    Notes
+    -----
+    An infinite threshold switches its piece off.
+
+    References
+    ----------
+    X. Jin et al., "Deep learning with S-shaped rectified linear activation units", AAAI 2016.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.srelu(np.float32([-2.0, -0.5, 0.0, 3.0]), -1.0, 0.1, 1.0, 0.5)
+    array([-1.1, -0.5,  0. ,  2. ], dtype=float32)
+    """
+    return call(_srelu, out, where, x, t_left, a_left, t_right, a_right)
+
+
+def srelu_(
+    x: _T, t_left: ArrayLike, a_left: ArrayLike, t_right: ArrayLike, a_right: ArrayLike, *, where: ArrayLike = True
+) -> _T:
+    """Apply :func:`srelu` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    t_left : array_like
+        Upper end of the left piece; ``t_left <= t_right``.
+    a_left : array_like
+        Slope of the left piece.
+    t_right : array_like
+        Lower end of the right piece.
+    a_right : array_like
+        Slope of the right piece.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only, or unless ``t_left <= t_right`` (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.srelu_(x, -1.0, 0.1, 1.0, 0.5) is x
+    True
+    >>> x
+    array([-1.1, -0.5,  0. ,  2. ], dtype=float32)
+    """
+    return call_in_place(_srelu, where, x, t_left, a_left, t_right, a_right)
+
+
+def srelu_backward(
+    grad: ArrayLike,
+    x: ArrayLike,
+    t_left: ArrayLike,
+    a_left: ArrayLike,
+    t_right: ArrayLike,
+    a_right: ArrayLike,
+    *,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> Any:
+    """Gradient of :func:`srelu` from its input.
+
+    Computes ``a_right * grad`` where ``x >= t_right``, ``a_left * grad`` where ``x <= t_left``, ``grad`` between.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    t_left : array_like
+        Upper end of the left piece; ``t_left <= t_right``.
+    a_left : array_like
+        Slope of the left piece.
+    t_right : array_like
+        Lower end of the right piece.
+    a_right : array_like
+        Slope of the right piece.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``t_left <= t_right`` (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.srelu_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0]), -1.0, 0.1, 1.0, 0.5)
+    array([0.1, 1. , 1. , 0.5], dtype=float32)
+    """
+    return call(_srelu_backward, out, where, grad, x, t_left, a_left, t_right, a_right)
+
+
+def threshold(
+    x: ArrayLike, threshold: ArrayLike, value: ArrayLike, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Identity above a threshold, a value below.
+
+    Computes ``x`` where ``x > threshold``, ``value`` elsewhere.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    threshold : array_like
+        Inputs up to this one are replaced.
+    value : array_like
+        What replaces them.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``threshold(x, threshold, value)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    References
+    ----------
+    Defined as in PyTorch's ``torch.nn.functional.threshold``.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.threshold(np.float32([-2.0, -0.5, 0.0, 3.0]), 1.0, -1.0)
+    array([-1., -1., -1.,  3.], dtype=float32)
+    """
+    return call(_threshold, out, where, x, threshold, value)
+
+
+def threshold_(x: _T, threshold: ArrayLike, value: ArrayLike, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`threshold` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    threshold : array_like
+        Inputs up to this one are replaced.
+    value : array_like
+        What replaces them.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.threshold_(x, 1.0, -1.0) is x
+    True
+    >>> x
+    array([-1., -1., -1.,  3.], dtype=float32)
+    """
+    return call_in_place(_threshold, where, x, threshold, value)
+
+
+def threshold_backward(
+    grad: ArrayLike,
+    x: ArrayLike,
+    threshold: ArrayLike,
+    value: ArrayLike,
+    *,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> Any:
+    """Gradient of :func:`threshold` from its input.
+
+    Computes ``grad`` where ``x > threshold``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    threshold : array_like
+        Inputs up to this one are replaced.
+    value : array_like
+        What replaces them.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.threshold_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0]), 1.0, -1.0)
+    array([0., 0., 0., 1.], dtype=float32)
+    """
+    return call(_threshold_backward, out, where, grad, x, threshold, value)
+
+
+def threshold_backward_from_output(
+    grad: ArrayLike,
+    y: ArrayLike,
+    threshold: ArrayLike,
+    value: ArrayLike,
+    *,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> Any:
+    """Gradient of :func:`threshold` from its output.
+
+    Computes ``grad`` where ``y > threshold``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `y`.
+    y : array_like
+        Output of the forward call.
+    threshold : array_like
+        Inputs up to this one are replaced.
+    value : array_like
+        What replaces them.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``value <= threshold`` (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.threshold(np.float32([-2.0, -0.5, 0.0, 3.0]), 1.0, -1.0)
+    >>> fr.threshold_backward_from_output(np.float32(1.0), y, 1.0, -1.0)
+    array([0., 0., 0., 1.], dtype=float32)
+    """
+    return call(_threshold_backward_from_output, out, where, grad, y, threshold, value)
+
+
+def thresholded_relu(x: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Thresholded rectified linear unit.
+
+    Computes ``x`` where ``x > alpha``, 0 elsewhere.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    alpha : array_like, default 1.0
+        Inputs up to this one give 0.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``thresholded_relu(x, alpha)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    References
+    ----------
+    K. Konda, R. Memisevic, D. Krueger, "Zero-bias autoencoders and the benefits of co-adapting features", ICLR
+    2015.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.thresholded_relu(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([0., 0., 0., 3.], dtype=float32)
+    """
+    return call(_thresholded_relu, out, where, x, alpha)
+
+
+def thresholded_relu_(x: _T, alpha: ArrayLike = 1.0, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`thresholded_relu` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    alpha : array_like, default 1.0
+        Inputs up to this one give 0.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.thresholded_relu_(x) is x
+    True
+    >>> x
+    array([0., 0., 0., 3.], dtype=float32)
+    """
+    return call_in_place(_thresholded_relu, where, x, alpha)
+
+
+def thresholded_relu_backward(
+    grad: ArrayLike, x: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`thresholded_relu` from its input.
+
+    Computes ``grad`` where ``x > alpha``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    alpha : array_like, default 1.0
+        Inputs up to this one give 0.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.thresholded_relu_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([0., 0., 0., 1.], dtype=float32)
+    """
+    return call(_thresholded_relu_backward, out, where, grad, x, alpha)
+
+
+def thresholded_relu_backward_from_output(
+    grad: ArrayLike, y: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`thresholded_relu` from its output.
+
+    Computes ``grad`` where ``y > alpha``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `y`.
+    y : array_like
+        Output of the forward call.
+    alpha : array_like, default 1.0
+        Inputs up to this one give 0.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``alpha >= 0`` (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.thresholded_relu(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    >>> fr.thresholded_relu_backward_from_output(np.float32(1.0), y)
+    array([0., 0., 0., 1.], dtype=float32)
+    """
+    return call(_thresholded_relu_backward_from_output, out, where, grad, y, alpha)
+
+
+def squared_relu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Squared rectified linear unit.
+
+    Computes ``max(x, 0) ** 2``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``squared_relu(x)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    References
+    ----------
+    D. R. So et al., "Primer: searching for efficient transformers for language modeling", NeurIPS 2021.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.squared_relu(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([0., 0., 0., 9.], dtype=float32)
+    """
+    return call(_squared_relu, out, where, x)
+
+
+def squared_relu_(x: _T, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`squared_relu` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.squared_relu_(x) is x
+    True
+    >>> x
+    array([0., 0., 0., 9.], dtype=float32)
+    """
+    return call_in_place(_squared_relu, where, x)
+
+
+def squared_relu_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Gradient of :func:`squared_relu` from its input.
+
+    Computes ``2 * grad * max(x, 0)``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.squared_relu_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([0., 0., 0., 6.], dtype=float32)
+    """
+    return call(_squared_relu_backward, out, where, grad, x)
+
+
+def squared_relu_backward_from_output(
+    grad: ArrayLike, y: ArrayLike, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`squared_relu` from its output.
+
+    Computes ``2 * grad * sqrt(y)``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `y`.
+    y : array_like
+        Output of the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.squared_relu(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    >>> fr.squared_relu_backward_from_output(np.float32(1.0), y)
+    array([0., 0., 0., 6.], dtype=float32)
+    """
+    return call(_squared_relu_backward_from_output, out, where, grad, y)
+
+
+def _along(weight: Any, x: Any, axis: int | None) -> Any:
+    """Shape a one-dimensional weight so that it lies along one axis of x."""
+    if axis is None:
+        return weight
+    array = weight if hasattr(weight, "reshape") else np.asarray(weight)
+    if array.ndim != 1:
+        raise ValueError(f"prelu with axis= takes a one-dimensional weight, got {array.ndim} dimensions")
+    ndim = np.ndim(x)
+    axis = normalize_axis_index(axis, ndim)
+    size = np.shape(x)[axis]
+    if array.shape[0] not in (1, size):
+        raise ValueError(f"prelu got {array.shape[0]} weights for axis {axis} of length {size}")
+    return array.reshape((-1,) + (1,) * (ndim - axis - 1))
+
+
+def prelu(
+    x: ArrayLike, weight: ArrayLike, *, axis: int | None = None, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Parametric rectified linear unit: leaky ReLU with learnable slopes.
+
+    Computes ``x`` where ``x > 0``, ``weight * x`` elsewhere.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape; types as in :func:`leaky_relu`.
+    weight : array_like
+        Slopes. They broadcast with `x`; with `axis` a one-dimensional weight lies along that axis.
+    axis : int, optional
+        The axis of `x` that `weight` lies along, such as 1 for the channels of NCHW.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``prelu(x, weight)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or `weight` does not fit `axis`.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
+
+    References
+    ----------
+    K. He et al., "Delving deep into rectifiers", ICCV 2015.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.prelu(np.float32([[-1.0, 2.0], [-1.0, -2.0]]), np.float32([0.5, 0.1]), axis=0)
+    array([[-0.5,  2. ],
+           [-0.1, -0.2]], dtype=float32)
+    """
+    return call(_leaky_relu, out, where, x, _along(weight, x, axis))
+
+
+def prelu_(x: _T, weight: ArrayLike, *, axis: int | None = None, where: ArrayLike = True) -> _T:
+    """Apply :func:`prelu` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    weight : array_like
+        Slopes, as in :func:`prelu`.
+    axis : int, optional
+        The axis of `x` that `weight` lies along.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only, or `weight` does not fit `axis`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, 3.0])
+    >>> fr.prelu_(x, 0.25) is x
+    True
+    >>> x
+    array([-0.5,  3. ], dtype=float32)
+    """
+    return call_in_place(_leaky_relu, where, x, _along(weight, x, axis))
+
+
+def prelu_backward(
+    grad: ArrayLike,
+    x: ArrayLike,
+    weight: ArrayLike,
+    *,
+    axis: int | None = None,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> Any:
+    """Gradient of :func:`prelu` from its input.
+
+    Computes ``grad`` where ``x > 0``, ``weight * grad`` elsewhere, the kink included.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    weight : array_like
+        Slopes, as in :func:`prelu`.
+    axis : int, optional
+        The axis of `x` that `weight` lies along.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or `weight` does not fit `axis`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.prelu_backward(np.float32([1.0, 1.0]), np.float32([-2.0, 3.0]), 0.25)
+    array([0.25, 1.  ], dtype=float32)
+    """
+    return call(_leaky_relu_backward, out, where, grad, x, _along(weight, x, axis))
+
+
+def prelu_backward_from_output(
+    grad: ArrayLike,
+    y: ArrayLike,
+    weight: ArrayLike,
+    *,
+    axis: int | None = None,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> Any:
+    """Gradient of :func:`prelu` from its output.
+
+    Computes ``grad`` where ``y > 0``, ``weight * grad`` elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `y`.
+    y : array_like
+        Output of the forward call.
+    weight : array_like
+        Slopes, as in :func:`prelu`; none may be negative.
+    axis : int, optional
+        The axis of `y` that `weight` lies along.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, `weight` does not fit `axis`, or a single weight is
+        negative (a negative one in an array gives NaN): the output would not tell the sign of the input.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.prelu_backward_from_output(np.float32([1.0, 1.0]), np.float32([-0.5, 3.0]), 0.25)
+    array([0.25, 1.  ], dtype=float32)
+    """
+    return call(_leaky_relu_backward_from_output, out, where, grad, y, _along(weight, y, axis))
+
+
+def _loop_type(x: Any) -> Any:
+    """Return the type in which the kernels compute for x."""
+    return np.float32 if np.can_cast(np.asanyarray(x).dtype, np.float32) else np.float64
+
+
+def _drawn(x: Any, lower: float, upper: float, training: bool, rng: Any, slopes: NDArray[Any] | None) -> Any:
+    """Return the slopes of one rrelu call: their mean in evaluation, one draw per element in training."""
+    if not lower <= upper:
+        raise ValueError(f"rrelu requires lower <= upper, got lower={lower!r}, upper={upper!r}")
+    if not training:
+        if slopes is not None:
+            raise ValueError("rrelu draws slopes only with training=True; slopes= would stay unwritten")
+        return (lower + upper) / 2
+    dtype, shape = _loop_type(x), np.shape(x)
+    if slopes is not None and (slopes.shape != shape or not np.can_cast(dtype, slopes.dtype, "same_kind")):
+        raise ValueError(f"rrelu needs slopes= of shape {shape} and a floating type, got {slopes.shape} {slopes.dtype}")
+    drawn = np.random.default_rng(rng).random(shape, dtype)
+    drawn *= upper - lower
+    drawn += lower
+    if slopes is None:
+        return drawn
+    slopes[...] = drawn
+    return slopes
+
+
+def rrelu(
+    x: ArrayLike,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    *,
+    training: bool = False,
+    rng: Any = None,
+    slopes: NDArray[Any] | None = None,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> Any:
+    """Randomised leaky rectified linear unit.
+
+    Computes ``x`` where ``x > 0``, ``a * x`` elsewhere, with ``a`` drawn uniformly from ``[lower, upper]`` for
+    every element in training and ``(lower + upper) / 2`` otherwise.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape; types as in :func:`leaky_relu`.
+    lower, upper : float, default 1/8 and 1/3
+        Range of the slopes; ``lower <= upper``.
+    training : bool, default False
+        Whether to draw slopes.
+    rng : numpy.random.Generator or seed, optional
+        Where they are drawn from, whatever :func:`numpy.random.default_rng` takes.
+    slopes : ndarray, optional
+        With ``training=True``, receives the slopes, which the gradient needs; of the shape of `x`.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The activations, of the shape of `x`; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, unless ``lower <= upper``, or if `slopes` does not fit.
+
+    Notes
+    -----
+    The gradient is ``leaky_relu_backward(grad, x, slopes)``, in evaluation with the mean slope.
+
+    References
+    ----------
+    B. Xu et al., "Empirical evaluation of rectified activations in convolutional network", 2015.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-1.0, 2.0, -3.0])
+    >>> fr.rrelu(x, 0.25, 0.75)
+    array([-0.5,  2. , -1.5], dtype=float32)
+    >>> slopes = np.empty_like(x)
+    >>> y = fr.rrelu(x, training=True, rng=np.random.default_rng(0), slopes=slopes)
+    >>> bool(y[0] == slopes[0] * x[0])
+    True
+    """
+    return call(_leaky_relu, out, where, x, _drawn(x, lower, upper, training, rng, slopes))
+
+
+def rrelu_(
+    x: _T,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    *,
+    training: bool = False,
+    rng: Any = None,
+    slopes: NDArray[Any] | None = None,
+    where: ArrayLike = True,
+) -> _T:
+    """Apply :func:`rrelu` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    lower, upper : float, default 1/8 and 1/3
+        Range of the slopes; ``lower <= upper``.
+    training : bool, default False
+        Whether to draw slopes.
+    rng : numpy.random.Generator or seed, optional
+        Where they are drawn from.
+    slopes : ndarray, optional
+        With ``training=True``, receives the slopes.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only, unless ``lower <= upper``, or if `slopes` does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-1.0, 2.0])
+    >>> fr.rrelu_(x, 0.25, 0.75) is x
+    True
+    >>> x
+    array([-0.5,  2. ], dtype=float32)
+    """
+    return call_in_place(_leaky_relu, where, x, _drawn(x, lower, upper, training, rng, slopes))
+
+
+def _halves(shape: tuple[int, ...], axis: int) -> tuple[int, tuple[slice, ...], tuple[slice, ...]]:
+    """Return the length of a half along an axis, and the indices of the two halves."""
+    axis = normalize_axis_index(axis, len(shape))
+    if shape[axis] % 2:
+        raise ValueError(f"crelu's output has an even length along axis {axis}, got {shape[axis]}")
+    half = shape[axis] // 2
+    before = (slice(None),) * axis
+    return half, (*before, slice(None, half)), (*before, slice(half, None))
+
+
+def _crelu_gradient(kernel: Kernel, grad: Any, first: Any, second: Any, axis: int, out: Any) -> Any:
+    """Return the gradient of the positive half minus that of the negative one."""
+    grad = np.asanyarray(grad)
+    _, upper, lower = _halves(grad.shape, axis)
+    if grad[upper].shape != first.shape:
+        raise ValueError(f"crelu's gradient of shape {grad.shape} does not belong to {first.shape}")
+    positive = call(kernel, None, True, grad[upper], first)
+    negative = call(kernel, None, True, grad[lower], second)
+    return np.subtract(positive, negative, out=positive if out is None else out)
+
+
+def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> Any:
+    """Concatenated rectified linear unit.
+
+    Computes ``concatenate([relu(x), relu(-x)], axis)``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of at least one dimension; types as in :func:`relu`.
+    axis : int, default -1
+        The axis that doubles.
+    out : ndarray, optional
+        Where the result goes; may overlap `x`.
+
+    Returns
+    -------
+    ndarray
+        Twice as long as `x` along `axis`; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If `x` is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
+
+    References
+    ----------
+    W. Shang et al., "Understanding and improving convolutional neural networks via concatenated rectified
+    linear units", ICML 2016.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.crelu(np.float32([-2.0, 3.0]))
+    array([0., 3., 2., 0.], dtype=float32)
+    """
+    array = np.asanyarray(x)
+    index = normalize_axis_index(axis, array.ndim)
+    shape = (*array.shape[:index], 2 * array.shape[index], *array.shape[index + 1 :])
+    if out is None:
+        out = np.empty_like(array, dtype=_loop_type(array), shape=shape)
+    elif out.shape != shape:
+        raise ValueError(f"crelu needs out= of shape {shape}, got {out.shape}")
+    elif np.may_share_memory(array, out):
+        array = array.copy()
+    _, upper, lower = _halves(shape, index)
+    call(_relu, out[upper], True, array)
+    call(_relu, out[lower], True, np.negative(array, dtype=_loop_type(array)))
+    return out
+
+
+def crelu_backward(grad: ArrayLike, x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> Any:
+    """Gradient of :func:`crelu` from its input.
+
+    Computes the first half of ``grad`` where ``x > 0``, minus its second half where ``x < 0``, 0 at the kink.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output, twice as long as `x` along `axis`.
+    x : array_like
+        Input of the forward call.
+    axis : int, default -1
+        The axis that doubles.
+    out : ndarray, optional
+        Where the result goes; ``out=x`` works in place.
+
+    Returns
+    -------
+    ndarray
+        The gradient with respect to `x`, of its shape; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only, or a shape does not fit.
+    numpy.exceptions.AxisError
+        If there is no such axis.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.crelu_backward(np.float32([1.0, 2.0, 3.0, 4.0]), np.float32([-2.0, 3.0]))
+    array([-3.,  2.], dtype=float32)
+    """
+    array = np.asanyarray(x)
+    return _crelu_gradient(_relu_backward, grad, array, np.negative(array, dtype=_loop_type(array)), axis, out)
+
+
+def crelu_backward_from_output(
+    grad: ArrayLike, y: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None
+) -> Any:
+    """Gradient of :func:`crelu` from its output.
+
+    Computes the first half of ``grad`` where that of ``y`` is positive, minus its second half where that of
+    ``y`` is.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output.
+    y : array_like
+        Output of the forward call, of the same shape.
+    axis : int, default -1
+        The axis that doubled.
+    out : ndarray, optional
+        Where the result goes.
+
+    Returns
+    -------
+    ndarray
+        The gradient with respect to the input, half as long along `axis`; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only, or a shape does not fit.
+    numpy.exceptions.AxisError
+        If there is no such axis.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.crelu_backward_from_output(np.float32([1.0, 2.0, 3.0, 4.0]), np.float32([0.0, 3.0, 2.0, 0.0]))
+    array([-3.,  2.], dtype=float32)
+    """
+    array = np.asanyarray(y)
+    _, upper, lower = _halves(array.shape, axis)
+    return _crelu_gradient(_relu_backward_from_output, grad, array[upper], array[lower], axis, out)

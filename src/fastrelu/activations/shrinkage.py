@@ -1,0 +1,355 @@
+"""Functions that pull small inputs to zero."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fastrelu._core import call, call_in_place
+from fastrelu.runtime import kernels
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from fastrelu._typing import Output
+
+__all__ = [
+    "hard_shrink",
+    "hard_shrink_",
+    "hard_shrink_backward",
+    "hard_shrink_backward_from_output",
+    "soft_shrink",
+    "soft_shrink_",
+    "soft_shrink_backward",
+    "soft_shrink_backward_from_output",
+]
+
+_T = TypeVar("_T")
+
+_hard_shrink = kernels["hard_shrink"]
+_hard_shrink_backward = kernels["hard_shrink_backward"]
+_hard_shrink_backward_from_output = kernels["hard_shrink_backward_from_output"]
+_soft_shrink = kernels["soft_shrink"]
+_soft_shrink_backward = kernels["soft_shrink_backward"]
+_soft_shrink_backward_from_output = kernels["soft_shrink_backward_from_output"]
+
+
+def hard_shrink(x: ArrayLike, lambd: ArrayLike = 0.5, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Hard shrinkage: zero near zero, the identity elsewhere.
+
+    Computes ``x`` where ``abs(x) > lambd``, 0 elsewhere.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    lambd : array_like, default 0.5
+        Half-width of the dead zone; not negative.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``hard_shrink(x, lambd)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``lambd >= 0`` (an array element outside gives NaN).
+
+    References
+    ----------
+    D. L. Donoho, I. M. Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81, 1994.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.hard_shrink(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([-2.,  0.,  0.,  3.], dtype=float32)
+    """
+    return call(_hard_shrink, out, where, x, lambd)
+
+
+def hard_shrink_(x: _T, lambd: ArrayLike = 0.5, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`hard_shrink` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    lambd : array_like, default 0.5
+        Half-width of the dead zone; not negative.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only, or unless ``lambd >= 0`` (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.hard_shrink_(x) is x
+    True
+    >>> x
+    array([-2.,  0.,  0.,  3.], dtype=float32)
+    """
+    return call_in_place(_hard_shrink, where, x, lambd)
+
+
+def hard_shrink_backward(
+    grad: ArrayLike, x: ArrayLike, lambd: ArrayLike = 0.5, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`hard_shrink` from its input.
+
+    Computes ``grad`` where ``abs(x) > lambd``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    lambd : array_like, default 0.5
+        Half-width of the dead zone; not negative.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``lambd >= 0`` (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.hard_shrink_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([1., 0., 0., 1.], dtype=float32)
+    """
+    return call(_hard_shrink_backward, out, where, grad, x, lambd)
+
+
+def hard_shrink_backward_from_output(
+    grad: ArrayLike, y: ArrayLike, lambd: ArrayLike = 0.5, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`hard_shrink` from its output.
+
+    Computes ``grad`` where ``y != 0``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `y`.
+    y : array_like
+        Output of the forward call.
+    lambd : array_like, default 0.5
+        Half-width of the dead zone; not negative.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``lambd >= 0`` (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.hard_shrink(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    >>> fr.hard_shrink_backward_from_output(np.float32(1.0), y)
+    array([1., 0., 0., 1.], dtype=float32)
+    """
+    return call(_hard_shrink_backward_from_output, out, where, grad, y, lambd)
+
+
+def soft_shrink(x: ArrayLike, lambd: ArrayLike = 0.5, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Soft shrinkage: zero near zero, and pulled towards zero elsewhere.
+
+    Computes ``x - lambd`` where ``x > lambd``, ``x + lambd`` where ``x < -lambd``, 0 between.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    lambd : array_like, default 0.5
+        Half-width of the dead zone; not negative.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``soft_shrink(x, lambd)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``lambd >= 0`` (an array element outside gives NaN).
+
+    References
+    ----------
+    D. L. Donoho, I. M. Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81, 1994.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.soft_shrink(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([-1.5,  0. ,  0. ,  2.5], dtype=float32)
+    """
+    return call(_soft_shrink, out, where, x, lambd)
+
+
+def soft_shrink_(x: _T, lambd: ArrayLike = 0.5, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`soft_shrink` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    lambd : array_like, default 0.5
+        Half-width of the dead zone; not negative.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only, or unless ``lambd >= 0`` (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.soft_shrink_(x) is x
+    True
+    >>> x
+    array([-1.5,  0. ,  0. ,  2.5], dtype=float32)
+    """
+    return call_in_place(_soft_shrink, where, x, lambd)
+
+
+def soft_shrink_backward(
+    grad: ArrayLike, x: ArrayLike, lambd: ArrayLike = 0.5, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`soft_shrink` from its input.
+
+    Computes ``grad`` where ``abs(x) > lambd``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    lambd : array_like, default 0.5
+        Half-width of the dead zone; not negative.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``lambd >= 0`` (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.soft_shrink_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([1., 0., 0., 1.], dtype=float32)
+    """
+    return call(_soft_shrink_backward, out, where, grad, x, lambd)
+
+
+def soft_shrink_backward_from_output(
+    grad: ArrayLike, y: ArrayLike, lambd: ArrayLike = 0.5, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`soft_shrink` from its output.
+
+    Computes ``grad`` where ``y != 0``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `y`.
+    y : array_like
+        Output of the forward call.
+    lambd : array_like, default 0.5
+        Half-width of the dead zone; not negative.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``lambd >= 0`` (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.soft_shrink(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    >>> fr.soft_shrink_backward_from_output(np.float32(1.0), y)
+    array([1., 0., 0., 1.], dtype=float32)
+    """
+    return call(_soft_shrink_backward_from_output, out, where, grad, y, lambd)

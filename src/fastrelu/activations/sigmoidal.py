@@ -1,0 +1,719 @@
+"""Functions that rise from one level to another, and their piecewise linear stand-ins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fastrelu._core import call, call_in_place
+from fastrelu.runtime import kernels
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from fastrelu._typing import Output
+
+__all__ = [
+    "hard_sigmoid",
+    "hard_sigmoid_",
+    "hard_sigmoid_backward",
+    "hard_sigmoid_backward_from_output",
+    "hard_tanh",
+    "hard_tanh_",
+    "hard_tanh_backward",
+    "hard_tanh_backward_from_output",
+    "sparse_plus",
+    "sparse_plus_",
+    "sparse_plus_backward",
+    "sparse_plus_backward_from_output",
+    "sparse_sigmoid",
+    "sparse_sigmoid_",
+    "sparse_sigmoid_backward",
+    "sparse_sigmoid_backward_from_output",
+]
+
+_T = TypeVar("_T")
+
+_hard_sigmoid = kernels["hard_sigmoid"]
+_hard_sigmoid_backward = kernels["hard_sigmoid_backward"]
+_hard_sigmoid_backward_from_output = kernels["hard_sigmoid_backward_from_output"]
+_hard_tanh = kernels["hard_tanh"]
+_hard_tanh_backward = kernels["hard_tanh_backward"]
+_hard_tanh_backward_from_output = kernels["hard_tanh_backward_from_output"]
+_sparse_plus = kernels["sparse_plus"]
+_sparse_plus_backward = kernels["sparse_plus_backward"]
+_sparse_plus_backward_from_output = kernels["sparse_plus_backward_from_output"]
+_sparse_sigmoid = kernels["sparse_sigmoid"]
+_sparse_sigmoid_backward = kernels["sparse_sigmoid_backward"]
+_sparse_sigmoid_backward_from_output = kernels["sparse_sigmoid_backward_from_output"]
+
+
+def hard_sigmoid(
+    x: ArrayLike, slope: ArrayLike = 1 / 6, offset: ArrayLike = 0.5, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Piecewise linear stand-in for the sigmoid.
+
+    Computes ``min(max(slope * x + offset, 0), 1)``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    slope : array_like, default 1 / 6
+        Slope between the ends; positive.
+    offset : array_like, default 0.5
+        Value at 0.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``hard_sigmoid(x, slope, offset)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``slope > 0`` (an array element outside gives NaN).
+
+    Notes
+    -----
+    PyTorch, JAX and Keras 3 have slope 1/6; ONNX and Keras 2 have 0.2.
+
+    References
+    ----------
+    M. Courbariaux, Y. Bengio, J.-P. David, "BinaryConnect", NeurIPS 2015.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.hard_sigmoid(np.float32([-4.0, -1.5, 0.0, 3.0]))
+    array([0.  , 0.25, 0.5 , 1.  ], dtype=float32)
+    """
+    return call(_hard_sigmoid, out, where, x, slope, offset)
+
+
+def hard_sigmoid_(x: _T, slope: ArrayLike = 1 / 6, offset: ArrayLike = 0.5, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`hard_sigmoid` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    slope : array_like, default 1 / 6
+        Slope between the ends; positive.
+    offset : array_like, default 0.5
+        Value at 0.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only, or unless ``slope > 0`` (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-4.0, -1.5, 0.0, 3.0])
+    >>> fr.hard_sigmoid_(x) is x
+    True
+    >>> x
+    array([0.  , 0.25, 0.5 , 1.  ], dtype=float32)
+    """
+    return call_in_place(_hard_sigmoid, where, x, slope, offset)
+
+
+def hard_sigmoid_backward(
+    grad: ArrayLike,
+    x: ArrayLike,
+    slope: ArrayLike = 1 / 6,
+    offset: ArrayLike = 0.5,
+    *,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> Any:
+    """Gradient of :func:`hard_sigmoid` from its input.
+
+    Computes ``slope * grad`` where ``0 < slope * x + offset < 1``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    slope : array_like, default 1 / 6
+        Slope between the ends; positive.
+    offset : array_like, default 0.5
+        Value at 0.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``slope > 0`` (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.hard_sigmoid_backward(np.float32(1.0), np.float32([-4.0, -1.5, 0.0, 3.0]))
+    array([0.        , 0.16666667, 0.16666667, 0.        ], dtype=float32)
+    """
+    return call(_hard_sigmoid_backward, out, where, grad, x, slope, offset)
+
+
+def hard_sigmoid_backward_from_output(
+    grad: ArrayLike,
+    y: ArrayLike,
+    slope: ArrayLike = 1 / 6,
+    offset: ArrayLike = 0.5,
+    *,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> Any:
+    """Gradient of :func:`hard_sigmoid` from its output.
+
+    Computes ``slope * grad`` where ``0 < y < 1``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `y`.
+    y : array_like
+        Output of the forward call.
+    slope : array_like, default 1 / 6
+        Slope between the ends; positive.
+    offset : array_like, default 0.5
+        Value at 0.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``slope > 0`` (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.hard_sigmoid(np.float32([-4.0, -1.5, 0.0, 3.0]))
+    >>> fr.hard_sigmoid_backward_from_output(np.float32(1.0), y)
+    array([0.        , 0.16666667, 0.16666667, 0.        ], dtype=float32)
+    """
+    return call(_hard_sigmoid_backward_from_output, out, where, grad, y, slope, offset)
+
+
+def hard_tanh(
+    x: ArrayLike, min_val: ArrayLike = -1.0, max_val: ArrayLike = 1.0, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Identity cut off at two levels.
+
+    Computes ``min(max(x, min_val), max_val)``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    min_val : array_like, default -1.0
+        Lowest output; ``min_val <= max_val``.
+    max_val : array_like, default 1.0
+        Highest output.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``hard_tanh(x, min_val, max_val)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``min_val <= max_val`` (an array element outside gives NaN).
+
+    References
+    ----------
+    R. Collobert, "Large scale machine learning", PhD thesis, Universite Paris VI, 2004.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.hard_tanh(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([-1. , -0.5,  0. ,  1. ], dtype=float32)
+    """
+    return call(_hard_tanh, out, where, x, min_val, max_val)
+
+
+def hard_tanh_(x: _T, min_val: ArrayLike = -1.0, max_val: ArrayLike = 1.0, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`hard_tanh` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    min_val : array_like, default -1.0
+        Lowest output; ``min_val <= max_val``.
+    max_val : array_like, default 1.0
+        Highest output.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only, or unless ``min_val <= max_val`` (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.hard_tanh_(x) is x
+    True
+    >>> x
+    array([-1. , -0.5,  0. ,  1. ], dtype=float32)
+    """
+    return call_in_place(_hard_tanh, where, x, min_val, max_val)
+
+
+def hard_tanh_backward(
+    grad: ArrayLike,
+    x: ArrayLike,
+    min_val: ArrayLike = -1.0,
+    max_val: ArrayLike = 1.0,
+    *,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> Any:
+    """Gradient of :func:`hard_tanh` from its input.
+
+    Computes ``grad`` where ``min_val < x < max_val``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    min_val : array_like, default -1.0
+        Lowest output; ``min_val <= max_val``.
+    max_val : array_like, default 1.0
+        Highest output.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``min_val <= max_val`` (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.hard_tanh_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([0., 1., 1., 0.], dtype=float32)
+    """
+    return call(_hard_tanh_backward, out, where, grad, x, min_val, max_val)
+
+
+def hard_tanh_backward_from_output(
+    grad: ArrayLike,
+    y: ArrayLike,
+    min_val: ArrayLike = -1.0,
+    max_val: ArrayLike = 1.0,
+    *,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> Any:
+    """Gradient of :func:`hard_tanh` from its output.
+
+    Computes ``grad`` where ``min_val < y < max_val``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `y`.
+    y : array_like
+        Output of the forward call.
+    min_val : array_like, default -1.0
+        Lowest output; ``min_val <= max_val``.
+    max_val : array_like, default 1.0
+        Highest output.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``min_val <= max_val`` (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.hard_tanh(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    >>> fr.hard_tanh_backward_from_output(np.float32(1.0), y)
+    array([0., 1., 1., 0.], dtype=float32)
+    """
+    return call(_hard_tanh_backward_from_output, out, where, grad, y, min_val, max_val)
+
+
+def sparse_plus(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Piecewise quadratic stand-in for softplus.
+
+    Computes 0 where ``x <= -1``, ``(x + 1) ** 2 / 4`` where ``-1 < x < 1``, ``x`` where ``x >= 1``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``sparse_plus(x)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    References
+    ----------
+    Defined as in JAX's ``jax.nn.sparse_plus``.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.sparse_plus(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([0.    , 0.0625, 0.25  , 3.    ], dtype=float32)
+    """
+    return call(_sparse_plus, out, where, x)
+
+
+def sparse_plus_(x: _T, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`sparse_plus` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.sparse_plus_(x) is x
+    True
+    >>> x
+    array([0.    , 0.0625, 0.25  , 3.    ], dtype=float32)
+    """
+    return call_in_place(_sparse_plus, where, x)
+
+
+def sparse_plus_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Gradient of :func:`sparse_plus` from its input.
+
+    Computes ``grad * min(max((x + 1) / 2, 0), 1)``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.sparse_plus_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([0.  , 0.25, 0.5 , 1.  ], dtype=float32)
+    """
+    return call(_sparse_plus_backward, out, where, grad, x)
+
+
+def sparse_plus_backward_from_output(
+    grad: ArrayLike, y: ArrayLike, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`sparse_plus` from its output.
+
+    Computes ``grad * min(sqrt(y), 1)``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `y`.
+    y : array_like
+        Output of the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.sparse_plus(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    >>> fr.sparse_plus_backward_from_output(np.float32(1.0), y)
+    array([0.  , 0.25, 0.5 , 1.  ], dtype=float32)
+    """
+    return call(_sparse_plus_backward_from_output, out, where, grad, y)
+
+
+def sparse_sigmoid(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Piecewise linear sigmoid, the derivative of :func:`sparse_plus`.
+
+    Computes ``min(max((x + 1) / 2, 0), 1)``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``sparse_sigmoid(x)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    References
+    ----------
+    Defined as in JAX's ``jax.nn.sparse_sigmoid``.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.sparse_sigmoid(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([0.  , 0.25, 0.5 , 1.  ], dtype=float32)
+    """
+    return call(_sparse_sigmoid, out, where, x)
+
+
+def sparse_sigmoid_(x: _T, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`sparse_sigmoid` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.sparse_sigmoid_(x) is x
+    True
+    >>> x
+    array([0.  , 0.25, 0.5 , 1.  ], dtype=float32)
+    """
+    return call_in_place(_sparse_sigmoid, where, x)
+
+
+def sparse_sigmoid_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Gradient of :func:`sparse_sigmoid` from its input.
+
+    Computes ``grad / 2`` where ``-1 < x < 1``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.sparse_sigmoid_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([0. , 0.5, 0.5, 0. ], dtype=float32)
+    """
+    return call(_sparse_sigmoid_backward, out, where, grad, x)
+
+
+def sparse_sigmoid_backward_from_output(
+    grad: ArrayLike, y: ArrayLike, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`sparse_sigmoid` from its output.
+
+    Computes ``grad / 2`` where ``0 < y < 1``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `y`.
+    y : array_like
+        Output of the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.sparse_sigmoid(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    >>> fr.sparse_sigmoid_backward_from_output(np.float32(1.0), y)
+    array([0. , 0.5, 0.5, 0. ], dtype=float32)
+    """
+    return call(_sparse_sigmoid_backward_from_output, out, where, grad, y)

@@ -1,0 +1,80 @@
+/* Which instruction sets this build holds, and which of them the processor *and* the operating system can run. */
+#include "kernels.h"
+
+extern const fr_kernels fr_kernels_base[][FR_DIRECTIONS];
+extern const fr_kernels fr_kernels_v3[][FR_DIRECTIONS];
+extern const fr_kernels fr_kernels_v4[][FR_DIRECTIONS];
+
+#ifdef FR_HAVE_V3
+#define FR_V3 fr_kernels_v3
+#else
+#define FR_V3 NULL
+#endif
+#ifdef FR_HAVE_V4
+#define FR_V4 fr_kernels_v4
+#else
+#define FR_V4 NULL
+#endif
+
+#if defined(__x86_64__) || defined(_M_X64)
+
+#ifdef _MSC_VER
+#include <intrin.h>
+static void fr_cpuid(int leaf, unsigned r[4]) { __cpuidex((int *)r, leaf, 0); }
+static unsigned long long fr_xcr0(void) { return _xgetbv(0); }
+#else
+#include <cpuid.h>
+static void fr_cpuid(int leaf, unsigned r[4]) {
+    if (!__get_cpuid_count(leaf, 0, &r[0], &r[1], &r[2], &r[3])) r[0] = r[1] = r[2] = r[3] = 0;
+}
+static unsigned long long fr_xcr0(void) {
+    unsigned lo, hi;
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    return ((unsigned long long)hi << 32) | lo;
+}
+#endif
+
+static int fr_has(unsigned word, unsigned mask) { return (word & mask) == mask; }
+
+/* x86-64 levels as in the System V psABI; the level above is asked only where the one below runs. */
+static int fr_level(void) {
+    unsigned one[4], seven[4], extended[4];
+    fr_cpuid(1, one);
+    fr_cpuid(7, seven);
+    fr_cpuid((int)0x80000001u, extended);
+    /* SSE3, SSSE3, CMPXCHG16B, SSE4.1, SSE4.2, POPCNT */
+    if (!fr_has(one[2], 1u | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 23)) return 1;
+    /* FMA, MOVBE, OSXSAVE, AVX, F16C; BMI1, AVX2, BMI2; LZCNT */
+    if (!fr_has(one[2], 1u << 12 | 1u << 22 | 1u << 27 | 1u << 28 | 1u << 29)) return 2;
+    if (!fr_has(seven[1], 1u << 3 | 1u << 5 | 1u << 8) || !fr_has(extended[2], 1u << 5)) return 2;
+    unsigned long long saved = fr_xcr0(); /* the registers that the system saves for a thread */
+    if ((saved & 0x6) != 0x6) return 2;
+#ifndef __APPLE__ /* macOS enables AVX-512 lazily and lost mask registers in some versions: v3 is the highest there */
+    /* AVX512F, DQ, CD, BW, VL */
+    if (fr_has(seven[1], 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31) && (saved & 0xe6) == 0xe6) return 4;
+#endif
+    return 3;
+}
+
+const fr_isa *fr_isa_list(int *count) {
+    static fr_isa list[] = {{"base", fr_kernels_base, 0}, {"v3", FR_V3, 0}, {"v4", FR_V4, 0}};
+    int level = fr_level();
+    for (int i = 0; i < 3; i++) list[i].runs_here = level >= i + 2;
+    *count = 3;
+    return list;
+}
+
+#else
+
+/* Everywhere else the compiler's default is the only level; on AArch64 that is NEON, which needs no probe. */
+const fr_isa *fr_isa_list(int *count) {
+#if defined(__aarch64__) || defined(_M_ARM64)
+    static const fr_isa list[] = {{"neon", fr_kernels_base, 1}};
+#else
+    static const fr_isa list[] = {{"base", fr_kernels_base, 1}};
+#endif
+    *count = 1;
+    return list;
+}
+
+#endif

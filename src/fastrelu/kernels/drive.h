@@ -1,0 +1,37 @@
+/* Runs a kernel over whole arrays: what the three doors of _core share. */
+#ifndef FASTRELU_DRIVE_H
+#define FASTRELU_DRIVE_H
+
+#include "kernels.h"
+
+/* One kernel as called: which operands there are and how wide. Inputs first (data, then parameters), then out. */
+typedef struct {
+    fr_kernel scalar, array;
+    int ndata, nparams;
+    ptrdiff_t itemsize;
+} fr_call;
+
+enum { FR_MAX_AXES = 64 };
+
+/* Operands of the same shape, axis 0 running fastest; a broadcast operand has stride 0. */
+typedef struct {
+    int naxes;
+    ptrdiff_t shape[FR_MAX_AXES];
+    ptrdiff_t stride[FR_MAX_AXES][FR_MAX_OPERANDS];
+    char *origin[FR_MAX_OPERANDS];
+} fr_view;
+
+/* Contiguous operands, one number per parameter. */
+void fr_run(fr_kernel kernel, const char *const *in, char *out, ptrdiff_t n);
+
+/* Part `part` of `parts` of the same, cut where a cache line of the output ends. */
+void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_t n, int part, int parts);
+
+/* Elements start to stop of a view, counted with axis 0 running fastest. No input overlaps the output
+ * unless it is exactly the output. */
+void fr_run_view(const fr_call *call, const fr_view *view, ptrdiff_t start, ptrdiff_t stop);
+
+/* The inner loop of a NumPy ufunc; `data` is the fr_call. */
+void fr_ufunc_loop(char **args, const ptrdiff_t *dimensions, const ptrdiff_t *steps, void *data);
+
+#endif

@@ -1,0 +1,319 @@
+"""Settings of the process and of a context: precision, threads, instruction set, and what is in force."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from fastrelu import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "config",
+    "get_num_threads",
+    "get_precision",
+    "precision",
+    "set_num_threads",
+    "set_precision",
+    "show_config",
+    "threads",
+]
+
+Precision = Literal["fast", "accurate"]
+_PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+
+def _precision_index(level: str, source: str = "precision") -> int:
+    if level not in _PRECISIONS:
+        raise ValueError(f'{source} must be "fast" or "accurate", got {level!r}')
+    return _PRECISIONS.index(level)
+
+
+def _thread_number(n: int, source: str = "number of threads") -> int:
+    if isinstance(n, bool) or not isinstance(n, int | np.integer):
+        raise TypeError(f"{source} must be an integer, got {type(n).__name__!r}")
+    if n < 1:
+        raise ValueError(f"{source} must be at least 1, got {n}")
+    return min(int(n), 2**30)
+
+
+def set_precision(level: Precision) -> None:
+    """Set the precision that calls have by default in this process.
+
+    Parameters
+    ----------
+    level : {"fast", "accurate"}
+        ``"fast"`` is the default. The environment variable ``FASTRELU_PRECISION`` sets it at import.
+
+    Raises
+    ------
+    ValueError
+        If `level` is neither.
+
+    See Also
+    --------
+    precision : The same for the calls in a ``with`` block.
+
+    Examples
+    --------
+    >>> import fastrelu as fr
+    >>> fr.set_precision("accurate")
+    >>> fr.get_precision()
+    'accurate'
+    >>> fr.set_precision("fast")
+    """
+    _core.set_defaults(precision=_precision_index(level))
+
+
+def get_precision() -> Precision:
+    """Return the precision that a call made here and now has.
+
+    Returns
+    -------
+    str
+        ``"fast"`` or ``"accurate"``.
+
+    Examples
+    --------
+    >>> import fastrelu as fr
+    >>> with fr.precision("accurate"):
+    ...     fr.get_precision()
+    'accurate'
+    """
+    return _PRECISIONS[_core.precision_level()]
+
+
+@contextlib.contextmanager
+def precision(level: Precision) -> Iterator[None]:
+    """Give the calls in a ``with`` block another precision than the process's default.
+
+    It holds for the thread or asyncio task that opens the block, and for lazy graphs built in it.
+
+    Parameters
+    ----------
+    level : {"fast", "accurate"}
+        The precision inside the block.
+
+    Yields
+    ------
+    None
+        The block runs with `level`.
+
+    Raises
+    ------
+    ValueError
+        If `level` is neither.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> with fr.precision("accurate"):
+    ...     y = fr.hard_swish(np.float32([1.0, 2.0]))
+    >>> y
+    array([0.6666667, 1.6666666], dtype=float32)
+    """
+    value = _precision_index(level)
+    _core.watch_overrides()
+    token = _core.precision_override.set(value)
+    try:
+        yield
+    finally:
+        _core.precision_override.reset(token)
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads a large call may use by default in this process.
+
+    Parameters
+    ----------
+    n : int
+        At least 1. What OpenMP, the affinity mask and the control group grant is never exceeded. The
+        environment variable ``FASTRELU_NUM_THREADS`` sets it at import.
+
+    Raises
+    ------
+    TypeError
+        If `n` is not an integer.
+    ValueError
+        If `n` is less than 1.
+
+    See Also
+    --------
+    threads : The same for the calls in a ``with`` block.
+
+    Examples
+    --------
+    >>> import fastrelu as fr
+    >>> before = fr.get_num_threads()
+    >>> fr.set_num_threads(1)
+    >>> fr.get_num_threads()
+    1
+    >>> fr.set_num_threads(before)
+    """
+    _core.set_defaults(threads=_thread_number(n))
+
+
+def get_num_threads() -> int:
+    """Return how many threads a large call made here and now would use.
+
+    Returns
+    -------
+    int
+        The least of the limit set, the threads OpenMP grants the calling thread, the processors in its
+        affinity mask, and those the control group's quota amounts to.
+
+    Examples
+    --------
+    >>> import fastrelu as fr
+    >>> fr.get_num_threads() >= 1
+    True
+    """
+    return _core.thread_count()
+
+
+@contextlib.contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Limit the threads of the calls in a ``with`` block.
+
+    It holds for the Python thread or asyncio task that opens the block.
+
+    Parameters
+    ----------
+    n : int
+        At least 1; takes the place of the process's default inside the block.
+
+    Yields
+    ------
+    None
+        The block runs with at most `n` threads per call.
+
+    Raises
+    ------
+    TypeError
+        If `n` is not an integer.
+    ValueError
+        If `n` is less than 1.
+
+    Examples
+    --------
+    >>> import fastrelu as fr
+    >>> with fr.threads(1):
+    ...     fr.get_num_threads()
+    1
+    """
+    value = _thread_number(n)
+    _core.watch_overrides()
+    token = _core.thread_override.set(value)
+    try:
+        yield
+    finally:
+        _core.thread_override.reset(token)
+
+
+def cpu_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """Return how many processors the control groups of this process grant, rounded up; 0 for no limit."""
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return 0
+    limits: list[float] = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        group = root / path.lstrip("/") if not controllers else root / "cpu" / path.lstrip("/")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        # A limit of any group above holds too. In a container the path may name the host's view: the walk ends at root.
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(root):
+                break
+            limits.extend(_quota_of(folder))
+    return max(1, int(-(-min(limits) // 1))) if limits else 0
+
+
+def _quota_of(folder: Path) -> Iterator[float]:
+    """Yield the quota that one control group sets, in processors (version 2, then version 1)."""
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = (folder / "cpu.max").read_text().split()
+        yield int(quota) / int(period)  # "max" is no number: no limit
+    with contextlib.suppress(OSError, ValueError):
+        microseconds = int((folder / "cpu.cfs_quota_us").read_text())
+        if microseconds > 0:
+            yield microseconds / int((folder / "cpu.cfs_period_us").read_text())
+
+
+def _choose_isa() -> str:
+    """Return the instruction set of this process: what FASTRELU_ISA asks for, or the highest that runs."""
+    asked = os.environ.get("FASTRELU_ISA")
+    if asked:
+        return asked
+    if not _core.isa_available:
+        raise ImportError("fastrelu needs a processor with the x86-64-v2 instructions (SSE4.2), which this one lacks")
+    return _core.isa_available[-1]
+
+
+isa = _choose_isa()
+kernels = _core.load_kernels(isa)
+
+
+def config() -> dict[str, object]:
+    """Return what is in force: version, instruction set, threads, precision and what it was built with.
+
+    Returns
+    -------
+    dict
+        ``version``, ``isa`` (in use), ``isa_available`` (built and able to run here), ``threads`` (of a large
+        call), ``openmp`` (the version's date, or None without OpenMP), ``precision``, ``numpy``, ``cython``.
+
+    Examples
+    --------
+    >>> import fastrelu as fr
+    >>> sorted(fr.config())
+    ['cython', 'isa', 'isa_available', 'numpy', 'openmp', 'precision', 'threads', 'version']
+    """
+    import fastrelu  # noqa: PLC0415  the package imports this module
+
+    return {
+        "version": fastrelu.__version__,
+        "isa": isa,
+        "isa_available": list(_core.isa_available),
+        "threads": get_num_threads(),
+        "openmp": _core.openmp or None,
+        "precision": get_precision(),
+        "numpy": np.__version__,
+        "cython": _core.cython_version,
+    }
+
+
+def show_config() -> None:
+    """Print what :func:`config` returns, one line each.
+
+    Examples
+    --------
+    >>> import fastrelu as fr
+    >>> fr.show_config()  # doctest: +ELLIPSIS
+    version        ...
+    """
+    for key, value in config().items():
+        print(f"{key:<14} {', '.join(value) if isinstance(value, list) else value}")
+
+
+def _read_environment() -> None:
+    level = os.environ.get("FASTRELU_PRECISION")
+    if level:
+        _core.set_defaults(precision=_precision_index(level, "FASTRELU_PRECISION"))
+    number = os.environ.get("FASTRELU_NUM_THREADS")
+    if number:
+        try:
+            n = int(number)
+        except ValueError:
+            raise ValueError(f"FASTRELU_NUM_THREADS must be an integer, got {number!r}") from None
+        _core.set_defaults(threads=_thread_number(n, "FASTRELU_NUM_THREADS"))
+
+
+_read_environment()
