@@ -4,7 +4,7 @@ try:
     from fastrelu import _core as _core
 except ModuleNotFoundError as error:
     raise ImportError(
-        "the compiled core of fastrelu is missing: install the package (pip install .); its source tree cannot be imported"
+        "the compiled core of fastrelu is missing: install it (pip install .), its source tree cannot be imported"
     ) from error
 
 from fastrelu import activations, runtime, ufuncs

@@ -29,6 +29,8 @@ def hard_swish(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> 
 
     Computes ``x * min(max(x + 3, 0), 6) / 6``.
 
+    In NumPy: ``x * np.clip(x + 3, 0, 6) / 6``.
+
     Parameters
     ----------
     x : array_like
@@ -102,6 +104,8 @@ def hard_swish_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, wh
     """Gradient of :func:`hard_swish` from its input.
 
     Computes 0 where ``x <= -3``, ``grad`` where ``x >= 3``, ``grad * (2 * x + 3) / 6`` between.
+
+    In NumPy: ``grad * np.where(x >= 3, 1, np.where(x <= -3, 0, (2 * x + 3) / 6))``.
 
     Parameters
     ----------

@@ -84,6 +84,8 @@ def relu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
 
     Computes ``max(x, 0)``; zero of either sign gives ``+0.0`` and NaN gives NaN.
 
+    In NumPy: ``np.maximum(x, 0)``.
+
     Parameters
     ----------
     x : array_like
@@ -158,6 +160,8 @@ def relu_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: A
 
     Computes ``grad`` where ``x > 0``, 0 elsewhere, 0 at the kink.
 
+    In NumPy: ``grad * (x > 0)``.
+
     Parameters
     ----------
     grad : array_like
@@ -194,6 +198,8 @@ def relu_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output = No
     """Gradient of :func:`relu` from its output.
 
     Computes ``grad`` where ``y > 0``, 0 elsewhere.
+
+    In NumPy: ``grad * (y > 0)``.
 
     Parameters
     ----------
@@ -232,6 +238,8 @@ def relu6(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     """Rectified linear unit capped at 6.
 
     Computes ``min(max(x, 0), 6)``.
+
+    In NumPy: ``np.clip(x, 0, 6)``.
 
     Parameters
     ----------
@@ -307,6 +315,8 @@ def relu6_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: 
 
     Computes ``grad`` where ``0 < x < 6``, 0 elsewhere.
 
+    In NumPy: ``grad * ((x > 0) & (x < 6))``.
+
     Parameters
     ----------
     grad : array_like
@@ -343,6 +353,8 @@ def relu6_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output = N
     """Gradient of :func:`relu6` from its output.
 
     Computes ``grad`` where ``0 < y < 6``, 0 elsewhere.
+
+    In NumPy: ``grad * ((y > 0) & (y < 6))``.
 
     Parameters
     ----------
@@ -381,6 +393,8 @@ def leaky_relu(x: ArrayLike, negative_slope: ArrayLike = 0.01, *, out: Output = 
     """Leaky rectified linear unit.
 
     Computes ``x`` where ``x > 0``, ``negative_slope * x`` elsewhere.
+
+    In NumPy: ``np.where(x > 0, x, negative_slope * x)``.
 
     Parameters
     ----------
@@ -469,6 +483,8 @@ def leaky_relu_backward(
 
     Computes ``grad`` where ``x > 0``, ``negative_slope * grad`` elsewhere, the kink included.
 
+    In NumPy: ``np.where(x > 0, grad, negative_slope * grad)``.
+
     Parameters
     ----------
     grad : array_like
@@ -510,6 +526,8 @@ def leaky_relu_backward_from_output(
 
     Computes ``grad`` where ``y > 0``, ``negative_slope * grad`` elsewhere.
 
+    In NumPy: ``np.where(y > 0, grad, negative_slope * grad)``.
+
     Parameters
     ----------
     grad : array_like
@@ -533,7 +551,8 @@ def leaky_relu_backward_from_output(
     TypeError
         If an argument is complex, object or text, or `out` cannot hold the result's type.
     ValueError
-        If `out` is read-only or of another shape, or unless ``negative_slope >= 0``, for otherwise the output does not tell the sign of the input (an array element outside gives NaN).
+        If `out` is read-only or of another shape, or unless ``negative_slope >= 0`` (an array element outside gives
+        NaN).
 
     Examples
     --------
@@ -559,6 +578,9 @@ def srelu(
 
     Computes ``t_right + a_right * (x - t_right)`` where ``x >= t_right``, ``t_left + a_left * (x - t_left)`` where
     ``x <= t_left``, ``x`` between.
+
+    In NumPy: ``np.where(x >= t_right, t_right + a_right * (x - t_right), np.where(x <= t_left, t_left + a_left * (x
+    - t_left), x))``.
 
     Parameters
     ----------
@@ -588,7 +610,8 @@ def srelu(
     TypeError
         If an argument is complex, object or text, or `out` cannot hold the result's type.
     ValueError
-        If `out` is read-only or of another shape, or unless ``t_left <= t_right`` (an array element outside gives NaN).
+        If `out` is read-only or of another shape, or unless ``t_left <= t_right`` (an array element outside gives
+        NaN).
 
     Notes
     -----
@@ -666,6 +689,8 @@ def srelu_backward(
 
     Computes ``a_right * grad`` where ``x >= t_right``, ``a_left * grad`` where ``x <= t_left``, ``grad`` between.
 
+    In NumPy: ``np.where(x >= t_right, a_right * grad, np.where(x <= t_left, a_left * grad, grad))``.
+
     Parameters
     ----------
     grad : array_like
@@ -695,7 +720,8 @@ def srelu_backward(
     TypeError
         If an argument is complex, object or text, or `out` cannot hold the result's type.
     ValueError
-        If `out` is read-only or of another shape, or unless ``t_left <= t_right`` (an array element outside gives NaN).
+        If `out` is read-only or of another shape, or unless ``t_left <= t_right`` (an array element outside gives
+        NaN).
 
     Examples
     --------
@@ -712,6 +738,8 @@ def threshold(
     """Identity above a threshold, a value below.
 
     Computes ``x`` where ``x > threshold``, ``value`` elsewhere.
+
+    In NumPy: ``np.where(x > threshold, x, value)``.
 
     Parameters
     ----------
@@ -803,6 +831,8 @@ def threshold_backward(
 
     Computes ``grad`` where ``x > threshold``, 0 elsewhere.
 
+    In NumPy: ``grad * (x > threshold)``.
+
     Parameters
     ----------
     grad : array_like
@@ -852,6 +882,8 @@ def threshold_backward_from_output(
 
     Computes ``grad`` where ``y > threshold``, 0 elsewhere.
 
+    In NumPy: ``grad * (y > threshold)``.
+
     Parameters
     ----------
     grad : array_like
@@ -877,7 +909,8 @@ def threshold_backward_from_output(
     TypeError
         If an argument is complex, object or text, or `out` cannot hold the result's type.
     ValueError
-        If `out` is read-only or of another shape, or unless ``value <= threshold`` (an array element outside gives NaN).
+        If `out` is read-only or of another shape, or unless ``value <= threshold`` (an array element outside gives
+        NaN).
 
     Examples
     --------
@@ -893,6 +926,8 @@ def thresholded_relu(x: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None
     """Thresholded rectified linear unit.
 
     Computes ``x`` where ``x > alpha``, 0 elsewhere.
+
+    In NumPy: ``np.where(x > alpha, x, 0)``.
 
     Parameters
     ----------
@@ -975,6 +1010,8 @@ def thresholded_relu_backward(
 
     Computes ``grad`` where ``x > alpha``, 0 elsewhere.
 
+    In NumPy: ``grad * (x > alpha)``.
+
     Parameters
     ----------
     grad : array_like
@@ -1016,6 +1053,8 @@ def thresholded_relu_backward_from_output(
 
     Computes ``grad`` where ``y > alpha``, 0 elsewhere.
 
+    In NumPy: ``grad * (y > alpha)``.
+
     Parameters
     ----------
     grad : array_like
@@ -1055,6 +1094,8 @@ def squared_relu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -
     """Squared rectified linear unit.
 
     Computes ``max(x, 0) ** 2``.
+
+    In NumPy: ``np.maximum(x, 0) ** 2``.
 
     Parameters
     ----------
@@ -1130,6 +1171,8 @@ def squared_relu_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, 
 
     Computes ``2 * grad * max(x, 0)``.
 
+    In NumPy: ``2 * grad * np.maximum(x, 0)``.
+
     Parameters
     ----------
     grad : array_like
@@ -1168,6 +1211,8 @@ def squared_relu_backward_from_output(
     """Gradient of :func:`squared_relu` from its output.
 
     Computes ``2 * grad * sqrt(y)``.
+
+    In NumPy: ``2 * grad * np.sqrt(y)``.
 
     Parameters
     ----------
@@ -1223,6 +1268,8 @@ def prelu(
     """Parametric rectified linear unit: leaky ReLU with learnable slopes.
 
     Computes ``x`` where ``x > 0``, ``weight * x`` elsewhere.
+
+    In NumPy: ``np.where(x > 0, x, weight * x)``.
 
     Parameters
     ----------
@@ -1316,6 +1363,8 @@ def prelu_backward(
 
     Computes ``grad`` where ``x > 0``, ``weight * grad`` elsewhere, the kink included.
 
+    In NumPy: ``np.where(x > 0, grad, weight * grad)``.
+
     Parameters
     ----------
     grad : array_like
@@ -1364,6 +1413,8 @@ def prelu_backward_from_output(
     """Gradient of :func:`prelu` from its output.
 
     Computes ``grad`` where ``y > 0``, ``weight * grad`` elsewhere.
+
+    In NumPy: ``np.where(y > 0, grad, weight * grad)``.
 
     Parameters
     ----------
@@ -1570,6 +1621,8 @@ def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> A
     """Concatenated rectified linear unit.
 
     Computes ``concatenate([relu(x), relu(-x)], axis)``.
+
+    In NumPy: ``np.concatenate([np.maximum(x, 0), np.maximum(-x, 0)], axis)``.
 
     Parameters
     ----------

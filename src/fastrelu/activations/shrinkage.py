@@ -38,6 +38,8 @@ def hard_shrink(x: ArrayLike, lambd: ArrayLike = 0.5, *, out: Output = None, whe
 
     Computes ``x`` where ``abs(x) > lambd``, 0 elsewhere.
 
+    In NumPy: ``x * (np.abs(x) > lambd)``.
+
     Parameters
     ----------
     x : array_like
@@ -118,6 +120,8 @@ def hard_shrink_backward(
 
     Computes ``grad`` where ``abs(x) > lambd``, 0 elsewhere.
 
+    In NumPy: ``grad * (np.abs(x) > lambd)``.
+
     Parameters
     ----------
     grad : array_like
@@ -159,6 +163,8 @@ def hard_shrink_backward_from_output(
 
     Computes ``grad`` where ``y != 0``, 0 elsewhere.
 
+    In NumPy: ``grad * (y != 0)``.
+
     Parameters
     ----------
     grad : array_like
@@ -198,6 +204,8 @@ def soft_shrink(x: ArrayLike, lambd: ArrayLike = 0.5, *, out: Output = None, whe
     """Soft shrinkage: zero near zero, and pulled towards zero elsewhere.
 
     Computes ``x - lambd`` where ``x > lambd``, ``x + lambd`` where ``x < -lambd``, 0 between.
+
+    In NumPy: ``np.sign(x) * np.maximum(np.abs(x) - lambd, 0)``.
 
     Parameters
     ----------
@@ -279,6 +287,8 @@ def soft_shrink_backward(
 
     Computes ``grad`` where ``abs(x) > lambd``, 0 elsewhere.
 
+    In NumPy: ``grad * (np.abs(x) > lambd)``.
+
     Parameters
     ----------
     grad : array_like
@@ -319,6 +329,8 @@ def soft_shrink_backward_from_output(
     """Gradient of :func:`soft_shrink` from its output.
 
     Computes ``grad`` where ``y != 0``, 0 elsewhere.
+
+    In NumPy: ``grad * (y != 0)``.
 
     Parameters
     ----------

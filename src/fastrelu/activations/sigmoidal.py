@@ -54,6 +54,8 @@ def hard_sigmoid(
 
     Computes ``min(max(slope * x + offset, 0), 1)``.
 
+    In NumPy: ``np.clip(slope * x + offset, 0, 1)``.
+
     Parameters
     ----------
     x : array_like
@@ -148,6 +150,8 @@ def hard_sigmoid_backward(
 
     Computes ``slope * grad`` where ``0 < slope * x + offset < 1``, 0 elsewhere.
 
+    In NumPy: ``grad * slope * (np.abs(slope * x + offset - 0.5) < 0.5)``.
+
     Parameters
     ----------
     grad : array_like
@@ -197,6 +201,8 @@ def hard_sigmoid_backward_from_output(
 
     Computes ``slope * grad`` where ``0 < y < 1``, 0 elsewhere.
 
+    In NumPy: ``grad * slope * ((y > 0) & (y < 1))``.
+
     Parameters
     ----------
     grad : array_like
@@ -241,6 +247,8 @@ def hard_tanh(
 
     Computes ``min(max(x, min_val), max_val)``.
 
+    In NumPy: ``np.clip(x, min_val, max_val)``.
+
     Parameters
     ----------
     x : array_like
@@ -265,7 +273,8 @@ def hard_tanh(
     TypeError
         If an argument is complex, object or text, or `out` cannot hold the result's type.
     ValueError
-        If `out` is read-only or of another shape, or unless ``min_val <= max_val`` (an array element outside gives NaN).
+        If `out` is read-only or of another shape, or unless ``min_val <= max_val`` (an array element outside gives
+        NaN).
 
     References
     ----------
@@ -331,6 +340,8 @@ def hard_tanh_backward(
 
     Computes ``grad`` where ``min_val < x < max_val``, 0 elsewhere.
 
+    In NumPy: ``grad * ((x > min_val) & (x < max_val))``.
+
     Parameters
     ----------
     grad : array_like
@@ -356,7 +367,8 @@ def hard_tanh_backward(
     TypeError
         If an argument is complex, object or text, or `out` cannot hold the result's type.
     ValueError
-        If `out` is read-only or of another shape, or unless ``min_val <= max_val`` (an array element outside gives NaN).
+        If `out` is read-only or of another shape, or unless ``min_val <= max_val`` (an array element outside gives
+        NaN).
 
     Examples
     --------
@@ -379,6 +391,8 @@ def hard_tanh_backward_from_output(
     """Gradient of :func:`hard_tanh` from its output.
 
     Computes ``grad`` where ``min_val < y < max_val``, 0 elsewhere.
+
+    In NumPy: ``grad * ((y > min_val) & (y < max_val))``.
 
     Parameters
     ----------
@@ -405,7 +419,8 @@ def hard_tanh_backward_from_output(
     TypeError
         If an argument is complex, object or text, or `out` cannot hold the result's type.
     ValueError
-        If `out` is read-only or of another shape, or unless ``min_val <= max_val`` (an array element outside gives NaN).
+        If `out` is read-only or of another shape, or unless ``min_val <= max_val`` (an array element outside gives
+        NaN).
 
     Examples
     --------
@@ -421,6 +436,8 @@ def sparse_plus(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) ->
     """Piecewise quadratic stand-in for softplus.
 
     Computes 0 where ``x <= -1``, ``(x + 1) ** 2 / 4`` where ``-1 < x < 1``, ``x`` where ``x >= 1``.
+
+    In NumPy: ``np.where(x <= -1, 0, np.where(x < 1, (x + 1) ** 2 / 4, x))``.
 
     Parameters
     ----------
@@ -496,6 +513,8 @@ def sparse_plus_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, w
 
     Computes ``grad * min(max((x + 1) / 2, 0), 1)``.
 
+    In NumPy: ``grad * np.clip((x + 1) / 2, 0, 1)``.
+
     Parameters
     ----------
     grad : array_like
@@ -535,6 +554,8 @@ def sparse_plus_backward_from_output(
 
     Computes ``grad * min(sqrt(y), 1)``.
 
+    In NumPy: ``grad * np.minimum(np.sqrt(y), 1)``.
+
     Parameters
     ----------
     grad : array_like
@@ -572,6 +593,8 @@ def sparse_sigmoid(x: ArrayLike, *, out: Output = None, where: ArrayLike = True)
     """Piecewise linear sigmoid, the derivative of :func:`sparse_plus`.
 
     Computes ``min(max((x + 1) / 2, 0), 1)``.
+
+    In NumPy: ``np.clip((x + 1) / 2, 0, 1)``.
 
     Parameters
     ----------
@@ -647,6 +670,8 @@ def sparse_sigmoid_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None
 
     Computes ``grad / 2`` where ``-1 < x < 1``, 0 elsewhere.
 
+    In NumPy: ``grad / 2 * (np.abs(x) < 1)``.
+
     Parameters
     ----------
     grad : array_like
@@ -685,6 +710,8 @@ def sparse_sigmoid_backward_from_output(
     """Gradient of :func:`sparse_sigmoid` from its output.
 
     Computes ``grad / 2`` where ``0 < y < 1``, 0 elsewhere.
+
+    In NumPy: ``grad / 2 * ((y > 0) & (y < 1))``.
 
     Parameters
     ----------
