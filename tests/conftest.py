@@ -82,6 +82,13 @@ def parametric(request: pytest.FixtureRequest) -> Spec:
     return found
 
 
+@pytest.fixture(params=[case for case in CASES if case.spec.params != ((),)], ids=name_of)
+def parametric_case(request: pytest.FixtureRequest) -> Case:
+    """Return each kernel with parameters in turn."""
+    found: Case = request.param
+    return found
+
+
 @pytest.fixture(params=ISAS)
 def isa(request: pytest.FixtureRequest) -> str:
     """Return each instruction set that runs here in turn."""

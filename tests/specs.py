@@ -108,6 +108,7 @@ class Spec:
     kink_derivatives: Params = ()  # at the kinks of the usual parameters
     out_of_domain: tuple[Params, ...] = ()
     out_of_domain_from_output: tuple[Params, ...] = ()
+    outside_alone: tuple[tuple[int, float], ...] = ()  # a parameter and a value outside whatever the others are
     special: tuple[tuple[float, float], ...] = ()  # pairs, because 0.0 and -0.0 are the same key
     interval: tuple[float, float] = (-10.0, 10.0)
     limits: tuple[Limits, Limits, Limits] = (SMOOTH, SMOOTH, SMOOTH)
@@ -119,6 +120,7 @@ class Spec:
     off_from_output: Reference = _nowhere
     # Where rounding decides the piece: the derivative may be 0 instead. The first argument is the type's epsilon.
     blurred: Callable[..., Array] = _never
+    signed_zeros: bool = True  # results that underflow keep their sign; no sum of a zero and something tiny does
     output_is_exact: bool = False  # the output tells the pieces apart exactly: both gradients have the same bits
     public: str = ""  # the public function, if its name is another
     keywords: tuple[tuple[str, Any], ...] = ()  # what selects this kernel among those behind the public function
@@ -261,7 +263,7 @@ def _srelu_derivative(x: Array, t_left: Array, a_left: Array, t_right: Array, a_
 
 
 def _srelu_off(x: Array, t_left: Array, a_left: Array, t_right: Array, a_right: Array) -> Array:
-    return np.where(x >= t_right, a_right == 0, (x <= t_left) & (a_left == 0))
+    return np.asarray(np.where(x >= t_right, a_right == 0, (x <= t_left) & (a_left == 0)))
 
 
 def _srelu_base_crossings(t_left: float, a_left: float, t_right: float, a_right: float) -> tuple[Crossing, ...]:
@@ -334,9 +336,11 @@ _ROWS = [
         kinks=lambda t_left, _a, t_right, _b: (t_left, t_right),
         kink_derivatives=(0.1, 0.5),
         out_of_domain=((1.0, 0.1, -1.0, 0.5), (nan, 0.1, 1.0, 0.5), (-1.0, 0.1, nan, 0.5)),
+        outside_alone=((0, nan), (2, nan)),
         special=((-inf, -inf), (-11.0, -2.0), (-0.0, -0.0), (0.0, 0.0), (0.5, 0.5), (3.0, 2.0), (inf, inf)),
         limits=(Limits(1.5, 0.501, 1.5, 1.5, 4.0), EXACT, EXACT),
         crossings=_srelu_base_crossings,
+        signed_zeros=False,
         off=_srelu_off,
     ),
     Spec(
@@ -433,6 +437,7 @@ _ROWS += [
         lambda y, slope, _offset: _where_passes((y > 0) & (y < 1), y, slope),
         params=((1 / 6, 0.5), (0.2, 0.5), (1.0, 0.0), (0.001, 0.25), (3.0, -7.0), (1.0, 1.0)),
         out_of_domain=((0.0, 0.5), (-0.2, 0.5), (nan, 0.5)),
+        outside_alone=((0, -0.2), (0, 0.0), (0, nan)),
         kinks=lambda slope, offset: (-offset / slope, (1 - offset) / slope),
         # -3 and 3 lie on the flat side or on neither: 1/6 is rounded.
         special=((-inf, 0.0), (-4.0, 0.0), (-0.0, 0.5), (0.0, 0.5), (4.0, 1.0), (inf, 1.0)),
@@ -451,6 +456,7 @@ _ROWS += [
         lambda y, low, high: _where_passes((y > low) & (y < high), y),
         params=((-1.0, 1.0), (-0.3, 2.7), (0.0, 6.0), (0.5, 0.5), (-inf, 1.0)),
         out_of_domain=((1.0, -1.0), (nan, 1.0), (-1.0, nan)),
+        outside_alone=((0, nan), (1, nan)),
         kinks=lambda low, high: (low, high),
         kink_derivatives=(0.0, 0.0),
         special=((-inf, -1.0), (-1.0, -1.0), (-0.0, -0.0), (0.0, 0.0), (1.0, 1.0), (inf, 1.0)),
@@ -778,11 +784,11 @@ def _normal_tail(a: Array) -> tuple[Array, Array]:
         term = term * small * small / k
         total = total + term
     series = 1 / (2 * phi) - total
-    # Else the continued fraction 1/(a + 1/(a + 2/(a + 3/...))), from its far end.
+    # Else the continued fraction 1/(a + 1/(a + 2/(a + 3/...))), from an estimate of its far end.
     result = np.where(a < 1, series, a)
-    for chosen, terms in ((a >= 3, 60), ((a >= 1) & (a < 3), 400)):
+    for chosen, terms in (((a >= 1) & (a < 2), 420), ((a >= 2) & (a < 3), 130), (a >= 3, 70)):
         part = a[chosen]
-        fraction = part
+        fraction = (part + np.sqrt(part * part + 4 * terms)) / 2
         for k in range(terms, 0, -1):
             fraction = part + k / fraction
         result[chosen] = 1 / fraction
