@@ -388,6 +388,7 @@ cdef int _run_dense(const fr_call *how, int cost, const char **inputs, char *out
     return 0
 
 
+@cython.binding(False)
 def call(Kernel kernel not None, object out, object where, object a, object b=None, object c=None, object d=None,
          object e=None, object f=None):
     """Run a kernel on its inputs, which follow in its own order: data first, then parameters."""
@@ -398,7 +399,7 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
     cdef cnp.ndarray x, y, other
     cdef char *data
     cdef int dtype, j
-    cdef Py_ssize_t size
+    cdef Py_ssize_t n, size
     cdef int level
 
     args[:] = [<PyObject *>a, <PyObject *>b, <PyObject *>c, <PyObject *>d, <PyObject *>e, <PyObject *>f]
@@ -418,7 +419,7 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
         if not _number(<object>args[kernel.ndata + j], &params[j]):
             return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
 
-    size = cnp.PyArray_SIZE(x) * cnp.PyArray_ITEMSIZE(x)
+    n = cnp.PyArray_SIZE(x)
     if out is None:
         if cnp.PyArray_NDIM(x) == 0:  # a ufunc returns a scalar
             return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
@@ -429,6 +430,7 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
             return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
         y = <cnp.ndarray>out
         data = <char *>cnp.PyArray_DATA(y)
+        size = n * cnp.PyArray_ITEMSIZE(x)
         for j in range(kernel.ndata):
             if inputs[j] != data and inputs[j] < data + size and data < inputs[j] + size:
                 return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
@@ -446,11 +448,11 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
     level = _setting(precision_override, &_precision)
     if y is None:
         if PyArray_IS_C_CONTIGUOUS(x):
-            y = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), dtype, 0)
+            y = cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), dtype)
         else:
             y = PyArray_NewLikeArray(x, cnp.NPY_KEEPORDER, NULL, 0)
     _run_dense(&kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level], kernel.op.cost,
-               inputs, <char *>cnp.PyArray_DATA(y), cnp.PyArray_SIZE(x))
+               inputs, <char *>cnp.PyArray_DATA(y), n)
     return y
 
 
@@ -624,6 +626,7 @@ cdef object _general(Kernel kernel, object out, object where, list args):
     return out if target is not out else result
 
 
+@cython.binding(False)
 def call_in_place(Kernel kernel not None, object where, object x, object b=None, object c=None, object d=None,
                   object e=None):
     """Run a forward kernel from x into x, and return x itself."""
