@@ -101,26 +101,27 @@ class BuildExt(build_ext):
             ext.extra_objects, ext.extra_compile_args, ext.extra_link_args = own
 
 
-setup(
-    cmdclass={"build_ext": BuildExt},
-    ext_modules=cythonize(
-        Extension(
-            "fastrelu._core",
-            [str(PACKAGE / "_core.pyx")],
-            include_dirs=[np.get_include(), str(PACKAGE)],
-            define_macros=[
-                ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
-                ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
-            ],
-            depends=[str(path) for path in sorted(KERNELS.iterdir())],
+if __name__ == "__main__":  # tools read the flags above
+    setup(
+        cmdclass={"build_ext": BuildExt},
+        ext_modules=cythonize(
+            Extension(
+                "fastrelu._core",
+                [str(PACKAGE / "_core.pyx")],
+                include_dirs=[np.get_include(), str(PACKAGE)],
+                define_macros=[
+                    ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+                    ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
+                ],
+                depends=[str(path) for path in sorted(KERNELS.iterdir())],
+            ),
+            compiler_directives={
+                "language_level": "3",
+                "boundscheck": False,
+                "wraparound": False,
+                "cdivision": True,
+                "initializedcheck": False,
+                "freethreading_compatible": True,
+            },
         ),
-        compiler_directives={
-            "language_level": "3",
-            "boundscheck": False,
-            "wraparound": False,
-            "cdivision": True,
-            "initializedcheck": False,
-            "freethreading_compatible": True,
-        },
-    ),
-)
+    )

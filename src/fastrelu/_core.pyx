@@ -289,7 +289,8 @@ cdef class Kernel:
         if self.op.domain[self.direction](params):
             return 0
         given = ", ".join([f"{self.op.params[j].decode()}={params[j]!r}" for j in range(self.nparams)])
-        raise ValueError(f"{self.name} requires {self.op.domain_text[self.direction].decode()}, got {given}")
+        condition = self.op.domain_text[self.direction].decode().replace("&&", "and")
+        raise ValueError(f"{self.name} requires {condition}, got {given}")
 
 
 def kernel_names():
