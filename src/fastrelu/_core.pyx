@@ -8,9 +8,7 @@ cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
 from cython.parallel cimport prange
-from libc.string cimport memcpy
 
 cnp.import_array()
 cnp.import_ufunc()
@@ -123,7 +121,7 @@ cdef extern from "numpy/arrayobject.h":
     object PyArray_NewLikeArray(cnp.ndarray, cnp.NPY_ORDER, PyObject *, int)
 
 
-# --- Instruction set ---------------------------------------------------------------------------------------------
+# --- Instruction set ------------------------------------------------------------------------------------------------
 
 cdef int _isa_count
 cdef const fr_isa *_isas = fr_isa_list(&_isa_count)
@@ -147,7 +145,7 @@ cdef int _isa_index(str isa) except -1:
     return isa_known.index(isa)
 
 
-# --- Settings: process defaults, and overrides in a context -----------------------------------------------------
+# --- Settings: process defaults, and overrides in a context ---------------------------------------------------------
 
 cdef fr_atomic _precision       # 0 "fast", 1 "accurate"
 cdef fr_atomic _thread_limit    # 0: as many as the host grants
@@ -222,7 +220,7 @@ cdef Py_ssize_t _RELEASE = 8192
 parallel_from = tuple([_PARALLEL[i] for i in range(FR_COSTS)])
 
 
-# --- Kernels -----------------------------------------------------------------------------------------------------
+# --- Kernels --------------------------------------------------------------------------------------------------------
 
 cdef str _SUFFIX(int direction):
     return ("", "_backward", "_backward_from_output")[direction]
@@ -397,7 +395,7 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
     cdef const char *inputs[6]
     cdef double params[4]
     cdef float rounded[4]
-    cdef cnp.ndarray x, y, other
+    cdef cnp.ndarray x, y
     cdef char *data
     cdef int dtype, j
     cdef Py_ssize_t n, size
@@ -457,7 +455,7 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
     return y
 
 
-# --- Second door: plain arrays of any strides and shapes that broadcast ------------------------------------------------
+# --- Second door: plain arrays of any strides and shapes that broadcast ---------------------------------------------
 
 cdef int _run_view(const fr_call *how, int cost, const fr_view *view, Py_ssize_t n) except -1:
     cdef int parts = 1, part
@@ -517,7 +515,7 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype)
     return result
 
 
-# --- Third door: everything else is a ufunc ---------------------------------------------------------------------------
+# --- Third door: everything else is a ufunc -------------------------------------------------------------------------
 
 cdef object _float32 = np.dtype(np.float32)
 cdef object _float64 = np.dtype(np.float64)
@@ -552,7 +550,8 @@ cdef int _check_params(Kernel kernel, list args, object dtype) except -1:
     for j in range(kernel.nparams):
         value = args[kernel.ndata + j]
         known[j] = _number(value, &params[j])
-        if not known[j] and isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0 and value.dtype.kind in "biuf":
+        if (not known[j] and isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0
+                and value.dtype.kind in "biuf"):
             params[j] = float(value)
             known[j] = 1
         if known[j]:
