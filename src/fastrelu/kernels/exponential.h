@@ -141,14 +141,18 @@ BODY FN(squareplus)(real x, real b) {
     real falling = R(0.25) * (b * scale) / sum, rising = sum * back;
     return x < 0 ? falling : rising;
 }
+/* (1 + x / root) / 2, for x far below 0 without cancellation: b / 2 / (root^2 + |x| root) */
 BODY FN(squareplus_backward)(real g, real x, real b) {
     real a = FN(size_at_most)(x, LARGEST), scale, back;
-    real s = FN(squareplus_root)(a, b, &scale, &back);
-    s = s < R(0x1p-30) ? R(0x1p-30) : s; /* x = b = 0: 1/2, as for every other b */
-    real sum = FMA(a, scale, s);
-    real n = x < 0 ? b * scale : sum, d = x < 0 ? sum * (s + s) : s + s;
-    real y = FN(or_nan)(n / d, x);
-    return (g * y) * (x < 0 ? scale : R(1));
+    real s = FN(squareplus_root)(a, b, &scale, &back), c = b * scale;
+    s = s < BY_TYPE(0x1p-30, 0x1p-60) ? BY_TYPE(0x1p-30, 0x1p-60) : s; /* x = b = 0: 1/2, as for every other b */
+    a *= scale;
+    int falling = (x < 0) & (a + a > s);
+    real top = falling ? c : a;
+    real bottom = falling ? FMA(a, s, FMA(a, a, c * scale)) : s;
+    real q = R(0.5) * (top / bottom);
+    real y = falling ? q : x < 0 ? R(0.5) - q : R(0.5) + q;
+    return (g * FN(or_nan)(y, x)) * (falling ? scale : R(1));
 }
 /* y / (y + b / (4 y)) */
 BODY FN(squareplus_from_output)(real g, real y, real b) {

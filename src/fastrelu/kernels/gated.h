@@ -115,7 +115,7 @@ BODY FN(gelu_tail)(real a, real h, real c) {
 BODY FN(gelu_exp)(real a, real h, real magic, real *shifted) {
     *shifted = FMA(h, R(-0.5 * LOG2E), magic);
     real k = *shifted - magic;
-    real r = FMA(k, 2 * LN2, h);
+    real r = FN(fused)(k, 2 * LN2, h);
     return FN(exp_poly)(r + FN(product_low)(a, a, h), R(-0.5), 1);
 }
 /* y 2^k, from ROUNDER + k */
@@ -125,7 +125,7 @@ BODY FN(times_power)(real y, real shifted) {
     return u.number;
 }
 BODY FN(gelu)(real x) {
-    real a = FN(size_at_most)(x, BY_TYPE(14.5, FR_KIND == FR_WIDE ? 14.6 : 38.7)), h = a * a;
+    real a = FN(size_at_most)(x, BY_KIND(14.5, 14.6, 38.7)), h = a * a;
     real k, P = FN(gelu_exp)(a, h, ROUNDER + BY_TYPE(40, 100), &k);
     real e = FN(times_power)(P, k);
     real m = x < 0 ? -R(0) : x;
@@ -156,7 +156,7 @@ BODY FN(gelu_slope)(real a, real h) {
     return p / q;
 }
 BODY FN(gelu_backward)(real g, real x) {
-    real a = FN(size_at_most)(x, BY_TYPE(18.4, FR_KIND == FR_WIDE ? 20 : 52.3)), h = a * a;
+    real a = FN(size_at_most)(x, BY_KIND(18.4, 20, 52.3)), h = a * a;
     real k, P = FN(gelu_exp)(a, h, ROUNDER + BIAS, &k);
     real far, w = P * FN(near_and_far)(k, &far) * FN(gelu_slope)(a, h);
     /* at x > 0 W only matters while far is 1 */
@@ -191,7 +191,7 @@ BODY FN(gelu_tanh)(real x) {
     return x <= BY_TYPE(6, 9) ? y : x;
 }
 BODY FN(gelu_tanh_backward)(real g, real x) {
-    real z = FN(at_least)(FN(at_most)(x, BY_TYPE(5.5, 9)), BY_TYPE(-12.8, -26.5)), h = z * z;
+    real z = FN(at_least)(FN(at_most)(x, BY_TYPE(5.5, 9)), BY_KIND(-12.8, -13.6, -26.5)), h = z * z;
     real k, r = FN(gelu_tanh_reduce)(z, h, ROUNDER + BIAS, &k);
     real far, S = FN(near_and_far)(k, &far), P = FN(exp2_minus)(r, 1);
     real u = POLY1(h, 0x1.9884533d43651p+0, 0x1.b6676bf7450f0p-3); /* dv/dx */

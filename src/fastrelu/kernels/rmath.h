@@ -38,21 +38,28 @@ BODY FN(sixth)(real p, real low) {
  * to the end of the range. Coefficients come from tools/fit_exp.py. */
 
 #undef BY_TYPE
+#undef BY_KIND
 #undef NO_LOW
 #undef SHIFT
 #undef ROUNDER
 #undef BIAS
 #undef LN2
 
-/* a constant that depends on the compute type: in float, in double */
+/* a constant that depends on the compute type, float or double, or on the instance */
 #if FR_KIND == FR_LEAN
 #define BY_TYPE(single, twice) R(single)
+#define BY_KIND(lean, wide, full) R(lean)
 #define SHIFT 23
 #define ROUNDER 0x1.8p23f
 #define BIAS 127
 typedef union { float number; uint32_t bits; int32_t order; } FN(word);
 #else
 #define BY_TYPE(single, twice) R(twice)
+#if FR_KIND == FR_WIDE
+#define BY_KIND(lean, wide, full) R(wide)
+#else
+#define BY_KIND(lean, wide, full) R(full)
+#endif
 #define SHIFT 52
 #define ROUNDER 0x1.8p52
 #define BIAS 1023
@@ -87,7 +94,7 @@ typedef union { double number; uint64_t bits; } FN(word);
 #if FR_KIND == FR_LEAN || FR_KIND == FR_WIDE || FR_HAS_FMA
 BODY FN(fused)(real a, real b, real c) { return FMA(a, b, c); }
 #else
-/* Dekker's product: exact for |a|, |b| < 2^995 */
+/* Dekker's product: exact for |a|, |b| < 2^995, and no better than a b beyond */
 BODY FN(upper)(real a) {
     real t = a * 0x1.000002p27;
     return t - (t - a);
@@ -96,7 +103,7 @@ BODY FN(fused)(real a, real b, real c) {
     real p = a * b;
     real ah = FN(upper)(a), al = a - ah, bh = FN(upper)(b), bl = b - bh;
     real low = ((ah * bh - p) + ah * bl + al * bh) + al * bl;
-    return (p + c) + low;
+    return (p + c) + (low - low == 0 ? low : R(0));
 }
 #endif
 
@@ -179,7 +186,7 @@ BODY FN(reduce)(real z, real low, int lift, real *scale) {
 /* The same for derivatives, where e^z is multiplied by a gradient that may be as large as e^z is small:
  * 2^k = *scale * *far, *scale normal and *far = 1 unless *scale is so small that 1 + *scale is 1.
  * The range of z: FAR_LOW < z. */
-#define FAR_LOW BY_TYPE(-170, FR_KIND == FR_WIDE ? -200 : -1373)
+#define FAR_LOW BY_KIND(-170, -200, -1373)
 BODY FN(near_and_far)(real shifted, real *far) {
 #if FR_KIND == FR_WIDE
     *far = 1;

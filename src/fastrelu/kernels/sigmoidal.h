@@ -103,23 +103,22 @@ BODY FN(softsign)(real x) {
 #endif
     return FN(with_sign)(q, x);
 }
-/* 1 / (1 + |x|)^2; scaled where the square would overflow before the quotient is 0 */
+/* 1 / (1 + |x|)^2 = 1 / (1 + |x| (2 + |x|)), scaled where the square would overflow before the quotient is 0 */
 BODY FN(softsign_backward)(real g, real x) {
     real a = FN(size)(x);
 #if FR_KIND == FR_WIDE
-    real d = 1 + a;
-    return g / (d * d);
+    return g / FMA(a, a + 2, R(1));
 #else
-    real scale = a > BY_TYPE(0x1p60f, 0x1p500) ? BY_TYPE(0x1p-60f, 0x1p-500) : R(1);
+    a = a > LARGEST ? LARGEST : a;
+    real unit = a > BY_TYPE(0x1p60f, 0x1p500) ? BY_TYPE(0x1p-66f, 0x1p-520) : R(1);
 #if FR_KIND == FR_FULL
-    real low, d = FN(one_plus)(a, &low) * scale;
-    low = low * scale;
-    d = FMA(d, d, 2 * d * low);
+    real low, d = FN(one_plus)(a, &low) * unit, square = d * d;
+    low = FN(fused)(d, d, -square) + 2 * d * (low * unit);
+    real q = 1 / square;
+    return g * unit * FMA(-q, low * q, q) * unit;
 #else
-    real d = (1 + a) * scale;
-    d = d * d;
+    return g * unit / FMA(a * unit, (a + 2) * unit, unit * unit) * unit;
 #endif
-    return g / d * scale * scale;
 #endif
 }
 BODY FN(softsign_from_output)(real g, real y) {
