@@ -21,12 +21,12 @@ typedef struct {
 } hl_scaled;
 
 #if defined(_MSC_VER) && !defined(__clang__)
-#define HL_PAIR static __forceinline hl_pair
-#define HL_SCALED static __forceinline hl_scaled
+#define HL_INLINE static __forceinline
 #else
-#define HL_PAIR static inline __attribute__((always_inline, unused)) hl_pair
-#define HL_SCALED static inline __attribute__((always_inline, unused)) hl_scaled
+#define HL_INLINE static inline __attribute__((always_inline, unused))
 #endif
+#define HL_PAIR HL_INLINE hl_pair
+#define HL_SCALED HL_INLINE hl_scaled
 
 HL_PAIR hl_make(real hi, real lo) {
     hl_pair r = {hi, lo};
@@ -135,13 +135,16 @@ BODY hl_raise(real g, real v, real k) {
     return g * s2 * v * s1 * s1;
 }
 
-/* A power f of two that brings x into the middle of the range: hl_prod may underflow or overflow at the ends. */
-BODY hl_lift(real x) {
-    real a = hl_abs(x);
-    real up = a < 0x1p-500 ? 0x1p600 : 1.0;
-    return a > 0x1p500 ? 0x1p-600 : up;
+/* Powers of two, up * down = 1; x up is in the middle of the range: hl_prod may underflow or overflow at the ends. */
+typedef struct {
+    real up, down;
+} hl_lift;
+HL_INLINE hl_lift hl_lift_of(real x) {
+    real a = hl_abs(x), k = a < 0x1p-500 ? 600.0 : 0.0;
+    k = a > 0x1p500 ? -600.0 : k;
+    hl_lift f = {hl_pow2(k), hl_pow2(-k)};
+    return f;
 }
-BODY hl_unlift(real f) { return f == 1 ? 1.0 : f > 1 ? 0x1p-600 : 0x1p600; }
 /* infinity would give NaN where its neighbour gives the limit */
 BODY hl_finite(real x) {
     x = x > 0x1.fffffffffffffp1023 ? 0x1.fffffffffffffp1023 : x;
@@ -288,7 +291,7 @@ HL_SCALED hl_exp_core(hl_pair z) {
     hl_pair u = hl_prod(r.hi, r.hi);
     real t = r.hi * u.hi * hl_exp_tail(r.hi);
     hl_pair h = hl_fast(r.hi, 0.5 * u.hi);
-    real lo = h.lo + (t + (r.lo + (0.5 * u.lo + r.hi * r.lo)));
+    real lo = h.lo + (t + (r.lo + (0.5 * u.lo + r.lo * (h.hi + t)))); /* e^(hi + lo) = e^hi (1 + lo) */
     return hl_at(hl_fast(h.hi, lo), k);
 }
 HL_SCALED hl_exp(hl_pair z) {
@@ -377,23 +380,23 @@ BODY hl_crossing(hl_pair d, real hi, real lo, real tail) {
 
 /* elu(x) = x if x > 0 else alpha expm1(x) */
 BODY FN(elu)(real x, real alpha) {
-    real f = hl_lift(alpha);
+    hl_lift f = hl_lift_of(alpha);
     hl_scaled e = hl_expm1(hl_clamped(x, -1500, 0));
-    real y = hl_round(hl_mul1(hl_of(e), alpha * f)) * hl_unlift(f);
+    real y = hl_round(hl_mul1(hl_of(e), alpha * f.up)) * f.down;
     y = hl_abs(x) < 0x1p-60 ? alpha * x : y;
     return x < 0 ? y : x;
 }
 BODY FN(elu_backward)(real g, real x, real alpha) {
-    real f = hl_lift(alpha);
+    hl_lift f = hl_lift_of(alpha);
     hl_scaled e = hl_exp(hl_clamped(x, -1500, 0));
-    real d = hl_raise(g, hl_round(hl_mul1(hl_of(e), alpha * f)), e.k) * hl_unlift(f);
+    real d = hl_raise(g, hl_round(hl_mul1(hl_of(e), alpha * f.up)), e.k) * f.down;
     return x > 0 ? g : d;
 }
 BODY FN(elu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * (y + alpha); }
 
 /* x / alpha as a pair, clamped to +-1500 */
 HL_PAIR hl_ratio(real x, real alpha) {
-    real f = hl_lift(alpha), n = x * f, d = alpha * f;
+    real f = hl_lift_of(alpha).up, n = x * f, d = alpha * f;
     hl_pair z = hl_make(n / d, 0);
     int far = hl_abs(z.hi) >= 1500;
     real end = z.hi > 0 ? 1500.0 : -1500.0;
@@ -404,10 +407,10 @@ HL_PAIR hl_ratio(real x, real alpha) {
 }
 /* celu(x) = x if x > 0 else alpha expm1(x / alpha); alpha < 0 makes it grow to the left */
 BODY FN(celu)(real x, real alpha) {
-    real f = hl_lift(alpha);
+    hl_lift f = hl_lift_of(alpha);
     hl_pair z = hl_ratio(x, alpha);
     hl_scaled e = hl_expm1(z);
-    real y = hl_raise(hl_unlift(f), hl_round(hl_mul1(hl_of(e), alpha * f)), e.k);
+    real y = hl_raise(f.down, hl_round(hl_mul1(hl_of(e), alpha * f.up)), e.k);
     y = hl_abs(z.hi) < 0x1p-60 ? x : y;
     return x < 0 ? y : x;
 }
@@ -418,8 +421,9 @@ BODY FN(celu_backward)(real g, real x, real alpha) {
 }
 /* (alpha + y) / alpha */
 BODY FN(celu_from_output)(real g, real y, real alpha) {
-    real f = hl_lift(alpha), d = alpha * f;
-    real q = hl_round(hl_div(hl_sum(d, hl_finite(y) * f), hl_make(d, 0)));
+    real f = hl_lift_of(alpha).up, d = alpha * f;
+    real q = hl_round(hl_div(hl_sum(d, y * f), hl_make(d, 0))), far = y / alpha;
+    q = far < 0x1p900 ? q : far;
     return y > 0 ? g : g * q;
 }
 
@@ -427,11 +431,11 @@ BODY FN(celu_from_output)(real g, real y, real alpha) {
 #define HL_SELU hl_make(0x1.0cfabd6a91132p+0, 0x1.6f9a2b2ae3d88p-55)
 #define HL_SELU_ALPHA hl_make(0x1.c212cc640f031p+0, 0x1.0428c2e0f6ed7p-56) /* lambda alpha */
 BODY FN(selu)(real x) {
-    real f = hl_lift(x);
+    hl_lift f = hl_lift_of(x);
     int linear = (x > 0) | (hl_abs(x) < 0x1p-60);
-    hl_pair e = hl_if(linear, hl_make(hl_finite(x) * f, 0), hl_of(hl_expm1(hl_clamped(x, -1500, 0))));
+    hl_pair e = hl_if(linear, hl_make(hl_finite(x) * f.up, 0), hl_of(hl_expm1(hl_clamped(x, -1500, 0))));
     real y = hl_round(hl_mul(e, hl_if(x > 0, HL_SELU, HL_SELU_ALPHA)));
-    return hl_signed(y * (linear ? hl_unlift(f) : 1.0), x);
+    return hl_signed(y * (linear ? f.down : 1.0), x);
 }
 BODY FN(selu_backward)(real g, real x) {
     hl_scaled e = hl_exp(hl_clamped(x, -1500, 0));
@@ -486,35 +490,33 @@ BODY FN(log_sigmoid_from_output)(real g, real y) {
  * With powers of two because x^2 may leave the range: r and |x| below are f times the true ones. */
 typedef struct {
     hl_pair r, sum;            /* f r, f (r + |x|) */
-    real n, f, back, forth;    /* b / (r + |x|) = n / sum * back; (r + |x|) = sum * forth */
+    real n, back, forth; /* b / (r + |x|) = n / sum * back; r + |x| = sum * forth */
+    int far;
 } hl_hypotenuse;
-#if defined(_MSC_VER) && !defined(__clang__)
-static __forceinline
-#else
-static inline __attribute__((always_inline, unused))
-#endif
-hl_hypotenuse hl_root(real x, real b) {
+HL_INLINE hl_hypotenuse hl_root(real x, real b) {
     hl_hypotenuse h;
     real a = hl_abs(hl_finite(x));
-    int far = (a > 0x1p480) | (b > 0x1p960), near = (a < 0x1p-400) & (b < 0x1p-800);
-    real f = far ? 0x1p-600 : near ? 0x1p500 : 1.0;
-    real bs = b * f * f;
+    real c = FR_SQRT(b);
+    c = a > c ? a : c;
+    h.far = c > 0x1p480;
+    real k = c < 0x1p-400 ? 800.0 : 0.0;
+    k = h.far ? -600.0 : k;
+    real f = hl_pow2(k), bs = b * f * f;
     a = a * f;
     hl_pair q = hl_prod(a, a), s = hl_sum(q.hi, bs);
     hl_pair d = hl_fast(s.hi, s.lo + q.lo);
     real r = FR_SQRT(d.hi), two = r + r;
     h.r = hl_fast(r, (hl_residual(d.hi, r, r) + d.lo) / (two == 0 ? 1.0 : two));
     h.sum = hl_add(h.r, hl_make(a, 0));
-    h.f = f;
-    h.n = far ? b * 0x1p-300 : bs;
-    h.back = far ? 0x1p-300 : near ? 0x1p-500 : 1.0;
-    h.forth = far ? 0x1p600 : near ? 0x1p-500 : 1.0;
+    h.n = h.far ? b * 0x1p-300 : bs;
+    h.back = hl_pow2(h.far ? -300.0 : -k);
+    h.forth = hl_pow2(-k);
     return h;
 }
 BODY FN(squareplus)(real x, real b) {
     hl_hypotenuse h = hl_root(x, b);
-    real left = hl_round(hl_div(hl_make(h.n, 0), h.sum)) * h.back;
-    real y = 0.5 * (x < 0 ? left : hl_round(h.sum) * h.forth);
+    real left = 0.5 * hl_round(hl_div(hl_make(h.n, 0), h.sum)) * h.back;
+    real y = x < 0 ? left : 0.5 * hl_round(h.sum) * h.forth;
     return hl_abs(x) <= 0x1.fffffffffffffp1023 ? y : x < 0 ? 0.0 : x;
 }
 /* (r + x) / (2 r); for x < 0 it is b / (2 r (r + |x|)). 1/2 at x = b = 0. */
@@ -526,22 +528,24 @@ BODY FN(squareplus_backward)(real g, real x, real b) {
     d.hi = zero ? 1.0 : d.hi;
     n.hi = zero ? 1.0 : n.hi;
     real v = 0.5 * hl_round(hl_div(n, d));
-    real s = (h.f < 1) & neg ? 0x1p-300 : 1.0;
+    real s = h.far & neg ? 0x1p-300 : 1.0;
     v = x < -0x1.fffffffffffffp1023 ? 0.0 : v;
     return x == x ? g * s * v * s * s : x;
 }
 /* Y^2 / (Y^2 + b), Y = 2 y */
 BODY FN(squareplus_from_output)(real g, real y, real b) {
     real a = hl_finite(y);
-    int far = (a > 0x1p480) | (b > 0x1p960), near = a < 0x1p-400, tiny = b < 0x1p-800;
-    real f = far ? 0x1p-600 : near & tiny ? 0x1p500 : 1.0;
-    real Y = 2 * (a * f), low = near & !tiny ? 0x1p-500 : 1.0;
+    real c = FR_SQRT(b);
+    c = a > c ? a : c;
+    real k = c < 0x1p-400 ? 800.0 : 0.0;
+    k = c > 0x1p480 ? -600.0 : k;
+    real f = hl_pow2(k), Y = 2 * (a * f), j = Y < 0x1p-400 ? 500.0 : 0.0;
+    real up = hl_pow2(j), down = hl_pow2(-j);
     hl_pair q = hl_prod(Y, Y), s = hl_sum(q.hi, b * f * f);
     hl_pair d = hl_fast(s.hi, s.lo + q.lo);
-    real up = near & !tiny ? 0x1p500 : 1.0;
     q = hl_prod(Y * up, Y * up);
-    real v = hl_round(hl_div(q, hl_make(d.hi == 0 ? 1.0 : d.hi, d.lo)));
-    return g * low * v * low;
+    d.hi = d.hi == 0 ? 1.0 : d.hi;
+    return g * down * hl_round(hl_div(q, d)) * down;
 }
 
 /* ---- sigmoidal.h ---- */
@@ -605,10 +609,11 @@ BODY FN(softsign_from_output)(real g, real y) {
 
 /* ---- gated.h ---- */
 
-/* x sigmoid(z), where x f = x' is in the middle of the range */
-BODY hl_gated(real x, hl_pair z, real f) {
+#define HL_NO_LIFT ((hl_lift){1, 1})
+/* x sigmoid(z) */
+BODY hl_gated(real x, hl_pair z, hl_lift f) {
     hl_scaled s = hl_sigmoid(z);
-    real y = hl_raise(hl_unlift(f), hl_round(hl_mul1(hl_of(s), hl_finite(x) * f)), s.k);
+    real y = hl_raise(f.down, hl_round(hl_mul1(hl_of(s), hl_finite(x) * f.up)), s.k);
     y = hl_abs(z.hi) < 0x1p-60 ? 0.5 * x : y;
     y = z.hi > 40 ? x : y;
     return y;
@@ -624,19 +629,19 @@ BODY hl_silu_slope(real g, hl_pair z) {
 /* silu(x) = x sigmoid(x) */
 BODY FN(silu)(real x) {
     hl_pair z = hl_clamped(x, -1500, 1500);
-    real y = hl_gated(z.hi, z, 1);
+    real y = hl_gated(z.hi, z, HL_NO_LIFT);
     return x > 40 ? x : y;
 }
 BODY FN(silu_backward)(real g, real x) { return hl_silu_slope(g, hl_clamped(x, -1500, 1500)); }
 
 /* swish(x) = x sigmoid(beta x); its derivative is that of silu at beta x */
-BODY FN(swish)(real x, real beta) { return hl_gated(x, hl_argument(beta, x), hl_lift(x)); }
+BODY FN(swish)(real x, real beta) { return hl_gated(x, hl_argument(beta, x), hl_lift_of(x)); }
 BODY FN(swish_backward)(real g, real x, real beta) { return hl_silu_slope(g, hl_argument(beta, x)); }
 
 /* quick_gelu(x) = x sigmoid(1.702 x) */
 BODY FN(quick_gelu)(real x) {
     hl_pair z = hl_clamped(x, -800, 800);
-    real y = hl_gated(z.hi, hl_prod(1.702, z.hi), 1);
+    real y = hl_gated(z.hi, hl_prod(1.702, z.hi), HL_NO_LIFT);
     return x > 40 ? x : y;
 }
 BODY FN(quick_gelu_backward)(real g, real x) {
@@ -649,12 +654,7 @@ typedef struct {
     real r;       /* about 1 / d */
     hl_scaled m;
 } hl_gauss_parts;
-#if defined(_MSC_VER) && !defined(__clang__)
-static __forceinline
-#else
-static inline __attribute__((always_inline, unused))
-#endif
-hl_gauss_parts hl_gauss(real a) {
+HL_INLINE hl_gauss_parts hl_gauss(real a) {
     hl_gauss_parts h;
     hl_pair d6 = hl_sum(6, a);
     h.d = hl_sum(1, a);
@@ -707,7 +707,7 @@ BODY FN(gelu_backward)(real g, real x) {
 BODY FN(gelu_tanh)(real x) {
     real c = hl_clamped(x, -27.3, 27.3).hi;
     hl_pair z = hl_mul1(hl_add_any(HL_C1, hl_mul(HL_C2, hl_prod(c, c))), c);
-    real y = hl_gated(c, z, 1);
+    real y = hl_gated(c, z, HL_NO_LIFT);
     return x > 9 ? x : y;
 }
 /* s + s (1 - s) w, s = sigmoid(2 u), w = C1 x + 3 C2 x^3 */
