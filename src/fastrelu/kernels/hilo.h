@@ -183,34 +183,44 @@ BODY hl_atanh_tail(real w) {
     p = p * w + 0x1.5555555555555p-2;
     return p;
 }
-/* F(t) = Phi(-a) e^(a^2/2) (a + 1), t = 2 a / (a + 6) - 1, a in [0, 56], is a polynomial of degree 27 (fit 2^-67.5,
- * rounded 2^-59.4); the terms from t^3 on, over t^3 */
+/* F(t) = Phi(-a) e^(a^2/2) (a + 1), t = 2 a / (a + 5) - 1, a in [0.98, 56], is a polynomial of degree 23 (@);
+ * the terms from t^3 on, over t^3 */
 BODY hl_gauss_tail(real t) {
-    real p = -0x1.f9d071f6930c7p-41;
-    p = p * t + 0x1.ded72b89335b1p-36;
-    p = p * t + 0x1.746e2ebbae96dp-34;
-    p = p * t - 0x1.0a7880d67a15dp-32;
-    p = p * t - 0x1.c0c72f20e1ea6p-31;
-    p = p * t + 0x1.f458791d1aa41p-30;
-    p = p * t + 0x1.5cda918000ad4p-28;
-    p = p * t - 0x1.063c6685bc408p-26;
-    p = p * t - 0x1.8815c94c5453ap-26;
-    p = p * t + 0x1.1a18344270e1fp-23;
-    p = p * t + 0x1.ea74207ff5100p-30;
-    p = p * t - 0x1.0c108e62b559ap-20;
-    p = p * t + 0x1.de8760c9591d4p-20;
-    p = p * t + 0x1.281379c85c1b0p-18;
-    p = p * t - 0x1.ba2133acb621cp-16;
-    p = p * t + 0x1.3d0c50662bbbdp-15;
-    p = p * t + 0x1.f52ceed50a9edp-14;
-    p = p * t - 0x1.c79a7ea507974p-11;
-    p = p * t + 0x1.80c84106c8181p-9;
-    p = p * t - 0x1.ceac1d8217b24p-8;
-    p = p * t + 0x1.b212c0277b82cp-7;
-    p = p * t - 0x1.43da9f73bcbdap-6;
-    p = p * t + 0x1.7227accaf2e4ap-6;
-    p = p * t - 0x1.08766e432bc92p-6;
-    p = p * t - 0x1.1e9d4130ed950p-8;
+    real p = -0x1.ab545d95104e6p-32;
+    p = p * t - 0x1.3aa2969373828p-31;
+    p = p * t + 0x1.4b76f249b7dfcp-28;
+    p = p * t + 0x1.32aa243f643b5p-28;
+    p = p * t - 0x1.148833e88979fp-25;
+    p = p * t - 0x1.d6821b1a6b4dap-26;
+    p = p * t + 0x1.a9096f79c2db2p-23;
+    p = p * t + 0x1.1482d82db8fbep-23;
+    p = p * t - 0x1.5f4e4ed6bbdb6p-20;
+    p = p * t - 0x1.302dceb2b41d0p-24;
+    p = p * t + 0x1.30049ea9909a8p-17;
+    p = p * t - 0x1.4c0d4dd5c16eap-17;
+    p = p * t - 0x1.c1b1d36c54ce0p-15;
+    p = p * t + 0x1.7e61dfd2d1ee6p-13;
+    p = p * t + 0x1.0571a800f57ebp-17;
+    p = p * t - 0x1.b75f4f7dc1110p-10;
+    p = p * t + 0x1.ab6d038d15dc1p-8;
+    p = p * t - 0x1.f11aab030d5d9p-7;
+    p = p * t + 0x1.92037bab47bcdp-6;
+    p = p * t - 0x1.b08e0007b4cccp-6;
+    p = p * t + 0x1.47c1d03054855p-7;
+    return p;
+}
+/* (Phi(a) - 1/2) / a in w = a^2 <= 1.01, degree 11 (@); the terms from w^2 on, over w^2 */
+BODY hl_gauss_centre(real w) {
+    real p = -0x1.7b332eda6b1d8p-43;
+    p = p * w + 0x1.5fea26ba20a11p-38;
+    p = p * w - 0x1.f04ca46814f37p-34;
+    p = p * w + 0x1.3873229507644p-29;
+    p = p * w - 0x1.622231bc35915p-25;
+    p = p * w + 0x1.658a1ff8ad1bcp-21;
+    p = p * w - 0x1.3ce8fabab0155p-17;
+    p = p * w + 0x1.e42b0d51f1229p-14;
+    p = p * w - 0x1.37403f6ba0d0bp-10;
+    p = p * w + 0x1.46d04297691d3p-7;
     return p;
 }
 /* (x - tanh x) / x^3 in w = x^2 <= 0.51, degree 15 (fit 2^-69.6, rounded 2^-58.8); the terms from w^2 on, over w^2 */
@@ -368,8 +378,11 @@ HL_SCALED hl_gate_slope(hl_pair z, hl_pair w) {
     hl_pair n = hl_mul(t, hl_if(neg, hl_of(m), hl_make(1, 0)));
     return hl_at(hl_div(n, hl_mul(d, d)), neg ? m.k : 0.0);
 }
-/* x - zero, for a derivative near its zero crossing */
-HL_PAIR hl_from_zero(hl_pair x, real hi, real lo) { return hl_sum(x.hi - hi, x.lo - lo); }
+/* x - zero, for a derivative near its zero crossing; the zero in three parts, as x may meet the first two */
+HL_PAIR hl_from_zero(hl_pair x, real hi, real lo, real last) {
+    hl_pair l = hl_sum(x.lo, -lo), d = hl_sum(x.hi - hi, l.hi);
+    return hl_fast(d.hi, d.lo + (l.lo - last));
+}
 /* d (c + tail): the derivative there, rounded */
 BODY hl_crossing(hl_pair d, real hi, real lo, real tail) {
     hl_pair c = hl_fast(hi, tail);
@@ -428,7 +441,7 @@ BODY FN(celu_from_output)(real g, real y, real alpha) {
 }
 
 /* selu(x) = lambda (x if x > 0 else alpha expm1(x)) */
-#define HL_SELU hl_make(0x1.0cfabd6a91132p+0, 0x1.6f9a2b2ae3d88p-55)
+#define HL_SELU hl_make(0x1.0cfabd5a91132p+0, 0x1.6f9a2b2ae3d88p-55)
 #define HL_SELU_ALPHA hl_make(0x1.c212cc640f031p+0, 0x1.0428c2e0f6ed7p-56) /* lambda alpha */
 BODY FN(selu)(real x) {
     hl_lift f = hl_lift_of(x);
@@ -621,7 +634,7 @@ BODY hl_gated(real x, hl_pair z, hl_lift f) {
 /* g times the derivative of x sigmoid(z(x)) / z' or the like: z and w as in hl_gate_slope */
 BODY hl_silu_slope(real g, hl_pair z) {
     hl_scaled s = hl_gate_slope(z, z);
-    hl_pair d = hl_from_zero(z, -0x1.474973c84120bp+0, -0x1.f8d74bc9ac154p-54);
+    hl_pair d = hl_from_zero(z, -0x1.474973c84120bp+0, -0x1.f8d74bc9ac154p-54, -0x1.44a50180ba780p-108);
     real c = hl_crossing(d, 0x1.be1410460527fp-3, -0x1.2541062177473p-58, hl_silu_crossing(d.hi));
     int near = hl_abs(d.hi) < 0x1p-5;
     return hl_raise(g, near ? c : hl_round(hl_of(s)), near ? 0.0 : s.k);
@@ -648,7 +661,7 @@ BODY FN(quick_gelu_backward)(real g, real x) {
     return hl_silu_slope(g, hl_prod(1.702, hl_clamped(x, -881, 881).hi));
 }
 
-/* The Gaussian tail: Phi(-a) = F / (a + 1) m 2^k for a in [0, 54.7], m 2^k = e^(-a^2/2) */
+/* The Gaussian tail: Phi(-a) = F / (a + 1) m 2^k for a in [1, 54.7], m 2^k = e^(-a^2/2) */
 typedef struct {
     hl_pair F, d; /* d = a + 1 */
     real r;       /* about 1 / d */
@@ -656,19 +669,26 @@ typedef struct {
 } hl_gauss_parts;
 HL_INLINE hl_gauss_parts hl_gauss(real a) {
     hl_gauss_parts h;
-    hl_pair d6 = hl_sum(6, a);
+    hl_pair d5 = hl_sum(5, a);
     h.d = hl_sum(1, a);
-    real both = 1 / (h.d.hi * d6.hi); /* one division for two quotients */
-    h.r = both * d6.hi;
-    hl_pair u = hl_div_by(hl_make(a + a, 0), d6, both * h.d.hi);
+    real both = 1 / (h.d.hi * d5.hi); /* one division for two quotients */
+    h.r = both * d5.hi;
+    hl_pair u = hl_div_by(hl_make(a + a, 0), d5, both * h.d.hi);
     hl_pair t = hl_sum(u.hi, -1);
     t = hl_fast(t.hi, t.lo + u.lo);
-    hl_pair p = hl_add_any(hl_make(0x1.46229bd016fd8p-5, -0x1.efc17919245d4p-61), hl_mul1(t, hl_gauss_tail(t.hi)));
-    p = hl_add_any(hl_make(-0x1.5c438de6f0fe5p-4, -0x1.41f9fdabc4780p-60), hl_mul(t, p));
-    h.F = hl_add_any(hl_make(0x1.d0568f5d76666p-2, -0x1.907d1d59c9377p-57), hl_mul(t, p));
+    hl_pair p = hl_add_any(hl_make(0x1.fc66cc64a13e3p-6, -0x1.1ef58841ad17dp-60), hl_mul1(t, hl_gauss_tail(t.hi)));
+    p = hl_add_any(hl_make(-0x1.76ff86859eb14p-4, 0x1.91e16013c83aap-59), hl_mul(t, p));
+    h.F = hl_add_any(hl_make(0x1.d8979b0f2b39dp-2, 0x1.cab6586850b23p-56), hl_mul(t, p));
     hl_pair q = hl_prod(a, a);
     h.m = hl_exp(hl_times2(q, -0.5));
     return h;
+}
+#define HL_C0 hl_make(0x1.9884533d43651p-2, -0x1.cbc0d30ebfd15p-56) /* 1 / sqrt(2 pi) */
+/* (Phi(a) - 1/2) / a for a in [0, 1] */
+HL_PAIR hl_gauss_slope(real a) {
+    hl_pair w = hl_prod(a, a);
+    hl_pair p = hl_add(hl_make(-0x1.1058377e2cee0p-4, -0x1.659d7c74c9e2dp-58), hl_mul1(w, hl_gauss_centre(w.hi)));
+    return hl_add(hl_make(0x1.9884533d43651p-2, -0x1.cbc4fcb9f764dp-56), hl_mul(w, p));
 }
 /* gelu(x) = x Phi(x) */
 BODY FN(gelu)(real x) {
@@ -679,25 +699,33 @@ BODY FN(gelu)(real x) {
     hl_pair q = hl_div_by(hl_mul(h.F, hl_of(h.m)), h.d, h.r);
     hl_pair w = hl_value(hl_at(q, h.m.k));
     hl_pair P = hl_if(neg, q, hl_add(hl_make(1, 0), hl_neg(w)));
-    real y = hl_raise(1, hl_round(hl_mul1(P, a)), neg ? h.m.k : 0.0);
+    hl_pair half = hl_mul1(hl_gauss_slope(a), neg ? -a : a);
+    P = hl_if(a < 1, hl_add(hl_make(0.5, 0), half), P);
+    real k = neg ? h.m.k : 0.0;
+    real y = hl_raise(1, hl_round(hl_mul1(P, a)), a < 1 ? 0.0 : k);
     y = a < 0x1p-60 ? 0.5 * x : hl_signed(y, x);
     return x <= 9 ? y : x;
 }
-/* Phi(x) + x phi(x): W for x < 0, 1 - W otherwise, W = m (F - c a (a + 1)) / (a + 1), c = 1 / sqrt(2 pi) */
+/* Phi(x) + x phi(x): W for x < 0, 1 - W otherwise, W = m (F - c a (a + 1)) / (a + 1), c = 1 / sqrt(2 pi);
+ * 1/2 + x (slope + c e^(-x^2/2)) in the middle */
 BODY FN(gelu_backward)(real g, real x) {
     int neg = x < 0;
     real a = hl_abs(x);
     a = a > 54.7 ? 54.7 : a;
     hl_gauss_parts h = hl_gauss(a);
-    hl_pair c = hl_mul1(hl_mul(hl_make(0x1.9884533d43651p-2, -0x1.cbc0d30ebfd15p-56), h.d), a);
+    hl_pair c = hl_mul1(hl_mul(HL_C0, h.d), a);
     hl_pair n = hl_add_any(h.F, hl_neg(c));
     hl_pair q = hl_div_by(hl_mul(n, hl_of(h.m)), h.d, h.r);
     hl_pair w = hl_value(hl_at(q, h.m.k));
-    real v = hl_round(hl_if(neg, q, hl_add(hl_make(1, 0), hl_neg(w))));
-    hl_pair d = hl_from_zero(hl_make(x, 0), -0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56);
+    w = hl_if(neg, q, hl_add(hl_make(1, 0), hl_neg(w)));
+    hl_pair half = hl_add(hl_gauss_slope(a), hl_mul(HL_C0, hl_value(h.m)));
+    half = hl_mul1(half, neg ? -a : a);
+    real v = hl_round(hl_if(a < 1, hl_add_any(hl_make(0.5, 0), half), w));
+    hl_pair d = hl_from_zero(hl_make(x, 0), -0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56, 0x1.65d4b5b9cdd03p-111);
     real z = hl_crossing(d, 0x1.b9d98fa5a3215p-2, 0x1.f7c269be188b6p-56, hl_gelu_crossing(d.hi));
     int near = hl_abs(d.hi) < 0x1p-5;
-    return hl_raise(g, near ? z : v, neg & !near ? h.m.k : 0.0);
+    real k = neg ? h.m.k : 0.0;
+    return hl_raise(g, near ? z : v, a < 1 ? 0.0 : k);
 }
 
 /* gelu_tanh(x) = x/2 (1 + tanh u) = x sigmoid(2 u), 2 u = C1 x + C2 x^3, C1 = 2 sqrt(2/pi), C2 = 0.044715 C1 */
@@ -717,7 +745,7 @@ BODY FN(gelu_tanh_backward)(real g, real x) {
     hl_pair z = hl_mul1(hl_add_any(HL_C1, hl_mul(HL_C2, q)), c);
     hl_pair w = hl_mul1(hl_add_any(HL_C1, hl_mul(HL_3C2, q)), c);
     hl_scaled s = hl_gate_slope(z, w);
-    hl_pair d = hl_from_zero(hl_make(x, 0), -0x1.81429f9e97e4dp-1, 0x1.4f523ed77dbdcp-55);
+    hl_pair d = hl_from_zero(hl_make(x, 0), -0x1.81429f9e97e4dp-1, 0x1.4f523ed77dbdcp-55, -0x1.a649fca8ac0e5p-109);
     real v = hl_crossing(d, 0x1.b8bacd2c96b91p-2, 0x1.7626c1c5b2d9bp-56, hl_gelu_tanh_crossing(d.hi));
     int near = hl_abs(d.hi) < 0x1p-5;
     return hl_raise(g, near ? v : hl_round(hl_of(s)), near ? 0.0 : s.k);
@@ -753,7 +781,7 @@ BODY FN(mish_backward)(real g, real x) {
     t = hl_add_any(hl_if(neg, s4, hl_make(1, 0)), hl_mul(e, t));
     t = hl_mul(t, hl_if(neg, hl_of(m), hl_make(1, 0)));
     real v = hl_round(hl_div(t, hl_mul(d, d)));
-    hl_pair o = hl_from_zero(hl_make(x, 0), -0x1.31432c0d12d84p+0, -0x1.bf319154da210p-55);
+    hl_pair o = hl_from_zero(hl_make(x, 0), -0x1.31432c0d12d84p+0, -0x1.bf319154da210p-55, -0x1.3b82ea8c1efc4p-109);
     real z = hl_crossing(o, 0x1.115acb42500bbp-2, 0x1.1ad6ac91fc893p-56, hl_mish_crossing(o.hi));
     int near = hl_abs(o.hi) < 0x1p-5;
     return hl_raise(g, near ? z : v, neg & !near ? m.k : 0.0);
