@@ -21,12 +21,12 @@ typedef struct {
 } hl_scaled;
 
 #if defined(_MSC_VER) && !defined(__clang__)
-#define HL_PAIR static __forceinline hl_pair
-#define HL_SCALED static __forceinline hl_scaled
+#define HL_INLINE static __forceinline
 #else
-#define HL_PAIR static inline __attribute__((always_inline, unused)) hl_pair
-#define HL_SCALED static inline __attribute__((always_inline, unused)) hl_scaled
+#define HL_INLINE static inline __attribute__((always_inline, unused))
 #endif
+#define HL_PAIR HL_INLINE hl_pair
+#define HL_SCALED HL_INLINE hl_scaled
 
 HL_PAIR hl_make(real hi, real lo) {
     hl_pair r = {hi, lo};
@@ -135,13 +135,16 @@ BODY hl_raise(real g, real v, real k) {
     return g * s2 * v * s1 * s1;
 }
 
-/* A power f of two that brings x into the middle of the range: hl_prod may underflow or overflow at the ends. */
-BODY hl_lift(real x) {
-    real a = hl_abs(x);
-    real up = a < 0x1p-500 ? 0x1p600 : 1.0;
-    return a > 0x1p500 ? 0x1p-600 : up;
+/* Powers of two, up * down = 1; x up is in the middle of the range: hl_prod may underflow or overflow at the ends. */
+typedef struct {
+    real up, down;
+} hl_lift;
+HL_INLINE hl_lift hl_lift_of(real x) {
+    real a = hl_abs(x), k = a < 0x1p-500 ? 600.0 : 0.0;
+    k = a > 0x1p500 ? -600.0 : k;
+    hl_lift f = {hl_pow2(k), hl_pow2(-k)};
+    return f;
 }
-BODY hl_unlift(real f) { return f == 1 ? 1.0 : f > 1 ? 0x1p-600 : 0x1p600; }
 /* infinity would give NaN where its neighbour gives the limit */
 BODY hl_finite(real x) {
     x = x > 0x1.fffffffffffffp1023 ? 0x1.fffffffffffffp1023 : x;
@@ -180,34 +183,44 @@ BODY hl_atanh_tail(real w) {
     p = p * w + 0x1.5555555555555p-2;
     return p;
 }
-/* F(t) = Phi(-a) e^(a^2/2) (a + 1), t = 2 a / (a + 6) - 1, a in [0, 56], is a polynomial of degree 27 (fit 2^-67.5,
- * rounded 2^-59.4); the terms from t^3 on, over t^3 */
+/* F(t) = Phi(-a) e^(a^2/2) (a + 1), t = 2 a / (a + 5) - 1, a in [0.98, 56], is a polynomial of degree 23 (@);
+ * the terms from t^3 on, over t^3 */
 BODY hl_gauss_tail(real t) {
-    real p = -0x1.f9d071f6930c7p-41;
-    p = p * t + 0x1.ded72b89335b1p-36;
-    p = p * t + 0x1.746e2ebbae96dp-34;
-    p = p * t - 0x1.0a7880d67a15dp-32;
-    p = p * t - 0x1.c0c72f20e1ea6p-31;
-    p = p * t + 0x1.f458791d1aa41p-30;
-    p = p * t + 0x1.5cda918000ad4p-28;
-    p = p * t - 0x1.063c6685bc408p-26;
-    p = p * t - 0x1.8815c94c5453ap-26;
-    p = p * t + 0x1.1a18344270e1fp-23;
-    p = p * t + 0x1.ea74207ff5100p-30;
-    p = p * t - 0x1.0c108e62b559ap-20;
-    p = p * t + 0x1.de8760c9591d4p-20;
-    p = p * t + 0x1.281379c85c1b0p-18;
-    p = p * t - 0x1.ba2133acb621cp-16;
-    p = p * t + 0x1.3d0c50662bbbdp-15;
-    p = p * t + 0x1.f52ceed50a9edp-14;
-    p = p * t - 0x1.c79a7ea507974p-11;
-    p = p * t + 0x1.80c84106c8181p-9;
-    p = p * t - 0x1.ceac1d8217b24p-8;
-    p = p * t + 0x1.b212c0277b82cp-7;
-    p = p * t - 0x1.43da9f73bcbdap-6;
-    p = p * t + 0x1.7227accaf2e4ap-6;
-    p = p * t - 0x1.08766e432bc92p-6;
-    p = p * t - 0x1.1e9d4130ed950p-8;
+    real p = -0x1.ab545d95104e6p-32;
+    p = p * t - 0x1.3aa2969373828p-31;
+    p = p * t + 0x1.4b76f249b7dfcp-28;
+    p = p * t + 0x1.32aa243f643b5p-28;
+    p = p * t - 0x1.148833e88979fp-25;
+    p = p * t - 0x1.d6821b1a6b4dap-26;
+    p = p * t + 0x1.a9096f79c2db2p-23;
+    p = p * t + 0x1.1482d82db8fbep-23;
+    p = p * t - 0x1.5f4e4ed6bbdb6p-20;
+    p = p * t - 0x1.302dceb2b41d0p-24;
+    p = p * t + 0x1.30049ea9909a8p-17;
+    p = p * t - 0x1.4c0d4dd5c16eap-17;
+    p = p * t - 0x1.c1b1d36c54ce0p-15;
+    p = p * t + 0x1.7e61dfd2d1ee6p-13;
+    p = p * t + 0x1.0571a800f57ebp-17;
+    p = p * t - 0x1.b75f4f7dc1110p-10;
+    p = p * t + 0x1.ab6d038d15dc1p-8;
+    p = p * t - 0x1.f11aab030d5d9p-7;
+    p = p * t + 0x1.92037bab47bcdp-6;
+    p = p * t - 0x1.b08e0007b4cccp-6;
+    p = p * t + 0x1.47c1d03054855p-7;
+    return p;
+}
+/* (Phi(a) - 1/2) / a in w = a^2 <= 1.01, degree 11 (@); the terms from w^2 on, over w^2 */
+BODY hl_gauss_centre(real w) {
+    real p = -0x1.7b332eda6b1d8p-43;
+    p = p * w + 0x1.5fea26ba20a11p-38;
+    p = p * w - 0x1.f04ca46814f37p-34;
+    p = p * w + 0x1.3873229507644p-29;
+    p = p * w - 0x1.622231bc35915p-25;
+    p = p * w + 0x1.658a1ff8ad1bcp-21;
+    p = p * w - 0x1.3ce8fabab0155p-17;
+    p = p * w + 0x1.e42b0d51f1229p-14;
+    p = p * w - 0x1.37403f6ba0d0bp-10;
+    p = p * w + 0x1.46d04297691d3p-7;
     return p;
 }
 /* (x - tanh x) / x^3 in w = x^2 <= 0.51, degree 15 (fit 2^-69.6, rounded 2^-58.8); the terms from w^2 on, over w^2 */
@@ -288,7 +301,7 @@ HL_SCALED hl_exp_core(hl_pair z) {
     hl_pair u = hl_prod(r.hi, r.hi);
     real t = r.hi * u.hi * hl_exp_tail(r.hi);
     hl_pair h = hl_fast(r.hi, 0.5 * u.hi);
-    real lo = h.lo + (t + (r.lo + (0.5 * u.lo + r.hi * r.lo)));
+    real lo = h.lo + (t + (r.lo + (0.5 * u.lo + r.lo * (h.hi + t)))); /* e^(hi + lo) = e^hi (1 + lo) */
     return hl_at(hl_fast(h.hi, lo), k);
 }
 HL_SCALED hl_exp(hl_pair z) {
@@ -365,8 +378,11 @@ HL_SCALED hl_gate_slope(hl_pair z, hl_pair w) {
     hl_pair n = hl_mul(t, hl_if(neg, hl_of(m), hl_make(1, 0)));
     return hl_at(hl_div(n, hl_mul(d, d)), neg ? m.k : 0.0);
 }
-/* x - zero, for a derivative near its zero crossing */
-HL_PAIR hl_from_zero(hl_pair x, real hi, real lo) { return hl_sum(x.hi - hi, x.lo - lo); }
+/* x - zero, for a derivative near its zero crossing; the zero in three parts, as x may meet the first two */
+HL_PAIR hl_from_zero(hl_pair x, real hi, real lo, real last) {
+    hl_pair l = hl_sum(x.lo, -lo), d = hl_sum(x.hi - hi, l.hi);
+    return hl_fast(d.hi, d.lo + (l.lo - last));
+}
 /* d (c + tail): the derivative there, rounded */
 BODY hl_crossing(hl_pair d, real hi, real lo, real tail) {
     hl_pair c = hl_fast(hi, tail);
@@ -377,23 +393,23 @@ BODY hl_crossing(hl_pair d, real hi, real lo, real tail) {
 
 /* elu(x) = x if x > 0 else alpha expm1(x) */
 BODY FN(elu)(real x, real alpha) {
-    real f = hl_lift(alpha);
+    hl_lift f = hl_lift_of(alpha);
     hl_scaled e = hl_expm1(hl_clamped(x, -1500, 0));
-    real y = hl_round(hl_mul1(hl_of(e), alpha * f)) * hl_unlift(f);
+    real y = hl_round(hl_mul1(hl_of(e), alpha * f.up)) * f.down;
     y = hl_abs(x) < 0x1p-60 ? alpha * x : y;
     return x < 0 ? y : x;
 }
 BODY FN(elu_backward)(real g, real x, real alpha) {
-    real f = hl_lift(alpha);
+    hl_lift f = hl_lift_of(alpha);
     hl_scaled e = hl_exp(hl_clamped(x, -1500, 0));
-    real d = hl_raise(g, hl_round(hl_mul1(hl_of(e), alpha * f)), e.k) * hl_unlift(f);
+    real d = hl_raise(g, hl_round(hl_mul1(hl_of(e), alpha * f.up)), e.k) * f.down;
     return x > 0 ? g : d;
 }
 BODY FN(elu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * (y + alpha); }
 
 /* x / alpha as a pair, clamped to +-1500 */
 HL_PAIR hl_ratio(real x, real alpha) {
-    real f = hl_lift(alpha), n = x * f, d = alpha * f;
+    real f = hl_lift_of(alpha).up, n = x * f, d = alpha * f;
     hl_pair z = hl_make(n / d, 0);
     int far = hl_abs(z.hi) >= 1500;
     real end = z.hi > 0 ? 1500.0 : -1500.0;
@@ -404,10 +420,10 @@ HL_PAIR hl_ratio(real x, real alpha) {
 }
 /* celu(x) = x if x > 0 else alpha expm1(x / alpha); alpha < 0 makes it grow to the left */
 BODY FN(celu)(real x, real alpha) {
-    real f = hl_lift(alpha);
+    hl_lift f = hl_lift_of(alpha);
     hl_pair z = hl_ratio(x, alpha);
     hl_scaled e = hl_expm1(z);
-    real y = hl_raise(hl_unlift(f), hl_round(hl_mul1(hl_of(e), alpha * f)), e.k);
+    real y = hl_raise(f.down, hl_round(hl_mul1(hl_of(e), alpha * f.up)), e.k);
     y = hl_abs(z.hi) < 0x1p-60 ? x : y;
     return x < 0 ? y : x;
 }
@@ -418,20 +434,21 @@ BODY FN(celu_backward)(real g, real x, real alpha) {
 }
 /* (alpha + y) / alpha */
 BODY FN(celu_from_output)(real g, real y, real alpha) {
-    real f = hl_lift(alpha), d = alpha * f;
-    real q = hl_round(hl_div(hl_sum(d, hl_finite(y) * f), hl_make(d, 0)));
+    real f = hl_lift_of(alpha).up, d = alpha * f;
+    real q = hl_round(hl_div(hl_sum(d, y * f), hl_make(d, 0))), far = y / alpha;
+    q = far < 0x1p900 ? q : far;
     return y > 0 ? g : g * q;
 }
 
 /* selu(x) = lambda (x if x > 0 else alpha expm1(x)) */
-#define HL_SELU hl_make(0x1.0cfabd6a91132p+0, 0x1.6f9a2b2ae3d88p-55)
+#define HL_SELU hl_make(0x1.0cfabd5a91132p+0, 0x1.6f9a2b2ae3d88p-55)
 #define HL_SELU_ALPHA hl_make(0x1.c212cc640f031p+0, 0x1.0428c2e0f6ed7p-56) /* lambda alpha */
 BODY FN(selu)(real x) {
-    real f = hl_lift(x);
+    hl_lift f = hl_lift_of(x);
     int linear = (x > 0) | (hl_abs(x) < 0x1p-60);
-    hl_pair e = hl_if(linear, hl_make(hl_finite(x) * f, 0), hl_of(hl_expm1(hl_clamped(x, -1500, 0))));
+    hl_pair e = hl_if(linear, hl_make(hl_finite(x) * f.up, 0), hl_of(hl_expm1(hl_clamped(x, -1500, 0))));
     real y = hl_round(hl_mul(e, hl_if(x > 0, HL_SELU, HL_SELU_ALPHA)));
-    return hl_signed(y * (linear ? hl_unlift(f) : 1.0), x);
+    return hl_signed(y * (linear ? f.down : 1.0), x);
 }
 BODY FN(selu_backward)(real g, real x) {
     hl_scaled e = hl_exp(hl_clamped(x, -1500, 0));
@@ -486,35 +503,33 @@ BODY FN(log_sigmoid_from_output)(real g, real y) {
  * With powers of two because x^2 may leave the range: r and |x| below are f times the true ones. */
 typedef struct {
     hl_pair r, sum;            /* f r, f (r + |x|) */
-    real n, f, back, forth;    /* b / (r + |x|) = n / sum * back; (r + |x|) = sum * forth */
+    real n, back, forth; /* b / (r + |x|) = n / sum * back; r + |x| = sum * forth */
+    int far;
 } hl_hypotenuse;
-#if defined(_MSC_VER) && !defined(__clang__)
-static __forceinline
-#else
-static inline __attribute__((always_inline, unused))
-#endif
-hl_hypotenuse hl_root(real x, real b) {
+HL_INLINE hl_hypotenuse hl_root(real x, real b) {
     hl_hypotenuse h;
     real a = hl_abs(hl_finite(x));
-    int far = (a > 0x1p480) | (b > 0x1p960), near = (a < 0x1p-400) & (b < 0x1p-800);
-    real f = far ? 0x1p-600 : near ? 0x1p500 : 1.0;
-    real bs = b * f * f;
+    real c = FR_SQRT(b);
+    c = a > c ? a : c;
+    h.far = c > 0x1p480;
+    real k = c < 0x1p-400 ? 800.0 : 0.0;
+    k = h.far ? -600.0 : k;
+    real f = hl_pow2(k), bs = b * f * f;
     a = a * f;
     hl_pair q = hl_prod(a, a), s = hl_sum(q.hi, bs);
     hl_pair d = hl_fast(s.hi, s.lo + q.lo);
     real r = FR_SQRT(d.hi), two = r + r;
     h.r = hl_fast(r, (hl_residual(d.hi, r, r) + d.lo) / (two == 0 ? 1.0 : two));
     h.sum = hl_add(h.r, hl_make(a, 0));
-    h.f = f;
-    h.n = far ? b * 0x1p-300 : bs;
-    h.back = far ? 0x1p-300 : near ? 0x1p-500 : 1.0;
-    h.forth = far ? 0x1p600 : near ? 0x1p-500 : 1.0;
+    h.n = h.far ? b * 0x1p-300 : bs;
+    h.back = hl_pow2(h.far ? -300.0 : -k);
+    h.forth = hl_pow2(-k);
     return h;
 }
 BODY FN(squareplus)(real x, real b) {
     hl_hypotenuse h = hl_root(x, b);
-    real left = hl_round(hl_div(hl_make(h.n, 0), h.sum)) * h.back;
-    real y = 0.5 * (x < 0 ? left : hl_round(h.sum) * h.forth);
+    real left = 0.5 * hl_round(hl_div(hl_make(h.n, 0), h.sum)) * h.back;
+    real y = x < 0 ? left : 0.5 * hl_round(h.sum) * h.forth;
     return hl_abs(x) <= 0x1.fffffffffffffp1023 ? y : x < 0 ? 0.0 : x;
 }
 /* (r + x) / (2 r); for x < 0 it is b / (2 r (r + |x|)). 1/2 at x = b = 0. */
@@ -526,22 +541,24 @@ BODY FN(squareplus_backward)(real g, real x, real b) {
     d.hi = zero ? 1.0 : d.hi;
     n.hi = zero ? 1.0 : n.hi;
     real v = 0.5 * hl_round(hl_div(n, d));
-    real s = (h.f < 1) & neg ? 0x1p-300 : 1.0;
+    real s = h.far & neg ? 0x1p-300 : 1.0;
     v = x < -0x1.fffffffffffffp1023 ? 0.0 : v;
     return x == x ? g * s * v * s * s : x;
 }
 /* Y^2 / (Y^2 + b), Y = 2 y */
 BODY FN(squareplus_from_output)(real g, real y, real b) {
     real a = hl_finite(y);
-    int far = (a > 0x1p480) | (b > 0x1p960), near = a < 0x1p-400, tiny = b < 0x1p-800;
-    real f = far ? 0x1p-600 : near & tiny ? 0x1p500 : 1.0;
-    real Y = 2 * (a * f), low = near & !tiny ? 0x1p-500 : 1.0;
+    real c = FR_SQRT(b);
+    c = a > c ? a : c;
+    real k = c < 0x1p-400 ? 800.0 : 0.0;
+    k = c > 0x1p480 ? -600.0 : k;
+    real f = hl_pow2(k), Y = 2 * (a * f), j = Y < 0x1p-400 ? 500.0 : 0.0;
+    real up = hl_pow2(j), down = hl_pow2(-j);
     hl_pair q = hl_prod(Y, Y), s = hl_sum(q.hi, b * f * f);
     hl_pair d = hl_fast(s.hi, s.lo + q.lo);
-    real up = near & !tiny ? 0x1p500 : 1.0;
     q = hl_prod(Y * up, Y * up);
-    real v = hl_round(hl_div(q, hl_make(d.hi == 0 ? 1.0 : d.hi, d.lo)));
-    return g * low * v * low;
+    d.hi = d.hi == 0 ? 1.0 : d.hi;
+    return g * down * hl_round(hl_div(q, d)) * down;
 }
 
 /* ---- sigmoidal.h ---- */
@@ -605,10 +622,11 @@ BODY FN(softsign_from_output)(real g, real y) {
 
 /* ---- gated.h ---- */
 
-/* x sigmoid(z), where x f = x' is in the middle of the range */
-BODY hl_gated(real x, hl_pair z, real f) {
+#define HL_NO_LIFT ((hl_lift){1, 1})
+/* x sigmoid(z) */
+BODY hl_gated(real x, hl_pair z, hl_lift f) {
     hl_scaled s = hl_sigmoid(z);
-    real y = hl_raise(hl_unlift(f), hl_round(hl_mul1(hl_of(s), hl_finite(x) * f)), s.k);
+    real y = hl_raise(f.down, hl_round(hl_mul1(hl_of(s), hl_finite(x) * f.up)), s.k);
     y = hl_abs(z.hi) < 0x1p-60 ? 0.5 * x : y;
     y = z.hi > 40 ? x : y;
     return y;
@@ -616,7 +634,7 @@ BODY hl_gated(real x, hl_pair z, real f) {
 /* g times the derivative of x sigmoid(z(x)) / z' or the like: z and w as in hl_gate_slope */
 BODY hl_silu_slope(real g, hl_pair z) {
     hl_scaled s = hl_gate_slope(z, z);
-    hl_pair d = hl_from_zero(z, -0x1.474973c84120bp+0, -0x1.f8d74bc9ac154p-54);
+    hl_pair d = hl_from_zero(z, -0x1.474973c84120bp+0, -0x1.f8d74bc9ac154p-54, -0x1.44a50180ba780p-108);
     real c = hl_crossing(d, 0x1.be1410460527fp-3, -0x1.2541062177473p-58, hl_silu_crossing(d.hi));
     int near = hl_abs(d.hi) < 0x1p-5;
     return hl_raise(g, near ? c : hl_round(hl_of(s)), near ? 0.0 : s.k);
@@ -624,51 +642,53 @@ BODY hl_silu_slope(real g, hl_pair z) {
 /* silu(x) = x sigmoid(x) */
 BODY FN(silu)(real x) {
     hl_pair z = hl_clamped(x, -1500, 1500);
-    real y = hl_gated(z.hi, z, 1);
+    real y = hl_gated(z.hi, z, HL_NO_LIFT);
     return x > 40 ? x : y;
 }
 BODY FN(silu_backward)(real g, real x) { return hl_silu_slope(g, hl_clamped(x, -1500, 1500)); }
 
 /* swish(x) = x sigmoid(beta x); its derivative is that of silu at beta x */
-BODY FN(swish)(real x, real beta) { return hl_gated(x, hl_argument(beta, x), hl_lift(x)); }
+BODY FN(swish)(real x, real beta) { return hl_gated(x, hl_argument(beta, x), hl_lift_of(x)); }
 BODY FN(swish_backward)(real g, real x, real beta) { return hl_silu_slope(g, hl_argument(beta, x)); }
 
 /* quick_gelu(x) = x sigmoid(1.702 x) */
 BODY FN(quick_gelu)(real x) {
     hl_pair z = hl_clamped(x, -800, 800);
-    real y = hl_gated(z.hi, hl_prod(1.702, z.hi), 1);
+    real y = hl_gated(z.hi, hl_prod(1.702, z.hi), HL_NO_LIFT);
     return x > 40 ? x : y;
 }
 BODY FN(quick_gelu_backward)(real g, real x) {
     return hl_silu_slope(g, hl_prod(1.702, hl_clamped(x, -881, 881).hi));
 }
 
-/* The Gaussian tail: Phi(-a) = F / (a + 1) m 2^k for a in [0, 54.7], m 2^k = e^(-a^2/2) */
+/* The Gaussian tail: Phi(-a) = F / (a + 1) m 2^k for a in [1, 54.7], m 2^k = e^(-a^2/2) */
 typedef struct {
     hl_pair F, d; /* d = a + 1 */
     real r;       /* about 1 / d */
     hl_scaled m;
 } hl_gauss_parts;
-#if defined(_MSC_VER) && !defined(__clang__)
-static __forceinline
-#else
-static inline __attribute__((always_inline, unused))
-#endif
-hl_gauss_parts hl_gauss(real a) {
+HL_INLINE hl_gauss_parts hl_gauss(real a) {
     hl_gauss_parts h;
-    hl_pair d6 = hl_sum(6, a);
+    hl_pair d5 = hl_sum(5, a);
     h.d = hl_sum(1, a);
-    real both = 1 / (h.d.hi * d6.hi); /* one division for two quotients */
-    h.r = both * d6.hi;
-    hl_pair u = hl_div_by(hl_make(a + a, 0), d6, both * h.d.hi);
+    real both = 1 / (h.d.hi * d5.hi); /* one division for two quotients */
+    h.r = both * d5.hi;
+    hl_pair u = hl_div_by(hl_make(a + a, 0), d5, both * h.d.hi);
     hl_pair t = hl_sum(u.hi, -1);
     t = hl_fast(t.hi, t.lo + u.lo);
-    hl_pair p = hl_add_any(hl_make(0x1.46229bd016fd8p-5, -0x1.efc17919245d4p-61), hl_mul1(t, hl_gauss_tail(t.hi)));
-    p = hl_add_any(hl_make(-0x1.5c438de6f0fe5p-4, -0x1.41f9fdabc4780p-60), hl_mul(t, p));
-    h.F = hl_add_any(hl_make(0x1.d0568f5d76666p-2, -0x1.907d1d59c9377p-57), hl_mul(t, p));
+    hl_pair p = hl_add_any(hl_make(0x1.fc66cc64a13e3p-6, -0x1.1ef58841ad17dp-60), hl_mul1(t, hl_gauss_tail(t.hi)));
+    p = hl_add_any(hl_make(-0x1.76ff86859eb14p-4, 0x1.91e16013c83aap-59), hl_mul(t, p));
+    h.F = hl_add_any(hl_make(0x1.d8979b0f2b39dp-2, 0x1.cab6586850b23p-56), hl_mul(t, p));
     hl_pair q = hl_prod(a, a);
     h.m = hl_exp(hl_times2(q, -0.5));
     return h;
+}
+#define HL_C0 hl_make(0x1.9884533d43651p-2, -0x1.cbc0d30ebfd15p-56) /* 1 / sqrt(2 pi) */
+/* (Phi(a) - 1/2) / a for a in [0, 1] */
+HL_PAIR hl_gauss_slope(real a) {
+    hl_pair w = hl_prod(a, a);
+    hl_pair p = hl_add(hl_make(-0x1.1058377e2cee0p-4, -0x1.659d7c74c9e2dp-58), hl_mul1(w, hl_gauss_centre(w.hi)));
+    return hl_add(hl_make(0x1.9884533d43651p-2, -0x1.cbc4fcb9f764dp-56), hl_mul(w, p));
 }
 /* gelu(x) = x Phi(x) */
 BODY FN(gelu)(real x) {
@@ -679,25 +699,33 @@ BODY FN(gelu)(real x) {
     hl_pair q = hl_div_by(hl_mul(h.F, hl_of(h.m)), h.d, h.r);
     hl_pair w = hl_value(hl_at(q, h.m.k));
     hl_pair P = hl_if(neg, q, hl_add(hl_make(1, 0), hl_neg(w)));
-    real y = hl_raise(1, hl_round(hl_mul1(P, a)), neg ? h.m.k : 0.0);
+    hl_pair half = hl_mul1(hl_gauss_slope(a), neg ? -a : a);
+    P = hl_if(a < 1, hl_add(hl_make(0.5, 0), half), P);
+    real k = neg ? h.m.k : 0.0;
+    real y = hl_raise(1, hl_round(hl_mul1(P, a)), a < 1 ? 0.0 : k);
     y = a < 0x1p-60 ? 0.5 * x : hl_signed(y, x);
     return x <= 9 ? y : x;
 }
-/* Phi(x) + x phi(x): W for x < 0, 1 - W otherwise, W = m (F - c a (a + 1)) / (a + 1), c = 1 / sqrt(2 pi) */
+/* Phi(x) + x phi(x): W for x < 0, 1 - W otherwise, W = m (F - c a (a + 1)) / (a + 1), c = 1 / sqrt(2 pi);
+ * 1/2 + x (slope + c e^(-x^2/2)) in the middle */
 BODY FN(gelu_backward)(real g, real x) {
     int neg = x < 0;
     real a = hl_abs(x);
     a = a > 54.7 ? 54.7 : a;
     hl_gauss_parts h = hl_gauss(a);
-    hl_pair c = hl_mul1(hl_mul(hl_make(0x1.9884533d43651p-2, -0x1.cbc0d30ebfd15p-56), h.d), a);
+    hl_pair c = hl_mul1(hl_mul(HL_C0, h.d), a);
     hl_pair n = hl_add_any(h.F, hl_neg(c));
     hl_pair q = hl_div_by(hl_mul(n, hl_of(h.m)), h.d, h.r);
     hl_pair w = hl_value(hl_at(q, h.m.k));
-    real v = hl_round(hl_if(neg, q, hl_add(hl_make(1, 0), hl_neg(w))));
-    hl_pair d = hl_from_zero(hl_make(x, 0), -0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56);
+    w = hl_if(neg, q, hl_add(hl_make(1, 0), hl_neg(w)));
+    hl_pair half = hl_add(hl_gauss_slope(a), hl_mul(HL_C0, hl_value(h.m)));
+    half = hl_mul1(half, neg ? -a : a);
+    real v = hl_round(hl_if(a < 1, hl_add_any(hl_make(0.5, 0), half), w));
+    hl_pair d = hl_from_zero(hl_make(x, 0), -0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56, 0x1.65d4b5b9cdd03p-111);
     real z = hl_crossing(d, 0x1.b9d98fa5a3215p-2, 0x1.f7c269be188b6p-56, hl_gelu_crossing(d.hi));
     int near = hl_abs(d.hi) < 0x1p-5;
-    return hl_raise(g, near ? z : v, neg & !near ? h.m.k : 0.0);
+    real k = neg ? h.m.k : 0.0;
+    return hl_raise(g, near ? z : v, a < 1 ? 0.0 : k);
 }
 
 /* gelu_tanh(x) = x/2 (1 + tanh u) = x sigmoid(2 u), 2 u = C1 x + C2 x^3, C1 = 2 sqrt(2/pi), C2 = 0.044715 C1 */
@@ -707,7 +735,7 @@ BODY FN(gelu_backward)(real g, real x) {
 BODY FN(gelu_tanh)(real x) {
     real c = hl_clamped(x, -27.3, 27.3).hi;
     hl_pair z = hl_mul1(hl_add_any(HL_C1, hl_mul(HL_C2, hl_prod(c, c))), c);
-    real y = hl_gated(c, z, 1);
+    real y = hl_gated(c, z, HL_NO_LIFT);
     return x > 9 ? x : y;
 }
 /* s + s (1 - s) w, s = sigmoid(2 u), w = C1 x + 3 C2 x^3 */
@@ -717,7 +745,7 @@ BODY FN(gelu_tanh_backward)(real g, real x) {
     hl_pair z = hl_mul1(hl_add_any(HL_C1, hl_mul(HL_C2, q)), c);
     hl_pair w = hl_mul1(hl_add_any(HL_C1, hl_mul(HL_3C2, q)), c);
     hl_scaled s = hl_gate_slope(z, w);
-    hl_pair d = hl_from_zero(hl_make(x, 0), -0x1.81429f9e97e4dp-1, 0x1.4f523ed77dbdcp-55);
+    hl_pair d = hl_from_zero(hl_make(x, 0), -0x1.81429f9e97e4dp-1, 0x1.4f523ed77dbdcp-55, -0x1.a649fca8ac0e5p-109);
     real v = hl_crossing(d, 0x1.b8bacd2c96b91p-2, 0x1.7626c1c5b2d9bp-56, hl_gelu_tanh_crossing(d.hi));
     int near = hl_abs(d.hi) < 0x1p-5;
     return hl_raise(g, near ? v : hl_round(hl_of(s)), near ? 0.0 : s.k);
@@ -753,7 +781,7 @@ BODY FN(mish_backward)(real g, real x) {
     t = hl_add_any(hl_if(neg, s4, hl_make(1, 0)), hl_mul(e, t));
     t = hl_mul(t, hl_if(neg, hl_of(m), hl_make(1, 0)));
     real v = hl_round(hl_div(t, hl_mul(d, d)));
-    hl_pair o = hl_from_zero(hl_make(x, 0), -0x1.31432c0d12d84p+0, -0x1.bf319154da210p-55);
+    hl_pair o = hl_from_zero(hl_make(x, 0), -0x1.31432c0d12d84p+0, -0x1.bf319154da210p-55, -0x1.3b82ea8c1efc4p-109);
     real z = hl_crossing(o, 0x1.115acb42500bbp-2, 0x1.1ad6ac91fc893p-56, hl_mish_crossing(o.hi));
     int near = hl_abs(o.hi) < 0x1p-5;
     return hl_raise(g, near ? z : v, neg & !near ? m.k : 0.0);
