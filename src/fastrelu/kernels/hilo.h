@@ -478,7 +478,7 @@ BODY FN(softplus_backward)(real g, real x, real beta) {
 BODY FN(softplus_from_output)(real g, real y, real beta) {
     hl_pair z = hl_argument(-beta, y);
     real d = g * -hl_round(hl_of(hl_expm1(z)));
-    return hl_abs(z.hi) < 0x1p-60 ? g * y * beta : d;
+    return hl_abs(z.hi) < 0x1p-60 ? g * (y * beta) : d;
 }
 
 /* log_sigmoid(x) = min(x, 0) - log1p(exp(-|x|)) */
