@@ -649,7 +649,10 @@ BODY FN(silu_backward)(real g, real x) { return hl_silu_slope(g, hl_clamped(x, -
 
 /* swish(x) = x sigmoid(beta x); its derivative is that of silu at beta x */
 BODY FN(swish)(real x, real beta) { return hl_gated(x, hl_argument(beta, x), hl_lift_of(x)); }
-BODY FN(swish_backward)(real g, real x, real beta) { return hl_silu_slope(g, hl_argument(beta, x)); }
+BODY FN(swish_backward)(real g, real x, real beta) {
+    real y = hl_silu_slope(g, hl_argument(beta, x));
+    return x == x ? y : x; /* beta = 0 would hide a NaN */
+}
 
 /* quick_gelu(x) = x sigmoid(1.702 x), where 1.702 is that decimal number and not its rounding */
 #define HL_QUICK hl_make(1.702, 0x1.89374bc6a7efap-55)
