@@ -45,13 +45,13 @@ class Limits:
     float32_accurate: float = 0.51
     float64_fast: float = 4.0
     float64_accurate: float = 1.1
-    base_float64: float = 5.0  # where no FMA carries rounding errors along, at either precision
+    base_float64_fast: float = 5.0  # where no FMA carries rounding errors along
+    base_float64_accurate: float = 1.1
 
     def of(self, dtype: np.dtype[Any], precision: Precision, *, fma: bool = True) -> float:
         """Return the limit that holds for one kernel."""
-        if dtype == np.float64 and not fma:
-            return self.base_float64
-        return float(getattr(self, f"{dtype.name}_{precision}"))
+        base = "base_" if dtype == np.float64 and not fma else ""
+        return float(getattr(self, f"{base}{dtype.name}_{precision}"))
 
     def with_grad(self, dtype: np.dtype[Any], precision: Precision, *, fma: bool = True) -> float:
         """Return the limit of the product with a gradient: 4 ULP, or the derivative's own where that is wider."""
@@ -76,8 +76,8 @@ class Crossing:
 
 
 # The reference differs from the exact result by up to 0.0005 ULP.
-EXACT = Limits(0, 0, 0, 0, 0)
-ROUNDED = Limits(0.501, 0.501, 0.501, 0.501, 0.501)
+EXACT = Limits(0, 0, 0, 0, 0, 0)
+ROUNDED = Limits(*[0.501] * 6)
 SMOOTH = Limits()
 
 
@@ -337,7 +337,7 @@ _ROWS = [
         out_of_domain=((1.0, 0.1, -1.0, 0.5), (nan, 0.1, 1.0, 0.5), (-1.0, 0.1, nan, 0.5)),
         outside_alone=((0, nan), (2, nan)),
         special=((-inf, -inf), (-11.0, -2.0), (-0.0, -0.0), (0.0, 0.0), (0.5, 0.5), (3.0, 2.0), (inf, inf)),
-        limits=(Limits(1.5, 0.501, 1.5, 1.5, 4.0), EXACT, EXACT),
+        limits=(Limits(1.5, 0.501, 1.5, 1.5, 4.0, 4.0), EXACT, EXACT),
         crossings=_srelu_base_crossings,
         signed_zeros=False,
         off=_srelu_off,
@@ -440,7 +440,7 @@ _ROWS += [
         kinks=lambda slope, offset: (-offset / slope, (1 - offset) / slope),
         # -3 and 3 lie on the flat side or on neither: 1/6 is rounded.
         special=((-inf, 0.0), (-4.0, 0.0), (-0.0, 0.5), (0.0, 0.5), (4.0, 1.0), (inf, 1.0)),
-        limits=(Limits(0.501, 0.501, 0.501, 0.501, 1.0), EXACT, EXACT),
+        limits=(Limits(0.501, 0.501, 0.501, 0.501, 1.0, 1.0), EXACT, EXACT),
         crossings=lambda slope, offset: (
             Crossing(-1.5 * abs(offset) / slope, 1.5 * abs(offset) / slope, abs(offset), base_only=True),
         ),
@@ -473,7 +473,7 @@ _ROWS += [
         kink_derivatives=(0.0, 1.0),
         special=((-inf, 0.0), (-1.0, 0.0), (-0.0, 0.25), (0.0, 0.25), (1.0, 1.0), (3.0, 3.0), (inf, inf)),
         interval=(-2.0, 2.0),
-        limits=(Limits(1.0, 0.501, 1.0, 1.0, 1.5), ROUNDED, ROUNDED),
+        limits=(Limits(1.0, 0.501, 1.0, 1.0, 1.5, 1.5), ROUNDED, ROUNDED),
         off=lambda x: x <= -1,
         off_from_output=lambda y: y <= 0,
     ),
@@ -513,7 +513,7 @@ _ROWS += [
         kink_derivatives=(0.0, 1.0),
         special=((-inf, -0.0), (-3.0, -0.0), (-1.5, -0.375), (-0.0, -0.0), (0.0, 0.0), (3.0, 3.0), (inf, inf)),
         interval=(-4.0, 4.0),
-        limits=(Limits(2.0, 0.501, 0.6, 0.6, 2.5), Limits(2.0, 0.501, 0.6, 0.6, 2.0), SMOOTH),
+        limits=(Limits(2.0, 0.501, 0.6, 0.6, 2.5, 2.5), Limits(2.0, 0.501, 0.6, 0.6, 2.0, 2.0), SMOOTH),
         off=lambda x: x <= -3,
     ),
 ]
@@ -590,8 +590,8 @@ def _celu_argument(x: Array, alpha: Array) -> tuple[Array, Array]:
 
 def _celu(x: Array, alpha: Array) -> Array:
     z, low = _celu_argument(x, alpha)
-    # expm1(z + low) = expm1(z) + low * exp(z)
-    value = np.expm1(z) + np.where(low == 0, 0, low * np.exp(z))
+    # expm1(z + low) = expm1(z) + low * exp(z), unless they are infinite
+    value = np.expm1(z) + _finite(low * np.exp(z))
     return np.where(x < 0, alpha * value, x)
 
 
@@ -851,8 +851,7 @@ def _tanh_shrink(x: Array) -> Array:
     return np.where(np.abs(x) < 2, total / np.cosh(small), x - np.tanh(x))
 
 
-GELU_LIMITS = Limits(6.0, 0.51, 8.0, 1.1, 9.0)
-_SIX = Limits(float32_fast=6.0, float64_fast=8.0, base_float64=9.0)
+_GELU_LIMITS = Limits(float32_fast=6.0, float64_fast=8.0, base_float64_fast=9.0)
 
 
 def _around(zero: float, width: float, floor: float = 2.0**-4) -> Callable[..., tuple[Crossing, ...]]:
@@ -920,7 +919,7 @@ _ROWS += [
         "gelu",
         _gelu,
         _gelu_derivative,
-        limits=(GELU_LIMITS, GELU_LIMITS, SMOOTH),
+        limits=(_GELU_LIMITS, _GELU_LIMITS, SMOOTH),
         derivative_crossings=_around(-0.7517915246935645, 0.2),
         keywords=(("approximate", "none"),),
         **_GATED,
@@ -929,7 +928,7 @@ _ROWS += [
         "gelu_tanh",
         _gelu_tanh,
         _gelu_tanh_derivative,
-        limits=(GELU_LIMITS, GELU_LIMITS, SMOOTH),
+        limits=(_GELU_LIMITS, _GELU_LIMITS, SMOOTH),
         derivative_crossings=_around(-0.7524614220710162, 0.2),
         public="gelu",
         keywords=(("approximate", "tanh"),),
@@ -939,7 +938,7 @@ _ROWS += [
         "mish",
         _mish,
         _mish_derivative,
-        limits=(SMOOTH, _SIX, SMOOTH),
+        limits=(SMOOTH, _GELU_LIMITS, SMOOTH),
         derivative_crossings=_around(-1.05, 1.05, 2.0**-2),
         **_GATED,
     ),

@@ -143,7 +143,7 @@ def test_tasks_are_apart() -> None:
 
     async def work(level: Precision, turn: asyncio.Barrier) -> list[str]:
         with fr.precision(level):
-            seen = []
+            seen: list[str] = []
             for _ in range(5):
                 await turn.wait()
                 seen.append(fr.get_precision())
