@@ -55,7 +55,7 @@ BODY FN(celu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * (
  * al. 2017), to all the digits that the type holds. */
 #define SELU_LAMBDA BY_TYPE(0x1.0cfabep0f, 0x1.0cfabd6a91132p+0)
 #define SELU_PRODUCT BY_TYPE(0x1.c212ccp0f, 0x1.c212cc640f031p+0)
-#define SELU_PRODUCT_LOW BY_TYPE(0x1.903c0cp-26f, 0x1.05161b045a1fep-56)
+#define SELU_PRODUCT_LOW BY_TYPE(0x1.903c0cp-26f, 0x1.05161b045a1f1p-56)
 BODY FN(selu)(real x) {
     real y = SELU_PRODUCT * FN(expm1_below)(FN(at_least)(x, EXPM1_LOW), NO_LOW);
     real line = SELU_LAMBDA * x;

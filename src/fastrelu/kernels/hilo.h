@@ -441,8 +441,8 @@ BODY FN(celu_from_output)(real g, real y, real alpha) {
 }
 
 /* selu(x) = lambda (x if x > 0 else alpha expm1(x)) */
-#define HL_SELU hl_make(0x1.0cfabd6a91132p+0, 0x1.6fc7d272f2695p-55)
-#define HL_SELU_ALPHA hl_make(0x1.c212cc640f031p+0, 0x1.05161b045a1fep-56) /* lambda alpha */
+#define HL_SELU hl_make(0x1.0cfabd6a91132p+0, 0x1.6fc7d272f2696p-55)
+#define HL_SELU_ALPHA hl_make(0x1.c212cc640f031p+0, 0x1.05161b045a1f1p-56) /* lambda alpha */
 BODY FN(selu)(real x) {
     hl_lift f = hl_lift_of(x);
     int linear = (x > 0) | (hl_abs(x) < 0x1p-60);
