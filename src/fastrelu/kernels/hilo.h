@@ -404,7 +404,7 @@ BODY FN(celu_from_output)(real g, real y, real alpha) {
 }
 
 /* selu(x) = lambda (x if x > 0 else alpha expm1(x)) */
-#define HL_SELU hl_make(0x1.0cfabd5a91132p+0, 0x1.6f9a2b2ae3d88p-55)
+#define HL_SELU hl_make(0x1.0cfabd6a91132p+0, 0x1.6f9a2b2ae3d88p-55)
 #define HL_SELU_ALPHA hl_make(0x1.c212cc640f031p+0, 0x1.0428c2e0f6ed7p-56) /* lambda alpha */
 BODY FN(selu)(real x) {
     hl_lift f = hl_lift_of(x);
