@@ -227,11 +227,11 @@ BODY hl_silu_crossing(real d) {
 }
 BODY hl_gelu_crossing(real d) {
     real d2 = d * d, d4 = d2 * d2;
-    real p = 0x1.86b965655d04fp-13;
-    p = p * d4 + hl_four(d, d2, 0x1.3e346def41696p-6, 0x1.297b9ca25d6efp-8, -0x1.258a6d4fdb5ecp-9,
-            -0x1.86642b86379a6p-11);
-    p = p * d4 + hl_four(d, d2, 0x1.8d9a941de3ac5p-2, -0x1.2a2ef9bb865b0p-6, -0x1.d2fa4c17c7e84p-4,
-            -0x1.e4088244efa4cp-7);
+    real p = 0x1.86866e9c48fa9p-13 + d * 0x1.6905e9a8d7356p-14;
+    p = p * d4 + hl_four(d, d2, 0x1.3e346def05f90p-6, 0x1.297b9d6f54c66p-8, -0x1.258a6950f332ep-9,
+            -0x1.8680ebb05d4bfp-11);
+    p = p * d4 + hl_four(d, d2, 0x1.8d9a941de3ac5p-2, -0x1.2a2ef9bb865aep-6, -0x1.d2fa4c17c7e58p-4,
+            -0x1.e4088244f8f2bp-7);
     return p * d;
 }
 BODY hl_gelu_tanh_crossing(real d) {
@@ -441,7 +441,7 @@ BODY FN(softplus_backward)(real g, real x, real beta) {
 BODY FN(softplus_from_output)(real g, real y, real beta) {
     hl_pair z = hl_argument(-beta, y);
     real d = g * -hl_round(hl_of(hl_expm1(z)));
-    return hl_abs(z.hi) < 0x1p-60 ? g * y * beta : d;
+    return hl_abs(z.hi) < 0x1p-60 ? g * 0x1p-60 * beta * (y * 0x1p60) : d;
 }
 
 /* log_sigmoid(x) = min(x, 0) - log1p(exp(-|x|)) */
@@ -484,8 +484,8 @@ HL_INLINE hl_hypotenuse hl_root(real x, real b) {
     real r = FR_SQRT(d.hi), two = r + r;
     h.r = hl_fast(r, (hl_residual(d.hi, r, r) + d.lo) / (two == 0 ? 1.0 : two));
     h.sum = hl_add(h.r, hl_make(a, 0));
-    h.n = h.far ? b * 0x1p-300 : bs;
-    h.back = hl_pow2(h.far ? -300.0 : -k);
+    h.n = h.far ? b * 0x1p-200 : bs;
+    h.back = hl_pow2(h.far ? -400.0 : -k);
     h.forth = hl_pow2(-k);
     return h;
 }
@@ -504,9 +504,9 @@ BODY FN(squareplus_backward)(real g, real x, real b) {
     d.hi = zero ? 1.0 : d.hi;
     n.hi = zero ? 1.0 : n.hi;
     real v = 0.5 * hl_round(hl_div(n, d));
-    real s = h.far & neg ? 0x1p-300 : 1.0;
+    real s = h.far & neg ? 0x1p-500 : 1.0; /* with n, 2^-1200 in all */
     v = x < -0x1.fffffffffffffp1023 ? 0.0 : v;
-    return x == x ? g * s * v * s * s : x;
+    return x == x ? g * s * v * s : x;
 }
 /* Y^2 / (Y^2 + b), Y = 2 y */
 BODY FN(squareplus_from_output)(real g, real y, real b) {
@@ -685,8 +685,8 @@ BODY FN(gelu_backward)(real g, real x) {
     half = hl_mul1(half, neg ? -a : a);
     real v = hl_round(hl_if(a < 1, hl_add_any(hl_make(0.5, 0), half), w));
     hl_pair d = hl_from_zero(hl_make(x, 0), -0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56, 0x1.65d4b5b9cdd03p-111);
-    real z = hl_crossing(d, 0x1.b9d98fa5a3215p-2, 0x1.f7c269be188b6p-56, hl_gelu_crossing(d.hi));
-    int near = hl_abs(d.hi) < 0x1p-5;
+    real z = hl_crossing(d, 0x1.b9d98fa5a3215p-2, 0x1.f7c1a23190c7cp-56, hl_gelu_crossing(d.hi));
+    int near = hl_abs(d.hi) < 0x1p-4;
     real k = neg ? h.m.k : 0.0;
     return hl_raise(g, near ? z : v, a < 1 ? 0.0 : k);
 }
