@@ -8,6 +8,9 @@ BODY FN(hard_swish)(real x) {
     real low = (x - (t - back)) + (3 - back);
     real p = x * t;
     real inner = FN(sixth)(p, FMA(x, t, -p) + x * low);
+#if FR_KIND == FR_FULL
+    inner = FN(size)(x) < R(0x1p-900) ? x * R(0.5) : inner; /* the residuals would underflow, and lose the sign of 0 */
+#endif
     return x <= -3 ? -R(0) : x >= 3 ? x : inner;
 }
 BODY FN(hard_swish_backward)(real g, real x) {
