@@ -184,18 +184,28 @@ BODY FN(reduce)(real z, real low, int lift, real *scale) {
 }
 
 /* The same for derivatives, where e^z is multiplied by a gradient that may be as large as e^z is small:
- * 2^k = *scale * *far, *scale normal and *far = 1 unless *scale is so small that 1 + *scale is 1.
- * The range of z: FAR_LOW < z. */
-#define FAR_LOW BY_KIND(-170, -200, -1373)
+ * 2^k = *scale * *far, where *scale is normal and *far = 1 unless *scale is so small that 1 + *scale is 1. At
+ * FAR_LOW *far has come down to 0. (Only a gradient beyond 2^97, in double 2^966, times e^z is not quite 0 there.)
+ * In float at double nothing is far. */
+#define FAR_LOW BY_KIND(-174, -205, -1414.8)
 BODY FN(near_and_far)(real shifted, real *far) {
 #if FR_KIND == FR_WIDE
     *far = 1;
     return FN(power)(shifted);
 #else
-    FN(word) all = {shifted}, near = {FN(not_below)(shifted, ROUNDER + BIAS - BY_TYPE(120, 960))};
+    FN(word) all = {shifted}, near = {FN(not_below)(shifted, ROUNDER + BIAS - BY_TYPE(124, 1018))};
     all.bits = (all.bits - near.bits + BIAS) << SHIFT;
     *far = all.number;
     return FN(power)(near.number);
+#endif
+}
+/* g y far */
+BODY FN(product)(real g, real y, real far) {
+#if FR_KIND == FR_WIDE
+    (void)far;
+    return g * y;
+#else
+    return g * y * far;
 #endif
 }
 BODY FN(reduce_far)(real z, real low, real *scale, real *far) {
