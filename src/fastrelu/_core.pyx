@@ -8,9 +8,7 @@ cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
 from cython.parallel cimport prange
-from libc.string cimport memcpy
 
 cnp.import_array()
 cnp.import_ufunc()
@@ -87,6 +85,7 @@ cdef extern from *:
 cdef extern from "Python.h":
     object PyContextVar_New(const char *, PyObject *)
     int PyContextVar_Get(object, PyObject *, PyObject **) except -1
+    object PyObject_Vectorcall(object, PyObject **, size_t, PyObject *)
     void Py_DECREF(PyObject *)
 
 cdef extern from "numpy/arrayobject.h":
@@ -97,6 +96,8 @@ cdef extern from "numpy/arrayobject.h":
     ctypedef struct PyArray_Descr:
         pass
     enum:
+        NPY_HALF
+        NPY_USERDEF
         NPY_ITER_ZEROSIZE_OK
         NPY_ITER_COPY_IF_OVERLAP
         NPY_ITER_READONLY
@@ -123,7 +124,7 @@ cdef extern from "numpy/arrayobject.h":
     object PyArray_NewLikeArray(cnp.ndarray, cnp.NPY_ORDER, PyObject *, int)
 
 
-# --- Instruction set ---------------------------------------------------------------------------------------------
+# --- Instruction set ------------------------------------------------------------------------------------------------
 
 cdef int _isa_count
 cdef const fr_isa *_isas = fr_isa_list(&_isa_count)
@@ -147,23 +148,28 @@ cdef int _isa_index(str isa) except -1:
     return isa_known.index(isa)
 
 
-# --- Settings: process defaults, and overrides in a context -----------------------------------------------------
+# --- Settings: process defaults, and overrides in a context ---------------------------------------------------------
 
 cdef fr_atomic _precision       # 0 "fast", 1 "accurate"
 cdef fr_atomic _thread_limit    # 0: as many as the host grants
 cdef fr_atomic _overridden      # has a context variable ever been set? If not, no call looks
 cdef fr_atomic _quota = -1      # processors that the control group grants; -1: not read yet
 
+# Elements from which NumPy's iterator, set up once, beats the ufunc on plain strided arrays.
+cdef fr_atomic _strided_from = 512
+
 precision_override = PyContextVar_New("fastrelu_precision", NULL)
 thread_override = PyContextVar_New("fastrelu_threads", NULL)
 
 
-def set_defaults(precision=None, threads=None):
-    """Set the process's precision (0 or 1) and thread limit (0 is none)."""
+def set_defaults(precision=None, threads=None, strided_from=None):
+    """Set the process's precision (0 or 1), thread limit (0 is none) and least size for the N-d driver."""
     if precision is not None:
         fr_store(&_precision, precision)
     if threads is not None:
         fr_store(&_thread_limit, threads)
+    if strided_from is not None:
+        fr_store(&_strided_from, strided_from)
 
 
 def watch_overrides():
@@ -222,7 +228,7 @@ cdef Py_ssize_t _RELEASE = 8192
 parallel_from = tuple([_PARALLEL[i] for i in range(FR_COSTS)])
 
 
-# --- Kernels -----------------------------------------------------------------------------------------------------
+# --- Kernels --------------------------------------------------------------------------------------------------------
 
 cdef str _SUFFIX(int direction):
     return ("", "_backward", "_backward_from_output")[direction]
@@ -283,13 +289,13 @@ cdef class Kernel:
     def __repr__(self):
         return f"<kernel {self.name}>"
 
-    cdef int require_domain(self, const double *params) except -1:
-        """Refuse parameters outside the domain, by name and value."""
+    cdef int refuse(self, const double *params, const int *known) except -1:
+        """Say which condition on the parameters the known ones miss."""
         cdef int j
-        if self.op.domain[self.direction](params):
-            return 0
-        given = ", ".join([f"{self.op.params[j].decode()}={params[j]!r}" for j in range(self.nparams)])
-        raise ValueError(f"{self.name} requires {self.op.domain_text[self.direction].decode()}, got {given}")
+        given = ", ".join([f"{self.op.params[j].decode()}={params[j]!r}" for j in range(self.nparams)
+                           if known == NULL or known[j]])
+        condition = self.op.domain_text[self.direction].decode().replace("&&", "and")
+        raise ValueError(f"{self.name} requires {condition}, got {given}")
 
 
 def kernel_names():
@@ -388,6 +394,7 @@ cdef int _run_dense(const fr_call *how, int cost, const char **inputs, char *out
     return 0
 
 
+@cython.binding(False)
 def call(Kernel kernel not None, object out, object where, object a, object b=None, object c=None, object d=None,
          object e=None, object f=None):
     """Run a kernel on its inputs, which follow in its own order: data first, then parameters."""
@@ -395,10 +402,10 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
     cdef const char *inputs[6]
     cdef double params[4]
     cdef float rounded[4]
-    cdef cnp.ndarray x, y, other
+    cdef cnp.ndarray x, y
     cdef char *data
     cdef int dtype, j
-    cdef Py_ssize_t size
+    cdef Py_ssize_t n, size
     cdef int level
 
     args[:] = [<PyObject *>a, <PyObject *>b, <PyObject *>c, <PyObject *>d, <PyObject *>e, <PyObject *>f]
@@ -418,7 +425,7 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
         if not _number(<object>args[kernel.ndata + j], &params[j]):
             return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
 
-    size = cnp.PyArray_SIZE(x) * cnp.PyArray_ITEMSIZE(x)
+    n = cnp.PyArray_SIZE(x)
     if out is None:
         if cnp.PyArray_NDIM(x) == 0:  # a ufunc returns a scalar
             return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
@@ -429,6 +436,7 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
             return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
         y = <cnp.ndarray>out
         data = <char *>cnp.PyArray_DATA(y)
+        size = n * cnp.PyArray_ITEMSIZE(x)
         for j in range(kernel.ndata):
             if inputs[j] != data and inputs[j] < data + size and data < inputs[j] + size:
                 return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
@@ -441,20 +449,20 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
     else:
         for j in range(kernel.nparams):
             inputs[kernel.ndata + j] = <const char *>&params[j]
-    if kernel.nparams:
-        kernel.require_domain(params)
+    if kernel.nparams and not kernel.op.domain[kernel.direction](params):
+        kernel.refuse(params, NULL)
     level = _setting(precision_override, &_precision)
     if y is None:
         if PyArray_IS_C_CONTIGUOUS(x):
-            y = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), dtype, 0)
+            y = cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), dtype)
         else:
             y = PyArray_NewLikeArray(x, cnp.NPY_KEEPORDER, NULL, 0)
     _run_dense(&kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level], kernel.op.cost,
-               inputs, <char *>cnp.PyArray_DATA(y), cnp.PyArray_SIZE(x))
+               inputs, <char *>cnp.PyArray_DATA(y), n)
     return y
 
 
-# --- Second door: plain arrays of any strides and shapes that broadcast ------------------------------------------------
+# --- Second door: plain arrays of any strides and shapes that broadcast ---------------------------------------------
 
 cdef int _run_view(const fr_call *how, int cost, const fr_view *view, Py_ssize_t n) except -1:
     cdef int parts = 1, part
@@ -514,34 +522,52 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype)
     return result
 
 
-# --- Third door: everything else is a ufunc ---------------------------------------------------------------------------
+# --- Third door: everything else is a ufunc -------------------------------------------------------------------------
+
+# What an operand asks of the kernels.
+cdef enum:
+    _SINGLE   # its type fits into float32
+    _DOUBLE   # into float64
+    _WEAK     # a Python number, which fits into whatever the others need
+    _NEITHER  # no kernel has its type; the ufunc says so
+    _FOREIGN  # its type is its own affair
 
 cdef object _float32 = np.dtype(np.float32)
 cdef object _float64 = np.dtype(np.float64)
+cdef tuple _OUT = ("out",)
+cdef tuple _WHERE = ("where",)
+cdef tuple _OUT_WHERE = ("out", "where")
 
 
-cdef object _loop_dtype(list args):
-    """The type of the kernel that NumPy's promotion picks; None where only the operands themselves can tell."""
+cdef int _class_of_dtype(cnp.dtype dtype) except -1:
+    cdef int number = dtype.type_num
+    if number == cnp.NPY_FLOAT or number == NPY_HALF or cnp.NPY_BOOL <= number <= cnp.NPY_USHORT:
+        return _SINGLE
+    if number == cnp.NPY_DOUBLE or cnp.NPY_INT <= number <= cnp.NPY_ULONGLONG:
+        return _DOUBLE
+    if number < NPY_USERDEF:
+        return _NEITHER
+    return _SINGLE if np.can_cast(dtype, _float32) else _DOUBLE if np.can_cast(dtype, _float64) else _NEITHER
+
+
+cdef int _class_of(object value) except -1:
     cdef double number
-    found = []
-    for value in args:
-        if _number(value, &number):
-            continue
-        dtype = getattr(value, "dtype", None)
-        if not isinstance(dtype, np.dtype):
-            return None
-        found.append(dtype)
-    for loop in (_float32, _float64):
-        if found and all([dtype == loop or np.can_cast(dtype, loop) for dtype in found]):
-            return loop
-    return None if found else _float64
+    if cnp.PyArray_Check(value):
+        return _class_of_dtype(<cnp.dtype>(<cnp.ndarray>value).descr)
+    if cnp.PyArray_CheckScalar(value):
+        return _class_of_dtype(cnp.PyArray_DescrFromScalar(value))
+    if _number(value, &number):
+        return _WEAK
+    dtype = getattr(value, "dtype", None)
+    return _class_of_dtype(dtype) if isinstance(dtype, np.dtype) else _FOREIGN
 
 
-cdef int _check_params(Kernel kernel, list args, object dtype) except -1:
+cdef int _check_params(Kernel kernel, list args, bint single) except -1:
     """The domain, as far as the parameters are numbers or scalars.
 
-    Next to an array the unknown is filled with each known value in turn: that satisfies every relation
-    between two parameters, so what fails all fillings is a number outside its own domain.
+    Next to an array the unknown is filled with each known value in turn, which satisfies every relation between
+    two parameters, and with 1, which no parameter excludes by itself: what fails all fillings is a number outside
+    its own domain.
     """
     cdef double params[4]
     cdef int known[4]
@@ -549,81 +575,109 @@ cdef int _check_params(Kernel kernel, list args, object dtype) except -1:
     for j in range(kernel.nparams):
         value = args[kernel.ndata + j]
         known[j] = _number(value, &params[j])
-        if not known[j] and isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0 and value.dtype.kind in "biuf":
+        if (not known[j] and (cnp.PyArray_Check(value) or cnp.PyArray_CheckScalar(value)) and value.ndim == 0
+                and value.dtype.kind in "biuf"):
             params[j] = float(value)
             known[j] = 1
         if known[j]:
             count += 1
-            if dtype is _float32:
+            if single:
                 params[j] = <float>params[j]
     if count == 0:
         return 0
-    for filler in range(kernel.nparams):
-        if known[filler]:
+    for filler in range(kernel.nparams + 1):
+        if filler == kernel.nparams or known[filler]:
             for j in range(kernel.nparams):
                 if not known[j]:
-                    params[j] = params[filler]
+                    params[j] = 1 if filler == kernel.nparams else params[filler]
             if kernel.op.domain[kernel.direction](params):
                 return 0
-    return kernel.require_domain(params)
+    return kernel.refuse(params, known)
 
 
 cdef object _as_target(Kernel kernel, object out):
     """`out` as something a ufunc writes into: itself, or a view of the buffer it exposes."""
-    if hasattr(type(out), "__array_ufunc__") and not isinstance(out, np.generic):
+    if hasattr(type(out), "__array_ufunc__") and not cnp.PyArray_CheckScalar(out):
         return out
     try:
         return np.asarray(memoryview(out))
     except TypeError:
         pass
-    if hasattr(type(out), "__dlpack__") and not isinstance(out, np.generic):
+    if hasattr(type(out), "__dlpack__") and not cnp.PyArray_CheckScalar(out):
         return np.from_dlpack(out)
     raise TypeError(f"{kernel.name} can write into an array or a writable buffer, not into {type(out).__name__!r}")
 
 
+cdef object _call_ufunc(Kernel kernel, int level, list args, object out, object where):
+    cdef PyObject *vector[8]
+    cdef int j, n = kernel.nin
+    for j in range(n):
+        vector[j] = <PyObject *>args[j]
+    names = None
+    if out is not None:
+        vector[n] = <PyObject *>out
+        n += 1
+        names = _OUT
+    if where is not True:
+        vector[n] = <PyObject *>where
+        names = _WHERE if out is None else _OUT_WHERE
+    return PyObject_Vectorcall(kernel.accurate if level else kernel.fast, vector, kernel.nin,
+                               NULL if names is None else <PyObject *>names)
+
+
 cdef object _general(Kernel kernel, object out, object where, list args):
     cdef double number
-    cdef int j, dtype, ndim = 0
+    cdef int j, dtype, kind, ndim = 0
     cdef int level = _setting(precision_override, &_precision)
+    cdef Py_ssize_t size = 0
+    cdef bint foreign = False, neither = False, double = False, typed = False, plain
     cdef object target = out
     for j in range(kernel.nin):
         if isinstance(args[j], (list, tuple)) or (j < kernel.ndata and isinstance(args[j], bool)):
             args[j] = np.asarray(args[j])
-    loop = _loop_dtype(args)
-    _check_params(kernel, args, loop)
-    if loop is not None:
+        kind = _class_of(args[j])
+        foreign |= kind == _FOREIGN
+        neither |= kind == _NEITHER
+        double |= kind == _DOUBLE
+        typed |= kind != _WEAK
+    double |= not typed
+    if kernel.nparams:
+        _check_params(kernel, args, not (double or foreign or neither))
+    if not (foreign or neither):
         for j in range(kernel.nin):
             if _number(args[j], &number):
-                args[j] = np.float64(number) if loop is _float64 else np.float32(<float>number)
+                args[j] = _as_array(number, double)
     if isinstance(out, tuple) and len(out) == 1:
         out = target = out[0]
-    if out is not None and out is not Ellipsis and not isinstance(out, tuple):
+    if out is not None and type(out) is not cnp.ndarray and out is not Ellipsis and not isinstance(out, tuple):
         target = _as_target(kernel, out)
 
-    if where is True and loop is not None and (target is None or target is Ellipsis or type(target) is cnp.ndarray):
-        dtype = cnp.NPY_FLOAT if loop is _float32 else cnp.NPY_DOUBLE
-        arrays = [np.asarray(value) if isinstance(value, np.generic) else value for value in args]
+    if where is True and not (foreign or neither):
+        dtype = cnp.NPY_DOUBLE if double else cnp.NPY_FLOAT
+        plain = target is None or (_is_native(target, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>target))
         for j in range(kernel.nin):
-            if not _is_native(arrays[j], dtype):
-                break
-            ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>arrays[j]))
-        else:
-            if target is None or target is Ellipsis:
-                if ndim:  # a ufunc returns a scalar where there is none
-                    return _strided(kernel, level, arrays, None, dtype)
-            elif _is_native(target, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>target):
-                _strided(kernel, level, arrays, target, dtype)
-                return out
-
-    options = {}
-    if target is not None:
-        options["out"] = target
-    if where is not True:
-        options["where"] = where
-    result = (kernel.accurate if level else kernel.fast)(*args, **options)
-    return out if target is not out else result
+            plain = plain and _is_native(args[j], dtype)
+            if plain:
+                ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>args[j]))
+                size = max(size, cnp.PyArray_SIZE(<cnp.ndarray>args[j]))
+        if plain and ndim and size >= fr_load(&_strided_from):
+            result = _strided(kernel, level, args, target, dtype)
+            return result if out is None else out
+    result = _call_ufunc(kernel, level, args, target, where)
+    return result if target is out else out
 
 
+cdef object _as_array(double number, bint double):
+    """A Python number as an array without axes, rounded once."""
+    cdef cnp.ndarray array = cnp.PyArray_SimpleNew(0, NULL, cnp.NPY_DOUBLE if double else cnp.NPY_FLOAT)
+    if double:
+        (<double *>cnp.PyArray_DATA(array))[0] = number
+    else:
+        (<float *>cnp.PyArray_DATA(array))[0] = <float>number
+    return array
+
+
+@cython.binding(False)
 def call_in_place(Kernel kernel not None, object where, object x, object b=None, object c=None, object d=None,
                   object e=None):
     """Run a forward kernel from x into x, and return x itself."""

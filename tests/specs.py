@@ -1,0 +1,954 @@
+"""One row of data per function: what it computes, where it bends, what it must return and how far off it may be.
+
+The tests know no function by name: they enumerate `SPECS`. References are plain NumPy and compute in the type of
+x: float64 where the result is float32, long double where it is float64. Parameters arrive rounded to the type of
+the kernel. Decimal coefficients (1.702, 0.044715, those of SELU) mean the decimal numbers, not their roundings.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import KW_ONLY, dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+import fastrelu
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[Any]
+    Params: TypeAlias = tuple[float, ...]
+    Reference: TypeAlias = Callable[..., Array]
+
+Precision: TypeAlias = Literal["fast", "accurate"]
+
+FORWARD, BACKWARD, FROM_OUTPUT = range(3)
+SUFFIXES = ("", "_backward", "_backward_from_output")
+
+inf = float("inf")
+nan = float("nan")
+
+
+# --- What a row holds ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Largest errors in ULP, by type and precision."""
+
+    float32_fast: float = 3.0
+    float32_accurate: float = 0.51
+    float64_fast: float = 4.0
+    float64_accurate: float = 1.1
+    base_float64: float = 5.0  # where no FMA carries rounding errors along, at either precision
+
+    def of(self, dtype: np.dtype[Any], precision: Precision, *, fma: bool = True) -> float:
+        """Return the limit that holds for one kernel."""
+        if dtype == np.float64 and not fma:
+            return self.base_float64
+        return float(getattr(self, f"{dtype.name}_{precision}"))
+
+    def with_grad(self, dtype: np.dtype[Any], precision: Precision, *, fma: bool = True) -> float:
+        """Return the limit of the product with a gradient: 4 ULP, or the derivative's own where that is wider."""
+        return max(4.0, self.of(dtype, precision, fma=fma))
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """An interval around a zero, where errors are measured in ULP of `floor`: an absolute bound."""
+
+    low: float
+    high: float
+    floor: float = 2.0**-4
+    accurate_float32_floor: float = 2.0**-10
+    base_only: bool = False  # only where there is no FMA, and only in float64
+
+    def floor_of(self, dtype: np.dtype[Any], precision: Precision, *, fma: bool = True) -> float:
+        """Return the floor that holds for one kernel, 0 for none."""
+        if self.base_only:
+            return 0.0 if fma or dtype == np.float32 else self.floor
+        return self.accurate_float32_floor if dtype == np.float32 and precision == "accurate" else self.floor
+
+
+# The reference differs from the exact result by up to 0.0005 ULP.
+EXACT = Limits(0, 0, 0, 0, 0)
+ROUNDED = Limits(0.501, 0.501, 0.501, 0.501, 0.501)
+SMOOTH = Limits()
+
+
+def _nowhere(x: Array, *_: Any) -> Array:
+    return np.zeros(np.shape(x), bool)
+
+
+def _never(_eps: float, x: Array, *_: Any) -> Array:
+    return np.zeros(np.shape(x), bool)
+
+
+def _none(*_: float) -> tuple[Any, ...]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A function: references, domain, landmarks and limits. The first tuple of `params` is the usual one."""
+
+    name: str
+    forward: Reference
+    derivative: Reference
+    derivative_from_output: Reference | None = None
+    _: KW_ONLY
+    params: tuple[Params, ...] = ((),)
+    kinks: Callable[..., Params] = _none
+    kink_derivatives: Params = ()  # at the kinks of the usual parameters
+    out_of_domain: tuple[Params, ...] = ()
+    out_of_domain_from_output: tuple[Params, ...] = ()
+    outside_alone: tuple[tuple[int, float], ...] = ()  # a parameter and a value outside whatever the others are
+    special: tuple[tuple[float, float], ...] = ()  # pairs, because 0.0 and -0.0 are the same key
+    interval: tuple[float, float] = (-10.0, 10.0)
+    limits: tuple[Limits, Limits, Limits] = (SMOOTH, SMOOTH, SMOOTH)
+    # Zero crossings forward and of the derivative, by parameters.
+    crossings: Callable[..., tuple[Crossing, ...]] = _none
+    derivative_crossings: Callable[..., tuple[Crossing, ...]] = _none
+    # Where the derivative is 0 by rule, so that no gradient gets through, not even an infinite one.
+    off: Reference = _nowhere
+    off_from_output: Reference = _nowhere
+    # Where rounding decides the piece: the derivative may be 0 instead. The first argument is the type's epsilon.
+    blurred: Callable[..., Array] = _never
+    signed_zeros: bool = True  # results that underflow keep their sign; no sum of a zero and something tiny does
+    output_is_exact: bool = False  # the output tells the pieces apart exactly: both gradients have the same bits
+    public: str = ""  # the public function, if its name is another
+    keywords: tuple[tuple[str, Any], ...] = ()  # what selects this kernel among those behind the public function
+
+    @property
+    def directions(self) -> tuple[int, ...]:
+        """Which kernels exist."""
+        return (FORWARD, BACKWARD) if self.derivative_from_output is None else (FORWARD, BACKWARD, FROM_OUTPUT)
+
+    def kernel(self, direction: int) -> str:
+        """Name of a kernel and of its ufuncs."""
+        return self.name + SUFFIXES[direction]
+
+    def public_name(self, direction: int) -> str:
+        """Name of a public function."""
+        return (self.public or self.name) + SUFFIXES[direction]
+
+    def function(self, direction: int) -> Callable[..., Any]:
+        """Return the public function, as users call it."""
+        return functools.partial(getattr(fastrelu, self.public_name(direction)), **dict(self.keywords))
+
+    def in_place(self) -> Callable[..., Any]:
+        """Return the public in-place function."""
+        return functools.partial(getattr(fastrelu, f"{self.public or self.name}_"), **dict(self.keywords))
+
+    def grid(self, direction: int = FORWARD) -> tuple[Params, ...]:
+        """Return the parameters in the domain of a direction."""
+        excluded = self.out_of_domain_from_output if direction == FROM_OUTPUT else ()
+        return tuple(values for values in self.params if values not in excluded)
+
+    def outside(self, direction: int = FORWARD) -> tuple[Params, ...]:
+        """Return the parameters outside the domain of a direction."""
+        extra = self.out_of_domain_from_output if direction == FROM_OUTPUT else ()
+        return (*self.out_of_domain, *(values for values in extra if values not in self.out_of_domain))
+
+    def reference(self, direction: int) -> Reference:
+        """Return what the kernel computes, for a gradient of 1."""
+        found = (self.forward, self.derivative, self.derivative_from_output)[direction]
+        assert found is not None
+        return found
+
+    def off_in(self, direction: int) -> Reference:
+        """Return where a gradient kernel gives 0 by rule."""
+        return self.off_from_output if direction == FROM_OUTPUT else self.off
+
+    def crossings_in(self, direction: int, values: Params) -> tuple[Crossing, ...]:
+        """Return the zero crossings of a direction."""
+        return (self.crossings, self.derivative_crossings, _none)[direction](*values)
+
+
+# --- Arithmetic of the references: sums and products with their rounding errors -----------------------------------
+
+
+def _finite(x: Array) -> Array:
+    return np.where(np.isfinite(x), x, 0)
+
+
+def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """Return a + b and its rounding error (Knuth)."""
+    total = a + b
+    part = total - a
+    return total, _finite((a - (total - part)) + (b - part))
+
+
+def _two_product(a: Array, b: Array) -> tuple[Array, Array]:
+    """Return a * b and its rounding error (Dekker's product of Veltkamp's halves)."""
+    a, b = np.asarray(a), np.asarray(b)
+    product = np.asarray(a * b)
+    factor = product.dtype.type(2 ** ((np.finfo(product.dtype).nmant + 2) // 2) + 1)
+
+    def halves(x: Array) -> tuple[Array, Array]:
+        high = factor * x - (factor * x - x)
+        return high, x - high
+
+    (ah, al), (bh, bl) = halves(a), halves(b)
+    return product, _finite(((ah * bh - product) + ah * bl + al * bh) + al * bl)
+
+
+def _quotient(a: Array, b: Array) -> tuple[Array, Array]:
+    """Return a / b and what is missing from it."""
+    quotient = np.asarray(a / b)
+    product, error = _two_product(quotient, b)
+    return quotient, _finite(((a - product) - error) / b)
+
+
+def _constant(x: Array, text: str) -> tuple[Array, Array]:
+    """Return a decimal number in the type of x, and what is missing from it."""
+    high = x.dtype.type(text)
+    rest = Fraction(text) - Fraction(*high.as_integer_ratio())
+    return high, x.dtype.type(float(rest))
+
+
+def _decay(z: Array, low: Array | float = 0.0) -> Array:
+    """Return exp(-abs(z + low)), where low is the rounding error of z."""
+    return np.asarray(np.exp(-np.abs(z)) * (1 - np.sign(z) * _finite(np.asarray(low))))
+
+
+def _damped(x: Array, factor: Array) -> Array:
+    """Return x * factor for a factor that falls faster than x grows."""
+    return np.where(factor == 0, np.copysign(np.zeros_like(x), x), x * factor)
+
+
+# --- Rectifiers ---------------------------------------------------------------------------------------------------
+
+
+def _where_passes(passes: Array, x: Array, value: Any = 1) -> Array:
+    """Return the derivative `value` where the unit passes, else 0, and NaN where x is NaN."""
+    return np.where(np.isnan(x), x, np.where(passes, value, np.zeros_like(x)))
+
+
+def _relu(x: Array) -> Array:
+    return np.where(x <= 0, 0, x)
+
+
+def _relu6(x: Array) -> Array:
+    return np.where(x <= 0, 0, np.where(x > 6, 6, x))
+
+
+def _leaky_relu(x: Array, a: Array) -> Array:
+    return np.where(np.isnan(x) | (x > 0), x, np.where(a == 0, 0, a * x))
+
+
+def _leaky_relu_derivative(x: Array, a: Array) -> Array:
+    return np.where(np.isnan(x), x, np.where(x > 0, 1, np.where(a == 0, 0, a)))
+
+
+def _srelu(x: Array, t_left: Array, a_left: Array, t_right: Array, a_right: Array) -> Array:
+    def piece(t: Array, a: Array) -> Array:
+        distance, low = _two_sum(x, -t)
+        product, error = _two_product(a, distance)
+        total, rest = _two_sum(t, product)
+        return np.where((x == t) | (a == 0), t, total + (rest + error + a * low))
+
+    return np.where(x >= t_right, piece(t_right, a_right), np.where(x <= t_left, piece(t_left, a_left), x))
+
+
+def _srelu_derivative(x: Array, t_left: Array, a_left: Array, t_right: Array, a_right: Array) -> Array:
+    slope = np.where(x >= t_right, a_right, np.where(x <= t_left, a_left, np.ones_like(x)))
+    return np.where(np.isnan(x), x, slope)
+
+
+def _srelu_off(x: Array, t_left: Array, a_left: Array, t_right: Array, a_right: Array) -> Array:
+    return np.asarray(np.where(x >= t_right, a_right == 0, (x <= t_left) & (a_left == 0)))
+
+
+def _srelu_base_crossings(t_left: float, a_left: float, t_right: float, a_right: float) -> tuple[Crossing, ...]:
+    found = []
+    for t, a in ((t_left, a_left), (t_right, a_right)):
+        if a and t:
+            zero = t - t / a
+            found.append(Crossing(zero - abs(t), zero + abs(t), abs(t), base_only=True))
+    return tuple(found)
+
+
+def _threshold(x: Array, t: Array, value: Array) -> Array:
+    return np.where(np.isnan(x) | (x > t), x, value)
+
+
+_ROWS = [
+    Spec(
+        "relu",
+        _relu,
+        lambda x: _where_passes(x > 0, x),
+        lambda y: _where_passes(y > 0, y),
+        kinks=lambda: (0.0,),
+        kink_derivatives=(0.0,),
+        special=((-inf, 0.0), (-1.0, 0.0), (-0.0, 0.0), (0.0, 0.0), (inf, inf)),
+        limits=(EXACT, EXACT, EXACT),
+        off=lambda x: x <= 0,
+        off_from_output=lambda y: y <= 0,
+        output_is_exact=True,
+    ),
+    Spec(
+        "relu6",
+        _relu6,
+        lambda x: _where_passes((x > 0) & (x < 6), x),
+        lambda y: _where_passes((y > 0) & (y < 6), y),
+        kinks=lambda: (0.0, 6.0),
+        kink_derivatives=(0.0, 0.0),
+        special=((-inf, 0.0), (-1.0, 0.0), (-0.0, 0.0), (0.0, 0.0), (6.0, 6.0), (1e8, 6.0), (inf, 6.0)),
+        limits=(EXACT, EXACT, EXACT),
+        off=lambda x: (x <= 0) | (x >= 6),
+        off_from_output=lambda y: (y <= 0) | (y >= 6),
+        output_is_exact=True,
+    ),
+    Spec(
+        "leaky_relu",
+        _leaky_relu,
+        _leaky_relu_derivative,
+        _leaky_relu_derivative,
+        params=((0.01,), (0.2,), (0.0,), (1.0,), (2.5,), (-0.5,)),
+        out_of_domain_from_output=((-0.5,), (-1e-30,), (nan,)),
+        kinks=lambda _a: (0.0,),
+        kink_derivatives=(0.01,),
+        special=((-inf, -inf), (-100.0, -1.0), (-0.0, -0.0), (0.0, 0.0), (inf, inf)),
+        limits=(ROUNDED, EXACT, EXACT),
+        off=lambda x, a: (x <= 0) & (a == 0),
+        off_from_output=lambda y, a: (y <= 0) & (a == 0),
+        output_is_exact=True,
+    ),
+    Spec(
+        "srelu",
+        _srelu,
+        _srelu_derivative,
+        params=(
+            (-1.0, 0.1, 1.0, 0.5),
+            (-0.4, 0.0, 0.7, 0.0),
+            (0.0, 0.2, 0.0, 1.3),
+            (-3.0, -0.5, 2.0, -0.25),
+            (1.1, 2.0, 1.1, 0.0),
+            (0.5, 3.0, 4.0, 1.0),
+        ),
+        kinks=lambda t_left, _a, t_right, _b: (t_left, t_right),
+        kink_derivatives=(0.1, 0.5),
+        out_of_domain=((1.0, 0.1, -1.0, 0.5), (nan, 0.1, 1.0, 0.5), (-1.0, 0.1, nan, 0.5)),
+        outside_alone=((0, nan), (2, nan)),
+        special=((-inf, -inf), (-11.0, -2.0), (-0.0, -0.0), (0.0, 0.0), (0.5, 0.5), (3.0, 2.0), (inf, inf)),
+        limits=(Limits(1.5, 0.501, 1.5, 1.5, 4.0), EXACT, EXACT),
+        crossings=_srelu_base_crossings,
+        signed_zeros=False,
+        off=_srelu_off,
+    ),
+    Spec(
+        "threshold",
+        _threshold,
+        lambda x, t, _v: _where_passes(x > t, x),
+        lambda y, t, _v: _where_passes(y > t, y),
+        params=((1.0, -1.0), (0.5, 0.5), (-2.0, -3.0), (0.1, 7.0)),
+        out_of_domain_from_output=((0.1, 7.0), (nan, 0.0), (0.0, nan)),
+        kinks=lambda t, _v: (t,),
+        kink_derivatives=(0.0,),
+        special=((-inf, -1.0), (-0.0, -1.0), (0.0, -1.0), (1.0, -1.0), (2.0, 2.0), (inf, inf)),
+        limits=(EXACT, EXACT, EXACT),
+        off=lambda x, t, _v: x <= t,
+        off_from_output=lambda y, t, _v: y <= t,
+        output_is_exact=True,
+    ),
+    Spec(
+        "thresholded_relu",
+        lambda x, a: _threshold(x, a, np.zeros_like(x)),
+        lambda x, a: _where_passes(x > a, x),
+        lambda y, a: _where_passes(y > a, y),
+        params=((1.0,), (0.0,), (2.6,), (-0.75,)),
+        out_of_domain_from_output=((-0.75,), (nan,)),
+        kinks=lambda a: (a,),
+        kink_derivatives=(0.0,),
+        special=((-inf, 0.0), (-0.0, 0.0), (0.0, 0.0), (1.0, 0.0), (2.0, 2.0), (inf, inf)),
+        limits=(EXACT, EXACT, EXACT),
+        off=lambda x, a: x <= a,
+        off_from_output=lambda y, a: y <= a,
+        output_is_exact=True,
+    ),
+    Spec(
+        "squared_relu",
+        lambda x: _relu(x) ** 2,
+        lambda x: 2 * _relu(x),
+        lambda y: 2 * np.sqrt(_relu(y)),
+        kinks=lambda: (0.0,),
+        kink_derivatives=(0.0,),
+        special=((-inf, 0.0), (-1.0, 0.0), (-0.0, 0.0), (0.0, 0.0), (3.0, 9.0), (1e-200, 0.0), (inf, inf)),
+        limits=(ROUNDED, EXACT, ROUNDED),
+        off=lambda x: x <= 0,
+        off_from_output=lambda y: y <= 0,
+    ),
+]
+
+
+# --- Rising from one level to another -----------------------------------------------------------------------------
+
+
+def _line(x: Array, slope: Array, offset: Array) -> Array:
+    """Return slope * x + offset without the cancellation where they are opposite."""
+    product, error = _two_product(slope, x)
+    total, rest = _two_sum(product, offset)
+    return np.asarray(total + (rest + error))
+
+
+def _hard_sigmoid(x: Array, slope: Array, offset: Array) -> Array:
+    t = _line(x, slope, offset)
+    return np.where(t <= 0, 0, np.where(t > 1, 1, t))
+
+
+def _hard_sigmoid_off(x: Array, slope: Array, offset: Array) -> Array:
+    t = _line(x, slope, offset)
+    return (t <= 0) | (t >= 1)
+
+
+def _hard_sigmoid_blurred(eps: float, x: Array, slope: Array, offset: Array) -> Array:
+    t = _line(x, slope, offset)
+    return np.asarray((np.abs(t - 1) <= 2 * eps) | (np.abs(t) <= 2 * eps * np.abs(offset)))
+
+
+def _hard_tanh_off(x: Array, low: Array, high: Array) -> Array:
+    return (x <= low) | (x >= high)
+
+
+def _sparse_plus(x: Array) -> Array:
+    return np.where(x <= -1, 0, np.where(x >= 1, x, (x + 1) ** 2 / 4))
+
+
+def _sparse_plus_derivative(x: Array) -> Array:
+    return np.where(x <= -1, 0, np.where(x >= 1, 1, (x + 1) / 2))
+
+
+def _sparse_sigmoid(x: Array) -> Array:
+    return np.where(x <= -1, 0, np.where(x >= 1, 1, (x + 1) / 2))
+
+
+_ROWS += [
+    Spec(
+        "hard_sigmoid",
+        _hard_sigmoid,
+        lambda x, slope, offset: _where_passes(~_hard_sigmoid_off(x, slope, offset), x, slope),
+        lambda y, slope, _offset: _where_passes((y > 0) & (y < 1), y, slope),
+        params=((1 / 6, 0.5), (0.2, 0.5), (1.0, 0.0), (0.001, 0.25), (3.0, -7.0), (1.0, 1.0)),
+        out_of_domain=((0.0, 0.5), (-0.2, 0.5), (nan, 0.5)),
+        outside_alone=((0, -0.2), (0, 0.0), (0, nan)),
+        kinks=lambda slope, offset: (-offset / slope, (1 - offset) / slope),
+        # -3 and 3 lie on the flat side or on neither: 1/6 is rounded.
+        special=((-inf, 0.0), (-4.0, 0.0), (-0.0, 0.5), (0.0, 0.5), (4.0, 1.0), (inf, 1.0)),
+        limits=(Limits(0.501, 0.501, 0.501, 0.501, 1.0), EXACT, EXACT),
+        crossings=lambda slope, offset: (
+            Crossing(-1.5 * abs(offset) / slope, 1.5 * abs(offset) / slope, abs(offset), base_only=True),
+        ),
+        off=_hard_sigmoid_off,
+        off_from_output=lambda y, _slope, _offset: (y <= 0) | (y >= 1),
+        blurred=_hard_sigmoid_blurred,
+    ),
+    Spec(
+        "hard_tanh",
+        lambda x, low, high: np.where(x < low, low, np.where(x > high, high, x)),
+        lambda x, low, high: _where_passes((x > low) & (x < high), x),
+        lambda y, low, high: _where_passes((y > low) & (y < high), y),
+        params=((-1.0, 1.0), (-0.3, 2.7), (0.0, 6.0), (0.5, 0.5), (-inf, 1.0)),
+        out_of_domain=((1.0, -1.0), (nan, 1.0), (-1.0, nan)),
+        outside_alone=((0, nan), (1, nan)),
+        kinks=lambda low, high: (low, high),
+        kink_derivatives=(0.0, 0.0),
+        special=((-inf, -1.0), (-1.0, -1.0), (-0.0, -0.0), (0.0, 0.0), (1.0, 1.0), (inf, 1.0)),
+        limits=(EXACT, EXACT, EXACT),
+        off=_hard_tanh_off,
+        off_from_output=_hard_tanh_off,
+        output_is_exact=True,
+    ),
+    Spec(
+        "sparse_plus",
+        _sparse_plus,
+        _sparse_plus_derivative,
+        lambda y: np.where(y <= 0, 0, np.where(y >= 1, 1, np.sqrt(y))),
+        kinks=lambda: (-1.0, 1.0),
+        kink_derivatives=(0.0, 1.0),
+        special=((-inf, 0.0), (-1.0, 0.0), (-0.0, 0.25), (0.0, 0.25), (1.0, 1.0), (3.0, 3.0), (inf, inf)),
+        interval=(-2.0, 2.0),
+        limits=(Limits(1.0, 0.501, 1.0, 1.0, 1.5), ROUNDED, ROUNDED),
+        off=lambda x: x <= -1,
+        off_from_output=lambda y: y <= 0,
+    ),
+    Spec(
+        "sparse_sigmoid",
+        _sparse_sigmoid,
+        lambda x: _where_passes((x > -1) & (x < 1), x, 0.5),
+        lambda y: _where_passes((y > 0) & (y < 1), y, 0.5),
+        kinks=lambda: (-1.0, 1.0),
+        kink_derivatives=(0.0, 0.0),
+        special=((-inf, 0.0), (-1.0, 0.0), (-0.0, 0.5), (0.0, 0.5), (1.0, 1.0), (inf, 1.0)),
+        interval=(-2.0, 2.0),
+        limits=(ROUNDED, EXACT, EXACT),
+        off=lambda x: (x <= -1) | (x >= 1),
+        off_from_output=lambda y: (y <= 0) | (y >= 1),
+    ),
+]
+
+
+# --- x times a gate -----------------------------------------------------------------------------------------------
+
+
+def _hard_swish(x: Array) -> Array:
+    return np.where(x <= -3, -0.0, np.where(x >= 3, x, x * (x + 3) / 6))
+
+
+def _hard_swish_derivative(x: Array) -> Array:
+    return np.where(x <= -3, 0, np.where(x >= 3, 1, (2 * x + 3) / 6))
+
+
+_ROWS += [
+    Spec(
+        "hard_swish",
+        _hard_swish,
+        _hard_swish_derivative,
+        kinks=lambda: (-3.0, 3.0),
+        kink_derivatives=(0.0, 1.0),
+        special=((-inf, -0.0), (-3.0, -0.0), (-1.5, -0.375), (-0.0, -0.0), (0.0, 0.0), (3.0, 3.0), (inf, inf)),
+        interval=(-4.0, 4.0),
+        limits=(Limits(2.0, 0.501, 0.6, 0.6, 2.5), Limits(2.0, 0.501, 0.6, 0.6, 2.0), SMOOTH),
+        off=lambda x: x <= -3,
+    ),
+]
+
+
+# --- Pulling small inputs to zero ---------------------------------------------------------------------------------
+
+
+def _hard_shrink(x: Array, lambd: Array) -> Array:
+    return np.where(np.abs(x) <= lambd, 0, x)
+
+
+def _soft_shrink(x: Array, lambd: Array) -> Array:
+    return np.where(x > lambd, x - lambd, np.where(x < -lambd, x + lambd, np.where(np.isnan(x), x, 0)))
+
+
+def _shrink_derivative(x: Array, lambd: Array) -> Array:
+    return _where_passes(np.abs(x) > lambd, x)
+
+
+def _shrink_derivative_from_output(y: Array, _lambd: Array) -> Array:
+    return _where_passes(y != 0, y)
+
+
+_ROWS += [
+    Spec(
+        name,
+        forward,
+        _shrink_derivative,
+        _shrink_derivative_from_output,
+        params=((0.5,), (0.0,), (0.3,), (2.0,)),
+        out_of_domain=((-0.5,), (nan,)),
+        kinks=lambda lambd: (-lambd, lambd),
+        kink_derivatives=(0.0, 0.0),
+        special=((-inf, -inf), (-0.5, 0.0), (-0.0, 0.0), (0.0, 0.0), (0.5, 0.0), (2.0, two), (inf, inf)),
+        interval=(-3.0, 3.0),
+        limits=(limits, EXACT, EXACT),
+        off=lambda x, lambd: np.abs(x) <= lambd,
+        off_from_output=lambda y, _lambd: y == 0,
+        output_is_exact=True,
+    )
+    for name, forward, two, limits in (
+        ("hard_shrink", _hard_shrink, 2.0, EXACT),
+        ("soft_shrink", _soft_shrink, 1.5, ROUNDED),
+    )
+]
+
+
+# --- Exponential family -------------------------------------------------------------------------------------------
+
+_SELU_SCALE = "1.05070098735548049341933498529460"
+_SELU_PRODUCT = "1.75809934084737685994021752081231"  # scale * alpha, alpha = 1.67326324235437728481704299167171
+
+
+def _below_zero(x: Array) -> Array:
+    """Return x where negative, else 0, so that the other branch stays quiet."""
+    return np.where(x > 0, 0, x)
+
+
+def _elu(x: Array, alpha: Array) -> Array:
+    return np.where(x < 0, alpha * np.expm1(_below_zero(x)), x)
+
+
+def _elu_derivative(x: Array, alpha: Array) -> Array:
+    return np.where(x > 0, 1, alpha * np.exp(_below_zero(x)))
+
+
+def _celu_argument(x: Array, alpha: Array) -> tuple[Array, Array]:
+    """Return x / alpha for x < 0 and what is missing from it; beyond the bounds exp is 0 or infinite in every type."""
+    z, low = _quotient(_below_zero(x), alpha)
+    bound = 20000
+    return np.clip(z, -bound, bound), np.where(np.abs(z) < bound, low, 0)
+
+
+def _celu(x: Array, alpha: Array) -> Array:
+    z, low = _celu_argument(x, alpha)
+    # expm1(z + low) = expm1(z) + low * exp(z)
+    value = np.expm1(z) + np.where(low == 0, 0, low * np.exp(z))
+    return np.where(x < 0, alpha * value, x)
+
+
+def _celu_derivative(x: Array, alpha: Array) -> Array:
+    z, low = _celu_argument(x, alpha)
+    return np.where(x > 0, 1, np.exp(z) * (1 + low))
+
+
+def _selu(x: Array) -> Array:
+    scale, product = x.dtype.type(_SELU_SCALE), x.dtype.type(_SELU_PRODUCT)
+    return np.asarray(np.where(x < 0, product * np.expm1(_below_zero(x)), scale * x))
+
+
+def _selu_derivative(x: Array) -> Array:
+    scale, product = x.dtype.type(_SELU_SCALE), x.dtype.type(_SELU_PRODUCT)
+    return np.asarray(np.where(x > 0, scale, product * np.exp(_below_zero(x))))
+
+
+def _selu_derivative_from_output(y: Array) -> Array:
+    product, low = _constant(y, _SELU_PRODUCT)
+    return np.where(y > 0, y.dtype.type(_SELU_SCALE), (y + product) + low)
+
+
+def _softplus(x: Array, beta: Array) -> Array:
+    e = _decay(*_two_product(beta, x))
+    return np.asarray(np.where(x < 0, 0, x) + np.log1p(e) / beta)
+
+
+def _squareplus(x: Array, b: Array) -> Array:
+    root = np.sqrt(x * x + b)
+    falling = np.where(b == 0, 0, b / (root - x)) / 2
+    return np.where(x < 0, falling, (x + root) / 2)
+
+
+def _squareplus_derivative(x: Array, b: Array) -> Array:
+    root = np.sqrt(x * x + b)
+    falling = np.where(b == 0, 0, b / (root * (root - x))) / 2
+    rising = np.where(x == inf, 1, np.where(root == 0, 0.5, (1 + x / root) / 2))
+    return np.where(x < 0, falling, rising)
+
+
+def _sigmoid(z: Array, low: Array | float = 0.0) -> Array:
+    e = _decay(z, low)
+    return np.asarray(np.where(z < 0, e, 1) / (1 + e))
+
+
+_ROWS += [
+    Spec(
+        "elu",
+        _elu,
+        _elu_derivative,
+        lambda y, alpha: np.where(y > 0, 1, y + alpha),
+        params=((1.0,), (0.25,), (1.7,), (-0.5,)),
+        out_of_domain=((inf,), (-inf,), (nan,)),
+        out_of_domain_from_output=((-0.5,),),
+        kinks=lambda _alpha: (0.0,),
+        kink_derivatives=(1.0,),
+        special=((-inf, -1.0), (-0.0, -0.0), (0.0, 0.0), (2.0, 2.0), (inf, inf)),
+    ),
+    Spec(
+        "celu",
+        _celu,
+        _celu_derivative,
+        lambda y, alpha: np.where(y > 0, 1, (y + alpha) / alpha),
+        params=((1.0,), (0.25,), (1.7,), (30.0,), (-1.5,)),
+        out_of_domain=((0.0,), (inf,), (nan,)),
+        out_of_domain_from_output=((-1.5,),),
+        kinks=lambda _alpha: (0.0,),
+        kink_derivatives=(1.0,),
+        special=((-inf, -1.0), (-0.0, -0.0), (0.0, 0.0), (2.0, 2.0), (inf, inf)),
+    ),
+    Spec(
+        "selu",
+        _selu,
+        _selu_derivative,
+        _selu_derivative_from_output,
+        kinks=lambda: (0.0,),
+        kink_derivatives=(float(_SELU_PRODUCT),),
+        special=((-inf, -float(_SELU_PRODUCT)), (-0.0, -0.0), (0.0, 0.0), (inf, inf)),
+    ),
+    Spec(
+        "softplus",
+        _softplus,
+        lambda x, beta: _sigmoid(*_two_product(beta, x)),
+        lambda y, beta: -np.expm1(-beta * y),
+        params=((1.0,), (0.5,), (3.3,), (20.0,)),
+        out_of_domain=((0.0,), (-1.0,), (inf,), (nan,)),
+        special=((-inf, 0.0), (0.0, 0.6931471805599453), (-0.0, 0.6931471805599453), (inf, inf)),
+        interval=(-40.0, 40.0),
+    ),
+    Spec(
+        "log_sigmoid",
+        lambda x: np.where(x > 0, -0.0, x) - np.log1p(_decay(x)),
+        lambda x: _sigmoid(-x),
+        lambda y: -np.expm1(y),
+        special=((-inf, -inf), (0.0, -0.6931471805599453), (-0.0, -0.6931471805599453), (inf, -0.0)),
+        interval=(-40.0, 40.0),
+    ),
+    Spec(
+        "squareplus",
+        _squareplus,
+        _squareplus_derivative,
+        lambda y, b: np.where(y == inf, 1, np.where(b == 0, y > 0, y * y / (y * y + b / 4))),
+        params=((4.0,), (1.0,), (0.3,), (100.0,), (0.0,)),
+        kinks=lambda b: () if b else (0.0,),
+        out_of_domain=((-1.0,), (inf,), (nan,)),
+        out_of_domain_from_output=((0.0,),),
+        special=((-inf, 0.0), (-0.0, 1.0), (0.0, 1.0), (inf, inf)),
+        interval=(-20.0, 20.0),
+    ),
+]
+
+
+# --- Sigmoidal and gated functions --------------------------------------------------------------------------------
+
+
+def _tanh_derivative(x: Array) -> Array:
+    e = np.exp(-2 * np.abs(x))
+    return np.asarray(4 * e / (1 + e) ** 2)
+
+
+def _softsign(x: Array) -> Array:
+    return np.where(np.isinf(x), np.sign(x), x / (1 + np.abs(x)))
+
+
+def _gate(x: Array, z: Array, low: Array | float = 0.0) -> Array:
+    """Return x * sigmoid(z + low)."""
+    return _damped(x, _sigmoid(z, low))
+
+
+def _gate_derivative(z: Array, low: Array | float, elasticity: Array) -> Array:
+    """Return the derivative of x * sigmoid(z(x)), given elasticity = x * z'(x)."""
+    e = _decay(z, low)
+    rest = np.where(e == 0, 0, e * elasticity)
+    return np.asarray(np.where(z < 0, e + e * e + rest, 1 + e + rest) / (1 + e) ** 2)
+
+
+def _scaled(x: Array, beta: Array) -> tuple[Array, Array]:
+    z, low = _two_product(beta, x)
+    return np.where((beta == 0) & ~np.isnan(x), 0, z), low
+
+
+def _swish(x: Array, beta: Array) -> Array:
+    return _gate(x, *_scaled(x, beta))
+
+
+def _swish_derivative(x: Array, beta: Array) -> Array:
+    z, low = _scaled(x, beta)
+    return _gate_derivative(z, low, z)
+
+
+def _quick_argument(x: Array) -> tuple[Array, Array]:
+    """Return 1.702 x with its rounding error; 851 x is exact."""
+    return _quotient(851 * x, x.dtype.type(500))
+
+
+def _quick_gelu(x: Array) -> Array:
+    return _gate(x, *_quick_argument(x))
+
+
+def _quick_gelu_derivative(x: Array) -> Array:
+    z, low = _quick_argument(x)
+    return _gate_derivative(z, low, z)
+
+
+_TWICE_SQRT_2_OVER_PI = "1.595769121605730711759784239737527473883"
+
+
+def _tanh_argument(x: Array) -> tuple[Array, Array, Array]:
+    """Return z = 2 sqrt(2/pi) (x + 0.044715 x^3) with its rounding error, and x z'(x)."""
+    x = np.clip(x, -200, 200)  # beyond, exp(-abs(z)) is 0 in every type
+    cubic, cubic_low = _constant(x, "0.044715")
+    scale, scale_low = _constant(x, _TWICE_SQRT_2_OVER_PI)
+    square, square_low = _two_product(x, x)
+    term, term_low = _two_product(cubic, square)
+    inner, inner_low = _two_sum(np.ones_like(x), term)
+    inner_low = inner_low + term_low + cubic * square_low + cubic_low * square
+    product, product_low = _two_product(x, inner)
+    product_low = product_low + x * inner_low
+    z, low = _two_product(scale, product)
+    low = low + scale * product_low + scale_low * product
+    return z, low, np.asarray(scale * x * (1 + 3 * term))
+
+
+def _gelu_tanh(x: Array) -> Array:
+    z, low, _ = _tanh_argument(x)
+    return _gate(x, z, low)
+
+
+def _gelu_tanh_derivative(x: Array) -> Array:
+    return _gate_derivative(*_tanh_argument(x))
+
+
+_SQRT_2_PI = "2.506628274631000502415765284811045253007"
+
+
+def _normal_tail(a: Array) -> tuple[Array, Array]:
+    """Return the density phi(a) and Mills' ratio Phi(-a) / phi(a), for a >= 0."""
+    a = np.minimum(a, 1000)  # beyond, phi is 0 in every type
+    square, low = _two_product(a, a)
+    phi = np.asarray(np.exp(-square / 2) * (1 - low / 2) / _constant(a, _SQRT_2_PI)[0])
+    # a < 1: Phi(a) = 1/2 + phi(a) (a + a^3/3 + a^5/(3*5) + ...)
+    small = np.minimum(a, 1)
+    term = total = small
+    for k in range(3, 63, 2):
+        term = term * small * small / k
+        total = total + term
+    series = 1 / (2 * phi) - total
+    # Else the continued fraction 1/(a + 1/(a + 2/(a + 3/...))), from an estimate of its far end.
+    result = np.where(a < 1, series, a)
+    for chosen, terms in (((a >= 1) & (a < 2), 420), ((a >= 2) & (a < 3), 130), (a >= 3, 70)):
+        part = a[chosen]
+        fraction = (part + np.sqrt(part * part + 4 * terms)) / 2
+        for k in range(terms, 0, -1):
+            fraction = part + k / fraction
+        result[chosen] = 1 / fraction
+    return phi, np.where(np.isnan(a), a, result)
+
+
+def _gelu(x: Array) -> Array:
+    phi, ratio = _normal_tail(np.abs(x))
+    tail = phi * ratio
+    return np.where(x < 0, _damped(x, tail), x * (1 - tail))
+
+
+def _gelu_derivative(x: Array) -> Array:
+    a = np.minimum(np.abs(x), 1000)
+    phi, ratio = _normal_tail(a)
+    falling = phi * (ratio - a)
+    return np.asarray(np.where(x < 0, falling, 1 - falling))
+
+
+def _mish(x: Array) -> Array:
+    e = _decay(x)
+    n = e * (e + 2)
+    rising = x * (1 + 2 * e) / (1 + 2 * e + 2 * e * e)
+    return np.where(x < 0, _damped(x, n / (n + 2)), np.where(x == inf, x, rising))
+
+
+def _mish_derivative(x: Array) -> Array:
+    a = np.minimum(np.abs(x), 30000)
+    e = _decay(a)
+    falling = e * (4 * (1 - a) + (6 - 4 * a) * e + 4 * e**2 + e**3) / (2 + 2 * e + e**2) ** 2
+    rising = (1 + 4 * e + (4 * a + 6) * e**2 + 4 * (a + 1) * e**3) / (1 + 2 * e + 2 * e**2) ** 2
+    return np.asarray(np.where(x < 0, falling, rising))
+
+
+def _tanh_shrink(x: Array) -> Array:
+    # x - tanh(x) = (x cosh(x) - sinh(x)) / cosh(x), and the numerator is the sum of 2n x^(2n+1) / (2n+1)!
+    small = np.clip(x, -2, 2)
+    square = small * small
+    power = small * square / 6
+    total = 2 * power
+    for n in range(2, 20):
+        power = power * square / (2 * n * (2 * n + 1))
+        total = total + 2 * n * power
+    return np.where(np.abs(x) < 2, total / np.cosh(small), x - np.tanh(x))
+
+
+GELU_LIMITS = Limits(6.0, 0.51, 8.0, 1.1, 9.0)
+_SIX = Limits(float32_fast=6.0, float64_fast=8.0, base_float64=9.0)
+
+
+def _around(zero: float, width: float, floor: float = 2.0**-4) -> Callable[..., tuple[Crossing, ...]]:
+    return lambda: (Crossing(zero - width, zero + width, floor),)
+
+
+def _swish_crossings(beta: float) -> tuple[Crossing, ...]:
+    if beta == 0:
+        return ()
+    zero, width = -1.2784645427610738 / beta, 0.15 / abs(beta)
+    return (Crossing(zero - width, zero + width),)
+
+
+_GATED: Mapping[str, Any] = {
+    "special": ((-inf, -0.0), (-0.0, -0.0), (0.0, 0.0), (inf, inf)),
+    "interval": (-20.0, 20.0),
+}
+_ROWS += [
+    Spec(
+        "sigmoid",
+        _sigmoid,
+        lambda x: _decay(x) / (1 + _decay(x)) ** 2,
+        lambda y: y * (1 - y),
+        special=((-inf, 0.0), (-0.0, 0.5), (0.0, 0.5), (inf, 1.0)),
+        interval=(-20.0, 20.0),
+    ),
+    Spec(
+        "tanh",
+        np.tanh,
+        _tanh_derivative,
+        lambda y: (1 - y) * (1 + y),
+        special=((-inf, -1.0), (-0.0, -0.0), (0.0, 0.0), (inf, 1.0)),
+    ),
+    Spec(
+        "softsign",
+        _softsign,
+        lambda x: 1 / (1 + np.abs(x)) ** 2,
+        lambda y: (1 - np.abs(y)) ** 2,
+        special=((-inf, -1.0), (-1.0, -0.5), (-0.0, -0.0), (0.0, 0.0), (1.0, 0.5), (inf, 1.0)),
+    ),
+    Spec(
+        "silu",
+        lambda x: _gate(x, x),
+        lambda x: _gate_derivative(x, 0.0, x),
+        derivative_crossings=lambda: _swish_crossings(1.0),
+        **_GATED,
+    ),
+    Spec(
+        "swish",
+        _swish,
+        _swish_derivative,
+        params=((1.0,), (0.5,), (1.702,), (3.3,), (-0.7,), (0.0,)),
+        out_of_domain=((inf,), (-inf,), (nan,)),
+        derivative_crossings=_swish_crossings,
+        **_GATED,
+    ),
+    Spec(
+        "quick_gelu",
+        _quick_gelu,
+        _quick_gelu_derivative,
+        derivative_crossings=lambda: _swish_crossings(1.702),
+        **_GATED,
+    ),
+    Spec(
+        "gelu",
+        _gelu,
+        _gelu_derivative,
+        limits=(GELU_LIMITS, GELU_LIMITS, SMOOTH),
+        derivative_crossings=_around(-0.7517915246935645, 0.2),
+        keywords=(("approximate", "none"),),
+        **_GATED,
+    ),
+    Spec(
+        "gelu_tanh",
+        _gelu_tanh,
+        _gelu_tanh_derivative,
+        limits=(GELU_LIMITS, GELU_LIMITS, SMOOTH),
+        derivative_crossings=_around(-0.7524614220710162, 0.2),
+        public="gelu",
+        keywords=(("approximate", "tanh"),),
+        **_GATED,
+    ),
+    Spec(
+        "mish",
+        _mish,
+        _mish_derivative,
+        limits=(SMOOTH, _SIX, SMOOTH),
+        derivative_crossings=_around(-1.05, 1.05, 2.0**-2),
+        **_GATED,
+    ),
+    Spec(
+        "tanh_shrink",
+        _tanh_shrink,
+        lambda x: np.tanh(x) ** 2,
+        special=((-inf, -inf), (-0.0, -0.0), (0.0, 0.0), (inf, inf)),
+    ),
+]
+
+SPECS: dict[str, Spec] = {row.name: row for row in _ROWS}

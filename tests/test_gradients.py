@@ -1,0 +1,115 @@
+"""Gradients: products with any gradient, zeros by rule, kinks, central differences, and gradients from the output."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from conftest import (
+    WIDE,
+    Case,
+    assert_close,
+    assert_same_bits,
+    data_of,
+    expected,
+    floors,
+    gradients,
+    has_fma,
+    inputs,
+    needs_wide,
+    rounded,
+    run,
+    samples,
+)
+from specs import BACKWARD, FORWARD, FROM_OUTPUT, SPECS
+
+if TYPE_CHECKING:
+    from specs import Precision, Spec
+
+
+def test_product(gradient: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """With other gradients than 1 the product stays within its limit."""
+    needs_wide(dtype)
+    case, fma = gradient, has_fma(isa)
+    limit = case.spec.limits[case.direction].with_grad(dtype, precision, fma=fma)
+    for params in case.spec.grid(case.direction):
+        x = inputs(case, params, dtype)
+        grad = gradients(dtype, x.size)
+        wide = grad.astype(WIDE[dtype])
+        with np.errstate(all="ignore"):
+            exact = expected(case, params, dtype) * wide
+            blurred = case.spec.blurred(float(np.finfo(dtype).eps), x.astype(WIDE[dtype]), *rounded(params, dtype))
+        got = run(isa, case.name, precision, grad, x, *params)
+        # A derivative that is subnormal itself has lost digits before the gradient comes in.
+        floor = np.abs(grad) * np.maximum(floors(case, params, x, precision, fma=fma), np.finfo(dtype).tiny)
+        assert_close(got[~blurred], exact[~blurred], limit, x[~blurred], floor[~blurred], f"{case.name}{params}")
+
+
+@pytest.mark.parametrize("grad", [np.inf, -np.inf, np.nan, -0.0, -1.0])
+def test_zero_by_rule(gradient: Case, isa: str, dtype: np.dtype[Any], precision: Precision, grad: float) -> None:
+    """Where a unit is off by rule the gradient is +0.0 whatever comes in, and only there is it cut off."""
+    case = gradient
+    for params in case.spec.grid(case.direction):
+        x = inputs(case, params, dtype)
+        with np.errstate(all="ignore"):
+            wide = x.astype(WIDE[dtype])
+            blurred = case.spec.blurred(float(np.finfo(dtype).eps), wide, *rounded(params, dtype))
+            off = case.spec.off_in(case.direction)(wide, *rounded(params, dtype)) & ~blurred
+        got = run(isa, case.name, precision, np.full_like(x, grad), x, *params)
+        assert_same_bits(got[off], np.zeros(np.count_nonzero(off), dtype), f"{case.name}{params}")
+        if np.isnan(grad):
+            assert np.isnan(got[~off & ~blurred]).all(), f"{case.name}{params} loses a NaN gradient"
+
+
+@pytest.mark.parametrize("spec", [spec for spec in SPECS.values() if spec.kink_derivatives], ids=lambda spec: spec.name)
+def test_kinks(spec: Spec, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """At a kink the derivative is the one that the row states."""
+    params = spec.params[0]
+    x = np.array(spec.kinks(*params), dtype)
+    got = run(isa, spec.kernel(BACKWARD), precision, np.ones_like(x), x, *params)
+    np.testing.assert_allclose(got, np.array(spec.kink_derivatives, dtype), rtol=4 * np.finfo(dtype).eps, strict=True)
+
+
+def test_central_difference(spec: Spec, isa: str, precision: Precision) -> None:
+    """Away from kinks the gradient is the slope of the function, by a difference of fourth order."""
+    for params in spec.params:
+        x = np.linspace(*spec.interval, 4001)
+        h = 2.0**-10
+        for kink in spec.kinks(*params):
+            x = x[np.abs(x - kink) > 3 * h]
+        one, two, minus_one, minus_two = (
+            run(isa, spec.kernel(FORWARD), precision, x + k * h, *params) for k in (1, 2, -1, -2)
+        )
+        slope = (8 * (one - minus_one) - (two - minus_two)) / (12 * h)
+        got = run(isa, spec.kernel(BACKWARD), precision, np.ones_like(x), x, *params)
+        # The remainder is h**4/30 f^(5), which a parameter that scales x raises by its fourth power.
+        scale = max(1.0, *(abs(value) for value in params if np.isfinite(value)), 0.0)
+        tolerance = 1e-10 + 1e-12 * scale**4
+        np.testing.assert_allclose(got, slope, rtol=1e-9, atol=tolerance, err_msg=f"{spec.name}{params}")
+
+
+@pytest.mark.parametrize("spec", [spec for spec in SPECS.values() if spec.output_is_exact], ids=lambda spec: spec.name)
+def test_from_output_equals_from_input(spec: Spec, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """Where the output tells the pieces apart exactly, both gradients have the same bits."""
+    for params in spec.grid(FROM_OUTPUT):
+        x = samples(spec, params, dtype)
+        grad = gradients(dtype, x.size)
+        y = run(isa, spec.kernel(FORWARD), precision, x, *params)
+        from_input = run(isa, spec.kernel(BACKWARD), precision, grad, x, *params)
+        from_output = run(isa, spec.kernel(FROM_OUTPUT), precision, grad, y, *params)
+        assert_same_bits(from_output, from_input, f"{spec.name}{params}")
+
+
+def test_gradient_in_place(gradient: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """The gradient may overwrite the incoming one, or x, with the same bits."""
+    case = gradient
+    params = case.spec.grid(case.direction)[0]
+    x = inputs(case, params, dtype)
+    data = data_of(case, x, gradients(dtype, x.size))
+    wanted = run(isa, case.name, precision, *data, *params)
+    for target in range(2):
+        operands = [operand.copy() for operand in data]
+        got = run(isa, case.name, precision, *operands, *params, out=operands[target])
+        assert got is operands[target]
+        assert_same_bits(got, wanted, case.name)

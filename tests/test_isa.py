@@ -1,0 +1,156 @@
+"""Instruction sets: which ones agree bit for bit, how one is chosen, and the three ways in which one cannot be had."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from conftest import ISAS, PRECISIONS, Case, assert_same_bits, data_of, gradients, has_fma, inputs, kernels, run
+
+import fastrelu as fr
+from fastrelu import _core
+
+if TYPE_CHECKING:
+    from specs import Precision
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a new process, with these variables set and no others of the library's own."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("FASTRELU_")}
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env=kept | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def last_line(process: subprocess.CompletedProcess[str]) -> str:
+    """Return the line that a failing process died with."""
+    assert process.returncode == 1, process.stderr
+    return process.stderr.rstrip().splitlines()[-1]
+
+
+# --- Agreement ----------------------------------------------------------------------------------------------------
+
+FUSED = [isa for isa in ISAS if has_fma(isa)]
+
+
+def assert_agree(case: Case, first: str, other: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """Assert that two instruction sets give the same bits over the grid, with any gradient."""
+    for params in case.spec.grid(case.direction):
+        x = inputs(case, params, dtype)
+        data = data_of(case, x, gradients(dtype, x.size))
+        assert_same_bits(
+            run(other, case.name, precision, *data, *params),
+            run(first, case.name, precision, *data, *params),
+            f"{case.name}{params}, {other} against {first}",
+        )
+
+
+def test_accurate_float32_everywhere(case: Case, isa: str) -> None:
+    """Promise 3: "accurate" float32 has the same bits on every instruction set, with FMA or without."""
+    assert_agree(case, ISAS[0], isa, np.dtype(np.float32), "accurate")
+
+
+@pytest.mark.parametrize("fused", FUSED)
+def test_with_fma(case: Case, fused: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """Promise 3: among the instruction sets with FMA every kernel has the same bits."""
+    assert_agree(case, FUSED[0], fused, dtype, precision)
+
+
+# --- Choice -------------------------------------------------------------------------------------------------------
+
+FINGERPRINT = """
+import hashlib, numpy as np, fastrelu as fr
+print(fr.config()["isa"])
+for dtype in (np.float32, np.float64):
+    x = np.linspace(-9, 9, 4097).astype(dtype)
+    for module in (fr.ufuncs, fr.ufuncs.accurate):
+        for name in sorted(fr.ufuncs.accurate.__all__):
+            if getattr(module, name).nin == 1:
+                print(name, hashlib.sha256(getattr(module, name)(x).tobytes()).hexdigest())
+"""
+
+
+def fingerprint(isa: str) -> list[str]:
+    """Return the lines that FINGERPRINT should print."""
+    lines = [isa]
+    for dtype in (np.float32, np.float64):
+        x = np.linspace(-9, 9, 4097).astype(dtype)
+        for precision in PRECISIONS:
+            for name, kernel in sorted(kernels(isa).items()):
+                if kernel.fast.nin == 1:
+                    lines.append(f"{name} {hashlib.sha256(run(isa, name, precision, x).tobytes()).hexdigest()}")
+    return lines
+
+
+def test_forced(isa: str) -> None:
+    """FASTRELU_ISA chooses the kernels that all public functions use."""
+    process = python(FINGERPRINT, FASTRELU_ISA=isa)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines() == fingerprint(isa)
+
+
+@pytest.mark.parametrize("environment", [{}, {"FASTRELU_ISA": ""}], ids=["unset", "empty"])
+def test_default_is_the_highest(environment: dict[str, str]) -> None:
+    """Without the variable the highest instruction set is used."""
+    process = python("import fastrelu; print(fastrelu.config()['isa'])", **environment)
+    assert process.stdout.strip() == ISAS[-1], process.stderr
+
+
+def test_lists() -> None:
+    """What runs was built, what was built is known, each list goes from low to high, and the lowest is there."""
+    assert _core.isa_available[0] == _core.isa_built[0] == _core.isa_known[0]
+    order = {isa: rank for rank, isa in enumerate(_core.isa_known)}
+    for names in (_core.isa_built, _core.isa_available):
+        ranks = [order[isa] for isa in names]
+        assert ranks == sorted(ranks)
+    assert set(_core.isa_available) <= set(_core.isa_built)
+    assert fr.config()["isa_available"] == list(_core.isa_available)
+    assert fr.config()["isa"] in _core.isa_available
+
+
+# --- Refusals -----------------------------------------------------------------------------------------------------
+
+
+def test_unknown_name() -> None:
+    """A name that means nothing is a ValueError that lists the names."""
+    message = f"unknown instruction set 'avx9'; this platform knows {', '.join(_core.isa_known)}"
+    assert last_line(python("import fastrelu", FASTRELU_ISA="avx9")) == f"ValueError: {message}"
+    with pytest.raises(ValueError, match=message):
+        _core.load_kernels("avx9")
+
+
+def test_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A level that this build lacks is a RuntimeError that lists what it holds."""
+    monkeypatch.setattr(_core, "isa_known", ("base", "v9"))
+    monkeypatch.setattr(_core, "isa_built", ("base",))
+    with pytest.raises(RuntimeError, match=r"^this build of fastrelu holds no v9 kernels \(built: base\)$"):
+        _core.load_kernels("v9")
+
+
+def test_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A level that this machine lacks is another RuntimeError, which lists what it runs."""
+    monkeypatch.setattr(_core, "isa_known", ("base", "v9"))
+    monkeypatch.setattr(_core, "isa_built", ("base", "v9"))
+    monkeypatch.setattr(_core, "isa_available", ("base",))
+    with pytest.raises(RuntimeError, match=r"^this machine cannot run v9 instructions \(it runs: base\)$"):
+        _core.load_kernels("v9")
+
+
+@pytest.mark.parametrize("isa", [isa for isa in _core.isa_known if isa not in _core.isa_available])
+def test_refused_at_import(isa: str) -> None:
+    """Asked for by the variable, an instruction set that cannot be had fails the import with its own reason."""
+    built = isa in _core.isa_built
+    reason = (
+        f"this machine cannot run {isa} instructions" if built else f"this build of fastrelu holds no {isa} kernels"
+    )
+    assert last_line(python("import fastrelu", FASTRELU_ISA=isa)).startswith(f"RuntimeError: {reason}")

@@ -1,0 +1,134 @@
+"""NaN, infinities, signed zeros and subnormal numbers, through every door and without a warning."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from conftest import (
+    WIDE,
+    Case,
+    assert_same_bits,
+    data_of,
+    expected,
+    gradients,
+    inputs,
+    kernels,
+    run,
+    tiled,
+    ulp_error,
+)
+from specs import FORWARD, FROM_OUTPUT, SPECS
+
+if TYPE_CHECKING:
+    from specs import Precision, Spec
+
+# Through which door a call goes depends on its operands alone.
+DOORS = [
+    pytest.param(lambda x: x, id="dense"),
+    pytest.param(lambda x: np.repeat(x, 2)[::2], id="strided"),
+    pytest.param(lambda x: x.astype(x.dtype.newbyteorder()), id="ufunc"),
+]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_special_values(spec: Spec, isa: str, dtype: np.dtype[Any], precision: Precision, door: Any) -> None:
+    """The values of the row, with the sign of zero, in every lane of a vector."""
+    x = np.repeat(np.array([x for x, _ in spec.special], dtype), 37)
+    wanted = np.repeat(np.array([y for _, y in spec.special]), 37)
+    got = run(isa, spec.kernel(FORWARD), precision, door(x), *spec.params[0])
+    limit = spec.limits[FORWARD].of(dtype, precision, fma=False)
+    error = ulp_error(got, wanted.astype(WIDE[dtype]))
+    # The value in the row is rounded to double, the usual parameters are rounded to the type.
+    far = (error > limit + 1) | (np.signbit(got) != np.signbit(wanted))
+    assert not far.any(), f"{spec.name}: {got[far][0]!r} instead of {wanted[far][0]!r} at x={x[far][0]!r}"
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_nan(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision, door: Any) -> None:
+    """NaN of either sign in x gives NaN in every lane, whatever the gradient; no other lane is touched."""
+    params = case.spec.grid(case.direction)[0]
+    x = inputs(case, params, dtype)
+    x = x[~np.isnan(x)][:512]
+    grad = np.resize(np.array([1, 0, -0.0, np.inf, -np.inf, np.nan, -3], dtype), x.size)
+    clean = run(isa, case.name, precision, *data_of(case, x, gradients(dtype, x.size)), *params)
+    for lane in range(16):
+        for nan in (np.nan, -np.nan):
+            spoiled = x.copy()
+            spoiled[lane::16] = np.copysign(np.array(np.nan, dtype), nan)
+            for values in (params, tiled(case, x.size, dtype)):
+                got = run(isa, case.name, precision, *map(door, data_of(case, spoiled, grad)), *values)
+                assert np.isnan(got[lane::16]).all(), f"{case.name} hides a NaN"
+            got = run(isa, case.name, precision, *map(door, data_of(case, spoiled, gradients(dtype, x.size))), *params)
+            kept = np.arange(x.size) % 16 != lane
+            assert_same_bits(got[kept], clean[kept], case.name)
+
+
+def test_signalling_nan(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """A signalling NaN, and NaNs with any payload, are NaNs too."""
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    infinity = np.array(np.inf, dtype).view(unsigned)
+    payloads = infinity + np.array([1, 2, 12345, np.finfo(dtype).nmant], unsigned)
+    quiet = np.array(np.nan, dtype).view(unsigned) + np.array([0, 1, 999], unsigned)
+    x = np.concatenate([payloads, quiet]).view(dtype)
+    x = np.resize(np.concatenate([x, np.negative(x)]), 100)
+    with np.errstate(all="raise"):
+        got = run(isa, case.name, precision, *data_of(case, x), *case.spec.grid(case.direction)[0])
+    assert np.isnan(got).all()
+
+
+def test_subnormal_inputs(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """Subnormal inputs are numbers like others: the error is bounded in units of the smallest one."""
+    for params in case.spec.grid(case.direction):
+        x, exact = inputs(case, params, dtype), expected(case, params, dtype)
+        tiny = np.abs(x) < np.finfo(dtype).tiny
+        assert case.direction == FROM_OUTPUT or np.count_nonzero(tiny) > 20
+        got = run(isa, case.name, precision, *data_of(case, x[tiny]), *params)
+        limit = case.spec.limits[case.direction].of(dtype, precision, fma=False)
+        floor = max([c.floor for c in case.spec.crossings_in(case.direction, params)], default=0.0)
+        assert (ulp_error(got, exact[tiny], floor) <= limit).all(), f"{case.name}{params}"
+
+
+def test_subnormal_results(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """A result below the normal range is no zero unless it rounds to one."""
+    for params in case.spec.grid(case.direction):
+        exact = expected(case, params, dtype)
+        info = np.finfo(dtype)
+        small = (np.abs(exact) < info.tiny) & (np.abs(exact) > 10 * info.smallest_subnormal)
+        x = inputs(case, params, dtype)[small]
+        if x.size == 0:
+            continue
+        got = run(isa, case.name, precision, *data_of(case, x), *params)
+        assert np.all(got != 0), f"{case.name}{params} flushes to zero"
+        assert np.array_equal(np.signbit(got), np.signbit(exact[small]))
+
+
+def test_no_warnings(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """No floating-point flag gets out, not even of the ufunc, whose flags NumPy reads."""
+    kernel = kernels(isa)[case.name]
+    ufunc = kernel.fast if precision == "fast" else kernel.accurate
+    for params in case.spec.grid(case.direction):
+        x = inputs(case, params, dtype)
+        data = data_of(case, x, gradients(dtype, x.size))
+        with np.errstate(all="raise"):
+            run(isa, case.name, precision, *data, *params)
+            run(isa, case.name, precision, *(np.repeat(d, 2)[::2] for d in data), *params)
+            ufunc(*data, *(dtype.type(value) for value in params))
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_empty(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision, size: int) -> None:
+    """No elements give no elements, of the same shape and type."""
+    x = np.empty((size, 0, 3), dtype)
+    got = run(isa, case.name, precision, *data_of(case, x), *case.spec.grid(case.direction)[0])
+    assert got.shape == x.shape
+    assert got.dtype == dtype
+
+
+def test_rows_state_the_limits() -> None:
+    """Every row says what happens at the infinities and at both zeros."""
+    for spec in SPECS.values():
+        stated = [x for x, _ in spec.special]
+        assert {np.inf, -np.inf} <= set(stated), spec.name
+        assert {np.signbit(x) for x in stated if x == 0} == {False, True}, spec.name

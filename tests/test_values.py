@@ -1,0 +1,182 @@
+"""Promise 1, forward and backward: every kernel is right over the full range, within the limits of its row."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from conftest import (
+    WIDE,
+    Case,
+    assert_close,
+    assert_same_bits,
+    data_of,
+    expected,
+    floors,
+    gradients,
+    has_fma,
+    inputs,
+    kernels,
+    needs_wide,
+    rounded,
+    run,
+    samples,
+    tiled,
+)
+from specs import BACKWARD, FROM_OUTPUT
+
+import fastrelu as fr
+
+if TYPE_CHECKING:
+    from specs import Array, Params, Precision
+
+
+def settle(case: Case, got: Array, exact: Array, x: Array, params: tuple[Any, ...]) -> Array:
+    """Return the reference, with the other piece's derivative where rounding decides the piece and `got` took it."""
+    if case.direction != BACKWARD:
+        return exact
+    with np.errstate(all="ignore"):
+        blurred = case.spec.blurred(float(np.finfo(x.dtype).eps), x.astype(exact.dtype), *params)
+        other = blurred & np.isin(got, np.unique(exact.astype(got.dtype)))
+    return np.where(other, got.astype(exact.dtype), exact)
+
+
+def test_values(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """Numbers as parameters: the error is within the limit, and the sign is right."""
+    needs_wide(dtype)
+    fma = has_fma(isa)
+    limit = case.spec.limits[case.direction].of(dtype, precision, fma=fma)
+    for params in case.spec.grid(case.direction):
+        x = inputs(case, params, dtype)
+        got = run(isa, case.name, precision, *data_of(case, x), *params)
+        exact = settle(case, got, expected(case, params, dtype), x, rounded(params, dtype))
+        floor = floors(case, params, x, precision, fma=fma)
+        assert_close(got, exact, limit, x, floor, f"{case.name}{params}")
+        # A result that underflows keeps its sign; forward, an exact zero has the sign of the reference too.
+        signed = ~np.isnan(exact) & (floor == 0) & ((exact != 0) | (case.direction == 0))
+        if not case.spec.signed_zeros:
+            signed &= got != 0
+        wrong = signed & (np.signbit(got) != np.signbit(exact))
+        assert not wrong.any(), f"{case.name}{params}: wrong sign of {got[wrong][:3]} at x={x[wrong][:3]}"
+
+
+def test_array_parameters(parametric_case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """Other parameters in every lane."""
+    needs_wide(dtype)
+    case = parametric_case
+    fma = has_fma(isa)
+    grid = case.spec.grid(case.direction)
+    x = samples(case.spec, grid[0], dtype)
+    params = tiled(case, x.size, dtype)
+    wide = tuple(values.astype(WIDE[dtype]) for values in params)
+    with np.errstate(all="ignore"):
+        if case.direction == FROM_OUTPUT:
+            x = np.asarray(case.spec.forward(x.astype(WIDE[dtype]), *wide)).astype(dtype)
+        exact = np.asarray(case.spec.reference(case.direction)(x.astype(WIDE[dtype]), *wide), WIDE[dtype])
+    got = run(isa, case.name, precision, *data_of(case, x), *params)
+    floor = np.zeros(x.shape)
+    for lane, values in enumerate(grid):
+        floor[lane :: len(grid)] = floors(case, values, x[lane :: len(grid)], precision, fma=fma)
+    limit = case.spec.limits[case.direction].of(dtype, precision, fma=fma)
+    assert_close(got, settle(case, got, exact, x, wide), limit, x, floor, case.name)
+
+
+def test_parameters_same_bits(parametric_case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """A parameter gives the same bits as a number, an array, a NumPy scalar, and in any mixture of them."""
+    case = parametric_case
+    for params in case.spec.grid(case.direction):
+        x = samples(case.spec, params, dtype)[:1500]
+        data = data_of(case, x, gradients(dtype, x.size))
+        wanted = run(isa, case.name, precision, *data, *params)
+        kinds: tuple[Any, ...] = (float, functools.partial(np.full, x.size, dtype=dtype))
+        for mixture in itertools.product(kinds, repeat=len(params)):
+            got = run(isa, case.name, precision, *data, *(kind(v) for kind, v in zip(mixture, params, strict=True)))
+            assert_same_bits(got, wanted, f"{case.name}{params} as {mixture}")
+        for kind in (dtype.type, lambda value: np.array(value, dtype), lambda value: np.array([value], dtype)):
+            got = run(isa, case.name, precision, *data, *(kind(value) for value in params))
+            assert_same_bits(got, wanted, f"{case.name}{params} as scalars of the type")
+
+
+def parts(case: Case, dtype: np.dtype[Any], size: int) -> tuple[Array, ...]:
+    """Return data operands without NaN, whose results can be compared by their bytes."""
+    x = inputs(case, case.spec.grid(case.direction)[0], dtype)
+    x = x[np.isfinite(x)][:size]
+    return data_of(case, x, gradients(dtype, x.size))
+
+
+def parameter_kinds(case: Case, dtype: np.dtype[Any], size: int) -> list[tuple[Any, ...]]:
+    """Return the usual parameters as numbers and, if there are any, arrays that differ in every lane."""
+    params: Params = case.spec.grid(case.direction)[0]
+    return [params, tiled(case, size, dtype)] if params else [params]
+
+
+def test_positions(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """Promise 3: 1 to 130 elements at offsets 0 to 15 have the bits they have in a long array, and no more is written."""
+    size = 1024
+    data = parts(case, dtype, size)
+    whole = run(isa, case.name, precision, *data, *case.spec.grid(case.direction)[0])
+    buffer = np.empty(160, dtype)
+    wanted = np.empty(160, dtype)
+    with fr.precision(precision):
+        for params in parameter_kinds(case, dtype, size):
+            arrays = bool(params) and isinstance(params[0], np.ndarray)
+            if arrays:
+                whole = run(isa, case.name, precision, *data, *params)
+            # Windows start in the vector body of the long array, at another alignment than the output.
+            for offset in range(16):
+                start, to = 128 + offset, offset * 7 % 16
+                for n in range(1, 131) if not arrays else range(1, 131, 9):
+                    window = slice(start, start + n)
+                    buffer[:] = 12345
+                    wanted[:] = 12345
+                    wanted[to : to + n] = whole[window]
+                    chosen = [values[window] for values in params] if arrays else params
+                    run(isa, case.name, precision, *(d[window] for d in data), *chosen, out=buffer[to : to + n])
+                    assert buffer.tobytes() == wanted.tobytes(), f"{case.name}: {n} elements at offset {offset}"
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        pytest.param(lambda x: np.repeat(x, 2)[::2], id="every second"),
+        pytest.param(lambda x: x[::-1].copy()[::-1], id="backwards"),
+        pytest.param(lambda x: np.pad(x.reshape(8, -1), ((0, 0), (1, 2)))[:, 1:-2], id="inner block"),
+        pytest.param(lambda x: np.pad(x.reshape(8, -1).T.copy(), ((0, 0), (0, 3)))[:, :-3].T, id="columns"),
+    ],
+)
+def test_strides(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision, layout: Any) -> None:
+    """Promise 3: strided operands give the bits of dense ones, with numbers and with arrays as parameters."""
+    size = 1024
+    data = parts(case, dtype, size)
+    for params in parameter_kinds(case, dtype, size):
+        whole = run(isa, case.name, precision, *data, *params)
+        views = [layout(d) for d in data]
+        assert not views[0].flags.c_contiguous
+        chosen = [layout(p) if isinstance(p, np.ndarray) else p for p in params]
+        got = run(isa, case.name, precision, *views, *chosen)
+        assert_same_bits(got, whole.reshape(views[0].shape), case.name)
+
+
+def test_one_element(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """Promise 3: an element alone has the bits it has in an array: as an array, 0-d, or a NumPy scalar."""
+    data = parts(case, dtype, 128)
+    params = case.spec.grid(case.direction)[0]
+    whole = run(isa, case.name, precision, *data, *params)
+    alone = [run(isa, case.name, precision, *(d[i : i + 1] for d in data), *params)[0] for i in range(whole.size)]
+    zero_d = [run(isa, case.name, precision, *(d[i : i + 1].reshape(()) for d in data), *params) for i in range(128)]
+    scalar = [run(isa, case.name, precision, *(d[i] for d in data), *params) for i in range(whole.size)]
+    for found in (alone, zero_d, scalar):
+        assert_same_bits(np.array(found), whole, case.name)
+
+
+def test_ufunc_same_bits(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """Promise 3: the ufunc behind a function gives the bits of the function."""
+    kernel = kernels(isa)[case.name]
+    ufunc = kernel.fast if precision == "fast" else kernel.accurate
+    data = parts(case, dtype, 2000)
+    for params in parameter_kinds(case, dtype, data[0].size):
+        typed = [np.asarray(value, dtype) for value in params]
+        assert_same_bits(ufunc(*data, *typed), run(isa, case.name, precision, *data, *params), case.name)
