@@ -540,8 +540,9 @@ cdef object _loop_dtype(list args):
 cdef int _check_params(Kernel kernel, list args, object dtype) except -1:
     """The domain, as far as the parameters are numbers or scalars.
 
-    Next to an array the unknown is filled with each known value in turn: that satisfies every relation
-    between two parameters, so what fails all fillings is a number outside its own domain.
+    Next to an array the unknown is filled with each known value in turn, which satisfies every relation between
+    two parameters, and with 1, which no parameter excludes by itself: what fails all fillings is a number outside
+    its own domain.
     """
     cdef double params[4]
     cdef int known[4]
@@ -558,11 +559,11 @@ cdef int _check_params(Kernel kernel, list args, object dtype) except -1:
                 params[j] = <float>params[j]
     if count == 0:
         return 0
-    for filler in range(kernel.nparams):
-        if known[filler]:
+    for filler in range(kernel.nparams + 1):
+        if filler == kernel.nparams or known[filler]:
             for j in range(kernel.nparams):
                 if not known[j]:
-                    params[j] = params[filler]
+                    params[j] = 1 if filler == kernel.nparams else params[filler]
             if kernel.op.domain[kernel.direction](params):
                 return 0
     return kernel.require_domain(params)
