@@ -10,6 +10,7 @@ import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
 
 PACKAGE = Path("src/fastrelu")
 KERNELS = PACKAGE / "kernels"
@@ -47,12 +48,12 @@ class BuildExt(build_ext):
                 objects = self.compiler.compile([str(source)], output_dir=directory, extra_postargs=flags)
                 if link is not None:
                     self.compiler.link_executable(objects, str(Path(directory, "probe")), extra_postargs=link)
-            except Exception:  # setuptools and the compilers raise many kinds; all mean no
+            except (CompileError, LinkError):
                 return False
         return True
 
     def keep(self, flags, strict):
-        """The flags that this compiler takes; says what it drops."""
+        """Return the flags that this compiler takes, and say what it drops."""
         kept = [flag for flag in flags if self.works([*strict, flag])]
         for flag in set(flags) - set(kept):
             print(f"fastrelu: the compiler does not take {flag}, building without it")
@@ -100,26 +101,27 @@ class BuildExt(build_ext):
             ext.extra_objects, ext.extra_compile_args, ext.extra_link_args = own
 
 
-setup(
-    cmdclass={"build_ext": BuildExt},
-    ext_modules=cythonize(
-        Extension(
-            "fastrelu._core",
-            [str(PACKAGE / "_core.pyx")],
-            include_dirs=[np.get_include(), str(PACKAGE)],
-            define_macros=[
-                ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
-                ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
-            ],
-            depends=[str(path) for path in sorted(KERNELS.iterdir())],
+if __name__ == "__main__":  # tools read the flags above
+    setup(
+        cmdclass={"build_ext": BuildExt},
+        ext_modules=cythonize(
+            Extension(
+                "fastrelu._core",
+                [str(PACKAGE / "_core.pyx")],
+                include_dirs=[np.get_include(), str(PACKAGE)],
+                define_macros=[
+                    ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+                    ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
+                ],
+                depends=[str(path) for path in sorted(KERNELS.iterdir())],
+            ),
+            compiler_directives={
+                "language_level": "3",
+                "boundscheck": False,
+                "wraparound": False,
+                "cdivision": True,
+                "initializedcheck": False,
+                "freethreading_compatible": True,
+            },
         ),
-        compiler_directives={
-            "language_level": "3",
-            "boundscheck": False,
-            "wraparound": False,
-            "cdivision": True,
-            "initializedcheck": False,
-            "freethreading_compatible": True,
-        },
-    ),
-)
+    )

@@ -120,7 +120,7 @@ def test_threads_are_apart() -> None:
     barrier = threading.Barrier(4, timeout=60)
 
     def work(level: Precision) -> list[str]:
-        seen = [fr.get_precision()]
+        seen: list[str] = [fr.get_precision()]
         with fr.precision(level):
             barrier.wait()
             seen.append(fr.get_precision())

@@ -8,9 +8,7 @@ cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
 from cython.parallel cimport prange
-from libc.string cimport memcpy
 
 cnp.import_array()
 cnp.import_ufunc()
@@ -123,7 +121,7 @@ cdef extern from "numpy/arrayobject.h":
     object PyArray_NewLikeArray(cnp.ndarray, cnp.NPY_ORDER, PyObject *, int)
 
 
-# --- Instruction set ---------------------------------------------------------------------------------------------
+# --- Instruction set ------------------------------------------------------------------------------------------------
 
 cdef int _isa_count
 cdef const fr_isa *_isas = fr_isa_list(&_isa_count)
@@ -147,7 +145,7 @@ cdef int _isa_index(str isa) except -1:
     return isa_known.index(isa)
 
 
-# --- Settings: process defaults, and overrides in a context -----------------------------------------------------
+# --- Settings: process defaults, and overrides in a context ---------------------------------------------------------
 
 cdef fr_atomic _precision       # 0 "fast", 1 "accurate"
 cdef fr_atomic _thread_limit    # 0: as many as the host grants
@@ -222,7 +220,7 @@ cdef Py_ssize_t _RELEASE = 8192
 parallel_from = tuple([_PARALLEL[i] for i in range(FR_COSTS)])
 
 
-# --- Kernels -----------------------------------------------------------------------------------------------------
+# --- Kernels --------------------------------------------------------------------------------------------------------
 
 cdef str _SUFFIX(int direction):
     return ("", "_backward", "_backward_from_output")[direction]
@@ -289,7 +287,8 @@ cdef class Kernel:
         if self.op.domain[self.direction](params):
             return 0
         given = ", ".join([f"{self.op.params[j].decode()}={params[j]!r}" for j in range(self.nparams)])
-        raise ValueError(f"{self.name} requires {self.op.domain_text[self.direction].decode()}, got {given}")
+        condition = self.op.domain_text[self.direction].decode().replace("&&", "and")
+        raise ValueError(f"{self.name} requires {condition}, got {given}")
 
 
 def kernel_names():
@@ -388,6 +387,7 @@ cdef int _run_dense(const fr_call *how, int cost, const char **inputs, char *out
     return 0
 
 
+@cython.binding(False)
 def call(Kernel kernel not None, object out, object where, object a, object b=None, object c=None, object d=None,
          object e=None, object f=None):
     """Run a kernel on its inputs, which follow in its own order: data first, then parameters."""
@@ -395,10 +395,10 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
     cdef const char *inputs[6]
     cdef double params[4]
     cdef float rounded[4]
-    cdef cnp.ndarray x, y, other
+    cdef cnp.ndarray x, y
     cdef char *data
     cdef int dtype, j
-    cdef Py_ssize_t size
+    cdef Py_ssize_t n, size
     cdef int level
 
     args[:] = [<PyObject *>a, <PyObject *>b, <PyObject *>c, <PyObject *>d, <PyObject *>e, <PyObject *>f]
@@ -418,7 +418,7 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
         if not _number(<object>args[kernel.ndata + j], &params[j]):
             return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
 
-    size = cnp.PyArray_SIZE(x) * cnp.PyArray_ITEMSIZE(x)
+    n = cnp.PyArray_SIZE(x)
     if out is None:
         if cnp.PyArray_NDIM(x) == 0:  # a ufunc returns a scalar
             return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
@@ -429,6 +429,7 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
             return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
         y = <cnp.ndarray>out
         data = <char *>cnp.PyArray_DATA(y)
+        size = n * cnp.PyArray_ITEMSIZE(x)
         for j in range(kernel.ndata):
             if inputs[j] != data and inputs[j] < data + size and data < inputs[j] + size:
                 return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
@@ -446,15 +447,15 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
     level = _setting(precision_override, &_precision)
     if y is None:
         if PyArray_IS_C_CONTIGUOUS(x):
-            y = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), dtype, 0)
+            y = cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), dtype)
         else:
             y = PyArray_NewLikeArray(x, cnp.NPY_KEEPORDER, NULL, 0)
     _run_dense(&kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level], kernel.op.cost,
-               inputs, <char *>cnp.PyArray_DATA(y), cnp.PyArray_SIZE(x))
+               inputs, <char *>cnp.PyArray_DATA(y), n)
     return y
 
 
-# --- Second door: plain arrays of any strides and shapes that broadcast ------------------------------------------------
+# --- Second door: plain arrays of any strides and shapes that broadcast ---------------------------------------------
 
 cdef int _run_view(const fr_call *how, int cost, const fr_view *view, Py_ssize_t n) except -1:
     cdef int parts = 1, part
@@ -514,7 +515,7 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype)
     return result
 
 
-# --- Third door: everything else is a ufunc ---------------------------------------------------------------------------
+# --- Third door: everything else is a ufunc -------------------------------------------------------------------------
 
 cdef object _float32 = np.dtype(np.float32)
 cdef object _float64 = np.dtype(np.float64)
@@ -550,7 +551,8 @@ cdef int _check_params(Kernel kernel, list args, object dtype) except -1:
     for j in range(kernel.nparams):
         value = args[kernel.ndata + j]
         known[j] = _number(value, &params[j])
-        if not known[j] and isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0 and value.dtype.kind in "biuf":
+        if (not known[j] and isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0
+                and value.dtype.kind in "biuf"):
             params[j] = float(value)
             known[j] = 1
         if known[j]:
@@ -625,6 +627,7 @@ cdef object _general(Kernel kernel, object out, object where, list args):
     return out if target is not out else result
 
 
+@cython.binding(False)
 def call_in_place(Kernel kernel not None, object where, object x, object b=None, object c=None, object d=None,
                   object e=None):
     """Run a forward kernel from x into x, and return x itself."""

@@ -1,3 +1,1055 @@
 """Functions built on one exponential of the negative half-axis."""
 
-__all__: list[str] = []
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fastrelu._core import call, call_in_place
+from fastrelu.runtime import kernels
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from fastrelu._typing import Output
+
+__all__ = [
+    "celu",
+    "celu_",
+    "celu_backward",
+    "celu_backward_from_output",
+    "elu",
+    "elu_",
+    "elu_backward",
+    "elu_backward_from_output",
+    "log_sigmoid",
+    "log_sigmoid_",
+    "log_sigmoid_backward",
+    "log_sigmoid_backward_from_output",
+    "selu",
+    "selu_",
+    "selu_backward",
+    "selu_backward_from_output",
+    "softplus",
+    "softplus_",
+    "softplus_backward",
+    "softplus_backward_from_output",
+    "squareplus",
+    "squareplus_",
+    "squareplus_backward",
+    "squareplus_backward_from_output",
+]
+
+_T = TypeVar("_T")
+
+_elu = kernels["elu"]
+_elu_backward = kernels["elu_backward"]
+_elu_backward_from_output = kernels["elu_backward_from_output"]
+_celu = kernels["celu"]
+_celu_backward = kernels["celu_backward"]
+_celu_backward_from_output = kernels["celu_backward_from_output"]
+_selu = kernels["selu"]
+_selu_backward = kernels["selu_backward"]
+_selu_backward_from_output = kernels["selu_backward_from_output"]
+_softplus = kernels["softplus"]
+_softplus_backward = kernels["softplus_backward"]
+_softplus_backward_from_output = kernels["softplus_backward_from_output"]
+_log_sigmoid = kernels["log_sigmoid"]
+_log_sigmoid_backward = kernels["log_sigmoid_backward"]
+_log_sigmoid_backward_from_output = kernels["log_sigmoid_backward_from_output"]
+_squareplus = kernels["squareplus"]
+_squareplus_backward = kernels["squareplus_backward"]
+_squareplus_backward_from_output = kernels["squareplus_backward_from_output"]
+
+
+def elu(x: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Exponential linear unit.
+
+    Computes ``x`` where ``x > 0``, ``alpha * expm1(x)`` elsewhere.
+
+    In NumPy: ``np.where(x > 0, x, alpha * np.expm1(x))``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    alpha : array_like, default 1.0
+        Minus the limit at -inf; finite.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``elu(x, alpha)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``alpha`` is finite (an array element outside gives
+        NaN).
+
+    References
+    ----------
+    D.-A. Clevert, T. Unterthiner, S. Hochreiter, "Fast and accurate deep network learning by exponential linear
+    units", ICLR 2016.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.elu(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.8647, -0.3935,  0.    ,  3.    ], dtype=float32)
+    """
+    return call(_elu, out, where, x, alpha)
+
+
+def elu_(x: _T, alpha: ArrayLike = 1.0, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`elu` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    alpha : array_like, default 1.0
+        Minus the limit at -inf; finite.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only, or unless ``alpha`` is finite (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.elu_(x) is x
+    True
+    >>> x.round(4)
+    array([-0.8647, -0.3935,  0.    ,  3.    ], dtype=float32)
+    """
+    return call_in_place(_elu, where, x, alpha)
+
+
+def elu_backward(
+    grad: ArrayLike, x: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`elu` from its input.
+
+    Computes ``grad`` where ``x > 0``, ``grad * alpha * exp(x)`` elsewhere, ``alpha * grad`` at 0.
+
+    In NumPy: ``grad * np.where(x > 0, 1, alpha * np.exp(x))``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    alpha : array_like, default 1.0
+        Minus the limit at -inf; finite.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``alpha`` is finite (an array element outside gives
+        NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.elu_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([0.1353, 0.6065, 1.    , 1.    ], dtype=float32)
+    """
+    return call(_elu_backward, out, where, grad, x, alpha)
+
+
+def elu_backward_from_output(
+    grad: ArrayLike, y: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`elu` from its output.
+
+    Computes ``grad`` where ``y > 0``, ``grad * (y + alpha)`` elsewhere.
+
+    In NumPy: ``grad * np.where(y > 0, 1, y + alpha)``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `y`.
+    y : array_like
+        Output of the forward call.
+    alpha : array_like, default 1.0
+        Minus the limit at -inf; finite.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``alpha >= 0`` and finite (an array element outside
+        gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.elu(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    >>> fr.elu_backward_from_output(np.float32(1.0), y).round(4)
+    array([0.1353, 0.6065, 1.    , 1.    ], dtype=float32)
+    """
+    return call(_elu_backward_from_output, out, where, grad, y, alpha)
+
+
+def celu(x: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Continuously differentiable exponential linear unit.
+
+    Computes ``max(x, 0) + min(0, alpha * expm1(x / alpha))``.
+
+    In NumPy: ``np.maximum(x, 0) + np.minimum(0, alpha * np.expm1(x / alpha))``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    alpha : array_like, default 1.0
+        Minus the limit at -inf, and the scale of x; finite and not 0.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``celu(x, alpha)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``alpha`` is finite and not 0 (an array element outside
+        gives NaN).
+
+    References
+    ----------
+    J. T. Barron, "Continuously differentiable exponential linear units", 2017.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.celu(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.8647, -0.3935,  0.    ,  3.    ], dtype=float32)
+    """
+    return call(_celu, out, where, x, alpha)
+
+
+def celu_(x: _T, alpha: ArrayLike = 1.0, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`celu` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    alpha : array_like, default 1.0
+        Minus the limit at -inf, and the scale of x; finite and not 0.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only, or unless ``alpha`` is finite and not 0 (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.celu_(x) is x
+    True
+    >>> x.round(4)
+    array([-0.8647, -0.3935,  0.    ,  3.    ], dtype=float32)
+    """
+    return call_in_place(_celu, where, x, alpha)
+
+
+def celu_backward(
+    grad: ArrayLike, x: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`celu` from its input.
+
+    Computes the derivative of the two pieces times ``grad``: 1 and ``exp(x / alpha)`` for ``alpha > 0``.
+
+    In NumPy: ``grad * np.where(x > 0, 1, np.exp(x / alpha))``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    alpha : array_like, default 1.0
+        Minus the limit at -inf, and the scale of x; finite and not 0.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``alpha`` is finite and not 0 (an array element outside
+        gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.celu_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([0.1353, 0.6065, 1.    , 1.    ], dtype=float32)
+    """
+    return call(_celu_backward, out, where, grad, x, alpha)
+
+
+def celu_backward_from_output(
+    grad: ArrayLike, y: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`celu` from its output.
+
+    Computes ``grad`` where ``y > 0``, ``grad * (1 + y / alpha)`` elsewhere.
+
+    In NumPy: ``grad * np.where(y > 0, 1, 1 + y / alpha)``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `y`.
+    y : array_like
+        Output of the forward call.
+    alpha : array_like, default 1.0
+        Minus the limit at -inf, and the scale of x; finite and not 0.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``alpha > 0`` and finite (an array element outside
+        gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.celu(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    >>> fr.celu_backward_from_output(np.float32(1.0), y).round(4)
+    array([0.1353, 0.6065, 1.    , 1.    ], dtype=float32)
+    """
+    return call(_celu_backward_from_output, out, where, grad, y, alpha)
+
+
+def selu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Scaled exponential linear unit.
+
+    Computes ``scale * x`` where ``x > 0``, ``scale * alpha * expm1(x)`` elsewhere, with ``scale =
+    1.0507009873554804934`` and ``alpha = 1.6732632423543772848``.
+
+    In NumPy: ``1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x))``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``selu(x)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    References
+    ----------
+    G. Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.selu(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-1.5202, -0.6918,  0.    ,  3.1521], dtype=float32)
+    """
+    return call(_selu, out, where, x)
+
+
+def selu_(x: _T, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`selu` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.selu_(x) is x
+    True
+    >>> x.round(4)
+    array([-1.5202, -0.6918,  0.    ,  3.1521], dtype=float32)
+    """
+    return call_in_place(_selu, where, x)
+
+
+def selu_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Gradient of :func:`selu` from its input.
+
+    Computes ``grad * scale`` where ``x > 0``, ``grad * scale * alpha * exp(x)`` elsewhere.
+
+    In NumPy: ``1.0507009873554805 * grad * np.where(x > 0, 1, 1.6732632423543772 * np.exp(x))``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.selu_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([0.2379, 1.0663, 1.7581, 1.0507], dtype=float32)
+    """
+    return call(_selu_backward, out, where, grad, x)
+
+
+def selu_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Gradient of :func:`selu` from its output.
+
+    Computes ``grad * scale`` where ``y > 0``, ``grad * (y + scale * alpha)`` elsewhere.
+
+    In NumPy: ``grad * np.where(y > 0, 1.0507009873554805, y + 1.7580993408473766)``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `y`.
+    y : array_like
+        Output of the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.selu(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    >>> fr.selu_backward_from_output(np.float32(1.0), y).round(4)
+    array([0.2379, 1.0663, 1.7581, 1.0507], dtype=float32)
+    """
+    return call(_selu_backward_from_output, out, where, grad, y)
+
+
+def softplus(x: ArrayLike, beta: ArrayLike = 1.0, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Smooth rectifier.
+
+    Computes ``log(1 + exp(beta * x)) / beta``, without a threshold.
+
+    In NumPy: ``np.logaddexp(0, beta * x) / beta``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    beta : array_like, default 1.0
+        Steepness; positive and finite.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``softplus(x, beta)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``beta > 0`` and finite (an array element outside gives
+        NaN).
+
+    References
+    ----------
+    C. Dugas et al., "Incorporating second-order functional knowledge for better option pricing", NeurIPS 2000.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.softplus(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([0.1269, 0.4741, 0.6931, 3.0486], dtype=float32)
+    """
+    return call(_softplus, out, where, x, beta)
+
+
+def softplus_(x: _T, beta: ArrayLike = 1.0, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`softplus` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    beta : array_like, default 1.0
+        Steepness; positive and finite.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only, or unless ``beta > 0`` and finite (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.softplus_(x) is x
+    True
+    >>> x.round(4)
+    array([0.1269, 0.4741, 0.6931, 3.0486], dtype=float32)
+    """
+    return call_in_place(_softplus, where, x, beta)
+
+
+def softplus_backward(
+    grad: ArrayLike, x: ArrayLike, beta: ArrayLike = 1.0, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`softplus` from its input.
+
+    Computes ``grad * sigmoid(beta * x)``.
+
+    In NumPy: ``grad / (1 + np.exp(-beta * x))``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    beta : array_like, default 1.0
+        Steepness; positive and finite.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``beta > 0`` and finite (an array element outside gives
+        NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.softplus_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([0.1192, 0.3775, 0.5   , 0.9526], dtype=float32)
+    """
+    return call(_softplus_backward, out, where, grad, x, beta)
+
+
+def softplus_backward_from_output(
+    grad: ArrayLike, y: ArrayLike, beta: ArrayLike = 1.0, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`softplus` from its output.
+
+    Computes ``-grad * expm1(-beta * y)``.
+
+    In NumPy: ``-grad * np.expm1(-beta * y)``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `y`.
+    y : array_like
+        Output of the forward call.
+    beta : array_like, default 1.0
+        Steepness; positive and finite.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``beta > 0`` and finite (an array element outside gives
+        NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.softplus(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    >>> fr.softplus_backward_from_output(np.float32(1.0), y).round(4)
+    array([0.1192, 0.3775, 0.5   , 0.9526], dtype=float32)
+    """
+    return call(_softplus_backward_from_output, out, where, grad, y, beta)
+
+
+def log_sigmoid(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Logarithm of the sigmoid.
+
+    Computes ``-log(1 + exp(-x))``.
+
+    In NumPy: ``-np.logaddexp(0, -x)``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``log_sigmoid(x)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    References
+    ----------
+    Defined as in PyTorch's ``torch.nn.functional.logsigmoid``.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.log_sigmoid(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-2.1269, -0.9741, -0.6931, -0.0486], dtype=float32)
+    """
+    return call(_log_sigmoid, out, where, x)
+
+
+def log_sigmoid_(x: _T, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`log_sigmoid` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.log_sigmoid_(x) is x
+    True
+    >>> x.round(4)
+    array([-2.1269, -0.9741, -0.6931, -0.0486], dtype=float32)
+    """
+    return call_in_place(_log_sigmoid, where, x)
+
+
+def log_sigmoid_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Gradient of :func:`log_sigmoid` from its input.
+
+    Computes ``grad * sigmoid(-x)``.
+
+    In NumPy: ``grad / (1 + np.exp(x))``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.log_sigmoid_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([0.8808, 0.6225, 0.5   , 0.0474], dtype=float32)
+    """
+    return call(_log_sigmoid_backward, out, where, grad, x)
+
+
+def log_sigmoid_backward_from_output(
+    grad: ArrayLike, y: ArrayLike, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`log_sigmoid` from its output.
+
+    Computes ``-grad * expm1(y)``.
+
+    In NumPy: ``-grad * np.expm1(y)``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `y`.
+    y : array_like
+        Output of the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.log_sigmoid(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    >>> fr.log_sigmoid_backward_from_output(np.float32(1.0), y).round(4)
+    array([0.8808, 0.6225, 0.5   , 0.0474], dtype=float32)
+    """
+    return call(_log_sigmoid_backward_from_output, out, where, grad, y)
+
+
+def squareplus(x: ArrayLike, b: ArrayLike = 4.0, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Algebraic smooth rectifier.
+
+    Computes ``(x + sqrt(x ** 2 + b)) / 2``.
+
+    In NumPy: ``(x + np.sqrt(x * x + b)) / 2``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    b : array_like, default 4.0
+        Size of the smooth corner; not negative, 0 is ReLU.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``squareplus(x, b)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``b >= 0`` and finite (an array element outside gives
+        NaN).
+
+    References
+    ----------
+    J. T. Barron, "Squareplus: a softplus-like algebraic rectifier", 2021.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.squareplus(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([0.4142, 0.7808, 1.    , 3.3028], dtype=float32)
+    """
+    return call(_squareplus, out, where, x, b)
+
+
+def squareplus_(x: _T, b: ArrayLike = 4.0, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`squareplus` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    b : array_like, default 4.0
+        Size of the smooth corner; not negative, 0 is ReLU.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only, or unless ``b >= 0`` and finite (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.squareplus_(x) is x
+    True
+    >>> x.round(4)
+    array([0.4142, 0.7808, 1.    , 3.3028], dtype=float32)
+    """
+    return call_in_place(_squareplus, where, x, b)
+
+
+def squareplus_backward(
+    grad: ArrayLike, x: ArrayLike, b: ArrayLike = 4.0, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`squareplus` from its input.
+
+    Computes ``grad * (1 + x / sqrt(x ** 2 + b)) / 2``.
+
+    In NumPy: ``grad / 2 * (1 + x / np.sqrt(x * x + b))``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    b : array_like, default 4.0
+        Size of the smooth corner; not negative, 0 is ReLU.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``b >= 0`` and finite (an array element outside gives
+        NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.squareplus_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([0.1464, 0.3787, 0.5   , 0.916 ], dtype=float32)
+    """
+    return call(_squareplus_backward, out, where, grad, x, b)
+
+
+def squareplus_backward_from_output(
+    grad: ArrayLike, y: ArrayLike, b: ArrayLike = 4.0, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`squareplus` from its output.
+
+    Computes ``grad * y ** 2 / (y ** 2 + b / 4)``.
+
+    In NumPy: ``grad * y * y / (y * y + b / 4)``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `y`.
+    y : array_like
+        Output of the forward call.
+    b : array_like, default 4.0
+        Size of the smooth corner; not negative, 0 is ReLU.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``b > 0`` and finite (an array element outside gives
+        NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.squareplus(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    >>> fr.squareplus_backward_from_output(np.float32(1.0), y).round(4)
+    array([0.1464, 0.3787, 0.5   , 0.916 ], dtype=float32)
+    """
+    return call(_squareplus_backward_from_output, out, where, grad, y, b)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from fastrelu._core import call, call_in_place
 from fastrelu.runtime import kernels
@@ -10,18 +10,654 @@ from fastrelu.runtime import kernels
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from fastrelu._core import Kernel
     from fastrelu._typing import Output
 
 __all__ = [
+    "gelu",
+    "gelu_",
+    "gelu_backward",
     "hard_swish",
     "hard_swish_",
     "hard_swish_backward",
+    "mish",
+    "mish_",
+    "mish_backward",
+    "quick_gelu",
+    "quick_gelu_",
+    "quick_gelu_backward",
+    "silu",
+    "silu_",
+    "silu_backward",
+    "swish",
+    "swish_",
+    "swish_backward",
 ]
 
 _T = TypeVar("_T")
 
+_silu = kernels["silu"]
+_silu_backward = kernels["silu_backward"]
+_swish = kernels["swish"]
+_swish_backward = kernels["swish_backward"]
+_gelu = {"none": kernels["gelu"], "tanh": kernels["gelu_tanh"]}
+_gelu_backward = {"none": kernels["gelu_backward"], "tanh": kernels["gelu_tanh_backward"]}
+_quick_gelu = kernels["quick_gelu"]
+_quick_gelu_backward = kernels["quick_gelu_backward"]
+_mish = kernels["mish"]
+_mish_backward = kernels["mish_backward"]
 _hard_swish = kernels["hard_swish"]
 _hard_swish_backward = kernels["hard_swish_backward"]
+
+
+def silu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Sigmoid linear unit, also called swish.
+
+    Computes ``x * sigmoid(x)``.
+
+    In NumPy: ``x / (1 + np.exp(-x))``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``silu(x)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    References
+    ----------
+    S. Elfwing, E. Uchibe, K. Doya, "Sigmoid-weighted linear units for neural network function approximation in
+    reinforcement learning", Neural Networks 107, 2018.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.silu(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.2384, -0.1888,  0.    ,  2.8577], dtype=float32)
+    """
+    return call(_silu, out, where, x)
+
+
+def silu_(x: _T, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`silu` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.silu_(x) is x
+    True
+    >>> x.round(4)
+    array([-0.2384, -0.1888,  0.    ,  2.8577], dtype=float32)
+    """
+    return call_in_place(_silu, where, x)
+
+
+def silu_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Gradient of :func:`silu` from its input.
+
+    Computes ``grad * (s + x * s * (1 - s))`` with ``s = sigmoid(x)``.
+
+    In NumPy: ``grad * (1 + x / (1 + np.exp(x))) / (1 + np.exp(-x))``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.silu_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.0908,  0.26  ,  0.5   ,  1.0881], dtype=float32)
+    """
+    return call(_silu_backward, out, where, grad, x)
+
+
+def swish(x: ArrayLike, beta: ArrayLike = 1.0, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Swish with a steepness of its own; :func:`silu` for ``beta=1``.
+
+    Computes ``x * sigmoid(beta * x)``.
+
+    In NumPy: ``x / (1 + np.exp(-beta * x))``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    beta : array_like, default 1.0
+        Steepness of the gate; finite.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``swish(x, beta)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``beta`` is finite (an array element outside gives
+        NaN).
+
+    References
+    ----------
+    P. Ramachandran, B. Zoph, Q. V. Le, "Searching for activation functions", 2017.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.swish(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.2384, -0.1888,  0.    ,  2.8577], dtype=float32)
+    """
+    return call(_swish, out, where, x, beta)
+
+
+def swish_(x: _T, beta: ArrayLike = 1.0, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`swish` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    beta : array_like, default 1.0
+        Steepness of the gate; finite.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only, or unless ``beta`` is finite (an array element outside gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.swish_(x) is x
+    True
+    >>> x.round(4)
+    array([-0.2384, -0.1888,  0.    ,  2.8577], dtype=float32)
+    """
+    return call_in_place(_swish, where, x, beta)
+
+
+def swish_backward(
+    grad: ArrayLike, x: ArrayLike, beta: ArrayLike = 1.0, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`swish` from its input.
+
+    Computes ``grad * (s + beta * x * s * (1 - s))`` with ``s = sigmoid(beta * x)``.
+
+    In NumPy: ``grad * (1 + beta * x / (1 + np.exp(beta * x))) / (1 + np.exp(-beta * x))``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    beta : array_like, default 1.0
+        Steepness of the gate; finite.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or unless ``beta`` is finite (an array element outside gives
+        NaN).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.swish_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.0908,  0.26  ,  0.5   ,  1.0881], dtype=float32)
+    """
+    return call(_swish_backward, out, where, grad, x, beta)
+
+
+def _form(kernels_by_form: dict[str, Kernel], approximate: str) -> Kernel:
+    try:
+        return kernels_by_form[approximate]
+    except (KeyError, TypeError):
+        raise ValueError(f'gelu: approximate must be "none" or "tanh", got {approximate!r}') from None
+
+
+def gelu(
+    x: ArrayLike, approximate: Literal["none", "tanh"] = "none", *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gaussian error linear unit.
+
+    Computes ``x * Phi(x)`` with the distribution function ``Phi`` of the normal distribution, for
+    ``approximate="tanh"`` the form ``x * sigmoid(2 * u)`` with ``u = sqrt(2 / pi) * (x + 0.044715 * x ** 3)``,
+    which is ``x / 2 * (1 + tanh(u))``.
+
+    In SciPy: ``0.5 * x * (1 + special.erf(x / 2**0.5))``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    approximate : {"none", "tanh"}, default "none"
+        Which form.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``gelu(x)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or for another `approximate`.
+
+    References
+    ----------
+    D. Hendrycks, K. Gimpel, "Gaussian error linear units (GELUs)", 2016.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.gelu(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.0455, -0.1543,  0.    ,  2.996 ], dtype=float32)
+    """
+    return call(_form(_gelu, approximate), out, where, x)
+
+
+def gelu_(x: _T, approximate: Literal["none", "tanh"] = "none", *, where: ArrayLike = True) -> _T:
+    """Apply :func:`gelu` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    approximate : {"none", "tanh"}, default "none"
+        Which form.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only, or for another `approximate`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.gelu_(x) is x
+    True
+    >>> x.round(4)
+    array([-0.0455, -0.1543,  0.    ,  2.996 ], dtype=float32)
+    """
+    return call_in_place(_form(_gelu, approximate), where, x)
+
+
+def gelu_backward(
+    grad: ArrayLike,
+    x: ArrayLike,
+    approximate: Literal["none", "tanh"] = "none",
+    *,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> Any:
+    """Gradient of :func:`gelu` from its input.
+
+    Computes ``grad * (Phi(x) + x * phi(x))`` with the normal density ``phi``, or the derivative of the tanh form.
+
+    In SciPy: ``grad * (0.5 * (1 + special.erf(x / 2**0.5)) + x * np.exp(-x * x / 2) / (2 * np.pi) ** 0.5)``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    approximate : {"none", "tanh"}, default "none"
+        Which form.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or for another `approximate`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.gelu_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.0852,  0.1325,  0.5   ,  1.0119], dtype=float32)
+    """
+    return call(_form(_gelu_backward, approximate), out, where, grad, x)
+
+
+def quick_gelu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Sigmoid stand-in for GELU.
+
+    Computes ``x * sigmoid(1.702 * x)``.
+
+    In NumPy: ``x / (1 + np.exp(-1.702 * x))``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``quick_gelu(x)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    References
+    ----------
+    D. Hendrycks, K. Gimpel, "Gaussian error linear units (GELUs)", 2016.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.quick_gelu(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.0643, -0.1496,  0.    ,  2.9819], dtype=float32)
+    """
+    return call(_quick_gelu, out, where, x)
+
+
+def quick_gelu_(x: _T, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`quick_gelu` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.quick_gelu_(x) is x
+    True
+    >>> x.round(4)
+    array([-0.0643, -0.1496,  0.    ,  2.9819], dtype=float32)
+    """
+    return call_in_place(_quick_gelu, where, x)
+
+
+def quick_gelu_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Gradient of :func:`quick_gelu` from its input.
+
+    Computes ``grad * (s + 1.702 * x * s * (1 - s))`` with ``s = sigmoid(1.702 * x)``.
+
+    In NumPy: ``grad * (1 + 1.702 * x / (1 + np.exp(1.702 * x))) / (1 + np.exp(-1.702 * x))``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.quick_gelu_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.0738,  0.1208,  0.5   ,  1.0245], dtype=float32)
+    """
+    return call(_quick_gelu_backward, out, where, grad, x)
+
+
+def mish(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Mish.
+
+    Computes ``x * tanh(log(1 + exp(x)))``.
+
+    In NumPy: ``x * np.tanh(np.log1p(np.exp(x)))``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``mish(x)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    References
+    ----------
+    D. Misra, "Mish: a self regularized non-monotonic activation function", BMVC 2020.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.mish(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.2525, -0.2207,  0.    ,  2.9865], dtype=float32)
+    """
+    return call(_mish, out, where, x)
+
+
+def mish_(x: _T, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`mish` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.mish_(x) is x
+    True
+    >>> x.round(4)
+    array([-0.2525, -0.2207,  0.    ,  2.9865], dtype=float32)
+    """
+    return call_in_place(_mish, where, x)
+
+
+def mish_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Gradient of :func:`mish` from its input.
+
+    Computes ``grad * (t + x * sigmoid(x) * (1 - t ** 2))`` with ``t = tanh(log(1 + exp(x)))``.
+
+    In NumPy: ``grad * (np.tanh(np.log1p(np.exp(x))) + x / (1 + np.exp(-x)) / np.cosh(np.log1p(np.exp(x))) ** 2)``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.mish_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.1084,  0.2895,  0.6   ,  1.0211], dtype=float32)
+    """
+    return call(_mish_backward, out, where, grad, x)
 
 
 def hard_swish(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
@@ -60,7 +696,7 @@ def hard_swish(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> 
     Examples
     --------
     >>> import numpy as np, fastrelu as fr
-    >>> fr.hard_swish(np.float32([-4.0, -1.5, 0.0, 3.0]))
+    >>> fr.hard_swish(np.float32([-4.0, -1.5, 0.0, 3.0])).round(4)
     array([-0.   , -0.375,  0.   ,  3.   ], dtype=float32)
     """
     return call(_hard_swish, out, where, x)
@@ -94,7 +730,7 @@ def hard_swish_(x: _T, *, where: ArrayLike = True) -> _T:
     >>> x = np.float32([-4.0, -1.5, 0.0, 3.0])
     >>> fr.hard_swish_(x) is x
     True
-    >>> x
+    >>> x.round(4)
     array([-0.   , -0.375,  0.   ,  3.   ], dtype=float32)
     """
     return call_in_place(_hard_swish, where, x)
@@ -133,7 +769,7 @@ def hard_swish_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, wh
     Examples
     --------
     >>> import numpy as np, fastrelu as fr
-    >>> fr.hard_swish_backward(np.float32(1.0), np.float32([-4.0, -1.5, 0.0, 3.0]))
+    >>> fr.hard_swish_backward(np.float32(1.0), np.float32([-4.0, -1.5, 0.0, 3.0])).round(4)
     array([0. , 0. , 0.5, 1. ], dtype=float32)
     """
     return call(_hard_swish_backward, out, where, grad, x)

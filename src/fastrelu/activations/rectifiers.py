@@ -624,7 +624,7 @@ def srelu(
     Examples
     --------
     >>> import numpy as np, fastrelu as fr
-    >>> fr.srelu(np.float32([-2.0, -0.5, 0.0, 3.0]), -1.0, 0.1, 1.0, 0.5)
+    >>> fr.srelu(np.float32([-2.0, -0.5, 0.0, 3.0]), -1.0, 0.1, 1.0, 0.5).round(4)
     array([-1.1, -0.5,  0. ,  2. ], dtype=float32)
     """
     return call(_srelu, out, where, x, t_left, a_left, t_right, a_right)
@@ -668,7 +668,7 @@ def srelu_(
     >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
     >>> fr.srelu_(x, -1.0, 0.1, 1.0, 0.5) is x
     True
-    >>> x
+    >>> x.round(4)
     array([-1.1, -0.5,  0. ,  2. ], dtype=float32)
     """
     return call_in_place(_srelu, where, x, t_left, a_left, t_right, a_right)
@@ -726,7 +726,7 @@ def srelu_backward(
     Examples
     --------
     >>> import numpy as np, fastrelu as fr
-    >>> fr.srelu_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0]), -1.0, 0.1, 1.0, 0.5)
+    >>> fr.srelu_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0]), -1.0, 0.1, 1.0, 0.5).round(4)
     array([0.1, 1. , 1. , 0.5], dtype=float32)
     """
     return call(_srelu_backward, out, where, grad, x, t_left, a_left, t_right, a_right)

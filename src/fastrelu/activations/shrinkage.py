@@ -21,6 +21,9 @@ __all__ = [
     "soft_shrink_",
     "soft_shrink_backward",
     "soft_shrink_backward_from_output",
+    "tanh_shrink",
+    "tanh_shrink_",
+    "tanh_shrink_backward",
 ]
 
 _T = TypeVar("_T")
@@ -31,6 +34,8 @@ _hard_shrink_backward_from_output = kernels["hard_shrink_backward_from_output"]
 _soft_shrink = kernels["soft_shrink"]
 _soft_shrink_backward = kernels["soft_shrink_backward"]
 _soft_shrink_backward_from_output = kernels["soft_shrink_backward_from_output"]
+_tanh_shrink = kernels["tanh_shrink"]
+_tanh_shrink_backward = kernels["tanh_shrink_backward"]
 
 
 def hard_shrink(x: ArrayLike, lambd: ArrayLike = 0.5, *, out: Output = None, where: ArrayLike = True) -> Any:
@@ -365,3 +370,118 @@ def soft_shrink_backward_from_output(
     array([1., 0., 0., 1.], dtype=float32)
     """
     return call(_soft_shrink_backward_from_output, out, where, grad, y, lambd)
+
+
+def tanh_shrink(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Tanh shrinkage.
+
+    Computes ``x - tanh(x)``.
+
+    In NumPy: ``x - np.tanh(x)``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``tanh_shrink(x)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    References
+    ----------
+    Defined as in PyTorch's ``torch.nn.functional.tanhshrink``.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.tanh_shrink(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-1.036 , -0.0379,  0.    ,  2.0049], dtype=float32)
+    """
+    return call(_tanh_shrink, out, where, x)
+
+
+def tanh_shrink_(x: _T, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`tanh_shrink` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.tanh_shrink_(x) is x
+    True
+    >>> x.round(4)
+    array([-1.036 , -0.0379,  0.    ,  2.0049], dtype=float32)
+    """
+    return call_in_place(_tanh_shrink, where, x)
+
+
+def tanh_shrink_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Gradient of :func:`tanh_shrink` from its input.
+
+    Computes ``grad * tanh(x) ** 2``.
+
+    In NumPy: ``grad * np.tanh(x) ** 2``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.tanh_shrink_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([0.9293, 0.2136, 0.    , 0.9901], dtype=float32)
+    """
+    return call(_tanh_shrink_backward, out, where, grad, x)

@@ -5,4 +5,4 @@ from fastrelu.ufuncs import accurate
 
 globals().update({name: kernel.fast for name, kernel in kernels.items()})
 
-__all__ = ["accurate", *kernels]  # noqa: PLE0604  names of kernels are strings
+__all__ = ["accurate", *kernels]

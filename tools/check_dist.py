@@ -1,0 +1,36 @@
+"""Build the source distribution and a wheel from it, and check what is in each."""
+
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = {".pyx", ".pxd", ".h", ".def", ".c", ".py", ".pyi"}
+NOT_IN_WHEEL = {".pyx", ".pxd", ".h", ".def", ".c"}
+
+
+def main() -> int:
+    """Return 1, and say why, if a file is missing or does not belong."""
+    complaints = []
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-m", "build", "--outdir", folder, str(ROOT)], check=True, capture_output=True)
+        with tarfile.open(next(Path(folder).glob("*.tar.gz"))) as sdist:
+            packed = {name.split("/", 1)[-1] for name in sdist.getnames()}
+        tracked = subprocess.run(["git", "ls-files", "src"], cwd=ROOT, check=True, capture_output=True, text=True)
+        wanted = {name for name in tracked.stdout.split() if Path(name).suffix in SOURCES}
+        complaints += [f"the source distribution lacks {name}" for name in sorted(wanted - packed)]
+        complaints += [f"the source distribution holds {name}" for name in packed if name.endswith((".so", ".o", "_core.c"))]
+        with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
+            names = wheel.namelist()
+        complaints += [f"the wheel holds {name}" for name in names if Path(name).suffix in NOT_IN_WHEEL]
+        complaints += [f"the wheel lacks {name}" for name in ("fastrelu/py.typed", "fastrelu/_core.pyi") if name not in names]
+        print(f"{len(packed)} files in the source distribution, {len(names)} in the wheel")
+    print("".join(f"{text}\n" for text in complaints), end="")
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""Compile the kernels and prove from the assembly that every loop is vectorised at full width and calls nothing.
+
+    python tools/check_kernels.py gcc              # the C compiler of this machine: v3 and v4
+    python tools/check_kernels.py clang            # Clang from the package ziglang: v3 and AArch64
+"""
+
+import argparse
+import re
+import runpy
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+KERNELS = ROOT / "src" / "fastrelu" / "kernels"
+SETUP = runpy.run_path(str(ROOT / "setup.py"), run_name="flags")
+
+ARITHMETIC = r"(?:add|sub|mul|div|sqrt|max|min|cmp\w*|and|andn|or|xor|blend\w*|f\w?m\w+)"
+# A packed operation on the widest registers; filling an array with NaN needs none.
+PACKED = {
+    "v3": re.compile(rf"^\s+v(?:{ARITHMETIC}p[sd]|p(?:cmp|and|or|blend)\w*)\s.*%ymm"),
+    "v4": re.compile(rf"^\s+v(?:{ARITHMETIC}p[sd]|p(?:cmp|and|or|blend|ternlog)\w*)\s.*%zmm"),
+    "neon": re.compile(r"^\s+(?:f\w+|bit|bif|bsl|and|orr)\s+v\d+\.(?:4s|2d|16b)"),
+}
+KERNEL = re.compile(r"^_?(\w+_(?:scalar|array)_(?:lean|wide|full|hilo)):")
+CALL = re.compile(r"^\s+(?:call|bl)\s+(?!\*)(\S+)")
+
+CLANG = [sys.executable, "-m", "ziglang", "cc"]
+JOBS = {
+    "gcc": [(["cc", *SETUP["ISA"][isa]["unix"]], isa, isa) for isa in ("v3", "v4")],
+    "clang": [
+        ([*CLANG, "-target", "x86_64-linux-musl", "-mcpu=x86_64_v3"], "v3", "v3"),
+        ([*CLANG, "-target", "aarch64-linux-musl"], "base", "neon"),
+    ],
+}
+
+
+def accepted(compiler: list[str], flags: list[str], directory: Path) -> list[str]:
+    """Return the flags that the compiler takes, as the build does."""
+    probe = directory / "probe.c"
+    probe.write_text("int main(void) { return 0; }\n")
+    command = [*compiler, "-Werror", "-c", str(probe), "-o", str(directory / "probe.o")]
+    return [flag for flag in flags if subprocess.run([*command, flag], capture_output=True, check=False).returncode == 0]
+
+
+def functions(assembly: str) -> dict[str, list[str]]:
+    """Return the instructions of every kernel."""
+    found: dict[str, list[str]] = {}
+    current: list[str] | None = None
+    for line in assembly.splitlines():
+        match = KERNEL.match(line)
+        if match:
+            current = found.setdefault(match[1], [])
+        elif re.match(r"^[A-Za-z_]\w*:", line) or line.lstrip().startswith(".size"):
+            current = None
+        elif current is not None:
+            current.append(line)
+    return found
+
+
+def complaints(name: str, lines: list[str], packed: re.Pattern[str]) -> list[str]:
+    """Return what is wrong with one kernel."""
+    found = [f"{name} calls {match[1]}" for line in lines if (match := CALL.match(line))]
+    if not any(packed.match(line) for line in lines):
+        found.append(f"{name} is not vectorised")
+    return found
+
+
+def main() -> int:
+    """Check the kernels of each compiler asked for; the exit status is 1 if any loop fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("compilers", nargs="+", choices=JOBS)
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for compiler, isa, width in [job for name in parser.parse_args().compilers for job in JOBS[name]]:
+            flags = accepted(compiler, SETUP["UNIX"], Path(folder))
+            output = Path(folder, "kernels.s")
+            command = [*compiler, *flags, "-S", str(KERNELS / f"isa_{isa}.c"), "-o", str(output)]
+            subprocess.run(command, check=True)
+            kernels = functions(output.read_text())
+            wrong = [text for name, lines in kernels.items() for text in complaints(name, lines, PACKED[width])]
+            print(f"{compiler[0] if len(compiler) < 4 else 'clang'} {width}: {len(kernels)} loops, {len(wrong)} complaints")
+            print("".join(f"  {text}\n" for text in wrong), end="")
+            failed += bool(wrong) or not kernels
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
