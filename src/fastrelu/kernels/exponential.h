@@ -1,1 +1,162 @@
 /* Functions built on one exponential of the negative half-axis. */
+
+/* elu(x) = x if x > 0 else alpha (e^x - 1); the derivative at 0 is alpha */
+BODY FN(elu)(real x, real alpha) {
+    real y = alpha * FN(expm1_below)(FN(at_least)(x, EXPM1_LOW), NO_LOW);
+    return x < 0 ? y : x;
+}
+BODY FN(elu_backward)(real g, real x, real alpha) {
+    real far, y = FN(exp_far)(FN(at_least)(x, FAR_LOW), NO_LOW, &far);
+    y = (g * (alpha * y)) * far;
+    return x > 0 ? g : FN(or_nan)(y, x);
+}
+BODY FN(elu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * (y + alpha); }
+
+/* celu(x) = max(x, 0) + min(alpha (e^(x/alpha) - 1), 0). A negative alpha makes x/alpha positive: there S is
+ * kept below the overflow by 2^-10. Below 2^-26 (2^-55) of alpha, celu(x) is x to the last bit. */
+BODY FN(celu_ratio)(real x, real alpha, real lowest, real *low) {
+    real inverse = 1 / alpha;
+    real highest = BY_TYPE(95, 716);
+    real bound = FN(at_least)(alpha > 0 ? lowest * alpha : highest * alpha, -LARGEST);
+    real clamped = FN(at_least)(x, bound);
+    real z = clamped * inverse;
+#if FR_KIND == FR_WIDE
+    *low = NO_LOW;
+#else
+    *low = FN(fused)(-z, alpha, clamped) * inverse;
+#endif
+    return z;
+}
+BODY FN(celu)(real x, real alpha) {
+    real low, z = FN(celu_ratio)(x, alpha, EXPM1_LOW, &low);
+    real unit = alpha > 0 ? R(1) : R(0x1p-10), whole = alpha > 0 ? R(1) : R(0x1p10);
+    real magic = ROUNDER + BIAS + (alpha > 0 ? R(0) : R(-10));
+    real shifted = FMA(z, R(LOG2E), magic);
+    real k = shifted - magic;
+    real S = FN(power)(shifted);
+    real p = FN(expm1_poly)(FN(minus_k_ln2)(z, k) + low);
+    real y = (alpha * FMA(S, p, S - unit)) * whole;
+    real small = BY_TYPE(-0x1p-26, -0x1p-55) * (alpha < 0 ? -alpha : alpha);
+    return x < small ? y : x;
+}
+BODY FN(celu_backward)(real g, real x, real alpha) {
+    real low, z = FN(celu_ratio)(x, alpha, FAR_LOW, &low);
+    real whole = alpha > 0 ? R(1) : R(0x1p10);
+    real magic = ROUNDER + BIAS + (alpha > 0 ? R(0) : R(-10));
+    real shifted = FMA(z, R(LOG2E), magic);
+    real k = shifted - magic;
+    real far, S = FN(near_and_far)(shifted, &far);
+    real y = (g * (FN(exp_poly)(FN(minus_k_ln2)(z, k) + low, 1, 1) * S)) * (far * whole);
+    return x > 0 ? g : FN(or_nan)(y, x);
+}
+BODY FN(celu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * ((y + alpha) / alpha); }
+
+/* selu(x) = lambda x if x > 0 else lambda alpha (e^x - 1). The constants are those of the paper (Klambauer et
+ * al. 2017), to all the digits that the type holds. */
+#define SELU_LAMBDA BY_TYPE(0x1.0cfabep0f, 0x1.0cfabd6a91132p+0)
+#define SELU_PRODUCT BY_TYPE(0x1.c212ccp0f, 0x1.c212cc640f031p+0)
+#define SELU_PRODUCT_LOW BY_TYPE(0x1.903c0cp-26f, 0x1.05161b045a1fep-56)
+BODY FN(selu)(real x) {
+    real y = SELU_PRODUCT * FN(expm1_below)(FN(at_least)(x, EXPM1_LOW), NO_LOW);
+    real line = SELU_LAMBDA * x;
+    return x < 0 ? y : line;
+}
+BODY FN(selu_backward)(real g, real x) {
+    real far, y = FN(exp_far)(FN(at_least)(x, FAR_LOW), NO_LOW, &far);
+    y = (g * (SELU_PRODUCT * y)) * far;
+    real line = SELU_LAMBDA * g;
+    return x > 0 ? line : FN(or_nan)(y, x);
+}
+BODY FN(selu_from_output)(real g, real y) {
+    real slope = (y + SELU_PRODUCT) + SELU_PRODUCT_LOW;
+    return g * (y > 0 ? SELU_LAMBDA : slope);
+}
+
+/* softplus(x) = log(1 + e^(beta x)) / beta = max(x, 0) + log(1 + e^-|beta x|) / beta */
+BODY FN(softplus)(real x, real beta) {
+    real inverse = 1 / beta;
+    real inverse_low = FN(fused)(-beta, inverse, 1) * inverse;
+    real a = FN(size_at_most)(x, FN(at_most)(-FAR_LOW / beta, LARGEST));
+    real z = beta * a;
+    real far, S, r = FN(reduce_far)(-z, -FN(product_low)(beta, a, z), &S, &far);
+    real P = FN(exp_poly)(r, -1, 1);
+    real t = S / FMA(S, R(0.5), P), w = t * t;
+    real rest = t * w * FN(log1p_poly)(w);
+    real y = FMA(t, inverse, FMA(t, inverse_low, rest * inverse));
+    real m = x < 0 ? R(0) : x;
+    return FMA(y, far, m);
+}
+BODY FN(softplus_backward)(real g, real x, real beta) {
+    real b = FN(at_least)(x, -FN(at_most)(-FAR_LOW / beta, LARGEST));
+    b = FN(at_most)(b, FN(at_most)(BY_TYPE(17.5, 38) / beta, LARGEST));
+    real z = beta * b;
+    real far, y = FN(sigmoid_far)(z, FN(product_low)(beta, b, z), &far);
+    return (g * FN(or_nan)(y, x)) * far;
+}
+/* 1 - e^(-beta y) */
+BODY FN(softplus_from_output)(real g, real y, real beta) {
+    real b = FN(at_most)(y, FN(at_most)(-EXPM1_LOW / beta, LARGEST));
+    real z = beta * b;
+    real d = FN(one_minus_exp)(-z, -FN(product_low)(beta, b, z));
+    return g * FN(or_nan)(d, y);
+}
+
+/* log_sigmoid(x) = -log(1 + e^-x) = min(x, 0) - log(1 + e^-|x|) */
+BODY FN(log_sigmoid)(real x) {
+    real S, r = FN(reduce)(-FN(size_at_most)(x, BY_TYPE(104, 746)), NO_LOW, BY_TYPE(40, 80), &S);
+    real P = FN(exp_poly)(r, -1, BY_TYPE(0x1p40f, 0x1p80));
+    real t = S / FMA(S, R(0.5), P), w = t * t;
+    real y = FMA(t * w, FN(log1p_poly)(w), t);
+    real m = x > 0 ? -R(0) : x;
+    return m - y;
+}
+BODY FN(log_sigmoid_backward)(real g, real x) {
+    real z = FN(at_least)(FN(at_most)(-x, BY_TYPE(17.5, 38)), FAR_LOW);
+    real far, y = FN(sigmoid_far)(z, NO_LOW, &far);
+    return (g * FN(or_nan)(y, x)) * far;
+}
+/* 1 - e^y */
+BODY FN(log_sigmoid_from_output)(real g, real y) {
+    real d = FN(one_minus_exp)(FN(at_least)(y, EXPM1_LOW), NO_LOW);
+    return g * FN(or_nan)(d, y);
+}
+
+/* squareplus(x) = (x + sqrt(x^2 + b)) / 2, for x < 0 in the form without cancellation b / 2 / (|x| + sqrt(...)).
+ * Both terms under the root are scaled by the larger one's power of two, so nothing over- or underflows. */
+BODY FN(squareplus_root)(real a, real b, real *scale, real *back) {
+    real m = FN(not_below)(FN(at_most)(FN(not_below)(a, FN(root)(b)), LARGEST), BY_TYPE(0x1p-125f, 0x1p-1021));
+    FN(word) e = {m}, up, down;
+    e.bits = e.bits >> SHIFT;
+    up.bits = (2 * BIAS + 1 - e.bits) << SHIFT;
+    down.bits = (e.bits - 1) << SHIFT;
+    *scale = up.number;
+    *back = down.number;
+    a *= up.number;
+    return FN(root)(FMA(a, a, b * up.number * up.number));
+}
+BODY FN(squareplus)(real x, real b) {
+    real a = FN(size)(x), scale, back;
+    real s = FN(squareplus_root)(a, b, &scale, &back);
+    real sum = FMA(a, scale, s) * R(0.5);
+    real falling = R(0.25) * (b * scale) / sum, rising = sum * back;
+    return x < 0 ? falling : rising;
+}
+/* (1 + x / root) / 2, for x far below 0 without cancellation: b / 2 / (root^2 + |x| root) */
+BODY FN(squareplus_backward)(real g, real x, real b) {
+    real a = FN(size_at_most)(x, LARGEST), scale, back;
+    real s = FN(squareplus_root)(a, b, &scale, &back), c = b * scale;
+    s = s < BY_TYPE(0x1p-30, 0x1p-60) ? BY_TYPE(0x1p-30, 0x1p-60) : s; /* x = b = 0: 1/2, as for every other b */
+    a *= scale;
+    int falling = (x < 0) & (a + a > s);
+    real top = falling ? c : a;
+    real bottom = falling ? FMA(a, s, FMA(a, a, c * scale)) : s;
+    real q = R(0.5) * (top / bottom);
+    real y = falling ? q : x < 0 ? R(0.5) - q : R(0.5) + q;
+    return (g * FN(or_nan)(y, x)) * (falling ? scale : R(1));
+}
+/* y / (y + b / (4 y)) */
+BODY FN(squareplus_from_output)(real g, real y, real b) {
+    real c = FN(not_below)(FN(at_most)(y, LARGEST), BY_TYPE(0x1p-126f, 0x1p-1022));
+    real small = y > 1 ? R(1) : y, large = y > 1 ? c : R(1);
+    return (g * small) * (large / (c + b * R(0.25) / c));
+}

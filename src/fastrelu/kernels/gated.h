@@ -18,3 +18,206 @@ BODY FN(hard_swish_backward)(real g, real x) {
     real inner = g * FN(sixth)(t, low);
     return x <= -3 ? R(0) : x >= 3 ? g : inner;
 }
+
+/* x sigmoid(z + low) where x 2^80 does not overflow */
+BODY FN(gate_sigmoid)(real x, real z, real low) {
+    real S, r = FN(reduce)(z, low, BY_TYPE(40, 80), &S);
+    real P = FN(exp_poly)(r, -1, BY_TYPE(0x1p40f, 0x1p80));
+    return x * S / (S + P);
+}
+/* d/dz (z sigmoid(z)) = result * *far: S (S + P (1 + z)) / (S + P)^2 */
+BODY FN(gate_sigmoid_slope)(real z, real low, real *far) {
+    real S, r = FN(reduce_far)(z, low, &S, far);
+    real l, P = FN(exp_poly_low)(r, -1, 1, &l);
+    real T = FMA(P, (1 + z) + low, S);
+    return S * T / FMA(P, P, FMA(P, l, S * FMA(R(2), P, S)));
+}
+
+/* silu(x) = x sigmoid(x) */
+BODY FN(silu)(real x) {
+    real z = FN(at_least)(x, BY_TYPE(-110, -754));
+    real y = FN(gate_sigmoid)(z, z, NO_LOW);
+    return x <= BY_TYPE(18, 40) ? y : x;
+}
+#define SLOPE_HIGH BY_TYPE(20.7, 44)
+BODY FN(silu_backward)(real g, real x) {
+    real z = FN(at_least)(FN(at_most)(x, SLOPE_HIGH), FAR_LOW);
+    real far, y = FN(gate_sigmoid_slope)(z, NO_LOW, &far);
+    return (g * FN(or_nan)(y, x)) * far;
+}
+
+/* swish(x) = x sigmoid(beta x). With u = x or -x, whichever makes beta x = |beta| u. */
+BODY FN(swish_bound)(real b, real z) { return b > 0 ? FN(at_most)(z / b, LARGEST) : (real)INFINITY; }
+BODY FN(swish)(real x, real beta) {
+    real b = FN(size)(beta), u = beta < 0 ? -x : x;
+    u = FN(at_least)(u, -FN(swish_bound)(b, -FAR_LOW));
+    real z = b * u;
+    real far, y = FN(sigmoid_far)(z, FN(product_low)(b, u, z), &far);
+    y = ((beta < 0 ? -u : u) * y) * far;
+    return (z <= BY_TYPE(18, 40)) & (x == x) ? y : x;
+}
+BODY FN(swish_backward)(real g, real x, real beta) {
+    real b = FN(size)(beta), u = beta < 0 ? -x : x;
+    u = FN(at_most)(u, FN(at_most)(FN(swish_bound)(b, SLOPE_HIGH), LARGEST));
+    u = FN(at_least)(u, -FN(at_most)(FN(swish_bound)(b, -FAR_LOW), LARGEST));
+    real z = b * u;
+    real far, y = FN(gate_sigmoid_slope)(z, FN(product_low)(b, u, z), &far);
+    return (g * FN(or_nan)(y, x)) * far;
+}
+
+/* quick_gelu(x) = x sigmoid(1.702 x), where 1.702 is that decimal number and not its rounding */
+#define QUICK BY_TYPE(0x1.b3b646p+0f, 0x1.b3b645a1cac08p+0)
+BODY FN(quick_gelu_low)(real x, real z) {
+    real low = FN(product_low)(QUICK, x, z);
+#if FR_KIND != FR_WIDE
+    low = FMA(BY_TYPE(-0x1.78d4fep-26f, 0x1.89374bc6a7efap-55), x, low);
+#endif
+    return low;
+}
+BODY FN(quick_gelu)(real x) {
+    real m = FN(at_least)(x, BY_TYPE(-65, -443)), z = QUICK * m;
+    real y = FN(gate_sigmoid)(m, z, FN(quick_gelu_low)(m, z));
+    return x <= BY_TYPE(11, 24) ? y : x;
+}
+BODY FN(quick_gelu_backward)(real g, real x) {
+    real m = FN(at_least)(FN(at_most)(x, SLOPE_HIGH / QUICK), FAR_LOW / QUICK), z = QUICK * m;
+    real far, y = FN(gate_sigmoid_slope)(z, FN(quick_gelu_low)(m, z), &far);
+    return (g * FN(or_nan)(y, x)) * far;
+}
+
+/* gelu(x) = x Phi(x) = max(x, 0) - a G(a) e^(-a^2/2), a = |x|, with the scaled tail G(a) = e^(a^2/2) Phi(-a) as a
+ * quotient P/Q of polynomials: no cancellation anywhere. Even and odd parts in a^2 halve the latency.
+ * In float and double one ln2 serves: its error times k is proportional to a^2, and P/Q was fitted to undo it. */
+BODY FN(gelu_tail)(real a, real h, real c) {
+#if FR_KIND == FR_LEAN
+    real p = FMA(POLY1(h, 0x1.b44844p-1f, 0x1.45519ap-4f), a, POLY2(h, 0x1.fp-1f, 0x1.6db19ep-2f, 0x1.08a114p-7f));
+    real q = FMA(POLY2(h, 0x1.a00440p+1f * c, 0x1.d48e96p-1f * c, 0x1.4ba926p-6f * c), a,
+                 POLY2(h, 0x1.fp+0f * c, 0x1.2b5b00p+1f * c, 0x1.97bfaep-3f * c));
+#elif FR_KIND == FR_WIDE
+    real p = FMA(POLY2(h, 0x1.2483ee6305b90p-1, 0x1.bc0060ebc1ba2p-4, 0x1.7e4ae68834f94p-9), a,
+                 POLY3(h, 0.5, 0x1.487b24f5f056dp-2, 0x1.790bb43e7424bp-6, 0x1.6fd037d5b76a2p-13));
+    real q = FMA(POLY3(h, 0x1.f0c618023d12cp+0 * c, 0x1.b8be0f6ab5b0ep-1 * c, 0x1.dc281c2ac139ep-5 * c,
+                       0x1.ccfc50e8618e9p-12 * c), a,
+                 POLY3(h, c, 0x1.b09bd166dc37fp+0 * c, 0x1.1dba31154e613p-2 * c, 0x1.df220dac35e5dp-8 * c));
+#else
+    real p = FMA(POLY4(h, 0x1.a5bd0481da34dp-1, 0x1.68ca29fac9133p-2, 0x1.1d6dc72f9a350p-5, 0x1.07777c64189bfp-10,
+                       0x1.becc76f5a47f3p-18), a,
+                 POLY5(h, 0.5, 0x1.589d306896edcp-1, 0x1.096dd877b9239p-3, 0x1.c5b4f1d9fc58bp-8,
+                       0x1.ad81e5e172153p-14, 0x1.c7d87dc8676b6p-23));
+    real q = FMA(POLY5(h, 0x1.38ff97103df3bp+1 * c, 0x1.fad667e5a75edp+0 * c, 0x1.5dea6a2e364abp-2 * c,
+                       0x1.2081b58cf2f1fp-6 * c, 0x1.0db6378314a97p-12 * c, 0x1.1da8ae6226fe5p-21 * c), a,
+                 POLY5(h, c, 0x1.660b295d11a81p+1 * c, 0x1.ee67b6a878c0ep-1 * c, 0x1.6fea0a54499c9p-4 * c,
+                       0x1.4c64dde253c10p-9 * c, 0x1.17fd53a3657d7p-16 * c));
+#endif
+    return p / q;
+}
+/* e^(-a^2/2) = 2^k P: returns P, and ROUNDER + k in *shifted; h is a^2 rounded */
+BODY FN(gelu_exp)(real a, real h, real magic, real *shifted) {
+    *shifted = FMA(h, R(-0.5 * LOG2E), magic);
+    real k = *shifted - magic;
+    real r = FN(fused)(k, 2 * LN2, h);
+    return FN(exp_poly)(r + FN(product_low)(a, a, h), R(-0.5), 1);
+}
+/* y 2^k, from ROUNDER + k */
+BODY FN(times_power)(real y, real shifted) {
+    FN(word) u = {y}, k = {shifted};
+    u.bits += k.bits << SHIFT;
+    return u.number;
+}
+BODY FN(gelu)(real x) {
+    real a = FN(size_at_most)(x, BY_KIND(14.5, 14.6, 38.7)), h = a * a;
+    real k, P = FN(gelu_exp)(a, h, ROUNDER + BY_TYPE(40, 100), &k);
+    real e = FN(times_power)(P, k);
+    real m = x < 0 ? -R(0) : x;
+    return FMA(-(a * e), FN(gelu_tail)(a, h, BY_TYPE(0x1p40f, 0x1p100)), m);
+}
+/* Phi(x) + x phi(x): W or 1 - W with W = e^(-a^2/2) R(a), R(a) = G(a) - a / sqrt(2 pi) */
+BODY FN(gelu_slope)(real a, real h) {
+#if FR_KIND == FR_LEAN
+    real p = FMA(POLY2(h, -0x1.8a9d60p-4f, -0x1.3b57a4p-2f, -0x1.5b78bap-7f), a,
+                 POLY2(h, 0.5f, -0x1.e19ba0p-2f, -0x1.6b90eap-4f));
+    real q = FMA(POLY1(h, 0x1.67309ep+0f, 0x1.c7acaap-3f), a, POLY2(h, 1.f, 0x1.98c374p-1f, 0x1.b37d56p-6f));
+#elif FR_KIND == FR_WIDE
+    real p = FMA(POLY3(h, 0x1.105588a0bd18bp-4, -0x1.dcbc7eef299b8p-2, -0x1.d1b6e42207d74p-5, -0x1.3227966deef83p-11),
+                 a, POLY3(h, 0x1.fffffffffa67ap-2, -0x1.e5fff09e91679p-2, -0x1.b81fac9acb19fp-3,
+                          -0x1.175f68914ec84p-7));
+    real q = FMA(POLY2(h, 0x1.ba8f045024929p+0, 0x1.1ebfef1e755d5p-1, 0x1.5e244be0144afp-6), a,
+                 POLY3(h, 1, 0x1.4f38b84b64d03p+0, 0x1.26d73b41dd051p-3, 0x1.7fb53ae3c1cc2p-10));
+#else
+    real p = FMA(POLY5(h, 0x1.4c9e061774c58p-2, -0x1.62a83fc49a11ap-1, -0x1.e896f2a979b4ap-3, -0x1.1719fdd226be3p-6,
+                       -0x1.35a53955a9a12p-12, -0x1.2ccab391a7077p-21), a,
+                 POLY6(h, 0.5, -0x1.7ea7edc41349ep-2, -0x1.08a10a5f810b7p-1, -0x1.35cd85f0c03cfp-4,
+                       -0x1.64435c365ce66p-9, -0x1.48f51b74bf7a4p-16, 0x1.bdcc53f58e673p-28));
+    real q = FMA(POLY5(h, 0x1.1f69ab247ee3ep+1, 0x1.7c393f7a075c0p+0, 0x1.923bce869f8b0p-3, 0x1.c1bb08e6abb95p-8,
+                       0x1.9c268ebb2d6b9p-15, -0x1.175cd11b7917ep-26), a,
+                 POLY5(h, 1, 0x1.2afafd416e8f4p+1, 0x1.480acdd6a1243p-1, 0x1.63dd9dc39709ap-5,
+                       0x1.84d1bb7b9d16dp-11, 0x1.78fc9307231efp-20));
+#endif
+    return p / q;
+}
+BODY FN(gelu_backward)(real g, real x) {
+    real a = FN(size_at_most)(x, BY_KIND(18.4, 20, 52.3)), h = a * a;
+    real k, P = FN(gelu_exp)(a, h, ROUNDER + BIAS, &k);
+    real far, w = P * FN(near_and_far)(k, &far) * FN(gelu_slope)(a, h);
+    /* at x > 0 W only matters while far is 1 */
+    real y = x < 0 ? w : 1 - w;
+    return (g * FN(or_nan)(y, x)) * (x < 0 ? far : R(1));
+}
+
+/* gelu_tanh(x) = x / 2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) = x sigmoid(v). v log2(e) = x (C1 + C2 x^2) is kept
+ * as x (w + wl): the rounding of w would be multiplied by |v|. */
+BODY FN(gelu_tanh_reduce)(real x, real h, real magic, real *shifted) {
+#if FR_KIND == FR_WIDE
+    real w = FMA(R(0x1.a5a7cf7572a98p-4), h, R(0x1.26aec21bce759p+1));
+    *shifted = FMA(x, w, magic);
+    return FMA(x, w, -(*shifted - magic));
+#else
+    const real c1 = BY_TYPE(0x1.26aep+1f, 0x1.26aec21bce000p+1), c1_low = BY_TYPE(0x1.84379cp-16f, 0x1.d652ed2859b43p-41);
+    const real c2 = BY_TYPE(0x1.a5a7dp-4f, 0x1.a5a7cf7572a98p-4), c2_low = BY_TYPE(-0x1.151aaep-29f, -0x1.b91c940e4cfcfp-58);
+    real h_low = FN(fused)(x, x, -h);
+    real w = FMA(c2, h, c1), d = w - c1;
+    real low = FN(fused)(c2, h, -d);
+    low = FMA(c2_low, h, low + c1_low);
+    low = FMA(c2, h_low, low);
+    *shifted = FMA(x, w, magic);
+    return FMA(x, low, FN(fused)(x, w, -(*shifted - magic)));
+#endif
+}
+BODY FN(gelu_tanh)(real x) {
+    real z = FN(at_least)(FN(at_most)(x, BY_TYPE(6, 9)), BY_TYPE(-11, -22));
+    real k, r = FN(gelu_tanh_reduce)(z, z * z, ROUNDER + BIAS + BY_TYPE(40, 140), &k);
+    real S = FN(power)(k), P = FN(exp2_minus)(r, BY_TYPE(0x1p40f, 0x1p140));
+    real y = z * S / (S + P);
+    return x <= BY_TYPE(6, 9) ? y : x;
+}
+BODY FN(gelu_tanh_backward)(real g, real x) {
+    real z = FN(at_least)(FN(at_most)(x, BY_TYPE(5.5, 9)), BY_KIND(-12.8, -13.6, -26.5)), h = z * z;
+    real k, r = FN(gelu_tanh_reduce)(z, h, ROUNDER + BIAS, &k);
+    real far, S = FN(near_and_far)(k, &far), P = FN(exp2_minus)(r, 1);
+    real u = POLY1(h, 0x1.9884533d43651p+0, 0x1.b6676bf7450f0p-3); /* dv/dx */
+    real T = FMA(P, FMA(z, u, R(1)), S);
+    real y = S * T / FMA(P, P, S * FMA(R(2), P, S));
+    return (g * FN(or_nan)(y, x)) * far;
+}
+
+/* mish(x) = x tanh(log(1 + e^x)) = x n / (n + 2 P^2), n = S (S + 2 P) */
+BODY FN(mish)(real x) {
+    real z = FN(at_least)(x, BY_TYPE(-110, -754));
+    real S, r = FN(reduce)(z, NO_LOW, BY_TYPE(36, 80), &S);
+    real low, P = FN(exp_poly_low)(r, -1, BY_TYPE(0x1p36f, 0x1p80), &low), P2 = P + P;
+    real w = z * S, n = S * (S + P2); /* products with S are exact */
+    real top = x < 0 ? FMA(w, P2, w * S) : z * n;
+    real y = top / FMA(P2, P, FMA(P2, low, n));
+    return x <= BY_TYPE(12, 24) ? y : x;
+}
+BODY FN(mish_backward)(real g, real x) {
+    real z = FN(at_least)(FN(at_most)(x, BY_TYPE(12, 24)), FAR_LOW);
+    real far, E = FN(exp_far)(z, NO_LOW, &far);
+    real u = FMA(R(4), z, R(4)), v = FMA(R(4), z, R(6));
+    real e2 = E + 2, d = FMA(E * e2, FMA(E, e2, R(4)), R(4));
+    real falling = E * FMA(FMA(E + 4, E, v), E, u);
+    real rising = FMA(FMA(FMA(R(-4), z, R(2)), E, FMA(R(-4), z, R(4))), E, R(4));
+    real t = (x < 0 ? falling : -rising) / d;
+    real y = x < 0 ? t : 1 + t;
+    return (g * FN(or_nan)(y, x)) * far;
+}

@@ -1,4 +1,6 @@
 /* ops.def as data: names, costs and domains, the same for every instruction set. */
+#include <math.h>
+
 #include "kernels.h"
 
 #define ANY 1

@@ -29,3 +29,300 @@ BODY FN(sixth)(real p, real low) {
     return q + (FMA(p, sixth, -q) + FMA(p, sixth_low, low * sixth));
 }
 #endif
+
+/* ---- Below: what the smooth functions share. ------------------------------------------------------------
+ *
+ * e^z is never formed. With z = k ln2 + r it is S / P, S = 2^k and P = e^-r in [0.7, 1.42], and a function of
+ * e^z becomes a quotient of polynomials in S and P: sigmoid(z) = S / (S + P). S times a number is exact, and
+ * the division makes subnormal results with one rounding. A factor 2^c in both S and P ("lift") keeps S normal
+ * to the end of the range. Coefficients come from tools/fit_exp.py. */
+
+#undef BY_TYPE
+#undef BY_KIND
+#undef NO_LOW
+#undef SHIFT
+#undef ROUNDER
+#undef BIAS
+#undef LN2
+
+/* a constant that depends on the compute type, float or double, or on the instance */
+#if FR_KIND == FR_LEAN
+#define BY_TYPE(single, twice) R(single)
+#define BY_KIND(lean, wide, full) R(lean)
+#define SHIFT 23
+#define ROUNDER 0x1.8p23f
+#define BIAS 127
+typedef union { float number; uint32_t bits; int32_t order; } FN(word);
+#else
+#define BY_TYPE(single, twice) R(twice)
+#if FR_KIND == FR_WIDE
+#define BY_KIND(lean, wide, full) R(wide)
+#else
+#define BY_KIND(lean, wide, full) R(full)
+#endif
+#define SHIFT 52
+#define ROUNDER 0x1.8p52
+#define BIAS 1023
+typedef union { double number; uint64_t bits; } FN(word);
+#endif
+#define SIGN_BIT ((FN(word)){.number = -R(0)}.bits)
+
+/* "z has no low part": adding -0 is the one addition that compilers may drop. */
+#define NO_LOW (-R(0))
+
+#define LN2 BY_TYPE(0x1.62e430p-1f, 0x1.62e42fefa39efp-1)
+#define LOG2E 0x1.71547652b82fep0
+#define LARGEST BY_TYPE(0x1.fffffep127f, 0x1.fffffffffffffp1023)
+
+#ifndef FASTRELU_POLY
+#define FASTRELU_POLY
+/* c0 + c1 x + c2 x^2 + ..., Horner */
+#define POLY1(x, a, b) FMA(R(b), x, R(a))
+#define POLY2(x, a, ...) FMA(POLY1(x, __VA_ARGS__), x, R(a))
+#define POLY3(x, a, ...) FMA(POLY2(x, __VA_ARGS__), x, R(a))
+#define POLY4(x, a, ...) FMA(POLY3(x, __VA_ARGS__), x, R(a))
+#define POLY5(x, a, ...) FMA(POLY4(x, __VA_ARGS__), x, R(a))
+#define POLY6(x, a, ...) FMA(POLY5(x, __VA_ARGS__), x, R(a))
+#define POLY7(x, a, ...) FMA(POLY6(x, __VA_ARGS__), x, R(a))
+#define POLY8(x, a, ...) FMA(POLY7(x, __VA_ARGS__), x, R(a))
+#define POLY9(x, a, ...) FMA(POLY8(x, __VA_ARGS__), x, R(a))
+#define POLY10(x, a, ...) FMA(POLY9(x, __VA_ARGS__), x, R(a))
+#define POLY11(x, a, ...) FMA(POLY10(x, __VA_ARGS__), x, R(a))
+#endif
+
+/* a b + c where the rounding error of a b matters. Float at double needs no care: there a b is exact. */
+#if FR_KIND == FR_LEAN || FR_KIND == FR_WIDE || FR_HAS_FMA
+BODY FN(fused)(real a, real b, real c) { return FMA(a, b, c); }
+#else
+/* Dekker's product: exact for |a|, |b| < 2^995, and no better than a b beyond */
+BODY FN(upper)(real a) {
+    real t = a * 0x1.000002p27;
+    return t - (t - a);
+}
+BODY FN(fused)(real a, real b, real c) {
+    real p = a * b;
+    real ah = FN(upper)(a), al = a - ah, bh = FN(upper)(b), bl = b - bh;
+    real low = ((ah * bh - p) + ah * bl + al * bh) + al * bl;
+    return (p + c) + (low - low == 0 ? low : R(0));
+}
+#endif
+
+/* |x| */
+BODY FN(size)(real x) {
+    FN(word) u = {x};
+    u.bits &= ~SIGN_BIT;
+    return u.number;
+}
+
+/* Clamps. In float they are one integer operation, which swallows NaNs of one sign (or_nan() brings them
+ * back); in double there is no such operation below AVX-512, and they let NaN through. */
+#if FR_KIND == FR_LEAN
+BODY FN(at_least)(real x, real low) { /* max(x, low) for low < 0 */
+    FN(word) u = {x}, l = {low};
+    u.bits = u.bits < l.bits ? u.bits : l.bits;
+    return u.number;
+}
+BODY FN(at_most)(real x, real high) { /* min(x, high) for high > 0 */
+    FN(word) u = {x}, h = {high};
+    u.order = u.order < h.order ? u.order : h.order;
+    return u.number;
+}
+BODY FN(size_at_most)(real x, real high) { /* min(|x|, high), and high for NaN */
+    FN(word) u = {x}, h = {high};
+    u.bits &= ~SIGN_BIT;
+    u.bits = u.bits < h.bits ? u.bits : h.bits;
+    return u.number;
+}
+BODY FN(not_below)(real x, real low) { /* max(x, low) for x, low > 0 */
+    FN(word) u = {x}, l = {low};
+    u.bits = u.bits > l.bits ? u.bits : l.bits;
+    return u.number;
+}
+BODY FN(or_nan)(real y, real x) { return x == x ? y : x; }
+#else
+BODY FN(at_least)(real x, real low) { return x < low ? low : x; }
+BODY FN(at_most)(real x, real high) { return x > high ? high : x; }
+BODY FN(size_at_most)(real x, real high) { return FN(at_most)(FN(size)(x), high); }
+BODY FN(not_below)(real x, real low) { return FN(at_least)(x, low); }
+BODY FN(or_nan)(real y, real x) {
+    (void)x;
+    return y;
+}
+#endif
+
+/* m >= 0 with the sign of x */
+BODY FN(with_sign)(real m, real x) {
+    FN(word) u = {m}, v = {x};
+    u.bits |= v.bits & SIGN_BIT;
+    return u.number;
+}
+
+/* 2^k from ROUNDER + BIAS + k: the rounding constant and the exponent's bias in one */
+BODY FN(power)(real shifted) {
+    FN(word) u = {shifted};
+    u.bits <<= SHIFT;
+    return u.number;
+}
+
+/* z - k ln2. In float and double ln2 comes in two parts, of which the first times k is exact. */
+BODY FN(minus_k_ln2)(real z, real k) {
+#if FR_KIND == FR_WIDE
+    return FMA(k, -LN2, z);
+#else
+    real r = FMA(k, -BY_TYPE(0x1.62e4p-1f, 0x1.62e42fefa3800p-1), z);
+    return FMA(k, -BY_TYPE(0x1.7f7d1cp-20f, 0x1.ef35793c76730p-45), r);
+#endif
+}
+
+/* z + low = k ln2 + r, |r| <= 0.347: returns r, and 2^(k + lift) in *scale */
+BODY FN(reduce)(real z, real low, int lift, real *scale) {
+    const real magic = ROUNDER + BIAS + R(lift);
+    real shifted = FMA(z, R(LOG2E), magic);
+    real k = shifted - magic;
+    *scale = FN(power)(shifted);
+    return FN(minus_k_ln2)(z, k) + low;
+}
+
+/* The same for derivatives, where e^z is multiplied by a gradient that may be as large as e^z is small:
+ * 2^k = *scale * *far, *scale normal and *far = 1 unless *scale is so small that 1 + *scale is 1.
+ * The range of z: FAR_LOW < z. */
+#define FAR_LOW BY_KIND(-170, -200, -1373)
+BODY FN(near_and_far)(real shifted, real *far) {
+#if FR_KIND == FR_WIDE
+    *far = 1;
+    return FN(power)(shifted);
+#else
+    FN(word) all = {shifted}, near = {FN(not_below)(shifted, ROUNDER + BIAS - BY_TYPE(120, 960))};
+    all.bits = (all.bits - near.bits + BIAS) << SHIFT;
+    *far = all.number;
+    return FN(power)(near.number);
+#endif
+}
+BODY FN(reduce_far)(real z, real low, real *scale, real *far) {
+    const real magic = ROUNDER + BIAS;
+    real shifted = FMA(z, R(LOG2E), magic);
+    real k = shifted - magic;
+    *scale = FN(near_and_far)(shifted, far);
+    return FN(minus_k_ln2)(z, k) + low;
+}
+
+/* c e^(s r) for constants s = +-1 or +-1/2 and c a power of two, |s r| <= 0.347.
+ * Relative error of the fit: lean 2^-28.2, wide 2^-39.7, full 2^-57.9. */
+BODY FN(exp_step)(real r, real s, real c) {
+    const real c1 = s * c, c2 = s * c1, c3 = s * c2, c4 = s * c3, c5 = s * c4, c6 = s * c5;
+#if FR_KIND == FR_LEAN
+    return POLY5(r, c1, c2 * 0x1.fffffcp-2f, c3 * 0x1.555492p-3f, c4 * 0x1.5558d2p-5f, c5 * 0x1.1239ccp-7f,
+                 c6 * 0x1.6a2408p-10f);
+#else
+    const real c7 = s * c6, c8 = s * c7;
+#if FR_KIND == FR_WIDE
+    return POLY7(r, c1, c2 * 0x1.000000005e3b6p-1, c3 * 0x1.5555557dec081p-3, c4 * 0x1.5555541d90805p-5,
+                 c5 * 0x1.1110a23218e23p-7, c6 * 0x1.6c18d40d0f96ep-10, c7 * 0x1.a185aa60372fap-13,
+                 c8 * 0x1.9e88df8f21487p-16);
+#else
+    const real c9 = s * c8, c10 = s * c9, c11 = s * c10;
+    return POLY10(r, c1, c2 * 0x1.000000000000ap-1, c3 * 0x1.55555555554fap-3, c4 * 0x1.555555555088ap-5,
+                  c5 * 0x1.1111111127bbdp-7, c6 * 0x1.6c16c18426f98p-10, c7 * 0x1.a01a012a5f168p-13,
+                  c8 * 0x1.a0199a1535238p-16, c9 * 0x1.71df254f4b860p-19, c10 * 0x1.28ad6a5296130p-22,
+                  c11 * 0x1.ad7f5e409cc9ep-26);
+#endif
+#endif
+}
+BODY FN(exp_poly)(real r, real s, real c) { return FMA(FN(exp_step)(r, s, c), r, c); }
+/* and the rounding error of its last step */
+BODY FN(exp_poly_low)(real r, real s, real c, real *low) {
+    real step = FN(exp_step)(r, s, c), p = FMA(step, r, c);
+    *low = FMA(step, r, c - p);
+    return p;
+}
+
+/* c 2^-r for a constant power of two c, |r| <= 1/2. Relative error: lean 2^-27.6, wide 2^-39.7, full 2^-58.2. */
+BODY FN(exp2_minus)(real r, real c) {
+#if FR_KIND == FR_LEAN
+    return POLY6(r, c, c * -0x1.62e430p-1f, c * 0x1.ebfbdap-3f, c * -0x1.c6af2cp-5f, c * 0x1.3b2e2cp-7f,
+                 c * -0x1.5f3eb2p-10f, c * 0x1.41fc2ap-13f);
+#elif FR_KIND == FR_WIDE
+    return POLY8(r, c, c * -0x1.62e42fefa39efp-1, c * 0x1.ebfbdff8e1718p-3, c * -0x1.c6b08da65b7b3p-5,
+                 c * 0x1.3b2ab5dbc67e0p-7, c * -0x1.5d87708dd632fp-10, c * 0x1.430ae9c46c417p-13,
+                 c * -0x1.00c5a3c3be597p-16, c * 0x1.616a250b1efcap-20);
+#else
+    return POLY11(r, c, c * -0x1.62e42fefa39efp-1, c * 0x1.ebfbdff82c5adp-3, c * -0x1.c6b08d7049fd1p-5,
+                  c * 0x1.3b2ab6fb9f413p-7, c * -0x1.5d87fe78cf269p-10, c * 0x1.43091310bf763p-13,
+                  c * -0x1.ffcbfba7b9649p-17, c * 0x1.62bfc3c1b0b82p-20, c * -0x1.b526788aedffep-24,
+                  c * 0x1.e620fb9b08758p-28, c * -0x1.e7aa0de99ebecp-32);
+#endif
+}
+
+/* e^r - 1, |r| <= 0.347. Relative error of the fit: lean 2^-26.1, wide 2^-38, full 2^-61.7. */
+BODY FN(expm1_poly)(real r) {
+#if FR_KIND == FR_LEAN
+    real q = POLY4(r, 0x1.fffffep-2f, 0x1.5554b0p-3f, 0x1.5556c4p-5f, 0x1.122862p-7f, 0x1.6becb2p-10f);
+#elif FR_KIND == FR_WIDE
+    real q = POLY6(r, 0x1.000000005e3b6p-1, 0x1.5555557dec081p-3, 0x1.5555541d90805p-5, 0x1.1110a23218e23p-7,
+                   0x1.6c18d40d0f96ep-10, 0x1.a185aa60372fap-13, 0x1.9e88df8f21487p-16);
+#else
+    real q = POLY10(r, 0.5, 0x1.5555555555559p-3, 0x1.555555555553fp-5, 0x1.111111110f6dep-7,
+                    0x1.6c16c16c1f064p-10, 0x1.a01a01afd1f7bp-13, 0x1.a01a017bcb306p-16, 0x1.71ddf88417aabp-19,
+                    0x1.27e53625f845cp-22, 0x1.af5e6acb33caep-26, 0x1.1ee88b2700894p-29);
+#endif
+    return FMA(q, r * r, r);
+}
+
+/* e^z - 1 for z <= 0; z + low is the argument. One ln2 is enough: where k is large, S is small. */
+BODY FN(expm1_below)(real z, real low) {
+    const real magic = ROUNDER + BIAS;
+    real shifted = FMA(z, R(LOG2E), magic);
+    real k = shifted - magic;
+    real p = FN(expm1_poly)(FMA(k, -LN2, z) + low);
+    real S = FN(power)(shifted);
+    return FMA(S, p, S - 1);
+}
+/* where its argument may be clamped, and log(1 + e^z) with it: for accuracy */
+#define EXPM1_LOW BY_TYPE(-18, -40)
+
+/* log(1 + t') = t + t w L(w) where t = 2 t'/(2 + t') and w = t^2: L for t' in (0, 1].
+ * Relative error of the whole: lean 2^-27.7, wide 2^-38.4, full 2^-59.4. */
+BODY FN(log1p_poly)(real w) {
+#if FR_KIND == FR_LEAN
+    return POLY3(w, 0x1.555502p-4f, 0x1.99d1fcp-7f, 0x1.1ebcfap-9f, 0x1.1ed796p-11f);
+#elif FR_KIND == FR_WIDE
+    return POLY5(w, 0x1.5555553b937ebp-4, 0x1.9999bc92f7120p-7, 0x1.248a6d2ae873dp-9, 0x1.c8b8f82e0756ep-12,
+                 0x1.5f48e3025fcd7p-14, 0x1.be0549ed1c3fbp-16);
+#else
+    return POLY9(w, 0x1.5555555555535p-4, 0x1.99999999a06c2p-7, 0x1.24924920910dbp-9, 0x1.c71c741a08806p-12,
+                 0x1.745cb4596f9fdp-14, 0x1.3b1dd3b25beedp-16, 0x1.10682e8d156e6p-18, 0x1.efd1921489d71p-21,
+                 0x1.55cf42a8ac3e7p-23, 0x1.5c5c379da9673p-24);
+#endif
+}
+
+/* 1 - e^z for z <= 0; +0 for both zeros */
+BODY FN(one_minus_exp)(real z, real low) {
+    const real magic = ROUNDER + BIAS;
+    real shifted = FMA(z, R(LOG2E), magic);
+    real k = shifted - magic;
+    real p = FN(expm1_poly)(FMA(k, -LN2, z) + low);
+    real S = FN(power)(shifted);
+    return FMA(-S, p, 1 - S);
+}
+
+/* e^z = result * *far */
+BODY FN(exp_far)(real z, real low, real *far) {
+    real S, r = FN(reduce_far)(z, low, &S, far);
+    return FN(exp_poly)(r, 1, 1) * S;
+}
+
+/* sigmoid(z) = result * *far */
+BODY FN(sigmoid_far)(real z, real low, real *far) {
+    real S, r = FN(reduce_far)(z, low, &S, far);
+    return S / (S + FN(exp_poly)(r, -1, 1));
+}
+
+/* a b - p, the part of a b that its rounded value p leaves out; float at double has nothing to add */
+BODY FN(product_low)(real a, real b, real p) {
+#if FR_KIND == FR_WIDE
+    (void)a, (void)b, (void)p;
+    return NO_LOW;
+#else
+    return FN(fused)(a, b, -p);
+#endif
+}

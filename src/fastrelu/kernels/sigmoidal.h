@@ -49,3 +49,84 @@ BODY FN(sparse_sigmoid)(real x) {
 }
 BODY FN(sparse_sigmoid_backward)(real g, real x) { return FN(gate)((x > -1) & (x < 1), g * R(0.5), x); }
 BODY FN(sparse_sigmoid_from_output)(real g, real y) { return FN(gate)((y > 0) & (y < 1), g * R(0.5), y); }
+
+/* sigmoid(x) = 1 / (1 + e^-x) = S / (S + P) */
+BODY FN(sigmoid)(real x) {
+    real z = FN(at_most)(FN(at_least)(x, BY_TYPE(-104, -746)), BY_TYPE(17.5, 38));
+    real S, r = FN(reduce)(z, NO_LOW, BY_TYPE(26, 60), &S);
+    real P = FN(exp_poly)(r, -1, BY_TYPE(0x1p26f, 0x1p60));
+    return FN(or_nan)(S / (S + P), x);
+}
+/* q - q^2 with q = sigmoid(-|x|) */
+BODY FN(sigmoid_backward)(real g, real x) {
+    real far, q = FN(sigmoid_far)(-FN(size_at_most)(x, -FAR_LOW), NO_LOW, &far);
+    return (g * FN(or_nan)(FMA(-q, q, q), x)) * far;
+}
+BODY FN(sigmoid_from_output)(real g, real y) { return g * (y * (1 - y)); }
+
+/* tanh(x) = (1 - S/P) / (1 + S/P) with S/P = e^(-2|x|); 1/P = 1 + p */
+BODY FN(tanh)(real x) {
+    const real magic = ROUNDER + BIAS;
+    real a = FN(size_at_most)(x, BY_TYPE(9.1, 19.2));
+    real shifted = FMA(a, R(-2 * LOG2E), magic);
+    real k = shifted - magic;
+    real p = FN(expm1_poly)(FMA(k, LN2, a + a));
+    real S = FN(power)(shifted);
+    real y = FN(with_sign)(((1 - S) + p) / ((1 + S) + p), x);
+    return FN(or_nan)(y, x);
+}
+/* t (2 - t) with t = 2 sigmoid(-2|x|) */
+BODY FN(tanh_backward)(real g, real x) {
+    real a = FN(size_at_most)(x, FAR_LOW * R(-0.5));
+    real far, S, r = FN(reduce_far)(-(a + a), NO_LOW, &S, &far);
+    real t = S / FMA(S, R(0.5), FN(exp_poly)(r, -1, R(0.5)));
+    return (g * FN(or_nan)(FMA(-t, t, t + t), x)) * far;
+}
+BODY FN(tanh_from_output)(real g, real y) { return g * ((1 - y) * (1 + y)); }
+
+/* 1 + a and, where one rounding shows (double), what it leaves out */
+BODY FN(one_plus)(real a, real *low) {
+    real d = 1 + a;
+    real back = d - a;
+    *low = (1 - back) + (a - (d - back));
+    return d;
+}
+/* softsign(x) = x / (1 + |x|) */
+BODY FN(softsign)(real x) {
+    real a = FN(size)(x);
+    a = a > LARGEST ? LARGEST : a;
+#if FR_KIND == FR_FULL
+    real low, d = FN(one_plus)(a, &low), q = a / d;
+    q = FMA(-q, low * (1 - q), q); /* 1 - q is 1 / d, near enough */
+#else
+    real q = a / (1 + a);
+#endif
+    return FN(with_sign)(q, x);
+}
+/* 1 / (1 + |x|)^2 = 1 / (1 + |x| (2 + |x|)), scaled where the square would overflow before the quotient is 0 */
+BODY FN(softsign_backward)(real g, real x) {
+    real a = FN(size)(x);
+#if FR_KIND == FR_WIDE
+    return g / FMA(a, a + 2, R(1));
+#else
+    a = a > LARGEST ? LARGEST : a;
+    real unit = a > BY_TYPE(0x1p60f, 0x1p500) ? BY_TYPE(0x1p-66f, 0x1p-520) : R(1);
+#if FR_KIND == FR_FULL
+    real low, d = FN(one_plus)(a, &low) * unit, square = d * d;
+    low = FN(fused)(d, d, -square) + 2 * d * (low * unit);
+    real q = 1 / square;
+    return g * unit * FMA(-q, low * q, q) * unit;
+#else
+    return g * unit / FMA(a * unit, (a + 2) * unit, unit * unit) * unit;
+#endif
+#endif
+}
+BODY FN(softsign_from_output)(real g, real y) {
+    real a = FN(size)(y), t = 1 - a;
+#if FR_KIND == FR_FULL
+    real low = (1 - t) - a;
+    return g * FMA(t, t, 2 * t * low);
+#else
+    return g * (t * t);
+#endif
+}
