@@ -1,1 +1,785 @@
-/* Bodies of "accurate" float64: unevaluated sums of two doubles where one rounding is not enough. */
+/* Bodies of "accurate" float64: unevaluated sums of two doubles where one rounding is not enough.
+ *
+ * A number is a pair hi + lo, or such a pair times 2^k with the power applied last, so that a result is
+ * rounded once (twice where it is subnormal). Sums, products and quotients of pairs are good to about 2^-100;
+ * what limits the results is the plain arithmetic in the tails of the series below, about 2^-58.
+ * A fused multiply-add occurs only where its result is exact or the same without it, so every machine
+ * gives the same bits.
+ *
+ * "max" is the largest error found by sampling, in ULP of the result with grad = 1; the limit is 1.1.
+ * The coefficients come from tools/fit_hilo.py, which also checks them.
+ */
+
+/* ---- Pairs ---- */
+
+typedef struct {
+    real hi, lo;
+} hl_pair;
+
+typedef struct {
+    real hi, lo, k; /* (hi + lo) 2^k, k a whole number */
+} hl_scaled;
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define HL_INLINE static __forceinline
+#else
+#define HL_INLINE static inline __attribute__((always_inline, unused))
+#endif
+#define HL_PAIR HL_INLINE hl_pair
+#define HL_SCALED HL_INLINE hl_scaled
+
+HL_PAIR hl_make(real hi, real lo) {
+    hl_pair r = {hi, lo};
+    return r;
+}
+HL_SCALED hl_at(hl_pair v, real k) {
+    hl_scaled r = {v.hi, v.lo, k};
+    return r;
+}
+HL_PAIR hl_of(hl_scaled v) { return hl_make(v.hi, v.lo); }
+
+/* a + b, exact; |a| >= |b| or a = 0 */
+HL_PAIR hl_fast(real a, real b) {
+    real s = a + b;
+    return hl_make(s, b - (s - a));
+}
+/* a + b, exact */
+HL_PAIR hl_sum(real a, real b) {
+    real s = a + b, t = s - a;
+    return hl_make(s, (a - (s - t)) + (b - t));
+}
+/* a * b, exact while 2^-960 < |a b| and, without FMA, |a|, |b| < 2^990 */
+HL_PAIR hl_prod(real a, real b) {
+    real p = a * b;
+#if FR_HAS_FMA
+    return hl_make(p, FR_FMA(a, b, -p));
+#else
+    real c = 134217729 * a, d = 134217729 * b; /* Dekker: halves of 26 bits */
+    real ah = c - (c - a), al = a - ah, bh = d - (d - b), bl = b - bh;
+    return hl_make(p, ((ah * bh - p) + ah * bl + al * bh) + al * bl);
+#endif
+}
+/* n - q d, rounded once; q within 2 ULP of n / d, so that n - round(q d) is exact */
+BODY hl_residual(real n, real q, real d) {
+#if FR_HAS_FMA
+    return FR_FMA(-q, d, n);
+#else
+    hl_pair p = hl_prod(q, d);
+    return (n - p.hi) - p.lo;
+#endif
+}
+HL_PAIR hl_neg(hl_pair a) { return hl_make(-a.hi, -a.lo); }
+/* times a power of two */
+HL_PAIR hl_times2(hl_pair a, real s) { return hl_make(a.hi * s, a.lo * s); }
+/* a + b with |a| >= |b|, no cancellation */
+HL_PAIR hl_add(hl_pair a, hl_pair b) {
+    hl_pair s = hl_fast(a.hi, b.hi);
+    return hl_fast(s.hi, s.lo + (a.lo + b.lo));
+}
+/* a + b, any two */
+HL_PAIR hl_add_any(hl_pair a, hl_pair b) {
+    hl_pair s = hl_sum(a.hi, b.hi);
+    return hl_fast(s.hi, s.lo + (a.lo + b.lo));
+}
+HL_PAIR hl_mul(hl_pair a, hl_pair b) {
+    hl_pair p = hl_prod(a.hi, b.hi);
+    return hl_fast(p.hi, p.lo + (a.hi * b.lo + a.lo * b.hi));
+}
+HL_PAIR hl_mul1(hl_pair a, real b) {
+    hl_pair p = hl_prod(a.hi, b);
+    return hl_fast(p.hi, p.lo + a.lo * b);
+}
+/* n / d, given about 1 / d.hi */
+HL_PAIR hl_div_by(hl_pair n, hl_pair d, real r) {
+    real q = n.hi * r;
+    real e = hl_residual(n.hi, q, d.hi) + (n.lo - q * d.lo);
+    return hl_fast(q, e * r);
+}
+HL_PAIR hl_div(hl_pair n, hl_pair d) { return hl_div_by(n, d, 1 / d.hi); }
+HL_PAIR hl_if(int c, hl_pair a, hl_pair b) { return hl_make(c ? a.hi : b.hi, c ? a.lo : b.lo); }
+BODY hl_round(hl_pair a) { return a.hi + a.lo; }
+
+/* ---- Signs and powers of two ---- */
+
+BODY hl_abs(real x) {
+    uint64_t u;
+    memcpy(&u, &x, 8);
+    u &= 0x7fffffffffffffffu;
+    memcpy(&x, &u, 8);
+    return x;
+}
+/* |m| with the sign of x */
+BODY hl_signed(real m, real x) {
+    uint64_t u, v;
+    memcpy(&u, &m, 8);
+    memcpy(&v, &x, 8);
+    u = (u & 0x7fffffffffffffffu) | (v & 0x8000000000000000u);
+    memcpy(&m, &u, 8);
+    return m;
+}
+#define HL_MAGIC 0x1.8p52 /* x + HL_MAGIC - HL_MAGIC rounds x to a whole number */
+/* 2^k for a whole number k in [-1022, 1023]: the biased exponent, moved to its place */
+BODY hl_pow2(real k) {
+    real y = k + (HL_MAGIC + 1023);
+    uint64_t u;
+    memcpy(&u, &y, 8);
+    u <<= 52;
+    memcpy(&y, &u, 8);
+    return y;
+}
+/* g v 2^k for k in [-2200, 2200], in three steps so that neither a power nor a product on the way leaves the
+ * range, and a subnormal result is rounded by the last step. */
+BODY hl_raise(real g, real v, real k) {
+    real k1 = ((k + 1) * 0x1.5555555555555p-2 + HL_MAGIC) - HL_MAGIC;
+    real s1 = hl_pow2(k1), s2 = hl_pow2(k - (k1 + k1));
+    return g * s2 * v * s1 * s1;
+}
+
+/* Powers of two, up * down = 1; x up is in the middle of the range: hl_prod may underflow or overflow at the ends. */
+typedef struct {
+    real up, down;
+} hl_lift;
+HL_INLINE hl_lift hl_lift_of(real x) {
+    real a = hl_abs(x), k = a < 0x1p-500 ? 600.0 : 0.0;
+    k = a > 0x1p500 ? -600.0 : k;
+    hl_lift f = {hl_pow2(k), hl_pow2(-k)};
+    return f;
+}
+/* infinity would give NaN where its neighbour gives the limit */
+BODY hl_finite(real x) {
+    x = x > 0x1.fffffffffffffp1023 ? 0x1.fffffffffffffp1023 : x;
+    return x < -0x1.fffffffffffffp1023 ? -0x1.fffffffffffffp1023 : x;
+}
+
+/* ---- Series ---- */
+
+/* (e^r - 1 - r - r^2/2) / r^3 for |r| <= 0.3467; fit 2^-66 and rounded 2^-59.3 relative to e^r - 1 */
+BODY hl_exp_tail(real r) {
+    real p = 0x1.61b2cab08aa6ap-33;
+    p = p * r + 0x1.1f7315649f2d7p-29;
+    p = p * r + 0x1.ae643440b654bp-26;
+    p = p * r + 0x1.27e4db5bb725ap-22;
+    p = p * r + 0x1.71de3a5906976p-19;
+    p = p * r + 0x1.a01a01a6db488p-16;
+    p = p * r + 0x1.a01a01a019b27p-13;
+    p = p * r + 0x1.6c16c16c162cfp-10;
+    p = p * r + 0x1.1111111111111p-7;
+    p = p * r + 0x1.5555555555556p-5;
+    p = p * r + 0x1.5555555555555p-3;
+    return p;
+}
+/* (atanh(s) / s - 1) / w for w = s^2 <= 1/9; fit 2^-62.7 and rounded 2^-58.7 relative to atanh */
+BODY hl_atanh_tail(real w) {
+    real p = 0x1.401db1fc029a9p-4;
+    p = p * w + 0x1.32e05887288f1p-5;
+    p = p * w + 0x1.bc380b4991530p-5;
+    p = p * w + 0x1.e0a2d22740494p-5;
+    p = p * w + 0x1.111abde884a49p-4;
+    p = p * w + 0x1.3b13515dfacaep-4;
+    p = p * w + 0x1.745d199385743p-4;
+    p = p * w + 0x1.c71c71bede7f9p-4;
+    p = p * w + 0x1.2492492499d49p-3;
+    p = p * w + 0x1.9999999999944p-3;
+    p = p * w + 0x1.5555555555555p-2;
+    return p;
+}
+/* F(t) = Phi(-a) e^(a^2/2) (a + 1), t = 2 a / (a + 6) - 1, a in [0, 56], is a polynomial of degree 27 (fit 2^-67.5,
+ * rounded 2^-59.4); the terms from t^3 on, over t^3 */
+BODY hl_gauss_tail(real t) {
+    real p = -0x1.f9d071f6930c7p-41;
+    p = p * t + 0x1.ded72b89335b1p-36;
+    p = p * t + 0x1.746e2ebbae96dp-34;
+    p = p * t - 0x1.0a7880d67a15dp-32;
+    p = p * t - 0x1.c0c72f20e1ea6p-31;
+    p = p * t + 0x1.f458791d1aa41p-30;
+    p = p * t + 0x1.5cda918000ad4p-28;
+    p = p * t - 0x1.063c6685bc408p-26;
+    p = p * t - 0x1.8815c94c5453ap-26;
+    p = p * t + 0x1.1a18344270e1fp-23;
+    p = p * t + 0x1.ea74207ff5100p-30;
+    p = p * t - 0x1.0c108e62b559ap-20;
+    p = p * t + 0x1.de8760c9591d4p-20;
+    p = p * t + 0x1.281379c85c1b0p-18;
+    p = p * t - 0x1.ba2133acb621cp-16;
+    p = p * t + 0x1.3d0c50662bbbdp-15;
+    p = p * t + 0x1.f52ceed50a9edp-14;
+    p = p * t - 0x1.c79a7ea507974p-11;
+    p = p * t + 0x1.80c84106c8181p-9;
+    p = p * t - 0x1.ceac1d8217b24p-8;
+    p = p * t + 0x1.b212c0277b82cp-7;
+    p = p * t - 0x1.43da9f73bcbdap-6;
+    p = p * t + 0x1.7227accaf2e4ap-6;
+    p = p * t - 0x1.08766e432bc92p-6;
+    p = p * t - 0x1.1e9d4130ed950p-8;
+    return p;
+}
+/* (x - tanh x) / x^3 in w = x^2 <= 0.51, degree 15 (fit 2^-69.6, rounded 2^-58.8); the terms from w^2 on, over w^2 */
+BODY hl_shrink_tail(real w) {
+    real p = -0x1.8c1a538441a44p-24;
+    p = p * w + 0x1.442e3679d7409p-21;
+    p = p * w - 0x1.2556a5f6c9b7ap-19;
+    p = p * w + 0x1.9d9d41512173cp-18;
+    p = p * w - 0x1.08b4c6aa3d33cp-16;
+    p = p * w + 0x1.490feceeb4cc1p-15;
+    p = p * w - 0x1.966f63138471fp-14;
+    p = p * w + 0x1.f57c0164f02d2p-13;
+    p = p * w - 0x1.355816ed3fe48p-11;
+    p = p * w + 0x1.7da3639de57b1p-10;
+    p = p * w - 0x1.d6d3d0dad2c84p-9;
+    p = p * w + 0x1.226e355e58579p-7;
+    p = p * w - 0x1.664f4882c0c6cp-6;
+    p = p * w + 0x1.ba1ba1ba1ba13p-5;
+    return p;
+}
+/* Derivatives around their zeros: f'(zero + d) / d less its constant term, |d| <= 2^-5; 2^-58.8 relative or better */
+BODY hl_silu_crossing(real d) {
+    real p = -0x1.5731b63bc2ccfp-15;
+    p = p * d + 0x1.85510a95207ddp-13;
+    p = p * d + 0x1.a2a7cb1c40d0dp-11;
+    p = p * d + 0x1.098e9990a2627p-13;
+    p = p * d - 0x1.b0f82c4990352p-8;
+    p = p * d - 0x1.f2d0e32bc4899p-7;
+    p = p * d + 0x1.353eb573ca457p-6;
+    p = p * d + 0x1.2c563458cc0adp-3;
+    return p * d;
+}
+BODY hl_gelu_crossing(real d) {
+    real p = 0x1.86b965655d04fp-13;
+    p = p * d - 0x1.86642b86379a6p-11;
+    p = p * d - 0x1.258a6d4fdb5ecp-9;
+    p = p * d + 0x1.297b9ca25d6efp-8;
+    p = p * d + 0x1.3e346def41696p-6;
+    p = p * d - 0x1.e4088244efa4cp-7;
+    p = p * d - 0x1.d2fa4c17c7e84p-4;
+    p = p * d - 0x1.2a2ef9bb865b0p-6;
+    p = p * d + 0x1.8d9a941de3ac5p-2;
+    return p * d;
+}
+BODY hl_gelu_tanh_crossing(real d) {
+    real p = 0x1.14a82c70b18e1p-12;
+    p = p * d - 0x1.e615a2ee9b24cp-11;
+    p = p * d - 0x1.3d8d63703b8a5p-9;
+    p = p * d + 0x1.58c9ec48b58d7p-8;
+    p = p * d + 0x1.427996dc22b6bp-6;
+    p = p * d - 0x1.104a83edba1d8p-6;
+    p = p * d - 0x1.d2b77346470abp-4;
+    p = p * d - 0x1.029615edb077dp-6;
+    p = p * d + 0x1.8cd1a2b2fff33p-2;
+    return p * d;
+}
+BODY hl_mish_crossing(real d) {
+    real p = -0x1.605c1f56ec2d0p-15;
+    p = p * d + 0x1.0a54025d3f1ddp-12;
+    p = p * d + 0x1.03799227cd78bp-10;
+    p = p * d + 0x1.1e5e1a5f12f15p-10;
+    p = p * d - 0x1.b87ddfb522f92p-9;
+    p = p * d - 0x1.03369d4acc186p-6;
+    p = p * d - 0x1.4c222fe64d4fbp-6;
+    p = p * d + 0x1.574f121a868dcp-5;
+    p = p * d + 0x1.a34a251d8ad7bp-3;
+    return p * d;
+}
+
+/* ---- exp ---- */
+
+/* e^z = (1 + p) 2^k for a pair z in [-1500, 1500]; k = 0 for |z| < 0.34. Relative error of p about 2^-58 if
+ * k = 0, of 1 + p about 2^-60. ln2 is split so that k times each of the first two parts is exact. */
+HL_SCALED hl_exp_core(hl_pair z) {
+    real k = (z.hi * 0x1.71547652b82fep+0 + HL_MAGIC) - HL_MAGIC;
+    hl_pair r = hl_sum(z.hi - k * 0x1.62e42fefa3800p-1, k * -0x1.ef35793c76000p-45);
+    r.lo = r.lo + (z.lo - k * 0x1.cc01f97b57a08p-87);
+    hl_pair u = hl_prod(r.hi, r.hi);
+    real t = r.hi * u.hi * hl_exp_tail(r.hi);
+    hl_pair h = hl_fast(r.hi, 0.5 * u.hi);
+    real lo = h.lo + (t + (r.lo + (0.5 * u.lo + r.lo * (h.hi + t)))); /* e^(hi + lo) = e^hi (1 + lo) */
+    return hl_at(hl_fast(h.hi, lo), k);
+}
+HL_SCALED hl_exp(hl_pair z) {
+    hl_scaled p = hl_exp_core(z);
+    hl_pair m = hl_fast(1, p.hi);
+    return hl_at(hl_fast(m.hi, m.lo + p.lo), p.k);
+}
+/* The value of a scaled number <= 1 that is going to be added to one of order 1: far below, its scale does not matter. */
+HL_PAIR hl_value(hl_scaled m) { return hl_times2(hl_of(m), hl_pow2(m.k < -200 ? -200.0 : m.k)); }
+
+/* expm1(z) for z in [-1500, 1500]; k = 0 up to z = 138 */
+HL_SCALED hl_expm1(hl_pair z) {
+    hl_scaled p = hl_exp_core(z);
+    real k = p.k < -200 ? -200.0 : p.k;
+    k = k > 200 ? 200.0 : k;
+    real s = hl_pow2(k);
+    return hl_at(hl_add(hl_sum(s, -1), hl_times2(hl_of(p), s)), p.k > 200 ? p.k - 200 : 0.0);
+}
+
+/* b x as a pair for use under exp: clamped to +-1500, 0 for 0 * inf */
+HL_PAIR hl_argument(real b, real x) {
+    hl_pair z = hl_prod(b, x);
+    int far = hl_abs(z.hi) >= 1500;
+    real end = z.hi > 0 ? 1500.0 : -1500.0;
+    z.lo = far | (z.lo != z.lo) ? 0.0 : z.lo;
+    z.hi = far ? end : z.hi;
+    z.hi = b == 0 ? 0.0 : z.hi;
+    return z;
+}
+HL_PAIR hl_clamped(real x, real lo, real hi) {
+    x = x < lo ? lo : x;
+    return hl_make(x > hi ? hi : x, 0);
+}
+/* -|z| */
+HL_PAIR hl_minus_abs(hl_pair z) {
+    real l = hl_signed(1, z.hi) * -z.lo;
+    return hl_make(-hl_abs(z.hi), l);
+}
+
+/* ---- log1p ---- */
+
+/* log1p(e) = 2 atanh(e / (2 + e)) of e = e^z, z <= 0, by m 2^k = e. In scaled form, because e may be tiny. */
+HL_SCALED hl_log1p_exp(hl_pair z) {
+    hl_scaled m = hl_exp(z);
+    hl_pair d = hl_add(hl_make(2, 0), hl_value(m));
+    hl_pair q = hl_div(hl_of(m), d);
+    hl_pair S = hl_value(hl_at(q, m.k));
+    hl_pair w = hl_prod(S.hi, S.hi);
+    real t = w.hi * hl_atanh_tail(w.hi) + (w.lo + 2 * S.hi * S.lo) * 0x1.5555555555555p-2;
+    hl_pair s = hl_fast(q.hi, q.hi * t);
+    return hl_at(hl_times2(hl_fast(s.hi, s.lo + (q.lo + q.lo * t)), 2), m.k);
+}
+
+/* ---- Logistic function: sigmoid, silu, swish, gelu_tanh, softplus' ---- */
+
+/* sigmoid(z) = 1 / (1 + e) for z >= 0, e / (1 + e) below, e = exp(-|z|); k = 0 for z >= 0 */
+HL_SCALED hl_sigmoid(hl_pair z) {
+    int neg = z.hi < 0;
+    hl_scaled m = hl_exp(hl_minus_abs(z));
+    hl_pair d = hl_add(hl_make(1, 0), hl_value(m));
+    hl_pair n = hl_if(neg, hl_of(m), hl_make(1, 0));
+    return hl_at(hl_div(n, d), neg ? m.k : 0.0);
+}
+/* s + s (1 - s) w for s = sigmoid(z) and w with the sign of z, that is
+ * e (1 + e - |w|) / (1 + e)^2 for z < 0 and (1 + e + |w| e) / (1 + e)^2 otherwise */
+HL_SCALED hl_gate_slope(hl_pair z, hl_pair w) {
+    int neg = z.hi < 0;
+    hl_scaled m = hl_exp(hl_minus_abs(z));
+    hl_pair e = hl_value(m);
+    hl_pair d = hl_add(hl_make(1, 0), e);
+    hl_pair a = hl_minus_abs(w);
+    hl_pair we = hl_mul(a, hl_if(neg, hl_make(-1, 0), e));
+    hl_pair t = hl_add_any(d, hl_neg(we));
+    hl_pair n = hl_mul(t, hl_if(neg, hl_of(m), hl_make(1, 0)));
+    return hl_at(hl_div(n, hl_mul(d, d)), neg ? m.k : 0.0);
+}
+/* x - zero, for a derivative near its zero crossing */
+HL_PAIR hl_from_zero(hl_pair x, real hi, real lo) { return hl_sum(x.hi - hi, x.lo - lo); }
+/* d (c + tail): the derivative there, rounded */
+BODY hl_crossing(hl_pair d, real hi, real lo, real tail) {
+    hl_pair c = hl_fast(hi, tail);
+    return hl_round(hl_mul(d, hl_make(c.hi, c.lo + lo)));
+}
+
+/* ---- exponential.h ---- */
+
+/* elu(x) = x if x > 0 else alpha expm1(x) */
+BODY FN(elu)(real x, real alpha) {
+    hl_lift f = hl_lift_of(alpha);
+    hl_scaled e = hl_expm1(hl_clamped(x, -1500, 0));
+    real y = hl_round(hl_mul1(hl_of(e), alpha * f.up)) * f.down;
+    y = hl_abs(x) < 0x1p-60 ? alpha * x : y;
+    return x < 0 ? y : x;
+}
+BODY FN(elu_backward)(real g, real x, real alpha) {
+    hl_lift f = hl_lift_of(alpha);
+    hl_scaled e = hl_exp(hl_clamped(x, -1500, 0));
+    real d = hl_raise(g, hl_round(hl_mul1(hl_of(e), alpha * f.up)), e.k) * f.down;
+    return x > 0 ? g : d;
+}
+BODY FN(elu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * (y + alpha); }
+
+/* x / alpha as a pair, clamped to +-1500 */
+HL_PAIR hl_ratio(real x, real alpha) {
+    real f = hl_lift_of(alpha).up, n = x * f, d = alpha * f;
+    hl_pair z = hl_make(n / d, 0);
+    int far = hl_abs(z.hi) >= 1500;
+    real end = z.hi > 0 ? 1500.0 : -1500.0;
+    z.lo = hl_residual(n, z.hi, d) / d;
+    z.lo = far ? 0.0 : z.lo;
+    z.hi = far ? end : z.hi;
+    return z;
+}
+/* celu(x) = x if x > 0 else alpha expm1(x / alpha); alpha < 0 makes it grow to the left */
+BODY FN(celu)(real x, real alpha) {
+    hl_lift f = hl_lift_of(alpha);
+    hl_pair z = hl_ratio(x, alpha);
+    hl_scaled e = hl_expm1(z);
+    real y = hl_raise(f.down, hl_round(hl_mul1(hl_of(e), alpha * f.up)), e.k);
+    y = hl_abs(z.hi) < 0x1p-60 ? x : y;
+    return x < 0 ? y : x;
+}
+BODY FN(celu_backward)(real g, real x, real alpha) {
+    hl_scaled e = hl_exp(hl_ratio(x, alpha));
+    real d = hl_raise(g, hl_round(hl_of(e)), e.k);
+    return x > 0 ? g : d;
+}
+/* (alpha + y) / alpha */
+BODY FN(celu_from_output)(real g, real y, real alpha) {
+    real f = hl_lift_of(alpha).up, d = alpha * f;
+    real q = hl_round(hl_div(hl_sum(d, y * f), hl_make(d, 0))), far = y / alpha;
+    q = far < 0x1p900 ? q : far;
+    return y > 0 ? g : g * q;
+}
+
+/* selu(x) = lambda (x if x > 0 else alpha expm1(x)) */
+#define HL_SELU hl_make(0x1.0cfabd6a91132p+0, 0x1.6f9a2b2ae3d88p-55)
+#define HL_SELU_ALPHA hl_make(0x1.c212cc640f031p+0, 0x1.0428c2e0f6ed7p-56) /* lambda alpha */
+BODY FN(selu)(real x) {
+    hl_lift f = hl_lift_of(x);
+    int linear = (x > 0) | (hl_abs(x) < 0x1p-60);
+    hl_pair e = hl_if(linear, hl_make(hl_finite(x) * f.up, 0), hl_of(hl_expm1(hl_clamped(x, -1500, 0))));
+    real y = hl_round(hl_mul(e, hl_if(x > 0, HL_SELU, HL_SELU_ALPHA)));
+    return hl_signed(y * (linear ? f.down : 1.0), x);
+}
+BODY FN(selu_backward)(real g, real x) {
+    hl_scaled e = hl_exp(hl_clamped(x, -1500, 0));
+    real d = hl_raise(g, hl_round(hl_mul(hl_of(e), HL_SELU_ALPHA)), e.k);
+    return x > 0 ? g * HL_SELU.hi : d;
+}
+BODY FN(selu_from_output)(real g, real y) {
+    hl_pair s = hl_sum(HL_SELU_ALPHA.hi, y);
+    return g * (y > 0 ? HL_SELU.hi : s.hi + (s.lo + HL_SELU_ALPHA.lo));
+}
+
+/* softplus(x) = log(1 + exp(beta x)) / beta = max(x, 0) + log1p(exp(-|beta x|)) / beta */
+BODY FN(softplus)(real x, real beta) {
+    hl_pair z = hl_argument(beta, x);
+    hl_scaled l = hl_log1p_exp(hl_minus_abs(z));
+    l = hl_at(hl_div(hl_of(l), hl_make(beta, 0)), l.k);
+    hl_pair v = hl_value(l), s = hl_sum(x, v.hi);
+    real right = s.hi + (s.lo + v.lo), left = hl_raise(1, hl_round(hl_of(l)), l.k);
+    real y = z.hi > 50 ? x : right;
+    return z.hi <= 0 ? left : y;
+}
+BODY FN(softplus_backward)(real g, real x, real beta) {
+    hl_scaled s = hl_sigmoid(hl_argument(beta, x));
+    return hl_raise(g, hl_round(hl_of(s)), s.k);
+}
+/* -expm1(-beta y) */
+BODY FN(softplus_from_output)(real g, real y, real beta) {
+    hl_pair z = hl_argument(-beta, y);
+    real d = g * -hl_round(hl_of(hl_expm1(z)));
+    return hl_abs(z.hi) < 0x1p-60 ? g * y * beta : d;
+}
+
+/* log_sigmoid(x) = min(x, 0) - log1p(exp(-|x|)) */
+BODY FN(log_sigmoid)(real x) {
+    hl_scaled l = hl_log1p_exp(hl_minus_abs(hl_clamped(x, -1500, 1500)));
+    hl_pair v = hl_value(l), s = hl_sum(x, -v.hi);
+    real left = s.hi + (s.lo - v.lo), right = hl_raise(1, -hl_round(hl_of(l)), l.k);
+    real y = x < 0 ? left : right;
+    return x >= -50 ? y : x;
+}
+BODY FN(log_sigmoid_backward)(real g, real x) {
+    hl_scaled s = hl_sigmoid(hl_clamped(-x, -1500, 1500));
+    return hl_raise(g, hl_round(hl_of(s)), s.k);
+}
+/* -expm1(y) */
+BODY FN(log_sigmoid_from_output)(real g, real y) {
+    real d = -hl_round(hl_of(hl_expm1(hl_clamped(y, -1500, 1500))));
+    return g * (hl_abs(y) < 0x1p-60 ? -y : d);
+}
+
+/* squareplus(x) = (x + r) / 2, r = sqrt(x^2 + b); for x < 0 it is b / (r + |x|) / 2.
+ * With powers of two because x^2 may leave the range: r and |x| below are f times the true ones. */
+typedef struct {
+    hl_pair r, sum;            /* f r, f (r + |x|) */
+    real n, back, forth; /* b / (r + |x|) = n / sum * back; r + |x| = sum * forth */
+    int far;
+} hl_hypotenuse;
+HL_INLINE hl_hypotenuse hl_root(real x, real b) {
+    hl_hypotenuse h;
+    real a = hl_abs(hl_finite(x));
+    real c = FR_SQRT(b);
+    c = a > c ? a : c;
+    h.far = c > 0x1p480;
+    real k = c < 0x1p-400 ? 800.0 : 0.0;
+    k = h.far ? -600.0 : k;
+    real f = hl_pow2(k), bs = b * f * f;
+    a = a * f;
+    hl_pair q = hl_prod(a, a), s = hl_sum(q.hi, bs);
+    hl_pair d = hl_fast(s.hi, s.lo + q.lo);
+    real r = FR_SQRT(d.hi), two = r + r;
+    h.r = hl_fast(r, (hl_residual(d.hi, r, r) + d.lo) / (two == 0 ? 1.0 : two));
+    h.sum = hl_add(h.r, hl_make(a, 0));
+    h.n = h.far ? b * 0x1p-300 : bs;
+    h.back = hl_pow2(h.far ? -300.0 : -k);
+    h.forth = hl_pow2(-k);
+    return h;
+}
+BODY FN(squareplus)(real x, real b) {
+    hl_hypotenuse h = hl_root(x, b);
+    real left = 0.5 * hl_round(hl_div(hl_make(h.n, 0), h.sum)) * h.back;
+    real y = x < 0 ? left : 0.5 * hl_round(h.sum) * h.forth;
+    return hl_abs(x) <= 0x1.fffffffffffffp1023 ? y : x < 0 ? 0.0 : x;
+}
+/* (r + x) / (2 r); for x < 0 it is b / (2 r (r + |x|)). 1/2 at x = b = 0. */
+BODY FN(squareplus_backward)(real g, real x, real b) {
+    hl_hypotenuse h = hl_root(x, b);
+    int neg = x < 0, zero = h.r.hi == 0;
+    hl_pair n = hl_if(neg, hl_make(h.n, 0), h.sum);
+    hl_pair d = hl_if(neg, hl_mul(h.r, h.sum), h.r);
+    d.hi = zero ? 1.0 : d.hi;
+    n.hi = zero ? 1.0 : n.hi;
+    real v = 0.5 * hl_round(hl_div(n, d));
+    real s = h.far & neg ? 0x1p-300 : 1.0;
+    v = x < -0x1.fffffffffffffp1023 ? 0.0 : v;
+    return x == x ? g * s * v * s * s : x;
+}
+/* Y^2 / (Y^2 + b), Y = 2 y */
+BODY FN(squareplus_from_output)(real g, real y, real b) {
+    real a = hl_finite(y);
+    real c = FR_SQRT(b);
+    c = a > c ? a : c;
+    real k = c < 0x1p-400 ? 800.0 : 0.0;
+    k = c > 0x1p480 ? -600.0 : k;
+    real f = hl_pow2(k), Y = 2 * (a * f), j = Y < 0x1p-400 ? 500.0 : 0.0;
+    real up = hl_pow2(j), down = hl_pow2(-j);
+    hl_pair q = hl_prod(Y, Y), s = hl_sum(q.hi, b * f * f);
+    hl_pair d = hl_fast(s.hi, s.lo + q.lo);
+    q = hl_prod(Y * up, Y * up);
+    d.hi = d.hi == 0 ? 1.0 : d.hi;
+    return g * down * hl_round(hl_div(q, d)) * down;
+}
+
+/* ---- sigmoidal.h ---- */
+
+/* sigmoid(x) = 1 / (1 + exp(-x)) */
+BODY FN(sigmoid)(real x) {
+    hl_scaled s = hl_sigmoid(hl_clamped(x, -1500, 1500));
+    return hl_raise(1, hl_round(hl_of(s)), s.k);
+}
+/* e / (1 + e)^2 for e = exp(-|x|) */
+BODY FN(sigmoid_backward)(real g, real x) {
+    hl_scaled m = hl_exp(hl_minus_abs(hl_clamped(x, -1500, 1500)));
+    hl_pair d = hl_add(hl_make(1, 0), hl_value(m));
+    return hl_raise(g, hl_round(hl_div(hl_of(m), hl_mul(d, d))), m.k);
+}
+BODY FN(sigmoid_from_output)(real g, real y) { return g * hl_round(hl_mul1(hl_sum(1, -y), y)); }
+
+/* tanh(a) for 0 <= a <= 700 as -E / (2 + E), E = expm1(-2 a) */
+HL_PAIR hl_tanh(real a) {
+    hl_pair e = hl_of(hl_expm1(hl_make(-2 * a, 0)));
+    return hl_div(hl_neg(e), hl_add(hl_make(2, 0), e));
+}
+BODY FN(tanh)(real x) {
+    real a = hl_abs(x);
+    real y = hl_signed(hl_round(hl_tanh(a > 30 ? 30.0 : a)), x);
+    return a >= 0x1p-30 ? y : x;
+}
+/* 4 e / (1 + e)^2 for e = exp(-2 |x|) */
+BODY FN(tanh_backward)(real g, real x) {
+    hl_scaled m = hl_exp(hl_times2(hl_minus_abs(hl_clamped(x, -750, 750)), 2));
+    hl_pair d = hl_add(hl_make(1, 0), hl_value(m));
+    return hl_raise(g, 4 * hl_round(hl_div(hl_of(m), hl_mul(d, d))), m.k);
+}
+BODY FN(tanh_from_output)(real g, real y) {
+    hl_pair p = hl_prod(y, y), s = hl_sum(1, -p.hi);
+    return g * (s.hi + (s.lo - p.lo));
+}
+
+/* softsign(x) = x / (1 + |x|) */
+BODY FN(softsign)(real x) {
+    real a = hl_abs(x);
+    real c = a > 0x1p60 ? 0x1p60 : a;
+    real y = hl_signed(hl_round(hl_div(hl_make(c, 0), hl_sum(1, c))), x);
+    return a >= 0x1p-60 ? y : x;
+}
+/* 1 / (1 + |x|)^2, far out scaled by 2^1200 */
+BODY FN(softsign_backward)(real g, real x) {
+    real a = hl_abs(hl_finite(x));
+    int far = a > 0x1p500;
+    hl_pair s = hl_sum(1, a);
+    s = hl_if(far, hl_make(a * 0x1p-600, 0), s);
+    hl_pair q = hl_div(hl_make(1, 0), s);
+    real v = hl_round(hl_mul(q, q)), f = far ? 0x1p-600 : 1.0;
+    v = hl_abs(x) > 0x1.fffffffffffffp1023 ? 0.0 : v;
+    return g * f * v * f;
+}
+BODY FN(softsign_from_output)(real g, real y) {
+    hl_pair s = hl_sum(1, -hl_abs(y));
+    return g * hl_round(hl_mul(s, s));
+}
+
+/* ---- gated.h ---- */
+
+#define HL_NO_LIFT ((hl_lift){1, 1})
+/* x sigmoid(z) */
+BODY hl_gated(real x, hl_pair z, hl_lift f) {
+    hl_scaled s = hl_sigmoid(z);
+    real y = hl_raise(f.down, hl_round(hl_mul1(hl_of(s), hl_finite(x) * f.up)), s.k);
+    y = hl_abs(z.hi) < 0x1p-60 ? 0.5 * x : y;
+    y = z.hi > 40 ? x : y;
+    return y;
+}
+/* g times the derivative of x sigmoid(z(x)) / z' or the like: z and w as in hl_gate_slope */
+BODY hl_silu_slope(real g, hl_pair z) {
+    hl_scaled s = hl_gate_slope(z, z);
+    hl_pair d = hl_from_zero(z, -0x1.474973c84120bp+0, -0x1.f8d74bc9ac154p-54);
+    real c = hl_crossing(d, 0x1.be1410460527fp-3, -0x1.2541062177473p-58, hl_silu_crossing(d.hi));
+    int near = hl_abs(d.hi) < 0x1p-5;
+    return hl_raise(g, near ? c : hl_round(hl_of(s)), near ? 0.0 : s.k);
+}
+/* silu(x) = x sigmoid(x) */
+BODY FN(silu)(real x) {
+    hl_pair z = hl_clamped(x, -1500, 1500);
+    real y = hl_gated(z.hi, z, HL_NO_LIFT);
+    return x > 40 ? x : y;
+}
+BODY FN(silu_backward)(real g, real x) { return hl_silu_slope(g, hl_clamped(x, -1500, 1500)); }
+
+/* swish(x) = x sigmoid(beta x); its derivative is that of silu at beta x */
+BODY FN(swish)(real x, real beta) { return hl_gated(x, hl_argument(beta, x), hl_lift_of(x)); }
+BODY FN(swish_backward)(real g, real x, real beta) { return hl_silu_slope(g, hl_argument(beta, x)); }
+
+/* quick_gelu(x) = x sigmoid(1.702 x) */
+BODY FN(quick_gelu)(real x) {
+    hl_pair z = hl_clamped(x, -800, 800);
+    real y = hl_gated(z.hi, hl_prod(1.702, z.hi), HL_NO_LIFT);
+    return x > 40 ? x : y;
+}
+BODY FN(quick_gelu_backward)(real g, real x) {
+    return hl_silu_slope(g, hl_prod(1.702, hl_clamped(x, -881, 881).hi));
+}
+
+/* The Gaussian tail: Phi(-a) = F / (a + 1) m 2^k for a in [0, 54.7], m 2^k = e^(-a^2/2) */
+typedef struct {
+    hl_pair F, d; /* d = a + 1 */
+    real r;       /* about 1 / d */
+    hl_scaled m;
+} hl_gauss_parts;
+HL_INLINE hl_gauss_parts hl_gauss(real a) {
+    hl_gauss_parts h;
+    hl_pair d6 = hl_sum(6, a);
+    h.d = hl_sum(1, a);
+    real both = 1 / (h.d.hi * d6.hi); /* one division for two quotients */
+    h.r = both * d6.hi;
+    hl_pair u = hl_div_by(hl_make(a + a, 0), d6, both * h.d.hi);
+    hl_pair t = hl_sum(u.hi, -1);
+    t = hl_fast(t.hi, t.lo + u.lo);
+    hl_pair p = hl_add_any(hl_make(0x1.46229bd016fd8p-5, -0x1.efc17919245d4p-61), hl_mul1(t, hl_gauss_tail(t.hi)));
+    p = hl_add_any(hl_make(-0x1.5c438de6f0fe5p-4, -0x1.41f9fdabc4780p-60), hl_mul(t, p));
+    h.F = hl_add_any(hl_make(0x1.d0568f5d76666p-2, -0x1.907d1d59c9377p-57), hl_mul(t, p));
+    hl_pair q = hl_prod(a, a);
+    h.m = hl_exp(hl_times2(q, -0.5));
+    return h;
+}
+/* gelu(x) = x Phi(x) */
+BODY FN(gelu)(real x) {
+    int neg = x < 0;
+    real a = hl_abs(x);
+    a = a > 54.7 ? 54.7 : a;
+    hl_gauss_parts h = hl_gauss(a);
+    hl_pair q = hl_div_by(hl_mul(h.F, hl_of(h.m)), h.d, h.r);
+    hl_pair w = hl_value(hl_at(q, h.m.k));
+    hl_pair P = hl_if(neg, q, hl_add(hl_make(1, 0), hl_neg(w)));
+    real y = hl_raise(1, hl_round(hl_mul1(P, a)), neg ? h.m.k : 0.0);
+    y = a < 0x1p-60 ? 0.5 * x : hl_signed(y, x);
+    return x <= 9 ? y : x;
+}
+/* Phi(x) + x phi(x): W for x < 0, 1 - W otherwise, W = m (F - c a (a + 1)) / (a + 1), c = 1 / sqrt(2 pi) */
+BODY FN(gelu_backward)(real g, real x) {
+    int neg = x < 0;
+    real a = hl_abs(x);
+    a = a > 54.7 ? 54.7 : a;
+    hl_gauss_parts h = hl_gauss(a);
+    hl_pair c = hl_mul1(hl_mul(hl_make(0x1.9884533d43651p-2, -0x1.cbc0d30ebfd15p-56), h.d), a);
+    hl_pair n = hl_add_any(h.F, hl_neg(c));
+    hl_pair q = hl_div_by(hl_mul(n, hl_of(h.m)), h.d, h.r);
+    hl_pair w = hl_value(hl_at(q, h.m.k));
+    real v = hl_round(hl_if(neg, q, hl_add(hl_make(1, 0), hl_neg(w))));
+    hl_pair d = hl_from_zero(hl_make(x, 0), -0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56);
+    real z = hl_crossing(d, 0x1.b9d98fa5a3215p-2, 0x1.f7c269be188b6p-56, hl_gelu_crossing(d.hi));
+    int near = hl_abs(d.hi) < 0x1p-5;
+    return hl_raise(g, near ? z : v, neg & !near ? h.m.k : 0.0);
+}
+
+/* gelu_tanh(x) = x/2 (1 + tanh u) = x sigmoid(2 u), 2 u = C1 x + C2 x^3, C1 = 2 sqrt(2/pi), C2 = 0.044715 C1 */
+#define HL_C1 hl_make(0x1.9884533d43651p+0, -0x1.cbc0d30ebfd15p-54)
+#define HL_C2 hl_make(0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c70p-61)
+#define HL_3C2 hl_make(0x1.b6676bf7450f0p-3, 0x1.bba7351828aabp-57)
+BODY FN(gelu_tanh)(real x) {
+    real c = hl_clamped(x, -27.3, 27.3).hi;
+    hl_pair z = hl_mul1(hl_add_any(HL_C1, hl_mul(HL_C2, hl_prod(c, c))), c);
+    real y = hl_gated(c, z, HL_NO_LIFT);
+    return x > 9 ? x : y;
+}
+/* s + s (1 - s) w, s = sigmoid(2 u), w = C1 x + 3 C2 x^3 */
+BODY FN(gelu_tanh_backward)(real g, real x) {
+    real c = hl_clamped(x, -27.3, 27.3).hi;
+    hl_pair q = hl_prod(c, c);
+    hl_pair z = hl_mul1(hl_add_any(HL_C1, hl_mul(HL_C2, q)), c);
+    hl_pair w = hl_mul1(hl_add_any(HL_C1, hl_mul(HL_3C2, q)), c);
+    hl_scaled s = hl_gate_slope(z, w);
+    hl_pair d = hl_from_zero(hl_make(x, 0), -0x1.81429f9e97e4dp-1, 0x1.4f523ed77dbdcp-55);
+    real v = hl_crossing(d, 0x1.b8bacd2c96b91p-2, 0x1.7626c1c5b2d9bp-56, hl_gelu_tanh_crossing(d.hi));
+    int near = hl_abs(d.hi) < 0x1p-5;
+    return hl_raise(g, near ? v : hl_round(hl_of(s)), near ? 0.0 : s.k);
+}
+
+/* mish(x) = x tanh(softplus(x)) = x n / d with e = exp(-|x|):
+ * x < 0: n = e (2 + e), d = 2 + 2 e + e^2; otherwise n = 1 + 2 e, d = 1 + 2 e + 2 e^2 */
+HL_PAIR hl_mish_den(int neg, hl_pair e) {
+    hl_pair s = hl_add(hl_make(neg ? 2.0 : 1.0, 0), hl_times2(e, 2));
+    return hl_add(s, hl_times2(hl_mul(e, e), neg ? 1.0 : 2.0));
+}
+BODY FN(mish)(real x) {
+    int neg = x < 0;
+    real c = hl_clamped(x, -1500, 1500).hi, f = hl_abs(x) < 0x1p-500 ? 0x1p600 : 1.0;
+    hl_scaled m = hl_exp(hl_make(-hl_abs(c), 0));
+    hl_pair e = hl_value(m), d = hl_mish_den(neg, e);
+    hl_pair n = hl_add(hl_make(neg ? 2.0 : 1.0, 0), hl_times2(e, neg ? 1.0 : 2.0));
+    n = hl_mul(n, hl_if(neg, hl_of(m), hl_make(1, 0)));
+    hl_pair q = hl_mul1(hl_div(n, d), c * f);
+    real y = hl_signed(hl_raise(f == 1 ? 1.0 : 0x1p-600, hl_round(q), neg ? m.k : 0.0), x);
+    return x <= 20 ? y : x;
+}
+/* With a = |x|, e = exp(-a), d as above:
+ * x < 0: e (4 (1 - a) + (6 - 4 a) e + 4 e^2 + e^3) / d^2; otherwise (1 + 4 e + (4 a + 6) e^2 + 4 (a + 1) e^3) / d^2 */
+BODY FN(mish_backward)(real g, real x) {
+    int neg = x < 0;
+    real a = hl_abs(hl_clamped(x, -1500, 1500).hi), a4 = neg ? -4 * a : 4 * a;
+    hl_scaled m = hl_exp(hl_make(-a, 0));
+    hl_pair e = hl_value(m), d = hl_mish_den(neg, e);
+    hl_pair s4 = hl_sum(a4, 4), s6 = hl_sum(a4, 6);
+    hl_pair t = hl_add_any(hl_if(neg, hl_make(4, 0), s6), hl_mul(e, hl_if(neg, hl_make(1, 0), s4)));
+    t = hl_add_any(hl_if(neg, s6, hl_make(4, 0)), hl_mul(e, t));
+    t = hl_add_any(hl_if(neg, s4, hl_make(1, 0)), hl_mul(e, t));
+    t = hl_mul(t, hl_if(neg, hl_of(m), hl_make(1, 0)));
+    real v = hl_round(hl_div(t, hl_mul(d, d)));
+    hl_pair o = hl_from_zero(hl_make(x, 0), -0x1.31432c0d12d84p+0, -0x1.bf319154da210p-55);
+    real z = hl_crossing(o, 0x1.115acb42500bbp-2, 0x1.1ad6ac91fc893p-56, hl_mish_crossing(o.hi));
+    int near = hl_abs(o.hi) < 0x1p-5;
+    return hl_raise(g, near ? z : v, neg & !near ? m.k : 0.0);
+}
+
+/* ---- shrinkage.h ---- */
+
+/* tanh_shrink(x) = x - tanh(x), x^3 times a series below 0.7 */
+BODY FN(tanh_shrink)(real x) {
+    real a = hl_abs(x);
+    hl_pair t = hl_tanh(a > 30 ? 30.0 : a), s = hl_fast(a, -t.hi);
+    real far = s.hi + (s.lo - t.lo);
+    int tiny = a < 0x1p-300;
+    real c = a > 1 ? 1.0 : a, f = c * (tiny ? 0x1p300 : 1.0);
+    hl_pair w = hl_prod(c, c), cube = hl_mul1(hl_prod(f, f), f);
+    hl_pair p = hl_add(hl_make(-0x1.1111111111111p-3, -0x1.b60f848f4d031p-60), hl_mul1(w, hl_shrink_tail(w.hi)));
+    p = hl_add(hl_make(0x1.5555555555555p-2, 0x1.55539c9317e6ep-56), hl_mul(w, p));
+    real near = hl_round(hl_mul(cube, p)) * (tiny ? 0x1p-900 : 1.0);
+    return a < 0x1p60 ? hl_signed(a < 0.7 ? near : far, x) : x;
+}
+/* tanh(x)^2 */
+BODY FN(tanh_shrink_backward)(real g, real x) {
+    real a = hl_abs(x);
+    int tiny = a < 0x1p-450;
+    hl_pair t = hl_tanh(a > 30 ? 30.0 : a);
+    t = hl_if(a < 0x1p-30, hl_make(tiny ? a * 0x1p600 : a, 0), t);
+    real f = tiny ? 0x1p-600 : 1.0;
+    return g * f * hl_round(hl_mul(t, t)) * f;
+}
