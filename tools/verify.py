@@ -1,0 +1,578 @@
+"""Measure the largest error of every kernel: all 2**32 float32 inputs, and a dense sample of float64.
+
+``python tools/verify.py`` runs everything on every instruction set of this machine, resumes where it was interrupted
+(state in build/verify/) and compares each result with ``fastrelu.error_bound``; the exit status says whether all
+limits hold. ``--write`` takes the results over into docs/accuracy.json, docs/accuracy.md and the hashes of the package.
+
+The references are those of tools/reference.c, in double for float32 (the worst inputs are checked again in quad)
+and in quad for float64. A function without one there is measured against its row in tests/specs.py, more slowly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import dataclasses
+import functools
+import hashlib
+import inspect
+import itertools
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from tqdm import tqdm
+
+import fastrelu
+from fastrelu import _core, _verify, limits, runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+    Parameters = tuple[float, ...]
+    Key = tuple[str, str]  # instruction set and precision
+
+ROOT = Path(__file__).resolve().parent.parent
+KERNEL_SOURCES = ROOT / "src" / "fastrelu" / "kernels"
+ACCURACY = ROOT / "docs" / "accuracy.json"
+TABLE = ROOT / "docs" / "accuracy.md"
+HASHES = ROOT / "src" / "fastrelu" / "hashes.json"
+
+BLOCK = _verify.BLOCK
+FLOAT64_BLOCK = 1 << 12
+CHUNK = 64  # blocks per task
+GRID_STRIDE = 251  # of the parameters besides the usual ones, and of other gradients than 1
+KEPT = 6  # worst inputs to keep per kernel, type and precision
+
+# Parameters to measure, the usual ones first. A function that is not here has those of its signature.
+GRID: dict[str, tuple[Parameters, ...]] = {
+    "leaky_relu": ((0.01,), (0.0,), (0.2,), (0.3,), (1.5,), (-0.5,)),
+    "srelu": ((-1.0, 0.1, 1.0, 0.5), (0.0, 0.3, 0.0, 1.0), (-0.7, 0.0, 1.3, 3.0), (-3.0, -0.5, 2.0, -0.25)),
+    "threshold": ((0.1, 0.0), (0.1, 20.0), (-2.0, -3.0)),
+    "thresholded_relu": ((1.0,), (0.5,)),
+    "hard_sigmoid": ((1 / 6, 0.5), (0.2, 0.5), (3.0, -7.0)),
+    "hard_tanh": ((-1.0, 1.0), (0.0, 6.0), (-0.3, 0.7)),
+    "hard_shrink": ((0.5,), (0.0,), (1.5,)),
+    "soft_shrink": ((0.5,), (0.0,), (1.5,)),
+    "elu": ((1.0,), (0.1,), (0.5,), (2.0,), (-0.5,)),
+    "celu": ((1.0,), (0.1,), (0.5,), (2.0,), (30.0,), (-0.5,)),
+    "softplus": ((1.0,), (0.1,), (0.5,), (1.702,), (2.0,), (10.0,)),
+    "swish": ((1.0,), (0.1,), (0.5,), (1.702,), (2.0,), (10.0,), (-0.7,), (0.0,)),
+    "squareplus": ((4.0,), (0.25,), (1.0,), (16.0,), (0.0,)),
+}
+
+
+# --- What is measured ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kernel in one type, with its parameters and gradient."""
+
+    function: str
+    direction: int
+    kernel: str
+    dtype: str
+    parameters: Parameters
+    random_gradient: bool = False
+    usual: bool = True  # the parameters that everybody has
+
+    @property
+    def rounded(self) -> Parameters:
+        """The parameters as the kernel gets them."""
+        return tuple(float(np.dtype(self.dtype).type(value)) for value in self.parameters)
+
+    def __str__(self) -> str:
+        """Return the case in words."""
+        values = f"({', '.join(f'{value:.6g}' for value in self.parameters)})" if self.parameters else ""
+        return f"{self.kernel}{values} {self.dtype}{' any gradient' if self.random_gradient else ''}"
+
+
+def usual_parameters(function: str) -> Parameters:
+    """Return the defaults in the signature of a function that GRID does not name."""
+    operands = _core.load_kernels(_core.isa_available[0])[function].operands[1:]
+    if not operands:
+        return ()
+    signature = inspect.signature(getattr(fastrelu, function)).parameters
+    values = [signature[name].default for name in operands]
+    if inspect.Parameter.empty in values:
+        raise SystemExit(f"{function} has parameters without defaults: add a row to GRID in tools/verify.py")
+    return tuple(values)
+
+
+def grid(function: str, direction: int, kernel: str) -> list[Parameters]:
+    """Return the parameters to measure a kernel with: those in its domain."""
+    domain = _core.load_kernels(_core.isa_available[0])[kernel]
+    found = []
+    for values in GRID.get(function) or (usual_parameters(function),):
+        with contextlib.suppress(ValueError):
+            data = [np.ones(1)] * (2 if direction else 1)
+            _core.call(domain, None, True, *data, *values)
+            found.append(values)
+    return found
+
+
+def cases(names: Sequence[str], dtypes: Sequence[str]) -> list[Case]:
+    """Return everything that is measured for functions or kernels of these names."""
+    found = []
+    for function, direction, kernel in _core.kernel_names():
+        if names and not {function, kernel} & set(names):
+            continue
+        for dtype in dtypes:
+            for index, values in enumerate(grid(function, direction, kernel)):
+                found.append(Case(function, direction, kernel, dtype, values, usual=index == 0))
+                if direction and index == 0:
+                    found.append(Case(function, direction, kernel, dtype, values, random_gradient=True))
+    return found
+
+
+# --- References ---------------------------------------------------------------------------------------------------
+
+
+class Region(ctypes.Structure):
+    """Mirror of fr_region in reference.c."""
+
+    _fields_ = [(name, ctypes.c_double) for name in ("low", "high", "zone_low", "zone_high")]
+
+
+class Worst(ctypes.Structure):
+    """Mirror of fr_worst in reference.c."""
+
+    _fields_ = [
+        ("ulp", ctypes.c_double),
+        ("zone", ctypes.c_double),
+        ("ulp_at", ctypes.c_long),
+        ("zone_at", ctypes.c_long),
+    ]
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """Compile and load reference.c."""
+    compiler = os.environ.get("CC", "cc").split()
+    flags = ["-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, "reference.so")
+        source = Path(__file__).with_name("reference.c")
+        subprocess.run([*compiler, *flags, "-o", str(target), str(source), "-lquadmath", "-lm"], check=True)
+        return ctypes.CDLL(str(target))
+
+
+def address(array: Array) -> ctypes.c_void_p:
+    """Return where an array's elements lie."""
+    assert array.flags.c_contiguous
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def reference(kernel: str, dtype: str) -> Callable[[Array, Array, Array, Parameters], None]:
+    """Return a function that writes the exact results of x: the nearest double, and the rest in its ULP."""
+    name = f"{dtype}_{kernel}"
+    if not hasattr(library(), name):
+        return functools.partial(_specified, kernel)
+    compiled = getattr(library(), name)
+
+    def evaluate(x: Array, exact: Array, low: Array, parameters: Parameters) -> None:
+        values = (ctypes.c_double * 4)(*parameters)
+        compiled(address(x), address(exact), address(low), ctypes.c_long(x.size), values)
+
+    return evaluate
+
+
+def _specified(kernel: str, x: Array, exact: Array, low: Array, parameters: Parameters) -> None:
+    """Evaluate the reference of tests/specs.py in double for float32, in long double for float64."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    try:
+        from specs import SPECS  # noqa: PLC0415  only functions without a C reference need it
+    finally:
+        sys.path.pop(0)
+    function, direction = next((f, d) for f, d, name in _core.kernel_names() if name == kernel)
+    wide = np.dtype(np.float64 if x.dtype == np.float32 else np.longdouble)
+    with np.errstate(all="ignore"):
+        result = SPECS[function].reference(direction)(x.astype(wide), *(wide.type(value) for value in parameters))
+        result = np.asarray(result, wide)
+        exact[:] = result
+        unit = np.spacing(np.abs(exact))
+        low[:] = np.where(np.isfinite(exact), (result - exact) / unit, 0)
+
+
+def evaluate_scalar(kernel: str, x: float, parameters: Parameters) -> tuple[float, float]:
+    """Return one exact result, as the nearest double and the rest in its ULP."""
+    at, exact, low = np.array([x]), np.empty(1), np.empty(1)
+    reference(kernel, "float64")(at, exact, low, parameters)
+    return float(exact[0]), float(low[0])
+
+
+def compare(got: Array, exact: Array, low: Array, x: Array, region: Region, known: tuple[float, float]) -> Worst:
+    """Return the largest errors of a block, and where they lie if they exceed what is known."""
+    worst = Worst()
+    getattr(library(), f"compare_{got.dtype}")(
+        address(got),
+        address(exact),
+        address(low),
+        address(x),
+        ctypes.c_long(got.size),
+        ctypes.byref(region),
+        ctypes.c_double(known[0]),
+        ctypes.c_double(known[1]),
+        ctypes.byref(worst),
+    )
+    return worst
+
+
+# --- Inputs -------------------------------------------------------------------------------------------------------
+
+
+def neighbours(points: Array, count: int) -> Array:
+    """Return doubles and the `count` next ones on either side of each."""
+    bits = np.unique(np.abs(points[np.isfinite(points)])).view(np.int64)
+    spread = (bits[:, None] + np.arange(-count, count + 1)).ravel()
+    magnitude = spread[(spread >= 0) & (spread <= np.float64(np.inf).view(np.int64))].view(np.float64)
+    return np.concatenate([magnitude, -magnitude])
+
+
+@functools.cache
+def literals() -> Array:
+    """Return every number that stands in the kernels: each threshold of theirs is among them."""
+    number = re.compile(r"0x[0-9a-f.]+p[+-]?\d+|\d+\.?\d*(?:e[+-]?\d+)?", re.IGNORECASE)
+    text = "\n".join(path.read_text() for path in sorted(KERNEL_SOURCES.glob("*.h")))
+    found = {float.fromhex(word) if word[:2].lower() == "0x" else float(word) for word in number.findall(text)}
+    return np.array(sorted(value for value in found if math.isfinite(value)))
+
+
+def dense(case: Case, points: int) -> Array:
+    """Return the float64 sample: about `points` random ones and the places where something changes."""
+    rng = np.random.default_rng(20240229)
+    signs = np.array([-1.0, 1.0])
+    every = rng.uniform(-1074, 1024, points // 4)
+    near = rng.uniform(-60, 11, points // 2)
+    logarithmic = np.concatenate([np.exp2(every), np.exp2(near)]) * rng.choice(signs, every.size + near.size)
+    steps = [np.linspace(-high, high, points // 16) for high in (1.0, 10.0, 40.0, 760.0)]
+    binades = np.ldexp(1.0, np.arange(-1074, 1024))
+    halves = np.arange(1, 2200) * (math.log(2) / 2)  # where the reduction of exp steps
+    tenths = np.arange(1, 500) / 10
+    special = np.array([0.0, np.inf, np.nan, np.finfo(float).max, np.finfo(float).tiny, np.finfo(float).smallest_subnormal])
+    scales = {1.0, *(abs(value) for value in case.parameters if value)}
+    places = [scale * numbers for scale in scales for numbers in (literals(), 1 / literals()[literals() > 1e-300])]
+    zero = limits.zero_crossing(case.kernel, "float64", case.parameters)
+    if zero is not None:
+        middle = (zero.low + zero.high) / 2
+        places.append(np.array([middle]))
+        steps.append(middle + np.exp2(rng.uniform(-60, 0, points // 8)) * rng.choice(signs, points // 8))
+        steps.append(neighbours(np.array([middle]), 1000))
+    x = np.concatenate(
+        [
+            logarithmic,
+            *steps,
+            neighbours(np.concatenate([binades, halves, tenths, np.arange(1.0, 1100.0)]), 4),
+            neighbours(np.concatenate(places), 20),
+            special,
+            -special,
+        ]
+    )
+    return rng.permutation(x)
+
+
+# --- Measuring ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Tally:
+    """The largest error so far of one kernel on one instruction set at one precision."""
+
+    isa: str
+    precision: str
+    inputs: int = 0
+    ulp: float = 0.0
+    worst: list[str] = field(default_factory=list)  # x, gradient, result, exact result and its rest
+    zone: float = 0.0
+    zone_worst: list[str] = field(default_factory=list)
+
+    def merge(self, other: Tally) -> None:
+        """Take over what another part of the same run found."""
+        self.inputs += other.inputs
+        if other.ulp > self.ulp:
+            self.ulp, self.worst = other.ulp, other.worst
+        if other.zone > self.zone:
+            self.zone, self.zone_worst = other.zone, other.zone_worst
+
+
+class Run:
+    """Everything that the blocks of one case share."""
+
+    def __init__(self, case: Case, keys: Sequence[Key], stride: int, points: int) -> None:
+        self.case = case
+        self.keys = keys
+        self.stride = stride if case.usual and not case.random_gradient else stride * GRID_STRIDE
+        self.kernels = [_core.load_kernels(isa)[case.kernel] for isa, _ in keys]
+        self.ufuncs = [getattr(kernel, precision) for kernel, (_, precision) in zip(self.kernels, keys, strict=True)]
+        self.evaluate = reference(case.kernel, case.dtype)
+        self.block = BLOCK if case.dtype == "float32" else FLOAT64_BLOCK
+        self.sample = None if case.dtype == "float32" else dense(case, points if self.stride == stride else points // 4)
+        self.count = -(-(2**32) // self.stride) if self.sample is None else self.sample.size
+        self.regions = [self._region(isa, precision) for isa, precision in keys]
+        self.best = [Tally(*key) for key in keys]
+        self.lock = threading.Lock()
+        # Only a run over everything gives the published hashes.
+        self.hashed = case.dtype == "float32" and self.stride == 1
+        self.sums: list[dict[int, list[int]]] = []
+
+    def _region(self, isa: str, precision: str) -> Region:
+        low, high = -math.inf, math.inf
+        if self.case.direction == 2:  # what the function can return
+            ends, exact, low_part = np.array([-math.inf, math.inf]), np.empty(2), np.empty(2)
+            reference(self.case.function, "float64")(ends, exact, low_part, self.case.rounded)
+            low, high = (float(value) for value in exact.astype(self.case.dtype))
+        zone = limits.zero_crossing(
+            self.case.kernel, self.case.dtype, self.case.parameters, precision=precision, isa=isa  # type: ignore[arg-type]
+        )
+        return Region(low, high, zone.low if zone else math.inf, zone.high if zone else -math.inf)
+
+    def inputs(self, start: int, size: int) -> Array:
+        """Return `size` inputs from one on."""
+        if self.sample is not None:
+            return self.sample[start : start + size]
+        stop = (start + size) * self.stride
+        return np.arange(start * self.stride, stop, self.stride, dtype=np.uint64).astype(np.uint32).view(np.float32)
+
+    def chunk(self, first: int) -> dict[int, list[int]]:
+        """Measure CHUNK blocks and return the sums of the outputs, by the index of the first key that has them."""
+        case, size = self.case, self.block
+        exact, low = np.empty(size), np.zeros(size)
+        outs = [np.empty(size, case.dtype) for _ in self.keys]
+        tallies = [Tally(*key) for key in self.keys]
+        sums: dict[int, list[int]] = {index: [] for index in range(len(self.keys))}
+        grad = np.ones(size, case.dtype)
+        if case.random_gradient:
+            grad[:] = np.random.default_rng(first).uniform(1, 2, size)
+        for start in range(first, min(first + CHUNK * size, self.count), size):
+            n = min(size, self.count - start)
+            x = self.inputs(start, n)
+            self.evaluate(x, exact[:n], low[:n], case.rounded)
+            if case.random_gradient:
+                exact[:n], low[:n] = _times(exact[:n], low[:n], grad[:n])
+            groups: list[list[int]] = []  # outputs with the same bits need one comparison
+            for index, ufunc in enumerate(self.ufuncs):
+                out = outs[index][:n]
+                ufunc(*_verify.arguments(self.kernels[index], x, case.parameters, grad[:n]), out=out)
+                getattr(library(), f"one_nan_{case.dtype}")(address(out), ctypes.c_long(n))
+                group = next((group for group in groups if self._same(group[0], index, outs, n)), None)
+                if group is None:
+                    groups.append([index])
+                else:
+                    group.append(index)
+            for group in groups:
+                self._measure([tallies[index] for index in group], group, outs[group[0]][:n], exact, low, x, grad)
+                if self.hashed:
+                    total = _verify.block_sum(outs[group[0]][:n])
+                    for index in group:
+                        sums[index].append(total)
+        with self.lock:
+            for best, tally in zip(self.best, tallies, strict=True):
+                best.merge(tally)
+        return sums
+
+    def _same(self, i: int, j: int, outs: list[Array], n: int) -> bool:
+        if bytes(self.regions[i]) != bytes(self.regions[j]):
+            return False
+        return bool(library().same(address(outs[i]), address(outs[j]), ctypes.c_long(outs[i][:n].nbytes)))
+
+    def _measure(
+        self, tallies: list[Tally], indices: list[int], out: Array, exact: Array, low: Array, x: Array, grad: Array
+    ) -> None:
+        """Compare the output that several kernels have in common."""
+        ulps = [max(tally.ulp, self.best[index].ulp) for tally, index in zip(tallies, indices, strict=True)]
+        zones = [max(tally.zone, self.best[index].zone) for tally, index in zip(tallies, indices, strict=True)]
+        region, known = self.regions[indices[0]], (min(ulps), min(zones))
+        worst = compare(out, exact, low, x, region, known)
+        if worst.ulp_at >= 0 and self.case.dtype == "float32":
+            worst = self._judge(worst, out, x, grad, region, known)
+        ulp = worst.ulp if worst.ulp == worst.ulp else math.inf
+        found = self._record(worst.ulp_at, out, x, grad) if worst.ulp_at >= 0 else []
+        found_zone = self._record(worst.zone_at, out, x, grad) if worst.zone_at >= 0 and worst.zone > known[1] else []
+        for tally in tallies:
+            tally.inputs += x.size
+            if found and ulp > tally.ulp:
+                tally.ulp, tally.worst = ulp, found
+            if found_zone and worst.zone > tally.zone:
+                tally.zone, tally.zone_worst = worst.zone, found_zone
+
+    def _exact(self, x: Array, grad: Array) -> tuple[Array, Array]:
+        """Return the exact results in quad, whatever the type."""
+        wide, exact, low = x.astype(np.float64), np.empty(x.size), np.empty(x.size)
+        reference(self.case.kernel, "float64")(wide, exact, low, self.case.rounded)
+        return _times(exact, low, grad) if self.case.random_gradient else (exact, low)
+
+    def _judge(
+        self, worst: Worst, out: Array, x: Array, grad: Array, region: Region, known: tuple[float, float]
+    ) -> Worst:
+        """Repeat a block's verdict in quad: for its worst input, and if double was wrong there, for all."""
+        one = slice(worst.ulp_at, worst.ulp_at + 1)
+        exact, low = self._exact(x[one], grad[one])
+        again = compare(out[one], exact, low, x[one], region, (0.0, 0.0))
+        if abs(again.ulp - worst.ulp) < 1e-4:
+            return worst
+        exact, low = self._exact(x, grad)
+        return compare(out, exact, low, x, region, known)
+
+    def _record(self, at: int, out: Array, x: Array, grad: Array) -> list[str]:
+        exact, low = self._exact(x[at : at + 1], grad[at : at + 1])
+        return [float(value).hex() for value in (x[at], grad[at], out[at], exact[0], low[0])]
+
+    def hashes(self) -> dict[str, str]:
+        """Return the digest of each kernel's outputs, if all were computed."""
+        if not self.hashed:
+            return {}
+        found = {}
+        for index, (isa, precision) in enumerate(self.keys):
+            found[f"{isa} {precision}"] = _verify.digest([total for sums in self.sums for total in sums[index]])
+        return found
+
+
+def _times(exact: Array, low: Array, grad: Array) -> tuple[Array, Array]:
+    """Return the product with gradients in [1, 2); the rest moves with the unit in the last place."""
+    with np.errstate(all="ignore"):
+        wide = exact.astype(np.longdouble)
+        wide = np.where(low == 0, wide, wide + low * np.spacing(np.abs(exact)).astype(np.longdouble))
+        product = wide * grad[: exact.size]
+        rounded = product.astype(np.float64)
+        rest = np.where(np.isfinite(rounded), (product - rounded) / np.spacing(np.abs(rounded)), 0)
+    return rounded, rest.astype(np.float64)
+
+
+def measure(case: Case, keys: Sequence[Key], stride: int, points: int, jobs: int, step: Callable[[int], object]) -> Run:
+    """Run one case on all threads."""
+    run = Run(case, keys, stride, points)
+    starts = range(0, run.count, CHUNK * run.block)
+    with ThreadPoolExecutor(jobs) as pool:
+        for sums in pool.map(run.chunk, starts):
+            if run.hashed:
+                run.sums.append(sums)
+            step(min(CHUNK * run.block, run.count))
+    return run
+
+
+# --- Results ------------------------------------------------------------------------------------------------------
+
+
+def fingerprint() -> str:
+    """Return what a result depends on: the kernels as built, and the references."""
+    state = hashlib.blake2b(digest_size=8)
+    for path in (Path(_core.__file__), Path(__file__), Path(__file__).with_name("reference.c")):
+        state.update(path.read_bytes())
+    return state.hexdigest()
+
+
+def load_state(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the result of an earlier run with the same settings."""
+    with contextlib.suppress(OSError, ValueError):
+        state: dict[str, Any] = json.loads(path.read_text())
+        if state.pop("settings") == settings:
+            return state
+    return None
+
+
+def limit_of(case: Case, isa: str, precision: str) -> float:
+    """Return the limit that holds for a case, from the one place for limits."""
+    bound = limits.error_bound(case.kernel, case.dtype, precision=precision, isa=isa)  # type: ignore[arg-type]
+    return limits.product_bound(bound) if case.random_gradient else bound
+
+
+def run_case(case: Case, keys: Sequence[Key], options: argparse.Namespace, progress: tqdm[Any]) -> dict[str, Any]:
+    """Measure a case, or take its result from an interrupted run."""
+    run_settings = {
+        "fingerprint": fingerprint(),
+        "keys": [list(key) for key in keys],
+        "stride": options.stride,
+        "points": options.points,
+    }
+    path = Path(options.state) / f"{re.sub(r'[^a-z0-9_.-]+', '-', str(case).lower())}.json"
+    state = None if options.fresh else load_state(path, run_settings)
+    if state is None:
+        begin = time.perf_counter()
+        run = measure(case, keys, options.stride, options.points, options.jobs, lambda _: None)
+        state = {
+            "seconds": round(time.perf_counter() - begin, 1),
+            "tallies": [dataclasses.asdict(tally) for tally in run.best],
+            "hashes": run.hashes(),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"settings": run_settings, **state}))
+    return state
+
+
+def report(case: Case, state: dict[str, Any]) -> tuple[list[str], bool]:
+    """Return one line per flavour of a kernel, and whether all limits hold."""
+    lines, good = [], True
+    for tally in (Tally(**tally) for tally in state["tallies"]):
+        bound = limit_of(case, tally.isa, tally.precision)
+        zone = limits.zero_crossing(
+            case.kernel, case.dtype, case.parameters, precision=tally.precision, isa=tally.isa  # type: ignore[arg-type]
+        )
+        # A gradient below 2 doubles the absolute error at most.
+        zone_bound = (zone.bound if zone else 0.0) * (2 if case.random_gradient else 1)
+        holds = tally.ulp <= bound and tally.zone <= zone_bound
+        good &= holds
+        worst = f" at {float.fromhex(tally.worst[0])!r}" if tally.worst else ""
+        crossing = f", {tally.zone:.3g} (limit {zone_bound:.3g}) around the zero" if zone else ""
+        lines.append(
+            f"{'ok  ' if holds else 'FAIL'} {case!s:<52} {tally.isa:<5}{tally.precision:<9}{tally.ulp:8.4f} ULP "
+            f"(limit {bound:g}){worst}{crossing}"
+        )
+    return lines, good
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for; return 1 if a limit is exceeded."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--function", action="append", default=[], metavar="NAME", help="function or kernel; repeatable")
+    parser.add_argument("--precision", choices=("fast", "accurate"), help="default: both")
+    parser.add_argument("--isa", choices=_core.isa_available, help="default: all that run here")
+    parser.add_argument("--dtype", choices=("float32", "float64"), help="default: both")
+    parser.add_argument("--stride", type=int, default=1, help="every so manieth float32 input (default: all)")
+    parser.add_argument("--points", type=int, default=1_000_000, help="random float64 inputs (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=runtime.get_num_threads(), help="threads (default: %(default)s)")
+    parser.add_argument("--state", default=str(ROOT / "build" / "verify"), help="where to resume from")
+    parser.add_argument("--fresh", action="store_true", help="do not resume")
+    parser.add_argument("--failures", action="store_true", help="print only what exceeds its limit")
+    options = parser.parse_args(argv)
+
+    keys = [
+        (isa, precision)
+        for isa in _core.isa_available
+        for precision in ("fast", "accurate")
+        if options.isa in {None, isa} and options.precision in {None, precision}
+    ]
+    todo = cases(options.function, [options.dtype] if options.dtype else ["float32", "float64"])
+    if not todo:
+        parser.error(f"no function {', '.join(options.function)}")
+    all_good = True
+    with tqdm(total=len(todo), unit="case", disable=None, smoothing=0) as progress:
+        for case in todo:
+            progress.set_description(str(case))
+            state = run_case(case, keys, options, progress)
+            lines, good = report(case, state)
+            all_good &= good
+            for line in lines:
+                if not options.failures or line.startswith("FAIL"):
+                    progress.write(f"{line} [{state['seconds']} s]")
+            progress.update()
+    return 0 if all_good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
