@@ -25,7 +25,7 @@ BODY FN(gate_sigmoid)(real x, real z, real low) {
     real P = FN(exp_poly)(r, -1, BY_TYPE(0x1p40f, 0x1p80));
     return x * S / (S + P);
 }
-/* d/dz (z sigmoid(z)) = result * *far: S (S + P (1 + z)) / (S + P)^2 */
+/* d/dz (z sigmoid(z)) = result * *far^2: S (S + P (1 + z)) / (S + P)^2 */
 BODY FN(gate_sigmoid_slope)(real z, real low, real *far) {
     real S, r = FN(reduce_far)(z, low, &S, far);
     real l, P = FN(exp_poly_low)(r, -1, 1, &l);
@@ -43,26 +43,26 @@ BODY FN(silu)(real x) {
 BODY FN(silu_backward)(real g, real x) {
     real z = FN(at_least)(FN(at_most)(x, SLOPE_HIGH), FAR_LOW);
     real far, y = FN(gate_sigmoid_slope)(z, NO_LOW, &far);
-    return (g * FN(or_nan)(y, x)) * far;
+    return FN(product)(g, FN(or_nan)(y, x), far);
 }
 
 /* swish(x) = x sigmoid(beta x). With u = x or -x, whichever makes beta x = |beta| u. */
-BODY FN(swish_bound)(real b, real z) { return b > 0 ? FN(at_most)(z / b, LARGEST) : (real)INFINITY; }
 BODY FN(swish)(real x, real beta) {
-    real b = FN(size)(beta), u = beta < 0 ? -x : x;
-    u = FN(at_least)(u, -FN(swish_bound)(b, -FAR_LOW));
+    real b = beta < 0 ? -beta : beta, u = beta < 0 ? -x : x, all = b * u;
+    u = FN(at_least)(u, -FN(at_most)(-FAR_LOW / b, LARGEST));
     real z = b * u;
     real far, y = FN(sigmoid_far)(z, FN(product_low)(b, u, z), &far);
-    y = ((beta < 0 ? -u : u) * y) * far;
-    return (z <= BY_TYPE(18, 40)) & (x == x) ? y : x;
+    far = all < -LARGEST ? R(0) : far;
+    y = FN(product)(beta < 0 ? -u : u, y, far);
+    return all <= BY_TYPE(18, 40) ? y : x; /* also 0 times infinity: x is the limit */
 }
 BODY FN(swish_backward)(real g, real x, real beta) {
-    real b = FN(size)(beta), u = beta < 0 ? -x : x;
-    u = FN(at_most)(u, FN(at_most)(FN(swish_bound)(b, SLOPE_HIGH), LARGEST));
-    u = FN(at_least)(u, -FN(at_most)(FN(swish_bound)(b, -FAR_LOW), LARGEST));
+    real b = beta < 0 ? -beta : beta, u = beta < 0 ? -x : x;
+    u = FN(at_most)(u, FN(at_most)(SLOPE_HIGH / b, LARGEST));
+    u = FN(at_least)(u, -FN(at_most)(-FAR_LOW / b, LARGEST));
     real z = b * u;
     real far, y = FN(gate_sigmoid_slope)(z, FN(product_low)(b, u, z), &far);
-    return (g * FN(or_nan)(y, x)) * far;
+    return FN(product)(g, FN(or_nan)(y, x), far);
 }
 
 /* quick_gelu(x) = x sigmoid(1.702 x), where 1.702 is that decimal number and not its rounding */
@@ -82,7 +82,7 @@ BODY FN(quick_gelu)(real x) {
 BODY FN(quick_gelu_backward)(real g, real x) {
     real m = FN(at_least)(FN(at_most)(x, SLOPE_HIGH / QUICK), FAR_LOW / QUICK), z = QUICK * m;
     real far, y = FN(gate_sigmoid_slope)(z, FN(quick_gelu_low)(m, z), &far);
-    return (g * FN(or_nan)(y, x)) * far;
+    return FN(product)(g, FN(or_nan)(y, x), far);
 }
 
 /* gelu(x) = x Phi(x) = max(x, 0) - a G(a) e^(-a^2/2), a = |x|, with the scaled tail G(a) = e^(a^2/2) Phi(-a) as a
@@ -156,12 +156,12 @@ BODY FN(gelu_slope)(real a, real h) {
     return p / q;
 }
 BODY FN(gelu_backward)(real g, real x) {
-    real a = FN(size_at_most)(x, BY_KIND(18.4, 20, 52.3)), h = a * a;
+    real a = FN(size_at_most)(x, BY_KIND(20.2, 20.2, 54.2)), h = a * a;
     real k, P = FN(gelu_exp)(a, h, ROUNDER + BIAS, &k);
     real far, w = P * FN(near_and_far)(k, &far) * FN(gelu_slope)(a, h);
     /* at x > 0 W only matters while far is 1 */
     real y = x < 0 ? w : 1 - w;
-    return (g * FN(or_nan)(y, x)) * (x < 0 ? far : R(1));
+    return FN(product)(g, FN(or_nan)(y, x), x < 0 ? far : R(1));
 }
 
 /* gelu_tanh(x) = x / 2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) = x sigmoid(v). v log2(e) = x (C1 + C2 x^2) is kept
@@ -191,13 +191,13 @@ BODY FN(gelu_tanh)(real x) {
     return x <= BY_TYPE(6, 9) ? y : x;
 }
 BODY FN(gelu_tanh_backward)(real g, real x) {
-    real z = FN(at_least)(FN(at_most)(x, BY_TYPE(5.5, 9)), BY_KIND(-12.8, -13.6, -26.5)), h = z * z;
+    real z = FN(at_least)(FN(at_most)(x, BY_TYPE(5.5, 9)), BY_KIND(-13.65, -13.65, -27.1)), h = z * z;
     real k, r = FN(gelu_tanh_reduce)(z, h, ROUNDER + BIAS, &k);
     real far, S = FN(near_and_far)(k, &far), P = FN(exp2_minus)(r, 1);
     real u = POLY1(h, 0x1.9884533d43651p+0, 0x1.b6676bf7450f0p-3); /* dv/dx */
     real T = FMA(P, FMA(z, u, R(1)), S);
     real y = S * T / FMA(P, P, S * FMA(R(2), P, S));
-    return (g * FN(or_nan)(y, x)) * far;
+    return FN(product)(g, FN(or_nan)(y, x), far);
 }
 
 /* mish(x) = x tanh(log(1 + e^x)) = x n / (n + 2 P^2), n = S (S + 2 P) */
@@ -219,5 +219,5 @@ BODY FN(mish_backward)(real g, real x) {
     real rising = FMA(FMA(FMA(R(-4), z, R(2)), E, FMA(R(-4), z, R(4))), E, R(4));
     real t = (x < 0 ? falling : -rising) / d;
     real y = x < 0 ? t : 1 + t;
-    return (g * FN(or_nan)(y, x)) * far;
+    return FN(product)(g, FN(or_nan)(y, x), far);
 }
