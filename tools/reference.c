@@ -16,9 +16,84 @@
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 
+static inline int64_t bits_of(double x) {
+    int64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+static inline double from_bits(int64_t bits) {
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* Elementary functions in double that vectorise, to some 2^-51: 2^32 calls of those of libm would take most of the
+ * time. tests/test_verify.py compares the references in double with those in quad. */
+
+/* exp(z) = 2^*power (1 + result), with z kept where neither this nor its cube is subnormal or overflows; below, exp(z)
+ * is 0 for every purpose of float */
+static inline double reduced_expm1(double z, double *power) {
+    z = z < -230 ? -230 : z > 700 ? 700 : z;
+    double shifted = z * 0x1.71547652b82fep+0 + 0x1.8p52, k = shifted - 0x1.8p52;
+    double r = (z - k * 0x1.62e42fefa38p-1) - k * 0x1.ef35793c7673p-45;
+    double t = 1 / 6227020800.;
+    t = t * r + 1 / 479001600.;
+    t = t * r + 1 / 39916800.;
+    t = t * r + 1 / 3628800.;
+    t = t * r + 1 / 362880.;
+    t = t * r + 1 / 40320.;
+    t = t * r + 1 / 5040.;
+    t = t * r + 1 / 720.;
+    t = t * r + 1 / 120.;
+    t = t * r + 1 / 24.;
+    t = t * r + 1 / 6.;
+    t = t * r + 0.5;
+    *power = from_bits((int64_t)((uint64_t)bits_of(shifted) + 1023) << 52);
+    return t * r * r + r;
+}
+static inline double m_exp(double z) {
+    double power, p = reduced_expm1(z, &power);
+    return z < -230 ? 0 : power + power * p;
+}
+static inline double m_expm1(double z) {
+    double power, p = reduced_expm1(z, &power);
+    return z == 0 ? z : (power - 1) + power * p;
+}
+/* for e in [0, 1]: 2 artanh(e / (2 + e)) */
+static inline double m_log1p(double e) {
+    double s = e / (2 + e), w = s * s, t = 0;
+    t = t * w + 1 / 33.;
+    t = t * w + 1 / 31.;
+    t = t * w + 1 / 29.;
+    t = t * w + 1 / 27.;
+    t = t * w + 1 / 25.;
+    t = t * w + 1 / 23.;
+    t = t * w + 1 / 21.;
+    t = t * w + 1 / 19.;
+    t = t * w + 1 / 17.;
+    t = t * w + 1 / 15.;
+    t = t * w + 1 / 13.;
+    t = t * w + 1 / 11.;
+    t = t * w + 1 / 9.;
+    t = t * w + 1 / 7.;
+    t = t * w + 1 / 5.;
+    t = t * w + 1 / 3.;
+    return 2 * s + 2 * s * w * t;
+}
+static inline double m_tanh(double x) {
+    double e = m_expm1(-2 * fabs(x));
+    return copysign(-e / (2 + e), x);
+}
+#define m_fabs fabs
+#define m_copysign copysign
+#define m_sqrt sqrt
+#define m_fma fma
+#define m_erfc erfc
+#define m_cosh cosh
+
 #define REAL double
 #define F(name) JOIN(double_, name)
-#define M(name) name
+#define M(name) JOIN(m_, name)
 #define C(number) number
 #include "reference.c"
 #undef REAL
@@ -36,30 +111,25 @@
 #undef M
 #undef C
 
-/* name(x, parameters) of float inputs, in double */
-#define FLOAT32(name)                                                                         \
-    void float32_##name(const float *x, double *exact, double *low, long n, const double *p) { \
-        for (long i = 0; i < n; i++) exact[i] = double_##name(x[i], p);                       \
-        (void)low;                                                                            \
+/* Each reference writes the exact results of n inputs, times gradients if there are any: for float in double, for
+ * double as the nearest one and the rest in its units in the last place. */
+#define FLOAT32(name)                                                                                              \
+    void float32_##name(const float *restrict x, const float *grad, double *restrict exact, double *low, long n,   \
+                        const double *p) {                                                                         \
+        const double q[4] = {p[0], p[1], p[2], p[3]};                                                              \
+        (void)low;                                                                                                 \
+        for (long i = 0; i < n; i++) exact[i] = double_##name(x[i], q);                                            \
+        for (long i = 0; grad && i < n; i++) exact[i] = exact[i] == ANYTHING ? ANYTHING : exact[i] * grad[i];      \
+    }
+#define FLOAT64(name)                                                                                              \
+    void float64_##name(const double *x, const double *grad, double *exact, double *low, long n, const double *p) { \
+        __float128 q[4] = {p[0], p[1], p[2], p[3]};                                                                \
+        for (long i = 0; i < n; i++) {                                                                             \
+            __float128 y = quad_##name(x[i], q);                                                                   \
+            split(grad && y != ANYTHING ? y * grad[i] : y, exact + i, low + i);                                    \
+        }                                                                                                          \
     }
 
-/* name(x, parameters) of double inputs: the nearest double, and the rest in its units in the last place */
-#define FLOAT64(name)                                                                         \
-    void float64_##name(const double *x, double *exact, double *low, long n, const double *p) { \
-        __float128 q[4] = {p[0], p[1], p[2], p[3]};                                           \
-        for (long i = 0; i < n; i++) split(quad_##name(x[i], q), exact + i, low + i);         \
-    }
-
-static inline int64_t bits_of(double x) {
-    int64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-static inline double from_bits(int64_t bits) {
-    double x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
 static const int64_t one_exponent = INT64_C(1) << 52;
 
 static void split(__float128 exact, double *high, double *low) {
@@ -144,76 +214,130 @@ static inline int64_t error_float64(double got, double exact, double low) {
     return bits_of(error);
 }
 
-/* Part of the line of inputs: outside [low, high] nothing is promised; in [zone_low, zone_high] the error is absolute. */
+static inline double absolute_float32(float got, double exact, double low) {
+    (void)low;
+    return fabs(got - exact);
+}
+static inline double absolute_float64(double got, double exact, double low) {
+    int exponent = exact == 0 || fabs(exact) < DBL_MIN ? -1022 : ilogb(exact);
+    return fabs((got - exact) - scalbn(low, exponent - 52));
+}
+#define error_float32(got, exact, low) error_float32(got, exact)
+
+/* Part of the line of inputs: outside [low, high] nothing is promised, nor at the zero `other_zero` has the bits of, if
+ * it is one; in [zone_low, zone_high] the error is absolute. */
 typedef struct {
-    double low, high, zone_low, zone_high;
+    double low, high, zone_low, zone_high, other_zero;
 } fr_region;
 
+/* The largest errors, and at which element; -1 where nothing exceeded what was known before. */
 typedef struct {
     double ulp, zone;
     long ulp_at, zone_at;
 } fr_worst;
 
-#define REGION                                                                                    \
-    int inside = !((x[i] < region->low) | (x[i] > region->high));                                \
-    int zone = (x[i] >= region->zone_low) & (x[i] <= region->zone_high);
+enum { STEP = 2048, MOST = 16 };
 
-#define FIND(ulp_bits, zone_error)                                                                \
-    worst->ulp = from_bits(most), worst->zone = from_bits(most_zone);                            \
-    worst->ulp_at = worst->zone_at = -1;                                                          \
-    if (worst->ulp > ulp_known || worst->ulp != worst->ulp || worst->zone > zone_known)          \
-        for (long i = 0; i < n; i++) {                                                            \
-            REGION                                                                                \
-            if (!inside) continue;                                                                \
-            if (!zone && worst->ulp_at < 0 && (ulp_bits) == most) worst->ulp_at = i;             \
-            if (zone && worst->zone_at < 0 && bits_of(zone_error) == most_zone) worst->zone_at = i; \
-        }
-
-/* The places of the worst inputs are looked for only if they exceed what is known. */
-void compare_float32(const float *got, const double *exact, const double *low, const float *x, long n,
-                     const fr_region *region, double ulp_known, double zone_known, fr_worst *worst) {
-    int64_t most = 0, most_zone = 0;
-    (void)low;
-    for (long i = 0; i < n; i++) {
-        REGION
-        int64_t error = error_float32(got[i], exact[i]);
-        int64_t absolute = bits_of(fabs(got[i] - exact[i]));
-        error = inside & !zone ? error : 0;
-        absolute = inside & zone ? absolute : 0;
-        most = error > most ? error : most;
-        most_zone = absolute > most_zone ? absolute : most_zone;
+/* One output against the exact results: the bits of its largest errors. */
+#define COMPARE(type, real)                                                                                        \
+    static void compare_##type(const real *got, const double *exact, const double *low, const real *x, long n,     \
+                               const fr_region *r, int64_t *ulp, int64_t *zone) {                                  \
+        int64_t most = 0, most_zone = 0;                                                                           \
+        if (r->low == -INFINITY && r->high == INFINITY && r->zone_low > r->zone_high)                              \
+            for (long i = 0; i < n; i++) {                                                                         \
+                int64_t error = error_##type(got[i], exact[i], low[i]);                                            \
+                most = error > most ? error : most;                                                                \
+            }                                                                                                      \
+        else                                                                                                       \
+            for (long i = 0; i < n; i++) {                                                                         \
+                int inside = !((x[i] < r->low) | (x[i] > r->high));                                                \
+                int apart = (x[i] >= r->zone_low) & (x[i] <= r->zone_high);                                        \
+                int64_t error = error_##type(got[i], exact[i], low[i]);                                            \
+                int64_t absolute = bits_of(absolute_##type(got[i], exact[i], low[i]));                             \
+                error = inside & !apart ? error : 0;                                                               \
+                absolute = inside & apart ? absolute : 0;                                                          \
+                most = error > most ? error : most;                                                                \
+                most_zone = absolute > most_zone ? absolute : most_zone;                                           \
+            }                                                                                                      \
+        *ulp = most > WRONG ? WRONG : most;                                                                        \
+        *zone = most_zone;                                                                                         \
+    }                                                                                                              \
+    static long find_##type(const real *got, const double *exact, const double *low, const real *x, long n,        \
+                            const fr_region *r, int64_t wanted, int in_zone) {                                     \
+        for (long i = 0; i < n; i++) {                                                                             \
+            int apart = (x[i] >= r->zone_low) & (x[i] <= r->zone_high);                                            \
+            int64_t error = in_zone ? bits_of(absolute_##type(got[i], exact[i], low[i]))                           \
+                                    : error_##type(got[i], exact[i], low[i]);                                      \
+            error = error > WRONG ? WRONG : error;                                                                 \
+            if (!((x[i] < r->low) | (x[i] > r->high)) && apart == in_zone && error == wanted) return i;            \
+        }                                                                                                          \
+        return -1;                                                                                                 \
     }
-    FIND(error_float32(got[i], exact[i]), fabs(got[i] - exact[i]))
-}
 
-static double absolute_error(double got, double exact, double low) {
-    int exponent = exact == 0 || fabs(exact) < DBL_MIN ? -1022 : ilogb(exact);
-    return fabs((got - exact) - scalbn(low, exponent - 52));
-}
+typedef void (*reference_float32)(const float *, const float *, double *, double *, long, const double *);
+typedef void (*reference_float64)(const double *, const double *, double *, double *, long, const double *);
 
-void compare_float64(const double *got, const double *exact, const double *low, const double *x, long n,
-                     const fr_region *region, double ulp_known, double zone_known, fr_worst *worst) {
-    int64_t most = 0, most_zone = 0;
-    for (long i = 0; i < n; i++) {
-        REGION
-        if (!inside) continue;
-        int64_t error = zone ? 0 : error_float64(got[i], exact[i], low[i]);
-        int64_t absolute = zone ? bits_of(absolute_error(got[i], exact[i], low[i])) : 0;
-        most = error > most ? error : most;
-        most_zone = absolute > most_zone ? absolute : most_zone;
+/* `count` outputs of the same n inputs against a reference, or against `given` results. NaNs are made equal: their
+ * sign and payload are not promised. Outputs with the same bits are compared once. With weights, `sums` get the
+ * weighted sums of the outputs' 64-bit words. */
+#define MEASURE(type, real)                                                                                        \
+    void measure_##type(const real *x, const real *grad, long n, real *const *outs, int count,                     \
+                        reference_##type reference, const double *p, const double *given, const double *given_low, \
+                        const fr_region *regions, const uint64_t *weights, uint64_t *sums, fr_worst *worst) {      \
+        double own[STEP], own_low[STEP];                                                                           \
+        for (long start = 0; start < n; start += STEP) {                                                           \
+            long m = n - start < STEP ? n - start : STEP;                                                          \
+            const real *at = x + start;                                                                            \
+            const double *exact = given + start, *low = given_low + start;                                         \
+            if (reference) {                                                                                       \
+                reference(at, grad ? grad + start : NULL, own, own_low, m, p);                                     \
+                exact = own, low = own_low;                                                                        \
+                if (regions->other_zero == 0)                                                                      \
+                    for (long i = 0; i < m; i++)                                                                   \
+                        if (at[i] == 0 && !signbit(at[i]) == !signbit(regions->other_zero)) own[i] = ANYTHING;     \
+            }                                                                                                      \
+            int64_t ulp[MOST], zone[MOST];                                                                         \
+            uint64_t sum[MOST];                                                                                    \
+            for (int k = 0; k < count; k++) {                                                                      \
+                real *got = outs[k] + start;                                                                       \
+                for (long i = 0; i < m; i++) got[i] = got[i] == got[i] ? got[i] : (real)NAN;                       \
+                int twin = 0;                                                                                      \
+                while (twin < k && (memcmp(outs[twin] + start, got, (size_t)m * sizeof *got) != 0 ||               \
+                                    memcmp(regions + twin, regions + k, sizeof *regions) != 0))                    \
+                    twin++;                                                                                        \
+                ulp[k] = ulp[twin], zone[k] = zone[twin], sum[k] = sum[twin];                                      \
+                if (twin == k) {                                                                                   \
+                    compare_##type(got, exact, low, at, m, regions + k, ulp + k, zone + k);                        \
+                    sum[k] = weights ? weighted(got, weights + start * (long)sizeof *got / 8, m * (long)sizeof *got / 8) : 0; \
+                }                                                                                                  \
+                if (weights) sums[k] += sum[k];                                                                    \
+                fr_worst *w = worst + k;                                                                           \
+                if (ulp[k] > bits_of(w->ulp)) {                                                                    \
+                    w->ulp = from_bits(ulp[k]);                                                                    \
+                    w->ulp_at = start + find_##type(got, exact, low, at, m, regions + k, ulp[k], 0);               \
+                }                                                                                                  \
+                if (zone[k] > bits_of(w->zone)) {                                                                  \
+                    w->zone = from_bits(zone[k]);                                                                  \
+                    w->zone_at = start + find_##type(got, exact, low, at, m, regions + k, zone[k], 1);             \
+                }                                                                                                  \
+            }                                                                                                      \
+        }                                                                                                          \
     }
-    FIND(error_float64(got[i], exact[i], low[i]), absolute_error(got[i], exact[i], low[i]))
+
+static uint64_t weighted(const void *words, const uint64_t *weights, long n) {
+    uint64_t sum = 0;
+    for (long i = 0; i < n; i++) {
+        uint64_t word;
+        memcpy(&word, (const char *)words + 8 * i, 8);
+        sum += word * weights[i];
+    }
+    return sum;
 }
 
-/* Every NaN becomes the same one: its sign and payload are not promised. */
-void one_nan_float32(float *x, long n) {
-    for (long i = 0; i < n; i++) x[i] = x[i] == x[i] ? x[i] : (float)NAN;
-}
-void one_nan_float64(double *x, long n) {
-    for (long i = 0; i < n; i++) x[i] = x[i] == x[i] ? x[i] : (double)NAN;
-}
-
-int same(const void *a, const void *b, long bytes) { return memcmp(a, b, (size_t)bytes) == 0; }
+COMPARE(float32, float)
+COMPARE(float64, double)
+MEASURE(float32, float)
+MEASURE(float64, double)
 
 #else /* --- The activations, on REAL ------------------------------------------------------------------------------- */
 
@@ -439,7 +563,7 @@ static inline REAL F(gelu)(REAL x, const REAL *p) {
 }
 static inline REAL F(gelu_backward)(REAL x, const REAL *p) {
     /* far enough for the result to be 0 in the kernel's type, not so far that the two terms are 0 in this one */
-    REAL t = F(clip)(x, sizeof x == sizeof(double) ? -37 : -60, 60);
+    REAL t = F(clip)(x, sizeof x == sizeof(double) ? -20 : -60, 60);
     return (void)p, M(erfc)(-t * ROOT_HALF) / 2 + t * NORMAL * M(exp)(-t * t / 2);
 }
 

@@ -148,7 +148,7 @@ def cases(names: Sequence[str], dtypes: Sequence[str]) -> list[Case]:
 class Region(ctypes.Structure):
     """Mirror of fr_region in reference.c."""
 
-    _fields_ = [(name, ctypes.c_double) for name in ("low", "high", "zone_low", "zone_high")]
+    _fields_ = [(name, ctypes.c_double) for name in ("low", "high", "zone_low", "zone_high", "other_zero")]
 
 
 class Worst(ctypes.Structure):
@@ -180,21 +180,28 @@ def address(array: Array) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
 
 
-def reference(kernel: str, dtype: str) -> Callable[[Array, Array, Array, Parameters], None]:
-    """Return a function that writes the exact results of x: the nearest double, and the rest in its ULP."""
-    name = f"{dtype}_{kernel}"
-    if not hasattr(library(), name):
-        return functools.partial(_specified, kernel)
-    compiled = getattr(library(), name)
-
-    def evaluate(x: Array, exact: Array, low: Array, parameters: Parameters) -> None:
-        values = (ctypes.c_double * 4)(*parameters)
-        compiled(address(x), address(exact), address(low), ctypes.c_long(x.size), values)
-
-    return evaluate
+def has_reference(kernel: str) -> bool:
+    """Whether reference.c knows a kernel."""
+    return hasattr(library(), f"float64_{kernel}")
 
 
-def _specified(kernel: str, x: Array, exact: Array, low: Array, parameters: Parameters) -> None:
+def exact_results(
+    kernel: str, x: Array, parameters: Parameters, grad: Array | None = None
+) -> tuple[Array, Array]:
+    """Return the exact results of x: the nearest doubles, and the rest in their units in the last place."""
+    if not has_reference(kernel):
+        return _specified(kernel, x, parameters, grad)
+    exact, low = np.empty(x.size), np.empty(x.size)
+    with np.errstate(invalid="ignore"):
+        wide = x.astype(np.float64)
+    wide_grad = None if grad is None else address(grad.astype(np.float64))
+    values = (ctypes.c_double * 4)(*parameters)
+    evaluate = getattr(library(), f"float64_{kernel}")
+    evaluate(address(wide), wide_grad, address(exact), address(low), ctypes.c_long(x.size), values)
+    return exact, low
+
+
+def _specified(kernel: str, x: Array, parameters: Parameters, grad: Array | None) -> tuple[Array, Array]:
     """Evaluate the reference of tests/specs.py in double for float32, in long double for float64."""
     sys.path.insert(0, str(ROOT / "tests"))
     try:
@@ -205,34 +212,10 @@ def _specified(kernel: str, x: Array, exact: Array, low: Array, parameters: Para
     wide = np.dtype(np.float64 if x.dtype == np.float32 else np.longdouble)
     with np.errstate(all="ignore"):
         result = SPECS[function].reference(direction)(x.astype(wide), *(wide.type(value) for value in parameters))
-        result = np.asarray(result, wide)
-        exact[:] = result
-        unit = np.spacing(np.abs(exact))
-        low[:] = np.where(np.isfinite(exact), (result - exact) / unit, 0)
-
-
-def evaluate_scalar(kernel: str, x: float, parameters: Parameters) -> tuple[float, float]:
-    """Return one exact result, as the nearest double and the rest in its ULP."""
-    at, exact, low = np.array([x]), np.empty(1), np.empty(1)
-    reference(kernel, "float64")(at, exact, low, parameters)
-    return float(exact[0]), float(low[0])
-
-
-def compare(got: Array, exact: Array, low: Array, x: Array, region: Region, known: tuple[float, float]) -> Worst:
-    """Return the largest errors of a block, and where they lie if they exceed what is known."""
-    worst = Worst()
-    getattr(library(), f"compare_{got.dtype}")(
-        address(got),
-        address(exact),
-        address(low),
-        address(x),
-        ctypes.c_long(got.size),
-        ctypes.byref(region),
-        ctypes.c_double(known[0]),
-        ctypes.c_double(known[1]),
-        ctypes.byref(worst),
-    )
-    return worst
+        result = np.asarray(result if grad is None else result * grad, wide)
+        exact = result.astype(np.float64)
+        low = np.where(np.isfinite(exact), (result - exact) / np.spacing(np.abs(exact)), 0).astype(np.float64)
+    return exact, low
 
 
 # --- Inputs -------------------------------------------------------------------------------------------------------
@@ -312,6 +295,23 @@ class Tally:
             self.zone, self.zone_worst = other.zone, other.zone_worst
 
 
+class _UFunc(ctypes.Structure):
+    """The beginning of NumPy's PyUFuncObject, after the object header."""
+
+    _fields_ = [
+        *((name, ctypes.c_int) for name in ("nin", "nout", "nargs", "identity")),
+        ("functions", ctypes.c_void_p),
+        ("data", ctypes.POINTER(ctypes.POINTER(ctypes.c_void_p))),
+    ]
+
+
+def code_address(ufunc: np.ufunc, dtype: str) -> int:
+    """Return where the machine code of a ufunc's loop begins: many kernels are one, and need to run only once."""
+    found = _UFunc.from_address(id(ufunc) + object.__basicsize__)
+    assert found.nin == ufunc.nin
+    return int(found.data[0 if dtype == "float32" else 1][0])
+
+
 class Run:
     """Everything that the blocks of one case share."""
 
@@ -319,28 +319,29 @@ class Run:
         self.case = case
         self.keys = keys
         self.stride = stride if case.usual and not case.random_gradient else stride * GRID_STRIDE
-        self.kernels = [_core.load_kernels(isa)[case.kernel] for isa, _ in keys]
-        self.ufuncs = [getattr(kernel, precision) for kernel, (_, precision) in zip(self.kernels, keys, strict=True)]
-        self.evaluate = reference(case.kernel, case.dtype)
+        kernels = [_core.load_kernels(isa)[case.kernel] for isa, _ in keys]
+        self.kernels = kernels
+        ufuncs = [getattr(kernel, precision) for kernel, (_, precision) in zip(kernels, keys, strict=True)]
+        codes = [code_address(ufunc, case.dtype) for ufunc in ufuncs]
+        self.ufuncs = [ufuncs[codes.index(code)] for code in dict.fromkeys(codes)]
+        self.source = [list(dict.fromkeys(codes)).index(code) for code in codes]
         self.block = BLOCK if case.dtype == "float32" else FLOAT64_BLOCK
         self.sample = None if case.dtype == "float32" else dense(case, points if self.stride == stride else points // 4)
         self.count = -(-(2**32) // self.stride) if self.sample is None else self.sample.size
+        self.patterns = (np.arange(BLOCK, dtype=np.uint64) * np.uint64(self.stride)).astype(np.uint32)
         self.low, self.high = self._range()
-        # Where outputs end at a zero, nothing is promised for the zero of the other sign.
-        self.other_zero = -self.low if self.low == 0 else -self.high if self.high == 0 else None
-        self.regions = [self._region(isa, precision) for isa, precision in keys]
+        self.regions = (Region * len(keys))(*(self._region(isa, precision) for isa, precision in keys))
         self.best = [Tally(*key) for key in keys]
         self.lock = threading.Lock()
         # Only a run over everything gives the published hashes.
         self.hashed = case.dtype == "float32" and self.stride == 1
-        self.sums: list[dict[int, list[int]]] = []
+        self.sums: list[list[list[int]]] = []
 
     def _range(self) -> tuple[float, float]:
         """Return where the operand lies: anywhere, or for a gradient from the output what the function can return."""
         if self.case.direction != 2:
             return -math.inf, math.inf
-        ends, exact, low = np.array([-math.inf, math.inf]), np.empty(2), np.empty(2)
-        reference(self.case.function, "float64")(ends, exact, low, self.case.rounded)
+        exact, _ = exact_results(self.case.function, np.array([-math.inf, math.inf]), self.case.rounded)
         first, last = (float(value) for value in exact.astype(self.case.dtype))
         return first, last
 
@@ -348,123 +349,118 @@ class Run:
         zone = limits.zero_crossing(
             self.case.kernel, self.case.dtype, self.case.parameters, precision=precision, isa=isa  # type: ignore[arg-type]
         )
-        return Region(self.low, self.high, zone.low if zone else math.inf, zone.high if zone else -math.inf)
+        # Where outputs end at a zero, nothing is promised for the zero of the other sign.
+        other_zero = -self.low if self.low == 0 else -self.high if self.high == 0 else 1.0
+        ends = (zone.low, zone.high) if zone else (math.inf, -math.inf)
+        return Region(self.low, self.high, *ends, other_zero)
 
     def inputs(self, start: int, size: int) -> Array:
         """Return `size` inputs from one on."""
         if self.sample is not None:
             return self.sample[start : start + size]
-        stop = (start + size) * self.stride
-        return np.arange(start * self.stride, stop, self.stride, dtype=np.uint64).astype(np.uint32).view(np.float32)
+        return (self.patterns[:size] + np.uint32(start * self.stride)).view(np.float32)
 
-    def chunk(self, first: int) -> dict[int, list[int]]:
-        """Measure CHUNK blocks and return the sums of the outputs, by the index of the first key that has them."""
+    def compare(
+        self, x: Array, grad: Array, outs: Array, worst: Any, *, exactly: bool = False
+    ) -> list[int]:
+        """Compare the outputs of all keys with exact results; return their weighted sums if they are wanted."""
+        case, count = self.case, len(self.keys)
+        name = f"{case.dtype}_{case.kernel}"
+        given: tuple[Any, Any] = (None, None)
+        compiled = None
+        if exactly or not has_reference(case.kernel):
+            arrays = exact_results(case.kernel, x, case.rounded, grad if case.random_gradient else None)
+            given = address(arrays[0]), address(arrays[1])
+        else:
+            compiled = ctypes.cast(getattr(library(), name), ctypes.c_void_p)
+        sums = (ctypes.c_uint64 * count)()
+        pointers = (ctypes.c_void_p * count)(*(outs[index].ctypes.data for index in self.source))
+        getattr(library(), f"measure_{case.dtype}")(
+            address(x),
+            address(grad) if case.random_gradient else None,
+            ctypes.c_long(x.size),
+            pointers,
+            ctypes.c_int(count),
+            compiled,
+            (ctypes.c_double * 4)(*case.rounded),
+            *given,
+            self.regions,
+            address(_verify.weights()) if self.hashed and not exactly else None,
+            sums,
+            worst,
+        )
+        return list(sums)
+
+    def chunk(self, first: int) -> list[list[int]]:
+        """Measure CHUNK blocks and return the weighted sums of the outputs of each."""
         case, size = self.case, self.block
-        exact, low = np.empty(size), np.zeros(size)
-        outs = [np.empty(size, case.dtype) for _ in self.keys]
+        outs = np.empty((len(self.ufuncs), size), case.dtype)
         tallies = [Tally(*key) for key in self.keys]
-        sums: dict[int, list[int]] = {index: [] for index in range(len(self.keys))}
         grad = np.ones(size, case.dtype)
         if case.random_gradient:
             grad[:] = np.random.default_rng(first).uniform(1, 2, size)
+        sums = []
         for start in range(first, min(first + CHUNK * size, self.count), size):
             n = min(size, self.count - start)
             x = self.inputs(start, n)
-            self.evaluate(x, exact[:n], low[:n], case.rounded)
-            if self.other_zero is not None:
-                exact[:n][(x == 0) & (np.signbit(x) == np.signbit(self.other_zero))] = ANYTHING
-            if case.random_gradient:
-                exact[:n], low[:n] = _times(exact[:n], low[:n], grad[:n])
-            groups: list[list[int]] = []  # outputs with the same bits need one comparison
-            for index, ufunc in enumerate(self.ufuncs):
-                out = outs[index][:n]
-                ufunc(*_verify.arguments(self.kernels[index], x, case.parameters, grad[:n]), out=out)
-                getattr(library(), f"one_nan_{case.dtype}")(address(out), ctypes.c_long(n))
-                group = next((group for group in groups if self._same(group[0], index, outs, n)), None)
-                if group is None:
-                    groups.append([index])
-                else:
-                    group.append(index)
-            for group in groups:
-                self._measure([tallies[index] for index in group], group, outs[group[0]][:n], exact, low, x, grad)
-                if self.hashed:
-                    total = _verify.block_sum(outs[group[0]][:n])
-                    for index in group:
-                        sums[index].append(total)
+            operands = _verify.arguments(self.kernels[0], x, case.parameters, grad[:n])
+            for ufunc, out in zip(self.ufuncs, outs, strict=True):
+                ufunc(*operands, out=out[:n])
+            worst = self._known(tallies)
+            sums.append(self.compare(x, grad, outs, worst))
+            if any(one.ulp_at >= 0 or one.zone_at >= 0 for one in worst):
+                self._take(tallies, worst, x, grad, outs)
+        for tally in tallies:
+            tally.inputs += min(CHUNK * size, self.count - first)
         with self.lock:
             for best, tally in zip(self.best, tallies, strict=True):
                 best.merge(tally)
         return sums
 
-    def _same(self, i: int, j: int, outs: list[Array], n: int) -> bool:
-        if bytes(self.regions[i]) != bytes(self.regions[j]):
+    def _known(self, tallies: list[Tally]) -> Any:
+        pairs = zip(tallies, self.best, strict=True)
+        return (Worst * len(tallies))(*(Worst(max(t.ulp, b.ulp), max(t.zone, b.zone), -1, -1) for t, b in pairs))
+
+    def _take(self, tallies: list[Tally], worst: Any, x: Array, grad: Array, outs: Array) -> None:
+        """Take over new maxima; in float32 only if quad confirms them, else what it finds in the block instead."""
+        if self.case.dtype == "float32" and not all(
+            self._confirmed(worst, index, x, grad, outs) for index in range(len(worst))
+        ):
+            worst = self._known(tallies)
+            self.compare(x, grad, outs, worst, exactly=True)
+        for tally, one, source in zip(tallies, worst, self.source, strict=True):
+            if one.ulp_at >= 0:
+                tally.ulp = one.ulp if one.ulp == one.ulp else math.inf
+                tally.worst = self._record(one.ulp_at, outs[source], x, grad)
+            if one.zone_at >= 0:
+                tally.zone, tally.zone_worst = one.zone, self._record(one.zone_at, outs[source], x, grad)
+
+    def _confirmed(self, worst: Any, index: int, x: Array, grad: Array, outs: Array) -> bool:
+        """Measure a maximum again in quad; return whether double was good enough for its block."""
+        one = worst[index]
+        if one.ulp_at < 0:
+            return True
+        at = slice(one.ulp_at, one.ulp_at + 1)
+        again = (Worst * len(worst))()
+        self.compare(x[at].copy(), grad[at].copy(), outs[:, at].copy(), again, exactly=True)
+        if abs(again[index].ulp - one.ulp) > 1e-3:
             return False
-        return bool(library().same(address(outs[i]), address(outs[j]), ctypes.c_long(outs[i][:n].nbytes)))
-
-    def _measure(
-        self, tallies: list[Tally], indices: list[int], out: Array, exact: Array, low: Array, x: Array, grad: Array
-    ) -> None:
-        """Compare the output that several kernels have in common."""
-        ulps = [max(tally.ulp, self.best[index].ulp) for tally, index in zip(tallies, indices, strict=True)]
-        zones = [max(tally.zone, self.best[index].zone) for tally, index in zip(tallies, indices, strict=True)]
-        region, known = self.regions[indices[0]], (min(ulps), min(zones))
-        worst = compare(out, exact, low, x, region, known)
-        if worst.ulp_at >= 0 and self.case.dtype == "float32":
-            worst = self._judge(worst, out, x, grad, region, known)
-        ulp = worst.ulp if worst.ulp == worst.ulp else math.inf
-        found = self._record(worst.ulp_at, out, x, grad) if worst.ulp_at >= 0 else []
-        found_zone = self._record(worst.zone_at, out, x, grad) if worst.zone_at >= 0 and worst.zone > known[1] else []
-        for tally in tallies:
-            tally.inputs += x.size
-            if found and ulp > tally.ulp:
-                tally.ulp, tally.worst = ulp, found
-            if found_zone and worst.zone > tally.zone:
-                tally.zone, tally.zone_worst = worst.zone, found_zone
-
-    def _exact(self, x: Array, grad: Array) -> tuple[Array, Array]:
-        """Return the exact results in quad, whatever the type."""
-        exact, low = np.empty(x.size), np.empty(x.size)
-        with np.errstate(invalid="ignore"):
-            wide = x.astype(np.float64)
-        reference(self.case.kernel, "float64")(wide, exact, low, self.case.rounded)
-        return _times(exact, low, grad) if self.case.random_gradient else (exact, low)
-
-    def _judge(
-        self, worst: Worst, out: Array, x: Array, grad: Array, region: Region, known: tuple[float, float]
-    ) -> Worst:
-        """Repeat a block's verdict in quad: for its worst input, and if double was wrong there, for all."""
-        one = slice(worst.ulp_at, worst.ulp_at + 1)
-        exact, low = self._exact(x[one], grad[one])
-        again = compare(out[one], exact, low, x[one], region, (0.0, 0.0))
-        if abs(again.ulp - worst.ulp) < 1e-3:
-            worst.ulp = again.ulp
-            return worst
-        exact, low = self._exact(x, grad)
-        return compare(out, exact, low, x, region, known)
+        one.ulp = again[index].ulp
+        return True
 
     def _record(self, at: int, out: Array, x: Array, grad: Array) -> list[str]:
-        exact, low = self._exact(x[at : at + 1], grad[at : at + 1])
+        exact, low = exact_results(self.case.kernel, x[at : at + 1], self.case.rounded, grad[at : at + 1])
         return [float(value).hex() for value in (x[at], grad[at], out[at], exact[0], low[0])]
 
     def hashes(self) -> dict[str, str]:
         """Return the digest of each kernel's outputs, if all were computed."""
         if not self.hashed:
             return {}
-        found = {}
-        for index, (isa, precision) in enumerate(self.keys):
-            found[f"{isa} {precision}"] = _verify.digest([total for sums in self.sums for total in sums[index]])
-        return found
-
-
-def _times(exact: Array, low: Array, grad: Array) -> tuple[Array, Array]:
-    """Return the product with gradients in [1, 2); the rest moves with the unit in the last place."""
-    with np.errstate(all="ignore"):
-        wide = exact.astype(np.longdouble)
-        wide = np.where(low == 0, wide, wide + low * np.spacing(np.abs(exact)).astype(np.longdouble))
-        product = wide * grad[: exact.size]
-        rounded = product.astype(np.float64)
-        rest = np.where(np.isfinite(rounded), (product - rounded) / np.spacing(np.abs(rounded)), 0)
-    return rounded, rest.astype(np.float64)
+        blocks = [block for chunk in self.sums for block in chunk]
+        return {
+            f"{isa} {precision}": _verify.digest([block[index] for block in blocks])
+            for index, (isa, precision) in enumerate(self.keys)
+        }
 
 
 def measure(case: Case, keys: Sequence[Key], stride: int, points: int, jobs: int, step: Callable[[int], object]) -> Run:

@@ -57,7 +57,7 @@ def inputs(dtype: str, sample: Sample, start: int, count: int) -> Array:
 
 
 @functools.cache
-def _weights() -> NDArray[np.uint64]:
+def weights() -> NDArray[np.uint64]:
     """Return the odd weights of a block: the numbers of SplitMix64 (Steele, Lea, Flood 2014)."""
     z = np.arange(1, BLOCK + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -70,7 +70,7 @@ def block_sum(out: Array) -> int:
     if out.nbytes % 8:
         out = np.append(out, out.dtype.type(0))
     words = out.view(np.uint64)
-    return int(np.dot(words, _weights()[: words.size]))
+    return int(np.dot(words, weights()[: words.size]))
 
 
 def digest(sums: Sequence[int]) -> str:
