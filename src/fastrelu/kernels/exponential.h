@@ -84,7 +84,7 @@ BODY FN(softplus)(real x, real beta) {
     real rest = t * w * FN(log1p_poly)(w);
     real y = FMA(t, inverse, FMA(t, inverse_low, rest * inverse));
     real m = x < 0 ? R(0) : x;
-    return FMA(y * far, far, m);
+    return FMA(y, far, m);
 }
 BODY FN(softplus_backward)(real g, real x, real beta) {
     real b = FN(at_least)(x, -FN(at_most)(-FAR_LOW / beta, LARGEST));

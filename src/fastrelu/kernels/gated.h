@@ -25,11 +25,11 @@ BODY FN(gate_sigmoid)(real x, real z, real low) {
     real P = FN(exp_poly)(r, -1, BY_TYPE(0x1p40f, 0x1p80));
     return x * S / (S + P);
 }
-/* d/dz (z sigmoid(z)) = result * *far^2: S (S + P (1 + z)) / (S + P)^2 */
-BODY FN(gate_sigmoid_slope)(real z, real low, real *far) {
+/* d/dz (z sigmoid(z)) = result * *far: S (S + P (1 + z)) / (S + P)^2 */
+BODY FN(gate_sigmoid_slope)(real z, real low, int has_low, real *far) {
     real S, r = FN(reduce_far)(z, low, &S, far);
     real l, P = FN(exp_poly_low)(r, -1, 1, &l);
-    real T = FMA(P, (1 + z) + low, S);
+    real T = FMA(P, 1 + z, has_low ? FMA(P, low, S) : S);
     return S * T / FMA(P, P, FMA(P, l, S * FMA(R(2), P, S)));
 }
 
@@ -42,7 +42,7 @@ BODY FN(silu)(real x) {
 #define SLOPE_HIGH BY_TYPE(20.7, 44)
 BODY FN(silu_backward)(real g, real x) {
     real z = FN(at_least)(FN(at_most)(x, SLOPE_HIGH), FAR_LOW);
-    real far, y = FN(gate_sigmoid_slope)(z, NO_LOW, &far);
+    real far, y = FN(gate_sigmoid_slope)(z, NO_LOW, 0, &far);
     return FN(product)(g, FN(or_nan)(y, x), far);
 }
 
@@ -61,7 +61,7 @@ BODY FN(swish_backward)(real g, real x, real beta) {
     u = FN(at_most)(u, FN(at_most)(SLOPE_HIGH / b, LARGEST));
     u = FN(at_least)(u, -FN(at_most)(-FAR_LOW / b, LARGEST));
     real z = b * u;
-    real far, y = FN(gate_sigmoid_slope)(z, FN(product_low)(b, u, z), &far);
+    real far, y = FN(gate_sigmoid_slope)(z, FN(product_low)(b, u, z), FR_KIND != FR_WIDE, &far);
     return FN(product)(g, FN(or_nan)(y, x), far);
 }
 
@@ -81,7 +81,7 @@ BODY FN(quick_gelu)(real x) {
 }
 BODY FN(quick_gelu_backward)(real g, real x) {
     real m = FN(at_least)(FN(at_most)(x, SLOPE_HIGH / QUICK), FAR_LOW / QUICK), z = QUICK * m;
-    real far, y = FN(gate_sigmoid_slope)(z, FN(quick_gelu_low)(m, z), &far);
+    real far, y = FN(gate_sigmoid_slope)(z, FN(quick_gelu_low)(m, z), FR_KIND != FR_WIDE, &far);
     return FN(product)(g, FN(or_nan)(y, x), far);
 }
 
@@ -156,7 +156,7 @@ BODY FN(gelu_slope)(real a, real h) {
     return p / q;
 }
 BODY FN(gelu_backward)(real g, real x) {
-    real a = FN(size_at_most)(x, BY_KIND(20.2, 20.2, 54.2)), h = a * a;
+    real a = FN(size_at_most)(x, BY_KIND(18.655, 20.2, 53.194)), h = a * a;
     real k, P = FN(gelu_exp)(a, h, ROUNDER + BIAS, &k);
     real far, w = P * FN(near_and_far)(k, &far) * FN(gelu_slope)(a, h);
     /* at x > 0 W only matters while far is 1 */
@@ -191,7 +191,7 @@ BODY FN(gelu_tanh)(real x) {
     return x <= BY_TYPE(6, 9) ? y : x;
 }
 BODY FN(gelu_tanh_backward)(real g, real x) {
-    real z = FN(at_least)(FN(at_most)(x, BY_TYPE(5.5, 9)), BY_KIND(-13.65, -13.65, -27.1)), h = z * z;
+    real z = FN(at_least)(FN(at_most)(x, BY_TYPE(5.5, 9)), BY_KIND(-12.906, -13.65, -26.79)), h = z * z;
     real k, r = FN(gelu_tanh_reduce)(z, h, ROUNDER + BIAS, &k);
     real far, S = FN(near_and_far)(k, &far), P = FN(exp2_minus)(r, 1);
     real u = POLY1(h, 0x1.9884533d43651p+0, 0x1.b6676bf7450f0p-3); /* dv/dx */

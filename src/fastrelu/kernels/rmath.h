@@ -184,30 +184,28 @@ BODY FN(reduce)(real z, real low, int lift, real *scale) {
 }
 
 /* The same for derivatives, where e^z is multiplied by a gradient that may be as large as e^z is small:
- * 2^k = *scale * *far^2, both normal, and *far = 1 unless *scale is so small that 1 + *scale is 1. At FAR_LOW any
- * gradient times e^z is 0. In float at double nothing is ever far. */
-#define FAR_LOW BY_KIND(-205, -205, -1470)
-#define FAR_BITS BY_TYPE(120, 960)
+ * 2^k = *scale * *far, where *scale is normal and *far = 1 unless *scale is so small that 1 + *scale is 1. At
+ * FAR_LOW *far has come down to 0. (Only a gradient beyond 2^97, in double 2^966, times e^z is not quite 0 there.)
+ * In float at double nothing is far. */
+#define FAR_LOW BY_KIND(-174, -205, -1414.8)
 BODY FN(near_and_far)(real shifted, real *far) {
 #if FR_KIND == FR_WIDE
     *far = 1;
     return FN(power)(shifted);
 #else
-    FN(word) k = {shifted}, lack = {FN(not_below)(shifted, ROUNDER + BIAS - FAR_BITS)}, half;
-    lack.bits = (lack.bits - k.bits) >> 1;
-    k.bits += lack.bits + lack.bits;
-    half.bits = (BIAS - lack.bits) << SHIFT;
-    *far = half.number;
-    return FN(power)(k.number);
+    FN(word) all = {shifted}, near = {FN(not_below)(shifted, ROUNDER + BIAS - BY_TYPE(124, 1018))};
+    all.bits = (all.bits - near.bits + BIAS) << SHIFT;
+    *far = all.number;
+    return FN(power)(near.number);
 #endif
 }
-/* g y far^2 */
+/* g y far */
 BODY FN(product)(real g, real y, real far) {
 #if FR_KIND == FR_WIDE
     (void)far;
     return g * y;
 #else
-    return g * y * far * far;
+    return g * y * far;
 #endif
 }
 BODY FN(reduce_far)(real z, real low, real *scale, real *far) {
@@ -317,13 +315,13 @@ BODY FN(one_minus_exp)(real z, real low) {
     return FMA(-S, p, 1 - S);
 }
 
-/* e^z = result * *far^2 */
+/* e^z = result * *far */
 BODY FN(exp_far)(real z, real low, real *far) {
     real S, r = FN(reduce_far)(z, low, &S, far);
     return FN(exp_poly)(r, 1, 1) * S;
 }
 
-/* sigmoid(z) = result * *far^2 */
+/* sigmoid(z) = result * *far */
 BODY FN(sigmoid_far)(real z, real low, real *far) {
     real S, r = FN(reduce_far)(z, low, &S, far);
     return S / (S + FN(exp_poly)(r, -1, 1));

@@ -17,9 +17,9 @@ BODY FN(soft_shrink)(real x, real lambd) {
 BODY FN(soft_shrink_backward)(real g, real x, real lambd) { return FN(hard_shrink_backward)(g, x, lambd); }
 BODY FN(soft_shrink_from_output)(real g, real y, real lambd) { return FN(hard_shrink_from_output)(g, y, lambd); }
 
-/* tanh_shrink(x) = x - tanh(x); below |x| = 2, where that cancels, x^3 P(x^2) / Q(x^2).
+/* tanh_shrink(x) = x - tanh(x); below |x| = 1.75, where that cancels, x^3 P(x^2) / Q(x^2).
  * The two ways share the division. */
-#define SCALE 1.9375 /* P and Q a little below a power of two round best */
+#define SCALE 1.75 /* P and Q a little below a power of two round best */
 #define SCALE3 (93. / 64)
 BODY FN(tanh_shrink)(real x) {
     const real magic = ROUNDER + BIAS;
@@ -39,7 +39,7 @@ BODY FN(tanh_shrink)(real x) {
     real bottom = POLY4(w, SCALE3 * 1, SCALE3 * 0x1.e3ba9b1da54f7p-2, SCALE3 * 0x1.cf797b895989ep-6, SCALE3 * 0x1.d429f2df60864p-12,
                         SCALE3 * 0x1.da33660ff22e6p-20);
 #endif
-    int small = a < 2;
+    int small = a < R(1.75);
     top = small ? top : (1 - S) + p;
     bottom = small ? bottom : (1 + S) + p;
     real q = top / bottom;
@@ -68,6 +68,8 @@ BODY FN(tanh_shrink_backward)(real g, real x) {
     top = small ? top : (4 * S) * P;
     bottom = small ? bottom : sum * sum;
     real q = top / bottom;
-    real square = (g * x) * x * q, rest = g * (1 - q);
+    real gx = g * x, square = gx * x;
+    square = FMA(square, q, FN(product_low)(gx, x, square) * q);
+    real rest = g * (1 - q);
     return FN(or_nan)(small ? square : rest, x);
 }
