@@ -177,8 +177,11 @@ BODY hl_atanh_tail(real w) {
     p = p * w4 + hl_four(w, w2, 0x1.5555555555555p-2, 0x1.9999999999944p-3, 0x1.2492492499d49p-3, 0x1.c71c71bede7f9p-4);
     return p;
 }
-/* F(t) = Phi(-a) e^(a^2/2) (a + 1), t = 2 a / (a + 5) - 1, a in [0.98, 56], is a polynomial of degree 23 (@);
- * the terms from t^3 on, over t^3 */
+/* F(t) = Phi(-a) e^(a^2/2) (a + 1), t = 2 a / (a + 5) - 1, a in [0.98, 56], is a polynomial of degree 23 (fit 2^-63.2,
+ * rounded 2^-59.1); three coefficients in pairs, then the terms from t^3 on, over t^3 */
+#define HL_GAUSS_0 0x1.d8979b0f2b39dp-2, 0x1.cab6586850b23p-56
+#define HL_GAUSS_1 -0x1.76ff86859eb14p-4, 0x1.91e16013c83aap-59
+#define HL_GAUSS_2 0x1.fc66cc64a13e3p-6, -0x1.1ef58841ad17dp-60
 BODY hl_gauss_tail(real t) {
     real t2 = t * t, t4 = t2 * t2;
     real p = -0x1.ab545d95104e6p-32;
@@ -194,7 +197,10 @@ BODY hl_gauss_tail(real t) {
             -0x1.f11aab030d5d9p-7);
     return p;
 }
-/* (Phi(a) - 1/2) / a in w = a^2 <= 1.01, degree 11 (@); the terms from w^2 on, over w^2 */
+/* (Phi(a) - 1/2) / a in w = a^2 <= 1.01, degree 11 (fit 2^-68.4, rounded 2^-60.1); two coefficients
+ * in pairs, then the terms from w^2 on, over w^2 */
+#define HL_CENTRE_0 0x1.9884533d43651p-2, -0x1.cbc4fcb9f764dp-56
+#define HL_CENTRE_1 -0x1.1058377e2cee0p-4, -0x1.659d7c74c9e2dp-58
 BODY hl_gauss_centre(real w) {
     real w2 = w * w, w4 = w2 * w2;
     real p = 0x1.5fea26ba20a11p-38 + w * -0x1.7b332eda6b1d8p-43;
@@ -204,7 +210,10 @@ BODY hl_gauss_centre(real w) {
             -0x1.3ce8fabab0155p-17);
     return p;
 }
-/* (x - tanh x) / x^3 in w = x^2 <= 0.51, degree 15 (fit 2^-69.6, rounded 2^-58.8); the terms from w^2 on, over w^2 */
+/* (x - tanh x) / x^3 in w = x^2 <= 0.51, degree 15 (fit 2^-69.6, rounded 2^-58.8); two
+ * coefficients in pairs, then the terms from w^2 on, over w^2 */
+#define HL_SHRINK_0 0x1.5555555555555p-2, 0x1.55539c9317e6ep-56
+#define HL_SHRINK_1 -0x1.1111111111111p-3, -0x1.b60f848f4d031p-60
 BODY hl_shrink_tail(real w) {
     real w2 = w * w, w4 = w2 * w2;
     real p = 0x1.442e3679d7409p-21 + w * -0x1.8c1a538441a44p-24;
@@ -216,7 +225,16 @@ BODY hl_shrink_tail(real w) {
             -0x1.d6d3d0dad2c84p-9);
     return p;
 }
-/* Derivatives around their zeros: f'(zero + d) / d less its constant term, |d| <= 2^-5; 2^-58.8 relative or better */
+/* Derivatives around their zeros, where their terms cancel: f'(zero + d) = d (slope + crossing(d)), |d| <= 2^-5, for
+ * gelu 2^-4; rounded 2^-57.9 or better. A zero comes in three parts, as x may meet the first two. */
+#define HL_SILU_ZERO -0x1.474973c84120bp+0, -0x1.f8d74bc9ac154p-54, -0x1.44a50180ba780p-108
+#define HL_SILU_SLOPE 0x1.be1410460527fp-3, -0x1.2541062177473p-58
+#define HL_GELU_ZERO -0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56, 0x1.65d4b5b9cdd03p-111
+#define HL_GELU_SLOPE 0x1.b9d98fa5a3215p-2, 0x1.f7c1a23190c7cp-56
+#define HL_GELU_TANH_ZERO -0x1.81429f9e97e4dp-1, 0x1.4f523ed77dbdcp-55, -0x1.a649fca8ac0e5p-109
+#define HL_GELU_TANH_SLOPE 0x1.b8bacd2c96b91p-2, 0x1.7626c1c5b2d9bp-56
+#define HL_MISH_ZERO -0x1.31432c0d12d84p+0, -0x1.bf319154da210p-55, -0x1.3b82ea8c1efc4p-109
+#define HL_MISH_SLOPE 0x1.115acb42500bbp-2, 0x1.1ad6ac91fc893p-56
 BODY hl_silu_crossing(real d) {
     real d2 = d * d, d4 = d2 * d2;
     real p = hl_four(d, d2, 0x1.098e9990a2627p-13, 0x1.a2a7cb1c40d0dp-11, 0x1.85510a95207ddp-13,
@@ -257,10 +275,14 @@ BODY hl_mish_crossing(real d) {
 
 /* e^z = (1 + p) 2^k for a pair z in [-1500, 1500]; k = 0 for |z| < 0.34. Relative error of p about 2^-58 if
  * k = 0, of 1 + p about 2^-60. ln2 is split so that k times each of the first two parts is exact. */
+#define HL_LOG2E 0x1.71547652b82fep+0
+#define HL_LN2_1 0x1.62e42fefa3800p-1
+#define HL_LN2_2 0x1.ef35793c76000p-45
+#define HL_LN2_3 0x1.cc01f97b57a08p-87
 HL_SCALED hl_exp_core(hl_pair z) {
-    real k = (z.hi * 0x1.71547652b82fep+0 + HL_MAGIC) - HL_MAGIC;
-    hl_pair r = hl_sum(z.hi - k * 0x1.62e42fefa3800p-1, k * -0x1.ef35793c76000p-45);
-    r.lo = r.lo + (z.lo - k * 0x1.cc01f97b57a08p-87);
+    real k = (z.hi * HL_LOG2E + HL_MAGIC) - HL_MAGIC;
+    hl_pair r = hl_sum(z.hi - k * HL_LN2_1, k * -HL_LN2_2);
+    r.lo = r.lo + (z.lo - k * HL_LN2_3);
     hl_pair u = hl_prod(r.hi, r.hi);
     real t = r.hi * u.hi * hl_exp_tail(r.hi);
     hl_pair h = hl_fast(r.hi, 0.5 * u.hi);
@@ -341,7 +363,7 @@ HL_SCALED hl_gate_slope(hl_pair z, hl_pair w) {
     hl_pair n = hl_mul(t, hl_if(neg, hl_of(m), hl_make(1, 0)));
     return hl_at(hl_div(n, hl_mul(d, d)), neg ? m.k : 0.0);
 }
-/* x - zero, for a derivative near its zero crossing; the zero in three parts, as x may meet the first two */
+/* x - zero, for a derivative near its zero crossing; see HL_SILU_ZERO */
 HL_PAIR hl_from_zero(hl_pair x, real hi, real lo, real last) {
     hl_pair l = hl_sum(x.lo, -lo), d = hl_sum(x.hi - hi, l.hi);
     return hl_fast(d.hi, d.lo + (l.lo - last));
@@ -404,23 +426,23 @@ BODY FN(celu_from_output)(real g, real y, real alpha) {
 }
 
 /* selu(x) = lambda (x if x > 0 else alpha expm1(x)) */
-#define HL_SELU hl_make(0x1.0cfabd6a91132p+0, 0x1.6f9a2b2ae3d88p-55)
-#define HL_SELU_ALPHA hl_make(0x1.c212cc640f031p+0, 0x1.0428c2e0f6ed7p-56) /* lambda alpha */
+#define HL_SELU 0x1.0cfabd6a91132p+0, 0x1.6f9a2b2ae3d88p-55
+#define HL_SELU_ALPHA 0x1.c212cc640f031p+0, 0x1.0428c2e0f6ed7p-56 /* lambda alpha */
 BODY FN(selu)(real x) {
     hl_lift f = hl_lift_of(x);
     int linear = (x > 0) | (hl_abs(x) < 0x1p-60);
     hl_pair e = hl_if(linear, hl_make(hl_finite(x) * f.up, 0), hl_of(hl_expm1(hl_clamped(x, -1500, 0))));
-    real y = hl_round(hl_mul(e, hl_if(x > 0, HL_SELU, HL_SELU_ALPHA)));
+    real y = hl_round(hl_mul(e, hl_if(x > 0, hl_make(HL_SELU), hl_make(HL_SELU_ALPHA))));
     return hl_signed(y * (linear ? f.down : 1.0), x);
 }
 BODY FN(selu_backward)(real g, real x) {
     hl_scaled e = hl_exp(hl_clamped(x, -1500, 0));
-    real d = hl_raise(g, hl_round(hl_mul(hl_of(e), HL_SELU_ALPHA)), e.k);
-    return x > 0 ? g * HL_SELU.hi : d;
+    real d = hl_raise(g, hl_round(hl_mul(hl_of(e), hl_make(HL_SELU_ALPHA))), e.k);
+    return x > 0 ? g * hl_make(HL_SELU).hi : d;
 }
 BODY FN(selu_from_output)(real g, real y) {
-    hl_pair s = hl_sum(HL_SELU_ALPHA.hi, y);
-    return g * (y > 0 ? HL_SELU.hi : s.hi + (s.lo + HL_SELU_ALPHA.lo));
+    hl_pair s = hl_sum(hl_make(HL_SELU_ALPHA).hi, y);
+    return g * (y > 0 ? hl_make(HL_SELU).hi : s.hi + (s.lo + hl_make(HL_SELU_ALPHA).lo));
 }
 
 /* softplus(x) = log(1 + exp(beta x)) / beta = max(x, 0) + log1p(exp(-|beta x|)) / beta */
@@ -441,7 +463,7 @@ BODY FN(softplus_backward)(real g, real x, real beta) {
 BODY FN(softplus_from_output)(real g, real y, real beta) {
     hl_pair z = hl_argument(-beta, y);
     real d = g * -hl_round(hl_of(hl_expm1(z)));
-    return hl_abs(z.hi) < 0x1p-60 ? g * 0x1p-60 * beta * (y * 0x1p60) : d;
+    return hl_abs(z.hi) < 0x1p-60 ? g * 0x1p-60 * (y * 0x1p60 * beta) : d;
 }
 
 /* log_sigmoid(x) = min(x, 0) - log1p(exp(-|x|)) */
@@ -597,8 +619,8 @@ BODY hl_gated(real x, hl_pair z, hl_lift f) {
 /* g times the derivative of x sigmoid(z(x)) / z' or the like: z and w as in hl_gate_slope */
 BODY hl_silu_slope(real g, hl_pair z) {
     hl_scaled s = hl_gate_slope(z, z);
-    hl_pair d = hl_from_zero(z, -0x1.474973c84120bp+0, -0x1.f8d74bc9ac154p-54, -0x1.44a50180ba780p-108);
-    real c = hl_crossing(d, 0x1.be1410460527fp-3, -0x1.2541062177473p-58, hl_silu_crossing(d.hi));
+    hl_pair d = hl_from_zero(z, HL_SILU_ZERO);
+    real c = hl_crossing(d, HL_SILU_SLOPE, hl_silu_crossing(d.hi));
     int near = hl_abs(d.hi) < 0x1p-5;
     return hl_raise(g, near ? c : hl_round(hl_of(s)), near ? 0.0 : s.k);
 }
@@ -639,19 +661,19 @@ HL_INLINE hl_gauss_parts hl_gauss(real a) {
     hl_pair u = hl_div_by(hl_make(a + a, 0), d5, both * h.d.hi);
     hl_pair t = hl_sum(u.hi, -1);
     t = hl_fast(t.hi, t.lo + u.lo);
-    hl_pair p = hl_add_any(hl_make(0x1.fc66cc64a13e3p-6, -0x1.1ef58841ad17dp-60), hl_mul1(t, hl_gauss_tail(t.hi)));
-    p = hl_add_any(hl_make(-0x1.76ff86859eb14p-4, 0x1.91e16013c83aap-59), hl_mul(t, p));
-    h.F = hl_add_any(hl_make(0x1.d8979b0f2b39dp-2, 0x1.cab6586850b23p-56), hl_mul(t, p));
+    hl_pair p = hl_add_any(hl_make(HL_GAUSS_2), hl_mul1(t, hl_gauss_tail(t.hi)));
+    p = hl_add_any(hl_make(HL_GAUSS_1), hl_mul(t, p));
+    h.F = hl_add_any(hl_make(HL_GAUSS_0), hl_mul(t, p));
     hl_pair q = hl_prod(a, a);
     h.m = hl_exp(hl_times2(q, -0.5));
     return h;
 }
-#define HL_C0 hl_make(0x1.9884533d43651p-2, -0x1.cbc0d30ebfd15p-56) /* 1 / sqrt(2 pi) */
+#define HL_C0 0x1.9884533d43651p-2, -0x1.cbc0d30ebfd15p-56 /* 1 / sqrt(2 pi) */
 /* (Phi(a) - 1/2) / a for a in [0, 1] */
 HL_PAIR hl_gauss_slope(real a) {
     hl_pair w = hl_prod(a, a);
-    hl_pair p = hl_add(hl_make(-0x1.1058377e2cee0p-4, -0x1.659d7c74c9e2dp-58), hl_mul1(w, hl_gauss_centre(w.hi)));
-    return hl_add(hl_make(0x1.9884533d43651p-2, -0x1.cbc4fcb9f764dp-56), hl_mul(w, p));
+    hl_pair p = hl_add(hl_make(HL_CENTRE_1), hl_mul1(w, hl_gauss_centre(w.hi)));
+    return hl_add(hl_make(HL_CENTRE_0), hl_mul(w, p));
 }
 /* gelu(x) = x Phi(x) */
 BODY FN(gelu)(real x) {
@@ -676,28 +698,28 @@ BODY FN(gelu_backward)(real g, real x) {
     real a = hl_abs(x);
     a = a > 54.7 ? 54.7 : a;
     hl_gauss_parts h = hl_gauss(a);
-    hl_pair c = hl_mul1(hl_mul(HL_C0, h.d), a);
+    hl_pair c = hl_mul1(hl_mul(hl_make(HL_C0), h.d), a);
     hl_pair n = hl_add_any(h.F, hl_neg(c));
     hl_pair q = hl_div_by(hl_mul(n, hl_of(h.m)), h.d, h.r);
     hl_pair w = hl_value(hl_at(q, h.m.k));
     w = hl_if(neg, q, hl_add(hl_make(1, 0), hl_neg(w)));
-    hl_pair half = hl_add(hl_gauss_slope(a), hl_mul(HL_C0, hl_value(h.m)));
+    hl_pair half = hl_add(hl_gauss_slope(a), hl_mul(hl_make(HL_C0), hl_value(h.m)));
     half = hl_mul1(half, neg ? -a : a);
     real v = hl_round(hl_if(a < 1, hl_add_any(hl_make(0.5, 0), half), w));
-    hl_pair d = hl_from_zero(hl_make(x, 0), -0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56, 0x1.65d4b5b9cdd03p-111);
-    real z = hl_crossing(d, 0x1.b9d98fa5a3215p-2, 0x1.f7c1a23190c7cp-56, hl_gelu_crossing(d.hi));
+    hl_pair d = hl_from_zero(hl_make(x, 0), HL_GELU_ZERO);
+    real z = hl_crossing(d, HL_GELU_SLOPE, hl_gelu_crossing(d.hi));
     int near = hl_abs(d.hi) < 0x1p-4;
     real k = neg ? h.m.k : 0.0;
     return hl_raise(g, near ? z : v, a < 1 ? 0.0 : k);
 }
 
 /* gelu_tanh(x) = x/2 (1 + tanh u) = x sigmoid(2 u), 2 u = C1 x + C2 x^3, C1 = 2 sqrt(2/pi), C2 = 0.044715 C1 */
-#define HL_C1 hl_make(0x1.9884533d43651p+0, -0x1.cbc0d30ebfd15p-54)
-#define HL_C2 hl_make(0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c70p-61)
-#define HL_3C2 hl_make(0x1.b6676bf7450f0p-3, 0x1.bba7351828aabp-57)
+#define HL_C1 0x1.9884533d43651p+0, -0x1.cbc0d30ebfd15p-54
+#define HL_C2 0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c70p-61
+#define HL_3C2 0x1.b6676bf7450f0p-3, 0x1.bba7351828aabp-57
 BODY FN(gelu_tanh)(real x) {
     real c = hl_clamped(x, -27.3, 27.3).hi;
-    hl_pair z = hl_mul1(hl_add_any(HL_C1, hl_mul(HL_C2, hl_prod(c, c))), c);
+    hl_pair z = hl_mul1(hl_add_any(hl_make(HL_C1), hl_mul(hl_make(HL_C2), hl_prod(c, c))), c);
     real y = hl_gated(c, z, HL_NO_LIFT);
     return x > 9 ? x : y;
 }
@@ -705,11 +727,11 @@ BODY FN(gelu_tanh)(real x) {
 BODY FN(gelu_tanh_backward)(real g, real x) {
     real c = hl_clamped(x, -27.3, 27.3).hi;
     hl_pair q = hl_prod(c, c);
-    hl_pair z = hl_mul1(hl_add_any(HL_C1, hl_mul(HL_C2, q)), c);
-    hl_pair w = hl_mul1(hl_add_any(HL_C1, hl_mul(HL_3C2, q)), c);
+    hl_pair z = hl_mul1(hl_add_any(hl_make(HL_C1), hl_mul(hl_make(HL_C2), q)), c);
+    hl_pair w = hl_mul1(hl_add_any(hl_make(HL_C1), hl_mul(hl_make(HL_3C2), q)), c);
     hl_scaled s = hl_gate_slope(z, w);
-    hl_pair d = hl_from_zero(hl_make(x, 0), -0x1.81429f9e97e4dp-1, 0x1.4f523ed77dbdcp-55, -0x1.a649fca8ac0e5p-109);
-    real v = hl_crossing(d, 0x1.b8bacd2c96b91p-2, 0x1.7626c1c5b2d9bp-56, hl_gelu_tanh_crossing(d.hi));
+    hl_pair d = hl_from_zero(hl_make(x, 0), HL_GELU_TANH_ZERO);
+    real v = hl_crossing(d, HL_GELU_TANH_SLOPE, hl_gelu_tanh_crossing(d.hi));
     int near = hl_abs(d.hi) < 0x1p-5;
     return hl_raise(g, near ? v : hl_round(hl_of(s)), near ? 0.0 : s.k);
 }
@@ -744,8 +766,8 @@ BODY FN(mish_backward)(real g, real x) {
     t = hl_add_any(hl_if(neg, s4, hl_make(1, 0)), hl_mul(e, t));
     t = hl_mul(t, hl_if(neg, hl_of(m), hl_make(1, 0)));
     real v = hl_round(hl_div(t, hl_mul(d, d)));
-    hl_pair o = hl_from_zero(hl_make(x, 0), -0x1.31432c0d12d84p+0, -0x1.bf319154da210p-55, -0x1.3b82ea8c1efc4p-109);
-    real z = hl_crossing(o, 0x1.115acb42500bbp-2, 0x1.1ad6ac91fc893p-56, hl_mish_crossing(o.hi));
+    hl_pair o = hl_from_zero(hl_make(x, 0), HL_MISH_ZERO);
+    real z = hl_crossing(o, HL_MISH_SLOPE, hl_mish_crossing(o.hi));
     int near = hl_abs(o.hi) < 0x1p-5;
     return hl_raise(g, near ? z : v, neg & !near ? m.k : 0.0);
 }
@@ -760,8 +782,8 @@ BODY FN(tanh_shrink)(real x) {
     int tiny = a < 0x1p-300;
     real c = a > 1 ? 1.0 : a, f = c * (tiny ? 0x1p300 : 1.0);
     hl_pair w = hl_prod(c, c), cube = hl_mul1(hl_prod(f, f), f);
-    hl_pair p = hl_add(hl_make(-0x1.1111111111111p-3, -0x1.b60f848f4d031p-60), hl_mul1(w, hl_shrink_tail(w.hi)));
-    p = hl_add(hl_make(0x1.5555555555555p-2, 0x1.55539c9317e6ep-56), hl_mul(w, p));
+    hl_pair p = hl_add(hl_make(HL_SHRINK_1), hl_mul1(w, hl_shrink_tail(w.hi)));
+    p = hl_add(hl_make(HL_SHRINK_0), hl_mul(w, p));
     real near = hl_round(hl_mul(cube, p)) * (tiny ? 0x1p-900 : 1.0);
     return a < 0x1p60 ? hl_signed(a < 0.7 ? near : far, x) : x;
 }
