@@ -17,7 +17,6 @@ import dataclasses
 import functools
 import hashlib
 import inspect
-import itertools
 import json
 import math
 import os
@@ -29,8 +28,9 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -39,13 +39,15 @@ import fastrelu
 from fastrelu import _core, _verify, limits, runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from fastrelu.runtime import Precision
+
     Array = NDArray[Any]
     Parameters = tuple[float, ...]
-    Key = tuple[str, str]  # instruction set and precision
+    Key = tuple[str, Precision]  # with the instruction set
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNEL_SOURCES = ROOT / "src" / "fastrelu" / "kernels"
@@ -58,12 +60,13 @@ FLOAT64_BLOCK = 1 << 12
 CHUNK = 64  # blocks per task
 GRID_STRIDE = 251  # of the parameters besides the usual ones, and of other gradients than 1
 ANYTHING = float.fromhex("-0x1.5p-1000")  # what the reference returns where nothing is promised
+LANDMARKS = 20_000
 KEPT = 6  # worst inputs to keep per kernel, type and precision
 
 # Parameters to measure, the usual ones first. A function that is not here has those of its signature.
 GRID: dict[str, tuple[Parameters, ...]] = {
     "leaky_relu": ((0.01,), (0.0,), (0.2,), (0.3,), (1.5,), (-0.5,)),
-    "srelu": ((-1.0, 0.1, 1.0, 0.5), (0.0, 0.3, 0.0, 1.0), (-0.7, 0.0, 1.3, 3.0), (-3.0, -0.5, 2.0, -0.25)),
+    "srelu": ((-1.0, 0.1, 1.0, 0.5), (0.0, 0.3, 0.0, 1.0), (-0.7, 0.0, 1.3, 3.0), (-3.0, -0.3, 2.0, -0.7)),
     "threshold": ((0.1, 0.0), (0.1, 20.0), (-2.0, -3.0)),
     "thresholded_relu": ((1.0,), (0.5,)),
     "hard_sigmoid": ((1 / 6, 0.5), (0.2, 0.5), (3.0, -7.0)),
@@ -185,9 +188,7 @@ def has_reference(kernel: str) -> bool:
     return hasattr(library(), f"float64_{kernel}")
 
 
-def exact_results(
-    kernel: str, x: Array, parameters: Parameters, grad: Array | None = None
-) -> tuple[Array, Array]:
+def exact_results(kernel: str, x: Array, parameters: Parameters, grad: Array | None = None) -> tuple[Array, Array]:
     """Return the exact results of x: the nearest doubles, and the rest in their units in the last place."""
     if not has_reference(kernel):
         return _specified(kernel, x, parameters, grad)
@@ -218,6 +219,28 @@ def _specified(kernel: str, x: Array, parameters: Parameters, grad: Array | None
     return exact, low
 
 
+def largest_error(out: Array, exact: Array, low: Array, x: Array, known: float) -> tuple[float, float] | None:
+    """Return the largest error of results in ULP and its input, if it exceeds what is known."""
+    worst = Worst(known, 0.0, -1, -1)
+    region = Region(-math.inf, math.inf, math.inf, -math.inf, 1.0)
+    getattr(library(), f"measure_{out.dtype}")(
+        address(x),
+        None,
+        ctypes.c_long(x.size),
+        (ctypes.c_void_p * 1)(out.ctypes.data),
+        ctypes.c_int(1),
+        None,
+        None,
+        address(exact),
+        address(low),
+        ctypes.byref(region),
+        None,
+        None,
+        ctypes.byref(worst),
+    )
+    return (worst.ulp, float(x[worst.ulp_at])) if worst.ulp_at >= 0 else None
+
+
 # --- Inputs -------------------------------------------------------------------------------------------------------
 
 
@@ -239,7 +262,10 @@ def literals() -> Array:
 
 
 def dense(case: Case, points: int) -> Array:
-    """Return the float64 sample: about `points` random ones and the places where something changes."""
+    """Return the float64 sample: about `points` random ones and the places where something changes.
+
+    If that is less than LANDMARKS, so many in all.
+    """
     rng = np.random.default_rng(20240229)
     signs = np.array([-1.0, 1.0])
     every = rng.uniform(-1074, 1024, points // 4)
@@ -249,9 +275,12 @@ def dense(case: Case, points: int) -> Array:
     binades = np.ldexp(1.0, np.arange(-1074, 1024))
     halves = np.arange(1, 2200) * (math.log(2) / 2)  # where the reduction of exp steps
     tenths = np.arange(1, 500) / 10
-    special = np.array([0.0, np.inf, np.nan, np.finfo(float).max, np.finfo(float).tiny, np.finfo(float).smallest_subnormal])
+    special = np.array(
+        [0.0, np.inf, np.nan, np.finfo(float).max, np.finfo(float).tiny, np.finfo(float).smallest_subnormal]
+    )
     scales = {1.0, *(abs(value) for value in case.parameters if value)}
-    places = [scale * numbers for scale in scales for numbers in (literals(), 1 / literals()[literals() > 1e-300])]
+    with np.errstate(over="ignore"):
+        places = [scale * numbers for scale in scales for numbers in (literals(), 1 / literals()[literals() > 1e-300])]
     zero = limits.zero_crossing(case.kernel, "float64", case.parameters)
     if zero is not None:
         middle = (zero.low + zero.high) / 2
@@ -268,7 +297,7 @@ def dense(case: Case, points: int) -> Array:
             -special,
         ]
     )
-    return rng.permutation(x)
+    return rng.permutation(x)[: None if points >= LANDMARKS else points]
 
 
 # --- Measuring ----------------------------------------------------------------------------------------------------
@@ -279,7 +308,7 @@ class Tally:
     """The largest error so far of one kernel on one instruction set at one precision."""
 
     isa: str
-    precision: str
+    precision: Precision
     inputs: int = 0
     ulp: float = 0.0
     worst: list[str] = field(default_factory=list)  # x, gradient, result, exact result and its rest
@@ -345,9 +374,13 @@ class Run:
         first, last = (float(value) for value in exact.astype(self.case.dtype))
         return first, last
 
-    def _region(self, isa: str, precision: str) -> Region:
+    def _region(self, isa: str, precision: Precision) -> Region:
         zone = limits.zero_crossing(
-            self.case.kernel, self.case.dtype, self.case.parameters, precision=precision, isa=isa  # type: ignore[arg-type]
+            self.case.kernel,
+            self.case.dtype,
+            self.case.parameters,
+            precision=precision,
+            isa=isa,
         )
         # Where outputs end at a zero, nothing is promised for the zero of the other sign.
         other_zero = -self.low if self.low == 0 else -self.high if self.high == 0 else 1.0
@@ -360,9 +393,7 @@ class Run:
             return self.sample[start : start + size]
         return (self.patterns[:size] + np.uint32(start * self.stride)).view(np.float32)
 
-    def compare(
-        self, x: Array, grad: Array, outs: Array, worst: Any, *, exactly: bool = False
-    ) -> list[int]:
+    def compare(self, x: Array, grad: Array, outs: Array, worst: Any, *, exactly: bool = False) -> list[int]:
         """Compare the outputs of all keys with exact results; return their weighted sums if they are wanted."""
         case, count = self.case, len(self.keys)
         name = f"{case.dtype}_{case.kernel}"
@@ -463,7 +494,7 @@ class Run:
         }
 
 
-def measure(case: Case, keys: Sequence[Key], stride: int, points: int, jobs: int, step: Callable[[int], object]) -> Run:
+def measure(case: Case, keys: Sequence[Key], stride: int, points: int, jobs: int) -> Run:
     """Run one case on all threads."""
     run = Run(case, keys, stride, points)
     starts = range(0, run.count, CHUNK * run.block)
@@ -471,7 +502,6 @@ def measure(case: Case, keys: Sequence[Key], stride: int, points: int, jobs: int
         for sums in pool.map(run.chunk, starts):
             if run.hashed:
                 run.sums.append(sums)
-            step(min(CHUNK * run.block, run.count))
     return run
 
 
@@ -495,13 +525,15 @@ def load_state(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def limit_of(case: Case, isa: str, precision: str) -> float:
+def limit_of(case: Case, isa: str, precision: Precision) -> float:
     """Return the limit that holds for a case, from the one place for limits."""
-    bound = limits.error_bound(case.kernel, case.dtype, precision=precision, isa=isa)  # type: ignore[arg-type]
-    return limits.product_bound(case.kernel, case.dtype, precision=precision, isa=isa) if case.random_gradient else bound
+    bound = limits.error_bound(case.kernel, case.dtype, precision=precision, isa=isa)
+    return (
+        limits.product_bound(case.kernel, case.dtype, precision=precision, isa=isa) if case.random_gradient else bound
+    )
 
 
-def run_case(case: Case, keys: Sequence[Key], options: argparse.Namespace, progress: tqdm[Any]) -> dict[str, Any]:
+def run_case(case: Case, keys: Sequence[Key], options: argparse.Namespace) -> dict[str, Any]:
     """Measure a case, or take its result from an interrupted run."""
     run_settings = {
         "fingerprint": fingerprint(),
@@ -513,7 +545,7 @@ def run_case(case: Case, keys: Sequence[Key], options: argparse.Namespace, progr
     state = None if options.fresh else load_state(path, run_settings)
     if state is None:
         begin = time.perf_counter()
-        run = measure(case, keys, options.stride, options.points, options.jobs, lambda _: None)
+        run = measure(case, keys, options.stride, options.points, options.jobs)
         state = {
             "seconds": round(time.perf_counter() - begin, 1),
             "tallies": [dataclasses.asdict(tally) for tally in run.best],
@@ -529,9 +561,7 @@ def report(case: Case, state: dict[str, Any]) -> tuple[list[str], bool]:
     lines, good = [], True
     for tally in (Tally(**tally) for tally in state["tallies"]):
         bound = limit_of(case, tally.isa, tally.precision)
-        zone = limits.zero_crossing(
-            case.kernel, case.dtype, case.parameters, precision=tally.precision, isa=tally.isa  # type: ignore[arg-type]
-        )
+        zone = zone_of(case, tally)
         # A gradient below 2 doubles the absolute error at most.
         zone_bound = (zone.bound if zone else 0.0) * (2 if case.random_gradient else 1)
         holds = tally.ulp <= bound and tally.zone <= zone_bound
@@ -545,10 +575,235 @@ def report(case: Case, state: dict[str, Any]) -> tuple[list[str], bool]:
     return lines, good
 
 
+# --- Publishing ---------------------------------------------------------------------------------------------------
+
+
+def ulp_error(got: float, exact: float, low: float, dtype: str) -> float:
+    """Return an error in ULP, in rational arithmetic; `low` is what `exact` lacks, in its own float64 ULP."""
+    if math.isnan(got) or math.isnan(exact):
+        return 0.0 if math.isnan(got) and math.isnan(exact) else math.inf
+    if math.isinf(got) or math.isinf(exact):
+        return 0.0 if got == float(np.dtype(dtype).type(exact)) else math.inf
+    info = np.finfo(dtype)
+    true = exact_fraction(exact, low)
+    if got == 0 and exact == 0 and low == 0:
+        return 0.0 if math.copysign(1, got) == math.copysign(1, exact) else math.inf
+    exponent = math.frexp(exact)[1] - 1
+    if abs(true) < Fraction(2) ** exponent:
+        exponent -= 1
+    unit = Fraction(2) ** (max(exponent, int(info.minexp)) - info.nmant)
+    return float(abs(Fraction(got) - true) / unit)
+
+
+def exact_fraction(exact: float, low: float) -> Fraction:
+    """Return the exact result that two doubles stand for."""
+    return Fraction(exact) + Fraction(low) * Fraction(math.ulp(exact))
+
+
+def publish(results: list[tuple[Case, dict[str, Any]]], *, full: bool) -> None:
+    """Take results over into docs/accuracy.json, docs/accuracy.md and the hashes of the package."""
+    known: dict[str, Any] = {"rows": [], "worst": {}}
+    with contextlib.suppress(OSError):
+        known = json.loads(ACCURACY.read_text())
+    measured = {(case.kernel, case.dtype) for case, _ in results}
+    present = {kernel for *_, kernel in _core.kernel_names()}
+    rows = [row for row in known["rows"] if (row["kernel"], row["dtype"]) not in measured and row["kernel"] in present]
+    rows += merged_rows(results)
+    order = {kernel: index for index, (*_, kernel) in enumerate(_core.kernel_names())}
+    rows.sort(key=lambda row: (row["dtype"], order[row["kernel"]], row["precision"] == "accurate", row["isa"]))
+    worst = {kernel: entries for kernel, entries in known["worst"].items() if kernel in present}
+    for case, state in results:
+        entries = worst.setdefault(case.kernel, {}).setdefault(case.dtype, [])
+        fresh = []
+        for tally in state["tallies"]:
+            for found in (tally["worst"], tally["zone_worst"]):
+                if found:
+                    x, grad, _, exact, low = found
+                    fresh.append([list(case.parameters), x, grad, exact, low])
+        merged = [*fresh, *(entry for entry in entries if entry not in fresh)]
+        worst[case.kernel][case.dtype] = [entry for i, entry in enumerate(merged) if entry not in merged[:i]][:KEPT]
+    ACCURACY.parent.mkdir(exist_ok=True)
+    ACCURACY.write_text(dump({"rows": rows, "worst": dict(sorted(worst.items(), key=lambda item: order[item[0]]))}))
+    TABLE.write_text(render(rows))
+    publish_hashes(results, full=full)
+
+
+def dump(content: Any, depth: int = 2) -> str:
+    """Return JSON with one line per entry of the last level but one, so that differences stay readable."""
+    if depth and isinstance(content, dict) and content:
+        inner = ",\n".join(f"{json.dumps(key)}: {dump(value, depth - 1)}" for key, value in content.items())
+        return "{\n" + inner + "\n}" + ("\n" if depth == 2 else "")
+    if depth and isinstance(content, list) and content:
+        return "[\n" + ",\n".join(json.dumps(value) for value in content) + "\n]"
+    return json.dumps(content)
+
+
+def merged_rows(results: list[tuple[Case, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return one row per kernel, type and precision, and per instruction set where they differ."""
+    rows: dict[tuple[str, str, str, str], dict[str, Any]] = {}
+    for case, state in results:
+        for tally in (Tally(**tally) for tally in state["tallies"]):
+            row = rows.setdefault(
+                (case.kernel, case.dtype, tally.precision, tally.isa),
+                {
+                    "kernel": case.kernel,
+                    "dtype": case.dtype,
+                    "precision": tally.precision,
+                    "isa": tally.isa,
+                    "inputs": 0,
+                },
+            )
+            place = {"parameters": list(case.parameters), "at": tally.worst[0] if tally.worst else None}
+            row["inputs"] += tally.inputs
+            kind = "product" if case.random_gradient else "error"
+            if kind not in row or tally.ulp > row[kind]["ulp"]:
+                row[kind] = {"ulp": round_up(tally.ulp), "limit": limit_of(case, tally.isa, tally.precision), **place}
+            zone = zone_of(case, tally)
+            if zone and not case.random_gradient and tally.zone >= row.get("zero", {"error": 0})["error"]:
+                at = tally.zone_worst[0] if tally.zone_worst else None
+                row["zero"] = {
+                    **dataclasses.asdict(zone),
+                    "error": tally.zone,
+                    "parameters": place["parameters"],
+                    "at": at,
+                }
+    joined: dict[str, dict[str, Any]] = {}
+    for row in rows.values():
+        same = json.dumps({**row, "isa": ""})
+        if same in joined:
+            joined[same]["isa"] += f", {row['isa']}"
+        else:
+            joined[same] = row
+    return list(joined.values())
+
+
+def zone_of(case: Case, tally: Tally) -> limits.ZeroCrossing | None:
+    """Return the zero crossing of a case at the precision and instruction set of a result."""
+    return limits.zero_crossing(
+        case.kernel,
+        case.dtype,
+        case.parameters,
+        precision=tally.precision,
+        isa=tally.isa,
+    )
+
+
+def round_up(ulp: float) -> float:
+    """Return an error with the digits that are worth printing, never less than it is."""
+    return math.ceil(ulp * 1e4) / 1e4 if math.isfinite(ulp) else ulp
+
+
+HEAD = """# Accuracy
+
+Written by `python tools/verify.py --write`; the numbers behind it are in `accuracy.json`.
+
+An error is \\|got - exact\\| / ulp(exact) in units in the last place (ULP), where a unit is never less than the smallest
+subnormal number: 0.5 is correctly rounded. Tails and subnormal results count in full; a NaN or a sign of zero missed
+counts as infinite. The limit is what `fastrelu.error_bound` returns and what the tests assert.
+
+float32 kernels ran on every bit pattern with their usual parameters, and on a part of them with others, against double
+precision; the worst inputs were judged again in quadruple precision. float64 kernels ran on a sample, against quadruple
+precision: log-spaced and linear, both sides of every power of two, the neighbours of every number that stands in the
+kernels (so of every threshold), of multiples of ln(2)/2 and of the derivatives' zeros. Gradient kernels are measured
+with a gradient of 1, and the last column with gradients between 1 and 2. Kernels from the output are measured against
+the exact derivative of that output, over the outputs that the function can have.
+
+`base`: x86-64 without FMA; `v3`: AVX2 and FMA. AVX-512 and NEON give the bits of `v3` (`python -m fastrelu verify`).
+Where one row names several instruction sets, their results are the same.
+"""
+
+
+def render(rows: list[dict[str, Any]]) -> str:
+    """Return the tables as Markdown."""
+    parts = [HEAD]
+    for dtype in ("float32", "float64"):
+        parts.append(f"\n## {dtype}\n")
+        parts.append("| kernel | precision | ISA | max ULP | limit | worst input | inputs | any gradient (limit) |")
+        parts.append("|---|---|---|---|---|---|---|---|")
+        for row in rows:
+            if row["dtype"] == dtype:
+                parts.append(_row(row))
+    parts.append("\n## Zero crossings\n")
+    parts.append("Between these inputs an error is absolute; the tables above count the rest.\n")
+    parts.append("| kernel | dtype | precision | ISA | interval | max error | limit |")
+    parts.append("|---|---|---|---|---|---|---|")
+    for row in rows:
+        if "zero" in row:
+            zero = row["zero"]
+            parts.append(
+                f"| {row['kernel']}{_values(zero['parameters'])} | {row['dtype']} | {row['precision']} | {row['isa']} "
+                f"| {zero['low']:.6g} to {zero['high']:.6g} | {zero['error']:.3g} | {zero['bound']:.3g} |"
+            )
+    return "\n".join(parts) + "\n"
+
+
+def _values(parameters: Sequence[float]) -> str:
+    return f" ({', '.join(f'{value:.4g}' for value in parameters)})" if parameters else ""
+
+
+def _row(row: dict[str, Any]) -> str:
+    error, product = row["error"], row.get("product")
+    at = "" if error["at"] is None else f"{float.fromhex(error['at']):.9g}{_values(error['parameters'])}"
+    gradients = f"{product['ulp']:.4g} ({product['limit']:g})" if product else ""
+    return (
+        f"| {row['kernel']} | {row['precision']} | {row['isa']} | {error['ulp']:.4g} | {error['limit']:g} | {at} "
+        f"| {row['inputs']:,} | {gradients} |"
+    )
+
+
+def suggest(rows: list[dict[str, Any]]) -> str:
+    """Return rows for the table in fastrelu.limits: what was measured, rounded up to the next 0.05."""
+    columns = [("float32", "fast", "fma"), *(("float64", p, c) for c in ("fma", "base") for p in ("fast", "accurate"))]
+    found: dict[str, dict[tuple[str, str, str], float]] = {}
+    for row in rows:
+        for isa in row["isa"].split(", "):
+            place = (row["dtype"], row["precision"], limits.isa_class(isa))
+            known = found.setdefault(row["kernel"], {}).get(place, 0.5)
+            found[row["kernel"]][place] = max(known, row["error"]["ulp"])
+    lines = []
+    for kernel, values in found.items():
+        rounded = [math.ceil(values[column] * 20 - 1e-9) / 20 for column in columns if column in values]
+        lines.append(f'    "{kernel}": ({", ".join(map(str, rounded))}),')
+    return "\n".join(lines)
+
+
+def publish_hashes(results: list[tuple[Case, dict[str, Any]]], *, full: bool) -> None:
+    """Write the hashes of the kernels that were measured, and keep those of the others."""
+    table: dict[str, Any] = {}
+    with contextlib.suppress(OSError):
+        table = json.loads(HASHES.read_text())["kernels"]
+    for case, state in results:
+        if not case.usual or case.random_gradient:
+            continue
+        row = table.setdefault(case.kernel, {})
+        changed = row.get("parameters") != list(case.parameters)
+        row["parameters"] = list(case.parameters)
+        old, row[case.dtype] = ({} if changed else row.get(case.dtype, {})), {}
+        for tally in state["tallies"]:
+            isa, precision = tally["isa"], tally["precision"]
+            name = _verify.hash_class(case.dtype, precision, isa)
+            kernel = _core.load_kernels(isa)[case.kernel]
+            jobs = runtime.get_num_threads()
+            found = {"quick": _verify.kernel_hash(kernel, precision, case.dtype, case.parameters, "quick", jobs)}
+            if case.dtype == "float64":
+                found["full"] = _verify.kernel_hash(kernel, precision, case.dtype, case.parameters, "full", jobs)
+            elif full:
+                found["full"] = state["hashes"][f"{isa} {precision}"]
+            elif old.get(name, {}).get("quick") == found["quick"] and "full" in old[name]:
+                found["full"] = old[name]["full"]
+            if row[case.dtype].setdefault(name, found) != found:
+                raise SystemExit(f"{case}: instruction sets of one class differ ({name})")
+    order = [kernel for *_, kernel in _core.kernel_names()]
+    table = {kernel: table[kernel] for kernel in order if kernel in table}
+    HASHES.write_text(dump({"kernels": table}))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; return 1 if a limit is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--function", action="append", default=[], metavar="NAME", help="function or kernel; repeatable")
+    parser.add_argument(
+        "--function", action="append", default=[], metavar="NAME", help="function or kernel; repeatable"
+    )
     parser.add_argument("--precision", choices=("fast", "accurate"), help="default: both")
     parser.add_argument("--isa", choices=_core.isa_available, help="default: all that run here")
     parser.add_argument("--dtype", choices=("float32", "float64"), help="default: both")
@@ -557,29 +812,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=runtime.get_num_threads(), help="threads (default: %(default)s)")
     parser.add_argument("--state", default=str(ROOT / "build" / "verify"), help="where to resume from")
     parser.add_argument("--fresh", action="store_true", help="do not resume")
+    parser.add_argument("--write", action="store_true", help="publish the results in docs/ and the package's hashes")
     parser.add_argument("--failures", action="store_true", help="print only what exceeds its limit")
+    parser.add_argument("--suggest", action="store_true", help="print limits from docs/accuracy.json and stop")
     options = parser.parse_args(argv)
 
+    if options.suggest:
+        print(suggest(json.loads(ACCURACY.read_text())["rows"]))
+        return 0
+    levels: tuple[Precision, ...] = ("fast", "accurate")
     keys = [
         (isa, precision)
         for isa in _core.isa_available
-        for precision in ("fast", "accurate")
+        for precision in levels
         if options.isa in {None, isa} and options.precision in {None, precision}
     ]
     todo = cases(options.function, [options.dtype] if options.dtype else ["float32", "float64"])
     if not todo:
         parser.error(f"no function {', '.join(options.function)}")
+    if options.write and (options.isa or options.precision):
+        parser.error("--write needs the results of every instruction set and precision")
     all_good = True
+    results = []
     with tqdm(total=len(todo), unit="case", disable=None, smoothing=0) as progress:
         for case in todo:
             progress.set_description(str(case))
-            state = run_case(case, keys, options, progress)
+            state = run_case(case, keys, options)
+            results.append((case, state))
             lines, good = report(case, state)
             all_good &= good
             for line in lines:
                 if not options.failures or line.startswith("FAIL"):
                     progress.write(f"{line} [{state['seconds']} s]")
             progress.update()
+    if options.write:
+        publish(results, full=options.stride == 1)
     return 0 if all_good else 1
 
 

@@ -1,4 +1,4 @@
-"""``python -m fastrelu verify``: do the kernels of this build give the published bits on this machine?
+"""``python -m fastrelu verify``: whether the kernels of this build give the published bits on this machine.
 
 Every output bit of every kernel goes into a hash, and hashes.json holds the hashes of the build that was measured
 against exact results (tools/verify.py, docs/accuracy.md). Equal hashes mean that those measurements hold here.
