@@ -9,8 +9,9 @@ except ModuleNotFoundError as error:
 
 from fastrelu import activations, runtime, ufuncs
 from fastrelu.activations import *
+from fastrelu.limits import error_bound
 from fastrelu.runtime import *
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "ufuncs", *activations.__all__, *runtime.__all__]
+__all__ = ["__version__", "error_bound", "ufuncs", *activations.__all__, *runtime.__all__]
