@@ -512,6 +512,10 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype)
                 strides = NpyIter_GetAxisStrideArray(iterator, axis)
                 for j in range(nin + 1):
                     view.stride[axis][j] = strides[j]
+            if view.naxes == 0:  # the walk counts along an axis
+                view.naxes = view.shape[0] = 1
+                for j in range(nin + 1):
+                    view.stride[0][j] = 0
             origin = NpyIter_GetDataPtrArray(iterator)
             for j in range(nin + 1):
                 view.origin[j] = origin[j]

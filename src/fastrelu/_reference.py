@@ -15,6 +15,7 @@ import numpy as np
 import fastrelu as fr
 from fastrelu import activations
 from fastrelu._catalogue import DATA, check_name, required_arguments
+from fastrelu._extras import installed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +75,7 @@ class Reference:
         required = required_arguments(self.name)
         rng = np.random.default_rng(seed)
         names: dict[str, Any] = {"np": np, "fr": fr}
-        if self.needs_scipy:
+        if self.needs_scipy and installed("scipy"):
             names["special"] = importlib.import_module("scipy.special")
         names |= {p.name: p.default for p in parameters if p.default is not p.empty} | required
         names["x"] = (2 * rng.standard_normal(size)).astype(dtype)

@@ -1,0 +1,481 @@
+"""Same bits and the right array, whatever the position, length, layout, overlap and place of the result."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from helpers import (
+    LAYOUTS,
+    OUT_LAYOUTS,
+    Array,
+    Case,
+    assert_guards,
+    assert_same_bits,
+    bits,
+    each_backward_case,
+    each_case,
+    each_dtype,
+    each_forward_case,
+    each_parametric_case,
+    each_precision,
+    guarded,
+    read_only,
+    values,
+)
+
+import fastrelu as fr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastrelu.runtime import Precision
+
+LENGTHS = range(131)
+OFFSETS = range(16)
+SHAPES = [(5, 6, 7), (3, 4, 300)]
+# A NumPy ufunc of as many inputs, which says what type, strides and flags the result has.
+MODELS: dict[int, np.ufunc] = {1: np.negative, 2: np.maximum}
+
+
+def model(case: Case) -> np.ufunc:
+    """Return NumPy's own ufunc of as many inputs; where it has none, ours, which NumPy's machinery runs."""
+    return MODELS.get(case.ufunc.nin, case.ufunc)
+
+
+# How one call reads its inputs and writes its output: through the fast path, the N-d driver or the ufunc.
+DOORS: dict[str, tuple[int, bool]] = {"dense": (1, False), "strided": (3, False), "ufunc": (1, True)}
+
+
+@each_precision
+@each_dtype
+@pytest.mark.parametrize("door", DOORS)
+@each_case
+def test_position_and_length(case: Case, dtype: str, precision: Precision, door: str) -> None:
+    """An element's bits depend on neither its place nor its neighbours, and nothing around `out` is touched."""
+    step, through_ufunc = DOORS[door]
+    longest = LENGTHS[-1]
+    with fr.precision(precision):
+        data = case.data(OFFSETS[-1] + longest, dtype)
+        whole = bits(case(*data))
+        spread = [np.repeat(a, step)[: step * (a.size - 1) + 1] for a in data]
+        # The ufunc's inner loop is the strided walk again, and both precisions are called alike: some offsets will do.
+        for offset in OFFSETS[::5] if through_ufunc or precision == "accurate" else OFFSETS:
+            out, memory = guarded((len(LENGTHS), step * longest + 64), dtype, offset)
+            sentinel = out.view(memory.dtype)
+            sentinel[...] = memory[0]
+            expected = sentinel.copy()
+            # Another residue than the inputs', so that both are met in every relation to a vector.
+            place = offset * 7 % 16
+            for n in LENGTHS:
+                inputs = [a[step * offset :: step][:n] for a in spread]
+                target = out[n, place : place + step * n : step]
+                if through_ufunc:
+                    case.ufunc(*inputs, *case.params, out=target)
+                else:
+                    assert case(*inputs, out=target) is target
+                expected[n, place : place + step * n : step] = whole[offset : offset + n]
+            written = expected != memory[0]
+            got = np.where(written, bits(out), sentinel)
+            np.testing.assert_array_equal(got, expected, err_msg=f"offset {offset}")
+            assert_guards(out, memory)
+
+
+@each_precision
+@each_dtype
+@each_case
+def test_one_element_at_a_time(case: Case, dtype: str, precision: Precision) -> None:
+    """Scalars give what the vector gives."""
+    data = case.data(70, dtype)
+    with fr.precision(precision):
+        whole = case(*data)
+        for alone in (case, case.ufunc):
+            params = () if alone is case else case.params
+            got = [alone(*(a[i] for a in data), *params) for i in range(70)]
+            assert {type(y) for y in got} == {np.dtype(dtype).type}
+            assert_same_bits(np.array(got, dtype), whole)
+
+
+@each_precision
+@each_dtype
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@each_case
+def test_layouts(case: Case, dtype: str, precision: Precision, shape: tuple[int, ...]) -> None:
+    """Any layout of the inputs, combined with any layout of `out`."""
+    size = int(np.prod(shape))
+    data = [a.reshape(shape) for a in case.data(size, dtype)]
+    names = list(LAYOUTS)
+    few = {name: OUT_LAYOUTS[name] for name in ("C", "transposed", "every second")}
+    outputs = OUT_LAYOUTS if size < 1000 and precision == "fast" else few
+    with fr.precision(precision):
+        expected = case(*data)
+        for i, name in enumerate(names):
+            for shift in {0, case.ndata - 1}:
+                inputs = [LAYOUTS[names[(i + shift * j) % len(names)]](a) for j, a in enumerate(data)]
+                assert_same_bits(case(*inputs), expected, name)
+                for out_name, lay in outputs.items():
+                    out = lay(np.zeros_like(expected))
+                    assert case(*inputs, out=out) is out
+                    native = out.astype(out.dtype.newbyteorder("="))
+                    assert_same_bits(native, expected, (name, out_name))
+
+
+@each_case
+def test_result_is_made_as_numpy_makes_it(case: Case) -> None:
+    """Type, shape, order of axes and flags of a new result equal those that NumPy's own ufuncs give."""
+    nin = case.ufunc.nin
+    for shape in [(7,), (0,), (1,), (3, 0, 4), (1, 5, 1), (2, 3, 4), (4, 1, 3, 2), (2, 1) + (1,) * 62]:
+        data = [a.reshape(shape) for a in case.data(int(np.prod(shape)), "f4")]
+        for name, lay in LAYOUTS.items():
+            inputs = [lay(a) for a in data]
+            got = case(*inputs)
+            # A number as parameter has no bearing on the layout, so the model gets an array in its place.
+            expected = model(case)(*inputs, *[inputs[0]] * (nin - len(inputs)))
+            assert type(got) is np.ndarray
+            assert got.dtype == np.float32
+            assert got.shape == expected.shape
+            assert order(got) == order(expected), (shape, name)
+            assert got.flags.c_contiguous == expected.flags.c_contiguous
+            assert got.flags.f_contiguous == expected.flags.f_contiguous
+            assert got.flags.owndata
+            assert got.flags.writeable
+            assert got.flags.aligned
+            assert not any(np.shares_memory(got, a) for a in inputs)
+
+
+def order(x: Array) -> list[int]:
+    """Return the strides that have a meaning: those of axes longer than one, unless there is no element at all."""
+    return [stride for stride, length in zip(x.strides, x.shape, strict=True) if length > 1] if x.size else []
+
+
+@each_dtype
+@each_case
+def test_zero_dimensions_and_numbers(case: Case, dtype: str) -> None:
+    """0-d arrays and scalars give scalars; with `out` they give `out`."""
+    kind = np.dtype(dtype).type
+    data = case.data(1, dtype)
+    expected = case(*data)
+    for convert in (lambda a: a.reshape(()), lambda a: a[0]):
+        y = case(*[convert(a) for a in data])
+        assert type(y) is kind
+        assert_same_bits(y, expected[0])
+        out = np.zeros((), dtype)
+        assert case(*[convert(a) for a in data], out=out) is out
+        assert_same_bits(out, expected[0])
+    y = case(*[float(a[0]) for a in data])
+    assert type(y) is np.float64
+    assert_same_bits(y, case(*[a.astype("f8") for a in data])[0])
+
+
+@each_dtype
+@each_case
+def test_lists_and_tuples(case: Case, dtype: str) -> None:
+    """Sequences are arrays of float64, as everywhere in NumPy."""
+    data = [np.nan_to_num(a) for a in case.data(6, dtype)]
+    expected = case(*[a.astype("f8").reshape(2, 3) for a in data])
+    assert_same_bits(case(*[a.reshape(2, 3).tolist() for a in data]), expected)
+    assert_same_bits(case(*[tuple(map(tuple, a.reshape(2, 3).tolist())) for a in data]), expected)
+    out = np.zeros((2, 3), dtype)
+    assert case(*[a.reshape(2, 3).tolist() for a in data], out=out) is out
+    assert_same_bits(out, expected.astype(dtype))
+
+
+@each_dtype
+@each_case
+def test_empty(case: Case, dtype: str) -> None:
+    """Empty arrays give empty results, strided, with `out` and in place too."""
+    for shape in [(0,), (0, 3), (3, 0), (2, 0, 5)]:
+        data = [np.empty(shape, dtype)] * case.ndata
+        assert case(*data).shape == shape
+        assert case(*[a[..., ::-1] for a in data]).shape == shape
+        out = np.empty(shape, dtype)
+        assert case(*data, out=out) is out
+        assert case(*data, out=data[0]) is data[0]
+        if case.params:
+            weight = np.full((*shape[:-1], 1), case.params[0], dtype)
+            assert case(*data, weight, *case.params[1:]).shape == shape
+
+
+@each_dtype
+@each_case
+def test_read_only_inputs(case: Case, dtype: str) -> None:
+    """Inputs are only read."""
+    data = [read_only(a) for a in case.data(50, dtype)]
+    before = [a.copy() for a in data]
+    case(*data)
+    case(*[a[::2] for a in data])
+    case.ufunc(*data, *case.params)
+    for a, b in zip(data, before, strict=True):
+        assert_same_bits(a, b)
+
+
+# --- Broadcasting ----------------------------------------------------------------------------------------------------
+
+BROADCAST = [((4, 5), (5,)), ((4, 5), (4, 1)), ((4, 1), (1, 5)), ((5,), (4, 5)), ((), (4, 5)), ((4, 5), ()), ((3, 1, 5), (4, 1))]
+
+
+@each_dtype
+@each_backward_case
+def test_gradient_broadcasts(case: Case, dtype: str) -> None:
+    """The two arrays of a gradient meet as in any ufunc."""
+    for shapes in BROADCAST:
+        data = [values(int(np.prod(s)), dtype, i).reshape(s) for i, s in enumerate(shapes)]
+        full = [np.ascontiguousarray(a) for a in np.broadcast_arrays(*data)]
+        expected = case(*full)
+        got = case(*data)
+        assert_same_bits(got, expected)
+        assert got.strides == np.maximum(*data).strides
+        out = np.zeros(expected.shape, dtype)
+        assert case(*data, out=out) is out
+        assert_same_bits(out, expected)
+
+
+@each_dtype
+@each_case
+def test_output_wider_than_the_inputs(case: Case, dtype: str) -> None:
+    """`out` may have more rows than the inputs, as in NumPy."""
+    data = case.data(9, dtype)
+    out, memory = guarded((4, 9), dtype)
+    assert case(*data, out=out) is out
+    assert_same_bits(out, np.broadcast_to(case(*data), (4, 9)))
+    assert_guards(out, memory)
+
+
+@each_precision
+@each_dtype
+@each_parametric_case
+def test_parameters_are_operands(case: Case, dtype: str, precision: Precision) -> None:
+    """Arrays of parameters give row by row what numbers give."""
+    x = [np.ascontiguousarray(np.broadcast_to(a, (len(case.grid), a.size))) for a in case.data(67, dtype)]
+    columns = [np.array(column, dtype)[:, None] for column in zip(*case.grid, strict=True)]
+    with fr.precision(precision):
+        expected = np.stack([case(*[a[0] for a in x], *params) for params in case.grid])
+        spread = [np.ascontiguousarray(np.broadcast_to(c, x[0].shape)) for c in columns]
+        for params in (columns, spread, [np.asfortranarray(s) for s in spread], [*columns[:1], *spread[1:]]):
+            assert_same_bits(case(*x, *params), expected)
+            assert_same_bits(case(*x, *[p.T.copy().T for p in params]), expected)
+            assert_same_bits(case(*[a[::-1, ::-1] for a in x], *[p[::-1, ::-1] for p in params]), expected[::-1, ::-1])
+            assert_same_bits(case.ufunc(*x, *params), expected)
+            out = np.zeros((x[0].shape[1], x[0].shape[0]), dtype).T
+            assert case(*x, *params, out=out) is out
+            assert_same_bits(out, expected)
+
+
+@each_precision
+@each_dtype
+@each_parametric_case
+def test_mixtures_of_numbers_and_arrays(case: Case, dtype: str, precision: Precision) -> None:
+    """Each subset of the parameters as an array, of every kind: 0-d, NumPy scalar, row, column, full, stride 0."""
+    x = [a.reshape(3, 40) for a in case.data(120, dtype)]
+    kinds: list[Callable[[float], Any]] = [
+        lambda v: np.array(v, dtype),
+        np.dtype(dtype).type,
+        lambda v: np.full(40, v, dtype),
+        lambda v: np.full((3, 1), v, dtype),
+        lambda v: np.full((3, 40), v, dtype),
+        lambda v: np.broadcast_to(np.array(v, dtype), (3, 40)),
+        lambda v: np.full((40, 3), v, dtype).T,
+        lambda v: np.full((3, 80), v, dtype)[:, ::2],
+    ]
+    n = len(case.params)
+    with fr.precision(precision):
+        expected = case(*x)
+        for chosen in range(1, 2**n):
+            for k, _ in enumerate(kinds):
+                params = [kinds[(k + j) % len(kinds)](v) if chosen >> j & 1 else v for j, v in enumerate(case.params)]
+                assert_same_bits(case(*x, *params), expected, (chosen, k))
+                assert_same_bits(case(*[a[:, ::-1] for a in x], *params), expected[:, ::-1], (chosen, k))
+
+
+# --- In place and overlapping -----------------------------------------------------------------------------------------
+
+
+@each_precision
+@each_dtype
+@each_forward_case
+def test_in_place(case: Case, dtype: str, precision: Precision) -> None:
+    """`f_(x)` overwrites x itself, in any layout, and nothing next to it."""
+    with fr.precision(precision):
+        for shape in ((), (7,), (5, 6, 7), (3, 4, 300), (9000,)):
+            data = values(int(np.prod(shape)), dtype).reshape(shape)
+            expected = np.asarray(case(data))
+            for name, lay in OUT_LAYOUTS.items() if len(shape) == 3 else [("C", np.copy)]:
+                x = lay(data)
+                assert case.in_place(x) is x
+                assert_same_bits(x.astype(x.dtype.newbyteorder("=")), expected, (shape, name))
+                y = lay(data)
+                assert case(y, out=y) is y
+                assert_same_bits(y.astype(y.dtype.newbyteorder("=")), expected, (shape, name))
+        x, memory = guarded((131,), dtype, 5)
+        x[...] = values(131, dtype)
+        expected = case(x)
+        case.in_place(x)
+        assert_same_bits(x, expected)
+        assert_guards(x, memory)
+
+
+@each_precision
+@each_dtype
+@each_backward_case
+def test_gradient_in_place(case: Case, dtype: str, precision: Precision) -> None:
+    """The gradient may take the place of either input, or of both at once."""
+    with fr.precision(precision):
+        for size in (7, 210, 9000):
+            for lay in OUT_LAYOUTS.values() if size == 210 else [np.copy]:
+                data = [lay(a.reshape(-1, 1, 7) if size == 210 else a) for a in case.data(size, dtype)]
+                expected = case(*[a.copy() for a in data])
+                for j in range(2):
+                    inputs = [a.copy(order="K") for a in data]
+                    out = inputs[j] = lay(data[j])
+                    assert case(*inputs, out=out) is out
+                    assert_same_bits(out.astype(dtype), expected)
+                    other = inputs[1 - j]
+                    assert_same_bits(other, data[1 - j])
+                both = data[0].copy()
+                expected = case(both.copy(), both.copy())
+                assert_same_bits(case(both, both, out=both).astype(dtype), expected)
+
+
+# Views of one block of memory: what is read and what is written.
+OVERLAPS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "the same": (lambda m: m, lambda m: m[:]),
+    "up by one": (lambda m: m[:-1], lambda m: m[1:]),
+    "down by one": (lambda m: m[1:], lambda m: m[:-1]),
+    "up by a vector": (lambda m: m[:-16], lambda m: m[16:]),
+    "by a third": (lambda m: m[: m.size // 3 * 2], lambda m: m[-(m.size // 3 * 2) :]),
+    "reversed": (lambda m: m, lambda m: m[::-1]),
+    "both reversed": (lambda m: m[:-1][::-1], lambda m: m[1:][::-1]),
+    "pulled together": (lambda m: m[::2], lambda m: m[: m.size // 2]),
+    "pulled apart": (lambda m: m[: m.size // 2], lambda m: m[1::2]),
+    "in step": (lambda m: m[::2], lambda m: m[1::2]),
+    "transposed": (lambda m: _square(m), lambda m: _square(m).T),
+    "rows reversed": (lambda m: _square(m), lambda m: _square(m)[::-1]),
+    "columns interleaved": (lambda m: _square(m)[:, ::2], lambda m: _square(m)[:, 1::2]),
+    "columns shared": (lambda m: _square(m)[:, :7], lambda m: _square(m)[:, 5:12]),
+    "one row over all": (lambda m: _square(m)[3], lambda m: _square(m)),
+    "one column over all": (lambda m: _square(m)[:, 3:4], lambda m: _square(m)),
+    "one element over all": (lambda m: np.broadcast_to(m[5], m.shape), lambda m: m),
+    "a sliding window": (lambda m: np.lib.stride_tricks.sliding_window_view(m[:40], 5), lambda m: m[:180].reshape(36, 5)),
+    "by one byte": (lambda m: m.view("u1")[1 : 1 + 64 * m.itemsize].view(m.dtype), lambda m: m[:64]),
+}
+
+
+def _square(m: Array) -> Array:
+    side = int(m.size**0.5)
+    return m[: side * side].reshape(side, side)
+
+
+def _memory(size: int, dtype: str) -> Array:
+    return values(size, dtype, 3)
+
+
+def _check_overlap(case: Case, dtype: str, overlap: str, size: int, shared: set[int]) -> None:
+    read, write = OVERLAPS[overlap]
+    memory, expected = _memory(size, dtype), _memory(size, dtype)
+    apart = case.data(read(memory).size, dtype)
+
+    def inputs() -> list[Array]:
+        view = read(memory)
+        return [view if j in shared else a.reshape(view.shape) for j, a in enumerate(apart)]
+
+    write(expected)[...] = case(*[a.copy() for a in inputs()])
+    out = write(memory)
+    assert case(*inputs(), out=out) is out
+    assert_same_bits(memory, expected, overlap)
+    memory = _memory(size, dtype)
+    case.ufunc(*inputs(), *case.params, out=write(memory))
+    assert_same_bits(memory, expected, overlap)
+
+
+@each_dtype
+@each_case
+def test_overlap(case: Case, dtype: str) -> None:
+    """Overlapping input and output give what a copied input gives, in all of the memory."""
+    for overlap in OVERLAPS:
+        for shared in [{j} for j in range(case.ndata)] + [set(range(case.ndata))]:
+            _check_overlap(case, dtype, overlap, 196, shared)
+
+
+@each_case
+def test_overlap_of_large_arrays(case: Case) -> None:
+    """The same beyond NumPy's buffers and the size from which two threads work."""
+    for overlap in ("up by one", "reversed", "transposed"):
+        _check_overlap(case, "float32", overlap, 40_000, {case.ndata - 1})
+
+
+@each_dtype
+@each_parametric_case
+def test_parameters_overlap_the_output(case: Case, dtype: str) -> None:
+    """A parameter's array may lie in the output's memory too."""
+    for overlap, (read, write) in OVERLAPS.items():
+        if overlap == "by one byte":
+            continue  # read across two numbers a parameter is an arbitrary one, and often outside the domain
+        for j, number in enumerate(case.params):
+            memory = np.full(196, number, dtype)
+            expected = memory.copy()
+            view = read(memory)
+            data = [a.reshape(view.shape) for a in case.data(view.size, dtype)]
+            params = [view if k == j else v for k, v in enumerate(case.params)]
+            write(expected)[...] = case(*data)
+            out = write(memory)
+            assert case(*data, *params, out=out) is out
+            assert_same_bits(memory, expected, overlap)
+
+
+@each_case
+def test_overlap_of_two_types(case: Case) -> None:
+    """The output may even be of the other type, in the same memory."""
+    for size in (60, 20_000):
+        memory = values(2 * size, "f4", 3)
+        expected = memory.copy()
+        inputs = [memory[:size]] + [a.copy() for a in case.data(size, "f4")[1:]]
+        expected.view("f8")[...] = case(*[a.copy() for a in inputs])
+        out = memory.view("f8")
+        assert case(*inputs, out=out) is out
+        assert_same_bits(memory.view("f8"), expected.view("f8"))
+
+
+@each_dtype
+@each_case
+def test_where(case: Case, dtype: str) -> None:
+    """Where the mask is false `out` keeps its bits; elsewhere it holds what it holds without a mask."""
+    data = [a.reshape(9, 50) for a in case.data(450, dtype)]
+    expected = case(*data)
+    rng = np.random.default_rng(1)
+    masks = [rng.random((9, 50)) < 0.5, rng.random(50) < 0.5, rng.random((9, 1)) < 0.5, np.True_, np.False_, True, False]
+    for mask in [*masks, masks[1].tolist(), masks[0].T.copy().T]:
+        for view in (np.s_[:], np.s_[::-1], np.s_[:, ::-1]):
+            out, memory = guarded((9, 50), dtype, 3)
+            untouched = out.copy()
+            assert case(*[a[view] for a in data], out=out, where=mask) is out
+            chosen = np.broadcast_to(np.asarray(mask), (9, 50))
+            assert_same_bits(out[chosen], expected[view][chosen])
+            same = out.view(memory.dtype) == untouched.view(memory.dtype)
+            assert same[~chosen].all()
+            assert_guards(out, memory)
+        x = data[0].copy()
+        if case.ndata == 1:
+            assert case.in_place(x, where=mask) is x
+        else:
+            assert case(x, data[1], out=x, where=mask) is x
+        assert_same_bits(x, np.where(mask, expected, data[0]))
+
+
+@each_case
+def test_where_without_out(case: Case) -> None:
+    """Without `out` the masked elements are undefined; NumPy's own warning about it, where it has one, passes."""
+    mask = np.arange(40) % 2 == 0
+    data = case.data(40, "f4")
+    _, expected = _recorded(lambda: np.negative(data[0], where=mask))
+    y, warned = _recorded(lambda: case(*data, where=mask))
+    assert warned == expected
+    assert_same_bits(y[mask], case(*data)[mask])
+
+
+def _recorded(call: Callable[[], Any]) -> tuple[Any, list[tuple[type[Warning], str]]]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = call()
+    return result, [(w.category, str(w.message)) for w in caught]

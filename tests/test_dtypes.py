@@ -1,0 +1,261 @@
+"""The table of types: which type computes, what promotes, what casts, and what is refused."""
+
+from __future__ import annotations
+
+import decimal
+import fractions
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import (
+    FORWARD_CASES,
+    Case,
+    assert_same_bits,
+    each_case,
+    each_dtype,
+    each_forward_case,
+    each_parametric_case,
+    values,
+)
+
+# Type of the array, and type in which the kernels compute.
+LOOPS = {
+    "float32": "float32",
+    "float64": "float64",
+    "float16": "float32",
+    "bool": "float32",
+    "int8": "float32",
+    "uint8": "float32",
+    "int16": "float32",
+    "uint16": "float32",
+    "int32": "float64",
+    "uint32": "float64",
+    "int64": "float64",
+    "uint64": "float64",
+}
+INTEGERS = [name for name in LOOPS if np.dtype(name).kind in "iu"]
+# Values of the types that no kernel takes.
+REFUSED: dict[str, Any] = {
+    "complex64": np.ones(3, "complex64"),
+    "complex128": np.ones(3, "complex128"),
+    "object": np.array([1.0, 2.0, 3.0], object),
+    "text": np.array(["1", "2", "3"]),
+    "bytes": np.array([b"1", b"2", b"3"]),
+    "datetime": np.zeros(3, "datetime64[s]"),
+    "timedelta": np.zeros(3, "timedelta64[s]"),
+    "structured": np.zeros(3, "f4,f4"),
+    "void": np.zeros(3, "V4"),
+    "complex number": 1j,
+    "NumPy complex": np.complex64(1),
+    "None": None,
+    "a string": "1",
+    "Decimal": decimal.Decimal(1),
+    "Fraction": fractions.Fraction(1, 2),
+    "a list of strings": ["1", "2"],
+}
+if np.dtype(np.longdouble) != np.float64:
+    REFUSED["longdouble"] = np.ones(3, np.longdouble)
+
+wider = pytest.mark.parametrize(("dtype", "loop"), LOOPS.items())
+
+
+def sample(dtype: str, n: int = 40, seed: int = 0) -> Any:
+    """Return every small number that the type can hold."""
+    kind = np.dtype(dtype)
+    x = np.random.default_rng(seed).integers(-9, 9, n)
+    return (x if kind.kind in "if" else abs(x)).astype(kind)
+
+
+@wider
+@each_case
+def test_type_of_the_array(case: Case, dtype: str, loop: str) -> None:
+    """The result is computed in the type of the table, dense, strided, 0-d, through the ufunc, and as a NumPy scalar."""
+    data = [sample(dtype, seed=j) for j in range(case.ndata)]
+    expected = case(*[a.astype(loop) for a in data])
+    assert expected.dtype == loop
+    assert_same_bits(case(*data), expected)
+    assert_same_bits(case(*[a[::-2] for a in data]), expected[::-2])
+    # The bare ufunc leaves Python numbers to NumPy, which makes them float64 next to integers.
+    assert_same_bits(case.ufunc(*data, *map(np.dtype(loop).type, case.params)), expected)
+    for first in (case(*[a[0] for a in data]), case(*[a[:1].reshape(()) for a in data])):
+        assert type(first) is np.dtype(loop).type
+        assert_same_bits(first, expected[0])
+
+
+@pytest.mark.parametrize("case", FORWARD_CASES, ids=str)
+def test_types_that_numpy_swaps(case: Case) -> None:
+    """Other byte orders are the same types."""
+    for dtype, loop in LOOPS.items():
+        x = sample(dtype)
+        y = case(x.astype(x.dtype.newbyteorder()))
+        assert y.dtype.isnative
+        assert_same_bits(y, case(x.astype(loop)))
+
+
+def _numbers(kind: Any) -> dict[str, tuple[Any, Any]]:
+    """Give inputs other than arrays and the type in which they are computed."""
+    return {
+        "float": (kind(2.0), np.float64),
+        "int": (int(kind(2)), np.float64),
+        "bool": (True, np.float32),
+        "nested list": ([[1.0, 2.0]], np.float64),
+        "list of int": ([1, 2], np.float64),
+        "list of bool": ([True, False], np.float32),
+        "list of float32": ([np.float32(1), np.float32(2)], np.float32),
+        "list of arrays": ([np.float32([1, 2]), np.float32([3, 4])], np.float32),
+        "range": (range(4), np.float64),
+        "huge int": (2**62, np.float64),
+    }
+
+
+@each_case
+def test_numbers_and_sequences(case: Case) -> None:
+    """Python's numbers and sequences have the types that NumPy gives them."""
+    for name, (value, loop) in _numbers(float).items():
+        y = case(*[value] * case.ndata)
+        assert y.dtype == loop, name
+        assert_same_bits(y, case(*[np.asarray(value, loop)] * case.ndata))
+
+
+@each_parametric_case
+def test_python_numbers_never_promote(case: Case) -> None:
+    """A Python number as parameter is rounded once to the type of the arrays, on every path."""
+    for params in case.grid:
+        for dtype, loop in LOOPS.items():
+            kind = np.dtype(loop).type
+            data = [sample(dtype, seed=j) for j in range(case.ndata)]
+            rounded = [kind(value) for value in params]
+            if any(value and not kind(value) for value in params):
+                continue  # the rounded parameter, zero, may lie outside the domain
+            expected = case(*[a.astype(loop) for a in data], *rounded)
+            assert_same_bits(case(*data, *params), expected)
+            assert_same_bits(case(*[a[::2] for a in data], *params), expected[::2])
+            assert_same_bits(case(*[a.reshape(2, -1).T for a in data], *params), expected.reshape(2, -1).T)
+            assert_same_bits(case(*[a[:1].reshape(()) for a in data], *params), expected[0])
+            assert_same_bits(case(*[a[0] for a in data], *params), expected[0])
+            out = np.zeros(expected.shape, loop)
+            assert_same_bits(case(*data, *params, out=out, where=np.ones(expected.shape, bool)), expected)
+            # Next to an array parameter the others stay numbers.
+            column = [np.full(expected.shape, rounded[0], loop), *params[1:]]
+            assert_same_bits(case(*data, *column), expected)
+
+
+class Fixed(float):
+    """A number that a user's class makes of Python's."""
+
+
+class Count(int):
+    """The same for integers."""
+
+
+@each_parametric_case
+def test_subclasses_of_python_numbers(case: Case) -> None:
+    """They are Python numbers: they do not promote."""
+    data = case.data(40, "f4")
+    assert_same_bits(case(*data, *map(Fixed, case.params)), case(*data, *case.params))
+    for params in case.grid:
+        if all(float(value).is_integer() for value in params):
+            assert_same_bits(case(*data, *[Count(int(v)) for v in params]), case(*data, *params))
+            assert_same_bits(case(*data, *[int(v) for v in params]), case(*data, *params))
+
+
+@each_parametric_case
+def test_typed_parameters_promote(case: Case) -> None:
+    """Arrays and NumPy scalars as parameters take part in the promotion, whatever their shape."""
+    for first, second in (("f4", "f8"), ("f8", "f4"), ("f2", "f4"), ("f2", "f2"), ("i4", "f4"), ("i1", "f8")):
+        loop = "f4" if all(np.can_cast(t, "f4") for t in (first, second)) else "f8"
+        data = [sample(first, seed=j) for j in range(case.ndata)]
+        for make in (lambda v, t: np.dtype(t).type(v), lambda v, t: np.full(40, v, t), lambda v, t: np.array(v, t)):
+            params = [make(v, second) for v in case.params]
+            expected = case(*[a.astype(loop) for a in data], *[p.astype(loop) for p in params])
+            assert expected.dtype == loop
+            assert_same_bits(case(*data, *params), expected)
+            # One typed parameter is enough.
+            mixed = [params[0], *case.params[1:]]
+            exact = [params[0].astype(loop), *[np.dtype(loop).type(v) for v in case.params[1:]]]
+            assert_same_bits(case(*data, *mixed), case(*[a.astype(loop) for a in data], *exact))
+
+
+@each_parametric_case
+def test_number_as_data_follows_the_parameters(case: Case) -> None:
+    """A Python number as x does not promote an array of parameters."""
+    params = [np.full(5, v, "f4") for v in case.params]
+    y = case(*[0.3] * case.ndata, *params)
+    assert_same_bits(y, case(*[np.full(5, 0.3, "f4")] * case.ndata, *params))
+    assert y.dtype == np.float32
+
+
+@each_case
+def test_two_types_of_data(case: Case) -> None:
+    """Gradient and x may differ: the wider type computes; a Python number as gradient takes the type of x."""
+    if case.ndata == 1:
+        pytest.skip("a forward function has one array")
+    x = values(40, "f4")
+    grad = values(40, "f8", 1)
+    for pair in ((grad, x), (x, grad)):
+        y = case(*pair)
+        assert y.dtype == np.float64
+        assert_same_bits(y, case(*[a.astype("f8") for a in pair]))
+    for number in (0.1, 2):
+        assert_same_bits(case(number, x), case(np.full(40, number, "f4"), x))
+
+
+@each_dtype
+@each_case
+def test_output_of_another_type(case: Case, dtype: str) -> None:
+    """The inputs alone choose the type that computes; the result is cast to `out` as NumPy casts."""
+    data = [np.clip(np.nan_to_num(a), -100, 100) for a in case.data(40, dtype)]
+    expected = case(*data)
+    for target in ("float16", "float32", "float64", "complex64", "longdouble", ">f4", ">f8"):
+        for out in (np.zeros(40, target), np.zeros(80, target)[::2], np.zeros((40,), target)[::-1]):
+            assert case(*data, out=out) is out
+            with np.errstate(over="ignore"):
+                np.testing.assert_array_equal(out, expected.astype(target))
+
+
+@pytest.mark.parametrize("target", [*INTEGERS, "bool", "datetime64[s]"])
+@each_case
+def test_output_that_cannot_hold_the_result(case: Case, target: str) -> None:
+    """NumPy's casting error, and nothing written."""
+    data = [sample("f4", seed=j) for j in range(case.ndata)]
+    out = np.zeros(40, target)
+    with pytest.raises(TypeError, match=f"Cannot cast ufunc '{case.name}' output from dtype\\('float32'\\)"):
+        case(*data, out=out)
+    assert (out == np.zeros(40, target)).all()
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+@each_forward_case
+def test_in_place_on_integers(case: Case, dtype: str) -> None:
+    """In place on an integer array: NumPy's casting error, and the array keeps its values."""
+    x = sample(dtype)
+    with pytest.raises(TypeError, match=f"Cannot cast ufunc '{case.name}' output"):
+        case.in_place(x)
+    assert (x == sample(dtype)).all()
+
+
+@each_forward_case
+def test_in_place_on_half(case: Case) -> None:
+    """Half precision is computed in float32 and rounded back, in place."""
+    x = sample("f2")
+    expected = case(sample("f4")).astype("f2")
+    assert case.in_place(x) is x
+    assert_same_bits(x, expected)
+
+
+@pytest.mark.parametrize("value", REFUSED.values(), ids=list(REFUSED))
+@each_case
+def test_refused_types(case: Case, value: Any) -> None:
+    """No complex numbers, objects, texts or times, for any operand."""
+    good = np.ones(3, "f4") if np.ndim(value) and len(value) == 3 else np.ones(2, "f4") if np.ndim(value) else 1.0
+    operands = [good] * case.ndata + list(case.params)
+    for j, _ in enumerate(operands):
+        given = [*operands[:j], value, *operands[j + 1 :]]
+        with pytest.raises(TypeError, match=f"ufunc '{case.name}' not supported for the input types"):
+            case(*given)
+    if isinstance(value, np.ndarray) and case.ndata == 1 and value.flags.writeable:
+        before = value.copy()
+        with pytest.raises(TypeError):
+            case.in_place(value)
+        assert (value == before).all()
