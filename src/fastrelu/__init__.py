@@ -7,10 +7,18 @@ except ModuleNotFoundError as error:
         "the compiled core of fastrelu is missing: install it (pip install .), its source tree cannot be imported"
     ) from error
 
-from fastrelu import activations, runtime, ufuncs
-from fastrelu.activations import *
+from typing import TYPE_CHECKING
+
+from fastrelu import activations, runtime
+from fastrelu import ufuncs as ufuncs
+from fastrelu.activations.exponential import *
+from fastrelu.activations.gated import *
+from fastrelu.activations.rectifiers import *
+from fastrelu.activations.shrinkage import *
+from fastrelu.activations.sigmoidal import *
 from fastrelu.runtime import *
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "ufuncs", *activations.__all__, *runtime.__all__]
+if not TYPE_CHECKING:  # type checkers follow the imports above, but no list that is put together
+    __all__ = ["__version__", "ufuncs", *activations.__all__, *runtime.__all__]
