@@ -129,13 +129,15 @@ SERIES = [
     Series("hl_mish_crossing", ["HL_MISH_SLOPE"], around_zero(mish_slope, ZEROS["MISH"]), -D, D, 9, relative, -60.9),
 ]
 
-LAMBDA, ALPHA = mpf("1.0507009873554804934"), mpf("1.6732632423543772848")
+LAMBDA = mpf("1.050700987355480493419334985294606351959")
+ALPHA = mpf("1.673263242354377284817042991671652038461")
 LN2_1 = floor(log(2) * 2**42) / mpf(2) ** 42  # 42 bits: times k it stays exact
 LN2_2 = floor((log(2) - LN2_1) * 2**84) / mpf(2) ** 84
 
 CONSTANTS = {  # macro -> value; every part but the last is exact, the last one is rounded
     "HL_SELU": LAMBDA,
     "HL_SELU_ALPHA": LAMBDA * ALPHA,
+    "HL_QUICK": mpf("1.702"),
     "HL_C0": 1 / sqrt(2 * pi),
     "HL_C1": C1,
     "HL_C2": C2,

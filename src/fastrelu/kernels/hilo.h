@@ -640,14 +640,14 @@ BODY FN(swish_backward)(real g, real x, real beta) {
 }
 
 /* quick_gelu(x) = x sigmoid(1.702 x), where 1.702 is that decimal number and not its rounding */
-#define HL_QUICK hl_make(1.702, 0x1.89374bc6a7efap-55)
+#define HL_QUICK 0x1.b3b645a1cac08p+0, 0x1.89374bc6a7efap-55
 BODY FN(quick_gelu)(real x) {
     hl_pair z = hl_clamped(x, -800, 800);
-    real y = hl_gated(z.hi, hl_mul1(HL_QUICK, z.hi), HL_NO_LIFT);
+    real y = hl_gated(z.hi, hl_mul1(hl_make(HL_QUICK), z.hi), HL_NO_LIFT);
     return x > 40 ? x : y;
 }
 BODY FN(quick_gelu_backward)(real g, real x) {
-    return hl_silu_slope(g, hl_mul1(HL_QUICK, hl_clamped(x, -881, 881).hi));
+    return hl_silu_slope(g, hl_mul1(hl_make(HL_QUICK), hl_clamped(x, -881, 881).hi));
 }
 
 /* The Gaussian tail: Phi(-a) = F / (a + 1) m 2^k for a in [1, 54.7], m 2^k = e^(-a^2/2) */
