@@ -63,6 +63,7 @@ cdef extern from "kernels/drive.h" nogil:
         cnp.npy_intp *shape
         fr_strides *stride
         char **origin
+    int fr_take_numbers(fr_domain, double *, float *, int) noexcept
     void fr_run(fr_kernel, const char *const *, char *, Py_ssize_t) noexcept
     void fr_run_part(const fr_call *, const char *const *, char *, Py_ssize_t, int, int) noexcept
     void fr_run_view(const fr_call *, const fr_view *, Py_ssize_t, Py_ssize_t) noexcept
@@ -118,6 +119,7 @@ cdef extern from "numpy/arrayobject.h":
     bint PyArray_ISWRITEABLE(cnp.ndarray)
     bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
     bint PyArray_IS_F_CONTIGUOUS(cnp.ndarray)
+    object PyArray_Scalar(void *, cnp.dtype, object)
     object PyArray_NewLikeArray(cnp.ndarray, cnp.NPY_ORDER, PyObject *, int)
 
 
@@ -281,11 +283,9 @@ cdef class Kernel:
     def __repr__(self):
         return f"<kernel {self.name}>"
 
-    cdef int require_domain(self, const double *params) except -1:
+    cdef int refuse(self, const double *params) except -1:
         """Refuse parameters outside the domain, by name and value."""
         cdef int j
-        if self.op.domain[self.direction](params):
-            return 0
         given = ", ".join([f"{self.op.params[j].decode()}={params[j]!r}" for j in range(self.nparams)])
         condition = self.op.domain_text[self.direction].decode().replace("&&", "and")
         raise ValueError(f"{self.name} requires {condition}, got {given}")
@@ -436,14 +436,13 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
 
     if dtype == cnp.NPY_FLOAT:
         for j in range(kernel.nparams):
-            rounded[j] = <float>params[j]
-            params[j] = rounded[j]
             inputs[kernel.ndata + j] = <const char *>&rounded[j]
     else:
         for j in range(kernel.nparams):
             inputs[kernel.ndata + j] = <const char *>&params[j]
-    if kernel.nparams:
-        kernel.require_domain(params)
+    if kernel.nparams and not fr_take_numbers(kernel.op.domain[kernel.direction], params,
+                                              rounded if dtype == cnp.NPY_FLOAT else NULL, kernel.nparams):
+        kernel.refuse(params)
     level = _setting(precision_override, &_precision)
     if y is None:
         if PyArray_IS_C_CONTIGUOUS(x):
@@ -549,30 +548,42 @@ cdef int _check_params(Kernel kernel, list args, object dtype) except -1:
     two parameters, and with 1, which no parameter excludes by itself: what fails all fillings is a number outside
     its own domain.
     """
+    cdef fr_domain domain = kernel.op.domain[kernel.direction]
+    cdef double given[4]
     cdef double params[4]
+    cdef float rounded[4]
     cdef int known[4]
     cdef int j, filler, count = 0
     for j in range(kernel.nparams):
         value = args[kernel.ndata + j]
-        known[j] = _number(value, &params[j])
+        known[j] = _number(value, &given[j])
         if (not known[j] and isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0
                 and value.dtype.kind in "biuf"):
-            params[j] = float(value)
+            given[j] = float(value)
             known[j] = 1
-        if known[j]:
-            count += 1
-            if dtype is _float32:
-                params[j] = <float>params[j]
+        count += known[j]
     if count == 0:
         return 0
     for filler in range(kernel.nparams + 1):
         if filler == kernel.nparams or known[filler]:
             for j in range(kernel.nparams):
-                if not known[j]:
-                    params[j] = 1 if filler == kernel.nparams else params[filler]
-            if kernel.op.domain[kernel.direction](params):
+                params[j] = given[j] if known[j] else 1 if filler == kernel.nparams else given[filler]
+            if fr_take_numbers(domain, params, rounded if dtype is _float32 else NULL, kernel.nparams):
                 return 0
-    return kernel.require_domain(params)
+    return kernel.refuse(params)
+
+
+cdef object _typed(double number, object dtype):
+    """A number as a scalar of the type, rounded under the guard; NumPy itself would round as the host does."""
+    cdef float rounded[1]
+    if dtype is _float64:
+        return np.float64(number)
+    fr_take_numbers(_anything, &number, rounded, 1)
+    return PyArray_Scalar(rounded, dtype, None)
+
+
+cdef int _anything(const double *params) noexcept nogil:
+    return 1
 
 
 cdef object _as_target(Kernel kernel, object out):
@@ -601,7 +612,7 @@ cdef object _general(Kernel kernel, object out, object where, list args):
     if loop is not None:
         for j in range(kernel.nin):
             if _number(args[j], &number):
-                args[j] = np.float64(number) if loop is _float64 else np.float32(<float>number)
+                args[j] = _typed(number, loop)
     if isinstance(out, tuple) and len(out) == 1:
         out = target = out[0]
     if out is not None and out is not Ellipsis and not isinstance(out, tuple):
