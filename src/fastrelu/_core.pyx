@@ -63,6 +63,7 @@ cdef extern from "kernels/drive.h" nogil:
         cnp.npy_intp *shape
         fr_strides *stride
         char **origin
+    int fr_take_numbers(fr_domain, double *, float *, int) noexcept
     void fr_run(fr_kernel, const char *const *, char *, Py_ssize_t) noexcept
     void fr_run_part(const fr_call *, const char *const *, char *, Py_ssize_t, int, int) noexcept
     void fr_run_view(const fr_call *, const fr_view *, Py_ssize_t, Py_ssize_t) noexcept
@@ -443,13 +444,12 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
 
     if dtype == cnp.NPY_FLOAT:
         for j in range(kernel.nparams):
-            rounded[j] = <float>params[j]
-            params[j] = rounded[j]
             inputs[kernel.ndata + j] = <const char *>&rounded[j]
     else:
         for j in range(kernel.nparams):
             inputs[kernel.ndata + j] = <const char *>&params[j]
-    if kernel.nparams and not kernel.op.domain[kernel.direction](params):
+    if kernel.nparams and not fr_take_numbers(kernel.op.domain[kernel.direction], params,
+                                              rounded if dtype == cnp.NPY_FLOAT else NULL, kernel.nparams):
         kernel.refuse(params, NULL)
     level = _setting(precision_override, &_precision)
     if y is None:
@@ -573,30 +573,33 @@ cdef int _check_params(Kernel kernel, list args, bint single) except -1:
     two parameters, and with 1, which no parameter excludes by itself: what fails all fillings is a number outside
     its own domain.
     """
+    cdef fr_domain domain = kernel.op.domain[kernel.direction]
+    cdef double given[4]
     cdef double params[4]
+    cdef float rounded[4]
     cdef int known[4]
     cdef int j, filler, count = 0
     for j in range(kernel.nparams):
         value = args[kernel.ndata + j]
-        known[j] = _number(value, &params[j])
+        known[j] = _number(value, &given[j])
         if (not known[j] and (cnp.PyArray_Check(value) or cnp.PyArray_CheckScalar(value)) and value.ndim == 0
                 and value.dtype.kind in "biuf"):
-            params[j] = float(value)
+            given[j] = float(value)
             known[j] = 1
-        if known[j]:
-            count += 1
-            if single:
-                params[j] = <float>params[j]
+        count += known[j]
     if count == 0:
         return 0
     for filler in range(kernel.nparams + 1):
         if filler == kernel.nparams or known[filler]:
             for j in range(kernel.nparams):
-                if not known[j]:
-                    params[j] = 1 if filler == kernel.nparams else params[filler]
-            if kernel.op.domain[kernel.direction](params):
+                params[j] = given[j] if known[j] else 1 if filler == kernel.nparams else given[filler]
+            if fr_take_numbers(domain, params, rounded if single else NULL, kernel.nparams):
                 return 0
     return kernel.refuse(params, known)
+
+
+cdef int _anything(const double *params) noexcept nogil:
+    return 1
 
 
 cdef object _as_target(Kernel kernel, object out):
@@ -677,7 +680,7 @@ cdef object _as_array(double number, bint double):
     if double:
         (<double *>cnp.PyArray_DATA(array))[0] = number
     else:
-        (<float *>cnp.PyArray_DATA(array))[0] = <float>number
+        fr_take_numbers(_anything, &number, <float *>cnp.PyArray_DATA(array), 1)
     return array
 
 

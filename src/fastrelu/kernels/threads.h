@@ -51,10 +51,10 @@ static int fr_watch_forks(void) {
 #endif
 }
 
-/* What OpenMP grants the calling thread now (threadpoolctl sets it per thread). */
+/* What OpenMP grants the calling thread now (threadpoolctl sets it per thread); a forked process has no team. */
 static int fr_openmp_threads(void) {
 #ifdef _OPENMP
-    return omp_get_max_threads();
+    return fr_load(&fr_forked) ? 1 : omp_get_max_threads();
 #else
     return 1;
 #endif
