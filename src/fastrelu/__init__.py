@@ -1,13 +1,13 @@
 """Neural-network activation functions and their gradients on NumPy arrays."""
 
+from typing import TYPE_CHECKING
+
 try:
     from fastrelu import _core as _core
 except ModuleNotFoundError as error:
     raise ImportError(
         "the compiled core of fastrelu is missing: install it (pip install .), its source tree cannot be imported"
     ) from error
-
-from typing import TYPE_CHECKING
 
 from fastrelu import activations, runtime
 from fastrelu import ufuncs as ufuncs
@@ -16,9 +16,10 @@ from fastrelu.activations.gated import *
 from fastrelu.activations.rectifiers import *
 from fastrelu.activations.shrinkage import *
 from fastrelu.activations.sigmoidal import *
+from fastrelu.limits import error_bound as error_bound
 from fastrelu.runtime import *
 
 __version__ = "0.1.0"
 
 if not TYPE_CHECKING:  # type checkers follow the imports above, but no list that is put together
-    __all__ = ["__version__", "ufuncs", *activations.__all__, *runtime.__all__]
+    __all__ = ["__version__", "error_bound", "ufuncs", *activations.__all__, *runtime.__all__]

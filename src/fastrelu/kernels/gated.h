@@ -93,15 +93,15 @@ BODY FN(quick_gelu_backward)(real g, real x) {
  * In float and double one ln2 serves: its error times k is proportional to a^2, and P/Q was fitted to undo it. */
 BODY FN(gelu_tail)(real a, real h, real c) {
 #if FR_KIND == FR_LEAN
-    real p = FMA(POLY1(h, 0x1.b44844p-1f, 0x1.45519ap-4f), a, POLY2(h, 0x1.fp-1f, 0x1.6db19ep-2f, 0x1.08a114p-7f));
-    real q = FMA(POLY2(h, 0x1.a00440p+1f * c, 0x1.d48e96p-1f * c, 0x1.4ba926p-6f * c), a,
-                 POLY2(h, 0x1.fp+0f * c, 0x1.2b5b00p+1f * c, 0x1.97bfaep-3f * c));
+    real p = FMA(POLY1(h, 0x1.b388b6p-1f, 0x1.43af3cp-4f), a, POLY2(h, 0x1.fp-1f, 0x1.6c879ep-2f, 0x1.0688c0p-7f));
+    real q = FMA(POLY2(h, 0x1.9fa478p+1f * c, 0x1.d30362p-1f * c, 0x1.4908f0p-6f * c), a,
+                 POLY2(h, 0x1.fp+0f * c, 0x1.2ac420p+1f * c, 0x1.95b37ap-3f * c));
 #elif FR_KIND == FR_WIDE
-    real p = FMA(POLY2(h, 0x1.2483ee6305b90p-1, 0x1.bc0060ebc1ba2p-4, 0x1.7e4ae68834f94p-9), a,
-                 POLY3(h, 0.5, 0x1.487b24f5f056dp-2, 0x1.790bb43e7424bp-6, 0x1.6fd037d5b76a2p-13));
-    real q = FMA(POLY3(h, 0x1.f0c618023d12cp+0 * c, 0x1.b8be0f6ab5b0ep-1 * c, 0x1.dc281c2ac139ep-5 * c,
-                       0x1.ccfc50e8618e9p-12 * c), a,
-                 POLY3(h, c, 0x1.b09bd166dc37fp+0 * c, 0x1.1dba31154e613p-2 * c, 0x1.df220dac35e5dp-8 * c));
+    real p = FMA(POLY2(h, 0x1.2450671352f1bp-1, 0x1.bb22d4266ac6ap-4, 0x1.7ce5234df7617p-9), a,
+                 POLY3(h, 0.5, 0x1.480e8a9e15f19p-2, 0x1.7806010f30bcdp-6, 0x1.6dfc30813259ap-13));
+    real q = FMA(POLY3(h, 0x1.f09290b258370p+0 * c, 0x1.b821f0b2a5549p-1 * c, 0x1.dadb87b6ef020p-5 * c,
+                       0x1.cab1ba980777dp-12 * c), a,
+                 POLY3(h, c, 0x1.b03c67183dfbfp+0 * c, 0x1.1d285cabd4a7cp-2 * c, 0x1.dd61aa69bbd4dp-8 * c));
 #else
     real p = FMA(POLY4(h, 0x1.a5bd0481da34dp-1, 0x1.68ca29fac9133p-2, 0x1.1d6dc72f9a350p-5, 0x1.07777c64189bfp-10,
                        0x1.becc76f5a47f3p-18), a,
@@ -137,9 +137,9 @@ BODY FN(gelu)(real x) {
 /* Phi(x) + x phi(x): W or 1 - W with W = e^(-a^2/2) R(a), R(a) = G(a) - a / sqrt(2 pi) */
 BODY FN(gelu_slope)(real a, real h) {
 #if FR_KIND == FR_LEAN
-    real p = FMA(POLY2(h, -0x1.8a9d60p-4f, -0x1.3b57a4p-2f, -0x1.5b78bap-7f), a,
-                 POLY2(h, 0.5f, -0x1.e19ba0p-2f, -0x1.6b90eap-4f));
-    real q = FMA(POLY1(h, 0x1.67309ep+0f, 0x1.c7acaap-3f), a, POLY2(h, 1.f, 0x1.98c374p-1f, 0x1.b37d56p-6f));
+    real p = FMA(POLY2(h, -0x1.6ba9f6p-4f, -0x1.42469cp-2f, -0x1.6fd294p-7f), a,
+                 POLY2(h, 0.5f, -0x1.e4724ap-2f, -0x1.798414p-4f));
+    real q = FMA(POLY1(h, 0x1.6b0f0cp+0f, 0x1.d926e8p-3f), a, POLY2(h, 1.f, 0x1.a245eep-1f, 0x1.ccff42p-6f));
 #elif FR_KIND == FR_WIDE
     real p = FMA(POLY3(h, 0x1.105588a0bd18bp-4, -0x1.dcbc7eef299b8p-2, -0x1.d1b6e42207d74p-5, -0x1.3227966deef83p-11),
                  a, POLY3(h, 0x1.fffffffffa67ap-2, -0x1.e5fff09e91679p-2, -0x1.b81fac9acb19fp-3,
