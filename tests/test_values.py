@@ -29,7 +29,7 @@ from conftest import (
 from specs import BACKWARD, FROM_OUTPUT
 
 import fastrelu as fr
-from fastrelu import _core
+from fastrelu import _core, limits
 
 if TYPE_CHECKING:
     from specs import Array, Params, Precision
@@ -43,6 +43,21 @@ def settle(case: Case, got: Array, exact: Array, x: Array, params: tuple[Any, ..
         blurred = case.spec.blurred(float(np.finfo(x.dtype).eps), x.astype(exact.dtype), *params)
         other = blurred & np.isin(got, np.unique(exact.astype(got.dtype)))
     return np.where(other, got.astype(exact.dtype), exact)
+
+
+def assert_published(
+    case: Case, got: Array, exact: Array, x: Array, params: Params, isa: str, precision: Precision
+) -> None:
+    """Assert the numbers that error_bound and zero_crossing tell users; 0.001 ULP is the reference's own error."""
+    bound = limits.error_bound(case.name, x.dtype, precision=precision, isa=isa) + 0.001
+    crossing = limits.zero_crossing(case.name, x.dtype, params, precision=precision, isa=isa)
+    inside = np.zeros(x.shape, bool)
+    if crossing is not None:
+        inside = (x >= crossing.low) & (x <= crossing.high)
+        error = np.abs(got[inside].astype(exact.dtype) - exact[inside])
+        worst = int(np.argmax(error)) if error.size else 0
+        assert (error <= crossing.bound).all(), f"{case.name}{params}: {error[worst]} at x={x[inside][worst]!r}"
+    assert_close(got[~inside], exact[~inside], bound, x[~inside], context=f"{case.name}{params}, published")
 
 
 def test_values(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
@@ -62,6 +77,7 @@ def test_values(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision
             signed &= got != 0
         wrong = signed & (np.signbit(got) != np.signbit(exact))
         assert not wrong.any(), f"{case.name}{params}: wrong sign of {got[wrong][:3]} at x={x[wrong][:3]}"
+        assert_published(case, got, exact, x, params, isa, precision)
 
 
 def test_array_parameters(parametric_case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:

@@ -291,8 +291,8 @@ def zero_crossing(
     --------
     >>> import numpy as np
     >>> from fastrelu.limits import zero_crossing
-    >>> zero_crossing("silu_backward", np.float32, precision="fast").low
-    -1.5284645427610738
+    >>> round(zero_crossing("silu_backward", np.float32, precision="fast").low, 3)
+    -1.528
     >>> zero_crossing("silu", np.float32) is None
     True
     """
