@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 
 #include "kernels.h"
 
@@ -68,5 +69,6 @@ int main(int argc, char **argv) {
                 printf("%s %s %s: %016" PRIx64 "\n", fr_ops[op].name, directions[direction], flavours[flavour],
                        hash_of(&fr_ops[op], kernel, direction, flavour, stride));
             }
+    tcdrain(1); /* for emulate_v4.py */
     return 0;
 }
