@@ -90,9 +90,9 @@ BODY FN(quick_gelu_backward)(real g, real x) {
  * In float and double one ln2 serves: its error times k is proportional to a^2, and P/Q was fitted to undo it. */
 BODY FN(gelu_tail)(real a, real h, real c) {
 #if FR_KIND == FR_LEAN
-    real p = FMA(POLY1(h, 0x1.b388b6p-1f, 0x1.43af3cp-4f), a, POLY2(h, 0x1.fp-1f, 0x1.6c879ep-2f, 0x1.0688c0p-7f));
-    real q = FMA(POLY2(h, 0x1.9fa478p+1f * c, 0x1.d30362p-1f * c, 0x1.4908f0p-6f * c), a,
-                 POLY2(h, 0x1.fp+0f * c, 0x1.2ac420p+1f * c, 0x1.95b37ap-3f * c));
+    real p = FMA(POLY1(h, 0x1.b44844p-1f, 0x1.45519ap-4f), a, POLY2(h, 0x1.fp-1f, 0x1.6db19ep-2f, 0x1.08a114p-7f));
+    real q = FMA(POLY2(h, 0x1.a00440p+1f * c, 0x1.d48e96p-1f * c, 0x1.4ba926p-6f * c), a,
+                 POLY2(h, 0x1.fp+0f * c, 0x1.2b5b00p+1f * c, 0x1.97bfaep-3f * c));
 #elif FR_KIND == FR_WIDE
     real p = FMA(POLY2(h, 0x1.2450671352f1bp-1, 0x1.bb22d4266ac6ap-4, 0x1.7ce5234df7617p-9), a,
                  POLY3(h, 0.5, 0x1.480e8a9e15f19p-2, 0x1.7806010f30bcdp-6, 0x1.6dfc30813259ap-13));
