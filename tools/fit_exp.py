@@ -1,7 +1,7 @@
 """The exponentials of rmath.h: e^r, e^r - 1 and 2^r, constant and linear terms fixed where they are exact.
 
-    python tools/fit_exp.py            fit and print
-    python tools/fit_exp.py --check    the error of the coefficients in the header
+python tools/fit_exp.py            fit and print
+python tools/fit_exp.py --check    the error of the coefficients in the header
 """
 
 import sys
@@ -21,8 +21,12 @@ def expm1_rest(r):
 JOBS = {
     "exp_step": (expm1_rest, HALF_LN2, lambda r, y: r * r / mp.exp(r), {"lean": 4, "wide": 6, "full": 9}),
     "expm1_poly": (expm1_rest, HALF_LN2, lambda r, y: r * r / mp.expm1(r), {"lean": 4, "wide": 6, "full": 10}),
-    "exp2_minus": (lambda r: (mp.power(2, r) - 1) / r, HALF, lambda r, y: r / mp.power(2, r),
-                   {"lean": 5, "wide": 7, "full": 10}),
+    "exp2_minus": (
+        lambda r: (mp.power(2, r) - 1) / r,
+        HALF,
+        lambda r, y: r / mp.power(2, r),
+        {"lean": 5, "wide": 7, "full": 10},
+    ),
 }
 
 

@@ -40,10 +40,18 @@ def interleave(c, odd, even):
 
 # function, header's name, weight, {kind: (end, degrees, P0)}: a P0 below a power of two rounds better in float
 JOBS = (
-    (tail, "gelu_tail", relative,
-     {"lean": ("14.5", 4, 5, "0.96875"), "wide": ("14.6", 6, 7, "0.5"), "full": ("38.7", 10, 11, "0.5")}),
-    (slope, "gelu_slope", near_zero,
-     {"lean": ("18.7", 5, 4, "0.5"), "wide": ("20.3", 7, 6, "0.5"), "full": ("53.2", 12, 11, "0.5")}),
+    (
+        tail,
+        "gelu_tail",
+        relative,
+        {"lean": ("14.5", 4, 5, "0.96875"), "wide": ("14.6", 6, 7, "0.5"), "full": ("38.7", 10, 11, "0.5")},
+    ),
+    (
+        slope,
+        "gelu_slope",
+        near_zero,
+        {"lean": ("18.7", 5, 4, "0.5"), "wide": ("20.3", 7, 6, "0.5"), "full": ("53.2", 12, 11, "0.5")},
+    ),
 )
 
 
@@ -60,7 +68,10 @@ def main():
                 rest = c[n + 1 :]
                 if len(rest) == d:  # Q0 = 1 is not written as a hexadecimal number
                     rest.insert((d + 1) // 2, mp.mpf(1))
-                print("%s %s: error 2^%.1f" % (name, kind, mp.log(error((p, interleave(rest, (d + 1) // 2, d // 2 + 1)), data), 2)))
+                print(
+                    "%s %s: error 2^%.1f"
+                    % (name, kind, mp.log(error((p, interleave(rest, (d + 1) // 2, d // 2 + 1)), data), 2))
+                )
             else:
                 fixed = {0: mp.mpf(p0)}
                 show(name + " " + kind, *remez_rounded(data, n, d, fixed, {0: 2 * fixed[0]}, kind == "lean"))

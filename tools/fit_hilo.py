@@ -10,12 +10,33 @@ and rounded: the first `pairs` coefficients to two doubles, the others to one. N
 import argparse
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 from mpmath import (
-    atanh, cos, diff, erf, erfc, exp, expm1, factorial, findroot, floor, log, log1p, lu_solve, matrix, mp, mpf, ncdf,
-    npdf, pi, polyval, sqrt, tanh,
+    atanh,
+    cos,
+    diff,
+    erf,
+    erfc,
+    exp,
+    expm1,
+    factorial,
+    findroot,
+    floor,
+    log,
+    log1p,
+    lu_solve,
+    matrix,
+    mp,
+    mpf,
+    ncdf,
+    npdf,
+    pi,
+    polyval,
+    sqrt,
+    tanh,
 )
 
 mp.dps = 60
@@ -23,6 +44,7 @@ HEADER = Path(__file__).resolve().parent.parent / "src/fastrelu/kernels/hilo.h"
 
 
 # ---- The functions that the series approximate ----
+
 
 def exp_tail(r):
     if abs(r) < 1e-8:
@@ -91,6 +113,7 @@ def around_zero(f, zero):
 
 # ---- What the header holds ----
 
+
 class Series(NamedTuple):
     function: str  # in the header: the terms from `pairs` on
     leading: list  # macros in the header: the coefficients that are pairs
@@ -117,15 +140,39 @@ H, D = mpf("0.3467"), mpf("1.01") / 32
 SERIES = [
     Series("hl_exp_tail", [], exp_tail, -H, H, 10, lambda r, v: expm1(r) / r**3, -59.2),
     Series("hl_atanh_tail", [], atanh_tail, mpf(0), mpf(1) / 9 + mpf("1e-6"), 10, lambda w, v: 1 / w, -58.6),
-    Series("hl_gauss_tail", ["HL_GAUSS_0", "HL_GAUSS_1", "HL_GAUSS_2"], gauss, gauss_t("0.98"), gauss_t(56), 23,
-           relative, -59.0),
+    Series(
+        "hl_gauss_tail",
+        ["HL_GAUSS_0", "HL_GAUSS_1", "HL_GAUSS_2"],
+        gauss,
+        gauss_t("0.98"),
+        gauss_t(56),
+        23,
+        relative,
+        -59.0,
+    ),
     Series("hl_gauss_centre", ["HL_CENTRE_0", "HL_CENTRE_1"], centre, mpf(0), mpf("1.01"), 11, relative, -60.0),
     Series("hl_shrink_tail", ["HL_SHRINK_0", "HL_SHRINK_1"], shrink, mpf(0), mpf("0.51"), 15, relative, -58.7),
     Series("hl_silu_crossing", ["HL_SILU_SLOPE"], around_zero(silu_slope, ZEROS["SILU"]), -D, D, 8, relative, -59.0),
-    Series("hl_gelu_crossing", ["HL_GELU_SLOPE"], around_zero(gelu_slope, ZEROS["GELU"]), -2 * D, 2 * D, 10, relative,
-           -57.9),
-    Series("hl_gelu_tanh_crossing", ["HL_GELU_TANH_SLOPE"], around_zero(gelu_tanh_slope, ZEROS["GELU_TANH"]), -D, D, 9,
-           relative, -58.8),
+    Series(
+        "hl_gelu_crossing",
+        ["HL_GELU_SLOPE"],
+        around_zero(gelu_slope, ZEROS["GELU"]),
+        -2 * D,
+        2 * D,
+        10,
+        relative,
+        -57.9,
+    ),
+    Series(
+        "hl_gelu_tanh_crossing",
+        ["HL_GELU_TANH_SLOPE"],
+        around_zero(gelu_tanh_slope, ZEROS["GELU_TANH"]),
+        -D,
+        D,
+        9,
+        relative,
+        -58.8,
+    ),
     Series("hl_mish_crossing", ["HL_MISH_SLOPE"], around_zero(mish_slope, ZEROS["MISH"]), -D, D, 9, relative, -60.9),
 ]
 
@@ -147,11 +194,13 @@ CONSTANTS = {  # macro -> value; every part but the last is exact, the last one 
     "HL_LN2_2": LN2_2,
     "HL_LN2_3": log(2) - LN2_1 - LN2_2,
 } | {f"HL_{name}_ZERO": zero for name, zero in ZEROS.items()}
-PARTS = {name: 3 if name.endswith("_ZERO") else 1 if name.startswith(("HL_LN2", "HL_LOG2E")) else 2
-         for name in CONSTANTS}
+PARTS = {
+    name: 3 if name.endswith("_ZERO") else 1 if name.startswith(("HL_LN2", "HL_LOG2E")) else 2 for name in CONSTANTS
+}
 
 
 # ---- Fitting and rounding ----
+
 
 def interpolate(s):
     """Coefficients, lowest first, of the polynomial through f at the Chebyshev nodes."""
@@ -198,7 +247,7 @@ def macro(text, name):
 
 def body(text, name):
     """Coefficients of a series in the header: each statement holds a group, the last group comes first."""
-    code = re.search(rf"BODY {name}\(real \w\) {{(.*?)\n}}", text, re.S).group(1)
+    code = re.search(rf"BODY {name}\(real \w\) {{(.*?)\n}}", text, re.DOTALL).group(1)
     groups = [numbers(statement) for statement in code.split(";")]
     return [c for group in reversed(groups) for c in group]
 
@@ -224,7 +273,9 @@ def fit():
     for s in SERIES:
         exact = interpolate(s)
         rounded = [parts(c, 2 if i < len(s.leading) else 1) for i, c in enumerate(exact)]
-        print(f"{s.function}: fit 2^{error(s, exact):.2f}, rounded 2^{error(s, [sum(map(mpf, r)) for r in rounded]):.2f}")
+        print(
+            f"{s.function}: fit 2^{error(s, exact):.2f}, rounded 2^{error(s, [sum(map(mpf, r)) for r in rounded]):.2f}"
+        )
         for r in rounded:
             print("   ", ", ".join(p.hex() for p in r))
     for name, value in CONSTANTS.items():

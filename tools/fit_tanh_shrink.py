@@ -1,7 +1,7 @@
 """The rational functions of shrinkage.h: (a - tanh a) / a^3 and (tanh a / a)^2 in w = a^2.
 
-    python tools/fit_tanh_shrink.py            fit and print
-    python tools/fit_tanh_shrink.py --check    the error of the coefficients in the header
+python tools/fit_tanh_shrink.py            fit and print
+python tools/fit_tanh_shrink.py --check    the error of the coefficients in the header
 """
 
 import sys

@@ -28,7 +28,7 @@ def value(fit, x):
 
 
 def chebyshev(a, b, n):
-    """n points from a to b, denser at the ends and without them (where f may be 0/0)."""
+    """N points from a to b, denser at the ends and without them (where f may be 0/0)."""
     a, b = mp.mpf(a), mp.mpf(b)
     return [(a + b) / 2 - (b - a) / 2 * mp.cos(mp.pi * (2 * i + 1) / (2 * n)) for i in range(n)]
 
