@@ -180,8 +180,12 @@ def measure(row: Row, kernel: str, dtype: str, stride: int, points: int) -> list
         except ImportError:
             others.append(None)
     worst: dict[str, tuple[float, float]] = {}
+    zone = run.regions[0]
     for start in range(0, run.count, verify.BLOCK):
         x = run.inputs(start, min(verify.BLOCK, run.count - start))
+        x = x[np.isfinite(x) & ((x < zone.zone_low) | (x > zone.zone_high))]
+        if not x.size:
+            continue
         exact, low = verify.exact_results(kernel, x, case.rounded)
         grad = np.ones_like(x)
         operands = _verify.arguments(run.kernels[0], x, case.parameters, grad)
@@ -190,8 +194,16 @@ def measure(row: Row, kernel: str, dtype: str, stride: int, points: int) -> list
         for peer, function in zip(PEERS, others, strict=True):
             if function is not None:
                 out = np.ascontiguousarray(function(x), x.dtype)
-                _update(worst, peer, np.where(out == 0, np.copysign(out, exact).astype(x.dtype), out), exact, low, x)
-    return [_cell(worst.get(name)) for name in (*OURS, *PEERS)]
+                with np.errstate(invalid="ignore"):
+                    signed = np.where(out == 0, np.copysign(out, exact).astype(x.dtype), out)
+                _update(worst, peer, signed, exact, low, x)
+    cells = [_cell(worst.get(name)) for name in (*OURS, *PEERS)]
+    for index, function in enumerate(others, len(OURS)):
+        if function is not None:
+            for end in (-np.inf, np.inf):
+                if np.isnan(function(np.array([end], dtype))[0]):
+                    cells[index] += f", NaN at {end}"
+    return cells
 
 
 def _update(worst: dict[str, tuple[float, float]], name: str, out: Array, exact: Array, low: Array, x: Array) -> None:
@@ -216,9 +228,10 @@ def _cell(found: tuple[float, float] | None) -> str:
 HEAD = """# Errors of peers
 
 Written by `python tools/compare_peers_accuracy.py`: the largest error in ULP and where, on the same inputs and against the
-same references as [accuracy.md](accuracy.md). "wrong" is a NaN, or an infinity where there is none. Zero crossings of
-derivatives count here like everything else, so no derivative that crosses zero has a small number; the sign of a zero
-is not held against the peers. NumPy stands for the expressions in the script, with SciPy's functions where there are any.
+same references as [accuracy.md](accuracy.md), over finite inputs outside the zero crossings of derivatives. "wrong" is a
+NaN, or an infinity where there is none; a NaN at an infinite input is listed apart, and the sign of a zero is not held
+against the peers. NumPy stands for the expressions in the script, with SciPy's functions where there are any. A large
+number near the edge of the range mostly means that results below 2^-126 (float32) are flushed to zero.
 """
 
 

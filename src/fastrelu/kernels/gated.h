@@ -54,9 +54,13 @@ BODY FN(swish)(real x, real beta) {
     real b = beta < 0 ? -beta : beta, u = beta < 0 ? -x : x, all = b * u;
     u = FN(at_least)(u, -FN(at_most)(-FAR_LOW / b, LARGEST));
     real z = b * u;
-    real far, y = FN(sigmoid_far)(z, FN(product_low)(b, u, z), &far);
+    real far, S, r = FN(reduce_far)(z, FN(product_low)(b, u, z), &S, &far);
+    /* u S is exact, but it may overflow where beta is so small that u is huge */
+    real m = beta < 0 ? -u : u;
+    int huge = (u > BY_TYPE(0x1p64f, 0x1p512)) | (u < BY_TYPE(-0x1p100f, -0x1p900));
+    real y = (huge ? S : m * S) / (S + FN(exp_poly)(r, -1, 1));
     far = all < -LARGEST ? R(0) : far;
-    y = FN(product)(beta < 0 ? -u : u, y, far);
+    y = FN(product)(huge ? m : R(1), y, far);
     return all <= BY_TYPE(18, 40) ? y : x; /* also 0 times infinity: x is the limit */
 }
 BODY FN(swish_backward)(real g, real x, real beta) {
