@@ -44,6 +44,8 @@ class Comparison:
         Sources that import what the statements need and make their arrays.
     before : str or None
         Source that restores the input before each timing, untimed.
+    tolerance : float or None
+        How far answers may differ, relative and absolute; None for 256 eps of the type, since both sides round.
     """
 
     ours: str
@@ -58,6 +60,7 @@ class Comparison:
     figure: str = "speed"
     target: float | None = None
     before: str | None = None
+    tolerance: float | None = None
 
     @property
     def label(self) -> str:
@@ -88,7 +91,9 @@ class Comparison:
                 answer = _run(setup, statement, self.before, rounds, self.threads)
                 seconds[side].append(answer["seconds"])
                 samples[side] = np.array(answer["sample"], self.dtype)
-            _require_equal(samples["ours"], samples["theirs"], self.label)
+            tolerance = self.tolerance or 256 * float(np.finfo(self.dtype).eps)
+            if not np.allclose(samples["ours"], samples["theirs"], rtol=tolerance, atol=tolerance):
+                raise AssertionError(f"different answers: {self.label}")
         ratios = [theirs / ours for ours, theirs in zip(seconds["ours"], seconds["theirs"], strict=True)]
         if self.figure == "cost":
             ratios = [1 / ratio for ratio in ratios]
@@ -113,13 +118,6 @@ def _run(setup: str, statement: str, before: str | None, rounds: int, threads: i
         raise RuntimeError(f"{statement} failed:\n{process.stderr}")
     answer: dict[str, Any] = json.loads(process.stdout)
     return answer
-
-
-def _require_equal(ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any], label: str) -> None:
-    """Refuse to time statements of different answers: both sides round, so 256 eps are allowed."""
-    tolerance = 256 * float(np.finfo(ours.dtype).eps)
-    if not np.allclose(ours, theirs, rtol=tolerance, atol=tolerance):
-        raise AssertionError(f"different answers: {label}")
 
 
 def parser(description: str, pairs: int = 7, rounds: int = 100) -> argparse.ArgumentParser:

@@ -10,11 +10,11 @@ import fastrelu as fr
 
 rng = np.random.default_rng(0)
 
-# Two spirals of 500 points each.
-turn = np.sqrt(rng.random(1000)) * 2 * np.pi
+# Two spirals of 250 points each.
+turn = np.sqrt(rng.random(500)) * 2 * np.pi
 spiral = np.stack([turn * np.cos(turn), turn * np.sin(turn)], axis=1) / 5
-labels = np.arange(1000) % 2
-points = (spiral * np.where(labels, 1, -1)[:, None] + 0.02 * rng.standard_normal((1000, 2))).astype(np.float32)
+labels = np.arange(500) % 2
+points = (spiral * np.where(labels, 1, -1)[:, None] + 0.02 * rng.standard_normal((500, 2))).astype(np.float32)
 
 w1 = rng.standard_normal((2, 64), np.float32)
 w2 = rng.standard_normal((64, 64), np.float32) * np.float32(1 / 8)
@@ -23,7 +23,7 @@ b1, b2 = np.zeros(64, np.float32), np.zeros(64, np.float32)
 parameters = [w1, b1, w2, b2, w3]
 velocities = [np.zeros_like(p) for p in parameters]
 
-for _ in range(2000):
+for _ in range(1500):
     h1 = fr.hard_tanh_(points @ w1 + b1)
     h2 = fr.hard_tanh_(h1 @ w2 + b2)
     score = h2 @ w3

@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--activation", type=_elementwise, default="relu", metavar="NAME", help="(default: relu)")
     command.add_argument("--epochs", type=_positive, default=25, help="(default: 25)")
     command.add_argument("--seed", type=int, default=0, help="of weights and batches (default: 0)")
-    command.add_argument("--rate", type=float, default=0.005, help="step of SGD (default: 0.005)")
+    command.add_argument("--rate", type=float, default=0.01, help="first step of SGD (default: 0.01)")
     _add_settings(command)
     return parser
 

@@ -41,7 +41,7 @@ class Outcome:
         return self.accuracy > ACCURACY_TO_PASS
 
 
-def train(activation: str = "relu", epochs: int = 25, seed: int = 0, rate: float = 0.005) -> Outcome:
+def train(activation: str = "relu", epochs: int = 25, seed: int = 0, rate: float = 0.01) -> Outcome:
     """Train a 784-256-10 network on the digits.
 
     Parameters
@@ -52,8 +52,9 @@ def train(activation: str = "relu", epochs: int = 25, seed: int = 0, rate: float
         Passes over the training images.
     seed : int, default 0
         Seeds the weights and the order of the images; the test images are always the same.
-    rate : float, default 0.005
-        Step of SGD, with momentum 0.9 and batches of 32. The default suits every activation.
+    rate : float, default 0.01
+        Step of SGD, with momentum 0.9 and batches of 32; it falls in a straight line to 0. The default suits every
+        activation.
 
     Returns
     -------
@@ -73,8 +74,9 @@ def train(activation: str = "relu", epochs: int = 25, seed: int = 0, rate: float
     one_thread = require("threadpoolctl", "demo").threadpool_limits(1, user_api="blas")
     with one_thread, progress(steps, f"training with {activation}", extra="demo") as bar:
         for epoch in range(1, epochs + 1):
+            step = rate * (1 - (epoch - 1) / epochs)
             for batch in network.batches(len(digits.train), BATCH):
-                loss = network.step(digits.train[batch], digits.train_labels[batch], rate, MOMENTUM)
+                loss = network.step(digits.train[batch], digits.train_labels[batch], step, MOMENTUM)
                 bar.update()
             bar.set_postfix_str(f"epoch {epoch} of {epochs}, loss {loss:.3f}")
     seconds = time.perf_counter() - start
