@@ -167,10 +167,14 @@ def _logarithmic(rng: np.random.Generator, low: float, high: float, count: int, 
 
 @functools.cache
 def edges(dtype: np.dtype[Any]) -> Array:
-    """Return zeros, infinities, NaNs, subnormals and both sides of every power of two, of both signs."""
+    """Return zeros, infinities, NaNs, subnormals and both sides of powers of two, of both signs."""
     info = np.finfo(dtype)
-    exponents = np.arange(info.minexp - info.nmant, info.maxexp)
-    powers = np.ldexp(dtype.type(1), exponents.astype(np.int32))
+    lowest, highest = info.minexp - info.nmant, info.maxexp
+    # Every power of two near 1, near the ends of the range and around its subnormal part, every seventh elsewhere.
+    exponents = np.arange(lowest, highest)
+    landmarks = np.array([lowest, info.minexp, 0, highest])
+    near = np.min(np.abs(exponents[:, None] - landmarks), axis=1) <= 32
+    powers = np.ldexp(dtype.type(1), exponents[near | (exponents % 7 == 0)].astype(np.int32))
     named = [0.0, np.inf, np.nan, info.smallest_subnormal, info.tiny, info.max, info.eps, 1.0, 1.5]
     positive = np.concatenate([np.array(named, dtype), neighbours(powers, dtype, 1)])
     return np.concatenate([positive, -positive])
@@ -186,9 +190,9 @@ def samples(spec: Spec, params: Params, dtype: np.dtype[Any]) -> Array:
     x = np.concatenate(
         [
             edges(dtype),
-            _logarithmic(rng, info.minexp - info.nmant, info.maxexp, 4000, dtype),
-            _logarithmic(rng, -10, 10, 6000, dtype),
-            rng.uniform(low, high, 6000).astype(dtype),
+            _logarithmic(rng, info.minexp - info.nmant, info.maxexp, 3000, dtype),
+            _logarithmic(rng, -10, 10, 4000, dtype),
+            rng.uniform(low, high, 4000).astype(dtype),
             neighbours(kinks.astype(dtype), dtype, 20),
         ]
     )

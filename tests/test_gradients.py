@@ -39,27 +39,29 @@ def test_product(gradient: Case, isa: str, dtype: np.dtype[Any], precision: Prec
         wide = grad.astype(WIDE[dtype])
         with np.errstate(all="ignore"):
             exact = expected(case, params, dtype) * wide
-            blurred = case.spec.blurred(float(np.finfo(dtype).eps), x.astype(WIDE[dtype]), *rounded(params, dtype))
+            unclear = case.spec.blurred(float(np.finfo(dtype).eps), x.astype(WIDE[dtype]), *rounded(params, dtype))
+        # A derivative that is beyond the range itself is known to be large, and no more.
+        unclear |= np.abs(expected(case, params, dtype)) > np.finfo(dtype).max
         got = run(isa, case.name, precision, grad, x, *params)
         # A derivative that is subnormal itself has lost digits before the gradient comes in.
         floor = np.abs(grad) * np.maximum(floors(case, params, x, precision, fma=fma), np.finfo(dtype).tiny)
-        assert_close(got[~blurred], exact[~blurred], limit, x[~blurred], floor[~blurred], f"{case.name}{params}")
+        assert_close(got[~unclear], exact[~unclear], limit, x[~unclear], floor[~unclear], f"{case.name}{params}")
 
 
-@pytest.mark.parametrize("grad", [np.inf, -np.inf, np.nan, -0.0, -1.0])
-def test_zero_by_rule(gradient: Case, isa: str, dtype: np.dtype[Any], precision: Precision, grad: float) -> None:
+def test_zero_by_rule(gradient: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
     """Where a unit is off by rule the gradient is +0.0 whatever comes in, and only there is it cut off."""
     case = gradient
     for params in case.spec.grid(case.direction):
         x = inputs(case, params, dtype)
+        wide = x.astype(WIDE[dtype])
         with np.errstate(all="ignore"):
-            wide = x.astype(WIDE[dtype])
             blurred = case.spec.blurred(float(np.finfo(dtype).eps), wide, *rounded(params, dtype))
             off = case.spec.off_in(case.direction)(wide, *rounded(params, dtype)) & ~blurred
-        got = run(isa, case.name, precision, np.full_like(x, grad), x, *params)
+        grad = np.resize(np.array([np.inf, -np.inf, np.nan, -0.0, -1.0], dtype), x.size)
+        got = run(isa, case.name, precision, grad, x, *params)
         assert_same_bits(got[off], np.zeros(np.count_nonzero(off), dtype), f"{case.name}{params}")
-        if np.isnan(grad):
-            assert np.isnan(got[~off & ~blurred]).all(), f"{case.name}{params} loses a NaN gradient"
+        passed = ~off & ~blurred & np.isnan(grad)
+        assert np.isnan(got[passed]).all(), f"{case.name}{params} loses a NaN gradient"
 
 
 @pytest.mark.parametrize("spec", [spec for spec in SPECS.values() if spec.kink_derivatives], ids=lambda spec: spec.name)
@@ -105,7 +107,7 @@ def test_gradient_in_place(gradient: Case, isa: str, dtype: np.dtype[Any], preci
     """The gradient may overwrite the incoming one, or x, with the same bits."""
     case = gradient
     params = case.spec.grid(case.direction)[0]
-    x = inputs(case, params, dtype)
+    x = inputs(case, params, dtype)[:4000]
     data = data_of(case, x, gradients(dtype, x.size))
     wanted = run(isa, case.name, precision, *data, *params)
     for target in range(2):

@@ -153,7 +153,7 @@ def test_numbers_never_promote(parametric_case: Case, dtype: np.dtype[Any], door
     """Python numbers take the type of the array, and the value that the type has."""
     case = parametric_case
     for params in case.spec.grid(case.direction):
-        x = samples(case.spec, params, dtype)[door]
+        x = samples(case.spec, params, dtype)[:1500][door]
         data = data_of(case, x)
         wanted = public(case)(*data, *(np.array([value], dtype) for value in params))
         assert wanted.dtype == dtype
@@ -198,7 +198,7 @@ def test_parameters_by_name(parametric_case: Case, dtype: np.dtype[Any]) -> None
     case = parametric_case
     names = kernels(fr.config()["isa"])[case.name].operands[case.ndata :]
     for params in case.spec.grid(case.direction):
-        data = data_of(case, inputs(case, params, dtype))
+        data = data_of(case, inputs(case, params, dtype)[:500])
         named = public(case)(*data, **dict(zip(names, params, strict=True)))
         assert_same_bits(named, public(case)(*data, *params), f"{case.name}{params}")
 

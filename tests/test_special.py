@@ -51,18 +51,22 @@ def test_nan(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision, d
     params = case.spec.grid(case.direction)[0]
     x = inputs(case, params, dtype)
     x = x[~np.isnan(x)][:512]
-    grad = np.resize(np.array([1, 0, -0.0, np.inf, -np.inf, np.nan, -3], dtype), x.size)
-    clean = run(isa, case.name, precision, *data_of(case, x, gradients(dtype, x.size)), *params)
-    for lane in range(16):
-        for nan in (np.nan, -np.nan):
-            spoiled = x.copy()
-            spoiled[lane::16] = np.copysign(np.array(np.nan, dtype), nan)
-            for values in (params, tiled(case, x.size, dtype)):
-                got = run(isa, case.name, precision, *map(door, data_of(case, spoiled, grad)), *values)
-                assert np.isnan(got[lane::16]).all(), f"{case.name} hides a NaN"
-            got = run(isa, case.name, precision, *map(door, data_of(case, spoiled, gradients(dtype, x.size))), *params)
-            kept = np.arange(x.size) % 16 != lane
-            assert_same_bits(got[kept], clean[kept], case.name)
+    good = gradients(dtype, x.size)
+    odd = np.resize(np.array([1, 0, -0.0, np.inf, -np.inf, np.nan, -3], dtype), x.size)
+    clean = run(isa, case.name, precision, *data_of(case, x, good), *params)
+    # Every 17th element: each lane of a vector in turn, next to clean ones.
+    spoiled = np.arange(x.size) % 17 == 0
+    for nan in (np.nan, -np.nan):
+        bad = np.where(spoiled, np.copysign(np.array(np.nan, dtype), nan), x)
+        for values in (params, tiled(case, x.size, dtype)):
+            got = run(isa, case.name, precision, *map(door, data_of(case, bad, odd)), *values)
+            assert np.isnan(got[spoiled]).all(), f"{case.name} hides a NaN"
+        got = run(isa, case.name, precision, *map(door, data_of(case, bad, good)), *params)
+        assert_same_bits(got[~spoiled], clean[~spoiled], case.name)
+    # Whatever the parameters are.
+    for values in case.spec.grid(case.direction):
+        got = run(isa, case.name, precision, *map(door, data_of(case, bad[:40], odd[:40])), *values)
+        assert np.isnan(got[spoiled[:40]]).all(), f"{case.name}{values} hides a NaN"
 
 
 def test_signalling_nan(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
@@ -109,7 +113,7 @@ def test_no_warnings(case: Case, isa: str, dtype: np.dtype[Any], precision: Prec
     kernel = kernels(isa)[case.name]
     ufunc = kernel.fast if precision == "fast" else kernel.accurate
     for params in case.spec.grid(case.direction):
-        x = inputs(case, params, dtype)
+        x = inputs(case, params, dtype)[:4000]
         data = data_of(case, x, gradients(dtype, x.size))
         with np.errstate(all="raise"):
             run(isa, case.name, precision, *data, *params)

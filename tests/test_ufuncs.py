@@ -87,7 +87,7 @@ def test_pickle_and_copy(case: Case, precision: Precision) -> None:
 def test_pickle_into_a_fresh_process() -> None:
     """Another process finds the ufuncs of both precisions, and functions too, without having imported anything."""
     ufuncs = {(level, case.name): getattr(MODULES[level], case.name) for level in PRECISIONS for case in CASES}
-    functions = {name: getattr(fr, name) for name in fr.__all__ if callable(getattr(fr, name))}
+    functions = {name: getattr(fr, name) for name in vars(fr)["__all__"] if callable(getattr(fr, name))}
     print_them = (
         f"import pickle; u, f = pickle.loads({pickle.dumps((ufuncs, functions))!r})\n"
         "import fastrelu as fr\n"
@@ -252,7 +252,12 @@ def test_out_as_tuple_and_ellipsis(case: Case, dtype: str) -> None:
         np.negative(np.float32(1), out=...)
     except TypeError:
         pytest.skip("this NumPy has no out=...")
-    for inputs in (data, [a[::2] for a in data], [a.reshape(5, 6) for a in data], [np.arange(30, dtype="i1") for _ in data]):
+    for inputs in (
+        data,
+        [a[::2] for a in data],
+        [a.reshape(5, 6) for a in data],
+        [np.arange(30, dtype="i1") for _ in data],
+    ):
         y = case(*inputs, out=...)
         assert type(y) is np.ndarray
         assert_same_bits(y, case(*inputs))

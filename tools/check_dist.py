@@ -22,11 +22,15 @@ def main() -> int:
         tracked = subprocess.run(["git", "ls-files", "src"], cwd=ROOT, check=True, capture_output=True, text=True)
         wanted = {name for name in tracked.stdout.split() if Path(name).suffix in SOURCES}
         complaints += [f"the source distribution lacks {name}" for name in sorted(wanted - packed)]
-        complaints += [f"the source distribution holds {name}" for name in packed if name.endswith((".so", ".o", "_core.c"))]
+        complaints += [
+            f"the source distribution holds {name}" for name in packed if name.endswith((".so", ".o", "_core.c"))
+        ]
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
             names = wheel.namelist()
         complaints += [f"the wheel holds {name}" for name in names if Path(name).suffix in NOT_IN_WHEEL]
-        complaints += [f"the wheel lacks {name}" for name in ("fastrelu/py.typed", "fastrelu/_core.pyi") if name not in names]
+        complaints += [
+            f"the wheel lacks {name}" for name in ("fastrelu/py.typed", "fastrelu/_core.pyi") if name not in names
+        ]
         print(f"{len(packed)} files in the source distribution, {len(names)} in the wheel")
     print("".join(f"{text}\n" for text in complaints), end="")
     return 1 if complaints else 0

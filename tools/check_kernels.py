@@ -1,7 +1,7 @@
 """Compile the kernels and prove from the assembly that every loop is vectorised at full width and calls nothing.
 
-    python tools/check_kernels.py gcc              # the C compiler of this machine: v3 and v4
-    python tools/check_kernels.py clang            # Clang from the package ziglang: v3 and AArch64
+python tools/check_kernels.py gcc              # the C compiler of this machine: v3 and v4
+python tools/check_kernels.py clang            # Clang from the package ziglang: v3 and AArch64
 """
 
 import argparse
@@ -41,7 +41,9 @@ def accepted(compiler: list[str], flags: list[str], directory: Path) -> list[str
     probe = directory / "probe.c"
     probe.write_text("int main(void) { return 0; }\n")
     command = [*compiler, "-Werror", "-c", str(probe), "-o", str(directory / "probe.o")]
-    return [flag for flag in flags if subprocess.run([*command, flag], capture_output=True, check=False).returncode == 0]
+    return [
+        flag for flag in flags if subprocess.run([*command, flag], capture_output=True, check=False).returncode == 0
+    ]
 
 
 def functions(assembly: str) -> dict[str, list[str]]:
@@ -80,7 +82,9 @@ def main() -> int:
             subprocess.run(command, check=True)
             kernels = functions(output.read_text())
             wrong = [text for name, lines in kernels.items() for text in complaints(name, lines, PACKED[width])]
-            print(f"{compiler[0] if len(compiler) < 4 else 'clang'} {width}: {len(kernels)} loops, {len(wrong)} complaints")
+            print(
+                f"{compiler[0] if len(compiler) < 4 else 'clang'} {width}: {len(kernels)} loops, {len(wrong)} complaints"
+            )
             print("".join(f"  {text}\n" for text in wrong), end="")
             failed += bool(wrong) or not kernels
     return 1 if failed else 0

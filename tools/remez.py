@@ -1,120 +1,161 @@
 """Minimax fits for the kernels: polynomials and rational functions by the Remez exchange, in mpmath.
 
-A fit is a pair of coefficient lists (P, Q), lowest degree first, Q[0] = 1. The error is weighted: with
-``weight = 1/f`` it is the relative error. Coefficients listed in ``fixed`` (by index, of P) are kept.
+A fit is a pair of coefficient lists (P, Q), lowest degree first; a polynomial has Q = [1]. Errors are weighted:
+with weight 1/f they are relative. Coefficients given in `p` and `q` ({index: value}) stay as they are.
 """
 
+import pathlib
+import re
 import struct
 
 import mpmath as mp
+import numpy as np
 
 mp.mp.prec = 200
 
+KERNELS = pathlib.Path(__file__).parents[1] / "src" / "fastrelu" / "kernels"
 
-def horner(c, x):
-    s = mp.mpf(0)
-    for v in reversed(c):
-        s = s * x + v
-    return s
+
+def horner(coefficients, x):
+    total = mp.mpf(0)
+    for c in reversed(coefficients):
+        total = total * x + c
+    return total
 
 
 def value(fit, x):
-    p, q = fit
-    return horner(p, x) / horner(q, x)
+    return horner(fit[0], x) / horner(fit[1], x)
 
 
-def grid(a, b, n):
-    """Chebyshev points, without the ends (where f may be 0/0)."""
+def chebyshev(a, b, n):
+    """n points from a to b, denser at the ends and without them (where f may be 0/0)."""
     a, b = mp.mpf(a), mp.mpf(b)
     return [(a + b) / 2 - (b - a) / 2 * mp.cos(mp.pi * (2 * i + 1) / (2 * n)) for i in range(n)]
-
-
-def samples(f, weight, a, b, n):
-    xs = grid(a, b, n)
-    fs = [f(x) for x in xs]
-    return [(x, y, weight(x, y)) for x, y in zip(xs, fs)]
 
 
 def relative(x, y):
     return 1 / y
 
 
-def error(fit, points):
-    """Largest weighted error over samples, and where."""
-    return max((abs((value(fit, x) - y) * w), x) for x, y, w in points)
+def samples(f, points, weight=relative):
+    ys = [f(x) for x in points]
+    return [(x, y, abs(weight(x, y))) for x, y in zip(points, ys)]
 
 
-def remez(points, n, d=0, fixed=None, rounds=40):
-    """P of degree n over Q of degree d on samples(); returns the fit and its error."""
-    fixed = {i: mp.mpf(v) for i, v in (fixed or {}).items()}
-    free = [i for i in range(n + 1) if i not in fixed]
-    size = len(free) + d + 1
-    m = len(points)
-    at = [min(m - 1, (2 * i + 1) * m // (2 * size)) for i in range(size)]
-    q = [mp.mpf(1)] + [mp.mpf(0)] * d
-    best = None
-    for _ in range(rounds):
-        e = mp.mpf(0)
-        for _ in range(6 if d else 1):
-            a, b = mp.matrix(size, size), mp.matrix(size, 1)
-            for row, i in enumerate(at):
-                x, y, w = points[i]
-                for col, j in enumerate(free):
-                    a[row, col] = x**j
-                for j in range(1, d + 1):
-                    a[row, len(free) + j - 1] = -y * x**j
-                a[row, size - 1] = (-1) ** row / w * horner(q, x)
-                b[row] = y - sum(v * x**j for j, v in fixed.items())
-            s = mp.lu_solve(a, b)
-            q = [mp.mpf(1)] + [s[len(free) + j] for j in range(d)]
-            if abs(s[size - 1] - e) <= abs(e) * mp.mpf(2) ** -30:
-                break
-            e = s[size - 1]
-        p = [fixed.get(i) for i in range(n + 1)]
-        for col, j in enumerate(free):
-            p[j] = s[col]
-        err = [(value((p, q), x) - y) * w for x, y, w in points]
-        top = max(abs(v) for v in err)
-        if best is None or top < best[1]:
-            best = ((p, q), top)
-        if top <= abs(e) * mp.mpf("1.002"):
-            break
-        # one extremum per run of equal sign, then drop the smallest from an end until `size` are left
-        runs = []
-        for i, v in enumerate(err):
-            if runs and (v > 0) == (err[runs[-1]] > 0):
-                if abs(v) > abs(err[runs[-1]]):
-                    runs[-1] = i
-            else:
-                runs.append(i)
-        while len(runs) > size:
-            if len(runs) - size >= 2:
-                k = min(range(len(runs) - 1), key=lambda k: max(abs(err[runs[k]]), abs(err[runs[k + 1]])))
-                if 0 < k < len(runs) - 2:
-                    del runs[k : k + 2]
-                    continue
+def errors(fit, data):
+    return [(value(fit, x) - y) * w for x, y, w in data]
+
+
+def error(fit, data):
+    return max(abs(e) for e in errors(fit, data))
+
+
+def solve(data, at, n, d, p, q, denominator):
+    """Coefficients whose error at data[at] alternates; the error term uses the previous denominator."""
+    free_p = [i for i in range(n + 1) if i not in p]
+    free_q = [i for i in range(d + 1) if i not in q]
+    size = len(free_p) + len(free_q) + 1
+    a, b = mp.matrix(size, size), mp.matrix(size, 1)
+    for row, i in enumerate(at):
+        x, y, w = data[i]
+        for column, j in enumerate(free_p):
+            a[row, column] = x**j
+        for column, j in enumerate(free_q):
+            a[row, len(free_p) + column] = -y * x**j
+        a[row, size - 1] = (-1) ** row / w * horner(denominator, x)
+        b[row] = sum(v * y * x**j for j, v in q.items()) - sum(v * x**j for j, v in p.items())
+    s = list(mp.lu_solve(a, b))
+    ps, qs, level = s[: len(free_p)], s[len(free_p) : -1], s[-1]
+    fit_p = [p[i] if i in p else ps.pop(0) for i in range(n + 1)]
+    fit_q = [q[i] if i in q else qs.pop(0) for i in range(d + 1)]
+    return (fit_p, fit_q), abs(level)
+
+
+def peaks(err, size):
+    """One index per run of equal sign, then the least important dropped until `size` are left."""
+    runs = []
+    for i, e in enumerate(err):
+        if runs and (e > 0) == (err[runs[-1]] > 0):
+            if abs(e) > abs(err[runs[-1]]):
+                runs[-1] = i
+        else:
+            runs.append(i)
+    while len(runs) > size:
+        if len(runs) >= size + 2:
+            k = min(range(len(runs) - 1), key=lambda k: max(abs(err[runs[k]]), abs(err[runs[k + 1]])))
+            del runs[k : k + 2]
+        else:
             runs.pop(0 if abs(err[runs[0]]) < abs(err[runs[-1]]) else -1)
-        if len(runs) < size:
+    return runs
+
+
+def remez(data, n, d=0, p=None, q=None, rounds=30):
+    """The fit of degree n over d with the least error on the samples, and that error."""
+    p = {i: mp.mpf(v) for i, v in (p or {}).items()}
+    q = {i: mp.mpf(v) for i, v in (q or {0: 1}).items()}
+    size = n + d + 3 - len(p) - len(q)
+    at = [min(len(data) - 1, (2 * i + 1) * len(data) // (2 * size)) for i in range(size)]
+    denominator, best = [mp.mpf(1)], None
+    for _ in range(rounds):
+        for _ in range(6 if d else 1):
+            fit, level = solve(data, at, n, d, p, q, denominator)
+            denominator = fit[1]
+        err = errors(fit, data)
+        top = max(abs(e) for e in err)
+        if best is None or top < best[1]:
+            best = fit, top
+        at = peaks(err, size)
+        if top <= level * mp.mpf("1.005") or len(at) < size:
             break
-        at = runs
     return best
 
 
-def to_float(v, single=False):
-    v = float(v) if not single else struct.unpack("f", struct.pack("f", float(mp.mpf(v))))[0]
-    return mp.mpf(v)
+def to_type(v, single):
+    return mp.mpf(struct.unpack("f", struct.pack("f", float(v)))[0] if single else float(v))
 
 
-def rounded(fit, single=False):
-    return tuple([to_float(v, single) for v in c] for c in fit)
+def remez_rounded(data, n, d=0, p=None, q=None, single=False):
+    """The same with every coefficient a number of the type; in float, the best one that a search finds.
+
+    The search moves one or two coefficients by a few last places and keeps what helps.
+    """
+    p, q = dict(p or {}), dict(q or {0: 1})
+    fit, _ = remez(data, n, d, p, q)
+    fit = tuple([to_type(c, single) for c in part] for part in fit)
+    if single:
+        x, y, w = (np.array([float(v) for v in column]) for column in zip(*data))
+        c = np.array([float(v) for part in fit for v in part], np.float32)
+        free = [i for i in range(n + 1) if i not in p] + [n + 1 + i for i in range(d + 1) if i not in q]
+
+        def top(c):
+            c = c.astype(float)
+            return np.abs((np.polyval(c[n::-1], x) / np.polyval(c[:n:-1], x) - y) * w).max()
+
+        random, now = np.random.default_rng(1), top(c)
+        for _ in range(40000):
+            trial = c.copy()
+            for i in random.choice(free, random.integers(1, min(4, len(free) + 1)), replace=False):
+                trial[i] += random.integers(-8, 9) * np.spacing(trial[i])
+            if (new := top(trial)) < now:
+                c, now = trial, new
+        c = [mp.mpf(float(v)) for v in c]
+        fit = c[: n + 1], c[n + 1 :]
+    return fit, error(fit, data)
 
 
-def bits(e):
-    return "2^%.1f" % float(mp.log(e, 2))
+def header(name, function):
+    """The hexadecimal constants of a function in a header: {"lean": [...], "wide": [...], "full": [...]}."""
+    text = (KERNELS / name).read_text()
+    body = text[text.index("BODY FN(" + function + ")") :]
+    body = body[: body.index("\n}\n")]
+    kinds = re.split(r"#if FR_KIND == FR_LEAN|#elif FR_KIND == FR_WIDE|#else|#endif", body)[1:4]
+    number = r"-?0x[0-9a-f.]+p[-+]?\d+|(?<=[(, ])0\.5"
+    found = [[mp.mpf(float.fromhex(h) if "x" in h else float(h)) for h in re.findall(number, k)] for k in kinds]
+    return dict(zip(("lean", "wide", "full"), found))
 
 
-def show(name, fit, single=False):
-    for what, c in zip("PQ", fit):
-        if len(c) > 1 or what == "P":
-            text = [float(v).hex() for v in c]
-            print(name, what, "{" + ", ".join(text) + "}")
+def show(what, fit, err):
+    print("%s: error 2^%.1f" % (what, mp.log(err, 2)))
+    for c in fit:
+        if len(c) > 1:
+            print("   ", ", ".join(float(v).hex() for v in c))

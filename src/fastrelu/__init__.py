@@ -1,5 +1,7 @@
 """Neural-network activation functions and their gradients on NumPy arrays."""
 
+from typing import TYPE_CHECKING
+
 try:
     from fastrelu import _core as _core
 except ModuleNotFoundError as error:
@@ -7,10 +9,17 @@ except ModuleNotFoundError as error:
         "the compiled core of fastrelu is missing: install it (pip install .), its source tree cannot be imported"
     ) from error
 
-from fastrelu import activations, runtime, ufuncs
-from fastrelu.activations import *
+from fastrelu import activations, runtime
+from fastrelu import ufuncs as ufuncs
+from fastrelu.activations.exponential import *
+from fastrelu.activations.gated import *
+from fastrelu.activations.rectifiers import *
+from fastrelu.activations.shrinkage import *
+from fastrelu.activations.sigmoidal import *
+from fastrelu.limits import error_bound as error_bound
 from fastrelu.runtime import *
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "ufuncs", *activations.__all__, *runtime.__all__]
+if not TYPE_CHECKING:  # type checkers follow the imports above, but no list that is put together
+    __all__ = ["__version__", "error_bound", "ufuncs", *activations.__all__, *runtime.__all__]

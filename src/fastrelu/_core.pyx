@@ -86,6 +86,7 @@ cdef extern from *:
 cdef extern from "Python.h":
     object PyContextVar_New(const char *, PyObject *)
     int PyContextVar_Get(object, PyObject *, PyObject **) except -1
+    object PyObject_Vectorcall(object, PyObject **, size_t, PyObject *)
     void Py_DECREF(PyObject *)
 
 cdef extern from "numpy/arrayobject.h":
@@ -96,6 +97,8 @@ cdef extern from "numpy/arrayobject.h":
     ctypedef struct PyArray_Descr:
         pass
     enum:
+        NPY_HALF
+        NPY_USERDEF
         NPY_ITER_ZEROSIZE_OK
         NPY_ITER_COPY_IF_OVERLAP
         NPY_ITER_READONLY
@@ -119,7 +122,6 @@ cdef extern from "numpy/arrayobject.h":
     bint PyArray_ISWRITEABLE(cnp.ndarray)
     bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
     bint PyArray_IS_F_CONTIGUOUS(cnp.ndarray)
-    object PyArray_Scalar(void *, cnp.dtype, object)
     object PyArray_NewLikeArray(cnp.ndarray, cnp.NPY_ORDER, PyObject *, int)
 
 
@@ -154,16 +156,22 @@ cdef fr_atomic _thread_limit    # 0: as many as the host grants
 cdef fr_atomic _overridden      # has a context variable ever been set? If not, no call looks
 cdef fr_atomic _quota = -1      # processors that the control group grants; -1: not read yet
 
+# Elements from which NumPy's iterator, set up once, beats the ufunc on plain strided arrays.
+cdef fr_atomic _strided_from = 512
+strided_from = _strided_from
+
 precision_override = PyContextVar_New("fastrelu_precision", NULL)
 thread_override = PyContextVar_New("fastrelu_threads", NULL)
 
 
-def set_defaults(precision=None, threads=None):
-    """Set the process's precision (0 or 1) and thread limit (0 is none)."""
+def set_defaults(precision=None, threads=None, strided_from=None):
+    """Set the process's precision (0 or 1), thread limit (0 is none) and least size for the N-d driver."""
     if precision is not None:
         fr_store(&_precision, precision)
     if threads is not None:
         fr_store(&_thread_limit, threads)
+    if strided_from is not None:
+        fr_store(&_strided_from, strided_from)
 
 
 def watch_overrides():
@@ -283,10 +291,11 @@ cdef class Kernel:
     def __repr__(self):
         return f"<kernel {self.name}>"
 
-    cdef int refuse(self, const double *params) except -1:
-        """Refuse parameters outside the domain, by name and value."""
+    cdef int refuse(self, const double *params, const int *known) except -1:
+        """Say which condition on the parameters the known ones miss."""
         cdef int j
-        given = ", ".join([f"{self.op.params[j].decode()}={params[j]!r}" for j in range(self.nparams)])
+        given = ", ".join([f"{self.op.params[j].decode()}={params[j]!r}" for j in range(self.nparams)
+                           if known == NULL or known[j]])
         condition = self.op.domain_text[self.direction].decode().replace("&&", "and")
         raise ValueError(f"{self.name} requires {condition}, got {given}")
 
@@ -442,7 +451,7 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
             inputs[kernel.ndata + j] = <const char *>&params[j]
     if kernel.nparams and not fr_take_numbers(kernel.op.domain[kernel.direction], params,
                                               rounded if dtype == cnp.NPY_FLOAT else NULL, kernel.nparams):
-        kernel.refuse(params)
+        kernel.refuse(params, NULL)
     level = _setting(precision_override, &_precision)
     if y is None:
         if PyArray_IS_C_CONTIGUOUS(x):
@@ -520,28 +529,45 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype)
 
 # --- Third door: everything else is a ufunc -------------------------------------------------------------------------
 
+# What an operand asks of the kernels.
+cdef enum:
+    _SINGLE   # its type fits into float32
+    _DOUBLE   # into float64
+    _WEAK     # a Python number, which fits into whatever the others need
+    _NEITHER  # no kernel has its type; the ufunc says so
+    _FOREIGN  # its type is its own affair
+
 cdef object _float32 = np.dtype(np.float32)
 cdef object _float64 = np.dtype(np.float64)
+cdef tuple _OUT = ("out",)
+cdef tuple _WHERE = ("where",)
+cdef tuple _OUT_WHERE = ("out", "where")
 
 
-cdef object _loop_dtype(list args):
-    """The type of the kernel that NumPy's promotion picks; None where only the operands themselves can tell."""
+cdef int _class_of_dtype(cnp.dtype dtype) except -1:
+    cdef int number = dtype.type_num
+    if number == cnp.NPY_FLOAT or number == NPY_HALF or cnp.NPY_BOOL <= number <= cnp.NPY_USHORT:
+        return _SINGLE
+    if number == cnp.NPY_DOUBLE or cnp.NPY_INT <= number <= cnp.NPY_ULONGLONG:
+        return _DOUBLE
+    if number < NPY_USERDEF:
+        return _NEITHER
+    return _SINGLE if np.can_cast(dtype, _float32) else _DOUBLE if np.can_cast(dtype, _float64) else _NEITHER
+
+
+cdef int _class_of(object value) except -1:
     cdef double number
-    found = []
-    for value in args:
-        if _number(value, &number):
-            continue
-        dtype = getattr(value, "dtype", None)
-        if not isinstance(dtype, np.dtype):
-            return None
-        found.append(dtype)
-    for loop in (_float32, _float64):
-        if found and all([dtype == loop or np.can_cast(dtype, loop) for dtype in found]):
-            return loop
-    return None if found else _float64
+    if cnp.PyArray_Check(value):
+        return _class_of_dtype(<cnp.dtype>(<cnp.ndarray>value).descr)
+    if cnp.PyArray_CheckScalar(value):
+        return _class_of_dtype(cnp.PyArray_DescrFromScalar(value))
+    if _number(value, &number):
+        return _WEAK
+    dtype = getattr(value, "dtype", None)
+    return _class_of_dtype(dtype) if isinstance(dtype, np.dtype) else _FOREIGN
 
 
-cdef int _check_params(Kernel kernel, list args, object dtype) except -1:
+cdef int _check_params(Kernel kernel, list args, bint single) except -1:
     """The domain, as far as the parameters are numbers or scalars.
 
     Next to an array the unknown is filled with each known value in turn, which satisfies every relation between
@@ -557,7 +583,7 @@ cdef int _check_params(Kernel kernel, list args, object dtype) except -1:
     for j in range(kernel.nparams):
         value = args[kernel.ndata + j]
         known[j] = _number(value, &given[j])
-        if (not known[j] and isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0
+        if (not known[j] and (cnp.PyArray_Check(value) or cnp.PyArray_CheckScalar(value)) and value.ndim == 0
                 and value.dtype.kind in "biuf"):
             given[j] = float(value)
             known[j] = 1
@@ -568,78 +594,95 @@ cdef int _check_params(Kernel kernel, list args, object dtype) except -1:
         if filler == kernel.nparams or known[filler]:
             for j in range(kernel.nparams):
                 params[j] = given[j] if known[j] else 1 if filler == kernel.nparams else given[filler]
-            if fr_take_numbers(domain, params, rounded if dtype is _float32 else NULL, kernel.nparams):
+            if fr_take_numbers(domain, params, rounded if single else NULL, kernel.nparams):
                 return 0
-    return kernel.refuse(params)
-
-
-cdef object _typed(double number, object dtype):
-    """A number as a scalar of the type, rounded under the guard; NumPy itself would round as the host does."""
-    cdef float rounded[1]
-    if dtype is _float64:
-        return np.float64(number)
-    fr_take_numbers(_anything, &number, rounded, 1)
-    return PyArray_Scalar(rounded, dtype, None)
-
-
-cdef int _anything(const double *params) noexcept nogil:
-    return 1
+    return kernel.refuse(params, known)
 
 
 cdef object _as_target(Kernel kernel, object out):
     """`out` as something a ufunc writes into: itself, or a view of the buffer it exposes."""
-    if hasattr(type(out), "__array_ufunc__") and not isinstance(out, np.generic):
+    if hasattr(type(out), "__array_ufunc__") and not cnp.PyArray_CheckScalar(out):
         return out
     try:
         return np.asarray(memoryview(out))
     except TypeError:
         pass
-    if hasattr(type(out), "__dlpack__") and not isinstance(out, np.generic):
+    if hasattr(type(out), "__dlpack__") and not cnp.PyArray_CheckScalar(out):
         return np.from_dlpack(out)
     raise TypeError(f"{kernel.name} can write into an array or a writable buffer, not into {type(out).__name__!r}")
 
 
+cdef object _call_ufunc(Kernel kernel, int level, list args, object out, object where):
+    cdef PyObject *vector[8]
+    cdef int j, n = kernel.nin
+    for j in range(n):
+        vector[j] = <PyObject *>args[j]
+    names = None
+    if out is not None:
+        vector[n] = <PyObject *>out
+        n += 1
+        names = _OUT
+    if where is not True:
+        vector[n] = <PyObject *>where
+        names = _WHERE if out is None else _OUT_WHERE
+    return PyObject_Vectorcall(kernel.accurate if level else kernel.fast, vector, kernel.nin,
+                               NULL if names is None else <PyObject *>names)
+
+
 cdef object _general(Kernel kernel, object out, object where, list args):
     cdef double number
-    cdef int j, dtype, ndim = 0
+    cdef int j, dtype, kind, ndim = 0
     cdef int level = _setting(precision_override, &_precision)
+    cdef Py_ssize_t size = 0
+    cdef bint foreign = False, neither = False, double = False, typed = False, plain
     cdef object target = out
     for j in range(kernel.nin):
         if isinstance(args[j], (list, tuple)) or (j < kernel.ndata and isinstance(args[j], bool)):
             args[j] = np.asarray(args[j])
-    loop = _loop_dtype(args)
-    _check_params(kernel, args, loop)
-    if loop is not None:
+        kind = _class_of(args[j])
+        foreign |= kind == _FOREIGN
+        neither |= kind == _NEITHER
+        double |= kind == _DOUBLE
+        typed |= kind != _WEAK
+    double |= not typed
+    if kernel.nparams:
+        _check_params(kernel, args, not (double or foreign or neither))
+    if not (foreign or neither):
         for j in range(kernel.nin):
             if _number(args[j], &number):
-                args[j] = _typed(number, loop)
+                args[j] = _as_array(number, double)
     if isinstance(out, tuple) and len(out) == 1:
         out = target = out[0]
-    if out is not None and out is not Ellipsis and not isinstance(out, tuple):
+    if out is not None and type(out) is not cnp.ndarray and out is not Ellipsis and not isinstance(out, tuple):
         target = _as_target(kernel, out)
 
-    if where is True and loop is not None and (target is None or target is Ellipsis or type(target) is cnp.ndarray):
-        dtype = cnp.NPY_FLOAT if loop is _float32 else cnp.NPY_DOUBLE
-        arrays = [np.asarray(value) if isinstance(value, np.generic) else value for value in args]
+    if where is True and not (foreign or neither):
+        dtype = cnp.NPY_DOUBLE if double else cnp.NPY_FLOAT
+        plain = target is None or (_is_native(target, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>target))
         for j in range(kernel.nin):
-            if not _is_native(arrays[j], dtype):
-                break
-            ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>arrays[j]))
-        else:
-            if target is None or target is Ellipsis:
-                if ndim:  # a ufunc returns a scalar where there is none
-                    return _strided(kernel, level, arrays, None, dtype)
-            elif _is_native(target, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>target):
-                _strided(kernel, level, arrays, target, dtype)
-                return out
+            plain = plain and _is_native(args[j], dtype)
+            if plain:
+                ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>args[j]))
+                size = max(size, cnp.PyArray_SIZE(<cnp.ndarray>args[j]))
+        if plain and ndim and size >= fr_load(&_strided_from):
+            result = _strided(kernel, level, args, target, dtype)
+            return result if out is None else out
+    result = _call_ufunc(kernel, level, args, target, where)
+    return result if target is out else out
 
-    options = {}
-    if target is not None:
-        options["out"] = target
-    if where is not True:
-        options["where"] = where
-    result = (kernel.accurate if level else kernel.fast)(*args, **options)
-    return out if target is not out else result
+
+cdef object _as_array(double number, bint double):
+    """A Python number as an array without axes, rounded once."""
+    cdef cnp.ndarray array = cnp.PyArray_SimpleNew(0, NULL, cnp.NPY_DOUBLE if double else cnp.NPY_FLOAT)
+    if double:
+        (<double *>cnp.PyArray_DATA(array))[0] = number
+    else:
+        fr_take_numbers(_anything, &number, <float *>cnp.PyArray_DATA(array), 1)
+    return array
+
+
+cdef int _anything(const double *params) noexcept nogil:
+    return 1
 
 
 @cython.binding(False)

@@ -7,7 +7,7 @@ BODY FN(elu)(real x, real alpha) {
 }
 BODY FN(elu_backward)(real g, real x, real alpha) {
     real far, y = FN(exp_far)(FN(at_least)(x, FAR_LOW), NO_LOW, &far);
-    y = (g * (alpha * y)) * far;
+    y = FN(product)(g, alpha * y, far);
     return x > 0 ? g : FN(or_nan)(y, x);
 }
 BODY FN(elu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * (y + alpha); }
@@ -46,7 +46,7 @@ BODY FN(celu_backward)(real g, real x, real alpha) {
     real shifted = FMA(z, R(LOG2E), magic);
     real k = shifted - magic;
     real far, S = FN(near_and_far)(shifted, &far);
-    real y = (g * (FN(exp_poly)(FN(minus_k_ln2)(z, k) + low, 1, 1) * S)) * (far * whole);
+    real y = FN(product)(g, FN(exp_poly)(FN(minus_k_ln2)(z, k) + low, 1, 1) * S, far) * whole;
     return x > 0 ? g : FN(or_nan)(y, x);
 }
 BODY FN(celu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * ((y + alpha) / alpha); }
@@ -55,7 +55,7 @@ BODY FN(celu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * (
  * al. 2017), to all the digits that the type holds. */
 #define SELU_LAMBDA BY_TYPE(0x1.0cfabep0f, 0x1.0cfabd6a91132p+0)
 #define SELU_PRODUCT BY_TYPE(0x1.c212ccp0f, 0x1.c212cc640f031p+0)
-#define SELU_PRODUCT_LOW BY_TYPE(0x1.903c0cp-26f, 0x1.05161b045a1fep-56)
+#define SELU_PRODUCT_LOW BY_TYPE(0x1.903c0cp-26f, 0x1.05161b045a1f1p-56)
 BODY FN(selu)(real x) {
     real y = SELU_PRODUCT * FN(expm1_below)(FN(at_least)(x, EXPM1_LOW), NO_LOW);
     real line = SELU_LAMBDA * x;
@@ -63,7 +63,7 @@ BODY FN(selu)(real x) {
 }
 BODY FN(selu_backward)(real g, real x) {
     real far, y = FN(exp_far)(FN(at_least)(x, FAR_LOW), NO_LOW, &far);
-    y = (g * (SELU_PRODUCT * y)) * far;
+    y = FN(product)(g, SELU_PRODUCT * y, far);
     real line = SELU_LAMBDA * g;
     return x > 0 ? line : FN(or_nan)(y, x);
 }
@@ -91,14 +91,16 @@ BODY FN(softplus_backward)(real g, real x, real beta) {
     b = FN(at_most)(b, FN(at_most)(BY_TYPE(17.5, 38) / beta, LARGEST));
     real z = beta * b;
     real far, y = FN(sigmoid_far)(z, FN(product_low)(beta, b, z), &far);
-    return (g * FN(or_nan)(y, x)) * far;
+    return FN(product)(g, FN(or_nan)(y, x), far);
 }
-/* 1 - e^(-beta y) */
+/* 1 - e^(-beta y), which is beta y for a small y; that y is scaled up, so that none of its bits are lost */
 BODY FN(softplus_from_output)(real g, real y, real beta) {
     real b = FN(at_most)(y, FN(at_most)(-EXPM1_LOW / beta, LARGEST));
     real z = beta * b;
     real d = FN(one_minus_exp)(-z, -FN(product_low)(beta, b, z));
-    return g * FN(or_nan)(d, y);
+    int small = z < BY_TYPE(0x1p-30, 0x1p-60);
+    d = small ? beta * (y * BY_TYPE(0x1p30f, 0x1p60)) : d;
+    return g * FN(or_nan)(d, y) * (small ? BY_TYPE(0x1p-30f, 0x1p-60) : R(1));
 }
 
 /* log_sigmoid(x) = -log(1 + e^-x) = min(x, 0) - log(1 + e^-|x|) */
@@ -113,7 +115,7 @@ BODY FN(log_sigmoid)(real x) {
 BODY FN(log_sigmoid_backward)(real g, real x) {
     real z = FN(at_least)(FN(at_most)(-x, BY_TYPE(17.5, 38)), FAR_LOW);
     real far, y = FN(sigmoid_far)(z, NO_LOW, &far);
-    return (g * FN(or_nan)(y, x)) * far;
+    return FN(product)(g, FN(or_nan)(y, x), far);
 }
 /* 1 - e^y */
 BODY FN(log_sigmoid_from_output)(real g, real y) {
@@ -154,9 +156,10 @@ BODY FN(squareplus_backward)(real g, real x, real b) {
     real y = falling ? q : x < 0 ? R(0.5) - q : R(0.5) + q;
     return (g * FN(or_nan)(y, x)) * (falling ? scale : R(1));
 }
-/* y / (y + b / (4 y)) */
+/* y^2 / (y^2 + b / 4) */
 BODY FN(squareplus_from_output)(real g, real y, real b) {
-    real c = FN(not_below)(FN(at_most)(y, LARGEST), BY_TYPE(0x1p-126f, 0x1p-1022));
-    real small = y > 1 ? R(1) : y, large = y > 1 ? c : R(1);
-    return (g * small) * (large / (c + b * R(0.25) / c));
+    real c = FN(at_most)(y, BY_TYPE(0x1p60f, 0x1p500));
+    int small = y <= 1;
+    real q = (small ? g * c : c) / FMA(c, c, R(0.25) * b);
+    return FN(or_nan)(small ? q * c : g * (q * c), y);
 }

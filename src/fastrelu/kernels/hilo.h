@@ -74,26 +74,26 @@ HL_PAIR hl_times2(hl_pair a, real s) { return hl_make(a.hi * s, a.lo * s); }
 /* a + b with |a| >= |b|, no cancellation */
 HL_PAIR hl_add(hl_pair a, hl_pair b) {
     hl_pair s = hl_fast(a.hi, b.hi);
-    return hl_fast(s.hi, s.lo + (a.lo + b.lo));
+    return hl_make(s.hi, s.lo + (a.lo + b.lo));
 }
 /* a + b, any two */
 HL_PAIR hl_add_any(hl_pair a, hl_pair b) {
     hl_pair s = hl_sum(a.hi, b.hi);
-    return hl_fast(s.hi, s.lo + (a.lo + b.lo));
+    return hl_make(s.hi, s.lo + (a.lo + b.lo));
 }
 HL_PAIR hl_mul(hl_pair a, hl_pair b) {
     hl_pair p = hl_prod(a.hi, b.hi);
-    return hl_fast(p.hi, p.lo + (a.hi * b.lo + a.lo * b.hi));
+    return hl_make(p.hi, p.lo + (a.hi * b.lo + a.lo * b.hi));
 }
 HL_PAIR hl_mul1(hl_pair a, real b) {
     hl_pair p = hl_prod(a.hi, b);
-    return hl_fast(p.hi, p.lo + a.lo * b);
+    return hl_make(p.hi, p.lo + a.lo * b);
 }
 /* n / d, given about 1 / d.hi */
 HL_PAIR hl_div_by(hl_pair n, hl_pair d, real r) {
     real q = n.hi * r;
     real e = hl_residual(n.hi, q, d.hi) + (n.lo - q * d.lo);
-    return hl_fast(q, e * r);
+    return hl_make(q, e * r);
 }
 HL_PAIR hl_div(hl_pair n, hl_pair d) { return hl_div_by(n, d, 1 / d.hi); }
 HL_PAIR hl_if(int c, hl_pair a, hl_pair b) { return hl_make(c ? a.hi : b.hi, c ? a.lo : b.lo); }
@@ -135,6 +135,9 @@ BODY hl_raise(real g, real v, real k) {
     return g * s2 * v * s1 * s1;
 }
 
+/* v 2^k for k in [-1600, 400] */
+BODY hl_scale(real v, real k) { return v * hl_pow2(k + 600) * 0x1p-600; }
+
 /* Powers of two, up * down = 1; x up is in the middle of the range: hl_prod may underflow or overflow at the ends. */
 typedef struct {
     real up, down;
@@ -153,140 +156,118 @@ BODY hl_finite(real x) {
 
 /* ---- Series ---- */
 
+/* Four terms at a time: the powers shorten the chain of dependent operations, which is what costs time. */
+BODY hl_four(real x, real x2, real c0, real c1, real c2, real c3) { return (c0 + x * c1) + x2 * (c2 + x * c3); }
+
 /* (e^r - 1 - r - r^2/2) / r^3 for |r| <= 0.3467; fit 2^-66 and rounded 2^-59.3 relative to e^r - 1 */
 BODY hl_exp_tail(real r) {
-    real p = 0x1.61b2cab08aa6ap-33;
-    p = p * r + 0x1.1f7315649f2d7p-29;
-    p = p * r + 0x1.ae643440b654bp-26;
-    p = p * r + 0x1.27e4db5bb725ap-22;
-    p = p * r + 0x1.71de3a5906976p-19;
-    p = p * r + 0x1.a01a01a6db488p-16;
-    p = p * r + 0x1.a01a01a019b27p-13;
-    p = p * r + 0x1.6c16c16c162cfp-10;
-    p = p * r + 0x1.1111111111111p-7;
-    p = p * r + 0x1.5555555555556p-5;
-    p = p * r + 0x1.5555555555555p-3;
+    real r2 = r * r, r4 = r2 * r2;
+    real p = (0x1.ae643440b654bp-26 + r * 0x1.1f7315649f2d7p-29) + r2 * 0x1.61b2cab08aa6ap-33;
+    p = p * r4 + hl_four(r, r2, 0x1.a01a01a019b27p-13, 0x1.a01a01a6db488p-16, 0x1.71de3a5906976p-19,
+            0x1.27e4db5bb725ap-22);
+    p = p * r4 + hl_four(r, r2, 0x1.5555555555555p-3, 0x1.5555555555556p-5, 0x1.1111111111111p-7,
+            0x1.6c16c16c162cfp-10);
     return p;
 }
 /* (atanh(s) / s - 1) / w for w = s^2 <= 1/9; fit 2^-62.7 and rounded 2^-58.7 relative to atanh */
 BODY hl_atanh_tail(real w) {
-    real p = 0x1.401db1fc029a9p-4;
-    p = p * w + 0x1.32e05887288f1p-5;
-    p = p * w + 0x1.bc380b4991530p-5;
-    p = p * w + 0x1.e0a2d22740494p-5;
-    p = p * w + 0x1.111abde884a49p-4;
-    p = p * w + 0x1.3b13515dfacaep-4;
-    p = p * w + 0x1.745d199385743p-4;
-    p = p * w + 0x1.c71c71bede7f9p-4;
-    p = p * w + 0x1.2492492499d49p-3;
-    p = p * w + 0x1.9999999999944p-3;
-    p = p * w + 0x1.5555555555555p-2;
+    real w2 = w * w, w4 = w2 * w2;
+    real p = (0x1.bc380b4991530p-5 + w * 0x1.32e05887288f1p-5) + w2 * 0x1.401db1fc029a9p-4;
+    p = p * w4 + hl_four(w, w2, 0x1.745d199385743p-4, 0x1.3b13515dfacaep-4, 0x1.111abde884a49p-4, 0x1.e0a2d22740494p-5);
+    p = p * w4 + hl_four(w, w2, 0x1.5555555555555p-2, 0x1.9999999999944p-3, 0x1.2492492499d49p-3, 0x1.c71c71bede7f9p-4);
     return p;
 }
-/* F(t) = Phi(-a) e^(a^2/2) (a + 1), t = 2 a / (a + 5) - 1, a in [0.98, 56], is a polynomial of degree 23 (@);
- * the terms from t^3 on, over t^3 */
+/* F(t) = Phi(-a) e^(a^2/2) (a + 1), t = 2 a / (a + 5) - 1, a in [0.98, 56], is a polynomial of degree 23 (fit 2^-63.2,
+ * rounded 2^-59.1); three coefficients in pairs, then the terms from t^3 on, over t^3 */
+#define HL_GAUSS_0 0x1.d8979b0f2b39dp-2, 0x1.cab6586850b23p-56
+#define HL_GAUSS_1 -0x1.76ff86859eb14p-4, 0x1.91e16013c83aap-59
+#define HL_GAUSS_2 0x1.fc66cc64a13e3p-6, -0x1.1ef58841ad17dp-60
 BODY hl_gauss_tail(real t) {
+    real t2 = t * t, t4 = t2 * t2;
     real p = -0x1.ab545d95104e6p-32;
-    p = p * t - 0x1.3aa2969373828p-31;
-    p = p * t + 0x1.4b76f249b7dfcp-28;
-    p = p * t + 0x1.32aa243f643b5p-28;
-    p = p * t - 0x1.148833e88979fp-25;
-    p = p * t - 0x1.d6821b1a6b4dap-26;
-    p = p * t + 0x1.a9096f79c2db2p-23;
-    p = p * t + 0x1.1482d82db8fbep-23;
-    p = p * t - 0x1.5f4e4ed6bbdb6p-20;
-    p = p * t - 0x1.302dceb2b41d0p-24;
-    p = p * t + 0x1.30049ea9909a8p-17;
-    p = p * t - 0x1.4c0d4dd5c16eap-17;
-    p = p * t - 0x1.c1b1d36c54ce0p-15;
-    p = p * t + 0x1.7e61dfd2d1ee6p-13;
-    p = p * t + 0x1.0571a800f57ebp-17;
-    p = p * t - 0x1.b75f4f7dc1110p-10;
-    p = p * t + 0x1.ab6d038d15dc1p-8;
-    p = p * t - 0x1.f11aab030d5d9p-7;
-    p = p * t + 0x1.92037bab47bcdp-6;
-    p = p * t - 0x1.b08e0007b4cccp-6;
-    p = p * t + 0x1.47c1d03054855p-7;
+    p = p * t4 + hl_four(t, t2, -0x1.148833e88979fp-25, 0x1.32aa243f643b5p-28, 0x1.4b76f249b7dfcp-28,
+            -0x1.3aa2969373828p-31);
+    p = p * t4 + hl_four(t, t2, -0x1.5f4e4ed6bbdb6p-20, 0x1.1482d82db8fbep-23, 0x1.a9096f79c2db2p-23,
+            -0x1.d6821b1a6b4dap-26);
+    p = p * t4 + hl_four(t, t2, -0x1.c1b1d36c54ce0p-15, -0x1.4c0d4dd5c16eap-17, 0x1.30049ea9909a8p-17,
+            -0x1.302dceb2b41d0p-24);
+    p = p * t4 + hl_four(t, t2, 0x1.ab6d038d15dc1p-8, -0x1.b75f4f7dc1110p-10, 0x1.0571a800f57ebp-17,
+            0x1.7e61dfd2d1ee6p-13);
+    p = p * t4 + hl_four(t, t2, 0x1.47c1d03054855p-7, -0x1.b08e0007b4cccp-6, 0x1.92037bab47bcdp-6,
+            -0x1.f11aab030d5d9p-7);
     return p;
 }
-/* (Phi(a) - 1/2) / a in w = a^2 <= 1.01, degree 11 (@); the terms from w^2 on, over w^2 */
+/* (Phi(a) - 1/2) / a in w = a^2 <= 1.01, degree 11 (fit 2^-68.4, rounded 2^-60.1); two coefficients
+ * in pairs, then the terms from w^2 on, over w^2 */
+#define HL_CENTRE_0 0x1.9884533d43651p-2, -0x1.cbc4fcb9f764dp-56
+#define HL_CENTRE_1 -0x1.1058377e2cee0p-4, -0x1.659d7c74c9e2dp-58
 BODY hl_gauss_centre(real w) {
-    real p = -0x1.7b332eda6b1d8p-43;
-    p = p * w + 0x1.5fea26ba20a11p-38;
-    p = p * w - 0x1.f04ca46814f37p-34;
-    p = p * w + 0x1.3873229507644p-29;
-    p = p * w - 0x1.622231bc35915p-25;
-    p = p * w + 0x1.658a1ff8ad1bcp-21;
-    p = p * w - 0x1.3ce8fabab0155p-17;
-    p = p * w + 0x1.e42b0d51f1229p-14;
-    p = p * w - 0x1.37403f6ba0d0bp-10;
-    p = p * w + 0x1.46d04297691d3p-7;
+    real w2 = w * w, w4 = w2 * w2;
+    real p = 0x1.5fea26ba20a11p-38 + w * -0x1.7b332eda6b1d8p-43;
+    p = p * w4 + hl_four(w, w2, 0x1.658a1ff8ad1bcp-21, -0x1.622231bc35915p-25, 0x1.3873229507644p-29,
+            -0x1.f04ca46814f37p-34);
+    p = p * w4 + hl_four(w, w2, 0x1.46d04297691d3p-7, -0x1.37403f6ba0d0bp-10, 0x1.e42b0d51f1229p-14,
+            -0x1.3ce8fabab0155p-17);
     return p;
 }
-/* (x - tanh x) / x^3 in w = x^2 <= 0.51, degree 15 (fit 2^-69.6, rounded 2^-58.8); the terms from w^2 on, over w^2 */
+/* (x - tanh x) / x^3 in w = x^2 <= 0.51, degree 15 (fit 2^-69.6, rounded 2^-58.8); two
+ * coefficients in pairs, then the terms from w^2 on, over w^2 */
+#define HL_SHRINK_0 0x1.5555555555555p-2, 0x1.55539c9317e6ep-56
+#define HL_SHRINK_1 -0x1.1111111111111p-3, -0x1.b60f848f4d031p-60
 BODY hl_shrink_tail(real w) {
-    real p = -0x1.8c1a538441a44p-24;
-    p = p * w + 0x1.442e3679d7409p-21;
-    p = p * w - 0x1.2556a5f6c9b7ap-19;
-    p = p * w + 0x1.9d9d41512173cp-18;
-    p = p * w - 0x1.08b4c6aa3d33cp-16;
-    p = p * w + 0x1.490feceeb4cc1p-15;
-    p = p * w - 0x1.966f63138471fp-14;
-    p = p * w + 0x1.f57c0164f02d2p-13;
-    p = p * w - 0x1.355816ed3fe48p-11;
-    p = p * w + 0x1.7da3639de57b1p-10;
-    p = p * w - 0x1.d6d3d0dad2c84p-9;
-    p = p * w + 0x1.226e355e58579p-7;
-    p = p * w - 0x1.664f4882c0c6cp-6;
-    p = p * w + 0x1.ba1ba1ba1ba13p-5;
+    real w2 = w * w, w4 = w2 * w2;
+    real p = 0x1.442e3679d7409p-21 + w * -0x1.8c1a538441a44p-24;
+    p = p * w4 + hl_four(w, w2, 0x1.490feceeb4cc1p-15, -0x1.08b4c6aa3d33cp-16, 0x1.9d9d41512173cp-18,
+            -0x1.2556a5f6c9b7ap-19);
+    p = p * w4 + hl_four(w, w2, 0x1.7da3639de57b1p-10, -0x1.355816ed3fe48p-11, 0x1.f57c0164f02d2p-13,
+            -0x1.966f63138471fp-14);
+    p = p * w4 + hl_four(w, w2, 0x1.ba1ba1ba1ba13p-5, -0x1.664f4882c0c6cp-6, 0x1.226e355e58579p-7,
+            -0x1.d6d3d0dad2c84p-9);
     return p;
 }
-/* Derivatives around their zeros: f'(zero + d) / d less its constant term, |d| <= 2^-5; 2^-58.8 relative or better */
+/* Derivatives around their zeros, where their terms cancel: f'(zero + d) = d (slope + crossing(d)), |d| <= 2^-5, for
+ * gelu 2^-4; rounded 2^-57.9 or better. A zero comes in three parts, as x may meet the first two. */
+#define HL_SILU_ZERO -0x1.474973c84120bp+0, -0x1.f8d74bc9ac154p-54, -0x1.44a50180ba780p-108
+#define HL_SILU_SLOPE 0x1.be1410460527fp-3, -0x1.2541062177473p-58
+#define HL_GELU_ZERO -0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56, 0x1.65d4b5b9cdd03p-111
+#define HL_GELU_SLOPE 0x1.b9d98fa5a3215p-2, 0x1.f7c1a23190c7cp-56
+#define HL_GELU_TANH_ZERO -0x1.81429f9e97e4dp-1, 0x1.4f523ed77dbdcp-55, -0x1.a649fca8ac0e5p-109
+#define HL_GELU_TANH_SLOPE 0x1.b8bacd2c96b91p-2, 0x1.7626c1c5b2d9bp-56
+#define HL_MISH_ZERO -0x1.31432c0d12d84p+0, -0x1.bf319154da210p-55, -0x1.3b82ea8c1efc4p-109
+#define HL_MISH_SLOPE 0x1.115acb42500bbp-2, 0x1.1ad6ac91fc893p-56
 BODY hl_silu_crossing(real d) {
-    real p = -0x1.5731b63bc2ccfp-15;
-    p = p * d + 0x1.85510a95207ddp-13;
-    p = p * d + 0x1.a2a7cb1c40d0dp-11;
-    p = p * d + 0x1.098e9990a2627p-13;
-    p = p * d - 0x1.b0f82c4990352p-8;
-    p = p * d - 0x1.f2d0e32bc4899p-7;
-    p = p * d + 0x1.353eb573ca457p-6;
-    p = p * d + 0x1.2c563458cc0adp-3;
+    real d2 = d * d, d4 = d2 * d2;
+    real p = hl_four(d, d2, 0x1.098e9990a2627p-13, 0x1.a2a7cb1c40d0dp-11, 0x1.85510a95207ddp-13,
+            -0x1.5731b63bc2ccfp-15);
+    p = p * d4 + hl_four(d, d2, 0x1.2c563458cc0adp-3, 0x1.353eb573ca457p-6, -0x1.f2d0e32bc4899p-7,
+            -0x1.b0f82c4990352p-8);
     return p * d;
 }
 BODY hl_gelu_crossing(real d) {
-    real p = 0x1.86b965655d04fp-13;
-    p = p * d - 0x1.86642b86379a6p-11;
-    p = p * d - 0x1.258a6d4fdb5ecp-9;
-    p = p * d + 0x1.297b9ca25d6efp-8;
-    p = p * d + 0x1.3e346def41696p-6;
-    p = p * d - 0x1.e4088244efa4cp-7;
-    p = p * d - 0x1.d2fa4c17c7e84p-4;
-    p = p * d - 0x1.2a2ef9bb865b0p-6;
-    p = p * d + 0x1.8d9a941de3ac5p-2;
+    real d2 = d * d, d4 = d2 * d2;
+    real p = 0x1.86866e9c48fa9p-13 + d * 0x1.6905e9a8d7356p-14;
+    p = p * d4 + hl_four(d, d2, 0x1.3e346def05f90p-6, 0x1.297b9d6f54c66p-8, -0x1.258a6950f332ep-9,
+            -0x1.8680ebb05d4bfp-11);
+    p = p * d4 + hl_four(d, d2, 0x1.8d9a941de3ac5p-2, -0x1.2a2ef9bb865aep-6, -0x1.d2fa4c17c7e58p-4,
+            -0x1.e4088244f8f2bp-7);
     return p * d;
 }
 BODY hl_gelu_tanh_crossing(real d) {
+    real d2 = d * d, d4 = d2 * d2;
     real p = 0x1.14a82c70b18e1p-12;
-    p = p * d - 0x1.e615a2ee9b24cp-11;
-    p = p * d - 0x1.3d8d63703b8a5p-9;
-    p = p * d + 0x1.58c9ec48b58d7p-8;
-    p = p * d + 0x1.427996dc22b6bp-6;
-    p = p * d - 0x1.104a83edba1d8p-6;
-    p = p * d - 0x1.d2b77346470abp-4;
-    p = p * d - 0x1.029615edb077dp-6;
-    p = p * d + 0x1.8cd1a2b2fff33p-2;
+    p = p * d4 + hl_four(d, d2, 0x1.427996dc22b6bp-6, 0x1.58c9ec48b58d7p-8, -0x1.3d8d63703b8a5p-9,
+            -0x1.e615a2ee9b24cp-11);
+    p = p * d4 + hl_four(d, d2, 0x1.8cd1a2b2fff33p-2, -0x1.029615edb077dp-6, -0x1.d2b77346470abp-4,
+            -0x1.104a83edba1d8p-6);
     return p * d;
 }
 BODY hl_mish_crossing(real d) {
+    real d2 = d * d, d4 = d2 * d2;
     real p = -0x1.605c1f56ec2d0p-15;
-    p = p * d + 0x1.0a54025d3f1ddp-12;
-    p = p * d + 0x1.03799227cd78bp-10;
-    p = p * d + 0x1.1e5e1a5f12f15p-10;
-    p = p * d - 0x1.b87ddfb522f92p-9;
-    p = p * d - 0x1.03369d4acc186p-6;
-    p = p * d - 0x1.4c222fe64d4fbp-6;
-    p = p * d + 0x1.574f121a868dcp-5;
-    p = p * d + 0x1.a34a251d8ad7bp-3;
+    p = p * d4 + hl_four(d, d2, -0x1.b87ddfb522f92p-9, 0x1.1e5e1a5f12f15p-10, 0x1.03799227cd78bp-10,
+            0x1.0a54025d3f1ddp-12);
+    p = p * d4 + hl_four(d, d2, 0x1.a34a251d8ad7bp-3, 0x1.574f121a868dcp-5, -0x1.4c222fe64d4fbp-6,
+            -0x1.03369d4acc186p-6);
     return p * d;
 }
 
@@ -294,10 +275,14 @@ BODY hl_mish_crossing(real d) {
 
 /* e^z = (1 + p) 2^k for a pair z in [-1500, 1500]; k = 0 for |z| < 0.34. Relative error of p about 2^-58 if
  * k = 0, of 1 + p about 2^-60. ln2 is split so that k times each of the first two parts is exact. */
+#define HL_LOG2E 0x1.71547652b82fep+0
+#define HL_LN2_1 0x1.62e42fefa3800p-1
+#define HL_LN2_2 0x1.ef35793c76000p-45
+#define HL_LN2_3 0x1.cc01f97b57a08p-87
 HL_SCALED hl_exp_core(hl_pair z) {
-    real k = (z.hi * 0x1.71547652b82fep+0 + HL_MAGIC) - HL_MAGIC;
-    hl_pair r = hl_sum(z.hi - k * 0x1.62e42fefa3800p-1, k * -0x1.ef35793c76000p-45);
-    r.lo = r.lo + (z.lo - k * 0x1.cc01f97b57a08p-87);
+    real k = (z.hi * HL_LOG2E + HL_MAGIC) - HL_MAGIC;
+    hl_pair r = hl_sum(z.hi - k * HL_LN2_1, k * -HL_LN2_2);
+    r.lo = r.lo + (z.lo - k * HL_LN2_3);
     hl_pair u = hl_prod(r.hi, r.hi);
     real t = r.hi * u.hi * hl_exp_tail(r.hi);
     hl_pair h = hl_fast(r.hi, 0.5 * u.hi);
@@ -307,7 +292,7 @@ HL_SCALED hl_exp_core(hl_pair z) {
 HL_SCALED hl_exp(hl_pair z) {
     hl_scaled p = hl_exp_core(z);
     hl_pair m = hl_fast(1, p.hi);
-    return hl_at(hl_fast(m.hi, m.lo + p.lo), p.k);
+    return hl_at(hl_make(m.hi, m.lo + p.lo), p.k);
 }
 /* The value of a scaled number <= 1 that is going to be added to one of order 1: far below, its scale does not matter. */
 HL_PAIR hl_value(hl_scaled m) { return hl_times2(hl_of(m), hl_pow2(m.k < -200 ? -200.0 : m.k)); }
@@ -378,7 +363,7 @@ HL_SCALED hl_gate_slope(hl_pair z, hl_pair w) {
     hl_pair n = hl_mul(t, hl_if(neg, hl_of(m), hl_make(1, 0)));
     return hl_at(hl_div(n, hl_mul(d, d)), neg ? m.k : 0.0);
 }
-/* x - zero, for a derivative near its zero crossing; the zero in three parts, as x may meet the first two */
+/* x - zero, for a derivative near its zero crossing; see HL_SILU_ZERO */
 HL_PAIR hl_from_zero(hl_pair x, real hi, real lo, real last) {
     hl_pair l = hl_sum(x.lo, -lo), d = hl_sum(x.hi - hi, l.hi);
     return hl_fast(d.hi, d.lo + (l.lo - last));
@@ -436,28 +421,28 @@ BODY FN(celu_backward)(real g, real x, real alpha) {
 BODY FN(celu_from_output)(real g, real y, real alpha) {
     real f = hl_lift_of(alpha).up, d = alpha * f;
     real q = hl_round(hl_div(hl_sum(d, y * f), hl_make(d, 0))), far = y / alpha;
-    q = far < 0x1p900 ? q : far;
+    q = hl_abs(far) < 0x1p900 ? q : far;
     return y > 0 ? g : g * q;
 }
 
 /* selu(x) = lambda (x if x > 0 else alpha expm1(x)) */
-#define HL_SELU hl_make(0x1.0cfabd5a91132p+0, 0x1.6f9a2b2ae3d88p-55)
-#define HL_SELU_ALPHA hl_make(0x1.c212cc640f031p+0, 0x1.0428c2e0f6ed7p-56) /* lambda alpha */
+#define HL_SELU 0x1.0cfabd6a91132p+0, 0x1.6fc7d272f2696p-55
+#define HL_SELU_ALPHA 0x1.c212cc640f031p+0, 0x1.05161b045a1f1p-56 /* lambda alpha */
 BODY FN(selu)(real x) {
     hl_lift f = hl_lift_of(x);
     int linear = (x > 0) | (hl_abs(x) < 0x1p-60);
     hl_pair e = hl_if(linear, hl_make(hl_finite(x) * f.up, 0), hl_of(hl_expm1(hl_clamped(x, -1500, 0))));
-    real y = hl_round(hl_mul(e, hl_if(x > 0, HL_SELU, HL_SELU_ALPHA)));
+    real y = hl_round(hl_mul(e, hl_if(x > 0, hl_make(HL_SELU), hl_make(HL_SELU_ALPHA))));
     return hl_signed(y * (linear ? f.down : 1.0), x);
 }
 BODY FN(selu_backward)(real g, real x) {
     hl_scaled e = hl_exp(hl_clamped(x, -1500, 0));
-    real d = hl_raise(g, hl_round(hl_mul(hl_of(e), HL_SELU_ALPHA)), e.k);
-    return x > 0 ? g * HL_SELU.hi : d;
+    real d = hl_raise(g, hl_round(hl_mul(hl_of(e), hl_make(HL_SELU_ALPHA))), e.k);
+    return x > 0 ? g * hl_make(HL_SELU).hi : d;
 }
 BODY FN(selu_from_output)(real g, real y) {
-    hl_pair s = hl_sum(HL_SELU_ALPHA.hi, y);
-    return g * (y > 0 ? HL_SELU.hi : s.hi + (s.lo + HL_SELU_ALPHA.lo));
+    hl_pair s = hl_sum(hl_make(HL_SELU_ALPHA).hi, y);
+    return g * (y > 0 ? hl_make(HL_SELU).hi : s.hi + (s.lo + hl_make(HL_SELU_ALPHA).lo));
 }
 
 /* softplus(x) = log(1 + exp(beta x)) / beta = max(x, 0) + log1p(exp(-|beta x|)) / beta */
@@ -478,14 +463,14 @@ BODY FN(softplus_backward)(real g, real x, real beta) {
 BODY FN(softplus_from_output)(real g, real y, real beta) {
     hl_pair z = hl_argument(-beta, y);
     real d = g * -hl_round(hl_of(hl_expm1(z)));
-    return hl_abs(z.hi) < 0x1p-60 ? g * y * beta : d;
+    return hl_abs(z.hi) < 0x1p-60 ? g * 0x1p-60 * (y * 0x1p60 * beta) : d;
 }
 
 /* log_sigmoid(x) = min(x, 0) - log1p(exp(-|x|)) */
 BODY FN(log_sigmoid)(real x) {
-    hl_scaled l = hl_log1p_exp(hl_minus_abs(hl_clamped(x, -1500, 1500)));
+    hl_scaled l = hl_log1p_exp(hl_minus_abs(hl_clamped(x, -1000, 1000)));
     hl_pair v = hl_value(l), s = hl_sum(x, -v.hi);
-    real left = s.hi + (s.lo - v.lo), right = hl_raise(1, -hl_round(hl_of(l)), l.k);
+    real left = s.hi + (s.lo - v.lo), right = hl_scale(-hl_round(hl_of(l)), l.k);
     real y = x < 0 ? left : right;
     return x >= -50 ? y : x;
 }
@@ -521,8 +506,8 @@ HL_INLINE hl_hypotenuse hl_root(real x, real b) {
     real r = FR_SQRT(d.hi), two = r + r;
     h.r = hl_fast(r, (hl_residual(d.hi, r, r) + d.lo) / (two == 0 ? 1.0 : two));
     h.sum = hl_add(h.r, hl_make(a, 0));
-    h.n = h.far ? b * 0x1p-300 : bs;
-    h.back = hl_pow2(h.far ? -300.0 : -k);
+    h.n = h.far ? b * 0x1p-200 : bs;
+    h.back = hl_pow2(h.far ? -400.0 : -k);
     h.forth = hl_pow2(-k);
     return h;
 }
@@ -541,13 +526,13 @@ BODY FN(squareplus_backward)(real g, real x, real b) {
     d.hi = zero ? 1.0 : d.hi;
     n.hi = zero ? 1.0 : n.hi;
     real v = 0.5 * hl_round(hl_div(n, d));
-    real s = h.far & neg ? 0x1p-300 : 1.0;
+    real s = h.far & neg ? 0x1p-500 : 1.0; /* with n, 2^-1200 in all */
     v = x < -0x1.fffffffffffffp1023 ? 0.0 : v;
-    return x == x ? g * s * v * s * s : x;
+    return x == x ? g * s * v * s : x;
 }
 /* Y^2 / (Y^2 + b), Y = 2 y */
 BODY FN(squareplus_from_output)(real g, real y, real b) {
-    real a = hl_finite(y);
+    real a = hl_abs(hl_finite(y));
     real c = FR_SQRT(b);
     c = a > c ? a : c;
     real k = c < 0x1p-400 ? 800.0 : 0.0;
@@ -565,8 +550,8 @@ BODY FN(squareplus_from_output)(real g, real y, real b) {
 
 /* sigmoid(x) = 1 / (1 + exp(-x)) */
 BODY FN(sigmoid)(real x) {
-    hl_scaled s = hl_sigmoid(hl_clamped(x, -1500, 1500));
-    return hl_raise(1, hl_round(hl_of(s)), s.k);
+    hl_scaled s = hl_sigmoid(hl_clamped(x, -1000, 1000));
+    return hl_scale(hl_round(hl_of(s)), s.k);
 }
 /* e / (1 + e)^2 for e = exp(-|x|) */
 BODY FN(sigmoid_backward)(real g, real x) {
@@ -634,8 +619,8 @@ BODY hl_gated(real x, hl_pair z, hl_lift f) {
 /* g times the derivative of x sigmoid(z(x)) / z' or the like: z and w as in hl_gate_slope */
 BODY hl_silu_slope(real g, hl_pair z) {
     hl_scaled s = hl_gate_slope(z, z);
-    hl_pair d = hl_from_zero(z, -0x1.474973c84120bp+0, -0x1.f8d74bc9ac154p-54, -0x1.44a50180ba780p-108);
-    real c = hl_crossing(d, 0x1.be1410460527fp-3, -0x1.2541062177473p-58, hl_silu_crossing(d.hi));
+    hl_pair d = hl_from_zero(z, HL_SILU_ZERO);
+    real c = hl_crossing(d, HL_SILU_SLOPE, hl_silu_crossing(d.hi));
     int near = hl_abs(d.hi) < 0x1p-5;
     return hl_raise(g, near ? c : hl_round(hl_of(s)), near ? 0.0 : s.k);
 }
@@ -649,16 +634,20 @@ BODY FN(silu_backward)(real g, real x) { return hl_silu_slope(g, hl_clamped(x, -
 
 /* swish(x) = x sigmoid(beta x); its derivative is that of silu at beta x */
 BODY FN(swish)(real x, real beta) { return hl_gated(x, hl_argument(beta, x), hl_lift_of(x)); }
-BODY FN(swish_backward)(real g, real x, real beta) { return hl_silu_slope(g, hl_argument(beta, x)); }
+BODY FN(swish_backward)(real g, real x, real beta) {
+    real y = hl_silu_slope(g, hl_argument(beta, x));
+    return x == x ? y : x; /* beta = 0 would hide a NaN */
+}
 
-/* quick_gelu(x) = x sigmoid(1.702 x) */
+/* quick_gelu(x) = x sigmoid(1.702 x), where 1.702 is that decimal number and not its rounding */
+#define HL_QUICK 0x1.b3b645a1cac08p+0, 0x1.89374bc6a7efap-55
 BODY FN(quick_gelu)(real x) {
     hl_pair z = hl_clamped(x, -800, 800);
-    real y = hl_gated(z.hi, hl_prod(1.702, z.hi), HL_NO_LIFT);
+    real y = hl_gated(z.hi, hl_mul1(hl_make(HL_QUICK), z.hi), HL_NO_LIFT);
     return x > 40 ? x : y;
 }
 BODY FN(quick_gelu_backward)(real g, real x) {
-    return hl_silu_slope(g, hl_prod(1.702, hl_clamped(x, -881, 881).hi));
+    return hl_silu_slope(g, hl_mul1(hl_make(HL_QUICK), hl_clamped(x, -881, 881).hi));
 }
 
 /* The Gaussian tail: Phi(-a) = F / (a + 1) m 2^k for a in [1, 54.7], m 2^k = e^(-a^2/2) */
@@ -676,25 +665,25 @@ HL_INLINE hl_gauss_parts hl_gauss(real a) {
     hl_pair u = hl_div_by(hl_make(a + a, 0), d5, both * h.d.hi);
     hl_pair t = hl_sum(u.hi, -1);
     t = hl_fast(t.hi, t.lo + u.lo);
-    hl_pair p = hl_add_any(hl_make(0x1.fc66cc64a13e3p-6, -0x1.1ef58841ad17dp-60), hl_mul1(t, hl_gauss_tail(t.hi)));
-    p = hl_add_any(hl_make(-0x1.76ff86859eb14p-4, 0x1.91e16013c83aap-59), hl_mul(t, p));
-    h.F = hl_add_any(hl_make(0x1.d8979b0f2b39dp-2, 0x1.cab6586850b23p-56), hl_mul(t, p));
+    hl_pair p = hl_add_any(hl_make(HL_GAUSS_2), hl_mul1(t, hl_gauss_tail(t.hi)));
+    p = hl_add_any(hl_make(HL_GAUSS_1), hl_mul(t, p));
+    h.F = hl_add_any(hl_make(HL_GAUSS_0), hl_mul(t, p));
     hl_pair q = hl_prod(a, a);
     h.m = hl_exp(hl_times2(q, -0.5));
     return h;
 }
-#define HL_C0 hl_make(0x1.9884533d43651p-2, -0x1.cbc0d30ebfd15p-56) /* 1 / sqrt(2 pi) */
+#define HL_C0 0x1.9884533d43651p-2, -0x1.cbc0d30ebfd15p-56 /* 1 / sqrt(2 pi) */
 /* (Phi(a) - 1/2) / a for a in [0, 1] */
 HL_PAIR hl_gauss_slope(real a) {
     hl_pair w = hl_prod(a, a);
-    hl_pair p = hl_add(hl_make(-0x1.1058377e2cee0p-4, -0x1.659d7c74c9e2dp-58), hl_mul1(w, hl_gauss_centre(w.hi)));
-    return hl_add(hl_make(0x1.9884533d43651p-2, -0x1.cbc4fcb9f764dp-56), hl_mul(w, p));
+    hl_pair p = hl_add(hl_make(HL_CENTRE_1), hl_mul1(w, hl_gauss_centre(w.hi)));
+    return hl_add(hl_make(HL_CENTRE_0), hl_mul(w, p));
 }
 /* gelu(x) = x Phi(x) */
 BODY FN(gelu)(real x) {
     int neg = x < 0;
     real a = hl_abs(x);
-    a = a > 54.7 ? 54.7 : a;
+    a = a > 40 ? 40.0 : a;
     hl_gauss_parts h = hl_gauss(a);
     hl_pair q = hl_div_by(hl_mul(h.F, hl_of(h.m)), h.d, h.r);
     hl_pair w = hl_value(hl_at(q, h.m.k));
@@ -702,7 +691,7 @@ BODY FN(gelu)(real x) {
     hl_pair half = hl_mul1(hl_gauss_slope(a), neg ? -a : a);
     P = hl_if(a < 1, hl_add(hl_make(0.5, 0), half), P);
     real k = neg ? h.m.k : 0.0;
-    real y = hl_raise(1, hl_round(hl_mul1(P, a)), a < 1 ? 0.0 : k);
+    real y = hl_scale(hl_round(hl_mul1(P, a)), a < 1 ? 0.0 : k);
     y = a < 0x1p-60 ? 0.5 * x : hl_signed(y, x);
     return x <= 9 ? y : x;
 }
@@ -713,28 +702,28 @@ BODY FN(gelu_backward)(real g, real x) {
     real a = hl_abs(x);
     a = a > 54.7 ? 54.7 : a;
     hl_gauss_parts h = hl_gauss(a);
-    hl_pair c = hl_mul1(hl_mul(HL_C0, h.d), a);
+    hl_pair c = hl_mul1(hl_mul(hl_make(HL_C0), h.d), a);
     hl_pair n = hl_add_any(h.F, hl_neg(c));
     hl_pair q = hl_div_by(hl_mul(n, hl_of(h.m)), h.d, h.r);
     hl_pair w = hl_value(hl_at(q, h.m.k));
     w = hl_if(neg, q, hl_add(hl_make(1, 0), hl_neg(w)));
-    hl_pair half = hl_add(hl_gauss_slope(a), hl_mul(HL_C0, hl_value(h.m)));
+    hl_pair half = hl_add(hl_gauss_slope(a), hl_mul(hl_make(HL_C0), hl_value(h.m)));
     half = hl_mul1(half, neg ? -a : a);
     real v = hl_round(hl_if(a < 1, hl_add_any(hl_make(0.5, 0), half), w));
-    hl_pair d = hl_from_zero(hl_make(x, 0), -0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56, 0x1.65d4b5b9cdd03p-111);
-    real z = hl_crossing(d, 0x1.b9d98fa5a3215p-2, 0x1.f7c269be188b6p-56, hl_gelu_crossing(d.hi));
-    int near = hl_abs(d.hi) < 0x1p-5;
+    hl_pair d = hl_from_zero(hl_make(x, 0), HL_GELU_ZERO);
+    real z = hl_crossing(d, HL_GELU_SLOPE, hl_gelu_crossing(d.hi));
+    int near = hl_abs(d.hi) < 0x1p-4;
     real k = neg ? h.m.k : 0.0;
     return hl_raise(g, near ? z : v, a < 1 ? 0.0 : k);
 }
 
 /* gelu_tanh(x) = x/2 (1 + tanh u) = x sigmoid(2 u), 2 u = C1 x + C2 x^3, C1 = 2 sqrt(2/pi), C2 = 0.044715 C1 */
-#define HL_C1 hl_make(0x1.9884533d43651p+0, -0x1.cbc0d30ebfd15p-54)
-#define HL_C2 hl_make(0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c70p-61)
-#define HL_3C2 hl_make(0x1.b6676bf7450f0p-3, 0x1.bba7351828aabp-57)
+#define HL_C1 0x1.9884533d43651p+0, -0x1.cbc0d30ebfd15p-54
+#define HL_C2 0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c70p-61
+#define HL_3C2 0x1.b6676bf7450f0p-3, 0x1.bba7351828aabp-57
 BODY FN(gelu_tanh)(real x) {
     real c = hl_clamped(x, -27.3, 27.3).hi;
-    hl_pair z = hl_mul1(hl_add_any(HL_C1, hl_mul(HL_C2, hl_prod(c, c))), c);
+    hl_pair z = hl_mul1(hl_add_any(hl_make(HL_C1), hl_mul(hl_make(HL_C2), hl_prod(c, c))), c);
     real y = hl_gated(c, z, HL_NO_LIFT);
     return x > 9 ? x : y;
 }
@@ -742,11 +731,11 @@ BODY FN(gelu_tanh)(real x) {
 BODY FN(gelu_tanh_backward)(real g, real x) {
     real c = hl_clamped(x, -27.3, 27.3).hi;
     hl_pair q = hl_prod(c, c);
-    hl_pair z = hl_mul1(hl_add_any(HL_C1, hl_mul(HL_C2, q)), c);
-    hl_pair w = hl_mul1(hl_add_any(HL_C1, hl_mul(HL_3C2, q)), c);
+    hl_pair z = hl_mul1(hl_add_any(hl_make(HL_C1), hl_mul(hl_make(HL_C2), q)), c);
+    hl_pair w = hl_mul1(hl_add_any(hl_make(HL_C1), hl_mul(hl_make(HL_3C2), q)), c);
     hl_scaled s = hl_gate_slope(z, w);
-    hl_pair d = hl_from_zero(hl_make(x, 0), -0x1.81429f9e97e4dp-1, 0x1.4f523ed77dbdcp-55, -0x1.a649fca8ac0e5p-109);
-    real v = hl_crossing(d, 0x1.b8bacd2c96b91p-2, 0x1.7626c1c5b2d9bp-56, hl_gelu_tanh_crossing(d.hi));
+    hl_pair d = hl_from_zero(hl_make(x, 0), HL_GELU_TANH_ZERO);
+    real v = hl_crossing(d, HL_GELU_TANH_SLOPE, hl_gelu_tanh_crossing(d.hi));
     int near = hl_abs(d.hi) < 0x1p-5;
     return hl_raise(g, near ? v : hl_round(hl_of(s)), near ? 0.0 : s.k);
 }
@@ -781,8 +770,8 @@ BODY FN(mish_backward)(real g, real x) {
     t = hl_add_any(hl_if(neg, s4, hl_make(1, 0)), hl_mul(e, t));
     t = hl_mul(t, hl_if(neg, hl_of(m), hl_make(1, 0)));
     real v = hl_round(hl_div(t, hl_mul(d, d)));
-    hl_pair o = hl_from_zero(hl_make(x, 0), -0x1.31432c0d12d84p+0, -0x1.bf319154da210p-55, -0x1.3b82ea8c1efc4p-109);
-    real z = hl_crossing(o, 0x1.115acb42500bbp-2, 0x1.1ad6ac91fc893p-56, hl_mish_crossing(o.hi));
+    hl_pair o = hl_from_zero(hl_make(x, 0), HL_MISH_ZERO);
+    real z = hl_crossing(o, HL_MISH_SLOPE, hl_mish_crossing(o.hi));
     int near = hl_abs(o.hi) < 0x1p-5;
     return hl_raise(g, near ? z : v, neg & !near ? m.k : 0.0);
 }
@@ -797,8 +786,8 @@ BODY FN(tanh_shrink)(real x) {
     int tiny = a < 0x1p-300;
     real c = a > 1 ? 1.0 : a, f = c * (tiny ? 0x1p300 : 1.0);
     hl_pair w = hl_prod(c, c), cube = hl_mul1(hl_prod(f, f), f);
-    hl_pair p = hl_add(hl_make(-0x1.1111111111111p-3, -0x1.b60f848f4d031p-60), hl_mul1(w, hl_shrink_tail(w.hi)));
-    p = hl_add(hl_make(0x1.5555555555555p-2, 0x1.55539c9317e6ep-56), hl_mul(w, p));
+    hl_pair p = hl_add(hl_make(HL_SHRINK_1), hl_mul1(w, hl_shrink_tail(w.hi)));
+    p = hl_add(hl_make(HL_SHRINK_0), hl_mul(w, p));
     real near = hl_round(hl_mul(cube, p)) * (tiny ? 0x1p-900 : 1.0);
     return a < 0x1p60 ? hl_signed(a < 0.7 ? near : far, x) : x;
 }

@@ -184,18 +184,28 @@ BODY FN(reduce)(real z, real low, int lift, real *scale) {
 }
 
 /* The same for derivatives, where e^z is multiplied by a gradient that may be as large as e^z is small:
- * 2^k = *scale * *far, *scale normal and *far = 1 unless *scale is so small that 1 + *scale is 1.
- * The range of z: FAR_LOW < z. */
-#define FAR_LOW BY_KIND(-170, -200, -1373)
+ * 2^k = *scale * *far, where *scale is normal and *far = 1 unless *scale is so small that 1 + *scale is 1. At
+ * FAR_LOW *far has come down to 0. (Only a gradient beyond 2^97, in double 2^966, times e^z is not quite 0 there.)
+ * In float at double nothing is far. */
+#define FAR_LOW BY_KIND(-174, -205, -1414.8)
 BODY FN(near_and_far)(real shifted, real *far) {
 #if FR_KIND == FR_WIDE
     *far = 1;
     return FN(power)(shifted);
 #else
-    FN(word) all = {shifted}, near = {FN(not_below)(shifted, ROUNDER + BIAS - BY_TYPE(120, 960))};
+    FN(word) all = {shifted}, near = {FN(not_below)(shifted, ROUNDER + BIAS - BY_TYPE(124, 1018))};
     all.bits = (all.bits - near.bits + BIAS) << SHIFT;
     *far = all.number;
     return FN(power)(near.number);
+#endif
+}
+/* g y far */
+BODY FN(product)(real g, real y, real far) {
+#if FR_KIND == FR_WIDE
+    (void)far;
+    return g * y;
+#else
+    return g * y * far;
 #endif
 }
 BODY FN(reduce_far)(real z, real low, real *scale, real *far) {
@@ -213,19 +223,17 @@ BODY FN(exp_step)(real r, real s, real c) {
 #if FR_KIND == FR_LEAN
     return POLY5(r, c1, c2 * 0x1.fffffcp-2f, c3 * 0x1.555492p-3f, c4 * 0x1.5558d2p-5f, c5 * 0x1.1239ccp-7f,
                  c6 * 0x1.6a2408p-10f);
-#else
+#elif FR_KIND == FR_WIDE
     const real c7 = s * c6, c8 = s * c7;
-#if FR_KIND == FR_WIDE
     return POLY7(r, c1, c2 * 0x1.000000005e3b6p-1, c3 * 0x1.5555557dec081p-3, c4 * 0x1.5555541d90805p-5,
                  c5 * 0x1.1110a23218e23p-7, c6 * 0x1.6c18d40d0f96ep-10, c7 * 0x1.a185aa60372fap-13,
                  c8 * 0x1.9e88df8f21487p-16);
 #else
-    const real c9 = s * c8, c10 = s * c9, c11 = s * c10;
+    const real c7 = s * c6, c8 = s * c7, c9 = s * c8, c10 = s * c9, c11 = s * c10;
     return POLY10(r, c1, c2 * 0x1.000000000000ap-1, c3 * 0x1.55555555554fap-3, c4 * 0x1.555555555088ap-5,
                   c5 * 0x1.1111111127bbdp-7, c6 * 0x1.6c16c18426f98p-10, c7 * 0x1.a01a012a5f168p-13,
                   c8 * 0x1.a0199a1535238p-16, c9 * 0x1.71df254f4b860p-19, c10 * 0x1.28ad6a5296130p-22,
                   c11 * 0x1.ad7f5e409cc9ep-26);
-#endif
 #endif
 }
 BODY FN(exp_poly)(real r, real s, real c) { return FMA(FN(exp_step)(r, s, c), r, c); }

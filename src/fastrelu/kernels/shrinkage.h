@@ -17,10 +17,8 @@ BODY FN(soft_shrink)(real x, real lambd) {
 BODY FN(soft_shrink_backward)(real g, real x, real lambd) { return FN(hard_shrink_backward)(g, x, lambd); }
 BODY FN(soft_shrink_from_output)(real g, real y, real lambd) { return FN(hard_shrink_from_output)(g, y, lambd); }
 
-/* tanh_shrink(x) = x - tanh(x); below |x| = 2, where that cancels, x^3 P(x^2) / Q(x^2).
- * The two ways share the division. */
-#define SCALE 1.9375 /* P and Q a little below a power of two round best */
-#define SCALE3 (93. / 64)
+/* tanh_shrink(x) = x - tanh(x); below |x| = 1.75, where that cancels, x^3 P(x^2) / Q(x^2).
+ * The two ways share the division. P and Q start a little below a power of two, where rounding costs least. */
 BODY FN(tanh_shrink)(real x) {
     const real magic = ROUNDER + BIAS;
     real a = FN(size_at_most)(x, BY_TYPE(9.1, 20)), w = x * x;
@@ -28,18 +26,18 @@ BODY FN(tanh_shrink)(real x) {
     real p = FN(expm1_poly)(FMA(shifted - magic, LN2, a + a));
     real S = FN(power)(shifted);
 #if FR_KIND == FR_LEAN
-    real top = POLY2(w, SCALE3 * 0x1.5555555548035p-2, SCALE3 * 0x1.4ddaf60556b0fp-6, SCALE3 * 0x1.9689dfbfe41bap-13);
-    real bottom = POLY3(w, SCALE3 * 1, SCALE3 * 0x1.d832a7b6ef6f5p-2, SCALE3 * 0x1.7af26ff10c837p-6, SCALE3 * 0x1.a5308fd22e084p-13);
+    real top = POLY2(w, 0x1.fp-2f, 0x1.e5e1fcp-6f, 0x1.28198p-12f);
+    real bottom = POLY3(w, 0x1.74p+0f, 0x1.5726cap-1f, 0x1.13cb76p-5f, 0x1.32a6f8p-12f);
 #elif FR_KIND == FR_WIDE
-    real top = POLY3(w, SCALE3 * 0x1.5555555555403p-2, SCALE3 * 0x1.5dcfbd0443365p-6, SCALE3 * 0x1.f843763f0496ap-13, SCALE3 * 0x1.16a187385c314p-26);
-    real bottom = POLY3(w, SCALE3 * 1, SCALE3 * 0x1.db308d0a5e8a9p-2, SCALE3 * 0x1.906284473b7b5p-6, SCALE3 * 0x1.0772475ff4ea4p-12);
+    real top = POLY2(w, 0x1.fp-2, 0x1.e5e1fbede92ecp-6, 0x1.2972bab92fc0fp-12);
+    real bottom = POLY3(w, 0x1.74p+0, 0x1.5726c93753168p-1, 0x1.13d3a9bd06171p-5, 0x1.343c00a0ac4eap-12);
 #else
-    real top = POLY4(w, SCALE3 * 0x1.5555555555555p-2, SCALE3 * 0x1.8b5ab2c03e74ap-6, SCALE3 * 0x1.b0264be382d00p-12, SCALE3 * 0x1.cd083c86042aep-20,
-                     SCALE3 * 0x1.184ddbce80d7dp-35);
-    real bottom = POLY4(w, SCALE3 * 1, SCALE3 * 0x1.e3ba9b1da54f7p-2, SCALE3 * 0x1.cf797b895989ep-6, SCALE3 * 0x1.d429f2df60864p-12,
-                        SCALE3 * 0x1.da33660ff22e6p-20);
+    real top = POLY4(w, 0x1.fp-2, 0x1.1f5c41c9657d6p-5, 0x1.3a7000c93b60bp-11, 0x1.50463a3629701p-19,
+                     0x1.9d05af43387ecp-35);
+    real bottom = POLY4(w, 0x1.74p+0, 0x1.5f7ae5ef5ca12p-1, 0x1.50e5bdcad58bfp-5, 0x1.54ab701d8ab5bp-11,
+                        0x1.59e68d932cbc5p-19);
 #endif
-    int small = a < 2;
+    int small = a < R(1.75);
     top = small ? top : (1 - S) + p;
     bottom = small ? bottom : (1 + S) + p;
     real q = top / bottom;
@@ -54,20 +52,24 @@ BODY FN(tanh_shrink_backward)(real g, real x) {
     real S, r = FN(reduce)(-(a + a), NO_LOW, 0, &S);
     real P = FN(exp_poly)(r, -1, 1);
 #if FR_KIND == FR_LEAN
-    real top = POLY2(w, SCALE * 0x1.ffffffb0e842fp-1, SCALE * 0x1.315cccedbff74p-3, SCALE * 0x1.0478f82f76f89p-10);
-    real bottom = POLY2(w, SCALE * 1, SCALE * 0x1.a1ac746a497e9p-1, SCALE * 0x1.5627c9efa5e8ep-3);
+    real top = POLY2(w, 0x1.cp+0f, 0x1.0ad1b2p-2f, 0x1.ce86bap-10f);
+    real bottom = POLY2(w, 0x1.cp+0f, 0x1.6d5f0ep+0f, 0x1.2b28fep-2f);
 #elif FR_KIND == FR_WIDE
-    real top = POLY3(w, SCALE * 0x1.0000000000273p+0, SCALE * 0x1.ab220c51de639p-3, SCALE * 0x1.67546d040037bp-7, SCALE * -0x1.16a57efd5f9b5p-17);
-    real bottom = POLY3(w, SCALE * 1, SCALE * 0x1.c01dd869f2bfep-1, SCALE * 0x1.bbbf2cd9286d7p-3, SCALE * 0x1.5c236c14a6487p-7);
+    real top = POLY3(w, 0x1.cp+0, 0x1.75963c820b5e6p-2, 0x1.3a0b6355a8ee6p-6, -0x1.ec9b64bd5ad95p-17);
+    real bottom = POLY3(w, 0x1.cp+0, 0x1.881039cb3b99cp+0, 0x1.842700a881d3cp-2, 0x1.30352f0a249f0p-6);
 #else
-    real top = POLY4(w, SCALE * 1, SCALE * 0x1.ecb10eea9d629p-3, SCALE * 0x1.26639eabff148p-6, SCALE * 0x1.9aaa34d70bd5ap-12, SCALE * 0x1.51db7b1fedce9p-25);
-    real bottom = POLY4(w, SCALE * 1, SCALE * 0x1.d081990ffcadep-1, SCALE * 0x1.f5cb064fc6b75p-3, SCALE * 0x1.2411bc04b1b27p-6, SCALE * 0x1.9ded0f9c849dep-12);
+    real top = POLY4(w, 0x1.cp+0, 0x1.af0a56d8603e6p-2, 0x1.017b7bdab7202p-5, 0x1.66f7b846c8393p-11,
+                     0x1.29dd887e459bep-24);
+    real bottom = POLY4(w, 0x1.cp+0, 0x1.966d4060c2ba4p+0, 0x1.b70320d863dd6p-2, 0x1.fee584bf58c71p-6,
+                        0x1.69d51bb4cd4adp-11);
 #endif
     int small = a < R(0.9);
     real sum = S + P;
     top = small ? top : (4 * S) * P;
     bottom = small ? bottom : sum * sum;
     real q = top / bottom;
-    real square = (g * x) * x * q, rest = g * (1 - q);
+    real gx = g * x, square = gx * x;
+    square = FMA(square, q, FN(product_low)(gx, x, square) * q);
+    real rest = g * (1 - q);
     return FN(or_nan)(small ? square : rest, x);
 }

@@ -60,7 +60,7 @@ BODY FN(sigmoid)(real x) {
 /* q - q^2 with q = sigmoid(-|x|) */
 BODY FN(sigmoid_backward)(real g, real x) {
     real far, q = FN(sigmoid_far)(-FN(size_at_most)(x, -FAR_LOW), NO_LOW, &far);
-    return (g * FN(or_nan)(FMA(-q, q, q), x)) * far;
+    return FN(product)(g, FN(or_nan)(FMA(-q, q, q), x), far);
 }
 BODY FN(sigmoid_from_output)(real g, real y) { return g * (y * (1 - y)); }
 
@@ -80,7 +80,7 @@ BODY FN(tanh_backward)(real g, real x) {
     real a = FN(size_at_most)(x, FAR_LOW * R(-0.5));
     real far, S, r = FN(reduce_far)(-(a + a), NO_LOW, &S, &far);
     real t = S / FMA(S, R(0.5), FN(exp_poly)(r, -1, R(0.5)));
-    return (g * FN(or_nan)(FMA(-t, t, t + t), x)) * far;
+    return FN(product)(g, FN(or_nan)(FMA(-t, t, t + t), x), far);
 }
 BODY FN(tanh_from_output)(real g, real y) { return g * ((1 - y) * (1 + y)); }
 

@@ -1,0 +1,161 @@
+"""The command line: ``python -m fastrelu``."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import fastrelu as fr
+from fastrelu._catalogue import check_name, elementwise_names
+from fastrelu._extras import MissingExtraError, installed, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fastrelu._reference import Reference
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a sub-command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 1 for a result that fails its check or a missing extra, 2 for a bad argument.
+    """
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        with fr.precision(arguments.precision), fr.threads(arguments.threads):
+            command: Callable[[argparse.Namespace], int] = arguments.command
+            return command(arguments)
+    except MissingExtraError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _info(_: argparse.Namespace) -> int:
+    fr.show_config()
+    return 0
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from fastrelu import _bench, _reference  # noqa: PLC0415  the other commands do without
+
+    chosen = list(itertools.chain.from_iterable(arguments.ops)) or list(_reference.references())
+    runnable = [r for r in chosen if not r.needs_scipy or installed("scipy")]
+    for line in _bench.heading(arguments.size, arguments.dtype, reuse=not arguments.fresh):
+        print(line)
+    rows = []
+    with progress(len(runnable), "timing") as bar:
+        for reference in runnable:
+            rows.append(
+                _bench.measure(reference, arguments.size, arguments.dtype, arguments.rounds, reuse=not arguments.fresh)
+            )
+            bar.update()
+    for line in _bench.lines(rows):
+        print(line)
+    if len(runnable) < len(chosen):
+        missing = ", ".join(r.name for r in chosen if r not in runnable)
+        print(f"not compared, since their expressions need SciPy (pip install scipy): {missing}", file=sys.stderr)
+    different = [f"{row.name} ({row.direction})" for row in rows if not row.equal]
+    if different:
+        print(f"error: other answers than NumPy: {', '.join(different)}", file=sys.stderr)
+    return 1 if different else 0
+
+
+def _plot(arguments: argparse.Namespace) -> int:
+    from fastrelu import _plot  # noqa: PLC0415  the other commands do without
+
+    _plot.draw(arguments.ops, arguments.span).savefig(arguments.output, dpi=150)
+    print(f"wrote {arguments.output}")
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from fastrelu import _demo  # noqa: PLC0415  the other commands do without
+
+    outcome = _demo.train(arguments.activation, arguments.epochs, arguments.seed, arguments.rate)
+    print(f"activation     {arguments.activation} (precision: {fr.get_precision()}, threads: {fr.get_num_threads()})")
+    print(f"test accuracy  {outcome.accuracy:.1%}")
+    print(f"dead units     {outcome.dead:.1%} (derivative exactly 0 for every training image)")
+    print(f"training time  {outcome.seconds:.2f} s")
+    if not outcome.passed:
+        print(f"error: the test accuracy is not above {_demo.ACCURACY_TO_PASS:.0%}", file=sys.stderr)
+    return 0 if outcome.passed else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fastrelu", description="Activation functions on NumPy arrays; without a command: info."
+    )
+    parser.add_argument("--version", action="version", version=f"fastrelu {fr.__version__}")
+    parser.set_defaults(command=_info, precision=fr.get_precision(), threads=fr.get_num_threads())
+    commands = parser.add_subparsers(title="commands", metavar="command")
+
+    command = commands.add_parser("info", help="show version, instruction set, threads and precision")
+    command.set_defaults(command=_info)
+
+    command = commands.add_parser("bench", help="time every function against its NumPy expression")
+    command.set_defaults(command=_bench)
+    command.add_argument("--size", type=_positive, default=100_000, help="elements (default: 100000)")
+    command.add_argument("--dtype", choices=["float32", "float64"], default="float32")
+    command.add_argument("--ops", nargs="+", type=_comparable, default=[], metavar="NAME", help="(default: all)")
+    command.add_argument("--rounds", type=_positive, default=15, help="timings of each side (default: 15)")
+    command.add_argument("--fresh", action="store_true", help="allocate results instead of writing into an array")
+    _add_settings(command)
+
+    command = commands.add_parser("plot", help="draw functions and derivatives")
+    command.set_defaults(command=_plot)
+    command.add_argument("--ops", nargs="+", type=_elementwise, default=[], metavar="NAME", help="(default: all)")
+    command.add_argument("--output", type=Path, default=Path("activations.png"), help="(default: activations.png)")
+    command.add_argument("--span", type=float, default=5.0, help="draw from -span to span (default: 5)")
+
+    command = commands.add_parser("demo", help="train a network on handwritten digits, in place")
+    command.set_defaults(command=_demo)
+    command.add_argument("--activation", type=_elementwise, default="relu", metavar="NAME", help="(default: relu)")
+    command.add_argument("--epochs", type=_positive, default=25, help="(default: 25)")
+    command.add_argument("--seed", type=int, default=0, help="of weights and batches (default: 0)")
+    command.add_argument("--rate", type=float, default=0.005, help="step of SGD (default: 0.005)")
+    _add_settings(command)
+    return parser
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--precision", choices=["fast", "accurate"], default=fr.get_precision())
+    command.add_argument("--threads", type=_positive, default=fr.get_num_threads())
+
+
+def _positive(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be an integer of at least 1, got {text!r}")
+    return number
+
+
+def _elementwise(name: str) -> str:
+    try:
+        return check_name(name, elementwise_names(), "element-wise activation")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _comparable(name: str) -> list[Reference]:
+    from fastrelu._reference import select  # noqa: PLC0415  the other commands do without
+
+    try:
+        return select(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

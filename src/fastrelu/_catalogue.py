@@ -1,0 +1,92 @@
+"""What is known of the public activations without naming any: which there are, and values for their parameters."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import doctest
+import inspect
+from typing import TYPE_CHECKING
+
+from fastrelu import activations
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+DATA = ("grad", "x", "y")  # what signatures call the arrays, as opposed to the parameters
+
+
+def check_name(name: str, known: Collection[str], what: str = "activation") -> str:
+    """Return a name that is known.
+
+    Raises
+    ------
+    ValueError
+        If it is not, with the nearest that is and the list of all.
+    """
+    if name in known:
+        return name
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"; did you mean {close[0]}?" if close else "."
+    raise ValueError(f"no {what} named {name!r}{hint} There are: {', '.join(sorted(known))}")
+
+
+def elementwise_names() -> list[str]:
+    """Return the names of the activations that keep the shape: those with an in-place form."""
+    return [name for name in activations.__all__ if f"{name}_" in activations.__all__]
+
+
+def required_arguments(name: str) -> dict[str, float]:
+    """Return the parameters of a public function that have no default, with the values of its first example.
+
+    Parameters
+    ----------
+    name : str
+        A name in ``fastrelu.activations``.
+
+    Returns
+    -------
+    dict
+        Name and value of each, in the order of the signature.
+
+    Raises
+    ------
+    ValueError
+        If neither its examples nor those of its in-place form pass a number for each.
+    """
+    names = list(inspect.signature(getattr(activations, name)).parameters.values())
+    required = [
+        p.name for p in names if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD and p.name not in DATA
+    ]
+    if not required:
+        return {}
+    for candidate in (name, f"{name}_"):
+        for call in _example_calls(candidate):
+            values = _numbers(call, candidate, required)
+            if values is not None:
+                return values
+    raise ValueError(f"no example of {name} passes numbers for {', '.join(required)}")
+
+
+def _example_calls(name: str) -> Iterator[ast.Call]:
+    """Yield the calls of a function in its own docstring, in their order."""
+    function = getattr(activations, name, None)
+    for example in doctest.DocTestParser().get_examples(inspect.getdoc(function) or ""):
+        for node in ast.walk(ast.parse(example.source)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == f"fr.{name}":
+                yield node
+
+
+def _numbers(call: ast.Call, name: str, required: list[str]) -> dict[str, float] | None:
+    """Return the required arguments of a call if all of them are numbers."""
+    given = dict(zip(inspect.signature(getattr(activations, name)).parameters, call.args, strict=False))
+    given |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+    values = {}
+    for parameter in required:
+        try:
+            values[parameter] = ast.literal_eval(given[parameter])
+        except (KeyError, ValueError):
+            return None
+        if not isinstance(values[parameter], int | float):
+            return None
+    return values

@@ -1,0 +1,314 @@
+"""The largest error of every kernel: the one place for the numbers that tests, documentation and users read.
+
+An error is ``abs(got - exact) / ulp(exact)``, in units in the last place; 0.5 is correctly rounded. A unit is never
+less than the smallest subnormal number, so tails and subnormal results count in full. tools/verify.py measures
+the errors, over all float32 inputs and a dense sample of float64, and checks them against what stands here.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from fastrelu import _core, runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import DTypeLike
+
+    from fastrelu.runtime import Precision
+
+__all__ = ["ZeroCrossing", "error_bound", "zero_crossing"]
+
+Flavour = Literal[
+    "float32 fast",
+    "float32 accurate",
+    "float64 fast",
+    "float64 accurate",
+    "float64 fast base",
+    "float64 accurate base",
+]
+
+# What holds for a kernel that has no row of its own. Where there is no FMA, fast float64 kernels lose what it carries.
+_DEFAULT: dict[Flavour, float] = {
+    "float32 fast": 3.0,
+    "float32 accurate": 0.51,
+    "float64 fast": 4.0,
+    "float64 accurate": 1.1,
+    "float64 fast base": 5.0,
+    "float64 accurate base": 1.1,
+}
+
+# Measured, and rounded up (tools/verify.py --suggest prints such rows): float32 fast, float64 fast and accurate with
+# FMA, the same without.
+_COLUMNS: tuple[Flavour, ...] = (
+    "float32 fast",
+    "float64 fast",
+    "float64 accurate",
+    "float64 fast base",
+    "float64 accurate base",
+)
+_MEASURED: dict[str, tuple[float, float, float, float, float]] = {
+    "srelu": (1.0, 0.95, 0.95, 1.85, 1.1),
+    "elu": (1.85, 1.55, 0.55, 1.55, 0.55),
+    "elu_backward": (1.5, 1.5, 0.75, 1.5, 0.75),
+    "celu": (2.3, 2.3, 0.6, 2.3, 0.6),
+    "celu_backward": (1.05, 1.25, 0.75, 1.4, 0.75),
+    "celu_backward_from_output": (1.35, 1.35, 0.5, 1.35, 0.5),
+    "selu": (2.0, 1.7, 0.8, 1.7, 0.8),
+    "selu_backward": (1.95, 1.7, 0.8, 1.8, 0.8),
+    "selu_backward_from_output": (0.9, 0.5, 0.5, 0.5, 0.5),
+    "softplus": (2.75, 2.5, 0.75, 2.65, 0.75),
+    "softplus_backward": (2.65, 2.25, 0.75, 2.2, 0.75),
+    "softplus_backward_from_output": (1.7, 1.45, 0.65, 1.65, 0.65),
+    "log_sigmoid": (2.7, 2.5, 0.75, 2.45, 0.75),
+    "log_sigmoid_backward": (2.6, 2.2, 0.75, 2.2, 0.75),
+    "log_sigmoid_backward_from_output": (1.0, 1.3, 0.55, 1.25, 0.55),
+    "squareplus": (2.95, 2.95, 0.65, 2.95, 0.65),
+    "squareplus_backward": (2.6, 2.7, 0.6, 2.95, 0.6),
+    "squareplus_backward_from_output": (2.7, 2.45, 0.7, 3.2, 0.7),
+    "sigmoid": (2.65, 2.2, 0.75, 2.2, 0.75),
+    "sigmoid_backward": (2.65, 2.4, 0.75, 2.4, 0.75),
+    "sigmoid_backward_from_output": (1.7, 1.65, 0.5, 1.65, 0.5),
+    "tanh": (3.0, 3.05, 0.55, 3.05, 0.55),
+    "tanh_backward": (2.65, 2.4, 0.75, 2.35, 0.75),
+    "tanh_backward_from_output": (1.7, 1.7, 0.5, 1.7, 0.5),
+    "softsign": (1.7, 1.05, 1.05, 1.05, 1.05),
+    "softsign_backward": (2.65, 1.05, 1.05, 1.05, 1.05),
+    "softsign_backward_from_output": (2.15, 0.5, 0.5, 1.05, 1.05),
+    "hard_sigmoid": (0.5, 0.5, 0.5, 0.7, 0.7),
+    "sparse_plus": (0.5, 0.5, 0.5, 1.05, 1.05),
+    "silu": (2.55, 2.15, 0.75, 2.15, 0.75),
+    "silu_backward": (2.75, 2.6, 0.8, 3.15, 0.8),
+    "swish": (2.65, 2.5, 0.75, 2.4, 0.75),
+    "swish_backward": (2.75, 2.6, 1.1, 5.0, 1.1),
+    "gelu": (6.0, 8.0, 0.8, 9.0, 0.8),
+    "gelu_backward": (6.0, 8.0, 0.65, 9.0, 0.65),
+    "gelu_tanh": (2.2, 2.15, 0.55, 2.15, 0.55),
+    "gelu_tanh_backward": (6.0, 8.0, 0.55, 9.0, 0.55),
+    "quick_gelu": (2.55, 2.1, 0.75, 2.15, 0.75),
+    "quick_gelu_backward": (2.95, 2.6, 1.1, 5.0, 1.1),
+    "mish": (2.85, 2.6, 0.75, 3.1, 0.75),
+    "mish_backward": (6.0, 4.0, 0.8, 9.0, 0.8),
+    "hard_swish": (2.45, 0.6, 0.6, 1.5, 1.5),
+    "hard_swish_backward": (1.55, 0.5, 0.5, 1.05, 1.05),
+    "tanh_shrink": (3.0, 2.8, 0.6, 3.05, 0.6),
+    "tanh_shrink_backward": (2.8, 2.7, 0.7, 5.0, 0.7),
+}
+
+# Rounded once, in every flavour; functions in all their directions, or kernels.
+_EXACT = frozenset(
+    {
+        "elu_backward_from_output",
+        "hard_shrink",
+        "hard_sigmoid_backward",
+        "hard_sigmoid_backward_from_output",
+        "hard_tanh",
+        "leaky_relu",
+        "relu",
+        "relu6",
+        "soft_shrink",
+        "sparse_plus_backward",
+        "sparse_plus_backward_from_output",
+        "sparse_sigmoid",
+        "squared_relu",
+        "srelu_backward",
+        "threshold",
+        "thresholded_relu",
+    }
+)
+
+
+@dataclass(frozen=True)
+class ZeroCrossing:
+    """An interval around a zero of a kernel, where no relative error can be small.
+
+    Attributes
+    ----------
+    low, high : float
+        The interval, in x.
+    bound : float
+        The largest absolute error there; outside, :func:`error_bound` holds.
+    """
+
+    low: float
+    high: float
+    bound: float
+
+
+# The zero of a derivative; where the function has a parameter that scales x, that of parameter times x.
+_ZEROS: dict[str, float] = {
+    "silu_backward": -1.2784645427610738,
+    "swish_backward": -1.2784645427610738,
+    "quick_gelu_backward": -1.2784645427610738 / 1.702,
+    "gelu_backward": -0.7517915246935645,
+    "gelu_tanh_backward": -0.7524614220710162,
+    "mish_backward": -1.1924312145154952,
+}
+# Half the width of the interval, and the bound in units of the type's epsilon.
+_CROSSING: dict[Flavour, tuple[float, float]] = {
+    "float32 fast": (0.25, 0.375),
+    "float32 accurate": (2.0**-10, 2.0**-11),
+    "float64 fast": (0.25, 0.375),
+    "float64 accurate": (0.25, 0.375),
+    "float64 fast base": (0.25, 0.375),
+    "float64 accurate base": (0.25, 0.375),
+}
+
+
+# Where lines cross zero, their slope and their constant term: without FMA the product's rounding error is lost there.
+_LINES: dict[str, Callable[..., list[tuple[float, float, float]]]] = {
+    "hard_sigmoid": lambda slope, offset: [(-offset / slope, slope, offset)],
+    "srelu": lambda t_left, a_left, t_right, a_right: [
+        (t - t / a, a, t) for t, a, side in ((t_left, a_left, -1), (t_right, a_right, 1)) if a and side * t / a < 0
+    ],
+}
+
+
+def isa_class(isa: str) -> Literal["fma", "base"]:
+    """Return whether kernels of an instruction set fuse multiplications with additions, which decides their bits."""
+    fused = isa != "base" or platform.machine().lower() in {"aarch64", "arm64"}
+    return "fma" if fused else "base"
+
+
+def _flavour(dtype: DTypeLike, precision: Precision | None, isa: str | None) -> Flavour:
+    kind = np.dtype(dtype)
+    if precision is None:
+        precision = runtime.get_precision()
+    if precision not in {"fast", "accurate"}:
+        raise ValueError(f'precision must be "fast" or "accurate", got {precision!r}')
+    if isa is not None and isa not in _core.isa_known:
+        raise ValueError(f"unknown instruction set {isa!r}; this platform knows {', '.join(_core.isa_known)}")
+    if kind == np.float32:
+        return "float32 fast" if precision == "fast" else "float32 accurate"
+    if kind != np.float64:
+        raise ValueError(f"kernels compute in float32 and float64, not in {kind}")
+    if isa_class(isa or runtime.isa) == "base":
+        return "float64 fast base" if precision == "fast" else "float64 accurate base"
+    return "float64 fast" if precision == "fast" else "float64 accurate"
+
+
+def _function_of(name: str) -> str:
+    for function, _, kernel in _core.kernel_names():
+        if name == kernel:
+            return function
+    raise ValueError(f"no function or kernel {name!r}")
+
+
+def error_bound(name: str, dtype: DTypeLike, *, precision: Precision | None = None, isa: str | None = None) -> float:
+    """Return the largest error of a function or gradient, in units in the last place.
+
+    The bound holds for every input, tails and subnormal results included; for a gradient, for the derivative itself
+    (a gradient of 1) and outside the interval of :func:`~fastrelu.limits.zero_crossing`. 0.5 is correctly rounded.
+    It was measured: over all 2**32 float32 inputs, and over a dense sample of float64 (docs/accuracy.md).
+
+    Parameters
+    ----------
+    name : str
+        Name of a function such as ``"gelu"``, or of a gradient such as ``"gelu_backward"`` or
+        ``"sigmoid_backward_from_output"``; ``"gelu_tanh"`` is GELU with ``approximate="tanh"``.
+    dtype : dtype
+        float32 or float64.
+    precision : {"fast", "accurate"}, optional
+        By default the precision in force.
+    isa : str, optional
+        Instruction set, by default the one in use. It matters for float64: without FMA errors are larger.
+
+    Returns
+    -------
+    float
+        The bound in ULP.
+
+    Raises
+    ------
+    TypeError
+        If `dtype` is no dtype.
+    ValueError
+        If there is no such function, precision or instruction set, or no kernel for `dtype`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.error_bound("gelu", np.float32, precision="accurate")
+    0.51
+    >>> fr.error_bound("relu", np.float64)
+    0.5
+    """
+    flavour = _flavour(dtype, precision, isa)
+    if _EXACT & {name, _function_of(name)}:
+        return 0.5
+    row = _MEASURED.get(name)
+    return _DEFAULT[flavour] if row is None or flavour not in _COLUMNS else row[_COLUMNS.index(flavour)]
+
+
+def product_bound(name: str, dtype: DTypeLike, *, precision: Precision | None = None, isa: str | None = None) -> float:
+    """Return what :func:`error_bound` returns, for a gradient kernel and any gradient instead of 1."""
+    bound = error_bound(name, dtype, precision=precision, isa=isa)
+    if _flavour(dtype, precision, isa) == "float32 accurate" and bound > 0.5:
+        return bound  # rounded once, after the product
+    # One more rounding, and the product may lie in the lower half of a binade, where the unit is half as large.
+    return min(2 * bound + 0.5, max(bound, 4.0))
+
+
+def zero_crossing(
+    name: str,
+    dtype: DTypeLike,
+    parameters: Sequence[float] = (),
+    *,
+    precision: Precision | None = None,
+    isa: str | None = None,
+) -> ZeroCrossing | None:
+    """Return where a derivative crosses zero, and the largest absolute error there.
+
+    Parameters
+    ----------
+    name : str
+        Name of a function or gradient.
+    dtype : dtype
+        float32 or float64.
+    parameters : sequence of float, optional
+        The parameters of the function, which move the zero.
+    precision : {"fast", "accurate"}, optional
+        By default the precision in force.
+    isa : str, optional
+        Instruction set, by default the one in use.
+
+    Returns
+    -------
+    ZeroCrossing or None
+        The interval and the bound; None where :func:`~fastrelu.error_bound` holds everywhere.
+
+    Raises
+    ------
+    ValueError
+        As :func:`~fastrelu.error_bound` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu.limits import zero_crossing
+    >>> round(zero_crossing("silu_backward", np.float32, precision="fast").low, 3)
+    -1.528
+    >>> zero_crossing("silu", np.float32) is None
+    True
+    """
+    flavour = _flavour(dtype, precision, isa)
+    _function_of(name)
+    eps = float(np.finfo(np.dtype(dtype)).eps)
+    if flavour.endswith("base") and name in _LINES:
+        found = [(zero, abs(size / a) / 2, 2 * abs(size)) for zero, a, size in _LINES[name](*parameters) if size]
+        if not found:
+            return None
+        low = min(zero - reach for zero, reach, _ in found)
+        return ZeroCrossing(low, max(zero + reach for zero, reach, _ in found), max(size for *_, size in found) * eps)
+    zero = _ZEROS.get(name)
+    scale = parameters[0] if parameters else 1.0
+    if zero is None or scale == 0:
+        return None
+    width, bound = _CROSSING[flavour]
+    ends = sorted(((zero - width) / scale, (zero + width) / scale))
+    return ZeroCrossing(ends[0], ends[1], bound * eps)

@@ -1,0 +1,204 @@
+"""The command line: ``python -m fastrelu`` and its commands."""
+
+from __future__ import annotations
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastrelu as fr
+from fastrelu import _bench, _reference
+from fastrelu.__main__ import main
+from fastrelu._catalogue import elementwise_names, required_arguments
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+
+
+def without(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    """Make a package look as if it were not installed."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+
+    class Absent:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name.partition(".")[0] == package:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
+
+
+@pytest.mark.parametrize("arguments", [[], ["info"]])
+def test_shows_the_configuration(arguments: list[str]) -> None:
+    """Without a command, and with `info`, every line of the configuration is printed."""
+    run = subprocess.run(
+        [sys.executable, "-m", "fastrelu", *arguments], capture_output=True, text=True, check=True, timeout=60
+    )
+    shown = dict(line.split(maxsplit=1) for line in run.stdout.splitlines())
+    config = fr.config()
+    assert shown.keys() == config.keys()
+    assert shown["version"] == config["version"]
+    assert not run.stderr
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` names all commands."""
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in ("info", "bench", "plot", "demo"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train"], "invalid choice: 'train'"),
+        (["bench", "--size", "0"], "must be an integer of at least 1, got '0'"),
+        (["bench", "--size", "many"], "must be an integer of at least 1, got 'many'"),
+        (["bench", "--dtype", "float16"], "invalid choice: 'float16'"),
+        (["bench", "--ops", "rel"], "no activation named 'rel'; did you mean relu?"),
+        (["plot", "--ops", "crelu"], "no element-wise activation named 'crelu'"),
+        (["demo", "--activation", "step"], "There are: "),
+        (["demo", "--threads", "0"], "must be an integer of at least 1"),
+    ],
+)
+def test_a_bad_argument_is_named(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bad argument ends with status 2 and a message that names it."""
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--fresh"], ["--dtype", "float64"], ["--precision", "accurate"]])
+def test_bench_compares_every_function(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The table has a line for every function with an expression, and all answers agree."""
+    pytest.importorskip("scipy", reason="some expressions are SciPy's")
+    assert main(["bench", "--size", "100", "--rounds", "1", *options]) == 0
+    shown = capsys.readouterr().out
+    table = shown.partition("equal\n")[2].splitlines()
+    assert len(table) == len(_reference.references())
+    assert all(line.endswith("yes") for line in table)
+
+
+def test_bench_takes_activations_and_functions(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--ops` takes activations, in all their directions, and single functions."""
+    assert main(["bench", "--size", "10", "--rounds", "1", "--ops", "relu", "hard_tanh_backward"]) == 0
+    table = capsys.readouterr().out.partition("equal\n")[2].splitlines()
+    assert [line.split()[0] for line in table] == ["relu", "relu", "relu", "hard_tanh"]
+
+
+def test_bench_marks_another_answer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """An answer other than NumPy's is marked and makes the status 1."""
+    monkeypatch.setattr(_bench, "agrees", lambda *_: False)
+    assert main(["bench", "--size", "10", "--rounds", "1", "--ops", "relu_backward"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out.rstrip().endswith("NO")
+    assert "other answers than NumPy: relu (backward)" in shown.err
+
+
+def test_every_activation_has_an_expression() -> None:
+    """Every element-wise activation says in its docstring what it replaces."""
+    # rrelu draws its slopes: no expression gives the same.
+    found = {reference.activation for reference in _reference.references()}
+    assert set(elementwise_names()) - found <= {"rrelu"}
+
+
+@pytest.mark.parametrize("reference", _reference.references(), ids=lambda reference: reference.name)
+def test_expressions_agree_with_and_without_a_buffer(reference: _reference.Reference) -> None:
+    """Ours, the expression, and the expression writing into a buffer give the same answer."""
+    if reference.needs_scipy:
+        pytest.importorskip("scipy", reason="the expression is SciPy's")
+    names = reference.variables(1000, "float64")
+    ours = _reference.evaluate(reference.call(out=False), names)
+    assert _reference.evaluate(reference.call(out=True), names) is names["out"]
+    np.testing.assert_array_equal(names["out"], ours)
+    assert _reference.agrees(ours, _reference.evaluate(reference.expression, names))
+    if reference.expression_into:
+        assert _reference.evaluate(reference.expression_into, names) is names["out"]
+        assert _reference.agrees(ours, names["out"])
+
+
+def test_agreement_is_refused_for_values_types_and_shapes() -> None:
+    """The check of answers can fail."""
+    x = np.ones(4)
+    assert _reference.agrees(x, x)
+    assert not _reference.agrees(x, x + 1e-6)
+    assert not _reference.agrees(x, x.astype(np.float32))
+    assert not _reference.agrees(x, np.ones(1))
+
+
+def test_parameters_come_from_the_examples() -> None:
+    """Parameters without a default take the numbers of the first example that passes some."""
+    assert required_arguments("relu") == {}
+    assert required_arguments("prelu") == {"weight": 0.25}
+    assert required_arguments("threshold") == {"threshold": 1.0, "value": -1.0}
+
+
+def test_plot_draws_a_panel_per_activation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`plot` writes an image, also for an activation without a gradient of its own."""
+    pytest.importorskip("matplotlib", reason="the extra plot is not installed")
+    target = tmp_path / "drawn.png"
+    assert main(["plot", "--ops", "relu", "rrelu", "--output", str(target)]) == 0
+    assert target.read_bytes().startswith(b"\x89PNG")
+    assert str(target) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "package", "extra"),
+    [("plot", "matplotlib", "plot"), ("demo", "sklearn", "demo"), ("demo", "tqdm", "demo")],
+)
+def test_a_missing_extra_is_named(
+    command: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A command whose extra is missing says what to install."""
+    if package != "sklearn" and command == "demo":
+        pytest.importorskip("sklearn", reason="the extra demo is not installed")
+    without(monkeypatch, package)
+    assert main([command]) == 1
+    assert f'{package} is missing: pip install "fastrelu[{extra}]"' in capsys.readouterr().err
+
+
+@pytest.fixture
+def digits() -> Any:
+    """Skip unless the demo can run."""
+    for package in ("sklearn", "tqdm"):
+        pytest.importorskip(package, reason="the extra demo is not installed")
+
+
+@pytest.mark.usefixtures("digits")
+@pytest.mark.parametrize("name", elementwise_names())
+def test_the_demo_learns_with_every_activation(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Training in place reaches more than 95 % on the test images."""
+    assert main(["demo", "--activation", name, "--threads", "1"]) == 0
+    shown = capsys.readouterr()
+    accuracy = float(shown.out.partition("test accuracy")[2].partition("%")[0])
+    assert accuracy > 95
+    assert not shown.err  # no bar where nobody watches
+
+
+@pytest.mark.usefixtures("digits")
+def test_the_demo_fails_below_its_accuracy(capsys: pytest.CaptureFixture[str]) -> None:
+    """A network that has not learned makes the status 1."""
+    assert main(["demo", "--epochs", "1", "--rate", "1e-6"]) == 1
+    assert "the test accuracy is not above 95%" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("digits")
+def test_the_demo_repeats_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same seed gives the same result."""
+    outputs = []
+    for _ in range(2):
+        main(["demo", "--epochs", "2", "--seed", "3"])
+        outputs.append(capsys.readouterr().out.partition("training time")[0])
+    assert outputs[0] == outputs[1]
+
+
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.stem)
+def test_examples_run(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every example runs; each checks its own result."""
+    runpy.run_path(str(script), run_name="__main__")
+    assert capsys.readouterr().out

@@ -1,0 +1,265 @@
+"""Nothing is missing and nothing is left over: kernels, rows, functions, ufuncs, docstrings, README and changelog agree."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from conftest import CASES, ISAS, PRECISIONS, Case, kernels
+from specs import BACKWARD, FORWARD, SPECS, SUFFIXES
+
+import fastrelu as fr
+from fastrelu import _core, activations, runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from specs import Spec
+
+ROOT = Path(__file__).parent.parent
+
+# Functions that have no kernel of their own, with the directions they have, in place or not.
+COMPOSED = {
+    "prelu": ["prelu", "prelu_", "prelu_backward", "prelu_backward_from_output"],
+    "rrelu": ["rrelu", "rrelu_"],
+    "crelu": ["crelu", "crelu_backward", "crelu_backward_from_output"],
+}
+ELEMENTWISE = {spec.public or name for name, spec in SPECS.items()}
+FUNCTIONS = sorted(activations.__all__)
+
+
+def read(name: str) -> str:
+    """Return a document from the top of the checkout."""
+    path = ROOT / name
+    assert path.exists(), f"{name} is missing at the top of the checkout: it names every function"
+    return path.read_text(encoding="utf-8")
+
+
+def difference(found: set[str], wanted: set[str]) -> str:
+    """Return what is missing and what is left over, for a message."""
+    return f"missing: {sorted(wanted - found)}, left over: {sorted(found - wanted)}"
+
+
+# --- Kernels, rows, ufuncs ----------------------------------------------------------------------------------------
+
+
+def test_every_kernel_has_a_row() -> None:
+    """ops.def and tests/specs.py list the same activations, with the same directions."""
+    found, wanted = {case.name for case in CASES}, {name for _, _, name in _core.kernel_names()}
+    assert found == wanted, f"rows of tests/specs.py, {difference(found, wanted)}"
+
+
+def test_row_is_complete(spec: Spec) -> None:
+    """A row has a usual set of parameters, as many as the kernel takes, and says so for the kinks too."""
+    for direction in spec.directions:
+        kernel = kernels(ISAS[0])[spec.kernel(direction)]
+        data = (("x",), ("grad", "x"), ("grad", "y"))[direction]
+        assert kernel.operands[: len(data)] == data
+        assert spec.grid(direction), "no parameters in the domain"
+        for params in (*spec.params, *spec.outside(direction)):
+            assert len(params) == len(kernel.operands) - len(data), f"{kernel.name} takes {kernel.operands}"
+    if spec.kink_derivatives:
+        assert len(spec.kink_derivatives) == len(spec.kinks(*spec.params[0]))
+
+
+@pytest.mark.parametrize("isa", _core.isa_available)
+def test_every_instruction_set_has_every_kernel(isa: str) -> None:
+    """The table of each instruction set holds the whole list."""
+    assert set(kernels(isa)) == {name for _, _, name in _core.kernel_names()}
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_kernel_has_a_ufunc(precision: str) -> None:
+    """fr.ufuncs and fr.ufuncs.accurate export a real ufunc for each kernel, under its name."""
+    module = fr.ufuncs if precision == "fast" else fr.ufuncs.accurate
+    found, wanted = set(vars(module)["__all__"]) - {"accurate"}, {case.name for case in CASES}
+    assert found == wanted, difference(found, wanted)
+    for name in wanted:
+        ufunc = getattr(module, name)
+        assert type(ufunc) is np.ufunc
+        assert ufunc.__name__ == name
+        assert ufunc is getattr(runtime.kernels[name], precision)
+        assert (ufunc.nin, ufunc.nout) == (len(runtime.kernels[name].operands), 1)
+        assert [signature.split("->")[1] for signature in ufunc.types] == ["f", "d"]
+
+
+# --- Public functions ---------------------------------------------------------------------------------------------
+
+
+def test_every_kernel_has_its_functions() -> None:
+    """A function, its in-place form and its gradients exist if and only if the kernels do."""
+    wanted = {name for names in COMPOSED.values() for name in names}
+    for spec in SPECS.values():
+        wanted |= {spec.public_name(direction) for direction in spec.directions}
+        wanted.add(f"{spec.public or spec.name}_")
+    assert set(FUNCTIONS) == wanted, difference(set(FUNCTIONS), wanted)
+
+
+def test_exports() -> None:
+    """The package exports what its modules do, once each, and every name is there."""
+    exported = vars(fr)["__all__"]
+    wanted = {"__version__", "error_bound", "ufuncs", *activations.__all__, *runtime.__all__}
+    assert set(exported) == wanted, difference(set(exported), wanted)
+    assert len(exported) == len(wanted)
+    missing = [name for name in exported if not hasattr(fr, name)]
+    assert not missing, f"exported and absent (is a family left out of fastrelu/__init__.py?): {missing}"
+
+
+def plain(function: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
+    """Return name, kind and default of all parameters."""
+    return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
+
+
+POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
+KEYWORD = inspect.Parameter.KEYWORD_ONLY
+OUT, WHERE = ("out", KEYWORD, None), ("where", KEYWORD, True)
+
+
+def middle(case: Case, signature: list[tuple[str, Any, Any]]) -> list[tuple[str, Any, Any]]:
+    """Return the parameters proper: those of the kernel, with the usual values where they have defaults."""
+    names = runtime.kernels[case.name].operands[case.ndata :]
+    given = {name: default for name, _, default in signature}
+    usual = dict(zip(names, case.spec.params[0], strict=True))
+    has_default = {name for name in names if given.get(name, inspect.Parameter.empty) is not inspect.Parameter.empty}
+    found = [(n, POSITIONAL, usual[n] if n in has_default else inspect.Parameter.empty) for n in names]
+    return found + [(name, POSITIONAL, "none") for name, _ in case.spec.keywords]
+
+
+def test_signature(case: Case) -> None:
+    """f(x, <parameters>, *, out=None, where=True), and the same with grad in front of x or y."""
+    found = plain(getattr(fr, case.spec.public_name(case.direction)))
+    data = [(n, POSITIONAL, inspect.Parameter.empty) for n in runtime.kernels[case.name].operands[: case.ndata]]
+    assert found == [*data, *middle(case, found), OUT, WHERE]
+
+
+def test_signature_in_place(spec: Spec) -> None:
+    """f_(x, <parameters>, *, where=True)."""
+    found = plain(getattr(fr, f"{spec.public or spec.name}_"))
+    wanted = middle(Case(spec, FORWARD), found)
+    assert found == [("x", POSITIONAL, inspect.Parameter.empty), *wanted, WHERE]
+
+
+def test_defaults_agree(spec: Spec) -> None:
+    """All forms of a function have the same defaults, and they are those of the first row of its grid."""
+    forms = [getattr(fr, spec.public_name(d)) for d in spec.directions] + [getattr(fr, f"{spec.public or spec.name}_")]
+    names = runtime.kernels[spec.name].operands[1:]
+    defaults = [[d for n, _, d in plain(form) if n in names] for form in forms]
+    assert all(found == defaults[0] for found in defaults)
+    if inspect.Parameter.empty not in defaults[0]:
+        x = np.linspace(-3, 3, 7)
+        assert np.array_equal(spec.function(FORWARD)(x), spec.function(FORWARD)(x, *spec.params[0]))
+        grad = np.ones(7)
+        assert np.array_equal(spec.function(BACKWARD)(grad, x), spec.function(BACKWARD)(grad, x, *spec.params[0]))
+
+
+def test_in_place_returns_its_argument(spec: Spec) -> None:
+    """f_ writes into x and returns x itself."""
+    x = np.linspace(-3, 3, 7)
+    wanted = spec.function(FORWARD)(x, *spec.params[0])
+    assert spec.in_place()(x, *spec.params[0]) is x
+    assert np.array_equal(x, wanted)
+
+
+def test_unknown_form() -> None:
+    """Where a keyword selects the kernel, any other word is an error."""
+    chosen = {(spec.public or name): spec.keywords[0][0] for name, spec in SPECS.items() if spec.keywords}
+    for name, keyword in chosen.items():
+        for form, data in ((name, 1), (f"{name}_", 1), (f"{name}_backward", 2)):
+            with pytest.raises(ValueError, match=keyword):
+                getattr(fr, form)(*[np.ones(2)] * data, **{keyword: "exact"})
+
+
+# --- Docstrings ---------------------------------------------------------------------------------------------------
+
+SECTIONS = ["Parameters", "Returns", "Yields", "Raises", "See Also", "Notes", "References", "Examples"]
+
+
+def sections(text: str) -> list[str]:
+    """Return the underlined headings of a docstring."""
+    return re.findall(r"^(\w[\w ]*)\n-{3,}$", text, re.MULTILINE)
+
+
+def documented(text: str) -> list[str]:
+    """Return the names in the section Parameters."""
+    body = text.split("Parameters\n----------\n")[1].split("\n\n", maxsplit=1)[0]
+    return [name for line in re.findall(r"^(\w[\w, ]*) :", body, re.MULTILINE) for name in line.split(", ")]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_docstring(name: str) -> None:
+    """numpydoc: a sentence, the sections in their order, every parameter of the signature, the expression in NumPy."""
+    function = getattr(fr, name)
+    text = inspect.getdoc(function) or ""
+    assert text.splitlines()[0].endswith("."), "the first line is a sentence"
+    found = sections(text)
+    assert set(found) <= set(SECTIONS), f"unknown sections: {set(found) - set(SECTIONS)}"
+    assert [s for s in SECTIONS if s in found] == found, f"sections out of order: {found}"
+    assert {"Parameters", "Returns", "Raises", "Examples"} <= set(found), f"only {found}"
+    assert documented(text) == [parameter for parameter, _, _ in plain(function)]
+    if not name.endswith("_") and name not in {form for names in COMPOSED.values() for form in names}:
+        assert re.search(r"^In (NumPy|SciPy): ``[^`]+``", text, re.MULTILINE), "no line `In NumPy: ...`"
+
+
+@pytest.mark.parametrize("name", ["error_bound", *sorted(runtime.__all__)])
+def test_docstring_of_a_setting(name: str) -> None:
+    """The settings are documented the same way."""
+    text = inspect.getdoc(getattr(fr, name)) or ""
+    found = sections(text)
+    assert [s for s in SECTIONS if s in found] == found
+    assert "Examples" in found
+    if inspect.signature(getattr(fr, name)).parameters:
+        assert {"Parameters", "Raises"} <= set(found)
+        assert documented(text) == list(inspect.signature(getattr(fr, name)).parameters)
+
+
+# --- Documents ----------------------------------------------------------------------------------------------------
+
+
+def number(node: ast.expr) -> Any:
+    """Return the value of a default as it is written: a literal, or a quotient of two."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        return number(node.left) / number(node.right)
+    return ast.literal_eval(node)
+
+
+def table() -> dict[str, tuple[dict[str, Any], bool]]:
+    """Return the function table of the README: parameters with their defaults, and whether it is marked y."""
+    rows = {}
+    for call, mark in re.findall(r"^\| `([a-z_0-9]+\(.*?\))` \|.*\|([^|]*)\|$", read("README.md"), re.MULTILINE):
+        definition = ast.parse(f"def {call}: ...").body[0]
+        assert isinstance(definition, ast.FunctionDef)
+        a = definition.args
+        required = dict.fromkeys((argument.arg for argument in a.args), inspect.Parameter.empty)
+        filled = zip(a.args[len(a.args) - len(a.defaults) :], a.defaults, strict=True)
+        named = zip(a.kwonlyargs, a.kw_defaults, strict=True)
+        defaults = {argument.arg: number(node) for argument, node in (*filled, *named) if node is not None}
+        rows[definition.name] = (required | defaults, mark.strip() == "y")
+    return rows
+
+
+def test_readme_table() -> None:
+    """The README lists all functions, with their parameters and defaults, and marks those with a gradient from y."""
+    rows, wanted = table(), ELEMENTWISE | set(COMPOSED)
+    assert set(rows) == wanted, f"function table of README.md, {difference(set(rows), wanted)}"
+    for name, (parameters, marked) in rows.items():
+        signature = {n: d for n, _, d in plain(getattr(fr, name)) if n not in {"out", "where"}}
+        assert parameters == signature, f"README.md has other parameters for {name}"
+        assert marked == hasattr(fr, name + SUFFIXES[2]), f"README.md marks {name} wrongly"
+
+
+def test_readme_names_exist() -> None:
+    """Whatever the README calls by name is there."""
+    missing = [name for name in set(re.findall(r"\bfr\.(\w+)", read("README.md"))) if not hasattr(fr, name)]
+    assert not missing, f"README.md speaks of {', '.join(f'fr.{name}' for name in sorted(missing))}"
+
+
+def test_changelog() -> None:
+    """The changelog mentions every function."""
+    mentioned = set(re.findall(r"`(\w+)`", read("CHANGELOG.md")))
+    missing = (ELEMENTWISE | set(COMPOSED)) - mentioned
+    assert not missing, f"CHANGELOG.md does not mention {', '.join(sorted(missing))}"
