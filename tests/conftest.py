@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from specs import Array, Params
 
 ISAS = _core.isa_available
-USUAL_SIZE = 512  # of the first strided array that the N-d driver takes
 PRECISIONS: tuple[Precision, ...] = ("fast", "accurate")
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 # The references compute in a wider type than the result.
@@ -48,14 +47,6 @@ class Case(NamedTuple):
 
 CASES = [Case(spec, direction) for spec in SPECS.values() for direction in spec.directions]
 GRADIENTS = [case for case in CASES if case.direction]
-
-
-@pytest.fixture(autouse=True)
-def every_size_by_the_driver() -> Iterator[None]:
-    """Strided arrays of any size take the N-d driver; tests of the ufuncs call them by name (see test_doors.py)."""
-    _core.set_defaults(strided_from=0)
-    yield
-    _core.set_defaults(strided_from=USUAL_SIZE)
 
 
 def name_of(case: Case | Spec) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import subprocess
@@ -16,10 +17,10 @@ from numpy.typing import NDArray
 from specs import FORWARD, SPECS, Spec
 
 import fastrelu as fr
-from fastrelu import runtime
+from fastrelu import _core, runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 Array = NDArray[Any]
 DTYPES = ("float32", "float64")
@@ -104,7 +105,25 @@ def _values(n: int, dtype: Any, seed: int) -> Array:
     rng = np.random.default_rng(seed)
     x = (4 * rng.standard_normal(n)).astype(kind)
     special = np.array(
-        [0.0, -0.0, np.inf, -np.inf, np.nan, 0.5, -0.5, 1, -1, 3, -3, 6, info.tiny, -info.tiny / 4, info.max, -info.max, -90],
+        [
+            0.0,
+            -0.0,
+            np.inf,
+            -np.inf,
+            np.nan,
+            0.5,
+            -0.5,
+            1,
+            -1,
+            3,
+            -3,
+            6,
+            info.tiny,
+            -info.tiny / 4,
+            info.max,
+            -info.max,
+            -90,
+        ],
         kind,
     )
     # Some 30 % of the positions, so that vectors mix both sorts.
@@ -226,6 +245,16 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "read-only": read_only,
 }
 OUT_LAYOUTS = {name: lay for name, lay in LAYOUTS.items() if name != "read-only"}
+
+
+@contextlib.contextmanager
+def through_driver() -> Iterator[None]:
+    """Send strided arrays through the N-d driver, small ones too, which the ufunc serves otherwise."""
+    _core.set_defaults(strided_from=0)
+    try:
+        yield
+    finally:
+        _core.set_defaults(strided_from=_core.strided_from)
 
 
 def run_python(code: str, **environment: str) -> str:

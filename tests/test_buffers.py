@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
-from helpers import CASES, FORWARD_CASES, Array, Case, assert_same_bits, each_case, each_dtype, each_forward_case, values
+from helpers import (
+    CASES,
+    FORWARD_CASES,
+    Array,
+    Case,
+    assert_same_bits,
+    each_case,
+    each_dtype,
+    each_forward_case,
+    values,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

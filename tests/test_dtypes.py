@@ -166,7 +166,7 @@ def test_typed_parameters_promote(case: Case) -> None:
     for first, second in (("f4", "f8"), ("f8", "f4"), ("f2", "f4"), ("f2", "f2"), ("i4", "f4"), ("i1", "f8")):
         loop = "f4" if all(np.can_cast(t, "f4") for t in (first, second)) else "f8"
         data = [sample(first, seed=j) for j in range(case.ndata)]
-        for make in (lambda v, t: np.dtype(t).type(v), lambda v, t: np.full(40, v, t), lambda v, t: np.array(v, t)):
+        for make in (lambda v, t: np.dtype(t).type(v), lambda v, t: np.full(40, v, t), np.array):
             params = [make(v, second) for v in case.params]
             expected = case(*[a.astype(loop) for a in data], *[p.astype(loop) for p in params])
             assert expected.dtype == loop

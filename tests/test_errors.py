@@ -118,7 +118,11 @@ OUTPUTS: dict[str, tuple[Any, type[Exception], str]] = {
     "text": ("out", TypeError, "can write into an array or a writable buffer, not into 'str'"),
     "type": (np.ndarray, TypeError, "can write into an array or a writable buffer, not into 'type'"),
     "no array": ((), ValueError, "The 'out' tuple must have exactly one entry per ufunc output"),
-    "two arrays": ((np.zeros(3), np.zeros(3)), ValueError, "The 'out' tuple must have exactly one entry per ufunc output"),
+    "two arrays": (
+        (np.zeros(3), np.zeros(3)),
+        ValueError,
+        "The 'out' tuple must have exactly one entry per ufunc output",
+    ),
     "tuple of a list": (([0.0],), TypeError, "can write into an array or a writable buffer, not into 'list'"),
     "NumPy scalar": (np.float64(0), ValueError, "read-only|non-broadcastable"),
 }

@@ -33,6 +33,7 @@ class Metres(np.ndarray[Any, Any]):
     label: str | None = None
 
     def __array_finalize__(self, source: Any) -> None:
+        """Take the label of the array that this one comes from."""
         self.label = getattr(source, "label", None)
 
 
@@ -43,6 +44,7 @@ class OnlyArray:
         self.x = x
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """Return a copy, as NumPy asks for it."""
         return np.array(self.x, dtype, copy=copy)
 
 
@@ -50,6 +52,7 @@ class Wrapped(OnlyArray):
     """The same, whose results NumPy wraps again."""
 
     def __array_wrap__(self, x: Array, context: Any = None, return_scalar: bool = False) -> Any:
+        """Wrap a result."""
         del context
         return x[()] if return_scalar else Wrapped(x)
 
@@ -64,6 +67,7 @@ class Overriding(OnlyArray):
         self.asked = []
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        """Answer a ufunc."""
         self.asked.append((ufunc, method, len(inputs), sorted(options)))
         out = options.pop("out", ())
         if out:
@@ -77,6 +81,7 @@ class Declining(OnlyArray):
     """An object that knows of ufuncs but not of ours."""
 
     def __array_ufunc__(self, *_: Any, **__: Any) -> Any:
+        """Answer a ufunc."""
         return NotImplemented
 
 
@@ -93,9 +98,11 @@ class Exchanged:
         self.x = x
 
     def __dlpack__(self, **options: Any) -> Any:
+        """Hand out the memory."""
         return self.x.__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:
+        """Say where the memory is."""
         return self.x.__dlpack_device__()
 
 
@@ -143,7 +150,7 @@ class Row(NamedTuple):
 
 TABLE = {
     "ndarray subclass": Row(lambda x: x.view(Metres), read=lambda y: y.view(np.ndarray)),
-    "numpy.ma.MaskedArray": Row(lambda x: np.ma.MaskedArray(x), read=np.ma.getdata),
+    "numpy.ma.MaskedArray": Row(np.ma.MaskedArray, read=np.ma.getdata),
     "__array__": Row(OnlyArray, result="ndarray", in_place="TypeError: can write into an array or a writable buffer"),
     "__array_wrap__": Row(Wrapped, in_place="TypeError: can write into an array or a writable buffer"),
     "__array_ufunc__": Row(Overriding, read=lambda y: y.x),
@@ -159,7 +166,9 @@ TABLE = {
         lambda x: _pandas("Series", x, dtype="Float32"), read=lambda y: y.to_numpy(y.dtype.numpy_dtype), flat=True
     ),
     "pandas.DataFrame": Row(lambda x: _pandas("DataFrame", x, columns=list("abcdef")), numbers_promote=True),
-    "pandas.Index": Row(lambda x: _pandas("Index", x), flat=True, in_place="TypeError: Index does not support mutable operations"),
+    "pandas.Index": Row(
+        lambda x: _pandas("Index", x), flat=True, in_place="TypeError: Index does not support mutable operations"
+    ),
     "xarray.DataArray": Row(_xarray, in_place="NotImplementedError: not yet supported in the `out` argument"),
     "xarray.Dataset": Row(
         lambda x: _xarray(x).to_dataset(),
@@ -246,7 +255,14 @@ def test_foreign_parameters(case: Case) -> None:
     """A parameter may be the foreign one, and decides the type of the result."""
     data = finite(case)
     expected = case(*data)
-    for name in ("ndarray subclass", "numpy.ma.MaskedArray", "__array_ufunc__", "pandas.DataFrame", "xarray.DataArray", "dask.array"):
+    for name in (
+        "ndarray subclass",
+        "numpy.ma.MaskedArray",
+        "__array_ufunc__",
+        "pandas.DataFrame",
+        "xarray.DataArray",
+        "dask.array",
+    ):
         row = TABLE[name]
         params = [row.make(np.full(SHAPE, v, "f4")) for v in case.params]
         y = case(*data, *params)
@@ -353,7 +369,9 @@ def test_dask_is_lazy_and_threaded(case: Case) -> None:
         read.append(count)
         return a
 
-    lazy = [dask.from_array(a, chunks=(1, 6)).map_blocks(block, 1, dtype="f4", meta=np.empty((0, 0), "f4")) for a in data]
+    lazy = [
+        dask.from_array(a, chunks=(1, 6)).map_blocks(block, 1, dtype="f4", meta=np.empty((0, 0), "f4")) for a in data
+    ]
     y = case(*lazy)
     assert not read
     assert y.dtype == np.float32

@@ -91,7 +91,9 @@ def test_any_broadcast(data: st.DataObject, case: Case, shaped: npst.Broadcastab
 
 
 @steady
-@given(st.data(), kernels, npst.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=9), st.sampled_from(["f4", "f8"]))
+@given(
+    st.data(), kernels, npst.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=9), st.sampled_from(["f4", "f8"])
+)
 def test_any_overlap(data: st.DataObject, case: Case, shape: tuple[int, ...], dtype: str) -> None:
     """Any two windows on the same memory, of the same shape: as if the inputs had been copied."""
     block = filled(tuple(2 * n + 2 for n in shape), dtype, 3)
@@ -129,7 +131,12 @@ def test_any_mask(data: st.DataObject, case: Case, shape: tuple[int, ...], dtype
 
 
 @steady
-@given(st.data(), st.sampled_from(TWO_INPUT_CASES), npst.array_shapes(max_dims=3, max_side=9), st.sampled_from(["f4", "f8"]))
+@given(
+    st.data(),
+    st.sampled_from(TWO_INPUT_CASES),
+    npst.array_shapes(max_dims=3, max_side=9),
+    st.sampled_from(["f4", "f8"]),
+)
 def test_any_reduction(data: st.DataObject, case: Case, shape: tuple[int, ...], dtype: str) -> None:
     """Along any axis of any view, a reduction is the last element of the accumulation, and that a loop."""
     x = np.abs(filled(shape, dtype, 4))[tuple(slice(None, None, data.draw(st.sampled_from([1, -1]))) for _ in shape)]

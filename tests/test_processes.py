@@ -84,7 +84,7 @@ def test_import_reads_its_variables() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("FASTRELU_PRECISION", "exact", "FASTRELU_PRECISION must be \"fast\" or \"accurate\", got 'exact'"),
+        ("FASTRELU_PRECISION", "exact", 'FASTRELU_PRECISION must be "fast" or "accurate", got \'exact\''),
         ("FASTRELU_NUM_THREADS", "two", "FASTRELU_NUM_THREADS must be an integer, got 'two'"),
         ("FASTRELU_NUM_THREADS", "0", "FASTRELU_NUM_THREADS must be at least 1, got 0"),
         ("FASTRELU_NUM_THREADS", "-3", "FASTRELU_NUM_THREADS must be at least 1, got -3"),

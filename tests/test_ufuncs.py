@@ -252,7 +252,12 @@ def test_out_as_tuple_and_ellipsis(case: Case, dtype: str) -> None:
         np.negative(np.float32(1), out=...)
     except TypeError:
         pytest.skip("this NumPy has no out=...")
-    for inputs in (data, [a[::2] for a in data], [a.reshape(5, 6) for a in data], [np.arange(30, dtype="i1") for _ in data]):
+    for inputs in (
+        data,
+        [a[::2] for a in data],
+        [a.reshape(5, 6) for a in data],
+        [np.arange(30, dtype="i1") for _ in data],
+    ):
         y = case(*inputs, out=...)
         assert type(y) is np.ndarray
         assert_same_bits(y, case(*inputs))

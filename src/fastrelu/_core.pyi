@@ -11,6 +11,7 @@ isa_available: tuple[str, ...]
 openmp: int
 cython_version: str
 parallel_from: tuple[int, int, int]
+strided_from: int
 precision_override: ContextVar[int]
 thread_override: ContextVar[int]
 

@@ -158,6 +158,7 @@ cdef fr_atomic _quota = -1      # processors that the control group grants; -1: 
 
 # Elements from which NumPy's iterator, set up once, beats the ufunc on plain strided arrays.
 cdef fr_atomic _strided_from = 512
+strided_from = _strided_from
 
 precision_override = PyContextVar_New("fastrelu_precision", NULL)
 thread_override = PyContextVar_New("fastrelu_threads", NULL)
@@ -598,10 +599,6 @@ cdef int _check_params(Kernel kernel, list args, bint single) except -1:
     return kernel.refuse(params, known)
 
 
-cdef int _anything(const double *params) noexcept nogil:
-    return 1
-
-
 cdef object _as_target(Kernel kernel, object out):
     """`out` as something a ufunc writes into: itself, or a view of the buffer it exposes."""
     if hasattr(type(out), "__array_ufunc__") and not cnp.PyArray_CheckScalar(out):
@@ -682,6 +679,10 @@ cdef object _as_array(double number, bint double):
     else:
         fr_take_numbers(_anything, &number, <float *>cnp.PyArray_DATA(array), 1)
     return array
+
+
+cdef int _anything(const double *params) noexcept nogil:
+    return 1
 
 
 @cython.binding(False)
