@@ -807,6 +807,8 @@ def suggest(rows: list[dict[str, Any]]) -> str:
             min(math.ceil(min(values.get(column, math.inf), 99) * 20 - 1e-9) / 20, most)
             for column, most in zip(columns, promised, strict=True)
         ]
+        # Where both precisions are one kernel, so are their limits.
+        bounds[1], bounds[3] = max(bounds[1:3]), max(bounds[3:])
         if set(bounds) != {0.5}:
             lines.append(f'    "{kernel}": ({", ".join(map(str, bounds))}),')
     return "\n".join(lines)
