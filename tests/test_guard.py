@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
-from helpers import CASES, DTYPES, PRECISIONS, Case, assert_same_bits, each_case, each_dtype, each_precision, run_python, through_driver
+from helpers import (
+    CASES,
+    DTYPES,
+    PRECISIONS,
+    Case,
+    assert_same_bits,
+    each_case,
+    each_dtype,
+    each_precision,
+    run_python,
+    through_driver,
+)
 
 import fastrelu as fr
 from fastrelu import _core
