@@ -44,7 +44,7 @@ def _driver() -> Iterator[None]:
 
 LENGTHS = range(131)
 OFFSETS = range(16)
-SHAPES = [(5, 6, 7), (3, 4, 300)]
+SHAPES = [(5, 6, 7), (2, 3, 300)]
 # A NumPy ufunc of as many inputs, which says what type, strides and flags the result has.
 MODELS: dict[int, np.ufunc] = {1: np.negative, 2: np.maximum}
 
@@ -70,8 +70,8 @@ def test_position_and_length(case: Case, dtype: str, precision: Precision, door:
         data = case.data(OFFSETS[-1] + longest, dtype)
         whole = bits(case(*data))
         spread = [np.repeat(a, step)[: step * (a.size - 1) + 1] for a in data]
-        # The ufunc's inner loop is the strided walk again, and both precisions are called alike: some offsets will do.
-        for offset in OFFSETS[::5] if through_ufunc or precision == "accurate" else OFFSETS:
+        # Strided elements are gathered, and both precisions are called alike: some offsets will do.
+        for offset in OFFSETS if door == "dense" and precision == "fast" else OFFSETS[::5]:
             out, memory = guarded((len(LENGTHS), step * longest + 64), dtype, offset)
             sentinel = out.view(memory.dtype)
             sentinel[...] = memory[0]
@@ -121,7 +121,7 @@ def test_layouts(case: Case, dtype: str, precision: Precision, shape: tuple[int,
     with fr.precision(precision):
         expected = case(*data)
         for i, name in enumerate(names):
-            for shift in {0, case.ndata - 1}:
+            for shift in {0, case.ndata - 1} if size < 1000 else {0}:
                 inputs = [LAYOUTS[names[(i + shift * j) % len(names)]](a) for j, a in enumerate(data)]
                 assert_same_bits(case(*inputs), expected, name)
                 for out_name, lay in outputs.items():
@@ -315,7 +315,7 @@ def test_mixtures_of_numbers_and_arrays(case: Case, dtype: str, precision: Preci
 def test_in_place(case: Case, dtype: str, precision: Precision) -> None:
     """`f_(x)` overwrites x itself, in any layout, and nothing next to it."""
     with fr.precision(precision):
-        for shape in ((), (7,), (5, 6, 7), (3, 4, 300), (9000,)):
+        for shape in ((), (7,), (5, 6, 7), (2, 3, 300)):
             data = values(int(np.prod(shape)), dtype).reshape(shape)
             expected = np.asarray(case(data))
             for name, lay in OUT_LAYOUTS.items() if len(shape) == 3 else [("C", np.copy)]:
@@ -339,7 +339,7 @@ def test_in_place(case: Case, dtype: str, precision: Precision) -> None:
 def test_gradient_in_place(case: Case, dtype: str, precision: Precision) -> None:
     """The gradient may take the place of either input, or of both at once."""
     with fr.precision(precision):
-        for size in (7, 210, 9000):
+        for size in (7, 210, 1200):
             for lay in OUT_LAYOUTS.values() if size == 210 else [np.copy]:
                 data = [lay(a.reshape(-1, 1, 7) if size == 210 else a) for a in case.data(size, dtype)]
                 expected = case(*[a.copy() for a in data])

@@ -16,9 +16,9 @@ from helpers import (
     Array,
     Case,
     assert_same_bits,
-    each_case,
     each_dtype,
-    each_forward_case,
+    each_forward_of_some,
+    each_of_some,
     values,
 )
 
@@ -98,7 +98,7 @@ def native(x: Array) -> Array:
 
 @each_dtype
 @each_kind
-@each_forward_case
+@each_forward_of_some
 def test_in_place(case: Case, make: Callable[[Array], Buffer], dtype: str) -> None:
     """`f_(buffer)` overwrites the buffer's memory and returns the buffer."""
     buffer = make(values(N, dtype))
@@ -114,7 +114,7 @@ def test_in_place(case: Case, make: Callable[[Array], Buffer], dtype: str) -> No
 
 @each_dtype
 @each_kind
-@each_case
+@each_of_some
 def test_out(case: Case, make: Callable[[Array], Buffer], dtype: str) -> None:
     """`out=buffer` and `out=(buffer,)` fill the buffer and return it; buffers serve as inputs too."""
     data = case.data(N, dtype)
@@ -159,7 +159,7 @@ def shared() -> Iterator[multiprocessing.shared_memory.SharedMemory]:
 
 
 @each_dtype
-@each_forward_case
+@each_forward_of_some
 def test_shared_memory(case: Case, dtype: str, shared: multiprocessing.shared_memory.SharedMemory) -> None:
     """The buffer of shared memory, cast to numbers, and an array on top of it."""
     x = values(N, dtype)
@@ -176,7 +176,7 @@ def test_shared_memory(case: Case, dtype: str, shared: multiprocessing.shared_me
 
 
 @each_dtype
-@each_case
+@each_of_some
 def test_memory_mapped_files(case: Case, dtype: str, tmp_path: Path) -> None:
     """np.memmap as input, in place and as `out`: what the file holds afterwards is the result."""
     file = tmp_path / "numbers"
@@ -203,7 +203,7 @@ READ_ONLY: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("make", READ_ONLY.values(), ids=list(READ_ONLY))
-@each_forward_case
+@each_forward_of_some
 def test_read_only(case: Case, make: Callable[[], Any]) -> None:
     """What cannot be written is refused, as NumPy refuses it, and stays as it was."""
     for call in (case.in_place, lambda given: case(np.zeros(3), out=given)):
@@ -225,7 +225,7 @@ WRONG: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("make", WRONG.values(), ids=list(WRONG))
-@each_forward_case
+@each_forward_of_some
 def test_wrong_type(case: Case, make: Callable[[], Any]) -> None:
     """The casting error that NumPy has for an array of that type."""
     for call in (case.in_place, lambda given: case(np.zeros(3), out=given)):
@@ -237,7 +237,7 @@ NO_BUFFER = [[1.0], [], {1.0}, "x", 1, 1.0, object]
 
 
 @pytest.mark.parametrize("given", NO_BUFFER, ids=repr)
-@each_forward_case
+@each_forward_of_some
 def test_no_buffer(case: Case, given: Any) -> None:
     """Objects without memory to write into are refused by name, not silently copied."""
     message = f"{case.name} can write into an array or a writable buffer, not into {type(given).__name__!r}"

@@ -13,7 +13,8 @@ from helpers import (
     assert_same_bits,
     each_case,
     each_dtype,
-    each_forward_case,
+    each_forward_of_some,
+    each_of_some,
     each_parametric_case,
     read_only,
     values,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 @each_dtype
 @pytest.mark.parametrize("layout", LAYOUTS)
-@each_forward_case
+@each_forward_of_some
 def test_read_only_in_place(case: Case, layout: str, dtype: str) -> None:
     """A read-only array is refused in any layout, and keeps its values."""
     x = LAYOUTS[layout](values(24, dtype).reshape(4, 6))
@@ -73,7 +74,7 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(("shape", "out_shape", "message"), SHAPES)
-@each_case
+@each_of_some
 def test_output_of_another_shape(case: Case, shape: tuple[int, ...], out_shape: tuple[int, ...], message: str) -> None:
     """NumPy's words, on every path, and `out` untouched."""
     for dtype in ("f4", "i4", ">f4"):
@@ -129,7 +130,7 @@ OUTPUTS: dict[str, tuple[Any, type[Exception], str]] = {
 
 
 @pytest.mark.parametrize(("out", "error", "message"), OUTPUTS.values(), ids=list(OUTPUTS))
-@each_case
+@each_of_some
 def test_output_that_is_no_array(case: Case, out: Any, error: type[Exception], message: str) -> None:
     """`out` is an array, a buffer, or a tuple of one."""
     with pytest.raises(error, match=message):
@@ -147,7 +148,7 @@ MASKS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("mask", MASKS.values(), ids=list(MASKS))
-@each_case
+@each_of_some
 def test_mask_that_is_none(case: Case, mask: Any) -> None:
     """`where` is refused, or taken, exactly as np.negative refuses or takes it."""
     out, model = np.full(3, 7.0), np.full(3, 7.0)

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
-from helpers import CASES, FORWARD_CASES, Array, Case, assert_same_bits
+from helpers import (
+    CASES,
+    FORWARD_CASES,
+    SOME_CASES,
+    Array,
+    Case,
+    assert_same_bits,
+    each_forward_of_some,
+    each_of_some,
+)
 
 import fastrelu as fr
 
@@ -15,13 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHAPE = (4, 6)
-# What becomes of a foreign type depends on the numbers of operands: one kernel of each sort, and every ninth.
-SORTS = {(case.direction, len(case.params)): case for case in reversed(CASES)}
-SOME = [case for i, case in enumerate(CASES) if i % 9 == 0 or case in SORTS.values()]
-each_case = pytest.mark.parametrize("case", SOME, ids=str)
-each_parametric_case = pytest.mark.parametrize("case", [case for case in SOME if case.params], ids=str)
-each_forward_case = pytest.mark.parametrize("case", [case for case in SOME if case.ndata == 1], ids=str)
-each_backward_case = pytest.mark.parametrize("case", [case for case in SOME if case.ndata == 2], ids=str)
+each_parametric_case = pytest.mark.parametrize("case", [case for case in SOME_CASES if case.params], ids=str)
+each_backward_case = pytest.mark.parametrize("case", [case for case in SOME_CASES if case.ndata == 2], ids=str)
 
 
 # --- Types of our own ----------------------------------------------------------------------------------------------------
@@ -196,7 +200,7 @@ def expect(outcome: str) -> Any:
 
 
 @each_row
-@each_case
+@each_of_some
 def test_result(case: Case, row: Row) -> None:
     """`f(x)` returns the type of x, with the bits that the plain array gives."""
     data = finite(case)
@@ -216,7 +220,7 @@ def test_result(case: Case, row: Row) -> None:
 
 
 @each_row
-@each_case
+@each_of_some
 def test_output(case: Case, row: Row) -> None:
     """`out=y` fills y and returns it; `f_(x)` overwrites x and returns it."""
     data = finite(case)
@@ -273,7 +277,7 @@ def test_foreign_parameters(case: Case) -> None:
 # --- What each type keeps -------------------------------------------------------------------------------------------------
 
 
-@each_case
+@each_of_some
 def test_subclass_keeps_its_attributes(case: Case) -> None:
     """`__array_finalize__` runs as for NumPy's ufuncs; in place too."""
     given = [a.view(Metres) for a in finite(case)]
@@ -283,7 +287,7 @@ def test_subclass_keeps_its_attributes(case: Case) -> None:
     assert type(first) is np.float32
 
 
-@each_case
+@each_of_some
 def test_masks_are_kept(case: Case) -> None:
     """The mask of the result is the union of the masks; numbers elsewhere are those without masks."""
     data = finite(case)
@@ -300,7 +304,7 @@ def test_masks_are_kept(case: Case) -> None:
         assert_same_bits(given[0].data[~union], expected[~union])
 
 
-@each_case
+@each_of_some
 def test_series_align_on_their_index(case: Case) -> None:
     """Names and indices are kept; two series meet by label, as in pandas' own arithmetic."""
     pandas = pytest.importorskip("pandas", reason="the extra 'test' brings pandas")
@@ -314,7 +318,7 @@ def test_series_align_on_their_index(case: Case) -> None:
         assert_same_bits(y[series[0].index].to_numpy(), case(*data))
 
 
-@each_forward_case
+@each_forward_of_some
 def test_missing_values_of_pandas(case: Case) -> None:
     """pandas.NA stays missing."""
     pandas = pytest.importorskip("pandas", reason="the extra 'test' brings pandas")
@@ -325,7 +329,7 @@ def test_missing_values_of_pandas(case: Case) -> None:
     assert_same_bits(y.dropna().to_numpy(np.float32), case(np.float32([1.5, -2.0])))
 
 
-@each_case
+@each_of_some
 def test_frames_compute_each_column_in_its_type(case: Case) -> None:
     """Columns of several types; labels are kept."""
     pandas = pytest.importorskip("pandas", reason="the extra 'test' brings pandas")
@@ -338,7 +342,7 @@ def test_frames_compute_each_column_in_its_type(case: Case) -> None:
         np.testing.assert_allclose(y[name], case(*[column.to_numpy().astype("f8")] * case.ndata), 1e-5, 1e-7)
 
 
-@each_case
+@each_of_some
 def test_xarray_keeps_what_its_policy_keeps(case: Case) -> None:
     """Dimensions and coordinates are kept, attributes as for NumPy's own ufuncs; dimensions broadcast by name."""
     data = finite(case)
@@ -358,7 +362,7 @@ def test_xarray_keeps_what_its_policy_keeps(case: Case) -> None:
 # --- dask ---------------------------------------------------------------------------------------------------------------
 
 
-@each_case
+@each_of_some
 def test_dask_is_lazy_and_threaded(case: Case) -> None:
     """Nothing is computed when the graph is built; worker threads give the same bits; chunks are kept."""
     dask = pytest.importorskip("dask.array", reason="the extra 'test' brings dask")
@@ -380,7 +384,7 @@ def test_dask_is_lazy_and_threaded(case: Case) -> None:
     assert read
 
 
-@each_case
+@each_of_some
 def test_dask_keeps_the_precision_it_was_built_with(case: Case) -> None:
     """The graph holds the ufunc: computed later, elsewhere, under another setting, it keeps its precision."""
     pytest.importorskip("dask.array", reason="the extra 'test' brings dask")
@@ -401,7 +405,7 @@ def test_dask_keeps_the_precision_it_was_built_with(case: Case) -> None:
 # --- PyTorch --------------------------------------------------------------------------------------------------------------
 
 
-@each_forward_case
+@each_forward_of_some
 def test_tensors_of_any_layout(case: Case) -> None:
     """In place on views of tensors: transposed, with steps, 0-d and empty; neighbours keep their values."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -476,7 +480,7 @@ def test_flushing_in_pytorch_changes_nothing() -> None:
 # --- __array_ufunc__ -------------------------------------------------------------------------------------------------------
 
 
-@each_case
+@each_of_some
 def test_override_receives_the_ufunc(case: Case) -> None:
     """The object sees the ufunc of the precision in force, all inputs by position, and `out` as a tuple."""
     data = finite(case)
