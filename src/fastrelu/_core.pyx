@@ -396,11 +396,11 @@ cdef int _run_dense(const fr_call *how, int cost, const char **inputs, char *out
     return 0
 
 
-@cython.binding(False)
-def call(Kernel kernel not None, object out, object where, object a, object b=None, object c=None, object d=None,
-         object e=None, object f=None):
-    """Run a kernel on its inputs, which follow in its own order: data first, then parameters."""
-    cdef PyObject *args[6]
+cdef list _as_list(PyObject **args, int n):
+    return [<object>args[j] for j in range(n)]
+
+
+cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
     cdef const char *inputs[6]
     cdef double params[4]
     cdef float rounded[4]
@@ -410,38 +410,37 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
     cdef Py_ssize_t n, size
     cdef int level
 
-    args[:] = [<PyObject *>a, <PyObject *>b, <PyObject *>c, <PyObject *>d, <PyObject *>e, <PyObject *>f]
-    if where is not True or type(a) is not cnp.ndarray:
-        return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
-    x = <cnp.ndarray>a
+    if where is not True or type(<object>args[0]) is not cnp.ndarray:
+        return _general(kernel, out, where, _as_list(args, kernel.nin))
+    x = <cnp.ndarray>args[0]
     dtype = cnp.PyArray_TYPE(x)
     if not ((dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE) and PyArray_ISALIGNED(x) and PyArray_ISNOTSWAPPED(x)
             and (PyArray_IS_C_CONTIGUOUS(x) or PyArray_IS_F_CONTIGUOUS(x) or _is_dense(x))):
-        return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
+        return _general(kernel, out, where, _as_list(args, kernel.nin))
     inputs[0] = <const char *>cnp.PyArray_DATA(x)
     if kernel.ndata == 2:
-        if not _is_native(b, dtype) or not _same_layout(x, <cnp.ndarray>b):
-            return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
-        inputs[1] = <const char *>cnp.PyArray_DATA(<cnp.ndarray>b)
+        if not _is_native(<object>args[1], dtype) or not _same_layout(x, <cnp.ndarray>args[1]):
+            return _general(kernel, out, where, _as_list(args, kernel.nin))
+        inputs[1] = <const char *>cnp.PyArray_DATA(<cnp.ndarray>args[1])
     for j in range(kernel.nparams):
         if not _number(<object>args[kernel.ndata + j], &params[j]):
-            return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
+            return _general(kernel, out, where, _as_list(args, kernel.nin))
 
     n = cnp.PyArray_SIZE(x)
     if out is None:
         if cnp.PyArray_NDIM(x) == 0:  # a ufunc returns a scalar
-            return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
+            return _general(kernel, out, where, _as_list(args, kernel.nin))
         y = None
     else:
         if not _is_native(out, dtype) or not PyArray_ISWRITEABLE(<cnp.ndarray>out) \
                 or not _same_layout(x, <cnp.ndarray>out):
-            return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
+            return _general(kernel, out, where, _as_list(args, kernel.nin))
         y = <cnp.ndarray>out
         data = <char *>cnp.PyArray_DATA(y)
         size = n * cnp.PyArray_ITEMSIZE(x)
         for j in range(kernel.ndata):
             if inputs[j] != data and inputs[j] < data + size and data < inputs[j] + size:
-                return _general(kernel, out, where, [<object>args[j] for j in range(kernel.nin)])
+                return _general(kernel, out, where, _as_list(args, kernel.nin))
 
     if dtype == cnp.NPY_FLOAT:
         for j in range(kernel.nparams):
@@ -461,6 +460,23 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
     _run_dense(&kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level], kernel.op.cost,
                inputs, <char *>cnp.PyArray_DATA(y), n)
     return y
+
+
+@cython.binding(False)
+def call(Kernel kernel not None, object out, object where, object a, object b=None, object c=None, object d=None,
+         object e=None, object f=None):
+    """Run a kernel on its inputs, which follow in its own order: data first, then parameters."""
+    cdef PyObject *args[6]
+    args[:] = [<PyObject *>a, <PyObject *>b, <PyObject *>c, <PyObject *>d, <PyObject *>e, <PyObject *>f]
+    return _dispatch(kernel, out, where, args)
+
+
+@cython.binding(False)
+def call_unary(Kernel kernel not None, object out, object where, object x):
+    """Run a kernel that has one input; taking fewer arguments apart shows in the smallest calls."""
+    cdef PyObject *args[1]
+    args[0] = <PyObject *>x
+    return _dispatch(kernel, out, where, args)
 
 
 # --- Second door: plain arrays of any strides and shapes that broadcast ---------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastrelu._core import call, call_in_place
+from fastrelu._core import call, call_in_place, call_unary
 from fastrelu.runtime import kernels
 
 if TYPE_CHECKING:
@@ -442,7 +442,7 @@ def selu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     >>> fr.selu(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-1.5202, -0.6918,  0.    ,  3.1521], dtype=float32)
     """
-    return call(_selu, out, where, x)
+    return call_unary(_selu, out, where, x)
 
 
 def selu_(x: _T, *, where: ArrayLike = True) -> _T:
@@ -767,7 +767,7 @@ def log_sigmoid(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) ->
     >>> fr.log_sigmoid(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-2.1269, -0.9741, -0.6931, -0.0486], dtype=float32)
     """
-    return call(_log_sigmoid, out, where, x)
+    return call_unary(_log_sigmoid, out, where, x)
 
 
 def log_sigmoid_(x: _T, *, where: ArrayLike = True) -> _T:

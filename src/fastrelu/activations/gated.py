@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from fastrelu._core import call, call_in_place
+from fastrelu._core import call, call_in_place, call_unary
 from fastrelu.runtime import kernels
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def silu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     >>> fr.silu(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-0.2384, -0.1888,  0.    ,  2.8577], dtype=float32)
     """
-    return call(_silu, out, where, x)
+    return call_unary(_silu, out, where, x)
 
 
 def silu_(x: _T, *, where: ArrayLike = True) -> _T:
@@ -343,7 +343,7 @@ def gelu(
     >>> fr.gelu(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-0.0455, -0.1543,  0.    ,  2.996 ], dtype=float32)
     """
-    return call(_form(_gelu, approximate), out, where, x)
+    return call_unary(_form(_gelu, approximate), out, where, x)
 
 
 def gelu_(x: _T, approximate: Literal["none", "tanh"] = "none", *, where: ArrayLike = True) -> _T:
@@ -469,7 +469,7 @@ def quick_gelu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> 
     >>> fr.quick_gelu(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-0.0643, -0.1496,  0.    ,  2.9819], dtype=float32)
     """
-    return call(_quick_gelu, out, where, x)
+    return call_unary(_quick_gelu, out, where, x)
 
 
 def quick_gelu_(x: _T, *, where: ArrayLike = True) -> _T:
@@ -584,7 +584,7 @@ def mish(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     >>> fr.mish(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-0.2525, -0.2207,  0.    ,  2.9865], dtype=float32)
     """
-    return call(_mish, out, where, x)
+    return call_unary(_mish, out, where, x)
 
 
 def mish_(x: _T, *, where: ArrayLike = True) -> _T:
@@ -699,7 +699,7 @@ def hard_swish(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> 
     >>> fr.hard_swish(np.float32([-4.0, -1.5, 0.0, 3.0])).round(4)
     array([-0.   , -0.375,  0.   ,  3.   ], dtype=float32)
     """
-    return call(_hard_swish, out, where, x)
+    return call_unary(_hard_swish, out, where, x)
 
 
 def hard_swish_(x: _T, *, where: ArrayLike = True) -> _T:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from fastrelu._core import call, call_in_place
+from fastrelu._core import call, call_in_place, call_unary
 from fastrelu.runtime import kernels
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def relu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     >>> fr.relu(np.float32([-2.0, -0.5, 0.0, 3.0]))
     array([0., 0., 0., 3.], dtype=float32)
     """
-    return call(_relu, out, where, x)
+    return call_unary(_relu, out, where, x)
 
 
 def relu_(x: _T, *, where: ArrayLike = True) -> _T:
@@ -273,7 +273,7 @@ def relu6(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     >>> fr.relu6(np.float32([-2.0, 0.5, 6.0, 8.0]))
     array([0. , 0.5, 6. , 6. ], dtype=float32)
     """
-    return call(_relu6, out, where, x)
+    return call_unary(_relu6, out, where, x)
 
 
 def relu6_(x: _T, *, where: ArrayLike = True) -> _T:
@@ -1129,7 +1129,7 @@ def squared_relu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -
     >>> fr.squared_relu(np.float32([-2.0, -0.5, 0.0, 3.0]))
     array([0., 0., 0., 9.], dtype=float32)
     """
-    return call(_squared_relu, out, where, x)
+    return call_unary(_squared_relu, out, where, x)
 
 
 def squared_relu_(x: _T, *, where: ArrayLike = True) -> _T:

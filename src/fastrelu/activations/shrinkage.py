@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastrelu._core import call, call_in_place
+from fastrelu._core import call, call_in_place, call_unary
 from fastrelu.runtime import kernels
 
 if TYPE_CHECKING:
@@ -411,7 +411,7 @@ def tanh_shrink(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) ->
     >>> fr.tanh_shrink(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-1.036 , -0.0379,  0.    ,  2.0049], dtype=float32)
     """
-    return call(_tanh_shrink, out, where, x)
+    return call_unary(_tanh_shrink, out, where, x)
 
 
 def tanh_shrink_(x: _T, *, where: ArrayLike = True) -> _T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastrelu._core import call, call_in_place
+from fastrelu._core import call, call_in_place, call_unary
 from fastrelu.runtime import kernels
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def sigmoid(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any
     >>> fr.sigmoid(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([0.1192, 0.3775, 0.5   , 0.9526], dtype=float32)
     """
-    return call(_sigmoid, out, where, x)
+    return call_unary(_sigmoid, out, where, x)
 
 
 def sigmoid_(x: _T, *, where: ArrayLike = True) -> _T:
@@ -262,7 +262,7 @@ def tanh(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     >>> fr.tanh(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-0.964 , -0.4621,  0.    ,  0.9951], dtype=float32)
     """
-    return call(_tanh, out, where, x)
+    return call_unary(_tanh, out, where, x)
 
 
 def tanh_(x: _T, *, where: ArrayLike = True) -> _T:
@@ -417,7 +417,7 @@ def softsign(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> An
     >>> fr.softsign(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-0.6667, -0.3333,  0.    ,  0.75  ], dtype=float32)
     """
-    return call(_softsign, out, where, x)
+    return call_unary(_softsign, out, where, x)
 
 
 def softsign_(x: _T, *, where: ArrayLike = True) -> _T:
@@ -957,7 +957,7 @@ def sparse_plus(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) ->
     >>> fr.sparse_plus(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([0.    , 0.0625, 0.25  , 3.    ], dtype=float32)
     """
-    return call(_sparse_plus, out, where, x)
+    return call_unary(_sparse_plus, out, where, x)
 
 
 def sparse_plus_(x: _T, *, where: ArrayLike = True) -> _T:
@@ -1114,7 +1114,7 @@ def sparse_sigmoid(x: ArrayLike, *, out: Output = None, where: ArrayLike = True)
     >>> fr.sparse_sigmoid(np.float32([-2.0, -0.5, 0.0, 3.0]))
     array([0.  , 0.25, 0.5 , 1.  ], dtype=float32)
     """
-    return call(_sparse_sigmoid, out, where, x)
+    return call_unary(_sparse_sigmoid, out, where, x)
 
 
 def sparse_sigmoid_(x: _T, *, where: ArrayLike = True) -> _T:
