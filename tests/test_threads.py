@@ -106,7 +106,7 @@ def test_limit_of_the_process(default_threads: None) -> None:
         assert pool.submit(fr.get_num_threads).result() == 1
     fr.set_num_threads(10**9)
     assert fr.get_num_threads() == granted
-    fr.set_num_threads(np.int32(granted))  # type: ignore[arg-type]  NumPy's integers are integers
+    fr.set_num_threads(np.int32(granted))  # NumPy's integers are integers
     assert fr.get_num_threads() == granted
 
 

@@ -31,8 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit status: 0, 1 for a result that fails its check or a missing extra, 2 for a bad argument.
     """
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["verify"]:  # it has settings of its own
+        from fastrelu import _verify  # noqa: PLC0415  the other commands do without
+
+        return _verify.main(given[1:])
+    arguments = _parser().parse_args(given)
     try:
         with fr.precision(arguments.precision), fr.threads(arguments.threads):
             command: Callable[[argparse.Namespace], int] = arguments.command
@@ -112,6 +116,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--rounds", type=_positive, default=15, help="timings of each side (default: 15)")
     command.add_argument("--fresh", action="store_true", help="allocate results instead of writing into an array")
     _add_settings(command)
+
+    commands.add_parser("verify", help="compare this machine's bits with the published ones")
 
     command = commands.add_parser("plot", help="draw functions and derivatives")
     command.set_defaults(command=_plot)
