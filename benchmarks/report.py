@@ -1,6 +1,6 @@
-"""Turns the results into the tables of the README.
+"""Turns the results into the tables of the README and of docs/benchmarks.md.
 
-``python benchmarks/report.py`` prints them as Markdown; with ``--check`` it fails unless the README contains them.
+``python benchmarks/report.py`` prints them as Markdown; with ``--check`` it fails unless the documents contain them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import pairs
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
 
 
 def ratios(result: dict[str, Any]) -> list[str]:
@@ -76,14 +76,15 @@ def machine_line(result: dict[str, Any]) -> str:
     return text
 
 
+DOCUMENTS = dict.fromkeys(("peers", "threads"), ROOT / "docs" / "benchmarks.md") | {"ratios": ROOT / "README.md"}
 TABLES = {"ratios": ratios, "peers": peers, "threads": threads}
 
 
 def main() -> None:
-    """Print the tables, or check the README."""
-    parser = argparse.ArgumentParser(description="The README's measured tables.")
+    """Print the tables, or check the documents."""
+    parser = argparse.ArgumentParser(description="The measured tables of the documents.")
     parser.add_argument("names", nargs="*", metavar="name", help=f"{', '.join(TABLES)} (default: all that exist)")
-    parser.add_argument("--check", action="store_true", help="fail unless the README contains them")
+    parser.add_argument("--check", action="store_true", help="fail unless the documents contain them")
     parser.add_argument("--results", type=Path, default=pairs.RESULTS, help="folder of the JSON files")
     options = parser.parse_args()
     for name in options.names:
@@ -96,8 +97,8 @@ def main() -> None:
         table = "\n".join(TABLES[name](json.loads((options.results / f"{name}.json").read_text())))
         if not options.check:
             print(table, end="\n\n")
-        elif table not in README.read_text():
-            sys.exit(f"README.md does not contain the table of {name}.json: paste what report.py {name} prints")
+        elif table not in DOCUMENTS[name].read_text():
+            sys.exit(f"{DOCUMENTS[name].name} lacks the table of {name}.json: paste what report.py {name} prints")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ PACKED = {
 KERNEL = re.compile(r"^_?(\w+_(?:scalar|array)_(?:lean|wide|full|hilo)):")
 CALL = re.compile(r"^\s+(?:call|bl)\s+(?!\*)(\S+)")
 
-CLANG = [sys.executable, "-m", "ziglang", "cc"]
+CLANG = [sys.executable, "-m", "ziglang", "cc", "-Wno-bitwise-conditional-parentheses"]
 JOBS = {
     "gcc": [(["cc", *SETUP["ISA"][isa]["unix"]], isa, isa) for isa in ("v3", "v4")],
     "clang": [
