@@ -516,6 +516,16 @@ _ROWS += [
         limits=(Limits(2.25, 0.501, 0.6, 0.6, 2.5, 2.5), Limits(1.34, 0.501, 0.6, 0.6, 2.0, 2.0), SMOOTH),
         off=lambda x: x <= -3,
     ),
+    Spec(
+        "hard_mish",
+        lambda x: np.where(x >= 0, x, np.where(x <= -2, -0.0, x * (x + 2) / 2)),
+        lambda x: np.where(x >= 0, 1, np.where(x <= -2, 0, x + 1)),
+        kinks=lambda: (-2.0, 0.0),
+        kink_derivatives=(0.0, 1.0),
+        special=((-inf, -0.0), (-2.0, -0.0), (-1.0, -0.5), (-0.0, -0.0), (0.0, 0.0), (inf, inf)),
+        interval=(-4.0, 4.0),
+        off=lambda x: x <= -2,
+    ),
 ]
 
 

@@ -17,6 +17,9 @@ __all__ = [
     "gelu",
     "gelu_",
     "gelu_backward",
+    "hard_mish",
+    "hard_mish_",
+    "hard_mish_backward",
     "hard_swish",
     "hard_swish_",
     "hard_swish_backward",
@@ -48,6 +51,8 @@ _mish = kernels["mish"]
 _mish_backward = kernels["mish_backward"]
 _hard_swish = kernels["hard_swish"]
 _hard_swish_backward = kernels["hard_swish_backward"]
+_hard_mish = kernels["hard_mish"]
+_hard_mish_backward = kernels["hard_mish_backward"]
 
 
 def silu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
@@ -773,3 +778,118 @@ def hard_swish_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, wh
     array([0. , 0. , 0.5, 1. ], dtype=float32)
     """
     return call(_hard_swish_backward, out, where, grad, x)
+
+
+def hard_mish(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Piecewise quadratic stand-in for mish.
+
+    Computes ``x * min(max(x + 2, 0), 2) / 2``.
+
+    In NumPy: ``x * np.clip(x + 2, 0, 2) / 2``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``hard_mish(x)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    References
+    ----------
+    Defined as ``hard_mish`` in the library timm, after notes of D. Misra, the author of Mish.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.hard_mish(np.float32([-4.0, -1.5, 0.0, 3.0])).round(4)
+    array([-0.   , -0.375,  0.   ,  3.   ], dtype=float32)
+    """
+    return call_unary(_hard_mish, out, where, x)
+
+
+def hard_mish_(x: _T, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`hard_mish` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    where : array_like of bool, optional
+        Where x is overwritten.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-4.0, -1.5, 0.0, 3.0])
+    >>> fr.hard_mish_(x) is x
+    True
+    >>> x.round(4)
+    array([-0.   , -0.375,  0.   ,  3.   ], dtype=float32)
+    """
+    return call_in_place(_hard_mish, where, x)
+
+
+def hard_mish_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Gradient of :func:`hard_mish` from its input.
+
+    Computes 0 where ``x <= -2``, ``grad`` where ``x >= 0``, ``grad * (x + 1)`` between.
+
+    In NumPy: ``grad * np.where(x >= 0, 1, np.where(x <= -2, 0, x + 1))``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+    where : array_like of bool, optional
+        Where the result is computed; elsewhere `out` keeps its value.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object or text, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.hard_mish_backward(np.float32(1.0), np.float32([-4.0, -1.5, 0.0, 3.0])).round(4)
+    array([ 0. , -0.5,  1. ,  1. ], dtype=float32)
+    """
+    return call(_hard_mish_backward, out, where, grad, x)

@@ -22,6 +22,19 @@ BODY FN(hard_swish_backward)(real g, real x) {
     return x <= -3 ? R(0) : x >= 3 ? g : inner;
 }
 
+/* hard_mish(x) = x min(max(x + 2, 0), 2) / 2; at most 1 ULP. -0 below -2. The derivative is 0 at -2 and 1 at 0. */
+BODY FN(hard_mish)(real x) {
+    real t = x + 2;
+    real low = x - (t - 2);
+    real p = x * t;
+    real inner = (p + (FMA(x, t, -p) + x * low)) * R(0.5);
+    return x <= -2 ? -R(0) : x >= 0 ? x : inner;
+}
+BODY FN(hard_mish_backward)(real g, real x) {
+    real inner = g * (x + 1);
+    return x <= -2 ? R(0) : x >= 0 ? g : inner;
+}
+
 /* x sigmoid(z + low) where x 2^80 does not overflow */
 BODY FN(gate_sigmoid)(real x, real z, real low) {
     real S, r = FN(reduce)(z, low, BY_TYPE(40, 80), &S);
