@@ -14,6 +14,7 @@ from setuptools.errors import CompileError, LinkError
 
 PACKAGE = Path("src/fastrelu")
 KERNELS = PACKAGE / "kernels"
+CORE = "fastrelu._core"  # the one module that holds the kernels; the others reach them through _core.pxd
 X86 = platform.machine().lower() in {"x86_64", "amd64"}
 
 # Same results on every machine: no contraction, no reassociation. The vectoriser needs -fno-trapping-math and
@@ -37,7 +38,7 @@ OPENMP_PROGRAM = "#include <omp.h>\nint main(void) { return omp_get_max_threads(
 
 
 class BuildExt(build_ext):
-    """Compiles the kernels once per instruction set and links them all into the one extension."""
+    """Compiles the kernels once per instruction set and links them all into one extension module."""
 
     def works(self, flags, program="int main(void) { return 0; }\n", link=None):
         """Whether the compiler takes the flags (and the linker too, where `link` is given)."""
@@ -60,12 +61,28 @@ class BuildExt(build_ext):
         return kept
 
     def build_extension(self, ext):
-        """Compile the kernels, then the extension around them."""
+        """Compile a module, and the kernels first where it is the one that holds them."""
         msvc = self.compiler.compiler_type == "msvc"
-        kind = "msvc" if msvc else "unix"
-        strict = [] if msvc else ["-Werror"]  # so that a flag that is merely ignored counts as refused
-        common = self.keep(MSVC if msvc else UNIX, strict)
+        system = "msvc" if msvc else "darwin" if platform.system() == "Darwin" else "unix"
+        compile_openmp, link_openmp = OPENMP[system]
+        if not self.works(compile_openmp, OPENMP_PROGRAM, link_openmp):
+            print("fastrelu: no working OpenMP here, building without threads")
+            compile_openmp, link_openmp = [], []
 
+        own = (ext.extra_objects, ext.extra_compile_args, ext.extra_link_args)
+        if ext.name == CORE:
+            ext.extra_objects = own[0] + self.compile_kernels("msvc" if msvc else "unix")
+        ext.extra_compile_args = own[1] + compile_openmp + (["/O2"] if msvc else ["-O2", "-g0", "-fno-lto"])
+        ext.extra_link_args = own[2] + link_openmp
+        try:
+            super().build_extension(ext)
+        finally:
+            ext.extra_objects, ext.extra_compile_args, ext.extra_link_args = own
+
+    def compile_kernels(self, kind):
+        """Compile the C sources, those of each instruction set with its flags, and return the objects."""
+        strict = [] if kind == "msvc" else ["-Werror"]  # so that a flag that is merely ignored counts as refused
+        common = self.keep(MSVC if kind == "msvc" else UNIX, strict)
         wanted = os.environ.get("FASTRELU_BUILD_ISA", ",".join(ISA) if X86 else "base").split(",")
         levels = {}
         for name, flags in ISA.items():
@@ -75,13 +92,8 @@ class BuildExt(build_ext):
                 print(f"fastrelu: building without the {name} kernels")
         macros = [(f"FR_HAVE_{name.upper()}", "1") for name in levels]
 
-        system = "msvc" if msvc else "darwin" if platform.system() == "Darwin" else "unix"
-        compile_openmp, link_openmp = OPENMP[system]
-        if not self.works(compile_openmp, OPENMP_PROGRAM, link_openmp):
-            print("fastrelu: no working OpenMP here, building without threads")
-            compile_openmp, link_openmp = [], []
-
-        def compile_one(source, flags):
+        def compile_one(job):
+            source, flags = job
             return self.compiler.compile(
                 [str(KERNELS / source)], self.build_temp, macros, [str(KERNELS)], extra_postargs=flags
             )
@@ -89,32 +101,27 @@ class BuildExt(build_ext):
         jobs = [(f"isa_{name}.c", flags) for name, flags in levels.items()]
         jobs += [(source, common) for source in ("ops.c", "cpu.c", "drive.c")]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = [obj for job in pool.map(lambda job: compile_one(*job), jobs) for obj in job]
-
-        own = (ext.extra_objects, ext.extra_compile_args, ext.extra_link_args)
-        ext.extra_objects = own[0] + objects
-        ext.extra_compile_args = own[1] + compile_openmp + (["/O2"] if msvc else ["-O2", "-g0", "-fno-lto"])
-        ext.extra_link_args = own[2] + link_openmp
-        try:
-            super().build_extension(ext)
-        finally:
-            ext.extra_objects, ext.extra_compile_args, ext.extra_link_args = own
+            return [obj for objects in pool.map(compile_one, jobs) for obj in objects]
 
 
 if __name__ == "__main__":  # tools read the flags above
     setup(
         cmdclass={"build_ext": BuildExt},
         ext_modules=cythonize(
-            Extension(
-                "fastrelu._core",
-                [str(PACKAGE / "_core.pyx")],
-                include_dirs=[np.get_include(), str(PACKAGE)],
-                define_macros=[
-                    ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
-                    ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
-                ],
-                depends=[str(path) for path in sorted(KERNELS.iterdir())],
-            ),
+            [
+                Extension(
+                    f"fastrelu.{source.stem}",
+                    [str(source)],
+                    include_dirs=[np.get_include(), str(PACKAGE)],
+                    define_macros=[
+                        ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+                        ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
+                    ],
+                    depends=[str(path) for path in sorted(KERNELS.iterdir())],
+                )
+                for source in sorted(PACKAGE.glob("_*.pyx"))
+            ],
+            include_path=["src"],  # where `cimport fastrelu._core` looks
             compiler_directives={
                 "language_level": "3",
                 "boundscheck": False,

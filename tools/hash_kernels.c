@@ -10,7 +10,7 @@
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
-extern const fr_kernels JOIN(fr_kernels_, FR_ISA)[][FR_DIRECTIONS];
+extern const fr_tables JOIN(fr_tables_, FR_ISA);
 
 enum { BLOCK = 4096 };
 typedef union {
@@ -64,7 +64,7 @@ int main(int argc, char **argv) {
     for (int op = 0; op < fr_nops; op++)
         for (int direction = 0; direction < FR_DIRECTIONS; direction++)
             for (int flavour = 0; flavour < FR_FLAVOURS; flavour++) {
-                fr_kernel kernel = JOIN(fr_kernels_, FR_ISA)[op][direction].scalar[flavour];
+                fr_kernel kernel = JOIN(fr_tables_, FR_ISA).ops[op][direction].scalar[flavour];
                 if (!kernel) continue;
                 printf("%s %s %s: %016" PRIx64 "\n", fr_ops[op].name, directions[direction], flavours[flavour],
                        hash_of(&fr_ops[op], kernel, direction, flavour, stride));

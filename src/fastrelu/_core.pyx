@@ -14,40 +14,6 @@ cnp.import_array()
 cnp.import_ufunc()
 
 
-cdef extern from "kernels/kernels.h" nogil:
-    enum:
-        FR_MAX_PARAMETERS
-        FR_MAX_INPUTS
-        FR_MAX_OPERANDS
-        FR_FORWARD
-        FR_BACKWARD
-        FR_FROM_OUTPUT
-        FR_DIRECTIONS
-        FR_F32_FAST
-        FR_F64_FAST
-        FR_FLAVOURS
-        FR_COSTS
-    ctypedef void (*fr_kernel)(const char *const *, char *, Py_ssize_t) noexcept nogil
-    ctypedef int (*fr_domain)(const double *) noexcept nogil
-    ctypedef struct fr_kernels:
-        fr_kernel *scalar
-        fr_kernel *array
-    ctypedef struct fr_op:
-        const char *name
-        int cost
-        int nparams
-        const char **params
-        fr_domain *domain
-        const char **domain_text
-    ctypedef fr_kernels fr_row[3]
-    ctypedef struct fr_isa:
-        const char *name
-        const fr_row *kernels
-        int runs_here
-    const fr_op *fr_ops
-    const int fr_nops
-    const fr_isa *fr_isa_list(int *)
-
 cdef extern from "kernels/drive.h" nogil:
     enum:
         FR_MAX_AXES
@@ -130,9 +96,9 @@ cdef extern from "numpy/arrayobject.h":
 cdef int _isa_count
 cdef const fr_isa *_isas = fr_isa_list(&_isa_count)
 
-isa_built = tuple([_isas[i].name.decode() for i in range(_isa_count) if _isas[i].kernels != NULL])
+isa_built = tuple([_isas[i].name.decode() for i in range(_isa_count) if _isas[i].tables != NULL])
 isa_available = tuple([_isas[i].name.decode() for i in range(_isa_count)
-                       if _isas[i].kernels != NULL and _isas[i].runs_here])
+                       if _isas[i].tables != NULL and _isas[i].runs_here])
 isa_known = tuple([_isas[i].name.decode() for i in range(_isa_count)])
 openmp = FR_OPENMP
 cython_version = CYTHON_ABI.decode().replace("_", ".")
@@ -147,6 +113,11 @@ cdef int _isa_index(str isa) except -1:
     if isa not in isa_available:
         raise RuntimeError(f"this machine cannot run {isa} instructions (it runs: {', '.join(isa_available)})")
     return isa_known.index(isa)
+
+
+cdef const fr_tables *tables(str isa) except NULL:
+    """The kernels of an instruction set that this machine runs."""
+    return _isas[_isa_index(isa)].tables
 
 
 # --- Settings: process defaults, and overrides in a context ---------------------------------------------------------
@@ -191,7 +162,7 @@ cdef long _setting(object variable, fr_atomic *default) except -1:
     return fr_load(default)
 
 
-def precision_level():
+cpdef int precision_level() except -1:
     """0 for "fast", 1 for "accurate", as a call made here and now would see it."""
     return _setting(precision_override, &_precision)
 
@@ -230,6 +201,21 @@ cdef Py_ssize_t _RELEASE = 8192
 parallel_from = tuple([_PARALLEL[i] for i in range(FR_COSTS)])
 
 
+cdef int start_team(int cost, Py_ssize_t n) except -1:
+    """Threads for n elements' work of a cost class. More than one is a team, which `end_team` must end."""
+    cdef int parts = 1
+    if n >= _PARALLEL[cost]:
+        parts = thread_count()
+        if n < parts * (_PARALLEL[cost] // 2):
+            parts = n // (_PARALLEL[cost] // 2)
+    return parts if parts > 1 and fr_enter_team() else 1
+
+
+cdef void end_team(int parts) noexcept nogil:
+    if parts > 1:
+        fr_leave_team()
+
+
 # --- Kernels --------------------------------------------------------------------------------------------------------
 
 cdef str _SUFFIX(int direction):
@@ -251,7 +237,7 @@ cdef class Kernel:
     cdef bytes c_name, c_doc
 
     def __init__(self, int op, int direction, str isa):
-        cdef const fr_kernels *kernels = &_isas[_isa_index(isa)].kernels[op][direction]
+        cdef const fr_kernels *kernels = &tables(isa).ops[op][direction]
         cdef int flavour, dtype, level, j
         self.op = &fr_ops[op]
         self.direction = direction
@@ -378,16 +364,12 @@ cdef bint _same_layout(cnp.ndarray x, cnp.ndarray y):
 
 
 cdef int _run_dense(const fr_call *how, int cost, const char **inputs, char *out, Py_ssize_t n) except -1:
-    cdef int parts = 1, part
-    if n >= _PARALLEL[cost]:
-        parts = thread_count()
-        if n < parts * (_PARALLEL[cost] // 2):
-            parts = n // (_PARALLEL[cost] // 2)
-    if parts > 1 and fr_enter_team():
+    cdef int part, parts = start_team(cost, n)
+    if parts > 1:
         with nogil:
             for part in prange(parts, schedule="static", num_threads=parts):
                 fr_run_part(how, inputs, out, n, part, parts)
-            fr_leave_team()
+            end_team(parts)
     elif n >= _RELEASE:
         with nogil:
             fr_run(how.scalar, inputs, out, n)
@@ -482,14 +464,12 @@ def call_unary(Kernel kernel not None, object out, object where, object x):
 # --- Second door: plain arrays of any strides and shapes that broadcast ---------------------------------------------
 
 cdef int _run_view(const fr_call *how, int cost, const fr_view *view, Py_ssize_t n) except -1:
-    cdef int parts = 1, part
-    if n >= _PARALLEL[cost]:
-        parts = thread_count()
-    if parts > 1 and fr_enter_team():
+    cdef int part, parts = start_team(cost, n)
+    if parts > 1:
         with nogil:
             for part in prange(parts, schedule="static", num_threads=parts):
                 fr_run_view(how, view, n // parts * part, n if part == parts - 1 else n // parts * (part + 1))
-            fr_leave_team()
+            end_team(parts)
     elif n >= _RELEASE:
         with nogil:
             fr_run_view(how, view, 0, n)

@@ -1,17 +1,17 @@
 /* Which instruction sets this build holds, and which of them the processor *and* the operating system can run. */
 #include "kernels.h"
 
-extern const fr_kernels fr_kernels_base[][FR_DIRECTIONS];
-extern const fr_kernels fr_kernels_v3[][FR_DIRECTIONS];
-extern const fr_kernels fr_kernels_v4[][FR_DIRECTIONS];
+extern const fr_tables fr_tables_base;
+extern const fr_tables fr_tables_v3;
+extern const fr_tables fr_tables_v4;
 
 #ifdef FR_HAVE_V3
-#define FR_V3 fr_kernels_v3
+#define FR_V3 &fr_tables_v3
 #else
 #define FR_V3 NULL
 #endif
 #ifdef FR_HAVE_V4
-#define FR_V4 fr_kernels_v4
+#define FR_V4 &fr_tables_v4
 #else
 #define FR_V4 NULL
 #endif
@@ -57,7 +57,7 @@ static int fr_level(void) {
 }
 
 const fr_isa *fr_isa_list(int *count) {
-    static fr_isa list[] = {{"base", fr_kernels_base, 0}, {"v3", FR_V3, 0}, {"v4", FR_V4, 0}};
+    static fr_isa list[] = {{"base", &fr_tables_base, 0}, {"v3", FR_V3, 0}, {"v4", FR_V4, 0}};
     int level = fr_level();
     for (int i = 0; i < 3; i++) list[i].runs_here = level >= i + 2;
     *count = 3;
@@ -69,9 +69,9 @@ const fr_isa *fr_isa_list(int *count) {
 /* Everywhere else the compiler's default is the only level; on AArch64 that is NEON, which needs no probe. */
 const fr_isa *fr_isa_list(int *count) {
 #if defined(__aarch64__) || defined(_M_ARM64)
-    static const fr_isa list[] = {{"neon", fr_kernels_base, 1}};
+    static const fr_isa list[] = {{"neon", &fr_tables_base, 1}};
 #else
-    static const fr_isa list[] = {{"base", fr_kernels_base, 1}};
+    static const fr_isa list[] = {{"base", &fr_tables_base, 1}};
 #endif
     *count = 1;
     return list;

@@ -43,10 +43,15 @@ typedef struct {
 extern const fr_op fr_ops[];
 extern const int fr_nops;
 
+/* Everything that an instruction set brings. */
+typedef struct {
+    const fr_kernels (*ops)[FR_DIRECTIONS]; /* in the order of fr_ops */
+} fr_tables;
+
 typedef struct {
     const char *name;
-    const fr_kernels (*kernels)[FR_DIRECTIONS]; /* in the order of fr_ops; NULL: not in this build */
-    int runs_here;                              /* the processor and the operating system can run it */
+    const fr_tables *tables; /* NULL: not in this build */
+    int runs_here;           /* the processor and the operating system can run it */
 } fr_isa;
 
 /* From the lowest to the highest, `count` of them. */

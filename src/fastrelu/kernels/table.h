@@ -1,4 +1,4 @@
-/* The kernel table of one instruction set: every instance of every loop, behind one exported symbol.
+/* The tables of one instruction set: every instance of every loop, behind one exported symbol.
  * The includer defines FR_ISA; the flags of its compilation decide the instructions. */
 #include <math.h>
 #include <stdint.h>
@@ -84,7 +84,9 @@
 #define FR_JOIN_(a, b) a##b
 #define FR_JOIN(a, b) FR_JOIN_(a, b)
 
-extern const fr_kernels FR_JOIN(fr_kernels_, FR_ISA)[][FR_DIRECTIONS];
-const fr_kernels FR_JOIN(fr_kernels_, FR_ISA)[][FR_DIRECTIONS] = {
+static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
 #include "ops.def"
 };
+
+extern const fr_tables FR_JOIN(fr_tables_, FR_ISA);
+const fr_tables FR_JOIN(fr_tables_, FR_ISA) = {fr_op_table};

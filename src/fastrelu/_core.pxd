@@ -1,0 +1,42 @@
+# What other compiled modules share with _core: the tables of kernels, the settings, and the one team of threads.
+
+cdef extern from "kernels/kernels.h" nogil:
+    enum:
+        FR_MAX_PARAMETERS
+        FR_MAX_INPUTS
+        FR_MAX_OPERANDS
+        FR_FORWARD
+        FR_BACKWARD
+        FR_FROM_OUTPUT
+        FR_DIRECTIONS
+        FR_F32_FAST
+        FR_F64_FAST
+        FR_FLAVOURS
+        FR_COSTS
+    ctypedef void (*fr_kernel)(const char *const *, char *, Py_ssize_t) noexcept nogil
+    ctypedef int (*fr_domain)(const double *) noexcept nogil
+    ctypedef struct fr_kernels:
+        fr_kernel *scalar
+        fr_kernel *array
+    ctypedef struct fr_op:
+        const char *name
+        int cost
+        int nparams
+        const char **params
+        fr_domain *domain
+        const char **domain_text
+    ctypedef fr_kernels fr_row[3]
+    ctypedef struct fr_tables:
+        const fr_row *ops
+    ctypedef struct fr_isa:
+        const char *name
+        const fr_tables *tables
+        int runs_here
+    const fr_op *fr_ops
+    const int fr_nops
+    const fr_isa *fr_isa_list(int *)
+
+cdef const fr_tables *tables(str isa) except NULL
+cpdef int precision_level() except -1
+cdef int start_team(int cost, Py_ssize_t n) except -1
+cdef void end_team(int parts) noexcept nogil
