@@ -1,4 +1,4 @@
-"""One row of data per function: what it computes, where it bends, what it must return and how far off it may be.
+"""One row of data per function: what it computes, where it bends, and what it must return.
 
 The tests know no function by name: they enumerate `SPECS`. References are plain NumPy and compute in the type of
 x: float64 where the result is float32, long double where it is float64. Parameters arrive rounded to the type of
@@ -37,50 +37,6 @@ nan = float("nan")
 # --- What a row holds ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Largest errors in ULP, by type and precision."""
-
-    float32_fast: float = 3.0
-    float32_accurate: float = 0.51
-    float64_fast: float = 4.0
-    float64_accurate: float = 1.1
-    base_float64_fast: float = 5.0  # where no FMA carries rounding errors along
-    base_float64_accurate: float = 1.1
-
-    def of(self, dtype: np.dtype[Any], precision: Precision, *, fma: bool = True) -> float:
-        """Return the limit that holds for one kernel."""
-        base = "base_" if dtype == np.float64 and not fma else ""
-        return float(getattr(self, f"{base}{dtype.name}_{precision}"))
-
-    def with_grad(self, dtype: np.dtype[Any], precision: Precision, *, fma: bool = True) -> float:
-        """Return the limit of the product with a gradient: 4 ULP, or the derivative's own where that is wider."""
-        return max(4.0, self.of(dtype, precision, fma=fma))
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """An interval around a zero, where errors are measured in ULP of `floor`: an absolute bound."""
-
-    low: float
-    high: float
-    floor: float = 2.0**-4
-    accurate_float32_floor: float = 2.0**-10
-    base_only: bool = False  # only where there is no FMA, and only in float64
-
-    def floor_of(self, dtype: np.dtype[Any], precision: Precision, *, fma: bool = True) -> float:
-        """Return the floor that holds for one kernel, 0 for none."""
-        if self.base_only:
-            return 0.0 if fma or dtype == np.float32 else self.floor
-        return self.accurate_float32_floor if dtype == np.float32 and precision == "accurate" else self.floor
-
-
-# The reference differs from the exact result by up to 0.0005 ULP.
-EXACT = Limits(0, 0, 0, 0, 0, 0)
-ROUNDED = Limits(*[0.501] * 6)
-SMOOTH = Limits()
-
-
 def _nowhere(x: Array, *_: Any) -> Array:
     return np.zeros(np.shape(x), bool)
 
@@ -110,10 +66,7 @@ class Spec:
     outside_alone: tuple[tuple[int, float], ...] = ()  # a parameter and a value outside whatever the others are
     special: tuple[tuple[float, float], ...] = ()  # pairs, because 0.0 and -0.0 are the same key
     interval: tuple[float, float] = (-10.0, 10.0)
-    limits: tuple[Limits, Limits, Limits] = (SMOOTH, SMOOTH, SMOOTH)
-    # Zero crossings forward and of the derivative, by parameters.
-    crossings: Callable[..., tuple[Crossing, ...]] = _none
-    derivative_crossings: Callable[..., tuple[Crossing, ...]] = _none
+    exact: tuple[int, ...] = ()  # directions without any rounding; elsewhere fastrelu.limits says how far off it may be
     # Where the derivative is 0 by rule, so that no gradient gets through, not even an infinite one.
     off: Reference = _nowhere
     off_from_output: Reference = _nowhere
@@ -164,10 +117,6 @@ class Spec:
     def off_in(self, direction: int) -> Reference:
         """Return where a gradient kernel gives 0 by rule."""
         return self.off_from_output if direction == FROM_OUTPUT else self.off
-
-    def crossings_in(self, direction: int, values: Params) -> tuple[Crossing, ...]:
-        """Return the zero crossings of a direction."""
-        return (self.crossings, self.derivative_crossings, _none)[direction](*values)
 
 
 # --- Arithmetic of the references: sums and products with their rounding errors -----------------------------------
@@ -265,15 +214,6 @@ def _srelu_off(x: Array, t_left: Array, a_left: Array, t_right: Array, a_right: 
     return np.asarray(np.where(x >= t_right, a_right == 0, (x <= t_left) & (a_left == 0)))
 
 
-def _srelu_base_crossings(t_left: float, a_left: float, t_right: float, a_right: float) -> tuple[Crossing, ...]:
-    found = []
-    for t, a in ((t_left, a_left), (t_right, a_right)):
-        if a and t:
-            zero = t - t / a
-            found.append(Crossing(zero - abs(t), zero + abs(t), abs(t), base_only=True))
-    return tuple(found)
-
-
 def _threshold(x: Array, t: Array, value: Array) -> Array:
     return np.where(np.isnan(x) | (x > t), x, value)
 
@@ -287,7 +227,7 @@ _ROWS = [
         kinks=lambda: (0.0,),
         kink_derivatives=(0.0,),
         special=((-inf, 0.0), (-1.0, 0.0), (-0.0, 0.0), (0.0, 0.0), (inf, inf)),
-        limits=(EXACT, EXACT, EXACT),
+        exact=(FORWARD, BACKWARD, FROM_OUTPUT),
         off=lambda x: x <= 0,
         off_from_output=lambda y: y <= 0,
         output_is_exact=True,
@@ -300,7 +240,7 @@ _ROWS = [
         kinks=lambda: (0.0, 6.0),
         kink_derivatives=(0.0, 0.0),
         special=((-inf, 0.0), (-1.0, 0.0), (-0.0, 0.0), (0.0, 0.0), (6.0, 6.0), (1e8, 6.0), (inf, 6.0)),
-        limits=(EXACT, EXACT, EXACT),
+        exact=(FORWARD, BACKWARD, FROM_OUTPUT),
         off=lambda x: (x <= 0) | (x >= 6),
         off_from_output=lambda y: (y <= 0) | (y >= 6),
         output_is_exact=True,
@@ -315,7 +255,7 @@ _ROWS = [
         kinks=lambda _a: (0.0,),
         kink_derivatives=(0.01,),
         special=((-inf, -inf), (-100.0, -1.0), (-0.0, -0.0), (0.0, 0.0), (inf, inf)),
-        limits=(ROUNDED, EXACT, EXACT),
+        exact=(BACKWARD, FROM_OUTPUT),
         off=lambda x, a: (x <= 0) & (a == 0),
         off_from_output=lambda y, a: (y <= 0) & (a == 0),
         output_is_exact=True,
@@ -337,8 +277,7 @@ _ROWS = [
         out_of_domain=((1.0, 0.1, -1.0, 0.5), (nan, 0.1, 1.0, 0.5), (-1.0, 0.1, nan, 0.5)),
         outside_alone=((0, nan), (2, nan)),
         special=((-inf, -inf), (-11.0, -2.0), (-0.0, -0.0), (0.0, 0.0), (0.5, 0.5), (3.0, 2.0), (inf, inf)),
-        limits=(Limits(1.5, 0.501, 1.5, 1.5, 4.0, 4.0), EXACT, EXACT),
-        crossings=_srelu_base_crossings,
+        exact=(BACKWARD, FROM_OUTPUT),
         signed_zeros=False,
         off=_srelu_off,
     ),
@@ -352,7 +291,7 @@ _ROWS = [
         kinks=lambda t, _v: (t,),
         kink_derivatives=(0.0,),
         special=((-inf, -1.0), (-0.0, -1.0), (0.0, -1.0), (1.0, -1.0), (2.0, 2.0), (inf, inf)),
-        limits=(EXACT, EXACT, EXACT),
+        exact=(FORWARD, BACKWARD, FROM_OUTPUT),
         off=lambda x, t, _v: x <= t,
         off_from_output=lambda y, t, _v: y <= t,
         output_is_exact=True,
@@ -367,7 +306,7 @@ _ROWS = [
         kinks=lambda a: (a,),
         kink_derivatives=(0.0,),
         special=((-inf, 0.0), (-0.0, 0.0), (0.0, 0.0), (1.0, 0.0), (2.0, 2.0), (inf, inf)),
-        limits=(EXACT, EXACT, EXACT),
+        exact=(FORWARD, BACKWARD, FROM_OUTPUT),
         off=lambda x, a: x <= a,
         off_from_output=lambda y, a: y <= a,
         output_is_exact=True,
@@ -380,7 +319,7 @@ _ROWS = [
         kinks=lambda: (0.0,),
         kink_derivatives=(0.0,),
         special=((-inf, 0.0), (-1.0, 0.0), (-0.0, 0.0), (0.0, 0.0), (3.0, 9.0), (1e-200, 0.0), (inf, inf)),
-        limits=(ROUNDED, EXACT, ROUNDED),
+        exact=(BACKWARD,),
         off=lambda x: x <= 0,
         off_from_output=lambda y: y <= 0,
     ),
@@ -440,10 +379,7 @@ _ROWS += [
         kinks=lambda slope, offset: (-offset / slope, (1 - offset) / slope),
         # -3 and 3 lie on the flat side or on neither: 1/6 is rounded.
         special=((-inf, 0.0), (-4.0, 0.0), (-0.0, 0.5), (0.0, 0.5), (4.0, 1.0), (inf, 1.0)),
-        limits=(Limits(0.501, 0.501, 0.501, 0.501, 1.0, 1.0), EXACT, EXACT),
-        crossings=lambda slope, offset: (
-            Crossing(-1.5 * abs(offset) / slope, 1.5 * abs(offset) / slope, abs(offset), base_only=True),
-        ),
+        exact=(BACKWARD, FROM_OUTPUT),
         off=_hard_sigmoid_off,
         off_from_output=lambda y, _slope, _offset: (y <= 0) | (y >= 1),
         blurred=_hard_sigmoid_blurred,
@@ -459,7 +395,7 @@ _ROWS += [
         kinks=lambda low, high: (low, high),
         kink_derivatives=(0.0, 0.0),
         special=((-inf, -1.0), (-1.0, -1.0), (-0.0, -0.0), (0.0, 0.0), (1.0, 1.0), (inf, 1.0)),
-        limits=(EXACT, EXACT, EXACT),
+        exact=(FORWARD, BACKWARD, FROM_OUTPUT),
         off=_hard_tanh_off,
         off_from_output=_hard_tanh_off,
         output_is_exact=True,
@@ -473,7 +409,6 @@ _ROWS += [
         kink_derivatives=(0.0, 1.0),
         special=((-inf, 0.0), (-1.0, 0.0), (-0.0, 0.25), (0.0, 0.25), (1.0, 1.0), (3.0, 3.0), (inf, inf)),
         interval=(-2.0, 2.0),
-        limits=(Limits(1.0, 0.501, 1.0, 1.0, 1.5, 1.5), ROUNDED, ROUNDED),
         off=lambda x: x <= -1,
         off_from_output=lambda y: y <= 0,
     ),
@@ -486,7 +421,7 @@ _ROWS += [
         kink_derivatives=(0.0, 0.0),
         special=((-inf, 0.0), (-1.0, 0.0), (-0.0, 0.5), (0.0, 0.5), (1.0, 1.0), (inf, 1.0)),
         interval=(-2.0, 2.0),
-        limits=(ROUNDED, EXACT, EXACT),
+        exact=(BACKWARD, FROM_OUTPUT),
         off=lambda x: (x <= -1) | (x >= 1),
         off_from_output=lambda y: (y <= 0) | (y >= 1),
     ),
@@ -513,7 +448,6 @@ _ROWS += [
         kink_derivatives=(0.0, 1.0),
         special=((-inf, -0.0), (-3.0, -0.0), (-1.5, -0.375), (-0.0, -0.0), (0.0, 0.0), (3.0, 3.0), (inf, inf)),
         interval=(-4.0, 4.0),
-        limits=(Limits(2.25, 0.501, 0.6, 0.6, 2.5, 2.5), Limits(1.34, 0.501, 0.6, 0.6, 2.0, 2.0), SMOOTH),
         off=lambda x: x <= -3,
     ),
     Spec(
@@ -560,14 +494,14 @@ _ROWS += [
         kink_derivatives=(0.0, 0.0),
         special=((-inf, -inf), (-0.5, 0.0), (-0.0, 0.0), (0.0, 0.0), (0.5, 0.0), (2.0, two), (inf, inf)),
         interval=(-3.0, 3.0),
-        limits=(limits, EXACT, EXACT),
+        exact=exact,
         off=lambda x, lambd: np.abs(x) <= lambd,
         off_from_output=lambda y, _lambd: y == 0,
         output_is_exact=True,
     )
-    for name, forward, two, limits in (
-        ("hard_shrink", _hard_shrink, 2.0, EXACT),
-        ("soft_shrink", _soft_shrink, 1.5, ROUNDED),
+    for name, forward, two, exact in (
+        ("hard_shrink", _hard_shrink, 2.0, (FORWARD, BACKWARD, FROM_OUTPUT)),
+        ("soft_shrink", _soft_shrink, 1.5, (BACKWARD, FROM_OUTPUT)),
     )
 ]
 
@@ -861,20 +795,6 @@ def _tanh_shrink(x: Array) -> Array:
     return np.where(np.abs(x) < 2, total / np.cosh(small), x - np.tanh(x))
 
 
-_GELU_LIMITS = Limits(float32_fast=6.0, float64_fast=8.0, base_float64_fast=9.0)
-
-
-def _around(zero: float, width: float, floor: float = 2.0**-4) -> Callable[..., tuple[Crossing, ...]]:
-    return lambda: (Crossing(zero - width, zero + width, floor),)
-
-
-def _swish_crossings(beta: float) -> tuple[Crossing, ...]:
-    if beta == 0:
-        return ()
-    zero, width = -1.2784645427610738 / beta, 0.15 / abs(beta)
-    return (Crossing(zero - width, zero + width),)
-
-
 _GATED: Mapping[str, Any] = {
     "special": ((-inf, -0.0), (-0.0, -0.0), (0.0, 0.0), (inf, inf)),
     "interval": (-20.0, 20.0),
@@ -908,7 +828,6 @@ _ROWS += [
         "silu",
         lambda x: _gate(x, x),
         lambda x: _gate_derivative(x, 0.0, x),
-        derivative_crossings=lambda: _swish_crossings(1.0),
         **_GATED,
     ),
     Spec(
@@ -917,22 +836,18 @@ _ROWS += [
         _swish_derivative,
         params=((1.0,), (0.5,), (1.702,), (3.3,), (-0.7,), (0.0,)),
         out_of_domain=((inf,), (-inf,), (nan,)),
-        derivative_crossings=_swish_crossings,
         **_GATED,
     ),
     Spec(
         "quick_gelu",
         _quick_gelu,
         _quick_gelu_derivative,
-        derivative_crossings=lambda: _swish_crossings(1.702),
         **_GATED,
     ),
     Spec(
         "gelu",
         _gelu,
         _gelu_derivative,
-        limits=(_GELU_LIMITS, _GELU_LIMITS, SMOOTH),
-        derivative_crossings=_around(-0.7517915246935645, 0.2),
         keywords=(("approximate", "none"),),
         **_GATED,
     ),
@@ -940,8 +855,6 @@ _ROWS += [
         "gelu_tanh",
         _gelu_tanh,
         _gelu_tanh_derivative,
-        limits=(_GELU_LIMITS, _GELU_LIMITS, SMOOTH),
-        derivative_crossings=_around(-0.7524614220710162, 0.2),
         public="gelu",
         keywords=(("approximate", "tanh"),),
         **_GATED,
@@ -950,8 +863,6 @@ _ROWS += [
         "mish",
         _mish,
         _mish_derivative,
-        limits=(SMOOTH, _GELU_LIMITS, SMOOTH),
-        derivative_crossings=_around(-1.05, 1.05, 2.0**-2),
         **_GATED,
     ),
     Spec(

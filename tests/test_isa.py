@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from conftest import ISAS, PRECISIONS, Case, assert_same_bits, data_of, gradients, has_fma, inputs, kernels, run
+from conftest import ISAS, PRECISIONS, Case, assert_same_bits, data_of, gradients, inputs, kernels, run
 
 import fastrelu as fr
-from fastrelu import _core
+from fastrelu import _core, limits
 
 if TYPE_CHECKING:
     from specs import Precision
@@ -40,7 +40,7 @@ def last_line(process: subprocess.CompletedProcess[str]) -> str:
 
 # --- Agreement ----------------------------------------------------------------------------------------------------
 
-FUSED = [isa for isa in ISAS if has_fma(isa)]
+FUSED = [isa for isa in ISAS if limits.isa_class(isa) == "fma"]
 
 
 def assert_agree(case: Case, first: str, other: str, dtype: np.dtype[Any], precision: Precision) -> None:

@@ -10,6 +10,8 @@ from conftest import (
     WIDE,
     Case,
     assert_same_bits,
+    assert_within_limit,
+    crossing_bounds,
     data_of,
     expected,
     gradients,
@@ -20,6 +22,8 @@ from conftest import (
     ulp_error,
 )
 from specs import FORWARD, FROM_OUTPUT, SPECS
+
+from fastrelu import limits
 
 if TYPE_CHECKING:
     from specs import Precision, Spec
@@ -38,7 +42,7 @@ def test_special_values(spec: Spec, isa: str, dtype: np.dtype[Any], precision: P
     x = np.repeat(np.array([x for x, _ in spec.special], dtype), 37)
     wanted = np.repeat(np.array([y for _, y in spec.special]), 37)
     got = run(isa, spec.kernel(FORWARD), precision, door(x), *spec.params[0])
-    limit = spec.limits[FORWARD].of(dtype, precision, fma=False)
+    limit = limits.error_bound(spec.name, dtype, precision=precision, isa=isa)
     error = ulp_error(got, wanted.astype(WIDE[dtype]))
     # The value in the row is rounded to double, the usual parameters are rounded to the type.
     far = (error > limit + 1) | (np.signbit(got) != np.signbit(wanted))
@@ -89,9 +93,8 @@ def test_subnormal_inputs(case: Case, isa: str, dtype: np.dtype[Any], precision:
         tiny = np.abs(x) < np.finfo(dtype).tiny
         assert case.direction == FROM_OUTPUT or np.count_nonzero(tiny) > 20
         got = run(isa, case.name, precision, *data_of(case, x[tiny]), *params)
-        limit = case.spec.limits[case.direction].of(dtype, precision, fma=False)
-        floor = max([c.floor for c in case.spec.crossings_in(case.direction, params)], default=0.0)
-        assert (ulp_error(got, exact[tiny], floor) <= limit).all(), f"{case.name}{params}"
+        absolute = crossing_bounds(case, params, x[tiny], isa, precision)
+        assert_within_limit(case, got, exact[tiny], x[tiny], absolute, isa, precision, context=str(params))
 
 
 def test_subnormal_results(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:

@@ -138,14 +138,14 @@ BODY hl_raise(real g, real v, real k) {
 /* v 2^k for k in [-1600, 400] */
 BODY hl_scale(real v, real k) { return v * hl_pow2(k + 600) * 0x1p-600; }
 
-/* Powers of two, up * down = 1; x up is in the middle of the range: hl_prod may underflow or overflow at the ends. */
+/* Powers of two, up = 1 / down = 2^k; x up is in the middle of the range: hl_prod may underflow or overflow at the ends. */
 typedef struct {
-    real up, down;
+    real up, down, k;
 } hl_lift;
 HL_INLINE hl_lift hl_lift_of(real x) {
     real a = hl_abs(x), k = a < 0x1p-500 ? 600.0 : 0.0;
     k = a > 0x1p500 ? -600.0 : k;
-    hl_lift f = {hl_pow2(k), hl_pow2(-k)};
+    hl_lift f = {hl_pow2(k), hl_pow2(-k), k};
     return f;
 }
 /* infinity would give NaN where its neighbour gives the limit */
@@ -387,7 +387,8 @@ BODY FN(elu)(real x, real alpha) {
 BODY FN(elu_backward)(real g, real x, real alpha) {
     hl_lift f = hl_lift_of(alpha);
     hl_scaled e = hl_exp(hl_clamped(x, -1500, 0));
-    real d = hl_raise(g, hl_round(hl_mul1(hl_of(e), alpha * f.up)), e.k) * f.down;
+    real k = e.k - f.k, falling = k < 0 ? k : 0; /* a huge alpha lifts what would be subnormal without it */
+    real d = hl_raise(g, hl_round(hl_mul1(hl_of(e), alpha * f.up)), falling) * hl_pow2(k - falling);
     return x > 0 ? g : d;
 }
 BODY FN(elu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * (y + alpha); }

@@ -26,11 +26,11 @@ BODY FN(tanh_shrink)(real x) {
     real p = FN(expm1_poly)(FMA(shifted - magic, LN2, a + a));
     real S = FN(power)(shifted);
 #if FR_KIND == FR_LEAN
-    real top = POLY2(w, 0x1.fp-2f, 0x1.e5e1fcp-6f, 0x1.28198p-12f);
-    real bottom = POLY3(w, 0x1.74p+0f, 0x1.5726cap-1f, 0x1.13cb76p-5f, 0x1.32a6f8p-12f);
+    real top = POLY2(w, 0x1.cp-2f, 0x1.b6dca2p-6f, 0x1.0ca9b8p-12f);
+    real bottom = POLY3(w, 0x1.5p+0f, 0x1.35f17cp-1f, 0x1.f2448ep-6f, 0x1.1667ccp-12f);
 #elif FR_KIND == FR_WIDE
-    real top = POLY2(w, 0x1.fp-2, 0x1.e5e1fbede92ecp-6, 0x1.2972bab92fc0fp-12);
-    real bottom = POLY3(w, 0x1.74p+0, 0x1.5726c93753168p-1, 0x1.13d3a9bd06171p-5, 0x1.343c00a0ac4eap-12);
+    real top = POLY2(w, 0x1.cp-2, 0x1.b6dca17c0c6c5p-6, 0x1.0ca9b0e99d0a8p-12);
+    real bottom = POLY3(w, 0x1.5p+0, 0x1.35f17befe7f2ep-1, 0x1.f2448d768222fp-6, 0x1.1667be80efe82p-12);
 #else
     real top = POLY4(w, 0x1.fp-2, 0x1.1f5c41c9657d6p-5, 0x1.3a7000c93b60bp-11, 0x1.50463a3629701p-19,
                      0x1.9d05af43387ecp-35);
