@@ -31,18 +31,18 @@ STRIDE = 2**14 + 27  # some 2**18 of all float32 inputs, every mantissa bit amon
 POINTS = 2000  # of float64
 
 
-def _tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("verify", ROOT / "tools" / "verify.py")
+def _tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["verify"] = module  # where dataclasses look for their annotations
+    sys.modules[name] = module  # where dataclasses look for their annotations
     spec.loader.exec_module(module)
     return module
 
 
 pytest.importorskip("tqdm", reason="tools/verify.py needs tqdm (dependency group tools)")
-verify = _tool()
+verify = _tool("verify")
 ACCURACY: dict[str, Any] = json.loads(verify.ACCURACY.read_text())
 
 
@@ -166,6 +166,13 @@ def test_error_bound(name: str) -> None:
         accurate = fr.error_bound(name, float, precision="accurate", isa=isa)
         assert 0.5 <= accurate <= (9 if base else 1.1)
         assert accurate <= fast <= (9 if base else 8 if name.startswith("gelu") else 4)
+
+
+@pytest.mark.skipif("v3" not in _core.isa_known, reason="limits are stated for the instruction sets of x86-64")
+def test_limits_are_stated() -> None:
+    """Docstrings and the comments above the bodies state the limits of today."""
+    for path, text in _tool("state_limits").stated().items():
+        assert path.read_text() == text, f"{path.name} is out of date: run tools/state_limits.py"
 
 
 def test_error_bound_follows_the_precision_in_force() -> None:

@@ -22,10 +22,22 @@ def square(w):
 # function, header's name, end of a, {kind: (degrees, P0, Q0)}. Polynomials that stay a little below a power of two
 # where their quotient does too have the smallest rounding errors.
 JOBS = (
-    (shrink, "tanh_shrink", "1.76",
-     {"lean": (2, 3, "0.4375", "1.3125"), "wide": (2, 3, "0.4375", "1.3125"), "full": (4, 4, "0.484375", "1.453125")}),
-    (square, "tanh_shrink_backward", "0.91",
-     {"lean": (2, 2, "1.75", "1.75"), "wide": (3, 3, "1.75", "1.75"), "full": (4, 4, "1.75", "1.75")}),
+    (
+        shrink,
+        "tanh_shrink",
+        "1.76",
+        {
+            "lean": (2, 3, "0.4375", "1.3125"),
+            "wide": (2, 3, "0.4375", "1.3125"),
+            "full": (4, 4, "0.484375", "1.453125"),
+        },
+    ),
+    (
+        square,
+        "tanh_shrink_backward",
+        "0.91",
+        {"lean": (2, 2, "1.75", "1.75"), "wide": (3, 3, "1.75", "1.75"), "full": (4, 4, "1.75", "1.75")},
+    ),
 )
 
 

@@ -68,6 +68,8 @@ def elu(x: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None, where: Arra
 
     In NumPy: ``np.where(x > 0, x, alpha * np.expm1(x))``.
 
+    Error: at most 2 ULP in float32, 2 in float64; "accurate" 0.51 and 0.85.
+
     Parameters
     ----------
     x : array_like
@@ -152,6 +154,8 @@ def elu_backward(
 
     In NumPy: ``grad * np.where(x > 0, 1, alpha * np.exp(x))``.
 
+    Error: at most 1.55 ULP in float32, 1.5 in float64; "accurate" 0.51 and 0.85.
+
     Parameters
     ----------
     grad : array_like
@@ -196,6 +200,8 @@ def elu_backward_from_output(
 
     In NumPy: ``grad * np.where(y > 0, 1, y + alpha)``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -238,6 +244,8 @@ def celu(x: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None, where: Arr
     Computes ``max(x, 0) + min(0, alpha * expm1(x / alpha))``.
 
     In NumPy: ``np.maximum(x, 0) + np.minimum(0, alpha * np.expm1(x / alpha))``.
+
+    Error: at most 2.55 ULP in float32, 2.55 in float64; "accurate" 0.51 and 0.85.
 
     Parameters
     ----------
@@ -322,6 +330,8 @@ def celu_backward(
 
     In NumPy: ``grad * np.where(x > 0, 1, np.exp(x / alpha))``.
 
+    Error: at most 1.05 ULP in float32, 1.2 in float64; "accurate" 0.51 and 0.85.
+
     Parameters
     ----------
     grad : array_like
@@ -366,6 +376,8 @@ def celu_backward_from_output(
 
     In NumPy: ``grad * np.where(y > 0, 1, 1 + y / alpha)``.
 
+    Error: at most 1.3 ULP in float32, 1.3 in float64; "accurate" 0.51 and 0.5.
+
     Parameters
     ----------
     grad : array_like
@@ -409,6 +421,8 @@ def selu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     1.0507009873554804934`` and ``alpha = 1.6732632423543772848``.
 
     In NumPy: ``1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x))``.
+
+    Error: at most 2.05 ULP in float32, 1.7 in float64; "accurate" 0.51 and 0.9.
 
     Parameters
     ----------
@@ -486,6 +500,8 @@ def selu_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: A
 
     In NumPy: ``1.0507009873554805 * grad * np.where(x > 0, 1, 1.6732632423543772 * np.exp(x))``.
 
+    Error: at most 1.95 ULP in float32, 1.8 in float64; "accurate" 0.51 and 0.9.
+
     Parameters
     ----------
     grad : array_like
@@ -524,6 +540,8 @@ def selu_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output = No
     Computes ``grad * scale`` where ``y > 0``, ``grad * (y + scale * alpha)`` elsewhere.
 
     In NumPy: ``grad * np.where(y > 0, 1.0507009873554805, y + 1.7580993408473766)``.
+
+    Error: at most 0.85 ULP in float32, 0.7 in float64; "accurate" 0.51 and 0.55.
 
     Parameters
     ----------
@@ -564,6 +582,8 @@ def softplus(x: ArrayLike, beta: ArrayLike = 1.0, *, out: Output = None, where: 
     Computes ``log(1 + exp(beta * x)) / beta``, without a threshold.
 
     In NumPy: ``np.logaddexp(0, beta * x) / beta``.
+
+    Error: at most 2.8 ULP in float32, 2.75 in float64; "accurate" 0.51 and 0.85.
 
     Parameters
     ----------
@@ -648,6 +668,8 @@ def softplus_backward(
 
     In NumPy: ``grad / (1 + np.exp(-beta * x))``.
 
+    Error: at most 2.6 ULP in float32, 2.25 in float64; "accurate" 0.51 and 0.85.
+
     Parameters
     ----------
     grad : array_like
@@ -692,6 +714,8 @@ def softplus_backward_from_output(
 
     In NumPy: ``-grad * np.expm1(-beta * y)``.
 
+    Error: at most 1.8 ULP in float32, 1.5 in float64; "accurate" 0.51 and 0.85.
+
     Parameters
     ----------
     grad : array_like
@@ -734,6 +758,8 @@ def log_sigmoid(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) ->
     Computes ``-log(1 + exp(-x))``.
 
     In NumPy: ``-np.logaddexp(0, -x)``.
+
+    Error: at most 2.9 ULP in float32, 2.75 in float64; "accurate" 0.51 and 0.85.
 
     Parameters
     ----------
@@ -811,6 +837,8 @@ def log_sigmoid_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, w
 
     In NumPy: ``grad / (1 + np.exp(x))``.
 
+    Error: at most 2.6 ULP in float32, 2.3 in float64; "accurate" 0.51 and 0.85.
+
     Parameters
     ----------
     grad : array_like
@@ -852,6 +880,8 @@ def log_sigmoid_backward_from_output(
 
     In NumPy: ``-grad * np.expm1(y)``.
 
+    Error: at most 1.1 ULP in float32, 1.25 in float64; "accurate" 0.51 and 0.85.
+
     Parameters
     ----------
     grad : array_like
@@ -891,6 +921,8 @@ def squareplus(x: ArrayLike, b: ArrayLike = 4.0, *, out: Output = None, where: A
     Computes ``(x + sqrt(x ** 2 + b)) / 2``.
 
     In NumPy: ``(x + np.sqrt(x * x + b)) / 2``.
+
+    Error: at most 3 ULP in float32, 3.15 in float64; "accurate" 0.51 and 0.85.
 
     Parameters
     ----------
@@ -975,6 +1007,8 @@ def squareplus_backward(
 
     In NumPy: ``grad / 2 * (1 + x / np.sqrt(x * x + b))``.
 
+    Error: at most 2.8 ULP in float32, 2.9 in float64; "accurate" 0.51 and 0.85.
+
     Parameters
     ----------
     grad : array_like
@@ -1018,6 +1052,8 @@ def squareplus_backward_from_output(
     Computes ``grad * y ** 2 / (y ** 2 + b / 4)``.
 
     In NumPy: ``grad * y * y / (y * y + b / 4)``.
+
+    Error: at most 2.9 ULP in float32, 2.55 in float64; "accurate" 0.51 and 0.85.
 
     Parameters
     ----------

@@ -62,6 +62,8 @@ def silu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
 
     In NumPy: ``x / (1 + np.exp(-x))``.
 
+    Error: at most 2.6 ULP in float32, 2.2 in float64; "accurate" 0.51 and 0.85.
+
     Parameters
     ----------
     x : array_like
@@ -139,6 +141,9 @@ def silu_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: A
 
     In NumPy: ``grad * (1 + x / (1 + np.exp(x))) / (1 + np.exp(-x))``.
 
+    Error: at most 2.95 ULP in float32, 2.75 in float64; "accurate" 0.51 and 0.9. Within 0.25 of the zero at x =
+    -1.278 the absolute error is at most 0.375 eps.
+
     Parameters
     ----------
     grad : array_like
@@ -177,6 +182,8 @@ def swish(x: ArrayLike, beta: ArrayLike = 1.0, *, out: Output = None, where: Arr
     Computes ``x * sigmoid(beta * x)``.
 
     In NumPy: ``x / (1 + np.exp(-beta * x))``.
+
+    Error: at most 2.9 ULP in float32, 2.65 in float64; "accurate" 0.51 and 0.85.
 
     Parameters
     ----------
@@ -261,6 +268,9 @@ def swish_backward(
 
     In NumPy: ``grad * (1 + beta * x / (1 + np.exp(beta * x))) / (1 + np.exp(-beta * x))``.
 
+    Error: at most 2.95 ULP in float32, 2.75 in float64; "accurate" 0.51 and 0.9. Within 0.25 of the zero at beta x
+    = -1.278 the absolute error is at most 0.375 eps.
+
     Parameters
     ----------
     grad : array_like
@@ -313,6 +323,9 @@ def gelu(
     which is ``x / 2 * (1 + tanh(u))``.
 
     In SciPy: ``0.5 * x * (1 + special.erf(x / 2**0.5))``.
+
+    Error: at most 5.15 ULP in float32, 6.15 in float64; "accurate" 0.51 and 0.85. With ``approximate="tanh"``: at
+    most 2.45 ULP in float32, 2.25 in float64; "accurate" 0.51 and 0.85.
 
     Parameters
     ----------
@@ -401,6 +414,11 @@ def gelu_backward(
 
     In SciPy: ``grad * (0.5 * (1 + special.erf(x / 2**0.5)) + x * np.exp(-x * x / 2) / (2 * np.pi) ** 0.5)``.
 
+    Error: at most 4.95 ULP in float32, 5.55 in float64; "accurate" 0.51 and 0.85. Within 0.25 of the zero at x =
+    -0.7518 the absolute error is at most 0.375 eps. With ``approximate="tanh"``: at most 4.95 ULP in float32, 4.6
+    in float64; "accurate" 0.51 and 0.85. Within 0.25 of the zero at x = -0.7525 the absolute error is at most
+    0.375 eps.
+
     Parameters
     ----------
     grad : array_like
@@ -441,6 +459,8 @@ def quick_gelu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> 
     Computes ``x * sigmoid(1.702 * x)``.
 
     In NumPy: ``x / (1 + np.exp(-1.702 * x))``.
+
+    Error: at most 2.5 ULP in float32, 2.2 in float64; "accurate" 0.51 and 0.85.
 
     Parameters
     ----------
@@ -518,6 +538,9 @@ def quick_gelu_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, wh
 
     In NumPy: ``grad * (1 + 1.702 * x / (1 + np.exp(1.702 * x))) / (1 + np.exp(-1.702 * x))``.
 
+    Error: at most 3 ULP in float32, 2.8 in float64; "accurate" 0.51 and 0.85. Within 0.25 of the zero at x =
+    -0.7512 the absolute error is at most 0.375 eps.
+
     Parameters
     ----------
     grad : array_like
@@ -556,6 +579,8 @@ def mish(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     Computes ``x * tanh(log(1 + exp(x)))``.
 
     In NumPy: ``x * np.tanh(np.log1p(np.exp(x)))``.
+
+    Error: at most 3 ULP in float32, 2.75 in float64; "accurate" 0.51 and 0.85.
 
     Parameters
     ----------
@@ -633,6 +658,9 @@ def mish_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: A
 
     In NumPy: ``grad * (np.tanh(np.log1p(np.exp(x))) + x / (1 + np.exp(-x)) / np.cosh(np.log1p(np.exp(x))) ** 2)``.
 
+    Error: at most 4.85 ULP in float32, 4 in float64; "accurate" 0.51 and 0.9. Within 0.25 of the zero at x =
+    -1.192 the absolute error is at most 0.375 eps.
+
     Parameters
     ----------
     grad : array_like
@@ -671,6 +699,8 @@ def hard_swish(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> 
     Computes ``x * min(max(x + 3, 0), 6) / 6``.
 
     In NumPy: ``x * np.clip(x + 3, 0, 6) / 6``.
+
+    Error: at most 2.6 ULP in float32, 0.6 in float64; "accurate" 0.51 and 0.6.
 
     Parameters
     ----------
@@ -748,6 +778,8 @@ def hard_swish_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, wh
 
     In NumPy: ``grad * np.where(x >= 3, 1, np.where(x <= -3, 0, (2 * x + 3) / 6))``.
 
+    Error: at most 1.55 ULP in float32, 0.5 in float64; "accurate" 0.51 and 0.5.
+
     Parameters
     ----------
     grad : array_like
@@ -786,6 +818,8 @@ def hard_mish(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> A
     Computes ``x * min(max(x + 2, 0), 2) / 2``.
 
     In NumPy: ``x * np.clip(x + 2, 0, 2) / 2``.
+
+    Error: at most 3 ULP in float32, 4 in float64; "accurate" 0.51 and 1.1.
 
     Parameters
     ----------
@@ -862,6 +896,8 @@ def hard_mish_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, whe
     Computes 0 where ``x <= -2``, ``grad`` where ``x >= 0``, ``grad * (x + 1)`` between.
 
     In NumPy: ``grad * np.where(x >= 0, 1, np.where(x <= -2, 0, x + 1))``.
+
+    Error: at most 3 ULP in float32, 4 in float64; "accurate" 0.51 and 1.1.
 
     Parameters
     ----------

@@ -86,6 +86,8 @@ def relu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
 
     In NumPy: ``np.maximum(x, 0)``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     x : array_like
@@ -162,6 +164,8 @@ def relu_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: A
 
     In NumPy: ``grad * (x > 0)``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -200,6 +204,8 @@ def relu_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output = No
     Computes ``grad`` where ``y > 0``, 0 elsewhere.
 
     In NumPy: ``grad * (y > 0)``.
+
+    Error: rounded once, at most 0.5 ULP.
 
     Parameters
     ----------
@@ -240,6 +246,8 @@ def relu6(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     Computes ``min(max(x, 0), 6)``.
 
     In NumPy: ``np.clip(x, 0, 6)``.
+
+    Error: rounded once, at most 0.5 ULP.
 
     Parameters
     ----------
@@ -317,6 +325,8 @@ def relu6_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: 
 
     In NumPy: ``grad * ((x > 0) & (x < 6))``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -355,6 +365,8 @@ def relu6_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output = N
     Computes ``grad`` where ``0 < y < 6``, 0 elsewhere.
 
     In NumPy: ``grad * ((y > 0) & (y < 6))``.
+
+    Error: rounded once, at most 0.5 ULP.
 
     Parameters
     ----------
@@ -395,6 +407,8 @@ def leaky_relu(x: ArrayLike, negative_slope: ArrayLike = 0.01, *, out: Output = 
     Computes ``x`` where ``x > 0``, ``negative_slope * x`` elsewhere.
 
     In NumPy: ``np.where(x > 0, x, negative_slope * x)``.
+
+    Error: rounded once, at most 0.5 ULP.
 
     Parameters
     ----------
@@ -485,6 +499,8 @@ def leaky_relu_backward(
 
     In NumPy: ``np.where(x > 0, grad, negative_slope * grad)``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -527,6 +543,8 @@ def leaky_relu_backward_from_output(
     Computes ``grad`` where ``y > 0``, ``negative_slope * grad`` elsewhere.
 
     In NumPy: ``np.where(y > 0, grad, negative_slope * grad)``.
+
+    Error: rounded once, at most 0.5 ULP.
 
     Parameters
     ----------
@@ -581,6 +599,8 @@ def srelu(
 
     In NumPy: ``np.where(x >= t_right, t_right + a_right * (x - t_right), np.where(x <= t_left, t_left + a_left * (x
     - t_left), x))``.
+
+    Error: at most 1.1 ULP in float32, 1.05 in float64; "accurate" 0.51 and 1.05.
 
     Parameters
     ----------
@@ -691,6 +711,8 @@ def srelu_backward(
 
     In NumPy: ``np.where(x >= t_right, a_right * grad, np.where(x <= t_left, a_left * grad, grad))``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -740,6 +762,8 @@ def threshold(
     Computes ``x`` where ``x > threshold``, ``value`` elsewhere.
 
     In NumPy: ``np.where(x > threshold, x, value)``.
+
+    Error: rounded once, at most 0.5 ULP.
 
     Parameters
     ----------
@@ -833,6 +857,8 @@ def threshold_backward(
 
     In NumPy: ``grad * (x > threshold)``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -884,6 +910,8 @@ def threshold_backward_from_output(
 
     In NumPy: ``grad * (y > threshold)``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -928,6 +956,8 @@ def thresholded_relu(x: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None
     Computes ``x`` where ``x > alpha``, 0 elsewhere.
 
     In NumPy: ``np.where(x > alpha, x, 0)``.
+
+    Error: rounded once, at most 0.5 ULP.
 
     Parameters
     ----------
@@ -1012,6 +1042,8 @@ def thresholded_relu_backward(
 
     In NumPy: ``grad * (x > alpha)``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -1055,6 +1087,8 @@ def thresholded_relu_backward_from_output(
 
     In NumPy: ``grad * (y > alpha)``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -1096,6 +1130,8 @@ def squared_relu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -
     Computes ``max(x, 0) ** 2``.
 
     In NumPy: ``np.maximum(x, 0) ** 2``.
+
+    Error: rounded once, at most 0.5 ULP.
 
     Parameters
     ----------
@@ -1173,6 +1209,8 @@ def squared_relu_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, 
 
     In NumPy: ``2 * grad * np.maximum(x, 0)``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -1213,6 +1251,8 @@ def squared_relu_backward_from_output(
     Computes ``2 * grad * sqrt(y)``.
 
     In NumPy: ``2 * grad * np.sqrt(y)``.
+
+    Error: rounded once, at most 0.5 ULP.
 
     Parameters
     ----------

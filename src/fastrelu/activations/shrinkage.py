@@ -45,6 +45,8 @@ def hard_shrink(x: ArrayLike, lambd: ArrayLike = 0.5, *, out: Output = None, whe
 
     In NumPy: ``x * (np.abs(x) > lambd)``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     x : array_like
@@ -127,6 +129,8 @@ def hard_shrink_backward(
 
     In NumPy: ``grad * (np.abs(x) > lambd)``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -170,6 +174,8 @@ def hard_shrink_backward_from_output(
 
     In NumPy: ``grad * (y != 0)``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -211,6 +217,8 @@ def soft_shrink(x: ArrayLike, lambd: ArrayLike = 0.5, *, out: Output = None, whe
     Computes ``x - lambd`` where ``x > lambd``, ``x + lambd`` where ``x < -lambd``, 0 between.
 
     In NumPy: ``np.sign(x) * np.maximum(np.abs(x) - lambd, 0)``.
+
+    Error: rounded once, at most 0.5 ULP.
 
     Parameters
     ----------
@@ -294,6 +302,8 @@ def soft_shrink_backward(
 
     In NumPy: ``grad * (np.abs(x) > lambd)``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -337,6 +347,8 @@ def soft_shrink_backward_from_output(
 
     In NumPy: ``grad * (y != 0)``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -378,6 +390,8 @@ def tanh_shrink(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) ->
     Computes ``x - tanh(x)``.
 
     In NumPy: ``x - np.tanh(x)``.
+
+    Error: at most 3 ULP in float32, 3 in float64; "accurate" 0.51 and 0.85.
 
     Parameters
     ----------
@@ -454,6 +468,8 @@ def tanh_shrink_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, w
     Computes ``grad * tanh(x) ** 2``.
 
     In NumPy: ``grad * np.tanh(x) ** 2``.
+
+    Error: at most 2.75 ULP in float32, 3.2 in float64; "accurate" 0.51 and 0.85.
 
     Parameters
     ----------

@@ -75,6 +75,8 @@ def sigmoid(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any
 
     In NumPy: ``1 / (1 + np.exp(-x))``.
 
+    Error: at most 2.6 ULP in float32, 2.25 in float64; "accurate" 0.51 and 0.85.
+
     Parameters
     ----------
     x : array_like
@@ -151,6 +153,8 @@ def sigmoid_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where
 
     In NumPy: ``grad * np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x))) ** 2``.
 
+    Error: at most 2.75 ULP in float32, 2.55 in float64; "accurate" 0.51 and 0.85.
+
     Parameters
     ----------
     grad : array_like
@@ -189,6 +193,8 @@ def sigmoid_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output =
     Computes ``grad * y * (1 - y)``.
 
     In NumPy: ``grad * y * (1 - y)``.
+
+    Error: at most 1.75 ULP in float32, 1.7 in float64; "accurate" 0.51 and 0.5.
 
     Parameters
     ----------
@@ -229,6 +235,8 @@ def tanh(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     Computes ``tanh(x)``.
 
     In NumPy: ``np.tanh(x)``.
+
+    Error: at most 3 ULP in float32, 3.25 in float64; "accurate" 0.51 and 0.85.
 
     Parameters
     ----------
@@ -306,6 +314,8 @@ def tanh_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: A
 
     In NumPy: ``grad * (1 - np.tanh(x) ** 2)``.
 
+    Error: at most 2.75 ULP in float32, 2.55 in float64; "accurate" 0.51 and 0.85.
+
     Parameters
     ----------
     grad : array_like
@@ -344,6 +354,8 @@ def tanh_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output = No
     Computes ``grad * (1 - y ** 2)``.
 
     In NumPy: ``grad * (1 - y * y)``.
+
+    Error: at most 1.75 ULP in float32, 1.75 in float64; "accurate" 0.51 and 0.5.
 
     Parameters
     ----------
@@ -384,6 +396,8 @@ def softsign(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> An
     Computes ``x / (1 + abs(x))``.
 
     In NumPy: ``x / (1 + np.abs(x))``.
+
+    Error: at most 1.75 ULP in float32, 1.15 in float64; "accurate" 0.51 and 1.1.
 
     Parameters
     ----------
@@ -461,6 +475,8 @@ def softsign_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, wher
 
     In NumPy: ``grad / (1 + np.abs(x)) ** 2``.
 
+    Error: at most 2.8 ULP in float32, 1.15 in float64; "accurate" 0.51 and 1.1.
+
     Parameters
     ----------
     grad : array_like
@@ -499,6 +515,8 @@ def softsign_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output 
     Computes ``grad * (1 - abs(y)) ** 2``.
 
     In NumPy: ``grad * (1 - np.abs(y)) ** 2``.
+
+    Error: at most 2.2 ULP in float32, 0.5 in float64; "accurate" 0.51 and 0.5.
 
     Parameters
     ----------
@@ -541,6 +559,8 @@ def hard_sigmoid(
     Computes ``min(max(slope * x + offset, 0), 1)``.
 
     In NumPy: ``np.clip(slope * x + offset, 0, 1)``.
+
+    Error: at most 0.5 ULP in float32, 0.5 in float64; "accurate" 0.51 and 0.5.
 
     Parameters
     ----------
@@ -638,6 +658,8 @@ def hard_sigmoid_backward(
 
     In NumPy: ``grad * slope * (np.abs(slope * x + offset - 0.5) < 0.5)``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -689,6 +711,8 @@ def hard_sigmoid_backward_from_output(
 
     In NumPy: ``grad * slope * ((y > 0) & (y < 1))``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -734,6 +758,8 @@ def hard_tanh(
     Computes ``min(max(x, min_val), max_val)``.
 
     In NumPy: ``np.clip(x, min_val, max_val)``.
+
+    Error: rounded once, at most 0.5 ULP.
 
     Parameters
     ----------
@@ -828,6 +854,8 @@ def hard_tanh_backward(
 
     In NumPy: ``grad * ((x > min_val) & (x < max_val))``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -880,6 +908,8 @@ def hard_tanh_backward_from_output(
 
     In NumPy: ``grad * ((y > min_val) & (y < max_val))``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -924,6 +954,8 @@ def sparse_plus(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) ->
     Computes 0 where ``x <= -1``, ``(x + 1) ** 2 / 4`` where ``-1 < x < 1``, ``x`` where ``x >= 1``.
 
     In NumPy: ``np.where(x <= -1, 0, np.where(x < 1, (x + 1) ** 2 / 4, x))``.
+
+    Error: at most 0.5 ULP in float32, 0.5 in float64; "accurate" 0.51 and 0.5.
 
     Parameters
     ----------
@@ -1001,6 +1033,8 @@ def sparse_plus_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, w
 
     In NumPy: ``grad * np.clip((x + 1) / 2, 0, 1)``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -1042,6 +1076,8 @@ def sparse_plus_backward_from_output(
 
     In NumPy: ``grad * np.minimum(np.sqrt(y), 1)``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -1081,6 +1117,8 @@ def sparse_sigmoid(x: ArrayLike, *, out: Output = None, where: ArrayLike = True)
     Computes ``min(max((x + 1) / 2, 0), 1)``.
 
     In NumPy: ``np.clip((x + 1) / 2, 0, 1)``.
+
+    Error: rounded once, at most 0.5 ULP.
 
     Parameters
     ----------
@@ -1158,6 +1196,8 @@ def sparse_sigmoid_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None
 
     In NumPy: ``grad / 2 * (np.abs(x) < 1)``.
 
+    Error: rounded once, at most 0.5 ULP.
+
     Parameters
     ----------
     grad : array_like
@@ -1198,6 +1238,8 @@ def sparse_sigmoid_backward_from_output(
     Computes ``grad / 2`` where ``0 < y < 1``, 0 elsewhere.
 
     In NumPy: ``grad / 2 * ((y > 0) & (y < 1))``.
+
+    Error: rounded once, at most 0.5 ULP.
 
     Parameters
     ----------

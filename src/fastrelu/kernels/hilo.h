@@ -377,6 +377,7 @@ BODY hl_crossing(hl_pair d, real hi, real lo, real tail) {
 /* ---- exponential.h ---- */
 
 /* elu(x) = x if x > 0 else alpha expm1(x) */
+/* ULP: 0.85 */
 BODY FN(elu)(real x, real alpha) {
     hl_lift f = hl_lift_of(alpha);
     hl_scaled e = hl_expm1(hl_clamped(x, -1500, 0));
@@ -384,6 +385,7 @@ BODY FN(elu)(real x, real alpha) {
     y = hl_abs(x) < 0x1p-60 ? alpha * x : y;
     return x < 0 ? y : x;
 }
+/* ULP: 0.85 */
 BODY FN(elu_backward)(real g, real x, real alpha) {
     hl_lift f = hl_lift_of(alpha);
     hl_scaled e = hl_exp(hl_clamped(x, -1500, 0));
@@ -391,6 +393,7 @@ BODY FN(elu_backward)(real g, real x, real alpha) {
     real d = hl_raise(g, hl_round(hl_mul1(hl_of(e), alpha * f.up)), falling) * hl_pow2(k - falling);
     return x > 0 ? g : d;
 }
+/* ULP: 0.5 */
 BODY FN(elu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * (y + alpha); }
 
 /* x / alpha as a pair, clamped to +-1500 */
@@ -405,6 +408,7 @@ HL_PAIR hl_ratio(real x, real alpha) {
     return z;
 }
 /* celu(x) = x if x > 0 else alpha expm1(x / alpha); alpha < 0 makes it grow to the left */
+/* ULP: 0.85 */
 BODY FN(celu)(real x, real alpha) {
     hl_lift f = hl_lift_of(alpha);
     hl_pair z = hl_ratio(x, alpha);
@@ -413,12 +417,14 @@ BODY FN(celu)(real x, real alpha) {
     y = hl_abs(z.hi) < 0x1p-60 ? x : y;
     return x < 0 ? y : x;
 }
+/* ULP: 0.85 */
 BODY FN(celu_backward)(real g, real x, real alpha) {
     hl_scaled e = hl_exp(hl_ratio(x, alpha));
     real d = hl_raise(g, hl_round(hl_of(e)), e.k);
     return x > 0 ? g : d;
 }
 /* (alpha + y) / alpha */
+/* ULP: 0.5 */
 BODY FN(celu_from_output)(real g, real y, real alpha) {
     real f = hl_lift_of(alpha).up, d = alpha * f;
     real q = hl_round(hl_div(hl_sum(d, y * f), hl_make(d, 0))), far = y / alpha;
@@ -429,6 +435,7 @@ BODY FN(celu_from_output)(real g, real y, real alpha) {
 /* selu(x) = lambda (x if x > 0 else alpha expm1(x)) */
 #define HL_SELU 0x1.0cfabd6a91132p+0, 0x1.6fc7d272f2696p-55
 #define HL_SELU_ALPHA 0x1.c212cc640f031p+0, 0x1.05161b045a1f1p-56 /* lambda alpha */
+/* ULP: 0.9 */
 BODY FN(selu)(real x) {
     hl_lift f = hl_lift_of(x);
     int linear = (x > 0) | (hl_abs(x) < 0x1p-60);
@@ -436,17 +443,20 @@ BODY FN(selu)(real x) {
     real y = hl_round(hl_mul(e, hl_if(x > 0, hl_make(HL_SELU), hl_make(HL_SELU_ALPHA))));
     return hl_signed(y * (linear ? f.down : 1.0), x);
 }
+/* ULP: 0.9 */
 BODY FN(selu_backward)(real g, real x) {
     hl_scaled e = hl_exp(hl_clamped(x, -1500, 0));
     real d = hl_raise(g, hl_round(hl_mul(hl_of(e), hl_make(HL_SELU_ALPHA))), e.k);
     return x > 0 ? g * hl_make(HL_SELU).hi : d;
 }
+/* ULP: 0.55 */
 BODY FN(selu_from_output)(real g, real y) {
     hl_pair s = hl_sum(hl_make(HL_SELU_ALPHA).hi, y);
     return g * (y > 0 ? hl_make(HL_SELU).hi : s.hi + (s.lo + hl_make(HL_SELU_ALPHA).lo));
 }
 
 /* softplus(x) = log(1 + exp(beta x)) / beta = max(x, 0) + log1p(exp(-|beta x|)) / beta */
+/* ULP: 0.85 */
 BODY FN(softplus)(real x, real beta) {
     hl_pair z = hl_argument(beta, x);
     hl_scaled l = hl_log1p_exp(hl_minus_abs(z));
@@ -456,11 +466,13 @@ BODY FN(softplus)(real x, real beta) {
     real y = z.hi > 50 ? x : right;
     return z.hi <= 0 ? left : y;
 }
+/* ULP: 0.85 */
 BODY FN(softplus_backward)(real g, real x, real beta) {
     hl_scaled s = hl_sigmoid(hl_argument(beta, x));
     return hl_raise(g, hl_round(hl_of(s)), s.k);
 }
 /* -expm1(-beta y) */
+/* ULP: 0.85 */
 BODY FN(softplus_from_output)(real g, real y, real beta) {
     hl_pair z = hl_argument(-beta, y);
     real d = g * -hl_round(hl_of(hl_expm1(z)));
@@ -468,6 +480,7 @@ BODY FN(softplus_from_output)(real g, real y, real beta) {
 }
 
 /* log_sigmoid(x) = min(x, 0) - log1p(exp(-|x|)) */
+/* ULP: 0.85 */
 BODY FN(log_sigmoid)(real x) {
     hl_scaled l = hl_log1p_exp(hl_minus_abs(hl_clamped(x, -1000, 1000)));
     hl_pair v = hl_value(l), s = hl_sum(x, -v.hi);
@@ -475,11 +488,13 @@ BODY FN(log_sigmoid)(real x) {
     real y = x < 0 ? left : right;
     return x >= -50 ? y : x;
 }
+/* ULP: 0.85 */
 BODY FN(log_sigmoid_backward)(real g, real x) {
     hl_scaled s = hl_sigmoid(hl_clamped(-x, -1500, 1500));
     return hl_raise(g, hl_round(hl_of(s)), s.k);
 }
 /* -expm1(y) */
+/* ULP: 0.85 */
 BODY FN(log_sigmoid_from_output)(real g, real y) {
     real d = -hl_round(hl_of(hl_expm1(hl_clamped(y, -1500, 1500))));
     return g * (hl_abs(y) < 0x1p-60 ? -y : d);
@@ -512,6 +527,7 @@ HL_INLINE hl_hypotenuse hl_root(real x, real b) {
     h.forth = hl_pow2(-k);
     return h;
 }
+/* ULP: 0.85 */
 BODY FN(squareplus)(real x, real b) {
     hl_hypotenuse h = hl_root(x, b);
     real left = 0.5 * hl_round(hl_div(hl_make(h.n, 0), h.sum)) * h.back;
@@ -519,6 +535,7 @@ BODY FN(squareplus)(real x, real b) {
     return hl_abs(x) <= 0x1.fffffffffffffp1023 ? y : x < 0 ? 0.0 : x;
 }
 /* (r + x) / (2 r); for x < 0 it is b / (2 r (r + |x|)). 1/2 at x = b = 0. */
+/* ULP: 0.85 */
 BODY FN(squareplus_backward)(real g, real x, real b) {
     hl_hypotenuse h = hl_root(x, b);
     int neg = x < 0, zero = h.r.hi == 0;
@@ -532,6 +549,7 @@ BODY FN(squareplus_backward)(real g, real x, real b) {
     return x == x ? g * s * v * s : x;
 }
 /* Y^2 / (Y^2 + b), Y = 2 y */
+/* ULP: 0.85 */
 BODY FN(squareplus_from_output)(real g, real y, real b) {
     real a = hl_abs(hl_finite(y));
     real c = FR_SQRT(b);
@@ -550,16 +568,19 @@ BODY FN(squareplus_from_output)(real g, real y, real b) {
 /* ---- sigmoidal.h ---- */
 
 /* sigmoid(x) = 1 / (1 + exp(-x)) */
+/* ULP: 0.85 */
 BODY FN(sigmoid)(real x) {
     hl_scaled s = hl_sigmoid(hl_clamped(x, -1000, 1000));
     return hl_scale(hl_round(hl_of(s)), s.k);
 }
 /* e / (1 + e)^2 for e = exp(-|x|) */
+/* ULP: 0.85 */
 BODY FN(sigmoid_backward)(real g, real x) {
     hl_scaled m = hl_exp(hl_minus_abs(hl_clamped(x, -1500, 1500)));
     hl_pair d = hl_add(hl_make(1, 0), hl_value(m));
     return hl_raise(g, hl_round(hl_div(hl_of(m), hl_mul(d, d))), m.k);
 }
+/* ULP: 0.5 */
 BODY FN(sigmoid_from_output)(real g, real y) { return g * hl_round(hl_mul1(hl_sum(1, -y), y)); }
 
 /* tanh(a) for 0 <= a <= 700 as -E / (2 + E), E = expm1(-2 a) */
@@ -567,23 +588,27 @@ HL_PAIR hl_tanh(real a) {
     hl_pair e = hl_of(hl_expm1(hl_make(-2 * a, 0)));
     return hl_div(hl_neg(e), hl_add(hl_make(2, 0), e));
 }
+/* ULP: 0.85 */
 BODY FN(tanh)(real x) {
     real a = hl_abs(x);
     real y = hl_signed(hl_round(hl_tanh(a > 30 ? 30.0 : a)), x);
     return a >= 0x1p-30 ? y : x;
 }
 /* 4 e / (1 + e)^2 for e = exp(-2 |x|) */
+/* ULP: 0.85 */
 BODY FN(tanh_backward)(real g, real x) {
     hl_scaled m = hl_exp(hl_times2(hl_minus_abs(hl_clamped(x, -750, 750)), 2));
     hl_pair d = hl_add(hl_make(1, 0), hl_value(m));
     return hl_raise(g, 4 * hl_round(hl_div(hl_of(m), hl_mul(d, d))), m.k);
 }
+/* ULP: 0.5 */
 BODY FN(tanh_from_output)(real g, real y) {
     hl_pair p = hl_prod(y, y), s = hl_sum(1, -p.hi);
     return g * (s.hi + (s.lo - p.lo));
 }
 
 /* softsign(x) = x / (1 + |x|) */
+/* ULP: 1.1 */
 BODY FN(softsign)(real x) {
     real a = hl_abs(x);
     real c = a > 0x1p60 ? 0x1p60 : a;
@@ -591,6 +616,7 @@ BODY FN(softsign)(real x) {
     return a >= 0x1p-60 ? y : x;
 }
 /* 1 / (1 + |x|)^2, far out scaled by 2^1200 */
+/* ULP: 1.1 */
 BODY FN(softsign_backward)(real g, real x) {
     real a = hl_abs(hl_finite(x));
     int far = a > 0x1p500;
@@ -601,6 +627,7 @@ BODY FN(softsign_backward)(real g, real x) {
     v = hl_abs(x) > 0x1.fffffffffffffp1023 ? 0.0 : v;
     return g * f * v * f;
 }
+/* ULP: 0.5 */
 BODY FN(softsign_from_output)(real g, real y) {
     hl_pair s = hl_sum(1, -hl_abs(y));
     return g * hl_round(hl_mul(s, s));
@@ -626,15 +653,19 @@ BODY hl_silu_slope(real g, hl_pair z) {
     return hl_raise(g, near ? c : hl_round(hl_of(s)), near ? 0.0 : s.k);
 }
 /* silu(x) = x sigmoid(x) */
+/* ULP: 0.85 */
 BODY FN(silu)(real x) {
     hl_pair z = hl_clamped(x, -1500, 1500);
     real y = hl_gated(z.hi, z, HL_NO_LIFT);
     return x > 40 ? x : y;
 }
+/* ULP: 0.9 */
 BODY FN(silu_backward)(real g, real x) { return hl_silu_slope(g, hl_clamped(x, -1500, 1500)); }
 
 /* swish(x) = x sigmoid(beta x); its derivative is that of silu at beta x */
+/* ULP: 0.85 */
 BODY FN(swish)(real x, real beta) { return hl_gated(x, hl_argument(beta, x), hl_lift_of(x)); }
+/* ULP: 0.9 */
 BODY FN(swish_backward)(real g, real x, real beta) {
     real y = hl_silu_slope(g, hl_argument(beta, x));
     return x == x ? y : x; /* beta = 0 would hide a NaN */
@@ -642,11 +673,13 @@ BODY FN(swish_backward)(real g, real x, real beta) {
 
 /* quick_gelu(x) = x sigmoid(1.702 x), where 1.702 is that decimal number and not its rounding */
 #define HL_QUICK 0x1.b3b645a1cac08p+0, 0x1.89374bc6a7efap-55
+/* ULP: 0.85 */
 BODY FN(quick_gelu)(real x) {
     hl_pair z = hl_clamped(x, -800, 800);
     real y = hl_gated(z.hi, hl_mul1(hl_make(HL_QUICK), z.hi), HL_NO_LIFT);
     return x > 40 ? x : y;
 }
+/* ULP: 0.85 */
 BODY FN(quick_gelu_backward)(real g, real x) {
     return hl_silu_slope(g, hl_mul1(hl_make(HL_QUICK), hl_clamped(x, -881, 881).hi));
 }
@@ -681,6 +714,7 @@ HL_PAIR hl_gauss_slope(real a) {
     return hl_add(hl_make(HL_CENTRE_0), hl_mul(w, p));
 }
 /* gelu(x) = x Phi(x) */
+/* ULP: 0.85 */
 BODY FN(gelu)(real x) {
     int neg = x < 0;
     real a = hl_abs(x);
@@ -698,6 +732,7 @@ BODY FN(gelu)(real x) {
 }
 /* Phi(x) + x phi(x): W for x < 0, 1 - W otherwise, W = m (F - c a (a + 1)) / (a + 1), c = 1 / sqrt(2 pi);
  * 1/2 + x (slope + c e^(-x^2/2)) in the middle */
+/* ULP: 0.85 */
 BODY FN(gelu_backward)(real g, real x) {
     int neg = x < 0;
     real a = hl_abs(x);
@@ -722,6 +757,7 @@ BODY FN(gelu_backward)(real g, real x) {
 #define HL_C1 0x1.9884533d43651p+0, -0x1.cbc0d30ebfd15p-54
 #define HL_C2 0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c70p-61
 #define HL_3C2 0x1.b6676bf7450f0p-3, 0x1.bba7351828aabp-57
+/* ULP: 0.85 */
 BODY FN(gelu_tanh)(real x) {
     real c = hl_clamped(x, -27.3, 27.3).hi;
     hl_pair z = hl_mul1(hl_add_any(hl_make(HL_C1), hl_mul(hl_make(HL_C2), hl_prod(c, c))), c);
@@ -729,6 +765,7 @@ BODY FN(gelu_tanh)(real x) {
     return x > 9 ? x : y;
 }
 /* s + s (1 - s) w, s = sigmoid(2 u), w = C1 x + 3 C2 x^3 */
+/* ULP: 0.85 */
 BODY FN(gelu_tanh_backward)(real g, real x) {
     real c = hl_clamped(x, -27.3, 27.3).hi;
     hl_pair q = hl_prod(c, c);
@@ -747,6 +784,7 @@ HL_PAIR hl_mish_den(int neg, hl_pair e) {
     hl_pair s = hl_add(hl_make(neg ? 2.0 : 1.0, 0), hl_times2(e, 2));
     return hl_add(s, hl_times2(hl_mul(e, e), neg ? 1.0 : 2.0));
 }
+/* ULP: 0.85 */
 BODY FN(mish)(real x) {
     int neg = x < 0;
     real c = hl_clamped(x, -1500, 1500).hi, f = hl_abs(x) < 0x1p-500 ? 0x1p600 : 1.0;
@@ -760,6 +798,7 @@ BODY FN(mish)(real x) {
 }
 /* With a = |x|, e = exp(-a), d as above:
  * x < 0: e (4 (1 - a) + (6 - 4 a) e + 4 e^2 + e^3) / d^2; otherwise (1 + 4 e + (4 a + 6) e^2 + 4 (a + 1) e^3) / d^2 */
+/* ULP: 0.9 */
 BODY FN(mish_backward)(real g, real x) {
     int neg = x < 0;
     real a = hl_abs(hl_clamped(x, -1500, 1500).hi), a4 = neg ? -4 * a : 4 * a;
@@ -780,6 +819,7 @@ BODY FN(mish_backward)(real g, real x) {
 /* ---- shrinkage.h ---- */
 
 /* tanh_shrink(x) = x - tanh(x), x^3 times a series below 0.7 */
+/* ULP: 0.85 */
 BODY FN(tanh_shrink)(real x) {
     real a = hl_abs(x);
     hl_pair t = hl_tanh(a > 30 ? 30.0 : a), s = hl_fast(a, -t.hi);
@@ -793,6 +833,7 @@ BODY FN(tanh_shrink)(real x) {
     return a < 0x1p60 ? hl_signed(a < 0.7 ? near : far, x) : x;
 }
 /* tanh(x)^2 */
+/* ULP: 0.85 */
 BODY FN(tanh_shrink_backward)(real g, real x) {
     real a = hl_abs(x);
     int tiny = a < 0x1p-450;

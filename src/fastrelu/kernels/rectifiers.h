@@ -32,6 +32,7 @@ BODY FN(srelu_piece)(real x, real t, real a) {
     return a == 0 ? t : FMA(a, d, t) + a * low;
 }
 /* srelu(x) = t_right + a_right (x - t_right) if x >= t_right, t_left + a_left (x - t_left) if x <= t_left, else x */
+/* ULP: lean 1.1, full 1.05, full without FMA 1.9 */
 BODY FN(srelu)(real x, real t_left, real a_left, real t_right, real a_right) {
     int right = x >= t_right;
     real t = right ? t_right : t_left;

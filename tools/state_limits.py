@@ -1,0 +1,109 @@
+"""Writes the limits of fastrelu.limits where people read them: into the docstrings and above the kernels' bodies.
+
+``python tools/state_limits.py`` after a limit has changed; a test fails while a statement is out of date.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from fastrelu import _core, limits
+
+PACKAGE = Path(__file__).resolve().parent.parent / "src" / "fastrelu"
+KERNELS = {kernel for *_, kernel in _core.kernel_names()}
+PRECISIONS: tuple[limits.Precision, limits.Precision] = ("fast", "accurate")
+WIDTH = 119
+
+
+def bound(kernel: str, dtype: str, precision: limits.Precision = "fast", isa: str = "v3") -> float:
+    """Return a limit; by default that of an instruction set with FMA."""
+    return limits.error_bound(kernel, dtype, precision=precision, isa=isa)
+
+
+def sentence(kernel: str) -> str:
+    """Return what a docstring says of one kernel."""
+    fast, accurate = ([bound(kernel, dtype, level) for dtype in ("float32", "float64")] for level in PRECISIONS)
+    if {*fast, *accurate} == {0.5}:
+        return "rounded once, at most 0.5 ULP"
+    text = f"at most {fast[0]:g} ULP in float32, {fast[1]:g} in float64"
+    if fast != accurate:
+        text += f'; "accurate" {accurate[0]:g} and {accurate[1]:g}'
+    zero = limits.zero_crossing(kernel, "float64", (1.0,), precision="fast", isa="v3")
+    if zero is not None:
+        where = "beta x" if kernel.startswith("swish") else "x"
+        text += f". Within {(zero.high - zero.low) / 2:g} of the zero at {where} = {(zero.high + zero.low) / 2:.4g} "
+        text += f"the absolute error is at most {zero.bound / 2.0**-52:g} eps"
+    return text
+
+
+def paragraph(function: str) -> str | None:
+    """Return the paragraph on errors for the docstring of a public function; None where it is another function's."""
+    if function not in KERNELS:
+        return None
+    text = f"Error: {sentence(function)}."
+    tanh = function.replace("gelu", "gelu_tanh", 1)
+    if function.startswith("gelu") and tanh in KERNELS:
+        text += f' With ``approximate="tanh"``: {sentence(tanh)}.'
+    lines = [""]
+    for word in text.split():
+        if len(lines[-1]) + len(word) + 5 > WIDTH:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else f"    {word}"
+    return "\n".join(lines)
+
+
+def with_docstrings(source: str) -> str:
+    """Return the source of a family of functions with the paragraphs of today."""
+    pieces = re.split(r"(?m)^(?=def )", source)
+    for index, piece in enumerate(pieces):
+        name = re.match(r"def (\w+)\(", piece)
+        stated = paragraph(name.group(1)) if name else None
+        if stated is not None:
+            bare = re.sub(r"(?ms)^    Error: .*?\n\n", "", piece, count=1)
+            pieces[index] = bare.replace("\n    Parameters\n", f"\n{stated}\n\n    Parameters\n", 1)
+    return "".join(pieces)
+
+
+def comment(kernel: str, *, hilo: bool) -> str:
+    """Return the comment above a body; empty where the formula rounds once."""
+    if hilo:
+        return f"/* ULP: {bound(kernel, 'float64', 'accurate'):g} */\n"
+    found = [bound(kernel, "float32"), bound(kernel, "float64"), bound(kernel, "float64", isa="base")]
+    if found == [0.5] * 3:
+        return ""
+    return "/* ULP: lean {:g}, full {:g}, full without FMA {:g} */\n".format(*found)
+
+
+def with_comments(source: str, *, hilo: bool) -> str:
+    """Return the source of a family of bodies with the comments of today."""
+
+    def state(match: re.Match[str]) -> str:
+        kernel = re.sub(r"_from_output$", "_backward_from_output", match.group("name"))
+        body = match.group("body")
+        return comment(kernel, hilo=hilo) + body if kernel in KERNELS else body
+
+    return re.sub(r"(?m)^(?:/\* ULP: .* \*/\n)?(?P<body>BODY FN\((?P<name>\w+)\)\()", state, source)
+
+
+def stated() -> dict[Path, str]:
+    """Return every file that states limits, as it should be."""
+    files = {path: with_docstrings(path.read_text()) for path in sorted((PACKAGE / "activations").glob("[!_]*.py"))}
+    families = [PACKAGE / "kernels" / f"{path.stem}.h" for path in files]
+    for path in [*families, PACKAGE / "kernels" / "hilo.h"]:
+        files[path] = with_comments(path.read_text(), hilo=path.stem == "hilo")
+    return files
+
+
+def main() -> int:
+    """Write what is out of date."""
+    for path, text in stated().items():
+        if path.read_text() != text:
+            path.write_text(text)
+            print(f"{path.relative_to(PACKAGE)}: rewritten")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
