@@ -27,7 +27,7 @@ cdef extern from "kernels/kernels.h" nogil:
         const char **domain_text
     ctypedef fr_kernels fr_row[3]
     ctypedef struct fr_stream:
-        void (*move)(char *, const char *, Py_ssize_t) noexcept nogil
+        void (*move)(char *, const char *, Py_ssize_t, const char *const *, int) noexcept nogil
     ctypedef struct fr_tables:
         const fr_row *ops
         fr_stream stream

@@ -9,8 +9,8 @@
 
 /* Elements of a block; of a box that needs none; and of a row from which on a box is better one row than several. */
 enum { FR_BLOCK = 512, FR_LONG = 4096, FR_ROW = 64, FR_CACHE_LINE = 64 };
-/* Bytes of a box from which on the lines that it fills in part do not count. */
-enum { FR_WORTH_MOVING = 1024 };
+/* Bytes of a box that goes past the cache, and from which on the lines that it fills in part do not count. */
+enum { FR_MOVED = 2048, FR_WORTH_MOVING = 1024 };
 
 typedef union {
     float f[FR_BLOCK];
@@ -203,7 +203,8 @@ void fr_make_plan(fr_plan *plan, const fr_call *call, int stream) {
         }
         if (!joined) {
             fr_set_boxes(plan, FR_LONG, 1, FR_LONG);
-            if (fr_choose_ways(plan) || stream) fr_set_boxes(plan, FR_BLOCK, 1, FR_BLOCK);
+            if (fr_choose_ways(plan)) fr_set_boxes(plan, FR_BLOCK, 1, FR_BLOCK);
+            if (stream) fr_set_boxes(plan, FR_MOVED / call->itemsize, 1, FR_BLOCK);
         }
     }
     ptrdiff_t size = 1;
@@ -251,17 +252,18 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             extent[k] = (left < plan->box[k] ? left : plan->box[k]) - (k == 0 ? skip : 0);
             n *= extent[k];
         }
-        const char *in[FR_MAX_INPUTS];
+        const char *in[FR_MAX_INPUTS], *next[FR_MAX_INPUTS];
+        int fetched = 0;
         for (int j = 0; j < nin; j++) {
             char *at = view->origin[j] + (offset[j] + skip * view->stride[0][j]);
             if (plan->way[j] == FR_COPY) fr_copy_box(plan, j, at, extent, (char *)&block[j], 1);
             in[j] = plan->way[j] >= FR_COPY ? (const char *)&block[j] : at;
-            if (stream && plan->way[j] == FR_DIRECT) stream->fetch(at + n * call->itemsize, n * call->itemsize);
+            if (plan->way[j] == FR_DIRECT) next[fetched++] = at + n * call->itemsize;
         }
         char *out = view->origin[nin] + (offset[nin] + skip * view->stride[0][nin]);
         char *to = plan->way[nin] == FR_COPY || stream ? (char *)&block[nin] : out;
         plan->kernel(in, to, n);
-        if (stream) stream->move(out, to, n * call->itemsize);
+        if (stream) stream->move(out, to, n * call->itemsize, next, fetched);
         else if (to != out) fr_copy_box(plan, nin, out, extent, to, 0);
 
         for (int k = 0; k < view->naxes; k++) {

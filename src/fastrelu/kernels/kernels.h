@@ -45,9 +45,9 @@ extern const int fr_nops;
 
 /* How blocks go past the cache; all NULL where they cannot. */
 typedef struct {
-    void (*move)(char *to, const char *from, ptrdiff_t bytes);
-    void (*fetch)(const char *from, ptrdiff_t bytes); /* soon read */
-    void (*finish)(void);                             /* what this thread moved is there for all to read */
+    /* As many bytes will be read next from each of the inputs. */
+    void (*move)(char *to, const char *from, ptrdiff_t bytes, const char *const *next, int inputs);
+    void (*finish)(void); /* what this thread moved is there for all to read */
 } fr_stream;
 
 /* Everything that an instruction set brings. */

@@ -26,23 +26,22 @@ static void fr_stream_line(char *to, const char *from) {
 }
 #endif
 
-/* Lines that the block fills in part may share their rest with another block or thread: those are stored as usual. */
-static void fr_stream_move(char *to, const char *from, ptrdiff_t n) {
+/* Lines that the block fills in part may share their rest with another block or thread: those are stored as usual.
+ * The stores keep the processor from looking ahead, so along with each line goes a request for what is read next. */
+static void fr_stream_move(char *to, const char *from, ptrdiff_t n, const char *const *next, int inputs) {
     ptrdiff_t i = (ptrdiff_t)(-(uintptr_t)to % FR_LINE);
     if (i > n) i = n;
     memcpy(to, from, (size_t)i);
-    for (; i + FR_LINE <= n; i += FR_LINE) fr_stream_line(to + i, from + i);
+    for (; i + FR_LINE <= n; i += FR_LINE) {
+        for (int j = 0; j < inputs; j++) _mm_prefetch(next[j] + i, _MM_HINT_T0);
+        fr_stream_line(to + i, from + i);
+    }
     memcpy(to + i, from + i, (size_t)(n - i));
-}
-
-/* The move keeps the processor from looking ahead, so the next block of an input is asked for in good time. */
-static void fr_stream_fetch(const char *from, ptrdiff_t n) {
-    for (ptrdiff_t i = 0; i < n; i += FR_LINE) _mm_prefetch(from + i, _MM_HINT_T0);
 }
 
 static void fr_stream_finish(void) { _mm_sfence(); }
 
-#define FR_STREAM {fr_stream_move, fr_stream_fetch, fr_stream_finish}
+#define FR_STREAM {fr_stream_move, fr_stream_finish}
 #else
-#define FR_STREAM {0, 0, 0}
+#define FR_STREAM {0, 0}
 #endif
