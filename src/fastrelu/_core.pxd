@@ -26,8 +26,11 @@ cdef extern from "kernels/kernels.h" nogil:
         fr_domain *domain
         const char **domain_text
     ctypedef fr_kernels fr_row[3]
+    ctypedef struct fr_stream:
+        void (*move)(char *, const char *, Py_ssize_t, const char *const *, int) noexcept nogil
     ctypedef struct fr_tables:
         const fr_row *ops
+        fr_stream stream
     ctypedef struct fr_isa:
         const char *name
         const fr_tables *tables
@@ -35,6 +38,10 @@ cdef extern from "kernels/kernels.h" nogil:
     const fr_op *fr_ops
     const int fr_nops
     const fr_isa *fr_isa_list(int *)
+    ctypedef struct fr_cache:
+        Py_ssize_t size
+        int sharers
+    fr_cache fr_last_cache()
 
 cdef const fr_tables *tables(str isa) except NULL
 cpdef int precision_level() except -1

@@ -20,6 +20,7 @@ cdef extern from "kernels/drive.h" nogil:
     ctypedef struct fr_call:
         fr_kernel scalar
         fr_kernel array
+        const fr_stream *stream
         int ndata
         int nparams
         Py_ssize_t itemsize
@@ -29,10 +30,15 @@ cdef extern from "kernels/drive.h" nogil:
         cnp.npy_intp *shape
         fr_strides *stride
         char **origin
+    ctypedef struct fr_plan:
+        fr_view view
+        Py_ssize_t boxes
+        bint streamed
     int fr_take_numbers(fr_domain, double *, float *, int) noexcept
     void fr_run(fr_kernel, const char *const *, char *, Py_ssize_t) noexcept
     void fr_run_part(const fr_call *, const char *const *, char *, Py_ssize_t, int, int) noexcept
-    void fr_run_view(const fr_call *, const fr_view *, Py_ssize_t, Py_ssize_t) noexcept
+    void fr_make_plan(fr_plan *, const fr_call *, int) noexcept
+    void fr_run_plan(const fr_plan *, int, int) noexcept
     void fr_ufunc_loop(char **, const cnp.npy_intp *, const cnp.npy_intp *, void *) noexcept
 
 cdef extern from "kernels/threads.h" nogil:
@@ -131,18 +137,25 @@ cdef fr_atomic _quota = -1      # processors that the control group grants; -1: 
 cdef fr_atomic _strided_from = 512
 strided_from = _strided_from
 
+# Bytes of an output from which on it goes past the cache; -1: as the cache says.
+cdef fr_atomic _stream_from = -1
+cdef fr_cache _last_cache = fr_last_cache()
+
 precision_override = PyContextVar_New("fastrelu_precision", NULL)
 thread_override = PyContextVar_New("fastrelu_threads", NULL)
 
 
-def set_defaults(precision=None, threads=None, strided_from=None):
-    """Set the process's precision (0 or 1), thread limit (0 is none) and least size for the N-d driver."""
+def set_defaults(precision=None, threads=None, strided_from=None, stream_from=None):
+    """Set the process's precision (0 or 1), thread limit (0 is none), least size for the N-d driver, and least
+    number of bytes to stream (-1: as the cache says)."""
     if precision is not None:
         fr_store(&_precision, precision)
     if threads is not None:
         fr_store(&_thread_limit, threads)
     if strided_from is not None:
         fr_store(&_strided_from, strided_from)
+    if stream_from is not None:
+        fr_store(&_stream_from, stream_from)
 
 
 def watch_overrides():
@@ -250,6 +263,7 @@ cdef class Kernel:
         for flavour in range(FR_FLAVOURS):
             self.calls[flavour].scalar = kernels.scalar[flavour]
             self.calls[flavour].array = kernels.array[flavour]
+            self.calls[flavour].stream = &tables(isa).stream
             self.calls[flavour].ndata = self.ndata
             self.calls[flavour].nparams = self.nparams
             self.calls[flavour].itemsize = 4 if flavour < FR_F64_FAST else 8
@@ -363,18 +377,64 @@ cdef bint _same_layout(cnp.ndarray x, cnp.ndarray y):
     return _same_strides(x, y)
 
 
-cdef int _run_dense(const fr_call *how, int cost, const char **inputs, char *out, Py_ssize_t n) except -1:
-    cdef int part, parts = start_team(cost, n)
+cdef bint _large(Py_ssize_t size, int parts) noexcept:
+    """Is an output of so many bytes, written by so many threads, gone from the cache before it is read?"""
+    cdef Py_ssize_t least = fr_load(&_stream_from)
+    if least < 0:  # as many caches as the threads may lie in
+        least = (_last_cache.size or 1 << 25) * ((parts + _last_cache.sharers - 1) // _last_cache.sharers)
+    return size >= least
+
+
+def streams(Kernel kernel not None, Py_ssize_t size, int parts):
+    """Whether such an output, of so many bytes, goes past the cache unless it is fresh memory or an input too."""
+    return kernel.calls[0].stream.move != NULL and _large(size, parts)
+
+
+cdef void _run_plan(const fr_plan *plan, int parts, bint release) noexcept:
+    cdef int part
     if parts > 1:
         with nogil:
             for part in prange(parts, schedule="static", num_threads=parts):
+                fr_run_plan(plan, part, parts)
+    elif release:
+        with nogil:
+            fr_run_plan(plan, 0, 1)
+    else:
+        fr_run_plan(plan, 0, 1)
+
+
+cdef bint _stream_dense(const fr_call *how, const char **inputs, char *out, Py_ssize_t n, int parts) noexcept:
+    """Run the kernel past the cache, if that can be."""
+    cdef fr_plan plan
+    cdef int j
+    plan.view.naxes = 1
+    plan.view.shape[0] = n
+    for j in range(how.ndata + how.nparams):
+        plan.view.stride[0][j] = how.itemsize if j < how.ndata else 0
+        plan.view.origin[j] = <char *>inputs[j]
+    plan.view.stride[0][how.ndata + how.nparams] = how.itemsize
+    plan.view.origin[how.ndata + how.nparams] = out
+    fr_make_plan(&plan, how, 1)
+    if plan.streamed:
+        _run_plan(&plan, parts, n >= _RELEASE)
+    return plan.streamed
+
+
+cdef int _run_dense(const fr_call *how, int cost, const char **inputs, char *out, Py_ssize_t n, bint warm) except -1:
+    """A warm output is memory that has been in use; new pages come in the cache."""
+    cdef int part, parts = start_team(cost, n)
+    if warm and _large(n * how.itemsize, parts) and _stream_dense(how, inputs, out, n, parts):
+        pass
+    elif parts > 1:
+        with nogil:
+            for part in prange(parts, schedule="static", num_threads=parts):
                 fr_run_part(how, inputs, out, n, part, parts)
-            end_team(parts)
     elif n >= _RELEASE:
         with nogil:
             fr_run(how.scalar, inputs, out, n)
     else:
         fr_run(how.scalar, inputs, out, n)
+    end_team(parts)
     return 0
 
 
@@ -440,7 +500,7 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
         else:
             y = PyArray_NewLikeArray(x, cnp.NPY_KEEPORDER, NULL, 0)
     _run_dense(&kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level], kernel.op.cost,
-               inputs, <char *>cnp.PyArray_DATA(y), n)
+               inputs, <char *>cnp.PyArray_DATA(y), n, out is not None)
     return y
 
 
@@ -463,27 +523,14 @@ def call_unary(Kernel kernel not None, object out, object where, object x):
 
 # --- Second door: plain arrays of any strides and shapes that broadcast ---------------------------------------------
 
-cdef int _run_view(const fr_call *how, int cost, const fr_view *view, Py_ssize_t n) except -1:
-    cdef int part, parts = start_team(cost, n)
-    if parts > 1:
-        with nogil:
-            for part in prange(parts, schedule="static", num_threads=parts):
-                fr_run_view(how, view, n // parts * part, n if part == parts - 1 else n // parts * (part + 1))
-            end_team(parts)
-    elif n >= _RELEASE:
-        with nogil:
-            fr_run_view(how, view, 0, n)
-    else:
-        fr_run_view(how, view, 0, n)
-    return 0
-
-
 cdef object _strided(Kernel kernel, int level, list args, object out, int dtype):
     """NumPy's iterator settles broadcasting, order of axes, overlap and the result; the walk is ours."""
     cdef PyArrayObject *operands[7]
     cdef PyArray_Descr *dtypes[7]
     cdef cnp.npy_uint32 flags[7]
-    cdef fr_view view
+    cdef fr_plan plan
+    cdef Py_ssize_t n
+    cdef int parts
     cdef NpyIter *iterator
     cdef cnp.npy_intp *strides
     cdef char **origin
@@ -502,22 +549,26 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype)
                                 cnp.NPY_KEEPORDER, cnp.NPY_NO_CASTING, flags, dtypes)
     try:
         result = <object><PyObject *>NpyIter_GetOperandArray(iterator)[nin] if out is None else out
-        view.naxes = NpyIter_GetNDim(iterator)
-        if NpyIter_GetIterSize(iterator) > 0:
-            NpyIter_GetShape(iterator, view.shape)
-            for axis in range(view.naxes):
+        plan.view.naxes = NpyIter_GetNDim(iterator)
+        n = NpyIter_GetIterSize(iterator)
+        if n > 0:
+            NpyIter_GetShape(iterator, plan.view.shape)
+            for axis in range(plan.view.naxes):
                 strides = NpyIter_GetAxisStrideArray(iterator, axis)
                 for j in range(nin + 1):
-                    view.stride[axis][j] = strides[j]
-            if view.naxes == 0:  # the walk counts along an axis
-                view.naxes = view.shape[0] = 1
+                    plan.view.stride[axis][j] = strides[j]
+            if plan.view.naxes == 0:  # the walk counts along an axis
+                plan.view.naxes = plan.view.shape[0] = 1
                 for j in range(nin + 1):
-                    view.stride[0][j] = 0
+                    plan.view.stride[0][j] = 0
             origin = NpyIter_GetDataPtrArray(iterator)
             for j in range(nin + 1):
-                view.origin[j] = origin[j]
-            _run_view(&kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level],
-                      kernel.op.cost, &view, NpyIter_GetIterSize(iterator))
+                plan.view.origin[j] = origin[j]
+            parts = start_team(kernel.op.cost, n)
+            fr_make_plan(&plan, &kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level],
+                         out is not None and _large(n * descr.itemsize, parts))
+            _run_plan(&plan, parts, n >= _RELEASE)
+            end_team(parts)
     finally:
         NpyIter_Deallocate(iterator)
     return result

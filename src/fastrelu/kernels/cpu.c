@@ -1,4 +1,5 @@
-/* Which instruction sets this build holds, and which of them the processor *and* the operating system can run. */
+/* Which instruction sets this build holds, which of them the processor *and* the operating system can run, and how
+ * large the processor's last cache is. */
 #include "kernels.h"
 
 extern const fr_tables fr_tables_base;
@@ -20,12 +21,17 @@ extern const fr_tables fr_tables_v4;
 
 #ifdef _MSC_VER
 #include <intrin.h>
-static void fr_cpuid(int leaf, unsigned r[4]) { __cpuidex((int *)r, leaf, 0); }
+static void fr_cpuid_at(unsigned leaf, int index, unsigned r[4]) {
+    __cpuidex((int *)r, (int)(leaf & 0x80000000u), 0);
+    unsigned highest = r[0];
+    __cpuidex((int *)r, (int)leaf, index);
+    if (leaf > highest) r[0] = r[1] = r[2] = r[3] = 0;
+}
 static unsigned long long fr_xcr0(void) { return _xgetbv(0); }
 #else
 #include <cpuid.h>
-static void fr_cpuid(int leaf, unsigned r[4]) {
-    if (!__get_cpuid_count(leaf, 0, &r[0], &r[1], &r[2], &r[3])) r[0] = r[1] = r[2] = r[3] = 0;
+static void fr_cpuid_at(unsigned leaf, int index, unsigned r[4]) {
+    if (!__get_cpuid_count(leaf, (unsigned)index, &r[0], &r[1], &r[2], &r[3])) r[0] = r[1] = r[2] = r[3] = 0;
 }
 static unsigned long long fr_xcr0(void) {
     unsigned lo, hi;
@@ -39,9 +45,9 @@ static int fr_has(unsigned word, unsigned mask) { return (word & mask) == mask; 
 /* x86-64 levels as in the System V psABI; the level above is asked only where the one below runs. */
 static int fr_level(void) {
     unsigned one[4], seven[4], extended[4];
-    fr_cpuid(1, one);
-    fr_cpuid(7, seven);
-    fr_cpuid((int)0x80000001u, extended);
+    fr_cpuid_at(1, 0, one);
+    fr_cpuid_at(7, 0, seven);
+    fr_cpuid_at(0x80000001u, 0, extended);
     /* SSE3, SSSE3, CMPXCHG16B, SSE4.1, SSE4.2, POPCNT */
     if (!fr_has(one[2], 1u | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 23)) return 1;
     /* FMA, MOVBE, OSXSAVE, AVX, F16C; BMI1, AVX2, BMI2; LZCNT */
@@ -64,7 +70,30 @@ const fr_isa *fr_isa_list(int *count) {
     return list;
 }
 
+/* Leaf 4 is Intel's, the other one AMD's, of the same form. */
+fr_cache fr_last_cache(void) {
+    static const unsigned leaves[] = {4, 0x8000001du};
+    fr_cache last = {0, 1};
+    for (int k = 0; k < 2 && last.size == 0; k++) {
+        for (int i = 0; i < 8; i++) {
+            unsigned r[4];
+            fr_cpuid_at(leaves[k], i, r);
+            if ((r[0] & 31) == 0) break;
+            if ((r[0] & 31) == 2) continue; /* of instructions */
+            last.size = (ptrdiff_t)((r[1] >> 22) + 1) * ((r[1] >> 12 & 1023) + 1) * ((r[1] & 4095) + 1) * (r[2] + 1);
+            last.sharers = (int)(r[0] >> 14 & 4095) + 1;
+        }
+    }
+    return last;
+}
+
 #else
+
+/* Not asked for: nothing is streamed here. */
+fr_cache fr_last_cache(void) {
+    fr_cache unknown = {0, 1};
+    return unknown;
+}
 
 /* Everywhere else the compiler's default is the only level; on AArch64 that is NEON, which needs no probe. */
 const fr_isa *fr_isa_list(int *count) {

@@ -1,4 +1,4 @@
-/* Runs a kernel over operands of any stride: unit strides go straight to the kernel, anything else is
+/* Runs a kernel over operands of any stride, box by box: unit strides go straight to the kernel, anything else is
  * gathered into blocks that stay in the first-level cache. */
 #include "drive.h"
 
@@ -7,15 +7,19 @@
 
 #include "guard.h"
 
-enum { FR_BLOCK = 512, FR_CACHE_LINE = 64 };
+/* Elements of a block; of a box that needs none; and of a row from which on a box is better one row than several. */
+enum { FR_BLOCK = 512, FR_LONG = 4096, FR_ROW = 64, FR_CACHE_LINE = 64 };
+/* Bytes of a box that goes past the cache, and from which on the lines that it fills in part do not count. */
+enum { FR_MOVED = 2048, FR_WORTH_MOVING = 1024 };
 
 typedef union {
     float f[FR_BLOCK];
     double d[FR_BLOCK];
 } fr_block;
 
-/* How an operand reaches the kernel. */
-enum { FR_DIRECT, FR_NUMBER, FR_COPY };
+/* How an operand reaches the kernel: where it lies; as one number; through a block; through a block that all boxes
+ * share. */
+enum { FR_DIRECT, FR_NUMBER, FR_COPY, FR_ONCE };
 
 void fr_run(fr_kernel kernel, const char *const *in, char *out, ptrdiff_t n) {
     fr_guard caller = fr_guard_open();
@@ -50,105 +54,236 @@ void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_
     fr_run(call->scalar, at, out + start * call->itemsize, stop - start);
 }
 
-static void fr_copy_strided(char *to, ptrdiff_t to_stride, const char *from, ptrdiff_t from_stride, ptrdiff_t n,
-                            ptrdiff_t itemsize) {
-    if (itemsize == sizeof(uint32_t))
-        for (ptrdiff_t i = 0; i < n; i++) *(uint32_t *)(to + i * to_stride) = *(const uint32_t *)(from + i * from_stride);
-    else
-        for (ptrdiff_t i = 0; i < n; i++) *(uint64_t *)(to + i * to_stride) = *(const uint64_t *)(from + i * from_stride);
-}
+/* --- Copies between an operand and a block --- */
 
-static char *fr_at(const fr_view *view, int operand, const ptrdiff_t *index) {
-    char *p = view->origin[operand];
-    for (int k = 0; k < view->naxes; k++) p += index[k] * view->stride[k][operand];
-    return p;
-}
+#define FR_COPY_RUN(id, type)                                                                                       \
+    static void id(char *to, ptrdiff_t to_stride, const char *from, ptrdiff_t from_stride, ptrdiff_t n) {           \
+        const ptrdiff_t one = sizeof(type);                                                                         \
+        type *block = (type *)to;                                                                                   \
+        const type *at = (const type *)from;                                                                        \
+        if (to_stride == one && from_stride == one)                                                                 \
+            memcpy(to, from, (size_t)(n * one));                                                                    \
+        else if (to_stride == one && from_stride == 0)                                                              \
+            for (ptrdiff_t i = 0; i < n; i++) block[i] = *at;                                                       \
+        else if (to_stride == one && from_stride == 2 * one)                                                        \
+            for (ptrdiff_t i = 0; i < n; i++) block[i] = at[2 * i];                                                 \
+        else if (to_stride == one && from_stride == -one)                                                           \
+            for (ptrdiff_t i = 0; i < n; i++) block[i] = at[-i];                                                    \
+        else                                                                                                        \
+            for (ptrdiff_t i = 0; i < n; i++) *(type *)(to + i * to_stride) = *(const type *)(from + i * from_stride); \
+    }
+FR_COPY_RUN(fr_copy_run4, uint32_t)
+FR_COPY_RUN(fr_copy_run8, uint64_t)
 
-/* Moves the index on by m elements. */
-static void fr_advance(const fr_view *view, ptrdiff_t *index, ptrdiff_t m) {
-    for (int k = 0; k < view->naxes; k++) {
-        index[k] += m;
-        if (index[k] < view->shape[k]) return;
-        m = index[k] / view->shape[k];
-        index[k] -= m * view->shape[k];
+static ptrdiff_t fr_size(ptrdiff_t stride) { return stride < 0 ? -stride : stride; }
+
+/* The elements of a box, `extent` of them along each of the inner axes, from an operand into a block or back. Runs
+ * follow the operand's own order, so that a line of its memory is touched once. */
+static void fr_copy_box(const fr_plan *plan, int operand, char *at, const ptrdiff_t *extent, char *block, int into_block) {
+    ptrdiff_t itemsize = plan->call->itemsize, packed[FR_MAX_AXES], index[FR_MAX_AXES] = {0};
+    int axes = plan->inner, run = 0;
+    packed[0] = itemsize;
+    for (int k = 1; k < axes; k++) {
+        packed[k] = packed[k - 1] * extent[k - 1];
+        ptrdiff_t stride = fr_size(plan->view.stride[k][operand]);
+        if (stride && stride < fr_size(plan->view.stride[run][operand])) run = k;
+    }
+    ptrdiff_t stride = plan->view.stride[run][operand];
+    for (;;) {
+        const char *from = into_block ? at : block;
+        char *to = into_block ? block : at;
+        ptrdiff_t from_stride = into_block ? stride : packed[run], to_stride = into_block ? packed[run] : stride;
+        if (itemsize == sizeof(uint32_t)) fr_copy_run4(to, to_stride, from, from_stride, extent[run]);
+        else fr_copy_run8(to, to_stride, from, from_stride, extent[run]);
+        int k = 0;
+        for (; k < axes; k++) {
+            if (k == run) continue;
+            at += plan->view.stride[k][operand];
+            block += packed[k];
+            if (++index[k] < extent[k]) break;
+            index[k] = 0;
+            at -= plan->view.stride[k][operand] * extent[k];
+            block -= packed[k] * extent[k];
+        }
+        if (k == axes) return;
     }
 }
 
-/* m elements from `index` on between an operand and a block. */
-static void fr_copy(const fr_view *view, int operand, const ptrdiff_t *index, ptrdiff_t m, char *block,
-                    ptrdiff_t itemsize, int into_block) {
-    ptrdiff_t at[FR_MAX_AXES];
-    memcpy(at, index, sizeof *at * (size_t)view->naxes);
-    ptrdiff_t stride = view->stride[0][operand];
-    while (m > 0) {
-        ptrdiff_t run = view->shape[0] - at[0] < m ? view->shape[0] - at[0] : m;
-        char *p = fr_at(view, operand, at);
-        if (into_block)
-            fr_copy_strided(block, itemsize, p, stride, run, itemsize);
-        else
-            fr_copy_strided(p, stride, block, itemsize, run, itemsize);
-        block += run * itemsize;
-        m -= run;
-        fr_advance(view, at, run);
+/* --- The plan --- */
+
+/* The axis along which an operand is dense although axis 0 jumps from line to line, or 0. */
+static int fr_cross_axis(const fr_view *view, int operands) {
+    for (int j = 0; j < operands; j++) {
+        if (fr_size(view->stride[0][j]) < FR_CACHE_LINE) continue;
+        for (int k = 1; k < view->naxes; k++) {
+            ptrdiff_t stride = fr_size(view->stride[k][j]);
+            if (stride && stride < FR_CACHE_LINE && view->shape[k] > 1) return k;
+        }
     }
+    return 0;
 }
 
-/* Does the operand look like one axis of this stride (within the first axis only, if `row`)? */
-static int fr_is_linear(const fr_view *view, int operand, ptrdiff_t stride, int row) {
+/* Axis `from` becomes axis 1; the others keep their order. */
+static void fr_move_axis(fr_view *view, int from) {
+    ptrdiff_t shape = view->shape[from], stride[FR_MAX_OPERANDS];
+    memcpy(stride, view->stride[from], sizeof stride);
+    for (int k = from; k > 1; k--) {
+        view->shape[k] = view->shape[k - 1];
+        memcpy(view->stride[k], view->stride[k - 1], sizeof stride);
+    }
+    view->shape[1] = shape;
+    memcpy(view->stride[1], stride, sizeof stride);
+}
+
+/* Are the elements of a box one after the other in this operand, `stride` apart? */
+static int fr_is_linear(const fr_plan *plan, int operand, ptrdiff_t stride) {
+    const fr_view *view = &plan->view;
     if (view->stride[0][operand] != stride) return 0;
-    for (int k = 1; k < view->naxes && !row; k++)
+    for (int k = 1; k < plan->inner; k++) {
         if (view->stride[k][operand] != view->stride[k - 1][operand] * view->shape[k - 1]) return 0;
+        if (stride && plan->box[k - 1] != view->shape[k - 1]) return 0;
+    }
     return 1;
 }
 
-static void fr_run_blocks(const fr_call *call, const fr_view *view, ptrdiff_t start, ptrdiff_t stop) {
-    fr_block block[FR_MAX_OPERANDS];
-    int nin = call->ndata + call->nparams;
-    /* Long rows are taken one at a time; short ones are joined into blocks. */
-    int row = view->naxes > 1 && view->shape[0] >= FR_BLOCK / 2;
-
-    int way[FR_MAX_OPERANDS], copies = 0, numbers = 0;
+/* Settles how operands of a box reach the kernel; returns whether one needs a block. */
+static int fr_choose_ways(fr_plan *plan) {
+    const fr_call *call = plan->call;
+    int nin = call->ndata + call->nparams, numbers = 0, copies = 0;
     for (int j = 0; j <= nin; j++) {
         int parameter = j >= call->ndata && j < nin;
-        if (fr_is_linear(view, j, call->itemsize, row)) way[j] = FR_DIRECT;
-        else if (parameter && fr_is_linear(view, j, 0, row)) way[j] = FR_NUMBER, numbers++;
-        else way[j] = FR_COPY;
+        if (parameter && fr_is_linear(plan, j, 0)) plan->way[j] = FR_NUMBER, numbers++;
+        else plan->way[j] = fr_is_linear(plan, j, call->itemsize) ? FR_DIRECT : FR_COPY;
     }
-    fr_kernel kernel = numbers == call->nparams ? call->scalar : call->array;
+    plan->kernel = numbers == call->nparams ? call->scalar : call->array;
     for (int j = 0; j <= nin; j++) {
-        if (way[j] == FR_NUMBER && numbers < call->nparams) way[j] = FR_COPY; /* a mixture: all arrays */
-        copies += way[j] == FR_COPY;
+        if (plan->way[j] == FR_NUMBER && numbers < call->nparams) plan->way[j] = FR_COPY; /* a mixture: all arrays */
+        copies += plan->way[j] == FR_COPY;
     }
+    return copies > 0;
+}
 
-    ptrdiff_t index[FR_MAX_AXES] = {0};
-    fr_advance(view, index, start);
-    while (start < stop) {
-        ptrdiff_t m = stop - start;
-        if (row && m > view->shape[0] - index[0]) m = view->shape[0] - index[0];
-        if (copies && m > FR_BLOCK) m = FR_BLOCK;
-        const char *in[FR_MAX_INPUTS];
-        for (int j = 0; j < nin; j++) {
-            if (way[j] == FR_COPY) {
-                fr_copy(view, j, index, m, (char *)&block[j], call->itemsize, 1);
-                in[j] = (const char *)&block[j];
-            } else {
-                in[j] = fr_at(view, j, index);
-            }
-        }
-        if (way[nin] == FR_COPY) {
-            kernel(in, (char *)&block[nin], m);
-            fr_copy(view, nin, index, m, (char *)&block[nin], call->itemsize, 0);
-        } else {
-            kernel(in, fr_at(view, nin, index), m);
-        }
-        fr_advance(view, index, m);
-        start += m;
+static void fr_set_boxes(fr_plan *plan, ptrdiff_t along0, ptrdiff_t along1, ptrdiff_t elements) {
+    const fr_view *view = &plan->view;
+    ptrdiff_t size = 1, whole = 1;
+    plan->inner = 1;
+    for (int k = 0; k < view->naxes; k++) {
+        ptrdiff_t most = k == 0 ? along0 : k == 1 ? along1 : elements;
+        if (most > elements / size) most = elements / size;
+        plan->box[k] = whole || k == 1 ? view->shape[k] < most ? view->shape[k] : most : 1;
+        if (plan->box[k] < 1) plan->box[k] = 1;
+        if (plan->box[k] > 1) plan->inner = k + 1;
+        whole &= plan->box[k] == view->shape[k];
+        size *= plan->box[k];
     }
 }
 
-void fr_run_view(const fr_call *call, const fr_view *view, ptrdiff_t start, ptrdiff_t stop) {
+void fr_make_plan(fr_plan *plan, const fr_call *call, int stream) {
+    fr_view *view = &plan->view;
+    int nin = call->ndata + call->nparams;
+    plan->call = call;
+    plan->lead = 0;
+    for (int j = 0; j < nin; j++) stream = stream && view->origin[j] != view->origin[nin];
+    stream = stream && call->stream->move;
+
+    int cross = fr_cross_axis(view, nin + 1);
+    if (cross) {
+        fr_move_axis(view, cross);
+        ptrdiff_t line = FR_CACHE_LINE / call->itemsize;
+        fr_set_boxes(plan, FR_BLOCK / (view->shape[1] < line ? view->shape[1] : line), FR_BLOCK, FR_BLOCK);
+        fr_choose_ways(plan);
+    } else {
+        /* Rows of a fair length are taken one at a time, unless all data goes on from one row to the next. */
+        int joined = view->naxes > 1 && view->shape[0] < FR_BLOCK;
+        if (joined) {
+            fr_set_boxes(plan, FR_BLOCK, FR_BLOCK, FR_BLOCK);
+            fr_choose_ways(plan);
+            for (int j = 0; j <= nin && view->shape[0] >= FR_ROW; j++)
+                joined &= plan->way[j] != FR_COPY || (j >= call->ndata && j < nin && view->stride[0][j]);
+        }
+        if (!joined) {
+            fr_set_boxes(plan, FR_LONG, 1, FR_LONG);
+            if (fr_choose_ways(plan)) fr_set_boxes(plan, FR_BLOCK, 1, FR_BLOCK);
+            if (stream) fr_set_boxes(plan, FR_MOVED / call->itemsize, 1, FR_BLOCK);
+        }
+    }
+    ptrdiff_t size = 1;
+    for (int k = 0; k < plan->inner; k++) size *= plan->box[k];
+    plan->streamed = stream && plan->way[nin] == FR_DIRECT && size * call->itemsize >= FR_WORTH_MOVING;
+    if (plan->streamed && plan->box[0] < view->shape[0])
+        plan->lead = (ptrdiff_t)((uintptr_t)view->origin[nin] % FR_CACHE_LINE) / call->itemsize;
+
+    plan->boxes = 1;
+    for (int k = 0; k < view->naxes; k++) {
+        plan->count[k] = (view->shape[k] + (k == 0 ? plan->lead : 0) + plan->box[k] - 1) / plan->box[k];
+        plan->boxes *= plan->count[k];
+    }
+    for (int j = 0; j < nin; j++) {
+        int same = plan->way[j] == FR_COPY && !cross;
+        for (int k = 0; k < view->naxes; k++) same &= plan->count[k] == 1 || view->stride[k][j] == 0;
+        if (same) plan->way[j] = FR_ONCE;
+    }
+}
+
+static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
+    fr_block block[FR_MAX_OPERANDS];
+    const fr_call *call = plan->call;
+    const fr_view *view = &plan->view;
+    const fr_stream *stream = plan->streamed ? call->stream : NULL;
+    int nin = call->ndata + call->nparams;
+    ptrdiff_t index[FR_MAX_AXES], extent[FR_MAX_AXES], offset[FR_MAX_OPERANDS];
+    if (first >= last) return;
+
+    for (int j = 0; j <= nin; j++) {
+        offset[j] = -plan->lead * view->stride[0][j];
+        if (plan->way[j] == FR_ONCE) fr_copy_box(plan, j, view->origin[j], plan->box, (char *)&block[j], 1);
+    }
+    ptrdiff_t rest = first;
+    for (int k = 0; k < view->naxes; k++) {
+        index[k] = rest % plan->count[k];
+        rest /= plan->count[k];
+        for (int j = 0; j <= nin; j++) offset[j] += index[k] * plan->box[k] * view->stride[k][j];
+    }
+
+    for (ptrdiff_t number = first; number < last; number++) {
+        ptrdiff_t n = 1, skip = index[0] == 0 ? plan->lead : 0;
+        for (int k = 0; k < plan->inner; k++) {
+            ptrdiff_t left = view->shape[k] - index[k] * plan->box[k] + (k == 0 ? plan->lead : 0);
+            extent[k] = (left < plan->box[k] ? left : plan->box[k]) - (k == 0 ? skip : 0);
+            n *= extent[k];
+        }
+        const char *in[FR_MAX_INPUTS], *next[FR_MAX_INPUTS];
+        int fetched = 0;
+        for (int j = 0; j < nin; j++) {
+            char *at = view->origin[j] + (offset[j] + skip * view->stride[0][j]);
+            if (plan->way[j] == FR_COPY) fr_copy_box(plan, j, at, extent, (char *)&block[j], 1);
+            in[j] = plan->way[j] >= FR_COPY ? (const char *)&block[j] : at;
+            if (plan->way[j] == FR_DIRECT) next[fetched++] = at + n * call->itemsize;
+        }
+        char *out = view->origin[nin] + (offset[nin] + skip * view->stride[0][nin]);
+        char *to = plan->way[nin] == FR_COPY || stream ? (char *)&block[nin] : out;
+        plan->kernel(in, to, n);
+        if (stream) stream->move(out, to, n * call->itemsize, next, fetched);
+        else if (to != out) fr_copy_box(plan, nin, out, extent, to, 0);
+
+        for (int k = 0; k < view->naxes; k++) {
+            ptrdiff_t step = plan->box[k];
+            if (++index[k] == plan->count[k]) {
+                index[k] = 0;
+                step -= plan->count[k] * plan->box[k];
+            }
+            for (int j = 0; j <= nin; j++) offset[j] += step * view->stride[k][j];
+            if (index[k]) break;
+        }
+    }
+    if (stream) stream->finish();
+}
+
+void fr_run_plan(const fr_plan *plan, int part, int parts) {
     fr_guard caller = fr_guard_open();
-    fr_run_blocks(call, view, start, stop);
+    ptrdiff_t each = plan->boxes / parts, more = plan->boxes % parts;
+    ptrdiff_t first = each * part + (part < more ? part : more);
+    fr_run_boxes(plan, first, first + each + (part < more));
     fr_guard_close(caller);
 }
 
@@ -175,14 +310,15 @@ void fr_ufunc_loop(char **args, const ptrdiff_t *dimensions, const ptrdiff_t *st
     if (n == 1) {
         call->scalar((const char *const *)args, args[nin], 1);
     } else if (fr_any_order(args, steps, nin, n, call->itemsize)) {
-        fr_view view;
-        view.naxes = 1;
-        view.shape[0] = n;
+        fr_plan plan;
+        plan.view.naxes = 1;
+        plan.view.shape[0] = n;
         for (int j = 0; j <= nin; j++) {
-            view.stride[0][j] = steps[j];
-            view.origin[j] = args[j];
+            plan.view.stride[0][j] = steps[j];
+            plan.view.origin[j] = args[j];
         }
-        fr_run_blocks(call, &view, 0, n);
+        fr_make_plan(&plan, call, 0);
+        fr_run_boxes(&plan, 0, plan.boxes);
     } else {
         /* Reductions and accumulations feed an output back as the next input. */
         const char *in[FR_MAX_INPUTS];

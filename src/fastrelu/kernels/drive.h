@@ -7,6 +7,7 @@
 /* One kernel as called: which operands there are and how wide. Inputs first (data, then parameters), then out. */
 typedef struct {
     fr_kernel scalar, array;
+    const fr_stream *stream;
     int ndata, nparams;
     ptrdiff_t itemsize;
 } fr_call;
@@ -21,6 +22,20 @@ typedef struct {
     char *origin[FR_MAX_OPERANDS];
 } fr_view;
 
+/* A view cut into boxes, each of which is one call of a kernel. */
+typedef struct {
+    const fr_call *call;
+    fr_view view;
+    ptrdiff_t box[FR_MAX_AXES];   /* elements of a box along each axis */
+    ptrdiff_t count[FR_MAX_AXES]; /* boxes along each axis */
+    ptrdiff_t boxes;
+    int inner;                    /* axes along which a box has several elements */
+    ptrdiff_t lead;               /* elements that the first box of axis 0 lacks: the others start where a line does */
+    int way[FR_MAX_OPERANDS];     /* how an operand reaches the kernel */
+    fr_kernel kernel;
+    int streamed;
+} fr_plan;
+
 /* Contiguous operands, one number per parameter. */
 void fr_run(fr_kernel kernel, const char *const *in, char *out, ptrdiff_t n);
 
@@ -31,9 +46,13 @@ int fr_take_numbers(fr_domain domain, double *numbers, float *rounded, int n);
 /* Part `part` of `parts` of the same, cut where a cache line of the output ends. */
 void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_t n, int part, int parts);
 
-/* Elements start to stop of a view, counted with axis 0 running fastest. No input overlaps the output
- * unless it is exactly the output. */
-void fr_run_view(const fr_call *call, const fr_view *view, ptrdiff_t start, ptrdiff_t stop);
+/* Cuts plan->view into boxes. No input overlaps the output unless it is exactly the output. With `stream`, boxes go
+ * past the cache if they can: if the processor has such stores, rows of the output are long enough, and no input is
+ * the output. */
+void fr_make_plan(fr_plan *plan, const fr_call *call, int stream);
+
+/* Part `part` of `parts` of the boxes. */
+void fr_run_plan(const fr_plan *plan, int part, int parts);
 
 /* The inner loop of a NumPy ufunc; `data` is the fr_call. */
 void fr_ufunc_loop(char **args, const ptrdiff_t *dimensions, const ptrdiff_t *steps, void *data);

@@ -43,9 +43,17 @@ typedef struct {
 extern const fr_op fr_ops[];
 extern const int fr_nops;
 
+/* How blocks go past the cache; all NULL where they cannot. */
+typedef struct {
+    /* As many bytes will be read next from each of the inputs. */
+    void (*move)(char *to, const char *from, ptrdiff_t bytes, const char *const *next, int inputs);
+    void (*finish)(void); /* what this thread moved is there for all to read */
+} fr_stream;
+
 /* Everything that an instruction set brings. */
 typedef struct {
     const fr_kernels (*ops)[FR_DIRECTIONS]; /* in the order of fr_ops */
+    fr_stream stream;
 } fr_tables;
 
 typedef struct {
@@ -56,5 +64,12 @@ typedef struct {
 
 /* From the lowest to the highest, `count` of them. */
 const fr_isa *fr_isa_list(int *count);
+
+/* Bytes of the last level of cache, and how many logical processors share them. */
+typedef struct {
+    ptrdiff_t size;
+    int sharers;
+} fr_cache;
+fr_cache fr_last_cache(void);
 
 #endif

@@ -46,6 +46,8 @@
 #endif
 #endif
 
+#include "stream.h"
+
 #define FR_KIND FR_LEAN
 #include "instance.h"
 #define FR_KIND FR_WIDE
@@ -89,4 +91,4 @@ static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
 };
 
 extern const fr_tables FR_JOIN(fr_tables_, FR_ISA);
-const fr_tables FR_JOIN(fr_tables_, FR_ISA) = {fr_op_table};
+const fr_tables FR_JOIN(fr_tables_, FR_ISA) = {fr_op_table, FR_STREAM};
