@@ -94,12 +94,11 @@ class BuildExt(build_ext):
 
         def compile_one(job):
             source, flags = job
-            return self.compiler.compile(
-                [str(KERNELS / source)], self.build_temp, macros, [str(KERNELS)], extra_postargs=flags
-            )
+            return self.compiler.compile([str(source)], self.build_temp, macros, [str(KERNELS)], extra_postargs=flags)
 
-        jobs = [(f"isa_{name}.c", flags) for name, flags in levels.items()]
-        jobs += [(source, common) for source in ("ops.c", "cpu.c", "drive.c")]
+        jobs = [(KERNELS / f"isa_{name}.c", flags) for name, flags in levels.items()]
+        jobs += [(KERNELS / source, common) for source in ("ops.c", "cpu.c", "drive.c")]
+        jobs += [(PACKAGE / "recycle.c", common)]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return [obj for objects in pool.map(compile_one, jobs) for obj in objects]
 
@@ -117,7 +116,7 @@ if __name__ == "__main__":  # tools read the flags above
                         ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
                         ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
                     ],
-                    depends=[str(path) for path in sorted(KERNELS.iterdir())],
+                    depends=[str(path) for path in [*sorted(KERNELS.iterdir()), *sorted(PACKAGE.glob("recycle.*"))]],
                 )
                 for source in sorted(PACKAGE.glob("_*.pyx"))
             ],

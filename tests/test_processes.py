@@ -88,6 +88,8 @@ def test_import_reads_its_variables() -> None:
         ("FASTRELU_NUM_THREADS", "two", "FASTRELU_NUM_THREADS must be an integer, got 'two'"),
         ("FASTRELU_NUM_THREADS", "0", "FASTRELU_NUM_THREADS must be at least 1, got 0"),
         ("FASTRELU_NUM_THREADS", "-3", "FASTRELU_NUM_THREADS must be at least 1, got -3"),
+        ("FASTRELU_CACHE_BYTES", "1G", "FASTRELU_CACHE_BYTES must be an integer, got '1G'"),
+        ("FASTRELU_CACHE_BYTES", "-1", "FASTRELU_CACHE_BYTES must not be negative, got -1"),
     ],
 )
 def test_import_refuses_bad_variables(name: str, value: str, message: str) -> None:

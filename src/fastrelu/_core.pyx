@@ -9,6 +9,7 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, P
 from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact
 from cpython.object cimport PyObject
 from cython.parallel cimport prange
+from libc.string cimport strcpy
 
 cnp.import_array()
 cnp.import_ufunc()
@@ -52,6 +53,29 @@ cdef extern from "kernels/threads.h" nogil:
     int fr_enter_team()
     void fr_leave_team()
 
+cdef extern from "recycle.h" nogil:
+    enum:
+        FR_RECYCLE_FROM
+    ctypedef struct fr_shelf_state:
+        size_t limit
+        size_t held
+        size_t blocks
+        unsigned long long hits
+        unsigned long long misses
+    void *fr_recycle_malloc(void *, size_t) noexcept
+    void *fr_recycle_calloc(void *, size_t, size_t) noexcept
+    void *fr_recycle_realloc(void *, void *, size_t) noexcept
+    void fr_recycle_free(void *, void *, size_t) noexcept
+    int fr_recycle_is_warm(const void *) noexcept
+    void fr_shelf_limit(size_t) noexcept
+    void fr_shelf_patience(long long) noexcept
+    void fr_shelf_huge_pages(int) noexcept
+    void fr_shelf_clear() noexcept
+    void fr_shelf_tidy() noexcept
+    fr_shelf_state fr_shelf_look() noexcept
+    int fr_shelf_has(size_t) noexcept
+    int fr_shelf_watch_forks() noexcept
+
 cdef extern from *:
     const char *CYTHON_ABI
 
@@ -60,6 +84,7 @@ cdef extern from "Python.h":
     int PyContextVar_Get(object, PyObject *, PyObject **) except -1
     object PyObject_Vectorcall(object, PyObject **, size_t, PyObject *)
     void Py_DECREF(PyObject *)
+    object PyCapsule_New(void *, const char *, void *)
 
 cdef extern from "numpy/arrayobject.h":
     ctypedef struct NpyIter:
@@ -94,7 +119,21 @@ cdef extern from "numpy/arrayobject.h":
     bint PyArray_ISWRITEABLE(cnp.ndarray)
     bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
     bint PyArray_IS_F_CONTIGUOUS(cnp.ndarray)
+    Py_ssize_t PyDataType_ELSIZE(cnp.dtype)
     object PyArray_NewLikeArray(cnp.ndarray, cnp.NPY_ORDER, PyObject *, int)
+    ctypedef struct PyDataMemAllocator:
+        void *ctx
+        void *(*malloc)(void *, size_t) noexcept nogil
+        void *(*calloc)(void *, size_t, size_t) noexcept nogil
+        void *(*realloc)(void *, void *, size_t) noexcept nogil
+        void (*free)(void *, void *, size_t) noexcept nogil
+    ctypedef struct PyDataMem_Handler:
+        char name[127]
+        cnp.npy_uint8 version
+        PyDataMemAllocator allocator
+    object PyDataMem_SetHandler(object)
+    PyObject *PyArray_HANDLER(cnp.ndarray)
+    PyObject *PyDataMem_DefaultHandler
 
 
 # --- Instruction set ------------------------------------------------------------------------------------------------
@@ -314,6 +353,110 @@ def load_kernels(str isa):
             if fr_ops[op].domain_text[direction] != NULL}
 
 
+# --- Memory of large results ----------------------------------------------------------------------------------------
+
+cdef fr_atomic _recycling = -1  # 0: off; 1: on; -1: the limit has not been settled yet
+recycle_from = FR_RECYCLE_FROM
+
+cdef PyDataMem_Handler _handler
+strcpy(_handler.name, b"fastrelu")
+_handler.version = 1
+_handler.allocator = PyDataMemAllocator(NULL, fr_recycle_malloc, fr_recycle_calloc, fr_recycle_realloc, fr_recycle_free)
+cdef object _recycler = PyCapsule_New(&_handler, "mem_handler", NULL)
+
+
+def set_cache(limit=None, milliseconds=None, huge_pages=None):
+    """Set how many bytes of released blocks are kept (0: none), how long, and whether huge pages are asked for."""
+    if limit is not None:
+        fr_shelf_limit(limit)
+        fr_store(&_recycling, limit > 0)
+    if milliseconds is not None:
+        fr_shelf_patience(milliseconds)
+    if huge_pages is not None:
+        fr_shelf_huge_pages(huge_pages)
+
+
+def clear_cache():
+    """Give all released blocks back to the system."""
+    with nogil:
+        fr_shelf_clear()
+
+
+cdef bint _recycles(Py_ssize_t size) except -1:
+    """Does a fresh result of so many bytes come from the recycler?"""
+    if size < FR_RECYCLE_FROM:
+        return False
+    if fr_load(&_recycling) < 0:
+        from fastrelu.runtime import default_cache_limit
+
+        set_cache(limit=default_cache_limit())
+    return fr_load(&_recycling)
+
+
+def cache_state():
+    """The limit, bytes and blocks held, hits and misses."""
+    _recycles(FR_RECYCLE_FROM)
+    cdef fr_shelf_state state = fr_shelf_look()
+    return {"limit": state.limit, "held": state.held, "blocks": state.blocks, "hits": state.hits,
+            "misses": state.misses}
+
+
+cdef object _recycler_on(Py_ssize_t size):
+    """Let NumPy take memory for a result from the recycler; None where it must not, or the host has a handler there."""
+    if not _recycles(size):
+        return None
+    before = PyDataMem_SetHandler(_recycler)
+    if <PyObject *>before is PyDataMem_DefaultHandler:
+        return before
+    PyDataMem_SetHandler(before)
+    return None
+
+
+cdef int _recycler_off(object before) except -1:
+    if before is not None:
+        PyDataMem_SetHandler(before)
+    return 0
+
+
+cdef cnp.ndarray _new_like(cnp.ndarray x):
+    if PyArray_IS_C_CONTIGUOUS(x):
+        return cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
+    return PyArray_NewLikeArray(x, cnp.NPY_KEEPORDER, NULL, 0)
+
+
+cdef cnp.ndarray _fresh(cnp.ndarray x, Py_ssize_t size):
+    """A result of the shape, type, layout and size of x."""
+    if size < FR_RECYCLE_FROM:
+        return _new_like(x)
+    before = _recycler_on(size)
+    try:
+        return _new_like(x)
+    finally:
+        _recycler_off(before)
+
+
+cdef bint _is_warm(cnp.ndarray y) noexcept:
+    """Has the memory of this result been in use before, so that its pages are there?"""
+    return PyArray_HANDLER(y) == <PyObject *>_recycler and fr_recycle_is_warm(cnp.PyArray_DATA(y))
+
+
+cdef Py_ssize_t _broadcast_size(list arrays) except -1:
+    """Elements of the shape that the arrays broadcast to; whether they do is for NumPy to say."""
+    cdef int axis, ndim = 0
+    cdef cnp.npy_uintp size = 1, longest, length
+    for array in arrays:
+        ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>array))
+    for axis in range(1, ndim + 1):
+        longest = 1
+        for array in arrays:
+            if axis <= cnp.PyArray_NDIM(<cnp.ndarray>array):
+                length = cnp.PyArray_DIM(<cnp.ndarray>array, cnp.PyArray_NDIM(<cnp.ndarray>array) - axis)
+                if length != 1:
+                    longest = length
+        size *= longest
+    return min(size, <cnp.npy_uintp>1 << 48)
+
+
 # --- First door: dense arrays of one layout, numbers as parameters --------------------------------------------------
 
 cdef int _number(object value, double *to) except -1:
@@ -386,7 +529,7 @@ cdef bint _large(Py_ssize_t size, int parts) noexcept:
 
 
 def streams(Kernel kernel not None, Py_ssize_t size, int parts):
-    """Whether such an output, of so many bytes, goes past the cache unless it is fresh memory or an input too."""
+    """Whether such an output, of so many bytes, goes past the cache unless it is new memory or an input too."""
     return kernel.calls[0].stream.move != NULL and _large(size, parts)
 
 
@@ -480,6 +623,8 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
         y = <cnp.ndarray>out
         data = <char *>cnp.PyArray_DATA(y)
         size = n * cnp.PyArray_ITEMSIZE(x)
+        if size >= FR_RECYCLE_FROM:
+            fr_shelf_tidy()
         for j in range(kernel.ndata):
             if inputs[j] != data and inputs[j] < data + size and data < inputs[j] + size:
                 return _general(kernel, out, where, _as_list(args, kernel.nin))
@@ -495,12 +640,9 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
         kernel.refuse(params, NULL)
     level = _setting(precision_override, &_precision)
     if y is None:
-        if PyArray_IS_C_CONTIGUOUS(x):
-            y = cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), dtype)
-        else:
-            y = PyArray_NewLikeArray(x, cnp.NPY_KEEPORDER, NULL, 0)
+        y = _fresh(x, n * cnp.PyArray_ITEMSIZE(x))
     _run_dense(&kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level], kernel.op.cost,
-               inputs, <char *>cnp.PyArray_DATA(y), n, out is not None)
+               inputs, <char *>cnp.PyArray_DATA(y), n, out is not None or _is_warm(y))
     return y
 
 
@@ -523,13 +665,12 @@ def call_unary(Kernel kernel not None, object out, object where, object x):
 
 # --- Second door: plain arrays of any strides and shapes that broadcast ---------------------------------------------
 
-cdef object _strided(Kernel kernel, int level, list args, object out, int dtype):
+cdef object _strided(Kernel kernel, int level, list args, object out, int dtype, Py_ssize_t n):
     """NumPy's iterator settles broadcasting, order of axes, overlap and the result; the walk is ours."""
     cdef PyArrayObject *operands[7]
     cdef PyArray_Descr *dtypes[7]
     cdef cnp.npy_uint32 flags[7]
     cdef fr_plan plan
-    cdef Py_ssize_t n
     cdef int parts
     cdef NpyIter *iterator
     cdef cnp.npy_intp *strides
@@ -545,8 +686,12 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype)
     dtypes[nin] = <PyArray_Descr *>descr
     flags[nin] = (NPY_ITER_WRITEONLY | NPY_ITER_ALLOCATE | NPY_ITER_NO_SUBTYPE | NPY_ITER_NO_BROADCAST
                   | NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE)
-    iterator = NpyIter_MultiNew(nin + 1, operands, NPY_ITER_ZEROSIZE_OK | NPY_ITER_COPY_IF_OVERLAP,
-                                cnp.NPY_KEEPORDER, cnp.NPY_NO_CASTING, flags, dtypes)
+    before = _recycler_on(n * PyDataType_ELSIZE(descr))  # a copy of an output that overlaps an input too
+    try:
+        iterator = NpyIter_MultiNew(nin + 1, operands, NPY_ITER_ZEROSIZE_OK | NPY_ITER_COPY_IF_OVERLAP,
+                                    cnp.NPY_KEEPORDER, cnp.NPY_NO_CASTING, flags, dtypes)
+    finally:
+        _recycler_off(before)
     try:
         result = <object><PyObject *>NpyIter_GetOperandArray(iterator)[nin] if out is None else out
         plan.view.naxes = NpyIter_GetNDim(iterator)
@@ -676,6 +821,14 @@ cdef object _call_ufunc(Kernel kernel, int level, list args, object out, object 
                                NULL if names is None else <PyObject *>names)
 
 
+cdef bint _are_plain(list args):
+    """No subclass among them: NumPy computes, and nobody else's code runs."""
+    for arg in args:
+        if type(arg) is not cnp.ndarray:
+            return False
+    return True
+
+
 cdef object _general(Kernel kernel, object out, object where, list args):
     cdef double number
     cdef int j, dtype, kind, ndim = 0
@@ -712,9 +865,15 @@ cdef object _general(Kernel kernel, object out, object where, list args):
                 ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>args[j]))
                 size = max(size, cnp.PyArray_SIZE(<cnp.ndarray>args[j]))
         if plain and ndim and size >= fr_load(&_strided_from):
-            result = _strided(kernel, level, args, target, dtype)
+            result = _strided(kernel, level, args, target, dtype, _broadcast_size(args))
             return result if out is None else out
-    result = _call_ufunc(kernel, level, args, target, where)
+    before = None
+    if out is None and not (foreign or neither) and _are_plain(args):
+        before = _recycler_on(_broadcast_size(args) * (8 if double else 4))
+    try:
+        result = _call_ufunc(kernel, level, args, target, where)
+    finally:
+        _recycler_off(before)
     return result if target is out else out
 
 
@@ -741,5 +900,5 @@ def call_in_place(Kernel kernel not None, object where, object x, object b=None,
     return x
 
 
-if fr_watch_forks():
+if fr_watch_forks() or fr_shelf_watch_forks():
     raise ImportError("fastrelu could not register its fork handler")

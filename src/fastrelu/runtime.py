@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
+    "clear_cache",
     "config",
+    "get_cache_limit",
     "get_num_threads",
     "get_precision",
     "precision",
+    "set_cache_limit",
     "set_num_threads",
     "set_precision",
     "show_config",
@@ -216,23 +220,108 @@ def threads(n: int) -> Iterator[None]:
         _core.thread_override.reset(token)
 
 
-def cpu_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """Return how many processors the control groups of this process grant, rounded up; 0 for no limit."""
+def _byte_number(n: int, source: str = "number of bytes") -> int:
+    if isinstance(n, bool) or not isinstance(n, int | np.integer):
+        raise TypeError(f"{source} must be an integer, got {type(n).__name__!r}")
+    if n < 0:
+        raise ValueError(f"{source} must not be negative, got {n}")
+    return min(int(n), sys.maxsize)
+
+
+def set_cache_limit(n: int) -> None:
+    """Set how many bytes of released results this process keeps, to use them again for fresh ones.
+
+    A new large array costs more than most activations: the system has to map and clear its pages. A result of
+    128 KiB and more that is no longer referenced is kept, and the next result of about its size takes its place.
+    What nobody has used for ten seconds is let go at the next large call.
+
+    Parameters
+    ----------
+    n : int
+        Not negative; 0 keeps nothing, and new arrays come from NumPy. What is held beyond `n` is let go. The default
+        is the smaller of 256 MiB and an eighth of the memory that this process may use (machine, control group,
+        ``ulimit -v``). The environment variable ``FASTRELU_CACHE_BYTES`` sets it at import.
+
+    Raises
+    ------
+    TypeError
+        If `n` is not an integer.
+    ValueError
+        If `n` is negative.
+
+    See Also
+    --------
+    clear_cache : Lets go what is held.
+    config : Tells what is held and how often it was used.
+
+    Examples
+    --------
+    >>> import fastrelu as fr
+    >>> before = fr.get_cache_limit()
+    >>> fr.set_cache_limit(2**20)
+    >>> fr.get_cache_limit()
+    1048576
+    >>> fr.set_cache_limit(before)
+    """
+    _core.set_cache(limit=_byte_number(n))
+
+
+def get_cache_limit() -> int:
+    """Return how many bytes of released results this process keeps at most.
+
+    Returns
+    -------
+    int
+        What :func:`set_cache_limit` set, or the default.
+
+    Examples
+    --------
+    >>> import fastrelu as fr
+    >>> 0 <= fr.get_cache_limit() <= 2**28
+    True
+    """
+    return _core.cache_state()["limit"]
+
+
+def clear_cache() -> None:
+    """Give the memory of all released results back to the system.
+
+    Arrays that are in use are not touched.
+
+    Examples
+    --------
+    >>> import fastrelu as fr
+    >>> fr.clear_cache()
+    >>> fr.config()["cache_held"]
+    0
+    """
+    _core.clear_cache()
+
+
+def _control_groups(root: Path, own: Path, controller: str) -> Iterator[Path]:
+    """Yield the folders of the control groups of this process that may set a limit of one controller."""
     try:
         lines = own.read_text().splitlines()
     except OSError:
-        return 0
-    limits: list[float] = []
+        return
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        group = root / path.lstrip("/") if not controllers else root / "cpu" / path.lstrip("/")
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
+        group = root / controller / path.lstrip("/") if controllers else root / path.lstrip("/")
         # A limit of any group above holds too. In a container the path may name the host's view: the walk ends at root.
         for folder in (group, *group.parents):
             if not folder.is_relative_to(root):
                 break
-            limits.extend(_quota_of(folder))
+            yield folder
+
+
+_CGROUPS, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+
+
+def cpu_quota(root: Path = _CGROUPS, own: Path = _OWN) -> int:
+    """Return how many processors the control groups of this process grant, rounded up; 0 for no limit."""
+    limits = [quota for folder in _control_groups(root, own, "cpu") for quota in _quota_of(folder)]
     return max(1, int(-(-min(limits) // 1))) if limits else 0
 
 
@@ -245,6 +334,27 @@ def _quota_of(folder: Path) -> Iterator[float]:
         microseconds = int((folder / "cpu.cfs_quota_us").read_text())
         if microseconds > 0:
             yield microseconds / int((folder / "cpu.cfs_period_us").read_text())
+
+
+def usable_memory(root: Path = _CGROUPS, own: Path = _OWN) -> int:
+    """Return how many bytes this process may use: the least of what machine, control groups and limits grant."""
+    limits = [sys.maxsize]
+    for folder in _control_groups(root, own, "memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):  # version 2, version 1
+            with contextlib.suppress(OSError, ValueError):
+                limits.append(int((folder / name).read_text()))
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with contextlib.suppress(ImportError):  # Windows has neither
+        import resource  # noqa: PLC0415
+
+        limits.append(resource.getrlimit(resource.RLIMIT_AS)[0])
+    return min(limit for limit in limits if limit >= 0)  # a negative one means none
+
+
+def default_cache_limit() -> int:
+    """Return how many bytes of released results are kept where nobody says."""
+    return min(2**28, usable_memory() // 8)
 
 
 def _choose_isa() -> str:
@@ -268,16 +378,20 @@ def config() -> dict[str, object]:
     -------
     dict
         ``version``, ``isa`` (in use), ``isa_available`` (built and able to run here), ``threads`` (of a large
-        call), ``openmp`` (the version's date, or None without OpenMP), ``precision``, ``numpy``, ``cython``.
+        call), ``openmp`` (the version's date, or None without OpenMP), ``precision``, ``numpy``, ``cython``, and of
+        the memory of released results, in bytes, ``cache_limit`` and ``cache_held``, with ``cache_hits`` and
+        ``cache_misses``, the numbers of large results that found a block there and that did not.
 
     Examples
     --------
     >>> import fastrelu as fr
-    >>> sorted(fr.config())
-    ['cython', 'isa', 'isa_available', 'numpy', 'openmp', 'precision', 'threads', 'version']
+    >>> sorted(fr.config())  # doctest: +NORMALIZE_WHITESPACE
+    ['cache_held', 'cache_hits', 'cache_limit', 'cache_misses', 'cython', 'isa', 'isa_available', 'numpy', 'openmp',
+     'precision', 'threads', 'version']
     """
     import fastrelu  # noqa: PLC0415  the package imports this module
 
+    cache = _core.cache_state()
     return {
         "version": fastrelu.__version__,
         "isa": isa,
@@ -287,6 +401,7 @@ def config() -> dict[str, object]:
         "precision": get_precision(),
         "numpy": np.__version__,
         "cython": _core.cython_version,
+        **{f"cache_{name}": cache[name] for name in ("limit", "held", "hits", "misses")},
     }
 
 
@@ -303,17 +418,28 @@ def show_config() -> None:
         print(f"{key:<14} {', '.join(value) if isinstance(value, list) else value}")
 
 
+def _integer(variable: str) -> int | None:
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{variable} must be an integer, got {text!r}") from None
+
+
 def _read_environment() -> None:
     level = os.environ.get("FASTRELU_PRECISION")
     if level:
         _core.set_defaults(precision=_precision_index(level, "FASTRELU_PRECISION"))
-    number = os.environ.get("FASTRELU_NUM_THREADS")
-    if number:
-        try:
-            n = int(number)
-        except ValueError:
-            raise ValueError(f"FASTRELU_NUM_THREADS must be an integer, got {number!r}") from None
-        _core.set_defaults(threads=_thread_number(n, "FASTRELU_NUM_THREADS"))
+    count = _integer("FASTRELU_NUM_THREADS")
+    if count is not None:
+        _core.set_defaults(threads=_thread_number(count, "FASTRELU_NUM_THREADS"))
+    limit = _integer("FASTRELU_CACHE_BYTES")
+    if limit is not None:
+        _core.set_cache(limit=_byte_number(limit, "FASTRELU_CACHE_BYTES"))
+    if os.environ.get("NUMPY_MADVISE_HUGEPAGE") == "0":  # whoever forbids NumPy huge pages means us too
+        _core.set_cache(huge_pages=False)
 
 
 _read_environment()

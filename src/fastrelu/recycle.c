@@ -1,0 +1,309 @@
+/* A shelf of released blocks: bounded, by size class, the least recently released goes first. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "recycle.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef _WIN32
+#include <windows.h>
+#else
+#include <pthread.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#endif
+
+enum { FR_STEP = 4096, FR_HUGE = 1 << 21 };
+
+/* Stands before the data of every block. */
+typedef struct {
+    char *start;     /* what goes back to the system */
+    size_t extent;   /* its length; 0 for a block from the heap */
+    size_t capacity; /* bytes of data */
+    int warm;        /* it has been on the shelf */
+} fr_label;
+
+typedef struct {
+    char *data;
+    size_t capacity;
+    long long since;
+} fr_place;
+
+static fr_place shelf[FR_SHELF_BLOCKS]; /* in the order of release */
+static fr_shelf_state state;
+static long long patience = 10000;
+static int ask_for_huge_pages = 1;
+
+/* --- What differs between systems --- */
+
+#ifdef _WIN32
+static SRWLOCK lock = SRWLOCK_INIT;
+static void fr_lock(void) { AcquireSRWLockExclusive(&lock); }
+static void fr_unlock(void) { ReleaseSRWLockExclusive(&lock); }
+static long long fr_now(void) { return (long long)GetTickCount64(); }
+static char *fr_map(size_t extent) { return malloc(extent); }
+static void fr_unmap(char *start, size_t extent) { (void)extent, free(start); }
+static size_t fr_page(void) { return 4096; }
+int fr_shelf_watch_forks(void) { return 0; }
+#else
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static void fr_lock(void) { pthread_mutex_lock(&lock); }
+static void fr_unlock(void) { pthread_mutex_unlock(&lock); }
+
+static long long fr_now(void) {
+    struct timespec now;
+#ifdef CLOCK_MONOTONIC_COARSE
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+#else
+    clock_gettime(CLOCK_MONOTONIC, &now);
+#endif
+    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+static char *fr_map(size_t extent) {
+    void *start = mmap(NULL, extent, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return start == MAP_FAILED ? NULL : start;
+}
+
+static void fr_unmap(char *start, size_t extent) {
+    if (extent) munmap(start, extent);
+}
+
+static size_t fr_page(void) { return (size_t)sysconf(_SC_PAGESIZE); }
+
+/* A fork while another thread holds the lock would leave it locked for ever in the child. */
+int fr_shelf_watch_forks(void) { return pthread_atfork(fr_lock, fr_unlock, fr_unlock); }
+#endif
+
+/* --- Blocks --- */
+
+/* Eight classes per power of two: at most an eighth of a block is idle. */
+static size_t fr_class(size_t size) {
+    size_t step = FR_STEP;
+    while (step < size / 16 + 1) step *= 2;
+    return (size + step - 1) / step * step;
+}
+
+static char *fr_align(char *p, size_t alignment) {
+    return (char *)(((uintptr_t)p + alignment - 1) / alignment * alignment);
+}
+
+static fr_label *fr_label_of(char *data) { return (fr_label *)(data - FR_RECYCLE_ALIGN); }
+
+static char *fr_finish(char *data, char *start, size_t extent, size_t capacity) {
+    *fr_label_of(data) = (fr_label){start, extent, capacity, 0};
+    return data;
+}
+
+static char *fr_from_heap(size_t size) {
+    char *start = malloc(size + 2 * FR_RECYCLE_ALIGN);
+    return start ? fr_finish(fr_align(start + FR_RECYCLE_ALIGN, FR_RECYCLE_ALIGN), start, 0, size) : NULL;
+}
+
+static int fr_wants_huge_pages(void) {
+    fr_lock();
+    int wanted = ask_for_huge_pages;
+    fr_unlock();
+    return wanted;
+}
+
+/* The label has the page before the data to itself, so that huge pages hold data alone. */
+static char *fr_from_system(size_t capacity) {
+    size_t page = fr_page(), extent = capacity + page;
+    char *start;
+#ifdef MADV_HUGEPAGE
+    if (capacity >= FR_HUGE && fr_wants_huge_pages() && (start = fr_map(extent + FR_HUGE)) != NULL) {
+        char *stop = start + extent + FR_HUGE;
+        char *data = fr_align(start + page, FR_HUGE);
+        fr_unmap(start, (size_t)(data - page - start));
+        fr_unmap(data + capacity, (size_t)(stop - (data + capacity)));
+        madvise(data, capacity, MADV_HUGEPAGE); /* advice: a kernel without them goes on with small pages */
+        return fr_finish(data, data - page, extent, capacity);
+    }
+#endif
+#ifdef _WIN32
+    extent += page; /* the heap aligns to less than a page */
+#endif
+    start = fr_map(extent);
+    return start ? fr_finish(fr_align(start + 1, page), start, extent, capacity) : NULL;
+}
+
+static void fr_destroy(char *data) {
+    fr_label label = *fr_label_of(data);
+    if (label.extent) fr_unmap(label.start, label.extent);
+    else free(label.start);
+}
+
+/* --- The shelf. Functions that end in _locked are called with the lock held; nothing is unmapped under it. --- */
+
+static void fr_take_off_locked(size_t place) {
+    state.held -= shelf[place].capacity;
+    state.blocks--;
+    memmove(&shelf[place], &shelf[place + 1], (state.blocks - place) * sizeof *shelf);
+}
+
+/* Moves from the shelf into `gone` what is too old, or too much next to `wanted` more bytes. */
+static size_t fr_thin_out_locked(char **gone, size_t wanted, long long now) {
+    size_t count = 0;
+    while (state.blocks > 0 && (state.held + wanted > state.limit || now - shelf[0].since > patience ||
+                                (wanted > 0 && state.blocks == FR_SHELF_BLOCKS))) {
+        gone[count++] = shelf[0].data;
+        fr_take_off_locked(0);
+    }
+    return count;
+}
+
+static void fr_destroy_all(char **gone, size_t count) {
+    while (count > 0) fr_destroy(gone[--count]);
+}
+
+static size_t fr_find_locked(size_t capacity) {
+    size_t place = state.blocks;
+    while (place > 0 && shelf[place - 1].capacity != capacity) place--; /* the last released is the warmest */
+    return place;
+}
+
+static char *fr_take(size_t capacity) {
+    char *data = NULL;
+    fr_lock();
+    size_t found = fr_find_locked(capacity);
+    if (found > 0) {
+        data = shelf[found - 1].data;
+        fr_take_off_locked(found - 1);
+        state.hits++;
+    } else {
+        state.misses++;
+    }
+    fr_unlock();
+    if (!data) fr_shelf_tidy();
+    return data;
+}
+
+static void fr_put(char *data) {
+    char *gone[FR_SHELF_BLOCKS + 1];
+    size_t capacity = fr_label_of(data)->capacity;
+    long long now = fr_now();
+    fr_lock();
+    int kept = capacity <= state.limit;
+    size_t count = fr_thin_out_locked(gone, kept ? capacity : 0, now);
+    if (kept) {
+        shelf[state.blocks++] = (fr_place){data, capacity, now};
+        state.held += capacity;
+    } else {
+        gone[count++] = data;
+    }
+    fr_unlock();
+    fr_destroy_all(gone, count);
+}
+
+void fr_shelf_clear(void) {
+    char *gone[FR_SHELF_BLOCKS];
+    fr_lock();
+    size_t count = state.blocks;
+    for (size_t i = 0; i < count; i++) gone[i] = shelf[i].data;
+    state.blocks = state.held = 0;
+    fr_unlock();
+    fr_destroy_all(gone, count);
+}
+
+void fr_shelf_tidy(void) {
+    char *gone[FR_SHELF_BLOCKS];
+    fr_lock();
+    size_t count = fr_thin_out_locked(gone, 0, fr_now());
+    fr_unlock();
+    fr_destroy_all(gone, count);
+}
+
+void fr_shelf_limit(size_t bytes) {
+    fr_lock();
+    state.limit = bytes;
+    fr_unlock();
+    fr_shelf_tidy();
+}
+
+void fr_shelf_patience(long long milliseconds) {
+    fr_lock();
+    patience = milliseconds;
+    fr_unlock();
+}
+
+void fr_shelf_huge_pages(int wanted) {
+    fr_lock();
+    ask_for_huge_pages = wanted;
+    fr_unlock();
+}
+
+fr_shelf_state fr_shelf_look(void) {
+    fr_lock();
+    fr_shelf_state now = state;
+    fr_unlock();
+    return now;
+}
+
+int fr_shelf_has(size_t size) {
+    fr_lock();
+    int found = size >= FR_RECYCLE_FROM && fr_find_locked(fr_class(size)) > 0;
+    fr_unlock();
+    return found;
+}
+
+/* --- The handler --- */
+
+static char *fr_get(size_t size, int *zeroed) {
+    *zeroed = 0;
+    if (size > PTRDIFF_MAX) return NULL;
+    if (size < FR_RECYCLE_FROM) return fr_from_heap(size);
+    size_t capacity = fr_class(size);
+    char *data = fr_take(capacity);
+    if (data) {
+        fr_label_of(data)->warm = 1;
+        return data;
+    }
+    data = fr_from_system(capacity);
+    if (!data) { /* what lies idle here may be what is missing there */
+        fr_shelf_clear();
+        data = fr_from_system(capacity);
+    }
+#ifndef _WIN32
+    *zeroed = 1;
+#endif
+    return data;
+}
+
+int fr_recycle_is_warm(const void *data) { return ((const fr_label *)((const char *)data - FR_RECYCLE_ALIGN))->warm; }
+
+void *fr_recycle_malloc(void *context, size_t size) {
+    int zeroed;
+    (void)context;
+    return fr_get(size, &zeroed);
+}
+
+void *fr_recycle_calloc(void *context, size_t count, size_t size) {
+    int zeroed;
+    (void)context;
+    if (size && count > SIZE_MAX / size) return NULL;
+    char *data = fr_get(count * size, &zeroed);
+    return data && !zeroed ? memset(data, 0, count * size) : data;
+}
+
+void fr_recycle_free(void *context, void *data, size_t size) {
+    (void)context, (void)size; /* the label knows better: a view may have changed what the array thinks its size is */
+    if (!data) return;
+    if (fr_label_of(data)->extent) fr_put(data);
+    else fr_destroy(data);
+}
+
+void *fr_recycle_realloc(void *context, void *data, size_t size) {
+    if (!data) return fr_recycle_malloc(context, size);
+    size_t capacity = fr_label_of(data)->capacity;
+    if (size <= capacity && size > capacity / 2) return data;
+    char *moved = fr_recycle_malloc(context, size);
+    if (!moved) return size <= capacity ? data : NULL;
+    memcpy(moved, data, size < capacity ? size : capacity);
+    fr_recycle_free(context, data, capacity);
+    return moved;
+}
