@@ -43,9 +43,12 @@ typedef struct {
 extern const fr_op fr_ops[];
 extern const int fr_nops;
 
+typedef struct fr_rows fr_rows; /* softmax and its like: rows.h */
+
 /* Everything that an instruction set brings. */
 typedef struct {
     const fr_kernels (*ops)[FR_DIRECTIONS]; /* in the order of fr_ops */
+    const fr_rows *rows;                    /* FR_FLAVOURS of them */
 } fr_tables;
 
 typedef struct {
