@@ -1,5 +1,7 @@
 # What other compiled modules share with _core: the tables of kernels, the settings, and the one team of threads.
 
+cimport numpy as cnp
+
 cdef extern from "kernels/kernels.h" nogil:
     enum:
         FR_MAX_PARAMETERS
@@ -28,9 +30,12 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef fr_kernels fr_row[3]
     ctypedef struct fr_stream:
         void (*move)(char *, const char *, Py_ssize_t, const char *const *, int) noexcept nogil
+    ctypedef struct fr_rows:
+        pass
     ctypedef struct fr_tables:
         const fr_row *ops
         fr_stream stream
+        const fr_rows *rows
     ctypedef struct fr_isa:
         const char *name
         const fr_tables *tables
@@ -43,7 +48,17 @@ cdef extern from "kernels/kernels.h" nogil:
         int sharers
     fr_cache fr_last_cache()
 
+# What an operand asks of the kernels.
+cdef enum:
+    SINGLE   # its type fits into float32
+    DOUBLE   # into float64
+    WEAK     # a Python number, which fits into whatever the others need
+    NEITHER  # no kernel has its type; the ufunc says so
+    FOREIGN  # its type is its own affair
+
 cdef const fr_tables *tables(str isa) except NULL
 cpdef int precision_level() except -1
 cdef int start_team(int cost, Py_ssize_t n) except -1
 cdef void end_team(int parts) noexcept nogil
+cdef int class_of_dtype(cnp.dtype dtype) except -1
+cdef object as_target(str name, object out)

@@ -721,14 +721,6 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype,
 
 # --- Third door: everything else is a ufunc -------------------------------------------------------------------------
 
-# What an operand asks of the kernels.
-cdef enum:
-    _SINGLE   # its type fits into float32
-    _DOUBLE   # into float64
-    _WEAK     # a Python number, which fits into whatever the others need
-    _NEITHER  # no kernel has its type; the ufunc says so
-    _FOREIGN  # its type is its own affair
-
 cdef object _float32 = np.dtype(np.float32)
 cdef object _float64 = np.dtype(np.float64)
 cdef tuple _OUT = ("out",)
@@ -736,27 +728,27 @@ cdef tuple _WHERE = ("where",)
 cdef tuple _OUT_WHERE = ("out", "where")
 
 
-cdef int _class_of_dtype(cnp.dtype dtype) except -1:
+cdef int class_of_dtype(cnp.dtype dtype) except -1:
     cdef int number = dtype.type_num
     if number == cnp.NPY_FLOAT or number == NPY_HALF or cnp.NPY_BOOL <= number <= cnp.NPY_USHORT:
-        return _SINGLE
+        return SINGLE
     if number == cnp.NPY_DOUBLE or cnp.NPY_INT <= number <= cnp.NPY_ULONGLONG:
-        return _DOUBLE
+        return DOUBLE
     if number < NPY_USERDEF:
-        return _NEITHER
-    return _SINGLE if np.can_cast(dtype, _float32) else _DOUBLE if np.can_cast(dtype, _float64) else _NEITHER
+        return NEITHER
+    return SINGLE if np.can_cast(dtype, _float32) else DOUBLE if np.can_cast(dtype, _float64) else NEITHER
 
 
 cdef int _class_of(object value) except -1:
     cdef double number
     if cnp.PyArray_Check(value):
-        return _class_of_dtype(<cnp.dtype>(<cnp.ndarray>value).descr)
+        return class_of_dtype(<cnp.dtype>(<cnp.ndarray>value).descr)
     if cnp.PyArray_CheckScalar(value):
-        return _class_of_dtype(cnp.PyArray_DescrFromScalar(value))
+        return class_of_dtype(cnp.PyArray_DescrFromScalar(value))
     if _number(value, &number):
-        return _WEAK
+        return WEAK
     dtype = getattr(value, "dtype", None)
-    return _class_of_dtype(dtype) if isinstance(dtype, np.dtype) else _FOREIGN
+    return class_of_dtype(dtype) if isinstance(dtype, np.dtype) else FOREIGN
 
 
 cdef int _check_params(Kernel kernel, list args, bint single) except -1:
@@ -791,7 +783,7 @@ cdef int _check_params(Kernel kernel, list args, bint single) except -1:
     return kernel.refuse(params, known)
 
 
-cdef object _as_target(Kernel kernel, object out):
+cdef object as_target(str name, object out):
     """`out` as something a ufunc writes into: itself, or a view of the buffer it exposes."""
     if hasattr(type(out), "__array_ufunc__") and not cnp.PyArray_CheckScalar(out):
         return out
@@ -801,7 +793,7 @@ cdef object _as_target(Kernel kernel, object out):
         pass
     if hasattr(type(out), "__dlpack__") and not cnp.PyArray_CheckScalar(out):
         return np.from_dlpack(out)
-    raise TypeError(f"{kernel.name} can write into an array or a writable buffer, not into {type(out).__name__!r}")
+    raise TypeError(f"{name} can write into an array or a writable buffer, not into {type(out).__name__!r}")
 
 
 cdef object _call_ufunc(Kernel kernel, int level, list args, object out, object where):
@@ -840,10 +832,10 @@ cdef object _general(Kernel kernel, object out, object where, list args):
         if isinstance(args[j], (list, tuple)) or (j < kernel.ndata and isinstance(args[j], bool)):
             args[j] = np.asarray(args[j])
         kind = _class_of(args[j])
-        foreign |= kind == _FOREIGN
-        neither |= kind == _NEITHER
-        double |= kind == _DOUBLE
-        typed |= kind != _WEAK
+        foreign |= kind == FOREIGN
+        neither |= kind == NEITHER
+        double |= kind == DOUBLE
+        typed |= kind != WEAK
     double |= not typed
     if kernel.nparams:
         _check_params(kernel, args, not (double or foreign or neither))
@@ -854,7 +846,7 @@ cdef object _general(Kernel kernel, object out, object where, list args):
     if isinstance(out, tuple) and len(out) == 1:
         out = target = out[0]
     if out is not None and type(out) is not cnp.ndarray and out is not Ellipsis and not isinstance(out, tuple):
-        target = _as_target(kernel, out)
+        target = as_target(kernel.name, out)
 
     if where is True and not (foreign or neither):
         dtype = cnp.NPY_DOUBLE if double else cnp.NPY_FLOAT
@@ -895,7 +887,7 @@ cdef int _anything(const double *params) noexcept nogil:
 def call_in_place(Kernel kernel not None, object where, object x, object b=None, object c=None, object d=None,
                   object e=None):
     """Run a forward kernel from x into x, and return x itself."""
-    cdef object target = x if type(x) is cnp.ndarray else _as_target(kernel, x)
+    cdef object target = x if type(x) is cnp.ndarray else as_target(kernel.name, x)
     call(kernel, target, where, target, b, c, d, e)
     return x
 

@@ -43,6 +43,7 @@
 #include "hilo.h"
 #endif
 #include "loops.h"
+#include "rows_loops.h"
 
 #undef store
 #undef real

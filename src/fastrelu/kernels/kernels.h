@@ -49,11 +49,13 @@ typedef struct {
     void (*move)(char *to, const char *from, ptrdiff_t bytes, const char *const *next, int inputs);
     void (*finish)(void); /* what this thread moved is there for all to read */
 } fr_stream;
+typedef struct fr_rows fr_rows; /* softmax and its like: rows.h */
 
 /* Everything that an instruction set brings. */
 typedef struct {
     const fr_kernels (*ops)[FR_DIRECTIONS]; /* in the order of fr_ops */
     fr_stream stream;
+    const fr_rows *rows;                    /* FR_FLAVOURS of them */
 } fr_tables;
 
 typedef struct {

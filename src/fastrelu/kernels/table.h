@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels.h"
+#include "rows.h"
 
 /* FMA only where it is one instruction: anywhere else the name would become a call into libm. */
 #if defined(__FMA__) || defined(__aarch64__) || defined(_M_ARM64) || (defined(_MSC_VER) && defined(__AVX2__))
@@ -48,9 +49,10 @@
 
 #include "stream.h"
 
-#define FR_KIND FR_LEAN
-#include "instance.h"
+/* WIDE comes first: rows of every type take their logarithm there. */
 #define FR_KIND FR_WIDE
+#include "instance.h"
+#define FR_KIND FR_LEAN
 #include "instance.h"
 #define FR_KIND FR_FULL
 #include "instance.h"
@@ -90,5 +92,17 @@ static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
 #include "ops.def"
 };
 
+#define FR_ROWS(kind)                                                                          \
+    {{softmax_row##kind, log_softmax_row##kind, softmin_row##kind},                            \
+     {softmax_from_output_row##kind, log_softmax_from_output_row##kind, softmin_from_output_row##kind}, \
+     cross_entropy_row##kind}
+static const fr_rows fr_row_table[FR_FLAVOURS] = {
+#if FR_HAS_FMA
+    FR_ROWS(_lean),
+#else
+    FR_ROWS(_wide),
+#endif
+    FR_ROWS(_wide), FR_ROWS(_full), FR_ROWS(_hilo)};
+
 extern const fr_tables FR_JOIN(fr_tables_, FR_ISA);
-const fr_tables FR_JOIN(fr_tables_, FR_ISA) = {fr_op_table, FR_STREAM};
+const fr_tables FR_JOIN(fr_tables_, FR_ISA) = {fr_op_table, FR_STREAM, fr_row_table};

@@ -1,0 +1,187 @@
+/* Walks over the rows of an array of any strides: rows that are contiguous go straight to the kernel, others are
+ * gathered some at a time, neighbours together because they share cache lines. */
+#include "rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "guard.h"
+
+enum { FR_TILE = 16, FR_TILE_BYTES = 1 << 18 };
+
+typedef struct {
+    const fr_row_call *call;
+    ptrdiff_t index[FR_ROW_AXES];
+    char *at[FR_ROW_OPERANDS];
+    int direct[FR_ROW_OPERANDS];
+    char *room[2]; /* `width` rows of each input that is not direct */
+    double *dense;
+    ptrdiff_t width, pitch;
+} fr_row_walk;
+
+static void fr_row_seek(fr_row_walk *walk, ptrdiff_t row) {
+    const fr_row_call *call = walk->call;
+    for (int k = 0; k < FR_ROW_OPERANDS; k++) walk->at[k] = call->operand[k].origin;
+    for (int axis = call->naxes - 1; axis >= 0; axis--) {
+        walk->index[axis] = row % call->shape[axis];
+        row /= call->shape[axis];
+        for (int k = 0; k < FR_ROW_OPERANDS; k++)
+            if (walk->at[k]) walk->at[k] += walk->index[axis] * call->operand[k].stride[axis];
+    }
+}
+
+/* m rows on, which may end the last axis but not go beyond its end */
+static void fr_row_step(fr_row_walk *walk, ptrdiff_t m) {
+    const fr_row_call *call = walk->call;
+    for (int axis = call->naxes - 1; axis >= 0; axis--, m = 1) {
+        walk->index[axis] += m;
+        for (int k = 0; k < FR_ROW_OPERANDS; k++)
+            if (walk->at[k]) walk->at[k] += m * call->operand[k].stride[axis];
+        if (walk->index[axis] < call->shape[axis]) return;
+        for (int k = 0; k < FR_ROW_OPERANDS; k++)
+            if (walk->at[k]) walk->at[k] -= call->shape[axis] * call->operand[k].stride[axis];
+        walk->index[axis] = 0;
+    }
+}
+
+/* n elements of m rows between an array and a tile; the shorter stride runs inside. */
+#define FR_TRANSFER(type, to, to_along, to_across, from, from_along, from_across)                                   \
+    if (inside_along)                                                                                               \
+        for (ptrdiff_t r = 0; r < m; r++)                                                                           \
+            for (ptrdiff_t i = 0; i < n; i++)                                                                       \
+                *(type *)((to) + i * (to_along) + r * (to_across)) =                                                \
+                    *(const type *)((from) + i * (from_along) + r * (from_across));                                 \
+    else                                                                                                            \
+        for (ptrdiff_t i = 0; i < n; i++)                                                                           \
+            for (ptrdiff_t r = 0; r < m; r++)                                                                       \
+                *(type *)((to) + i * (to_along) + r * (to_across)) =                                                \
+                    *(const type *)((from) + i * (from_along) + r * (from_across));
+
+static void fr_transfer(char *to, ptrdiff_t to_along, ptrdiff_t to_across, const char *from, ptrdiff_t from_along,
+                        ptrdiff_t from_across, ptrdiff_t n, ptrdiff_t m, ptrdiff_t itemsize, int inside_along) {
+    if (itemsize == sizeof(uint32_t)) {
+        FR_TRANSFER(uint32_t, to, to_along, to_across, from, from_along, from_across)
+    } else {
+        FR_TRANSFER(uint64_t, to, to_along, to_across, from, from_along, from_across)
+    }
+}
+
+static int fr_along_is_shorter(const fr_row_operand *operand, ptrdiff_t across) {
+    ptrdiff_t along = operand->along;
+    return (along < 0 ? -along : along) <= (across < 0 ? -across : across);
+}
+
+static void fr_fill(char *to, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t itemsize, uint64_t bits) {
+    for (ptrdiff_t i = 0; i < n; i++) memcpy(to + i * stride, &bits, (size_t)itemsize);
+}
+
+/* Puts `left_out` where the mask says so. Does any element of the row take part? */
+static int fr_leave_out(const fr_row_call *call, char *row, const char *mask) {
+    ptrdiff_t along = call->operand[FR_ROW_WHERE].along;
+    int any = 0;
+    for (ptrdiff_t i = 0; i < call->n; i++) {
+        if (mask[i * along])
+            any = 1;
+        else
+            memcpy(row + i * call->itemsize, &call->left_out, (size_t)call->itemsize);
+    }
+    return any;
+}
+
+static void fr_run_row(const fr_row_walk *walk, const char *const *in, char *out, ptrdiff_t across) {
+    const fr_row_call *call = walk->call;
+    if (!call->loss) {
+        call->kernel(in, out, call->n);
+        return;
+    }
+    fr_target target = *call->target;
+    double loss = 0;
+    target.x = in[0];
+    target.shares = in[1];
+    target.grad = out;
+    target.dense = walk->dense;
+    const char *label = walk->at[FR_ROW_LABEL];
+    if (label) target.label = (ptrdiff_t) * (const int64_t *)(label + across * call->operand[FR_ROW_LABEL].stride[call->naxes - 1]);
+    if (!label || target.label != call->ignored)
+        loss = call->loss(&target, call->n);
+    else if (out)
+        memset(out, 0, (size_t)(call->n * call->itemsize));
+    *(double *)(walk->at[FR_ROW_LOSS] + across * call->operand[FR_ROW_LOSS].stride[call->naxes - 1]) = loss;
+}
+
+/* m rows that differ in the last axis alone */
+static void fr_run_tile(const fr_row_walk *walk, ptrdiff_t m) {
+    const fr_row_call *call = walk->call;
+    const int last = call->naxes - 1;
+    for (int k = 0; k < 2; k++) {
+        const fr_row_operand *operand = &call->operand[k];
+        if (walk->at[k] && !walk->direct[k])
+            fr_transfer(walk->room[k], call->itemsize, walk->pitch, walk->at[k], operand->along, operand->stride[last],
+                        call->n, m, call->itemsize, fr_along_is_shorter(operand, operand->stride[last]));
+    }
+    const fr_row_operand *result = &call->operand[FR_ROW_OUT];
+    for (ptrdiff_t r = 0; r < m; r++) {
+        const char *in[2] = {0, 0};
+        for (int k = 0; k < 2; k++)
+            if (walk->at[k])
+                in[k] = walk->direct[k] ? walk->at[k] + r * call->operand[k].stride[last] : walk->room[k] + r * walk->pitch;
+        char *out = !walk->at[FR_ROW_OUT]        ? NULL
+                    : walk->direct[FR_ROW_OUT] ? walk->at[FR_ROW_OUT] + r * result->stride[last]
+                                               : walk->room[0] + r * walk->pitch;
+        int any = 1;
+        if (walk->at[FR_ROW_WHERE])
+            any = fr_leave_out(call, walk->room[0] + r * walk->pitch,
+                               walk->at[FR_ROW_WHERE] + r * call->operand[FR_ROW_WHERE].stride[last]);
+        if (any)
+            fr_run_row(walk, in, out, r);
+        else
+            fr_fill(out, call->itemsize, call->n, call->itemsize, call->alone);
+    }
+    if (walk->at[FR_ROW_OUT] && !walk->direct[FR_ROW_OUT])
+        fr_transfer(walk->at[FR_ROW_OUT], result->along, result->stride[last], walk->room[0], call->itemsize, walk->pitch,
+                    call->n, m, call->itemsize, fr_along_is_shorter(result, result->stride[last]));
+}
+
+int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop) {
+    fr_row_walk walk;
+    char *memory = NULL;
+    const ptrdiff_t bytes = call->n * call->itemsize;
+    if (start >= stop || call->n == 0) return 0;
+    walk.call = call;
+    walk.pitch = bytes;
+    walk.room[0] = walk.room[1] = NULL;
+    walk.dense = NULL;
+    int tiles = 0;
+    for (int k = 0; k <= FR_ROW_OUT; k++) {
+        walk.direct[k] = !call->operand[k].origin || call->operand[k].along == call->itemsize || call->n == 1;
+        if (k != FR_ROW_WHERE) tiles |= !walk.direct[k];
+    }
+    if (call->operand[FR_ROW_WHERE].origin) walk.direct[FR_ROW_IN] = 0, tiles = 1;
+    walk.width = 1;
+    ptrdiff_t dense = call->target && call->target->dense ? call->n : 0;
+    if (tiles) {
+        walk.width = FR_TILE_BYTES / bytes < 1 ? 1 : FR_TILE_BYTES / bytes < FR_TILE ? FR_TILE_BYTES / bytes : FR_TILE;
+        if (walk.width > stop - start) walk.width = stop - start;
+    }
+    if (tiles || dense) {
+        ptrdiff_t rooms = tiles ? 2 * walk.width : 0;
+        memory = (char *)malloc((size_t)(rooms * bytes + dense * (ptrdiff_t)sizeof(double)));
+        if (!memory) return -1;
+        if (dense) walk.dense = (double *)memory;
+        walk.room[0] = memory + dense * (ptrdiff_t)sizeof(double);
+        walk.room[1] = walk.room[0] + walk.width * bytes;
+    }
+    fr_guard caller = fr_guard_open();
+    fr_row_seek(&walk, start);
+    while (start < stop) {
+        ptrdiff_t m = call->shape[call->naxes - 1] - walk.index[call->naxes - 1];
+        if (m > stop - start) m = stop - start;
+        if (tiles && m > walk.width) m = walk.width;
+        fr_run_tile(&walk, m);
+        fr_row_step(&walk, m);
+        start += m;
+    }
+    fr_guard_close(caller);
+    free(memory);
+    return 0;
+}

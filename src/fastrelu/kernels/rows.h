@@ -1,0 +1,65 @@
+/* What works on whole rows: softmax, its logarithm and cross-entropy; and the walk over the rows of an array. */
+#ifndef FASTRELU_ROWS_H
+#define FASTRELU_ROWS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels.h"
+
+enum { FR_SOFTMAX, FR_LOG_SOFTMAX, FR_SOFTMIN, FR_NORMALIZERS };
+
+/* One row of logits, its targets and where the gradient goes. */
+typedef struct {
+    const char *x;
+    char *grad;            /* NULL: the loss alone */
+    ptrdiff_t label;       /* the class that it belongs to, or */
+    const char *shares;    /* what each class has of it, in the type of x */
+    const double *weights; /* of the classes, or NULL */
+    double *dense;         /* room for n numbers; NULL where the label is the only target */
+    double smoothing;      /* how much of it all classes share */
+    double scale;          /* of the gradient */
+} fr_target;
+typedef double (*fr_loss)(const fr_target *target, ptrdiff_t n);
+
+/* The kernels of one flavour, over n contiguous elements; otherwise as those of an activation. */
+struct fr_rows {
+    fr_kernel forward[FR_NORMALIZERS];     /* x */
+    fr_kernel from_output[FR_NORMALIZERS]; /* grad, y */
+    fr_loss cross_entropy;
+};
+
+enum {
+    FR_ROW_IN,     /* x, grad or logits */
+    FR_ROW_SECOND, /* y, or the shares of cross-entropy */
+    FR_ROW_WHERE,  /* bytes: does the element take part? */
+    FR_ROW_OUT,
+    FR_ROW_LABEL, /* int64, one for each row */
+    FR_ROW_LOSS,  /* double, one for each row */
+    FR_ROW_OPERANDS,
+    FR_ROW_AXES = 64
+};
+
+typedef struct {
+    char *origin; /* NULL: there is none */
+    ptrdiff_t along; /* bytes from one element of a row to the next */
+    ptrdiff_t stride[FR_ROW_AXES];
+} fr_row_operand;
+
+/* All rows of an array: what runs on each, and where they lie. */
+typedef struct {
+    fr_kernel kernel;
+    fr_loss loss;            /* if not NULL, it runs in place of the kernel */
+    const fr_target *target; /* what the rows share */
+    int64_t ignored;         /* the label of rows that count nothing */
+    uint64_t left_out, alone; /* bits of what an element left out is read as, and of the result where all are */
+    ptrdiff_t n, itemsize;
+    int naxes;
+    ptrdiff_t shape[FR_ROW_AXES];
+    fr_row_operand operand[FR_ROW_OPERANDS];
+} fr_row_call;
+
+/* Runs over rows start to stop, in the order of the axes, the last fastest; 0, or -1 where memory is short. */
+int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop);
+
+#endif

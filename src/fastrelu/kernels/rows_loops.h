@@ -1,0 +1,531 @@
+/* Kernels over a whole row: softmax, its logarithm, their gradients, cross-entropy. Included by instance.h, once per
+ * instance.
+ *
+ * A row is added up in FR_ROW_LANES partial sums, element i in lane i % FR_ROW_LANES, and the lanes in a fixed tree: the
+ * bits depend on the row alone. Sums of float are in double; sums of double carry their rounding errors along.
+ *
+ * e^(x - m) for the row's largest element m. x - m would be rounded, which costs up to 2^-18 of the result in float:
+ * where |m| is moderate the exponent is reduced from x itself and what is left out is a factor e^(m - K ln2) common to
+ * the row, with K the whole number next to m / ln2; where |m| is large, x - m is exact wherever the result is not 0.
+ * A factor 2^ROW_LIFT keeps the exponentials normal down to results that are 0, so each result is rounded once
+ * where it is subnormal. */
+
+#ifndef FASTRELU_ROWS
+#define FASTRELU_ROWS
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define FR_INLINE static __forceinline
+#else
+#define FR_INLINE static inline __attribute__((always_inline, unused))
+#endif
+
+enum { FR_ROW_LANES = 16, FR_MAX_LANES = 64, FR_ROW_BLOCK = 512 };
+
+/* A sum in pieces: hi + lo for what is not equal to the largest element, and how many are equal to it. */
+typedef struct {
+    double hi, lo;
+    double same;
+} fr_total;
+
+typedef struct {
+    double hi[FR_ROW_LANES], lo[FR_ROW_LANES];
+} fr_lanes;
+
+FR_INLINE void fr_lanes_clear(fr_lanes *s) {
+    for (int j = 0; j < FR_ROW_LANES; j++) s->hi[j] = s->lo[j] = 0;
+}
+/* hi + lo + v, lo taking what rounding takes from hi */
+FR_INLINE void fr_lane_add(double *hi, double *lo, double v) {
+    double s = *hi + v, t = s - *hi;
+    *lo += (*hi - (s - t)) + (v - t);
+    *hi = s;
+}
+FR_INLINE void fr_lanes_join(fr_lanes *s) {
+    for (int w = FR_ROW_LANES / 2; w; w /= 2)
+        for (int j = 0; j < w; j++) {
+            fr_lane_add(&s->hi[j], &s->lo[j], s->hi[j + w]);
+            s->lo[j] += s->lo[j + w];
+        }
+}
+
+#endif
+
+#undef COMPENSATED
+#undef KEEPS
+#undef ROW_LIFT
+#undef ROW_NEAR
+#undef ROW_LOW
+#define COMPENSATED (FR_KIND == FR_FULL || FR_KIND == FR_HILO)
+/* Does the output hold the exponentials between the passes? In the accurate kinds they are computed twice instead. */
+#define KEEPS (FR_KIND == FR_LEAN || FR_KIND == FR_FULL)
+#define ROW_LIFT BY_KIND(64, 0, 600)
+#define ROW_NEAR BY_TYPE(300, 1500)
+#define ROW_LOW BY_KIND(-130, -200, -1100)
+
+FR_INLINE store FN(signed_as)(store x, int flip) { return flip ? -x : x; }
+
+/* The largest element, NaNs passed over. */
+FR_INLINE store FN(row_max)(const store *x, ptrdiff_t n, int flip) {
+    store m[FR_MAX_LANES];
+    for (int j = 0; j < FR_MAX_LANES; j++) m[j] = -(store)INFINITY;
+    ptrdiff_t i = 0;
+    for (; i + FR_MAX_LANES <= n; i += FR_MAX_LANES)
+        for (int j = 0; j < FR_MAX_LANES; j++) {
+            store v = FN(signed_as)(x[i + j], flip);
+            m[j] = v > m[j] ? v : m[j];
+        }
+    for (int j = 0; j < n - i; j++) {
+        store v = FN(signed_as)(x[i + j], flip);
+        m[j] = v > m[j] ? v : m[j];
+    }
+    for (int w = FR_MAX_LANES / 2; w; w /= 2)
+        for (int j = 0; j < w; j++) m[j] = m[j + w] > m[j] ? m[j + w] : m[j];
+    return m[0];
+}
+
+/* What the exponentials of a row share. */
+typedef struct {
+    real origin, magic, low; /* x - origin is reduced; magic adds the exponent; below low the result is 0 */
+    real top;                /* what the largest element becomes */
+    double unit;             /* the same, more precisely: 1 up to the common factor */
+} FN(row);
+
+#if FR_KIND != FR_HILO
+BODY FN(row_exp)(real x, real origin, real magic, real low) {
+    real z = x - origin;
+    real shifted = FMA(z, R(LOG2E), magic);
+    real k = shifted - magic;
+#if FR_KIND == FR_FULL /* |k| < 2^12: one bit less in the first part of ln2 than elsewhere */
+    real r = FMA(k, -0x1.3de6af278ece6p-42, FMA(k, -0x1.62e42fefa3000p-1, z));
+#else
+    real r = FN(minus_k_ln2)(z, k);
+#endif
+    real y = FN(exp_poly)(r, 1, 1) * FN(power)(shifted);
+    return z < low ? R(0) : y;
+}
+#endif
+
+FR_INLINE FN(row) FN(row_of)(store m) {
+    FN(row) row;
+#if KEEPS
+    int near = FN(size)(m) < ROW_NEAR;
+    real K = near ? FMA(m, R(LOG2E), ROUNDER) - ROUNDER : R(0);
+    row.origin = near ? R(0) : m;
+    row.magic = ROUNDER + BIAS + ROW_LIFT - K;
+    row.low = (near ? m : R(0)) + ROW_LOW;
+    row.top = FN(row_exp)(m, row.origin, row.magic, row.low);
+#if FR_KIND == FR_LEAN
+    row.unit = near ? exp_poly_wide((double)m - (double)K * 0x1.62e42fefa39efp-1, 1, 1) * 0x1p64 : 0x1p64;
+#else
+    row.unit = row.top;
+#endif
+#else
+    row.origin = m;
+    row.magic = ROUNDER + BIAS;
+    row.low = ROW_LOW;
+    row.top = FR_KIND == FR_HILO ? R(0x1p600) : R(1);
+    row.unit = row.top;
+#endif
+    return row;
+}
+
+#if FR_KIND == FR_HILO
+/* e^(x - m) in scaled form, 0 far below */
+HL_SCALED FN(row_exp)(real x, real m) {
+    hl_pair z = hl_sum(x, -m);
+    int gone = z.hi < ROW_LOW;
+    z.hi = gone ? ROW_LOW : z.hi;
+    z.lo = gone ? R(0) : z.lo;
+    hl_scaled e = hl_exp(z);
+    e.hi = gone ? R(0) : e.hi;
+    e.lo = gone ? R(0) : e.lo;
+    return e;
+}
+#endif
+
+/* Exponentials of n elements, a multiple of FR_ROW_LANES, to `e`, and what is below them to `e_lo`. */
+FR_INLINE void FN(row_exps)(const store *x, real *e, real *e_lo, ptrdiff_t n, const FN(row) *row, int flip) {
+    const real origin = row->origin;
+#if FR_KIND == FR_HILO
+    FR_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) {
+        hl_scaled v = FN(row_exp)(FN(signed_as)(x[i], flip), origin);
+        real s = hl_pow2(v.k + 600);
+        e[i] = v.hi * s;
+        e_lo[i] = v.lo * s;
+    }
+#else
+    (void)e_lo;
+    const real magic = row->magic, low = row->low;
+    FR_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) e[i] = FN(row_exp)((real)FN(signed_as)(x[i], flip), origin, magic, low);
+#endif
+}
+
+/* Adds n of them; `apart` leaves out those of the largest element, and counts them. */
+FR_INLINE void FN(row_add)(fr_lanes *s, real *same, const real *e, const real *e_lo, ptrdiff_t n, real top, int apart) {
+    for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES)
+        for (int j = 0; j < FR_ROW_LANES; j++) {
+            real v = e[i + j];
+#if FR_KIND == FR_HILO
+            real l = e_lo[i + j];
+            int is_top = apart & (v == top) & (l == 0);
+#else
+            (void)e_lo;
+            int is_top = apart & (v == top);
+#endif
+            if (apart) {
+                same[j] += is_top ? R(1) : R(0);
+                v = is_top ? R(0) : v;
+            }
+#if COMPENSATED
+            fr_lane_add(&s->hi[j], &s->lo[j], v);
+#if FR_KIND == FR_HILO
+            s->lo[j] += l;
+#endif
+#else
+            s->hi[j] += (double)v;
+#endif
+        }
+}
+
+/* The sum of a row's exponentials; they stay in `keep` unless that is NULL. */
+FR_INLINE fr_total FN(row_sum)(const store *x, store *keep, ptrdiff_t n, const FN(row) *row, int flip, int apart) {
+    real room[FR_ROW_BLOCK], room_lo[FR_ROW_BLOCK], same[FR_ROW_LANES];
+    fr_lanes s;
+    fr_total total;
+    fr_lanes_clear(&s);
+    total.same = 0;
+    for (ptrdiff_t i = 0; i < n; i += FR_ROW_BLOCK) {
+        ptrdiff_t m = n - i < FR_ROW_BLOCK ? n - i : FR_ROW_BLOCK, whole = m - m % FR_ROW_LANES;
+        for (int j = 0; j < FR_ROW_LANES; j++) same[j] = 0;
+        real *e = keep && KEEPS ? (real *)keep + i : room;
+        FN(row_exps)(x + i, e, room_lo, whole, row, flip);
+        FN(row_add)(&s, same, e, room_lo, whole, row->top, apart);
+        if (whole < m) {
+            store rest[FR_ROW_LANES];
+            real last[FR_ROW_LANES], last_lo[FR_ROW_LANES];
+            for (int j = 0; j < FR_ROW_LANES; j++) rest[j] = flip ? (store)INFINITY : -(store)INFINITY;
+            for (int j = 0; j < m - whole; j++) rest[j] = x[i + whole + j];
+            FN(row_exps)(rest, last, last_lo, FR_ROW_LANES, row, flip);
+            FN(row_add)(&s, same, last, last_lo, FR_ROW_LANES, row->top, apart);
+            if (keep && KEEPS)
+                for (int j = 0; j < m - whole; j++) e[whole + j] = last[j];
+        }
+        for (int j = 0; j < FR_ROW_LANES && apart; j++) total.same += (double)same[j];
+    }
+    fr_lanes_join(&s);
+    total.hi = s.hi[0] + s.lo[0];
+    total.lo = s.lo[0] - (total.hi - s.hi[0]);
+    return total;
+}
+
+/* The largest elements join the sum again. */
+FR_INLINE fr_total FN(row_joined)(fr_total total, real top) {
+    double hi = total.hi, lo = total.lo;
+    fr_lane_add(&hi, &lo, total.same * (double)top);
+    fr_total all = {hi + lo, 0, total.same};
+    all.lo = lo - (all.hi - hi);
+    return all;
+}
+
+/* log(1 + t), t >= 0. Maximum error: wide 2^-38 relative, full 1.5 ULP. */
+#if FR_KIND == FR_WIDE || FR_KIND == FR_FULL
+FR_INLINE double FN(row_log1p)(double t) {
+    FN(word) s = {1 + t};
+    int64_t k = t > 1 ? (int64_t)(s.bits >> SHIFT) - BIAS : 0;
+    s.bits -= (uint64_t)k << SHIFT;
+    double f = k ? s.number - 1 : t;
+    double q = (f + f) / (2 + f), w = q * q;
+    double y = FMA(q * w, FN(log1p_poly)(w), q);
+    return FMA((double)k, 0x1.62e42fefa3000p-1, FMA((double)k, 0x1.3de6af278ece6p-42, y));
+}
+#endif
+
+/* The logarithm of a row's sum, from which m is left out: log(1 + (what is apart from the first largest element)) */
+#if FR_KIND == FR_HILO
+HL_PAIR FN(row_log)(fr_total total) {
+    hl_pair t = hl_add_any(hl_make(total.same - 1, 0), hl_make(total.hi * 0x1p-600, total.lo * 0x1p-600));
+    double first = row_log1p_wide(t.hi);
+    hl_pair u = hl_of(hl_expm1(hl_make(first, 0)));
+    hl_pair d = hl_add_any(t, hl_neg(u));
+    double step = (d.hi + d.lo) / (1 + t.hi);
+    return t.hi < 0x1p-60 ? t : hl_fast(first, step);
+}
+#elif FR_KIND == FR_FULL
+BODY FN(row_log)(fr_total total, double unit) { return row_log1p_full(total.hi / unit + (total.same - 1)); }
+#else
+FR_INLINE double FN(row_log)(fr_total total, double unit) {
+    return row_log1p_wide(total.hi / unit + (total.same - 1));
+}
+#endif
+
+/* The probabilities of a row times f, from the exponentials in `out` or from x. */
+FR_INLINE void FN(row_divide)(const store *x, store *out, ptrdiff_t n, const FN(row) *row, fr_total total, int flip,
+                              double f, int scaled) {
+#if KEEPS
+    const real r = (real)(1 / total.hi), factor = (real)f;
+    (void)x, (void)row, (void)flip;
+    FR_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) out[i] = scaled ? (out[i] * r) * factor : out[i] * r;
+#elif FR_KIND == FR_WIDE
+    const real r = scaled ? f / total.hi : 1 / total.hi, origin = row->origin, magic = row->magic, low = row->low;
+    FR_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++)
+        out[i] = (store)(FN(row_exp)((real)FN(signed_as)(x[i], flip), origin, magic, low) * r);
+#else
+    const hl_pair r = hl_div(hl_make(1, 0), hl_make(total.hi * 0x1p-600, total.lo * 0x1p-600));
+    const real m = row->origin, r_hi = r.hi, r_lo = r.lo;
+    FR_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) {
+        hl_scaled e = FN(row_exp)(FN(signed_as)(x[i], flip), m);
+        real y = hl_scale(hl_round(hl_mul(hl_of(e), hl_make(r_hi, r_lo))), e.k);
+        out[i] = scaled ? y * f : y;
+    }
+#endif
+}
+
+/* A row whose largest element is infinite: the limit where there is one, which is where a single +inf stands. */
+FR_UNUSED static void FN(row_infinite)(const store *x, store *out, ptrdiff_t n, int flip, int logarithm) {
+    ptrdiff_t highest = 0, nans = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        highest += FN(signed_as)(x[i], flip) > LARGEST;
+        nans += x[i] != x[i];
+    }
+    store others = highest == 1 && nans == 0 ? logarithm ? -(store)INFINITY : (store)0 : (store)NAN;
+    store largest = others != others ? others : logarithm ? (store)0 : (store)1;
+    for (ptrdiff_t i = 0; i < n; i++) out[i] = FN(signed_as)(x[i], flip) > LARGEST ? largest : others;
+}
+
+FR_INLINE int FN(row_is_finite)(store m) { return m - m == 0; }
+
+FR_INLINE void FN(softmax)(const char *const *in, char *to, ptrdiff_t n, int flip) {
+    const store *x = (const store *)in[0];
+    store *out = (store *)to;
+    store m = FN(row_max)(x, n, flip);
+    if (!FN(row_is_finite)(m)) {
+        FN(row_infinite)(x, out, n, flip, 0);
+        return;
+    }
+    const FN(row) row = FN(row_of)(m);
+    FN(row_divide)(x, out, n, &row, FN(row_sum)(x, out, n, &row, flip, 0), flip, 1, 0);
+}
+FR_UNUSED static void FN(softmax_row)(const char *const *in, char *out, ptrdiff_t n) { FN(softmax)(in, out, n, 0); }
+FR_UNUSED static void FN(softmin_row)(const char *const *in, char *out, ptrdiff_t n) { FN(softmax)(in, out, n, 1); }
+
+FR_UNUSED static void FN(log_softmax_row)(const char *const *in, char *to, ptrdiff_t n) {
+    const store *x = (const store *)in[0];
+    store *out = (store *)to;
+    const store m = FN(row_max)(x, n, 0);
+    if (!FN(row_is_finite)(m)) {
+        FN(row_infinite)(x, out, n, 0, 1);
+        return;
+    }
+    const FN(row) row = FN(row_of)(m);
+    const fr_total total = FN(row_sum)(x, NULL, n, &row, 0, 1);
+#if FR_KIND == FR_HILO
+    const hl_pair logarithm = FN(row_log)(total);
+    const real hi = logarithm.hi, lo = logarithm.lo;
+    FR_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) {
+        hl_pair z = hl_sum(x[i], -m), s = hl_sum(z.hi, -hi);
+        real y = s.hi + (s.lo + (z.lo - lo));
+        out[i] = z.hi < -LARGEST ? z.hi : y;
+    }
+#else
+    const real logarithm = (real)FN(row_log)(total, row.unit), largest = m;
+    FR_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) out[i] = (store)(((real)x[i] - largest) - logarithm);
+#endif
+}
+
+/* ---- Gradients from the output. Where the output says that an element had no part, nor has its gradient. ---- */
+
+/* The sum of g y over the row, of g alone if `log`. */
+FR_INLINE fr_total FN(row_dot)(const store *g, const store *y, ptrdiff_t n, int log) {
+    fr_lanes s;
+    fr_total total;
+    fr_lanes_clear(&s);
+    for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES) {
+        store gs[FR_ROW_LANES], ys[FR_ROW_LANES];
+        const store *g_at = g + i, *y_at = y + i;
+        if (n - i < FR_ROW_LANES) {
+            for (int j = 0; j < FR_ROW_LANES; j++) gs[j] = ys[j] = 0;
+            for (int j = 0; j < n - i; j++) gs[j] = g[i + j], ys[j] = y[i + j];
+            g_at = gs, y_at = ys;
+        }
+        for (int j = 0; j < FR_ROW_LANES; j++) {
+            store v = g_at[j], w = y_at[j];
+            v = (log ? w < -LARGEST : w == 0) ? 0 : v;
+            w = log ? 1 : w;
+#if COMPENSATED
+            real p = v * w;
+            fr_lane_add(&s.hi[j], &s.lo[j], p);
+            if (!log) s.lo[j] += FN(fused)(v, w, -p);
+#else
+            s.hi[j] += (double)v * (double)w;
+#endif
+        }
+    }
+    fr_lanes_join(&s);
+    total.hi = s.hi[0] + s.lo[0];
+    total.lo = s.lo[0] - (total.hi - s.hi[0]);
+    total.same = 0;
+    return total;
+}
+
+/* y (g - sum of g y) */
+FR_INLINE void FN(softmax_gradient)(const char *const *in, char *to, ptrdiff_t n, int flip) {
+    const store *g = (const store *)in[0], *y = (const store *)in[1];
+    store *out = (store *)to;
+    const fr_total dot = FN(row_dot)(g, y, n, 0);
+#if FR_KIND == FR_LEAN
+    const real hi = (real)dot.hi, lo = (real)(dot.hi - (double)hi);
+#else
+    const real hi = dot.hi, lo = dot.lo;
+#endif
+    FR_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) {
+        real p = (real)y[i];
+#if FR_KIND == FR_HILO
+        hl_pair d = hl_sum(g[i], -hi);
+        d = hl_fast(d.hi, d.lo - lo);
+        real v = hl_round(hl_mul1(d, p));
+#else
+        real v = p * (((real)g[i] - hi) - lo);
+#endif
+        out[i] = (store)(p == 0 ? R(0) : flip ? -v : v);
+    }
+}
+FR_UNUSED static void FN(softmax_from_output_row)(const char *const *in, char *out, ptrdiff_t n) {
+    FN(softmax_gradient)(in, out, n, 0);
+}
+FR_UNUSED static void FN(softmin_from_output_row)(const char *const *in, char *out, ptrdiff_t n) {
+    FN(softmax_gradient)(in, out, n, 1);
+}
+
+/* g - e^y (sum of g) */
+FR_UNUSED static void FN(log_softmax_from_output_row)(const char *const *in, char *to, ptrdiff_t n) {
+    const store *g = (const store *)in[0], *y = (const store *)in[1];
+    store *out = (store *)to;
+    const fr_total sum = FN(row_dot)(g, y, n, 1);
+    const real hi = (real)sum.hi;
+    FR_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) {
+        real v;
+#if FR_KIND == FR_HILO
+        hl_scaled e = hl_exp(hl_clamped(y[i], -1500, 1500));
+        hl_pair t = hl_mul(hl_of(e), hl_make(hi, sum.lo));
+        t = hl_make(hl_scale(t.hi, e.k), hl_scale(t.lo, e.k));
+        hl_pair d = hl_sum(g[i], -t.hi);
+        v = d.hi + (d.lo - t.lo);
+#else
+        real far, e = FN(exp_far)(FN(at_least)((real)y[i], FAR_LOW), NO_LOW, &far);
+        v = FN(or_nan)((real)g[i] - FN(product)(hi, e, far), (real)y[i]);
+#endif
+        out[i] = (store)((real)y[i] < -LARGEST ? R(0) : v);
+    }
+}
+
+/* ---- Cross-entropy: sum of q (-log p) over the classes, and its gradient scale (p (sum of q) - q) ---- */
+
+typedef struct {
+    double whole, moment; /* sums of q, and of q (x - m) where x is finite */
+    double outside;       /* what q gives to logits of -inf */
+} FN(targets);
+
+/* m <= FR_ROW_LANES elements from i on: their targets q, and their part in the sums */
+FR_INLINE void FN(targets_step)(const fr_target *target, const store *x, store top, ptrdiff_t i, ptrdiff_t m, double spread,
+                                fr_lanes *whole, fr_lanes *moment, double *outside) {
+    const store *shares = (const store *)target->shares;
+    double *q = target->dense + i;
+    if (shares)
+        for (ptrdiff_t j = 0; j < m; j++) q[j] = (double)shares[i + j] * (1 - target->smoothing) + spread;
+    else
+        for (ptrdiff_t j = 0; j < m; j++) q[j] = spread + (i + j == target->label ? 1 - target->smoothing : 0.);
+    if (target->weights)
+        for (ptrdiff_t j = 0; j < m; j++) q[j] *= target->weights[i + j];
+    for (ptrdiff_t j = 0; j < m; j++) {
+        double z = (double)x[i + j] - (double)top;
+        int gone = (x[i + j] < -LARGEST) | (q[j] == 0);
+        fr_lane_add(&whole->hi[j], &whole->lo[j], q[j]);
+        fr_lane_add(&moment->hi[j], &moment->lo[j], gone ? 0. : q[j] * z);
+        outside[j] += x[i + j] < -LARGEST ? q[j] : 0.;
+    }
+}
+
+FR_INLINE FN(targets) FN(targets_of)(const fr_target *target, const store *x, store top, ptrdiff_t n) {
+    fr_lanes whole, moment;
+    double outside[FR_ROW_LANES];
+    const double spread = target->smoothing / (double)n;
+    fr_lanes_clear(&whole);
+    fr_lanes_clear(&moment);
+    for (int j = 0; j < FR_ROW_LANES; j++) outside[j] = 0;
+    ptrdiff_t i = 0;
+    for (; i + FR_ROW_LANES <= n; i += FR_ROW_LANES)
+        FN(targets_step)(target, x, top, i, FR_ROW_LANES, spread, &whole, &moment, outside);
+    if (i < n) FN(targets_step)(target, x, top, i, n - i, spread, &whole, &moment, outside);
+    fr_lanes_join(&whole);
+    fr_lanes_join(&moment);
+    for (int j = 1; j < FR_ROW_LANES; j++) outside[0] += outside[j];
+    FN(targets) found = {whole.hi[0] + whole.lo[0], moment.hi[0] + moment.lo[0], outside[0]};
+    return found;
+}
+
+/* A row whose largest logit is infinite, with the probabilities of row_infinite. */
+FR_UNUSED static double FN(cross_entropy_infinite)(const fr_target *target, ptrdiff_t n, double whole) {
+    const store *x = (const store *)target->x;
+    store *grad = (store *)target->grad;
+    const double *q = target->dense;
+    ptrdiff_t highest = 0, nans = 0, at = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        int is_highest = x[i] > LARGEST;
+        at = is_highest ? i : at;
+        highest += is_highest;
+        nans += x[i] != x[i];
+    }
+    const int valid = highest == 1 && nans == 0;
+    double loss = valid ? 0. : NAN;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        double own = q ? q[i] : i == target->label ? whole : 0., p = valid ? i == at : NAN;
+        if (own != 0 && i != at) loss += INFINITY;
+        if (grad) grad[i] = (store)(target->scale * (whole * p - own));
+    }
+    return loss;
+}
+
+FR_UNUSED static double FN(cross_entropy_row)(const fr_target *target, ptrdiff_t n) {
+    const store *x = (const store *)target->x;
+    store *grad = (store *)target->grad;
+    const int dense = target->dense != NULL;
+    const store m = FN(row_max)(x, n, 0);
+    FN(targets) q = {target->weights && !dense ? target->weights[target->label] : 1., 0, 0};
+    if (dense) q = FN(targets_of)(target, x, m, n);
+    if (!FN(row_is_finite)(m)) return FN(cross_entropy_infinite)(target, n, q.whole);
+
+    const store own = dense ? m : x[target->label];
+    const FN(row) row = FN(row_of)(m);
+    const fr_total apart = FN(row_sum)(x, grad, n, &row, 0, 1);
+#if FR_KIND == FR_HILO
+    const hl_pair logarithm = FN(row_log)(apart), z = hl_sum(m, -own), sum = hl_sum(logarithm.hi, z.hi);
+    double loss = own < -LARGEST ? (double)INFINITY : sum.hi + (sum.lo + (logarithm.lo + z.lo));
+#else
+    double loss = (double)FN(row_log)(apart, row.unit) + ((double)m - (double)own);
+#endif
+    loss = q.whole == 0 && loss > 0 ? 0 : q.whole * loss;
+    if (dense) loss -= q.moment;
+    if (q.outside != 0) loss += q.outside * (double)INFINITY;
+    if (!grad) return loss;
+
+    const double factor = q.whole * target->scale;
+    FN(row_divide)(x, grad, n, &row, FN(row_joined)(apart, row.top), 0, factor, 1);
+    if (dense) {
+        for (ptrdiff_t i = 0; i < n; i++) grad[i] = (store)((double)grad[i] - target->scale * target->dense[i]);
+    } else {
+        /* p - 1 where p may be close to 1: it is what the others have */
+        double others = apart.hi / row.unit + (apart.same - 1);
+        double rest = own == m ? factor * (others / (1 + others)) : factor - (double)grad[target->label];
+        grad[target->label] = (store)-rest;
+    }
+    return loss;
+}
