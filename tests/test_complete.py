@@ -103,7 +103,7 @@ def test_every_kernel_has_its_functions() -> None:
 def test_exports() -> None:
     """The package exports what its modules do, once each, and every name is there."""
     exported = vars(fr)["__all__"]
-    wanted = {"__version__", "error_bound", "ufuncs", *activations.__all__, *runtime.__all__}
+    wanted = {"__version__", "error_bound", "nn", "optim", "ufuncs", *activations.__all__, *runtime.__all__}
     assert set(exported) == wanted, difference(set(exported), wanted)
     assert len(exported) == len(wanted)
     missing = [name for name in exported if not hasattr(fr, name)]

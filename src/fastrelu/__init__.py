@@ -21,5 +21,8 @@ from fastrelu.runtime import *
 
 __version__ = "0.1.0"
 
+from fastrelu import nn as nn
+from fastrelu import optim as optim
+
 if not TYPE_CHECKING:  # type checkers follow the imports above, but no list that is put together
-    __all__ = ["__version__", "error_bound", "ufuncs", *activations.__all__, *runtime.__all__]
+    __all__ = ["__version__", "error_bound", "nn", "optim", "ufuncs", *activations.__all__, *runtime.__all__]

@@ -1,0 +1,204 @@
+"""Layers one after another."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, overload
+
+from fastrelu.nn.activation import Activation
+from fastrelu.nn.linear import Linear
+from fastrelu.nn.module import Module
+from fastrelu.nn.shaping import Flatten, Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import ArrayLike
+
+
+class Sequential(Module):
+    """Layers that are called one after another.
+
+    Parameters
+    ----------
+    *layers : Module
+        The layers, named "0", "1", ...; or one ``OrderedDict`` of names and layers.
+
+    Raises
+    ------
+    TypeError
+        If an argument is no module.
+    ValueError
+        If an in-place layer follows a layer whose backward needs the output that would be overwritten, or a
+        container stands in two places.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
+    >>> model
+    Sequential(
+      (0): Linear(in_features=784, out_features=256, bias=True)
+      (1): ReLU()
+      (2): Linear(in_features=256, out_features=10, bias=True)
+    )
+    >>> model(np.zeros((32, 784), np.float32)).shape
+    (32, 10)
+    >>> list(model.state_dict())
+    ['0.weight', '0.bias', '2.weight', '2.bias']
+    """
+
+    def __init__(self, *layers: Module | OrderedDict[str, Module]) -> None:
+        super().__init__()
+        if len(layers) == 1 and isinstance(layers[0], OrderedDict):
+            named = dict(layers[0])
+        else:
+            named = {str(i): layer for i, layer in enumerate(layers)}  # type: ignore[misc]
+        self._set(named)
+
+    def _set(self, named: dict[str, Module]) -> None:
+        for name, layer in named.items():
+            if not isinstance(layer, Module):
+                raise TypeError(f"Sequential takes modules, got {type(layer).__name__!r} as {name!r}")
+        _check_overwriting(named)
+        self._layers = named
+        self._repeats = len({id(layer) for layer in named.values()}) < len(named)
+        if self._repeats:
+            _check_repeats(named)
+
+    # --- A sequence of layers -------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._layers.values())
+
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequential: ...
+
+    def __getitem__(self, index: int | slice) -> Module:
+        """Return a layer, or a Sequential of some of them, under the names they have here."""
+        if isinstance(index, slice):
+            return Sequential(OrderedDict(list(self._layers.items())[index]))
+        return list(self._layers.values())[index]
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a layer by its name."""
+        layers: dict[str, Module] = self.__dict__.get("_layers", {})
+        if name in layers:
+            return layers[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def append(self, layer: Module) -> Sequential:
+        """Add a layer at the end, named by its position; return the Sequential itself."""
+        self._set({**self._layers, str(len(self._layers)): layer})
+        return self
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield name and layer of each."""
+        yield from self._layers.items()
+
+    # --- Calls ----------------------------------------------------------------------------------------------------
+
+    def forward(self, x: Any) -> Any:
+        """Return what the last layer makes of what the layers before it make of `x`."""
+        if self._repeats and self.training:
+            return self._forward_repeating(x)
+        for layer in self._layers.values():
+            x = layer(x)
+        if self.training:
+            self._saved = ()
+        return x
+
+    def _forward_repeating(self, x: Any) -> Any:
+        """Keep what each place of a layer that stands in several left for its backward."""
+        left = []
+        for layer in self._layers.values():
+            x = layer(x)
+            left.append(layer._saved)
+        self._saved = left
+        return x
+
+    def backward(self, grad: ArrayLike, *, input_grad: bool = False) -> Any:
+        """Go back through the layers from the last to the first and add up the parameters' gradients.
+
+        Parameters
+        ----------
+        grad : array_like
+            Gradient with respect to the output.
+        input_grad : bool, default False
+            Whether to return the gradient with respect to the input. In training nobody needs it, and it costs the
+            first layer a product of matrices.
+
+        Returns
+        -------
+        ndarray or None
+            The gradient with respect to the input if `input_grad`, else None.
+
+        Raises
+        ------
+        RuntimeError
+            If no forward call in training mode is left to go back through.
+        """
+        left = self._take()
+        layers = list(self._layers.values())
+        first = 0 if input_grad else next((i for i, layer in enumerate(layers) if layer._learns()), len(layers))
+        result: Any = grad
+        own = False  # may the next layer write into this array?
+        for i in range(len(layers) - 1, first - 1, -1):
+            layer = layers[i]
+            if left:
+                layer._saved = left[i]
+            if isinstance(layer, (Linear, Sequential)):
+                result = layer.backward(result, input_grad=input_grad or i > first)
+            elif isinstance(layer, Activation):
+                result = layer.backward(result, overwrite_grad=own)
+            else:
+                result = layer.backward(result)
+            if result is None and i > first:
+                raise TypeError(f"backward of layer {i}, {type(layer).__name__}, returned None instead of a gradient")
+            own = layer._fresh_gradient
+        for layer in layers[:first]:
+            layer._forget()
+        return result if input_grad else None
+
+    def _forget(self) -> None:
+        super()._forget()
+        for layer in self._layers.values():
+            layer._forget()
+
+
+def _flat(named: dict[str, Module], prefix: str = "") -> Iterator[tuple[str, Module]]:
+    """Yield the layers in the order in which data passes them, those of inner Sequentials too."""
+    for name, layer in named.items():
+        if isinstance(layer, Sequential):
+            yield from _flat(layer._layers, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", layer
+
+
+def _check_overwriting(named: dict[str, Module]) -> None:
+    """Refuse an in-place layer that would destroy what the layer before it keeps."""
+    before, keeper = "", None
+    for name, layer in _flat(named):
+        if isinstance(layer, (Flatten, Identity)):  # these hand the same memory on
+            continue
+        if keeper is not None and getattr(layer, "inplace", False):
+            raise ValueError(
+                f"layer {name}, {layer!r}, would overwrite the output of layer {before}, {keeper!r}, which that needs "
+                f"for its gradient: take {type(layer).__name__} without inplace"
+            )
+        before, keeper = name, layer if layer._keeps_output() else None
+
+
+def _check_repeats(named: dict[str, Module]) -> None:
+    seen: set[int] = set()
+    for name, layer in named.items():
+        if id(layer) in seen and next(layer.children(), None) is not None:
+            raise ValueError(f"the {type(layer).__name__} at {name!r} stands in two places: make one for each")
+        seen.add(id(layer))

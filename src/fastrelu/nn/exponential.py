@@ -1,0 +1,227 @@
+"""Layers of the exponential functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastrelu.nn.activation import Activation
+from fastrelu.nn.learnable import Learnable
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+__all__ = [
+    "CELU",
+    "ELU",
+    "SELU",
+    "LogSigmoid",
+    "Softplus",
+    "Squareplus",
+]
+
+
+class ELU(Learnable, function="elu"):
+    """Layer of :func:`fastrelu.elu`: ``x`` where ``x > 0``, ``alpha * expm1(x)`` elsewhere.
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        Minus the limit at -inf.
+    inplace : bool, default False
+        Whether to overwrite the input; the gradient then comes from the output.
+    learnable : bool, default False
+        Whether `alpha` is a parameter that learns.
+    num_parameters : int, default 1
+        How many there are if it learns: 1, or one for each index along `axis`.
+    axis : int, default 1
+        The axis of the input, such as that of the channels, along which they lie.
+    dtype : dtype, default float32
+        Their type.
+
+    Raises
+    ------
+    ValueError
+        If `inplace` is True and the output does not determine the gradient: for a parameter that learns or, as a
+        number, is negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.ELU()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.8647, -0.3935,  0.    ,  3.    ], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        inplace: bool = False,
+        *,
+        learnable: bool = False,
+        num_parameters: int = 1,
+        axis: int = 1,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.alpha = self._start(alpha, learnable, num_parameters, axis, dtype)
+        super().__init__(inplace)
+
+
+class CELU(Learnable, function="celu"):
+    """Layer of :func:`fastrelu.celu`: ``max(x, 0) + min(0, alpha * expm1(x / alpha))``.
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        Minus the limit at -inf, and the scale of x.
+    inplace : bool, default False
+        Whether to overwrite the input; the gradient then comes from the output.
+    learnable : bool, default False
+        Whether `alpha` is a parameter that learns.
+    num_parameters : int, default 1
+        How many there are if it learns: 1, or one for each index along `axis`.
+    axis : int, default 1
+        The axis of the input, such as that of the channels, along which they lie.
+    dtype : dtype, default float32
+        Their type.
+
+    Raises
+    ------
+    ValueError
+        If `inplace` is True and the output does not determine the gradient: for a parameter that learns or, as a
+        number, is negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.CELU()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.8647, -0.3935,  0.    ,  3.    ], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        inplace: bool = False,
+        *,
+        learnable: bool = False,
+        num_parameters: int = 1,
+        axis: int = 1,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.alpha = self._start(alpha, learnable, num_parameters, axis, dtype)
+        super().__init__(inplace)
+
+
+class SELU(Activation, function="selu"):
+    """Layer of :func:`fastrelu.selu`: ``scale * x`` where ``x > 0``, ``scale * alpha * expm1(x)`` elsewhere.
+
+    Parameters
+    ----------
+    inplace : bool, default False
+        Whether to overwrite the input; the gradient then comes from the output.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.SELU()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-1.5202, -0.6918,  0.    ,  3.1521], dtype=float32)
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(inplace)
+
+
+class Softplus(Learnable, function="softplus"):
+    """Layer of :func:`fastrelu.softplus`: ``log(1 + exp(beta * x)) / beta``, without a threshold.
+
+    Parameters
+    ----------
+    beta : float, default 1.0
+        Sharpness; greater than 0.
+    inplace : bool, default False
+        Whether to overwrite the input; the gradient then comes from the output.
+    learnable : bool, default False
+        Whether `beta` is a parameter that learns.
+    num_parameters : int, default 1
+        How many there are if it learns: 1, or one for each index along `axis`.
+    axis : int, default 1
+        The axis of the input, such as that of the channels, along which they lie.
+    dtype : dtype, default float32
+        Their type.
+
+    Raises
+    ------
+    ValueError
+        If `inplace` is True and the parameter learns: its gradient needs the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Softplus()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([0.1269, 0.4741, 0.6931, 3.0486], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        beta: float = 1.0,
+        *,
+        inplace: bool = False,
+        learnable: bool = False,
+        num_parameters: int = 1,
+        axis: int = 1,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.beta = self._start(beta, learnable, num_parameters, axis, dtype)
+        super().__init__(inplace)
+
+
+class LogSigmoid(Activation, function="log_sigmoid"):
+    """Layer of :func:`fastrelu.log_sigmoid`: ``-log(1 + exp(-x))``.
+
+    Parameters
+    ----------
+    inplace : bool, default False
+        Whether to overwrite the input; the gradient then comes from the output.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.LogSigmoid()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-2.1269, -0.9741, -0.6931, -0.0486], dtype=float32)
+    """
+
+    def __init__(self, *, inplace: bool = False) -> None:
+        super().__init__(inplace)
+
+
+class Squareplus(Activation, function="squareplus"):
+    """Layer of :func:`fastrelu.squareplus`: ``(x + sqrt(x ** 2 + b)) / 2``.
+
+    Parameters
+    ----------
+    b : float, default 4.0
+        Width of the bend; at least 0.
+    inplace : bool, default False
+        Whether to overwrite the input; the gradient then comes from the output.
+
+    Raises
+    ------
+    ValueError
+        If `inplace` is True and ``b`` is not greater than 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Squareplus()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([0.4142, 0.7808, 1.    , 3.3028], dtype=float32)
+    """
+
+    def __init__(self, b: float = 4.0, *, inplace: bool = False) -> None:
+        self.b = b
+        super().__init__(inplace)

@@ -1,0 +1,198 @@
+"""Layers of the gated functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from fastrelu.nn.activation import Activation
+from fastrelu.nn.learnable import Learnable
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+__all__ = [
+    "GELU",
+    "Hardmish",
+    "Hardswish",
+    "Mish",
+    "QuickGELU",
+    "SiLU",
+    "Swish",
+]
+
+
+class SiLU(Activation, function="silu"):
+    """Layer of :func:`fastrelu.silu`: ``x * sigmoid(x)``.
+
+    Parameters
+    ----------
+    inplace : bool, default False
+        Whether to overwrite the input. True is refused: the output does not determine the gradient.
+
+    Raises
+    ------
+    ValueError
+        If `inplace` is True.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.SiLU()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.2384, -0.1888,  0.    ,  2.8577], dtype=float32)
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(inplace)
+
+
+class Swish(Learnable, function="swish"):
+    """Layer of :func:`fastrelu.swish`: ``x * sigmoid(beta * x)``.
+
+    Parameters
+    ----------
+    beta : float, default 1.0
+        Sharpness of the gate.
+    learnable : bool, default False
+        Whether `beta` is a parameter that learns.
+    num_parameters : int, default 1
+        How many there are if it learns: 1, or one for each index along `axis`.
+    axis : int, default 1
+        The axis of the input, such as that of the channels, along which they lie.
+    dtype : dtype, default float32
+        Their type.
+
+    Raises
+    ------
+    ValueError
+        Unless ``num_parameters`` is at least 1, or if there are several and none learns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Swish(1.702)(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.0643, -0.1496,  0.    ,  2.9819], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        beta: float = 1.0,
+        *,
+        learnable: bool = False,
+        num_parameters: int = 1,
+        axis: int = 1,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.beta = self._start(beta, learnable, num_parameters, axis, dtype)
+        super().__init__()
+
+
+class GELU(Activation, function="gelu"):
+    """Layer of :func:`fastrelu.gelu`: ``x * Phi(x)``, Phi being the normal distribution, or its tanh form.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}, default "none"
+        Which form.
+
+    Raises
+    ------
+    ValueError
+        If `approximate` is neither.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.GELU()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.0455, -0.1543,  0.    ,  2.996 ], dtype=float32)
+    """
+
+    def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
+        if approximate not in {"none", "tanh"}:
+            raise ValueError(f'approximate must be "none" or "tanh", got {approximate!r}')
+        self.approximate = approximate
+        super().__init__()
+
+
+class QuickGELU(Activation, function="quick_gelu"):
+    """Layer of :func:`fastrelu.quick_gelu`: ``x * sigmoid(1.702 * x)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.QuickGELU()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.0643, -0.1496,  0.    ,  2.9819], dtype=float32)
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+class Mish(Activation, function="mish"):
+    """Layer of :func:`fastrelu.mish`: ``x * tanh(log(1 + exp(x)))``.
+
+    Parameters
+    ----------
+    inplace : bool, default False
+        Whether to overwrite the input. True is refused: the output does not determine the gradient.
+
+    Raises
+    ------
+    ValueError
+        If `inplace` is True.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Mish()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.2525, -0.2207,  0.    ,  2.9865], dtype=float32)
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(inplace)
+
+
+class Hardswish(Activation, function="hard_swish"):
+    """Layer of :func:`fastrelu.hard_swish`: ``x * min(max(x + 3, 0), 6) / 6``.
+
+    Parameters
+    ----------
+    inplace : bool, default False
+        Whether to overwrite the input. True is refused: the output does not determine the gradient.
+
+    Raises
+    ------
+    ValueError
+        If `inplace` is True.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Hardswish()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.3333, -0.2083,  0.    ,  3.    ], dtype=float32)
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(inplace)
+
+
+class Hardmish(Activation, function="hard_mish"):
+    """Layer of :func:`fastrelu.hard_mish`: ``x * min(max(x + 2, 0), 2) / 2``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Hardmish()(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([-0.   , -0.375,  0.   ,  3.   ], dtype=float32)
+    """
+
+    def __init__(self) -> None:
+        super().__init__()

@@ -1,0 +1,229 @@
+"""Activations whose parameters learn, one for all elements or one along an axis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import fastrelu as fr
+from fastrelu.nn.activation import Activation, alike
+from fastrelu.nn.parameter import Parameter, float_dtype
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+
+class Learnable(Activation):
+    """Base of the layers whose parameters are numbers, or learn.
+
+    A parameter that learns is a :class:`Parameter` of shape ``(num_parameters,)``. One is for all elements; several
+    lie along an axis of the input. Its gradient needs the input, so such a layer works out of place.
+    """
+
+    _axis: int = 1
+
+    def _start(self, value: float, learnable: bool, num_parameters: int, axis: int, dtype: DTypeLike) -> Any:
+        """Return a parameter's first value: a number, or an array that learns."""
+        if num_parameters < 1:
+            raise ValueError(f"{type(self).__name__} needs num_parameters of at least 1, got {num_parameters}")
+        if not learnable:
+            if num_parameters > 1:
+                raise ValueError(f"{type(self).__name__} has {num_parameters} parameters only with learnable=True")
+            return value
+        self._axis = axis
+        return Parameter(np.full(num_parameters, value, float_dtype(dtype)))
+
+    def _learned(self) -> list[Parameter]:
+        """Return the parameters that learn, in the function's order."""
+        return [value for _, value in self._own_parameters()]
+
+    def _check_inplace(self) -> None:
+        if self._learned():
+            raise ValueError(
+                f"{type(self).__name__} cannot work in place while it learns: the gradient with respect to its "
+                "parameters needs the input, which would be overwritten; leave out inplace=True"
+            )
+        super()._check_inplace()
+
+    def _along(self, values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+        """Return a parameter's values in a shape that broadcasts with the input's."""
+        if values.size == 1:
+            return values.reshape((1,) * len(shape))
+        axis = self._axis
+        if not -len(shape) <= axis < len(shape) or shape[axis] != values.size:
+            raise ValueError(
+                f"{type(self).__name__} has {values.size} parameters along axis {axis}, which does not fit an input "
+                f"of shape {shape}"
+            )
+        return values.reshape(values.size, *(1,) * (len(shape) - axis % len(shape) - 1))
+
+    def _arguments(self, shape: tuple[int, ...]) -> list[Any]:
+        return [
+            self._along(value.data, shape) if isinstance(value, Parameter) else value
+            for value in super()._arguments(shape)
+        ]
+
+    def backward(self, grad: ArrayLike, *, overwrite_grad: bool = False) -> Any:
+        """Return the gradient with respect to the input, and add up those of the parameters that learn.
+
+        Parameters
+        ----------
+        grad : array_like
+            Gradient with respect to the output.
+        overwrite_grad : bool, default False
+            Whether the result may take the memory of `grad`.
+
+        Returns
+        -------
+        ndarray
+            Of the shape of the input.
+
+        Raises
+        ------
+        RuntimeError
+            If no forward call in training mode is left to go back through.
+        """
+        learned = self._learned()
+        if not any(parameter.requires_grad for parameter in learned):
+            return super().backward(grad, overwrite_grad=overwrite_grad)
+        x, _ = self._take()
+        function = getattr(fr, f"{self._name}_backward_parameters")
+        out = grad if overwrite_grad and alike(grad, x) else None
+        dx, *gradients = function(grad, x, *self._arguments(np.shape(x)), out=out)
+        self._collect(learned, gradients)
+        return dx
+
+    def _collect(self, learned: list[Parameter], gradients: list[Any]) -> None:
+        """Add up the gradients with respect to the function's parameters."""
+        for parameter, gradient in zip(learned, gradients, strict=True):
+            if parameter.requires_grad:
+                parameter.add_gradient(np.asarray(gradient, parameter.dtype).reshape(parameter.shape))
+
+    def extra_repr(self) -> str:
+        """Return the parameters, or how many learn."""
+        learned = self._learned()
+        if not learned:
+            return super().extra_repr()
+        return f"num_parameters={learned[0].size}" + ("" if self._axis == 1 else f", axis={self._axis}")
+
+
+class PReLU(Learnable, function="prelu"):
+    """Layer of :func:`fastrelu.prelu`: ``x`` where ``x > 0``, ``weight * x`` elsewhere, with weights that learn.
+
+    Parameters
+    ----------
+    num_parameters : int, default 1
+        How many weights: 1, or one for each index along `axis`.
+    init : float, default 0.25
+        Their first value.
+    axis : int, default 1
+        The axis of the input along which several lie; 1 are the channels, as in PyTorch.
+    dtype : dtype, default float32
+        Their type.
+
+    Attributes
+    ----------
+    weight : Parameter
+        Of shape ``(num_parameters,)``. Leave weight decay out for it: it would pull towards plain ReLU.
+
+    Raises
+    ------
+    TypeError
+        If `dtype` is neither float32 nor float64.
+    ValueError
+        If `num_parameters` is less than 1; in a call, if the input's axis has another length.
+
+    References
+    ----------
+    K. He et al., "Delving deep into rectifiers", ICCV 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> layer = nn.PReLU()
+    >>> layer(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([-0.5  , -0.125,  0.   ,  3.   ], dtype=float32)
+    """
+
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, *, axis: int = 1, dtype: DTypeLike = np.float32
+    ) -> None:
+        self.weight: Parameter = self._start(init, True, num_parameters, axis, dtype)
+        super().__init__()
+
+
+class SReLU(Learnable, function="srelu"):
+    """Layer of :func:`fastrelu.srelu`, the S-shaped one: two thresholds and two outer slopes that learn.
+
+    The right threshold is ``t_left + abs(width)``, so that it never passes the left one. The defaults start as leaky
+    ReLU, as the paper advises.
+
+    Parameters
+    ----------
+    num_parameters : int, default 1
+        How many of each: 1, or one for each index along `axis`.
+    t_left, a_left : float, default 0.0 and 0.2
+        First threshold and slope on the left.
+    t_right, a_right : float, default 1.0 and 1.0
+        First threshold and slope on the right.
+    axis : int, default 1
+        The axis of the input along which several lie.
+    dtype : dtype, default float32
+        Their type.
+
+    Attributes
+    ----------
+    t_left, a_left, width, a_right : Parameter
+        Of shape ``(num_parameters,)`` each.
+
+    Raises
+    ------
+    TypeError
+        If `dtype` is neither float32 nor float64.
+    ValueError
+        If `num_parameters` is less than 1 or ``t_left > t_right``; in a call, if the input's axis has another length.
+
+    References
+    ----------
+    X. Jin et al., "Deep learning with S-shaped rectified linear activation units", AAAI 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> layer = nn.SReLU()
+    >>> layer(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([-0.4, -0.1,  0. ,  3. ], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        num_parameters: int = 1,
+        t_left: float = 0.0,
+        a_left: float = 0.2,
+        t_right: float = 1.0,
+        a_right: float = 1.0,
+        *,
+        axis: int = 1,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        if not t_left <= t_right:
+            raise ValueError(f"SReLU requires t_left <= t_right, got t_left={t_left!r}, t_right={t_right!r}")
+        # The left threshold moves the right one along.
+        self.t_left: Parameter = self._start(t_left, True, num_parameters, axis, dtype)
+        self.a_left: Parameter = self._start(a_left, True, num_parameters, axis, dtype)
+        self.width: Parameter = self._start(t_right - t_left, True, num_parameters, axis, dtype)
+        self.a_right: Parameter = self._start(a_right, True, num_parameters, axis, dtype)
+        super().__init__()
+
+    def _arguments(self, shape: tuple[int, ...]) -> list[Any]:
+        t_right = self.t_left.data + np.abs(self.width.data)
+        values = [self.t_left.data, self.a_left.data, t_right, self.a_right.data]
+        return [self._along(value, shape) for value in values]
+
+    def _collect(self, learned: list[Parameter], gradients: list[Any]) -> None:
+        d_left, da_left, d_right, da_right = gradients
+        by_width = d_right * np.sign(self.width.data).reshape(np.shape(d_right))
+        super()._collect(learned, [d_left + d_right, da_left, by_width, da_right])

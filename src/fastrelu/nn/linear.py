@@ -1,0 +1,174 @@
+"""The affine layer."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from fastrelu.nn.module import Module
+from fastrelu.nn.parameter import Parameter, float_dtype
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+
+class Linear(Module):
+    """Affine map ``y = x @ weight.T + bias``.
+
+    Both are drawn from ``U(-1/sqrt(in_features), 1/sqrt(in_features))``, as in PyTorch;
+    :mod:`fastrelu.nn.init` has other ways.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Length of the last axis of the input and of the output.
+    bias : bool, default True
+        Whether to add a learned vector.
+    dtype : dtype, default float32
+        float32 or float64.
+    rng : numpy.random.Generator or seed, optional
+        Where the first values come from, whatever :func:`numpy.random.default_rng` takes.
+
+    Attributes
+    ----------
+    weight : Parameter
+        Of shape ``(out_features, in_features)``. It lies in memory as its transpose does in C order: that is the
+        order in which the product reads it.
+    bias : Parameter or None
+        Of shape ``(out_features,)``.
+
+    Raises
+    ------
+    TypeError
+        If `dtype` is neither float32 nor float64.
+    ValueError
+        If a number of features is less than 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> layer = nn.Linear(784, 256)
+    >>> layer
+    Linear(in_features=784, out_features=256, bias=True)
+    >>> layer(np.ones((32, 784), np.float32)).shape
+    (32, 256)
+    """
+
+    _fresh_gradient: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        super().__init__()
+        if min(in_features, out_features) < 1:
+            raise ValueError(f"Linear needs at least one feature, got {in_features} in, {out_features} out")
+        self.in_features = in_features
+        self.out_features = out_features
+        kind = float_dtype(dtype)
+        generator = np.random.default_rng(rng)
+        bound = 1 / math.sqrt(in_features)
+        weight = generator.uniform(-bound, bound, (out_features, in_features)).astype(kind)
+        self.weight = Parameter(np.asfortranarray(weight))
+        self.bias = Parameter(generator.uniform(-bound, bound, out_features).astype(kind)) if bias else None
+
+    def forward(self, x: ArrayLike) -> NDArray[Any]:
+        """Return ``x @ weight.T + bias`` for the last axis of `x`.
+
+        Parameters
+        ----------
+        x : array_like
+            Of shape ``(..., in_features)`` and the type of the weights. It is remembered, not copied: leave it as it
+            is until the backward call.
+
+        Returns
+        -------
+        ndarray
+            Of shape ``(..., out_features)``.
+
+        Raises
+        ------
+        TypeError
+            If `x` is of another type than the weights.
+        ValueError
+            If the last axis of `x` has another length.
+        """
+        weight = self.weight.data
+        if type(x) is not np.ndarray or x.dtype is not weight.dtype:
+            x = self._converted(x)
+        if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
+            raise ValueError(f"{self!r} takes arrays of shape (..., {weight.shape[1]}), got {x.shape}")
+        rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+        y: NDArray[Any] = np.matmul(rows, weight.T)
+        if self.bias is not None:
+            np.add(y, self.bias.data, out=y)
+        if self.training:
+            self._saved = rows, x.shape
+        return y if x.ndim == 2 else y.reshape(*x.shape[:-1], y.shape[1])
+
+    def _converted(self, x: ArrayLike) -> NDArray[Any]:
+        """Return an array of the weights' type, or say what is wrong with it."""
+        if isinstance(x, np.ma.MaskedArray):
+            raise TypeError(f"{self!r} cannot take a masked array into account: fill it first, x.filled(0)")
+        array, dtype = np.asarray(x), self.weight.dtype
+        if not np.can_cast(array.dtype, dtype, "equiv"):
+            raise TypeError(
+                f"{self!r} has {dtype} weights and got {array.dtype}: convert the input, "
+                f"x.astype(np.{dtype}), or make the layer with dtype=np.float64"
+            )
+        return array.astype(dtype, copy=False)
+
+    def backward(self, grad: ArrayLike, *, input_grad: bool = True) -> Any:
+        """Return the gradient with respect to the input, and add up those of weight and bias.
+
+        Parameters
+        ----------
+        grad : array_like
+            Gradient with respect to the output.
+        input_grad : bool, default True
+            False saves the product that the first layer of a network has no use for; the result is None.
+
+        Returns
+        -------
+        ndarray or None
+            Of the shape of the input.
+
+        Raises
+        ------
+        RuntimeError
+            If no forward call in training mode is left to go back through.
+        ValueError
+            If `grad` is not of the output's shape.
+        """
+        rows, shape = self._take()
+        weight, bias = self.weight, self.bias
+        g: NDArray[Any] = np.asarray(grad, weight.data.dtype)
+        if g.shape != (*shape[:-1], weight.data.shape[0]):
+            raise ValueError(
+                f"the output was of shape {(*shape[:-1], weight.data.shape[0])}, the gradient is {g.shape}"
+            )
+        if g.ndim != 2:
+            g = g.reshape(len(rows), g.shape[-1])
+        if weight.requires_grad:
+            target = weight.gradient_target()
+            np.matmul(rows.T, g, out=target.T)
+            weight.add_gradient(target)
+        if bias is not None and bias.requires_grad:
+            target = bias.gradient_target()
+            np.add.reduce(g, axis=0, out=target)
+            bias.add_gradient(target)
+        if not input_grad:
+            return None
+        return np.matmul(g, weight.data).reshape(shape)
+
+    def extra_repr(self) -> str:
+        """Return the sizes."""
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"

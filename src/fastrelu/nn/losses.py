@@ -1,0 +1,194 @@
+"""Losses: what a network is trained to make small."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+import fastrelu as fr
+from fastrelu.nn.module import Module
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Reduction = Literal["mean", "sum", "none"]
+
+
+class _Loss(Module):
+    """Base of the losses, which remember the gradient that belongs to the last call."""
+
+    _fresh_gradient: ClassVar[bool] = True
+
+    def __init__(self, reduction: Reduction) -> None:
+        super().__init__()
+        if reduction not in {"mean", "sum", "none"}:
+            raise ValueError(f'reduction must be "mean", "sum" or "none", got {reduction!r}')
+        self.reduction = reduction
+
+    def backward(self, grad: ArrayLike | None = None) -> Any:
+        """Return the gradient of the last loss with respect to the first argument of the call.
+
+        Parameters
+        ----------
+        grad : array_like, optional
+            Gradient with respect to the loss. May be left out for a loss that is one number; with
+            ``reduction="none"`` it has the shape of the losses.
+
+        Returns
+        -------
+        ndarray
+            Of the shape of the first argument.
+
+        Raises
+        ------
+        RuntimeError
+            If no call in training mode is left to go back through.
+        ValueError
+            If `grad` is left out with ``reduction="none"``.
+        """
+        if grad is None and self.reduction == "none":
+            raise ValueError('with reduction="none" backward needs the gradient with respect to each loss')
+        gradient = self._take()
+        return gradient if grad is None else self._scaled(gradient, np.asarray(grad, gradient.dtype))
+
+    def _scaled(self, gradient: NDArray[Any], grad: NDArray[Any]) -> Any:
+        return gradient * grad
+
+
+class CrossEntropyLoss(_Loss):
+    """Cross-entropy between the softmax of logits and labels; see :func:`fastrelu.cross_entropy`.
+
+    ``loss = criterion(logits, labels)`` computes the gradient in the same pass, and ``criterion.backward()`` returns
+    it. Classes lie along axis 1 as in PyTorch, or along the only axis.
+
+    Parameters
+    ----------
+    weight : array_like, optional
+        A weight for each class.
+    ignore_index : int, default -100
+        The label of rows that do not count.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        What becomes of the losses of the rows.
+    label_smoothing : float, default 0.0
+        Share of the label that is spread over all classes.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is none of the three.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> criterion = nn.CrossEntropyLoss()
+    >>> loss = criterion(np.float32([[0.0, 0.0], [0.0, 0.0]]), np.array([0, 1]))
+    >>> round(float(loss), 4)
+    0.6931
+    >>> criterion.backward()
+    array([[-0.25,  0.25],
+           [ 0.25, -0.25]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        *,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(reduction)
+        self.weight = weight
+        self.ignore_index = ignore_index
+        self.label_smoothing = label_smoothing
+
+    def _axis(self, logits: ArrayLike) -> int:
+        return min(1, np.ndim(logits) - 1)
+
+    def forward(self, logits: ArrayLike, labels: ArrayLike) -> Any:
+        """Return the loss.
+
+        Parameters
+        ----------
+        logits : array_like
+            Of shape ``(C,)``, ``(N, C)`` or ``(N, C, ...)``.
+        labels : array_like
+            Class numbers of shape ``()``, ``(N,)`` or ``(N, ...)``, or probabilities of the shape of the logits.
+
+        Returns
+        -------
+        scalar or ndarray
+            One number, or with ``reduction="none"`` one for each label.
+        """
+        options: dict[str, Any] = {
+            "axis": self._axis(logits),
+            "weight": self.weight,
+            "ignore_index": self.ignore_index,
+            "reduction": self.reduction,
+            "label_smoothing": self.label_smoothing,
+        }
+        if not self.training:
+            return fr.cross_entropy(logits, labels, **options)
+        loss, self._saved = fr.cross_entropy_value_and_grad(logits, labels, **options)
+        return loss
+
+    def _scaled(self, gradient: NDArray[Any], grad: NDArray[Any]) -> Any:
+        return gradient * (np.expand_dims(grad, self._axis(gradient)) if self.reduction == "none" else grad)
+
+
+class MSELoss(_Loss):
+    """Mean squared error ``mean((prediction - target) ** 2)``.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        What becomes of the squares.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is none of the three.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> criterion = nn.MSELoss()
+    >>> float(criterion(np.float32([1.0, 2.0]), np.float32([1.0, 4.0])))
+    2.0
+    >>> criterion.backward()
+    array([ 0., -2.], dtype=float32)
+    """
+
+    def __init__(self, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction)
+
+    def forward(self, prediction: ArrayLike, target: ArrayLike) -> Any:
+        """Return the loss.
+
+        Parameters
+        ----------
+        prediction, target : array_like
+            Of one shape, which must be the same: broadcasting hides mistakes here.
+
+        Returns
+        -------
+        scalar or ndarray
+            One number, or with ``reduction="none"`` one for each element.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ.
+        """
+        if np.shape(prediction) != np.shape(target):
+            raise ValueError(f"MSELoss needs one shape, got {np.shape(prediction)} and {np.shape(target)}")
+        difference = np.subtract(prediction, target)
+        squares = np.square(difference)
+        if self.training:
+            self._saved = difference * (2 / max(difference.size, 1) if self.reduction == "mean" else 2)
+        if self.reduction == "none":
+            return squares
+        return squares.mean() if self.reduction == "mean" else squares.sum()

@@ -1,0 +1,106 @@
+"""Layers of softmax and its relatives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import fastrelu as fr
+from fastrelu.nn.module import Module
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "LogSoftmax",
+    "Softmax",
+    "Softmin",
+]
+
+
+class _Normalised(Module):
+    """Base of the layers that normalise along an axis, and whose backward works from the output."""
+
+    _fresh_gradient: ClassVar[bool] = True
+    _name: ClassVar[str]
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def _keeps_output(self) -> bool:
+        return True
+
+    def forward(self, x: ArrayLike) -> NDArray[Any]:
+        """Apply the function along the axis; in training the layer remembers the result."""
+        y: NDArray[Any] = getattr(fr, self._name)(x, self.dim)
+        if self.training:
+            self._saved = y
+        return y
+
+    def backward(self, grad: ArrayLike) -> NDArray[Any]:
+        """Return the gradient with respect to the input."""
+        result: NDArray[Any] = getattr(fr, f"{self._name}_backward_from_output")(grad, self._take(), self.dim)
+        return result
+
+    def extra_repr(self) -> str:
+        """Return the axis."""
+        return f"dim={self.dim}"
+
+
+class Softmax(_Normalised):
+    """Layer of :func:`fastrelu.softmax`: ``exp(x) / sum(exp(x))`` along an axis.
+
+    :class:`CrossEntropyLoss` takes logits: a network trained with it ends without this layer.
+
+    Parameters
+    ----------
+    dim : int, default -1
+        The axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Softmax()(np.float32([0.0, 0.0]))
+    array([0.5, 0.5], dtype=float32)
+    """
+
+    _name = "softmax"
+
+
+class LogSoftmax(_Normalised):
+    """Layer of :func:`fastrelu.log_softmax`: ``x - log(sum(exp(x)))`` along an axis.
+
+    Parameters
+    ----------
+    dim : int, default -1
+        The axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.LogSoftmax()(np.float32([0.0, 0.0])).round(4)
+    array([-0.6931, -0.6931], dtype=float32)
+    """
+
+    _name = "log_softmax"
+
+
+class Softmin(_Normalised):
+    """Layer of :func:`fastrelu.softmin`: ``exp(-x) / sum(exp(-x))`` along an axis.
+
+    Parameters
+    ----------
+    dim : int, default -1
+        The axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Softmin()(np.float32([0.0, 0.0]))
+    array([0.5, 0.5], dtype=float32)
+    """
+
+    _name = "softmin"

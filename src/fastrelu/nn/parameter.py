@@ -1,0 +1,125 @@
+"""An array that learns, with its gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return a type in which layers compute: float32 or float64."""
+    found = np.dtype(dtype)
+    if found not in FLOATS:
+        raise TypeError(f"layers hold float32 or float64, not {found}")
+    return found
+
+
+class Parameter:
+    """An array that learns, with the gradient of the loss with respect to it.
+
+    Gradients of several backward passes add up until the next step of an optimiser or :meth:`zero_grad`; the pass
+    after that starts anew, in the same memory: copy `grad` to keep it.
+
+    Parameters
+    ----------
+    data : array_like
+        The values, float32 or float64; an array is taken as it is, not copied.
+    requires_grad : bool, default True
+        Whether layers compute the gradient. False freezes the parameter.
+
+    Attributes
+    ----------
+    data : ndarray
+        The values; optimisers change them in place.
+    grad : ndarray or None
+        The gradient, of the shape and type of `data`; None before the first backward pass.
+    requires_grad : bool
+        As given.
+
+    Raises
+    ------
+    TypeError
+        If `data` is neither float32 nor float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> p = nn.Parameter(np.zeros((2, 3), np.float32))
+    >>> p.shape, p.dtype, p.grad
+    ((2, 3), dtype('float32'), None)
+    """
+
+    __slots__ = ("_buffer", "_used", "data", "grad", "requires_grad")
+
+    def __init__(self, data: ArrayLike, requires_grad: bool = True) -> None:
+        self.data: NDArray[Any] = np.asarray(data)
+        float_dtype(self.data.dtype)
+        self.requires_grad = requires_grad
+        self.grad: NDArray[Any] | None = None
+        self._buffer: NDArray[Any] | None = None
+        self._used = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the values."""
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.data.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return self.data.dtype
+
+    def zero_grad(self) -> None:
+        """Forget the gradient; its memory serves the next backward pass."""
+        self.grad = None
+
+    def gradient_target(self) -> NDArray[Any]:
+        """Return memory for a gradient: the one from before where nothing is to be added to it."""
+        if self.grad is not None and not self._used:
+            return np.empty_like(self.data)
+        buffer = self._buffer
+        if buffer is None or buffer.shape != self.data.shape or buffer.dtype != self.data.dtype:
+            self._buffer = buffer = np.empty_like(self.data)
+        return buffer
+
+    def add_gradient(self, grad: NDArray[Any]) -> None:
+        """Take a gradient: the first since the last step, or one more to be added."""
+        if self.grad is None or self._used:
+            self.grad, self._used = grad, False
+        else:
+            self.grad += grad
+
+    def mark_used(self) -> None:
+        """Let the next backward pass start anew; optimisers say so after a step."""
+        self._used = True
+
+    def assign(self, values: NDArray[Any]) -> None:
+        """Take new values of the same shape, and their type."""
+        if values.dtype == self.data.dtype:
+            np.copyto(self.data, values)
+        else:
+            changed = np.empty_like(self.data, dtype=values.dtype)
+            np.copyto(changed, values)
+            self.data, self.grad = changed, None
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        frozen = "" if self.requires_grad else ", requires_grad=False"
+        return f"Parameter containing:\n{self.data!r}{frozen}"

@@ -1,0 +1,327 @@
+"""Layers of the rectifiers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from fastrelu import activations
+from fastrelu.nn.activation import Activation, alike, repr_of
+from fastrelu.nn.module import Module
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "CReLU",
+    "LeakyReLU",
+    "RReLU",
+    "ReLU",
+    "ReLU6",
+    "SquaredReLU",
+    "Threshold",
+    "ThresholdedReLU",
+]
+
+
+class ReLU(Activation, function="relu", exact=True):
+    """Layer of :func:`fastrelu.relu`: ``max(x, 0)``.
+
+    Parameters
+    ----------
+    inplace : bool, default False
+        Whether to overwrite the input; the gradient then comes from the output.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.ReLU()(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([0., 0., 0., 3.], dtype=float32)
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(inplace)
+
+
+class ReLU6(Activation, function="relu6", exact=True):
+    """Layer of :func:`fastrelu.relu6`: ``min(max(x, 0), 6)``.
+
+    Parameters
+    ----------
+    inplace : bool, default False
+        Whether to overwrite the input; the gradient then comes from the output.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.ReLU6()(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([0., 0., 0., 3.], dtype=float32)
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(inplace)
+
+
+class LeakyReLU(Activation, function="leaky_relu"):
+    """Layer of :func:`fastrelu.leaky_relu`: ``x`` where ``x > 0``, ``negative_slope * x`` elsewhere.
+
+    Parameters
+    ----------
+    negative_slope : float, default 0.01
+        Slope below 0.
+    inplace : bool, default False
+        Whether to overwrite the input; the gradient then comes from the output.
+
+    Raises
+    ------
+    ValueError
+        If `inplace` is True and ``negative_slope < 0``: the output would not tell the sign of the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.LeakyReLU(0.2)(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([-0.4, -0.1,  0. ,  3. ], dtype=float32)
+    """
+
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        self.negative_slope = negative_slope
+        super().__init__(inplace)
+
+    def _output_suffices(self) -> bool:
+        return self.negative_slope >= 0
+
+
+class Threshold(Activation, function="threshold"):
+    """Layer of :func:`fastrelu.threshold`: ``x`` where ``x > threshold``, ``value`` elsewhere.
+
+    Parameters
+    ----------
+    threshold : float
+        What an input must exceed to be kept.
+    value : float
+        What stands for the others.
+    inplace : bool, default False
+        Whether to overwrite the input; the gradient then comes from the output.
+
+    Raises
+    ------
+    ValueError
+        If `inplace` is True and ``value > threshold``: the output would not tell which inputs were kept.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Threshold(0.1, 20.0)(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([20., 20., 20.,  3.], dtype=float32)
+    """
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        self.threshold = threshold
+        self.value = value
+        super().__init__(inplace)
+
+    def _output_suffices(self) -> bool:
+        return self.value <= self.threshold
+
+
+class ThresholdedReLU(Activation, function="thresholded_relu"):
+    """Layer of :func:`fastrelu.thresholded_relu`: ``x`` where ``x > alpha``, 0 elsewhere.
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        What an input must exceed to be kept.
+    inplace : bool, default False
+        Whether to overwrite the input; the gradient then comes from the output.
+
+    Raises
+    ------
+    ValueError
+        If `inplace` is True and ``alpha < 0``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.ThresholdedReLU()(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([0., 0., 0., 3.], dtype=float32)
+    """
+
+    def __init__(self, alpha: float = 1.0, *, inplace: bool = False) -> None:
+        self.alpha = alpha
+        super().__init__(inplace)
+
+    def _output_suffices(self) -> bool:
+        return self.alpha >= 0
+
+
+class SquaredReLU(Activation, function="squared_relu"):
+    """Layer of :func:`fastrelu.squared_relu`: ``max(x, 0) ** 2``.
+
+    Parameters
+    ----------
+    inplace : bool, default False
+        Whether to overwrite the input; the gradient then comes from the output.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.SquaredReLU()(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([0., 0., 0., 9.], dtype=float32)
+    """
+
+    def __init__(self, *, inplace: bool = False) -> None:
+        super().__init__(inplace)
+
+
+class RReLU(Activation, function="rrelu"):
+    """Layer of :func:`fastrelu.rrelu`: leaky ReLU whose slopes are drawn in training, and their mean in evaluation.
+
+    Parameters
+    ----------
+    lower, upper : float, default 1/8 and 1/3
+        Range of the slopes.
+    inplace : bool, default False
+        Whether to overwrite the input; the gradient then comes from the output.
+    rng : numpy.random.Generator or seed, optional
+        Where the slopes come from, whatever :func:`numpy.random.default_rng` takes.
+
+    Raises
+    ------
+    ValueError
+        Unless ``lower <= upper``, or if `inplace` is True and ``lower < 0``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.RReLU(0.25, 0.75).eval()(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([-1.  , -0.25,  0.  ,  3.  ], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        lower: float = 1 / 8,
+        upper: float = 1 / 3,
+        inplace: bool = False,
+        *,
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        if not lower <= upper:
+            raise ValueError(f"RReLU requires lower <= upper, got lower={lower!r}, upper={upper!r}")
+        self.lower = lower
+        self.upper = upper
+        self.rng = np.random.default_rng(rng)
+        super().__init__(inplace)
+
+    def _check_inplace(self) -> None:
+        if self.lower < 0:
+            raise ValueError(
+                f"RReLU cannot work in place with lower={self.lower!r}: with a negative slope the output does not tell "
+                "the sign of the input; leave out inplace=True"
+            )
+
+    def _output_suffices(self) -> bool:
+        return self.lower >= 0
+
+    def forward(self, x: ArrayLike) -> Any:
+        """Apply the function; in training with slopes drawn anew.
+
+        Parameters
+        ----------
+        x : array_like
+            Input of any shape.
+
+        Returns
+        -------
+        ndarray
+            `x` itself if the layer works in place.
+        """
+        function: Any = activations.rrelu_ if self.inplace else activations.rrelu
+        if not self.training:
+            return function(x, self.lower, self.upper)
+        array = np.asanyarray(x)
+        slopes = np.empty(array.shape, np.float32 if np.can_cast(array.dtype, np.float32) else np.float64)
+        y = function(x, self.lower, self.upper, training=True, rng=self.rng, slopes=slopes)
+        from_output = self._keeps_output()
+        self._saved = y if from_output else x, slopes, from_output
+        return y
+
+    def backward(self, grad: ArrayLike, *, overwrite_grad: bool = False) -> Any:
+        """Return the gradient with respect to the input, with the slopes that were drawn.
+
+        Parameters
+        ----------
+        grad : array_like
+            Gradient with respect to the output.
+        overwrite_grad : bool, default False
+            Whether the result may take the memory of `grad`.
+
+        Returns
+        -------
+        ndarray
+            Of the shape of the input.
+
+        Raises
+        ------
+        RuntimeError
+            If no forward call in training mode is left to go back through.
+        """
+        kept, slopes, from_output = self._take()
+        out: Any = grad if overwrite_grad and alike(grad, kept) else None
+        if from_output:
+            return activations.leaky_relu_backward_from_output(grad, kept, slopes, out=out)
+        return activations.leaky_relu_backward(grad, kept, slopes, out=out)
+
+    def extra_repr(self) -> str:
+        """Return the range, and whether the layer works in place."""
+        return repr_of(self, ("lower", "upper")) + (", inplace=True" if self.inplace else "")
+
+
+class CReLU(Module):
+    """Layer of :func:`fastrelu.crelu`: the concatenation of ``relu(x)`` and ``relu(-x)``, twice as long along `axis`.
+
+    Parameters
+    ----------
+    axis : int, default -1
+        The axis along which they are joined.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.CReLU()(np.float32([-2.0, 3.0]))
+    array([0., 3., 2., 0.], dtype=float32)
+    """
+
+    _fresh_gradient: ClassVar[bool] = True
+
+    def __init__(self, axis: int = -1) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def _keeps_output(self) -> bool:
+        return True
+
+    def forward(self, x: ArrayLike) -> NDArray[Any]:
+        """Return both halves; in training the layer remembers them."""
+        y: NDArray[Any] = activations.crelu(x, self.axis)
+        if self.training:
+            self._saved = y
+        return y
+
+    def backward(self, grad: ArrayLike) -> NDArray[Any]:
+        """Return the gradient with respect to the input."""
+        result: NDArray[Any] = activations.crelu_backward_from_output(grad, self._take(), self.axis)
+        return result
+
+    def extra_repr(self) -> str:
+        """Return the axis."""
+        return f"axis={self.axis}"

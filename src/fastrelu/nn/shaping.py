@@ -1,0 +1,97 @@
+"""Layers that change no values: the shape, or nothing."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastrelu.nn.module import Module
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+
+class Identity(Module):
+    """A layer that returns its input, whatever it is built with.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        Ignored, so that it can stand in for any layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> x = np.ones(3)
+    >>> nn.Identity()(x) is x
+    True
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002  as in PyTorch
+        super().__init__()
+
+    def forward(self, x: Any) -> Any:
+        """Return `x` itself."""
+        return x
+
+    def backward(self, grad: Any) -> Any:
+        """Return `grad` itself."""
+        return grad
+
+
+class Flatten(Module):
+    """Joins axes into one: by default all but the first, as between images and a linear layer.
+
+    Parameters
+    ----------
+    start_dim, end_dim : int, default 1 and -1
+        First and last axis to join.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Flatten()(np.zeros((32, 1, 28, 28))).shape
+    (32, 784)
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        self.start_dim = start_dim
+        self.end_dim = end_dim
+
+    def forward(self, x: ArrayLike) -> NDArray[Any]:
+        """Return `x` with the axes joined; a view where the memory allows it.
+
+        Raises
+        ------
+        numpy.exceptions.AxisError
+            If `x` has no such axis.
+        ValueError
+            If the last axis to join comes before the first.
+        """
+        array = np.asanyarray(x)
+        first, last = (_axis(axis, array.ndim) for axis in (self.start_dim, self.end_dim))
+        if last < first:
+            raise ValueError(f"{self!r} cannot join axes {first} to {last}")
+        if self.training:
+            self._saved = array.shape
+        joined = math.prod(array.shape[first : last + 1])
+        return array.reshape(*array.shape[:first], joined, *array.shape[last + 1 :])
+
+    def backward(self, grad: ArrayLike) -> NDArray[Any]:
+        """Return `grad` in the shape of the input."""
+        return np.reshape(grad, self._take())
+
+    def extra_repr(self) -> str:
+        """Return the axes."""
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+def _axis(axis: int, ndim: int) -> int:
+    if not -ndim <= axis < ndim:
+        raise np.exceptions.AxisError(axis, ndim)
+    return axis % ndim
