@@ -520,17 +520,21 @@ cdef bint _same_layout(cnp.ndarray x, cnp.ndarray y):
     return _same_strides(x, y)
 
 
-cdef bint _large(Py_ssize_t size, int parts) noexcept:
-    """Is an output of so many bytes, written by so many threads, gone from the cache before it is read?"""
+cdef bint _large(int cost, Py_ssize_t size, int parts) noexcept:
+    """Is an output of so many bytes, written by so many threads, gone from the cache before it is read?
+
+    Where arithmetic is the bound, the stores cost nothing as it is, and a block computed first adds to it.
+    """
     cdef Py_ssize_t least = fr_load(&_stream_from)
     if least < 0:  # as many caches as the threads may lie in
         least = (_last_cache.size or 1 << 25) * ((parts + _last_cache.sharers - 1) // _last_cache.sharers)
+        return cost == FR_LIGHT and size >= least
     return size >= least
 
 
 def streams(Kernel kernel not None, Py_ssize_t size, int parts):
     """Whether such an output, of so many bytes, goes past the cache unless it is new memory or an input too."""
-    return kernel.calls[0].stream.move != NULL and _large(size, parts)
+    return kernel.calls[0].stream.move != NULL and _large(kernel.op.cost, size, parts)
 
 
 cdef void _run_plan(const fr_plan *plan, int parts, bint release) noexcept:
@@ -566,7 +570,7 @@ cdef bint _stream_dense(const fr_call *how, const char **inputs, char *out, Py_s
 cdef int _run_dense(const fr_call *how, int cost, const char **inputs, char *out, Py_ssize_t n, bint warm) except -1:
     """A warm output is memory that has been in use; new pages come in the cache."""
     cdef int part, parts = start_team(cost, n)
-    if warm and _large(n * how.itemsize, parts) and _stream_dense(how, inputs, out, n, parts):
+    if warm and _large(cost, n * how.itemsize, parts) and _stream_dense(how, inputs, out, n, parts):
         pass
     elif parts > 1:
         with nogil:
@@ -711,7 +715,7 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype,
                 plan.view.origin[j] = origin[j]
             parts = start_team(kernel.op.cost, n)
             fr_make_plan(&plan, &kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level],
-                         out is not None and _large(n * descr.itemsize, parts))
+                         out is not None and _large(kernel.op.cost, n * descr.itemsize, parts))
             _run_plan(&plan, parts, n >= _RELEASE)
             end_team(parts)
     finally:

@@ -75,6 +75,29 @@ void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_
 FR_COPY_RUN(fr_copy_run4, uint32_t)
 FR_COPY_RUN(fr_copy_run8, uint64_t)
 
+/* Four dense runs, `next` apart, side by side into a block: the runs of an operand that lies across axis 0. */
+#define FR_COPY_ACROSS(id, type)                                                                          \
+    static void id(char *to, ptrdiff_t to_stride, const char *from, ptrdiff_t next, ptrdiff_t n) {        \
+        const type *a = (const type *)from, *b = (const type *)(from + next);                             \
+        const type *c = (const type *)(from + 2 * next), *d = (const type *)(from + 3 * next);            \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                               \
+            type *four = (type *)(to + i * to_stride);                                                    \
+            type w = a[i], x = b[i], y = c[i], z = d[i];                                                  \
+            four[0] = w;                                                                                  \
+            four[1] = x;                                                                                  \
+            four[2] = y;                                                                                  \
+            four[3] = z;                                                                                  \
+        }                                                                                                 \
+    }
+FR_COPY_ACROSS(fr_copy_across4, uint32_t)
+FR_COPY_ACROSS(fr_copy_across8, uint64_t)
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define FR_FETCH(p) ((void)(p))
+#else
+#define FR_FETCH(p) __builtin_prefetch(p)
+#endif
+
 static ptrdiff_t fr_size(ptrdiff_t stride) { return stride < 0 ? -stride : stride; }
 
 /* The elements of a box, `extent` of them along each of the inner axes, from an operand into a block or back. Runs
@@ -89,18 +112,29 @@ static void fr_copy_box(const fr_plan *plan, int operand, char *at, const ptrdif
         if (stride && stride < fr_size(plan->view.stride[run][operand])) run = k;
     }
     ptrdiff_t stride = plan->view.stride[run][operand];
+    /* Runs across axis 0 are short, each on a line of its own, and the processor does not see the next box coming. */
+    ptrdiff_t ahead = run > 0 ? plan->box[0] * plan->view.stride[0][operand] : 0;
     for (;;) {
+        int runs = ahead && into_block && stride == itemsize && extent[0] - index[0] >= 4 ? 4 : 1;
+        for (int k = 0; k < runs && ahead; k++) {
+            FR_FETCH(at + ahead + k * plan->view.stride[0][operand]);
+            FR_FETCH(at + ahead + k * plan->view.stride[0][operand] + stride * (extent[run] - 1));
+        }
         const char *from = into_block ? at : block;
         char *to = into_block ? block : at;
         ptrdiff_t from_stride = into_block ? stride : packed[run], to_stride = into_block ? packed[run] : stride;
-        if (itemsize == sizeof(uint32_t)) fr_copy_run4(to, to_stride, from, from_stride, extent[run]);
+        if (runs == 4) {
+            if (itemsize == sizeof(uint32_t)) fr_copy_across4(to, to_stride, from, plan->view.stride[0][operand], extent[run]);
+            else fr_copy_across8(to, to_stride, from, plan->view.stride[0][operand], extent[run]);
+        } else if (itemsize == sizeof(uint32_t)) fr_copy_run4(to, to_stride, from, from_stride, extent[run]);
         else fr_copy_run8(to, to_stride, from, from_stride, extent[run]);
         int k = 0;
         for (; k < axes; k++) {
             if (k == run) continue;
-            at += plan->view.stride[k][operand];
-            block += packed[k];
-            if (++index[k] < extent[k]) break;
+            ptrdiff_t step = k == 0 ? runs : 1;
+            at += plan->view.stride[k][operand] * step;
+            block += packed[k] * step;
+            if ((index[k] += step) < extent[k]) break;
             index[k] = 0;
             at -= plan->view.stride[k][operand] * extent[k];
             block -= packed[k] * extent[k];
