@@ -374,6 +374,87 @@ FR_UNUSED static void FN(log_softmax_row)(const char *const *in, char *to, ptrdi
 #endif
 }
 
+/* ---- FR_COLUMNS rows side by side, element i of all of them in one line: for short rows, and for rows whose
+ * neighbours are what is contiguous. The same operations on each as above. 0 where a row needs another treatment;
+ * then nothing is written. ---- */
+#if KEEPS
+FR_INLINE int FN(columns)(const char *from, ptrdiff_t pitch, char *to, ptrdiff_t out_pitch, ptrdiff_t n, int flip, int log) {
+    store m[FR_COLUMNS];
+    real origin[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS], factor[FR_COLUMNS];
+    FN(row) row[FR_COLUMNS];
+    double hi[FR_ROW_LANES][FR_COLUMNS], lo[FR_ROW_LANES][FR_COLUMNS];
+    for (int j = 0; j < FR_COLUMNS; j++) m[j] = -(store)INFINITY;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const store *x = (const store *)(from + i * pitch);
+        for (int j = 0; j < FR_COLUMNS; j++) {
+            store v = FN(signed_as)(x[j], flip);
+            m[j] = v > m[j] ? v : m[j];
+        }
+    }
+    int finite = 1;
+    for (int j = 0; j < FR_COLUMNS; j++) finite &= FN(row_is_finite)(m[j]);
+    if (!finite) return 0;
+    for (int j = 0; j < FR_COLUMNS; j++) {
+        row[j] = FN(row_of)(m[j]);
+        origin[j] = row[j].origin;
+        magic[j] = row[j].magic;
+        low[j] = row[j].low;
+    }
+    const int lanes = n < FR_ROW_LANES ? (int)n : FR_ROW_LANES;
+    for (int l = 0; l < lanes; l++)
+        for (int j = 0; j < FR_COLUMNS; j++) hi[l][j] = lo[l][j] = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const store *x = (const store *)(from + i * pitch);
+        store *out = (store *)(to + i * out_pitch);
+        real e[FR_COLUMNS];
+        double *h = hi[i % FR_ROW_LANES], *l = lo[i % FR_ROW_LANES];
+        for (int j = 0; j < FR_COLUMNS; j++)
+            e[j] = FN(row_exp)(FN(signed_as)(x[j], flip), origin[j], magic[j], low[j]);
+        for (int j = 0; j < FR_COLUMNS && !log; j++) out[j] = e[j];
+#if COMPENSATED
+        for (int j = 0; j < FR_COLUMNS; j++) fr_lane_add(&h[j], &l[j], e[j]);
+#else
+        (void)l;
+        for (int j = 0; j < FR_COLUMNS; j++) h[j] += (double)e[j];
+#endif
+    }
+    for (int w = FR_ROW_LANES / 2; w; w /= 2)
+        for (int l = 0; l < w && l + w < lanes; l++)
+            for (int j = 0; j < FR_COLUMNS; j++) {
+                fr_lane_add(&hi[l][j], &lo[l][j], hi[l + w][j]);
+                lo[l][j] += lo[l + w][j];
+            }
+    for (int j = 0; j < FR_COLUMNS; j++) {
+        fr_total total = {hi[0][j], lo[0][j]};
+        total = fr_total_add(total, 0);
+        if (log) {
+            total = fr_total_add(total, -(double)row[j].top);
+            if (total.hi < ROW_LITTLE * (double)row[j].top) return 0;
+            factor[j] = (real)FN(row_log)(total, row[j].unit);
+        } else {
+            factor[j] = (real)(1 / total.hi);
+        }
+    }
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const store *x = (const store *)(from + i * pitch);
+        store *out = (store *)(to + i * out_pitch);
+        FR_INDEPENDENT
+        for (int j = 0; j < FR_COLUMNS; j++) out[j] = log ? (x[j] - m[j]) - factor[j] : out[j] * factor[j];
+    }
+    return 1;
+}
+FR_UNUSED static int FN(softmax_columns_row)(const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch, ptrdiff_t n) {
+    return FN(columns)(x, pitch, out, out_pitch, n, 0, 0);
+}
+FR_UNUSED static int FN(log_softmax_columns_row)(const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch,
+                                                 ptrdiff_t n) {
+    return FN(columns)(x, pitch, out, out_pitch, n, 0, 1);
+}
+FR_UNUSED static int FN(softmin_columns_row)(const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch, ptrdiff_t n) {
+    return FN(columns)(x, pitch, out, out_pitch, n, 1, 0);
+}
+#endif
+
 /* ---- Gradients from the output. Where the output says that an element had no part, nor has its gradient. ---- */
 
 /* The sum of g y over the row, of g alone if `log`. */
