@@ -14,7 +14,7 @@ from conftest import CASES, ISAS, PRECISIONS, Case, kernels
 from specs import BACKWARD, FORWARD, SPECS, SUFFIXES
 
 import fastrelu as fr
-from fastrelu import _core, activations, runtime
+from fastrelu import _core, activations, normalizing, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +103,8 @@ def test_every_kernel_has_its_functions() -> None:
 def test_exports() -> None:
     """The package exports what its modules do, once each, and every name is there."""
     exported = vars(fr)["__all__"]
-    wanted = {"__version__", "error_bound", "nn", "optim", "ufuncs", *activations.__all__, *runtime.__all__}
+    names = {"__version__", "error_bound", "nn", "optim", "ufuncs"}
+    wanted = {*names, *activations.__all__, *normalizing.__all__, *runtime.__all__}
     assert set(exported) == wanted, difference(set(exported), wanted)
     assert len(exported) == len(wanted)
     missing = [name for name in exported if not hasattr(fr, name)]
@@ -205,7 +206,7 @@ def test_docstring(name: str) -> None:
         assert re.search(r"^In (NumPy|SciPy): ``[^`]+``", text, re.MULTILINE), "no line `In NumPy: ...`"
 
 
-@pytest.mark.parametrize("name", ["error_bound", *sorted(runtime.__all__)])
+@pytest.mark.parametrize("name", ["error_bound", *sorted(normalizing.__all__), *sorted(runtime.__all__)])
 def test_docstring_of_a_setting(name: str) -> None:
     """The settings are documented the same way."""
     text = inspect.getdoc(getattr(fr, name)) or ""

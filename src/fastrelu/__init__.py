@@ -9,7 +9,7 @@ except ModuleNotFoundError as error:
         "the compiled core of fastrelu is missing: install it (pip install .), its source tree cannot be imported"
     ) from error
 
-from fastrelu import activations, runtime
+from fastrelu import activations, normalizing, runtime
 from fastrelu import ufuncs as ufuncs
 from fastrelu.activations.exponential import *
 from fastrelu.activations.gated import *
@@ -17,6 +17,7 @@ from fastrelu.activations.rectifiers import *
 from fastrelu.activations.shrinkage import *
 from fastrelu.activations.sigmoidal import *
 from fastrelu.limits import error_bound as error_bound
+from fastrelu.normalizing import *
 from fastrelu.runtime import *
 
 __version__ = "0.1.0"
@@ -25,4 +26,13 @@ from fastrelu import nn as nn
 from fastrelu import optim as optim
 
 if not TYPE_CHECKING:  # type checkers follow the imports above, but no list that is put together
-    __all__ = ["__version__", "error_bound", "nn", "optim", "ufuncs", *activations.__all__, *runtime.__all__]
+    __all__ = [
+        "__version__",
+        "error_bound",
+        "nn",
+        "optim",
+        "ufuncs",
+        *activations.__all__,
+        *normalizing.__all__,
+        *runtime.__all__,
+    ]

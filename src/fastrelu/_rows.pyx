@@ -39,9 +39,11 @@ cdef extern from "kernels/rows.h" nogil:
         double smoothing
         double scale
     ctypedef double (*fr_loss)(const fr_target *, Py_ssize_t) noexcept
+    ctypedef int (*fr_columns)(const char *, Py_ssize_t, char *, Py_ssize_t, Py_ssize_t) noexcept
     ctypedef struct fr_rows:
         fr_kernel *forward
         fr_kernel *from_output
+        fr_columns *columns
         fr_loss cross_entropy
     ctypedef struct fr_row_operand:
         char *origin
@@ -49,6 +51,7 @@ cdef extern from "kernels/rows.h" nogil:
         Py_ssize_t *stride
     ctypedef struct fr_row_call:
         fr_kernel kernel
+        fr_columns columns
         fr_loss loss
         const fr_target *target
         int64_t ignored
@@ -136,6 +139,7 @@ cdef bint _is_last(object axis, int ndim):
 
 cdef void _clear(fr_row_call *call) noexcept:
     cdef int k
+    call.columns = NULL
     call.loss = NULL
     call.target = NULL
     for k in range(FR_ROW_OPERANDS):
@@ -148,7 +152,7 @@ cdef void _flat_operand(fr_row_call *call, int which, cnp.ndarray x) noexcept:
     call.operand[which].stride[0] = call.n * call.itemsize
 
 
-cdef object _run_flat(fr_kernel kernel, int cost, cnp.ndarray x, cnp.ndarray second, cnp.ndarray out):
+cdef object _run_flat(fr_kernel kernel, fr_columns columns, int cost, cnp.ndarray x, cnp.ndarray second, cnp.ndarray out):
     """Rows along the last axis of contiguous arrays; a new one if `out` is None."""
     cdef fr_row_call call
     cdef int ndim = cnp.PyArray_NDIM(x)
@@ -156,6 +160,7 @@ cdef object _run_flat(fr_kernel kernel, int cost, cnp.ndarray x, cnp.ndarray sec
         out = cnp.PyArray_SimpleNew(ndim, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
     _clear(&call)
     call.kernel = kernel
+    call.columns = columns
     call.n = cnp.PyArray_DIM(x, ndim - 1)
     call.itemsize = cnp.PyArray_ITEMSIZE(x)
     call.naxes = 1
@@ -335,6 +340,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         flavour = kernels.of(dtype)
         _clear(&call)
         call.kernel = flavour.from_output[kind] if backward else flavour.forward[kind]
+        call.columns = NULL if backward else flavour.columns[kind]
         rows = _lay_out(&call, y, along, order)
         _operand(&call, FR_ROW_IN, a, along, order, True)
         if backward:
@@ -358,13 +364,15 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
 def forward(RowKernels kernels not None, int kind, object x, object axis, object out, object where):
     """Normalize the rows of x along an axis."""
     cdef int dtype
+    cdef const fr_rows *flavour
     if where is True and type(x) is cnp.ndarray:
         dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
         if ((dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE) and _is_plain(x, dtype)
                 and _is_last(axis, cnp.PyArray_NDIM(<cnp.ndarray>x))
                 and (out is None or (_is_plain(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out)
                                      and PyArray_SAMESHAPE(x, out) and _is_apart(x, out)))):
-            return _run_flat(kernels.of(dtype).forward[kind], FR_MEDIUM, x, None, out)
+            flavour = kernels.of(dtype)
+            return _run_flat(flavour.forward[kind], flavour.columns[kind], FR_MEDIUM, x, None, out)
     return _general(kernels, kind, False, x, None, axis, out, where)
 
 
@@ -386,7 +394,7 @@ def from_output(RowKernels kernels not None, int kind, object grad, object y, ob
                 and PyArray_SAMESHAPE(y, grad) and _is_last(axis, cnp.PyArray_NDIM(<cnp.ndarray>y))
                 and (out is None or (_is_plain(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out)
                                      and PyArray_SAMESHAPE(y, out) and _is_apart(y, out) and _is_apart(grad, out)))):
-            return _run_flat(kernels.of(dtype).from_output[kind],
+            return _run_flat(kernels.of(dtype).from_output[kind], NULL,
                              FR_MEDIUM if kind == FR_LOG_SOFTMAX else FR_LIGHT, grad, y, out)
     return _general(kernels, kind, True, grad, y, axis, out, True)
 

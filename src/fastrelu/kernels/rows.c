@@ -7,7 +7,7 @@
 
 #include "guard.h"
 
-enum { FR_TILE = 16, FR_TILE_BYTES = 1 << 18 };
+enum { FR_TILE = FR_COLUMNS, FR_TILE_BYTES = 1 << 18, FR_SHORT_ROW = 64, FR_COLUMN_BYTES = 1 << 20 };
 
 typedef struct {
     const fr_row_call *call;
@@ -76,14 +76,14 @@ static void fr_fill(char *to, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t itemsize,
 }
 
 /* Puts `left_out` where the mask says so. Does any element of the row take part? */
-static int fr_leave_out(const fr_row_call *call, char *row, const char *mask) {
+static int fr_leave_out(const fr_row_call *call, char *row, ptrdiff_t stride, const char *mask) {
     ptrdiff_t along = call->operand[FR_ROW_WHERE].along;
     int any = 0;
     for (ptrdiff_t i = 0; i < call->n; i++) {
         if (mask[i * along])
             any = 1;
         else
-            memcpy(row + i * call->itemsize, &call->left_out, (size_t)call->itemsize);
+            memcpy(row + i * stride, &call->left_out, (size_t)call->itemsize);
     }
     return any;
 }
@@ -130,7 +130,7 @@ static void fr_run_tile(const fr_row_walk *walk, ptrdiff_t m) {
                                                : walk->room[0] + r * walk->pitch;
         int any = 1;
         if (walk->at[FR_ROW_WHERE])
-            any = fr_leave_out(call, walk->room[0] + r * walk->pitch,
+            any = fr_leave_out(call, walk->room[0] + r * walk->pitch, call->itemsize,
                                walk->at[FR_ROW_WHERE] + r * call->operand[FR_ROW_WHERE].stride[last]);
         if (any)
             fr_run_row(walk, in, out, r);
@@ -140,6 +140,38 @@ static void fr_run_tile(const fr_row_walk *walk, ptrdiff_t m) {
     if (walk->at[FR_ROW_OUT] && !walk->direct[FR_ROW_OUT])
         fr_transfer(walk->at[FR_ROW_OUT], result->along, result->stride[last], walk->room[0], call->itemsize, walk->pitch,
                     call->n, m, call->itemsize, fr_along_is_shorter(result, result->stride[last]));
+}
+
+/* The same side by side; 0 if the kernel refuses, and nothing is done. */
+static int fr_run_columns(const fr_row_walk *walk, ptrdiff_t m) {
+    const fr_row_call *call = walk->call;
+    const fr_row_operand *from = &call->operand[FR_ROW_IN], *result = &call->operand[FR_ROW_OUT];
+    const fr_row_operand *where = &call->operand[FR_ROW_WHERE];
+    const int last = call->naxes - 1, masked = walk->at[FR_ROW_WHERE] != NULL;
+    const ptrdiff_t size = call->itemsize, line = FR_COLUMNS * size, n = call->n;
+    const char *in = walk->at[FR_ROW_IN];
+    char *out = walk->at[FR_ROW_OUT], *room = walk->room[0];
+    ptrdiff_t pitch = from->along, out_pitch = result->along;
+    int any[FR_COLUMNS];
+    if (m < FR_COLUMNS || from->stride[last] != size || masked) {
+        fr_transfer(room, line, size, in, from->along, from->stride[last], n, m, size,
+                    fr_along_is_shorter(from, from->stride[last]));
+        for (ptrdiff_t r = m; r < FR_COLUMNS; r++) fr_fill(room + r * size, line, n, size, 0);
+        in = room;
+        pitch = line;
+    }
+    for (ptrdiff_t r = 0; r < m && masked; r++) {
+        any[r] = fr_leave_out(call, room + r * size, line, walk->at[FR_ROW_WHERE] + r * where->stride[last]);
+        if (!any[r]) fr_fill(room + r * size, line, n, size, 0);
+    }
+    const int direct = m == FR_COLUMNS && result->stride[last] == size;
+    if (!call->columns(in, pitch, direct ? out : room, direct ? out_pitch : line, n)) return 0;
+    if (!direct)
+        fr_transfer(out, out_pitch, result->stride[last], room, line, size, n, m, size,
+                    fr_along_is_shorter(result, result->stride[last]));
+    for (ptrdiff_t r = 0; r < m && masked; r++)
+        if (!any[r]) fr_fill(out + r * result->stride[last], out_pitch, n, size, call->alone);
+    return 1;
 }
 
 int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop) {
@@ -158,13 +190,16 @@ int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop) {
     }
     if (call->operand[FR_ROW_WHERE].origin) walk.direct[FR_ROW_IN] = 0, tiles = 1;
     walk.width = 1;
+    int columns = call->columns && (tiles || call->n <= FR_SHORT_ROW) && call->n * call->itemsize * FR_COLUMNS <= FR_COLUMN_BYTES
+                  && stop - start >= FR_COLUMNS / 4;
     ptrdiff_t dense = call->target && call->target->dense ? call->n : 0;
     if (tiles) {
         walk.width = FR_TILE_BYTES / bytes < 1 ? 1 : FR_TILE_BYTES / bytes < FR_TILE ? FR_TILE_BYTES / bytes : FR_TILE;
         if (walk.width > stop - start) walk.width = stop - start;
+        if (columns) walk.width = FR_COLUMNS;
     }
-    if (tiles || dense) {
-        ptrdiff_t rooms = tiles ? 2 * walk.width : 0;
+    if (tiles || dense || columns) {
+        ptrdiff_t rooms = columns ? FR_COLUMNS : tiles ? 2 * walk.width : 0; /* columns have one input */
         memory = (char *)malloc((size_t)(rooms * bytes + dense * (ptrdiff_t)sizeof(double)));
         if (!memory) return -1;
         if (dense) walk.dense = (double *)memory;
@@ -176,8 +211,9 @@ int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop) {
     while (start < stop) {
         ptrdiff_t m = call->shape[call->naxes - 1] - walk.index[call->naxes - 1];
         if (m > stop - start) m = stop - start;
-        if (tiles && m > walk.width) m = walk.width;
-        fr_run_tile(&walk, m);
+        if (columns && m > FR_COLUMNS) m = FR_COLUMNS;
+        if (!columns && tiles && m > walk.width) m = walk.width;
+        if (!columns || !fr_run_columns(&walk, m)) fr_run_tile(&walk, m);
         fr_row_step(&walk, m);
         start += m;
     }

@@ -22,10 +22,15 @@ typedef struct {
 } fr_target;
 typedef double (*fr_loss)(const fr_target *target, ptrdiff_t n);
 
+/* FR_COLUMNS rows at once: element i of row j is at x + i pitch, j elements on. 0 if they must be taken one by one. */
+enum { FR_COLUMNS = 16 };
+typedef int (*fr_columns)(const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch, ptrdiff_t n);
+
 /* The kernels of one flavour, over n contiguous elements; otherwise as those of an activation. */
 struct fr_rows {
     fr_kernel forward[FR_NORMALIZERS];     /* x */
     fr_kernel from_output[FR_NORMALIZERS]; /* grad, y */
+    fr_columns columns[FR_NORMALIZERS];    /* as forward, or NULL */
     fr_loss cross_entropy;
 };
 
@@ -49,6 +54,7 @@ typedef struct {
 /* All rows of an array: what runs on each, and where they lie. */
 typedef struct {
     fr_kernel kernel;
+    fr_columns columns;      /* or NULL */
     fr_loss loss;            /* if not NULL, it runs in place of the kernel */
     const fr_target *target; /* what the rows share */
     int64_t ignored;         /* the label of rows that count nothing */

@@ -19,12 +19,17 @@
 #define FR_INLINE static inline __attribute__((always_inline, unused))
 #endif
 
+#if defined(_MSC_VER) && !defined(__clang__)
+#define FR_APART static __declspec(noinline)
+#else
+#define FR_APART FR_UNUSED static __attribute__((noinline))
+#endif
+
 enum { FR_ROW_LANES = 16, FR_MAX_LANES = 64, FR_ROW_BLOCK = 512 };
 
-/* A sum in pieces: hi + lo for what is not equal to the largest element, and how many are equal to it. */
+/* hi + lo */
 typedef struct {
     double hi, lo;
-    double same;
 } fr_total;
 
 typedef struct {
@@ -40,12 +45,21 @@ FR_INLINE void fr_lane_add(double *hi, double *lo, double v) {
     *lo += (*hi - (s - t)) + (v - t);
     *hi = s;
 }
-FR_INLINE void fr_lanes_join(fr_lanes *s) {
+FR_INLINE fr_total fr_total_add(fr_total total, double v) {
+    fr_lane_add(&total.hi, &total.lo, v);
+    double hi = total.hi + total.lo;
+    total.lo = total.lo - (hi - total.hi);
+    total.hi = hi;
+    return total;
+}
+FR_INLINE fr_total fr_lanes_join(fr_lanes *s) {
     for (int w = FR_ROW_LANES / 2; w; w /= 2)
         for (int j = 0; j < w; j++) {
             fr_lane_add(&s->hi[j], &s->lo[j], s->hi[j + w]);
             s->lo[j] += s->lo[j + w];
         }
+    fr_total total = {s->hi[0], s->lo[0]};
+    return fr_total_add(total, 0);
 }
 
 #endif
@@ -55,11 +69,13 @@ FR_INLINE void fr_lanes_join(fr_lanes *s) {
 #undef ROW_LIFT
 #undef ROW_NEAR
 #undef ROW_LOW
+#undef ROW_LITTLE
 #define COMPENSATED (FR_KIND == FR_FULL || FR_KIND == FR_HILO)
 /* Does the output hold the exponentials between the passes? In the accurate kinds they are computed twice instead. */
 #define KEEPS (FR_KIND == FR_LEAN || FR_KIND == FR_FULL)
 #define ROW_LIFT BY_KIND(64, 0, 600)
 #define ROW_NEAR BY_TYPE(300, 1500)
+#define ROW_LITTLE (FR_KIND == FR_LEAN ? 0x1p-16 : FR_KIND == FR_WIDE ? 0x1p-12 : 0x1p-32)
 #define ROW_LOW BY_KIND(-130, -200, -1100)
 
 FR_INLINE store FN(signed_as)(store x, int flip) { return flip ? -x : x; }
@@ -162,71 +178,94 @@ FR_INLINE void FN(row_exps)(const store *x, real *e, real *e_lo, ptrdiff_t n, co
 #endif
 }
 
-/* Adds n of them; `apart` leaves out those of the largest element, and counts them. */
-FR_INLINE void FN(row_add)(fr_lanes *s, real *same, const real *e, const real *e_lo, ptrdiff_t n, real top, int apart) {
+/* Adds n of them to the lanes. A function of its own: inlined, GCC keeps the lanes one by one. */
+FR_APART void FN(row_add)(fr_lanes *s, const real *e, const real *e_lo, ptrdiff_t n) {
+    double hi[FR_ROW_LANES], lo[FR_ROW_LANES];
+    for (int j = 0; j < FR_ROW_LANES; j++) hi[j] = s->hi[j], lo[j] = s->lo[j];
     for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES)
         for (int j = 0; j < FR_ROW_LANES; j++) {
-            real v = e[i + j];
-#if FR_KIND == FR_HILO
-            real l = e_lo[i + j];
-            int is_top = apart & (v == top) & (l == 0);
-#else
-            (void)e_lo;
-            int is_top = apart & (v == top);
-#endif
-            if (apart) {
-                same[j] += is_top ? R(1) : R(0);
-                v = is_top ? R(0) : v;
-            }
 #if COMPENSATED
-            fr_lane_add(&s->hi[j], &s->lo[j], v);
+            fr_lane_add(&hi[j], &lo[j], e[i + j]);
 #if FR_KIND == FR_HILO
-            s->lo[j] += l;
+            lo[j] += e_lo[i + j];
 #endif
 #else
-            s->hi[j] += (double)v;
+            hi[j] += (double)e[i + j];
 #endif
         }
+    (void)e_lo;
+    for (int j = 0; j < FR_ROW_LANES; j++) s->hi[j] = hi[j], s->lo[j] = lo[j];
+}
+
+/* The same without those of the largest element, which are set to 0 and counted. */
+FR_APART ptrdiff_t FN(row_drop)(real *e, const real *e_lo, ptrdiff_t n, real top) {
+    ptrdiff_t same = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+#if FR_KIND == FR_HILO
+        int is_top = (e[i] == top) & (e_lo[i] == 0);
+#else
+        (void)e_lo;
+        int is_top = e[i] == top;
+#endif
+        same += is_top;
+        e[i] = is_top ? R(0) : e[i];
+    }
+    return same;
 }
 
 /* The sum of a row's exponentials; they stay in `keep` unless that is NULL. */
-FR_INLINE fr_total FN(row_sum)(const store *x, store *keep, ptrdiff_t n, const FN(row) *row, int flip, int apart) {
-    real room[FR_ROW_BLOCK], room_lo[FR_ROW_BLOCK], same[FR_ROW_LANES];
+FR_INLINE fr_total FN(row_sum)(const store *x, store *keep, ptrdiff_t n, const FN(row) *row, int flip) {
+    real room[FR_ROW_BLOCK], room_lo[FR_ROW_BLOCK];
     fr_lanes s;
-    fr_total total;
     fr_lanes_clear(&s);
-    total.same = 0;
     for (ptrdiff_t i = 0; i < n; i += FR_ROW_BLOCK) {
         ptrdiff_t m = n - i < FR_ROW_BLOCK ? n - i : FR_ROW_BLOCK, whole = m - m % FR_ROW_LANES;
-        for (int j = 0; j < FR_ROW_LANES; j++) same[j] = 0;
         real *e = keep && KEEPS ? (real *)keep + i : room;
         FN(row_exps)(x + i, e, room_lo, whole, row, flip);
-        FN(row_add)(&s, same, e, room_lo, whole, row->top, apart);
+        FN(row_add)(&s, e, room_lo, whole);
         if (whole < m) {
             store rest[FR_ROW_LANES];
             real last[FR_ROW_LANES], last_lo[FR_ROW_LANES];
             for (int j = 0; j < FR_ROW_LANES; j++) rest[j] = flip ? (store)INFINITY : -(store)INFINITY;
             for (int j = 0; j < m - whole; j++) rest[j] = x[i + whole + j];
             FN(row_exps)(rest, last, last_lo, FR_ROW_LANES, row, flip);
-            FN(row_add)(&s, same, last, last_lo, FR_ROW_LANES, row->top, apart);
+            FN(row_add)(&s, last, last_lo, FR_ROW_LANES);
             if (keep && KEEPS)
                 for (int j = 0; j < m - whole; j++) e[whole + j] = last[j];
         }
-        for (int j = 0; j < FR_ROW_LANES && apart; j++) total.same += (double)same[j];
     }
-    fr_lanes_join(&s);
-    total.hi = s.hi[0] + s.lo[0];
-    total.lo = s.lo[0] - (total.hi - s.hi[0]);
-    return total;
+    return fr_lanes_join(&s);
 }
 
-/* The largest elements join the sum again. */
-FR_INLINE fr_total FN(row_joined)(fr_total total, real top) {
-    double hi = total.hi, lo = total.lo;
-    fr_lane_add(&hi, &lo, total.same * (double)top);
-    fr_total all = {hi + lo, 0, total.same};
-    all.lo = lo - (all.hi - hi);
-    return all;
+/* The sum of all but one of the largest elements, added up without them. The exponentials are taken from `kept`
+ * unless that is NULL. */
+FR_APART fr_total FN(row_apart)(const store *x, const store *kept, ptrdiff_t n, const FN(row) *row) {
+    real e[FR_ROW_BLOCK], e_lo[FR_ROW_BLOCK];
+    store rest[FR_ROW_LANES];
+    ptrdiff_t same = -1;
+    fr_lanes s;
+    fr_lanes_clear(&s);
+    for (ptrdiff_t i = 0; i < n; i += FR_ROW_BLOCK) {
+        ptrdiff_t m = n - i < FR_ROW_BLOCK ? n - i : FR_ROW_BLOCK, whole = m - m % FR_ROW_LANES;
+        if (kept) {
+            for (ptrdiff_t j = 0; j < m; j++) e[j] = (real)kept[i + j];
+        } else {
+            FN(row_exps)(x + i, e, e_lo, whole, row, 0);
+            for (int j = 0; j < FR_ROW_LANES; j++) rest[j] = -(store)INFINITY;
+            for (int j = 0; j < m - whole; j++) rest[j] = x[i + whole + j];
+            if (whole < m) FN(row_exps)(rest, e + whole, e_lo + whole, FR_ROW_LANES, row, 0);
+        }
+        same += FN(row_drop)(e, e_lo, m, row->top);
+        for (ptrdiff_t j = m; j % FR_ROW_LANES; j++) e[j] = e_lo[j] = 0;
+        FN(row_add)(&s, e, e_lo, m);
+    }
+    return fr_total_add(fr_lanes_join(&s), (double)same * (double)row->top);
+}
+/* The same from the sum of all, unless what that leaves is too little. */
+FR_INLINE fr_total FN(row_beside)(const store *x, store *keep, ptrdiff_t n, const FN(row) *row) {
+    fr_total total = fr_total_add(FN(row_sum)(x, keep, n, row, 0), -(double)row->top);
+    if (total.hi < ROW_LITTLE * (double)row->top) total = FN(row_apart)(x, KEEPS ? keep : NULL, n, row);
+    return total;
 }
 
 /* log(1 + t), t >= 0. Maximum error: wide 2^-38 relative, full 1.5 ULP. */
@@ -242,22 +281,18 @@ FR_INLINE double FN(row_log1p)(double t) {
 }
 #endif
 
-/* The logarithm of a row's sum, from which m is left out: log(1 + (what is apart from the first largest element)) */
+/* log(sum) - m, from the sum of all but one of the largest */
 #if FR_KIND == FR_HILO
-HL_PAIR FN(row_log)(fr_total total) {
-    hl_pair t = hl_add_any(hl_make(total.same - 1, 0), hl_make(total.hi * 0x1p-600, total.lo * 0x1p-600));
+HL_PAIR FN(row_log)(fr_total beside) {
+    hl_pair t = hl_make(beside.hi * 0x1p-600, beside.lo * 0x1p-600);
     double first = row_log1p_wide(t.hi);
-    hl_pair u = hl_of(hl_expm1(hl_make(first, 0)));
-    hl_pair d = hl_add_any(t, hl_neg(u));
-    double step = (d.hi + d.lo) / (1 + t.hi);
-    return t.hi < 0x1p-60 ? t : hl_fast(first, step);
+    hl_pair d = hl_add_any(t, hl_neg(hl_of(hl_expm1(hl_make(first, 0)))));
+    return t.hi < 0x1p-60 ? t : hl_fast(first, (d.hi + d.lo) / (1 + t.hi));
 }
 #elif FR_KIND == FR_FULL
-BODY FN(row_log)(fr_total total, double unit) { return row_log1p_full(total.hi / unit + (total.same - 1)); }
+BODY FN(row_log)(fr_total beside, double unit) { return row_log1p_full(beside.hi / unit); }
 #else
-FR_INLINE double FN(row_log)(fr_total total, double unit) {
-    return row_log1p_wide(total.hi / unit + (total.same - 1));
-}
+FR_INLINE double FN(row_log)(fr_total beside, double unit) { return row_log1p_wide(beside.hi / unit); }
 #endif
 
 /* The probabilities of a row times f, from the exponentials in `out` or from x. */
@@ -308,7 +343,7 @@ FR_INLINE void FN(softmax)(const char *const *in, char *to, ptrdiff_t n, int fli
         return;
     }
     const FN(row) row = FN(row_of)(m);
-    FN(row_divide)(x, out, n, &row, FN(row_sum)(x, out, n, &row, flip, 0), flip, 1, 0);
+    FN(row_divide)(x, out, n, &row, FN(row_sum)(x, out, n, &row, flip), flip, 1, 0);
 }
 FR_UNUSED static void FN(softmax_row)(const char *const *in, char *out, ptrdiff_t n) { FN(softmax)(in, out, n, 0); }
 FR_UNUSED static void FN(softmin_row)(const char *const *in, char *out, ptrdiff_t n) { FN(softmax)(in, out, n, 1); }
@@ -322,9 +357,9 @@ FR_UNUSED static void FN(log_softmax_row)(const char *const *in, char *to, ptrdi
         return;
     }
     const FN(row) row = FN(row_of)(m);
-    const fr_total total = FN(row_sum)(x, NULL, n, &row, 0, 1);
+    const fr_total beside = FN(row_beside)(x, NULL, n, &row);
 #if FR_KIND == FR_HILO
-    const hl_pair logarithm = FN(row_log)(total);
+    const hl_pair logarithm = FN(row_log)(beside);
     const real hi = logarithm.hi, lo = logarithm.lo;
     FR_INDEPENDENT
     for (ptrdiff_t i = 0; i < n; i++) {
@@ -333,18 +368,98 @@ FR_UNUSED static void FN(log_softmax_row)(const char *const *in, char *to, ptrdi
         out[i] = z.hi < -LARGEST ? z.hi : y;
     }
 #else
-    const real logarithm = (real)FN(row_log)(total, row.unit), largest = m;
+    const real logarithm = (real)FN(row_log)(beside, row.unit), largest = m;
     FR_INDEPENDENT
     for (ptrdiff_t i = 0; i < n; i++) out[i] = (store)(((real)x[i] - largest) - logarithm);
 #endif
 }
+
+/* ---- FR_COLUMNS rows side by side, element i of all of them in one line: for short rows, and for rows whose
+ * neighbours are what is contiguous. The same operations on each as above. 0 where a row needs another treatment;
+ * then nothing is written. ---- */
+#if KEEPS
+FR_INLINE int FN(columns)(const char *from, ptrdiff_t pitch, char *to, ptrdiff_t out_pitch, ptrdiff_t n, int flip, int log) {
+    store m[FR_COLUMNS];
+    real origin[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS], factor[FR_COLUMNS];
+    FN(row) row[FR_COLUMNS];
+    double hi[FR_ROW_LANES][FR_COLUMNS], lo[FR_ROW_LANES][FR_COLUMNS];
+    for (int j = 0; j < FR_COLUMNS; j++) m[j] = -(store)INFINITY;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const store *x = (const store *)(from + i * pitch);
+        for (int j = 0; j < FR_COLUMNS; j++) {
+            store v = FN(signed_as)(x[j], flip);
+            m[j] = v > m[j] ? v : m[j];
+        }
+    }
+    int finite = 1;
+    for (int j = 0; j < FR_COLUMNS; j++) finite &= FN(row_is_finite)(m[j]);
+    if (!finite) return 0;
+    for (int j = 0; j < FR_COLUMNS; j++) {
+        row[j] = FN(row_of)(m[j]);
+        origin[j] = row[j].origin;
+        magic[j] = row[j].magic;
+        low[j] = row[j].low;
+    }
+    const int lanes = n < FR_ROW_LANES ? (int)n : FR_ROW_LANES;
+    for (int l = 0; l < lanes; l++)
+        for (int j = 0; j < FR_COLUMNS; j++) hi[l][j] = lo[l][j] = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const store *x = (const store *)(from + i * pitch);
+        store *out = (store *)(to + i * out_pitch);
+        real e[FR_COLUMNS];
+        double *h = hi[i % FR_ROW_LANES], *l = lo[i % FR_ROW_LANES];
+        for (int j = 0; j < FR_COLUMNS; j++)
+            e[j] = FN(row_exp)(FN(signed_as)(x[j], flip), origin[j], magic[j], low[j]);
+        for (int j = 0; j < FR_COLUMNS && !log; j++) out[j] = e[j];
+#if COMPENSATED
+        for (int j = 0; j < FR_COLUMNS; j++) fr_lane_add(&h[j], &l[j], e[j]);
+#else
+        (void)l;
+        for (int j = 0; j < FR_COLUMNS; j++) h[j] += (double)e[j];
+#endif
+    }
+    for (int w = FR_ROW_LANES / 2; w; w /= 2)
+        for (int l = 0; l < w && l + w < lanes; l++)
+            for (int j = 0; j < FR_COLUMNS; j++) {
+                fr_lane_add(&hi[l][j], &lo[l][j], hi[l + w][j]);
+                lo[l][j] += lo[l + w][j];
+            }
+    for (int j = 0; j < FR_COLUMNS; j++) {
+        fr_total total = {hi[0][j], lo[0][j]};
+        total = fr_total_add(total, 0);
+        if (log) {
+            total = fr_total_add(total, -(double)row[j].top);
+            if (total.hi < ROW_LITTLE * (double)row[j].top) return 0;
+            factor[j] = (real)FN(row_log)(total, row[j].unit);
+        } else {
+            factor[j] = (real)(1 / total.hi);
+        }
+    }
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const store *x = (const store *)(from + i * pitch);
+        store *out = (store *)(to + i * out_pitch);
+        FR_INDEPENDENT
+        for (int j = 0; j < FR_COLUMNS; j++) out[j] = log ? (x[j] - m[j]) - factor[j] : out[j] * factor[j];
+    }
+    return 1;
+}
+FR_UNUSED static int FN(softmax_columns_row)(const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch, ptrdiff_t n) {
+    return FN(columns)(x, pitch, out, out_pitch, n, 0, 0);
+}
+FR_UNUSED static int FN(log_softmax_columns_row)(const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch,
+                                                 ptrdiff_t n) {
+    return FN(columns)(x, pitch, out, out_pitch, n, 0, 1);
+}
+FR_UNUSED static int FN(softmin_columns_row)(const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch, ptrdiff_t n) {
+    return FN(columns)(x, pitch, out, out_pitch, n, 1, 0);
+}
+#endif
 
 /* ---- Gradients from the output. Where the output says that an element had no part, nor has its gradient. ---- */
 
 /* The sum of g y over the row, of g alone if `log`. */
 FR_INLINE fr_total FN(row_dot)(const store *g, const store *y, ptrdiff_t n, int log) {
     fr_lanes s;
-    fr_total total;
     fr_lanes_clear(&s);
     for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES) {
         store gs[FR_ROW_LANES], ys[FR_ROW_LANES];
@@ -367,11 +482,7 @@ FR_INLINE fr_total FN(row_dot)(const store *g, const store *y, ptrdiff_t n, int 
 #endif
         }
     }
-    fr_lanes_join(&s);
-    total.hi = s.hi[0] + s.lo[0];
-    total.lo = s.lo[0] - (total.hi - s.hi[0]);
-    total.same = 0;
-    return total;
+    return fr_lanes_join(&s);
 }
 
 /* y (g - sum of g y) */
@@ -465,10 +576,8 @@ FR_INLINE FN(targets) FN(targets_of)(const fr_target *target, const store *x, st
     for (; i + FR_ROW_LANES <= n; i += FR_ROW_LANES)
         FN(targets_step)(target, x, top, i, FR_ROW_LANES, spread, &whole, &moment, outside);
     if (i < n) FN(targets_step)(target, x, top, i, n - i, spread, &whole, &moment, outside);
-    fr_lanes_join(&whole);
-    fr_lanes_join(&moment);
     for (int j = 1; j < FR_ROW_LANES; j++) outside[0] += outside[j];
-    FN(targets) found = {whole.hi[0] + whole.lo[0], moment.hi[0] + moment.lo[0], outside[0]};
+    FN(targets) found = {fr_lanes_join(&whole).hi, fr_lanes_join(&moment).hi, outside[0]};
     return found;
 }
 
@@ -505,12 +614,12 @@ FR_UNUSED static double FN(cross_entropy_row)(const fr_target *target, ptrdiff_t
 
     const store own = dense ? m : x[target->label];
     const FN(row) row = FN(row_of)(m);
-    const fr_total apart = FN(row_sum)(x, grad, n, &row, 0, 1);
+    const fr_total beside = FN(row_beside)(x, grad, n, &row);
 #if FR_KIND == FR_HILO
-    const hl_pair logarithm = FN(row_log)(apart), z = hl_sum(m, -own), sum = hl_sum(logarithm.hi, z.hi);
+    const hl_pair logarithm = FN(row_log)(beside), z = hl_sum(m, -own), sum = hl_sum(logarithm.hi, z.hi);
     double loss = own < -LARGEST ? (double)INFINITY : sum.hi + (sum.lo + (logarithm.lo + z.lo));
 #else
-    double loss = (double)FN(row_log)(apart, row.unit) + ((double)m - (double)own);
+    double loss = (double)FN(row_log)(beside, row.unit) + ((double)m - (double)own);
 #endif
     loss = q.whole == 0 && loss > 0 ? 0 : q.whole * loss;
     if (dense) loss -= q.moment;
@@ -518,12 +627,12 @@ FR_UNUSED static double FN(cross_entropy_row)(const fr_target *target, ptrdiff_t
     if (!grad) return loss;
 
     const double factor = q.whole * target->scale;
-    FN(row_divide)(x, grad, n, &row, FN(row_joined)(apart, row.top), 0, factor, 1);
+    FN(row_divide)(x, grad, n, &row, fr_total_add(beside, row.top), 0, factor, 1);
     if (dense) {
         for (ptrdiff_t i = 0; i < n; i++) grad[i] = (store)((double)grad[i] - target->scale * target->dense[i]);
     } else {
         /* p - 1 where p may be close to 1: it is what the others have */
-        double others = apart.hi / row.unit + (apart.same - 1);
+        double others = beside.hi / row.unit;
         double rest = own == m ? factor * (others / (1 + others)) : factor - (double)grad[target->label];
         grad[target->label] = (store)-rest;
     }

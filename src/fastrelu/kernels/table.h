@@ -92,17 +92,20 @@ static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
 #include "ops.def"
 };
 
-#define FR_ROWS(kind)                                                                          \
-    {{softmax_row##kind, log_softmax_row##kind, softmin_row##kind},                            \
+#define FR_ROWS(kind, ...)                                                                              \
+    {{softmax_row##kind, log_softmax_row##kind, softmin_row##kind},                                     \
      {softmax_from_output_row##kind, log_softmax_from_output_row##kind, softmin_from_output_row##kind}, \
+     {__VA_ARGS__},                                                                                     \
      cross_entropy_row##kind}
+#define FR_ROWS_FAST(kind) \
+    FR_ROWS(kind, softmax_columns_row##kind, log_softmax_columns_row##kind, softmin_columns_row##kind)
 static const fr_rows fr_row_table[FR_FLAVOURS] = {
 #if FR_HAS_FMA
-    FR_ROWS(_lean),
+    FR_ROWS_FAST(_lean),
 #else
-    FR_ROWS(_wide),
+    FR_ROWS(_wide, 0),
 #endif
-    FR_ROWS(_wide), FR_ROWS(_full), FR_ROWS(_hilo)};
+    FR_ROWS(_wide, 0), FR_ROWS_FAST(_full), FR_ROWS(_hilo, 0)};
 
 extern const fr_tables FR_JOIN(fr_tables_, FR_ISA);
 const fr_tables FR_JOIN(fr_tables_, FR_ISA) = {fr_op_table, FR_STREAM, fr_row_table};

@@ -1,0 +1,25 @@
+from typing import Any, TypeVar, final
+
+_T = TypeVar("_T")
+
+names: tuple[str, str, str]
+
+@final
+class RowKernels:
+    def __init__(self, isa: str) -> None: ...
+
+def forward(kernels: RowKernels, kind: int, x: object, axis: object, out: object, where: object) -> Any: ...
+def forward_in_place(kernels: RowKernels, kind: int, x: _T, axis: object, where: object) -> _T: ...
+def from_output(kernels: RowKernels, kind: int, grad: object, y: object, axis: object, out: object) -> Any: ...
+def cross_entropy(
+    kernels: RowKernels,
+    logits: object,
+    labels: object,
+    axis: object,
+    weight: object,
+    ignore_index: object,
+    label_smoothing: object,
+    reduction: str,
+    with_grad: bool,
+    out: object,
+) -> Any: ...

@@ -1,0 +1,596 @@
+"""Normalization along an axis: softmax, its logarithm, softmin, and the cross-entropy built on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from fastrelu import runtime
+from fastrelu._rows import RowKernels, forward, forward_in_place, from_output
+from fastrelu._rows import cross_entropy as _cross_entropy
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from fastrelu._typing import Output
+
+__all__ = [
+    "cross_entropy",
+    "cross_entropy_value_and_grad",
+    "log_softmax",
+    "log_softmax_",
+    "log_softmax_backward_from_output",
+    "softmax",
+    "softmax_",
+    "softmax_backward_from_output",
+    "softmin",
+    "softmin_",
+    "softmin_backward_from_output",
+]
+
+_T = TypeVar("_T")
+Axis = int | tuple[int, ...] | None
+Reduction = Literal["none", "mean", "sum"]
+
+_rows = RowKernels(runtime.isa)
+_SOFTMAX, _LOG_SOFTMAX, _SOFTMIN = range(3)
+
+
+def softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Softmax: exponentials divided by their sum.
+
+    Computes ``exp(x) / sum(exp(x))`` over each row, as ``exp(x - max(x)) / sum(exp(x - max(x)))`` without the
+    rounding of the difference.
+
+    In SciPy: ``special.softmax(x, axis=axis)``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    axis : int, tuple of int or None, default -1
+        The axis, or axes, that a row lies along; None for all.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Which elements take part, such as all but padding; broadcasts to the shape of `x`. The others count as
+        -inf and become 0, whatever they are, NaN included; so does a row in which no element takes part.
+
+    Returns
+    -------
+    ndarray or scalar
+        Numbers between 0 and 1 that add up to 1 along `axis`, of the shape of `x`; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or `where` does not broadcast to `x`.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
+
+    Notes
+    -----
+    A row with NaN is NaN. Infinities give the limit where there is one: -inf becomes 0, and a single +inf
+    becomes 1 and all others 0. Several +inf, or nothing but -inf, have no limit and give NaN.
+
+    The largest error of an element is ``fr.error_bound("softmax", dtype)`` ULP, subnormal results and rows of
+    any spread included.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.softmax(np.float32([1.0, 2.0, 4.0])).round(4)
+    array([0.042 , 0.1142, 0.8438], dtype=float32)
+    >>> fr.softmax(np.float32([1.0, 2.0, 4.0]), where=[True, True, False]).round(4)
+    array([0.2689, 0.7311, 0.    ], dtype=float32)
+    """
+    return forward(_rows, _SOFTMAX, x, axis, out, where)
+
+
+def softmax_(x: _T, axis: Axis = -1, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`softmax` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    axis : int, tuple of int or None, default -1
+        The axis, or axes, that a row lies along; None for all.
+    where : array_like of bool, optional
+        Which elements take part; the others become 0.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only, or `where` does not broadcast to it.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([1.0, 2.0, 4.0])
+    >>> fr.softmax_(x) is x
+    True
+    >>> x.round(4)
+    array([0.042 , 0.1142, 0.8438], dtype=float32)
+    """
+    return forward_in_place(_rows, _SOFTMAX, x, axis, where)
+
+
+def softmax_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis = -1, *, out: Output = None) -> Any:
+    """Gradient of :func:`softmax` from its output.
+
+    Computes ``y * (grad - sum(grad * y))`` over each row.
+
+    In NumPy: ``y * (grad - (grad * y).sum(axis, keepdims=True))``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output.
+    y : array_like
+        The output, ``softmax(x, axis)``, of the same shape.
+    axis : int, tuple of int or None, default -1
+        The axis, or axes, that a row lies along, as in the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+
+    Returns
+    -------
+    ndarray or scalar
+        Gradient with respect to x; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
+    ValueError
+        If `grad`, `y` and `out` are not of one shape, or `out` is read-only.
+    numpy.exceptions.AxisError
+        If `y` has no such axis.
+
+    Notes
+    -----
+    Where ``y`` is 0, the element had no part: its gradient is 0, and its `grad` counts nothing, even if it is
+    NaN. So the gradient needs no mask.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.softmax(np.float32([1.0, 2.0, 4.0]))
+    >>> fr.softmax_backward_from_output(np.float32([1.0, 0.0, 0.0]), y).round(4)
+    array([ 0.0402, -0.0048, -0.0354], dtype=float32)
+    """
+    return from_output(_rows, _SOFTMAX, grad, y, axis, out)
+
+
+def log_softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Logarithm of :func:`softmax`.
+
+    Computes ``x - log(sum(exp(x)))`` over each row, with the logarithm taken of 1 plus what is beside the
+    largest element, so that results close to 0 are right too.
+
+    In SciPy: ``special.log_softmax(x, axis=axis)``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    axis : int, tuple of int or None, default -1
+        The axis, or axes, that a row lies along; None for all.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Which elements take part, such as all but padding; broadcasts to the shape of `x`. The others count as
+        -inf and become -inf, whatever they are, NaN included; so does a row in which no element takes part.
+
+    Returns
+    -------
+    ndarray or scalar
+        Numbers up to 0, of the shape of `x`; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or `where` does not broadcast to `x`.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
+
+    Notes
+    -----
+    A row with NaN is NaN. Infinities give the limit where there is one: -inf stays, and a single +inf becomes 0
+    and all others -inf. Several +inf, or nothing but -inf, have no limit and give NaN.
+
+    The largest error of an element is ``fr.error_bound("log_softmax", dtype)`` ULP, subnormal results and rows
+    of any spread included.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.log_softmax(np.float32([1.0, 2.0, 4.0])).round(4)
+    array([-3.1698, -2.1698, -0.1698], dtype=float32)
+    >>> fr.log_softmax(np.float32([1.0, 2.0, 4.0]), where=[True, True, False]).round(4)
+    array([-1.3133, -0.3133,    -inf], dtype=float32)
+    """
+    return forward(_rows, _LOG_SOFTMAX, x, axis, out, where)
+
+
+def log_softmax_(x: _T, axis: Axis = -1, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`log_softmax` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    axis : int, tuple of int or None, default -1
+        The axis, or axes, that a row lies along; None for all.
+    where : array_like of bool, optional
+        Which elements take part; the others become -inf.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only, or `where` does not broadcast to it.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([1.0, 2.0, 4.0])
+    >>> fr.log_softmax_(x) is x
+    True
+    >>> x.round(4)
+    array([-3.1698, -2.1698, -0.1698], dtype=float32)
+    """
+    return forward_in_place(_rows, _LOG_SOFTMAX, x, axis, where)
+
+
+def log_softmax_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis = -1, *, out: Output = None) -> Any:
+    """Gradient of :func:`log_softmax` from its output.
+
+    Computes ``grad - exp(y) * sum(grad)`` over each row.
+
+    In NumPy: ``grad - np.exp(y) * grad.sum(axis, keepdims=True)``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output.
+    y : array_like
+        The output, ``log_softmax(x, axis)``, of the same shape.
+    axis : int, tuple of int or None, default -1
+        The axis, or axes, that a row lies along, as in the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+
+    Returns
+    -------
+    ndarray or scalar
+        Gradient with respect to x; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
+    ValueError
+        If `grad`, `y` and `out` are not of one shape, or `out` is read-only.
+    numpy.exceptions.AxisError
+        If `y` has no such axis.
+
+    Notes
+    -----
+    Where ``y`` is -inf, the element had no part: its gradient is 0, and its `grad` counts nothing, even if it
+    is NaN. So the gradient needs no mask.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.log_softmax(np.float32([1.0, 2.0, 4.0]))
+    >>> fr.log_softmax_backward_from_output(np.float32([1.0, 0.0, 0.0]), y).round(4)
+    array([ 0.958 , -0.1142, -0.8438], dtype=float32)
+    """
+    return from_output(_rows, _LOG_SOFTMAX, grad, y, axis, out)
+
+
+def softmin(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Softmin: :func:`softmax` of the negated input.
+
+    Computes ``exp(-x) / sum(exp(-x))`` over each row.
+
+    In SciPy: ``special.softmax(-x, axis=axis)``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
+        float32, wider integers float64.
+    axis : int, tuple of int or None, default -1
+        The axis, or axes, that a row lies along; None for all.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=x`` works in place.
+    where : array_like of bool, optional
+        Which elements take part, such as all but padding; broadcasts to the shape of `x`. The others count as
+        +inf and become 0, whatever they are, NaN included; so does a row in which no element takes part.
+
+    Returns
+    -------
+    ndarray or scalar
+        Numbers between 0 and 1 that add up to 1 along `axis`, of the shape of `x`; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or `where` does not broadcast to `x`.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
+
+    Notes
+    -----
+    A row with NaN is NaN. Infinities give the limit where there is one: +inf becomes 0, and a single -inf
+    becomes 1 and all others 0. Several -inf, or nothing but +inf, have no limit and give NaN.
+
+    The largest error of an element is ``fr.error_bound("softmin", dtype)`` ULP, subnormal results and rows of
+    any spread included.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.softmin(np.float32([1.0, 2.0, 4.0])).round(4)
+    array([0.7054, 0.2595, 0.0351], dtype=float32)
+    >>> fr.softmin(np.float32([1.0, 2.0, 4.0]), where=[True, True, False]).round(4)
+    array([0.7311, 0.2689, 0.    ], dtype=float32)
+    """
+    return forward(_rows, _SOFTMIN, x, axis, out, where)
+
+
+def softmin_(x: _T, axis: Axis = -1, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`softmin` in place.
+
+    Parameters
+    ----------
+    x : ndarray or writable buffer
+        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
+    axis : int, tuple of int or None, default -1
+        The axis, or axes, that a row lies along; None for all.
+    where : array_like of bool, optional
+        Which elements take part; the others become 0.
+
+    Returns
+    -------
+    ndarray or buffer
+        `x` itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` cannot hold the result's type, or is no buffer.
+    ValueError
+        If `x` is read-only, or `where` does not broadcast to it.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([1.0, 2.0, 4.0])
+    >>> fr.softmin_(x) is x
+    True
+    >>> x.round(4)
+    array([0.7054, 0.2595, 0.0351], dtype=float32)
+    """
+    return forward_in_place(_rows, _SOFTMIN, x, axis, where)
+
+
+def softmin_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis = -1, *, out: Output = None) -> Any:
+    """Gradient of :func:`softmin` from its output.
+
+    Computes ``y * (sum(grad * y) - grad)`` over each row.
+
+    In NumPy: ``y * ((grad * y).sum(axis, keepdims=True) - grad)``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output.
+    y : array_like
+        The output, ``softmin(x, axis)``, of the same shape.
+    axis : int, tuple of int or None, default -1
+        The axis, or axes, that a row lies along, as in the forward call.
+    out : ndarray or writable buffer, optional
+        Where the result goes; ``out=grad`` works in place.
+
+    Returns
+    -------
+    ndarray or scalar
+        Gradient with respect to x; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
+    ValueError
+        If `grad`, `y` and `out` are not of one shape, or `out` is read-only.
+    numpy.exceptions.AxisError
+        If `y` has no such axis.
+
+    Notes
+    -----
+    Where ``y`` is 0, the element had no part: its gradient is 0, and its `grad` counts nothing, even if it is
+    NaN. So the gradient needs no mask.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.softmin(np.float32([1.0, 2.0, 4.0]))
+    >>> fr.softmin_backward_from_output(np.float32([1.0, 0.0, 0.0]), y).round(4)
+    array([-0.2078,  0.183 ,  0.0248], dtype=float32)
+    """
+    return from_output(_rows, _SOFTMIN, grad, y, axis, out)
+
+
+def cross_entropy(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    axis: int = -1,
+    weight: ArrayLike | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: Reduction = "mean",
+) -> Any:
+    """Cross-entropy of labels and the softmax of logits.
+
+    Computes ``-log_softmax(logits)[label]`` for each row, in one pass over the data.
+
+    Parameters
+    ----------
+    logits : array_like
+        Scores of the classes along `axis`; types as for :func:`softmax`.
+    labels : array_like
+        The class of each row, integers of the shape of `logits` without its axis; or floating-point numbers of
+        the shape of `logits`, what each class has of each row.
+    axis : int, default -1
+        The axis that the classes lie along; PyTorch's is 1 where there are several.
+    weight : array_like, optional
+        One number for each class, which multiplies its part in the loss.
+    ignore_index : int, default -100
+        Rows with this label count nothing.
+    label_smoothing : float, default 0.0
+        Share of each row that is spread over all classes alike, between 0 and 1.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        ``"mean"`` divides the sum by the weights of the labels that count; with probabilities, by the number of
+        rows. ``"none"`` gives one loss for each row.
+
+    Returns
+    -------
+    scalar or ndarray
+        The loss, of the type of `logits`; labels and weights do not change the type.
+
+    Raises
+    ------
+    TypeError
+        If `logits` is complex, object, text or a masked array, or `labels` neither integers nor floating-point
+        numbers.
+    ValueError
+        If shapes do not fit, there are no classes, or an option is none of those above.
+    IndexError
+        If a label is not below the number of classes.
+    numpy.exceptions.AxisError
+        If `logits` has no such axis.
+
+    See Also
+    --------
+    cross_entropy_value_and_grad : The loss and its gradient in one pass.
+
+    Notes
+    -----
+    What it means is what ``torch.nn.functional.cross_entropy`` means; if no row counts, the mean is NaN. A
+    weight or share of 0 counts nothing, even next to an infinite loss.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> logits = np.float32([[2.0, 0.5, -1.0], [0.0, 0.0, 3.0]])
+    >>> fr.cross_entropy(logits, [0, 2]).round(4)
+    np.float32(0.1681)
+    >>> fr.cross_entropy(logits, [0, 2], reduction="none").round(4)
+    array([0.2413, 0.0949], dtype=float32)
+    """
+    return _cross_entropy(_rows, logits, labels, axis, weight, ignore_index, label_smoothing, reduction, False, None)
+
+
+def cross_entropy_value_and_grad(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    axis: int = -1,
+    weight: ArrayLike | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: Reduction = "mean",
+    out: Output = None,
+) -> tuple[Any, Any]:
+    """Cross-entropy and its gradient with respect to the logits, in one pass over the data.
+
+    The gradient of a row is ``softmax(logits) - one_hot(label)``, divided by the number of rows for the mean.
+
+    Parameters
+    ----------
+    logits : array_like
+        Scores of the classes along `axis`; types as for :func:`softmax`.
+    labels : array_like
+        The class of each row, integers of the shape of `logits` without its axis; or floating-point numbers of
+        the shape of `logits`, what each class has of each row.
+    axis : int, default -1
+        The axis that the classes lie along; PyTorch's is 1 where there are several.
+    weight : array_like, optional
+        One number for each class, which multiplies its part in the loss.
+    ignore_index : int, default -100
+        Rows with this label count nothing.
+    label_smoothing : float, default 0.0
+        Share of each row that is spread over all classes alike, between 0 and 1.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        ``"mean"`` divides the sum by the weights of the labels that count; with probabilities, by the number of
+        rows. ``"none"`` gives one loss for each row.
+    out : ndarray or writable buffer, optional
+        Where the gradient goes; ``out=logits`` works in place.
+
+    Returns
+    -------
+    loss : scalar or ndarray
+        As :func:`cross_entropy` gives it.
+    grad : ndarray
+        Gradient of the loss, or with ``reduction="none"`` of the sum of the losses; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If `logits` is complex, object, text or a masked array, or `labels` neither integers nor floating-point
+        numbers, or `out` cannot hold the gradient's type.
+    ValueError
+        If `out` is read-only, shapes do not fit, there are no classes, or an option is none of those above.
+    IndexError
+        If a label is not below the number of classes.
+    numpy.exceptions.AxisError
+        If `logits` has no such axis.
+
+    See Also
+    --------
+    cross_entropy : The loss alone.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> logits = np.float32([[2.0, 0.5, -1.0], [0.0, 0.0, 3.0]])
+    >>> loss, grad = fr.cross_entropy_value_and_grad(logits, [0, 2])
+    >>> grad.round(4)
+    array([[-0.1072,  0.0876,  0.0196],
+           [ 0.0226,  0.0226, -0.0453]], dtype=float32)
+    """
+    loss, grad = _cross_entropy(
+        _rows, logits, labels, axis, weight, ignore_index, label_smoothing, reduction, True, out
+    )
+    return loss, grad
