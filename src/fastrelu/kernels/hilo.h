@@ -502,11 +502,8 @@ BODY FN(softplus_backward)(real g, real x, real beta) {
     hl_scaled s = hl_sigmoid(hl_argument(beta, x));
     return hl_raise(g, hl_round(hl_of(s)), s.k);
 }
-/* g v 2^k m^2 for m = 1, 2^600 or 2^-600, k <= 0 and 2^-1000 < |v| < 2^1000 */
-BODY hl_raise_square(real g, real v, real k, real m) {
-    real all = k + (m > 1 ? 1200.0 : m < 1 ? -1200.0 : 0.0);
-    return hl_raise(g, v, all < -2200 ? -2200.0 : all);
-}
+/* g v 2^k for k in [-6000, 2200] and 2^-1000 < |v| < 2^1000 */
+BODY hl_raise_far(real g, real v, real k) { return hl_raise(g, v, k < -2200 ? -2200.0 : k); }
 /* -(log1p(t) + z t / (1 + t)) / beta^2 for z = |beta x| and t = exp(-z) = q^2: -q^2 (log1p(t) / t + z / (1 + t)) / beta^2,
  * for 1 / beta^2 may be as large as t is small */
 BODY FN(softplus_by_beta)(real g, real x, real beta) {
@@ -518,7 +515,7 @@ BODY FN(softplus_by_beta)(real g, real x, real beta) {
     h = hl_add_any(hl_div(hl_of(l), hl_of(m)), h);
     hl_pair b = hl_make(beta * f.up, 0), v = hl_mul(hl_mul(hl_of(q), hl_of(q)), h);
     v = hl_div(hl_div(v, b), b);
-    return -hl_raise_square(g, hl_round(v), q.k + q.k, f.up);
+    return -hl_raise_far(g, hl_round(v), 2 * (q.k + f.k));
 }
 /* -expm1(-beta y) */
 /* ULP: 0.85 */
@@ -684,7 +681,7 @@ BODY FN(softsign_from_output)(real g, real y) {
 
 /* ---- gated.h ---- */
 
-#define HL_NO_LIFT ((hl_lift){1, 1})
+#define HL_NO_LIFT ((hl_lift){1, 1, 0})
 /* x sigmoid(z) */
 BODY hl_gated(real x, hl_pair z, hl_lift f) {
     hl_scaled s = hl_sigmoid(z);
@@ -727,7 +724,7 @@ BODY FN(swish_by_beta)(real g, real x, real beta) {
     hl_pair d = hl_add(hl_make(1, 0), hl_value(hl_at(e, q.k + q.k)));
     real a = hl_finite(x) * f.up;
     hl_pair v = hl_mul1(hl_mul1(hl_div(e, hl_mul(d, d)), a), a);
-    real y = hl_raise_square(g, hl_round(v), q.k + q.k, f.down);
+    real y = hl_raise_far(g, hl_round(v), 2 * (q.k - f.k));
     return x == x ? y : x; /* beta = 0 would hide a NaN */
 }
 
