@@ -32,7 +32,7 @@ ROUND = 5e-4  # seconds that one timing lasts at least
 
 def cost_classes() -> dict[str, int]:
     """Return the cost class of every activation, from the list of activations."""
-    rows = re.findall(r"^OP\d(?:_Y)?\((\w+),.*\b(FR_(?:LIGHT|MEDIUM|HEAVY))\b", OPS.read_text(), re.MULTILINE)
+    rows = re.findall(r"^OP\d(?:_\w+)?\((\w+),.*\b(FR_(?:LIGHT|MEDIUM|HEAVY))\b", OPS.read_text(), re.MULTILINE)
     return {name: CLASSES.index(cost) for name, cost in rows}
 
 

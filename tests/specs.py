@@ -74,6 +74,8 @@ class Spec:
     blurred: Callable[..., Array] = _never
     signed_zeros: bool = True  # results that underflow keep their sign; no sum of a zero and something tiny does
     output_is_exact: bool = False  # the output tells the pieces apart exactly: both gradients have the same bits
+    by_parameters: tuple[Reference, ...] = ()  # derivatives by the parameters, where literature learns them
+    parameter_limits: tuple[float, float, float] = (0.51, 0.51, 0.51)  # float32, float64 "fast" and "accurate"
     public: str = ""  # the public function, if its name is another
     keywords: tuple[tuple[str, Any], ...] = ()  # what selects this kernel among those behind the public function
 
@@ -210,6 +212,22 @@ def _srelu_derivative(x: Array, t_left: Array, a_left: Array, t_right: Array, a_
     return np.where(np.isnan(x), x, slope)
 
 
+def _leaky_relu_by_slope(x: Array, _a: Array) -> Array:
+    return np.where(x > 0, 0, x)
+
+
+def _srelu_by(right: bool, slope: bool) -> Reference:
+    """Return the derivative of srelu by the slope, or else the threshold, of one side."""
+
+    def derivative(x: Array, t_left: Array, a_left: Array, t_right: Array, a_right: Array) -> Array:
+        t, a = (t_right, a_right) if right else (t_left, a_left)
+        here = x >= t_right if right else (x <= t_left) & ~(x >= t_right)
+        value = np.where(x == t, 0, x - t) if slope else 1 - a
+        return _where_passes(here, x, value)
+
+    return derivative
+
+
 def _srelu_off(x: Array, t_left: Array, a_left: Array, t_right: Array, a_right: Array) -> Array:
     return np.asarray(np.where(x >= t_right, a_right == 0, (x <= t_left) & (a_left == 0)))
 
@@ -259,6 +277,8 @@ _ROWS = [
         off=lambda x, a: (x <= 0) & (a == 0),
         off_from_output=lambda y, a: (y <= 0) & (a == 0),
         output_is_exact=True,
+        by_parameters=(_leaky_relu_by_slope,),
+        parameter_limits=(0.0, 0.0, 0.0),
     ),
     Spec(
         "srelu",
@@ -280,6 +300,7 @@ _ROWS = [
         exact=(BACKWARD, FROM_OUTPUT),
         signed_zeros=False,
         off=_srelu_off,
+        by_parameters=tuple(_srelu_by(right, slope) for right in (False, True) for slope in (False, True)),
     ),
     Spec(
         "threshold",
@@ -544,6 +565,28 @@ def _celu_derivative(x: Array, alpha: Array) -> Array:
     return np.where(x > 0, 1, np.exp(z) * (1 + low))
 
 
+def _elu_by_alpha(x: Array, _alpha: Array) -> Array:
+    return np.where(x > 0, 0, np.expm1(_below_zero(x)))
+
+
+def _celu_by_alpha(x: Array, alpha: Array) -> Array:
+    u, low = _celu_argument(x, alpha)
+    near = np.where(np.abs(u) < 1, u, 0)
+    series, factor = np.zeros_like(u), np.ones_like(u)
+    for k in range(26):  # (1 - u) e^u - 1 = -u^2 times the sum of u^k / (k! (k + 2))
+        series = series + factor / (k + 2)
+        factor = factor * near / (k + 1)
+    near = -near * (near + 2 * _finite(low)) * series
+    far = (1 - u) * np.exp(u) - 1
+    return np.where(x > 0, 0, np.where(np.abs(u) < 1, near, far - _finite(u * low * np.exp(u))))
+
+
+def _softplus_by_beta(x: Array, beta: Array) -> Array:
+    z, low = _two_product(beta, x)
+    decay = _decay(z, low)
+    return np.asarray(-(np.log1p(decay) + _damped(np.abs(z), decay / (1 + decay))) / (beta * beta))
+
+
 def _selu(x: Array) -> Array:
     scale, product = x.dtype.type(_SELU_SCALE), x.dtype.type(_SELU_PRODUCT)
     return np.asarray(np.where(x < 0, product * np.expm1(_below_zero(x)), scale * x))
@@ -594,6 +637,8 @@ _ROWS += [
         kinks=lambda _alpha: (0.0,),
         kink_derivatives=(1.0,),
         special=((-inf, -1.0), (-0.0, -0.0), (0.0, 0.0), (2.0, 2.0), (inf, inf)),
+        by_parameters=(_elu_by_alpha,),
+        parameter_limits=(0.51, 1.5, 1.1),
     ),
     Spec(
         "celu",
@@ -606,6 +651,8 @@ _ROWS += [
         kinks=lambda _alpha: (0.0,),
         kink_derivatives=(1.0,),
         special=((-inf, -1.0), (-0.0, -0.0), (0.0, 0.0), (2.0, 2.0), (inf, inf)),
+        by_parameters=(_celu_by_alpha,),
+        parameter_limits=(0.51, 4.0, 1.1),
     ),
     Spec(
         "selu",
@@ -625,6 +672,8 @@ _ROWS += [
         out_of_domain=((0.0,), (-1.0,), (inf,), (nan,)),
         special=((-inf, 0.0), (0.0, 0.6931471805599453), (-0.0, 0.6931471805599453), (inf, inf)),
         interval=(-40.0, 40.0),
+        by_parameters=(_softplus_by_beta,),
+        parameter_limits=(0.51, 6.0, 1.1),
     ),
     Spec(
         "log_sigmoid",
@@ -680,6 +729,12 @@ def _scaled(x: Array, beta: Array) -> tuple[Array, Array]:
 
 def _swish(x: Array, beta: Array) -> Array:
     return _gate(x, *_scaled(x, beta))
+
+
+def _swish_by_beta(x: Array, beta: Array) -> Array:
+    decay = _decay(*_two_product(beta, x))
+    value = np.where(beta == 0, x * x / 4, _damped(x * x, decay / (1 + decay) ** 2))
+    return np.where(np.isnan(x), x, value)
 
 
 def _swish_derivative(x: Array, beta: Array) -> Array:
@@ -836,6 +891,8 @@ _ROWS += [
         _swish_derivative,
         params=((1.0,), (0.5,), (1.702,), (3.3,), (-0.7,), (0.0,)),
         out_of_domain=((inf,), (-inf,), (nan,)),
+        by_parameters=(_swish_by_beta,),
+        parameter_limits=(0.51, 6.0, 1.1),
         **_GATED,
     ),
     Spec(

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 
 # Functions that have no kernel of their own, with the directions they have, in place or not.
 COMPOSED = {
-    "prelu": ["prelu", "prelu_", "prelu_backward", "prelu_backward_from_output"],
+    "prelu": ["prelu", "prelu_", "prelu_backward", "prelu_backward_from_output", "prelu_backward_parameters"],
     "rrelu": ["rrelu", "rrelu_"],
     "crelu": ["crelu", "crelu_backward", "crelu_backward_from_output"],
 }
@@ -97,6 +97,7 @@ def test_every_kernel_has_its_functions() -> None:
     for spec in SPECS.values():
         wanted |= {spec.public_name(direction) for direction in spec.directions}
         wanted.add(f"{spec.public or spec.name}_")
+    wanted |= {f"{name}_backward_parameters" for name in runtime.learned}
     assert set(FUNCTIONS) == wanted, difference(set(FUNCTIONS), wanted)
 
 
@@ -202,7 +203,9 @@ def test_docstring(name: str) -> None:
     assert [s for s in SECTIONS if s in found] == found, f"sections out of order: {found}"
     assert {"Parameters", "Returns", "Raises", "Examples"} <= set(found), f"only {found}"
     assert documented(text) == [parameter for parameter, _, _ in plain(function)]
-    if not name.endswith("_") and name not in {form for names in COMPOSED.values() for form in names}:
+    if not name.endswith(("_", "_backward_parameters")) and name not in {
+        form for names in COMPOSED.values() for form in names
+    }:
         assert re.search(r"^In (NumPy|SciPy): ``[^`]+``", text, re.MULTILINE), "no line `In NumPy: ...`"
 
 

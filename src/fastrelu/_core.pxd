@@ -33,10 +33,13 @@ cdef extern from "kernels/kernels.h" nogil:
         void (*move)(char *, const char *, Py_ssize_t, const char *const *, int) noexcept nogil
     ctypedef struct fr_rows:
         pass
+    ctypedef struct fr_sums:
+        pass
     ctypedef struct fr_tables:
         const fr_row *ops
         fr_stream stream
         const fr_rows *rows
+        const fr_sums *sums
     ctypedef struct fr_isa:
         const char *name
         const fr_tables *tables
@@ -63,3 +66,6 @@ cdef int start_team(int cost, Py_ssize_t n) except -1
 cdef void end_team(int parts) noexcept nogil
 cdef int class_of_dtype(cnp.dtype dtype) except -1
 cdef object as_target(str name, object out)
+cdef int _number(object value, double *to) except -1
+cdef bint _is_native(object value, int dtype)
+cdef object _as_array(double number, bint double)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from fastrelu import _core
+from fastrelu import _core, _sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -369,6 +369,7 @@ def _choose_isa() -> str:
 
 isa = _choose_isa()
 kernels = _core.load_kernels(isa)
+learned = _sums.load(isa, kernels)
 
 
 def config() -> dict[str, object]:

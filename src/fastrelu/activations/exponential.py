@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastrelu._core import call, call_in_place, call_unary
-from fastrelu.runtime import kernels
+from fastrelu._sums import call as call_learned
+from fastrelu.runtime import kernels, learned
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -17,10 +18,12 @@ __all__ = [
     "celu_",
     "celu_backward",
     "celu_backward_from_output",
+    "celu_backward_parameters",
     "elu",
     "elu_",
     "elu_backward",
     "elu_backward_from_output",
+    "elu_backward_parameters",
     "log_sigmoid",
     "log_sigmoid_",
     "log_sigmoid_backward",
@@ -33,6 +36,7 @@ __all__ = [
     "softplus_",
     "softplus_backward",
     "softplus_backward_from_output",
+    "softplus_backward_parameters",
     "squareplus",
     "squareplus_",
     "squareplus_backward",
@@ -43,15 +47,18 @@ _T = TypeVar("_T")
 
 _elu = kernels["elu"]
 _elu_backward = kernels["elu_backward"]
+_elu_parameters = learned["elu"]
 _elu_backward_from_output = kernels["elu_backward_from_output"]
 _celu = kernels["celu"]
 _celu_backward = kernels["celu_backward"]
+_celu_parameters = learned["celu"]
 _celu_backward_from_output = kernels["celu_backward_from_output"]
 _selu = kernels["selu"]
 _selu_backward = kernels["selu_backward"]
 _selu_backward_from_output = kernels["selu_backward_from_output"]
 _softplus = kernels["softplus"]
 _softplus_backward = kernels["softplus_backward"]
+_softplus_parameters = learned["softplus"]
 _softplus_backward_from_output = kernels["softplus_backward_from_output"]
 _log_sigmoid = kernels["log_sigmoid"]
 _log_sigmoid_backward = kernels["log_sigmoid_backward"]
@@ -189,6 +196,62 @@ def elu_backward(
     array([0.1353, 0.6065, 1.    , 1.    ], dtype=float32)
     """
     return call(_elu_backward, out, where, grad, x, alpha)
+
+
+def elu_backward_parameters(
+    grad: ArrayLike, x: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None
+) -> tuple[Any, Any]:
+    """Gradients of :func:`elu` with respect to its input and its alpha, in one pass.
+
+    Computes ``dx`` as :func:`elu_backward` does and, for `alpha`, the sum of ``grad`` times the derivative
+    ``expm1(x)`` where ``x <= 0``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    alpha : array_like, default 1.0
+        Minus the limit at -inf; finite.
+    out : ndarray or writable buffer, optional
+        Where ``dx`` goes; ``out=grad`` works in place.
+
+    Returns
+    -------
+    dx : ndarray or scalar
+        The gradient with respect to `x`, the same bits as from :func:`elu_backward`; `out` if given.
+    dalpha : ndarray or scalar
+        The gradient with respect to `alpha`, of its shape: summed over the axes that broadcasting added or
+        stretched.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, the shapes do not broadcast, or unless ``alpha`` is finite (an array
+        element outside gives NaN).
+
+    Notes
+    -----
+    The sums are those of float64, with the rounding errors of their additions carried along, and are rounded once to
+    the type of `dx`; their bits depend neither on the number of threads nor on the memory layout. Subclasses and
+    arrays of other libraries are converted with :func:`numpy.asarray`.
+
+    References
+    ----------
+    L. Trottier, P. Giguere, B. Chaib-draa, "Parametric exponential linear unit for deep convolutional neural
+    networks", ICMLA 2017, learn alpha.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> dx, dalpha = fr.elu_backward_parameters(np.float32([1.0, 1.0]), np.float32([-2.0, 3.0]))
+    >>> dx.round(4), dalpha.round(4)
+    (array([0.1353, 1.    ], dtype=float32), np.float32(-0.8647))
+    """
+    return call_learned(_elu_parameters, out, grad, x, alpha)
 
 
 def elu_backward_from_output(
@@ -365,6 +428,61 @@ def celu_backward(
     array([0.1353, 0.6065, 1.    , 1.    ], dtype=float32)
     """
     return call(_celu_backward, out, where, grad, x, alpha)
+
+
+def celu_backward_parameters(
+    grad: ArrayLike, x: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None
+) -> tuple[Any, Any]:
+    """Gradients of :func:`celu` with respect to its input and its alpha, in one pass.
+
+    Computes ``dx`` as :func:`celu_backward` does and, for `alpha`, the sum of ``grad`` times the derivative
+    ``expm1(u) - u * exp(u)``, ``u = x / alpha``, where ``x <= 0``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    alpha : array_like, default 1.0
+        Minus the limit at -inf, and the scale of x; finite and not 0.
+    out : ndarray or writable buffer, optional
+        Where ``dx`` goes; ``out=grad`` works in place.
+
+    Returns
+    -------
+    dx : ndarray or scalar
+        The gradient with respect to `x`, the same bits as from :func:`celu_backward`; `out` if given.
+    dalpha : ndarray or scalar
+        The gradient with respect to `alpha`, of its shape: summed over the axes that broadcasting added or
+        stretched.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, the shapes do not broadcast, or unless ``alpha`` is finite and not 0
+        (an array element outside gives NaN).
+
+    Notes
+    -----
+    The sums are those of float64, with the rounding errors of their additions carried along, and are rounded once to
+    the type of `dx`; their bits depend neither on the number of threads nor on the memory layout. Subclasses and
+    arrays of other libraries are converted with :func:`numpy.asarray`.
+
+    References
+    ----------
+    J. T. Barron, "Continuously differentiable exponential linear units", 2017, equation 4.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> dx, dalpha = fr.celu_backward_parameters(np.float32([1.0, 1.0]), np.float32([-2.0, 3.0]))
+    >>> dx.round(4), dalpha.round(4)
+    (array([0.1353, 1.    ], dtype=float32), np.float32(-0.594))
+    """
+    return call_learned(_celu_parameters, out, grad, x, alpha)
 
 
 def celu_backward_from_output(
@@ -703,6 +821,62 @@ def softplus_backward(
     array([0.1192, 0.3775, 0.5   , 0.9526], dtype=float32)
     """
     return call(_softplus_backward, out, where, grad, x, beta)
+
+
+def softplus_backward_parameters(
+    grad: ArrayLike, x: ArrayLike, beta: ArrayLike = 1.0, *, out: Output = None
+) -> tuple[Any, Any]:
+    """Gradients of :func:`softplus` with respect to its input and its beta, in one pass.
+
+    Computes ``dx`` as :func:`softplus_backward` does and, for `beta`, the sum of ``grad`` times the derivative
+    ``-(log1p(t) + z * t / (1 + t)) / beta**2``, ``z = abs(beta * x)`` and ``t = exp(-z)``: minus the entropy of
+    ``sigmoid(beta * x)`` over ``beta**2``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    beta : array_like, default 1.0
+        Sharpness of the bend; positive and finite.
+    out : ndarray or writable buffer, optional
+        Where ``dx`` goes; ``out=grad`` works in place.
+
+    Returns
+    -------
+    dx : ndarray or scalar
+        The gradient with respect to `x`, the same bits as from :func:`softplus_backward`; `out` if given.
+    dbeta : ndarray or scalar
+        The gradient with respect to `beta`, of its shape: summed over the axes that broadcasting added or
+        stretched.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, the shapes do not broadcast, or unless ``beta > 0`` and finite (an
+        array element outside gives NaN).
+
+    Notes
+    -----
+    The sums are those of float64, with the rounding errors of their additions carried along, and are rounded once to
+    the type of `dx`; their bits depend neither on the number of threads nor on the memory layout. Subclasses and
+    arrays of other libraries are converted with :func:`numpy.asarray`.
+
+    References
+    ----------
+    C. Dugas et al., "Incorporating second-order functional knowledge for better option pricing", NIPS 2000.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> dx, dbeta = fr.softplus_backward_parameters(np.float32([1.0, 1.0]), np.float32([-2.0, 3.0]))
+    >>> dx.round(4), dbeta.round(4)
+    (array([0.1192, 0.9526], dtype=float32), np.float32(-0.5562))
+    """
+    return call_learned(_softplus_parameters, out, grad, x, beta)
 
 
 def softplus_backward_from_output(

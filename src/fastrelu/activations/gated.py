@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from fastrelu._core import call, call_in_place, call_unary
-from fastrelu.runtime import kernels
+from fastrelu._sums import call as call_learned
+from fastrelu.runtime import kernels, learned
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -35,6 +36,7 @@ __all__ = [
     "swish",
     "swish_",
     "swish_backward",
+    "swish_backward_parameters",
 ]
 
 _T = TypeVar("_T")
@@ -43,6 +45,7 @@ _silu = kernels["silu"]
 _silu_backward = kernels["silu_backward"]
 _swish = kernels["swish"]
 _swish_backward = kernels["swish_backward"]
+_swish_parameters = learned["swish"]
 _gelu = {"none": kernels["gelu"], "tanh": kernels["gelu_tanh"]}
 _gelu_backward = {"none": kernels["gelu_backward"], "tanh": kernels["gelu_tanh_backward"]}
 _quick_gelu = kernels["quick_gelu"]
@@ -304,6 +307,61 @@ def swish_backward(
     array([-0.0908,  0.26  ,  0.5   ,  1.0881], dtype=float32)
     """
     return call(_swish_backward, out, where, grad, x, beta)
+
+
+def swish_backward_parameters(
+    grad: ArrayLike, x: ArrayLike, beta: ArrayLike = 1.0, *, out: Output = None
+) -> tuple[Any, Any]:
+    """Gradients of :func:`swish` with respect to its input and its beta, in one pass.
+
+    Computes ``dx`` as :func:`swish_backward` does and, for `beta`, the sum of ``grad`` times the derivative
+    ``x**2 * s * (1 - s)``, ``s = sigmoid(beta * x)``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    beta : array_like, default 1.0
+        Steepness of the gate; finite.
+    out : ndarray or writable buffer, optional
+        Where ``dx`` goes; ``out=grad`` works in place.
+
+    Returns
+    -------
+    dx : ndarray or scalar
+        The gradient with respect to `x`, the same bits as from :func:`swish_backward`; `out` if given.
+    dbeta : ndarray or scalar
+        The gradient with respect to `beta`, of its shape: summed over the axes that broadcasting added or
+        stretched.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, the shapes do not broadcast, or unless ``beta`` is finite (an array
+        element outside gives NaN).
+
+    Notes
+    -----
+    The sums are those of float64, with the rounding errors of their additions carried along, and are rounded once to
+    the type of `dx`; their bits depend neither on the number of threads nor on the memory layout. Subclasses and
+    arrays of other libraries are converted with :func:`numpy.asarray`.
+
+    References
+    ----------
+    P. Ramachandran, B. Zoph, Q. V. Le, "Searching for activation functions", 2017.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> dx, dbeta = fr.swish_backward_parameters(np.float32([1.0, 1.0]), np.float32([-2.0, 3.0]))
+    >>> dx.round(4), dbeta.round(4)
+    (array([-0.0908,  1.0881], dtype=float32), np.float32(0.8266))
+    """
+    return call_learned(_swish_parameters, out, grad, x, beta)
 
 
 def _form(kernels_by_form: dict[str, Kernel], approximate: str) -> Kernel:

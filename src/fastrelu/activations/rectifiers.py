@@ -8,7 +8,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from fastrelu._core import call, call_in_place, call_unary
-from fastrelu.runtime import kernels
+from fastrelu._sums import call as call_learned
+from fastrelu.runtime import kernels, learned
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -24,10 +25,12 @@ __all__ = [
     "leaky_relu_",
     "leaky_relu_backward",
     "leaky_relu_backward_from_output",
+    "leaky_relu_backward_parameters",
     "prelu",
     "prelu_",
     "prelu_backward",
     "prelu_backward_from_output",
+    "prelu_backward_parameters",
     "relu",
     "relu6",
     "relu6_",
@@ -45,6 +48,7 @@ __all__ = [
     "srelu",
     "srelu_",
     "srelu_backward",
+    "srelu_backward_parameters",
     "threshold",
     "threshold_",
     "threshold_backward",
@@ -65,9 +69,11 @@ _relu6_backward = kernels["relu6_backward"]
 _relu6_backward_from_output = kernels["relu6_backward_from_output"]
 _leaky_relu = kernels["leaky_relu"]
 _leaky_relu_backward = kernels["leaky_relu_backward"]
+_leaky_relu_parameters = learned["leaky_relu"]
 _leaky_relu_backward_from_output = kernels["leaky_relu_backward_from_output"]
 _srelu = kernels["srelu"]
 _srelu_backward = kernels["srelu_backward"]
+_srelu_parameters = learned["srelu"]
 _threshold = kernels["threshold"]
 _threshold_backward = kernels["threshold_backward"]
 _threshold_backward_from_output = kernels["threshold_backward_from_output"]
@@ -535,6 +541,60 @@ def leaky_relu_backward(
     return call(_leaky_relu_backward, out, where, grad, x, negative_slope)
 
 
+def leaky_relu_backward_parameters(
+    grad: ArrayLike, x: ArrayLike, negative_slope: ArrayLike = 0.01, *, out: Output = None
+) -> tuple[Any, Any]:
+    """Gradients of :func:`leaky_relu` with respect to its input and its slope, in one pass.
+
+    Computes ``dx`` as :func:`leaky_relu_backward` does and, for the slope, the sum of ``grad`` times the derivative
+    ``x`` where ``x <= 0``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    negative_slope : array_like, default 0.01
+        Slope below zero.
+    out : ndarray or writable buffer, optional
+        Where ``dx`` goes; ``out=grad`` works in place.
+
+    Returns
+    -------
+    dx : ndarray or scalar
+        The gradient with respect to `x`, the same bits as from :func:`leaky_relu_backward`; `out` if given.
+    dnegative_slope : ndarray or scalar
+        The gradient with respect to `negative_slope`, of its shape: summed over the axes that broadcasting added or
+        stretched.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, or the shapes do not broadcast.
+
+    Notes
+    -----
+    The sums are those of float64, with the rounding errors of their additions carried along, and are rounded once to
+    the type of `dx`; their bits depend neither on the number of threads nor on the memory layout. Subclasses and
+    arrays of other libraries are converted with :func:`numpy.asarray`.
+
+    References
+    ----------
+    K. He et al., "Delving deep into rectifiers", ICCV 2015, equation 10.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> dx, dslope = fr.leaky_relu_backward_parameters(np.float32([1.0, 1.0, 2.0]), np.float32([-2.0, 3.0, -0.5]), 0.25)
+    >>> dx, dslope
+    (array([0.25, 1.  , 0.5 ], dtype=float32), np.float32(-3.0))
+    """
+    return call_learned(_leaky_relu_parameters, out, grad, x, negative_slope)
+
+
 def leaky_relu_backward_from_output(
     grad: ArrayLike, y: ArrayLike, negative_slope: ArrayLike = 0.01, *, out: Output = None, where: ArrayLike = True
 ) -> Any:
@@ -752,6 +812,78 @@ def srelu_backward(
     array([0.1, 1. , 1. , 0.5], dtype=float32)
     """
     return call(_srelu_backward, out, where, grad, x, t_left, a_left, t_right, a_right)
+
+
+def srelu_backward_parameters(
+    grad: ArrayLike,
+    x: ArrayLike,
+    t_left: ArrayLike,
+    a_left: ArrayLike,
+    t_right: ArrayLike,
+    a_right: ArrayLike,
+    *,
+    out: Output = None,
+) -> tuple[Any, Any, Any, Any, Any]:
+    """Gradients of :func:`srelu` with respect to its input and its four parameters, in one pass.
+
+    Computes ``dx`` as :func:`srelu_backward` does and, for each parameter, the sum of ``grad`` times the derivative
+    by it: on the left piece ``1 - a_left`` by `t_left` and ``x - t_left`` by `a_left`, on the
+    right one the same with `t_right` and `a_right`, and 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    t_left : array_like
+        Threshold of the left piece.
+    a_left : array_like
+        Slope of the left piece.
+    t_right : array_like
+        Threshold of the right piece; ``t_left <= t_right``.
+    a_right : array_like
+        Slope of the right piece.
+    out : ndarray or writable buffer, optional
+        Where ``dx`` goes; ``out=grad`` works in place.
+
+    Returns
+    -------
+    dx : ndarray or scalar
+        The gradient with respect to `x`, the same bits as from :func:`srelu_backward`; `out` if given.
+    dt_left, da_left, dt_right, da_right : ndarray or scalar
+        The gradient with respect to each parameter, of its shape: summed over the axes that broadcasting added or
+        stretched.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, the shapes do not broadcast, or unless ``t_left <= t_right`` (an
+        array element outside gives NaN).
+
+    Notes
+    -----
+    The sums are those of float64, with the rounding errors of their additions carried along, and are rounded once to
+    the type of `dx`; their bits depend neither on the number of threads nor on the memory layout. Subclasses and
+    arrays of other libraries are converted with :func:`numpy.asarray`.
+
+    References
+    ----------
+    X. Jin et al., "Deep learning with S-shaped rectified linear activation units", AAAI 2016, equation 4.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-3.0, 0.0, 4.0])
+    >>> dx, *gradients = fr.srelu_backward_parameters(np.float32([1.0, 1.0, 2.0]), x, -1.0, 0.5, 1.0, 0.25)
+    >>> dx
+    array([0.5, 1. , 0.5], dtype=float32)
+    >>> [float(gradient) for gradient in gradients]
+    [0.5, -2.0, 1.5, 6.0]
+    """
+    return call_learned(_srelu_parameters, out, grad, x, t_left, a_left, t_right, a_right)
 
 
 def threshold(
@@ -1439,6 +1571,67 @@ def prelu_backward(
     array([0.25, 1.  ], dtype=float32)
     """
     return call(_leaky_relu_backward, out, where, grad, x, _along(weight, x, axis))
+
+
+def prelu_backward_parameters(
+    grad: ArrayLike, x: ArrayLike, weight: ArrayLike, *, axis: int | None = None, out: Output = None
+) -> tuple[Any, Any]:
+    """Gradients of :func:`prelu` with respect to its input and its weight, in one pass.
+
+    Computes ``dx`` as :func:`prelu_backward` does and, for each weight, the sum of ``grad`` times the derivative
+    ``x`` where ``x <= 0``, 0 elsewhere.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output; broadcasts with `x`.
+    x : array_like
+        Input of the forward call.
+    weight : array_like
+        Slopes, as in :func:`prelu`.
+    axis : int, optional
+        The axis of `x` that `weight` lies along.
+    out : ndarray or writable buffer, optional
+        Where ``dx`` goes; ``out=grad`` works in place.
+
+    Returns
+    -------
+    dx : ndarray or scalar
+        The gradient with respect to `x`, the same bits as from :func:`prelu_backward`; `out` if given.
+    dweight : ndarray or scalar
+        The gradient with respect to `weight`, of its shape: summed over the axes that broadcasting added or
+        stretched.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
+    ValueError
+        If `out` is read-only or of another shape, the shapes do not broadcast, or `weight` does not fit `axis`.
+
+    Notes
+    -----
+    The sums are those of float64, with the rounding errors of their additions carried along, and are rounded once to
+    the type of `dx`; their bits depend neither on the number of threads nor on the memory layout. Subclasses and
+    arrays of other libraries are converted with :func:`numpy.asarray`.
+
+    References
+    ----------
+    K. He et al., "Delving deep into rectifiers", ICCV 2015, equation 10.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> grad, x = np.float32([[1.0, 1.0], [2.0, 3.0]]), np.float32([[-1.0, 2.0], [-1.0, -2.0]])
+    >>> dx, dweight = fr.prelu_backward_parameters(grad, x, np.float32([0.5, 0.1]), axis=1)
+    >>> dx
+    array([[0.5, 1. ],
+           [1. , 0.3]], dtype=float32)
+    >>> dweight
+    array([-3., -6.], dtype=float32)
+    """
+    dx, dweight = call_learned(_leaky_relu_parameters, out, grad, x, _along(weight, x, axis))
+    return dx, dweight if axis is None else dweight.reshape(-1)
 
 
 def prelu_backward_from_output(

@@ -12,6 +12,12 @@ BODY FN(elu_backward)(real g, real x, real alpha) {
     y = FN(product)(g, alpha * y, far);
     return x > 0 ? g : FN(or_nan)(y, x);
 }
+/* e^x - 1 where x <= 0 */
+BODY FN(elu_by_alpha)(real g, real x, real alpha) {
+    (void)alpha;
+    real d = FN(expm1_below)(FN(at_least)(x, EXPM1_LOW), NO_LOW);
+    return x > 0 ? R(0) : g * (x < 0 ? d : x);
+}
 BODY FN(elu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * (y + alpha); }
 
 /* celu(x) = max(x, 0) + min(alpha (e^(x/alpha) - 1), 0). A negative alpha makes x/alpha positive: there S is
@@ -52,6 +58,28 @@ BODY FN(celu_backward)(real g, real x, real alpha) {
     real far, S = FN(near_and_far)(shifted, &far);
     real y = FN(product)(g, FN(exp_poly)(FN(minus_k_ln2)(z, k) + low, 1, 1) * S, far) * whole;
     return x > 0 ? g : FN(or_nan)(y, x);
+}
+/* (1 - u) e^u - 1 where x <= 0, u = x / alpha. Below 1 in size it is -u^2 times the series of u^k / (k! (k + 2)),
+ * of which 19 terms are enough for 2^-60. */
+BODY FN(celu_series)(real u) {
+    real rest = POLY7(u, 1. / 518918400, 1. / 6706022400, 1. / 93405312000, 1. / 1394852659200, 1. / 22230464256000,
+                      1. / 376610217984000, 1. / 6758061133824000, 1. / 128047474114560000);
+    return POLY11(u, 1. / 2, 1. / 3, 1. / 8, 1. / 30, 1. / 144, 1. / 840, 1. / 5760, 1. / 45360, 1. / 403200,
+                  1. / 3991680, 1. / 43545600, rest);
+}
+BODY FN(celu_by_alpha)(real g, real x, real alpha) {
+    real low, u = FN(celu_ratio)(x, alpha, FAR_LOW, &low);
+    real unit = alpha > 0 ? R(1) : R(0x1p-10), whole = alpha > 0 ? R(1) : R(0x1p10);
+    real magic = ROUNDER + BIAS + (alpha > 0 ? R(0) : R(-10));
+    real shifted = FMA(u, R(LOG2E), magic);
+    real k = shifted - magic;
+    real far, S = FN(near_and_far)(shifted, &far);
+    real e = FN(exp_poly)(FN(minus_k_ln2)(u, k) + low, 1, 1) * S * far;
+    real outer = FMA(1 - u, e, -unit) * whole;
+    real p = FN(celu_series)(u) * -u;
+    real inner = FMA(p, u, 2 * low * p);
+    real d = (u > -1) & (u < 1) ? inner : outer;
+    return x > 0 ? R(0) : g * d;
 }
 /* ULP: lean 1.3, full 1.3, full without FMA 1.3 */
 BODY FN(celu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * ((y + alpha) / alpha); }
@@ -102,6 +130,18 @@ BODY FN(softplus_backward)(real g, real x, real beta) {
     real z = beta * b;
     real far, y = FN(sigmoid_far)(z, FN(product_low)(beta, b, z), &far);
     return FN(product)(g, FN(or_nan)(y, x), far);
+}
+/* -(log(1 + t) + z t / (1 + t)) / beta^2 for z = |beta x| and t = e^-z: minus the entropy of sigmoid(beta x). As
+ * -v^2 h with v = e^(-z/2) / beta, because e^-z and 1 / beta^2 leave the range where their product does not. */
+BODY FN(softplus_by_beta)(real g, real x, real beta) {
+    real a = FN(size_at_most)(x, FN(at_most)(-2 * FAR_LOW / beta, LARGEST));
+    real z = beta * a;
+    real far, q = FN(exp_far)(R(-0.5) * z, R(-0.5) * FN(product_low)(beta, a, z), &far);
+    real root = q * far, t = root * root;
+    real inverse = 1 / FMA(t, R(0.5), 1), s = t * inverse, w = s * s;
+    real h = FMA(w * inverse, FN(log1p_poly)(w), inverse) + z / (1 + t);
+    real v = q / beta * far;
+    return FN(or_nan)(-(g * v) * h * v, x);
 }
 /* 1 - e^(-beta y), which is beta y for a small y; that y is scaled up, so that none of its bits are lost */
 /* ULP: lean 1.8, full 1.5, full without FMA 1.45 */

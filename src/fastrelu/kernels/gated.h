@@ -92,6 +92,17 @@ BODY FN(swish_backward)(real g, real x, real beta) {
     real far, y = FN(gate_sigmoid_slope)(z, FN(product_low)(b, u, z), FR_KIND != FR_WIDE, &far);
     return FN(product)(g, FN(or_nan)(y, x), far);
 }
+/* x^2 s (1 - s), s = sigmoid(beta x). As v^2 with v = x e^(-z/2) / (1 + e^-z), z = |beta x|, because x^2 and e^-z
+ * leave the range where their product does not. */
+BODY FN(swish_by_beta)(real g, real x, real beta) {
+    real b = FN(size)(beta);
+    real a = FN(size_at_most)(x, FN(at_most)(-2 * FAR_LOW / b, LARGEST));
+    real z = b * a;
+    real far, q = FN(exp_far)(R(-0.5) * z, R(-0.5) * FN(product_low)(b, a, z), &far);
+    real root = q * far;
+    real v = a * q / FMA(root, root, 1) * far;
+    return FN(or_nan)(g * v * v, x);
+}
 
 /* quick_gelu(x) = x sigmoid(1.702 x), where 1.702 is that decimal number and not its rounding */
 #define QUICK BY_TYPE(0x1.b3b646p+0f, 0x1.b3b645a1cac08p+0)

@@ -393,6 +393,12 @@ BODY FN(elu_backward)(real g, real x, real alpha) {
     real d = hl_raise(g, hl_round(hl_mul1(hl_of(e), alpha * f.up)), falling) * hl_pow2(k - falling);
     return x > 0 ? g : d;
 }
+/* expm1(x) where x <= 0 */
+BODY FN(elu_by_alpha)(real g, real x, real alpha) {
+    (void)alpha;
+    real d = hl_round(hl_of(hl_expm1(hl_clamped(x, -1500, 0))));
+    return x > 0 ? 0.0 : g * (hl_abs(x) < 0x1p-60 ? x : d);
+}
 /* ULP: 0.5 */
 BODY FN(elu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * (y + alpha); }
 
@@ -422,6 +428,31 @@ BODY FN(celu_backward)(real g, real x, real alpha) {
     hl_scaled e = hl_exp(hl_ratio(x, alpha));
     real d = hl_raise(g, hl_round(hl_of(e)), e.k);
     return x > 0 ? g : d;
+}
+/* (1 - u) e^u - 1 where x <= 0, u = x / alpha; below 1/2 in size by the series of u^k / (k! (k + 2)) times -u^2 */
+#define HL_THIRD 0x1.5555555555555p-2, 0x1.5555555555555p-56
+BODY hl_celu_tail(real u) {
+    real u2 = u * u, u4 = u2 * u2;
+    real p = hl_four(u, u2, 1. / 6706022400, 1. / 93405312000, 1. / 1394852659200, 1. / 22230464256000);
+    p = p * u4 + hl_four(u, u2, 1. / 403200, 1. / 3991680, 1. / 43545600, 1. / 518918400);
+    return p * u4 + hl_four(u, u2, 1. / 144, 1. / 840, 1. / 5760, 1. / 45360);
+}
+BODY FN(celu_by_alpha)(real g, real x, real alpha) {
+    hl_pair u = hl_ratio(x, alpha);
+    hl_scaled e = hl_exp(u);
+    real k = e.k < -200 ? -200.0 : e.k;
+    k = k > 200 ? 200.0 : k;
+    hl_pair w = hl_mul(hl_of(e), hl_add_any(hl_make(1, 0), hl_neg(u)));
+    real outer = hl_round(hl_add_any(hl_times2(w, hl_pow2(k)), hl_make(-1, 0)));
+    real rest = u.hi * u.hi * (0.125 + u.hi * (0x1.1111111111111p-5 + u.hi * hl_celu_tail(u.hi)));
+    hl_pair h = hl_add(hl_make(0.5, 0), hl_mul(u, hl_make(HL_THIRD)));
+    h = hl_add(h, hl_make(rest, 0));
+    int tiny = hl_abs(u.hi) < 0x1p-400, near = hl_abs(u.hi) < 0.5;
+    hl_pair v = hl_times2(u, tiny ? 0x1p600 : 1.0);
+    real inner = -hl_round(hl_mul(hl_mul(v, v), h));
+    real down = tiny ? 0x1p-600 : 1.0;
+    real d = near ? g * down * inner * down : hl_raise(g, outer, e.k > 200 ? e.k - 200 : 0.0);
+    return x > 0 ? 0.0 : d;
 }
 /* (alpha + y) / alpha */
 /* ULP: 0.5 */
@@ -470,6 +501,21 @@ BODY FN(softplus)(real x, real beta) {
 BODY FN(softplus_backward)(real g, real x, real beta) {
     hl_scaled s = hl_sigmoid(hl_argument(beta, x));
     return hl_raise(g, hl_round(hl_of(s)), s.k);
+}
+/* g v 2^k for k in [-6000, 2200] and 2^-1000 < |v| < 2^1000 */
+BODY hl_raise_far(real g, real v, real k) { return hl_raise(g, v, k < -2200 ? -2200.0 : k); }
+/* -(log1p(t) + z t / (1 + t)) / beta^2 for z = |beta x| and t = exp(-z) = q^2: -q^2 (log1p(t) / t + z / (1 + t)) / beta^2,
+ * for 1 / beta^2 may be as large as t is small */
+BODY FN(softplus_by_beta)(real g, real x, real beta) {
+    hl_lift f = hl_lift_of(beta);
+    hl_pair half = hl_minus_abs(hl_argument(0.5 * beta, x)), z = hl_times2(half, 2);
+    hl_pair near = hl_if(z.hi < -1500, hl_make(-1500, 0), z);
+    hl_scaled q = hl_exp(half), m = hl_exp(near), l = hl_log1p_exp(near);
+    hl_pair h = hl_div(hl_neg(z), hl_add(hl_make(1, 0), hl_value(m)));
+    h = hl_add_any(hl_div(hl_of(l), hl_of(m)), h);
+    hl_pair b = hl_make(beta * f.up, 0), v = hl_mul(hl_mul(hl_of(q), hl_of(q)), h);
+    v = hl_div(hl_div(v, b), b);
+    return -hl_raise_far(g, hl_round(v), 2 * (q.k + f.k));
 }
 /* -expm1(-beta y) */
 /* ULP: 0.85 */
@@ -635,7 +681,7 @@ BODY FN(softsign_from_output)(real g, real y) {
 
 /* ---- gated.h ---- */
 
-#define HL_NO_LIFT ((hl_lift){1, 1})
+#define HL_NO_LIFT ((hl_lift){1, 1, 0})
 /* x sigmoid(z) */
 BODY hl_gated(real x, hl_pair z, hl_lift f) {
     hl_scaled s = hl_sigmoid(z);
@@ -668,6 +714,17 @@ BODY FN(swish)(real x, real beta) { return hl_gated(x, hl_argument(beta, x), hl_
 /* ULP: 0.9 */
 BODY FN(swish_backward)(real g, real x, real beta) {
     real y = hl_silu_slope(g, hl_argument(beta, x));
+    return x == x ? y : x; /* beta = 0 would hide a NaN */
+}
+/* x^2 e / (1 + e)^2 for e = exp(-|beta x|) = q^2, for x^2 may be as large as e is small */
+BODY FN(swish_by_beta)(real g, real x, real beta) {
+    hl_lift f = hl_lift_of(x);
+    hl_scaled q = hl_exp(hl_minus_abs(hl_argument(0.5 * beta, x)));
+    hl_pair e = hl_mul(hl_of(q), hl_of(q));
+    hl_pair d = hl_add(hl_make(1, 0), hl_value(hl_at(e, q.k + q.k)));
+    real a = hl_finite(x) * f.up;
+    hl_pair v = hl_mul1(hl_mul1(hl_div(e, hl_mul(d, d)), a), a);
+    real y = hl_raise_far(g, hl_round(v), 2 * (q.k - f.k));
     return x == x ? y : x; /* beta = 0 would hide a NaN */
 }
 

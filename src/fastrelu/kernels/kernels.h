@@ -50,12 +50,14 @@ typedef struct {
     void (*finish)(void); /* what this thread moved is there for all to read */
 } fr_stream;
 typedef struct fr_rows fr_rows; /* softmax and its like: rows.h */
+typedef struct fr_sums fr_sums; /* gradients with respect to parameters: sums.h */
 
 /* Everything that an instruction set brings. */
 typedef struct {
     const fr_kernels (*ops)[FR_DIRECTIONS]; /* in the order of fr_ops */
     fr_stream stream;
-    const fr_rows *rows;                    /* FR_FLAVOURS of them */
+    const fr_rows *rows; /* FR_FLAVOURS of them */
+    const fr_sums *sums;
 } fr_tables;
 
 typedef struct {

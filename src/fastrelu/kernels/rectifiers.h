@@ -17,6 +17,11 @@ BODY FN(leaky_relu_backward)(real g, real x, real negative_slope) {
     real damped = negative_slope == 0 ? R(0) : negative_slope * g;
     return x > 0 ? g : x == x ? damped : x;
 }
+/* x where x <= 0 */
+BODY FN(leaky_relu_by_negative_slope)(real g, real x, real negative_slope) {
+    (void)negative_slope;
+    return x > 0 ? R(0) : g * x;
+}
 /* Any slope >= 0 keeps the sign of x in y, or y at 0. */
 BODY FN(leaky_relu_from_output)(real g, real y, real negative_slope) {
     return FN(leaky_relu_backward)(g, y, negative_slope);
@@ -46,6 +51,30 @@ BODY FN(srelu_backward)(real g, real x, real t_left, real a_left, real t_right, 
     real damped = a == 0 ? R(0) : a * g;
     real inner = x == x ? g : x;
     return right | (x <= t_left) ? damped : inner;
+}
+
+/* On a piece, 1 - a by its threshold and x - t by its slope; elsewhere 0 */
+BODY FN(srelu_by_threshold)(int here, real g, real x, real a) {
+    return FN(gate)(here & (a != 1), g * (1 - a), x);
+}
+BODY FN(srelu_by_slope)(int here, real g, real x, real t) {
+    return FN(gate)(here & (x != t), g * (x - t), x);
+}
+BODY FN(srelu_by_t_left)(real g, real x, real t_left, real a_left, real t_right, real a_right) {
+    (void)a_right;
+    return FN(srelu_by_threshold)((x <= t_left) & !(x >= t_right), g, x, a_left);
+}
+BODY FN(srelu_by_a_left)(real g, real x, real t_left, real a_left, real t_right, real a_right) {
+    (void)a_left, (void)a_right;
+    return FN(srelu_by_slope)((x <= t_left) & !(x >= t_right), g, x, t_left);
+}
+BODY FN(srelu_by_t_right)(real g, real x, real t_left, real a_left, real t_right, real a_right) {
+    (void)t_left, (void)a_left;
+    return FN(srelu_by_threshold)(x >= t_right, g, x, a_right);
+}
+BODY FN(srelu_by_a_right)(real g, real x, real t_left, real a_left, real t_right, real a_right) {
+    (void)t_left, (void)a_left, (void)a_right;
+    return FN(srelu_by_slope)(x >= t_right, g, x, t_right);
 }
 
 /* threshold(x) = x if x > threshold else value; exact */

@@ -107,5 +107,14 @@ static const fr_rows fr_row_table[FR_FLAVOURS] = {
 #endif
     FR_ROWS(_wide, 0), FR_ROWS_FAST(_full), FR_ROWS(_hilo, 0)};
 
+#undef OP0
+#undef OP1
+#undef OP2
+#undef OP4
+#undef OP0_Y
+#undef OP1_Y
+#undef OP2_Y
+#include "sums_run.h"
+
 extern const fr_tables FR_JOIN(fr_tables_, FR_ISA);
-const fr_tables FR_JOIN(fr_tables_, FR_ISA) = {fr_op_table, FR_STREAM, fr_row_table};
+const fr_tables FR_JOIN(fr_tables_, FR_ISA) = {fr_op_table, FR_STREAM, fr_row_table, &fr_sums_here};

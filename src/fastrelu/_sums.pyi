@@ -1,0 +1,22 @@
+from typing import Any, final
+
+from fastrelu._core import Kernel
+
+@final
+class Learned:
+    name: str
+    backward: Kernel
+    @property
+    def parameters(self) -> tuple[str, ...]: ...
+
+def load(isa: str, kernels: dict[str, Kernel]) -> dict[str, Learned]: ...
+def call(
+    learned: Learned,
+    out: object,
+    grad: object,
+    x: object,
+    a: object,
+    b: object = None,
+    c: object = None,
+    d: object = None,
+) -> tuple[Any, ...]: ...

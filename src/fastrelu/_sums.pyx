@@ -1,0 +1,331 @@
+# Gradients with respect to learned parameters: shapes, types and memory of a call; the pass is kernels/sums_run.h.
+"""Calls that return dx and the gradients of an activation's parameters from one pass over the data."""
+
+import numpy as np
+
+cimport cython
+cimport numpy as cnp
+from cython.parallel cimport prange
+
+from fastrelu cimport _core
+from fastrelu import _core
+
+cnp.import_array()
+
+
+cdef extern from "kernels/sums.h" nogil:
+    ctypedef void (*fr_terms)(const char *const *, char *, double *const *, Py_ssize_t) noexcept nogil
+    ctypedef cnp.npy_intp fr_strides[7]
+    ctypedef struct fr_view:
+        int naxes
+        cnp.npy_intp *shape
+        fr_strides *stride
+        char **origin
+    ctypedef struct fr_learned:
+        const char *name
+        int cost
+        int nparams
+        fr_terms *scalar
+        fr_terms *array
+    ctypedef struct fr_pairs:
+        double *high
+        double *low
+    ctypedef struct fr_sums_job:
+        fr_terms scalar
+        fr_terms array
+        int nparams
+        int single
+        fr_view view
+        Py_ssize_t outer
+        Py_ssize_t kept
+        Py_ssize_t inner
+        int across
+        int along
+        fr_pairs *part
+        char **result
+    ctypedef struct fr_sums_table "fr_sums":
+        const fr_learned *learned
+        int nlearned
+        void (*split)(fr_sums_job *) noexcept nogil
+        void (*run)(const fr_sums_job *, int) noexcept nogil
+        void (*merge)(const fr_sums_job *) noexcept nogil
+        void (*gather)(fr_pairs, const Py_ssize_t *, Py_ssize_t, fr_pairs) noexcept nogil
+        void (*round)(fr_pairs, Py_ssize_t, int, char *) noexcept nogil
+
+
+@cython.final
+cdef class Learned:
+    """One activation whose parameters are learned, for one instruction set."""
+
+    cdef readonly str name
+    cdef readonly object backward
+    cdef const fr_learned *learned
+    cdef const fr_sums_table *sums
+
+    @property
+    def parameters(self):
+        """Names of the parameters in their order."""
+        return self.backward.operands[2:]
+
+    def __repr__(self):
+        return f"<parameter gradients of {self.name}>"
+
+
+def load(str isa, dict kernels):
+    """All activations with learned parameters for one instruction set, by name."""
+    cdef const fr_sums_table *sums = <const fr_sums_table *>_core.tables(isa).sums
+    cdef Learned learned
+    cdef int i
+    found = {}
+    for i in range(sums.nlearned):
+        learned = Learned.__new__(Learned)
+        learned.sums = sums
+        learned.learned = &sums.learned[i]
+        learned.name = sums.learned[i].name.decode()
+        learned.backward = kernels[learned.name + "_backward"]
+        found[learned.name] = learned
+    return found
+
+
+# --- Operands -------------------------------------------------------------------------------------------------------
+
+cdef object _core_call = _core.call
+cdef object _no_float = np.empty(0, np.float32)
+cdef object _no_double = np.empty(0, np.float64)
+
+
+cdef object _operand(Learned learned, object value, bint data):
+    """A Python number, which never promotes, or a plain array."""
+    cdef double number
+    if type(value) is cnp.ndarray:
+        return value
+    if not (data and isinstance(value, bool)) and _core._number(value, &number):
+        return value
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{learned.name}_backward_parameters takes no masked arrays, whose mask the sums would ignore; "
+                        "pass grad.filled(0) and x.filled(0)")
+    return np.asarray(value)
+
+
+cdef int _find_type(Learned learned, list operands) except -1:
+    """The type that the gradient has, from a call of it on no data, which also checks types and domains."""
+    cdef cnp.ndarray x
+    cdef int dtype = 0
+    cdef bint plain = type(operands[1]) is cnp.ndarray
+    if plain:
+        x = operands[1]
+        dtype = cnp.PyArray_TYPE(x)
+        plain = dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE
+    if plain and type(operands[0]) is cnp.ndarray and cnp.PyArray_TYPE(<cnp.ndarray>operands[0]) == dtype:
+        for value in operands[2:]:
+            plain = plain and type(value) is not cnp.ndarray
+        if plain:  # numbers are all that there is to check
+            nothing = _no_double if dtype == cnp.NPY_DOUBLE else _no_float
+            _core_call(learned.backward, None, True, nothing, nothing, *operands[2:])
+            return dtype
+    empty = (0,) + (1,) * max([np.ndim(value) for value in operands])
+    data = [np.empty(empty, value.dtype) if type(value) is cnp.ndarray else value for value in operands[:2]]
+    return np.asarray(_core_call(learned.backward, None, True, *data, *operands[2:])).dtype.num
+
+
+cdef object _target(Learned learned, object out, tuple shape, object dtype):
+    """`out` as an array that takes the result, or an error before anything is written."""
+    name = f"{learned.name}_backward_parameters"
+    target = out if isinstance(out, np.ndarray) else _core.as_target(name, out)
+    if not isinstance(target, np.ndarray) or isinstance(target, np.ma.MaskedArray):
+        raise TypeError(f"{name} can write into an array or a writable buffer, not into {type(out).__name__!r}")
+    if target.shape != shape:
+        raise ValueError(f"{name}: out has the shape {target.shape}, dx has {shape}")
+    if not target.flags.writeable:
+        raise ValueError(f"{name}: out is read-only")
+    if not np.can_cast(dtype, target.dtype, "same_kind"):
+        raise TypeError(f"{name}: out of type {target.dtype} cannot take dx of type {dtype}")
+    return target
+
+
+cdef bint _is_apart(cnp.ndarray dx, cnp.ndarray operand, bint data):
+    """Is it apart from dx, or exactly dx where that does no harm?"""
+    if not np.may_share_memory(dx, operand):
+        return True
+    return (data and cnp.PyArray_DATA(dx) == cnp.PyArray_DATA(operand) and np.shape(dx) == np.shape(operand)
+            and dx.strides == operand.strides)
+
+
+# --- One call -------------------------------------------------------------------------------------------------------
+
+cdef bint _varies(cnp.ndarray array, int axis, int ndim):
+    """Does it change along an axis of the data?"""
+    cdef int own = axis - ndim + cnp.PyArray_NDIM(array)
+    return own >= 0 and cnp.PyArray_DIM(array, own) != 1
+
+
+cdef int _look(fr_sums_job *job, list arrays, cnp.ndarray dx) except -1:
+    """Describe the operands (grad, x, parameters, dx) to the kernels: axes in logical order, the last one first."""
+    cdef cnp.ndarray array
+    cdef int axis, j, k = 0, ndim = cnp.PyArray_NDIM(dx), count = len(arrays)
+    cdef cnp.npy_intp stride[7]
+    cdef cnp.npy_intp size
+    cdef bint joined, kept = False
+    job.outer = job.kept = job.inner = 1
+    for j in range(count):
+        job.view.origin[j] = <char *>cnp.PyArray_DATA(<cnp.ndarray>arrays[j])
+    for axis in range(ndim - 1, -1, -1):
+        size = cnp.PyArray_DIM(dx, axis)
+        if size == 1:
+            continue
+        joined = k > 0
+        varies = False
+        for j in range(count):
+            array = <cnp.ndarray>arrays[j]
+            stride[j] = 0
+            if _varies(array, axis, ndim):
+                stride[j] = cnp.PyArray_STRIDE(array, axis - ndim + cnp.PyArray_NDIM(array))
+                varies = varies or 2 <= j < count - 1
+            joined = joined and stride[j] == job.view.stride[k - 1][j] * job.view.shape[k - 1]
+        # Between the first and the last axis along which a parameter varies, all axes are kept.
+        if varies:
+            kept = True
+            job.kept *= job.outer * size
+            job.outer = 1
+        elif kept:
+            job.outer *= size
+        else:
+            job.inner *= size
+        if joined:
+            job.view.shape[k - 1] *= size
+            continue
+        job.view.shape[k] = size
+        for j in range(count):
+            job.view.stride[k][j] = stride[j]
+        k += 1
+    if k == 0:  # the walk counts along an axis
+        job.view.shape[0] = k = 1
+        for j in range(count):
+            job.view.stride[0][j] = 0
+    job.view.naxes = k
+    return 0
+
+
+cdef fr_pairs _pairs(cnp.ndarray memory):
+    """The two rows of an array as sums and what rounding left out."""
+    cdef fr_pairs pairs
+    pairs.high = <double *>cnp.PyArray_DATA(memory)
+    pairs.low = pairs.high + cnp.PyArray_DIM(memory, 1)
+    return pairs
+
+
+cdef void _run_part(const fr_sums_table *sums, const fr_sums_job *job, int part, int parts) noexcept nogil:
+    cdef int task, tasks = job.across * job.along
+    for task in range(tasks * part // parts, tasks * (part + 1) // parts):
+        sums.run(job, task)
+
+
+cdef int _run(const fr_sums_table *sums, const fr_sums_job *job, int cost, Py_ssize_t n) except -1:
+    cdef int part, parts = _core.start_team(cost, n)
+    with nogil:
+        if parts > 1:
+            for part in prange(parts, schedule="static", num_threads=parts):
+                _run_part(sums, job, part, parts)
+            _core.end_team(parts)
+        else:
+            _run_part(sums, job, 0, 1)
+        if job.along > 1:
+            sums.merge(job)
+    return 0
+
+
+cdef object _gathered(Learned learned, fr_sums_job *job, int p, list arrays, cnp.ndarray result):
+    """Fill the gradient of a parameter that varies along fewer axes than the others, from sums along all of those."""
+    cdef cnp.ndarray index, sums
+    cdef Py_ssize_t size = cnp.PyArray_SIZE(result)
+    cdef int ndim = np.ndim(arrays[len(arrays) - 1])
+    shape = [1] * ndim  # of `kept`: that of the parameters together
+    for array in arrays[2:len(arrays) - 1]:
+        for axis in range(ndim):
+            if _varies(array, axis, ndim):
+                shape[axis] = arrays[len(arrays) - 1].shape[axis]
+    axes = [axis for axis in range(ndim) if shape[axis] != 1]
+    if axes:
+        first, last = axes[0], axes[len(axes) - 1]
+        shape[first:last + 1] = arrays[len(arrays) - 1].shape[first:last + 1]
+    index = np.broadcast_to(np.arange(size, dtype=np.intp).reshape(np.shape(result)), shape).ravel()
+    sums = np.full((2, size), -0.0)
+    learned.sums.gather(job.part[p], <const Py_ssize_t *>cnp.PyArray_DATA(index), job.kept, _pairs(sums))
+    learned.sums.round(_pairs(sums), size, job.single, <char *>cnp.PyArray_DATA(result))
+    return result
+
+
+cdef list _sums(Learned learned, list arrays, cnp.ndarray dx):
+    """Fill dx, which is the last of the arrays too, and return the gradients of the parameters."""
+    cdef fr_sums_job job
+    cdef cnp.ndarray parameter, result, memory
+    cdef int p, flavour, dtype = cnp.PyArray_TYPE(dx), nparams = learned.learned.nparams
+    cdef list kept = [], results = []
+    cdef bint alone
+    flavour = (_core.FR_F64_FAST if dtype == cnp.NPY_DOUBLE else _core.FR_F32_FAST) + _core.precision_level()
+    job.scalar = learned.learned.scalar[flavour]
+    job.array = learned.learned.array[flavour]
+    job.nparams = nparams
+    job.single = dtype == cnp.NPY_FLOAT
+    _look(&job, arrays, dx)
+    learned.sums.split(&job)
+    for p in range(nparams):
+        parameter = arrays[2 + p]
+        result = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(parameter), cnp.PyArray_DIMS(parameter), dtype, 0)
+        results.append(result)
+        alone = cnp.PyArray_SIZE(parameter) == job.kept
+        job.result[p] = <char *>cnp.PyArray_DATA(result) if alone else NULL
+        if job.along > 1 or not alone:
+            memory = np.empty((2, job.along * job.kept))
+            job.part[p] = _pairs(memory)
+            kept.append(memory)
+    _run(learned.sums, &job, learned.learned.cost, cnp.PyArray_SIZE(dx))
+    for p in range(nparams):
+        if job.result[p] == NULL:
+            _gathered(learned, &job, p, arrays, results[p])
+    return results
+
+
+@cython.binding(False)
+def call(Learned learned not None, object out, object grad, object x, object a, object b=None, object c=None,
+         object d=None):
+    """Return dx and the gradient of each parameter; `out` is where dx goes."""
+    cdef list operands = [_operand(learned, grad, True), _operand(learned, x, True), _operand(learned, a, False)]
+    cdef list arrays = []
+    cdef double number
+    cdef int j, dtype
+    cdef bint written
+    if learned.learned.nparams > 1:
+        operands += [_operand(learned, value, False) for value in (b, c, d)]
+    dtype = _find_type(learned, operands)
+    descr = cnp.PyArray_DescrFromType(dtype)
+    for value in operands:
+        if _core._number(value, &number):
+            value = _core._as_array(number, dtype == cnp.NPY_DOUBLE)
+        elif not _core._is_native(value, dtype):
+            value = np.require(value, descr, "A")
+        arrays.append(value)
+    shape = np.broadcast(*arrays).shape
+
+    given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
+    target = None if given is None or given is Ellipsis else _target(learned, given, shape, descr)
+    written = (target is not None and _core._is_native(target, dtype) and 0 not in target.strides)
+    if written:
+        dx = target
+        for j in range(len(arrays)):
+            if not _is_apart(dx, arrays[j], j < 2):
+                arrays[j] = arrays[j].copy()
+    else:
+        like = [array for array in (arrays[1], arrays[0]) if array.shape == shape]
+        dx = np.empty_like(like[0]) if like else np.empty(shape, descr)
+    if cnp.PyArray_SIZE(<cnp.ndarray>dx):
+        gradients = _sums(learned, [*arrays, dx], dx)
+    else:
+        gradients = [np.zeros(array.shape, descr) for array in arrays[2:]]
+    if target is not None:
+        if not written:
+            np.copyto(target, dx, casting="same_kind")
+        dx = given
+    elif given is None:
+        dx = dx[()]
+    return (dx, *[gradient[()] for gradient in gradients])

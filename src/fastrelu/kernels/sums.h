@@ -1,0 +1,52 @@
+/* Gradients with respect to parameters: dx and, from the same pass, the sums that belong to each parameter.
+ *
+ * In logical (C) order the data are outer x kept x inner: a parameter element lies along `kept`, and is summed over
+ * `outer` and `inner`. The work is cut into tasks by these three numbers alone, and a task sums in an order of its
+ * own, so the bits of a sum depend neither on threads nor on memory layouts. */
+#ifndef FASTRELU_SUMS_H
+#define FASTRELU_SUMS_H
+
+#include "kernels.h"
+#include "view.h"
+
+/* n elements of dx and of each parameter's terms. `out` is apart from every input or exactly one of them. */
+typedef void (*fr_terms)(const char *const *in, char *out, double *const *terms, ptrdiff_t n);
+
+/* An activation whose parameters are learned. */
+typedef struct {
+    const char *name;
+    int cost;
+    int nparams;
+    fr_terms scalar[FR_FLAVOURS]; /* in[] of a parameter points at one number, valid for all elements */
+    fr_terms array[FR_FLAVOURS];  /* in[] of a parameter points at one number per element */
+} fr_learned;
+
+/* Sums as pairs: the values and what rounding left out. */
+typedef struct {
+    double *high, *low;
+} fr_pairs;
+
+/* One call. */
+typedef struct {
+    fr_terms scalar, array;
+    int nparams, single; /* single: the storage type is float */
+    fr_view view;        /* grad, x, parameters, dx; axis 0 runs fastest in the logical order */
+    ptrdiff_t outer, kept, inner;
+    ptrdiff_t pieces;  /* into which each run of `inner` elements is cut */
+    int across, along; /* tasks: `across` ranges of kept, times `along` ranges of outer and pieces */
+    fr_pairs part[FR_MAX_PARAMETERS]; /* along x kept; may be NULL where along is 1 and there is a result */
+    char *result[FR_MAX_PARAMETERS];  /* kept; NULL: the sums are wanted in part[] */
+} fr_sums_job;
+
+struct fr_sums {
+    const fr_learned *learned;
+    int nlearned;
+    void (*split)(fr_sums_job *job);               /* sets pieces, across and along */
+    void (*run)(const fr_sums_job *job, int task); /* of across x along tasks, in any order */
+    void (*merge)(const fr_sums_job *job);         /* where along > 1: the tasks' sums into one */
+    /* Adds n sums into those that index[] names, and rounds `count` sums to the storage type. */
+    void (*gather)(fr_pairs from, const ptrdiff_t *index, ptrdiff_t n, fr_pairs into);
+    void (*round)(fr_pairs from, ptrdiff_t count, int single, char *to);
+};
+
+#endif

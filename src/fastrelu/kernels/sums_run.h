@@ -1,0 +1,279 @@
+/* Runs the loops of sums_loops.h over arrays of any strides and sums their terms; included by table.h.
+ *
+ * A run of `inner` terms is halved block by block (element i and i + h become one) until one is left; blocks, runs and
+ * tasks are then added one after the other, the rounding errors carried along in a second double. In double the
+ * halving carries them too; in float the terms are doubles and leave the halving with 29 bits to spare. */
+#include "guard.h"
+#include "sums.h"
+
+enum {
+    FR_TERM_BLOCK = 512, /* elements whose terms stay in the first-level cache */
+    FR_RUN = 32,         /* runs from this length on are summed by themselves, shorter ones in blocks of many */
+    FR_PIECE = 8192,     /* elements of a long run that make one unit of a task's work */
+    FR_SPAN = 1024,      /* neighbouring elements that a task takes at least, if kept is cut */
+    FR_TASK = 16384,     /* elements below which a task is not worth its own sums */
+    FR_TASKS = 64
+};
+
+/* a + b, and what rounding left out */
+static inline double fr_two_sum(double a, double b, double *low) {
+    double s = a + b, t = s - a;
+    *low = (a - (s - t)) + (b - t);
+    return s;
+}
+
+/* The terms of m elements, one each, to m sums. The neutral element of addition is -0. */
+static void fr_add_terms(double *high, double *low, const double *terms, ptrdiff_t m) {
+    FR_INDEPENDENT
+    for (ptrdiff_t i = 0; i < m; i++) {
+        double e, s = fr_two_sum(high[i], terms[i], &e);
+        high[i] = s;
+        low[i] += e;
+    }
+}
+static void fr_add_pairs(double *high, double *low, const double *high2, const double *low2, ptrdiff_t m) {
+    FR_INDEPENDENT
+    for (ptrdiff_t i = 0; i < m; i++) {
+        double e, s = fr_two_sum(high[i], high2[i], &e);
+        high[i] = s;
+        low[i] += low2[i] + e;
+    }
+}
+
+/* The sum of m terms, which it overwrites. */
+static double fr_fold(double *t, ptrdiff_t m) {
+    ptrdiff_t h = 1;
+    while (2 * h < m) h *= 2;
+    for (; h >= 8; h /= 2) {
+        ptrdiff_t pairs = m - h;
+        FR_INDEPENDENT
+        for (ptrdiff_t i = 0; i < pairs; i++) t[i] += t[i + h];
+        m = h;
+    }
+    for (; h >= 1; h /= 2) {
+        for (ptrdiff_t i = 0; i + h < m; i++) t[i] += t[i + h];
+        m = h;
+    }
+    return t[0];
+}
+/* The same with the rounding errors in l. */
+static double fr_fold_exact(double *t, double *l, ptrdiff_t m) {
+    ptrdiff_t h = 1;
+    for (ptrdiff_t i = 0; i < m; i++) l[i] = 0;
+    while (2 * h < m) h *= 2;
+    for (; h >= 1; h /= 2) {
+        ptrdiff_t pairs = m - h;
+        FR_INDEPENDENT
+        for (ptrdiff_t i = 0; i < pairs; i++) {
+            double e, s = fr_two_sum(t[i], t[i + h], &e);
+            t[i] = s;
+            l[i] = (l[i] + l[i + h]) + e;
+        }
+        m = h;
+    }
+    return t[0];
+}
+
+/* high + low, where low may be NaN beside an infinity, and must not take the sign of a zero away */
+static inline double fr_whole(double high, double low) { return (low == 0) | (low != low) ? high : high + low; }
+
+static void fr_round_pairs(fr_pairs from, ptrdiff_t count, int single, char *to) {
+    if (single)
+        for (ptrdiff_t i = 0; i < count; i++) ((float *)to)[i] = (float)fr_whole(from.high[i], from.low[i]);
+    else
+        for (ptrdiff_t i = 0; i < count; i++) ((double *)to)[i] = fr_whole(from.high[i], from.low[i]);
+}
+
+static void fr_sums_split(fr_sums_job *job) {
+    ptrdiff_t run = job->inner, n = job->outer * job->kept * run;
+    job->pieces = run >= 2 * FR_PIECE ? run / FR_PIECE : 1;
+    ptrdiff_t want = n / FR_TASK < FR_TASKS ? n / FR_TASK : FR_TASKS;
+    if (want < 1) want = 1;
+    ptrdiff_t across = job->pieces > 1 ? job->kept : job->kept * run / FR_SPAN;
+    if (across > want) across = want;
+    if (across > job->kept) across = job->kept;
+    if (across < 1) across = 1;
+    ptrdiff_t along = (want + across - 1) / across, units = job->outer * job->pieces;
+    job->across = (int)across;
+    job->along = (int)(along < units ? along : units);
+}
+
+/* The first of `of` equal parts of n, as far as its start. */
+static inline ptrdiff_t fr_part(ptrdiff_t n, ptrdiff_t part, ptrdiff_t of) { return n / of * part + n % of * part / of; }
+
+/* What a task needs at hand. */
+typedef struct {
+    const fr_sums_job *job;
+    ptrdiff_t itemsize;
+    int dense[FR_MAX_OPERANDS]; /* contiguous wherever a kernel is going to look at once */
+    double high[FR_MAX_PARAMETERS][FR_TERM_BLOCK], low[FR_MAX_PARAMETERS][FR_TERM_BLOCK];
+    double terms[FR_MAX_PARAMETERS][FR_TERM_BLOCK], lost[FR_TERM_BLOCK];
+    union {
+        float f[FR_TERM_BLOCK];
+        double d[FR_TERM_BLOCK];
+    } block[FR_MAX_OPERANDS];
+} fr_sums_state;
+
+/* Is an operand contiguous over every `span` elements that follow each other in the logical order? */
+static int fr_is_dense(const fr_view *view, int operand, ptrdiff_t span, ptrdiff_t itemsize) {
+    ptrdiff_t size = 1;
+    for (int k = 0; k < view->naxes && size < span; k++) {
+        if (view->stride[k][operand] != size * itemsize) return 0;
+        size *= view->shape[k];
+    }
+    return 1;
+}
+
+/* dx and the terms of m elements from `index` on, and the index past them */
+static void fr_sums_block(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m, int numbers) {
+    const fr_sums_job *job = state->job;
+    const fr_view *view = &job->view;
+    const char *in[FR_MAX_INPUTS];
+    double *terms[FR_MAX_PARAMETERS];
+    int nin = 2 + job->nparams;
+    for (int j = 0; j < nin; j++) {
+        if (state->dense[j] || (numbers && j >= 2)) {
+            in[j] = fr_at(view, j, index);
+        } else {
+            fr_copy(view, j, index, m, (char *)&state->block[j], state->itemsize, 1);
+            in[j] = (const char *)&state->block[j];
+        }
+    }
+    for (int p = 0; p < job->nparams; p++) terms[p] = state->terms[p];
+    fr_terms kernel = numbers ? job->scalar : job->array;
+    if (state->dense[nin]) {
+        kernel(in, fr_at(view, nin, index), terms, m);
+    } else {
+        kernel(in, (char *)&state->block[nin], terms, m);
+        fr_copy(view, nin, index, m, (char *)&state->block[nin], state->itemsize, 0);
+    }
+    fr_advance(view, index, m);
+}
+
+/* One long run: elements [start, stop) of `inner` for sum number i */
+static void fr_sums_long(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t count, ptrdiff_t i) {
+    const fr_sums_job *job = state->job;
+    while (count > 0) {
+        ptrdiff_t m = count < FR_TERM_BLOCK ? count : FR_TERM_BLOCK;
+        fr_sums_block(state, index, m, 1);
+        for (int p = 0; p < job->nparams; p++) {
+            double *t = state->terms[p], e = -0.0;
+            double sum = job->single ? fr_fold(t, m) : fr_fold_exact(t, state->lost, m);
+            if (!job->single) e = state->lost[0];
+            fr_add_pairs(&state->high[p][i], &state->low[p][i], &sum, &e, 1);
+        }
+        count -= m;
+    }
+}
+
+/* Short runs, for the sums 0 to m */
+static void fr_sums_short(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m) {
+    const fr_sums_job *job = state->job;
+    ptrdiff_t inner = job->inner, step = FR_TERM_BLOCK / inner;
+    for (ptrdiff_t i = 0; i < m; i += step) {
+        ptrdiff_t some = m - i < step ? m - i : step;
+        fr_sums_block(state, index, some * inner, 0);
+        for (int p = 0; p < job->nparams; p++) {
+            const double *t = state->terms[p];
+            double *high = &state->high[p][i], *low = &state->low[p][i];
+            if (inner == 1) {
+                fr_add_terms(high, low, t, some);
+            } else {
+                for (ptrdiff_t k = 0; k < some; k++)
+                    for (ptrdiff_t l = 0; l < inner; l++) fr_add_terms(&high[k], &low[k], &t[k * inner + l], 1);
+            }
+        }
+    }
+}
+
+static void fr_sums_run(const fr_sums_job *job, int task) {
+    fr_guard caller = fr_guard_open();
+    fr_sums_state state;
+    ptrdiff_t inner = job->inner, units = job->outer * job->pieces;
+    int across = task % job->across, along = task / job->across, is_long = inner >= FR_RUN;
+    ptrdiff_t first = fr_part(job->kept, across, job->across), last = fr_part(job->kept, across + 1, job->across);
+    ptrdiff_t from = fr_part(units, along, job->along), to = fr_part(units, along + 1, job->along);
+    state.job = job;
+    state.itemsize = job->single ? sizeof(float) : sizeof(double);
+    for (int j = 0; j < 3 + job->nparams; j++)
+        state.dense[j] = fr_is_dense(&job->view, j, is_long ? inner : job->kept * inner, state.itemsize);
+
+    for (ptrdiff_t at = first; at < last; at += FR_TERM_BLOCK) {
+        ptrdiff_t m = last - at < FR_TERM_BLOCK ? last - at : FR_TERM_BLOCK;
+        for (int p = 0; p < job->nparams; p++)
+            for (ptrdiff_t i = 0; i < m; i++) state.high[p][i] = state.low[p][i] = -0.0;
+        for (ptrdiff_t unit = from; unit < to; unit++) {
+            ptrdiff_t row = unit / job->pieces, piece = unit % job->pieces;
+            ptrdiff_t start = fr_part(inner, piece, job->pieces), stop = fr_part(inner, piece + 1, job->pieces);
+            for (ptrdiff_t i = 0; i < (is_long ? m : 1); i++) {
+                ptrdiff_t index[FR_MAX_AXES] = {0};
+                fr_advance(&job->view, index, (row * job->kept + at + i) * inner + start);
+                if (is_long) fr_sums_long(&state, index, stop - start, i);
+                else fr_sums_short(&state, index, m);
+            }
+        }
+        for (int p = 0; p < job->nparams; p++) {
+            fr_pairs sums = {state.high[p], state.low[p]};
+            if (job->along == 1 && job->result[p]) {
+                fr_round_pairs(sums, m, job->single, job->result[p] + at * state.itemsize);
+            } else {
+                size_t where = (size_t)(along * job->kept + at), size = (size_t)m * sizeof(double);
+                memcpy(job->part[p].high + where, sums.high, size);
+                memcpy(job->part[p].low + where, sums.low, size);
+            }
+        }
+    }
+    fr_guard_close(caller);
+}
+
+static void fr_sums_merge(const fr_sums_job *job) {
+    fr_guard caller = fr_guard_open();
+    for (int p = 0; p < job->nparams; p++) {
+        fr_pairs all = job->part[p];
+        for (int k = 1; k < job->along; k++)
+            fr_add_pairs(all.high, all.low, all.high + k * job->kept, all.low + k * job->kept, job->kept);
+        if (job->result[p]) fr_round_pairs(all, job->kept, job->single, job->result[p]);
+    }
+    fr_guard_close(caller);
+}
+
+static void fr_sums_gather(fr_pairs from, const ptrdiff_t *index, ptrdiff_t n, fr_pairs into) {
+    fr_guard caller = fr_guard_open();
+    for (ptrdiff_t i = 0; i < n; i++)
+        fr_add_pairs(into.high + index[i], into.low + index[i], from.high + i, from.low + i, 1);
+    fr_guard_close(caller);
+}
+
+static void fr_sums_round(fr_pairs from, ptrdiff_t count, int single, char *to) {
+    fr_guard caller = fr_guard_open();
+    fr_round_pairs(from, count, single, to);
+    fr_guard_close(caller);
+}
+
+#define OP0(...)
+#define OP1(...)
+#define OP2(...)
+#define OP4(...)
+#define OP0_Y(...)
+#define OP1_Y(...)
+#define OP2_Y(...)
+#define OP1_L(name, a, flavour, cost, domain) \
+    {#name, cost, 1, flavour(name##_terms_scalar), flavour(name##_terms_array)},
+#define OP1_YL(name, a, flavour, cost, domain, domain_y) OP1_L(name, a, flavour, cost, domain)
+#define OP4_L(name, a, b, c, d, flavour, cost, domain) \
+    {#name, cost, 4, flavour(name##_terms_scalar), flavour(name##_terms_array)},
+static const fr_learned fr_learned_table[] = {
+#include "ops.def"
+};
+#undef OP0
+#undef OP1
+#undef OP2
+#undef OP4
+#undef OP0_Y
+#undef OP1_Y
+#undef OP2_Y
+
+static const fr_sums fr_sums_here = {
+    fr_learned_table, (int)(sizeof fr_learned_table / sizeof *fr_learned_table),
+    fr_sums_split, fr_sums_run, fr_sums_merge, fr_sums_gather, fr_sums_round,
+};
