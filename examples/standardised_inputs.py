@@ -1,7 +1,7 @@
 """Standardised against raw inputs: the same network, step and data; only the features' scale differs."""
 
 import numpy as np
-import numpy.typing
+from numpy.typing import NDArray
 
 from fastrelu import nn, optim
 
@@ -15,7 +15,7 @@ labels = (standard @ np.array([1, -1, 1, -1, 1], np.float32) + np.sin(3 * standa
 raw = centre + spread * standard
 
 
-def accuracy(x: np.typing.NDArray[np.float32]) -> float:
+def accuracy(x: NDArray[np.float32]) -> float:
     """Return the share of rows that a network gets right after 20 epochs."""
     model = nn.Sequential(nn.Linear(5, 64, rng=1), nn.ReLU(), nn.Linear(64, 2, rng=2))
     criterion, optimizer = nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1)
