@@ -112,7 +112,7 @@ def _run(setup: str, statement: str, before: str | None, rounds: int, threads: i
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "FASTRELU_NUM_THREADS": str(threads)},
+        env={**os.environ, "FASTRELU_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)},
     )
     if process.returncode:
         raise RuntimeError(f"{statement} failed:\n{process.stderr}")

@@ -53,6 +53,23 @@ def threads(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def network(result: dict[str, Any]) -> list[str]:
+    """Return the table of ``network.json``: speed, and the time on either side that matrix products take."""
+    found = {(row["ours"], row["threads"]): row for row in result["rows"]}
+    lines = [
+        machine_line(result),
+        "",
+        "| call | threads | times as fast | ours, products | PyTorch, products |",
+        "|---|---|---|---|---|",
+    ]
+    for (statement, count), row in found.items():
+        part = found.get((f"products_of_{statement}", count))
+        if part is not None:
+            times = [f"{row['ns'][side] / 1e3:.0f} us, {part['ns'][side] / 1e3:.0f} us" for side in ("ours", "theirs")]
+            lines.append(f"| `{statement}` | {count} | {cell(row)} | {times[0]} | {times[1]} |")
+    return lines
+
+
 def _setting(row: dict[str, Any]) -> tuple[str, int, int]:
     return row["dtype"], row["size"], row["threads"]
 
@@ -76,8 +93,10 @@ def machine_line(result: dict[str, Any]) -> str:
     return text
 
 
-DOCUMENTS = dict.fromkeys(("peers", "threads"), ROOT / "docs" / "benchmarks.md") | {"ratios": ROOT / "README.md"}
-TABLES = {"ratios": ratios, "peers": peers, "threads": threads}
+DOCUMENTS = dict.fromkeys(("peers", "threads", "network"), ROOT / "docs" / "benchmarks.md") | {
+    "ratios": ROOT / "README.md"
+}
+TABLES = {"ratios": ratios, "peers": peers, "threads": threads, "network": network}
 
 
 def main() -> None:

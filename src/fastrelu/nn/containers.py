@@ -76,12 +76,12 @@ class Sequential(Module):
         return iter(self._layers.values())
 
     @overload
-    def __getitem__(self, index: int) -> Module: ...
+    def __getitem__(self, index: int) -> Any: ...
 
     @overload
     def __getitem__(self, index: slice) -> Sequential: ...
 
-    def __getitem__(self, index: int | slice) -> Module:
+    def __getitem__(self, index: int | slice) -> Any:
         """Return a layer, or a Sequential of some of them, under the names they have here."""
         if isinstance(index, slice):
             return Sequential(OrderedDict(list(self._layers.items())[index]))

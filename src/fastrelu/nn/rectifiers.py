@@ -302,6 +302,7 @@ class CReLU(Module):
     """
 
     _fresh_gradient: ClassVar[bool] = True
+    _name: ClassVar[str] = "crelu"
 
     def __init__(self, axis: int = -1) -> None:
         super().__init__()

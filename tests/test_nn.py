@@ -1,0 +1,673 @@
+"""Layers and networks without PyTorch: gradients against differences, what is remembered, state, refusals, text."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import fastrelu as fr
+from fastrelu import activations, nn, optim
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+# Every layer, with parameters that are not the usual ones where it has some; the input of each is (4, 3, 5).
+LAYERS: list[nn.Module] = [
+    nn.ReLU(),
+    nn.ReLU(inplace=True),
+    nn.ReLU6(),
+    nn.ReLU6(inplace=True),
+    nn.LeakyReLU(0.2),
+    nn.LeakyReLU(-0.2),
+    nn.LeakyReLU(0.2, inplace=True),
+    nn.PReLU(dtype=np.float64),
+    nn.PReLU(3, -0.3, dtype=np.float64),
+    nn.PReLU(5, 0.4, axis=-1, dtype=np.float64),
+    nn.SReLU(dtype=np.float64),
+    nn.SReLU(3, -1.0, 0.3, 0.7, 1.5, dtype=np.float64),
+    nn.SReLU(4, -1.0, 0.3, 0.7, 1.5, axis=0, dtype=np.float64),
+    nn.Threshold(0.3, -1.0),
+    nn.Threshold(0.3, 2.0),
+    nn.Threshold(0.3, 0.0, inplace=True),
+    nn.ThresholdedReLU(0.6),
+    nn.ThresholdedReLU(0.6, inplace=True),
+    nn.SquaredReLU(),
+    nn.SquaredReLU(inplace=True),
+    nn.CReLU(),
+    nn.CReLU(axis=1),
+    nn.RReLU(0.3, 0.3),
+    nn.RReLU(0.3, 0.3, inplace=True),
+    nn.RReLU(-0.3, -0.3),
+    nn.ELU(0.7),
+    nn.ELU(0.7, inplace=True),
+    nn.ELU(0.7, learnable=True, num_parameters=3, dtype=np.float64),
+    nn.CELU(0.7),
+    nn.CELU(0.7, inplace=True),
+    nn.CELU(0.7, learnable=True, dtype=np.float64),
+    nn.SELU(),
+    nn.SELU(inplace=True),
+    nn.Softplus(2.0),
+    nn.Softplus(2.0, inplace=True),
+    nn.Softplus(2.0, learnable=True, num_parameters=3, dtype=np.float64),
+    nn.LogSigmoid(),
+    nn.LogSigmoid(inplace=True),
+    nn.Squareplus(2.0),
+    nn.Squareplus(inplace=True),
+    nn.Sigmoid(),
+    nn.Sigmoid(inplace=True),
+    nn.Tanh(),
+    nn.Tanh(inplace=True),
+    nn.Softsign(),
+    nn.Softsign(inplace=True),
+    nn.Hardsigmoid(),
+    nn.Hardsigmoid(inplace=True, slope=0.2, offset=0.4),
+    nn.Hardtanh(-0.5, 2.0),
+    nn.Hardtanh(inplace=True),
+    nn.SparsePlus(),
+    nn.SparsePlus(inplace=True),
+    nn.SparseSigmoid(),
+    nn.SparseSigmoid(inplace=True),
+    nn.SiLU(),
+    nn.Swish(1.5),
+    nn.Swish(1.5, learnable=True, dtype=np.float64),
+    nn.Swish(1.5, learnable=True, num_parameters=3, dtype=np.float64),
+    nn.GELU(),
+    nn.GELU("tanh"),
+    nn.QuickGELU(),
+    nn.Mish(),
+    nn.Hardswish(),
+    nn.Hardmish(),
+    nn.Hardshrink(),
+    nn.Hardshrink(0.3, inplace=True),
+    nn.Softshrink(),
+    nn.Softshrink(0.3, inplace=True),
+    nn.Tanhshrink(),
+    nn.Softmax(),
+    nn.Softmax(dim=1),
+    nn.LogSoftmax(dim=1),
+    nn.Softmin(dim=0),
+    nn.Linear(5, 2, dtype=np.float64, rng=1),
+    nn.Linear(5, 2, bias=False, dtype=np.float64, rng=1),
+    nn.Flatten(),
+    nn.Identity(),
+    nn.Dropout(0.0),
+    nn.Sequential(nn.Linear(5, 4, dtype=np.float64, rng=2), nn.Tanh(inplace=True), nn.PReLU(dtype=np.float64)),
+]
+each_layer = pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: repr(layer).replace("\n", " "))
+
+
+def inputs(seed: int = 0) -> NDArray[Any]:
+    """Return numbers that are at least 0.001 from every kink of the layers above."""
+    x = 2 * np.random.default_rng(seed).standard_normal((4, 3, 5))
+    kinks = np.array([-3, -2, -1, -0.5, -0.3, 0, 0.3, 0.5, 0.6, 0.7, 1, 2, 3, 6])
+    near = np.abs(x[..., None] - kinks).min(-1) < 1e-3
+    x[near] += 5e-3
+    return x
+
+
+def difference(layer: nn.Module, x: NDArray[Any], array: NDArray[Any], upper: NDArray[Any]) -> NDArray[Any]:
+    """Return the derivative of sum(upper * layer(x)) with respect to each element of `array`, by differences."""
+    found = np.empty(array.shape)
+    for i in np.ndindex(array.shape):
+        before, sides = array[i], []
+        for step in (1e-5, -1e-5):
+            array[i] = before + step
+            sides.append(float((upper * layer(x.copy())).sum()))
+        array[i] = before
+        found[i] = (sides[0] - sides[1]) / 2e-5
+    return found
+
+
+@each_layer
+def test_gradients(layer: nn.Module) -> None:
+    """Backward is the derivative with respect to the input and to every parameter."""
+    layer = copy.deepcopy(layer)
+    x = inputs()
+    y = layer(x.copy())
+    upper = np.random.default_rng(1).standard_normal(y.shape)
+    options = {"input_grad": True} if isinstance(layer, nn.Sequential) else {}
+    got = layer.backward(upper, **options)
+    assert got.shape == x.shape
+    parameters = list(layer.parameters())
+    gradients = [parameter.grad for parameter in parameters]
+    layer.eval()
+    np.testing.assert_allclose(got, difference(layer, x, x, upper), rtol=1e-6, atol=1e-8)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        assert gradient is not None
+        assert gradient.shape == parameter.shape
+        np.testing.assert_allclose(gradient, difference(layer, x, parameter.data, upper), rtol=1e-6, atol=1e-8)
+
+
+@each_layer
+def test_what_is_remembered(layer: nn.Module) -> None:
+    """One forward call, once; nothing in evaluation mode; the answer is the same in both modes."""
+    layer = copy.deepcopy(layer)
+    x = inputs()
+    y = layer(x.copy())
+    grad = np.ones_like(y)
+    layer.backward(grad)
+    assert np.array_equal(grad, np.ones_like(y)), "the caller's gradient is left as it is"
+    if isinstance(layer, nn.Identity):
+        return
+    with pytest.raises(RuntimeError, match="has no forward call to go back through"):
+        layer.backward(grad)
+    layer(x.copy())
+    layer.eval()
+    assert np.array_equal(layer(x.copy()), y)
+    if not isinstance(layer, nn.Dropout):
+        assert all(module._saved is None for module in layer.modules())
+    with pytest.raises(RuntimeError, match="in training mode first"):
+        layer.backward(grad)
+
+
+@each_layer
+def test_backward_in_the_gradient_memory(layer: nn.Module) -> None:
+    """A layer that may overwrite the gradient gives the same numbers, in its memory."""
+    if not isinstance(layer, nn.Activation):
+        return
+    layer = copy.deepcopy(layer)
+    x, grad = inputs(), inputs(1)
+    layer(x.copy())
+    wanted = layer.backward(grad)
+    layer(x.copy())
+    given = grad.copy()
+    assert layer.backward(given, overwrite_grad=True) is given
+    np.testing.assert_array_equal(given, wanted)
+    single = grad.astype(np.float32)
+    layer(x.copy())
+    assert layer.backward(single, overwrite_grad=True) is not single
+
+
+@each_layer
+def test_in_place(layer: nn.Module) -> None:
+    """An in-place layer returns its input, overwritten; any other leaves it alone."""
+    x = inputs()
+    before = x.copy()
+    y = copy.deepcopy(layer)(x)
+    assert (y is x) == (getattr(layer, "inplace", False) or isinstance(layer, nn.Identity))
+    if y is not x:
+        assert np.array_equal(x, before)
+        assert not np.shares_memory(x, y) or isinstance(layer, nn.Flatten)
+
+
+@each_layer
+def test_pickles(layer: nn.Module) -> None:
+    """A layer survives pickling, with what it has learned."""
+    again = pickle.loads(pickle.dumps(layer))
+    assert repr(again) == repr(layer)
+    assert np.array_equal(again(inputs()), copy.deepcopy(layer)(inputs()))
+
+
+def test_every_function_has_its_layer() -> None:
+    """There is a layer for every activation, and the list above has them all."""
+    functions = {
+        name.removesuffix("_")
+        for name in vars(fr)["__all__"]
+        if f"{name}_" in vars(fr)["__all__"] or f"{name}_backward" in vars(fr)["__all__"]
+    }
+    layers = {value for value in vars(nn).values() if isinstance(value, type) and issubclass(value, nn.Module)}
+    named = {
+        getattr(layer, "_name", "") or re.sub("(?<=[a-z])(?=[A-Z])", "_", layer.__name__).lower() for layer in layers
+    }
+    assert functions <= named, f"no layer for {functions - named}"
+    listed = {type(layer) for layer in LAYERS}
+    losses = {nn.CrossEntropyLoss, nn.MSELoss}
+    assert layers - listed - losses == {nn.Module, nn.Activation}
+
+
+# --- In place -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("build", "reason"),
+    [
+        (
+            lambda: nn.SiLU(inplace=True),
+            "SiLU cannot work in place: the output of silu does not determine the gradient",
+        ),
+        (lambda: nn.Mish(True), "call fastrelu.mish_ where no gradient is needed"),
+        (lambda: nn.Hardswish(inplace=True), "leave out inplace=True"),
+        (lambda: nn.LeakyReLU(-0.1, inplace=True), "requires negative_slope >= 0, got negative_slope=-0.1"),
+        (lambda: nn.Threshold(0.0, 1.0, inplace=True), "requires value <= threshold"),
+        (lambda: nn.ThresholdedReLU(-1.0, inplace=True), "requires alpha >= 0"),
+        (lambda: nn.ELU(-1.0, inplace=True), "alpha >= 0"),
+        (lambda: nn.CELU(-1.0, inplace=True), "alpha > 0"),
+        (lambda: nn.Squareplus(0.0, inplace=True), "b > 0"),
+        (lambda: nn.RReLU(-0.1, 0.3, inplace=True), "does not tell the sign of the input"),
+        (lambda: nn.ELU(inplace=True, learnable=True), "ELU cannot work in place while it learns"),
+        (lambda: nn.Softplus(inplace=True, learnable=True), "needs the input, which would be overwritten"),
+    ],
+)
+def test_in_place_is_refused(build: Any, reason: str) -> None:
+    """Where the gradient would be lost, in place is refused when the layer is built, with the reason."""
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        build()
+
+
+def test_overwriting_what_another_layer_keeps() -> None:
+    """A Sequential refuses an in-place layer after one whose gradient needs the output; also across containers."""
+    message = r"layer 1, ReLU\(inplace=True\), would overwrite the output of layer 0, Tanh\(inplace=True\)"
+    with pytest.raises(ValueError, match=message):
+        nn.Sequential(nn.Tanh(inplace=True), nn.ReLU(inplace=True))
+    with pytest.raises(ValueError, match=r"layer 1, .* the output of layer 0\.0, ReLU"):
+        nn.Sequential(nn.Sequential(nn.ReLU()), nn.LeakyReLU(inplace=True))
+    with pytest.raises(ValueError, match=r"layer 2, .* the output of layer 0, Softmax"):
+        nn.Sequential(nn.Softmax(), nn.Flatten(), nn.LeakyReLU(inplace=True))
+    model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(inplace=True))
+    with pytest.raises(ValueError, match="take ReLU6 without inplace"):
+        model.append(nn.ReLU6(inplace=True))
+    assert len(model) == 2
+    nn.Sequential(nn.Sigmoid(), nn.ReLU(inplace=True))  # keeps its input
+
+
+# --- Sequential ---------------------------------------------------------------------------------------------------
+
+
+def network(dtype: Any = np.float64) -> nn.Sequential:
+    """Return a small network."""
+    return nn.Sequential(
+        nn.Linear(4, 6, dtype=dtype, rng=0), nn.ReLU(inplace=True), nn.Linear(6, 2, dtype=dtype, rng=1)
+    )
+
+
+def test_sequence() -> None:
+    """Index, slice, iterate, length, append, and names."""
+    model = network()
+    assert len(model) == 3
+    assert list(model) == [model[0], model[1], model[-1]]
+    assert isinstance(model[0], nn.Linear)
+    assert list(model[1:].state_dict()) == ["2.weight", "2.bias"]
+    assert model.append(nn.Softmax()) is model
+    assert isinstance(model[3], nn.Softmax)
+    with pytest.raises(IndexError):
+        model[4]
+    named = nn.Sequential(OrderedDict(fc1=nn.Linear(4, 3), act=nn.ReLU(), fc2=nn.Linear(3, 2)))
+    assert list(named.state_dict()) == ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]
+    assert named.fc1 is named[0]
+    assert [name for name, _ in named.named_modules()] == ["", "fc1", "act", "fc2"]
+    with pytest.raises(AttributeError, match="'Sequential' object has no attribute 'fc3'"):
+        named.fc3  # noqa: B018
+    with pytest.raises(TypeError, match="Sequential takes modules, got 'function' as '1'"):
+        nn.Sequential(nn.ReLU(), network)  # type: ignore[arg-type]
+
+
+def test_input_gradient() -> None:
+    """It is computed on demand, also by inner containers; the parameters' gradients are the same either way."""
+    inner = nn.Sequential(nn.Flatten(), network(), nn.Sequential(nn.ReLU(), nn.Linear(2, 3, dtype=np.float64, rng=2)))
+    x, grad = np.random.default_rng(0).standard_normal((5, 2, 2)), np.random.default_rng(1).standard_normal((5, 3))
+    inner(x)
+    assert inner.backward(grad) is None
+    wanted = [parameter.grad.copy() for parameter in inner.parameters() if parameter.grad is not None]
+    assert len(wanted) == 6
+    inner.zero_grad()
+    inner(x)
+    got = inner.backward(grad, input_grad=True)
+    assert got.shape == x.shape
+    for parameter, before in zip(inner.parameters(), wanted, strict=True):
+        np.testing.assert_array_equal(parameter.grad, before)
+    with pytest.raises(RuntimeError, match="no forward call"):
+        inner.backward(grad)
+
+
+def test_frozen_parameters() -> None:
+    """Parameters that need no gradient get none, and an optimiser leaves them alone."""
+    model = network()
+    for parameter in model[0].parameters():
+        parameter.requires_grad = False
+    before = model.state_dict()
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    model(np.ones((3, 4)))
+    model.backward(np.ones((3, 2)))
+    optimizer.step()
+    changed = [name for name, value in model.state_dict().items() if not np.array_equal(value, before[name])]
+    assert changed == ["2.weight", "2.bias"]
+    assert model[0]._saved is None
+    assert "requires_grad=False" in repr(next(model.parameters()))
+
+
+def test_a_container_in_two_places_is_refused() -> None:
+    """A layer may stand in two places, a container not: it remembers one call for all its layers."""
+    block = network()
+    with pytest.raises(ValueError, match="the Sequential at '1' stands in two places: make one for each"):
+        nn.Sequential(block, block)
+
+
+def test_a_missing_gradient_is_named() -> None:
+    """A layer of the user's whose backward returns nothing is named."""
+
+    class Mute(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x
+
+        def backward(self, grad: Any) -> Any:  # noqa: ARG002
+            return None
+
+    model = nn.Sequential(nn.Linear(2, 2), Mute())
+    model(np.ones((1, 2), np.float32))
+    with pytest.raises(TypeError, match="backward of layer 1, Mute, returned None instead of a gradient"):
+        model.backward(np.ones((1, 2), np.float32))
+
+
+# --- Modules ------------------------------------------------------------------------------------------------------
+
+
+class Net(nn.Module):
+    """A network as PyTorch's tutorials write it, without super().__init__() even."""
+
+    def __init__(self) -> None:
+        self.fc1 = nn.Linear(4, 3, rng=0)
+        self.act = nn.ReLU()
+        self.fc2 = nn.Linear(3, 2, rng=1)
+        self.scale = nn.Parameter(np.ones(2, np.float32))
+
+    def forward(self, x: Any) -> Any:
+        """Return the scores."""
+        return self.fc2(self.act(self.fc1(x))) * self.scale.data
+
+
+def test_own_forward() -> None:
+    """A module with a forward of its own works for inference, has names, modes and state, and asks for backward."""
+    net = Net()
+    x = np.ones((5, 4), np.float32)
+    assert net(x).shape == (5, 2)
+    names = ["scale", "fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]
+    assert [name for name, _ in net.named_parameters()] == names
+    assert [name for name, _ in net.named_modules()] == ["", "fc1", "act", "fc2"]
+    assert list(net.children()) == [net.fc1, net.act, net.fc2]
+    assert net.eval() is net
+    assert not net.training
+    assert not net.act.training
+    assert net.train().act.training
+    with pytest.raises(NotImplementedError, match=r"Net has no backward: define backward\(self, grad\)"):
+        net.backward(x)
+    with pytest.raises(NotImplementedError, match="Module has no forward"):
+        nn.Module()(x)
+    assert repr(net) == (
+        "Net(\n  (fc1): Linear(in_features=4, out_features=3, bias=True)\n  (act): ReLU()\n"
+        "  (fc2): Linear(in_features=3, out_features=2, bias=True)\n)"
+    )
+
+
+def test_a_shared_layer_is_counted_once() -> None:
+    """One layer under two names has its parameters once, and its state under both names."""
+    layer = nn.Linear(3, 3)
+    model = nn.Sequential(layer, nn.Tanh(), layer)
+    assert len(list(model.parameters())) == 2
+    assert len(list(model.modules())) == 3
+    assert list(model.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+
+
+def test_hooks() -> None:
+    """A hook sees module, arguments and output, may replace the output, and can be removed."""
+    layer = nn.ReLU()
+    seen: list[Any] = []
+    remove = layer.register_forward_hook(lambda *all_: seen.append(all_))
+    remove_double = layer.register_forward_hook(lambda module, arguments, output: 2 * output)  # noqa: ARG005
+    x = np.array([-1.0, 1.0])
+    assert layer(x).tolist() == [0, 2]
+    remove()
+    assert layer(x).tolist() == [0, 2]
+    remove_double()
+    assert layer(x).tolist() == [0, 1]
+    assert len(seen) == 1
+    assert seen[0][0] is layer
+    assert seen[0][1][0] is x
+
+
+def test_concurrent_inference() -> None:
+    """In evaluation mode threads may share a network."""
+    model = network(np.float32).eval()
+    rng = np.random.default_rng(0)
+    batches = [rng.standard_normal((8, 4), np.float32) for _ in range(40)]
+    wanted = [model(batch.copy()) for batch in batches]
+    found: dict[int, Any] = {}
+
+    def work(start: int) -> None:
+        for i in range(start, len(batches), 4):
+            found[i] = model(batches[i].copy())
+
+    threads = [threading.Thread(target=work, args=(start,)) for start in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(found[i], wanted[i]) for i in range(len(batches)))
+
+
+# --- Linear and parameters ----------------------------------------------------------------------------------------
+
+
+def test_linear_refuses() -> None:
+    """Other types, shapes and masks are refused with what to do."""
+    layer = nn.Linear(3, 2)
+    name = r"Linear\(in_features=3, out_features=2, bias=True\)"
+    with pytest.raises(TypeError, match=name + r" has float32 weights and got float64: .* x.astype\(np.float32\)"):
+        layer(np.ones((4, 3)))
+    with pytest.raises(TypeError, match="got int64"):
+        layer([[1, 2, 3]])
+    with pytest.raises(TypeError, match="cannot take a masked array into account"):
+        layer(np.ma.masked_array(np.ones(3, np.float32), mask=[True, False, False]))
+    with pytest.raises(ValueError, match=name + r" takes arrays of shape \(\.\.\., 3\), got \(4, 5\)"):
+        layer(np.ones((4, 5), np.float32))
+    with pytest.raises(ValueError, match=r"got \(\)"):
+        layer(np.float32(1))
+    layer(np.ones((4, 3), np.float32))
+    with pytest.raises(ValueError, match=r"the output was of shape \(4, 2\), the gradient is \(4, 3\)"):
+        layer.backward(np.ones((4, 3), np.float32))
+    with pytest.raises(ValueError, match="at least one feature, got 0 in, 2 out"):
+        nn.Linear(0, 2)
+    with pytest.raises(TypeError, match="float32 or float64, not float16"):
+        nn.Linear(2, 2, dtype=np.float16)
+    with pytest.raises(TypeError, match="float32 or float64, not int64"):
+        nn.Parameter(np.ones(2, int))
+
+
+def test_linear_takes_foreign_byte_order_and_keeps_its_hands_off() -> None:
+    """A byte-swapped array is converted; the returned output is nobody else's."""
+    layer = nn.Linear(3, 2, rng=0)
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    y = layer(x)
+    assert np.array_equal(layer(x.astype(">f4")), y)
+    again = layer(-x)
+    assert not np.shares_memory(y, again)
+    assert np.array_equal(y, layer(x))
+
+
+def test_linear_start() -> None:
+    """First values are uniform within 1 / sqrt(in_features), and repeat with the seed."""
+    layer = nn.Linear(100, 400, rng=3)
+    again = nn.Linear(100, 400, rng=np.random.default_rng(3))
+    for one, two in zip(layer.parameters(), again.parameters(), strict=True):
+        assert np.array_equal(one.data, two.data)
+        assert np.abs(one.data).max() <= np.float32(0.1)
+        assert np.abs(one.data).max() > 0.099
+    assert layer.weight.data.std() == pytest.approx(0.1 / 3**0.5, rel=0.02)
+    assert nn.Linear(2, 2, bias=False).bias is None
+
+
+def test_gradient_memory() -> None:
+    """Gradients take the same memory in each step, add up between steps, and start anew after one."""
+    layer = nn.Linear(3, 2, dtype=np.float64)
+    optimizer = optim.SGD(layer.parameters(), lr=0.0)
+    x, grad = np.ones((4, 3)), np.ones((4, 2))
+
+    def backward() -> NDArray[Any]:
+        layer(x)
+        layer.backward(grad)
+        assert layer.weight.grad is not None
+        return layer.weight.grad
+
+    first = backward()
+    assert (first == 4).all()
+    assert (backward() == 8).all()
+    optimizer.step()
+    assert backward() is first
+    assert (first == 4).all()
+    optimizer.zero_grad()
+    assert layer.weight.grad is None
+    assert backward() is first
+    assert (first == 4).all()
+
+
+def test_parameter_is_an_array() -> None:
+    """NumPy takes a parameter for its values."""
+    p = nn.Parameter(np.arange(6, dtype=np.float32).reshape(2, 3))
+    assert np.asarray(p) is p.data
+    assert (p.shape, p.ndim, p.size) == ((2, 3), 2, 6)
+    assert p.dtype == np.float32
+    assert np.array(p, np.float64).dtype == np.float64
+    assert repr(p).startswith("Parameter containing:\narray([[0., 1., 2.]")
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: nn.PReLU(0), "PReLU needs num_parameters of at least 1, got 0"),
+        (lambda: nn.ELU(num_parameters=3), "ELU has 3 parameters only with learnable=True"),
+        (lambda: nn.SReLU(t_left=2.0), "SReLU requires t_left <= t_right, got t_left=2.0, t_right=1.0"),
+        (lambda: nn.RReLU(0.5, 0.1), "RReLU requires lower <= upper, got lower=0.5, upper=0.1"),
+        (
+            lambda: nn.GELU("exact"),  # type: ignore[arg-type]
+            'approximate must be "none" or "tanh", got \'exact\'',
+        ),
+        (lambda: nn.Dropout(1.0), "Dropout requires 0 <= p < 1, got p=1.0"),
+        (
+            lambda: nn.MSELoss("max"),  # type: ignore[arg-type]
+            'reduction must be "mean", "sum" or "none", got \'max\'',
+        ),
+        (lambda: nn.PReLU(3)(np.ones((2, 4))), r"PReLU has 3 parameters along axis 1, which does not fit .* \(2, 4\)"),
+        (lambda: nn.PReLU(3)(np.ones(3)), r"does not fit an input of shape \(3,\)"),
+        (lambda: nn.MSELoss()(np.ones(3), np.ones((3, 1))), r"MSELoss needs one shape, got \(3,\) and \(3, 1\)"),
+        (lambda: nn.Flatten(2, 1)(np.ones((2, 3, 4))), "cannot join axes 2 to 1"),
+        (lambda: nn.Flatten(3)(np.ones((2, 3, 4))), "axis 3 is out of bounds"),
+    ],
+)
+def test_refusals(build: Any, message: str) -> None:
+    """What does not fit is refused with what was given."""
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_dropout() -> None:
+    """Training zeroes a share and scales the rest, the gradient with them; integers are refused."""
+    layer = nn.Dropout(0.25, rng=0)
+    x = np.ones(40_000, np.float32)
+    y = layer(x)
+    assert set(np.unique(y)) == {np.float32(0), np.float32(1 / 0.75)}
+    # The share of 40,000 draws is off by 0.2 % at a time.
+    assert (y == 0).mean() == pytest.approx(0.25, abs=0.01)
+    assert np.array_equal(layer.backward(x), y)
+    assert not np.array_equal(layer(x), y)
+    assert layer.eval()(x) is x
+    with pytest.raises(TypeError, match="Dropout takes float32 or float64 in training, got int64"):
+        layer.train()(np.ones(3, int))
+
+
+def test_rrelu_draws_in_training() -> None:
+    """Slopes are drawn anew in each call, from the generator, and give the gradient."""
+    x = np.full(1000, -1.0, np.float32)
+    layer, in_place = nn.RReLU(0.1, 0.4, rng=5), nn.RReLU(0.1, 0.4, inplace=True, rng=5)
+    y = layer(x)
+    assert np.unique(y).size > 900
+    assert np.array_equal(layer.backward(np.ones_like(x)), -y)
+    given = x.copy()
+    assert in_place(given) is given
+    assert np.array_equal(given, y)
+    assert np.array_equal(in_place.backward(np.ones_like(x)), -y)
+    assert not np.array_equal(layer(x), y)
+    assert np.array_equal(layer.eval()(x), fr.leaky_relu(x, 0.25))
+
+
+def test_srelu_keeps_its_order() -> None:
+    """The right threshold never passes the left one, whatever the width becomes."""
+    layer = nn.SReLU()
+    layer.width.data[:] = -2.0
+    x = np.array([-1.0, 1.0, 3.0], np.float32)
+    assert np.isfinite(layer(x)).all()
+    assert layer(x)[1] == 1
+
+
+def test_precision_reaches_the_layers() -> None:
+    """The precision in force where a layer is called holds for it."""
+    x = np.linspace(-8, 8, 10_001, dtype=np.float32)
+    layer = nn.GELU()
+    with fr.precision("accurate"):
+        got = layer(x)
+    assert np.array_equal(got, fr.ufuncs.accurate.gelu(x))
+    assert np.array_equal(layer(x), activations.gelu(x))
+
+
+# --- State --------------------------------------------------------------------------------------------------------
+
+
+def test_state_round_trip(tmp_path: Path) -> None:
+    """A state goes through an .npz file and back, bit for bit."""
+    model = nn.Sequential(nn.Linear(4, 3), nn.PReLU(3), nn.SReLU(), nn.Linear(3, 2))
+    np.savez(tmp_path / "model.npz", **model.state_dict())  # type: ignore[arg-type]
+    again = nn.Sequential(nn.Linear(4, 3), nn.PReLU(3), nn.SReLU(), nn.Linear(3, 2))
+    with np.load(tmp_path / "model.npz") as state:
+        again.load_state_dict(state)
+    assert list(again.state_dict()) == list(model.state_dict())
+    for name, value in again.state_dict().items():
+        np.testing.assert_array_equal(value, model.state_dict()[name])
+
+
+def test_state_is_a_copy() -> None:
+    """A state does not change when training goes on, and is in C order."""
+    model = network()
+    state = model.state_dict()
+    before = {name: value.copy() for name, value in state.items()}
+    for parameter in model.parameters():
+        parameter.data[...] = 0
+    assert all(np.array_equal(state[name], before[name]) for name in state)
+    assert all(value.flags.c_contiguous for value in state.values())
+
+
+def test_loading_adopts_the_type() -> None:
+    """The arrays' type becomes the parameters' type; values of the same type stay in the same memory."""
+    model = network(np.float32)
+    memory = model[0].weight.data
+    model.load_state_dict(network(np.float32).state_dict())
+    assert model[0].weight.data is memory
+    model.load_state_dict(network(np.float64).state_dict())
+    assert all(parameter.dtype == np.float64 for parameter in model.parameters())
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    np.testing.assert_array_equal(model(x), network()(x))
+    half = {name: value.astype(np.float16) for name, value in model.state_dict().items()}
+    model.load_state_dict(half)
+    assert all(parameter.dtype == np.float32 for parameter in model.parameters())
+
+
+def test_loading_refuses() -> None:
+    """Missing, unexpected and misshapen arrays are all named, and nothing is changed."""
+    model = network()
+    before = model.state_dict()
+    state = model.state_dict()
+    cases: list[tuple[dict[str, Any], type[Exception], str]] = [
+        (
+            {name: value for name, value in state.items() if "bias" not in name} | {"extra": np.ones(1)},
+            KeyError,
+            r"does not belong to this Sequential; missing: 0.bias, 2.bias; unexpected: extra",
+        ),
+        (
+            state | {"0.weight": np.ones((4, 6)), "2.bias": np.ones(3)},
+            ValueError,
+            r"0.weight is \(6, 4\), got \(4, 6\); 2.bias is \(2,\), got \(3,\)",
+        ),
+        (state | {"2.bias": np.ones(2, int)}, TypeError, "float32 or float64; 2.bias is int64"),
+        (state | {"2.bias": np.ones(2, np.float32)}, TypeError, "mixes types .*2.bias is float32.*convert"),
+    ]
+    for given, error, message in cases:
+        with pytest.raises(error, match=message):
+            model.load_state_dict({name: np.zeros_like(value) for name, value in given.items()})
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])

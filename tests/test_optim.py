@@ -1,0 +1,121 @@
+"""Optimisers against their formulas in plain Python, and what they refuse."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastrelu import nn, optim
+
+GRADIENTS = [1.0, -2.0, 0.5, 0.0, 3.0]
+
+
+def path(optimizer: Any, parameter: nn.Parameter) -> list[float]:
+    """Return the values that a parameter takes under the gradients above."""
+    found = []
+    for gradient in GRADIENTS:
+        parameter.grad = np.full(1, gradient)
+        optimizer.step()
+        found.append(float(parameter.data[0]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("momentum", "dampening", "decay", "nesterov"),
+    [
+        (0.0, 0.0, 0.0, False),
+        (0.0, 0.0, 0.1, False),
+        (0.9, 0.0, 0.0, False),
+        (0.9, 0.5, 0.1, False),
+        (0.9, 0.0, 0.1, True),
+    ],
+)
+def test_sgd(momentum: float, dampening: float, decay: float, nesterov: bool) -> None:
+    """Each step is the formula."""
+    p = nn.Parameter(np.array([2.0]))
+    got = path(optim.SGD([p], 0.1, momentum, dampening, decay, nesterov), p)
+    value, velocity, wanted = 2.0, None, []
+    for gradient in GRADIENTS:
+        direction = gradient + decay * value
+        if momentum:
+            velocity = direction if velocity is None else momentum * velocity + (1 - dampening) * direction
+            direction = direction + momentum * velocity if nesterov else velocity
+        value -= 0.1 * direction
+        wanted.append(value)
+    np.testing.assert_allclose(got, wanted, rtol=1e-14)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_adam(decay: float) -> None:
+    """Each step is the formula."""
+    p = nn.Parameter(np.array([2.0]))
+    got = path(optim.Adam([p], 0.1, (0.8, 0.9), 1e-3, decay), p)
+    value, mean, square, wanted = 2.0, 0.0, 0.0, []
+    for t, given in enumerate(GRADIENTS, 1):
+        gradient = given + decay * value
+        mean = 0.8 * mean + 0.2 * gradient
+        square = 0.9 * square + 0.1 * gradient**2
+        value -= 0.1 * mean / (1 - 0.8**t) / (math.sqrt(square / (1 - 0.9**t)) + 1e-3)
+        wanted.append(value)
+    np.testing.assert_allclose(got, wanted, rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_in_place_and_only_where_there_is_a_gradient(name: str) -> None:
+    """A step changes the array that is there, leaves the gradient as it is, and skips parameters without one."""
+    first, second = nn.Parameter(np.ones((2, 3), np.float32)), nn.Parameter(np.ones(2, np.float32))
+    memory, grad = first.data, np.full((2, 3), 2, np.float32)
+    first.grad = grad
+    optimizer = getattr(optim, name)([first, second], lr=0.5)
+    optimizer.step()
+    assert first.data is memory
+    assert first.dtype == np.float32
+    assert (memory < 1).all()
+    assert (grad == 2).all()
+    assert (second.data == 1).all()
+    optimizer.lr = 0.0
+    before = memory.copy()
+    optimizer.step()
+    assert np.array_equal(memory, before)
+    optimizer.zero_grad()
+    assert first.grad is None
+
+
+@pytest.mark.parametrize("options", [{"momentum": 0.9}, {"momentum": 0.9, "weight_decay": 0.1, "nesterov": True}])
+def test_another_type_on_the_way(options: dict[str, Any]) -> None:
+    """Training goes on after a state of another type was loaded."""
+    layer = nn.Linear(2, 2)
+    optimizer = optim.SGD(layer.parameters(), **options)
+    for dtype in (np.float32, np.float64):
+        layer.load_state_dict({name: value.astype(dtype) for name, value in layer.state_dict().items()})
+        layer(np.ones((1, 2), dtype))
+        layer.backward(np.ones((1, 2), dtype))
+        optimizer.step()
+        assert layer.weight.dtype == dtype
+        assert np.isfinite(layer.weight.data).all()
+
+
+@pytest.mark.parametrize(
+    ("build", "error", "message"),
+    [
+        (lambda _: optim.SGD([]), ValueError, "got no parameters"),
+        (lambda p: optim.SGD([p.data]), TypeError, "change Parameter objects, got 'ndarray'"),
+        (lambda p: optim.SGD([p], lr=-1), ValueError, "lr must be at least 0, got -1"),
+        (lambda p: optim.SGD([p], lr=math.nan), ValueError, "lr must be at least 0, got nan"),
+        (lambda p: optim.SGD([p], momentum=-1), ValueError, "momentum must be at least 0"),
+        (lambda p: optim.SGD([p], weight_decay=-1), ValueError, "weight_decay must be at least 0"),
+        (lambda p: optim.SGD([p], nesterov=True), ValueError, "nesterov needs momentum above 0 and no dampening"),
+        (lambda p: optim.Adam([p], betas=(0.9, 1.0)), ValueError, r"betas must be in \[0, 1\), got \(0.9, 1.0\)"),
+        (lambda p: optim.Adam([p], eps=-1), ValueError, "eps must be at least 0"),
+        (lambda p: optim.Optimizer([p]).step(), NotImplementedError, "Optimizer must define _update"),
+    ],
+)
+def test_refusals(build: Any, error: type[Exception], message: str) -> None:
+    """Parameters and numbers that cannot be right are refused."""
+    p = nn.Parameter(np.ones(2))
+    p.grad = np.ones(2)
+    with pytest.raises(error, match=message):
+        build(p)
