@@ -44,9 +44,7 @@
 #endif
 #include "loops.h"
 #include "rows_loops.h"
-#if FR_KIND != FR_LEAN
 #include "sums_loops.h"
-#endif
 
 #undef store
 #undef real

@@ -1,6 +1,6 @@
 /* Loops that write dx and, in double, the terms of each parameter's gradient: from numbers and from arrays as
- * parameters. Terms are never computed in float: the "fast" kernels of float, made here next to the wide ones,
- * take dx from the lean body and the terms from the wide one. Included by instance.h after loops.h. */
+ * parameters. Terms are never computed in float: the lean loops take dx from the lean body and the terms from the
+ * wide one. Included by instance.h after loops.h. */
 
 #ifndef FASTRELU_SUMS_LOOP
 #define FASTRELU_SUMS_LOOP
@@ -8,55 +8,55 @@
 #define FR_TERMS(k) double *FR_INTO(k) = terms[k];
 #define FR_INTO(k) terms_##k
 
-#define FR_SUMS_LOOP(id, before, valid, inside, nparams, result, write)                         \
+#define FR_SUMS_LOOP(id, before, valid, inside, nparams, result, write)                             \
     FR_UNUSED static void id(const char *const *in, char *out, double *const *terms, ptrdiff_t n) { \
-        before;                                                                                 \
-        store *to = (store *)out;                                                               \
-        if (!(valid)) {                                                                         \
-            for (ptrdiff_t i = 0; i < n; i++) to[i] = (store)NAN;                               \
-            for (int k = 0; k < nparams; k++)                                                   \
-                for (ptrdiff_t i = 0; i < n; i++) terms[k][i] = NAN;                            \
-            return;                                                                             \
-        }                                                                                       \
-        FR_INDEPENDENT                                                                          \
-        for (ptrdiff_t i = 0; i < n; i++) {                                                     \
-            const real g = (real)g_at[i], x = (real)x_at[i];                                    \
-            inside;                                                                             \
-            const store dx = (store)(result);                                                   \
-            write;                                                                              \
-            to[i] = dx;                                                                         \
-        }                                                                                       \
+        before;                                                                                     \
+        store *to = (store *)out;                                                                   \
+        if (!(valid)) {                                                                             \
+            for (ptrdiff_t i = 0; i < n; i++) to[i] = (store)NAN;                                   \
+            for (int k = 0; k < nparams; k++)                                                       \
+                for (ptrdiff_t i = 0; i < n; i++) terms[k][i] = NAN;                                \
+            return;                                                                                 \
+        }                                                                                           \
+        FR_INDEPENDENT                                                                              \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                         \
+            const real g = (real)g_at[i], x = (real)x_at[i];                                        \
+            inside;                                                                                 \
+            const store dx = (store)(result);                                                       \
+            write;                                                                                  \
+            to[i] = dx;                                                                             \
+        }                                                                                           \
     }
 
-/* (instance of the loop, of dx and its type, function, domain, parameters) */
-#define FR_SUMS1(loop, body, type, name, valid, a)                                              \
-    FR_SUMS_LOOP(name##_terms_scalar_##loop, FR_POINTERS_2 FR_NUMBER(a, 2) FR_TERMS(0), valid, , 1, \
-                 name##_backward_##body((type)g, (type)x, (type)a),                             \
-                 FR_INTO(0)[i] = FN(name##_by_##a)(g, x, a))                                    \
-    FR_SUMS_LOOP(name##_terms_array_##loop, FR_POINTERS_2 FR_POINTER(a, 2) FR_TERMS(0), 1,      \
-                 FR_ELEMENT(a) const real bad = FR_POISON(valid), 1,                            \
-                 name##_backward_##body((type)g, (type)x, (type)a) + (type)bad,                 \
-                 FR_INTO(0)[i] = FN(name##_by_##a)(g, x, a) + bad)
+/* (kind of the terms, function, domain, parameters) */
+#define FR_SUMS1(kind, name, valid, a)                                                              \
+    FR_SUMS_LOOP(FN(name##_terms_scalar), FR_POINTERS_2 FR_NUMBER(a, 2) FR_TERMS(0), valid, , 1,    \
+                 FN(name##_backward)(g, x, a),                                                      \
+                 FR_INTO(0)[i] = name##_by_##a##_##kind(g, x, a))                                   \
+    FR_SUMS_LOOP(FN(name##_terms_array), FR_POINTERS_2 FR_POINTER(a, 2) FR_TERMS(0), 1,             \
+                 FR_ELEMENT(a) const real bad = FR_POISON(valid), 1,                                \
+                 FN(name##_backward)(g, x, a) + bad,                                                \
+                 FR_INTO(0)[i] = name##_by_##a##_##kind(g, x, a) + bad)
 
-#define FR_SUMS4_TERMS(name, a, b, c, d, bad)                                                   \
-    FR_INTO(0)[i] = FN(name##_by_##a)(g, x, a, b, c, d) + bad;                                  \
-    FR_INTO(1)[i] = FN(name##_by_##b)(g, x, a, b, c, d) + bad;                                  \
-    FR_INTO(2)[i] = FN(name##_by_##c)(g, x, a, b, c, d) + bad;                                  \
-    FR_INTO(3)[i] = FN(name##_by_##d)(g, x, a, b, c, d) + bad
-#define FR_SUMS4(loop, body, type, name, valid, a, b, c, d)                                     \
-    FR_SUMS_LOOP(name##_terms_scalar_##loop,                                                    \
-                 FR_POINTERS_2 FR_NUMBER(a, 2) FR_NUMBER(b, 3) FR_NUMBER(c, 4) FR_NUMBER(d, 5)  \
-                     FR_TERMS(0) FR_TERMS(1) FR_TERMS(2) FR_TERMS(3),                           \
-                 valid, , 4,                                                                    \
-                 name##_backward_##body((type)g, (type)x, (type)a, (type)b, (type)c, (type)d),  \
-                 FR_SUMS4_TERMS(name, a, b, c, d, -(real)0))                                    \
-    FR_SUMS_LOOP(name##_terms_array_##loop,                                                     \
-                 FR_POINTERS_2 FR_POINTER(a, 2) FR_POINTER(b, 3) FR_POINTER(c, 4) FR_POINTER(d, 5) \
-                     FR_TERMS(0) FR_TERMS(1) FR_TERMS(2) FR_TERMS(3),                           \
-                 1, FR_ELEMENT(a) FR_ELEMENT(b) FR_ELEMENT(c) FR_ELEMENT(d)                     \
-                 const real bad = FR_POISON(valid), 4,                                          \
-                 name##_backward_##body((type)g, (type)x, (type)a, (type)b, (type)c, (type)d) + (type)bad, \
-                 FR_SUMS4_TERMS(name, a, b, c, d, bad))
+#define FR_SUMS4_TERMS(kind, name, a, b, c, d, bad)                                                 \
+    FR_INTO(0)[i] = name##_by_##a##_##kind(g, x, a, b, c, d) + bad;                                 \
+    FR_INTO(1)[i] = name##_by_##b##_##kind(g, x, a, b, c, d) + bad;                                 \
+    FR_INTO(2)[i] = name##_by_##c##_##kind(g, x, a, b, c, d) + bad;                                 \
+    FR_INTO(3)[i] = name##_by_##d##_##kind(g, x, a, b, c, d) + bad
+#define FR_SUMS4(kind, name, valid, a, b, c, d)                                                     \
+    FR_SUMS_LOOP(FN(name##_terms_scalar),                                                           \
+                 FR_POINTERS_2 FR_NUMBER(a, 2) FR_NUMBER(b, 3) FR_NUMBER(c, 4) FR_NUMBER(d, 5)      \
+                     FR_TERMS(0) FR_TERMS(1) FR_TERMS(2) FR_TERMS(3),                               \
+                 valid, , 4,                                                                        \
+                 FN(name##_backward)(g, x, a, b, c, d),                                             \
+                 FR_SUMS4_TERMS(kind, name, a, b, c, d, -(real)0))                                  \
+    FR_SUMS_LOOP(FN(name##_terms_array),                                                            \
+                 FR_POINTERS_2 FR_POINTER(a, 2) FR_POINTER(b, 3) FR_POINTER(c, 4) FR_POINTER(d, 5)  \
+                     FR_TERMS(0) FR_TERMS(1) FR_TERMS(2) FR_TERMS(3),                               \
+                 1, FR_ELEMENT(a) FR_ELEMENT(b) FR_ELEMENT(c) FR_ELEMENT(d)                         \
+                 const real bad = FR_POISON(valid), 4,                                              \
+                 FN(name##_backward)(g, x, a, b, c, d) + bad,                                       \
+                 FR_SUMS4_TERMS(kind, name, a, b, c, d, bad))
 #endif
 
 #define OP0(...)
@@ -67,23 +67,19 @@
 #define OP1_Y(...)
 #define OP2_Y(...)
 #define OP1_YL(name, a, flavour, cost, domain, domain_y) OP1_L(name, a, flavour, cost, domain)
-#if FR_KIND == FR_WIDE
-#define OP1_L(name, a, flavour, cost, domain)      \
-    FR_SUMS1(lean, lean, float, name, domain, a)   \
-    FR_SUMS1(wide, wide, double, name, domain, a)
-#define OP4_L(name, a, b, c, d, flavour, cost, domain)        \
-    FR_SUMS4(lean, lean, float, name, domain, a, b, c, d)     \
-    FR_SUMS4(wide, wide, double, name, domain, a, b, c, d)
+#if FR_KIND == FR_LEAN || FR_KIND == FR_WIDE
+#define OP1_L(name, a, flavour, cost, domain) FR_SUMS1(wide, name, domain, a)
+#define OP4_L(name, a, b, c, d, flavour, cost, domain) FR_SUMS4(wide, name, domain, a, b, c, d)
 #elif FR_KIND == FR_FULL
-#define OP1_L(name, a, flavour, cost, domain) FR_SUMS1(full, full, double, name, domain, a)
-#define OP4_L(name, a, b, c, d, flavour, cost, domain) FR_SUMS4(full, full, double, name, domain, a, b, c, d)
+#define OP1_L(name, a, flavour, cost, domain) FR_SUMS1(full, name, domain, a)
+#define OP4_L(name, a, b, c, d, flavour, cost, domain) FR_SUMS4(full, name, domain, a, b, c, d)
 #else
 #define FR_IF_EXACT(...)
 #define FR_IF_WIDE(...)
 #define FR_IF_HILO(...) __VA_ARGS__
-#define OP1_L(name, a, flavour, cost, domain) FR_IF_##flavour(FR_SUMS1(hilo, hilo, double, name, domain, a))
-#define OP4_L(name, a, b, c, d, flavour, cost, domain) \
-    FR_IF_##flavour(FR_SUMS4(hilo, hilo, double, name, domain, a, b, c, d))
+#define OP1_L(name, a, flavour, cost, domain) FR_IF_##flavour(FR_SUMS1(hilo, name, domain, a))
+#define OP4_L(name, a, b, c, d, flavour, cost, domain)                                              \
+    FR_IF_##flavour(FR_SUMS4(hilo, name, domain, a, b, c, d))
 #endif
 
 #include "ops.def"
