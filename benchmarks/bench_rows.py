@@ -24,7 +24,6 @@ NAMES = ("softmax", "log_softmax")
 CROSS_ENTROPY = "-special.log_softmax(x, axis=-1)[np.arange(len(x)), labels].mean()"
 
 ARRAYS = """
-import machine
 import numpy as np
 rng = np.random.default_rng(0)
 x = (3 * rng.standard_normal({shape})).astype("float32")
@@ -39,7 +38,6 @@ torch.set_grad_enabled(False)
 x, out, labels = torch.from_numpy(x), torch.from_numpy(out), torch.from_numpy(labels)
 """
 JAX = """
-import os
 import jax
 x = jax.numpy.asarray(x)
 softmax, log_softmax = jax.jit(jax.nn.softmax), jax.jit(jax.nn.log_softmax)
