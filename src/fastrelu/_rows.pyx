@@ -34,7 +34,7 @@ cdef extern from "kernels/rows.h" nogil:
         FR_ROW_AXES
     ctypedef void (*fr_kernel)(const char *const *, char *, Py_ssize_t) noexcept
     ctypedef struct fr_target:
-        const double *weights
+        double *weights
         double *dense
         double smoothing
         double scale
@@ -269,7 +269,10 @@ cdef object _mask(str name, object where, tuple shape):
     mask = np.asarray(where)
     if mask.dtype != np.bool_:
         raise TypeError(f"{name}: where must be of type bool, not {mask.dtype}")
-    return np.broadcast_to(mask, shape)
+    try:
+        return np.broadcast_to(mask, shape)
+    except ValueError:
+        raise ValueError(f"{name}: where of shape {mask.shape} does not broadcast to the shape of x, {shape}") from None
 
 
 cdef object _merged(cnp.ndarray x, tuple axes):
@@ -292,7 +295,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     """Any arguments: types, axes, masks, strides and overlaps."""
     cdef fr_row_call call
     cdef int order[64]
-    cdef int dtype, along
+    cdef int dtype, along = 0
     cdef Py_ssize_t rows
     cdef cnp.ndarray a, b = None, y, mask = None
     cdef const fr_rows *flavour
@@ -478,7 +481,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
         if cnp.PyArray_NDIM(weights) != 1 or cnp.PyArray_SIZE(weights) != call.n:
             raise ValueError(f"cross_entropy: weight must hold one number for each of the {call.n} classes, "
                              f"its shape is {(<object>weights).shape}")
-    target.weights = NULL if weights is None else <const double *>cnp.PyArray_DATA(weights)
+    target.weights = NULL if weights is None else <double *>cnp.PyArray_DATA(weights)
     target.dense = NULL
 
     given = _as_data("cross_entropy", labels)
@@ -512,7 +515,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
             grad = destination
             x, probabilities = _unshared(x, grad), _unshared(probabilities, grad)
             given, weights = _unshared(given, grad), _unshared(weights, grad)
-            target.weights = NULL if weights is None else <const double *>cnp.PyArray_DATA(weights)
+            target.weights = NULL if weights is None else <double *>cnp.PyArray_DATA(weights)
         else:
             grad = np.empty_like(x)
 

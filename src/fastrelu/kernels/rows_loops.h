@@ -179,7 +179,7 @@ FR_INLINE void FN(row_exps)(const store *x, real *e, real *e_lo, ptrdiff_t n, co
 }
 
 /* Adds n of them to the lanes. A function of its own: inlined, GCC keeps the lanes one by one. */
-FR_APART void FN(row_add)(fr_lanes *s, const real *e, const real *e_lo, ptrdiff_t n) {
+FR_APART void FN(add_row)(fr_lanes *s, const real *e, const real *e_lo, ptrdiff_t n) {
     double hi[FR_ROW_LANES], lo[FR_ROW_LANES];
     for (int j = 0; j < FR_ROW_LANES; j++) hi[j] = s->hi[j], lo[j] = s->lo[j];
     for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES)
@@ -198,7 +198,7 @@ FR_APART void FN(row_add)(fr_lanes *s, const real *e, const real *e_lo, ptrdiff_
 }
 
 /* The same without those of the largest element, which are set to 0 and counted. */
-FR_APART ptrdiff_t FN(row_drop)(real *e, const real *e_lo, ptrdiff_t n, real top) {
+FR_APART ptrdiff_t FN(drop_row)(real *e, const real *e_lo, ptrdiff_t n, real top) {
     ptrdiff_t same = 0;
     for (ptrdiff_t i = 0; i < n; i++) {
 #if FR_KIND == FR_HILO
@@ -222,14 +222,14 @@ FR_INLINE fr_total FN(row_sum)(const store *x, store *keep, ptrdiff_t n, const F
         ptrdiff_t m = n - i < FR_ROW_BLOCK ? n - i : FR_ROW_BLOCK, whole = m - m % FR_ROW_LANES;
         real *e = keep && KEEPS ? (real *)keep + i : room;
         FN(row_exps)(x + i, e, room_lo, whole, row, flip);
-        FN(row_add)(&s, e, room_lo, whole);
+        FN(add_row)(&s, e, room_lo, whole);
         if (whole < m) {
             store rest[FR_ROW_LANES];
             real last[FR_ROW_LANES], last_lo[FR_ROW_LANES];
             for (int j = 0; j < FR_ROW_LANES; j++) rest[j] = flip ? (store)INFINITY : -(store)INFINITY;
             for (int j = 0; j < m - whole; j++) rest[j] = x[i + whole + j];
             FN(row_exps)(rest, last, last_lo, FR_ROW_LANES, row, flip);
-            FN(row_add)(&s, last, last_lo, FR_ROW_LANES);
+            FN(add_row)(&s, last, last_lo, FR_ROW_LANES);
             if (keep && KEEPS)
                 for (int j = 0; j < m - whole; j++) e[whole + j] = last[j];
         }
@@ -239,7 +239,7 @@ FR_INLINE fr_total FN(row_sum)(const store *x, store *keep, ptrdiff_t n, const F
 
 /* The sum of all but one of the largest elements, added up without them. The exponentials are taken from `kept`
  * unless that is NULL. */
-FR_APART fr_total FN(row_apart)(const store *x, const store *kept, ptrdiff_t n, const FN(row) *row) {
+FR_APART fr_total FN(apart_row)(const store *x, const store *kept, ptrdiff_t n, const FN(row) *row) {
     real e[FR_ROW_BLOCK], e_lo[FR_ROW_BLOCK];
     store rest[FR_ROW_LANES];
     ptrdiff_t same = -1;
@@ -255,16 +255,16 @@ FR_APART fr_total FN(row_apart)(const store *x, const store *kept, ptrdiff_t n, 
             for (int j = 0; j < m - whole; j++) rest[j] = x[i + whole + j];
             if (whole < m) FN(row_exps)(rest, e + whole, e_lo + whole, FR_ROW_LANES, row, 0);
         }
-        same += FN(row_drop)(e, e_lo, m, row->top);
+        same += FN(drop_row)(e, e_lo, m, row->top);
         for (ptrdiff_t j = m; j % FR_ROW_LANES; j++) e[j] = e_lo[j] = 0;
-        FN(row_add)(&s, e, e_lo, m);
+        FN(add_row)(&s, e, e_lo, m);
     }
     return fr_total_add(fr_lanes_join(&s), (double)same * (double)row->top);
 }
 /* The same from the sum of all, unless what that leaves is too little. */
 FR_INLINE fr_total FN(row_beside)(const store *x, store *keep, ptrdiff_t n, const FN(row) *row) {
     fr_total total = fr_total_add(FN(row_sum)(x, keep, n, row, 0), -(double)row->top);
-    if (total.hi < ROW_LITTLE * (double)row->top) total = FN(row_apart)(x, KEEPS ? keep : NULL, n, row);
+    if (total.hi < ROW_LITTLE * (double)row->top) total = FN(apart_row)(x, KEEPS ? keep : NULL, n, row);
     return total;
 }
 
@@ -365,7 +365,7 @@ FR_UNUSED static void FN(log_softmax_row)(const char *const *in, char *to, ptrdi
     for (ptrdiff_t i = 0; i < n; i++) {
         hl_pair z = hl_sum(x[i], -m), s = hl_sum(z.hi, -hi);
         real y = s.hi + (s.lo + (z.lo - lo));
-        out[i] = z.hi < -LARGEST ? z.hi : y;
+        out[i] = z.hi < -LARGEST ? z.hi - hi : y;
     }
 #else
     const real logarithm = (real)FN(row_log)(beside, row.unit), largest = m;
@@ -617,7 +617,7 @@ FR_UNUSED static double FN(cross_entropy_row)(const fr_target *target, ptrdiff_t
     const fr_total beside = FN(row_beside)(x, grad, n, &row);
 #if FR_KIND == FR_HILO
     const hl_pair logarithm = FN(row_log)(beside), z = hl_sum(m, -own), sum = hl_sum(logarithm.hi, z.hi);
-    double loss = own < -LARGEST ? (double)INFINITY : sum.hi + (sum.lo + (logarithm.lo + z.lo));
+    double loss = own < -LARGEST ? (double)INFINITY + logarithm.hi : sum.hi + (sum.lo + (logarithm.lo + z.lo));
 #else
     double loss = (double)FN(row_log)(beside, row.unit) + ((double)m - (double)own);
 #endif

@@ -1,0 +1,527 @@
+"""softmax, log_softmax and softmin: values against long double, axes, layouts, types, masks, infinities, threads, errors."""
+
+from __future__ import annotations
+
+import array
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pytest
+from conftest import ISAS, PRECISIONS, needs_wide, ulp_error
+from helpers import DTYPES, LAYOUTS, OUT_LAYOUTS, assert_same_bits
+
+import fastrelu as fr
+from fastrelu import _rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+class Function(NamedTuple):
+    """One function with its forms; `absent` is what an element left out counts as, `gone` what it becomes."""
+
+    name: str
+    kind: int
+    absent: float
+    gone: float
+
+    @property
+    def forward(self) -> Callable[..., Any]:
+        """Return f(x, axis, *, out, where)."""
+        found: Callable[..., Any] = getattr(fr, self.name)
+        return found
+
+    @property
+    def in_place(self) -> Callable[..., Any]:
+        """Return f_(x, axis, *, where)."""
+        found: Callable[..., Any] = getattr(fr, f"{self.name}_")
+        return found
+
+    @property
+    def backward(self) -> Callable[..., Any]:
+        """Return the gradient from the output."""
+        found: Callable[..., Any] = getattr(fr, f"{self.name}_backward_from_output")
+        return found
+
+
+FUNCTIONS = [
+    Function("softmax", 0, -np.inf, 0.0),
+    Function("log_softmax", 1, -np.inf, -np.inf),
+    Function("softmin", 2, np.inf, 0.0),
+]
+each_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: str(function.name))
+each_dtype = pytest.mark.parametrize("dtype", DTYPES)
+each_precision = pytest.mark.parametrize("precision", PRECISIONS)
+each_isa = pytest.mark.parametrize("isa", ISAS)
+KERNELS = {isa: _rows.RowKernels(isa) for isa in ISAS}
+
+
+def reference(function: Function, x: Array, axis: int | None = -1) -> Array:
+    """Return the result in long double; the logarithm is taken of 1 plus what is beside the largest element."""
+    wide = (-x if function.name == "softmin" else x).astype(np.longdouble)
+    top = wide.max(axis, keepdims=True)
+    e = np.exp(wide - top)
+    if function.name != "log_softmax":
+        found: Array = e / e.sum(axis, keepdims=True)
+        return found
+    is_top = wide == top
+    beside = np.where(is_top, 0, e).sum(axis, keepdims=True) + (is_top.sum(axis, keepdims=True) - 1)
+    return np.asarray((wide - top) - np.log1p(beside))
+
+
+def rows(dtype: str, n: int, seed: int = 0) -> Array:
+    """Return rows of n elements of any spread and position: flat, dominated by one, far from 0, with ties."""
+    rng = np.random.default_rng(seed)
+    found = [rng.standard_normal(n) * scale + shift for scale in (0, 1e-6, 0.1, 1, 5, 30, 90, 300, 1500) for shift in
+             (0, 50, -120, 299.9, -301, 1499, -1501, 7e4)]  # fmt: skip
+    x = np.array(found).astype(dtype)
+    x[::3] = np.round(x[::3])
+    if n > 2:
+        x[::5, n // 2] = x[::5].max(-1) + np.linspace(0.5, 200, len(x[::5]))  # one dominates
+        x[1::5, 0] = -np.inf
+    return x
+
+
+# --- Values -----------------------------------------------------------------------------------------------------------
+
+
+@each_function
+@each_dtype
+@each_precision
+@each_isa
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 10, 15, 16, 17, 31, 64, 65, 127, 512, 513, 1000, 50257])
+def test_values(function: Function, dtype: str, precision: fr.runtime.Precision, isa: str, n: int) -> None:
+    """Every element is within the published bound, on every instruction set."""
+    needs_wide(np.dtype(dtype))
+    x = rows(dtype, n) if n < 2000 else rows(dtype, n)[2::9]
+    x = -x if function.name == "softmin" else x
+    with fr.precision(precision):
+        got = _rows.forward(KERNELS[isa], function.kind, x, -1, None, True)
+    error = ulp_error(got, reference(function, x))
+    worst = np.unravel_index(int(error.argmax()), error.shape)
+    limit = fr.error_bound(function.name, dtype, precision=precision, isa=isa)
+    assert error.max() <= limit, f"{error.max():.4g} ULP at {worst}: {x[worst]!r} gives {got[worst]!r}"
+
+
+@each_dtype
+@each_precision
+def test_close_to_zero(dtype: str, precision: fr.runtime.Precision) -> None:
+    """log_softmax of an element that dominates is minus what the others have, down to the last subnormal number."""
+    info = np.finfo(np.dtype(dtype))
+    gaps = np.linspace(1, -np.log(float(info.smallest_subnormal)) - 1, 300)
+    x = np.stack([gaps, np.zeros_like(gaps)], -1).astype(dtype)
+    with fr.precision(precision):
+        got = fr.log_softmax(x)[:, 0]
+    exact = -np.log1p(np.exp(-x[:, 0].astype(np.longdouble)))
+    assert (got < 0).all()
+    needs_wide(np.dtype(dtype))
+    assert ulp_error(got, exact).max() <= fr.error_bound("log_softmax", dtype, precision=precision)
+
+
+@each_dtype
+@each_precision
+def test_sums_to_one(dtype: str, precision: fr.runtime.Precision) -> None:
+    """Probabilities are between 0 and 1 and add up to 1."""
+    with fr.precision(precision):
+        y = fr.softmax(rows(dtype, 1000))
+    assert ((y >= 0) & (y <= 1)).all()
+    np.testing.assert_allclose(y.sum(-1, dtype=np.float64), 1, rtol=4 * np.finfo(np.dtype(dtype)).eps)
+
+
+@pytest.mark.skipif(len(ISAS) < 2, reason="one instruction set runs here")
+@each_function
+def test_accurate_float32_is_the_same_everywhere(function: Function) -> None:
+    """Accurate float32 has the same bits on every instruction set."""
+    x = rows("float32", 777)
+    with fr.precision("accurate"):
+        first, *others = [_rows.forward(KERNELS[isa], function.kind, x, -1, None, True) for isa in ISAS]
+    for other in others:
+        assert_same_bits(other, first)
+
+
+# --- Infinities and NaN -----------------------------------------------------------------------------------------------
+
+INF, NAN = np.inf, np.nan
+SPECIAL: list[tuple[list[float], list[float]]] = [
+    ([1, -INF, 1], [0.5, 0, 0.5]),
+    ([-INF, 3, -INF], [0, 1, 0]),
+    ([1, INF, 2], [0, 1, 0]),
+    ([-INF, INF, 2], [0, 1, 0]),
+    ([INF, INF, 2], [NAN] * 3),
+    ([-INF, -INF, -INF], [NAN] * 3),
+    ([1, NAN, 2], [NAN] * 3),
+    ([INF, NAN, 2], [NAN] * 3),
+    ([-INF, NAN, -INF], [NAN] * 3),
+    ([NAN, NAN, NAN], [NAN] * 3),
+]
+
+
+@each_function
+@each_dtype
+@each_precision
+@pytest.mark.parametrize("repeat", [1, 20, 400])
+def test_infinities(function: Function, dtype: str, precision: fr.runtime.Precision, repeat: int) -> None:
+    """The limit where there is one, NaN where there is none; rows beside it and elements around it change nothing."""
+    for row, wanted in SPECIAL:
+        x = np.array([row] + [[0.0, 1.0, 2.0]] * (repeat - 1)).astype(dtype)
+        exact = np.array(wanted)
+        with np.errstate(divide="ignore"):
+            exact = np.log(exact) if function.name == "log_softmax" else exact
+        with fr.precision(precision):
+            for pad in (0, 40, 700):
+                padded = np.concatenate([x, np.full((repeat, pad), -np.inf, dtype)], -1)
+                got = function.forward(-padded if function.name == "softmin" else padded)
+                np.testing.assert_allclose(got[0, :3], exact, rtol=1e-6, err_msg=str(row))
+                if pad:
+                    absent = np.nan if np.isnan(wanted[0]) else function.gone
+                    np.testing.assert_array_equal(got[0, 3:], absent)
+                assert np.isfinite(got[1:, :3]).all()
+
+
+@each_function
+@each_dtype
+def test_extremes(function: Function, dtype: str) -> None:
+    """Neither the largest numbers nor their difference overflow."""
+    big = np.finfo(np.dtype(dtype)).max
+    x = np.array([[big, -big], [big, big], [-big, -big]])
+    sign = -1 if function.name == "softmin" else 1
+    got = function.forward(sign * x)
+    wanted = np.array([[1, 0], [0.5, 0.5], [0.5, 0.5]])
+    if function.name == "log_softmax":
+        np.testing.assert_allclose(got[1:], np.log(wanted[1:]), rtol=1e-6)
+        assert got[0, 0] == 0
+        assert got[0, 1] < -big / 2
+    else:
+        np.testing.assert_array_equal(got, wanted)
+
+
+# --- Axes, layouts, threads ---------------------------------------------------------------------------------------------
+
+
+@each_function
+@each_dtype
+@pytest.mark.parametrize("shape", [(7,), (5, 9), (3, 21, 4, 5), (2, 70, 33), (40, 3), (1, 1), (4, 1, 3)])
+def test_axes(function: Function, dtype: str, shape: tuple[int, ...]) -> None:
+    """Any axis gives the bits that its rows give one by one."""
+    x = np.random.default_rng(1).normal(0, 3, shape).astype(dtype)
+    for axis in range(-len(shape), len(shape)):
+        moved = np.moveaxis(x, axis, -1)
+        wanted = np.empty_like(moved, order="C")
+        for at in np.ndindex(moved.shape[:-1]):
+            wanted[at] = function.forward(np.ascontiguousarray(moved[at]))
+        assert_same_bits(function.forward(x, axis), np.moveaxis(wanted, -1, axis), axis)
+
+
+@each_function
+@pytest.mark.parametrize("axis", [None, (0, 2), (2, 0), (-1, 1), (0, 1, 2), (1,), ()])
+def test_several_axes(function: Function, axis: tuple[int, ...] | None) -> None:
+    """Several axes are one row; None is all of them."""
+    x = np.random.default_rng(2).normal(0, 3, (4, 5, 6))
+    axes = tuple(range(3)) if axis is None else tuple(a % 3 for a in axis)
+    got = function.forward(x, axis)
+    e = np.exp(-x if function.name == "softmin" else x)
+    wanted = e / e.sum(axes, keepdims=True)
+    wanted = np.log(wanted) if function.name == "log_softmax" else wanted
+    np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-15)
+    y = np.empty_like(x)
+    assert function.forward(x, axis, out=y) is y
+    assert_same_bits(y, got)
+    grad = np.random.default_rng(3).normal(size=x.shape)
+    dx = function.backward(grad, got, axis)
+    if function.name == "log_softmax":
+        np.testing.assert_allclose(dx, grad - np.exp(got) * grad.sum(axes, keepdims=True), atol=1e-12)
+    else:
+        sign = -1 if function.name == "softmin" else 1
+        np.testing.assert_allclose(dx, sign * got * (grad - (grad * got).sum(axes, keepdims=True)), atol=1e-12)
+
+
+@each_function
+@each_dtype
+@each_precision
+@pytest.mark.parametrize("shape", [(33, 20), (6, 300)])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(
+    function: Function, dtype: str, precision: fr.runtime.Precision, shape: tuple[int, ...], layout: str
+) -> None:
+    """The same bits from every layout of the input, into every layout of the output, forward and backward."""
+    rng = np.random.default_rng(4)
+    x, grad = rng.normal(0, 3, shape).astype(dtype), rng.normal(size=shape).astype(dtype)
+    with fr.precision(precision):
+        wanted = function.forward(x)
+        gradient = function.backward(grad, wanted)
+        laid = LAYOUTS[layout](x)
+        assert_same_bits(function.forward(laid), wanted)
+        assert_same_bits(function.backward(LAYOUTS[layout](grad), wanted), gradient)
+        assert_same_bits(function.backward(grad, LAYOUTS[layout](wanted)), gradient)
+        if layout in OUT_LAYOUTS:
+            out = OUT_LAYOUTS[layout](np.zeros_like(x))
+            assert function.forward(x, out=out) is out
+            assert_same_bits(out.astype(dtype), wanted)
+            assert function.in_place(laid) is laid
+            assert_same_bits(laid.astype(dtype), wanted)
+
+
+@each_function
+@each_dtype
+@each_precision
+@pytest.mark.parametrize("shape", [(301, 100), (3000, 10), (3, 20000)])
+def test_threads(function: Function, dtype: str, precision: fr.runtime.Precision, shape: tuple[int, int]) -> None:
+    """The same bits for any number of threads."""
+    x = np.random.default_rng(5).normal(0, 3, shape).astype(dtype)
+    with fr.precision(precision):
+        with fr.threads(1):
+            wanted = function.forward(x), function.forward(x, 0)
+            gradient = function.backward(x, wanted[0])
+        with fr.threads(2):
+            assert_same_bits(function.forward(x), wanted[0])
+            assert_same_bits(function.forward(x, 0), wanted[1])
+            assert_same_bits(function.backward(x, wanted[0]), gradient)
+
+
+@each_function
+@each_dtype
+def test_position(function: Function, dtype: str) -> None:
+    """A row has the same bits wherever it stands and whatever stands beside it."""
+    row = np.random.default_rng(6).normal(0, 3, 10).astype(dtype)
+    wanted = function.forward(row)
+    for count in (1, 3, 4, 15, 16, 17, 40):
+        x = np.random.default_rng(7).normal(0, 3, (count, 10)).astype(dtype)
+        for at in {0, count // 2, count - 1}:
+            x[at] = row
+            assert_same_bits(function.forward(x)[at], wanted, (count, at))
+            assert_same_bits(function.forward(np.ascontiguousarray(x.T), 0)[:, at], wanted, (count, at))
+
+
+# --- Types, outputs -----------------------------------------------------------------------------------------------------
+
+
+@each_function
+@pytest.mark.parametrize(
+    ("given", "result"),
+    [("float16", "float32"), ("bool", "float32"), ("int8", "float32"), ("uint16", "float32"), ("int32", "float64"),
+     ("uint64", "float64"), (">f4", "float32"), (">f8", "float64")],
+)  # fmt: skip
+def test_types(function: Function, given: str, result: str) -> None:
+    """Other types become float32 or float64 by the rules of the ufuncs."""
+    x = np.array([[0, 1, 1], [1, 0, 0]]).astype(given)
+    got = function.forward(x)
+    assert got.dtype == np.dtype(result)
+    assert_same_bits(got, function.forward(x.astype(result)))
+
+
+@each_function
+def test_scalars_and_lists(function: Function) -> None:
+    """Lists are arrays of float64; an array without axes is a row by itself if `axis` is None."""
+    assert_same_bits(function.forward([1.0, 2.0]), function.forward(np.array([1.0, 2.0])))
+    alone = function.forward(3.0, None)
+    assert type(alone) is np.float64
+    assert alone == (0 if function.name == "log_softmax" else 1)
+    with pytest.raises(np.exceptions.AxisError):
+        function.forward(3.0)
+
+
+@each_function
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 3), (0, 0), (2, 0, 3)])
+def test_empty(function: Function, shape: tuple[int, ...]) -> None:
+    """No rows, or rows of no elements: an empty result, on every axis."""
+    x = np.zeros(shape, np.float32)
+    for axis in [*range(len(shape)), None]:
+        assert function.forward(x, axis).shape == shape
+        assert function.backward(x, x, axis).shape == shape
+        assert function.forward(x, axis, where=np.ones(shape, bool)).shape == shape
+    assert function.in_place(x) is x
+
+
+@each_function
+def test_outputs(function: Function) -> None:
+    """`out` is returned: an array, a one-tuple, another type, a buffer, a view; nothing around it is written."""
+    x = np.random.default_rng(8).normal(0, 3, (6, 50)).astype(np.float32)
+    wanted = function.forward(x)
+    for out in (np.empty_like(x), np.empty(x.shape), np.empty(x.shape, np.float16), np.empty(x.shape, ">f4")):
+        assert function.forward(x, out=out) is out
+        np.testing.assert_array_equal(out, wanted.astype(out.dtype))
+    out = np.empty_like(x)
+    assert function.forward(x, out=(out,)) is out
+    assert_same_bits(out, wanted)
+    assert_same_bits(function.forward(x, out=...), wanted)
+    memory = np.full((8, 54), 7, np.float32)
+    function.forward(x, out=memory[1:-1, 2:-2])
+    assert_same_bits(memory[1:-1, 2:-2], wanted)
+    memory[1:-1, 2:-2] = 7
+    assert (memory == 7).all()
+    buffer = array.array("f", x[0].tolist())
+    assert function.in_place(buffer) is buffer
+    assert_same_bits(np.asarray(buffer), wanted[0])
+
+
+@each_function
+@each_dtype
+def test_overlap(function: Function, dtype: str) -> None:
+    """An output that reaches into the input gets what it would get from a copy."""
+    memory = np.random.default_rng(9).normal(0, 3, 4000).astype(dtype)
+    for x_at, out_at in ((0, 0), (0, 100), (100, 0), (50, 1050), (3, 2)):
+        for columns in (20, 100):
+            work = memory.copy()
+            x = work[x_at : x_at + 2000].reshape(-1, columns)
+            wanted = function.forward(x.copy())
+            out = work[out_at : out_at + 2000].reshape(-1, columns)
+            assert function.forward(x, out=out) is out
+            assert_same_bits(out, wanted, (x_at, out_at))
+    square = memory[:2500].reshape(50, 50).copy()
+    wanted = function.forward(square.copy())
+    function.forward(square, out=square.T)
+    assert_same_bits(square.T, wanted)
+    y = function.forward(memory[:1000].reshape(10, 100))
+    grad = memory[1000:2000].reshape(10, 100).copy()
+    wanted = function.backward(grad.copy(), y)
+    assert function.backward(grad, y, out=grad) is grad
+    assert_same_bits(grad, wanted)
+
+
+# --- Masks ----------------------------------------------------------------------------------------------------------------
+
+
+@each_function
+@each_dtype
+@each_precision
+@pytest.mark.parametrize("shape", [(9, 12), (40, 90), (2, 700)])
+def test_where(function: Function, dtype: str, precision: fr.runtime.Precision, shape: tuple[int, int]) -> None:
+    """What is left out counts as if it were not there, whatever stands in its place."""
+    rng = np.random.default_rng(10)
+    x = rng.normal(0, 3, shape).astype(dtype)
+    mask = rng.random(shape) < 0.6
+    mask[0] = False
+    mask[1] = True
+    filled = np.where(mask, x, function.absent).astype(dtype)
+    x[~mask] = rng.choice([np.nan, np.inf, -np.inf, 1e30], int((~mask).sum()))
+    with fr.precision(precision):
+        wanted = function.forward(filled)
+        wanted[0] = function.gone
+        assert_same_bits(function.forward(x, where=mask), wanted)
+        assert_same_bits(function.forward(x.T, 0, where=mask.T), wanted.T)
+        assert_same_bits(function.forward(x, where=np.asfortranarray(mask)), wanted)
+        together = function.forward(x, None, where=mask)
+        assert_same_bits(together, function.forward(np.where(mask, x, function.absent).astype(dtype), None))
+        target = x.copy()
+        assert function.in_place(target, where=mask) is target
+        assert_same_bits(target, wanted)
+        assert_same_bits(
+            function.forward(filled, where=mask[1]), function.forward(filled), "a mask broadcasts to the array"
+        )
+        np.testing.assert_array_equal(function.forward(x, where=False), function.gone)
+
+
+@each_function
+@each_precision
+def test_padding_has_no_gradient(function: Function, precision: fr.runtime.Precision) -> None:
+    """The gradient of what was left out is 0, and what stands in `grad` there does not matter."""
+    x = np.random.default_rng(11).normal(0, 2, (5, 30)).astype(np.float32)
+    mask = np.arange(30) < np.array([[3], [30], [17], [1], [29]])
+    grad = np.random.default_rng(12).normal(size=x.shape).astype(np.float32)
+    with fr.precision(precision):
+        y = function.forward(x, where=mask)
+        dx = function.backward(np.where(mask, grad, np.nan).astype(np.float32), y)
+        for row, own in enumerate(mask):
+            alone = function.backward(grad[row][own], function.forward(x[row][own]))
+            np.testing.assert_allclose(dx[row][own], alone, rtol=1e-5, atol=1e-6)
+            assert (dx[row][~own] == 0).all()
+
+
+# --- Gradients --------------------------------------------------------------------------------------------------------------
+
+
+@each_function
+@each_dtype
+@each_precision
+@each_isa
+@pytest.mark.parametrize("n", [1, 2, 10, 16, 100, 1000])
+def test_gradient(function: Function, dtype: str, precision: fr.runtime.Precision, isa: str, n: int) -> None:
+    """Within 4 roundings (1.1 where accurate) of the terms whose difference it is."""
+    needs_wide(np.dtype(dtype))
+    rng = np.random.default_rng(13)
+    y = function.forward(rng.normal(0, 4, (20, n)).astype(dtype))
+    grad = rng.normal(0, 3, (20, n)).astype(dtype)
+    with fr.precision(precision):
+        got = _rows.from_output(KERNELS[isa], function.kind, grad, y, -1, None)
+    g, wide = grad.astype(np.longdouble), y.astype(np.longdouble)
+    if function.name == "log_softmax":
+        part = np.exp(wide) * g.sum(-1, keepdims=True)
+        exact, size = g - part, np.abs(g) + np.abs(part)
+    else:
+        dot = (g * wide).sum(-1, keepdims=True)
+        exact, size = wide * (g - dot), np.abs(wide) * (np.abs(g) + np.abs(g * wide).sum(-1, keepdims=True))
+        exact = -exact if function.name == "softmin" else exact
+    limit = (1.1 if precision == "accurate" else 4) * float(np.finfo(np.dtype(dtype)).eps) / 2
+    assert (np.abs(got - exact) <= limit * size + np.finfo(np.dtype(dtype)).smallest_subnormal).all()
+
+
+@each_function
+def test_gradient_is_the_derivative(function: Function) -> None:
+    """Central differences of the function in long double."""
+    needs_wide(np.dtype("float64"))
+    rng = np.random.default_rng(14)
+    x, grad = rng.normal(0, 2, 8), rng.normal(size=8)
+    step = np.longdouble(2) ** -20
+    wanted = []
+    for i in range(8):
+        moved = [x.astype(np.longdouble) for _ in range(2)]
+        moved[0][i] += step
+        moved[1][i] -= step
+        up, down = (reference(function, m) for m in moved)
+        wanted.append(float((grad * (up - down)).sum() / (2 * step)))
+    np.testing.assert_allclose(function.backward(grad, function.forward(x)), wanted, rtol=1e-9, atol=1e-11)
+
+
+# --- Errors -----------------------------------------------------------------------------------------------------------------
+
+
+@each_function
+def test_errors(function: Function) -> None:
+    """Each wrong argument is refused with its reason, before anything is written."""
+    x = np.ones((2, 3), np.float32)
+    with pytest.raises(np.exceptions.AxisError, match="axis 2 is out of bounds"):
+        function.forward(x, 2)
+    with pytest.raises(np.exceptions.AxisError):
+        function.forward(x, (0, 5))
+    with pytest.raises(ValueError, match="repeated axis"):
+        function.forward(x, (0, 0))
+    with pytest.raises(TypeError):
+        function.forward(x, 1.0)
+    for bad in (x.astype(complex), np.array(["a"]), np.array([object()])):
+        with pytest.raises(TypeError, match="takes real numbers"):
+            function.forward(bad)
+    with pytest.raises(TypeError, match=r"where=~x\.mask"):
+        function.forward(np.ma.masked_array(x))
+    with pytest.raises(TypeError, match="where must be of type bool"):
+        function.forward(x, where=[1, 0, 1])
+    with pytest.raises(ValueError, match="broadcast"):
+        function.forward(x, where=np.ones((2, 2, 3), bool))
+    with pytest.raises(ValueError, match=r"out has the shape \(3, 2\), the result \(2, 3\)"):
+        function.forward(x, out=np.empty((3, 2), np.float32))
+    with pytest.raises(TypeError, match="cannot be cast into out of type int64"):
+        function.forward(x, out=np.empty((2, 3), np.int64))
+    with pytest.raises(TypeError, match="not into 'list'"):
+        function.forward(x, out=[1, 2])
+    with pytest.raises(TypeError, match="not into 'list'"):
+        function.in_place([1.0, 2.0])
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    for call in (lambda: function.in_place(frozen), lambda: function.forward(x, out=frozen)):
+        with pytest.raises(ValueError, match="read-only"):
+            call()
+    with pytest.raises(TypeError, match="cannot be cast"):
+        function.in_place(np.ones((2, 3), np.int64))
+    with pytest.raises(ValueError, match="the same shape"):
+        function.backward(x, np.ones(3, np.float32))
+
+
+def test_no_warnings() -> None:
+    """Nothing is said of overflow, underflow or invalid operations on the way."""
+    with np.errstate(all="raise"):
+        for function in FUNCTIONS:
+            y = function.forward(np.float32([[np.inf, 1, -np.inf], [1e38, -1e38, 0], [np.nan, 1, 2]]))
+            function.backward(np.float32([[1, 2, 3]] * 3), y)
