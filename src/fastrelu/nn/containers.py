@@ -167,6 +167,9 @@ class Sequential(Module):
             layer._forget()
         return result if input_grad else None
 
+    def _learns(self) -> bool:
+        return any(layer._learns() for layer in self._layers.values())
+
     def _forget(self) -> None:
         super()._forget()
         for layer in self._layers.values():

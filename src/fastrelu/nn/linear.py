@@ -169,6 +169,9 @@ class Linear(Module):
             return None
         return np.matmul(g, weight.data).reshape(shape)
 
+    def _learns(self) -> bool:
+        return self.weight.requires_grad or (self.bias is not None and self.bias.requires_grad)
+
     def extra_repr(self) -> str:
         """Return the sizes."""
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
