@@ -8,6 +8,10 @@ operations of PyTorch. Peers without named activations (numexpr, numba) compile 
 from __future__ import annotations
 
 import json
+import platform
+import shutil
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import translate
@@ -18,7 +22,6 @@ from fastrelu._reference import into_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from functions import Cell, Function
 
@@ -362,6 +365,31 @@ def _onnxruntime(function: Function, dtype: str) -> Statement | None:
     )
 
 
+# --- The memory's limit -------------------------------------------------------------------------------------------
+
+_STREAMED_PRELUDE = """
+import ctypes
+library = ctypes.CDLL({cache!r} + "/streamed_copy.so")
+library.streamed_copy.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+def streamed_copy(to, source):
+    library.streamed_copy(to.ctypes.data, source.ctypes.data, source.nbytes, {threads})
+"""
+STREAMED_SOURCE = Path(__file__).with_name("streamed_copy.c")
+
+
+def _streamed(function: Function, _dtype: str) -> Statement | None:
+    return Statement(None, "streamed_copy(out, x)") if function is COPY else None
+
+
+def _can_stream() -> bool:
+    return platform.machine() in {"x86_64", "AMD64"} and shutil.which("cc") is not None
+
+
+def _compile_streamed(cache: Path) -> None:
+    command = ["cc", "-O2", "-shared", "-fPIC", "-fopenmp", str(STREAMED_SOURCE), "-o", str(cache / "streamed_copy.so")]
+    subprocess.run(command, check=True)
+
+
 # --- All ----------------------------------------------------------------------------------------------------------
 
 
@@ -373,11 +401,12 @@ class Package(NamedTuple):
     prelude: str
     statement: Callable[[Function, str], Statement | None]
     in_place: bool = True
+    ready: Callable[[], bool] = lambda: True
 
     @property
     def installed(self) -> bool:
         """Whether all that it needs is."""
-        return all(map(installed, self.modules))
+        return all(map(installed, self.modules)) and self.ready()
 
 
 PACKAGES = {
@@ -394,6 +423,7 @@ PACKAGES = {
     "torch": Package("PyTorch", ("torch",), _TORCH_PRELUDE, _torch),
     "jax": Package("JAX", ("jax",), _JAX_PRELUDE, _jax),
     "onnxruntime": Package("onnxruntime", ("onnxruntime", "onnx"), _ONNX_PRELUDE, _onnxruntime, in_place=False),
+    "streamed": Package("streamed copy", (), _STREAMED_PRELUDE, _streamed, ready=_can_stream),
 }
 # These packages keep some constants as float32 where the arrays are float64.
 TOLERANCES = dict.fromkeys(
@@ -421,5 +451,7 @@ def prelude(package: str, threads: int, cache: Path) -> str:
         module = cache / "numba_kernels.py"
         if not module.exists() or module.read_text() != numba_module():  # its date is a key of the compiler's cache
             module.write_text(numba_module())
+    if package == "streamed":
+        _compile_streamed(cache)
     text = PACKAGES[package].prelude
     return text.replace("{threads}", str(threads)).replace("{cache!r}", json.dumps(str(cache)))

@@ -244,7 +244,7 @@ def speed(summary: Summary) -> Iterator[str]:
 
 def by_peer(summary: Summary, size: int = 100_000, mode: str = "out", dtype: str = "float32") -> Iterator[str]:
     """Yield one setting with a column for every peer, its largest error with it; JAX has fresh results alone."""
-    names = [name for name in PACKAGES if any(name in row.times for row in summary.rows.values())]
+    names = [name for name in PACKAGES if any(name in row.times for row in summary.compared())]
     lines = []
     for function in functions():
         row = summary.rows.get((function.name, dtype, size, mode))
@@ -288,7 +288,7 @@ def memory(summary: Summary) -> Iterator[str]:
         for size in SIZES:
             row = summary.rows.get((COPY.name, dtype, size, "out"))
             if row:
-                times = [f"{title(s) if s != OURS else 'streamed'} {row.ns(s) / size:.3f}" for s in row.times]
+                times = [f"{title(s)} {row.ns(s) / size:.3f}" for s in row.times]
                 lines.append([dtype, f"{size:,}", ", ".join(times)])
     yield from table(["copy, type", "elements", "ns per element"], lines)
     yield ""

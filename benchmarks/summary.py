@@ -130,11 +130,11 @@ class Summary:
         return float(self.errors[f"{row.name}|{row.dtype}"][side])
 
     def limit(self, dtype: str, size: int) -> tuple[str, Sequence[float]] | None:
-        """Return the side that copies fastest, and its times; the streamed copy, if it was measured, is ours."""
+        """Return what copies past the cache, or the side that copies fastest, and its times."""
         copy = self.rows.get(("copy", dtype, size, "out"))
         if copy is None:
             return None
-        side = OURS if OURS in copy.times else min(copy.times, key=copy.ns)
+        side = "streamed" if "streamed" in copy.times else min(copy.times, key=copy.ns)
         return side, copy.times[side]
 
     def share(self, row: Row, side: str = OURS) -> Ratio | None:
