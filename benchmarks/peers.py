@@ -2,7 +2,7 @@
 
 A statement computes a new result ("fresh") or writes into ``out`` ("into"), which in place is the input itself. A
 package that has no way to write into memory it is given takes part with fresh results alone: JAX, and single
-operations of PyTorch. Peers without named activations (numexpr, numba) compile the NumPy expression of our docstring.
+operations of PyTorch. What is compiled is compiled in the setup, untimed. Peers without named activations (numexpr, numba) compile the NumPy expression of our docstring.
 """
 
 from __future__ import annotations
@@ -227,10 +227,12 @@ def _numba(function: Function, _dtype: str) -> Statement | None:
     if function.name == "crelu":
         return None  # not one loop over elements
     arguments = ", ".join(function.data)
+    compiled = ", ".join(f"{name}[:1].copy()" for name in (*function.data, "out"))
     return Statement(
         f"kernels.{function.name}({arguments}, np.empty_like({function.data[0]}))",
         f"kernels.{function.name}({arguments}, out)",
         f"kernels.{function.name}({arguments}, {function.data[0]})",
+        setup=f"kernels.{function.name}({compiled})",
     )
 
 
@@ -286,7 +288,8 @@ def _jax(function: Function, _dtype: str) -> Statement | None:
         setup += "def call(grad, x): return jax.vjp(forward, x)[1](grad)[0]\n"
     else:
         setup += "call = forward\n"
-    return Statement(f"call({arguments}).block_until_ready()", setup=f"{setup}call = jax.jit(call)")
+    statement = f"call({arguments}).block_until_ready()"
+    return Statement(statement, setup=f"{setup}call = jax.jit(call)\n{statement}")
 
 
 # --- onnxruntime --------------------------------------------------------------------------------------------------

@@ -308,8 +308,7 @@ def test_a_worker_times_each_mode(mode: str, statement: str, tmp_path: Path) -> 
 def test_in_place_each_call_has_an_array_of_its_own(tmp_path: Path) -> None:
     """No call works on what another has left."""
     once = "(x[0] == -1 or fail()) and np.multiply(two, x, out=x)[0]"
-    answer = ask(tmp_path, "in place", once, rounds=4)
-    assert answer["rounds"] >= 4
+    assert ask(tmp_path, "in place", once, seconds=0.01)["rounds"] >= 2
 
 
 def test_another_type_is_no_answer(tmp_path: Path) -> None:

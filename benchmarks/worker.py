@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROUND = 4e-4  # seconds that one timing of a short call lasts at least: far above the clock's resolution
-LONG = 0.1  # seconds of a first call that need no warming up
+LONG = 0.5  # seconds of a first call that need no warming up, unless it makes its memory
 COPIES = 64  # arrays that a timing in place overwrites, one call each
 LARGE = 1 << 22  # elements of all of them: beyond, there is one
 SAMPLE = 1024  # elements at each end that go back to be checked
@@ -95,7 +95,7 @@ class Side:
         del answer
 
         calls = 1 if batch is None else len(batch)
-        times = [first] if first > LONG else []
+        times = [first] if first > LONG and request["mode"] != "fresh" else []
         if batch is None and not times:
             once = min(timed((None,)) for _ in range(3)) if first < ROUND else first
             calls = max(1, round(ROUND / max(once, 1e-8)))
