@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import machine
 import pairs
+import results
 
 import fastrelu as fr
 from fastrelu._extras import installed
@@ -93,7 +94,7 @@ def main() -> None:
         print("not compared with torch, which is not installed", file=sys.stderr)
     rows = pairs.run_all([*comparisons(fr.get_num_threads())], options)
     packages = ["torch"] if installed("torch") else []
-    pairs.write("parameters", {"machine": machine.describe(*packages), "rows": rows}, options)
+    results.write("parameters", {"machine": machine.describe(*packages), "rows": rows}, options)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import machine
 import numpy as np
 import pairs
 import pytest
+import results
 
 import fastrelu as fr
 from fastrelu._extras import installed
@@ -97,7 +98,7 @@ def main() -> None:
         print(f"not compared with {package}, which is not installed", file=sys.stderr)
 
     rows = pairs.run_all([*comparisons(packages)], options)
-    pairs.write("rows", {"machine": machine.describe(*packages), "rows": rows}, options)
+    results.write("rows", {"machine": machine.describe(*packages), "rows": rows}, options)
 
 
 if __name__ == "__main__":

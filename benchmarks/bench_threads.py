@@ -17,7 +17,7 @@ from typing import Any
 
 import machine
 import numpy as np
-import pairs
+import results
 
 import fastrelu as fr
 from fastrelu import _core
@@ -107,7 +107,7 @@ def main() -> None:
         if found:
             print(f"{cost}: break-even {min(found):,.0f} to {max(found):,.0f}, median {statistics.median(found):,.0f}")
     result = {"machine": machine.describe(), "threads": options.threads, "dtype": options.dtype, "rows": rows}
-    pairs.write("threads", result, options)
+    results.write("threads", result, options)
 
 
 if __name__ == "__main__":

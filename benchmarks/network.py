@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import machine
 import pairs
+import results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -143,7 +144,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = pairs.run_all(list(comparisons(options.threads)), options)
     print(*shares(rows), sep="\n")
-    pairs.write("network", {"machine": machine.describe("torch"), "rows": rows}, options)
+    results.write("network", {"machine": machine.describe("torch"), "rows": rows}, options)
     missed = [row for row in rows if not pairs.met(row)]
     if missed and not options.quick:
         sys.exit(f"{len(missed)} of {len(rows)} figures miss their target")

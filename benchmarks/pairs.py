@@ -1,4 +1,7 @@
-"""Compares two statements fairly: each in a process of its own, in turn, as a ratio per pair of processes."""
+"""Compares two statements fairly: each in a process of its own, in turn, as a ratio per pair of processes.
+
+For what is no element-wise function and so not in full.py: networks, rows, gradients of parameters.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,6 @@ from fastrelu._extras import progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
@@ -174,13 +175,3 @@ def met(row: dict[str, Any]) -> bool:
 def goal(row: dict[str, Any]) -> str:
     """Return the target as text."""
     return "" if row["target"] is None else f"{'<=' if row['figure'] == 'cost' else '>='} {row['target']:g}"
-
-
-def write(name: str, result: dict[str, Any], options: argparse.Namespace) -> None:
-    """Write a result where the options say; a quick or partial run is not kept unless asked for."""
-    target = options.output
-    if target is None and not options.quick and not options.only:
-        target = RESULTS / f"{name}.json"
-    if target is not None:
-        target.write_text(json.dumps(result, indent=1) + "\n")
-        print(f"wrote {target.name}")

@@ -1,123 +1,414 @@
-"""Turns the results into the tables of the README and of docs/benchmarks.md.
+"""Turns the results into the tables and plots of docs/benchmarks.md and the table of the README.
 
-``python benchmarks/report.py`` prints them as Markdown; with ``--check`` it fails unless the documents contain them.
+``python benchmarks/report.py`` prints the sections; ``--write`` puts them between their marks in the documents and
+draws the plots; ``--check`` fails unless the documents hold them. A lost cell without a reason in reasons.toml fails.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pairs
+import plots
+import results
+from functions import ACCURATE as ACCURATE_SIZES
+from functions import COPY, DTYPES, LARGE, MODES, SIZES, functions
+from peers import PACKAGES
+from summary import (
+    ACCURATE,
+    OURS,
+    Loss,
+    NoReasonError,
+    Ratio,
+    Row,
+    Summary,
+    geometric_mean,
+    losses,
+    read_reasons,
+    verdicts,
+)
+from targets import FASTEST, LIMIT, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 ROOT = Path(__file__).parents[1]
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
+README_ROWS = (
+    *("relu", "leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu", "gelu_tanh", "mish", "softplus"),
+    *("relu_backward", "silu_backward", "gelu_backward", "sigmoid_backward_from_output"),
+)
+README_COLUMNS = (
+    ("numpy", 16, "fresh"),
+    ("numpy", 100_000, "out"),
+    ("torch", 100_000, "out"),
+    (FASTEST, 1_000_000, "out"),
+    (FASTEST, LARGE, "out"),
+)
 
 
-def ratios(result: dict[str, Any]) -> list[str]:
-    """Return the tables of ``ratios.json``: the cost of a call, then the speed on arrays."""
-    calls = [row for row in result["rows"] if row["figure"] == "cost"]
-    lines = [machine_line(result), ""]
-    lines += ["| call, 16 elements | NumPy | type | share of NumPy's time |", "|---|---|---|---|"]
-    lines += [f"| `{row['ours']}` | `{row['theirs']}` | {row['dtype']} | {cell(row)} |" for row in calls]
-    return [*lines, "", *speeds([row for row in result["rows"] if row["figure"] == "speed"])]
-
-
-def peers(result: dict[str, Any]) -> list[str]:
-    """Return the table of ``peers.json``."""
-    return [machine_line(result), "", *speeds(result["rows"])]
-
-
-def speeds(rows: list[dict[str, Any]]) -> list[str]:
-    """Return a table with a line per pair of statements and a column per type, size and number of threads."""
-    settings = sorted({_setting(row) for row in rows})
-    cells: dict[tuple[str, str, str], dict[tuple[str, int, int], str]] = {}
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table."""
+    yield f"| {' | '.join(head)} |"
+    yield "|---" * len(head) + "|"
     for row in rows:
-        cells.setdefault((row["ours"], row["theirs"], row["memory"]), {})[_setting(row)] = cell(row)
-    heads = [f"{dtype}, {size:,}, threads: {threads}" for dtype, size, threads in settings]
-    lines = [f"| times as fast | as | memory | {' | '.join(heads)} |", "|---" * (len(heads) + 3) + "|"]
-    for (ours, theirs, memory), found in cells.items():
-        columns = " | ".join(found.get(setting, "") for setting in settings)
-        lines.append(f"| `{ours}` | `{theirs}` | {memory} | {columns} |")
-    return lines
+        yield f"| {' | '.join(row)} |"
+
+
+def title(side: str) -> str:
+    """Return what a side is called in the text."""
+    return PACKAGES[side].title if side in PACKAGES else {LIMIT: "copy", "copy": "copy"}.get(side, side)
+
+
+def number(value: float) -> str:
+    """Return a ratio with as many digits as mean something."""
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def interval(found: Ratio) -> str:
+    """Return a ratio with its interval, bold where it is lost."""
+    mark = "**" if found.lost else ""
+    return f"{mark}{number(found.median)}{mark} ({number(found.low)} to {number(found.high)})"
+
+
+def short(found: Ratio, side: str) -> str:
+    """Return a ratio with the name of the side, bold where it is lost and with a tilde where that is open."""
+    mark = "**" if found.lost else ""
+    return f"{mark}{'~' if found.behind and not found.lost else ''}{number(found.median)}{mark} {title(side)}"
+
+
+def ulps(error: float) -> str:
+    """Return an error in units in the last place."""
+    return f"{error:.1f}" if error < 1000 else f"{error:.0e}".replace("e+0", "e").replace("e+", "e")
+
+
+# --- Sections -----------------------------------------------------------------------------------------------------
+
+
+def machine(summary: Summary) -> Iterator[str]:
+    """Yield the line that says where and how it was measured."""
+    about, settings = summary.machine, summary.settings
+    config = about["fastrelu"]
+    versions = [f"{PACKAGES[name].title} {about[name]}" for name in PACKAGES if name in about and name != "numpy"]
+    package = f"fastrelu {config['version']} ({config['isa']}), NumPy {config['numpy']}"
+    yield (
+        f"{about['cpu']}, {about['cpus']} CPUs, {about['system']}, Python {about['python']}, "
+        f"{', '.join([package, *versions])}. {settings['threads']} threads for every side that has threads, "
+        f"{settings['pairs']} pairs of processes, inputs {settings['inputs']}."
+    )
+
+
+def readme(summary: Summary) -> Iterator[str]:
+    """Yield the README's table: how many times as fast, float32."""
+    yield from machine(summary)
+    yield ""
+    heads = []
+    for side, size, mode in README_COLUMNS:
+        name = "the fastest peer" if side == FASTEST else title(side)
+        heads.append(f"{name}, {size:,}, {'into an array' if mode == 'out' else 'new array'}")
+    lines = []
+    for name in README_ROWS:
+        cells = []
+        for side, size, mode in README_COLUMNS:
+            row = summary.rows.get((name, "float32", size, mode))
+            if row is None or side not in {FASTEST, *row.times}:
+                cells.append("")
+            elif side == FASTEST:
+                cells.append(short(row.best, row.fastest))
+            else:
+                cells.append(interval(row.against(side)))
+        lines.append([f"`{name}`", *cells])
+    yield from table(["times as fast as", *heads], lines)
+
+
+def overview(summary: Summary) -> Iterator[str]:
+    """Yield how often we lead, by mode and size."""
+    rows = list(summary.compared())
+    found = []
+    for dtype in DTYPES:
+        for mode in MODES:
+            cells = []
+            for size in SIZES:
+                here = [row.best for row in rows if (row.dtype, row.mode, row.size) == (dtype, mode, size)]
+                if here:
+                    lost = sum(best.lost for best in here)
+                    mean = number(geometric_mean([best.median for best in here]))
+                    cells.append(f"{mean} ({lost} of {len(here)} lost)" if lost else f"{mean} ({len(here)})")
+                else:
+                    cells.append("")
+            found.append([dtype, mode, *cells])
+    yield from table(["type", "mode", *(f"{size:,}" for size in SIZES)], found)
+
+
+def targets(summary: Summary) -> Iterator[str]:
+    """Yield the aims with their verdicts, and every cell in which one is missed."""
+    lines, missed = [], []
+    for target, found in verdicts(summary):
+        worst = min(found, key=lambda verdict: verdict.ratio.median)
+        met = sum(verdict.met for verdict in found)
+        judgement = "met" if met == len(found) else f"**missed** in {len(found) - met} of {len(found)}"
+        missed += [verdict for verdict in found if not verdict.met]
+        names = ", ".join(f"`{name}`" for name in target.names) if len(target.names) <= 3 else ""
+        lines.append(
+            [
+                f"{target.title}{': ' if names else ''}{names}, {target.dtype}, {', '.join(target.modes)}",
+                against(target),
+                f">= {target.least:.3g}",
+                judgement,
+                f"{interval(worst.ratio)} {where(worst.row)}",
+            ]
+        )
+    yield from table(["aim", "against", "ratio", "verdict", "lowest"], lines)
+    yield ""
+    small = [verdict for verdict in missed if verdict.target.least != 1]  # those of 1 are the losses
+    if small:
+        yield "Missed:"
+        yield ""
+        for verdict in small:
+            yield (
+                f"- {where(verdict.row)}: {interval(verdict.ratio)} next to {title(verdict.against)}, "
+                f"aim {verdict.target.least:.3g}"
+            )
+
+
+def against(target: Target) -> str:
+    """Return what a target is measured against."""
+    names = {FASTEST: "the fastest peer", LIMIT: "a streamed copy"}
+    return ", ".join(names.get(side) or title(side) for side in target.against)
+
+
+def where(row: Row) -> str:
+    """Return a cell in words."""
+    return f"`{row.name}`, {row.dtype}, {row.size:,}, {row.mode}"
+
+
+def lost(summary: Summary, found: Sequence[Loss]) -> Iterator[str]:
+    """Yield the lost cells with both errors, and the reasons; then the peers that are left out because they are wrong."""
+    reasons = list(dict.fromkeys(loss.reason for loss in found))
+    if found:
+        yield from table(
+            ["function", "type", "elements", "mode", "ratio", "peer", "our error", "its error", "reason"],
+            (
+                [
+                    *(f"`{loss.row.name}`", loss.row.dtype, f"{loss.row.size:,}", loss.row.mode),
+                    *(interval(loss.row.best), title(loss.row.fastest)),
+                    *(ulps(summary.error(loss.row, side)) for side in (OURS, loss.row.fastest)),
+                    f"{reasons.index(loss.reason) + 1}",
+                ]
+                for loss in found
+            ),
+        )
+        yield ""
+        for index, reason in enumerate(reasons, 1):
+            yield f"{index}. {reason}"
+    else:
+        yield "None."
+    wrong = [(row, side) for row in summary.compared() for side in sorted(row.wrong & {*row.times})]
+    if wrong:
+        yield ""
+        yield "Left out of every comparison, since their answers are further off than the tolerance:"
+        yield ""
+        yield from table(
+            ["function", "type", "elements", "mode", "peer", "ratio", "our error", "its error"],
+            (
+                [
+                    *(f"`{row.name}`", row.dtype, f"{row.size:,}", row.mode),
+                    *(title(side), "" if side == OURS else interval(row.against(side))),
+                    *(ulps(summary.error(row, s)) for s in (OURS, side)),
+                ]
+                for row, side in wrong
+            ),
+        )
+
+
+def speed(summary: Summary) -> Iterator[str]:
+    """Yield a table for every type and mode: next to the fastest peer, by size."""
+    for dtype in DTYPES:
+        for mode in MODES:
+            lines = []
+            for function in functions():
+                found = [summary.rows.get((function.name, dtype, size, mode)) for size in SIZES]
+                if any(row and row.peers and OURS in row.times for row in found):
+                    lines.append(
+                        [f"`{function.name}`", *(short(row.best, row.fastest) if row else "" for row in found)]
+                    )
+            if lines:
+                yield f"### {dtype}, {mode}"
+                yield ""
+                yield from table(["function", *(f"{size:,}" for size in SIZES)], lines)
+                yield ""
+
+
+def by_peer(summary: Summary, size: int = 100_000, mode: str = "out", dtype: str = "float32") -> Iterator[str]:
+    """Yield one setting with a column for every peer, its largest error with it; JAX has fresh results alone."""
+    names = [name for name in PACKAGES if any(name in row.times for row in summary.compared())]
+    lines = []
+    for function in functions():
+        row = summary.rows.get((function.name, dtype, size, mode))
+        fresh = summary.rows.get((function.name, dtype, size, "fresh"))
+        if row is None or OURS not in row.times:
+            continue
+        cells = []
+        for name in names:
+            source = row if name in row.times else fresh
+            if source is None or name not in source.times:
+                cells.append("")
+                continue
+            mark = "" if source is row else " new"
+            cells.append(f"{number(source.against(name).median)}{mark} ({ulps(summary.error(source, name))})")
+        lines.append([f"`{function.name}`", f"{row.ns(OURS) / size:.3f} ({ulps(summary.error(row, OURS))})", *cells])
+    yield from table(["function", "ours, ns per element", *map(title, names)], lines)
+
+
+def accurate(summary: Summary) -> Iterator[str]:
+    """Yield what "accurate" costs, and how it stands next to the fastest peer."""
+    columns = [(dtype, size) for dtype in DTYPES for size in ACCURATE_SIZES]
+    lines = []
+    for function in functions():
+        cells = []
+        for dtype, size in columns:
+            row = summary.rows.get((function.name, dtype, size, "out"))
+            if row is None or ACCURATE not in row.times or not row.peers:
+                cells.append("")
+                continue
+            slower = row.ns(ACCURATE) / row.ns(OURS)
+            cells.append(f"{slower:.2f}, {number(row.ns(row.fastest) / row.ns(ACCURATE))} {title(row.fastest)}")
+        if any(cells):
+            lines.append([f"`{function.name}`", *cells])
+    yield from table(["function", *(f"{dtype}, {size:,}" for dtype, size in columns)], lines)
+
+
+def memory(summary: Summary) -> Iterator[str]:
+    """Yield the machine's limit: what copying takes, and the share of it that large calls reach."""
+    lines = []
+    for dtype in DTYPES:
+        for size in SIZES:
+            row = summary.rows.get((COPY.name, dtype, size, "out"))
+            if row:
+                times = [f"{title(s)} {row.ns(s) / size:.3f}" for s in row.times]
+                lines.append([dtype, f"{size:,}", ", ".join(times)])
+    yield from table(["copy, type", "elements", "ns per element"], lines)
+    yield ""
+    shares = []
+    for row in summary.compared():
+        if row.size == LARGE and row.mode == "out":
+            ours, theirs = summary.share(row), summary.share(row, row.fastest)
+            if ours and theirs:
+                shares.append([f"`{row.name}`", row.dtype, f"{ours.median:.0%}", f"{theirs.median:.0%} {row.fastest}"])
+    yield from table(["function", "type", "share of the copy's bandwidth", "fastest peer's"], shares)
+
+
+def pictures(_: Summary) -> Iterator[str]:
+    """Yield the plots."""
+    for name, caption in plots.PLOTS.items():
+        yield f"![{caption}]({name}.svg)"
+
+
+def sections(summary: Summary) -> dict[str, list[str]]:
+    """Return the lines of every section that ``benchmarks.json`` gives."""
+    found = losses(summary, read_reasons())
+    makers: dict[str, Callable[[Summary], Iterator[str]]] = {
+        "readme": readme,
+        "machine": machine,
+        "overview": overview,
+        "targets": targets,
+        "losses": lambda s: lost(s, found),
+        "speed": speed,
+        "peers": by_peer,
+        "accurate": accurate,
+        "memory": memory,
+        "plots": pictures,
+    }
+    return {name: list(make(summary)) for name, make in makers.items()}
 
 
 def threads(result: dict[str, Any]) -> list[str]:
     """Return the table of ``threads.json``: where a second thread starts to pay."""
-    lines = [machine_line(result), "", "| function | class | threads from | break-even |", "|---|---|---|---|"]
-    for row in result["rows"]:
-        found = "never" if row["break_even"] is None else f"{row['break_even']:,.0f}"
-        lines.append(f"| `{row['function']}` | {row['class']} | {row['parallel_from']:,} | {found} |")
-    return lines
-
-
-def network(result: dict[str, Any]) -> list[str]:
-    """Return the table of ``network.json``: speed, and the time on either side that matrix products take."""
-    found = {(row["ours"], row["threads"]): row for row in result["rows"]}
     lines = [
-        machine_line(result),
-        "",
-        "| call | threads | times as fast | ours, products | PyTorch, products |",
-        "|---|---|---|---|---|",
+        [
+            f"`{row['function']}`",
+            row["class"],
+            f"{row['parallel_from']:,}",
+            "never" if row["break_even"] is None else f"{row['break_even']:,.0f}",
+        ]
+        for row in result["rows"]
     ]
-    for (statement, count), row in found.items():
-        part = found.get((f"products_of_{statement}", count))
-        if part is not None:
-            times = [f"{row['ns'][side] / 1e3:.0f} us, {part['ns'][side] / 1e3:.0f} us" for side in ("ours", "theirs")]
-            lines.append(f"| `{statement}` | {count} | {cell(row)} | {times[0]} | {times[1]} |")
-    return lines
+    return list(table(["function", "class", "threads from", "break-even"], lines))
 
 
-def _setting(row: dict[str, Any]) -> tuple[str, int, int]:
-    return row["dtype"], row["size"], row["threads"]
+def statements(result: dict[str, Any]) -> list[str]:
+    """Return the table of a script that compares whole statements: network.json, rows.json, parameters.json."""
+    lines = []
+    for row in result["rows"]:
+        ratio, ns = row["ratio"], row["ns"]
+        label = f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
+        times = [f"{ns[side] / 1e3:,.1f}" for side in ("ours", "theirs")]
+        what = row["memory"] if row["size"] == 32 else f"{row['size']:,} elements, {row['memory']}"
+        lines.append([f"`{row['ours']}`", row["peer"], what, str(row["threads"]), label, *times])
+    return list(table(["statement", "peer", "what", "threads", "times as fast", "ours, us", "theirs, us"], lines))
 
 
-def cell(row: dict[str, Any]) -> str:
-    """Return a ratio with its interval, and the figure promised unless that is never to lose."""
-    ratio = row["ratio"]
-    promised = f", promised {pairs.goal(row)}" if row["target"] not in {None, 1} else ""
-    return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f}{promised})"
+# --- Documents ----------------------------------------------------------------------------------------------------
 
 
-def machine_line(result: dict[str, Any]) -> str:
-    """Return the line that says where and how it was measured."""
-    about, rows = result["machine"], result["rows"]
-    config = about["fastrelu"]
-    versions = [f"{name} {about[name]}" for name in ("torch", "scipy") if name in about]
-    text = ", ".join([f"fastrelu {config['version']} ({config['isa']})", f"NumPy {config['numpy']}", *versions])
-    text = f"{about['cpu']}, {about['cpus']} CPUs, {about['system']}, Python {about['python']}, {text}."
-    if "pairs" in rows[0]:
-        text += f" Median of {rows[0]['pairs']} pairs of processes (lowest to highest)."
-    return text
+def fill(text: str, found: dict[str, list[str]]) -> str:
+    """Return a document with its sections replaced by what was found.
+
+    Parameters
+    ----------
+    text : str
+        The document; a section stands between ``<!-- begin: name -->`` and ``<!-- end: name -->``.
+    found : dict
+        Lines by name. Sections without any stay as they are.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in found:
+            return match[0]
+        return f"<!-- begin: {name} -->\n" + "\n".join(found[name]).rstrip() + f"\n<!-- end: {name} -->"
+
+    return re.sub(r"<!-- begin: ([\w ]+) -->\n.*?<!-- end: \1 -->", replace, text, flags=re.DOTALL)
 
 
-DOCUMENTS = dict.fromkeys(("peers", "threads", "network"), ROOT / "docs" / "benchmarks.md") | {
-    "ratios": ROOT / "README.md"
-}
-TABLES = {"ratios": ratios, "peers": peers, "threads": threads, "network": network}
+OTHERS = {"threads": threads, "network": statements, "rows": statements, "parameters": statements}
 
 
-def main() -> None:
-    """Print the tables, or check the documents."""
-    parser = argparse.ArgumentParser(description="The measured tables of the documents.")
-    parser.add_argument("names", nargs="*", metavar="name", help=f"{', '.join(TABLES)} (default: all that exist)")
-    parser.add_argument("--check", action="store_true", help="fail unless the documents contain them")
-    parser.add_argument("--results", type=Path, default=pairs.RESULTS, help="folder of the JSON files")
-    options = parser.parse_args()
-    for name in options.names:
-        if name not in TABLES:
-            parser.error(f"no table named {name!r}; there are {', '.join(TABLES)}")
-    names = options.names or [name for name in TABLES if (options.results / f"{name}.json").exists()]
-    if not names:
-        sys.exit("no results yet: run ratios.py, bench_peers.py or bench_threads.py first")
-    for name in names:
-        table = "\n".join(TABLES[name](json.loads((options.results / f"{name}.json").read_text())))
-        if not options.check:
-            print(table, end="\n\n")
-        elif table not in DOCUMENTS[name].read_text():
-            sys.exit(f"{DOCUMENTS[name].name} lacks the table of {name}.json: paste what report.py {name} prints")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print, write or check."""
+    parser = argparse.ArgumentParser(description="The measured tables and plots of the documents.")
+    parser.add_argument("--write", action="store_true", help="put the tables into the documents and draw the plots")
+    parser.add_argument("--check", action="store_true", help="fail unless the documents hold the tables")
+    parser.add_argument("--results", type=Path, default=results.RESULTS, help="folder of the JSON files")
+    options = parser.parse_args(arguments)
+    found: dict[str, list[str]] = {}
+    summary = None
+    if (options.results / "benchmarks.json").exists():
+        summary = Summary(results.read("benchmarks", options.results))
+        try:
+            found |= sections(summary)
+        except NoReasonError as error:
+            sys.exit(f"error: {error}")
+    for name, lines_of in OTHERS.items():
+        if (options.results / f"{name}.json").exists():
+            found[name] = lines_of(results.read(name, options.results))
+    if not found:
+        sys.exit("no results yet: run benchmarks/full.py first")
+    if not options.write and not options.check:
+        for name, lines in found.items():
+            print(f"<!-- {name} -->", *lines, "", sep="\n")
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8")
+        filled = fill(text, found)
+        if options.write:
+            document.write_text(filled, encoding="utf-8")
+        elif options.check and filled != text:
+            sys.exit(f"{document.name} does not hold the results: run benchmarks/report.py --write")
+    if options.write and summary:
+        plots.draw(summary, ROOT / "docs")
 
 
 if __name__ == "__main__":

@@ -108,7 +108,11 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("info", help="show version, instruction set, threads and precision")
     command.set_defaults(command=_info)
 
-    command = commands.add_parser("bench", help="time every function against its NumPy expression")
+    command = commands.add_parser(
+        "bench",
+        help="time every function against its NumPy expression",
+        epilog="Next to other packages, by type, size and mode: python benchmarks/full.py in a checkout.",
+    )
     command.set_defaults(command=_bench)
     command.add_argument("--size", type=_positive, default=100_000, help="elements (default: 100000)")
     command.add_argument("--dtype", choices=["float32", "float64"], default="float32")

@@ -135,12 +135,12 @@ def _read(name: str, match: re.Match[str]) -> Reference:
         activation=name.removesuffix(suffix),
         direction=DIRECTIONS[suffix],
         expression=expression,
-        expression_into=_into_out(expression),
+        expression_into=into_out(expression),
         data=tuple(p for p in parameters if p in DATA),
     )
 
 
-def _into_out(expression: str) -> str | None:
+def into_out(expression: str) -> str | None:
     """Return the expression with its outermost operation writing into `out`, if that operation can."""
     into = [ast.keyword("out", ast.Name("out"))]
     match ast.parse(expression, mode="eval").body:

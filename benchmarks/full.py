@@ -1,0 +1,316 @@
+"""The whole suite: ``python benchmarks/full.py``, then ``python benchmarks/report.py --write``.
+
+Every function and direction, by type, size and mode, next to its NumPy expression and to every peer that is installed.
+Each side has a process of its own, started anew for each of the pairs; only one computes at a time, in an order that
+alternates. A run that was interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import exact
+import machine
+import numpy as np
+import peers
+import results
+import worker
+from functions import ACCURATE, COPY, DTYPES, MODES, SIZES, Cell, cells, functions
+
+import fastrelu as fr
+from fastrelu._catalogue import check_name
+from fastrelu._extras import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+CACHE = Path(__file__).parent / ".cache"  # compiled code of numba and JAX: they compile once, not in every process
+OURS, ACCURATE_SIDE = "fastrelu", "accurate"
+SECONDS = {1: 0.004, 16: 0.004, 1000: 0.006, 100_000: 0.01, 1_000_000: 0.012, 16_000_000: 0.015}  # to measure for
+ROUNDS = 5  # of at least so many timings, unless that takes three times as long
+# What a measurement takes in all, in seconds, for the estimate.
+ESTIMATE = {1: 0.009, 16: 0.009, 1000: 0.011, 100_000: 0.022, 1_000_000: 0.035, 16_000_000: 0.22}
+
+
+class Worker:
+    """The process of one side."""
+
+    def __init__(self, package: str, threads: int, errors: Path) -> None:
+        count = str(threads)
+        variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+        environment = {**os.environ, **dict.fromkeys(variables, count), "FASTRELU_NUM_THREADS": count}
+        self.package = package
+        self.log = errors / f"{package}.txt"
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(Path(worker.__file__))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=environment,
+            )
+        if hasattr(os, "sched_setaffinity"):  # the one way to limit JAX, and no second way hurts the others
+            os.sched_setaffinity(self.process.pid, sorted(os.sched_getaffinity(0))[:threads])
+        prelude = "import fastrelu as fr" if package == OURS else peers.prelude(package, threads, CACHE)
+        self.ask({"prelude": prelude})
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a request and wait for its answer."""
+        assert self.process.stdin
+        assert self.process.stdout
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise RuntimeError(f"{self.package} failed at {request}:\n{self.log.read_text()[-3000:]}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def sides(cell: Cell, packages: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return what each side is asked for a cell: setup and statement."""
+    function = cell.function
+    found = {}
+    if function is not COPY:
+        statement = function.ours(cell.mode)
+        found[OURS] = {"setup": 'fr.set_precision("fast")', "statement": statement}
+        if cell.mode == "out" and cell.size in ACCURATE:
+            found[ACCURATE_SIDE] = {"setup": 'fr.set_precision("accurate")', "statement": statement}
+    for package in packages:
+        request = peers.request(package, cell)
+        if request is not None:
+            found[package] = request
+    return found
+
+
+class Run:
+    """Measures cells and keeps what was found in a journal."""
+
+    def __init__(self, options: argparse.Namespace, journal: Path | None, folder: Path) -> None:
+        self.options = options
+        self.journal = journal
+        self.folder = folder  # of inputs, and of what the processes say before they fail
+        self.files: set[Path] = set()
+        self.done: dict[tuple[int, str], dict[str, Any]] = {}
+        if journal and journal.exists():
+            for line in journal.read_text().splitlines():
+                entry = json.loads(line)
+                self.done[entry["pair"], entry["key"]] = entry
+
+    def pair(self, number: int, chosen: Sequence[Cell], bar: Any) -> None:
+        """Measure the cells that this pair has not measured yet, in fresh processes."""
+        left = [cell for cell in chosen if (number, cell.key) not in self.done]
+        bar.update(len(chosen) - len(left))
+        packages = self.options.peers
+        asked = {side for cell in left for side in sides(cell, packages)} - {ACCURATE_SIDE}
+        workers: dict[str, Worker] = {}
+        try:
+            for package in sorted(asked, reverse=bool(number % 2)):
+                workers[package] = Worker(package, self.options.threads, self.folder)
+            for cell in left:
+                bar.set_postfix_str(cell.key)
+                entry = {"pair": number, "key": cell.key, **self.measure(cell, number, workers)}
+                self.done[number, cell.key] = entry
+                if self.journal:
+                    with self.journal.open("a") as journal:
+                        journal.write(json.dumps(entry) + "\n")
+                bar.update()
+        finally:
+            for process in workers.values():
+                process.__exit__()
+
+    def measure(self, cell: Cell, number: int, workers: dict[str, Worker]) -> dict[str, Any]:
+        """Time all sides of a cell, one after the other, and judge their answers."""
+        function, requests = cell.function, sides(cell, self.options.peers)
+        wanted = exact.exact(function, cell.dtype, cell.size, worker.SAMPLE)
+        entry: dict[str, Any] = {"ns": {}, "error": {}, "wrong": [], "settled": 0.0}
+        for side in sorted(requests, key=list(requests).index, reverse=bool(number % 2)):
+            answer = workers[OURS if side == ACCURATE_SIDE else side].ask(
+                {
+                    **requests[side],
+                    "dtype": cell.dtype,
+                    "size": cell.size,
+                    "mode": cell.mode,
+                    "target": function.data[0],
+                    "inputs": self.inputs(cell),
+                    "parameters": function.parameters,
+                    "double": function.name == "crelu",
+                    "seconds": 1e-3 if self.options.quick else SECONDS[cell.size],
+                    "rounds": 1 if self.options.quick else ROUNDS,
+                }
+            )
+            if "missing" in answer:
+                continue
+            got = np.frombuffer(base64.b64decode(answer["sample"]), cell.dtype)
+            if not exact.right(got, wanted, peers.TOLERANCES.get((side, function.name))):
+                entry["wrong"].append(side)
+                print(f"{side} gives another answer: {cell.key}", file=sys.stderr)
+            entry["ns"][side] = float(f"{answer['ns']:.4g}")
+            error = exact.largest_error(function, cell.dtype, cell.size, got, wanted)
+            entry["error"][side] = float(f"{error:.3g}")
+            entry["settled"] = max(entry["settled"], round(answer["settled"], 4))
+        return entry
+
+    def inputs(self, cell: Cell) -> dict[str, str]:
+        """Return the files that hold a block of each input, written when they are first needed."""
+        found = {}
+        for name, block in exact.inputs(cell.function, cell.dtype).items():
+            of = f"-{cell.function.activation}" if name == "y" else ""
+            path = self.folder / f"{name}{of}-{cell.dtype}.npy"
+            if path not in self.files:
+                np.save(path, block)
+                self.files.add(path)
+            found[name] = str(path)
+        return found
+
+    def result(self, chosen: Sequence[Cell]) -> dict[str, Any]:
+        """Return all that was measured."""
+        pairs = range(self.options.pairs)
+        versions = [name for name in self.options.peers if name in peers.PACKAGES[name].modules or name == "numpy"]
+        found: dict[str, Any] = {"machine": machine.describe(*versions), "settings": self.settings()}
+        found["cells"] = {}
+        errors: dict[str, dict[str, float]] = {}
+        wrong: dict[str, list[str]] = {}
+        for cell in chosen:
+            entries = [self.done[pair, cell.key] for pair in pairs]
+            found["cells"][cell.key] = {side: [entry["ns"][side] for entry in entries] for side in entries[0]["ns"]}
+            largest = errors.setdefault(f"{cell.function.name}|{cell.dtype}", {})
+            for entry in entries:
+                for side, error in entry["error"].items():
+                    largest[side] = max(error, largest.get(side, 0.0))
+                if entry["wrong"]:
+                    wrong[cell.key] = sorted({*wrong.get(cell.key, []), *entry["wrong"]})
+        return found | {"errors": errors, "wrong": wrong}
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the figures depend on."""
+        settled = max((entry["settled"] for entry in self.done.values()), default=0.0)
+        return {
+            "pairs": self.options.pairs,
+            "threads": self.options.threads,
+            "inputs": exact.INPUTS,
+            "longest_wait_for_sleep": settled,
+        }
+
+
+def estimate(chosen: Sequence[Cell], options: argparse.Namespace) -> float:
+    """Return how many seconds the cells will take."""
+    count = sum(ESTIMATE[cell.size] * len(sides(cell, options.peers)) for cell in chosen)
+    return float(options.pairs * (count + 15))
+
+
+def choose(options: argparse.Namespace) -> Iterator[Cell]:
+    """Yield the cells that the options ask for."""
+    for cell in cells():
+        names = {cell.function.name, cell.function.activation}
+        if (
+            (not options.functions or names & {*options.functions})
+            and cell.size in options.sizes
+            and cell.dtype in options.dtypes
+            and cell.mode in options.modes
+        ):
+            yield cell
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options."""
+    available = [name for name, package in peers.PACKAGES.items() if package.installed]
+    parser = argparse.ArgumentParser(description="Every function next to NumPy and to every peer that is installed.")
+    names = {"copy"} | {name for f in functions() for name in (f.name, f.activation)}
+    parser.add_argument("--functions", nargs="+", default=[], metavar="NAME", help="functions or activations (all)")
+    parser.add_argument(
+        "--sizes", nargs="+", type=int, default=SIZES, choices=SIZES, metavar="N", help="elements (all)"
+    )
+    parser.add_argument("--dtypes", nargs="+", default=DTYPES, choices=DTYPES, metavar="DTYPE", help="types (all)")
+    parser.add_argument(
+        "--modes", nargs="+", default=MODES, choices=MODES, metavar="MODE", help="fresh, out, 'in place'"
+    )
+    parser.add_argument("--peers", nargs="*", default=available, choices=available, metavar="PEER", help="(installed)")
+    parser.add_argument("--pairs", type=int, default=5, help="fresh starts of every process (default: 5)")
+    parser.add_argument("--threads", type=int, default=2, help="of every side (default: 2)")
+    parser.add_argument("--quick", action="store_true", help="one pair of one round, to see that it works")
+    parser.add_argument("--output", type=Path, help="JSON file (default: results/benchmarks.json for a full run)")
+    parser.add_argument("--restart", action="store_true", help="forget an interrupted run")
+    options = parser.parse_args(arguments)
+    for name in options.functions:
+        try:
+            check_name(name, names, "function")
+        except ValueError as error:
+            parser.error(str(error))
+    if options.quick:
+        options.pairs = 1
+    selected = options.functions or any(
+        len(given) < len(every)
+        for given, every in (
+            (options.sizes, SIZES),
+            (options.dtypes, DTYPES),
+            (options.modes, MODES),
+            (options.peers, peers.PACKAGES),
+        )
+    )
+    if options.output is None and not selected and not options.quick:
+        options.output = results.RESULTS / "benchmarks.json"
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; return 1 if a side gave another answer."""
+    options = parse(arguments)
+    with fr.threads(options.threads):
+        if fr.get_num_threads() < options.threads:
+            sys.exit(f"this process may use {fr.get_num_threads()} threads, not {options.threads}")
+    for name, package in peers.PACKAGES.items():
+        if not package.installed:
+            print(f"not compared: {name}, which is not installed", file=sys.stderr)
+    journal = options.output and options.output.with_suffix(".partial.jsonl")
+    if journal and options.restart:
+        journal.unlink(missing_ok=True)
+    CACHE.mkdir(exist_ok=True)
+    chosen = list(choose(options))
+    minutes = estimate(chosen, options) / 60
+    print(f"{len(chosen):,} cells, {options.pairs} pairs of processes: about {minutes:.0f} minutes", flush=True)
+    start = time.perf_counter()
+    bar = progress(len(chosen) * options.pairs, "measuring")
+    with tempfile.TemporaryDirectory() as folder, bar:
+        run = Run(options, journal, Path(folder))
+        for number in range(options.pairs):
+            run.pair(number, chosen, bar)
+            print(f"pair {number + 1} done after {(time.perf_counter() - start) / 60:.1f} minutes", flush=True)
+    result = run.result(chosen)
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(results.dump(result))
+        if journal:
+            journal.unlink(missing_ok=True)
+        print(f"wrote {options.output.name}")
+    else:
+        for key, times in result["cells"].items():
+            print(f"{key:<50} " + "  ".join(f"{side} {np.median(ns):.4g}" for side, ns in times.items()))
+    return 1 if result["wrong"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

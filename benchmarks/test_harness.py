@@ -1,0 +1,393 @@
+"""The suite where it could mislead: intervals, joins, translations, timing in place, going on after an interruption."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import exact
+import full
+import machine
+import numpy as np
+import plots
+import pytest
+import report
+import results
+import summary
+import targets
+import translate
+import worker
+from functions import DTYPES, LARGE, Cell, cells, functions
+
+from fastrelu._extras import installed, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from functions import Function
+
+MACHINE = {
+    "cpu": "a processor",
+    "cpus": 2,
+    "system": "Linux x86_64",
+    "python": "3.11.7",
+    "torch": "2.13.0",
+    "fastrelu": {"version": "0.1.0", "isa": "v3", "numpy": "2.4.6"},
+}
+SETTINGS = {"pairs": 5, "threads": 2, "inputs": "some"}
+ANY: list[dict[str, Any]] = [{"text": "Because."}]
+
+
+def small(**changes: Any) -> dict[str, Any]:
+    """Return a result with a win, a loss, a level cell, a wrong peer and a copy."""
+    result: dict[str, Any] = {
+        "machine": MACHINE,
+        "settings": SETTINGS,
+        "cells": {
+            "relu|float32|100000|out": {
+                "fastrelu": [1, 1, 1, 1, 1],
+                "numpy": [9, 8, 7, 8, 8],
+                "torch": [2, 2, 2, 2, 2],
+            },
+            "gelu|float32|100000|out": {
+                "fastrelu": [10, 10, 10, 10, 10],
+                "accurate": [20, 20, 20, 20, 20],
+                "numpy": [99, 99, 99, 99, 99],
+                "torch": [8, 8, 7, 8, 9],
+            },
+            "silu|float32|100000|out": {"fastrelu": [10, 10, 10, 10, 10], "torch": [9, 11, 9, 11, 9]},
+            "silu|float64|100000|out": {"fastrelu": [10] * 5, "numpy": [30] * 5, "onnxruntime": [2] * 5},
+            "relu|float32|16000000|out": {"fastrelu": [10, 10, 10, 10, 10], "torch": [14, 14, 14, 14, 14]},
+            "copy|float32|16000000|out": {"numpy": [12, 12, 12, 12, 12], "torch": [11, 11, 11, 11, 11]},
+        },
+        "errors": {
+            "relu|float32": {"fastrelu": 0.0, "numpy": 0.0, "torch": 0.0},
+            "gelu|float32": {"fastrelu": 2.5, "numpy": 7e5, "torch": 6e5},
+            "silu|float32": {"fastrelu": 2.0, "torch": 1.5},
+            "silu|float64": {"fastrelu": 2.0, "numpy": 3.0, "onnxruntime": 4e8},
+        },
+        "wrong": {"silu|float64|100000|out": ["onnxruntime"]},
+    }
+    return result | changes
+
+
+# --- Ratios -------------------------------------------------------------------------------------------------------
+
+
+def test_a_ratio_is_formed_within_pairs() -> None:
+    """A machine that slows down half way changes both sides of a pair, not the ratio."""
+    ours = np.array([1.0, 1.0, 4.0, 4.0, 4.0])
+    assert summary.ratio(2.0 * ours, ours) == (2.0, 2.0, 2.0)
+
+
+def test_the_interval_of_five_pairs_is_their_range() -> None:
+    """The median of five resampled pairs is the lowest in 5.8 % of the cases: more than 2.5 %."""
+    found = summary.ratio([1.0, 2.0, 3.0, 4.0, 9.0], [1.0] * 5)
+    assert found == (3.0, 1.0, 9.0)
+
+
+def test_the_interval_follows_the_binomial_law() -> None:
+    """The interval's ends are the order statistics that the exact distribution of the resampled median gives."""
+    n = 21
+
+    def at_most(k: int) -> float:  # the chance that the resampled median is at most the k-th smallest
+        share = k / n
+        return sum(math.comb(n, j) * share**j * (1 - share) ** (n - j) for j in range(n // 2 + 1, n + 1))
+
+    low = next(k for k in range(1, n + 1) if at_most(k) > 0.025)
+    high = next(k for k in range(1, n + 1) if at_most(k) >= 0.975)
+    found = summary.ratio(list(range(1, n + 1)), [1] * n)
+    assert (found.low, found.high) == (low, high)
+
+
+def test_lost_level_and_won() -> None:
+    """Lost means that the whole interval lies below 1."""
+    assert summary.ratio([8, 8, 7, 8, 9], [10] * 5).lost
+    level = summary.ratio([9, 11, 9, 11, 9], [10] * 5)
+    assert level.behind
+    assert not level.lost
+    assert not summary.ratio([12] * 5, [10] * 5).behind
+
+
+# --- Losses and targets -------------------------------------------------------------------------------------------
+
+
+def test_a_lost_cell_needs_a_reason() -> None:
+    """The error names the cell, the ratio and the peer."""
+    found = summary.Summary(small())
+    with pytest.raises(summary.NoReasonError, match=r"gelu, float32, 100,000, out: 0\.80 torch$"):
+        summary.losses(found, [])
+
+
+def test_the_first_reason_that_fits_is_taken() -> None:
+    """An entry fits if every key it has names the cell's value."""
+    reasons: list[dict[str, Any]] = [
+        {"functions": ["relu", "gelu"], "sizes": [1000], "text": "another size"},
+        {"functions": ["gelu"], "modes": ["out"], "peers": ["torch"], "dtypes": ["float32"], "text": "this"},
+        {"text": "any"},
+    ]
+    losses = summary.losses(summary.Summary(small()), reasons)
+    assert [(loss.row.name, loss.reason) for loss in losses] == [("gelu", "this")]
+
+
+def test_an_unknown_key_of_a_reason_is_refused() -> None:
+    """A misspelt key must not fit every cell."""
+    with pytest.raises(ValueError, match=r"reasons\.toml: unknown key size$"):
+        summary.losses(summary.Summary(small()), [{"size": [1], "text": ""}])
+
+
+def test_reasons_are_read() -> None:
+    """The table in the tree has known keys, names that exist, and a text each."""
+    names = {function.name for function in functions()}
+    for entry in summary.read_reasons():
+        assert entry["text"]
+        assert {*entry.get("functions", [])} <= names
+        summary.fits(entry, summary.Row("relu", "float32", 1, "out", {"fastrelu": [1], "numpy": [1]}))
+
+
+def test_a_wrong_peer_is_not_the_fastest() -> None:
+    """A peer whose answers are off is left out of the comparison."""
+    row = summary.Summary(small()).rows["silu", "float64", 100_000, "out"]
+    assert row.fastest == "numpy"
+    assert row.best.median == 3.0
+
+
+def test_targets_are_judged_where_they_were_measured() -> None:
+    """Met and missed come from the medians; the memory's limit from the fastest copy."""
+    found = summary.Summary(small())
+    verdicts = dict(summary.verdicts(found))
+    by_limit = next(results for target, results in verdicts.items() if target.against == (targets.LIMIT,))
+    assert [(v.against, v.ratio.median, v.met) for v in by_limit] == [("copy", 1.1, True)]
+    gelu = next(results for target, results in verdicts.items() if target.least == 1.05)
+    assert [(v.row.name, v.against, v.met) for v in gelu] == [("gelu", "torch", False)]
+    assert all(target.names for target in targets.TARGETS)
+    known = {cell.function.name for cell in cells()}
+    assert all({*target.names} <= known for target in targets.TARGETS)
+
+
+# --- Report -------------------------------------------------------------------------------------------------------
+
+
+def test_the_report_is_written_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--write` fills the documents and draws, `--check` then passes, and fails after a change of either."""
+    pytest.importorskip("matplotlib", reason="the extra plot is not installed")
+    (tmp_path / "docs").mkdir()
+    documents = (tmp_path / "README.md", tmp_path / "docs" / "benchmarks.md")
+    names = ["readme", "targets", "losses", "speed", "peers", "accurate", "memory", "overview", "machine", "plots"]
+    for document in documents:
+        document.write_text("before\n" + "".join(f"<!-- begin: {n} -->\nold\n<!-- end: {n} -->\n" for n in names))
+    (tmp_path / "benchmarks.json").write_text(results.dump(small()))
+    monkeypatch.setattr(report, "DOCUMENTS", documents)
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    monkeypatch.setattr(report, "read_reasons", lambda: ANY)
+    folder = ["--results", str(tmp_path)]
+    with pytest.raises(SystemExit, match=r"README\.md does not hold the results"):
+        report.main(["--check", *folder])
+    report.main(["--write", *folder])
+    text = documents[1].read_text()
+    assert "old" not in text
+    assert text.startswith("before\n")
+    assert "| `relu` | float32 | 110% | 79% torch |" in text
+    assert "**0.80** (0.70 to 0.90)" in text  # the loss, with its interval
+    assert "| 2.5 | 6e5 | 1 |\n\n1. Because." in text  # both errors and the reason
+    assert "~0.90 PyTorch" in text  # level
+    assert "2.00, 0.40 PyTorch" in text  # accurate
+    assert "| onnxruntime | **0.20** (0.20 to 0.20) | 2.0 | 4e8 |" in text  # faster because it is wrong
+    report.main(["--check", *folder])
+    pictures = [(tmp_path / "docs" / f"{name}.svg").read_text() for name in plots.PLOTS]
+    assert all("</svg>" in picture for picture in pictures)
+    documents[1].write_text(text.replace("**0.80**", "1.80"))
+    with pytest.raises(SystemExit, match=r"benchmarks\.md does not hold the results"):
+        report.main(["--check", *folder])
+
+
+def test_the_report_fails_without_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is printed, and the message names what is lost."""
+    (tmp_path / "benchmarks.json").write_text(results.dump(small()))
+    monkeypatch.setattr(report, "read_reasons", list)
+    with pytest.raises(SystemExit, match=r"^error: lost, and reasons\.toml does not say why:\ngelu, float32"):
+        report.main(["--results", str(tmp_path)])
+
+
+def test_the_report_needs_results(tmp_path: Path) -> None:
+    """Without any, it says what to run."""
+    with pytest.raises(SystemExit, match=r"run benchmarks/full\.py first"):
+        report.main(["--results", str(tmp_path)])
+
+
+def test_json_comes_back_as_it_was() -> None:
+    """The layout in lines is JSON."""
+    assert json.loads(results.dump(small())) == small()
+
+
+# --- Statements ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("function", functions(), ids=lambda function: function.name)
+def test_translations_compute_the_function(function: Function, dtype: str) -> None:
+    """What numexpr and numba are given has the value of the NumPy expression; what they cannot is said so."""
+    arrays = {name: block[:200].astype(np.float64) for name, block in exact.inputs(function, dtype).items()}
+    wanted = np.asarray(exact.exact(function, dtype, 200, 200), np.float64)
+    lacking = {to for to in (translate.to_numba, translate.to_numexpr) if not translatable(to, function)}
+    if function.name == "crelu":  # no loop over elements
+        assert lacking == {translate.to_numba, translate.to_numexpr}
+        return
+    source, constants = translate.to_numba(function.expression, function.parameters)
+    names = {"math": math, **constants, **arrays}
+    got = np.array([eval(source, names | {"i": i}) for i in range(200)])
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+    if "erf" in function.expression:  # numexpr has none
+        assert lacking == {translate.to_numexpr}
+        return
+    source, constants = translate.to_numexpr(function.expression, function.parameters)
+    names = {name: getattr(np, name) for name in ("where", "abs", *translate.DIRECT)}
+    np.testing.assert_allclose(eval(source, names | constants | arrays), wanted, rtol=1e-5, atol=1e-6)
+
+
+def translatable(to: Callable[..., Any], function: Function) -> bool:
+    """Tell whether a package has what an expression needs."""
+    try:
+        to(function.expression, function.parameters)
+    except translate.UntranslatableError:
+        return False
+    return True
+
+
+def test_every_large_cell_is_measured_into_an_array() -> None:
+    """At the largest size every function has a float32 cell, and no cell stands twice."""
+    keys = [cell.key for cell in cells()]
+    assert len(keys) == len({*keys})
+    assert {f"{f.name}|float32|{LARGE}|out" for f in functions()} <= {*keys}
+
+
+# --- Timing -------------------------------------------------------------------------------------------------------
+
+
+def ask(tmp_path: Path, mode: str, statement: str, **changes: Any) -> dict[str, Any]:
+    """Return what a worker answers for a statement on 100 elements."""
+    x = np.linspace(-1, 1, 100)
+    np.save(tmp_path / "x-float64.npy", x)
+    request = {
+        "setup": "",
+        "statement": statement,
+        "dtype": "float64",
+        "size": 100,
+        "mode": mode,
+        "target": "x",
+        "inputs": {"x": str(tmp_path / "x-float64.npy")},
+        "parameters": {"two": 2.0},
+        "double": False,
+        "seconds": 1e-4,
+        "rounds": 3,
+    }
+    return worker.Side("def fail(): raise AssertionError").run(request | changes)
+
+
+@pytest.mark.parametrize(
+    ("mode", "statement"),
+    [
+        ("fresh", "two * x"),
+        ("out", "np.multiply(two, x, out=out)"),
+        ("in place", "np.multiply(two, x, out=x)"),
+    ],
+)
+def test_a_worker_times_each_mode(mode: str, statement: str, tmp_path: Path) -> None:
+    """In place, every timing starts from the input: the answer is that of one call."""
+    answer = ask(tmp_path, mode, statement)
+    got = np.frombuffer(base64.b64decode(answer["sample"]))
+    np.testing.assert_array_equal(got, 2 * np.linspace(-1, 1, 100))
+    assert answer["rounds"] >= 1
+    assert 0 < answer["ns"] < 1e9
+
+
+def test_in_place_each_call_has_an_array_of_its_own(tmp_path: Path) -> None:
+    """No call works on what another has left."""
+    once = "(x[0] == -1 or fail()) and np.multiply(two, x, out=x)[0]"
+    assert ask(tmp_path, "in place", once, seconds=0.01)["rounds"] >= 2
+
+
+def test_another_type_is_no_answer(tmp_path: Path) -> None:
+    """A side that computes in another type is stopped."""
+    with pytest.raises(TypeError, match="gives float32, not float64"):
+        ask(tmp_path, "fresh", "x.astype(np.float32)")
+
+
+def test_what_a_package_lacks_is_reported(tmp_path: Path) -> None:
+    """A missing kernel is an answer, not a failure."""
+    setup = "Unsupported = LookupError\nraise KeyError('no kernel')"
+    side = worker.Side("Unsupported = LookupError")
+    np.save(tmp_path / "x.npy", np.ones(4))
+    request = {"setup": setup, "dtype": "float64", "size": 4, "mode": "out", "target": "x", "parameters": {}}
+    answer = side.run(request | {"inputs": {"x": str(tmp_path / "x.npy")}, "double": False, "statement": ""})
+    assert answer == {"missing": "'no kernel'"}
+
+
+def test_samples_are_the_ends_of_the_repeated_block() -> None:
+    """What is checked of a long input is what its statement saw there."""
+    block = np.arange(10)
+    long = np.resize(block, 47)
+    np.testing.assert_array_equal(exact.take_ends(block, 47, 4), np.concatenate([long[:4], long[-4:]]))
+    np.testing.assert_array_equal(exact.take_ends(block, 5, 4), block[:5])
+
+
+# --- Going on -----------------------------------------------------------------------------------------------------
+
+
+def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells in the journal are not measured again, and the processes of a finished pair are not started."""
+
+    class Idle:
+        def __init__(self, *_: object) -> None:
+            started.append(1)
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+    started: list[int] = []
+    measured: list[str] = []
+
+    def measure(_self: object, cell: Cell, number: int, _workers: object) -> dict[str, Any]:
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        measured.append(f"{number} {cell.key}")
+        return {"ns": {"fastrelu": 1.0, "numpy": 2.0}, "error": {"fastrelu": 0.5}, "wrong": [], "settled": 0.001}
+
+    monkeypatch.setattr(full, "Worker", Idle)
+    monkeypatch.setattr(full.Run, "measure", measure)
+    options = argparse.Namespace(peers=["numpy"], threads=2, pairs=2)
+    chosen = [cell for cell in cells() if cell.function.name == "relu" and cell.size == 1 and cell.dtype == "float32"]
+    bar = progress(1, "")
+    journal = tmp_path / "journal.jsonl"
+    interrupted = full.Run(options, journal, tmp_path)
+    interrupted.pair(0, chosen[:2], bar)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.pair(1, chosen[:2], bar)
+    measured.clear()
+    run = full.Run(options, journal, tmp_path)
+    started.clear()
+    run.pair(0, chosen[:2], bar)
+    assert not started
+    run.pair(1, chosen[:2], bar)
+    assert measured == [f"1 {chosen[1].key}"]
+    monkeypatch.setattr(machine, "describe", lambda *_: MACHINE)
+    found = run.result(chosen[:2])
+    assert found["cells"] == {cell.key: {"fastrelu": [1.0, 1.0], "numpy": [2.0, 2.0]} for cell in chosen[:2]}
+    assert found["errors"] == {"relu|float32": {"fastrelu": 0.5}}
+
+
+def test_the_suite_runs(tmp_path: Path) -> None:
+    """A quick run of one function against NumPy, in processes of their own, writes a result the report can read."""
+    if not installed("scipy"):
+        pytest.skip("NumPy's side needs SciPy for gelu")
+    target = tmp_path / "benchmarks.json"
+    options = ["--functions", "relu", "--sizes", "16", "1000", "--dtypes", "float32", "--peers", "numpy"]
+    assert full.main([*options, "--threads", "1", "--quick", "--output", str(target)]) == 0
+    found = summary.Summary(results.read("benchmarks", tmp_path))
+    assert len(found.rows) == 18
+    assert all({*row.times} == {"fastrelu", "numpy"} for row in found.compared())
+    assert not [*tmp_path.glob("*.jsonl")]

@@ -1,0 +1,177 @@
+"""One side of the suite: a process that times statements, one at a time, as full.py asks for them.
+
+Requests and answers are lines of JSON. Between them the process sleeps: it answers only when its threads have stopped
+to spin, so that the next side has the machine for itself. It imports what its side needs and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import os
+import statistics
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from io import TextIOWrapper
+
+    from numpy.typing import NDArray
+
+ROUND = 4e-4  # seconds that one timing of a short call lasts at least: far above the clock's resolution
+LONG = 0.5  # seconds of a first call that need no warming up, unless it makes its memory
+COPIES = 64  # arrays that a timing in place overwrites, one call each
+LARGE = 1 << 22  # elements of all of them: beyond, there is one
+SAMPLE = 1024  # elements at each end that go back to be checked
+SETTLED = 5e-5  # seconds of processor time in a millisecond that count as sleep
+PATIENCE = 2.0  # seconds to wait for sleep
+
+
+class Side:
+    """The namespace of one package, and the arrays of the present size."""
+
+    def __init__(self, prelude: str) -> None:
+        self.names: dict[str, Any] = {"np": np, "wrap": lambda array: array}
+        exec(prelude, self.names)  # noqa: S102  the source comes from peers.py
+        self.shape: tuple[str, int] = ("", 0)
+        self.arrays: dict[str, NDArray[Any]] = {}  # by file, and "out"
+        self.inputs: dict[str, NDArray[Any]] = {}
+        self.out: NDArray[Any] = np.empty(0)
+
+    def array(self, path: str, size: int) -> NDArray[Any]:
+        """Return an input of a size, of which the file holds a block."""
+        if path not in self.arrays:
+            for name in [name for name in self.arrays if "/y-" in name]:  # outputs serve one function only
+                del self.arrays[name]
+            self.arrays[path] = np.resize(np.load(path), size)
+        return self.arrays[path]
+
+    def run(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Time one statement.
+
+        Parameters
+        ----------
+        request : dict
+            ``setup`` and ``statement`` (source), ``dtype``, ``size``, ``inputs`` (name and file of each), ``parameters``,
+            ``mode``, ``target`` (the input overwritten in place), ``seconds`` and ``rounds`` (to measure for).
+
+        Returns
+        -------
+        dict
+            ``ns`` (median of a call), ``rounds`` and ``sample``, or ``missing`` (why the package cannot).
+        """
+        self.lay_out(request)
+        names, dtype = self.names, request["dtype"]
+        try:
+            exec(request["setup"], names)  # noqa: S102  the source comes from peers.py
+        except names.get("Unsupported", ()) as error:
+            return {"missing": str(error).splitlines()[0]}
+        in_place = request["mode"] == "in place"
+        batch: NDArray[Any] | None = None
+        items: Iterable[Any] = (None,)
+        if in_place:
+            source = self.inputs[request["target"]]
+            batch = rows(source, 1 if source.size * COPIES > LARGE else COPIES)
+            np.copyto(batch, source)
+            items = [names["wrap"](row) for row in batch]
+        timed = self.timer(request["statement"], request["target"] if in_place else "_")
+
+        start = time.perf_counter()
+        if request["mode"] == "fresh":
+            answer = np.asarray(eval(request["statement"], names))
+        else:
+            timed(items)
+            answer = self.out if batch is None else batch[-1]
+        first = time.perf_counter() - start
+        if answer.dtype != dtype:
+            raise TypeError(f"{request['statement']} gives {answer.dtype}, not {dtype}")
+        sample = np.concatenate([answer[:SAMPLE], answer[-SAMPLE:]]) if request["size"] > 2 * SAMPLE else answer
+        encoded = base64.b64encode(np.ascontiguousarray(sample).tobytes()).decode()
+        del answer
+
+        calls = 1 if batch is None else len(batch)
+        times = [first] if first > LONG and request["mode"] != "fresh" else []
+        if batch is None and not times:
+            once = min(timed((None,)) for _ in range(3)) if first < ROUND else first
+            calls = max(1, round(ROUND / max(once, 1e-8)))
+        while sum(times) < request["seconds"] or len(times) < request["rounds"]:
+            if sum(times) > 3 * request["seconds"]:
+                break
+            if batch is not None:
+                np.copyto(batch, source)
+            times.append(timed(itertools.repeat(None, calls) if batch is None else items))
+        return {"ns": statistics.median(times) / calls * 1e9, "rounds": len(times), "sample": encoded}
+
+    def lay_out(self, request: dict[str, Any]) -> None:
+        """Give the statement's variables their values: parameters, inputs and ``out``."""
+        size, dtype = request["size"], request["dtype"]
+        if self.shape != (dtype, size):
+            self.arrays.clear()
+            self.shape = (dtype, size)
+        self.inputs = {name: self.array(path, size) for name, path in request["inputs"].items()}
+        length = 2 * size if request["double"] else size
+        if "out" not in self.arrays or len(self.arrays["out"]) != length:
+            self.arrays["out"] = np.full(length, 7, dtype)  # touched, so that no timing pays for its pages
+        self.out = self.arrays["out"]
+        self.names |= request["parameters"]
+        self.names |= {name: self.names["wrap"](array) for name, array in {**self.inputs, "out": self.out}.items()}
+
+    def timer(self, statement: str, target: str) -> Callable[[Iterable[Any]], float]:
+        """Return a function that runs a statement for each item, called `target`, and returns the seconds."""
+        source = f"""
+def timed(items, clock=clock):
+    start = clock()
+    for {target} in items:
+        {statement}
+    return clock() - start
+"""
+        self.names["clock"] = time.perf_counter
+        exec(compile(source, "<benchmark>", "exec"), self.names)  # noqa: S102
+        timed: Callable[[Iterable[Any]], float] = self.names["timed"]
+        return timed
+
+
+def rows(source: NDArray[Any], count: int) -> NDArray[Any]:
+    """Return an array of `count` rows like `source`, each starting on a cache line."""
+    line = 64 // source.itemsize
+    return np.empty((count, -(-source.size // line) * line), source.dtype)[:, : source.size]
+
+
+def settle() -> float:
+    """Sleep until no thread of this process runs, and return for how many seconds."""
+    start = time.perf_counter()
+    before = time.process_time()
+    while True:
+        time.sleep(1e-3)
+        after = time.process_time()
+        if after - before < SETTLED:
+            return time.perf_counter() - start
+        before = after
+        if time.perf_counter() - start > PATIENCE:
+            raise RuntimeError("threads of this package keep running between calls")
+
+
+def serve(requests: Iterable[str], answers: TextIOWrapper) -> None:
+    """Answer requests until there are no more."""
+    side: Side | None = None
+    for line in requests:
+        request = json.loads(line)
+        if side is None:
+            side = Side(request["prelude"])
+            answer: dict[str, Any] = {"ready": True}
+        else:
+            answer = side.run(request)
+        answer["settled"] = settle()
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    channel = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a package prints must not get between the answers
+    serve(sys.stdin, channel)
