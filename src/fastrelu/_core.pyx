@@ -172,8 +172,8 @@ cdef fr_atomic _thread_limit    # 0: as many as the host grants
 cdef fr_atomic _overridden      # has a context variable ever been set? If not, no call looks
 cdef fr_atomic _quota = -1      # processors that the control group grants; -1: not read yet
 
-# Elements from which NumPy's iterator, set up once, beats the ufunc on plain strided arrays.
-cdef fr_atomic _strided_from = 512
+# Elements from which NumPy's iterator, set up once, beats the ufunc on plain strided arrays: always.
+cdef fr_atomic _strided_from = 0
 strided_from = _strided_from
 
 # Bytes of an output from which on it goes past the cache; -1: as the cache says.
@@ -719,7 +719,8 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype,
                 plan.view.origin[j] = origin[j]
             parts = start_team(kernel.op.cost, n)
             fr_make_plan(&plan, &kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level],
-                         out is not None and _large(kernel.op.cost, n * descr.itemsize, parts))
+                         (out is not None or _is_warm(<cnp.ndarray>result))
+                         and _large(kernel.op.cost, n * descr.itemsize, parts))
             _run_plan(&plan, parts, n >= _RELEASE)
             end_team(parts)
     finally:
