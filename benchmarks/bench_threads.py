@@ -1,8 +1,7 @@
 """From which size a second thread pays, per function and cost class: the reason for ``_core.parallel_from``.
 
-``python benchmarks/bench_threads.py``. Below that size the package does not start a second thread, so sizes from it
-upwards are timed, serial and threaded in turn, and a straight line through each side's times gives the size where
-they meet. A break-even below the sizes timed is an extrapolation and marked so.
+``python benchmarks/bench_threads.py`` times every function, serial and threaded in turn, at sizes on both sides of the
+present ones, and prints for each cost class the size from which no function of the class is slower with threads.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import machine
-import numpy as np
 import results
 
 import fastrelu as fr
@@ -26,8 +24,10 @@ from fastrelu._reference import Reference, references
 
 OPS = Path(__file__).parents[1] / "src" / "fastrelu" / "kernels" / "ops.def"
 CLASSES = ("FR_LIGHT", "FR_MEDIUM", "FR_HEAVY")
-STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
-ROUND = 5e-4  # seconds that one timing lasts at least
+SIZES = tuple(1 << k for k in range(11, 19))
+ROUND = 3e-4  # seconds that one timing lasts at least
+NOISE = 1.02  # times by which threads may be slower and still count as no slower
+PRESENT = _core.parallel_from
 
 
 def cost_classes() -> dict[str, int]:
@@ -36,53 +36,64 @@ def cost_classes() -> dict[str, int]:
     return {name: CLASSES.index(cost) for name, cost in rows}
 
 
-def times(reference: Reference, size: int, dtype: str, threads: int, rounds: int) -> tuple[float, float]:
+def times(reference: Reference, size: int, options: argparse.Namespace) -> tuple[float, float]:
     """Return the median seconds of one call, serial and threaded."""
-    timer = timeit.Timer(reference.call(out=True), globals=reference.variables(size, dtype))
+    timer = timeit.Timer(reference.call(out=True), globals=reference.variables(size, options.dtype))
     number = max(1, round(ROUND / min(timer.repeat(3, 1))))
-    found: dict[int, list[float]] = {1: [], threads: []}
-    for _ in range(rounds):
+    found: dict[int, list[float]] = {1: [], options.threads: []}
+    for _ in range(options.rounds):
         for count, seconds in found.items():
             fr.set_num_threads(count)
             seconds.append(timer.timeit(number) / number)
-    return statistics.median(found[1]), statistics.median(found[threads])
+    return statistics.median(found[1]), statistics.median(found[options.threads])
 
 
 def measure(reference: Reference, cost: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Return the times of one function over the sizes, and where the sides meet."""
-    start = _core.parallel_from[cost]
-    sizes = [int(start * step) for step in STEPS]
-    pairs_of_times = [times(reference, n, options.dtype, options.threads, options.rounds) for n in sizes]
-    lines = [np.polyfit(sizes, seconds, 1, w=1 / np.array(seconds)) for seconds in zip(*pairs_of_times, strict=True)]
-    (serial_slope, serial_start), (slope, overhead) = lines
-    gain = serial_slope - slope
+    """Return the times of one function over the sizes, and the least size from which threads lose nowhere."""
+    found = [times(reference, n, options) for n in SIZES]
+    pays = None
+    for n, (serial, threaded) in reversed(list(zip(SIZES, found, strict=True))):
+        if threaded > NOISE * serial:
+            break
+        pays = n
     return {
         "function": reference.name,
         "class": CLASSES[cost],
-        "parallel_from": start,
-        "sizes": sizes,
-        "serial_ns": [serial * 1e9 for serial, _ in pairs_of_times],
-        "threaded_ns": [threaded * 1e9 for _, threaded in pairs_of_times],
-        "break_even": max(0.0, (overhead - serial_start) / gain) if gain > 0 else None,
+        "parallel_from": PRESENT[cost],
+        "sizes": SIZES,
+        "serial_ns": [serial * 1e9 for serial, _ in found],
+        "threaded_ns": [threaded * 1e9 for _, threaded in found],
+        "break_even": pays,
     }
 
 
 def show(row: dict[str, Any]) -> str:
     """Return a line of the table."""
-    found = row["break_even"]
-    mark = " (extrapolated)" if found is not None and found < row["parallel_from"] else ""
-    meet = "never" if found is None else f"{found:,.0f}{mark}"
-    speed = "  ".join(f"{s / t:.2f}" for s, t in zip(row["serial_ns"], row["threaded_ns"], strict=True))
-    return f"{row['class']:<10} {row['function']:<20} {row['parallel_from']:>8,}  {speed}  break-even {meet}"
+    meet = "never" if row["break_even"] is None else f"{row['break_even']:,}"
+    speed = "  ".join(f"{s / t:5.2f}" for s, t in zip(row["serial_ns"], row["threaded_ns"], strict=True))
+    return f"{row['class']:<10} {row['function']:<34} {speed}  from {meet}"
+
+
+def advise(rows: list[dict[str, Any]]) -> list[str]:
+    """Return for each class the size from which no function loses, and which function decides it."""
+    lines = []
+    for cost, name in enumerate(CLASSES):
+        chosen = [row for row in rows if row["class"] == name]
+        if not chosen:
+            continue
+        last = max(chosen, key=lambda row: row["break_even"] or 2 * SIZES[-1])
+        found = "none of these sizes" if last["break_even"] is None else f"{last['break_even']:,}"
+        lines.append(f"{name}: now {PRESENT[cost]:,}, recommended {found}, because of {last['function']}")
+    return lines
 
 
 def main() -> None:
     """Measure, print and write ``results/threads.json``."""
     parser = argparse.ArgumentParser(description="Sizes from which a second thread pays.")
-    parser.add_argument("--ops", nargs="+", default=[], help="activations (default: all)")
+    parser.add_argument("--ops", nargs="+", default=[], help="functions (default: all)")
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=31)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--quick", action="store_true", help="three rounds, to see that it works")
     parser.add_argument("--output", type=Path, help="JSON file to write (default: results/, nothing with --quick)")
     options = parser.parse_args()
@@ -92,20 +103,18 @@ def main() -> None:
     fr.set_num_threads(options.threads)
     if fr.get_num_threads() < options.threads:
         sys.exit(f"this process may use {fr.get_num_threads()} threads, not {options.threads}")
+    _core.set_defaults(parallel_from=(0, 0, 0))
     classes = cost_classes()
-    chosen = [r for r in references() if r.name in (options.ops or classes) and r.name in classes]
-    chosen.sort(key=lambda reference: classes[reference.name])
-    print(f"speed with {options.threads} threads at {', '.join(f'{s:g}' for s in STEPS)} times the size in column 3")
+    chosen = [r for r in references() if r.activation in classes and r.name in (options.ops or [r.name])]
+    chosen.sort(key=lambda reference: classes[reference.activation])
+    print(f"speed with {options.threads} threads at {', '.join(f'{n:,}' for n in SIZES)} elements of {options.dtype}")
     rows = []
     with progress(len(chosen), "threads") as bar:
         for reference in chosen:
-            rows.append(measure(reference, classes[reference.name], options))
+            rows.append(measure(reference, classes[reference.activation], options))
             print(show(rows[-1]), flush=True)
             bar.update()
-    for cost in CLASSES:
-        found = [row["break_even"] for row in rows if row["class"] == cost and row["break_even"] is not None]
-        if found:
-            print(f"{cost}: break-even {min(found):,.0f} to {max(found):,.0f}, median {statistics.median(found):,.0f}")
+    print(*advise(rows), sep="\n")
     result = {"machine": machine.describe(), "threads": options.threads, "dtype": options.dtype, "rows": rows}
     results.write("threads", result, options)
 

@@ -116,6 +116,22 @@ def test_in_place(case: Case, dtype: str) -> None:
         assert_same_bits(inputs[j][1:], expected[:-1])
 
 
+@each_dtype
+@pytest.mark.parametrize("isa", _core.isa_available)
+def test_every_instruction_set(isa: str, dtype: str) -> None:
+    """The stores of each instruction set, through its own kernels."""
+    kernels = _core.load_kernels(isa)
+    for case in CASES[::9]:
+        data = case.data(LONGEST, dtype)
+        expected = _core.call(kernels[case.name], None, True, *data, *case.params)
+        for offset in OFFSETS:
+            out, memory = guarded((LONGEST,), dtype, offset)
+            with streaming(0):
+                assert _core.call(kernels[case.name], out, True, *data, *case.params) is out
+            assert_same_bits(out, expected, (case.name, offset))
+            assert_guards(out, memory)
+
+
 def test_least_size() -> None:
     """Streaming starts at the size of the cache, of all caches that the threads may lie in."""
     sizes = [1 << k for k in range(10, 48)]

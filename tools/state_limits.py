@@ -8,16 +8,20 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastrelu import _core, limits
 
+if TYPE_CHECKING:
+    from fastrelu.runtime import Precision
+
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "fastrelu"
 KERNELS = {kernel for *_, kernel in _core.kernel_names()}
-PRECISIONS: tuple[limits.Precision, limits.Precision] = ("fast", "accurate")
+PRECISIONS: tuple[Precision, Precision] = ("fast", "accurate")
 WIDTH = 119
 
 
-def bound(kernel: str, dtype: str, precision: limits.Precision = "fast", isa: str = "v3") -> float:
+def bound(kernel: str, dtype: str, precision: Precision = "fast", isa: str = "v3") -> float:
     """Return a limit; by default that of an instruction set with FMA."""
     return limits.error_bound(kernel, dtype, precision=precision, isa=isa)
 

@@ -172,8 +172,8 @@ cdef fr_atomic _thread_limit    # 0: as many as the host grants
 cdef fr_atomic _overridden      # has a context variable ever been set? If not, no call looks
 cdef fr_atomic _quota = -1      # processors that the control group grants; -1: not read yet
 
-# Elements from which NumPy's iterator, set up once, beats the ufunc on plain strided arrays.
-cdef fr_atomic _strided_from = 512
+# Elements from which NumPy's iterator, set up once, beats the ufunc on plain strided arrays: always.
+cdef fr_atomic _strided_from = 0
 strided_from = _strided_from
 
 # Bytes of an output from which on it goes past the cache; -1: as the cache says.
@@ -184,9 +184,9 @@ precision_override = PyContextVar_New("fastrelu_precision", NULL)
 thread_override = PyContextVar_New("fastrelu_threads", NULL)
 
 
-def set_defaults(precision=None, threads=None, strided_from=None, stream_from=None):
-    """Set the process's precision (0 or 1), thread limit (0 is none), least size for the N-d driver, and least
-    number of bytes to stream (-1: as the cache says)."""
+def set_defaults(precision=None, threads=None, strided_from=None, stream_from=None, parallel_from=None):
+    """Set the process's precision (0 or 1), thread limit (0 is none), least size for the N-d driver, least number of
+    bytes to stream (-1: as the cache says), and least size for threads by cost class."""
     if precision is not None:
         fr_store(&_precision, precision)
     if threads is not None:
@@ -195,6 +195,9 @@ def set_defaults(precision=None, threads=None, strided_from=None, stream_from=No
         fr_store(&_strided_from, strided_from)
     if stream_from is not None:
         fr_store(&_stream_from, stream_from)
+    if parallel_from is not None:
+        for j in range(FR_COSTS):
+            fr_store(&_PARALLEL[j], parallel_from[j])
 
 
 def watch_overrides():
@@ -245,7 +248,7 @@ cpdef int thread_count() except -1:
 
 
 # Elements below which a second thread costs more than it brings, by cost class (benchmarks/bench_threads.py).
-cdef Py_ssize_t _PARALLEL[3]
+cdef fr_atomic _PARALLEL[3]
 _PARALLEL[:] = [32768, 16384, 8192]
 # Elements above which other Python threads may run meanwhile; releasing the lock costs some 50 elements' worth.
 cdef Py_ssize_t _RELEASE = 8192
@@ -256,10 +259,11 @@ parallel_from = tuple([_PARALLEL[i] for i in range(FR_COSTS)])
 cdef int start_team(int cost, Py_ssize_t n) except -1:
     """Threads for n elements' work of a cost class. More than one is a team, which `end_team` must end."""
     cdef int parts = 1
-    if n >= _PARALLEL[cost]:
+    cdef Py_ssize_t least = fr_load(&_PARALLEL[cost])
+    if n >= least:
         parts = thread_count()
-        if n < parts * (_PARALLEL[cost] // 2):
-            parts = n // (_PARALLEL[cost] // 2)
+        if n < parts * (least // 2):
+            parts = n // (least // 2)
     return parts if parts > 1 and fr_enter_team() else 1
 
 
@@ -715,7 +719,8 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype,
                 plan.view.origin[j] = origin[j]
             parts = start_team(kernel.op.cost, n)
             fr_make_plan(&plan, &kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level],
-                         out is not None and _large(kernel.op.cost, n * descr.itemsize, parts))
+                         (out is not None or _is_warm(<cnp.ndarray>result))
+                         and _large(kernel.op.cost, n * descr.itemsize, parts))
             _run_plan(&plan, parts, n >= _RELEASE)
             end_team(parts)
     finally:
