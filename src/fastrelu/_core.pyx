@@ -554,7 +554,7 @@ cdef str _because(Kernel kernel, int why, list args, object out):
 cdef int _explain_threads(dict report, Kernel kernel, Py_ssize_t n) except -1:
     cdef int parts = _team_size(kernel.op.cost, n)
     if n < _PARALLEL[kernel.op.cost]:
-        report["why so many threads"] = f"fewer than {_PARALLEL[kernel.op.cost]} elements: a second thread would not pay"
+        report["why so many threads"] = f"fewer than {_PARALLEL[kernel.op.cost]} elements: more threads would not pay"
     elif parts == 1:
         report["why so many threads"] = "one is what the process, its context or OpenMP allow"
     elif fr_is_team_busy():
