@@ -104,7 +104,7 @@ def test_every_kernel_has_its_functions() -> None:
 def test_exports() -> None:
     """The package exports what its modules do, once each, and every name is there."""
     exported = vars(fr)["__all__"]
-    names = {"__version__", "error_bound", "nn", "optim", "ufuncs"}
+    names = {"Explanation", "__version__", "error_bound", "explain", "nn", "optim", "ufuncs"}
     wanted = {*names, *activations.__all__, *normalizing.__all__, *runtime.__all__}
     assert set(exported) == wanted, difference(set(exported), wanted)
     assert len(exported) == len(wanted)

@@ -16,6 +16,8 @@ from fastrelu.activations.gated import *
 from fastrelu.activations.rectifiers import *
 from fastrelu.activations.shrinkage import *
 from fastrelu.activations.sigmoidal import *
+from fastrelu.explanation import Explanation as Explanation
+from fastrelu.explanation import explain as explain
 from fastrelu.limits import error_bound as error_bound
 from fastrelu.normalizing import *
 from fastrelu.runtime import *
@@ -27,11 +29,7 @@ from fastrelu import optim as optim
 
 if not TYPE_CHECKING:  # type checkers follow the imports above, but no list that is put together
     __all__ = [
-        "__version__",
-        "error_bound",
-        "nn",
-        "optim",
-        "ufuncs",
+        *("Explanation", "__version__", "error_bound", "explain", "nn", "optim", "ufuncs"),
         *activations.__all__,
         *normalizing.__all__,
         *runtime.__all__,

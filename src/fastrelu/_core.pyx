@@ -47,10 +47,12 @@ cdef extern from "kernels/threads.h" nogil:
     const int FR_OPENMP
     long fr_load(fr_atomic *)
     void fr_store(fr_atomic *, long)
+    long fr_add(fr_atomic *, long)
     int fr_watch_forks()
     int fr_openmp_threads()
     int fr_affinity(int)
     int fr_enter_team()
+    int fr_is_team_busy()
     void fr_leave_team()
 
 cdef extern from "recycle.h" nogil:
@@ -114,6 +116,7 @@ cdef extern from "numpy/arrayobject.h":
     char **NpyIter_GetDataPtrArray(NpyIter *)
     PyArrayObject **NpyIter_GetOperandArray(NpyIter *)
     bint PyArray_SAMESHAPE(cnp.ndarray, cnp.ndarray)
+    int PyArray_DiscardWritebackIfCopy(cnp.ndarray)
     bint PyArray_ISALIGNED(cnp.ndarray)
     bint PyArray_ISNOTSWAPPED(cnp.ndarray)
     bint PyArray_ISWRITEABLE(cnp.ndarray)
@@ -256,14 +259,19 @@ cdef Py_ssize_t _RELEASE = 8192
 parallel_from = tuple([_PARALLEL[i] for i in range(FR_COSTS)])
 
 
-cdef int start_team(int cost, Py_ssize_t n) except -1:
-    """Threads for n elements' work of a cost class. More than one is a team, which `end_team` must end."""
+cdef int _team_size(int cost, Py_ssize_t n) except -1:
     cdef int parts = 1
     cdef Py_ssize_t least = fr_load(&_PARALLEL[cost])
     if n >= least:
         parts = thread_count()
         if n < parts * (least // 2):
             parts = n // (least // 2)
+    return parts
+
+
+cdef int start_team(int cost, Py_ssize_t n) except -1:
+    """Threads for n elements' work of a cost class. More than one is a team, which `end_team` must end."""
+    cdef int parts = _team_size(cost, n)
     return parts if parts > 1 and fr_enter_team() else 1
 
 
@@ -461,6 +469,186 @@ cdef Py_ssize_t _broadcast_size(list arrays) except -1:
     return min(size, <cnp.npy_uintp>1 << 48)
 
 
+# --- Why a call takes the door it takes -----------------------------------------------------------------------------
+
+# What bars a door; the operand's number stands above it.
+cdef enum:
+    WHERE_GIVEN = 1
+    NO_ARRAY
+    OTHER_TYPE
+    UNALIGNED
+    SWAPPED
+    GAPS
+    OTHER_SHAPE
+    OTHER_LAYOUT
+    NO_NUMBER
+    NO_AXES
+    READ_ONLY
+    OVERLAP
+    UNKNOWN_TYPE
+    TOO_FEW
+    WHICH = 8  # bits that the reason takes
+
+cdef fr_atomic _explaining  # explanations under way; while there are none, no call looks for a report
+report_variable = PyContextVar_New("fastrelu_report", NULL)
+
+
+class Explained(BaseException):
+    """Takes an explanation out of a call that was not to run."""
+
+
+def explain_calls(int change):
+    """Let calls look for a report in their context (1), or no more (-1)."""
+    fr_add(&_explaining, change)
+
+
+cdef dict _report_here():
+    """The report that this call is to write instead of running, if it is only to be explained."""
+    cdef PyObject *found = NULL
+    if not fr_load(&_explaining):
+        return None
+    PyContextVar_Get(report_variable, NULL, &found)
+    if found == NULL:
+        return None
+    report = <object>found
+    Py_DECREF(found)
+    return report
+
+
+def explaining():
+    """Whether a call made here and now would be explained and not run."""
+    return _report_here() is not None
+
+
+cdef str _because(Kernel kernel, int why, list args, object out):
+    cdef int which = why >> WHICH
+    cdef str name = "out" if which == kernel.nin else kernel.operands[which]
+    cdef str first = kernel.operands[0]
+    value = out if which == kernel.nin else args[which]
+    why &= (1 << WHICH) - 1
+    if why == WHERE_GIVEN:
+        return "where= is given"
+    if why == NO_ARRAY:
+        return f"{name} is no plain ndarray but {type(value).__name__}"
+    if why == OTHER_TYPE:
+        return f"{name} is {value.dtype}"
+    if why == UNALIGNED:
+        return f"{name} is not aligned"
+    if why == SWAPPED:
+        return f"{name} is in foreign byte order"
+    if why == GAPS:
+        return f"{name} is not contiguous"
+    if why == OTHER_SHAPE:
+        return f"{name} has the shape {value.shape}, {first} {args[0].shape}"
+    if why == OTHER_LAYOUT:
+        return f"{name} lies in memory otherwise than {first}"
+    if why == NO_NUMBER:
+        return f"{name} is no Python number but {type(value).__name__}"
+    if why == NO_AXES:
+        return "there are no axes"
+    if why == READ_ONLY:
+        return f"{name} is read-only"
+    if why == OVERLAP:
+        return f"out overlaps {name}"
+    if why == UNKNOWN_TYPE:
+        return "the type of an operand has no kernel of its own"
+    return f"fewer than {fr_load(&_strided_from)} elements"
+
+
+cdef int _explain_threads(dict report, Kernel kernel, Py_ssize_t n) except -1:
+    cdef int parts = _team_size(kernel.op.cost, n)
+    if n < _PARALLEL[kernel.op.cost]:
+        report["why so many threads"] = f"fewer than {_PARALLEL[kernel.op.cost]} elements: more threads would not pay"
+    elif parts == 1:
+        report["why so many threads"] = "one is what the process, its context or OpenMP allow"
+    elif fr_is_team_busy():
+        report["why so many threads"] = "another call has the team just now"
+        parts = 1
+    else:
+        report["why so many threads"] = f"{n} elements"
+    report["threads"] = parts
+    return parts
+
+
+cdef bint _explain_output(dict report, Py_ssize_t size, bint fresh) except -1:
+    """Fill in where the result goes; will that be memory that has been in use?"""
+    cdef bint recycled
+    if not fresh:
+        report["output"] = "given"
+        return True
+    before = _recycler_on(size)
+    recycled = before is not None
+    _recycler_off(before)
+    if recycled:
+        recycled = fr_shelf_has(size)
+        report["output"] = "recycled" if recycled else "new, will be recycled"
+    else:
+        report["output"] = "new"
+    return recycled
+
+
+cdef int _explain_dense(dict report, Kernel kernel, const fr_call *how, const char **inputs, char *out,
+                        Py_ssize_t n) except -1:
+    cdef fr_plan plan
+    cdef int parts = _explain_threads(report, kernel, n)
+    cdef bint warm = _explain_output(report, n * how.itemsize, out == NULL)
+    report["streamed"] = bool(_plan_stream(&plan, how, kernel.op.cost, inputs, out, n, warm, parts))
+    report["door"] = "fast path"
+    _explain_kernel(report, kernel, how)
+    raise Explained
+
+
+cdef int _explain_driver(dict report, Kernel kernel, const fr_call *how, object written, object out) except -1:
+    report["door"] = "N-d driver"
+    if out is not None and written is not out:
+        PyArray_DiscardWritebackIfCopy(<cnp.ndarray>written)  # the copy holds nothing yet
+        report["output"] = "given, through a copy, for it overlaps an input"
+    _explain_kernel(report, kernel, how)
+    raise Explained
+
+
+cdef int _explain_kernel(dict report, Kernel kernel, const fr_call *how) except -1:
+    cdef int flavour = how - kernel.calls
+    report["kernel"] = kernel.name
+    report["dtype"] = "float64" if flavour >= FR_F64_FAST else "float32"
+    report["precision"] = "accurate" if flavour & 1 else "fast"
+    return 0
+
+
+cdef int _explain_ufunc(dict report, Kernel kernel, int level, list args, object target, object where, int dtype,
+                        bint fresh) except -1:
+    cdef bint plain = _are_plain(args)
+    _rehearse(kernel, level, args, target, where)
+    _explain_output(report, _broadcast_size(args) * (8 if dtype == cnp.NPY_DOUBLE else 4) if plain else 0, fresh)
+    report["door"] = "ufunc"
+    report["threads"] = 1
+    report["why so many threads"] = "NumPy runs ufuncs on one thread"
+    report["streamed"] = False
+    _explain_kernel(report, kernel, &kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level])
+    raise Explained
+
+
+cdef bint _has_own_code(object value):
+    """Does its type decide by itself what a ufunc does with it?"""
+    return getattr(type(value), "__array_ufunc__", None) not in (None, cnp.ndarray.__array_ufunc__)
+
+
+cdef int _rehearse(Kernel kernel, int level, list args, object target, object where) except -1:
+    """Let NumPy check types, shapes and `out` as it would, over zeros and without computing an element."""
+    for operand in (*args, *(target if isinstance(target, tuple) else (target,))):
+        if _has_own_code(operand):
+            return 0
+    cdef list stand_ins = [np.broadcast_to(np.zeros((), np.asarray(arg).dtype), np.shape(arg)) for arg in args]
+    cdef object ufunc = kernel.accurate if level else kernel.fast
+    if where is True:
+        try:
+            np.broadcast_shapes(*[arg.shape for arg in stand_ins])
+        except ValueError:
+            ufunc(*stand_ins, out=target)  # the error that names these shapes and no mask's
+    ufunc(*stand_ins, out=target, where=np.broadcast_to(np.zeros((), np.asarray(where).dtype), np.shape(where)))
+    return 0
+
+
 # --- First door: dense arrays of one layout, numbers as parameters --------------------------------------------------
 
 cdef int _number(object value, double *to) except -1:
@@ -477,12 +665,26 @@ cdef int _number(object value, double *to) except -1:
     return 0
 
 
-cdef bint _is_native(object value, int dtype):
-    """A plain array of one of the two types that the kernels can read where it lies."""
+cdef int _why_not_native(object value, int dtype):
+    """What keeps the kernels from reading a value where it lies as a plain array of this type."""
     if type(value) is not cnp.ndarray:
-        return False
-    return (cnp.PyArray_TYPE(<cnp.ndarray>value) == dtype and PyArray_ISALIGNED(<cnp.ndarray>value)
-            and PyArray_ISNOTSWAPPED(<cnp.ndarray>value))
+        return NO_ARRAY
+    if cnp.PyArray_TYPE(<cnp.ndarray>value) != dtype:
+        return OTHER_TYPE
+    if not PyArray_ISALIGNED(<cnp.ndarray>value):
+        return UNALIGNED
+    return 0 if PyArray_ISNOTSWAPPED(<cnp.ndarray>value) else SWAPPED
+
+
+cdef bint _is_native(object value, int dtype):
+    """A plain array of this type that the kernels can read where it lies."""
+    return _why_not_native(value, dtype) == 0
+
+
+cdef int _why_not_target(object out, int dtype):
+    """What keeps the kernels from writing into it."""
+    cdef int why = _why_not_native(out, dtype)
+    return why or (0 if PyArray_ISWRITEABLE(<cnp.ndarray>out) else READ_ONLY)
 
 
 cdef bint _is_dense(cnp.ndarray x):
@@ -513,15 +715,15 @@ cdef bint _same_strides(cnp.ndarray x, cnp.ndarray y):
     return True
 
 
-cdef bint _same_layout(cnp.ndarray x, cnp.ndarray y):
-    """Same shape, and element i of the memory of one belongs to element i of the other; x is dense."""
+cdef int _why_not_alike(cnp.ndarray x, cnp.ndarray y):
+    """0 if element i of the memory of one belongs to element i of the other; x is dense."""
     if not PyArray_SAMESHAPE(x, y):
-        return False
+        return OTHER_SHAPE
     if PyArray_IS_C_CONTIGUOUS(x):
-        return PyArray_IS_C_CONTIGUOUS(y)
+        return 0 if PyArray_IS_C_CONTIGUOUS(y) else OTHER_LAYOUT
     if PyArray_IS_F_CONTIGUOUS(x):
-        return PyArray_IS_F_CONTIGUOUS(y)
-    return _same_strides(x, y)
+        return 0 if PyArray_IS_F_CONTIGUOUS(y) else OTHER_LAYOUT
+    return 0 if _same_strides(x, y) else OTHER_LAYOUT
 
 
 cdef bint _large(int cost, Py_ssize_t size, int parts) noexcept:
@@ -554,10 +756,12 @@ cdef void _run_plan(const fr_plan *plan, int parts, bint release) noexcept:
         fr_run_plan(plan, 0, 1)
 
 
-cdef bint _stream_dense(const fr_call *how, const char **inputs, char *out, Py_ssize_t n, int parts) noexcept:
-    """Run the kernel past the cache, if that can be."""
-    cdef fr_plan plan
+cdef bint _plan_stream(fr_plan *plan, const fr_call *how, int cost, const char **inputs, char *out, Py_ssize_t n,
+                       bint warm, int parts) noexcept:
+    """Plan to run the kernel past the cache, if that can be and pays."""
     cdef int j
+    if not warm or not _large(cost, n * how.itemsize, parts):
+        return False
     plan.view.naxes = 1
     plan.view.shape[0] = n
     for j in range(how.ndata + how.nparams):
@@ -565,17 +769,16 @@ cdef bint _stream_dense(const fr_call *how, const char **inputs, char *out, Py_s
         plan.view.origin[j] = <char *>inputs[j]
     plan.view.stride[0][how.ndata + how.nparams] = how.itemsize
     plan.view.origin[how.ndata + how.nparams] = out
-    fr_make_plan(&plan, how, 1)
-    if plan.streamed:
-        _run_plan(&plan, parts, n >= _RELEASE)
+    fr_make_plan(plan, how, 1)
     return plan.streamed
 
 
 cdef int _run_dense(const fr_call *how, int cost, const char **inputs, char *out, Py_ssize_t n, bint warm) except -1:
     """A warm output is memory that has been in use; new pages come in the cache."""
+    cdef fr_plan plan
     cdef int part, parts = start_team(cost, n)
-    if warm and _large(cost, n * how.itemsize, parts) and _stream_dense(how, inputs, out, n, parts):
-        pass
+    if _plan_stream(&plan, how, cost, inputs, out, n, warm, parts):
+        _run_plan(&plan, parts, n >= _RELEASE)
     elif parts > 1:
         with nogil:
             for part in prange(parts, schedule="static", num_threads=parts):
@@ -598,36 +801,40 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
     cdef double params[4]
     cdef float rounded[4]
     cdef cnp.ndarray x, y
-    cdef char *data
-    cdef int dtype, j
+    cdef char *data = NULL
+    cdef const fr_call *how
+    cdef int dtype, j, level, why
     cdef Py_ssize_t n, size
-    cdef int level
 
-    if where is not True or type(<object>args[0]) is not cnp.ndarray:
-        return _general(kernel, out, where, _as_list(args, kernel.nin))
+    why = WHERE_GIVEN if where is not True else 0 if type(<object>args[0]) is cnp.ndarray else NO_ARRAY
+    if why:
+        return _general(kernel, out, where, _as_list(args, kernel.nin), why)
     x = <cnp.ndarray>args[0]
     dtype = cnp.PyArray_TYPE(x)
-    if not ((dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE) and PyArray_ISALIGNED(x) and PyArray_ISNOTSWAPPED(x)
-            and (PyArray_IS_C_CONTIGUOUS(x) or PyArray_IS_F_CONTIGUOUS(x) or _is_dense(x))):
-        return _general(kernel, out, where, _as_list(args, kernel.nin))
+    why = _why_not_native(x, dtype) if dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE else OTHER_TYPE
+    if not why and not (PyArray_IS_C_CONTIGUOUS(x) or PyArray_IS_F_CONTIGUOUS(x) or _is_dense(x)):
+        why = GAPS
+    if why:
+        return _general(kernel, out, where, _as_list(args, kernel.nin), why)
     inputs[0] = <const char *>cnp.PyArray_DATA(x)
     if kernel.ndata == 2:
-        if not _is_native(<object>args[1], dtype) or not _same_layout(x, <cnp.ndarray>args[1]):
-            return _general(kernel, out, where, _as_list(args, kernel.nin))
+        why = _why_not_native(<object>args[1], dtype) or _why_not_alike(x, <cnp.ndarray>args[1])
+        if why:
+            return _general(kernel, out, where, _as_list(args, kernel.nin), why | 1 << WHICH)
         inputs[1] = <const char *>cnp.PyArray_DATA(<cnp.ndarray>args[1])
     for j in range(kernel.nparams):
         if not _number(<object>args[kernel.ndata + j], &params[j]):
-            return _general(kernel, out, where, _as_list(args, kernel.nin))
+            return _general(kernel, out, where, _as_list(args, kernel.nin), NO_NUMBER | (kernel.ndata + j) << WHICH)
 
     n = cnp.PyArray_SIZE(x)
     if out is None:
         if cnp.PyArray_NDIM(x) == 0:  # a ufunc returns a scalar
-            return _general(kernel, out, where, _as_list(args, kernel.nin))
+            return _general(kernel, out, where, _as_list(args, kernel.nin), NO_AXES)
         y = None
     else:
-        if not _is_native(out, dtype) or not PyArray_ISWRITEABLE(<cnp.ndarray>out) \
-                or not _same_layout(x, <cnp.ndarray>out):
-            return _general(kernel, out, where, _as_list(args, kernel.nin))
+        why = _why_not_target(out, dtype) or _why_not_alike(x, <cnp.ndarray>out)
+        if why:
+            return _general(kernel, out, where, _as_list(args, kernel.nin), why | kernel.nin << WHICH)
         y = <cnp.ndarray>out
         data = <char *>cnp.PyArray_DATA(y)
         size = n * cnp.PyArray_ITEMSIZE(x)
@@ -635,7 +842,7 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
             fr_shelf_tidy()
         for j in range(kernel.ndata):
             if inputs[j] != data and inputs[j] < data + size and data < inputs[j] + size:
-                return _general(kernel, out, where, _as_list(args, kernel.nin))
+                return _general(kernel, out, where, _as_list(args, kernel.nin), OVERLAP | j << WHICH)
 
     if dtype == cnp.NPY_FLOAT:
         for j in range(kernel.nparams):
@@ -647,10 +854,14 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
                                               rounded if dtype == cnp.NPY_FLOAT else NULL, kernel.nparams):
         kernel.refuse(params, NULL)
     level = _setting(precision_override, &_precision)
+    how = &kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level]
+    if fr_load(&_explaining):
+        report = _report_here()
+        if report is not None:
+            _explain_dense(report, kernel, how, inputs, data, n)
     if y is None:
         y = _fresh(x, n * cnp.PyArray_ITEMSIZE(x))
-    _run_dense(&kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level], kernel.op.cost,
-               inputs, <char *>cnp.PyArray_DATA(y), n, out is not None or _is_warm(y))
+    _run_dense(how, kernel.op.cost, inputs, <char *>cnp.PyArray_DATA(y), n, out is not None or _is_warm(y))
     return y
 
 
@@ -673,13 +884,17 @@ def call_unary(Kernel kernel not None, object out, object where, object x):
 
 # --- Second door: plain arrays of any strides and shapes that broadcast ---------------------------------------------
 
-cdef object _strided(Kernel kernel, int level, list args, object out, int dtype, Py_ssize_t n):
+cdef object _strided(Kernel kernel, int level, list args, object out, int dtype, Py_ssize_t n,
+                     dict report):
     """NumPy's iterator settles broadcasting, order of axes, overlap and the result; the walk is ours."""
     cdef PyArrayObject *operands[7]
     cdef PyArray_Descr *dtypes[7]
     cdef cnp.npy_uint32 flags[7]
     cdef fr_plan plan
-    cdef int parts
+    cdef const fr_call *how
+    cdef Py_ssize_t size
+    cdef bint warm = False
+    cdef int parts = 1
     cdef NpyIter *iterator
     cdef cnp.npy_intp *strides
     cdef char **origin
@@ -694,7 +909,8 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype,
     dtypes[nin] = <PyArray_Descr *>descr
     flags[nin] = (NPY_ITER_WRITEONLY | NPY_ITER_ALLOCATE | NPY_ITER_NO_SUBTYPE | NPY_ITER_NO_BROADCAST
                   | NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE)
-    before = _recycler_on(n * PyDataType_ELSIZE(descr))  # a copy of an output that overlaps an input too
+    size = n * PyDataType_ELSIZE(descr)
+    before = _recycler_on(size if report is None else 0)  # a copy of an output that overlaps an input too
     try:
         iterator = NpyIter_MultiNew(nin + 1, operands, NPY_ITER_ZEROSIZE_OK | NPY_ITER_COPY_IF_OVERLAP,
                                     cnp.NPY_KEEPORDER, cnp.NPY_NO_CASTING, flags, dtypes)
@@ -704,6 +920,10 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype,
         result = <object><PyObject *>NpyIter_GetOperandArray(iterator)[nin] if out is None else out
         plan.view.naxes = NpyIter_GetNDim(iterator)
         n = NpyIter_GetIterSize(iterator)
+        how = &kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level]
+        if report is not None:
+            parts = _explain_threads(report, kernel, n)
+            warm = _explain_output(report, size, out is None)
         if n > 0:
             NpyIter_GetShape(iterator, plan.view.shape)
             for axis in range(plan.view.naxes):
@@ -717,12 +937,16 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype,
             origin = NpyIter_GetDataPtrArray(iterator)
             for j in range(nin + 1):
                 plan.view.origin[j] = origin[j]
-            parts = start_team(kernel.op.cost, n)
-            fr_make_plan(&plan, &kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level],
-                         (out is not None or _is_warm(<cnp.ndarray>result))
-                         and _large(kernel.op.cost, n * descr.itemsize, parts))
-            _run_plan(&plan, parts, n >= _RELEASE)
-            end_team(parts)
+            if report is None:
+                parts = start_team(kernel.op.cost, n)
+                warm = out is not None or _is_warm(<cnp.ndarray>result)
+            fr_make_plan(&plan, how, warm and _large(kernel.op.cost, size, parts))
+            if report is None:
+                _run_plan(&plan, parts, n >= _RELEASE)
+                end_team(parts)
+        if report is not None:
+            report["streamed"] = bool(n > 0 and plan.streamed)
+            _explain_driver(report, kernel, how, <object><PyObject *>NpyIter_GetOperandArray(iterator)[nin], out)
     finally:
         NpyIter_Deallocate(iterator)
     return result
@@ -830,13 +1054,14 @@ cdef bint _are_plain(list args):
     return True
 
 
-cdef object _general(Kernel kernel, object out, object where, list args):
+cdef object _general(Kernel kernel, object out, object where, list args, int why_not_fast):
     cdef double number
-    cdef int j, dtype, kind, ndim = 0
+    cdef int j, dtype, kind, why, ndim = 0
     cdef int level = _setting(precision_override, &_precision)
     cdef Py_ssize_t size = 0
-    cdef bint foreign = False, neither = False, double = False, typed = False, plain
+    cdef bint foreign = False, neither = False, double = False, typed = False
     cdef object target = out
+    cdef list given = list(args)
     for j in range(kernel.nin):
         if isinstance(args[j], (list, tuple)) or (j < kernel.ndata and isinstance(args[j], bool)):
             args[j] = np.asarray(args[j])
@@ -857,17 +1082,31 @@ cdef object _general(Kernel kernel, object out, object where, list args):
     if out is not None and type(out) is not cnp.ndarray and out is not Ellipsis and not isinstance(out, tuple):
         target = as_target(kernel.name, out)
 
-    if where is True and not (foreign or neither):
-        dtype = cnp.NPY_DOUBLE if double else cnp.NPY_FLOAT
-        plain = target is None or (_is_native(target, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>target))
-        for j in range(kernel.nin):
-            plain = plain and _is_native(args[j], dtype)
-            if plain:
+    report = _report_here()
+    if report is not None:
+        report["why not fast"] = _because(kernel, why_not_fast, given, out)
+    dtype = cnp.NPY_DOUBLE if double else cnp.NPY_FLOAT
+    why = WHERE_GIVEN if where is not True else UNKNOWN_TYPE if foreign or neither else 0
+    if not why and target is not None:
+        why = _why_not_target(target, dtype)
+        if why:
+            why |= kernel.nin << WHICH
+    for j in range(kernel.nin):
+        if not why:
+            why = _why_not_native(args[j], dtype)
+            if why:
+                why |= j << WHICH
+            else:
                 ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>args[j]))
                 size = max(size, cnp.PyArray_SIZE(<cnp.ndarray>args[j]))
-        if plain and ndim and size >= fr_load(&_strided_from):
-            result = _strided(kernel, level, args, target, dtype, _broadcast_size(args))
-            return result if out is None else out
+    if not why:
+        why = NO_AXES if ndim == 0 else TOO_FEW if size < fr_load(&_strided_from) else 0
+    if not why:
+        result = _strided(kernel, level, args, target, dtype, _broadcast_size(args), report)
+        return result if out is None else out
+    if report is not None:
+        report["why not driver"] = _because(kernel, why, args, target)
+        _explain_ufunc(report, kernel, level, args, target, where, dtype, out is None)
     before = None
     if out is None and not (foreign or neither) and _are_plain(args):
         before = _recycler_on(_broadcast_size(args) * (8 if double else 4))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from fastrelu._core import call, call_in_place, call_unary
+from fastrelu._core import call, call_in_place, call_unary, explaining
 from fastrelu._sums import call as call_learned
 from fastrelu.runtime import kernels, learned
 
@@ -1702,6 +1702,8 @@ def _drawn(x: Any, lower: float, upper: float, training: bool, rng: Any, slopes:
     dtype, shape = _loop_type(x), np.shape(x)
     if slopes is not None and (slopes.shape != shape or not np.can_cast(dtype, slopes.dtype, "same_kind")):
         raise ValueError(f"rrelu needs slopes= of shape {shape} and a floating type, got {slopes.shape} {slopes.dtype}")
+    if explaining():  # nothing is drawn
+        return np.empty(shape, dtype) if slopes is None else slopes
     drawn = np.random.default_rng(rng).random(shape, dtype)
     drawn *= upper - lower
     drawn += lower

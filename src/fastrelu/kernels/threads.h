@@ -22,11 +22,13 @@ typedef volatile long fr_atomic;
 static inline long fr_load(fr_atomic *a) { return _InterlockedOr(a, 0); }
 static inline void fr_store(fr_atomic *a, long value) { _InterlockedExchange(a, value); }
 static inline long fr_swap(fr_atomic *a, long value) { return _InterlockedExchange(a, value); }
+static inline long fr_add(fr_atomic *a, long value) { return _InterlockedExchangeAdd(a, value); }
 #else
 typedef long fr_atomic;
 static inline long fr_load(fr_atomic *a) { return __atomic_load_n(a, __ATOMIC_ACQUIRE); }
 static inline void fr_store(fr_atomic *a, long value) { __atomic_store_n(a, value, __ATOMIC_RELEASE); }
 static inline long fr_swap(fr_atomic *a, long value) { return __atomic_exchange_n(a, value, __ATOMIC_ACQ_REL); }
+static inline long fr_add(fr_atomic *a, long value) { return __atomic_fetch_add(a, value, __ATOMIC_ACQ_REL); }
 #endif
 
 static fr_atomic fr_forked;    /* this process was forked: libgomp would wait for threads that are not there */
@@ -70,6 +72,7 @@ static int fr_affinity(int otherwise) {
 }
 
 static int fr_enter_team(void) { return !fr_load(&fr_forked) && fr_swap(&fr_team_busy, 1) == 0; }
+static int fr_is_team_busy(void) { return fr_load(&fr_forked) || fr_load(&fr_team_busy); }
 static void fr_leave_team(void) { fr_store(&fr_team_busy, 0); }
 
 #endif

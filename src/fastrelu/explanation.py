@@ -1,0 +1,149 @@
+"""`explain`: which code a call would run, and why not a faster one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from fastrelu import _core, activations, runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Explanation", "explain"]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a call would do, as :func:`explain` returns it.
+
+    Attributes
+    ----------
+    function : str
+        The public function.
+    kernel : str
+        What computes: the name of a kernel and of its ufuncs, which differs for functions that share one
+        (``prelu`` and ``rrelu`` are ``leaky_relu``).
+    dtype : str
+        ``"float32"`` or ``"float64"``, in which the kernel reads and writes.
+    precision : str
+        ``"fast"`` or ``"accurate"``.
+    isa : str
+        Instruction set of the kernel.
+    door : str
+        ``"fast path"`` (dense arrays of one layout, numbers as parameters), ``"N-d driver"`` (plain arrays of any strides
+        and shapes) or ``"ufunc"`` (NumPy runs it: casts, masks, subclasses).
+    why_not_fast, why_not_driver : str
+        What bars the faster doors; empty for a door that is open, or was not reached.
+    threads : int
+        How many threads compute.
+    why_threads : str
+        What decides their number.
+    output : str
+        ``"given"``; ``"given, through a copy, ..."``; ``"recycled"``, the memory of a result that was released; ``"new,
+        will be recycled"``; or ``"new"``, from NumPy.
+    streamed : bool
+        Whether the result goes past the cache.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> found = fr.explain(fr.prelu, np.ones((8, 3)), np.ones(8), axis=0)
+    >>> found.function, found.kernel, found.threads
+    ('prelu', 'leaky_relu', 1)
+    """
+
+    function: str
+    kernel: str
+    dtype: str
+    precision: str
+    isa: str
+    door: str
+    why_not_fast: str
+    why_not_driver: str
+    threads: int
+    why_threads: str
+    output: str
+    streamed: bool
+
+    def __str__(self) -> str:
+        """Return one line for each field that says something."""
+        lines = ((field.name.replace("_", " "), getattr(self, field.name)) for field in fields(self))
+        return "\n".join(f"{name:<14} {value}" for name, value in lines if value != "")
+
+
+def explain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Explanation:
+    """Tell which code a call would run here and now, and why not a faster one.
+
+    The call decides as ever and stops before it computes: nothing is written, drawn or kept. What depends on other
+    threads, whether one of them has the team or takes the released memory first, may differ when the call is made.
+
+    Parameters
+    ----------
+    function : callable
+        A function of this package: ``fr.gelu``, ``fr.gelu_``, ``fr.gelu_backward``, ...
+    *args, **kwargs
+        Its arguments.
+
+    Returns
+    -------
+    Explanation
+        With fields to read and a text to print. ``crelu`` and its gradients make two calls; the first is explained.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `function` is none of these (``_backward_parameters`` are not), and whatever the call itself raises for these
+        arguments. An operand with code of its own (``__array_ufunc__``) is not asked.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.ones((100, 100), np.float32)
+    >>> fr.explain(fr.relu, x).door
+    'fast path'
+    >>> fr.explain(fr.relu, x[:, ::2]).why_not_fast
+    'x is not contiguous'
+    >>> print(fr.explain(fr.gelu, x.astype(np.float16), approximate="tanh"))  # doctest: +ELLIPSIS
+    function       gelu
+    kernel         gelu_tanh
+    dtype          float32
+    precision      fast
+    isa            ...
+    door           ufunc
+    why not fast   x is float16
+    why not driver x is float16
+    threads        1
+    why threads    NumPy runs ufuncs on one thread
+    output         new
+    streamed       False
+    """
+    name = getattr(function, "__name__", "")
+    if name not in activations.__all__ or getattr(activations, name) is not function:
+        raise TypeError(f"explain takes an activation function of fastrelu, such as fr.gelu, not {function!r}")
+    if name.endswith("_backward_parameters"):
+        raise TypeError(f"explain takes functions of one result per element; {name} also sums")
+    report: dict[str, Any] = {}
+    token = _core.report_variable.set(report)
+    _core.explain_calls(1)
+    try:
+        function(*args, **kwargs)
+    except _core.Explained:
+        pass
+    finally:
+        _core.explain_calls(-1)
+        _core.report_variable.reset(token)
+    return Explanation(
+        function=name,
+        kernel=report["kernel"],
+        dtype=report["dtype"],
+        precision=report["precision"],
+        isa=runtime.isa,
+        door=report["door"],
+        why_not_fast=report.get("why not fast", ""),
+        why_not_driver=report.get("why not driver", ""),
+        threads=report["threads"],
+        why_threads=report["why so many threads"],
+        output=report["output"],
+        streamed=report["streamed"],
+    )
