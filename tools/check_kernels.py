@@ -23,7 +23,7 @@ PACKED = {
     "v4": re.compile(rf"^\s+v(?:{ARITHMETIC}p[sd]|p(?:cmp|and|or|blend|ternlog)\w*)\s.*%zmm"),
     "neon": re.compile(r"^\s+(?:f\w+|bit|bif|bsl|and|orr)\s+v\d+\.(?:4s|2d|16b)"),
 }
-KERNEL = re.compile(r"^_?(\w+_(?:scalar|array|row)_(?:lean|wide|full|hilo)(?:\.\w+)*):")
+KERNEL = re.compile(r"^_?(\w+_(?:scalar|array|rows?)_(?:lean|wide|full|hilo)(?:\.\w+)*):")
 COPIES = {"memcpy", "memcpy@PLT"}  # the rest of a row, up to 15 elements, is copied before it is added up
 CALL = re.compile(r"^\s+(?:call|bl)\s+(?!\*)(\S+)")
 

@@ -35,11 +35,14 @@ cdef extern from "kernels/kernels.h" nogil:
         pass
     ctypedef struct fr_sums:
         pass
+    ctypedef struct fr_stats:
+        pass
     ctypedef struct fr_tables:
         const fr_row *ops
         fr_stream stream
         const fr_rows *rows
         const fr_sums *sums
+        const fr_stats *stats
     ctypedef struct fr_isa:
         const char *name
         const fr_tables *tables

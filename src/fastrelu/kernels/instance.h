@@ -45,6 +45,7 @@
 #include "loops.h"
 #include "rows_loops.h"
 #include "sums_loops.h"
+#include "stats_loops.h"
 
 #undef store
 #undef real

@@ -51,6 +51,7 @@ typedef struct {
 } fr_stream;
 typedef struct fr_rows fr_rows; /* softmax and its like: rows.h */
 typedef struct fr_sums fr_sums; /* gradients with respect to parameters: sums.h */
+typedef struct fr_stats fr_stats; /* statistics of columns: stats.h */
 
 /* Everything that an instruction set brings. */
 typedef struct {
@@ -58,6 +59,7 @@ typedef struct {
     fr_stream stream;
     const fr_rows *rows; /* FR_FLAVOURS of them */
     const fr_sums *sums;
+    const fr_stats *stats;
 } fr_tables;
 
 typedef struct {

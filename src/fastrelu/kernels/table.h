@@ -1,11 +1,13 @@
 /* The tables of one instruction set: every instance of every loop, behind one exported symbol.
  * The includer defines FR_ISA; the flags of its compilation decide the instructions. */
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "kernels.h"
 #include "rows.h"
+#include "stats.h"
 
 /* FMA only where it is one instruction: anywhere else the name would become a call into libm. */
 #if defined(__FMA__) || defined(__aarch64__) || defined(_M_ARM64) || (defined(_MSC_VER) && defined(__AVX2__))
@@ -116,5 +118,7 @@ static const fr_rows fr_row_table[FR_FLAVOURS] = {
 #undef OP2_Y
 #include "sums_run.h"
 
+static const fr_stats fr_stats_table = {{summarize_lean, summarize_full}};
+
 extern const fr_tables FR_JOIN(fr_tables_, FR_ISA);
-const fr_tables FR_JOIN(fr_tables_, FR_ISA) = {fr_op_table, FR_STREAM, fr_row_table, &fr_sums_here};
+const fr_tables FR_JOIN(fr_tables_, FR_ISA) = {fr_op_table, FR_STREAM, fr_row_table, &fr_sums_here, &fr_stats_table};

@@ -1,0 +1,128 @@
+# cython: wraparound=True
+# Statistics of arrays: sorts the axes, shares the work out, and knows no meaning of the numbers.
+"""Counts, extremes and moments of the units of an array, and their merger."""
+
+import numpy as np
+
+cimport numpy as cnp
+from cython.parallel cimport prange
+
+from fastrelu cimport _core
+
+cnp.import_array()
+
+
+cdef extern from "kernels/summary.h" nogil:
+    ctypedef struct fr_summary:
+        pass
+    ctypedef void (*fr_summarize)(const char *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double *, const double *,
+                                  fr_summary *) noexcept
+    ctypedef struct fr_stats:
+        fr_summarize summarize[2]
+    ctypedef struct fr_plan:
+        const char *data
+        Py_ssize_t itemsize
+        fr_summarize kernel
+        double limits[2]
+        int nouter
+        int nrows
+        Py_ssize_t outer_shape[64]
+        Py_ssize_t outer_stride[64]
+        Py_ssize_t rows_shape[64]
+        Py_ssize_t rows_stride[64]
+        Py_ssize_t columns
+        Py_ssize_t column_stride
+        Py_ssize_t chunks
+    void fr_plan_cuts(fr_plan *) noexcept
+    Py_ssize_t fr_plan_tasks(const fr_plan *) noexcept
+    Py_ssize_t fr_plan_buffer(const fr_plan *) noexcept
+    void fr_summary_clear(fr_summary *, Py_ssize_t) noexcept
+    void fr_summary_merge(fr_summary *, const fr_summary *, Py_ssize_t) noexcept
+    void fr_summary_join(const fr_plan *, fr_summary *) noexcept
+    void fr_summary_part(const fr_plan *, int, int, char *, fr_summary *) noexcept
+
+
+# The fields of fr_summary, in its order.
+summary_dtype = np.dtype([(name, np.int64) for name in ("finite", "nonfinite", "zeros", "saturated")]
+                         + [(name, np.float64) for name in ("mean", "rest", "square", "low", "high")])
+if summary_dtype.itemsize != sizeof(fr_summary):
+    raise ImportError("fastrelu was built with another layout of its summaries")
+
+
+cdef list _merged(cnp.ndarray x, list axes):
+    """Shape and stride of axes, those that follow each other in memory made one."""
+    found = []
+    for axis in axes:
+        shape, stride = x.shape[axis], x.strides[axis]
+        if shape == 1:
+            continue
+        if found and found[-1][1] == shape * stride:
+            found[-1] = (found[-1][0] * shape, stride)
+        else:
+            found.append((shape, stride))
+    return found
+
+
+def by_stride(cnp.ndarray x not None, axes):
+    """Return axes from the largest stride to the smallest."""
+    return sorted(axes, key=lambda axis: -abs(x.strides[axis]))
+
+
+def summarize(cnp.ndarray x not None, list units, double low, double high, str isa not None):
+    """Summarize a float32 or float64 array for each index along `units`, axes in descending order of stride.
+
+    The array is aligned and in native byte order. Elements at or beyond `low` or `high` are saturated.
+    """
+    cdef fr_plan plan
+    cdef cnp.ndarray parts, buffers
+    cdef fr_summary *out
+    cdef char *buffer
+    cdef Py_ssize_t size, n = x.size
+    cdef int k, team, workers
+    shape = [x.shape[axis] for axis in units]
+    if n == 0:
+        parts = np.empty(shape, summary_dtype)
+        fr_summary_clear(<fr_summary *>cnp.PyArray_DATA(parts), parts.size)
+        return parts
+    outer = _merged(x, units)
+    # A reversed axis of elements is the same set of elements.
+    flipped = x[tuple([slice(None, None, -1) if x.strides[axis] < 0 and axis not in units else slice(None)
+                       for axis in range(x.ndim)])]
+    rows = _merged(flipped, by_stride(flipped, [axis for axis in range(x.ndim) if axis not in units]))
+    plan.columns, plan.column_stride = 1, x.itemsize
+    if outer and (not rows or abs(outer[-1][1]) < rows[-1][1]):
+        plan.columns, plan.column_stride = outer.pop()
+    plan.data = <const char *>cnp.PyArray_DATA(<cnp.ndarray>flipped)
+    plan.itemsize = x.itemsize
+    plan.kernel = (<const fr_stats *>_core.tables(isa).stats).summarize[cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE]
+    plan.limits[0], plan.limits[1] = low, high
+    plan.nouter, plan.nrows = len(outer), len(rows)
+    for k in range(plan.nouter):
+        plan.outer_shape[k], plan.outer_stride[k] = outer[k]
+    for k in range(plan.nrows):
+        plan.rows_shape[k], plan.rows_stride[k] = rows[k]
+    fr_plan_cuts(&plan)
+    parts = np.empty([plan.chunks, *shape], summary_dtype)
+    out = <fr_summary *>cnp.PyArray_DATA(parts)
+    size = fr_plan_buffer(&plan)
+    team = _core.start_team(0, n)
+    try:
+        workers = min(team, fr_plan_tasks(&plan))  # no thread is woken for nothing
+        buffers = np.empty(workers * size, np.int8)
+        buffer = <char *>cnp.PyArray_DATA(buffers)
+        with nogil:
+            if workers > 1:
+                for k in prange(workers, schedule="static", num_threads=workers):
+                    fr_summary_part(&plan, k, workers, buffer + k * size, out)
+            else:
+                fr_summary_part(&plan, 0, 1, buffer, out)
+            fr_summary_join(&plan, out)
+    finally:
+        _core.end_team(team)
+    return parts[0, ...].copy() if plan.chunks > 1 else parts[0, ...]
+
+
+def merge(cnp.ndarray into not None, cnp.ndarray other not None):
+    """Add what another dense array of summaries holds, of the same shape."""
+    fr_summary_merge(<fr_summary *>cnp.PyArray_DATA(into), <const fr_summary *>cnp.PyArray_DATA(other),
+                     into.size)

@@ -1,0 +1,30 @@
+/* Statistics of the columns of a matrix: what a kernel takes and finds. */
+#ifndef FASTRELU_STATS_H
+#define FASTRELU_STATS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels.h"
+
+/* What diagnostics knows of a set of elements (loops in stats_loops.h). All but `nonfinite` is about the finite ones. */
+typedef struct {
+    int64_t finite, nonfinite, zeros, saturated;
+    double mean, rest; /* the mean is their sum */
+    double square;     /* sum of the squares of the deviations from it */
+    double low, high;
+} fr_summary;
+
+/* The columns that a kernel of statistics takes at most; as long as two rows have no more than the second number, it
+ * takes several rows side by side and wants them dense. */
+enum { FR_LANES = 256, FR_JOINED = 64 };
+
+/* Summarizes each column of a matrix whose rows are `stride` bytes apart. `shift` holds a guess at each column's mean. */
+typedef void (*fr_summarize)(const char *x, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns, const double *limits,
+                             const double *shift, fr_summary *out);
+
+struct fr_stats {
+    fr_summarize summarize[2]; /* float, double */
+};
+
+#endif

@@ -1,0 +1,179 @@
+/* Cuts an array of any strides into tiles for the kernels of statistics (stats_loops.h), and merges what they found.
+ * Cuts and merges follow from the shape alone: the result has the same bits for any number of threads. */
+#ifndef FASTRELU_SUMMARY_H
+#define FASTRELU_SUMMARY_H
+
+#include <math.h>
+#include <string.h>
+
+#include "guard.h"
+#include "stats.h"
+
+enum { FR_TILE = 4096, FR_WIDE_ROWS = 128, FR_RUN = 1024, FR_CHUNKS = 64, FR_WHOLE_AXES = 64 };
+
+/* The axes of an array in two groups, each from the largest stride to the smallest: those that tell units apart, and
+ * those along which a unit's elements lie. If the innermost axis of all is one of the former, its units are the
+ * columns of matrices; otherwise each unit by itself is a matrix of one column. */
+typedef struct {
+    const char *data;
+    ptrdiff_t itemsize;
+    fr_summarize kernel;
+    double limits[2];
+    int nouter, nrows;
+    ptrdiff_t outer_shape[FR_WHOLE_AXES], outer_stride[FR_WHOLE_AXES];
+    ptrdiff_t rows_shape[FR_WHOLE_AXES], rows_stride[FR_WHOLE_AXES];
+    ptrdiff_t outer, columns, column_stride, rows;
+    ptrdiff_t panel, panels, tile, chunk, chunks; /* columns per panel, rows per tile and per chunk */
+} fr_plan;
+
+static void fr_plan_cuts(fr_plan *plan) {
+    ptrdiff_t wanted, least;
+    plan->outer = plan->rows = 1;
+    for (int k = 0; k < plan->nouter; k++) plan->outer *= plan->outer_shape[k];
+    for (int k = 0; k < plan->nrows; k++) plan->rows *= plan->rows_shape[k];
+    plan->panels = (plan->columns + FR_LANES - 1) / FR_LANES;
+    plan->panel = (plan->columns + plan->panels - 1) / plan->panels;
+    plan->tile = FR_TILE / plan->panel / 64 * 64; /* a multiple of the rows that a kernel joins */
+    if (plan->tile < FR_WIDE_ROWS) plan->tile = FR_WIDE_ROWS;
+    wanted = FR_CHUNKS / plan->outer;
+    plan->chunk = wanted > 1 ? (plan->rows + wanted - 1) / wanted : plan->rows;
+    plan->chunk = (plan->chunk + plan->tile - 1) / plan->tile * plan->tile;
+    least = (16 * FR_TILE / plan->columns / plan->tile + 1) * plan->tile;
+    if (plan->chunk < least) plan->chunk = least;
+    plan->chunks = (plan->rows + plan->chunk - 1) / plan->chunk;
+}
+
+static ptrdiff_t fr_plan_tasks(const fr_plan *plan) { return plan->outer * plan->chunks; }
+static ptrdiff_t fr_plan_units(const fr_plan *plan) { return plan->outer * plan->columns; }
+static ptrdiff_t fr_plan_buffer(const fr_plan *plan) { return plan->tile * plan->panel * plan->itemsize; }
+
+static void fr_summary_clear(fr_summary *s, ptrdiff_t n) {
+    static const fr_summary nothing = {0, 0, 0, 0, 0, 0, 0, INFINITY, -INFINITY};
+    for (ptrdiff_t i = 0; i < n; i++) s[i] = nothing;
+}
+
+/* Chan, Golub and LeVeque (1983), "Algorithms for computing the sample variance", with means in two parts: the
+ * difference of the large parts is exact or as good as the means are far apart. */
+static void fr_summary_merge(fr_summary *into, const fr_summary *from, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) {
+        fr_summary *a = into + i;
+        const fr_summary *b = from + i;
+        a->nonfinite += b->nonfinite;
+        if (b->finite == 0) continue;
+        if (a->finite == 0) {
+            const int64_t nonfinite = a->nonfinite;
+            *a = *b;
+            a->nonfinite = nonfinite;
+            continue;
+        }
+        const double na = (double)a->finite, nb = (double)b->finite, share = nb / (na + nb);
+        const double apart = (b->mean - a->mean) + (b->rest - a->rest);
+        const double mean = a->mean + apart * share;
+        a->rest += (a->mean - mean) + apart * share;
+        a->mean = mean;
+        a->square += b->square + apart * apart * (na * share);
+        a->finite += b->finite;
+        a->zeros += b->zeros;
+        a->saturated += b->saturated;
+        if (b->low < a->low) a->low = b->low;
+        if (b->high > a->high) a->high = b->high;
+    }
+}
+
+/* Merges the chunks of all units into the first, two by two. */
+static void fr_summary_join(const fr_plan *plan, fr_summary *parts) {
+    const ptrdiff_t units = fr_plan_units(plan);
+    fr_guard caller = fr_guard_open();
+    for (ptrdiff_t step = 1; step < plan->chunks; step *= 2)
+        for (ptrdiff_t k = 0; k + step < plan->chunks; k += 2 * step)
+            fr_summary_merge(parts + k * units, parts + (k + step) * units, units);
+    fr_guard_close(caller);
+}
+
+static void fr_copy_run(char *to, const char *from, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t itemsize) {
+    if (stride == itemsize)
+        memcpy(to, from, (size_t)(n * itemsize));
+    else if (itemsize == sizeof(uint32_t))
+        for (ptrdiff_t i = 0; i < n; i++) ((uint32_t *)to)[i] = *(const uint32_t *)(from + i * stride);
+    else
+        for (ptrdiff_t i = 0; i < n; i++) ((uint64_t *)to)[i] = *(const uint64_t *)(from + i * stride);
+}
+
+/* Where an element of a group of axes lies, and how many more there are on its innermost axis. */
+static ptrdiff_t fr_locate(int naxes, const ptrdiff_t *shape, const ptrdiff_t *stride, ptrdiff_t index, ptrdiff_t *more) {
+    ptrdiff_t offset = 0;
+    *more = 1;
+    for (int k = naxes - 1; k >= 0; k--) {
+        const ptrdiff_t at = index % shape[k];
+        if (k == naxes - 1) *more = shape[k] - at;
+        offset += at * stride[k];
+        index /= shape[k];
+    }
+    return offset;
+}
+
+/* Up to `*count` rows of `columns` columns from row `first` on, as dense as the kernel wants them: where they lie, if
+ * the innermost axis is long enough for tiles that end with it. */
+static const char *fr_tile(const fr_plan *plan, const char *data, ptrdiff_t first, ptrdiff_t *count, ptrdiff_t columns,
+                           char *buffer, ptrdiff_t *stride) {
+    const ptrdiff_t width = columns * plan->itemsize;
+    const ptrdiff_t step = plan->nrows ? plan->rows_stride[plan->nrows - 1] : width;
+    ptrdiff_t more;
+    ptrdiff_t offset = fr_locate(plan->nrows, plan->rows_shape, plan->rows_stride, first, &more);
+    const int dense = columns == 1 || plan->column_stride == plan->itemsize;
+    ptrdiff_t rows = *count;
+    if (plan->nrows && plan->rows_shape[plan->nrows - 1] * plan->panel >= FR_RUN && more < rows) *count = rows = more;
+    if (dense && more >= rows && (step == width || 2 * columns > FR_JOINED)) {
+        *stride = step;
+        return data + offset;
+    }
+    *stride = width;
+    for (char *to = buffer; rows > 0;) {
+        const ptrdiff_t run = more < rows ? more : rows;
+        if (columns == 1)
+            fr_copy_run(to, data + offset, step, run, plan->itemsize);
+        else
+            for (ptrdiff_t r = 0; r < run; r++)
+                fr_copy_run(to + r * width, data + offset + r * step, plan->column_stride, columns, plan->itemsize);
+        to += run * width;
+        rows -= run;
+        first += run;
+        if (rows > 0) offset = fr_locate(plan->nrows, plan->rows_shape, plan->rows_stride, first, &more);
+    }
+    return buffer;
+}
+
+/* Adds the rows from `row` to `stop` of all columns: panel by panel, a tile high, so that memory is read almost in order. */
+static void fr_summary_rows(const fr_plan *plan, const char *data, ptrdiff_t row, ptrdiff_t stop, char *buffer,
+                            fr_summary *to) {
+    for (ptrdiff_t rows = 0; row < stop; row += rows) {
+        for (ptrdiff_t column = 0; column < plan->columns; column += plan->panel) {
+            const ptrdiff_t left = plan->columns - column, columns = left < plan->panel ? left : plan->panel;
+            ptrdiff_t stride;
+            double shift[FR_LANES];
+            fr_summary found[FR_LANES];
+            rows = row + plan->tile < stop ? plan->tile : stop - row;
+            const char *x = fr_tile(plan, data + column * plan->column_stride, row, &rows, columns, buffer, &stride);
+            for (ptrdiff_t i = 0; i < columns; i++) shift[i] = to[column + i].mean;
+            plan->kernel(x, stride, rows, columns, plan->limits, shift, found);
+            fr_summary_merge(to + column, found, columns);
+        }
+    }
+}
+
+/* One part of the tasks, which are the chunks of every index of the outer axes. */
+static void fr_summary_part(const fr_plan *plan, int part, int parts, char *buffer, fr_summary *out) {
+    const ptrdiff_t tasks = fr_plan_tasks(plan), units = fr_plan_units(plan);
+    fr_guard caller = fr_guard_open();
+    for (ptrdiff_t task = tasks * part / parts; task < tasks * (part + 1) / parts; task++) {
+        const ptrdiff_t chunk = task % plan->chunks, outer = task / plan->chunks, stop = (chunk + 1) * plan->chunk;
+        ptrdiff_t unused;
+        const char *data = plan->data + fr_locate(plan->nouter, plan->outer_shape, plan->outer_stride, outer, &unused);
+        fr_summary *to = out + chunk * units + outer * plan->columns;
+        fr_summary_clear(to, plan->columns);
+        fr_summary_rows(plan, data, chunk * plan->chunk, stop < plan->rows ? stop : plan->rows, buffer, to);
+    }
+    fr_guard_close(caller);
+}
+
+#endif

@@ -1,0 +1,217 @@
+"""Statistics of activations: exact counts, moments to the last digits, any layout, any number of threads, batches."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import DTYPES, LAYOUTS, Array, values
+
+import fastrelu as fr
+from fastrelu import _core, diagnostics, nn, runtime
+
+LIMITS = (-1.0, 1.0)
+FIELDS = ("count", "nonfinite", "zeros", "saturated", "mean", "variance", "minimum", "maximum")
+SHAPES = [
+    (1,),
+    (7,),
+    (5000,),
+    (200_000,),
+    (3, 5),
+    (300, 7),
+    (1000, 33),
+    (64, 300),
+    (5, 2000),
+    (4, 3, 17, 19),
+    (2, 3, 40, 50),
+]
+UNITS = [
+    (shape, axes)
+    for shape in SHAPES
+    for k in range(len(shape) + 1)
+    for axes in itertools.combinations(range(len(shape)), k)
+]
+
+
+def numbers(shape: tuple[int, ...], dtype: Any, *, special: bool) -> Array:
+    """Return numbers with a mean unlike 0, a third of them zeros, with or without NaN and infinities."""
+    rng = np.random.default_rng(len(shape))
+    x = (rng.standard_normal(shape) + 0.5).astype(dtype)
+    x[rng.random(shape) < 0.3] = 0
+    if special:
+        x[rng.random(shape) < 0.05] = np.nan
+        x[rng.random(shape) < 0.05] = -np.inf
+    return x
+
+
+def assert_right(found: diagnostics.Summary, x: Array, axes: tuple[int, ...]) -> None:
+    """Compare with NumPy in long double: counts and extremes exactly, moments to the rounding of double."""
+    along = tuple(axis for axis in range(x.ndim) if axis not in axes)
+    finite = np.isfinite(x)
+    wide = np.where(finite, x, 0).astype(np.longdouble)
+    n = finite.sum(along)
+    np.testing.assert_array_equal(found.count, np.ones(x.shape, int).sum(along))
+    np.testing.assert_array_equal(found.nonfinite, (~finite).sum(along))
+    np.testing.assert_array_equal(found.zeros, (x == 0).sum(along))
+    np.testing.assert_array_equal(found.saturated, (finite & ((x <= -1) | (x >= 1))).sum(along))
+    empty = n == 0
+    least, most = np.where(finite, x, np.inf).min(along), np.where(finite, x, -np.inf).max(along)
+    np.testing.assert_array_equal(found.minimum, np.where(empty, np.nan, least))
+    np.testing.assert_array_equal(found.maximum, np.where(empty, np.nan, most))
+    some = np.maximum(n, 1)
+    mean = wide.sum(along, keepdims=True) / some.reshape([1 if a in along else x.shape[a] for a in range(x.ndim)])
+    variance = (np.where(finite, wide - mean, 0) ** 2).sum(along) / some
+    rounding = 4 * np.finfo(np.float64).eps
+    spread = np.sqrt(variance)
+    error = np.abs(found.mean - mean.reshape(np.shape(n))) / np.maximum(
+        spread, np.abs(mean.reshape(np.shape(n))) + 1e-300
+    )
+    assert (np.where(empty, 0, error) <= rounding).all()
+    error = np.abs(found.variance - variance) / np.maximum(variance, 1e-30)
+    assert (np.where(empty, 0, error) <= 4 * rounding).all()
+
+
+@pytest.mark.parametrize("special", [False, True], ids=["finite", "special"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("shape", "axes"), UNITS, ids=str)
+def test_every_shape_and_axis(shape: tuple[int, ...], axes: tuple[int, ...], dtype: str, special: bool) -> None:
+    """All units of all axes."""
+    x = numbers(shape, dtype, special=special)
+    assert_right(diagnostics.summarize(x, axes or None, saturation=LIMITS), x, axes)
+
+
+@pytest.mark.parametrize("axes", [(), (0,), (1,), (2,), (0, 2)], ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_layout(layout: str, dtype: str, axes: tuple[int, ...]) -> None:
+    """Where the elements lie changes nothing but the order of the additions."""
+    x = numbers((6, 70, 35), dtype, special=True)
+    assert_right(diagnostics.summarize(LAYOUTS[layout](x), axes or None, saturation=LIMITS), x, axes)
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("isa", _core.isa_available)
+def test_same_bits(dtype: str, axis: int | None, isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread or several, whatever the instructions: the same bits."""
+    x = numbers((700, 900), dtype, special=True)
+    with fr.threads(1):
+        wanted = diagnostics.summarize(x, axis, saturation=LIMITS)
+    monkeypatch.setattr(runtime, "isa", isa)
+    found = diagnostics.summarize(x, axis, saturation=LIMITS)
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(found, field), getattr(wanted, field), err_msg=field)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_large_mean_keeps_the_digits(dtype: str) -> None:
+    """A spread of 1 about a mean of 2**20 is found, also where the first tile lies elsewhere."""
+    x = (np.random.default_rng(0).standard_normal(100_000) + 2.0**20).astype(dtype)
+    x[:5000] = 0
+    wide = x.astype(np.longdouble)
+    found = diagnostics.summarize(x[5000:])
+    assert abs(found.variance / wide[5000:].var() - 1) < 1e-14
+    assert abs(diagnostics.summarize(x).variance / wide.var() - 1) < 1e-14
+
+
+@pytest.mark.parametrize("axis", [None, 1, (1, 2)])
+def test_batches_are_merged(axis: Any) -> None:
+    """Batches of any size make the whole; so do accumulators."""
+    x = numbers((1000, 20, 3), np.float32, special=True)
+    axes = () if axis is None else np.atleast_1d(axis)
+    running, other = (diagnostics.Running(axis, saturation=LIMITS) for _ in range(2))
+    for batch in np.split(x[:600], [1, 1, 7, 500]):
+        running.update(batch)
+    other.update(x[600:])
+    running.merge(other)
+    assert_right(running.result(), x, tuple(axes))
+    running.reset()
+    with pytest.raises(RuntimeError, match="nothing seen yet"):
+        running.result()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bool", "int8", "uint16", "int64", ">f4"])
+def test_other_types_are_converted(dtype: str) -> None:
+    """Types that the kernels do not read."""
+    x = np.array([[0, 1, 2], [0, 3, 1]]).astype(dtype)
+    found = diagnostics.summarize(x, 1)
+    np.testing.assert_array_equal(found.zeros, [2, 0, 0])
+    np.testing.assert_array_equal(found.mean, x.astype(float).mean(0))
+
+
+def test_nothing_and_nothing_finite() -> None:
+    """Empty arrays and units without a finite element have no mean, and are not dead."""
+    for x in (np.empty((0, 3)), np.full((2, 3), np.nan)):
+        found = diagnostics.summarize(x, 1, saturation=LIMITS)
+        np.testing.assert_array_equal(found.finite, [0, 0, 0])
+        for field in ("mean", "variance", "minimum", "maximum", "sparsity", "saturation", "std"):
+            assert np.isnan(getattr(found, field)).all()
+        assert not found.dead.any()
+        assert not found.stuck.any()
+    assert np.isnan(diagnostics.summarize([]).sparsity)
+
+
+def test_special_values() -> None:
+    """Zeros of both signs, subnormals, the largest: each counted as what it is."""
+    x = values(4000, np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = diagnostics.summarize(x)
+    assert found.zeros == np.count_nonzero(x == 0)
+    assert found.nonfinite == np.count_nonzero(~np.isfinite(x))
+    assert (found.minimum, found.maximum) == (x[np.isfinite(x)].min(), x[np.isfinite(x)].max())
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: diagnostics.summarize(np.ones(3, complex)), TypeError, "got an array of complex128"),
+        (lambda: diagnostics.summarize(np.ma.ones(3)), TypeError, "a.filled"),
+        (lambda: diagnostics.summarize([1.0], saturation=(1, 0)), ValueError, "low < high"),
+        (lambda: diagnostics.summarize([1.0], saturation=3), TypeError, "pair of numbers"),
+        (lambda: diagnostics.summarize([1.0], 1), np.exceptions.AxisError, "out of bounds"),
+        (lambda: diagnostics.saturation_limits("tanhh"), ValueError, "did you mean tanh"),
+        (lambda: diagnostics.saturation_limits("tanh", 0.5), ValueError, "tolerance must be in"),
+        (lambda: diagnostics.Monitor(np.ones(3)), TypeError, "Monitor watches a fastrelu.nn.Module"),
+    ],
+)
+def test_errors_say_what_to_do(call: Any, error: type[Exception], message: str) -> None:
+    """A bad argument is named."""
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_other_units_are_refused() -> None:
+    """Batches that do not belong together."""
+    running = diagnostics.Running(1)
+    running.update(np.ones((2, 3)))
+    with pytest.raises(ValueError, match=r"same units along axis 1: \(3,\) before, \(4,\) now"):
+        running.update(np.ones((2, 4)))
+    with pytest.raises(ValueError, match="axis and saturation are the same"):
+        running.merge(diagnostics.Running(0))
+
+
+def test_monitor_reports_and_advises() -> None:
+    """Dead and saturated units and an input that is not standardised are found, with what to do."""
+    model = nn.Sequential(nn.Linear(4, 8, rng=0), nn.ReLU(), nn.Linear(8, 2, rng=1), nn.Hardtanh(-0.1, 0.1))
+    model[0].bias.data[:4] = -100.0
+    x = np.random.default_rng(0).standard_normal((90, 4), np.float32) + np.float32(5)
+    with diagnostics.Monitor(model) as monitor:
+        for batch in np.split(x, 3):
+            y = model(batch)
+    model(x)  # no longer watched
+    reports = {layer.name: layer for layer in monitor.layers()}
+    assert list(reports) == ["input", "0", "1", "2", "3"]
+    assert reports["1"].summary.count.tolist() == [90] * 8
+    assert reports["1"].summary.dead.sum() >= 4
+    assert reports["1"].overall.count == 720
+    assert y.shape == (30, 2)
+    text = str(monitor)
+    assert "standardise the input" in text
+    assert "1 ReLU: " in text
+    assert "units are dead" in text
+    assert "near a bound" in text
+    monitor.reset()
+    with pytest.raises(RuntimeError, match="nothing seen yet"):
+        monitor.layers()
