@@ -82,7 +82,7 @@ KINDS = {
         out=lambda x: np.empty((x.size // 100, 100), x.dtype, "F"),
         output="given",
     ),
-    "few": Kind(lambda x: (x[:100:2],), "ufunc", "x is not contiguous", "fewer than 512 elements", output="new"),
+    "few": Kind(lambda x: (x[:100:2],), "N-d driver", "x is not contiguous", output="new"),
     "cast": Kind(lambda x: (x.astype("f2" if x.dtype == "f4" else "i8"),), "ufunc", "x is {}", "x is {}"),
     "byte order": Kind(
         lambda x: (x.astype(x.dtype.newbyteorder()),),
