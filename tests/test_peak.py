@@ -92,7 +92,8 @@ before = peak()
 fr.gelu(x, out=y), fr.gelu(x[::-1], out=y), fr.relu_backward(x, y, out=y)
 given = peak() - before
 for _ in range(3):
-    fr.gelu(x), fr.gelu(x[::-1])
+    fr.gelu(x)
+    fr.gelu(x[::-1])
 print(given, peak() - before)
 """
     given, fresh = (int(size) for size in run_python(program).split())
