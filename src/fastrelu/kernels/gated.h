@@ -49,7 +49,11 @@ BODY FN(gate_sigmoid)(real x, real z, real low) {
 BODY FN(gate_sigmoid_slope)(real z, real low, int has_low, real *far) {
     real S, r = FN(reduce_far)(z, low, &S, far);
     real l, P = FN(exp_poly_low)(r, -1, 1, &l);
-    real T = FMA(P, 1 + z, has_low ? FMA(P, low, S) : S);
+    real u = 1 + z, T = FMA(P, u, S);
+    if (has_low) { /* added to the smaller one of two terms, it costs the smaller rounding error */
+        int near = z > R(-1.3);
+        T = FMA(P, near ? u + low : u, near ? S : FMA(P, low, S));
+    }
     return S * T / FMA(P, P, FMA(P, l, S * FMA(R(2), P, S)));
 }
 
