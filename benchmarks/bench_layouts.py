@@ -60,6 +60,6 @@ def bench_layout(layout: str, dtype: str, side: str, compare: Callable[[str, str
     """Time one side."""
     (ours, theirs), sources = LAYOUTS[layout]
     rng = np.random.default_rng(0)
-    scope = {"a": lambda *shape: rng.standard_normal(shape).astype(dtype), "N": N}
+    scope = {"a": lambda *shape: np.asarray(rng.standard_normal(shape), dtype), "N": N}
     names = {"np": np, "fr": fr, **{name: eval(source, scope) for name, source in sources.items()}}
     compare(f"{layout} {dtype}", ours if side == "fastrelu" else theirs, theirs, names)

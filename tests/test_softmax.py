@@ -510,7 +510,8 @@ def test_errors(function: Function) -> None:
         function.in_place([1.0, 2.0])
     frozen = x.copy()
     frozen.flags.writeable = False
-    for call in (lambda: function.in_place(frozen), lambda: function.forward(x, out=frozen)):
+    calls: list[Callable[[], Any]] = [lambda: function.in_place(frozen), lambda: function.forward(x, out=frozen)]
+    for call in calls:
         with pytest.raises(ValueError, match="read-only"):
             call()
     with pytest.raises(TypeError, match="cannot be cast"):
@@ -523,5 +524,5 @@ def test_no_warnings() -> None:
     """Nothing is said of overflow, underflow or invalid operations on the way."""
     with np.errstate(all="raise"):
         for function in FUNCTIONS:
-            y = function.forward(np.float32([[np.inf, 1, -np.inf], [1e38, -1e38, 0], [np.nan, 1, 2]]))
-            function.backward(np.float32([[1, 2, 3]] * 3), y)
+            y = function.forward(np.array([[np.inf, 1, -np.inf], [1e38, -1e38, 0], [np.nan, 1, 2]], np.float32))
+            function.backward(np.array([[1, 2, 3]] * 3, np.float32), y)

@@ -152,7 +152,8 @@ cdef void _flat_operand(fr_row_call *call, int which, cnp.ndarray x) noexcept:
     call.operand[which].stride[0] = call.n * call.itemsize
 
 
-cdef object _run_flat(fr_kernel kernel, fr_columns columns, int cost, cnp.ndarray x, cnp.ndarray second, cnp.ndarray out):
+cdef object _run_flat(fr_kernel kernel, fr_columns columns, int cost, cnp.ndarray x, cnp.ndarray second,
+                      cnp.ndarray out):
     """Rows along the last axis of contiguous arrays; a new one if `out` is None."""
     cdef fr_row_call call
     cdef int ndim = cnp.PyArray_NDIM(x)
@@ -241,7 +242,8 @@ cdef cnp.ndarray _native(cnp.ndarray x, int dtype):
 
 cdef object _checked_output(str name, object out, cnp.ndarray like):
     """`out` as a plain array that the result may be written into, or the error that says why not."""
-    if isinstance(out, np.ma.MaskedArray) or (not isinstance(out, np.ndarray) and hasattr(type(out), "__array_ufunc__")):
+    foreign = not isinstance(out, np.ndarray) and hasattr(type(out), "__array_ufunc__")
+    if foreign or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"{name} can write into an array or a writable buffer, not into {type(out).__name__!r}")
     target = np.asarray(as_target(name, out))
     if target.shape != (<object>like).shape:
@@ -459,7 +461,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     cdef fr_row_call call
     cdef fr_target target
     cdef int order[64]
-    cdef int dtype, along, k
+    cdef int dtype, along = 0
     cdef Py_ssize_t rows
     cdef cnp.ndarray x, given, weights = None, losses, grad = None, probabilities = None
     cdef double total, count
