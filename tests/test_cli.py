@@ -65,6 +65,8 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         (["plot", "relu", "--span", "0"], "must be a positive number, got '0'"),
         (["plot", "relu", "--span", "wide"], "must be a positive number, got 'wide'"),
         (["demo", "--activation", "step"], "There are: "),
+        (["plot", "-o", "relu.txt"], "must end in .png, .svg, .pdf, got 'relu.txt'"),
+        (["demo", "--all", "-o", "nowhere/demo.png"], "there is no directory 'nowhere'"),
         (["demo", "--activations", "relu", "step"], "no element-wise activation named 'step'"),
         (["demo", "--all", "--activation", "relu"], "not allowed with argument"),
         (["demo", "--threads", "0"], "must be an integer of at least 1"),
@@ -236,6 +238,16 @@ def test_the_demo_compares(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     missed = [row[0] for row in rows if float(row[1].rstrip("%")) <= 95]
     assert status == bool(missed)
     assert shown.err == (f"error: the test accuracy of {', '.join(missed)} is not above 95%\n" if missed else "")
+
+
+@pytest.mark.usefixtures("digits")
+def test_the_demo_draws_one_activation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A picture that is asked for is drawn for one activation too, in the format that its name says."""
+    pytest.importorskip("matplotlib", reason="the extra plot is not installed")
+    target = tmp_path / "one.svg"
+    main(["demo", "--activation", "gelu", "--epochs", "1", "-o", str(target)])
+    assert f"wrote {target}" in capsys.readouterr().out
+    assert "<svg" in target.read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("digits")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from fastrelu._demo import Outcome
     from fastrelu._reference import Reference
 
+PICTURES = (".png", ".svg", ".pdf")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a sub-command.
@@ -90,15 +92,21 @@ def _demo(arguments: argparse.Namespace) -> int:
     from fastrelu import _demo  # noqa: PLC0415  the other commands do without
 
     compared = arguments.activations or (elementwise_names() if arguments.all else [])
-    if compared:
+    output = arguments.output or (Path("demo.png") if compared else None)
+    if output:
         require("matplotlib.figure", "plot")  # not only after the training
     outcomes = _demo.compare(
         compared or [arguments.activation or "relu"], arguments.epochs, arguments.seed, arguments.rate
     )
     if compared:
-        _show_table(outcomes, arguments.output)
+        _show_table(outcomes)
     else:
         _show_outcome(outcomes[0])
+    if output:
+        from fastrelu import _demo_picture  # noqa: PLC0415  it is drawn where asked for
+
+        _demo_picture.draw(outcomes).savefig(output, dpi=110)
+        print(f"wrote {output}")
     missed = [outcome.activation for outcome in outcomes if not outcome.passed]
     if missed:
         of = f" of {', '.join(missed)}" if compared else ""
@@ -113,15 +121,11 @@ def _show_outcome(outcome: Outcome) -> None:
     print(f"training time  {outcome.seconds:.2f} s")
 
 
-def _show_table(outcomes: Sequence[Outcome], output: Path) -> None:
-    from fastrelu import _demo_picture  # noqa: PLC0415  the other commands do without
-
-    _demo_picture.draw(outcomes).savefig(output, dpi=110)
+def _show_table(outcomes: Sequence[Outcome]) -> None:
     print(f"precision: {fr.get_precision()}, threads: {fr.get_num_threads()}")
     print(f"{'activation':<18} {'test accuracy':>13} {'dead units':>10} {'seconds':>8}")
     for outcome in outcomes:
         print(f"{outcome.activation:<18} {outcome.accuracy:>13.1%} {outcome.dead:>10.1%} {outcome.seconds:>8.2f}")
-    print(f"wrote {output}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -153,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("plot", help="draw functions and derivatives")
     command.set_defaults(command=_plot)
     command.add_argument("names", nargs="*", type=_elementwise, metavar="NAME", help="activations (default: all)")
-    _add_output(command, "activations.png")
+    _add_output(command, "(default: activations.png)", Path("activations.png"))
     command.add_argument("--span", type=_span, default=5.0, help="draw from -span to span (default: 5)")
 
     command = commands.add_parser("demo", help="train a network on handwritten digits")
@@ -164,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
         "--activations", nargs="+", type=_elementwise, default=[], metavar="NAME", help="compare several"
     )
     which.add_argument("--all", action="store_true", help="compare all")
-    _add_output(command, "demo.png", "of a comparison ")
+    _add_output(command, "(default: demo.png if several are compared, else none)", None)
     command.add_argument("--epochs", type=_positive, default=25, help="(default: 25)")
     command.add_argument("--seed", type=int, default=0, help="of weights and batches (default: 0)")
     command.add_argument("--rate", type=float, default=0.01, help="first step of SGD (default: 0.01)")
@@ -177,10 +181,19 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument("--threads", type=_positive, default=fr.get_num_threads())
 
 
-def _add_output(command: argparse.ArgumentParser, name: str, what: str = "") -> None:
+def _add_output(command: argparse.ArgumentParser, default_text: str, default: Path | None) -> None:
     command.add_argument(
-        "-o", "--output", type=Path, default=Path(name), metavar="FILE", help=f"picture {what}(default: {name})"
+        "-o", "--output", type=_picture, default=default, metavar="FILE", help=f"picture to write {default_text}"
     )
+
+
+def _picture(text: str) -> Path:
+    path = Path(text)
+    if path.suffix not in PICTURES:
+        raise argparse.ArgumentTypeError(f"must end in {', '.join(PICTURES)}, got {text!r}")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no directory {str(path.parent)!r}")
+    return path
 
 
 def _positive(text: str) -> int:

@@ -69,7 +69,9 @@ def _curves(figure: Any, outcomes: Sequence[Outcome], rows: int, columns: int) -
         _plain(panel)
         # The last panel of each column carries the numbers, also where the last row is not full.
         panel.tick_params(labelbottom=number + columns >= len(outcomes))
-    figure.supxlabel("epoch (the activation in blue, all others in grey)", fontsize=9, color=TEXT)
+    figure.supxlabel(
+        "epoch (the activation in blue, all others in grey)" if len(outcomes) > 1 else "epoch", fontsize=9, color=TEXT
+    )
 
 
 def _bars(figure: Any, outcomes: Sequence[Outcome]) -> None:
@@ -104,6 +106,6 @@ def _bars(figure: Any, outcomes: Sequence[Outcome]) -> None:
 def _plain(panel: Any) -> None:
     panel.spines[["top", "right"]].set_visible(False)
     panel.spines[["left", "bottom"]].set_color("#b0b0b0")
-    panel.tick_params(labelsize=8, colors=TEXT, length=2)
+    panel.tick_params(which="both", labelsize=8, colors=TEXT, length=2)
     panel.tick_params(which="minor", length=0)
     panel.set_axisbelow(True)
