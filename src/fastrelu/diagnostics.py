@@ -586,7 +586,9 @@ class Monitor:
 
     def __str__(self) -> str:
         """Return the table and, below it, the advice."""
-        rows: list[tuple[str, ...]] = [("layer", "units", "zeros", "dead", "saturated", "mean", "std", "min", "max", "not finite")]
+        rows: list[tuple[str, ...]] = [
+            ("layer", "units", "zeros", "dead", "saturated", "mean", "std", "min", "max", "not finite")
+        ]
         for layer in self.layers():
             units, overall = layer.summary, layer.overall
             rows.append(
