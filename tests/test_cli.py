@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastrelu as fr
-from fastrelu import _bench, _reference
+from fastrelu import _bench, _demo, _demo_picture, _reference, diagnostics, nn
 from fastrelu.__main__ import main
 from fastrelu._catalogue import elementwise_names, required_arguments
 
@@ -61,8 +61,14 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         (["bench", "--size", "many"], "must be an integer of at least 1, got 'many'"),
         (["bench", "--dtype", "float16"], "invalid choice: 'float16'"),
         (["bench", "--ops", "rel"], "no activation named 'rel'; did you mean relu?"),
-        (["plot", "--ops", "crelu"], "no element-wise activation named 'crelu'"),
+        (["plot", "crelu"], "no element-wise activation named 'crelu'"),
+        (["plot", "relu", "--span", "0"], "must be a positive number, got '0'"),
+        (["plot", "relu", "--span", "wide"], "must be a positive number, got 'wide'"),
         (["demo", "--activation", "step"], "There are: "),
+        (["plot", "-o", "relu.txt"], "must end in .png, .svg, .pdf, got 'relu.txt'"),
+        (["demo", "--all", "-o", "nowhere/demo.png"], "there is no directory 'nowhere'"),
+        (["demo", "--activations", "relu", "step"], "no element-wise activation named 'step'"),
+        (["demo", "--all", "--activation", "relu"], "not allowed with argument"),
         (["demo", "--threads", "0"], "must be an integer of at least 1"),
     ],
 )
@@ -138,27 +144,58 @@ def test_parameters_come_from_the_examples() -> None:
     assert required_arguments("threshold") == {"threshold": 1.0, "value": -1.0}
 
 
-def test_plot_draws_a_panel_per_activation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`plot` writes an image, also for an activation without a gradient of its own."""
+@pytest.mark.parametrize("names", [["gelu"], ["relu", "rrelu", "srelu", "threshold", "tanh"], []])
+def test_plot_draws_a_panel_per_activation(
+    names: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`plot` writes an image, also for an activation without a gradient of its own; without a name, of all."""
     pytest.importorskip("matplotlib", reason="the extra plot is not installed")
     target = tmp_path / "drawn.png"
-    assert main(["plot", "--ops", "relu", "rrelu", "--output", str(target)]) == 0
+    assert main(["plot", *names, "-o", str(target)]) == 0
     assert target.read_bytes().startswith(b"\x89PNG")
     assert str(target) in capsys.readouterr().out
+    figure = diagnostics.plot(*names)
+    titles = [panel.get_title() for panel in figure.axes if panel.get_visible()]
+    assert titles == (names or elementwise_names())
+    assert len({line.get_label() for line in figure.legends[0].get_lines()}) == 2
+
+
+def test_plot_draws_the_values_and_leaves_jumps_open() -> None:
+    """Function and derivative are the package's own; where the derivative jumps, the line has a gap and no other."""
+    pytest.importorskip("matplotlib", reason="the extra plot is not installed")
+    lines = {line.get_label(): line for line in diagnostics.plot("relu", span=3).axes[0].lines}
+    x = np.linspace(-3, 3, 2001)
+    np.testing.assert_array_equal(lines["function"].get_xdata(), x)
+    np.testing.assert_array_equal(lines["function"].get_ydata(), np.maximum(x, 0))
+    slope = (x > 0).astype(float)
+    slope[1000] = np.nan
+    np.testing.assert_array_equal(lines["derivative"].get_ydata(), slope)
+
+
+@pytest.mark.parametrize("span", [0, -1, np.inf, np.nan])
+def test_plot_refuses_a_span(span: float) -> None:
+    """A span that is no length is refused by value."""
+    with pytest.raises(ValueError, match=f"span must be a positive number, got {span}"):
+        diagnostics.plot("relu", span=span)
 
 
 @pytest.mark.parametrize(
     ("command", "package", "extra"),
-    [("plot", "matplotlib", "plot"), ("demo", "sklearn", "demo"), ("demo", "tqdm", "demo")],
+    [
+        ("plot", "matplotlib", "plot"),
+        ("demo --all", "matplotlib", "plot"),
+        ("demo", "sklearn", "demo"),
+        ("demo", "tqdm", "demo"),
+    ],
 )
 def test_a_missing_extra_is_named(
     command: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A command whose extra is missing says what to install."""
-    if package != "sklearn" and command == "demo":
+    if package == "tqdm":
         pytest.importorskip("sklearn", reason="the extra demo is not installed")
     without(monkeypatch, package)
-    assert main([command]) == 1
+    assert main(command.split()) == 1
     assert f'{package} is missing: pip install "fastrelu[{extra}]"' in capsys.readouterr().err
 
 
@@ -172,12 +209,76 @@ def digits() -> Any:
 @pytest.mark.usefixtures("digits")
 @pytest.mark.parametrize("name", elementwise_names())
 def test_the_demo_learns_with_every_activation(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Training in place reaches more than 95 % on the test images."""
+    """Training reaches more than 95 % on the test images."""
     assert main(["demo", "--activation", name, "--threads", "1"]) == 0
     shown = capsys.readouterr()
     accuracy = float(shown.out.partition("test accuracy")[2].partition("%")[0])
     assert accuracy > 95
     assert not shown.err  # no bar where nobody watches
+
+
+@pytest.mark.usefixtures("digits")
+def test_the_demo_compares(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A comparison prints a line and draws a panel per activation; each is what training it alone gives."""
+    pytest.importorskip("matplotlib", reason="the extra plot is not installed")
+    target = tmp_path / "compared.png"
+    names = ["relu", "gelu", "threshold"]
+    options = ["--epochs", "3", "--seed", "1"]
+    status = main(["demo", "--activations", *names, "-o", str(target), *options])
+    shown = capsys.readouterr()
+    assert target.read_bytes().startswith(b"\x89PNG")
+    assert str(target) in shown.out
+    rows = [line.split() for line in shown.out.partition("seconds\n")[2].splitlines()[:-1]]
+    assert [row[0] for row in rows] == names
+    for name, accuracy, dead, _ in rows:
+        main(["demo", "--activation", name, *options])
+        alone = capsys.readouterr().out
+        assert f"test accuracy  {accuracy}\n" in alone
+        assert f"dead units     {dead} (" in alone
+    missed = [row[0] for row in rows if float(row[1].rstrip("%")) <= 95]
+    assert status == bool(missed)
+    assert shown.err == (f"error: the test accuracy of {', '.join(missed)} is not above 95%\n" if missed else "")
+
+
+@pytest.mark.usefixtures("digits")
+def test_the_demo_draws_one_activation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A picture that is asked for is drawn for one activation too, in the format that its name says."""
+    pytest.importorskip("matplotlib", reason="the extra plot is not installed")
+    target = tmp_path / "one.svg"
+    main(["demo", "--activation", "gelu", "--epochs", "1", "-o", str(target)])
+    assert f"wrote {target}" in capsys.readouterr().out
+    assert "<svg" in target.read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("digits")
+def test_all_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--all` takes every element-wise activation, and its picture has a panel for each and their names beside."""
+    pytest.importorskip("matplotlib", reason="the extra plot is not installed")
+    figures: list[Any] = []
+    draw = _demo_picture.draw
+
+    def keep(outcomes: list[_demo.Outcome]) -> Any:
+        figures.append(draw(outcomes))
+        return figures[0]
+
+    monkeypatch.setattr(_demo_picture, "draw", keep)
+    monkeypatch.setattr(_demo, "BATCH", 1437)  # one step
+    assert main(["demo", "--all", "--epochs", "1", "-o", str(tmp_path / "all.png")]) == 1
+    rows = capsys.readouterr().out.partition("seconds\n")[2].splitlines()[:-1]
+    assert [row.split()[0] for row in rows] == elementwise_names()
+    *panels, accuracy, dead = figures[0].get_axes()
+    assert {panel.get_title() for panel in panels if panel.get_visible()} == set(elementwise_names())
+    assert {label.get_text() for label in accuracy.get_yticklabels()} == set(elementwise_names())
+    assert len(dead.patches) == len(elementwise_names())
+
+
+@pytest.mark.parametrize(("x", "dead"), [([[-1.0, 1.0], [-2.0, -1.0]], 0.5), ([[1.0, 2.0], [3.0, 1.0]], 0.0)])
+def test_dead_units_have_no_gradient(x: list[list[float]], dead: float) -> None:
+    """A unit is dead if its derivative is 0 for every row."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+    model[0].weight.assign(np.eye(2, dtype=np.float32))
+    model[0].bias.assign(np.zeros(2, np.float32))
+    assert _demo.dead_share(model, np.array(x, np.float32)) == dead
 
 
 @pytest.mark.usefixtures("digits")

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fastrelu as fr
 from fastrelu._catalogue import check_name, elementwise_names
-from fastrelu._extras import MissingExtraError, installed, progress
+from fastrelu._extras import MissingExtraError, installed, progress, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from fastrelu._demo import Outcome
     from fastrelu._reference import Reference
+
+PICTURES = (".png", ".svg", ".pdf")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,9 +81,9 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _plot(arguments: argparse.Namespace) -> int:
-    from fastrelu import _plot  # noqa: PLC0415  the other commands do without
+    from fastrelu import diagnostics  # noqa: PLC0415  the other commands do without
 
-    _plot.draw(arguments.ops, arguments.span).savefig(arguments.output, dpi=150)
+    diagnostics.plot(*arguments.names, span=arguments.span).savefig(arguments.output, dpi=150)
     print(f"wrote {arguments.output}")
     return 0
 
@@ -87,14 +91,41 @@ def _plot(arguments: argparse.Namespace) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     from fastrelu import _demo  # noqa: PLC0415  the other commands do without
 
-    outcome = _demo.train(arguments.activation, arguments.epochs, arguments.seed, arguments.rate)
-    print(f"activation     {arguments.activation} (precision: {fr.get_precision()}, threads: {fr.get_num_threads()})")
+    compared = arguments.activations or (elementwise_names() if arguments.all else [])
+    output = arguments.output or (Path("demo.png") if compared else None)
+    if output:
+        require("matplotlib.figure", "plot")  # not only after the training
+    outcomes = _demo.compare(
+        compared or [arguments.activation or "relu"], arguments.epochs, arguments.seed, arguments.rate
+    )
+    if compared:
+        _show_table(outcomes)
+    else:
+        _show_outcome(outcomes[0])
+    if output:
+        from fastrelu import _demo_picture  # noqa: PLC0415  it is drawn where asked for
+
+        _demo_picture.draw(outcomes).savefig(output, dpi=110)
+        print(f"wrote {output}")
+    missed = [outcome.activation for outcome in outcomes if not outcome.passed]
+    if missed:
+        of = f" of {', '.join(missed)}" if compared else ""
+        print(f"error: the test accuracy{of} is not above {_demo.ACCURACY_TO_PASS:.0%}", file=sys.stderr)
+    return 1 if missed else 0
+
+
+def _show_outcome(outcome: Outcome) -> None:
+    print(f"activation     {outcome.activation} (precision: {fr.get_precision()}, threads: {fr.get_num_threads()})")
     print(f"test accuracy  {outcome.accuracy:.1%}")
     print(f"dead units     {outcome.dead:.1%} (derivative exactly 0 for every training image)")
     print(f"training time  {outcome.seconds:.2f} s")
-    if not outcome.passed:
-        print(f"error: the test accuracy is not above {_demo.ACCURACY_TO_PASS:.0%}", file=sys.stderr)
-    return 0 if outcome.passed else 1
+
+
+def _show_table(outcomes: Sequence[Outcome]) -> None:
+    print(f"precision: {fr.get_precision()}, threads: {fr.get_num_threads()}")
+    print(f"{'activation':<18} {'test accuracy':>13} {'dead units':>10} {'seconds':>8}")
+    for outcome in outcomes:
+        print(f"{outcome.activation:<18} {outcome.accuracy:>13.1%} {outcome.dead:>10.1%} {outcome.seconds:>8.2f}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -125,13 +156,19 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("plot", help="draw functions and derivatives")
     command.set_defaults(command=_plot)
-    command.add_argument("--ops", nargs="+", type=_elementwise, default=[], metavar="NAME", help="(default: all)")
-    command.add_argument("--output", type=Path, default=Path("activations.png"), help="(default: activations.png)")
-    command.add_argument("--span", type=float, default=5.0, help="draw from -span to span (default: 5)")
+    command.add_argument("names", nargs="*", type=_elementwise, metavar="NAME", help="activations (default: all)")
+    _add_output(command, "(default: activations.png)", Path("activations.png"))
+    command.add_argument("--span", type=_span, default=5.0, help="draw from -span to span (default: 5)")
 
-    command = commands.add_parser("demo", help="train a network on handwritten digits, in place")
+    command = commands.add_parser("demo", help="train a network on handwritten digits")
     command.set_defaults(command=_demo)
-    command.add_argument("--activation", type=_elementwise, default="relu", metavar="NAME", help="(default: relu)")
+    which = command.add_mutually_exclusive_group()
+    which.add_argument("--activation", type=_elementwise, metavar="NAME", help="(default: relu)")
+    which.add_argument(
+        "--activations", nargs="+", type=_elementwise, default=[], metavar="NAME", help="compare several"
+    )
+    which.add_argument("--all", action="store_true", help="compare all")
+    _add_output(command, "(default: demo.png if several are compared, else none)", None)
     command.add_argument("--epochs", type=_positive, default=25, help="(default: 25)")
     command.add_argument("--seed", type=int, default=0, help="of weights and batches (default: 0)")
     command.add_argument("--rate", type=float, default=0.01, help="first step of SGD (default: 0.01)")
@@ -144,10 +181,35 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument("--threads", type=_positive, default=fr.get_num_threads())
 
 
+def _add_output(command: argparse.ArgumentParser, default_text: str, default: Path | None) -> None:
+    command.add_argument(
+        "-o", "--output", type=_picture, default=default, metavar="FILE", help=f"picture to write {default_text}"
+    )
+
+
+def _picture(text: str) -> Path:
+    path = Path(text)
+    if path.suffix not in PICTURES:
+        raise argparse.ArgumentTypeError(f"must end in {', '.join(PICTURES)}, got {text!r}")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no directory {str(path.parent)!r}")
+    return path
+
+
 def _positive(text: str) -> int:
     number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be an integer of at least 1, got {text!r}")
+    return number
+
+
+def _span(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a positive number, got {text!r}")
     return number
 
 

@@ -1,15 +1,22 @@
-"""Trains a small network on handwritten digits, the activation and its gradient running in place."""
+"""Trains a small network on handwritten digits, with one activation after another."""
 
 from __future__ import annotations
 
+import inspect
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrelu import _digits
+from fastrelu import _digits, diagnostics, nn, optim
+from fastrelu._catalogue import required_arguments
 from fastrelu._extras import progress, require
-from fastrelu._network import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
 
 HIDDEN = 256
 BATCH = 32
@@ -23,6 +30,10 @@ class Outcome:
 
     Attributes
     ----------
+    activation : str
+        The activation's name.
+    losses : tuple of float
+        Mean loss of each epoch's batches.
     accuracy : float
         Share of the test images that the network gets right.
     dead : float
@@ -31,6 +42,8 @@ class Outcome:
         Time that the training took.
     """
 
+    activation: str
+    losses: tuple[float, ...]
     accuracy: float
     dead: float
     seconds: float
@@ -41,13 +54,13 @@ class Outcome:
         return self.accuracy > ACCURACY_TO_PASS
 
 
-def train(activation: str = "relu", epochs: int = 25, seed: int = 0, rate: float = 0.01) -> Outcome:
-    """Train a 784-256-10 network on the digits.
+def compare(activations: Sequence[str], epochs: int = 25, seed: int = 0, rate: float = 0.01) -> list[Outcome]:
+    """Train a 784-256-10 network on the digits with each activation in turn, from the same first weights.
 
     Parameters
     ----------
-    activation : str, default "relu"
-        An element-wise activation.
+    activations : sequence of str
+        Element-wise activations.
     epochs : int, default 25
         Passes over the training images.
     seed : int, default 0
@@ -58,8 +71,8 @@ def train(activation: str = "relu", epochs: int = 25, seed: int = 0, rate: float
 
     Returns
     -------
-    Outcome
-        Accuracy, dead units and time.
+    list of Outcome
+        One for each activation: losses, accuracy, dead units and time.
 
     Raises
     ------
@@ -67,21 +80,82 @@ def train(activation: str = "relu", epochs: int = 25, seed: int = 0, rate: float
         If scikit-learn or tqdm is not installed.
     """
     digits = _digits.load()
-    network = Network((digits.train.shape[1], HIDDEN, _digits.CLASSES), activation, np.random.default_rng(seed))
-    steps = epochs * -(-len(digits.train) // BATCH)
-    start = time.perf_counter()
+    steps = len(activations) * epochs * -(-len(digits.train) // BATCH)
     # Matrices of this size are too small to share between threads: a second BLAS thread only waits.
     one_thread = require("threadpoolctl", "demo").threadpool_limits(1, user_api="blas")
-    with one_thread, progress(steps, f"training with {activation}", extra="demo") as bar:
-        for epoch in range(1, epochs + 1):
-            step = rate * (1 - (epoch - 1) / epochs)
-            for batch in network.batches(len(digits.train), BATCH):
-                loss = network.step(digits.train[batch], digits.train_labels[batch], step, MOMENTUM)
-                bar.update()
-            bar.set_postfix_str(f"epoch {epoch} of {epochs}, loss {loss:.3f}")
+    with one_thread, progress(steps, "training", extra="demo") as bar:
+        return [_train(name, digits, epochs, seed, rate, bar) for name in activations]
+
+
+def _train(name: str, digits: _digits.Digits, epochs: int, seed: int, rate: float, bar: Any) -> Outcome:
+    rng = np.random.default_rng(seed)
+    model = network(name, digits.train.shape[1], rng)
+    criterion = nn.CrossEntropyLoss()
+    optimizer = optim.SGD(model.parameters(), momentum=MOMENTUM)
+    losses = []
+    start = time.perf_counter()
+    for epoch in range(epochs):
+        optimizer.lr = rate * (1 - epoch / epochs)
+        total = 0.0
+        for batch in _batches(len(digits.train), rng):
+            total += len(batch) * float(criterion(model(digits.train[batch]), digits.train_labels[batch]))
+            model.backward(criterion.backward())
+            optimizer.step()
+            bar.update()
+        losses.append(total / len(digits.train))
+        bar.set_postfix_str(f"{name}, epoch {epoch + 1} of {epochs}, loss {losses[-1]:.3f}")
     seconds = time.perf_counter() - start
-    return Outcome(
-        accuracy=network.accuracy(digits.test, digits.test_labels),
-        dead=network.dead_share(digits.train),
-        seconds=seconds,
-    )
+    dead = dead_share(model, digits.train)
+    right = model.eval()(digits.test).argmax(1) == digits.test_labels
+    return Outcome(name, tuple(losses), accuracy=float(right.mean()), dead=dead, seconds=seconds)
+
+
+def network(name: str, inputs: int, rng: np.random.Generator) -> nn.Sequential:
+    """Return linear, activation, linear, with weights after He et al., "Delving deep into rectifiers" (ICCV 2015)."""
+    layers = nn.Sequential(nn.Linear(inputs, HIDDEN), activation_layer(name, rng), nn.Linear(HIDDEN, _digits.CLASSES))
+    for linear in (layers[0], layers[2]):
+        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu", rng=rng)
+        nn.init.zeros_(linear.bias)
+    return layers
+
+
+def activation_layer(name: str, rng: np.random.Generator) -> nn.Activation:
+    """Return the layer of an activation, in place where its output determines the gradient.
+
+    Arguments without a default take the values of the example in the function's docstring.
+    """
+    kind = _layers()[name]
+    accepted = inspect.signature(kind).parameters
+    arguments: dict[str, Any] = {k: v for k, v in required_arguments(name).items() if k in accepted}
+    if "rng" in accepted:
+        arguments["rng"] = rng
+    if "inplace" in accepted:
+        try:
+            return kind(**arguments, inplace=True)
+        except ValueError:  # the gradient needs the input
+            pass
+    return kind(**arguments)
+
+
+def _layers() -> dict[str, Callable[..., nn.Activation]]:
+    """Return the layer of each activation."""
+    kinds = [kind for kind in vars(nn).values() if isinstance(kind, type) and issubclass(kind, nn.Activation)]
+    return {kind._name: kind for kind in kinds if kind._name}
+
+
+def _batches(count: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Yield the indices of one epoch's batches in random order."""
+    order = rng.permutation(count)
+    for start in range(0, count, BATCH):
+        yield order[start : start + BATCH]
+
+
+def dead_share(model: nn.Sequential, x: NDArray[np.float32]) -> float:
+    """Return the share of the first activation's units whose derivative is exactly 0 for every row of `x`.
+
+    That is the strict meaning of dead: a unit that gives 0 may still learn (GELU), one that gives 1 may not (hard tanh).
+    """
+    first, activation = model[0], model[1]
+    y = activation(first(x))
+    derivative = diagnostics.summarize(activation.backward(np.ones_like(y)), axis=1)
+    return float(derivative.dead.mean())

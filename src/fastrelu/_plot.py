@@ -8,50 +8,88 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastrelu import activations
-from fastrelu._catalogue import elementwise_names, required_arguments
+from fastrelu._catalogue import check_name, elementwise_names, required_arguments
 from fastrelu._extras import require
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from numpy.typing import NDArray
 
 COLUMNS = 4
+FUNCTION, DERIVATIVE, TEXT = "#1f5fa8", "#e07b39", "#404040"
+JUMP = 10  # times the steps beside it
 
 
-def draw(names: Sequence[str] = (), span: float = 5.0) -> Any:
-    """Draw activations, each with its derivative where it has one.
+def plot(*names: str, span: float = 5.0) -> Any:
+    """Draw activations and their derivatives.
+
+    A function whose gradient is another's, as that of rrelu, stands without one; jumps are left open.
 
     Parameters
     ----------
-    names : sequence of str, optional
-        Names of element-wise activations; all of them by default.
+    *names : str
+        Names of element-wise activations; all of them by default. Parameters without a default take the values of
+        the example in the function's docstring, which its panel shows.
     span : float, default 5.0
         The axis runs from ``-span`` to ``span``.
 
     Returns
     -------
     matplotlib.figure.Figure
-        One panel per activation.
+        One panel per activation; ``figure.savefig("activations.png")`` writes it, a notebook shows it.
 
     Raises
     ------
     MissingExtraError
-        If matplotlib is not installed.
+        If matplotlib is not installed; it is an ImportError.
+    ValueError
+        If there is no such activation, or `span` is not a positive number.
+
+    Examples
+    --------
+    ::
+
+        from fastrelu import diagnostics
+        diagnostics.plot("gelu", "elu").savefig("gelu_elu.png")
     """
+    if not 0 < span < math.inf:
+        raise ValueError(f"span must be a positive number, got {span!r}")
+    chosen = [check_name(name, elementwise_names(), "element-wise activation") for name in names] or elementwise_names()
     figures = require("matplotlib.figure", "plot")
-    chosen = names or elementwise_names()
     columns = min(COLUMNS, len(chosen))
     rows = math.ceil(len(chosen) / columns)
-    figure = figures.Figure(figsize=(3 * columns, 2.4 * rows), layout="constrained")
-    x = np.linspace(-span, span, 2001)
-    for number, name in enumerate(chosen, 1):
-        panel = figure.add_subplot(rows, columns, number)
-        panel.plot(x, getattr(activations, name)(x, **required_arguments(name)), label="function")
-        backward = getattr(activations, f"{name}_backward", None)
-        if backward is not None:
-            slope = backward(np.ones_like(x), x, **required_arguments(f"{name}_backward"))
-            panel.plot(x, slope, linestyle="--", label="derivative")
-        panel.set_title(name)
-        panel.grid(alpha=0.3)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2)
+    figure = figures.Figure(figsize=(max(3 * columns, 4), 2.4 * rows + 0.4), layout="constrained", facecolor="white")
+    for panel, name in zip(figure.subplots(rows, columns, squeeze=False).flat[: len(chosen)], chosen, strict=True):
+        _draw(panel, name, np.linspace(-span, span, 2001))
+    for panel in figure.axes[len(chosen) :]:
+        panel.set_visible(False)
+    fullest = max(figure.axes, key=lambda panel: len(panel.lines))
+    figure.legend(*fullest.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     return figure
+
+
+def _draw(panel: Any, name: str, x: NDArray[np.float64]) -> None:
+    """Draw one activation and its derivative."""
+    arguments = required_arguments(name)
+    panel.axhline(0, color="#d0d0d0", linewidth=0.8, zorder=0)
+    panel.axvline(0, color="#d0d0d0", linewidth=0.8, zorder=0)
+    panel.plot(x, _broken(getattr(activations, name)(x, **arguments)), color=FUNCTION, linewidth=2, label="function")
+    backward = getattr(activations, f"{name}_backward", None)
+    if backward is not None:
+        slope = _broken(backward(np.ones_like(x), x, **arguments))
+        panel.plot(x, slope, color=DERIVATIVE, linestyle="--", linewidth=1.5, label="derivative")
+    panel.set_title(name, fontsize=10, color=TEXT)
+    shown = (f"{key} = {value:g}" for key, value in arguments.items())
+    panel.text(0.03, 0.97, "\n".join(shown), transform=panel.transAxes, va="top", fontsize=8, color=TEXT)
+    panel.spines[:].set_visible(False)
+    panel.tick_params(labelsize=8, colors=TEXT, length=0)
+
+
+def _broken(y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return values with a gap where they jump, so that no line pretends to be part of the function.
+
+    A jump is a step that is far longer than the steps on both sides of it; where a slope changes, one of them is alike.
+    """
+    steps = np.pad(np.abs(np.diff(y)), 1)
+    beside = np.maximum(steps[:-2], steps[2:])
+    jumps = steps[1:-1] > np.maximum(JUMP * beside, 0.01 * np.ptp(y))
+    return np.where(np.append(jumps, False), np.nan, y)

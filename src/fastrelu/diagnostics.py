@@ -1,4 +1,4 @@
-"""What activations look like: zeros, dead and saturated units, mean and spread; of an array, of batches, of a network."""
+"""What activations look like: zeros, dead and saturated units, mean and spread of arrays and networks; their curves."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from fastrelu import _stats, runtime
 from fastrelu._catalogue import check_name, elementwise_names
+from fastrelu._plot import plot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     Axis = int | tuple[int, ...] | None
     Limits = tuple[float, float]
 
-__all__ = ["LayerReport", "Monitor", "Running", "Summary", "saturation_limits", "summarize"]
+__all__ = ["LayerReport", "Monitor", "Running", "Summary", "plot", "saturation_limits", "summarize"]
 
 # Beyond these a monitor speaks up.
 DEAD_UNITS = 0.1  # share of the units
