@@ -165,7 +165,9 @@ def test_error_bound(name: str) -> None:
         fast = fr.error_bound(name, np.float64, precision="fast", isa=isa)
         accurate = fr.error_bound(name, float, precision="accurate", isa=isa)
         assert 0.5 <= accurate <= (9 if base else 1.1)
-        assert accurate <= fast <= (9 if base else 8 if name.startswith("gelu") else 4)
+        assert (
+            accurate <= fast <= (9 if base else 8 if name.startswith("gelu") else 6 if name == "mish_backward" else 4)
+        )
 
 
 @pytest.mark.skipif("v3" not in _core.isa_known, reason="limits are stated for the instruction sets of x86-64")

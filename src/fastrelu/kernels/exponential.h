@@ -1,12 +1,12 @@
 /* Functions built on one exponential of the negative half-axis. */
 
 /* elu(x) = x if x > 0 else alpha (e^x - 1); the derivative at 0 is alpha */
-/* ULP: lean 2, full 2, full without FMA 2 */
+/* ULP: lean 2, full 2.3, full without FMA 2.3 */
 BODY FN(elu)(real x, real alpha) {
     real y = alpha * FN(expm1_below)(FN(at_least)(x, EXPM1_LOW), NO_LOW);
     return x < 0 ? y : x;
 }
-/* ULP: lean 1.55, full 1.5, full without FMA 1.6 */
+/* ULP: lean 1.55, full 1.7, full without FMA 1.8 */
 BODY FN(elu_backward)(real g, real x, real alpha) {
     real far, y = FN(exp_far)(FN(at_least)(x, FAR_LOW), NO_LOW, &far);
     y = FN(product)(g, alpha * y, far);
@@ -35,7 +35,7 @@ BODY FN(celu_ratio)(real x, real alpha, real lowest, real *low) {
 #endif
     return z;
 }
-/* ULP: lean 2.55, full 2.55, full without FMA 2.55 */
+/* ULP: lean 2.55, full 2.8, full without FMA 2.65 */
 BODY FN(celu)(real x, real alpha) {
     real low, z = FN(celu_ratio)(x, alpha, EXPM1_LOW, &low);
     real unit = alpha > 0 ? R(1) : R(0x1p-10), whole = alpha > 0 ? R(1) : R(0x1p10);
@@ -89,27 +89,27 @@ BODY FN(celu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * (
 #define SELU_LAMBDA BY_TYPE(0x1.0cfabep0f, 0x1.0cfabd6a91132p+0)
 #define SELU_PRODUCT BY_TYPE(0x1.c212ccp0f, 0x1.c212cc640f031p+0)
 #define SELU_PRODUCT_LOW BY_TYPE(0x1.903c0cp-26f, 0x1.05161b045a1f1p-56)
-/* ULP: lean 2.05, full 1.7, full without FMA 1.7 */
+/* ULP: lean 1.85, full 1.7, full without FMA 1.7 */
 BODY FN(selu)(real x) {
     real y = SELU_PRODUCT * FN(expm1_below)(FN(at_least)(x, EXPM1_LOW), NO_LOW);
     real line = SELU_LAMBDA * x;
     return x < 0 ? y : line;
 }
-/* ULP: lean 1.95, full 1.8, full without FMA 1.85 */
+/* ULP: lean 1.85, full 1.8, full without FMA 1.85 */
 BODY FN(selu_backward)(real g, real x) {
     real far, y = FN(exp_far)(FN(at_least)(x, FAR_LOW), NO_LOW, &far);
     y = FN(product)(g, SELU_PRODUCT * y, far);
     real line = SELU_LAMBDA * g;
     return x > 0 ? line : FN(or_nan)(y, x);
 }
-/* ULP: lean 0.85, full 0.7, full without FMA 0.7 */
+/* ULP: lean 0.7, full 0.7, full without FMA 0.7 */
 BODY FN(selu_from_output)(real g, real y) {
     real slope = (y + SELU_PRODUCT) + SELU_PRODUCT_LOW;
     return g * (y > 0 ? SELU_LAMBDA : slope);
 }
 
 /* softplus(x) = log(1 + e^(beta x)) / beta = max(x, 0) + log(1 + e^-|beta x|) / beta */
-/* ULP: lean 2.8, full 2.75, full without FMA 2.75 */
+/* ULP: lean 2.8, full 2.95, full without FMA 3.55 */
 BODY FN(softplus)(real x, real beta) {
     real inverse = 1 / beta;
     real inverse_low = FN(fused)(-beta, inverse, 1) * inverse;
@@ -123,7 +123,7 @@ BODY FN(softplus)(real x, real beta) {
     real m = x < 0 ? R(0) : x;
     return FMA(y, far, m);
 }
-/* ULP: lean 2.6, full 2.25, full without FMA 2.3 */
+/* ULP: lean 2.6, full 2.7, full without FMA 2.6 */
 BODY FN(softplus_backward)(real g, real x, real beta) {
     real b = FN(at_least)(x, -FN(at_most)(-FAR_LOW / beta, LARGEST));
     b = FN(at_most)(b, FN(at_most)(BY_TYPE(17.5, 38) / beta, LARGEST));
@@ -144,7 +144,7 @@ BODY FN(softplus_by_beta)(real g, real x, real beta) {
     return FN(or_nan)(-(g * v) * h * v, x);
 }
 /* 1 - e^(-beta y), which is beta y for a small y; that y is scaled up, so that none of its bits are lost */
-/* ULP: lean 1.8, full 1.5, full without FMA 1.45 */
+/* ULP: lean 1.8, full 1.7, full without FMA 1.65 */
 BODY FN(softplus_from_output)(real g, real y, real beta) {
     real b = FN(at_most)(y, FN(at_most)(-EXPM1_LOW / beta, LARGEST));
     real z = beta * b;
@@ -155,7 +155,7 @@ BODY FN(softplus_from_output)(real g, real y, real beta) {
 }
 
 /* log_sigmoid(x) = -log(1 + e^-x) = min(x, 0) - log(1 + e^-|x|) */
-/* ULP: lean 2.9, full 2.75, full without FMA 2.55 */
+/* ULP: lean 2.65, full 2.75, full without FMA 2.65 */
 BODY FN(log_sigmoid)(real x) {
     real S, r = FN(reduce)(-FN(size_at_most)(x, BY_TYPE(104, 746)), NO_LOW, BY_TYPE(40, 80), &S);
     real P = FN(exp_poly)(r, -1, BY_TYPE(0x1p40f, 0x1p80));
@@ -164,14 +164,14 @@ BODY FN(log_sigmoid)(real x) {
     real m = x > 0 ? -R(0) : x;
     return m - y;
 }
-/* ULP: lean 2.6, full 2.3, full without FMA 2.3 */
+/* ULP: lean 2.5, full 2.55, full without FMA 2.55 */
 BODY FN(log_sigmoid_backward)(real g, real x) {
     real z = FN(at_least)(FN(at_most)(-x, BY_TYPE(17.5, 38)), FAR_LOW);
     real far, y = FN(sigmoid_far)(z, NO_LOW, &far);
     return FN(product)(g, FN(or_nan)(y, x), far);
 }
 /* 1 - e^y */
-/* ULP: lean 1.1, full 1.25, full without FMA 1.2 */
+/* ULP: lean 1, full 1.3, full without FMA 1.25 */
 BODY FN(log_sigmoid_from_output)(real g, real y) {
     real d = FN(one_minus_exp)(FN(at_least)(y, EXPM1_LOW), NO_LOW);
     return g * FN(or_nan)(d, y);
@@ -190,7 +190,7 @@ BODY FN(squareplus_root)(real a, real b, real *scale, real *back) {
     a *= up.number;
     return FN(root)(FMA(a, a, b * up.number * up.number));
 }
-/* ULP: lean 3, full 3.15, full without FMA 3.15 */
+/* ULP: lean 3, full 3.2, full without FMA 3.2 */
 BODY FN(squareplus)(real x, real b) {
     real a = FN(size)(x), scale, back;
     real s = FN(squareplus_root)(a, b, &scale, &back);
@@ -199,7 +199,7 @@ BODY FN(squareplus)(real x, real b) {
     return x < 0 ? falling : rising;
 }
 /* (1 + x / root) / 2, for x far below 0 without cancellation: b / 2 / (root^2 + |x| root) */
-/* ULP: lean 2.8, full 2.9, full without FMA 3.1 */
+/* ULP: lean 2.8, full 2.9, full without FMA 3.8 */
 BODY FN(squareplus_backward)(real g, real x, real b) {
     real a = FN(size_at_most)(x, LARGEST), scale, back;
     real s = FN(squareplus_root)(a, b, &scale, &back), c = b * scale;
@@ -213,7 +213,7 @@ BODY FN(squareplus_backward)(real g, real x, real b) {
     return (g * FN(or_nan)(y, x)) * (falling ? scale : R(1));
 }
 /* y^2 / (y^2 + b / 4) */
-/* ULP: lean 2.9, full 2.55, full without FMA 3.45 */
+/* ULP: lean 2.9, full 2.6, full without FMA 3.45 */
 BODY FN(squareplus_from_output)(real g, real y, real b) {
     real c = FN(at_most)(y, BY_TYPE(0x1p60f, 0x1p500));
     int small = y <= 1;

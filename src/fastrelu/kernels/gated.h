@@ -2,7 +2,7 @@
 
 /* hard_swish(x) = x min(max(x + 3, 0), 6) / 6; at most 2.25 ULP in float (all inputs), 0.6 in double with FMA.
  * -0 below -3, like every gated function. The derivative is 0 at -3 and 1 at 3. */
-/* ULP: lean 2.6, full 0.6, full without FMA 2 */
+/* ULP: lean 2.25, full 0.85, full without FMA 2 */
 BODY FN(hard_swish)(real x) {
     real t = x + 3;
     real back = t - x;
@@ -14,7 +14,7 @@ BODY FN(hard_swish)(real x) {
 #endif
     return x <= -3 ? -R(0) : x >= 3 ? x : inner;
 }
-/* ULP: lean 1.55, full 0.5, full without FMA 1.15 */
+/* ULP: lean 1.35, full 0.5, full without FMA 1.15 */
 BODY FN(hard_swish_backward)(real g, real x) {
     real twice = x + x;
     real t = twice + 3;
@@ -25,7 +25,7 @@ BODY FN(hard_swish_backward)(real g, real x) {
 }
 
 /* hard_mish(x) = x min(max(x + 2, 0), 2) / 2; at most 1 ULP. -0 below -2. The derivative is 0 at -2 and 1 at 0. */
-/* ULP: lean 3, full 4, full without FMA 5 */
+/* ULP: lean 0.55, full 0.5, full without FMA 1.15 */
 BODY FN(hard_mish)(real x) {
     real t = x + 2;
     real low = x - (t - 2);
@@ -58,14 +58,14 @@ BODY FN(gate_sigmoid_slope)(real z, real low, int has_low, real *far) {
 }
 
 /* silu(x) = x sigmoid(x) */
-/* ULP: lean 2.6, full 2.2, full without FMA 2.2 */
+/* ULP: lean 2.4, full 2.3, full without FMA 2.35 */
 BODY FN(silu)(real x) {
     real z = FN(at_least)(x, BY_TYPE(-110, -754));
     real y = FN(gate_sigmoid)(z, z, NO_LOW);
     return x <= BY_TYPE(18, 40) ? y : x;
 }
 #define SLOPE_HIGH BY_TYPE(20.7, 44)
-/* ULP: lean 2.95, full 2.75, full without FMA 3.4 */
+/* ULP: lean 2.8, full 2.8, full without FMA 3.55 */
 BODY FN(silu_backward)(real g, real x) {
     real z = FN(at_least)(FN(at_most)(x, SLOPE_HIGH), FAR_LOW);
     real far, y = FN(gate_sigmoid_slope)(z, NO_LOW, 0, &far);
@@ -87,7 +87,7 @@ BODY FN(swish)(real x, real beta) {
     y = FN(product)(huge ? m : R(1), y, far);
     return all <= BY_TYPE(18, 40) ? y : x; /* also 0 times infinity: x is the limit */
 }
-/* ULP: lean 2.95, full 2.75, full without FMA 3.6 */
+/* ULP: lean 2.95, full 3.2, full without FMA 4.35 */
 BODY FN(swish_backward)(real g, real x, real beta) {
     real b = beta < 0 ? -beta : beta, u = beta < 0 ? -x : x;
     u = FN(at_most)(u, FN(at_most)(SLOPE_HIGH / b, LARGEST));
@@ -117,13 +117,13 @@ BODY FN(quick_gelu_low)(real x, real z) {
 #endif
     return low;
 }
-/* ULP: lean 2.5, full 2.2, full without FMA 2.25 */
+/* ULP: lean 2.5, full 2.3, full without FMA 2.3 */
 BODY FN(quick_gelu)(real x) {
     real m = FN(at_least)(x, BY_TYPE(-65, -443)), z = QUICK * m;
     real y = FN(gate_sigmoid)(m, z, FN(quick_gelu_low)(m, z));
     return x <= BY_TYPE(11, 24) ? y : x;
 }
-/* ULP: lean 3, full 2.8, full without FMA 3.55 */
+/* ULP: lean 2.95, full 2.9, full without FMA 4.15 */
 BODY FN(quick_gelu_backward)(real g, real x) {
     real m = FN(at_least)(FN(at_most)(x, SLOPE_HIGH / QUICK), FAR_LOW / QUICK), z = QUICK * m;
     real far, y = FN(gate_sigmoid_slope)(z, FN(quick_gelu_low)(m, z), FR_KIND != FR_WIDE, &far);
@@ -169,7 +169,7 @@ BODY FN(times_power)(real y, real shifted) {
     u.bits += k.bits << SHIFT;
     return u.number;
 }
-/* ULP: lean 5.15, full 6.15, full without FMA 6.5 */
+/* ULP: lean 5.3, full 6.15, full without FMA 7 */
 BODY FN(gelu)(real x) {
     real a = FN(size_at_most)(x, BY_KIND(14.5, 14.6, 38.7)), h = a * a;
     real k, P = FN(gelu_exp)(a, h, ROUNDER + BY_TYPE(40, 100), &k);
@@ -201,7 +201,7 @@ BODY FN(gelu_slope)(real a, real h) {
 #endif
     return p / q;
 }
-/* ULP: lean 4.95, full 5.55, full without FMA 6.95 */
+/* ULP: lean 5.4, full 6.35, full without FMA 6.95 */
 BODY FN(gelu_backward)(real g, real x) {
     real a = FN(size_at_most)(x, BY_KIND(18.655, 20.2, 53.194)), h = a * a;
     real k, P = FN(gelu_exp)(a, h, ROUNDER + BIAS, &k);
@@ -230,7 +230,7 @@ BODY FN(gelu_tanh_reduce)(real x, real h, real magic, real *shifted) {
     return FMA(x, low, FN(fused)(x, w, -(*shifted - magic)));
 #endif
 }
-/* ULP: lean 2.45, full 2.25, full without FMA 2.25 */
+/* ULP: lean 2.35, full 2.25, full without FMA 2.35 */
 BODY FN(gelu_tanh)(real x) {
     real z = FN(at_least)(FN(at_most)(x, BY_TYPE(6, 9)), BY_TYPE(-11, -22));
     real k, r = FN(gelu_tanh_reduce)(z, z * z, ROUNDER + BIAS + BY_TYPE(40, 140), &k);
@@ -238,7 +238,7 @@ BODY FN(gelu_tanh)(real x) {
     real y = z * S / (S + P);
     return x <= BY_TYPE(6, 9) ? y : x;
 }
-/* ULP: lean 4.95, full 4.6, full without FMA 5.7 */
+/* ULP: lean 5.3, full 5.2, full without FMA 5.7 */
 BODY FN(gelu_tanh_backward)(real g, real x) {
     real z = FN(at_least)(FN(at_most)(x, BY_TYPE(5.5, 9)), BY_KIND(-12.906, -13.65, -26.79)), h = z * z;
     real k, r = FN(gelu_tanh_reduce)(z, h, ROUNDER + BIAS, &k);
@@ -250,7 +250,7 @@ BODY FN(gelu_tanh_backward)(real g, real x) {
 }
 
 /* mish(x) = x tanh(log(1 + e^x)) = x n / (n + 2 P^2), n = S (S + 2 P) */
-/* ULP: lean 3, full 2.75, full without FMA 3.3 */
+/* ULP: lean 2.9, full 2.9, full without FMA 3.9 */
 BODY FN(mish)(real x) {
     real z = FN(at_least)(x, BY_TYPE(-110, -754));
     real S, r = FN(reduce)(z, NO_LOW, BY_TYPE(36, 80), &S);
@@ -260,7 +260,7 @@ BODY FN(mish)(real x) {
     real y = top / FMA(P2, P, FMA(P2, low, n));
     return x <= BY_TYPE(12, 24) ? y : x;
 }
-/* ULP: lean 4.85, full 4, full without FMA 5 */
+/* ULP: lean 4.8, full 4.25, full without FMA 5 */
 BODY FN(mish_backward)(real g, real x) {
     real z = FN(at_least)(FN(at_most)(x, BY_TYPE(12, 24)), FAR_LOW);
     real far, E = FN(exp_far)(z, NO_LOW, &far);

@@ -487,7 +487,7 @@ BODY FN(selu_from_output)(real g, real y) {
 }
 
 /* softplus(x) = log(1 + exp(beta x)) / beta = max(x, 0) + log1p(exp(-|beta x|)) / beta */
-/* ULP: 0.85 */
+/* ULP: 0.9 */
 BODY FN(softplus)(real x, real beta) {
     hl_pair z = hl_argument(beta, x);
     hl_scaled l = hl_log1p_exp(hl_minus_abs(z));
@@ -518,7 +518,7 @@ BODY FN(softplus_by_beta)(real g, real x, real beta) {
     return -hl_raise_far(g, hl_round(v), 2 * (q.k + f.k));
 }
 /* -expm1(-beta y) */
-/* ULP: 0.85 */
+/* ULP: 0.9 */
 BODY FN(softplus_from_output)(real g, real y, real beta) {
     hl_pair z = hl_argument(-beta, y);
     real d = g * -hl_round(hl_of(hl_expm1(z)));
@@ -573,7 +573,7 @@ HL_INLINE hl_hypotenuse hl_root(real x, real b) {
     h.forth = hl_pow2(-k);
     return h;
 }
-/* ULP: 0.85 */
+/* ULP: 0.9 */
 BODY FN(squareplus)(real x, real b) {
     hl_hypotenuse h = hl_root(x, b);
     real left = 0.5 * hl_round(hl_div(hl_make(h.n, 0), h.sum)) * h.back;
@@ -709,7 +709,7 @@ BODY FN(silu)(real x) {
 BODY FN(silu_backward)(real g, real x) { return hl_silu_slope(g, hl_clamped(x, -1500, 1500)); }
 
 /* swish(x) = x sigmoid(beta x); its derivative is that of silu at beta x */
-/* ULP: 0.85 */
+/* ULP: 0.9 */
 BODY FN(swish)(real x, real beta) { return hl_gated(x, hl_argument(beta, x), hl_lift_of(x)); }
 /* ULP: 0.9 */
 BODY FN(swish_backward)(real g, real x, real beta) {
@@ -730,7 +730,7 @@ BODY FN(swish_by_beta)(real g, real x, real beta) {
 
 /* quick_gelu(x) = x sigmoid(1.702 x), where 1.702 is that decimal number and not its rounding */
 #define HL_QUICK 0x1.b3b645a1cac08p+0, 0x1.89374bc6a7efap-55
-/* ULP: 0.85 */
+/* ULP: 0.9 */
 BODY FN(quick_gelu)(real x) {
     hl_pair z = hl_clamped(x, -800, 800);
     real y = hl_gated(z.hi, hl_mul1(hl_make(HL_QUICK), z.hi), HL_NO_LIFT);

@@ -183,6 +183,9 @@ FR_APART void FN(add_row)(fr_lanes *s, const real *e, const real *e_lo, ptrdiff_
     double hi[FR_ROW_LANES], lo[FR_ROW_LANES];
     for (int j = 0; j < FR_ROW_LANES; j++) hi[j] = s->hi[j], lo[j] = s->lo[j];
     for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES)
+#if FR_KIND == FR_HILO && defined(__GNUC__) && !defined(__clang__)
+#pragma GCC unroll 1 /* unrolled, GCC keeps the lanes one by one with AVX-512 */
+#endif
         for (int j = 0; j < FR_ROW_LANES; j++) {
 #if COMPENSATED
             fr_lane_add(&hi[j], &lo[j], e[i + j]);

@@ -27,7 +27,7 @@ BODY FN(hard_tanh_from_output)(real g, real y, real min_val, real max_val) {
 
 /* sparse_plus(x) = 0 if x <= -1, (x + 1)^2 / 4 if x < 1, else x. The square carries the rounding error of
  * x + 1 along: at most 1 ULP. */
-/* ULP: lean 0.5, full 0.5, full without FMA 1.15 */
+/* ULP: lean 0.55, full 0.5, full without FMA 1.15 */
 BODY FN(sparse_plus)(real x) {
     real t = x + 1;
     real low = x - (t - 1);
@@ -53,7 +53,7 @@ BODY FN(sparse_sigmoid_backward)(real g, real x) { return FN(gate)((x > -1) & (x
 BODY FN(sparse_sigmoid_from_output)(real g, real y) { return FN(gate)((y > 0) & (y < 1), g * R(0.5), y); }
 
 /* sigmoid(x) = 1 / (1 + e^-x) = S / (S + P) */
-/* ULP: lean 2.6, full 2.25, full without FMA 2.3 */
+/* ULP: lean 2.5, full 2.55, full without FMA 2.55 */
 BODY FN(sigmoid)(real x) {
     real z = FN(at_most)(FN(at_least)(x, BY_TYPE(-104, -746)), BY_TYPE(17.5, 38));
     real S, r = FN(reduce)(z, NO_LOW, BY_TYPE(26, 60), &S);
@@ -61,16 +61,16 @@ BODY FN(sigmoid)(real x) {
     return FN(or_nan)(S / (S + P), x);
 }
 /* q - q^2 with q = sigmoid(-|x|) */
-/* ULP: lean 2.75, full 2.55, full without FMA 2.25 */
+/* ULP: lean 2.5, full 2.75, full without FMA 2.75 */
 BODY FN(sigmoid_backward)(real g, real x) {
     real far, q = FN(sigmoid_far)(-FN(size_at_most)(x, -FAR_LOW), NO_LOW, &far);
     return FN(product)(g, FN(or_nan)(FMA(-q, q, q), x), far);
 }
-/* ULP: lean 1.75, full 1.7, full without FMA 1.7 */
+/* ULP: lean 1.5, full 1.7, full without FMA 1.7 */
 BODY FN(sigmoid_from_output)(real g, real y) { return g * (y * (1 - y)); }
 
 /* tanh(x) = (1 - S/P) / (1 + S/P) with S/P = e^(-2|x|); 1/P = 1 + p */
-/* ULP: lean 3, full 3.25, full without FMA 3.25 */
+/* ULP: lean 2.85, full 3.25, full without FMA 3.25 */
 BODY FN(tanh)(real x) {
     const real magic = ROUNDER + BIAS;
     real a = FN(size_at_most)(x, BY_TYPE(9.1, 19.2));
@@ -82,14 +82,14 @@ BODY FN(tanh)(real x) {
     return FN(or_nan)(y, x);
 }
 /* t (2 - t) with t = 2 sigmoid(-2|x|) */
-/* ULP: lean 2.75, full 2.55, full without FMA 2.45 */
+/* ULP: lean 2.5, full 2.55, full without FMA 2.55 */
 BODY FN(tanh_backward)(real g, real x) {
     real a = FN(size_at_most)(x, FAR_LOW * R(-0.5));
     real far, S, r = FN(reduce_far)(-(a + a), NO_LOW, &S, &far);
     real t = S / FMA(S, R(0.5), FN(exp_poly)(r, -1, R(0.5)));
     return FN(product)(g, FN(or_nan)(FMA(-t, t, t + t), x), far);
 }
-/* ULP: lean 1.75, full 1.75, full without FMA 1.75 */
+/* ULP: lean 1.5, full 1.75, full without FMA 1.75 */
 BODY FN(tanh_from_output)(real g, real y) { return g * ((1 - y) * (1 + y)); }
 
 /* 1 + a and, where one rounding shows (double), what it leaves out */
@@ -100,7 +100,7 @@ BODY FN(one_plus)(real a, real *low) {
     return d;
 }
 /* softsign(x) = x / (1 + |x|) */
-/* ULP: lean 1.75, full 1.15, full without FMA 1.15 */
+/* ULP: lean 1.5, full 1.15, full without FMA 1.15 */
 BODY FN(softsign)(real x) {
     real a = FN(size)(x);
     a = a > LARGEST ? LARGEST : a;
@@ -113,7 +113,7 @@ BODY FN(softsign)(real x) {
     return FN(with_sign)(q, x);
 }
 /* 1 / (1 + |x|)^2 = 1 / (1 + |x| (2 + |x|)), scaled where the square would overflow before the quotient is 0 */
-/* ULP: lean 2.8, full 1.15, full without FMA 1.15 */
+/* ULP: lean 2.5, full 1.15, full without FMA 1.15 */
 BODY FN(softsign_backward)(real g, real x) {
     real a = FN(size)(x);
 #if FR_KIND == FR_WIDE
@@ -131,7 +131,7 @@ BODY FN(softsign_backward)(real g, real x) {
 #endif
 #endif
 }
-/* ULP: lean 2.2, full 0.5, full without FMA 1.15 */
+/* ULP: lean 1.95, full 0.5, full without FMA 1.15 */
 BODY FN(softsign_from_output)(real g, real y) {
     real a = FN(size)(y), t = 1 - a;
 #if FR_KIND == FR_FULL
