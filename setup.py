@@ -11,6 +11,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
+from setuptools.modified import newer_group
 
 PACKAGE = Path("src/fastrelu")
 KERNELS = PACKAGE / "kernels"
@@ -69,6 +70,9 @@ class BuildExt(build_ext):
             print("fastrelu: no working OpenMP here, building without threads")
             compile_openmp, link_openmp = [], []
 
+        built = self.get_ext_fullpath(ext.name)
+        if not self.force and not newer_group(ext.sources + ext.depends, built, "newer"):
+            return
         own = (ext.extra_objects, ext.extra_compile_args, ext.extra_link_args)
         if ext.name == CORE:
             ext.extra_objects = own[0] + self.compile_kernels("msvc" if msvc else "unix")
@@ -116,7 +120,7 @@ if __name__ == "__main__":  # tools read the flags above
                         ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
                         ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
                     ],
-                    depends=[str(path) for path in [*sorted(KERNELS.iterdir()), *sorted(PACKAGE.glob("recycle.*"))]],
+                    depends=["setup.py", *(str(p) for p in sorted([*KERNELS.iterdir(), *PACKAGE.glob("recycle.*")]))],
                 )
                 for source in sorted(PACKAGE.glob("_*.pyx"))
             ],

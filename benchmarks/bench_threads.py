@@ -7,7 +7,6 @@ present ones, and prints for each cost class the size from which no function of 
 from __future__ import annotations
 
 import argparse
-import re
 import statistics
 import sys
 import timeit
@@ -18,22 +17,15 @@ import machine
 import results
 
 import fastrelu as fr
-from fastrelu import _core
+from fastrelu import _core, runtime
 from fastrelu._extras import progress
 from fastrelu._reference import Reference, references
 
-OPS = Path(__file__).parents[1] / "src" / "fastrelu" / "kernels" / "ops.def"
 CLASSES = ("FR_LIGHT", "FR_MEDIUM", "FR_HEAVY")
 SIZES = tuple(1 << k for k in range(11, 19))
 ROUND = 3e-4  # seconds that one timing lasts at least
 NOISE = 1.02  # times by which threads may be slower and still count as no slower
 PRESENT = _core.parallel_from
-
-
-def cost_classes() -> dict[str, int]:
-    """Return the cost class of every activation, from the list of activations."""
-    rows = re.findall(r"^OP\d(?:_\w+)?\((\w+),.*\b(FR_(?:LIGHT|MEDIUM|HEAVY))\b", OPS.read_text(), re.MULTILINE)
-    return {name: CLASSES.index(cost) for name, cost in rows}
 
 
 def times(reference: Reference, size: int, options: argparse.Namespace) -> tuple[float, float]:
@@ -104,14 +96,14 @@ def main() -> None:
     if fr.get_num_threads() < options.threads:
         sys.exit(f"this process may use {fr.get_num_threads()} threads, not {options.threads}")
     _core.set_defaults(parallel_from=(0, 0, 0))
-    classes = cost_classes()
-    chosen = [r for r in references() if r.activation in classes and r.name in (options.ops or [r.name])]
-    chosen.sort(key=lambda reference: classes[reference.activation])
+    kernels = runtime.kernels
+    chosen = [r for r in references() if r.name in kernels and r.name in (options.ops or [r.name])]
+    chosen.sort(key=lambda reference: kernels[reference.name].cost)
     print(f"speed with {options.threads} threads at {', '.join(f'{n:,}' for n in SIZES)} elements of {options.dtype}")
     rows = []
     with progress(len(chosen), "threads") as bar:
         for reference in chosen:
-            rows.append(measure(reference, classes[reference.activation], options))
+            rows.append(measure(reference, kernels[reference.name].cost, options))
             print(show(rows[-1]), flush=True)
             bar.update()
     print(*advise(rows), sep="\n")

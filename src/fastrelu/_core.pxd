@@ -15,6 +15,7 @@ cdef extern from "kernels/kernels.h" nogil:
         FR_F64_FAST
         FR_FLAVOURS
         FR_LIGHT
+        FR_MEDIUM
         FR_COSTS
     ctypedef void (*fr_kernel)(const char *const *, char *, Py_ssize_t) noexcept nogil
     ctypedef int (*fr_domain)(const double *) noexcept nogil

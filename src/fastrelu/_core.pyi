@@ -25,6 +25,7 @@ class Kernel:
     fast: np.ufunc
     accurate: np.ufunc
     operands: tuple[str, ...]
+    cost: int
     def __init__(self, op: int, direction: int, isa: str) -> None: ...
 
 def set_defaults(

@@ -252,7 +252,7 @@ cpdef int thread_count() except -1:
 
 # Elements below which a second thread costs more than it brings, by cost class (benchmarks/bench_threads.py).
 cdef fr_atomic _PARALLEL[3]
-_PARALLEL[:] = [32768, 16384, 8192]
+_PARALLEL[:] = [65536, 24576, 8192]
 # Elements above which other Python threads may run meanwhile; releasing the lock costs some 50 elements' worth.
 cdef Py_ssize_t _RELEASE = 8192
 
@@ -293,6 +293,7 @@ cdef class Kernel:
     cdef readonly str name
     cdef readonly object fast, accurate
     cdef const fr_op *op
+    cdef readonly int cost
     cdef int direction, ndata, nparams, nin
     cdef fr_call calls[4]
     cdef cnp.PyUFuncGenericFunction loops[2]
@@ -305,6 +306,9 @@ cdef class Kernel:
         cdef int flavour, dtype, level, j
         self.op = &fr_ops[op]
         self.direction = direction
+        # The output has what the exponential would be computed for: what is left is light.
+        light = direction == FR_FROM_OUTPUT and self.op.cost == FR_MEDIUM
+        self.cost = FR_LIGHT if light else self.op.cost
         self.ndata = 1 if direction == FR_FORWARD else 2
         self.nparams = self.op.nparams
         self.nin = self.ndata + self.nparams
@@ -556,9 +560,9 @@ cdef str _because(Kernel kernel, int why, list args, object out):
 
 
 cdef int _explain_threads(dict report, Kernel kernel, Py_ssize_t n) except -1:
-    cdef int parts = _team_size(kernel.op.cost, n)
-    if n < _PARALLEL[kernel.op.cost]:
-        report["why so many threads"] = f"fewer than {_PARALLEL[kernel.op.cost]} elements: more threads would not pay"
+    cdef int parts = _team_size(kernel.cost, n)
+    if n < _PARALLEL[kernel.cost]:
+        report["why so many threads"] = f"fewer than {_PARALLEL[kernel.cost]} elements: more threads would not pay"
     elif parts == 1:
         report["why so many threads"] = "one is what the process, its context or OpenMP allow"
     elif fr_is_team_busy():
@@ -592,7 +596,7 @@ cdef int _explain_dense(dict report, Kernel kernel, const fr_call *how, const ch
     cdef fr_plan plan
     cdef int parts = _explain_threads(report, kernel, n)
     cdef bint warm = _explain_output(report, n * how.itemsize, out == NULL)
-    report["streamed"] = bool(_plan_stream(&plan, how, kernel.op.cost, inputs, out, n, warm, parts))
+    report["streamed"] = bool(_plan_stream(&plan, how, kernel.cost, inputs, out, n, warm, parts))
     report["door"] = "fast path"
     _explain_kernel(report, kernel, how)
     raise Explained
@@ -740,7 +744,7 @@ cdef bint _large(int cost, Py_ssize_t size, int parts) noexcept:
 
 def streams(Kernel kernel not None, Py_ssize_t size, int parts):
     """Whether such an output, of so many bytes, goes past the cache unless it is new memory or an input too."""
-    return kernel.calls[0].stream.move != NULL and _large(kernel.op.cost, size, parts)
+    return kernel.calls[0].stream.move != NULL and _large(kernel.cost, size, parts)
 
 
 cdef void _run_plan(const fr_plan *plan, int parts, bint release) noexcept:
@@ -861,7 +865,7 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
             _explain_dense(report, kernel, how, inputs, data, n)
     if y is None:
         y = _fresh(x, n * cnp.PyArray_ITEMSIZE(x))
-    _run_dense(how, kernel.op.cost, inputs, <char *>cnp.PyArray_DATA(y), n, out is not None or _is_warm(y))
+    _run_dense(how, kernel.cost, inputs, <char *>cnp.PyArray_DATA(y), n, out is not None or _is_warm(y))
     return y
 
 
@@ -938,9 +942,9 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype,
             for j in range(nin + 1):
                 plan.view.origin[j] = origin[j]
             if report is None:
-                parts = start_team(kernel.op.cost, n)
+                parts = start_team(kernel.cost, n)
                 warm = out is not None or _is_warm(<cnp.ndarray>result)
-            fr_make_plan(&plan, how, warm and _large(kernel.op.cost, size, parts))
+            fr_make_plan(&plan, how, warm and _large(kernel.cost, size, parts))
             if report is None:
                 _run_plan(&plan, parts, n >= _RELEASE)
                 end_team(parts)
