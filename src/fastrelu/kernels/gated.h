@@ -238,7 +238,7 @@ BODY FN(gelu_tanh)(real x) {
     real y = z * S / (S + P);
     return x <= BY_TYPE(6, 9) ? y : x;
 }
-/* ULP: lean 5.3, full 5.2, full without FMA 5.7 */
+/* ULP: lean 5.4, full 5.2, full without FMA 5.7 */
 BODY FN(gelu_tanh_backward)(real g, real x) {
     real z = FN(at_least)(FN(at_most)(x, BY_TYPE(5.5, 9)), BY_KIND(-12.906, -13.65, -26.79)), h = z * z;
     real k, r = FN(gelu_tanh_reduce)(z, h, ROUNDER + BIAS, &k);
