@@ -1,6 +1,6 @@
-"""Run the library for a while as a busy process would, and check that its memory stays flat:
-``MALLOC_ARENA_MAX=1 python tools/soak.py``, so that glibc makes no arena for each thread, which would look like growth.
+"""Run the library for a while as a busy process would, and check that its memory stays flat.
 
+``MALLOC_ARENA_MAX=1 python tools/soak.py``: with one arena, for those that glibc makes for threads look like growth.
 Python threads call everything at once: sizes from nothing to 16 MiB, both types, all layouts, fresh, into given memory and in
 place; they keep and drop results and views of them, and make calls that fail. Every kept result is checked again when
 it is dropped. Progress goes to the terminal, the last line says how much memory there was after a tenth and at the end.
