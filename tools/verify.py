@@ -170,6 +170,7 @@ class Worst(ctypes.Structure):
 def library() -> ctypes.CDLL:
     """Compile and load reference.c."""
     compiler = os.environ.get("CC", "cc").split()
+    # The references alone, on the machine that compiles them; no kernel is ever built for one machine.
     flags = ["-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "reference.so")
@@ -737,7 +738,8 @@ kernels (so of every threshold), of multiples of ln(2)/2 and of the derivatives'
 with a gradient of 1, and the last column with gradients between 1 and 2. Kernels from the output are measured against
 the exact derivative of that output, over the outputs that the function can have.
 
-`base`: x86-64 without FMA; `v3`: AVX2 and FMA. AVX-512 and NEON give the bits of `v3` (`python -m fastrelu verify`).
+`base`: x86-64 without FMA; `v3`: AVX2 and FMA. AVX-512 and NEON fuse the same operations;
+`python -m fastrelu verify` shows whether a machine gives these bits.
 Where one row names several instruction sets, their results are the same.
 """
 
