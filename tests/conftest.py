@@ -108,6 +108,12 @@ def dtype(request: pytest.FixtureRequest) -> np.dtype[Any]:
     return found
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _threads_work() -> None:
+    """Let threads come however long they have slept: a test must not depend on when the last one ran."""
+    _core.set_defaults(wake_factor=1)
+
+
 @pytest.fixture(autouse=True)
 def settings() -> Iterator[None]:
     """Fail a test that leaves the process with another precision or number of threads."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import subprocess
@@ -17,10 +16,10 @@ from numpy.typing import NDArray
 from specs import FORWARD, SPECS, Spec
 
 import fastrelu as fr
-from fastrelu import _core, runtime
+from fastrelu import runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 Array = NDArray[Any]
 DTYPES = ("float32", "float64")
@@ -251,16 +250,6 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "read-only": read_only,
 }
 OUT_LAYOUTS = {name: lay for name, lay in LAYOUTS.items() if name != "read-only"}
-
-
-@contextlib.contextmanager
-def through_driver() -> Iterator[None]:
-    """Send strided arrays through the N-d driver, small ones too, which the ufunc serves otherwise."""
-    _core.set_defaults(strided_from=0)
-    try:
-        yield
-    finally:
-        _core.set_defaults(strided_from=_core.strided_from)
 
 
 def run_python(code: str, **environment: str) -> str:

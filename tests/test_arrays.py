@@ -23,23 +23,15 @@ from helpers import (
     each_precision,
     guarded,
     read_only,
-    through_driver,
     values,
 )
 
 import fastrelu as fr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from fastrelu.runtime import Precision
-
-
-@pytest.fixture(autouse=True)
-def _driver() -> Iterator[None]:
-    """Let small strided arrays take the N-d driver; what the ufunc does with them is asked of the ufunc itself."""
-    with through_driver():
-        yield
 
 
 LENGTHS = range(131)

@@ -20,7 +20,6 @@ from helpers import (
     each_dtype,
     each_precision,
     run_python,
-    through_driver,
 )
 
 import fastrelu as fr
@@ -30,13 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fastrelu.runtime import Precision
-
-
-@pytest.fixture(autouse=True)
-def _driver() -> Iterator[None]:
-    """Let small strided arrays take the N-d driver; what the ufunc does with them is asked of the ufunc itself."""
-    with through_driver():
-        yield
 
 
 FLAGS = 0x3F

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from helpers import CASES, DTYPES, Case, assert_guards, assert_same_bits, each_case, each_dtype, guarded
+from helpers import CASES, DTYPES, Case, assert_guards, assert_same_bits, each_case, each_dtype, guarded, run_python
+from specs import SPECS
 
 import fastrelu as fr
 from fastrelu import _core, runtime
@@ -225,6 +226,45 @@ def test_openmp_limit_of_the_calling_thread() -> None:
         with fr.threads(2):
             assert fr.get_num_threads() == 1
     assert fr.get_num_threads() == before
+
+
+# --- Threads that sleep ---------------------------------------------------------------------------------------------------
+
+
+@needs_two
+@pytest.mark.skipif(not TASKS.exists(), reason="the system does not list a process's threads")
+@pytest.mark.parametrize("cost", range(len(_core.parallel_from)))
+def test_first_call_wakes_threads_only_where_that_pays(cost: int) -> None:
+    """After a pause, and before the first call is one, a thread takes longer to come than the work of a middling call."""
+    name = next(spec.name for spec in SPECS.values() if runtime.kernels[spec.name].cost == cost)
+    program = f"""
+from pathlib import Path
+import numpy as np
+import fastrelu as fr
+from fastrelu import _core
+for factor in (1 / 2, 1):
+    before = len(list(Path("/proc/self/task").iterdir()))
+    n = int(_core.wake_factor * _core.parallel_from[{cost}] * factor)
+    fr.{name}(np.ones(n, "f4"))
+    print(len(list(Path("/proc/self/task").iterdir())) - before)
+"""
+    assert run_python(program, FASTRELU_NUM_THREADS="2") == "0\n1\n"
+
+
+@needs_two
+@pytest.mark.skipif(not TASKS.exists(), reason="the system does not list a process's threads")
+def test_affinity_stays() -> None:
+    """A thread that was sent to another processor may run where it might before."""
+
+    def allowed() -> set[str]:
+        states = [(task / "status").read_text() for task in TASKS.iterdir()]
+        return {line for state in states for line in state.splitlines() if line.startswith("Cpus_allowed:")}
+
+    before = allowed()
+    x = np.ones(2 * max(_core.parallel_from), "f4")
+    for _ in range(100):
+        fr.relu(x)
+    assert allowed() == before
 
 
 # --- Concurrent callers -------------------------------------------------------------------------------------------------

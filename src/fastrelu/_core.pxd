@@ -66,8 +66,10 @@ cdef enum:
 
 cdef const fr_tables *tables(str isa) except NULL
 cpdef int precision_level() except -1
-cdef int start_team(int cost, Py_ssize_t n) except -1
-cdef void end_team(int parts) noexcept nogil
+cpdef int thread_count() except -1
+# One of the shares that a job is cut into, done by one of the team's threads.
+ctypedef void (*fr_share)(const void *job, long share, long shares, int part) noexcept nogil
+cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most) except -1
 cdef int class_of_dtype(cnp.dtype dtype) except -1
 cdef object as_target(str name, object out)
 cdef int _number(object value, double *to) except -1

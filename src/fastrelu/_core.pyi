@@ -11,7 +11,7 @@ isa_available: tuple[str, ...]
 openmp: int
 cython_version: str
 parallel_from: tuple[int, int, int]
-strided_from: int
+wake_factor: int
 recycle_from: int
 precision_override: ContextVar[int]
 thread_override: ContextVar[int]
@@ -31,9 +31,9 @@ class Kernel:
 def set_defaults(
     precision: int | None = None,
     threads: int | None = None,
-    strided_from: int | None = None,
     stream_from: int | None = None,
     parallel_from: tuple[int, int, int] | None = None,
+    wake_factor: int | None = None,
 ) -> None: ...
 def streams(kernel: Kernel, size: int, parts: int) -> bool: ...
 def set_cache(limit: int | None = None, milliseconds: int | None = None, huge_pages: bool | None = None) -> None: ...

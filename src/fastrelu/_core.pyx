@@ -8,7 +8,7 @@ cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact
 from cpython.object cimport PyObject
-from cython.parallel cimport prange
+from cython.parallel cimport parallel, threadid
 from libc.string cimport strcpy
 
 cnp.import_array()
@@ -36,7 +36,6 @@ cdef extern from "kernels/drive.h" nogil:
         Py_ssize_t boxes
         bint streamed
     int fr_take_numbers(fr_domain, double *, float *, int) noexcept
-    void fr_run(fr_kernel, const char *const *, char *, Py_ssize_t) noexcept
     void fr_run_part(const fr_call *, const char *const *, char *, Py_ssize_t, int, int) noexcept
     void fr_make_plan(fr_plan *, const fr_call *, int) noexcept
     void fr_run_plan(const fr_plan *, int, int) noexcept
@@ -54,6 +53,11 @@ cdef extern from "kernels/threads.h" nogil:
     int fr_enter_team()
     int fr_is_team_busy()
     void fr_leave_team()
+    double fr_pause()
+    ctypedef struct fr_job:
+        pass
+    void fr_job_open(fr_job *, fr_share, const void *, long, int)
+    void fr_job_attend(fr_job *, int)
 
 cdef extern from "recycle.h" nogil:
     enum:
@@ -175,10 +179,6 @@ cdef fr_atomic _thread_limit    # 0: as many as the host grants
 cdef fr_atomic _overridden      # has a context variable ever been set? If not, no call looks
 cdef fr_atomic _quota = -1      # processors that the control group grants; -1: not read yet
 
-# Elements from which NumPy's iterator, set up once, beats the ufunc on plain strided arrays: always.
-cdef fr_atomic _strided_from = 0
-strided_from = _strided_from
-
 # Bytes of an output from which on it goes past the cache; -1: as the cache says.
 cdef fr_atomic _stream_from = -1
 cdef fr_cache _last_cache = fr_last_cache()
@@ -187,20 +187,20 @@ precision_override = PyContextVar_New("fastrelu_precision", NULL)
 thread_override = PyContextVar_New("fastrelu_threads", NULL)
 
 
-def set_defaults(precision=None, threads=None, strided_from=None, stream_from=None, parallel_from=None):
-    """Set the process's precision (0 or 1), thread limit (0 is none), least size for the N-d driver, least number of
-    bytes to stream (-1: as the cache says), and least size for threads by cost class."""
+def set_defaults(precision=None, threads=None, stream_from=None, parallel_from=None, wake_factor=None):
+    """Set the process's precision (0 or 1), thread limit (0 is none), least number of bytes to stream (-1: as the
+    cache says), least size for threads by cost class, and how many times as large it is after a pause."""
     if precision is not None:
         fr_store(&_precision, precision)
     if threads is not None:
         fr_store(&_thread_limit, threads)
-    if strided_from is not None:
-        fr_store(&_strided_from, strided_from)
     if stream_from is not None:
         fr_store(&_stream_from, stream_from)
     if parallel_from is not None:
         for j in range(FR_COSTS):
             fr_store(&_PARALLEL[j], parallel_from[j])
+    if wake_factor is not None:
+        fr_store(&_wake_factor, wake_factor)
 
 
 def watch_overrides():
@@ -253,6 +253,10 @@ cpdef int thread_count() except -1:
 # Elements below which a second thread costs more than it brings, by cost class (benchmarks/bench_threads.py).
 cdef fr_atomic _PARALLEL[3]
 _PARALLEL[:] = [65536, 24576, 8192]
+# After a pause of so many seconds OpenMP's threads may sleep; to wake them pays for so many times as many elements.
+cdef double _PAUSE = 0.004
+cdef fr_atomic _wake_factor = 16
+wake_factor = _wake_factor
 # Elements above which other Python threads may run meanwhile; releasing the lock costs some 50 elements' worth.
 cdef Py_ssize_t _RELEASE = 8192
 
@@ -269,15 +273,43 @@ cdef int _team_size(int cost, Py_ssize_t n) except -1:
     return parts
 
 
-cdef int start_team(int cost, Py_ssize_t n) except -1:
-    """Threads for n elements' work of a cost class. More than one is a team, which `end_team` must end."""
+cdef Py_ssize_t _waking_from(int cost) noexcept:
+    return fr_load(&_wake_factor) * fr_load(&_PARALLEL[cost])
+
+
+cdef int _start_team(int cost, Py_ssize_t n) except -1:
+    """Threads for n elements' work of a cost class; more than one are a team, which `_run_team` ends."""
     cdef int parts = _team_size(cost, n)
+    if parts > 1 and fr_pause() > _PAUSE and n < _waking_from(cost):
+        parts = 1
     return parts if parts > 1 and fr_enter_team() else 1
 
 
-cdef void end_team(int parts) noexcept nogil:
+cdef void _run_team(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most, int parts) noexcept:
+    """Do n elements' work, cut into no more than `most` shares unless there are more threads."""
+    cdef fr_job team
+    cdef Py_ssize_t each
     if parts > 1:
-        fr_leave_team()
+        # Some shares for each thread, so that others can take what a late one leaves; but none that is not worth it.
+        each = min(n // max(fr_load(&_PARALLEL[cost]) // 4, 1), most) // parts
+        fr_job_open(&team, run, job, parts * max(1, min(each, 8)), parts)
+        with nogil:
+            # Not prange: its loop begins with a barrier, where nobody works until the last thread has come.
+            with parallel(num_threads=parts):
+                fr_job_attend(&team, threadid())
+            fr_leave_team()
+            fr_pause()
+    elif n >= _RELEASE:
+        with nogil:
+            run(job, 0, 1, 0)
+    else:
+        run(job, 0, 1, 0)
+
+
+cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most) except -1:
+    """Do n elements' work of a cost class with as many threads as pay; what can't be cut wakes none."""
+    _run_team(run, job, cost, n, most, _start_team(cost, n) if most > 1 else 1)
+    return 0
 
 
 # --- Kernels --------------------------------------------------------------------------------------------------------
@@ -490,7 +522,6 @@ cdef enum:
     READ_ONLY
     OVERLAP
     UNKNOWN_TYPE
-    TOO_FEW
     WHICH = 8  # bits that the reason takes
 
 cdef fr_atomic _explaining  # explanations under way; while there are none, no call looks for a report
@@ -554,9 +585,7 @@ cdef str _because(Kernel kernel, int why, list args, object out):
         return f"{name} is read-only"
     if why == OVERLAP:
         return f"out overlaps {name}"
-    if why == UNKNOWN_TYPE:
-        return "the type of an operand has no kernel of its own"
-    return f"fewer than {fr_load(&_strided_from)} elements"
+    return "the type of an operand has no kernel of its own"
 
 
 cdef int _explain_threads(dict report, Kernel kernel, Py_ssize_t n) except -1:
@@ -569,7 +598,8 @@ cdef int _explain_threads(dict report, Kernel kernel, Py_ssize_t n) except -1:
         report["why so many threads"] = "another call has the team just now"
         parts = 1
     else:
-        report["why so many threads"] = f"{n} elements"
+        sleeping = f"; after a pause of {1000 * _PAUSE:g} ms one, for it takes longer to wake threads"
+        report["why so many threads"] = f"{n} elements{sleeping if n < _waking_from(kernel.cost) else ''}"
     report["threads"] = parts
     return parts
 
@@ -747,17 +777,20 @@ def streams(Kernel kernel not None, Py_ssize_t size, int parts):
     return kernel.calls[0].stream.move != NULL and _large(kernel.cost, size, parts)
 
 
-cdef void _run_plan(const fr_plan *plan, int parts, bint release) noexcept:
-    cdef int part
-    if parts > 1:
-        with nogil:
-            for part in prange(parts, schedule="static", num_threads=parts):
-                fr_run_plan(plan, part, parts)
-    elif release:
-        with nogil:
-            fr_run_plan(plan, 0, 1)
-    else:
-        fr_run_plan(plan, 0, 1)
+cdef void _plan_share(const void *job, long share, long shares, int part) noexcept nogil:
+    fr_run_plan(<const fr_plan *>job, share, shares)
+
+
+cdef struct _Dense:
+    const fr_call *how
+    const char **inputs
+    char *out
+    Py_ssize_t n
+
+
+cdef void _dense_share(const void *job, long share, long shares, int part) noexcept nogil:
+    cdef const _Dense *dense = <const _Dense *>job
+    fr_run_part(dense.how, dense.inputs, dense.out, dense.n, share, shares)
 
 
 cdef bint _plan_stream(fr_plan *plan, const fr_call *how, int cost, const char **inputs, char *out, Py_ssize_t n,
@@ -780,19 +813,13 @@ cdef bint _plan_stream(fr_plan *plan, const fr_call *how, int cost, const char *
 cdef int _run_dense(const fr_call *how, int cost, const char **inputs, char *out, Py_ssize_t n, bint warm) except -1:
     """A warm output is memory that has been in use; new pages come in the cache."""
     cdef fr_plan plan
-    cdef int part, parts = start_team(cost, n)
+    cdef _Dense dense
+    cdef int parts = _start_team(cost, n)
     if _plan_stream(&plan, how, cost, inputs, out, n, warm, parts):
-        _run_plan(&plan, parts, n >= _RELEASE)
-    elif parts > 1:
-        with nogil:
-            for part in prange(parts, schedule="static", num_threads=parts):
-                fr_run_part(how, inputs, out, n, part, parts)
-    elif n >= _RELEASE:
-        with nogil:
-            fr_run(how.scalar, inputs, out, n)
+        _run_team(_plan_share, &plan, cost, n, plan.boxes, parts)
     else:
-        fr_run(how.scalar, inputs, out, n)
-    end_team(parts)
+        dense.how, dense.inputs, dense.out, dense.n = how, inputs, out, n
+        _run_team(_dense_share, &dense, cost, n, n, parts)
     return 0
 
 
@@ -942,12 +969,11 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype,
             for j in range(nin + 1):
                 plan.view.origin[j] = origin[j]
             if report is None:
-                parts = start_team(kernel.cost, n)
+                parts = _start_team(kernel.cost, n)
                 warm = out is not None or _is_warm(<cnp.ndarray>result)
             fr_make_plan(&plan, how, warm and _large(kernel.cost, size, parts))
             if report is None:
-                _run_plan(&plan, parts, n >= _RELEASE)
-                end_team(parts)
+                _run_team(_plan_share, &plan, kernel.cost, n, plan.boxes, parts)
         if report is not None:
             report["streamed"] = bool(n > 0 and plan.streamed)
             _explain_driver(report, kernel, how, <object><PyObject *>NpyIter_GetOperandArray(iterator)[nin], out)
@@ -1062,7 +1088,6 @@ cdef object _general(Kernel kernel, object out, object where, list args, int why
     cdef double number
     cdef int j, dtype, kind, why, ndim = 0
     cdef int level = _setting(precision_override, &_precision)
-    cdef Py_ssize_t size = 0
     cdef bint foreign = False, neither = False, double = False, typed = False
     cdef object target = out
     cdef list given = list(args)
@@ -1102,9 +1127,8 @@ cdef object _general(Kernel kernel, object out, object where, list args, int why
                 why |= j << WHICH
             else:
                 ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>args[j]))
-                size = max(size, cnp.PyArray_SIZE(<cnp.ndarray>args[j]))
     if not why:
-        why = NO_AXES if ndim == 0 else TOO_FEW if size < fr_load(&_strided_from) else 0
+        why = NO_AXES if ndim == 0 else 0
     if not why:
         result = _strided(kernel, level, args, target, dtype, _broadcast_size(args), report)
         return result if out is None else out

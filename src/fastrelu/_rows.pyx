@@ -9,10 +9,9 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 cimport cython
 cimport numpy as cnp
 from cpython.long cimport PyLong_AsLong, PyLong_CheckExact
-from cython.parallel cimport prange
 from libc.stdint cimport int64_t, uint64_t
 
-from fastrelu._core cimport DOUBLE, NEITHER, as_target, class_of_dtype, end_team, precision_level, start_team, tables
+from fastrelu._core cimport DOUBLE, NEITHER, as_target, class_of_dtype, precision_level, run_shares, tables
 
 cnp.import_array()
 
@@ -72,9 +71,6 @@ cdef extern from "numpy/arrayobject.h":
 
 names = ("softmax", "log_softmax", "softmin")
 
-# Elements above which other Python threads may run meanwhile.
-cdef Py_ssize_t _RELEASE = 8192
-
 
 @cython.final
 cdef class RowKernels:
@@ -92,22 +88,23 @@ cdef class RowKernels:
 
 # --- Running over all rows ------------------------------------------------------------------------------------------
 
+cdef struct _Work:
+    const fr_row_call *call
+    Py_ssize_t rows
+    int *failed
+
+
+cdef void _share(const void *what, long share, long shares, int part) noexcept nogil:
+    cdef const _Work *work = <const _Work *>what
+    if fr_run_rows(work.call, work.rows * share // shares, work.rows * (share + 1) // shares) != 0:
+        work.failed[0] = 1
+
+
 cdef int _run(const fr_row_call *call, int cost, Py_ssize_t rows) except -1:
-    cdef Py_ssize_t size = rows * call.n
-    cdef int part, parts, failed = 0
-    if size == 0:
-        return 0
-    parts = start_team(cost, size) if rows > 1 else 1
-    if parts > 1:
-        with nogil:
-            for part in prange(parts, schedule="static", num_threads=parts):
-                failed |= fr_run_rows(call, rows * part // parts, rows * (part + 1) // parts)
-            end_team(parts)
-    elif size >= _RELEASE:
-        with nogil:
-            failed = fr_run_rows(call, 0, rows)
-    else:
-        failed = fr_run_rows(call, 0, rows)
+    cdef _Work work
+    cdef int failed = 0
+    work.call, work.rows, work.failed = call, rows, &failed
+    run_shares(_share, &work, cost, rows * call.n, rows)
     if failed:
         raise MemoryError("no memory for the rows of an array that is not contiguous along its axis")
     return 0

@@ -5,7 +5,6 @@
 import numpy as np
 
 cimport numpy as cnp
-from cython.parallel cimport prange
 
 from fastrelu cimport _core
 
@@ -49,6 +48,18 @@ if summary_dtype.itemsize != sizeof(fr_summary):
     raise ImportError("fastrelu was built with another layout of its summaries")
 
 
+cdef struct _Work:
+    const fr_plan *plan
+    char *buffers  # one for each thread
+    Py_ssize_t size
+    fr_summary *out
+
+
+cdef void _share(const void *what, long share, long shares, int part) noexcept nogil:
+    cdef const _Work *work = <const _Work *>what
+    fr_summary_part(work.plan, share, shares, work.buffers + part * work.size, work.out)
+
+
 cdef list _merged(cnp.ndarray x, list axes):
     """Shape and stride of axes, those that follow each other in memory made one."""
     found = []
@@ -76,9 +87,9 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
     cdef fr_plan plan
     cdef cnp.ndarray parts, buffers
     cdef fr_summary *out
-    cdef char *buffer
     cdef Py_ssize_t size, n = x.size
-    cdef int k, team, workers
+    cdef int k
+    cdef _Work work
     shape = [x.shape[axis] for axis in units]
     if n == 0:
         parts = np.empty(shape, summary_dtype)
@@ -105,20 +116,11 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
     parts = np.empty([plan.chunks, *shape], summary_dtype)
     out = <fr_summary *>cnp.PyArray_DATA(parts)
     size = fr_plan_buffer(&plan)
-    team = _core.start_team(0, n)
-    try:
-        workers = min(team, fr_plan_tasks(&plan))  # no thread is woken for nothing
-        buffers = np.empty(workers * size, np.int8)
-        buffer = <char *>cnp.PyArray_DATA(buffers)
-        with nogil:
-            if workers > 1:
-                for k in prange(workers, schedule="static", num_threads=workers):
-                    fr_summary_part(&plan, k, workers, buffer + k * size, out)
-            else:
-                fr_summary_part(&plan, 0, 1, buffer, out)
-            fr_summary_join(&plan, out)
-    finally:
-        _core.end_team(team)
+    buffers = np.empty(_core.thread_count() * size, np.int8)
+    work.plan, work.buffers, work.size, work.out = &plan, <char *>cnp.PyArray_DATA(buffers), size, out
+    _core.run_shares(_share, &work, _core.FR_LIGHT, n, fr_plan_tasks(&plan))
+    with nogil:
+        fr_summary_join(&plan, out)
     return parts[0, ...].copy() if plan.chunks > 1 else parts[0, ...]
 
 

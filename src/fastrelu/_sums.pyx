@@ -5,7 +5,6 @@ import numpy as np
 
 cimport cython
 cimport numpy as cnp
-from cython.parallel cimport prange
 
 from fastrelu cimport _core
 from fastrelu import _core
@@ -214,22 +213,24 @@ cdef fr_pairs _pairs(cnp.ndarray memory):
     return pairs
 
 
-cdef void _run_part(const fr_sums_table *sums, const fr_sums_job *job, int part, int parts) noexcept nogil:
-    cdef int task, tasks = job.across * job.along
-    for task in range(tasks * part // parts, tasks * (part + 1) // parts):
-        sums.run(job, task)
+cdef struct _Work:
+    const fr_sums_table *sums
+    const fr_sums_job *job
+
+
+cdef void _share(const void *what, long share, long shares, int part) noexcept nogil:
+    cdef const _Work *work = <const _Work *>what
+    cdef Py_ssize_t task, tasks = work.job.across * work.job.along
+    for task in range(tasks * share // shares, tasks * (share + 1) // shares):
+        work.sums.run(work.job, task)
 
 
 cdef int _run(const fr_sums_table *sums, const fr_sums_job *job, int cost, Py_ssize_t n) except -1:
-    cdef int part, parts = _core.start_team(cost, n)
-    with nogil:
-        if parts > 1:
-            for part in prange(parts, schedule="static", num_threads=parts):
-                _run_part(sums, job, part, parts)
-            _core.end_team(parts)
-        else:
-            _run_part(sums, job, 0, 1)
-        if job.along > 1:
+    cdef _Work work
+    work.sums, work.job = sums, job
+    _core.run_shares(_share, &work, cost, n, job.across * job.along)
+    if job.along > 1:
+        with nogil:
             sums.merge(job)
     return 0
 

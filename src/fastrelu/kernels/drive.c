@@ -21,7 +21,7 @@ typedef union {
  * share. */
 enum { FR_DIRECT, FR_NUMBER, FR_COPY, FR_ONCE };
 
-void fr_run(fr_kernel kernel, const char *const *in, char *out, ptrdiff_t n) {
+static void fr_run(fr_kernel kernel, const char *const *in, char *out, ptrdiff_t n) {
     fr_guard caller = fr_guard_open();
     kernel(in, out, n);
     fr_guard_close(caller);
@@ -47,6 +47,10 @@ static ptrdiff_t fr_cut(const fr_call *call, const char *out, ptrdiff_t n, int p
 }
 
 void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_t n, int part, int parts) {
+    if (parts == 1) {
+        fr_run(call->scalar, in, out, n);
+        return;
+    }
     ptrdiff_t start = fr_cut(call, out, n, part, parts), stop = fr_cut(call, out, n, part + 1, parts);
     const char *at[FR_MAX_INPUTS];
     for (int j = 0; j < call->ndata; j++) at[j] = in[j] + start * call->itemsize;

@@ -36,14 +36,11 @@ typedef struct {
     int streamed;
 } fr_plan;
 
-/* Contiguous operands, one number per parameter. */
-void fr_run(fr_kernel kernel, const char *const *in, char *out, ptrdiff_t n);
-
 /* Rounds n parameters to float, in place too, unless `rounded` is NULL, and tells whether they lie in the domain:
  * under the guard, for the caller's environment may round otherwise or flush subnormals. */
 int fr_take_numbers(fr_domain domain, double *numbers, float *rounded, int n);
 
-/* Part `part` of `parts` of the same, cut where a cache line of the output ends. */
+/* Part `part` of `parts` of contiguous operands, one number per parameter; cut where a cache line of the output ends. */
 void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_t n, int part, int parts);
 
 /* Cuts plan->view into boxes. No input overlaps the output unless it is exactly the output. With `stream`, boxes go
