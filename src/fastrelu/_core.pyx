@@ -292,7 +292,7 @@ cdef void _run_team(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ss
     if parts > 1:
         # Some shares for each thread, so that others can take what a late one leaves; but none that is not worth it.
         each = min(n // max(fr_load(&_PARALLEL[cost]) // 4, 1), most) // parts
-        fr_job_open(&team, run, job, parts * max(1, min(each, 8)), parts)
+        fr_job_open(&team, run, job, parts * max(1, min(each, 64)), parts)
         with nogil:
             # Not prange: its loop begins with a barrier, where nobody works until the last thread has come.
             with parallel(num_threads=parts):
