@@ -3,7 +3,8 @@
  * Sums run along the rows in double, four rows at a time; few columns make short rows, so several rows side by side fill
  * the lanes and are added up at the end. Moments are taken about a shift, at best the mean of what came before: one pass
  * is enough unless the data moved away from it, then the tile, which is still in the caches, is read again about its
- * own mean. The quick pass takes every element for finite; a sum that is not has the tile read again with care.
+ * own mean. The quick passes take every element for finite; a sum that is not has the tile read again with care. The
+ * plain one has no shift and no limits of saturation.
  * Nothing is fused: every instruction set gives the same bits. */
 
 #ifndef FASTRELU_STATS
@@ -15,28 +16,37 @@
 #define FR_GREATER(a, b) ((a) > (b) ? (a) : (b))
 
 /* A comparison is minus one where it holds: a mask, added as it is. */
-#define FR_MASK(condition) (-(whole)(condition))
+#define FR_MASK(condition) ((condition) ? (whole)-1 : (whole)0)
 
-#define FR_WEIGH_ROW(r, counted)                                                                \
+/* Asks for what is read soon: the memory is the bound, and some processors do not look ahead far enough. */
+enum { FR_AHEAD = 3072 }; /* bytes, measured */
+#ifdef __GNUC__
+#define FR_FETCH(address) __builtin_prefetch(address)
+#else
+#define FR_FETCH(address) ((void)(address))
+#endif
+
+/* Of an element: does it count, its distance from the shift, is it saturated? */
+#define FR_WEIGH_ROW(r, counted, moved, limited)                                                                \
     const store x##r = x[i + r * step];                                                         \
     const int taken##r = counted(x##r);                                                         \
     const whole zero##r = FR_MASK(x##r == 0), odd##r = FR_MASK(!taken##r);                      \
-    const whole out##r = FR_MASK(taken##r & ((x##r <= below) | (x##r >= above)));               \
+    const whole out##r = limited ? FR_MASK(taken##r & ((x##r <= below) | (x##r >= above))) : 0; \
     const store low##r = taken##r ? x##r : (store)INFINITY;                                     \
     const store high##r = taken##r ? x##r : -(store)INFINITY;                                   \
-    const double d##r = taken##r ? (double)x##r - shift : 0;
+    const double d##r = taken##r ? (moved) ? (double)x##r - shift : (double)x##r : 0;
 
-#define FR_WEIGH(name, counted)                                                                 \
+#define FR_WEIGH(name, counted, moved, limited)                                                                 \
     static void FN(name##_rows)(FN(fr_lanes) *restrict a, const store *restrict x, ptrdiff_t step, ptrdiff_t width, \
                                 store below, store above) {                                     \
         for (ptrdiff_t i = 0; i < width; i++) {                                                 \
             const double shift = a->shift[i];                                                   \
-            FR_WEIGH_ROW(0, counted)                                                            \
-            FR_WEIGH_ROW(1, counted)                                                            \
-            FR_WEIGH_ROW(2, counted)                                                            \
-            FR_WEIGH_ROW(3, counted)                                                            \
+            FR_WEIGH_ROW(0, counted, moved, limited)                                            \
+            FR_WEIGH_ROW(1, counted, moved, limited)                                            \
+            FR_WEIGH_ROW(2, counted, moved, limited)                                            \
+            FR_WEIGH_ROW(3, counted, moved, limited)                                            \
             a->zeros[i] += (zero0 + zero1) + (zero2 + zero3);                                   \
-            a->saturated[i] += (out0 + out1) + (out2 + out3);                                   \
+            if (limited) a->saturated[i] += (out0 + out1) + (out2 + out3);                      \
             a->nonfinite[i] += (odd0 + odd1) + (odd2 + odd3);                                   \
             const store low = FR_LESSER(FR_LESSER(low0, low1), FR_LESSER(low2, low3));          \
             const store high = FR_GREATER(FR_GREATER(high0, high1), FR_GREATER(high2, high3));  \
@@ -51,9 +61,9 @@
         const ptrdiff_t step = 0;                                                               \
         for (ptrdiff_t i = 0; i < width; i++) {                                                 \
             const double shift = a->shift[i];                                                   \
-            FR_WEIGH_ROW(0, counted)                                                            \
+            FR_WEIGH_ROW(0, counted, moved, limited)                                            \
             a->zeros[i] += zero0;                                                               \
-            a->saturated[i] += out0;                                                            \
+            if (limited) a->saturated[i] += out0;                                               \
             a->nonfinite[i] += odd0;                                                            \
             a->low[i] = FR_LESSER(low0, a->low[i]);                                             \
             a->high[i] = FR_GREATER(high0, a->high[i]);                                         \
@@ -78,12 +88,19 @@ typedef struct {
     double shift[FR_LANES], sum[FR_LANES], square[FR_LANES];
 } FN(fr_lanes);
 
-FR_WEIGH(weigh, FR_ALL)
-FR_WEIGH(weigh_finite, FR_FINITE)
+FR_WEIGH(weigh_plain, FR_ALL, 0, 0)
+FR_WEIGH(weigh, FR_ALL, 1, 1)
+FR_WEIGH(weigh_finite, FR_FINITE, 1, 1)
+
+enum { FN(PLAIN), FN(QUICK), FN(CAREFUL) };
 
 /* One pass: the lanes' sums, then those of the columns. */
 static void FN(pass)(FN(fr_lanes) *a, const store *x, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t columns,
-                     ptrdiff_t joined, const double *limits, int careful) {
+                     ptrdiff_t joined, const double *limits, int how) {
+    static void (*const fours_of[])(FN(fr_lanes) *, const store *, ptrdiff_t, ptrdiff_t, store, store) = {
+        FN(weigh_plain_rows), FN(weigh_rows), FN(weigh_finite_rows)};
+    static void (*const row_of[])(FN(fr_lanes) *, const store *, ptrdiff_t, store, store) = {
+        FN(weigh_plain_row), FN(weigh_row), FN(weigh_finite_row)};
     const store below = (store)limits[0], above = (store)limits[1];
     const ptrdiff_t lanes = joined * columns;
     const ptrdiff_t full = rows / joined, fours = full / 4 * 4, left = rows % joined * columns;
@@ -94,15 +111,14 @@ static void FN(pass)(FN(fr_lanes) *a, const store *x, ptrdiff_t step, ptrdiff_t 
         a->sum[i] = a->square[i] = 0;
     }
     for (ptrdiff_t i = columns; i < lanes; i++) a->shift[i] = a->shift[i - columns];
-    if (careful) {
-        for (ptrdiff_t r = 0; r < fours; r += 4) FN(weigh_finite_rows)(a, x + r * step, step, lanes, below, above);
-        for (ptrdiff_t r = fours; r < full; r++) FN(weigh_finite_row)(a, x + r * step, lanes, below, above);
-        if (left) FN(weigh_finite_row)(a, x + full * step, left, below, above);
-    } else {
-        for (ptrdiff_t r = 0; r < fours; r += 4) FN(weigh_rows)(a, x + r * step, step, lanes, below, above);
-        for (ptrdiff_t r = fours; r < full; r++) FN(weigh_row)(a, x + r * step, lanes, below, above);
-        if (left) FN(weigh_row)(a, x + full * step, left, below, above);
+    const ptrdiff_t ahead = FR_AHEAD / (lanes * (ptrdiff_t)sizeof(store)) / 4 * 4 + 4;
+    for (ptrdiff_t r = 0; r < fours; r += 4) {
+        for (ptrdiff_t k = r + ahead; k < r + ahead + 4; k++)
+            for (ptrdiff_t i = 0; i < lanes; i += 64 / (ptrdiff_t)sizeof(store)) FR_FETCH(x + k * step + i);
+        fours_of[how](a, x + r * step, step, lanes, below, above);
     }
+    for (ptrdiff_t r = fours; r < full; r++) row_of[how](a, x + r * step, lanes, below, above);
+    if (left) row_of[how](a, x + full * step, left, below, above);
     for (ptrdiff_t half = lanes / 2; half >= columns; half /= 2) {
         for (ptrdiff_t i = 0; i < half; i++) {
             a->zeros[i] += a->zeros[i + half];
@@ -145,10 +161,14 @@ static void FN(summarize)(const char *data, ptrdiff_t stride, ptrdiff_t rows, pt
     const ptrdiff_t step = joined > 1 ? joined * columns : stride / (ptrdiff_t)sizeof(store);
     FN(fr_lanes) a;
     memcpy(a.shift, shift, sizeof *shift * (size_t)columns);
-    FN(pass)(&a, x, step, rows, columns, joined, limits, 0);
-    const int careful = FN(is_unusual)(&a, columns);
-    if (careful) FN(pass)(&a, x, step, rows, columns, joined, limits, 1);
-    if (FN(recentre)(&a, rows, columns)) FN(pass)(&a, x, step, rows, columns, joined, limits, careful);
+    int how = FN(PLAIN);
+    if (limits[0] > -INFINITY || limits[1] < INFINITY) how = FN(QUICK);
+    for (ptrdiff_t i = 0; i < columns; i++) how = shift[i] != 0 ? FN(QUICK) : how;
+    FN(pass)(&a, x, step, rows, columns, joined, limits, how);
+    const int unusual = FN(is_unusual)(&a, columns);
+    if (unusual) FN(pass)(&a, x, step, rows, columns, joined, limits, FN(CAREFUL));
+    if (FN(recentre)(&a, rows, columns))
+        FN(pass)(&a, x, step, rows, columns, joined, limits, unusual ? FN(CAREFUL) : FN(QUICK));
 
     for (ptrdiff_t i = 0; i < columns; i++) {
         const double n = (double)(rows + a.nonfinite[i]), apart = n > 0 ? a.sum[i] / n : 0;
