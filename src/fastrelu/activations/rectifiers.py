@@ -14,7 +14,6 @@ from fastrelu.runtime import kernels, learned
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from fastrelu._core import Kernel
     from fastrelu._typing import Output
 
 __all__ = [
@@ -1686,8 +1685,14 @@ def prelu_backward_from_output(
     return call(_leaky_relu_backward_from_output, out, where, grad, y, _along(weight, y, axis))
 
 
+_OWN_TYPES = {np.dtype(kind): kind for kind in (np.float32, np.float64)}
+
+
 def _loop_type(x: Any) -> Any:
     """Return the type in which the kernels compute for x."""
+    own = _OWN_TYPES.get(getattr(x, "dtype", None))
+    if own is not None:
+        return own
     return np.float32 if np.can_cast(np.asanyarray(x).dtype, np.float32) else np.float64
 
 
@@ -1831,25 +1836,30 @@ def rrelu_(
     return call_in_place(_leaky_relu, where, x, _drawn(x, lower, upper, training, rng, slopes))
 
 
-def _halves(shape: tuple[int, ...], axis: int) -> tuple[int, tuple[slice, ...], tuple[slice, ...]]:
-    """Return the length of a half along an axis, and the indices of the two halves."""
-    axis = normalize_axis_index(axis, len(shape))
-    if shape[axis] % 2:
-        raise ValueError(f"crelu's output has an even length along axis {axis}, got {shape[axis]}")
-    half = shape[axis] // 2
+# The negative half, relu(-x), is a leaky relu of slope -1 that ends at 0: the parameters of srelu that say so.
+_NEGATIVE = (0.0, -1.0, 0.0, 0.0)
+
+
+def _halves(array: Any, axis: int) -> tuple[Any, Any]:
+    """Return the two halves of an array along an axis, as views."""
+    axis = normalize_axis_index(axis, array.ndim)
+    length = array.shape[axis]
+    if length % 2:
+        raise ValueError(f"crelu's output has an even length along axis {axis}, got {length}")
+    half = length // 2
+    if axis == 0:
+        return array[:half], array[half:]
     before = (slice(None),) * axis
-    return half, (*before, slice(None, half)), (*before, slice(half, None))
+    return array[(*before, slice(None, half))], array[(*before, slice(half, None))]
 
 
-def _crelu_gradient(kernel: Kernel, grad: Any, first: Any, second: Any, axis: int, out: Any) -> Any:
-    """Return the gradient of the positive half minus that of the negative one."""
+def _halves_of_gradient(grad: Any, x: Any, axis: int) -> tuple[Any, Any]:
+    """Return the two halves of a gradient that belongs to x."""
     grad = np.asanyarray(grad)
-    _, upper, lower = _halves(grad.shape, axis)
-    if grad[upper].shape != first.shape:
-        raise ValueError(f"crelu's gradient of shape {grad.shape} does not belong to {first.shape}")
-    positive = call(kernel, None, True, grad[upper], first)
-    negative = call(kernel, None, True, grad[lower], second)
-    return np.subtract(positive, negative, out=positive if out is None else out)
+    positive, negative = _halves(grad, axis)
+    if positive.shape != x.shape:
+        raise ValueError(f"crelu's gradient of shape {grad.shape} does not belong to {x.shape}")
+    return positive, negative
 
 
 def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> Any:
@@ -1895,16 +1905,19 @@ def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> A
     """
     array = np.asanyarray(x)
     index = normalize_axis_index(axis, array.ndim)
-    shape = (*array.shape[:index], 2 * array.shape[index], *array.shape[index + 1 :])
+    doubled = list(array.shape)
+    doubled[index] *= 2
     if out is None:
-        out = np.empty_like(array, dtype=_loop_type(array), shape=shape)
-    elif out.shape != shape:
+        plain = type(array) is np.ndarray and array.flags.c_contiguous
+        dtype = _loop_type(array)
+        out = np.empty(doubled, dtype) if plain else np.empty_like(array, dtype=dtype, shape=doubled)
+    elif out.shape != (shape := tuple(doubled)):
         raise ValueError(f"crelu needs out= of shape {shape}, got {out.shape}")
     elif np.may_share_memory(array, out):
         array = array.copy()
-    _, upper, lower = _halves(shape, index)
-    call(_relu, out[upper], True, array)
-    call(_relu, out[lower], True, np.negative(array, dtype=_loop_type(array)))
+    positive, negative = _halves(out, index)
+    call(_relu, positive, True, array)
+    call(_srelu, negative, True, array, *_NEGATIVE)
     return out
 
 
@@ -1945,7 +1958,11 @@ def crelu_backward(grad: ArrayLike, x: ArrayLike, axis: int = -1, *, out: NDArra
     array([-3.,  2.], dtype=float32)
     """
     array = np.asanyarray(x)
-    return _crelu_gradient(_relu_backward, grad, array, np.negative(array, dtype=_loop_type(array)), axis, out)
+    positive, negative = _halves_of_gradient(grad, array, axis)
+    risen = call(_relu_backward, None, True, positive, array)
+    return np.add(
+        risen, call(_srelu_backward, None, True, negative, array, *_NEGATIVE), out=risen if out is None else out
+    )
 
 
 def crelu_backward_from_output(
@@ -1988,5 +2005,8 @@ def crelu_backward_from_output(
     array([-3.,  2.], dtype=float32)
     """
     array = np.asanyarray(y)
-    _, upper, lower = _halves(array.shape, axis)
-    return _crelu_gradient(_relu_backward_from_output, grad, array[upper], array[lower], axis, out)
+    first, second = _halves(array, axis)
+    positive, negative = _halves_of_gradient(grad, first, axis)
+    risen = call(_relu_backward_from_output, None, True, positive, first)
+    fallen = call(_relu_backward_from_output, None, True, negative, second)
+    return np.subtract(risen, fallen, out=risen if out is None else out)
