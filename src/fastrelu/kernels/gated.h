@@ -12,7 +12,8 @@ BODY FN(hard_swish)(real x) {
 #if FR_KIND == FR_FULL
     inner = FN(size)(x) < R(0x1p-900) ? x * R(0.5) : inner; /* the residuals would underflow, and lose the sign of 0 */
 #endif
-    return x <= -3 ? -R(0) : x >= 3 ? x : inner;
+    real y = x >= 3 ? x : inner;
+    return x <= -3 ? -R(0) : y;
 }
 /* ULP: lean 1.35, full 0.5, full without FMA 1.15 */
 BODY FN(hard_swish_backward)(real g, real x) {
@@ -21,7 +22,8 @@ BODY FN(hard_swish_backward)(real g, real x) {
     real back = t - twice;
     real low = (twice - (t - back)) + (3 - back);
     real inner = g * FN(sixth)(t, low);
-    return x <= -3 ? R(0) : x >= 3 ? g : inner;
+    real y = x >= 3 ? g : inner;
+    return x <= -3 ? R(0) : y;
 }
 
 /* hard_mish(x) = x min(max(x + 2, 0), 2) / 2; at most 1 ULP. -0 below -2. The derivative is 0 at -2 and 1 at 0. */
@@ -31,12 +33,14 @@ BODY FN(hard_mish)(real x) {
     real low = x - (t - 2);
     real p = x * t;
     real inner = (p + (FMA(x, t, -p) + x * low)) * R(0.5);
-    return x <= -2 ? -R(0) : x >= 0 ? x : inner;
+    real y = x >= 0 ? x : inner;
+    return x <= -2 ? -R(0) : y;
 }
 /* ULP: lean 3, full 4, full without FMA 5 */
 BODY FN(hard_mish_backward)(real g, real x) {
     real inner = g * (x + 1);
-    return x <= -2 ? R(0) : x >= 0 ? g : inner;
+    real y = x >= 0 ? g : inner;
+    return x <= -2 ? R(0) : y;
 }
 
 /* x sigmoid(z + low) where x 2^80 does not overflow */

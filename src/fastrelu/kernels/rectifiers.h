@@ -7,15 +7,26 @@ BODY FN(relu_backward)(real g, real x) { return FN(gate)(x > 0, g, x); }
 BODY FN(relu_from_output)(real g, real y) { return FN(gate)(y > 0, g, y); }
 
 /* relu6(x) = min(max(x, 0), 6); exact */
-BODY FN(relu6)(real x) { return x <= 0 ? R(0) : x > 6 ? R(6) : x; }
+BODY FN(relu6)(real x) {
+    real y = FN(relu)(x);
+    return y > 6 ? R(6) : y;
+}
 BODY FN(relu6_backward)(real g, real x) { return FN(gate)((x > 0) & (x < 6), g, x); }
 BODY FN(relu6_from_output)(real g, real y) { return FN(gate)((y > 0) & (y < 6), g, y); }
 
-/* leaky_relu(x) = x if x > 0 else negative_slope * x; one rounding */
-BODY FN(leaky_relu)(real x, real negative_slope) { return x > 0 ? x : FN(slope)(negative_slope, x); }
+/* leaky_relu(x) = x if x > 0 else negative_slope * x; one rounding. A slope of 0 gives +0, at -inf too; adding -0
+ * changes nothing. */
+BODY FN(leaky_relu)(real x, real negative_slope) {
+    int flat = negative_slope == 0;
+    real lowest = flat ? -LARGEST : -(real)INFINITY;
+    real finite = x < lowest ? lowest : x;
+    real damped = FMA(negative_slope, finite, flat ? R(0) : -R(0));
+    return x > 0 ? x : damped;
+}
 BODY FN(leaky_relu_backward)(real g, real x, real negative_slope) {
     real damped = negative_slope == 0 ? R(0) : negative_slope * g;
-    return x > 0 ? g : x == x ? damped : x;
+    real y = x > 0 ? g : damped;
+    return x == x ? y : x;
 }
 /* x where x <= 0 */
 BODY FN(leaky_relu_by_negative_slope)(real g, real x, real negative_slope) {

@@ -5,9 +5,6 @@
 /* grad where the unit passes it on, +0 where it is off by rule whatever grad is, NaN where x is NaN */
 BODY FN(gate)(int passes, real g, real x) { return passes ? g : x == x ? R(0) : x; }
 
-/* a * x for a slope a: 0 for a slope of 0, also where x is infinite (the limit of the function there) */
-BODY FN(slope)(real a, real x) { return (a == 0) & (x == x) ? R(0) : a * x; }
-
 /* square root, correctly rounded */
 #if FR_KIND == FR_LEAN
 BODY FN(root)(real x) { return FR_SQRTF(x); }

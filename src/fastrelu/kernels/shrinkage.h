@@ -9,10 +9,11 @@ BODY FN(hard_shrink_from_output)(real g, real y, real lambd) {
 }
 
 /* soft_shrink(x) = x - lambd if x > lambd, x + lambd if x < -lambd, else 0; one rounding.
- * x - lambd is never rounded to 0, so the output tells the pieces apart. */
+ * x - lambd is never rounded to 0, so the output tells the pieces apart. An infinite x lies within an infinite lambd. */
 BODY FN(soft_shrink)(real x, real lambd) {
-    real inner = x == x ? R(0) : x;
-    return x > lambd ? x - lambd : x < -lambd ? x + lambd : inner;
+    real within = x < -lambd ? -lambd : x;
+    within = within > lambd ? lambd : within;
+    return x == within ? R(0) : x - within;
 }
 BODY FN(soft_shrink_backward)(real g, real x, real lambd) { return FN(hard_shrink_backward)(g, x, lambd); }
 BODY FN(soft_shrink_from_output)(real g, real y, real lambd) { return FN(hard_shrink_from_output)(g, y, lambd); }

@@ -5,7 +5,8 @@
 /* ULP: lean 0.5, full 0.5, full without FMA 1 */
 BODY FN(hard_sigmoid)(real x, real slope, real offset) {
     real t = FMA(slope, x, offset);
-    return t <= 0 ? R(0) : t > 1 ? R(1) : t;
+    real y = FN(relu)(t);
+    return y > 1 ? R(1) : y;
 }
 BODY FN(hard_sigmoid_backward)(real g, real x, real slope, real offset) {
     real t = FMA(slope, x, offset);
@@ -17,7 +18,10 @@ BODY FN(hard_sigmoid_from_output)(real g, real y, real slope, real offset) {
 }
 
 /* hard_tanh(x) = min(max(x, min_val), max_val); exact. Open interval for the derivative. */
-BODY FN(hard_tanh)(real x, real min_val, real max_val) { return x < min_val ? min_val : x > max_val ? max_val : x; }
+BODY FN(hard_tanh)(real x, real min_val, real max_val) {
+    real y = x < min_val ? min_val : x;
+    return y > max_val ? max_val : y;
+}
 BODY FN(hard_tanh_backward)(real g, real x, real min_val, real max_val) {
     return FN(gate)((x > min_val) & (x < max_val), g, x);
 }
@@ -32,22 +36,26 @@ BODY FN(sparse_plus)(real x) {
     real t = x + 1;
     real low = x - (t - 1);
     real inner = FMA(t, t, 2 * t * low) * R(0.25);
-    return x <= -1 ? R(0) : x >= 1 ? x : inner;
+    real y = x >= 1 ? x : inner;
+    return x <= -1 ? R(0) : y;
 }
 BODY FN(sparse_plus_backward)(real g, real x) {
     real inner = g * ((x + 1) * R(0.5));
-    return x <= -1 ? R(0) : x >= 1 ? g : inner;
+    real y = x >= 1 ? g : inner;
+    return x <= -1 ? R(0) : y;
 }
 /* (x + 1) / 2 is the square root of y between the kinks. */
 BODY FN(sparse_plus_from_output)(real g, real y) {
     real inner = g * FN(root)(y);
-    return y <= 0 ? R(0) : y >= 1 ? g : inner;
+    real d = y >= 1 ? g : inner;
+    return y <= 0 ? R(0) : d;
 }
 
 /* sparse_sigmoid(x) = min(max((x + 1) / 2, 0), 1); one rounding. Open interval for the derivative. */
 BODY FN(sparse_sigmoid)(real x) {
     real t = x * R(0.5) + R(0.5);
-    return x <= -1 ? R(0) : x >= 1 ? R(1) : t;
+    real y = x >= 1 ? R(1) : t;
+    return x <= -1 ? R(0) : y;
 }
 BODY FN(sparse_sigmoid_backward)(real g, real x) { return FN(gate)((x > -1) & (x < 1), g * R(0.5), x); }
 BODY FN(sparse_sigmoid_from_output)(real g, real y) { return FN(gate)((y > 0) & (y < 1), g * R(0.5), y); }
