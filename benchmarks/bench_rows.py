@@ -13,6 +13,7 @@ import numpy as np
 import pairs
 import pytest
 import results
+from peers import ONNX_PRELUDE
 
 import fastrelu as fr
 from fastrelu._extras import installed
@@ -43,10 +44,22 @@ import jax
 x = jax.numpy.asarray(x)
 softmax, log_softmax = jax.jit(jax.nn.softmax), jax.jit(jax.nn.log_softmax)
 """
+ONNX = """
+session = make_session({operator!r}, "float32", (), "", rank=2, axis=-1)
+binding = bind(session, x, out)
+"""
+OPERATORS = {"softmax": "Softmax", "log_softmax": "LogSoftmax"}
 PEERS = {
     "torch": (TORCH, {"{name}(x, out=out)": "torch.{name}(x, -1, out=out)", "{name}(x)": "torch.{name}(x, -1)"}),
     "jax": (JAX, {"{name}(x)": "{name}(x).block_until_ready()"}),
     "scipy": ("from scipy import special\n", {"{name}(x)": "special.{name}(x, axis=-1)"}),
+    "onnxruntime": (
+        ONNX_PRELUDE + ONNX,
+        {
+            "{name}(x, out=out)": "(session.run_with_iobinding(binding), out)[1]",
+            "{name}(x)": 'session.run(None, {{"x": x}})[0]',
+        },
+    ),
 }
 
 
@@ -72,7 +85,7 @@ def comparisons(packages: list[str]) -> Iterator[pairs.Comparison]:
         setup, statements = PEERS[package]
         for name in NAMES:
             for shape in SHAPES:
-                for threads in {"torch": (1, 2), "jax": (2,), "scipy": (1,)}[package]:
+                for threads in {"jax": (2,), "scipy": (1,)}.get(package, (1, 2)):
                     for ours, theirs in statements.items():
                         arrays = ARRAYS.format(shape=shape)
                         yield pairs.Comparison(
@@ -84,7 +97,7 @@ def comparisons(packages: list[str]) -> Iterator[pairs.Comparison]:
                             threads=threads,
                             memory="reused" if "out=" in ours else "fresh",
                             our_setup=arrays + OURS,
-                            their_setup=arrays + setup.format(threads=threads),
+                            their_setup=arrays + setup.format(threads=threads, operator=OPERATORS[name]),
                             target=1.0,
                             tolerance=1e-5,
                         )

@@ -329,7 +329,7 @@ ONNX = {
     "hard_shrink": Node("Shrink", attributes="lambd=lambd"),
     "soft_shrink": Node("Shrink", attributes="lambd=lambd, bias=lambd"),
 }
-_ONNX_PRELUDE = """
+ONNX_PRELUDE = """
 import onnxruntime
 from onnx import TensorProto, helper
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidGraph, NotImplemented as NoKernel
@@ -337,11 +337,11 @@ Unsupported = (InvalidGraph, NoKernel)
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = {threads}
 options.log_severity_level = 4
-def make_session(operator, dtype, constants, domain, **attributes):
+def make_session(operator, dtype, constants, domain, rank=1, **attributes):
     kind = TensorProto.FLOAT if dtype == "float32" else TensorProto.DOUBLE
     values = [helper.make_tensor("c%d" % i, kind, [], [value]) for i, value in enumerate(constants)]
     node = helper.make_node(operator, ["x", *(v.name for v in values)], ["y"], domain=domain, **attributes)
-    ends = [helper.make_tensor_value_info(name, kind, ["n"]) for name in "xy"]
+    ends = [helper.make_tensor_value_info(name, kind, list("nm"[:rank])) for name in "xy"]
     graph = helper.make_graph([node], operator, ends[:1], ends[1:], values)
     opsets = [helper.make_opsetid("", 22), helper.make_opsetid("com.microsoft", 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
@@ -425,7 +425,7 @@ PACKAGES = {
     ),
     "torch": Package("PyTorch", ("torch",), _TORCH_PRELUDE, _torch),
     "jax": Package("JAX", ("jax",), _JAX_PRELUDE, _jax),
-    "onnxruntime": Package("onnxruntime", ("onnxruntime", "onnx"), _ONNX_PRELUDE, _onnxruntime, in_place=False),
+    "onnxruntime": Package("onnxruntime", ("onnxruntime", "onnx"), ONNX_PRELUDE, _onnxruntime, in_place=False),
     "streamed": Package("streamed copy", (), _STREAMED_PRELUDE, _streamed, ready=_can_stream),
 }
 # These packages keep some constants as float32 where the arrays are float64.

@@ -340,7 +340,7 @@ def threads(result: dict[str, Any]) -> list[str]:
 
 
 def statements(result: dict[str, Any]) -> list[str]:
-    """Return the table of a script that compares whole statements: network.json, rows.json, parameters.json."""
+    """Return the table of a script that compares whole statements (pairs.py)."""
     lines = []
     for row in result["rows"]:
         ratio, ns = row["ratio"], row["ns"]
@@ -374,7 +374,7 @@ def fill(text: str, found: dict[str, list[str]]) -> str:
     return re.sub(r"<!-- begin: ([\w ]+) -->\n.*?<!-- end: \1 -->", replace, text, flags=re.DOTALL)
 
 
-OTHERS = {"threads": threads, "network": statements, "rows": statements, "parameters": statements}
+OTHERS = {"threads": threads, **dict.fromkeys(("network", "rows", "parameters", "diagnostics"), statements)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -30,13 +30,13 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
     names: dict[str, Any] = {}
     exec(spec["setup"], names)  # noqa: S102  the source comes from pairs.py
     before = compile(spec["before"] or "pass", "<before>", "exec")
-    exec(before, names)  # noqa: S102
+    exec(before, names)  # noqa: S102  the source comes from pairs.py
     sample = _sample(eval(spec["statement"], names))
     timer = timeit.Timer(spec["statement"], globals=names)
     number = 1 if spec["before"] else max(1, round(ROUND / min(timer.repeat(5, 1))))
     times = []
     for _ in range(spec["rounds"]):
-        exec(before, names)  # noqa: S102
+        exec(before, names)  # noqa: S102  the source comes from pairs.py
         times.append(timer.timeit(number) / number)
     return {"seconds": statistics.median(times), "sample": sample}
 

@@ -169,7 +169,7 @@ def test_threads(kind: str, precision: fr.runtime.Precision, dtype: str) -> None
 def test_scalars() -> None:
     """One row, one label; the loss is a scalar of the type of the logits."""
     for reduction in ("mean", "sum", "none"):
-        loss, grad = fr.cross_entropy_value_and_grad(np.float32([1, 2, 4]), 2, reduction=reduction)  # type: ignore[arg-type]
+        loss, grad = fr.cross_entropy_value_and_grad(np.float32([1, 2, 4]), 2, reduction=reduction)  # type: ignore[arg-type]  # a str
         assert type(loss) is np.float32
         assert grad.shape == (3,)
     assert type(fr.cross_entropy([[1, 2]], [0])) is np.float64

@@ -169,11 +169,11 @@ def test_special_values() -> None:
         (lambda: diagnostics.summarize(np.ones(3, complex)), TypeError, "got an array of complex128"),
         (lambda: diagnostics.summarize(np.ma.ones(3)), TypeError, "a.filled"),
         (lambda: diagnostics.summarize([1.0], saturation=(1, 0)), ValueError, "low < high"),
-        (lambda: diagnostics.summarize([1.0], saturation=3), TypeError, "pair of numbers"),  # type: ignore[arg-type]
+        (lambda: diagnostics.summarize([1.0], saturation=3), TypeError, "pair of numbers"),  # type: ignore[arg-type]  # wrong on purpose
         (lambda: diagnostics.summarize([1.0], 1), np.exceptions.AxisError, "out of bounds"),
         (lambda: diagnostics.saturation_limits("tanhh"), ValueError, "did you mean tanh"),
         (lambda: diagnostics.saturation_limits("tanh", 0.5), ValueError, "tolerance must be in"),
-        (lambda: diagnostics.Monitor(np.ones(3)), TypeError, "Monitor watches a fastrelu.nn.Module"),  # type: ignore[arg-type]
+        (lambda: diagnostics.Monitor(np.ones(3)), TypeError, "Monitor watches a fastrelu.nn.Module"),  # type: ignore[arg-type]  # wrong on purpose
     ],
 )
 def test_errors_say_what_to_do(call: Any, error: type[Exception], message: str) -> None:

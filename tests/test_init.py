@@ -68,12 +68,12 @@ def test_gains_of_the_literature() -> None:
         (lambda: init.calculate_gain("gelo", convention="moment"), "no activation named 'gelo'; did you mean gelu"),
         (lambda: init.calculate_gain("threshold", convention="moment"), "the gain of threshold needs param="),
         (
-            lambda: init.calculate_gain("relu", convention="keras"),  # type: ignore[arg-type]
+            lambda: init.calculate_gain("relu", convention="keras"),  # type: ignore[arg-type]  # wrong on purpose
             'convention must be "torch" or "moment"',
         ),
         (lambda: init.kaiming_normal_(np.ones(3)), r"shape \(3,\) has no fan-in and fan-out"),
         (
-            lambda: init.kaiming_normal_(np.ones((3, 3)), mode="in"),  # type: ignore[arg-type]
+            lambda: init.kaiming_normal_(np.ones((3, 3)), mode="in"),  # type: ignore[arg-type]  # wrong on purpose
             'mode must be "fan_in" or "fan_out"',
         ),
     ],

@@ -295,9 +295,9 @@ def test_sequence() -> None:
     assert named.fc1 is named[0]
     assert [name for name, _ in named.named_modules()] == ["", "fc1", "act", "fc2"]
     with pytest.raises(AttributeError, match="'Sequential' object has no attribute 'fc3'"):
-        named.fc3  # noqa: B018
+        named.fc3  # noqa: B018  asking raises
     with pytest.raises(TypeError, match="Sequential takes modules, got 'function' as '1'"):
-        nn.Sequential(nn.ReLU(), network)  # type: ignore[arg-type]
+        nn.Sequential(nn.ReLU(), network)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_input_gradient() -> None:
@@ -348,7 +348,7 @@ def test_a_missing_gradient_is_named() -> None:
         def forward(self, x: Any) -> Any:
             return x
 
-        def backward(self, grad: Any) -> Any:  # noqa: ARG002
+        def backward(self, grad: Any) -> Any:  # noqa: ARG002  the signature is given
             return None
 
     model = nn.Sequential(nn.Linear(2, 2), Mute())
@@ -411,7 +411,7 @@ def test_hooks() -> None:
     layer = nn.ReLU()
     seen: list[Any] = []
     remove = layer.register_forward_hook(lambda *all_: seen.append(all_))
-    remove_double = layer.register_forward_hook(lambda module, arguments, output: 2 * output)  # noqa: ARG005
+    remove_double = layer.register_forward_hook(lambda module, arguments, output: 2 * output)  # noqa: ARG005  the signature is given
     x = np.array([-1.0, 1.0])
     assert layer(x).tolist() == [0, 2]
     remove()
@@ -536,12 +536,12 @@ def test_parameter_is_an_array() -> None:
         (lambda: nn.SReLU(t_left=2.0), "SReLU requires t_left <= t_right, got t_left=2.0, t_right=1.0"),
         (lambda: nn.RReLU(0.5, 0.1), "RReLU requires lower <= upper, got lower=0.5, upper=0.1"),
         (
-            lambda: nn.GELU("exact"),  # type: ignore[arg-type]
+            lambda: nn.GELU("exact"),  # type: ignore[arg-type]  # wrong on purpose
             'approximate must be "none" or "tanh", got \'exact\'',
         ),
         (lambda: nn.Dropout(1.0), "Dropout requires 0 <= p < 1, got p=1.0"),
         (
-            lambda: nn.MSELoss("max"),  # type: ignore[arg-type]
+            lambda: nn.MSELoss("max"),  # type: ignore[arg-type]  # wrong on purpose
             'reduction must be "mean", "sum" or "none", got \'max\'',
         ),
         (lambda: nn.PReLU(3)(np.ones((2, 4))), r"PReLU has 3 parameters along axis 1, which does not fit .* \(2, 4\)"),
@@ -612,7 +612,7 @@ def test_precision_reaches_the_layers() -> None:
 def test_state_round_trip(tmp_path: Path) -> None:
     """A state goes through an .npz file and back, bit for bit."""
     model = nn.Sequential(nn.Linear(4, 3), nn.PReLU(3), nn.SReLU(), nn.Linear(3, 2))
-    np.savez(tmp_path / "model.npz", **model.state_dict())  # type: ignore[arg-type]
+    np.savez(tmp_path / "model.npz", **model.state_dict())  # type: ignore[arg-type]  # the stub takes allow_pickle for it
     again = nn.Sequential(nn.Linear(4, 3), nn.PReLU(3), nn.SReLU(), nn.Linear(3, 2))
     with np.load(tmp_path / "model.npz") as state:
         again.load_state_dict(state)

@@ -299,7 +299,7 @@ def test_cross_entropy(kind: str, shape: tuple[int, ...], options: dict[str, Any
 def test_mse(reduction: str, dtype: Any) -> None:
     """Loss and gradient of the squared error."""
     x, y = values((4, 3), dtype, 1), values((4, 3), dtype, 2)
-    ours: Any = nn.MSELoss(reduction=reduction)  # type: ignore[arg-type]
+    ours: Any = nn.MSELoss(reduction=reduction)  # type: ignore[arg-type]  # a str
     leaf = torch.tensor(x, requires_grad=True)
     wanted = torch.nn.MSELoss(reduction=reduction)(leaf, torch.tensor(y))
     upper = values(tuple(wanted.shape), dtype, 3)

@@ -213,7 +213,7 @@ def test_limit() -> None:
     ys = [result(2 * MIB, fill=i) for i in range(10)]  # 8 MiB each
     addresses = [y.ctypes.data for y in ys]
     for i in range(len(ys)):
-        ys[i] = None  # type: ignore[call-overload]
+        ys[i] = None  # type: ignore[call-overload]  # the last reference goes
         assert counts()["held"] == min(LIMIT, 8 * MIB * (i + 1))
     assert {result(2 * MIB).ctypes.data for _ in range(20)} == {addresses[-1]}
     fr.set_cache_limit(24 * MIB)

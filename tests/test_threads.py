@@ -312,7 +312,7 @@ def test_one_output_in_pieces() -> None:
         out = np.zeros(3 * n + 5, "f4")
         cuts = [0, n + 1, 2 * n + 3, 3 * n + 5]
         with ThreadPoolExecutor(3) as pool:
-            list(pool.map(lambda i, j: case(*[a[i:j] for a in data], out=out[i:j]), cuts[:-1], cuts[1:]))  # noqa: B023
+            list(pool.map(lambda i, j: case(*[a[i:j] for a in data], out=out[i:j]), cuts[:-1], cuts[1:]))  # noqa: B023  used in this turn of the loop
         assert_same_bits(out, case(*data))
 
 

@@ -194,7 +194,7 @@ def test_error_bound_refuses() -> None:
     with pytest.raises(TypeError):
         fr.error_bound("relu", "no dtype")
     with pytest.raises(ValueError, match="precision must be"):
-        fr.error_bound("relu", np.float32, precision="exact")  # type: ignore[arg-type]
+        fr.error_bound("relu", np.float32, precision="exact")  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(ValueError, match="unknown instruction set"):
         fr.error_bound("relu", np.float32, isa="v9")
 

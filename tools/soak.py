@@ -47,7 +47,7 @@ def resident() -> int:
     status = Path("/proc/self/statm")
     if status.exists():
         return int(status.read_text().split()[1]) * 4096
-    import resource  # noqa: PLC0415
+    import resource  # noqa: PLC0415  not on every system
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 

@@ -8,7 +8,7 @@ cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact
 from cpython.object cimport PyObject
-from cython.parallel cimport parallel, threadid
+from cython.parallel cimport prange
 from libc.string cimport strcpy
 
 cnp.import_array()
@@ -289,14 +289,14 @@ cdef void _run_team(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ss
     """Do n elements' work, cut into no more than `most` shares unless there are more threads."""
     cdef fr_job team
     cdef Py_ssize_t each
+    cdef int part
     if parts > 1:
         # Some shares for each thread, so that others can take what a late one leaves; but none that is not worth it.
         each = min(n // max(fr_load(&_PARALLEL[cost]) // 4, 1), most) // parts
         fr_job_open(&team, run, job, parts * max(1, min(each, 64)), parts)
         with nogil:
-            # Not prange: its loop begins with a barrier, where nobody works until the last thread has come.
-            with parallel(num_threads=parts):
-                fr_job_attend(&team, threadid())
+            for part in prange(parts, schedule="static", num_threads=parts):
+                fr_job_attend(&team, part)
             fr_leave_team()
             fr_pause()
     elif n >= _RELEASE:

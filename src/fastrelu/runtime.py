@@ -346,7 +346,7 @@ def usable_memory(root: Path = _CGROUPS, own: Path = _OWN) -> int:
     with contextlib.suppress(AttributeError, OSError, ValueError):
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     with contextlib.suppress(ImportError):  # Windows has neither
-        import resource  # noqa: PLC0415
+        import resource  # noqa: PLC0415  not on every system
 
         limits.append(resource.getrlimit(resource.RLIMIT_AS)[0])
     return min(limit for limit in limits if limit >= 0)  # a negative one means none

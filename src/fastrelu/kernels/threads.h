@@ -97,6 +97,10 @@ static void fr_leave_team(void) { fr_store(&fr_team_busy, 0); }
 
 /* --- One job of a team --- */
 
+/* Cython's prange declares its index lastprivate besides firstprivate, and for that GCC puts a barrier before the loop,
+ * where nobody works until the last thread has come. Nobody reads the index afterwards. */
+#define lastprivate(index)
+
 /* Share `share` of `shares` of the job `what`, done by thread `part`. */
 typedef void (*fr_share)(const void *what, long share, long shares, int part);
 
