@@ -301,6 +301,21 @@ def memory(summary: Summary) -> Iterator[str]:
     yield from table(["function", "type", "share of the copy's bandwidth", "fastest peer's"], shares)
 
 
+THREADED, TICK = 100_000, 2e6  # elements from which sides use threads; nanoseconds
+
+
+def stalls(summary: Summary) -> Iterator[str]:
+    """Yield how many timings met a tick of the system: far longer than the shortest of their cell."""
+    counts: dict[str, list[int]] = {}
+    for row in summary.compared():
+        for side, times in row.times.items() if row.size >= THREADED else ():
+            found = counts.setdefault(side, [0, 0])
+            found[0] += sum(time > max(min(times) + TICK, 4 * min(times)) for time in times)
+            found[1] += len(times)
+    lines = [[title(side), f"{met:,}", f"{total:,}"] for side, (met, total) in counts.items()]
+    yield from table(["", "timings 2 ms over the shortest of their cell and four times as long", "of"], lines)
+
+
 def pictures(_: Summary) -> Iterator[str]:
     """Yield the plots."""
     for name, caption in plots.PLOTS.items():
@@ -320,6 +335,7 @@ def sections(summary: Summary) -> dict[str, list[str]]:
         "peers": by_peer,
         "accurate": accurate,
         "memory": memory,
+        "stalls": stalls,
         "plots": pictures,
     }
     return {name: list(make(summary)) for name, make in makers.items()}
