@@ -3,7 +3,10 @@
 #define R(c) ((real)(c))
 
 /* grad where the unit passes it on, +0 where it is off by rule whatever grad is, NaN where x is NaN */
-BODY FN(gate)(int passes, real g, real x) { return passes ? g : x == x ? R(0) : x; }
+BODY FN(gate)(int passes, real g, real x) {
+    real off = x == x ? R(0) : x;
+    return passes ? g : off;
+}
 
 /* square root, correctly rounded */
 #if FR_KIND == FR_LEAN
