@@ -289,7 +289,7 @@ cdef void _run_team(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ss
     """Do n elements' work, cut into no more than `most` shares unless there are more threads."""
     cdef fr_job team
     cdef Py_ssize_t each
-    cdef int part
+    cdef int part = 0
     if parts > 1:
         # Some shares for each thread, so that others can take what a late one leaves; but none that is not worth it.
         each = min(n // max(fr_load(&_PARALLEL[cost]) // 4, 1), most) // parts

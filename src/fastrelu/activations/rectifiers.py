@@ -1685,7 +1685,7 @@ def prelu_backward_from_output(
     return call(_leaky_relu_backward_from_output, out, where, grad, y, _along(weight, y, axis))
 
 
-_OWN_TYPES = {np.dtype(kind): kind for kind in (np.float32, np.float64)}
+_OWN_TYPES: dict[Any, Any] = {np.dtype(kind): kind for kind in (np.float32, np.float64)}
 
 
 def _loop_type(x: Any) -> Any:
