@@ -25,7 +25,7 @@
 #define FR_APART FR_UNUSED static __attribute__((noinline))
 #endif
 
-enum { FR_ROW_LANES = 16, FR_MAX_LANES = 64, FR_ROW_BLOCK = 512, FR_ROW_AHEAD = 32 /* lines */ };
+enum { FR_ROW_LANES = 16, FR_MAX_LANES = 64, FR_ROW_BLOCK = 512 };
 
 /* hi + lo */
 typedef struct {
@@ -80,22 +80,16 @@ FR_INLINE fr_total fr_lanes_join(fr_lanes *s) {
 
 FR_INLINE store FN(signed_as)(store x, int flip) { return flip ? -x : x; }
 
-/* The largest element, NaNs passed over. Meanwhile what is read next and what this row will be written to are fetched. */
-FR_INLINE store FN(row_max)(const store *x, const store *out, ptrdiff_t n, int flip) {
-    const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(store);
+/* The largest element, NaNs passed over. */
+FR_INLINE store FN(row_max)(const store *x, ptrdiff_t n, int flip) {
     store m[FR_MAX_LANES];
     for (int j = 0; j < FR_MAX_LANES; j++) m[j] = -(store)INFINITY;
     ptrdiff_t i = 0;
-    for (; i + FR_MAX_LANES <= n; i += FR_MAX_LANES) {
-        for (ptrdiff_t k = i; k < i + FR_MAX_LANES; k += line) {
-            FR_FETCH(x + k + FR_ROW_AHEAD * line);
-            FR_FETCH(out + k);
-        }
+    for (; i + FR_MAX_LANES <= n; i += FR_MAX_LANES)
         for (int j = 0; j < FR_MAX_LANES; j++) {
             store v = FN(signed_as)(x[i + j], flip);
             m[j] = v > m[j] ? v : m[j];
         }
-    }
     for (int j = 0; j < n - i; j++) {
         store v = FN(signed_as)(x[i + j], flip);
         m[j] = v > m[j] ? v : m[j];
@@ -346,7 +340,7 @@ FR_INLINE int FN(row_is_finite)(store m) { return m - m == 0; }
 FR_INLINE void FN(softmax)(const char *const *in, char *to, ptrdiff_t n, int flip) {
     const store *x = (const store *)in[0];
     store *out = (store *)to;
-    store m = FN(row_max)(x, out, n, flip);
+    store m = FN(row_max)(x, n, flip);
     if (!FN(row_is_finite)(m)) {
         FN(row_infinite)(x, out, n, flip, 0);
         return;
@@ -360,7 +354,7 @@ FR_UNUSED static void FN(softmin_row)(const char *const *in, char *out, ptrdiff_
 FR_UNUSED static void FN(log_softmax_row)(const char *const *in, char *to, ptrdiff_t n) {
     const store *x = (const store *)in[0];
     store *out = (store *)to;
-    const store m = FN(row_max)(x, out, n, 0);
+    const store m = FN(row_max)(x, n, 0);
     if (!FN(row_is_finite)(m)) {
         FN(row_infinite)(x, out, n, 0, 1);
         return;
@@ -616,7 +610,7 @@ FR_UNUSED static double FN(cross_entropy_row)(const fr_target *target, ptrdiff_t
     const store *x = (const store *)target->x;
     store *grad = (store *)target->grad;
     const int dense = target->dense != NULL;
-    const store m = FN(row_max)(x, grad ? grad : x, n, 0);
+    const store m = FN(row_max)(x, n, 0);
     FN(targets) q = {target->weights && !dense ? target->weights[target->label] : 1., 0, 0};
     if (dense) q = FN(targets_of)(target, x, m, n);
     if (!FN(row_is_finite)(m)) return FN(cross_entropy_infinite)(target, n, q.whole);

@@ -18,7 +18,13 @@
 /* A comparison is minus one where it holds: a mask, added as it is. */
 #define FR_MASK(condition) ((condition) ? (whole)-1 : (whole)0)
 
-enum { FR_AHEAD = 3072 }; /* bytes from what is read to what is fetched, measured */
+/* Asks for what is read soon: the memory is the bound, and some processors do not look ahead far enough. */
+enum { FR_AHEAD = 3072 }; /* bytes, measured */
+#ifdef __GNUC__
+#define FR_FETCH(address) __builtin_prefetch(address)
+#else
+#define FR_FETCH(address) ((void)(address))
+#endif
 
 /* Of an element: does it count, its distance from the shift, is it saturated? */
 #define FR_WEIGH_ROW(r, counted, moved, limited)                                                                \

@@ -33,13 +33,6 @@
 #define FR_SQRTF(x) __builtin_sqrtf(x)
 #endif
 
-/* Asks for memory that is needed soon: some processors do not look ahead far enough by themselves. */
-#ifdef __GNUC__
-#define FR_FETCH(address) __builtin_prefetch(address)
-#else
-#define FR_FETCH(address) ((void)(address))
-#endif
-
 /* Bodies are inlined into their loops. An instance that no table row names is dropped by the compiler. */
 #if defined(_MSC_VER) && !defined(__clang__)
 #define BODY static __forceinline real
