@@ -305,7 +305,7 @@ THREADED, TICK = 100_000, 2e6  # elements from which sides use threads; nanoseco
 
 
 def stalls(summary: Summary) -> Iterator[str]:
-    """Yield how many timings met a tick of the system: far longer than the shortest of their cell."""
+    """Yield how many times of a side in a pair are far longer than the shortest of their cell, as after a tick."""
     counts: dict[str, list[int]] = {}
     for row in summary.compared():
         for side, times in row.times.items() if row.size >= THREADED else ():
@@ -313,7 +313,7 @@ def stalls(summary: Summary) -> Iterator[str]:
             found[0] += sum(time > max(min(times) + TICK, 4 * min(times)) for time in times)
             found[1] += len(times)
     lines = [[title(side), f"{met:,}", f"{total:,}"] for side, (met, total) in counts.items()]
-    yield from table(["", "timings 2 ms over the shortest of their cell and four times as long", "of"], lines)
+    yield from table(["", "times 2 ms over the shortest of their cell and four times as long", "of"], lines)
 
 
 def pictures(_: Summary) -> Iterator[str]:
