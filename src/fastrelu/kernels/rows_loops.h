@@ -25,7 +25,7 @@
 #define FR_APART FR_UNUSED static __attribute__((noinline))
 #endif
 
-enum { FR_ROW_LANES = 16, FR_MAX_LANES = 64, FR_ROW_BLOCK = 512 };
+enum { FR_ROW_LANES = 16, FR_MAX_LANES = 32, FR_ROW_BLOCK = 1024, FR_ROW_LAG = 64, FR_ROW_LONG = 8192 };
 
 /* hi + lo */
 typedef struct {
@@ -80,28 +80,65 @@ FR_INLINE fr_total fr_lanes_join(fr_lanes *s) {
 
 FR_INLINE store FN(signed_as)(store x, int flip) { return flip ? -x : x; }
 
-/* The largest element, NaNs passed over. */
-FR_INLINE store FN(row_max)(const store *x, ptrdiff_t n, int flip) {
-    store m[FR_MAX_LANES];
-    for (int j = 0; j < FR_MAX_LANES; j++) m[j] = -(store)INFINITY;
-    ptrdiff_t i = 0;
-    for (; i + FR_MAX_LANES <= n; i += FR_MAX_LANES)
-        for (int j = 0; j < FR_MAX_LANES; j++) {
-            store v = FN(signed_as)(x[i + j], flip);
-            m[j] = v > m[j] ? v : m[j];
+/* Where sums are not compensated, `lo` is not used. */
+FR_INLINE void FN(lanes_clear)(fr_lanes *s) {
+    const int n = COMPENSATED ? FR_ROW_LANES : 0;
+    for (int j = 0; j < FR_ROW_LANES; j++) {
+        s->hi[j] = 0;
+        if (j < n) s->lo[j] = 0;
+    }
+}
+FR_INLINE fr_total FN(total_add)(fr_total total, double v) {
+    if (COMPENSATED) return fr_total_add(total, v);
+    total.hi += v;
+    return total;
+}
+FR_INLINE fr_total FN(lanes_join)(fr_lanes *s) {
+    if (COMPENSATED) return fr_lanes_join(s);
+    double eight[8], four[4];
+    for (int j = 0; j < 8; j++) eight[j] = s->hi[j] + s->hi[j + 8];
+    for (int j = 0; j < 4; j++) four[j] = eight[j] + eight[j + 4];
+    fr_total total = {(four[0] + four[2]) + (four[1] + four[3]), 0};
+    return total;
+}
+
+/* m < FR_ROW_LANES elements, without a call */
+FR_INLINE void FN(copy_few)(store *to, const store *from, ptrdiff_t m) {
+    for (int w = FR_ROW_LANES / 2; w; w /= 2)
+        if (m & w) {
+            for (int j = 0; j < w; j++) to[j] = from[j];
+            to += w, from += w;
         }
-    for (int j = 0; j < n - i; j++) {
-        store v = FN(signed_as)(x[i + j], flip);
+}
+
+/* The largest element, NaNs passed over. */
+FR_INLINE void FN(max_step)(store *m, const store *x, int lanes, int flip) {
+    for (int j = 0; j < lanes; j++) {
+        store v = FN(signed_as)(x[j], flip);
         m[j] = v > m[j] ? v : m[j];
     }
-    for (int w = FR_MAX_LANES / 2; w; w /= 2)
+}
+/* of at least `lanes` elements; the last step takes some once more */
+FR_INLINE store FN(max_of)(const store *x, ptrdiff_t n, int lanes, int flip) {
+    store m[FR_MAX_LANES];
+    for (int j = 0; j < lanes; j++) m[j] = -(store)INFINITY;
+    for (ptrdiff_t i = 0; i + lanes <= n; i += lanes) FN(max_step)(m, x + i, lanes, flip);
+    FN(max_step)(m, x + n - lanes, lanes, flip);
+    for (int w = lanes / 2; w >= 8; w /= 2)
         for (int j = 0; j < w; j++) m[j] = m[j + w] > m[j] ? m[j + w] : m[j];
-    return m[0];
+    store most = m[0];
+    for (int j = 1; j < (lanes < 8 ? lanes : 8); j++) most = m[j] > most ? m[j] : most;
+    return most;
+}
+FR_INLINE store FN(row_max)(const store *x, ptrdiff_t n, int flip) {
+    return n >= FR_MAX_LANES ? FN(max_of)(x, n, FR_MAX_LANES, flip)
+           : n >= 8          ? FN(max_of)(x, n, 8, flip)
+                             : FN(max_of)(x, n, 1, flip);
 }
 
 /* What the exponentials of a row share. */
 typedef struct {
-    real origin, magic, low; /* x - origin is reduced; magic adds the exponent; below low the result is 0 */
+    real origin, magic, low; /* x - origin is reduced; magic adds the exponent; from low down the result is 0 */
     real top;                /* what the largest element becomes */
     double unit;             /* the same, more precisely: 1 up to the common factor */
 } FN(row);
@@ -109,6 +146,7 @@ typedef struct {
 #if FR_KIND != FR_HILO
 BODY FN(row_exp)(real x, real origin, real magic, real low) {
     real z = x - origin;
+    z = low > z ? low : z;
     real shifted = FMA(z, R(LOG2E), magic);
     real k = shifted - magic;
 #if FR_KIND == FR_FULL /* |k| < 2^12: one bit less in the first part of ln2 than elsewhere */
@@ -116,8 +154,7 @@ BODY FN(row_exp)(real x, real origin, real magic, real low) {
 #else
     real r = FN(minus_k_ln2)(z, k);
 #endif
-    real y = FN(exp_poly)(r, 1, 1) * FN(power)(shifted);
-    return z < low ? R(0) : y;
+    return FN(exp_poly)(r, 1, 1) * FN(power)(shifted);
 }
 #endif
 
@@ -178,30 +215,119 @@ FR_INLINE void FN(row_exps)(const store *x, real *e, real *e_lo, ptrdiff_t n, co
 #endif
 }
 
-/* Adds n of them to the lanes. A function of its own: inlined, GCC keeps the lanes one by one. */
+/* Adds FR_ROW_LANES of them to the lanes. */
+FR_INLINE void FN(add_lanes)(double *hi, double *lo, const real *e, const real *e_lo) {
+#if COMPENSATED && defined(__GNUC__) && !defined(__clang__)
+#pragma GCC unroll 1 /* unrolled, GCC keeps the lanes one by one with AVX-512 */
+#endif
+    for (int j = 0; j < FR_ROW_LANES; j++) {
+#if COMPENSATED
+        fr_lane_add(&hi[j], &lo[j], e[j]);
+#if FR_KIND == FR_HILO
+        lo[j] += e_lo[j];
+#endif
+#else
+        hi[j] += (double)e[j];
+#endif
+    }
+    (void)lo, (void)e_lo;
+}
+/* Adds n of them. A function of its own, as the next one: inlined, GCC keeps the lanes one by one. */
 FR_APART void FN(add_row)(fr_lanes *s, const real *e, const real *e_lo, ptrdiff_t n) {
     double hi[FR_ROW_LANES], lo[FR_ROW_LANES];
     for (int j = 0; j < FR_ROW_LANES; j++) hi[j] = s->hi[j], lo[j] = s->lo[j];
     for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES)
-#if FR_KIND == FR_HILO && defined(__GNUC__) && !defined(__clang__)
-#pragma GCC unroll 1 /* unrolled, GCC keeps the lanes one by one with AVX-512 */
-#endif
-        for (int j = 0; j < FR_ROW_LANES; j++) {
-#if COMPENSATED
-            fr_lane_add(&hi[j], &lo[j], e[i + j]);
-#if FR_KIND == FR_HILO
-            lo[j] += e_lo[i + j];
-#endif
-#else
-            hi[j] += (double)e[i + j];
-#endif
-        }
-    (void)e_lo;
+        FN(add_lanes)(hi, lo, e + i, FR_KIND == FR_HILO ? e_lo + i : NULL);
     for (int j = 0; j < FR_ROW_LANES; j++) s->hi[j] = hi[j], s->lo[j] = lo[j];
 }
 
-/* The same without those of the largest element, which are set to 0 and counted. */
-FR_APART ptrdiff_t FN(drop_row)(real *e, const real *e_lo, ptrdiff_t n, real top) {
+#if KEEPS
+/* Both at once: those of FR_ROW_LAG elements before are added, so that no sum waits for its exponential. Meanwhile
+ * what is read and written afterwards is fetched: there the memory would be the bound, here it is not. */
+FR_INLINE void FN(exps_and_sum)(fr_lanes *s, const store *x, real *e, ptrdiff_t n, const FN(row) *row, real origin,
+                                int flip, const store *read, const store *written) {
+    double hi[FR_ROW_LANES], lo[FR_ROW_LANES];
+    const real magic = row->magic, low = row->low;
+    for (int j = 0; j < FR_ROW_LANES; j++) hi[j] = s->hi[j], lo[j] = s->lo[j];
+    for (ptrdiff_t i = 0; i + FR_ROW_LAG < n; i += FR_ROW_LANES) {
+        const store *from = x + FR_ROW_LAG + i;
+        real *to = e + FR_ROW_LAG + i;
+        for (int j = 0; j < FR_ROW_LANES; j += 64 / (int)sizeof(store)) {
+            FR_FETCH(read + i + j);
+            FR_FETCH_TO(written + i + j);
+        }
+        FR_INDEPENDENT
+        for (int j = 0; j < FR_ROW_LANES; j++) to[j] = FN(row_exp)(FN(signed_as)(from[j], flip), origin, magic, low);
+        FN(add_lanes)(hi, lo, e + i, NULL);
+    }
+    for (int j = 0; j < FR_ROW_LANES; j++) s->hi[j] = hi[j], s->lo[j] = lo[j];
+}
+#define ROW_EXPS(name, origin, flip)                                                                          \
+    FR_APART void FN(name)(fr_lanes * s, const store *x, real *e, ptrdiff_t n, const FN(row) *row,            \
+                           const store *read, const store *written) {                                         \
+        FN(exps_and_sum)(s, x, e, n, row, origin, flip, read, written);                                       \
+    }
+ROW_EXPS(exps_near_row, 0, 0)
+ROW_EXPS(exps_far_row, row->origin, 0)
+ROW_EXPS(exps_flipped_row, row->origin, 1)
+#undef ROW_EXPS
+#endif
+
+/* Exponentials of n elements, a multiple of FR_ROW_LANES, to `e`, and added to the lanes */
+FR_INLINE void FN(block_sum)(fr_lanes *s, const store *x, real *e, ptrdiff_t n, const FN(row) *row, int flip,
+                             const store *read, const store *written) {
+#if KEEPS
+    const ptrdiff_t lag = n < FR_ROW_LAG ? n : FR_ROW_LAG;
+    FN(row_exps)(x, e, NULL, lag, row, flip);
+    if (flip)
+        FN(exps_flipped_row)(s, x, e, n, row, read, written);
+    else if (row->origin == 0)
+        FN(exps_near_row)(s, x, e, n, row, read, written);
+    else
+        FN(exps_far_row)(s, x, e, n, row, read, written);
+    FN(add_row)(s, e + n - lag, NULL, lag);
+#else
+    real e_lo[FR_ROW_BLOCK];
+    (void)read, (void)written;
+    FN(row_exps)(x, e, e_lo, n, row, flip);
+    FN(add_row)(s, e, e_lo, n);
+#endif
+}
+
+/* The sum of a row's exponentials; they stay in `keep` unless that is NULL or the kind keeps none. The next row is
+ * taken to follow; `out` is where results go. */
+FR_INLINE fr_total FN(row_sum)(const store *x, store *keep, const store *out, ptrdiff_t n, const FN(row) *row, int flip) {
+    real room[FR_ROW_BLOCK], last[FR_ROW_LANES], last_lo[FR_ROW_LANES];
+    const int left = (int)(n % FR_ROW_LANES);
+    const ptrdiff_t whole = n - left;
+    fr_lanes s;
+    FN(lanes_clear)(&s);
+    if (left) { /* first, so that nobody waits for them */
+        store rest[FR_ROW_LANES];
+        for (int j = 0; j < FR_ROW_LANES; j++) rest[j] = 0;
+        FN(copy_few)(rest, x + whole, left);
+        FN(row_exps)(rest, last, last_lo, FR_ROW_LANES, row, flip);
+        for (int j = 0; j < FR_ROW_LANES; j++) {
+            last[j] = j < left ? last[j] : 0;
+            if (FR_KIND == FR_HILO) last_lo[j] = j < left ? last_lo[j] : 0;
+        }
+#if KEEPS
+        if (keep) FN(copy_few)(keep + whole, last, left);
+#endif
+    }
+#if KEEPS
+    if (keep) FN(block_sum)(&s, x, keep, whole, row, flip, x + n, out + (n < FR_ROW_LONG ? n : FR_ROW_BLOCK));
+#endif
+    for (ptrdiff_t i = 0; i < whole && !(keep && KEEPS); i += FR_ROW_BLOCK) {
+        const ptrdiff_t m = whole - i < FR_ROW_BLOCK ? whole - i : FR_ROW_BLOCK;
+        FN(block_sum)(&s, x + i, room, m, row, flip, x + i + n, out + i);
+    }
+    if (left) FN(add_row)(&s, last, last_lo, FR_ROW_LANES);
+    return FN(lanes_join)(&s);
+}
+
+/* Sets those of the largest element to 0 and counts them; from `bottom` down others are 0 beside the least result. */
+FR_APART ptrdiff_t FN(drop_row)(real *e, const real *e_lo, ptrdiff_t n, real top, real bottom) {
     ptrdiff_t same = 0;
     for (ptrdiff_t i = 0; i < n; i++) {
 #if FR_KIND == FR_HILO
@@ -211,33 +337,9 @@ FR_APART ptrdiff_t FN(drop_row)(real *e, const real *e_lo, ptrdiff_t n, real top
         int is_top = e[i] == top;
 #endif
         same += is_top;
-        e[i] = is_top ? R(0) : e[i];
+        e[i] = is_top | (e[i] <= bottom) ? R(0) : e[i];
     }
     return same;
-}
-
-/* The sum of a row's exponentials; they stay in `keep` unless that is NULL. */
-FR_INLINE fr_total FN(row_sum)(const store *x, store *keep, ptrdiff_t n, const FN(row) *row, int flip) {
-    real room[FR_ROW_BLOCK], room_lo[FR_ROW_BLOCK];
-    fr_lanes s;
-    fr_lanes_clear(&s);
-    for (ptrdiff_t i = 0; i < n; i += FR_ROW_BLOCK) {
-        ptrdiff_t m = n - i < FR_ROW_BLOCK ? n - i : FR_ROW_BLOCK, whole = m - m % FR_ROW_LANES;
-        real *e = keep && KEEPS ? (real *)keep + i : room;
-        FN(row_exps)(x + i, e, room_lo, whole, row, flip);
-        FN(add_row)(&s, e, room_lo, whole);
-        if (whole < m) {
-            store rest[FR_ROW_LANES];
-            real last[FR_ROW_LANES], last_lo[FR_ROW_LANES];
-            for (int j = 0; j < FR_ROW_LANES; j++) rest[j] = flip ? (store)INFINITY : -(store)INFINITY;
-            for (int j = 0; j < m - whole; j++) rest[j] = x[i + whole + j];
-            FN(row_exps)(rest, last, last_lo, FR_ROW_LANES, row, flip);
-            FN(add_row)(&s, last, last_lo, FR_ROW_LANES);
-            if (keep && KEEPS)
-                for (int j = 0; j < m - whole; j++) e[whole + j] = last[j];
-        }
-    }
-    return fr_lanes_join(&s);
 }
 
 /* The sum of all but one of the largest elements, added up without them. The exponentials are taken from `kept`
@@ -246,8 +348,13 @@ FR_APART fr_total FN(apart_row)(const store *x, const store *kept, ptrdiff_t n, 
     real e[FR_ROW_BLOCK], e_lo[FR_ROW_BLOCK];
     store rest[FR_ROW_LANES];
     ptrdiff_t same = -1;
+#if FR_KIND == FR_HILO
+    const real bottom = 0;
+#else
+    const real bottom = FN(row_exp)(-R(INFINITY), row->origin, row->magic, row->low);
+#endif
     fr_lanes s;
-    fr_lanes_clear(&s);
+    FN(lanes_clear)(&s);
     for (ptrdiff_t i = 0; i < n; i += FR_ROW_BLOCK) {
         ptrdiff_t m = n - i < FR_ROW_BLOCK ? n - i : FR_ROW_BLOCK, whole = m - m % FR_ROW_LANES;
         if (kept) {
@@ -258,15 +365,15 @@ FR_APART fr_total FN(apart_row)(const store *x, const store *kept, ptrdiff_t n, 
             for (int j = 0; j < m - whole; j++) rest[j] = x[i + whole + j];
             if (whole < m) FN(row_exps)(rest, e + whole, e_lo + whole, FR_ROW_LANES, row, 0);
         }
-        same += FN(drop_row)(e, e_lo, m, row->top);
+        same += FN(drop_row)(e, e_lo, m, row->top, bottom);
         for (ptrdiff_t j = m; j % FR_ROW_LANES; j++) e[j] = e_lo[j] = 0;
         FN(add_row)(&s, e, e_lo, m);
     }
-    return fr_total_add(fr_lanes_join(&s), (double)same * (double)row->top);
+    return FN(total_add)(FN(lanes_join)(&s), (double)same * (double)row->top);
 }
 /* The same from the sum of all, unless what that leaves is too little. */
-FR_INLINE fr_total FN(row_beside)(const store *x, store *keep, ptrdiff_t n, const FN(row) *row) {
-    fr_total total = fr_total_add(FN(row_sum)(x, keep, n, row, 0), -(double)row->top);
+FR_INLINE fr_total FN(row_beside)(const store *x, store *keep, const store *out, ptrdiff_t n, const FN(row) *row) {
+    fr_total total = FN(total_add)(FN(row_sum)(x, keep, out, n, row, 0), -(double)row->top);
     if (total.hi < ROW_LITTLE * (double)row->top) total = FN(apart_row)(x, KEEPS ? keep : NULL, n, row);
     return total;
 }
@@ -346,7 +453,7 @@ FR_INLINE void FN(softmax)(const char *const *in, char *to, ptrdiff_t n, int fli
         return;
     }
     const FN(row) row = FN(row_of)(m);
-    FN(row_divide)(x, out, n, &row, FN(row_sum)(x, out, n, &row, flip), flip, 1, 0);
+    FN(row_divide)(x, out, n, &row, FN(row_sum)(x, out, out, n, &row, flip), flip, 1, 0);
 }
 FR_UNUSED static void FN(softmax_row)(const char *const *in, char *out, ptrdiff_t n) { FN(softmax)(in, out, n, 0); }
 FR_UNUSED static void FN(softmin_row)(const char *const *in, char *out, ptrdiff_t n) { FN(softmax)(in, out, n, 1); }
@@ -360,7 +467,7 @@ FR_UNUSED static void FN(log_softmax_row)(const char *const *in, char *to, ptrdi
         return;
     }
     const FN(row) row = FN(row_of)(m);
-    const fr_total beside = FN(row_beside)(x, NULL, n, &row);
+    const fr_total beside = FN(row_beside)(x, NULL, out, n, &row);
 #if FR_KIND == FR_HILO
     const hl_pair logarithm = FN(row_log)(beside);
     const real hi = logarithm.hi, lo = logarithm.lo;
@@ -405,7 +512,10 @@ FR_INLINE int FN(columns)(const char *from, ptrdiff_t pitch, char *to, ptrdiff_t
     }
     const int lanes = n < FR_ROW_LANES ? (int)n : FR_ROW_LANES;
     for (int l = 0; l < lanes; l++)
-        for (int j = 0; j < FR_COLUMNS; j++) hi[l][j] = lo[l][j] = 0;
+        for (int j = 0; j < FR_COLUMNS; j++) {
+            hi[l][j] = 0;
+            if (COMPENSATED) lo[l][j] = 0;
+        }
     for (ptrdiff_t i = 0; i < n; i++) {
         const store *x = (const store *)(from + i * pitch);
         store *out = (store *)(to + i * out_pitch);
@@ -424,14 +534,18 @@ FR_INLINE int FN(columns)(const char *from, ptrdiff_t pitch, char *to, ptrdiff_t
     for (int w = FR_ROW_LANES / 2; w; w /= 2)
         for (int l = 0; l < w && l + w < lanes; l++)
             for (int j = 0; j < FR_COLUMNS; j++) {
+#if COMPENSATED
                 fr_lane_add(&hi[l][j], &lo[l][j], hi[l + w][j]);
                 lo[l][j] += lo[l + w][j];
+#else
+                hi[l][j] += hi[l + w][j];
+#endif
             }
     for (int j = 0; j < FR_COLUMNS; j++) {
-        fr_total total = {hi[0][j], lo[0][j]};
-        total = fr_total_add(total, 0);
+        fr_total total = {hi[0][j], COMPENSATED ? lo[0][j] : 0};
+        total = FN(total_add)(total, 0);
         if (log) {
-            total = fr_total_add(total, -(double)row[j].top);
+            total = FN(total_add)(total, -(double)row[j].top);
             if (total.hi < ROW_LITTLE * (double)row[j].top) return 0;
             factor[j] = (real)FN(row_log)(total, row[j].unit);
         } else {
@@ -463,7 +577,7 @@ FR_UNUSED static int FN(softmin_columns_row)(const char *x, ptrdiff_t pitch, cha
 /* The sum of g y over the row, of g alone if `log`. */
 FR_INLINE fr_total FN(row_dot)(const store *g, const store *y, ptrdiff_t n, int log) {
     fr_lanes s;
-    fr_lanes_clear(&s);
+    FN(lanes_clear)(&s);
     for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES) {
         store gs[FR_ROW_LANES], ys[FR_ROW_LANES];
         const store *g_at = g + i, *y_at = y + i;
@@ -485,7 +599,7 @@ FR_INLINE fr_total FN(row_dot)(const store *g, const store *y, ptrdiff_t n, int 
 #endif
         }
     }
-    return fr_lanes_join(&s);
+    return FN(lanes_join)(&s);
 }
 
 /* y (g - sum of g y) */
@@ -617,7 +731,7 @@ FR_UNUSED static double FN(cross_entropy_row)(const fr_target *target, ptrdiff_t
 
     const store own = dense ? m : x[target->label];
     const FN(row) row = FN(row_of)(m);
-    const fr_total beside = FN(row_beside)(x, grad, n, &row);
+    const fr_total beside = FN(row_beside)(x, grad, grad ? grad : x, n, &row);
 #if FR_KIND == FR_HILO
     const hl_pair logarithm = FN(row_log)(beside), z = hl_sum(m, -own), sum = hl_sum(logarithm.hi, z.hi);
     double loss = own < -LARGEST ? (double)INFINITY + logarithm.hi : sum.hi + (sum.lo + (logarithm.lo + z.lo));
@@ -630,7 +744,7 @@ FR_UNUSED static double FN(cross_entropy_row)(const fr_target *target, ptrdiff_t
     if (!grad) return loss;
 
     const double factor = q.whole * target->scale;
-    FN(row_divide)(x, grad, n, &row, fr_total_add(beside, row.top), 0, factor, 1);
+    FN(row_divide)(x, grad, n, &row, FN(total_add)(beside, row.top), 0, factor, 1);
     if (dense) {
         for (ptrdiff_t i = 0; i < n; i++) grad[i] = (store)((double)grad[i] - target->scale * target->dense[i]);
     } else {

@@ -20,11 +20,6 @@
 
 /* Asks for what is read soon: the memory is the bound, and some processors do not look ahead far enough. */
 enum { FR_AHEAD = 3072 }; /* bytes, measured */
-#ifdef __GNUC__
-#define FR_FETCH(address) __builtin_prefetch(address)
-#else
-#define FR_FETCH(address) ((void)(address))
-#endif
 
 /* Of an element: does it count, its distance from the shift, is it saturated? */
 #define FR_WEIGH_ROW(r, counted, moved, limited)                                                                \
