@@ -8,9 +8,11 @@
 #include "guard.h"
 
 /* Elements of a block; of a box that needs none; and of a row from which on a box is better one row than several. */
-enum { FR_BLOCK = 512, FR_LONG = 4096, FR_ROW = 64, FR_CACHE_LINE = 64 };
+enum { FR_BLOCK = 512, FR_LONG = 4096, FR_ROW = 16, FR_CACHE_LINE = 64 };
 /* Bytes of a box that goes past the cache, and from which on the lines that it fills in part do not count. */
 enum { FR_MOVED = 2048, FR_WORTH_MOVING = 1024 };
+/* Bytes that are fetched ahead where rows do not follow each other. */
+enum { FR_AHEAD = 2048 };
 
 typedef union {
     float f[FR_BLOCK];
@@ -95,12 +97,6 @@ FR_COPY_RUN(fr_copy_run8, uint64_t)
     }
 FR_COPY_ACROSS(fr_copy_across4, uint32_t)
 FR_COPY_ACROSS(fr_copy_across8, uint64_t)
-
-#if defined(_MSC_VER) && !defined(__clang__)
-#define FR_FETCH(p) ((void)(p))
-#else
-#define FR_FETCH(p) __builtin_prefetch(p)
-#endif
 
 static ptrdiff_t fr_size(ptrdiff_t stride) { return stride < 0 ? -stride : stride; }
 
@@ -263,6 +259,37 @@ void fr_make_plan(fr_plan *plan, const fr_call *call, int stream) {
     }
 }
 
+/* Are boxes rows that reach the kernel as they lie? */
+static int fr_has_rows(const fr_plan *plan) {
+    int rows = plan->inner == 1 && plan->count[0] == 1 && plan->view.naxes > 1 && !plan->streamed;
+    for (int j = 0; j <= plan->call->ndata + plan->call->nparams; j++) rows &= plan->way[j] != FR_COPY;
+    return rows;
+}
+
+/* `rows` of them along axis 1; `step` is 0 for what all share. Those that do not follow each other in memory are
+ * fetched: the processor does not see the next one coming. */
+static void fr_run_rows_along(const fr_plan *plan, const char **in, char *out, const ptrdiff_t *step, ptrdiff_t rows) {
+    const fr_call *call = plan->call;
+    const int nin = call->ndata + call->nparams;
+    const ptrdiff_t n = plan->view.shape[0], bytes = n * call->itemsize;
+    const ptrdiff_t ahead = bytes < FR_AHEAD ? FR_AHEAD / bytes : 1;
+    int apart[FR_MAX_INPUTS], napart = 0;
+    for (int j = 0; j < nin && bytes <= FR_AHEAD; j++)
+        if (plan->way[j] == FR_DIRECT && step[j] && step[j] != bytes) apart[napart++] = j;
+    const ptrdiff_t out_bytes = bytes <= FR_AHEAD && step[nin] != bytes ? bytes : 0;
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        for (int k = 0; k < napart; k++) {
+            const char *soon = in[apart[k]] + ahead * step[apart[k]];
+            for (ptrdiff_t at = 0; at < bytes; at += FR_CACHE_LINE) FR_FETCH(soon + at);
+            FR_FETCH(soon + bytes - 1);
+        }
+        for (ptrdiff_t at = 0; at < out_bytes; at += FR_CACHE_LINE) FR_FETCH_TO(out + ahead * step[nin] + at);
+        plan->kernel(in, out, n);
+        for (int j = 0; j < nin; j++) in[j] += step[j];
+        out += step[nin];
+    }
+}
+
 static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
     fr_block block[FR_MAX_OPERANDS];
     const fr_call *call = plan->call;
@@ -283,7 +310,28 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
         for (int j = 0; j <= nin; j++) offset[j] += index[k] * plan->box[k] * view->stride[k][j];
     }
 
-    for (ptrdiff_t number = first; number < last; number++) {
+    const int has_rows = fr_has_rows(plan);
+    for (ptrdiff_t number = first, done = 1; number < last; number += done) {
+        if (has_rows) {
+            const char *at[FR_MAX_INPUTS];
+            ptrdiff_t step[FR_MAX_OPERANDS];
+            done = plan->count[1] - index[1] < last - number ? plan->count[1] - index[1] : last - number;
+            for (int j = 0; j <= nin; j++) {
+                step[j] = plan->way[j] == FR_ONCE ? 0 : view->stride[1][j];
+                if (j < nin) at[j] = plan->way[j] == FR_ONCE ? (const char *)&block[j] : view->origin[j] + offset[j];
+                offset[j] += done * view->stride[1][j];
+            }
+            fr_run_rows_along(plan, at, view->origin[nin] + (offset[nin] - done * step[nin]), step, done);
+            index[1] += done;
+            for (int k = 1; k < view->naxes && index[k] == plan->count[k]; k++) {
+                index[k] = 0;
+                for (int j = 0; j <= nin; j++) offset[j] -= plan->count[k] * view->stride[k][j];
+                if (k + 1 == view->naxes) break;
+                index[k + 1]++;
+                for (int j = 0; j <= nin; j++) offset[j] += view->stride[k + 1][j];
+            }
+            continue;
+        }
         ptrdiff_t n = 1, skip = index[0] == 0 ? plan->lead : 0;
         for (int k = 0; k < plan->inner; k++) {
             ptrdiff_t left = view->shape[k] - index[k] * plan->box[k] + (k == 0 ? plan->lead : 0);

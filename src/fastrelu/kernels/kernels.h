@@ -6,6 +6,15 @@
 
 enum { FR_MAX_PARAMETERS = 4, FR_MAX_INPUTS = 2 + FR_MAX_PARAMETERS, FR_MAX_OPERANDS = FR_MAX_INPUTS + 1 };
 
+/* Ask for the memory that is read, or written, soon. */
+#ifdef __GNUC__
+#define FR_FETCH(address) __builtin_prefetch(address)
+#define FR_FETCH_TO(address) __builtin_prefetch(address, 1)
+#else
+#define FR_FETCH(address) ((void)(address))
+#define FR_FETCH_TO(address) ((void)(address))
+#endif
+
 /* Which derivative of an activation a kernel computes. Inputs come in this order, parameters after them. */
 enum {
     FR_FORWARD,     /* x       -> f(x)         */

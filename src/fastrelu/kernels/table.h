@@ -49,15 +49,6 @@
 #endif
 #endif
 
-/* Ask for the memory that is read, or written, soon. */
-#ifdef __GNUC__
-#define FR_FETCH(address) __builtin_prefetch(address)
-#define FR_FETCH_TO(address) __builtin_prefetch(address, 1)
-#else
-#define FR_FETCH(address) ((void)(address))
-#define FR_FETCH_TO(address) ((void)(address))
-#endif
-
 #include "stream.h"
 
 /* WIDE comes first: rows of every type take their logarithm there. */
