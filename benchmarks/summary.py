@@ -149,8 +149,11 @@ class Summary:
 # --- Losses and their reasons -------------------------------------------------------------------------------------
 
 
+LEVEL = "Level: the interval holds 1, so that another run may put ours ahead."
+
+
 class Loss(NamedTuple):
-    """A cell in which a peer is faster, and why."""
+    """A cell in which a peer's median is faster, and why."""
 
     row: Row
     reason: str
@@ -161,7 +164,7 @@ class NoReasonError(ValueError):
 
 
 def losses(summary: Summary, reasons: Sequence[Mapping[str, Any]]) -> list[Loss]:
-    """Return the cells that are lost, each with its reason.
+    """Return the cells in which we are behind, each with its reason; those that are not lost are level.
 
     Parameters
     ----------
@@ -177,7 +180,10 @@ def losses(summary: Summary, reasons: Sequence[Mapping[str, Any]]) -> list[Loss]
     """
     found, missing = [], []
     for row in summary.compared():
+        if not row.best.behind:
+            continue
         if not row.best.lost:
+            found.append(Loss(row, LEVEL))
             continue
         reason = next((entry["text"] for entry in reasons if fits(entry, row)), None)
         if reason is None:

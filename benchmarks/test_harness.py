@@ -131,7 +131,7 @@ def test_the_first_reason_that_fits_is_taken() -> None:
         {"text": "any"},
     ]
     losses = summary.losses(summary.Summary(small()), reasons)
-    assert [(loss.row.name, loss.reason) for loss in losses] == [("gelu", "this")]
+    assert [(loss.row.name, loss.reason) for loss in losses] == [("gelu", "this"), ("silu", summary.LEVEL)]
 
 
 def test_an_unknown_key_of_a_reason_is_refused() -> None:

@@ -24,6 +24,7 @@ SHAPES = [
     (1000, 33),
     (64, 300),
     (5, 2000),
+    (3, 76_545),  # the last of the panels is one column wide
     (4, 3, 17, 19),
     (2, 3, 40, 50),
 ]

@@ -1846,11 +1846,15 @@ def _halves(array: Any, axis: int) -> tuple[Any, Any]:
     length = array.shape[axis]
     if length % 2:
         raise ValueError(f"crelu's output has an even length along axis {axis}, got {length}")
-    half = length // 2
+    return _parts(array, axis, length // 2)
+
+
+def _parts(array: Any, axis: int, at: int) -> tuple[Any, Any]:
+    """Return what lies before and after `at` along an axis, as views."""
     if axis == 0:
-        return array[:half], array[half:]
+        return array[:at], array[at:]
     before = (slice(None),) * axis
-    return array[(*before, slice(None, half))], array[(*before, slice(half, None))]
+    return array[(*before, slice(None, at))], array[(*before, slice(at, None))]
 
 
 def _halves_of_gradient(grad: Any, x: Any, axis: int) -> tuple[Any, Any]:
@@ -1905,17 +1909,18 @@ def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> A
     """
     array = np.asanyarray(x)
     index = normalize_axis_index(axis, array.ndim)
-    doubled = list(array.shape)
-    doubled[index] *= 2
+    shape = array.shape
+    length = shape[index]
+    doubled = (*shape[:index], 2 * length, *shape[index + 1 :])
     if out is None:
         plain = type(array) is np.ndarray and array.flags.c_contiguous
         dtype = _loop_type(array)
         out = np.empty(doubled, dtype) if plain else np.empty_like(array, dtype=dtype, shape=doubled)
-    elif out.shape != (shape := tuple(doubled)):
-        raise ValueError(f"crelu needs out= of shape {shape}, got {out.shape}")
+    elif out.shape != doubled:
+        raise ValueError(f"crelu needs out= of shape {doubled}, got {out.shape}")
     elif np.may_share_memory(array, out):
         array = array.copy()
-    positive, negative = _halves(out, index)
+    positive, negative = _parts(out, index, length)
     call(_relu, positive, True, array)
     call(_srelu, negative, True, array, *_NEGATIVE)
     return out

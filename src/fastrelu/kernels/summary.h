@@ -9,7 +9,7 @@
 #include "guard.h"
 #include "stats.h"
 
-enum { FR_TILE = 16384, FR_WIDE_ROWS = 512, FR_RUN = 1024, FR_CHUNKS = 64, FR_WHOLE_AXES = 64 };
+enum { FR_TILE = 16384, FR_WIDE_ROWS = 512, FR_DIRECT_ROWS = 4096, FR_RUN = 1024, FR_CHUNKS = 64, FR_WHOLE_AXES = 64 };
 
 /* The axes of an array in two groups, each from the largest stride to the smallest: those that tell units apart, and
  * those along which a unit's elements lie. If the innermost axis of all is one of the former, its units are the
@@ -24,17 +24,22 @@ typedef struct {
     ptrdiff_t rows_shape[FR_WHOLE_AXES], rows_stride[FR_WHOLE_AXES];
     ptrdiff_t outer, columns, column_stride, rows;
     ptrdiff_t panel, panels, tile, chunk, chunks; /* columns per panel, rows per tile and per chunk */
+    int direct;                                   /* do tiles reach the kernel as they lie? */
 } fr_plan;
 
 static void fr_plan_cuts(fr_plan *plan) {
-    ptrdiff_t wanted, least;
+    ptrdiff_t wanted, least, narrowest;
     plan->outer = plan->rows = 1;
     for (int k = 0; k < plan->nouter; k++) plan->outer *= plan->outer_shape[k];
     for (int k = 0; k < plan->nrows; k++) plan->rows *= plan->rows_shape[k];
     plan->panels = (plan->columns + FR_LANES - 1) / FR_LANES;
     plan->panel = (plan->columns + plan->panels - 1) / plan->panels;
     plan->tile = FR_TILE / plan->panel / 64 * 64; /* a multiple of the rows that a kernel joins */
-    if (plan->tile < FR_WIDE_ROWS) plan->tile = FR_WIDE_ROWS;
+    /* A tile costs each column a merge: those that are not gathered are higher. */
+    narrowest = plan->columns - (plan->panels - 1) * plan->panel;
+    plan->direct = plan->nrows <= 1 && plan->column_stride == plan->itemsize && 2 * narrowest > FR_JOINED;
+    least = plan->direct ? FR_DIRECT_ROWS : FR_WIDE_ROWS;
+    if (plan->tile < least) plan->tile = least;
     wanted = FR_CHUNKS / plan->outer;
     plan->chunk = wanted > 1 ? (plan->rows + wanted - 1) / wanted : plan->rows;
     plan->chunk = (plan->chunk + plan->tile - 1) / plan->tile * plan->tile;
@@ -45,7 +50,9 @@ static void fr_plan_cuts(fr_plan *plan) {
 
 static ptrdiff_t fr_plan_tasks(const fr_plan *plan) { return plan->outer * plan->chunks; }
 static ptrdiff_t fr_plan_units(const fr_plan *plan) { return plan->outer * plan->columns; }
-static ptrdiff_t fr_plan_buffer(const fr_plan *plan) { return plan->tile * plan->panel * plan->itemsize; }
+static ptrdiff_t fr_plan_buffer(const fr_plan *plan) {
+    return plan->direct ? 0 : plan->tile * plan->panel * plan->itemsize;
+}
 
 static void fr_summary_clear(fr_summary *s, ptrdiff_t n) {
     static const fr_summary nothing = {0, 0, 0, 0, 0, 0, 0, INFINITY, -INFINITY};
