@@ -222,6 +222,33 @@ class Run:
         }
 
 
+def check_same(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Raise ValueError if another machine, other packages or other settings measured the earlier of two results."""
+
+    def settled(result: dict[str, Any]) -> dict[str, Any]:
+        about = result["machine"] | result["settings"] | result["machine"]["fastrelu"]
+        return {k: v for k, v in about.items() if not k.startswith(("cache_", "longest_", "fastrelu"))}
+
+    ours, theirs = settled(old), settled(new)
+    changed = {key: (ours.get(key), theirs.get(key)) for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)}
+    if changed:
+        raise ValueError(f"the earlier result is from elsewhere: {changed}")
+
+
+def updated(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return an earlier result with the cells of a later one in the place of its own."""
+    check_same(old, new)
+    errors = {
+        key: {
+            side: max(one["errors"].get(key, {}).get(side, 0.0) for one in (old, new))
+            for side in {**old["errors"].get(key, {}), **new["errors"].get(key, {})}
+        }
+        for key in {**old["errors"], **new["errors"]}
+    }
+    kept = {key: sides for key, sides in old["wrong"].items() if key not in new["cells"]}
+    return old | {"cells": old["cells"] | new["cells"], "errors": errors, "wrong": kept | new["wrong"]}
+
+
 def estimate(chosen: Sequence[Cell], options: argparse.Namespace) -> float:
     """Return how many seconds the cells will take."""
     count = sum(ESTIMATE[cell.size] * len(sides(cell, options.peers)) for cell in chosen)
@@ -259,6 +286,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2, help="of every side (default: 2)")
     parser.add_argument("--quick", action="store_true", help="one pair of one round, to see that it works")
     parser.add_argument("--output", type=Path, help="JSON file (default: results/benchmarks.json for a full run)")
+    parser.add_argument("--update", action="store_true", help="put the cells into results/benchmarks.json")
     parser.add_argument("--restart", action="store_true", help="forget an interrupted run")
     options = parser.parse_args(arguments)
     for name in options.functions:
@@ -277,6 +305,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             (options.peers, peers.PACKAGES),
         )
     )
+    if options.update and options.output is None:
+        parser.error("--update needs --output, where the cells by themselves are kept")
     if options.output is None and not selected and not options.quick:
         options.output = results.RESULTS / "benchmarks.json"
     return options
@@ -298,6 +328,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = list(choose(options))
     minutes = estimate(chosen, options) / 60
     print(f"{len(chosen):,} cells, {options.pairs} pairs of processes: about {minutes:.0f} minutes", flush=True)
+    if options.update:
+        check_same(results.read("benchmarks"), Run(options, None, Path()).result([]))
     start = time.perf_counter()
     bar = progress(len(chosen) * options.pairs, "measuring")
     with tempfile.TemporaryDirectory() as folder, bar:
@@ -312,6 +344,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if journal:
             journal.unlink(missing_ok=True)
         print(f"wrote {options.output.name}")
+        if options.update:
+            whole = updated(results.read("benchmarks"), result)
+            (results.RESULTS / "benchmarks.json").write_text(results.dump(whole))
+            print("wrote benchmarks.json")
     else:
         for key, times in result["cells"].items():
             print(f"{key:<50} " + "  ".join(f"{side} {np.median(ns):.4g}" for side, ns in times.items()))

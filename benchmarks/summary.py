@@ -149,7 +149,7 @@ class Summary:
 # --- Losses and their reasons -------------------------------------------------------------------------------------
 
 
-LEVEL = "Level: the interval holds 1, so that another run may put ours ahead."
+LEVEL = "Level: 1 lies in the interval, another run may put ours ahead."
 
 
 class Loss(NamedTuple):

@@ -193,7 +193,8 @@ def test_the_report_is_written_and_checked(tmp_path: Path, monkeypatch: pytest.M
     assert text.startswith("before\n")
     assert "| `relu` | float32 | 110% | 79% torch |" in text
     assert "**0.80** (0.70 to 0.90)" in text  # the loss, with its interval
-    assert "| 2.5 | 6e5 | 1 |\n\n1. Because." in text  # both errors and the reason
+    assert "| 2.5 | 6e5 | 1 |\n" in text  # both errors and the reason
+    assert f"\n\n1. Because.\n2. {summary.LEVEL}\n" in text
     assert "~0.90 PyTorch" in text  # level
     assert "2.00, 0.40 PyTorch" in text  # accurate
     assert "| onnxruntime | **0.20** (0.20 to 0.20) | 2.0 | 4e8 |" in text  # faster because it is wrong
@@ -378,6 +379,19 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     found = run.result(chosen[:2])
     assert found["cells"] == {cell.key: {"fastrelu": [1.0, 1.0], "numpy": [2.0, 2.0]} for cell in chosen[:2]}
     assert found["errors"] == {"relu|float32": {"fastrelu": 0.5}}
+
+
+def test_later_cells_take_the_place_of_earlier_ones() -> None:
+    """The other cells stay, errors only grow, and what was wrong is judged anew; another machine is refused."""
+    about = {"machine": {"cpu": "a", "fastrelu": {"isa": "v3", "cache_hits": 1}}, "settings": {"pairs": 5}}
+    old = about | {"cells": {"x": {"us": [1]}, "y": {"us": [2]}}, "errors": {"f": {"us": 2.0}}, "wrong": {"x": ["b"]}}
+    new = about | {"cells": {"x": {"us": [3]}}, "errors": {"f": {"us": 1.0, "b": 3.0}}, "wrong": {}}
+    found = full.updated(old, new)
+    assert found["cells"] == {"x": {"us": [3]}, "y": {"us": [2]}}
+    assert (found["errors"], found["wrong"]) == ({"f": {"us": 2.0, "b": 3.0}}, {})
+    elsewhere = new | {"machine": {"cpu": "b", "fastrelu": {"isa": "v3", "cache_hits": 2}}}
+    with pytest.raises(ValueError, match=r"^the earlier result is from elsewhere: \{'cpu': \('a', 'b'\)\}$"):
+        full.updated(old, elsewhere)
 
 
 def test_the_suite_runs(tmp_path: Path) -> None:
