@@ -19,7 +19,7 @@
 #define FR_MASK(condition) ((condition) ? (whole)-1 : (whole)0)
 
 /* Asks for what is read soon: the memory is the bound, and some processors do not look ahead far enough. */
-enum { FR_AHEAD = 3072 }; /* bytes, measured */
+enum { FR_AHEAD = 4096 }; /* bytes, measured */
 
 /* Of an element: does it count, its distance from the shift, is it saturated? */
 #define FR_WEIGH_ROW(r, counted, moved, limited)                                                                \
@@ -32,9 +32,9 @@ enum { FR_AHEAD = 3072 }; /* bytes, measured */
     const double d##r = taken##r ? (moved) ? (double)x##r - shift : (double)x##r : 0;
 
 #define FR_WEIGH(name, counted, moved, limited)                                                                 \
-    static void FN(name##_rows)(FN(fr_lanes) *restrict a, const store *restrict x, ptrdiff_t step, ptrdiff_t width, \
-                                store below, store above) {                                     \
-        for (ptrdiff_t i = 0; i < width; i++) {                                                 \
+    static void FN(name##_rows)(FN(fr_lanes) *restrict a, const store *restrict x, ptrdiff_t step, ptrdiff_t start, \
+                                ptrdiff_t stop, store below, store above) {                     \
+        for (ptrdiff_t i = start; i < stop; i++) {                                              \
             const double shift = a->shift[i];                                                   \
             FR_WEIGH_ROW(0, counted, moved, limited)                                            \
             FR_WEIGH_ROW(1, counted, moved, limited)                                            \
@@ -92,7 +92,7 @@ enum { FN(PLAIN), FN(QUICK), FN(CAREFUL) };
 /* One pass: the lanes' sums, then those of the columns. */
 static void FN(pass)(FN(fr_lanes) *a, const store *x, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t columns,
                      ptrdiff_t joined, const double *limits, int how) {
-    static void (*const fours_of[])(FN(fr_lanes) *, const store *, ptrdiff_t, ptrdiff_t, store, store) = {
+    static void (*const fours_of[])(FN(fr_lanes) *, const store *, ptrdiff_t, ptrdiff_t, ptrdiff_t, store, store) = {
         FN(weigh_plain_rows), FN(weigh_rows), FN(weigh_finite_rows)};
     static void (*const row_of[])(FN(fr_lanes) *, const store *, ptrdiff_t, store, store) = {
         FN(weigh_plain_row), FN(weigh_row), FN(weigh_finite_row)};
@@ -106,11 +106,19 @@ static void FN(pass)(FN(fr_lanes) *a, const store *x, ptrdiff_t step, ptrdiff_t 
         a->sum[i] = a->square[i] = 0;
     }
     for (ptrdiff_t i = columns; i < lanes; i++) a->shift[i] = a->shift[i - columns];
+    const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(store);
     const ptrdiff_t ahead = FR_AHEAD / (lanes * (ptrdiff_t)sizeof(store)) / 4 * 4 + 4;
     for (ptrdiff_t r = 0; r < fours; r += 4) {
-        for (ptrdiff_t k = r + ahead; k < r + ahead + 4; k++)
-            for (ptrdiff_t i = 0; i < lanes; i += 64 / (ptrdiff_t)sizeof(store)) FR_FETCH(x + k * step + i);
-        fours_of[how](a, x + r * step, step, lanes, below, above);
+        const store *soon = x + (r + ahead) * step;
+        for (ptrdiff_t start = 0, at = 0; start < lanes; start += FR_JOINED) {
+            /* Lines are asked for in the order of memory, as rows lie, not as they are taken: half the time. */
+            const ptrdiff_t stop = lanes - start < FR_JOINED ? lanes : start + FR_JOINED;
+            for (ptrdiff_t rest = 4 * (stop - start); rest > 0; rest -= line) {
+                FR_FETCH(soon + at);
+                if ((at += line) >= lanes) at -= lanes, soon += step;
+            }
+            fours_of[how](a, x + r * step, step, start, stop, below, above);
+        }
     }
     for (ptrdiff_t r = fours; r < full; r++) row_of[how](a, x + r * step, lanes, below, above);
     if (left) row_of[how](a, x + full * step, left, below, above);
