@@ -499,3 +499,24 @@ def _recorded(call: Callable[[], Any]) -> tuple[Any, list[tuple[type[Warning], s
         warnings.simplefilter("always")
         result = call()
     return result, [(w.category, str(w.message)) for w in caught]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("apart", [0, 1, 40], ids=["dense", "one apart", "far apart"])
+@pytest.mark.parametrize("width", [1, 15, 16, 17, 63, 64, 65, 511, 512, 513])
+@each_dtype
+def test_rows_of_every_width(width: int, apart: int, dtype: str, threads: int) -> None:
+    """Rows around the limits of the driver, with a parameter for all, per row and per column: the contiguous bits."""
+    rng = np.random.default_rng(width)
+    wider = [rng.standard_normal((6, 50, width + apart)).astype(dtype) for _ in range(3)]
+    x, grad, out = (array[..., :width] for array in wider)
+    kept = wider[2][..., width:].copy()
+    for shape in ((), (50, 1), (width,), (6, 1, 1)):
+        alpha = rng.random(shape).astype(dtype)
+        dense = np.ascontiguousarray(np.broadcast_to(alpha, x.shape))
+        with fr.threads(threads):
+            assert fr.elu(x, alpha, out=out) is out
+            np.testing.assert_array_equal(out, fr.elu(x.copy(), dense))
+            fr.leaky_relu_backward(grad, x, alpha, out=out)
+            np.testing.assert_array_equal(out, fr.leaky_relu_backward(grad.copy(), x.copy(), dense))
+    np.testing.assert_array_equal(wider[2][..., width:], kept)

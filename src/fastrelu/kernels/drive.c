@@ -12,7 +12,7 @@ enum { FR_BLOCK = 512, FR_LONG = 4096, FR_ROW = 16, FR_CACHE_LINE = 64 };
 /* Bytes of a box that goes past the cache, and from which on the lines that it fills in part do not count. */
 enum { FR_MOVED = 2048, FR_WORTH_MOVING = 1024 };
 /* Bytes that are fetched ahead where rows do not follow each other. */
-enum { FR_AHEAD = 2048 };
+enum { FR_ROWS_AHEAD = 2048 };
 
 typedef union {
     float f[FR_BLOCK];
@@ -272,11 +272,11 @@ static void fr_run_rows_along(const fr_plan *plan, const char **in, char *out, c
     const fr_call *call = plan->call;
     const int nin = call->ndata + call->nparams;
     const ptrdiff_t n = plan->view.shape[0], bytes = n * call->itemsize;
-    const ptrdiff_t ahead = bytes < FR_AHEAD ? FR_AHEAD / bytes : 1;
+    const ptrdiff_t ahead = bytes < FR_ROWS_AHEAD ? FR_ROWS_AHEAD / bytes : 1;
     int apart[FR_MAX_INPUTS], napart = 0;
-    for (int j = 0; j < nin && bytes <= FR_AHEAD; j++)
+    for (int j = 0; j < nin && bytes <= FR_ROWS_AHEAD; j++)
         if (plan->way[j] == FR_DIRECT && step[j] && step[j] != bytes) apart[napart++] = j;
-    const ptrdiff_t out_bytes = bytes <= FR_AHEAD && step[nin] != bytes ? bytes : 0;
+    const ptrdiff_t out_bytes = bytes <= FR_ROWS_AHEAD && step[nin] != bytes ? bytes : 0;
     for (ptrdiff_t row = 0; row < rows; row++) {
         for (int k = 0; k < napart; k++) {
             const char *soon = in[apart[k]] + ahead * step[apart[k]];
