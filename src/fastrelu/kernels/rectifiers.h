@@ -38,23 +38,22 @@ BODY FN(leaky_relu_from_output)(real g, real y, real negative_slope) {
     return FN(leaky_relu_backward)(g, y, negative_slope);
 }
 
-/* One outer piece of srelu, t + a (x - t), with the rounding error of x - t carried along because the two
- * terms may cancel; at most 1.5 ULP with FMA. The piece is t at x = t even if both are infinite. */
+/* One outer piece of srelu, t + a (x - t). The two terms may cancel: then x - t is exact if the slope is steep, and
+ * otherwise a x + (t - a t) is computed, with the rounding error of the constant. Only where a t overflows, beyond
+ * |t| = 2^123 in float, that cannot be. The piece is t at x = t even if both are infinite. */
 BODY FN(srelu_piece)(real x, real t, real a) {
-    real d = x == t ? R(0) : x - t;
-    real back = x - d;
-    real low = (x - (d + back)) + (back - t);
-    low = d - d == 0 ? low : R(0);
-    return a == 0 ? t : FMA(a, d, t) + a * low;
+    real p = a * t, c = t - p, back = c - t;
+    real low = (t - (c - back)) - (p + back) - FN(fused)(a, t, -p);
+    int gentle = (FN(size)(a) < 16) & (c - c == 0);
+    real y = gentle ? FN(fused)(a, x, c) + low : FN(fused)(a, x - t, t);
+    return (a == 0) | (t - t != 0) ? t : y;
 }
 /* srelu(x) = t_right + a_right (x - t_right) if x >= t_right, t_left + a_left (x - t_left) if x <= t_left, else x */
-/* ULP: lean 1.1, full 1.05, full without FMA 1.9 */
+/* ULP: lean 1.05, full 1.05, full without FMA 1.3 */
 BODY FN(srelu)(real x, real t_left, real a_left, real t_right, real a_right) {
-    int right = x >= t_right;
-    real t = right ? t_right : t_left;
-    real a = right ? a_right : a_left;
-    real outer = FN(srelu_piece)(x, t, a);
-    return right | (x <= t_left) ? outer : x;
+    real left = FN(srelu_piece)(x, t_left, a_left), right = FN(srelu_piece)(x, t_right, a_right);
+    real y = x <= t_left ? left : x;
+    return x >= t_right ? right : y;
 }
 BODY FN(srelu_backward)(real g, real x, real t_left, real a_left, real t_right, real a_right) {
     int right = x >= t_right;

@@ -15,21 +15,6 @@ BODY FN(root)(real x) { return FR_SQRTF(x); }
 BODY FN(root)(real x) { return FR_SQRT(x); }
 #endif
 
-/* (p + low) / 6, where |low| is a rounding error of p. In float, and in double at float accuracy, low is
- * beyond what the result can show; in double it saves half an ULP. 1/6 = SIXTH + SIXTH_LOW. */
-#if FR_KIND == FR_LEAN || FR_KIND == FR_WIDE
-BODY FN(sixth)(real p, real low) {
-    (void)low;
-    return p * R(1. / 6);
-}
-#else
-BODY FN(sixth)(real p, real low) {
-    const real sixth = 0x1.5555555555555p-3, sixth_low = 0x1.5555555555555p-57;
-    real q = p * sixth;
-    return q + (FMA(p, sixth, -q) + FMA(p, sixth_low, low * sixth));
-}
-#endif
-
 /* ---- Below: what the smooth functions share. ------------------------------------------------------------
  *
  * e^z is never formed. With z = k ln2 + r it is S / P, S = 2^k and P = e^-r in [0.7, 1.42], and a function of
