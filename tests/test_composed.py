@@ -9,9 +9,17 @@ import pytest
 from conftest import assert_same_bits
 
 import fastrelu as fr
+from fastrelu import _core
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from specs import Array
+
+
+class Marked(np.ndarray[Any, Any]):
+    """A subclass that adds nothing."""
+
 
 
 def images(dtype: np.dtype[Any]) -> Array:
@@ -155,6 +163,74 @@ def test_crelu_special_values(dtype: np.dtype[Any]) -> None:
     wanted = np.array([np.nan, 0, 0, 1, -1], dtype)
     assert_same_bits(fr.crelu_backward(np.ones(10, dtype), x), wanted)
     assert_same_bits(fr.crelu_backward_from_output(np.ones(10, dtype), fr.crelu(x)), wanted)
+
+
+CRELU_INPUTS: dict[str, Callable[[Array], Array]] = {
+    "as it is": lambda x: x,
+    "Fortran order": np.asfortranarray,
+    "transposed": lambda x: x.T,
+    "every second": lambda x: np.repeat(x, 2, 1)[:, ::2],
+    "backwards": lambda x: x[::-1, ::-1],
+    "broadcast": lambda x: np.broadcast_to(x[:1], (4, 3, *x.shape[1:])),
+    "empty": lambda x: x[:0],
+    "one element": lambda x: x.reshape(-1)[:1],
+    "subclass": lambda x: x.view(Marked),
+    "foreign byte order": lambda x: x.astype(x.dtype.newbyteorder()),
+}
+
+
+@pytest.mark.parametrize("layout", CRELU_INPUTS)
+@pytest.mark.parametrize("axis", [0, -1])
+def test_crelu_of_every_layout(dtype: np.dtype[Any], layout: str, axis: int) -> None:
+    """Strides change no bit, into a new array or a given one, and a subclass gets its own kind back."""
+    x = CRELU_INPUTS[layout](images(dtype))
+    wanted = np.concatenate([fr.relu(np.array(x, dtype)), fr.relu(-np.array(x, dtype))], axis)
+    y = fr.crelu(x, axis)
+    assert type(y) is type(x)
+    assert_same_bits(np.asarray(y), wanted)
+    for out in (np.full(wanted.shape, 7, dtype), np.full(wanted.shape, 7, dtype, order="F")):
+        assert fr.crelu(x, axis, out=out) is out
+        assert_same_bits(out, wanted)
+    out = np.full((*wanted.shape[:-1], 2 * wanted.shape[-1]), 7, dtype)[..., ::-2]
+    assert_same_bits(fr.crelu(x, axis, out=out), wanted)
+
+
+@pytest.mark.parametrize("start", [0, 1, 3, 4])
+@pytest.mark.parametrize("step", [1, -1])
+def test_crelu_into_its_input(dtype: np.dtype[Any], start: int, step: int) -> None:
+    """`out` may overlap the input in any way."""
+    memory = np.linspace(-4, 4, 8).astype(dtype)
+    x = memory[start : start + 4][::step]
+    wanted = fr.crelu(x.copy())
+    assert_same_bits(fr.crelu(x, out=memory), wanted)
+
+
+def test_crelu_writes_nothing_before_it_fails() -> None:
+    """A target that cannot take the result is refused, and left alone."""
+    x = np.array([-2.0, 3.0], np.float32)
+    out = np.full(4, 7, np.float32)
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        fr.crelu(x, out=out)
+    integers = np.full(4, 7)
+    with pytest.raises(TypeError, match="Cannot cast"):
+        fr.crelu(x, out=integers)
+    assert (out == 7).all()
+    assert (integers == 7).all()
+    with pytest.raises(np.exceptions.AxisError, match="axis 0 is out of bounds for array of dimension 0"):
+        fr.crelu(np.float32(1), 0)
+    with pytest.raises(TypeError, match="not supported for the input types"):
+        fr.crelu(np.ones(2, complex))
+
+
+def test_crelu_recycles() -> None:
+    """A large result takes the place of a released one."""
+    x = np.ones(2 * _core.recycle_from // 4, np.float32)
+    with fr.threads(1):
+        address = fr.crelu(x).ctypes.data
+        before = _core.cache_state()["hits"]
+        assert fr.crelu(x).ctypes.data == address
+    assert _core.cache_state()["hits"] == before + 1
 
 
 @pytest.mark.parametrize("given", [np.int16, np.float16, bool])

@@ -2,14 +2,16 @@
 """Calls of the kernels: the fast path, the N-d driver and the ufuncs, in this order of generality."""
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 cimport cython
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF
 from cython.parallel cimport prange
-from libc.string cimport strcpy
+from libc.string cimport memcpy, strcpy
 
 cnp.import_array()
 cnp.import_ufunc()
@@ -127,6 +129,8 @@ cdef extern from "numpy/arrayobject.h":
     bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
     bint PyArray_IS_F_CONTIGUOUS(cnp.ndarray)
     Py_ssize_t PyDataType_ELSIZE(cnp.dtype)
+    object PyArray_NewFromDescr(PyTypeObject *, PyArray_Descr *, int, const cnp.npy_intp *, const cnp.npy_intp *, void *, int,
+                                PyObject *)
     object PyArray_NewLikeArray(cnp.ndarray, cnp.NPY_ORDER, PyObject *, int)
     ctypedef struct PyDataMemAllocator:
         void *ctx
@@ -201,6 +205,8 @@ def set_defaults(precision=None, threads=None, stream_from=None, parallel_from=N
             fr_store(&_PARALLEL[j], parallel_from[j])
     if wake_factor is not None:
         fr_store(&_wake_factor, wake_factor)
+    least = min(_RELEASE, min([fr_load(&_PARALLEL[j]) for j in range(FR_COSTS)]))
+    fr_store(&_at_once, least if fr_load(&_stream_from) < 0 else 0)
 
 
 def watch_overrides():
@@ -261,6 +267,9 @@ wake_factor = _wake_factor
 cdef Py_ssize_t _RELEASE = 8192
 
 parallel_from = tuple([_PARALLEL[i] for i in range(FR_COSTS)])
+# Elements below which no setting asks for threads or for streaming; kept by set_defaults.
+cdef fr_atomic _at_once
+set_defaults()
 
 
 cdef int _team_size(int cost, Py_ssize_t n) except -1:
@@ -466,9 +475,20 @@ cdef int _recycler_off(object before) except -1:
     return 0
 
 
+cdef cnp.dtype _float32 = np.dtype(np.float32)
+cdef cnp.dtype _float64 = np.dtype(np.float64)
+
+
+cdef cnp.ndarray _new(int ndim, const cnp.npy_intp *shape, int dtype):
+    """An array of a type that has kernels; NumPy's own shorthand for this looks the type up again."""
+    cdef cnp.dtype descr = _float32 if dtype == cnp.NPY_FLOAT else _float64
+    Py_INCREF(descr)  # the array takes it over
+    return PyArray_NewFromDescr(<PyTypeObject *>cnp.ndarray, <PyArray_Descr *>descr, ndim, shape, NULL, NULL, 0, NULL)
+
+
 cdef cnp.ndarray _new_like(cnp.ndarray x):
     if PyArray_IS_C_CONTIGUOUS(x):
-        return cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
+        return _new(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
     return PyArray_NewLikeArray(x, cnp.NPY_KEEPORDER, NULL, 0)
 
 
@@ -892,7 +912,10 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
             _explain_dense(report, kernel, how, inputs, data, n)
     if y is None:
         y = _fresh(x, n * cnp.PyArray_ITEMSIZE(x))
-    _run_dense(how, kernel.cost, inputs, <char *>cnp.PyArray_DATA(y), n, out is not None or _is_warm(y))
+    if n < fr_load(&_at_once):
+        fr_run_part(how, inputs, <char *>cnp.PyArray_DATA(y), n, 0, 1)
+    else:
+        _run_dense(how, kernel.cost, inputs, <char *>cnp.PyArray_DATA(y), n, out is not None or _is_warm(y))
     return y
 
 
@@ -984,8 +1007,6 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype,
 
 # --- Third door: everything else is a ufunc -------------------------------------------------------------------------
 
-cdef object _float32 = np.dtype(np.float32)
-cdef object _float64 = np.dtype(np.float64)
 cdef tuple _OUT = ("out",)
 cdef tuple _WHERE = ("where",)
 cdef tuple _OUT_WHERE = ("out", "where")
@@ -1166,6 +1187,89 @@ def call_in_place(Kernel kernel not None, object where, object x, object b=None,
     cdef object target = x if type(x) is cnp.ndarray else as_target(kernel.name, x)
     call(kernel, target, where, target, b, c, d, e)
     return x
+
+
+# --- Two results side by side ---------------------------------------------------------------------------------------
+
+cdef object _part(object whole, int axis, Py_ssize_t start, Py_ssize_t stop):
+    """What lies between two places along an axis, as a view."""
+    if type(whole) is not cnp.ndarray:
+        return whole[(slice(None),) * axis + (slice(start, stop),)]
+    cdef cnp.ndarray y = <cnp.ndarray>whole
+    cdef cnp.npy_intp shape[64]
+    cdef char *data = <char *>cnp.PyArray_DATA(y) + start * cnp.PyArray_STRIDE(y, axis)
+    memcpy(shape, cnp.PyArray_DIMS(y), cnp.PyArray_NDIM(y) * sizeof(shape[0]))
+    shape[axis] = stop - start
+    cdef cnp.dtype descr = y.descr
+    Py_INCREF(descr)  # the view takes it over
+    view = PyArray_NewFromDescr(<PyTypeObject *>cnp.ndarray, <PyArray_Descr *>descr, cnp.PyArray_NDIM(y), shape,
+                                cnp.PyArray_STRIDES(y), data, cnp.PyArray_FLAGS(y) & cnp.NPY_ARRAY_WRITEABLE, NULL)
+    cnp.set_array_base(view, y)
+    return view
+
+
+def parts(object whole, int axis, Py_ssize_t at):
+    """What lies before and after a place along an axis, as views."""
+    return _part(whole, axis, 0, at), _part(whole, axis, at, whole.shape[axis])
+
+
+cdef bint _extents_meet(cnp.ndarray x, cnp.ndarray y) noexcept:
+    """Might they share memory?"""
+    cdef cnp.ndarray array
+    cdef char *low[2]
+    cdef char *high[2]
+    cdef Py_ssize_t reach
+    cdef int axis, j
+    for j in range(2):
+        array = y if j else x
+        low[j] = <char *>cnp.PyArray_DATA(array)
+        high[j] = low[j] + cnp.PyArray_ITEMSIZE(array)
+        for axis in range(cnp.PyArray_NDIM(array)):
+            reach = (cnp.PyArray_DIM(array, axis) - 1) * cnp.PyArray_STRIDE(array, axis)
+            if reach < 0:
+                low[j] += reach
+            else:
+                high[j] += reach
+    return low[0] < high[1] and low[1] < high[0]
+
+
+def call_side_by_side(str name, Kernel first not None, Kernel second not None, tuple params, object x, Py_ssize_t axis,
+                      object out):
+    """Run two kernels on x, the second with parameters, and lay their results one after the other along an axis."""
+    cdef cnp.ndarray array = x if type(x) is cnp.ndarray else np.asanyarray(x)
+    cdef cnp.npy_intp shape[64]
+    cdef PyObject *args[6]
+    cdef Py_ssize_t length
+    cdef int j, dtype, at, ndim = cnp.PyArray_NDIM(array)
+    if not -ndim <= axis < ndim:
+        normalize_axis_index(axis, ndim)
+    at = axis + ndim if axis < 0 else axis
+    memcpy(shape, cnp.PyArray_DIMS(array), ndim * sizeof(shape[0]))
+    length = shape[at]
+    shape[at] = 2 * length
+    if out is None:
+        dtype = cnp.NPY_FLOAT if class_of_dtype(array.descr) == SINGLE else cnp.NPY_DOUBLE
+        if type(array) is cnp.ndarray and PyArray_IS_C_CONTIGUOUS(array):
+            before = _recycler_on(2 * cnp.PyArray_SIZE(array) * (8 if dtype == cnp.NPY_DOUBLE else 4))
+            try:
+                out = _new(ndim, shape, dtype)
+            finally:
+                _recycler_off(before)
+        else:
+            doubled = tuple([shape[j] for j in range(ndim)])
+            out = np.empty_like(array, dtype=cnp.PyArray_DescrFromType(dtype), shape=doubled)
+    else:
+        doubled = tuple([shape[j] for j in range(ndim)])
+        if out.shape != doubled:
+            raise ValueError(f"{name} needs out= of shape {doubled}, got {out.shape}")
+        if not cnp.PyArray_Check(out) or _extents_meet(array, <cnp.ndarray>out):
+            array = array.copy()
+    args[0] = <PyObject *>array
+    for j in range(second.nparams):
+        args[1 + j] = <PyObject *>params[j]
+    _dispatch(first, _part(out, at, 0, length), True, args)
+    _dispatch(second, _part(out, at, length, 2 * length), True, args)
+    return out
 
 
 if fr_watch_forks() or fr_shelf_watch_forks():
