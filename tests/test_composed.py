@@ -21,7 +21,6 @@ class Marked(np.ndarray[Any, Any]):
     """A subclass that adds nothing."""
 
 
-
 def images(dtype: np.dtype[Any]) -> Array:
     """Return a batch of small images: 2 of 3 channels of 4 by 5."""
     return np.linspace(-3, 3, 120, dtype=dtype).reshape(2, 3, 4, 5)
