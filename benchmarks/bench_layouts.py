@@ -1,17 +1,33 @@
-"""Arrays that are not contiguous, or of which one is broadcast: next to NumPy's line and to the contiguous case."""
+"""Arrays that are not contiguous, or of which one is broadcast: next to NumPy's line (``pytest benchmarks/bench_layouts.py``).
+
+As a script, ``python benchmarks/bench_layouts.py``, it takes turns between each layout and the contiguous case that
+moves as many lines of the cache, in one process, and in a new one for each of some repetitions.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
+import statistics
+import time
 from typing import TYPE_CHECKING, Any
 
+import machine
 import numpy as np
+import pairs
 import pytest
+import results
 
 import fastrelu as fr
+from fastrelu._extras import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
+LINE = 64  # bytes of the cache's lines
+TARGET = 1.5  # what a layout may cost, by the contiguous case, where its inner runs have so many elements:
+LONG_RUN = 64
 N = 1 << 21  # elements of the output, about
 RELU = ("fr.relu(x, out=out)", "np.maximum(x, 0, out=out)")
 LEAKY = ("fr.leaky_relu(x, slope, out=out)", "np.where(x > 0, x, slope * x)")
@@ -63,3 +79,94 @@ def bench_layout(layout: str, dtype: str, side: str, compare: Callable[[str, str
     scope = {"a": lambda *shape: np.asarray(rng.standard_normal(shape), dtype), "N": N}
     names = {"np": np, "fr": fr, **{name: eval(source, scope) for name, source in sources.items()}}
     compare(f"{layout} {dtype}", ours if side == "fastrelu" else theirs, theirs, names)
+
+
+# --- As a script --------------------------------------------------------------------------------------------------
+
+
+def lines_of(array: NDArray[Any]) -> int:
+    """Return how many lines of the cache the elements of an array lie on."""
+    addresses = np.full(array.shape, array.ctypes.data, np.uint64)
+    for axis, stride in enumerate(array.strides):
+        steps = (np.arange(array.shape[axis]) * stride).astype(np.uint64)
+        addresses += steps.reshape(-1, *(1,) * (array.ndim - axis - 1))
+    return int(np.unique(addresses // np.uint64(LINE)).size)
+
+
+def inner_run(operands: list[NDArray[Any]]) -> int:
+    """Return how many elements lie one after the other in every operand, or are one and the same."""
+    run = 1
+    shape = np.broadcast_shapes(*[array.shape for array in operands])
+    views = [np.broadcast_to(array, shape) for array in operands]
+    allowed = [{0, array.itemsize} for array in views]
+    for axis in range(len(shape) - 1, -1, -1):
+        strides = [array.strides[axis] for array in views]
+        if any(stride not in those for stride, those in zip(strides, allowed, strict=True)):
+            break
+        run *= shape[axis]
+        allowed = [{stride * shape[axis]} for stride in strides]
+    return run
+
+
+def measure(dtype: str, threads: int, rounds: int, chosen: list[str]) -> dict[str, dict[str, float]]:
+    """Return for each layout the time of a call and of its contiguous twin, in nanoseconds, and what they move."""
+    rng = np.random.default_rng(0)
+    scope = {"a": lambda *shape: np.asarray(rng.standard_normal(shape), dtype), "N": N}
+    found = {}
+    fr.set_num_threads(threads)
+    for layout in chosen:
+        (ours, _), sources = LAYOUTS[layout]
+        names = {name: eval(source, scope) for name, source in sources.items()} | {"fr": fr}
+        operands = [value for value in names.values() if isinstance(value, np.ndarray)]
+        moved = sum(lines_of(array) for array in operands) * LINE
+        large = [name for name, value in names.items() if isinstance(value, np.ndarray) and name != "slope"]
+        # An array that is broadcast is hardly read; the twin is at least as long as the output for that.
+        length = max(moved // (len(large) * names["out"].itemsize), names["out"].size)
+        twin = {"fr": fr, "slope": 0.2, **{name: np.asarray(rng.standard_normal(length), dtype) for name in large}}
+        statement = compile(ours, "<layout>", "eval")
+        times: dict[str, list[float]] = {"layout": [], "twin": []}
+        for _ in range(rounds):
+            for side, variables in (("layout", names), ("twin", twin)):
+                for _ in range(2):
+                    eval(statement, variables)
+                start = time.perf_counter()
+                for _ in range(2):
+                    eval(statement, variables)
+                times[side].append((time.perf_counter() - start) / 2 * 1e9)
+        found[layout] = {side: statistics.median(values) for side, values in times.items()}
+        found[layout] |= {"moved": moved, "run": inner_run(operands), "elements": names["out"].size, "length": length}
+    return found
+
+
+def main() -> None:
+    """Measure, print and write ``results/layouts.json``."""
+    options = pairs.parser("Times of layouts by those of contiguous arrays.", pairs=5, rounds=25).parse_args()
+    repetitions, rounds = (1, 2) if options.quick else (options.pairs, options.rounds)
+    chosen = [layout for layout in LAYOUTS if options.only in layout]
+    settings = [(dtype, threads) for dtype in ("float32", "float64") for threads in (1, 2)]
+    rows = []
+    with progress(len(settings) * repetitions, "repetitions") as bar:
+        for dtype, threads in settings:
+            runs = []
+            for _ in range(repetitions):
+                with multiprocessing.get_context("spawn").Pool(1) as process:
+                    runs.append(process.apply(measure, (dtype, threads, rounds, chosen)))
+                bar.update()
+            for layout in chosen:
+                costs = [run[layout]["layout"] / run[layout]["twin"] for run in runs]
+                first = runs[0][layout]
+                cost = {"median": statistics.median(costs), "low": min(costs), "high": max(costs)}
+                target = TARGET if first["run"] >= LONG_RUN else None
+                row = {"layout": layout, "dtype": dtype, "threads": threads, "run": first["run"], "target": target}
+                row |= {"cost": cost, "lines": first["length"] / first["elements"]}
+                row["ns"] = statistics.median(run[layout]["layout"] for run in runs) / first["elements"]
+                rows.append(row)
+                verdict = "" if target is None else " met" if cost["median"] <= target else " MISSED"
+                print(
+                    f"{cost['median']:6.2f} ({cost['low']:.2f} to {cost['high']:.2f}) {layout} {dtype} {threads}{verdict}"
+                )
+    results.write("layouts", {"machine": machine.describe(), "rows": rows}, options)
+
+
+if __name__ == "__main__":
+    main()

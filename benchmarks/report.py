@@ -244,7 +244,7 @@ def speed(summary: Summary) -> Iterator[str]:
 
 def by_peer(summary: Summary, size: int = 100_000, mode: str = "out", dtype: str = "float32") -> Iterator[str]:
     """Yield one setting with a column for every peer, its largest error with it; JAX has fresh results alone."""
-    names = [name for name in PACKAGES if any(name in row.times for row in summary.compared())]
+    names = [name for name in PACKAGES if any(name in row.peers for row in summary.compared())]
     lines = []
     for function in functions():
         row = summary.rows.get((function.name, dtype, size, mode))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 REASONS = Path(__file__).with_name("reasons.toml")
-OURS, ACCURATE = "fastrelu", "accurate"
+OURS, ACCURATE, STREAMED = "fastrelu", "accurate", "streamed"
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 
@@ -79,8 +79,8 @@ class Row:
 
     @property
     def peers(self) -> list[str]:
-        """The sides other than ours."""
-        return [side for side in self.times if side not in {OURS, ACCURATE}]
+        """The sides other than ours that compute the same."""
+        return [side for side in self.times if side not in {OURS, ACCURATE, STREAMED}]
 
     def against(self, side: str) -> Ratio:
         """Return how many times as fast as a side we are."""
@@ -134,16 +134,16 @@ class Summary:
         copy = self.rows.get(("copy", dtype, size, "out"))
         if copy is None:
             return None
-        side = "streamed" if "streamed" in copy.times else min(copy.times, key=copy.ns)
+        side = STREAMED if STREAMED in copy.times else min(copy.times, key=copy.ns)
         return side, copy.times[side]
 
     def share(self, row: Row, side: str = OURS) -> Ratio | None:
-        """Return the bytes per second of a row as a share of the fastest copy's."""
+        """Return the bytes per second of a row as a share of the fastest copy's: one measured in turn, if there is."""
         limit = self.limit(row.dtype, row.size)
         if limit is None or side not in row.times:
             return None
         moved = (3 if "backward" in row.name else 2) / 2  # arrays read and written, as a multiple of a copy's
-        return ratio([moved * time for time in limit[1]], row.times[side])
+        return ratio([moved * time for time in row.times.get(STREAMED, limit[1])], row.times[side])
 
 
 # --- Losses and their reasons -------------------------------------------------------------------------------------

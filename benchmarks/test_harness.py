@@ -172,6 +172,32 @@ def test_targets_are_judged_where_they_were_measured() -> None:
 # --- Report -------------------------------------------------------------------------------------------------------
 
 
+def test_the_copy_measured_in_turn_is_the_limit_and_no_peer() -> None:
+    """A share is that of the copy beside it; the copy's own cell, of another minute, serves where there is none."""
+    cells = {"relu|float32|16000000|out": {"fastrelu": [5.0] * 5, "numpy": [9.0] * 5, "streamed": [4.0] * 5}}
+    cells["copy|float32|16000000|out"] = {"streamed": [1.0] * 5}
+    cells["silu|float32|16000000|out"] = {"fastrelu": [2.0] * 5, "numpy": [9.0] * 5}
+    found = summary.Summary(small(cells=cells))
+    row = found.rows["relu", "float32", LARGE, "out"]
+    assert row.peers == ["numpy"]
+    assert row.fastest == "numpy"
+    share, other = found.share(row), found.share(found.rows["silu", "float32", LARGE, "out"])
+    assert share
+    assert other
+    assert share.median == 0.8
+    assert other.median == 0.5
+
+
+def test_the_limit_is_measured_in_turn_where_memory_decides() -> None:
+    """The streamed copy is a side of such cells, and copies the same x."""
+    relu = next(function for function in functions() if function.name == "relu")
+    found = full.sides(Cell(relu, "float32", LARGE, "out"), ["streamed"])
+    assert found["streamed"]["statement"] == "streamed_copy(out, x)"
+    for cell in (Cell(relu, "float32", LARGE, "fresh"), Cell(relu, "float32", 1000, "out")):
+        assert "streamed" not in full.sides(cell, ["streamed"])
+    assert full.turns(Cell(relu, "float32", LARGE, "out")) == full.TURNS_AT_LIMIT
+
+
 def test_the_report_is_written_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--write` fills the documents and draws, `--check` then passes, and fails after a change of either."""
     pytest.importorskip("matplotlib", reason="the extra plot is not installed")
