@@ -355,6 +355,24 @@ def threads(result: dict[str, Any]) -> list[str]:
     return list(table(["function", "class", "threads from", "break-even"], lines))
 
 
+def layouts(result: dict[str, Any]) -> list[str]:
+    """Return the table of ``layouts.json``: what a layout costs, bold where it is more than it should."""
+    lines: dict[str, list[str]] = {}
+    columns: list[str] = []
+    for row in result["rows"]:
+        column = f"{row['dtype']}, {row['threads']} thread{'s' * (row['threads'] > 1)}"
+        if column not in columns:
+            columns.append(column)
+        cost = row["cost"]
+        text = f"{cost['median']:.2f}"
+        if row["target"] is not None and cost["median"] > row["target"]:
+            text = f"**{text}**"
+        run = f"{row['run']:,}"
+        line = lines.setdefault(row["layout"], [f"`{row['layout']}`", run, f"{row['lines']:.2f}"])
+        line.append(f"{text} ({cost['low']:.2f} to {cost['high']:.2f})")
+    return list(table(["layout", "inner run", "lines", *columns], lines.values()))
+
+
 def statements(result: dict[str, Any]) -> list[str]:
     """Return the table of a script that compares whole statements (pairs.py)."""
     lines = []
@@ -390,7 +408,11 @@ def fill(text: str, found: dict[str, list[str]]) -> str:
     return re.sub(r"<!-- begin: ([\w ]+) -->\n.*?<!-- end: \1 -->", replace, text, flags=re.DOTALL)
 
 
-OTHERS = {"threads": threads, **dict.fromkeys(("network", "rows", "parameters", "diagnostics"), statements)}
+OTHERS = {
+    "threads": threads,
+    "layouts": layouts,
+    **dict.fromkeys(("network", "rows", "parameters", "diagnostics"), statements),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,6 +8,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+import bench_layouts
 import exact
 import full
 import machine
@@ -196,6 +197,39 @@ def test_the_limit_is_measured_in_turn_where_memory_decides() -> None:
     for cell in (Cell(relu, "float32", LARGE, "fresh"), Cell(relu, "float32", 1000, "out")):
         assert "streamed" not in full.sides(cell, ["streamed"])
     assert full.turns(Cell(relu, "float32", LARGE, "out")) == full.TURNS_AT_LIMIT
+
+
+def test_what_a_layout_moves() -> None:
+    """Lines are counted once each, and a run ends where an operand jumps."""
+    memory = np.zeros(1040, np.float32)
+    start = -memory.ctypes.data % 64 // 4
+    x = memory[start : start + 1024].reshape(16, 64)
+    views = {"all": x, "rows": x[:, :16], "every second": x[::2], "across": x[:, 8:24], "backwards": x[::-1, ::-1]}
+    lines = {"all": 64, "rows": 16, "every second": 32, "across": 32, "backwards": 64}
+    assert {name: bench_layouts.lines_of(view) for name, view in views.items()} == lines
+    runs = [
+        ([x, x], 1024),
+        ([x, x[:, :64].T.copy().T], 1),
+        ([x[:, :16], x[:, :16]], 16),
+        ([x, x[0]], 64),
+        ([x, x[:, :1]], 64),
+        ([x[::-1], x], 64),
+        ([x, np.float32(2) * np.ones((1, 1), np.float32)], 1024),
+    ]
+    for operands, run in runs:
+        assert bench_layouts.inner_run(operands) == run
+
+
+def test_costs_over_the_aim_are_bold() -> None:
+    """A layout has a line, and a column for each type and number of threads."""
+    row = {"layout": "rows", "dtype": "float32", "run": 64, "lines": 1.25, "target": 1.5, "ns": 1.0}
+    rows = [
+        {**row, "threads": threads, "cost": {"median": cost, "low": 1.0, "high": 2.0}}
+        for threads, cost in ((1, 1.25), (2, 1.75))
+    ]
+    assert (
+        report.layouts({"rows": rows})[-1] == "| `rows` | 64 | 1.25 | 1.25 (1.00 to 2.00) | **1.75** (1.00 to 2.00) |"
+    )
 
 
 def test_the_report_is_written_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

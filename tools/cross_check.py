@@ -10,21 +10,18 @@ that is 2 times 5 to 15 minutes.
 
 import argparse
 import importlib.util
-import runpy
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-KERNELS = ROOT / "src" / "fastrelu" / "kernels"
-SETUP = runpy.run_path(str(ROOT / "setup.py"), run_name="flags")
+from check_kernels import KERNELS, ROOT, SETUP, accepted
+
 CLANG = [sys.executable, "-m", "ziglang", "cc"]
-FLAGS = [flag for flag in SETUP["UNIX"] if flag != "-fno-thread-jumps"]
 
 
-def builds(vmlinuz: Path | None) -> dict[str, tuple[list[str], list[str], str]]:
+def builds(vmlinuz: Path | None, folder: Path) -> dict[str, tuple[list[str], list[str], str]]:
     """Return the compiler, the emulator and the kernel file of every build that can run here."""
     found: dict[str, tuple[list[str], list[str], str]] = {}
     for isa, flags in SETUP["ISA"].items():
@@ -36,9 +33,10 @@ def builds(vmlinuz: Path | None) -> dict[str, tuple[list[str], list[str], str]]:
     if importlib.util.find_spec("ziglang") is None:
         print("left out: Clang (pip install ziglang)")
         return found
-    found["clang v3"] = ([*CLANG, *FLAGS, "-target", "x86_64-linux-musl", "-mcpu=x86_64_v3"], [], "v3")
+    common = accepted(CLANG, SETUP["UNIX"], folder)
+    found["clang v3"] = ([*CLANG, *common, "-target", "x86_64-linux-musl", "-mcpu=x86_64_v3"], [], "v3")
     if shutil.which("qemu-aarch64"):
-        found["clang neon"] = ([*CLANG, *FLAGS, "-target", "aarch64-linux-musl"], ["qemu-aarch64"], "base")
+        found["clang neon"] = ([*CLANG, *common, "-target", "aarch64-linux-musl"], ["qemu-aarch64"], "base")
     else:
         print("left out: AArch64 (qemu-user)")
     return found
@@ -63,7 +61,7 @@ def main() -> int:
     options = parser.parse_args()
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
-        found = builds(options.emulate_v4)
+        found = builds(options.emulate_v4, Path(folder))
         results = {name: hashes(name, build, folder, options.stride) for name, build in found.items()}
     reference = results["gcc v3"]
     emulated = results.pop("gcc v3 in Bochs", reference)
