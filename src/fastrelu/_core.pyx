@@ -129,8 +129,8 @@ cdef extern from "numpy/arrayobject.h":
     bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
     bint PyArray_IS_F_CONTIGUOUS(cnp.ndarray)
     Py_ssize_t PyDataType_ELSIZE(cnp.dtype)
-    object PyArray_NewFromDescr(PyTypeObject *, PyArray_Descr *, int, const cnp.npy_intp *, const cnp.npy_intp *, void *, int,
-                                PyObject *)
+    object PyArray_NewFromDescr(PyTypeObject *, PyArray_Descr *, int, const cnp.npy_intp *, const cnp.npy_intp *,
+                                void *, int, PyObject *)
     object PyArray_NewLikeArray(cnp.ndarray, cnp.NPY_ORDER, PyObject *, int)
     ctypedef struct PyDataMemAllocator:
         void *ctx
