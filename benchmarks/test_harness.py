@@ -189,6 +189,14 @@ def test_the_copy_measured_in_turn_is_the_limit_and_no_peer() -> None:
     assert other.median == 0.5
 
 
+def test_numpy_follows_onnxruntime() -> None:
+    """Sides with threads do not, in either order."""
+    sides = ["fastrelu", "numpy", "torch", "onnxruntime", "streamed"]
+    assert full.in_turn(sides, reverse=False) == ["fastrelu", "torch", "onnxruntime", "numpy", "streamed"]
+    assert full.in_turn(sides, reverse=True) == ["streamed", "onnxruntime", "numpy", "torch", "fastrelu"]
+    assert full.in_turn(["fastrelu", "numpy"], reverse=True) == ["numpy", "fastrelu"]
+
+
 def test_the_limit_is_measured_in_turn_where_memory_decides() -> None:
     """The streamed copy is a side of such cells, and copies the same x."""
     relu = next(function for function in functions() if function.name == "relu")
