@@ -38,13 +38,14 @@ BODY FN(leaky_relu_from_output)(real g, real y, real negative_slope) {
     return FN(leaky_relu_backward)(g, y, negative_slope);
 }
 
-/* One outer piece of srelu, t + a (x - t). The two terms may cancel: then x - t is exact if the slope is steep, and
- * otherwise a x + (t - a t) is computed, with the rounding error of the constant. Only where a t overflows, beyond
- * |t| = 2^123 in float, that cannot be. The piece is t at x = t even if both are infinite. */
+/* One outer piece of srelu, t + a (x - t). The two terms may cancel, so a x + (t - a t) is computed, with the rounding
+ * error of the constant. With a very steep slope t would drown in a t; there, and where a t overflows, x - t is rounded:
+ * it is exact where the terms of a steep one cancel, and adds half an ULP elsewhere. The piece is t at x = t even if
+ * both are infinite. */
 BODY FN(srelu_piece)(real x, real t, real a) {
     real p = a * t, c = t - p, back = c - t;
     real low = (t - (c - back)) - (p + back) - FN(fused)(a, t, -p);
-    int gentle = (FN(size)(a) < 16) & (c - c == 0);
+    int gentle = (FN(size)(a) < 0x1p16) & (c - c == 0);
     real y = gentle ? FN(fused)(a, x, c) + low : FN(fused)(a, x - t, t);
     return (a == 0) | (t - t != 0) ? t : y;
 }
