@@ -16,6 +16,8 @@ from setuptools.modified import newer_group
 PACKAGE = Path("src/fastrelu")
 KERNELS = PACKAGE / "kernels"
 CORE = "fastrelu._core"  # the one module that holds the kernels; the others reach them through _core.pxd
+# The wrappers are Python and stay so: compiled, they cost a third of a smallest call less.
+WRAPPERS = sorted((PACKAGE / "activations").glob("[a-z]*.py"))
 X86 = platform.machine().lower() in {"x86_64", "amd64"}
 
 # Same results on every machine: no contraction, no reassociation. The vectoriser needs -fno-trapping-math and
@@ -42,6 +44,12 @@ OPENMP_PROGRAM = "#include <omp.h>\nint main(void) { return omp_get_max_threads(
 
 class BuildExt(build_ext):
     """Compiles the kernels once per instruction set and links them all into one extension module."""
+
+    def finalize_options(self):
+        """Build as many modules at a time as there are processors, unless told otherwise."""
+        super().finalize_options()
+        if self.parallel is None:
+            self.parallel = os.cpu_count()
 
     def works(self, flags, program="int main(void) { return 0; }\n", link=None):
         """Whether the compiler takes the flags (and the linker too, where `link` is given)."""
@@ -109,31 +117,38 @@ class BuildExt(build_ext):
             return [obj for objects in pool.map(compile_one, jobs) for obj in objects]
 
 
-if __name__ == "__main__":  # tools read the flags above
-    setup(
-        cmdclass={"build_ext": BuildExt},
-        ext_modules=cythonize(
-            [
-                Extension(
-                    f"fastrelu.{source.stem}",
-                    [str(source)],
-                    include_dirs=[np.get_include(), str(PACKAGE)],
-                    define_macros=[
-                        ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
-                        ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
-                    ],
-                    depends=["setup.py", *(str(p) for p in sorted([*KERNELS.iterdir(), *PACKAGE.glob("recycle.*")]))],
-                )
-                for source in sorted(PACKAGE.glob("_*.pyx"))
+DIRECTIVES = {"language_level": "3", "freethreading_compatible": True}
+FAST_AND_UNCHECKED = {"boundscheck": False, "wraparound": False, "cdivision": True, "initializedcheck": False}
+# Python means what it says there: types are for the reader, docstrings are tested where they stand.
+AS_PYTHON = {"annotation_typing": False, "autotestdict": False}
+
+
+def extension(source, **options):
+    """Return the module of a source below src/."""
+    return Extension(".".join(source.relative_to("src").with_suffix("").parts), [str(source)], **options)
+
+
+def modules():
+    """Return what there is to compile, in C."""
+    core = [
+        extension(
+            source,
+            include_dirs=[np.get_include(), str(PACKAGE)],
+            define_macros=[
+                ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+                ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
             ],
-            include_path=["src"],  # where `cimport fastrelu._core` looks
-            compiler_directives={
-                "language_level": "3",
-                "boundscheck": False,
-                "wraparound": False,
-                "cdivision": True,
-                "initializedcheck": False,
-                "freethreading_compatible": True,
-            },
-        ),
-    )
+            depends=["setup.py", *(str(p) for p in sorted([*KERNELS.iterdir(), *PACKAGE.glob("recycle.*")]))],
+        )
+        for source in sorted(PACKAGE.glob("_*.pyx"))
+    ]
+    wrappers = [extension(source) for source in WRAPPERS]
+    return [
+        # include_path: where `cimport fastrelu._core` looks
+        *cythonize(core, include_path=["src"], compiler_directives=DIRECTIVES | FAST_AND_UNCHECKED),
+        *cythonize(wrappers, compiler_directives=DIRECTIVES | AS_PYTHON),
+    ]
+
+
+if __name__ == "__main__":  # tools read the flags above
+    setup(cmdclass={"build_ext": BuildExt}, ext_modules=modules())

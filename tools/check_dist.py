@@ -31,7 +31,7 @@ def main() -> int:
         complaints += [
             f"the source distribution holds {name}"
             for name in packed
-            if name.endswith((".so", ".o")) or (Path(name).parent.name == "fastrelu" and Path(name).match("_*.c"))
+            if name.endswith((".so", ".o")) or (name.endswith(".c") and {f"{name[:-2]}.py", f"{name[:-2]}.pyx"} & packed)
         ]
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
             names = wheel.namelist()
