@@ -123,19 +123,6 @@ def sides(cell: Cell, packages: Sequence[str]) -> dict[str, dict[str, str]]:
     return found
 
 
-def in_turn(names: list[str], *, reverse: bool) -> list[str]:
-    """Return the order in which sides take turns.
-
-    Whoever has threads and follows onnxruntime is slower for it, though its process sleeps: at 16 million elements by
-    a third to a half, seen in the pairs of either order. NumPy, which has one thread, is not, and goes there.
-    """
-    order = names[::-1] if reverse else list(names)
-    if {"numpy", "onnxruntime"} <= {*order}:
-        order.remove("numpy")
-        order.insert(order.index("onnxruntime") + 1, "numpy")
-    return order
-
-
 class Run:
     """Measures cells and keeps what was found in a journal."""
 
@@ -177,7 +164,7 @@ class Run:
         function, requests = cell.function, sides(cell, self.options.peers)
         wanted = exact.exact(function, cell.dtype, cell.size, worker.SAMPLE)
         entry: dict[str, Any] = {"ns": {}, "error": {}, "wrong": [], "settled": 0.0}
-        order = in_turn(list(requests), reverse=bool(number % 2))
+        order = list(requests)[:: -1 if number % 2 else 1]
         times: dict[str, list[float]] = {}
         for side in order * (1 if self.options.quick else turns(cell)):
             answer = workers[OURS if side == ACCURATE_SIDE else side].ask(

@@ -6,6 +6,8 @@ import argparse
 import base64
 import json
 import math
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import bench_layouts
@@ -189,12 +191,25 @@ def test_the_copy_measured_in_turn_is_the_limit_and_no_peer() -> None:
     assert other.median == 0.5
 
 
-def test_numpy_follows_onnxruntime() -> None:
-    """Sides with threads do not, in either order."""
-    sides = ["fastrelu", "numpy", "torch", "onnxruntime", "streamed"]
-    assert full.in_turn(sides, reverse=False) == ["fastrelu", "torch", "onnxruntime", "numpy", "streamed"]
-    assert full.in_turn(sides, reverse=True) == ["streamed", "onnxruntime", "numpy", "torch", "fastrelu"]
-    assert full.in_turn(["fastrelu", "numpy"], reverse=True) == ["numpy", "fastrelu"]
+def test_spinning_threads_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their processor time is no sign: it is counted late."""
+    monkeypatch.setattr(worker, "TASKS", tmp_path)
+    tasks = {threading.get_native_id(): "(me) R 1", 1: "(pool (R) 1) S 1", 2: "(pool) I 1"}
+    for number, text in tasks.items():
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "stat").write_text(f"{number} {text} 0")
+    (tmp_path / "3").mkdir()  # has ended since it was listed
+    assert not worker.is_running()
+    (tmp_path / "2" / "stat").write_text("2 (pool) R 1 0")
+    assert worker.is_running()
+
+
+def test_spinning_threads_without_a_list_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, processor time is compared over as long as it may be late."""
+    monkeypatch.setattr(worker, "TASKS", tmp_path / "none")
+    monkeypatch.setattr(worker, "TICKS", 0)
+    monkeypatch.setattr(time, "process_time", iter([1.0, 1.02, 2.0, 2.0001]).__next__)
+    assert [worker.is_running(), worker.is_running()] == [True, False]
 
 
 def test_the_limit_is_measured_in_turn_where_memory_decides() -> None:
