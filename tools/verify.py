@@ -67,7 +67,13 @@ KEPT = 5  # worst inputs to keep per kernel, type and precision
 # Parameters to measure, the usual ones first. A function that is not here has those of its signature.
 GRID: dict[str, tuple[Parameters, ...]] = {
     "leaky_relu": ((0.01,), (0.0,), (0.2,), (0.3,), (1.5,), (-0.5,)),
-    "srelu": ((-1.0, 0.1, 1.0, 0.5), (0.0, 0.3, 0.0, 1.0), (-0.7, 0.0, 1.3, 3.0), (-3.0, -0.3, 2.0, -0.7)),
+    "srelu": (
+        (-1.0, 0.1, 1.0, 0.5),
+        (-1.0, 40.0, 1.0, -250.0),
+        (0.0, 0.3, 0.0, 1.0),
+        (-0.7, 0.0, 1.3, 3.0),
+        (-3.0, -0.3, 2.0, -0.7),
+    ),
     "threshold": ((0.1, 0.0), (0.1, 20.0), (-2.0, -3.0)),
     "thresholded_relu": ((1.0,), (0.5,)),
     "hard_sigmoid": ((1 / 6, 0.5), (0.2, 0.5), (3.0, -7.0)),

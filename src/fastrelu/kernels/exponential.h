@@ -177,40 +177,39 @@ BODY FN(log_sigmoid_from_output)(real g, real y) {
     return g * FN(or_nan)(d, y);
 }
 
-/* squareplus(x) = (x + sqrt(x^2 + b)) / 2, for x < 0 in the form without cancellation b / 2 / (|x| + sqrt(...)).
- * Both terms under the root are scaled by the larger one's power of two, so nothing over- or underflows. */
-BODY FN(squareplus_root)(real a, real b, real *scale, real *back) {
-    real m = FN(not_below)(FN(at_most)(FN(not_below)(a, FN(root)(b)), LARGEST), BY_TYPE(0x1p-125f, 0x1p-1021));
-    FN(word) e = {m}, up, down;
+/* squareplus(x) = (x + r) / 2, r = sqrt(x^2 + b), for x < 0 in the form without cancellation b / 2 / (|x| + r).
+ * b and |x|^2 are scaled by the power of four that brings b near 2^24, in double 2^52: then neither under- nor
+ * overflows where the other counts. It depends on b alone, for a number it is found once. */
+BODY FN(squareplus_scale)(real b, real *back) {
+    const int near = FR_KIND == FR_LEAN ? 12 : 26;
+    FN(word) e = {FN(size)(b)}, up, down;
     e.bits = e.bits >> SHIFT;
-    up.bits = (2 * BIAS + 1 - e.bits) << SHIFT;
-    down.bits = (e.bits - 1) << SHIFT;
-    *scale = up.number;
+    up.bits = (near + BIAS + (BIAS + 1) / 2 - ((e.bits + 1) >> 1)) << SHIFT;
+    down.bits = (FN(word)){1}.bits * 2 - up.bits;
     *back = down.number;
-    a *= up.number;
-    return FN(root)(FMA(a, a, b * up.number * up.number));
+    return up.number;
 }
 /* ULP: lean 3, full 3.2, full without FMA 3.2 */
 BODY FN(squareplus)(real x, real b) {
-    real a = FN(size)(x), scale, back;
-    real s = FN(squareplus_root)(a, b, &scale, &back);
-    real sum = FMA(a, scale, s) * R(0.5);
-    real falling = R(0.25) * (b * scale) / sum, rising = sum * back;
-    return x < 0 ? falling : rising;
+    real back, up = FN(squareplus_scale)(b, &back), a = FN(size)(x);
+    real t = FN(at_most)(a * up, BY_TYPE(0x1p62f, 0x1p510));
+    real r = (t + FN(root)(FMA(t, t, b * up * up))) * (R(0.5) * back);
+    r = FN(not_below)(r, a); /* beyond the clamp */
+    return x < 0 ? b / r * R(0.25) : r;
 }
-/* (1 + x / root) / 2, for x far below 0 without cancellation: b / 2 / (root^2 + |x| root) */
+/* 1 - b / 2 / (r (r + |x|)), for x < 0 the subtrahend. Far below 0 that is b / 4 / x^2, and comes with
+ * a factor w twice: to the gradient too, which may be as large as it is small. */
 /* ULP: lean 2.8, full 2.9, full without FMA 3.8 */
 BODY FN(squareplus_backward)(real g, real x, real b) {
-    real a = FN(size_at_most)(x, LARGEST), scale, back;
-    real s = FN(squareplus_root)(a, b, &scale, &back), c = b * scale;
-    s = s < BY_TYPE(0x1p-30, 0x1p-60) ? BY_TYPE(0x1p-30, 0x1p-60) : s; /* x = b = 0: 1/2, as for every other b */
-    a *= scale;
-    int falling = (x < 0) & (a + a > s);
-    real top = falling ? c : a;
-    real bottom = falling ? FMA(a, s, FMA(a, a, c * scale)) : s;
-    real q = R(0.5) * (top / bottom);
-    real y = falling ? q : x < 0 ? R(0.5) - q : R(0.5) + q;
-    return (g * FN(or_nan)(y, x)) * (falling ? scale : R(1));
+    real back, up = FN(squareplus_scale)(b, &back), scaled = b * up * up;
+    const real small = BY_TYPE(0x1p-78f, 0x1p-540);
+    int far = x < -BY_TYPE(0x1p52f, 0x1p320) * back;
+    real w = far ? small : R(1);
+    real t = FN(size)(x) * (far ? up * small : up);
+    real rr = FMA(t, t, far ? R(0) : scaled);
+    real bottom = FMA(FN(root)(rr), t, rr);
+    real q = bottom == 0 ? R(0.5) : R(0.5) * scaled / bottom; /* x = b = 0: 1/2, as for every other b */
+    return (g * w) * (x < 0 ? q : 1 - q) * w;
 }
 /* y^2 / (y^2 + b / 4) */
 /* ULP: lean 2.9, full 2.6, full without FMA 3.45 */
