@@ -189,7 +189,7 @@ BODY FN(squareplus_scale)(real b, real *back) {
     *back = down.number;
     return up.number;
 }
-/* ULP: lean 3, full 3.2, full without FMA 3.2 */
+/* ULP: lean 2.75, full 3.2, full without FMA 3.2 */
 BODY FN(squareplus)(real x, real b) {
     real back, up = FN(squareplus_scale)(b, &back), a = FN(size)(x);
     real t = FN(at_most)(a * up, BY_TYPE(0x1p62f, 0x1p510));
@@ -199,7 +199,7 @@ BODY FN(squareplus)(real x, real b) {
 }
 /* 1 - b / 2 / (r (r + |x|)), for x < 0 the subtrahend. Far below 0 that is b / 4 / x^2, and comes with
  * a factor w twice: to the gradient too, which may be as large as it is small. */
-/* ULP: lean 2.8, full 2.9, full without FMA 3.8 */
+/* ULP: lean 2.6, full 2.9, full without FMA 3.8 */
 BODY FN(squareplus_backward)(real g, real x, real b) {
     real back, up = FN(squareplus_scale)(b, &back), scaled = b * up * up;
     const real small = BY_TYPE(0x1p-78f, 0x1p-540);
@@ -212,7 +212,7 @@ BODY FN(squareplus_backward)(real g, real x, real b) {
     return (g * w) * (x < 0 ? q : 1 - q) * w;
 }
 /* y^2 / (y^2 + b / 4) */
-/* ULP: lean 2.9, full 2.6, full without FMA 3.45 */
+/* ULP: lean 2.5, full 2.6, full without FMA 3.45 */
 BODY FN(squareplus_from_output)(real g, real y, real b) {
     real c = FN(at_most)(y, BY_TYPE(0x1p60f, 0x1p500));
     int small = y <= 1;

@@ -33,9 +33,9 @@ BODY FN(hard_tanh_from_output)(real g, real y, real min_val, real max_val) {
  * x + 1 along: at most 1 ULP. */
 /* ULP: lean 0.55, full 0.5, full without FMA 1.15 */
 BODY FN(sparse_plus)(real x) {
-    real t = x + 1;
-    real low = x - (t - 1);
-    real inner = FMA(t, t, 2 * t * low) * R(0.25);
+    real half = FMA(x, R(0.5), R(0.5));
+    real low = x - FMA(half, 2, R(-1));
+    real inner = FMA(half, half, half * low);
     real y = x >= 1 ? x : inner;
     return x <= -1 ? R(0) : y;
 }
