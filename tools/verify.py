@@ -203,10 +203,11 @@ def exact_results(kernel: str, x: Array, parameters: Parameters, grad: Array | N
     exact, low = np.empty(x.size), np.empty(x.size)
     with np.errstate(invalid="ignore"):
         wide = x.astype(np.float64)
-    wide_grad = None if grad is None else address(grad.astype(np.float64))
+    wide_grad = None if grad is None else grad.astype(np.float64)
     values = (ctypes.c_double * 4)(*parameters)
     evaluate = getattr(library(), f"float64_{kernel}")
-    evaluate(address(wide), wide_grad, address(exact), address(low), ctypes.c_long(x.size), values)
+    gradient = None if wide_grad is None else address(wide_grad)
+    evaluate(address(wide), gradient, address(exact), address(low), ctypes.c_long(x.size), values)
     return exact, low
 
 
