@@ -45,7 +45,7 @@ TURNS = {1: 1, 16: 1, 1000: 1, 100_000: 2, 1_000_000: 2, 16_000_000: 3}
 AIMED = MEMORY_BOUND | {"leaky_relu_backward", "elu_backward"}
 TURNS_AT_LIMIT = 7
 # What a measurement takes in all, in seconds, for the estimate.
-ESTIMATE = {1: 0.009, 16: 0.009, 1000: 0.011, 100_000: 0.035, 1_000_000: 0.055, 16_000_000: 0.6}
+ESTIMATE = {1: 0.010, 16: 0.010, 1000: 0.012, 100_000: 0.055, 1_000_000: 0.075, 16_000_000: 0.63}
 
 
 class Worker:
