@@ -252,6 +252,33 @@ def test_output_wider_than_the_inputs(case: Case, dtype: str) -> None:
     assert_guards(out, memory)
 
 
+# How data lie that are the same along a row, and where the result goes.
+EVEN: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "a column": ((7, 1), (7, 1)),
+    "one element": ((1, 1), (1, 1)),
+    "a column and a row": ((7, 1), (1, -1)),
+    "a column and all": ((7, -1), (7, 1)),
+}
+
+
+@pytest.mark.parametrize("shapes", EVEN.values(), ids=EVEN)
+@each_dtype
+@each_case
+def test_data_the_same_along_a_row(case: Case, dtype: str, shapes: tuple[tuple[int, ...], ...]) -> None:
+    """One result fills a row, or many do: the bits of the whole arrays, in every layout of the output."""
+    for width in (1, 2, 15, 16, 17, 511, 513, 4097):
+        data = [
+            values(7 * width, dtype, j)[: abs(int(np.prod(shape))) * (width if -1 in shape else 1)].reshape(shape)
+            for j, shape in enumerate(shapes[: case.ndata])
+        ]
+        expected = case(*[np.ascontiguousarray(np.broadcast_to(a, (7, width))) for a in data])
+        memory = np.full((7, 2 * width + 1), 7, dtype)
+        across = np.zeros((width, 7), dtype)
+        for out in (np.zeros((7, width), dtype), memory[:, 1::2], memory[::-1, width:0:-1], across.T):
+            case(*data, out=out)
+            assert_same_bits(np.ascontiguousarray(out), expected)
+
+
 @each_precision
 @each_dtype
 @each_parametric_case

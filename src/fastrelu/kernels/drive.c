@@ -184,9 +184,12 @@ static int fr_is_linear(const fr_plan *plan, int operand, ptrdiff_t stride) {
 static int fr_choose_ways(fr_plan *plan) {
     const fr_call *call = plan->call;
     int nin = call->ndata + call->nparams, numbers = 0, copies = 0;
+    plan->even = 1;
+    for (int j = 0; j < nin; j++) plan->even &= fr_is_linear(plan, j, 0);
     for (int j = 0; j <= nin; j++) {
         int parameter = j >= call->ndata && j < nin;
-        if (parameter && fr_is_linear(plan, j, 0)) plan->way[j] = FR_NUMBER, numbers++;
+        if (plan->even && j < call->ndata) plan->way[j] = FR_NUMBER;
+        else if (parameter && fr_is_linear(plan, j, 0)) plan->way[j] = FR_NUMBER, numbers++;
         else plan->way[j] = fr_is_linear(plan, j, call->itemsize) ? FR_DIRECT : FR_COPY;
     }
     plan->kernel = numbers == call->nparams ? call->scalar : call->array;
@@ -261,7 +264,7 @@ void fr_make_plan(fr_plan *plan, const fr_call *call, int stream) {
 
 /* Are boxes rows that reach the kernel as they lie? */
 static int fr_has_rows(const fr_plan *plan) {
-    int rows = plan->inner == 1 && plan->count[0] == 1 && plan->view.naxes > 1 && !plan->streamed;
+    int rows = plan->inner == 1 && plan->count[0] == 1 && plan->view.naxes > 1 && !plan->streamed && !plan->even;
     for (int j = 0; j <= plan->call->ndata + plan->call->nparams; j++) rows &= plan->way[j] != FR_COPY;
     return rows;
 }
@@ -292,6 +295,7 @@ static void fr_run_rows_along(const fr_plan *plan, const char **in, char *out, c
 
 static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
     fr_block block[FR_MAX_OPERANDS];
+    uint64_t result;
     const fr_call *call = plan->call;
     const fr_view *view = &plan->view;
     const fr_stream *stream = plan->streamed ? call->stream : NULL;
@@ -339,16 +343,22 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             n *= extent[k];
         }
         const char *in[FR_MAX_INPUTS], *next[FR_MAX_INPUTS];
-        int fetched = 0;
+        /* What is the same along a row has been copied for the box before, unless that was none or a shorter one. */
+        int kept = plan->inner == 1 && number > first && index[0] > (plan->lead > 0), fetched = 0;
         for (int j = 0; j < nin; j++) {
             char *at = view->origin[j] + (offset[j] + skip * view->stride[0][j]);
-            if (plan->way[j] == FR_COPY) fr_copy_box(plan, j, at, extent, (char *)&block[j], 1);
+            int copied = plan->way[j] == FR_COPY && !(kept && view->stride[0][j] == 0);
+            if (copied) fr_copy_box(plan, j, at, extent, (char *)&block[j], 1);
             in[j] = plan->way[j] >= FR_COPY ? (const char *)&block[j] : at;
             if (plan->way[j] == FR_DIRECT) next[fetched++] = at + n * call->itemsize;
         }
         char *out = view->origin[nin] + (offset[nin] + skip * view->stride[0][nin]);
         char *to = plan->way[nin] == FR_COPY || stream ? (char *)&block[nin] : out;
-        plan->kernel(in, to, n);
+        if (plan->even) {
+            plan->kernel(in, (char *)&result, 1);
+            if (call->itemsize == sizeof(uint32_t)) fr_copy_run4(to, sizeof(uint32_t), (char *)&result, 0, n);
+            else fr_copy_run8(to, sizeof(uint64_t), (char *)&result, 0, n);
+        } else plan->kernel(in, to, n);
         if (stream) stream->move(out, to, n * call->itemsize, next, fetched);
         else if (to != out) fr_copy_box(plan, nin, out, extent, to, 0);
 

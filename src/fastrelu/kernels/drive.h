@@ -32,6 +32,7 @@ typedef struct {
     int inner;                    /* axes along which a box has several elements */
     ptrdiff_t lead;               /* elements that the first box of axis 0 lacks: the others start where a line does */
     int way[FR_MAX_OPERANDS];     /* how an operand reaches the kernel */
+    int even;                     /* no input varies within a box: one result fills it */
     fr_kernel kernel;
     int streamed;
 } fr_plan;
