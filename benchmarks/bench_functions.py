@@ -35,7 +35,7 @@ def bench_function(benchmark: Any, cell: Cell, side: str) -> None:
     if "special." in function.expression:
         if not installed("scipy"):
             pytest.skip("the expression is SciPy's")
-        names["special"] = pytest.importorskip("scipy.special")
+        names["special"] = pytest.importorskip("scipy.special", reason="the expression is SciPy's")
     for name, block in exact.inputs(function, cell.dtype).items():
         names[name] = np.resize(block, cell.size)
     names["out"] = np.zeros(2 * cell.size if function.name == "crelu" else cell.size, cell.dtype)

@@ -166,11 +166,11 @@ def test_mask_that_is_none(case: Case, mask: Any) -> None:
 
 @each_case
 def test_number_of_arguments(case: Case) -> None:
-    """Those of Python or, where the wrapper is compiled, of Cython, by the name of the function."""
+    """Those of Cython, which compiles the wrappers, by the name of the function."""
     function = case.spec.function(case.direction)
     name = case.spec.public_name(case.direction)
     data = [np.ones(3)] * case.ndata
-    with pytest.raises(TypeError, match=rf"{name}\(\) (missing|takes (exactly|at least)) \d+ .*positional argument"):
+    with pytest.raises(TypeError, match=rf"{name}\(\) takes (exactly|at least) \d+ positional arguments? \(0 given\)"):
         function()
     with pytest.raises(TypeError, match=rf"{name}\(\) (takes .*positional argument|got multiple values)"):
         function(*data, *case.params, *[None] * 9)

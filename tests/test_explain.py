@@ -130,7 +130,7 @@ def bits(value: Any) -> Any:
 
 @pytest.mark.parametrize("kind", KINDS)
 @each_dtype
-@pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")  # as NumPy casts large numbers
 def test_what_is_said_is_what_happens(kind: str, dtype: str) -> None:
     """The door is the expected one, the output's memory comes from where it is said to, and nothing is written."""
     row = KINDS[kind]

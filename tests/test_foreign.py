@@ -184,8 +184,9 @@ TABLE = {
 }
 ERRORS = {"TypeError": TypeError, "NotImplementedError": NotImplementedError}
 each_row = pytest.mark.parametrize("row", TABLE.values(), ids=list(TABLE))
-# NumPy's word to PyTorch, which np.negative gets too.
-pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__ must accept context:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array_wrap__ must accept context:DeprecationWarning"  # NumPy's word to PyTorch, np.negative gets it too
+)
 
 
 def finite(case: Case) -> list[Array]:

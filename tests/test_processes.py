@@ -147,7 +147,7 @@ def remote(number: int, arrays: list[Array]) -> tuple[Array, Array]:
     return case(*arrays), case(*[a[::-1] for a in arrays])
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # we fork on purpose
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_multiprocessing(method: str) -> None:
     """Workers of both kinds compute what the parent computes, after it has used its team."""
@@ -252,6 +252,6 @@ def test_config() -> None:
     found = fr.config()
     assert found["version"] == fr.__version__
     assert found["numpy"] == np.__version__
-    assert found["isa"] in found["isa_available"]  # type: ignore[operator]
+    assert found["isa"] in found["isa_available"]  # type: ignore[operator]  # a tuple: config holds all sorts
     assert found["threads"] == fr.get_num_threads()
     assert found["precision"] == fr.get_precision()

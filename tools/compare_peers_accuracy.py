@@ -115,7 +115,7 @@ def from_numpy(row: Row, derivative: bool) -> Function | None:
 
     def run(x: Array) -> Array:
         with np.errstate(all="ignore"):
-            return np.asarray(expression(x), x.dtype)  # type: ignore[misc]
+            return np.asarray(expression(x), x.dtype)  # type: ignore[misc]  # None was sent away below
 
     return run if expression else None
 

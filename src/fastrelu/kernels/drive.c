@@ -80,6 +80,11 @@ void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_
     }
 FR_COPY_RUN(fr_copy_run4, uint32_t)
 FR_COPY_RUN(fr_copy_run8, uint64_t)
+static void fr_copy_run(ptrdiff_t itemsize, char *to, ptrdiff_t to_stride, const char *from, ptrdiff_t from_stride,
+                        ptrdiff_t n) {
+    if (itemsize == sizeof(uint32_t)) fr_copy_run4(to, to_stride, from, from_stride, n);
+    else fr_copy_run8(to, to_stride, from, from_stride, n);
+}
 
 /* Four dense runs, `next` apart, side by side into a block: the runs of an operand that lies across axis 0. */
 #define FR_COPY_ACROSS(id, type)                                                                          \
@@ -126,8 +131,7 @@ static void fr_copy_box(const fr_plan *plan, int operand, char *at, const ptrdif
         if (runs == 4) {
             if (itemsize == sizeof(uint32_t)) fr_copy_across4(to, to_stride, from, plan->view.stride[0][operand], extent[run]);
             else fr_copy_across8(to, to_stride, from, plan->view.stride[0][operand], extent[run]);
-        } else if (itemsize == sizeof(uint32_t)) fr_copy_run4(to, to_stride, from, from_stride, extent[run]);
-        else fr_copy_run8(to, to_stride, from, from_stride, extent[run]);
+        } else fr_copy_run(itemsize, to, to_stride, from, from_stride, extent[run]);
         int k = 0;
         for (; k < axes; k++) {
             if (k == run) continue;
@@ -356,8 +360,7 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
         char *to = plan->way[nin] == FR_COPY || stream ? (char *)&block[nin] : out;
         if (plan->even) {
             plan->kernel(in, (char *)&result, 1);
-            if (call->itemsize == sizeof(uint32_t)) fr_copy_run4(to, sizeof(uint32_t), (char *)&result, 0, n);
-            else fr_copy_run8(to, sizeof(uint64_t), (char *)&result, 0, n);
+            fr_copy_run(call->itemsize, to, call->itemsize, (char *)&result, 0, n);
         } else plan->kernel(in, to, n);
         if (stream) stream->move(out, to, n * call->itemsize, next, fetched);
         else if (to != out) fr_copy_box(plan, nin, out, extent, to, 0);

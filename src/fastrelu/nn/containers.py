@@ -54,7 +54,7 @@ class Sequential(Module):
         if len(layers) == 1 and isinstance(layers[0], OrderedDict):
             named = dict(layers[0])
         else:
-            named = {str(i): layer for i, layer in enumerate(layers)}  # type: ignore[misc]
+            named = {str(i): layer for i, layer in enumerate(layers)}  # type: ignore[misc]  # _set refuses what is no module
         self._set(named)
 
     def _set(self, named: dict[str, Module]) -> None:
