@@ -15,6 +15,7 @@ from setuptools.modified import newer_group
 
 PACKAGE = Path("src/fastrelu")
 KERNELS = PACKAGE / "kernels"
+SYSTEM = ("recycle", "team")  # memory and threads: C beside the kernels
 CORE = "fastrelu._core"  # the one module that holds the kernels; the others reach them through _core.pxd
 # The wrappers are Python and stay so: compiled, they cost a quarter of a smallest call less.
 WRAPPERS = sorted((PACKAGE / "activations").glob("[a-z]*.py"))
@@ -85,7 +86,7 @@ class BuildExt(build_ext):
             return
         own = (ext.extra_objects, ext.extra_compile_args, ext.extra_link_args)
         if ext.name == CORE:
-            ext.extra_objects = own[0] + self.compile_kernels("msvc" if msvc else "unix")
+            ext.extra_objects = own[0] + self.compile_kernels("msvc" if msvc else "unix", compile_openmp)
         ext.extra_compile_args = own[1] + compile_openmp + (["/O2"] if msvc else ["-O2", "-g0", "-fno-lto"])
         ext.extra_link_args = own[2] + link_openmp
         try:
@@ -93,7 +94,7 @@ class BuildExt(build_ext):
         finally:
             ext.extra_objects, ext.extra_compile_args, ext.extra_link_args = own
 
-    def compile_kernels(self, kind):
+    def compile_kernels(self, kind, compile_openmp):
         """Compile the C sources, those of each instruction set with its flags, and return the objects."""
         strict = [] if kind == "msvc" else ["-Werror"]  # so that a flag that is merely ignored counts as refused
         common = self.keep(MSVC if kind == "msvc" else UNIX, strict)
@@ -112,7 +113,7 @@ class BuildExt(build_ext):
 
         jobs = [(KERNELS / f"isa_{name}.c", flags) for name, flags in levels.items()]
         jobs += [(KERNELS / source, common) for source in ("ops.c", "cpu.c", "drive.c")]
-        jobs += [(PACKAGE / "recycle.c", common)]
+        jobs += [(PACKAGE / f"{source}.c", common + compile_openmp) for source in SYSTEM]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return [obj for objects in pool.map(compile_one, jobs) for obj in objects]
 
@@ -130,6 +131,7 @@ def extension(source, **options):
 
 def modules():
     """Return what there is to compile, in C."""
+    depends = [*KERNELS.iterdir(), *PACKAGE.glob("*.h"), *(PACKAGE / f"{name}.c" for name in SYSTEM)]
     core = [
         extension(
             source,
@@ -138,7 +140,7 @@ def modules():
                 ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
                 ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
             ],
-            depends=["setup.py", *(str(p) for p in sorted([*KERNELS.iterdir(), *PACKAGE.glob("recycle.*")]))],
+            depends=["setup.py", *map(str, sorted(depends))],
         )
         for source in sorted(PACKAGE.glob("_*.pyx"))
     ]

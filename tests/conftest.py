@@ -110,8 +110,9 @@ def dtype(request: pytest.FixtureRequest) -> np.dtype[Any]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _threads_work() -> None:
-    """Let threads come however long they have slept: a test must not depend on when the last one ran."""
-    _core.set_defaults(wake_factor=1)
+    """Let every thread come to every large call: a test must not depend on when the last one ran, or on what else runs."""
+    _core.set_defaults(waking_from=_core.parallel_from)
+    _core.set_team(hold=False, insist=True)
 
 
 @pytest.fixture(autouse=True)

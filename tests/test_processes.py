@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from helpers import Array
 
-LARGE = _core.wake_factor * max(_core.parallel_from)
+LARGE = max(_core.waking_from)
 # Spread over the families; a process is too dear to ask about each function.
 SOME = CASES[:: len(CASES) // 5]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc or affinity mask")

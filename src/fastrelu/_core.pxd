@@ -56,6 +56,10 @@ cdef extern from "kernels/kernels.h" nogil:
         int sharers
     fr_cache fr_last_cache()
 
+cdef extern from "team.h" nogil:
+    # One of the shares that a job is cut into, done by one of the threads.
+    ctypedef void (*fr_share)(const void *job, long share, long shares, int part) noexcept nogil
+
 # What an operand asks of the kernels.
 cdef enum:
     SINGLE   # its type fits into float32
@@ -67,9 +71,12 @@ cdef enum:
 cdef const fr_tables *tables(str isa) except NULL
 cpdef int precision_level() except -1
 cpdef int thread_count() except -1
-# One of the shares that a job is cut into, done by one of the team's threads.
-ctypedef void (*fr_share)(const void *job, long share, long shares, int part) noexcept nogil
-cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most) except -1
+# How many threads a call has, decided once, and what decided it (FR_CREW_...).
+cdef struct Crew:
+    int threads
+    int reason
+cdef Crew crew_for(int cost, Py_ssize_t n) except *
+cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most, Crew crew) except -1
 cdef int class_of_dtype(cnp.dtype dtype) except -1
 cdef object as_target(str name, object out)
 cdef int _number(object value, double *to) except -1

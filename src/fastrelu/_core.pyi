@@ -11,7 +11,7 @@ isa_available: tuple[str, ...]
 openmp: int
 cython_version: str
 parallel_from: tuple[int, int, int]
-wake_factor: int
+waking_from: tuple[int, int, int]
 recycle_from: int
 precision_override: ContextVar[int]
 thread_override: ContextVar[int]
@@ -33,7 +33,15 @@ def set_defaults(
     threads: int | None = None,
     stream_from: int | None = None,
     parallel_from: tuple[int, int, int] | None = None,
-    wake_factor: int | None = None,
+    waking_from: tuple[int, int, int] | None = None,
+) -> None: ...
+def team() -> dict[str, int]: ...
+def set_team(
+    spin: int | None = None,
+    gap: int | None = None,
+    hold: bool | None = None,
+    insist: bool | None = None,
+    granted: int | None = None,
 ) -> None: ...
 def streams(kernel: Kernel, size: int, parts: int) -> bool: ...
 def set_cache(limit: int | None = None, milliseconds: int | None = None, huge_pages: bool | None = None) -> None: ...

@@ -43,23 +43,44 @@ cdef extern from "kernels/drive.h" nogil:
     void fr_run_plan(const fr_plan *, int, int) noexcept
     void fr_ufunc_loop(char **, const cnp.npy_intp *, const cnp.npy_intp *, void *) noexcept
 
-cdef extern from "kernels/threads.h" nogil:
-    ctypedef long fr_atomic
-    const int FR_OPENMP
-    long fr_load(fr_atomic *)
-    void fr_store(fr_atomic *, long)
-    long fr_add(fr_atomic *, long)
-    int fr_watch_forks()
-    int fr_openmp_threads()
-    int fr_affinity(int)
-    int fr_enter_team()
-    int fr_is_team_busy()
-    void fr_leave_team()
-    double fr_pause()
-    ctypedef struct fr_job:
-        pass
-    void fr_job_open(fr_job *, fr_share, const void *, long, int)
-    void fr_job_attend(fr_job *, int)
+cdef extern from "atomic.h" nogil:
+    ctypedef long long fr_atomic
+    long long fr_load(fr_atomic *)
+    void fr_store(fr_atomic *, long long)
+    long long fr_add(fr_atomic *, long long)
+
+cdef extern from "team.h" nogil:
+    enum:
+        FR_CREW_SMALL
+        FR_CREW_LIMIT
+        FR_CREW_BUSY
+        FR_CREW_HELD_BACK
+        FR_CREW_ASLEEP
+        FR_CREW_READY
+    ctypedef void (*fr_team_region)(int) noexcept
+    ctypedef struct fr_team_counts:
+        long workers
+        long awake
+        long jobs
+        long late
+        long stalled
+        long refused
+    ctypedef struct fr_team_settings:
+        fr_atomic spin
+        fr_atomic gap
+        fr_atomic hold
+        fr_atomic insist
+        fr_atomic granted
+    fr_team_settings fr_team_set
+    int fr_team_prepare(fr_team_region) noexcept
+    void fr_team_serve(int) noexcept
+    int fr_team_openmp() noexcept
+    int fr_team_granted() noexcept
+    int fr_team_look(int) noexcept
+    void fr_team_run(fr_share, const void *, long, int) noexcept
+    void fr_team_run_alone(fr_share, const void *) noexcept
+    int fr_team_is_short() noexcept
+    fr_team_counts fr_team_count() noexcept
 
 cdef extern from "recycle.h" nogil:
     enum:
@@ -156,7 +177,7 @@ isa_built = tuple([_isas[i].name.decode() for i in range(_isa_count) if _isas[i]
 isa_available = tuple([_isas[i].name.decode() for i in range(_isa_count)
                        if _isas[i].tables != NULL and _isas[i].runs_here])
 isa_known = tuple([_isas[i].name.decode() for i in range(_isa_count)])
-openmp = FR_OPENMP
+openmp = fr_team_openmp()
 cython_version = CYTHON_ABI.decode().replace("_", ".")
 
 
@@ -191,9 +212,9 @@ precision_override = PyContextVar_New("fastrelu_precision", NULL)
 thread_override = PyContextVar_New("fastrelu_threads", NULL)
 
 
-def set_defaults(precision=None, threads=None, stream_from=None, parallel_from=None, wake_factor=None):
+def set_defaults(precision=None, threads=None, stream_from=None, parallel_from=None, waking_from=None):
     """Set the process's precision (0 or 1), thread limit (0 is none), least number of bytes to stream (-1: as the
-    cache says), least size for threads by cost class, and how many times as large it is after a pause."""
+    cache says), and by cost class the least size for threads, and for threads that are asleep."""
     if precision is not None:
         fr_store(&_precision, precision)
     if threads is not None:
@@ -203,8 +224,9 @@ def set_defaults(precision=None, threads=None, stream_from=None, parallel_from=N
     if parallel_from is not None:
         for j in range(FR_COSTS):
             fr_store(&_PARALLEL[j], parallel_from[j])
-    if wake_factor is not None:
-        fr_store(&_wake_factor, wake_factor)
+    if waking_from is not None:
+        for j in range(FR_COSTS):
+            fr_store(&_WAKING[j], waking_from[j])
     least = min(_RELEASE, min([fr_load(&_PARALLEL[j]) for j in range(FR_COSTS)]))
     fr_store(&_at_once, least if fr_load(&_stream_from) < 0 else 0)
 
@@ -214,9 +236,9 @@ def watch_overrides():
     fr_store(&_overridden, 1)
 
 
-cdef long _setting(object variable, fr_atomic *default) except -1:
+cdef long long _setting(object variable, fr_atomic *default) except -1:
     cdef PyObject *found = NULL
-    cdef long value
+    cdef long long value
     if fr_load(&_overridden):
         PyContextVar_Get(variable, NULL, &found)
         if found != NULL:
@@ -241,10 +263,8 @@ cdef int _read_quota() except -1:
 
 cpdef int thread_count() except -1:
     """Threads that a large call made here and now may use."""
-    cdef int n = fr_openmp_threads()
+    cdef int n = fr_team_granted()
     cdef int limit
-    if n > 1:
-        n = min(n, fr_affinity(n))
     if n > 1:
         limit = _setting(thread_override, &_thread_limit)
         if limit != 0:
@@ -259,66 +279,95 @@ cpdef int thread_count() except -1:
 # Elements below which a second thread costs more than it brings, by cost class (benchmarks/bench_threads.py).
 cdef fr_atomic _PARALLEL[3]
 _PARALLEL[:] = [65536, 24576, 8192]
-# After a pause of so many seconds OpenMP's threads may sleep; to wake them pays for so many times as many elements.
-cdef double _PAUSE = 0.004
-cdef fr_atomic _wake_factor = 16
-wake_factor = _wake_factor
+# Elements from which it pays to wake workers that are asleep: about 100 us of work (tools/measure_pauses.py).
+cdef fr_atomic _WAKING[3]
+_WAKING[:] = [1048576, 393216, 262144]
 # Elements above which other Python threads may run meanwhile; releasing the lock costs some 50 elements' worth.
 cdef Py_ssize_t _RELEASE = 8192
 
 parallel_from = tuple([_PARALLEL[i] for i in range(FR_COSTS)])
+waking_from = tuple([_WAKING[i] for i in range(FR_COSTS)])
 # Elements below which no setting asks for threads or for streaming; kept by set_defaults.
 cdef fr_atomic _at_once
 set_defaults()
 
 
-cdef int _team_size(int cost, Py_ssize_t n) except -1:
-    cdef int parts = 1
+cdef void _region(int workers) noexcept with gil:
+    """The OpenMP region whose threads are the team's workers, for as long as the process lives.
+
+    It takes the GIL only to let it go: only so is it certain whether there is one to be released.
+    """
+    cdef int worker
+    with nogil:
+        for worker in prange(workers, schedule="static", chunksize=1, num_threads=workers):
+            fr_team_serve(worker)
+
+
+cdef Crew crew_for(int cost, Py_ssize_t n) except *:
+    """How many threads n elements' work of a cost class has, here and now."""
+    cdef Crew crew
     cdef Py_ssize_t least = fr_load(&_PARALLEL[cost])
-    if n >= least:
-        parts = thread_count()
-        if n < parts * (least // 2):
-            parts = n // (least // 2)
-    return parts
+    crew.threads, crew.reason = 1, FR_CREW_SMALL
+    if n < least:
+        return crew
+    cdef int threads = thread_count()
+    if threads == 1:
+        crew.reason = FR_CREW_LIMIT
+        return crew
+    if n < threads * (least // 2):
+        threads = n // (least // 2)
+    crew.reason = fr_team_look(threads)
+    if crew.reason == FR_CREW_READY or (crew.reason == FR_CREW_ASLEEP and n >= fr_load(&_WAKING[cost])):
+        crew.threads = threads
+    return crew
 
 
-cdef Py_ssize_t _waking_from(int cost) noexcept:
-    return fr_load(&_wake_factor) * fr_load(&_PARALLEL[cost])
-
-
-cdef int _start_team(int cost, Py_ssize_t n) except -1:
-    """Threads for n elements' work of a cost class; more than one are a team, which `_run_team` ends."""
-    cdef int parts = _team_size(cost, n)
-    if parts > 1 and fr_pause() > _PAUSE and n < _waking_from(cost):
-        parts = 1
-    return parts if parts > 1 and fr_enter_team() else 1
-
-
-cdef void _run_team(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most, int parts) noexcept:
-    """Do n elements' work, cut into no more than `most` shares unless there are more threads."""
-    cdef fr_job team
+cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most, Crew crew) except -1:
+    """Do n elements' work of a cost class, cut into no more than `most` shares unless there are more threads."""
     cdef Py_ssize_t each
-    cdef int part = 0
-    if parts > 1:
+    if fr_team_is_short():
+        _warn_of_refusal()
+    if crew.threads > 1 and most > 1:
         # Some shares for each thread, so that others can take what a late one leaves; but none that is not worth it.
-        each = min(n // max(fr_load(&_PARALLEL[cost]) // 4, 1), most) // parts
-        fr_job_open(&team, run, job, parts * max(1, min(each, 64)), parts)
+        each = min(n // max(fr_load(&_PARALLEL[cost]) // 4, 1), most) // crew.threads
         with nogil:
-            for part in prange(parts, schedule="static", num_threads=parts):
-                fr_job_attend(&team, part)
-            fr_leave_team()
-            fr_pause()
+            fr_team_run(run, job, crew.threads * max(1, min(each, 64)), crew.threads)
+    elif crew.reason > FR_CREW_LIMIT:
+        with nogil:
+            fr_team_run_alone(run, job)
     elif n >= _RELEASE:
         with nogil:
             run(job, 0, 1, 0)
     else:
         run(job, 0, 1, 0)
-
-
-cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most) except -1:
-    """Do n elements' work of a cost class with as many threads as pay; what can't be cut wakes none."""
-    _run_team(run, job, cost, n, most, _start_team(cost, n) if most > 1 else 1)
     return 0
+
+
+cdef int _warn_of_refusal() except -1:
+    import warnings
+
+    warnings.warn("the system refused fastrelu a thread (a limit on processes, threads or memory): calls use fewer "
+                  "threads", RuntimeWarning, stacklevel=1)
+    return 0
+
+
+def team():
+    """What the team of threads has been doing: for tests and measurements."""
+    return dict(fr_team_count())
+
+
+def set_team(spin=None, gap=None, hold=None, insist=None, granted=None):
+    """Change how the team waits, for tests and measurements (team.h explains the settings)."""
+    if spin is not None:
+        fr_store(&fr_team_set.spin, spin)
+    if gap is not None:
+        fr_store(&fr_team_set.gap, gap)
+    if hold is not None:
+        fr_store(&fr_team_set.hold, hold)
+    if insist is not None:
+        fr_store(&fr_team_set.insist, insist)
+    if granted is not None:
+        fr_store(&fr_team_set.granted, granted)
 
 
 # --- Kernels --------------------------------------------------------------------------------------------------------
@@ -608,20 +657,24 @@ cdef str _because(Kernel kernel, int why, list args, object out):
     return "the type of an operand has no kernel of its own"
 
 
-cdef int _explain_threads(dict report, Kernel kernel, Py_ssize_t n) except -1:
-    cdef int parts = _team_size(kernel.cost, n)
-    if n < _PARALLEL[kernel.cost]:
-        report["why so many threads"] = f"fewer than {_PARALLEL[kernel.cost]} elements: more threads would not pay"
-    elif parts == 1:
-        report["why so many threads"] = "one is what the process, its context or OpenMP allow"
-    elif fr_is_team_busy():
-        report["why so many threads"] = "another call has the team just now"
-        parts = 1
+cdef Crew _explain_crew(dict report, Kernel kernel, Py_ssize_t n) except *:
+    cdef Crew crew = crew_for(kernel.cost, n)
+    report["threads"] = crew.threads
+    if crew.reason == FR_CREW_SMALL:
+        why = f"fewer than {fr_load(&_PARALLEL[kernel.cost])} elements: more threads would not pay"
+    elif crew.reason == FR_CREW_LIMIT:
+        why = "one is what the process, its context or OpenMP allow"
+    elif crew.reason == FR_CREW_BUSY:
+        why = "another call has the team just now"
+    elif crew.reason == FR_CREW_HELD_BACK:
+        why = "threads came late just now, because their processors are busy: calls do without them for a while"
+    elif crew.threads == 1:
+        why = (f"fewer than {fr_load(&_WAKING[kernel.cost])} elements: to wake sleeping threads would not pay, unless "
+               "calls come one after the other")
     else:
-        sleeping = f"; after a pause of {1000 * _PAUSE:g} ms one, for it takes longer to wake threads"
-        report["why so many threads"] = f"{n} elements{sleeping if n < _waking_from(kernel.cost) else ''}"
-    report["threads"] = parts
-    return parts
+        why = f"{n} elements"
+    report["why so many threads"] = why
+    return crew
 
 
 cdef bint _explain_output(dict report, Py_ssize_t size, bint fresh) except -1:
@@ -644,9 +697,9 @@ cdef bint _explain_output(dict report, Py_ssize_t size, bint fresh) except -1:
 cdef int _explain_dense(dict report, Kernel kernel, const fr_call *how, const char **inputs, char *out,
                         Py_ssize_t n) except -1:
     cdef fr_plan plan
-    cdef int parts = _explain_threads(report, kernel, n)
+    cdef Crew crew = _explain_crew(report, kernel, n)
     cdef bint warm = _explain_output(report, n * how.itemsize, out == NULL)
-    report["streamed"] = bool(_plan_stream(&plan, how, kernel.cost, inputs, out, n, warm, parts))
+    report["streamed"] = bool(_plan_stream(&plan, how, kernel.cost, inputs, out, n, warm, crew.threads))
     report["door"] = "fast path"
     _explain_kernel(report, kernel, how)
     raise Explained
@@ -834,12 +887,12 @@ cdef int _run_dense(const fr_call *how, int cost, const char **inputs, char *out
     """A warm output is memory that has been in use; new pages come in the cache."""
     cdef fr_plan plan
     cdef _Dense dense
-    cdef int parts = _start_team(cost, n)
-    if _plan_stream(&plan, how, cost, inputs, out, n, warm, parts):
-        _run_team(_plan_share, &plan, cost, n, plan.boxes, parts)
+    cdef Crew crew = crew_for(cost, n)
+    if _plan_stream(&plan, how, cost, inputs, out, n, warm, crew.threads):
+        run_shares(_plan_share, &plan, cost, n, plan.boxes, crew)
     else:
         dense.how, dense.inputs, dense.out, dense.n = how, inputs, out, n
-        _run_team(_dense_share, &dense, cost, n, n, parts)
+        run_shares(_dense_share, &dense, cost, n, n, crew)
     return 0
 
 
@@ -948,7 +1001,7 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype,
     cdef const fr_call *how
     cdef Py_ssize_t size
     cdef bint warm = False
-    cdef int parts = 1
+    cdef Crew crew
     cdef NpyIter *iterator
     cdef cnp.npy_intp *strides
     cdef char **origin
@@ -976,7 +1029,7 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype,
         n = NpyIter_GetIterSize(iterator)
         how = &kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level]
         if report is not None:
-            parts = _explain_threads(report, kernel, n)
+            crew = _explain_crew(report, kernel, n)
             warm = _explain_output(report, size, out is None)
         if n > 0:
             NpyIter_GetShape(iterator, plan.view.shape)
@@ -992,11 +1045,11 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype,
             for j in range(nin + 1):
                 plan.view.origin[j] = origin[j]
             if report is None:
-                parts = _start_team(kernel.cost, n)
+                crew = crew_for(kernel.cost, n)
                 warm = out is not None or _is_warm(<cnp.ndarray>result)
-            fr_make_plan(&plan, how, warm and _large(kernel.cost, size, parts))
+            fr_make_plan(&plan, how, warm and _large(kernel.cost, size, crew.threads))
             if report is None:
-                _run_team(_plan_share, &plan, kernel.cost, n, plan.boxes, parts)
+                run_shares(_plan_share, &plan, kernel.cost, n, plan.boxes, crew)
         if report is not None:
             report["streamed"] = bool(n > 0 and plan.streamed)
             _explain_driver(report, kernel, how, <object><PyObject *>NpyIter_GetOperandArray(iterator)[nin], out)
@@ -1272,5 +1325,5 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
     return out
 
 
-if fr_watch_forks() or fr_shelf_watch_forks():
+if fr_team_prepare(_region) or fr_shelf_watch_forks():
     raise ImportError("fastrelu could not register its fork handler")

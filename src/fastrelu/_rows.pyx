@@ -11,7 +11,7 @@ cimport numpy as cnp
 from cpython.long cimport PyLong_AsLong, PyLong_CheckExact
 from libc.stdint cimport int64_t, uint64_t
 
-from fastrelu._core cimport DOUBLE, NEITHER, as_target, class_of_dtype, precision_level, run_shares, tables
+from fastrelu._core cimport DOUBLE, NEITHER, as_target, class_of_dtype, crew_for, precision_level, run_shares, tables
 
 cnp.import_array()
 
@@ -104,7 +104,7 @@ cdef int _run(const fr_row_call *call, int cost, Py_ssize_t rows) except -1:
     cdef _Work work
     cdef int failed = 0
     work.call, work.rows, work.failed = call, rows, &failed
-    run_shares(_share, &work, cost, rows * call.n, rows)
+    run_shares(_share, &work, cost, rows * call.n, rows, crew_for(cost, rows * call.n))
     if failed:
         raise MemoryError("no memory for the rows of an array that is not contiguous along its axis")
     return 0

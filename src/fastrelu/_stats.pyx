@@ -116,9 +116,10 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
     parts = np.empty([plan.chunks, *shape], summary_dtype)
     out = <fr_summary *>cnp.PyArray_DATA(parts)
     size = fr_plan_buffer(&plan)
-    buffers = np.empty(_core.thread_count() * size, np.int8)
+    cdef _core.Crew crew = _core.crew_for(_core.FR_LIGHT, n)
+    buffers = np.empty(crew.threads * size, np.int8)
     work.plan, work.buffers, work.size, work.out = &plan, <char *>cnp.PyArray_DATA(buffers), size, out
-    _core.run_shares(_share, &work, _core.FR_LIGHT, n, fr_plan_tasks(&plan))
+    _core.run_shares(_share, &work, _core.FR_LIGHT, n, fr_plan_tasks(&plan), crew)
     with nogil:
         fr_summary_join(&plan, out)
     return parts[0, ...].copy() if plan.chunks > 1 else parts[0, ...]

@@ -228,7 +228,7 @@ cdef void _share(const void *what, long share, long shares, int part) noexcept n
 cdef int _run(const fr_sums_table *sums, const fr_sums_job *job, int cost, Py_ssize_t n) except -1:
     cdef _Work work
     work.sums, work.job = sums, job
-    _core.run_shares(_share, &work, cost, n, job.across * job.along)
+    _core.run_shares(_share, &work, cost, n, job.across * job.along, _core.crew_for(cost, n))
     if job.along > 1:
         with nogil:
             sums.merge(job)

@@ -1,0 +1,588 @@
+/* How the team's threads find each other (team.h says what they do).
+ *
+ * One job at a time: `job`. Its gate counts the workers inside and is open while it may be entered; the caller
+ * closes it when no share is left, and waits until those inside have finished what they began. Nobody else ever waits
+ * for anybody. */
+#ifdef __linux__
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <sched.h>
+#endif
+#include "team.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+fr_team_settings fr_team_set = {10, 50, 1, 0, 0};
+
+#ifdef _OPENMP
+#include <omp.h>
+
+#ifdef _WIN32
+#include <windows.h>
+typedef SRWLOCK fr_mutex;
+typedef CONDITION_VARIABLE fr_condition;
+#define FR_MUTEX_INIT SRWLOCK_INIT
+#define FR_CONDITION_INIT CONDITION_VARIABLE_INIT
+static void fr_mutex_lock(fr_mutex *m) { AcquireSRWLockExclusive(m); }
+static void fr_mutex_unlock(fr_mutex *m) { ReleaseSRWLockExclusive(m); }
+static void fr_condition_wait(fr_condition *c, fr_mutex *m) { SleepConditionVariableSRW(c, m, INFINITE, 0); }
+static void fr_condition_signal(fr_condition *c) { WakeConditionVariable(c); }
+static void fr_yield(void) { SwitchToThread(); }
+static DWORD WINAPI fr_thread_main(void *body) {
+    ((void (*)(void))body)();
+    return 0;
+}
+static int fr_thread_start(void (*body)(void)) {
+    HANDLE thread = CreateThread(NULL, 0, fr_thread_main, (void *)body, 0, NULL);
+    return thread ? !CloseHandle(thread) : -1;
+}
+static int fr_threads_can_be_had(int count) { return count >= 0; } /* Windows has no limit on the number of threads */
+#else
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+typedef pthread_mutex_t fr_mutex;
+typedef pthread_cond_t fr_condition;
+#define FR_MUTEX_INIT PTHREAD_MUTEX_INITIALIZER
+#define FR_CONDITION_INIT PTHREAD_COND_INITIALIZER
+static void fr_mutex_lock(fr_mutex *m) { pthread_mutex_lock(m); }
+static void fr_mutex_unlock(fr_mutex *m) { pthread_mutex_unlock(m); }
+static void fr_condition_wait(fr_condition *c, fr_mutex *m) { pthread_cond_wait(c, m); }
+static void fr_condition_signal(fr_condition *c) { pthread_cond_signal(c); }
+static void fr_yield(void) { sched_yield(); }
+
+static void *fr_thread_main(void *body) {
+    ((void (*)(void))body)();
+    return NULL;
+}
+
+/* Starts a detached thread that takes no signals: those are for the threads of the host. */
+static int fr_thread_start(void (*body)(void)) {
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all, before;
+    if (pthread_attr_init(&attributes) != 0) return -1;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int failed = pthread_create(&thread, &attributes, fr_thread_main, (void *)body);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return failed ? -1 : 0;
+}
+
+/* The bytes of stack that OpenMP gives its threads, as far as the environment says; 0 if it does not. */
+static size_t fr_openmp_stack(void) {
+    const char *text = getenv("OMP_STACKSIZE");
+    char *end;
+    if (!text) text = getenv("GOMP_STACKSIZE");
+    if (!text) return 0;
+    const unsigned long long number = strtoull(text, &end, 10);
+    while (*end == ' ' || *end == '\t') end++;
+    switch (*end) {
+    case 'b': case 'B': return (size_t)number;
+    case 'm': case 'M': return (size_t)number << 20;
+    case 'g': case 'G': return (size_t)number << 30;
+    default: return (size_t)number << 10;
+    }
+}
+
+static fr_mutex trial_lock = FR_MUTEX_INIT;
+static void *fr_trial(void *unused) {
+    (void)unused;
+    fr_mutex_lock(&trial_lock); /* nobody ends before the last has been made */
+    fr_mutex_unlock(&trial_lock);
+    return NULL;
+}
+
+/* Would the system make so many more threads now? libgomp ends the process if one is refused, so ask first. */
+static int fr_threads_can_be_had(int count) {
+    pthread_attr_t attributes;
+    pthread_t *threads = malloc((size_t)count * sizeof *threads);
+    const size_t stack = fr_openmp_stack();
+    int made = 0;
+    if (!threads || pthread_attr_init(&attributes) != 0) {
+        free(threads);
+        return count == 0;
+    }
+    if (stack) pthread_attr_setstacksize(&attributes, stack); /* refuses what is too small, as OpenMP does */
+    fr_mutex_lock(&trial_lock);
+    while (made < count && pthread_create(&threads[made], &attributes, fr_trial, NULL) == 0) made++;
+    fr_mutex_unlock(&trial_lock);
+    for (int k = 0; k < made; k++) pthread_join(threads[k], NULL);
+    pthread_attr_destroy(&attributes);
+    free(threads);
+    return made == count;
+}
+#endif
+
+/* Lets the other hardware thread of this core work. */
+static inline void fr_relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) && !defined(_MSC_VER)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* --- State ---------------------------------------------------------------------------------------------------------- */
+
+enum {
+    FR_QUEUES = 32,    /* of shares: a thread beyond that many starts with the queue of another */
+    FR_OPEN = 1 << 20, /* of the gate, above the count of workers inside */
+    FR_LINE = 128      /* bytes that processors fetch together */
+};
+
+/* Seconds. */
+static const double FR_RETRY = 1.0;       /* after which a thread that was refused is asked for again */
+static const double FR_EXPECTED = 100e-6; /* within which a worker that is woken comes, to this job or the next */
+static const double FR_WAKING = 50e-6;    /* that it costs to wake a worker in vain, at most */
+static const double FR_CHANCE = 300e-6;   /* that a call may lose without consequence */
+static const double FR_WITHOUT = 20;      /* times as long as what was lost calls do without the team, ... */
+static const double FR_LONGEST = 1.0;     /* ... but no longer than this */
+enum { FR_DOUBLINGS = 6 };                /* at most */
+
+typedef union {
+    struct {
+        fr_mutex lock;
+        fr_condition bell;
+        fr_atomic asleep;
+#ifdef __linux__
+        cpu_set_t mask; /* that it has set itself */
+        int masked;
+#endif
+    } w;
+    char line[FR_LINE * 3];
+} fr_worker;
+
+static struct {
+    fr_share run;
+    const void *what;
+    long shares;
+    int parts;
+    int home; /* the processor that the caller was on */
+#ifdef __linux__
+    cpu_set_t mask; /* where the caller may run, and with it the workers */
+    int masked;
+#endif
+    char line0[FR_LINE];
+    fr_atomic gate; /* workers inside, and FR_OPEN */
+    fr_atomic entered, came; /* workers that have come, and of these the ones that have taken a share */
+    fr_atomic called; /* workers that somebody has woken, or found awake */
+    char line1[FR_LINE];
+    fr_atomic taken[FR_QUEUES]; /* shares gone from each queue */
+} job;
+
+static fr_worker workers[FR_MOST_THREADS - 1];
+static fr_mutex caller_lock = FR_MUTEX_INIT;
+static fr_condition caller_bell = FR_CONDITION_INIT;
+static fr_atomic caller_asleep;
+
+static fr_atomic posted;   /* jobs so far: what a worker watches */
+static fr_atomic busy;     /* a call has the team */
+static fr_atomic arrived;  /* workers that serve */
+static fr_atomic awake;    /* of which are not asleep */
+static fr_atomic forked;   /* this process is a child: the threads of its parent are not here */
+static fr_atomic wanted;   /* workers asked for */
+static fr_atomic regroup;  /* the region is to end, and to begin again with more workers */
+static fr_atomic held_until; /* microseconds of the clock: until then calls do without the team, */
+static fr_atomic held_calls; /* and so many at least */
+static fr_atomic refused, warned; /* threads that the system refused; whether the user has been told */
+static fr_atomic late, stalled;
+
+static fr_team_region region;
+/* What only the call that has the team reads and writes. */
+static int hosted;        /* the thread is there that opens the region */
+static double unattended; /* seconds of the last jobs, if no worker came to any of them */
+/* How calls lost time by having the team, and how often. */
+typedef struct {
+    int soon;      /* it is no chance if it happens again within so many jobs; */
+    int calls;     /* then at least so many calls do without the team */
+    int doublings; /* as it happened again and again */
+    int jobs;      /* since it happened */
+} fr_trouble;
+static fr_trouble interrupted = {300, 100, 0, 0}; /* a worker was, in the middle of a share: slow by milliseconds */
+static fr_trouble missed = {10, 0, 0, 0};         /* workers came too late: slow by what it costs to wake them */
+
+static FR_PER_THREAD double last_end = -1e9; /* when this thread's last call that could use the team ended */
+
+static double fr_now(void) { return omp_get_wtime(); }
+
+/* --- What is granted ------------------------------------------------------------------------------------------------ */
+
+#ifdef __linux__
+/* With OMP_PROC_BIND libgomp binds the thread that loads it to one processor of its places: not what the user means by
+ * the processors of this process. Then these are all places together. */
+static int fr_mask_of_places(cpu_set_t *mask) {
+    CPU_ZERO(mask);
+    for (int place = omp_get_num_places(); place-- > 0;) {
+        const int count = omp_get_place_num_procs(place);
+        int *ids = malloc((size_t)count * sizeof *ids);
+        if (!ids) return -1;
+        omp_get_place_proc_ids(place, ids);
+        for (int k = 0; k < count; k++) CPU_SET((size_t)ids[k], mask);
+        free(ids);
+    }
+    return CPU_COUNT(mask) > 0 ? 0 : -1;
+}
+
+static int fr_is_place(const cpu_set_t *mask) {
+    for (int place = omp_get_num_places(); place-- > 0;) {
+        int id = -1;
+        if (omp_get_place_num_procs(place) != CPU_COUNT(mask)) continue;
+        if (CPU_COUNT(mask) == 1) omp_get_place_proc_ids(place, &id);
+        if (id < 0 || CPU_ISSET((size_t)id, mask)) return 1;
+    }
+    return 0;
+}
+
+/* Where this thread may run, as fr_team_granted found it last, for the call that follows. */
+static FR_PER_THREAD cpu_set_t caller_mask;
+static FR_PER_THREAD int caller_masked;
+
+/* Where the calling thread may run; -1 if that cannot be known. */
+static int fr_affinity(cpu_set_t *mask) {
+    if (sched_getaffinity(0, sizeof *mask, mask) != 0) return -1;
+    if (omp_get_proc_bind() != omp_proc_bind_false && fr_is_place(mask)) {
+        cpu_set_t all;
+        if (fr_mask_of_places(&all) == 0) *mask = all;
+    }
+    return CPU_COUNT(mask) > 0 ? 0 : -1;
+}
+#endif
+
+int fr_team_openmp(void) { return _OPENMP; }
+
+int fr_team_granted(void) {
+    if (fr_load(&forked)) return 1;
+    if (fr_load(&fr_team_set.granted)) return (int)fr_load(&fr_team_set.granted);
+    int threads = omp_get_max_threads();
+    if (threads > FR_MOST_THREADS) threads = FR_MOST_THREADS;
+#ifdef __linux__
+    if (threads == 1) return 1;
+    caller_masked = fr_affinity(&caller_mask) == 0;
+    if (caller_masked && CPU_COUNT(&caller_mask) < threads) threads = CPU_COUNT(&caller_mask);
+#endif
+    return threads;
+}
+
+/* --- Sleeping and waking -------------------------------------------------------------------------------------------- */
+
+static int fr_is_awake(int worker) { return !fr_load(&workers[worker].w.asleep); }
+
+/* Wakes a worker that is asleep; was it? */
+static int fr_wake(int index) {
+    fr_worker *worker = &workers[index];
+    if (!fr_load(&worker->w.asleep)) return 0;
+    fr_mutex_lock(&worker->w.lock);
+    fr_mutex_unlock(&worker->w.lock); /* now it waits for the bell, or has seen what was posted */
+    fr_condition_signal(&worker->w.bell);
+    return 1;
+}
+
+/* Wakes up to `count` of the job's workers that nobody has called yet. */
+static void fr_call_workers(int count) {
+    const long long ready = fr_load(&arrived), most = ready < job.parts - 1 ? ready : job.parts - 1;
+    while (count > 0) {
+        const long long next = fr_load(&job.called);
+        if (next >= most) return;
+        if (!fr_replace(&job.called, next, next + 1)) continue;
+        count -= fr_wake((int)next);
+    }
+}
+
+/* Waits for another job than the one numbered `seen`: a moment awake, then asleep. Never with sched_yield: a thread that
+ * yields to one that does not stays behind it until the next tick (4 ms), where one that sleeps is let in at once. */
+static void fr_wait_for_job(int index, long long seen) {
+    fr_worker *me = &workers[index];
+    const double end = fr_now() + 1e-6 * (double)fr_load(&fr_team_set.spin);
+    do {
+        for (int k = 0; k < 16; k++) {
+            if (fr_load(&posted) != seen) return;
+            fr_relax();
+        }
+    } while (fr_now() < end);
+    fr_mutex_lock(&me->w.lock);
+    fr_store(&me->w.asleep, 1);
+    fr_add(&awake, -1);
+    while (fr_load(&posted) == seen) fr_condition_wait(&me->w.bell, &me->w.lock);
+    fr_store(&me->w.asleep, 0);
+    fr_add(&awake, 1);
+    fr_mutex_unlock(&me->w.lock);
+}
+
+/* --- Workers -------------------------------------------------------------------------------------------------------- */
+
+/* The next share for a thread, or -1: from its own queue, or from another's. */
+static long fr_take_share(int part) {
+    const int queues = job.parts < FR_QUEUES ? job.parts : FR_QUEUES;
+    for (int k = 0; k < queues; k++) {
+        const int queue = (part + k) % queues;
+        const long first = job.shares * queue / queues, last = job.shares * (queue + 1) / queues;
+        if (first + fr_load(&job.taken[queue]) >= last) continue;
+        const long share = first + (long)fr_add(&job.taken[queue], 1);
+        if (share < last) return share;
+    }
+    return -1;
+}
+
+static int fr_enter(void) {
+    for (;;) {
+        const long long gate = fr_load(&job.gate);
+        if (!(gate & FR_OPEN)) return 0;
+        if (fr_replace(&job.gate, gate, gate + 1)) return 1;
+    }
+}
+
+static void fr_leave(void) {
+    if (fr_add(&job.gate, -1) != 1 || !fr_load(&caller_asleep)) return;
+    fr_mutex_lock(&caller_lock);
+    fr_condition_signal(&caller_bell);
+    fr_mutex_unlock(&caller_lock);
+}
+
+#ifdef __linux__
+static int fr_processor(void) { return sched_getcpu(); }
+
+/* A worker runs where its caller may run. */
+static void fr_adopt_mask(fr_worker *me) {
+    if (!job.masked || (me->w.masked && memcmp(&me->w.mask, &job.mask, sizeof job.mask) == 0)) return;
+    me->w.masked = sched_setaffinity(0, sizeof job.mask, &job.mask) == 0;
+    me->w.mask = job.mask;
+}
+
+/* Off the caller's processor, where the system may put a worker that is woken while all others are busy. A mask that
+ * somebody else gives the worker meanwhile stays. */
+static void fr_make_way(fr_worker *me) {
+    cpu_set_t others = job.mask, found;
+    if (!me->w.masked || job.home < 0 || job.home >= CPU_SETSIZE) return;
+    CPU_CLR((size_t)job.home, &others);
+    if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
+    me->w.masked = sched_getaffinity(0, sizeof found, &found) == 0 && memcmp(&found, &others, sizeof found) == 0 &&
+                   sched_setaffinity(0, sizeof me->w.mask, &me->w.mask) == 0;
+}
+
+/* From the one processor that OMP_PROC_BIND may have bound it to. */
+static void fr_unbind(void) {
+    cpu_set_t mask;
+    if (omp_get_proc_bind() != omp_proc_bind_false && fr_affinity(&mask) == 0) sched_setaffinity(0, sizeof mask, &mask);
+}
+#else
+static int fr_processor(void) { return -1; }
+static void fr_adopt_mask(fr_worker *me) { (void)me; }
+static void fr_make_way(fr_worker *me) { (void)me; }
+static void fr_unbind(void) {}
+#endif
+
+static void fr_work(int index) {
+    const int part = index + 1;
+    if (part >= job.parts) return;
+    fr_add(&job.entered, 1);
+    fr_adopt_mask(&workers[index]);
+    fr_call_workers(2);
+    while (fr_load(&fr_team_set.insist) && fr_load(&job.entered) < job.parts - 1) fr_yield();
+    if (fr_processor() == job.home) fr_make_way(&workers[index]);
+    long share = fr_take_share(part);
+    if (share < 0) return;
+    fr_add(&job.came, 1);
+    for (; share >= 0; share = fr_take_share(part)) job.run(job.what, share, job.shares, part);
+}
+
+void fr_team_serve(int index) {
+    fr_unbind();
+    fr_add(&awake, 1);
+    fr_add(&arrived, 1);
+    for (;;) {
+        const long long seen = fr_load(&posted); /* before the look at `regroup`, which is announced the other way round */
+        if (fr_load(&regroup)) break;
+        if (fr_enter()) {
+            fr_work(index);
+            fr_leave();
+        }
+        fr_wait_for_job(index, seen);
+    }
+    fr_add(&arrived, -1);
+    fr_add(&awake, -1);
+}
+
+/* The thread that opens the region, and is its first worker. */
+static void fr_host(void) {
+    int have = 1;
+    for (;;) {
+        fr_store(&regroup, 0);
+        const int want = (int)fr_load(&wanted);
+        if (want > have && !fr_threads_can_be_had(want - have)) fr_add(&refused, 1);
+        else if (want > have) have = want;
+        region(have);
+    }
+}
+
+/* --- Callers -------------------------------------------------------------------------------------------------------- */
+
+/* Sees to it that the team has, or soon will have, so many workers. Called by whoever has the team. */
+static void fr_gather(int count, double now) {
+    static double next_try, patience = FR_RETRY;
+    const int have = (int)fr_load(&arrived);
+    if (have >= count || (have < fr_load(&wanted) && now < next_try)) return;
+    patience = have < fr_load(&wanted) ? 2 * patience : FR_RETRY; /* what is refused again and again is seldom asked for */
+    next_try = now + patience;
+    fr_store(&wanted, count);
+    if (!hosted) {
+        if (fr_thread_start(fr_host) == 0) hosted = 1;
+        else fr_add(&refused, 1);
+    } else {
+        fr_store(&regroup, 1);
+        fr_add(&posted, 1);
+        for (int k = 0; k < FR_MOST_THREADS - 1; k++) fr_wake(k);
+    }
+}
+
+int fr_team_look(int parts) {
+    if (fr_load(&forked) || fr_load(&busy)) return FR_CREW_BUSY;
+    const double now = fr_now();
+    if (fr_load(&fr_team_set.hold) && (1e6 * now < (double)fr_load(&held_until) || fr_load(&held_calls) > 0)) {
+        fr_add(&held_calls, -1);
+        return FR_CREW_HELD_BACK;
+    }
+    int ready = 0;
+    for (int k = 0; k < parts - 1 && k < fr_load(&arrived); k++) ready += fr_is_awake(k);
+    if (ready >= parts - 1 || now - last_end < 1e-6 * (double)fr_load(&fr_team_set.gap)) return FR_CREW_READY;
+    return FR_CREW_ASLEEP;
+}
+
+/* A call lost time by having the team, seconds: by itself that is chance. If it happens again soon, or soon after the
+ * start, a processor is taken by somebody else, and calls do without the team: for a time that makes the loss small, and
+ * for so many calls that few are slow; twice as long each time, until it does not happen again. */
+static void fr_hold_back(fr_trouble *trouble, double now, double lost) {
+    const int again = trouble->jobs < trouble->soon;
+    trouble->jobs = 0;
+    if (!again) trouble->doublings = 0;
+    if (!again) return;
+    double without = FR_WITHOUT * lost * (double)(1 << trouble->doublings);
+    if (without > FR_LONGEST) without = FR_LONGEST;
+    fr_store(&held_until, (long long)(1e6 * (now + without)));
+    fr_store(&held_calls, trouble->calls << trouble->doublings);
+    if (trouble->doublings < FR_DOUBLINGS) trouble->doublings++;
+}
+
+/* No share is left to take: the caller waits for those who have begun one, first awake, then asleep. */
+static void fr_close(double now, double patience) {
+    long long gate = fr_load(&job.gate);
+    while (!fr_replace(&job.gate, gate, gate & ~(long long)FR_OPEN)) gate = fr_load(&job.gate);
+    for (const double end = now + patience + 20e-6; now < end; now = fr_now())
+        for (int k = 0; k < 16; k++) {
+            if (!fr_load(&job.gate)) return;
+            fr_relax();
+        }
+    fr_mutex_lock(&caller_lock);
+    fr_store(&caller_asleep, 1);
+    while (fr_load(&job.gate)) fr_condition_wait(&caller_bell, &caller_lock);
+    fr_store(&caller_asleep, 0);
+    fr_mutex_unlock(&caller_lock);
+}
+
+void fr_team_run(fr_share run, const void *what, long shares, int parts) {
+    if (parts < 2 || fr_load(&forked) || fr_swap(&busy, 1)) {
+        run(what, 0, 1, 0);
+        return;
+    }
+    if (parts > FR_MOST_THREADS) parts = FR_MOST_THREADS;
+    const double start = fr_now();
+    fr_gather(parts - 1, start);
+    job.run = run;
+    job.what = what;
+    job.shares = shares;
+    job.parts = parts;
+    job.home = fr_processor();
+#ifdef __linux__
+    job.masked = caller_masked;
+    job.mask = caller_mask;
+#endif
+    fr_store(&job.entered, 0);
+    fr_store(&job.came, 0);
+    fr_store(&job.called, 0);
+    for (int queue = 0; queue < parts && queue < FR_QUEUES; queue++) fr_store(&job.taken[queue], 0);
+    fr_store(&job.gate, FR_OPEN);
+    fr_add(&posted, 1);
+    fr_call_workers(1);
+    while (fr_load(&fr_team_set.insist) && fr_load(&job.entered) < parts - 1) fr_call_workers(1), fr_yield();
+    double least = 1e9; /* seconds that a share takes, if nobody interrupts it */
+    for (long share; (share = fr_take_share(0)) >= 0;) {
+        const double begun = fr_now();
+        run(what, share, shares, 0);
+        const double taken = fr_now() - begun;
+        if (taken < least) least = taken;
+        fr_call_workers(1);
+    }
+    if (least == 1e9) least = 0; /* the others were faster: nothing can be said */
+    const double stop = fr_now();
+    fr_close(stop, 2 * least);
+    const double end = fr_now(), lost = end - start - least * (double)shares;
+    interrupted.jobs++;
+    missed.jobs++;
+    if (!fr_load(&arrived)) {
+        unattended = 0; /* there was nobody to come */
+    } else if (fr_load(&job.came)) {
+        unattended = 0;
+        if (lost > FR_CHANCE) {
+            fr_add(&stalled, 1);
+            fr_hold_back(&interrupted, end, lost);
+        }
+    } else if ((unattended += end - start) > FR_EXPECTED) {
+        unattended = 0;
+        fr_add(&late, 1);
+        fr_hold_back(&missed, end, FR_WAKING);
+    }
+    last_end = end;
+    fr_store(&busy, 0);
+}
+
+void fr_team_run_alone(fr_share run, const void *what) {
+    run(what, 0, 1, 0);
+    last_end = fr_now();
+}
+
+int fr_team_is_short(void) { return fr_load(&refused) && !fr_load(&warned) && !fr_swap(&warned, 1); }
+
+fr_team_counts fr_team_count(void) {
+    return (fr_team_counts){(long)fr_load(&arrived), (long)fr_load(&awake),   (long)fr_load(&posted),
+                            (long)fr_load(&late),    (long)fr_load(&stalled), (long)fr_load(&refused)};
+}
+
+#ifndef _WIN32
+static void fr_after_fork(void) {
+    fr_store(&forked, 1);
+    fr_store(&busy, 0);
+}
+#endif
+
+int fr_team_prepare(fr_team_region run) {
+    region = run;
+    for (int k = 0; k < FR_MOST_THREADS - 1; k++) {
+        const fr_mutex lock = FR_MUTEX_INIT;
+        const fr_condition bell = FR_CONDITION_INIT;
+        workers[k].w.lock = lock;
+        workers[k].w.bell = bell;
+    }
+#ifdef _WIN32
+    return 0;
+#else
+    return pthread_atfork(0, 0, fr_after_fork);
+#endif
+}
+
+#else /* without OpenMP there is no team */
+
+int fr_team_prepare(fr_team_region region) { return (void)region, 0; }
+void fr_team_serve(int worker) { (void)worker; }
+int fr_team_openmp(void) { return 0; }
+int fr_team_granted(void) { return 1; }
+int fr_team_look(int parts) { return (void)parts, FR_CREW_BUSY; }
+void fr_team_run(fr_share run, const void *what, long shares, int parts) { (void)shares, (void)parts, run(what, 0, 1, 0); }
+void fr_team_run_alone(fr_share run, const void *what) { run(what, 0, 1, 0); }
+int fr_team_is_short(void) { return 0; }
+fr_team_counts fr_team_count(void) { return (fr_team_counts){0, 0, 0, 0, 0, 0}; }
+
+#endif
