@@ -80,5 +80,6 @@ cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ss
 cdef int class_of_dtype(cnp.dtype dtype) except -1
 cdef object as_target(str name, object out)
 cdef int _number(object value, double *to) except -1
+cdef Py_ssize_t _broadcast_size(list arrays) except -1
 cdef bint _is_native(object value, int dtype)
 cdef object _as_array(double number, bint double)

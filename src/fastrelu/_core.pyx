@@ -114,17 +114,22 @@ cdef extern from "Python.h":
     object PyObject_Vectorcall(object, PyObject **, size_t, PyObject *)
     void Py_DECREF(PyObject *)
     object PyCapsule_New(void *, const char *, void *)
+    int PyTraceMalloc_Track(unsigned int, size_t, size_t)
 
 cdef extern from "numpy/arrayobject.h":
     ctypedef struct NpyIter:
         pass
     ctypedef struct PyArrayObject:
         pass
+    ctypedef struct PyArrayObject_fields:
+        PyObject *mem_handler
     ctypedef struct PyArray_Descr:
         pass
     enum:
         NPY_HALF
         NPY_USERDEF
+        NPY_ITER_MULTI_INDEX
+        NPY_ITER_DONT_NEGATE_STRIDES
         NPY_ITER_ZEROSIZE_OK
         NPY_ITER_COPY_IF_OVERLAP
         NPY_ITER_READONLY
@@ -139,6 +144,7 @@ cdef extern from "numpy/arrayobject.h":
     int NpyIter_GetNDim(NpyIter *)
     cnp.npy_intp NpyIter_GetIterSize(NpyIter *)
     int NpyIter_GetShape(NpyIter *, cnp.npy_intp *) except 0
+    int NpyIter_CreateCompatibleStrides(NpyIter *, cnp.npy_intp, cnp.npy_intp *) except 0
     cnp.npy_intp *NpyIter_GetAxisStrideArray(NpyIter *, int) except NULL
     char **NpyIter_GetDataPtrArray(NpyIter *)
     PyArrayObject **NpyIter_GetOperandArray(NpyIter *)
@@ -153,6 +159,7 @@ cdef extern from "numpy/arrayobject.h":
     object PyArray_NewFromDescr(PyTypeObject *, PyArray_Descr *, int, const cnp.npy_intp *, const cnp.npy_intp *,
                                 void *, int, PyObject *)
     object PyArray_NewLikeArray(cnp.ndarray, cnp.NPY_ORDER, PyObject *, int)
+    void PyArray_ENABLEFLAGS(cnp.ndarray, int)
     ctypedef struct PyDataMemAllocator:
         void *ctx
         void *(*malloc)(void *, size_t) noexcept nogil
@@ -163,7 +170,7 @@ cdef extern from "numpy/arrayobject.h":
         char name[127]
         cnp.npy_uint8 version
         PyDataMemAllocator allocator
-    object PyDataMem_SetHandler(object)
+    object PyDataMem_GetHandler()
     PyObject *PyArray_HANDLER(cnp.ndarray)
     PyObject *PyDataMem_DefaultHandler
 
@@ -173,10 +180,20 @@ cdef extern from "numpy/arrayobject.h":
 cdef int _isa_count
 cdef const fr_isa *_isas = fr_isa_list(&_isa_count)
 
-isa_built = tuple([_isas[i].name.decode() for i in range(_isa_count) if _isas[i].tables != NULL])
-isa_available = tuple([_isas[i].name.decode() for i in range(_isa_count)
-                       if _isas[i].tables != NULL and _isas[i].runs_here])
-isa_known = tuple([_isas[i].name.decode() for i in range(_isa_count)])
+
+cdef tuple _isa_names(bint built, bint runs):
+    """Names of the instruction sets that this build knows, holds or can run here."""
+    cdef list names = []
+    cdef int i
+    for i in range(_isa_count):
+        if (not built or _isas[i].tables != NULL) and (not runs or _isas[i].runs_here):
+            names.append(_isas[i].name.decode())
+    return tuple(names)
+
+
+isa_known = _isa_names(False, False)
+isa_built = _isa_names(True, False)
+isa_available = _isa_names(True, True)
 openmp = fr_team_openmp()
 cython_version = CYTHON_ABI.decode().replace("_", ".")
 
@@ -227,7 +244,9 @@ def set_defaults(precision=None, threads=None, stream_from=None, parallel_from=N
     if waking_from is not None:
         for j in range(FR_COSTS):
             fr_store(&_WAKING[j], waking_from[j])
-    least = min(_RELEASE, min([fr_load(&_PARALLEL[j]) for j in range(FR_COSTS)]))
+    cdef Py_ssize_t least = _RELEASE
+    for j in range(FR_COSTS):
+        least = min(least, fr_load(&_PARALLEL[j]))
     fr_store(&_at_once, least if fr_load(&_stream_from) < 0 else 0)
 
 
@@ -285,8 +304,8 @@ _WAKING[:] = [1048576, 393216, 262144]
 # Elements above which other Python threads may run meanwhile; releasing the lock costs some 50 elements' worth.
 cdef Py_ssize_t _RELEASE = 8192
 
-parallel_from = tuple([_PARALLEL[i] for i in range(FR_COSTS)])
-waking_from = tuple([_WAKING[i] for i in range(FR_COSTS)])
+parallel_from = (_PARALLEL[0], _PARALLEL[1], _PARALLEL[2])
+waking_from = (_WAKING[0], _WAKING[1], _WAKING[2])
 # Elements below which no setting asks for threads or for streaming; kept by set_defaults.
 cdef fr_atomic _at_once
 set_defaults()
@@ -304,9 +323,14 @@ cdef void _region(int workers) noexcept with gil:
 
 
 cdef Crew crew_for(int cost, Py_ssize_t n) except *:
-    """How many threads n elements' work of a cost class has, here and now."""
+    """How many threads n elements' work of a cost class has, here and now.
+
+    Called before pointers into arrays are read: a warning may run code of the caller's.
+    """
     cdef Crew crew
     cdef Py_ssize_t least = fr_load(&_PARALLEL[cost])
+    if fr_team_is_short():
+        _warn_of_refusal()
     crew.threads, crew.reason = 1, FR_CREW_SMALL
     if n < least:
         return crew
@@ -325,8 +349,6 @@ cdef Crew crew_for(int cost, Py_ssize_t n) except *:
 cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most, Crew crew) except -1:
     """Do n elements' work of a cost class, cut into no more than `most` shares unless there are more threads."""
     cdef Py_ssize_t each
-    if fr_team_is_short():
-        _warn_of_refusal()
     if crew.threads > 1 and most > 1:
         # Some shares for each thread, so that others can take what a late one leaves; but none that is not worth it.
         each = min(n // max(fr_load(&_PARALLEL[cost]) // 4, 1), most) // crew.threads
@@ -426,8 +448,10 @@ cdef class Kernel:
     def operands(self):
         """Names of the inputs in their order."""
         cdef int j
-        data = (["x"], ["grad", "x"], ["grad", "y"])[self.direction]
-        return (*data, *[self.op.params[j].decode() for j in range(self.nparams)])
+        cdef list names = (["x"], ["grad", "x"], ["grad", "y"])[self.direction]
+        for j in range(self.nparams):
+            names.append(self.op.params[j].decode())
+        return tuple(names)
 
     cdef make_ufunc(self, int level):
         return cnp.PyUFunc_FromFuncAndData(self.loops, self.loop_data[level], self.loop_types, 2, self.nin, 1,
@@ -439,24 +463,35 @@ cdef class Kernel:
     cdef int refuse(self, const double *params, const int *known) except -1:
         """Say which condition on the parameters the known ones miss."""
         cdef int j
-        given = ", ".join([f"{self.op.params[j].decode()}={params[j]!r}" for j in range(self.nparams)
-                           if known == NULL or known[j]])
+        cdef list given = []
+        for j in range(self.nparams):
+            if known == NULL or known[j]:
+                given.append(f"{self.op.params[j].decode()}={params[j]!r}")
         condition = self.op.domain_text[self.direction].decode().replace("&&", "and")
-        raise ValueError(f"{self.name} requires {condition}, got {given}")
+        raise ValueError(f"{self.name} requires {condition}, got {', '.join(given)}")
 
 
 def kernel_names():
     """Every kernel of the list: activation, direction and name."""
-    return [(fr_ops[op].name.decode(), direction, fr_ops[op].name.decode() + _SUFFIX(direction))
-            for op in range(fr_nops) for direction in range(FR_DIRECTIONS)
-            if fr_ops[op].domain_text[direction] != NULL]
+    cdef list names = []
+    cdef int op, direction
+    for op in range(fr_nops):
+        for direction in range(FR_DIRECTIONS):
+            if fr_ops[op].domain_text[direction] != NULL:
+                name = fr_ops[op].name.decode()
+                names.append((name, direction, name + _SUFFIX(direction)))
+    return names
 
 
 def load_kernels(str isa):
     """All kernels for one instruction set, by name."""
-    return {fr_ops[op].name.decode() + _SUFFIX(direction): Kernel(op, direction, isa)
-            for op in range(fr_nops) for direction in range(FR_DIRECTIONS)
-            if fr_ops[op].domain_text[direction] != NULL}
+    cdef dict kernels = {}
+    cdef int op, direction
+    for op in range(fr_nops):
+        for direction in range(FR_DIRECTIONS):
+            if fr_ops[op].domain_text[direction] != NULL:
+                kernels[fr_ops[op].name.decode() + _SUFFIX(direction)] = Kernel(op, direction, isa)
+    return kernels
 
 
 # --- Memory of large results ----------------------------------------------------------------------------------------
@@ -469,6 +504,7 @@ strcpy(_handler.name, b"fastrelu")
 _handler.version = 1
 _handler.allocator = PyDataMemAllocator(NULL, fr_recycle_malloc, fr_recycle_calloc, fr_recycle_realloc, fr_recycle_free)
 cdef object _recycler = PyCapsule_New(&_handler, "mem_handler", NULL)
+cdef unsigned int _trace_domain = np.lib.tracemalloc_domain  # under which NumPy accounts for its data
 
 
 def set_cache(limit=None, milliseconds=None, huge_pages=None):
@@ -507,49 +543,92 @@ def cache_state():
             "misses": state.misses}
 
 
-cdef object _recycler_on(Py_ssize_t size):
-    """Let NumPy take memory for a result from the recycler; None where it must not, or the host has a handler there."""
+cdef bint _recycles_here(Py_ssize_t size) except -1:
+    """Does a fresh result of this call, of so many bytes? Not where the host has set a memory handler of its own."""
     if not _recycles(size):
-        return None
-    before = PyDataMem_SetHandler(_recycler)
-    if <PyObject *>before is PyDataMem_DefaultHandler:
-        return before
-    PyDataMem_SetHandler(before)
-    return None
-
-
-cdef int _recycler_off(object before) except -1:
-    if before is not None:
-        PyDataMem_SetHandler(before)
-    return 0
+        return False
+    handler = PyDataMem_GetHandler()
+    return <PyObject *>handler is PyDataMem_DefaultHandler
 
 
 cdef cnp.dtype _float32 = np.dtype(np.float32)
 cdef cnp.dtype _float64 = np.dtype(np.float64)
 
 
-cdef cnp.ndarray _new(int ndim, const cnp.npy_intp *shape, int dtype):
+cdef cnp.ndarray _new(int ndim, const cnp.npy_intp *shape, const cnp.npy_intp *strides, void *data, int flags, int dtype):
     """An array of a type that has kernels; NumPy's own shorthand for this looks the type up again."""
     cdef cnp.dtype descr = _float32 if dtype == cnp.NPY_FLOAT else _float64
     Py_INCREF(descr)  # the array takes it over
-    return PyArray_NewFromDescr(<PyTypeObject *>cnp.ndarray, <PyArray_Descr *>descr, ndim, shape, NULL, NULL, 0, NULL)
+    return PyArray_NewFromDescr(<PyTypeObject *>cnp.ndarray, <PyArray_Descr *>descr, ndim, shape, strides, data, flags,
+                                NULL)
 
 
-cdef cnp.ndarray _new_like(cnp.ndarray x):
-    if PyArray_IS_C_CONTIGUOUS(x):
-        return _new(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
-    return PyArray_NewLikeArray(x, cnp.NPY_KEEPORDER, NULL, 0)
+cdef cnp.ndarray _recycled(int ndim, const cnp.npy_intp *shape, const cnp.npy_intp *strides, int order, int dtype,
+                           Py_ssize_t size):
+    """An array of so many bytes on recycled memory, which it owns; None where there is none to be had.
+
+    NumPy's way, to set its memory handler for a moment, runs Python code that may fail or call finalizers.
+    """
+    cdef cnp.ndarray array
+    cdef void *data = fr_recycle_malloc(NULL, size)
+    if data == NULL:
+        return None
+    try:
+        array = _new(ndim, shape, strides, data, order | cnp.NPY_ARRAY_ALIGNED | cnp.NPY_ARRAY_WRITEABLE, dtype)
+    except BaseException:
+        fr_recycle_free(NULL, data, size)
+        raise
+    Py_INCREF(_recycler)  # the array gives it back when it frees its data
+    (<PyArrayObject_fields *><PyArrayObject *>array).mem_handler = <PyObject *>_recycler
+    PyArray_ENABLEFLAGS(array, cnp.NPY_ARRAY_OWNDATA)
+    PyTraceMalloc_Track(_trace_domain, <size_t>data, size)
+    return array
 
 
 cdef cnp.ndarray _fresh(cnp.ndarray x, Py_ssize_t size):
-    """A result of the shape, type, layout and size of x."""
-    if size < FR_RECYCLE_FROM:
-        return _new_like(x)
-    before = _recycler_on(size)
+    """A result of the shape, type, layout and size of x, which is dense."""
+    cdef cnp.ndarray y = None
+    cdef const cnp.npy_intp *strides = NULL
+    cdef int order = cnp.NPY_ARRAY_C_CONTIGUOUS
+    if not PyArray_IS_C_CONTIGUOUS(x):
+        order = cnp.NPY_ARRAY_F_CONTIGUOUS
+        if not PyArray_IS_F_CONTIGUOUS(x):
+            strides = cnp.PyArray_STRIDES(x)
+    if size >= FR_RECYCLE_FROM and _recycles_here(size):
+        y = _recycled(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), strides, order, cnp.PyArray_TYPE(x), size)
+    if y is not None:
+        return y
+    if strides != NULL:
+        return PyArray_NewLikeArray(x, cnp.NPY_KEEPORDER, NULL, 0)
+    return _new(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), NULL, NULL, order & cnp.NPY_ARRAY_F_CONTIGUOUS,
+                cnp.PyArray_TYPE(x))
+
+
+cdef cnp.ndarray _fresh_for(list args, int n, int dtype):
+    """A recycled result for n plain arrays, as NumPy would lay it out; None where none is to be had."""
+    cdef PyArrayObject *operands[6]
+    cdef cnp.npy_uint32 flags[6]
+    cdef cnp.npy_intp shape[64]
+    cdef cnp.npy_intp strides[64]
+    cdef NpyIter *iterator
+    cdef int j, ndim, itemsize = 4 if dtype == cnp.NPY_FLOAT else 8
+    cdef Py_ssize_t size = _broadcast_size(args) * itemsize
+    if not FR_RECYCLE_FROM <= size < <Py_ssize_t>1 << 48 or not _recycles_here(size):
+        return None  # NumPy knows what to say about more memory than there is
+    for j in range(n):
+        operands[j] = <PyArrayObject *>args[j]
+        flags[j] = NPY_ITER_READONLY
+    iterator = NpyIter_MultiNew(n, operands,
+                                NPY_ITER_ZEROSIZE_OK | NPY_ITER_MULTI_INDEX | NPY_ITER_DONT_NEGATE_STRIDES,
+                                cnp.NPY_KEEPORDER, cnp.NPY_NO_CASTING, flags, NULL)
     try:
-        return _new_like(x)
+        ndim = NpyIter_GetNDim(iterator)
+        NpyIter_GetShape(iterator, shape)
+        NpyIter_CreateCompatibleStrides(iterator, itemsize, strides)
+        size = NpyIter_GetIterSize(iterator) * itemsize
     finally:
-        _recycler_off(before)
+        NpyIter_Deallocate(iterator)
+    return _recycled(ndim, shape, strides, 0, dtype, size)
 
 
 cdef bint _is_warm(cnp.ndarray y) noexcept:
@@ -558,9 +637,9 @@ cdef bint _is_warm(cnp.ndarray y) noexcept:
 
 
 cdef Py_ssize_t _broadcast_size(list arrays) except -1:
-    """Elements of the shape that the arrays broadcast to; whether they do is for NumPy to say."""
+    """Elements of the shape that the arrays broadcast to, at most 2**48; whether they do is for NumPy to say."""
     cdef int axis, ndim = 0
-    cdef cnp.npy_uintp size = 1, longest, length
+    cdef Py_ssize_t size = 1, most = <Py_ssize_t>1 << 48, longest, length
     for array in arrays:
         ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>array))
     for axis in range(1, ndim + 1):
@@ -570,8 +649,10 @@ cdef Py_ssize_t _broadcast_size(list arrays) except -1:
                 length = cnp.PyArray_DIM(<cnp.ndarray>array, cnp.PyArray_NDIM(<cnp.ndarray>array) - axis)
                 if length != 1:
                     longest = length
-        size *= longest
-    return min(size, <cnp.npy_uintp>1 << 48)
+        if longest == 0:
+            return 0
+        size = size * longest if size <= most // longest else most
+    return size
 
 
 # --- Why a call takes the door it takes -----------------------------------------------------------------------------
@@ -683,9 +764,7 @@ cdef bint _explain_output(dict report, Py_ssize_t size, bint fresh) except -1:
     if not fresh:
         report["output"] = "given"
         return True
-    before = _recycler_on(size)
-    recycled = before is not None
-    _recycler_off(before)
+    recycled = _recycles_here(size)
     if recycled:
         recycled = fr_shelf_has(size)
         report["output"] = "recycled" if recycled else "new, will be recycled"
@@ -745,11 +824,14 @@ cdef int _rehearse(Kernel kernel, int level, list args, object target, object wh
     for operand in (*args, *(target if isinstance(target, tuple) else (target,))):
         if _has_own_code(operand):
             return 0
-    cdef list stand_ins = [np.broadcast_to(np.zeros((), np.asarray(arg).dtype), np.shape(arg)) for arg in args]
+    cdef list stand_ins = [], shapes = []
     cdef object ufunc = kernel.accurate if level else kernel.fast
+    for arg in args:
+        stand_ins.append(np.broadcast_to(np.zeros((), np.asarray(arg).dtype), np.shape(arg)))
+        shapes.append(np.shape(arg))
     if where is True:
         try:
-            np.broadcast_shapes(*[arg.shape for arg in stand_ins])
+            np.broadcast_shapes(*shapes)
         except ValueError:
             ufunc(*stand_ins, out=target)  # the error that names these shapes and no mask's
     ufunc(*stand_ins, out=target, where=np.broadcast_to(np.zeros((), np.asarray(where).dtype), np.shape(where)))
@@ -883,11 +965,11 @@ cdef bint _plan_stream(fr_plan *plan, const fr_call *how, int cost, const char *
     return plan.streamed
 
 
-cdef int _run_dense(const fr_call *how, int cost, const char **inputs, char *out, Py_ssize_t n, bint warm) except -1:
+cdef int _run_dense(const fr_call *how, int cost, const char **inputs, char *out, Py_ssize_t n, bint warm,
+                    Crew crew) except -1:
     """A warm output is memory that has been in use; new pages come in the cache."""
     cdef fr_plan plan
     cdef _Dense dense
-    cdef Crew crew = crew_for(cost, n)
     if _plan_stream(&plan, how, cost, inputs, out, n, warm, crew.threads):
         run_shares(_plan_share, &plan, cost, n, plan.boxes, crew)
     else:
@@ -897,7 +979,11 @@ cdef int _run_dense(const fr_call *how, int cost, const char **inputs, char *out
 
 
 cdef list _as_list(PyObject **args, int n):
-    return [<object>args[j] for j in range(n)]
+    cdef list found = [None] * n
+    cdef int j
+    for j in range(n):
+        found[j] = <object>args[j]
+    return found
 
 
 cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
@@ -907,13 +993,26 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
     cdef cnp.ndarray x, y
     cdef char *data = NULL
     cdef const fr_call *how
-    cdef int dtype, j, level, why
+    cdef int dtype, j, level, why, no_number = 0
     cdef Py_ssize_t n, size
+    cdef Crew crew
+    cdef bint small
 
     why = WHERE_GIVEN if where is not True else 0 if type(<object>args[0]) is cnp.ndarray else NO_ARRAY
     if why:
         return _general(kernel, out, where, _as_list(args, kernel.nin), why)
     x = <cnp.ndarray>args[0]
+    # What may run code of the caller's comes first: conversions, which may call __float__, and the warning of a team
+    # without threads. That code may free an array's memory, so nothing about arrays is looked at before.
+    for j in range(kernel.nparams):
+        if not _number(<object>args[kernel.ndata + j], &params[j]) and not no_number:
+            no_number = NO_NUMBER | (kernel.ndata + j) << WHICH
+    n = cnp.PyArray_SIZE(x)
+    small = n < fr_load(&_at_once)
+    if not small:
+        crew = crew_for(kernel.cost, n)
+        n = cnp.PyArray_SIZE(x)
+
     dtype = cnp.PyArray_TYPE(x)
     why = _why_not_native(x, dtype) if dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE else OTHER_TYPE
     if not why and not (PyArray_IS_C_CONTIGUOUS(x) or PyArray_IS_F_CONTIGUOUS(x) or _is_dense(x)):
@@ -926,11 +1025,8 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
         if why:
             return _general(kernel, out, where, _as_list(args, kernel.nin), why | 1 << WHICH)
         inputs[1] = <const char *>cnp.PyArray_DATA(<cnp.ndarray>args[1])
-    for j in range(kernel.nparams):
-        if not _number(<object>args[kernel.ndata + j], &params[j]):
-            return _general(kernel, out, where, _as_list(args, kernel.nin), NO_NUMBER | (kernel.ndata + j) << WHICH)
-
-    n = cnp.PyArray_SIZE(x)
+    if no_number:
+        return _general(kernel, out, where, _as_list(args, kernel.nin), no_number)
     if out is None:
         if cnp.PyArray_NDIM(x) == 0:  # a ufunc returns a scalar
             return _general(kernel, out, where, _as_list(args, kernel.nin), NO_AXES)
@@ -965,10 +1061,10 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
             _explain_dense(report, kernel, how, inputs, data, n)
     if y is None:
         y = _fresh(x, n * cnp.PyArray_ITEMSIZE(x))
-    if n < fr_load(&_at_once):
+    if small:
         fr_run_part(how, inputs, <char *>cnp.PyArray_DATA(y), n, 0, 1)
     else:
-        _run_dense(how, kernel.cost, inputs, <char *>cnp.PyArray_DATA(y), n, out is not None or _is_warm(y))
+        _run_dense(how, kernel.cost, inputs, <char *>cnp.PyArray_DATA(y), n, out is not None or _is_warm(y), crew)
     return y
 
 
@@ -1012,24 +1108,23 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype,
         operands[j] = <PyArrayObject *>args[j]
         dtypes[j] = NULL
         flags[j] = NPY_ITER_READONLY | NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE
-    operands[nin] = NULL if out is None else <PyArrayObject *>out
+    cdef object target = out
+    crew = crew_for(kernel.cost, n) if report is None else _explain_crew(report, kernel, n)
+    if out is None and report is None:
+        target = _fresh_for(args, nin, dtype)
+    operands[nin] = NULL if target is None else <PyArrayObject *>target
     dtypes[nin] = <PyArray_Descr *>descr
     flags[nin] = (NPY_ITER_WRITEONLY | NPY_ITER_ALLOCATE | NPY_ITER_NO_SUBTYPE | NPY_ITER_NO_BROADCAST
                   | NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE)
     size = n * PyDataType_ELSIZE(descr)
-    before = _recycler_on(size if report is None else 0)  # a copy of an output that overlaps an input too
+    iterator = NpyIter_MultiNew(nin + 1, operands, NPY_ITER_ZEROSIZE_OK | NPY_ITER_COPY_IF_OVERLAP,
+                                cnp.NPY_KEEPORDER, cnp.NPY_NO_CASTING, flags, dtypes)
     try:
-        iterator = NpyIter_MultiNew(nin + 1, operands, NPY_ITER_ZEROSIZE_OK | NPY_ITER_COPY_IF_OVERLAP,
-                                    cnp.NPY_KEEPORDER, cnp.NPY_NO_CASTING, flags, dtypes)
-    finally:
-        _recycler_off(before)
-    try:
-        result = <object><PyObject *>NpyIter_GetOperandArray(iterator)[nin] if out is None else out
+        result = <object><PyObject *>NpyIter_GetOperandArray(iterator)[nin] if target is None else target
         plan.view.naxes = NpyIter_GetNDim(iterator)
         n = NpyIter_GetIterSize(iterator)
         how = &kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level]
         if report is not None:
-            crew = _explain_crew(report, kernel, n)
             warm = _explain_output(report, size, out is None)
         if n > 0:
             NpyIter_GetShape(iterator, plan.view.shape)
@@ -1045,7 +1140,6 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype,
             for j in range(nin + 1):
                 plan.view.origin[j] = origin[j]
             if report is None:
-                crew = crew_for(kernel.cost, n)
                 warm = out is not None or _is_warm(<cnp.ndarray>result)
             fr_make_plan(&plan, how, warm and _large(kernel.cost, size, crew.threads))
             if report is None:
@@ -1188,6 +1282,9 @@ cdef object _general(Kernel kernel, object out, object where, list args, int why
     report = _report_here()
     if report is not None:
         report["why not fast"] = _because(kernel, why_not_fast, given, out)
+    elif fr_team_is_short():
+        _warn_of_refusal()
+    # From here on no code of the caller's runs, unless the ufunc calls it.
     dtype = cnp.NPY_DOUBLE if double else cnp.NPY_FLOAT
     why = WHERE_GIVEN if where is not True else UNKNOWN_TYPE if foreign or neither else 0
     if not why and target is not None:
@@ -1209,13 +1306,10 @@ cdef object _general(Kernel kernel, object out, object where, list args, int why
     if report is not None:
         report["why not driver"] = _because(kernel, why, args, target)
         _explain_ufunc(report, kernel, level, args, target, where, dtype, out is None)
-    before = None
-    if out is None and not (foreign or neither) and _are_plain(args):
-        before = _recycler_on(_broadcast_size(args) * (8 if double else 4))
-    try:
-        result = _call_ufunc(kernel, level, args, target, where)
-    finally:
-        _recycler_off(before)
+    if out is None and where is True and not (foreign or neither) and _are_plain(args):
+        target = _fresh_for(args, kernel.nin, dtype)
+        return _call_ufunc(kernel, level, args, target, True)
+    result = _call_ufunc(kernel, level, args, target, where)
     return result if target is out else out
 
 
@@ -1290,39 +1384,43 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
                       object out):
     """Run two kernels on x, the second with parameters, and lay their results one after the other along an axis."""
     cdef cnp.ndarray array = x if type(x) is cnp.ndarray else np.asanyarray(x)
+    cdef object given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
+    cdef object target = given if given is None or type(given) is cnp.ndarray else as_target(name, given)
     cdef cnp.npy_intp shape[64]
     cdef PyObject *args[6]
-    cdef Py_ssize_t length
+    cdef Py_ssize_t length, size
     cdef int j, dtype, at, ndim = cnp.PyArray_NDIM(array)
     if not -ndim <= axis < ndim:
         normalize_axis_index(axis, ndim)
     at = axis + ndim if axis < 0 else axis
     memcpy(shape, cnp.PyArray_DIMS(array), ndim * sizeof(shape[0]))
     length = shape[at]
+    if length > <Py_ssize_t>1 << 61:
+        raise ValueError(f"{name}: the result would be too long along axis {axis}, twice {length}")
     shape[at] = 2 * length
-    if out is None:
+    own = (<object>array).shape
+    doubled = (*own[:at], 2 * length, *own[at + 1:])
+    if target is None:
         dtype = cnp.NPY_FLOAT if class_of_dtype(array.descr) == SINGLE else cnp.NPY_DOUBLE
         if type(array) is cnp.ndarray and PyArray_IS_C_CONTIGUOUS(array):
-            before = _recycler_on(2 * cnp.PyArray_SIZE(array) * (8 if dtype == cnp.NPY_DOUBLE else 4))
-            try:
-                out = _new(ndim, shape, dtype)
-            finally:
-                _recycler_off(before)
+            size = 2 * cnp.PyArray_SIZE(array) * (8 if dtype == cnp.NPY_DOUBLE else 4)
+            if _recycles_here(size):
+                target = _recycled(ndim, shape, NULL, cnp.NPY_ARRAY_C_CONTIGUOUS, dtype, size)
+            if target is None:
+                target = _new(ndim, shape, NULL, NULL, 0, dtype)
         else:
-            doubled = tuple([shape[j] for j in range(ndim)])
-            out = np.empty_like(array, dtype=cnp.PyArray_DescrFromType(dtype), shape=doubled)
+            target = np.empty_like(array, dtype=cnp.PyArray_DescrFromType(dtype), shape=doubled)
     else:
-        doubled = tuple([shape[j] for j in range(ndim)])
-        if out.shape != doubled:
-            raise ValueError(f"{name} needs out= of shape {doubled}, got {out.shape}")
-        if not cnp.PyArray_Check(out) or _extents_meet(array, <cnp.ndarray>out):
+        if target.shape != doubled:
+            raise ValueError(f"{name} needs out= of shape {doubled}, got {target.shape}")
+        if not cnp.PyArray_Check(target) or _extents_meet(array, <cnp.ndarray>target):
             array = array.copy()
     args[0] = <PyObject *>array
     for j in range(second.nparams):
         args[1 + j] = <PyObject *>params[j]
-    _dispatch(first, _part(out, at, 0, length), True, args)
-    _dispatch(second, _part(out, at, length, 2 * length), True, args)
-    return out
+    _dispatch(first, _part(target, at, 0, length), True, args)
+    _dispatch(second, _part(target, at, length, 2 * length), True, args)
+    return target if given is None else given
 
 
 if fr_team_prepare(_region) or fr_shelf_watch_forks():

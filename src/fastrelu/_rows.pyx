@@ -11,12 +11,19 @@ cimport numpy as cnp
 from cpython.long cimport PyLong_AsLong, PyLong_CheckExact
 from libc.stdint cimport int64_t, uint64_t
 
-from fastrelu._core cimport DOUBLE, NEITHER, as_target, class_of_dtype, crew_for, precision_level, run_shares, tables
+from fastrelu._core cimport Crew, DOUBLE, NEITHER, as_target, class_of_dtype, crew_for, precision_level, run_shares, tables
 
 cnp.import_array()
 
+cdef extern from "atomic.h" nogil:
+    ctypedef long long fr_atomic
+    long long fr_load(fr_atomic *)
+    void fr_store(fr_atomic *, long long)
+
 cdef extern from "kernels/rows.h" nogil:
     enum:
+        FR_ROWS_NO_MEMORY
+        FR_ROWS_NO_CLASS
         FR_F64_FAST
         FR_LIGHT
         FR_MEDIUM
@@ -91,22 +98,28 @@ cdef class RowKernels:
 cdef struct _Work:
     const fr_row_call *call
     Py_ssize_t rows
-    int *failed
+    fr_atomic no_memory, no_class  # whether a share met either
 
 
 cdef void _share(const void *what, long share, long shares, int part) noexcept nogil:
-    cdef const _Work *work = <const _Work *>what
-    if fr_run_rows(work.call, work.rows * share // shares, work.rows * (share + 1) // shares) != 0:
-        work.failed[0] = 1
+    cdef _Work *work = <_Work *>what
+    cdef Py_ssize_t each = work.rows // shares, more = work.rows % shares
+    cdef int status = fr_run_rows(work.call, each * share + min(share, more), each * (share + 1) + min(share + 1, more))
+    if status & FR_ROWS_NO_MEMORY:
+        fr_store(&work.no_memory, 1)
+    if status & FR_ROWS_NO_CLASS:
+        fr_store(&work.no_class, 1)
 
 
-cdef int _run(const fr_row_call *call, int cost, Py_ssize_t rows) except -1:
+cdef int _run(const fr_row_call *call, int cost, Py_ssize_t rows, Crew crew) except -1:
     cdef _Work work
-    cdef int failed = 0
-    work.call, work.rows, work.failed = call, rows, &failed
-    run_shares(_share, &work, cost, rows * call.n, rows, crew_for(cost, rows * call.n))
-    if failed:
+    work.call, work.rows = call, rows
+    work.no_memory = work.no_class = 0
+    run_shares(_share, &work, cost, rows * call.n, rows, crew)
+    if fr_load(&work.no_memory):
         raise MemoryError("no memory for the rows of an array that is not contiguous along its axis")
+    if fr_load(&work.no_class):
+        raise RuntimeError("cross_entropy: labels was changed by another thread while it was read; it holds no class now")
     return 0
 
 
@@ -150,7 +163,7 @@ cdef void _flat_operand(fr_row_call *call, int which, cnp.ndarray x) noexcept:
 
 
 cdef object _run_flat(fr_kernel kernel, fr_columns columns, int cost, cnp.ndarray x, cnp.ndarray second,
-                      cnp.ndarray out):
+                      cnp.ndarray out, Crew crew):
     """Rows along the last axis of contiguous arrays; a new one if `out` is None."""
     cdef fr_row_call call
     cdef int ndim = cnp.PyArray_NDIM(x)
@@ -168,7 +181,7 @@ cdef object _run_flat(fr_kernel kernel, fr_columns columns, int cost, cnp.ndarra
         if second is not None:
             _flat_operand(&call, FR_ROW_SECOND, second)
         _flat_operand(&call, FR_ROW_OUT, out)
-        _run(&call, cost, call.shape[0])
+        _run(&call, cost, call.shape[0], crew)
     return out
 
 
@@ -237,19 +250,39 @@ cdef cnp.ndarray _native(cnp.ndarray x, int dtype):
     return x.astype(cnp.PyArray_DescrFromType(dtype))
 
 
-cdef object _checked_output(str name, object out, cnp.ndarray like):
-    """`out` as a plain array that the result may be written into, or the error that says why not."""
+cdef cnp.ndarray _as_output(str name, object out):
+    """`out` as a plain array; None where there is none."""
+    if isinstance(out, tuple) and len(out) == 1:
+        out = out[0]
+    if out is None or out is Ellipsis:
+        return None
     foreign = not isinstance(out, np.ndarray) and hasattr(type(out), "__array_ufunc__")
     if foreign or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"{name} can write into an array or a writable buffer, not into {type(out).__name__!r}")
-    target = np.asarray(as_target(name, out))
-    if target.shape != (<object>like).shape:
-        raise ValueError(f"{name}: out has the shape {target.shape}, the result {(<object>like).shape}")
-    if not np.can_cast(like.dtype, target.dtype, "same_kind"):
-        raise TypeError(f"{name}: the result of type {like.dtype} cannot be cast into out of type {target.dtype}")
-    if not PyArray_ISWRITEABLE(<cnp.ndarray>target):
+    return np.asarray(as_target(name, out))
+
+
+cdef int _check_output(str name, cnp.ndarray target, cnp.ndarray like, int dtype) except -1:
+    """Can a result of the shape of an array and of this type be written into it?"""
+    if not PyArray_SAMESHAPE(target, like):
+        raise ValueError(f"{name}: out has the shape {(<object>target).shape}, the result {(<object>like).shape}")
+    descr = cnp.PyArray_DescrFromType(dtype)
+    if not np.can_cast(descr, target.dtype, "same_kind"):
+        raise TypeError(f"{name}: the result of type {descr} cannot be cast into out of type {target.dtype}")
+    if not PyArray_ISWRITEABLE(target):
         raise ValueError(f"{name}: out is read-only")
-    return target
+    return 0
+
+
+cdef bint _takes(cnp.ndarray target, int dtype):
+    """Can the kernels write a result of this type where it lies? Not if elements share memory."""
+    cdef int k
+    if target is None or cnp.PyArray_TYPE(target) != dtype or not PyArray_ISBEHAVED_RO(target):
+        return False
+    for k in range(cnp.PyArray_NDIM(target)):
+        if cnp.PyArray_STRIDE(target, k) == 0 and cnp.PyArray_DIM(target, k) > 1:
+            return False
+    return True
 
 
 cdef bint _same_place(cnp.ndarray x, cnp.ndarray y):
@@ -263,25 +296,52 @@ cdef cnp.ndarray _unshared(cnp.ndarray x, cnp.ndarray out):
     return x.copy()
 
 
-cdef object _mask(str name, object where, tuple shape):
-    """`where` in the shape of the array, as bytes."""
-    mask = np.asarray(where)
+cdef cnp.ndarray _spread_mask(str name, cnp.ndarray mask, tuple shape):
+    """A mask in the shape of the array, as bytes."""
     if mask.dtype != np.bool_:
         raise TypeError(f"{name}: where must be of type bool, not {mask.dtype}")
     try:
         return np.broadcast_to(mask, shape)
     except ValueError:
-        raise ValueError(f"{name}: where of shape {mask.shape} does not broadcast to the shape of x, {shape}") from None
+        raise ValueError(f"{name}: where of shape {(<object>mask).shape} does not broadcast to the shape of x, "
+                         f"{shape}") from None
 
 
-cdef object _merged(cnp.ndarray x, tuple axes):
+cdef cnp.ndarray _merged(cnp.ndarray x, tuple axes):
     """The array with `axes` made one, at the end: a view where its strides allow it."""
     cdef int k
-    kept = tuple([n for k, n in enumerate((<object>x).shape) if k not in axes])
+    cdef list shape = []
+    for k in range(cnp.PyArray_NDIM(x)):
+        if k not in axes:
+            shape.append(cnp.PyArray_DIM(x, k))
     size = 1
     for k in axes:
         size *= cnp.PyArray_DIM(x, k)
-    return np.moveaxis(x, axes, range(-len(axes), 0)).reshape(*kept, size)
+    return np.moveaxis(x, axes, range(-len(axes), 0)).reshape(*shape, size)
+
+
+cdef cnp.ndarray _parted(cnp.ndarray y, tuple axes, tuple shape):
+    """What `_merged` made one, in its old places."""
+    cdef list kept = []
+    cdef int k
+    for k in range(len(shape)):
+        if k not in axes:
+            kept.append(shape[k])
+    for k in axes:
+        kept.append(shape[k])
+    return np.moveaxis((<object>y).reshape(kept), range(-len(axes), 0), axes)
+
+
+cdef object _as_axis(object axis):
+    """`axis` as an integer, a tuple of integers or None."""
+    cdef list numbers = []
+    if axis is None:
+        return None
+    if not isinstance(axis, tuple):
+        return index(axis)
+    for number in axis:
+        numbers.append(index(number))
+    return tuple(numbers)
 
 
 cdef object _bits(double value, int dtype):
@@ -292,72 +352,76 @@ cdef object _bits(double value, int dtype):
 cdef object _general(RowKernels kernels, int kind, bint backward, object x, object second, object axis, object out,
                      object where):
     """Any arguments: types, axes, masks, strides and overlaps."""
-    cdef fr_row_call call
-    cdef int order[64]
-    cdef int dtype, along = 0
-    cdef Py_ssize_t rows
-    cdef cnp.ndarray a, b = None, y, mask = None
-    cdef const fr_rows *flavour
-    cdef bint as_array = out is Ellipsis
+    cdef int dtype
+    cdef cnp.ndarray a, b = None, y, mask = None, target
     cdef str name = names[kind] + ("_backward_from_output" if backward else "")
+    # Conversions first: they may run code of the caller's, which may change the arrays that are there already.
+    given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
+    axis = _as_axis(axis)
+    if where is not True:
+        mask = np.asarray(where)
+    target = _as_output(name, given)
     a = _as_data(name, x)
-    dtype = _type_of(name, a)
     if backward:
         b = _as_data(name, second)
+    cdef Crew crew = crew_for(FR_LIGHT if backward else FR_MEDIUM, cnp.PyArray_SIZE(a))
+
+    dtype = _type_of(name, a)
+    if backward:
         dtype = max(dtype, _type_of(name, b))
         if not PyArray_SAMESHAPE(a, b):
-            raise ValueError(f"{name}: grad and y must have the same shape, not {x.shape} and {second.shape}")
+            raise ValueError(f"{name}: grad and y must have the same shape, not {(<object>a).shape} and "
+                             f"{(<object>b).shape}")
         b = _native(b, dtype)
     a = _native(a, dtype)
-    axes = None
+    if mask is not None:
+        mask = _spread_mask(name, mask, (<object>a).shape)
     if axis is None:
         axes = tuple(range(cnp.PyArray_NDIM(a)))
-    elif isinstance(axis, tuple):
+    else:
         axes = normalize_axis_tuple(axis, cnp.PyArray_NDIM(a))
-    else:
-        along = normalize_axis_index(index(axis), cnp.PyArray_NDIM(a))
-    if axes is not None and len(axes) == 1:
-        along, axes = axes[0], None
-    if isinstance(out, tuple) and len(out) == 1:
-        out = out[0]
-    if where is not True:
-        mask = _mask(name, where, (<object>a).shape)
-    target = None
-    if out is not None and not as_array:
-        target = _checked_output(name, out, a)
-    if axes is not None:
-        merged = _merged(a, axes)
-        y = _general(kernels, kind, backward, merged, None if b is None else _merged(b, axes), -1, None,
-                     True if mask is None else _merged(mask, axes))
-        shape = (<object>a).shape
-        kept = [n for k, n in enumerate(shape) if k not in axes]
-        y = np.moveaxis((<object>y).reshape(kept + [shape[k] for k in axes]), range(-len(axes), 0), axes)
-    else:
-        if target is not None and cnp.PyArray_TYPE(<cnp.ndarray>target) == dtype \
-                and PyArray_ISBEHAVED_RO(<cnp.ndarray>target):
-            y = target
-            a, b, mask = _unshared(a, y), _unshared(b, y), _unshared(mask, y)
-        else:
-            y = np.empty_like(a)
-        flavour = kernels.of(dtype)
-        _clear(&call)
-        call.kernel = flavour.from_output[kind] if backward else flavour.forward[kind]
-        call.columns = NULL if backward else flavour.columns[kind]
-        rows = _lay_out(&call, y, along, order)
-        _operand(&call, FR_ROW_IN, a, along, order, True)
-        if backward:
-            _operand(&call, FR_ROW_SECOND, b, along, order, True)
-        if mask is not None:
-            _operand(&call, FR_ROW_WHERE, mask, along, order, True)
-            call.left_out = _bits(np.inf if kind == FR_SOFTMIN else -np.inf, dtype)
-            call.alone = _bits(-np.inf if kind == FR_LOG_SOFTMAX else 0, dtype)
-        _operand(&call, FR_ROW_OUT, y, along, order, True)
-        _run(&call, FR_LIGHT if backward else FR_MEDIUM, rows)
-    if target is not None and (<object>y) is not target:
-        np.copyto(target, y, casting="same_kind")
     if target is not None:
-        return out
-    return y if as_array or cnp.PyArray_NDIM(y) else y[()]
+        _check_output(name, target, a, dtype)
+    if len(axes) == 1:
+        y = target if _takes(target, dtype) else None
+        y = _along(kernels, kind, backward, a, b, mask, axes[0], y, dtype, crew)
+    else:
+        y = _along(kernels, kind, backward, _merged(a, axes), None if b is None else _merged(b, axes),
+                   None if mask is None else _merged(mask, axes), cnp.PyArray_NDIM(a) - len(axes), None, dtype, crew)
+        y = _parted(y, axes, (<object>a).shape)
+    if target is not None:
+        if y is not target:
+            np.copyto(target, y, casting="same_kind")
+        return given
+    return y if given is Ellipsis or cnp.PyArray_NDIM(y) else y[()]
+
+
+cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray a, cnp.ndarray b, cnp.ndarray mask,
+                        int axis, cnp.ndarray y, int dtype, Crew crew):
+    """The rows of native arrays along one axis, into `y` or a new array."""
+    cdef fr_row_call call
+    cdef int order[64]
+    cdef Py_ssize_t rows
+    cdef const fr_rows *flavour = kernels.of(dtype)
+    if y is None:
+        y = np.empty_like(a)
+    else:
+        a, b, mask = _unshared(a, y), _unshared(b, y), _unshared(mask, y)
+    _clear(&call)
+    call.kernel = flavour.from_output[kind] if backward else flavour.forward[kind]
+    call.columns = NULL if backward else flavour.columns[kind]
+    if mask is not None:
+        call.left_out = _bits(np.inf if kind == FR_SOFTMIN else -np.inf, dtype)
+        call.alone = _bits(-np.inf if kind == FR_LOG_SOFTMAX else 0, dtype)
+    rows = _lay_out(&call, y, axis, order)
+    _operand(&call, FR_ROW_IN, a, axis, order, True)
+    if backward:
+        _operand(&call, FR_ROW_SECOND, b, axis, order, True)
+    if mask is not None:
+        _operand(&call, FR_ROW_WHERE, mask, axis, order, True)
+    _operand(&call, FR_ROW_OUT, y, axis, order, True)
+    _run(&call, FR_LIGHT if backward else FR_MEDIUM, rows, crew)
+    return y
 
 
 # --- Softmax and its like ---------------------------------------------------------------------------------------------
@@ -367,14 +431,16 @@ def forward(RowKernels kernels not None, int kind, object x, object axis, object
     """Normalize the rows of x along an axis."""
     cdef int dtype
     cdef const fr_rows *flavour
+    cdef Crew crew
     if where is True and type(x) is cnp.ndarray:
+        crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(<cnp.ndarray>x))  # may run code of the caller's
         dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
         if ((dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE) and _is_plain(x, dtype)
                 and _is_last(axis, cnp.PyArray_NDIM(<cnp.ndarray>x))
                 and (out is None or (_is_plain(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out)
                                      and PyArray_SAMESHAPE(x, out) and _is_apart(x, out)))):
             flavour = kernels.of(dtype)
-            return _run_flat(flavour.forward[kind], flavour.columns[kind], FR_MEDIUM, x, None, out)
+            return _run_flat(flavour.forward[kind], flavour.columns[kind], FR_MEDIUM, x, None, out, crew)
     return _general(kernels, kind, False, x, None, axis, out, where)
 
 
@@ -389,15 +455,16 @@ def forward_in_place(RowKernels kernels not None, int kind, object x, object axi
 @cython.binding(False)
 def from_output(RowKernels kernels not None, int kind, object grad, object y, object axis, object out):
     """Gradient of `forward` from its output."""
-    cdef int dtype
+    cdef int dtype, cost = FR_MEDIUM if kind == FR_LOG_SOFTMAX else FR_LIGHT
+    cdef Crew crew
     if type(y) is cnp.ndarray:
+        crew = crew_for(cost, cnp.PyArray_SIZE(<cnp.ndarray>y))  # may run code of the caller's
         dtype = cnp.PyArray_TYPE(<cnp.ndarray>y)
         if ((dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE) and _is_plain(y, dtype) and _is_plain(grad, dtype)
                 and PyArray_SAMESHAPE(y, grad) and _is_last(axis, cnp.PyArray_NDIM(<cnp.ndarray>y))
                 and (out is None or (_is_plain(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out)
                                      and PyArray_SAMESHAPE(y, out) and _is_apart(y, out) and _is_apart(grad, out)))):
-            return _run_flat(kernels.of(dtype).from_output[kind], NULL,
-                             FR_MEDIUM if kind == FR_LOG_SOFTMAX else FR_LIGHT, grad, y, out)
+            return _run_flat(kernels.of(dtype).from_output[kind], NULL, cost, grad, y, out, crew)
     return _general(kernels, kind, True, grad, y, axis, out, True)
 
 
@@ -424,27 +491,30 @@ cdef cnp.ndarray _labels(cnp.ndarray labels, tuple shape):
     if (<object>labels).shape != shape:
         raise ValueError(f"cross_entropy: labels must have the shape of logits without its axis, {shape}, "
                          f"not {(<object>labels).shape}")
-    if cnp.PyArray_TYPE(labels) == cnp.NPY_INT64 and PyArray_IS_C_CONTIGUOUS(labels) and PyArray_ISBEHAVED_RO(labels):
-        return labels
     if labels.dtype == np.uint64 and cnp.PyArray_SIZE(labels):
         largest = int((<object>labels).max())
         if largest > 2**62:
             raise IndexError(f"cross_entropy: label {largest} is no class")
-    return np.ascontiguousarray(labels, np.int64)
+    return np.require(labels, np.int64, ["C", "A"])
 
 
-cdef double _count(cnp.ndarray labels, Py_ssize_t classes, int64_t ignored, const double *weights) except? -1:
+cdef double _count(cnp.ndarray labels, Py_ssize_t classes, int64_t ignored, cnp.ndarray weights) except? -1:
     """The sum of the weights of all rows that count, each label checked."""
-    cdef const int64_t *label = <const int64_t *>cnp.PyArray_DATA(labels)
+    cdef const volatile int64_t *label = <const volatile int64_t *>cnp.PyArray_DATA(labels)
+    cdef const double *weight = NULL
     cdef Py_ssize_t i
+    cdef int64_t one  # read once: another thread may write it meanwhile
     cdef double hi = 0, lo = 0
+    if weights is not None:
+        weight = <const double *>cnp.PyArray_DATA(weights)
     for i in range(cnp.PyArray_SIZE(labels)):
-        if label[i] == ignored:
+        one = label[i]
+        if one == ignored:
             continue
-        if not 0 <= label[i] < classes:
-            raise IndexError(f"cross_entropy: label {label[i]} at position {i} is out of range for {classes} classes; "
+        if not 0 <= one < classes:
+            raise IndexError(f"cross_entropy: label {one} at position {i} is out of range for {classes} classes; "
                              f"rows to leave out carry ignore_index, which is {ignored}")
-        _add(&hi, &lo, 1 if weights == NULL else weights[label[i]])
+        _add(&hi, &lo, 1 if weight == NULL else weight[one])
     return hi + lo
 
 
@@ -460,35 +530,45 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     cdef int order[64]
     cdef int dtype, along = 0
     cdef Py_ssize_t rows
-    cdef cnp.ndarray x, given, weights = None, losses, grad = None, probabilities = None
+    cdef cnp.ndarray x, given, weights = None, losses, grad = None, probabilities = None, destination
     cdef double total, count
-    x = _as_data("cross_entropy", logits)
-    dtype = _type_of("cross_entropy", x)
-    x = _native(x, dtype)
-    along = normalize_axis_index(index(axis), cnp.PyArray_NDIM(x))
+    # Conversions first: they may run code of the caller's, which may change the arrays that are there already.
+    name = "cross_entropy_value_and_grad" if with_grad else "cross_entropy"
     if reduction not in _REDUCTIONS:
         raise ValueError(f'cross_entropy: reduction must be "none", "mean" or "sum", not {reduction!r}')
-    target.smoothing = label_smoothing
+    try:
+        target.smoothing = label_smoothing
+    except TypeError:
+        raise TypeError("cross_entropy: label_smoothing must be a number, not "
+                        f"{type(label_smoothing).__name__!r}") from None
     if not 0 <= target.smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be between 0 and 1, not {label_smoothing!r}")
+    axis, ignored = index(axis), index(ignore_index)
+    if not -2**63 <= ignored < 2**63:
+        raise ValueError(f"cross_entropy: ignore_index must be an integer of 64 bits, not {ignored}")
+    call.ignored = ignored
+    given_out = out[0] if isinstance(out, tuple) and len(out) == 1 else out
+    destination = _as_output(name, given_out) if with_grad else None
+    if weight is not None:
+        weights = np.require(weight, np.float64, ["C", "A"])
+    given = _as_data("cross_entropy", labels)
+    x = _as_data("cross_entropy", logits)
+    cdef Crew crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(x))
+
+    dtype = _type_of("cross_entropy", x)
+    x = _native(x, dtype)
+    along = normalize_axis_index(axis, cnp.PyArray_NDIM(x))
     call.n = cnp.PyArray_DIM(x, along)
     shape = (<object>x).shape[:along] + (<object>x).shape[along + 1:]
     if call.n == 0:
         raise ValueError("cross_entropy: there are no classes, logits has length 0 along its axis")
-    if weight is not None:
-        weights = np.ascontiguousarray(weight, np.float64)
-        if cnp.PyArray_NDIM(weights) != 1 or cnp.PyArray_SIZE(weights) != call.n:
-            raise ValueError(f"cross_entropy: weight must hold one number for each of the {call.n} classes, "
-                             f"its shape is {(<object>weights).shape}")
-    target.weights = NULL if weights is None else <double *>cnp.PyArray_DATA(weights)
-    target.dense = NULL
-
-    given = _as_data("cross_entropy", labels)
-    call.ignored = index(ignore_index)
+    if weights is not None and (cnp.PyArray_NDIM(weights) != 1 or cnp.PyArray_SIZE(weights) != call.n):
+        raise ValueError(f"cross_entropy: weight must hold one number for each of the {call.n} classes, "
+                         f"its shape is {(<object>weights).shape}")
     kind = given.dtype.kind
     if kind in "iu":
         given = _labels(given, shape)
-        count = _count(given, call.n, call.ignored, target.weights)
+        count = _count(given, call.n, call.ignored, weights)
     elif kind == "f":
         if not PyArray_SAMESHAPE(given, x):
             raise ValueError(f"cross_entropy: probabilities must have the shape of logits, {(<object>x).shape}, not "
@@ -503,18 +583,13 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     if reduction == "mean":
         target.scale = 1 / count
 
-    destination = None
     if with_grad:
-        if isinstance(out, tuple) and len(out) == 1:
-            out = out[0]
-        if out is not None and out is not Ellipsis:
-            destination = _checked_output("cross_entropy_value_and_grad", out, x)
-        if destination is not None and cnp.PyArray_TYPE(<cnp.ndarray>destination) == dtype \
-                and PyArray_ISBEHAVED_RO(<cnp.ndarray>destination):
+        if destination is not None:
+            _check_output(name, destination, x, dtype)
+        if _takes(destination, dtype):
             grad = destination
             x, probabilities = _unshared(x, grad), _unshared(probabilities, grad)
             given, weights = _unshared(given, grad), _unshared(weights, grad)
-            target.weights = NULL if weights is None else <double *>cnp.PyArray_DATA(weights)
         else:
             grad = np.empty_like(x)
 
@@ -523,6 +598,8 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     rows = _lay_out(&call, x if grad is None else grad, along, order)
     call.loss = kernels.of(dtype).cross_entropy
     call.target = &target
+    target.weights = NULL if weights is None else <double *>cnp.PyArray_DATA(weights)
+    target.dense = NULL
     _operand(&call, FR_ROW_IN, x, along, order, True)
     if probabilities is not None:
         _operand(&call, FR_ROW_SECOND, probabilities, along, order, True)
@@ -533,7 +610,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     if grad is not None:
         _operand(&call, FR_ROW_OUT, grad, along, order, True)
     _operand(&call, FR_ROW_LOSS, losses, along, order, False)
-    _run(&call, FR_MEDIUM, rows)
+    _run(&call, FR_MEDIUM, rows, crew)
 
     cast = np.float64 if dtype == cnp.NPY_DOUBLE else np.float32
     if reduction == "none":
@@ -546,6 +623,8 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
         loss = cast(total)
     if not with_grad:
         return loss
-    if destination is not None and (<object>grad) is not destination:
+    if destination is None:
+        return loss, grad
+    if grad is not destination:
         np.copyto(destination, grad, casting="same_kind")
-    return loss, grad if destination is None else out
+    return loss, given_out

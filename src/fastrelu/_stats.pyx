@@ -34,6 +34,7 @@ cdef extern from "kernels/summary.h" nogil:
         Py_ssize_t chunks
     void fr_plan_cuts(fr_plan *) noexcept
     Py_ssize_t fr_plan_tasks(const fr_plan *) noexcept
+    Py_ssize_t fr_plan_units(const fr_plan *) noexcept
     Py_ssize_t fr_plan_buffer(const fr_plan *) noexcept
     void fr_summary_clear(fr_summary *, Py_ssize_t) noexcept
     void fr_summary_merge(fr_summary *, const fr_summary *, Py_ssize_t) noexcept
@@ -42,8 +43,8 @@ cdef extern from "kernels/summary.h" nogil:
 
 
 # The fields of fr_summary, in its order.
-summary_dtype = np.dtype([(name, np.int64) for name in ("finite", "nonfinite", "zeros", "saturated")]
-                         + [(name, np.float64) for name in ("mean", "rest", "square", "low", "high")])
+summary_dtype = np.dtype({"names": ["finite", "nonfinite", "zeros", "saturated", "mean", "rest", "square", "low", "high"],
+                          "formats": [np.int64] * 4 + [np.float64] * 5})
 if summary_dtype.itemsize != sizeof(fr_summary):
     raise ImportError("fastrelu was built with another layout of its summaries")
 
@@ -90,20 +91,25 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
     cdef Py_ssize_t size, n = x.size
     cdef int k
     cdef _Work work
-    shape = [x.shape[axis] for axis in units]
+    cdef _core.Crew crew = _core.crew_for(_core.FR_LIGHT, n)  # may run code of the caller's
+    cdef list shape = [], others = [], steps = [Ellipsis]
+    for axis in units:
+        shape.append(x.shape[axis])
     if n == 0:
         parts = np.empty(shape, summary_dtype)
         fr_summary_clear(<fr_summary *>cnp.PyArray_DATA(parts), parts.size)
         return parts
     outer = _merged(x, units)
     # A reversed axis of elements is the same set of elements.
-    flipped = x[tuple([slice(None, None, -1) if x.strides[axis] < 0 and axis not in units else slice(None)
-                       for axis in range(x.ndim)])]
-    rows = _merged(flipped, by_stride(flipped, [axis for axis in range(x.ndim) if axis not in units]))
+    for axis in range(x.ndim):
+        if axis not in units:
+            others.append(axis)
+        steps.append(slice(None, None, -1) if x.strides[axis] < 0 and axis not in units else slice(None))
+    flipped = x[tuple(steps)]
+    rows = _merged(flipped, by_stride(flipped, others))
     plan.columns, plan.column_stride = 1, x.itemsize
     if outer and (not rows or abs(outer[-1][1]) < rows[-1][1]):
         plan.columns, plan.column_stride = outer.pop()
-    plan.data = <const char *>cnp.PyArray_DATA(<cnp.ndarray>flipped)
     plan.itemsize = x.itemsize
     plan.kernel = (<const fr_stats *>_core.tables(isa).stats).summarize[cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE]
     plan.limits[0], plan.limits[1] = low, high
@@ -113,16 +119,17 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
     for k in range(plan.nrows):
         plan.rows_shape[k], plan.rows_stride[k] = rows[k]
     fr_plan_cuts(&plan)
-    parts = np.empty([plan.chunks, *shape], summary_dtype)
+    parts = np.empty((plan.chunks, fr_plan_units(&plan)), summary_dtype)
     out = <fr_summary *>cnp.PyArray_DATA(parts)
     size = fr_plan_buffer(&plan)
-    cdef _core.Crew crew = _core.crew_for(_core.FR_LIGHT, n)
     buffers = np.empty(crew.threads * size, np.int8)
+    plan.data = <const char *>cnp.PyArray_DATA(<cnp.ndarray>flipped)  # from here on no Python code runs
     work.plan, work.buffers, work.size, work.out = &plan, <char *>cnp.PyArray_DATA(buffers), size, out
     _core.run_shares(_share, &work, _core.FR_LIGHT, n, fr_plan_tasks(&plan), crew)
     with nogil:
         fr_summary_join(&plan, out)
-    return parts[0, ...].copy() if plan.chunks > 1 else parts[0, ...]
+    found = parts[0].reshape(shape)
+    return found.copy() if plan.chunks > 1 else found
 
 
 def merge(cnp.ndarray into not None, cnp.ndarray other not None):

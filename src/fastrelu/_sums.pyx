@@ -46,7 +46,8 @@ cdef extern from "kernels/sums.h" nogil:
         const fr_learned *learned
         int nlearned
         void (*split)(fr_sums_job *) noexcept nogil
-        void (*run)(const fr_sums_job *, int) noexcept nogil
+        size_t (*room)(const fr_sums_job *) noexcept nogil
+        void (*run)(const fr_sums_job *, int, char *) noexcept nogil
         void (*merge)(const fr_sums_job *) noexcept nogil
         void (*gather)(fr_pairs, const Py_ssize_t *, Py_ssize_t, fr_pairs) noexcept nogil
         void (*round)(fr_pairs, Py_ssize_t, int, char *) noexcept nogil
@@ -94,12 +95,12 @@ cdef object _no_double = np.empty(0, np.float64)
 
 
 cdef object _operand(Learned learned, object value, bint data):
-    """A Python number, which never promotes, or a plain array."""
+    """A Python float, which never promotes, or a plain array."""
     cdef double number
     if type(value) is cnp.ndarray:
         return value
     if not (data and isinstance(value, bool)) and _core._number(value, &number):
-        return value
+        return number
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{learned.name}_backward_parameters takes no masked arrays, whose mask the sums would ignore; "
                         "pass grad.filled(0) and x.filled(0)")
@@ -122,24 +123,53 @@ cdef int _find_type(Learned learned, list operands) except -1:
             nothing = _no_double if dtype == cnp.NPY_DOUBLE else _no_float
             _core_call(learned.backward, None, True, nothing, nothing, *operands[2:])
             return dtype
-    empty = (0,) + (1,) * max([np.ndim(value) for value in operands])
-    data = [np.empty(empty, value.dtype) if type(value) is cnp.ndarray else value for value in operands[:2]]
-    return np.asarray(_core_call(learned.backward, None, True, *data, *operands[2:])).dtype.num
+    cdef list stand_ins = []
+    for k, value in enumerate(operands):
+        is_data = k < 2 or (type(value) is cnp.ndarray and np.ndim(value) > 0)
+        stand_ins.append(np.empty(0, value.dtype) if is_data and type(value) is cnp.ndarray else value)
+    return np.asarray(_core_call(learned.backward, None, True, *stand_ins)).dtype.num
 
 
-cdef object _target(Learned learned, object out, tuple shape, object dtype):
-    """`out` as an array that takes the result, or an error before anything is written."""
+cdef cnp.ndarray _as_target(Learned learned, object out):
+    """`out` as a plain array; None where there is none."""
+    if out is None or out is Ellipsis:
+        return None
     name = f"{learned.name}_backward_parameters"
     target = out if isinstance(out, np.ndarray) else _core.as_target(name, out)
     if not isinstance(target, np.ndarray) or isinstance(target, np.ma.MaskedArray):
         raise TypeError(f"{name} can write into an array or a writable buffer, not into {type(out).__name__!r}")
-    if target.shape != shape:
-        raise ValueError(f"{name}: out has the shape {target.shape}, dx has {shape}")
+    return target
+
+
+cdef int _check_target(Learned learned, cnp.ndarray target, tuple shape, object dtype) except -1:
+    """Can dx be written into it?"""
+    name = f"{learned.name}_backward_parameters"
+    if np.shape(target) != shape:
+        raise ValueError(f"{name}: out has the shape {np.shape(target)}, dx has {shape}")
     if not target.flags.writeable:
         raise ValueError(f"{name}: out is read-only")
     if not np.can_cast(dtype, target.dtype, "same_kind"):
         raise TypeError(f"{name}: out of type {target.dtype} cannot take dx of type {dtype}")
-    return target
+    return 0
+
+
+cdef tuple _joint_shape(Learned learned, list arrays):
+    """The shape that arrays broadcast to. NumPy's own function stops at 32 axes."""
+    cdef list shape = [], shapes = []
+    cdef int axis, own, ndim = 0
+    for array in arrays:
+        ndim = max(ndim, np.ndim(array))
+        shapes.append(str(np.shape(array)))
+    for axis in range(ndim):
+        length = 1
+        for array in arrays:
+            own = axis - ndim + np.ndim(array)
+            if own >= 0 and np.shape(array)[own] != 1:
+                if length not in (1, np.shape(array)[own]):
+                    raise ValueError(f"{learned.name}_backward_parameters: shapes {', '.join(shapes)} do not broadcast")
+                length = np.shape(array)[own]
+        shape.append(length)
+    return tuple(shape)
 
 
 cdef bint _is_apart(cnp.ndarray dx, cnp.ndarray operand, bint data):
@@ -166,8 +196,6 @@ cdef int _look(fr_sums_job *job, list arrays, cnp.ndarray dx) except -1:
     cdef cnp.npy_intp size
     cdef bint joined, kept = False
     job.outer = job.kept = job.inner = 1
-    for j in range(count):
-        job.view.origin[j] = <char *>cnp.PyArray_DATA(<cnp.ndarray>arrays[j])
     for axis in range(ndim - 1, -1, -1):
         size = cnp.PyArray_DIM(dx, axis)
         if size == 1:
@@ -216,23 +244,15 @@ cdef fr_pairs _pairs(cnp.ndarray memory):
 cdef struct _Work:
     const fr_sums_table *sums
     const fr_sums_job *job
+    char *rooms  # one for each thread
+    size_t room
 
 
 cdef void _share(const void *what, long share, long shares, int part) noexcept nogil:
     cdef const _Work *work = <const _Work *>what
     cdef Py_ssize_t task, tasks = work.job.across * work.job.along
     for task in range(tasks * share // shares, tasks * (share + 1) // shares):
-        work.sums.run(work.job, task)
-
-
-cdef int _run(const fr_sums_table *sums, const fr_sums_job *job, int cost, Py_ssize_t n) except -1:
-    cdef _Work work
-    work.sums, work.job = sums, job
-    _core.run_shares(_share, &work, cost, n, job.across * job.along, _core.crew_for(cost, n))
-    if job.along > 1:
-        with nogil:
-            sums.merge(job)
-    return 0
+        work.sums.run(work.job, task, work.rooms + part * work.room)
 
 
 cdef object _gathered(Learned learned, fr_sums_job *job, int p, list arrays, cnp.ndarray result):
@@ -245,9 +265,11 @@ cdef object _gathered(Learned learned, fr_sums_job *job, int p, list arrays, cnp
         for axis in range(ndim):
             if _varies(array, axis, ndim):
                 shape[axis] = arrays[len(arrays) - 1].shape[axis]
-    axes = [axis for axis in range(ndim) if shape[axis] != 1]
-    if axes:
-        first, last = axes[0], axes[len(axes) - 1]
+    first = last = -1
+    for axis in range(ndim):
+        if shape[axis] != 1:
+            first, last = axis if first < 0 else first, axis
+    if first >= 0:
         shape[first:last + 1] = arrays[len(arrays) - 1].shape[first:last + 1]
     index = np.broadcast_to(np.arange(size, dtype=np.intp).reshape(np.shape(result)), shape).ravel()
     sums = np.full((2, size), -0.0)
@@ -256,10 +278,11 @@ cdef object _gathered(Learned learned, fr_sums_job *job, int p, list arrays, cnp
     return result
 
 
-cdef list _sums(Learned learned, list arrays, cnp.ndarray dx):
+cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _core.Crew crew):
     """Fill dx, which is the last of the arrays too, and return the gradients of the parameters."""
     cdef fr_sums_job job
-    cdef cnp.ndarray parameter, result, memory
+    cdef _Work work
+    cdef cnp.ndarray parameter, result, memory, rooms
     cdef int p, flavour, dtype = cnp.PyArray_TYPE(dx), nparams = learned.learned.nparams
     cdef list kept = [], results = []
     cdef bint alone
@@ -280,7 +303,15 @@ cdef list _sums(Learned learned, list arrays, cnp.ndarray dx):
             memory = np.empty((2, job.along * job.kept))
             job.part[p] = _pairs(memory)
             kept.append(memory)
-    _run(learned.sums, &job, learned.learned.cost, cnp.PyArray_SIZE(dx))
+    work.sums, work.job, work.room = learned.sums, &job, learned.sums.room(&job)
+    rooms = np.empty(crew.threads * work.room, np.int8)
+    work.rooms = <char *>cnp.PyArray_DATA(rooms)
+    for p in range(len(arrays)):  # from here on no Python code runs until the pass is done
+        job.view.origin[p] = <char *>cnp.PyArray_DATA(<cnp.ndarray>arrays[p])
+    _core.run_shares(_share, &work, learned.learned.cost, cnp.PyArray_SIZE(dx), job.across * job.along, crew)
+    if job.along > 1:
+        with nogil:
+            learned.sums.merge(&job)
     for p in range(nparams):
         if job.result[p] == NULL:
             _gathered(learned, &job, p, arrays, results[p])
@@ -291,42 +322,52 @@ cdef list _sums(Learned learned, list arrays, cnp.ndarray dx):
 def call(Learned learned not None, object out, object grad, object x, object a, object b=None, object c=None,
          object d=None):
     """Return dx and the gradient of each parameter; `out` is where dx goes."""
+    # Conversions first: they may run code of the caller's, which may change the arrays that are there already.
     cdef list operands = [_operand(learned, grad, True), _operand(learned, x, True), _operand(learned, a, False)]
-    cdef list arrays = []
+    cdef list arrays = [], gradients = []
     cdef double number
     cdef int j, dtype
     cdef bint written
+    cdef cnp.ndarray target
     if learned.learned.nparams > 1:
-        operands += [_operand(learned, value, False) for value in (b, c, d)]
+        operands += [_operand(learned, b, False), _operand(learned, c, False), _operand(learned, d, False)]
+    given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
+    target = _as_target(learned, given)
     dtype = _find_type(learned, operands)
     descr = cnp.PyArray_DescrFromType(dtype)
     for value in operands:
-        if _core._number(value, &number):
-            value = _core._as_array(number, dtype == cnp.NPY_DOUBLE)
+        if type(value) is float:
+            value = _core._as_array(value, dtype == cnp.NPY_DOUBLE)
         elif not _core._is_native(value, dtype):
             value = np.require(value, descr, "A")
         arrays.append(value)
-    shape = np.broadcast(*arrays).shape
+    shape = _joint_shape(learned, arrays)
+    cdef Py_ssize_t size = _core._broadcast_size(arrays)
+    cdef _core.Crew crew = _core.crew_for(learned.learned.cost, size)
 
-    given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
-    target = None if given is None or given is Ellipsis else _target(learned, given, shape, descr)
-    written = (target is not None and _core._is_native(target, dtype) and 0 not in target.strides)
+    if target is not None:
+        _check_target(learned, target, shape, descr)
+    written = (target is not None and _core._is_native(target, dtype) and 0 not in (<object>target).strides)
     if written:
         dx = target
         for j in range(len(arrays)):
             if not _is_apart(dx, arrays[j], j < 2):
                 arrays[j] = arrays[j].copy()
+    elif np.shape(arrays[1]) == shape or np.shape(arrays[0]) == shape:
+        dx = np.empty_like(arrays[1] if np.shape(arrays[1]) == shape else arrays[0])
     else:
-        like = [array for array in (arrays[1], arrays[0]) if array.shape == shape]
-        dx = np.empty_like(like[0]) if like else np.empty(shape, descr)
+        dx = np.empty(shape, descr)
     if cnp.PyArray_SIZE(<cnp.ndarray>dx):
-        gradients = _sums(learned, [*arrays, dx], dx)
+        gradients = _sums(learned, [*arrays, dx], dx, crew)
     else:
-        gradients = [np.zeros(array.shape, descr) for array in arrays[2:]]
+        for array in arrays[2:]:
+            gradients.append(np.zeros(array.shape, descr))
     if target is not None:
         if not written:
             np.copyto(target, dx, casting="same_kind")
         dx = given
     elif given is None:
         dx = dx[()]
-    return (dx, *[gradient[()] for gradient in gradients])
+    for j in range(len(gradients)):
+        gradients[j] = gradients[j][()]
+    return (dx, *gradients)

@@ -88,11 +88,12 @@ static int fr_leave_out(const fr_row_call *call, char *row, ptrdiff_t stride, co
     return any;
 }
 
-static void fr_run_row(const fr_row_walk *walk, const char *const *in, char *out, ptrdiff_t across) {
+/* Labels are looked at here, where they are used: whoever wrote them may write again meanwhile. */
+static int fr_run_row(const fr_row_walk *walk, const char *const *in, char *out, ptrdiff_t across) {
     const fr_row_call *call = walk->call;
     if (!call->loss) {
         call->kernel(in, out, call->n);
-        return;
+        return FR_ROWS_DONE;
     }
     fr_target target = *call->target;
     double loss = 0;
@@ -100,19 +101,27 @@ static void fr_run_row(const fr_row_walk *walk, const char *const *in, char *out
     target.shares = in[1];
     target.grad = out;
     target.dense = walk->dense;
-    const char *label = walk->at[FR_ROW_LABEL];
-    if (label) target.label = (ptrdiff_t) * (const int64_t *)(label + across * call->operand[FR_ROW_LABEL].stride[call->naxes - 1]);
-    if (!label || target.label != call->ignored)
+    const char *labels = walk->at[FR_ROW_LABEL];
+    int64_t label = 0;
+    if (labels) {
+        label = *(const volatile int64_t *)(labels + across * call->operand[FR_ROW_LABEL].stride[call->naxes - 1]);
+        target.label = (ptrdiff_t)label;
+    }
+    const int is_ignored = labels && label == call->ignored;
+    const int is_none = labels && !is_ignored && (uint64_t)label >= (uint64_t)call->n;
+    if (!is_ignored && !is_none)
         loss = call->loss(&target, call->n);
     else if (out)
         memset(out, 0, (size_t)(call->n * call->itemsize));
     *(double *)(walk->at[FR_ROW_LOSS] + across * call->operand[FR_ROW_LOSS].stride[call->naxes - 1]) = loss;
+    return is_none ? FR_ROWS_NO_CLASS : FR_ROWS_DONE;
 }
 
 /* m rows that differ in the last axis alone */
-static void fr_run_tile(const fr_row_walk *walk, ptrdiff_t m) {
+static int fr_run_tile(const fr_row_walk *walk, ptrdiff_t m) {
     const fr_row_call *call = walk->call;
     const int last = call->naxes - 1;
+    int status = FR_ROWS_DONE;
     for (int k = 0; k < 2; k++) {
         const fr_row_operand *operand = &call->operand[k];
         if (walk->at[k] && !walk->direct[k])
@@ -133,13 +142,14 @@ static void fr_run_tile(const fr_row_walk *walk, ptrdiff_t m) {
             any = fr_leave_out(call, walk->room[0] + r * walk->pitch, call->itemsize,
                                walk->at[FR_ROW_WHERE] + r * call->operand[FR_ROW_WHERE].stride[last]);
         if (any)
-            fr_run_row(walk, in, out, r);
+            status |= fr_run_row(walk, in, out, r);
         else
             fr_fill(out, call->itemsize, call->n, call->itemsize, call->alone);
     }
     if (walk->at[FR_ROW_OUT] && !walk->direct[FR_ROW_OUT])
         fr_transfer(walk->at[FR_ROW_OUT], result->along, result->stride[last], walk->room[0], call->itemsize, walk->pitch,
                     call->n, m, call->itemsize, fr_along_is_shorter(result, result->stride[last]));
+    return status;
 }
 
 /* The same side by side; 0 if the kernel refuses, and nothing is done. */
@@ -174,11 +184,19 @@ static int fr_run_columns(const fr_row_walk *walk, ptrdiff_t m) {
     return 1;
 }
 
+/* Adds count times size bytes to a total, unless that is more than there can be. */
+static int fr_add_bytes(size_t *total, ptrdiff_t count, ptrdiff_t size) {
+    if (size && (size_t)count > ((size_t)PTRDIFF_MAX - *total) / (size_t)size) return 0;
+    *total += (size_t)count * (size_t)size;
+    return 1;
+}
+
 int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop) {
     fr_row_walk walk;
     char *memory = NULL;
-    const ptrdiff_t bytes = call->n * call->itemsize;
-    if (start >= stop || call->n == 0) return 0;
+    int status = FR_ROWS_DONE;
+    const ptrdiff_t bytes = call->n * call->itemsize; /* an array has that many */
+    if (start >= stop || call->n == 0) return status;
     walk.call = call;
     walk.pitch = bytes;
     walk.room[0] = walk.room[1] = NULL;
@@ -190,7 +208,7 @@ int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop) {
     }
     if (call->operand[FR_ROW_WHERE].origin) walk.direct[FR_ROW_IN] = 0, tiles = 1;
     walk.width = 1;
-    int columns = call->columns && (tiles || call->n <= FR_SHORT_ROW) && call->n * call->itemsize * FR_COLUMNS <= FR_COLUMN_BYTES
+    int columns = call->columns && (tiles || call->n <= FR_SHORT_ROW) && bytes <= FR_COLUMN_BYTES / FR_COLUMNS
                   && stop - start >= FR_COLUMNS / 4;
     ptrdiff_t dense = call->target && call->target->dense ? call->n : 0;
     if (tiles) {
@@ -200,8 +218,9 @@ int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop) {
     }
     if (tiles || dense || columns) {
         ptrdiff_t rooms = columns ? FR_COLUMNS : tiles ? 2 * walk.width : 0; /* columns have one input */
-        memory = (char *)malloc((size_t)(rooms * bytes + dense * (ptrdiff_t)sizeof(double)));
-        if (!memory) return -1;
+        size_t size = 0;
+        if (fr_add_bytes(&size, rooms, bytes) && fr_add_bytes(&size, dense, sizeof(double))) memory = (char *)malloc(size);
+        if (!memory) return FR_ROWS_NO_MEMORY;
         if (dense) walk.dense = (double *)memory;
         walk.room[0] = memory + dense * (ptrdiff_t)sizeof(double);
         walk.room[1] = walk.room[0] + walk.width * bytes;
@@ -213,11 +232,11 @@ int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop) {
         if (m > stop - start) m = stop - start;
         if (columns && m > FR_COLUMNS) m = FR_COLUMNS;
         if (!columns && tiles && m > walk.width) m = walk.width;
-        if (!columns || !fr_run_columns(&walk, m)) fr_run_tile(&walk, m);
+        if (!columns || !fr_run_columns(&walk, m)) status |= fr_run_tile(&walk, m);
         fr_row_step(&walk, m);
         start += m;
     }
     fr_guard_close(caller);
     free(memory);
-    return 0;
+    return status;
 }

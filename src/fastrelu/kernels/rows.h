@@ -65,7 +65,12 @@ typedef struct {
     fr_row_operand operand[FR_ROW_OPERANDS];
 } fr_row_call;
 
-/* Runs over rows start to stop, in the order of the axes, the last fastest; 0, or -1 where memory is short. */
+/* Runs over rows start to stop, in the order of the axes, the last fastest. */
+enum {
+    FR_ROWS_DONE,
+    FR_ROWS_NO_MEMORY,
+    FR_ROWS_NO_CLASS /* a label was none; its row has no loss and no gradient */
+};
 int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop);
 
 #endif

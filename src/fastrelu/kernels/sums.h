@@ -41,8 +41,10 @@ typedef struct {
 struct fr_sums {
     const fr_learned *learned;
     int nlearned;
-    void (*split)(fr_sums_job *job);               /* sets pieces, across and along */
-    void (*run)(const fr_sums_job *job, int task); /* of across x along tasks, in any order */
+    void (*split)(fr_sums_job *job);        /* sets pieces, across and along */
+    size_t (*room)(const fr_sums_job *job); /* bytes that a thread needs for its tasks */
+    /* One of across x along tasks, in any order; threads that run at the same time have rooms of their own. */
+    void (*run)(const fr_sums_job *job, int task, char *room);
     void (*merge)(const fr_sums_job *job);         /* where along > 1: the tasks' sums into one */
     /* Adds n sums into those that index[] names, and rounds `count` sums to the storage type. */
     void (*gather)(fr_pairs from, const ptrdiff_t *index, ptrdiff_t n, fr_pairs into);

@@ -101,18 +101,33 @@ static void fr_sums_split(fr_sums_job *job) {
 /* The first of `of` equal parts of n, as far as its start. */
 static inline ptrdiff_t fr_part(ptrdiff_t n, ptrdiff_t part, ptrdiff_t of) { return n / of * part + n % of * part / of; }
 
-/* What a task needs at hand. */
+/* What a task needs at hand. Its blocks are too large for a small stack. */
 typedef struct {
     const fr_sums_job *job;
     ptrdiff_t itemsize;
     int dense[FR_MAX_OPERANDS]; /* contiguous wherever a kernel is going to look at once */
-    double high[FR_MAX_PARAMETERS][FR_TERM_BLOCK], low[FR_MAX_PARAMETERS][FR_TERM_BLOCK];
-    double terms[FR_MAX_PARAMETERS][FR_TERM_BLOCK], lost[FR_TERM_BLOCK];
-    union {
-        float f[FR_TERM_BLOCK];
-        double d[FR_TERM_BLOCK];
-    } block[FR_MAX_OPERANDS];
+    double *high[FR_MAX_PARAMETERS], *low[FR_MAX_PARAMETERS], *terms[FR_MAX_PARAMETERS], *lost;
+    char *block[FR_MAX_OPERANDS]; /* of operands that are not dense */
 } fr_sums_state;
+
+enum { FR_TERM_BYTES = FR_TERM_BLOCK * sizeof(double) }; /* of a block; operands are no wider than the terms */
+
+static size_t fr_sums_room(const fr_sums_job *job) {
+    return (size_t)(3 * job->nparams + 1 + 3 + job->nparams) * FR_TERM_BYTES;
+}
+
+static void fr_sums_furnish(fr_sums_state *state, const fr_sums_job *job, char *room) {
+    state->job = job;
+    state->itemsize = job->single ? sizeof(float) : sizeof(double);
+    for (int p = 0; p < job->nparams; p++) {
+        state->high[p] = (double *)room;
+        state->low[p] = (double *)(room + FR_TERM_BYTES);
+        state->terms[p] = (double *)(room + 2 * FR_TERM_BYTES);
+        room += 3 * FR_TERM_BYTES;
+    }
+    state->lost = (double *)room;
+    for (int j = 0; j < 3 + job->nparams; j++) state->block[j] = room += FR_TERM_BYTES;
+}
 
 /* Is an operand contiguous over every `span` elements that follow each other in the logical order? */
 static int fr_is_dense(const fr_view *view, int operand, ptrdiff_t span, ptrdiff_t itemsize) {
@@ -135,8 +150,8 @@ static void fr_sums_block(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m, i
         if (state->dense[j] || (numbers && j >= 2)) {
             in[j] = fr_at(view, j, index);
         } else {
-            fr_copy(view, j, index, m, (char *)&state->block[j], state->itemsize, 1);
-            in[j] = (const char *)&state->block[j];
+            fr_copy(view, j, index, m, state->block[j], state->itemsize, 1);
+            in[j] = state->block[j];
         }
     }
     for (int p = 0; p < job->nparams; p++) terms[p] = state->terms[p];
@@ -144,8 +159,8 @@ static void fr_sums_block(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m, i
     if (state->dense[nin]) {
         kernel(in, fr_at(view, nin, index), terms, m);
     } else {
-        kernel(in, (char *)&state->block[nin], terms, m);
-        fr_copy(view, nin, index, m, (char *)&state->block[nin], state->itemsize, 0);
+        kernel(in, state->block[nin], terms, m);
+        fr_copy(view, nin, index, m, state->block[nin], state->itemsize, 0);
     }
     fr_advance(view, index, m);
 }
@@ -186,15 +201,14 @@ static void fr_sums_short(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m) {
     }
 }
 
-static void fr_sums_run(const fr_sums_job *job, int task) {
+static void fr_sums_run(const fr_sums_job *job, int task, char *room) {
     fr_guard caller = fr_guard_open();
     fr_sums_state state;
     ptrdiff_t inner = job->inner, units = job->outer * job->pieces;
     int across = task % job->across, along = task / job->across, is_long = inner >= FR_RUN;
     ptrdiff_t first = fr_part(job->kept, across, job->across), last = fr_part(job->kept, across + 1, job->across);
     ptrdiff_t from = fr_part(units, along, job->along), to = fr_part(units, along + 1, job->along);
-    state.job = job;
-    state.itemsize = job->single ? sizeof(float) : sizeof(double);
+    fr_sums_furnish(&state, job, room);
     for (int j = 0; j < 3 + job->nparams; j++)
         state.dense[j] = fr_is_dense(&job->view, j, is_long ? inner : job->kept * inner, state.itemsize);
 
@@ -275,5 +289,5 @@ static const fr_learned fr_learned_table[] = {
 
 static const fr_sums fr_sums_here = {
     fr_learned_table, (int)(sizeof fr_learned_table / sizeof *fr_learned_table),
-    fr_sums_split, fr_sums_run, fr_sums_merge, fr_sums_gather, fr_sums_round,
+    fr_sums_split, fr_sums_room, fr_sums_run, fr_sums_merge, fr_sums_gather, fr_sums_round,
 };

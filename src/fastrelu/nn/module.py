@@ -242,7 +242,7 @@ class Module:
         KeyError
             If names are missing or unexpected; the message lists them.
         ValueError
-            If shapes differ; the message lists them.
+            If shapes differ, or a parameter's memory is read-only; the message lists them.
         TypeError
             If arrays are of other types, or of more than one.
 
@@ -284,8 +284,18 @@ class Module:
         if len(kinds) > 1:
             found = ", ".join(f"{name} is {kind}" for kind, name in kinds.items())
             raise TypeError(f"the state mixes types ({found}): convert the arrays to one")
+        frozen = [name for name, value in values.items() if not own[name].takes(value)]
+        if frozen:
+            raise ValueError(f"the memory of parameters is read-only: {', '.join(frozen)}")
+        # A state may hold the parameters' own memory, under other names.
+        shared = [p.data for p in own.values()]
+        values = {
+            name: value.copy() if any(np.may_share_memory(value, data) for data in shared) else value
+            for name, value in values.items()
+        }
+        memory = {name: own[name].memory_for(value) for name, value in values.items()}
         for name, value in values.items():
-            own[name].assign(value)
+            own[name].assign(value, memory[name])
 
     # --- Text -----------------------------------------------------------------------------------------------------
 

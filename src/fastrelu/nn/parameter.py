@@ -108,14 +108,21 @@ class Parameter:
         """Let the next backward pass start anew; optimisers say so after a step."""
         self._used = True
 
-    def assign(self, values: NDArray[Any]) -> None:
-        """Take new values of the same shape, and their type."""
-        if values.dtype == self.data.dtype:
-            np.copyto(self.data, values)
-        else:
-            changed = np.empty_like(self.data, dtype=values.dtype)
-            np.copyto(changed, values)
-            self.data, self.grad = changed, None
+    def takes(self, values: NDArray[Any]) -> bool:
+        """Tell whether the memory of this parameter, or new memory where the type changes, can take new values."""
+        return self.data.flags.writeable or values.dtype != self.data.dtype
+
+    def memory_for(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return memory for new values: that of this parameter unless their type is another."""
+        return self.data if values.dtype == self.data.dtype else np.empty_like(self.data, dtype=values.dtype)
+
+    def assign(self, values: NDArray[Any], memory: NDArray[Any] | None = None) -> None:
+        """Take new values of the same shape, and their type, into what `memory_for` returns or has returned."""
+        if memory is None:
+            memory = self.memory_for(values)
+        np.copyto(memory, values)
+        if memory is not self.data:
+            self.data, self.grad = memory, None
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.data, dtype=dtype, copy=copy)
