@@ -2,8 +2,8 @@
 
 ``python benchmarks/bench_neighbors.py`` runs each scene in a process of its own, once for each side in turn: ours with one
 thread, ours with two, and the peers. Every step of a scene is timed by itself, for a thread that still waits for work
-after a call takes its processor from the step that follows. ``--ours PATH`` takes our sides with another interpreter:
-one that has another version installed.
+after a call takes its processor from the step that follows. ``--before PATH`` adds our sides with another interpreter,
+one that has an earlier version installed.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MARGIN = 1.1  # times as long as on one thread no figure may be on two
 SIDES = {"ours, 1 thread": 1, "ours, 2 threads": 2, "NumPy": 2, "PyTorch": 2}
+BEFORE = {"before, 1 thread": 1, "before, 2 threads": 2}
 FIGURES = ("mean", "median", "p99")
 
 # What a side calls an activation in place, and a product into an array.
@@ -216,16 +217,21 @@ def figures(times: list[float]) -> dict[str, float]:
 # --- The table --------------------------------------------------------------------------------------------------------
 
 
+def source_of(side: str) -> str:
+    """Return whose source a side runs."""
+    return "ours" if side.startswith(("ours", "before")) else side
+
+
 def run(scene: Scene, side: str, options: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Return the figures of one side's process: of each step, and of all together."""
-    key = "ours" if side.startswith("ours") else side
+    key = source_of(side)
     spec = {
         "setup": PRELUDE[key] + ARRAYS + scene.setup[key],
         "steps": scene.steps,
         "seconds": options.seconds,
     }
-    command = [options.ours if key == "ours" else sys.executable, __file__, "--play"]
-    environment = {**os.environ, "FASTRELU_NUM_THREADS": str(SIDES[side])}
+    command = [options.before if side in BEFORE else sys.executable, __file__, "--play"]
+    environment = {**os.environ, "FASTRELU_NUM_THREADS": str({**SIDES, **BEFORE}[side])}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     beside = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(scene.busy)]
     try:
@@ -248,7 +254,7 @@ def run(scene: Scene, side: str, options: argparse.Namespace) -> dict[str, dict[
 
 def measure(scene: Scene, options: argparse.Namespace) -> dict[str, Any]:
     """Return the medians over the rounds of every figure, by side and step."""
-    sides = [side for side in SIDES if ("ours" if side.startswith("ours") else side) in scene.setup]
+    sides = [side for side in (*SIDES, *(BEFORE if options.before else ())) if source_of(side) in scene.setup]
     found: dict[str, list[dict[str, dict[str, float]]]] = {side: [] for side in sides}
     for turn in range(options.rounds):
         for side in sides if turn % 2 == 0 else reversed(sides):
@@ -278,7 +284,7 @@ def main() -> None:
     """Measure, print and write ``results/neighbors.json``."""
     parser = argparse.ArgumentParser(description="Activations among other work: mean/median/99th percentile, us.")
     parser.add_argument("--play", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--ours", default=sys.executable, help="interpreter of our sides (default: this one)")
+    parser.add_argument("--before", help="interpreter that has an earlier version, to be measured too")
     parser.add_argument("--only", default="", help="scenes whose name contains this text")
     parser.add_argument("--rounds", type=int, default=5, help="processes of each side (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=1.5, help="that a process repeats (default: %(default)s)")

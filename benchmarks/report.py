@@ -385,6 +385,17 @@ def statements(result: dict[str, Any]) -> list[str]:
     return list(table(["statement", "peer", "what", "threads", "times as fast", "ours, us", "theirs, us"], lines))
 
 
+def neighbors(result: dict[str, Any]) -> list[str]:
+    """Return the table of ``neighbors.json``: activations among other work, all steps of a scene together."""
+    sides = list(dict.fromkeys(side for row in result["rows"] for side in row["us"]))
+    lines = []
+    for row in result["rows"]:
+        us = row["us"]
+        cells = [" / ".join(f"{t:,.0f}" for t in us[side]["all"].values()) if side in us else "" for side in sides]
+        lines.append([row["scene"], *cells, " / ".join(f"{ratio:.2f}" for ratio in row["two by one"].values())])
+    return list(table(["scene", *sides, "two threads by one"], lines))
+
+
 # --- Documents ----------------------------------------------------------------------------------------------------
 
 
@@ -411,6 +422,7 @@ def fill(text: str, found: dict[str, list[str]]) -> str:
 OTHERS = {
     "threads": threads,
     "layouts": layouts,
+    "neighbors": neighbors,
     **dict.fromkeys(("network", "rows", "parameters", "diagnostics"), statements),
 }
 

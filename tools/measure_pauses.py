@@ -1,6 +1,6 @@
 """Measure what threads gain in calls that come one after a pause: python tools/measure_pauses.py.
 
-A server calls every now and then, and by then OpenMP's threads sleep. Each line is a function, a size and the pause
+A server calls every now and then, and by then the team's workers sleep. Each line is a function, a size and the pause
 before each call; the columns are the median and the slowest of the timings with one thread and with all.
 """
 
