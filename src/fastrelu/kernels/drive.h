@@ -12,7 +12,6 @@ typedef struct {
     ptrdiff_t itemsize;
 } fr_call;
 
-enum { FR_MAX_AXES = 64 };
 
 /* Operands of the same shape, axis 0 running fastest; a broadcast operand has stride 0. */
 typedef struct {

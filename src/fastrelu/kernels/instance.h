@@ -47,6 +47,9 @@
 #include "sums_loops.h"
 #include "stats_loops.h"
 
+#undef FR_WITH_EXACT
+#undef FR_WITH_WIDE
+#undef FR_WITH_HILO
 #undef store
 #undef real
 #undef FN

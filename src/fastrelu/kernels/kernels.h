@@ -4,7 +4,12 @@
 
 #include <stddef.h>
 
-enum { FR_MAX_PARAMETERS = 4, FR_MAX_INPUTS = 2 + FR_MAX_PARAMETERS, FR_MAX_OPERANDS = FR_MAX_INPUTS + 1 };
+enum {
+    FR_MAX_PARAMETERS = 4,
+    FR_MAX_INPUTS = 2 + FR_MAX_PARAMETERS,
+    FR_MAX_OPERANDS = FR_MAX_INPUTS + 1,
+    FR_MAX_AXES = 64 /* as NumPy */
+};
 
 /* Ask for the memory that is read, or written, soon. */
 #ifdef __GNUC__
@@ -44,7 +49,7 @@ typedef struct {
     const char *name;
     int cost;
     int nparams;
-    const char *params[FR_MAX_PARAMETERS];
+    const char *params[FR_MAX_PARAMETERS + 1]; /* ends with NULL */
     fr_domain domain[FR_DIRECTIONS];
     const char *domain_text[FR_DIRECTIONS]; /* NULL: there is no such direction */
 } fr_op;

@@ -4,11 +4,11 @@
 #ifndef FASTRELU_LOOP
 #define FASTRELU_LOOP
 
-#define ANY 1
+#include "columns.h"
 
-#define FR_POINTER(p, k) const store *p##_at = (const store *)in[k];
-#define FR_NUMBER(p, k) const real p = (real) * (const store *)in[k];
-#define FR_ELEMENT(p) const real p = (real)p##_at[i];
+#define FR_NUMBER(p, k) const real p = (real) * (const store *)in[first + k];
+#define FR_POINTER(p, k) const store *p##_at = (const store *)in[first + k];
+#define FR_ELEMENT(p, k) const real p = (real)p##_at[i];
 
 #define FR_LOOP(id, before, valid, inside, ...)                                    \
     FR_UNUSED static void id(const char *const *in, char *out, ptrdiff_t n) {      \
@@ -26,84 +26,39 @@
     }
 
 /* The data operands: 1 of them forward (x), 2 backward (grad and x; for the derivative from the output, y). */
-#define FR_POINTERS_1 FR_POINTER(x, 0)
-#define FR_POINTERS_2 FR_POINTER(g, 0) FR_POINTER(x, 1)
-#define FR_ARGS_1 (real)x_at[i]
-#define FR_ARGS_2 (real)g_at[i], (real)x_at[i]
+#define FR_DATA_1 enum { first = 1 }; const store *x_at = (const store *)in[0];
+#define FR_DATA_2 enum { first = 2 }; const store *g_at = (const store *)in[0], *x_at = (const store *)in[1];
+#define FR_BODY_1(body, ...) FN(body)((real)x_at[i] __VA_ARGS__)
+#define FR_BODY_2(body, ...) FN(body)((real)g_at[i], (real)x_at[i] __VA_ARGS__)
 
 /* NaN outside the domain, by an addition: a choice between the body and NaN would become a branch around the
  * body, which GCC does not vectorise below AVX2. Adding -0 changes nothing. */
 #define FR_POISON(valid) ((valid) ? -(real)0 : (real)NAN)
 
-/* (id of the loop, body, domain, number of data operands, parameters ...) */
-#define FR_LOOPS0(id, body, valid, k) FR_LOOP(FN(id##_scalar), FR_POINTERS_##k, 1, , FN(body)(FR_ARGS_##k))
-
-#define FR_LOOPS1(id, body, valid, k, a)                                                       \
-    FR_LOOP(FN(id##_scalar), FR_POINTERS_##k FR_NUMBER(a, k), valid, , FN(body)(FR_ARGS_##k, a)) \
-    FR_LOOP(FN(id##_array), FR_POINTERS_##k FR_POINTER(a, k), 1, FR_ELEMENT(a),                \
-            FN(body)(FR_ARGS_##k, a) + FR_POISON(valid))
-
-#define FR_LOOPS2(id, body, valid, k, a, b)                                                    \
-    FR_LOOP(FN(id##_scalar), FR_POINTERS_##k FR_NUMBER(a, k) FR_NUMBER(b, k + 1), valid, ,     \
-            FN(body)(FR_ARGS_##k, a, b))                                                       \
-    FR_LOOP(FN(id##_array), FR_POINTERS_##k FR_POINTER(a, k) FR_POINTER(b, k + 1), 1,          \
-            FR_ELEMENT(a) FR_ELEMENT(b), FN(body)(FR_ARGS_##k, a, b) + FR_POISON(valid))
-
-#define FR_LOOPS4(id, body, valid, k, a, b, c, d)                                              \
-    FR_LOOP(FN(id##_scalar),                                                                   \
-            FR_POINTERS_##k FR_NUMBER(a, k) FR_NUMBER(b, k + 1) FR_NUMBER(c, k + 2)            \
-                FR_NUMBER(d, k + 3),                                                           \
-            valid, , FN(body)(FR_ARGS_##k, a, b, c, d))                                        \
-    FR_LOOP(FN(id##_array),                                                                    \
-            FR_POINTERS_##k FR_POINTER(a, k) FR_POINTER(b, k + 1) FR_POINTER(c, k + 2)         \
-                FR_POINTER(d, k + 3),                                                          \
-            1, FR_ELEMENT(a) FR_ELEMENT(b) FR_ELEMENT(c) FR_ELEMENT(d),                        \
-            FN(body)(FR_ARGS_##k, a, b, c, d) + FR_POISON(valid))
+/* (id of the loop, body, domain, number of data operands, parameters) */
+#define FR_LOOPS(id, body, valid, k, parameters)                                                             \
+    FR_LOOP(FN(id##_scalar), FR_DATA_##k FR_EACH(FR_NUMBER, parameters), valid, ,                            \
+            FR_BODY_##k(body, FR_WITH_##parameters(, ) FR_NAMES_##parameters))                               \
+    FR_WITH_##parameters(                                                                                    \
+        FR_LOOP(FN(id##_array), FR_DATA_##k FR_EACH(FR_POINTER, parameters), 1, FR_EACH(FR_ELEMENT, parameters), \
+                FR_BODY_##k(body, FR_WITH_##parameters(, ) FR_NAMES_##parameters) + FR_POISON(valid)))
 
 #endif
 
-/* Which flavours have a body in this instance. */
+/* Which roundings have a body in this instance. */
 #if FR_KIND == FR_HILO
-#define FR_IF_EXACT(...)
-#define FR_IF_WIDE(...)
-#define FR_IF_HILO(...) __VA_ARGS__
+#define FR_WITH_EXACT FR_SKIP
+#define FR_WITH_WIDE FR_SKIP
 #else
-#define FR_IF_EXACT(...) __VA_ARGS__
-#define FR_IF_WIDE(...) __VA_ARGS__
-#define FR_IF_HILO(...) __VA_ARGS__
+#define FR_WITH_EXACT FR_KEEP
+#define FR_WITH_WIDE FR_KEEP
 #endif
+#define FR_WITH_HILO FR_KEEP
 
-#define OP0(name, flavour, cost, domain)                              \
-    FR_IF_##flavour(FR_LOOPS0(name##_forward, name, domain, 1)     \
-                    FR_LOOPS0(name##_backward, name##_backward, domain, 2))
-#define OP1(name, a, flavour, cost, domain)                           \
-    FR_IF_##flavour(FR_LOOPS1(name##_forward, name, domain, 1, a)  \
-                    FR_LOOPS1(name##_backward, name##_backward, domain, 2, a))
-#define OP2(name, a, b, flavour, cost, domain)                           \
-    FR_IF_##flavour(FR_LOOPS2(name##_forward, name, domain, 1, a, b)  \
-                    FR_LOOPS2(name##_backward, name##_backward, domain, 2, a, b))
-#define OP4(name, a, b, c, d, flavour, cost, domain)                           \
-    FR_IF_##flavour(FR_LOOPS4(name##_forward, name, domain, 1, a, b, c, d)  \
-                    FR_LOOPS4(name##_backward, name##_backward, domain, 2, a, b, c, d))
-#define OP0_Y(name, flavour, cost, domain, domain_y) \
-    OP0(name, flavour, cost, domain)                 \
-    FR_IF_##flavour(FR_LOOPS0(name##_from_output, name##_from_output, domain_y, 2))
-#define OP1_Y(name, a, flavour, cost, domain, domain_y) \
-    OP1(name, a, flavour, cost, domain)                 \
-    FR_IF_##flavour(FR_LOOPS1(name##_from_output, name##_from_output, domain_y, 2, a))
-#define OP2_Y(name, a, b, flavour, cost, domain, domain_y) \
-    OP2(name, a, b, flavour, cost, domain)                 \
-    FR_IF_##flavour(FR_LOOPS2(name##_from_output, name##_from_output, domain_y, 2, a, b))
-
+#define OP(name, parameters, rounding, cost, domain, gradient, learned)                    \
+    FR_WITH_##rounding(FR_LOOPS(name##_forward, name, domain, 1, parameters)               \
+                       FR_LOOPS(name##_backward, name##_backward, domain, 2, parameters)   \
+                       FR_WITH_##gradient(FR_LOOPS(name##_from_output, name##_from_output, \
+                                                   FR_DOMAIN_##gradient, 2, parameters)))
 #include "ops.def"
-
-#undef OP0
-#undef OP1
-#undef OP2
-#undef OP4
-#undef OP0_Y
-#undef OP1_Y
-#undef OP2_Y
-#undef FR_IF_EXACT
-#undef FR_IF_WIDE
-#undef FR_IF_HILO
+#undef OP

@@ -9,7 +9,7 @@
 #include "guard.h"
 #include "stats.h"
 
-enum { FR_TILE = 16384, FR_WIDE_ROWS = 512, FR_DIRECT_ROWS = 4096, FR_RUN = 1024, FR_CHUNKS = 64, FR_WHOLE_AXES = 64 };
+enum { FR_TILE = 16384, FR_WIDE_ROWS = 512, FR_DIRECT_ROWS = 4096, FR_RUN = 1024, FR_CHUNKS = 64 };
 
 /* The axes of an array in two groups, each from the largest stride to the smallest: those that tell units apart, and
  * those along which a unit's elements lie. If the innermost axis of all is one of the former, its units are the
@@ -20,8 +20,8 @@ typedef struct {
     fr_summarize kernel;
     double limits[2];
     int nouter, nrows;
-    ptrdiff_t outer_shape[FR_WHOLE_AXES], outer_stride[FR_WHOLE_AXES];
-    ptrdiff_t rows_shape[FR_WHOLE_AXES], rows_stride[FR_WHOLE_AXES];
+    ptrdiff_t outer_shape[FR_MAX_AXES], outer_stride[FR_MAX_AXES];
+    ptrdiff_t rows_shape[FR_MAX_AXES], rows_stride[FR_MAX_AXES];
     ptrdiff_t outer, columns, column_stride, rows;
     ptrdiff_t panel, panels, tile, chunk, chunks; /* columns per panel, rows per tile and per chunk */
     int direct;                                   /* do tiles reach the kernel as they lie? */

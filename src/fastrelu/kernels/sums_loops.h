@@ -5,9 +5,7 @@
 #ifndef FASTRELU_SUMS_LOOP
 #define FASTRELU_SUMS_LOOP
 
-#define FR_TERMS(k) double *FR_INTO(k) = terms[k];
-#define FR_INTO(k) terms_##k
-
+#define FR_INTO(a, k) double *a##_terms = terms[k];
 #define FR_SUMS_LOOP(id, before, valid, inside, nparams, result, write)                             \
     FR_UNUSED static void id(const char *const *in, char *out, double *const *terms, ptrdiff_t n) { \
         before;                                                                                     \
@@ -28,71 +26,40 @@
         }                                                                                           \
     }
 
+/* The body of a parameter's terms takes all parameters. */
+#define FR_TERM(by, kind, name, ...) by##_terms[i] = name##_by_##by##_##kind(g, x, __VA_ARGS__) + bad;
+#define FR_TERMS_0(...)
+#define FR_TERMS_1(kind, name, a) FR_TERM(a, kind, name, a)
+#define FR_TERMS_2(kind, name, a, b) FR_TERM(a, kind, name, a, b) FR_TERM(b, kind, name, a, b)
+#define FR_TERMS_3(kind, name, a, b, c) \
+    FR_TERM(a, kind, name, a, b, c) FR_TERM(b, kind, name, a, b, c) FR_TERM(c, kind, name, a, b, c)
+#define FR_TERMS_4(kind, name, a, b, c, d)                                    \
+    FR_TERM(a, kind, name, a, b, c, d) FR_TERM(b, kind, name, a, b, c, d) \
+    FR_TERM(c, kind, name, a, b, c, d) FR_TERM(d, kind, name, a, b, c, d)
+#define FR_TERMS(kind, name, parameters) \
+    FR_CALL(FR_JOIN(FR_TERMS_, FR_COUNT_##parameters), kind, name, FR_NAMES_##parameters)
+
 /* (kind of the terms, function, domain, parameters) */
-#define FR_SUMS1(kind, name, valid, a)                                                              \
-    FR_SUMS_LOOP(FN(name##_terms_scalar), FR_POINTERS_2 FR_NUMBER(a, 2) FR_TERMS(0), valid, , 1,    \
-                 FN(name##_backward)(g, x, a),                                                      \
-                 FR_INTO(0)[i] = name##_by_##a##_##kind(g, x, a))                                   \
-    FR_SUMS_LOOP(FN(name##_terms_array), FR_POINTERS_2 FR_POINTER(a, 2) FR_TERMS(0), 1,             \
-                 FR_ELEMENT(a) const real bad = FR_POISON(valid), 1,                                \
-                 FN(name##_backward)(g, x, a) + bad,                                                \
-                 FR_INTO(0)[i] = name##_by_##a##_##kind(g, x, a) + bad)
-
-#define FR_SUMS4_TERMS(kind, name, a, b, c, d, bad)                                                 \
-    FR_INTO(0)[i] = name##_by_##a##_##kind(g, x, a, b, c, d) + bad;                                 \
-    FR_INTO(1)[i] = name##_by_##b##_##kind(g, x, a, b, c, d) + bad;                                 \
-    FR_INTO(2)[i] = name##_by_##c##_##kind(g, x, a, b, c, d) + bad;                                 \
-    FR_INTO(3)[i] = name##_by_##d##_##kind(g, x, a, b, c, d) + bad
-#define FR_SUMS4(kind, name, valid, a, b, c, d)                                                     \
-    FR_SUMS_LOOP(FN(name##_terms_scalar),                                                           \
-                 FR_POINTERS_2 FR_NUMBER(a, 2) FR_NUMBER(b, 3) FR_NUMBER(c, 4) FR_NUMBER(d, 5)      \
-                     FR_TERMS(0) FR_TERMS(1) FR_TERMS(2) FR_TERMS(3),                               \
-                 valid, , 4,                                                                        \
-                 FN(name##_backward)(g, x, a, b, c, d),                                             \
-                 FR_SUMS4_TERMS(kind, name, a, b, c, d, -(real)0))                                  \
-    FR_SUMS_LOOP(FN(name##_terms_array),                                                            \
-                 FR_POINTERS_2 FR_POINTER(a, 2) FR_POINTER(b, 3) FR_POINTER(c, 4) FR_POINTER(d, 5)  \
-                     FR_TERMS(0) FR_TERMS(1) FR_TERMS(2) FR_TERMS(3),                               \
-                 1, FR_ELEMENT(a) FR_ELEMENT(b) FR_ELEMENT(c) FR_ELEMENT(d)                         \
-                 const real bad = FR_POISON(valid), 4,                                              \
-                 FN(name##_backward)(g, x, a, b, c, d) + bad,                                       \
-                 FR_SUMS4_TERMS(kind, name, a, b, c, d, bad))
+#define FR_SUMS(kind, name, valid, parameters)                                                                   \
+    FR_SUMS_LOOP(FN(name##_terms_scalar),                                                                        \
+                 FR_DATA_2 FR_EACH(FR_NUMBER, parameters) FR_EACH(FR_INTO, parameters), valid,                   \
+                 const real bad = -(real)0, FR_COUNT_##parameters,                                               \
+                 FN(name##_backward)(g, x, FR_NAMES_##parameters), FR_TERMS(kind, name, parameters))             \
+    FR_SUMS_LOOP(FN(name##_terms_array),                                                                         \
+                 FR_DATA_2 FR_EACH(FR_POINTER, parameters) FR_EACH(FR_INTO, parameters), 1,                      \
+                 FR_EACH(FR_ELEMENT, parameters) const real bad = FR_POISON(valid), FR_COUNT_##parameters,       \
+                 FN(name##_backward)(g, x, FR_NAMES_##parameters) + bad, FR_TERMS(kind, name, parameters))
 #endif
 
-#define OP0(...)
-#define OP1(...)
-#define OP2(...)
-#define OP4(...)
-#define OP0_Y(...)
-#define OP1_Y(...)
-#define OP2_Y(...)
-#define OP1_YL(name, a, flavour, cost, domain, domain_y) OP1_L(name, a, flavour, cost, domain)
 #if FR_KIND == FR_LEAN || FR_KIND == FR_WIDE
-#define OP1_L(name, a, flavour, cost, domain) FR_SUMS1(wide, name, domain, a)
-#define OP4_L(name, a, b, c, d, flavour, cost, domain) FR_SUMS4(wide, name, domain, a, b, c, d)
+#define FR_SUMS_HERE(...) FR_SUMS(wide, __VA_ARGS__)
 #elif FR_KIND == FR_FULL
-#define OP1_L(name, a, flavour, cost, domain) FR_SUMS1(full, name, domain, a)
-#define OP4_L(name, a, b, c, d, flavour, cost, domain) FR_SUMS4(full, name, domain, a, b, c, d)
+#define FR_SUMS_HERE(...) FR_SUMS(full, __VA_ARGS__)
 #else
-#define FR_IF_EXACT(...)
-#define FR_IF_WIDE(...)
-#define FR_IF_HILO(...) __VA_ARGS__
-#define OP1_L(name, a, flavour, cost, domain) FR_IF_##flavour(FR_SUMS1(hilo, name, domain, a))
-#define OP4_L(name, a, b, c, d, flavour, cost, domain)                                              \
-    FR_IF_##flavour(FR_SUMS4(hilo, name, domain, a, b, c, d))
+#define FR_SUMS_HERE(...) FR_SUMS(hilo, __VA_ARGS__)
 #endif
-
+#define OP(name, parameters, rounding, cost, domain, gradient, learned) \
+    FR_WITH_##rounding(FR_WITH_##learned(FR_SUMS_HERE(name, domain, parameters)))
 #include "ops.def"
-
-#undef OP0
-#undef OP1
-#undef OP2
-#undef OP4
-#undef OP0_Y
-#undef OP1_Y
-#undef OP2_Y
-#if FR_KIND == FR_HILO
-#undef FR_IF_EXACT
-#undef FR_IF_WIDE
-#undef FR_IF_HILO
-#endif
+#undef OP
+#undef FR_SUMS_HERE

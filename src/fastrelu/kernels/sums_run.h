@@ -264,28 +264,12 @@ static void fr_sums_round(fr_pairs from, ptrdiff_t count, int single, char *to) 
     fr_guard_close(caller);
 }
 
-#define OP0(...)
-#define OP1(...)
-#define OP2(...)
-#define OP4(...)
-#define OP0_Y(...)
-#define OP1_Y(...)
-#define OP2_Y(...)
-#define OP1_L(name, a, flavour, cost, domain) \
-    {#name, cost, 1, flavour(name##_terms_scalar), flavour(name##_terms_array)},
-#define OP1_YL(name, a, flavour, cost, domain, domain_y) OP1_L(name, a, flavour, cost, domain)
-#define OP4_L(name, a, b, c, d, flavour, cost, domain) \
-    {#name, cost, 4, flavour(name##_terms_scalar), flavour(name##_terms_array)},
+#define OP(name, parameters, rounding, cost, domain, gradient, learned) \
+    FR_WITH_##learned({#name, cost, FR_COUNT_##parameters, rounding(name##_terms_scalar), rounding(name##_terms_array)},)
 static const fr_learned fr_learned_table[] = {
 #include "ops.def"
 };
-#undef OP0
-#undef OP1
-#undef OP2
-#undef OP4
-#undef OP0_Y
-#undef OP1_Y
-#undef OP2_Y
+#undef OP
 
 static const fr_sums fr_sums_here = {
     fr_learned_table, (int)(sizeof fr_learned_table / sizeof *fr_learned_table),

@@ -71,28 +71,22 @@
 #define HILO(id) {id##_wide, id##_wide, id##_full, id##_hilo}
 #endif
 
-#define FR_ONE(id, flavour) {flavour(id##_scalar), flavour(id##_scalar)}
-#define FR_BOTH(id, flavour) {flavour(id##_scalar), flavour(id##_array)}
-#define FR_NONE {{0}, {0}}
-
-#define FR_ROW(one, name, flavour) {one(name##_forward, flavour), one(name##_backward, flavour), FR_NONE},
-#define FR_ROW_Y(one, name, flavour) \
-    {one(name##_forward, flavour), one(name##_backward, flavour), one(name##_from_output, flavour)},
-
-#define OP0(name, flavour, cost, domain) FR_ROW(FR_ONE, name, flavour)
-#define OP1(name, a, flavour, cost, domain) FR_ROW(FR_BOTH, name, flavour)
-#define OP2(name, a, b, flavour, cost, domain) FR_ROW(FR_BOTH, name, flavour)
-#define OP4(name, a, b, c, d, flavour, cost, domain) FR_ROW(FR_BOTH, name, flavour)
-#define OP0_Y(name, flavour, cost, domain, domain_y) FR_ROW_Y(FR_ONE, name, flavour)
-#define OP1_Y(name, a, flavour, cost, domain, domain_y) FR_ROW_Y(FR_BOTH, name, flavour)
-#define OP2_Y(name, a, b, flavour, cost, domain, domain_y) FR_ROW_Y(FR_BOTH, name, flavour)
-
-#define FR_JOIN_(a, b) a##b
-#define FR_JOIN(a, b) FR_JOIN_(a, b)
-
+/* Without parameters the loop with numbers serves for both. */
+#define FR_ONE(id, rounding) {rounding(id##_scalar), rounding(id##_scalar)}
+#define FR_BOTH(id, rounding) {rounding(id##_scalar), rounding(id##_array)}
+#define FR_LOOPS_OF_0 FR_ONE
+#define FR_LOOPS_OF_1 FR_BOTH
+#define FR_LOOPS_OF_2 FR_BOTH
+#define FR_LOOPS_OF_3 FR_BOTH
+#define FR_LOOPS_OF_4 FR_BOTH
+#define OP(name, parameters, rounding, cost, domain, gradient, learned)                \
+    {FR_JOIN(FR_LOOPS_OF_, FR_COUNT_##parameters)(name##_forward, rounding),           \
+     FR_JOIN(FR_LOOPS_OF_, FR_COUNT_##parameters)(name##_backward, rounding),          \
+     FR_WITH_##gradient(FR_JOIN(FR_LOOPS_OF_, FR_COUNT_##parameters)(name##_from_output, rounding))},
 static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
 #include "ops.def"
 };
+#undef OP
 
 #define FR_ROWS(kind, ...)                                                                              \
     {{softmax_row##kind, log_softmax_row##kind, softmin_row##kind},                                     \
@@ -109,13 +103,6 @@ static const fr_rows fr_row_table[FR_FLAVOURS] = {
 #endif
     FR_ROWS(_wide, 0), FR_ROWS_FAST(_full), FR_ROWS(_hilo, 0)};
 
-#undef OP0
-#undef OP1
-#undef OP2
-#undef OP4
-#undef OP0_Y
-#undef OP1_Y
-#undef OP2_Y
 #include "sums_run.h"
 
 static const fr_stats fr_stats_table = {{summarize_lean, summarize_full}};
