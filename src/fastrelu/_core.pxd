@@ -7,6 +7,7 @@ cdef extern from "kernels/kernels.h" nogil:
         FR_MAX_PARAMETERS
         FR_MAX_INPUTS
         FR_MAX_OPERANDS
+        FR_MAX_AXES
         FR_FORWARD
         FR_BACKWARD
         FR_FROM_OUTPUT

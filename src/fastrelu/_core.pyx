@@ -1,6 +1,8 @@
 # The one door between Python and the kernels. It knows arrays, parameters and threads, and no activation by name.
 """Calls of the kernels: the fast path, the N-d driver and the ufuncs, in this order of generality."""
 
+import re
+
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
@@ -18,8 +20,6 @@ cnp.import_ufunc()
 
 
 cdef extern from "kernels/drive.h" nogil:
-    enum:
-        FR_MAX_AXES
     ctypedef struct fr_call:
         fr_kernel scalar
         fr_kernel array
@@ -27,7 +27,7 @@ cdef extern from "kernels/drive.h" nogil:
         int ndata
         int nparams
         Py_ssize_t itemsize
-    ctypedef cnp.npy_intp fr_strides[7]
+    ctypedef cnp.npy_intp fr_strides[FR_MAX_OPERANDS]
     ctypedef struct fr_view:
         int naxes
         cnp.npy_intp *shape
@@ -407,10 +407,10 @@ cdef class Kernel:
     cdef const fr_op *op
     cdef readonly int cost
     cdef int direction, ndata, nparams, nin
-    cdef fr_call calls[4]
+    cdef fr_call calls[FR_FLAVOURS]
     cdef cnp.PyUFuncGenericFunction loops[2]
     cdef void *loop_data[2][2]
-    cdef char loop_types[14]
+    cdef char loop_types[2 * FR_MAX_OPERANDS]
     cdef bytes c_name, c_doc
 
     def __init__(self, int op, int direction, str isa):
@@ -460,14 +460,22 @@ cdef class Kernel:
     def __repr__(self):
         return f"<kernel {self.name}>"
 
-    cdef int refuse(self, const double *params, const int *known) except -1:
-        """Say which condition on the parameters the known ones miss."""
+    cdef int refuse(self, list args, const double *params) except -1:
+        """Say which condition on the parameters the given ones miss, as `params` or by themselves."""
+        cdef double own[FR_MAX_PARAMETERS]
         cdef int j
         cdef list given = []
         for j in range(self.nparams):
-            if known == NULL or known[j]:
-                given.append(f"{self.op.params[j].decode()}={params[j]!r}")
+            own[j] = params[j]
+            _is_number(args[self.ndata + j], &own[j])
+        cdef bint lost = fr_take_numbers(self.op.domain[self.direction], own, NULL, self.nparams)
+        for j in range(self.nparams):
+            value = args[self.ndata + j]
+            if _is_number(value, &own[j]):
+                rounded = f" ({params[j]} in float32)" if lost and own[j] != params[j] else ""
+                given.append(f"{self.op.params[j].decode()}={value!s}{rounded}")
         condition = self.op.domain_text[self.direction].decode().replace("&&", "and")
+        condition = re.sub(r"isfinite\((\w+)\)", r"finite \1", condition)
         raise ValueError(f"{self.name} requires {condition}, got {', '.join(given)}")
 
 
@@ -606,10 +614,10 @@ cdef cnp.ndarray _fresh(cnp.ndarray x, Py_ssize_t size):
 
 cdef cnp.ndarray _fresh_for(list args, int n, int dtype):
     """A recycled result for n plain arrays, as NumPy would lay it out; None where none is to be had."""
-    cdef PyArrayObject *operands[6]
-    cdef cnp.npy_uint32 flags[6]
-    cdef cnp.npy_intp shape[64]
-    cdef cnp.npy_intp strides[64]
+    cdef PyArrayObject *operands[FR_MAX_INPUTS]
+    cdef cnp.npy_uint32 flags[FR_MAX_INPUTS]
+    cdef cnp.npy_intp shape[FR_MAX_AXES]
+    cdef cnp.npy_intp strides[FR_MAX_AXES]
     cdef NpyIter *iterator
     cdef int j, ndim, itemsize = 4 if dtype == cnp.NPY_FLOAT else 8
     cdef Py_ssize_t size = _broadcast_size(args) * itemsize
@@ -987,9 +995,9 @@ cdef list _as_list(PyObject **args, int n):
 
 
 cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
-    cdef const char *inputs[6]
-    cdef double params[4]
-    cdef float rounded[4]
+    cdef const char *inputs[FR_MAX_INPUTS]
+    cdef double params[FR_MAX_PARAMETERS]
+    cdef float rounded[FR_MAX_PARAMETERS]
     cdef cnp.ndarray x, y
     cdef char *data = NULL
     cdef const fr_call *how
@@ -1052,7 +1060,7 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
             inputs[kernel.ndata + j] = <const char *>&params[j]
     if kernel.nparams and not fr_take_numbers(kernel.op.domain[kernel.direction], params,
                                               rounded if dtype == cnp.NPY_FLOAT else NULL, kernel.nparams):
-        kernel.refuse(params, NULL)
+        kernel.refuse(_as_list(args, kernel.nin), params)
     level = _setting(precision_override, &_precision)
     how = &kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level]
     if fr_load(&_explaining):
@@ -1072,7 +1080,7 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
 def call(Kernel kernel not None, object out, object where, object a, object b=None, object c=None, object d=None,
          object e=None, object f=None):
     """Run a kernel on its inputs, which follow in its own order: data first, then parameters."""
-    cdef PyObject *args[6]
+    cdef PyObject *args[FR_MAX_INPUTS]
     args[:] = [<PyObject *>a, <PyObject *>b, <PyObject *>c, <PyObject *>d, <PyObject *>e, <PyObject *>f]
     return _dispatch(kernel, out, where, args)
 
@@ -1090,9 +1098,9 @@ def call_unary(Kernel kernel not None, object out, object where, object x):
 cdef object _strided(Kernel kernel, int level, list args, object out, int dtype, Py_ssize_t n,
                      dict report):
     """NumPy's iterator settles broadcasting, order of axes, overlap and the result; the walk is ours."""
-    cdef PyArrayObject *operands[7]
-    cdef PyArray_Descr *dtypes[7]
-    cdef cnp.npy_uint32 flags[7]
+    cdef PyArrayObject *operands[FR_MAX_OPERANDS]
+    cdef PyArray_Descr *dtypes[FR_MAX_OPERANDS]
+    cdef cnp.npy_uint32 flags[FR_MAX_OPERANDS]
     cdef fr_plan plan
     cdef const fr_call *how
     cdef Py_ssize_t size
@@ -1182,26 +1190,32 @@ cdef int _class_of(object value) except -1:
     return class_of_dtype(dtype) if isinstance(dtype, np.dtype) else FOREIGN
 
 
+cdef bint _is_number(object value, double *number) except -1:
+    """A number, a NumPy scalar or an array without axes, of a type that is converted."""
+    if _number(value, number):
+        return True
+    if ((cnp.PyArray_Check(value) or cnp.PyArray_CheckScalar(value)) and value.ndim == 0
+            and value.dtype.kind in "biuf"):
+        number[0] = float(value)
+        return True
+    return False
+
+
 cdef int _check_params(Kernel kernel, list args, bint single) except -1:
     """The domain, as far as the parameters are numbers or scalars.
 
-    Next to an array the unknown is filled with each known value in turn, which satisfies every relation between
-    two parameters, and with 1, which no parameter excludes by itself: what fails all fillings is a number outside
-    its own domain.
+    Values in arrays are not checked here. Replace each by every known number in turn (some choice satisfies any
+    relation between two parameters) and by 1 (allowed by every condition on one). If all fail, a given number is
+    invalid by itself.
     """
     cdef fr_domain domain = kernel.op.domain[kernel.direction]
-    cdef double given[4]
-    cdef double params[4]
-    cdef float rounded[4]
-    cdef int known[4]
+    cdef double given[FR_MAX_PARAMETERS]
+    cdef double params[FR_MAX_PARAMETERS]
+    cdef float rounded[FR_MAX_PARAMETERS]
+    cdef int known[FR_MAX_PARAMETERS]
     cdef int j, filler, count = 0
     for j in range(kernel.nparams):
-        value = args[kernel.ndata + j]
-        known[j] = _number(value, &given[j])
-        if (not known[j] and (cnp.PyArray_Check(value) or cnp.PyArray_CheckScalar(value)) and value.ndim == 0
-                and value.dtype.kind in "biuf"):
-            given[j] = float(value)
-            known[j] = 1
+        known[j] = _is_number(args[kernel.ndata + j], &given[j])
         count += known[j]
     if count == 0:
         return 0
@@ -1211,7 +1225,7 @@ cdef int _check_params(Kernel kernel, list args, bint single) except -1:
                 params[j] = given[j] if known[j] else 1 if filler == kernel.nparams else given[filler]
             if fr_take_numbers(domain, params, rounded if single else NULL, kernel.nparams):
                 return 0
-    return kernel.refuse(params, known)
+    return kernel.refuse(args, params)
 
 
 cdef object as_target(str name, object out):
@@ -1228,7 +1242,7 @@ cdef object as_target(str name, object out):
 
 
 cdef object _call_ufunc(Kernel kernel, int level, list args, object out, object where):
-    cdef PyObject *vector[8]
+    cdef PyObject *vector[FR_MAX_OPERANDS + 1]  # and a mask
     cdef int j, n = kernel.nin
     for j in range(n):
         vector[j] = <PyObject *>args[j]
@@ -1343,7 +1357,7 @@ cdef object _part(object whole, int axis, Py_ssize_t start, Py_ssize_t stop):
     if type(whole) is not cnp.ndarray:
         return whole[(slice(None),) * axis + (slice(start, stop),)]
     cdef cnp.ndarray y = <cnp.ndarray>whole
-    cdef cnp.npy_intp shape[64]
+    cdef cnp.npy_intp shape[FR_MAX_AXES]
     cdef char *data = <char *>cnp.PyArray_DATA(y) + start * cnp.PyArray_STRIDE(y, axis)
     memcpy(shape, cnp.PyArray_DIMS(y), cnp.PyArray_NDIM(y) * sizeof(shape[0]))
     shape[axis] = stop - start
@@ -1386,8 +1400,8 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
     cdef cnp.ndarray array = x if type(x) is cnp.ndarray else np.asanyarray(x)
     cdef object given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     cdef object target = given if given is None or type(given) is cnp.ndarray else as_target(name, given)
-    cdef cnp.npy_intp shape[64]
-    cdef PyObject *args[6]
+    cdef cnp.npy_intp shape[FR_MAX_AXES]
+    cdef PyObject *args[FR_MAX_INPUTS]
     cdef Py_ssize_t length, size
     cdef int j, dtype, at, ndim = cnp.PyArray_NDIM(array)
     if not -ndim <= axis < ndim:

@@ -11,7 +11,18 @@ cimport numpy as cnp
 from cpython.long cimport PyLong_AsLong, PyLong_CheckExact
 from libc.stdint cimport int64_t, uint64_t
 
-from fastrelu._core cimport Crew, DOUBLE, NEITHER, as_target, class_of_dtype, crew_for, precision_level, run_shares, tables
+from fastrelu._core cimport (
+    Crew,
+    DOUBLE,
+    FR_MAX_AXES,
+    NEITHER,
+    as_target,
+    class_of_dtype,
+    crew_for,
+    precision_level,
+    run_shares,
+    tables,
+)
 
 cnp.import_array()
 
@@ -400,7 +411,7 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
                         int axis, cnp.ndarray y, int dtype, Crew crew):
     """The rows of native arrays along one axis, into `y` or a new array."""
     cdef fr_row_call call
-    cdef int order[64]
+    cdef int order[FR_MAX_AXES]
     cdef Py_ssize_t rows
     cdef const fr_rows *flavour = kernels.of(dtype)
     if y is None:
@@ -527,7 +538,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     """Loss, and its gradient if asked for."""
     cdef fr_row_call call
     cdef fr_target target
-    cdef int order[64]
+    cdef int order[FR_MAX_AXES]
     cdef int dtype, along = 0
     cdef Py_ssize_t rows
     cdef cnp.ndarray x, given, weights = None, losses, grad = None, probabilities = None, destination

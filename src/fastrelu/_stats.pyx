@@ -25,10 +25,10 @@ cdef extern from "kernels/summary.h" nogil:
         double limits[2]
         int nouter
         int nrows
-        Py_ssize_t outer_shape[64]
-        Py_ssize_t outer_stride[64]
-        Py_ssize_t rows_shape[64]
-        Py_ssize_t rows_stride[64]
+        Py_ssize_t outer_shape[_core.FR_MAX_AXES]
+        Py_ssize_t outer_stride[_core.FR_MAX_AXES]
+        Py_ssize_t rows_shape[_core.FR_MAX_AXES]
+        Py_ssize_t rows_stride[_core.FR_MAX_AXES]
         Py_ssize_t columns
         Py_ssize_t column_stride
         Py_ssize_t chunks

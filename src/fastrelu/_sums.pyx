@@ -14,7 +14,7 @@ cnp.import_array()
 
 cdef extern from "kernels/sums.h" nogil:
     ctypedef void (*fr_terms)(const char *const *, char *, double *const *, Py_ssize_t) noexcept nogil
-    ctypedef cnp.npy_intp fr_strides[7]
+    ctypedef cnp.npy_intp fr_strides[_core.FR_MAX_OPERANDS]
     ctypedef struct fr_view:
         int naxes
         cnp.npy_intp *shape
@@ -192,7 +192,7 @@ cdef int _look(fr_sums_job *job, list arrays, cnp.ndarray dx) except -1:
     """Describe the operands (grad, x, parameters, dx) to the kernels: axes in logical order, the last one first."""
     cdef cnp.ndarray array
     cdef int axis, j, k = 0, ndim = cnp.PyArray_NDIM(dx), count = len(arrays)
-    cdef cnp.npy_intp stride[7]
+    cdef cnp.npy_intp stride[_core.FR_MAX_OPERANDS]
     cdef cnp.npy_intp size
     cdef bint joined, kept = False
     job.outer = job.kept = job.inner = 1
