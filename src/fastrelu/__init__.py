@@ -1,10 +1,19 @@
 """Neural-network activation functions and their gradients on NumPy arrays."""
 
+import sys as _sys
 from typing import TYPE_CHECKING
+
+# The command line, which Python is still locating: what follows takes long, and fails for a wrong variable.
+if _sys.argv[:1] == ["-m"] and _sys.orig_argv[-len(_sys.argv) :][:1] in (["fastrelu"], ["-mfastrelu"]):
+    from fastrelu import _guard
+
+    _guard.arm()
 
 try:
     from fastrelu import _core as _core
-except ModuleNotFoundError as error:
+except ImportError as error:
+    if error.name != "fastrelu":  # the core is there and tells itself what it lacks, such as NumPy
+        raise
     raise ImportError(
         "the compiled core of fastrelu is missing: install it (pip install .), its source tree cannot be imported"
     ) from error

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import io
 import itertools
-import math
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fastrelu as fr
+from fastrelu import _guard
+from fastrelu._arguments import Parser, count, positive, seed
 from fastrelu._catalogue import check_name, elementwise_names
 from fastrelu._extras import MissingExtraError, installed, progress, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from fastrelu._demo import Outcome
     from fastrelu._reference import Reference
@@ -33,21 +37,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0, 1 for a result that fails its check or a missing extra, 2 for a bad argument.
+        Exit status: 0, 1 for a result that fails its check, a missing extra, a full disk or too little memory, 2 for a
+        bad argument.
     """
     given = list(sys.argv[1:] if argv is None else argv)
-    if given[:1] == ["verify"]:  # it has settings of its own
-        from fastrelu import _verify  # noqa: PLC0415  the other commands do without
-
-        return _verify.main(given[1:])
-    arguments = _parser().parse_args(given)
     try:
+        if given[:1] == ["verify"]:  # it has settings of its own
+            from fastrelu import _verify  # noqa: PLC0415  the other commands do without
+
+            return _verify.main(given[1:])
+        arguments = _parser().parse_args(given)
         with fr.precision(arguments.precision), fr.threads(arguments.threads):
             command: Callable[[argparse.Namespace], int] = arguments.command
             return command(arguments)
-    except MissingExtraError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    except (MemoryError, MissingExtraError, OSError) as error:
+        return _guard.report(error)
 
 
 def _info(_: argparse.Namespace) -> int:
@@ -60,8 +64,9 @@ def _bench(arguments: argparse.Namespace) -> int:
 
     chosen = list(itertools.chain.from_iterable(arguments.ops)) or list(_reference.references())
     runnable = [r for r in chosen if not r.needs_scipy or installed("scipy")]
+    _bench.check_memory(arguments.size, arguments.dtype)
     for line in _bench.heading(arguments.size, arguments.dtype, reuse=not arguments.fresh):
-        print(line)
+        print(line, flush=True)  # the rest takes a while
     rows = []
     with progress(len(runnable), "timing") as bar:
         for reference in runnable:
@@ -73,19 +78,28 @@ def _bench(arguments: argparse.Namespace) -> int:
         print(line)
     if len(runnable) < len(chosen):
         missing = ", ".join(r.name for r in chosen if r not in runnable)
-        print(f"not compared, since their expressions need SciPy (pip install scipy): {missing}", file=sys.stderr)
+        _guard.say(f"not compared, since their expressions need SciPy (pip install scipy): {missing}")
     different = [f"{row.name} ({row.direction})" for row in rows if not row.equal]
     if different:
-        print(f"error: other answers than NumPy: {', '.join(different)}", file=sys.stderr)
+        _guard.say(f"error: other answers than NumPy: {', '.join(different)}")
     return 1 if different else 0
 
 
 def _plot(arguments: argparse.Namespace) -> int:
     from fastrelu import diagnostics  # noqa: PLC0415  the other commands do without
 
-    diagnostics.plot(*arguments.names, span=arguments.span).savefig(arguments.output, dpi=150)
-    print(f"wrote {arguments.output}")
+    _write(diagnostics.plot(*arguments.names, span=arguments.span), arguments.output, dpi=150)
     return 0
+
+
+def _write(figure: Any, path: Path, dpi: int) -> None:
+    drawn = io.BytesIO()  # a picture that is there is not given up for one that fails half-way
+    figure.savefig(drawn, format=path.suffix[1:], dpi=dpi)
+    try:
+        path.write_bytes(drawn.getvalue())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    print(f"wrote {path}")
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -105,12 +119,11 @@ def _demo(arguments: argparse.Namespace) -> int:
     if output:
         from fastrelu import _demo_picture  # noqa: PLC0415  it is drawn where asked for
 
-        _demo_picture.draw(outcomes).savefig(output, dpi=110)
-        print(f"wrote {output}")
+        _write(_demo_picture.draw(outcomes), output, dpi=110)
     missed = [outcome.activation for outcome in outcomes if not outcome.passed]
     if missed:
         of = f" of {', '.join(missed)}" if compared else ""
-        print(f"error: the test accuracy{of} is not above {_demo.ACCURACY_TO_PASS:.0%}", file=sys.stderr)
+        _guard.say(f"error: the test accuracy{of} is not above {_demo.ACCURACY_TO_PASS:.0%}")
     return 1 if missed else 0
 
 
@@ -129,8 +142,11 @@ def _show_table(outcomes: Sequence[Outcome]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m fastrelu", description="Activation functions on NumPy arrays; without a command: info."
+    parser = Parser(
+        prog="python -m fastrelu",
+        description="Activation functions on NumPy arrays; without a command: info.",
+        epilog="Exit status: 0; 1 if a check or anything else fails; 2 for a bad argument or variable; Ctrl-C and a closed "
+        "pipe end it by their signals (130 and 141 to the shell).",
     )
     parser.add_argument("--version", action="version", version=f"fastrelu {fr.__version__}")
     parser.set_defaults(command=_info, precision=fr.get_precision(), threads=fr.get_num_threads())
@@ -145,10 +161,10 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Next to other packages, by type, size and mode: python benchmarks/full.py in a checkout.",
     )
     command.set_defaults(command=_bench)
-    command.add_argument("--size", type=_positive, default=100_000, help="elements (default: 100000)")
+    command.add_argument("--size", type=count, default=100_000, help="elements (default: 100000)")
     command.add_argument("--dtype", choices=["float32", "float64"], default="float32")
     command.add_argument("--ops", nargs="+", type=_comparable, default=[], metavar="NAME", help="(default: all)")
-    command.add_argument("--rounds", type=_positive, default=15, help="timings of each side (default: 15)")
+    command.add_argument("--rounds", type=count, default=15, help="timings of each side (default: 15)")
     command.add_argument("--fresh", action="store_true", help="allocate results instead of writing into an array")
     _add_settings(command)
 
@@ -158,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_plot)
     command.add_argument("names", nargs="*", type=_elementwise, metavar="NAME", help="activations (default: all)")
     _add_output(command, "(default: activations.png)", Path("activations.png"))
-    command.add_argument("--span", type=_span, default=5.0, help="draw from -span to span (default: 5)")
+    command.add_argument("--span", type=positive, default=5.0, help="draw from -span to span (default: 5)")
 
     command = commands.add_parser("demo", help="train a network on handwritten digits")
     command.set_defaults(command=_demo)
@@ -169,16 +185,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     which.add_argument("--all", action="store_true", help="compare all")
     _add_output(command, "(default: demo.png if several are compared, else none)", None)
-    command.add_argument("--epochs", type=_positive, default=25, help="(default: 25)")
-    command.add_argument("--seed", type=int, default=0, help="of weights and batches (default: 0)")
-    command.add_argument("--rate", type=float, default=0.01, help="first step of SGD (default: 0.01)")
+    command.add_argument("--epochs", type=count, default=25, help="(default: 25)")
+    command.add_argument("--seed", type=seed, default=0, help="of weights and batches (default: 0)")
+    command.add_argument("--rate", type=positive, default=0.01, help="first step of SGD (default: 0.01)")
     _add_settings(command)
     return parser
 
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument("--precision", choices=["fast", "accurate"], default=fr.get_precision())
-    command.add_argument("--threads", type=_positive, default=fr.get_num_threads())
+    command.add_argument("--threads", type=count, default=fr.get_num_threads())
 
 
 def _add_output(command: argparse.ArgumentParser, default_text: str, default: Path | None) -> None:
@@ -191,26 +207,15 @@ def _picture(text: str) -> Path:
     path = Path(text)
     if path.suffix not in PICTURES:
         raise argparse.ArgumentTypeError(f"must end in {', '.join(PICTURES)}, got {text!r}")
-    if not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"there is no directory {str(path.parent)!r}")
-    return path
-
-
-def _positive(text: str) -> int:
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be an integer of at least 1, got {text!r}")
-    return number
-
-
-def _span(text: str) -> float:
     try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a positive number, got {text!r}")
-    return number
+        if not path.parent.is_dir():
+            raise argparse.ArgumentTypeError(f"there is no directory {str(path.parent)!r}")
+        target = path if path.exists() else path.parent
+    except OSError as error:  # a name that is too long, a directory that may not be entered
+        raise argparse.ArgumentTypeError(f"cannot be written, {error.strerror}: {text!r}") from None
+    if path.is_dir() or not os.access(target, os.W_OK):  # known before the training, not after it
+        raise argparse.ArgumentTypeError(f"cannot be written, got {text!r}")
+    return path
 
 
 def _elementwise(name: str) -> str:
@@ -230,4 +235,5 @@ def _comparable(name: str) -> list[Reference]:
 
 
 if __name__ == "__main__":
+    _guard.arm()
     sys.exit(main())

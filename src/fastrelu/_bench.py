@@ -7,8 +7,11 @@ import timeit
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 import fastrelu as fr
 from fastrelu._reference import agrees, evaluate
+from fastrelu.runtime import usable_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -98,6 +101,19 @@ def measure(reference: Reference, size: int, dtype: str, rounds: int, *, reuse: 
         numpy_allocates=into is None,
         equal=equal,
     )
+
+
+def check_memory(size: int, dtype: str) -> None:
+    """Raise MemoryError for more elements than a measurement can have here.
+
+    Asked for them, the system may grant the memory and end the process when it is used.
+    """
+    needed = size * (4 * np.dtype(dtype).itemsize + 8)  # inputs, gradient, both results; random numbers are float64
+    if needed > usable_memory():
+        raise MemoryError(
+            f"{size:,} elements of {dtype} need at least {needed / 1e9:,.1f} GB, "
+            f"and this process may use {usable_memory() / 1e9:,.1f} GB"
+        )
 
 
 def heading(size: int, dtype: str, *, reuse: bool) -> Iterator[str]:

@@ -83,7 +83,9 @@ def compare(activations: Sequence[str], epochs: int = 25, seed: int = 0, rate: f
     steps = len(activations) * epochs * -(-len(digits.train) // BATCH)
     # Matrices of this size are too small to share between threads: a second BLAS thread only waits.
     one_thread = require("threadpoolctl", "demo").threadpool_limits(1, user_api="blas")
-    with one_thread, progress(steps, "training", extra="demo") as bar:
+    # Steps that are too long make the loss infinite, which the result shows.
+    quiet = np.errstate(over="ignore", invalid="ignore")
+    with one_thread, quiet, progress(steps, "training", extra="demo") as bar:
         return [_train(name, digits, epochs, seed, rate, bar) for name in activations]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastrelu import activations
+from fastrelu._arguments import LARGEST
 from fastrelu._catalogue import check_name, elementwise_names, required_arguments
 from fastrelu._extras import require
 
@@ -42,7 +43,7 @@ def plot(*names: str, span: float = 5.0) -> Any:
     MissingExtraError
         If matplotlib is not installed; it is an ImportError.
     ValueError
-        If there is no such activation, or `span` is not a positive number.
+        If there is no such activation, or `span` is not a positive number of at most 1e100.
 
     Examples
     --------
@@ -51,8 +52,8 @@ def plot(*names: str, span: float = 5.0) -> Any:
         from fastrelu import diagnostics
         diagnostics.plot("gelu", "elu").savefig("gelu_elu.png")
     """
-    if not 0 < span < math.inf:
-        raise ValueError(f"span must be a positive number, got {span!r}")
+    if not 0 < span <= LARGEST:
+        raise ValueError(f"span must be a positive number, got {span!r}; the largest is {LARGEST:g}")
     chosen = [check_name(name, elementwise_names(), "element-wise activation") for name in names] or elementwise_names()
     figures = require("matplotlib.figure", "plot")
     columns = min(COLUMNS, len(chosen))

@@ -10,12 +10,11 @@ the sum. The sums of all blocks are then hashed with BLAKE2.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import hashlib
 import itertools
 import json
-import sys
+import os
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fastrelu import _core, limits, runtime
+from fastrelu._arguments import Parser, count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -143,7 +143,7 @@ def _check(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare the hashes of all kernels with the published ones; return 1 if one differs."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m fastrelu verify",
         description="Check that this build gives the published bits on this machine: all 2**32 float32 inputs of every "
         "kernel (about ten minutes on two cores), and a fixed sample of float64.",
@@ -151,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help=f"every {_FLOAT32_STRIDE}st float32 input: some seconds")
     parser.add_argument("--function", action="append", metavar="NAME", help="only this function or kernel; repeatable")
     parser.add_argument("--isa", default=runtime.isa, choices=_core.isa_available, help="default: %(default)s")
-    parser.add_argument("--jobs", type=int, default=runtime.get_num_threads(), metavar="N", help="threads")
+    parser.add_argument("--jobs", type=count, default=runtime.get_num_threads(), metavar="N", help="threads")
     options = parser.parse_args(argv)
 
     asked = set(options.function or ())
@@ -162,13 +162,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     sample: Sample = "quick" if options.quick else "full"
     counts = {"same": 0, "DIFFERENT": 0, "unpublished": 0}
-    for name, dtype, precision, verdict in _check(names, options.isa, sample, max(1, options.jobs)):
+    for name, dtype, precision, verdict in _check(names, options.isa, sample, min(options.jobs, os.cpu_count() or 1)):
         counts[verdict] += 1
         print(f"{name:<40} {dtype} {precision:<8}  {verdict}", flush=True)
     print(f"{options.isa}: {counts['same']} kernels give the published bits, {counts['DIFFERENT']} do not", end="")
     print(f", {counts['unpublished']} have none published" if counts["unpublished"] else "")
     return 1 if counts["DIFFERENT"] else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

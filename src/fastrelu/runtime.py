@@ -357,18 +357,20 @@ def default_cache_limit() -> int:
     return min(2**28, usable_memory() // 8)
 
 
-def _choose_isa() -> str:
-    """Return the instruction set of this process: what FASTRELU_ISA asks for, or the highest that runs."""
+def _load_kernels() -> tuple[str, dict[str, _core.Kernel]]:
+    """Return the instruction set that FASTRELU_ISA asks for, or the highest that runs, and its kernels."""
     asked = os.environ.get("FASTRELU_ISA")
     if asked:
-        return asked
+        try:
+            return asked, _core.load_kernels(asked)
+        except (RuntimeError, ValueError) as error:
+            raise type(error)(f"FASTRELU_ISA={asked!r}: {error}") from None
     if not _core.isa_available:
         raise ImportError("fastrelu needs a processor with the x86-64-v2 instructions (SSE4.2), which this one lacks")
-    return _core.isa_available[-1]
+    return _core.isa_available[-1], _core.load_kernels(_core.isa_available[-1])
 
 
-isa = _choose_isa()
-kernels = _core.load_kernels(isa)
+isa, kernels = _load_kernels()
 learned = _sums.load(isa, kernels)
 
 

@@ -1,0 +1,60 @@
+"""The parser and the numbers of the command line; what is wrong is named in one line."""
+
+from __future__ import annotations
+
+import argparse
+import reprlib
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from fastrelu import _guard
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
+LARGEST = 1e100  # of a real number: squares stay finite
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2."""
+        _guard.say(f"{self.prog}: error: {message} (see --help)")
+        self.exit(2)
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Write help or version; argparse would drop the error of a full disk."""
+        (file or sys.stderr).write(message)
+
+
+def count(text: str) -> int:
+    """Read an integer of at least 1."""
+    return _integer(text, 1)
+
+
+def seed(text: str) -> int:
+    """Read an integer of at least 0."""
+    return _integer(text, 0)
+
+
+def _integer(text: str, least: int) -> int:
+    digits = text.isascii() and text.isdecimal()  # int() also takes blanks, underscores and the digits of all scripts
+    if digits and len(text) > 18:  # and refuses very long ones
+        raise argparse.ArgumentTypeError(f"must have at most 18 digits, got {reprlib.repr(text)}")
+    if not digits or int(text) < least:
+        raise argparse.ArgumentTypeError(f"must be an integer of at least {least}, got {reprlib.repr(text)}")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """Read a real number above 0."""
+    try:
+        number = float(text) if text.isascii() else 0.0
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= LARGEST:
+        raise argparse.ArgumentTypeError(
+            f"must be a positive number, got {reprlib.repr(text)}; the largest is {LARGEST:g}"
+        )
+    return number

@@ -1,0 +1,81 @@
+"""``python -m fastrelu`` as a process: what goes wrong is one line and an exit status, never a traceback.
+
+Ctrl-C and a pipe that nobody reads end it by their signals, as they end other tools: at once and without a word. To
+the shell that is status 130 and 141.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+def arm() -> None:
+    """Make the rest of this process behave so."""
+    if sys.excepthook is _report_and_exit:
+        return
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed; print would take the other one, and a bar would fail
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", closefd=False))
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file need not be text
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ignored in a script's background: stays so
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    atexit.register(_settle)
+    sys.excepthook = _report_and_exit
+
+
+def say(text: str) -> None:
+    """Write one line to the standard error, if that is possible."""
+    with contextlib.suppress(OSError):
+        print(" ".join(text.split()), file=sys.stderr, flush=True)
+
+
+def report(error: BaseException) -> int:
+    """Write an error in one line and return the exit status that it means."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if isinstance(error, BrokenPipeError):  # where there is no such signal
+        return 141
+    text = str(error) or type(error).__name__
+    if isinstance(error, MemoryError):
+        text = f"not enough memory: {text}"
+    elif not isinstance(error, OSError | ImportError | ValueError):  # no mistake of the user's, but of the program
+        text = f"{type(error).__name__}: {text} (python -X dev -m fastrelu shows where)"
+    say(f"error: {text}")
+    _flush(sys.stdout)
+    return 2 if text.startswith("FASTRELU_") else 1
+
+
+def _report_and_exit(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if sys.flags.dev_mode:
+        sys.__excepthook__(kind, error, trace)
+    sys.exit(report(error))
+
+
+def _settle() -> None:
+    """Write what is still buffered: the interpreter's own attempt would end in "Exception ignored" and status 120."""
+    failed = _flush(sys.stdout)
+    status = report(failed) if failed else 0
+    _flush(sys.stderr)
+    if status:
+        os._exit(status)  # registered first, so that this is the last function called at exit
+
+
+def _flush(stream: TextIO) -> OSError | None:
+    """Flush a stream; one that fails leads nowhere from then on, so that nobody fails again."""
+    try:
+        stream.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return error
+    return None
