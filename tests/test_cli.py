@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +15,7 @@ import numpy as np
 import pytest
 
 import fastrelu as fr
-from fastrelu import _bench, _demo, _demo_picture, _reference, diagnostics, nn
+from fastrelu import _arguments, _bench, _demo, _demo_picture, _guard, _reference, diagnostics, nn
 from fastrelu.__main__ import main
 from fastrelu._catalogue import elementwise_names, required_arguments
 
@@ -172,10 +175,10 @@ def test_plot_draws_the_values_and_leaves_jumps_open() -> None:
     np.testing.assert_array_equal(lines["derivative"].get_ydata(), slope)
 
 
-@pytest.mark.parametrize("span", [0, -1, np.inf, np.nan])
+@pytest.mark.parametrize("span", [0, -1, np.inf, np.nan, 1e308])
 def test_plot_refuses_a_span(span: float) -> None:
-    """A span that is no length is refused by value."""
-    with pytest.raises(ValueError, match=f"span must be a positive number, got {span}"):
+    """A span that is no length, or whose square is infinite, is refused by value."""
+    with pytest.raises(ValueError, match=re.escape(f"span must be a positive number, got {span}")):
         diagnostics.plot("relu", span=span)
 
 
@@ -307,3 +310,298 @@ def test_examples_run(script: Path) -> None:
         [sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=120, env=one_thread
     )
     assert run.stdout
+
+
+# --- Misuse: one line and an exit status, never a traceback --------------------------------------------------------
+
+# Each command, short, with the packages that it needs.
+COMMANDS = {
+    "help": ["--help"],
+    "info": ["info"],
+    "bench": ["bench", "--ops", "relu", "--rounds", "1", "--size", "10"],
+    "verify": ["verify", "--quick", "--function", "relu", "--jobs", "2"],
+    "plot": ["plot", "relu"],
+    "demo": ["demo", "--epochs", "1", "--rate", "1e-6"],
+}
+NEEDED = {"plot": "matplotlib", "demo": "sklearn"}
+each_command = pytest.mark.parametrize("name", COMMANDS)
+posix = pytest.mark.skipif(os.name != "posix", reason="a shell and signals of POSIX are needed")
+SIGPIPE = getattr(signal, "SIGPIPE", 0)
+
+
+def run_shell(line: str, arguments: list[str], where: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `line` in a shell, in which "$0" "$@" is the command line with these arguments."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("FASTRELU_")}
+    return subprocess.run(
+        ["sh", "-c", line, sys.executable, "-m", "fastrelu", *arguments],
+        cwd=where,
+        env=kept | {"OPENBLAS_NUM_THREADS": "1"} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def one_line(text: str) -> str:
+    """Return the only line of a text."""
+    assert text.endswith("\n"), text
+    assert text.count("\n") == 1, text
+    return text.rstrip()
+
+
+@posix
+@each_command
+@pytest.mark.parametrize("to", [">&-", "2>&-", ">/dev/full", "closed pipe"])
+def test_a_stream_that_takes_nothing(name: str, to: str, tmp_path: Path) -> None:
+    """A closed stream is nobody's fault, a full disk is an error of one line, a pipe without a reader ends silently."""
+    pytest.importorskip(NEEDED.get(name, "numpy"), reason="an extra is not installed")
+    if to == ">/dev/full" and not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    if to == "closed pipe":
+        reader, writer = os.pipe()
+        os.close(reader)
+        try:
+            run = subprocess.run(
+                [sys.executable, "-m", "fastrelu", *COMMANDS[name]],
+                cwd=tmp_path,
+                stdout=writer,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+                timeout=120,
+            )
+        finally:
+            os.close(writer)
+        assert (run.returncode, run.stderr) == (-SIGPIPE, "")
+        return
+    run = run_shell(f'exec "$0" "$@" {to}', COMMANDS[name], tmp_path)
+    missed = name == "demo"  # it has not learned, and says so
+    if to == ">/dev/full":
+        assert run.returncode == 1
+        assert "No space left on device" in one_line(run.stderr)
+    else:
+        assert run.returncode == missed
+        assert bool(run.stderr) == (missed and to == ">&-")
+        assert bool(run.stdout) == (to == "2>&-")
+
+
+@posix
+@pytest.mark.parametrize("to", ["2>&-", "2>/dev/full", ">&- 2>&-"])
+def test_an_error_that_nobody_reads(to: str, tmp_path: Path) -> None:
+    """The exit status does not depend on whether the message can be written, which never goes elsewhere."""
+    run = run_shell(f'exec "$0" "$@" {to}', ["bench", "--size", "-1"], tmp_path)
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", "")
+
+
+@posix
+def test_a_reader_that_leaves(tmp_path: Path) -> None:
+    """A pipe that is closed after the first line ends the rest: status 141 in the shell, as with other tools."""
+    run = run_shell('{ "$0" "$@"; echo $? >status; } | head -n 1', ["verify", "--quick"], tmp_path)
+    assert one_line(run.stdout).endswith("same")
+    assert not run.stderr
+    assert (tmp_path / "status").read_text() == f"{128 + SIGPIPE}\n"
+
+
+INTERRUPTED = """
+import os, runpy, signal, sys
+import fastrelu.__main__, {module} as module
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
+module.{function} = lambda *_, **__: os.kill(os.getpid(), signal.{sent})
+del sys.modules["fastrelu.__main__"]
+runpy.run_module("fastrelu", run_name="__main__", alter_sys=True)
+"""
+
+
+@posix
+@pytest.mark.parametrize(
+    ("name", "module", "function", "sent"),
+    [
+        ("info", "fastrelu", "show_config", "SIGINT"),
+        ("info", "fastrelu", "show_config", "SIGTERM"),
+        ("info", "argparse", "ArgumentParser.parse_args", "SIGINT"),
+        ("bench", "fastrelu._bench", "measure", "SIGINT"),
+        ("verify", "fastrelu._verify", "block_sum", "SIGINT"),
+        ("plot", "fastrelu._plot", "_draw", "SIGINT"),
+        ("demo", "fastrelu._demo", "_train", "SIGINT"),
+    ],
+)
+def test_a_signal_ends_it(name: str, module: str, function: str, sent: str) -> None:
+    """Ctrl-C while it parses, times, hashes on threads, draws or trains ends it by the signal and without a word."""
+    pytest.importorskip(NEEDED.get(name, "numpy"), reason="an extra is not installed")
+    code = INTERRUPTED.format(module=module, function=function, sent=sent)
+    run = subprocess.run(
+        [sys.executable, "-c", code, *COMMANDS[name]], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (run.returncode, run.stderr) == (-getattr(signal, sent), "")
+
+
+@posix
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_signal_during_the_import(ignored: bool, tmp_path: Path) -> None:
+    """Ctrl-C while NumPy is imported ends it the same way, unless whoever started it has Ctrl-C ignored.
+
+    Then a missing NumPy is named: the compiled core is not what is missing.
+    """
+    numpy = tmp_path / "numpy.py"
+    numpy.write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+        "raise ModuleNotFoundError(\"No module named 'numpy'\", name='numpy')\n"
+    )
+    code = f"import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_{'IGN' if ignored else 'DFL'});"
+    run = subprocess.run(
+        [sys.executable, "-c", f"{code} os.execv(sys.executable, [sys.executable, '-m', 'fastrelu'])"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert run.returncode == (1 if ignored else -signal.SIGINT)
+    assert run.stderr == ("error: No module named 'numpy'\n" if ignored else "")
+
+
+def test_a_missing_core_is_named(tmp_path: Path) -> None:
+    """A source tree without its compiled core says what to do."""
+    package = Path(fr.__file__).parent
+    (tmp_path / "fastrelu").mkdir()
+    for module in ("__init__.py", "_guard.py"):
+        shutil.copy(package / module, tmp_path / "fastrelu")
+    run = subprocess.run(
+        [sys.executable, "-m", "fastrelu"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert run.returncode == 1
+    assert "the compiled core of fastrelu is missing: install it" in one_line(run.stderr)
+
+
+@posix
+@pytest.mark.parametrize(
+    ("command", "variable", "value"),
+    [
+        ("info", "FASTRELU_ISA", "avx9"),
+        ("bench", "FASTRELU_PRECISION", "best"),
+        ("verify", "FASTRELU_NUM_THREADS", "²"),
+        ("plot", "FASTRELU_NUM_THREADS", "0"),
+        ("demo", "FASTRELU_CACHE_BYTES", "-1"),
+        ("help", "FASTRELU_CACHE_BYTES", "9" * 5000),
+    ],
+)
+def test_a_wrong_variable_is_named(command: str, variable: str, value: str, tmp_path: Path) -> None:
+    """A variable that cannot be followed is an error of one line, by name and value, and status 2."""
+    run = run_shell('exec "$0" "$@"', COMMANDS[command], tmp_path, **{variable: value, "PYTHONIOENCODING": "utf-8"})
+    assert run.returncode == 2
+    assert one_line(run.stderr).startswith(f"error: {variable}")
+    assert value in run.stderr
+
+
+NO_INTEGER = ["-1", "", " 1", "1.0", "2e12", "1_0", "²", "\uff11", "nan", "9" * 19, "9" * 5000]
+NO_REAL = ["-1", "0", "", "nan", "inf", "-inf", "1e308", "9" * 5000, "wide", "\uff11"]
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        *((f"bench {option}", ["0", *NO_INTEGER]) for option in ("--size", "--rounds", "--threads")),
+        *((f"demo {option}", ["0", *NO_INTEGER]) for option in ("--epochs", "--threads")),
+        ("verify --jobs", ["0", *NO_INTEGER]),
+        ("demo --seed", NO_INTEGER),
+        ("demo --rate", NO_REAL),
+        ("plot --span", NO_REAL),
+    ],
+)
+def test_a_nonsense_number_is_refused(option: str, values: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever is no number of the right kind is refused in one line that names the option."""
+    for value in values:
+        with pytest.raises(SystemExit, match="2"):
+            main([*option.split(), value])
+        line = one_line(capsys.readouterr().err)
+        assert option.split()[1] in line
+        assert len(line) < 200
+
+
+@pytest.mark.parametrize("limited", [True, False])
+def test_too_little_memory_is_an_error(
+    limited: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """More elements than the memory holds are refused before it is used up, by us or by the system."""
+    if not limited:
+        monkeypatch.setattr(_bench, "usable_memory", lambda: sys.maxsize)
+    assert main(["bench", "--ops", "relu", "--size", str(10**15)]) == 1
+    assert one_line(capsys.readouterr().err).startswith("error: not enough memory: ")
+
+
+@posix
+@pytest.mark.parametrize("name", ["plot", "demo"])
+def test_a_picture_that_cannot_be_written(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A directory, a name that is too long and a file for a directory are bad arguments; a full disk is an error."""
+    for package in ("matplotlib", "sklearn"):
+        pytest.importorskip(package, reason="an extra is not installed")
+    (tmp_path / "is.png").mkdir()
+    (tmp_path / "file").touch()
+    for target in ("is.png", "n" * 300 + ".png", "file/x.png", "nowhere/x.png"):
+        with pytest.raises(SystemExit, match="2"):
+            main([*COMMANDS[name], "-o", str(tmp_path / target)])
+        assert repr(str(tmp_path / target).removesuffix("/x.png"))[1:-1] in one_line(capsys.readouterr().err)
+    if Path("/dev/full").exists():
+        (tmp_path / "full.png").symlink_to("/dev/full")
+        assert main([*COMMANDS[name], "-o", str(tmp_path / "full.png")]) == 1
+        line = one_line(capsys.readouterr().err)
+        assert "No space left on device" in line
+        assert str(tmp_path / "full.png") in line
+
+
+@posix
+def test_a_directory_without_permission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A place that may not be written to is refused before the training."""
+    monkeypatch.setattr(os, "access", lambda *_: False)  # the superuser may write anywhere
+    with pytest.raises(SystemExit, match="2"):
+        main(["demo", "-o", str(tmp_path / "x.png")])
+    assert "cannot be written" in one_line(capsys.readouterr().err)
+
+
+def test_a_picture_survives_one_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A picture is overwritten only by one that is complete."""
+    figures = pytest.importorskip("matplotlib.figure", reason="the extra plot is not installed")
+
+    def fails(_: object, target: Any, **__: object) -> None:
+        target.write(b"half")
+        raise MemoryError
+
+    monkeypatch.setattr(figures.Figure, "savefig", fails)
+    (tmp_path / "x.svg").write_text("whole")
+    assert main(["plot", "relu", "-o", str(tmp_path / "x.svg")]) == 1
+    assert one_line(capsys.readouterr().err) == "error: not enough memory: MemoryError"
+    assert (tmp_path / "x.svg").read_text() == "whole"
+
+
+@posix
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    """A file's name that the terminal's encoding lacks is written and shown escaped."""
+    pytest.importorskip("matplotlib", reason="the extra plot is not installed")
+    run = run_shell('exec "$0" "$@"', ["plot", "relu", "-o", "\udcff.png"], tmp_path)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert one_line(run.stdout) == "wrote \\udcff.png"
+
+
+@pytest.mark.usefixtures("digits")
+def test_steps_that_are_too_long_warn_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """A network that diverges is a result: one line, no warnings."""
+    assert main(["demo", "--epochs", "1", "--rate", "1e100"]) == 1
+    assert "accuracy is not above" in one_line(capsys.readouterr().err)
+
+
+def test_the_largest_span_is_drawn() -> None:
+    """Up to the limit no value overflows."""
+    pytest.importorskip("matplotlib", reason="the extra plot is not installed")
+    diagnostics.plot(span=_arguments.LARGEST)
+
+
+def test_an_error_of_the_program_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is no mistake of the user's is one line too, which says how to see more."""
+    assert _guard.report(ZeroDivisionError("division by zero")) == 1
+    line = one_line(capsys.readouterr().err)
+    assert line == "error: ZeroDivisionError: division by zero (python -X dev -m fastrelu shows where)"

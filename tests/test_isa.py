@@ -124,9 +124,10 @@ def test_lists() -> None:
 
 
 def test_unknown_name() -> None:
-    """A name that means nothing is a ValueError that lists the names."""
+    """A name that means nothing is a ValueError that lists the names, and the variable where it asked."""
     message = f"unknown instruction set 'avx9'; this platform knows {', '.join(_core.isa_known)}"
-    assert last_line(python("import fastrelu", FASTRELU_ISA="avx9")) == f"ValueError: {message}"
+    refused = last_line(python("import fastrelu", FASTRELU_ISA="avx9"))
+    assert refused == f"ValueError: FASTRELU_ISA='avx9': {message}"
     with pytest.raises(ValueError, match=message):
         _core.load_kernels("avx9")
 
@@ -155,4 +156,6 @@ def test_refused_at_import(isa: str) -> None:
     reason = (
         f"this machine cannot run {isa} instructions" if built else f"this build of fastrelu holds no {isa} kernels"
     )
-    assert last_line(python("import fastrelu", FASTRELU_ISA=isa)).startswith(f"RuntimeError: {reason}")
+    assert last_line(python("import fastrelu", FASTRELU_ISA=isa)).startswith(
+        f"RuntimeError: FASTRELU_ISA='{isa}': {reason}"
+    )

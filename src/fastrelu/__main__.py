@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import io
 import itertools
 import os
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import fastrelu as fr
 from fastrelu import _guard
-from fastrelu._arguments import Parser, count, positive, seed
+from fastrelu._arguments import Parser, integer, positive
 from fastrelu._catalogue import check_name, elementwise_names
 from fastrelu._extras import MissingExtraError, installed, progress, require
 
@@ -161,10 +162,10 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Next to other packages, by type, size and mode: python benchmarks/full.py in a checkout.",
     )
     command.set_defaults(command=_bench)
-    command.add_argument("--size", type=count, default=100_000, help="elements (default: 100000)")
+    command.add_argument("--size", type=integer, default=100_000, help="elements (default: 100000)")
     command.add_argument("--dtype", choices=["float32", "float64"], default="float32")
     command.add_argument("--ops", nargs="+", type=_comparable, default=[], metavar="NAME", help="(default: all)")
-    command.add_argument("--rounds", type=count, default=15, help="timings of each side (default: 15)")
+    command.add_argument("--rounds", type=integer, default=15, help="timings of each side (default: 15)")
     command.add_argument("--fresh", action="store_true", help="allocate results instead of writing into an array")
     _add_settings(command)
 
@@ -185,8 +186,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     which.add_argument("--all", action="store_true", help="compare all")
     _add_output(command, "(default: demo.png if several are compared, else none)", None)
-    command.add_argument("--epochs", type=count, default=25, help="(default: 25)")
-    command.add_argument("--seed", type=seed, default=0, help="of weights and batches (default: 0)")
+    command.add_argument("--epochs", type=integer, default=25, help="(default: 25)")
+    command.add_argument(
+        "--seed", type=functools.partial(integer, least=0), default=0, help="of weights and batches (default: 0)"
+    )
     command.add_argument("--rate", type=positive, default=0.01, help="first step of SGD (default: 0.01)")
     _add_settings(command)
     return parser
@@ -194,7 +197,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument("--precision", choices=["fast", "accurate"], default=fr.get_precision())
-    command.add_argument("--threads", type=count, default=fr.get_num_threads())
+    command.add_argument("--threads", type=integer, default=fr.get_num_threads())
 
 
 def _add_output(command: argparse.ArgumentParser, default_text: str, default: Path | None) -> None:
@@ -211,10 +214,11 @@ def _picture(text: str) -> Path:
         if not path.parent.is_dir():
             raise argparse.ArgumentTypeError(f"there is no directory {str(path.parent)!r}")
         target = path if path.exists() else path.parent
-    except OSError as error:  # a name that is too long, a directory that may not be entered
-        raise argparse.ArgumentTypeError(f"cannot be written, {error.strerror}: {text!r}") from None
-    if path.is_dir() or not os.access(target, os.W_OK):  # known before the training, not after it
-        raise argparse.ArgumentTypeError(f"cannot be written, got {text!r}")
+        writable = not path.is_dir() and os.access(target, os.W_OK)
+    except OSError:  # a name that is too long, a directory that may not be entered
+        writable = False
+    if not writable:  # known before the training, not after it
+        raise argparse.ArgumentTypeError(f"cannot be written: {text!r}")
     return path
 
 

@@ -28,17 +28,8 @@ class Parser(argparse.ArgumentParser):
         (file or sys.stderr).write(message)
 
 
-def count(text: str) -> int:
-    """Read an integer of at least 1."""
-    return _integer(text, 1)
-
-
-def seed(text: str) -> int:
-    """Read an integer of at least 0."""
-    return _integer(text, 0)
-
-
-def _integer(text: str, least: int) -> int:
+def integer(text: str, least: int = 1) -> int:
+    """Read an integer."""
     digits = text.isascii() and text.isdecimal()  # int() also takes blanks, underscores and the digits of all scripts
     if digits and len(text) > 18:  # and refuses very long ones
         raise argparse.ArgumentTypeError(f"must have at most 18 digits, got {reprlib.repr(text)}")

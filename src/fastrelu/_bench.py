@@ -104,10 +104,7 @@ def measure(reference: Reference, size: int, dtype: str, rounds: int, *, reuse: 
 
 
 def check_memory(size: int, dtype: str) -> None:
-    """Raise MemoryError for more elements than a measurement can have here.
-
-    Asked for them, the system may grant the memory and end the process when it is used.
-    """
+    """Raise MemoryError for more elements than fit, for which the system might kill the process instead."""
     needed = size * (4 * np.dtype(dtype).itemsize + 8)  # inputs, gradient, both results; random numbers are float64
     if needed > usable_memory():
         raise MemoryError(

@@ -21,6 +21,7 @@ def arm() -> None:
     """Make the rest of this process behave so."""
     if sys.excepthook is _report_and_exit:
         return
+    sys.excepthook = _report_and_exit
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed; print would take the other one, and a bar would fail
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", closefd=False))
@@ -31,7 +32,6 @@ def arm() -> None:
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     atexit.register(_settle)
-    sys.excepthook = _report_and_exit
 
 
 def say(text: str) -> None:
@@ -68,7 +68,7 @@ def _settle() -> None:
     status = report(failed) if failed else 0
     _flush(sys.stderr)
     if status:
-        os._exit(status)  # registered first, so that this is the last function called at exit
+        os._exit(status)  # the last of the functions called at exit, since it is the first that is registered
 
 
 def _flush(stream: TextIO) -> OSError | None:

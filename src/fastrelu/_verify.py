@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fastrelu import _core, limits, runtime
-from fastrelu._arguments import Parser, count
+from fastrelu._arguments import Parser, integer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -151,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help=f"every {_FLOAT32_STRIDE}st float32 input: some seconds")
     parser.add_argument("--function", action="append", metavar="NAME", help="only this function or kernel; repeatable")
     parser.add_argument("--isa", default=runtime.isa, choices=_core.isa_available, help="default: %(default)s")
-    parser.add_argument("--jobs", type=count, default=runtime.get_num_threads(), metavar="N", help="threads")
+    parser.add_argument("--jobs", type=integer, default=runtime.get_num_threads(), metavar="N", help="threads")
     options = parser.parse_args(argv)
 
     asked = set(options.function or ())
