@@ -15,7 +15,7 @@ from setuptools.modified import newer_group
 
 PACKAGE = Path("src/fastrelu")
 KERNELS = PACKAGE / "kernels"
-SYSTEM = ("recycle", "team")  # memory and threads: C beside the kernels
+SYSTEM = ("pool", "team")  # memory and threads: C beside the kernels
 CORE = "fastrelu._core"  # the one module that holds the kernels; the others reach them through _core.pxd
 # The wrappers are Python and stay so: compiled, they cost a quarter of a smallest call less.
 WRAPPERS = sorted((PACKAGE / "activations").glob("[a-z]*.py"))

@@ -51,7 +51,7 @@ def _little_to_collect() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _empty_shelf() -> Iterator[None]:
+def _empty_pool() -> Iterator[None]:
     """Start each test with nothing held and nothing too old, on one thread."""
     before = fr.get_cache_limit()
     gc.collect()
@@ -507,29 +507,29 @@ def test_handler_functions() -> None:
     arguments: dict[str, list[Any]]
     arguments = {"malloc": [size_t], "calloc": [size_t, size_t], "realloc": [void_p, size_t], "free": [void_p, size_t]}
     for name, types in arguments.items():
-        function = getattr(library, f"fr_recycle_{name}")
+        function = getattr(library, f"fr_pool_{name}")
         function.restype = void_p
         function.argtypes = [void_p, *types]
     for size in (1, 100, FROM - 1, FROM, 3 * MIB):
-        p = library.fr_recycle_malloc(None, size)
+        p = library.fr_pool_malloc(None, size)
         assert p % 64 == 0
         ctypes.memset(p, 0xAA, size)
-        library.fr_recycle_free(None, p, size)
-        p = library.fr_recycle_calloc(None, size, 1)
+        library.fr_pool_free(None, p, size)
+        p = library.fr_pool_calloc(None, size, 1)
         assert ctypes.string_at(p, size) == bytes(size)
         ctypes.memset(p, 0xBB, size)
         for new in (size + 1, 2 * size, 20 * size, size, size // 3 + 1, size):
-            p = library.fr_recycle_realloc(None, p, new)
+            p = library.fr_pool_realloc(None, p, new)
             assert p % 64 == 0
         assert ctypes.string_at(p, size // 3 + 1) == b"\xbb" * (size // 3 + 1)
-        assert library.fr_recycle_realloc(None, p, sys.maxsize) is None
-        library.fr_recycle_free(None, p, 0)
-    assert library.fr_recycle_malloc(None, sys.maxsize) is None
-    assert library.fr_recycle_malloc(None, 2 * sys.maxsize) is None
-    assert library.fr_recycle_calloc(None, sys.maxsize, 4) is None
-    p = library.fr_recycle_realloc(None, None, FROM)
-    library.fr_recycle_free(None, p, 0)
-    library.fr_recycle_free(None, None, 0)
+        assert library.fr_pool_realloc(None, p, sys.maxsize) is None
+        library.fr_pool_free(None, p, 0)
+    assert library.fr_pool_malloc(None, sys.maxsize) is None
+    assert library.fr_pool_malloc(None, 2 * sys.maxsize) is None
+    assert library.fr_pool_calloc(None, sys.maxsize, 4) is None
+    p = library.fr_pool_realloc(None, None, FROM)
+    library.fr_pool_free(None, p, 0)
+    library.fr_pool_free(None, None, 0)
 
 
 class _Allocator(ctypes.Structure):

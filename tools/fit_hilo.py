@@ -1,4 +1,4 @@
-"""Coefficients of kernels/hilo.h ("accurate" float64): fits them, or checks those in the header.
+"""Coefficients of "accurate" float64 (kernels/hilo.h and the families): fits them, or checks those in the headers.
 
     python tools/fit_hilo.py            print freshly fitted coefficients, lowest first
     python tools/fit_hilo.py --check    recompute the errors of the coefficients in the header
@@ -40,7 +40,7 @@ from mpmath import (
 )
 
 mp.dps = 60
-HEADER = Path(__file__).resolve().parent.parent / "src/fastrelu/kernels/hilo.h"
+HEADERS = (Path(__file__).resolve().parent.parent / "src/fastrelu/kernels").glob("*.h")
 
 
 # ---- The functions that the series approximate ----
@@ -253,7 +253,7 @@ def body(text, name):
 
 
 def check():
-    text = HEADER.read_text()
+    text = "".join(header.read_text() for header in HEADERS)
     failed = False
     for s in SERIES:
         leading = [sum(map(mpf, macro(text, name))) for name in s.leading]

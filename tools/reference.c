@@ -113,21 +113,21 @@ static inline double m_tanh(double x) {
 
 /* Each reference writes the exact results of n inputs, times gradients if there are any: for float in double, for
  * double as the nearest one and the rest in its units in the last place. */
-#define FLOAT32(name)                                                                                              \
-    void float32_##name(const float *restrict x, const float *grad, double *restrict exact, double *low, long n,   \
-                        const double *p) {                                                                         \
-        const double q[4] = {p[0], p[1], p[2], p[3]};                                                              \
-        (void)low;                                                                                                 \
-        for (long i = 0; i < n; i++) exact[i] = double_##name(x[i], q);                                            \
-        for (long i = 0; grad && i < n; i++) exact[i] = exact[i] == ANYTHING ? ANYTHING : exact[i] * grad[i];      \
+#define FLOAT32(name)                                                                                            \
+    void float32_##name(const float *restrict x, const float *grad, double *restrict exact, double *low, long n, \
+                        const double *p) {                                                                       \
+        const double q[4] = {p[0], p[1], p[2], p[3]};                                                            \
+        (void)low;                                                                                               \
+        for (long i = 0; i < n; i++) exact[i] = double_##name(x[i], q);                                          \
+        for (long i = 0; grad && i < n; i++) exact[i] = exact[i] == ANYTHING ? ANYTHING : exact[i] * grad[i];    \
     }
-#define FLOAT64(name)                                                                                              \
+#define FLOAT64(name)                                                                                               \
     void float64_##name(const double *x, const double *grad, double *exact, double *low, long n, const double *p) { \
-        __float128 q[4] = {p[0], p[1], p[2], p[3]};                                                                \
-        for (long i = 0; i < n; i++) {                                                                             \
-            __float128 y = quad_##name(x[i], q);                                                                   \
-            split(grad && y != ANYTHING ? y * grad[i] : y, exact + i, low + i);                                    \
-        }                                                                                                          \
+        __float128 q[4] = {p[0], p[1], p[2], p[3]};                                                                 \
+        for (long i = 0; i < n; i++) {                                                                              \
+            __float128 y = quad_##name(x[i], q);                                                                    \
+            split(grad && y != ANYTHING ? y * grad[i] : y, exact + i, low + i);                                     \
+        }                                                                                                           \
     }
 
 static const int64_t one_exponent = INT64_C(1) << 52;
@@ -177,7 +177,8 @@ TWO(tanh_shrink)
 
 /* --- Comparison ------------------------------------------------------------------------------------------------
  * An error is |got - exact| / ulp(exact), the ulp floored at the smallest subnormal. It is handled as the bits of a
- * double >= 0: they order like the numbers, an infinite or undefined error is the largest, and integer maxima vectorise. */
+ * double >= 0: they order like the numbers, an infinite or undefined error is the largest, and integer maxima
+ * vectorise. */
 
 /* an error beyond all measure: a NaN or a sign of zero missed */
 #define WRONG (INT64_C(0x7ff) << 52)
@@ -198,8 +199,7 @@ static inline int64_t error_float32(float got, double exact) {
 
 static inline int64_t error_float64(double got, double exact, double low) {
     if ((got != got && exact != exact) || exact == ANYTHING) return 0;
-    if ((got == 0 || exact == 0) && got == exact)
-        return signbit(got) != signbit(exact) ? WRONG : bits_of(fabs(low));
+    if ((got == 0 || exact == 0) && got == exact) return signbit(got) != signbit(exact) ? WRONG : bits_of(fabs(low));
     if (got == exact) return bits_of(fabs(low));
     double g = got, e = exact;
     if (isinf(g) && !isinf(e)) g = copysign(DBL_MAX, g), low -= copysign(1, g);
@@ -239,39 +239,39 @@ typedef struct {
 enum { STEP = 2048, MOST = 16 };
 
 /* One output against the exact results: the bits of its largest errors. */
-#define COMPARE(type, real)                                                                                        \
-    static void compare_##type(const real *got, const double *exact, const double *low, const real *x, long n,     \
-                               const fr_region *r, int64_t *ulp, int64_t *zone) {                                  \
-        int64_t most = 0, most_zone = 0;                                                                           \
-        if (r->low == -INFINITY && r->high == INFINITY && r->zone_low > r->zone_high)                              \
-            for (long i = 0; i < n; i++) {                                                                         \
-                int64_t error = error_##type(got[i], exact[i], low[i]);                                            \
-                most = error > most ? error : most;                                                                \
-            }                                                                                                      \
-        else                                                                                                       \
-            for (long i = 0; i < n; i++) {                                                                         \
-                int inside = !((x[i] < r->low) | (x[i] > r->high));                                                \
-                int apart = (x[i] >= r->zone_low) & (x[i] <= r->zone_high);                                        \
-                int64_t error = error_##type(got[i], exact[i], low[i]);                                            \
-                int64_t absolute = bits_of(absolute_##type(got[i], exact[i], low[i]));                             \
-                error = inside & !apart ? error : 0;                                                               \
-                absolute = inside & apart ? absolute : 0;                                                          \
-                most = error > most ? error : most;                                                                \
-                most_zone = absolute > most_zone ? absolute : most_zone;                                           \
-            }                                                                                                      \
-        *ulp = most > WRONG ? WRONG : most;                                                                        \
-        *zone = most_zone;                                                                                         \
-    }                                                                                                              \
-    static long find_##type(const real *got, const double *exact, const double *low, const real *x, long n,        \
-                            const fr_region *r, int64_t wanted, int in_zone) {                                     \
-        for (long i = 0; i < n; i++) {                                                                             \
-            int apart = (x[i] >= r->zone_low) & (x[i] <= r->zone_high);                                            \
-            int64_t error = in_zone ? bits_of(absolute_##type(got[i], exact[i], low[i]))                           \
-                                    : error_##type(got[i], exact[i], low[i]);                                      \
-            error = error > WRONG ? WRONG : error;                                                                 \
-            if (!((x[i] < r->low) | (x[i] > r->high)) && apart == in_zone && error == wanted) return i;            \
-        }                                                                                                          \
-        return -1;                                                                                                 \
+#define COMPARE(type, real)                                                                                            \
+    static void compare_##type(const real *got, const double *exact, const double *low, const real *x, long n,         \
+                               const fr_region *r, int64_t *ulp, int64_t *zone) {                                      \
+        int64_t most = 0, most_zone = 0;                                                                               \
+        if (r->low == -INFINITY && r->high == INFINITY && r->zone_low > r->zone_high)                                  \
+            for (long i = 0; i < n; i++) {                                                                             \
+                int64_t error = error_##type(got[i], exact[i], low[i]);                                                \
+                most = error > most ? error : most;                                                                    \
+            }                                                                                                          \
+        else                                                                                                           \
+            for (long i = 0; i < n; i++) {                                                                             \
+                int inside = !((x[i] < r->low) | (x[i] > r->high));                                                    \
+                int apart = (x[i] >= r->zone_low) & (x[i] <= r->zone_high);                                            \
+                int64_t error = error_##type(got[i], exact[i], low[i]);                                                \
+                int64_t absolute = bits_of(absolute_##type(got[i], exact[i], low[i]));                                 \
+                error = inside & !apart ? error : 0;                                                                   \
+                absolute = inside & apart ? absolute : 0;                                                              \
+                most = error > most ? error : most;                                                                    \
+                most_zone = absolute > most_zone ? absolute : most_zone;                                               \
+            }                                                                                                          \
+        *ulp = most > WRONG ? WRONG : most;                                                                            \
+        *zone = most_zone;                                                                                             \
+    }                                                                                                                  \
+    static long find_##type(const real *got, const double *exact, const double *low, const real *x, long n,            \
+                            const fr_region *r, int64_t wanted, int in_zone) {                                         \
+        for (long i = 0; i < n; i++) {                                                                                 \
+            int apart = (x[i] >= r->zone_low) & (x[i] <= r->zone_high);                                                \
+            int64_t error =                                                                                            \
+                in_zone ? bits_of(absolute_##type(got[i], exact[i], low[i])) : error_##type(got[i], exact[i], low[i]); \
+            error = error > WRONG ? WRONG : error;                                                                     \
+            if (!((x[i] < r->low) | (x[i] > r->high)) && apart == in_zone && error == wanted) return i;                \
+        }                                                                                                              \
+        return -1;                                                                                                     \
     }
 
 typedef void (*reference_float32)(const float *, const float *, double *, double *, long, const double *);
@@ -280,48 +280,50 @@ typedef void (*reference_float64)(const double *, const double *, double *, doub
 /* `count` outputs of the same n inputs against a reference, or against `given` results. NaNs are made equal: their
  * sign and payload are not promised. Outputs with the same bits are compared once. With weights, `sums` get the
  * weighted sums of the outputs' 64-bit words. */
-#define MEASURE(type, real)                                                                                        \
-    void measure_##type(const real *x, const real *grad, long n, real *const *outs, int count,                     \
-                        reference_##type reference, const double *p, const double *given, const double *given_low, \
-                        const fr_region *regions, const uint64_t *weights, uint64_t *sums, fr_worst *worst) {      \
-        double own[STEP], own_low[STEP];                                                                           \
-        for (long start = 0; start < n; start += STEP) {                                                           \
-            long m = n - start < STEP ? n - start : STEP;                                                          \
-            const real *at = x + start;                                                                            \
-            const double *exact = given + start, *low = given_low + start;                                         \
-            if (reference) {                                                                                       \
-                reference(at, grad ? grad + start : NULL, own, own_low, m, p);                                     \
-                exact = own, low = own_low;                                                                        \
-                if (regions->other_zero == 0)                                                                      \
-                    for (long i = 0; i < m; i++)                                                                   \
-                        if (at[i] == 0 && !signbit(at[i]) == !signbit(regions->other_zero)) own[i] = ANYTHING;     \
-            }                                                                                                      \
-            int64_t ulp[MOST], zone[MOST];                                                                         \
-            uint64_t sum[MOST];                                                                                    \
-            for (int k = 0; k < count; k++) {                                                                      \
-                real *got = outs[k] + start;                                                                       \
-                for (long i = 0; i < m; i++) got[i] = got[i] == got[i] ? got[i] : (real)NAN;                       \
-                int twin = 0;                                                                                      \
-                while (twin < k && (memcmp(outs[twin] + start, got, (size_t)m * sizeof *got) != 0 ||               \
-                                    memcmp(regions + twin, regions + k, sizeof *regions) != 0))                    \
-                    twin++;                                                                                        \
-                ulp[k] = ulp[twin], zone[k] = zone[twin], sum[k] = sum[twin];                                      \
-                if (twin == k) {                                                                                   \
-                    compare_##type(got, exact, low, at, m, regions + k, ulp + k, zone + k);                        \
-                    sum[k] = weights ? weighted(got, weights + start * (long)sizeof *got / 8, m * (long)sizeof *got / 8) : 0; \
-                }                                                                                                  \
-                if (weights) sums[k] += sum[k];                                                                    \
-                fr_worst *w = worst + k;                                                                           \
-                if (ulp[k] > bits_of(w->ulp)) {                                                                    \
-                    w->ulp = from_bits(ulp[k]);                                                                    \
-                    w->ulp_at = start + find_##type(got, exact, low, at, m, regions + k, ulp[k], 0);               \
-                }                                                                                                  \
-                if (zone[k] > bits_of(w->zone)) {                                                                  \
-                    w->zone = from_bits(zone[k]);                                                                  \
-                    w->zone_at = start + find_##type(got, exact, low, at, m, regions + k, zone[k], 1);             \
-                }                                                                                                  \
-            }                                                                                                      \
-        }                                                                                                          \
+#define MEASURE(type, real)                                                                                          \
+    void measure_##type(const real *x, const real *grad, long n, real *const *outs, int count,                       \
+                        reference_##type reference, const double *p, const double *given, const double *given_low,   \
+                        const fr_region *regions, const uint64_t *weights, uint64_t *sums, fr_worst *worst) {        \
+        double own[STEP], own_low[STEP];                                                                             \
+        for (long start = 0; start < n; start += STEP) {                                                             \
+            long m = n - start < STEP ? n - start : STEP;                                                            \
+            const real *at = x + start;                                                                              \
+            const double *exact = given + start, *low = given_low + start;                                           \
+            if (reference) {                                                                                         \
+                reference(at, grad ? grad + start : NULL, own, own_low, m, p);                                       \
+                exact = own, low = own_low;                                                                          \
+                if (regions->other_zero == 0)                                                                        \
+                    for (long i = 0; i < m; i++)                                                                     \
+                        if (at[i] == 0 && !signbit(at[i]) == !signbit(regions->other_zero)) own[i] = ANYTHING;       \
+            }                                                                                                        \
+            int64_t ulp[MOST], zone[MOST];                                                                           \
+            uint64_t sum[MOST];                                                                                      \
+            for (int k = 0; k < count; k++) {                                                                        \
+                real *got = outs[k] + start;                                                                         \
+                for (long i = 0; i < m; i++) got[i] = got[i] == got[i] ? got[i] : (real)NAN;                         \
+                int twin = 0;                                                                                        \
+                while (twin < k && (memcmp(outs[twin] + start, got, (size_t)m * sizeof *got) != 0 ||                 \
+                                    memcmp(regions + twin, regions + k, sizeof *regions) != 0))                      \
+                    twin++;                                                                                          \
+                ulp[k] = ulp[twin], zone[k] = zone[twin], sum[k] = sum[twin];                                        \
+                if (twin == k) {                                                                                     \
+                    compare_##type(got, exact, low, at, m, regions + k, ulp + k, zone + k);                          \
+                    sum[k] = weights                                                                                 \
+                                 ? weighted(got, weights + start * (long)sizeof *got / 8, m * (long)sizeof *got / 8) \
+                                 : 0;                                                                                \
+                }                                                                                                    \
+                if (weights) sums[k] += sum[k];                                                                      \
+                fr_worst *w = worst + k;                                                                             \
+                if (ulp[k] > bits_of(w->ulp)) {                                                                      \
+                    w->ulp = from_bits(ulp[k]);                                                                      \
+                    w->ulp_at = start + find_##type(got, exact, low, at, m, regions + k, ulp[k], 0);                 \
+                }                                                                                                    \
+                if (zone[k] > bits_of(w->zone)) {                                                                    \
+                    w->zone = from_bits(zone[k]);                                                                    \
+                    w->zone_at = start + find_##type(got, exact, low, at, m, regions + k, zone[k], 1);               \
+                }                                                                                                    \
+            }                                                                                                        \
+        }                                                                                                            \
     }
 
 static uint64_t weighted(const void *words, const uint64_t *weights, long n) {
@@ -339,7 +341,8 @@ COMPARE(float64, double)
 MEASURE(float32, float)
 MEASURE(float64, double)
 
-#else /* --- The activations, on REAL ------------------------------------------------------------------------------- */
+#else /* --- The activations, on REAL ------------------------------------------------------------------------------- \
+       */
 
 /* 1 where passes, +0 elsewhere, NaN at NaN */
 static inline REAL F(gate)(int passes, REAL x) { return passes ? 1 : x == x ? 0 : x; }
@@ -353,9 +356,7 @@ static inline REAL F(relu6)(REAL x, const REAL *p) { return (void)p, x <= 0 ? 0 
 static inline REAL F(relu6_backward)(REAL x, const REAL *p) { return (void)p, F(gate)((x > 0) & (x < 6), x); }
 static inline REAL F(relu6_backward_from_output)(REAL y, const REAL *p) { return F(relu6_backward)(y, p); }
 
-static inline REAL F(leaky_relu)(REAL x, const REAL *p) {
-    return x > 0 ? x : (p[0] == 0) & (x == x) ? 0 : p[0] * x;
-}
+static inline REAL F(leaky_relu)(REAL x, const REAL *p) { return x > 0 ? x : (p[0] == 0) & (x == x) ? 0 : p[0] * x; }
 static inline REAL F(leaky_relu_backward)(REAL x, const REAL *p) { return x > 0 ? 1 : x == x ? p[0] : x; }
 static inline REAL F(leaky_relu_backward_from_output)(REAL y, const REAL *p) { return F(leaky_relu_backward)(y, p); }
 
@@ -514,7 +515,8 @@ static inline REAL F(tanh_backward)(REAL x, const REAL *p) { return 4 * F(sigmoi
 static inline REAL F(tanh_backward_from_output)(REAL y, const REAL *p) { return (void)p, (1 - y) * (1 + y); }
 
 static inline REAL F(softsign)(REAL x, const REAL *p) {
-    return (void)p, M(fabs)(x) <= FLT_MAX || M(fabs)(x) <= DBL_MAX ? x / (1 + M(fabs)(x)) : M(copysign)(x == x ? 1 : x, x);
+    return (void)p,
+           M(fabs)(x) <= FLT_MAX || M(fabs)(x) <= DBL_MAX ? x / (1 + M(fabs)(x)) : M(copysign)(x == x ? 1 : x, x);
 }
 static inline REAL F(softsign_backward)(REAL x, const REAL *p) {
     REAL d = 1 + M(fabs)(x);
@@ -551,8 +553,8 @@ static inline REAL F(gelu_tanh)(REAL x, const REAL *p) {
 }
 static inline REAL F(gelu_tanh_backward)(REAL x, const REAL *p) {
     REAL t = F(clip)(x, -50, 50);
-    return (void)p, F(gated_backward)(t, GELU_TANH * (t + C(0.044715) * t * t * t),
-                                      GELU_TANH * (1 + 3 * C(0.044715) * t * t));
+    return (void)p,
+           F(gated_backward)(t, GELU_TANH * (t + C(0.044715) * t * t * t), GELU_TANH * (1 + 3 * C(0.044715) * t * t));
 }
 
 #define ROOT_HALF C(0.707106781186547524400844362104849039)

@@ -80,12 +80,13 @@ def comment(kernel: str, *, hilo: bool) -> str:
     return "/* ULP: lean {:g}, full {:g}, full without FMA {:g} */\n".format(*found)
 
 
-def with_comments(source: str, *, hilo: bool) -> str:
-    """Return the source of a family of bodies with the comments of today."""
+def with_comments(source: str) -> str:
+    """Return the source of a family of bodies, the plain ones and after #else those in pairs, with today's comments."""
 
     def state(match: re.Match[str]) -> str:
         kernel = re.sub(r"_from_output$", "_backward_from_output", match.group("name"))
         body = match.group("body")
+        hilo = match.start() > source.find("\n#else /* the same formulas") > 0
         return comment(kernel, hilo=hilo) + body if kernel in KERNELS else body
 
     return re.sub(r"(?m)^(?:/\* ULP: .* \*/\n)?(?P<body>BODY FN\((?P<name>\w+)\)\()", state, source)
@@ -94,9 +95,8 @@ def with_comments(source: str, *, hilo: bool) -> str:
 def stated() -> dict[Path, str]:
     """Return every file that states limits, as it should be."""
     files = {path: with_docstrings(path.read_text()) for path in sorted((PACKAGE / "activations").glob("[!_]*.py"))}
-    families = [PACKAGE / "kernels" / f"{path.stem}.h" for path in files]
-    for path in [*families, PACKAGE / "kernels" / "hilo.h"]:
-        files[path] = with_comments(path.read_text(), hilo=path.stem == "hilo")
+    for path in [PACKAGE / "kernels" / f"{path.stem}.h" for path in files]:
+        files[path] = with_comments(path.read_text())
     return files
 
 

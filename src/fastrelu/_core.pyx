@@ -82,28 +82,28 @@ cdef extern from "team.h" nogil:
     int fr_team_is_short() noexcept
     fr_team_counts fr_team_count() noexcept
 
-cdef extern from "recycle.h" nogil:
+cdef extern from "pool.h" nogil:
     enum:
-        FR_RECYCLE_FROM
-    ctypedef struct fr_shelf_state:
+        FR_POOL_FROM
+    ctypedef struct fr_pool_state:
         size_t limit
         size_t held
         size_t blocks
         unsigned long long hits
         unsigned long long misses
-    void *fr_recycle_malloc(void *, size_t) noexcept
-    void *fr_recycle_calloc(void *, size_t, size_t) noexcept
-    void *fr_recycle_realloc(void *, void *, size_t) noexcept
-    void fr_recycle_free(void *, void *, size_t) noexcept
-    int fr_recycle_is_warm(const void *) noexcept
-    void fr_shelf_limit(size_t) noexcept
-    void fr_shelf_patience(long long) noexcept
-    void fr_shelf_huge_pages(int) noexcept
-    void fr_shelf_clear() noexcept
-    void fr_shelf_tidy() noexcept
-    fr_shelf_state fr_shelf_look() noexcept
-    int fr_shelf_has(size_t) noexcept
-    int fr_shelf_watch_forks() noexcept
+    void *fr_pool_malloc(void *, size_t) noexcept
+    void *fr_pool_calloc(void *, size_t, size_t) noexcept
+    void *fr_pool_realloc(void *, void *, size_t) noexcept
+    void fr_pool_free(void *, void *, size_t) noexcept
+    int fr_pool_is_warm(const void *) noexcept
+    void fr_pool_limit(size_t) noexcept
+    void fr_pool_patience(long long) noexcept
+    void fr_pool_huge_pages(int) noexcept
+    void fr_pool_clear() noexcept
+    void fr_pool_tidy() noexcept
+    fr_pool_state fr_pool_look() noexcept
+    int fr_pool_has(size_t) noexcept
+    int fr_pool_watch_forks() noexcept
 
 cdef extern from *:
     const char *CYTHON_ABI
@@ -505,12 +505,12 @@ def load_kernels(str isa):
 # --- Memory of large results ----------------------------------------------------------------------------------------
 
 cdef fr_atomic _recycling = -1  # 0: off; 1: on; -1: the limit has not been settled yet
-recycle_from = FR_RECYCLE_FROM
+recycle_from = FR_POOL_FROM
 
 cdef PyDataMem_Handler _handler
 strcpy(_handler.name, b"fastrelu")
 _handler.version = 1
-_handler.allocator = PyDataMemAllocator(NULL, fr_recycle_malloc, fr_recycle_calloc, fr_recycle_realloc, fr_recycle_free)
+_handler.allocator = PyDataMemAllocator(NULL, fr_pool_malloc, fr_pool_calloc, fr_pool_realloc, fr_pool_free)
 cdef object _recycler = PyCapsule_New(&_handler, "mem_handler", NULL)
 cdef unsigned int _trace_domain = np.lib.tracemalloc_domain  # under which NumPy accounts for its data
 
@@ -518,23 +518,23 @@ cdef unsigned int _trace_domain = np.lib.tracemalloc_domain  # under which NumPy
 def set_cache(limit=None, milliseconds=None, huge_pages=None):
     """Set how many bytes of released blocks are kept (0: none), how long, and whether huge pages are asked for."""
     if limit is not None:
-        fr_shelf_limit(limit)
+        fr_pool_limit(limit)
         fr_store(&_recycling, limit > 0)
     if milliseconds is not None:
-        fr_shelf_patience(milliseconds)
+        fr_pool_patience(milliseconds)
     if huge_pages is not None:
-        fr_shelf_huge_pages(huge_pages)
+        fr_pool_huge_pages(huge_pages)
 
 
 def clear_cache():
     """Give all released blocks back to the system."""
     with nogil:
-        fr_shelf_clear()
+        fr_pool_clear()
 
 
 cdef bint _recycles(Py_ssize_t size) except -1:
     """Does a fresh result of so many bytes come from the recycler?"""
-    if size < FR_RECYCLE_FROM:
+    if size < FR_POOL_FROM:
         return False
     if fr_load(&_recycling) < 0:
         from fastrelu.runtime import default_cache_limit
@@ -545,8 +545,8 @@ cdef bint _recycles(Py_ssize_t size) except -1:
 
 def cache_state():
     """The limit, bytes and blocks held, hits and misses."""
-    _recycles(FR_RECYCLE_FROM)
-    cdef fr_shelf_state state = fr_shelf_look()
+    _recycles(FR_POOL_FROM)
+    cdef fr_pool_state state = fr_pool_look()
     return {"limit": state.limit, "held": state.held, "blocks": state.blocks, "hits": state.hits,
             "misses": state.misses}
 
@@ -578,13 +578,13 @@ cdef cnp.ndarray _recycled(int ndim, const cnp.npy_intp *shape, const cnp.npy_in
     NumPy's way, to set its memory handler for a moment, runs Python code that may fail or call finalizers.
     """
     cdef cnp.ndarray array
-    cdef void *data = fr_recycle_malloc(NULL, size)
+    cdef void *data = fr_pool_malloc(NULL, size)
     if data == NULL:
         return None
     try:
         array = _new(ndim, shape, strides, data, order | cnp.NPY_ARRAY_ALIGNED | cnp.NPY_ARRAY_WRITEABLE, dtype)
     except BaseException:
-        fr_recycle_free(NULL, data, size)
+        fr_pool_free(NULL, data, size)
         raise
     Py_INCREF(_recycler)  # the array gives it back when it frees its data
     (<PyArrayObject_fields *><PyArrayObject *>array).mem_handler = <PyObject *>_recycler
@@ -602,7 +602,7 @@ cdef cnp.ndarray _fresh(cnp.ndarray x, Py_ssize_t size):
         order = cnp.NPY_ARRAY_F_CONTIGUOUS
         if not PyArray_IS_F_CONTIGUOUS(x):
             strides = cnp.PyArray_STRIDES(x)
-    if size >= FR_RECYCLE_FROM and _recycles_here(size):
+    if size >= FR_POOL_FROM and _recycles_here(size):
         y = _recycled(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), strides, order, cnp.PyArray_TYPE(x), size)
     if y is not None:
         return y
@@ -621,7 +621,7 @@ cdef cnp.ndarray _fresh_for(list args, int n, int dtype):
     cdef NpyIter *iterator
     cdef int j, ndim, itemsize = 4 if dtype == cnp.NPY_FLOAT else 8
     cdef Py_ssize_t size = _broadcast_size(args) * itemsize
-    if not FR_RECYCLE_FROM <= size < <Py_ssize_t>1 << 48 or not _recycles_here(size):
+    if not FR_POOL_FROM <= size < <Py_ssize_t>1 << 48 or not _recycles_here(size):
         return None  # NumPy knows what to say about more memory than there is
     for j in range(n):
         operands[j] = <PyArrayObject *>args[j]
@@ -641,7 +641,7 @@ cdef cnp.ndarray _fresh_for(list args, int n, int dtype):
 
 cdef bint _is_warm(cnp.ndarray y) noexcept:
     """Has the memory of this result been in use before, so that its pages are there?"""
-    return PyArray_HANDLER(y) == <PyObject *>_recycler and fr_recycle_is_warm(cnp.PyArray_DATA(y))
+    return PyArray_HANDLER(y) == <PyObject *>_recycler and fr_pool_is_warm(cnp.PyArray_DATA(y))
 
 
 cdef Py_ssize_t _broadcast_size(list arrays) except -1:
@@ -774,7 +774,7 @@ cdef bint _explain_output(dict report, Py_ssize_t size, bint fresh) except -1:
         return True
     recycled = _recycles_here(size)
     if recycled:
-        recycled = fr_shelf_has(size)
+        recycled = fr_pool_has(size)
         report["output"] = "recycled" if recycled else "new, will be recycled"
     else:
         report["output"] = "new"
@@ -1046,8 +1046,8 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
         y = <cnp.ndarray>out
         data = <char *>cnp.PyArray_DATA(y)
         size = n * cnp.PyArray_ITEMSIZE(x)
-        if size >= FR_RECYCLE_FROM:
-            fr_shelf_tidy()
+        if size >= FR_POOL_FROM:
+            fr_pool_tidy()
         for j in range(kernel.ndata):
             if inputs[j] != data and inputs[j] < data + size and data < inputs[j] + size:
                 return _general(kernel, out, where, _as_list(args, kernel.nin), OVERLAP | j << WHICH)
@@ -1437,5 +1437,5 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
     return target if given is None else given
 
 
-if fr_team_prepare(_region) or fr_shelf_watch_forks():
+if fr_team_prepare(_region) or fr_pool_watch_forks():
     raise ImportError("fastrelu could not register its fork handler")

@@ -1,4 +1,4 @@
-# distutils: sources = src/fastrelu/kernels/rows.c
+# distutils: sources = src/fastrelu/kernels/rows_drive.c
 """Softmax and its like, which work on whole rows of an array along any axis, and cross-entropy."""
 
 from operator import index

@@ -11,14 +11,14 @@ from fastrelu cimport _core
 cnp.import_array()
 
 
-cdef extern from "kernels/summary.h" nogil:
+cdef extern from "kernels/stats_drive.h" nogil:
     ctypedef struct fr_summary:
         pass
     ctypedef void (*fr_summarize)(const char *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double *, const double *,
                                   fr_summary *) noexcept
     ctypedef struct fr_stats:
         fr_summarize summarize[2]
-    ctypedef struct fr_plan:
+    ctypedef struct fr_stats_plan:
         const char *data
         Py_ssize_t itemsize
         fr_summarize kernel
@@ -32,14 +32,14 @@ cdef extern from "kernels/summary.h" nogil:
         Py_ssize_t columns
         Py_ssize_t column_stride
         Py_ssize_t chunks
-    void fr_plan_cuts(fr_plan *) noexcept
-    Py_ssize_t fr_plan_tasks(const fr_plan *) noexcept
-    Py_ssize_t fr_plan_units(const fr_plan *) noexcept
-    Py_ssize_t fr_plan_buffer(const fr_plan *) noexcept
+    void fr_stats_cuts(fr_stats_plan *) noexcept
+    Py_ssize_t fr_stats_tasks(const fr_stats_plan *) noexcept
+    Py_ssize_t fr_stats_units(const fr_stats_plan *) noexcept
+    Py_ssize_t fr_stats_buffer(const fr_stats_plan *) noexcept
     void fr_summary_clear(fr_summary *, Py_ssize_t) noexcept
     void fr_summary_merge(fr_summary *, const fr_summary *, Py_ssize_t) noexcept
-    void fr_summary_join(const fr_plan *, fr_summary *) noexcept
-    void fr_summary_part(const fr_plan *, int, int, char *, fr_summary *) noexcept
+    void fr_summary_join(const fr_stats_plan *, fr_summary *) noexcept
+    void fr_summary_part(const fr_stats_plan *, int, int, char *, fr_summary *) noexcept
 
 
 # The fields of fr_summary, in its order.
@@ -50,7 +50,7 @@ if summary_dtype.itemsize != sizeof(fr_summary):
 
 
 cdef struct _Work:
-    const fr_plan *plan
+    const fr_stats_plan *plan
     char *buffers  # one for each thread
     Py_ssize_t size
     fr_summary *out
@@ -85,7 +85,7 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
 
     The array is aligned and in native byte order. Elements at or beyond `low` or `high` are saturated.
     """
-    cdef fr_plan plan
+    cdef fr_stats_plan plan
     cdef cnp.ndarray parts, buffers
     cdef fr_summary *out
     cdef Py_ssize_t size, n = x.size
@@ -118,14 +118,14 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
         plan.outer_shape[k], plan.outer_stride[k] = outer[k]
     for k in range(plan.nrows):
         plan.rows_shape[k], plan.rows_stride[k] = rows[k]
-    fr_plan_cuts(&plan)
-    parts = np.empty((plan.chunks, fr_plan_units(&plan)), summary_dtype)
+    fr_stats_cuts(&plan)
+    parts = np.empty((plan.chunks, fr_stats_units(&plan)), summary_dtype)
     out = <fr_summary *>cnp.PyArray_DATA(parts)
-    size = fr_plan_buffer(&plan)
+    size = fr_stats_buffer(&plan)
     buffers = np.empty(crew.threads * size, np.int8)
     plan.data = <const char *>cnp.PyArray_DATA(<cnp.ndarray>flipped)  # from here on no Python code runs
     work.plan, work.buffers, work.size, work.out = &plan, <char *>cnp.PyArray_DATA(buffers), size, out
-    _core.run_shares(_share, &work, _core.FR_LIGHT, n, fr_plan_tasks(&plan), crew)
+    _core.run_shares(_share, &work, _core.FR_LIGHT, n, fr_stats_tasks(&plan), crew)
     with nogil:
         fr_summary_join(&plan, out)
     found = parts[0].reshape(shape)

@@ -1,4 +1,4 @@
-# Gradients with respect to learned parameters: shapes, types and memory of a call; the pass is kernels/sums_run.h.
+# Gradients with respect to learned parameters: shapes, types and memory of a call; the pass is kernels/sums_drive.h.
 """Calls that return dx and the gradients of an activation's parameters from one pass over the data."""
 
 import numpy as np

@@ -17,7 +17,9 @@ static inline int fr_replace(fr_atomic *a, long long expected, long long value) 
 typedef long long fr_atomic;
 static inline long long fr_load(fr_atomic *a) { return __atomic_load_n(a, __ATOMIC_SEQ_CST); }
 static inline void fr_store(fr_atomic *a, long long value) { __atomic_store_n(a, value, __ATOMIC_SEQ_CST); }
-static inline long long fr_swap(fr_atomic *a, long long value) { return __atomic_exchange_n(a, value, __ATOMIC_SEQ_CST); }
+static inline long long fr_swap(fr_atomic *a, long long value) {
+    return __atomic_exchange_n(a, value, __ATOMIC_SEQ_CST);
+}
 static inline long long fr_add(fr_atomic *a, long long value) { return __atomic_fetch_add(a, value, __ATOMIC_SEQ_CST); }
 static inline int fr_replace(fr_atomic *a, long long expected, long long value) {
     return __atomic_compare_exchange_n(a, &expected, value, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);

@@ -82,10 +82,17 @@ static size_t fr_openmp_stack(void) {
     const unsigned long long number = strtoull(text, &end, 10);
     while (*end == ' ' || *end == '\t') end++;
     switch (*end) {
-    case 'b': case 'B': return (size_t)number;
-    case 'm': case 'M': return (size_t)number << 20;
-    case 'g': case 'G': return (size_t)number << 30;
-    default: return (size_t)number << 10;
+        case 'b':
+        case 'B':
+            return (size_t)number;
+        case 'm':
+        case 'M':
+            return (size_t)number << 20;
+        case 'g':
+        case 'G':
+            return (size_t)number << 30;
+        default:
+            return (size_t)number << 10;
     }
 }
 
@@ -127,12 +134,13 @@ static inline void fr_relax(void) {
 #endif
 }
 
-/* --- State ---------------------------------------------------------------------------------------------------------- */
+/* --- State ----------------------------------------------------------------------------------------------------------
+ */
 
 enum {
     FR_QUEUES = 32,    /* of shares: a thread beyond that many starts with the queue of another */
     FR_OPEN = 1 << 20, /* of the gate, above the count of workers inside */
-    FR_LINE = 128      /* bytes that processors fetch together */
+    FR_TEAM_LINE = 128 /* bytes that processors fetch together */
 };
 
 /* Seconds. */
@@ -154,7 +162,7 @@ typedef union {
         int masked;
 #endif
     } w;
-    char line[FR_LINE * 3];
+    char line[FR_TEAM_LINE * 3];
 } fr_worker;
 
 static struct {
@@ -167,11 +175,11 @@ static struct {
     cpu_set_t mask; /* where the caller may run, and with it the workers */
     int masked;
 #endif
-    char line0[FR_LINE];
-    fr_atomic gate; /* workers inside, and FR_OPEN */
+    char line0[FR_TEAM_LINE];
+    fr_atomic gate;          /* workers inside, and FR_OPEN */
     fr_atomic entered, came; /* workers that have come, and of these the ones that have taken a share */
-    fr_atomic called; /* workers that somebody has woken, or found awake */
-    char line1[FR_LINE];
+    fr_atomic called;        /* workers that somebody has woken, or found awake */
+    char line1[FR_TEAM_LINE];
     fr_atomic taken[FR_QUEUES]; /* shares gone from each queue */
 } job;
 
@@ -180,15 +188,15 @@ static fr_mutex caller_lock = FR_MUTEX_INIT;
 static fr_condition caller_bell = FR_CONDITION_INIT;
 static fr_atomic caller_asleep;
 
-static fr_atomic posted;   /* jobs so far: what a worker watches */
-static fr_atomic busy;     /* a call has the team */
-static fr_atomic arrived;  /* workers that serve */
-static fr_atomic awake;    /* of which are not asleep */
-static fr_atomic forked;   /* this process is a child: the threads of its parent are not here */
-static fr_atomic wanted;   /* workers asked for */
-static fr_atomic regroup;  /* the region is to end, and to begin again with more workers */
-static fr_atomic held_until; /* microseconds of the clock: until then calls do without the team, */
-static fr_atomic held_calls; /* and so many at least */
+static fr_atomic posted;          /* jobs so far: what a worker watches */
+static fr_atomic busy;            /* a call has the team */
+static fr_atomic arrived;         /* workers that serve */
+static fr_atomic awake;           /* of which are not asleep */
+static fr_atomic forked;          /* this process is a child: the threads of its parent are not here */
+static fr_atomic wanted;          /* workers asked for */
+static fr_atomic regroup;         /* the region is to end, and to begin again with more workers */
+static fr_atomic held_until;      /* microseconds of the clock: until then calls do without the team, */
+static fr_atomic held_calls;      /* and so many at least */
 static fr_atomic refused, warned; /* threads that the system refused; whether the user has been told */
 static fr_atomic late, stalled;
 
@@ -210,7 +218,8 @@ static FR_PER_THREAD double last_end = -1e9; /* when this thread's last call tha
 
 static double fr_now(void) { return omp_get_wtime(); }
 
-/* --- What is granted ------------------------------------------------------------------------------------------------ */
+/* --- What is granted ------------------------------------------------------------------------------------------------
+ */
 
 #ifdef __linux__
 /* With OMP_PROC_BIND libgomp binds the thread that loads it to one processor of its places: not what the user means by
@@ -268,7 +277,8 @@ int fr_team_granted(void) {
     return threads;
 }
 
-/* --- Sleeping and waking -------------------------------------------------------------------------------------------- */
+/* --- Sleeping and waking --------------------------------------------------------------------------------------------
+ */
 
 static int fr_is_awake(int worker) { return !fr_load(&workers[worker].w.asleep); }
 
@@ -293,8 +303,9 @@ static void fr_call_workers(int count) {
     }
 }
 
-/* Waits for another job than the one numbered `seen`: a moment awake, then asleep. Never with sched_yield: a thread that
- * yields to one that does not stays behind it until the next tick (4 ms), where one that sleeps is let in at once. */
+/* Waits for another job than the one numbered `seen`: a moment awake, then asleep. Never with sched_yield: a thread
+ * that yields to one that does not stays behind it until the next tick (4 ms), where one that sleeps is let in at once.
+ */
 static void fr_wait_for_job(int index, long long seen) {
     fr_worker *me = &workers[index];
     const double end = fr_now() + 1e-6 * (double)fr_load(&fr_team_set.spin);
@@ -313,7 +324,8 @@ static void fr_wait_for_job(int index, long long seen) {
     fr_mutex_unlock(&me->w.lock);
 }
 
-/* --- Workers -------------------------------------------------------------------------------------------------------- */
+/* --- Workers --------------------------------------------------------------------------------------------------------
+ */
 
 /* The next share for a thread, or -1: from its own queue, or from another's. */
 static long fr_take_share(int part) {
@@ -395,7 +407,8 @@ void fr_team_serve(int index) {
     fr_add(&awake, 1);
     fr_add(&arrived, 1);
     for (;;) {
-        const long long seen = fr_load(&posted); /* before the look at `regroup`, which is announced the other way round */
+        const long long seen =
+            fr_load(&posted); /* before the look at `regroup`, which is announced the other way round */
         if (fr_load(&regroup)) break;
         if (fr_enter()) {
             fr_work(index);
@@ -419,14 +432,16 @@ static void fr_host(void) {
     }
 }
 
-/* --- Callers -------------------------------------------------------------------------------------------------------- */
+/* --- Callers --------------------------------------------------------------------------------------------------------
+ */
 
 /* Sees to it that the team has, or soon will have, so many workers. Called by whoever has the team. */
 static void fr_gather(int count, double now) {
     static double next_try, patience = FR_RETRY;
     const int have = (int)fr_load(&arrived);
     if (have >= count || (have < fr_load(&wanted) && now < next_try)) return;
-    patience = have < fr_load(&wanted) ? 2 * patience : FR_RETRY; /* what is refused again and again is seldom asked for */
+    patience =
+        have < fr_load(&wanted) ? 2 * patience : FR_RETRY; /* what is refused again and again is seldom asked for */
     next_try = now + patience;
     fr_store(&wanted, count);
     if (!hosted) {
@@ -453,8 +468,8 @@ int fr_team_look(int parts) {
 }
 
 /* A call lost time by having the team, seconds: by itself that is chance. If it happens again soon, or soon after the
- * start, a processor is taken by somebody else, and calls do without the team: for a time that makes the loss small, and
- * for so many calls that few are slow; twice as long each time, until it does not happen again. */
+ * start, a processor is taken by somebody else, and calls do without the team: for a time that makes the loss small,
+ * and for so many calls that few are slow; twice as long each time, until it does not happen again. */
 static void fr_hold_back(fr_trouble *trouble, double now, double lost) {
     const int again = trouble->jobs < trouble->soon;
     trouble->jobs = 0;
@@ -580,7 +595,9 @@ void fr_team_serve(int worker) { (void)worker; }
 int fr_team_openmp(void) { return 0; }
 int fr_team_granted(void) { return 1; }
 int fr_team_look(int parts) { return (void)parts, FR_CREW_BUSY; }
-void fr_team_run(fr_share run, const void *what, long shares, int parts) { (void)shares, (void)parts, run(what, 0, 1, 0); }
+void fr_team_run(fr_share run, const void *what, long shares, int parts) {
+    (void)shares, (void)parts, run(what, 0, 1, 0);
+}
 void fr_team_run_alone(fr_share run, const void *what) { run(what, 0, 1, 0); }
 int fr_team_is_short(void) { return 0; }
 fr_team_counts fr_team_count(void) { return (fr_team_counts){0, 0, 0, 0, 0, 0}; }

@@ -59,11 +59,12 @@ fr_team_counts fr_team_count(void);
 
 /* Settings that a test or a measurement may change. */
 typedef struct {
-    fr_atomic spin;    /* microseconds that a worker waits for the next job before it sleeps */
-    fr_atomic gap;     /* microseconds within which calls come one after the other */
-    fr_atomic hold;    /* whether calls do without workers that came late or were interrupted */
-    fr_atomic insist;  /* whether the caller waits for all workers before it begins */
-    fr_atomic granted; /* threads that every caller is granted, instead of what OpenMP and the mask say; 0: as they say */
+    fr_atomic spin;   /* microseconds that a worker waits for the next job before it sleeps */
+    fr_atomic gap;    /* microseconds within which calls come one after the other */
+    fr_atomic hold;   /* whether calls do without workers that came late or were interrupted */
+    fr_atomic insist; /* whether the caller waits for all workers before it begins */
+    fr_atomic
+        granted; /* threads that every caller is granted, instead of what OpenMP and the mask say; 0: as they say */
 } fr_team_settings;
 extern fr_team_settings fr_team_set;
 

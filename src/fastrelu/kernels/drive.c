@@ -8,7 +8,7 @@
 #include "guard.h"
 
 /* Elements of a block; of a box that needs none; and of a row from which on a box is better one row than several. */
-enum { FR_BLOCK = 512, FR_LONG = 4096, FR_ROW = 16, FR_CACHE_LINE = 64 };
+enum { FR_BLOCK = 512, FR_LONG = 4096, FR_SHORT_BOX = 16, FR_CACHE_LINE = 64 };
 /* Bytes of a box that goes past the cache, and from which on the lines that it fills in part do not count. */
 enum { FR_MOVED = 2048, FR_WORTH_MOVING = 1024 };
 /* Bytes that are fetched ahead where rows do not follow each other. */
@@ -21,7 +21,7 @@ typedef union {
 
 /* How an operand reaches the kernel: where it lies; as one number; through a block; through a block that all boxes
  * share. */
-enum { FR_DIRECT, FR_NUMBER, FR_COPY, FR_ONCE };
+enum { FR_AS_IT_IS, FR_AS_NUMBER, FR_BY_COPY, FR_COPY_ONCE };
 
 static void fr_run(fr_kernel kernel, const char *const *in, char *out, ptrdiff_t n) {
     fr_guard caller = fr_guard_open();
@@ -62,20 +62,19 @@ void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_
 
 /* --- Copies between an operand and a block --- */
 
-#define FR_COPY_RUN(id, type)                                                                                       \
-    static void id(char *to, ptrdiff_t to_stride, const char *from, ptrdiff_t from_stride, ptrdiff_t n) {           \
-        const ptrdiff_t one = sizeof(type);                                                                         \
-        type *block = (type *)to;                                                                                   \
-        const type *at = (const type *)from;                                                                        \
-        if (to_stride == one && from_stride == one)                                                                 \
-            memcpy(to, from, (size_t)(n * one));                                                                    \
-        else if (to_stride == one && from_stride == 0)                                                              \
-            for (ptrdiff_t i = 0; i < n; i++) block[i] = *at;                                                       \
-        else if (to_stride == one && from_stride == 2 * one)                                                        \
-            for (ptrdiff_t i = 0; i < n; i++) block[i] = at[2 * i];                                                 \
-        else if (to_stride == one && from_stride == -one)                                                           \
-            for (ptrdiff_t i = 0; i < n; i++) block[i] = at[-i];                                                    \
-        else                                                                                                        \
+#define FR_COPY_RUN(id, type)                                                                                          \
+    static void id(char *to, ptrdiff_t to_stride, const char *from, ptrdiff_t from_stride, ptrdiff_t n) {              \
+        const ptrdiff_t one = sizeof(type);                                                                            \
+        type *block = (type *)to;                                                                                      \
+        const type *at = (const type *)from;                                                                           \
+        if (to_stride == one && from_stride == one) memcpy(to, from, (size_t)(n * one));                               \
+        else if (to_stride == one && from_stride == 0)                                                                 \
+            for (ptrdiff_t i = 0; i < n; i++) block[i] = *at;                                                          \
+        else if (to_stride == one && from_stride == 2 * one)                                                           \
+            for (ptrdiff_t i = 0; i < n; i++) block[i] = at[2 * i];                                                    \
+        else if (to_stride == one && from_stride == -one)                                                              \
+            for (ptrdiff_t i = 0; i < n; i++) block[i] = at[-i];                                                       \
+        else                                                                                                           \
             for (ptrdiff_t i = 0; i < n; i++) *(type *)(to + i * to_stride) = *(const type *)(from + i * from_stride); \
     }
 FR_COPY_RUN(fr_copy_run4, uint32_t)
@@ -87,18 +86,18 @@ static void fr_copy_run(ptrdiff_t itemsize, char *to, ptrdiff_t to_stride, const
 }
 
 /* Four dense runs, `next` apart, side by side into a block: the runs of an operand that lies across axis 0. */
-#define FR_COPY_ACROSS(id, type)                                                                          \
-    static void id(char *to, ptrdiff_t to_stride, const char *from, ptrdiff_t next, ptrdiff_t n) {        \
-        const type *a = (const type *)from, *b = (const type *)(from + next);                             \
-        const type *c = (const type *)(from + 2 * next), *d = (const type *)(from + 3 * next);            \
-        for (ptrdiff_t i = 0; i < n; i++) {                                                               \
-            type *four = (type *)(to + i * to_stride);                                                    \
-            type w = a[i], x = b[i], y = c[i], z = d[i];                                                  \
-            four[0] = w;                                                                                  \
-            four[1] = x;                                                                                  \
-            four[2] = y;                                                                                  \
-            four[3] = z;                                                                                  \
-        }                                                                                                 \
+#define FR_COPY_ACROSS(id, type)                                                                   \
+    static void id(char *to, ptrdiff_t to_stride, const char *from, ptrdiff_t next, ptrdiff_t n) { \
+        const type *a = (const type *)from, *b = (const type *)(from + next);                      \
+        const type *c = (const type *)(from + 2 * next), *d = (const type *)(from + 3 * next);     \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                        \
+            type *four = (type *)(to + i * to_stride);                                             \
+            type w = a[i], x = b[i], y = c[i], z = d[i];                                           \
+            four[0] = w;                                                                           \
+            four[1] = x;                                                                           \
+            four[2] = y;                                                                           \
+            four[3] = z;                                                                           \
+        }                                                                                          \
     }
 FR_COPY_ACROSS(fr_copy_across4, uint32_t)
 FR_COPY_ACROSS(fr_copy_across8, uint64_t)
@@ -107,7 +106,8 @@ static ptrdiff_t fr_size(ptrdiff_t stride) { return stride < 0 ? -stride : strid
 
 /* The elements of a box, `extent` of them along each of the inner axes, from an operand into a block or back. Runs
  * follow the operand's own order, so that a line of its memory is touched once. */
-static void fr_copy_box(const fr_plan *plan, int operand, char *at, const ptrdiff_t *extent, char *block, int into_block) {
+static void fr_copy_box(const fr_plan *plan, int operand, char *at, const ptrdiff_t *extent, char *block,
+                        int into_block) {
     ptrdiff_t itemsize = plan->call->itemsize, packed[FR_MAX_AXES], index[FR_MAX_AXES] = {0};
     int axes = plan->inner, run = 0;
     packed[0] = itemsize;
@@ -129,7 +129,8 @@ static void fr_copy_box(const fr_plan *plan, int operand, char *at, const ptrdif
         char *to = into_block ? block : at;
         ptrdiff_t from_stride = into_block ? stride : packed[run], to_stride = into_block ? packed[run] : stride;
         if (runs == 4) {
-            if (itemsize == sizeof(uint32_t)) fr_copy_across4(to, to_stride, from, plan->view.stride[0][operand], extent[run]);
+            if (itemsize == sizeof(uint32_t))
+                fr_copy_across4(to, to_stride, from, plan->view.stride[0][operand], extent[run]);
             else fr_copy_across8(to, to_stride, from, plan->view.stride[0][operand], extent[run]);
         } else fr_copy_run(itemsize, to, to_stride, from, from_stride, extent[run]);
         int k = 0;
@@ -192,14 +193,15 @@ static int fr_choose_ways(fr_plan *plan) {
     for (int j = 0; j < nin; j++) plan->even &= fr_is_linear(plan, j, 0);
     for (int j = 0; j <= nin; j++) {
         int parameter = j >= call->ndata && j < nin;
-        if (plan->even && j < call->ndata) plan->way[j] = FR_NUMBER;
-        else if (parameter && fr_is_linear(plan, j, 0)) plan->way[j] = FR_NUMBER, numbers++;
-        else plan->way[j] = fr_is_linear(plan, j, call->itemsize) ? FR_DIRECT : FR_COPY;
+        if (plan->even && j < call->ndata) plan->way[j] = FR_AS_NUMBER;
+        else if (parameter && fr_is_linear(plan, j, 0)) plan->way[j] = FR_AS_NUMBER, numbers++;
+        else plan->way[j] = fr_is_linear(plan, j, call->itemsize) ? FR_AS_IT_IS : FR_BY_COPY;
     }
     plan->kernel = numbers == call->nparams ? call->scalar : call->array;
     for (int j = 0; j <= nin; j++) {
-        if (plan->way[j] == FR_NUMBER && numbers < call->nparams) plan->way[j] = FR_COPY; /* a mixture: all arrays */
-        copies += plan->way[j] == FR_COPY;
+        if (plan->way[j] == FR_AS_NUMBER && numbers < call->nparams)
+            plan->way[j] = FR_BY_COPY; /* a mixture: all arrays */
+        copies += plan->way[j] == FR_BY_COPY;
     }
     return copies > 0;
 }
@@ -239,8 +241,8 @@ void fr_make_plan(fr_plan *plan, const fr_call *call, int stream) {
         if (joined) {
             fr_set_boxes(plan, FR_BLOCK, FR_BLOCK, FR_BLOCK);
             fr_choose_ways(plan);
-            for (int j = 0; j <= nin && view->shape[0] >= FR_ROW; j++)
-                joined &= plan->way[j] != FR_COPY || (j >= call->ndata && j < nin && view->stride[0][j]);
+            for (int j = 0; j <= nin && view->shape[0] >= FR_SHORT_BOX; j++)
+                joined &= plan->way[j] != FR_BY_COPY || (j >= call->ndata && j < nin && view->stride[0][j]);
         }
         if (!joined) {
             fr_set_boxes(plan, FR_LONG, 1, FR_LONG);
@@ -250,7 +252,7 @@ void fr_make_plan(fr_plan *plan, const fr_call *call, int stream) {
     }
     ptrdiff_t size = 1;
     for (int k = 0; k < plan->inner; k++) size *= plan->box[k];
-    plan->streamed = stream && plan->way[nin] == FR_DIRECT && size * call->itemsize >= FR_WORTH_MOVING;
+    plan->streamed = stream && plan->way[nin] == FR_AS_IT_IS && size * call->itemsize >= FR_WORTH_MOVING;
     if (plan->streamed && plan->box[0] < view->shape[0])
         plan->lead = (ptrdiff_t)((uintptr_t)view->origin[nin] % FR_CACHE_LINE) / call->itemsize;
 
@@ -260,16 +262,16 @@ void fr_make_plan(fr_plan *plan, const fr_call *call, int stream) {
         plan->boxes *= plan->count[k];
     }
     for (int j = 0; j < nin; j++) {
-        int same = plan->way[j] == FR_COPY && !cross;
+        int same = plan->way[j] == FR_BY_COPY && !cross;
         for (int k = 0; k < view->naxes; k++) same &= plan->count[k] == 1 || view->stride[k][j] == 0;
-        if (same) plan->way[j] = FR_ONCE;
+        if (same) plan->way[j] = FR_COPY_ONCE;
     }
 }
 
 /* Are boxes rows that reach the kernel as they lie? */
 static int fr_has_rows(const fr_plan *plan) {
     int rows = plan->inner == 1 && plan->count[0] == 1 && plan->view.naxes > 1 && !plan->streamed && !plan->even;
-    for (int j = 0; j <= plan->call->ndata + plan->call->nparams; j++) rows &= plan->way[j] != FR_COPY;
+    for (int j = 0; j <= plan->call->ndata + plan->call->nparams; j++) rows &= plan->way[j] != FR_BY_COPY;
     return rows;
 }
 
@@ -282,7 +284,7 @@ static void fr_run_rows_along(const fr_plan *plan, const char **in, char *out, c
     const ptrdiff_t ahead = bytes < FR_ROWS_AHEAD ? FR_ROWS_AHEAD / bytes : 1;
     int apart[FR_MAX_INPUTS], napart = 0;
     for (int j = 0; j < nin && bytes <= FR_ROWS_AHEAD; j++)
-        if (plan->way[j] == FR_DIRECT && step[j] && step[j] != bytes) apart[napart++] = j;
+        if (plan->way[j] == FR_AS_IT_IS && step[j] && step[j] != bytes) apart[napart++] = j;
     const ptrdiff_t out_bytes = bytes <= FR_ROWS_AHEAD && step[nin] != bytes ? bytes : 0;
     for (ptrdiff_t row = 0; row < rows; row++) {
         for (int k = 0; k < napart; k++) {
@@ -309,7 +311,7 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
 
     for (int j = 0; j <= nin; j++) {
         offset[j] = -plan->lead * view->stride[0][j];
-        if (plan->way[j] == FR_ONCE) fr_copy_box(plan, j, view->origin[j], plan->box, (char *)&block[j], 1);
+        if (plan->way[j] == FR_COPY_ONCE) fr_copy_box(plan, j, view->origin[j], plan->box, (char *)&block[j], 1);
     }
     ptrdiff_t rest = first;
     for (int k = 0; k < view->naxes; k++) {
@@ -325,8 +327,9 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             ptrdiff_t step[FR_MAX_OPERANDS];
             done = plan->count[1] - index[1] < last - number ? plan->count[1] - index[1] : last - number;
             for (int j = 0; j <= nin; j++) {
-                step[j] = plan->way[j] == FR_ONCE ? 0 : view->stride[1][j];
-                if (j < nin) at[j] = plan->way[j] == FR_ONCE ? (const char *)&block[j] : view->origin[j] + offset[j];
+                step[j] = plan->way[j] == FR_COPY_ONCE ? 0 : view->stride[1][j];
+                if (j < nin)
+                    at[j] = plan->way[j] == FR_COPY_ONCE ? (const char *)&block[j] : view->origin[j] + offset[j];
                 offset[j] += done * view->stride[1][j];
             }
             fr_run_rows_along(plan, at, view->origin[nin] + (offset[nin] - done * step[nin]), step, done);
@@ -351,13 +354,13 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
         int kept = plan->inner == 1 && number > first && index[0] > (plan->lead > 0), fetched = 0;
         for (int j = 0; j < nin; j++) {
             char *at = view->origin[j] + (offset[j] + skip * view->stride[0][j]);
-            int copied = plan->way[j] == FR_COPY && !(kept && view->stride[0][j] == 0);
+            int copied = plan->way[j] == FR_BY_COPY && !(kept && view->stride[0][j] == 0);
             if (copied) fr_copy_box(plan, j, at, extent, (char *)&block[j], 1);
-            in[j] = plan->way[j] >= FR_COPY ? (const char *)&block[j] : at;
-            if (plan->way[j] == FR_DIRECT) next[fetched++] = at + n * call->itemsize;
+            in[j] = plan->way[j] >= FR_BY_COPY ? (const char *)&block[j] : at;
+            if (plan->way[j] == FR_AS_IT_IS) next[fetched++] = at + n * call->itemsize;
         }
         char *out = view->origin[nin] + (offset[nin] + skip * view->stride[0][nin]);
-        char *to = plan->way[nin] == FR_COPY || stream ? (char *)&block[nin] : out;
+        char *to = plan->way[nin] == FR_BY_COPY || stream ? (char *)&block[nin] : out;
         if (plan->even) {
             plan->kernel(in, (char *)&result, 1);
             fr_copy_run(call->itemsize, to, call->itemsize, (char *)&result, 0, n);

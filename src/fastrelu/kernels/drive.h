@@ -12,7 +12,6 @@ typedef struct {
     ptrdiff_t itemsize;
 } fr_call;
 
-
 /* Operands of the same shape, axis 0 running fastest; a broadcast operand has stride 0. */
 typedef struct {
     int naxes;
@@ -28,10 +27,10 @@ typedef struct {
     ptrdiff_t box[FR_MAX_AXES];   /* elements of a box along each axis */
     ptrdiff_t count[FR_MAX_AXES]; /* boxes along each axis */
     ptrdiff_t boxes;
-    int inner;                    /* axes along which a box has several elements */
-    ptrdiff_t lead;               /* elements that the first box of axis 0 lacks: the others start where a line does */
-    int way[FR_MAX_OPERANDS];     /* how an operand reaches the kernel */
-    int even;                     /* no input varies within a box: one result fills it */
+    int inner;                /* axes along which a box has several elements */
+    ptrdiff_t lead;           /* elements that the first box of axis 0 lacks: the others start where a line does */
+    int way[FR_MAX_OPERANDS]; /* how an operand reaches the kernel */
+    int even;                 /* no input varies within a box: one result fills it */
     fr_kernel kernel;
     int streamed;
 } fr_plan;
@@ -40,7 +39,8 @@ typedef struct {
  * under the guard, for the caller's environment may round otherwise or flush subnormals. */
 int fr_take_numbers(fr_domain domain, double *numbers, float *rounded, int n);
 
-/* Part `part` of `parts` of contiguous operands, one number per parameter; cut where a cache line of the output ends. */
+/* Part `part` of `parts` of contiguous operands, one number per parameter; cut where a cache line of the output ends.
+ */
 void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_t n, int part, int parts);
 
 /* Cuts plan->view into boxes. No input overlaps the output unless it is exactly the output. With `stream`, boxes go

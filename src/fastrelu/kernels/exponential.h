@@ -1,5 +1,7 @@
 /* Functions built on one exponential of the negative half-axis. */
 
+#if FR_KIND != FR_HILO
+
 /* elu(x) = x if x > 0 else alpha (e^x - 1); the derivative at 0 is alpha */
 /* ULP: lean 2, full 2.3, full without FMA 2.3 */
 BODY FN(elu)(real x, real alpha) {
@@ -219,3 +221,237 @@ BODY FN(squareplus_from_output)(real g, real y, real b) {
     real q = (small ? g * c : c) / FMA(c, c, R(0.25) * b);
     return FN(or_nan)(small ? q * c : g * (q * c), y);
 }
+
+#else /* the same formulas on pairs of doubles: hilo.h */
+
+/* ULP: 0.85 */
+BODY FN(elu)(real x, real alpha) {
+    hl_lift f = hl_lift_of(alpha);
+    hl_scaled e = hl_expm1(hl_clamped(x, -1500, 0));
+    real y = hl_round(hl_mul1(hl_of(e), alpha * f.up)) * f.down;
+    y = hl_abs(x) < 0x1p-60 ? alpha * x : y;
+    return x < 0 ? y : x;
+}
+/* ULP: 0.85 */
+BODY FN(elu_backward)(real g, real x, real alpha) {
+    hl_lift f = hl_lift_of(alpha);
+    hl_scaled e = hl_exp(hl_clamped(x, -1500, 0));
+    real k = e.k - f.k, falling = k < 0 ? k : 0; /* a huge alpha lifts what would be subnormal without it */
+    real d = hl_raise(g, hl_round(hl_mul1(hl_of(e), alpha * f.up)), falling) * hl_pow2(k - falling);
+    return x > 0 ? g : d;
+}
+/* expm1(x) where x <= 0 */
+BODY FN(elu_by_alpha)(real g, real x, real alpha) {
+    (void)alpha;
+    real d = hl_round(hl_of(hl_expm1(hl_clamped(x, -1500, 0))));
+    return x > 0 ? 0.0 : g * (hl_abs(x) < 0x1p-60 ? x : d);
+}
+/* ULP: 0.5 */
+BODY FN(elu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * (y + alpha); }
+
+/* x / alpha as a pair, clamped to +-1500 */
+HL_PAIR hl_ratio(real x, real alpha) {
+    real f = hl_lift_of(alpha).up, n = x * f, d = alpha * f;
+    hl_pair z = hl_make(n / d, 0);
+    int far = hl_abs(z.hi) >= 1500;
+    real end = z.hi > 0 ? 1500.0 : -1500.0;
+    z.lo = hl_residual(n, z.hi, d) / d;
+    z.lo = far ? 0.0 : z.lo;
+    z.hi = far ? end : z.hi;
+    return z;
+}
+/* ULP: 0.85 */
+BODY FN(celu)(real x, real alpha) {
+    hl_lift f = hl_lift_of(alpha);
+    hl_pair z = hl_ratio(x, alpha);
+    hl_scaled e = hl_expm1(z);
+    real y = hl_raise(f.down, hl_round(hl_mul1(hl_of(e), alpha * f.up)), e.k);
+    y = hl_abs(z.hi) < 0x1p-60 ? x : y;
+    return x < 0 ? y : x;
+}
+/* ULP: 0.85 */
+BODY FN(celu_backward)(real g, real x, real alpha) {
+    hl_scaled e = hl_exp(hl_ratio(x, alpha));
+    real d = hl_raise(g, hl_round(hl_of(e)), e.k);
+    return x > 0 ? g : d;
+}
+/* (1 - u) e^u - 1 where x <= 0, u = x / alpha; below 1/2 in size by the series of u^k / (k! (k + 2)) times -u^2 */
+#define HL_THIRD 0x1.5555555555555p-2, 0x1.5555555555555p-56
+BODY hl_celu_tail(real u) {
+    real u2 = u * u, u4 = u2 * u2;
+    real p = hl_four(u, u2, 1. / 6706022400, 1. / 93405312000, 1. / 1394852659200, 1. / 22230464256000);
+    p = p * u4 + hl_four(u, u2, 1. / 403200, 1. / 3991680, 1. / 43545600, 1. / 518918400);
+    return p * u4 + hl_four(u, u2, 1. / 144, 1. / 840, 1. / 5760, 1. / 45360);
+}
+BODY FN(celu_by_alpha)(real g, real x, real alpha) {
+    hl_pair u = hl_ratio(x, alpha);
+    hl_scaled e = hl_exp(u);
+    real k = e.k < -200 ? -200.0 : e.k;
+    k = k > 200 ? 200.0 : k;
+    hl_pair w = hl_mul(hl_of(e), hl_add_any(hl_make(1, 0), hl_neg(u)));
+    real outer = hl_round(hl_add_any(hl_times2(w, hl_pow2(k)), hl_make(-1, 0)));
+    real rest = u.hi * u.hi * (0.125 + u.hi * (0x1.1111111111111p-5 + u.hi * hl_celu_tail(u.hi)));
+    hl_pair h = hl_add(hl_make(0.5, 0), hl_mul(u, hl_make(HL_THIRD)));
+    h = hl_add(h, hl_make(rest, 0));
+    int tiny = hl_abs(u.hi) < 0x1p-400, near = hl_abs(u.hi) < 0.5;
+    hl_pair v = hl_times2(u, tiny ? 0x1p600 : 1.0);
+    real inner = -hl_round(hl_mul(hl_mul(v, v), h));
+    real down = tiny ? 0x1p-600 : 1.0;
+    real d = near ? g * down * inner * down : hl_raise(g, outer, e.k > 200 ? e.k - 200 : 0.0);
+    return x > 0 ? 0.0 : d;
+}
+/* (alpha + y) / alpha */
+/* ULP: 0.5 */
+BODY FN(celu_from_output)(real g, real y, real alpha) {
+    real f = hl_lift_of(alpha).up, d = alpha * f;
+    real q = hl_round(hl_div(hl_sum(d, y * f), hl_make(d, 0))), far = y / alpha;
+    q = hl_abs(far) < 0x1p900 ? q : far;
+    return y > 0 ? g : g * q;
+}
+
+#define HL_SELU 0x1.0cfabd6a91132p+0, 0x1.6fc7d272f2696p-55
+#define HL_SELU_ALPHA 0x1.c212cc640f031p+0, 0x1.05161b045a1f1p-56 /* lambda alpha */
+/* ULP: 0.9 */
+BODY FN(selu)(real x) {
+    hl_lift f = hl_lift_of(x);
+    int linear = (x > 0) | (hl_abs(x) < 0x1p-60);
+    hl_pair e = hl_if(linear, hl_make(hl_finite(x) * f.up, 0), hl_of(hl_expm1(hl_clamped(x, -1500, 0))));
+    real y = hl_round(hl_mul(e, hl_if(x > 0, hl_make(HL_SELU), hl_make(HL_SELU_ALPHA))));
+    return hl_signed(y * (linear ? f.down : 1.0), x);
+}
+/* ULP: 0.9 */
+BODY FN(selu_backward)(real g, real x) {
+    hl_scaled e = hl_exp(hl_clamped(x, -1500, 0));
+    real d = hl_raise(g, hl_round(hl_mul(hl_of(e), hl_make(HL_SELU_ALPHA))), e.k);
+    return x > 0 ? g * hl_make(HL_SELU).hi : d;
+}
+/* ULP: 0.55 */
+BODY FN(selu_from_output)(real g, real y) {
+    hl_pair s = hl_sum(hl_make(HL_SELU_ALPHA).hi, y);
+    return g * (y > 0 ? hl_make(HL_SELU).hi : s.hi + (s.lo + hl_make(HL_SELU_ALPHA).lo));
+}
+
+/* ULP: 0.9 */
+BODY FN(softplus)(real x, real beta) {
+    hl_pair z = hl_argument(beta, x);
+    hl_scaled l = hl_log1p_exp(hl_minus_abs(z));
+    l = hl_at(hl_div(hl_of(l), hl_make(beta, 0)), l.k);
+    hl_pair v = hl_value(l), s = hl_sum(x, v.hi);
+    real right = s.hi + (s.lo + v.lo), left = hl_raise(1, hl_round(hl_of(l)), l.k);
+    real y = z.hi > 50 ? x : right;
+    return z.hi <= 0 ? left : y;
+}
+/* ULP: 0.85 */
+BODY FN(softplus_backward)(real g, real x, real beta) {
+    hl_scaled s = hl_sigmoid(hl_argument(beta, x));
+    return hl_raise(g, hl_round(hl_of(s)), s.k);
+}
+/* g v 2^k for k in [-6000, 2200] and 2^-1000 < |v| < 2^1000 */
+BODY hl_raise_far(real g, real v, real k) { return hl_raise(g, v, k < -2200 ? -2200.0 : k); }
+/* -(log1p(t) + z t / (1 + t)) / beta^2 for z = |beta x| and t = exp(-z) = q^2: -q^2 (log1p(t) / t + z / (1 + t)) /
+ * beta^2, for 1 / beta^2 may be as large as t is small */
+BODY FN(softplus_by_beta)(real g, real x, real beta) {
+    hl_lift f = hl_lift_of(beta);
+    hl_pair half = hl_minus_abs(hl_argument(0.5 * beta, x)), z = hl_times2(half, 2);
+    hl_pair near = hl_if(z.hi < -1500, hl_make(-1500, 0), z);
+    hl_scaled q = hl_exp(half), m = hl_exp(near), l = hl_log1p_exp(near);
+    hl_pair h = hl_div(hl_neg(z), hl_add(hl_make(1, 0), hl_value(m)));
+    h = hl_add_any(hl_div(hl_of(l), hl_of(m)), h);
+    hl_pair b = hl_make(beta * f.up, 0), v = hl_mul(hl_mul(hl_of(q), hl_of(q)), h);
+    v = hl_div(hl_div(v, b), b);
+    return -hl_raise_far(g, hl_round(v), 2 * (q.k + f.k));
+}
+/* -expm1(-beta y) */
+/* ULP: 0.9 */
+BODY FN(softplus_from_output)(real g, real y, real beta) {
+    hl_pair z = hl_argument(-beta, y);
+    real d = g * -hl_round(hl_of(hl_expm1(z)));
+    return hl_abs(z.hi) < 0x1p-60 ? g * 0x1p-60 * (y * 0x1p60 * beta) : d;
+}
+
+/* ULP: 0.85 */
+BODY FN(log_sigmoid)(real x) {
+    hl_scaled l = hl_log1p_exp(hl_minus_abs(hl_clamped(x, -1000, 1000)));
+    hl_pair v = hl_value(l), s = hl_sum(x, -v.hi);
+    real left = s.hi + (s.lo - v.lo), right = hl_scale(-hl_round(hl_of(l)), l.k);
+    real y = x < 0 ? left : right;
+    return x >= -50 ? y : x;
+}
+/* ULP: 0.85 */
+BODY FN(log_sigmoid_backward)(real g, real x) {
+    hl_scaled s = hl_sigmoid(hl_clamped(-x, -1500, 1500));
+    return hl_raise(g, hl_round(hl_of(s)), s.k);
+}
+/* -expm1(y) */
+/* ULP: 0.85 */
+BODY FN(log_sigmoid_from_output)(real g, real y) {
+    real d = -hl_round(hl_of(hl_expm1(hl_clamped(y, -1500, 1500))));
+    return g * (hl_abs(y) < 0x1p-60 ? -y : d);
+}
+
+/* r and r + |x| of squareplus, with powers of two because x^2 may leave the range: r and |x| below are f times the true
+ * ones. */
+typedef struct {
+    hl_pair r, sum;      /* f r, f (r + |x|) */
+    real n, back, forth; /* b / (r + |x|) = n / sum * back; r + |x| = sum * forth */
+    int far;
+} hl_hypotenuse;
+HL_INLINE hl_hypotenuse hl_root(real x, real b) {
+    hl_hypotenuse h;
+    real a = hl_abs(hl_finite(x));
+    real c = FR_SQRT(b);
+    c = a > c ? a : c;
+    h.far = c > 0x1p480;
+    real k = c < 0x1p-400 ? 800.0 : 0.0;
+    k = h.far ? -600.0 : k;
+    real f = hl_pow2(k), bs = b * f * f;
+    a = a * f;
+    hl_pair q = hl_prod(a, a), s = hl_sum(q.hi, bs);
+    hl_pair d = hl_fast(s.hi, s.lo + q.lo);
+    real r = FR_SQRT(d.hi), two = r + r;
+    h.r = hl_fast(r, (hl_residual(d.hi, r, r) + d.lo) / (two == 0 ? 1.0 : two));
+    h.sum = hl_add(h.r, hl_make(a, 0));
+    h.n = h.far ? b * 0x1p-200 : bs;
+    h.back = hl_pow2(h.far ? -400.0 : -k);
+    h.forth = hl_pow2(-k);
+    return h;
+}
+/* ULP: 0.9 */
+BODY FN(squareplus)(real x, real b) {
+    hl_hypotenuse h = hl_root(x, b);
+    real left = 0.5 * hl_round(hl_div(hl_make(h.n, 0), h.sum)) * h.back;
+    real y = x < 0 ? left : 0.5 * hl_round(h.sum) * h.forth;
+    return hl_abs(x) <= 0x1.fffffffffffffp1023 ? y : x < 0 ? 0.0 : x;
+}
+/* (r + x) / (2 r); for x < 0 it is b / (2 r (r + |x|)). 1/2 at x = b = 0. */
+/* ULP: 0.85 */
+BODY FN(squareplus_backward)(real g, real x, real b) {
+    hl_hypotenuse h = hl_root(x, b);
+    int neg = x < 0, zero = h.r.hi == 0;
+    hl_pair n = hl_if(neg, hl_make(h.n, 0), h.sum);
+    hl_pair d = hl_if(neg, hl_mul(h.r, h.sum), h.r);
+    d.hi = zero ? 1.0 : d.hi;
+    n.hi = zero ? 1.0 : n.hi;
+    real v = 0.5 * hl_round(hl_div(n, d));
+    real s = h.far & neg ? 0x1p-500 : 1.0; /* with n, 2^-1200 in all */
+    v = x < -0x1.fffffffffffffp1023 ? 0.0 : v;
+    return x == x ? g * s * v * s : x;
+}
+/* Y^2 / (Y^2 + b), Y = 2 y */
+/* ULP: 0.85 */
+BODY FN(squareplus_from_output)(real g, real y, real b) {
+    real a = hl_abs(hl_finite(y));
+    real c = FR_SQRT(b);
+    c = a > c ? a : c;
+    real k = c < 0x1p-400 ? 800.0 : 0.0;
+    k = c > 0x1p480 ? -600.0 : k;
+    real f = hl_pow2(k), Y = 2 * (a * f), j = Y < 0x1p-400 ? 500.0 : 0.0;
+    real up = hl_pow2(j), down = hl_pow2(-j);
+    hl_pair q = hl_prod(Y, Y), s = hl_sum(q.hi, b * f * f);
+    hl_pair d = hl_fast(s.hi, s.lo + q.lo);
+    q = hl_prod(Y * up, Y * up);
+    d.hi = d.hi == 0 ? 1.0 : d.hi;
+    return g * down * hl_round(hl_div(q, d)) * down;
+}
+
+#endif

@@ -1,5 +1,7 @@
 /* Functions of the form x times a gate. */
 
+#if FR_KIND != FR_HILO
+
 /* hard_swish(x) = x min(max(x + 3, 0), 6) / 6. -0 below -3, like every gated function. The derivative is 0 at -3 and
  * 1 at 3. No rounding error grows: near -3 the sum is exact. */
 /* ULP: lean 2.25, full 2.25, full without FMA 2.25 */
@@ -132,15 +134,17 @@ BODY FN(gelu_tail)(real a, real h, real c) {
     real p = FMA(POLY2(h, 0x1.2450671352f1bp-1, 0x1.bb22d4266ac6ap-4, 0x1.7ce5234df7617p-9), a,
                  POLY3(h, 0.5, 0x1.480e8a9e15f19p-2, 0x1.7806010f30bcdp-6, 0x1.6dfc30813259ap-13));
     real q = FMA(POLY3(h, 0x1.f09290b258370p+0 * c, 0x1.b821f0b2a5549p-1 * c, 0x1.dadb87b6ef020p-5 * c,
-                       0x1.cab1ba980777dp-12 * c), a,
-                 POLY3(h, c, 0x1.b03c67183dfbfp+0 * c, 0x1.1d285cabd4a7cp-2 * c, 0x1.dd61aa69bbd4dp-8 * c));
+                       0x1.cab1ba980777dp-12 * c),
+                 a, POLY3(h, c, 0x1.b03c67183dfbfp+0 * c, 0x1.1d285cabd4a7cp-2 * c, 0x1.dd61aa69bbd4dp-8 * c));
 #else
     real p = FMA(POLY4(h, 0x1.a5bd0481da34dp-1, 0x1.68ca29fac9133p-2, 0x1.1d6dc72f9a350p-5, 0x1.07777c64189bfp-10,
-                       0x1.becc76f5a47f3p-18), a,
-                 POLY5(h, 0.5, 0x1.589d306896edcp-1, 0x1.096dd877b9239p-3, 0x1.c5b4f1d9fc58bp-8,
-                       0x1.ad81e5e172153p-14, 0x1.c7d87dc8676b6p-23));
+                       0x1.becc76f5a47f3p-18),
+                 a,
+                 POLY5(h, 0.5, 0x1.589d306896edcp-1, 0x1.096dd877b9239p-3, 0x1.c5b4f1d9fc58bp-8, 0x1.ad81e5e172153p-14,
+                       0x1.c7d87dc8676b6p-23));
     real q = FMA(POLY5(h, 0x1.38ff97103df3bp+1 * c, 0x1.fad667e5a75edp+0 * c, 0x1.5dea6a2e364abp-2 * c,
-                       0x1.2081b58cf2f1fp-6 * c, 0x1.0db6378314a97p-12 * c, 0x1.1da8ae6226fe5p-21 * c), a,
+                       0x1.2081b58cf2f1fp-6 * c, 0x1.0db6378314a97p-12 * c, 0x1.1da8ae6226fe5p-21 * c),
+                 a,
                  POLY5(h, c, 0x1.660b295d11a81p+1 * c, 0x1.ee67b6a878c0ep-1 * c, 0x1.6fea0a54499c9p-4 * c,
                        0x1.4c64dde253c10p-9 * c, 0x1.17fd53a3657d7p-16 * c));
 #endif
@@ -174,20 +178,22 @@ BODY FN(gelu_slope)(real a, real h) {
                  POLY2(h, 0.5f, -0x1.e4724ap-2f, -0x1.798414p-4f));
     real q = FMA(POLY1(h, 0x1.6b0f0cp+0f, 0x1.d926e8p-3f), a, POLY2(h, 1.f, 0x1.a245eep-1f, 0x1.ccff42p-6f));
 #elif FR_KIND == FR_WIDE
-    real p = FMA(POLY3(h, 0x1.105588a0bd18bp-4, -0x1.dcbc7eef299b8p-2, -0x1.d1b6e42207d74p-5, -0x1.3227966deef83p-11),
-                 a, POLY3(h, 0x1.fffffffffa67ap-2, -0x1.e5fff09e91679p-2, -0x1.b81fac9acb19fp-3,
-                          -0x1.175f68914ec84p-7));
+    real p =
+        FMA(POLY3(h, 0x1.105588a0bd18bp-4, -0x1.dcbc7eef299b8p-2, -0x1.d1b6e42207d74p-5, -0x1.3227966deef83p-11), a,
+            POLY3(h, 0x1.fffffffffa67ap-2, -0x1.e5fff09e91679p-2, -0x1.b81fac9acb19fp-3, -0x1.175f68914ec84p-7));
     real q = FMA(POLY2(h, 0x1.ba8f045024929p+0, 0x1.1ebfef1e755d5p-1, 0x1.5e244be0144afp-6), a,
                  POLY3(h, 1, 0x1.4f38b84b64d03p+0, 0x1.26d73b41dd051p-3, 0x1.7fb53ae3c1cc2p-10));
 #else
     real p = FMA(POLY5(h, 0x1.4c9e061774c58p-2, -0x1.62a83fc49a11ap-1, -0x1.e896f2a979b4ap-3, -0x1.1719fdd226be3p-6,
-                       -0x1.35a53955a9a12p-12, -0x1.2ccab391a7077p-21), a,
+                       -0x1.35a53955a9a12p-12, -0x1.2ccab391a7077p-21),
+                 a,
                  POLY6(h, 0.5, -0x1.7ea7edc41349ep-2, -0x1.08a10a5f810b7p-1, -0x1.35cd85f0c03cfp-4,
                        -0x1.64435c365ce66p-9, -0x1.48f51b74bf7a4p-16, 0x1.bdcc53f58e673p-28));
     real q = FMA(POLY5(h, 0x1.1f69ab247ee3ep+1, 0x1.7c393f7a075c0p+0, 0x1.923bce869f8b0p-3, 0x1.c1bb08e6abb95p-8,
-                       0x1.9c268ebb2d6b9p-15, -0x1.175cd11b7917ep-26), a,
-                 POLY5(h, 1, 0x1.2afafd416e8f4p+1, 0x1.480acdd6a1243p-1, 0x1.63dd9dc39709ap-5,
-                       0x1.84d1bb7b9d16dp-11, 0x1.78fc9307231efp-20));
+                       0x1.9c268ebb2d6b9p-15, -0x1.175cd11b7917ep-26),
+                 a,
+                 POLY5(h, 1, 0x1.2afafd416e8f4p+1, 0x1.480acdd6a1243p-1, 0x1.63dd9dc39709ap-5, 0x1.84d1bb7b9d16dp-11,
+                       0x1.78fc9307231efp-20));
 #endif
     return p / q;
 }
@@ -209,8 +215,10 @@ BODY FN(gelu_tanh_reduce)(real x, real h, real magic, real *shifted) {
     *shifted = FMA(x, w, magic);
     return FMA(x, w, -(*shifted - magic));
 #else
-    const real c1 = BY_TYPE(0x1.26aep+1f, 0x1.26aec21bce000p+1), c1_low = BY_TYPE(0x1.84379cp-16f, 0x1.d652ed2859b43p-41);
-    const real c2 = BY_TYPE(0x1.a5a7dp-4f, 0x1.a5a7cf7572a98p-4), c2_low = BY_TYPE(-0x1.151aaep-29f, -0x1.b91c940e4cfcfp-58);
+    const real c1 = BY_TYPE(0x1.26aep+1f, 0x1.26aec21bce000p+1),
+               c1_low = BY_TYPE(0x1.84379cp-16f, 0x1.d652ed2859b43p-41);
+    const real c2 = BY_TYPE(0x1.a5a7dp-4f, 0x1.a5a7cf7572a98p-4),
+               c2_low = BY_TYPE(-0x1.151aaep-29f, -0x1.b91c940e4cfcfp-58);
     real h_low = FN(fused)(x, x, -h);
     real w = FMA(c2, h, c1), d = w - c1;
     real low = FN(fused)(c2, h, -d);
@@ -262,3 +270,212 @@ BODY FN(mish_backward)(real g, real x) {
     real y = x < 0 ? t : 1 + t;
     return FN(product)(g, FN(or_nan)(y, x), far);
 }
+
+#else /* the same formulas on pairs of doubles: hilo.h */
+
+#define HL_NO_LIFT ((hl_lift){1, 1, 0})
+/* x sigmoid(z) */
+BODY hl_gated(real x, hl_pair z, hl_lift f) {
+    hl_scaled s = hl_sigmoid(z);
+    real y = hl_raise(f.down, hl_round(hl_mul1(hl_of(s), hl_finite(x) * f.up)), s.k);
+    y = hl_abs(z.hi) < 0x1p-60 ? 0.5 * x : y;
+    y = z.hi > 40 ? x : y;
+    return y;
+}
+/* g times the derivative of x sigmoid(z(x)) / z' or the like: z and w as in hl_gate_slope */
+BODY hl_silu_slope(real g, hl_pair z) {
+    hl_scaled s = hl_gate_slope(z, z);
+    hl_pair d = hl_from_zero(z, HL_SILU_ZERO);
+    real c = hl_crossing(d, HL_SILU_SLOPE, hl_silu_crossing(d.hi));
+    int near = hl_abs(d.hi) < 0x1p-5;
+    return hl_raise(g, near ? c : hl_round(hl_of(s)), near ? 0.0 : s.k);
+}
+/* ULP: 0.85 */
+BODY FN(silu)(real x) {
+    hl_pair z = hl_clamped(x, -1500, 1500);
+    real y = hl_gated(z.hi, z, HL_NO_LIFT);
+    return x > 40 ? x : y;
+}
+/* ULP: 0.9 */
+BODY FN(silu_backward)(real g, real x) { return hl_silu_slope(g, hl_clamped(x, -1500, 1500)); }
+
+/* its derivative is that of silu at beta x */
+/* ULP: 0.9 */
+BODY FN(swish)(real x, real beta) { return hl_gated(x, hl_argument(beta, x), hl_lift_of(x)); }
+/* ULP: 0.9 */
+BODY FN(swish_backward)(real g, real x, real beta) {
+    real y = hl_silu_slope(g, hl_argument(beta, x));
+    return x == x ? y : x; /* beta = 0 would hide a NaN */
+}
+/* x^2 e / (1 + e)^2 for e = exp(-|beta x|) = q^2, for x^2 may be as large as e is small */
+BODY FN(swish_by_beta)(real g, real x, real beta) {
+    hl_lift f = hl_lift_of(x);
+    hl_scaled q = hl_exp(hl_minus_abs(hl_argument(0.5 * beta, x)));
+    hl_pair e = hl_mul(hl_of(q), hl_of(q));
+    hl_pair d = hl_add(hl_make(1, 0), hl_value(hl_at(e, q.k + q.k)));
+    real a = hl_finite(x) * f.up;
+    hl_pair v = hl_mul1(hl_mul1(hl_div(e, hl_mul(d, d)), a), a);
+    real y = hl_raise_far(g, hl_round(v), 2 * (q.k - f.k));
+    return x == x ? y : x; /* beta = 0 would hide a NaN */
+}
+
+#define HL_QUICK 0x1.b3b645a1cac08p+0, 0x1.89374bc6a7efap-55 /* 1.702 */
+/* ULP: 0.9 */
+BODY FN(quick_gelu)(real x) {
+    hl_pair z = hl_clamped(x, -800, 800);
+    real y = hl_gated(z.hi, hl_mul1(hl_make(HL_QUICK), z.hi), HL_NO_LIFT);
+    return x > 40 ? x : y;
+}
+/* ULP: 0.85 */
+BODY FN(quick_gelu_backward)(real g, real x) {
+    return hl_silu_slope(g, hl_mul1(hl_make(HL_QUICK), hl_clamped(x, -881, 881).hi));
+}
+
+/* The Gaussian tail: Phi(-a) = F / (a + 1) m 2^k for a in [1, 54.7], m 2^k = e^(-a^2/2) */
+typedef struct {
+    hl_pair F, d; /* d = a + 1 */
+    real r;       /* about 1 / d */
+    hl_scaled m;
+} hl_gauss_parts;
+HL_INLINE hl_gauss_parts hl_gauss(real a) {
+    hl_gauss_parts h;
+    hl_pair d5 = hl_sum(5, a);
+    h.d = hl_sum(1, a);
+    real both = 1 / (h.d.hi * d5.hi); /* one division for two quotients */
+    h.r = both * d5.hi;
+    hl_pair u = hl_div_by(hl_make(a + a, 0), d5, both * h.d.hi);
+    hl_pair t = hl_sum(u.hi, -1);
+    t = hl_fast(t.hi, t.lo + u.lo);
+    hl_pair p = hl_add_any(hl_make(HL_GAUSS_2), hl_mul1(t, hl_gauss_tail(t.hi)));
+    p = hl_add_any(hl_make(HL_GAUSS_1), hl_mul(t, p));
+    h.F = hl_add_any(hl_make(HL_GAUSS_0), hl_mul(t, p));
+    hl_pair q = hl_prod(a, a);
+    h.m = hl_exp(hl_times2(q, -0.5));
+    return h;
+}
+#define HL_C0 0x1.9884533d43651p-2, -0x1.cbc0d30ebfd15p-56   /* 1 / sqrt(2 pi) */
+/* (Phi(a) - 1/2) / a for a in [0, 1] */
+HL_PAIR hl_gauss_slope(real a) {
+    hl_pair w = hl_prod(a, a);
+    hl_pair p = hl_add(hl_make(HL_CENTRE_1), hl_mul1(w, hl_gauss_centre(w.hi)));
+    return hl_add(hl_make(HL_CENTRE_0), hl_mul(w, p));
+}
+/* ULP: 0.85 */
+BODY FN(gelu)(real x) {
+    int neg = x < 0;
+    real a = hl_abs(x);
+    a = a > 40 ? 40.0 : a;
+    hl_gauss_parts h = hl_gauss(a);
+    hl_pair q = hl_div_by(hl_mul(h.F, hl_of(h.m)), h.d, h.r);
+    hl_pair w = hl_value(hl_at(q, h.m.k));
+    hl_pair P = hl_if(neg, q, hl_add(hl_make(1, 0), hl_neg(w)));
+    hl_pair half = hl_mul1(hl_gauss_slope(a), neg ? -a : a);
+    P = hl_if(a < 1, hl_add(hl_make(0.5, 0), half), P);
+    real k = neg ? h.m.k : 0.0;
+    real y = hl_scale(hl_round(hl_mul1(P, a)), a < 1 ? 0.0 : k);
+    y = a < 0x1p-60 ? 0.5 * x : hl_signed(y, x);
+    return x <= 9 ? y : x;
+}
+/* Phi(x) + x phi(x): W for x < 0, 1 - W otherwise, W = m (F - c a (a + 1)) / (a + 1), c = 1 / sqrt(2 pi);
+ * 1/2 + x (slope + c e^(-x^2/2)) in the middle */
+/* ULP: 0.85 */
+BODY FN(gelu_backward)(real g, real x) {
+    int neg = x < 0;
+    real a = hl_abs(x);
+    a = a > 54.7 ? 54.7 : a;
+    hl_gauss_parts h = hl_gauss(a);
+    hl_pair c = hl_mul1(hl_mul(hl_make(HL_C0), h.d), a);
+    hl_pair n = hl_add_any(h.F, hl_neg(c));
+    hl_pair q = hl_div_by(hl_mul(n, hl_of(h.m)), h.d, h.r);
+    hl_pair w = hl_value(hl_at(q, h.m.k));
+    w = hl_if(neg, q, hl_add(hl_make(1, 0), hl_neg(w)));
+    hl_pair half = hl_add(hl_gauss_slope(a), hl_mul(hl_make(HL_C0), hl_value(h.m)));
+    half = hl_mul1(half, neg ? -a : a);
+    real v = hl_round(hl_if(a < 1, hl_add_any(hl_make(0.5, 0), half), w));
+    hl_pair d = hl_from_zero(hl_make(x, 0), HL_GELU_ZERO);
+    real z = hl_crossing(d, HL_GELU_SLOPE, hl_gelu_crossing(d.hi));
+    int near = hl_abs(d.hi) < 0x1p-4;
+    real k = neg ? h.m.k : 0.0;
+    return hl_raise(g, near ? z : v, a < 1 ? 0.0 : k);
+}
+
+/* gelu_tanh(x) = x sigmoid(2 u), 2 u = C1 x + C2 x^3, C1 = 2 sqrt(2/pi), C2 = 0.044715 C1 */
+#define HL_C1 0x1.9884533d43651p+0, -0x1.cbc0d30ebfd15p-54
+#define HL_C2 0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c70p-61
+#define HL_3C2 0x1.b6676bf7450f0p-3, 0x1.bba7351828aabp-57
+/* ULP: 0.85 */
+BODY FN(gelu_tanh)(real x) {
+    real c = hl_clamped(x, -27.3, 27.3).hi;
+    hl_pair z = hl_mul1(hl_add_any(hl_make(HL_C1), hl_mul(hl_make(HL_C2), hl_prod(c, c))), c);
+    real y = hl_gated(c, z, HL_NO_LIFT);
+    return x > 9 ? x : y;
+}
+/* s + s (1 - s) w, s = sigmoid(2 u), w = C1 x + 3 C2 x^3 */
+/* ULP: 0.85 */
+BODY FN(gelu_tanh_backward)(real g, real x) {
+    real c = hl_clamped(x, -27.3, 27.3).hi;
+    hl_pair q = hl_prod(c, c);
+    hl_pair z = hl_mul1(hl_add_any(hl_make(HL_C1), hl_mul(hl_make(HL_C2), q)), c);
+    hl_pair w = hl_mul1(hl_add_any(hl_make(HL_C1), hl_mul(hl_make(HL_3C2), q)), c);
+    hl_scaled s = hl_gate_slope(z, w);
+    hl_pair d = hl_from_zero(hl_make(x, 0), HL_GELU_TANH_ZERO);
+    real v = hl_crossing(d, HL_GELU_TANH_SLOPE, hl_gelu_tanh_crossing(d.hi));
+    int near = hl_abs(d.hi) < 0x1p-5;
+    return hl_raise(g, near ? v : hl_round(hl_of(s)), near ? 0.0 : s.k);
+}
+
+/* mish(x) = x n / d with e = exp(-|x|):
+ * x < 0: n = e (2 + e), d = 2 + 2 e + e^2; otherwise n = 1 + 2 e, d = 1 + 2 e + 2 e^2 */
+HL_PAIR hl_mish_den(int neg, hl_pair e) {
+    hl_pair s = hl_add(hl_make(neg ? 2.0 : 1.0, 0), hl_times2(e, 2));
+    return hl_add(s, hl_times2(hl_mul(e, e), neg ? 1.0 : 2.0));
+}
+/* ULP: 0.85 */
+BODY FN(mish)(real x) {
+    int neg = x < 0;
+    real c = hl_clamped(x, -1500, 1500).hi, f = hl_abs(x) < 0x1p-500 ? 0x1p600 : 1.0;
+    hl_scaled m = hl_exp(hl_make(-hl_abs(c), 0));
+    hl_pair e = hl_value(m), d = hl_mish_den(neg, e);
+    hl_pair n = hl_add(hl_make(neg ? 2.0 : 1.0, 0), hl_times2(e, neg ? 1.0 : 2.0));
+    n = hl_mul(n, hl_if(neg, hl_of(m), hl_make(1, 0)));
+    hl_pair q = hl_mul1(hl_div(n, d), c * f);
+    real y = hl_signed(hl_raise(f == 1 ? 1.0 : 0x1p-600, hl_round(q), neg ? m.k : 0.0), x);
+    return x <= 20 ? y : x;
+}
+/* With a = |x|, e = exp(-a), d as above:
+ * x < 0: e (4 (1 - a) + (6 - 4 a) e + 4 e^2 + e^3) / d^2; otherwise (1 + 4 e + (4 a + 6) e^2 + 4 (a + 1) e^3) / d^2 */
+/* ULP: 0.9 */
+BODY FN(mish_backward)(real g, real x) {
+    int neg = x < 0;
+    real a = hl_abs(hl_clamped(x, -1500, 1500).hi), a4 = neg ? -4 * a : 4 * a;
+    hl_scaled m = hl_exp(hl_make(-a, 0));
+    hl_pair e = hl_value(m), d = hl_mish_den(neg, e);
+    hl_pair s4 = hl_sum(a4, 4), s6 = hl_sum(a4, 6);
+    hl_pair t = hl_add_any(hl_if(neg, hl_make(4, 0), s6), hl_mul(e, hl_if(neg, hl_make(1, 0), s4)));
+    t = hl_add_any(hl_if(neg, s6, hl_make(4, 0)), hl_mul(e, t));
+    t = hl_add_any(hl_if(neg, s4, hl_make(1, 0)), hl_mul(e, t));
+    t = hl_mul(t, hl_if(neg, hl_of(m), hl_make(1, 0)));
+    real v = hl_round(hl_div(t, hl_mul(d, d)));
+    hl_pair o = hl_from_zero(hl_make(x, 0), HL_MISH_ZERO);
+    real z = hl_crossing(o, HL_MISH_SLOPE, hl_mish_crossing(o.hi));
+    int near = hl_abs(o.hi) < 0x1p-5;
+    return hl_raise(g, near ? z : v, neg & !near ? m.k : 0.0);
+}
+
+#define HL_SIXTH hl_make(0x1.5555555555555p-3, 0x1.5555555555555p-57)
+/* ULP: 0.55 */
+BODY FN(hard_swish)(real x) {
+    real inner = hl_round(hl_mul(hl_mul1(hl_sum(x, 3), x), HL_SIXTH));
+    inner = hl_abs(x) < 0x1p-900 ? 0.5 * x : inner; /* the products' errors would underflow */
+    real y = x >= 3 ? x : inner;
+    return x <= -3 ? -0.0 : y;
+}
+/* (2 x + 3) / 6 */
+/* ULP: 0.5 */
+BODY FN(hard_swish_backward)(real g, real x) {
+    real inner = g * hl_round(hl_mul(hl_sum(x + x, 3), HL_SIXTH));
+    real y = x >= 3 ? g : inner;
+    return x <= -3 ? 0.0 : y;
+}
+
+#endif

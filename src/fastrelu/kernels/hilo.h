@@ -138,7 +138,8 @@ BODY hl_raise(real g, real v, real k) {
 /* v 2^k for k in [-1600, 400] */
 BODY hl_scale(real v, real k) { return v * hl_pow2(k + 600) * 0x1p-600; }
 
-/* Powers of two, up = 1 / down = 2^k; x up is in the middle of the range: hl_prod may underflow or overflow at the ends. */
+/* Powers of two, up = 1 / down = 2^k; x up is in the middle of the range: hl_prod may underflow or overflow at the
+ * ends. */
 typedef struct {
     real up, down, k;
 } hl_lift;
@@ -163,10 +164,10 @@ BODY hl_four(real x, real x2, real c0, real c1, real c2, real c3) { return (c0 +
 BODY hl_exp_tail(real r) {
     real r2 = r * r, r4 = r2 * r2;
     real p = (0x1.ae643440b654bp-26 + r * 0x1.1f7315649f2d7p-29) + r2 * 0x1.61b2cab08aa6ap-33;
-    p = p * r4 + hl_four(r, r2, 0x1.a01a01a019b27p-13, 0x1.a01a01a6db488p-16, 0x1.71de3a5906976p-19,
-            0x1.27e4db5bb725ap-22);
-    p = p * r4 + hl_four(r, r2, 0x1.5555555555555p-3, 0x1.5555555555556p-5, 0x1.1111111111111p-7,
-            0x1.6c16c16c162cfp-10);
+    p = p * r4 +
+        hl_four(r, r2, 0x1.a01a01a019b27p-13, 0x1.a01a01a6db488p-16, 0x1.71de3a5906976p-19, 0x1.27e4db5bb725ap-22);
+    p = p * r4 +
+        hl_four(r, r2, 0x1.5555555555555p-3, 0x1.5555555555556p-5, 0x1.1111111111111p-7, 0x1.6c16c16c162cfp-10);
     return p;
 }
 /* (atanh(s) / s - 1) / w for w = s^2 <= 1/9; fit 2^-62.7 and rounded 2^-58.7 relative to atanh */
@@ -185,16 +186,16 @@ BODY hl_atanh_tail(real w) {
 BODY hl_gauss_tail(real t) {
     real t2 = t * t, t4 = t2 * t2;
     real p = -0x1.ab545d95104e6p-32;
-    p = p * t4 + hl_four(t, t2, -0x1.148833e88979fp-25, 0x1.32aa243f643b5p-28, 0x1.4b76f249b7dfcp-28,
-            -0x1.3aa2969373828p-31);
-    p = p * t4 + hl_four(t, t2, -0x1.5f4e4ed6bbdb6p-20, 0x1.1482d82db8fbep-23, 0x1.a9096f79c2db2p-23,
-            -0x1.d6821b1a6b4dap-26);
-    p = p * t4 + hl_four(t, t2, -0x1.c1b1d36c54ce0p-15, -0x1.4c0d4dd5c16eap-17, 0x1.30049ea9909a8p-17,
-            -0x1.302dceb2b41d0p-24);
-    p = p * t4 + hl_four(t, t2, 0x1.ab6d038d15dc1p-8, -0x1.b75f4f7dc1110p-10, 0x1.0571a800f57ebp-17,
-            0x1.7e61dfd2d1ee6p-13);
-    p = p * t4 + hl_four(t, t2, 0x1.47c1d03054855p-7, -0x1.b08e0007b4cccp-6, 0x1.92037bab47bcdp-6,
-            -0x1.f11aab030d5d9p-7);
+    p = p * t4 +
+        hl_four(t, t2, -0x1.148833e88979fp-25, 0x1.32aa243f643b5p-28, 0x1.4b76f249b7dfcp-28, -0x1.3aa2969373828p-31);
+    p = p * t4 +
+        hl_four(t, t2, -0x1.5f4e4ed6bbdb6p-20, 0x1.1482d82db8fbep-23, 0x1.a9096f79c2db2p-23, -0x1.d6821b1a6b4dap-26);
+    p = p * t4 +
+        hl_four(t, t2, -0x1.c1b1d36c54ce0p-15, -0x1.4c0d4dd5c16eap-17, 0x1.30049ea9909a8p-17, -0x1.302dceb2b41d0p-24);
+    p = p * t4 +
+        hl_four(t, t2, 0x1.ab6d038d15dc1p-8, -0x1.b75f4f7dc1110p-10, 0x1.0571a800f57ebp-17, 0x1.7e61dfd2d1ee6p-13);
+    p = p * t4 +
+        hl_four(t, t2, 0x1.47c1d03054855p-7, -0x1.b08e0007b4cccp-6, 0x1.92037bab47bcdp-6, -0x1.f11aab030d5d9p-7);
     return p;
 }
 /* (Phi(a) - 1/2) / a in w = a^2 <= 1.01, degree 11 (fit 2^-68.4, rounded 2^-60.1); two coefficients
@@ -204,10 +205,10 @@ BODY hl_gauss_tail(real t) {
 BODY hl_gauss_centre(real w) {
     real w2 = w * w, w4 = w2 * w2;
     real p = 0x1.5fea26ba20a11p-38 + w * -0x1.7b332eda6b1d8p-43;
-    p = p * w4 + hl_four(w, w2, 0x1.658a1ff8ad1bcp-21, -0x1.622231bc35915p-25, 0x1.3873229507644p-29,
-            -0x1.f04ca46814f37p-34);
-    p = p * w4 + hl_four(w, w2, 0x1.46d04297691d3p-7, -0x1.37403f6ba0d0bp-10, 0x1.e42b0d51f1229p-14,
-            -0x1.3ce8fabab0155p-17);
+    p = p * w4 +
+        hl_four(w, w2, 0x1.658a1ff8ad1bcp-21, -0x1.622231bc35915p-25, 0x1.3873229507644p-29, -0x1.f04ca46814f37p-34);
+    p = p * w4 +
+        hl_four(w, w2, 0x1.46d04297691d3p-7, -0x1.37403f6ba0d0bp-10, 0x1.e42b0d51f1229p-14, -0x1.3ce8fabab0155p-17);
     return p;
 }
 /* (x - tanh x) / x^3 in w = x^2 <= 0.51, degree 15 (fit 2^-69.6, rounded 2^-58.8); two
@@ -217,12 +218,12 @@ BODY hl_gauss_centre(real w) {
 BODY hl_shrink_tail(real w) {
     real w2 = w * w, w4 = w2 * w2;
     real p = 0x1.442e3679d7409p-21 + w * -0x1.8c1a538441a44p-24;
-    p = p * w4 + hl_four(w, w2, 0x1.490feceeb4cc1p-15, -0x1.08b4c6aa3d33cp-16, 0x1.9d9d41512173cp-18,
-            -0x1.2556a5f6c9b7ap-19);
-    p = p * w4 + hl_four(w, w2, 0x1.7da3639de57b1p-10, -0x1.355816ed3fe48p-11, 0x1.f57c0164f02d2p-13,
-            -0x1.966f63138471fp-14);
-    p = p * w4 + hl_four(w, w2, 0x1.ba1ba1ba1ba13p-5, -0x1.664f4882c0c6cp-6, 0x1.226e355e58579p-7,
-            -0x1.d6d3d0dad2c84p-9);
+    p = p * w4 +
+        hl_four(w, w2, 0x1.490feceeb4cc1p-15, -0x1.08b4c6aa3d33cp-16, 0x1.9d9d41512173cp-18, -0x1.2556a5f6c9b7ap-19);
+    p = p * w4 +
+        hl_four(w, w2, 0x1.7da3639de57b1p-10, -0x1.355816ed3fe48p-11, 0x1.f57c0164f02d2p-13, -0x1.966f63138471fp-14);
+    p = p * w4 +
+        hl_four(w, w2, 0x1.ba1ba1ba1ba13p-5, -0x1.664f4882c0c6cp-6, 0x1.226e355e58579p-7, -0x1.d6d3d0dad2c84p-9);
     return p;
 }
 /* Derivatives around their zeros, where their terms cancel: f'(zero + d) = d (slope + crossing(d)), |d| <= 2^-5, for
@@ -237,37 +238,37 @@ BODY hl_shrink_tail(real w) {
 #define HL_MISH_SLOPE 0x1.115acb42500bbp-2, 0x1.1ad6ac91fc893p-56
 BODY hl_silu_crossing(real d) {
     real d2 = d * d, d4 = d2 * d2;
-    real p = hl_four(d, d2, 0x1.098e9990a2627p-13, 0x1.a2a7cb1c40d0dp-11, 0x1.85510a95207ddp-13,
-            -0x1.5731b63bc2ccfp-15);
-    p = p * d4 + hl_four(d, d2, 0x1.2c563458cc0adp-3, 0x1.353eb573ca457p-6, -0x1.f2d0e32bc4899p-7,
-            -0x1.b0f82c4990352p-8);
+    real p =
+        hl_four(d, d2, 0x1.098e9990a2627p-13, 0x1.a2a7cb1c40d0dp-11, 0x1.85510a95207ddp-13, -0x1.5731b63bc2ccfp-15);
+    p = p * d4 +
+        hl_four(d, d2, 0x1.2c563458cc0adp-3, 0x1.353eb573ca457p-6, -0x1.f2d0e32bc4899p-7, -0x1.b0f82c4990352p-8);
     return p * d;
 }
 BODY hl_gelu_crossing(real d) {
     real d2 = d * d, d4 = d2 * d2;
     real p = 0x1.86866e9c48fa9p-13 + d * 0x1.6905e9a8d7356p-14;
-    p = p * d4 + hl_four(d, d2, 0x1.3e346def05f90p-6, 0x1.297b9d6f54c66p-8, -0x1.258a6950f332ep-9,
-            -0x1.8680ebb05d4bfp-11);
-    p = p * d4 + hl_four(d, d2, 0x1.8d9a941de3ac5p-2, -0x1.2a2ef9bb865aep-6, -0x1.d2fa4c17c7e58p-4,
-            -0x1.e4088244f8f2bp-7);
+    p = p * d4 +
+        hl_four(d, d2, 0x1.3e346def05f90p-6, 0x1.297b9d6f54c66p-8, -0x1.258a6950f332ep-9, -0x1.8680ebb05d4bfp-11);
+    p = p * d4 +
+        hl_four(d, d2, 0x1.8d9a941de3ac5p-2, -0x1.2a2ef9bb865aep-6, -0x1.d2fa4c17c7e58p-4, -0x1.e4088244f8f2bp-7);
     return p * d;
 }
 BODY hl_gelu_tanh_crossing(real d) {
     real d2 = d * d, d4 = d2 * d2;
     real p = 0x1.14a82c70b18e1p-12;
-    p = p * d4 + hl_four(d, d2, 0x1.427996dc22b6bp-6, 0x1.58c9ec48b58d7p-8, -0x1.3d8d63703b8a5p-9,
-            -0x1.e615a2ee9b24cp-11);
-    p = p * d4 + hl_four(d, d2, 0x1.8cd1a2b2fff33p-2, -0x1.029615edb077dp-6, -0x1.d2b77346470abp-4,
-            -0x1.104a83edba1d8p-6);
+    p = p * d4 +
+        hl_four(d, d2, 0x1.427996dc22b6bp-6, 0x1.58c9ec48b58d7p-8, -0x1.3d8d63703b8a5p-9, -0x1.e615a2ee9b24cp-11);
+    p = p * d4 +
+        hl_four(d, d2, 0x1.8cd1a2b2fff33p-2, -0x1.029615edb077dp-6, -0x1.d2b77346470abp-4, -0x1.104a83edba1d8p-6);
     return p * d;
 }
 BODY hl_mish_crossing(real d) {
     real d2 = d * d, d4 = d2 * d2;
     real p = -0x1.605c1f56ec2d0p-15;
-    p = p * d4 + hl_four(d, d2, -0x1.b87ddfb522f92p-9, 0x1.1e5e1a5f12f15p-10, 0x1.03799227cd78bp-10,
-            0x1.0a54025d3f1ddp-12);
-    p = p * d4 + hl_four(d, d2, 0x1.a34a251d8ad7bp-3, 0x1.574f121a868dcp-5, -0x1.4c222fe64d4fbp-6,
-            -0x1.03369d4acc186p-6);
+    p = p * d4 +
+        hl_four(d, d2, -0x1.b87ddfb522f92p-9, 0x1.1e5e1a5f12f15p-10, 0x1.03799227cd78bp-10, 0x1.0a54025d3f1ddp-12);
+    p = p * d4 +
+        hl_four(d, d2, 0x1.a34a251d8ad7bp-3, 0x1.574f121a868dcp-5, -0x1.4c222fe64d4fbp-6, -0x1.03369d4acc186p-6);
     return p * d;
 }
 
@@ -294,7 +295,8 @@ HL_SCALED hl_exp(hl_pair z) {
     hl_pair m = hl_fast(1, p.hi);
     return hl_at(hl_make(m.hi, m.lo + p.lo), p.k);
 }
-/* The value of a scaled number <= 1 that is going to be added to one of order 1: far below, its scale does not matter. */
+/* The value of a scaled number <= 1 that is going to be added to one of order 1: far below, its scale does not matter.
+ */
 HL_PAIR hl_value(hl_scaled m) { return hl_times2(hl_of(m), hl_pow2(m.k < -200 ? -200.0 : m.k)); }
 
 /* expm1(z) for z in [-1500, 1500]; k = 0 up to z = 138 */
@@ -372,547 +374,4 @@ HL_PAIR hl_from_zero(hl_pair x, real hi, real lo, real last) {
 BODY hl_crossing(hl_pair d, real hi, real lo, real tail) {
     hl_pair c = hl_fast(hi, tail);
     return hl_round(hl_mul(d, hl_make(c.hi, c.lo + lo)));
-}
-
-/* ---- exponential.h ---- */
-
-/* elu(x) = x if x > 0 else alpha expm1(x) */
-/* ULP: 0.85 */
-BODY FN(elu)(real x, real alpha) {
-    hl_lift f = hl_lift_of(alpha);
-    hl_scaled e = hl_expm1(hl_clamped(x, -1500, 0));
-    real y = hl_round(hl_mul1(hl_of(e), alpha * f.up)) * f.down;
-    y = hl_abs(x) < 0x1p-60 ? alpha * x : y;
-    return x < 0 ? y : x;
-}
-/* ULP: 0.85 */
-BODY FN(elu_backward)(real g, real x, real alpha) {
-    hl_lift f = hl_lift_of(alpha);
-    hl_scaled e = hl_exp(hl_clamped(x, -1500, 0));
-    real k = e.k - f.k, falling = k < 0 ? k : 0; /* a huge alpha lifts what would be subnormal without it */
-    real d = hl_raise(g, hl_round(hl_mul1(hl_of(e), alpha * f.up)), falling) * hl_pow2(k - falling);
-    return x > 0 ? g : d;
-}
-/* expm1(x) where x <= 0 */
-BODY FN(elu_by_alpha)(real g, real x, real alpha) {
-    (void)alpha;
-    real d = hl_round(hl_of(hl_expm1(hl_clamped(x, -1500, 0))));
-    return x > 0 ? 0.0 : g * (hl_abs(x) < 0x1p-60 ? x : d);
-}
-/* ULP: 0.5 */
-BODY FN(elu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * (y + alpha); }
-
-/* x / alpha as a pair, clamped to +-1500 */
-HL_PAIR hl_ratio(real x, real alpha) {
-    real f = hl_lift_of(alpha).up, n = x * f, d = alpha * f;
-    hl_pair z = hl_make(n / d, 0);
-    int far = hl_abs(z.hi) >= 1500;
-    real end = z.hi > 0 ? 1500.0 : -1500.0;
-    z.lo = hl_residual(n, z.hi, d) / d;
-    z.lo = far ? 0.0 : z.lo;
-    z.hi = far ? end : z.hi;
-    return z;
-}
-/* celu(x) = x if x > 0 else alpha expm1(x / alpha); alpha < 0 makes it grow to the left */
-/* ULP: 0.85 */
-BODY FN(celu)(real x, real alpha) {
-    hl_lift f = hl_lift_of(alpha);
-    hl_pair z = hl_ratio(x, alpha);
-    hl_scaled e = hl_expm1(z);
-    real y = hl_raise(f.down, hl_round(hl_mul1(hl_of(e), alpha * f.up)), e.k);
-    y = hl_abs(z.hi) < 0x1p-60 ? x : y;
-    return x < 0 ? y : x;
-}
-/* ULP: 0.85 */
-BODY FN(celu_backward)(real g, real x, real alpha) {
-    hl_scaled e = hl_exp(hl_ratio(x, alpha));
-    real d = hl_raise(g, hl_round(hl_of(e)), e.k);
-    return x > 0 ? g : d;
-}
-/* (1 - u) e^u - 1 where x <= 0, u = x / alpha; below 1/2 in size by the series of u^k / (k! (k + 2)) times -u^2 */
-#define HL_THIRD 0x1.5555555555555p-2, 0x1.5555555555555p-56
-BODY hl_celu_tail(real u) {
-    real u2 = u * u, u4 = u2 * u2;
-    real p = hl_four(u, u2, 1. / 6706022400, 1. / 93405312000, 1. / 1394852659200, 1. / 22230464256000);
-    p = p * u4 + hl_four(u, u2, 1. / 403200, 1. / 3991680, 1. / 43545600, 1. / 518918400);
-    return p * u4 + hl_four(u, u2, 1. / 144, 1. / 840, 1. / 5760, 1. / 45360);
-}
-BODY FN(celu_by_alpha)(real g, real x, real alpha) {
-    hl_pair u = hl_ratio(x, alpha);
-    hl_scaled e = hl_exp(u);
-    real k = e.k < -200 ? -200.0 : e.k;
-    k = k > 200 ? 200.0 : k;
-    hl_pair w = hl_mul(hl_of(e), hl_add_any(hl_make(1, 0), hl_neg(u)));
-    real outer = hl_round(hl_add_any(hl_times2(w, hl_pow2(k)), hl_make(-1, 0)));
-    real rest = u.hi * u.hi * (0.125 + u.hi * (0x1.1111111111111p-5 + u.hi * hl_celu_tail(u.hi)));
-    hl_pair h = hl_add(hl_make(0.5, 0), hl_mul(u, hl_make(HL_THIRD)));
-    h = hl_add(h, hl_make(rest, 0));
-    int tiny = hl_abs(u.hi) < 0x1p-400, near = hl_abs(u.hi) < 0.5;
-    hl_pair v = hl_times2(u, tiny ? 0x1p600 : 1.0);
-    real inner = -hl_round(hl_mul(hl_mul(v, v), h));
-    real down = tiny ? 0x1p-600 : 1.0;
-    real d = near ? g * down * inner * down : hl_raise(g, outer, e.k > 200 ? e.k - 200 : 0.0);
-    return x > 0 ? 0.0 : d;
-}
-/* (alpha + y) / alpha */
-/* ULP: 0.5 */
-BODY FN(celu_from_output)(real g, real y, real alpha) {
-    real f = hl_lift_of(alpha).up, d = alpha * f;
-    real q = hl_round(hl_div(hl_sum(d, y * f), hl_make(d, 0))), far = y / alpha;
-    q = hl_abs(far) < 0x1p900 ? q : far;
-    return y > 0 ? g : g * q;
-}
-
-/* selu(x) = lambda (x if x > 0 else alpha expm1(x)) */
-#define HL_SELU 0x1.0cfabd6a91132p+0, 0x1.6fc7d272f2696p-55
-#define HL_SELU_ALPHA 0x1.c212cc640f031p+0, 0x1.05161b045a1f1p-56 /* lambda alpha */
-/* ULP: 0.9 */
-BODY FN(selu)(real x) {
-    hl_lift f = hl_lift_of(x);
-    int linear = (x > 0) | (hl_abs(x) < 0x1p-60);
-    hl_pair e = hl_if(linear, hl_make(hl_finite(x) * f.up, 0), hl_of(hl_expm1(hl_clamped(x, -1500, 0))));
-    real y = hl_round(hl_mul(e, hl_if(x > 0, hl_make(HL_SELU), hl_make(HL_SELU_ALPHA))));
-    return hl_signed(y * (linear ? f.down : 1.0), x);
-}
-/* ULP: 0.9 */
-BODY FN(selu_backward)(real g, real x) {
-    hl_scaled e = hl_exp(hl_clamped(x, -1500, 0));
-    real d = hl_raise(g, hl_round(hl_mul(hl_of(e), hl_make(HL_SELU_ALPHA))), e.k);
-    return x > 0 ? g * hl_make(HL_SELU).hi : d;
-}
-/* ULP: 0.55 */
-BODY FN(selu_from_output)(real g, real y) {
-    hl_pair s = hl_sum(hl_make(HL_SELU_ALPHA).hi, y);
-    return g * (y > 0 ? hl_make(HL_SELU).hi : s.hi + (s.lo + hl_make(HL_SELU_ALPHA).lo));
-}
-
-/* softplus(x) = log(1 + exp(beta x)) / beta = max(x, 0) + log1p(exp(-|beta x|)) / beta */
-/* ULP: 0.9 */
-BODY FN(softplus)(real x, real beta) {
-    hl_pair z = hl_argument(beta, x);
-    hl_scaled l = hl_log1p_exp(hl_minus_abs(z));
-    l = hl_at(hl_div(hl_of(l), hl_make(beta, 0)), l.k);
-    hl_pair v = hl_value(l), s = hl_sum(x, v.hi);
-    real right = s.hi + (s.lo + v.lo), left = hl_raise(1, hl_round(hl_of(l)), l.k);
-    real y = z.hi > 50 ? x : right;
-    return z.hi <= 0 ? left : y;
-}
-/* ULP: 0.85 */
-BODY FN(softplus_backward)(real g, real x, real beta) {
-    hl_scaled s = hl_sigmoid(hl_argument(beta, x));
-    return hl_raise(g, hl_round(hl_of(s)), s.k);
-}
-/* g v 2^k for k in [-6000, 2200] and 2^-1000 < |v| < 2^1000 */
-BODY hl_raise_far(real g, real v, real k) { return hl_raise(g, v, k < -2200 ? -2200.0 : k); }
-/* -(log1p(t) + z t / (1 + t)) / beta^2 for z = |beta x| and t = exp(-z) = q^2: -q^2 (log1p(t) / t + z / (1 + t)) / beta^2,
- * for 1 / beta^2 may be as large as t is small */
-BODY FN(softplus_by_beta)(real g, real x, real beta) {
-    hl_lift f = hl_lift_of(beta);
-    hl_pair half = hl_minus_abs(hl_argument(0.5 * beta, x)), z = hl_times2(half, 2);
-    hl_pair near = hl_if(z.hi < -1500, hl_make(-1500, 0), z);
-    hl_scaled q = hl_exp(half), m = hl_exp(near), l = hl_log1p_exp(near);
-    hl_pair h = hl_div(hl_neg(z), hl_add(hl_make(1, 0), hl_value(m)));
-    h = hl_add_any(hl_div(hl_of(l), hl_of(m)), h);
-    hl_pair b = hl_make(beta * f.up, 0), v = hl_mul(hl_mul(hl_of(q), hl_of(q)), h);
-    v = hl_div(hl_div(v, b), b);
-    return -hl_raise_far(g, hl_round(v), 2 * (q.k + f.k));
-}
-/* -expm1(-beta y) */
-/* ULP: 0.9 */
-BODY FN(softplus_from_output)(real g, real y, real beta) {
-    hl_pair z = hl_argument(-beta, y);
-    real d = g * -hl_round(hl_of(hl_expm1(z)));
-    return hl_abs(z.hi) < 0x1p-60 ? g * 0x1p-60 * (y * 0x1p60 * beta) : d;
-}
-
-/* log_sigmoid(x) = min(x, 0) - log1p(exp(-|x|)) */
-/* ULP: 0.85 */
-BODY FN(log_sigmoid)(real x) {
-    hl_scaled l = hl_log1p_exp(hl_minus_abs(hl_clamped(x, -1000, 1000)));
-    hl_pair v = hl_value(l), s = hl_sum(x, -v.hi);
-    real left = s.hi + (s.lo - v.lo), right = hl_scale(-hl_round(hl_of(l)), l.k);
-    real y = x < 0 ? left : right;
-    return x >= -50 ? y : x;
-}
-/* ULP: 0.85 */
-BODY FN(log_sigmoid_backward)(real g, real x) {
-    hl_scaled s = hl_sigmoid(hl_clamped(-x, -1500, 1500));
-    return hl_raise(g, hl_round(hl_of(s)), s.k);
-}
-/* -expm1(y) */
-/* ULP: 0.85 */
-BODY FN(log_sigmoid_from_output)(real g, real y) {
-    real d = -hl_round(hl_of(hl_expm1(hl_clamped(y, -1500, 1500))));
-    return g * (hl_abs(y) < 0x1p-60 ? -y : d);
-}
-
-/* squareplus(x) = (x + r) / 2, r = sqrt(x^2 + b); for x < 0 it is b / (r + |x|) / 2.
- * With powers of two because x^2 may leave the range: r and |x| below are f times the true ones. */
-typedef struct {
-    hl_pair r, sum;            /* f r, f (r + |x|) */
-    real n, back, forth; /* b / (r + |x|) = n / sum * back; r + |x| = sum * forth */
-    int far;
-} hl_hypotenuse;
-HL_INLINE hl_hypotenuse hl_root(real x, real b) {
-    hl_hypotenuse h;
-    real a = hl_abs(hl_finite(x));
-    real c = FR_SQRT(b);
-    c = a > c ? a : c;
-    h.far = c > 0x1p480;
-    real k = c < 0x1p-400 ? 800.0 : 0.0;
-    k = h.far ? -600.0 : k;
-    real f = hl_pow2(k), bs = b * f * f;
-    a = a * f;
-    hl_pair q = hl_prod(a, a), s = hl_sum(q.hi, bs);
-    hl_pair d = hl_fast(s.hi, s.lo + q.lo);
-    real r = FR_SQRT(d.hi), two = r + r;
-    h.r = hl_fast(r, (hl_residual(d.hi, r, r) + d.lo) / (two == 0 ? 1.0 : two));
-    h.sum = hl_add(h.r, hl_make(a, 0));
-    h.n = h.far ? b * 0x1p-200 : bs;
-    h.back = hl_pow2(h.far ? -400.0 : -k);
-    h.forth = hl_pow2(-k);
-    return h;
-}
-/* ULP: 0.9 */
-BODY FN(squareplus)(real x, real b) {
-    hl_hypotenuse h = hl_root(x, b);
-    real left = 0.5 * hl_round(hl_div(hl_make(h.n, 0), h.sum)) * h.back;
-    real y = x < 0 ? left : 0.5 * hl_round(h.sum) * h.forth;
-    return hl_abs(x) <= 0x1.fffffffffffffp1023 ? y : x < 0 ? 0.0 : x;
-}
-/* (r + x) / (2 r); for x < 0 it is b / (2 r (r + |x|)). 1/2 at x = b = 0. */
-/* ULP: 0.85 */
-BODY FN(squareplus_backward)(real g, real x, real b) {
-    hl_hypotenuse h = hl_root(x, b);
-    int neg = x < 0, zero = h.r.hi == 0;
-    hl_pair n = hl_if(neg, hl_make(h.n, 0), h.sum);
-    hl_pair d = hl_if(neg, hl_mul(h.r, h.sum), h.r);
-    d.hi = zero ? 1.0 : d.hi;
-    n.hi = zero ? 1.0 : n.hi;
-    real v = 0.5 * hl_round(hl_div(n, d));
-    real s = h.far & neg ? 0x1p-500 : 1.0; /* with n, 2^-1200 in all */
-    v = x < -0x1.fffffffffffffp1023 ? 0.0 : v;
-    return x == x ? g * s * v * s : x;
-}
-/* Y^2 / (Y^2 + b), Y = 2 y */
-/* ULP: 0.85 */
-BODY FN(squareplus_from_output)(real g, real y, real b) {
-    real a = hl_abs(hl_finite(y));
-    real c = FR_SQRT(b);
-    c = a > c ? a : c;
-    real k = c < 0x1p-400 ? 800.0 : 0.0;
-    k = c > 0x1p480 ? -600.0 : k;
-    real f = hl_pow2(k), Y = 2 * (a * f), j = Y < 0x1p-400 ? 500.0 : 0.0;
-    real up = hl_pow2(j), down = hl_pow2(-j);
-    hl_pair q = hl_prod(Y, Y), s = hl_sum(q.hi, b * f * f);
-    hl_pair d = hl_fast(s.hi, s.lo + q.lo);
-    q = hl_prod(Y * up, Y * up);
-    d.hi = d.hi == 0 ? 1.0 : d.hi;
-    return g * down * hl_round(hl_div(q, d)) * down;
-}
-
-/* ---- sigmoidal.h ---- */
-
-/* sigmoid(x) = 1 / (1 + exp(-x)) */
-/* ULP: 0.85 */
-BODY FN(sigmoid)(real x) {
-    hl_scaled s = hl_sigmoid(hl_clamped(x, -1000, 1000));
-    return hl_scale(hl_round(hl_of(s)), s.k);
-}
-/* e / (1 + e)^2 for e = exp(-|x|) */
-/* ULP: 0.85 */
-BODY FN(sigmoid_backward)(real g, real x) {
-    hl_scaled m = hl_exp(hl_minus_abs(hl_clamped(x, -1500, 1500)));
-    hl_pair d = hl_add(hl_make(1, 0), hl_value(m));
-    return hl_raise(g, hl_round(hl_div(hl_of(m), hl_mul(d, d))), m.k);
-}
-/* ULP: 0.5 */
-BODY FN(sigmoid_from_output)(real g, real y) { return g * hl_round(hl_mul1(hl_sum(1, -y), y)); }
-
-/* tanh(a) for 0 <= a <= 700 as -E / (2 + E), E = expm1(-2 a) */
-HL_PAIR hl_tanh(real a) {
-    hl_pair e = hl_of(hl_expm1(hl_make(-2 * a, 0)));
-    return hl_div(hl_neg(e), hl_add(hl_make(2, 0), e));
-}
-/* ULP: 0.85 */
-BODY FN(tanh)(real x) {
-    real a = hl_abs(x);
-    real y = hl_signed(hl_round(hl_tanh(a > 30 ? 30.0 : a)), x);
-    return a >= 0x1p-30 ? y : x;
-}
-/* 4 e / (1 + e)^2 for e = exp(-2 |x|) */
-/* ULP: 0.85 */
-BODY FN(tanh_backward)(real g, real x) {
-    hl_scaled m = hl_exp(hl_times2(hl_minus_abs(hl_clamped(x, -750, 750)), 2));
-    hl_pair d = hl_add(hl_make(1, 0), hl_value(m));
-    return hl_raise(g, 4 * hl_round(hl_div(hl_of(m), hl_mul(d, d))), m.k);
-}
-/* ULP: 0.5 */
-BODY FN(tanh_from_output)(real g, real y) {
-    hl_pair p = hl_prod(y, y), s = hl_sum(1, -p.hi);
-    return g * (s.hi + (s.lo - p.lo));
-}
-
-/* softsign(x) = x / (1 + |x|) */
-/* ULP: 0.55 */
-BODY FN(softsign)(real x) {
-    real a = hl_abs(x);
-    real c = a > 0x1p60 ? 0x1p60 : a;
-    real y = hl_signed(hl_round(hl_div(hl_make(c, 0), hl_sum(1, c))), x);
-    return a >= 0x1p-60 ? y : x;
-}
-/* 1 / (1 + |x|)^2, far out scaled by 2^1200 */
-/* ULP: 0.85 */
-BODY FN(softsign_backward)(real g, real x) {
-    real a = hl_abs(hl_finite(x));
-    int far = a > 0x1p500;
-    hl_pair s = hl_sum(1, a);
-    s = hl_if(far, hl_make(a * 0x1p-600, 0), s);
-    hl_pair q = hl_div(hl_make(1, 0), s);
-    real v = hl_round(hl_mul(q, q)), f = far ? 0x1p-600 : 1.0;
-    v = hl_abs(x) > 0x1.fffffffffffffp1023 ? 0.0 : v;
-    return g * f * v * f;
-}
-/* ULP: 0.5 */
-BODY FN(softsign_from_output)(real g, real y) {
-    hl_pair s = hl_sum(1, -hl_abs(y));
-    return g * hl_round(hl_mul(s, s));
-}
-
-/* ---- gated.h ---- */
-
-#define HL_NO_LIFT ((hl_lift){1, 1, 0})
-/* x sigmoid(z) */
-BODY hl_gated(real x, hl_pair z, hl_lift f) {
-    hl_scaled s = hl_sigmoid(z);
-    real y = hl_raise(f.down, hl_round(hl_mul1(hl_of(s), hl_finite(x) * f.up)), s.k);
-    y = hl_abs(z.hi) < 0x1p-60 ? 0.5 * x : y;
-    y = z.hi > 40 ? x : y;
-    return y;
-}
-/* g times the derivative of x sigmoid(z(x)) / z' or the like: z and w as in hl_gate_slope */
-BODY hl_silu_slope(real g, hl_pair z) {
-    hl_scaled s = hl_gate_slope(z, z);
-    hl_pair d = hl_from_zero(z, HL_SILU_ZERO);
-    real c = hl_crossing(d, HL_SILU_SLOPE, hl_silu_crossing(d.hi));
-    int near = hl_abs(d.hi) < 0x1p-5;
-    return hl_raise(g, near ? c : hl_round(hl_of(s)), near ? 0.0 : s.k);
-}
-/* silu(x) = x sigmoid(x) */
-/* ULP: 0.85 */
-BODY FN(silu)(real x) {
-    hl_pair z = hl_clamped(x, -1500, 1500);
-    real y = hl_gated(z.hi, z, HL_NO_LIFT);
-    return x > 40 ? x : y;
-}
-/* ULP: 0.9 */
-BODY FN(silu_backward)(real g, real x) { return hl_silu_slope(g, hl_clamped(x, -1500, 1500)); }
-
-/* swish(x) = x sigmoid(beta x); its derivative is that of silu at beta x */
-/* ULP: 0.9 */
-BODY FN(swish)(real x, real beta) { return hl_gated(x, hl_argument(beta, x), hl_lift_of(x)); }
-/* ULP: 0.9 */
-BODY FN(swish_backward)(real g, real x, real beta) {
-    real y = hl_silu_slope(g, hl_argument(beta, x));
-    return x == x ? y : x; /* beta = 0 would hide a NaN */
-}
-/* x^2 e / (1 + e)^2 for e = exp(-|beta x|) = q^2, for x^2 may be as large as e is small */
-BODY FN(swish_by_beta)(real g, real x, real beta) {
-    hl_lift f = hl_lift_of(x);
-    hl_scaled q = hl_exp(hl_minus_abs(hl_argument(0.5 * beta, x)));
-    hl_pair e = hl_mul(hl_of(q), hl_of(q));
-    hl_pair d = hl_add(hl_make(1, 0), hl_value(hl_at(e, q.k + q.k)));
-    real a = hl_finite(x) * f.up;
-    hl_pair v = hl_mul1(hl_mul1(hl_div(e, hl_mul(d, d)), a), a);
-    real y = hl_raise_far(g, hl_round(v), 2 * (q.k - f.k));
-    return x == x ? y : x; /* beta = 0 would hide a NaN */
-}
-
-/* quick_gelu(x) = x sigmoid(1.702 x), where 1.702 is that decimal number and not its rounding */
-#define HL_QUICK 0x1.b3b645a1cac08p+0, 0x1.89374bc6a7efap-55
-/* ULP: 0.9 */
-BODY FN(quick_gelu)(real x) {
-    hl_pair z = hl_clamped(x, -800, 800);
-    real y = hl_gated(z.hi, hl_mul1(hl_make(HL_QUICK), z.hi), HL_NO_LIFT);
-    return x > 40 ? x : y;
-}
-/* ULP: 0.85 */
-BODY FN(quick_gelu_backward)(real g, real x) {
-    return hl_silu_slope(g, hl_mul1(hl_make(HL_QUICK), hl_clamped(x, -881, 881).hi));
-}
-
-/* The Gaussian tail: Phi(-a) = F / (a + 1) m 2^k for a in [1, 54.7], m 2^k = e^(-a^2/2) */
-typedef struct {
-    hl_pair F, d; /* d = a + 1 */
-    real r;       /* about 1 / d */
-    hl_scaled m;
-} hl_gauss_parts;
-HL_INLINE hl_gauss_parts hl_gauss(real a) {
-    hl_gauss_parts h;
-    hl_pair d5 = hl_sum(5, a);
-    h.d = hl_sum(1, a);
-    real both = 1 / (h.d.hi * d5.hi); /* one division for two quotients */
-    h.r = both * d5.hi;
-    hl_pair u = hl_div_by(hl_make(a + a, 0), d5, both * h.d.hi);
-    hl_pair t = hl_sum(u.hi, -1);
-    t = hl_fast(t.hi, t.lo + u.lo);
-    hl_pair p = hl_add_any(hl_make(HL_GAUSS_2), hl_mul1(t, hl_gauss_tail(t.hi)));
-    p = hl_add_any(hl_make(HL_GAUSS_1), hl_mul(t, p));
-    h.F = hl_add_any(hl_make(HL_GAUSS_0), hl_mul(t, p));
-    hl_pair q = hl_prod(a, a);
-    h.m = hl_exp(hl_times2(q, -0.5));
-    return h;
-}
-#define HL_C0 0x1.9884533d43651p-2, -0x1.cbc0d30ebfd15p-56 /* 1 / sqrt(2 pi) */
-/* (Phi(a) - 1/2) / a for a in [0, 1] */
-HL_PAIR hl_gauss_slope(real a) {
-    hl_pair w = hl_prod(a, a);
-    hl_pair p = hl_add(hl_make(HL_CENTRE_1), hl_mul1(w, hl_gauss_centre(w.hi)));
-    return hl_add(hl_make(HL_CENTRE_0), hl_mul(w, p));
-}
-/* gelu(x) = x Phi(x) */
-/* ULP: 0.85 */
-BODY FN(gelu)(real x) {
-    int neg = x < 0;
-    real a = hl_abs(x);
-    a = a > 40 ? 40.0 : a;
-    hl_gauss_parts h = hl_gauss(a);
-    hl_pair q = hl_div_by(hl_mul(h.F, hl_of(h.m)), h.d, h.r);
-    hl_pair w = hl_value(hl_at(q, h.m.k));
-    hl_pair P = hl_if(neg, q, hl_add(hl_make(1, 0), hl_neg(w)));
-    hl_pair half = hl_mul1(hl_gauss_slope(a), neg ? -a : a);
-    P = hl_if(a < 1, hl_add(hl_make(0.5, 0), half), P);
-    real k = neg ? h.m.k : 0.0;
-    real y = hl_scale(hl_round(hl_mul1(P, a)), a < 1 ? 0.0 : k);
-    y = a < 0x1p-60 ? 0.5 * x : hl_signed(y, x);
-    return x <= 9 ? y : x;
-}
-/* Phi(x) + x phi(x): W for x < 0, 1 - W otherwise, W = m (F - c a (a + 1)) / (a + 1), c = 1 / sqrt(2 pi);
- * 1/2 + x (slope + c e^(-x^2/2)) in the middle */
-/* ULP: 0.85 */
-BODY FN(gelu_backward)(real g, real x) {
-    int neg = x < 0;
-    real a = hl_abs(x);
-    a = a > 54.7 ? 54.7 : a;
-    hl_gauss_parts h = hl_gauss(a);
-    hl_pair c = hl_mul1(hl_mul(hl_make(HL_C0), h.d), a);
-    hl_pair n = hl_add_any(h.F, hl_neg(c));
-    hl_pair q = hl_div_by(hl_mul(n, hl_of(h.m)), h.d, h.r);
-    hl_pair w = hl_value(hl_at(q, h.m.k));
-    w = hl_if(neg, q, hl_add(hl_make(1, 0), hl_neg(w)));
-    hl_pair half = hl_add(hl_gauss_slope(a), hl_mul(hl_make(HL_C0), hl_value(h.m)));
-    half = hl_mul1(half, neg ? -a : a);
-    real v = hl_round(hl_if(a < 1, hl_add_any(hl_make(0.5, 0), half), w));
-    hl_pair d = hl_from_zero(hl_make(x, 0), HL_GELU_ZERO);
-    real z = hl_crossing(d, HL_GELU_SLOPE, hl_gelu_crossing(d.hi));
-    int near = hl_abs(d.hi) < 0x1p-4;
-    real k = neg ? h.m.k : 0.0;
-    return hl_raise(g, near ? z : v, a < 1 ? 0.0 : k);
-}
-
-/* gelu_tanh(x) = x/2 (1 + tanh u) = x sigmoid(2 u), 2 u = C1 x + C2 x^3, C1 = 2 sqrt(2/pi), C2 = 0.044715 C1 */
-#define HL_C1 0x1.9884533d43651p+0, -0x1.cbc0d30ebfd15p-54
-#define HL_C2 0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c70p-61
-#define HL_3C2 0x1.b6676bf7450f0p-3, 0x1.bba7351828aabp-57
-/* ULP: 0.85 */
-BODY FN(gelu_tanh)(real x) {
-    real c = hl_clamped(x, -27.3, 27.3).hi;
-    hl_pair z = hl_mul1(hl_add_any(hl_make(HL_C1), hl_mul(hl_make(HL_C2), hl_prod(c, c))), c);
-    real y = hl_gated(c, z, HL_NO_LIFT);
-    return x > 9 ? x : y;
-}
-/* s + s (1 - s) w, s = sigmoid(2 u), w = C1 x + 3 C2 x^3 */
-/* ULP: 0.85 */
-BODY FN(gelu_tanh_backward)(real g, real x) {
-    real c = hl_clamped(x, -27.3, 27.3).hi;
-    hl_pair q = hl_prod(c, c);
-    hl_pair z = hl_mul1(hl_add_any(hl_make(HL_C1), hl_mul(hl_make(HL_C2), q)), c);
-    hl_pair w = hl_mul1(hl_add_any(hl_make(HL_C1), hl_mul(hl_make(HL_3C2), q)), c);
-    hl_scaled s = hl_gate_slope(z, w);
-    hl_pair d = hl_from_zero(hl_make(x, 0), HL_GELU_TANH_ZERO);
-    real v = hl_crossing(d, HL_GELU_TANH_SLOPE, hl_gelu_tanh_crossing(d.hi));
-    int near = hl_abs(d.hi) < 0x1p-5;
-    return hl_raise(g, near ? v : hl_round(hl_of(s)), near ? 0.0 : s.k);
-}
-
-/* mish(x) = x tanh(softplus(x)) = x n / d with e = exp(-|x|):
- * x < 0: n = e (2 + e), d = 2 + 2 e + e^2; otherwise n = 1 + 2 e, d = 1 + 2 e + 2 e^2 */
-HL_PAIR hl_mish_den(int neg, hl_pair e) {
-    hl_pair s = hl_add(hl_make(neg ? 2.0 : 1.0, 0), hl_times2(e, 2));
-    return hl_add(s, hl_times2(hl_mul(e, e), neg ? 1.0 : 2.0));
-}
-/* ULP: 0.85 */
-BODY FN(mish)(real x) {
-    int neg = x < 0;
-    real c = hl_clamped(x, -1500, 1500).hi, f = hl_abs(x) < 0x1p-500 ? 0x1p600 : 1.0;
-    hl_scaled m = hl_exp(hl_make(-hl_abs(c), 0));
-    hl_pair e = hl_value(m), d = hl_mish_den(neg, e);
-    hl_pair n = hl_add(hl_make(neg ? 2.0 : 1.0, 0), hl_times2(e, neg ? 1.0 : 2.0));
-    n = hl_mul(n, hl_if(neg, hl_of(m), hl_make(1, 0)));
-    hl_pair q = hl_mul1(hl_div(n, d), c * f);
-    real y = hl_signed(hl_raise(f == 1 ? 1.0 : 0x1p-600, hl_round(q), neg ? m.k : 0.0), x);
-    return x <= 20 ? y : x;
-}
-/* With a = |x|, e = exp(-a), d as above:
- * x < 0: e (4 (1 - a) + (6 - 4 a) e + 4 e^2 + e^3) / d^2; otherwise (1 + 4 e + (4 a + 6) e^2 + 4 (a + 1) e^3) / d^2 */
-/* ULP: 0.9 */
-BODY FN(mish_backward)(real g, real x) {
-    int neg = x < 0;
-    real a = hl_abs(hl_clamped(x, -1500, 1500).hi), a4 = neg ? -4 * a : 4 * a;
-    hl_scaled m = hl_exp(hl_make(-a, 0));
-    hl_pair e = hl_value(m), d = hl_mish_den(neg, e);
-    hl_pair s4 = hl_sum(a4, 4), s6 = hl_sum(a4, 6);
-    hl_pair t = hl_add_any(hl_if(neg, hl_make(4, 0), s6), hl_mul(e, hl_if(neg, hl_make(1, 0), s4)));
-    t = hl_add_any(hl_if(neg, s6, hl_make(4, 0)), hl_mul(e, t));
-    t = hl_add_any(hl_if(neg, s4, hl_make(1, 0)), hl_mul(e, t));
-    t = hl_mul(t, hl_if(neg, hl_of(m), hl_make(1, 0)));
-    real v = hl_round(hl_div(t, hl_mul(d, d)));
-    hl_pair o = hl_from_zero(hl_make(x, 0), HL_MISH_ZERO);
-    real z = hl_crossing(o, HL_MISH_SLOPE, hl_mish_crossing(o.hi));
-    int near = hl_abs(o.hi) < 0x1p-5;
-    return hl_raise(g, near ? z : v, neg & !near ? m.k : 0.0);
-}
-
-/* hard_swish(x) = x (x + 3) / 6 between -3 and 3 */
-#define HL_SIXTH hl_make(0x1.5555555555555p-3, 0x1.5555555555555p-57)
-/* ULP: 0.55 */
-BODY FN(hard_swish)(real x) {
-    real inner = hl_round(hl_mul(hl_mul1(hl_sum(x, 3), x), HL_SIXTH));
-    inner = hl_abs(x) < 0x1p-900 ? 0.5 * x : inner; /* the products' errors would underflow */
-    real y = x >= 3 ? x : inner;
-    return x <= -3 ? -0.0 : y;
-}
-/* (2 x + 3) / 6 */
-/* ULP: 0.5 */
-BODY FN(hard_swish_backward)(real g, real x) {
-    real inner = g * hl_round(hl_mul(hl_sum(x + x, 3), HL_SIXTH));
-    real y = x >= 3 ? g : inner;
-    return x <= -3 ? 0.0 : y;
-}
-
-/* ---- shrinkage.h ---- */
-
-/* tanh_shrink(x) = x - tanh(x), x^3 times a series below 0.7 */
-/* ULP: 0.85 */
-BODY FN(tanh_shrink)(real x) {
-    real a = hl_abs(x);
-    hl_pair t = hl_tanh(a > 30 ? 30.0 : a), s = hl_fast(a, -t.hi);
-    real far = s.hi + (s.lo - t.lo);
-    int tiny = a < 0x1p-300;
-    real c = a > 1 ? 1.0 : a, f = c * (tiny ? 0x1p300 : 1.0);
-    hl_pair w = hl_prod(c, c), cube = hl_mul1(hl_prod(f, f), f);
-    hl_pair p = hl_add(hl_make(HL_SHRINK_1), hl_mul1(w, hl_shrink_tail(w.hi)));
-    p = hl_add(hl_make(HL_SHRINK_0), hl_mul(w, p));
-    real near = hl_round(hl_mul(cube, p)) * (tiny ? 0x1p-900 : 1.0);
-    return a < 0x1p60 ? hl_signed(a < 0.7 ? near : far, x) : x;
-}
-/* tanh(x)^2 */
-/* ULP: 0.85 */
-BODY FN(tanh_shrink_backward)(real g, real x) {
-    real a = hl_abs(x);
-    int tiny = a < 0x1p-450;
-    hl_pair t = hl_tanh(a > 30 ? 30.0 : a);
-    t = hl_if(a < 0x1p-30, hl_make(tiny ? a * 0x1p600 : a, 0), t);
-    real f = tiny ? 0x1p-600 : 1.0;
-    return g * f * hl_round(hl_mul(t, t)) * f;
 }

@@ -33,15 +33,14 @@
 #endif
 
 #include "rmath.h"
-#if FR_KIND != FR_HILO
+#if FR_KIND == FR_HILO
+#include "hilo.h"
+#endif
 #include "rectifiers.h"
 #include "exponential.h"
 #include "sigmoidal.h"
 #include "gated.h"
 #include "shrinkage.h"
-#else
-#include "hilo.h"
-#endif
 #include "loops.h"
 #include "rows_loops.h"
 #include "sums_loops.h"

@@ -63,8 +63,8 @@ typedef struct {
     void (*move)(char *to, const char *from, ptrdiff_t bytes, const char *const *next, int inputs);
     void (*finish)(void); /* what this thread moved is there for all to read */
 } fr_stream;
-typedef struct fr_rows fr_rows; /* softmax and its like: rows.h */
-typedef struct fr_sums fr_sums; /* gradients with respect to parameters: sums.h */
+typedef struct fr_rows fr_rows;   /* softmax and its like: rows.h */
+typedef struct fr_sums fr_sums;   /* gradients with respect to parameters: sums.h */
 typedef struct fr_stats fr_stats; /* statistics of columns: stats.h */
 
 /* Everything that an instruction set brings. */

@@ -4,7 +4,9 @@
 #include "columns.h"
 #include "kernels.h"
 
-#define FR_TAKE(a, k) const double a = p[k]; (void)a;
+#define FR_TAKE(a, k)      \
+    const double a = p[k]; \
+    (void)a;
 #define FR_IN_DOMAIN(id, condition, parameters) \
     static int id(const double *p) {            \
         (void)p;                                \
@@ -19,9 +21,12 @@
 
 /* The text of a domain is taken here, before isfinite is expanded. */
 #define FR_NAME(a, k) #a,
-#define OP(name, parameters, rounding, cost, domain, gradient, learned)                         \
-    {#name, cost, FR_COUNT_##parameters, {FR_EACH(FR_NAME, parameters) NULL},                   \
-     {name##_domain, name##_domain, FR_WITH_##gradient(name##_from_output_domain)},             \
+#define OP(name, parameters, rounding, cost, domain, gradient, learned)             \
+    {#name,                                                                         \
+     cost,                                                                          \
+     FR_COUNT_##parameters,                                                         \
+     {FR_EACH(FR_NAME, parameters) NULL},                                           \
+     {name##_domain, name##_domain, FR_WITH_##gradient(name##_from_output_domain)}, \
      {#domain, #domain, FR_TEXT_##gradient}},
 const fr_op fr_ops[] = {
 #include "ops.def"

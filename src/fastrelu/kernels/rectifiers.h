@@ -1,6 +1,8 @@
 /* Rectifiers: piecewise linear functions that switch a unit off, or damp it, below a threshold.
  * Derivatives at a kink follow PyTorch. Every comparison lets NaN through to the result. */
 
+#if FR_KIND != FR_HILO
+
 /* relu(x) = max(x, 0); exact. Zero of either sign gives +0. */
 BODY FN(relu)(real x) { return x <= 0 ? R(0) : x; }
 BODY FN(relu_backward)(real g, real x) { return FN(gate)(x > 0, g, x); }
@@ -39,9 +41,9 @@ BODY FN(leaky_relu_from_output)(real g, real y, real negative_slope) {
 }
 
 /* One outer piece of srelu, t + a (x - t). The two terms may cancel, so a x + (t - a t) is computed, with the rounding
- * error of the constant. With a very steep slope t would drown in a t; there, and where a t overflows, x - t is rounded:
- * it is exact where the terms of a steep one cancel, and adds half an ULP elsewhere. The piece is t at x = t even if
- * both are infinite. */
+ * error of the constant. With a very steep slope t would drown in a t; there, and where a t overflows, x - t is
+ * rounded: it is exact where the terms of a steep one cancel, and adds half an ULP elsewhere. The piece is t at x = t
+ * even if both are infinite. */
 BODY FN(srelu_piece)(real x, real t, real a) {
     real p = a * t, c = t - p, back = c - t;
     real low = (t - (c - back)) - (p + back) - FN(fused)(a, t, -p);
@@ -65,12 +67,8 @@ BODY FN(srelu_backward)(real g, real x, real t_left, real a_left, real t_right, 
 }
 
 /* On a piece, 1 - a by its threshold and x - t by its slope; elsewhere 0 */
-BODY FN(srelu_by_threshold)(int here, real g, real x, real a) {
-    return FN(gate)(here & (a != 1), g * (1 - a), x);
-}
-BODY FN(srelu_by_slope)(int here, real g, real x, real t) {
-    return FN(gate)(here & (x != t), g * (x - t), x);
-}
+BODY FN(srelu_by_threshold)(int here, real g, real x, real a) { return FN(gate)(here & (a != 1), g * (1 - a), x); }
+BODY FN(srelu_by_slope)(int here, real g, real x, real t) { return FN(gate)(here & (x != t), g * (x - t), x); }
 BODY FN(srelu_by_t_left)(real g, real x, real t_left, real a_left, real t_right, real a_right) {
     (void)a_right;
     return FN(srelu_by_threshold)((x <= t_left) & !(x >= t_right), g, x, a_left);
@@ -117,3 +115,5 @@ BODY FN(squared_relu_backward)(real g, real x) {
     return FN(gate)(x > 0, half + half, x);
 }
 BODY FN(squared_relu_from_output)(real g, real y) { return FN(squared_relu_backward)(g, FN(root)(y)); }
+
+#endif

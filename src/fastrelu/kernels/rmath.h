@@ -37,7 +37,11 @@ BODY FN(root)(real x) { return FR_SQRT(x); }
 #define SHIFT 23
 #define ROUNDER 0x1.8p23f
 #define BIAS 127
-typedef union { float number; uint32_t bits; int32_t order; } FN(word);
+typedef union {
+    float number;
+    uint32_t bits;
+    int32_t order;
+} FN(word);
 #else
 #define BY_TYPE(single, twice) R(twice)
 #if FR_KIND == FR_WIDE
@@ -48,7 +52,10 @@ typedef union { float number; uint32_t bits; int32_t order; } FN(word);
 #define SHIFT 52
 #define ROUNDER 0x1.8p52
 #define BIAS 1023
-typedef union { double number; uint64_t bits; } FN(word);
+typedef union {
+    double number;
+    uint64_t bits;
+} FN(word);
 #endif
 #define SIGN_BIT ((FN(word)){.number = -R(0)}.bits)
 
@@ -254,9 +261,9 @@ BODY FN(expm1_poly)(real r) {
     real q = POLY6(r, 0x1.000000005e3b6p-1, 0x1.5555557dec081p-3, 0x1.5555541d90805p-5, 0x1.1110a23218e23p-7,
                    0x1.6c18d40d0f96ep-10, 0x1.a185aa60372fap-13, 0x1.9e88df8f21487p-16);
 #else
-    real q = POLY10(r, 0.5, 0x1.5555555555559p-3, 0x1.555555555553fp-5, 0x1.111111110f6dep-7,
-                    0x1.6c16c16c1f064p-10, 0x1.a01a01afd1f7bp-13, 0x1.a01a017bcb306p-16, 0x1.71ddf88417aabp-19,
-                    0x1.27e53625f845cp-22, 0x1.af5e6acb33caep-26, 0x1.1ee88b2700894p-29);
+    real q = POLY10(r, 0.5, 0x1.5555555555559p-3, 0x1.555555555553fp-5, 0x1.111111110f6dep-7, 0x1.6c16c16c1f064p-10,
+                    0x1.a01a01afd1f7bp-13, 0x1.a01a017bcb306p-16, 0x1.71ddf88417aabp-19, 0x1.27e53625f845cp-22,
+                    0x1.af5e6acb33caep-26, 0x1.1ee88b2700894p-29);
 #endif
     return FMA(q, r * r, r);
 }

@@ -46,7 +46,7 @@ enum {
 };
 
 typedef struct {
-    char *origin; /* NULL: there is none */
+    char *origin;    /* NULL: there is none */
     ptrdiff_t along; /* bytes from one element of a row to the next */
     ptrdiff_t stride[FR_ROW_AXES];
 } fr_row_operand;
@@ -54,10 +54,10 @@ typedef struct {
 /* All rows of an array: what runs on each, and where they lie. */
 typedef struct {
     fr_kernel kernel;
-    fr_columns columns;      /* or NULL */
-    fr_loss loss;            /* if not NULL, it runs in place of the kernel */
-    const fr_target *target; /* what the rows share */
-    int64_t ignored;         /* the label of rows that count nothing */
+    fr_columns columns;       /* or NULL */
+    fr_loss loss;             /* if not NULL, it runs in place of the kernel */
+    const fr_target *target;  /* what the rows share */
+    int64_t ignored;          /* the label of rows that count nothing */
     uint64_t left_out, alone; /* bits of what an element left out is read as, and of the result where all are */
     ptrdiff_t n, itemsize;
     int naxes;

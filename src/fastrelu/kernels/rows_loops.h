@@ -1,8 +1,8 @@
 /* Kernels over a whole row: softmax, its logarithm, their gradients, cross-entropy. Included by instance.h, once per
  * instance.
  *
- * A row is added up in FR_ROW_LANES partial sums, element i in lane i % FR_ROW_LANES, and the lanes in a fixed tree: the
- * bits depend on the row alone. Sums of float are in double; sums of double carry their rounding errors along.
+ * A row is added up in FR_ROW_LANES partial sums, element i in lane i % FR_ROW_LANES, and the lanes in a fixed tree:
+ * the bits depend on the row alone. Sums of float are in double; sums of double carry their rounding errors along.
  *
  * e^(x - m) for the row's largest element m. x - m would be rounded, which costs up to 2^-18 of the result in float:
  * where |m| is moderate the exponent is reduced from x itself and what is left out is a factor e^(m - K ln2) common to
@@ -197,7 +197,7 @@ HL_SCALED FN(row_exp)(real x, real m) {
 #endif
 
 /* Exponentials of n elements, a multiple of FR_ROW_LANES, to `e`, and what is below them to `e_lo`. */
-FR_INLINE void FN(row_exps)(const store *x, real *e, real *e_lo, ptrdiff_t n, const FN(row) *row, int flip) {
+FR_INLINE void FN(row_exps)(const store *x, real *e, real *e_lo, ptrdiff_t n, const FN(row) * row, int flip) {
     const real origin = row->origin;
 #if FR_KIND == FR_HILO
     FR_INDEPENDENT
@@ -236,15 +236,14 @@ FR_INLINE void FN(add_lanes)(double *hi, double *lo, const real *e, const real *
 FR_APART void FN(add_row)(fr_lanes *s, const real *e, const real *e_lo, ptrdiff_t n) {
     double hi[FR_ROW_LANES], lo[FR_ROW_LANES];
     for (int j = 0; j < FR_ROW_LANES; j++) hi[j] = s->hi[j], lo[j] = s->lo[j];
-    for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES)
-        FN(add_lanes)(hi, lo, e + i, FR_KIND == FR_HILO ? e_lo + i : NULL);
+    for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES) FN(add_lanes)(hi, lo, e + i, FR_KIND == FR_HILO ? e_lo + i : NULL);
     for (int j = 0; j < FR_ROW_LANES; j++) s->hi[j] = hi[j], s->lo[j] = lo[j];
 }
 
 #if KEEPS
 /* Both at once: those of FR_ROW_LAG elements before are added, so that no sum waits for its exponential. Meanwhile
  * what is read and written afterwards is fetched: there the memory would be the bound, here it is not. */
-FR_INLINE void FN(exps_and_sum)(fr_lanes *s, const store *x, real *e, ptrdiff_t n, const FN(row) *row, real origin,
+FR_INLINE void FN(exps_and_sum)(fr_lanes *s, const store *x, real *e, ptrdiff_t n, const FN(row) * row, real origin,
                                 int flip, const store *read, const store *written) {
     double hi[FR_ROW_LANES], lo[FR_ROW_LANES];
     const real magic = row->magic, low = row->low;
@@ -262,10 +261,10 @@ FR_INLINE void FN(exps_and_sum)(fr_lanes *s, const store *x, real *e, ptrdiff_t 
     }
     for (int j = 0; j < FR_ROW_LANES; j++) s->hi[j] = hi[j], s->lo[j] = lo[j];
 }
-#define ROW_EXPS(name, origin, flip)                                                                          \
-    FR_APART void FN(name)(fr_lanes * s, const store *x, real *e, ptrdiff_t n, const FN(row) *row,            \
-                           const store *read, const store *written) {                                         \
-        FN(exps_and_sum)(s, x, e, n, row, origin, flip, read, written);                                       \
+#define ROW_EXPS(name, origin, flip)                                                                                   \
+    FR_APART void FN(name)(fr_lanes * s, const store *x, real *e, ptrdiff_t n, const FN(row) * row, const store *read, \
+                           const store *written) {                                                                     \
+        FN(exps_and_sum)(s, x, e, n, row, origin, flip, read, written);                                                \
     }
 ROW_EXPS(exps_near_row, 0, 0)
 ROW_EXPS(exps_far_row, row->origin, 0)
@@ -274,17 +273,14 @@ ROW_EXPS(exps_flipped_row, row->origin, 1)
 #endif
 
 /* Exponentials of n elements, a multiple of FR_ROW_LANES, to `e`, and added to the lanes */
-FR_INLINE void FN(block_sum)(fr_lanes *s, const store *x, real *e, ptrdiff_t n, const FN(row) *row, int flip,
+FR_INLINE void FN(block_sum)(fr_lanes *s, const store *x, real *e, ptrdiff_t n, const FN(row) * row, int flip,
                              const store *read, const store *written) {
 #if KEEPS
     const ptrdiff_t lag = n < FR_ROW_LAG ? n : FR_ROW_LAG;
     FN(row_exps)(x, e, NULL, lag, row, flip);
-    if (flip)
-        FN(exps_flipped_row)(s, x, e, n, row, read, written);
-    else if (row->origin == 0)
-        FN(exps_near_row)(s, x, e, n, row, read, written);
-    else
-        FN(exps_far_row)(s, x, e, n, row, read, written);
+    if (flip) FN(exps_flipped_row)(s, x, e, n, row, read, written);
+    else if (row->origin == 0) FN(exps_near_row)(s, x, e, n, row, read, written);
+    else FN(exps_far_row)(s, x, e, n, row, read, written);
     FN(add_row)(s, e + n - lag, NULL, lag);
 #else
     real e_lo[FR_ROW_BLOCK];
@@ -296,7 +292,8 @@ FR_INLINE void FN(block_sum)(fr_lanes *s, const store *x, real *e, ptrdiff_t n, 
 
 /* The sum of a row's exponentials; they stay in `keep` unless that is NULL or the kind keeps none. The next row is
  * taken to follow; `out` is where results go. */
-FR_INLINE fr_total FN(row_sum)(const store *x, store *keep, const store *out, ptrdiff_t n, const FN(row) *row, int flip) {
+FR_INLINE fr_total FN(row_sum)(const store *x, store *keep, const store *out, ptrdiff_t n, const FN(row) * row,
+                               int flip) {
     real room[FR_ROW_BLOCK], last[FR_ROW_LANES], last_lo[FR_ROW_LANES];
     const int left = (int)(n % FR_ROW_LANES);
     const ptrdiff_t whole = n - left;
@@ -344,7 +341,7 @@ FR_APART ptrdiff_t FN(drop_row)(real *e, const real *e_lo, ptrdiff_t n, real top
 
 /* The sum of all but one of the largest elements, added up without them. The exponentials are taken from `kept`
  * unless that is NULL. */
-FR_APART fr_total FN(apart_row)(const store *x, const store *kept, ptrdiff_t n, const FN(row) *row) {
+FR_APART fr_total FN(apart_row)(const store *x, const store *kept, ptrdiff_t n, const FN(row) * row) {
     real e[FR_ROW_BLOCK], e_lo[FR_ROW_BLOCK];
     store rest[FR_ROW_LANES];
     ptrdiff_t same = -1;
@@ -372,7 +369,7 @@ FR_APART fr_total FN(apart_row)(const store *x, const store *kept, ptrdiff_t n, 
     return FN(total_add)(FN(lanes_join)(&s), (double)same * (double)row->top);
 }
 /* The same from the sum of all, unless what that leaves is too little. */
-FR_INLINE fr_total FN(row_beside)(const store *x, store *keep, const store *out, ptrdiff_t n, const FN(row) *row) {
+FR_INLINE fr_total FN(row_beside)(const store *x, store *keep, const store *out, ptrdiff_t n, const FN(row) * row) {
     fr_total total = FN(total_add)(FN(row_sum)(x, keep, out, n, row, 0), -(double)row->top);
     if (total.hi < ROW_LITTLE * (double)row->top) total = FN(apart_row)(x, KEEPS ? keep : NULL, n, row);
     return total;
@@ -406,7 +403,7 @@ FR_INLINE double FN(row_log)(fr_total beside, double unit) { return row_log1p_wi
 #endif
 
 /* The probabilities of a row times f, from the exponentials in `out` or from x. */
-FR_INLINE void FN(row_divide)(const store *x, store *out, ptrdiff_t n, const FN(row) *row, fr_total total, int flip,
+FR_INLINE void FN(row_divide)(const store *x, store *out, ptrdiff_t n, const FN(row) * row, fr_total total, int flip,
                               double f, int scaled) {
 #if KEEPS
     const real r = (real)(1 / total.hi), factor = (real)f;
@@ -488,7 +485,8 @@ FR_UNUSED static void FN(log_softmax_row)(const char *const *in, char *to, ptrdi
  * neighbours are what is contiguous. The same operations on each as above. 0 where a row needs another treatment;
  * then nothing is written. ---- */
 #if KEEPS
-FR_INLINE int FN(columns)(const char *from, ptrdiff_t pitch, char *to, ptrdiff_t out_pitch, ptrdiff_t n, int flip, int log) {
+FR_INLINE int FN(columns)(const char *from, ptrdiff_t pitch, char *to, ptrdiff_t out_pitch, ptrdiff_t n, int flip,
+                          int log) {
     store m[FR_COLUMNS];
     real origin[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS], factor[FR_COLUMNS];
     FN(row) row[FR_COLUMNS];
@@ -521,8 +519,7 @@ FR_INLINE int FN(columns)(const char *from, ptrdiff_t pitch, char *to, ptrdiff_t
         store *out = (store *)(to + i * out_pitch);
         real e[FR_COLUMNS];
         double *h = hi[i % FR_ROW_LANES], *l = lo[i % FR_ROW_LANES];
-        for (int j = 0; j < FR_COLUMNS; j++)
-            e[j] = FN(row_exp)(FN(signed_as)(x[j], flip), origin[j], magic[j], low[j]);
+        for (int j = 0; j < FR_COLUMNS; j++) e[j] = FN(row_exp)(FN(signed_as)(x[j], flip), origin[j], magic[j], low[j]);
         for (int j = 0; j < FR_COLUMNS && !log; j++) out[j] = e[j];
 #if COMPENSATED
         for (int j = 0; j < FR_COLUMNS; j++) fr_lane_add(&h[j], &l[j], e[j]);
@@ -560,14 +557,16 @@ FR_INLINE int FN(columns)(const char *from, ptrdiff_t pitch, char *to, ptrdiff_t
     }
     return 1;
 }
-FR_UNUSED static int FN(softmax_columns_row)(const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch, ptrdiff_t n) {
+FR_UNUSED static int FN(softmax_columns_row)(const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch,
+                                             ptrdiff_t n) {
     return FN(columns)(x, pitch, out, out_pitch, n, 0, 0);
 }
 FR_UNUSED static int FN(log_softmax_columns_row)(const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch,
                                                  ptrdiff_t n) {
     return FN(columns)(x, pitch, out, out_pitch, n, 0, 1);
 }
-FR_UNUSED static int FN(softmin_columns_row)(const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch, ptrdiff_t n) {
+FR_UNUSED static int FN(softmin_columns_row)(const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch,
+                                             ptrdiff_t n) {
     return FN(columns)(x, pitch, out, out_pitch, n, 1, 0);
 }
 #endif
@@ -663,8 +662,8 @@ typedef struct {
 } FN(targets);
 
 /* m <= FR_ROW_LANES elements from i on: their targets q, and their part in the sums */
-FR_INLINE void FN(targets_step)(const fr_target *target, const store *x, store top, ptrdiff_t i, ptrdiff_t m, double spread,
-                                fr_lanes *whole, fr_lanes *moment, double *outside) {
+FR_INLINE void FN(targets_step)(const fr_target *target, const store *x, store top, ptrdiff_t i, ptrdiff_t m,
+                                double spread, fr_lanes *whole, fr_lanes *moment, double *outside) {
     const store *shares = (const store *)target->shares;
     double *q = target->dense + i;
     if (shares)

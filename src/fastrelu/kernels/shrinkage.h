@@ -1,5 +1,7 @@
 /* Functions that pull small inputs to zero. */
 
+#if FR_KIND != FR_HILO
+
 /* hard_shrink(x) = x if |x| > lambd else 0; exact */
 BODY FN(hard_shrink)(real x, real lambd) { return (x >= -lambd) & (x <= lambd) ? R(0) : x; }
 BODY FN(hard_shrink_backward)(real g, real x, real lambd) { return FN(gate)((x > lambd) | (x < -lambd), g, x); }
@@ -9,7 +11,8 @@ BODY FN(hard_shrink_from_output)(real g, real y, real lambd) {
 }
 
 /* soft_shrink(x) = x - lambd if x > lambd, x + lambd if x < -lambd, else 0; one rounding.
- * x - lambd is never rounded to 0, so the output tells the pieces apart. An infinite x lies within an infinite lambd. */
+ * x - lambd is never rounded to 0, so the output tells the pieces apart. An infinite x lies within an infinite lambd.
+ */
 BODY FN(soft_shrink)(real x, real lambd) {
     real within = x < -lambd ? -lambd : x;
     within = within > lambd ? lambd : within;
@@ -34,10 +37,10 @@ BODY FN(tanh_shrink)(real x) {
     real top = POLY2(w, 0x1.cp-2, 0x1.b6dca17c0c6c5p-6, 0x1.0ca9b0e99d0a8p-12);
     real bottom = POLY3(w, 0x1.5p+0, 0x1.35f17befe7f2ep-1, 0x1.f2448d768222fp-6, 0x1.1667be80efe82p-12);
 #else
-    real top = POLY4(w, 0x1.fp-2, 0x1.1f5c41c9657d6p-5, 0x1.3a7000c93b60bp-11, 0x1.50463a3629701p-19,
-                     0x1.9d05af43387ecp-35);
-    real bottom = POLY4(w, 0x1.74p+0, 0x1.5f7ae5ef5ca12p-1, 0x1.50e5bdcad58bfp-5, 0x1.54ab701d8ab5bp-11,
-                        0x1.59e68d932cbc5p-19);
+    real top =
+        POLY4(w, 0x1.fp-2, 0x1.1f5c41c9657d6p-5, 0x1.3a7000c93b60bp-11, 0x1.50463a3629701p-19, 0x1.9d05af43387ecp-35);
+    real bottom =
+        POLY4(w, 0x1.74p+0, 0x1.5f7ae5ef5ca12p-1, 0x1.50e5bdcad58bfp-5, 0x1.54ab701d8ab5bp-11, 0x1.59e68d932cbc5p-19);
 #endif
     int small = a < R(1.75);
     top = small ? top : (1 - S) + p;
@@ -61,10 +64,10 @@ BODY FN(tanh_shrink_backward)(real g, real x) {
     real top = POLY3(w, 0x1.cp+0, 0x1.75963c820b5e6p-2, 0x1.3a0b6355a8ee6p-6, -0x1.ec9b64bd5ad95p-17);
     real bottom = POLY3(w, 0x1.cp+0, 0x1.881039cb3b99cp+0, 0x1.842700a881d3cp-2, 0x1.30352f0a249f0p-6);
 #else
-    real top = POLY4(w, 0x1.cp+0, 0x1.af0a56d8603e6p-2, 0x1.017b7bdab7202p-5, 0x1.66f7b846c8393p-11,
-                     0x1.29dd887e459bep-24);
-    real bottom = POLY4(w, 0x1.cp+0, 0x1.966d4060c2ba4p+0, 0x1.b70320d863dd6p-2, 0x1.fee584bf58c71p-6,
-                        0x1.69d51bb4cd4adp-11);
+    real top =
+        POLY4(w, 0x1.cp+0, 0x1.af0a56d8603e6p-2, 0x1.017b7bdab7202p-5, 0x1.66f7b846c8393p-11, 0x1.29dd887e459bep-24);
+    real bottom =
+        POLY4(w, 0x1.cp+0, 0x1.966d4060c2ba4p+0, 0x1.b70320d863dd6p-2, 0x1.fee584bf58c71p-6, 0x1.69d51bb4cd4adp-11);
 #endif
     int small = a < R(0.9);
     real sum = S + P, low = S - (sum - P);
@@ -76,3 +79,32 @@ BODY FN(tanh_shrink_backward)(real g, real x) {
     real rest = g * (1 - q);
     return FN(or_nan)(small ? square : rest, x);
 }
+
+#else /* the same formulas on pairs of doubles: hilo.h */
+
+/* below 0.7 x^3 times a series */
+/* ULP: 0.85 */
+BODY FN(tanh_shrink)(real x) {
+    real a = hl_abs(x);
+    hl_pair t = hl_tanh(a > 30 ? 30.0 : a), s = hl_fast(a, -t.hi);
+    real far = s.hi + (s.lo - t.lo);
+    int tiny = a < 0x1p-300;
+    real c = a > 1 ? 1.0 : a, f = c * (tiny ? 0x1p300 : 1.0);
+    hl_pair w = hl_prod(c, c), cube = hl_mul1(hl_prod(f, f), f);
+    hl_pair p = hl_add(hl_make(HL_SHRINK_1), hl_mul1(w, hl_shrink_tail(w.hi)));
+    p = hl_add(hl_make(HL_SHRINK_0), hl_mul(w, p));
+    real near = hl_round(hl_mul(cube, p)) * (tiny ? 0x1p-900 : 1.0);
+    return a < 0x1p60 ? hl_signed(a < 0.7 ? near : far, x) : x;
+}
+/* tanh(x)^2 */
+/* ULP: 0.85 */
+BODY FN(tanh_shrink_backward)(real g, real x) {
+    real a = hl_abs(x);
+    int tiny = a < 0x1p-450;
+    hl_pair t = hl_tanh(a > 30 ? 30.0 : a);
+    t = hl_if(a < 0x1p-30, hl_make(tiny ? a * 0x1p600 : a, 0), t);
+    real f = tiny ? 0x1p-600 : 1.0;
+    return g * f * hl_round(hl_mul(t, t)) * f;
+}
+
+#endif

@@ -1,5 +1,7 @@
 /* Functions that rise from one level to another, and their piecewise linear stand-ins. */
 
+#if FR_KIND != FR_HILO
+
 /* hard_sigmoid(x) = min(max(slope x + offset, 0), 1); one rounding with FMA, and in double arithmetic
  * slope x is exact. Open interval: the derivative is 0 at both ends. */
 /* ULP: lean 0.5, full 0.5, full without FMA 1 */
@@ -107,8 +109,8 @@ BODY FN(softsign)(real x) {
     a = a > LARGEST ? LARGEST : a;
     return FN(with_sign)(a / (1 + a), x);
 }
-/* 1 / (1 + |x|)^2, of which the square, which might overflow, is never formed. In float the root is corrected first: the
- * limit is lower there, and doubled errors show. */
+/* 1 / (1 + |x|)^2, of which the square, which might overflow, is never formed. In float the root is corrected first:
+ * the limit is lower there, and doubled errors show. */
 /* ULP: lean 2.95, full 3.5, full without FMA 3.5 */
 BODY FN(softsign_backward)(real g, real x) {
     real a = FN(size)(x);
@@ -124,3 +126,71 @@ BODY FN(softsign_from_output)(real g, real y) {
     real t = 1 - FN(size)(y);
     return g * (t * t);
 }
+
+#else /* the same formulas on pairs of doubles: hilo.h */
+
+/* ULP: 0.85 */
+BODY FN(sigmoid)(real x) {
+    hl_scaled s = hl_sigmoid(hl_clamped(x, -1000, 1000));
+    return hl_scale(hl_round(hl_of(s)), s.k);
+}
+/* e / (1 + e)^2 for e = exp(-|x|) */
+/* ULP: 0.85 */
+BODY FN(sigmoid_backward)(real g, real x) {
+    hl_scaled m = hl_exp(hl_minus_abs(hl_clamped(x, -1500, 1500)));
+    hl_pair d = hl_add(hl_make(1, 0), hl_value(m));
+    return hl_raise(g, hl_round(hl_div(hl_of(m), hl_mul(d, d))), m.k);
+}
+/* ULP: 0.5 */
+BODY FN(sigmoid_from_output)(real g, real y) { return g * hl_round(hl_mul1(hl_sum(1, -y), y)); }
+
+/* tanh(a) for 0 <= a <= 700 as -E / (2 + E), E = expm1(-2 a) */
+HL_PAIR hl_tanh(real a) {
+    hl_pair e = hl_of(hl_expm1(hl_make(-2 * a, 0)));
+    return hl_div(hl_neg(e), hl_add(hl_make(2, 0), e));
+}
+/* ULP: 0.85 */
+BODY FN(tanh)(real x) {
+    real a = hl_abs(x);
+    real y = hl_signed(hl_round(hl_tanh(a > 30 ? 30.0 : a)), x);
+    return a >= 0x1p-30 ? y : x;
+}
+/* 4 e / (1 + e)^2 for e = exp(-2 |x|) */
+/* ULP: 0.85 */
+BODY FN(tanh_backward)(real g, real x) {
+    hl_scaled m = hl_exp(hl_times2(hl_minus_abs(hl_clamped(x, -750, 750)), 2));
+    hl_pair d = hl_add(hl_make(1, 0), hl_value(m));
+    return hl_raise(g, 4 * hl_round(hl_div(hl_of(m), hl_mul(d, d))), m.k);
+}
+/* ULP: 0.5 */
+BODY FN(tanh_from_output)(real g, real y) {
+    hl_pair p = hl_prod(y, y), s = hl_sum(1, -p.hi);
+    return g * (s.hi + (s.lo - p.lo));
+}
+
+/* ULP: 0.55 */
+BODY FN(softsign)(real x) {
+    real a = hl_abs(x);
+    real c = a > 0x1p60 ? 0x1p60 : a;
+    real y = hl_signed(hl_round(hl_div(hl_make(c, 0), hl_sum(1, c))), x);
+    return a >= 0x1p-60 ? y : x;
+}
+/* 1 / (1 + |x|)^2, far out scaled by 2^1200 */
+/* ULP: 0.85 */
+BODY FN(softsign_backward)(real g, real x) {
+    real a = hl_abs(hl_finite(x));
+    int far = a > 0x1p500;
+    hl_pair s = hl_sum(1, a);
+    s = hl_if(far, hl_make(a * 0x1p-600, 0), s);
+    hl_pair q = hl_div(hl_make(1, 0), s);
+    real v = hl_round(hl_mul(q, q)), f = far ? 0x1p-600 : 1.0;
+    v = hl_abs(x) > 0x1.fffffffffffffp1023 ? 0.0 : v;
+    return g * f * v * f;
+}
+/* ULP: 0.5 */
+BODY FN(softsign_from_output)(real g, real y) {
+    hl_pair s = hl_sum(1, -hl_abs(y));
+    return g * hl_round(hl_mul(s, s));
+}
+
+#endif

@@ -7,7 +7,8 @@
 
 #include "kernels.h"
 
-/* What diagnostics knows of a set of elements (loops in stats_loops.h). All but `nonfinite` is about the finite ones. */
+/* What diagnostics knows of a set of elements (loops in stats_loops.h). All but `nonfinite` is about the finite ones.
+ */
 typedef struct {
     int64_t finite, nonfinite, zeros, saturated;
     double mean, rest; /* the mean is their sum */
@@ -19,7 +20,8 @@ typedef struct {
  * takes several rows side by side and wants them dense. */
 enum { FR_LANES = 256, FR_JOINED = 64 };
 
-/* Summarizes each column of a matrix whose rows are `stride` bytes apart. `shift` holds a guess at each column's mean. */
+/* Summarizes each column of a matrix whose rows are `stride` bytes apart. `shift` holds a guess at each column's mean.
+ */
 typedef void (*fr_summarize)(const char *x, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns, const double *limits,
                              const double *shift, fr_summary *out);
 

@@ -1,11 +1,11 @@
 /* Counts, extremes and moments of the columns of a matrix. Included by instance.h.
  *
- * Sums run along the rows in double, four rows at a time; few columns make short rows, so several rows side by side fill
- * the lanes and are added up at the end. Moments are taken about a shift, at best the mean of what came before: one pass
- * is enough unless the data moved away from it, then the tile, which is still in the caches, is read again about its
- * own mean. The quick passes take every element for finite; a sum that is not has the tile read again with care. The
- * plain one has no shift and no limits of saturation.
- * Nothing is fused: every instruction set gives the same bits. */
+ * Sums run along the rows in double, four rows at a time; few columns make short rows, so several rows side by side
+ * fill the lanes and are added up at the end. Moments are taken about a shift, at best the mean of what came before:
+ * one pass is enough unless the data moved away from it, then the tile, which is still in the caches, is read again
+ * about its own mean. The quick passes take every element for finite; a sum that is not has the tile read again with
+ * care. The plain one has no shift and no limits of saturation. Nothing is fused: every instruction set gives the same
+ * bits. */
 
 #ifndef FASTRELU_STATS
 #define FASTRELU_STATS
@@ -16,13 +16,13 @@
 #define FR_GREATER(a, b) ((a) > (b) ? (a) : (b))
 
 /* A comparison is minus one where it holds: a mask, added as it is. */
-#define FR_MASK(condition) ((condition) ? (whole)-1 : (whole)0)
+#define FR_MASK(condition) ((condition) ? (whole) - 1 : (whole)0)
 
 /* Asks for what is read soon: the memory is the bound, and some processors do not look ahead far enough. */
 enum { FR_AHEAD = 4096 }; /* bytes, measured */
 
 /* Of an element: does it count, its distance from the shift, is it saturated? */
-#define FR_WEIGH_ROW(r, counted, moved, limited)                                                                \
+#define FR_WEIGH_ROW(r, counted, moved, limited)                                                \
     const store x##r = x[i + r * step];                                                         \
     const int taken##r = counted(x##r);                                                         \
     const whole zero##r = FR_MASK(x##r == 0), odd##r = FR_MASK(!taken##r);                      \
@@ -31,40 +31,40 @@ enum { FR_AHEAD = 4096 }; /* bytes, measured */
     const store high##r = taken##r ? x##r : -(store)INFINITY;                                   \
     const double d##r = taken##r ? (moved) ? (double)x##r - shift : (double)x##r : 0;
 
-#define FR_WEIGH(name, counted, moved, limited)                                                                 \
+#define FR_WEIGH(name, counted, moved, limited)                                                                     \
     static void FN(name##_rows)(FN(fr_lanes) *restrict a, const store *restrict x, ptrdiff_t step, ptrdiff_t start, \
-                                ptrdiff_t stop, store below, store above) {                     \
-        for (ptrdiff_t i = start; i < stop; i++) {                                              \
-            const double shift = a->shift[i];                                                   \
-            FR_WEIGH_ROW(0, counted, moved, limited)                                            \
-            FR_WEIGH_ROW(1, counted, moved, limited)                                            \
-            FR_WEIGH_ROW(2, counted, moved, limited)                                            \
-            FR_WEIGH_ROW(3, counted, moved, limited)                                            \
-            a->zeros[i] += (zero0 + zero1) + (zero2 + zero3);                                   \
-            if (limited) a->saturated[i] += (out0 + out1) + (out2 + out3);                      \
-            a->nonfinite[i] += (odd0 + odd1) + (odd2 + odd3);                                   \
-            const store low = FR_LESSER(FR_LESSER(low0, low1), FR_LESSER(low2, low3));          \
-            const store high = FR_GREATER(FR_GREATER(high0, high1), FR_GREATER(high2, high3));  \
-            a->low[i] = FR_LESSER(low, a->low[i]);                                              \
-            a->high[i] = FR_GREATER(high, a->high[i]);                                          \
-            a->sum[i] += (d0 + d1) + (d2 + d3);                                                 \
-            a->square[i] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3);                          \
-        }                                                                                       \
-    }                                                                                           \
-    static void FN(name##_row)(FN(fr_lanes) *restrict a, const store *restrict x, ptrdiff_t width, store below, \
-                               store above) {                                                   \
-        const ptrdiff_t step = 0;                                                               \
-        for (ptrdiff_t i = 0; i < width; i++) {                                                 \
-            const double shift = a->shift[i];                                                   \
-            FR_WEIGH_ROW(0, counted, moved, limited)                                            \
-            a->zeros[i] += zero0;                                                               \
-            if (limited) a->saturated[i] += out0;                                               \
-            a->nonfinite[i] += odd0;                                                            \
-            a->low[i] = FR_LESSER(low0, a->low[i]);                                             \
-            a->high[i] = FR_GREATER(high0, a->high[i]);                                         \
-            a->sum[i] += d0;                                                                    \
-            a->square[i] += d0 * d0;                                                            \
-        }                                                                                       \
+                                ptrdiff_t stop, store below, store above) {                                         \
+        for (ptrdiff_t i = start; i < stop; i++) {                                                                  \
+            const double shift = a->shift[i];                                                                       \
+            FR_WEIGH_ROW(0, counted, moved, limited)                                                                \
+            FR_WEIGH_ROW(1, counted, moved, limited)                                                                \
+            FR_WEIGH_ROW(2, counted, moved, limited)                                                                \
+            FR_WEIGH_ROW(3, counted, moved, limited)                                                                \
+            a->zeros[i] += (zero0 + zero1) + (zero2 + zero3);                                                       \
+            if (limited) a->saturated[i] += (out0 + out1) + (out2 + out3);                                          \
+            a->nonfinite[i] += (odd0 + odd1) + (odd2 + odd3);                                                       \
+            const store low = FR_LESSER(FR_LESSER(low0, low1), FR_LESSER(low2, low3));                              \
+            const store high = FR_GREATER(FR_GREATER(high0, high1), FR_GREATER(high2, high3));                      \
+            a->low[i] = FR_LESSER(low, a->low[i]);                                                                  \
+            a->high[i] = FR_GREATER(high, a->high[i]);                                                              \
+            a->sum[i] += (d0 + d1) + (d2 + d3);                                                                     \
+            a->square[i] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3);                                              \
+        }                                                                                                           \
+    }                                                                                                               \
+    static void FN(name##_row)(FN(fr_lanes) *restrict a, const store *restrict x, ptrdiff_t width, store below,     \
+                               store above) {                                                                       \
+        const ptrdiff_t step = 0;                                                                                   \
+        for (ptrdiff_t i = 0; i < width; i++) {                                                                     \
+            const double shift = a->shift[i];                                                                       \
+            FR_WEIGH_ROW(0, counted, moved, limited)                                                                \
+            a->zeros[i] += zero0;                                                                                   \
+            if (limited) a->saturated[i] += out0;                                                                   \
+            a->nonfinite[i] += odd0;                                                                                \
+            a->low[i] = FR_LESSER(low0, a->low[i]);                                                                 \
+            a->high[i] = FR_GREATER(high0, a->high[i]);                                                             \
+            a->sum[i] += d0;                                                                                        \
+            a->square[i] += d0 * d0;                                                                                \
+        }                                                                                                           \
     }
 
 #endif
@@ -90,7 +90,7 @@ FR_WEIGH(weigh_finite, FR_FINITE, 1, 1)
 enum { FN(PLAIN), FN(QUICK), FN(CAREFUL) };
 
 /* One pass: the lanes' sums, then those of the columns. */
-static void FN(pass)(FN(fr_lanes) *a, const store *x, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t columns,
+static void FN(pass)(FN(fr_lanes) * a, const store *x, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t columns,
                      ptrdiff_t joined, const double *limits, int how) {
     static void (*const fours_of[])(FN(fr_lanes) *, const store *, ptrdiff_t, ptrdiff_t, ptrdiff_t, store, store) = {
         FN(weigh_plain_rows), FN(weigh_rows), FN(weigh_finite_rows)};
@@ -136,14 +136,14 @@ static void FN(pass)(FN(fr_lanes) *a, const store *x, ptrdiff_t step, ptrdiff_t 
 }
 
 /* Is a sum not a finite number: was there an element that is none? */
-static int FN(is_unusual)(const FN(fr_lanes) *a, ptrdiff_t columns) {
+static int FN(is_unusual)(const FN(fr_lanes) * a, ptrdiff_t columns) {
     double test = 0;
     for (ptrdiff_t i = 0; i < columns; i++) test += a->sum[i] - a->sum[i];
     return !(test == 0);
 }
 
 /* Moves the shifts to the means, and tells whether one was further away than the elements are spread. */
-static int FN(recentre)(FN(fr_lanes) *a, ptrdiff_t rows, ptrdiff_t columns) {
+static int FN(recentre)(FN(fr_lanes) * a, ptrdiff_t rows, ptrdiff_t columns) {
     int far = 0;
     for (ptrdiff_t i = 0; i < columns; i++) {
         const double n = (double)(rows + a->nonfinite[i]), mean = n > 0 ? a->sum[i] / n : 0;
@@ -156,8 +156,8 @@ static int FN(recentre)(FN(fr_lanes) *a, ptrdiff_t rows, ptrdiff_t columns) {
     return far;
 }
 
-static void FN(summarize)(const char *data, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns,
-                          const double *limits, const double *shift, fr_summary *out) {
+static void FN(summarize)(const char *data, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns, const double *limits,
+                          const double *shift, fr_summary *out) {
     const store *x = (const store *)data;
     ptrdiff_t joined = 1;
     while (2 * joined * columns <= FR_JOINED) joined *= 2;

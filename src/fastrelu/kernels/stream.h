@@ -8,20 +8,18 @@
 
 #include <immintrin.h>
 
-enum { FR_LINE = 64 };
+enum { FR_STREAM_LINE = 64 };
 
 #if defined(__AVX512F__)
-static void fr_stream_line(char *to, const char *from) {
-    _mm512_stream_si512((__m512i *)to, _mm512_loadu_si512(from));
-}
+static void fr_stream_line(char *to, const char *from) { _mm512_stream_si512((__m512i *)to, _mm512_loadu_si512(from)); }
 #elif defined(__AVX__)
 static void fr_stream_line(char *to, const char *from) {
-    for (int i = 0; i < FR_LINE; i += 32)
+    for (int i = 0; i < FR_STREAM_LINE; i += 32)
         _mm256_stream_si256((__m256i *)(to + i), _mm256_loadu_si256((const __m256i *)(from + i)));
 }
 #else
 static void fr_stream_line(char *to, const char *from) {
-    for (int i = 0; i < FR_LINE; i += 16)
+    for (int i = 0; i < FR_STREAM_LINE; i += 16)
         _mm_stream_si128((__m128i *)(to + i), _mm_loadu_si128((const __m128i *)(from + i)));
 }
 #endif
@@ -29,10 +27,10 @@ static void fr_stream_line(char *to, const char *from) {
 /* Lines that the block fills in part may share their rest with another block or thread: those are stored as usual.
  * The stores keep the processor from looking ahead, so along with each line goes a request for what is read next. */
 static void fr_stream_move(char *to, const char *from, ptrdiff_t n, const char *const *next, int inputs) {
-    ptrdiff_t i = (ptrdiff_t)(-(uintptr_t)to % FR_LINE);
+    ptrdiff_t i = (ptrdiff_t)(-(uintptr_t)to % FR_STREAM_LINE);
     if (i > n) i = n;
     memcpy(to, from, (size_t)i);
-    for (; i + FR_LINE <= n; i += FR_LINE) {
+    for (; i + FR_STREAM_LINE <= n; i += FR_STREAM_LINE) {
         for (int j = 0; j < inputs; j++) _mm_prefetch(next[j] + i, _MM_HINT_T0);
         fr_stream_line(to + i, from + i);
     }

@@ -32,8 +32,8 @@ typedef struct {
     int nparams, single; /* single: the storage type is float */
     fr_view view;        /* grad, x, parameters, dx; axis 0 runs fastest in the logical order */
     ptrdiff_t outer, kept, inner;
-    ptrdiff_t pieces;  /* into which each run of `inner` elements is cut */
-    int across, along; /* tasks: `across` ranges of kept, times `along` ranges of outer and pieces */
+    ptrdiff_t pieces;                 /* into which each run of `inner` elements is cut */
+    int across, along;                /* tasks: `across` ranges of kept, times `along` ranges of outer and pieces */
     fr_pairs part[FR_MAX_PARAMETERS]; /* along x kept; may be NULL where along is 1 and there is a result */
     char *result[FR_MAX_PARAMETERS];  /* kept; NULL: the sums are wanted in part[] */
 } fr_sums_job;
@@ -45,7 +45,7 @@ struct fr_sums {
     size_t (*room)(const fr_sums_job *job); /* bytes that a thread needs for its tasks */
     /* One of across x along tasks, in any order; threads that run at the same time have rooms of their own. */
     void (*run)(const fr_sums_job *job, int task, char *room);
-    void (*merge)(const fr_sums_job *job);         /* where along > 1: the tasks' sums into one */
+    void (*merge)(const fr_sums_job *job); /* where along > 1: the tasks' sums into one */
     /* Adds n sums into those that index[] names, and rounds `count` sums to the storage type. */
     void (*gather)(fr_pairs from, const ptrdiff_t *index, ptrdiff_t n, fr_pairs into);
     void (*round)(fr_pairs from, ptrdiff_t count, int single, char *to);

@@ -33,21 +33,19 @@
 #define FR_TERMS_2(kind, name, a, b) FR_TERM(a, kind, name, a, b) FR_TERM(b, kind, name, a, b)
 #define FR_TERMS_3(kind, name, a, b, c) \
     FR_TERM(a, kind, name, a, b, c) FR_TERM(b, kind, name, a, b, c) FR_TERM(c, kind, name, a, b, c)
-#define FR_TERMS_4(kind, name, a, b, c, d)                                    \
-    FR_TERM(a, kind, name, a, b, c, d) FR_TERM(b, kind, name, a, b, c, d) \
-    FR_TERM(c, kind, name, a, b, c, d) FR_TERM(d, kind, name, a, b, c, d)
+#define FR_TERMS_4(kind, name, a, b, c, d) \
+    FR_TERM(a, kind, name, a, b, c, d)     \
+    FR_TERM(b, kind, name, a, b, c, d) FR_TERM(c, kind, name, a, b, c, d) FR_TERM(d, kind, name, a, b, c, d)
 #define FR_TERMS(kind, name, parameters) \
     FR_CALL(FR_JOIN(FR_TERMS_, FR_COUNT_##parameters), kind, name, FR_NAMES_##parameters)
 
 /* (kind of the terms, function, domain, parameters) */
-#define FR_SUMS(kind, name, valid, parameters)                                                                   \
-    FR_SUMS_LOOP(FN(name##_terms_scalar),                                                                        \
-                 FR_DATA_2 FR_EACH(FR_NUMBER, parameters) FR_EACH(FR_INTO, parameters), valid,                   \
-                 const real bad = -(real)0, FR_COUNT_##parameters,                                               \
-                 FN(name##_backward)(g, x, FR_NAMES_##parameters), FR_TERMS(kind, name, parameters))             \
-    FR_SUMS_LOOP(FN(name##_terms_array),                                                                         \
-                 FR_DATA_2 FR_EACH(FR_POINTER, parameters) FR_EACH(FR_INTO, parameters), 1,                      \
-                 FR_EACH(FR_ELEMENT, parameters) const real bad = FR_POISON(valid), FR_COUNT_##parameters,       \
+#define FR_SUMS(kind, name, valid, parameters)                                                                      \
+    FR_SUMS_LOOP(FN(name##_terms_scalar), FR_DATA_2 FR_EACH(FR_NUMBER, parameters) FR_EACH(FR_INTO, parameters),    \
+                 valid, const real bad = -(real)0, FR_COUNT_##parameters,                                           \
+                 FN(name##_backward)(g, x, FR_NAMES_##parameters), FR_TERMS(kind, name, parameters))                \
+    FR_SUMS_LOOP(FN(name##_terms_array), FR_DATA_2 FR_EACH(FR_POINTER, parameters) FR_EACH(FR_INTO, parameters), 1, \
+                 FR_EACH(FR_ELEMENT, parameters) const real bad = FR_POISON(valid), FR_COUNT_##parameters,          \
                  FN(name##_backward)(g, x, FR_NAMES_##parameters) + bad, FR_TERMS(kind, name, parameters))
 #endif
 

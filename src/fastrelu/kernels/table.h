@@ -79,9 +79,9 @@
 #define FR_LOOPS_OF_2 FR_BOTH
 #define FR_LOOPS_OF_3 FR_BOTH
 #define FR_LOOPS_OF_4 FR_BOTH
-#define OP(name, parameters, rounding, cost, domain, gradient, learned)                \
-    {FR_JOIN(FR_LOOPS_OF_, FR_COUNT_##parameters)(name##_forward, rounding),           \
-     FR_JOIN(FR_LOOPS_OF_, FR_COUNT_##parameters)(name##_backward, rounding),          \
+#define OP(name, parameters, rounding, cost, domain, gradient, learned)       \
+    {FR_JOIN(FR_LOOPS_OF_, FR_COUNT_##parameters)(name##_forward, rounding),  \
+     FR_JOIN(FR_LOOPS_OF_, FR_COUNT_##parameters)(name##_backward, rounding), \
      FR_WITH_##gradient(FR_JOIN(FR_LOOPS_OF_, FR_COUNT_##parameters)(name##_from_output, rounding))},
 static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
 #include "ops.def"
@@ -103,7 +103,7 @@ static const fr_rows fr_row_table[FR_FLAVOURS] = {
 #endif
     FR_ROWS(_wide, 0), FR_ROWS_FAST(_full), FR_ROWS(_hilo, 0)};
 
-#include "sums_run.h"
+#include "sums_drive.h"
 
 static const fr_stats fr_stats_table = {{summarize_lean, summarize_full}};
 

@@ -8,7 +8,7 @@
 
 enum {
     FR_TERM_BLOCK = 512, /* elements whose terms stay in the first-level cache */
-    FR_RUN = 32,         /* runs from this length on are summed by themselves, shorter ones in blocks of many */
+    FR_SUMS_RUN = 32,    /* runs from this length on are summed by themselves, shorter ones in blocks of many */
     FR_PIECE = 8192,     /* elements of a long run that make one unit of a task's work */
     FR_SPAN = 1024,      /* neighbouring elements that a task takes at least, if kept is cut */
     FR_TASK = 16384,     /* elements below which a task is not worth its own sums */
@@ -99,7 +99,9 @@ static void fr_sums_split(fr_sums_job *job) {
 }
 
 /* The first of `of` equal parts of n, as far as its start. */
-static inline ptrdiff_t fr_part(ptrdiff_t n, ptrdiff_t part, ptrdiff_t of) { return n / of * part + n % of * part / of; }
+static inline ptrdiff_t fr_part(ptrdiff_t n, ptrdiff_t part, ptrdiff_t of) {
+    return n / of * part + n % of * part / of;
+}
 
 /* What a task needs at hand. Its blocks are too large for a small stack. */
 typedef struct {
@@ -205,7 +207,7 @@ static void fr_sums_run(const fr_sums_job *job, int task, char *room) {
     fr_guard caller = fr_guard_open();
     fr_sums_state state;
     ptrdiff_t inner = job->inner, units = job->outer * job->pieces;
-    int across = task % job->across, along = task / job->across, is_long = inner >= FR_RUN;
+    int across = task % job->across, along = task / job->across, is_long = inner >= FR_SUMS_RUN;
     ptrdiff_t first = fr_part(job->kept, across, job->across), last = fr_part(job->kept, across + 1, job->across);
     ptrdiff_t from = fr_part(units, along, job->along), to = fr_part(units, along + 1, job->along);
     fr_sums_furnish(&state, job, room);
@@ -265,7 +267,8 @@ static void fr_sums_round(fr_pairs from, ptrdiff_t count, int single, char *to) 
 }
 
 #define OP(name, parameters, rounding, cost, domain, gradient, learned) \
-    FR_WITH_##learned({#name, cost, FR_COUNT_##parameters, rounding(name##_terms_scalar), rounding(name##_terms_array)},)
+    FR_WITH_##learned(                                                  \
+        {#name, cost, FR_COUNT_##parameters, rounding(name##_terms_scalar), rounding(name##_terms_array)}, )
 static const fr_learned fr_learned_table[] = {
 #include "ops.def"
 };
@@ -273,5 +276,7 @@ static const fr_learned fr_learned_table[] = {
 
 static const fr_sums fr_sums_here = {
     fr_learned_table, (int)(sizeof fr_learned_table / sizeof *fr_learned_table),
-    fr_sums_split, fr_sums_room, fr_sums_run, fr_sums_merge, fr_sums_gather, fr_sums_round,
+    fr_sums_split,    fr_sums_room,
+    fr_sums_run,      fr_sums_merge,
+    fr_sums_gather,   fr_sums_round,
 };

@@ -7,7 +7,7 @@
 
 #include "guard.h"
 
-enum { FR_TILE = FR_COLUMNS, FR_TILE_BYTES = 1 << 18, FR_SHORT_ROW = 64, FR_COLUMN_BYTES = 1 << 20 };
+enum { FR_ROWS_TILE = FR_COLUMNS, FR_ROWS_TILE_BYTES = 1 << 18, FR_SHORT_ROW = 64, FR_COLUMN_BYTES = 1 << 20 };
 
 typedef struct {
     const fr_row_call *call;
@@ -45,16 +45,16 @@ static void fr_row_step(fr_row_walk *walk, ptrdiff_t m) {
 }
 
 /* n elements of m rows between an array and a tile; the shorter stride runs inside. */
-#define FR_TRANSFER(type, to, to_along, to_across, from, from_along, from_across)                                   \
-    if (inside_along)                                                                                               \
-        for (ptrdiff_t r = 0; r < m; r++)                                                                           \
-            for (ptrdiff_t i = 0; i < n; i++)                                                                       \
-                *(type *)((to) + i * (to_along) + r * (to_across)) =                                                \
-                    *(const type *)((from) + i * (from_along) + r * (from_across));                                 \
-    else                                                                                                            \
-        for (ptrdiff_t i = 0; i < n; i++)                                                                           \
-            for (ptrdiff_t r = 0; r < m; r++)                                                                       \
-                *(type *)((to) + i * (to_along) + r * (to_across)) =                                                \
+#define FR_TRANSFER(type, to, to_along, to_across, from, from_along, from_across)   \
+    if (inside_along)                                                               \
+        for (ptrdiff_t r = 0; r < m; r++)                                           \
+            for (ptrdiff_t i = 0; i < n; i++)                                       \
+                *(type *)((to) + i * (to_along) + r * (to_across)) =                \
+                    *(const type *)((from) + i * (from_along) + r * (from_across)); \
+    else                                                                            \
+        for (ptrdiff_t i = 0; i < n; i++)                                           \
+            for (ptrdiff_t r = 0; r < m; r++)                                       \
+                *(type *)((to) + i * (to_along) + r * (to_across)) =                \
                     *(const type *)((from) + i * (from_along) + r * (from_across));
 
 static void fr_transfer(char *to, ptrdiff_t to_along, ptrdiff_t to_across, const char *from, ptrdiff_t from_along,
@@ -80,10 +80,8 @@ static int fr_leave_out(const fr_row_call *call, char *row, ptrdiff_t stride, co
     ptrdiff_t along = call->operand[FR_ROW_WHERE].along;
     int any = 0;
     for (ptrdiff_t i = 0; i < call->n; i++) {
-        if (mask[i * along])
-            any = 1;
-        else
-            memcpy(row + i * stride, &call->left_out, (size_t)call->itemsize);
+        if (mask[i * along]) any = 1;
+        else memcpy(row + i * stride, &call->left_out, (size_t)call->itemsize);
     }
     return any;
 }
@@ -109,10 +107,8 @@ static int fr_run_row(const fr_row_walk *walk, const char *const *in, char *out,
     }
     const int is_ignored = labels && label == call->ignored;
     const int is_none = labels && !is_ignored && (uint64_t)label >= (uint64_t)call->n;
-    if (!is_ignored && !is_none)
-        loss = call->loss(&target, call->n);
-    else if (out)
-        memset(out, 0, (size_t)(call->n * call->itemsize));
+    if (!is_ignored && !is_none) loss = call->loss(&target, call->n);
+    else if (out) memset(out, 0, (size_t)(call->n * call->itemsize));
     *(double *)(walk->at[FR_ROW_LOSS] + across * call->operand[FR_ROW_LOSS].stride[call->naxes - 1]) = loss;
     return is_none ? FR_ROWS_NO_CLASS : FR_ROWS_DONE;
 }
@@ -133,22 +129,21 @@ static int fr_run_tile(const fr_row_walk *walk, ptrdiff_t m) {
         const char *in[2] = {0, 0};
         for (int k = 0; k < 2; k++)
             if (walk->at[k])
-                in[k] = walk->direct[k] ? walk->at[k] + r * call->operand[k].stride[last] : walk->room[k] + r * walk->pitch;
-        char *out = !walk->at[FR_ROW_OUT]        ? NULL
+                in[k] =
+                    walk->direct[k] ? walk->at[k] + r * call->operand[k].stride[last] : walk->room[k] + r * walk->pitch;
+        char *out = !walk->at[FR_ROW_OUT]      ? NULL
                     : walk->direct[FR_ROW_OUT] ? walk->at[FR_ROW_OUT] + r * result->stride[last]
                                                : walk->room[0] + r * walk->pitch;
         int any = 1;
         if (walk->at[FR_ROW_WHERE])
             any = fr_leave_out(call, walk->room[0] + r * walk->pitch, call->itemsize,
                                walk->at[FR_ROW_WHERE] + r * call->operand[FR_ROW_WHERE].stride[last]);
-        if (any)
-            status |= fr_run_row(walk, in, out, r);
-        else
-            fr_fill(out, call->itemsize, call->n, call->itemsize, call->alone);
+        if (any) status |= fr_run_row(walk, in, out, r);
+        else fr_fill(out, call->itemsize, call->n, call->itemsize, call->alone);
     }
     if (walk->at[FR_ROW_OUT] && !walk->direct[FR_ROW_OUT])
-        fr_transfer(walk->at[FR_ROW_OUT], result->along, result->stride[last], walk->room[0], call->itemsize, walk->pitch,
-                    call->n, m, call->itemsize, fr_along_is_shorter(result, result->stride[last]));
+        fr_transfer(walk->at[FR_ROW_OUT], result->along, result->stride[last], walk->room[0], call->itemsize,
+                    walk->pitch, call->n, m, call->itemsize, fr_along_is_shorter(result, result->stride[last]));
     return status;
 }
 
@@ -208,18 +203,21 @@ int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop) {
     }
     if (call->operand[FR_ROW_WHERE].origin) walk.direct[FR_ROW_IN] = 0, tiles = 1;
     walk.width = 1;
-    int columns = call->columns && (tiles || call->n <= FR_SHORT_ROW) && bytes <= FR_COLUMN_BYTES / FR_COLUMNS
-                  && stop - start >= FR_COLUMNS / 4;
+    int columns = call->columns && (tiles || call->n <= FR_SHORT_ROW) && bytes <= FR_COLUMN_BYTES / FR_COLUMNS &&
+                  stop - start >= FR_COLUMNS / 4;
     ptrdiff_t dense = call->target && call->target->dense ? call->n : 0;
     if (tiles) {
-        walk.width = FR_TILE_BYTES / bytes < 1 ? 1 : FR_TILE_BYTES / bytes < FR_TILE ? FR_TILE_BYTES / bytes : FR_TILE;
+        walk.width = FR_ROWS_TILE_BYTES / bytes < 1              ? 1
+                     : FR_ROWS_TILE_BYTES / bytes < FR_ROWS_TILE ? FR_ROWS_TILE_BYTES / bytes
+                                                                 : FR_ROWS_TILE;
         if (walk.width > stop - start) walk.width = stop - start;
         if (columns) walk.width = FR_COLUMNS;
     }
     if (tiles || dense || columns) {
         ptrdiff_t rooms = columns ? FR_COLUMNS : tiles ? 2 * walk.width : 0; /* columns have one input */
         size_t size = 0;
-        if (fr_add_bytes(&size, rooms, bytes) && fr_add_bytes(&size, dense, sizeof(double))) memory = (char *)malloc(size);
+        if (fr_add_bytes(&size, rooms, bytes) && fr_add_bytes(&size, dense, sizeof(double)))
+            memory = (char *)malloc(size);
         if (!memory) return FR_ROWS_NO_MEMORY;
         if (dense) walk.dense = (double *)memory;
         walk.room[0] = memory + dense * (ptrdiff_t)sizeof(double);

@@ -1,8 +1,8 @@
-/* A shelf of released blocks: bounded, by size class, the least recently released goes first. */
+/* The pool of freed blocks: bounded, by size class, the one that was freed first goes first. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "recycle.h"
+#include "pool.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ typedef struct {
     char *start;     /* what goes back to the system */
     size_t extent;   /* its length; 0 for a block from the heap */
     size_t capacity; /* bytes of data */
-    int warm;        /* it has been on the shelf */
+    int warm;        /* it has been in the pool */
 } fr_label;
 
 typedef struct {
@@ -33,8 +33,8 @@ typedef struct {
     long long since;
 } fr_place;
 
-static fr_place shelf[FR_SHELF_BLOCKS]; /* in the order of release */
-static fr_shelf_state state;
+static fr_place pool[FR_POOL_BLOCKS]; /* in the order in which they were freed */
+static fr_pool_state state;
 static long long patience = 10000;
 static int ask_for_huge_pages = 1;
 
@@ -44,17 +44,17 @@ static int ask_for_huge_pages = 1;
 static SRWLOCK lock = SRWLOCK_INIT;
 static void fr_lock(void) { AcquireSRWLockExclusive(&lock); }
 static void fr_unlock(void) { ReleaseSRWLockExclusive(&lock); }
-static long long fr_now(void) { return (long long)GetTickCount64(); }
+static long long fr_pool_now(void) { return (long long)GetTickCount64(); }
 static char *fr_map(size_t extent) { return malloc(extent); }
 static void fr_unmap(char *start, size_t extent) { (void)extent, free(start); }
 static size_t fr_page(void) { return 4096; }
-int fr_shelf_watch_forks(void) { return 0; }
+int fr_pool_watch_forks(void) { return 0; }
 #else
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static void fr_lock(void) { pthread_mutex_lock(&lock); }
 static void fr_unlock(void) { pthread_mutex_unlock(&lock); }
 
-static long long fr_now(void) {
+static long long fr_pool_now(void) {
     struct timespec now;
 #ifdef CLOCK_MONOTONIC_COARSE
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
@@ -76,7 +76,7 @@ static void fr_unmap(char *start, size_t extent) {
 static size_t fr_page(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
 /* A fork while another thread holds the lock would leave it locked for ever in the child. */
-int fr_shelf_watch_forks(void) { return pthread_atfork(fr_lock, fr_unlock, fr_unlock); }
+int fr_pool_watch_forks(void) { return pthread_atfork(fr_lock, fr_unlock, fr_unlock); }
 #endif
 
 /* --- Blocks --- */
@@ -92,7 +92,7 @@ static char *fr_align(char *p, size_t alignment) {
     return (char *)(((uintptr_t)p + alignment - 1) / alignment * alignment);
 }
 
-static fr_label *fr_label_of(char *data) { return (fr_label *)(data - FR_RECYCLE_ALIGN); }
+static fr_label *fr_label_of(char *data) { return (fr_label *)(data - FR_POOL_ALIGN); }
 
 static char *fr_finish(char *data, char *start, size_t extent, size_t capacity) {
     *fr_label_of(data) = (fr_label){start, extent, capacity, 0};
@@ -100,8 +100,8 @@ static char *fr_finish(char *data, char *start, size_t extent, size_t capacity) 
 }
 
 static char *fr_from_heap(size_t size) {
-    char *start = malloc(size + 2 * FR_RECYCLE_ALIGN);
-    return start ? fr_finish(fr_align(start + FR_RECYCLE_ALIGN, FR_RECYCLE_ALIGN), start, 0, size) : NULL;
+    char *start = malloc(size + 2 * FR_POOL_ALIGN);
+    return start ? fr_finish(fr_align(start + FR_POOL_ALIGN, FR_POOL_ALIGN), start, 0, size) : NULL;
 }
 
 static int fr_wants_huge_pages(void) {
@@ -138,20 +138,20 @@ static void fr_destroy(char *data) {
     else free(label.start);
 }
 
-/* --- The shelf. Functions that end in _locked are called with the lock held; nothing is unmapped under it. --- */
+/* --- The pool. Functions that end in _locked are called with the mutex held; nothing is unmapped under it. --- */
 
 static void fr_take_off_locked(size_t place) {
-    state.held -= shelf[place].capacity;
+    state.held -= pool[place].capacity;
     state.blocks--;
-    memmove(&shelf[place], &shelf[place + 1], (state.blocks - place) * sizeof *shelf);
+    memmove(&pool[place], &pool[place + 1], (state.blocks - place) * sizeof *pool);
 }
 
-/* Moves from the shelf into `gone` what is too old, or too much next to `wanted` more bytes. */
+/* Moves from the pool into `gone` what is too old, or too much next to `wanted` more bytes. */
 static size_t fr_thin_out_locked(char **gone, size_t wanted, long long now) {
     size_t count = 0;
-    while (state.blocks > 0 && (state.held + wanted > state.limit || now - shelf[0].since > patience ||
-                                (wanted > 0 && state.blocks == FR_SHELF_BLOCKS))) {
-        gone[count++] = shelf[0].data;
+    while (state.blocks > 0 && (state.held + wanted > state.limit || now - pool[0].since > patience ||
+                                (wanted > 0 && state.blocks == FR_POOL_BLOCKS))) {
+        gone[count++] = pool[0].data;
         fr_take_off_locked(0);
     }
     return count;
@@ -163,7 +163,7 @@ static void fr_destroy_all(char **gone, size_t count) {
 
 static size_t fr_find_locked(size_t capacity) {
     size_t place = state.blocks;
-    while (place > 0 && shelf[place - 1].capacity != capacity) place--; /* the last released is the warmest */
+    while (place > 0 && pool[place - 1].capacity != capacity) place--; /* the last released is the warmest */
     return place;
 }
 
@@ -172,26 +172,26 @@ static char *fr_take(size_t capacity) {
     fr_lock();
     size_t found = fr_find_locked(capacity);
     if (found > 0) {
-        data = shelf[found - 1].data;
+        data = pool[found - 1].data;
         fr_take_off_locked(found - 1);
         state.hits++;
     } else {
         state.misses++;
     }
     fr_unlock();
-    if (!data) fr_shelf_tidy();
+    if (!data) fr_pool_tidy();
     return data;
 }
 
 static void fr_put(char *data) {
-    char *gone[FR_SHELF_BLOCKS + 1];
+    char *gone[FR_POOL_BLOCKS + 1];
     size_t capacity = fr_label_of(data)->capacity;
-    long long now = fr_now();
+    long long now = fr_pool_now();
     fr_lock();
     int kept = capacity <= state.limit;
     size_t count = fr_thin_out_locked(gone, kept ? capacity : 0, now);
     if (kept) {
-        shelf[state.blocks++] = (fr_place){data, capacity, now};
+        pool[state.blocks++] = (fr_place){data, capacity, now};
         state.held += capacity;
     } else {
         gone[count++] = data;
@@ -200,53 +200,53 @@ static void fr_put(char *data) {
     fr_destroy_all(gone, count);
 }
 
-void fr_shelf_clear(void) {
-    char *gone[FR_SHELF_BLOCKS];
+void fr_pool_clear(void) {
+    char *gone[FR_POOL_BLOCKS];
     fr_lock();
     size_t count = state.blocks;
-    for (size_t i = 0; i < count; i++) gone[i] = shelf[i].data;
+    for (size_t i = 0; i < count; i++) gone[i] = pool[i].data;
     state.blocks = state.held = 0;
     fr_unlock();
     fr_destroy_all(gone, count);
 }
 
-void fr_shelf_tidy(void) {
-    char *gone[FR_SHELF_BLOCKS];
+void fr_pool_tidy(void) {
+    char *gone[FR_POOL_BLOCKS];
     fr_lock();
-    size_t count = fr_thin_out_locked(gone, 0, fr_now());
+    size_t count = fr_thin_out_locked(gone, 0, fr_pool_now());
     fr_unlock();
     fr_destroy_all(gone, count);
 }
 
-void fr_shelf_limit(size_t bytes) {
+void fr_pool_limit(size_t bytes) {
     fr_lock();
     state.limit = bytes;
     fr_unlock();
-    fr_shelf_tidy();
+    fr_pool_tidy();
 }
 
-void fr_shelf_patience(long long milliseconds) {
+void fr_pool_patience(long long milliseconds) {
     fr_lock();
     patience = milliseconds;
     fr_unlock();
 }
 
-void fr_shelf_huge_pages(int wanted) {
+void fr_pool_huge_pages(int wanted) {
     fr_lock();
     ask_for_huge_pages = wanted;
     fr_unlock();
 }
 
-fr_shelf_state fr_shelf_look(void) {
+fr_pool_state fr_pool_look(void) {
     fr_lock();
-    fr_shelf_state now = state;
+    fr_pool_state now = state;
     fr_unlock();
     return now;
 }
 
-int fr_shelf_has(size_t size) {
+int fr_pool_has(size_t size) {
     fr_lock();
-    int found = size >= FR_RECYCLE_FROM && fr_find_locked(fr_class(size)) > 0;
+    int found = size >= FR_POOL_FROM && fr_find_locked(fr_class(size)) > 0;
     fr_unlock();
     return found;
 }
@@ -256,7 +256,7 @@ int fr_shelf_has(size_t size) {
 static char *fr_get(size_t size, int *zeroed) {
     *zeroed = 0;
     if (size > PTRDIFF_MAX) return NULL;
-    if (size < FR_RECYCLE_FROM) return fr_from_heap(size);
+    if (size < FR_POOL_FROM) return fr_from_heap(size);
     size_t capacity = fr_class(size);
     char *data = fr_take(capacity);
     if (data) {
@@ -265,7 +265,7 @@ static char *fr_get(size_t size, int *zeroed) {
     }
     data = fr_from_system(capacity);
     if (!data) { /* what lies idle here may be what is missing there */
-        fr_shelf_clear();
+        fr_pool_clear();
         data = fr_from_system(capacity);
     }
 #ifndef _WIN32
@@ -274,15 +274,15 @@ static char *fr_get(size_t size, int *zeroed) {
     return data;
 }
 
-int fr_recycle_is_warm(const void *data) { return ((const fr_label *)((const char *)data - FR_RECYCLE_ALIGN))->warm; }
+int fr_pool_is_warm(const void *data) { return ((const fr_label *)((const char *)data - FR_POOL_ALIGN))->warm; }
 
-void *fr_recycle_malloc(void *context, size_t size) {
+void *fr_pool_malloc(void *context, size_t size) {
     int zeroed;
     (void)context;
     return fr_get(size, &zeroed);
 }
 
-void *fr_recycle_calloc(void *context, size_t count, size_t size) {
+void *fr_pool_calloc(void *context, size_t count, size_t size) {
     int zeroed;
     (void)context;
     if (size && count > SIZE_MAX / size) return NULL;
@@ -290,20 +290,20 @@ void *fr_recycle_calloc(void *context, size_t count, size_t size) {
     return data && !zeroed ? memset(data, 0, count * size) : data;
 }
 
-void fr_recycle_free(void *context, void *data, size_t size) {
+void fr_pool_free(void *context, void *data, size_t size) {
     (void)context, (void)size; /* the label knows better: a view may have changed what the array thinks its size is */
     if (!data) return;
     if (fr_label_of(data)->extent) fr_put(data);
     else fr_destroy(data);
 }
 
-void *fr_recycle_realloc(void *context, void *data, size_t size) {
-    if (!data) return fr_recycle_malloc(context, size);
+void *fr_pool_realloc(void *context, void *data, size_t size) {
+    if (!data) return fr_pool_malloc(context, size);
     size_t capacity = fr_label_of(data)->capacity;
     if (size <= capacity && size > capacity / 2) return data;
-    char *moved = fr_recycle_malloc(context, size);
+    char *moved = fr_pool_malloc(context, size);
     if (!moved) return size <= capacity ? data : NULL;
     memcpy(moved, data, size < capacity ? size : capacity);
-    fr_recycle_free(context, data, capacity);
+    fr_pool_free(context, data, capacity);
     return moved;
 }

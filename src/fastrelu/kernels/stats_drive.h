@@ -9,7 +9,7 @@
 #include "guard.h"
 #include "stats.h"
 
-enum { FR_TILE = 16384, FR_WIDE_ROWS = 512, FR_DIRECT_ROWS = 4096, FR_RUN = 1024, FR_CHUNKS = 64 };
+enum { FR_STATS_TILE = 16384, FR_WIDE_ROWS = 512, FR_DIRECT_ROWS = 4096, FR_STATS_RUN = 1024, FR_STATS_CHUNKS = 64 };
 
 /* The axes of an array in two groups, each from the largest stride to the smallest: those that tell units apart, and
  * those along which a unit's elements lie. If the innermost axis of all is one of the former, its units are the
@@ -25,32 +25,32 @@ typedef struct {
     ptrdiff_t outer, columns, column_stride, rows;
     ptrdiff_t panel, panels, tile, chunk, chunks; /* columns per panel, rows per tile and per chunk */
     int direct;                                   /* do tiles reach the kernel as they lie? */
-} fr_plan;
+} fr_stats_plan;
 
-static void fr_plan_cuts(fr_plan *plan) {
+static void fr_stats_cuts(fr_stats_plan *plan) {
     ptrdiff_t wanted, least, narrowest;
     plan->outer = plan->rows = 1;
     for (int k = 0; k < plan->nouter; k++) plan->outer *= plan->outer_shape[k];
     for (int k = 0; k < plan->nrows; k++) plan->rows *= plan->rows_shape[k];
     plan->panels = (plan->columns + FR_LANES - 1) / FR_LANES;
     plan->panel = (plan->columns + plan->panels - 1) / plan->panels;
-    plan->tile = FR_TILE / plan->panel / 64 * 64; /* a multiple of the rows that a kernel joins */
+    plan->tile = FR_STATS_TILE / plan->panel / 64 * 64; /* a multiple of the rows that a kernel joins */
     /* A tile costs each column a merge: those that are not gathered are higher. */
     narrowest = plan->columns - (plan->panels - 1) * plan->panel;
     plan->direct = plan->nrows <= 1 && plan->column_stride == plan->itemsize && 2 * narrowest > FR_JOINED;
     least = plan->direct ? FR_DIRECT_ROWS : FR_WIDE_ROWS;
     if (plan->tile < least) plan->tile = least;
-    wanted = FR_CHUNKS / plan->outer;
+    wanted = FR_STATS_CHUNKS / plan->outer;
     plan->chunk = wanted > 1 ? (plan->rows + wanted - 1) / wanted : plan->rows;
     plan->chunk = (plan->chunk + plan->tile - 1) / plan->tile * plan->tile;
-    least = (16 * FR_TILE / plan->columns / plan->tile + 1) * plan->tile;
+    least = (16 * FR_STATS_TILE / plan->columns / plan->tile + 1) * plan->tile;
     if (plan->chunk < least) plan->chunk = least;
     plan->chunks = (plan->rows + plan->chunk - 1) / plan->chunk;
 }
 
-static ptrdiff_t fr_plan_tasks(const fr_plan *plan) { return plan->outer * plan->chunks; }
-static ptrdiff_t fr_plan_units(const fr_plan *plan) { return plan->outer * plan->columns; }
-static ptrdiff_t fr_plan_buffer(const fr_plan *plan) {
+static ptrdiff_t fr_stats_tasks(const fr_stats_plan *plan) { return plan->outer * plan->chunks; }
+static ptrdiff_t fr_stats_units(const fr_stats_plan *plan) { return plan->outer * plan->columns; }
+static ptrdiff_t fr_stats_buffer(const fr_stats_plan *plan) {
     return plan->direct ? 0 : plan->tile * plan->panel * plan->itemsize;
 }
 
@@ -88,8 +88,8 @@ static void fr_summary_merge(fr_summary *into, const fr_summary *from, ptrdiff_t
 }
 
 /* Merges the chunks of all units into the first, two by two. */
-static void fr_summary_join(const fr_plan *plan, fr_summary *parts) {
-    const ptrdiff_t units = fr_plan_units(plan);
+static void fr_summary_join(const fr_stats_plan *plan, fr_summary *parts) {
+    const ptrdiff_t units = fr_stats_units(plan);
     fr_guard caller = fr_guard_open();
     for (ptrdiff_t step = 1; step < plan->chunks; step *= 2)
         for (ptrdiff_t k = 0; k + step < plan->chunks; k += 2 * step)
@@ -97,9 +97,8 @@ static void fr_summary_join(const fr_plan *plan, fr_summary *parts) {
     fr_guard_close(caller);
 }
 
-static void fr_copy_run(char *to, const char *from, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t itemsize) {
-    if (stride == itemsize)
-        memcpy(to, from, (size_t)(n * itemsize));
+static void fr_stats_gather(char *to, const char *from, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t itemsize) {
+    if (stride == itemsize) memcpy(to, from, (size_t)(n * itemsize));
     else if (itemsize == sizeof(uint32_t))
         for (ptrdiff_t i = 0; i < n; i++) ((uint32_t *)to)[i] = *(const uint32_t *)(from + i * stride);
     else
@@ -107,7 +106,8 @@ static void fr_copy_run(char *to, const char *from, ptrdiff_t stride, ptrdiff_t 
 }
 
 /* Where an element of a group of axes lies, and how many more there are on its innermost axis. */
-static ptrdiff_t fr_locate(int naxes, const ptrdiff_t *shape, const ptrdiff_t *stride, ptrdiff_t index, ptrdiff_t *more) {
+static ptrdiff_t fr_locate(int naxes, const ptrdiff_t *shape, const ptrdiff_t *stride, ptrdiff_t index,
+                           ptrdiff_t *more) {
     ptrdiff_t offset = 0;
     *more = 1;
     for (int k = naxes - 1; k >= 0; k--) {
@@ -121,15 +121,16 @@ static ptrdiff_t fr_locate(int naxes, const ptrdiff_t *shape, const ptrdiff_t *s
 
 /* Up to `*count` rows of `columns` columns from row `first` on, as dense as the kernel wants them: where they lie, if
  * the innermost axis is long enough for tiles that end with it. */
-static const char *fr_tile(const fr_plan *plan, const char *data, ptrdiff_t first, ptrdiff_t *count, ptrdiff_t columns,
-                           char *buffer, ptrdiff_t *stride) {
+static const char *fr_stats_tile(const fr_stats_plan *plan, const char *data, ptrdiff_t first, ptrdiff_t *count,
+                                 ptrdiff_t columns, char *buffer, ptrdiff_t *stride) {
     const ptrdiff_t width = columns * plan->itemsize;
     const ptrdiff_t step = plan->nrows ? plan->rows_stride[plan->nrows - 1] : width;
     ptrdiff_t more;
     ptrdiff_t offset = fr_locate(plan->nrows, plan->rows_shape, plan->rows_stride, first, &more);
     const int dense = columns == 1 || plan->column_stride == plan->itemsize;
     ptrdiff_t rows = *count;
-    if (plan->nrows && plan->rows_shape[plan->nrows - 1] * plan->panel >= FR_RUN && more < rows) *count = rows = more;
+    if (plan->nrows && plan->rows_shape[plan->nrows - 1] * plan->panel >= FR_STATS_RUN && more < rows)
+        *count = rows = more;
     if (dense && more >= rows && (step == width || 2 * columns > FR_JOINED)) {
         *stride = step;
         return data + offset;
@@ -137,11 +138,10 @@ static const char *fr_tile(const fr_plan *plan, const char *data, ptrdiff_t firs
     *stride = width;
     for (char *to = buffer; rows > 0;) {
         const ptrdiff_t run = more < rows ? more : rows;
-        if (columns == 1)
-            fr_copy_run(to, data + offset, step, run, plan->itemsize);
+        if (columns == 1) fr_stats_gather(to, data + offset, step, run, plan->itemsize);
         else
             for (ptrdiff_t r = 0; r < run; r++)
-                fr_copy_run(to + r * width, data + offset + r * step, plan->column_stride, columns, plan->itemsize);
+                fr_stats_gather(to + r * width, data + offset + r * step, plan->column_stride, columns, plan->itemsize);
         to += run * width;
         rows -= run;
         first += run;
@@ -155,8 +155,9 @@ static double fr_shift(const fr_summary *seen) {
     return seen->mean * seen->mean * (double)seen->finite > seen->square ? seen->mean : 0;
 }
 
-/* Adds the rows from `row` to `stop` of all columns: panel by panel, a tile high, so that memory is read almost in order. */
-static void fr_summary_rows(const fr_plan *plan, const char *data, ptrdiff_t row, ptrdiff_t stop, char *buffer,
+/* Adds the rows from `row` to `stop` of all columns: panel by panel, a tile high, so that memory is read almost in
+ * order. */
+static void fr_summary_rows(const fr_stats_plan *plan, const char *data, ptrdiff_t row, ptrdiff_t stop, char *buffer,
                             fr_summary *to) {
     for (ptrdiff_t rows = 0; row < stop; row += rows) {
         for (ptrdiff_t column = 0; column < plan->columns; column += plan->panel) {
@@ -165,7 +166,8 @@ static void fr_summary_rows(const fr_plan *plan, const char *data, ptrdiff_t row
             double shift[FR_LANES];
             fr_summary found[FR_LANES];
             rows = row + plan->tile < stop ? plan->tile : stop - row;
-            const char *x = fr_tile(plan, data + column * plan->column_stride, row, &rows, columns, buffer, &stride);
+            const char *x =
+                fr_stats_tile(plan, data + column * plan->column_stride, row, &rows, columns, buffer, &stride);
             for (ptrdiff_t i = 0; i < columns; i++) shift[i] = fr_shift(to + column + i);
             plan->kernel(x, stride, rows, columns, plan->limits, shift, found);
             fr_summary_merge(to + column, found, columns);
@@ -174,8 +176,8 @@ static void fr_summary_rows(const fr_plan *plan, const char *data, ptrdiff_t row
 }
 
 /* One part of the tasks, which are the chunks of every index of the outer axes. */
-static void fr_summary_part(const fr_plan *plan, int part, int parts, char *buffer, fr_summary *out) {
-    const ptrdiff_t tasks = fr_plan_tasks(plan), units = fr_plan_units(plan);
+static void fr_summary_part(const fr_stats_plan *plan, int part, int parts, char *buffer, fr_summary *out) {
+    const ptrdiff_t tasks = fr_stats_tasks(plan), units = fr_stats_units(plan);
     fr_guard caller = fr_guard_open();
     for (ptrdiff_t task = tasks * part / parts; task < tasks * (part + 1) / parts; task++) {
         const ptrdiff_t chunk = task % plan->chunks, outer = task / plan->chunks, stop = (chunk + 1) * plan->chunk;
