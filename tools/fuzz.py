@@ -225,8 +225,9 @@ class Draw:
         return next(spot for spot in self.spots if spot.view is array)
 
     def near(self, share: float = 0.1) -> Spot | None:
-        """Return an array in whose memory the next one may lie."""
-        return self.pick(self.spots) if self.spots and self.chance(share) else None
+        """Return an array in whose memory the next one may lie; a parameter without axes must keep its value."""
+        spots = [spot for spot in self.spots if spot.view.ndim]
+        return self.pick(spots) if spots and self.chance(share) else None
 
     def data(self, shape: Shape, types: Sequence[str] = TYPES, like: str = "", *, loose: bool = True) -> Any:
         """Return an array of numbers, or now and then something else that NumPy takes for one."""
@@ -243,13 +244,15 @@ class Draw:
             return self.pick((0.5, -2, True, np.float32(-0.25)))
         return self.array(shape, dtype, values, near=None if dtype == "?" else self.near()).view
 
-    def output(self, call: Call, shape: Shape, dtype: Any, share: float = 0.65) -> None:
+    def output(self, call: Call, shape: Shape, dtype: Any, own: Shape | None = None) -> None:
         """Give a call somewhere to write to."""
-        if not self.chance(share):
+        if not self.chance(0.65):
             return
         kind = str(dtype) if self.chance(0.8) else self.pick(OUTPUTS)
         # Elements of an output that lie in one place are defined by no rule; they are rare.
-        call.out = self.array(shape, kind, near=self.near(0.45), spread=0.03)
+        # Beside a mask NumPy itself rounds what it must leave alone, if `out` is of another type and reaches into an input.
+        apart = call.mask is not None and np.dtype(kind) != dtype
+        call.out = self.array(shape, kind, near=None if apart else self.near(0.45), spread=0.03)
         wrapped = self.rng.random()
         view = call.out.view
         given: Any = (view,) if wrapped < 0.04 else memoryview(view) if wrapped > 0.96 and view.dtype.isnative else view
@@ -257,10 +260,11 @@ class Draw:
         shut = view.view()
         shut.flags.writeable = False
         call.bad += [("out", shut, (ValueError,)), ("out", np.zeros(shape, "i4"), (TypeError,))]
-        call.bad += [("out", np.zeros((*shape[:-1], shape[-1] + 1)), (ValueError,))] if shape and shape[-1] > 1 else []
+        own = shape if own is None else own  # what is not stretched
+        call.bad += [("out", np.zeros((*shape[:-1], shape[-1] + 1)), (ValueError,))] if own and own[-1] > 1 else []
 
-    def masked(self, call: Call, shape: Shape) -> Array:
-        """Give a call a mask, and return a copy."""
+    def masked(self, call: Call, shape: Shape, inputs: Shape) -> Array:
+        """Give a call with inputs of a shape a mask of another, and return a copy."""
         own = self.narrow(shape, 0.6)
         bits = np.array([self.chance(0.5) for _ in range(min(math.prod(own), 70))], bool)
         values = np.resize(bits, own) if bits.size else np.zeros(own, bool)
@@ -268,7 +272,7 @@ class Draw:
         if self.chance(0.1):
             mask = self.pick((True, False, np.True_, mask.tolist() if mask.size else mask))
         call.keywords["where"] = mask
-        wrong = np.ones((*shape[:-1], shape[-1] + 1), bool) if shape and shape[-1] > 1 else np.ones(shape, "f4")
+        wrong = np.ones(inputs[-1] + 1, bool) if inputs[-1:] > (1,) else np.ones(shape, "f4")
         call.bad += [("where", wrong, (ValueError, TypeError)), ("where", np.ones(shape, "i8"), (TypeError,))]
         return np.array(mask)
 
@@ -318,24 +322,26 @@ class Rows:
 
 def parameters(d: Draw, grid: Sequence[tuple[float, ...]], shape: Shape) -> list[Any]:
     """Return parameters as numbers, scalars and arrays; a number is in its domain, an element need not be."""
-    scalar = np.dtype(d.pick(("f4", "f8"))).type
+    numbers = d.pick(grid)
+    # Rounded or not, they must keep their order.
+    scalar = np.float32 if d.chance(0.5) and all(value == float(np.float32(value)) for value in numbers) else np.float64
     found: list[Any] = []
-    for j, value in enumerate(d.pick(grid)):
+    for j, value in enumerate(numbers):
         kind = d.rng.random()
         if kind < 0.5:
             found.append(int(value) if float(value).is_integer() and d.chance(0.3) else value)
         elif kind < 0.65:
             found.append(scalar(value) if kind < 0.6 else np.array(value, scalar))
         else:
-            dtype = d.pick(("f4", "f4", "f8", "f8", "f2", ">f4", ">f8", "i2", "i4"))
-            options = [p[j] for p in grid] + ([math.nan, math.inf, -1.0, 0.0] if d.chance(0.3) else [])
             own = d.narrow(shape, 0.7)
+            dtype = d.pick(("f4", "f4", "f8", "f8", "f2", ">f4", ">f8", "i2", "i4")) if own else np.dtype(scalar).str
+            options = [p[j] for p in grid] + ([math.nan, math.inf, -1.0, 0.0] if d.chance(0.3) else [])
             options = options if own else [value]  # without axes it is a number
             values = np.array(d.rng.choices(options, k=min(math.prod(own), 40)), float)
-            if dtype[0] == "i":
+            if "i" in dtype:
                 values = np.nan_to_num(values).clip(-9, 9)
             values = np.resize(values, own) if values.size else np.zeros(own)
-            found.append(d.array(own, dtype, values, near=d.near()).view)
+            found.append(d.array(own, dtype, values, near=d.near() if own else None).view)
     return found
 
 
@@ -371,13 +377,13 @@ def elementwise(d: Draw) -> Call:
     if in_place:
         call.out = d.spot_of(args[0])
     if d.chance(0.2):
-        call.mask = d.masked(call, shape)
+        call.mask = d.masked(call, shape, joint(*args))
     whole = joint(*args, *([] if call.mask is None else [call.mask]))
     if in_place and whole != shape:
         call.errors = (ValueError,)
     if not in_place:
         wider = joint(np.empty(whole), np.empty(shape)) if d.chance(0.5) else whole
-        d.output(call, (d.pick((1, 2, 3)), *wider) if d.chance(0.05) and len(wider) < 6 else wider, dtype)
+        d.output(call, (d.pick((1, 2, 3)), *wider) if d.chance(0.05) and len(wider) < 6 else wider, dtype, whole)
     if form == "ufunc" and isinstance(call.keywords.get("out"), memoryview):
         call.keywords["out"] = call.out and call.out.view
     call.bad += [(j, np.zeros(shape, d.pick(UNFIT)), (TypeError,)) for j in range(case.ndata)]
@@ -387,8 +393,8 @@ def elementwise(d: Draw) -> Call:
         for values in case.spec.outside(case.direction):
             if all(isinstance(a, int | float) and not isinstance(a, np.generic) for a in args[case.ndata :]):
                 call.bad.append((-1, values, (ValueError,)))
-    if max(shape, default=0) > 1 and case.ndata == 2 and shape[-1] > 1:
-        call.bad.append((0, np.zeros(shape[-1] + 1, "f4"), (ValueError,)))
+    if case.ndata == 2 and np.shape(args[1])[-1:] > (1,):
+        call.bad.append((0, np.zeros(np.shape(args[1])[-1] + 1, "f4"), (ValueError,)))
     return call
 
 
@@ -424,7 +430,7 @@ def rows(d: Draw) -> Call:
     else:
         d.output(call, shape, dtype)
     if not form[1:] and d.chance(0.3):
-        masks.append(d.masked(call, shape))
+        masks.append(d.masked(call, shape, shape))
     call.bad += [(j, np.zeros(shape, d.pick(UNFIT)), (TypeError,)) for j in range(len(args))]
     call.bad.append((len(args), d.pick((len(shape), -len(shape) - 1)), (np.exceptions.AxisError,)))
     if len(args) == 2 and shape:
@@ -550,12 +556,12 @@ def prelu(d: Draw) -> Call:
         return (found[0], np.asarray(found[1]).reshape(own)) if "parameters" in suffix else found
 
     call = Call(getattr(fr, f"prelu{suffix}"), [*data, weight], wanted, {"axis": axis}, explainable="param" not in suffix)
+    if "parameters" not in suffix and d.chance(0.2):
+        call.mask = d.masked(call, shape, shape)
     if in_place:
         call.out = d.spot_of(data[0])
     else:
         d.output(call, shape, dtype)
-    if "parameters" not in suffix and d.chance(0.2):
-        call.mask = d.masked(call, shape)
     call.bad += [("axis", len(shape), (np.exceptions.AxisError, ValueError))]
     if axis is not None:
         call.bad += [(len(data), np.ones(shape[axis] + 2, "f4"), (ValueError,)), (len(data), np.float32(1), (ValueError,))]
@@ -587,6 +593,8 @@ def rrelu(d: Draw) -> Call:
         call.out = d.spot_of(x)
     else:
         d.output(call, shape, dtype)
+    if slopes is not None:  # they are drawn and written before the rest is looked at
+        call.bad.clear()
     call.bad += [(1, 7.0, (ValueError,)), ("slopes", np.zeros((*shape, 2)), (ValueError,))]
     return call
 
@@ -613,7 +621,7 @@ def statistics(d: Draw) -> Call:
     def counts(a: Array, axis: Any, saturation: Any) -> tuple[Any, ...]:
         s = summarize(a, axis, saturation=saturation) if summarize is diagnostics.summarize else running(a, axis, saturation)
         parts = s.count, s.nonfinite, s.zeros, s.saturated, s.minimum, s.maximum, s.mean, s.variance
-        return tuple(np.asarray(part)[()] for part in parts)
+        return tuple(np.add(part, 0) for part in parts)  # of zeros of both signs either may be the least
 
     def wanted() -> tuple[Any, ...]:
         a = plain(x, loop_type(x))
@@ -630,7 +638,7 @@ def statistics(d: Draw) -> Call:
         saturated = (finite & ((flat <= low) | (flat >= high))).sum(1) if limits else np.zeros(len(flat), int)
         parts = [np.full(len(flat), flat.shape[1]), (~finite).sum(1), (finite & (flat == 0)).sum(1), saturated]
         least = [np.where(finite, sign * flat.astype("f8"), np.inf).min(1, initial=np.inf) for sign in (1, -1)]
-        parts += [np.where(some, least[0], np.nan), np.where(some, -least[1], np.nan)]
+        parts += [np.where(some, least[0] + 0, np.nan), np.where(some, 0 - least[1], np.nan)]
         if np.abs(wide).max(initial=0) > 1e140:  # squares overflow, as NumPy's do
             mean = variance = np.full(len(flat), np.nan)
         parts += [Roughly(np.where(some, m, np.nan).reshape(own), np.abs(wide).max(initial=0) ** p) for p, m in ((1, mean), (2, variance))]
@@ -713,7 +721,8 @@ def differs(call: Call, results: Sequence[Any], wanted: Sequence[Any], d: Draw, 
             np.copyto(into, value, where=True if call.mask is None else call.mask, casting="same_kind")
             now, then = np.array(call.out.view), np.array(into)
             if 0 in [s for s, n in zip(into.strides, into.shape, strict=True) if n > 1]:
-                right = np.isin(now, np.array([then, *([] if call.mask is None else [call.out.on(before)])])) | np.isnan(now)
+                some = np.append(value.astype(now.dtype), [] if call.mask is None else call.out.on(before))
+                right = np.isin(now, some.astype(now.dtype)) | np.isnan(now)
             else:
                 right = equal(now, then)
             if not right.all():

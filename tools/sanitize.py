@@ -1,0 +1,100 @@
+"""Run the fuzzer, and tests if any are named, with the address and the undefined-behaviour sanitizer built in.
+
+``python tools/sanitize.py --calls 50000 tests/test_safety.py``: copies the sources to a temporary directory, builds them
+there with GCC's or Clang's ``-fsanitize=address,undefined``, and runs ``tools/fuzz.py`` and pytest on that build; the
+installed package stays as it is. Any report of a sanitizer ends the run, with the number of the call. Where the
+compiler has no sanitizers, it says so and ends without an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SANITIZE = "-fsanitize=address,undefined"
+FLAGS = f"{SANITIZE} -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1"
+
+
+def libraries() -> list[str]:
+    """Return what has to be loaded before Python for the compiler's sanitizers to work; nothing if they do not."""
+    compiler = os.environ.get("CC") or (sysconfig.get_config_var("CC") or "cc").split()[0]
+    found = []
+    try:
+        for name in ("libasan.so", "libstdc++.so"):
+            command = [compiler, f"-print-file-name={name}"]
+            path = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+            found += [path] if Path(path).is_absolute() else []
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text("int main(void) { return 0; }\n")
+            command = [compiler, *FLAGS.split(), str(source), "-o", str(Path(folder, "probe"))]
+            subprocess.run(command, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return found if found and "asan" in found[0] else []
+
+
+def build(folder: Path, isa: str) -> Path:
+    """Build the package with sanitizers in a folder and return where it can be imported from."""
+    source, target = folder / "source", folder / "site"
+    source.mkdir()
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns("*.so", "*.egg-info", "__pycache__"))
+    for generated in [*source.glob("src/fastrelu/_*.c"), *source.glob("src/fastrelu/activations/*.c")]:
+        generated.unlink()
+    environment = {**os.environ, "CFLAGS": FLAGS, "LDFLAGS": SANITIZE, "FASTRELU_BUILD_ISA": isa}
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), str(source)]
+    subprocess.run(command, check=True, env=environment)
+    return target
+
+
+def main() -> int:
+    """Read the options, build and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--calls", type=int, default=2000, help="of the fuzzer")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--isa", default="v3", help="instruction sets to build (default: v3), separated by commas")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="handed to the fuzzer")
+    parser.add_argument("tests", nargs="*", help="tests to run too, as pytest takes them")
+    options = parser.parse_args()
+    preload = libraries()
+    if not preload:
+        print("left out: this compiler has no address sanitizer")
+        return 0
+    with tempfile.TemporaryDirectory() as name:
+        folder, trace, start = Path(name), Path(name, "number"), time.monotonic()
+        site = build(folder, options.isa)
+        print(f"built with {SANITIZE} in {time.monotonic() - start:.0f} s", flush=True)
+        environment = {
+            **os.environ,
+            "LD_PRELOAD": ":".join(preload),
+            "PYTHONPATH": str(site),
+            "PYTHONMALLOC": "malloc",  # Python's own allocator would hide what happens inside its pools
+            "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
+            "UBSAN_OPTIONS": "print_stacktrace=1",
+        }
+        where = "import fastrelu, sys; sys.exit(not fastrelu.__file__.startswith(sys.argv[1]))"
+        subprocess.run([sys.executable, "-c", where, str(site)], check=True, env=environment)
+        command = [sys.executable, str(ROOT / "tools" / "fuzz.py"), "--calls", str(options.calls)]
+        command += ["--seed", str(options.seed), "--trace", str(trace)]
+        command += ["--report", str(options.report)] if options.report else []
+        status = subprocess.run(command, check=False, env=environment).returncode
+        if status:
+            print(f"call {trace.read_text().strip()} was the last")
+        if options.tests:
+            command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options.tests]
+            status |= subprocess.run(command, check=False, env=environment, cwd=ROOT).returncode
+    return int(status != 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
