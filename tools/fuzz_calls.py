@@ -1,0 +1,303 @@
+"""The calls that tools/fuzz.py makes: one function for each sort, which draws one and knows what it must give."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import helpers
+import numpy as np
+from fuzz_draw import FLOATS, TYPES, UNFIT, Call, Draw, Rows, dense, joint, loop_type, plain, same
+from specs import BACKWARD, SPECS
+
+import fastrelu as fr
+from fastrelu import diagnostics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from fuzz_draw import Array
+
+LEARNED = [spec for spec in SPECS.values() if spec.by_parameters]
+AXIS_ERROR = np.exceptions.AxisError
+
+
+def elementwise(d: Draw) -> Call:
+    """Return a call of an activation or a gradient, of its in-place form or its ufunc."""
+    case: helpers.Case = d.pick(helpers.CASES)
+    form = d.pick(("public", "public", "public", "ufunc", "public" if case.direction else "in place"))
+    in_place, shape = form == "in place", d.shape()
+    like = "f4" if d.chance(0.5) else ""
+    types = FLOATS if in_place else TYPES
+    own = [shape if in_place else d.narrow(shape, 0.2) for _ in range(case.ndata)]
+    args = [d.data(n, types, like, loose=form == "public") for n in own]
+    args += d.parameters(case.grid, shape) if case.params else []
+    dtype = loop_type(*args)
+    if form == "ufunc":
+        args = [a if isinstance(a, np.ndarray) else dtype.type(a) for a in args]
+        call = Call(case.ufunc, args, lambda: dense(case, args, dtype, False))
+    else:
+        name = f"{case.spec.public or case.spec.name}_" if in_place else case.spec.public_name(case.direction)
+        keywords = dict(case.spec.keywords)
+        call = Call(getattr(fr, name), args, lambda: dense(case, args, dtype, True), keywords)
+    inputs = joint(*args)
+    if d.chance(0.2):
+        call.mask = d.masked(call, shape, inputs)
+    whole = inputs if call.mask is None else joint(np.empty(inputs), call.mask)
+    if in_place:
+        d.in_place(call)
+    else:
+        result = shape if d.chance(0.1) else whole
+        d.output(call, (2, *result) if d.chance(0.05) else result, dtype, whole, form == "public")
+    call.bad += [(j, np.zeros(shape, d.pick(UNFIT)), TypeError) for j in range(case.ndata)]
+    if case.params and form != "ufunc":
+        call.bad.append((case.ndata, d.pick(("1", None, 1j, np.ones(2, "D"))), TypeError))
+        if all(type(a) in (int, float) for a in args[case.ndata :]):
+            call.bad += [(-len(values), values, ValueError) for values in case.spec.outside(case.direction)]
+    if case.ndata == 2 and np.shape(args[1])[-1:] > (1,):
+        call.bad.append((0, np.zeros(np.shape(args[1])[-1] + 1, "f4"), ValueError))
+    return call
+
+
+def rows(d: Draw) -> Call:
+    """Return a call of softmax or its like."""
+    name, gone, absent = d.pick((("softmax", 0, -np.inf), ("log_softmax", -np.inf, -np.inf), ("softmin", 0, np.inf)))
+    form, shape, like = d.pick(("", "", "_", "_backward_from_output")), d.shape(), d.pick(("f4", "f8", ""))
+    axis = d.axis(len(shape)) if shape and d.chance(0.7) else d.pick((None, d.axes(len(shape))))
+    args = [d.data(shape, FLOATS if form == "_" else TYPES, like) for _ in range(2 if form[1:] else 1)]
+    dtype, folded = loop_type(*args), Rows(shape, axis)
+    masks: list[Array] = []
+
+    def wanted() -> Array:
+        flat = [folded.of(plain(a, dtype)) for a in args]
+        if not masks:
+            return folded.back(getattr(fr, name + form.removesuffix("_"))(*flat))
+        mask = folded.of(np.broadcast_to(masks[0], shape))
+        found = getattr(fr, name)(np.where(mask, flat[0], dtype.type(absent)))
+        found[~mask.any(1)] = gone
+        return folded.back(found)
+
+    call = Call(getattr(fr, name + form), [*args, axis], wanted)
+    if form == "_":
+        d.in_place(call)
+    else:
+        d.output(call, shape, dtype)
+    if not form[1:] and d.chance(0.3):
+        masks.append(d.masked(call, shape, shape))
+    call.bad += [(j, np.zeros((1, *shape), d.pick(UNFIT)), TypeError) for j in range(len(args))]
+    call.bad.append((len(args), d.pick((len(shape), -len(shape) - 1)), AXIS_ERROR))
+    if len(args) == 2 and shape:
+        call.bad.append((0, np.zeros((*shape[:-1], shape[-1] + 1), "f4"), ValueError))
+    return call
+
+
+def cross_entropy(d: Draw) -> Call:
+    """Return a call of cross_entropy, with labels or probabilities, with or without its gradient."""
+    shape = tuple(max(n, 1) for n in d.shape(1)) if d.chance(0.95) else (0, 3)
+    axis = d.axis(len(shape)) if shape[0] else 1
+    n, other, folded = shape[axis], np.delete(shape, axis).tolist(), Rows(shape, axis)
+    with_grad, by_label = d.chance(0.6), d.chance(0.7)
+    logits = d.data(shape, like=d.pick(("f4", "f8")))
+    dtype = loop_type(logits)
+    ignored = d.pick((-100, -1, 0, n - 1)) if by_label else -100
+    if by_label:
+        found = [ignored if d.chance(0.1) else d.rng.randrange(n) for _ in range(min(math.prod(other), 90))]
+        kind = d.pick(("i8", ">i8", "i4", "i2", "i1", "u1", "u8")) if n < 128 and ignored >= 0 else d.pick(("i8", "i4"))
+        labels = d.array(tuple(other), kind, np.resize(found, other) if found else np.zeros(other, int)).view
+    else:
+        labels = d.data(shape, FLOATS)
+    weight = d.array((n,), d.pick(("f8", "f4", "i2")), np.abs(np.nan_to_num(d.numbers((n,), "f4")).clip(-9, 9))).view
+    options = {"weight": d.pick((None, weight)), "label_smoothing": d.pick((0, 0.0, 0.1, 1.0))}
+    options |= {"ignore_index": ignored, "reduction": d.pick(("none", "mean", "sum"))}
+
+    def wanted() -> tuple[Array, ...]:
+        own = plain(labels, np.int64).ravel() if by_label else folded.of(plain(labels, dtype))
+        copies = {**options, "weight": None if options["weight"] is None else plain(weight, np.float64)}
+        loss, grad = fr.cross_entropy_value_and_grad(folded.of(plain(logits, dtype)), own, **copies)
+        loss = np.asarray(loss).reshape(other if options["reduction"] == "none" else ())
+        return (loss, folded.back(grad)) if with_grad else (loss,)
+
+    function = fr.cross_entropy_value_and_grad if with_grad else fr.cross_entropy
+    call = Call(function, [logits, labels], wanted, {**options, "axis": axis}, main=1)
+    if with_grad:
+        d.output(call, shape, dtype)
+    call.bad += [(0, np.zeros(shape, d.pick(UNFIT)), TypeError), (1, np.zeros(shape, "U1"), TypeError)]
+    call.bad += [(1, np.zeros((*other, 2), int), ValueError), ("reduction", "avg", ValueError)]
+    call.bad += [
+        ("label_smoothing", d.pick((-0.1, 1.5, math.nan)), ValueError),
+        ("weight", [1.0] * (n + 1), ValueError),
+    ]
+    call.bad += [("axis", len(shape), AXIS_ERROR)]
+    if by_label and math.prod(other):
+        call.bad += [(1, np.full(other, value), IndexError) for value in (n, 2**63 - 1, np.uint64(2**64 - 1))]
+    return call
+
+
+def learned(d: Draw) -> Call:
+    """Return a call that sums the gradients of parameters."""
+    case, shape, like = helpers.Case(d.pick(LEARNED), BACKWARD), d.shape(), d.pick(("f4", "f8", ""))
+    args = [d.data(d.narrow(shape, 0.2), like=like, loose=True) for _ in range(2)] + d.parameters(case.grid, shape)
+    dtype, function = loop_type(*args), getattr(fr, f"{case.spec.name}_backward_parameters")
+
+    def wanted() -> tuple[Array, ...]:
+        copies = [a if isinstance(a, float | int) and k > 1 else plain(a, dtype) for k, a in enumerate(args)]
+        found = tuple(map(np.asarray, function(*copies)))
+        assert same(found[0], dense(case, args, dtype, True)), "dx is not that of the gradient"
+        return found
+
+    call = Call(function, args, wanted)
+    d.output(call, joint(*args), dtype)
+    call.bad += [(k, np.zeros(shape, d.pick(UNFIT)), TypeError) for k in range(2)]
+    call.bad += [(2, d.pick(("1", None, 1j)), TypeError)]
+    return call
+
+
+def crelu(d: Draw) -> Call:
+    """Return a call of crelu or one of its gradients."""
+    suffix, shape, like = d.pick(("", "_backward", "_backward_from_output")), d.shape(1), d.pick(("f4", "f8", ""))
+    axis = d.axis(len(shape))
+    double = tuple(2 * n if k == axis % len(shape) else n for k, n in enumerate(shape))
+    shapes = {"": [shape], "_backward": [double, shape], "_backward_from_output": [double, double]}[suffix]
+    args = [d.data(own, like=like) for own in shapes]
+    dtype, result = loop_type(*args), shape if suffix else double
+
+    def wanted() -> Array:
+        x = [Rows(own, axis).of(plain(a, dtype)) for own, a in zip(shapes, args, strict=True)]
+        found = getattr(fr, f"crelu{suffix}")(*x, 1) if suffix else np.concatenate([fr.relu(x[0]), fr.relu(-x[0])], 1)
+        return Rows(result, axis).back(found)
+
+    call = Call(getattr(fr, f"crelu{suffix}"), [*args, axis], wanted)
+    d.output(call, result, dtype, buffers=not suffix)
+    call.bad += [(len(args), d.pick((len(shape), -len(shape) - 1)), AXIS_ERROR)]
+    call.bad += [(0, np.zeros(shapes[0], d.pick(UNFIT)), TypeError)]
+    return call
+
+
+def prelu(d: Draw) -> Call:
+    """Return a call of prelu in one of its forms, whose weight may lie along an axis."""
+    suffix = d.pick(("", "_", "_backward", "_backward_from_output", "_backward_parameters"))
+    shape = d.shape(1)
+    axis = d.axis(len(shape)) if d.chance(0.8) else None
+    own = d.narrow(shape) if axis is None else (d.pick((1, shape[axis])),)
+    weight = d.array(own, d.pick(("f4", "f8", "f2", ">f4")), np.resize([0.25, 0.0, 1.5, 0.1], own)).view
+    args = [d.data(shape, FLOATS if suffix == "_" else TYPES, "f4") for _ in range(1 if len(suffix) < 2 else 2)]
+    dtype = loop_type(*args, weight)
+
+    def wanted() -> Any:
+        along = own if axis is None else (-1, *(1,) * (len(shape) - axis % len(shape) - 1))
+        copies = [*(plain(a, dtype) for a in args), plain(weight, dtype).reshape(along)]
+        found = getattr(fr, "leaky_relu" + suffix.removesuffix("_"))(*copies)
+        return (found[0], np.reshape(found[1], own)) if "parameters" in suffix else found
+
+    call = Call(getattr(fr, f"prelu{suffix}"), [*args, weight], wanted, {"axis": axis})
+    if "parameters" not in suffix and d.chance(0.2):
+        call.mask = d.masked(call, shape, shape)
+    if suffix == "_":
+        d.in_place(call)
+    else:
+        d.output(call, shape, dtype)
+    if axis is not None:
+        call.bad += [("axis", len(shape), AXIS_ERROR), (len(args), np.ones(shape[axis] + 2, "f4"), ValueError)]
+    return call
+
+
+def rrelu(d: Draw) -> Call:
+    """Return a call of rrelu, which hands its slopes back."""
+    shape, seed, training, form = d.shape(), d.rng.randrange(99), d.chance(0.7), d.pick(("", "", "_"))
+    x = d.data(shape, FLOATS if form else TYPES, "f4")
+    own = loop_type(x)
+    low, high = d.pick(((0.125, 0.25), (0.0, 1.0), (0.5, 0.5)))
+    slopes = d.array(shape, d.pick((str(own), "f8", ">f4", "f2")), spread=0) if training and d.chance(0.5) else None
+    drawn = np.random.default_rng(seed).random(shape, own) * own.type(high - low) + own.type(low)
+    values = drawn if slopes is None else drawn.astype(slopes.view.dtype)
+    dtype = own if slopes is None else loop_type(x, slopes.view)
+
+    def wanted() -> Array:
+        slope = plain(values, dtype).ravel() if training else (low + high) / 2
+        return np.asarray(fr.leaky_relu(plain(x, dtype).ravel(), slope)).reshape(shape)
+
+    call = Call(getattr(fr, f"rrelu{form}"), [x, low, high], wanted, {"training": training, "rng": seed})
+    if form:
+        d.in_place(call)
+    else:
+        d.output(call, shape, dtype)
+    if slopes is not None:
+        call.keywords["slopes"], call.also = slopes.view, (slopes, values)
+        call.bad.clear()  # slopes are drawn and written before `out` is looked at
+    call.bad += [(1, 7.0, ValueError), ("slopes", np.zeros((*shape, 2)), ValueError)]
+    return call
+
+
+def statistics(d: Draw) -> Call:
+    """Return a call of summarize, or of accumulators that are given an array in parts."""
+    shape = d.shape(1)
+    axis = d.pick((None, d.axis(len(shape)), d.axes(len(shape))))
+    x, limits = d.data(shape), d.pick((None, (-1.0, 1.0), (-math.inf, 6.0)))
+    units = () if axis is None else tuple(k % len(shape) for k in (axis if isinstance(axis, tuple) else (axis,)))
+    whole = 0 in units or d.chance(0.6)  # an axis of units has the same length in all parts
+
+    def summary(a: Any, axis: Any, saturation: Any) -> tuple[Any, ...]:
+        found, other = (diagnostics.Running(axis, saturation=saturation) for _ in range(2))
+        for running, part in [(found, a)] if whole else [(found, a[:0]), (found, a[: len(a) // 2])]:
+            running.update(part)
+        if not whole:
+            other.update(a[len(a) // 2 :])
+            found.merge(other)
+        s = diagnostics.summarize(a, axis, saturation=saturation) if whole else found.result()
+        parts = s.count, s.nonfinite, s.zeros, s.saturated, s.minimum, s.maximum, s.mean, s.variance
+        return tuple(np.add(part, 0) for part in parts)  # of zeros of both signs either may be the least
+
+    def wanted() -> tuple[Any, ...]:
+        a = plain(x, loop_type(x))
+        rest, finite = tuple(k for k in range(a.ndim) if k not in units), np.isfinite(a)
+        low, high = np.array(limits or (-math.inf, math.inf), a.dtype)
+        some, wide = finite.any(rest), np.where(finite, a, 0).astype(np.longdouble)
+        count = np.maximum(finite.sum(rest), 1)
+        mean = wide.sum(rest, keepdims=True) / count.reshape(wide.sum(rest, keepdims=True).shape)
+        square = (np.where(finite, wide - mean, 0) ** 2).sum(rest) / count
+        least, most = (np.where(finite, s * wide, np.inf).min(rest, initial=np.inf) for s in (1, -1))
+        counts = finite | True, ~finite, finite & (a == 0), finite & ((a <= low) | (a >= high)) & bool(limits)
+        ends = (np.where(some, end, np.nan).astype("f8") for end in (least + 0, 0 - most))
+        scale = np.abs(wide).max(initial=0)
+        known = some & (scale < 1e140)  # squares of larger numbers overflow, as NumPy's do
+        moments = ((mean.reshape(some.shape), scale), (square, scale**2))
+        return (
+            *(c.sum(rest) for c in counts),
+            *ends,
+            *(Roughly(np.where(known, m, np.nan), s) for m, s in moments),
+        )
+
+    call = Call(summary, [x, axis, limits], wanted)
+    call.bad += [(0, np.zeros(shape, d.pick(UNFIT)), TypeError), (1, len(shape), AXIS_ERROR)]
+    call.bad += [(2, (1.0, 1.0), ValueError), (2, 3, TypeError)]
+    return call
+
+
+@dataclass
+class Roughly:
+    """Numbers that are known but for rounding; NaN stands for anything."""
+
+    values: Array
+    scale: Any
+
+
+def memory(d: Draw) -> Call:
+    """Return a call that changes what is kept of released memory."""
+    limit = d.pick((0, 2**18, 2**22, 2**26))
+    call = Call(fr.set_cache_limit, [limit], lambda: None, bad=[(0, -1, ValueError)])
+    return call if d.chance(0.5) else Call(fr.clear_cache, [], lambda: None)
+
+
+# Each sort, how often it comes, and the public names that it draws from.
+SORTS: list[tuple[Callable[[Draw], Call], float, Iterable[str]]] = [
+    (elementwise, 0.55, [spec.public_name(k) for spec in SPECS.values() for k in spec.directions]),
+    (rows, 0.13, [f + s for f in ("softmax", "log_softmax", "softmin") for s in ("", "_", "_backward_from_output")]),
+    (cross_entropy, 0.09, ["cross_entropy", "cross_entropy_value_and_grad"]),
+    (learned, 0.09, [f"{spec.name}_backward_parameters" for spec in LEARNED]),
+    (crelu, 0.04, ["crelu", "crelu_backward", "crelu_backward_from_output"]),
+    (prelu, 0.04, ["prelu", "prelu_", *(f"prelu_backward{s}" for s in ("", "_from_output", "_parameters"))]),
+    (rrelu, 0.02, ["rrelu", "rrelu_"]),
+    (statistics, 0.03, []),
+    (memory, 0.01, []),
+]
