@@ -172,7 +172,7 @@ def made(d: Draw, call: Call, counts: collections.Counter[str]) -> str:
     return changed(d, expected)
 
 
-def attempt(seed: int, number: int, counts: collections.Counter[str]) -> str:
+def attempt(seed: int, number: int, counts: collections.Counter[str], show: bool = False) -> str:
     """Draw and make the call of a number, and return what is wrong with it, if anything is."""
     d = Draw(seed, number)
     sort = d.rng.choices(SORTS, [share for _, share, _ in SORTS])[0][0]
@@ -186,6 +186,8 @@ def attempt(seed: int, number: int, counts: collections.Counter[str]) -> str:
                 call.keywords[place] = value
             else:
                 call.args[place:] = value if place < 0 else [value, *call.args[place + 1 :]]
+        if show:
+            print(describe(d, call))
         wrong = made(d, call, counts)
         if number % 40 == 0:
             counts["against NumPy"] += 1
@@ -198,7 +200,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", type=int, metavar="NUMBER", help="make this call alone")
+    parser.add_argument("--only", type=int, metavar="NUMBER", help="make this call alone, and show it")
     parser.add_argument(
         "--trace", type=Path, metavar="FILE", help="write the number of each call there before it is made"
     )
@@ -219,7 +221,7 @@ def main() -> int:
         if trace is not None:
             os.pwrite(trace, f"{number:12}".encode(), 0)
         try:
-            found = attempt(options.seed, number, counts)
+            found = attempt(options.seed, number, counts, options.only is not None)
         except Exception as error:
             if options.only is not None:
                 raise

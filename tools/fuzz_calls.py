@@ -60,6 +60,43 @@ def elementwise(d: Draw) -> Call:
     return call
 
 
+def methods(d: Draw) -> Call:
+    """Return a call of a method of a ufunc of one or two inputs."""
+    case, shape = d.pick([case for case in helpers.CASES if case.ufunc.nin < 3]), d.shape(1)
+    name, ufunc, kind = d.pick(("reduce", "accumulate", "outer")), case.ufunc, d.pick(FLOATS)
+    x = d.array(shape, kind, d.numbers(shape, kind), spread=0).view
+    axis, dtype = d.axis(len(shape)), loop_type(x)
+    if ufunc.nin == 1:
+        index = [d.rng.randrange(shape[0]) for _ in range(3 if shape[0] else 0)]
+
+        def repeated() -> Array:
+            copy = plain(x, x.dtype)
+            for k in index:
+                copy[k] = ufunc(plain(copy[k], dtype))
+            return copy
+
+        call = Call(lambda x, index: ufunc.at(x, index) or x, [x, np.array(index, int)], repeated)
+        d.in_place(call)
+        return call
+    if name == "outer":
+        y = d.data(d.narrow(shape[:2], 0.5))
+        both, result = loop_type(x, y), x.shape + y.shape
+        call = Call(
+            ufunc.outer, [x, y], lambda: ufunc(*np.ix_(*(plain(a, both).ravel() for a in (x, y)))).reshape(result)
+        )
+        d.output(call, result, both, buffers=False)
+        return call
+
+    def folded() -> Array:
+        steps = list(Rows(shape, axis).of(plain(x, dtype)).T)
+        for k in range(1, len(steps)):
+            steps[k] = ufunc(steps[k - 1], np.ascontiguousarray(steps[k]))
+        found = Rows(shape, axis).back(np.array(steps).T)
+        return found if name == "accumulate" else found.take(-1, axis)
+
+    return Call(getattr(ufunc, name), [x, axis], folded) if shape[axis] else elementwise(d)
+
+
 def rows(d: Draw) -> Call:
     """Return a call of softmax or its like."""
     name, gone, absent = d.pick((("softmax", 0, -np.inf), ("log_softmax", -np.inf, -np.inf), ("softmin", 0, np.inf)))
@@ -292,6 +329,7 @@ def memory(d: Draw) -> Call:
 # Each sort, how often it comes, and the public names that it draws from.
 SORTS: list[tuple[Callable[[Draw], Call], float, Iterable[str]]] = [
     (elementwise, 0.55, [spec.public_name(k) for spec in SPECS.values() for k in spec.directions]),
+    (methods, 0.03, []),
     (rows, 0.13, [f + s for f in ("softmax", "log_softmax", "softmin") for s in ("", "_", "_backward_from_output")]),
     (cross_entropy, 0.09, ["cross_entropy", "cross_entropy_value_and_grad"]),
     (learned, 0.09, [f"{spec.name}_backward_parameters" for spec in LEARNED]),
