@@ -221,3 +221,37 @@ def test_errors_leave_the_engine_working(case: Case) -> None:
     with pytest.raises(ValueError, match="read-only"):
         case(*data, out=read_only(expected))
     assert_same_bits(case(*data), expected)
+
+
+@pytest.mark.filterwarnings("ignore:Casting complex values to real")
+@pytest.mark.parametrize("dtype", ["f8", "f2", "F", "g", ">f8"])
+@each_of_some
+def test_mask_beside_an_overlapping_output_of_another_type(case: Case, dtype: str) -> None:
+    """What the mask leaves alone keeps its bits, though NumPy would copy `out` in the type of the computation."""
+    out = (np.arange(1, 9) / 7).astype(dtype)
+    x = out.view("f4")[:8] if out.itemsize >= 4 else out
+    before, mask = out.copy(), np.arange(8) % 3 == 0
+    data = [np.array(x) if case.ndata > 1 else x] * (case.ndata - 1) + [x]
+    wanted = before.copy()
+    case(*[a.copy() for a in data], *case.params, out=wanted, where=mask)
+    case(*data, *case.params, out=out, where=mask)
+    assert out.tobytes() == wanted.tobytes()
+    assert (out[~mask] == before[~mask]).all()
+
+
+def test_slopes_are_kept_if_the_call_is_refused() -> None:
+    """`rrelu` writes `slopes` last."""
+    x, slopes = np.ones((4, 4), "f4"), np.full((4, 4), 7, "f4")
+    calls: list[Callable[[], Any]] = [
+        lambda: fr.rrelu(x, training=True, slopes=slopes, out=np.zeros((4, 5))),
+        lambda: fr.rrelu(x, training=True, slopes=slopes, where=np.ones(5, bool)),
+        lambda: fr.rrelu_(read_only(x), training=True, slopes=slopes),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"broadcast|read-only"):
+            call()
+        assert (slopes == 7).all()
+    out = np.full((4, 4), 7, "f4")
+    with pytest.raises(ValueError, match="rrelu writes slopes=, which is read-only"):
+        fr.rrelu(x, training=True, slopes=read_only(slopes), out=out)
+    assert (out == 7).all()

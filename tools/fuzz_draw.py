@@ -200,10 +200,10 @@ class Draw:
         if not self.chance(0.65):
             return
         kind = str(dtype) if self.chance(0.8) else self.pick(OUTPUTS)
-        # Beside a mask NumPy itself rounds what it must leave alone, if `out` is of another type and overlaps an input.
-        near = None if call.mask is not None and np.dtype(kind) != dtype else self.near(0.45)
+        # NumPy itself rounds what a mask leaves alone, if `out` is of another type and overlaps an input.
+        numpys = isinstance(call.function, np.ufunc) and call.mask is not None and np.dtype(kind) != dtype
         # Elements of an output that lie in one place are defined by no rule; they are rare.
-        call.out = self.array(shape, kind, near=near, spread=0.03)
+        call.out = self.array(shape, kind, near=None if numpys else self.near(0.45), spread=0.03)
         view, way = call.out.view, self.rng.random()
         call.keywords["out"] = (view,) if way < 0.04 else memoryview(view) if buffers and way > 0.95 else view
         shut = view.view()

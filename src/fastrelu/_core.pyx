@@ -1230,13 +1230,13 @@ cdef int _check_params(Kernel kernel, list args, bint single) except -1:
 
 cdef object as_target(str name, object out):
     """`out` as something a ufunc writes into: itself, or a view of the buffer it exposes."""
-    if hasattr(type(out), "__array_ufunc__") and not cnp.PyArray_CheckScalar(out):
+    if hasattr(type(out), "__array_ufunc__") and not isinstance(out, np.generic):
         return out
     try:
         return np.asarray(memoryview(out))
     except TypeError:
         pass
-    if hasattr(type(out), "__dlpack__") and not cnp.PyArray_CheckScalar(out):
+    if hasattr(type(out), "__dlpack__") and not isinstance(out, np.generic):
         return np.from_dlpack(out)
     raise TypeError(f"{name} can write into an array or a writable buffer, not into {type(out).__name__!r}")
 
@@ -1323,6 +1323,13 @@ cdef object _general(Kernel kernel, object out, object where, list args, int why
     if out is None and where is True and not (foreign or neither) and _are_plain(args):
         target = _fresh_for(args, kernel.nin, dtype)
         return _call_ufunc(kernel, level, args, target, True)
+    if where is not True and cnp.PyArray_Check(target) and cnp.PyArray_TYPE(<cnp.ndarray>target) != dtype:
+        # NumPy would copy such an output if it overlaps an input, and round what the mask leaves alone.
+        for j in range(kernel.nin):
+            if cnp.PyArray_Check(args[j]) and np.may_share_memory(args[j], target):
+                args[j] = args[j].copy()
+        if cnp.PyArray_Check(where) and np.may_share_memory(where, target):
+            where = where.copy()
     result = _call_ufunc(kernel, level, args, target, where)
     return result if target is out else out
 

@@ -258,7 +258,7 @@ def product_bound(name: str, dtype: DTypeLike, *, precision: Precision | None = 
     if _flavour(dtype, precision, isa) == "float32 accurate" and bound > 0.5:
         return bound  # rounded once, after the product
     # One more rounding, and the product may lie in the lower half of a binade, where the unit is half as large.
-    return min(2 * bound + 0.5, max(bound, 4.0))
+    return 2 * bound + 0.5
 
 
 def zero_crossing(

@@ -1696,8 +1696,11 @@ def _loop_type(x: Any) -> Any:
     return np.float32 if np.can_cast(np.asanyarray(x).dtype, np.float32) else np.float64
 
 
-def _drawn(x: Any, lower: float, upper: float, training: bool, rng: Any, slopes: NDArray[Any] | None) -> Any:
-    """Return the slopes of one rrelu call: their mean in evaluation, one draw per element in training."""
+def _draw(x: Any, lower: float, upper: float, training: bool, rng: Any, slopes: NDArray[Any] | None) -> Any:
+    """Return the slopes of one rrelu call: their mean in evaluation, one draw per element in training.
+
+    They have the type of `slopes`, which is written when the call has succeeded.
+    """
     if not lower <= upper:
         raise ValueError(f"rrelu requires lower <= upper, got lower={lower!r}, upper={upper!r}")
     if not training:
@@ -1707,15 +1710,20 @@ def _drawn(x: Any, lower: float, upper: float, training: bool, rng: Any, slopes:
     dtype, shape = _loop_type(x), np.shape(x)
     if slopes is not None and (slopes.shape != shape or not np.can_cast(dtype, slopes.dtype, "same_kind")):
         raise ValueError(f"rrelu needs slopes= of shape {shape} and a floating type, got {slopes.shape} {slopes.dtype}")
+    if slopes is not None and not slopes.flags.writeable:
+        raise ValueError("rrelu writes slopes=, which is read-only")
     if explaining():  # nothing is drawn
         return np.empty(shape, dtype) if slopes is None else slopes
     drawn = np.random.default_rng(rng).random(shape, dtype)
     drawn *= upper - lower
     drawn += lower
-    if slopes is None:
-        return drawn
-    slopes[...] = drawn
-    return slopes
+    return drawn if slopes is None else drawn.astype(slopes.dtype, copy=False)
+
+
+def _keep(drawn: Any, slopes: NDArray[Any] | None) -> None:
+    """Write the slopes of a call that has succeeded."""
+    if slopes is not None and not explaining():
+        slopes[...] = drawn
 
 
 def rrelu(
@@ -1782,7 +1790,10 @@ def rrelu(
     >>> bool(y[0] == slopes[0] * x[0])
     True
     """
-    return call(_leaky_relu, out, where, x, _drawn(x, lower, upper, training, rng, slopes))
+    drawn = _draw(x, lower, upper, training, rng, slopes)
+    y = call(_leaky_relu, out, where, x, drawn)
+    _keep(drawn, slopes)
+    return y
 
 
 def rrelu_(
@@ -1833,7 +1844,10 @@ def rrelu_(
     >>> x
     array([-0.5,  2. ], dtype=float32)
     """
-    return call_in_place(_leaky_relu, where, x, _drawn(x, lower, upper, training, rng, slopes))
+    drawn = _draw(x, lower, upper, training, rng, slopes)
+    y = call_in_place(_leaky_relu, where, x, drawn)
+    _keep(drawn, slopes)
+    return y
 
 
 # The negative half, relu(-x), is a leaky relu of slope -1 that ends at 0: the parameters of srelu that say so.
