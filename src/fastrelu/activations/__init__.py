@@ -26,8 +26,8 @@ Results
 In place
     `f_` takes an array or a writable buffer of a floating-point type, overwrites it and returns it.
 Domains
-    The section `Raises` of a function says which parameters it takes. A number outside the domain is a ValueError; in
-    an array, such an element gives NaN.
+    The section `Raises` of a function says which parameters it refuses: a number raises a ValueError; in an array, such
+    an element gives NaN.
 Gradients
     `grad` is the gradient with respect to the output, `x` the input and `y` the output of the forward call; parameters
     are those of the forward call. `f_backward_from_output` exists where the output determines the gradient; it may

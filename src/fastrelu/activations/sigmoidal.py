@@ -237,7 +237,7 @@ def tanh_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output = No
 
 
 def softsign(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
-    """Algebraic approximation of :func:`tanh`.
+    """Algebraic counterpart of :func:`tanh`.
 
     Computes ``x / (1 + abs(x))``.
 
