@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from conftest import CASES, ISAS, PRECISIONS, Case, kernels
-from specs import BACKWARD, FORWARD, SPECS, SUFFIXES
+from specs import BACKWARD, FORWARD, FROM_OUTPUT, SPECS, SUFFIXES
 
 import fastrelu as fr
 from fastrelu import _core, activations, normalizing, runtime
@@ -192,26 +192,54 @@ def documented(text: str) -> list[str]:
     return [name for line in re.findall(r"^(\w[\w, ]*) :", body, re.MULTILINE) for name in line.split(", ")]
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+# Forms of a function, whose docstrings say what differs from it in at most so many lines.
+SHORT = {"_backward_parameters": 30, "_backward_from_output": 20, "_backward": 20, "_value_and_grad": 20, "_": 8}
+
+
+@pytest.mark.parametrize("name", sorted([*FUNCTIONS, *normalizing.__all__]))
 def test_docstring(name: str) -> None:
-    """numpydoc: a sentence, the sections in their order, every parameter of the signature, the expression in NumPy."""
+    """A function has numpydoc sections in order, every parameter and an example; its forms are short."""
     function = getattr(fr, name)
     text = inspect.getdoc(function) or ""
-    assert text.splitlines()[0].endswith("."), "the first line is a sentence"
-    found = sections(text)
+    first, found = text.splitlines()[0], sections(text)
+    assert first.endswith("."), "the first line is a sentence"
     assert set(found) <= set(SECTIONS), f"unknown sections: {set(found) - set(SECTIONS)}"
     assert [s for s in SECTIONS if s in found] == found, f"sections out of order: {found}"
-    assert {"Parameters", "Returns", "Raises", "Examples"} <= set(found), f"only {found}"
-    assert documented(text) == [parameter for parameter, _, _ in plain(function)]
-    if not name.endswith(("_", "_backward_parameters")) and name not in {
-        form for names in COMPOSED.values() for form in names
-    }:
+    assert "Examples" in found
+    form = next((suffix for suffix in SHORT if name.endswith(suffix)), None)
+    if form is not None:
+        assert f":func:`{name.removesuffix(form)}`" in first, "the first line names the function"
+        assert len(text.splitlines()) <= SHORT[form]
+        assert not {"Parameters", "Raises"} & set(found), "the function's own docstring says it"
+        assert ("Returns" in found) == inspect.signature(function).return_annotation.startswith("tuple")
+    else:
+        parameters = [parameter for parameter, _, _ in plain(function)]
+        assert {"Parameters", "Returns"} <= set(found), f"only {found}"
+        assert documented(text) == parameters
+        assert "out" not in parameters or ":mod:`fastrelu.activations`" in text, "no link to the conventions"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_docstring_has_an_expression(name: str) -> None:
+    """What a user would write in NumPy stands where the benchmarks look for it."""
+    composed = {form for names in COMPOSED.values() for form in names}
+    if not name.endswith(("_", "_backward_parameters")) and name not in composed:
+        text = inspect.getdoc(getattr(fr, name)) or ""
         assert re.search(r"^In (NumPy|SciPy): ``[^`]+``", text, re.MULTILINE), "no line `In NumPy: ...`"
 
 
-@pytest.mark.parametrize("name", ["error_bound", *sorted(normalizing.__all__), *sorted(runtime.__all__)])
+def test_docstring_has_the_domain(spec: Spec) -> None:
+    """A function says which parameters it refuses, and the gradient from the output which ones more."""
+    text = inspect.getdoc(getattr(fr, spec.public_name(FORWARD))) or ""
+    assert not spec.outside(FORWARD) or "\nValueError\n" in text
+    if FROM_OUTPUT in spec.directions:
+        text = inspect.getdoc(getattr(fr, spec.public_name(FROM_OUTPUT))) or ""
+        assert ("; requires ``" in text) == (spec.outside(FROM_OUTPUT) != spec.outside(FORWARD))
+
+
+@pytest.mark.parametrize("name", ["error_bound", *sorted(runtime.__all__)])
 def test_docstring_of_a_setting(name: str) -> None:
-    """The settings are documented the same way."""
+    """The settings are documented as functions are."""
     text = inspect.getdoc(getattr(fr, name)) or ""
     found = sections(text)
     assert [s for s in SECTIONS if s in found] == found

@@ -66,7 +66,7 @@ def with_docstrings(source: str) -> str:
         stated = paragraph(name.group(1)) if name else None
         if stated is not None:
             bare = re.sub(r"(?ms)^    Error: .*?\n\n", "", piece, count=1)
-            pieces[index] = bare.replace("\n    Parameters\n", f"\n{stated}\n\n    Parameters\n", 1)
+            pieces[index] = re.sub(r"\n(?=    \w+\n    -{3,}\n)", f"\n{stated}\n\n", bare, count=1)
     return "".join(pieces)
 
 

@@ -1,4 +1,8 @@
-"""Normalization along an axis: softmax, its logarithm, softmin, and the cross-entropy built on them."""
+"""Normalization along an axis: softmax, its logarithm, softmin, and the cross-entropy built on them.
+
+Types, `out`, buffers, in place and threads are as :mod:`fastrelu.activations` says, except for `where`: here it is the
+mask of the elements that take part.
+"""
 
 from __future__ import annotations
 
@@ -46,15 +50,14 @@ def softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLi
     Parameters
     ----------
     x : array_like
-        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
-        float32, wider integers float64.
+        Input of any shape; float32 and float64 keep their type.
     axis : int, tuple of int or None, default -1
-        The axis, or axes, that a row lies along; None for all.
+        The axis or axes along which a row lies; None for all.
     out : ndarray or writable buffer, optional
-        Where the result goes; ``out=x`` works in place.
+        Buffer for the result; see :mod:`fastrelu.activations`.
     where : array_like of bool, optional
-        Which elements take part, such as all but padding; broadcasts to the shape of `x`. The others count as
-        -inf and become 0, whatever they are, NaN included; so does a row in which no element takes part.
+        Mask of the elements that take part; broadcasts to the shape of `x`. Masked elements become 0, whatever they
+        are, NaN included, also in a row that is masked altogether.
 
     Returns
     -------
@@ -64,9 +67,9 @@ def softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLi
     Raises
     ------
     TypeError
-        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
+        If `x` is a masked array of NumPy; `where` is the mask.
     ValueError
-        If `out` is read-only or of another shape, or `where` does not broadcast to `x`.
+        If `where` does not broadcast to the shape of `x`.
     numpy.exceptions.AxisError
         If `x` has no such axis.
 
@@ -90,30 +93,7 @@ def softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLi
 
 
 def softmax_(x: _T, axis: Axis = -1, *, where: ArrayLike = True) -> _T:
-    """Apply :func:`softmax` in place.
-
-    Parameters
-    ----------
-    x : ndarray or writable buffer
-        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
-    axis : int, tuple of int or None, default -1
-        The axis, or axes, that a row lies along; None for all.
-    where : array_like of bool, optional
-        Which elements take part; the others become 0.
-
-    Returns
-    -------
-    ndarray or buffer
-        `x` itself.
-
-    Raises
-    ------
-    TypeError
-        If `x` cannot hold the result's type, or is no buffer.
-    ValueError
-        If `x` is read-only, or `where` does not broadcast to it.
-    numpy.exceptions.AxisError
-        If `x` has no such axis.
+    """Apply :func:`softmax` in place to an array or a writable buffer, and return it.
 
     Examples
     --------
@@ -121,8 +101,6 @@ def softmax_(x: _T, axis: Axis = -1, *, where: ArrayLike = True) -> _T:
     >>> x = np.float32([1.0, 2.0, 4.0])
     >>> fr.softmax_(x) is x
     True
-    >>> x.round(4)
-    array([0.042 , 0.1142, 0.8438], dtype=float32)
     """
     return forward_in_place(_rows, _SOFTMAX, x, axis, where)
 
@@ -134,35 +112,8 @@ def softmax_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis = -1,
 
     In NumPy: ``y * (grad - (grad * y).sum(axis, keepdims=True))``.
 
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output.
-    y : array_like
-        The output, ``softmax(x, axis)``, of the same shape.
-    axis : int, tuple of int or None, default -1
-        The axis, or axes, that a row lies along, as in the forward call.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-
-    Returns
-    -------
-    ndarray or scalar
-        Gradient with respect to x; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
-    ValueError
-        If `grad`, `y` and `out` are not of one shape, or `out` is read-only.
-    numpy.exceptions.AxisError
-        If `y` has no such axis.
-
-    Notes
-    -----
-    Where ``y`` is 0, the element had no part: its gradient is 0, and its `grad` counts nothing, even if it is
-    NaN. So the gradient needs no mask.
+    `grad` and `y` have the same shape. Where ``y`` is 0, as masked elements are, the gradient is 0 and `grad` is
+    ignored, NaN included: no mask is needed.
 
     Examples
     --------
@@ -177,23 +128,22 @@ def softmax_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis = -1,
 def log_softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLike = True) -> Any:
     """Logarithm of :func:`softmax`.
 
-    Computes ``x - log(sum(exp(x)))`` over each row, with the logarithm taken of 1 plus what is beside the
-    largest element, so that results close to 0 are right too.
+    Computes ``x - log(sum(exp(x)))`` over each row, as ``log1p`` of the sum without the largest element, so that
+    results close to 0 are accurate too.
 
     In SciPy: ``special.log_softmax(x, axis=axis)``.
 
     Parameters
     ----------
     x : array_like
-        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
-        float32, wider integers float64.
+        Input of any shape; float32 and float64 keep their type.
     axis : int, tuple of int or None, default -1
-        The axis, or axes, that a row lies along; None for all.
+        The axis or axes along which a row lies; None for all.
     out : ndarray or writable buffer, optional
-        Where the result goes; ``out=x`` works in place.
+        Buffer for the result; see :mod:`fastrelu.activations`.
     where : array_like of bool, optional
-        Which elements take part, such as all but padding; broadcasts to the shape of `x`. The others count as
-        -inf and become -inf, whatever they are, NaN included; so does a row in which no element takes part.
+        Mask of the elements that take part; broadcasts to the shape of `x`. Masked elements become -inf, whatever they
+        are, NaN included, also in a row that is masked altogether.
 
     Returns
     -------
@@ -203,9 +153,9 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: Arr
     Raises
     ------
     TypeError
-        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
+        If `x` is a masked array of NumPy; `where` is the mask.
     ValueError
-        If `out` is read-only or of another shape, or `where` does not broadcast to `x`.
+        If `where` does not broadcast to the shape of `x`.
     numpy.exceptions.AxisError
         If `x` has no such axis.
 
@@ -229,30 +179,7 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: Arr
 
 
 def log_softmax_(x: _T, axis: Axis = -1, *, where: ArrayLike = True) -> _T:
-    """Apply :func:`log_softmax` in place.
-
-    Parameters
-    ----------
-    x : ndarray or writable buffer
-        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
-    axis : int, tuple of int or None, default -1
-        The axis, or axes, that a row lies along; None for all.
-    where : array_like of bool, optional
-        Which elements take part; the others become -inf.
-
-    Returns
-    -------
-    ndarray or buffer
-        `x` itself.
-
-    Raises
-    ------
-    TypeError
-        If `x` cannot hold the result's type, or is no buffer.
-    ValueError
-        If `x` is read-only, or `where` does not broadcast to it.
-    numpy.exceptions.AxisError
-        If `x` has no such axis.
+    """Apply :func:`log_softmax` in place to an array or a writable buffer, and return it.
 
     Examples
     --------
@@ -260,8 +187,6 @@ def log_softmax_(x: _T, axis: Axis = -1, *, where: ArrayLike = True) -> _T:
     >>> x = np.float32([1.0, 2.0, 4.0])
     >>> fr.log_softmax_(x) is x
     True
-    >>> x.round(4)
-    array([-3.1698, -2.1698, -0.1698], dtype=float32)
     """
     return forward_in_place(_rows, _LOG_SOFTMAX, x, axis, where)
 
@@ -273,35 +198,8 @@ def log_softmax_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis =
 
     In NumPy: ``grad - np.exp(y) * grad.sum(axis, keepdims=True)``.
 
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output.
-    y : array_like
-        The output, ``log_softmax(x, axis)``, of the same shape.
-    axis : int, tuple of int or None, default -1
-        The axis, or axes, that a row lies along, as in the forward call.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-
-    Returns
-    -------
-    ndarray or scalar
-        Gradient with respect to x; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
-    ValueError
-        If `grad`, `y` and `out` are not of one shape, or `out` is read-only.
-    numpy.exceptions.AxisError
-        If `y` has no such axis.
-
-    Notes
-    -----
-    Where ``y`` is -inf, the element had no part: its gradient is 0, and its `grad` counts nothing, even if it
-    is NaN. So the gradient needs no mask.
+    `grad` and `y` have the same shape. Where ``y`` is -inf, as masked elements are, the gradient is 0 and `grad` is
+    ignored, NaN included: no mask is needed.
 
     Examples
     --------
@@ -323,15 +221,14 @@ def softmin(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLi
     Parameters
     ----------
     x : array_like
-        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
-        float32, wider integers float64.
+        Input of any shape; float32 and float64 keep their type.
     axis : int, tuple of int or None, default -1
-        The axis, or axes, that a row lies along; None for all.
+        The axis or axes along which a row lies; None for all.
     out : ndarray or writable buffer, optional
-        Where the result goes; ``out=x`` works in place.
+        Buffer for the result; see :mod:`fastrelu.activations`.
     where : array_like of bool, optional
-        Which elements take part, such as all but padding; broadcasts to the shape of `x`. The others count as
-        +inf and become 0, whatever they are, NaN included; so does a row in which no element takes part.
+        Mask of the elements that take part; broadcasts to the shape of `x`. Masked elements become 0, whatever they
+        are, NaN included, also in a row that is masked altogether.
 
     Returns
     -------
@@ -341,9 +238,9 @@ def softmin(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLi
     Raises
     ------
     TypeError
-        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
+        If `x` is a masked array of NumPy; `where` is the mask.
     ValueError
-        If `out` is read-only or of another shape, or `where` does not broadcast to `x`.
+        If `where` does not broadcast to the shape of `x`.
     numpy.exceptions.AxisError
         If `x` has no such axis.
 
@@ -367,30 +264,7 @@ def softmin(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLi
 
 
 def softmin_(x: _T, axis: Axis = -1, *, where: ArrayLike = True) -> _T:
-    """Apply :func:`softmin` in place.
-
-    Parameters
-    ----------
-    x : ndarray or writable buffer
-        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
-    axis : int, tuple of int or None, default -1
-        The axis, or axes, that a row lies along; None for all.
-    where : array_like of bool, optional
-        Which elements take part; the others become 0.
-
-    Returns
-    -------
-    ndarray or buffer
-        `x` itself.
-
-    Raises
-    ------
-    TypeError
-        If `x` cannot hold the result's type, or is no buffer.
-    ValueError
-        If `x` is read-only, or `where` does not broadcast to it.
-    numpy.exceptions.AxisError
-        If `x` has no such axis.
+    """Apply :func:`softmin` in place to an array or a writable buffer, and return it.
 
     Examples
     --------
@@ -398,8 +272,6 @@ def softmin_(x: _T, axis: Axis = -1, *, where: ArrayLike = True) -> _T:
     >>> x = np.float32([1.0, 2.0, 4.0])
     >>> fr.softmin_(x) is x
     True
-    >>> x.round(4)
-    array([0.7054, 0.2595, 0.0351], dtype=float32)
     """
     return forward_in_place(_rows, _SOFTMIN, x, axis, where)
 
@@ -411,35 +283,8 @@ def softmin_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis = -1,
 
     In NumPy: ``y * ((grad * y).sum(axis, keepdims=True) - grad)``.
 
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output.
-    y : array_like
-        The output, ``softmin(x, axis)``, of the same shape.
-    axis : int, tuple of int or None, default -1
-        The axis, or axes, that a row lies along, as in the forward call.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-
-    Returns
-    -------
-    ndarray or scalar
-        Gradient with respect to x; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
-    ValueError
-        If `grad`, `y` and `out` are not of one shape, or `out` is read-only.
-    numpy.exceptions.AxisError
-        If `y` has no such axis.
-
-    Notes
-    -----
-    Where ``y`` is 0, the element had no part: its gradient is 0, and its `grad` counts nothing, even if it is
-    NaN. So the gradient needs no mask.
+    `grad` and `y` have the same shape. Where ``y`` is 0, as masked elements are, the gradient is 0 and `grad` is
+    ignored, NaN included: no mask is needed.
 
     Examples
     --------
@@ -468,21 +313,21 @@ def cross_entropy(
     Parameters
     ----------
     logits : array_like
-        Scores of the classes along `axis`; types as for :func:`softmax`.
+        Scores of the classes along `axis`; float32 and float64 keep their type.
     labels : array_like
-        The class of each row, integers of the shape of `logits` without its axis; or floating-point numbers of
-        the shape of `logits`, what each class has of each row.
+        The class of each row: integers, of the shape of `logits` without `axis`. Or the probabilities of the classes:
+        floating-point numbers, of the shape of `logits`.
     axis : int, default -1
-        The axis that the classes lie along; PyTorch's is 1 where there are several.
+        The axis of the classes; PyTorch's is 1 for more than one dimension.
     weight : array_like, optional
-        One number for each class, which multiplies its part in the loss.
+        Factor of each class in the loss.
     ignore_index : int, default -100
-        Rows with this label count nothing.
+        Rows with this label are ignored.
     label_smoothing : float, default 0.0
-        Share of each row that is spread over all classes alike, between 0 and 1.
+        Share of the probability that is spread evenly over all classes; between 0 and 1.
     reduction : {"mean", "sum", "none"}, default "mean"
-        ``"mean"`` divides the sum by the weights of the labels that count; with probabilities, by the number of
-        rows. ``"none"`` gives one loss for each row.
+        ``"mean"`` divides the sum by the sum of the weights of the labels that are not ignored; with probabilities,
+        by the number of rows. ``"none"`` gives one loss per row.
 
     Returns
     -------
@@ -492,12 +337,11 @@ def cross_entropy(
     Raises
     ------
     TypeError
-        If `logits` is complex, object, text or a masked array, or `labels` neither integers nor floating-point
-        numbers.
+        If `logits` is a masked array of NumPy, or `labels` are neither integers nor floating-point numbers.
     ValueError
-        If shapes do not fit, there are no classes, or an option is none of those above.
+        If shapes do not match, there are no classes, or an option has another value than those above.
     IndexError
-        If a label is not below the number of classes.
+        If a label is negative or not below the number of classes, `ignore_index` aside.
     numpy.exceptions.AxisError
         If `logits` has no such axis.
 
@@ -507,8 +351,8 @@ def cross_entropy(
 
     Notes
     -----
-    What it means is what ``torch.nn.functional.cross_entropy`` means; if no row counts, the mean is NaN. A
-    weight or share of 0 counts nothing, even next to an infinite loss.
+    Defined as ``torch.nn.functional.cross_entropy``: if all rows are ignored, the mean is NaN. A weight or a
+    probability of 0 contributes 0, even where the loss is infinite.
 
     Examples
     --------
@@ -533,53 +377,17 @@ def cross_entropy_value_and_grad(
     reduction: Reduction = "mean",
     out: Output = None,
 ) -> tuple[Any, Any]:
-    """Cross-entropy and its gradient with respect to the logits, in one pass over the data.
+    """Value of :func:`cross_entropy` and its gradient with respect to the logits, in one pass over the data.
 
-    The gradient of a row is ``softmax(logits) - one_hot(label)``, divided by the number of rows for the mean.
-
-    Parameters
-    ----------
-    logits : array_like
-        Scores of the classes along `axis`; types as for :func:`softmax`.
-    labels : array_like
-        The class of each row, integers of the shape of `logits` without its axis; or floating-point numbers of
-        the shape of `logits`, what each class has of each row.
-    axis : int, default -1
-        The axis that the classes lie along; PyTorch's is 1 where there are several.
-    weight : array_like, optional
-        One number for each class, which multiplies its part in the loss.
-    ignore_index : int, default -100
-        Rows with this label count nothing.
-    label_smoothing : float, default 0.0
-        Share of each row that is spread over all classes alike, between 0 and 1.
-    reduction : {"mean", "sum", "none"}, default "mean"
-        ``"mean"`` divides the sum by the weights of the labels that count; with probabilities, by the number of
-        rows. ``"none"`` gives one loss for each row.
-    out : ndarray or writable buffer, optional
-        Where the gradient goes; ``out=logits`` works in place.
+    The gradient of a row is ``softmax(logits) - one_hot(label)``, divided by the number of rows for the mean. Parameters
+    and errors are those of :func:`cross_entropy`; `out` receives the gradient, and ``out=logits`` works in place.
 
     Returns
     -------
     loss : scalar or ndarray
-        As :func:`cross_entropy` gives it.
+        The result of :func:`cross_entropy`.
     grad : ndarray
         Gradient of the loss, or with ``reduction="none"`` of the sum of the losses; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If `logits` is complex, object, text or a masked array, or `labels` neither integers nor floating-point
-        numbers, or `out` cannot hold the gradient's type.
-    ValueError
-        If `out` is read-only, shapes do not fit, there are no classes, or an option is none of those above.
-    IndexError
-        If a label is not below the number of classes.
-    numpy.exceptions.AxisError
-        If `logits` has no such axis.
-
-    See Also
-    --------
-    cross_entropy : The loss alone.
 
     Examples
     --------

@@ -96,24 +96,14 @@ def relu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     Parameters
     ----------
     x : array_like
-        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
-        float32, wider integers float64.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=x`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
+        Input of any shape; float32 and float64 keep their type.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
     Returns
     -------
     ndarray or scalar
         ``relu(x)``, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     References
     ----------
@@ -129,26 +119,7 @@ def relu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
 
 
 def relu_(x: _T, *, where: ArrayLike = True) -> _T:
-    """Apply :func:`relu` in place.
-
-    Parameters
-    ----------
-    x : ndarray or writable buffer
-        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
-    where : array_like of bool, optional
-        Where x is overwritten.
-
-    Returns
-    -------
-    ndarray or buffer
-        `x` itself.
-
-    Raises
-    ------
-    TypeError
-        If `x` cannot hold the result's type, or is no buffer.
-    ValueError
-        If `x` is read-only.
+    """Apply :func:`relu` in place to an array or a writable buffer, and return it.
 
     Examples
     --------
@@ -156,8 +127,6 @@ def relu_(x: _T, *, where: ArrayLike = True) -> _T:
     >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
     >>> fr.relu_(x) is x
     True
-    >>> x
-    array([0., 0., 0., 3.], dtype=float32)
     """
     return call_in_place(_relu, where, x)
 
@@ -165,34 +134,11 @@ def relu_(x: _T, *, where: ArrayLike = True) -> _T:
 def relu_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     """Gradient of :func:`relu` from its input.
 
-    Computes ``grad`` where ``x > 0``, 0 elsewhere, 0 at the kink.
+    Computes ``grad`` where ``x > 0``, 0 elsewhere, the kink at 0 included.
 
     In NumPy: ``grad * (x > 0)``.
 
     Error: rounded once, at most 0.5 ULP.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `x`.
-    x : array_like
-        Input of the forward call.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     Examples
     --------
@@ -211,29 +157,6 @@ def relu_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output = No
     In NumPy: ``grad * (y > 0)``.
 
     Error: rounded once, at most 0.5 ULP.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `y`.
-    y : array_like
-        Output of the forward call.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     Examples
     --------
@@ -257,24 +180,14 @@ def relu6(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     Parameters
     ----------
     x : array_like
-        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
-        float32, wider integers float64.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=x`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
+        Input of any shape; float32 and float64 keep their type.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
     Returns
     -------
     ndarray or scalar
         ``relu6(x)``, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     References
     ----------
@@ -290,26 +203,7 @@ def relu6(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
 
 
 def relu6_(x: _T, *, where: ArrayLike = True) -> _T:
-    """Apply :func:`relu6` in place.
-
-    Parameters
-    ----------
-    x : ndarray or writable buffer
-        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
-    where : array_like of bool, optional
-        Where x is overwritten.
-
-    Returns
-    -------
-    ndarray or buffer
-        `x` itself.
-
-    Raises
-    ------
-    TypeError
-        If `x` cannot hold the result's type, or is no buffer.
-    ValueError
-        If `x` is read-only.
+    """Apply :func:`relu6` in place to an array or a writable buffer, and return it.
 
     Examples
     --------
@@ -317,8 +211,6 @@ def relu6_(x: _T, *, where: ArrayLike = True) -> _T:
     >>> x = np.float32([-2.0, 0.5, 6.0, 8.0])
     >>> fr.relu6_(x) is x
     True
-    >>> x
-    array([0. , 0.5, 6. , 6. ], dtype=float32)
     """
     return call_in_place(_relu6, where, x)
 
@@ -331,29 +223,6 @@ def relu6_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: 
     In NumPy: ``grad * ((x > 0) & (x < 6))``.
 
     Error: rounded once, at most 0.5 ULP.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `x`.
-    x : array_like
-        Input of the forward call.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     Examples
     --------
@@ -372,29 +241,6 @@ def relu6_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output = N
     In NumPy: ``grad * ((y > 0) & (y < 6))``.
 
     Error: rounded once, at most 0.5 ULP.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `y`.
-    y : array_like
-        Output of the forward call.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     Examples
     --------
@@ -418,32 +264,22 @@ def leaky_relu(x: ArrayLike, negative_slope: ArrayLike = 0.01, *, out: Output = 
     Parameters
     ----------
     x : array_like
-        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
-        float32, wider integers float64.
+        Input of any shape; float32 and float64 keep their type.
     negative_slope : array_like, default 0.01
         Slope below zero.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=x`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
     Returns
     -------
     ndarray or scalar
         ``leaky_relu(x, negative_slope)``, of the shape the inputs broadcast to; `out` if given.
 
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
-
     Notes
     -----
-    A slope of 0 gives 0 at -inf too, the limit of the function.
+    With a slope of 0, -inf gives 0, the limit.
 
-    Keras and TensorFlow have other default slopes: 0.3 and 0.2.
+    Keras and TensorFlow have other default slopes, 0.3 and 0.2.
 
     References
     ----------
@@ -460,28 +296,7 @@ def leaky_relu(x: ArrayLike, negative_slope: ArrayLike = 0.01, *, out: Output = 
 
 
 def leaky_relu_(x: _T, negative_slope: ArrayLike = 0.01, *, where: ArrayLike = True) -> _T:
-    """Apply :func:`leaky_relu` in place.
-
-    Parameters
-    ----------
-    x : ndarray or writable buffer
-        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
-    negative_slope : array_like, default 0.01
-        Slope below zero.
-    where : array_like of bool, optional
-        Where x is overwritten.
-
-    Returns
-    -------
-    ndarray or buffer
-        `x` itself.
-
-    Raises
-    ------
-    TypeError
-        If `x` cannot hold the result's type, or is no buffer.
-    ValueError
-        If `x` is read-only.
+    """Apply :func:`leaky_relu` in place to an array or a writable buffer, and return it.
 
     Examples
     --------
@@ -489,8 +304,6 @@ def leaky_relu_(x: _T, negative_slope: ArrayLike = 0.01, *, where: ArrayLike = T
     >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
     >>> fr.leaky_relu_(x) is x
     True
-    >>> x
-    array([-0.02 , -0.005,  0.   ,  3.   ], dtype=float32)
     """
     return call_in_place(_leaky_relu, where, x, negative_slope)
 
@@ -506,31 +319,6 @@ def leaky_relu_backward(
 
     Error: rounded once, at most 0.5 ULP.
 
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `x`.
-    x : array_like
-        Input of the forward call.
-    negative_slope : array_like, default 0.01
-        Slope below zero.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
-
     Examples
     --------
     >>> import numpy as np, fastrelu as fr
@@ -543,42 +331,17 @@ def leaky_relu_backward(
 def leaky_relu_backward_parameters(
     grad: ArrayLike, x: ArrayLike, negative_slope: ArrayLike = 0.01, *, out: Output = None
 ) -> tuple[Any, Any]:
-    """Gradients of :func:`leaky_relu` with respect to its input and its slope, in one pass.
+    """Gradients of :func:`leaky_relu` with respect to its input and `negative_slope`, in one pass.
 
-    Computes ``dx`` as :func:`leaky_relu_backward` does and, for the slope, the sum of ``grad`` times the derivative
-    ``x`` where ``x <= 0``, 0 elsewhere.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `x`.
-    x : array_like
-        Input of the forward call.
-    negative_slope : array_like, default 0.01
-        Slope below zero.
-    out : ndarray or writable buffer, optional
-        Where ``dx`` goes; ``out=grad`` works in place.
+    Computes ``dx`` as :func:`leaky_relu_backward` does and, for `negative_slope`, the sum of ``grad`` times the
+    derivative ``x`` where ``x <= 0``, 0 elsewhere.
 
     Returns
     -------
     dx : ndarray or scalar
         The gradient with respect to `x`, the same bits as from :func:`leaky_relu_backward`; `out` if given.
     dnegative_slope : ndarray or scalar
-        The gradient with respect to `negative_slope`, of its shape: summed over the axes that broadcasting added or
-        stretched.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape, or the shapes do not broadcast.
-
-    Notes
-    -----
-    The sums are those of float64, with the rounding errors of their additions carried along, and are rounded once to
-    the type of `dx`; their bits depend neither on the number of threads nor on the memory layout. Subclasses and
-    arrays of other libraries are converted with :func:`numpy.asarray`.
+        The gradient with respect to `negative_slope`, of its shape.
 
     References
     ----------
@@ -599,37 +362,11 @@ def leaky_relu_backward_from_output(
 ) -> Any:
     """Gradient of :func:`leaky_relu` from its output.
 
-    Computes ``grad`` where ``y > 0``, ``negative_slope * grad`` elsewhere.
+    Computes ``grad`` where ``y > 0``, ``negative_slope * grad`` elsewhere; requires ``negative_slope >= 0``.
 
     In NumPy: ``np.where(y > 0, grad, negative_slope * grad)``.
 
     Error: rounded once, at most 0.5 ULP.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `y`.
-    y : array_like
-        Output of the forward call.
-    negative_slope : array_like, default 0.01
-        Slope below zero.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape, or unless ``negative_slope >= 0`` (an array element outside gives
-        NaN).
 
     Examples
     --------
@@ -664,8 +401,7 @@ def srelu(
     Parameters
     ----------
     x : array_like
-        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
-        float32, wider integers float64.
+        Input of any shape; float32 and float64 keep their type.
     t_left : array_like
         Upper end of the left piece; ``t_left <= t_right``.
     a_left : array_like
@@ -674,10 +410,8 @@ def srelu(
         Lower end of the right piece.
     a_right : array_like
         Slope of the right piece.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=x`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
     Returns
     -------
@@ -686,15 +420,12 @@ def srelu(
 
     Raises
     ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
     ValueError
-        If `out` is read-only or of another shape, or unless ``t_left <= t_right`` (an array element outside gives
-        NaN).
+        If ``t_left > t_right`` or one of them is NaN. In arrays, such elements give NaN instead.
 
     Notes
     -----
-    An infinite threshold switches its piece off.
+    An infinite threshold disables its piece.
 
     References
     ----------
@@ -712,34 +443,7 @@ def srelu(
 def srelu_(
     x: _T, t_left: ArrayLike, a_left: ArrayLike, t_right: ArrayLike, a_right: ArrayLike, *, where: ArrayLike = True
 ) -> _T:
-    """Apply :func:`srelu` in place.
-
-    Parameters
-    ----------
-    x : ndarray or writable buffer
-        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
-    t_left : array_like
-        Upper end of the left piece; ``t_left <= t_right``.
-    a_left : array_like
-        Slope of the left piece.
-    t_right : array_like
-        Lower end of the right piece.
-    a_right : array_like
-        Slope of the right piece.
-    where : array_like of bool, optional
-        Where x is overwritten.
-
-    Returns
-    -------
-    ndarray or buffer
-        `x` itself.
-
-    Raises
-    ------
-    TypeError
-        If `x` cannot hold the result's type, or is no buffer.
-    ValueError
-        If `x` is read-only, or unless ``t_left <= t_right`` (an array element outside gives NaN).
+    """Apply :func:`srelu` in place to an array or a writable buffer, and return it.
 
     Examples
     --------
@@ -747,8 +451,6 @@ def srelu_(
     >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
     >>> fr.srelu_(x, -1.0, 0.1, 1.0, 0.5) is x
     True
-    >>> x.round(4)
-    array([-1.1, -0.5,  0. ,  2. ], dtype=float32)
     """
     return call_in_place(_srelu, where, x, t_left, a_left, t_right, a_right)
 
@@ -772,38 +474,6 @@ def srelu_backward(
 
     Error: rounded once, at most 0.5 ULP.
 
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `x`.
-    x : array_like
-        Input of the forward call.
-    t_left : array_like
-        Upper end of the left piece; ``t_left <= t_right``.
-    a_left : array_like
-        Slope of the left piece.
-    t_right : array_like
-        Lower end of the right piece.
-    a_right : array_like
-        Slope of the right piece.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape, or unless ``t_left <= t_right`` (an array element outside gives
-        NaN).
-
     Examples
     --------
     >>> import numpy as np, fastrelu as fr
@@ -825,48 +495,16 @@ def srelu_backward_parameters(
 ) -> tuple[Any, Any, Any, Any, Any]:
     """Gradients of :func:`srelu` with respect to its input and its four parameters, in one pass.
 
-    Computes ``dx`` as :func:`srelu_backward` does and, for each parameter, the sum of ``grad`` times the derivative
-    by it: on the left piece ``1 - a_left`` by `t_left` and ``x - t_left`` by `a_left`, on the
-    right one the same with `t_right` and `a_right`, and 0 elsewhere.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `x`.
-    x : array_like
-        Input of the forward call.
-    t_left : array_like
-        Threshold of the left piece.
-    a_left : array_like
-        Slope of the left piece.
-    t_right : array_like
-        Threshold of the right piece; ``t_left <= t_right``.
-    a_right : array_like
-        Slope of the right piece.
-    out : ndarray or writable buffer, optional
-        Where ``dx`` goes; ``out=grad`` works in place.
+    Computes ``dx`` as :func:`srelu_backward` does and, for each parameter, the sum of ``grad`` times the derivative:
+    where ``x <= t_left``, ``1 - a_left`` for `t_left` and ``x - t_left`` for `a_left`; where ``x >= t_right``, the
+    same for `t_right` and `a_right`; 0 elsewhere.
 
     Returns
     -------
     dx : ndarray or scalar
         The gradient with respect to `x`, the same bits as from :func:`srelu_backward`; `out` if given.
     dt_left, da_left, dt_right, da_right : ndarray or scalar
-        The gradient with respect to each parameter, of its shape: summed over the axes that broadcasting added or
-        stretched.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape, the shapes do not broadcast, or unless ``t_left <= t_right`` (an
-        array element outside gives NaN).
-
-    Notes
-    -----
-    The sums are those of float64, with the rounding errors of their additions carried along, and are rounded once to
-    the type of `dx`; their bits depend neither on the number of threads nor on the memory layout. Subclasses and
-    arrays of other libraries are converted with :func:`numpy.asarray`.
+        The gradient with respect to each parameter, of its shape.
 
     References
     ----------
@@ -888,7 +526,7 @@ def srelu_backward_parameters(
 def threshold(
     x: ArrayLike, threshold: ArrayLike, value: ArrayLike, *, out: Output = None, where: ArrayLike = True
 ) -> Any:
-    """Identity above a threshold, a value below.
+    """Identity above a threshold, a constant elsewhere.
 
     Computes ``x`` where ``x > threshold``, ``value`` elsewhere.
 
@@ -899,28 +537,18 @@ def threshold(
     Parameters
     ----------
     x : array_like
-        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
-        float32, wider integers float64.
+        Input of any shape; float32 and float64 keep their type.
     threshold : array_like
         Inputs up to this one are replaced.
     value : array_like
-        What replaces them.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=x`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
+        Their replacement.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
     Returns
     -------
     ndarray or scalar
         ``threshold(x, threshold, value)``, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     References
     ----------
@@ -936,30 +564,7 @@ def threshold(
 
 
 def threshold_(x: _T, threshold: ArrayLike, value: ArrayLike, *, where: ArrayLike = True) -> _T:
-    """Apply :func:`threshold` in place.
-
-    Parameters
-    ----------
-    x : ndarray or writable buffer
-        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
-    threshold : array_like
-        Inputs up to this one are replaced.
-    value : array_like
-        What replaces them.
-    where : array_like of bool, optional
-        Where x is overwritten.
-
-    Returns
-    -------
-    ndarray or buffer
-        `x` itself.
-
-    Raises
-    ------
-    TypeError
-        If `x` cannot hold the result's type, or is no buffer.
-    ValueError
-        If `x` is read-only.
+    """Apply :func:`threshold` in place to an array or a writable buffer, and return it.
 
     Examples
     --------
@@ -967,8 +572,6 @@ def threshold_(x: _T, threshold: ArrayLike, value: ArrayLike, *, where: ArrayLik
     >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
     >>> fr.threshold_(x, 1.0, -1.0) is x
     True
-    >>> x
-    array([-1., -1., -1.,  3.], dtype=float32)
     """
     return call_in_place(_threshold, where, x, threshold, value)
 
@@ -990,33 +593,6 @@ def threshold_backward(
 
     Error: rounded once, at most 0.5 ULP.
 
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `x`.
-    x : array_like
-        Input of the forward call.
-    threshold : array_like
-        Inputs up to this one are replaced.
-    value : array_like
-        What replaces them.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
-
     Examples
     --------
     >>> import numpy as np, fastrelu as fr
@@ -1037,39 +613,11 @@ def threshold_backward_from_output(
 ) -> Any:
     """Gradient of :func:`threshold` from its output.
 
-    Computes ``grad`` where ``y > threshold``, 0 elsewhere.
+    Computes ``grad`` where ``y > threshold``, 0 elsewhere; requires ``value <= threshold``.
 
     In NumPy: ``grad * (y > threshold)``.
 
     Error: rounded once, at most 0.5 ULP.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `y`.
-    y : array_like
-        Output of the forward call.
-    threshold : array_like
-        Inputs up to this one are replaced.
-    value : array_like
-        What replaces them.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape, or unless ``value <= threshold`` (an array element outside gives
-        NaN).
 
     Examples
     --------
@@ -1093,26 +641,16 @@ def thresholded_relu(x: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None
     Parameters
     ----------
     x : array_like
-        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
-        float32, wider integers float64.
+        Input of any shape; float32 and float64 keep their type.
     alpha : array_like, default 1.0
         Inputs up to this one give 0.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=x`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
     Returns
     -------
     ndarray or scalar
         ``thresholded_relu(x, alpha)``, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     References
     ----------
@@ -1129,28 +667,7 @@ def thresholded_relu(x: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None
 
 
 def thresholded_relu_(x: _T, alpha: ArrayLike = 1.0, *, where: ArrayLike = True) -> _T:
-    """Apply :func:`thresholded_relu` in place.
-
-    Parameters
-    ----------
-    x : ndarray or writable buffer
-        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
-    alpha : array_like, default 1.0
-        Inputs up to this one give 0.
-    where : array_like of bool, optional
-        Where x is overwritten.
-
-    Returns
-    -------
-    ndarray or buffer
-        `x` itself.
-
-    Raises
-    ------
-    TypeError
-        If `x` cannot hold the result's type, or is no buffer.
-    ValueError
-        If `x` is read-only.
+    """Apply :func:`thresholded_relu` in place to an array or a writable buffer, and return it.
 
     Examples
     --------
@@ -1158,8 +675,6 @@ def thresholded_relu_(x: _T, alpha: ArrayLike = 1.0, *, where: ArrayLike = True)
     >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
     >>> fr.thresholded_relu_(x) is x
     True
-    >>> x
-    array([0., 0., 0., 3.], dtype=float32)
     """
     return call_in_place(_thresholded_relu, where, x, alpha)
 
@@ -1175,31 +690,6 @@ def thresholded_relu_backward(
 
     Error: rounded once, at most 0.5 ULP.
 
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `x`.
-    x : array_like
-        Input of the forward call.
-    alpha : array_like, default 1.0
-        Inputs up to this one give 0.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
-
     Examples
     --------
     >>> import numpy as np, fastrelu as fr
@@ -1214,36 +704,11 @@ def thresholded_relu_backward_from_output(
 ) -> Any:
     """Gradient of :func:`thresholded_relu` from its output.
 
-    Computes ``grad`` where ``y > alpha``, 0 elsewhere.
+    Computes ``grad`` where ``y > alpha``, 0 elsewhere; requires ``alpha >= 0``.
 
     In NumPy: ``grad * (y > alpha)``.
 
     Error: rounded once, at most 0.5 ULP.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `y`.
-    y : array_like
-        Output of the forward call.
-    alpha : array_like, default 1.0
-        Inputs up to this one give 0.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape, or unless ``alpha >= 0`` (an array element outside gives NaN).
 
     Examples
     --------
@@ -1267,24 +732,14 @@ def squared_relu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -
     Parameters
     ----------
     x : array_like
-        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
-        float32, wider integers float64.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=x`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
+        Input of any shape; float32 and float64 keep their type.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
     Returns
     -------
     ndarray or scalar
         ``squared_relu(x)``, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     References
     ----------
@@ -1300,26 +755,7 @@ def squared_relu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -
 
 
 def squared_relu_(x: _T, *, where: ArrayLike = True) -> _T:
-    """Apply :func:`squared_relu` in place.
-
-    Parameters
-    ----------
-    x : ndarray or writable buffer
-        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
-    where : array_like of bool, optional
-        Where x is overwritten.
-
-    Returns
-    -------
-    ndarray or buffer
-        `x` itself.
-
-    Raises
-    ------
-    TypeError
-        If `x` cannot hold the result's type, or is no buffer.
-    ValueError
-        If `x` is read-only.
+    """Apply :func:`squared_relu` in place to an array or a writable buffer, and return it.
 
     Examples
     --------
@@ -1327,8 +763,6 @@ def squared_relu_(x: _T, *, where: ArrayLike = True) -> _T:
     >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
     >>> fr.squared_relu_(x) is x
     True
-    >>> x
-    array([0., 0., 0., 9.], dtype=float32)
     """
     return call_in_place(_squared_relu, where, x)
 
@@ -1341,29 +775,6 @@ def squared_relu_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, 
     In NumPy: ``2 * grad * np.maximum(x, 0)``.
 
     Error: rounded once, at most 0.5 ULP.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `x`.
-    x : array_like
-        Input of the forward call.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     Examples
     --------
@@ -1384,29 +795,6 @@ def squared_relu_backward_from_output(
     In NumPy: ``2 * grad * np.sqrt(y)``.
 
     Error: rounded once, at most 0.5 ULP.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `y`.
-    y : array_like
-        Output of the forward call.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     Examples
     --------
@@ -1445,15 +833,13 @@ def prelu(
     Parameters
     ----------
     x : array_like
-        Input of any shape; types as in :func:`leaky_relu`.
+        Input of any shape; float32 and float64 keep their type.
     weight : array_like
-        Slopes. They broadcast with `x`; with `axis` a one-dimensional weight lies along that axis.
+        Slopes, which broadcast with `x`; one-dimensional if `axis` is given.
     axis : int, optional
         The axis of `x` that `weight` lies along, such as 1 for the channels of NCHW.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=x`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
     Returns
     -------
@@ -1462,10 +848,8 @@ def prelu(
 
     Raises
     ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
     ValueError
-        If `out` is read-only or of another shape, or `weight` does not fit `axis`.
+        If `axis` is given and `weight` is not one-dimensional, or its length is neither 1 nor that of the axis.
     numpy.exceptions.AxisError
         If `x` has no such axis.
 
@@ -1484,30 +868,7 @@ def prelu(
 
 
 def prelu_(x: _T, weight: ArrayLike, *, axis: int | None = None, where: ArrayLike = True) -> _T:
-    """Apply :func:`prelu` in place.
-
-    Parameters
-    ----------
-    x : ndarray or writable buffer
-        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
-    weight : array_like
-        Slopes, as in :func:`prelu`.
-    axis : int, optional
-        The axis of `x` that `weight` lies along.
-    where : array_like of bool, optional
-        Where x is overwritten.
-
-    Returns
-    -------
-    ndarray or buffer
-        `x` itself.
-
-    Raises
-    ------
-    TypeError
-        If `x` cannot hold the result's type, or is no buffer.
-    ValueError
-        If `x` is read-only, or `weight` does not fit `axis`.
+    """Apply :func:`prelu` in place to an array or a writable buffer, and return it.
 
     Examples
     --------
@@ -1515,8 +876,6 @@ def prelu_(x: _T, weight: ArrayLike, *, axis: int | None = None, where: ArrayLik
     >>> x = np.float32([-2.0, 3.0])
     >>> fr.prelu_(x, 0.25) is x
     True
-    >>> x
-    array([-0.5,  3. ], dtype=float32)
     """
     return call_in_place(_leaky_relu, where, x, _along(weight, x, axis))
 
@@ -1536,33 +895,6 @@ def prelu_backward(
 
     In NumPy: ``np.where(x > 0, grad, weight * grad)``.
 
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `x`.
-    x : array_like
-        Input of the forward call.
-    weight : array_like
-        Slopes, as in :func:`prelu`.
-    axis : int, optional
-        The axis of `x` that `weight` lies along.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape, or `weight` does not fit `axis`.
-
     Examples
     --------
     >>> import numpy as np, fastrelu as fr
@@ -1575,44 +907,17 @@ def prelu_backward(
 def prelu_backward_parameters(
     grad: ArrayLike, x: ArrayLike, weight: ArrayLike, *, axis: int | None = None, out: Output = None
 ) -> tuple[Any, Any]:
-    """Gradients of :func:`prelu` with respect to its input and its weight, in one pass.
+    """Gradients of :func:`prelu` with respect to its input and `weight`, in one pass.
 
     Computes ``dx`` as :func:`prelu_backward` does and, for each weight, the sum of ``grad`` times the derivative
     ``x`` where ``x <= 0``, 0 elsewhere.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `x`.
-    x : array_like
-        Input of the forward call.
-    weight : array_like
-        Slopes, as in :func:`prelu`.
-    axis : int, optional
-        The axis of `x` that `weight` lies along.
-    out : ndarray or writable buffer, optional
-        Where ``dx`` goes; ``out=grad`` works in place.
 
     Returns
     -------
     dx : ndarray or scalar
         The gradient with respect to `x`, the same bits as from :func:`prelu_backward`; `out` if given.
     dweight : ndarray or scalar
-        The gradient with respect to `weight`, of its shape: summed over the axes that broadcasting added or
-        stretched.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object, text or a masked array, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape, the shapes do not broadcast, or `weight` does not fit `axis`.
-
-    Notes
-    -----
-    The sums are those of float64, with the rounding errors of their additions carried along, and are rounded once to
-    the type of `dx`; their bits depend neither on the number of threads nor on the memory layout. Subclasses and
-    arrays of other libraries are converted with :func:`numpy.asarray`.
+        The gradient with respect to `weight`, of its shape.
 
     References
     ----------
@@ -1644,37 +949,9 @@ def prelu_backward_from_output(
 ) -> Any:
     """Gradient of :func:`prelu` from its output.
 
-    Computes ``grad`` where ``y > 0``, ``weight * grad`` elsewhere.
+    Computes ``grad`` where ``y > 0``, ``weight * grad`` elsewhere; requires ``weight >= 0``.
 
     In NumPy: ``np.where(y > 0, grad, weight * grad)``.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `y`.
-    y : array_like
-        Output of the forward call.
-    weight : array_like
-        Slopes, as in :func:`prelu`; none may be negative.
-    axis : int, optional
-        The axis of `y` that `weight` lies along.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape, `weight` does not fit `axis`, or a single weight is
-        negative (a negative one in an array gives NaN): the output would not tell the sign of the input.
 
     Examples
     --------
@@ -1737,27 +1014,25 @@ def rrelu(
     out: Output = None,
     where: ArrayLike = True,
 ) -> Any:
-    """Randomised leaky rectified linear unit.
+    """Randomized leaky rectified linear unit.
 
-    Computes ``x`` where ``x > 0``, ``a * x`` elsewhere, with ``a`` drawn uniformly from ``[lower, upper]`` for
-    every element in training and ``(lower + upper) / 2`` otherwise.
+    Computes ``x`` where ``x > 0``, ``a * x`` elsewhere, with ``a`` drawn from ``[lower, upper]`` uniformly for
+    each element if ``training=True``, else ``a = (lower + upper) / 2``.
 
     Parameters
     ----------
     x : array_like
-        Input of any shape; types as in :func:`leaky_relu`.
+        Input of any shape; float32 and float64 keep their type.
     lower, upper : float, default 1/8 and 1/3
         Range of the slopes; ``lower <= upper``.
     training : bool, default False
         Whether to draw slopes.
     rng : numpy.random.Generator or seed, optional
-        Where they are drawn from, whatever :func:`numpy.random.default_rng` takes.
+        Source of the random numbers: any argument of :func:`numpy.random.default_rng`.
     slopes : ndarray, optional
-        With ``training=True``, receives the slopes, which the gradient needs; of the shape of `x`.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=x`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
+        Buffer of the shape of `x` for the drawn slopes, which the gradient needs; only with ``training=True``.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
     Returns
     -------
@@ -1766,14 +1041,13 @@ def rrelu(
 
     Raises
     ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
     ValueError
-        If `out` is read-only or of another shape, unless ``lower <= upper``, or if `slopes` does not fit.
+        If ``lower > upper`` or one of them is NaN, if `slopes` has another shape than `x` or no floating type, or is
+        given without ``training=True``.
 
     Notes
     -----
-    The gradient is ``leaky_relu_backward(grad, x, slopes)``, in evaluation with the mean slope.
+    The gradient is ``leaky_relu_backward(grad, x, slopes)``; without training, ``slopes = (lower + upper) / 2``.
 
     References
     ----------
@@ -1806,34 +1080,7 @@ def rrelu_(
     slopes: NDArray[Any] | None = None,
     where: ArrayLike = True,
 ) -> _T:
-    """Apply :func:`rrelu` in place.
-
-    Parameters
-    ----------
-    x : ndarray or writable buffer
-        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
-    lower, upper : float, default 1/8 and 1/3
-        Range of the slopes; ``lower <= upper``.
-    training : bool, default False
-        Whether to draw slopes.
-    rng : numpy.random.Generator or seed, optional
-        Where they are drawn from.
-    slopes : ndarray, optional
-        With ``training=True``, receives the slopes.
-    where : array_like of bool, optional
-        Where x is overwritten.
-
-    Returns
-    -------
-    ndarray or buffer
-        `x` itself.
-
-    Raises
-    ------
-    TypeError
-        If `x` cannot hold the result's type, or is no buffer.
-    ValueError
-        If `x` is read-only, unless ``lower <= upper``, or if `slopes` does not fit.
+    """Apply :func:`rrelu` in place to an array or a writable buffer, and return it.
 
     Examples
     --------
@@ -1841,8 +1088,6 @@ def rrelu_(
     >>> x = np.float32([-1.0, 2.0])
     >>> fr.rrelu_(x, 0.25, 0.75) is x
     True
-    >>> x
-    array([-0.5,  2. ], dtype=float32)
     """
     drawn = _draw(x, lower, upper, training, rng, slopes)
     y = call_in_place(_leaky_relu, where, x, drawn)
@@ -1850,7 +1095,7 @@ def rrelu_(
     return y
 
 
-# The negative half, relu(-x), is a leaky relu of slope -1 that ends at 0: the parameters of srelu that say so.
+# relu(-x) is srelu with slope -1 below 0 and slope 0 above.
 _NEGATIVE = (0.0, -1.0, 0.0, 0.0)
 
 
@@ -1882,11 +1127,11 @@ def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> A
     Parameters
     ----------
     x : array_like
-        Input of at least one dimension; types as in :func:`relu`.
+        Input of at least one dimension; float32 and float64 keep their type.
     axis : int, default -1
         The axis that doubles.
     out : ndarray, optional
-        Where the result goes; may overlap `x`.
+        Buffer for the result; may overlap `x`. See :mod:`fastrelu.activations`.
 
     Returns
     -------
@@ -1895,10 +1140,6 @@ def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> A
 
     Raises
     ------
-    TypeError
-        If `x` is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
     numpy.exceptions.AxisError
         If `x` has no such axis.
 
@@ -1919,32 +1160,7 @@ def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> A
 def crelu_backward(grad: ArrayLike, x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> Any:
     """Gradient of :func:`crelu` from its input.
 
-    Computes the first half of ``grad`` where ``x > 0``, minus its second half where ``x < 0``, 0 at the kink.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output, twice as long as `x` along `axis`.
-    x : array_like
-        Input of the forward call.
-    axis : int, default -1
-        The axis that doubles.
-    out : ndarray, optional
-        Where the result goes; ``out=x`` works in place.
-
-    Returns
-    -------
-    ndarray
-        The gradient with respect to `x`, of its shape; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only, or a shape does not fit.
-    numpy.exceptions.AxisError
-        If there is no such axis.
+    Computes the first half of ``grad`` along `axis` where ``x > 0``, minus its second half where ``x < 0``, 0 at 0.
 
     Examples
     --------
@@ -1965,33 +1181,8 @@ def crelu_backward_from_output(
 ) -> Any:
     """Gradient of :func:`crelu` from its output.
 
-    Computes the first half of ``grad`` where that of ``y`` is positive, minus its second half where that of
-    ``y`` is.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output.
-    y : array_like
-        Output of the forward call, of the same shape.
-    axis : int, default -1
-        The axis that doubled.
-    out : ndarray, optional
-        Where the result goes.
-
-    Returns
-    -------
-    ndarray
-        The gradient with respect to the input, half as long along `axis`; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only, or a shape does not fit.
-    numpy.exceptions.AxisError
-        If there is no such axis.
+    Computes the first half of ``grad`` along `axis` where that half of ``y`` is positive, minus its second half where
+    that half of ``y`` is positive, 0 elsewhere.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Functions that rise from one level to another, and their piecewise linear stand-ins."""
+"""Functions that rise from one level to another, and their piecewise linear approximations."""
 
 from __future__ import annotations
 
@@ -80,24 +80,14 @@ def sigmoid(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any
     Parameters
     ----------
     x : array_like
-        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
-        float32, wider integers float64.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=x`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
+        Input of any shape; float32 and float64 keep their type.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
     Returns
     -------
     ndarray or scalar
         ``sigmoid(x)``, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     References
     ----------
@@ -113,26 +103,7 @@ def sigmoid(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any
 
 
 def sigmoid_(x: _T, *, where: ArrayLike = True) -> _T:
-    """Apply :func:`sigmoid` in place.
-
-    Parameters
-    ----------
-    x : ndarray or writable buffer
-        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
-    where : array_like of bool, optional
-        Where x is overwritten.
-
-    Returns
-    -------
-    ndarray or buffer
-        `x` itself.
-
-    Raises
-    ------
-    TypeError
-        If `x` cannot hold the result's type, or is no buffer.
-    ValueError
-        If `x` is read-only.
+    """Apply :func:`sigmoid` in place to an array or a writable buffer, and return it.
 
     Examples
     --------
@@ -140,8 +111,6 @@ def sigmoid_(x: _T, *, where: ArrayLike = True) -> _T:
     >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
     >>> fr.sigmoid_(x) is x
     True
-    >>> x.round(4)
-    array([0.1192, 0.3775, 0.5   , 0.9526], dtype=float32)
     """
     return call_in_place(_sigmoid, where, x)
 
@@ -154,29 +123,6 @@ def sigmoid_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where
     In NumPy: ``grad * np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x))) ** 2``.
 
     Error: at most 2.5 ULP in float32, 2.75 in float64; "accurate" 0.51 and 0.85.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `x`.
-    x : array_like
-        Input of the forward call.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     Examples
     --------
@@ -195,29 +141,6 @@ def sigmoid_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output =
     In NumPy: ``grad * y * (1 - y)``.
 
     Error: at most 1.5 ULP in float32, 1.7 in float64; "accurate" 0.51 and 0.5.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `y`.
-    y : array_like
-        Output of the forward call.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     Examples
     --------
@@ -241,24 +164,14 @@ def tanh(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     Parameters
     ----------
     x : array_like
-        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
-        float32, wider integers float64.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=x`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
+        Input of any shape; float32 and float64 keep their type.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
     Returns
     -------
     ndarray or scalar
         ``tanh(x)``, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     References
     ----------
@@ -274,26 +187,7 @@ def tanh(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
 
 
 def tanh_(x: _T, *, where: ArrayLike = True) -> _T:
-    """Apply :func:`tanh` in place.
-
-    Parameters
-    ----------
-    x : ndarray or writable buffer
-        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
-    where : array_like of bool, optional
-        Where x is overwritten.
-
-    Returns
-    -------
-    ndarray or buffer
-        `x` itself.
-
-    Raises
-    ------
-    TypeError
-        If `x` cannot hold the result's type, or is no buffer.
-    ValueError
-        If `x` is read-only.
+    """Apply :func:`tanh` in place to an array or a writable buffer, and return it.
 
     Examples
     --------
@@ -301,8 +195,6 @@ def tanh_(x: _T, *, where: ArrayLike = True) -> _T:
     >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
     >>> fr.tanh_(x) is x
     True
-    >>> x.round(4)
-    array([-0.964 , -0.4621,  0.    ,  0.9951], dtype=float32)
     """
     return call_in_place(_tanh, where, x)
 
@@ -315,29 +207,6 @@ def tanh_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: A
     In NumPy: ``grad * (1 - np.tanh(x) ** 2)``.
 
     Error: at most 2.5 ULP in float32, 2.55 in float64; "accurate" 0.51 and 0.85.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `x`.
-    x : array_like
-        Input of the forward call.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     Examples
     --------
@@ -357,29 +226,6 @@ def tanh_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output = No
 
     Error: at most 1.5 ULP in float32, 1.75 in float64; "accurate" 0.51 and 0.5.
 
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `y`.
-    y : array_like
-        Output of the forward call.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
-
     Examples
     --------
     >>> import numpy as np, fastrelu as fr
@@ -391,7 +237,7 @@ def tanh_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output = No
 
 
 def softsign(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
-    """Algebraic stand-in for tanh.
+    """Algebraic counterpart of :func:`tanh`.
 
     Computes ``x / (1 + abs(x))``.
 
@@ -402,24 +248,14 @@ def softsign(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> An
     Parameters
     ----------
     x : array_like
-        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
-        float32, wider integers float64.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=x`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
+        Input of any shape; float32 and float64 keep their type.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
     Returns
     -------
     ndarray or scalar
         ``softsign(x)``, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     References
     ----------
@@ -435,26 +271,7 @@ def softsign(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> An
 
 
 def softsign_(x: _T, *, where: ArrayLike = True) -> _T:
-    """Apply :func:`softsign` in place.
-
-    Parameters
-    ----------
-    x : ndarray or writable buffer
-        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
-    where : array_like of bool, optional
-        Where x is overwritten.
-
-    Returns
-    -------
-    ndarray or buffer
-        `x` itself.
-
-    Raises
-    ------
-    TypeError
-        If `x` cannot hold the result's type, or is no buffer.
-    ValueError
-        If `x` is read-only.
+    """Apply :func:`softsign` in place to an array or a writable buffer, and return it.
 
     Examples
     --------
@@ -462,8 +279,6 @@ def softsign_(x: _T, *, where: ArrayLike = True) -> _T:
     >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
     >>> fr.softsign_(x) is x
     True
-    >>> x.round(4)
-    array([-0.6667, -0.3333,  0.    ,  0.75  ], dtype=float32)
     """
     return call_in_place(_softsign, where, x)
 
@@ -476,29 +291,6 @@ def softsign_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, wher
     In NumPy: ``grad / (1 + np.abs(x)) ** 2``.
 
     Error: at most 2.95 ULP in float32, 3.5 in float64; "accurate" 0.51 and 0.85.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `x`.
-    x : array_like
-        Input of the forward call.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     Examples
     --------
@@ -518,29 +310,6 @@ def softsign_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output 
 
     Error: at most 1.95 ULP in float32, 1.95 in float64; "accurate" 0.51 and 0.5.
 
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `y`.
-    y : array_like
-        Output of the forward call.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
-
     Examples
     --------
     >>> import numpy as np, fastrelu as fr
@@ -554,7 +323,7 @@ def softsign_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output 
 def hard_sigmoid(
     x: ArrayLike, slope: ArrayLike = 1 / 6, offset: ArrayLike = 0.5, *, out: Output = None, where: ArrayLike = True
 ) -> Any:
-    """Piecewise linear stand-in for the sigmoid.
+    """Piecewise linear approximation of :func:`sigmoid`.
 
     Computes ``min(max(slope * x + offset, 0), 1)``.
 
@@ -565,16 +334,13 @@ def hard_sigmoid(
     Parameters
     ----------
     x : array_like
-        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
-        float32, wider integers float64.
+        Input of any shape; float32 and float64 keep their type.
     slope : array_like, default 1 / 6
         Slope between the ends; positive.
     offset : array_like, default 0.5
         Value at 0.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=x`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
     Returns
     -------
@@ -583,10 +349,8 @@ def hard_sigmoid(
 
     Raises
     ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
     ValueError
-        If `out` is read-only or of another shape, or unless ``slope > 0`` (an array element outside gives NaN).
+        If `slope` is not positive. In an array `slope`, such elements give NaN instead.
 
     Notes
     -----
@@ -606,30 +370,7 @@ def hard_sigmoid(
 
 
 def hard_sigmoid_(x: _T, slope: ArrayLike = 1 / 6, offset: ArrayLike = 0.5, *, where: ArrayLike = True) -> _T:
-    """Apply :func:`hard_sigmoid` in place.
-
-    Parameters
-    ----------
-    x : ndarray or writable buffer
-        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
-    slope : array_like, default 1 / 6
-        Slope between the ends; positive.
-    offset : array_like, default 0.5
-        Value at 0.
-    where : array_like of bool, optional
-        Where x is overwritten.
-
-    Returns
-    -------
-    ndarray or buffer
-        `x` itself.
-
-    Raises
-    ------
-    TypeError
-        If `x` cannot hold the result's type, or is no buffer.
-    ValueError
-        If `x` is read-only, or unless ``slope > 0`` (an array element outside gives NaN).
+    """Apply :func:`hard_sigmoid` in place to an array or a writable buffer, and return it.
 
     Examples
     --------
@@ -637,8 +378,6 @@ def hard_sigmoid_(x: _T, slope: ArrayLike = 1 / 6, offset: ArrayLike = 0.5, *, w
     >>> x = np.float32([-4.0, -1.5, 0.0, 3.0])
     >>> fr.hard_sigmoid_(x) is x
     True
-    >>> x.round(4)
-    array([0.  , 0.25, 0.5 , 1.  ], dtype=float32)
     """
     return call_in_place(_hard_sigmoid, where, x, slope, offset)
 
@@ -659,33 +398,6 @@ def hard_sigmoid_backward(
     In NumPy: ``grad * slope * (np.abs(slope * x + offset - 0.5) < 0.5)``.
 
     Error: rounded once, at most 0.5 ULP.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `x`.
-    x : array_like
-        Input of the forward call.
-    slope : array_like, default 1 / 6
-        Slope between the ends; positive.
-    offset : array_like, default 0.5
-        Value at 0.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape, or unless ``slope > 0`` (an array element outside gives NaN).
 
     Examples
     --------
@@ -713,33 +425,6 @@ def hard_sigmoid_backward_from_output(
 
     Error: rounded once, at most 0.5 ULP.
 
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `y`.
-    y : array_like
-        Output of the forward call.
-    slope : array_like, default 1 / 6
-        Slope between the ends; positive.
-    offset : array_like, default 0.5
-        Value at 0.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape, or unless ``slope > 0`` (an array element outside gives NaN).
-
     Examples
     --------
     >>> import numpy as np, fastrelu as fr
@@ -753,7 +438,7 @@ def hard_sigmoid_backward_from_output(
 def hard_tanh(
     x: ArrayLike, min_val: ArrayLike = -1.0, max_val: ArrayLike = 1.0, *, out: Output = None, where: ArrayLike = True
 ) -> Any:
-    """Identity cut off at two levels.
+    """Identity clipped to an interval.
 
     Computes ``min(max(x, min_val), max_val)``.
 
@@ -764,16 +449,13 @@ def hard_tanh(
     Parameters
     ----------
     x : array_like
-        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
-        float32, wider integers float64.
+        Input of any shape; float32 and float64 keep their type.
     min_val : array_like, default -1.0
         Lowest output; ``min_val <= max_val``.
     max_val : array_like, default 1.0
         Highest output.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=x`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
     Returns
     -------
@@ -782,11 +464,8 @@ def hard_tanh(
 
     Raises
     ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
     ValueError
-        If `out` is read-only or of another shape, or unless ``min_val <= max_val`` (an array element outside gives
-        NaN).
+        If ``min_val > max_val`` or one of them is NaN. In arrays, such elements give NaN instead.
 
     References
     ----------
@@ -802,30 +481,7 @@ def hard_tanh(
 
 
 def hard_tanh_(x: _T, min_val: ArrayLike = -1.0, max_val: ArrayLike = 1.0, *, where: ArrayLike = True) -> _T:
-    """Apply :func:`hard_tanh` in place.
-
-    Parameters
-    ----------
-    x : ndarray or writable buffer
-        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
-    min_val : array_like, default -1.0
-        Lowest output; ``min_val <= max_val``.
-    max_val : array_like, default 1.0
-        Highest output.
-    where : array_like of bool, optional
-        Where x is overwritten.
-
-    Returns
-    -------
-    ndarray or buffer
-        `x` itself.
-
-    Raises
-    ------
-    TypeError
-        If `x` cannot hold the result's type, or is no buffer.
-    ValueError
-        If `x` is read-only, or unless ``min_val <= max_val`` (an array element outside gives NaN).
+    """Apply :func:`hard_tanh` in place to an array or a writable buffer, and return it.
 
     Examples
     --------
@@ -833,8 +489,6 @@ def hard_tanh_(x: _T, min_val: ArrayLike = -1.0, max_val: ArrayLike = 1.0, *, wh
     >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
     >>> fr.hard_tanh_(x) is x
     True
-    >>> x
-    array([-1. , -0.5,  0. ,  1. ], dtype=float32)
     """
     return call_in_place(_hard_tanh, where, x, min_val, max_val)
 
@@ -855,34 +509,6 @@ def hard_tanh_backward(
     In NumPy: ``grad * ((x > min_val) & (x < max_val))``.
 
     Error: rounded once, at most 0.5 ULP.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `x`.
-    x : array_like
-        Input of the forward call.
-    min_val : array_like, default -1.0
-        Lowest output; ``min_val <= max_val``.
-    max_val : array_like, default 1.0
-        Highest output.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape, or unless ``min_val <= max_val`` (an array element outside gives
-        NaN).
 
     Examples
     --------
@@ -910,34 +536,6 @@ def hard_tanh_backward_from_output(
 
     Error: rounded once, at most 0.5 ULP.
 
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `y`.
-    y : array_like
-        Output of the forward call.
-    min_val : array_like, default -1.0
-        Lowest output; ``min_val <= max_val``.
-    max_val : array_like, default 1.0
-        Highest output.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape, or unless ``min_val <= max_val`` (an array element outside gives
-        NaN).
-
     Examples
     --------
     >>> import numpy as np, fastrelu as fr
@@ -949,7 +547,7 @@ def hard_tanh_backward_from_output(
 
 
 def sparse_plus(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
-    """Piecewise quadratic stand-in for softplus.
+    """Piecewise quadratic approximation of :func:`softplus`.
 
     Computes 0 where ``x <= -1``, ``(x + 1) ** 2 / 4`` where ``-1 < x < 1``, ``x`` where ``x >= 1``.
 
@@ -960,24 +558,14 @@ def sparse_plus(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) ->
     Parameters
     ----------
     x : array_like
-        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
-        float32, wider integers float64.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=x`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
+        Input of any shape; float32 and float64 keep their type.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
     Returns
     -------
     ndarray or scalar
         ``sparse_plus(x)``, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     References
     ----------
@@ -993,26 +581,7 @@ def sparse_plus(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) ->
 
 
 def sparse_plus_(x: _T, *, where: ArrayLike = True) -> _T:
-    """Apply :func:`sparse_plus` in place.
-
-    Parameters
-    ----------
-    x : ndarray or writable buffer
-        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
-    where : array_like of bool, optional
-        Where x is overwritten.
-
-    Returns
-    -------
-    ndarray or buffer
-        `x` itself.
-
-    Raises
-    ------
-    TypeError
-        If `x` cannot hold the result's type, or is no buffer.
-    ValueError
-        If `x` is read-only.
+    """Apply :func:`sparse_plus` in place to an array or a writable buffer, and return it.
 
     Examples
     --------
@@ -1020,8 +589,6 @@ def sparse_plus_(x: _T, *, where: ArrayLike = True) -> _T:
     >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
     >>> fr.sparse_plus_(x) is x
     True
-    >>> x.round(4)
-    array([0.    , 0.0625, 0.25  , 3.    ], dtype=float32)
     """
     return call_in_place(_sparse_plus, where, x)
 
@@ -1034,29 +601,6 @@ def sparse_plus_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, w
     In NumPy: ``grad * np.clip((x + 1) / 2, 0, 1)``.
 
     Error: rounded once, at most 0.5 ULP.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `x`.
-    x : array_like
-        Input of the forward call.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     Examples
     --------
@@ -1077,29 +621,6 @@ def sparse_plus_backward_from_output(
     In NumPy: ``grad * np.minimum(np.sqrt(y), 1)``.
 
     Error: rounded once, at most 0.5 ULP.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `y`.
-    y : array_like
-        Output of the forward call.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     Examples
     --------
@@ -1123,24 +644,14 @@ def sparse_sigmoid(x: ArrayLike, *, out: Output = None, where: ArrayLike = True)
     Parameters
     ----------
     x : array_like
-        Input of any shape: float32 or float64 as it is; float16, bool and integers of up to 16 bits become
-        float32, wider integers float64.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=x`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
+        Input of any shape; float32 and float64 keep their type.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
     Returns
     -------
     ndarray or scalar
         ``sparse_sigmoid(x)``, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     References
     ----------
@@ -1156,26 +667,7 @@ def sparse_sigmoid(x: ArrayLike, *, out: Output = None, where: ArrayLike = True)
 
 
 def sparse_sigmoid_(x: _T, *, where: ArrayLike = True) -> _T:
-    """Apply :func:`sparse_sigmoid` in place.
-
-    Parameters
-    ----------
-    x : ndarray or writable buffer
-        Array, ``array.array``, ``memoryview`` or CPU tensor to overwrite.
-    where : array_like of bool, optional
-        Where x is overwritten.
-
-    Returns
-    -------
-    ndarray or buffer
-        `x` itself.
-
-    Raises
-    ------
-    TypeError
-        If `x` cannot hold the result's type, or is no buffer.
-    ValueError
-        If `x` is read-only.
+    """Apply :func:`sparse_sigmoid` in place to an array or a writable buffer, and return it.
 
     Examples
     --------
@@ -1183,8 +675,6 @@ def sparse_sigmoid_(x: _T, *, where: ArrayLike = True) -> _T:
     >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
     >>> fr.sparse_sigmoid_(x) is x
     True
-    >>> x
-    array([0.  , 0.25, 0.5 , 1.  ], dtype=float32)
     """
     return call_in_place(_sparse_sigmoid, where, x)
 
@@ -1197,29 +687,6 @@ def sparse_sigmoid_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None
     In NumPy: ``grad / 2 * (np.abs(x) < 1)``.
 
     Error: rounded once, at most 0.5 ULP.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `x`.
-    x : array_like
-        Input of the forward call.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to `x`, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     Examples
     --------
@@ -1240,29 +707,6 @@ def sparse_sigmoid_backward_from_output(
     In NumPy: ``grad / 2 * ((y > 0) & (y < 1))``.
 
     Error: rounded once, at most 0.5 ULP.
-
-    Parameters
-    ----------
-    grad : array_like
-        Gradient with respect to the output; broadcasts with `y`.
-    y : array_like
-        Output of the forward call.
-    out : ndarray or writable buffer, optional
-        Where the result goes; ``out=grad`` works in place.
-    where : array_like of bool, optional
-        Where the result is computed; elsewhere `out` keeps its value.
-
-    Returns
-    -------
-    ndarray or scalar
-        The gradient with respect to the input, of the shape the inputs broadcast to; `out` if given.
-
-    Raises
-    ------
-    TypeError
-        If an argument is complex, object or text, or `out` cannot hold the result's type.
-    ValueError
-        If `out` is read-only or of another shape.
 
     Examples
     --------
