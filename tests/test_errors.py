@@ -244,7 +244,7 @@ def test_slopes_are_kept_if_the_call_is_refused() -> None:
     x, slopes = np.ones((4, 4), "f4"), np.full((4, 4), 7, "f4")
     calls: list[Callable[[], Any]] = [
         lambda: fr.rrelu(x, training=True, slopes=slopes, out=np.zeros((4, 5))),
-        lambda: fr.rrelu(x, training=True, slopes=slopes, where=np.ones(5, bool)),
+        lambda: fr.rrelu(x, training=True, slopes=slopes, out=np.zeros((4, 4)), where=np.ones(5, bool)),
         lambda: fr.rrelu_(read_only(x), training=True, slopes=slopes),
     ]
     for call in calls:
