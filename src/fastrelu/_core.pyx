@@ -1272,7 +1272,7 @@ cdef object _general(Kernel kernel, object out, object where, list args, int why
     cdef int level = _setting(precision_override, &_precision)
     cdef bint foreign = False, neither = False, double = False, typed = False
     cdef object target = out
-    cdef list given = list(args)
+    cdef list given = args[:]  # list() loses a reference if there is no memory
     for j in range(kernel.nin):
         if isinstance(args[j], (list, tuple)) or (j < kernel.ndata and isinstance(args[j], bool)):
             args[j] = np.asarray(args[j])
@@ -1420,7 +1420,7 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
         raise ValueError(f"{name}: the result would be too long along axis {axis}, twice {length}")
     shape[at] = 2 * length
     own = (<object>array).shape
-    doubled = (*own[:at], 2 * length, *own[at + 1:])
+    doubled = own[:at] + (2 * length,) + own[at + 1:]  # *own loses a reference if there is no memory
     if target is None:
         dtype = cnp.NPY_FLOAT if class_of_dtype(array.descr) == SINGLE else cnp.NPY_DOUBLE
         if type(array) is cnp.ndarray and PyArray_IS_C_CONTIGUOUS(array):
