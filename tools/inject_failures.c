@@ -1,0 +1,199 @@
+/* Fails chosen allocations of a Python call. inject_failures.py compiles it and loads it before libc (LD_PRELOAD), whose
+ * allocators it stands in front of. */
+#define _GNU_SOURCE
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <execinfo.h>
+#include <link.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <sys/mman.h>
+
+/* --- Which allocation fails ----------------------------------------------------------------------------------------- */
+
+enum { IN_PYTHON = 1, IN_SYSTEM = 2, MODULES = 64 };
+enum { NOBODYS, OURS, NUMPYS };
+
+static int armed; /* which allocators */
+static pthread_t mine;
+static long first, last, counted, failed, spared, held;
+static struct {
+    uintptr_t low, high;
+    int library;
+} modules[MODULES];
+static int nmodules, origin;
+/* Where the interpreter runs byte code, and where it loses what it makes a list of if there is no memory for that. */
+static const char *const interpreter_names[] = {"_PyEval_EvalFrameDefault", "PySequence_List"};
+enum { INTERPRETER = 2 };
+static struct {
+    uintptr_t low, high;
+} interpreter[INTERPRETER];
+
+/* Says which code is the library's, whose allocations count on every thread: elsewhere only those of the thread that
+ * made the call do; and which is NumPy's. */
+void watch_module(uintptr_t low, uintptr_t high, int library) {
+    void *frames[1];
+    backtrace(frames, 1); /* loads what it needs */
+    Dl_info unused;
+    for (int k = 0; k < INTERPRETER; k++) {
+        const ElfW(Sym) *symbol = NULL;
+        void *code = dlsym(RTLD_DEFAULT, interpreter_names[k]);
+        if (!code || !dladdr1(code, &unused, (void **)&symbol, RTLD_DL_SYMENT) || !symbol) continue;
+        interpreter[k].low = (uintptr_t)code;
+        interpreter[k].high = (uintptr_t)code + symbol->st_size;
+    }
+    if (nmodules == MODULES) return;
+    modules[nmodules].low = low;
+    modules[nmodules].high = high;
+    modules[nmodules++].library = library;
+}
+
+static int module_of(const void *code) {
+    for (int k = 0; k < nmodules; k++)
+        if ((uintptr_t)code >= modules[k].low && (uintptr_t)code < modules[k].high)
+            return modules[k].library ? OURS : NUMPYS;
+    return NOBODYS;
+}
+
+/* Whose code asked for memory, by itself or through a function of the interpreter's? Nobody's if byte code did. */
+static int find_origin(void) {
+    void *frames[64];
+    const int depth = backtrace(frames, 64);
+    for (int k = 1; k < depth; k++) {
+        const int found = module_of(frames[k]);
+        if (found != NOBODYS) return found;
+        for (int i = 0; i < INTERPRETER; i++)
+            if ((uintptr_t)frames[k] >= interpreter[i].low && (uintptr_t)frames[k] < interpreter[i].high) return NOBODYS;
+    }
+    return NOBODYS;
+}
+
+static int fails(int allocators, const void *caller) {
+    if (__atomic_load_n(&armed, __ATOMIC_ACQUIRE) != allocators) return 0;
+    if (module_of(caller) != OURS) {
+        if (!pthread_equal(pthread_self(), mine)) return 0;
+        /* NumPy's ufuncs allocate buffers after they have released the interpreter, and raise there, which crashes. */
+        if (!PyGILState_Check()) return spared++, 0;
+    }
+    const long number = __atomic_add_fetch(&counted, 1, __ATOMIC_RELAXED);
+    if (number < first || number > last) return 0;
+    if (__atomic_fetch_add(&failed, 1, __ATOMIC_RELAXED) == 0) origin = find_origin();
+    errno = ENOMEM;
+    return 1;
+}
+
+/* What the library has taken from the system and not given back. */
+static void note(const void *caller, int change) {
+    if (module_of(caller) == OURS) __atomic_add_fetch(&held, change, __ATOMIC_RELAXED);
+}
+
+/* Calls a function while the allocations numbered `from` to `to` fail. */
+PyObject *call_failing(PyObject *function, PyObject *args, PyObject *kwargs, int allocators, long from, long to) {
+    mine = pthread_self();
+    first = from, last = to, counted = failed = origin = 0;
+    __atomic_store_n(&armed, allocators, __ATOMIC_RELEASE);
+    PyObject *result = PyObject_Call(function, args, kwargs);
+    __atomic_store_n(&armed, 0, __ATOMIC_RELEASE);
+    if (!result && !PyErr_Occurred()) PyErr_BadInternalCall();
+    return result;
+}
+
+long failures(void) { return failed; }
+long spared_failures(void) { return spared; }
+long blocks_held(void) { return held; }
+int whose_failure(void) { return origin; }
+
+/* --- The system's allocators ---------------------------------------------------------------------------------------- */
+
+#define CALLER __builtin_return_address(0)
+#define NEXT(name)                                                                                 \
+    ({                                                                                             \
+        if (!next_##name) next_##name = (__typeof__(next_##name))dlsym(RTLD_NEXT, #name);          \
+        next_##name;                                                                               \
+    })
+
+static void *(*next_malloc)(size_t), *(*next_calloc)(size_t, size_t), *(*next_realloc)(void *, size_t);
+static void *(*next_aligned_alloc)(size_t, size_t), *(*next_mmap)(void *, size_t, int, int, int, off_t);
+static int (*next_posix_memalign)(void **, size_t, size_t);
+static void (*next_free)(void *);
+
+void *malloc(size_t size) {
+    if (fails(IN_SYSTEM, CALLER)) return NULL;
+    note(CALLER, 1);
+    return NEXT(malloc)(size);
+}
+
+void *calloc(size_t count, size_t size) {
+    static __thread int resolving; /* dlsym may call calloc, and copes without memory */
+    if (resolving || fails(IN_SYSTEM, CALLER)) return NULL;
+    note(CALLER, 1);
+    resolving = 1;
+    (void)NEXT(calloc);
+    resolving = 0;
+    return next_calloc(count, size);
+}
+
+void *realloc(void *data, size_t size) {
+    if (fails(IN_SYSTEM, CALLER)) return NULL;
+    note(CALLER, !data);
+    return NEXT(realloc)(data, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size) {
+    if (fails(IN_SYSTEM, CALLER)) return NULL;
+    note(CALLER, 1);
+    return NEXT(aligned_alloc)(alignment, size);
+}
+
+int posix_memalign(void **to, size_t alignment, size_t size) {
+    if (fails(IN_SYSTEM, CALLER)) return ENOMEM;
+    note(CALLER, 1);
+    return NEXT(posix_memalign)(to, alignment, size);
+}
+
+void free(void *data) {
+    if (data) note(CALLER, -1);
+    NEXT(free)(data);
+}
+
+void *mmap(void *start, size_t size, int protection, int flags, int file, off_t offset) {
+    if ((flags & MAP_ANONYMOUS) && fails(IN_SYSTEM, CALLER)) return MAP_FAILED;
+    return NEXT(mmap)(start, size, protection, flags, file, offset);
+}
+
+/* --- Python's allocators -------------------------------------------------------------------------------------------- */
+
+enum { DOMAINS = 3 };
+static PyMemAllocatorEx behind[DOMAINS];
+
+static void *py_malloc(void *context, size_t size) {
+    const PyMemAllocatorEx *real = context;
+    return fails(IN_PYTHON, NULL) ? NULL : real->malloc(real->ctx, size);
+}
+
+static void *py_calloc(void *context, size_t count, size_t size) {
+    const PyMemAllocatorEx *real = context;
+    return fails(IN_PYTHON, NULL) ? NULL : real->calloc(real->ctx, count, size);
+}
+
+static void *py_realloc(void *context, void *data, size_t size) {
+    const PyMemAllocatorEx *real = context;
+    return fails(IN_PYTHON, NULL) ? NULL : real->realloc(real->ctx, data, size);
+}
+
+static void py_free(void *context, void *data) {
+    const PyMemAllocatorEx *real = context;
+    real->free(real->ctx, data);
+}
+
+void watch_python(void) {
+    static const PyMemAllocatorDomain domains[DOMAINS] = {PYMEM_DOMAIN_RAW, PYMEM_DOMAIN_MEM, PYMEM_DOMAIN_OBJ};
+    for (int k = 0; k < DOMAINS; k++) {
+        PyMemAllocatorEx watched = {&behind[k], py_malloc, py_calloc, py_realloc, py_free};
+        PyMem_GetAllocator(domains[k], &behind[k]);
+        PyMem_SetAllocator(domains[k], &watched);
+    }
+}

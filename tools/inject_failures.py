@@ -1,0 +1,707 @@
+"""Let every allocation of every public function fail, one after the other, and see what becomes of the call.
+
+python tools/inject_failures.py                       # all, some minutes
+python tools/inject_failures.py --only "softmax" --valgrind
+
+Each call is made again and again: its first allocation fails, then its second, and so on until there are no more;
+once that allocation alone and once all that follow too; first what Python's allocators are asked for, then what the
+system's are (malloc and its like, mmap), on the threads of the team too. Each time the call raises MemoryError or is
+right, memory to be written into is wholly right or as it was, everything else is as it was, no reference is lost, and
+the next call is right. Linux, a C compiler and Python's headers are needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import contextvars
+import ctypes
+import dataclasses
+import faulthandler
+import functools
+import gc
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy._core.multiarray import get_handler_name
+from tqdm import tqdm
+
+import fastrelu as fr
+from fastrelu import _catalogue, _core, activations, diagnostics, nn, optim, runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+SOURCE = Path(__file__).with_suffix(".c")
+ALLOCATORS = {"Python": 1, "system": 2}
+FOREVER = 1 << 60
+WHOSE = ("the interpreter's", "ours", "NumPy's")
+# What NumPy and Python raise instead of MemoryError.
+KNOWN = re.compile(
+    "SystemError: (<ufunc|<built-in function|<class .numpy|<method|error return without exception set)|RuntimeError: can't allocate lock"
+)
+# Python itself crashes if it has no memory at all when a context variable is set.
+NOT_FOREVER = re.compile(r"explain|precision|threads|\w*normal_")
+MOST = 20_000  # allocations of a call; more means that it never ends
+SHAPE, LARGE = (4, 6), (8, 4400)  # large: recycled, streamed and shared with other threads, as `prepare` sets it
+
+
+# --- Calls ------------------------------------------------------------------------------------------------------------
+
+
+class Prepared(NamedTuple):
+    """One call, ready to be made: what it may change, what it must leave alone."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    written: list[Array]
+    read: list[Array]
+    together: bool = False  # all that is written, or nothing
+
+
+class Call(NamedTuple):
+    """A call that can be prepared any number of times, each time the same."""
+
+    name: str
+    prepare: Callable[[], Prepared]
+
+
+def root(array: Array) -> Array:
+    """Return the array that owns the memory."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def prepared(function: Callable[..., Any], *args: Any, written: tuple[Array, ...] = (), **kwargs: Any) -> Prepared:
+    """Return a call that writes into `written`, into `out` and, if its name ends in ``_``, into its first argument."""
+    into = [*written]
+    into.extend(kwargs[name] for name in ("out", "slopes") if isinstance(kwargs.get(name), np.ndarray))
+    if getattr(function, "__name__", "").endswith("_"):
+        into.extend(a for a in args[:1] if isinstance(a, np.ndarray))
+    roots = {id(root(a)): root(a) for a in into}
+    inputs = {id(root(a)): root(a) for a in (*args, *kwargs.values()) if isinstance(a, np.ndarray)}
+    return Prepared(function, args, kwargs, [*roots.values()], [a for key, a in inputs.items() if key not in roots])
+
+
+def numbers(shape: tuple[int, ...], seed: int, dtype: str = "f4") -> Array:
+    """Return numbers of both signs."""
+    return _numbers(shape, seed, dtype).copy()
+
+
+@functools.cache
+def _numbers(shape: tuple[int, ...], seed: int, dtype: str) -> Array:
+    return 2 * np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def gaps(a: Array) -> Array:
+    """Lay an array out with a gap behind each element."""
+    wide = np.zeros((*a.shape[:-1], 2 * a.shape[-1]), a.dtype)
+    wide[..., ::2] = a
+    return wide[..., ::2]
+
+
+LAYOUTS: dict[str, Callable[[Array], Any]] = {
+    "dense": lambda a: a,
+    "gaps": gaps,
+    "turned": lambda a: np.ascontiguousarray(a.T).T,
+    "half": lambda a: a.astype("f2"),
+    "double": lambda a: a.astype("f8"),
+    "swapped": lambda a: a.astype(">f4"),
+    "list": lambda a: a.tolist(),
+    "one number": lambda a: float(a.flat[0]),
+}
+# Layout of the data, what `out` is, whether parameters are arrays, whether large.
+VARIANTS = (
+    ("dense", "", "", ""),
+    ("dense", "dense", "", ""),
+    ("dense", "gaps", "", ""),
+    ("dense", "double", "", ""),
+    ("dense", "where", "", ""),
+    ("dense", "overlap", "", ""),
+    ("dense", "buffer", "", ""),
+    ("dense", "", "arrays", ""),
+    ("gaps", "", "", ""),
+    ("gaps", "gaps", "arrays", ""),
+    ("turned", "dense", "", ""),
+    ("half", "", "", ""),
+    ("half", "dense", "", ""),
+    ("double", "", "arrays", ""),
+    ("swapped", "", "", ""),
+    ("list", "", "", ""),
+    ("one number", "", "", ""),
+    ("dense", "", "", "large"),
+    ("dense", "dense", "", "large"),
+    ("dense", "overlap", "", "large"),
+    ("gaps", "", "arrays", "large"),
+    ("half", "", "", "large"),
+)
+
+
+def activation_calls(name: str) -> Iterator[Call]:
+    """Yield calls of an activation or a gradient, as far as its arguments allow."""
+    function = getattr(fr, name)
+    signature = inspect.signature(function).parameters
+    data = [parameter for parameter in signature if parameter in _catalogue.DATA]
+    values = {
+        p.name: 0.25 if p.default is p.empty else p.default
+        for p in signature.values()
+        if p.name not in data and (p.default is p.empty or type(p.default) is float)
+    }
+
+    def prepare(layout: str, out: str, arrays: str, large: str) -> Prepared:
+        shape = LARGE if large else SHAPE
+        wide = (*shape[:-1], 2 * shape[-1])
+        plain = [
+            numbers(wide if name.startswith("crelu_backward") and (k == 0 or "output" in name) else shape, k)
+            for k in range(len(data))
+        ]
+        keywords = dict(values)
+        if out:
+            like = function(*plain, **values)
+            like = like[0] if isinstance(like, tuple) else like
+            into = np.full(like.shape, 7, like.dtype)
+            if out == "where":
+                keywords["where"] = np.arange(into.size).reshape(into.shape) % 3 > 0
+            if out == "overlap":
+                memory = np.zeros(plain[-1].size + like.size, "f4")
+                memory[: plain[-1].size] = plain[-1].ravel()
+                plain[-1] = memory[: plain[-1].size].reshape(plain[-1].shape)
+                into = memory[1 : 1 + like.size].reshape(like.shape)
+            keywords["out"] = memoryview(into) if out == "buffer" else LAYOUTS.get(out, LAYOUTS["dense"])(into)
+        if arrays:
+            keywords |= {key: np.full(shape[-1], value, plain[0].dtype) for key, value in values.items()}
+        written = (into,) if out == "buffer" else ()
+        return prepared(function, *[LAYOUTS[layout](a) for a in plain], written=written, **keywords)
+
+    for variant in VARIANTS:
+        layout, out, arrays, _ = variant
+        if (out and "out" not in signature) or (out == "where" and "where" not in signature):
+            continue
+        if (arrays and not values) or (name.endswith("_") and layout in {"list", "one number"}):
+            continue
+        if name.startswith("crelu") and layout == "one number":
+            continue
+        yield Call(
+            f"{name}: {', '.join(filter(None, [variant[0], out and f'out {out}', *variant[2:]]))}",
+            functools.partial(prepare, *variant),
+        )
+
+
+def call(name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Call:
+    """Return a call of a function whose arguments are made anew each time."""
+    made = lambda value: value() if callable(value) else value
+    prepare = lambda: prepared(function, *map(made, args), **{key: made(value) for key, value in kwargs.items()})
+    return Call(f"{function.__name__}: {name}", prepare)
+
+
+def data(seed: int = 0, shape: tuple[int, ...] = SHAPE, layout: str = "dense") -> Callable[[], Any]:
+    """Return a maker of an argument."""
+    return lambda: LAYOUTS[layout](numbers(shape, seed))
+
+
+def row_calls() -> Iterator[Call]:
+    """Yield calls of softmax and its like."""
+    for name in ("softmax", "log_softmax", "softmin"):
+        function, in_place = getattr(fr, name), getattr(fr, f"{name}_")
+        backward = getattr(fr, f"{name}_backward_from_output")
+        for layout in LAYOUTS:
+            if layout == "one number":
+                continue
+            yield call(layout, function, data(layout=layout))
+            yield call(f"{layout}, axis 0, out", function, data(layout=layout), axis=0, out=data(1))
+            yield call(f"{layout}, axes", function, data(layout=layout), axis=None)
+            yield call(layout, backward, data(layout=layout), data(1, layout=layout))
+            yield call(f"{layout}, axis 0, out", backward, data(layout=layout), data(1), axis=0, out=data(2))
+            if layout != "list":
+                yield call(layout, in_place, data(layout=layout))
+        yield call("where", function, data(), where=lambda: numbers(SHAPE, 1) > 0)
+        yield call("out double", function, data(), out=lambda: numbers(SHAPE, 1, "f8"))
+        for shape in (LARGE, LARGE[::-1]):
+            yield call(f"large {shape}", function, data(shape=shape))
+            yield call(f"large {shape}, out", function, data(shape=shape), out=data(1, shape))
+            yield call(f"large {shape}, axis 0", function, data(shape=shape), axis=0)
+            yield call(
+                f"large {shape}, axis 0, gaps, out",
+                function,
+                data(shape=shape, layout="gaps"),
+                axis=0,
+                out=data(1, shape, "gaps"),
+            )
+            yield call(f"large {shape}, axis 0, gaps", in_place, data(shape=shape, layout="gaps"), axis=0)
+            yield call(
+                f"large {shape}, axis 0, out", backward, data(shape=shape), data(1, shape), axis=0, out=data(2, shape)
+            )
+
+
+def loss_calls() -> Iterator[Call]:
+    """Yield calls of cross_entropy and of its gradient."""
+    for shape in (SHAPE, LARGE, LARGE[::-1]):
+        labels = lambda n=shape[0], m=shape[1]: np.arange(n) % m
+        options: dict[str, dict[str, Any]] = {
+            "": {},
+            "weight": {"weight": lambda m=shape[1]: np.linspace(1, 2, m)},
+            "smoothed": {"label_smoothing": 0.25},
+            "none": {"reduction": "none"},
+            "sum, ignored": {"reduction": "sum", "ignore_index": 1},
+        }
+        for name, keywords in options.items():
+            for layout in ("dense", "gaps", "half", "turned"):
+                title = f"{shape}, {layout}, {name}"
+                x = data(shape=shape, layout=layout)
+                yield call(title, fr.cross_entropy, x, labels, **keywords)
+                yield call(title, fr.cross_entropy_value_and_grad, x, labels, **keywords)
+                yield call(
+                    f"{title}, out",
+                    fr.cross_entropy_value_and_grad,
+                    x,
+                    labels,
+                    out=data(1, shape, "double" if layout == "half" else layout),
+                    **keywords,
+                )
+            other = lambda n=shape[1], m=shape[0]: (np.arange(n) % m).astype("i1")
+            if name != "weight":
+                yield call(
+                    f"{shape}, axis 0, {name}, out",
+                    fr.cross_entropy_value_and_grad,
+                    data(shape=shape),
+                    other,
+                    axis=0,
+                    out=data(1, shape),
+                    **keywords,
+                )
+        shares = lambda shape=shape: np.abs(numbers(shape, 3))
+        yield call(f"{shape}, shares", fr.cross_entropy_value_and_grad, data(shape=shape), shares)
+
+
+def rrelu_calls() -> Iterator[Call]:
+    """Yield calls of rrelu in training, which draws."""
+    for shape in (SHAPE, LARGE):
+        for function in (fr.rrelu, fr.rrelu_):
+            yield call(
+                f"training {shape}",
+                function,
+                data(shape=shape),
+                training=True,
+                rng=lambda: np.random.default_rng(0),
+                slopes=data(1, shape),
+            )
+
+
+def call_method(name: str, make: Callable[[], tuple[Any, ...]]) -> Call:
+    """Return a call of something with a state: `make` returns function, arguments and what may be written."""
+
+    def prepare() -> Prepared:
+        function, args, written = make()
+        return prepared(function, *args, written=tuple(written))._replace(together=not name.startswith("nn."))
+
+    return Call(name, prepare)
+
+
+def diagnostic_calls() -> Iterator[Call]:
+    """Yield calls of diagnostics."""
+    for shape in (SHAPE, LARGE):
+        for axis in (None, 0, -1):
+            for layout in ("dense", "gaps", "half", "list"):
+                yield call(f"{shape}, {axis}, {layout}", diagnostics.summarize, data(shape=shape, layout=layout), axis)
+
+    def running(method: str) -> tuple[Any, ...]:
+        total, other = diagnostics.Running(axis=1), diagnostics.Running(axis=1)
+        total.update(numbers(SHAPE, 0))
+        other.update(numbers(SHAPE, 1))
+        held = [total._found] if hasattr(total, "_found") else []
+        args = {"update": (numbers(SHAPE, 2),), "merge": (other,)}.get(method, ())
+        return getattr(total, method), args, held
+
+    for method in ("update", "merge", "result", "reset"):
+        yield call_method(f"Running.{method}", functools.partial(running, method))
+    yield call("sigmoid", diagnostics.saturation_limits, "sigmoid")
+
+    def monitored(what: str) -> tuple[Any, ...]:
+        model = nn.Sequential(nn.Linear(6, 5, rng=0), nn.ReLU(), nn.Linear(5, 2, rng=1)).eval()
+        monitor = diagnostics.Monitor(model)
+        model(numbers(SHAPE, 0))
+        return {"call": (model, (numbers(SHAPE, 1),), ()), "text": (monitor.__str__, (), ())}[what]
+
+    for what in ("call", "text"):
+        yield call_method(f"Monitor: {what}", functools.partial(monitored, what))
+
+
+def layers() -> dict[str, Callable[[], nn.Module]]:
+    """Return how to make each layer with an input and an output of one shape, by name."""
+    made: dict[str, Callable[[], nn.Module]] = {
+        "Linear": lambda: nn.Linear(6, 6, rng=0),
+        "Sequential": lambda: nn.Sequential(nn.Linear(6, 5, rng=0), nn.PReLU(5), nn.Dropout(0.5, rng=0), nn.Softmax()),
+        "Dropout": lambda: nn.Dropout(0.5, rng=0),
+        "RReLU": lambda: nn.RReLU(rng=0),
+        "PReLU": lambda: nn.PReLU(6),
+        "SReLU": lambda: nn.SReLU(6),
+        "Threshold": lambda: nn.Threshold(0.5, 0.0),
+    }
+    for name, kind in vars(nn).items():
+        layer = isinstance(kind, type) and issubclass(kind, nn.Module) and "Loss" not in name
+        if layer and name not in {"Module", "Activation", *made}:
+            made[name] = kind
+    return made
+
+
+def layer_calls() -> Iterator[Call]:
+    """Yield forward and backward calls of every layer and loss, steps of optimisers, states, first values."""
+
+    def forward(make: Callable[[], nn.Module], training: bool) -> tuple[Any, ...]:
+        return make().train(training), (numbers(SHAPE, 0),), ()
+
+    def backward(make: Callable[[], nn.Module], again: bool) -> tuple[Any, ...]:
+        layer = make()
+        for _ in range(1 + again):
+            y = layer(numbers(SHAPE, 0))
+            if not again:
+                break
+            layer.backward(np.ones_like(y))
+            again = False
+        return layer.backward, (np.ones_like(y),), [p.grad for p in layer.parameters() if p.grad is not None]
+
+    for name, make in layers().items():
+        for training in (False, True):
+            yield call_method(f"nn.{name}: forward, {training=}", functools.partial(forward, make, training))
+        for again in (False, True):
+            yield call_method(f"nn.{name}: backward, {again=}", functools.partial(backward, make, again))
+        yield call_method(f"nn.{name}: repr", lambda make=make: (make().__repr__, (), ()))
+
+    def loss(make: Callable[[], Any], other: Array, back: bool) -> tuple[Any, ...]:
+        criterion = make()
+        if not back:
+            return criterion, (numbers(SHAPE, 0), other.copy()), ()
+        criterion(numbers(SHAPE, 0), other.copy())
+        return criterion.backward, (), ()
+
+    for back in (False, True):
+        yield call_method(
+            f"nn.CrossEntropyLoss: {back=}", functools.partial(loss, nn.CrossEntropyLoss, np.arange(4), back)
+        )
+        yield call_method(f"nn.MSELoss: {back=}", functools.partial(loss, nn.MSELoss, numbers(SHAPE, 1), back))
+
+    def step(make: Callable[[list[nn.Parameter]], optim.Optimizer], before: int) -> tuple[Any, ...]:
+        parameters = [nn.Parameter(numbers(SHAPE, seed)) for seed in range(2)]
+        for seed, parameter in enumerate(parameters):
+            parameter.grad = numbers(SHAPE, 2 + seed)
+        optimizer = make(parameters)
+        for _ in range(before):
+            optimizer.step()
+        held = [a for a in optimizer._memory.values() if a is not None] if before else []
+        scratch = [a for key, a in optimizer._memory.items() if key[1] in {"scratch", "direction", "ahead"}]
+        held = [a for a in held if not any(a is other for other in scratch)]
+        return optimizer.step, (), [p.data for p in parameters] + held
+
+    optimizers: dict[str, Callable[[Any], optim.Optimizer]] = {
+        "SGD": lambda p: optim.SGD(p, lr=0.1),
+        "SGD, momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.1, nesterov=True),
+        "Adam": lambda p: optim.Adam(p, weight_decay=0.1),
+    }
+    for name, make_optimizer in optimizers.items():
+        for before in (0, 1):
+            yield call_method(f"optim.{name}: step {before}", functools.partial(step, make_optimizer, before))
+
+    def load(dtype: str) -> tuple[Any, ...]:
+        model = nn.Sequential(nn.Linear(6, 5, rng=0), nn.PReLU(5))
+        state = {key: value.astype(dtype) + 1 for key, value in model.state_dict().items()}
+        return model.load_state_dict, (state,), [p.data for p in model.parameters()]
+
+    for dtype in ("f4", "f8", "f2"):
+        yield call_method(f"load_state_dict: {dtype}", functools.partial(load, dtype))
+    yield call_method("nn.state_dict", lambda: (nn.Linear(6, 5, rng=0).state_dict, (), ()))
+    for name in nn.init.__all__:
+        if name.endswith("_"):
+            rng = {"rng": 0} if "rng" in inspect.signature(getattr(nn.init, name)).parameters else {}
+            extra = (0.5,) if name == "constant_" else ()
+            yield call("", getattr(nn.init, name), data(), *extra, **rng)
+    yield call("", nn.init.calculate_gain, "leaky_relu", 0.2)
+
+
+def other_calls() -> Iterator[Call]:
+    """Yield calls of what computes nothing."""
+    for layout in LAYOUTS:
+        yield call(layout, fr.explain, lambda: fr.gelu, data(layout=layout))
+    yield call("strided, out", fr.explain, lambda: fr.leaky_relu, data(layout="gaps"), out=data(1))
+    yield call("", fr.error_bound, "gelu", "f4")
+
+    def within(context: Callable[..., Any], value: Any) -> Any:
+        with context(value):
+            return fr.gelu(_numbers(SHAPE, 0, "f4"))
+
+    yield Call("precision: with", lambda: prepared(within, fr.precision, "accurate"))
+    yield Call("threads: with", lambda: prepared(within, fr.threads, 1))
+    for function, value in ((fr.set_precision, "fast"), (fr.set_num_threads, 0), (fr.set_cache_limit, 1 << 26)):
+        yield call("", function, value)
+    for function in (fr.get_precision, fr.get_num_threads, fr.get_cache_limit, fr.clear_cache, runtime.config):
+        yield call("", function)
+
+
+def all_calls() -> Iterator[Call]:
+    """Yield every call, of every public function."""
+    for name in activations.__all__:
+        yield from activation_calls(name)
+    yield from rrelu_calls()
+    yield from row_calls()
+    yield from loss_calls()
+    yield from diagnostic_calls()
+    yield from layer_calls()
+    yield from other_calls()
+
+
+# --- Injection --------------------------------------------------------------------------------------------------------
+
+
+def seen(value: Any) -> Any:
+    """Return what tells two results apart, to the bit."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return type(value).__name__, value.dtype, value.shape, value.tobytes()
+    if isinstance(value, memoryview):
+        return value.tobytes()
+    if isinstance(value, (tuple, list)):
+        return tuple(map(seen, value))
+    if isinstance(value, dict):
+        return {key: seen(item) for key, item in value.items()}
+    if dataclasses.is_dataclass(value):
+        return [(field.name, seen(getattr(value, field.name))) for field in dataclasses.fields(value)]
+    return repr(value) if isinstance(value, (str, int, float, type(None))) else type(value).__name__
+
+
+class Injector:
+    """Makes calls fail, and counts what that does."""
+
+    def __init__(self, library: str) -> None:
+        self.shim = ctypes.PyDLL(library)
+        self.shim.call_failing.restype = ctypes.py_object
+        self.shim.call_failing.argtypes = [*[ctypes.py_object] * 3, ctypes.c_int, ctypes.c_long, ctypes.c_long]
+        for name in ("failures", "spared_failures", "blocks_held"):
+            getattr(self.shim, name).restype = ctypes.c_long
+        self.shim.watch_module.argtypes = [ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int]
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            found = re.search(r" r-xp .*/(fastrelu|numpy)/.*\.so$", line)
+            if found:
+                self.shim.watch_module(*[int(part, 16) for part in line.split()[0].split("-")], found[1] == "fastrelu")
+        self.shim.watch_python()
+        self.injected = 0
+        self.recovered = 0
+        self.refused: dict[str, str] = {}  # calls that raise anyway
+        self.faults: dict[tuple[str, str], str] = {}  # of a call and what went wrong: when first
+        self.foreign: dict[tuple[str, str], str] = {}  # the same, where NumPy or Python does wrong
+        self.unraisable: list[str] = []
+        self.threads = fr.get_num_threads()
+        sys.unraisablehook = lambda args: self.unraisable.append(f"{args.exc_type.__name__} in {args.object!r:.60}")
+
+    def __call__(self, call: Call) -> None:
+        """Fail every allocation of a call, and again, to see that no memory is lost."""
+        try:
+            for _ in range(2):  # what is imported or kept at the first call is there
+                expected = self._plain(call)
+        except (TypeError, ValueError) as error:
+            self.refused[call.name] = str(error)
+            return
+        places = []
+        for which in ALLOCATORS:
+            for forever in (False,) if NOT_FOREVER.match(call.name) else (False, True):
+                for number in range(1, MOST):
+                    # Settings that a failure leaves behind are gone with the context.
+                    failed, ours = contextvars.copy_context().run(self._once, call, expected, which, number, forever)
+                    if not failed:
+                        break
+                    if ours:
+                        places.append((which, number, forever))
+                else:
+                    self._note(call, "has no end", which)
+        if not any(name == call.name for name, _ in self.faults):
+            self._look_for_leaks(call, places)
+
+    def _note(self, call: Call, what: str, when: str) -> None:
+        """Say that something went wrong, once for each call."""
+        if (call.name, what) not in self.faults:
+            self.faults[call.name, what] = when
+            tqdm.write(f"{call.name}: {what}; {when}")
+
+    def _look_for_leaks(self, call: Call, places: list[tuple[str, int, bool]]) -> None:
+        """Fail those allocations again that are ours: NumPy and Python lose some of their own."""
+        for _ in range(6):  # caches of the interpreter's grow too, but less and less
+            if self._growth(call, places) <= 0:
+                return
+        for which, number, forever in places:
+            lost = all(self._growth(call, [(which, number, forever)] * 40) >= 36 for _ in range(4))
+            if lost and WHOSE[self.shim.whose_failure()] == "ours":  # free lists have changed which allocation it is
+                self._note(call, "leaks", f"{which} allocation {number}{' and all after' if forever else ''}")
+
+    def _growth(self, call: Call, places: list[tuple[str, int, bool]]) -> int:
+        """Fail some allocations, and count the blocks that are not given back by Python, or by the library."""
+        fr.clear_cache()
+        gc.collect()
+        before, held = sys.getallocatedblocks(), self.shim.blocks_held()
+        for which, number, forever in places:
+            made = call.prepare()
+            with contextlib.suppress(Exception):
+                contextvars.copy_context().run(self._fail, made, which, number, forever)
+            del made
+        fr.clear_cache()
+        gc.collect()
+        return int(max(sys.getallocatedblocks() - before, self.shim.blocks_held() - held))
+
+    def _fail(self, made: Prepared, which: str, number: int, forever: bool) -> Any:
+        """Make a call while allocations fail."""
+        last = FOREVER if forever else number
+        return self.shim.call_failing(made.function, made.args, made.kwargs, ALLOCATORS[which], number, last)
+
+    def _plain(self, call: Call) -> tuple[Any, list[bytes], list[bytes], list[bytes], list[int]]:
+        """Make a call without failures: result, memory before and after, memory that stays, references kept."""
+        made = call.prepare()
+        before, read = [a.tobytes() for a in made.written], [a.tobytes() for a in made.read]
+        arrays = [*made.written, *made.read]
+        references = [*map(sys.getrefcount, arrays)]
+        result = seen(made.function(*made.args, **made.kwargs))
+        kept = [now - then for now, then in zip(map(sys.getrefcount, arrays), references, strict=True)]
+        return result, before, [a.tobytes() for a in made.written], read, kept
+
+    def _judge_state(self, wrong: list[str], foreign: list[str]) -> None:
+        """Add what is wrong with the state of the process."""
+        if self.unraisable:
+            (foreign if "generator" in self.unraisable[0] else wrong).append(f"swallowed {self.unraisable[0]}")
+            self.unraisable.clear()
+        if get_handler_name() != "default_allocator":
+            wrong.append("left a memory handler")
+        if _core.explaining() or fr.get_precision() != "fast" or fr.get_num_threads() != self.threads:
+            wrong.append("left a setting")
+        state = _core.cache_state()
+        if state["held"] > state["limit"] or (state["blocks"] == 0) != (state["held"] == 0):
+            wrong.append(f"shelf {state}")
+
+    def _once(self, call: Call, expected: Any, which: str, first: int, forever: bool) -> tuple[bool, bool]:
+        """Make a call some of whose allocations fail, and return whether any did and the first one was ours."""
+        wanted, before, after, read, kept = expected
+        made = call.prepare()
+        arrays = [*made.written, *made.read]
+        references = [*map(sys.getrefcount, arrays)]
+        result, error = None, ""
+        try:
+            result = seen(self._fail(made, which, first, forever))
+        except MemoryError:
+            error = "MemoryError"
+        except BaseException as other:  # noqa: BLE001
+            error = re.sub(r" at 0x\w+|\S+\.c:\d+: ", "", f"{type(other).__name__}: {other}")[:120]
+        failed: bool = self.shim.failures() > 0
+        whose = WHOSE[self.shim.whose_failure()]
+        self.injected += failed
+        self.recovered += failed and not error
+        wrong: list[str] = []
+        foreign: list[str] = []
+        if error not in {"", "MemoryError"}:
+            (foreign if whose != "ours" and KNOWN.search(error) else wrong).append(f"raised {error}")
+        elif not error and result != wanted:
+            wrong.append("wrong result")
+        elif error and not failed:
+            wrong.append("MemoryError although nothing failed")
+        now = [a.tobytes() for a in made.written]
+        whole = now in (before, after) if made.together else all(map(lambda a, *b: a in b, now, before, after))
+        if now != after and not (error and whole):
+            wrong.append("half written" if error else "wrong output")
+        if [a.tobytes() for a in made.read] != read:
+            wrong.append("an input was changed")
+        lost = [now - then for now, then in zip(map(sys.getrefcount, arrays), references, strict=True)]
+        if any(a not in {0, b} for a, b in zip(lost, kept, strict=True)):
+            (wrong if whose == "ours" else foreign).append(f"references {lost} instead of {kept}")
+        self._judge_state(wrong, foreign)
+        del made, arrays
+        if failed and self._plain(call)[:3] != expected[:3]:
+            wrong.append("the next call is wrong")
+        when = f"{which} allocation {first}{' and all after' if forever else ''}, {whose}"
+        for what in wrong:
+            self._note(call, what, when)
+        for what in foreign:
+            self.foreign.setdefault((call.name, what), when)
+        return failed, whose == "ours"
+
+
+# --- Running ----------------------------------------------------------------------------------------------------------
+
+
+def compile_shim(source: Path, to: Path, *includes: str) -> None:
+    """Compile a C file into a library."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if sys.platform != "linux" or compiler is None:
+        raise SystemExit("a C compiler and Linux are needed")
+    folders = [f"-I{folder}" for folder in (sysconfig.get_path("include"), *includes)]
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-g", *folders, str(source), "-o", str(to)], check=True)
+
+
+def inside(library: str, only: str, every: int, verbose: bool) -> int:
+    """Inject into this process, which has been started with the library."""
+    os.environ.pop("LD_PRELOAD", None)
+    faulthandler.enable()
+    warnings.simplefilter("ignore")
+    _core.set_defaults(parallel_from=(8192,) * 3, waking_from=(8192,) * 3, stream_from=1 << 16)
+    _core.set_team(hold=False, insist=True, granted=2)
+    calls = [call for call in all_calls() if re.search(only, call.name)][::every]
+    injector = Injector(library)
+    tqdm.monitor_interval = 0  # no other thread allocates
+    with tqdm(calls, "calls", disable=None) as bar:
+        for call in bar:
+            injector(call)
+    for (name, what), when in injector.foreign.items() if verbose else ():
+        print(f"of others: {name}: {what}; {when}")
+    for name, error in injector.refused.items():
+        print(f"{name}: not taken, {error}")
+    names = {call.name.split(":")[0] for call in calls}
+    print(
+        f"{len(names)} functions, {len(calls)} calls, {injector.injected} failures injected, "
+        f"{injector.recovered} of them recovered from, {injector.shim.spared_failures()} spared, where NumPy itself "
+        f"would crash, {len(injector.foreign)} faults of NumPy's and Python's, {len(injector.faults)} faults"
+    )
+    return bool(injector.faults)
+
+
+def main() -> None:
+    """Compile the library, start again with it, and pass the outcome on."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="regular expression that the names of calls match")
+    parser.add_argument("--every", type=int, default=1, help="take every n-th call")
+    parser.add_argument(
+        "--valgrind", action="store_true", help="run under valgrind, which sees reads and writes outside"
+    )
+    parser.add_argument("--verbose", action="store_true", help="name the faults of others too")
+    parser.add_argument("--library", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.library:
+        sys.exit(inside(options.library, options.only, options.every, options.verbose))
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "inject.so"
+        compile_shim(SOURCE, library)
+        command = [sys.executable, str(Path(__file__)), *sys.argv[1:], "--library", str(library)]
+        environment = {**os.environ, "LD_PRELOAD": str(library)}
+        if options.valgrind:
+            # Its own malloc stands behind ours, not in place of it; the loader reads strings by eights.
+            quiet = Path(folder) / "loader.supp"
+            quiet.write_text("{\nloader\nMemcheck:Addr8\nfun:strncmp\nfun:is_dst\n}\n")
+            flags = [
+                "-q",
+                "--error-exitcode=3",
+                "--soname-synonyms=somalloc=nouserintercepts",
+                f"--suppressions={quiet}",
+            ]
+            command = ["valgrind", *flags, *command]
+        sys.exit(subprocess.run(command, env=environment, check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()
