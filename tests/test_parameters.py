@@ -14,7 +14,7 @@ from specs import FORWARD, SPECS
 import fastrelu as fr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from specs import Array, Params, Precision, Spec
 
@@ -37,7 +37,7 @@ def public(case: Case) -> Callable[..., Any]:
     return case.spec.function(case.direction)
 
 
-def refusal(case: Case, params: Params) -> str:
+def refusal(case: Case, params: Sequence[Any]) -> str:
     """Return a pattern of the message: function, condition, and every parameter as it was given."""
     names = kernels(fr.config()["isa"])[case.name].operands[case.ndata :]
     given = ", ".join(f"{name}={v!s}" for name, v in zip(names, params, strict=True))

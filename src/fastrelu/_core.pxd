@@ -69,6 +69,13 @@ cdef enum:
     NEITHER  # no kernel has its type; the ufunc says so
     FOREIGN  # its type is its own affair
 
+# The kernel of a type of numbers and a precision (FR_F32_FAST ...), and the bytes of a number.
+cdef inline int flavour_of(int dtype, int level) noexcept nogil:
+    return (FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level
+
+cdef inline int size_of(int dtype) noexcept nogil:
+    return 8 if dtype == cnp.NPY_DOUBLE else 4
+
 cdef const fr_tables *tables(str isa) except NULL
 cpdef int precision_level() except -1
 cpdef int thread_count() except -1
@@ -77,6 +84,17 @@ cdef struct Crew:
     int threads
     int reason
 cdef Crew crew_for(int cost, Py_ssize_t n) except *
+# Says once that the system refused a thread. It may run code of the caller's: call it before arrays are looked at.
+cdef int note_refusal() except -1
+# Arrays of a call, and how they were when it was planned. Code of the caller's may run until the kernels start, in a
+# conversion, a finalizer or a tracer, and may free memory whose addresses are known already.
+cdef class Held:
+    cdef str name
+    cdef list arrays
+    cdef size_t mark
+cdef Held hold(str name, list arrays)
+# Raises if they have changed. From there on no Python code may run until the kernels are done.
+cdef int check_held(Held held) except -1
 cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most, Crew crew) except -1
 cdef int class_of_dtype(cnp.dtype dtype) except -1
 cdef object as_target(str name, object out)

@@ -2,6 +2,7 @@
 """Calls of the kernels: the fast path, the N-d driver and the ufuncs, in this order of generality."""
 
 import re
+from operator import index
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
@@ -139,7 +140,7 @@ cdef extern from "numpy/arrayobject.h":
         NPY_ITER_NO_BROADCAST
         NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE
     NpyIter *NpyIter_MultiNew(int, PyArrayObject **, cnp.npy_uint32, cnp.NPY_ORDER, cnp.NPY_CASTING, cnp.npy_uint32 *,
-                              PyArray_Descr **) except NULL
+                              PyArray_Descr **) except? NULL
     int NpyIter_Deallocate(NpyIter *) except 0
     int NpyIter_GetNDim(NpyIter *)
     cnp.npy_intp NpyIter_GetIterSize(NpyIter *)
@@ -172,6 +173,7 @@ cdef extern from "numpy/arrayobject.h":
         PyDataMemAllocator allocator
     object PyDataMem_GetHandler()
     PyObject *PyArray_HANDLER(cnp.ndarray)
+    PyObject *PyArray_BASE(cnp.ndarray)
     PyObject *PyDataMem_DefaultHandler
 
 
@@ -323,14 +325,9 @@ cdef void _region(int workers) noexcept with gil:
 
 
 cdef Crew crew_for(int cost, Py_ssize_t n) except *:
-    """How many threads n elements' work of a cost class has, here and now.
-
-    Called before pointers into arrays are read: a warning may run code of the caller's.
-    """
+    """How many threads n elements' work of a cost class has, here and now."""
     cdef Crew crew
     cdef Py_ssize_t least = fr_load(&_PARALLEL[cost])
-    if fr_team_is_short():
-        _warn_of_refusal()
     crew.threads, crew.reason = 1, FR_CREW_SMALL
     if n < least:
         return crew
@@ -365,12 +362,14 @@ cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ss
     return 0
 
 
-cdef int _warn_of_refusal() except -1:
+cdef int note_refusal() except -1:
+    if not fr_team_is_short():
+        return 0
     import warnings
 
     warnings.warn("the system refused fastrelu a thread (a limit on processes, threads or memory): calls use fewer "
                   "threads", RuntimeWarning, stacklevel=1)
-    return 0
+    return 1
 
 
 def team():
@@ -390,6 +389,86 @@ def set_team(spin=None, gap=None, hold=None, insist=None, granted=None):
         fr_store(&fr_team_set.insist, insist)
     if granted is not None:
         fr_store(&fr_team_set.granted, granted)
+
+
+# --- Arrays that code of the caller's may change --------------------------------------------------------------------
+
+cdef cnp.ndarray _owner(cnp.ndarray array):
+    """The array whose memory a view shows, as far as NumPy knows."""
+    cdef PyObject *base = PyArray_BASE(array)
+    while base != NULL and cnp.PyArray_Check(<object>base):
+        array = <cnp.ndarray><object>base
+        base = PyArray_BASE(array)
+    return array
+
+
+cdef void _extent(cnp.ndarray array, char **low, char **high) noexcept:
+    """Where the elements lie; there is one at least."""
+    cdef Py_ssize_t reach
+    cdef int axis
+    low[0] = <char *>cnp.PyArray_DATA(array)
+    high[0] = low[0] + cnp.PyArray_ITEMSIZE(array)
+    for axis in range(cnp.PyArray_NDIM(array)):
+        reach = (cnp.PyArray_DIM(array, axis) - 1) * cnp.PyArray_STRIDE(array, axis)
+        if reach < 0:
+            low[0] += reach
+        else:
+            high[0] += reach
+
+
+cdef bint _is_whole(cnp.ndarray array):
+    """Does a view still lie in the memory of its owner? That may have been resized since."""
+    cdef char *ends[4]
+    if PyArray_BASE(array) == NULL or cnp.PyArray_SIZE(array) == 0:
+        return True
+    owner = _owner(array)
+    if owner is array:
+        return True
+    if cnp.PyArray_SIZE(owner) == 0:
+        return False
+    _extent(array, &ends[0], &ends[1])
+    _extent(owner, &ends[2], &ends[3])
+    return ends[2] <= ends[0] and ends[1] <= ends[3]
+
+
+cdef int _refuse_change(str name) except -1:
+    raise RuntimeError(f"{name}: an array was changed while the call was prepared, by code of another argument, a "
+                       "warning or a finalizer")
+
+
+cdef size_t _mark_of(list arrays) except? 0:
+    """A number that tells whether addresses, shapes, strides and types are still the same."""
+    cdef cnp.ndarray array
+    cdef size_t mark = 0
+    cdef int axis, turn
+    for held in arrays:
+        if held is None:
+            continue
+        array = <cnp.ndarray>held
+        for turn in range(2):
+            mark = (mark ^ <size_t>cnp.PyArray_DATA(array)) * <size_t>0x9E3779B97F4A7C15
+            mark = (mark ^ <size_t>(cnp.PyArray_TYPE(array) | cnp.PyArray_FLAGS(array) << 32)) * <size_t>0x9E3779B97F4A7C15
+            for axis in range(cnp.PyArray_NDIM(array)):
+                mark = (mark ^ <size_t>cnp.PyArray_DIM(array, axis)) * <size_t>0x9E3779B97F4A7C15
+                mark = (mark ^ <size_t>cnp.PyArray_STRIDE(array, axis)) * <size_t>0xC2B2AE3D27D4EB4F
+            array = _owner(array)
+    return mark
+
+
+cdef Held hold(str name, list arrays):
+    cdef Held held = Held.__new__(Held)
+    held.name, held.arrays = name, arrays
+    for array in arrays:
+        if array is not None and not _is_whole(<cnp.ndarray>array):
+            _refuse_change(name)
+    held.mark = _mark_of(arrays)
+    return held
+
+
+cdef int check_held(Held held) except -1:
+    if _mark_of(held.arrays) != held.mark:
+        _refuse_change(held.name)
+    return 0
 
 
 # --- Kernels --------------------------------------------------------------------------------------------------------
@@ -629,6 +708,8 @@ cdef cnp.ndarray _fresh_for(list args, int n, int dtype):
     iterator = NpyIter_MultiNew(n, operands,
                                 NPY_ITER_ZEROSIZE_OK | NPY_ITER_MULTI_INDEX | NPY_ITER_DONT_NEGATE_STRIDES,
                                 cnp.NPY_KEEPORDER, cnp.NPY_NO_CASTING, flags, NULL)
+    if iterator == NULL:  # NumPy says nothing where there is no memory
+        raise MemoryError
     try:
         ndim = NpyIter_GetNDim(iterator)
         NpyIter_GetShape(iterator, shape)
@@ -818,7 +899,7 @@ cdef int _explain_ufunc(dict report, Kernel kernel, int level, list args, object
     report["threads"] = 1
     report["why so many threads"] = "NumPy runs ufuncs on one thread"
     report["streamed"] = False
-    _explain_kernel(report, kernel, &kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level])
+    _explain_kernel(report, kernel, &kernel.calls[flavour_of(dtype, level)])
     raise Explained
 
 
@@ -1018,8 +1099,12 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
     n = cnp.PyArray_SIZE(x)
     small = n < fr_load(&_at_once)
     if not small:
+        if note_refusal():
+            for operand in (x, out):
+                if cnp.PyArray_Check(operand) and not _is_whole(operand):
+                    _refuse_change(kernel.name)
+            n = cnp.PyArray_SIZE(x)
         crew = crew_for(kernel.cost, n)
-        n = cnp.PyArray_SIZE(x)
 
     dtype = cnp.PyArray_TYPE(x)
     why = _why_not_native(x, dtype) if dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE else OTHER_TYPE
@@ -1062,7 +1147,7 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
                                               rounded if dtype == cnp.NPY_FLOAT else NULL, kernel.nparams):
         kernel.refuse(_as_list(args, kernel.nin), params)
     level = _setting(precision_override, &_precision)
-    how = &kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level]
+    how = &kernel.calls[flavour_of(dtype, level)]
     if fr_load(&_explaining):
         report = _report_here()
         if report is not None:
@@ -1095,66 +1180,71 @@ def call_unary(Kernel kernel not None, object out, object where, object x):
 
 # --- Second door: plain arrays of any strides and shapes that broadcast ---------------------------------------------
 
-cdef object _strided(Kernel kernel, int level, list args, object out, int dtype, Py_ssize_t n,
-                     dict report):
+cdef NpyIter *_open(list args, object target, int dtype) except NULL:
     """NumPy's iterator settles broadcasting, order of axes, overlap and the result; the walk is ours."""
     cdef PyArrayObject *operands[FR_MAX_OPERANDS]
     cdef PyArray_Descr *dtypes[FR_MAX_OPERANDS]
     cdef cnp.npy_uint32 flags[FR_MAX_OPERANDS]
-    cdef fr_plan plan
-    cdef const fr_call *how
-    cdef Py_ssize_t size
-    cdef bint warm = False
-    cdef Crew crew
+    cdef int j, nin = len(args)
     cdef NpyIter *iterator
-    cdef cnp.npy_intp *strides
-    cdef char **origin
-    cdef int axis, j, nin = kernel.nin
     cdef cnp.dtype descr = cnp.PyArray_DescrFromType(dtype)
-    cdef object result
     for j in range(nin):
         operands[j] = <PyArrayObject *>args[j]
         dtypes[j] = NULL
         flags[j] = NPY_ITER_READONLY | NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE
-    cdef object target = out
-    crew = crew_for(kernel.cost, n) if report is None else _explain_crew(report, kernel, n)
-    if out is None and report is None:
-        target = _fresh_for(args, nin, dtype)
     operands[nin] = NULL if target is None else <PyArrayObject *>target
     dtypes[nin] = <PyArray_Descr *>descr
     flags[nin] = (NPY_ITER_WRITEONLY | NPY_ITER_ALLOCATE | NPY_ITER_NO_SUBTYPE | NPY_ITER_NO_BROADCAST
                   | NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE)
-    size = n * PyDataType_ELSIZE(descr)
     iterator = NpyIter_MultiNew(nin + 1, operands, NPY_ITER_ZEROSIZE_OK | NPY_ITER_COPY_IF_OVERLAP,
                                 cnp.NPY_KEEPORDER, cnp.NPY_NO_CASTING, flags, dtypes)
+    if iterator == NULL:  # NumPy says nothing where there is no memory
+        raise MemoryError
+    return iterator
+
+
+cdef int _plan(fr_plan *plan, Kernel kernel, int level, int dtype, NpyIter *iterator, bint warm, Crew crew) except -1:
+    """Plan a walk over the operands of an iterator that has elements."""
+    cdef const fr_call *how = &kernel.calls[flavour_of(dtype, level)]
+    cdef cnp.npy_intp *strides
+    cdef char **origin = NpyIter_GetDataPtrArray(iterator)
+    cdef int axis, j
+    plan.view.naxes = NpyIter_GetNDim(iterator)
+    NpyIter_GetShape(iterator, plan.view.shape)
+    for axis in range(plan.view.naxes):
+        strides = NpyIter_GetAxisStrideArray(iterator, axis)
+        for j in range(kernel.nin + 1):
+            plan.view.stride[axis][j] = strides[j]
+    if plan.view.naxes == 0:  # the walk counts along an axis
+        plan.view.naxes = plan.view.shape[0] = 1
+        for j in range(kernel.nin + 1):
+            plan.view.stride[0][j] = 0
+    for j in range(kernel.nin + 1):
+        plan.view.origin[j] = origin[j]
+    fr_make_plan(plan, how, warm and _large(kernel.cost, NpyIter_GetIterSize(iterator) * how.itemsize, crew.threads))
+    return 0
+
+
+cdef object _strided(Kernel kernel, int level, list args, object out, int dtype, Py_ssize_t n, dict report):
+    """Run a kernel on arrays of any strides that have the type of the kernel, and a result that has it too."""
+    cdef fr_plan plan
+    cdef bint warm = False
+    cdef Crew crew = crew_for(kernel.cost, n) if report is None else _explain_crew(report, kernel, n)
+    cdef object target = _fresh_for(args, kernel.nin, dtype) if out is None and report is None else out
+    cdef NpyIter *iterator = _open(args, target, dtype)
     try:
-        result = <object><PyObject *>NpyIter_GetOperandArray(iterator)[nin] if target is None else target
-        plan.view.naxes = NpyIter_GetNDim(iterator)
+        result = <object><PyObject *>NpyIter_GetOperandArray(iterator)[kernel.nin] if target is None else target
         n = NpyIter_GetIterSize(iterator)
-        how = &kernel.calls[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level]
         if report is not None:
-            warm = _explain_output(report, size, out is None)
-        if n > 0:
-            NpyIter_GetShape(iterator, plan.view.shape)
-            for axis in range(plan.view.naxes):
-                strides = NpyIter_GetAxisStrideArray(iterator, axis)
-                for j in range(nin + 1):
-                    plan.view.stride[axis][j] = strides[j]
-            if plan.view.naxes == 0:  # the walk counts along an axis
-                plan.view.naxes = plan.view.shape[0] = 1
-                for j in range(nin + 1):
-                    plan.view.stride[0][j] = 0
-            origin = NpyIter_GetDataPtrArray(iterator)
-            for j in range(nin + 1):
-                plan.view.origin[j] = origin[j]
-            if report is None:
-                warm = out is not None or _is_warm(<cnp.ndarray>result)
-            fr_make_plan(&plan, how, warm and _large(kernel.cost, size, crew.threads))
-            if report is None:
-                run_shares(_plan_share, &plan, kernel.cost, n, plan.boxes, crew)
-        if report is not None:
+            warm = _explain_output(report, n * size_of(dtype), out is None)
+            if n > 0:
+                _plan(&plan, kernel, level, dtype, iterator, warm, crew)
             report["streamed"] = bool(n > 0 and plan.streamed)
-            _explain_driver(report, kernel, how, <object><PyObject *>NpyIter_GetOperandArray(iterator)[nin], out)
+            written = <object><PyObject *>NpyIter_GetOperandArray(iterator)[kernel.nin]
+            _explain_driver(report, kernel, &kernel.calls[flavour_of(dtype, level)], written, out)
+        elif n > 0:
+            _plan(&plan, kernel, level, dtype, iterator, out is not None or _is_warm(<cnp.ndarray>result), crew)
+            run_shares(_plan_share, &plan, kernel.cost, n, plan.boxes, crew)
     finally:
         NpyIter_Deallocate(iterator)
     return result
@@ -1233,9 +1323,16 @@ cdef object as_target(str name, object out):
     if hasattr(type(out), "__array_ufunc__") and not isinstance(out, np.generic):
         return out
     try:
-        return np.asarray(memoryview(out))
+        view = memoryview(out)
     except TypeError:
-        pass
+        view = None
+    if view is not None:
+        array = np.asarray(view)
+        if PyArray_BASE(array) == NULL:  # NumPy has made a copy of what it takes for a sequence
+            if view.format in "?bBhHiIlLqQefdg":
+                raise MemoryError(f"{name}: no memory for a view of out")
+            raise TypeError(f"{name} cannot write into a buffer of the format {view.format!r}")
+        return array
     if hasattr(type(out), "__dlpack__") and not isinstance(out, np.generic):
         return np.from_dlpack(out)
     raise TypeError(f"{name} can write into an array or a writable buffer, not into {type(out).__name__!r}")
@@ -1296,9 +1393,14 @@ cdef object _general(Kernel kernel, object out, object where, list args, int why
     report = _report_here()
     if report is not None:
         report["why not fast"] = _because(kernel, why_not_fast, given, out)
-    elif fr_team_is_short():
-        _warn_of_refusal()
+    else:
+        note_refusal()
     # From here on no code of the caller's runs, unless the ufunc calls it.
+    for operand in args:
+        if cnp.PyArray_Check(operand) and not _is_whole(operand):
+            _refuse_change(kernel.name)
+    if cnp.PyArray_Check(target) and not _is_whole(target):
+        _refuse_change(kernel.name)
     dtype = cnp.NPY_DOUBLE if double else cnp.NPY_FLOAT
     why = WHERE_GIVEN if where is not True else UNKNOWN_TYPE if foreign or neither else 0
     if not why and target is not None:
@@ -1365,6 +1467,8 @@ cdef object _part(object whole, int axis, Py_ssize_t start, Py_ssize_t stop):
         return whole[(slice(None),) * axis + (slice(start, stop),)]
     cdef cnp.ndarray y = <cnp.ndarray>whole
     cdef cnp.npy_intp shape[FR_MAX_AXES]
+    if axis >= cnp.PyArray_NDIM(y) or stop > cnp.PyArray_DIM(y, axis):
+        _refuse_change("crelu")
     cdef char *data = <char *>cnp.PyArray_DATA(y) + start * cnp.PyArray_STRIDE(y, axis)
     memcpy(shape, cnp.PyArray_DIMS(y), cnp.PyArray_NDIM(y) * sizeof(shape[0]))
     shape[axis] = stop - start
@@ -1383,48 +1487,69 @@ def parts(object whole, int axis, Py_ssize_t at):
 
 cdef bint _extents_meet(cnp.ndarray x, cnp.ndarray y) noexcept:
     """Might they share memory?"""
-    cdef cnp.ndarray array
-    cdef char *low[2]
-    cdef char *high[2]
-    cdef Py_ssize_t reach
-    cdef int axis, j
-    for j in range(2):
-        array = y if j else x
-        low[j] = <char *>cnp.PyArray_DATA(array)
-        high[j] = low[j] + cnp.PyArray_ITEMSIZE(array)
-        for axis in range(cnp.PyArray_NDIM(array)):
-            reach = (cnp.PyArray_DIM(array, axis) - 1) * cnp.PyArray_STRIDE(array, axis)
-            if reach < 0:
-                low[j] += reach
-            else:
-                high[j] += reach
-    return low[0] < high[1] and low[1] < high[0]
+    cdef char *ends[4]
+    _extent(x, &ends[0], &ends[1])
+    _extent(y, &ends[2], &ends[3])
+    return ends[0] < ends[3] and ends[2] < ends[1]
 
 
-def call_side_by_side(str name, Kernel first not None, Kernel second not None, tuple params, object x, Py_ssize_t axis,
+cdef bint _side_by_side(Kernel first, Kernel second, list params, cnp.ndarray x, cnp.ndarray target, int axis,
+                        int dtype) except -1:
+    """Both kernels through the driver: each has its memory before either writes."""
+    cdef fr_plan plan
+    cdef NpyIter *one = NULL
+    cdef NpyIter *other = NULL
+    cdef int j, level = _setting(precision_override, &_precision)
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(x), length = cnp.PyArray_DIM(x, axis)
+    cdef Crew crew = crew_for(second.cost, n)
+    cdef list args = [x]
+    for value in params:
+        args.append(_as_array(value, dtype == cnp.NPY_DOUBLE))
+    if n == 0:
+        return True
+    held = hold(first.name, [x, target])
+    before, after = _part(target, axis, 0, length), _part(target, axis, length, 2 * length)
+    try:
+        one = _open([x], before, dtype)
+        other = _open(args, after, dtype)
+        check_held(held)
+        _plan(&plan, first, level, dtype, one, True, crew)
+        run_shares(_plan_share, &plan, first.cost, n, plan.boxes, crew)
+        _plan(&plan, second, level, dtype, other, True, crew)
+        run_shares(_plan_share, &plan, second.cost, n, plan.boxes, crew)
+    finally:
+        if one != NULL:
+            NpyIter_Deallocate(one)
+        if other != NULL:
+            NpyIter_Deallocate(other)
+    return True
+
+
+def call_side_by_side(str name, Kernel first not None, Kernel second not None, tuple params, object x, object axis,
                       object out):
-    """Run two kernels on x, the second with parameters, and lay their results one after the other along an axis."""
+    """Run two kernels on x, the second with numbers, and lay their results one after the other along an axis."""
+    # Conversions first: they may run code of the caller's, which may change the arrays that are there already.
+    cdef Py_ssize_t at = index(axis)
     cdef cnp.ndarray array = x if type(x) is cnp.ndarray else np.asanyarray(x)
     cdef object given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     cdef object target = given if given is None or type(given) is cnp.ndarray else as_target(name, given)
     cdef cnp.npy_intp shape[FR_MAX_AXES]
     cdef PyObject *args[FR_MAX_INPUTS]
     cdef Py_ssize_t length, size
-    cdef int j, dtype, at, ndim = cnp.PyArray_NDIM(array)
-    if not -ndim <= axis < ndim:
-        normalize_axis_index(axis, ndim)
-    at = axis + ndim if axis < 0 else axis
-    memcpy(shape, cnp.PyArray_DIMS(array), ndim * sizeof(shape[0]))
-    length = shape[at]
+    cdef int j, dtype, ndim = cnp.PyArray_NDIM(array)
+    note_refusal()
+    at = normalize_axis_index(at, ndim)
+    length = cnp.PyArray_DIM(array, at)
     if length > <Py_ssize_t>1 << 61:
         raise ValueError(f"{name}: the result would be too long along axis {axis}, twice {length}")
-    shape[at] = 2 * length
     own = (<object>array).shape
     doubled = own[:at] + (2 * length,) + own[at + 1:]  # *own loses a reference if there is no memory
+    dtype = cnp.NPY_FLOAT if class_of_dtype(array.descr) == SINGLE else cnp.NPY_DOUBLE
     if target is None:
-        dtype = cnp.NPY_FLOAT if class_of_dtype(array.descr) == SINGLE else cnp.NPY_DOUBLE
         if type(array) is cnp.ndarray and PyArray_IS_C_CONTIGUOUS(array):
-            size = 2 * cnp.PyArray_SIZE(array) * (8 if dtype == cnp.NPY_DOUBLE else 4)
+            memcpy(shape, cnp.PyArray_DIMS(array), ndim * sizeof(shape[0]))
+            shape[at] = 2 * length
+            size = 2 * cnp.PyArray_SIZE(array) * size_of(dtype)
             if _recycles_here(size):
                 target = _recycled(ndim, shape, NULL, cnp.NPY_ARRAY_C_CONTIGUOUS, dtype, size)
             if target is None:
@@ -1436,6 +1561,15 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
             raise ValueError(f"{name} needs out= of shape {doubled}, got {target.shape}")
         if not cnp.PyArray_Check(target) or _extents_meet(array, <cnp.ndarray>target):
             array = array.copy()
+    explained = _report_here() is not None  # the first call's report stands for both
+    if not explained and _is_native(array, dtype) and not _why_not_target(target, dtype):
+        _side_by_side(first, second, list(params), array, target, at, dtype)
+        return target if given is None else given
+    if (not explained and given is not None and cnp.PyArray_Check(target) and target.flags.writeable
+            and np.can_cast(cnp.PyArray_DescrFromType(dtype), target.dtype, "same_kind")):
+        # A conversion needs memory too: both results first.
+        np.copyto(target, call_side_by_side(name, first, second, params, array, at, None), casting="same_kind")
+        return given
     args[0] = <PyObject *>array
     for j in range(second.nparams):
         args[1 + j] = <PyObject *>params[j]

@@ -9,18 +9,24 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 cimport cython
 cimport numpy as cnp
 from cpython.long cimport PyLong_AsLong, PyLong_CheckExact
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport PTRDIFF_MAX, int64_t, uint64_t
+from libc.stdlib cimport free, malloc
 
 from fastrelu._core cimport (
     Crew,
     DOUBLE,
+    Held,
     FR_MAX_AXES,
     NEITHER,
     as_target,
+    check_held,
     class_of_dtype,
     crew_for,
+    flavour_of,
+    hold,
     precision_level,
     run_shares,
+    note_refusal,
     tables,
 )
 
@@ -33,7 +39,6 @@ cdef extern from "atomic.h" nogil:
 
 cdef extern from "kernels/rows.h" nogil:
     enum:
-        FR_ROWS_NO_MEMORY
         FR_ROWS_NO_CLASS
         FR_F64_FAST
         FR_LIGHT
@@ -79,7 +84,8 @@ cdef extern from "kernels/rows.h" nogil:
         int naxes
         Py_ssize_t *shape
         fr_row_operand *operand
-    int fr_run_rows(const fr_row_call *, Py_ssize_t, Py_ssize_t) noexcept
+    size_t fr_rows_room(const fr_row_call *, Py_ssize_t) noexcept
+    int fr_run_rows(const fr_row_call *, Py_ssize_t, Py_ssize_t, char *) noexcept
 
 cdef extern from "numpy/arrayobject.h":
     bint PyArray_SAMESHAPE(cnp.ndarray, cnp.ndarray)
@@ -101,7 +107,7 @@ cdef class RowKernels:
 
     cdef const fr_rows *of(self, int dtype) except NULL:
         """The flavour that a call made here and now has."""
-        return &self.rows[(FR_F64_FAST if dtype == cnp.NPY_DOUBLE else 0) + precision_level()]
+        return &self.rows[flavour_of(dtype, precision_level())]
 
 
 # --- Running over all rows ------------------------------------------------------------------------------------------
@@ -109,26 +115,34 @@ cdef class RowKernels:
 cdef struct _Work:
     const fr_row_call *call
     Py_ssize_t rows
-    fr_atomic no_memory, no_class  # whether a share met either
+    char *rooms  # one for each thread
+    size_t room
+    fr_atomic no_class  # whether a share met a label that is none
 
 
 cdef void _share(const void *what, long share, long shares, int part) noexcept nogil:
     cdef _Work *work = <_Work *>what
     cdef Py_ssize_t each = work.rows // shares, more = work.rows % shares
-    cdef int status = fr_run_rows(work.call, each * share + min(share, more), each * (share + 1) + min(share + 1, more))
-    if status & FR_ROWS_NO_MEMORY:
-        fr_store(&work.no_memory, 1)
+    cdef int status = fr_run_rows(work.call, each * share + min(share, more), each * (share + 1) + min(share + 1, more),
+                                  work.rooms + part * work.room)
     if status & FR_ROWS_NO_CLASS:
         fr_store(&work.no_class, 1)
 
 
 cdef int _run(const fr_row_call *call, int cost, Py_ssize_t rows, Crew crew) except -1:
+    """No Python code runs before the rows are done."""
     cdef _Work work
-    work.call, work.rows = call, rows
-    work.no_memory = work.no_class = 0
-    run_shares(_share, &work, cost, rows * call.n, rows, crew)
-    if fr_load(&work.no_memory):
-        raise MemoryError("no memory for the rows of an array that is not contiguous along its axis")
+    work.call, work.rows, work.no_class, work.rooms = call, rows, 0, NULL
+    work.room = fr_rows_room(call, rows)
+    if work.room:
+        if work.room <= <size_t>PTRDIFF_MAX // <size_t>crew.threads:
+            work.rooms = <char *>malloc(work.room * crew.threads)
+        if work.rooms == NULL:
+            raise MemoryError("no memory for the rows of an array that is not contiguous along its axis")
+    try:
+        run_shares(_share, &work, cost, rows * call.n, rows, crew)
+    finally:
+        free(work.rooms)
     if fr_load(&work.no_class):
         raise RuntimeError("cross_entropy: labels was changed by another thread while it was read; it holds no class now")
     return 0
@@ -375,6 +389,8 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     a = _as_data(name, x)
     if backward:
         b = _as_data(name, second)
+    note_refusal()
+    cdef Held held = hold(name, [a, b, mask, target])
     cdef Crew crew = crew_for(FR_LIGHT if backward else FR_MEDIUM, cnp.PyArray_SIZE(a))
 
     dtype = _type_of(name, a)
@@ -395,10 +411,11 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         _check_output(name, target, a, dtype)
     if len(axes) == 1:
         y = target if _takes(target, dtype) else None
-        y = _along(kernels, kind, backward, a, b, mask, axes[0], y, dtype, crew)
+        y = _along(kernels, kind, backward, a, b, mask, axes[0], y, dtype, crew, held)
     else:
         y = _along(kernels, kind, backward, _merged(a, axes), None if b is None else _merged(b, axes),
-                   None if mask is None else _merged(mask, axes), cnp.PyArray_NDIM(a) - len(axes), None, dtype, crew)
+                   None if mask is None else _merged(mask, axes), cnp.PyArray_NDIM(a) - len(axes), None, dtype, crew,
+                   held)
         y = _parted(y, axes, (<object>a).shape)
     if target is not None:
         if y is not target:
@@ -408,7 +425,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
 
 
 cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray a, cnp.ndarray b, cnp.ndarray mask,
-                        int axis, cnp.ndarray y, int dtype, Crew crew):
+                        int axis, cnp.ndarray y, int dtype, Crew crew, Held held):
     """The rows of native arrays along one axis, into `y` or a new array."""
     cdef fr_row_call call
     cdef int order[FR_MAX_AXES]
@@ -418,12 +435,13 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
         y = np.empty_like(a)
     else:
         a, b, mask = _unshared(a, y), _unshared(b, y), _unshared(mask, y)
-    _clear(&call)
-    call.kernel = flavour.from_output[kind] if backward else flavour.forward[kind]
-    call.columns = NULL if backward else flavour.columns[kind]
     if mask is not None:
         call.left_out = _bits(np.inf if kind == FR_SOFTMIN else -np.inf, dtype)
         call.alone = _bits(-np.inf if kind == FR_LOG_SOFTMAX else 0, dtype)
+    check_held(held)
+    _clear(&call)
+    call.kernel = flavour.from_output[kind] if backward else flavour.forward[kind]
+    call.columns = NULL if backward else flavour.columns[kind]
     rows = _lay_out(&call, y, axis, order)
     _operand(&call, FR_ROW_IN, a, axis, order, True)
     if backward:
@@ -444,7 +462,8 @@ def forward(RowKernels kernels not None, int kind, object x, object axis, object
     cdef const fr_rows *flavour
     cdef Crew crew
     if where is True and type(x) is cnp.ndarray:
-        crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(<cnp.ndarray>x))  # may run code of the caller's
+        note_refusal()
+        crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(<cnp.ndarray>x))
         dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
         if ((dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE) and _is_plain(x, dtype)
                 and _is_last(axis, cnp.PyArray_NDIM(<cnp.ndarray>x))
@@ -469,7 +488,8 @@ def from_output(RowKernels kernels not None, int kind, object grad, object y, ob
     cdef int dtype, cost = FR_MEDIUM if kind == FR_LOG_SOFTMAX else FR_LIGHT
     cdef Crew crew
     if type(y) is cnp.ndarray:
-        crew = crew_for(cost, cnp.PyArray_SIZE(<cnp.ndarray>y))  # may run code of the caller's
+        note_refusal()
+        crew = crew_for(cost, cnp.PyArray_SIZE(<cnp.ndarray>y))
         dtype = cnp.PyArray_TYPE(<cnp.ndarray>y)
         if ((dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE) and _is_plain(y, dtype) and _is_plain(grad, dtype)
                 and PyArray_SAMESHAPE(y, grad) and _is_last(axis, cnp.PyArray_NDIM(<cnp.ndarray>y))
@@ -561,9 +581,11 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     given_out = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     destination = _as_output(name, given_out) if with_grad else None
     if weight is not None:
-        weights = np.require(weight, np.float64, ["C", "A"])
+        weights = np.require(np.asarray(weight), np.float64, ["C", "A"])
     given = _as_data("cross_entropy", labels)
     x = _as_data("cross_entropy", logits)
+    note_refusal()
+    cdef Held held = hold(name, [x, given, weights, destination])
     cdef Crew crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(x))
 
     dtype = _type_of("cross_entropy", x)
@@ -579,6 +601,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     kind = given.dtype.kind
     if kind in "iu":
         given = _labels(given, shape)
+        check_held(held)
         count = _count(given, call.n, call.ignored, weights)
     elif kind == "f":
         if not PyArray_SAMESHAPE(given, x):
@@ -605,6 +628,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
             grad = np.empty_like(x)
 
     losses = np.empty(shape)
+    check_held(held)
     _clear(&call)
     rows = _lay_out(&call, x if grad is None else grad, along, order)
     call.loss = kernels.of(dtype).cross_entropy

@@ -88,10 +88,13 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
     cdef fr_stats_plan plan
     cdef cnp.ndarray parts, buffers
     cdef fr_summary *out
-    cdef Py_ssize_t size, n = x.size
+    cdef Py_ssize_t size, n
     cdef int k
     cdef _Work work
-    cdef _core.Crew crew = _core.crew_for(_core.FR_LIGHT, n)  # may run code of the caller's
+    _core.note_refusal()
+    cdef _core.Held held = _core.hold("summarize", [x])
+    n = cnp.PyArray_SIZE(x)
+    cdef _core.Crew crew = _core.crew_for(_core.FR_LIGHT, n)
     cdef list shape = [], others = [], steps = [Ellipsis]
     for axis in units:
         shape.append(x.shape[axis])
@@ -123,7 +126,8 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
     out = <fr_summary *>cnp.PyArray_DATA(parts)
     size = fr_stats_buffer(&plan)
     buffers = np.empty(crew.threads * size, np.int8)
-    plan.data = <const char *>cnp.PyArray_DATA(<cnp.ndarray>flipped)  # from here on no Python code runs
+    _core.check_held(held)
+    plan.data = <const char *>cnp.PyArray_DATA(<cnp.ndarray>flipped)
     work.plan, work.buffers, work.size, work.out = &plan, <char *>cnp.PyArray_DATA(buffers), size, out
     _core.run_shares(_share, &work, _core.FR_LIGHT, n, fr_stats_tasks(&plan), crew)
     with nogil:

@@ -138,7 +138,7 @@ cdef cnp.ndarray _as_target(Learned learned, object out):
     target = out if isinstance(out, np.ndarray) else _core.as_target(name, out)
     if not isinstance(target, np.ndarray) or isinstance(target, np.ma.MaskedArray):
         raise TypeError(f"{name} can write into an array or a writable buffer, not into {type(out).__name__!r}")
-    return target
+    return np.asarray(target)  # a subclass may have code behind its shape
 
 
 cdef int _check_target(Learned learned, cnp.ndarray target, tuple shape, object dtype) except -1:
@@ -278,7 +278,7 @@ cdef object _gathered(Learned learned, fr_sums_job *job, int p, list arrays, cnp
     return result
 
 
-cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _core.Crew crew):
+cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _core.Crew crew, _core.Held held):
     """Fill dx, which is the last of the arrays too, and return the gradients of the parameters."""
     cdef fr_sums_job job
     cdef _Work work
@@ -286,7 +286,7 @@ cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _core.Crew crew):
     cdef int p, flavour, dtype = cnp.PyArray_TYPE(dx), nparams = learned.learned.nparams
     cdef list kept = [], results = []
     cdef bint alone
-    flavour = (_core.FR_F64_FAST if dtype == cnp.NPY_DOUBLE else _core.FR_F32_FAST) + _core.precision_level()
+    flavour = _core.flavour_of(dtype, _core.precision_level())
     job.scalar = learned.learned.scalar[flavour]
     job.array = learned.learned.array[flavour]
     job.nparams = nparams
@@ -306,7 +306,8 @@ cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _core.Crew crew):
     work.sums, work.job, work.room = learned.sums, &job, learned.sums.room(&job)
     rooms = np.empty(crew.threads * work.room, np.int8)
     work.rooms = <char *>cnp.PyArray_DATA(rooms)
-    for p in range(len(arrays)):  # from here on no Python code runs until the pass is done
+    _core.check_held(held)
+    for p in range(len(arrays)):
         job.view.origin[p] = <char *>cnp.PyArray_DATA(<cnp.ndarray>arrays[p])
     _core.run_shares(_share, &work, learned.learned.cost, cnp.PyArray_SIZE(dx), job.across * job.along, crew)
     if job.along > 1:
@@ -341,6 +342,8 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
         elif not _core._is_native(value, dtype):
             value = np.require(value, descr, "A")
         arrays.append(value)
+    _core.note_refusal()
+    cdef _core.Held held = _core.hold(f"{learned.name}_backward_parameters", arrays + [target])
     shape = _joint_shape(learned, arrays)
     cdef Py_ssize_t size = _core._broadcast_size(arrays)
     cdef _core.Crew crew = _core.crew_for(learned.learned.cost, size)
@@ -358,7 +361,7 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
     else:
         dx = np.empty(shape, descr)
     if cnp.PyArray_SIZE(<cnp.ndarray>dx):
-        gradients = _sums(learned, arrays + [dx], dx, crew)  # [*...] loses references if there is no memory
+        gradients = _sums(learned, arrays + [dx], dx, crew, held)  # [*...] loses references if there is no memory
     else:
         for array in arrays[2:]:
             gradients.append(np.zeros(array.shape, descr))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -1110,7 +1111,6 @@ def _halves(array: Any, axis: int) -> tuple[Any, Any]:
 
 def _halves_of_gradient(grad: Any, x: Any, axis: int) -> tuple[Any, Any]:
     """Return the two halves of a gradient that belongs to x."""
-    grad = np.asanyarray(grad)
     positive, negative = _halves(grad, axis)
     if positive.shape != x.shape:
         raise ValueError(f"crelu's gradient of shape {grad.shape} does not belong to {x.shape}")
@@ -1168,12 +1168,11 @@ def crelu_backward(grad: ArrayLike, x: ArrayLike, axis: int = -1, *, out: NDArra
     >>> fr.crelu_backward(np.float32([1.0, 2.0, 3.0, 4.0]), np.float32([-2.0, 3.0]))
     array([-3.,  2.], dtype=float32)
     """
-    array = np.asanyarray(x)
-    positive, negative = _halves_of_gradient(grad, array, axis)
-    risen = call(_relu_backward, None, True, positive, array)
-    return np.add(
-        risen, call(_srelu_backward, None, True, negative, array, *_NEGATIVE), out=risen if out is None else out
-    )
+    # The code of a subclass may run in a call: each takes its half of what is there then.
+    axis, grad, array = index(axis), np.asanyarray(grad), np.asanyarray(x)
+    risen = call(_relu_backward, None, True, _halves_of_gradient(grad, array, axis)[0], array)
+    fallen = call(_srelu_backward, None, True, _halves_of_gradient(grad, array, axis)[1], array, *_NEGATIVE)
+    return np.add(risen, fallen, out=risen if out is None else out)
 
 
 def crelu_backward_from_output(
@@ -1190,9 +1189,9 @@ def crelu_backward_from_output(
     >>> fr.crelu_backward_from_output(np.float32([1.0, 2.0, 3.0, 4.0]), np.float32([0.0, 3.0, 2.0, 0.0]))
     array([-3.,  2.], dtype=float32)
     """
-    array = np.asanyarray(y)
-    first, second = _halves(array, axis)
-    positive, negative = _halves_of_gradient(grad, first, axis)
-    risen = call(_relu_backward_from_output, None, True, positive, first)
-    fallen = call(_relu_backward_from_output, None, True, negative, second)
+    axis, grad, array = index(axis), np.asanyarray(grad), np.asanyarray(y)
+    first = _halves(array, axis)[0]
+    risen = call(_relu_backward_from_output, None, True, _halves_of_gradient(grad, first, axis)[0], first)
+    second = _halves(array, axis)[1]
+    fallen = call(_relu_backward_from_output, None, True, _halves_of_gradient(grad, second, axis)[1], second)
     return np.subtract(risen, fallen, out=risen if out is None else out)

@@ -65,12 +65,14 @@ typedef struct {
     fr_row_operand operand[FR_ROW_OPERANDS];
 } fr_row_call;
 
-/* Runs over rows start to stop, in the order of the axes, the last fastest. */
+/* Bytes of room that any share of `rows` rows needs; SIZE_MAX if there cannot be that many. */
+size_t fr_rows_room(const fr_row_call *call, ptrdiff_t rows);
+
+/* Runs over rows start to stop, in the order of the axes, the last fastest; threads have rooms of their own. */
 enum {
     FR_ROWS_DONE,
-    FR_ROWS_NO_MEMORY,
     FR_ROWS_NO_CLASS /* a label was none; its row has no loss and no gradient */
 };
-int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop);
+int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop, char *room);
 
 #endif

@@ -2,7 +2,6 @@
  * gathered some at a time, neighbours together because they share cache lines. */
 #include "rows.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "guard.h"
@@ -17,6 +16,7 @@ typedef struct {
     char *room[2]; /* `width` rows of each input that is not direct */
     double *dense;
     ptrdiff_t width, pitch;
+    int tiles, columns; /* rows are gathered; side by side */
 } fr_row_walk;
 
 static void fr_row_seek(fr_row_walk *walk, ptrdiff_t row) {
@@ -186,55 +186,70 @@ static int fr_add_bytes(size_t *total, ptrdiff_t count, ptrdiff_t size) {
     return 1;
 }
 
-int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop) {
-    fr_row_walk walk;
-    char *memory = NULL;
-    int status = FR_ROWS_DONE;
+/* How `count` rows are brought to the kernel, and the bytes that this takes; 0 if there cannot be that many. */
+static int fr_choose_walk(fr_row_walk *walk, const fr_row_call *call, ptrdiff_t count, size_t *size) {
     const ptrdiff_t bytes = call->n * call->itemsize; /* an array has that many */
-    if (start >= stop || call->n == 0) return status;
-    walk.call = call;
-    walk.pitch = bytes;
-    walk.room[0] = walk.room[1] = NULL;
-    walk.dense = NULL;
+    const ptrdiff_t dense = call->target && call->target->dense ? call->n : 0;
     int tiles = 0;
+    walk->call = call;
+    walk->pitch = bytes;
     for (int k = 0; k <= FR_ROW_OUT; k++) {
-        walk.direct[k] = !call->operand[k].origin || call->operand[k].along == call->itemsize || call->n == 1;
-        if (k != FR_ROW_WHERE) tiles |= !walk.direct[k];
+        walk->direct[k] = !call->operand[k].origin || call->operand[k].along == call->itemsize || call->n == 1;
+        if (k != FR_ROW_WHERE) tiles |= !walk->direct[k];
     }
-    if (call->operand[FR_ROW_WHERE].origin) walk.direct[FR_ROW_IN] = 0, tiles = 1;
-    walk.width = 1;
-    int columns = call->columns && (tiles || call->n <= FR_SHORT_ROW) && bytes <= FR_COLUMN_BYTES / FR_COLUMNS &&
-                  stop - start >= FR_COLUMNS / 4;
-    ptrdiff_t dense = call->target && call->target->dense ? call->n : 0;
+    if (call->operand[FR_ROW_WHERE].origin) walk->direct[FR_ROW_IN] = 0, tiles = 1;
+    walk->width = 1;
+    walk->columns = call->columns && (tiles || call->n <= FR_SHORT_ROW) && bytes <= FR_COLUMN_BYTES / FR_COLUMNS &&
+                    count >= FR_COLUMNS / 4;
     if (tiles) {
-        walk.width = FR_ROWS_TILE_BYTES / bytes < 1              ? 1
-                     : FR_ROWS_TILE_BYTES / bytes < FR_ROWS_TILE ? FR_ROWS_TILE_BYTES / bytes
-                                                                 : FR_ROWS_TILE;
-        if (walk.width > stop - start) walk.width = stop - start;
-        if (columns) walk.width = FR_COLUMNS;
+        walk->width = FR_ROWS_TILE_BYTES / bytes < 1              ? 1
+                      : FR_ROWS_TILE_BYTES / bytes < FR_ROWS_TILE ? FR_ROWS_TILE_BYTES / bytes
+                                                                  : FR_ROWS_TILE;
+        if (walk->width > count) walk->width = count;
+        if (walk->columns) walk->width = FR_COLUMNS;
     }
-    if (tiles || dense || columns) {
-        ptrdiff_t rooms = columns ? FR_COLUMNS : tiles ? 2 * walk.width : 0; /* columns have one input */
-        size_t size = 0;
-        if (fr_add_bytes(&size, rooms, bytes) && fr_add_bytes(&size, dense, sizeof(double)))
-            memory = (char *)malloc(size);
-        if (!memory) return FR_ROWS_NO_MEMORY;
-        if (dense) walk.dense = (double *)memory;
-        walk.room[0] = memory + dense * (ptrdiff_t)sizeof(double);
-        walk.room[1] = walk.room[0] + walk.width * bytes;
+    walk->tiles = tiles;
+    *size = 0;
+    return fr_add_bytes(size,
+                        walk->columns ? FR_COLUMNS
+                        : tiles       ? 2 * walk->width
+                                      : 0,
+                        bytes) && /* columns: one input */
+           fr_add_bytes(size, dense, sizeof(double));
+}
+
+size_t fr_rows_room(const fr_row_call *call, ptrdiff_t rows) {
+    fr_row_walk walk;
+    size_t size;
+    if (rows == 0 || call->n == 0) return 0;
+    return fr_choose_walk(&walk, call, rows, &size) ? size : SIZE_MAX;
+}
+
+int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop, char *room) {
+    fr_row_walk walk;
+    size_t size;
+    int status = FR_ROWS_DONE;
+    if (start >= stop || call->n == 0) return status;
+    fr_choose_walk(&walk, call, stop - start, &size);
+    const int columns = walk.columns;
+    walk.dense = NULL;
+    walk.room[0] = walk.room[1] = room;
+    if (call->target && call->target->dense) {
+        walk.dense = (double *)room;
+        walk.room[0] = room + call->n * (ptrdiff_t)sizeof(double);
     }
+    if (walk.tiles) walk.room[1] = walk.room[0] + walk.width * walk.pitch;
     fr_guard caller = fr_guard_open();
     fr_row_seek(&walk, start);
     while (start < stop) {
         ptrdiff_t m = call->shape[call->naxes - 1] - walk.index[call->naxes - 1];
         if (m > stop - start) m = stop - start;
         if (columns && m > FR_COLUMNS) m = FR_COLUMNS;
-        if (!columns && tiles && m > walk.width) m = walk.width;
+        if (!columns && walk.tiles && m > walk.width) m = walk.width;
         if (!columns || !fr_run_columns(&walk, m)) status |= fr_run_tile(&walk, m);
         fr_row_step(&walk, m);
         start += m;
     }
     fr_guard_close(caller);
-    free(memory);
     return status;
 }
