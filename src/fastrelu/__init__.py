@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 # The command line, which Python is still locating: what follows takes long, and fails for a wrong variable.
 if _sys.argv[:1] == ["-m"] and _sys.orig_argv[-len(_sys.argv) :][:1] in (["fastrelu"], ["-mfastrelu"]):
-    from fastrelu import _guard
+    from fastrelu._cli import guard as _guard
 
     _guard.arm()
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastrelu import activations
-from fastrelu._arguments import LARGEST
 from fastrelu._catalogue import check_name, elementwise_names, required_arguments
+from fastrelu._cli.arguments import LARGEST
 from fastrelu._extras import require
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import reprlib
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from fastrelu import _guard
+from fastrelu._cli import guard
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -20,7 +20,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""
-        _guard.say(f"{self.prog}: error: {message} (see --help)")
+        guard.say(f"{self.prog}: error: {message} (see --help)")
         self.exit(2)
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
