@@ -18,9 +18,9 @@ import fastrelu as fr
 from fastrelu import diagnostics, nn
 from fastrelu._catalogue import elementwise_names, required_arguments
 from fastrelu._cli import bench, demo, demo_picture, guard
-from fastrelu._cli.arguments import LARGEST
 from fastrelu._cli.main import main
 from fastrelu._cli.reference import Reference, agrees, evaluate, references
+from fastrelu.diagnostics.curves import LARGEST
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
@@ -425,7 +425,7 @@ runpy.run_module("fastrelu", run_name="__main__", alter_sys=True)
         ("info", "argparse", "ArgumentParser.parse_args", "SIGINT"),
         ("bench", "fastrelu._cli.bench", "measure", "SIGINT"),
         ("verify", "fastrelu._cli.verify", "block_sum", "SIGINT"),
-        ("plot", "fastrelu._plot", "_draw", "SIGINT"),
+        ("plot", "fastrelu.diagnostics.curves", "_draw", "SIGINT"),
         ("demo", "fastrelu._cli.demo", "_train", "SIGINT"),
     ],
 )

@@ -12,8 +12,6 @@ from fastrelu._cli import guard
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
-LARGEST = 1e100  # of a real number: squares stay finite
-
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, without the usage."""
@@ -39,7 +37,9 @@ def integer(text: str, least: int = 1) -> int:
 
 
 def positive(text: str) -> float:
-    """Read a real number above 0."""
+    """Read a real number above 0, small enough for a step and for a span."""
+    from fastrelu.diagnostics.curves import LARGEST  # noqa: PLC0415  most commands do without
+
     try:
         number = float(text) if text.isascii() else 0.0
     except ValueError:
