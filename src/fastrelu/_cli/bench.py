@@ -11,7 +11,7 @@ import numpy as np
 
 import fastrelu as fr
 from fastrelu._cli.reference import agrees, evaluate
-from fastrelu.runtime import usable_memory
+from fastrelu._host import usable_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
