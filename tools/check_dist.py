@@ -32,8 +32,7 @@ def main() -> int:
         complaints += [
             f"the source distribution holds {name}"
             for name in packed
-            if name.endswith((".so", ".o"))
-            or (name.endswith(".c") and {f"{name[:-2]}.py", f"{name[:-2]}.pyx"} & packed)
+            if name.endswith((".so", ".o")) or (name.startswith("src/") and name.endswith(".c") and name not in tracked)
         ]
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
             names = wheel.namelist()
