@@ -15,8 +15,8 @@ from functions import COPY, LARGE, Cell, cells
 from peers import PACKAGES
 
 import fastrelu as fr
+from fastrelu._cli.reference import evaluate
 from fastrelu._extras import installed
-from fastrelu._reference import evaluate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

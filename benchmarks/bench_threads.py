@@ -18,8 +18,8 @@ import results
 
 import fastrelu as fr
 from fastrelu import _core, runtime
+from fastrelu._cli.reference import Reference, references
 from fastrelu._extras import progress
-from fastrelu._reference import Reference, references
 
 CLASSES = ("FR_LIGHT", "FR_MEDIUM", "FR_HEAVY")
 SIZES = tuple(1 << k for k in range(11, 19))

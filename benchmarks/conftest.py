@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fastrelu._reference import agrees, evaluate
+from fastrelu._cli.reference import agrees, evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastrelu import activations
 from fastrelu._catalogue import DATA, required_arguments
-from fastrelu._reference import Reference, references
+from fastrelu._cli.reference import Reference, references
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

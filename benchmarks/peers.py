@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import translate
 from functions import COPY, functions, place
 
+from fastrelu._cli.reference import into_out
 from fastrelu._extras import installed
-from fastrelu._reference import into_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable

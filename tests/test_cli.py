@@ -15,9 +15,12 @@ import numpy as np
 import pytest
 
 import fastrelu as fr
-from fastrelu import _arguments, _bench, _demo, _demo_picture, _guard, _reference, diagnostics, nn
-from fastrelu.__main__ import main
+from fastrelu import diagnostics, nn
 from fastrelu._catalogue import elementwise_names, required_arguments
+from fastrelu._cli import bench, demo, demo_picture, guard
+from fastrelu._cli.main import main
+from fastrelu._cli.reference import Reference, agrees, evaluate, references
+from fastrelu.diagnostics.curves import LARGEST
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
@@ -89,7 +92,7 @@ def test_bench_compares_every_function(options: list[str], capsys: pytest.Captur
     assert main(["bench", "--size", "100", "--rounds", "1", *options]) == 0
     shown = capsys.readouterr().out
     table = shown.partition("equal\n")[2].splitlines()
-    assert len(table) == len(_reference.references())
+    assert len(table) == len(references())
     assert all(line.endswith("yes") for line in table)
 
 
@@ -102,7 +105,7 @@ def test_bench_takes_activations_and_functions(capsys: pytest.CaptureFixture[str
 
 def test_bench_marks_another_answer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """An answer other than NumPy's is marked and makes the status 1."""
-    monkeypatch.setattr(_bench, "agrees", lambda *_: False)
+    monkeypatch.setattr(bench, "agrees", lambda *_: False)
     assert main(["bench", "--size", "10", "--rounds", "1", "--ops", "relu_backward"]) == 1
     shown = capsys.readouterr()
     assert shown.out.rstrip().endswith("NO")
@@ -112,32 +115,32 @@ def test_bench_marks_another_answer(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 def test_every_activation_has_an_expression() -> None:
     """Every element-wise activation says in its docstring what it replaces."""
     # rrelu draws its slopes: no expression gives the same.
-    found = {reference.activation for reference in _reference.references()}
+    found = {reference.activation for reference in references()}
     assert set(elementwise_names()) - found <= {"rrelu"}
 
 
-@pytest.mark.parametrize("reference", _reference.references(), ids=lambda reference: reference.name)
-def test_expressions_agree_with_and_without_a_buffer(reference: _reference.Reference) -> None:
+@pytest.mark.parametrize("reference", references(), ids=lambda reference: reference.name)
+def test_expressions_agree_with_and_without_a_buffer(reference: Reference) -> None:
     """Ours, the expression, and the expression writing into a buffer give the same answer."""
     if reference.needs_scipy:
         pytest.importorskip("scipy", reason="the expression is SciPy's")
     names = reference.variables(1000, "float64")
-    ours = _reference.evaluate(reference.call(out=False), names)
-    assert _reference.evaluate(reference.call(out=True), names) is names["out"]
+    ours = evaluate(reference.call(out=False), names)
+    assert evaluate(reference.call(out=True), names) is names["out"]
     np.testing.assert_array_equal(names["out"], ours)
-    assert _reference.agrees(ours, _reference.evaluate(reference.expression, names))
+    assert agrees(ours, evaluate(reference.expression, names))
     if reference.expression_into:
-        assert _reference.evaluate(reference.expression_into, names) is names["out"]
-        assert _reference.agrees(ours, names["out"])
+        assert evaluate(reference.expression_into, names) is names["out"]
+        assert agrees(ours, names["out"])
 
 
 def test_agreement_is_refused_for_values_types_and_shapes() -> None:
     """The check of answers can fail."""
     x = np.ones(4)
-    assert _reference.agrees(x, x)
-    assert not _reference.agrees(x, x + 1e-6)
-    assert not _reference.agrees(x, x.astype(np.float32))
-    assert not _reference.agrees(x, np.ones(1))
+    assert agrees(x, x)
+    assert not agrees(x, x + 1e-6)
+    assert not agrees(x, x.astype(np.float32))
+    assert not agrees(x, np.ones(1))
 
 
 def test_parameters_come_from_the_examples() -> None:
@@ -258,14 +261,14 @@ def test_all_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     """`--all` takes every element-wise activation, and its picture has a panel for each and their names beside."""
     pytest.importorskip("matplotlib", reason="the extra plot is not installed")
     figures: list[Any] = []
-    draw = _demo_picture.draw
+    draw = demo_picture.draw
 
-    def keep(outcomes: list[_demo.Outcome]) -> Any:
+    def keep(outcomes: list[demo.Outcome]) -> Any:
         figures.append(draw(outcomes))
         return figures[0]
 
-    monkeypatch.setattr(_demo_picture, "draw", keep)
-    monkeypatch.setattr(_demo, "BATCH", 1437)  # one step
+    monkeypatch.setattr(demo_picture, "draw", keep)
+    monkeypatch.setattr(demo, "BATCH", 1437)  # one step
     assert main(["demo", "--all", "--epochs", "1", "-o", str(tmp_path / "all.png")]) == 1
     rows = capsys.readouterr().out.partition("seconds\n")[2].splitlines()[:-1]
     assert [row.split()[0] for row in rows] == elementwise_names()
@@ -281,7 +284,7 @@ def test_dead_units_have_no_gradient(x: list[list[float]], dead: float) -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
     model[0].weight.assign(np.eye(2, dtype=np.float32))
     model[0].bias.assign(np.zeros(2, np.float32))
-    assert _demo.dead_share(model, np.array(x, np.float32)) == dead
+    assert demo.dead_share(model, np.array(x, np.float32)) == dead
 
 
 @pytest.mark.usefixtures("digits")
@@ -420,10 +423,10 @@ runpy.run_module("fastrelu", run_name="__main__", alter_sys=True)
         ("info", "fastrelu", "show_config", "SIGINT"),
         ("info", "fastrelu", "show_config", "SIGTERM"),
         ("info", "argparse", "ArgumentParser.parse_args", "SIGINT"),
-        ("bench", "fastrelu._bench", "measure", "SIGINT"),
-        ("verify", "fastrelu._verify", "block_sum", "SIGINT"),
-        ("plot", "fastrelu._plot", "_draw", "SIGINT"),
-        ("demo", "fastrelu._demo", "_train", "SIGINT"),
+        ("bench", "fastrelu._cli.bench", "measure", "SIGINT"),
+        ("verify", "fastrelu._cli.verify", "block_sum", "SIGINT"),
+        ("plot", "fastrelu.diagnostics.curves", "_draw", "SIGINT"),
+        ("demo", "fastrelu._cli.demo", "_train", "SIGINT"),
     ],
 )
 def test_a_signal_ends_it(name: str, module: str, function: str, sent: str) -> None:
@@ -464,9 +467,9 @@ def test_a_signal_during_the_import(ignored: bool, tmp_path: Path) -> None:
 def test_a_missing_core_is_named(tmp_path: Path) -> None:
     """A source tree without its compiled core says what to do."""
     package = Path(fr.__file__).parent
-    (tmp_path / "fastrelu").mkdir()
-    for module in ("__init__.py", "_guard.py"):
-        shutil.copy(package / module, tmp_path / "fastrelu")
+    (tmp_path / "fastrelu" / "_cli").mkdir(parents=True)
+    for module in ("__init__.py", "_cli/__init__.py", "_cli/guard.py"):
+        shutil.copy(package / module, tmp_path / "fastrelu" / module)
     run = subprocess.run(
         [sys.executable, "-m", "fastrelu"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
     )
@@ -525,7 +528,7 @@ def test_too_little_memory_is_an_error(
 ) -> None:
     """More elements than the memory holds are refused before it is used up, by us or by the system."""
     if not limited:
-        monkeypatch.setattr(_bench, "usable_memory", lambda: sys.maxsize)
+        monkeypatch.setattr(bench, "usable_memory", lambda: sys.maxsize)
     assert main(["bench", "--ops", "relu", "--size", str(10**15)]) == 1
     assert one_line(capsys.readouterr().err).startswith("error: not enough memory: ")
 
@@ -597,11 +600,11 @@ def test_steps_that_are_too_long_warn_of_nothing(capsys: pytest.CaptureFixture[s
 def test_the_largest_span_is_drawn() -> None:
     """Up to the limit no value overflows."""
     pytest.importorskip("matplotlib", reason="the extra plot is not installed")
-    diagnostics.plot(span=_arguments.LARGEST)
+    diagnostics.plot(span=LARGEST)
 
 
 def test_an_error_of_the_program_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
     """What is no mistake of the user's is one line too, which says how to see more."""
-    assert _guard.report(ZeroDivisionError("division by zero")) == 1
+    assert guard.report(ZeroDivisionError("division by zero")) == 1
     line = one_line(capsys.readouterr().err)
     assert line == "error: ZeroDivisionError: division by zero (python -X dev -m fastrelu shows where)"

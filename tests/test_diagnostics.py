@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 from typing import Any
 
 import numpy as np
@@ -216,3 +217,12 @@ def test_monitor_reports_and_advises() -> None:
     monitor.reset()
     with pytest.raises(RuntimeError, match="nothing seen yet"):
         monitor.layers()
+
+
+def test_pickles_name_the_package() -> None:
+    """Whatever module a class stands in, pickles, on disk and from another process, find it by its public name."""
+    assert {getattr(diagnostics, name).__module__ for name in diagnostics.__all__} == {"fastrelu.diagnostics"}
+    running = diagnostics.Running(1, saturation=LIMITS)
+    running.update([[1.0, 2.0], [0.0, 0.5]])
+    copy = pickle.loads(pickle.dumps(running))
+    assert repr(copy.result()) == repr(pickle.loads(pickle.dumps(running.result()))) == repr(running.result())

@@ -15,7 +15,7 @@ import pytest
 from helpers import CASES, assert_same_bits, run_python
 
 import fastrelu as fr
-from fastrelu import _core, runtime
+from fastrelu import _core, _host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -219,19 +219,19 @@ def test_control_groups(tmp_path: Path, own: str, files: dict[str, str], expecte
         file = tmp_path / "tree" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    assert runtime.cpu_quota(tmp_path / "tree", tmp_path / "own") == expected
+    assert _host.cpu_quota(tmp_path / "tree", tmp_path / "own") == expected
 
 
 def test_control_groups_unknown(tmp_path: Path) -> None:
     """A system without control groups has no quota."""
-    assert runtime.cpu_quota(tmp_path, tmp_path / "missing") == 0
+    assert _host.cpu_quota(tmp_path, tmp_path / "missing") == 0
 
 
 def test_control_group_limits_threads() -> None:
     """The quota is a limit like the others, read once, before the first large call."""
     program = """
-from fastrelu import runtime
-runtime.cpu_quota = lambda: 1
+from fastrelu import _host
+_host.cpu_quota = lambda: 1
 import fastrelu as fr
 assert fr.get_num_threads() == 1
 with fr.threads(2):

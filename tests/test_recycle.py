@@ -25,7 +25,7 @@ import pytest
 from helpers import CASES, assert_same_bits, each_case, each_dtype, run_python
 
 import fastrelu as fr
-from fastrelu import _core, runtime
+from fastrelu import _core, _host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -321,7 +321,7 @@ def test_variable(value: str, expected: int | None) -> None:
     """FASTRELU_CACHE_BYTES is the limit, and empty means unset."""
     program = "import fastrelu as fr; print(fr.config()['cache_limit'])"
     found = int(run_python(program, FASTRELU_CACHE_BYTES=value))
-    assert found == (runtime.default_cache_limit() if expected is None else expected)
+    assert found == (_host.default_cache_limit() if expected is None else expected)
 
 
 MEMORY = {
@@ -347,8 +347,8 @@ def test_control_groups(tmp_path: Path, own: str, files: dict[str, str], expecte
         file = tmp_path / "tree" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    found = runtime.usable_memory(tmp_path / "tree", tmp_path / "own")
-    without = runtime.usable_memory(tmp_path / "tree", tmp_path / "missing")
+    found = _host.usable_memory(tmp_path / "tree", tmp_path / "own")
+    without = _host.usable_memory(tmp_path / "tree", tmp_path / "missing")
     assert found == (without if expected is None else expected)
     assert without > 2**24
 

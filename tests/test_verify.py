@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 import fastrelu as fr
-from fastrelu import _core, _verify, limits
+from fastrelu import _core, limits
+from fastrelu._cli import verify as _verify
 
 if TYPE_CHECKING:
     from types import ModuleType

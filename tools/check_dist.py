@@ -25,21 +25,20 @@ def main() -> int:
         )
         with tarfile.open(next(Path(folder).glob("*.tar.gz"))) as sdist:
             packed = {name.split("/", 1)[-1] for name in sdist.getnames()}
-        tracked = subprocess.run(["git", "ls-files", "src"], cwd=ROOT, check=True, capture_output=True, text=True)
-        wanted = {name for name in tracked.stdout.split() if Path(name).suffix in SOURCES}
+        listed = subprocess.run(["git", "ls-files", "src"], cwd=ROOT, check=True, capture_output=True, text=True)
+        tracked = listed.stdout.split()
+        wanted = {name for name in tracked if Path(name).suffix in SOURCES}
         complaints += [f"the source distribution lacks {name}" for name in sorted(wanted - packed)]
         complaints += [
             f"the source distribution holds {name}"
             for name in packed
-            if name.endswith((".so", ".o"))
-            or (name.endswith(".c") and {f"{name[:-2]}.py", f"{name[:-2]}.pyx"} & packed)
+            if name.endswith((".so", ".o")) or (name.startswith("src/") and name.endswith(".c") and name not in tracked)
         ]
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
             names = wheel.namelist()
         complaints += [f"the wheel holds {name}" for name in names if Path(name).suffix in NOT_IN_WHEEL]
-        complaints += [
-            f"the wheel lacks {name}" for name in ("fastrelu/py.typed", "fastrelu/_core.pyi") if name not in names
-        ]
+        wanted = {name.removeprefix("src/") for name in tracked if Path(name).suffix not in NOT_IN_WHEEL}
+        complaints += [f"the wheel lacks {name}" for name in sorted(wanted - set(names))]
         print(f"{len(packed)} files in the source distribution, {len(names)} in the wheel")
     print("".join(f"{text}\n" for text in complaints), end="")
     return 1 if complaints else 0

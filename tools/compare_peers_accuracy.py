@@ -20,7 +20,8 @@ import numpy as np
 import verify
 from tqdm import tqdm
 
-from fastrelu import _core, _verify, runtime
+from fastrelu import _core, runtime
+from fastrelu._cli import verify as _verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

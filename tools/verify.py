@@ -36,7 +36,8 @@ import numpy as np
 from tqdm import tqdm
 
 import fastrelu
-from fastrelu import _core, _verify, limits, runtime
+from fastrelu import _core, limits, runtime
+from fastrelu._cli import verify as _verify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 # The command line, which Python is still locating: what follows takes long, and fails for a wrong variable.
 if _sys.argv[:1] == ["-m"] and _sys.orig_argv[-len(_sys.argv) :][:1] in (["fastrelu"], ["-mfastrelu"]):
-    from fastrelu import _guard
+    from fastrelu._cli import guard as _guard
 
     _guard.arm()
 
@@ -19,7 +19,10 @@ except ImportError as error:
     ) from error
 
 from fastrelu import activations, normalizing, runtime
+from fastrelu import nn as nn
+from fastrelu import optim as optim
 from fastrelu import ufuncs as ufuncs
+from fastrelu._version import __version__ as __version__
 from fastrelu.activations.exponential import *
 from fastrelu.activations.gated import *
 from fastrelu.activations.rectifiers import *
@@ -30,11 +33,6 @@ from fastrelu.explanation import explain as explain
 from fastrelu.limits import error_bound as error_bound
 from fastrelu.normalizing import *
 from fastrelu.runtime import *
-
-__version__ = "0.1.0"
-
-from fastrelu import nn as nn
-from fastrelu import optim as optim
 
 if not TYPE_CHECKING:  # type checkers follow the imports above, but no list that is put together
     __all__ = [

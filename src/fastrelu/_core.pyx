@@ -276,7 +276,7 @@ cpdef int precision_level() except -1:
 
 cdef int _read_quota() except -1:
     if fr_load(&_quota) < 0:
-        from fastrelu.runtime import cpu_quota
+        from fastrelu._host import cpu_quota
 
         fr_store(&_quota, cpu_quota())
     return fr_load(&_quota)
@@ -616,7 +616,7 @@ cdef bint _recycles(Py_ssize_t size) except -1:
     if size < FR_POOL_FROM:
         return False
     if fr_load(&_recycling) < 0:
-        from fastrelu.runtime import default_cache_limit
+        from fastrelu._host import default_cache_limit
 
         set_cache(limit=default_cache_limit())
     return fr_load(&_recycling)

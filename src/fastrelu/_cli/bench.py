@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fastrelu as fr
-from fastrelu._reference import agrees, evaluate
-from fastrelu.runtime import usable_memory
+from fastrelu._cli.reference import agrees, evaluate
+from fastrelu._host import usable_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from fastrelu._reference import Reference
+    from fastrelu._cli.reference import Reference
 
 _ROUND = 5e-4  # seconds that one timing lasts at least: far above the clock's resolution
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrelu import _digits, diagnostics, nn, optim
+from fastrelu import diagnostics, nn, optim
 from fastrelu._catalogue import required_arguments
+from fastrelu._cli.digits import CLASSES, Digits, load
 from fastrelu._extras import progress, require
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def compare(activations: Sequence[str], epochs: int = 25, seed: int = 0, rate: f
     MissingExtraError
         If scikit-learn or tqdm is not installed.
     """
-    digits = _digits.load()
+    digits = load()
     steps = len(activations) * epochs * -(-len(digits.train) // BATCH)
     # Matrices of this size are too small to share between threads: a second BLAS thread only waits.
     one_thread = require("threadpoolctl", "demo").threadpool_limits(1, user_api="blas")
@@ -89,7 +90,7 @@ def compare(activations: Sequence[str], epochs: int = 25, seed: int = 0, rate: f
         return [_train(name, digits, epochs, seed, rate, bar) for name in activations]
 
 
-def _train(name: str, digits: _digits.Digits, epochs: int, seed: int, rate: float, bar: Any) -> Outcome:
+def _train(name: str, digits: Digits, epochs: int, seed: int, rate: float, bar: Any) -> Outcome:
     rng = np.random.default_rng(seed)
     model = network(name, digits.train.shape[1], rng)
     criterion = nn.CrossEntropyLoss()
@@ -114,7 +115,7 @@ def _train(name: str, digits: _digits.Digits, epochs: int, seed: int, rate: floa
 
 def network(name: str, inputs: int, rng: np.random.Generator) -> nn.Sequential:
     """Return linear, activation, linear, with weights after He et al., "Delving deep into rectifiers" (ICCV 2015)."""
-    layers = nn.Sequential(nn.Linear(inputs, HIDDEN), activation_layer(name, rng), nn.Linear(HIDDEN, _digits.CLASSES))
+    layers = nn.Sequential(nn.Linear(inputs, HIDDEN), activation_layer(name, rng), nn.Linear(HIDDEN, CLASSES))
     for linear in (layers[0], layers[2]):
         nn.init.kaiming_normal_(linear.weight, nonlinearity="relu", rng=rng)
         nn.init.zeros_(linear.bias)

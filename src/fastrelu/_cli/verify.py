@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fastrelu import _core, limits, runtime
-from fastrelu._arguments import Parser, integer
+from fastrelu._cli.arguments import Parser, integer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,12 +7,10 @@ import reprlib
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from fastrelu import _guard
+from fastrelu._cli import guard
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
-
-LARGEST = 1e100  # of a real number: squares stay finite
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,7 +18,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""
-        _guard.say(f"{self.prog}: error: {message} (see --help)")
+        guard.say(f"{self.prog}: error: {message} (see --help)")
         self.exit(2)
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
@@ -39,7 +37,9 @@ def integer(text: str, least: int = 1) -> int:
 
 
 def positive(text: str) -> float:
-    """Read a real number above 0."""
+    """Read a real number above 0, small enough for a step and for a span."""
+    from fastrelu.diagnostics.curves import LARGEST  # noqa: PLC0415  most commands do without
+
     try:
         number = float(text) if text.isascii() else 0.0
     except ValueError:

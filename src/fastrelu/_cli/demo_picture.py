@@ -12,7 +12,7 @@ from fastrelu._extras import require
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastrelu._demo import Outcome
+    from fastrelu._cli.demo import Outcome
 
 CURVE, DEAD, OTHERS, TEXT = "#1f5fa8", "#d1495b", "#d0d0d0", "#404040"
 COLUMNS = 8

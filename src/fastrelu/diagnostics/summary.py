@@ -1,39 +1,27 @@
-"""What activations look like: zeros, dead and saturated units, mean and spread of arrays and networks; their curves."""
+"""Statistics of arrays: zeros, dead and saturated units, mean and spread."""
 
 from __future__ import annotations
 
-import inspect
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from fastrelu import _stats, runtime
 from fastrelu._catalogue import check_name, elementwise_names
-from fastrelu._plot import plot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import ArrayLike, NDArray
 
-    from fastrelu.nn import Module
-
     Axis = int | tuple[int, ...] | None
     Limits = tuple[float, float]
 
-__all__ = ["LayerReport", "Monitor", "Running", "Summary", "plot", "saturation_limits", "summarize"]
-
-# Beyond these a monitor speaks up.
-DEAD_UNITS = 0.1  # share of the units
-SATURATED = 0.25  # share of the outputs
-OFF_CENTRE = 1.0  # distance of the mean from 0, in standard deviations
-SCALE = 10.0  # a standard deviation over another, either way
-
 # Where bounded functions are flat at both ends. The lower end of relu6 is its zeros, which count as such.
-_BOUNDS: dict[str, Callable[..., Limits]] = {
+BOUNDS: dict[str, Callable[..., Limits]] = {
     "sigmoid": lambda: (0.0, 1.0),
     "hard_sigmoid": lambda **_: (0.0, 1.0),
     "sparse_sigmoid": lambda: (0.0, 1.0),
@@ -115,11 +103,11 @@ class Summary:
     def __repr__(self) -> str:
         shown = [f"{int(np.sum(self.count))} elements" + (f" of {self.units} units" if np.ndim(self.count) else "")]
         shown += [f"{int(np.sum(self.nonfinite))} not finite"] if np.any(self.nonfinite) else []
-        shown += [f"zeros {_percent(_share(np.sum(self.zeros), np.sum(self.finite)))}"]
+        shown += [f"zeros {percent(_share(np.sum(self.zeros), np.sum(self.finite)))}"]
         if np.ndim(self.count):
             shown += [f"{np.count_nonzero(self.dead)} dead"]
         if np.any(self.saturated):
-            shown += [f"saturated {_percent(_share(np.sum(self.saturated), np.sum(self.finite)))}"]
+            shown += [f"saturated {percent(_share(np.sum(self.saturated), np.sum(self.finite)))}"]
             shown += [f"{np.count_nonzero(self.stuck)} stuck"] if np.ndim(self.count) else []
         shown += [f"mean {_span(self.mean)}", f"std {_span(self.std)}"]
         shown += [f"from {_least(self.minimum):.4g} to {-_least(-self.maximum):.4g}"]
@@ -132,7 +120,8 @@ def _share(part: Any, whole: Any) -> Any:
     return float(part / whole) if whole else math.nan
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Return a share as it is shown."""
     return f"{100 * share:.1f} %"
 
 
@@ -201,6 +190,16 @@ def _summary(found: NDArray[np.void]) -> Summary:
     }
     # A copy per field: a view would keep all others in memory, and change with them.
     return Summary(**{name: np.array(field) if field.ndim else field.item() for name, field in fields.items()})
+
+
+def together(found: NDArray[np.void]) -> NDArray[np.void]:
+    """Return the summary of all units as one."""
+    total = np.array(found, order="C").reshape(-1)
+    n = total.size
+    while n > 1:  # the second half is added to the first
+        _stats.merge(total[: n // 2], total[n - n // 2 : n])
+        n -= n // 2
+    return total[:1].reshape(()) if n else _collect(np.empty(0), None, (-math.inf, math.inf))
 
 
 def summarize(a: ArrayLike, axis: Axis = None, *, saturation: Limits | None = None) -> Summary:
@@ -393,275 +392,9 @@ def saturation_limits(name: str, tolerance: float = 0.01, **parameters: float) -
     check_name(name, elementwise_names(), "element-wise activation")
     if not 0 <= tolerance < 0.5:
         raise ValueError(f"tolerance must be in [0, 0.5), got {tolerance!r}")
-    if name not in _BOUNDS:
+    if name not in BOUNDS:
         return None
-    low, high = _BOUNDS[name](**parameters)
+    low, high = BOUNDS[name](**parameters)
     apart = high - max(low, 0.0) if math.isinf(low) else high - low
     margin = tolerance * apart if math.isfinite(apart) else 0.0
     return low + margin, high - margin
-
-
-@dataclass(frozen=True)
-class LayerReport:
-    """What a :class:`Monitor` saw of a layer.
-
-    Attributes
-    ----------
-    name : str
-        The layer's name in the model, such as ``"1"``; ``"input"`` for what the first layer was given.
-    kind : str
-        Its class, such as ``"ReLU"``.
-    summary : Summary
-        Of all its outputs, per unit.
-    overall : Summary
-        The same, the units taken together.
-    advice : tuple of str
-        What the literature advises, in sentences that say what was found; empty if nothing is the matter.
-    """
-
-    name: str
-    kind: str
-    summary: Summary
-    overall: Summary
-    advice: tuple[str, ...]
-
-
-class _Watched:
-    """A layer and what it gave: per unit and all together."""
-
-    def __init__(self, name: str, kind: str, function: str, limits: Limits | None, axis: int) -> None:
-        self.name, self.kind, self.function = name, kind, function
-        self.units = Running(axis, saturation=limits)
-        self.overall = Running(saturation=limits)
-
-    def add(self, a: ArrayLike) -> None:
-        """Add a batch; one sample alone, a single number even, is a batch of one."""
-        x = np.asarray(a)
-        self.units.update(x if x.ndim else x[None])
-        found = self.units._found
-        assert found is not None
-        self.overall.reset()
-        self.overall._add(_together(found))
-
-
-def _together(found: NDArray[np.void]) -> NDArray[np.void]:
-    """Return the summary of all units as one."""
-    total = np.array(found, order="C").reshape(-1)
-    n = total.size
-    while n > 1:  # the second half is added to the first
-        _stats.merge(total[: n // 2], total[n - n // 2 : n])
-        n -= n // 2
-    return total[:1].reshape(()) if n else _collect(np.empty(0), None, (-math.inf, math.inf))
-
-
-class Monitor:
-    """Watches what the layers of a network give, prints it as a table, and says what the literature advises.
-
-    The monitor is attached when it is made and watches every forward call, in training and in evaluation mode, until
-    :meth:`detach` or the end of a ``with`` block. It reads every output once and keeps a few numbers per unit.
-
-    It speaks up if more than 10 % of a layer's units are dead, that is 0 in every element; if more than 25 % of a bounded
-    activation's outputs are saturated (see :func:`saturation_limits`); if the mean of an activation's outputs, or of the
-    network's input, is more than one standard deviation from 0; if the input's standard deviation, or
-    that of an activation over that of the first, is not within 0.1 to 10; and at any NaN or infinity.
-
-    Parameters
-    ----------
-    model : fastrelu.nn.Module
-        The network. Its innermost layers are watched.
-    axis : int, default -1
-        The axis of the outputs that tells units apart: -1 for dense layers, 1 for images ``(N, C, H, W)``.
-    tolerance : float, default 0.01
-        How near to its bounds a bounded activation is saturated, as in :func:`saturation_limits`.
-
-    Raises
-    ------
-    TypeError
-        If `model` is no module.
-    ValueError
-        If `tolerance` is not in [0, 0.5).
-
-    References
-    ----------
-    LeCun, Bottou, Orr, Müller, "Efficient BackProp" (1998): standardised inputs, functions centred on 0. Glorot and
-    Bengio, "Understanding the difficulty of training deep feedforward neural networks" (AISTATS 2010): saturation,
-    and initialisation that keeps the spread. Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network
-    acoustic models" (2013): slopes against dead units. He et al., "Delving deep into rectifiers" (ICCV 2015):
-    initialisation for rectifiers, learned slopes. Lu et al., "Dying ReLU and initialization" (2019).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastrelu import diagnostics, nn
-    >>> model = nn.Sequential(nn.Linear(4, 8, rng=0), nn.ReLU(), nn.Linear(8, 2, rng=1))
-    >>> with diagnostics.Monitor(model) as monitor:
-    ...     y = model(np.random.default_rng(0).standard_normal((100, 4), np.float32))
-    >>> [layer.name for layer in monitor.layers()]
-    ['input', '0', '1', '2']
-    >>> monitor.layers()[2].summary.units
-    8
-    """
-
-    def __init__(self, model: Module, *, axis: int = -1, tolerance: float = 0.01) -> None:
-        if not hasattr(model, "named_modules"):
-            raise TypeError(f"Monitor watches a fastrelu.nn.Module, got {type(model).__name__!r}")
-        self._watched: dict[str, _Watched] = {}
-        self._hooks: list[Callable[[], None]] = []
-        self._input = _Watched("input", "", "", None, axis)
-        for name, module in model.named_modules():
-            if next(module.children(), None) is None:
-                function = getattr(module, "_name", "")
-                limits = None
-                if function in _BOUNDS:
-                    limits = saturation_limits(function, tolerance, **_parameters_of(module, function))
-                self._watched[name] = _Watched(name, type(module).__name__, function, limits, axis)
-                self._hooks.append(module.register_forward_hook(self._hook(self._watched[name], not self._hooks)))
-
-    def _hook(self, watched: _Watched, first: bool) -> Callable[..., None]:
-        def hook(_: Module, args: tuple[Any, ...], output: Any) -> None:
-            if first and args[0] is not output:  # else the input is gone
-                self._input.add(args[0])
-            watched.add(output)
-
-        return hook
-
-    def detach(self) -> None:
-        """Stop watching; what was seen stays."""
-        for remove in self._hooks:
-            remove()
-        self._hooks.clear()
-
-    def reset(self) -> None:
-        """Forget what was seen and go on watching."""
-        for watched in (self._input, *self._watched.values()):
-            watched.units.reset()
-            watched.overall.reset()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.detach()
-
-    def layers(self) -> list[LayerReport]:
-        """Return what was seen of the input and of each layer that was called.
-
-        Returns
-        -------
-        list of LayerReport
-            In the order of the network.
-
-        Raises
-        ------
-        RuntimeError
-            If the network was not called yet.
-        """
-        seen = [w for w in (self._input, *self._watched.values()) if w.units._found is not None]
-        if not seen:
-            raise RuntimeError("nothing seen yet: call the model while the monitor is attached")
-        reports = []
-        first_std = None
-        for watched in seen:
-            units, overall = watched.units.result(), watched.overall.result()
-            advice = list(_advice(watched, units, overall, first_std))
-            if watched.function and first_std is None:
-                first_std = overall.std
-            reports.append(LayerReport(watched.name, watched.kind, units, overall, tuple(advice)))
-        return reports
-
-    def advice(self) -> list[str]:
-        """Return what the literature advises, each with the layer that it is about.
-
-        Returns
-        -------
-        list of str
-            Empty if nothing is the matter.
-
-        Raises
-        ------
-        RuntimeError
-            If the network was not called yet.
-        """
-        return [f"{_title(layer)}: {text}" for layer in self.layers() for text in layer.advice]
-
-    def __str__(self) -> str:
-        """Return the table and, below it, the advice."""
-        rows: list[tuple[str, ...]] = [
-            ("layer", "units", "zeros", "dead", "saturated", "mean", "std", "min", "max", "not finite")
-        ]
-        for layer in self.layers():
-            units, overall = layer.summary, layer.overall
-            rows.append(
-                (
-                    _title(layer),
-                    str(units.units),
-                    _percent(overall.sparsity),
-                    str(int(np.count_nonzero(units.dead))),
-                    _percent(overall.saturation) if self._is_bounded(layer.name) else "",
-                    *(f"{number:.3g}" for number in (overall.mean, overall.std, overall.minimum, overall.maximum)),
-                    str(overall.nonfinite),
-                )
-            )
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(
-                [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-            )
-            for row in rows
-        ]
-        return "\n".join([*lines, *(f"- {text}" for text in self.advice())])
-
-    def _is_bounded(self, name: str) -> bool:
-        return name in self._watched and self._watched[name].function in _BOUNDS
-
-
-def _parameters_of(module: Module, function: str) -> dict[str, float]:
-    """Return the parameters of a layer's function, which are attributes of the layer."""
-    names = inspect.signature(_BOUNDS[function]).parameters
-    return {name: float(getattr(module, name)) for name, p in names.items() if p.kind is p.POSITIONAL_OR_KEYWORD}
-
-
-def _title(layer: LayerReport) -> str:
-    return f"{layer.name} {layer.kind}".strip()
-
-
-def _advice(watched: _Watched, units: Summary, overall: Summary, first_std: float | None) -> list[str]:
-    """Return what to do about what was found in a layer; `first_std` belongs to the first activation."""
-    found = []
-    is_input, is_activation = watched.name == "input", bool(watched.function)
-    if overall.nonfinite:
-        found.append(
-            f"{overall.nonfinite} of {overall.count} elements are NaN or infinite: take a smaller step, and look for "
-            "them in the input"
-        )
-    if not overall.finite:
-        return found
-    dead = np.count_nonzero(units.dead) / units.units
-    if dead > DEAD_UNITS and not is_input:
-        found.append(
-            f"{dead:.0%} of the units are dead, 0 in all {overall.count // units.units} elements, and no gradient passes: "
-            "take a smaller step, He initialisation (nn.init.kaiming_normal_), or a function with a slope below 0 "
-            "(LeakyReLU with 0.01 to 0.2, PReLU, ELU)"
-        )
-    if overall.saturation > SATURATED:
-        found.append(
-            f"{overall.saturation:.0%} of the outputs are near a bound, where the gradient vanishes: take Xavier "
-            "initialisation (nn.init.xavier_uniform_), a smaller step, standardised inputs, or an unbounded function"
-        )
-    apart = abs(overall.mean) / overall.std if overall.std else math.inf if overall.mean else 0.0
-    if is_input and (apart > OFF_CENTRE or not 1 / SCALE <= overall.std <= SCALE):
-        found.append(
-            f"mean {overall.mean:.3g} and standard deviation {overall.std:.3g}: standardise the input, to mean 0 and "
-            "standard deviation 1 over the training set"
-        )
-    elif is_activation and apart > OFF_CENTRE and dead <= DEAD_UNITS:
-        found.append(
-            f"the mean is {apart:.1f} standard deviations from 0, which pushes the next layer's weights all one way: take "
-            "a function centred on 0 (Tanh, ELU, SELU)"
-        )
-    if is_activation and first_std and not 1 / SCALE <= overall.std / first_std <= SCALE:
-        found.append(
-            f"the standard deviation is {overall.std / first_std:.2g} times that of the first activation: initialise so "
-            "that it stays (kaiming_normal_ for rectifiers, xavier_normal_ for tanh, lecun_normal_ for SELU)"
-        )
-    return found

@@ -1,0 +1,13 @@
+"""What activations look like: zeros, dead and saturated units, mean and spread of arrays and networks; their curves."""
+
+from typing import Any
+
+from fastrelu.diagnostics.curves import plot
+from fastrelu.diagnostics.monitor import LayerReport, Monitor
+from fastrelu.diagnostics.summary import Running, Summary, saturation_limits, summarize
+
+__all__ = ["LayerReport", "Monitor", "Running", "Summary", "plot", "saturation_limits", "summarize"]
+
+_public: Any
+for _public in (LayerReport, Monitor, Running, Summary, plot, saturation_limits, summarize):
+    _public.__module__ = __name__  # the name that pickles and messages show

@@ -1,0 +1,92 @@
+"""Which way imports go: the package's face imports the library, the command line imports both, and nothing turns back."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import fastrelu as fr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(fr.__file__).parent
+FACE = "fastrelu"
+CYTHON = {".pyx", ".pxd"}
+FILES = {path.relative_to(ROOT).as_posix(): path for path in ROOT.rglob("*") if path.suffix in {".py", ".pyi", *CYTHON}}
+INSIDE = {re.split(r"[/.]", name)[0] for name in FILES}
+
+STILL_IMPORT_THE_FACE = {"nn/learnable.py", "nn/losses.py", "nn/normalised.py"}
+LEAVES = {"_host.py", "_version.py", "_cli/guard.py"}
+
+
+def imports(text: str, package: str = FACE) -> Iterator[str]:
+    """Yield the full names of what a module of a package imports, at its top or anywhere else."""
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Import(names):  # without "as" it is the first part that gets a name
+                yield from (alias.name if alias.asname else alias.name.partition(".")[0] for alias in names)
+            case ast.ImportFrom(module, names, level):
+                source = importlib.util.resolve_name("." * level + (module or ""), package)
+                yield from (f"{source}.{alias.name}" for alias in names)
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return what a file imports."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix in CYTHON:  # of which Python can read the lines that import
+        lines = re.findall(r"^ *((?:from \S+ )?c?import (?:\([^)]*\)|.*))", text, re.MULTILINE)
+        text = "\n".join(line.replace("cimport", "import") for line in lines)
+    return set(imports(text, ".".join([FACE, *path.relative_to(ROOT).parent.parts])))
+
+
+def is_the_face(name: str) -> bool:
+    """Whether it is the package itself, or one of its names that is no module."""
+    first, _, rest = name.partition(".")
+    return first == FACE and rest.partition(".")[0] not in INSIDE
+
+
+IMPORTED = {name: imports_of(path) for name, path in FILES.items()}
+
+
+def test_nothing_imports_the_face() -> None:
+    """Only the command line uses the package as its users do; the rest names the modules that it needs."""
+    found = {name for name, imported in IMPORTED.items() if any(map(is_the_face, imported))}
+    assert {name for name in found if not name.startswith("_cli/")} <= STILL_IMPORT_THE_FACE
+
+
+def test_nothing_imports_the_command_line() -> None:
+    """The library does without it; the face arms its guard, no more."""
+    found = {name: {i for i in imported if i.startswith(f"{FACE}._cli")} for name, imported in IMPORTED.items()}
+    assert {name: used for name, used in found.items() if used and not name.startswith("_cli/")} == {
+        "__init__.py": {f"{FACE}._cli.guard"},
+        "__main__.py": {f"{FACE}._cli.guard", f"{FACE}._cli.main.main"},
+    }
+
+
+@pytest.mark.parametrize("name", sorted(LEAVES))
+def test_leaves_import_the_standard_library_only(name: str) -> None:
+    """What the core asks for while the package is imported, what the build reads, and the guard, which comes first."""
+    assert {imported.partition(".")[0] for imported in IMPORTED[name]} <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *((f"def f(): {line}", True) for line in ("import fastrelu", "import fastrelu as fr", "import fastrelu.nn")),
+        *((f"from {source} import relu", True) for source in ("fastrelu", "..")),
+        *((f"from {source} import *", True) for source in ("fastrelu", "..")),
+        *((f"from {source} import activations", False) for source in ("fastrelu", "..")),
+        *((f"from {source} import relu", False) for source in ("fastrelu.activations", "..activations", "fastrelux")),
+        ("import fastrelu.activations as a", False),
+    ],
+)
+def test_every_way_to_import_is_seen(text: str, expected: bool) -> None:
+    """The package by any name and its names are its face; modules of it are not."""
+    assert any(map(is_the_face, imports(text, "fastrelu.nn"))) is expected
