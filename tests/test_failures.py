@@ -30,12 +30,7 @@ FAMILIES = {
     "optimisers": r"optim\.",
     "settings": r"(explain: dense|precision|threads|set_cache_limit|config)",
 }
-_ITERATOR = "NumPy's iterator returns NULL without an error, which becomes SystemError"
 OPEN = {
-    **dict.fromkeys(("strided", "ufunc", "overlap", "in place", "drawn", "sums", "layers"), _ITERATOR),
-    "side by side": "crelu writes its first half before it has memory for the second",
-    "buffers": "NumPy takes a buffer for a sequence if there is no memory, and copies it",
-    "rows, large": "one share gets no memory for its rows after another has written",
     "optimisers": "a step ends halfway",
     "settings": "a context variable cannot be reset without memory",
 }

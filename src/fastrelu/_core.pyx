@@ -1327,8 +1327,11 @@ cdef object as_target(str name, object out):
     except TypeError:
         view = None
     if view is not None:
-        array = np.asarray(view)
-        if PyArray_BASE(array) == NULL:  # NumPy has made a copy of what it takes for a sequence
+        try:
+            array = np.asarray(view)
+        except NotImplementedError:  # of a sequence of memoryviews
+            array = None
+        if array is None or PyArray_BASE(array) == NULL:  # NumPy took it for a sequence
             if view.format in "?bBhHiIlLqQefdg":
                 raise MemoryError(f"{name}: no memory for a view of out")
             raise TypeError(f"{name} cannot write into a buffer of the format {view.format!r}")

@@ -807,8 +807,8 @@ def squared_relu_backward_from_output(
     return call(_squared_relu_backward_from_output, out, where, grad, y)
 
 
-def _along(weight: Any, x: Any, axis: int | None) -> Any:
-    """Shape a one-dimensional weight so that it lies along one axis of x."""
+def _along(weight: Any, x: Any, axis: int | None, *others: Any) -> Any:
+    """Shape a one-dimensional weight so that it lies along one axis of x, next to other arguments."""
     if axis is None:
         return weight
     array = weight if hasattr(weight, "reshape") else np.asarray(weight)
@@ -819,6 +819,10 @@ def _along(weight: Any, x: Any, axis: int | None) -> Any:
     size = np.shape(x)[axis]
     if array.shape[0] not in (1, size):
         raise ValueError(f"prelu got {array.shape[0]} weights for axis {axis} of length {size}")
+    if type(array) is np.ndarray and not all(
+        other is None or other is True or type(other) is np.ndarray for other in (x, *others)
+    ):
+        array = array.copy()  # the others may run code that frees the memory of a view
     return array.reshape((-1,) + (1,) * (ndim - axis - 1))
 
 
@@ -865,7 +869,7 @@ def prelu(
     array([[-0.5,  2. ],
            [-0.1, -0.2]], dtype=float32)
     """
-    return call(_leaky_relu, out, where, x, _along(weight, x, axis))
+    return call(_leaky_relu, out, where, x, _along(weight, x, axis, out, where))
 
 
 def prelu_(x: _T, weight: ArrayLike, *, axis: int | None = None, where: ArrayLike = True) -> _T:
@@ -878,7 +882,7 @@ def prelu_(x: _T, weight: ArrayLike, *, axis: int | None = None, where: ArrayLik
     >>> fr.prelu_(x, 0.25) is x
     True
     """
-    return call_in_place(_leaky_relu, where, x, _along(weight, x, axis))
+    return call_in_place(_leaky_relu, where, x, _along(weight, x, axis, where))
 
 
 def prelu_backward(
@@ -902,7 +906,7 @@ def prelu_backward(
     >>> fr.prelu_backward(np.float32([1.0, 1.0]), np.float32([-2.0, 3.0]), 0.25)
     array([0.25, 1.  ], dtype=float32)
     """
-    return call(_leaky_relu_backward, out, where, grad, x, _along(weight, x, axis))
+    return call(_leaky_relu_backward, out, where, grad, x, _along(weight, x, axis, grad, out, where))
 
 
 def prelu_backward_parameters(
@@ -935,7 +939,7 @@ def prelu_backward_parameters(
     >>> dweight
     array([-3., -6.], dtype=float32)
     """
-    dx, dweight = call_learned(_leaky_relu_parameters, out, grad, x, _along(weight, x, axis))
+    dx, dweight = call_learned(_leaky_relu_parameters, out, grad, x, _along(weight, x, axis, grad, out))
     return dx, dweight if axis is None else dweight.reshape(-1)
 
 
@@ -960,7 +964,7 @@ def prelu_backward_from_output(
     >>> fr.prelu_backward_from_output(np.float32([1.0, 1.0]), np.float32([-0.5, 3.0]), 0.25)
     array([0.25, 1.  ], dtype=float32)
     """
-    return call(_leaky_relu_backward_from_output, out, where, grad, y, _along(weight, y, axis))
+    return call(_leaky_relu_backward_from_output, out, where, grad, y, _along(weight, y, axis, grad, out, where))
 
 
 _OWN_TYPES: dict[Any, Any] = {np.dtype(kind): kind for kind in (np.float32, np.float64)}
@@ -1109,6 +1113,12 @@ def _halves(array: Any, axis: int) -> tuple[Any, Any]:
     return parts(array, axis, length // 2)
 
 
+def _kept(grad: Any, x: Any) -> tuple[Any, Any]:
+    """Return the arrays whose halves are to be taken, or copies if the code of a subclass may change them meanwhile."""
+    grad, x = np.asanyarray(grad), np.asanyarray(x)
+    return (grad, x) if type(grad) is type(x) is np.ndarray else (grad.copy(), x.copy())
+
+
 def _halves_of_gradient(grad: Any, x: Any, axis: int) -> tuple[Any, Any]:
     """Return the two halves of a gradient that belongs to x."""
     positive, negative = _halves(grad, axis)
@@ -1168,8 +1178,8 @@ def crelu_backward(grad: ArrayLike, x: ArrayLike, axis: int = -1, *, out: NDArra
     >>> fr.crelu_backward(np.float32([1.0, 2.0, 3.0, 4.0]), np.float32([-2.0, 3.0]))
     array([-3.,  2.], dtype=float32)
     """
-    # The code of a subclass may run in a call: each takes its half of what is there then.
-    axis, grad, array = index(axis), np.asanyarray(grad), np.asanyarray(x)
+    axis = index(axis)
+    grad, array = _kept(grad, x)
     risen = call(_relu_backward, None, True, _halves_of_gradient(grad, array, axis)[0], array)
     fallen = call(_srelu_backward, None, True, _halves_of_gradient(grad, array, axis)[1], array, *_NEGATIVE)
     return np.add(risen, fallen, out=risen if out is None else out)
@@ -1189,7 +1199,8 @@ def crelu_backward_from_output(
     >>> fr.crelu_backward_from_output(np.float32([1.0, 2.0, 3.0, 4.0]), np.float32([0.0, 3.0, 2.0, 0.0]))
     array([-3.,  2.], dtype=float32)
     """
-    axis, grad, array = index(axis), np.asanyarray(grad), np.asanyarray(y)
+    axis = index(axis)
+    grad, array = _kept(grad, y)
     first = _halves(array, axis)[0]
     risen = call(_relu_backward_from_output, None, True, _halves_of_gradient(grad, first, axis)[0], first)
     second = _halves(array, axis)[1]
