@@ -643,7 +643,10 @@ def attempt(fence: Fence, trial: Trial, time: int) -> tuple[bool, list[str]]:
     case, argument, hook, victim, damage = trial
     wrong = []
     compared = (
-        damage == "none" and argument != "training" and hook not in {"__repr__ and __format__", "__iter__ and __next__"}
+        damage == "none"
+        and argument != "training"
+        and hook not in {"__repr__ and __format__", "__iter__ and __next__"}
+        and not (case.name.startswith("drawn") and "list" in hook)  # slopes are drawn in the type that a list has
     )
     plain = plain_result(case) if compared else None
     with fence():

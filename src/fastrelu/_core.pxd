@@ -93,6 +93,7 @@ cdef class Held:
     cdef list arrays
     cdef size_t mark
 cdef Held hold(str name, list arrays)
+cdef int refuse_change(str name) except -1
 # Raises if they have changed. From there on no Python code may run until the kernels are done.
 cdef int check_held(Held held) except -1
 cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most, Crew crew) except -1

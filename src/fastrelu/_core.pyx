@@ -431,7 +431,7 @@ cdef bint _is_whole(cnp.ndarray array):
     return ends[2] <= ends[0] and ends[1] <= ends[3]
 
 
-cdef int _refuse_change(str name) except -1:
+cdef int refuse_change(str name) except -1:
     raise RuntimeError(f"{name}: an array was changed while the call was prepared, by code of another argument, a "
                        "warning or a finalizer")
 
@@ -460,14 +460,14 @@ cdef Held hold(str name, list arrays):
     held.name, held.arrays = name, arrays
     for array in arrays:
         if array is not None and not _is_whole(<cnp.ndarray>array):
-            _refuse_change(name)
+            refuse_change(name)
     held.mark = _mark_of(arrays)
     return held
 
 
 cdef int check_held(Held held) except -1:
     if _mark_of(held.arrays) != held.mark:
-        _refuse_change(held.name)
+        refuse_change(held.name)
     return 0
 
 
@@ -1102,7 +1102,7 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
         if note_refusal():
             for operand in (x, out):
                 if cnp.PyArray_Check(operand) and not _is_whole(operand):
-                    _refuse_change(kernel.name)
+                    refuse_change(kernel.name)
             n = cnp.PyArray_SIZE(x)
         crew = crew_for(kernel.cost, n)
 
@@ -1401,9 +1401,9 @@ cdef object _general(Kernel kernel, object out, object where, list args, int why
     # From here on no code of the caller's runs, unless the ufunc calls it.
     for operand in args:
         if cnp.PyArray_Check(operand) and not _is_whole(operand):
-            _refuse_change(kernel.name)
+            refuse_change(kernel.name)
     if cnp.PyArray_Check(target) and not _is_whole(target):
-        _refuse_change(kernel.name)
+        refuse_change(kernel.name)
     dtype = cnp.NPY_DOUBLE if double else cnp.NPY_FLOAT
     why = WHERE_GIVEN if where is not True else UNKNOWN_TYPE if foreign or neither else 0
     if not why and target is not None:
@@ -1471,7 +1471,7 @@ cdef object _part(object whole, int axis, Py_ssize_t start, Py_ssize_t stop):
     cdef cnp.ndarray y = <cnp.ndarray>whole
     cdef cnp.npy_intp shape[FR_MAX_AXES]
     if axis >= cnp.PyArray_NDIM(y) or stop > cnp.PyArray_DIM(y, axis):
-        _refuse_change("crelu")
+        refuse_change("crelu")
     cdef char *data = <char *>cnp.PyArray_DATA(y) + start * cnp.PyArray_STRIDE(y, axis)
     memcpy(shape, cnp.PyArray_DIMS(y), cnp.PyArray_NDIM(y) * sizeof(shape[0]))
     shape[axis] = stop - start
@@ -1511,6 +1511,8 @@ cdef bint _side_by_side(Kernel first, Kernel second, list params, cnp.ndarray x,
     if n == 0:
         return True
     held = hold(first.name, [x, target])
+    if not (_is_native(x, dtype) and _is_native(target, dtype)):
+        refuse_change(first.name)
     before, after = _part(target, axis, 0, length), _part(target, axis, length, 2 * length)
     try:
         one = _open([x], before, dtype)

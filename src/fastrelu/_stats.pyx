@@ -93,6 +93,8 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
     cdef _Work work
     _core.note_refusal()
     cdef _core.Held held = _core.hold("summarize", [x])
+    if not (_core._is_native(x, cnp.NPY_FLOAT) or _core._is_native(x, cnp.NPY_DOUBLE)):
+        _core.refuse_change("summarize")
     n = cnp.PyArray_SIZE(x)
     cdef _core.Crew crew = _core.crew_for(_core.FR_LIGHT, n)
     cdef list shape = [], others = [], steps = [Ellipsis]

@@ -344,6 +344,9 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
         arrays.append(value)
     _core.note_refusal()
     cdef _core.Held held = _core.hold(f"{learned.name}_backward_parameters", arrays + [target])
+    for value in arrays:
+        if not _core._is_native(value, dtype):
+            _core.refuse_change(held.name)
     shape = _joint_shape(learned, arrays)
     cdef Py_ssize_t size = _core._broadcast_size(arrays)
     cdef _core.Crew crew = _core.crew_for(learned.learned.cost, size)

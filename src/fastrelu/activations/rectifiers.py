@@ -1069,6 +1069,8 @@ def rrelu(
     >>> bool(y[0] == slopes[0] * x[0])
     True
     """
+    if isinstance(x, (list, tuple)):
+        x = np.asarray(x)  # once: the draw asks for its shape
     drawn = _draw(x, lower, upper, training, rng, slopes)
     y = call(_leaky_relu, out, where, x, drawn)
     _keep(drawn, slopes)
