@@ -1,4 +1,26 @@
-# The one door between Python and the kernels. It knows arrays, parameters and threads, and no activation by name.
+# The one way from Python to the kernels. It knows arrays, parameters and threads, and no activation by name.
+#
+# Three doors, tried in this order; all run the same kernels and give the same bits:
+#   1. `_dispatch`: dense arrays of one type, shape and layout, parameters as numbers. Nothing is walked.
+#   2. `_strided`: plain arrays of one type with any strides, shapes that broadcast, parameters as arrays. NumPy's iterator
+#      settles shapes, order of axes, overlap and the result; kernels/drive.c walks over the elements.
+#   3. `_call_ufunc`: where=, other types and byte orders, subclasses, foreign arrays. NumPy walks, on one thread, and
+#      calls `fr_ufunc_loop`.
+# `_general` stands before 2 and 3: it converts arguments, checks parameters and chooses. What bars a door is a number
+# (WHERE_GIVEN, ...), of which `explain` makes a sentence.
+#
+# Code of the caller's may run in conversions (`__float__`, `__array__`, buffers, `__index__`), in the warning of
+# `note_refusal`, and wherever Python code runs or objects are made: finalizers, tracers. It may resize, reshape or free
+# any array of the call. So conversions come first, then `note_refusal`; only then are addresses, shapes and strides
+# read, and nothing else runs until the kernels are done. Where objects must be made in between, `hold` notes how the
+# arrays are and `check_held` raises if that has changed. The ufunc of the third door may call code again, and NumPy
+# looks after it.
+#
+# Decided once per call: the crew (`crew_for`: threads and the reason) and the precision (`precision_level`), which with
+# the type selects the flavour. A setting that another thread changes meanwhile is for the next call.
+#
+# Results come from the pool from FR_POOL_FROM bytes on (`_recycled`; `_fresh` in door 1, `_fresh_for` in 2 and 3),
+# smaller ones and those of subclasses from NumPy. Nothing is written before all memory of the call is there.
 """Calls of the kernels: the fast path, the N-d driver and the ufuncs, in this order of generality."""
 
 import re
