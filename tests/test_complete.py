@@ -1,9 +1,10 @@
-"""Nothing is missing and nothing is left over: kernels, rows, functions, ufuncs, docstrings, README and changelog agree."""
+"""Nothing is missing and nothing is left over: kernels, rows, functions, layers, docstrings and documents agree."""
 
 from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 from conftest import CASES, ISAS, PRECISIONS, Case, kernels
 from specs import BACKWARD, FORWARD, FROM_OUTPUT, SPECS, SUFFIXES
+from test_nn import LAYERS
 
 import fastrelu as fr
-from fastrelu import _core, activations, normalizing, runtime
+from fastrelu import _core, activations, nn, normalizing, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +88,38 @@ def test_every_kernel_has_a_ufunc(precision: str) -> None:
         assert ufunc is getattr(runtime.kernels[name], precision)
         assert (ufunc.nin, ufunc.nout) == (len(runtime.kernels[name].operands), 1)
         assert [signature.split("->")[1] for signature in ufunc.types] == ["f", "d"]
+
+
+def test_every_instruction_set_has_its_places() -> None:
+    """One file each; flags in setup.py, four places in cpu.c, and patterns of packed instructions in check_kernels.py."""
+    folder = ROOT / "src" / "fastrelu" / "kernels"
+    files = {path.stem.removeprefix("isa_"): path.read_text(encoding="utf-8") for path in folder.glob("isa_*.c")}
+    cpu, above = read("src/fastrelu/kernels/cpu.c"), set(files) - {"base"}
+    for name, text in files.items():
+        assert f"#define FR_ISA {name}\n" in text
+    places = {
+        "ISA in setup.py": (re.findall(r'^    "(\w+)": {"unix"', read("setup.py"), re.MULTILINE), set(files)),
+        "extern in cpu.c": (re.findall(r"^extern const fr_tables fr_tables_(\w+);", cpu, re.MULTILINE), set(files)),
+        "#ifdef in cpu.c": (re.findall(r"^#ifdef FR_HAVE_(\w+)", cpu, re.MULTILINE), {name.upper() for name in above}),
+        "list in cpu.c": (re.findall(r'{"(\w+)", (?:FR_|&fr_tables)', cpu), {*files, "neon"}),
+        "PACKED in check_kernels.py": (
+            re.findall(r'^    "(\w+)": re.compile', read("tools/check_kernels.py"), re.MULTILINE),
+            {*above, "neon"},
+        ),
+    }
+    for place, (names, wanted) in places.items():
+        found = set(names)
+        assert found == wanted, f"{place}, {difference(found, wanted)}"
+    assert set(_core.isa_known) in (set(files), {"base"}, {"neon"}), "fr_isa_list counts another number of them"
+
+
+def test_every_kernel_is_published() -> None:
+    """Errors and bits of each kernel have been measured and published (tools/verify.py --function NAME --write)."""
+    wanted = {name for _, _, name in _core.kernel_names()}
+    errors = {row["kernel"] for row in json.loads(read("docs/accuracy.json"))["rows"]}
+    bits = set(json.loads(read("src/fastrelu/hashes.json"))["kernels"])
+    assert errors == wanted, f"docs/accuracy.json, {difference(errors, wanted)}"
+    assert bits == wanted, f"src/fastrelu/hashes.json, {difference(bits, wanted)}"
 
 
 # --- Public functions ---------------------------------------------------------------------------------------------
@@ -174,6 +208,20 @@ def test_unknown_form() -> None:
         for form, data in ((name, 1), (f"{name}_", 1), (f"{name}_backward", 2)):
             with pytest.raises(ValueError, match=keyword):
                 getattr(fr, form)(*[np.ones(2)] * data, **{keyword: "exact"})
+
+
+def test_every_function_has_a_layer() -> None:
+    """Each activation has a layer among those that tests/test_nn.py tries, with its learned parameters."""
+
+    def names(layers: list[nn.Module]) -> set[str]:
+        return {getattr(layer, "_name", "") or type(layer).__name__.lower() for layer in layers}
+
+    missing = (ELEMENTWISE | set(COMPOSED)) - names(LAYERS)
+    assert not missing, f"no layer in LAYERS of tests/test_nn.py for {', '.join(sorted(missing))}"
+    learned = {name.removesuffix("_backward_parameters") for name in FUNCTIONS if name.endswith("_parameters")}
+    # The slope of leaky_relu is learned by the layer of prelu.
+    missing = learned - {"leaky_relu"} - names([layer for layer in LAYERS if [*layer.parameters()]])
+    assert not missing, f"no layer in LAYERS of tests/test_nn.py learns the parameters of {', '.join(sorted(missing))}"
 
 
 # --- Docstrings ---------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 #
 # Three doors, tried in this order; all run the same kernels and give the same bits:
 #   1. `_dispatch`: dense arrays of one type, shape and layout, parameters as numbers. Nothing is walked.
-#   2. `_strided`: plain arrays of one type with any strides, shapes that broadcast, parameters as arrays. NumPy's iterator
+#   2. `_strided`: plain arrays of one type, any strides, shapes that broadcast, parameters as arrays. NumPy's iterator
 #      settles shapes, order of axes, overlap and the result; kernels/drive.c walks over the elements.
 #   3. `_call_ufunc`: where=, other types and byte orders, subclasses, foreign arrays. NumPy walks, on one thread, and
 #      calls `fr_ufunc_loop`.
