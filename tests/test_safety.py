@@ -301,3 +301,24 @@ def test_threads_of_python_compute_at_once() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("call", ["fr.relu(x)", "fr.gelu(x, out=y)", "fr.softmax(x)", "fr.relu(x[::2])", "fr.crelu(x)"])
+@pytest.mark.parametrize("variables", [{}, {"FASTRELU_NUM_THREADS": "1"}, {"FASTRELU_CACHE_BYTES": "0"}])
+def test_garbage_is_collected_in_the_first_large_call(call: str, variables: dict[str, str]) -> None:
+    """What is read once per process runs Python code, and so finalizers, before arrays are looked at."""
+    code = f"""
+        import gc, numpy as np, fastrelu as fr
+        x, y = np.ones(1 << 22, np.float32), np.ones(1 << 22, np.float32)
+        def hook(phase, info):
+            if phase == "start" and x.size > 1:
+                x.resize(1, refcheck=False)
+        gc.collect()
+        gc.callbacks.append(hook)
+        gc.set_threshold(1)
+        try:
+            print(np.size({call}))
+        except (RuntimeError, ValueError) as error:
+            print(error)
+    """
+    assert run(code, **variables).strip()

@@ -84,8 +84,9 @@ cdef struct Crew:
     int threads
     int reason
 cdef Crew crew_for(int cost, Py_ssize_t n) except *
-# Says once that the system refused a thread. It may run code of the caller's: call it before arrays are looked at.
-cdef int note_refusal() except -1
+# Does what may run code of the caller's, and so comes before arrays are looked at: reads the quota and the pool's
+# limit, once, and says once that the system refused a thread. Returns whether it did any of that.
+cdef int settle() except -1
 # Arrays of a call, and how they were when it was planned. Code of the caller's may run until the kernels start, in a
 # conversion, a finalizer or a tracer, and may free memory whose addresses are known already.
 cdef class Held:

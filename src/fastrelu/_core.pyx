@@ -10,8 +10,8 @@
 # (WHERE_GIVEN, ...), of which `explain` makes a sentence.
 #
 # Code of the caller's may run in conversions (`__float__`, `__array__`, buffers, `__index__`), in the warning of
-# `note_refusal`, and wherever Python code runs or objects are made: finalizers, tracers. It may resize, reshape or free
-# any array of the call. So conversions come first, then `note_refusal`; only then are addresses, shapes and strides
+# `settle`, and wherever Python code runs or objects are made: finalizers, tracers. It may resize, reshape or free
+# any array of the call. So conversions come first, then `settle`; only then are addresses, shapes and strides
 # read, and nothing else runs until the kernels are done. Where objects must be made in between, `hold` notes how the
 # arrays are and `check_held` raises if that has changed. The ufunc of the third door may call code again, and NumPy
 # looks after it.
@@ -384,13 +384,20 @@ cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ss
     return 0
 
 
-cdef int note_refusal() except -1:
-    if not fr_team_is_short():
-        return 0
-    import warnings
+cdef fr_atomic _settled = 0  # the quota and the pool's limit are known
 
-    warnings.warn("the system refused fastrelu a thread (a limit on processes, threads or memory): calls use fewer "
-                  "threads", RuntimeWarning, stacklevel=1)
+
+cdef int settle() except -1:
+    if fr_load(&_settled) and not fr_team_is_short():
+        return 0
+    _read_quota()
+    _recycles(FR_POOL_FROM)
+    fr_store(&_settled, 1)
+    if fr_team_is_short():
+        import warnings
+
+        warnings.warn("the system refused fastrelu a thread (a limit on processes, threads or memory): calls use fewer "
+                      "threads", RuntimeWarning, stacklevel=1)
     return 1
 
 
@@ -458,21 +465,26 @@ cdef int refuse_change(str name) except -1:
                        "warning or a finalizer")
 
 
+cdef size_t _mixed(size_t mark, size_t number) noexcept:
+    return (mark ^ number) * <size_t>0x9E3779B97F4A7C15
+
+
 cdef size_t _mark_of(list arrays) except? 0:
     """A number that tells whether addresses, shapes, strides and types are still the same."""
     cdef cnp.ndarray array
     cdef size_t mark = 0
-    cdef int axis, turn
+    cdef int axis, _turn
     for held in arrays:
         if held is None:
             continue
         array = <cnp.ndarray>held
-        for turn in range(2):
-            mark = (mark ^ <size_t>cnp.PyArray_DATA(array)) * <size_t>0x9E3779B97F4A7C15
-            mark = (mark ^ <size_t>(cnp.PyArray_TYPE(array) | cnp.PyArray_FLAGS(array) << 32)) * <size_t>0x9E3779B97F4A7C15
+        for _turn in range(2):  # the array itself and its owner
+            mark = _mixed(mark, <size_t>cnp.PyArray_DATA(array))
+            mark = _mixed(mark, cnp.PyArray_TYPE(array))
+            mark = _mixed(mark, cnp.PyArray_FLAGS(array))
             for axis in range(cnp.PyArray_NDIM(array)):
-                mark = (mark ^ <size_t>cnp.PyArray_DIM(array, axis)) * <size_t>0x9E3779B97F4A7C15
-                mark = (mark ^ <size_t>cnp.PyArray_STRIDE(array, axis)) * <size_t>0xC2B2AE3D27D4EB4F
+                mark = _mixed(mark, cnp.PyArray_DIM(array, axis))
+                mark = _mixed(mark, cnp.PyArray_STRIDE(array, axis))
             array = _owner(array)
     return mark
 
@@ -664,7 +676,8 @@ cdef cnp.dtype _float32 = np.dtype(np.float32)
 cdef cnp.dtype _float64 = np.dtype(np.float64)
 
 
-cdef cnp.ndarray _new(int ndim, const cnp.npy_intp *shape, const cnp.npy_intp *strides, void *data, int flags, int dtype):
+cdef cnp.ndarray _new(int ndim, const cnp.npy_intp *shape, const cnp.npy_intp *strides, void *data, int flags,
+                      int dtype):
     """An array of a type that has kernels; NumPy's own shorthand for this looks the type up again."""
     cdef cnp.dtype descr = _float32 if dtype == cnp.NPY_FLOAT else _float64
     Py_INCREF(descr)  # the array takes it over
@@ -1121,7 +1134,7 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
     n = cnp.PyArray_SIZE(x)
     small = n < fr_load(&_at_once)
     if not small:
-        if note_refusal():
+        if settle():
             for operand in (x, out):
                 if cnp.PyArray_Check(operand) and not _is_whole(operand):
                     refuse_change(kernel.name)
@@ -1419,7 +1432,7 @@ cdef object _general(Kernel kernel, object out, object where, list args, int why
     if report is not None:
         report["why not fast"] = _because(kernel, why_not_fast, given, out)
     else:
-        note_refusal()
+        settle()
     # From here on no code of the caller's runs, unless the ufunc calls it.
     for operand in args:
         if cnp.PyArray_Check(operand) and not _is_whole(operand):
@@ -1524,7 +1537,7 @@ cdef bint _side_by_side(Kernel first, Kernel second, list params, cnp.ndarray x,
     cdef fr_plan plan
     cdef NpyIter *one = NULL
     cdef NpyIter *other = NULL
-    cdef int j, level = _setting(precision_override, &_precision)
+    cdef int level = _setting(precision_override, &_precision)
     cdef Py_ssize_t n = cnp.PyArray_SIZE(x), length = cnp.PyArray_DIM(x, axis)
     cdef Crew crew = crew_for(second.cost, n)
     cdef list args = [x]
@@ -1564,7 +1577,7 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
     cdef PyObject *args[FR_MAX_INPUTS]
     cdef Py_ssize_t length, size
     cdef int j, dtype, ndim = cnp.PyArray_NDIM(array)
-    note_refusal()
+    settle()
     at = normalize_axis_index(at, ndim)
     length = cnp.PyArray_DIM(array, at)
     if length > <Py_ssize_t>1 << 61:

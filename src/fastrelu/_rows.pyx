@@ -26,7 +26,7 @@ from fastrelu._core cimport (
     hold,
     precision_level,
     run_shares,
-    note_refusal,
+    settle,
     tables,
 )
 
@@ -144,7 +144,8 @@ cdef int _run(const fr_row_call *call, int cost, Py_ssize_t rows, Crew crew) exc
     finally:
         free(work.rooms)
     if fr_load(&work.no_class):
-        raise RuntimeError("cross_entropy: labels was changed by another thread while it was read; it holds no class now")
+        raise RuntimeError("cross_entropy: labels was changed by another thread while it was read; it holds no class "
+                           "now")
     return 0
 
 
@@ -389,7 +390,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     a = _as_data(name, x)
     if backward:
         b = _as_data(name, second)
-    note_refusal()
+    settle()
     cdef Held held = hold(name, [a, b, mask, target])
     cdef Crew crew = crew_for(FR_LIGHT if backward else FR_MEDIUM, cnp.PyArray_SIZE(a))
 
@@ -462,7 +463,7 @@ def forward(RowKernels kernels not None, int kind, object x, object axis, object
     cdef const fr_rows *flavour
     cdef Crew crew
     if where is True and type(x) is cnp.ndarray:
-        note_refusal()
+        settle()
         crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(<cnp.ndarray>x))
         dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
         if ((dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE) and _is_plain(x, dtype)
@@ -488,7 +489,7 @@ def from_output(RowKernels kernels not None, int kind, object grad, object y, ob
     cdef int dtype, cost = FR_MEDIUM if kind == FR_LOG_SOFTMAX else FR_LIGHT
     cdef Crew crew
     if type(y) is cnp.ndarray:
-        note_refusal()
+        settle()
         crew = crew_for(cost, cnp.PyArray_SIZE(<cnp.ndarray>y))
         dtype = cnp.PyArray_TYPE(<cnp.ndarray>y)
         if ((dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE) and _is_plain(y, dtype) and _is_plain(grad, dtype)
@@ -584,7 +585,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
         weights = np.require(np.asarray(weight), np.float64, ["C", "A"])
     given = _as_data("cross_entropy", labels)
     x = _as_data("cross_entropy", logits)
-    note_refusal()
+    settle()
     cdef Held held = hold(name, [x, given, weights, destination])
     cdef Crew crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(x))
 

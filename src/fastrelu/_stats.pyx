@@ -91,7 +91,7 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
     cdef Py_ssize_t size, n
     cdef int k
     cdef _Work work
-    _core.note_refusal()
+    _core.settle()
     cdef _core.Held held = _core.hold("summarize", [x])
     if not (_core._is_native(x, cnp.NPY_FLOAT) or _core._is_native(x, cnp.NPY_DOUBLE)):
         _core.refuse_change("summarize")

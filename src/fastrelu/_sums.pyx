@@ -326,7 +326,6 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
     # Conversions first: they may run code of the caller's, which may change the arrays that are there already.
     cdef list operands = [_operand(learned, grad, True), _operand(learned, x, True), _operand(learned, a, False)]
     cdef list arrays = [], gradients = []
-    cdef double number
     cdef int j, dtype
     cdef bint written
     cdef cnp.ndarray target
@@ -342,7 +341,7 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
         elif not _core._is_native(value, dtype):
             value = np.require(value, descr, "A")
         arrays.append(value)
-    _core.note_refusal()
+    _core.settle()
     cdef _core.Held held = _core.hold(f"{learned.name}_backward_parameters", arrays + [target])
     for value in arrays:
         if not _core._is_native(value, dtype):
