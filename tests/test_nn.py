@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 import re
 import threading
@@ -134,11 +135,15 @@ def test_gradients(layer: nn.Module) -> None:
     x = inputs()
     y = layer(x.copy())
     upper = np.random.default_rng(1).standard_normal(y.shape)
-    options = {"input_grad": True} if isinstance(layer, nn.Sequential) else {}
-    got = layer.backward(upper, **options)
+    got = layer.backward(upper, input_grad=True)
     assert got.shape == x.shape
     parameters = list(layer.parameters())
     gradients = [parameter.grad for parameter in parameters]
+    layer.zero_grad()
+    layer(x.copy())
+    assert layer.backward(upper.copy(), input_grad=False, overwrite_grad=True) is None
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        np.testing.assert_array_equal(parameter.grad, gradient)
     layer.eval()
     np.testing.assert_allclose(got, difference(layer, x, x, upper), rtol=1e-6, atol=1e-8)
     for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -341,6 +346,54 @@ def test_a_container_in_two_places_is_refused() -> None:
         nn.Sequential(block, block)
 
 
+def test_backward_has_one_signature() -> None:
+    """Every layer and loss has the base's options for backward; the defaults differ in Sequential alone."""
+    for layer in [*LAYERS, nn.MSELoss(), nn.CrossEntropyLoss()]:
+        options = list(inspect.signature(layer.backward).parameters.values())[1:]
+        assert [(option.name, option.kind, option.default) for option in options] == [
+            ("input_grad", inspect.Parameter.KEYWORD_ONLY, not isinstance(layer, nn.Sequential)),
+            ("overwrite_grad", inspect.Parameter.KEYWORD_ONLY, False),
+        ]
+
+
+def test_layers_of_the_user() -> None:
+    """A Sequential passes the options that the layer's backward takes: all, some or none, on class or instance."""
+    seen: list[Any] = []
+
+    class Scale(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.factor = nn.Parameter(np.full(1, 3.0))
+
+        def forward(self, x: Any) -> Any:
+            return self.factor.data * x
+
+    class Plain(Scale):
+        def backward(self, grad: Any) -> Any:  # type: ignore[override]  # as in a tutorial
+            seen.append("plain")
+            return self.factor.data * grad
+
+    class Skipping(Scale):
+        def backward(self, grad: Any, input_grad: bool = True) -> Any:  # type: ignore[override]  # one option
+            seen.append(input_grad)
+            return self.factor.data * grad if input_grad else None
+
+    class Anything(Scale):
+        def backward(self, grad: Any, **options: bool) -> Any:
+            seen.append(options)
+            return self.factor.data * grad
+
+    x, grad = np.array([-1.0, 2.0]), np.array([1.0, 2.0])
+    model = nn.Sequential(Skipping(), Plain(), Anything(), nn.Tanhshrink(), Skipping())
+    model(x)
+    assert model.backward(grad) is None
+    assert seen == [True, {"input_grad": True, "overwrite_grad": True}, "plain", False]
+    model[0].backward = lambda grad: 5 * grad
+    model(x)
+    got = model.backward(grad, input_grad=True)
+    np.testing.assert_allclose(got, 5 * 3 * 3 * 3 * np.tanh(27 * x) ** 2 * grad)
+
+
 def test_a_missing_gradient_is_named() -> None:
     """A layer of the user's whose backward returns nothing is named."""
 
@@ -348,7 +401,7 @@ def test_a_missing_gradient_is_named() -> None:
         def forward(self, x: Any) -> Any:
             return x
 
-        def backward(self, grad: Any) -> Any:  # noqa: ARG002  the signature is given
+        def backward(self, grad: Any, **_: bool) -> Any:  # noqa: ARG002  the signature is given
             return None
 
     model = nn.Sequential(nn.Linear(2, 2), Mute())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fastrelu import activations
-from fastrelu.nn.module import Module
+from fastrelu.nn.module import Layer, Module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ def repr_of(module: Module, names: tuple[str, ...]) -> str:
     return ", ".join(f"{name}={getattr(module, name)!r}" for name in names)
 
 
-class Activation(Module):
+class Activation(Layer):
     """Base of the layers that apply a function to each element.
 
     A subclass names its function, ``class ReLU(Activation, function="relu")``; the function's parameters are
@@ -118,27 +118,8 @@ class Activation(Module):
             self._saved = y if from_output else x, from_output
         return y
 
-    def backward(self, grad: ArrayLike, *, overwrite_grad: bool = False) -> Any:
-        """Return the gradient with respect to the input.
-
-        Parameters
-        ----------
-        grad : array_like
-            Gradient with respect to the output.
-        overwrite_grad : bool, default False
-            Whether the result may take the memory of `grad`.
-
-        Returns
-        -------
-        ndarray
-            Of the shape of the input.
-
-        Raises
-        ------
-        RuntimeError
-            If no forward call in training mode is left to go back through.
-        """
-        kept, from_output = self._take()
+    def _gradient(self, grad: ArrayLike, saved: Any, *, overwrite_grad: bool) -> Any:
+        kept, from_output = saved
         function = self._backward_from_output if from_output else self._backward
         assert function is not None
         arguments = self._arguments(np.shape(kept)) if self._names else ()

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, overload
 
-from fastrelu.nn.activation import Activation
-from fastrelu.nn.linear import Linear
-from fastrelu.nn.module import Module
-from fastrelu.nn.shaping import Flatten, Identity
+from fastrelu.nn.module import Module, call_backward
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,51 +121,28 @@ class Sequential(Module):
         self._saved = left
         return x
 
-    def backward(self, grad: ArrayLike, *, input_grad: bool = False) -> Any:
-        """Go back through the layers from the last to the first and add up the parameters' gradients.
+    def backward(self, grad: ArrayLike, *, input_grad: bool = False, overwrite_grad: bool = False) -> Any:
+        """Go back through the layers from the last to the first; see :meth:`Module.backward`.
 
-        Parameters
-        ----------
-        grad : array_like
-            Gradient with respect to the output.
-        input_grad : bool, default False
-            Whether to return the gradient with respect to the input. In training nobody needs it, and it costs the
-            first layer a product of matrices.
-
-        Returns
-        -------
-        ndarray or None
-            The gradient with respect to the input if `input_grad`, else None.
-
-        Raises
-        ------
-        RuntimeError
-            If no forward call in training mode is left to go back through.
+        Here `input_grad` is False unless asked for: a network that is trained does not need it, and it costs the
+        first layer a product of matrices.
         """
         left = self._take()
         layers = list(self._layers.values())
         first = 0 if input_grad else next((i for i, layer in enumerate(layers) if layer._learns()), len(layers))
         result: Any = grad
-        own = False  # may the next layer write into this array?
+        overwrite = overwrite_grad
         for i in range(len(layers) - 1, first - 1, -1):
             layer = layers[i]
             if left:
                 layer._saved = left[i]
-            if isinstance(layer, (Linear, Sequential)):
-                result = layer.backward(result, input_grad=input_grad or i > first)
-            elif isinstance(layer, Activation):
-                result = layer.backward(result, overwrite_grad=own)
-            else:
-                result = layer.backward(result)
+            result = call_backward(layer, result, input_grad=input_grad or i > first, overwrite_grad=overwrite)
             if result is None and i > first:
                 raise TypeError(f"backward of layer {i}, {type(layer).__name__}, returned None instead of a gradient")
-            own = layer._fresh_gradient
+            overwrite = layer._fresh_gradient
         for layer in layers[:first]:
             layer._forget()
         return result if input_grad else None
-
-    def _learns(self) -> bool:
-        return any(layer._learns() for layer in self._layers.values())
 
     def _forget(self) -> None:
         super()._forget()
@@ -189,7 +163,7 @@ def _check_overwriting(named: dict[str, Module]) -> None:
     """Refuse an in-place layer that would destroy what the layer before it keeps."""
     before, keeper = "", None
     for name, layer in _flat(named):
-        if isinstance(layer, (Flatten, Identity)):  # these hand the same memory on
+        if layer._passes_memory_on:
             continue
         if keeper is not None and getattr(layer, "inplace", False):
             raise ValueError(

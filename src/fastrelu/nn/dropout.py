@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrelu.nn.module import Module
+from fastrelu.nn.module import Layer
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
-class Dropout(Module):
+class Dropout(Layer):
     """Zeroes elements at random in training, and scales the others by ``1 / (1 - p)``.
 
     In evaluation mode the input is returned as it is.
@@ -69,9 +69,8 @@ class Dropout(Module):
         self._saved = scale
         return array * scale
 
-    def backward(self, grad: ArrayLike) -> Any:
-        """Return `grad`, zeroed and scaled where the input was."""
-        return grad * self._take()
+    def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:
+        return grad * saved
 
     def extra_repr(self) -> str:
         """Return the probability."""

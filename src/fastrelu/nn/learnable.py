@@ -64,35 +64,17 @@ class Learnable(Activation):
             for value in super()._arguments(shape)
         ]
 
-    def backward(self, grad: ArrayLike, *, overwrite_grad: bool = False) -> Any:
-        """Return the gradient with respect to the input, and add up those of the parameters that learn.
-
-        Parameters
-        ----------
-        grad : array_like
-            Gradient with respect to the output.
-        overwrite_grad : bool, default False
-            Whether the result may take the memory of `grad`.
-
-        Returns
-        -------
-        ndarray
-            Of the shape of the input.
-
-        Raises
-        ------
-        RuntimeError
-            If no forward call in training mode is left to go back through.
-        """
+    def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
+        """Return the gradient with respect to the input, and add up those of the parameters that learn."""
         learned = self._learned()
         if not any(parameter.requires_grad for parameter in learned):
-            return super().backward(grad, overwrite_grad=overwrite_grad)
+            return super().backward(grad, input_grad=input_grad, overwrite_grad=overwrite_grad)
         x, _ = self._take()
         function = getattr(fr, f"{self._name}_backward_parameters")
         out = grad if overwrite_grad and alike(grad, x) else None
         dx, *gradients = function(grad, x, *self._arguments(np.shape(x)), out=out)
         self._collect(learned, gradients)
-        return dx
+        return dx if input_grad else None
 
     def _collect(self, learned: list[Parameter], gradients: list[Any]) -> None:
         """Add up the gradients with respect to the function's parameters."""

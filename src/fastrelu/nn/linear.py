@@ -126,20 +126,8 @@ class Linear(Module):
             )
         return array.astype(dtype, copy=False)
 
-    def backward(self, grad: ArrayLike, *, input_grad: bool = True) -> Any:
+    def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:  # noqa: ARG002  a product cannot overwrite
         """Return the gradient with respect to the input, and add up those of weight and bias.
-
-        Parameters
-        ----------
-        grad : array_like
-            Gradient with respect to the output.
-        input_grad : bool, default True
-            False saves the product that the first layer of a network has no use for; the result is None.
-
-        Returns
-        -------
-        ndarray or None
-            Of the shape of the input.
 
         Raises
         ------
@@ -168,9 +156,6 @@ class Linear(Module):
         if not input_grad:
             return None
         return np.matmul(g, weight.data).reshape(shape)
-
-    def _learns(self) -> bool:
-        return self.weight.requires_grad or (self.bias is not None and self.bias.requires_grad)
 
     def extra_repr(self) -> str:
         """Return the sizes."""

@@ -26,7 +26,13 @@ class _Loss(Module):
             raise ValueError(f'reduction must be "mean", "sum" or "none", got {reduction!r}')
         self.reduction = reduction
 
-    def backward(self, grad: ArrayLike | None = None) -> Any:
+    def backward(
+        self,
+        grad: ArrayLike | None = None,
+        *,
+        input_grad: bool = True,
+        overwrite_grad: bool = False,  # noqa: ARG002  the gradient of a loss is one number as a rule
+    ) -> Any:
         """Return the gradient of the last loss with respect to the first argument of the call.
 
         Parameters
@@ -50,6 +56,8 @@ class _Loss(Module):
         if grad is None and self.reduction == "none":
             raise ValueError('with reduction="none" backward needs the gradient with respect to each loss')
         gradient = self._take()
+        if not input_grad:
+            return None
         return gradient if grad is None else self._scaled(gradient, np.asarray(grad, gradient.dtype))
 
     def _scaled(self, gradient: NDArray[Any], grad: NDArray[Any]) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -54,6 +56,8 @@ class Module:
     _saved: Any = None
     # Whether backward returns an array that nobody else holds, which may be overwritten.
     _fresh_gradient: ClassVar[bool] = False
+    # Whether the output is the input's memory.
+    _passes_memory_on: ClassVar[bool] = False
     # Class attributes, so that a subclass works that forgets super().__init__().
     training: bool = True
     _hooks: tuple[Callable[..., Any], ...] = ()
@@ -76,18 +80,25 @@ class Module:
         """Return the output for an input; subclasses say how."""
         raise NotImplementedError(f"{type(self).__name__} has no forward: define forward(self, x)")
 
-    def backward(self, grad: ArrayLike) -> Any:
+    def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
         """Return the gradient with respect to the input of the last forward call, and add up the parameters'.
+
+        A `backward` of your own need not take the two options: :class:`Sequential` passes those that it takes.
 
         Parameters
         ----------
         grad : array_like
             Gradient of the loss with respect to the output.
+        input_grad : bool, default True
+            Whether to compute the gradient with respect to the input, which the first layer of a network has no use
+            for.
+        overwrite_grad : bool, default False
+            Whether the result may take the memory of `grad`.
 
         Returns
         -------
-        ndarray
-            Gradient of the loss with respect to the input.
+        ndarray or None
+            Gradient of the loss with respect to the input, of its shape; None if not `input_grad`.
 
         Raises
         ------
@@ -191,7 +202,8 @@ class Module:
         return False
 
     def _learns(self) -> bool:
-        return any(parameter.requires_grad for parameter in self.parameters())
+        own = (parameter.requires_grad for _, parameter in self._own_parameters())
+        return any(own) or any(child._learns() for child in self.children())
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -309,3 +321,35 @@ class Module:
         if not children:
             return f"{type(self).__name__}({''.join(lines)})"
         return "\n  ".join([f"{type(self).__name__}(", *lines, *children]) + "\n)"
+
+
+class Layer(Module):
+    """Base of the layers whose backward needs only the gradient and what forward saved; subclasses say how."""
+
+    def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
+        """Return the gradient with respect to the input; see :meth:`Module.backward`."""
+        saved = self._take()
+        return self._gradient(grad, saved, overwrite_grad=overwrite_grad) if input_grad else None
+
+    def _gradient(self, grad: ArrayLike, saved: Any, *, overwrite_grad: bool) -> Any:
+        raise NotImplementedError
+
+
+def call_backward(module: Module, grad: Any, *, input_grad: bool, overwrite_grad: bool) -> Any:
+    """Call a module's backward with those of the options that it takes."""
+    backward = module.backward
+    takes_input_grad, takes_overwrite_grad = _options_of(getattr(backward, "__func__", backward))
+    options = {}
+    if takes_input_grad:
+        options["input_grad"] = input_grad
+    if takes_overwrite_grad:
+        options["overwrite_grad"] = overwrite_grad
+    return backward(grad, **options)
+
+
+@functools.lru_cache
+def _options_of(backward: Callable[..., Any]) -> tuple[bool, bool]:
+    """Return whether a backward takes `input_grad`, and whether it takes `overwrite_grad`."""
+    parameters = inspect.signature(backward).parameters
+    everything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return everything or "input_grad" in parameters, everything or "overwrite_grad" in parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import fastrelu as fr
-from fastrelu.nn.module import Module
+from fastrelu.nn.module import Layer
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 
-class _Normalised(Module):
+class _Normalised(Layer):
     """Base of the layers that normalise along an axis, and whose backward works from the output."""
 
     _fresh_gradient: ClassVar[bool] = True
@@ -37,10 +37,8 @@ class _Normalised(Module):
             self._saved = y
         return y
 
-    def backward(self, grad: ArrayLike) -> NDArray[Any]:
-        """Return the gradient with respect to the input."""
-        result: NDArray[Any] = getattr(fr, f"{self._name}_backward_from_output")(grad, self._take(), self.dim)
-        return result
+    def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:
+        return getattr(fr, f"{self._name}_backward_from_output")(grad, saved, self.dim)
 
     def extra_repr(self) -> str:
         """Return the axis."""

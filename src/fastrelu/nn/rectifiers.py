@@ -8,7 +8,7 @@ import numpy as np
 
 from fastrelu import activations
 from fastrelu.nn.activation import Activation, alike, repr_of
-from fastrelu.nn.module import Module
+from fastrelu.nn.module import Layer
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -254,27 +254,8 @@ class RReLU(Activation, function="rrelu"):
         self._saved = y if from_output else x, slopes, from_output
         return y
 
-    def backward(self, grad: ArrayLike, *, overwrite_grad: bool = False) -> Any:
-        """Return the gradient with respect to the input, with the slopes that were drawn.
-
-        Parameters
-        ----------
-        grad : array_like
-            Gradient with respect to the output.
-        overwrite_grad : bool, default False
-            Whether the result may take the memory of `grad`.
-
-        Returns
-        -------
-        ndarray
-            Of the shape of the input.
-
-        Raises
-        ------
-        RuntimeError
-            If no forward call in training mode is left to go back through.
-        """
-        kept, slopes, from_output = self._take()
+    def _gradient(self, grad: ArrayLike, saved: Any, *, overwrite_grad: bool) -> Any:
+        kept, slopes, from_output = saved
         out: Any = grad if overwrite_grad and alike(grad, kept) else None
         if from_output:
             return activations.leaky_relu_backward_from_output(grad, kept, slopes, out=out)
@@ -285,7 +266,7 @@ class RReLU(Activation, function="rrelu"):
         return repr_of(self, ("lower", "upper")) + (", inplace=True" if self.inplace else "")
 
 
-class CReLU(Module):
+class CReLU(Layer):
     """Layer of :func:`fastrelu.crelu`: the concatenation of ``relu(x)`` and ``relu(-x)``, twice as long along `axis`.
 
     Parameters
@@ -318,10 +299,8 @@ class CReLU(Module):
             self._saved = y
         return y
 
-    def backward(self, grad: ArrayLike) -> NDArray[Any]:
-        """Return the gradient with respect to the input."""
-        result: NDArray[Any] = activations.crelu_backward_from_output(grad, self._take(), self.axis)
-        return result
+    def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:
+        return activations.crelu_backward_from_output(grad, saved, self.axis)
 
     def extra_repr(self) -> str:
         """Return the axis."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fastrelu.nn.module import Module
+from fastrelu.nn.module import Layer, Module
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -30,6 +30,8 @@ class Identity(Module):
     True
     """
 
+    _passes_memory_on: ClassVar[bool] = True
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002  as in PyTorch
         super().__init__()
 
@@ -37,12 +39,12 @@ class Identity(Module):
         """Return `x` itself."""
         return x
 
-    def backward(self, grad: Any) -> Any:
+    def backward(self, grad: Any, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:  # noqa: ARG002  nothing is computed
         """Return `grad` itself."""
-        return grad
+        return grad if input_grad else None
 
 
-class Flatten(Module):
+class Flatten(Layer):
     """Joins axes into one: by default all but the first, as between images and a linear layer.
 
     Parameters
@@ -57,6 +59,8 @@ class Flatten(Module):
     >>> nn.Flatten()(np.zeros((32, 1, 28, 28))).shape
     (32, 784)
     """
+
+    _passes_memory_on: ClassVar[bool] = True
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
@@ -82,9 +86,8 @@ class Flatten(Module):
         joined = math.prod(array.shape[first : last + 1])
         return array.reshape(*array.shape[:first], joined, *array.shape[last + 1 :])
 
-    def backward(self, grad: ArrayLike) -> NDArray[Any]:
-        """Return `grad` in the shape of the input."""
-        return np.reshape(grad, self._take())
+    def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> NDArray[Any]:
+        return np.reshape(grad, saved)
 
     def extra_repr(self) -> str:
         """Return the axes."""
