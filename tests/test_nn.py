@@ -229,6 +229,36 @@ def test_every_function_has_its_layer() -> None:
     assert layers - listed - losses == {nn.Module, nn.Activation}
 
 
+@pytest.mark.parametrize("kind", sorted({type(layer) for layer in LAYERS} - {nn.Identity}, key=str))
+def test_wrong_arguments_name_the_layer(kind: type[nn.Module]) -> None:
+    """Also where the constructor is inherited; positions and keywords are the same."""
+    if kind is not nn.Sequential:
+        with pytest.raises(TypeError, match=rf"^{kind.__name__}\.__init__\(\) takes from .* were given$"):
+            kind(*range(10))
+    with pytest.raises(TypeError, match=rf"^{kind.__name__}\.__init__\(\) got an unexpected keyword argument 'wrong'$"):
+        kind(wrong=1)
+
+
+def test_inherited_constructors() -> None:
+    """One positional or keyword argument; a subclass of the user's inherits as any class does."""
+    for kind in (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.SquaredReLU, nn.LogSigmoid):
+        assert str(inspect.signature(kind)) == "(inplace: 'bool' = False) -> 'None'"
+        assert repr(kind(True)) == repr(kind(inplace=True)) == f"{kind.__name__}(inplace=True)"
+
+    class First(nn.Module):
+        pass
+
+    class Second(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.ran = True
+
+    class Both(First, Second):
+        pass
+
+    assert Both().ran
+
+
 # --- In place -----------------------------------------------------------------------------------------------------
 
 

@@ -130,9 +130,6 @@ class SELU(Activation, function="selu"):
     array([-1.5202, -0.6918,  0.    ,  3.1521], dtype=float32)
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__(inplace)
-
 
 class Softplus(Learnable, function="softplus"):
     """Layer of :func:`fastrelu.softplus`: ``log(1 + exp(beta * x)) / beta``, without a threshold.
@@ -194,9 +191,6 @@ class LogSigmoid(Activation, function="log_sigmoid"):
     >>> nn.LogSigmoid()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-2.1269, -0.9741, -0.6931, -0.0486], dtype=float32)
     """
-
-    def __init__(self, *, inplace: bool = False) -> None:
-        super().__init__(inplace)
 
 
 class Squareplus(Activation, function="squareplus"):

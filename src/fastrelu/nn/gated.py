@@ -44,9 +44,6 @@ class SiLU(Activation, function="silu"):
     array([-0.2384, -0.1888,  0.    ,  2.8577], dtype=float32)
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__(inplace)
-
 
 class Swish(Learnable, function="swish"):
     """Layer of :func:`fastrelu.swish`: ``x * sigmoid(beta * x)``.
@@ -129,9 +126,6 @@ class QuickGELU(Activation, function="quick_gelu"):
     array([-0.0643, -0.1496,  0.    ,  2.9819], dtype=float32)
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-
 
 class Mish(Activation, function="mish"):
     """Layer of :func:`fastrelu.mish`: ``x * tanh(log(1 + exp(x)))``.
@@ -153,9 +147,6 @@ class Mish(Activation, function="mish"):
     >>> nn.Mish()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-0.2525, -0.2207,  0.    ,  2.9865], dtype=float32)
     """
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__(inplace)
 
 
 class Hardswish(Activation, function="hard_swish"):
@@ -179,9 +170,6 @@ class Hardswish(Activation, function="hard_swish"):
     array([-0.3333, -0.2083,  0.    ,  3.    ], dtype=float32)
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__(inplace)
-
 
 class Hardmish(Activation, function="hard_mish"):
     """Layer of :func:`fastrelu.hard_mish`: ``x * min(max(x + 2, 0), 2) / 2``.
@@ -193,6 +181,3 @@ class Hardmish(Activation, function="hard_mish"):
     >>> nn.Hardmish()(np.float32([-2.0, -0.5, 0.0, 3.0]))
     array([-0.   , -0.375,  0.   ,  3.   ], dtype=float32)
     """
-
-    def __init__(self) -> None:
-        super().__init__()

@@ -20,7 +20,7 @@ class _Loss(Module):
 
     _fresh_gradient: ClassVar[bool] = True
 
-    def __init__(self, reduction: Reduction) -> None:
+    def __init__(self, reduction: Reduction = "mean") -> None:
         super().__init__()
         if reduction not in {"mean", "sum", "none"}:
             raise ValueError(f'reduction must be "mean", "sum" or "none", got {reduction!r}')
@@ -169,9 +169,6 @@ class MSELoss(_Loss):
     >>> criterion.backward()
     array([ 0., -2.], dtype=float32)
     """
-
-    def __init__(self, reduction: Reduction = "mean") -> None:
-        super().__init__(reduction)
 
     def forward(self, prediction: ArrayLike, target: ArrayLike) -> Any:
         """Return the loss.

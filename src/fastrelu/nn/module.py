@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -61,6 +62,17 @@ class Module:
     # Class attributes, so that a subclass works that forgets super().__init__().
     training: bool = True
     _hooks: tuple[Callable[..., Any], ...] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Python's messages about wrong arguments name the class that defines the constructor: a layer that inherits
+        # it gets a copy with its own name.
+        init = cls.__init__
+        if cls.__module__.startswith(f"{__package__}.") and init.__qualname__ != f"{cls.__qualname__}.__init__":
+            copy = FunctionType(init.__code__, init.__globals__, "__init__", init.__defaults__, init.__closure__)
+            functools.update_wrapper(copy, init).__qualname__ = f"{cls.__qualname__}.__init__"
+            copy.__kwdefaults__ = init.__kwdefaults__
+            cls.__init__ = copy  # type: ignore[method-assign]
 
     def __init__(self) -> None:
         self.training = True

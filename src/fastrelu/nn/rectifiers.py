@@ -41,9 +41,6 @@ class ReLU(Activation, function="relu", exact=True):
     array([0., 0., 0., 3.], dtype=float32)
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__(inplace)
-
 
 class ReLU6(Activation, function="relu6", exact=True):
     """Layer of :func:`fastrelu.relu6`: ``min(max(x, 0), 6)``.
@@ -60,9 +57,6 @@ class ReLU6(Activation, function="relu6", exact=True):
     >>> nn.ReLU6()(np.float32([-2.0, -0.5, 0.0, 3.0]))
     array([0., 0., 0., 3.], dtype=float32)
     """
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__(inplace)
 
 
 class LeakyReLU(Activation, function="leaky_relu"):
@@ -176,9 +170,6 @@ class SquaredReLU(Activation, function="squared_relu"):
     >>> nn.SquaredReLU()(np.float32([-2.0, -0.5, 0.0, 3.0]))
     array([0., 0., 0., 9.], dtype=float32)
     """
-
-    def __init__(self, *, inplace: bool = False) -> None:
-        super().__init__(inplace)
 
 
 class RReLU(Activation, function="rrelu"):

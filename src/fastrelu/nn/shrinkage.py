@@ -75,6 +75,3 @@ class Tanhshrink(Activation, function="tanh_shrink"):
     >>> nn.Tanhshrink()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-1.036 , -0.0379,  0.    ,  2.0049], dtype=float32)
     """
-
-    def __init__(self) -> None:
-        super().__init__()

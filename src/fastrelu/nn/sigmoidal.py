@@ -31,9 +31,6 @@ class Sigmoid(Activation, function="sigmoid"):
     array([0.1192, 0.3775, 0.5   , 0.9526], dtype=float32)
     """
 
-    def __init__(self, *, inplace: bool = False) -> None:
-        super().__init__(inplace)
-
 
 class Tanh(Activation, function="tanh"):
     """Layer of :func:`fastrelu.tanh`: ``tanh(x)``.
@@ -51,9 +48,6 @@ class Tanh(Activation, function="tanh"):
     array([-0.964 , -0.4621,  0.    ,  0.9951], dtype=float32)
     """
 
-    def __init__(self, *, inplace: bool = False) -> None:
-        super().__init__(inplace)
-
 
 class Softsign(Activation, function="softsign"):
     """Layer of :func:`fastrelu.softsign`: ``x / (1 + abs(x))``.
@@ -70,9 +64,6 @@ class Softsign(Activation, function="softsign"):
     >>> nn.Softsign()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-0.6667, -0.3333,  0.    ,  0.75  ], dtype=float32)
     """
-
-    def __init__(self, *, inplace: bool = False) -> None:
-        super().__init__(inplace)
 
 
 class Hardsigmoid(Activation, function="hard_sigmoid"):
@@ -148,9 +139,6 @@ class SparsePlus(Activation, function="sparse_plus"):
     array([0.    , 0.0625, 0.25  , 3.    ], dtype=float32)
     """
 
-    def __init__(self, *, inplace: bool = False) -> None:
-        super().__init__(inplace)
-
 
 class SparseSigmoid(Activation, function="sparse_sigmoid"):
     """Layer of :func:`fastrelu.sparse_sigmoid`: ``min(max((x + 1) / 2, 0), 1)``.
@@ -167,6 +155,3 @@ class SparseSigmoid(Activation, function="sparse_sigmoid"):
     >>> nn.SparseSigmoid()(np.float32([-2.0, -0.5, 0.0, 3.0]))
     array([0.  , 0.25, 0.5 , 1.  ], dtype=float32)
     """
-
-    def __init__(self, *, inplace: bool = False) -> None:
-        super().__init__(inplace)
