@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import fastrelu as fr
+from fastrelu import activations
 from fastrelu.nn.activation import Activation, alike
 from fastrelu.nn.parameter import Parameter, float_dtype
 
@@ -70,7 +70,7 @@ class Learnable(Activation):
         if not any(parameter.requires_grad for parameter in learned):
             return super().backward(grad, input_grad=input_grad, overwrite_grad=overwrite_grad)
         x, _ = self._take()
-        function = getattr(fr, f"{self._name}_backward_parameters")
+        function = getattr(activations, f"{self._name}_backward_parameters")
         out = grad if overwrite_grad and alike(grad, x) else None
         dx, *gradients = function(grad, x, *self._arguments(np.shape(x)), out=out)
         self._collect(learned, gradients)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-import fastrelu as fr
+from fastrelu import normalizing
 from fastrelu.nn.module import Module
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ class CrossEntropyLoss(_Loss):
             "label_smoothing": self.label_smoothing,
         }
         if not self.training:
-            return fr.cross_entropy(logits, labels, **options)
-        loss, self._saved = fr.cross_entropy_value_and_grad(logits, labels, **options)
+            return normalizing.cross_entropy(logits, labels, **options)
+        loss, self._saved = normalizing.cross_entropy_value_and_grad(logits, labels, **options)
         return loss
 
     def _scaled(self, gradient: NDArray[Any], grad: NDArray[Any]) -> Any:

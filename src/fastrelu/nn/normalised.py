@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import fastrelu as fr
+from fastrelu import normalizing
 from fastrelu.nn.module import Layer
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ class _Normalised(Layer):
 
     def forward(self, x: ArrayLike) -> NDArray[Any]:
         """Apply the function along the axis; in training the layer remembers the result."""
-        y: NDArray[Any] = getattr(fr, self._name)(x, self.dim)
+        y: NDArray[Any] = getattr(normalizing, self._name)(x, self.dim)
         if self.training:
             self._saved = y
         return y
 
     def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:
-        return getattr(fr, f"{self._name}_backward_from_output")(grad, saved, self.dim)
+        return getattr(normalizing, f"{self._name}_backward_from_output")(grad, saved, self.dim)
 
     def extra_repr(self) -> str:
         """Return the axis."""
