@@ -12,10 +12,10 @@ from fastrelu.nn.linear import Linear as Linear
 from fastrelu.nn.losses import CrossEntropyLoss as CrossEntropyLoss
 from fastrelu.nn.losses import MSELoss as MSELoss
 from fastrelu.nn.module import Module as Module
-from fastrelu.nn.normalised import *
 from fastrelu.nn.parameter import Parameter as Parameter
 from fastrelu.nn.rectifiers import *
 from fastrelu.nn.shaping import Flatten as Flatten
 from fastrelu.nn.shaping import Identity as Identity
 from fastrelu.nn.shrinkage import *
 from fastrelu.nn.sigmoidal import *
+from fastrelu.nn.softmax import *

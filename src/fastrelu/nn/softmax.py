@@ -17,8 +17,8 @@ __all__ = [
 ]
 
 
-class _Normalised(Layer):
-    """Base of the layers that normalise along an axis, and whose backward works from the output."""
+class _AlongAxis(Layer):
+    """Base of the layers along an axis, whose backward works from the output."""
 
     _fresh_gradient: ClassVar[bool] = True
     _name: ClassVar[str]
@@ -45,7 +45,7 @@ class _Normalised(Layer):
         return f"dim={self.dim}"
 
 
-class Softmax(_Normalised):
+class Softmax(_AlongAxis):
     """Layer of :func:`fastrelu.softmax`: ``exp(x) / sum(exp(x))`` along an axis.
 
     :class:`CrossEntropyLoss` takes logits: a network trained with it ends without this layer.
@@ -66,7 +66,7 @@ class Softmax(_Normalised):
     _name = "softmax"
 
 
-class LogSoftmax(_Normalised):
+class LogSoftmax(_AlongAxis):
     """Layer of :func:`fastrelu.log_softmax`: ``x - log(sum(exp(x)))`` along an axis.
 
     Parameters
@@ -85,7 +85,7 @@ class LogSoftmax(_Normalised):
     _name = "log_softmax"
 
 
-class Softmin(_Normalised):
+class Softmin(_AlongAxis):
     """Layer of :func:`fastrelu.softmin`: ``exp(-x) / sum(exp(-x))`` along an axis.
 
     Parameters
