@@ -30,21 +30,14 @@ class ELU(Learnable, function="elu"):
     alpha : float, default 1.0
         Minus the limit at -inf.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
-    learnable : bool, default False
-        Whether `alpha` is a parameter that learns.
-    num_parameters : int, default 1
-        How many there are if it learns: 1, or one for each index along `axis`.
-    axis : int, default 1
-        The axis of the input, such as that of the channels, along which they lie.
-    dtype : dtype, default float32
-        Their type.
+        Whether to overwrite the input.
+    learnable, num_parameters, axis, dtype
+        Whether `alpha` is learned, and how: see :class:`~fastrelu.nn.learnable.Learnable`.
 
     Raises
     ------
     ValueError
-        If `inplace` is True and the output does not determine the gradient: for a parameter that learns or, as a
-        number, is negative.
+        If `inplace` is True and `alpha` is learned or negative: the output does not determine the gradient.
 
     Examples
     --------
@@ -76,21 +69,14 @@ class CELU(Learnable, function="celu"):
     alpha : float, default 1.0
         Minus the limit at -inf, and the scale of x.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
-    learnable : bool, default False
-        Whether `alpha` is a parameter that learns.
-    num_parameters : int, default 1
-        How many there are if it learns: 1, or one for each index along `axis`.
-    axis : int, default 1
-        The axis of the input, such as that of the channels, along which they lie.
-    dtype : dtype, default float32
-        Their type.
+        Whether to overwrite the input.
+    learnable, num_parameters, axis, dtype
+        Whether `alpha` is learned, and how: see :class:`~fastrelu.nn.learnable.Learnable`.
 
     Raises
     ------
     ValueError
-        If `inplace` is True and the output does not determine the gradient: for a parameter that learns or, as a
-        number, is negative.
+        If `inplace` is True and `alpha` is learned or not positive: the output does not determine the gradient.
 
     Examples
     --------
@@ -117,11 +103,6 @@ class CELU(Learnable, function="celu"):
 class SELU(Activation, function="selu"):
     """Layer of :func:`fastrelu.selu`: ``scale * x`` where ``x > 0``, ``scale * alpha * expm1(x)`` elsewhere.
 
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
-
     Examples
     --------
     >>> import numpy as np
@@ -139,20 +120,14 @@ class Softplus(Learnable, function="softplus"):
     beta : float, default 1.0
         Sharpness; greater than 0.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
-    learnable : bool, default False
-        Whether `beta` is a parameter that learns.
-    num_parameters : int, default 1
-        How many there are if it learns: 1, or one for each index along `axis`.
-    axis : int, default 1
-        The axis of the input, such as that of the channels, along which they lie.
-    dtype : dtype, default float32
-        Their type.
+        Whether to overwrite the input.
+    learnable, num_parameters, axis, dtype
+        Whether `beta` is learned, and how: see :class:`~fastrelu.nn.learnable.Learnable`.
 
     Raises
     ------
     ValueError
-        If `inplace` is True and the parameter learns: its gradient needs the input.
+        If `inplace` is True and `beta` is learned: its gradient needs the input.
 
     Examples
     --------
@@ -179,11 +154,6 @@ class Softplus(Learnable, function="softplus"):
 class LogSigmoid(Activation, function="log_sigmoid"):
     """Layer of :func:`fastrelu.log_sigmoid`: ``-log(1 + exp(-x))``.
 
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
-
     Examples
     --------
     >>> import numpy as np
@@ -201,7 +171,7 @@ class Squareplus(Activation, function="squareplus"):
     b : float, default 4.0
         Width of the bend; at least 0.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
+        Whether to overwrite the input.
 
     Raises
     ------

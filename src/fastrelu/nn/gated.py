@@ -26,16 +26,6 @@ __all__ = [
 class SiLU(Activation, function="silu"):
     """Layer of :func:`fastrelu.silu`: ``x * sigmoid(x)``.
 
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input. True is refused: the output does not determine the gradient.
-
-    Raises
-    ------
-    ValueError
-        If `inplace` is True.
-
     Examples
     --------
     >>> import numpy as np
@@ -52,19 +42,8 @@ class Swish(Learnable, function="swish"):
     ----------
     beta : float, default 1.0
         Sharpness of the gate.
-    learnable : bool, default False
-        Whether `beta` is a parameter that learns.
-    num_parameters : int, default 1
-        How many there are if it learns: 1, or one for each index along `axis`.
-    axis : int, default 1
-        The axis of the input, such as that of the channels, along which they lie.
-    dtype : dtype, default float32
-        Their type.
-
-    Raises
-    ------
-    ValueError
-        Unless ``num_parameters`` is at least 1, or if there are several and none learns.
+    learnable, num_parameters, axis, dtype
+        Whether `beta` is learned, and how: see :class:`~fastrelu.nn.learnable.Learnable`.
 
     Examples
     --------
@@ -88,12 +67,12 @@ class Swish(Learnable, function="swish"):
 
 
 class GELU(Activation, function="gelu"):
-    """Layer of :func:`fastrelu.gelu`: ``x * Phi(x)``, Phi being the normal distribution, or its tanh form.
+    """Layer of :func:`fastrelu.gelu`: ``x * Phi(x)`` with Phi the normal distribution, or its tanh approximation.
 
     Parameters
     ----------
     approximate : {"none", "tanh"}, default "none"
-        Which form.
+        The exact form or the approximation with tanh.
 
     Raises
     ------
@@ -130,16 +109,6 @@ class QuickGELU(Activation, function="quick_gelu"):
 class Mish(Activation, function="mish"):
     """Layer of :func:`fastrelu.mish`: ``x * tanh(log(1 + exp(x)))``.
 
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input. True is refused: the output does not determine the gradient.
-
-    Raises
-    ------
-    ValueError
-        If `inplace` is True.
-
     Examples
     --------
     >>> import numpy as np
@@ -151,16 +120,6 @@ class Mish(Activation, function="mish"):
 
 class Hardswish(Activation, function="hard_swish"):
     """Layer of :func:`fastrelu.hard_swish`: ``x * min(max(x + 3, 0), 6) / 6``.
-
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input. True is refused: the output does not determine the gradient.
-
-    Raises
-    ------
-    ValueError
-        If `inplace` is True.
 
     Examples
     --------

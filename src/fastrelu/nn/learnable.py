@@ -15,10 +15,29 @@ if TYPE_CHECKING:
 
 
 class Learnable(Activation):
-    """Base of the layers whose parameters are numbers, or learn.
+    """Base of the layers whose function has a parameter that may be learned.
 
-    A parameter that learns is a :class:`Parameter` of shape ``(num_parameters,)``. One is for all elements; several
-    lie along an axis of the input. Its gradient needs the input, so such a layer works out of place.
+    A learned parameter is a :class:`Parameter` of shape ``(num_parameters,)``. Its gradient needs the input, so such a
+    layer works out of place. Subclasses take these parameters beside the function's own.
+
+    Parameters
+    ----------
+    learnable : bool, default False
+        Whether the function's parameter is learned; otherwise it is a fixed number.
+    num_parameters : int, default 1
+        Number of learned values: 1 for all elements, or one for each index along `axis`.
+    axis : int, default 1
+        The axis of the input along which several values lie; 1 is the axis of the channels, as in PyTorch.
+    dtype : dtype, default float32
+        Type of the learned values.
+
+    Raises
+    ------
+    TypeError
+        If `dtype` is neither float32 nor float64.
+    ValueError
+        If `num_parameters` is less than 1, or more than 1 without `learnable`; in a call, if the input has another
+        length along `axis`.
     """
 
     _axis: int = 1
@@ -91,30 +110,19 @@ class Learnable(Activation):
 
 
 class PReLU(Learnable, function="prelu"):
-    """Layer of :func:`fastrelu.prelu`: ``x`` where ``x > 0``, ``weight * x`` elsewhere, with weights that learn.
+    """Layer of :func:`fastrelu.prelu`: ``x`` where ``x > 0``, ``weight * x`` elsewhere, with learned weights.
 
     Parameters
     ----------
-    num_parameters : int, default 1
-        How many weights: 1, or one for each index along `axis`.
+    num_parameters, axis, dtype
+        Number, axis and type of the weights: see :class:`~fastrelu.nn.learnable.Learnable`.
     init : float, default 0.25
-        Their first value.
-    axis : int, default 1
-        The axis of the input along which several lie; 1 are the channels, as in PyTorch.
-    dtype : dtype, default float32
-        Their type.
+        Initial value of the weights.
 
     Attributes
     ----------
     weight : Parameter
-        Of shape ``(num_parameters,)``. Leave weight decay out for it: it would pull towards plain ReLU.
-
-    Raises
-    ------
-    TypeError
-        If `dtype` is neither float32 nor float64.
-    ValueError
-        If `num_parameters` is less than 1; in a call, if the input's axis has another length.
+        Of shape ``(num_parameters,)``. Train it without weight decay, which would pull it towards plain ReLU.
 
     References
     ----------
@@ -137,23 +145,19 @@ class PReLU(Learnable, function="prelu"):
 
 
 class SReLU(Learnable, function="srelu"):
-    """Layer of :func:`fastrelu.srelu`, the S-shaped one: two thresholds and two outer slopes that learn.
+    """Layer of :func:`fastrelu.srelu`, S-shaped ReLU, with two learned thresholds and two learned outer slopes.
 
-    The right threshold is ``t_left + abs(width)``, so that it never passes the left one. The defaults start as leaky
-    ReLU, as the paper advises.
+    The right threshold is ``t_left + abs(width)``, which is never below the left one. With the default initial values
+    the layer starts as leaky ReLU, as the paper advises.
 
     Parameters
     ----------
-    num_parameters : int, default 1
-        How many of each: 1, or one for each index along `axis`.
+    num_parameters, axis, dtype
+        Number of each, axis and type: see :class:`~fastrelu.nn.learnable.Learnable`.
     t_left, a_left : float, default 0.0 and 0.2
-        First threshold and slope on the left.
+        Initial threshold and slope on the left.
     t_right, a_right : float, default 1.0 and 1.0
-        First threshold and slope on the right.
-    axis : int, default 1
-        The axis of the input along which several lie.
-    dtype : dtype, default float32
-        Their type.
+        Initial threshold and slope on the right.
 
     Attributes
     ----------
@@ -162,10 +166,8 @@ class SReLU(Learnable, function="srelu"):
 
     Raises
     ------
-    TypeError
-        If `dtype` is neither float32 nor float64.
     ValueError
-        If `num_parameters` is less than 1 or ``t_left > t_right``; in a call, if the input's axis has another length.
+        Unless ``t_left <= t_right``.
 
     References
     ----------

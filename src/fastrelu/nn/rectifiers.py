@@ -28,11 +28,6 @@ __all__ = [
 class ReLU(Activation, function="relu", exact=True):
     """Layer of :func:`fastrelu.relu`: ``max(x, 0)``.
 
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
-
     Examples
     --------
     >>> import numpy as np
@@ -44,11 +39,6 @@ class ReLU(Activation, function="relu", exact=True):
 
 class ReLU6(Activation, function="relu6", exact=True):
     """Layer of :func:`fastrelu.relu6`: ``min(max(x, 0), 6)``.
-
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
 
     Examples
     --------
@@ -67,7 +57,7 @@ class LeakyReLU(Activation, function="leaky_relu"):
     negative_slope : float, default 0.01
         Slope below 0.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
+        Whether to overwrite the input.
 
     Raises
     ------
@@ -100,7 +90,7 @@ class Threshold(Activation, function="threshold"):
     value : float
         What stands for the others.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
+        Whether to overwrite the input.
 
     Raises
     ------
@@ -132,7 +122,7 @@ class ThresholdedReLU(Activation, function="thresholded_relu"):
     alpha : float, default 1.0
         What an input must exceed to be kept.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
+        Whether to overwrite the input.
 
     Raises
     ------
@@ -158,11 +148,6 @@ class ThresholdedReLU(Activation, function="thresholded_relu"):
 class SquaredReLU(Activation, function="squared_relu"):
     """Layer of :func:`fastrelu.squared_relu`: ``max(x, 0) ** 2``.
 
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
-
     Examples
     --------
     >>> import numpy as np
@@ -180,7 +165,7 @@ class RReLU(Activation, function="rrelu"):
     lower, upper : float, default 1/8 and 1/3
         Range of the slopes.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
+        Whether to overwrite the input.
     rng : numpy.random.Generator or seed, optional
         Where the slopes come from, whatever :func:`numpy.random.default_rng` takes.
 
@@ -223,18 +208,7 @@ class RReLU(Activation, function="rrelu"):
         return self.lower >= 0
 
     def forward(self, x: ArrayLike) -> Any:
-        """Apply the function; in training with slopes drawn anew.
-
-        Parameters
-        ----------
-        x : array_like
-            Input of any shape.
-
-        Returns
-        -------
-        ndarray
-            `x` itself if the layer works in place.
-        """
+        """Apply the function, in training mode with new random slopes; see :meth:`Activation.forward`."""
         function: Any = activations.rrelu_ if self.inplace else activations.rrelu
         if not self.training:
             return function(x, self.lower, self.upper)

@@ -19,7 +19,7 @@ class Hardshrink(Activation, function="hard_shrink", exact=True):
     lambd : float, default 0.5
         Half-width of the interval that becomes 0; at least 0.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
+        Whether to overwrite the input.
 
     Examples
     --------
@@ -46,7 +46,7 @@ class Softshrink(Activation, function="soft_shrink", exact=True):
     lambd : float, default 0.5
         Half-width of the interval that becomes 0; at least 0.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
+        Whether to overwrite the input.
 
     Examples
     --------

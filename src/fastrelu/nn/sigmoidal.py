@@ -18,11 +18,6 @@ __all__ = [
 class Sigmoid(Activation, function="sigmoid"):
     """Layer of :func:`fastrelu.sigmoid`: ``1 / (1 + exp(-x))``.
 
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
-
     Examples
     --------
     >>> import numpy as np
@@ -35,11 +30,6 @@ class Sigmoid(Activation, function="sigmoid"):
 class Tanh(Activation, function="tanh"):
     """Layer of :func:`fastrelu.tanh`: ``tanh(x)``.
 
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
-
     Examples
     --------
     >>> import numpy as np
@@ -51,11 +41,6 @@ class Tanh(Activation, function="tanh"):
 
 class Softsign(Activation, function="softsign"):
     """Layer of :func:`fastrelu.softsign`: ``x / (1 + abs(x))``.
-
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
 
     Examples
     --------
@@ -72,7 +57,7 @@ class Hardsigmoid(Activation, function="hard_sigmoid"):
     Parameters
     ----------
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
+        Whether to overwrite the input.
     slope : float, default 1/6
         Slope between the ends; greater than 0.
     offset : float, default 0.5
@@ -107,7 +92,7 @@ class Hardtanh(Activation, function="hard_tanh", exact=True):
     max_val : float, default 1.0
         Highest output.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
+        Whether to overwrite the input.
 
     Examples
     --------
@@ -126,11 +111,6 @@ class Hardtanh(Activation, function="hard_tanh", exact=True):
 class SparsePlus(Activation, function="sparse_plus"):
     """Layer of :func:`fastrelu.sparse_plus`: 0, ``(x + 1) ** 2 / 4`` or ``x``.
 
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
-
     Examples
     --------
     >>> import numpy as np
@@ -142,11 +122,6 @@ class SparsePlus(Activation, function="sparse_plus"):
 
 class SparseSigmoid(Activation, function="sparse_sigmoid"):
     """Layer of :func:`fastrelu.sparse_sigmoid`: ``min(max((x + 1) / 2, 0), 1)``.
-
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
 
     Examples
     --------

@@ -18,7 +18,13 @@ __all__ = [
 
 
 class _AlongAxis(Layer):
-    """Base of the layers along an axis, whose backward works from the output."""
+    """Base of the layers along an axis, whose backward works from the output.
+
+    Parameters
+    ----------
+    dim : int, default -1
+        The axis.
+    """
 
     _fresh_gradient: ClassVar[bool] = True
     _name: ClassVar[str]
@@ -46,14 +52,9 @@ class _AlongAxis(Layer):
 
 
 class Softmax(_AlongAxis):
-    """Layer of :func:`fastrelu.softmax`: ``exp(x) / sum(exp(x))`` along an axis.
+    """Layer of :func:`fastrelu.softmax`: ``exp(x) / sum(exp(x))`` along the axis `dim`.
 
     :class:`CrossEntropyLoss` takes logits: a network trained with it ends without this layer.
-
-    Parameters
-    ----------
-    dim : int, default -1
-        The axis.
 
     Examples
     --------
@@ -67,12 +68,7 @@ class Softmax(_AlongAxis):
 
 
 class LogSoftmax(_AlongAxis):
-    """Layer of :func:`fastrelu.log_softmax`: ``x - log(sum(exp(x)))`` along an axis.
-
-    Parameters
-    ----------
-    dim : int, default -1
-        The axis.
+    """Layer of :func:`fastrelu.log_softmax`: ``x - log(sum(exp(x)))`` along the axis `dim`.
 
     Examples
     --------
@@ -86,12 +82,7 @@ class LogSoftmax(_AlongAxis):
 
 
 class Softmin(_AlongAxis):
-    """Layer of :func:`fastrelu.softmin`: ``exp(-x) / sum(exp(-x))`` along an axis.
-
-    Parameters
-    ----------
-    dim : int, default -1
-        The axis.
+    """Layer of :func:`fastrelu.softmin`: ``exp(-x) / sum(exp(-x))`` along the axis `dim`.
 
     Examples
     --------
