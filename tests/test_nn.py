@@ -1,4 +1,4 @@
-"""Layers and networks without PyTorch: gradients against differences, what is remembered, state, refusals, text."""
+"""Layers and networks without PyTorch: gradients against differences, what is saved, state, errors, text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Every layer, with parameters that are not the usual ones where it has some; the input of each is (4, 3, 5).
+# Every layer, with other parameters than the defaults where it has some; the input of each is (4, 3, 5).
 LAYERS: list[nn.Module] = [
     nn.ReLU(),
     nn.ReLU(inplace=True),
@@ -153,14 +153,14 @@ def test_gradients(layer: nn.Module) -> None:
 
 
 @each_layer
-def test_what_is_remembered(layer: nn.Module) -> None:
-    """One forward call, once; nothing in evaluation mode; the answer is the same in both modes."""
+def test_what_is_saved(layer: nn.Module) -> None:
+    """One forward call until its backward; nothing in evaluation mode; both modes give the same result."""
     layer = copy.deepcopy(layer)
     x = inputs()
     y = layer(x.copy())
     grad = np.ones_like(y)
     layer.backward(grad)
-    assert np.array_equal(grad, np.ones_like(y)), "the caller's gradient is left as it is"
+    assert np.array_equal(grad, np.ones_like(y)), "the caller's gradient does not change"
     if isinstance(layer, nn.Identity):
         return
     with pytest.raises(RuntimeError, match="has no forward call to go back through"):
@@ -194,7 +194,7 @@ def test_backward_in_the_gradient_memory(layer: nn.Module) -> None:
 
 @each_layer
 def test_in_place(layer: nn.Module) -> None:
-    """An in-place layer returns its input, overwritten; any other leaves it alone."""
+    """An in-place layer overwrites and returns its input; any other does not change it."""
     x = inputs()
     before = x.copy()
     y = copy.deepcopy(layer)(x)
@@ -206,7 +206,7 @@ def test_in_place(layer: nn.Module) -> None:
 
 @each_layer
 def test_pickles(layer: nn.Module) -> None:
-    """A layer survives pickling, with what it has learned."""
+    """A pickled layer has the same parameters."""
     again = pickle.loads(pickle.dumps(layer))
     assert repr(again) == repr(layer)
     assert np.array_equal(again(inputs()), copy.deepcopy(layer)(inputs()))
@@ -278,7 +278,7 @@ def test_inherited_constructors() -> None:
         (lambda: nn.CELU(-1.0, inplace=True), "alpha > 0"),
         (lambda: nn.Squareplus(0.0, inplace=True), "b > 0"),
         (lambda: nn.RReLU(-0.1, 0.3, inplace=True), "does not tell the sign of the input"),
-        (lambda: nn.ELU(inplace=True, learnable=True), "ELU cannot work in place while it learns"),
+        (lambda: nn.ELU(inplace=True, learnable=True), "ELU cannot work in place with a learned parameter"),
         (lambda: nn.Softplus(inplace=True, learnable=True), "needs the input, which would be overwritten"),
     ],
 )
@@ -298,7 +298,7 @@ def test_overwriting_what_another_layer_keeps() -> None:
     with pytest.raises(ValueError, match=r"layer 2, .* the output of layer 0, Softmax"):
         nn.Sequential(nn.Softmax(), nn.Flatten(), nn.LeakyReLU(inplace=True))
     model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(inplace=True))
-    with pytest.raises(ValueError, match="take ReLU6 without inplace"):
+    with pytest.raises(ValueError, match="use ReLU6 without inplace"):
         model.append(nn.ReLU6(inplace=True))
     assert len(model) == 2
     nn.Sequential(nn.Sigmoid(), nn.ReLU(inplace=True))  # keeps its input
@@ -354,7 +354,7 @@ def test_input_gradient() -> None:
 
 
 def test_frozen_parameters() -> None:
-    """Parameters that need no gradient get none, and an optimiser leaves them alone."""
+    """Parameters that require no gradient get none, and an optimizer does not change them."""
     model = network()
     for parameter in model[0].parameters():
         parameter.requires_grad = False
@@ -370,7 +370,7 @@ def test_frozen_parameters() -> None:
 
 
 def test_a_container_in_two_places_is_refused() -> None:
-    """A layer may stand in two places, a container not: it remembers one call for all its layers."""
+    """A layer may stand in two places, a container not: it saves one call for all its layers."""
     block = network()
     with pytest.raises(ValueError, match="the Sequential at '1' stands in two places: make one for each"):
         nn.Sequential(block, block)
@@ -554,8 +554,8 @@ def test_linear_refuses() -> None:
         nn.Parameter(np.ones(2, int))
 
 
-def test_linear_takes_foreign_byte_order_and_keeps_its_hands_off() -> None:
-    """A byte-swapped array is converted; the returned output is nobody else's."""
+def test_linear_converts_byte_order_and_returns_new_arrays() -> None:
+    """A byte-swapped array is converted; no later call overwrites an output."""
     layer = nn.Linear(3, 2, rng=0)
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     y = layer(x)
@@ -565,8 +565,8 @@ def test_linear_takes_foreign_byte_order_and_keeps_its_hands_off() -> None:
     assert np.array_equal(y, layer(x))
 
 
-def test_linear_start() -> None:
-    """First values are uniform within 1 / sqrt(in_features), and repeat with the seed."""
+def test_linear_initial_values() -> None:
+    """Initial values are uniform within 1 / sqrt(in_features), and repeat with the seed."""
     layer = nn.Linear(100, 400, rng=3)
     again = nn.Linear(100, 400, rng=np.random.default_rng(3))
     for one, two in zip(layer.parameters(), again.parameters(), strict=True):
@@ -578,7 +578,7 @@ def test_linear_start() -> None:
 
 
 def test_gradient_memory() -> None:
-    """Gradients take the same memory in each step, add up between steps, and start anew after one."""
+    """Gradients use the same memory in each step, add up between steps, and are replaced after one."""
     layer = nn.Linear(3, 2, dtype=np.float64)
     optimizer = optim.SGD(layer.parameters(), lr=0.0)
     x, grad = np.ones((4, 3)), np.ones((4, 2))
@@ -602,7 +602,7 @@ def test_gradient_memory() -> None:
 
 
 def test_parameter_is_an_array() -> None:
-    """NumPy takes a parameter for its values."""
+    """NumPy converts a parameter to its values."""
     p = nn.Parameter(np.arange(6, dtype=np.float32).reshape(2, 3))
     assert np.asarray(p) is p.data
     assert (p.shape, p.ndim, p.size) == ((2, 3), 2, 6)

@@ -1,4 +1,4 @@
-"""Layers, losses and optimisers give what PyTorch's give, to rounding; skipped where PyTorch is absent."""
+"""Layers, losses and optimizers give what PyTorch's give, to rounding; skipped where PyTorch is absent."""
 
 from __future__ import annotations
 
@@ -324,7 +324,7 @@ def networks(dtype: Any) -> tuple[Any, Any]:
     return ours, theirs
 
 
-OPTIMISERS: list[tuple[str, dict[str, Any]]] = [
+OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
     ("SGD", {"lr": 0.01}),
     ("SGD", {"lr": 0.01, "momentum": 0.9}),
     ("SGD", {"lr": 0.01, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.01}),
@@ -335,23 +335,23 @@ OPTIMISERS: list[tuple[str, dict[str, Any]]] = [
 
 
 @each_dtype
-@pytest.mark.parametrize(("name", "options"), OPTIMISERS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=lambda value: str(value))
 def test_the_same_weights_after_100_steps(name: str, options: dict[str, Any], dtype: Any) -> None:
     """The reference network, batch 32, follows PyTorch's path to rounding."""
     ours, theirs = networks(dtype)
-    our_optimiser = getattr(optim, name)(ours.parameters(), **options)
-    their_optimiser = getattr(torch.optim, name)(theirs.parameters(), **options)
+    our_optimizer = getattr(optim, name)(ours.parameters(), **options)
+    their_optimizer = getattr(torch.optim, name)(theirs.parameters(), **options)
     our_criterion, their_criterion = nn.CrossEntropyLoss(), torch.nn.CrossEntropyLoss()
     rng = np.random.default_rng(0)
     for _ in range(100):
         x, y = rng.standard_normal((32, 784)).astype(dtype), rng.integers(0, 10, 32)
         loss = our_criterion(ours(x), y)
         ours.backward(our_criterion.backward())
-        our_optimiser.step()
-        their_optimiser.zero_grad()
+        our_optimizer.step()
+        their_optimizer.zero_grad()
         their_loss = their_criterion(theirs(torch.tensor(x)), torch.tensor(y))
         their_loss.backward()
-        their_optimiser.step()
+        their_optimizer.step()
         np.testing.assert_allclose(loss, their_loss.item(), rtol=2e-3 if dtype is np.float32 else 1e-9)
     # Adam divides by the root of the mean square: where a gradient is nearly 0, its rounding error is not.
     atol = {
@@ -365,7 +365,7 @@ def test_the_same_weights_after_100_steps(name: str, options: dict[str, Any], dt
 
 
 def test_gradients_add_up() -> None:
-    """Two backward passes before a step add up, as in PyTorch; zero_grad starts anew."""
+    """Two backward passes before a step add up, as in PyTorch; zero_grad clears them."""
     ours, theirs = networks(np.float64)
     rng = np.random.default_rng(1)
     our_criterion, their_criterion = nn.CrossEntropyLoss(), torch.nn.CrossEntropyLoss()
@@ -382,7 +382,7 @@ def test_gradients_add_up() -> None:
 
 
 def test_a_layer_in_two_places() -> None:
-    """A layer that stands twice in a Sequential is remembered for both places, and its gradients add up."""
+    """A layer that stands twice in a Sequential saves both calls, and its gradients add up."""
 
     def build(lib: Any) -> Any:
         square, act = lib.Linear(5, 5), lib.Tanh()

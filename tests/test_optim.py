@@ -1,4 +1,4 @@
-"""Optimisers against their formulas in plain Python, and what they refuse."""
+"""Optimizers against their formulas in plain Python, and what they refuse."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_another_type_on_the_way(options: dict[str, Any]) -> None:
     ("build", "error", "message"),
     [
         (lambda _: optim.SGD([]), ValueError, "got no parameters"),
-        (lambda p: optim.SGD([p.data]), TypeError, "change Parameter objects, got 'ndarray'"),
+        (lambda p: optim.SGD([p.data]), TypeError, "update Parameter objects, got 'ndarray'"),
         (lambda p: optim.SGD([p], lr=-1), ValueError, "lr must be at least 0, got -1"),
         (lambda p: optim.SGD([p], lr=math.nan), ValueError, "lr must be at least 0, got nan"),
         (lambda p: optim.SGD([p], momentum=-1), ValueError, "momentum must be at least 0"),

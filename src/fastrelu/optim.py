@@ -1,4 +1,4 @@
-"""Optimisers: how parameters follow their gradients."""
+"""Optimizers, which update parameters from their gradients."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def _at_least(name: str, value: float, low: float = 0.0) -> float:
 
 
 class Optimizer:
-    """Base of the optimisers: a list of parameters and what it means to take a step.
+    """Base of the optimizers: the list of parameters, and the loop over them in a step.
 
     Parameters
     ----------
     params : iterable of Parameter
-        What to change, such as ``model.parameters()``.
+        The parameters to update, such as ``model.parameters()``.
 
     Raises
     ------
     TypeError
-        If `params` holds anything else.
+        If `params` contains anything but parameters.
     ValueError
         If `params` is empty.
     """
@@ -42,19 +42,19 @@ class Optimizer:
     def __init__(self, params: Iterable[Parameter]) -> None:
         self.params = list(params)
         if not self.params:
-            raise ValueError("the optimiser got no parameters; has the model any?")
+            raise ValueError("the optimizer got no parameters; has the model any?")
         for parameter in self.params:
             if not isinstance(parameter, Parameter):
-                raise TypeError(f"optimisers change Parameter objects, got {type(parameter).__name__!r}")
+                raise TypeError(f"optimizers update Parameter objects, got {type(parameter).__name__!r}")
         self._memory: dict[tuple[int, str], NDArray[Any]] = {}
 
     def zero_grad(self) -> None:
-        """Forget all gradients; a step sees to it by itself that the next backward pass starts anew."""
+        """Clear all gradients; not needed after a step, where the next backward pass replaces them."""
         for parameter in self.params:
             parameter.zero_grad()
 
     def step(self) -> None:
-        """Change each parameter that has a gradient, in place; the next backward pass starts gradients anew."""
+        """Update each parameter that has a gradient, in place; the next backward pass replaces the gradients."""
         for i, parameter in enumerate(self.params):
             if parameter.grad is not None:
                 self._update(i, parameter.data, parameter.grad)
@@ -63,15 +63,15 @@ class Optimizer:
     def _update(self, i: int, data: NDArray[Any], grad: NDArray[Any]) -> None:
         raise NotImplementedError(f"{type(self).__name__} must define _update")
 
-    def _kept(self, i: int, name: str, like: NDArray[Any]) -> NDArray[Any] | None:
-        """Return an array that belongs to a parameter, in the parameter's present type; None if there is none yet."""
+    def _running(self, i: int, name: str, like: NDArray[Any]) -> NDArray[Any] | None:
+        """Return a running array of a parameter in the parameter's present type; None before the first step."""
         array = self._memory.get((i, name))
         if array is not None and array.dtype != like.dtype:
             array = self._memory[i, name] = array.astype(like.dtype)
         return array
 
     def _scratch(self, i: int, name: str, like: NDArray[Any]) -> NDArray[Any]:
-        """Return memory whose content does not matter, the same in every step."""
+        """Return a temporary array, the same memory in every step."""
         array = self._memory.get((i, name))
         if array is None or array.dtype != like.dtype:
             array = self._memory[i, name] = np.empty_like(like)
@@ -79,31 +79,29 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum, Nesterov's too, and weight decay.
+    """Stochastic gradient descent with momentum, Nesterov momentum and weight decay.
 
-    Attributes have the arguments' names and may change between steps, as ``optimizer.lr *= 0.1`` does.
+    The arguments are attributes, which may change between steps: ``optimizer.lr *= 0.1``.
 
     Parameters
     ----------
     params : iterable of Parameter
-        What to change, such as ``model.parameters()``.
+        The parameters to update, such as ``model.parameters()``.
     lr : float, default 1e-3
-        Length of a step; at least 0.
+        Learning rate; at least 0.
     momentum : float, default 0.0
-        Share of the last step's direction that is kept; at least 0.
+        Factor of the last update in the next one; at least 0.
     dampening : float, default 0.0
-        Share of the gradient that is left out of the direction.
+        The gradient's factor in the momentum is ``1 - dampening``.
     weight_decay : float, default 0.0
-        Multiple of the parameter that is added to its gradient; at least 0.
+        Factor of the parameter that is added to its gradient; at least 0.
     nesterov : bool, default False
-        Whether to look ahead along the direction.
+        Whether to use Nesterov momentum.
 
     Raises
     ------
-    TypeError
-        If `params` holds anything but parameters.
     ValueError
-        If `params` is empty, a number is out of range, or `nesterov` comes without momentum or with dampening.
+        If a number is out of range, or for `nesterov` without momentum or with dampening.
 
     References
     ----------
@@ -152,7 +150,7 @@ class SGD(Optimizer):
             np.multiply(data, self.weight_decay, out=scratch)
             direction = np.add(scratch, grad, out=scratch)
         if self.momentum:
-            velocity = self._kept(i, "velocity", data)
+            velocity = self._running(i, "velocity", data)
             if velocity is None:
                 velocity = self._memory[i, "velocity"] = np.empty_like(data)
                 np.copyto(velocity, direction)
@@ -171,29 +169,27 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam: steps scaled by running means of the gradient and of its square.
+    """Adam: updates scaled by running means of the gradient and of its square.
 
-    Attributes have the arguments' names and may change between steps.
+    The arguments are attributes, which may change between steps.
 
     Parameters
     ----------
     params : iterable of Parameter
-        What to change, such as ``model.parameters()``.
+        The parameters to update, such as ``model.parameters()``.
     lr : float, default 1e-3
-        Length of a step; at least 0.
+        Learning rate; at least 0.
     betas : tuple of float, default (0.9, 0.999)
-        Share of the running means that is kept, of the gradient and of its square; each in ``[0, 1)``.
+        Decay factors of the running means of the gradient and of its square; each in ``[0, 1)``.
     eps : float, default 1e-8
-        What is added to the root of the mean square; at least 0.
+        Added to the root of the mean square; at least 0.
     weight_decay : float, default 0.0
-        Multiple of the parameter that is added to its gradient; at least 0.
+        Factor of the parameter that is added to its gradient; at least 0.
 
     Raises
     ------
-    TypeError
-        If `params` holds anything but parameters.
     ValueError
-        If `params` is empty or a number is out of range.
+        If a number is out of range.
 
     References
     ----------
@@ -234,7 +230,7 @@ class Adam(Optimizer):
         if self.weight_decay:
             np.multiply(data, self.weight_decay, out=scratch)
             direction = np.add(scratch, grad, out=self._scratch(i, "direction", data))
-        mean, square = self._kept(i, "mean", data), self._kept(i, "square", data)
+        mean, square = self._running(i, "mean", data), self._running(i, "square", data)
         if mean is None or square is None:
             mean, square = np.zeros_like(data), np.zeros_like(data)
             self._memory[i, "mean"], self._memory[i, "square"] = mean, square

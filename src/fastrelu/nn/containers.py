@@ -1,4 +1,4 @@
-"""Layers one after another."""
+"""Containers of layers."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Sequential(Module):
     Raises
     ------
     TypeError
-        If an argument is no module.
+        If an argument is not a module.
     ValueError
-        If an in-place layer follows a layer whose backward needs the output that would be overwritten, or a
-        container stands in two places.
+        If an in-place layer would overwrite the output of a layer whose backward needs it, or if one container
+        stands in two places.
 
     Examples
     --------
@@ -51,7 +51,7 @@ class Sequential(Module):
         if len(layers) == 1 and isinstance(layers[0], OrderedDict):
             named = dict(layers[0])
         else:
-            named = {str(i): layer for i, layer in enumerate(layers)}  # type: ignore[misc]  # _set refuses what is no module
+            named = {str(i): layer for i, layer in enumerate(layers)}  # type: ignore[misc]  # _set refuses anything but modules
         self._set(named)
 
     def _set(self, named: dict[str, Module]) -> None:
@@ -79,7 +79,7 @@ class Sequential(Module):
     def __getitem__(self, index: slice) -> Sequential: ...
 
     def __getitem__(self, index: int | slice) -> Any:
-        """Return a layer, or a Sequential of some of them, under the names they have here."""
+        """Return a layer, or for a slice a Sequential of layers, which keep their names."""
         if isinstance(index, slice):
             return Sequential(OrderedDict(list(self._layers.items())[index]))
         return list(self._layers.values())[index]
@@ -97,13 +97,13 @@ class Sequential(Module):
         return self
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield name and layer of each."""
+        """Yield name and module of each layer."""
         yield from self._layers.items()
 
     # --- Calls ----------------------------------------------------------------------------------------------------
 
     def forward(self, x: Any) -> Any:
-        """Return what the last layer makes of what the layers before it make of `x`."""
+        """Call the layers in order, each with the output of the one before; return the last output."""
         if self._repeats and self.training:
             return self._forward_repeating(x)
         for layer in self._layers.values():
@@ -113,45 +113,45 @@ class Sequential(Module):
         return x
 
     def _forward_repeating(self, x: Any) -> Any:
-        """Keep what each place of a layer that stands in several left for its backward."""
-        left = []
+        """Collect what each call saved: a layer in two places saves only its last call itself."""
+        saved = []
         for layer in self._layers.values():
             x = layer(x)
-            left.append(layer._saved)
-        self._saved = left
+            saved.append(layer._saved)
+        self._saved = saved
         return x
 
     def backward(self, grad: ArrayLike, *, input_grad: bool = False, overwrite_grad: bool = False) -> Any:
-        """Go back through the layers from the last to the first; see :meth:`Module.backward`.
+        """Call the backward of the layers from the last to the first; see :meth:`Module.backward`.
 
-        Here `input_grad` is False unless asked for: a network that is trained does not need it, and it costs the
-        first layer a product of matrices.
+        Here `input_grad` is False by default: training does not need the gradient with respect to the network's input,
+        and it costs the first layer a matrix product.
         """
-        left = self._take()
+        saved = self._take()
         layers = list(self._layers.values())
-        first = 0 if input_grad else next((i for i, layer in enumerate(layers) if layer._learns()), len(layers))
+        first = 0 if input_grad else next((i for i, layer in enumerate(layers) if layer._trains()), len(layers))
         result: Any = grad
         overwrite = overwrite_grad
         for i in range(len(layers) - 1, first - 1, -1):
             layer = layers[i]
-            if left:
-                layer._saved = left[i]
+            if saved:
+                layer._saved = saved[i]
             result = call_backward(layer, result, input_grad=input_grad or i > first, overwrite_grad=overwrite)
             if result is None and i > first:
                 raise TypeError(f"backward of layer {i}, {type(layer).__name__}, returned None instead of a gradient")
             overwrite = layer._fresh_gradient
         for layer in layers[:first]:
-            layer._forget()
+            layer._release()
         return result if input_grad else None
 
-    def _forget(self) -> None:
-        super()._forget()
+    def _release(self) -> None:
+        super()._release()
         for layer in self._layers.values():
-            layer._forget()
+            layer._release()
 
 
 def _flat(named: dict[str, Module], prefix: str = "") -> Iterator[tuple[str, Module]]:
-    """Yield the layers in the order in which data passes them, those of inner Sequentials too."""
+    """Yield name and module of the layers in the order of the calls, with inner Sequentials expanded."""
     for name, layer in named.items():
         if isinstance(layer, Sequential):
             yield from _flat(layer._layers, f"{prefix}{name}.")
@@ -160,17 +160,17 @@ def _flat(named: dict[str, Module], prefix: str = "") -> Iterator[tuple[str, Mod
 
 
 def _check_overwriting(named: dict[str, Module]) -> None:
-    """Refuse an in-place layer that would destroy what the layer before it keeps."""
-    before, keeper = "", None
+    """Refuse an in-place layer that would overwrite an output that the layer before it has saved."""
+    before, saver = "", None
     for name, layer in _flat(named):
         if layer._passes_memory_on:
             continue
-        if keeper is not None and getattr(layer, "inplace", False):
+        if saver is not None and getattr(layer, "inplace", False):
             raise ValueError(
-                f"layer {name}, {layer!r}, would overwrite the output of layer {before}, {keeper!r}, which that needs "
-                f"for its gradient: take {type(layer).__name__} without inplace"
+                f"layer {name}, {layer!r}, would overwrite the output of layer {before}, {saver!r}, which needs it for "
+                f"its gradient: use {type(layer).__name__} without inplace"
             )
-        before, keeper = name, layer if layer._keeps_output() else None
+        before, saver = name, layer if layer._saves_output() else None
 
 
 def _check_repeats(named: dict[str, Module]) -> None:

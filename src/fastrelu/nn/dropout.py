@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 class Dropout(Layer):
-    """Zeroes elements at random in training, and scales the others by ``1 / (1 - p)``.
+    """In training mode, set random elements to zero and scale the others by ``1 / (1 - p)``.
 
-    In evaluation mode the input is returned as it is.
+    In evaluation mode the input itself is returned.
 
     Parameters
     ----------
     p : float, default 0.5
-        Probability that an element becomes zero; ``0 <= p < 1``.
+        Probability that an element is set to zero; ``0 <= p < 1``.
     rng : numpy.random.Generator or seed, optional
-        Where the draws come from, whatever :func:`numpy.random.default_rng` takes.
+        Source of the random numbers; any argument of :func:`numpy.random.default_rng`.
 
     Raises
     ------
@@ -52,12 +52,12 @@ class Dropout(Layer):
         self.rng = np.random.default_rng(rng)
 
     def forward(self, x: ArrayLike) -> Any:
-        """Return `x` with elements zeroed, or `x` itself in evaluation mode.
+        """Return `x` with random elements set to zero, or `x` itself in evaluation mode.
 
         Raises
         ------
         TypeError
-            In training, if `x` is neither float32 nor float64.
+            In training mode, if `x` is neither float32 nor float64.
         """
         if not self.training:
             return x

@@ -28,7 +28,7 @@ class ELU(Learnable, function="elu"):
     Parameters
     ----------
     alpha : float, default 1.0
-        Minus the limit at -inf.
+        The function tends to ``-alpha`` at -inf.
     inplace : bool, default False
         Whether to overwrite the input.
     learnable, num_parameters, axis, dtype
@@ -57,7 +57,7 @@ class ELU(Learnable, function="elu"):
         axis: int = 1,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.alpha = self._start(alpha, learnable, num_parameters, axis, dtype)
+        self.alpha = self._initial(alpha, learnable, num_parameters, axis, dtype)
         super().__init__(inplace)
 
 
@@ -67,7 +67,7 @@ class CELU(Learnable, function="celu"):
     Parameters
     ----------
     alpha : float, default 1.0
-        Minus the limit at -inf, and the scale of x.
+        The function tends to ``-alpha`` at -inf; it also scales x.
     inplace : bool, default False
         Whether to overwrite the input.
     learnable, num_parameters, axis, dtype
@@ -96,7 +96,7 @@ class CELU(Learnable, function="celu"):
         axis: int = 1,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.alpha = self._start(alpha, learnable, num_parameters, axis, dtype)
+        self.alpha = self._initial(alpha, learnable, num_parameters, axis, dtype)
         super().__init__(inplace)
 
 
@@ -147,7 +147,7 @@ class Softplus(Learnable, function="softplus"):
         axis: int = 1,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.beta = self._start(beta, learnable, num_parameters, axis, dtype)
+        self.beta = self._initial(beta, learnable, num_parameters, axis, dtype)
         super().__init__(inplace)
 
 
@@ -169,7 +169,7 @@ class Squareplus(Activation, function="squareplus"):
     Parameters
     ----------
     b : float, default 4.0
-        Width of the bend; at least 0.
+        Width of the bend around 0; at least 0.
     inplace : bool, default False
         Whether to overwrite the input.
 

@@ -62,7 +62,7 @@ class Swish(Learnable, function="swish"):
         axis: int = 1,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.beta = self._start(beta, learnable, num_parameters, axis, dtype)
+        self.beta = self._initial(beta, learnable, num_parameters, axis, dtype)
         super().__init__()
 
 

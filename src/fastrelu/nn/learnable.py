@@ -1,4 +1,4 @@
-"""Activations whose parameters learn, one for all elements or one along an axis."""
+"""Activations with learned parameters: one for all elements, or one for each index along an axis."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Learnable(Activation):
 
     _axis: int = 1
 
-    def _start(self, value: float, learnable: bool, num_parameters: int, axis: int, dtype: DTypeLike) -> Any:
-        """Return a parameter's first value: a number, or an array that learns."""
+    def _initial(self, value: float, learnable: bool, num_parameters: int, axis: int, dtype: DTypeLike) -> Any:
+        """Return the function's parameter: a number, or a learned `Parameter` with that initial value."""
         if num_parameters < 1:
             raise ValueError(f"{type(self).__name__} needs num_parameters of at least 1, got {num_parameters}")
         if not learnable:
@@ -54,19 +54,19 @@ class Learnable(Activation):
         return Parameter(np.full(num_parameters, value, float_dtype(dtype)))
 
     def _learned(self) -> list[Parameter]:
-        """Return the parameters that learn, in the function's order."""
+        """Return the learned parameters in the order of the function's arguments."""
         return [value for _, value in self._own_parameters()]
 
     def _check_inplace(self) -> None:
         if self._learned():
             raise ValueError(
-                f"{type(self).__name__} cannot work in place while it learns: the gradient with respect to its "
-                "parameters needs the input, which would be overwritten; leave out inplace=True"
+                f"{type(self).__name__} cannot work in place with a learned parameter: the gradient with respect to "
+                "that needs the input, which would be overwritten; leave out inplace=True"
             )
         super()._check_inplace()
 
     def _along(self, values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-        """Return a parameter's values in a shape that broadcasts with the input's."""
+        """Reshape the values of a parameter so that they broadcast along the axis of an input of this shape."""
         if values.size == 1:
             return values.reshape((1,) * len(shape))
         axis = self._axis
@@ -84,7 +84,7 @@ class Learnable(Activation):
         ]
 
     def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
-        """Return the gradient with respect to the input, and add up those of the parameters that learn."""
+        """Return the gradient with respect to the input; add to those of the learned parameters."""
         learned = self._learned()
         if not any(parameter.requires_grad for parameter in learned):
             return super().backward(grad, input_grad=input_grad, overwrite_grad=overwrite_grad)
@@ -96,13 +96,13 @@ class Learnable(Activation):
         return dx if input_grad else None
 
     def _collect(self, learned: list[Parameter], gradients: list[Any]) -> None:
-        """Add up the gradients with respect to the function's parameters."""
+        """Add the gradients with respect to the function's arguments to those of the learned parameters."""
         for parameter, gradient in zip(learned, gradients, strict=True):
             if parameter.requires_grad:
                 parameter.add_gradient(np.asarray(gradient, parameter.dtype).reshape(parameter.shape))
 
     def extra_repr(self) -> str:
-        """Return the parameters, or how many learn."""
+        """Return the fixed parameters, or the number of learned ones."""
         learned = self._learned()
         if not learned:
             return super().extra_repr()
@@ -140,7 +140,7 @@ class PReLU(Learnable, function="prelu"):
     def __init__(
         self, num_parameters: int = 1, init: float = 0.25, *, axis: int = 1, dtype: DTypeLike = np.float32
     ) -> None:
-        self.weight: Parameter = self._start(init, True, num_parameters, axis, dtype)
+        self.weight: Parameter = self._initial(init, True, num_parameters, axis, dtype)
         super().__init__()
 
 
@@ -195,11 +195,11 @@ class SReLU(Learnable, function="srelu"):
     ) -> None:
         if not t_left <= t_right:
             raise ValueError(f"SReLU requires t_left <= t_right, got t_left={t_left!r}, t_right={t_right!r}")
-        # The left threshold moves the right one along.
-        self.t_left: Parameter = self._start(t_left, True, num_parameters, axis, dtype)
-        self.a_left: Parameter = self._start(a_left, True, num_parameters, axis, dtype)
-        self.width: Parameter = self._start(t_right - t_left, True, num_parameters, axis, dtype)
-        self.a_right: Parameter = self._start(a_right, True, num_parameters, axis, dtype)
+        # The function's right threshold is t_left + abs(width): learning t_left moves both.
+        self.t_left: Parameter = self._initial(t_left, True, num_parameters, axis, dtype)
+        self.a_left: Parameter = self._initial(a_left, True, num_parameters, axis, dtype)
+        self.width: Parameter = self._initial(t_right - t_left, True, num_parameters, axis, dtype)
+        self.a_right: Parameter = self._initial(a_right, True, num_parameters, axis, dtype)
         super().__init__()
 
     def _arguments(self, shape: tuple[int, ...]) -> list[Any]:

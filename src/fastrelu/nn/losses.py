@@ -1,4 +1,4 @@
-"""Losses: what a network is trained to make small."""
+"""Loss functions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 class _Loss(Module):
-    """Base of the losses, which remember the gradient that belongs to the last call."""
+    """Base of the losses: in training mode a call computes the gradient too and saves it for backward.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        Whether to return the mean or the sum of the losses, or all of them.
+    """
 
     _fresh_gradient: ClassVar[bool] = True
 
@@ -31,27 +37,18 @@ class _Loss(Module):
         grad: ArrayLike | None = None,
         *,
         input_grad: bool = True,
-        overwrite_grad: bool = False,  # noqa: ARG002  the gradient of a loss is one number as a rule
+        overwrite_grad: bool = False,  # noqa: ARG002  grad is one number as a rule
     ) -> Any:
-        """Return the gradient of the last loss with respect to the first argument of the call.
+        """Return the gradient of the last loss with respect to the first argument; see :meth:`Module.backward`.
 
-        Parameters
-        ----------
-        grad : array_like, optional
-            Gradient with respect to the loss. May be left out for a loss that is one number; with
-            ``reduction="none"`` it has the shape of the losses.
-
-        Returns
-        -------
-        ndarray
-            Of the shape of the first argument.
+        `grad` is optional for a loss that is one number; with ``reduction="none"`` it has the shape of the losses.
 
         Raises
         ------
         RuntimeError
-            If no call in training mode is left to go back through.
+            If there was no call in training mode since the last backward call.
         ValueError
-            If `grad` is left out with ``reduction="none"``.
+            If `grad` is missing with ``reduction="none"``.
         """
         if grad is None and self.reduction == "none":
             raise ValueError('with reduction="none" backward needs the gradient with respect to each loss')
@@ -68,18 +65,18 @@ class CrossEntropyLoss(_Loss):
     """Cross-entropy between the softmax of logits and labels; see :func:`fastrelu.cross_entropy`.
 
     ``loss = criterion(logits, labels)`` computes the gradient in the same pass, and ``criterion.backward()`` returns
-    it. Classes lie along axis 1 as in PyTorch, or along the only axis.
+    it. The axis of the classes is 1 as in PyTorch, or the only one.
 
     Parameters
     ----------
     weight : array_like, optional
         A weight for each class.
     ignore_index : int, default -100
-        The label of rows that do not count.
+        Rows with this label are ignored.
     reduction : {"mean", "sum", "none"}, default "mean"
-        What becomes of the losses of the rows.
+        Whether to return the mean or the sum of the losses of all rows, or each of them.
     label_smoothing : float, default 0.0
-        Share of the label that is spread over all classes.
+        Share of each label's probability that is distributed evenly over all classes.
 
     Raises
     ------
@@ -123,7 +120,7 @@ class CrossEntropyLoss(_Loss):
         logits : array_like
             Of shape ``(C,)``, ``(N, C)`` or ``(N, C, ...)``.
         labels : array_like
-            Class numbers of shape ``()``, ``(N,)`` or ``(N, ...)``, or probabilities of the shape of the logits.
+            Class indices of shape ``()``, ``(N,)`` or ``(N, ...)``, or probabilities of the shape of the logits.
 
         Returns
         -------
@@ -152,7 +149,7 @@ class MSELoss(_Loss):
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}, default "mean"
-        What becomes of the squares.
+        Whether to return the mean or the sum of the squares, or each of them.
 
     Raises
     ------
@@ -176,7 +173,7 @@ class MSELoss(_Loss):
         Parameters
         ----------
         prediction, target : array_like
-            Of one shape, which must be the same: broadcasting hides mistakes here.
+            Of the same shape. They are not broadcast: that would hide mistakes.
 
         Returns
         -------

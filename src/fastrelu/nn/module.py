@@ -1,4 +1,4 @@
-"""What every layer and network is: forward, backward, parameters, modes, state."""
+"""Base class of all layers and networks: forward, backward, parameters, modes, state."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ if TYPE_CHECKING:
 
 
 class Module:
-    """A layer or a network: something with a `forward`, and with a `backward` if it is to be trained.
+    """Base class of layers and networks: a `forward`, and for training a `backward`.
 
-    Modules and parameters that are attributes are found by name, as in PyTorch. A subclass needs a `forward` for
-    inference; to train it, give it a `backward` that calls its layers' backward in reverse order, or build it from
-    :class:`Sequential`, which does.
+    Attributes that are modules or parameters are registered under their names, as in PyTorch. A subclass needs a
+    `forward` for inference. To train it, either define a `backward` that calls the backward of its layers in reverse
+    order, or build it from :class:`Sequential`, which has one.
 
-    In training mode a layer remembers what its backward needs, from one forward call until the backward call: it is
-    not to be shared between threads then. In evaluation mode nothing is remembered or written, and any number of
-    threads may call the same module.
+    In training mode a layer saves what its backward needs, from one forward call until the backward call, so threads
+    must not share it. In evaluation mode nothing is saved, and any number of threads may call the same module.
 
     Attributes
     ----------
     training : bool
-        Whether the module is in training mode, as it is at first.
+        Whether the module is in training mode; True for a new module.
 
     Examples
     --------
@@ -53,20 +52,20 @@ class Module:
     ['fc1.weight', 'fc1.bias', 'fc2.weight', 'fc2.bias']
     """
 
-    # What a forward call left for the backward call; None in evaluation mode and after the backward call.
+    # Saved by a forward call for the backward call; None in evaluation mode and after the backward call.
     _saved: Any = None
-    # Whether backward returns an array that nobody else holds, which may be overwritten.
+    # Whether backward returns a new array, to which no other reference exists: the caller may overwrite it.
     _fresh_gradient: ClassVar[bool] = False
-    # Whether the output is the input's memory.
+    # Whether the output shares the input's memory.
     _passes_memory_on: ClassVar[bool] = False
-    # Class attributes, so that a subclass works that forgets super().__init__().
+    # Class attributes, so that a subclass works even without super().__init__().
     training: bool = True
     _hooks: tuple[Callable[..., Any], ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # Python's messages about wrong arguments name the class that defines the constructor: a layer that inherits
-        # it gets a copy with its own name.
+        # Python's messages about wrong arguments show the constructor's qualified name. A layer that inherits its
+        # constructor gets a copy under its own name.
         init = cls.__init__
         if cls.__module__.startswith(f"{__package__}.") and init.__qualname__ != f"{cls.__qualname__}.__init__":
             copy = FunctionType(init.__code__, init.__globals__, "__init__", init.__defaults__, init.__closure__)
@@ -89,23 +88,22 @@ class Module:
         return result
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the output for an input; subclasses say how."""
+        """Return the output for an input; subclasses define it."""
         raise NotImplementedError(f"{type(self).__name__} has no forward: define forward(self, x)")
 
     def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
-        """Return the gradient with respect to the input of the last forward call, and add up the parameters'.
+        """Return the gradient with respect to the input of the last forward call; add to those of the parameters.
 
-        A `backward` of your own need not take the two options: :class:`Sequential` passes those that it takes.
+        A subclass's `backward` may omit the two options: :class:`Sequential` passes only those that it accepts.
 
         Parameters
         ----------
         grad : array_like
             Gradient of the loss with respect to the output.
         input_grad : bool, default True
-            Whether to compute the gradient with respect to the input, which the first layer of a network has no use
-            for.
+            Whether to compute the gradient with respect to the input; the first layer of a network can skip it.
         overwrite_grad : bool, default False
-            Whether the result may take the memory of `grad`.
+            Whether the result may be written into `grad`.
 
         Returns
         -------
@@ -115,7 +113,7 @@ class Module:
         Raises
         ------
         RuntimeError
-            If no forward call in training mode is left to go back through.
+            If there was no forward call in training mode since the last backward call.
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no backward: define backward(self, grad), which calls the layers' backward in "
@@ -123,12 +121,12 @@ class Module:
         )
 
     def register_forward_hook(self, hook: Callable[..., Any]) -> Callable[[], None]:
-        """Call ``hook(module, args, output)`` after each forward call; what it returns, unless None, is the output.
+        """Call ``hook(module, args, output)`` after each forward call; a result that is not None replaces the output.
 
         Parameters
         ----------
         hook : callable
-            What to call.
+            The function to call.
 
         Returns
         -------
@@ -138,18 +136,18 @@ class Module:
         self._hooks = (*self._hooks, hook)
 
         def remove() -> None:
-            self._hooks = tuple(kept for kept in self._hooks if kept is not hook)
+            self._hooks = tuple(other for other in self._hooks if other is not hook)
 
         return remove
 
     def _take(self) -> Any:
-        """Return what the forward call left, once."""
+        """Return what the forward call saved, and release it."""
         saved = self._saved
         if saved is None:
             raise RuntimeError(
                 f"{type(self).__name__}.backward has no forward call to go back through: call the module in training "
-                "mode first (train(), not eval()), once for each backward; a layer remembers one call, so use another "
-                "layer for each place in a network"
+                "mode first (train(), not eval()), once before each backward; a layer saves one call, so use a layer "
+                "of its own for each place in a network"
             )
         self._saved = None
         return saved
@@ -168,7 +166,7 @@ class Module:
             yield child
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """Yield name and module of this module, whose name is empty, and of all below it, each once."""
+        """Yield name and module of this module, whose name is empty, and of all its descendants, each once."""
         seen: set[int] = set()
         for name, module in self._walk(prefix):
             if id(module) not in seen:
@@ -176,7 +174,7 @@ class Module:
                 yield name, module
 
     def modules(self) -> Iterator[Module]:
-        """Yield this module and all below it, each once."""
+        """Yield this module and all its descendants, each once."""
         for _, module in self.named_modules():
             yield module
 
@@ -191,13 +189,13 @@ class Module:
                 yield name, value
 
     def _all_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Yield every name, also where several name one parameter."""
+        """Yield every name and its parameter; a shared parameter comes once for each of its names."""
         for prefix, module in self._walk():
             for name, parameter in module._own_parameters():
                 yield f"{prefix}.{name}" if prefix else name, parameter
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Yield name and parameter, of this module and all below it, each parameter once."""
+        """Yield name and parameter of this module and all its descendants, each parameter once."""
         seen: set[int] = set()
         for name, parameter in self._all_parameters():
             if id(parameter) not in seen:
@@ -205,37 +203,38 @@ class Module:
                 yield name, parameter
 
     def parameters(self) -> Iterator[Parameter]:
-        """Yield the parameters of this module and all below it, each once."""
+        """Yield the parameters of this module and all its descendants, each once."""
         for _, parameter in self.named_parameters():
             yield parameter
 
-    def _keeps_output(self) -> bool:
-        """Whether backward reads the array that forward returned."""
+    def _saves_output(self) -> bool:
+        """Whether the layer saves the array that forward returns, because backward reads it."""
         return False
 
-    def _learns(self) -> bool:
+    def _trains(self) -> bool:
+        """Whether any parameter of this module or of its descendants requires a gradient."""
         own = (parameter.requires_grad for _, parameter in self._own_parameters())
-        return any(own) or any(child._learns() for child in self.children())
+        return any(own) or any(child._trains() for child in self.children())
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Clear all gradients."""
         for parameter in self.parameters():
             parameter.zero_grad()
 
     # --- Modes ----------------------------------------------------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:
-        """Put this module and all below it into training mode, or out of it; return the module itself."""
+        """Set training mode, or evaluation mode, for this module and all its descendants; return the module itself."""
         for module in self.modules():
             module.training = mode
-            module._forget()
+            module._release()
         return self
 
     def eval(self) -> Self:
-        """Put this module and all below it into evaluation mode: nothing is remembered; return the module itself."""
+        """Set evaluation mode for this module and all its descendants; return the module itself."""
         return self.train(False)
 
-    def _forget(self) -> None:
+    def _release(self) -> None:
         self._saved = None
 
     # --- State ----------------------------------------------------------------------------------------------------
@@ -251,15 +250,15 @@ class Module:
         return {name: parameter.data.copy(order="C") for name, parameter in self._all_parameters()}
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
-        """Take the parameters' values, and their type, from arrays by name.
+        """Set the parameters' values, and their type, from arrays by name.
 
-        Nothing is changed if anything does not fit.
+        Either all parameters are set, or none and an error is raised.
 
         Parameters
         ----------
         state_dict : mapping of str to array_like
-            A dict, what ``np.load("net.npz")`` returns, or the state of a PyTorch module. All arrays float32 or all
-            float64; float16 becomes float32.
+            A dict, the result of ``np.load("net.npz")``, or the state of a PyTorch module. The arrays are all float32
+            or all float64; float16 becomes float32.
 
         Raises
         ------
@@ -268,7 +267,7 @@ class Module:
         ValueError
             If shapes differ, or a parameter's memory is read-only; the message lists them.
         TypeError
-            If arrays are of other types, or of more than one.
+            If the arrays have other types, or more than one.
 
         Examples
         --------
@@ -311,7 +310,8 @@ class Module:
         frozen = [name for name, value in values.items() if not own[name].takes(value)]
         if frozen:
             raise ValueError(f"the memory of parameters is read-only: {', '.join(frozen)}")
-        # A state may hold the parameters' own memory, under other names.
+        # The arrays of the state may be views of this module's parameters, under other names: they are copied before
+        # anything is overwritten.
         shared = [p.data for p in own.values()]
         values = {
             name: value.copy() if any(np.may_share_memory(value, data) for data in shared) else value
@@ -324,7 +324,7 @@ class Module:
     # --- Text -----------------------------------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
-        """Return what stands between the parentheses of the repr; subclasses say what."""
+        """Return the text between the parentheses of the repr; subclasses define it."""
         return ""
 
     def __repr__(self) -> str:
@@ -336,7 +336,7 @@ class Module:
 
 
 class Layer(Module):
-    """Base of the layers whose backward needs only the gradient and what forward saved; subclasses say how."""
+    """Base of the layers without parameters: a subclass defines `_gradient` from what its forward saved."""
 
     def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
         """Return the gradient with respect to the input; see :meth:`Module.backward`."""
@@ -348,7 +348,7 @@ class Layer(Module):
 
 
 def call_backward(module: Module, grad: Any, *, input_grad: bool, overwrite_grad: bool) -> Any:
-    """Call a module's backward with those of the options that it takes."""
+    """Call the backward of a module with those of the two options that it accepts."""
     backward = module.backward
     takes_input_grad, takes_overwrite_grad = _options_of(getattr(backward, "__func__", backward))
     options = {}
@@ -361,7 +361,7 @@ def call_backward(module: Module, grad: Any, *, input_grad: bool, overwrite_grad
 
 @functools.lru_cache
 def _options_of(backward: Callable[..., Any]) -> tuple[bool, bool]:
-    """Return whether a backward takes `input_grad`, and whether it takes `overwrite_grad`."""
+    """Return whether a backward accepts `input_grad`, and whether it accepts `overwrite_grad`."""
     parameters = inspect.signature(backward).parameters
     everything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     return everything or "input_grad" in parameters, everything or "overwrite_grad" in parameters

@@ -1,4 +1,4 @@
-"""An array that learns, with its gradient."""
+"""Arrays that are trained, with their gradients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """Return a type in which layers compute: float32 or float64."""
+    """Return float32 or float64, the types in which layers compute; refuse any other."""
     found = np.dtype(dtype)
     if found not in FLOATS:
         raise TypeError(f"layers hold float32 or float64, not {found}")
@@ -19,22 +19,22 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 
 class Parameter:
-    """An array that learns, with the gradient of the loss with respect to it.
+    """An array that is trained, with the gradient of the loss with respect to it.
 
-    Gradients of several backward passes add up until the next step of an optimiser or :meth:`zero_grad`; the pass
-    after that starts anew, in the same memory: copy `grad` to keep it.
+    Gradients of several backward passes add up until the next step of an optimizer or :meth:`zero_grad`. The pass
+    after that overwrites the same memory: copy `grad` to keep it.
 
     Parameters
     ----------
     data : array_like
-        The values, float32 or float64; an array is taken as it is, not copied.
+        The values, float32 or float64; an array is not copied.
     requires_grad : bool, default True
         Whether layers compute the gradient. False freezes the parameter.
 
     Attributes
     ----------
     data : ndarray
-        The values; optimisers change them in place.
+        The values; optimizers change them in place.
     grad : ndarray or None
         The gradient, of the shape and type of `data`; None before the first backward pass.
     requires_grad : bool
@@ -85,11 +85,11 @@ class Parameter:
         return self.data.dtype
 
     def zero_grad(self) -> None:
-        """Forget the gradient; its memory serves the next backward pass."""
+        """Clear the gradient; the next backward pass reuses its memory."""
         self.grad = None
 
     def gradient_target(self) -> NDArray[Any]:
-        """Return memory for a gradient: the one from before where nothing is to be added to it."""
+        """Return memory for a new gradient: that of the last one, unless the new one will be added to it."""
         if self.grad is not None and not self._used:
             return np.empty_like(self.data)
         buffer = self._buffer
@@ -98,26 +98,26 @@ class Parameter:
         return buffer
 
     def add_gradient(self, grad: NDArray[Any]) -> None:
-        """Take a gradient: the first since the last step, or one more to be added."""
+        """Store the first gradient since the last step, or add another one to it."""
         if self.grad is None or self._used:
             self.grad, self._used = grad, False
         else:
             self.grad += grad
 
     def mark_used(self) -> None:
-        """Let the next backward pass start anew; optimisers say so after a step."""
+        """Mark the gradient as used, so that the next backward pass replaces it; optimizers call this in a step."""
         self._used = True
 
     def takes(self, values: NDArray[Any]) -> bool:
-        """Tell whether the memory of this parameter, or new memory where the type changes, can take new values."""
+        """Whether new values can be stored: the memory is writable, or their type needs new memory anyway."""
         return self.data.flags.writeable or values.dtype != self.data.dtype
 
     def memory_for(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return memory for new values: that of this parameter unless their type is another."""
+        """Return memory for new values: that of this parameter, or new memory if their type differs."""
         return self.data if values.dtype == self.data.dtype else np.empty_like(self.data, dtype=values.dtype)
 
     def assign(self, values: NDArray[Any], memory: NDArray[Any] | None = None) -> None:
-        """Take new values of the same shape, and their type, into what `memory_for` returns or has returned."""
+        """Store new values of the same shape, and adopt their type; `memory` is the result of `memory_for`."""
         if memory is None:
             memory = self.memory_for(values)
         np.copyto(memory, values)

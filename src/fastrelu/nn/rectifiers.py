@@ -62,7 +62,7 @@ class LeakyReLU(Activation, function="leaky_relu"):
     Raises
     ------
     ValueError
-        If `inplace` is True and ``negative_slope < 0``: the output would not tell the sign of the input.
+        If `inplace` is True and ``negative_slope < 0``: the sign of the input cannot be read off the output.
 
     Examples
     --------
@@ -86,16 +86,16 @@ class Threshold(Activation, function="threshold"):
     Parameters
     ----------
     threshold : float
-        What an input must exceed to be kept.
+        Inputs above it are kept.
     value : float
-        What stands for the others.
+        Replaces all other inputs.
     inplace : bool, default False
         Whether to overwrite the input.
 
     Raises
     ------
     ValueError
-        If `inplace` is True and ``value > threshold``: the output would not tell which inputs were kept.
+        If `inplace` is True and ``value > threshold``: kept inputs cannot be told from replaced ones.
 
     Examples
     --------
@@ -120,7 +120,7 @@ class ThresholdedReLU(Activation, function="thresholded_relu"):
     Parameters
     ----------
     alpha : float, default 1.0
-        What an input must exceed to be kept.
+        Inputs above it are kept; all others become 0.
     inplace : bool, default False
         Whether to overwrite the input.
 
@@ -158,7 +158,7 @@ class SquaredReLU(Activation, function="squared_relu"):
 
 
 class RReLU(Activation, function="rrelu"):
-    """Layer of :func:`fastrelu.rrelu`: leaky ReLU whose slopes are drawn in training, and their mean in evaluation.
+    """Layer of :func:`fastrelu.rrelu`: leaky ReLU with random slopes in training mode, and their mean in evaluation mode.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ class RReLU(Activation, function="rrelu"):
     inplace : bool, default False
         Whether to overwrite the input.
     rng : numpy.random.Generator or seed, optional
-        Where the slopes come from, whatever :func:`numpy.random.default_rng` takes.
+        Source of the slopes; any argument of :func:`numpy.random.default_rng`.
 
     Raises
     ------
@@ -215,19 +215,19 @@ class RReLU(Activation, function="rrelu"):
         array = np.asanyarray(x)
         slopes = np.empty(array.shape, np.float32 if np.can_cast(array.dtype, np.float32) else np.float64)
         y = function(x, self.lower, self.upper, training=True, rng=self.rng, slopes=slopes)
-        from_output = self._keeps_output()
+        from_output = self._saves_output()
         self._saved = y if from_output else x, slopes, from_output
         return y
 
     def _gradient(self, grad: ArrayLike, saved: Any, *, overwrite_grad: bool) -> Any:
-        kept, slopes, from_output = saved
-        out: Any = grad if overwrite_grad and alike(grad, kept) else None
+        array, slopes, from_output = saved
+        out: Any = grad if overwrite_grad and alike(grad, array) else None
         if from_output:
-            return activations.leaky_relu_backward_from_output(grad, kept, slopes, out=out)
-        return activations.leaky_relu_backward(grad, kept, slopes, out=out)
+            return activations.leaky_relu_backward_from_output(grad, array, slopes, out=out)
+        return activations.leaky_relu_backward(grad, array, slopes, out=out)
 
     def extra_repr(self) -> str:
-        """Return the range, and whether the layer works in place."""
+        """Return the range of the slopes, and whether the layer works in place."""
         return repr_of(self, ("lower", "upper")) + (", inplace=True" if self.inplace else "")
 
 
@@ -237,7 +237,7 @@ class CReLU(Layer):
     Parameters
     ----------
     axis : int, default -1
-        The axis along which they are joined.
+        The axis of the concatenation.
 
     Examples
     --------
@@ -254,11 +254,11 @@ class CReLU(Layer):
         super().__init__()
         self.axis = axis
 
-    def _keeps_output(self) -> bool:
+    def _saves_output(self) -> bool:
         return True
 
     def forward(self, x: ArrayLike) -> NDArray[Any]:
-        """Return both halves; in training the layer remembers them."""
+        """Apply the function; in training mode the layer saves the result."""
         y: NDArray[Any] = activations.crelu(x, self.axis)
         if self.training:
             self._saved = y

@@ -1,4 +1,4 @@
-"""Layers that change no values: the shape, or nothing."""
+"""Layers that change the shape, or nothing."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class Identity(Module):
-    """A layer that returns its input, whatever it is built with.
+    """A layer that returns its input; the constructor accepts any arguments.
 
     Parameters
     ----------
     *args, **kwargs
-        Ignored, so that it can stand in for any layer.
+        Ignored, so that it can replace any layer.
 
     Examples
     --------
@@ -39,13 +39,13 @@ class Identity(Module):
         """Return `x` itself."""
         return x
 
-    def backward(self, grad: Any, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:  # noqa: ARG002  nothing is computed
+    def backward(self, grad: Any, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:  # noqa: ARG002  grad is returned as it is
         """Return `grad` itself."""
         return grad if input_grad else None
 
 
 class Flatten(Layer):
-    """Joins axes into one: by default all but the first, as between images and a linear layer.
+    """Join consecutive axes into one: by default all but the first, as between images and a linear layer.
 
     Parameters
     ----------
@@ -68,14 +68,14 @@ class Flatten(Layer):
         self.end_dim = end_dim
 
     def forward(self, x: ArrayLike) -> NDArray[Any]:
-        """Return `x` with the axes joined; a view where the memory allows it.
+        """Return `x` with the axes joined, as a view if the memory layout allows it.
 
         Raises
         ------
         numpy.exceptions.AxisError
             If `x` has no such axis.
         ValueError
-            If the last axis to join comes before the first.
+            If the last axis comes before the first.
         """
         array = np.asanyarray(x)
         first, last = (_axis(axis, array.ndim) for axis in (self.start_dim, self.end_dim))

@@ -17,7 +17,7 @@ class Hardshrink(Activation, function="hard_shrink", exact=True):
     Parameters
     ----------
     lambd : float, default 0.5
-        Half-width of the interval that becomes 0; at least 0.
+        Half-width of the interval around 0 that is set to 0; at least 0.
     inplace : bool, default False
         Whether to overwrite the input.
 
@@ -34,17 +34,17 @@ class Hardshrink(Activation, function="hard_shrink", exact=True):
         super().__init__(inplace)
 
     def extra_repr(self) -> str:
-        """Return the parameter by itself, as PyTorch does."""
+        """Return the parameter without its name, as PyTorch does."""
         return super().extra_repr().removeprefix("lambd=")
 
 
 class Softshrink(Activation, function="soft_shrink", exact=True):
-    """Layer of :func:`fastrelu.soft_shrink`: ``x`` pulled towards 0 by ``lambd``.
+    """Layer of :func:`fastrelu.soft_shrink`: ``x`` moved towards 0 by ``lambd``.
 
     Parameters
     ----------
     lambd : float, default 0.5
-        Half-width of the interval that becomes 0; at least 0.
+        Half-width of the interval around 0 that is set to 0; at least 0.
     inplace : bool, default False
         Whether to overwrite the input.
 
@@ -61,7 +61,7 @@ class Softshrink(Activation, function="soft_shrink", exact=True):
         super().__init__(inplace)
 
     def extra_repr(self) -> str:
-        """Return the parameter by itself, as PyTorch does."""
+        """Return the parameter without its name, as PyTorch does."""
         return super().extra_repr().removeprefix("lambd=")
 
 

@@ -59,9 +59,9 @@ class Hardsigmoid(Activation, function="hard_sigmoid"):
     inplace : bool, default False
         Whether to overwrite the input.
     slope : float, default 1/6
-        Slope between the ends; greater than 0.
+        Slope between the limits 0 and 1; greater than 0.
     offset : float, default 0.5
-        Value at 0.
+        Value of the function at 0.
 
     Examples
     --------
@@ -77,9 +77,9 @@ class Hardsigmoid(Activation, function="hard_sigmoid"):
         super().__init__(inplace)
 
     def extra_repr(self) -> str:
-        """Return slope and offset where they are not the usual ones, and whether the layer works in place."""
-        usual = (self.slope, self.offset) == (1 / 6, 0.5)
-        return ("inplace=True" if self.inplace else "") if usual else super().extra_repr()
+        """Return slope and offset unless they are the defaults, and whether the layer works in place."""
+        default = (self.slope, self.offset) == (1 / 6, 0.5)
+        return ("inplace=True" if self.inplace else "") if default else super().extra_repr()
 
 
 class Hardtanh(Activation, function="hard_tanh", exact=True):
@@ -88,9 +88,9 @@ class Hardtanh(Activation, function="hard_tanh", exact=True):
     Parameters
     ----------
     min_val : float, default -1.0
-        Lowest output.
+        Smallest output.
     max_val : float, default 1.0
-        Highest output.
+        Largest output.
     inplace : bool, default False
         Whether to overwrite the input.
 

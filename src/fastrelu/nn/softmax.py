@@ -33,11 +33,11 @@ class _AlongAxis(Layer):
         super().__init__()
         self.dim = dim
 
-    def _keeps_output(self) -> bool:
+    def _saves_output(self) -> bool:
         return True
 
     def forward(self, x: ArrayLike) -> NDArray[Any]:
-        """Apply the function along the axis; in training the layer remembers the result."""
+        """Apply the function along the axis; in training mode the layer saves the result."""
         y: NDArray[Any] = getattr(normalizing, self._name)(x, self.dim)
         if self.training:
             self._saved = y
@@ -54,7 +54,7 @@ class _AlongAxis(Layer):
 class Softmax(_AlongAxis):
     """Layer of :func:`fastrelu.softmax`: ``exp(x) / sum(exp(x))`` along the axis `dim`.
 
-    :class:`CrossEntropyLoss` takes logits: a network trained with it ends without this layer.
+    A network that is trained with :class:`CrossEntropyLoss`, which takes logits, does not end with this layer.
 
     Examples
     --------
