@@ -364,6 +364,37 @@ def test_the_same_weights_after_100_steps(name: str, options: dict[str, Any], dt
         np.testing.assert_allclose(parameter.data, wanted.detach().numpy(), rtol=0, atol=atol[name, dtype])
 
 
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=lambda value: str(value))
+def test_branches_and_freezing(name: str, options: dict[str, Any]) -> None:
+    """In each step one of two branches is used and one layer frozen; PyTorch clears the gradients in between."""
+
+    def build(lib: Any) -> Any:
+        return lib.Sequential(lib.Linear(4, 5), lib.PReLU(5)), lib.Linear(5, 3), lib.Linear(5, 3)
+
+    theirs, ours = [part.double() for part in build(torch.nn)], build(nn)
+    for part, peer in zip(ours, theirs, strict=True):
+        copied(peer, part)
+    optimizer = getattr(optim, name)([p for part in ours for p in part.parameters()], **options)
+    their_optimizer = getattr(torch.optim, name)([p for part in theirs for p in part.parameters()], **options)
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        branch, frozen = rng.integers(1, 3), rng.integers(0, 3)
+        for parts in (ours, theirs):
+            for i, part in enumerate(parts):
+                for parameter in part.parameters():
+                    parameter.requires_grad = bool(i != frozen)
+        x, grad = rng.standard_normal((6, 4)), rng.standard_normal((6, 3))
+        ours[branch](ours[0](x))
+        ours[0].backward(ours[branch].backward(grad))
+        optimizer.step()
+        their_optimizer.zero_grad()
+        theirs[branch](theirs[0](torch.tensor(x))).backward(torch.tensor(grad))
+        their_optimizer.step()
+    for part, peer in zip(ours, theirs, strict=True):
+        for parameter, wanted in zip(part.parameters(), peer.parameters(), strict=True):
+            close(parameter.data, wanted, np.float64)
+
+
 def test_gradients_add_up() -> None:
     """Two backward passes before a step add up, as in PyTorch; zero_grad clears them."""
     ours, theirs = networks(np.float64)

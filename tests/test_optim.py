@@ -84,6 +84,133 @@ def test_in_place_and_only_where_there_is_a_gradient(name: str) -> None:
     assert first.grad is None
 
 
+OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
+    ("SGD", {}),
+    ("SGD", {"weight_decay": 0.1}),
+    ("SGD", {"momentum": 0.9}),
+    ("SGD", {"momentum": 0.9, "weight_decay": 0.1, "nesterov": True}),
+    ("Adam", {}),
+    ("Adam", {"weight_decay": 0.1}),
+]
+each_optimizer = pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=str)
+
+
+def memory_of(optimizer: Any) -> dict[Any, Any]:
+    """Return copies of all running arrays of an optimizer."""
+    return {key: array.copy() for key, array in optimizer._memory.items()}
+
+
+@each_optimizer
+def test_frozen_parameters_do_not_move(name: str, options: dict[str, Any]) -> None:
+    """Frozen after a step, or between backward and step; neither do running means move. Then training goes on."""
+    layer = nn.Linear(1, 1, bias=False, rng=0)
+    optimizer = getattr(optim, name)(layer.parameters(), lr=0.1, **options)
+    x = np.ones((1, 1), np.float32)
+
+    def backward() -> None:
+        layer(x)
+        layer.backward(x)
+
+    backward()
+    optimizer.step()
+    layer.weight.requires_grad = False
+    before, memory = layer.weight.data.copy(), memory_of(optimizer)
+    for _ in range(3):
+        backward()
+        optimizer.step()
+    layer.weight.requires_grad = True
+    backward()
+    layer.weight.requires_grad = False
+    optimizer.step()
+    layer.weight.requires_grad = True
+    optimizer.step()  # the gradient was there for the step before
+    assert np.array_equal(layer.weight.data, before)
+    for key, array in memory_of(optimizer).items():
+        assert np.array_equal(array, memory[key])
+    backward()
+    optimizer.step()
+    assert not np.array_equal(layer.weight.data, before)
+
+
+@each_optimizer
+def test_each_gradient_is_used_once(name: str, options: dict[str, Any]) -> None:
+    """A branch without a backward pass since the last step does not move, and a second step changes nothing."""
+    used, unused = nn.Linear(2, 2, rng=0), nn.Linear(2, 2, rng=1)
+    optimizer = getattr(optim, name)([*used.parameters(), *unused.parameters()], **options)
+    x = np.ones((1, 2), np.float32)
+    for layer in (used, unused):
+        layer(x)
+        layer.backward(x)
+    optimizer.step()
+    before = unused.state_dict()
+    for _ in range(3):
+        used(x)
+        used.backward(x)
+        moving = used.state_dict()
+        optimizer.step()
+        assert not np.array_equal(used.weight.data, moving["weight"])
+    still = used.state_dict()
+    optimizer.step()
+    for layer, wanted in ((unused, before), (used, still)):
+        for key, value in layer.state_dict().items():
+            assert np.array_equal(value, wanted[key])
+
+
+def test_assigned_gradients() -> None:
+    """They count like those of a backward pass, before and after a step, and the assigned array does not change."""
+    layer = nn.Linear(1, 1, bias=False)
+    optimizer = optim.SGD(layer.parameters())
+    x, given = np.ones((1, 1), np.float32), np.full((1, 1), 100, np.float32)
+    weight: Any = layer.weight
+    for _ in range(2):
+        weight.grad = given
+        assert weight.grad is given
+        for total in (101, 102):
+            layer(x)
+            layer.backward(x)
+            assert weight.grad == total
+        assert given == 100
+        optimizer.step()
+        assert weight.grad == 102
+        with pytest.raises(ValueError, match="read-only"):
+            weight.grad[...] = 7
+        with pytest.raises(ValueError, match="read-only"):
+            weight.grad *= 7
+    layer(x)
+    layer.backward(x)
+    weight.grad *= 7
+    layer(x)
+    layer.backward(x)
+    assert weight.grad == 8
+    weight.grad = weight.data
+    before = weight.data.copy()
+    layer(x)
+    layer.backward(x)
+    assert weight.data == before
+    weight.grad = [[2]]
+    assert weight.grad.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (np.ones(2), ValueError, r"parameter of shape \(2, 3\) cannot have shape \(2,\)"),
+        (1.0, ValueError, r"cannot have shape \(\)"),
+        (np.ones((1, 2, 3)), ValueError, r"cannot have shape \(1, 2, 3\)"),
+        (np.ones((2, 3), complex), TypeError, "the gradient of a float32 parameter cannot be complex128"),
+        (np.full((2, 3), "a"), TypeError, "cannot be <U1"),
+        (np.ma.masked_array(np.ones((2, 3)), mask=True), TypeError, r"cannot be a masked array: .*grad.filled\(0\)"),
+    ],
+)
+def test_wrong_gradients(given: Any, error: type[Exception], message: str) -> None:
+    """A gradient of another shape or kind is refused where it is assigned."""
+    p = nn.Parameter(np.ones((2, 3), np.float32))
+    p.grad = before = np.ones((2, 3), np.float32)
+    with pytest.raises(error, match=message):
+        p.grad = given
+    assert p.grad is before
+
+
 @pytest.mark.parametrize("options", [{"momentum": 0.9}, {"momentum": 0.9, "weight_decay": 0.1, "nesterov": True}])
 def test_another_type_on_the_way(options: dict[str, Any]) -> None:
     """Training goes on after a state of another type was loaded."""
@@ -103,6 +230,8 @@ def test_another_type_on_the_way(options: dict[str, Any]) -> None:
     [
         (lambda _: optim.SGD([]), ValueError, "got no parameters"),
         (lambda p: optim.SGD([p.data]), TypeError, "update Parameter objects, got 'ndarray'"),
+        (lambda p: optim.SGD([p, nn.Parameter(p.data), p]), ValueError, "parameters 0 and 2 .* are the same"),
+        (lambda p: optim.Adam([p, p]), ValueError, "parameters 0 and 1 .* update twice: pass each parameter once"),
         (lambda p: optim.SGD([p], lr=-1), ValueError, "lr must be at least 0, got -1"),
         (lambda p: optim.SGD([p], lr=math.nan), ValueError, "lr must be at least 0, got nan"),
         (lambda p: optim.SGD([p], momentum=-1), ValueError, "momentum must be at least 0"),

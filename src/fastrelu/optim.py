@@ -36,7 +36,7 @@ class Optimizer:
     TypeError
         If `params` contains anything but parameters.
     ValueError
-        If `params` is empty.
+        If `params` is empty, or contains a parameter twice.
     """
 
     def __init__(self, params: Iterable[Parameter]) -> None:
@@ -46,6 +46,14 @@ class Optimizer:
         for parameter in self.params:
             if not isinstance(parameter, Parameter):
                 raise TypeError(f"optimizers update Parameter objects, got {type(parameter).__name__!r}")
+        positions: dict[int, int] = {}
+        for i, parameter in enumerate(self.params):
+            before = positions.setdefault(id(parameter), i)
+            if before != i:
+                raise ValueError(
+                    f"parameters {before} and {i} of the optimizer are the same, which a step would update twice: pass "
+                    "each parameter once, as model.parameters() does"
+                )
         self._memory: dict[tuple[int, str], NDArray[Any]] = {}
 
     def zero_grad(self) -> None:
@@ -54,11 +62,11 @@ class Optimizer:
             parameter.zero_grad()
 
     def step(self) -> None:
-        """Update each parameter that has a gradient, in place; the next backward pass replaces the gradients."""
+        """Update in place each parameter that is not frozen and has a gradient since the last step."""
         for i, parameter in enumerate(self.params):
-            if parameter.grad is not None:
-                self._update(i, parameter.data, parameter.grad)
-                parameter.mark_used()
+            grad = parameter.use_gradient()
+            if grad is not None:
+                self._update(i, parameter.data, grad)
 
     def _update(self, i: int, data: NDArray[Any], grad: NDArray[Any]) -> None:
         raise NotImplementedError(f"{type(self).__name__} must define _update")

@@ -21,22 +21,24 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 class Parameter:
     """An array that is trained, with the gradient of the loss with respect to it.
 
-    Gradients of several backward passes add up until the next step of an optimizer or :meth:`zero_grad`. The pass
-    after that overwrites the same memory: copy `grad` to keep it.
+    The gradients of all backward passes since the last step of an optimizer, or since :meth:`zero_grad`, add up; a step
+    uses no other, and each one once. After a step `grad` is read-only and the next backward pass replaces it, in the
+    same memory: copy `grad` to keep it.
 
     Parameters
     ----------
     data : array_like
         The values, float32 or float64; an array is not copied.
     requires_grad : bool, default True
-        Whether layers compute the gradient. False freezes the parameter.
+        Whether layers compute the gradient and optimizers update the values. False freezes the parameter.
 
     Attributes
     ----------
     data : ndarray
         The values; optimizers change them in place.
     grad : ndarray or None
-        The gradient, of the shape and type of `data`; None before the first backward pass.
+        The gradient, of the shape and type of `data`; None before the first backward pass. An array that is assigned
+        counts as the gradient of a backward pass.
     requires_grad : bool
         As given.
 
@@ -54,15 +56,16 @@ class Parameter:
     ((2, 3), dtype('float32'), None)
     """
 
-    __slots__ = ("_buffer", "_used", "data", "grad", "requires_grad")
+    __slots__ = ("_buffer", "_grad", "_owned", "_used", "data", "requires_grad")
 
     def __init__(self, data: ArrayLike, requires_grad: bool = True) -> None:
         self.data: NDArray[Any] = np.asarray(data)
         float_dtype(self.data.dtype)
         self.requires_grad = requires_grad
-        self.grad: NDArray[Any] | None = None
+        self._grad: NDArray[Any] | None = None
+        self._owned = False  # the memory of the gradient is not an assigned array
+        self._used = False  # by a step
         self._buffer: NDArray[Any] | None = None
-        self._used = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -84,13 +87,38 @@ class Parameter:
         """Type of the values."""
         return self.data.dtype
 
+    @property
+    def grad(self) -> NDArray[Any] | None:
+        """The gradient."""
+        if self._grad is None or not self._used:
+            return self._grad
+        # A change to a used gradient would be lost without a word.
+        view = self._grad.view()
+        view.flags.writeable = False
+        return view
+
+    @grad.setter
+    def grad(self, values: ArrayLike | None) -> None:
+        if values is self._grad and not self._used:  # as in p.grad *= 2
+            return
+        if isinstance(values, np.ma.MaskedArray):
+            raise TypeError("a gradient cannot be a masked array: fill it first, grad.filled(0)")
+        grad = None if values is None else np.asarray(values)
+        if grad is not None:
+            if grad.shape != self.shape:
+                raise ValueError(f"the gradient of a parameter of shape {self.shape} cannot have shape {grad.shape}")
+            if not np.can_cast(grad.dtype, self.dtype, "same_kind"):
+                raise TypeError(f"the gradient of a {self.dtype} parameter cannot be {grad.dtype}")
+            grad = grad.astype(self.dtype, copy=False)
+        self._grad, self._owned, self._used = grad, False, False
+
     def zero_grad(self) -> None:
         """Clear the gradient; the next backward pass reuses its memory."""
         self.grad = None
 
     def gradient_target(self) -> NDArray[Any]:
         """Return memory for a new gradient: that of the last one, unless the new one will be added to it."""
-        if self.grad is not None and not self._used:
+        if self._grad is not None and not self._used:
             return np.empty_like(self.data)
         buffer = self._buffer
         if buffer is None or buffer.shape != self.data.shape or buffer.dtype != self.data.dtype:
@@ -99,14 +127,16 @@ class Parameter:
 
     def add_gradient(self, grad: NDArray[Any]) -> None:
         """Store the first gradient since the last step, or add another one to it."""
-        if self.grad is None or self._used:
-            self.grad, self._used = grad, False
-        else:
-            self.grad += grad
+        if self._grad is not None and not self._used:
+            # An assigned array is not overwritten: it may have other uses.
+            grad = np.add(self._grad, grad, out=self._grad if self._owned else grad)
+        self._grad, self._owned, self._used = grad, True, False
 
-    def mark_used(self) -> None:
-        """Mark the gradient as used, so that the next backward pass replaces it; optimizers call this in a step."""
+    def use_gradient(self) -> NDArray[Any] | None:
+        """Return the gradient for a step, once; None if there is none since the last step, or if frozen."""
+        grad = self._grad if self.requires_grad and not self._used else None
         self._used = True
+        return grad
 
     def takes(self, values: NDArray[Any]) -> bool:
         """Whether new values can be stored: the memory is writable, or their type needs new memory anyway."""
@@ -122,7 +152,8 @@ class Parameter:
             memory = self.memory_for(values)
         np.copyto(memory, values)
         if memory is not self.data:
-            self.data, self.grad = memory, None
+            self.data = memory
+            self.zero_grad()
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.data, dtype=dtype, copy=copy)
