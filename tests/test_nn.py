@@ -226,7 +226,7 @@ def test_every_function_has_its_layer() -> None:
     assert functions <= named, f"no layer for {functions - named}"
     listed = {type(layer) for layer in LAYERS}
     losses = {nn.CrossEntropyLoss, nn.MSELoss}
-    assert layers - listed - losses == {nn.Module, nn.Activation}
+    assert layers - listed - losses == {nn.Module, nn.Activation, nn.ModuleList, nn.ModuleDict}
 
 
 @pytest.mark.parametrize("kind", sorted({type(layer) for layer in LAYERS} - {nn.Identity}, key=str))
@@ -333,6 +333,148 @@ def test_sequence() -> None:
         named.fc3  # noqa: B018  asking raises
     with pytest.raises(TypeError, match="Sequential takes modules, got 'function' as '1'"):
         nn.Sequential(nn.ReLU(), network)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_a_layer_is_replaced() -> None:
+    """By attribute, name or position; the layer that is called is the one that the container shows."""
+    x = np.array([-1.0, 2.0])
+    model: Any = nn.Sequential(OrderedDict(act=nn.ReLU(), last=nn.Identity()))
+    model.act = tanh = nn.Tanh()
+    assert model.act is model[0] is model["act"] is tanh
+    assert np.array_equal(model(x), np.tanh(x))
+    model[0] = nn.Sigmoid()
+    assert np.array_equal(model(x), fr.sigmoid(x))
+    model["act"] = nn.ReLU()
+    model[-1] = nn.Softsign()
+    assert np.array_equal(model(x), fr.softsign(fr.relu(x)))
+    model.more = nn.Linear(2, 1, dtype=np.float64)
+    assert list(model.state_dict()) == ["more.weight", "more.bias"]
+    assert model(x).shape == (1,)
+    del model.last
+    assert [name for name, _ in model.named_children()] == ["act", "more"]
+    model(x)
+    model[0] = nn.Tanh()
+    with pytest.raises(RuntimeError, match="no forward call"):
+        model.backward(np.ones(1))
+    for build in (
+        lambda: setattr(model, "act", np.tanh),
+        lambda: setattr(model, "act", None),
+        lambda: model.insert(0, "act"),
+        lambda: model.extend([nn.ReLU(), np.tanh]),
+        lambda: nn.Sequential([nn.ReLU()]),  # type: ignore[arg-type]  # wrong on purpose
+    ):
+        with pytest.raises(TypeError, match=r"Sequential takes modules, got '(ufunc|NoneType|str|list)' as '"):
+            build()
+    with pytest.raises(KeyError, match="Sequential has no module 'fc', only act, more"):
+        model["fc"] = nn.ReLU()
+    with pytest.raises(IndexError):
+        model[2] = nn.ReLU()
+    model[0] = nn.ReLU()
+    with pytest.raises(ValueError, match="would overwrite the output of layer act"):
+        model.insert(1, nn.ReLU(inplace=True))
+    assert len(model) == 2
+    assert {"act", "more", "append"} <= set(dir(model))
+
+
+@pytest.mark.parametrize("kind", [nn.Sequential, nn.ModuleList])
+def test_lists_of_modules(kind: Any) -> None:
+    """They change as lists do; modules named by position are renamed, others keep their names."""
+    layers: list[nn.Module] = [nn.ReLU(), nn.Tanh(), nn.Sigmoid(), nn.Softsign()]
+    container = kind(*layers) if kind is nn.Sequential else kind(layers)
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        action, index = rng.integers(6), int(rng.integers(-len(layers), len(layers))) if layers else 0
+        new: nn.Module = nn.LeakyReLU(float(rng.random()))
+        if action == 0:
+            container.insert(index, new)
+            layers.insert(index, new)
+        elif action == 1:
+            assert container.append(new) is container
+            layers.append(new)
+        elif action == 2:
+            container.extend([new, nn.GELU()])
+            layers.extend([new, container[-1]])
+        elif action == 3 and layers:
+            container[index] = new
+            layers[index] = new
+        elif action == 4 and layers:
+            assert container.pop(index) is layers.pop(index)
+        elif action == 5 and layers:
+            del container[index : index + 2]
+            del layers[index : index + 2]
+        assert list(container) == layers
+        assert [name for name, _ in container.named_children()] == [str(i) for i in range(len(layers))]
+        assert list(container[1:3]) == layers[1:3]
+        assert isinstance(container[1:], kind)
+
+
+def test_a_slice_never_loses_a_layer() -> None:
+    """A slice of a Sequential keeps its names, and a layer that is appended gets a new one."""
+    model = network()
+    part = model[1:]
+    part.append(nn.Tanh())
+    part.insert(1, nn.Softsign())
+    assert [name for name, _ in part.named_children()] == ["1", "4", "2", "3"]
+    assert part[2] is model[2]
+    named = nn.Sequential(OrderedDict([("2", nn.ReLU()), ("3", nn.Tanh())]))
+    named.extend([nn.Sigmoid(), nn.GELU()])
+    assert [name for name, _ in named.named_children()] == ["2", "3", "4", "5"]
+    assert repr(named.pop("3")) == "Tanh()"
+    del named["2"]
+    assert [name for name, _ in named.named_children()] == ["4", "5"]
+
+
+def test_module_dict() -> None:
+    """It is a dict whose modules are registered."""
+    heads = nn.ModuleDict({"a": nn.Linear(2, 1)})
+    heads["b"] = nn.Linear(2, 1)
+    heads.update([("c", nn.PReLU())])
+    assert list(heads) == list(heads.keys()) == ["a", "b", "c"]
+    assert list(heads.state_dict()) == ["a.weight", "a.bias", "b.weight", "b.bias", "c.weight"]
+    assert "c" in heads
+    assert heads.pop("c") is not heads["b"]
+    assert heads.a is heads["a"] is next(iter(heads.values()))
+    assert dict(heads.items()) == dict(heads.named_children())
+    del heads["a"]
+    with pytest.raises(KeyError):
+        heads["a"]
+    heads.clear()
+    assert len(heads) == 0
+    with pytest.raises(NotImplementedError, match="ModuleDict has no forward"):
+        heads(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("append", ValueError, "Sequential can be named 'append': that is an attribute"),
+        ("forward", ValueError, "can be named 'forward'"),
+        ("training", ValueError, "can be named 'training'"),
+        ("_modules", ValueError, "can be named '_modules'"),
+        ("a.b", ValueError, "not empty and has no dot, got 'a.b'"),
+        ("", ValueError, "not empty"),
+        (0, TypeError, "is a string, got 0"),
+    ],
+)
+def test_names_that_are_refused(name: Any, error: type[Exception], message: str) -> None:
+    """The name of a method would hide it, or the layer; a dot separates names in states."""
+    with pytest.raises(error, match=message):
+        nn.Sequential(OrderedDict([(name, nn.ReLU())]))
+    if name and name != "append":
+        with pytest.raises(error, match=message.replace("Sequential", "ModuleDict")):
+            nn.ModuleDict({name: nn.ReLU()})
+
+
+def test_layers_are_assigned_after_the_constructor() -> None:
+    """In a subclass of a container."""
+
+    class Early(nn.Sequential):
+        def __init__(self) -> None:
+            self.act = nn.ReLU()
+            super().__init__()
+
+    with pytest.raises(AttributeError, match=r"call super\(\).__init__\(\) before Early.act is assigned"):
+        Early()
 
 
 def test_input_gradient() -> None:
@@ -478,6 +620,78 @@ def test_own_forward() -> None:
         "Net(\n  (fc1): Linear(in_features=4, out_features=3, bias=True)\n  (act): ReLU()\n"
         "  (fc2): Linear(in_features=3, out_features=2, bias=True)\n)"
     )
+
+
+def test_parameters_and_layers_stay_registered() -> None:
+    """An array or a function in the place of a parameter or layer is refused; so are values of another shape."""
+    net: Any = Net()
+    for layer, name in ((nn.PReLU(), "weight"), (nn.ELU(learnable=True), "alpha"), (net.fc1, "bias"), (net, "scale")):
+        before = getattr(layer, name)
+        for value in (np.full(1, 0.1), 0.1, [0.1], nn.init):
+            with pytest.raises(
+                TypeError, match=rf"\.{name} is a parameter and cannot become .* {name}\.data\[\.\.\.\] ="
+            ):
+                setattr(layer, name, value)
+        with pytest.raises(ValueError, match=r"values of a parameter of shape .* cannot have shape \(5, 2\)"):
+            before.data = np.zeros((5, 2), np.float32)
+        with pytest.raises(TypeError, match="float32 or float64, not int64"):
+            before.data = np.zeros(before.shape, int)
+        assert getattr(layer, name) is before
+        setattr(layer, name, nn.Parameter(before.data))
+        assert getattr(layer, name) in list(layer.parameters())
+    with pytest.raises(TypeError, match=r"Net\.act is a layer and cannot become 'ufunc': assign a Module or None"):
+        net.act = np.tanh
+    net.act, net.fc1.bias = nn.Tanh(), None
+    assert repr(list(net.children())[1]) == "Tanh()"
+    assert net(np.ones((5, 4), np.float32)).shape == (5, 2)
+    with pytest.raises(ValueError, match="no layer or parameter of Net can be named 'train': that is an attribute"):
+        net.train = nn.ReLU()
+    parameter = nn.Parameter(np.ones(2, np.float32))
+    parameter.grad = np.ones(2)
+    parameter.data = values = np.zeros(2, np.float32)
+    assert parameter.data is values
+    assert parameter.grad is not None
+    parameter.data = np.zeros(2)
+    assert parameter.grad is None
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            [nn.ReLU()],
+            "Net.x is a list that contains a ReLU, which would be neither trained nor saved: use nn.ModuleList",
+        ),
+        ((nn.ReLU(),), "is a tuple .* nn.ModuleList"),
+        ({"a": nn.ReLU()}, "is a dict that contains a ReLU, .* nn.ModuleDict"),
+        ([1, {"a": (nn.ReLU(),)}], "contains a ReLU"),
+        ([nn.Parameter(np.ones(1))], "contains a Parameter, .* assign each to an attribute of its own"),
+    ],
+    ids=str,
+)
+def test_layers_in_plain_collections(value: Any, message: str) -> None:
+    """They are refused when assigned, and at the latest when parameters are asked for."""
+    net: Any = Net()
+    with pytest.raises(TypeError, match=message):
+        net.x = value
+    net.x = collection = type(value)() if isinstance(value, (list, dict)) else None
+    if isinstance(collection, list):
+        collection.extend(value)
+    elif isinstance(collection, dict):
+        collection.update(value)
+    else:
+        return
+    for ask in (net.parameters, net.state_dict, net.eval, net.modules):
+        with pytest.raises(TypeError, match=message):
+            list(ask())
+
+
+def test_apply() -> None:
+    """A function is called for every module, children first."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU()))
+    seen: list[Any] = []
+    assert model.apply(seen.append) is model
+    assert seen == [model[0], model[1][0], model[1], model]
 
 
 def test_a_shared_layer_is_counted_once() -> None:

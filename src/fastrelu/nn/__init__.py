@@ -2,6 +2,8 @@
 
 from fastrelu.nn import init as init
 from fastrelu.nn.activation import Activation as Activation
+from fastrelu.nn.containers import ModuleDict as ModuleDict
+from fastrelu.nn.containers import ModuleList as ModuleList
 from fastrelu.nn.containers import Sequential as Sequential
 from fastrelu.nn.dropout import Dropout as Dropout
 from fastrelu.nn.exponential import *

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
+from collections import deque
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import ArrayLike, NDArray
+
+# Attributes of the library's own, which may hold modules.
+_INTERNAL = frozenset({"_hooks", "_modules", "_saved"})
 
 
 class Module:
@@ -75,6 +80,50 @@ class Module:
 
     def __init__(self) -> None:
         self.training = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _INTERNAL:
+            self._check_attribute(name, value)
+        super().__setattr__(name, value)
+
+    def _check_attribute(self, name: str, value: Any) -> None:
+        """Refuse what would remove a parameter or layer from the module, or hide it, without a word."""
+        kind = type(self).__name__
+        if isinstance(value, (Module, Parameter)):
+            self._check_name(name)
+        elif value is not None:
+            before = vars(self).get(name)
+            if isinstance(before, Parameter):
+                raise TypeError(
+                    f"{kind}.{name} is a parameter and cannot become {type(value).__name__!r}: set its values with "
+                    f"{name}.data[...] = values, or assign a Parameter or None"
+                )
+            if isinstance(before, Module):
+                raise TypeError(
+                    f"{kind}.{name} is a layer and cannot become {type(value).__name__!r}: assign a Module or None"
+                )
+            self._check_collection(name, value)
+
+    def _check_name(self, name: str) -> None:
+        """Refuse the name of a method or of an attribute that every module has."""
+        if name in _INTERNAL or hasattr(Module, name) or inspect.isroutine(getattr(type(self), name, None)):
+            raise ValueError(
+                f"no layer or parameter of {type(self).__name__} can be named {name!r}: that is an attribute"
+            )
+
+    def _check_collection(self, name: str, value: Any) -> None:
+        """Refuse layers and parameters in a list or dict, where they would be neither trained nor saved."""
+        found = _hidden(value)
+        if found is not None and found is not value:
+            way_out = (
+                f"use nn.{'ModuleDict' if isinstance(value, dict) else 'ModuleList'}"
+                if isinstance(found, Module)
+                else "assign each to an attribute of its own"
+            )
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a {type(value).__name__} that contains a {type(found).__name__}, which "
+                f"would be neither trained nor saved: {way_out}"
+            )
 
     # --- Calls ----------------------------------------------------------------------------------------------------
 
@@ -179,6 +228,9 @@ class Module:
             yield module
 
     def _walk(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        for name, value in vars(self).items():
+            if name not in _INTERNAL:
+                self._check_collection(name, value)  # a list may have grown since it was assigned
         yield prefix, self
         for name, child in self.named_children():
             yield from child._walk(f"{prefix}.{name}" if prefix else name)
@@ -236,6 +288,13 @@ class Module:
 
     def _release(self) -> None:
         self._saved = None
+
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
+        """Call a function with each descendant and then with this module itself, which is returned."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
 
     # --- State ----------------------------------------------------------------------------------------------------
 
@@ -333,6 +392,16 @@ class Module:
         if not children:
             return f"{type(self).__name__}({''.join(lines)})"
         return "\n  ".join([f"{type(self).__name__}(", *lines, *children]) + "\n)"
+
+
+def _hidden(value: Any, depth: int = 3) -> Module | Parameter | None:
+    """Return a module or parameter among the first 100 items of a collection, or of collections in it."""
+    if isinstance(value, (Module, Parameter)):
+        return value
+    if depth == 0 or not isinstance(value, (list, tuple, dict, set, frozenset, deque)):
+        return None
+    items = itertools.islice(value.values() if isinstance(value, dict) else value, 100)
+    return next((found for item in items if (found := _hidden(item, depth - 1)) is not None), None)
 
 
 class Layer(Module):

@@ -35,7 +35,7 @@ class Parameter:
     Attributes
     ----------
     data : ndarray
-        The values; optimizers change them in place.
+        The values; optimizers change them in place. An array that is assigned has the same shape and is not copied.
     grad : ndarray or None
         The gradient, of the shape and type of `data`; None before the first backward pass. An array that is assigned
         counts as the gradient of a backward pass.
@@ -56,16 +56,30 @@ class Parameter:
     ((2, 3), dtype('float32'), None)
     """
 
-    __slots__ = ("_buffer", "_grad", "_owned", "_used", "data", "requires_grad")
+    __slots__ = ("_buffer", "_data", "_grad", "_owned", "_used", "requires_grad")
 
     def __init__(self, data: ArrayLike, requires_grad: bool = True) -> None:
-        self.data: NDArray[Any] = np.asarray(data)
-        float_dtype(self.data.dtype)
+        self._data: NDArray[Any] = np.asarray(data)
+        float_dtype(self._data.dtype)
         self.requires_grad = requires_grad
         self._grad: NDArray[Any] | None = None
         self._owned = False  # the memory of the gradient is not an assigned array
         self._used = False  # by a step
         self._buffer: NDArray[Any] | None = None
+
+    @property
+    def data(self) -> NDArray[Any]:
+        """The values."""
+        return self._data
+
+    @data.setter
+    def data(self, values: ArrayLike) -> None:
+        array = np.asarray(values)
+        if array.shape != self._data.shape:
+            raise ValueError(f"the values of a parameter of shape {self.shape} cannot have shape {array.shape}")
+        if float_dtype(array.dtype) != self._data.dtype:
+            self.zero_grad()
+        self._data = array
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -153,7 +167,6 @@ class Parameter:
         np.copyto(memory, values)
         if memory is not self.data:
             self.data = memory
-            self.zero_grad()
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.data, dtype=dtype, copy=copy)
