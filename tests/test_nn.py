@@ -175,6 +175,25 @@ def test_what_is_saved(layer: nn.Module) -> None:
 
 
 @each_layer
+def test_wrong_gradients(layer: nn.Module) -> None:
+    """A gradient of another shape than the output, or of no real numbers, is refused by every layer."""
+    layer = copy.deepcopy(layer)
+    grad = np.ones(layer(inputs()).shape)
+    for wrong in (grad[None], np.stack([grad, grad]), grad[0], grad[:1], grad.reshape(-1), 1.0):
+        layer(inputs())
+        message = rf"\): the output was of shape {re.escape(str(grad.shape))}, the gradient is {re.escape(str(np.shape(wrong)))}$"
+        with pytest.raises(ValueError, match=message):
+            layer.backward(wrong)
+    cases = [(grad + 0j, "real numbers, got complex128"), (grad.astype(object), "real numbers, got object")]
+    cases += [(np.ma.masked_array(grad, mask=grad > 0), r"cannot be a masked array: .*grad.filled\(0\)")]
+    for wrong, message in cases:
+        layer(inputs())
+        with pytest.raises(TypeError, match=message):
+            layer.backward(wrong)
+    assert all(parameter.grad is None for parameter in layer.parameters())
+
+
+@each_layer
 def test_backward_in_the_gradient_memory(layer: nn.Module) -> None:
     """A layer that may overwrite the gradient gives the same numbers, in its memory."""
     if not isinstance(layer, nn.Activation):
@@ -852,6 +871,53 @@ def test_refusals(build: Any, message: str) -> None:
     """What does not fit is refused with what was given."""
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize(
+    ("types", "prediction", "target", "loss", "gradient", "kinds"),
+    [
+        ("uint8 uint8", 0, 16, 256, -32, "float32 float32"),
+        ("int8 int8", 100, -100, 40000, 400, "float32 float32"),
+        ("int64 int64", 1, 3, 4, -4, "float64 float64"),
+        ("bool bool", 1, 0, 1, 2, "float32 float32"),
+        ("float16 float16", 300, 0, 90000, 600, "float32 float32"),
+        ("float32 float64", 1, 3, 4, -4, "float64 float32"),
+        ("float32 int64", 1, 3, 4, -4, "float64 float32"),
+        ("float64 float32", 1, 3, 4, -4, "float64 float64"),
+    ],
+)
+def test_losses_compute_in_floating_point(
+    types: str, prediction: int, target: int, loss: float, gradient: float, kinds: str
+) -> None:
+    """The gradient has the prediction's type, or the floating type that integers become."""
+    criterion = nn.MSELoss()
+    x, y = (np.array([n]).astype(kind) for n, kind in zip((prediction, target), types.split(), strict=True))
+    got = criterion(x, y), criterion.backward()
+    assert [float(value) for value in (got[0], got[1][0])] == [loss, gradient]
+    assert [str(value.dtype) for value in got] == kinds.split()
+
+
+@pytest.mark.parametrize("wrong", [np.ones((2, 3), complex), np.ones((2, 3), object), np.full((2, 3), "a")], ids=str)
+def test_losses_refuse(wrong: Any) -> None:
+    """Complex, masked and unknown arrays, and gradients of another shape than the loss."""
+    x, labels = np.ones((2, 3)), np.array([0, 1])
+    masked = np.ma.masked_array(x, mask=x > 0)
+    for criterion, target in ((nn.MSELoss(), x), (nn.CrossEntropyLoss(), labels)):
+        for arguments in ((wrong, target), (x, wrong)):
+            with pytest.raises(TypeError, match=r"real numbers|integers or probabilities"):
+                criterion(*arguments)
+        with pytest.raises(TypeError, match="mask"):
+            criterion(masked, target)
+    for criterion, target in ((nn.MSELoss("none"), x), (nn.CrossEntropyLoss(reduction="none"), labels)):
+        shape = criterion(x, target).shape
+        for grad in (1.0, np.ones((*shape, 1)), np.ones(shape)[:1]):
+            criterion(x, target)
+            with pytest.raises(ValueError, match=rf"the output was of shape {re.escape(str(shape))}, the gradient is"):
+                criterion.backward(grad)
+    for criterion, target in ((nn.MSELoss("sum"), x), (nn.CrossEntropyLoss(), labels)):
+        criterion(x, target)
+        with pytest.raises(ValueError, match=r"the output was of shape \(\), the gradient is \(2, 3\)"):
+            criterion.backward(x)
 
 
 def test_dropout() -> None:

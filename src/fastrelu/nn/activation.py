@@ -119,6 +119,9 @@ class Activation(Layer):
             self._saved = y if from_output else x, from_output
         return y
 
+    def _output_shape(self, saved: Any) -> tuple[int, ...]:
+        return np.shape(saved[0])
+
     def _gradient(self, grad: ArrayLike, saved: Any, *, overwrite_grad: bool) -> Any:
         array, from_output = saved
         function = self._backward_from_output if from_output else self._backward

@@ -89,6 +89,7 @@ class Learnable(Activation):
         if not any(parameter.requires_grad for parameter in learned):
             return super().backward(grad, input_grad=input_grad, overwrite_grad=overwrite_grad)
         x, _ = self._take()
+        self._check_gradient(grad, np.shape(x))
         function = getattr(activations, f"{self._name}_backward_parameters")
         out = grad if overwrite_grad and alike(grad, x) else None
         dx, *gradients = function(grad, x, *self._arguments(np.shape(x)), out=out)

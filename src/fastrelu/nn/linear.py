@@ -126,20 +126,11 @@ class Linear(Module):
         return array.astype(dtype, copy=False)
 
     def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:  # noqa: ARG002  a matrix product cannot overwrite its operand
-        """Return the gradient with respect to the input; add to those of weight and bias.
-
-        Raises
-        ------
-        ValueError
-            If `grad` has another shape than the output.
-        """
+        """Return the gradient with respect to the input; add to those of weight and bias."""
         rows, shape = self._take()
         weight, bias = self.weight, self.bias
+        self._check_gradient(grad, (*shape[:-1], weight.data.shape[0]))
         g: NDArray[Any] = np.asarray(grad, weight.data.dtype)
-        if g.shape != (*shape[:-1], weight.data.shape[0]):
-            raise ValueError(
-                f"the output was of shape {(*shape[:-1], weight.data.shape[0])}, the gradient is {g.shape}"
-            )
         if g.ndim != 2:
             g = g.reshape(len(rows), g.shape[-1])
         if weight.requires_grad:

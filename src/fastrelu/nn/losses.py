@@ -48,17 +48,31 @@ class _Loss(Module):
         RuntimeError
             If there was no call in training mode since the last backward call.
         ValueError
-            If `grad` is missing with ``reduction="none"``.
+            If `grad` is missing with ``reduction="none"``, or has another shape than the loss.
         """
         if grad is None and self.reduction == "none":
             raise ValueError('with reduction="none" backward needs the gradient with respect to each loss')
         gradient = self._take()
         if not input_grad:
             return None
-        return gradient if grad is None else self._scaled(gradient, np.asarray(grad, gradient.dtype))
+        if grad is None:
+            return gradient
+        axes = self._reduced_axes(gradient) if self.reduction == "none" else tuple(range(gradient.ndim))
+        self._check_gradient(grad, tuple(n for i, n in enumerate(gradient.shape) if i not in axes))
+        return gradient * np.expand_dims(np.asarray(grad, gradient.dtype), axes)
 
-    def _scaled(self, gradient: NDArray[Any], grad: NDArray[Any]) -> Any:
-        return gradient * grad
+    def _real(self, name: str, value: ArrayLike) -> NDArray[Any]:
+        """Return an argument as an array of float32 or float64, or refuse it."""
+        if isinstance(value, np.ma.MaskedArray):
+            raise TypeError(f"{type(self).__name__} got a masked {name}: select or fill the elements first")
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > np.dtype(np.float64).itemsize:
+            raise TypeError(f"{type(self).__name__} needs a {name} of real numbers, got {array.dtype}")
+        return array.astype(np.result_type(array.dtype, np.float32), copy=False)
+
+    def _reduced_axes(self, gradient: NDArray[Any]) -> tuple[int, ...]:  # noqa: ARG002  CrossEntropyLoss has one
+        """Return the axes of the first argument that the losses do not have."""
+        return ()
 
 
 class CrossEntropyLoss(_Loss):
@@ -139,8 +153,8 @@ class CrossEntropyLoss(_Loss):
         loss, self._saved = normalizing.cross_entropy_value_and_grad(logits, labels, **options)
         return loss
 
-    def _scaled(self, gradient: NDArray[Any], grad: NDArray[Any]) -> Any:
-        return gradient * (np.expand_dims(grad, self._axis(gradient)) if self.reduction == "none" else grad)
+    def _reduced_axes(self, gradient: NDArray[Any]) -> tuple[int, ...]:
+        return (self._axis(gradient),)
 
 
 class MSELoss(_Loss):
@@ -182,15 +196,20 @@ class MSELoss(_Loss):
 
         Raises
         ------
+        TypeError
+            If either is not an array of real numbers, or is masked.
         ValueError
             If the shapes differ.
         """
-        if np.shape(prediction) != np.shape(target):
-            raise ValueError(f"MSELoss needs one shape, got {np.shape(prediction)} and {np.shape(target)}")
-        difference = np.subtract(prediction, target)
+        x, y = self._real("prediction", prediction), self._real("target", target)
+        if x.shape != y.shape:
+            raise ValueError(f"MSELoss needs one shape, got {x.shape} and {y.shape}")
+        difference = np.subtract(x, y)
         squares = np.square(difference)
         if self.training:
-            self._saved = difference * (2 / max(difference.size, 1) if self.reduction == "mean" else 2)
+            # The type of the gradient is that of the prediction, whatever the target's.
+            factor = 2 / max(x.size, 1) if self.reduction == "mean" else 2
+            self._saved = np.multiply(difference, factor, dtype=difference.dtype).astype(x.dtype, copy=False)
         if self.reduction == "none":
             return squares
         return squares.mean() if self.reduction == "mean" else squares.sum()

@@ -163,6 +163,8 @@ class Module:
         ------
         RuntimeError
             If there was no forward call in training mode since the last backward call.
+        ValueError
+            If `grad` has another shape than the output.
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no backward: define backward(self, grad), which calls the layers' backward in "
@@ -188,6 +190,16 @@ class Module:
             self._hooks = tuple(other for other in self._hooks if other is not hook)
 
         return remove
+
+    def _check_gradient(self, grad: ArrayLike, shape: tuple[int, ...]) -> None:
+        """Refuse a gradient of another shape than the output, or of no real numbers."""
+        if isinstance(grad, np.ma.MaskedArray):
+            raise TypeError(f"{self!r}: a gradient cannot be a masked array: fill it first, grad.filled(0)")
+        array = grad if hasattr(grad, "shape") and hasattr(grad, "dtype") else np.asarray(grad)
+        if getattr(array.dtype, "kind", "f") in "cmMOSU":
+            raise TypeError(f"{self!r}: a gradient consists of real numbers, got {array.dtype}")
+        if array.shape != shape:
+            raise ValueError(f"{self!r}: the output was of shape {shape}, the gradient is {array.shape}")
 
     def _take(self) -> Any:
         """Return what the forward call saved, and release it."""
@@ -410,7 +422,12 @@ class Layer(Module):
     def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
         """Return the gradient with respect to the input; see :meth:`Module.backward`."""
         saved = self._take()
+        self._check_gradient(grad, self._output_shape(saved))
         return self._gradient(grad, saved, overwrite_grad=overwrite_grad) if input_grad else None
+
+    def _output_shape(self, saved: Any) -> tuple[int, ...]:
+        """Return the shape of the output; here forward saves the output or an array of its shape."""
+        return np.shape(saved)
 
     def _gradient(self, grad: ArrayLike, saved: Any, *, overwrite_grad: bool) -> Any:
         raise NotImplementedError

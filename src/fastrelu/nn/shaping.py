@@ -37,10 +37,14 @@ class Identity(Module):
 
     def forward(self, x: Any) -> Any:
         """Return `x` itself."""
+        if self.training:
+            self._saved = getattr(x, "shape", None)
         return x
 
     def backward(self, grad: Any, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:  # noqa: ARG002  grad is returned as it is
         """Return `grad` itself."""
+        if self._saved is not None:  # needs no forward call
+            self._check_gradient(grad, self._take())
         return grad if input_grad else None
 
 
@@ -81,13 +85,18 @@ class Flatten(Layer):
         first, last = (_axis(axis, array.ndim) for axis in (self.start_dim, self.end_dim))
         if last < first:
             raise ValueError(f"{self!r} cannot join axes {first} to {last}")
-        if self.training:
-            self._saved = array.shape
         joined = math.prod(array.shape[first : last + 1])
-        return array.reshape(*array.shape[:first], joined, *array.shape[last + 1 :])
+        y: NDArray[Any] = array.reshape(*array.shape[:first], joined, *array.shape[last + 1 :])
+        if self.training:
+            self._saved = array.shape, y.shape
+        return y
+
+    def _output_shape(self, saved: Any) -> tuple[int, ...]:
+        shape: tuple[int, ...] = saved[1]
+        return shape
 
     def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> NDArray[Any]:
-        return np.reshape(grad, saved)
+        return np.reshape(grad, saved[0])
 
     def extra_repr(self) -> str:
         """Return the axes."""
