@@ -101,6 +101,7 @@ LAYERS: list[nn.Module] = [
     nn.Flatten(),
     nn.Identity(),
     nn.Dropout(0.0),
+    nn.Dropout(0.0, inplace=True),
     nn.Sequential(nn.Linear(5, 4, dtype=np.float64, rng=2), nn.Tanh(inplace=True), nn.PReLU(dtype=np.float64)),
 ]
 each_layer = pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: repr(layer).replace("\n", " "))
@@ -855,7 +856,8 @@ def test_parameter_is_an_array() -> None:
             lambda: nn.GELU("exact"),  # type: ignore[arg-type]  # wrong on purpose
             'approximate must be "none" or "tanh", got \'exact\'',
         ),
-        (lambda: nn.Dropout(1.0), "Dropout requires 0 <= p < 1, got p=1.0"),
+        (lambda: nn.Dropout(1.1), "Dropout requires 0 <= p <= 1, got p=1.1"),
+        (lambda: nn.Dropout(np.nan), "Dropout requires 0 <= p <= 1, got p=nan"),
         (
             lambda: nn.MSELoss("max"),  # type: ignore[arg-type]  # wrong on purpose
             'reduction must be "mean", "sum" or "none", got \'max\'',
@@ -933,6 +935,41 @@ def test_dropout() -> None:
     assert layer.eval()(x) is x
     with pytest.raises(TypeError, match="Dropout takes float32 or float64 in training, got int64"):
         layer.train()(np.ones(3, int))
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("shape", [(), (0, 3), (1,), (1001,), (7, 13, 5)], ids=str)
+def test_dropout_selects(shape: tuple[int, ...], inplace: bool) -> None:
+    """What is dropped is +0.0, whatever it was, forward and backward; one bit per element is saved."""
+    values = np.resize(np.array([np.inf, -np.inf, np.nan, 1.5, -1.5, 3e38], np.float32), shape)
+    plain, layer = nn.Dropout(0.5, rng=3), nn.Dropout(0.5, inplace, rng=3)
+    kept = plain(np.ones(shape, np.float32)) != 0
+    with np.errstate(over="ignore"):  # twice 3e38, where it is kept
+        wanted = np.where(kept, 2 * values, np.float32(0))
+    x = values.copy()
+    with np.errstate(over="ignore" if kept.any() else "warn"):
+        y = layer(x)
+    assert (y is x) == inplace
+    np.testing.assert_array_equal(y, wanted)
+    assert not np.signbit(y[~kept]).any()
+    assert layer._saved[0].nbytes == (values.size + 7) // 8
+    grad = values.copy()
+    with np.errstate(over="ignore"):
+        got = layer.backward(grad)
+    np.testing.assert_array_equal(got, wanted)
+    np.testing.assert_array_equal(grad, values)
+    assert got.dtype == np.float32
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_dropout_of_everything(inplace: bool) -> None:
+    """With p = 1 all is zero, as in PyTorch."""
+    layer = nn.Dropout(1, inplace)
+    x = np.array([1.0, -np.inf, np.nan])
+    assert layer(x).tolist() == [0, 0, 0]
+    assert layer.backward(np.array([1.0, np.inf, np.nan])).tolist() == [0, 0, 0]
+    with pytest.raises(TypeError, match="cannot take a masked array into account"):
+        layer(np.ma.masked_array(x, mask=x > 0))
 
 
 def test_rrelu_draws_in_training() -> None:
