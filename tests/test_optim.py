@@ -84,6 +84,28 @@ def test_in_place_and_only_where_there_is_a_gradient(name: str) -> None:
     assert first.grad is None
 
 
+@pytest.mark.parametrize(("dtype", "huge"), [(np.float32, 1e20), (np.float32, 3e38), (np.float64, 1e300)], ids=str)
+def test_adam_survives_a_huge_gradient(dtype: Any, huge: float) -> None:
+    """Its square overflows; the steps are those of the formula, and the parameter moves again afterwards."""
+    gradients = [1.0, -huge, 1.0, *[huge / 2] * 3, *[1.0] * 100]
+    p = nn.Parameter(np.zeros(3, dtype))
+    optimizer = optim.Adam([p], lr=0.1, betas=(0.5, 0.75), eps=1e-8)
+    mean, root, value = 0.0, 0.0, 0.0
+    for t, gradient in enumerate(gradients, 1):
+        p.grad = np.array([gradient, 1.0, -1.0])
+        optimizer.step()
+        mean = 0.5 * mean + 0.5 * gradient
+        root = math.hypot(math.sqrt(0.75) * root, math.sqrt(0.25) * gradient)
+        value -= 0.1 * mean / (1 - 0.5**t) / (root / math.sqrt(1 - 0.75**t) + 1e-8)
+        assert p.data[0] == pytest.approx(value, rel=1e-4 if dtype is np.float32 else 1e-12)
+    np.testing.assert_allclose(p.data[1:], [-0.1 * len(gradients), 0.1 * len(gradients)], rtol=1e-4)
+    before = p.data[0]
+    for _ in range(10_000):
+        p.grad = np.ones(3, dtype)
+        optimizer.step()
+    assert before - p.data[0] > 100
+
+
 OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
     ("SGD", {}),
     ("SGD", {"weight_decay": 0.1}),

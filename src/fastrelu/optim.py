@@ -238,10 +238,10 @@ class Adam(Optimizer):
         if self.weight_decay:
             np.multiply(data, self.weight_decay, out=scratch)
             direction = np.add(scratch, grad, out=self._scratch(i, "direction", data))
-        mean, square = self._running(i, "mean", data), self._running(i, "square", data)
-        if mean is None or square is None:
-            mean, square = np.zeros_like(data), np.zeros_like(data)
-            self._memory[i, "mean"], self._memory[i, "square"] = mean, square
+        mean, root = self._running(i, "mean", data), self._running(i, "root", data)
+        if mean is None or root is None:
+            mean, root = np.zeros_like(data), np.zeros_like(data)
+            self._memory[i, "mean"] = mean
         self._steps[i] += 1
         first, second = self.betas
 
@@ -249,13 +249,20 @@ class Adam(Optimizer):
         np.multiply(scratch, 1 - first, out=scratch)
         np.add(mean, scratch, out=mean)
 
-        np.multiply(direction, direction, out=scratch)
-        np.multiply(scratch, 1 - second, out=scratch)
-        np.multiply(square, second, out=square)
-        np.add(square, scratch, out=square)
+        # The root of the mean square is what is kept: a square that overflows would freeze the parameter for good.
+        new = self._scratch(i, "new root", data)
+        with np.errstate(over="ignore"):
+            np.multiply(direction, direction, out=scratch)
+            np.multiply(scratch, 1 - second, out=scratch)
+            np.multiply(root, root, out=new)
+            np.multiply(new, second, out=new)
+            np.add(new, scratch, out=new)
+        np.sqrt(new, out=new)
+        if not np.isfinite(new.max(initial=0)):
+            np.hypot(math.sqrt(second) * root, math.sqrt(1 - second) * direction, out=new)
+        self._memory[i, "root"], self._memory[i, "new root"] = new, root
 
-        np.sqrt(square, out=scratch)
-        np.divide(scratch, math.sqrt(1 - second ** self._steps[i]), out=scratch)
+        np.divide(new, math.sqrt(1 - second ** self._steps[i]), out=scratch)
         np.add(scratch, self.eps, out=scratch)
         np.divide(mean, scratch, out=scratch)
         np.multiply(scratch, self.lr / (1 - first ** self._steps[i]), out=scratch)
