@@ -324,6 +324,30 @@ def test_overwriting_what_another_layer_keeps() -> None:
     nn.Sequential(nn.Sigmoid(), nn.ReLU(inplace=True))  # keeps its input
 
 
+def test_overwriting_after_a_change() -> None:
+    """It is also refused where a layer or an inner container changed after the network was built."""
+    x = np.ones((2, 3), np.float32)
+    inner = nn.Sequential(nn.Linear(3, 3))
+    model = nn.Sequential(nn.Softmax(), inner, nn.Softsign(), nn.LeakyReLU(-0.5), nn.ReLU())
+    model(x)
+    inner.insert(0, nn.ReLU(inplace=True))
+    message = r"layer 1\.0, ReLU\(inplace=True\), would overwrite the output of layer 0, Softmax"
+    with pytest.raises(ValueError, match=message):
+        model(x)
+    model.eval()(x.copy())
+    inner[0].inplace = False
+    model.train()(x)
+    model[4].inplace = True
+    model(x)
+    model[3].negative_slope = 0.5  # with a slope of the same sign the layer saves its output
+    with pytest.raises(ValueError, match=r"layer 4, .* would overwrite the output of layer 3, LeakyReLU"):
+        model(x)
+    for layer in (nn.SiLU(), nn.LeakyReLU(-0.5), nn.ELU(learnable=True)):
+        with pytest.raises(ValueError, match="cannot work in place"):
+            layer.inplace = True
+        assert not layer.inplace
+
+
 # --- Sequential ---------------------------------------------------------------------------------------------------
 
 

@@ -69,7 +69,10 @@ class Activation(Layer):
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
-        if inplace:
+
+    def _check_attribute(self, name: str, value: Any) -> None:
+        super()._check_attribute(name, value)
+        if name == "inplace" and value:
             self._check_inplace()
 
     def _check_inplace(self) -> None:

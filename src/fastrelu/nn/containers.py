@@ -36,6 +36,7 @@ class _Container(Module):
             self._check_name(name)
         self._check(named)
         self._modules = named
+        Module._changes += 1
 
     def _check(self, named: dict[str, Module]) -> None:
         """Refuse modules that do not fit together."""
@@ -173,6 +174,9 @@ class Sequential(_List):
         else:
             super().__init__({str(i): layer for i, layer in enumerate(layers)})
 
+    # The number of changes to modules up to which no layer overwrites what another has saved.
+    _checked = -1
+
     def _check(self, named: dict[str, Module]) -> None:
         _check_overwriting(named)
         repeats = len({id(layer) for layer in named.values()}) < len(named)
@@ -197,8 +201,12 @@ class Sequential(_List):
 
     def forward(self, x: Any) -> Any:
         """Call the layers in order, each with the output of the one before; return the last output."""
-        if self._repeats and self.training:
-            return self._forward_repeating(x)
+        if self.training:
+            if self._checked != Module._changes:
+                _check_overwriting(self._modules)
+                vars(self)["_checked"] = Module._changes
+            if self._repeats:
+                return self._forward_repeating(x)
         for layer in self._modules.values():
             x = layer(x)
         if self.training:

@@ -63,6 +63,8 @@ class Module:
     _fresh_gradient: ClassVar[bool] = False
     # Whether the output shares the input's memory.
     _passes_memory_on: ClassVar[bool] = False
+    # Number of changes to any module: what a container has checked holds until the next one.
+    _changes: ClassVar[int] = 0
     # Class attributes, so that a subclass works even without super().__init__().
     training: bool = True
     _hooks: tuple[Callable[..., Any], ...] = ()
@@ -84,6 +86,7 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in _INTERNAL:
             self._check_attribute(name, value)
+            Module._changes += 1
         super().__setattr__(name, value)
 
     def _check_attribute(self, name: str, value: Any) -> None:
