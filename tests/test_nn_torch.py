@@ -333,6 +333,9 @@ OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
     ("SGD", {"lr": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
     ("Adam", {"lr": 0.001}),
     ("Adam", {"lr": 0.001, "betas": (0.8, 0.99), "eps": 1e-6, "weight_decay": 0.01}),
+    ("Adam", {"lr": 0.001, "amsgrad": True}),
+    ("AdamW", {"lr": 0.001}),
+    ("AdamW", {"lr": 0.001, "weight_decay": 0.1, "amsgrad": True}),
 ]
 
 
@@ -362,6 +365,7 @@ def test_the_same_weights_after_100_steps(name: str, options: dict[str, Any], dt
         ("SGD", np.float64): 1e-13,
         ("Adam", np.float64): 1e-9,
     }
+    name = name.removesuffix("W")
     for parameter, wanted in zip(ours.parameters(), theirs.parameters(), strict=True):
         np.testing.assert_allclose(parameter.data, wanted.detach().numpy(), rtol=0, atol=atol[name, dtype])
 
@@ -395,6 +399,40 @@ def test_branches_and_freezing(name: str, options: dict[str, Any]) -> None:
     for part, peer in zip(ours, theirs, strict=True):
         for parameter, wanted in zip(part.parameters(), peer.parameters(), strict=True):
             close(parameter.data, wanted, np.float64)
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=lambda value: str(value))
+def test_groups_and_changing_rates(name: str, options: dict[str, Any]) -> None:
+    """Groups with options of their own and a rate that changes, with gradients clipped by norm, for 100 steps."""
+    ours, theirs = (lib.Sequential(lib.Linear(4, 5), lib.PReLU(5), lib.Linear(5, 3)) for lib in (nn, torch.nn))
+    copied(theirs.double(), ours)
+    optimizer, their_optimizer = (
+        getattr(lib, name)(
+            [{"params": model[0].parameters()}, {"params": model[1:].parameters(), "weight_decay": 0.0}], **options
+        )
+        for lib, model in ((optim, ours), (torch.optim, theirs))
+    )
+    rng = np.random.default_rng(0)
+    for i in range(100):
+        for group in (*optimizer.param_groups, *their_optimizer.param_groups):
+            group["lr"] *= 1.05 if i % 3 else 0.9
+        x, grad = rng.standard_normal((6, 4)), rng.standard_normal((6, 3))
+        ours(x)
+        ours.backward(grad)
+        their_optimizer.zero_grad()
+        theirs(torch.tensor(x)).backward(torch.tensor(grad))
+        for norm_type in (2.0, 1.0, float("inf")):
+            wanted = torch.nn.utils.clip_grad_norm_(theirs.parameters(), 3.0, norm_type)
+            assert nn.utils.clip_grad_norm_(ours.parameters(), 3.0, norm_type) == pytest.approx(
+                wanted.item(), rel=1e-12
+            )
+        torch.nn.utils.clip_grad_value_(theirs.parameters(), 0.2)
+        nn.utils.clip_grad_value_(ours.parameters(), 0.2)
+        compare_gradients(ours, theirs, np.float64)
+        optimizer.step()
+        their_optimizer.step()
+    for parameter, peer in zip(ours.parameters(), theirs.parameters(), strict=True):
+        np.testing.assert_allclose(parameter.data, peer.detach().numpy(), rtol=1e-9, atol=1e-10)
 
 
 def test_gradients_add_up() -> None:

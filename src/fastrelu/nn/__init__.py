@@ -1,6 +1,7 @@
 """Layers and losses with explicit forward and backward; PyTorch's names and arguments, NumPy's arrays."""
 
 from fastrelu.nn import init as init
+from fastrelu.nn import utils as utils
 from fastrelu.nn.activation import Activation as Activation
 from fastrelu.nn.containers import ModuleDict as ModuleDict
 from fastrelu.nn.containers import ModuleList as ModuleList

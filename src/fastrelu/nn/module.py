@@ -283,10 +283,10 @@ class Module:
         own = (parameter.requires_grad for _, parameter in self._own_parameters())
         return any(own) or any(child._trains() for child in self.children())
 
-    def zero_grad(self) -> None:
-        """Clear all gradients."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear all gradients, or set them to zero."""
         for parameter in self.parameters():
-            parameter.zero_grad()
+            parameter.zero_grad(set_to_none)
 
     # --- Modes ----------------------------------------------------------------------------------------------------
 

@@ -126,9 +126,9 @@ class Parameter:
             grad = grad.astype(self.dtype, copy=False)
         self._grad, self._owned, self._used = grad, False, False
 
-    def zero_grad(self) -> None:
-        """Clear the gradient; the next backward pass reuses its memory."""
-        self.grad = None
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear the gradient, whose memory the next backward pass reuses, or set it to zero if there is one."""
+        self.grad = None if set_to_none or self._grad is None else np.zeros_like(self.data)
 
     def gradient_target(self) -> NDArray[Any]:
         """Return memory for a new gradient: that of the last one, unless the new one will be added to it."""
@@ -145,6 +145,14 @@ class Parameter:
             # An assigned array is not overwritten: it may have other uses.
             grad = np.add(self._grad, grad, out=self._grad if self._owned else grad)
         self._grad, self._owned, self._used = grad, True, False
+
+    def writable_gradient(self) -> NDArray[Any] | None:
+        """Return the gradient since the last step for a change in place; an assigned array is copied before."""
+        if self._grad is None or self._used:
+            return None
+        if not self._owned:
+            self._grad, self._owned = self._grad.copy(), True
+        return self._grad
 
     def use_gradient(self) -> NDArray[Any] | None:
         """Return the gradient for a step, once; None if there is none since the last step, or if frozen."""
