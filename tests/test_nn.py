@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import inspect
+import os
 import pickle
 import re
+import subprocess
+import sys
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
@@ -1009,6 +1012,39 @@ def test_rrelu_draws_in_training() -> None:
     assert np.array_equal(in_place.backward(np.ones_like(x)), -y)
     assert not np.array_equal(layer(x), y)
     assert np.array_equal(layer.eval()(x), fr.leaky_relu(x, 0.25))
+
+
+@pytest.mark.parametrize("kind", [nn.Dropout, nn.RReLU])
+def test_copies_draw_independently(kind: Any) -> None:
+    """Unless a seed or generator says otherwise, at the constructor or later."""
+    x = np.full(1000, -1.0, np.float32)
+    copies: list[Any] = [copy.copy, copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))]
+    for again in copies:
+        layer = kind()
+        assert not np.array_equal(again(layer)(x), layer(x))
+        layer.rng = np.random.default_rng(1)
+        seeded = kind(rng=1)
+        wanted = kind(rng=1)(x)
+        assert all(np.array_equal(again(each)(x), wanted) for each in (layer, seeded))
+    code = f"""
+import os
+import numpy as np
+from fastrelu import nn
+x = np.full(1000, -1.0, np.float32)
+layer, seeded = nn.{kind.__name__}(), nn.{kind.__name__}(rng=1)
+wanted = nn.{kind.__name__}(rng=1)(x)
+ours, theirs = os.pipe()
+child = os.fork()
+drawn = layer(x).tobytes()
+assert np.array_equal(seeded(x), wanted)
+if child == 0:
+    os.write(theirs, drawn)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert os.read(ours, 1 << 16) not in (drawn, b"")
+"""
+    if hasattr(os, "fork"):
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_srelu_keeps_its_order() -> None:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fastrelu.nn.module import Layer
+from fastrelu.nn.random import Random
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
-class Dropout(Layer):
+class Dropout(Random, Layer):
     """In training mode, set random elements to zero and scale the others by ``1 / (1 - p)``.
 
     For the gradient the layer saves one bit per element. In evaluation mode the input itself is returned.
@@ -24,7 +25,8 @@ class Dropout(Layer):
     inplace : bool, default False
         Whether to overwrite the input.
     rng : numpy.random.Generator or seed, optional
-        Source of the random numbers; any argument of :func:`numpy.random.default_rng`.
+        Source of the random numbers; any argument of :func:`numpy.random.default_rng`. Without it, copies of the layer
+        and forked processes draw independently.
 
     Raises
     ------
@@ -54,7 +56,7 @@ class Dropout(Layer):
             raise ValueError(f"Dropout requires 0 <= p <= 1, got p={p!r}")
         self.p = p
         self.inplace = inplace
-        self.rng = np.random.default_rng(rng)
+        self._seed(rng)
 
     def forward(self, x: ArrayLike) -> Any:
         """Return `x` with random elements set to zero, or `x` itself in evaluation mode.
@@ -71,7 +73,7 @@ class Dropout(Layer):
         array: NDArray[Any] = np.asarray(x)
         if array.dtype not in (np.float32, np.float64):
             raise TypeError(f"Dropout takes float32 or float64 in training, got {array.dtype}")
-        kept = self.rng.random(array.shape, np.float32) >= self.p
+        kept = self._generator().random(array.shape, np.float32) >= self.p
         self._saved = np.packbits(kept, bitorder="little"), self._scale(), array.shape, array.dtype
         return _selected(array, kept, self._scale(), overwrite=self.inplace)
 

@@ -9,6 +9,7 @@ import numpy as np
 from fastrelu import activations
 from fastrelu.nn.activation import Activation, alike, repr_of
 from fastrelu.nn.module import Layer
+from fastrelu.nn.random import Random
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -157,7 +158,7 @@ class SquaredReLU(Activation, function="squared_relu"):
     """
 
 
-class RReLU(Activation, function="rrelu"):
+class RReLU(Random, Activation, function="rrelu"):
     """Layer of :func:`fastrelu.rrelu`: leaky ReLU with random slopes in training mode, and their mean in evaluation mode.
 
     Parameters
@@ -167,7 +168,8 @@ class RReLU(Activation, function="rrelu"):
     inplace : bool, default False
         Whether to overwrite the input.
     rng : numpy.random.Generator or seed, optional
-        Source of the slopes; any argument of :func:`numpy.random.default_rng`.
+        Source of the slopes; any argument of :func:`numpy.random.default_rng`. Without it, copies of the layer and
+        forked processes draw independently.
 
     Raises
     ------
@@ -194,7 +196,7 @@ class RReLU(Activation, function="rrelu"):
             raise ValueError(f"RReLU requires lower <= upper, got lower={lower!r}, upper={upper!r}")
         self.lower = lower
         self.upper = upper
-        self.rng = np.random.default_rng(rng)
+        self._seed(rng)
         super().__init__(inplace)
 
     def _check_inplace(self) -> None:
@@ -214,7 +216,7 @@ class RReLU(Activation, function="rrelu"):
             return function(x, self.lower, self.upper)
         array = np.asanyarray(x)
         slopes = np.empty(array.shape, np.float32 if np.can_cast(array.dtype, np.float32) else np.float64)
-        y = function(x, self.lower, self.upper, training=True, rng=self.rng, slopes=slopes)
+        y = function(x, self.lower, self.upper, training=True, rng=self._generator(), slopes=slopes)
         from_output = self._saves_output()
         self._saved = y if from_output else x, slopes, from_output
         return y
