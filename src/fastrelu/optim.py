@@ -137,15 +137,16 @@ class Optimizer:
         """Return a running array of a parameter in the parameter's present type; None before the first step."""
         state = self.state.setdefault(parameter, {})
         array: NDArray[Any] | None = state.get(name)
-        if array is not None and array.dtype != parameter.dtype:
-            array = state[name] = array.astype(parameter.dtype)
+        dtype = parameter.data.dtype
+        if array is not None and array.dtype != dtype:
+            array = state[name] = array.astype(dtype)
         return array
 
     def _scratch(self, parameter: Parameter, name: str) -> NDArray[Any]:
         """Return a temporary array, the same memory in every step."""
-        array = self._temporary.get((parameter, name))
-        if array is None or array.dtype != parameter.dtype:
-            array = self._temporary[parameter, name] = np.empty_like(parameter.data)
+        array, data = self._temporary.get((parameter, name)), parameter.data
+        if array is None or array.dtype != data.dtype:
+            array = self._temporary[parameter, name] = np.empty_like(data)
         return array
 
     # --- State ----------------------------------------------------------------------------------------------------

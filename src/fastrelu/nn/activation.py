@@ -119,7 +119,7 @@ class Activation(Layer):
         y = self._function_(x, *arguments) if self.inplace else self._function(x, *arguments)
         if self.training:
             from_output = self._saves_output()
-            self._saved = y if from_output else x, from_output
+            self.__dict__["_saved"] = y if from_output else x, from_output
         return y
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:

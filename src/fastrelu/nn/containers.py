@@ -210,7 +210,7 @@ class Sequential(_List):
         for layer in self._modules.values():
             x = layer(x)
         if self.training:
-            self._saved = ()
+            self.__dict__["_saved"] = ()
         return x
 
     def _forward_repeating(self, x: Any) -> Any:

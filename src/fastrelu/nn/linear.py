@@ -110,7 +110,7 @@ class Linear(Module):
         if self.bias is not None:
             np.add(y, self.bias.data, out=y)
         if self.training:
-            self._saved = rows, x.shape
+            self.__dict__["_saved"] = rows, x.shape
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], y.shape[1])
 
     def _converted(self, x: ArrayLike) -> NDArray[Any]:
@@ -129,8 +129,9 @@ class Linear(Module):
         """Return the gradient with respect to the input; add to those of weight and bias."""
         rows, shape = self._take()
         weight, bias = self.weight, self.bias
-        self._check_gradient(grad, (*shape[:-1], weight.data.shape[0]))
-        g: NDArray[Any] = np.asarray(grad, weight.data.dtype)
+        values = weight.data
+        self._check_gradient(grad, (*shape[:-1], len(values)))
+        g: NDArray[Any] = np.asarray(grad, values.dtype)
         if g.ndim != 2:
             g = g.reshape(len(rows), g.shape[-1])
         if weight.requires_grad:
@@ -143,7 +144,7 @@ class Linear(Module):
             bias.add_gradient(target)
         if not input_grad:
             return None
-        return np.matmul(g, weight.data).reshape(shape)
+        return np.matmul(g, values).reshape(shape)
 
     def extra_repr(self) -> str:
         """Return the sizes."""

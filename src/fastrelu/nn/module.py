@@ -196,6 +196,8 @@ class Module:
 
     def _check_gradient(self, grad: ArrayLike, shape: tuple[int, ...]) -> None:
         """Refuse a gradient of another shape than the output, or of no real numbers."""
+        if type(grad) is np.ndarray and grad.shape == shape and grad.dtype in FLOATS:
+            return
         if isinstance(grad, np.ma.MaskedArray):
             raise TypeError(f"{self!r}: a gradient cannot be a masked array: fill it first, grad.filled(0)")
         array = grad if hasattr(grad, "shape") and hasattr(grad, "dtype") else np.asarray(grad)
@@ -213,7 +215,7 @@ class Module:
                 "mode first (train(), not eval()), once before each backward; a layer saves one call, so use a layer "
                 "of its own for each place in a network"
             )
-        self._saved = None
+        self.__dict__["_saved"] = None  # without __setattr__, which checks what users assign
         return saved
 
     # --- Children and parameters ----------------------------------------------------------------------------------

@@ -132,11 +132,12 @@ class Parameter:
 
     def gradient_target(self) -> NDArray[Any]:
         """Return memory for a new gradient: that of the last one, unless the new one will be added to it."""
+        data = self._data
         if self._grad is not None and not self._used:
-            return np.empty_like(self.data)
+            return np.empty_like(data)
         buffer = self._buffer
-        if buffer is None or buffer.shape != self.data.shape or buffer.dtype != self.data.dtype:
-            self._buffer = buffer = np.empty_like(self.data)
+        if buffer is None or buffer.shape != data.shape or buffer.dtype != data.dtype:
+            self._buffer = buffer = np.empty_like(data)
         return buffer
 
     def add_gradient(self, grad: NDArray[Any]) -> None:
