@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fastrelu.nn.parameter import Parameter
+from fastrelu.nn.parameter import FLOATS, Parameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+
+# Numbers whose squares do not overflow.
+_LARGE = {dtype: math.sqrt(np.finfo(dtype).max) / 2 for dtype in FLOATS}
 
 
 def _at_least(name: str, value: float, low: float = 0.0) -> float:
@@ -369,21 +372,21 @@ class Adam(Optimizer):
 
         # The root of the mean square is what is kept: a square that overflows would freeze the parameter for good.
         new = self._scratch(parameter, "root")
-        with np.errstate(over="ignore"):
+        np.maximum(np.absolute(direction, out=scratch), root, out=scratch)
+        if np.maximum.reduce(scratch, axis=None, initial=0) < _LARGE[data.dtype]:
             np.multiply(direction, direction, out=scratch)
             np.multiply(scratch, 1 - second, out=scratch)
             np.multiply(root, root, out=new)
             np.multiply(new, second, out=new)
             np.add(new, scratch, out=new)
-        np.sqrt(new, out=new)
-        if not np.isfinite(new.max(initial=0)):
+            np.sqrt(new, out=new)
+        else:
             np.hypot(math.sqrt(second) * root, math.sqrt(1 - second) * direction, out=new)
         state["exp_avg_root"], self._temporary[parameter, "root"] = new, root
         if options["amsgrad"]:
-            largest = self._running(parameter, "max_exp_avg_root")
-            if largest is None:
-                largest = np.zeros_like(data)
-            new = state["max_exp_avg_root"] = np.maximum(largest, new, out=largest)
+            before = self._running(parameter, "max_exp_avg_root")
+            new = np.maximum(new, new if before is None else before, out=before)
+            state["max_exp_avg_root"] = new
 
         np.divide(new, math.sqrt(1 - second ** state["step"]), out=scratch)
         np.add(scratch, options["eps"], out=scratch)
