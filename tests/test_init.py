@@ -1,4 +1,4 @@
-"""First values of parameters: gains against an independent integration, spreads, seeds, refusals."""
+"""Initial values of parameters: gains against an independent integration, spreads, seeds, refusals."""
 
 from __future__ import annotations
 

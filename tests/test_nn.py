@@ -1,10 +1,14 @@
-"""Layers and networks without PyTorch: gradients against differences, what is remembered, state, refusals, text."""
+"""Layers and networks without PyTorch: gradients against differences, what is saved, state, errors, text."""
 
 from __future__ import annotations
 
 import copy
+import inspect
+import os
 import pickle
 import re
+import subprocess
+import sys
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Every layer, with parameters that are not the usual ones where it has some; the input of each is (4, 3, 5).
+# Every layer, with other parameters than the defaults where it has some; the input of each is (4, 3, 5).
 LAYERS: list[nn.Module] = [
     nn.ReLU(),
     nn.ReLU(inplace=True),
@@ -100,6 +104,7 @@ LAYERS: list[nn.Module] = [
     nn.Flatten(),
     nn.Identity(),
     nn.Dropout(0.0),
+    nn.Dropout(0.0, inplace=True),
     nn.Sequential(nn.Linear(5, 4, dtype=np.float64, rng=2), nn.Tanh(inplace=True), nn.PReLU(dtype=np.float64)),
 ]
 each_layer = pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: repr(layer).replace("\n", " "))
@@ -134,11 +139,15 @@ def test_gradients(layer: nn.Module) -> None:
     x = inputs()
     y = layer(x.copy())
     upper = np.random.default_rng(1).standard_normal(y.shape)
-    options = {"input_grad": True} if isinstance(layer, nn.Sequential) else {}
-    got = layer.backward(upper, **options)
+    got = layer.backward(upper, input_grad=True)
     assert got.shape == x.shape
     parameters = list(layer.parameters())
     gradients = [parameter.grad for parameter in parameters]
+    layer.zero_grad()
+    layer(x.copy())
+    assert layer.backward(upper.copy(), input_grad=False, overwrite_grad=True) is None
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        np.testing.assert_array_equal(parameter.grad, gradient)
     layer.eval()
     np.testing.assert_allclose(got, difference(layer, x, x, upper), rtol=1e-6, atol=1e-8)
     for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -148,14 +157,14 @@ def test_gradients(layer: nn.Module) -> None:
 
 
 @each_layer
-def test_what_is_remembered(layer: nn.Module) -> None:
-    """One forward call, once; nothing in evaluation mode; the answer is the same in both modes."""
+def test_what_is_saved(layer: nn.Module) -> None:
+    """One forward call until its backward; nothing in evaluation mode; both modes give the same result."""
     layer = copy.deepcopy(layer)
     x = inputs()
     y = layer(x.copy())
     grad = np.ones_like(y)
     layer.backward(grad)
-    assert np.array_equal(grad, np.ones_like(y)), "the caller's gradient is left as it is"
+    assert np.array_equal(grad, np.ones_like(y)), "the caller's gradient does not change"
     if isinstance(layer, nn.Identity):
         return
     with pytest.raises(RuntimeError, match="has no forward call to go back through"):
@@ -167,6 +176,25 @@ def test_what_is_remembered(layer: nn.Module) -> None:
         assert all(module._saved is None for module in layer.modules())
     with pytest.raises(RuntimeError, match="in training mode first"):
         layer.backward(grad)
+
+
+@each_layer
+def test_wrong_gradients(layer: nn.Module) -> None:
+    """A gradient of another shape than the output, or of no real numbers, is refused by every layer."""
+    layer = copy.deepcopy(layer)
+    grad = np.ones(layer(inputs()).shape)
+    for wrong in (grad[None], np.stack([grad, grad]), grad[0], grad[:1], grad.reshape(-1), 1.0):
+        layer(inputs())
+        message = rf"\): the output was of shape {re.escape(str(grad.shape))}, the gradient is {re.escape(str(np.shape(wrong)))}$"
+        with pytest.raises(ValueError, match=message):
+            layer.backward(wrong)
+    cases = [(grad + 0j, "real numbers, got complex128"), (grad.astype(object), "real numbers, got object")]
+    cases += [(np.ma.masked_array(grad, mask=grad > 0), r"cannot be a masked array: .*grad.filled\(0\)")]
+    for wrong, message in cases:
+        layer(inputs())
+        with pytest.raises(TypeError, match=message):
+            layer.backward(wrong)
+    assert all(parameter.grad is None for parameter in layer.parameters())
 
 
 @each_layer
@@ -189,7 +217,7 @@ def test_backward_in_the_gradient_memory(layer: nn.Module) -> None:
 
 @each_layer
 def test_in_place(layer: nn.Module) -> None:
-    """An in-place layer returns its input, overwritten; any other leaves it alone."""
+    """An in-place layer overwrites and returns its input; any other does not change it."""
     x = inputs()
     before = x.copy()
     y = copy.deepcopy(layer)(x)
@@ -201,7 +229,7 @@ def test_in_place(layer: nn.Module) -> None:
 
 @each_layer
 def test_pickles(layer: nn.Module) -> None:
-    """A layer survives pickling, with what it has learned."""
+    """A pickled layer has the same parameters."""
     again = pickle.loads(pickle.dumps(layer))
     assert repr(again) == repr(layer)
     assert np.array_equal(again(inputs()), copy.deepcopy(layer)(inputs()))
@@ -221,7 +249,37 @@ def test_every_function_has_its_layer() -> None:
     assert functions <= named, f"no layer for {functions - named}"
     listed = {type(layer) for layer in LAYERS}
     losses = {nn.CrossEntropyLoss, nn.MSELoss}
-    assert layers - listed - losses == {nn.Module, nn.Activation}
+    assert layers - listed - losses == {nn.Module, nn.Activation, nn.ModuleList, nn.ModuleDict}
+
+
+@pytest.mark.parametrize("kind", sorted({type(layer) for layer in LAYERS} - {nn.Identity}, key=str))
+def test_wrong_arguments_name_the_layer(kind: Any) -> None:
+    """Also where the constructor is inherited; positions and keywords are the same."""
+    if kind is not nn.Sequential:
+        with pytest.raises(TypeError, match=rf"^{kind.__name__}\.__init__\(\) takes from .* were given$"):
+            kind(*range(10))
+    with pytest.raises(TypeError, match=rf"^{kind.__name__}\.__init__\(\) got an unexpected keyword argument 'wrong'$"):
+        kind(wrong=1)
+
+
+def test_inherited_constructors() -> None:
+    """One positional or keyword argument; a subclass of the user's inherits as any class does."""
+    for kind in (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.SquaredReLU, nn.LogSigmoid):
+        assert str(inspect.signature(kind)) == "(inplace: 'bool' = False) -> 'None'"
+        assert repr(kind(True)) == repr(kind(inplace=True)) == f"{kind.__name__}(inplace=True)"
+
+    class First(nn.Module):
+        pass
+
+    class Second(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.ran = True
+
+    class Both(First, Second):
+        pass
+
+    assert Both().ran
 
 
 # --- In place -----------------------------------------------------------------------------------------------------
@@ -243,7 +301,7 @@ def test_every_function_has_its_layer() -> None:
         (lambda: nn.CELU(-1.0, inplace=True), "alpha > 0"),
         (lambda: nn.Squareplus(0.0, inplace=True), "b > 0"),
         (lambda: nn.RReLU(-0.1, 0.3, inplace=True), "does not tell the sign of the input"),
-        (lambda: nn.ELU(inplace=True, learnable=True), "ELU cannot work in place while it learns"),
+        (lambda: nn.ELU(inplace=True, learnable=True), "ELU cannot work in place with a learned parameter"),
         (lambda: nn.Softplus(inplace=True, learnable=True), "needs the input, which would be overwritten"),
     ],
 )
@@ -263,10 +321,34 @@ def test_overwriting_what_another_layer_keeps() -> None:
     with pytest.raises(ValueError, match=r"layer 2, .* the output of layer 0, Softmax"):
         nn.Sequential(nn.Softmax(), nn.Flatten(), nn.LeakyReLU(inplace=True))
     model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(inplace=True))
-    with pytest.raises(ValueError, match="take ReLU6 without inplace"):
+    with pytest.raises(ValueError, match="use ReLU6 without inplace"):
         model.append(nn.ReLU6(inplace=True))
     assert len(model) == 2
     nn.Sequential(nn.Sigmoid(), nn.ReLU(inplace=True))  # keeps its input
+
+
+def test_overwriting_after_a_change() -> None:
+    """It is also refused where a layer or an inner container changed after the network was built."""
+    x = np.ones((2, 3), np.float32)
+    inner = nn.Sequential(nn.Linear(3, 3))
+    model = nn.Sequential(nn.Softmax(), inner, nn.Softsign(), nn.LeakyReLU(-0.5), nn.ReLU())
+    model(x)
+    inner.insert(0, nn.ReLU(inplace=True))
+    message = r"layer 1\.0, ReLU\(inplace=True\), would overwrite the output of layer 0, Softmax"
+    with pytest.raises(ValueError, match=message):
+        model(x)
+    model.eval()(x.copy())
+    inner[0].inplace = False
+    model.train()(x)
+    model[4].inplace = True
+    model(x)
+    model[3].negative_slope = 0.5  # with a slope of the same sign the layer saves its output
+    with pytest.raises(ValueError, match=r"layer 4, .* would overwrite the output of layer 3, LeakyReLU"):
+        model(x)
+    for layer in (nn.SiLU(), nn.LeakyReLU(-0.5), nn.ELU(learnable=True)):
+        with pytest.raises(ValueError, match="cannot work in place"):
+            layer.inplace = True
+        assert not layer.inplace
 
 
 # --- Sequential ---------------------------------------------------------------------------------------------------
@@ -300,6 +382,148 @@ def test_sequence() -> None:
         nn.Sequential(nn.ReLU(), network)  # type: ignore[arg-type]  # wrong on purpose
 
 
+def test_a_layer_is_replaced() -> None:
+    """By attribute, name or position; the layer that is called is the one that the container shows."""
+    x = np.array([-1.0, 2.0])
+    model: Any = nn.Sequential(OrderedDict(act=nn.ReLU(), last=nn.Identity()))
+    model.act = tanh = nn.Tanh()
+    assert model.act is model[0] is model["act"] is tanh
+    assert np.array_equal(model(x), np.tanh(x))
+    model[0] = nn.Sigmoid()
+    assert np.array_equal(model(x), fr.sigmoid(x))
+    model["act"] = nn.ReLU()
+    model[-1] = nn.Softsign()
+    assert np.array_equal(model(x), fr.softsign(fr.relu(x)))
+    model.more = nn.Linear(2, 1, dtype=np.float64)
+    assert list(model.state_dict()) == ["more.weight", "more.bias"]
+    assert model(x).shape == (1,)
+    del model.last
+    assert [name for name, _ in model.named_children()] == ["act", "more"]
+    model(x)
+    model[0] = nn.Tanh()
+    with pytest.raises(RuntimeError, match="no forward call"):
+        model.backward(np.ones(1))
+    for build in (
+        lambda: setattr(model, "act", np.tanh),
+        lambda: setattr(model, "act", None),
+        lambda: model.insert(0, "act"),
+        lambda: model.extend([nn.ReLU(), np.tanh]),
+        lambda: nn.Sequential([nn.ReLU()]),  # type: ignore[arg-type]  # wrong on purpose
+    ):
+        with pytest.raises(TypeError, match=r"Sequential takes modules, got '(ufunc|NoneType|str|list)' as '"):
+            build()
+    with pytest.raises(KeyError, match="Sequential has no module 'fc', only act, more"):
+        model["fc"] = nn.ReLU()
+    with pytest.raises(IndexError):
+        model[2] = nn.ReLU()
+    model[0] = nn.ReLU()
+    with pytest.raises(ValueError, match="would overwrite the output of layer act"):
+        model.insert(1, nn.ReLU(inplace=True))
+    assert len(model) == 2
+    assert {"act", "more", "append"} <= set(dir(model))
+
+
+@pytest.mark.parametrize("kind", [nn.Sequential, nn.ModuleList])
+def test_lists_of_modules(kind: Any) -> None:
+    """They change as lists do; modules named by position are renamed, others keep their names."""
+    layers: list[nn.Module] = [nn.ReLU(), nn.Tanh(), nn.Sigmoid(), nn.Softsign()]
+    container = kind(*layers) if kind is nn.Sequential else kind(layers)
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        action, index = rng.integers(6), int(rng.integers(-len(layers), len(layers))) if layers else 0
+        new: nn.Module = nn.LeakyReLU(float(rng.random()))
+        if action == 0:
+            container.insert(index, new)
+            layers.insert(index, new)
+        elif action == 1:
+            assert container.append(new) is container
+            layers.append(new)
+        elif action == 2:
+            container.extend([new, nn.GELU()])
+            layers.extend([new, container[-1]])
+        elif action == 3 and layers:
+            container[index] = new
+            layers[index] = new
+        elif action == 4 and layers:
+            assert container.pop(index) is layers.pop(index)
+        elif action == 5 and layers:
+            del container[index : index + 2]
+            del layers[index : index + 2]
+        assert list(container) == layers
+        assert [name for name, _ in container.named_children()] == [str(i) for i in range(len(layers))]
+        assert list(container[1:3]) == layers[1:3]
+        assert isinstance(container[1:], kind)
+
+
+def test_a_slice_never_loses_a_layer() -> None:
+    """A slice of a Sequential keeps its names, and a layer that is appended gets a new one."""
+    model = network()
+    part = model[1:]
+    part.append(nn.Tanh())
+    part.insert(1, nn.Softsign())
+    assert [name for name, _ in part.named_children()] == ["1", "4", "2", "3"]
+    assert part[2] is model[2]
+    named = nn.Sequential(OrderedDict([("2", nn.ReLU()), ("3", nn.Tanh())]))
+    named.extend([nn.Sigmoid(), nn.GELU()])
+    assert [name for name, _ in named.named_children()] == ["2", "3", "4", "5"]
+    assert repr(named.pop("3")) == "Tanh()"
+    del named["2"]
+    assert [name for name, _ in named.named_children()] == ["4", "5"]
+
+
+def test_module_dict() -> None:
+    """It is a dict whose modules are registered."""
+    heads = nn.ModuleDict({"a": nn.Linear(2, 1)})
+    heads["b"] = nn.Linear(2, 1)
+    heads.update([("c", nn.PReLU())])
+    assert list(heads) == list(heads.keys()) == ["a", "b", "c"]
+    assert list(heads.state_dict()) == ["a.weight", "a.bias", "b.weight", "b.bias", "c.weight"]
+    assert "c" in heads
+    assert heads.pop("c") is not heads["b"]
+    assert heads.a is heads["a"] is next(iter(heads.values()))
+    assert dict(heads.items()) == dict(heads.named_children())
+    del heads["a"]
+    with pytest.raises(KeyError):
+        heads["a"]
+    heads.clear()
+    assert len(heads) == 0
+    with pytest.raises(NotImplementedError, match="ModuleDict has no forward"):
+        heads(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("append", ValueError, "Sequential can be named 'append': that is an attribute"),
+        ("forward", ValueError, "can be named 'forward'"),
+        ("training", ValueError, "can be named 'training'"),
+        ("_modules", ValueError, "can be named '_modules'"),
+        ("a.b", ValueError, "not empty and has no dot, got 'a.b'"),
+        ("", ValueError, "not empty"),
+        (0, TypeError, "is a string, got 0"),
+    ],
+)
+def test_names_that_are_refused(name: Any, error: type[Exception], message: str) -> None:
+    """The name of a method would hide it, or the layer; a dot separates names in states."""
+    with pytest.raises(error, match=message):
+        nn.Sequential(OrderedDict([(name, nn.ReLU())]))
+    if name and name != "append":
+        with pytest.raises(error, match=message.replace("Sequential", "ModuleDict")):
+            nn.ModuleDict({name: nn.ReLU()})
+
+
+def test_layers_are_assigned_after_the_constructor() -> None:
+    """In a subclass of a container."""
+
+    class Early(nn.Sequential):
+        def __init__(self) -> None:
+            self.act = nn.ReLU()
+            super().__init__()
+
+    with pytest.raises(AttributeError, match=r"call super\(\).__init__\(\) before Early.act is assigned"):
+        Early()
+
+
 def test_input_gradient() -> None:
     """It is computed on demand, also by inner containers; the parameters' gradients are the same either way."""
     inner = nn.Sequential(nn.Flatten(), network(), nn.Sequential(nn.ReLU(), nn.Linear(2, 3, dtype=np.float64, rng=2)))
@@ -319,7 +543,7 @@ def test_input_gradient() -> None:
 
 
 def test_frozen_parameters() -> None:
-    """Parameters that need no gradient get none, and an optimiser leaves them alone."""
+    """Parameters that require no gradient get none, and an optimizer does not change them."""
     model = network()
     for parameter in model[0].parameters():
         parameter.requires_grad = False
@@ -335,10 +559,58 @@ def test_frozen_parameters() -> None:
 
 
 def test_a_container_in_two_places_is_refused() -> None:
-    """A layer may stand in two places, a container not: it remembers one call for all its layers."""
+    """A layer may stand in two places, a container not: it saves one call for all its layers."""
     block = network()
     with pytest.raises(ValueError, match="the Sequential at '1' stands in two places: make one for each"):
         nn.Sequential(block, block)
+
+
+def test_backward_has_one_signature() -> None:
+    """Every layer and loss has the base's options for backward; the defaults differ in Sequential alone."""
+    for layer in [*LAYERS, nn.MSELoss(), nn.CrossEntropyLoss()]:
+        options = list(inspect.signature(layer.backward).parameters.values())[1:]
+        assert [(option.name, option.kind, option.default) for option in options] == [
+            ("input_grad", inspect.Parameter.KEYWORD_ONLY, not isinstance(layer, nn.Sequential)),
+            ("overwrite_grad", inspect.Parameter.KEYWORD_ONLY, False),
+        ]
+
+
+def test_layers_of_the_user() -> None:
+    """A Sequential passes the options that the layer's backward takes: all, some or none, on class or instance."""
+    seen: list[Any] = []
+
+    class Scale(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.factor = nn.Parameter(np.full(1, 3.0))
+
+        def forward(self, x: Any) -> Any:
+            return self.factor.data * x
+
+    class Plain(Scale):
+        def backward(self, grad: Any) -> Any:  # type: ignore[override]  # as in a tutorial
+            seen.append("plain")
+            return self.factor.data * grad
+
+    class Skipping(Scale):
+        def backward(self, grad: Any, input_grad: bool = True) -> Any:  # type: ignore[override]  # one option
+            seen.append(input_grad)
+            return self.factor.data * grad if input_grad else None
+
+    class Anything(Scale):
+        def backward(self, grad: Any, **options: bool) -> Any:
+            seen.append(options)
+            return self.factor.data * grad
+
+    x, grad = np.array([-1.0, 2.0]), np.array([1.0, 2.0])
+    model = nn.Sequential(Skipping(), Plain(), Anything(), nn.Tanhshrink(), Skipping())
+    model(x)
+    assert model.backward(grad) is None
+    assert seen == [True, {"input_grad": True, "overwrite_grad": True}, "plain", False]
+    model[0].backward = lambda grad: 5 * grad
+    model(x)
+    got = model.backward(grad, input_grad=True)
+    np.testing.assert_allclose(got, 5 * 3 * 3 * 3 * np.tanh(27 * x) ** 2 * grad)
 
 
 def test_a_missing_gradient_is_named() -> None:
@@ -348,7 +620,7 @@ def test_a_missing_gradient_is_named() -> None:
         def forward(self, x: Any) -> Any:
             return x
 
-        def backward(self, grad: Any) -> Any:  # noqa: ARG002  the signature is given
+        def backward(self, grad: Any, **_: bool) -> Any:  # noqa: ARG002  the signature is given
             return None
 
     model = nn.Sequential(nn.Linear(2, 2), Mute())
@@ -395,6 +667,78 @@ def test_own_forward() -> None:
         "Net(\n  (fc1): Linear(in_features=4, out_features=3, bias=True)\n  (act): ReLU()\n"
         "  (fc2): Linear(in_features=3, out_features=2, bias=True)\n)"
     )
+
+
+def test_parameters_and_layers_stay_registered() -> None:
+    """An array or a function in the place of a parameter or layer is refused; so are values of another shape."""
+    net: Any = Net()
+    for layer, name in ((nn.PReLU(), "weight"), (nn.ELU(learnable=True), "alpha"), (net.fc1, "bias"), (net, "scale")):
+        before = getattr(layer, name)
+        for value in (np.full(1, 0.1), 0.1, [0.1], nn.init):
+            with pytest.raises(
+                TypeError, match=rf"\.{name} is a parameter and cannot become .* {name}\.data\[\.\.\.\] ="
+            ):
+                setattr(layer, name, value)
+        with pytest.raises(ValueError, match=r"values of a parameter of shape .* cannot have shape \(5, 2\)"):
+            before.data = np.zeros((5, 2), np.float32)
+        with pytest.raises(TypeError, match="float32 or float64, not int64"):
+            before.data = np.zeros(before.shape, int)
+        assert getattr(layer, name) is before
+        setattr(layer, name, nn.Parameter(before.data))
+        assert getattr(layer, name) in list(layer.parameters())
+    with pytest.raises(TypeError, match=r"Net\.act is a layer and cannot become 'ufunc': assign a Module or None"):
+        net.act = np.tanh
+    net.act, net.fc1.bias = nn.Tanh(), None
+    assert repr(list(net.children())[1]) == "Tanh()"
+    assert net(np.ones((5, 4), np.float32)).shape == (5, 2)
+    with pytest.raises(ValueError, match="no layer or parameter of Net can be named 'train': that is an attribute"):
+        net.train = nn.ReLU()
+    parameter = nn.Parameter(np.ones(2, np.float32))
+    parameter.grad = np.ones(2)
+    parameter.data = values = np.zeros(2, np.float32)
+    assert parameter.data is values
+    assert parameter.grad is not None
+    parameter.data = np.zeros(2)
+    assert parameter.grad is None
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            [nn.ReLU()],
+            "Net.x is a list that contains a ReLU, which would be neither trained nor saved: use nn.ModuleList",
+        ),
+        ((nn.ReLU(),), "is a tuple .* nn.ModuleList"),
+        ({"a": nn.ReLU()}, "is a dict that contains a ReLU, .* nn.ModuleDict"),
+        ([1, {"a": (nn.ReLU(),)}], "contains a ReLU"),
+        ([nn.Parameter(np.ones(1))], "contains a Parameter, .* assign each to an attribute of its own"),
+    ],
+    ids=str,
+)
+def test_layers_in_plain_collections(value: Any, message: str) -> None:
+    """They are refused when assigned, and at the latest when parameters are asked for."""
+    net: Any = Net()
+    with pytest.raises(TypeError, match=message):
+        net.x = value
+    net.x = collection = type(value)() if isinstance(value, (list, dict)) else None
+    if isinstance(collection, list):
+        collection.extend(value)
+    elif isinstance(collection, dict):
+        collection.update(value)
+    else:
+        return
+    for ask in (net.parameters, net.state_dict, net.eval, net.modules):
+        with pytest.raises(TypeError, match=message):
+            list(ask())
+
+
+def test_apply() -> None:
+    """A function is called for every module, children first."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU()))
+    seen: list[Any] = []
+    assert model.apply(seen.append) is model
+    assert seen == [model[0], model[1][0], model[1], model]
 
 
 def test_a_shared_layer_is_counted_once() -> None:
@@ -471,8 +815,8 @@ def test_linear_refuses() -> None:
         nn.Parameter(np.ones(2, int))
 
 
-def test_linear_takes_foreign_byte_order_and_keeps_its_hands_off() -> None:
-    """A byte-swapped array is converted; the returned output is nobody else's."""
+def test_linear_converts_byte_order_and_returns_new_arrays() -> None:
+    """A byte-swapped array is converted; no later call overwrites an output."""
     layer = nn.Linear(3, 2, rng=0)
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     y = layer(x)
@@ -482,8 +826,8 @@ def test_linear_takes_foreign_byte_order_and_keeps_its_hands_off() -> None:
     assert np.array_equal(y, layer(x))
 
 
-def test_linear_start() -> None:
-    """First values are uniform within 1 / sqrt(in_features), and repeat with the seed."""
+def test_linear_initial_values() -> None:
+    """Initial values are uniform within 1 / sqrt(in_features), and repeat with the seed."""
     layer = nn.Linear(100, 400, rng=3)
     again = nn.Linear(100, 400, rng=np.random.default_rng(3))
     for one, two in zip(layer.parameters(), again.parameters(), strict=True):
@@ -495,7 +839,7 @@ def test_linear_start() -> None:
 
 
 def test_gradient_memory() -> None:
-    """Gradients take the same memory in each step, add up between steps, and start anew after one."""
+    """Gradients use the same memory in each step, add up between steps, and are replaced after one."""
     layer = nn.Linear(3, 2, dtype=np.float64)
     optimizer = optim.SGD(layer.parameters(), lr=0.0)
     x, grad = np.ones((4, 3)), np.ones((4, 2))
@@ -519,7 +863,7 @@ def test_gradient_memory() -> None:
 
 
 def test_parameter_is_an_array() -> None:
-    """NumPy takes a parameter for its values."""
+    """NumPy converts a parameter to its values."""
     p = nn.Parameter(np.arange(6, dtype=np.float32).reshape(2, 3))
     assert np.asarray(p) is p.data
     assert (p.shape, p.ndim, p.size) == ((2, 3), 2, 6)
@@ -539,7 +883,8 @@ def test_parameter_is_an_array() -> None:
             lambda: nn.GELU("exact"),  # type: ignore[arg-type]  # wrong on purpose
             'approximate must be "none" or "tanh", got \'exact\'',
         ),
-        (lambda: nn.Dropout(1.0), "Dropout requires 0 <= p < 1, got p=1.0"),
+        (lambda: nn.Dropout(1.1), "Dropout requires 0 <= p <= 1, got p=1.1"),
+        (lambda: nn.Dropout(np.nan), "Dropout requires 0 <= p <= 1, got p=nan"),
         (
             lambda: nn.MSELoss("max"),  # type: ignore[arg-type]  # wrong on purpose
             'reduction must be "mean", "sum" or "none", got \'max\'',
@@ -557,6 +902,53 @@ def test_refusals(build: Any, message: str) -> None:
         build()
 
 
+@pytest.mark.parametrize(
+    ("types", "prediction", "target", "loss", "gradient", "kinds"),
+    [
+        ("uint8 uint8", 0, 16, 256, -32, "float32 float32"),
+        ("int8 int8", 100, -100, 40000, 400, "float32 float32"),
+        ("int64 int64", 1, 3, 4, -4, "float64 float64"),
+        ("bool bool", 1, 0, 1, 2, "float32 float32"),
+        ("float16 float16", 300, 0, 90000, 600, "float32 float32"),
+        ("float32 float64", 1, 3, 4, -4, "float64 float32"),
+        ("float32 int64", 1, 3, 4, -4, "float64 float32"),
+        ("float64 float32", 1, 3, 4, -4, "float64 float64"),
+    ],
+)
+def test_losses_compute_in_floating_point(
+    types: str, prediction: int, target: int, loss: float, gradient: float, kinds: str
+) -> None:
+    """The gradient has the prediction's type, or the floating type that integers become."""
+    criterion = nn.MSELoss()
+    x, y = (np.array([n]).astype(kind) for n, kind in zip((prediction, target), types.split(), strict=True))
+    got = criterion(x, y), criterion.backward()
+    assert [float(value) for value in (got[0], got[1][0])] == [loss, gradient]
+    assert [str(value.dtype) for value in got] == kinds.split()
+
+
+@pytest.mark.parametrize("wrong", [np.ones((2, 3), complex), np.ones((2, 3), object), np.full((2, 3), "a")], ids=str)
+def test_losses_refuse(wrong: Any) -> None:
+    """Complex, masked and unknown arrays, and gradients of another shape than the loss."""
+    x, labels = np.ones((2, 3)), np.array([0, 1])
+    masked = np.ma.masked_array(x, mask=x > 0)
+    for criterion, target in ((nn.MSELoss(), x), (nn.CrossEntropyLoss(), labels)):
+        for arguments in ((wrong, target), (x, wrong)):
+            with pytest.raises(TypeError, match=r"real numbers|integers or probabilities"):
+                criterion(*arguments)
+        with pytest.raises(TypeError, match="mask"):
+            criterion(masked, target)
+    for criterion, target in ((nn.MSELoss("none"), x), (nn.CrossEntropyLoss(reduction="none"), labels)):
+        shape = criterion(x, target).shape
+        for grad in (1.0, np.ones((*shape, 1)), np.ones(shape)[:1]):
+            criterion(x, target)
+            with pytest.raises(ValueError, match=rf"the output was of shape {re.escape(str(shape))}, the gradient is"):
+                criterion.backward(grad)
+    for criterion, target in ((nn.MSELoss("sum"), x), (nn.CrossEntropyLoss(), labels)):
+        criterion(x, target)
+        with pytest.raises(ValueError, match=r"the output was of shape \(\), the gradient is \(2, 3\)"):
+            criterion.backward(x)
+
+
 def test_dropout() -> None:
     """Training zeroes a share and scales the rest, the gradient with them; integers are refused."""
     layer = nn.Dropout(0.25, rng=0)
@@ -572,6 +964,41 @@ def test_dropout() -> None:
         layer.train()(np.ones(3, int))
 
 
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("shape", [(), (0, 3), (1,), (1001,), (7, 13, 5)], ids=str)
+def test_dropout_selects(shape: tuple[int, ...], inplace: bool) -> None:
+    """What is dropped is +0.0, whatever it was, forward and backward; one bit per element is saved."""
+    values = np.resize(np.array([np.inf, -np.inf, np.nan, 1.5, -1.5, 3e38], np.float32), shape)
+    plain, layer = nn.Dropout(0.5, rng=3), nn.Dropout(0.5, inplace, rng=3)
+    kept = plain(np.ones(shape, np.float32)) != 0
+    with np.errstate(over="ignore"):  # twice 3e38, where it is kept
+        wanted = np.where(kept, 2 * values, np.float32(0))
+    x = values.copy()
+    with np.errstate(over="ignore" if kept.any() else "warn"):
+        y = layer(x)
+    assert (y is x) == inplace
+    np.testing.assert_array_equal(y, wanted)
+    assert not np.signbit(y[~kept]).any()
+    assert layer._saved[0].nbytes == (values.size + 7) // 8
+    grad = values.copy()
+    with np.errstate(over="ignore"):
+        got = layer.backward(grad)
+    np.testing.assert_array_equal(got, wanted)
+    np.testing.assert_array_equal(grad, values)
+    assert got.dtype == np.float32
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_dropout_of_everything(inplace: bool) -> None:
+    """With p = 1 all is zero, as in PyTorch."""
+    layer = nn.Dropout(1, inplace)
+    x = np.array([1.0, -np.inf, np.nan])
+    assert layer(x).tolist() == [0, 0, 0]
+    assert layer.backward(np.array([1.0, np.inf, np.nan])).tolist() == [0, 0, 0]
+    with pytest.raises(TypeError, match="cannot take a masked array into account"):
+        layer(np.ma.masked_array(x, mask=x > 0))
+
+
 def test_rrelu_draws_in_training() -> None:
     """Slopes are drawn anew in each call, from the generator, and give the gradient."""
     x = np.full(1000, -1.0, np.float32)
@@ -585,6 +1012,39 @@ def test_rrelu_draws_in_training() -> None:
     assert np.array_equal(in_place.backward(np.ones_like(x)), -y)
     assert not np.array_equal(layer(x), y)
     assert np.array_equal(layer.eval()(x), fr.leaky_relu(x, 0.25))
+
+
+@pytest.mark.parametrize("kind", [nn.Dropout, nn.RReLU])
+def test_copies_draw_independently(kind: Any) -> None:
+    """Unless a seed or generator says otherwise, at the constructor or later."""
+    x = np.full(1000, -1.0, np.float32)
+    copies: list[Any] = [copy.copy, copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))]
+    for again in copies:
+        layer = kind()
+        assert not np.array_equal(again(layer)(x), layer(x))
+        layer.rng = np.random.default_rng(1)
+        seeded = kind(rng=1)
+        wanted = kind(rng=1)(x)
+        assert all(np.array_equal(again(each)(x), wanted) for each in (layer, seeded))
+    code = f"""
+import os
+import numpy as np
+from fastrelu import nn
+x = np.full(1000, -1.0, np.float32)
+layer, seeded = nn.{kind.__name__}(), nn.{kind.__name__}(rng=1)
+wanted = nn.{kind.__name__}(rng=1)(x)
+ours, theirs = os.pipe()
+child = os.fork()
+drawn = layer(x).tobytes()
+assert np.array_equal(seeded(x), wanted)
+if child == 0:
+    os.write(theirs, drawn)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert os.read(ours, 1 << 16) not in (drawn, b"")
+"""
+    if hasattr(os, "fork"):
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_srelu_keeps_its_order() -> None:

@@ -1,4 +1,4 @@
-"""Layers, losses and optimisers give what PyTorch's give, to rounding; skipped where PyTorch is absent."""
+"""Layers, losses and optimizers give what PyTorch's give, to rounding; skipped where PyTorch is absent."""
 
 from __future__ import annotations
 
@@ -118,6 +118,8 @@ PAIRS = [
     Pair("Flatten(0, 1)"),
     Pair("Identity()"),
     Pair("Dropout(0.0)"),
+    Pair("Dropout(0.0, True)"),
+    Pair("Dropout(1.0)", limits=False),
 ]
 
 each_pair = pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.ours)
@@ -178,7 +180,7 @@ def test_layer(pair: Pair, layout: str, dtype: Any) -> None:
     close(ours.backward(LAYOUTS[layout](grad)), leaf.grad, dtype, "gradient", single=pair.single)
 
 
-REPRS = [pair for pair in PAIRS if not pair.theirs and "Dropout" not in pair.ours]
+REPRS = [pair for pair in PAIRS if not pair.theirs]
 
 
 @pytest.mark.parametrize("pair", REPRS, ids=lambda pair: pair.ours)
@@ -324,34 +326,37 @@ def networks(dtype: Any) -> tuple[Any, Any]:
     return ours, theirs
 
 
-OPTIMISERS: list[tuple[str, dict[str, Any]]] = [
+OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
     ("SGD", {"lr": 0.01}),
     ("SGD", {"lr": 0.01, "momentum": 0.9}),
     ("SGD", {"lr": 0.01, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.01}),
     ("SGD", {"lr": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
     ("Adam", {"lr": 0.001}),
     ("Adam", {"lr": 0.001, "betas": (0.8, 0.99), "eps": 1e-6, "weight_decay": 0.01}),
+    ("Adam", {"lr": 0.001, "amsgrad": True}),
+    ("AdamW", {"lr": 0.001}),
+    ("AdamW", {"lr": 0.001, "weight_decay": 0.1, "amsgrad": True}),
 ]
 
 
 @each_dtype
-@pytest.mark.parametrize(("name", "options"), OPTIMISERS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=lambda value: str(value))
 def test_the_same_weights_after_100_steps(name: str, options: dict[str, Any], dtype: Any) -> None:
     """The reference network, batch 32, follows PyTorch's path to rounding."""
     ours, theirs = networks(dtype)
-    our_optimiser = getattr(optim, name)(ours.parameters(), **options)
-    their_optimiser = getattr(torch.optim, name)(theirs.parameters(), **options)
+    our_optimizer = getattr(optim, name)(ours.parameters(), **options)
+    their_optimizer = getattr(torch.optim, name)(theirs.parameters(), **options)
     our_criterion, their_criterion = nn.CrossEntropyLoss(), torch.nn.CrossEntropyLoss()
     rng = np.random.default_rng(0)
     for _ in range(100):
         x, y = rng.standard_normal((32, 784)).astype(dtype), rng.integers(0, 10, 32)
         loss = our_criterion(ours(x), y)
         ours.backward(our_criterion.backward())
-        our_optimiser.step()
-        their_optimiser.zero_grad()
+        our_optimizer.step()
+        their_optimizer.zero_grad()
         their_loss = their_criterion(theirs(torch.tensor(x)), torch.tensor(y))
         their_loss.backward()
-        their_optimiser.step()
+        their_optimizer.step()
         np.testing.assert_allclose(loss, their_loss.item(), rtol=2e-3 if dtype is np.float32 else 1e-9)
     # Adam divides by the root of the mean square: where a gradient is nearly 0, its rounding error is not.
     atol = {
@@ -360,12 +365,78 @@ def test_the_same_weights_after_100_steps(name: str, options: dict[str, Any], dt
         ("SGD", np.float64): 1e-13,
         ("Adam", np.float64): 1e-9,
     }
+    name = name.removesuffix("W")
     for parameter, wanted in zip(ours.parameters(), theirs.parameters(), strict=True):
         np.testing.assert_allclose(parameter.data, wanted.detach().numpy(), rtol=0, atol=atol[name, dtype])
 
 
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=lambda value: str(value))
+def test_branches_and_freezing(name: str, options: dict[str, Any]) -> None:
+    """In each step one of two branches is used and one layer frozen; PyTorch clears the gradients in between."""
+
+    def build(lib: Any) -> Any:
+        return lib.Sequential(lib.Linear(4, 5), lib.PReLU(5)), lib.Linear(5, 3), lib.Linear(5, 3)
+
+    theirs, ours = [part.double() for part in build(torch.nn)], build(nn)
+    for part, peer in zip(ours, theirs, strict=True):
+        copied(peer, part)
+    optimizer = getattr(optim, name)([p for part in ours for p in part.parameters()], **options)
+    their_optimizer = getattr(torch.optim, name)([p for part in theirs for p in part.parameters()], **options)
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        branch, frozen = rng.integers(1, 3), rng.integers(0, 3)
+        for parts in (ours, theirs):
+            for i, part in enumerate(parts):
+                for parameter in part.parameters():
+                    parameter.requires_grad = bool(i != frozen)
+        x, grad = rng.standard_normal((6, 4)), rng.standard_normal((6, 3))
+        ours[branch](ours[0](x))
+        ours[0].backward(ours[branch].backward(grad))
+        optimizer.step()
+        their_optimizer.zero_grad()
+        theirs[branch](theirs[0](torch.tensor(x))).backward(torch.tensor(grad))
+        their_optimizer.step()
+    for part, peer in zip(ours, theirs, strict=True):
+        for parameter, wanted in zip(part.parameters(), peer.parameters(), strict=True):
+            close(parameter.data, wanted, np.float64)
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=lambda value: str(value))
+def test_groups_and_changing_rates(name: str, options: dict[str, Any]) -> None:
+    """Groups with options of their own and a rate that changes, with gradients clipped by norm, for 100 steps."""
+    ours, theirs = (lib.Sequential(lib.Linear(4, 5), lib.PReLU(5), lib.Linear(5, 3)) for lib in (nn, torch.nn))
+    copied(theirs.double(), ours)
+    optimizer, their_optimizer = (
+        getattr(lib, name)(
+            [{"params": model[0].parameters()}, {"params": model[1:].parameters(), "weight_decay": 0.0}], **options
+        )
+        for lib, model in ((optim, ours), (torch.optim, theirs))
+    )
+    rng = np.random.default_rng(0)
+    for i in range(100):
+        for group in (*optimizer.param_groups, *their_optimizer.param_groups):
+            group["lr"] *= 1.05 if i % 3 else 0.9
+        x, grad = rng.standard_normal((6, 4)), rng.standard_normal((6, 3))
+        ours(x)
+        ours.backward(grad)
+        their_optimizer.zero_grad()
+        theirs(torch.tensor(x)).backward(torch.tensor(grad))
+        for norm_type in (2.0, 1.0, float("inf")):
+            wanted = torch.nn.utils.clip_grad_norm_(theirs.parameters(), 3.0, norm_type)
+            assert nn.utils.clip_grad_norm_(ours.parameters(), 3.0, norm_type) == pytest.approx(
+                wanted.item(), rel=1e-12
+            )
+        torch.nn.utils.clip_grad_value_(theirs.parameters(), 0.2)
+        nn.utils.clip_grad_value_(ours.parameters(), 0.2)
+        compare_gradients(ours, theirs, np.float64)
+        optimizer.step()
+        their_optimizer.step()
+    for parameter, peer in zip(ours.parameters(), theirs.parameters(), strict=True):
+        np.testing.assert_allclose(parameter.data, peer.detach().numpy(), rtol=1e-9, atol=1e-10)
+
+
 def test_gradients_add_up() -> None:
-    """Two backward passes before a step add up, as in PyTorch; zero_grad starts anew."""
+    """Two backward passes before a step add up, as in PyTorch; zero_grad clears them."""
     ours, theirs = networks(np.float64)
     rng = np.random.default_rng(1)
     our_criterion, their_criterion = nn.CrossEntropyLoss(), torch.nn.CrossEntropyLoss()
@@ -382,7 +453,7 @@ def test_gradients_add_up() -> None:
 
 
 def test_a_layer_in_two_places() -> None:
-    """A layer that stands twice in a Sequential is remembered for both places, and its gradients add up."""
+    """A layer that stands twice in a Sequential saves both calls, and its gradients add up."""
 
     def build(lib: Any) -> Any:
         square, act = lib.Linear(5, 5), lib.Tanh()

@@ -1,8 +1,9 @@
-"""Optimisers against their formulas in plain Python, and what they refuse."""
+"""Optimizers against their formulas in plain Python, and what they refuse."""
 
 from __future__ import annotations
 
 import math
+import pickle
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,275 @@ def test_in_place_and_only_where_there_is_a_gradient(name: str) -> None:
     assert first.grad is None
 
 
+@pytest.mark.parametrize(("dtype", "huge"), [(np.float32, 1e20), (np.float32, 3e38), (np.float64, 1e300)], ids=str)
+def test_adam_survives_a_huge_gradient(dtype: Any, huge: float) -> None:
+    """Its square overflows; the steps are those of the formula, and the parameter moves again afterwards."""
+    gradients = [1.0, -huge, 1.0, *[huge / 2] * 3, *[1.0] * 100]
+    p = nn.Parameter(np.zeros(3, dtype))
+    optimizer = optim.Adam([p], lr=0.1, betas=(0.5, 0.75), eps=1e-8)
+    mean, root, value = 0.0, 0.0, 0.0
+    for t, gradient in enumerate(gradients, 1):
+        p.grad = np.array([gradient, 1.0, -1.0])
+        optimizer.step()
+        mean = 0.5 * mean + 0.5 * gradient
+        root = math.hypot(math.sqrt(0.75) * root, math.sqrt(0.25) * gradient)
+        value -= 0.1 * mean / (1 - 0.5**t) / (root / math.sqrt(1 - 0.75**t) + 1e-8)
+        assert p.data[0] == pytest.approx(value, rel=1e-4 if dtype is np.float32 else 1e-12)
+    np.testing.assert_allclose(p.data[1:], [-0.1 * len(gradients), 0.1 * len(gradients)], rtol=1e-4)
+    before = p.data[0]
+    for _ in range(10_000):
+        p.grad = np.ones(3, dtype)
+        optimizer.step()
+    assert before - p.data[0] > 100
+
+
+OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
+    ("SGD", {}),
+    ("SGD", {"weight_decay": 0.1}),
+    ("SGD", {"momentum": 0.9}),
+    ("SGD", {"momentum": 0.9, "weight_decay": 0.1, "nesterov": True}),
+    ("Adam", {}),
+    ("Adam", {"weight_decay": 0.1, "amsgrad": True}),
+    ("AdamW", {}),
+]
+each_optimizer = pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=str)
+
+
+@each_optimizer
+def test_frozen_parameters_do_not_move(name: str, options: dict[str, Any]) -> None:
+    """Frozen after a step, or between backward and step; neither do running means move. Then training goes on."""
+    layer = nn.Linear(1, 1, bias=False, rng=0)
+    optimizer = getattr(optim, name)(layer.parameters(), lr=0.1, **options)
+    x = np.ones((1, 1), np.float32)
+
+    def backward() -> None:
+        layer(x)
+        layer.backward(x)
+
+    backward()
+    optimizer.step()
+    layer.weight.requires_grad = False
+    before, memory = layer.weight.data.copy(), optimizer.state_dict()
+    for _ in range(3):
+        backward()
+        optimizer.step()
+    layer.weight.requires_grad = True
+    backward()
+    layer.weight.requires_grad = False
+    optimizer.step()
+    layer.weight.requires_grad = True
+    optimizer.step()  # the gradient was there for the step before
+    assert np.array_equal(layer.weight.data, before)
+    np.testing.assert_equal(optimizer.state_dict(), memory)
+    backward()
+    optimizer.step()
+    assert not np.array_equal(layer.weight.data, before)
+
+
+@each_optimizer
+def test_each_gradient_is_used_once(name: str, options: dict[str, Any]) -> None:
+    """A branch without a backward pass since the last step does not move, and a second step changes nothing."""
+    used, unused = nn.Linear(2, 2, rng=0), nn.Linear(2, 2, rng=1)
+    optimizer = getattr(optim, name)([*used.parameters(), *unused.parameters()], **options)
+    x = np.ones((1, 2), np.float32)
+    for layer in (used, unused):
+        layer(x)
+        layer.backward(x)
+    optimizer.step()
+    before = unused.state_dict()
+    for _ in range(3):
+        used(x)
+        used.backward(x)
+        moving = used.state_dict()
+        optimizer.step()
+        assert not np.array_equal(used.weight.data, moving["weight"])
+    still = used.state_dict()
+    optimizer.step()
+    for layer, wanted in ((unused, before), (used, still)):
+        for key, value in layer.state_dict().items():
+            assert np.array_equal(value, wanted[key])
+
+
+@each_optimizer
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_resuming(name: str, options: dict[str, Any], dtype: Any) -> None:
+    """10 steps, save, load and 10 steps give the bits of 20 steps, with groups and a rate that changes."""
+
+    def build() -> tuple[nn.Sequential, Any]:
+        model = nn.Sequential(
+            nn.Linear(3, 4, dtype=dtype, rng=0), nn.PReLU(4, dtype=dtype), nn.Linear(4, 2, dtype=dtype)
+        )
+        groups: list[dict[str, Any]] = [
+            {"params": model[0].parameters()},
+            {"params": [*model[1].parameters(), *model[2].parameters()], "lr": 0.03},
+        ]
+        return model, getattr(optim, name)(groups, lr=0.01, **options)
+
+    def train(model: nn.Sequential, optimizer: Any, steps: range) -> None:
+        for i in steps:
+            optimizer.param_groups[1]["lr"] *= 0.9
+            x = np.random.default_rng(i).standard_normal((5, 3)).astype(dtype)
+            model.backward(model(x) - 1)
+            optimizer.step()
+
+    model, optimizer = build()
+    train(model, optimizer, range(10))
+    saved, state = model.state_dict(), pickle.loads(pickle.dumps(optimizer.state_dict()))
+    train(model, optimizer, range(10, 20))
+    again, resumed = build()
+    again.load_state_dict(saved)
+    resumed.load_state_dict(state)
+    train(again, resumed, range(10, 20))
+    np.testing.assert_equal(again.state_dict(), model.state_dict())
+    np.testing.assert_equal(resumed.state_dict(), optimizer.state_dict())
+    assert state["param_groups"][1]["lr"] == pytest.approx(0.03 * 0.9**10)
+
+
+def test_states_that_do_not_fit() -> None:
+    """They are refused, and nothing is changed."""
+    first, second = nn.Parameter(np.ones(2)), nn.Parameter(np.ones(3))
+    optimizer = optim.SGD([first, second], momentum=0.9)
+    first.grad = np.ones(2)
+    optimizer.step()
+    before = optimizer.state_dict()
+    shorter = {"state": {}, "param_groups": [{**before["param_groups"][0], "params": [0]}]}
+    swapped = {"state": {1: before["state"][0]}, "param_groups": before["param_groups"]}
+    for state, message in (
+        (optim.Adam([first, second]).state_dict(), "SGD has the options lr, momentum, .* the state lr, betas"),
+        (shorter, r"has groups of \[2\] parameters, the state of \[1\]"),
+        (swapped, r"parameter 1 is \(3,\), but its momentum_buffer in the state \(2,\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            optimizer.load_state_dict(state)
+    np.testing.assert_equal(optimizer.state_dict(), before)
+
+
+def test_groups() -> None:
+    """Options are those of the group; an attribute reads and sets all groups."""
+    first, second = nn.Parameter(np.ones(1)), nn.Parameter(np.ones(1))
+    optimizer = optim.SGD([{"params": first, "lr": 0.5}], lr=0.1, weight_decay=1.0)
+    optimizer.add_param_group({"params": [second], "weight_decay": 0.0})
+    first.grad, second.grad = np.ones(1), np.ones(1)
+    optimizer.step()
+    assert (first.data[0], second.data[0]) == (0.0, 0.9)
+    assert optimizer.momentum == 0
+    with pytest.raises(AttributeError, match="the groups differ in 'lr'"):
+        optimizer.lr  # noqa: B018  asking raises
+    optimizer.lr = 0.2
+    assert [group["lr"] for group in optimizer.param_groups] == [0.2, 0.2]
+    with pytest.raises(ValueError, match="lr must be at least 0, got -1"):
+        optimizer.lr = -1
+    assert optimizer.lr == 0.2
+    with pytest.raises(AttributeError, match="'SGD' object has no attribute 'betas'"):
+        optimizer.betas  # noqa: B018  asking raises
+    first.grad = second.grad = np.ones(1)
+    before = first.data.copy()
+    optimizer.param_groups[1]["lr"] = math.nan
+    with pytest.raises(ValueError, match="lr must be at least 0, got nan"):
+        optimizer.step()
+    assert np.array_equal(first.data, before)
+
+
+def test_gradients_set_to_zero() -> None:
+    """On request gradients become zeros instead of None, where there are any."""
+    layer = nn.Linear(2, 2)
+    for module in (layer, optim.SGD(layer.parameters())):
+        layer.weight.grad = given = np.ones((2, 2), np.float32)
+        module.zero_grad(set_to_none=False)
+        assert layer.weight.grad.tolist() == [[0, 0], [0, 0]]
+        assert layer.bias is not None
+        assert layer.bias.grad is None
+        assert given.all()
+        module.zero_grad()
+        assert layer.weight.grad is None
+
+
+def test_clipping() -> None:
+    """Only gradients since the last step count, and an assigned array does not change."""
+    p, stale, none = (nn.Parameter(np.zeros(2)) for _ in range(3))
+    stale.grad = np.array([7.0, 7.0])
+    optim.SGD([stale]).step()
+    p.grad = given = np.array([3.0, -4.0])
+    assert nn.utils.clip_grad_norm_([p, stale, none, p], 10) == 5
+    assert p.grad.tolist() == given.tolist()
+    assert nn.utils.clip_grad_norm_([p, stale, none, p], 1) == 5
+    np.testing.assert_allclose(p.grad, [0.6, -0.8], rtol=1e-6)
+    nn.utils.clip_grad_value_(iter([p, stale]), 0.7)
+    np.testing.assert_allclose(p.grad, [0.6, -0.7], rtol=1e-6)
+    assert given.tolist() == [3, -4]
+    assert stale.grad.tolist() == [7, 7]
+    p.grad = np.array([3e200, 4e200])
+    assert nn.utils.clip_grad_norm_(p, 1) == pytest.approx(5e200)
+    p.grad = np.array([3e-200, 4e-200])
+    assert nn.utils.clip_grad_norm_(p, 1) == pytest.approx(5e-200)
+    assert nn.utils.clip_grad_norm_([], 1) == 0
+    p.grad = np.array([np.inf, 1.0])
+    with pytest.raises(RuntimeError, match="the norm of the gradients is inf"):
+        nn.utils.clip_grad_norm_(p, 1, error_if_nonfinite=True)
+    for call, message in (
+        (lambda: nn.utils.clip_grad_norm_(p, -1), "max_norm must be at least 0, got -1"),
+        (lambda: nn.utils.clip_grad_norm_(p, 1, 0), "norm_type must be greater than 0, got 0"),
+        (lambda: nn.utils.clip_grad_value_(p, math.nan), "clip_value must be at least 0, got nan"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_assigned_gradients() -> None:
+    """They count like those of a backward pass, before and after a step, and the assigned array does not change."""
+    layer = nn.Linear(1, 1, bias=False)
+    optimizer = optim.SGD(layer.parameters())
+    x, given = np.ones((1, 1), np.float32), np.full((1, 1), 100, np.float32)
+    weight: Any = layer.weight
+    for _ in range(2):
+        weight.grad = given
+        assert weight.grad is given
+        for total in (101, 102):
+            layer(x)
+            layer.backward(x)
+            assert weight.grad == total
+        assert given == 100
+        optimizer.step()
+        assert weight.grad == 102
+        with pytest.raises(ValueError, match="read-only"):
+            weight.grad[...] = 7
+        with pytest.raises(ValueError, match="read-only"):
+            weight.grad *= 7
+    layer(x)
+    layer.backward(x)
+    weight.grad *= 7
+    layer(x)
+    layer.backward(x)
+    assert weight.grad == 8
+    weight.grad = weight.data
+    before = weight.data.copy()
+    layer(x)
+    layer.backward(x)
+    assert weight.data == before
+    weight.grad = [[2]]
+    assert weight.grad.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (np.ones(2), ValueError, r"parameter of shape \(2, 3\) cannot have shape \(2,\)"),
+        (1.0, ValueError, r"cannot have shape \(\)"),
+        (np.ones((1, 2, 3)), ValueError, r"cannot have shape \(1, 2, 3\)"),
+        (np.ones((2, 3), complex), TypeError, "the gradient of a float32 parameter cannot be complex128"),
+        (np.full((2, 3), "a"), TypeError, "cannot be <U1"),
+        (np.ma.masked_array(np.ones((2, 3)), mask=True), TypeError, r"cannot be a masked array: .*grad.filled\(0\)"),
+    ],
+)
+def test_wrong_gradients(given: Any, error: type[Exception], message: str) -> None:
+    """A gradient of another shape or kind is refused where it is assigned."""
+    p = nn.Parameter(np.ones((2, 3), np.float32))
+    p.grad = before = np.ones((2, 3), np.float32)
+    with pytest.raises(error, match=message):
+        p.grad = given
+    assert p.grad is before
+
+
 @pytest.mark.parametrize("options", [{"momentum": 0.9}, {"momentum": 0.9, "weight_decay": 0.1, "nesterov": True}])
 def test_another_type_on_the_way(options: dict[str, Any]) -> None:
     """Training goes on after a state of another type was loaded."""
@@ -102,7 +372,14 @@ def test_another_type_on_the_way(options: dict[str, Any]) -> None:
     ("build", "error", "message"),
     [
         (lambda _: optim.SGD([]), ValueError, "got no parameters"),
-        (lambda p: optim.SGD([p.data]), TypeError, "change Parameter objects, got 'ndarray'"),
+        (lambda p: optim.SGD([p.data]), TypeError, "update Parameter objects, got 'ndarray'"),
+        (lambda p: optim.SGD([p, nn.Parameter(p.data), p]), ValueError, "parameters 0 and 2 .* are the same"),
+        (lambda p: optim.Adam([p, p]), ValueError, "parameters 0 and 1 .* update twice: pass each parameter once"),
+        (lambda _: optim.SGD([{"params": []}]), ValueError, "the optimizer got no parameters"),
+        (lambda p: optim.SGD([{"params": [p], "beta": 1}]), ValueError, "SGD has no option 'beta', only lr, momentum"),
+        (lambda p: optim.SGD([{"params": [p], "lr": -2}]), ValueError, "lr must be at least 0, got -2"),
+        (lambda p: optim.SGD([{"params": [p]}, {"params": [p]}]), ValueError, "parameters 0 and 1 .* are the same"),
+        (lambda p: optim.SGD([{"params": [p]}, p]), TypeError, "update Parameter objects, got 'dict'"),
         (lambda p: optim.SGD([p], lr=-1), ValueError, "lr must be at least 0, got -1"),
         (lambda p: optim.SGD([p], lr=math.nan), ValueError, "lr must be at least 0, got nan"),
         (lambda p: optim.SGD([p], momentum=-1), ValueError, "momentum must be at least 0"),

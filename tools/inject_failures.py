@@ -355,7 +355,7 @@ def layers() -> dict[str, Callable[[], nn.Module]]:
     }
     for name, kind in vars(nn).items():
         layer = isinstance(kind, type) and issubclass(kind, nn.Module) and "Loss" not in name
-        if layer and name not in {"Module", "Activation", *made}:
+        if layer and name not in {"Module", "Activation", "ModuleList", "ModuleDict", *made}:
             made[name] = kind
     return made
 
@@ -398,14 +398,13 @@ def layer_calls() -> Iterator[Call]:
 
     def step(make: Callable[[list[nn.Parameter]], optim.Optimizer], before: int) -> tuple[Any, ...]:
         parameters = [nn.Parameter(numbers(SHAPE, seed)) for seed in range(2)]
-        for seed, parameter in enumerate(parameters):
-            parameter.grad = numbers(SHAPE, 2 + seed)
         optimizer = make(parameters)
-        for _ in range(before):
-            optimizer.step()
-        held = [a for a in optimizer._memory.values() if a is not None] if before else []
-        scratch = [a for key, a in optimizer._memory.items() if key[1] in {"scratch", "direction", "ahead"}]
-        held = [a for a in held if not any(a is other for other in scratch)]
+        for i in range(before + 1):
+            for seed, parameter in enumerate(parameters):
+                parameter.grad = numbers(SHAPE, 2 + seed)
+            if i < before:
+                optimizer.step()
+        held = [a for state in optimizer.state.values() for a in state.values() if isinstance(a, np.ndarray)]
         return optimizer.step, (), [p.data for p in parameters] + held
 
     optimizers: dict[str, Callable[[Any], optim.Optimizer]] = {

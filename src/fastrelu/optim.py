@@ -1,20 +1,24 @@
-"""Optimisers: how parameters follow their gradients."""
+"""Optimizers, which update parameters from their gradients."""
 
 from __future__ import annotations
 
+import copy
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fastrelu.nn.parameter import Parameter
+from fastrelu.nn.parameter import FLOATS, Parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
-__all__ = ["SGD", "Adam", "Optimizer"]
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+
+# Numbers whose squares do not overflow.
+_LARGE = {dtype: math.sqrt(np.finfo(dtype).max) / 2 for dtype in FLOATS}
 
 
 def _at_least(name: str, value: float, low: float = 0.0) -> float:
@@ -24,86 +28,199 @@ def _at_least(name: str, value: float, low: float = 0.0) -> float:
 
 
 class Optimizer:
-    """Base of the optimisers: a list of parameters and what it means to take a step.
+    """Base of the optimizers: groups of parameters with their options, and the loop over them in a step.
+
+    The options of the constructor are attributes, which may change between steps: ``optimizer.lr *= 0.1``. A group may
+    have options of its own: ``SGD([{"params": weights}, {"params": biases, "weight_decay": 0.0}], weight_decay=0.1)``.
 
     Parameters
     ----------
-    params : iterable of Parameter
-        What to change, such as ``model.parameters()``.
+    params : iterable of Parameter, or of dict
+        The parameters to update, such as ``model.parameters()``, or groups: dicts of ``"params"`` and options.
+    **options
+        The options of the groups that do not have their own.
+
+    Attributes
+    ----------
+    param_groups : list of dict
+        The groups: ``"params"`` and all options.
+    state : dict
+        The running arrays of each parameter, by name.
 
     Raises
     ------
     TypeError
-        If `params` holds anything else.
+        If `params` contains anything but parameters, or but groups.
     ValueError
-        If `params` is empty.
+        If `params` or a group is empty, contains a parameter twice, or has an unknown option.
     """
 
-    def __init__(self, params: Iterable[Parameter]) -> None:
-        self.params = list(params)
-        if not self.params:
-            raise ValueError("the optimiser got no parameters; has the model any?")
-        for parameter in self.params:
-            if not isinstance(parameter, Parameter):
-                raise TypeError(f"optimisers change Parameter objects, got {type(parameter).__name__!r}")
-        self._memory: dict[tuple[int, str], NDArray[Any]] = {}
+    def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], **options: Any) -> None:
+        self.param_groups: list[dict[str, Any]] = []
+        self.state: dict[Parameter, dict[str, Any]] = {}
+        self._temporary: dict[tuple[Parameter, str], NDArray[Any]] = {}
+        self._defaults = options
+        self._check(options)
+        given: list[Any] = list(params)
+        groups = given if given and all(isinstance(group, dict) for group in given) else [{"params": given}]
+        for group in groups:
+            self.add_param_group(group)
 
-    def zero_grad(self) -> None:
-        """Forget all gradients; a step sees to it by itself that the next backward pass starts anew."""
+    def add_param_group(self, group: dict[str, Any]) -> None:
+        """Add a group: a dict of ``"params"`` and options."""
+        unknown = [name for name in group if name != "params" and name not in self._defaults]
+        if unknown:
+            known = ", ".join(self._defaults)
+            raise ValueError(f"{type(self).__name__} has no option {', '.join(map(repr, unknown))}, only {known}")
+        options = {**self._defaults, **{name: value for name, value in group.items() if name != "params"}}
+        self._check(options)
+        given = group.get("params", ())
+        parameters = [given] if isinstance(given, Parameter) else list(given)
+        if not parameters:
+            raise ValueError("the optimizer got no parameters; has the model any?")
+        positions = {parameter: i for i, parameter in enumerate(self.params)}
+        for i, parameter in enumerate(parameters, len(positions)):
+            if not isinstance(parameter, Parameter):
+                raise TypeError(f"optimizers update Parameter objects, got {type(parameter).__name__!r}")
+            before = positions.setdefault(parameter, i)
+            if before != i:
+                raise ValueError(
+                    f"parameters {before} and {i} of the optimizer are the same, which a step would update twice: pass "
+                    "each parameter once, as model.parameters() does"
+                )
+        self.param_groups.append({"params": parameters, **options})
+
+    @property
+    def params(self) -> list[Parameter]:
+        """The parameters of all groups."""
+        return [parameter for group in self.param_groups for parameter in group["params"]]
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an option that is the same in all groups."""
+        if name not in self.__dict__.get("_defaults", ()):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        value, *others = (group[name] for group in self.param_groups)
+        if any(other != value for other in others):
+            raise AttributeError(f"the groups differ in {name!r}: use param_groups[i][{name!r}]")
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self.__dict__.get("_defaults", ()):
+            super().__setattr__(name, value)
+            return
+        for group in self.param_groups:
+            self._check({**group, name: value})
+        for group in self.param_groups:
+            group[name] = value
+
+    def _check(self, options: dict[str, Any]) -> None:
+        """Refuse options that are out of range."""
+
+    # --- Steps ----------------------------------------------------------------------------------------------------
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear all gradients, or set them to zero; not needed after a step, where the next backward replaces them."""
         for parameter in self.params:
-            parameter.zero_grad()
+            parameter.zero_grad(set_to_none)
 
     def step(self) -> None:
-        """Change each parameter that has a gradient, in place; the next backward pass starts gradients anew."""
-        for i, parameter in enumerate(self.params):
-            if parameter.grad is not None:
-                self._update(i, parameter.data, parameter.grad)
-                parameter.mark_used()
+        """Update in place each parameter that is not frozen and has a gradient since the last step."""
+        for group in self.param_groups:
+            self._check(group)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                grad = parameter.use_gradient()
+                if grad is not None:
+                    self._update(parameter, grad, group)
 
-    def _update(self, i: int, data: NDArray[Any], grad: NDArray[Any]) -> None:
+    def _update(self, parameter: Parameter, grad: NDArray[Any], options: dict[str, Any]) -> None:
         raise NotImplementedError(f"{type(self).__name__} must define _update")
 
-    def _kept(self, i: int, name: str, like: NDArray[Any]) -> NDArray[Any] | None:
-        """Return an array that belongs to a parameter, in the parameter's present type; None if there is none yet."""
-        array = self._memory.get((i, name))
-        if array is not None and array.dtype != like.dtype:
-            array = self._memory[i, name] = array.astype(like.dtype)
+    def _running(self, parameter: Parameter, name: str) -> NDArray[Any] | None:
+        """Return a running array of a parameter in the parameter's present type; None before the first step."""
+        state = self.state.setdefault(parameter, {})
+        array: NDArray[Any] | None = state.get(name)
+        dtype = parameter.data.dtype
+        if array is not None and array.dtype != dtype:
+            array = state[name] = array.astype(dtype)
         return array
 
-    def _scratch(self, i: int, name: str, like: NDArray[Any]) -> NDArray[Any]:
-        """Return memory whose content does not matter, the same in every step."""
-        array = self._memory.get((i, name))
-        if array is None or array.dtype != like.dtype:
-            array = self._memory[i, name] = np.empty_like(like)
+    def _scratch(self, parameter: Parameter, name: str) -> NDArray[Any]:
+        """Return a temporary array, the same memory in every step."""
+        array, data = self._temporary.get((parameter, name)), parameter.data
+        if array is None or array.dtype != data.dtype:
+            array = self._temporary[parameter, name] = np.empty_like(data)
         return array
+
+    # --- State ----------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies of the running arrays and the options; parameters are numbered in the order of the groups.
+
+        With the state of the model it resumes training where it stopped, to the bit.
+        """
+        numbers = {parameter: i for i, parameter in enumerate(self.params)}
+        return {
+            "state": {numbers[p]: copy.deepcopy(self.state[p]) for p in self.params if self.state.get(p)},
+            "param_groups": [{**group, "params": [numbers[p] for p in group["params"]]} for group in self.param_groups],
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Set running arrays and options from the result of `state_dict`, or raise an error and change nothing.
+
+        Raises
+        ------
+        ValueError
+            If the state has other groups, options or shapes than this optimizer.
+        """
+        groups, parameters = state_dict["param_groups"], self.params
+        sizes, own = ([len(group["params"]) for group in each] for each in (groups, self.param_groups))
+        if sizes != own:
+            raise ValueError(f"the optimizer has groups of {own} parameters, the state of {sizes}")
+        for group in groups:
+            if set(group) != {"params", *self._defaults}:
+                raise ValueError(
+                    f"{type(self).__name__} has the options {', '.join(self._defaults)}, the state "
+                    f"{', '.join(name for name in group if name != 'params')}"
+                )
+            self._check(group)
+        order = [number for group in groups for number in group["params"]]
+        state = {
+            p: copy.deepcopy(state_dict["state"].get(number, {})) for number, p in zip(order, parameters, strict=True)
+        }
+        for i, parameter in enumerate(parameters):
+            for name, array in state[parameter].items():
+                if isinstance(array, np.ndarray) and array.shape != parameter.shape:
+                    raise ValueError(f"parameter {i} is {parameter.shape}, but its {name} in the state {array.shape}")
+        self.state = state
+        for group, given in zip(self.param_groups, groups, strict=True):
+            group.update({name: given[name] for name in self._defaults})
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum, Nesterov's too, and weight decay.
+    """Stochastic gradient descent with momentum, Nesterov momentum and weight decay.
 
-    Attributes have the arguments' names and may change between steps, as ``optimizer.lr *= 0.1`` does.
+    Options may change between steps and differ between groups: see :class:`Optimizer`.
 
     Parameters
     ----------
-    params : iterable of Parameter
-        What to change, such as ``model.parameters()``.
+    params : iterable of Parameter, or of dict
+        The parameters to update, such as ``model.parameters()``, or groups.
     lr : float, default 1e-3
-        Length of a step; at least 0.
+        Learning rate; at least 0.
     momentum : float, default 0.0
-        Share of the last step's direction that is kept; at least 0.
+        Factor of the last update in the next one; at least 0.
     dampening : float, default 0.0
-        Share of the gradient that is left out of the direction.
+        The gradient's factor in the momentum is ``1 - dampening``.
     weight_decay : float, default 0.0
-        Multiple of the parameter that is added to its gradient; at least 0.
+        Factor of the parameter that is added to its gradient; at least 0.
     nesterov : bool, default False
-        Whether to look ahead along the direction.
+        Whether to use Nesterov momentum.
 
     Raises
     ------
-    TypeError
-        If `params` holds anything but parameters.
     ValueError
-        If `params` is empty, a number is out of range, or `nesterov` comes without momentum or with dampening.
+        If a number is out of range, or for `nesterov` without momentum or with dampening.
 
     References
     ----------
@@ -129,71 +246,73 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Parameter],
+        params: Iterable[Parameter] | Iterable[dict[str, Any]],
         lr: float = 1e-3,
         momentum: float = 0.0,
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        super().__init__(params)
-        self.lr = _at_least("lr", lr)
-        self.momentum = _at_least("momentum", momentum)
-        self.dampening = dampening
-        self.weight_decay = _at_least("weight_decay", weight_decay)
-        self.nesterov = nesterov
-        if nesterov and (momentum <= 0 or dampening != 0):
+        super().__init__(
+            params, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov
+        )
+
+    def _check(self, options: dict[str, Any]) -> None:
+        for name in ("lr", "momentum", "weight_decay"):
+            _at_least(name, options[name])
+        if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
             raise ValueError("nesterov needs momentum above 0 and no dampening")
 
-    def _update(self, i: int, data: NDArray[Any], grad: NDArray[Any]) -> None:
-        scratch = self._scratch(i, "scratch", data)
+    def _update(self, parameter: Parameter, grad: NDArray[Any], options: dict[str, Any]) -> None:
+        data, momentum, dampening = parameter.data, options["momentum"], options["dampening"]
+        scratch = self._scratch(parameter, "scratch")
         direction = grad
-        if self.weight_decay:
-            np.multiply(data, self.weight_decay, out=scratch)
+        if options["weight_decay"]:
+            np.multiply(data, options["weight_decay"], out=scratch)
             direction = np.add(scratch, grad, out=scratch)
-        if self.momentum:
-            velocity = self._kept(i, "velocity", data)
+        if momentum:
+            velocity = self._running(parameter, "momentum_buffer")
             if velocity is None:
-                velocity = self._memory[i, "velocity"] = np.empty_like(data)
+                velocity = self.state[parameter]["momentum_buffer"] = np.empty_like(data)
                 np.copyto(velocity, direction)
             else:
-                np.multiply(velocity, self.momentum, out=velocity)
-                if self.dampening:
-                    direction = np.multiply(direction, 1 - self.dampening, out=scratch)
+                np.multiply(velocity, momentum, out=velocity)
+                if dampening:
+                    direction = np.multiply(direction, 1 - dampening, out=scratch)
                 np.add(velocity, direction, out=velocity)
-            if self.nesterov:
-                ahead = np.multiply(velocity, self.momentum, out=self._scratch(i, "ahead", data))
+            if options["nesterov"]:
+                ahead = np.multiply(velocity, momentum, out=self._scratch(parameter, "ahead"))
                 direction = np.add(ahead, direction, out=scratch)
             else:
                 direction = velocity
-        np.multiply(direction, self.lr, out=scratch)
+        np.multiply(direction, options["lr"], out=scratch)
         np.subtract(data, scratch, out=data)
 
 
 class Adam(Optimizer):
-    """Adam: steps scaled by running means of the gradient and of its square.
+    """Adam: updates scaled by running means of the gradient and of its square.
 
-    Attributes have the arguments' names and may change between steps.
+    Options may change between steps and differ between groups: see :class:`Optimizer`.
 
     Parameters
     ----------
-    params : iterable of Parameter
-        What to change, such as ``model.parameters()``.
+    params : iterable of Parameter, or of dict
+        The parameters to update, such as ``model.parameters()``, or groups.
     lr : float, default 1e-3
-        Length of a step; at least 0.
+        Learning rate; at least 0.
     betas : tuple of float, default (0.9, 0.999)
-        Share of the running means that is kept, of the gradient and of its square; each in ``[0, 1)``.
+        Decay factors of the running means of the gradient and of its square; each in ``[0, 1)``.
     eps : float, default 1e-8
-        What is added to the root of the mean square; at least 0.
+        Added to the root of the mean square; at least 0.
     weight_decay : float, default 0.0
-        Multiple of the parameter that is added to its gradient; at least 0.
+        Factor of the parameter that is added to its gradient; at least 0.
+    amsgrad : bool, default False
+        Whether to use the largest mean square so far instead of the present one.
 
     Raises
     ------
-    TypeError
-        If `params` holds anything but parameters.
     ValueError
-        If `params` is empty or a number is out of range.
+        If a number is out of range.
 
     References
     ----------
@@ -211,48 +330,101 @@ class Adam(Optimizer):
     array([-0.1,  0.1], dtype=float32)
     """
 
+    _decoupled: ClassVar[bool] = False
+
     def __init__(
         self,
-        params: Iterable[Parameter],
+        params: Iterable[Parameter] | Iterable[dict[str, Any]],
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
     ) -> None:
-        super().__init__(params)
-        self.lr = _at_least("lr", lr)
-        if not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"betas must be in [0, 1), got {betas!r}")
-        self.betas = betas
-        self.eps = _at_least("eps", eps)
-        self.weight_decay = _at_least("weight_decay", weight_decay)
-        self._steps = [0] * len(self.params)
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
 
-    def _update(self, i: int, data: NDArray[Any], grad: NDArray[Any]) -> None:
-        scratch = self._scratch(i, "scratch", data)
+    def _check(self, options: dict[str, Any]) -> None:
+        for name in ("lr", "eps", "weight_decay"):
+            _at_least(name, options[name])
+        if not all(0 <= beta < 1 for beta in options["betas"]):
+            raise ValueError(f"betas must be in [0, 1), got {options['betas']!r}")
+
+    def _update(self, parameter: Parameter, grad: NDArray[Any], options: dict[str, Any]) -> None:
+        data, lr, decay = parameter.data, options["lr"], options["weight_decay"]
+        first, second = options["betas"]
+        scratch = self._scratch(parameter, "scratch")
         direction = grad
-        if self.weight_decay:
-            np.multiply(data, self.weight_decay, out=scratch)
-            direction = np.add(scratch, grad, out=self._scratch(i, "direction", data))
-        mean, square = self._kept(i, "mean", data), self._kept(i, "square", data)
-        if mean is None or square is None:
-            mean, square = np.zeros_like(data), np.zeros_like(data)
-            self._memory[i, "mean"], self._memory[i, "square"] = mean, square
-        self._steps[i] += 1
-        first, second = self.betas
+        if decay and self._decoupled:
+            np.multiply(data, 1 - lr * decay, out=data)
+        elif decay:
+            np.multiply(data, decay, out=scratch)
+            direction = np.add(scratch, grad, out=self._scratch(parameter, "direction"))
+        mean, root = self._running(parameter, "exp_avg"), self._running(parameter, "exp_avg_root")
+        state = self.state[parameter]
+        if mean is None or root is None:
+            mean, root = np.zeros_like(data), np.zeros_like(data)
+            state.update(step=0, exp_avg=mean, exp_avg_root=root)
+        state["step"] += 1
 
         np.subtract(direction, mean, out=scratch)
         np.multiply(scratch, 1 - first, out=scratch)
         np.add(mean, scratch, out=mean)
 
-        np.multiply(direction, direction, out=scratch)
-        np.multiply(scratch, 1 - second, out=scratch)
-        np.multiply(square, second, out=square)
-        np.add(square, scratch, out=square)
+        # The root of the mean square is what is kept: a square that overflows would freeze the parameter for good.
+        new = self._scratch(parameter, "root")
+        np.maximum(np.absolute(direction, out=scratch), root, out=scratch)
+        if np.maximum.reduce(scratch, axis=None, initial=0) < _LARGE[data.dtype]:
+            np.multiply(direction, direction, out=scratch)
+            np.multiply(scratch, 1 - second, out=scratch)
+            np.multiply(root, root, out=new)
+            np.multiply(new, second, out=new)
+            np.add(new, scratch, out=new)
+            np.sqrt(new, out=new)
+        else:
+            np.hypot(math.sqrt(second) * root, math.sqrt(1 - second) * direction, out=new)
+        state["exp_avg_root"], self._temporary[parameter, "root"] = new, root
+        if options["amsgrad"]:
+            before = self._running(parameter, "max_exp_avg_root")
+            new = np.maximum(new, new if before is None else before, out=before)
+            state["max_exp_avg_root"] = new
 
-        np.sqrt(square, out=scratch)
-        np.divide(scratch, math.sqrt(1 - second ** self._steps[i]), out=scratch)
-        np.add(scratch, self.eps, out=scratch)
+        np.divide(new, math.sqrt(1 - second ** state["step"]), out=scratch)
+        np.add(scratch, options["eps"], out=scratch)
         np.divide(mean, scratch, out=scratch)
-        np.multiply(scratch, self.lr / (1 - first ** self._steps[i]), out=scratch)
+        np.multiply(scratch, lr / (1 - first ** state["step"]), out=scratch)
         np.subtract(data, scratch, out=data)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: the parameter is multiplied by ``1 - lr * weight_decay`` before the update.
+
+    The parameters are those of :class:`Adam`; `weight_decay` is 0.01 by default.
+
+    References
+    ----------
+    I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019; the update is PyTorch's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn, optim
+    >>> p = nn.Parameter(np.ones(2, np.float32))
+    >>> optimizer = optim.AdamW([p], lr=0.1, weight_decay=0.5)
+    >>> p.grad = np.float32([0.0, 1.0])
+    >>> optimizer.step()
+    >>> p.data.round(4)
+    array([0.95, 0.85], dtype=float32)
+    """
+
+    _decoupled: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        params: Iterable[Parameter] | Iterable[dict[str, Any]],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+        amsgrad: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad)

@@ -1,4 +1,4 @@
-"""What the layers of all activations share: which function they call, what they keep, when they work in place."""
+"""Base class of the activation layers: the function they call, what they save, when they may work in place."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fastrelu import activations
-from fastrelu.nn.module import Module
+from fastrelu.nn.module import Layer, Module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,21 +21,22 @@ _DATA = ("grad", "x", "y")
 
 
 def repr_of(module: Module, names: tuple[str, ...]) -> str:
-    """Return attributes as they stand in a repr."""
+    """Return ``name=value`` of some attributes, as a repr shows them."""
     return ", ".join(f"{name}={getattr(module, name)!r}" for name in names)
 
 
-class Activation(Module):
+class Activation(Layer):
     """Base of the layers that apply a function to each element.
 
     A subclass names its function, ``class ReLU(Activation, function="relu")``; the function's parameters are
-    attributes of the layer. Out of place the layer keeps its input for the gradient, or its output (`exact`) where
-    that tells the gradient without loss: the next layer keeps the same array. In place it keeps its output.
+    attributes of the layer. For the gradient the layer saves its input. It saves its output instead when it works in
+    place, and when the gradient from the output is as exact as that from the input (`exact`): this array is then the
+    same one that the next layer saves as its input.
 
     Parameters
     ----------
     inplace : bool, default False
-        Whether to overwrite the input.
+        Whether to overwrite the input; the gradient is then computed from the output.
 
     Raises
     ------
@@ -54,7 +55,7 @@ class Activation(Module):
 
     def __init_subclass__(cls, function: str = "", exact: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if not function:  # a subclass of a layer
+        if not function:  # a user's subclass of a layer
             return
         cls._name, cls._exact = function, exact
         cls._function = staticmethod(getattr(activations, function))
@@ -68,11 +69,14 @@ class Activation(Module):
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
-        if inplace:
+
+    def _check_attribute(self, name: str, value: Any) -> None:
+        super()._check_attribute(name, value)
+        if name == "inplace" and value:
             self._check_inplace()
 
     def _check_inplace(self) -> None:
-        """Refuse to work in place where the gradient would be lost."""
+        """Refuse to work in place if the gradient cannot be computed from the output."""
         reason = f"the output of {self._name} does not determine the gradient"
         if self._backward_from_output is not None:
             try:
@@ -86,15 +90,15 @@ class Activation(Module):
             f"inplace=True, or call fastrelu.{self._name}_ where no gradient is needed"
         )
 
-    def _arguments(self, shape: tuple[int, ...]) -> list[Any]:  # noqa: ARG002  parameters that learn look at it
-        """Return the function's parameters for an input of some shape."""
+    def _arguments(self, shape: tuple[int, ...]) -> list[Any]:  # noqa: ARG002  Learnable uses the shape
+        """Return the function's parameters for an input of this shape."""
         return [getattr(self, name) for name in self._names]
 
     def _output_suffices(self) -> bool:
-        """Whether the output tells the gradient exactly, for the parameters as they are."""
+        """Whether the gradient from the output is exact, for the present parameters."""
         return self._exact
 
-    def _keeps_output(self) -> bool:
+    def _saves_output(self) -> bool:
         return self.inplace or self._output_suffices()
 
     def forward(self, x: ArrayLike) -> Any:
@@ -103,8 +107,8 @@ class Activation(Module):
         Parameters
         ----------
         x : array_like
-            Input of any shape. In training the layer remembers it, or the result, until the backward call: leave
-            both as they are.
+            Input of any shape. In training mode the layer saves a reference to it, or to the result, until the
+            backward call: do not change either before.
 
         Returns
         -------
@@ -114,42 +118,26 @@ class Activation(Module):
         arguments = self._arguments(np.shape(x)) if self._names else ()
         y = self._function_(x, *arguments) if self.inplace else self._function(x, *arguments)
         if self.training:
-            from_output = self._keeps_output()
-            self._saved = y if from_output else x, from_output
+            from_output = self._saves_output()
+            self.__dict__["_saved"] = y if from_output else x, from_output
         return y
 
-    def backward(self, grad: ArrayLike, *, overwrite_grad: bool = False) -> Any:
-        """Return the gradient with respect to the input.
+    def _output_shape(self, saved: Any) -> tuple[int, ...]:
+        return np.shape(saved[0])
 
-        Parameters
-        ----------
-        grad : array_like
-            Gradient with respect to the output.
-        overwrite_grad : bool, default False
-            Whether the result may take the memory of `grad`.
-
-        Returns
-        -------
-        ndarray
-            Of the shape of the input.
-
-        Raises
-        ------
-        RuntimeError
-            If no forward call in training mode is left to go back through.
-        """
-        kept, from_output = self._take()
+    def _gradient(self, grad: ArrayLike, saved: Any, *, overwrite_grad: bool) -> Any:
+        array, from_output = saved
         function = self._backward_from_output if from_output else self._backward
         assert function is not None
-        arguments = self._arguments(np.shape(kept)) if self._names else ()
-        return function(grad, kept, *arguments, out=grad if overwrite_grad and alike(grad, kept) else None)
+        arguments = self._arguments(np.shape(array)) if self._names else ()
+        return function(grad, array, *arguments, out=grad if overwrite_grad and alike(grad, array) else None)
 
     def extra_repr(self) -> str:
-        """Return the parameters, and whether the layer works in place."""
+        """Return the function's parameters, and whether the layer works in place."""
         shown = repr_of(self, self._names)
         return ", ".join(filter(None, [shown, "inplace=True" if self.inplace else ""]))
 
 
-def alike(grad: Any, kept: Any) -> bool:
-    """Whether the result has the shape and type of `grad`."""
-    return type(grad) is type(kept) is np.ndarray and grad.dtype == kept.dtype and grad.shape == kept.shape
+def alike(grad: Any, array: Any) -> bool:
+    """Whether the gradient with respect to the input has the shape and type of `grad`."""
+    return type(grad) is type(array) is np.ndarray and grad.dtype == array.dtype and grad.shape == array.shape

@@ -1,22 +1,141 @@
-"""Layers one after another."""
+"""Containers of layers."""
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
-from fastrelu.nn.activation import Activation
-from fastrelu.nn.linear import Linear
-from fastrelu.nn.module import Module
-from fastrelu.nn.shaping import Flatten, Identity
+from fastrelu.nn.module import Module, call_backward
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 
     from numpy.typing import ArrayLike
 
 
-class Sequential(Module):
+class _Container(Module):
+    """Base of the containers: modules by name in a dict, which are also attributes."""
+
+    _modules: dict[str, Module]
+
+    def __init__(self, named: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._set(dict(named))
+
+    def _set(self, named: dict[Any, Any]) -> None:
+        """Make these the modules of the container, or raise an error and change nothing."""
+        for name, module in named.items():
+            if not isinstance(name, str):
+                raise TypeError(f"the name of a module is a string, got {name!r}")
+            if not name or "." in name:
+                raise ValueError(f"the name of a module is not empty and has no dot, got {name!r}")
+            if not isinstance(module, Module):
+                hint = "; unpack a list, Sequential(*layers)" if isinstance(module, (list, tuple)) else ""
+                raise TypeError(f"{type(self).__name__} takes modules, got {type(module).__name__!r} as {name!r}{hint}")
+            self._check_name(name)
+        self._check(named)
+        self._modules = named
+        Module._changes += 1
+
+    def _check(self, named: dict[str, Module]) -> None:
+        """Refuse modules that do not fit together."""
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a module by its name."""
+        modules: dict[str, Module] = self.__dict__.get("_modules", {})
+        if name in modules:
+            return modules[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        modules = self.__dict__.get("_modules")
+        if modules is None and isinstance(value, Module):
+            raise AttributeError(f"call super().__init__() before {type(self).__name__}.{name} is assigned")
+        if isinstance(value, Module) or (modules and name in modules):
+            self._set({**self._modules, name: value})
+        else:
+            super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in self._modules:
+            self._set({other: module for other, module in self._modules.items() if other != name})
+        else:
+            super().__delattr__(name)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._modules]
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield name and module of each."""
+        yield from self._modules.items()
+
+
+class _List(_Container):
+    """Base of the containers that are lists. Modules that are named by their positions are renamed when these change."""
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._modules.values())
+
+    def _name(self, index: int | str) -> str:
+        if isinstance(index, str):
+            if index not in self._modules:
+                raise KeyError(f"{type(self).__name__} has no module {index!r}, only {', '.join(self._modules)}")
+            return index
+        return list(self._modules)[index]
+
+    def _replace(self, items: list[tuple[str, Module]]) -> None:
+        """Set names and modules; an empty name stands for the next free number."""
+        names = list(self._modules)
+        if names == [str(i) for i in range(len(names))]:
+            self._set({str(i): module for i, (_, module) in enumerate(items)})
+            return
+        named: dict[str, Module] = {}
+        for name, module in items:
+            free = (str(i) for i in itertools.count(len(names)) if str(i) not in {*names, *named})
+            named[name or next(free)] = module
+        self._set(named)
+
+    def __getitem__(self, index: int | str) -> Any:
+        """Return a module by its position or name."""
+        return self._modules[self._name(index)]
+
+    def __setitem__(self, index: int | str, module: Module) -> None:
+        """Replace a module, by its position or name."""
+        self._set({**self._modules, self._name(index): module})
+
+    def __delitem__(self, index: int | slice | str) -> None:
+        """Remove one or several modules."""
+        removed = list(self._modules)[index] if isinstance(index, slice) else [self._name(index)]
+        self._replace([item for item in self._modules.items() if item[0] not in removed])
+
+    def append(self, module: Module) -> Self:
+        """Add a module at the end; return the container itself."""
+        return self.extend([module])
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Add modules at the end; return the container itself."""
+        self._replace([*self._modules.items(), *(("", module) for module in modules)])
+        return self
+
+    def insert(self, index: int, module: Module) -> Self:
+        """Insert a module before a position, as ``list.insert`` does; return the container itself."""
+        items = list(self._modules.items())
+        items.insert(index, ("", module))
+        self._replace(items)
+        return self
+
+    def pop(self, index: int | str = -1) -> Any:
+        """Remove and return a module, by default the last."""
+        module = self[index]
+        del self[index]
+        return module
+
+
+class Sequential(_List):
     """Layers that are called one after another.
 
     Parameters
@@ -27,10 +146,10 @@ class Sequential(Module):
     Raises
     ------
     TypeError
-        If an argument is no module.
+        If an argument is not a module.
     ValueError
-        If an in-place layer follows a layer whose backward needs the output that would be overwritten, or a
-        container stands in two places.
+        If an in-place layer would overwrite the output of a layer whose backward needs it, or if one container
+        stands in two places.
 
     Examples
     --------
@@ -50,153 +169,210 @@ class Sequential(Module):
     """
 
     def __init__(self, *layers: Module | OrderedDict[str, Module]) -> None:
-        super().__init__()
         if len(layers) == 1 and isinstance(layers[0], OrderedDict):
-            named = dict(layers[0])
+            super().__init__(layers[0])
         else:
-            named = {str(i): layer for i, layer in enumerate(layers)}  # type: ignore[misc]  # _set refuses what is no module
-        self._set(named)
+            super().__init__({str(i): layer for i, layer in enumerate(layers)})
 
-    def _set(self, named: dict[str, Module]) -> None:
-        for name, layer in named.items():
-            if not isinstance(layer, Module):
-                raise TypeError(f"Sequential takes modules, got {type(layer).__name__!r} as {name!r}")
+    # The number of changes to modules up to which no layer overwrites what another has saved.
+    _checked = -1
+
+    def _check(self, named: dict[str, Module]) -> None:
         _check_overwriting(named)
-        self._layers = named
-        self._repeats = len({id(layer) for layer in named.values()}) < len(named)
-        if self._repeats:
+        repeats = len({id(layer) for layer in named.values()}) < len(named)
+        if repeats:
             _check_repeats(named)
-
-    # --- A sequence of layers -------------------------------------------------------------------------------------
-
-    def __len__(self) -> int:
-        return len(self._layers)
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self._layers.values())
+        self._repeats = repeats
+        self._saved = None
 
     @overload
-    def __getitem__(self, index: int) -> Any: ...
+    def __getitem__(self, index: int | str) -> Any: ...
 
     @overload
     def __getitem__(self, index: slice) -> Sequential: ...
 
-    def __getitem__(self, index: int | slice) -> Any:
-        """Return a layer, or a Sequential of some of them, under the names they have here."""
+    def __getitem__(self, index: int | str | slice) -> Any:
+        """Return a layer by its position or name, or for a slice a Sequential of layers, which keep their names."""
         if isinstance(index, slice):
-            return Sequential(OrderedDict(list(self._layers.items())[index]))
-        return list(self._layers.values())[index]
-
-    def __getattr__(self, name: str) -> Any:
-        """Return a layer by its name."""
-        layers: dict[str, Module] = self.__dict__.get("_layers", {})
-        if name in layers:
-            return layers[name]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def append(self, layer: Module) -> Sequential:
-        """Add a layer at the end, named by its position; return the Sequential itself."""
-        self._set({**self._layers, str(len(self._layers)): layer})
-        return self
-
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield name and layer of each."""
-        yield from self._layers.items()
+            return Sequential(OrderedDict(list(self._modules.items())[index]))
+        return super().__getitem__(index)
 
     # --- Calls ----------------------------------------------------------------------------------------------------
 
     def forward(self, x: Any) -> Any:
-        """Return what the last layer makes of what the layers before it make of `x`."""
-        if self._repeats and self.training:
-            return self._forward_repeating(x)
-        for layer in self._layers.values():
+        """Call the layers in order, each with the output of the one before; return the last output."""
+        if self.training:
+            if self._checked != Module._changes:
+                _check_overwriting(self._modules)
+                vars(self)["_checked"] = Module._changes
+            if self._repeats:
+                return self._forward_repeating(x)
+        for layer in self._modules.values():
             x = layer(x)
         if self.training:
-            self._saved = ()
+            self.__dict__["_saved"] = ()
         return x
 
     def _forward_repeating(self, x: Any) -> Any:
-        """Keep what each place of a layer that stands in several left for its backward."""
-        left = []
-        for layer in self._layers.values():
+        """Collect what each call saved: a layer in two places saves only its last call itself."""
+        saved = []
+        for layer in self._modules.values():
             x = layer(x)
-            left.append(layer._saved)
-        self._saved = left
+            saved.append(layer._saved)
+        self._saved = saved
         return x
 
-    def backward(self, grad: ArrayLike, *, input_grad: bool = False) -> Any:
-        """Go back through the layers from the last to the first and add up the parameters' gradients.
+    def backward(self, grad: ArrayLike, *, input_grad: bool = False, overwrite_grad: bool = False) -> Any:
+        """Call the backward of the layers from the last to the first; see :meth:`Module.backward`.
 
-        Parameters
-        ----------
-        grad : array_like
-            Gradient with respect to the output.
-        input_grad : bool, default False
-            Whether to return the gradient with respect to the input. In training nobody needs it, and it costs the
-            first layer a product of matrices.
-
-        Returns
-        -------
-        ndarray or None
-            The gradient with respect to the input if `input_grad`, else None.
-
-        Raises
-        ------
-        RuntimeError
-            If no forward call in training mode is left to go back through.
+        Here `input_grad` is False by default: training does not need the gradient with respect to the network's input,
+        and it costs the first layer a matrix product.
         """
-        left = self._take()
-        layers = list(self._layers.values())
-        first = 0 if input_grad else next((i for i, layer in enumerate(layers) if layer._learns()), len(layers))
+        saved = self._take()
+        layers = list(self._modules.values())
+        first = 0 if input_grad else next((i for i, layer in enumerate(layers) if layer._trains()), len(layers))
         result: Any = grad
-        own = False  # may the next layer write into this array?
+        overwrite = overwrite_grad
         for i in range(len(layers) - 1, first - 1, -1):
             layer = layers[i]
-            if left:
-                layer._saved = left[i]
-            if isinstance(layer, (Linear, Sequential)):
-                result = layer.backward(result, input_grad=input_grad or i > first)
-            elif isinstance(layer, Activation):
-                result = layer.backward(result, overwrite_grad=own)
-            else:
-                result = layer.backward(result)
+            if saved:
+                layer._saved = saved[i]
+            result = call_backward(layer, result, input_grad=input_grad or i > first, overwrite_grad=overwrite)
             if result is None and i > first:
                 raise TypeError(f"backward of layer {i}, {type(layer).__name__}, returned None instead of a gradient")
-            own = layer._fresh_gradient
+            overwrite = layer._fresh_gradient
         for layer in layers[:first]:
-            layer._forget()
+            layer._release()
         return result if input_grad else None
 
-    def _learns(self) -> bool:
-        return any(layer._learns() for layer in self._layers.values())
+    def _release(self) -> None:
+        super()._release()
+        for layer in self._modules.values():
+            layer._release()
 
-    def _forget(self) -> None:
-        super()._forget()
-        for layer in self._layers.values():
-            layer._forget()
+
+class ModuleList(_List):
+    """A list of modules for a `forward` of your own; each is registered under its position.
+
+    Parameters
+    ----------
+    modules : iterable of Module, optional
+        The modules.
+
+    Examples
+    --------
+    >>> from fastrelu import nn
+    >>> blocks = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
+    >>> blocks.append(nn.ReLU())
+    ModuleList(
+      (0): Linear(in_features=4, out_features=4, bias=True)
+      (1): Linear(in_features=4, out_features=4, bias=True)
+      (2): ReLU()
+    )
+    """
+
+    def __init__(self, modules: Iterable[Module] = ()) -> None:
+        super().__init__({str(i): module for i, module in enumerate(modules)})
+
+    @overload
+    def __getitem__(self, index: int | str) -> Any: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> ModuleList: ...
+
+    def __getitem__(self, index: int | str | slice) -> Any:
+        """Return a module, or for a slice a ModuleList."""
+        return ModuleList(list(self)[index]) if isinstance(index, slice) else super().__getitem__(index)
+
+
+class ModuleDict(_Container):
+    """A dict of modules for a `forward` of your own; each is registered under its key.
+
+    Parameters
+    ----------
+    modules : mapping of str to Module, or iterable of pairs, optional
+        The modules.
+
+    Examples
+    --------
+    >>> from fastrelu import nn
+    >>> heads = nn.ModuleDict({"mean": nn.Linear(4, 1), "scale": nn.Softplus()})
+    >>> heads["scale"]
+    Softplus(beta=1.0)
+    >>> list(heads)
+    ['mean', 'scale']
+    """
+
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] = ()) -> None:
+        super().__init__(dict(modules))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._modules
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a module by its name."""
+        return self._modules[name]
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        """Add or replace a module."""
+        self._set({**self._modules, name: module})
+
+    def __delitem__(self, name: str) -> None:
+        """Remove a module."""
+        self.pop(name)
+
+    def keys(self) -> KeysView[str]:
+        """Return the names."""
+        return self._modules.keys()
+
+    def values(self) -> ValuesView[Module]:
+        """Return the modules."""
+        return self._modules.values()
+
+    def items(self) -> ItemsView[str, Module]:
+        """Return names and modules."""
+        return self._modules.items()
+
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
+        """Add or replace several modules."""
+        self._set({**self._modules, **dict(modules)})
+
+    def pop(self, name: str) -> Any:
+        """Remove and return a module."""
+        named = dict(self._modules)
+        module = named.pop(name)
+        self._set(named)
+        return module
+
+    def clear(self) -> None:
+        """Remove all modules."""
+        self._set({})
 
 
 def _flat(named: dict[str, Module], prefix: str = "") -> Iterator[tuple[str, Module]]:
-    """Yield the layers in the order in which data passes them, those of inner Sequentials too."""
+    """Yield name and module of the layers in the order of the calls, with inner Sequentials expanded."""
     for name, layer in named.items():
         if isinstance(layer, Sequential):
-            yield from _flat(layer._layers, f"{prefix}{name}.")
+            yield from _flat(layer._modules, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", layer
 
 
 def _check_overwriting(named: dict[str, Module]) -> None:
-    """Refuse an in-place layer that would destroy what the layer before it keeps."""
-    before, keeper = "", None
+    """Refuse an in-place layer that would overwrite an output that the layer before it has saved."""
+    before, saver = "", None
     for name, layer in _flat(named):
-        if isinstance(layer, (Flatten, Identity)):  # these hand the same memory on
+        if layer._passes_memory_on:
             continue
-        if keeper is not None and getattr(layer, "inplace", False):
+        if saver is not None and getattr(layer, "inplace", False):
             raise ValueError(
-                f"layer {name}, {layer!r}, would overwrite the output of layer {before}, {keeper!r}, which that needs "
-                f"for its gradient: take {type(layer).__name__} without inplace"
+                f"layer {name}, {layer!r}, would overwrite the output of layer {before}, {saver!r}, which needs it for "
+                f"its gradient: use {type(layer).__name__} without inplace"
             )
-        before, keeper = name, layer if layer._keeps_output() else None
+        before, saver = name, layer if layer._saves_output() else None
 
 
 def _check_repeats(named: dict[str, Module]) -> None:

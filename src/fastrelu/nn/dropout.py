@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fastrelu.nn.module import Module
+from fastrelu.nn.module import Layer
+from fastrelu.nn.random import Random
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
-class Dropout(Module):
-    """Zeroes elements at random in training, and scales the others by ``1 / (1 - p)``.
+class Dropout(Random, Layer):
+    """In training mode, set random elements to zero and scale the others by ``1 / (1 - p)``.
 
-    In evaluation mode the input is returned as it is.
+    For the gradient the layer saves one bit per element. In evaluation mode the input itself is returned.
 
     Parameters
     ----------
     p : float, default 0.5
-        Probability that an element becomes zero; ``0 <= p < 1``.
+        Probability that an element is set to zero; ``0 <= p <= 1``.
+    inplace : bool, default False
+        Whether to overwrite the input.
     rng : numpy.random.Generator or seed, optional
-        Where the draws come from, whatever :func:`numpy.random.default_rng` takes.
+        Source of the random numbers; any argument of :func:`numpy.random.default_rng`. Without it, copies of the layer
+        and forked processes draw independently.
 
     Raises
     ------
     ValueError
-        Unless ``0 <= p < 1``.
+        Unless ``0 <= p <= 1``.
 
     References
     ----------
@@ -44,35 +48,60 @@ class Dropout(Module):
     True
     """
 
-    def __init__(self, p: float = 0.5, *, rng: np.random.Generator | int | None = None) -> None:
+    _fresh_gradient: ClassVar[bool] = True
+
+    def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: np.random.Generator | int | None = None) -> None:
         super().__init__()
-        if not 0 <= p < 1:
-            raise ValueError(f"Dropout requires 0 <= p < 1, got p={p!r}")
+        if not 0 <= p <= 1:
+            raise ValueError(f"Dropout requires 0 <= p <= 1, got p={p!r}")
         self.p = p
-        self.rng = np.random.default_rng(rng)
+        self.inplace = inplace
+        self._seed(rng)
 
     def forward(self, x: ArrayLike) -> Any:
-        """Return `x` with elements zeroed, or `x` itself in evaluation mode.
+        """Return `x` with random elements set to zero, or `x` itself in evaluation mode.
 
         Raises
         ------
         TypeError
-            In training, if `x` is neither float32 nor float64.
+            In training mode, if `x` is neither float32 nor float64, or is a masked array.
         """
         if not self.training:
             return x
+        if isinstance(x, np.ma.MaskedArray):
+            raise TypeError(f"{self!r} cannot take a masked array into account: fill it first, x.filled(0)")
         array: NDArray[Any] = np.asarray(x)
         if array.dtype not in (np.float32, np.float64):
             raise TypeError(f"Dropout takes float32 or float64 in training, got {array.dtype}")
-        scale = np.zeros(array.shape, array.dtype)
-        scale[self.rng.random(array.shape, np.float32) >= self.p] = 1 / (1 - self.p)
-        self._saved = scale
-        return array * scale
+        kept = self._generator().random(array.shape, np.float32) >= self.p
+        self._saved = np.packbits(kept, bitorder="little"), self._scale(), array.shape, array.dtype
+        return _selected(array, kept, self._scale(), overwrite=self.inplace)
 
-    def backward(self, grad: ArrayLike) -> Any:
-        """Return `grad`, zeroed and scaled where the input was."""
-        return grad * self._take()
+    def _scale(self) -> float:
+        return 1 / (1 - self.p) if self.p < 1 else 0.0
+
+    def _output_shape(self, saved: Any) -> tuple[int, ...]:
+        shape: tuple[int, ...] = saved[2]
+        return shape
+
+    def _gradient(self, grad: ArrayLike, saved: Any, *, overwrite_grad: bool) -> NDArray[Any]:
+        bits, scale, shape, dtype = saved
+        g = np.asarray(grad)
+        g = g if g.dtype.kind == "f" else g.astype(dtype)
+        kept = np.unpackbits(bits, count=g.size, bitorder="little").reshape(shape).view(np.bool_)
+        return _selected(g, kept, scale, overwrite=overwrite_grad)
 
     def extra_repr(self) -> str:
-        """Return the probability."""
-        return f"p={self.p}"
+        """Return the probability, and whether the layer works in place."""
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+def _selected(array: NDArray[Any], kept: NDArray[np.bool_], scale: float, *, overwrite: bool) -> NDArray[Any]:
+    """Return the scaled elements that are kept, and zero for the others, also where they are not finite."""
+    if overwrite:
+        np.copyto(array, 0, where=~kept)
+        result = array
+    else:
+        result = np.where(kept, array, array.dtype.type(0))
+    result *= scale
+    return result

@@ -28,23 +28,16 @@ class ELU(Learnable, function="elu"):
     Parameters
     ----------
     alpha : float, default 1.0
-        Minus the limit at -inf.
+        The function tends to ``-alpha`` at -inf.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
-    learnable : bool, default False
-        Whether `alpha` is a parameter that learns.
-    num_parameters : int, default 1
-        How many there are if it learns: 1, or one for each index along `axis`.
-    axis : int, default 1
-        The axis of the input, such as that of the channels, along which they lie.
-    dtype : dtype, default float32
-        Their type.
+        Whether to overwrite the input.
+    learnable, num_parameters, axis, dtype
+        Whether `alpha` is learned, and how: see :class:`~fastrelu.nn.learnable.Learnable`.
 
     Raises
     ------
     ValueError
-        If `inplace` is True and the output does not determine the gradient: for a parameter that learns or, as a
-        number, is negative.
+        If `inplace` is True and `alpha` is learned or negative: the output does not determine the gradient.
 
     Examples
     --------
@@ -64,7 +57,7 @@ class ELU(Learnable, function="elu"):
         axis: int = 1,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.alpha = self._start(alpha, learnable, num_parameters, axis, dtype)
+        self.alpha = self._initial(alpha, learnable, num_parameters, axis, dtype)
         super().__init__(inplace)
 
 
@@ -74,23 +67,16 @@ class CELU(Learnable, function="celu"):
     Parameters
     ----------
     alpha : float, default 1.0
-        Minus the limit at -inf, and the scale of x.
+        The function tends to ``-alpha`` at -inf; it also scales x.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
-    learnable : bool, default False
-        Whether `alpha` is a parameter that learns.
-    num_parameters : int, default 1
-        How many there are if it learns: 1, or one for each index along `axis`.
-    axis : int, default 1
-        The axis of the input, such as that of the channels, along which they lie.
-    dtype : dtype, default float32
-        Their type.
+        Whether to overwrite the input.
+    learnable, num_parameters, axis, dtype
+        Whether `alpha` is learned, and how: see :class:`~fastrelu.nn.learnable.Learnable`.
 
     Raises
     ------
     ValueError
-        If `inplace` is True and the output does not determine the gradient: for a parameter that learns or, as a
-        number, is negative.
+        If `inplace` is True and `alpha` is learned or not positive: the output does not determine the gradient.
 
     Examples
     --------
@@ -110,17 +96,12 @@ class CELU(Learnable, function="celu"):
         axis: int = 1,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.alpha = self._start(alpha, learnable, num_parameters, axis, dtype)
+        self.alpha = self._initial(alpha, learnable, num_parameters, axis, dtype)
         super().__init__(inplace)
 
 
 class SELU(Activation, function="selu"):
     """Layer of :func:`fastrelu.selu`: ``scale * x`` where ``x > 0``, ``scale * alpha * expm1(x)`` elsewhere.
-
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
 
     Examples
     --------
@@ -129,9 +110,6 @@ class SELU(Activation, function="selu"):
     >>> nn.SELU()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-1.5202, -0.6918,  0.    ,  3.1521], dtype=float32)
     """
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__(inplace)
 
 
 class Softplus(Learnable, function="softplus"):
@@ -142,20 +120,14 @@ class Softplus(Learnable, function="softplus"):
     beta : float, default 1.0
         Sharpness; greater than 0.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
-    learnable : bool, default False
-        Whether `beta` is a parameter that learns.
-    num_parameters : int, default 1
-        How many there are if it learns: 1, or one for each index along `axis`.
-    axis : int, default 1
-        The axis of the input, such as that of the channels, along which they lie.
-    dtype : dtype, default float32
-        Their type.
+        Whether to overwrite the input.
+    learnable, num_parameters, axis, dtype
+        Whether `beta` is learned, and how: see :class:`~fastrelu.nn.learnable.Learnable`.
 
     Raises
     ------
     ValueError
-        If `inplace` is True and the parameter learns: its gradient needs the input.
+        If `inplace` is True and `beta` is learned: its gradient needs the input.
 
     Examples
     --------
@@ -175,17 +147,12 @@ class Softplus(Learnable, function="softplus"):
         axis: int = 1,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.beta = self._start(beta, learnable, num_parameters, axis, dtype)
+        self.beta = self._initial(beta, learnable, num_parameters, axis, dtype)
         super().__init__(inplace)
 
 
 class LogSigmoid(Activation, function="log_sigmoid"):
     """Layer of :func:`fastrelu.log_sigmoid`: ``-log(1 + exp(-x))``.
-
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
 
     Examples
     --------
@@ -195,9 +162,6 @@ class LogSigmoid(Activation, function="log_sigmoid"):
     array([-2.1269, -0.9741, -0.6931, -0.0486], dtype=float32)
     """
 
-    def __init__(self, *, inplace: bool = False) -> None:
-        super().__init__(inplace)
-
 
 class Squareplus(Activation, function="squareplus"):
     """Layer of :func:`fastrelu.squareplus`: ``(x + sqrt(x ** 2 + b)) / 2``.
@@ -205,9 +169,9 @@ class Squareplus(Activation, function="squareplus"):
     Parameters
     ----------
     b : float, default 4.0
-        Width of the bend; at least 0.
+        Width of the bend around 0; at least 0.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
+        Whether to overwrite the input.
 
     Raises
     ------

@@ -26,16 +26,6 @@ __all__ = [
 class SiLU(Activation, function="silu"):
     """Layer of :func:`fastrelu.silu`: ``x * sigmoid(x)``.
 
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input. True is refused: the output does not determine the gradient.
-
-    Raises
-    ------
-    ValueError
-        If `inplace` is True.
-
     Examples
     --------
     >>> import numpy as np
@@ -43,9 +33,6 @@ class SiLU(Activation, function="silu"):
     >>> nn.SiLU()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-0.2384, -0.1888,  0.    ,  2.8577], dtype=float32)
     """
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__(inplace)
 
 
 class Swish(Learnable, function="swish"):
@@ -55,19 +42,8 @@ class Swish(Learnable, function="swish"):
     ----------
     beta : float, default 1.0
         Sharpness of the gate.
-    learnable : bool, default False
-        Whether `beta` is a parameter that learns.
-    num_parameters : int, default 1
-        How many there are if it learns: 1, or one for each index along `axis`.
-    axis : int, default 1
-        The axis of the input, such as that of the channels, along which they lie.
-    dtype : dtype, default float32
-        Their type.
-
-    Raises
-    ------
-    ValueError
-        Unless ``num_parameters`` is at least 1, or if there are several and none learns.
+    learnable, num_parameters, axis, dtype
+        Whether `beta` is learned, and how: see :class:`~fastrelu.nn.learnable.Learnable`.
 
     Examples
     --------
@@ -86,17 +62,17 @@ class Swish(Learnable, function="swish"):
         axis: int = 1,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.beta = self._start(beta, learnable, num_parameters, axis, dtype)
+        self.beta = self._initial(beta, learnable, num_parameters, axis, dtype)
         super().__init__()
 
 
 class GELU(Activation, function="gelu"):
-    """Layer of :func:`fastrelu.gelu`: ``x * Phi(x)``, Phi being the normal distribution, or its tanh form.
+    """Layer of :func:`fastrelu.gelu`: ``x * Phi(x)`` with Phi the normal distribution, or its tanh approximation.
 
     Parameters
     ----------
     approximate : {"none", "tanh"}, default "none"
-        Which form.
+        The exact form or the approximation with tanh.
 
     Raises
     ------
@@ -129,22 +105,9 @@ class QuickGELU(Activation, function="quick_gelu"):
     array([-0.0643, -0.1496,  0.    ,  2.9819], dtype=float32)
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-
 
 class Mish(Activation, function="mish"):
     """Layer of :func:`fastrelu.mish`: ``x * tanh(log(1 + exp(x)))``.
-
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input. True is refused: the output does not determine the gradient.
-
-    Raises
-    ------
-    ValueError
-        If `inplace` is True.
 
     Examples
     --------
@@ -154,22 +117,9 @@ class Mish(Activation, function="mish"):
     array([-0.2525, -0.2207,  0.    ,  2.9865], dtype=float32)
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__(inplace)
-
 
 class Hardswish(Activation, function="hard_swish"):
     """Layer of :func:`fastrelu.hard_swish`: ``x * min(max(x + 3, 0), 6) / 6``.
-
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input. True is refused: the output does not determine the gradient.
-
-    Raises
-    ------
-    ValueError
-        If `inplace` is True.
 
     Examples
     --------
@@ -178,9 +128,6 @@ class Hardswish(Activation, function="hard_swish"):
     >>> nn.Hardswish()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-0.3333, -0.2083,  0.    ,  3.    ], dtype=float32)
     """
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__(inplace)
 
 
 class Hardmish(Activation, function="hard_mish"):
@@ -193,6 +140,3 @@ class Hardmish(Activation, function="hard_mish"):
     >>> nn.Hardmish()(np.float32([-2.0, -0.5, 0.0, 3.0]))
     array([-0.   , -0.375,  0.   ,  3.   ], dtype=float32)
     """
-
-    def __init__(self) -> None:
-        super().__init__()

@@ -1,8 +1,12 @@
-"""First values of parameters, drawn from a ``numpy.random.Generator``.
+"""Initial values of parameters.
 
-As everywhere in fastrelu and in PyTorch, a trailing underscore means in place: the functions fill a
-:class:`~fastrelu.nn.Parameter` or an array and return it. The values depend on the generator and the shape, not on the
-order in memory. An array of shape ``(out, in, ...)`` has ``fan_in = in * prod(...)`` and ``fan_out = out * prod(...)``.
+A trailing underscore means in place, as everywhere in fastrelu and in PyTorch: each function fills `tensor`, a
+:class:`~fastrelu.nn.Parameter` or an array, and returns it. Random values come from `rng`, a ``numpy.random.Generator``
+or a seed, whatever :func:`numpy.random.default_rng` takes; they depend on the generator and the shape, not on the order
+in memory. A tensor that is neither float32 nor float64 is a TypeError.
+
+A tensor of shape ``(out, in, ...)`` has ``fan_in = in * prod(...)`` and ``fan_out = out * prod(...)``; where a function
+needs them, a tensor with fewer than two axes is a ValueError.
 """
 
 from __future__ import annotations
@@ -53,18 +57,18 @@ _TORCH = {"sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}
 def calculate_gain(
     nonlinearity: str, param: float | tuple[float, ...] | None = None, *, convention: Convention = "torch"
 ) -> float:
-    """Return the factor by which weights before an activation are scaled.
+    """Return the factor by which to scale the standard deviation of the weights before an activation.
 
     Parameters
     ----------
     nonlinearity : str
-        An activation by its name here, such as ``"hard_swish"``, or ``"linear"``.
+        Name of an activation in fastrelu, such as ``"hard_swish"``, or ``"linear"``.
     param : float or tuple of float, optional
         The activation's parameters, instead of their defaults; for ``"leaky_relu"`` its slope.
     convention : {"torch", "moment"}, default "torch"
-        ``"torch"``: what PyTorch's function of this name returns, which knows ``linear``, ``sigmoid``, ``tanh``,
-        ``relu``, ``leaky_relu`` and ``selu``. ``"moment"``: ``1 / sqrt(E[f(z) ** 2])`` for ``z`` normal with mean 0
-        and variance 1, which keeps the second moment of the activations from layer to layer; for every activation.
+        ``"torch"``: the values of PyTorch's function of this name, for ``linear``, ``sigmoid``, ``tanh``, ``relu``,
+        ``leaky_relu`` and ``selu`` alone. ``"moment"``: ``1 / sqrt(E[f(z) ** 2])`` for ``z`` normal with mean 0 and
+        variance 1, which keeps the second moment of the activations from layer to layer; for every activation.
 
     Returns
     -------
@@ -74,11 +78,11 @@ def calculate_gain(
     Raises
     ------
     ValueError
-        If the convention does not know the name, or a parameter without a default is missing.
+        If the convention has no gain for the name, or a parameter without a default is missing.
 
     Notes
     -----
-    The expectation is integrated to 12 digits, kinks and jumps included.
+    The integral of the expectation has 12 correct digits, also for functions with kinks and jumps.
 
     References
     ----------
@@ -112,7 +116,7 @@ def calculate_gain(
 
 
 def _moment_gain(name: str, param: float | tuple[float, ...] | None) -> float:
-    """Return 1 / sqrt(E[f(z)^2])."""
+    """Return 1 / sqrt(E[f(z)^2]) for a standard normal z."""
     forms = [n for n in activations.__all__ if f"{n}_" in activations.__all__] + ["crelu"]
     function = getattr(activations, check_name(name, forms))
     given = () if param is None else param if isinstance(param, tuple) else (param,)
@@ -126,13 +130,13 @@ def _moment_gain(name: str, param: float | tuple[float, ...] | None) -> float:
         return np.asarray(np.mean(values**2, axis=1) * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi))
 
     with precision("accurate"):
-        return 1 / math.sqrt(_integral(density, -38.0, 38.0))  # beyond, the normal density is 0 in float64
+        return 1 / math.sqrt(_integral(density, -38.0, 38.0))  # outside, the normal density is 0 in float64
 
 
 def _integral(function: Callable[[NDArray[Any]], NDArray[Any]], low: float, high: float) -> float:
-    """Integrate by Gauss-Legendre rules on intervals that are halved until both halves agree with the whole.
+    """Integrate by Gauss-Legendre rules, halving each interval until the sum of the halves equals the whole.
 
-    A smooth piece converges at once; around a kink or a jump the intervals shrink to nothing.
+    Where the function is smooth, this ends at once; only the intervals around a kink or a jump become tiny.
     """
     nodes, weights = np.polynomial.legendre.leggauss(12)
 
@@ -181,22 +185,8 @@ def uniform_(tensor: _T, a: float = 0.0, b: float = 1.0, *, rng: Rng = None) -> 
 
     Parameters
     ----------
-    tensor : Parameter or ndarray
-        What to fill; float32 or float64.
     a, b : float, default 0.0 and 1.0
-        The interval.
-    rng : numpy.random.Generator or seed, optional
-        Where the draws come from, whatever :func:`numpy.random.default_rng` takes.
-
-    Returns
-    -------
-    Parameter or ndarray
-        `tensor` itself.
-
-    Raises
-    ------
-    TypeError
-        If `tensor` is neither float32 nor float64.
+        Ends of the interval.
 
     Examples
     --------
@@ -216,22 +206,11 @@ def normal_(tensor: _T, mean: float = 0.0, std: float = 1.0, *, rng: Rng = None)
 
     Parameters
     ----------
-    tensor : Parameter or ndarray
-        What to fill; float32 or float64.
     mean, std : float, default 0.0 and 1.0
-        Its mean and standard deviation.
-    rng : numpy.random.Generator or seed, optional
-        Where the draws come from, whatever :func:`numpy.random.default_rng` takes.
-
-    Returns
-    -------
-    Parameter or ndarray
-        `tensor` itself.
+        Mean and standard deviation.
 
     Raises
     ------
-    TypeError
-        If `tensor` is neither float32 nor float64.
     ValueError
         If `std` is negative.
 
@@ -253,20 +232,8 @@ def constant_(tensor: _T, val: float) -> _T:
 
     Parameters
     ----------
-    tensor : Parameter or ndarray
-        What to fill.
     val : float
         The number.
-
-    Returns
-    -------
-    Parameter or ndarray
-        `tensor` itself.
-
-    Raises
-    ------
-    TypeError
-        If `tensor` is neither float32 nor float64.
 
     Examples
     --------
@@ -282,21 +249,6 @@ def constant_(tensor: _T, val: float) -> _T:
 def zeros_(tensor: _T) -> _T:
     """Fill with zeros, as is usual for biases.
 
-    Parameters
-    ----------
-    tensor : Parameter or ndarray
-        What to fill.
-
-    Returns
-    -------
-    Parameter or ndarray
-        `tensor` itself.
-
-    Raises
-    ------
-    TypeError
-        If `tensor` is neither float32 nor float64.
-
     Examples
     --------
     >>> import numpy as np
@@ -309,21 +261,6 @@ def zeros_(tensor: _T) -> _T:
 
 def ones_(tensor: _T) -> _T:
     """Fill with ones.
-
-    Parameters
-    ----------
-    tensor : Parameter or ndarray
-        What to fill.
-
-    Returns
-    -------
-    Parameter or ndarray
-        `tensor` itself.
-
-    Raises
-    ------
-    TypeError
-        If `tensor` is neither float32 nor float64.
 
     Examples
     --------
@@ -340,24 +277,8 @@ def xavier_uniform_(tensor: _T, gain: float = 1.0, *, rng: Rng = None) -> _T:
 
     Parameters
     ----------
-    tensor : Parameter or ndarray
-        What to fill, of shape ``(out, in, ...)``; float32 or float64.
     gain : float, default 1.0
         A factor such as :func:`calculate_gain` returns.
-    rng : numpy.random.Generator or seed, optional
-        Where the draws come from, whatever :func:`numpy.random.default_rng` takes.
-
-    Returns
-    -------
-    Parameter or ndarray
-        `tensor` itself.
-
-    Raises
-    ------
-    TypeError
-        If `tensor` is neither float32 nor float64.
-    ValueError
-        If `tensor` has less than two axes.
 
     References
     ----------
@@ -378,30 +299,7 @@ def xavier_uniform_(tensor: _T, gain: float = 1.0, *, rng: Rng = None) -> _T:
 def xavier_normal_(tensor: _T, gain: float = 1.0, *, rng: Rng = None) -> _T:
     """Fill from the normal distribution with standard deviation ``gain * sqrt(2 / (fan_in + fan_out))``.
 
-    Parameters
-    ----------
-    tensor : Parameter or ndarray
-        What to fill, of shape ``(out, in, ...)``; float32 or float64.
-    gain : float, default 1.0
-        A factor such as :func:`calculate_gain` returns.
-    rng : numpy.random.Generator or seed, optional
-        Where the draws come from, whatever :func:`numpy.random.default_rng` takes.
-
-    Returns
-    -------
-    Parameter or ndarray
-        `tensor` itself.
-
-    Raises
-    ------
-    TypeError
-        If `tensor` is neither float32 nor float64.
-    ValueError
-        If `tensor` has less than two axes.
-
-    References
-    ----------
-    X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010.
+    The parameters are those of :func:`xavier_uniform_`.
 
     Examples
     --------
@@ -437,30 +335,19 @@ def kaiming_uniform_(
 
     Parameters
     ----------
-    tensor : Parameter or ndarray
-        What to fill, of shape ``(out, in, ...)``; float32 or float64.
     a : float or tuple of float, default 0
         The slope of ``leaky_relu``, or other parameters of the activation.
     mode : {"fan_in", "fan_out"}, default "fan_in"
-        Whether to keep the variance forward or backward.
+        Whether the variance is kept in the forward or in the backward pass.
     nonlinearity : str, default "leaky_relu"
-        The activation that follows; with ``a=0`` the default is ReLU.
+        The activation that follows the weights; with ``a=0`` the default is ReLU.
     convention : {"torch", "moment"}, default "torch"
-        Which gain; see :func:`calculate_gain`.
-    rng : numpy.random.Generator or seed, optional
-        Where the draws come from, whatever :func:`numpy.random.default_rng` takes.
-
-    Returns
-    -------
-    Parameter or ndarray
-        `tensor` itself.
+        Definition of the gain; see :func:`calculate_gain`.
 
     Raises
     ------
-    TypeError
-        If `tensor` is neither float32 nor float64.
     ValueError
-        If `tensor` has less than two axes, `mode` is neither, or the convention does not know the activation.
+        If `mode` is unknown, or the convention has no gain for the activation.
 
     References
     ----------
@@ -489,36 +376,7 @@ def kaiming_normal_(
 ) -> _T:
     """Fill from the normal distribution with standard deviation ``gain / sqrt(fan)``.
 
-    Parameters
-    ----------
-    tensor : Parameter or ndarray
-        What to fill, of shape ``(out, in, ...)``; float32 or float64.
-    a : float or tuple of float, default 0
-        The slope of ``leaky_relu``, or other parameters of the activation.
-    mode : {"fan_in", "fan_out"}, default "fan_in"
-        Whether to keep the variance forward or backward.
-    nonlinearity : str, default "leaky_relu"
-        The activation that follows; with ``a=0`` the default is ReLU.
-    convention : {"torch", "moment"}, default "torch"
-        Which gain; see :func:`calculate_gain`.
-    rng : numpy.random.Generator or seed, optional
-        Where the draws come from, whatever :func:`numpy.random.default_rng` takes.
-
-    Returns
-    -------
-    Parameter or ndarray
-        `tensor` itself.
-
-    Raises
-    ------
-    TypeError
-        If `tensor` is neither float32 nor float64.
-    ValueError
-        If `tensor` has less than two axes, `mode` is neither, or the convention does not know the activation.
-
-    References
-    ----------
-    K. He et al., "Delving deep into rectifiers", ICCV 2015.
+    The parameters are those of :func:`kaiming_uniform_`.
 
     Examples
     --------
@@ -533,26 +391,7 @@ def kaiming_normal_(
 
 
 def lecun_normal_(tensor: _T, *, rng: Rng = None) -> _T:
-    """Fill from the normal distribution with standard deviation ``1 / sqrt(fan_in)``, as SELU wants it.
-
-    Parameters
-    ----------
-    tensor : Parameter or ndarray
-        What to fill, of shape ``(out, in, ...)``; float32 or float64.
-    rng : numpy.random.Generator or seed, optional
-        Where the draws come from, whatever :func:`numpy.random.default_rng` takes.
-
-    Returns
-    -------
-    Parameter or ndarray
-        `tensor` itself.
-
-    Raises
-    ------
-    TypeError
-        If `tensor` is neither float32 nor float64.
-    ValueError
-        If `tensor` has less than two axes.
+    """Fill from the normal distribution with standard deviation ``1 / sqrt(fan_in)``, which SELU requires.
 
     References
     ----------

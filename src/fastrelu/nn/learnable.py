@@ -1,4 +1,4 @@
-"""Activations whose parameters learn, one for all elements or one along an axis."""
+"""Activations with learned parameters: one for all elements, or one for each index along an axis."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import fastrelu as fr
+from fastrelu import activations
 from fastrelu.nn.activation import Activation, alike
 from fastrelu.nn.parameter import Parameter, float_dtype
 
@@ -15,16 +15,35 @@ if TYPE_CHECKING:
 
 
 class Learnable(Activation):
-    """Base of the layers whose parameters are numbers, or learn.
+    """Base of the layers whose function has a parameter that may be learned.
 
-    A parameter that learns is a :class:`Parameter` of shape ``(num_parameters,)``. One is for all elements; several
-    lie along an axis of the input. Its gradient needs the input, so such a layer works out of place.
+    A learned parameter is a :class:`Parameter` of shape ``(num_parameters,)``. Its gradient needs the input, so such a
+    layer works out of place. Subclasses take these parameters beside the function's own.
+
+    Parameters
+    ----------
+    learnable : bool, default False
+        Whether the function's parameter is learned; otherwise it is a fixed number.
+    num_parameters : int, default 1
+        Number of learned values: 1 for all elements, or one for each index along `axis`.
+    axis : int, default 1
+        The axis of the input along which several values lie; 1 is the axis of the channels, as in PyTorch.
+    dtype : dtype, default float32
+        Type of the learned values.
+
+    Raises
+    ------
+    TypeError
+        If `dtype` is neither float32 nor float64.
+    ValueError
+        If `num_parameters` is less than 1, or more than 1 without `learnable`; in a call, if the input has another
+        length along `axis`.
     """
 
     _axis: int = 1
 
-    def _start(self, value: float, learnable: bool, num_parameters: int, axis: int, dtype: DTypeLike) -> Any:
-        """Return a parameter's first value: a number, or an array that learns."""
+    def _initial(self, value: float, learnable: bool, num_parameters: int, axis: int, dtype: DTypeLike) -> Any:
+        """Return the function's parameter: a number, or a learned `Parameter` with that initial value."""
         if num_parameters < 1:
             raise ValueError(f"{type(self).__name__} needs num_parameters of at least 1, got {num_parameters}")
         if not learnable:
@@ -35,19 +54,19 @@ class Learnable(Activation):
         return Parameter(np.full(num_parameters, value, float_dtype(dtype)))
 
     def _learned(self) -> list[Parameter]:
-        """Return the parameters that learn, in the function's order."""
+        """Return the learned parameters in the order of the function's arguments."""
         return [value for _, value in self._own_parameters()]
 
     def _check_inplace(self) -> None:
         if self._learned():
             raise ValueError(
-                f"{type(self).__name__} cannot work in place while it learns: the gradient with respect to its "
-                "parameters needs the input, which would be overwritten; leave out inplace=True"
+                f"{type(self).__name__} cannot work in place with a learned parameter: the gradient with respect to "
+                "that needs the input, which would be overwritten; leave out inplace=True"
             )
         super()._check_inplace()
 
     def _along(self, values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-        """Return a parameter's values in a shape that broadcasts with the input's."""
+        """Reshape the values of a parameter so that they broadcast along the axis of an input of this shape."""
         if values.size == 1:
             return values.reshape((1,) * len(shape))
         axis = self._axis
@@ -64,44 +83,27 @@ class Learnable(Activation):
             for value in super()._arguments(shape)
         ]
 
-    def backward(self, grad: ArrayLike, *, overwrite_grad: bool = False) -> Any:
-        """Return the gradient with respect to the input, and add up those of the parameters that learn.
-
-        Parameters
-        ----------
-        grad : array_like
-            Gradient with respect to the output.
-        overwrite_grad : bool, default False
-            Whether the result may take the memory of `grad`.
-
-        Returns
-        -------
-        ndarray
-            Of the shape of the input.
-
-        Raises
-        ------
-        RuntimeError
-            If no forward call in training mode is left to go back through.
-        """
+    def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
+        """Return the gradient with respect to the input; add to those of the learned parameters."""
         learned = self._learned()
         if not any(parameter.requires_grad for parameter in learned):
-            return super().backward(grad, overwrite_grad=overwrite_grad)
+            return super().backward(grad, input_grad=input_grad, overwrite_grad=overwrite_grad)
         x, _ = self._take()
-        function = getattr(fr, f"{self._name}_backward_parameters")
+        self._check_gradient(grad, np.shape(x))
+        function = getattr(activations, f"{self._name}_backward_parameters")
         out = grad if overwrite_grad and alike(grad, x) else None
         dx, *gradients = function(grad, x, *self._arguments(np.shape(x)), out=out)
         self._collect(learned, gradients)
-        return dx
+        return dx if input_grad else None
 
     def _collect(self, learned: list[Parameter], gradients: list[Any]) -> None:
-        """Add up the gradients with respect to the function's parameters."""
+        """Add the gradients with respect to the function's arguments to those of the learned parameters."""
         for parameter, gradient in zip(learned, gradients, strict=True):
             if parameter.requires_grad:
                 parameter.add_gradient(np.asarray(gradient, parameter.dtype).reshape(parameter.shape))
 
     def extra_repr(self) -> str:
-        """Return the parameters, or how many learn."""
+        """Return the fixed parameters, or the number of learned ones."""
         learned = self._learned()
         if not learned:
             return super().extra_repr()
@@ -109,30 +111,19 @@ class Learnable(Activation):
 
 
 class PReLU(Learnable, function="prelu"):
-    """Layer of :func:`fastrelu.prelu`: ``x`` where ``x > 0``, ``weight * x`` elsewhere, with weights that learn.
+    """Layer of :func:`fastrelu.prelu`: ``x`` where ``x > 0``, ``weight * x`` elsewhere, with learned weights.
 
     Parameters
     ----------
-    num_parameters : int, default 1
-        How many weights: 1, or one for each index along `axis`.
+    num_parameters, axis, dtype
+        Number, axis and type of the weights: see :class:`~fastrelu.nn.learnable.Learnable`.
     init : float, default 0.25
-        Their first value.
-    axis : int, default 1
-        The axis of the input along which several lie; 1 are the channels, as in PyTorch.
-    dtype : dtype, default float32
-        Their type.
+        Initial value of the weights.
 
     Attributes
     ----------
     weight : Parameter
-        Of shape ``(num_parameters,)``. Leave weight decay out for it: it would pull towards plain ReLU.
-
-    Raises
-    ------
-    TypeError
-        If `dtype` is neither float32 nor float64.
-    ValueError
-        If `num_parameters` is less than 1; in a call, if the input's axis has another length.
+        Of shape ``(num_parameters,)``. Train it without weight decay, which would pull it towards plain ReLU.
 
     References
     ----------
@@ -150,28 +141,24 @@ class PReLU(Learnable, function="prelu"):
     def __init__(
         self, num_parameters: int = 1, init: float = 0.25, *, axis: int = 1, dtype: DTypeLike = np.float32
     ) -> None:
-        self.weight: Parameter = self._start(init, True, num_parameters, axis, dtype)
+        self.weight: Parameter = self._initial(init, True, num_parameters, axis, dtype)
         super().__init__()
 
 
 class SReLU(Learnable, function="srelu"):
-    """Layer of :func:`fastrelu.srelu`, the S-shaped one: two thresholds and two outer slopes that learn.
+    """Layer of :func:`fastrelu.srelu`, S-shaped ReLU, with two learned thresholds and two learned outer slopes.
 
-    The right threshold is ``t_left + abs(width)``, so that it never passes the left one. The defaults start as leaky
-    ReLU, as the paper advises.
+    The right threshold is ``t_left + abs(width)``, which is never below the left one. With the default initial values
+    the layer starts as leaky ReLU, as the paper advises.
 
     Parameters
     ----------
-    num_parameters : int, default 1
-        How many of each: 1, or one for each index along `axis`.
+    num_parameters, axis, dtype
+        Number of each, axis and type: see :class:`~fastrelu.nn.learnable.Learnable`.
     t_left, a_left : float, default 0.0 and 0.2
-        First threshold and slope on the left.
+        Initial threshold and slope on the left.
     t_right, a_right : float, default 1.0 and 1.0
-        First threshold and slope on the right.
-    axis : int, default 1
-        The axis of the input along which several lie.
-    dtype : dtype, default float32
-        Their type.
+        Initial threshold and slope on the right.
 
     Attributes
     ----------
@@ -180,10 +167,8 @@ class SReLU(Learnable, function="srelu"):
 
     Raises
     ------
-    TypeError
-        If `dtype` is neither float32 nor float64.
     ValueError
-        If `num_parameters` is less than 1 or ``t_left > t_right``; in a call, if the input's axis has another length.
+        Unless ``t_left <= t_right``.
 
     References
     ----------
@@ -211,11 +196,11 @@ class SReLU(Learnable, function="srelu"):
     ) -> None:
         if not t_left <= t_right:
             raise ValueError(f"SReLU requires t_left <= t_right, got t_left={t_left!r}, t_right={t_right!r}")
-        # The left threshold moves the right one along.
-        self.t_left: Parameter = self._start(t_left, True, num_parameters, axis, dtype)
-        self.a_left: Parameter = self._start(a_left, True, num_parameters, axis, dtype)
-        self.width: Parameter = self._start(t_right - t_left, True, num_parameters, axis, dtype)
-        self.a_right: Parameter = self._start(a_right, True, num_parameters, axis, dtype)
+        # The function's right threshold is t_left + abs(width): learning t_left moves both.
+        self.t_left: Parameter = self._initial(t_left, True, num_parameters, axis, dtype)
+        self.a_left: Parameter = self._initial(a_left, True, num_parameters, axis, dtype)
+        self.width: Parameter = self._initial(t_right - t_left, True, num_parameters, axis, dtype)
+        self.a_right: Parameter = self._initial(a_right, True, num_parameters, axis, dtype)
         super().__init__()
 
     def _arguments(self, shape: tuple[int, ...]) -> list[Any]:

@@ -17,25 +17,24 @@ if TYPE_CHECKING:
 class Linear(Module):
     """Affine map ``y = x @ weight.T + bias``.
 
-    Both are drawn from ``U(-1/sqrt(in_features), 1/sqrt(in_features))``, as in PyTorch;
-    :mod:`fastrelu.nn.init` has other ways.
+    The initial values of both are uniform in ``(-1/sqrt(in_features), 1/sqrt(in_features))``, as in PyTorch;
+    :mod:`fastrelu.nn.init` has other distributions.
 
     Parameters
     ----------
     in_features, out_features : int
         Length of the last axis of the input and of the output.
     bias : bool, default True
-        Whether to add a learned vector.
+        Whether to add a learned bias.
     dtype : dtype, default float32
         float32 or float64.
     rng : numpy.random.Generator or seed, optional
-        Where the first values come from, whatever :func:`numpy.random.default_rng` takes.
+        Source of the initial values; any argument of :func:`numpy.random.default_rng`.
 
     Attributes
     ----------
     weight : Parameter
-        Of shape ``(out_features, in_features)``. It lies in memory as its transpose does in C order: that is the
-        order in which the product reads it.
+        Of shape ``(out_features, in_features)`` and in Fortran order, in which the matrix product reads it.
     bias : Parameter or None
         Of shape ``(out_features,)``.
 
@@ -86,8 +85,8 @@ class Linear(Module):
         Parameters
         ----------
         x : array_like
-            Of shape ``(..., in_features)`` and the type of the weights. It is remembered, not copied: leave it as it
-            is until the backward call.
+            Of shape ``(..., in_features)`` and the type of the weights. In training mode the layer saves a reference
+            to it: do not change it before the backward call.
 
         Returns
         -------
@@ -97,7 +96,7 @@ class Linear(Module):
         Raises
         ------
         TypeError
-            If `x` is of another type than the weights.
+            If `x` has another type than the weights.
         ValueError
             If the last axis of `x` has another length.
         """
@@ -111,11 +110,11 @@ class Linear(Module):
         if self.bias is not None:
             np.add(y, self.bias.data, out=y)
         if self.training:
-            self._saved = rows, x.shape
+            self.__dict__["_saved"] = rows, x.shape
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], y.shape[1])
 
     def _converted(self, x: ArrayLike) -> NDArray[Any]:
-        """Return an array of the weights' type, or say what is wrong with it."""
+        """Return `x` as an array of the weights' type, or raise the error that says why it is none."""
         if isinstance(x, np.ma.MaskedArray):
             raise TypeError(f"{self!r} cannot take a masked array into account: fill it first, x.filled(0)")
         array, dtype = np.asarray(x), self.weight.dtype
@@ -126,35 +125,13 @@ class Linear(Module):
             )
         return array.astype(dtype, copy=False)
 
-    def backward(self, grad: ArrayLike, *, input_grad: bool = True) -> Any:
-        """Return the gradient with respect to the input, and add up those of weight and bias.
-
-        Parameters
-        ----------
-        grad : array_like
-            Gradient with respect to the output.
-        input_grad : bool, default True
-            False saves the product that the first layer of a network has no use for; the result is None.
-
-        Returns
-        -------
-        ndarray or None
-            Of the shape of the input.
-
-        Raises
-        ------
-        RuntimeError
-            If no forward call in training mode is left to go back through.
-        ValueError
-            If `grad` is not of the output's shape.
-        """
+    def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:  # noqa: ARG002  a matrix product cannot overwrite its operand
+        """Return the gradient with respect to the input; add to those of weight and bias."""
         rows, shape = self._take()
         weight, bias = self.weight, self.bias
-        g: NDArray[Any] = np.asarray(grad, weight.data.dtype)
-        if g.shape != (*shape[:-1], weight.data.shape[0]):
-            raise ValueError(
-                f"the output was of shape {(*shape[:-1], weight.data.shape[0])}, the gradient is {g.shape}"
-            )
+        values = weight.data
+        self._check_gradient(grad, (*shape[:-1], len(values)))
+        g: NDArray[Any] = np.asarray(grad, values.dtype)
         if g.ndim != 2:
             g = g.reshape(len(rows), g.shape[-1])
         if weight.requires_grad:
@@ -167,10 +144,7 @@ class Linear(Module):
             bias.add_gradient(target)
         if not input_grad:
             return None
-        return np.matmul(g, weight.data).reshape(shape)
-
-    def _learns(self) -> bool:
-        return self.weight.requires_grad or (self.bias is not None and self.bias.requires_grad)
+        return np.matmul(g, values).reshape(shape)
 
     def extra_repr(self) -> str:
         """Return the sizes."""

@@ -1,4 +1,4 @@
-"""Losses: what a network is trained to make small."""
+"""Loss functions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-import fastrelu as fr
+from fastrelu import normalizing
 from fastrelu.nn.module import Module
 
 if TYPE_CHECKING:
@@ -16,62 +16,81 @@ if TYPE_CHECKING:
 
 
 class _Loss(Module):
-    """Base of the losses, which remember the gradient that belongs to the last call."""
+    """Base of the losses: in training mode a call computes the gradient too and saves it for backward.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        Whether to return the mean or the sum of the losses, or all of them.
+    """
 
     _fresh_gradient: ClassVar[bool] = True
 
-    def __init__(self, reduction: Reduction) -> None:
+    def __init__(self, reduction: Reduction = "mean") -> None:
         super().__init__()
         if reduction not in {"mean", "sum", "none"}:
             raise ValueError(f'reduction must be "mean", "sum" or "none", got {reduction!r}')
         self.reduction = reduction
 
-    def backward(self, grad: ArrayLike | None = None) -> Any:
-        """Return the gradient of the last loss with respect to the first argument of the call.
+    def backward(
+        self,
+        grad: ArrayLike | None = None,
+        *,
+        input_grad: bool = True,
+        overwrite_grad: bool = False,  # noqa: ARG002  grad is one number as a rule
+    ) -> Any:
+        """Return the gradient of the last loss with respect to the first argument; see :meth:`Module.backward`.
 
-        Parameters
-        ----------
-        grad : array_like, optional
-            Gradient with respect to the loss. May be left out for a loss that is one number; with
-            ``reduction="none"`` it has the shape of the losses.
-
-        Returns
-        -------
-        ndarray
-            Of the shape of the first argument.
+        `grad` is optional for a loss that is one number; with ``reduction="none"`` it has the shape of the losses.
 
         Raises
         ------
         RuntimeError
-            If no call in training mode is left to go back through.
+            If there was no call in training mode since the last backward call.
         ValueError
-            If `grad` is left out with ``reduction="none"``.
+            If `grad` is missing with ``reduction="none"``, or has another shape than the loss.
         """
         if grad is None and self.reduction == "none":
             raise ValueError('with reduction="none" backward needs the gradient with respect to each loss')
         gradient = self._take()
-        return gradient if grad is None else self._scaled(gradient, np.asarray(grad, gradient.dtype))
+        if not input_grad:
+            return None
+        if grad is None:
+            return gradient
+        axes = self._reduced_axes(gradient) if self.reduction == "none" else tuple(range(gradient.ndim))
+        self._check_gradient(grad, tuple(n for i, n in enumerate(gradient.shape) if i not in axes))
+        return gradient * np.expand_dims(np.asarray(grad, gradient.dtype), axes)
 
-    def _scaled(self, gradient: NDArray[Any], grad: NDArray[Any]) -> Any:
-        return gradient * grad
+    def _real(self, name: str, value: ArrayLike) -> NDArray[Any]:
+        """Return an argument as an array of float32 or float64, or refuse it."""
+        if isinstance(value, np.ma.MaskedArray):
+            raise TypeError(f"{type(self).__name__} got a masked {name}: select or fill the elements first")
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > np.dtype(np.float64).itemsize:
+            raise TypeError(f"{type(self).__name__} needs a {name} of real numbers, got {array.dtype}")
+        return array.astype(np.result_type(array.dtype, np.float32), copy=False)
+
+    def _reduced_axes(self, gradient: NDArray[Any]) -> tuple[int, ...]:  # noqa: ARG002  CrossEntropyLoss has one
+        """Return the axes of the first argument that the losses do not have."""
+        return ()
 
 
 class CrossEntropyLoss(_Loss):
     """Cross-entropy between the softmax of logits and labels; see :func:`fastrelu.cross_entropy`.
 
     ``loss = criterion(logits, labels)`` computes the gradient in the same pass, and ``criterion.backward()`` returns
-    it. Classes lie along axis 1 as in PyTorch, or along the only axis.
+    it. The axis of the classes is 1 as in PyTorch, or the only one.
 
     Parameters
     ----------
     weight : array_like, optional
         A weight for each class.
     ignore_index : int, default -100
-        The label of rows that do not count.
+        Rows with this label are ignored.
     reduction : {"mean", "sum", "none"}, default "mean"
-        What becomes of the losses of the rows.
+        Whether to return the mean or the sum of the losses of all rows, or each of them.
     label_smoothing : float, default 0.0
-        Share of the label that is spread over all classes.
+        Share of each label's probability that is distributed evenly over all classes.
 
     Raises
     ------
@@ -115,7 +134,7 @@ class CrossEntropyLoss(_Loss):
         logits : array_like
             Of shape ``(C,)``, ``(N, C)`` or ``(N, C, ...)``.
         labels : array_like
-            Class numbers of shape ``()``, ``(N,)`` or ``(N, ...)``, or probabilities of the shape of the logits.
+            Class indices of shape ``()``, ``(N,)`` or ``(N, ...)``, or probabilities of the shape of the logits.
 
         Returns
         -------
@@ -130,12 +149,12 @@ class CrossEntropyLoss(_Loss):
             "label_smoothing": self.label_smoothing,
         }
         if not self.training:
-            return fr.cross_entropy(logits, labels, **options)
-        loss, self._saved = fr.cross_entropy_value_and_grad(logits, labels, **options)
+            return normalizing.cross_entropy(logits, labels, **options)
+        loss, self._saved = normalizing.cross_entropy_value_and_grad(logits, labels, **options)
         return loss
 
-    def _scaled(self, gradient: NDArray[Any], grad: NDArray[Any]) -> Any:
-        return gradient * (np.expand_dims(grad, self._axis(gradient)) if self.reduction == "none" else grad)
+    def _reduced_axes(self, gradient: NDArray[Any]) -> tuple[int, ...]:
+        return (self._axis(gradient),)
 
 
 class MSELoss(_Loss):
@@ -144,7 +163,7 @@ class MSELoss(_Loss):
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}, default "mean"
-        What becomes of the squares.
+        Whether to return the mean or the sum of the squares, or each of them.
 
     Raises
     ------
@@ -162,16 +181,13 @@ class MSELoss(_Loss):
     array([ 0., -2.], dtype=float32)
     """
 
-    def __init__(self, reduction: Reduction = "mean") -> None:
-        super().__init__(reduction)
-
     def forward(self, prediction: ArrayLike, target: ArrayLike) -> Any:
         """Return the loss.
 
         Parameters
         ----------
         prediction, target : array_like
-            Of one shape, which must be the same: broadcasting hides mistakes here.
+            Of the same shape. They are not broadcast: that would hide mistakes.
 
         Returns
         -------
@@ -180,15 +196,20 @@ class MSELoss(_Loss):
 
         Raises
         ------
+        TypeError
+            If either is not an array of real numbers, or is masked.
         ValueError
             If the shapes differ.
         """
-        if np.shape(prediction) != np.shape(target):
-            raise ValueError(f"MSELoss needs one shape, got {np.shape(prediction)} and {np.shape(target)}")
-        difference = np.subtract(prediction, target)
+        x, y = self._real("prediction", prediction), self._real("target", target)
+        if x.shape != y.shape:
+            raise ValueError(f"MSELoss needs one shape, got {x.shape} and {y.shape}")
+        difference = np.subtract(x, y)
         squares = np.square(difference)
         if self.training:
-            self._saved = difference * (2 / max(difference.size, 1) if self.reduction == "mean" else 2)
+            # The type of the gradient is that of the prediction, whatever the target's.
+            factor = 2 / max(x.size, 1) if self.reduction == "mean" else 2
+            self._saved = np.multiply(difference, factor, dtype=difference.dtype).astype(x.dtype, copy=False)
         if self.reduction == "none":
             return squares
         return squares.mean() if self.reduction == "mean" else squares.sum()

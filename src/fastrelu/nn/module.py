@@ -1,7 +1,12 @@
-"""What every layer and network is: forward, backward, parameters, modes, state."""
+"""Base class of all layers and networks: forward, backward, parameters, modes, state."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+import itertools
+from collections import deque
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -13,22 +18,24 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+# Attributes of the library's own, which may hold modules.
+_INTERNAL = frozenset({"_hooks", "_modules", "_saved"})
+
 
 class Module:
-    """A layer or a network: something with a `forward`, and with a `backward` if it is to be trained.
+    """Base class of layers and networks: a `forward`, and for training a `backward`.
 
-    Modules and parameters that are attributes are found by name, as in PyTorch. A subclass needs a `forward` for
-    inference; to train it, give it a `backward` that calls its layers' backward in reverse order, or build it from
-    :class:`Sequential`, which does.
+    Attributes that are modules or parameters are registered under their names, as in PyTorch. A subclass needs a
+    `forward` for inference. To train it, either define a `backward` that calls the backward of its layers in reverse
+    order, or build it from :class:`Sequential`, which has one.
 
-    In training mode a layer remembers what its backward needs, from one forward call until the backward call: it is
-    not to be shared between threads then. In evaluation mode nothing is remembered or written, and any number of
-    threads may call the same module.
+    In training mode a layer saves what its backward needs, from one forward call until the backward call, so threads
+    must not share it. In evaluation mode nothing is saved, and any number of threads may call the same module.
 
     Attributes
     ----------
     training : bool
-        Whether the module is in training mode, as it is at first.
+        Whether the module is in training mode; True for a new module.
 
     Examples
     --------
@@ -50,16 +57,76 @@ class Module:
     ['fc1.weight', 'fc1.bias', 'fc2.weight', 'fc2.bias']
     """
 
-    # What a forward call left for the backward call; None in evaluation mode and after the backward call.
+    # Saved by a forward call for the backward call; None in evaluation mode and after the backward call.
     _saved: Any = None
-    # Whether backward returns an array that nobody else holds, which may be overwritten.
+    # Whether backward returns a new array, to which no other reference exists: the caller may overwrite it.
     _fresh_gradient: ClassVar[bool] = False
-    # Class attributes, so that a subclass works that forgets super().__init__().
+    # Whether the output shares the input's memory.
+    _passes_memory_on: ClassVar[bool] = False
+    # Number of changes to any module: what a container has checked holds until the next one.
+    _changes: ClassVar[int] = 0
+    # Class attributes, so that a subclass works even without super().__init__().
     training: bool = True
     _hooks: tuple[Callable[..., Any], ...] = ()
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Python's messages about wrong arguments show the constructor's qualified name. A layer that inherits its
+        # constructor gets a copy under its own name.
+        init = cls.__init__
+        if cls.__module__.startswith(f"{__package__}.") and init.__qualname__ != f"{cls.__qualname__}.__init__":
+            copy = FunctionType(init.__code__, init.__globals__, "__init__", init.__defaults__, init.__closure__)
+            functools.update_wrapper(copy, init).__qualname__ = f"{cls.__qualname__}.__init__"
+            copy.__kwdefaults__ = init.__kwdefaults__
+            cls.__init__ = copy  # type: ignore[method-assign]
+
     def __init__(self) -> None:
         self.training = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _INTERNAL:
+            self._check_attribute(name, value)
+            Module._changes += 1
+        super().__setattr__(name, value)
+
+    def _check_attribute(self, name: str, value: Any) -> None:
+        """Refuse what would remove a parameter or layer from the module, or hide it, without a word."""
+        kind = type(self).__name__
+        if isinstance(value, (Module, Parameter)):
+            self._check_name(name)
+        elif value is not None:
+            before = vars(self).get(name)
+            if isinstance(before, Parameter):
+                raise TypeError(
+                    f"{kind}.{name} is a parameter and cannot become {type(value).__name__!r}: set its values with "
+                    f"{name}.data[...] = values, or assign a Parameter or None"
+                )
+            if isinstance(before, Module):
+                raise TypeError(
+                    f"{kind}.{name} is a layer and cannot become {type(value).__name__!r}: assign a Module or None"
+                )
+            self._check_collection(name, value)
+
+    def _check_name(self, name: str) -> None:
+        """Refuse the name of a method or of an attribute that every module has."""
+        if name in _INTERNAL or hasattr(Module, name) or inspect.isroutine(getattr(type(self), name, None)):
+            raise ValueError(
+                f"no layer or parameter of {type(self).__name__} can be named {name!r}: that is an attribute"
+            )
+
+    def _check_collection(self, name: str, value: Any) -> None:
+        """Refuse layers and parameters in a list or dict, where they would be neither trained nor saved."""
+        found = _hidden(value)
+        if found is not None and found is not value:
+            way_out = (
+                f"use nn.{'ModuleDict' if isinstance(value, dict) else 'ModuleList'}"
+                if isinstance(found, Module)
+                else "assign each to an attribute of its own"
+            )
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a {type(value).__name__} that contains a {type(found).__name__}, which "
+                f"would be neither trained nor saved: {way_out}"
+            )
 
     # --- Calls ----------------------------------------------------------------------------------------------------
 
@@ -73,26 +140,34 @@ class Module:
         return result
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the output for an input; subclasses say how."""
+        """Return the output for an input; subclasses define it."""
         raise NotImplementedError(f"{type(self).__name__} has no forward: define forward(self, x)")
 
-    def backward(self, grad: ArrayLike) -> Any:
-        """Return the gradient with respect to the input of the last forward call, and add up the parameters'.
+    def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
+        """Return the gradient with respect to the input of the last forward call; add to those of the parameters.
+
+        A subclass's `backward` may omit the two options: :class:`Sequential` passes only those that it accepts.
 
         Parameters
         ----------
         grad : array_like
             Gradient of the loss with respect to the output.
+        input_grad : bool, default True
+            Whether to compute the gradient with respect to the input; the first layer of a network can skip it.
+        overwrite_grad : bool, default False
+            Whether the result may be written into `grad`.
 
         Returns
         -------
-        ndarray
-            Gradient of the loss with respect to the input.
+        ndarray or None
+            Gradient of the loss with respect to the input, of its shape; None if not `input_grad`.
 
         Raises
         ------
         RuntimeError
-            If no forward call in training mode is left to go back through.
+            If there was no forward call in training mode since the last backward call.
+        ValueError
+            If `grad` has another shape than the output.
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no backward: define backward(self, grad), which calls the layers' backward in "
@@ -100,12 +175,12 @@ class Module:
         )
 
     def register_forward_hook(self, hook: Callable[..., Any]) -> Callable[[], None]:
-        """Call ``hook(module, args, output)`` after each forward call; what it returns, unless None, is the output.
+        """Call ``hook(module, args, output)`` after each forward call; a result that is not None replaces the output.
 
         Parameters
         ----------
         hook : callable
-            What to call.
+            The function to call.
 
         Returns
         -------
@@ -115,20 +190,32 @@ class Module:
         self._hooks = (*self._hooks, hook)
 
         def remove() -> None:
-            self._hooks = tuple(kept for kept in self._hooks if kept is not hook)
+            self._hooks = tuple(other for other in self._hooks if other is not hook)
 
         return remove
 
+    def _check_gradient(self, grad: ArrayLike, shape: tuple[int, ...]) -> None:
+        """Refuse a gradient of another shape than the output, or of no real numbers."""
+        if type(grad) is np.ndarray and grad.shape == shape and grad.dtype in FLOATS:
+            return
+        if isinstance(grad, np.ma.MaskedArray):
+            raise TypeError(f"{self!r}: a gradient cannot be a masked array: fill it first, grad.filled(0)")
+        array = grad if hasattr(grad, "shape") and hasattr(grad, "dtype") else np.asarray(grad)
+        if getattr(array.dtype, "kind", "f") in "cmMOSU":
+            raise TypeError(f"{self!r}: a gradient consists of real numbers, got {array.dtype}")
+        if array.shape != shape:
+            raise ValueError(f"{self!r}: the output was of shape {shape}, the gradient is {array.shape}")
+
     def _take(self) -> Any:
-        """Return what the forward call left, once."""
+        """Return what the forward call saved, and release it."""
         saved = self._saved
         if saved is None:
             raise RuntimeError(
                 f"{type(self).__name__}.backward has no forward call to go back through: call the module in training "
-                "mode first (train(), not eval()), once for each backward; a layer remembers one call, so use another "
-                "layer for each place in a network"
+                "mode first (train(), not eval()), once before each backward; a layer saves one call, so use a layer "
+                "of its own for each place in a network"
             )
-        self._saved = None
+        self.__dict__["_saved"] = None  # without __setattr__, which checks what users assign
         return saved
 
     # --- Children and parameters ----------------------------------------------------------------------------------
@@ -145,7 +232,7 @@ class Module:
             yield child
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """Yield name and module of this module, whose name is empty, and of all below it, each once."""
+        """Yield name and module of this module, whose name is empty, and of all its descendants, each once."""
         seen: set[int] = set()
         for name, module in self._walk(prefix):
             if id(module) not in seen:
@@ -153,11 +240,14 @@ class Module:
                 yield name, module
 
     def modules(self) -> Iterator[Module]:
-        """Yield this module and all below it, each once."""
+        """Yield this module and all its descendants, each once."""
         for _, module in self.named_modules():
             yield module
 
     def _walk(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        for name, value in vars(self).items():
+            if name not in _INTERNAL:
+                self._check_collection(name, value)  # a list may have grown since it was assigned
         yield prefix, self
         for name, child in self.named_children():
             yield from child._walk(f"{prefix}.{name}" if prefix else name)
@@ -168,13 +258,13 @@ class Module:
                 yield name, value
 
     def _all_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Yield every name, also where several name one parameter."""
+        """Yield every name and its parameter; a shared parameter comes once for each of its names."""
         for prefix, module in self._walk():
             for name, parameter in module._own_parameters():
                 yield f"{prefix}.{name}" if prefix else name, parameter
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Yield name and parameter, of this module and all below it, each parameter once."""
+        """Yield name and parameter of this module and all its descendants, each parameter once."""
         seen: set[int] = set()
         for name, parameter in self._all_parameters():
             if id(parameter) not in seen:
@@ -182,37 +272,46 @@ class Module:
                 yield name, parameter
 
     def parameters(self) -> Iterator[Parameter]:
-        """Yield the parameters of this module and all below it, each once."""
+        """Yield the parameters of this module and all its descendants, each once."""
         for _, parameter in self.named_parameters():
             yield parameter
 
-    def _keeps_output(self) -> bool:
-        """Whether backward reads the array that forward returned."""
+    def _saves_output(self) -> bool:
+        """Whether the layer saves the array that forward returns, because backward reads it."""
         return False
 
-    def _learns(self) -> bool:
-        return any(parameter.requires_grad for parameter in self.parameters())
+    def _trains(self) -> bool:
+        """Whether any parameter of this module or of its descendants requires a gradient."""
+        own = (parameter.requires_grad for _, parameter in self._own_parameters())
+        return any(own) or any(child._trains() for child in self.children())
 
-    def zero_grad(self) -> None:
-        """Forget all gradients."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear all gradients, or set them to zero."""
         for parameter in self.parameters():
-            parameter.zero_grad()
+            parameter.zero_grad(set_to_none)
 
     # --- Modes ----------------------------------------------------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:
-        """Put this module and all below it into training mode, or out of it; return the module itself."""
+        """Set training mode, or evaluation mode, for this module and all its descendants; return the module itself."""
         for module in self.modules():
             module.training = mode
-            module._forget()
+            module._release()
         return self
 
     def eval(self) -> Self:
-        """Put this module and all below it into evaluation mode: nothing is remembered; return the module itself."""
+        """Set evaluation mode for this module and all its descendants; return the module itself."""
         return self.train(False)
 
-    def _forget(self) -> None:
+    def _release(self) -> None:
         self._saved = None
+
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
+        """Call a function with each descendant and then with this module itself, which is returned."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
 
     # --- State ----------------------------------------------------------------------------------------------------
 
@@ -227,15 +326,15 @@ class Module:
         return {name: parameter.data.copy(order="C") for name, parameter in self._all_parameters()}
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
-        """Take the parameters' values, and their type, from arrays by name.
+        """Set the parameters' values, and their type, from arrays by name.
 
-        Nothing is changed if anything does not fit.
+        Either all parameters are set, or none and an error is raised.
 
         Parameters
         ----------
         state_dict : mapping of str to array_like
-            A dict, what ``np.load("net.npz")`` returns, or the state of a PyTorch module. All arrays float32 or all
-            float64; float16 becomes float32.
+            A dict, the result of ``np.load("net.npz")``, or the state of a PyTorch module. The arrays are all float32
+            or all float64; float16 becomes float32.
 
         Raises
         ------
@@ -244,7 +343,7 @@ class Module:
         ValueError
             If shapes differ, or a parameter's memory is read-only; the message lists them.
         TypeError
-            If arrays are of other types, or of more than one.
+            If the arrays have other types, or more than one.
 
         Examples
         --------
@@ -287,7 +386,8 @@ class Module:
         frozen = [name for name, value in values.items() if not own[name].takes(value)]
         if frozen:
             raise ValueError(f"the memory of parameters is read-only: {', '.join(frozen)}")
-        # A state may hold the parameters' own memory, under other names.
+        # The arrays of the state may be views of this module's parameters, under other names: they are copied before
+        # anything is overwritten.
         shared = [p.data for p in own.values()]
         values = {
             name: value.copy() if any(np.may_share_memory(value, data) for data in shared) else value
@@ -300,7 +400,7 @@ class Module:
     # --- Text -----------------------------------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
-        """Return what stands between the parentheses of the repr; subclasses say what."""
+        """Return the text between the parentheses of the repr; subclasses define it."""
         return ""
 
     def __repr__(self) -> str:
@@ -309,3 +409,50 @@ class Module:
         if not children:
             return f"{type(self).__name__}({''.join(lines)})"
         return "\n  ".join([f"{type(self).__name__}(", *lines, *children]) + "\n)"
+
+
+def _hidden(value: Any, depth: int = 3) -> Module | Parameter | None:
+    """Return a module or parameter among the first 100 items of a collection, or of collections in it."""
+    if isinstance(value, (Module, Parameter)):
+        return value
+    if depth == 0 or not isinstance(value, (list, tuple, dict, set, frozenset, deque)):
+        return None
+    items = itertools.islice(value.values() if isinstance(value, dict) else value, 100)
+    return next((found for item in items if (found := _hidden(item, depth - 1)) is not None), None)
+
+
+class Layer(Module):
+    """Base of the layers without parameters: a subclass defines `_gradient` from what its forward saved."""
+
+    def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
+        """Return the gradient with respect to the input; see :meth:`Module.backward`."""
+        saved = self._take()
+        self._check_gradient(grad, self._output_shape(saved))
+        return self._gradient(grad, saved, overwrite_grad=overwrite_grad) if input_grad else None
+
+    def _output_shape(self, saved: Any) -> tuple[int, ...]:
+        """Return the shape of the output; here forward saves the output or an array of its shape."""
+        return np.shape(saved)
+
+    def _gradient(self, grad: ArrayLike, saved: Any, *, overwrite_grad: bool) -> Any:
+        raise NotImplementedError
+
+
+def call_backward(module: Module, grad: Any, *, input_grad: bool, overwrite_grad: bool) -> Any:
+    """Call the backward of a module with those of the two options that it accepts."""
+    backward = module.backward
+    takes_input_grad, takes_overwrite_grad = _options_of(getattr(backward, "__func__", backward))
+    options = {}
+    if takes_input_grad:
+        options["input_grad"] = input_grad
+    if takes_overwrite_grad:
+        options["overwrite_grad"] = overwrite_grad
+    return backward(grad, **options)
+
+
+@functools.lru_cache
+def _options_of(backward: Callable[..., Any]) -> tuple[bool, bool]:
+    """Return whether a backward accepts `input_grad`, and whether it accepts `overwrite_grad`."""
+    parameters = inspect.signature(backward).parameters
+    everything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return everything or "input_grad" in parameters, everything or "overwrite_grad" in parameters

@@ -8,7 +8,8 @@ import numpy as np
 
 from fastrelu import activations
 from fastrelu.nn.activation import Activation, alike, repr_of
-from fastrelu.nn.module import Module
+from fastrelu.nn.module import Layer
+from fastrelu.nn.random import Random
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -28,11 +29,6 @@ __all__ = [
 class ReLU(Activation, function="relu", exact=True):
     """Layer of :func:`fastrelu.relu`: ``max(x, 0)``.
 
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
-
     Examples
     --------
     >>> import numpy as np
@@ -41,17 +37,9 @@ class ReLU(Activation, function="relu", exact=True):
     array([0., 0., 0., 3.], dtype=float32)
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__(inplace)
-
 
 class ReLU6(Activation, function="relu6", exact=True):
     """Layer of :func:`fastrelu.relu6`: ``min(max(x, 0), 6)``.
-
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
 
     Examples
     --------
@@ -60,9 +48,6 @@ class ReLU6(Activation, function="relu6", exact=True):
     >>> nn.ReLU6()(np.float32([-2.0, -0.5, 0.0, 3.0]))
     array([0., 0., 0., 3.], dtype=float32)
     """
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__(inplace)
 
 
 class LeakyReLU(Activation, function="leaky_relu"):
@@ -73,12 +58,12 @@ class LeakyReLU(Activation, function="leaky_relu"):
     negative_slope : float, default 0.01
         Slope below 0.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
+        Whether to overwrite the input.
 
     Raises
     ------
     ValueError
-        If `inplace` is True and ``negative_slope < 0``: the output would not tell the sign of the input.
+        If `inplace` is True and ``negative_slope < 0``: the sign of the input cannot be read off the output.
 
     Examples
     --------
@@ -102,16 +87,16 @@ class Threshold(Activation, function="threshold"):
     Parameters
     ----------
     threshold : float
-        What an input must exceed to be kept.
+        Inputs above it are kept.
     value : float
-        What stands for the others.
+        Replaces all other inputs.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
+        Whether to overwrite the input.
 
     Raises
     ------
     ValueError
-        If `inplace` is True and ``value > threshold``: the output would not tell which inputs were kept.
+        If `inplace` is True and ``value > threshold``: kept inputs cannot be told from replaced ones.
 
     Examples
     --------
@@ -136,9 +121,9 @@ class ThresholdedReLU(Activation, function="thresholded_relu"):
     Parameters
     ----------
     alpha : float, default 1.0
-        What an input must exceed to be kept.
+        Inputs above it are kept; all others become 0.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
+        Whether to overwrite the input.
 
     Raises
     ------
@@ -164,11 +149,6 @@ class ThresholdedReLU(Activation, function="thresholded_relu"):
 class SquaredReLU(Activation, function="squared_relu"):
     """Layer of :func:`fastrelu.squared_relu`: ``max(x, 0) ** 2``.
 
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
-
     Examples
     --------
     >>> import numpy as np
@@ -177,21 +157,19 @@ class SquaredReLU(Activation, function="squared_relu"):
     array([0., 0., 0., 9.], dtype=float32)
     """
 
-    def __init__(self, *, inplace: bool = False) -> None:
-        super().__init__(inplace)
 
-
-class RReLU(Activation, function="rrelu"):
-    """Layer of :func:`fastrelu.rrelu`: leaky ReLU whose slopes are drawn in training, and their mean in evaluation.
+class RReLU(Random, Activation, function="rrelu"):
+    """Layer of :func:`fastrelu.rrelu`: leaky ReLU with random slopes in training mode, and their mean in evaluation mode.
 
     Parameters
     ----------
     lower, upper : float, default 1/8 and 1/3
         Range of the slopes.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
+        Whether to overwrite the input.
     rng : numpy.random.Generator or seed, optional
-        Where the slopes come from, whatever :func:`numpy.random.default_rng` takes.
+        Source of the slopes; any argument of :func:`numpy.random.default_rng`. Without it, copies of the layer and
+        forked processes draw independently.
 
     Raises
     ------
@@ -218,7 +196,7 @@ class RReLU(Activation, function="rrelu"):
             raise ValueError(f"RReLU requires lower <= upper, got lower={lower!r}, upper={upper!r}")
         self.lower = lower
         self.upper = upper
-        self.rng = np.random.default_rng(rng)
+        self._seed(rng)
         super().__init__(inplace)
 
     def _check_inplace(self) -> None:
@@ -232,66 +210,36 @@ class RReLU(Activation, function="rrelu"):
         return self.lower >= 0
 
     def forward(self, x: ArrayLike) -> Any:
-        """Apply the function; in training with slopes drawn anew.
-
-        Parameters
-        ----------
-        x : array_like
-            Input of any shape.
-
-        Returns
-        -------
-        ndarray
-            `x` itself if the layer works in place.
-        """
+        """Apply the function, in training mode with new random slopes; see :meth:`Activation.forward`."""
         function: Any = activations.rrelu_ if self.inplace else activations.rrelu
         if not self.training:
             return function(x, self.lower, self.upper)
         array = np.asanyarray(x)
         slopes = np.empty(array.shape, np.float32 if np.can_cast(array.dtype, np.float32) else np.float64)
-        y = function(x, self.lower, self.upper, training=True, rng=self.rng, slopes=slopes)
-        from_output = self._keeps_output()
+        y = function(x, self.lower, self.upper, training=True, rng=self._generator(), slopes=slopes)
+        from_output = self._saves_output()
         self._saved = y if from_output else x, slopes, from_output
         return y
 
-    def backward(self, grad: ArrayLike, *, overwrite_grad: bool = False) -> Any:
-        """Return the gradient with respect to the input, with the slopes that were drawn.
-
-        Parameters
-        ----------
-        grad : array_like
-            Gradient with respect to the output.
-        overwrite_grad : bool, default False
-            Whether the result may take the memory of `grad`.
-
-        Returns
-        -------
-        ndarray
-            Of the shape of the input.
-
-        Raises
-        ------
-        RuntimeError
-            If no forward call in training mode is left to go back through.
-        """
-        kept, slopes, from_output = self._take()
-        out: Any = grad if overwrite_grad and alike(grad, kept) else None
+    def _gradient(self, grad: ArrayLike, saved: Any, *, overwrite_grad: bool) -> Any:
+        array, slopes, from_output = saved
+        out: Any = grad if overwrite_grad and alike(grad, array) else None
         if from_output:
-            return activations.leaky_relu_backward_from_output(grad, kept, slopes, out=out)
-        return activations.leaky_relu_backward(grad, kept, slopes, out=out)
+            return activations.leaky_relu_backward_from_output(grad, array, slopes, out=out)
+        return activations.leaky_relu_backward(grad, array, slopes, out=out)
 
     def extra_repr(self) -> str:
-        """Return the range, and whether the layer works in place."""
+        """Return the range of the slopes, and whether the layer works in place."""
         return repr_of(self, ("lower", "upper")) + (", inplace=True" if self.inplace else "")
 
 
-class CReLU(Module):
+class CReLU(Layer):
     """Layer of :func:`fastrelu.crelu`: the concatenation of ``relu(x)`` and ``relu(-x)``, twice as long along `axis`.
 
     Parameters
     ----------
     axis : int, default -1
-        The axis along which they are joined.
+        The axis of the concatenation.
 
     Examples
     --------
@@ -308,20 +256,18 @@ class CReLU(Module):
         super().__init__()
         self.axis = axis
 
-    def _keeps_output(self) -> bool:
+    def _saves_output(self) -> bool:
         return True
 
     def forward(self, x: ArrayLike) -> NDArray[Any]:
-        """Return both halves; in training the layer remembers them."""
+        """Apply the function; in training mode the layer saves the result."""
         y: NDArray[Any] = activations.crelu(x, self.axis)
         if self.training:
             self._saved = y
         return y
 
-    def backward(self, grad: ArrayLike) -> NDArray[Any]:
-        """Return the gradient with respect to the input."""
-        result: NDArray[Any] = activations.crelu_backward_from_output(grad, self._take(), self.axis)
-        return result
+    def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:
+        return activations.crelu_backward_from_output(grad, saved, self.axis)
 
     def extra_repr(self) -> str:
         """Return the axis."""

@@ -17,9 +17,9 @@ class Hardshrink(Activation, function="hard_shrink", exact=True):
     Parameters
     ----------
     lambd : float, default 0.5
-        Half-width of the interval that becomes 0; at least 0.
+        Half-width of the interval around 0 that is set to 0; at least 0.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
+        Whether to overwrite the input.
 
     Examples
     --------
@@ -34,19 +34,19 @@ class Hardshrink(Activation, function="hard_shrink", exact=True):
         super().__init__(inplace)
 
     def extra_repr(self) -> str:
-        """Return the parameter by itself, as PyTorch does."""
+        """Return the parameter without its name, as PyTorch does."""
         return super().extra_repr().removeprefix("lambd=")
 
 
 class Softshrink(Activation, function="soft_shrink", exact=True):
-    """Layer of :func:`fastrelu.soft_shrink`: ``x`` pulled towards 0 by ``lambd``.
+    """Layer of :func:`fastrelu.soft_shrink`: ``x`` moved towards 0 by ``lambd``.
 
     Parameters
     ----------
     lambd : float, default 0.5
-        Half-width of the interval that becomes 0; at least 0.
+        Half-width of the interval around 0 that is set to 0; at least 0.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
+        Whether to overwrite the input.
 
     Examples
     --------
@@ -61,7 +61,7 @@ class Softshrink(Activation, function="soft_shrink", exact=True):
         super().__init__(inplace)
 
     def extra_repr(self) -> str:
-        """Return the parameter by itself, as PyTorch does."""
+        """Return the parameter without its name, as PyTorch does."""
         return super().extra_repr().removeprefix("lambd=")
 
 
@@ -75,6 +75,3 @@ class Tanhshrink(Activation, function="tanh_shrink"):
     >>> nn.Tanhshrink()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-1.036 , -0.0379,  0.    ,  2.0049], dtype=float32)
     """
-
-    def __init__(self) -> None:
-        super().__init__()

@@ -18,11 +18,6 @@ __all__ = [
 class Sigmoid(Activation, function="sigmoid"):
     """Layer of :func:`fastrelu.sigmoid`: ``1 / (1 + exp(-x))``.
 
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
-
     Examples
     --------
     >>> import numpy as np
@@ -31,17 +26,9 @@ class Sigmoid(Activation, function="sigmoid"):
     array([0.1192, 0.3775, 0.5   , 0.9526], dtype=float32)
     """
 
-    def __init__(self, *, inplace: bool = False) -> None:
-        super().__init__(inplace)
-
 
 class Tanh(Activation, function="tanh"):
     """Layer of :func:`fastrelu.tanh`: ``tanh(x)``.
-
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
 
     Examples
     --------
@@ -51,17 +38,9 @@ class Tanh(Activation, function="tanh"):
     array([-0.964 , -0.4621,  0.    ,  0.9951], dtype=float32)
     """
 
-    def __init__(self, *, inplace: bool = False) -> None:
-        super().__init__(inplace)
-
 
 class Softsign(Activation, function="softsign"):
     """Layer of :func:`fastrelu.softsign`: ``x / (1 + abs(x))``.
-
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
 
     Examples
     --------
@@ -71,9 +50,6 @@ class Softsign(Activation, function="softsign"):
     array([-0.6667, -0.3333,  0.    ,  0.75  ], dtype=float32)
     """
 
-    def __init__(self, *, inplace: bool = False) -> None:
-        super().__init__(inplace)
-
 
 class Hardsigmoid(Activation, function="hard_sigmoid"):
     """Layer of :func:`fastrelu.hard_sigmoid`: ``min(max(slope * x + offset, 0), 1)``.
@@ -81,11 +57,11 @@ class Hardsigmoid(Activation, function="hard_sigmoid"):
     Parameters
     ----------
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
+        Whether to overwrite the input.
     slope : float, default 1/6
-        Slope between the ends; greater than 0.
+        Slope between the limits 0 and 1; greater than 0.
     offset : float, default 0.5
-        Value at 0.
+        Value of the function at 0.
 
     Examples
     --------
@@ -101,9 +77,9 @@ class Hardsigmoid(Activation, function="hard_sigmoid"):
         super().__init__(inplace)
 
     def extra_repr(self) -> str:
-        """Return slope and offset where they are not the usual ones, and whether the layer works in place."""
-        usual = (self.slope, self.offset) == (1 / 6, 0.5)
-        return ("inplace=True" if self.inplace else "") if usual else super().extra_repr()
+        """Return slope and offset unless they are the defaults, and whether the layer works in place."""
+        default = (self.slope, self.offset) == (1 / 6, 0.5)
+        return ("inplace=True" if self.inplace else "") if default else super().extra_repr()
 
 
 class Hardtanh(Activation, function="hard_tanh", exact=True):
@@ -112,11 +88,11 @@ class Hardtanh(Activation, function="hard_tanh", exact=True):
     Parameters
     ----------
     min_val : float, default -1.0
-        Lowest output.
+        Smallest output.
     max_val : float, default 1.0
-        Highest output.
+        Largest output.
     inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
+        Whether to overwrite the input.
 
     Examples
     --------
@@ -135,11 +111,6 @@ class Hardtanh(Activation, function="hard_tanh", exact=True):
 class SparsePlus(Activation, function="sparse_plus"):
     """Layer of :func:`fastrelu.sparse_plus`: 0, ``(x + 1) ** 2 / 4`` or ``x``.
 
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
-
     Examples
     --------
     >>> import numpy as np
@@ -148,17 +119,9 @@ class SparsePlus(Activation, function="sparse_plus"):
     array([0.    , 0.0625, 0.25  , 3.    ], dtype=float32)
     """
 
-    def __init__(self, *, inplace: bool = False) -> None:
-        super().__init__(inplace)
-
 
 class SparseSigmoid(Activation, function="sparse_sigmoid"):
     """Layer of :func:`fastrelu.sparse_sigmoid`: ``min(max((x + 1) / 2, 0), 1)``.
-
-    Parameters
-    ----------
-    inplace : bool, default False
-        Whether to overwrite the input; the gradient then comes from the output.
 
     Examples
     --------
@@ -167,6 +130,3 @@ class SparseSigmoid(Activation, function="sparse_sigmoid"):
     >>> nn.SparseSigmoid()(np.float32([-2.0, -0.5, 0.0, 3.0]))
     array([0.  , 0.25, 0.5 , 1.  ], dtype=float32)
     """
-
-    def __init__(self, *, inplace: bool = False) -> None:
-        super().__init__(inplace)

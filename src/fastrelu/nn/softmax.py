@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import fastrelu as fr
-from fastrelu.nn.module import Module
+from fastrelu import normalizing
+from fastrelu.nn.module import Layer
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -17,8 +17,14 @@ __all__ = [
 ]
 
 
-class _Normalised(Module):
-    """Base of the layers that normalise along an axis, and whose backward works from the output."""
+class _AlongAxis(Layer):
+    """Base of the layers along an axis, whose backward works from the output.
+
+    Parameters
+    ----------
+    dim : int, default -1
+        The axis.
+    """
 
     _fresh_gradient: ClassVar[bool] = True
     _name: ClassVar[str]
@@ -27,35 +33,28 @@ class _Normalised(Module):
         super().__init__()
         self.dim = dim
 
-    def _keeps_output(self) -> bool:
+    def _saves_output(self) -> bool:
         return True
 
     def forward(self, x: ArrayLike) -> NDArray[Any]:
-        """Apply the function along the axis; in training the layer remembers the result."""
-        y: NDArray[Any] = getattr(fr, self._name)(x, self.dim)
+        """Apply the function along the axis; in training mode the layer saves the result."""
+        y: NDArray[Any] = getattr(normalizing, self._name)(x, self.dim)
         if self.training:
             self._saved = y
         return y
 
-    def backward(self, grad: ArrayLike) -> NDArray[Any]:
-        """Return the gradient with respect to the input."""
-        result: NDArray[Any] = getattr(fr, f"{self._name}_backward_from_output")(grad, self._take(), self.dim)
-        return result
+    def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:
+        return getattr(normalizing, f"{self._name}_backward_from_output")(grad, saved, self.dim)
 
     def extra_repr(self) -> str:
         """Return the axis."""
         return f"dim={self.dim}"
 
 
-class Softmax(_Normalised):
-    """Layer of :func:`fastrelu.softmax`: ``exp(x) / sum(exp(x))`` along an axis.
+class Softmax(_AlongAxis):
+    """Layer of :func:`fastrelu.softmax`: ``exp(x) / sum(exp(x))`` along the axis `dim`.
 
-    :class:`CrossEntropyLoss` takes logits: a network trained with it ends without this layer.
-
-    Parameters
-    ----------
-    dim : int, default -1
-        The axis.
+    A network that is trained with :class:`CrossEntropyLoss`, which takes logits, does not end with this layer.
 
     Examples
     --------
@@ -68,13 +67,8 @@ class Softmax(_Normalised):
     _name = "softmax"
 
 
-class LogSoftmax(_Normalised):
-    """Layer of :func:`fastrelu.log_softmax`: ``x - log(sum(exp(x)))`` along an axis.
-
-    Parameters
-    ----------
-    dim : int, default -1
-        The axis.
+class LogSoftmax(_AlongAxis):
+    """Layer of :func:`fastrelu.log_softmax`: ``x - log(sum(exp(x)))`` along the axis `dim`.
 
     Examples
     --------
@@ -87,13 +81,8 @@ class LogSoftmax(_Normalised):
     _name = "log_softmax"
 
 
-class Softmin(_Normalised):
-    """Layer of :func:`fastrelu.softmin`: ``exp(-x) / sum(exp(-x))`` along an axis.
-
-    Parameters
-    ----------
-    dim : int, default -1
-        The axis.
+class Softmin(_AlongAxis):
+    """Layer of :func:`fastrelu.softmin`: ``exp(-x) / sum(exp(-x))`` along the axis `dim`.
 
     Examples
     --------

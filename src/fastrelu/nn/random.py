@@ -1,0 +1,47 @@
+"""The random numbers of layers."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+
+class Random:
+    """Mixin of the layers that draw random numbers in training mode.
+
+    Without a seed, copies of the layer, unpickled layers and forked processes draw independently of the original. With
+    a seed or generator they repeat its draws.
+
+    Attributes
+    ----------
+    rng : numpy.random.Generator
+        The source of the random numbers.
+    """
+
+    rng: np.random.Generator
+    # The generator that was made without a seed, and the process that made it.
+    _unseeded: np.random.Generator | None = None
+    _process: int = 0
+
+    def _seed(self, rng: np.random.Generator | int | None) -> None:
+        self.rng = np.random.default_rng(rng)
+        self._unseeded, self._process = (self.rng if rng is None else None), os.getpid()
+
+    def _generator(self) -> np.random.Generator:
+        """Return the generator, a new one in a forked process."""
+        if self.rng is self._unseeded and self._process != os.getpid():
+            self._seed(None)
+        return self.rng
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(vars(self))
+        if self.rng is self._unseeded:
+            del state["rng"], state["_unseeded"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if "rng" not in state:
+            self._seed(None)
