@@ -321,4 +321,4 @@ def test_garbage_is_collected_in_the_first_large_call(call: str, variables: dict
         except (RuntimeError, ValueError) as error:
             print(error)
     """
-    assert run(code, **variables).strip()
+    assert run_python(code, **variables).strip()

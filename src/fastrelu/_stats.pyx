@@ -43,8 +43,8 @@ cdef extern from "kernels/stats_drive.h" nogil:
 
 
 # The fields of fr_summary, in its order.
-summary_dtype = np.dtype({"names": ["finite", "nonfinite", "zeros", "saturated", "mean", "rest", "square", "low", "high"],
-                          "formats": [np.int64] * 4 + [np.float64] * 5})
+_FIELDS = ["finite", "nonfinite", "zeros", "saturated", "mean", "rest", "square", "low", "high"]
+summary_dtype = np.dtype({"names": _FIELDS, "formats": [np.int64] * 4 + [np.float64] * 5})
 if summary_dtype.itemsize != sizeof(fr_summary):
     raise ImportError("fastrelu was built with another layout of its summaries")
 

@@ -117,7 +117,7 @@ class Parameter:
             return
         if isinstance(values, np.ma.MaskedArray):
             raise TypeError("a gradient cannot be a masked array: fill it first, grad.filled(0)")
-        grad = None if values is None else np.asarray(values)
+        grad = None if values is None else values if isinstance(values, np.ndarray) else np.array(values)
         if grad is not None:
             if grad.shape != self.shape:
                 raise ValueError(f"the gradient of a parameter of shape {self.shape} cannot have shape {grad.shape}")
