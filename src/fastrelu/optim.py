@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
 
 # Numbers whose squares do not overflow.
-_LARGE = {dtype: math.sqrt(np.finfo(dtype).max) / 2 for dtype in FLOATS}
+_LARGE = {dtype.type: math.sqrt(np.finfo(dtype).max) / 2 for dtype in FLOATS}
 
 
 def _at_least(name: str, value: float, low: float = 0.0) -> float:
@@ -373,7 +373,7 @@ class Adam(Optimizer):
         # The root of the mean square is what is kept: a square that overflows would freeze the parameter for good.
         new = self._scratch(parameter, "root")
         np.maximum(np.absolute(direction, out=scratch), root, out=scratch)
-        if np.maximum.reduce(scratch, axis=None, initial=0) < _LARGE[data.dtype]:
+        if np.maximum.reduce(scratch, axis=None, initial=0) < _LARGE[data.dtype.type]:
             np.multiply(direction, direction, out=scratch)
             np.multiply(scratch, 1 - second, out=scratch)
             np.multiply(root, root, out=new)
