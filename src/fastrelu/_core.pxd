@@ -1,6 +1,7 @@
 # What other compiled modules share with _core: the tables of kernels, the settings, and the one team of threads.
 
 cimport numpy as cnp
+from cpython.object cimport PyObject
 
 cdef extern from "kernels/kernels.h" nogil:
     enum:
@@ -89,14 +90,15 @@ cdef Crew crew_for(int cost, Py_ssize_t n) except *
 cdef int settle() except -1
 # Arrays of a call, and how they were when it was planned. Code of the caller's may run until the kernels start, in a
 # conversion, a finalizer or a tracer, and may free memory whose addresses are known already.
-cdef class Held:
-    cdef str name
-    cdef list arrays
-    cdef size_t mark
-cdef Held hold(str name, list arrays)
+cdef struct Held:
+    int count
+    size_t mark
+    PyObject *arrays[FR_MAX_OPERANDS]
+cdef void keep(Held *held, cnp.ndarray array) noexcept  # adds one, or None; the caller has a reference
+cdef int hold(Held *held, str name) except -1
 cdef int refuse_change(str name) except -1
 # Raises if they have changed. From there on no Python code may run until the kernels are done.
-cdef int check_held(Held held) except -1
+cdef int check_held(const Held *held, str name) except -1
 cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most, Crew crew) except -1
 cdef int class_of_dtype(cnp.dtype dtype) except -1
 cdef object as_target(str name, object out)

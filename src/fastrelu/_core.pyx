@@ -469,15 +469,13 @@ cdef size_t _mixed(size_t mark, size_t number) noexcept:
     return (mark ^ number) * <size_t>0x9E3779B97F4A7C15
 
 
-cdef size_t _mark_of(list arrays) except? 0:
+cdef size_t _mark_of(const Held *held) noexcept:
     """A number that tells whether addresses, shapes, strides and types are still the same."""
     cdef cnp.ndarray array
     cdef size_t mark = 0
-    cdef int axis, _turn
-    for held in arrays:
-        if held is None:
-            continue
-        array = <cnp.ndarray>held
+    cdef int axis, k, _turn
+    for k in range(held.count):
+        array = <cnp.ndarray>held.arrays[k]
         for _turn in range(2):  # the array itself and its owner
             mark = _mixed(mark, <size_t>cnp.PyArray_DATA(array))
             mark = _mixed(mark, cnp.PyArray_TYPE(array))
@@ -485,23 +483,30 @@ cdef size_t _mark_of(list arrays) except? 0:
             for axis in range(cnp.PyArray_NDIM(array)):
                 mark = _mixed(mark, cnp.PyArray_DIM(array, axis))
                 mark = _mixed(mark, cnp.PyArray_STRIDE(array, axis))
+            if PyArray_BASE(array) == NULL:
+                break
             array = _owner(array)
     return mark
 
 
-cdef Held hold(str name, list arrays):
-    cdef Held held = Held.__new__(Held)
-    held.name, held.arrays = name, arrays
-    for array in arrays:
-        if array is not None and not _is_whole(<cnp.ndarray>array):
+cdef void keep(Held *held, cnp.ndarray array) noexcept:
+    if array is not None:
+        held.arrays[held.count] = <PyObject *>array
+        held.count += 1
+
+
+cdef int hold(Held *held, str name) except -1:
+    cdef int k
+    for k in range(held.count):
+        if not _is_whole(<cnp.ndarray>held.arrays[k]):
             refuse_change(name)
-    held.mark = _mark_of(arrays)
-    return held
+    held.mark = _mark_of(held)
+    return 0
 
 
-cdef int check_held(Held held) except -1:
-    if _mark_of(held.arrays) != held.mark:
-        refuse_change(held.name)
+cdef int check_held(const Held *held, str name) except -1:
+    if _mark_of(held) != held.mark:
+        refuse_change(name)
     return 0
 
 
@@ -1535,6 +1540,7 @@ cdef bint _side_by_side(Kernel first, Kernel second, list params, cnp.ndarray x,
                         int dtype) except -1:
     """Both kernels through the driver: each has its memory before either writes."""
     cdef fr_plan plan
+    cdef Held held
     cdef NpyIter *one = NULL
     cdef NpyIter *other = NULL
     cdef int level = _setting(precision_override, &_precision)
@@ -1545,14 +1551,17 @@ cdef bint _side_by_side(Kernel first, Kernel second, list params, cnp.ndarray x,
         args.append(_as_array(value, dtype == cnp.NPY_DOUBLE))
     if n == 0:
         return True
-    held = hold(first.name, [x, target])
+    held.count = 0
+    keep(&held, x)
+    keep(&held, target)
+    hold(&held, first.name)
     if not (_is_native(x, dtype) and _is_native(target, dtype)):
         refuse_change(first.name)
     before, after = _part(target, axis, 0, length), _part(target, axis, length, 2 * length)
     try:
         one = _open([x], before, dtype)
         other = _open(args, after, dtype)
-        check_held(held)
+        check_held(&held, first.name)
         _plan(&plan, first, level, dtype, one, True, crew)
         run_shares(_plan_share, &plan, first.cost, n, plan.boxes, crew)
         _plan(&plan, second, level, dtype, other, True, crew)

@@ -24,6 +24,7 @@ from fastrelu._core cimport (
     crew_for,
     flavour_of,
     hold,
+    keep,
     precision_level,
     run_shares,
     settle,
@@ -391,7 +392,14 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     if backward:
         b = _as_data(name, second)
     settle()
-    cdef Held held = hold(name, [a, b, mask, target])
+    cdef Held held
+    held.count = 0
+    keep(&held, a)
+    keep(&held, b)
+    keep(&held, mask)
+    keep(&held, target)
+    hold(&held, name)
+    cdef cnp.ndarray _kept_a = a, _kept_b = b, _kept_mask = mask
     cdef Crew crew = crew_for(FR_LIGHT if backward else FR_MEDIUM, cnp.PyArray_SIZE(a))
 
     dtype = _type_of(name, a)
@@ -412,11 +420,11 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         _check_output(name, target, a, dtype)
     if len(axes) == 1:
         y = target if _takes(target, dtype) else None
-        y = _along(kernels, kind, backward, a, b, mask, axes[0], y, dtype, crew, held)
+        y = _along(kernels, kind, backward, a, b, mask, axes[0], y, dtype, crew, &held)
     else:
         y = _along(kernels, kind, backward, _merged(a, axes), None if b is None else _merged(b, axes),
                    None if mask is None else _merged(mask, axes), cnp.PyArray_NDIM(a) - len(axes), None, dtype, crew,
-                   held)
+                   &held)
         y = _parted(y, axes, (<object>a).shape)
     if target is not None:
         if y is not target:
@@ -426,7 +434,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
 
 
 cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray a, cnp.ndarray b, cnp.ndarray mask,
-                        int axis, cnp.ndarray y, int dtype, Crew crew, Held held):
+                        int axis, cnp.ndarray y, int dtype, Crew crew, const Held *held):
     """The rows of native arrays along one axis, into `y` or a new array."""
     cdef fr_row_call call
     cdef int order[FR_MAX_AXES]
@@ -439,7 +447,7 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
     if mask is not None:
         call.left_out = _bits(np.inf if kind == FR_SOFTMIN else -np.inf, dtype)
         call.alone = _bits(-np.inf if kind == FR_LOG_SOFTMAX else 0, dtype)
-    check_held(held)
+    check_held(held, names[kind])
     _clear(&call)
     call.kernel = flavour.from_output[kind] if backward else flavour.forward[kind]
     call.columns = NULL if backward else flavour.columns[kind]
@@ -586,7 +594,14 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     given = _as_data("cross_entropy", labels)
     x = _as_data("cross_entropy", logits)
     settle()
-    cdef Held held = hold(name, [x, given, weights, destination])
+    cdef Held held
+    held.count = 0
+    keep(&held, x)
+    keep(&held, given)
+    keep(&held, weights)
+    keep(&held, destination)
+    hold(&held, name)
+    cdef cnp.ndarray _kept_x = x, _kept_given = given, _kept_weights = weights
     cdef Crew crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(x))
 
     dtype = _type_of("cross_entropy", x)
@@ -602,7 +617,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     kind = given.dtype.kind
     if kind in "iu":
         given = _labels(given, shape)
-        check_held(held)
+        check_held(&held, name)
         count = _count(given, call.n, call.ignored, weights)
     elif kind == "f":
         if not PyArray_SAMESHAPE(given, x):
@@ -629,7 +644,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
             grad = np.empty_like(x)
 
     losses = np.empty(shape)
-    check_held(held)
+    check_held(&held, name)
     _clear(&call)
     rows = _lay_out(&call, x if grad is None else grad, along, order)
     call.loss = kernels.of(dtype).cross_entropy

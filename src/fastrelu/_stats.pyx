@@ -92,7 +92,10 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
     cdef int k
     cdef _Work work
     _core.settle()
-    cdef _core.Held held = _core.hold("summarize", [x])
+    cdef _core.Held held
+    held.count = 0
+    _core.keep(&held, x)
+    _core.hold(&held, "summarize")
     if not (_core._is_native(x, cnp.NPY_FLOAT) or _core._is_native(x, cnp.NPY_DOUBLE)):
         _core.refuse_change("summarize")
     n = cnp.PyArray_SIZE(x)
@@ -128,7 +131,7 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
     out = <fr_summary *>cnp.PyArray_DATA(parts)
     size = fr_stats_buffer(&plan)
     buffers = np.empty(crew.threads * size, np.int8)
-    _core.check_held(held)
+    _core.check_held(&held, "summarize")
     plan.data = <const char *>cnp.PyArray_DATA(<cnp.ndarray>flipped)
     work.plan, work.buffers, work.size, work.out = &plan, <char *>cnp.PyArray_DATA(buffers), size, out
     _core.run_shares(_share, &work, _core.FR_LIGHT, n, fr_stats_tasks(&plan), crew)

@@ -157,17 +157,22 @@ cdef tuple _joint_shape(Learned learned, list arrays):
     """The shape that arrays broadcast to. NumPy's own function stops at 32 axes."""
     cdef list shape = [], shapes = []
     cdef int axis, own, ndim = 0
-    for array in arrays:
-        ndim = max(ndim, np.ndim(array))
-        shapes.append(str(np.shape(array)))
+    cdef Py_ssize_t length, size
+    cdef cnp.ndarray array
+    for value in arrays:
+        ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>value))
     for axis in range(ndim):
         length = 1
-        for array in arrays:
-            own = axis - ndim + np.ndim(array)
-            if own >= 0 and np.shape(array)[own] != 1:
-                if length not in (1, np.shape(array)[own]):
-                    raise ValueError(f"{learned.name}_backward_parameters: shapes {', '.join(shapes)} do not broadcast")
-                length = np.shape(array)[own]
+        for value in arrays:
+            array = <cnp.ndarray>value
+            own = axis - ndim + cnp.PyArray_NDIM(array)
+            size = cnp.PyArray_DIM(array, own) if own >= 0 else 1
+            if size != 1 and length != 1 and size != length:
+                for each in arrays:
+                    shapes.append(str(np.shape(each)))
+                raise ValueError(f"{learned.name}_backward_parameters: shapes {', '.join(shapes)} do not broadcast")
+            if size != 1:
+                length = size
         shape.append(length)
     return tuple(shape)
 
@@ -278,7 +283,7 @@ cdef object _gathered(Learned learned, fr_sums_job *job, int p, list arrays, cnp
     return result
 
 
-cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _core.Crew crew, _core.Held held):
+cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _core.Crew crew, const _core.Held *held):
     """Fill dx, which is the last of the arrays too, and return the gradients of the parameters."""
     cdef fr_sums_job job
     cdef _Work work
@@ -306,7 +311,7 @@ cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _core.Crew crew, _
     work.sums, work.job, work.room = learned.sums, &job, learned.sums.room(&job)
     rooms = np.empty(crew.threads * work.room, np.int8)
     work.rooms = <char *>cnp.PyArray_DATA(rooms)
-    _core.check_held(held)
+    _core.check_held(held, learned.name)
     for p in range(len(arrays)):
         job.view.origin[p] = <char *>cnp.PyArray_DATA(<cnp.ndarray>arrays[p])
     _core.run_shares(_share, &work, learned.learned.cost, cnp.PyArray_SIZE(dx), job.across * job.along, crew)
@@ -342,10 +347,16 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
             value = np.require(value, descr, "A")
         arrays.append(value)
     _core.settle()
-    cdef _core.Held held = _core.hold(f"{learned.name}_backward_parameters", arrays + [target])
+    cdef _core.Held held
+    held.count = 0
+    for value in arrays:
+        _core.keep(&held, <cnp.ndarray>value)
+    _core.keep(&held, target)
+    _core.hold(&held, learned.name)
     for value in arrays:
         if not _core._is_native(value, dtype):
-            _core.refuse_change(held.name)
+            _core.refuse_change(learned.name)
+    _kept = arrays
     shape = _joint_shape(learned, arrays)
     cdef Py_ssize_t size = _core._broadcast_size(arrays)
     cdef _core.Crew crew = _core.crew_for(learned.learned.cost, size)
@@ -357,13 +368,14 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
         dx = target
         for j in range(len(arrays)):
             if not _is_apart(dx, arrays[j], j < 2):
+                arrays = arrays[:]
                 arrays[j] = arrays[j].copy()
     elif np.shape(arrays[1]) == shape or np.shape(arrays[0]) == shape:
         dx = np.empty_like(arrays[1] if np.shape(arrays[1]) == shape else arrays[0])
     else:
         dx = np.empty(shape, descr)
     if cnp.PyArray_SIZE(<cnp.ndarray>dx):
-        gradients = _sums(learned, arrays + [dx], dx, crew, held)  # [*...] loses references if there is no memory
+        gradients = _sums(learned, arrays + [dx], dx, crew, &held)  # [*...] loses references if there is no memory
     else:
         for array in arrays[2:]:
             gradients.append(np.zeros(array.shape, descr))

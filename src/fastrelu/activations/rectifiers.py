@@ -819,10 +819,10 @@ def _along(weight: Any, x: Any, axis: int | None, *others: Any) -> Any:
     size = np.shape(x)[axis]
     if array.shape[0] not in (1, size):
         raise ValueError(f"prelu got {array.shape[0]} weights for axis {axis} of length {size}")
-    if type(array) is np.ndarray and not all(
-        other is None or other is True or type(other) is np.ndarray for other in (x, *others)
-    ):
-        array = array.copy()  # the others may run code that frees the memory of a view
+    for other in (x, *others):
+        if type(array) is np.ndarray and not (other is None or other is True or type(other) is np.ndarray):
+            array = array.copy()  # it may run code that frees the memory of a view
+            break
     return array.reshape((-1,) + (1,) * (ndim - axis - 1))
 
 
