@@ -6,8 +6,8 @@ unaligned), place in memory and values (NaN, infinities, subnormal and huge numb
 and layout, disjoint from the inputs or overlapping them in any way; ``where=``; parameters as numbers and arrays. The
 thresholds for threads and streaming are lowered, so that small arrays reach both.
 
-The checks: the result has the bits, type and shape of the kernel on contiguous copies, taken before the call, on
-another path and on one thread; `out` itself is returned; and all memory of the call (inputs, gaps between elements,
+The checks: the result has the bits, type and shape of the kernel on contiguous copies, taken before the call, through
+another door and on one thread; `out` itself is returned; and all memory of the call (inputs, gaps between elements,
 surroundings) is unchanged, except the elements of `out`. Some calls are also compared with the NumPy references of tests/specs.py,
 some are explained first, and some are wrong on purpose: these must raise the right error with a message, and write
 nothing.

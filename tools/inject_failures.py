@@ -584,7 +584,7 @@ class Injector:
             wrong.append("left a setting")
         state = _core.cache_state()
         if state["held"] > state["limit"] or (state["blocks"] == 0) != (state["held"] == 0):
-            wrong.append(f"shelf {state}")
+            wrong.append(f"pool {state}")
 
     def _once(self, call: Call, expected: Any, which: str, first: int, forever: bool) -> tuple[bool, bool]:
         """Make a call with failing allocations; return whether any failed, and whether the first one was ours."""

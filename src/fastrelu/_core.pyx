@@ -779,9 +779,9 @@ cdef Py_ssize_t _broadcast_size(list arrays) except -1:
     return size
 
 
-# --- Why a call takes the path it takes -----------------------------------------------------------------------------
+# --- Why a call takes the door it takes -----------------------------------------------------------------------------
 
-# Why a path cannot be taken; the bits above WHICH hold the number of the operand.
+# Why a door cannot be taken; the bits above WHICH hold the number of the operand.
 cdef enum:
     WHERE_GIVEN = 1
     NO_ARRAY
@@ -962,7 +962,7 @@ cdef int _rehearse(Kernel kernel, int level, list args, object target, object wh
     return 0
 
 
-# --- First path: dense arrays of one layout, numbers as parameters --------------------------------------------------
+# --- First door: dense arrays of one layout, numbers as parameters --------------------------------------------------
 
 cdef int _number(object value, double *to) except -1:
     """1 and the value for a Python number, which never promotes; 0 for anything else."""
@@ -1126,8 +1126,8 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
     if why:
         return _general(kernel, out, where, _as_list(args, kernel.nin), why)
     x = <cnp.ndarray>args[0]
-    # Conversions, which may call __float__, and the warning of a team without threads come first: they may run the
-    # caller's code, which may free an array's memory, so nothing about arrays is read before.
+    # Conversions, which may call __float__, and `settle` come first: they may run the caller's code, which may free an
+    # array's memory, so nothing about arrays is read before.
     for j in range(kernel.nparams):
         if not _number(<object>args[kernel.ndata + j], &params[j]) and not no_number:
             no_number = NO_NUMBER | (kernel.ndata + j) << WHICH
@@ -1213,7 +1213,7 @@ def call_unary(Kernel kernel not None, object out, object where, object x):
     return _dispatch(kernel, out, where, args)
 
 
-# --- Second path: plain arrays of any strides and shapes that broadcast ---------------------------------------------
+# --- Second door: plain arrays of any strides and shapes that broadcast ---------------------------------------------
 
 cdef NpyIter *_open(list args, object target, int dtype) except NULL:
     """Open NumPy's iterator, which resolves broadcasting, order of axes, overlap and the result; kernels iterate."""
@@ -1285,7 +1285,7 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype,
     return result
 
 
-# --- Third path: everything else is a ufunc -------------------------------------------------------------------------
+# --- Third door: everything else is a ufunc -------------------------------------------------------------------------
 
 cdef tuple _OUT = ("out",)
 cdef tuple _WHERE = ("where",)

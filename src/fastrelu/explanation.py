@@ -31,10 +31,10 @@ class Explanation:
     isa : str
         Instruction set of the kernel.
     door : str
-        The path of the call: ``"fast path"`` (dense arrays of one layout, numbers as parameters), ``"N-d driver"``
+        The way into the kernels: ``"fast path"`` (dense arrays of one layout, numbers as parameters), ``"N-d driver"``
         (plain arrays of any strides and shapes) or ``"ufunc"`` (NumPy runs it: casts, masks, subclasses).
     why_not_fast, why_not_driver : str
-        Why a faster path cannot be taken; empty if it can, or was not tried.
+        Why a faster door cannot be taken; empty if it can, or was not tried.
     threads : int
         Number of threads.
     why_threads : str
