@@ -8,9 +8,9 @@ thresholds for threads and streaming are lowered, so that small arrays reach bot
 
 The checks: the result has the bits, type and shape of the kernel on contiguous copies, taken before the call, through
 another door and on one thread; `out` itself is returned; and all memory of the call (inputs, gaps between elements,
-surroundings) is unchanged, except the elements of `out`. Some calls are also compared with the NumPy references of tests/specs.py,
-some are explained first, and some are wrong on purpose: these must raise the right error with a message, and write
-nothing.
+surroundings) is unchanged, except the elements of `out`. Some calls are also compared with the NumPy references of
+tests/specs.py, some are explained first, and some are wrong on purpose: these must raise the right error with a
+message, and write nothing.
 
 A call follows from seed and number alone (except for the state that earlier calls left: threads, the pool), so
 ``--seed 0 --only 4711`` repeats one. ``--trace FILE`` holds the number of the current call, for crashes.

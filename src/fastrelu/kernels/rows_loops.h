@@ -102,7 +102,7 @@ FR_INLINE fr_total FN(lanes_join)(fr_lanes *s) {
     return total;
 }
 
-/* Copies m < FR_ROW_LANES elements, without a call of memcpy. */
+/* Copies m < FR_ROW_LANES elements, without a call. */
 FR_INLINE void FN(copy_few)(store *to, const store *from, ptrdiff_t m) {
     for (int w = FR_ROW_LANES / 2; w; w /= 2)
         if (m & w) {
