@@ -239,9 +239,7 @@ number near the edge of the range mostly means that results below 2^-126 (float3
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--stride", type=int, default=4099, help="use every N-th float32 input (default: %(default)s)"
-    )
+    parser.add_argument("--stride", type=int, default=4099, help="use every N-th float32 input (default: %(default)s)")
     parser.add_argument("--points", type=int, default=20_000, help="random float64 inputs (default: %(default)s)")
     parser.add_argument("--function", action="append", default=[], metavar="NAME")
     parser.add_argument("--output", type=Path, default=TARGET)
