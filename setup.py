@@ -1,4 +1,4 @@
-"""Which C sources, which flags per instruction set; metadata is in pyproject.toml."""
+"""C sources, and compiler flags per instruction set; metadata is in pyproject.toml."""
 
 import os
 import platform
@@ -16,20 +16,20 @@ from setuptools.modified import newer_group
 PACKAGE = Path("src/fastrelu")
 KERNELS = PACKAGE / "kernels"
 SYSTEM = ("pool", "team")  # memory and threads: C beside the kernels
-CORE = "fastrelu._core"  # the one module that holds the kernels; the others reach them through _core.pxd
-# The wrappers are Python and stay so: compiled, they cost a quarter of a smallest call less.
+CORE = "fastrelu._core"  # the only module that contains the kernels; the others use them through _core.pxd
+# The wrappers are plain Python; compiling them makes the smallest calls 25 % faster.
 WRAPPERS = sorted((PACKAGE / "activations").glob("[a-z]*.py"))
 X86 = platform.machine().lower() in {"x86_64", "amd64"}
 
-# Same results on every machine: no contraction, no reassociation. The vectoriser needs -fno-trapping-math and
-# -fno-math-errno for selects and square roots; jump threading would compute both arms of a select (up to twice the work).
-# A short loop that starts in the middle of a cache line costs up to a tenth more; an array that is written in halves and
-# read whole waits for memory.
+# Same results on every machine: no contraction, no reassociation. The vectorizer needs -fno-trapping-math and
+# -fno-math-errno for selects and square roots; jump threading would compute both arms of a select (up to 2x).
+# A short loop that starts in the middle of a cache line costs up to 10 % more; an array that is written in halves and
+# read whole stalls, because the store is not forwarded to the load.
 UNIX = ["-O3", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fno-thread-jumps",
         "-fno-lto", "-g0", "-falign-loops=64", "-mmove-max=256", "-mstore-max=256"]  # fmt: skip
 MSVC = ["/O2", "/fp:precise", "/std:c11"]
 
-# One object of isa_<name>.c each; the first is the least that the library runs on.
+# One object file per isa_<name>.c; the first is the minimum for the library.
 ISA = {
     "base": {"unix": ["-march=x86-64-v2"] if X86 else [], "msvc": []},
     "v3": {"unix": ["-march=x86-64-v3"], "msvc": ["/arch:AVX2"]},
@@ -47,13 +47,13 @@ class BuildExt(build_ext):
     """Compiles the kernels once per instruction set and links them all into one extension module."""
 
     def finalize_options(self):
-        """Build as many modules at a time as there are processors, unless told otherwise."""
+        """Build one module per processor in parallel, unless the user sets another number."""
         super().finalize_options()
         if self.parallel is None:
             self.parallel = os.cpu_count()
 
     def works(self, flags, program="int main(void) { return 0; }\n", link=None):
-        """Whether the compiler takes the flags (and the linker too, where `link` is given)."""
+        """Whether the compiler accepts the flags (and the linker accepts `link`, if given)."""
         with tempfile.TemporaryDirectory() as directory:
             source = Path(directory, "probe.c")
             source.write_text(program)
@@ -66,14 +66,14 @@ class BuildExt(build_ext):
         return True
 
     def keep(self, flags, strict):
-        """Return the flags that this compiler takes, and say what it drops."""
+        """Return the flags that this compiler accepts, and print the others."""
         kept = [flag for flag in flags if self.works([*strict, flag])]
         for flag in set(flags) - set(kept):
-            print(f"fastrelu: the compiler does not take {flag}, building without it")
+            print(f"fastrelu: the compiler does not accept {flag}, building without it")
         return kept
 
     def build_extension(self, ext):
-        """Compile a module, and the kernels first where it is the one that holds them."""
+        """Compile a module, and before it the kernels if it contains them."""
         msvc = self.compiler.compiler_type == "msvc"
         system = "msvc" if msvc else "darwin" if platform.system() == "Darwin" else "unix"
         compile_openmp, link_openmp = OPENMP[system]
@@ -96,7 +96,7 @@ class BuildExt(build_ext):
 
     def compile_kernels(self, kind, compile_openmp):
         """Compile the C sources, those of each instruction set with its flags, and return the objects."""
-        strict = [] if kind == "msvc" else ["-Werror"]  # so that a flag that is merely ignored counts as refused
+        strict = [] if kind == "msvc" else ["-Werror"]  # so that a flag that is only ignored counts as not accepted
         common = self.keep(MSVC if kind == "msvc" else UNIX, strict)
         wanted = os.environ.get("FASTRELU_BUILD_ISA", ",".join(ISA) if X86 else "base").split(",")
         levels = {}
@@ -120,17 +120,17 @@ class BuildExt(build_ext):
 
 DIRECTIVES = {"language_level": "3", "freethreading_compatible": True}
 FAST_AND_UNCHECKED = {"boundscheck": False, "wraparound": False, "cdivision": True, "initializedcheck": False}
-# Python means what it says there: types are for the reader, docstrings are tested where they stand.
+# Keep the meaning of Python: type hints are for the reader, docstrings are tested in the source.
 AS_PYTHON = {"annotation_typing": False, "autotestdict": False}
 
 
 def extension(source, **options):
-    """Return the module of a source below src/."""
+    """Return the extension module of a source below src/."""
     return Extension(".".join(source.relative_to("src").with_suffix("").parts), [str(source)], **options)
 
 
 def modules():
-    """Return what there is to compile, in C."""
+    """Return all extension modules, translated to C."""
     depends = [*KERNELS.iterdir(), *PACKAGE.glob("*.h"), *(PACKAGE / f"{name}.c" for name in SYSTEM)]
     core = [
         extension(

@@ -1,4 +1,4 @@
-"""What a call costs, on 16 elements: each way into the package next to NumPy's line for it."""
+"""The cost of a call on 16 elements: each kind of call next to the NumPy expression."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Diagnostics next to NumPy's expressions and to one relu over the same array: ``pytest benchmarks/bench_diagnostics.py``.
 
-NumPy's sums are in double, as ours are. NumPy has one thread: ``FASTRELU_NUM_THREADS=1`` gives ours as many. As a script,
+NumPy's sums are in double, like ours. NumPy has one thread; set ``FASTRELU_NUM_THREADS=1`` for the same. As a script,
 ``python benchmarks/bench_diagnostics.py``, it compares with the relu, each side in a process of its own.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIZE, UNITS = 1 << 24, 256
-UNTIMED = 1 << 14  # elements where only the answers are checked
+UNTIMED = 1 << 14  # elements at which only the answers are checked
 
 
 def summarized(x: NDArray[Any], axis: int | None) -> tuple[Any, ...]:
@@ -60,7 +60,7 @@ def bench_diagnostics(axis: int | None, dtype: str, side: str, benchmark: Any) -
         return
     moments, counts = slice(0, 2), slice(2, None)
     answer = benchmark(lambda: (summarized if side == "fastrelu" else reduced)(x, axis))
-    # The units as rows: there NumPy adds pairwise.
+    # Units as rows, along which NumPy adds pairwise.
     expected = reduced(np.ascontiguousarray(x.T), None if axis is None else 1 - axis)
     np.testing.assert_allclose(answer[moments], expected[moments], rtol=1e-12)
     np.testing.assert_array_equal(answer[counts], expected[counts])

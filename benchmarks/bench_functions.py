@@ -1,7 +1,7 @@
 """Every function next to its NumPy expression in every mode: ``pytest benchmarks/bench_functions.py``.
 
-The same table as full.py's, in one process and without the other peers; a function added to the package appears by
-itself.
+The same table as in full.py, in one process and without the other peers; new functions of the package are included
+automatically.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fastrelu._extras import installed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ROUNDS = 20  # of calls in place, each on an array made anew
+ROUNDS = 20  # of calls in place, each on a new array
 ENDS = 1024
 CELLS = [cell for cell in cells() if cell.function is not COPY and cell.size < LARGE]
 

@@ -1,7 +1,7 @@
-"""Arrays that are not contiguous, or of which one is broadcast: next to NumPy's line (``pytest benchmarks/bench_layouts.py``).
+"""Non-contiguous and broadcast arrays, next to the NumPy expression: ``pytest benchmarks/bench_layouts.py``.
 
-As a script, ``python benchmarks/bench_layouts.py``, it takes turns between each layout and the contiguous case that
-moves as many lines of the cache, in one process, and in a new one for each of some repetitions.
+As a script, ``python benchmarks/bench_layouts.py``, it alternates each layout with the contiguous case that moves as
+many cache lines, both in one process, and repeats that in several processes.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LINE = 64  # bytes of the cache's lines
-TARGET = 1.5  # what a layout may cost, by the contiguous case, where its inner runs have so many elements:
+LINE = 64  # bytes of a cache line
+TARGET = 1.5  # limit for a layout, relative to the contiguous case, from this length of inner runs on:
 LONG_RUN = 64
 N = 1 << 21  # elements of the output, about
 RELU = ("fr.relu(x, out=out)", "np.maximum(x, 0, out=out)")
 LEAKY = ("fr.leaky_relu(x, slope, out=out)", "np.where(x > 0, x, slope * x)")
 BACKWARD = ("fr.relu_backward(grad, x, out=out)", "np.multiply(grad, x > 0, out=out)")
 
-# Our line, NumPy's, and the variables as expressions; a(...) is a new array of that shape.
+# Our statement, NumPy's, and the variables as expressions; a(...) is a new array of that shape.
 LAYOUTS: dict[str, tuple[tuple[str, str], dict[str, str]]] = {
     "contiguous": (RELU, {"x": "a(N)", "out": "a(N)"}),
     "contiguous, gradient": (BACKWARD, {"grad": "a(N)", "x": "a(N)", "out": "a(N)"}),
@@ -85,7 +85,7 @@ def bench_layout(layout: str, dtype: str, side: str, compare: Callable[[str, str
 
 
 def lines_of(array: NDArray[Any]) -> int:
-    """Return how many lines of the cache the elements of an array lie on."""
+    """Return the number of cache lines that contain elements of an array."""
     addresses = np.full(array.shape, array.ctypes.data, np.uint64)
     for axis, stride in enumerate(array.strides):
         steps = (np.arange(array.shape[axis]) * stride).astype(np.uint64)
@@ -94,7 +94,7 @@ def lines_of(array: NDArray[Any]) -> int:
 
 
 def inner_run(operands: list[NDArray[Any]]) -> int:
-    """Return how many elements lie one after the other in every operand, or are one and the same."""
+    """Return the length of inner runs: contiguous in every operand, or with stride 0."""
     run = 1
     shape = np.broadcast_shapes(*[array.shape for array in operands])
     views = [np.broadcast_to(array, shape) for array in operands]
@@ -120,7 +120,7 @@ def measure(dtype: str, threads: int, rounds: int, chosen: list[str]) -> dict[st
         operands = [value for value in names.values() if isinstance(value, np.ndarray)]
         moved = sum(lines_of(array) for array in operands) * LINE
         large = [name for name, value in names.items() if isinstance(value, np.ndarray) and name != "slope"]
-        # An array that is broadcast is hardly read; the twin is at least as long as the output for that.
+        # A broadcast array has few cache lines; so the twin is at least as long as the output.
         length = max(moved // (len(large) * names["out"].itemsize), names["out"].size)
         twin = {"fr": fr, "slope": 0.2, **{name: np.asarray(rng.standard_normal(length), dtype) for name in large}}
         statement = compile(ours, "<layout>", "eval")

@@ -1,9 +1,9 @@
-"""Activations among other work: after matrix products, beside other pools of threads, busy processes and our own.
+"""Activations among other work: after matrix products, next to other thread pools, busy processes and our own.
 
 ``python benchmarks/bench_neighbors.py`` runs each scene in a process of its own, once for each side in turn: ours with one
-thread, ours with two, and the peers. Every step of a scene is timed by itself, for a thread that still waits for work
-after a call takes its processor from the step that follows. ``--before PATH`` adds our sides with another interpreter,
-one that has an earlier version installed.
+thread, ours with two, and the peers. Every step of a scene is timed by itself, because a thread that spins after a
+call takes a processor from the next step. ``--before PATH`` adds our sides with another interpreter, which has an
+earlier version installed.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from fastrelu._extras import progress
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MARGIN = 1.1  # times as long as on one thread no figure may be on two
+MARGIN = 1.1  # limit of any time on two threads, relative to one thread
 SIDES = {"ours, 1 thread": 1, "ours, 2 threads": 2, "NumPy": 2, "PyTorch": 2}
 BEFORE = {"before, 1 thread": 1, "before, 2 threads": 2}
 FIGURES = ("mean", "median", "p99")
 
-# What a side calls an activation in place, and a product into an array.
+# For each side: an activation in place, and a product into an array.
 PRELUDE = {
     "ours": """
 import numpy as np
@@ -107,15 +107,15 @@ class Scene:
     Attributes
     ----------
     name : str
-        What the table calls it.
+        Name in the table.
     setup : dict of str to str
-        Source by side: ``"ours"``, ``"NumPy"``, ``"PyTorch"``. A side without any has no part in the scene.
+        Source by side: ``"ours"``, ``"NumPy"``, ``"PyTorch"``. A side without source does not take part in the scene.
     steps : tuple of str
-        Sources of the statements that follow each other.
+        Sources of the statements, in order.
     busy : int
-        Processes beside that do nothing but count.
+        Number of other processes that only count.
     copies : int
-        Processes of the same side that do the same at once.
+        Number of processes of the same side that run concurrently.
     """
 
     name: str
@@ -218,12 +218,12 @@ def figures(times: list[float]) -> dict[str, float]:
 
 
 def source_of(side: str) -> str:
-    """Return whose source a side runs."""
+    """Return the name of the side whose source is run."""
     return "ours" if side.startswith(("ours", "before")) else side
 
 
 def run(scene: Scene, side: str, options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Return the figures of one side's process: of each step, and of all together."""
+    """Return the figures of one side's process: for each step, and for all together."""
     key = source_of(side)
     spec = {
         "setup": PRELUDE[key] + ARRAYS + scene.setup[key],
@@ -284,11 +284,11 @@ def main() -> None:
     """Measure, print and write ``results/neighbors.json``."""
     parser = argparse.ArgumentParser(description="Activations among other work: mean/median/99th percentile, us.")
     parser.add_argument("--play", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--before", help="interpreter that has an earlier version, to be measured too")
+    parser.add_argument("--before", help="interpreter with an earlier version, which is measured too")
     parser.add_argument("--only", default="", help="scenes whose name contains this text")
     parser.add_argument("--rounds", type=int, default=5, help="processes of each side (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=1.5, help="that a process repeats (default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="one short process of each, to see that it works")
+    parser.add_argument("--seconds", type=float, default=1.5, help="duration of a process (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="one short process of each, as a test")
     parser.add_argument("--output", type=Path, help="JSON file to write (default: results/, nothing with --quick)")
     options = parser.parse_args()
     if options.play:

@@ -1,7 +1,7 @@
 """Compares the gradients of a learned weight with NumPy's expression and PyTorch's, each side in a process of its own.
 
-``python benchmarks/bench_parameters.py``; PyTorch is left out where it is not installed, and said so. All sides
-allocate dx and compute it and the sums that belong to the weight; the answers compared are those sums.
+``python benchmarks/bench_parameters.py``; if PyTorch is not installed, it is skipped with a message. All sides allocate
+and compute dx and the sums for the weight; the compared answers are the sums.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def gradients(function, *shape):
     dx, terms = function(grad, x, weight)
     return terms.sum_to_size(shape), dx
 """
-TOLERANCE = 2e-3  # of sums of up to 200,704 float32 terms, that of the peers included
+TOLERANCE = 2e-3  # for sums of up to 200,704 float32 terms, including the errors of the peers
 
 
 class Case(NamedTuple):
@@ -79,7 +79,7 @@ CASES = (
 
 
 def comparisons(threads: int) -> Iterator[pairs.Comparison]:
-    """Yield all: NumPy on one thread, PyTorch on one and on all."""
+    """Yield all comparisons: with NumPy on one thread, with PyTorch on one and on all."""
     for case in CASES:
         yield case.comparison("NumPy", 1)
         if installed("torch"):

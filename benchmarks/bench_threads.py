@@ -1,7 +1,7 @@
-"""From which size a second thread pays, per function and cost class: the reason for ``_core.parallel_from``.
+"""The size from which a second thread pays, per function and cost class: the source of ``_core.parallel_from``.
 
-``python benchmarks/bench_threads.py`` times every function, serial and threaded in turn, at sizes on both sides of the
-present ones, and prints for each cost class the size from which no function of the class is slower with threads.
+``python benchmarks/bench_threads.py`` times every function, serial and threaded alternately, at sizes around the
+current thresholds, and prints for each cost class the size from which no function of the class is slower with threads.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from fastrelu._extras import progress
 
 CLASSES = ("FR_LIGHT", "FR_MEDIUM", "FR_HEAVY")
 SIZES = tuple(1 << k for k in range(11, 19))
-ROUND = 3e-4  # seconds that one timing lasts at least
-NOISE = 1.02  # times by which threads may be slower and still count as no slower
+ROUND = 3e-4  # least seconds of one timing
+NOISE = 1.02  # ratio up to which threads count as no slower
 PRESENT = _core.parallel_from
 
 
@@ -41,7 +41,7 @@ def times(reference: Reference, size: int, options: argparse.Namespace) -> tuple
 
 
 def measure(reference: Reference, cost: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Return the times of one function over the sizes, and the least size from which threads lose nowhere."""
+    """Return the times of one function over the sizes, and the least size from which threads are never slower."""
     found = [times(reference, n, options) for n in SIZES]
     pays = None
     for n, (serial, threaded) in reversed(list(zip(SIZES, found, strict=True))):
@@ -67,7 +67,7 @@ def show(row: dict[str, Any]) -> str:
 
 
 def advise(rows: list[dict[str, Any]]) -> list[str]:
-    """Return for each class the size from which no function loses, and which function decides it."""
+    """Return for each class the size from which no function is slower, and the function that determines it."""
     lines = []
     for cost, name in enumerate(CLASSES):
         chosen = [row for row in rows if row["class"] == name]
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--quick", action="store_true", help="three rounds, to see that it works")
+    parser.add_argument("--quick", action="store_true", help="three rounds, as a test")
     parser.add_argument("--output", type=Path, help="JSON file to write (default: results/, nothing with --quick)")
     options = parser.parse_args()
     options.only = " ".join(options.ops)  # a partial run is not kept

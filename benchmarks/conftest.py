@@ -1,4 +1,4 @@
-"""Makes a comparison of two sources into a benchmark that asserts its answer."""
+"""A fixture that benchmarks two sources and asserts that their answers agree."""
 
 from __future__ import annotations
 

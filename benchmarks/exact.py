@@ -1,4 +1,4 @@
-"""What the answers should be: inputs, exact values and errors, from the references of the tests."""
+"""The exact answers: inputs, exact values and errors, from the references of the tests."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def exact(function: Function, dtype: str, size: int, ends: int) -> NDArray[Any]:
     size : int
         Elements of the input.
     ends : int
-        How many elements of each end are wanted, if there are more than twice as many.
+        Number of elements to return from each end, if there are more than twice as many.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def exact(function: Function, dtype: str, size: int, ends: int) -> NDArray[Any]:
         halves = np.concatenate([np.maximum(found["x"], 0), np.maximum(np.negative(found["x"]), 0)])
         return halves if size <= 2 * ends else np.concatenate([halves[:ends], halves[-ends:]])
     value = found["y" if "y" in found else "x"]
-    # prelu is leaky_relu with an array for the slope.
+    # prelu is leaky_relu with an array as slope.
     spec = SPECS["leaky_relu" if function.activation == "prelu" else function.activation]
     kind = np.dtype(dtype).type
     parameters = [wide(kind(number)) for number in function.parameters.values()]
@@ -79,7 +79,7 @@ def exact(function: Function, dtype: str, size: int, ends: int) -> NDArray[Any]:
 
 
 def take_ends(block: NDArray[Any], size: int, ends: int) -> NDArray[Any]:
-    """Return what `size` elements of the repeated block begin and end with."""
+    """Return the beginning and the end of `size` elements of the repeated block."""
     if size <= 2 * ends:
         return np.resize(block, size)
     return np.concatenate([block[:ends], np.roll(block, -(size % len(block)))[-ends:]])

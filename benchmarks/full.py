@@ -1,8 +1,8 @@
 """The whole suite: ``python benchmarks/full.py``, then ``python benchmarks/report.py --write``.
 
 Every function and direction, by type, size and mode, next to its NumPy expression and to every peer that is installed.
-Each side has a process of its own, started anew for each of the pairs; only one computes at a time, in an order that
-alternates. A run that was interrupted goes on where it stopped.
+Each side has a process of its own, restarted for each of the pairs; only one computes at a time, in alternating order.
+An interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from fastrelu._extras import progress
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-CACHE = Path(__file__).parent / ".cache"  # compiled code of numba and JAX: they compile once, not in every process
+CACHE = Path(__file__).parent / ".cache"  # compiled code of numba and JAX, which compile only once
 OURS, ACCURATE_SIDE, STREAMED = "fastrelu", "accurate", "streamed"
-SECONDS = {1: 0.004, 16: 0.004, 1000: 0.006, 100_000: 0.006, 1_000_000: 0.008, 16_000_000: 0.015}  # to measure for
-ROUNDS = 5  # of at least so many timings, unless that takes three times as long
-# How often the sides take turns at a cell: a virtual machine has spells in which its two processors share one core.
+SECONDS = {1: 0.004, 16: 0.004, 1000: 0.006, 100_000: 0.006, 1_000_000: 0.008, 16_000_000: 0.015}  # per measurement
+ROUNDS = 5  # least number of timings, unless they take three times as long
+# How often the sides take turns at a cell: the two processors of a virtual machine sometimes share one physical core.
 TURNS = {1: 1, 16: 1, 1000: 1, 100_000: 2, 1_000_000: 2, 16_000_000: 3}
-# Of those whose aims compare what memory alone decides, where a share of the machine's bandwidth is what differs.
+# More turns for cells that are bound by memory and have a target: there differences are small.
 AIMED = MEMORY_BOUND | {"leaky_relu_backward", "elu_backward"}
 TURNS_AT_LIMIT = 7
-# What a measurement takes in all, in seconds, for the estimate.
+# Total seconds of a measurement, for the estimate.
 ESTIMATE = {1: 0.010, 16: 0.010, 1000: 0.012, 100_000: 0.055, 1_000_000: 0.075, 16_000_000: 0.63}
 
 
@@ -66,7 +66,7 @@ class Worker:
                 text=True,
                 env=environment,
             )
-        if hasattr(os, "sched_setaffinity"):  # the one way to limit JAX, and no second way hurts the others
+        if hasattr(os, "sched_setaffinity"):  # the only way to limit JAX; harmless for the others
             os.sched_setaffinity(self.process.pid, sorted(os.sched_getaffinity(0))[:threads])
         prelude = "import fastrelu as fr" if package == OURS else peers.prelude(package, threads, CACHE)
         self.ask({"prelude": prelude})
@@ -98,12 +98,12 @@ class Worker:
 
 
 def turns(cell: Cell) -> int:
-    """Return how often the sides take turns at a cell."""
+    """Return the number of turns of the sides at a cell."""
     return TURNS_AT_LIMIT if cell.size == LARGE and cell.function.name in AIMED else TURNS[cell.size]
 
 
 def sides(cell: Cell, packages: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return what each side is asked for a cell: setup and statement."""
+    """Return the request to each side for a cell: setup and statement."""
     function = cell.function
     found = {}
     if function is not COPY:
@@ -115,7 +115,7 @@ def sides(cell: Cell, packages: Sequence[str]) -> dict[str, dict[str, str]]:
         request = peers.request(package, cell)
         if request is not None:
             found[package] = request
-    # The limit of what memory bounds is measured in turn with it: the machine is not the same a minute later.
+    # For cells bound by memory the copy takes turns with them: the speed of the machine changes within minutes.
     if STREAMED in packages and (cell.size, cell.mode) == (LARGE, "out") and function.name in MEMORY_BOUND:
         limit = peers.request(STREAMED, replace(cell, function=COPY))
         assert limit is not None
@@ -124,12 +124,12 @@ def sides(cell: Cell, packages: Sequence[str]) -> dict[str, dict[str, str]]:
 
 
 class Run:
-    """Measures cells and keeps what was found in a journal."""
+    """Measures cells and records the results in a journal."""
 
     def __init__(self, options: argparse.Namespace, journal: Path | None, folder: Path) -> None:
         self.options = options
         self.journal = journal
-        self.folder = folder  # of inputs, and of what the processes say before they fail
+        self.folder = folder  # of the inputs and the error output of the processes
         self.files: set[Path] = set()
         self.done: dict[tuple[int, str], dict[str, Any]] = {}
         if journal and journal.exists():
@@ -160,7 +160,7 @@ class Run:
                 process.__exit__()
 
     def measure(self, cell: Cell, number: int, workers: dict[str, Worker]) -> dict[str, Any]:
-        """Time all sides of a cell, one after the other, and judge their answers."""
+        """Time all sides of a cell, one after the other, and check their answers."""
         function, requests = cell.function, sides(cell, self.options.peers)
         wanted = exact.exact(function, cell.dtype, cell.size, worker.SAMPLE)
         entry: dict[str, Any] = {"ns": {}, "error": {}, "wrong": [], "settled": 0.0}
@@ -199,7 +199,7 @@ class Run:
         return entry
 
     def inputs(self, cell: Cell) -> dict[str, str]:
-        """Return the files that hold a block of each input, written when they are first needed."""
+        """Return the files with a block of each input, which are written at first use."""
         found = {}
         for name, block in exact.inputs(cell.function, cell.dtype).items():
             of = f"-{cell.function.activation}" if name == "y" else ""
@@ -211,7 +211,7 @@ class Run:
         return found
 
     def result(self, chosen: Sequence[Cell]) -> dict[str, Any]:
-        """Return all that was measured."""
+        """Return all measurements."""
         pairs = range(self.options.pairs)
         versions = [name for name in self.options.peers if name in peers.PACKAGES[name].modules or name == "numpy"]
         found: dict[str, Any] = {"machine": machine.describe(*versions), "settings": self.settings()}
@@ -230,7 +230,7 @@ class Run:
         return found | {"errors": errors, "wrong": wrong}
 
     def settings(self) -> dict[str, Any]:
-        """Return what the figures depend on."""
+        """Return the settings that the figures depend on."""
         settled = max((entry["settled"] for entry in self.done.values()), default=0.0)
         return {
             "pairs": self.options.pairs,
@@ -254,7 +254,7 @@ def check_same(old: dict[str, Any], new: dict[str, Any]) -> None:
 
 
 def updated(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Return an earlier result with the cells of a later one in the place of its own."""
+    """Return an earlier result, updated with the cells of a later one."""
     check_same(old, new)
     errors = {
         key: {
@@ -268,7 +268,7 @@ def updated(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def estimate(chosen: Sequence[Cell], options: argparse.Namespace) -> float:
-    """Return how many seconds the cells will take."""
+    """Return the estimated seconds for the cells."""
     count = sum(
         ESTIMATE[cell.size] * turns(cell) / TURNS[cell.size] * len(sides(cell, options.peers)) for cell in chosen
     )
@@ -276,7 +276,7 @@ def estimate(chosen: Sequence[Cell], options: argparse.Namespace) -> float:
 
 
 def choose(options: argparse.Namespace) -> Iterator[Cell]:
-    """Yield the cells that the options ask for."""
+    """Yield the cells selected by the options."""
     for cell in cells():
         names = {cell.function.name, cell.function.activation}
         if (
@@ -302,12 +302,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--modes", nargs="+", default=MODES, choices=MODES, metavar="MODE", help="fresh, out, 'in place'"
     )
     parser.add_argument("--peers", nargs="*", default=available, choices=available, metavar="PEER", help="(installed)")
-    parser.add_argument("--pairs", type=int, default=5, help="fresh starts of every process (default: 5)")
-    parser.add_argument("--threads", type=int, default=2, help="of every side (default: 2)")
-    parser.add_argument("--quick", action="store_true", help="one pair of one round, to see that it works")
+    parser.add_argument("--pairs", type=int, default=5, help="number of restarts of every process (default: 5)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of every side (default: 2)")
+    parser.add_argument("--quick", action="store_true", help="one pair of one round, as a test")
     parser.add_argument("--output", type=Path, help="JSON file (default: results/benchmarks.json for a full run)")
-    parser.add_argument("--update", action="store_true", help="put the cells into results/benchmarks.json")
-    parser.add_argument("--restart", action="store_true", help="forget an interrupted run")
+    parser.add_argument("--update", action="store_true", help="update the cells in results/benchmarks.json")
+    parser.add_argument("--restart", action="store_true", help="discard an interrupted run")
     options = parser.parse_args(arguments)
     for name in options.functions:
         try:
@@ -333,7 +333,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure; return 1 if a side gave another answer."""
+    """Measure; return 1 if a side gave a wrong answer."""
     options = parse(arguments)
     with fr.threads(options.threads):
         if fr.get_num_threads() < options.threads:

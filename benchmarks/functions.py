@@ -1,4 +1,4 @@
-"""What the suite measures: every function and direction, with its NumPy expression, in every mode."""
+"""The cells of the suite: every function and direction, with its NumPy expression, in every mode."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SIZES = (1, 16, 1000, 100_000, 1_000_000, 16_000_000)
 DTYPES = ("float32", "float64")
 MODES = ("fresh", "out", "in place")
 LARGE = 16_000_000
-ACCURATE = (100_000, 1_000_000)  # sizes at which "accurate" stands beside the default, with mode "out"
+ACCURATE = (100_000, 1_000_000)  # sizes at which "accurate" is compared with the default, in mode "out"
 
-# At 16 million, other modes than "out" and other types than float32 are measured for these alone.
+# At 16 million, modes other than "out" and types other than float32 are measured for these functions only.
 MEMORY_BOUND = frozenset(name + suffix for name in ("relu", "silu", "gelu") for suffix in ("", "_backward"))
 
-# The docstrings of gelu state the expression of its default form.
+# The docstrings of gelu have the expression of its default form.
 _INNER = "(2 / np.pi) ** 0.5 * (x + 0.044715 * x * x * x)"
 _GELU_TANH = {
     "gelu": f"0.5 * x * (1 + np.tanh({_INNER}))",
@@ -41,7 +41,7 @@ class Function:
     Attributes
     ----------
     name : str
-        What the tables call it: the public name, but ``gelu_tanh`` for the other form of ``gelu``.
+        Name in the tables: the public name, but ``gelu_tanh`` for the other form of ``gelu``.
     activation, direction : str
         Name of the forward function and ``"forward"``, ``"backward"`` or ``"from output"``.
     public : str
@@ -49,7 +49,7 @@ class Function:
     keywords : str
         Source of the arguments that select this form.
     expression : str
-        What a user would write in NumPy.
+        The NumPy expression that a user would write.
     data : tuple of str
         The arrays that it takes; the first is the one overwritten in place.
     parameters : dict
@@ -67,7 +67,7 @@ class Function:
 
     @property
     def modes(self) -> tuple[str, ...]:
-        """The modes that exist: a result of another shape has no place in its input."""
+        """The possible modes: a result of another shape cannot be computed in place."""
         return MODES if hasattr(activations, f"{self.activation_public}_") else MODES[:2]
 
     @property
@@ -77,11 +77,11 @@ class Function:
 
     @property
     def forward(self) -> Function:
-        """The forward function: what makes the output that a gradient is computed from."""
+        """The forward function, whose output a gradient is computed from."""
         return next(f for f in functions() if f.name == self.activation)
 
     def ours(self, mode: str) -> str:
-        """Return the source of our call."""
+        """Return the source of the call of fastrelu."""
         name, last = self.public, {"out": "out=out", "in place": f"out={self.data[0]}"}.get(mode, "")
         if mode == "in place" and self.direction == "forward":
             name, last = f"{name}_", ""
@@ -91,7 +91,7 @@ class Function:
 
 @dataclass(frozen=True)
 class Cell:
-    """A place in the tables."""
+    """A cell of the tables."""
 
     function: Function
     dtype: str
@@ -108,7 +108,7 @@ COPY = Function("copy", "copy", "copy", "copy", "", "x", ("x",), {})
 
 
 def place(statement: str, mode: str, target: str) -> str:
-    """Return a statement that writes into `out` as one that writes where the mode says."""
+    """Convert a statement that writes into `out` into one for the mode."""
     return statement.replace("=out)", f"={target})") if mode == "in place" else statement
 
 
@@ -142,7 +142,7 @@ def _function(reference: Reference) -> Function:
 
 
 def cells() -> Iterator[Cell]:
-    """Yield every cell, ordered so that arrays are made once per type and size."""
+    """Yield every cell, ordered so that arrays are created once per type and size."""
     for dtype in DTYPES:
         for size in SIZES:
             for function in (COPY, *functions()):

@@ -11,7 +11,7 @@ import fastrelu as fr
 
 
 def describe(*packages: str) -> dict[str, object]:
-    """Return processor, system and versions, those of further packages included.
+    """Return processor, system and versions, including those of further packages.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def describe(*packages: str) -> dict[str, object]:
     Returns
     -------
     dict
-        What a reader needs to repeat the measurement.
+        The information to repeat the measurement.
     """
     return {
         "cpu": cpu_name(),
@@ -34,7 +34,7 @@ def describe(*packages: str) -> dict[str, object]:
 
 
 def cpu_name() -> str:
-    """Return the processor's name, as far as the system tells it."""
+    """Return the processor's name, if the system provides it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             key, _, value = line.partition(":")

@@ -1,7 +1,7 @@
 """The reference network, 784-256-10 with ReLU, batch 32, SGD: a training step and an inference call, next to PyTorch.
 
-Run on a quiet machine: ``python benchmarks/network.py``. The matrix products of each are measured apart: that part is
-NumPy's BLAS against PyTorch's, and no library around it can save it.
+Run on a quiet machine: ``python benchmarks/network.py``. The matrix products are measured separately: they compare
+NumPy's BLAS with PyTorch's, on which fastrelu has no influence.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import results
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# The first values are the same on both sides; so are the losses and scores that the two processes hand back.
+# The initial values are the same on both sides, and so are the losses and scores that the two processes return.
 DATA = """
 import numpy as np
 rng = np.random.default_rng(0)
@@ -92,10 +92,10 @@ def products_of_train():
 """
 )
 
-# Entered once: the cost of entering it for every call is not the network's.
+# Entered once: the cost of entering it is not part of the network.
 INFERENCE = "guard = torch.inference_mode(); guard.__enter__()"
 
-# (statement, our mode, their mode, what is promised)
+# (statement, our mode, their mode, target)
 PARTS = (
     ("train()", "model.train()", "model.train()", 1.0),
     ("products_of_train()", "", INFERENCE, None),
@@ -124,7 +124,7 @@ def comparisons(threads: Sequence[int]) -> Iterator[pairs.Comparison]:
 
 
 def shares(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Return a line for each step and call: how much of it are matrix products, on either side."""
+    """Return a line for each step and call: the share of its matrix products on each side."""
     found = {(row["ours"], row["threads"]): row["ns"] for row in rows}
     lines = []
     for (statement, count), whole in found.items():
@@ -140,7 +140,7 @@ def shares(rows: Sequence[dict[str, Any]]) -> list[str]:
 def main() -> None:
     """Measure, print and write ``results/network.json``."""
     parser = pairs.parser("The reference network next to PyTorch.", pairs=5)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="of both sides (default: 1 2)")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="threads of both sides (default: 1 2)")
     options = parser.parse_args()
     rows = pairs.run_all(list(comparisons(options.threads)), options)
     print(*shares(rows), sep="\n")

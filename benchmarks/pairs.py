@@ -1,6 +1,6 @@
-"""Compares two statements fairly: each in a process of its own, in turn, as a ratio per pair of processes.
+"""Compares two statements: each in a process of its own, alternately, as a ratio per pair of processes.
 
-For what is no element-wise function and so not in full.py: networks, rows, gradients of parameters.
+For comparisons other than the element-wise functions of full.py: networks, rows, gradients of parameters.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ class Comparison:
     ours, theirs : str
         Sources of the two statements.
     peer : str
-        What the other side is: a package.
+        The package of the other side.
     size, dtype, threads : int, str, int
         Elements and type of the input, and the threads both sides may use.
     memory : str
-        Where the result goes: ``"fresh"``, ``"reused"`` or ``"in place"``.
+        Memory of the result: ``"fresh"``, ``"reused"`` or ``"in place"``.
     figure : str
-        ``"speed"``: the ratio is their time by ours; ``"cost"``: ours by theirs.
+        ``"speed"``: the ratio is their time divided by ours; ``"cost"``: ours divided by theirs.
     target : float or None
-        What a speed must reach and a cost must not exceed.
+        The least speed, or the greatest cost.
     our_setup, their_setup : str
-        Sources that import what the statements need and make their arrays.
+        Sources of the imports and the arrays of the statements.
     before : str or None
         Source that restores the input before each timing, untimed.
     tolerance : float or None
-        How far answers may differ, relative and absolute; None for 256 eps of the type, since both sides round.
+        Tolerance of the answers, relative and absolute; None for 256 eps of the type, because both sides round.
     """
 
     ours: str
@@ -122,25 +122,25 @@ def _run(setup: str, statement: str, before: str | None, rounds: int, threads: i
 
 
 def parser(description: str, pairs: int = 7, rounds: int = 100) -> argparse.ArgumentParser:
-    """Return the options that all comparing scripts share.
+    """Return the options that all comparison scripts share.
 
     Parameters
     ----------
     description : str
-        What the script measures.
+        Description of the script.
     pairs, rounds : int
         Defaults.
 
     Returns
     -------
     argparse.ArgumentParser
-        The parser, to be extended.
+        The parser, to which scripts may add options.
     """
     options = argparse.ArgumentParser(description=description)
     options.add_argument("--pairs", type=int, default=pairs, help="pairs of processes (default: %(default)s)")
     options.add_argument("--rounds", type=int, default=rounds, help="timings in each process (default: %(default)s)")
     options.add_argument("--only", default="", help="measure comparisons whose label contains this text")
-    options.add_argument("--quick", action="store_true", help="one pair of five rounds, to see that it works")
+    options.add_argument("--quick", action="store_true", help="one pair of five rounds, as a test")
     options.add_argument("--output", type=Path, help="JSON file to write (default: results/, nothing with --quick)")
     return options
 
@@ -165,7 +165,7 @@ def run_all(comparisons: Sequence[Comparison], options: argparse.Namespace) -> l
 
 
 def met(row: dict[str, Any]) -> bool:
-    """Tell whether the median ratio meets its target; a row without one has nothing to miss."""
+    """Tell whether the median ratio meets its target; a row without a target does."""
     if row["target"] is None:
         return True
     ratio = row["ratio"]["median"]

@@ -1,8 +1,9 @@
 """The peers: for every function the statement that an experienced user of the package would write.
 
 A statement computes a new result ("fresh") or writes into ``out`` ("into"), which in place is the input itself. A
-package that has no way to write into memory it is given takes part with fresh results alone: JAX, and single
-operations of PyTorch. What is compiled is compiled in the setup, untimed. Peers without named activations (numexpr, numba) compile the NumPy expression of our docstring.
+package that cannot write into given memory takes part only with fresh results: JAX, and some operations of PyTorch.
+Compilation is part of the setup, which is not timed. Peers without named activations (numexpr, numba) compile the NumPy
+expression of our docstring.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Statement(NamedTuple):
-    """How a package computes one function; None where it cannot."""
+    """The statements of a package for one function; None if it has none."""
 
     fresh: str | None
     into: str | None = None
@@ -53,7 +54,7 @@ def _gradient(operation: str, arguments: str, setup: str = "") -> Statement:
     )
 
 
-# log_sigmoid's gradient finds exp(-abs(x)) in the buffer that its forward call left: an exponential less than ours.
+# log_sigmoid's gradient reads exp(-abs(x)) from a buffer of its forward call: one exponential less than ours.
 _BUFFER = "buffer = aten.log_sigmoid_forward(x)[1]"
 _SELU = "1.6732632423543772, 1.0507009873554805, 1"
 TORCH = {
@@ -171,7 +172,7 @@ SCIPY = {
 def _numpy(function: Function, _dtype: str) -> Statement:
     if function is COPY:
         return Statement(None, "np.copyto(out, x)")
-    # The result of an expression whose last operation cannot write into an array is copied there.
+    # If the last operation of an expression cannot write into an array, the result is copied.
     into = into_out(function.expression) or f"np.copyto(out, {function.expression})"
     return Statement(function.expression, into, into.replace("copyto(out,", f"copyto({function.data[0]},"))
 
@@ -225,7 +226,7 @@ def numba_module() -> str:
 
 def _numba(function: Function, _dtype: str) -> Statement | None:
     if function.name == "crelu":
-        return None  # not one loop over elements
+        return None  # not a single loop over elements
     arguments = ", ".join(function.data)
     compiled = ", ".join(f"{name}[:1].copy()" for name in (*function.data, "out"))
     return Statement(
@@ -408,7 +409,7 @@ class Package(NamedTuple):
 
     @property
     def installed(self) -> bool:
-        """Whether all that it needs is."""
+        """Whether all required packages are installed."""
         return all(map(installed, self.modules)) and self.ready()
 
 
@@ -428,7 +429,7 @@ PACKAGES = {
     "onnxruntime": Package("onnxruntime", ("onnxruntime", "onnx"), ONNX_PRELUDE, _onnxruntime, in_place=False),
     "streamed": Package("streamed copy", (), _STREAMED_PRELUDE, _streamed, ready=_can_stream),
 }
-# These packages keep some constants as float32 where the arrays are float64.
+# These packages store some constants as float32 even if the arrays are float64.
 TOLERANCES = dict.fromkeys(
     [
         ("torch", "hard_sigmoid_backward"),
@@ -439,7 +440,7 @@ TOLERANCES = dict.fromkeys(
 
 
 def request(package: str, cell: Cell) -> dict[str, str] | None:
-    """Return what a package is asked for a cell: setup and statement; None if it cannot."""
+    """Return the request to a package for a cell: setup and statement; None if it cannot compute it."""
     peer = PACKAGES[package]
     found = peer.statement(cell.function, cell.dtype)
     if found is None or (cell.mode == "in place" and not peer.in_place):
@@ -449,10 +450,10 @@ def request(package: str, cell: Cell) -> dict[str, str] | None:
 
 
 def prelude(package: str, threads: int, cache: Path) -> str:
-    """Return the source that a package's process begins with, and write what it imports."""
+    """Return the source that a package's process begins with, and write the module that it imports."""
     if package == "numba":
         module = cache / "numba_kernels.py"
-        if not module.exists() or module.read_text() != numba_module():  # its date is a key of the compiler's cache
+        if not module.exists() or module.read_text() != numba_module():  # the compiler's cache depends on its date
             module.write_text(numba_module())
     if package == "streamed":
         _compile_streamed(cache)

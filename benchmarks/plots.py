@@ -41,7 +41,7 @@ def draw(summary: Summary, folder: Path) -> None:
     summary : Summary
         The results.
     folder : Path
-        Where they go.
+        Folder of the files.
     """
     matplotlib = require("matplotlib", "plot")
     matplotlib.use("agg")
@@ -97,7 +97,7 @@ def _lines(summary: Summary, name: str) -> dict[str, tuple[list[int], list[float
         row = summary.rows.get((name, "float32", size, "out"))
         fresh = summary.rows.get((name, "float32", size, "fresh"))
         for side in COLOURS:
-            source: Row | None = fresh if side == "jax" else row  # it has no other mode
+            source: Row | None = fresh if side == "jax" else row  # JAX has no other mode
             if source and side in source.times:
                 sizes, speeds = found.setdefault(side, ([], []))
                 sizes.append(size)

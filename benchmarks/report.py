@@ -1,7 +1,7 @@
 """Turns the results into the tables and plots of docs/benchmarks.md and the table of the README.
 
-``python benchmarks/report.py`` prints the sections; ``--write`` puts them between their marks in the documents and
-draws the plots; ``--check`` fails unless the documents hold them. A lost cell without a reason in reasons.toml fails.
+``python benchmarks/report.py`` prints the sections; ``--write`` writes them between their marks in the documents and
+draws the plots; ``--check`` fails if the documents differ. A lost cell without a reason in reasons.toml is an error.
 """
 
 from __future__ import annotations
@@ -59,23 +59,23 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 
 def title(side: str) -> str:
-    """Return what a side is called in the text."""
+    """Return the name of a side in the text."""
     return PACKAGES[side].title if side in PACKAGES else {LIMIT: "copy", "copy": "copy"}.get(side, side)
 
 
 def number(value: float) -> str:
-    """Return a ratio with as many digits as mean something."""
+    """Return a ratio with its significant digits."""
     return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
 def interval(found: Ratio) -> str:
-    """Return a ratio with its interval, bold where it is lost."""
+    """Return a ratio with its interval, in bold if the cell is lost."""
     mark = "**" if found.lost else ""
     return f"{mark}{number(found.median)}{mark} ({number(found.low)} to {number(found.high)})"
 
 
 def short(found: Ratio, side: str) -> str:
-    """Return a ratio with the name of the side, bold where it is lost and with a tilde where that is open."""
+    """Return a ratio with the name of the side, in bold if the cell is lost and with a tilde if it is level."""
     mark = "**" if found.lost else ""
     return f"{mark}{'~' if found.behind and not found.lost else ''}{number(found.median)}{mark} {title(side)}"
 
@@ -89,7 +89,7 @@ def ulps(error: float) -> str:
 
 
 def machine(summary: Summary) -> Iterator[str]:
-    """Yield the line that says where and how it was measured."""
+    """Yield the line about machine, versions and settings."""
     about, settings = summary.machine, summary.settings
     config = about["fastrelu"]
     versions = [f"{PACKAGES[name].title} {about[name]}" for name in PACKAGES if name in about and name != "numpy"]
@@ -125,7 +125,7 @@ def readme(summary: Summary) -> Iterator[str]:
 
 
 def overview(summary: Summary) -> Iterator[str]:
-    """Yield how often we lead, by mode and size."""
+    """Yield the number of wins, by mode and size."""
     rows = list(summary.compared())
     found = []
     for dtype in DTYPES:
@@ -144,7 +144,7 @@ def overview(summary: Summary) -> Iterator[str]:
 
 
 def targets(summary: Summary) -> Iterator[str]:
-    """Yield the aims with their verdicts, and every cell in which one is missed."""
+    """Yield the targets with their verdicts, and every cell in which one is missed."""
     lines, missed = [], []
     for target, found in verdicts(summary):
         worst = min(found, key=lambda verdict: verdict.ratio.median)
@@ -163,7 +163,7 @@ def targets(summary: Summary) -> Iterator[str]:
         )
     yield from table(["aim", "against", "ratio", "verdict", "lowest"], lines)
     yield ""
-    small = [verdict for verdict in missed if verdict.target.least != 1]  # those of 1 are the losses
+    small = [verdict for verdict in missed if verdict.target.least != 1]  # targets of 1 are in the table of losses
     if small:
         yield "Missed:"
         yield ""
@@ -175,18 +175,18 @@ def targets(summary: Summary) -> Iterator[str]:
 
 
 def against(target: Target) -> str:
-    """Return what a target is measured against."""
+    """Return the name of the side that a target refers to."""
     names = {FASTEST: "the fastest peer", LIMIT: "a streamed copy"}
     return ", ".join(names.get(side) or title(side) for side in target.against)
 
 
 def where(row: Row) -> str:
-    """Return a cell in words."""
+    """Return a cell as text."""
     return f"`{row.name}`, {row.dtype}, {row.size:,}, {row.mode}"
 
 
 def lost(summary: Summary, found: Sequence[Loss]) -> Iterator[str]:
-    """Yield the lost cells with both errors, and the reasons; then the peers that are left out because they are wrong."""
+    """Yield the lost cells with both errors, and the reasons; then the peers excluded because they are wrong."""
     reasons = list(dict.fromkeys(loss.reason for loss in found))
     if found:
         yield from table(
@@ -209,7 +209,7 @@ def lost(summary: Summary, found: Sequence[Loss]) -> Iterator[str]:
     wrong = [(row, side) for row in summary.compared() for side in sorted(row.wrong & {*row.times})]
     if wrong:
         yield ""
-        yield "Left out of every comparison, since their answers are further off than the tolerance:"
+        yield "Excluded from every comparison, because their errors exceed the tolerance:"
         yield ""
         yield from table(
             ["function", "type", "elements", "mode", "peer", "ratio", "our error", "its error"],
@@ -243,7 +243,7 @@ def speed(summary: Summary) -> Iterator[str]:
 
 
 def by_peer(summary: Summary, size: int = 100_000, mode: str = "out", dtype: str = "float32") -> Iterator[str]:
-    """Yield one setting with a column for every peer, its largest error with it; JAX has fresh results alone."""
+    """Yield one setting with a column for every peer and its largest error; JAX has only fresh results."""
     names = [name for name in PACKAGES if any(name in row.peers for row in summary.compared())]
     lines = []
     for function in functions():
@@ -264,7 +264,7 @@ def by_peer(summary: Summary, size: int = 100_000, mode: str = "out", dtype: str
 
 
 def accurate(summary: Summary) -> Iterator[str]:
-    """Yield what "accurate" costs, and how it stands next to the fastest peer."""
+    """Yield the cost of "accurate", and its speed relative to the fastest peer."""
     columns = [(dtype, size) for dtype in DTYPES for size in ACCURATE_SIZES]
     lines = []
     for function in functions():
@@ -282,7 +282,7 @@ def accurate(summary: Summary) -> Iterator[str]:
 
 
 def memory(summary: Summary) -> Iterator[str]:
-    """Yield the machine's limit: what copying takes, and the share of it that large calls reach."""
+    """Yield the machine's limit: the time of a copy, and the share of its bandwidth that large calls reach."""
     lines = []
     for dtype in DTYPES:
         for size in SIZES:
@@ -305,7 +305,7 @@ THREADED, TICK = 100_000, 2e6  # elements from which sides use threads; nanoseco
 
 
 def stalls(summary: Summary) -> Iterator[str]:
-    """Yield how many times of a side in a pair are far longer than the shortest of their cell, as after a tick."""
+    """Yield the number of times that exceed the shortest of their cell by far, as after waiting for a tick."""
     counts: dict[str, list[int]] = {}
     for row in summary.compared():
         for side, times in row.times.items() if row.size >= THREADED else ():
@@ -323,7 +323,7 @@ def pictures(_: Summary) -> Iterator[str]:
 
 
 def sections(summary: Summary) -> dict[str, list[str]]:
-    """Return the lines of every section that ``benchmarks.json`` gives."""
+    """Return the lines of every section from ``benchmarks.json``."""
     found = losses(summary, read_reasons())
     makers: dict[str, Callable[[Summary], Iterator[str]]] = {
         "readme": readme,
@@ -342,7 +342,7 @@ def sections(summary: Summary) -> dict[str, list[str]]:
 
 
 def threads(result: dict[str, Any]) -> list[str]:
-    """Return the table of ``threads.json``: where a second thread starts to pay."""
+    """Return the table of ``threads.json``: the sizes from which a second thread pays."""
     lines = [
         [
             f"`{row['function']}`",
@@ -356,7 +356,7 @@ def threads(result: dict[str, Any]) -> list[str]:
 
 
 def layouts(result: dict[str, Any]) -> list[str]:
-    """Return the table of ``layouts.json``: what a layout costs, bold where it is more than it should."""
+    """Return the table of ``layouts.json``: the cost of each layout, in bold above the limit."""
     lines: dict[str, list[str]] = {}
     columns: list[str] = []
     for row in result["rows"]:
@@ -400,14 +400,14 @@ def neighbors(result: dict[str, Any]) -> list[str]:
 
 
 def fill(text: str, found: dict[str, list[str]]) -> str:
-    """Return a document with its sections replaced by what was found.
+    """Return a document with its sections replaced.
 
     Parameters
     ----------
     text : str
-        The document; a section stands between ``<!-- begin: name -->`` and ``<!-- end: name -->``.
+        The document; a section is between ``<!-- begin: name -->`` and ``<!-- end: name -->``.
     found : dict
-        Lines by name. Sections without any stay as they are.
+        Lines by name of section. Other sections are not changed.
     """
 
     def replace(match: re.Match[str]) -> str:
@@ -430,8 +430,8 @@ OTHERS = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print, write or check."""
     parser = argparse.ArgumentParser(description="The measured tables and plots of the documents.")
-    parser.add_argument("--write", action="store_true", help="put the tables into the documents and draw the plots")
-    parser.add_argument("--check", action="store_true", help="fail unless the documents hold the tables")
+    parser.add_argument("--write", action="store_true", help="write the tables into the documents and draw the plots")
+    parser.add_argument("--check", action="store_true", help="fail if the documents differ from the tables")
     parser.add_argument("--results", type=Path, default=results.RESULTS, help="folder of the JSON files")
     options = parser.parse_args(arguments)
     found: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Where results are kept, and how they are read and written."""
+"""Reads and writes the files of results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def write(name: str, result: dict[str, Any], options: argparse.Namespace) -> None:
-    """Write a result where the options say; a quick or partial run is not kept unless asked for."""
+    """Write a result to the file of the options; a quick or partial run is written only if a file is given."""
     target = options.output
     if target is None and not options.quick and not options.only:
         target = RESULTS / f"{name}.json"
@@ -30,7 +30,7 @@ def read(name: str, folder: Path = RESULTS) -> dict[str, Any]:
 
 
 def dump(result: dict[str, Any]) -> str:
-    """Return JSON with a line for every entry of the second level, so that changes can be read."""
+    """Return JSON with a line for every entry of the second level, so that diffs are readable."""
     parts = []
     for key, value in result.items():
         if isinstance(value, dict | list) and value:

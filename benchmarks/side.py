@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-ROUND = 1e-3  # seconds that one timing lasts at least: far above the clock's resolution
-SAMPLE = 1000  # elements of the answer that go back for comparison
+ROUND = 1e-3  # least seconds of one timing: far above the clock's resolution
+SAMPLE = 1000  # elements of the answer that are returned for comparison
 
 
 def run(spec: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,12 @@
-/* The memory's limit: a copy whose stores go past the cache, on several threads. Not part of the package; peers.py
- * compiles it to have a figure that owes nothing to the package's own code. */
+/* The memory's limit: a copy with non-temporal stores, on several threads. Not part of the package; peers.py compiles
+ * it for a figure that is independent of the package's code. */
 #include <immintrin.h>
 #include <stddef.h>
 #include <string.h>
 
 enum { LINE = 64, AHEAD = 512 };
 
-/* Both addresses are 16 bytes past a line or on one: NumPy's arrays. */
+/* Both addresses are a multiple of 64 bytes or 16 more, as in NumPy's arrays. */
 static void copy_part(char *to, const char *from, size_t n) {
     size_t i = -(size_t)to % LINE;
     if (i > n) i = n;

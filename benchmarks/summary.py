@@ -1,4 +1,4 @@
-"""Turns measured times into ratios with intervals, and finds who is fastest, what is lost and what is missed."""
+"""Turns measured times into ratios with intervals, and finds the fastest sides, lost cells and missed targets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONFIDENCE = 0.95
 
 
 class Ratio(NamedTuple):
-    """How many times as fast we are: the median over the pairs and its bootstrap interval."""
+    """Their time divided by ours: the median over the pairs and its bootstrap interval."""
 
     median: float
     low: float
@@ -32,7 +32,7 @@ class Ratio(NamedTuple):
 
     @property
     def lost(self) -> bool:
-        """Whether the other side is faster, beyond what the pairs differ by."""
+        """Whether the other side is faster: the whole interval is below 1."""
         return self.high < 1
 
     @property
@@ -83,7 +83,7 @@ class Row:
         return [side for side in self.times if side not in {OURS, ACCURATE, STREAMED}]
 
     def against(self, side: str) -> Ratio:
-        """Return how many times as fast as a side we are."""
+        """Return our speed relative to a side."""
         return self._ratios[side]
 
     @cached_property
@@ -92,13 +92,13 @@ class Row:
 
     @cached_property
     def fastest(self) -> str:
-        """The fastest peer whose answer is right."""
+        """The fastest peer with a right answer."""
         right = [side for side in self.peers if side not in self.wrong] or self.peers
         return min(right, key=lambda side: float(np.median(self.times[side])))
 
     @property
     def best(self) -> Ratio:
-        """How many times as fast as the fastest peer we are."""
+        """Our speed relative to the fastest peer."""
         return self.against(self.fastest)
 
     def ns(self, side: str) -> float:
@@ -120,7 +120,7 @@ class Summary:
             self.rows[name, dtype, int(size), mode] = Row(name, dtype, int(size), mode, times, wrong)
 
     def compared(self) -> Iterator[Row]:
-        """Yield the rows in which we take part next to a peer, the copy's aside."""
+        """Yield the rows with us and at least one peer, without those of the copy."""
         for row in self.rows.values():
             if row.name != "copy" and OURS in row.times and row.peers:
                 yield row
@@ -130,7 +130,7 @@ class Summary:
         return float(self.errors[f"{row.name}|{row.dtype}"][side])
 
     def limit(self, dtype: str, size: int) -> tuple[str, Sequence[float]] | None:
-        """Return what copies past the cache, or the side that copies fastest, and its times."""
+        """Return the streamed copy, or else the side that copies fastest, and its times."""
         copy = self.rows.get(("copy", dtype, size, "out"))
         if copy is None:
             return None
@@ -138,11 +138,11 @@ class Summary:
         return side, copy.times[side]
 
     def share(self, row: Row, side: str = OURS) -> Ratio | None:
-        """Return the bytes per second of a row as a share of the fastest copy's: one measured in turn, if there is."""
+        """Return the bandwidth of a row as a share of the fastest copy's, if possible one measured alternately."""
         limit = self.limit(row.dtype, row.size)
         if limit is None or side not in row.times:
             return None
-        moved = (3 if "backward" in row.name else 2) / 2  # arrays read and written, as a multiple of a copy's
+        moved = (3 if "backward" in row.name else 2) / 2  # arrays read and written, relative to a copy
         return ratio([moved * time for time in row.times.get(STREAMED, limit[1])], row.times[side])
 
 
@@ -160,11 +160,11 @@ class Loss(NamedTuple):
 
 
 class NoReasonError(ValueError):
-    """A cell is lost and reasons.toml does not say why."""
+    """A cell is lost, and reasons.toml has no reason."""
 
 
 def losses(summary: Summary, reasons: Sequence[Mapping[str, Any]]) -> list[Loss]:
-    """Return the cells in which we are behind, each with its reason; those that are not lost are level.
+    """Return the cells in which we are slower, each with its reason; those that are not lost are level.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def losses(summary: Summary, reasons: Sequence[Mapping[str, Any]]) -> list[Loss]
 
 
 def fits(entry: Mapping[str, Any], row: Row) -> bool:
-    """Tell whether a reason is one for this row: every key that it has must name the row's value."""
+    """Tell whether a reason applies to a row: each of its keys must contain the row's value."""
     values = {"functions": row.name, "dtypes": row.dtype, "sizes": row.size, "modes": row.mode, "peers": row.fastest}
     unknown = entry.keys() - values.keys() - {"text"}
     if unknown:

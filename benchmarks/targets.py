@@ -1,4 +1,4 @@
-"""The figures that the package aims at, each judged in the report: met or missed."""
+"""The targets of the package, each reported as met or missed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from functions import MODES, SIZES, functions
 
-FASTEST, LIMIT = "fastest", "limit"  # what a target is measured against, if not against one package
+FASTEST, LIMIT = "fastest", "limit"  # the other side of a target, if it is not one package
 
 
 class Target(NamedTuple):

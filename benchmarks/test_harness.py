@@ -153,7 +153,7 @@ def test_reasons_are_read() -> None:
 
 
 def test_a_wrong_peer_is_not_the_fastest() -> None:
-    """A peer whose answers are off is left out of the comparison."""
+    """A peer whose answers are wrong is excluded from the comparison."""
     row = summary.Summary(small()).rows["silu", "float64", 100_000, "out"]
     assert row.fastest == "numpy"
     assert row.best.median == 3.0
@@ -314,7 +314,7 @@ def test_json_comes_back_as_it_was() -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("function", functions(), ids=lambda function: function.name)
 def test_translations_compute_the_function(function: Function, dtype: str) -> None:
-    """What numexpr and numba are given has the value of the NumPy expression; what they cannot is said so."""
+    """The expressions for numexpr and numba have the value of the NumPy expression, or raise if impossible."""
     arrays = {name: block[:200].astype(np.float64) for name, block in exact.inputs(function, dtype).items()}
     wanted = np.asarray(exact.exact(function, dtype, 200, 200), np.float64)
     lacking = {to for to in (translate.to_numba, translate.to_numexpr) if not translatable(to, function)}
@@ -412,7 +412,7 @@ def test_what_a_package_lacks_is_reported(tmp_path: Path) -> None:
 
 
 def test_samples_are_the_ends_of_the_repeated_block() -> None:
-    """What is checked of a long input is what its statement saw there."""
+    """The checked part of a long input is the part that its statement saw."""
     block = np.arange(10)
     long = np.resize(block, 47)
     np.testing.assert_array_equal(exact.take_ends(block, 47, 4), np.concatenate([long[:4], long[-4:]]))
@@ -465,7 +465,7 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_later_cells_take_the_place_of_earlier_ones() -> None:
-    """The other cells stay, errors only grow, and what was wrong is judged anew; another machine is refused."""
+    """The other cells stay, errors only grow, wrong sides are checked again; another machine is refused."""
     about = {"machine": {"cpu": "a", "fastrelu": {"isa": "v3", "cache_hits": 1}}, "settings": {"pairs": 5}}
     old = about | {"cells": {"x": {"us": [1]}, "y": {"us": [2]}}, "errors": {"f": {"us": 2.0}}, "wrong": {"x": ["b"]}}
     new = about | {"cells": {"x": {"us": [3]}}, "errors": {"f": {"us": 1.0, "b": 3.0}}, "wrong": {}}

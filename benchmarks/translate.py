@@ -1,4 +1,4 @@
-"""Turns a NumPy expression into what a user of numexpr or numba would write, in the type of the arrays.
+"""Translates a NumPy expression for numexpr and numba, in the type of the arrays, as a user would write it.
 
 Both packages compute in double as soon as a Python number meets a float32 array, so numbers become named constants
 of the arrays' type; sub-expressions of numbers alone are folded. A product with a condition becomes a selection.
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 DIRECT = {"exp", "expm1", "log1p", "tanh", "sqrt", "cosh"}
-# Functions without a like of their own, by what they are made of.
+# Functions that the packages lack, composed of others.
 _MADE_OF = {
     "clip": "np.minimum(np.maximum({0}, {1}), {2})",
     "logaddexp": "np.maximum({1}, 0) + np.log1p(np.exp(-np.abs({1})))",  # the first argument is always 0
     "sign": "np.where({0} > 0, 1, np.where({0} < 0, -1, 0))",
 }
-# Those of numexpr return float64 for float32.
+# In numexpr these return float64 for float32.
 _NUMEXPR_MADE_OF = _MADE_OF | {
     "maximum": "np.where({0} > {1}, {0}, {1})",
     "minimum": "np.where({0} < {1}, {0}, {1})",
@@ -33,7 +33,7 @@ class UntranslatableError(ValueError):
 
 
 class Translation(NamedTuple):
-    """Source, and the numbers that it calls by name."""
+    """Source, and the values of its named constants."""
 
     source: str
     constants: dict[str, float]

@@ -1,7 +1,7 @@
 """One side of the suite: a process that times statements, one at a time, as full.py asks for them.
 
 Requests and answers are lines of JSON. Between them the process sleeps: it answers only when its threads have stopped
-to spin, so that the next side has the machine for itself. It imports what its side needs and nothing else.
+spinning, so that the next side has all processors. It imports only the packages of its side.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-ROUND = 4e-4  # seconds that one timing of a short call lasts at least: far above the clock's resolution
-LONG = 0.5  # seconds of a first call that need no warming up, unless it makes its memory
+ROUND = 4e-4  # least seconds of one timing of a short call: far above the clock's resolution
+LONG = 0.5  # seconds; a first call this long needs no warm-up, unless it allocates
 COPIES = 64  # arrays that a timing in place overwrites, one call each
-LARGE = 1 << 22  # elements of all of them: beyond, there is one
-SAMPLE = 1024  # elements at each end that go back to be checked
+LARGE = 1 << 22  # limit of their elements in total; above it, one array
+SAMPLE = 1024  # elements at each end that are returned for the check
 TASKS = Path("/proc/self/task")  # the threads of this process, on Linux
-LOOKS = 2  # at that, one after the other, that find all of them asleep
-TICKS = 0.025  # seconds in which every processor has counted what it did
-SETTLED = 1e-3  # seconds of processor time in these that count as sleep
+LOOKS = 2  # number of consecutive looks that must find all threads asleep
+TICKS = 0.025  # seconds in which every processor has updated its counters
+SETTLED = 1e-3  # seconds of processor time in that period that count as sleep
 PATIENCE = 2.0  # seconds to wait for sleep
 
 
 class Side:
-    """The namespace of one package, and the arrays of the present size."""
+    """The namespace of one package, and the arrays of the current size."""
 
     def __init__(self, prelude: str) -> None:
         self.names: dict[str, Any] = {"np": np, "wrap": lambda array: array}
@@ -49,7 +49,7 @@ class Side:
         self.out: NDArray[Any] = np.empty(0)
 
     def array(self, path: str, size: int) -> NDArray[Any]:
-        """Return an input of a size, of which the file holds a block."""
+        """Return an input of `size` elements, which repeats the block in the file."""
         if path not in self.arrays:
             for name in [name for name in self.arrays if "/y-" in name]:  # outputs serve one function only
                 del self.arrays[name]
@@ -68,7 +68,7 @@ class Side:
         Returns
         -------
         dict
-            ``ns`` (median of a call), ``rounds`` and ``sample``, or ``missing`` (why the package cannot).
+            ``ns`` (median of a call), ``rounds`` and ``sample``, or ``missing`` (why the package cannot compute it).
         """
         self.lay_out(request)
         names, dtype = self.names, request["dtype"]
@@ -121,7 +121,7 @@ class Side:
         self.inputs = {name: self.array(path, size) for name, path in request["inputs"].items()}
         length = 2 * size if request["double"] else size
         if "out" not in self.arrays or len(self.arrays["out"]) != length:
-            self.arrays["out"] = np.full(length, 7, dtype)  # touched, so that no timing pays for its pages
+            self.arrays["out"] = np.full(length, 7, dtype)  # written, so that no timing includes page faults
         self.out = self.arrays["out"]
         self.names |= request["parameters"]
         self.names |= {name: self.names["wrap"](array) for name, array in {**self.inputs, "out": self.out}.items()}
@@ -148,7 +148,7 @@ def rows(source: NDArray[Any], count: int) -> NDArray[Any]:
 
 
 def settle() -> float:
-    """Sleep until no thread of this process runs, and return for how many seconds."""
+    """Sleep until no thread of this process runs, and return the seconds."""
     start = time.perf_counter()
     looks = 0
     while looks < LOOKS:
@@ -162,8 +162,8 @@ def settle() -> float:
 def is_running() -> bool:
     """Return whether any thread but this one has a processor or waits for one.
 
-    The processor time of a thread that spins on another processor is counted at that one's next tick only, up to
-    10 milliseconds later: what a thread is doing is asked of the system where it tells, and elsewhere waited for.
+    The processor time of a thread that spins on another processor is counted only at the next tick of that processor,
+    up to 10 milliseconds later. So read the states of the threads if the system has them; otherwise wait for the tick.
     """
     if TASKS.exists():
         me = str(threading.get_native_id())
@@ -174,7 +174,7 @@ def is_running() -> bool:
 
 
 def state(task: Path) -> str:
-    """Return the letter of what a thread is doing; of one that has ended meanwhile, none."""
+    """Return the letter of a thread's state; an empty string if it has ended meanwhile."""
     try:
         return (task / "stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -182,7 +182,7 @@ def state(task: Path) -> str:
 
 
 def serve(requests: Iterable[str], answers: TextIOWrapper) -> None:
-    """Answer requests until there are no more."""
+    """Answer requests until the input ends."""
     side: Side | None = None
     for line in requests:
         request = json.loads(line)
@@ -198,5 +198,5 @@ def serve(requests: Iterable[str], answers: TextIOWrapper) -> None:
 
 if __name__ == "__main__":
     channel = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a package prints must not get between the answers
+    os.dup2(2, 1)  # output of a package must not mix with the answers
     serve(sys.stdin, channel)

@@ -195,7 +195,7 @@ def test_other_units_are_refused() -> None:
 
 
 def test_monitor_reports_and_advises() -> None:
-    """Dead and saturated units and an input that is not standardised are found, with what to do."""
+    """Dead and saturated units and an input that is not standardized are found, with what to do."""
     model = nn.Sequential(nn.Linear(4, 8, rng=0), nn.ReLU(), nn.Linear(8, 2, rng=1), nn.Hardtanh(-0.1, 0.1))
     model[0].bias.data[:4] = -100.0
     x = np.random.default_rng(0).standard_normal((90, 4), np.float32) + np.float32(5)
@@ -210,7 +210,7 @@ def test_monitor_reports_and_advises() -> None:
     assert reports["1"].overall.count == 720
     assert y.shape == (30, 2)
     text = str(monitor)
-    assert "standardise the input" in text
+    assert "standardize the input" in text
     assert "1 ReLU: " in text
     assert "units are dead" in text
     assert "near a bound" in text

@@ -78,7 +78,7 @@ KINDS = {
     "another layout of out": Kind(
         lambda x: (x.reshape(-1, 100),),
         "N-d driver",
-        "out lies in memory otherwise than x",
+        "out has a different memory layout than x",
         out=lambda x: np.empty((x.size // 100, 100), x.dtype, "F"),
         output="given",
     ),
@@ -166,7 +166,7 @@ def test_overlap() -> None:
     found = fr.explain(fr.relu, memory[1:], out=memory[:-1])
     assert found.door == "N-d driver"
     assert found.why_not_fast == "out overlaps x"
-    assert found.output == "given, through a copy, for it overlaps an input"
+    assert found.output == "given, through a copy, because it overlaps an input"
     assert_same_bits(memory, before)
     assert_same_bits(fr.relu(memory[1:], out=memory[:-1]), np.maximum(before[1:], 0))
 
@@ -176,7 +176,7 @@ def test_gradients() -> None:
     x = np.ones((40, 50), "f4")
     for grad, why in (
         (x, ""),
-        (x.T.copy().T, "x lies in memory otherwise than grad"),
+        (x.T.copy().T, "x has a different memory layout than grad"),
         (x[0], "x has the shape (40, 50), grad (50,)"),
         (x.astype("f8"), "x is float32"),
     ):

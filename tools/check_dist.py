@@ -1,4 +1,4 @@
-"""Build the source distribution and a wheel from it, and check what is in each."""
+"""Build the source distribution and a wheel from it, and check the files in each."""
 
 import os
 import subprocess
@@ -14,14 +14,14 @@ NOT_IN_WHEEL = {".pyx", ".pxd", ".h", ".def", ".c"}
 
 
 def main() -> int:
-    """Return 1, and say why, if a file is missing or does not belong."""
+    """Return 1, and print why, if a file is missing or does not belong."""
     complaints = []
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             [sys.executable, "-m", "build", "--outdir", folder, str(ROOT)],
             check=True,
             capture_output=True,
-            env={**os.environ, "FASTRELU_BUILD_ISA": "base"},  # which files there are does not depend on it
+            env={**os.environ, "FASTRELU_BUILD_ISA": "base"},  # the list of files does not depend on it
         )
         with tarfile.open(next(Path(folder).glob("*.tar.gz"))) as sdist:
             packed = {name.split("/", 1)[-1] for name in sdist.getnames()}

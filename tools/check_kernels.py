@@ -1,4 +1,4 @@
-"""Compile the kernels and prove from the assembly that every loop is vectorised at full width and calls nothing.
+"""Compile the kernels and prove from the assembly that every loop is vectorized at full width and calls nothing.
 
 python tools/check_kernels.py gcc              # the C compiler of this machine: v3 and v4
 python tools/check_kernels.py clang            # Clang from the package ziglang: v3 and AArch64
@@ -24,7 +24,7 @@ PACKED = {
     "neon": re.compile(r"^\s+(?:f\w+|bit|bif|bsl|and|orr)\s+v\d+\.(?:4s|2d|16b)"),
 }
 KERNEL = re.compile(r"^_?(\w+_(?:scalar|array|rows?)_(?:lean|wide|full|hilo)(?:\.\w+)*):")
-COPIES = {"memcpy", "memcpy@PLT"}  # the rest of a row, up to 15 elements, is copied before it is added up
+COPIES = {"memcpy", "memcpy@PLT"}  # copies the last elements of a row, up to 15, before they are added up
 # Sums are set to 0 once per block of rows or once per row added up again, before the loops over its elements.
 CLEARS = re.compile(r"(?:apart|(?:log_)?softm(?:ax|in)_columns)_row_")
 CALL = re.compile(r"^\s+(?:call|bl)\s+(?!\*)(\S+)")
@@ -40,7 +40,7 @@ JOBS = {
 
 
 def accepted(compiler: list[str], flags: list[str], directory: Path) -> list[str]:
-    """Return the flags that the compiler takes, as the build does."""
+    """Return the flags that the compiler accepts, as the build does."""
     probe = directory / "probe.c"
     probe.write_text("int main(void) { return 0; }\n")
     command = [*compiler, "-Werror", "-c", str(probe), "-o", str(directory / "probe.o")]
@@ -65,17 +65,17 @@ def functions(assembly: str) -> dict[str, list[str]]:
 
 
 def complaints(name: str, lines: list[str], packed: re.Pattern[str], checked: set[str]) -> list[str]:
-    """Return what is wrong with one kernel, which may call others that are checked too."""
+    """Return the faults of one kernel, which may call others that are checked too."""
     calls = [match[1] for line in lines if (match := CALL.match(line))]
     allowed = checked | COPIES | ({"memset"} if CLEARS.match(name) else set())
     found = [f"{name} calls {called}" for called in calls if called.removeprefix("_") not in allowed]
     if not any(packed.match(line) for line in lines):
-        found.append(f"{name} is not vectorised")
+        found.append(f"{name} is not vectorized")
     return found
 
 
 def main() -> int:
-    """Check the kernels of each compiler asked for; the exit status is 1 if any loop fails."""
+    """Check the kernels of each given compiler; the exit status is 1 if any loop fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("compilers", nargs="+", choices=JOBS)
     failed = 0

@@ -1,8 +1,8 @@
 """Fail if a C name of the library is defined in two places: python tools/check_names.py.
 
 Types, functions, macros and enumerators of all C files under ``src/fastrelu``. A macro that its file undefines again is
-local to it; alternatives of one file, chosen by ``#if``, are one definition. What the system asks a file to define, and
-the name that an instruction set gives itself, are no definitions of ours.
+local to it; alternatives of one file, chosen by ``#if``, are one definition. Feature macros for the
+system, and the name of an instruction set, do not count.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ FUNCTION = re.compile(
 
 
 def definitions(text: str) -> set[str]:
-    """Return the names that a file defines for others to see."""
+    """Return the names that a file defines for other files."""
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     macros = set(MACRO.findall(text)) - set(LOCAL.findall(text))
-    text = re.sub(r"^#.*?(?<!\\)$", "", text, flags=re.DOTALL | re.MULTILINE)  # macros' bodies define nothing here
+    text = re.sub(r"^#.*?(?<!\\)$", "", text, flags=re.DOTALL | re.MULTILINE)  # the bodies of macros define nothing
     inside = ",".join(ENUMERATORS.findall(text))
     enumerators = set(re.findall(r"(\w+) *(?:=[^,]*)?(?:,|$)", inside))
     types = {name for names in TYPE.findall(text) for name in names if name}
@@ -37,7 +37,7 @@ def definitions(text: str) -> set[str]:
 
 
 def main() -> int:
-    """Print what is defined twice."""
+    """Print names that are defined twice."""
     places = defaultdict(list)
     files = sorted(f for f in PACKAGE.rglob("*.[ch]") if not re.match(r"/\* Generated", f.read_text()))
     for file in files:

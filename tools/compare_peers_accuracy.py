@@ -1,8 +1,8 @@
 """Measure the largest errors of NumPy, SciPy, PyTorch and JAX next to ours: same inputs, same references.
 
-``python tools/compare_peers_accuracy.py`` writes docs/accuracy_peers.md; every peer is optional. What stands for NumPy
-are the expressions that people write (with SciPy's functions where there are any). Gradients of PyTorch and JAX come
-from their automatic differentiation, for an incoming gradient of 1. The sign of a zero is not held against peers.
+``python tools/compare_peers_accuracy.py`` writes docs/accuracy_peers.md; every peer is optional. NumPy stands for
+the expressions that people write (with SciPy's functions if it has one). Gradients of PyTorch and JAX come
+from their automatic differentiation, for an incoming gradient of 1. The sign of a zero is not counted as an error.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _sigmoid(x: Array) -> Array:
 
 
 def _special(name: str) -> Function:
-    """Return a function of scipy.special, which is looked for when it is called."""
+    """Return a function of scipy.special, which is imported when it is called."""
 
     def run(x: Array) -> Array:
         return np.asarray(getattr(importlib.import_module("scipy.special"), name)(x))
@@ -111,12 +111,12 @@ ROWS = (
 
 
 def from_numpy(row: Row, derivative: bool) -> Function | None:
-    """Return what people write in NumPy."""
+    """Return the usual NumPy expression."""
     expression = row.numpy_derivative if derivative else row.numpy
 
     def run(x: Array) -> Array:
         with np.errstate(all="ignore"):
-            return np.asarray(expression(x), x.dtype)  # type: ignore[misc]  # None was sent away below
+            return np.asarray(expression(x), x.dtype)  # type: ignore[misc]  # None is excluded below
 
     return run if expression else None
 
@@ -156,7 +156,7 @@ MAKERS = dict(zip(PEERS, (from_numpy, from_torch, from_jax), strict=True))
 
 
 def versions() -> str:
-    """Return which peers are here, with their versions."""
+    """Return the installed peers, with their versions."""
     found = []
     for name in ("numpy", "scipy", "torch", "jax"):
         try:
@@ -239,9 +239,7 @@ number near the edge of the range mostly means that results below 2^-126 (float3
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--stride", type=int, default=4099, help="every so manieth float32 input (default: %(default)s)"
-    )
+    parser.add_argument("--stride", type=int, default=4099, help="use every N-th float32 input (default: %(default)s)")
     parser.add_argument("--points", type=int, default=20_000, help="random float64 inputs (default: %(default)s)")
     parser.add_argument("--function", action="append", default=[], metavar="NAME")
     parser.add_argument("--output", type=Path, default=TARGET)

@@ -2,9 +2,9 @@
 
     python tools/cross_check.py [--stride N] [--emulate-v4 VMLINUZ]
 
-Expected: everything equal with fused multiply-add; on base, "accurate" float32. Needs GCC, the package ziglang and
-qemu-user; what is missing is named and left out. --emulate-v4 runs v4 in Bochs (see emulate_v4.py), and v3 too, because
-Bochs has wrong bits of its own: a v4 kernel must agree with v3 on the processor or with v3 in Bochs. At stride 16411
+Expected: all bits equal with fused multiply-add; on base, those of "accurate" float32. Needs GCC, the package ziglang
+and qemu-user; a missing one is named and skipped. --emulate-v4 runs v4 in Bochs (see emulate_v4.py), and v3 as well:
+Bochs itself has some bits wrong: a v4 kernel must agree with v3 on the processor or with v3 in Bochs. At stride 16411
 that is 2 times 5 to 15 minutes.
 """
 
@@ -31,14 +31,14 @@ def builds(vmlinuz: Path | None, folder: Path) -> dict[str, tuple[list[str], lis
         emulator = [sys.executable, str(ROOT / "tools" / "emulate_v4.py"), str(vmlinuz)]
         found[f"gcc {isa} in Bochs"] = (["cc", *SETUP["UNIX"], *SETUP["ISA"][isa]["unix"]], emulator, isa)
     if importlib.util.find_spec("ziglang") is None:
-        print("left out: Clang (pip install ziglang)")
+        print("skipped: Clang (pip install ziglang)")
         return found
     common = accepted(CLANG, SETUP["UNIX"], folder)
     found["clang v3"] = ([*CLANG, *common, "-target", "x86_64-linux-musl", "-mcpu=x86_64_v3"], [], "v3")
     if shutil.which("qemu-aarch64"):
         found["clang neon"] = ([*CLANG, *common, "-target", "aarch64-linux-musl"], ["qemu-aarch64"], "base")
     else:
-        print("left out: AArch64 (qemu-user)")
+        print("skipped: AArch64 (qemu-user)")
     return found
 
 
@@ -54,7 +54,7 @@ def hashes(name: str, build: tuple[list[str], list[str], str], folder: str, stri
 
 
 def main() -> int:
-    """Return 1, and name the kernels, where two builds that must agree do not."""
+    """Return 1, and name the kernels, if two builds that must agree do not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stride", type=int, default=4099, help="distance of the float bit patterns (default: 4099)")
     parser.add_argument("--emulate-v4", type=Path, metavar="VMLINUZ", help="a Linux kernel for Bochs")

@@ -1,15 +1,15 @@
-"""Run a statically linked x86-64 program on an emulated processor with AVX-512, and print what it prints.
+"""Run a statically linked x86-64 program on an emulated processor with AVX-512, and print its output.
 
     python tools/emulate_v4.py VMLINUZ PROGRAM [ARGUMENT ...]
 
 Boots a Linux kernel in Bochs, from a CD image with the program as its init; that takes half a minute to a minute.
-Debian packages: bochs bochs-term isolinux syslinux-common xorriso. VMLINUZ comes from a package that need not be
+Debian packages: bochs bochs-term isolinux syslinux-common xorriso. VMLINUZ is in a package that need not be
 installed:
 
     apt-get download linux-image-6.1.0-53-cloud-amd64-unsigned && dpkg-deb -x linux-image-*.deb linux
 
-The program must end with tcdrain(1), or its last lines are lost. Bochs 2.7 gets a fused multiply-add of doubles wrong
-where exactly the first 63 bits cancel: compare with a v3 build that runs here too.
+The program must end with tcdrain(1), or its last lines are lost. In Bochs 2.7 a fused multiply-add of doubles is wrong
+if exactly the first 63 bits cancel: compare with a v3 build that also runs on this machine.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 
 LOADER = ["/usr/lib/ISOLINUX/isolinux.bin", "/usr/lib/syslinux/modules/bios/ldlinux.c32"]
-# Linux finds the compact XSAVE format of Bochs inconsistent, and would do without AVX.
+# Linux considers the compact XSAVE format of Bochs inconsistent, and would disable AVX.
 BOOT = "DEFAULT go\nLABEL go\nKERNEL /vmlinuz\nAPPEND initrd=/initrd console=ttyS0 loglevel=1 mitigations=off"
 BOOT += " clearcpuid=xsaves,xsavec -- "
 IMAGE = ["xorriso", "-as", "mkisofs", "-quiet", "-o", "cd.iso", "-b", "isolinux.bin", "-c", "boot.cat"]
@@ -63,7 +63,7 @@ def initramfs(program: bytes) -> bytes:
 
 
 def drain(terminal: int) -> None:
-    """Throw away what Bochs draws; ends with Bochs."""
+    """Discard the screen output of Bochs, until Bochs ends."""
     try:
         while os.read(terminal, 65536):
             pass
@@ -72,7 +72,7 @@ def drain(terminal: int) -> None:
 
 
 def boot(folder: Path, limit: float) -> str:
-    """Return what the machine has written to the serial port when init has ended."""
+    """Return the output on the serial port once init has ended."""
     serial, text = folder / "serial.txt", ""
     master, slave = pty.openpty()
     command = ["bochs", "-q", "-f", "machine.txt", "-rc", "debugger.txt"]
@@ -89,7 +89,7 @@ def boot(folder: Path, limit: float) -> str:
 
 
 def emulate(vmlinuz: Path, program: Path, arguments: list[str], limit: float) -> tuple[int, str]:
-    """Return the exit status of the program and what it printed."""
+    """Return the exit status of the program and its output."""
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         (folder / "cd").mkdir()

@@ -1,7 +1,7 @@
 """The rational functions of gated.h for gelu: G(a) = e^(a^2/2) Phi(-a) and R(a) = G(a) - a / sqrt(2 pi).
 
-The kernels reduce a^2/2 with ln2 rounded to the type, off by d. That multiplies e^(-a^2/2) by e^(d a^2 / (2 ln2)),
-near enough, and the fit divides by it. R is relative to max(|R|, 0.05), because it has a zero.
+The kernels reduce a^2/2 with ln2 rounded to the type, off by d. That multiplies e^(-a^2/2) by about
+e^(d a^2 / (2 ln2)), and the fit divides by it. R is relative to max(|R|, 0.05), because it has a zero.
 
     python tools/fit_gelu.py [lean | wide | full]    fit and print (minutes)
     python tools/fit_gelu.py --check                 the error of the coefficients in the header
@@ -27,13 +27,13 @@ def near_zero(a, y):
 
 def undo(f, kind):
     if kind == "wide":
-        return f  # there the error of ln2 is far below that of the fit
+        return f  # in this type the error of ln2 is far below that of the fit
     d = to_type(mp.log(2), kind == "lean") - mp.log(2)
     return lambda a: f(a) * mp.exp(-d * a * a / (2 * mp.log(2)))
 
 
 def interleave(c, odd, even):
-    """Even and odd parts as the headers list them -> lowest degree first."""
+    """Even and odd parts, as in the headers, to one list, lowest degree first."""
     odd, even = c[:odd], c[odd : odd + even]
     return [(even, odd)[i % 2][i // 2] for i in range(len(odd) + len(even))]
 

@@ -3,7 +3,7 @@
     python tools/fit_hilo.py            print freshly fitted coefficients, lowest first
     python tools/fit_hilo.py --check    recompute the errors of the coefficients in the header
 
-A series is interpolated at Chebyshev nodes with 60 digits, which is within a bit of the best polynomial,
+A series is interpolated at Chebyshev nodes with 60 digits, which is within one bit of the best polynomial,
 and rounded: the first `pairs` coefficients to two doubles, the others to one. Needs mpmath.
 """
 
@@ -111,7 +111,7 @@ def around_zero(f, zero):
     return lambda d: f(zero + d) / d if abs(d) > 1e-20 else diff(f, zero)
 
 
-# ---- What the header holds ----
+# ---- Contents of the header ----
 
 
 class Series(NamedTuple):
@@ -121,7 +121,7 @@ class Series(NamedTuple):
     low: mpf
     high: mpf
     degree: int
-    scale: Callable  # (x, f(x)) -> what an error is relative to
+    scale: Callable  # (x, f(x)) -> the number that an error is relative to
     limit: float  # log2 of the largest error after rounding
 
 
@@ -178,7 +178,7 @@ SERIES = [
 
 LAMBDA = mpf("1.050700987355480493419334985294606351959")
 ALPHA = mpf("1.673263242354377284817042991671652038461")
-LN2_1 = floor(log(2) * 2**42) / mpf(2) ** 42  # 42 bits: times k it stays exact
+LN2_1 = floor(log(2) * 2**42) / mpf(2) ** 42  # 42 bits: its product with k is exact
 LN2_2 = floor((log(2) - LN2_1) * 2**84) / mpf(2) ** 84
 
 CONSTANTS = {  # macro -> value; every part but the last is exact, the last one is rounded

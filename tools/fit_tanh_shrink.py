@@ -19,8 +19,8 @@ def square(w):
     return mp.tanh(mp.sqrt(w)) ** 2 / w
 
 
-# function, header's name, end of a, {kind: (degrees, P0, Q0)}. Polynomials that stay a little below a power of two
-# where their quotient does too have the smallest rounding errors.
+# function, header's name, end of a, {kind: (degrees, P0, Q0)}. Rounding errors are smallest if the polynomials and
+# their quotient all stay a little below a power of two.
 JOBS = (
     (
         shrink,

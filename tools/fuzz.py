@@ -1,19 +1,19 @@
-"""Call every public function in ways that no table thinks of, and compare each with the same kernel on plain copies.
+"""Call every public function with random arguments, and compare each result with the same kernel on plain copies.
 
 ``python tools/fuzz.py --calls 300000 --seed 0`` draws one call per number: function, form, precision, threads, and for
 each array its type, byte order, shape (0 to 6 axes, sizes 0 and 1 included), strides (negative, 0, with gaps, permuted,
 unaligned), place in memory and values (NaN, infinities, subnormal and huge numbers among them); ``out=`` of any type
-and layout, apart from the inputs or overlapping them in any way; ``where=``; parameters as numbers and arrays. The sizes
-from which threads work and results go past the cache are lowered, so that small arrays reach both.
+and layout, disjoint from the inputs or overlapping them in any way; ``where=``; parameters as numbers and arrays. The
+thresholds for threads and streaming are lowered, so that small arrays reach both.
 
-Checked is that the result has the bits, type and shape of the kernel on contiguous copies, taken before the call, by
-another door and on one thread; that `out` itself comes back; and that all memory of the call, inputs, gaps between
-elements and what lies around them, holds what it held, except where `out` is to be written. Some calls are compared
-with the NumPy references of tests/specs.py too, some are explained first, and some are wrong on purpose: these must
-raise the right error with a message, and write nothing.
+The checks: the result has the bits, type and shape of the kernel on contiguous copies, taken before the call, through
+another door and on one thread; `out` itself is returned; and all memory of the call (inputs, gaps between elements,
+surroundings) is unchanged, except the elements of `out`. Some calls are also compared with the NumPy references of
+tests/specs.py, some are explained first, and some are wrong on purpose: these must raise the right error with a
+message, and write nothing.
 
-A call follows from seed and number alone (but not the state that earlier calls left: threads, released memory), so
-``--seed 0 --only 4711`` repeats one. ``--trace FILE`` holds the number of the call under way, for crashes.
+A call follows from seed and number alone (except for the state that earlier calls left: threads, the pool), so
+``--seed 0 --only 4711`` repeats one. ``--trace FILE`` holds the number of the current call, for crashes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 def wrong_out(call: Call, got: Any, wanted: Array, blocks: list[Array], expected: list[Array]) -> str:
-    """Return what is wrong with an output, and enter it into the memory that is expected."""
+    """Return the fault of an output, and add the output to the expected memory."""
     assert call.out
     given = call.keywords.get("out", call.out.view)
     if got is not (given[0] if isinstance(given, tuple) else given):
@@ -59,14 +59,14 @@ def wrong_out(call: Call, got: Any, wanted: Array, blocks: list[Array], expected
     right = np.isin(now.real, wanted.astype(now.dtype).real) | np.isnan(now) if shared else equal(now, then)
     if not right.all() and not (shared and call.mask is not None):
         return f"out is wrong in {(~right).sum()} elements, the first {now[~right][0]!r}, not {then[~right][0]!r}"
-    # The bits of a NaN and the padding of a long double are nobody's.
+    # The bits of a NaN and the padding of a long double are unspecified.
     raw = f"V{into.itemsize}"
     call.out.on(expected, raw)[...] = call.out.on(blocks, raw)
     return ""
 
 
 def wrong_result(call: Call, got: Any, wanted: Any) -> str:
-    """Return what is wrong with a result that is new."""
+    """Return the fault of a new result."""
     if isinstance(wanted, Roughly):
         off = np.abs(got - wanted.values) > 1e-9 * np.abs(wanted.values) + 1e-13 * wanted.scale
         return f"{got}, not about {wanted.values}" if off.any() or np.shape(got) != wanted.values.shape else ""
@@ -83,7 +83,7 @@ def wrong_result(call: Call, got: Any, wanted: Any) -> str:
 
 
 def changed(d: Draw, expected: list[Array]) -> str:
-    """Return which memory does not hold what it must."""
+    """Return the memory that differs from the expected contents."""
     for k, (block, was) in enumerate(zip(d.blocks, expected, strict=True)):
         if not np.array_equal(block, was):
             return f"block {k} has other bytes at {np.flatnonzero(block != was)[:9].tolist()}, where nothing is written"
@@ -129,7 +129,7 @@ def against_numpy(d: Draw) -> None:
 
 
 def made(d: Draw, call: Call, counts: collections.Counter[str]) -> str:
-    """Make a call and return what is wrong with it, if anything is."""
+    """Make a call and return its fault, if there is one."""
     if not call.errors:
         with fr.threads(1):
             wanted = call.wanted()
@@ -170,7 +170,7 @@ def made(d: Draw, call: Call, counts: collections.Counter[str]) -> str:
 
 
 def attempt(seed: int, number: int, counts: collections.Counter[str], show: bool = False) -> str:
-    """Draw and make the call of a number, and return what is wrong with it, if anything is."""
+    """Draw and make the call of a number, and return its fault, if there is one."""
     d = Draw(seed, number)
     sort = d.rng.choices(SORTS, [share for _, share, _ in SORTS])[0][0]
     counts[sort.__name__] += 1
@@ -193,7 +193,7 @@ def attempt(seed: int, number: int, counts: collections.Counter[str], show: bool
 
 
 def main() -> int:
-    """Read the options, make the calls, and say what was wrong."""
+    """Read the options, make the calls, and print the faults."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""The calls that tools/fuzz.py makes: one function for each sort, which draws one and knows what it must give."""
+"""The calls that tools/fuzz.py makes: one function for each kind, which draws a call with its expected result."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def methods(d: Draw) -> Call:
 
 
 def rows(d: Draw) -> Call:
-    """Return a call of softmax or its like."""
+    """Return a call of softmax or a related function."""
     name, gone, absent = d.pick((("softmax", 0, -np.inf), ("log_softmax", -np.inf, -np.inf), ("softmin", 0, np.inf)))
     form, shape, like = d.pick(("", "", "_", "_backward_from_output")), d.shape(), d.pick(("f4", "f8", ""))
     axis = d.axis(len(shape)) if shape and d.chance(0.7) else d.pick((None, d.axes(len(shape))))
@@ -240,7 +240,7 @@ def prelu(d: Draw) -> Call:
 
 
 def rrelu(d: Draw) -> Call:
-    """Return a call of rrelu, which hands its slopes back."""
+    """Return a call of rrelu, which returns its slopes too."""
     shape, seed, training, form = d.shape(), d.rng.randrange(99), d.chance(0.7), d.pick(("", "", "_"))
     x = d.data(shape, FLOATS if form else TYPES, "f4")
     own = loop_type(x)
@@ -282,7 +282,7 @@ def statistics(d: Draw) -> Call:
             found.merge(other)
         s = diagnostics.summarize(a, axis, saturation=saturation) if whole else found.result()
         parts = s.count, s.nonfinite, s.zeros, s.saturated, s.minimum, s.maximum, s.mean, s.variance
-        return tuple(np.add(part, 0) for part in parts)  # of zeros of both signs either may be the least
+        return tuple(np.add(part, 0) for part in parts)  # of zeros of both signs either may be the minimum
 
     def wanted() -> tuple[Any, ...]:
         a = plain(x, loop_type(x))
@@ -296,7 +296,7 @@ def statistics(d: Draw) -> Call:
         counts = finite | True, ~finite, finite & (a == 0), finite & ((a <= low) | (a >= high)) & bool(limits)
         ends = (np.where(some, end, np.nan).astype("f8") for end in (least + 0, 0 - most))
         scale = np.abs(wide).max(initial=0)
-        known = some & (scale < 1e140)  # squares of larger numbers overflow, as NumPy's do
+        known = some & (scale < 1e140)  # squares of larger numbers overflow, as in NumPy
         moments = ((mean.reshape(some.shape), scale), (square, scale**2))
         return (
             *(c.sum(rest) for c in counts),
@@ -312,20 +312,20 @@ def statistics(d: Draw) -> Call:
 
 @dataclass
 class Roughly:
-    """Numbers that are known but for rounding; NaN stands for anything."""
+    """Numbers that are known except for rounding; NaN stands for any number."""
 
     values: Array
     scale: Any
 
 
 def memory(d: Draw) -> Call:
-    """Return a call that changes what is kept of released memory."""
+    """Return a call that changes the limit of the pool."""
     limit = d.pick((0, 2**18, 2**22, 2**26))
     call = Call(fr.set_cache_limit, [limit], lambda: None, bad=[(0, -1, ValueError)])
     return call if d.chance(0.5) else Call(fr.clear_cache, [], lambda: None)
 
 
-# Each sort, how often it comes, and the public names that it draws from.
+# Each kind, its frequency, and the public names that it draws from.
 SORTS: list[tuple[Callable[[Draw], Call], float, Iterable[str]]] = [
     (elementwise, 0.55, [spec.public_name(k) for spec in SPECS.values() for k in spec.directions]),
     (methods, 0.03, []),

@@ -1,4 +1,4 @@
-"""What tools/fuzz.py draws calls from: numbers, shapes, arrays in memory of their own or of others, plain copies."""
+"""Random numbers, shapes and arrays (in memory of their own or of others) for tools/fuzz.py, and plain copies."""
 
 from __future__ import annotations
 
@@ -56,29 +56,29 @@ class Spot:
     view: Array
 
     def on(self, blocks: Sequence[Array], dtype: Any = None) -> Array:
-        """Return the same place in a copy of that memory."""
+        """Return the same elements in a copy of that memory."""
         memory = blocks[self.block]
         return np.ndarray(self.view.shape, dtype or self.view.dtype, memory, self.offset, self.view.strides)
 
 
 @dataclass
 class Call:
-    """What is called, and what it must give."""
+    """A function with its arguments, and the expected result."""
 
     function: Callable[..., Any]
     args: list[Any]
     wanted: Callable[[], Any]  # the results, from copies of the arguments
     keywords: dict[str, Any] = field(default_factory=dict)
-    out: Spot | None = None  # what the result goes into, and of several which
+    out: Spot | None = None  # the output; if there are several results, that of number `main`
     main: int = 0
-    mask: Array | None = None  # where it is computed
-    also: tuple[Spot, Array] | None = None  # what else is written
-    bad: list[tuple[int | str, Any, Errors]] = field(default_factory=list)  # arguments that it must refuse, and how
+    mask: Array | None = None  # `where=`, if given
+    also: tuple[Spot, Array] | None = None  # another array that is written, and its expected contents
+    bad: list[tuple[int | str, Any, Errors]] = field(default_factory=list)  # arguments that it must refuse
     errors: Errors = ()
 
 
 class Draw:
-    """Everything that is random in one call, and its memory."""
+    """The random numbers of one call, and its memory."""
 
     def __init__(self, seed: int, number: int) -> None:
         self.rng = random.Random(seed << 40 | number)
@@ -94,16 +94,16 @@ class Draw:
         return options[int(self.rng.random() * len(options))]
 
     def chance(self, share: float) -> bool:
-        """Return True so often."""
+        """Return True with this probability."""
         return self.rng.random() < share
 
     def shape(self, least: int = 0) -> Shape:
-        """Return a shape of at least so many axes, mostly small."""
+        """Return a shape of at least `least` axes, mostly small."""
         ndim = max(least, self.pick((0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 6)))
         shape = [self.pick((1, 2, 2, 3, 3, 4, 5, 7)) if self.chance(0.97) else 0 for _ in range(ndim)]
         if ndim and self.chance(0.3):
             shape[self.rng.randrange(ndim)] = self.pick(LONG)
-        if ndim and self.chance(0.015):  # as large as what is recycled
+        if ndim and self.chance(0.015):  # large enough for the pool
             shape = [1] * ndim
             shape[self.rng.randrange(ndim)] = self.pick((16391, 33000))
             shape[self.rng.randrange(ndim)] *= self.pick((1, 2))
@@ -144,7 +144,7 @@ class Draw:
     def array(
         self, shape: Shape, dtype: str, values: Array | None = None, near: Spot | None = None, spread: float = 1
     ) -> Spot:
-        """Lay an array out, with values or to be written into; if it can be, in the memory of another."""
+        """Lay an array out, with values or as an output; if possible, in the memory of another."""
         kind = np.dtype(dtype)
         size = kind.itemsize
         strides = self.strides(shape, size, self.chance(spread))
@@ -183,7 +183,7 @@ class Draw:
         return (found if found.size == size else np.resize(pool(dtype), size)).reshape(shape)
 
     def data(self, shape: Shape, types: Sequence[str] = TYPES, like: str = "", *, loose: bool = False) -> Any:
-        """Return an array of numbers; if `loose`, now and then something else that NumPy takes for one."""
+        """Return an array of numbers; if `loose`, sometimes another object that NumPy accepts as an array."""
         dtype = like if like and self.chance(0.7) else self.pick(types)
         values = self.numbers(shape, dtype)
         if loose and self.chance(0.06):
@@ -196,13 +196,13 @@ class Draw:
         call.out = next(spot for spot in self.spots if spot.view is call.args[0])
 
     def output(self, call: Call, shape: Shape, dtype: Any, inputs: Shape | None = None, buffers: bool = True) -> None:
-        """Give a call, whose inputs have a shape that may be narrower, somewhere to write to."""
+        """Give a call an output; its inputs broadcast to `shape`."""
         if not self.chance(0.65):
             return
         kind = str(dtype) if self.chance(0.8) else self.pick(OUTPUTS)
-        # NumPy itself rounds what a mask leaves alone, if `out` is of another type and overlaps an input.
+        # NumPy itself rounds the masked elements of an `out` of another type that overlaps an input.
         numpys = isinstance(call.function, np.ufunc) and call.mask is not None and np.dtype(kind) != dtype
-        # Elements of an output that lie in one place are defined by no rule; they are rare.
+        # The result is undefined if elements of an output share memory; such outputs are rare.
         call.out = self.array(shape, kind, near=None if numpys else self.near(0.45), spread=0.03)
         view, way = call.out.view, self.rng.random()
         call.keywords["out"] = (view,) if way < 0.04 else memoryview(view) if buffers and way > 0.95 else view
@@ -213,7 +213,7 @@ class Draw:
             call.bad.append(("out", np.zeros((*shape[:-1], shape[-1] + 1)), ValueError))
 
     def masked(self, call: Call, shape: Shape, inputs: Shape) -> Array:
-        """Give a call with inputs of a shape a mask of that or another, and return a copy."""
+        """Give a call a mask that broadcasts to the shape of its inputs, and return a copy."""
         own = self.narrow(shape, 0.6)
         bits = [self.chance(0.5) for _ in range(min(math.prod(own), 70))]
         mask: Any = self.array(own, "?", np.resize(bits, own).astype(bool) if bits else np.zeros(own, bool)).view
@@ -279,7 +279,7 @@ def dense(case: helpers.Case, args: Sequence[Any], dtype: np.dtype[Any], by_ufun
 
 
 def equal(got: Array, wanted: Array) -> Array:
-    """Return where two arrays hold the same numbers; the sign and payload of a NaN are unspecified."""
+    """Return a mask of equal numbers in two arrays; the sign and payload of a NaN are unspecified."""
     if got.dtype.kind == "c":
         return equal(got.real, wanted.real) & equal(got.imag, wanted.imag)
     if got.dtype.kind != "f":
@@ -293,7 +293,7 @@ def same(got: Array, wanted: Array) -> bool:
 
 
 class Rows:
-    """Axes of an array made one, at its end."""
+    """Axes of an array, merged into its last axis."""
 
     def __init__(self, shape: Shape, axis: Any) -> None:
         axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)

@@ -1,5 +1,5 @@
-/* Prints a hash of each kernel's outputs, to compare compilers and instruction sets (see cross_check.py).
- * Inputs: every STRIDE-th float bit pattern, and doubles whose high words are those patterns. */
+/* Prints a hash of each kernel's outputs, to compare compilers and instruction sets (see cross_check.py). Inputs: every
+ * STRIDE-th float bit pattern, and doubles whose high words are these patterns. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +49,7 @@ static uint64_t hash_of(const fr_op *op, fr_kernel kernel, int direction, int fl
             else x.u[n] = (uint32_t)at;
         }
         kernel(in, (char *)&y, n);
-        for (int i = 0; i < n; i++) { /* the payload of a NaN is nobody's promise */
+        for (int i = 0; i < n; i++) { /* the payload of a NaN is unspecified */
             if (wide) hash = mix(hash, y.d[i] == y.d[i] ? y.v[i] : 1);
             else hash = mix(hash, y.f[i] == y.f[i] ? y.u[i] : 1);
         }

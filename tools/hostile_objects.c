@@ -1,5 +1,5 @@
-/* Memory for NumPy arrays whose end is fenced in: the page behind the data may not be touched, nor may the data once it is
- * freed; a resized array always moves. What a write changes beside the data within its pages is noticed when it is freed. */
+/* Fenced memory for NumPy arrays: the page behind the data is protected, and so is the data once it is freed; a resized
+ * array always moves. Writes beside the data within its pages are detected when it is freed. */
 #define _GNU_SOURCE
 #include <Python.h>
 
@@ -11,14 +11,14 @@
 
 enum { FREED = 8192, FILL = 0xa5 };
 
-/* Stands right before the data. */
+/* Header right before the data. */
 typedef struct {
     char *start;
     size_t extent, size, canary;
 } fence;
 
 static const size_t CANARY = (size_t)0xf3ace5f3ace5f3acu;
-static fence freed[FREED]; /* their addresses are not used again for a while */
+static fence freed[FREED]; /* their addresses are not reused for a while */
 static size_t count;
 static long trampled;
 
@@ -69,7 +69,7 @@ static void *fence_realloc(void *context, void *data, size_t size) {
 
 static PyDataMem_Handler handler = {"fence", 1, {NULL, fence_malloc, fence_calloc, fence_realloc, fence_free}};
 
-/* Lets NumPy take the memory of arrays that are made from here on from the fenced one (1) or from its own (0). */
+/* Makes NumPy allocate new arrays from the fenced memory (1) or from its own (0). */
 int fence_arrays(int wanted) {
     static PyObject *capsule;
     if (!PyArray_API && _import_array() < 0) return -1;
@@ -79,5 +79,5 @@ int fence_arrays(int wanted) {
     return before ? 0 : -1;
 }
 
-/* Bytes beside arrays that have been written to, as far as those arrays have been freed. */
+/* Number of overwritten bytes beside arrays that have been freed. */
 long fence_trampled(void) { return trampled; }

@@ -1,15 +1,15 @@
-"""Hand over objects whose conversion changes the arrays of the same call, and see that nothing outside is touched.
+"""Pass objects whose conversion changes the arrays of the same call, and check that no other memory is accessed.
 
 python tools/hostile_objects.py                       # everything
 python tools/hostile_objects.py --only "softmax" --every 7
 
-Each argument of each sort of call is replaced in turn by each kind of object that runs code of its own when it is
-looked at; the first, second or third time that it is, it frees, shrinks, grows, reshapes, retypes or freezes an array
-of the call, or fills it with other numbers. Hooks that no argument carries (warnings, collections, profilers) do the
-same. The arrays lie in memory that ends where a page ends that may not be touched, and that may not be touched either
-once it is freed, so that the smallest step outside ends the process: a child, whose last words say where it was. A
-call must raise a clean error or return, and write into nothing but its `out`; a hook that does no harm must change no
-result. A C compiler, Python's headers and Linux are needed.
+Each argument of each kind of call is replaced in turn by each kind of object that runs code of its own when it is
+accessed; on the first, second or third access it frees, shrinks, grows, reshapes, retypes or freezes an array of the
+call, or fills it with other numbers. Hooks outside the arguments (warnings, garbage collection, profilers) do the same.
+The arrays end at a protected page, and their memory is protected once it is freed, so that any access outside crashes
+the process. That is a child process, whose output says where it was. A call must raise a clean error or return, and
+write only into its `out`; a harmless hook must not change the result. A C compiler, Python's headers and Linux are
+needed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ TIMES = 3  # a hook strikes at its first, second, ... call
 CLEAN = (TypeError, ValueError, IndexError, OverflowError, MemoryError, RuntimeError, BufferError, ArithmeticError)
 
 
-# --- What may happen to an array ------------------------------------------------------------------------------------------
+# --- Changes of an array ----------------------------------------------------------------------------------------------
 
 
 def _set(name: str, make: Callable[[Array], Any]) -> Callable[[Array], None]:
@@ -83,7 +83,7 @@ DAMAGES: dict[str, Callable[[Array], Any]] = {
 
 
 class Case(NamedTuple):
-    """A call: what it needs, made anew each time, and which of it is written into."""
+    """A call: its arguments, created for each trial, and the names of its outputs."""
 
     name: str
     function: Callable[..., Any]
@@ -252,7 +252,7 @@ def _layers() -> Iterator[Case]:
 
 
 def all_cases() -> list[Case]:
-    """Return every sort of call."""
+    """Return every kind of call."""
     return [*_elementwise(), *_rows(), *_sums(), *_layers()]
 
 
@@ -270,7 +270,7 @@ def _struck(strike: Strike, method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _object(strike: Strike, *bases: type, **methods: Callable[..., Any]) -> type:
-    """Return a class whose methods strike first; those named as properties are some."""
+    """Return a class whose methods strike first; some of them are properties."""
     properties = {"dtype", "shape", "ndim", "__array_interface__", "__array_struct__", "__class__"}
     return type("Hostile", bases, {
         name: property(_struck(strike, method)) if name in properties else _struck(strike, method)
@@ -288,7 +288,7 @@ def _view(strike: Strike, value: Any, **methods: Callable[..., Any]) -> Any:
 
 
 def _released(strike: Strike, value: Any) -> Any:
-    """Return an object that hands out an array whose release strikes."""
+    """Return an object that returns an array whose finalizer strikes."""
 
     def give(self: Any, dtype: Any = None, copy: Any = None) -> Array:  # noqa: ARG001
         owner = type("Owner", (), {"__array_interface__": property(lambda _: array.__array_interface__)})()
@@ -301,7 +301,7 @@ def _released(strike: Strike, value: Any) -> Any:
 
 
 def _numbers() -> dict[str, Callable[[Strike, Any], Any]]:
-    """Return what stands for a number."""
+    """Return the objects that can replace a number."""
     return {
         "__float__ of a float": lambda s, v: _object(s, float, __float__=lambda _: float(v))(v),
         "__float__ of an int": lambda s, v: _object(s, int, __float__=lambda _: float(v))(int(v)),
@@ -329,7 +329,7 @@ def _numbers() -> dict[str, Callable[[Strike, Any], Any]]:
 
 
 def _arrays() -> dict[str, Callable[[Strike, Any], Any]]:
-    """Return what stands for an array."""
+    """Return the objects that can replace an array."""
     element = lambda s: _object(s, float, __float__=lambda self: self * 1.0)
     scalar = lambda s, v: _object(s, __array__=lambda _, dtype=None, copy=None: np.array(v, dtype))()  # noqa: ARG005
     found: dict[str, Callable[[Strike, Any], Any]] = {
@@ -392,7 +392,7 @@ class _Meta(type):
 
 
 def _anything() -> dict[str, Callable[[Strike, Any], Any]]:
-    """Return what stands for any argument."""
+    """Return the objects that can replace any argument."""
 
     def of_class(s: Strike, v: Any) -> Any:
         return _object(s, __array__=lambda _, dtype=None, copy=None: _as(dtype, v), __class__=lambda _: int)()  # noqa: ARG005
@@ -465,12 +465,12 @@ def objects(value: Any) -> Mapping[str, Callable[[Strike, Any], Any]]:
     return {**numbers, **as_array, **anything}
 
 
-# --- Hooks that no argument carries -----------------------------------------------------------------------------------
+# --- Hooks outside the arguments --------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def _collections(strike: Strike) -> Iterator[None]:
-    """Strike whenever Python looks for garbage, which it does all the time."""
+    """Strike at every garbage collection, which runs all the time."""
     hook = lambda phase, _: strike() if phase == "start" else None
     before = gc.get_threshold()
     gc.callbacks.append(hook)
@@ -484,7 +484,7 @@ def _collections(strike: Strike) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _finalizers(strike: Strike) -> Iterator[None]:
-    """Strike in the finalizer of garbage, as soon as Python looks for some."""
+    """Strike in the finalizer of garbage, at the next garbage collection."""
 
     class Garbage:
         def __del__(self) -> None:
@@ -513,14 +513,14 @@ def _warned(strike: Strike) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _floating_point(strike: Strike) -> Iterator[None]:
-    """Strike when NumPy reports an overflow or the like."""
+    """Strike when NumPy reports a floating-point error."""
     with np.errstate(all="call", call=lambda *_: strike()):
         yield
 
 
 @contextlib.contextmanager
 def _profiler(strike: Strike) -> Iterator[None]:
-    """Strike whenever a Python function is called or returns, or calls one of C's."""
+    """Strike whenever a Python function is called, returns, or calls a C function."""
     sys.setprofile(lambda *_: strike())
     try:
         yield
@@ -530,7 +530,7 @@ def _profiler(strike: Strike) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _tracer(strike: Strike) -> Iterator[None]:
-    """Strike at every line of Python's."""
+    """Strike at every line of Python code."""
 
     def trace(*_: Any) -> Any:
         strike()
@@ -561,7 +561,7 @@ class Trial(NamedTuple):
     """One call with one hook, which does one thing to one array."""
 
     case: Case
-    argument: str  # or "" for a hook that no argument carries
+    argument: str  # or "" for a hook outside the arguments
     hook: str
     victim: str
     damage: str
@@ -591,7 +591,7 @@ class Striker:
         self.busy = False
 
     def __call__(self) -> None:
-        """Count, and strike if it is time."""
+        """Count the calls, and strike at the n-th."""
         self.left -= 1
         if self.left == 0 and not self.busy:
             self.busy = True
@@ -602,7 +602,7 @@ class Striker:
 
 
 def look(result: Any) -> Any:
-    """Read all of a result."""
+    """Read every element of a result."""
     if isinstance(result, np.ndarray):
         return np.array(result).tobytes() if result.dtype.kind != "O" else None
     if isinstance(result, (tuple, list)):
@@ -611,7 +611,7 @@ def look(result: Any) -> Any:
 
 
 class Fence:
-    """The memory that arrays are given."""
+    """The memory of the arrays."""
 
     def __init__(self, library: str) -> None:
         self.library = ctypes.PyDLL(library)
@@ -619,7 +619,7 @@ class Fence:
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[None]:
-        """Let arrays be made between fences."""
+        """Create arrays between fences."""
         self.library.fence_arrays(1)
         try:
             yield
@@ -628,18 +628,18 @@ class Fence:
 
     @property
     def trampled(self) -> int:
-        """Bytes beside arrays that have been written to."""
+        """Number of overwritten bytes next to arrays."""
         return int(self.library.fence_trampled())
 
 
 @functools.cache
 def plain_result(case: Case) -> Any:
-    """Return what a call returns without hooks."""
+    """Return the result of a call without hooks."""
     return case.function(**case.make())
 
 
 def attempt(fence: Fence, trial: Trial, time: int) -> tuple[bool, list[str]]:
-    """Make a call with a hook, and return whether it struck and what went wrong."""
+    """Make a call with a hook, and return whether it struck and the faults."""
     case, argument, hook, victim, damage = trial
     wrong = []
     compared = (
@@ -660,7 +660,7 @@ def attempt(fence: Fence, trial: Trial, time: int) -> tuple[bool, list[str]]:
     if argument:
         try:
             made[argument] = objects(made[argument])[hook](strike, made[argument])
-        except (TypeError, ValueError):  # some values have no such object
+        except (TypeError, ValueError):  # no such object for this value
             return False, []
         strike.left = time
     else:
@@ -693,7 +693,7 @@ def attempt(fence: Fence, trial: Trial, time: int) -> tuple[bool, list[str]]:
 
 
 def differs(case: Case, result: Any, plain: Any) -> bool:
-    """Tell whether a result is another than that of the plain call, but for roundings to another type."""
+    """Tell whether a result differs from that of the plain call, except for rounding to another type."""
     if isinstance(plain, (tuple, list)):
         return any(differs(case, *pair) for pair in zip(result, plain, strict=True))
     if not isinstance(plain, (np.ndarray, np.generic)):
@@ -705,7 +705,7 @@ def differs(case: Case, result: Any, plain: Any) -> bool:
 
 
 def provoke_refusal() -> None:
-    """Let the system refuse the team a thread, of which the next call is to warn."""
+    """Make the system refuse the team a thread; the next call should warn."""
     import resource  # noqa: PLC0415  not on every system
 
     x = np.ones(1 << 20, "f4")
@@ -720,7 +720,7 @@ def provoke_refusal() -> None:
 
 
 def forked(work: Callable[[Any], None]) -> tuple[int, str, str]:
-    """Run something in a child that writes into a file: how it ended, what it wrote, where it was if it crashed."""
+    """Run something in a child process; return its exit status, its output, and its position if it crashed."""
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as trace:
         child = os.fork()
         if child == 0:
@@ -737,7 +737,7 @@ def forked(work: Callable[[Any], None]) -> tuple[int, str, str]:
 
 
 def run(fence: Fence, chosen: list[Trial], together: int, times: int | None = None) -> tuple[set[str], int, list[str]]:
-    """Make trials in children, so many in each: hooks that struck, how often, faults."""
+    """Make trials in child processes; return the hooks that struck, how often, and the faults."""
     struck: set[str] = set()
     faults: list[str] = []
     strikes = start = 0
@@ -775,18 +775,18 @@ def run(fence: Fence, chosen: list[Trial], together: int, times: int | None = No
 
 
 def main() -> None:
-    """Compile the fence, run everything, and say what was found."""
+    """Compile the fence, run everything, and print the faults."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="regular expression that the names of trials match")
     parser.add_argument("--every", type=int, default=1, help="make every n-th trial")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    provoke_refusal()  # before there are threads that end and leave their stacks to others; each child warns once
+    provoke_refusal()  # before any thread ends and leaves its stack to another; each child warns once
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "fence.so"
         compile_shim(SOURCE, library, np.get_include())
         fence = Fence(str(library))
-    ctypes.CDLL(None).mallopt(-6, 0xA5)  # M_PERTURB: what is freed on the heap holds no numbers any more
+    ctypes.CDLL(None).mallopt(-6, 0xA5)  # M_PERTURB: freed heap memory is overwritten
     found = [trial for trial in trials() if not options.only or re.search(options.only, str(trial))]
     chosen = found[:: options.every]
     gc.freeze()

@@ -1,5 +1,5 @@
-/* Fails chosen allocations of a Python call. inject_failures.py compiles it and loads it before libc (LD_PRELOAD), whose
- * allocators it stands in front of. */
+/* Makes chosen allocations of a Python call fail. inject_failures.py compiles it and loads it before libc (LD_PRELOAD),
+ * whose allocators it wraps. */
 #define _GNU_SOURCE
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -12,12 +12,13 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
-/* --- Which allocation fails ----------------------------------------------------------------------------------------- */
+/* --- Which allocation fails -----------------------------------------------------------------------------------------
+ */
 
 enum { IN_PYTHON = 1, IN_SYSTEM = 2, MODULES = 64 };
 enum { NOBODYS, OURS, NUMPYS };
 
-static int armed; /* which allocators */
+static int armed; /* the allocators that fail */
 static pthread_t mine;
 static long first, last, counted, failed, spared, held;
 static struct {
@@ -25,18 +26,19 @@ static struct {
     int library;
 } modules[MODULES];
 static int nmodules, origin;
-/* Where the interpreter runs byte code, and where it loses what it makes a list of if there is no memory for that. */
+/* The functions of the interpreter that run byte code, and that leak the items of a list if there is no memory for it.
+ */
 static const char *const interpreter_names[] = {"_PyEval_EvalFrameDefault", "PySequence_List"};
 enum { INTERPRETER = 2 };
 static struct {
     uintptr_t low, high;
 } interpreter[INTERPRETER];
 
-/* Says which code is the library's, whose allocations count on every thread: elsewhere only those of the thread that
- * made the call do; and which is NumPy's. */
+/* Sets the address ranges of the library, whose allocations count on every thread (others count only on the thread that
+ * made the call), and of NumPy. */
 void watch_module(uintptr_t low, uintptr_t high, int library) {
     void *frames[1];
-    backtrace(frames, 1); /* loads what it needs */
+    backtrace(frames, 1); /* loads the libraries that it needs */
     Dl_info unused;
     for (int k = 0; k < INTERPRETER; k++) {
         const ElfW(Sym) *symbol = NULL;
@@ -58,7 +60,7 @@ static int module_of(const void *code) {
     return NOBODYS;
 }
 
-/* Whose code asked for memory, by itself or through a function of the interpreter's? Nobody's if byte code did. */
+/* Whose code requested memory, directly or through a function of the interpreter? NOBODYS if byte code did. */
 static int find_origin(void) {
     void *frames[64];
     const int depth = backtrace(frames, 64);
@@ -66,7 +68,8 @@ static int find_origin(void) {
         const int found = module_of(frames[k]);
         if (found != NOBODYS) return found;
         for (int i = 0; i < INTERPRETER; i++)
-            if ((uintptr_t)frames[k] >= interpreter[i].low && (uintptr_t)frames[k] < interpreter[i].high) return NOBODYS;
+            if ((uintptr_t)frames[k] >= interpreter[i].low && (uintptr_t)frames[k] < interpreter[i].high)
+                return NOBODYS;
     }
     return NOBODYS;
 }
@@ -75,7 +78,7 @@ static int fails(int allocators, const void *caller) {
     if (__atomic_load_n(&armed, __ATOMIC_ACQUIRE) != allocators) return 0;
     if (module_of(caller) != OURS) {
         if (!pthread_equal(pthread_self(), mine)) return 0;
-        /* NumPy's ufuncs allocate buffers after they have released the interpreter, and raise there, which crashes. */
+        /* NumPy's ufuncs allocate buffers after they have released the GIL, and raise there, which crashes. */
         if (!PyGILState_Check()) return spared++, 0;
     }
     const long number = __atomic_add_fetch(&counted, 1, __ATOMIC_RELAXED);
@@ -85,7 +88,7 @@ static int fails(int allocators, const void *caller) {
     return 1;
 }
 
-/* What the library has taken from the system and not given back. */
+/* Memory that the library has allocated and not freed. */
 static void note(const void *caller, int change) {
     if (module_of(caller) == OURS) __atomic_add_fetch(&held, change, __ATOMIC_RELAXED);
 }
@@ -106,13 +109,14 @@ long spared_failures(void) { return spared; }
 long blocks_held(void) { return held; }
 int whose_failure(void) { return origin; }
 
-/* --- The system's allocators ---------------------------------------------------------------------------------------- */
+/* --- The system's allocators ----------------------------------------------------------------------------------------
+ */
 
 #define CALLER __builtin_return_address(0)
-#define NEXT(name)                                                                                 \
-    ({                                                                                             \
-        if (!next_##name) next_##name = (__typeof__(next_##name))dlsym(RTLD_NEXT, #name);          \
-        next_##name;                                                                               \
+#define NEXT(name)                                                                        \
+    ({                                                                                    \
+        if (!next_##name) next_##name = (__typeof__(next_##name))dlsym(RTLD_NEXT, #name); \
+        next_##name;                                                                      \
     })
 
 static void *(*next_malloc)(size_t), *(*next_calloc)(size_t, size_t), *(*next_realloc)(void *, size_t);
@@ -127,7 +131,7 @@ void *malloc(size_t size) {
 }
 
 void *calloc(size_t count, size_t size) {
-    static __thread int resolving; /* dlsym may call calloc, and copes without memory */
+    static __thread int resolving; /* dlsym may call calloc, and handles its failure */
     if (resolving || fails(IN_SYSTEM, CALLER)) return NULL;
     note(CALLER, 1);
     resolving = 1;
@@ -164,7 +168,8 @@ void *mmap(void *start, size_t size, int protection, int flags, int file, off_t 
     return NEXT(mmap)(start, size, protection, flags, file, offset);
 }
 
-/* --- Python's allocators -------------------------------------------------------------------------------------------- */
+/* --- Python's allocators --------------------------------------------------------------------------------------------
+ */
 
 enum { DOMAINS = 3 };
 static PyMemAllocatorEx behind[DOMAINS];

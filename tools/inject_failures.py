@@ -1,13 +1,13 @@
-"""Let every allocation of every public function fail, one after the other, and see what becomes of the call.
+"""Make every allocation of every public function fail, one after the other, and check the outcome of the call.
 
 python tools/inject_failures.py                       # all, some minutes
 python tools/inject_failures.py --only "softmax" --valgrind
 
-Each call is made again and again: its first allocation fails, then its second, and so on until there are no more;
-once that allocation alone and once all that follow too; first what Python's allocators are asked for, then what the
-system's are (malloc and its like, mmap), on the threads of the team too. Each time the call raises MemoryError or is
-right, memory to be written into is wholly right or as it was, everything else is as it was, no reference is lost, and
-the next call is right. Linux, a C compiler and Python's headers are needed.
+Each call is repeated: its first allocation fails, then its second, and so on until there are no more; once that
+allocation alone and once all later ones too; first allocations by Python's allocators, then by the system's (malloc and
+related functions, mmap), also on the threads of the team. Each time the call must raise MemoryError or be right, its
+outputs must be completely right or unchanged, everything else must be unchanged, no reference may be lost, and the next
+call must be right. Linux, a C compiler and Python's headers are needed.
 """
 
 from __future__ import annotations
@@ -50,32 +50,32 @@ SOURCE = Path(__file__).with_suffix(".c")
 ALLOCATORS = {"Python": 1, "system": 2}
 FOREVER = 1 << 60
 WHOSE = ("the interpreter's", "ours", "NumPy's")
-# What NumPy and Python raise instead of MemoryError.
+# Errors that NumPy and Python raise instead of MemoryError.
 KNOWN = re.compile(
     "SystemError: (<ufunc|<built-in function|<class .numpy|<method|error return without exception set)|RuntimeError: can't allocate lock"
 )
 # Python itself crashes if it has no memory at all when a context variable is set.
 NOT_FOREVER = re.compile(r"explain|precision|threads|\w*normal_")
 MOST = 20_000  # allocations of a call; more means that it never ends
-SHAPE, LARGE = (4, 6), (8, 4400)  # large: recycled, streamed and shared with other threads, as `prepare` sets it
+SHAPE, LARGE = (4, 6), (8, 4400)  # large: from the pool, streamed and threaded, after `prepare`
 
 
 # --- Calls ------------------------------------------------------------------------------------------------------------
 
 
 class Prepared(NamedTuple):
-    """One call, ready to be made: what it may change, what it must leave alone."""
+    """One prepared call: the objects that it may change, and those that it must not."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     written: list[Array]
     read: list[Array]
-    together: bool = False  # all that is written, or nothing
+    together: bool = False  # all outputs are written, or none
 
 
 class Call(NamedTuple):
-    """A call that can be prepared any number of times, each time the same."""
+    """A call that can be prepared repeatedly, always with the same result."""
 
     name: str
     prepare: Callable[[], Prepared]
@@ -154,7 +154,7 @@ VARIANTS = (
 
 
 def activation_calls(name: str) -> Iterator[Call]:
-    """Yield calls of an activation or a gradient, as far as its arguments allow."""
+    """Yield the calls of an activation or a gradient that its arguments allow."""
     function = getattr(fr, name)
     signature = inspect.signature(function).parameters
     data = [parameter for parameter in signature if parameter in _catalogue.DATA]
@@ -204,19 +204,19 @@ def activation_calls(name: str) -> Iterator[Call]:
 
 
 def call(name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Call:
-    """Return a call of a function whose arguments are made anew each time."""
+    """Return a call of a function whose arguments are created for each run."""
     made = lambda value: value() if callable(value) else value
     prepare = lambda: prepared(function, *map(made, args), **{key: made(value) for key, value in kwargs.items()})
     return Call(f"{function.__name__}: {name}", prepare)
 
 
 def data(seed: int = 0, shape: tuple[int, ...] = SHAPE, layout: str = "dense") -> Callable[[], Any]:
-    """Return a maker of an argument."""
+    """Return a function that creates an argument."""
     return lambda: LAYOUTS[layout](numbers(shape, seed))
 
 
 def row_calls() -> Iterator[Call]:
-    """Yield calls of softmax and its like."""
+    """Yield calls of softmax and related functions."""
     for name in ("softmax", "log_softmax", "softmin"):
         function, in_place = getattr(fr, name), getattr(fr, f"{name}_")
         backward = getattr(fr, f"{name}_backward_from_output")
@@ -304,7 +304,7 @@ def rrelu_calls() -> Iterator[Call]:
 
 
 def call_method(name: str, make: Callable[[], tuple[Any, ...]]) -> Call:
-    """Return a call of something with a state: `make` returns function, arguments and what may be written."""
+    """Return a call of an object with state: `make` returns function, arguments and the arrays that may be written."""
 
     def prepare() -> Prepared:
         function, args, written = make()
@@ -343,7 +343,7 @@ def diagnostic_calls() -> Iterator[Call]:
 
 
 def layers() -> dict[str, Callable[[], nn.Module]]:
-    """Return how to make each layer with an input and an output of one shape, by name."""
+    """Return constructors of all layers whose input and output have the same shape, by name."""
     made: dict[str, Callable[[], nn.Module]] = {
         "Linear": lambda: nn.Linear(6, 6, rng=0),
         "Sequential": lambda: nn.Sequential(nn.Linear(6, 5, rng=0), nn.PReLU(5), nn.Dropout(0.5, rng=0), nn.Softmax()),
@@ -361,7 +361,7 @@ def layers() -> dict[str, Callable[[], nn.Module]]:
 
 
 def layer_calls() -> Iterator[Call]:
-    """Yield forward and backward calls of every layer and loss, steps of optimisers, states, first values."""
+    """Yield forward and backward calls of every layer and loss, steps of optimizers, states, initial values."""
 
     def forward(make: Callable[[], nn.Module], training: bool) -> tuple[Any, ...]:
         return make().train(training), (numbers(SHAPE, 0),), ()
@@ -433,7 +433,7 @@ def layer_calls() -> Iterator[Call]:
 
 
 def other_calls() -> Iterator[Call]:
-    """Yield calls of what computes nothing."""
+    """Yield calls that compute nothing."""
     for layout in LAYOUTS:
         yield call(layout, fr.explain, lambda: fr.gelu, data(layout=layout))
     yield call("strided, out", fr.explain, lambda: fr.leaky_relu, data(layout="gaps"), out=data(1))
@@ -467,7 +467,7 @@ def all_calls() -> Iterator[Call]:
 
 
 def seen(value: Any) -> Any:
-    """Return what tells two results apart, to the bit."""
+    """Return a key of a result that differs if any bit differs."""
     if isinstance(value, (np.ndarray, np.generic)):
         return type(value).__name__, value.dtype, value.shape, value.tobytes()
     if isinstance(value, memoryview):
@@ -482,7 +482,7 @@ def seen(value: Any) -> Any:
 
 
 class Injector:
-    """Makes calls fail, and counts what that does."""
+    """Makes calls fail, and counts the outcomes."""
 
     def __init__(self, library: str) -> None:
         self.shim = ctypes.PyDLL(library)
@@ -498,17 +498,17 @@ class Injector:
         self.shim.watch_python()
         self.injected = 0
         self.recovered = 0
-        self.refused: dict[str, str] = {}  # calls that raise anyway
-        self.faults: dict[tuple[str, str], str] = {}  # of a call and what went wrong: when first
-        self.foreign: dict[tuple[str, str], str] = {}  # the same, where NumPy or Python does wrong
+        self.refused: dict[str, str] = {}  # calls that raise without a failure, too
+        self.faults: dict[tuple[str, str], str] = {}  # call and fault: first occurrence
+        self.foreign: dict[tuple[str, str], str] = {}  # the same for faults of NumPy or Python
         self.unraisable: list[str] = []
         self.threads = fr.get_num_threads()
         sys.unraisablehook = lambda args: self.unraisable.append(f"{args.exc_type.__name__} in {args.object!r:.60}")
 
     def __call__(self, call: Call) -> None:
-        """Fail every allocation of a call, and again, to see that no memory is lost."""
+        """Make every allocation of a call fail; then repeat that, to check that no memory is lost."""
         try:
-            for _ in range(2):  # what is imported or kept at the first call is there
+            for _ in range(2):  # the first call may import or cache something
                 expected = self._plain(call)
         except (TypeError, ValueError) as error:
             self.refused[call.name] = str(error)
@@ -517,7 +517,7 @@ class Injector:
         for which in ALLOCATORS:
             for forever in (False,) if NOT_FOREVER.match(call.name) else (False, True):
                 for number in range(1, MOST):
-                    # Settings that a failure leaves behind are gone with the context.
+                    # Settings that a failure leaves behind end with the context.
                     failed, ours = contextvars.copy_context().run(self._once, call, expected, which, number, forever)
                     if not failed:
                         break
@@ -529,23 +529,23 @@ class Injector:
             self._look_for_leaks(call, places)
 
     def _note(self, call: Call, what: str, when: str) -> None:
-        """Say that something went wrong, once for each call."""
+        """Record a fault, once for each call."""
         if (call.name, what) not in self.faults:
             self.faults[call.name, what] = when
             tqdm.write(f"{call.name}: {what}; {when}")
 
     def _look_for_leaks(self, call: Call, places: list[tuple[str, int, bool]]) -> None:
-        """Fail those allocations again that are ours: NumPy and Python lose some of their own."""
-        for _ in range(6):  # caches of the interpreter's grow too, but less and less
+        """Make our own allocations fail again; NumPy and Python lose some of theirs."""
+        for _ in range(6):  # the interpreter's caches grow too, but less each time
             if self._growth(call, places) <= 0:
                 return
         for which, number, forever in places:
             lost = all(self._growth(call, [(which, number, forever)] * 40) >= 36 for _ in range(4))
-            if lost and WHOSE[self.shim.whose_failure()] == "ours":  # free lists have changed which allocation it is
+            if lost and WHOSE[self.shim.whose_failure()] == "ours":  # free lists may have shifted the numbers
                 self._note(call, "leaks", f"{which} allocation {number}{' and all after' if forever else ''}")
 
     def _growth(self, call: Call, places: list[tuple[str, int, bool]]) -> int:
-        """Fail some allocations, and count the blocks that are not given back by Python, or by the library."""
+        """Make some allocations fail, and count the blocks that Python or the library does not free."""
         fr.clear_cache()
         gc.collect()
         before, held = sys.getallocatedblocks(), self.shim.blocks_held()
@@ -559,12 +559,12 @@ class Injector:
         return int(max(sys.getallocatedblocks() - before, self.shim.blocks_held() - held))
 
     def _fail(self, made: Prepared, which: str, number: int, forever: bool) -> Any:
-        """Make a call while allocations fail."""
+        """Make a call with failing allocations."""
         last = FOREVER if forever else number
         return self.shim.call_failing(made.function, made.args, made.kwargs, ALLOCATORS[which], number, last)
 
     def _plain(self, call: Call) -> tuple[Any, list[bytes], list[bytes], list[bytes], list[int]]:
-        """Make a call without failures: result, memory before and after, memory that stays, references kept."""
+        """Make a call without failures; return result, memory before and after, unchanged memory, and references."""
         made = call.prepare()
         before, read = [a.tobytes() for a in made.written], [a.tobytes() for a in made.read]
         arrays = [*made.written, *made.read]
@@ -574,7 +574,7 @@ class Injector:
         return result, before, [a.tobytes() for a in made.written], read, kept
 
     def _judge_state(self, wrong: list[str], foreign: list[str]) -> None:
-        """Add what is wrong with the state of the process."""
+        """Add the faults in the state of the process."""
         if self.unraisable:
             (foreign if "generator" in self.unraisable[0] else wrong).append(f"swallowed {self.unraisable[0]}")
             self.unraisable.clear()
@@ -584,10 +584,10 @@ class Injector:
             wrong.append("left a setting")
         state = _core.cache_state()
         if state["held"] > state["limit"] or (state["blocks"] == 0) != (state["held"] == 0):
-            wrong.append(f"shelf {state}")
+            wrong.append(f"pool {state}")
 
     def _once(self, call: Call, expected: Any, which: str, first: int, forever: bool) -> tuple[bool, bool]:
-        """Make a call some of whose allocations fail, and return whether any did and the first one was ours."""
+        """Make a call with failing allocations; return whether any failed, and whether the first one was ours."""
         wanted, before, after, read, kept = expected
         made = call.prepare()
         arrays = [*made.written, *made.read]
@@ -645,7 +645,7 @@ def compile_shim(source: Path, to: Path, *includes: str) -> None:
 
 
 def inside(library: str, only: str, every: int, verbose: bool) -> int:
-    """Inject into this process, which has been started with the library."""
+    """Inject failures into this process, which was started with the library."""
     os.environ.pop("LD_PRELOAD", None)
     faulthandler.enable()
     warnings.simplefilter("ignore")
@@ -671,14 +671,14 @@ def inside(library: str, only: str, every: int, verbose: bool) -> int:
 
 
 def main() -> None:
-    """Compile the library, start again with it, and pass the outcome on."""
+    """Compile the library, restart with it, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="regular expression that the names of calls match")
     parser.add_argument("--every", type=int, default=1, help="take every n-th call")
     parser.add_argument(
-        "--valgrind", action="store_true", help="run under valgrind, which sees reads and writes outside"
+        "--valgrind", action="store_true", help="run under valgrind, which finds accesses out of bounds"
     )
-    parser.add_argument("--verbose", action="store_true", help="name the faults of others too")
+    parser.add_argument("--verbose", action="store_true", help="also print the faults of NumPy and Python")
     parser.add_argument("--library", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.library:
@@ -689,7 +689,7 @@ def main() -> None:
         command = [sys.executable, str(Path(__file__)), *sys.argv[1:], "--library", str(library)]
         environment = {**os.environ, "LD_PRELOAD": str(library)}
         if options.valgrind:
-            # Its own malloc stands behind ours, not in place of it; the loader reads strings by eights.
+            # Valgrind's malloc is called by ours, not instead of it; the loader reads strings eight bytes at a time.
             quiet = Path(folder) / "loader.supp"
             quiet.write_text("{\nloader\nMemcheck:Addr8\nfun:strncmp\nfun:is_dst\n}\n")
             flags = [

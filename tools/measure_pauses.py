@@ -1,6 +1,6 @@
-"""Measure what threads gain in calls that come one after a pause: python tools/measure_pauses.py.
+"""Measure the gain of threads in calls after a pause: python tools/measure_pauses.py.
 
-A server calls every now and then, and by then the team's workers sleep. Each line is a function, a size and the pause
+A server makes occasional calls, when the team's workers are asleep. Each line is a function, a size and the pause
 before each call; the columns are the median and the slowest of the timings with one thread and with all.
 """
 
@@ -30,7 +30,7 @@ def timings(function: Any, x: Any, pause: float, rounds: int) -> list[float]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description="What threads gain after a pause.")
+    parser = argparse.ArgumentParser(description="Gain of threads after a pause.")
     parser.add_argument("--functions", nargs="+", default=("relu", "gelu"))
     parser.add_argument("--sizes", nargs="+", type=int, default=(10_000, 100_000, 1_000_000))
     parser.add_argument("--milliseconds", nargs="+", type=float, default=(0, 1, 20))

@@ -1,7 +1,7 @@
-"""Measure what recycled memory brings by size: python tools/measure_recycling.py.
+"""Measure the gain of recycled memory by size: python tools/measure_recycling.py.
 
-Each line is a fresh process, for the heap of the C library adapts to what was released before. `alone` calls
-`fr.relu(x)` and drops the result; `layers` holds the results of ten calls, each on the one before, and drops them together.
+Each line is a new process, because the heap of the C library adapts to earlier calls of free. `alone` calls
+`fr.relu(x)` and drops the result; `layers` keeps the results of ten calls, each on the one before, and drops all.
 Microseconds per call, median, on one thread, and page faults per call; `recycled`, `off` (FASTRELU_CACHE_BYTES=0), `numpy`.
 """
 
@@ -64,7 +64,7 @@ def measure(way: str, n: int) -> str:
 
 
 def main() -> None:
-    """Run every way and size in a process of its own, one after the other."""
+    """Run every mode and size in a process of its own, one after the other."""
     if len(sys.argv) == 3:
         print(measure(sys.argv[1], int(sys.argv[2])))
         return

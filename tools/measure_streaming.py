@@ -1,8 +1,8 @@
-"""Measure where results gain by going past the cache: python tools/measure_streaming.py.
+"""Measure which results gain by streaming past the cache: python tools/measure_streaming.py.
 
-Each line is a function, a size and a number of threads, writing into an existing buffer. The columns are the times of
-the usual stores by those of streaming ones, above 1 where streaming gains: of the call alone, and of the call together
-with a consumer that reads the result right after. The rule in force must not stream where the second is below 1.
+Each line is a function, a size and a number of threads, writing into an existing buffer. The columns are the time with
+ordinary stores divided by the time with streaming stores, above 1 if streaming gains: for the call alone, and for the
+call together with a consumer that reads the result right after. The library must not stream if the second is below 1.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MEBI = (4, 8, 16, 24, 32, 48, 64)  # of the output
 
 
 def ratio(work: Callable[[], Any], rounds: int) -> float:
-    """Return the time with the usual stores by that with streaming ones, in turn, medians."""
+    """Return the median time with ordinary stores divided by that with streaming stores, measured alternately."""
     times: dict[int, list[float]] = {NEVER: [], ALWAYS: []}
     for _ in range(rounds):
         for least, seconds in times.items():
@@ -53,7 +53,7 @@ def measure(name: str, size: int, threads: int, rounds: int) -> str:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description="Where streaming gains.")
+    parser = argparse.ArgumentParser(description="Gain of streaming.")
     parser.add_argument("--functions", nargs="+", default=FUNCTIONS)
     parser.add_argument("--mebibytes", nargs="+", type=int, default=MEBI, help="sizes of the output")
     parser.add_argument("--rounds", type=int, default=21)

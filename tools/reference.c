@@ -1,7 +1,7 @@
-/* References for tools/verify.py, which compiles this file when it runs: every activation and derivative once, on
- * REAL, for double (the reference of float32) and for __float128 (the reference of float64, and the judge of the worst
- * inputs of float32). The formulas are not those of the kernels where there is a choice; what matters here is
- * that nothing cancels, not speed. Signs of zero and values at the infinities are the limits of the function. */
+/* References for tools/verify.py, which compiles this file at run time: every activation and derivative once, on REAL,
+ * for double (the reference of float32) and for __float128 (the reference of float64, and of the worst inputs of
+ * float32). The formulas differ from those of the kernels if possible; the aim is that nothing cancels, not speed.
+ * Signs of zero and values at the infinities are the limits of the function. */
 #ifndef REAL
 
 #include <float.h>
@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* what a reference returns where every result is right, because nothing is promised */
+/* result of a reference where any result is allowed */
 #define ANYTHING (-0x1.5p-1000)
 
 #define JOIN_(a, b) a##b
@@ -27,11 +27,11 @@ static inline double from_bits(int64_t bits) {
     return x;
 }
 
-/* Elementary functions in double that vectorise, to some 2^-51: 2^32 calls of those of libm would take most of the
- * time. tests/test_verify.py compares the references in double with those in quad. */
+/* Elementary functions in double that vectorize, to about 2^-51: 2^32 calls of libm's would take most of the time.
+ * tests/test_verify.py compares the references in double with those in quad. */
 
-/* exp(z) = 2^*power (1 + result), with z kept where neither this nor its cube is subnormal or overflows; below, exp(z)
- * is 0 for every purpose of float */
+/* exp(z) = 2^*power (1 + result), with z clamped to a range where neither this nor its cube is subnormal or overflows;
+ * below the range exp(z) is 0 for float */
 static inline double reduced_expm1(double z, double *power) {
     z = z < -230 ? -230 : z > 700 ? 700 : z;
     double shifted = z * 0x1.71547652b82fep+0 + 0x1.8p52, k = shifted - 0x1.8p52;
@@ -111,8 +111,8 @@ static inline double m_tanh(double x) {
 #undef M
 #undef C
 
-/* Each reference writes the exact results of n inputs, times gradients if there are any: for float in double, for
- * double as the nearest one and the rest in its units in the last place. */
+/* Each reference writes the exact results of n inputs, times gradients if given: for float in double, for double as the
+ * nearest double and the remainder in units of its last place. */
 #define FLOAT32(name)                                                                                            \
     void float32_##name(const float *restrict x, const float *grad, double *restrict exact, double *low, long n, \
                         const double *p) {                                                                       \
@@ -176,11 +176,11 @@ TWO(mish)
 TWO(tanh_shrink)
 
 /* --- Comparison ------------------------------------------------------------------------------------------------
- * An error is |got - exact| / ulp(exact), the ulp floored at the smallest subnormal. It is handled as the bits of a
- * double >= 0: they order like the numbers, an infinite or undefined error is the largest, and integer maxima
- * vectorise. */
+ * An error is |got - exact| / ulp(exact), where the ulp is at least the smallest subnormal. It is stored as the bits of
+ * a double >= 0: they order like the numbers, an infinite or undefined error is the largest, and integer maxima
+ * vectorize. */
 
-/* an error beyond all measure: a NaN or a sign of zero missed */
+/* an infinite error: a wrong NaN or sign of zero */
 #define WRONG (INT64_C(0x7ff) << 52)
 
 static inline int64_t error_float32(float got, double exact) {
@@ -206,10 +206,10 @@ static inline int64_t error_float64(double got, double exact, double low) {
     if (isinf(e)) return bits_of(INFINITY);
     if (got == 0 && signbit(got) != signbit(exact)) return WRONG;
     int exponent = e == 0 || fabs(e) < DBL_MIN ? -1022 : ilogb(e);
-    /* halved where the difference may overflow */
+    /* halved if the difference may overflow */
     double difference = fabs(e) > 1 ? scalbn(g / 2 - e / 2, 53 - exponent) : scalbn(g - e, 52 - exponent);
     double error = fabs(difference - low);
-    /* just below a power of two, which is where it was rounded to, the unit is half that of the power */
+    /* just below a power of two, which exact was rounded to, the unit is half that of the power */
     if (fabs(e) > DBL_MIN && (bits_of(e) & (one_exponent - 1)) == 0 && low * e < 0) error *= 2;
     return bits_of(error);
 }
@@ -224,13 +224,13 @@ static inline double absolute_float64(double got, double exact, double low) {
 }
 #define error_float32(got, exact, low) error_float32(got, exact)
 
-/* Part of the line of inputs: outside [low, high] nothing is promised, nor at the zero `other_zero` has the bits of, if
- * it is one; in [zone_low, zone_high] the error is absolute. */
+/* A range of inputs: outside [low, high] any result is allowed, and so it is at the zero with the bits of `other_zero`,
+ * if that is a zero; in [zone_low, zone_high] the error is absolute. */
 typedef struct {
     double low, high, zone_low, zone_high, other_zero;
 } fr_region;
 
-/* The largest errors, and at which element; -1 where nothing exceeded what was known before. */
+/* The largest errors, and the indices of their elements; -1 if nothing exceeded the largest so far. */
 typedef struct {
     double ulp, zone;
     long ulp_at, zone_at;
@@ -238,7 +238,7 @@ typedef struct {
 
 enum { STEP = 2048, MOST = 16 };
 
-/* One output against the exact results: the bits of its largest errors. */
+/* Compares one output with the exact results: the bits of its largest errors. */
 #define COMPARE(type, real)                                                                                            \
     static void compare_##type(const real *got, const double *exact, const double *low, const real *x, long n,         \
                                const fr_region *r, int64_t *ulp, int64_t *zone) {                                      \
@@ -277,8 +277,8 @@ enum { STEP = 2048, MOST = 16 };
 typedef void (*reference_float32)(const float *, const float *, double *, double *, long, const double *);
 typedef void (*reference_float64)(const double *, const double *, double *, double *, long, const double *);
 
-/* `count` outputs of the same n inputs against a reference, or against `given` results. NaNs are made equal: their
- * sign and payload are not promised. Outputs with the same bits are compared once. With weights, `sums` get the
+/* Compares `count` outputs of the same n inputs with a reference, or with `given` results. NaNs are made equal: their
+ * sign and payload are unspecified. Outputs with the same bits are compared once. With weights, `sums` gets the
  * weighted sums of the outputs' 64-bit words. */
 #define MEASURE(type, real)                                                                                          \
     void measure_##type(const real *x, const real *grad, long n, real *const *outs, int count,                       \
@@ -344,7 +344,7 @@ MEASURE(float64, double)
 #else /* --- The activations, on REAL ------------------------------------------------------------------------------- \
        */
 
-/* 1 where passes, +0 elsewhere, NaN at NaN */
+/* 1 if the gradient passes, otherwise +0; NaN at NaN */
 static inline REAL F(gate)(int passes, REAL x) { return passes ? 1 : x == x ? 0 : x; }
 static inline REAL F(clip)(REAL x, REAL low, REAL high) { return x < low ? low : x > high ? high : x; }
 
@@ -367,7 +367,7 @@ static inline REAL F(srelu)(REAL x, const REAL *p) {
     REAL d = x == t ? 0 : x - t, outer = a == 0 ? t : M(fma)(a, d, t);
     REAL least = sizeof t == sizeof(double) ? C(0x1p-149) : C(0x1p-1074);
     if (!(right | (x <= p[0]))) return x;
-    return t == 0 && M(fabs)(outer) < least ? ANYTHING : outer; /* no promise on the sign of its zeros */
+    return t == 0 && M(fabs)(outer) < least ? ANYTHING : outer; /* the sign of its zeros is unspecified */
 }
 static inline REAL F(srelu_backward)(REAL x, const REAL *p) {
     return x >= p[2] ? p[3] : x <= p[0] ? p[1] : x == x ? 1 : x;
@@ -395,7 +395,7 @@ static inline REAL F(hard_sigmoid)(REAL x, const REAL *p) {
 }
 static inline REAL F(hard_sigmoid_backward)(REAL x, const REAL *p) {
     REAL t = M(fma)(p[0], x, p[1]), blur = sizeof t == sizeof(double) ? C(0x1p-22) : C(0x1p-51);
-    /* so close to a jump the rounding of t decides */
+    /* so close to a jump the result depends on the rounding of t */
     if (M(fabs)(t - 1) < blur || M(fabs)(t) < blur * M(fabs)(p[1])) return ANYTHING;
     return p[0] * F(gate)((t > 0) & (t < 1), x);
 }
@@ -527,7 +527,7 @@ static inline REAL F(softsign_backward_from_output)(REAL y, const REAL *p) {
     return (void)p, d * d;
 }
 
-/* x sigmoid(z), and its derivative if z' = dz. At an infinity the exponential wins. */
+/* x sigmoid(z), and its derivative if z' = dz. At an infinity the exponential dominates. */
 static inline REAL F(gated)(REAL x, REAL z) {
     REAL e = M(exp)(-M(fabs)(z));
     return (z < 0 ? e == 0 ? M(copysign)(0, x) : x * e : x) / (1 + e);
@@ -564,7 +564,7 @@ static inline REAL F(gelu)(REAL x, const REAL *p) {
     return (void)p, t / 2 * M(erfc)(-t * ROOT_HALF);
 }
 static inline REAL F(gelu_backward)(REAL x, const REAL *p) {
-    /* far enough for the result to be 0 in the kernel's type, not so far that the two terms are 0 in this one */
+    /* x is clamped: the result is 0 in the kernel's type, and the two terms are not 0 in this one */
     REAL t = F(clip)(x, sizeof x == sizeof(double) ? -20 : -60, 60);
     return (void)p, M(erfc)(-t * ROOT_HALF) / 2 + t * NORMAL * M(exp)(-t * t / 2);
 }

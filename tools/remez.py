@@ -1,7 +1,7 @@
 """Minimax fits for the kernels: polynomials and rational functions by the Remez exchange, in mpmath.
 
 A fit is a pair of coefficient lists (P, Q), lowest degree first; a polynomial has Q = [1]. Errors are weighted:
-with weight 1/f they are relative. Coefficients given in `p` and `q` ({index: value}) stay as they are.
+with weight 1/f they are relative. Coefficients given in `p` and `q` ({index: value}) are fixed.
 """
 
 import pathlib
@@ -72,7 +72,7 @@ def solve(data, at, n, d, p, q, denominator):
 
 
 def peaks(err, size):
-    """One index per run of equal sign, then the least important dropped until `size` are left."""
+    """One index per run of equal sign; of these the least important are dropped until `size` remain."""
     runs = []
     for i, e in enumerate(err):
         if runs and (e > 0) == (err[runs[-1]] > 0):
@@ -115,9 +115,9 @@ def to_type(v, single):
 
 
 def remez_rounded(data, n, d=0, p=None, q=None, single=False):
-    """The same with every coefficient a number of the type; in float, the best one that a search finds.
+    """The same with every coefficient rounded to the type; in float, the best rounding that a search finds.
 
-    The search moves one or two coefficients by a few last places and keeps what helps.
+    The search moves one or two coefficients by a few units in the last place and keeps improvements.
     """
     p, q = dict(p or {}), dict(q or {0: 1})
     fit, _ = remez(data, n, d, p, q)

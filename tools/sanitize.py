@@ -1,9 +1,9 @@
-"""Run the fuzzer, and tests if any are named, with the address and the undefined-behaviour sanitizer built in.
+"""Run the fuzzer, and tests if any are named, with the address and the undefined-behavior sanitizer built in.
 
 ``python tools/sanitize.py --calls 50000 tests/test_safety.py``: copies the sources to a temporary directory, builds them
 there with GCC's or Clang's ``-fsanitize=address,undefined``, and runs ``tools/fuzz.py`` and pytest on that build; the
-installed package stays as it is. Any report of a sanitizer ends the run, with the number of the call. Where the
-compiler has no sanitizers, it says so and ends without an error.
+installed package is not changed. Any report of a sanitizer ends the run, with the number of the call. If the compiler
+has no sanitizers, the script prints that and ends without an error.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SANITIZE = "-fsanitize=address,undefined"
 FLAGS = f"{SANITIZE} -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
-# Instead of setup.py's flags, which come last. To optimize what is instrumented takes minutes, and hides some accesses.
+# Replaces flags of setup.py, which come last. Optimizing instrumented code takes minutes, and hides some accesses.
 INSTEAD = {"-O3": "-O0", "-O2": "-O0", "-g0": "-g1"}
 
 
 def libraries() -> list[str]:
-    """Return what has to be loaded before Python for the compiler's sanitizers to work; nothing if they do not."""
+    """Return the libraries to load before Python for the compiler's sanitizers; nothing if they do not work."""
     compiler = os.environ.get("CC") or (sysconfig.get_config_var("CC") or "cc").split()[0]
     found = []
     try:
@@ -45,7 +45,7 @@ def libraries() -> list[str]:
 
 
 def build(folder: Path, isa: str) -> Path:
-    """Build the package with sanitizers in a folder and return where it can be imported from."""
+    """Build the package with sanitizers in a folder and return the directory to import it from."""
     source, target = folder / "source", folder / "site"
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -66,15 +66,15 @@ def build(folder: Path, isa: str) -> Path:
 def main() -> int:
     """Read the options, build and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--calls", type=int, default=2000, help="of the fuzzer")
+    parser.add_argument("--calls", type=int, default=2000, help="number of calls of the fuzzer (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--isa", default="v3", help="instruction sets to build (default: v3), separated by commas")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="handed to the fuzzer")
-    parser.add_argument("tests", nargs="*", help="tests to run too, as pytest takes them")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="passed to the fuzzer")
+    parser.add_argument("tests", nargs="*", help="tests to run as well, as arguments of pytest")
     options = parser.parse_args()
     preload = libraries()
     if not preload:
-        print("left out: this compiler has no address sanitizer")
+        print("skipped: this compiler has no address sanitizer")
         return 0
     with tempfile.TemporaryDirectory() as name:
         folder, trace, start = Path(name), Path(name, "number"), time.monotonic()

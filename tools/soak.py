@@ -1,9 +1,9 @@
-"""Run the library for a while as a busy process would, and check that its memory stays flat.
+"""Run the library for a while like a busy process, and check that its memory does not grow.
 
-``MALLOC_ARENA_MAX=1 python tools/soak.py``: with one arena, for those that glibc makes for threads look like growth.
-Python threads call everything at once: sizes from nothing to 16 MiB, both types, all layouts, fresh, into given memory and in
-place; they keep and drop results and views of them, and make calls that fail. Every kept result is checked again when
-it is dropped. Progress goes to the terminal, the last line says how much memory there was after a tenth and at the end.
+``MALLOC_ARENA_MAX=1 python tools/soak.py``: with one arena, because glibc's arenas for threads look like growth.
+Python threads call all functions concurrently: sizes from 0 to 16 MiB, both types, all layouts, with new results, into
+``out=`` and in place; they keep and drop results and views of them, and make calls that fail. Every kept result is
+checked again when it is dropped. The last line has the memory after a tenth of the run and at its end.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ SIZES = (0, 1, 17, 1000, 10_000, 33_000, 100_000, 1_000_000, 4_000_000)
 
 
 def resident() -> int:
-    """Return the bytes of this process that lie in memory, without what is kept to be used again."""
+    """Return the resident memory of this process in bytes, without the pool."""
     gc.collect()
     fr.clear_cache()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:  # glibc keeps what ended threads have freed
+    if trim is not None:  # glibc keeps memory that ended threads have freed
         trim(0)
     status = Path("/proc/self/statm")
     if status.exists():
@@ -53,7 +53,7 @@ def resident() -> int:
 
 
 def fail(rng: random.Random, x: Array) -> None:
-    """Make a call that raises, and see that it does."""
+    """Make a call that must raise, and check that it does."""
     frozen = x.view()
     frozen.flags.writeable = False
     bad: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = [
@@ -72,7 +72,7 @@ def fail(rng: random.Random, x: Array) -> None:
 
 
 def once(rng: random.Random, source: Array, kept: list[tuple[Array, Array]]) -> None:
-    """Do one thing of many."""
+    """Do one random operation."""
     n = rng.choice(SIZES[:-2]) if rng.random() < 0.97 else rng.choice(SIZES)
     x = source[: 2 * n].astype(rng.choice(["f4", "f8", "f4", "f2"]) if n < 100_000 else source.dtype)
     x = x[::2] if rng.random() < 0.3 else x[:n]
@@ -105,7 +105,7 @@ def once(rng: random.Random, source: Array, kept: list[tuple[Array, Array]]) -> 
 
 
 def soak(operations: int, threads: int, seed: int, *, quiet: bool = False) -> tuple[int, int]:
-    """Run so many operations on each of so many threads; return the memory after a tenth and at the end."""
+    """Run `operations` operations on each of `threads` threads; return the memory after a tenth and at the end."""
     source = np.random.default_rng(seed).standard_normal(2 * SIZES[-1]).astype("f4")
     errors: list[BaseException] = []
     bar = tqdm(total=operations * threads, desc="operations", disable=quiet)
@@ -120,7 +120,7 @@ def soak(operations: int, threads: int, seed: int, *, quiet: bool = False) -> tu
                 if step % 97 == 0:
                     fr.set_cache_limit(rng.choice([0, 2**20, 2**24, 2**26]))
                 bar.update()
-        except BaseException as error:  # noqa: BLE001, RUF100  handed to the caller below
+        except BaseException as error:  # noqa: BLE001, RUF100  raised in the caller below
             errors.append(error)
 
     def stage(first: int, count: int) -> int:
@@ -146,10 +146,10 @@ def soak(operations: int, threads: int, seed: int, *, quiet: bool = False) -> tu
 
 
 def main() -> None:
-    """Read the options, run, and say how the memory went."""
+    """Read the options, run, and print the memory."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--operations", type=int, default=20_000, help="on each thread")
-    parser.add_argument("--threads", type=int, default=4, help="of Python")
+    parser.add_argument("--operations", type=int, default=20_000, help="number on each thread")
+    parser.add_argument("--threads", type=int, default=4, help="number of Python threads")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     early, late = soak(options.operations, options.threads, options.seed)

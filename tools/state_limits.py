@@ -1,4 +1,4 @@
-"""Writes the limits of fastrelu.limits where people read them: into the docstrings and above the kernels' bodies.
+"""Writes the limits of fastrelu.limits into the docstrings and above the kernels' bodies.
 
 ``python tools/state_limits.py`` after a limit has changed; a test fails while a statement is out of date.
 """
@@ -27,7 +27,7 @@ def bound(kernel: str, dtype: str, precision: Precision = "fast", isa: str = "v3
 
 
 def sentence(kernel: str) -> str:
-    """Return what a docstring says of one kernel."""
+    """Return the sentence about one kernel for a docstring."""
     fast, accurate = ([bound(kernel, dtype, level) for dtype in ("float32", "float64")] for level in PRECISIONS)
     if {*fast, *accurate} == {0.5}:
         return "rounded once, at most 0.5 ULP"
@@ -43,7 +43,7 @@ def sentence(kernel: str) -> str:
 
 
 def paragraph(function: str) -> str | None:
-    """Return the paragraph on errors for the docstring of a public function; None where it is another function's."""
+    """Return the paragraph on errors for the docstring of a public function; None if it belongs to another function."""
     if function not in KERNELS:
         return None
     text = f"Error: {sentence(function)}."
@@ -59,7 +59,7 @@ def paragraph(function: str) -> str | None:
 
 
 def with_docstrings(source: str) -> str:
-    """Return the source of a family of functions with the paragraphs of today."""
+    """Return the source of a family of functions with current paragraphs."""
     pieces = re.split(r"(?m)^(?=def )", source)
     for index, piece in enumerate(pieces):
         name = re.match(r"def (\w+)\(", piece)
@@ -71,7 +71,7 @@ def with_docstrings(source: str) -> str:
 
 
 def comment(kernel: str, *, hilo: bool) -> str:
-    """Return the comment above a body; empty where the formula rounds once."""
+    """Return the comment above a body; empty if the formula rounds once."""
     if hilo:
         return f"/* ULP: {bound(kernel, 'float64', 'accurate'):g} */\n"
     found = [bound(kernel, "float32"), bound(kernel, "float64"), bound(kernel, "float64", isa="base")]
@@ -81,7 +81,7 @@ def comment(kernel: str, *, hilo: bool) -> str:
 
 
 def with_comments(source: str) -> str:
-    """Return the source of a family of bodies, the plain ones and after #else those in pairs, with today's comments."""
+    """Return the source of a family of bodies, the plain ones and after #else those in pairs, with current comments."""
 
     def state(match: re.Match[str]) -> str:
         kernel = re.sub(r"_from_output$", "_backward_from_output", match.group("name"))
@@ -93,7 +93,7 @@ def with_comments(source: str) -> str:
 
 
 def stated() -> dict[Path, str]:
-    """Return every file that states limits, as it should be."""
+    """Return the current text of every file that states limits."""
     files = {path: with_docstrings(path.read_text()) for path in sorted((PACKAGE / "activations").glob("[!_]*.py"))}
     for path in [PACKAGE / "kernels" / f"{path.stem}.h" for path in files]:
         files[path] = with_comments(path.read_text())
@@ -101,7 +101,7 @@ def stated() -> dict[Path, str]:
 
 
 def main() -> int:
-    """Write what is out of date."""
+    """Rewrite the files that are out of date."""
     for path, text in stated().items():
         if path.read_text() != text:
             path.write_text(text)

@@ -2,10 +2,10 @@
 
 ``python tools/verify.py`` runs everything on every instruction set of this machine, resumes where it was interrupted
 (state in build/verify/) and compares each result with ``fastrelu.error_bound``; the exit status says whether all
-limits hold. ``--write`` takes the results over into docs/accuracy.json, docs/accuracy.md and the hashes of the package.
+limits hold. ``--write`` writes the results to docs/accuracy.json, docs/accuracy.md and the hashes of the package.
 
 The references are those of tools/reference.c, in double for float32 (the worst inputs are checked again in quad)
-and in quad for float64. A function without one there is measured against its row in tests/specs.py, more slowly.
+and in quad for float64. A function without a reference is measured more slowly, against its row in tests/specs.py.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ HASHES = ROOT / "src" / "fastrelu" / "hashes.json"
 BLOCK = _verify.BLOCK
 FLOAT64_BLOCK = 1 << 12
 CHUNK = 64  # blocks per task
-GRID_STRIDE = 251  # of the parameters besides the usual ones, and of other gradients than 1
-ANYTHING = float.fromhex("-0x1.5p-1000")  # what the reference returns where nothing is promised
+GRID_STRIDE = 251  # for parameters other than the usual ones, and gradients other than 1
+ANYTHING = float.fromhex("-0x1.5p-1000")  # result of the reference where any result is allowed
 LANDMARKS = 20_000
 PROMISED_WIDE = {"gelu", "gelu_backward", "gelu_tanh_backward", "mish_backward"}  # 6 ULP instead of 3
 KEPT = 5  # worst inputs to keep per kernel, type and precision
 
-# Parameters to measure, the usual ones first. A function that is not here has those of its signature.
+# Parameters to measure, the usual ones first. For other functions, the defaults in their signature.
 GRID: dict[str, tuple[Parameters, ...]] = {
     "leaky_relu": ((0.01,), (0.0,), (0.2,), (0.3,), (1.5,), (-0.5,)),
     "srelu": (
@@ -89,7 +89,7 @@ GRID: dict[str, tuple[Parameters, ...]] = {
 }
 
 
-# --- What is measured ---------------------------------------------------------------------------------------------
+# --- Cases --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -102,15 +102,15 @@ class Case:
     dtype: str
     parameters: Parameters
     random_gradient: bool = False
-    usual: bool = True  # the parameters that everybody has
+    usual: bool = True  # the usual parameters
 
     @property
     def rounded(self) -> Parameters:
-        """The parameters as the kernel gets them."""
+        """The parameters, rounded to the type of the kernel."""
         return tuple(float(np.dtype(self.dtype).type(value)) for value in self.parameters)
 
     def __str__(self) -> str:
-        """Return the case in words."""
+        """Return a name for the case."""
         values = f"({', '.join(f'{value:.6g}' for value in self.parameters)})" if self.parameters else ""
         return f"{self.kernel}{values} {self.dtype}{' any gradient' if self.random_gradient else ''}"
 
@@ -140,7 +140,7 @@ def grid(function: str, direction: int, kernel: str) -> list[Parameters]:
 
 
 def cases(names: Sequence[str], dtypes: Sequence[str]) -> list[Case]:
-    """Return everything that is measured for functions or kernels of these names."""
+    """Return all cases of functions or kernels of these names."""
     found = []
     for function, direction, kernel in _core.kernel_names():
         if names and not {function, kernel} & set(names):
@@ -178,7 +178,7 @@ def library() -> ctypes.CDLL:
     """Compile and load reference.c."""
     compiler = os.environ.get("CC", "cc").split()
     flags = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
-    if "v3" in _core.isa_available:  # the references alone: the same bits, sooner
+    if "v3" in _core.isa_available:  # for the references alone: the same bits, faster
         flags.append("-march=x86-64-v3")
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "reference.so")
@@ -188,18 +188,18 @@ def library() -> ctypes.CDLL:
 
 
 def address(array: Array) -> ctypes.c_void_p:
-    """Return where an array's elements lie."""
+    """Return the address of an array's elements."""
     assert array.flags.c_contiguous
     return ctypes.c_void_p(array.ctypes.data)
 
 
 def has_reference(kernel: str) -> bool:
-    """Whether reference.c knows a kernel."""
+    """Whether reference.c has a kernel."""
     return hasattr(library(), f"float64_{kernel}")
 
 
 def exact_results(kernel: str, x: Array, parameters: Parameters, grad: Array | None = None) -> tuple[Array, Array]:
-    """Return the exact results of x: the nearest doubles, and the rest in their units in the last place."""
+    """Return the exact results of x: the nearest doubles, and the remainders in units of their last place."""
     if not has_reference(kernel):
         return _specified(kernel, x, parameters, grad)
     exact, low = np.empty(x.size), np.empty(x.size)
@@ -231,7 +231,7 @@ def _specified(kernel: str, x: Array, parameters: Parameters, grad: Array | None
 
 
 def largest_error(out: Array, exact: Array, low: Array, x: Array, known: float) -> tuple[float, float] | None:
-    """Return the largest error of results in ULP and its input, if it exceeds what is known."""
+    """Return the largest error of results in ULP and its input, if it exceeds the largest so far."""
     worst = Worst(known, 0.0, -1, -1)
     region = Region(-math.inf, math.inf, math.inf, -math.inf, 1.0)
     getattr(library(), f"measure_{out.dtype}")(
@@ -256,7 +256,7 @@ def largest_error(out: Array, exact: Array, low: Array, x: Array, known: float) 
 
 
 def neighbours(points: Array, count: int) -> Array:
-    """Return doubles and the `count` next ones on either side of each."""
+    """Return doubles and their `count` nearest neighbors on either side."""
     bits = np.unique(np.abs(points[np.isfinite(points)])).view(np.int64)
     spread = (bits[:, None] + np.arange(-count, count + 1)).ravel()
     magnitude = spread[(spread >= 0) & (spread <= np.float64(np.inf).view(np.int64))].view(np.float64)
@@ -265,7 +265,7 @@ def neighbours(points: Array, count: int) -> Array:
 
 @functools.cache
 def literals() -> Array:
-    """Return every number that stands in the kernels: each threshold of theirs is among them."""
+    """Return every number in the source of the kernels; all their thresholds are among them."""
     number = re.compile(r"0x[0-9a-f.]+p[+-]?\d+|\d+\.?\d*(?:e[+-]?\d+)?", re.IGNORECASE)
     text = "\n".join(path.read_text() for path in sorted(KERNEL_SOURCES.glob("*.h")))
     found = {float.fromhex(word) if word[:2].lower() == "0x" else float(word) for word in number.findall(text)}
@@ -273,9 +273,9 @@ def literals() -> Array:
 
 
 def dense(case: Case, points: int) -> Array:
-    """Return the float64 sample: about `points` random ones and the places where something changes.
+    """Return the float64 sample: about `points` random numbers, and numbers near all thresholds.
 
-    If that is less than LANDMARKS, so many in all.
+    If `points` is less than LANDMARKS, that many in all.
     """
     rng = np.random.default_rng(20240229)
     signs = np.array([-1.0, 1.0])
@@ -284,7 +284,7 @@ def dense(case: Case, points: int) -> Array:
     logarithmic = np.concatenate([np.exp2(every), np.exp2(near)]) * rng.choice(signs, every.size + near.size)
     steps = [np.linspace(-high, high, points // 16) for high in (1.0, 10.0, 40.0, 760.0)]
     binades = np.ldexp(1.0, np.arange(-1074, 1024))
-    halves = np.arange(1, 2200) * (math.log(2) / 2)  # where the reduction of exp steps
+    halves = np.arange(1, 2200) * (math.log(2) / 2)  # where k in the reduction of exp changes
     tenths = np.arange(1, 500) / 10
     special = np.array(
         [0.0, np.inf, np.nan, np.finfo(float).max, np.finfo(float).tiny, np.finfo(float).smallest_subnormal]
@@ -326,7 +326,7 @@ class Tally:
     zone_worst: list[str] = field(default_factory=list)
 
     def merge(self, other: Tally) -> None:
-        """Take over what another part of the same run found."""
+        """Merge the result of another part of the same run."""
         self.inputs += other.inputs
         if other.ulp > self.ulp:
             self.ulp, self.worst = other.ulp, other.worst
@@ -345,14 +345,14 @@ class _UFunc(ctypes.Structure):
 
 
 def code_address(ufunc: np.ufunc, dtype: str) -> int:
-    """Return where the machine code of a ufunc's loop begins: many kernels are one, and need to run only once."""
+    """Return the address of a ufunc's loop: kernels with the same machine code need to run only once."""
     found = _UFunc.from_address(id(ufunc) + object.__basicsize__)
     assert found.nin == ufunc.nin
     return int(found.data[0 if dtype == "float32" else 1][0])
 
 
 class Run:
-    """Everything that the blocks of one case share."""
+    """The data that the blocks of one case share."""
 
     def __init__(self, case: Case, keys: Sequence[Key], stride: int, points: int) -> None:
         self.case = case
@@ -372,12 +372,12 @@ class Run:
         self.regions = (Region * len(keys))(*(self._region(isa, precision) for isa, precision in keys))
         self.best = [Tally(*key) for key in keys]
         self.lock = threading.Lock()
-        # Only a run over everything gives the published hashes.
+        # Only a run over all inputs gives the published hashes.
         self.hashed = case.dtype == "float32" and self.stride == 1
         self.sums: list[list[list[int]]] = []
 
     def _range(self) -> tuple[float, float]:
-        """Return where the operand lies: anywhere, or for a gradient from the output what the function can return."""
+        """Return the range of the operand: all numbers, or for a gradient from the output the range of the function."""
         if self.case.direction != 2:
             return -math.inf, math.inf
         exact, _ = exact_results(self.case.function, np.array([-math.inf, math.inf]), self.case.rounded)
@@ -392,19 +392,19 @@ class Run:
             precision=precision,
             isa=isa,
         )
-        # Where outputs end at a zero, nothing is promised for the zero of the other sign.
+        # If the range of outputs ends at a zero, any result is allowed for the zero of the other sign.
         other_zero = -self.low if self.low == 0 else -self.high if self.high == 0 else 1.0
         ends = (zone.low, zone.high) if zone else (math.inf, -math.inf)
         return Region(self.low, self.high, *ends, other_zero)
 
     def inputs(self, start: int, size: int) -> Array:
-        """Return `size` inputs from one on."""
+        """Return `size` inputs from number `start` on."""
         if self.sample is not None:
             return self.sample[start : start + size]
         return (self.patterns[:size] + np.uint32(start * self.stride)).view(np.float32)
 
     def compare(self, x: Array, grad: Array, outs: Array, worst: Any, *, exactly: bool = False) -> list[int]:
-        """Compare the outputs of all keys with exact results; return their weighted sums if they are wanted."""
+        """Compare the outputs of all keys with exact results; return their weighted sums if they are needed."""
         case, count = self.case, len(self.keys)
         name = f"{case.dtype}_{case.kernel}"
         given: tuple[Any, Any] = (None, None)
@@ -465,7 +465,7 @@ class Run:
         return (Worst * len(tallies))(*(Worst(max(t.ulp, b.ulp), max(t.zone, b.zone), -1, -1) for t, b in pairs))
 
     def _take(self, tallies: list[Tally], worst: Any, x: Array, grad: Array, outs: Array) -> None:
-        """Take over new maxima; in float32 only if quad confirms them, else what it finds in the block instead."""
+        """Record new maxima; in float32 only if quad confirms them, or else the maximum that quad finds in the block."""
         if self.case.dtype == "float32" and not all(
             self._confirmed(worst, index, x, grad, outs) for index in range(len(worst))
         ):
@@ -521,7 +521,7 @@ def measure(case: Case, keys: Sequence[Key], stride: int, points: int, jobs: int
 
 
 def fingerprint() -> str:
-    """Return what a result depends on: the kernels as built, and the references."""
+    """Return a hash of everything that a result depends on: the kernels as built, and the references."""
     state = hashlib.blake2b(digest_size=8)
     for path in (Path(_core.__file__), Path(__file__), Path(__file__).with_name("reference.c")):
         state.update(path.read_bytes())
@@ -538,7 +538,7 @@ def load_state(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def limit_of(case: Case, isa: str, precision: Precision) -> float:
-    """Return the limit that holds for a case, from the one place for limits."""
+    """Return the limit for a case, from fastrelu.limits."""
     bound = limits.error_bound(case.kernel, case.dtype, precision=precision, isa=isa)
     return (
         limits.product_bound(case.kernel, case.dtype, precision=precision, isa=isa) if case.random_gradient else bound
@@ -569,7 +569,7 @@ def run_case(case: Case, keys: Sequence[Key], options: argparse.Namespace) -> di
 
 
 def report(case: Case, state: dict[str, Any]) -> tuple[list[str], bool]:
-    """Return one line per flavour of a kernel, and whether all limits hold."""
+    """Return one line per flavor of a kernel, and whether all limits hold."""
     lines, good = [], True
     for tally in (Tally(**tally) for tally in state["tallies"]):
         bound = limit_of(case, tally.isa, tally.precision)
@@ -591,7 +591,7 @@ def report(case: Case, state: dict[str, Any]) -> tuple[list[str], bool]:
 
 
 def ulp_error(got: float, exact: float, low: float, dtype: str) -> float:
-    """Return an error in ULP, in rational arithmetic; `low` is what `exact` lacks, in its own float64 ULP."""
+    """Return an error in ULP, in rational arithmetic; `low` is the remainder of `exact`, in its own float64 ULP."""
     if math.isnan(got) or math.isnan(exact):
         return 0.0 if math.isnan(got) and math.isnan(exact) else math.inf
     if math.isinf(got) or math.isinf(exact):
@@ -608,12 +608,12 @@ def ulp_error(got: float, exact: float, low: float, dtype: str) -> float:
 
 
 def exact_fraction(exact: float, low: float) -> Fraction:
-    """Return the exact result that two doubles stand for."""
+    """Return the exact sum of a double and its remainder."""
     return Fraction(exact) + Fraction(low) * Fraction(math.ulp(exact))
 
 
 def publish(results: list[tuple[Case, dict[str, Any]]], *, full: bool) -> None:
-    """Take results over into docs/accuracy.json, docs/accuracy.md and the hashes of the package."""
+    """Write results to docs/accuracy.json, docs/accuracy.md and the hashes of the package."""
     known: dict[str, Any] = {"rows": [], "worst": {}}
     with contextlib.suppress(OSError):
         known = json.loads(ACCURACY.read_text())
@@ -628,7 +628,7 @@ def publish(results: list[tuple[Case, dict[str, Any]]], *, full: bool) -> None:
     for place, entries in worst_inputs(results).items():
         kernel, dtype = place
         old = worst.setdefault(kernel, {}).get(dtype, [])
-        # Those of earlier runs stay too: a change that brings an old error back shall be noticed.
+        # Keep those of earlier runs: they reveal a change that brings an old error back.
         worst[kernel][dtype] = [*entries, *(entry for entry in old if entry not in entries)][: 2 * KEPT]
     ACCURACY.parent.mkdir(exist_ok=True)
     ACCURACY.write_text(dump({"rows": rows, "worst": dict(sorted(worst.items(), key=lambda item: order[item[0]]))}))
@@ -657,7 +657,7 @@ def worst_inputs(results: list[tuple[Case, dict[str, Any]]]) -> dict[tuple[str, 
 
 
 def refresh(rows: list[dict[str, Any]]) -> None:
-    """Take the limits from where they are kept."""
+    """Set the limits in the rows from fastrelu.limits."""
     for row in rows:
         isa, level = row["isa"].split(", ")[0], row["precision"]
         if isa not in _core.isa_known:
@@ -668,7 +668,7 @@ def refresh(rows: list[dict[str, Any]]) -> None:
 
 
 def dump(content: Any, depth: int = 2) -> str:
-    """Return JSON with one line per entry of the last level but one, so that differences stay readable."""
+    """Return JSON with one line per entry of the last level but one, so that diffs are readable."""
     if depth and isinstance(content, dict) and content:
         inner = ",\n".join(f"{json.dumps(key)}: {dump(value, depth - 1)}" for key, value in content.items())
         return "{\n" + inner + "\n}" + ("\n" if depth == 2 else "")
@@ -728,7 +728,7 @@ def zone_of(case: Case, tally: Tally) -> limits.ZeroCrossing | None:
 
 
 def round_up(ulp: float) -> float:
-    """Return an error with the digits that are worth printing, never less than it is."""
+    """Return an error rounded up to the digits that are worth printing."""
     return math.ceil(ulp * 1e4) / 1e4 if math.isfinite(ulp) else ulp
 
 
@@ -738,18 +738,18 @@ Written by `python tools/verify.py --write`; the numbers behind it are in `accur
 
 An error is \\|got - exact\\| / ulp(exact) in units in the last place (ULP), where a unit is never less than the smallest
 subnormal number: 0.5 is correctly rounded. Tails and subnormal results count in full; a NaN or a sign of zero missed
-counts as infinite. The limit is what `fastrelu.error_bound` returns and what the tests assert.
+counts as infinite. The limit is that of `fastrelu.error_bound`, which the tests assert.
 
 float32 kernels ran on {patterns} with their usual parameters, and on a part of them with others, against double
-precision; the worst inputs were judged again in quadruple precision. float64 kernels ran on a sample, against quadruple
-precision: log-spaced and linear, both sides of every power of two, the neighbours of every number that stands in the
-kernels (so of every threshold), of multiples of ln(2)/2 and of the derivatives' zeros. Gradient kernels are measured
-with a gradient of 1, and the last column with gradients between 1 and 2. Kernels from the output are measured against
-the exact derivative of that output, over the outputs that the function can have.
+precision; the worst inputs were measured again in quadruple precision. float64 kernels ran on a sample, against
+quadruple precision: log-spaced and linear, both sides of every power of two, the neighbors of every number in the source
+of the kernels (and so of every threshold), of multiples of ln(2)/2 and of the derivatives' zeros. Gradient kernels are
+measured with a gradient of 1, and the last column with gradients between 1 and 2. Kernels from the output are measured against
+the exact derivative of that output, over the range of the function.
 
 `base`: x86-64 without FMA; `v3`: AVX2 and FMA. AVX-512 and NEON fuse the same operations;
 `python -m fastrelu verify` shows whether a machine gives these bits.
-Where one row names several instruction sets, their results are the same.
+If a row names several instruction sets, their results are the same.
 """
 
 
@@ -767,7 +767,7 @@ def render(rows: list[dict[str, Any]]) -> str:
             if row["dtype"] == dtype:
                 parts.append(_row(row))
     parts.append("\n## Zero crossings\n")
-    parts.append("Between these inputs an error is absolute; the tables above count the rest.\n")
+    parts.append("In these intervals errors are absolute; the tables above cover all other inputs.\n")
     parts.append("| kernel | dtype | precision | ISA | interval | max error | limit |")
     parts.append("|---|---|---|---|---|---|---|")
     for row in rows:
@@ -795,10 +795,10 @@ def _row(row: dict[str, Any]) -> str:
 
 
 def suggest(rows: list[dict[str, Any]]) -> str:
-    """Return rows for the table in fastrelu.limits: what was measured over all inputs, rounded up to the next 0.05.
+    """Return rows for the table in fastrelu.limits: the measured errors over all inputs, rounded up to the next 0.05.
 
     A sample misses the worst input, so its maximum gets 15 % more, and an accurate kernel at least 0.85: subnormal
-    results are rounded twice. No limit exceeds what the project promises.
+    results are rounded twice. No limit exceeds the promise of the project.
     """
     columns = [("float32", "fast", "fma"), *(("float64", p, c) for c in ("fma", "base") for p in ("fast", "accurate"))]
     found: dict[str, dict[tuple[str, str, str], float]] = {}
@@ -820,7 +820,7 @@ def suggest(rows: list[dict[str, Any]]) -> str:
             min(math.ceil(min(values.get(column, math.inf), 99) * 20 - 1e-9) / 20, most)
             for column, most in zip(columns, promised, strict=True)
         ]
-        # Where both precisions are one kernel, so are their limits.
+        # If both precisions are one kernel, their limits are the same.
         bounds[1], bounds[3] = max(bounds[1:3]), max(bounds[3:])
         if set(bounds) != {0.5}:
             lines.append(f'    "{kernel}": ({", ".join(map(str, bounds))}),')
@@ -828,7 +828,7 @@ def suggest(rows: list[dict[str, Any]]) -> str:
 
 
 def publish_hashes(results: list[tuple[Case, dict[str, Any]]], *, full: bool) -> None:
-    """Write the hashes of the kernels that were measured, and keep those of the others."""
+    """Write the hashes of the measured kernels, and keep those of the others."""
     table: dict[str, Any] = {}
     with contextlib.suppress(OSError):
         table = json.loads(HASHES.read_text())["kernels"]
@@ -859,22 +859,22 @@ def publish_hashes(results: list[tuple[Case, dict[str, Any]]], *, full: bool) ->
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; return 1 if a limit is exceeded."""
+    """Run the command line; return 1 if a limit is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--function", action="append", default=[], metavar="NAME", help="function or kernel; repeatable"
     )
     parser.add_argument("--precision", choices=("fast", "accurate"), help="default: both")
-    parser.add_argument("--isa", choices=_core.isa_available, help="default: all that run here")
+    parser.add_argument("--isa", choices=_core.isa_available, help="default: all that this machine supports")
     parser.add_argument("--dtype", choices=("float32", "float64"), help="default: both")
-    parser.add_argument("--stride", type=int, default=1, help="every so manieth float32 input (default: all)")
+    parser.add_argument("--stride", type=int, default=1, help="use every N-th float32 input (default: 1, all of them)")
     parser.add_argument("--points", type=int, default=500_000, help="random float64 inputs (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=runtime.get_num_threads(), help="threads (default: %(default)s)")
-    parser.add_argument("--state", default=str(ROOT / "build" / "verify"), help="where to resume from")
+    parser.add_argument("--state", default=str(ROOT / "build" / "verify"), help="directory to resume from")
     parser.add_argument("--fresh", action="store_true", help="do not resume")
     parser.add_argument("--write", action="store_true", help="publish the results in docs/ and the package's hashes")
-    parser.add_argument("--failures", action="store_true", help="print only what exceeds its limit")
-    parser.add_argument("--render", action="store_true", help="write the table anew, with the present limits, and stop")
+    parser.add_argument("--failures", action="store_true", help="print only errors that exceed their limit")
+    parser.add_argument("--render", action="store_true", help="rewrite the table with the current limits, and stop")
     parser.add_argument("--suggest", action="store_true", help="print limits from docs/accuracy.json and stop")
     options = parser.parse_args(argv)
 

@@ -3,7 +3,7 @@
 import sys as _sys
 from typing import TYPE_CHECKING
 
-# The command line, which Python is still locating: what follows takes long, and fails for a wrong variable.
+# On the command line, handle Ctrl-C and errors before the imports below, which are slow and may fail.
 if _sys.argv[:1] == ["-m"] and _sys.orig_argv[-len(_sys.argv) :][:1] in (["fastrelu"], ["-mfastrelu"]):
     from fastrelu._cli import guard as _guard
 
@@ -12,7 +12,7 @@ if _sys.argv[:1] == ["-m"] and _sys.orig_argv[-len(_sys.argv) :][:1] in (["fastr
 try:
     from fastrelu import _core as _core
 except ImportError as error:
-    if error.name != "fastrelu":  # the core is there and tells itself what it lacks, such as NumPy
+    if error.name != "fastrelu":  # the core exists; its error names what is missing, such as NumPy
         raise
     raise ImportError(
         "the compiled core of fastrelu is missing: install it (pip install .), its source tree cannot be imported"
@@ -34,7 +34,7 @@ from fastrelu.limits import error_bound as error_bound
 from fastrelu.normalizing import *
 from fastrelu.runtime import *
 
-if not TYPE_CHECKING:  # type checkers follow the imports above, but no list that is put together
+if not TYPE_CHECKING:  # type checkers follow the imports above, but not a computed list
     __all__ = [
         *("Explanation", "__version__", "error_bound", "explain", "nn", "optim", "ufuncs"),
         *activations.__all__,

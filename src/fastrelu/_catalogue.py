@@ -1,4 +1,4 @@
-"""What is known of the public activations without naming any: which there are, and values for their parameters."""
+"""The public activations: a list of their names, and values for their parameters."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from fastrelu import activations
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-DATA = ("grad", "x", "y")  # what signatures call the arrays, as opposed to the parameters
+DATA = ("grad", "x", "y")  # names of the arrays in signatures; all others are parameters
 
 
 def check_name(name: str, known: Collection[str], what: str = "activation") -> str:
-    """Return a name that is known.
+    """Return `name` if it is known.
 
     Raises
     ------
     ValueError
-        If it is not, with the nearest that is and the list of all.
+        If it is not; the message has the closest known name and the list of all.
     """
     if name in known:
         return name
@@ -32,7 +32,7 @@ def check_name(name: str, known: Collection[str], what: str = "activation") -> s
 
 
 def elementwise_names() -> list[str]:
-    """Return the names of the activations that keep the shape: those with an in-place form."""
+    """Return the names of the activations whose result has the shape of x: those with an in-place form."""
     return [name for name in activations.__all__ if f"{name}_" in activations.__all__]
 
 
@@ -69,7 +69,7 @@ def required_arguments(name: str) -> dict[str, float]:
 
 
 def _example_calls(name: str) -> Iterator[ast.Call]:
-    """Yield the calls of a function in its own docstring, in their order."""
+    """Yield the calls of a function in its own docstring, in order."""
     function = getattr(activations, name, None)
     for example in doctest.DocTestParser().get_examples(inspect.getdoc(function) or ""):
         for node in ast.walk(ast.parse(example.source)):

@@ -1,4 +1,4 @@
-# What other compiled modules share with _core: the tables of kernels, the settings, and the one team of threads.
+# Interface of _core for the other compiled modules: the tables of kernels, the settings, and the one team of threads.
 
 cimport numpy as cnp
 from cpython.object cimport PyObject
@@ -59,18 +59,18 @@ cdef extern from "kernels/kernels.h" nogil:
     fr_cache fr_last_cache()
 
 cdef extern from "team.h" nogil:
-    # One of the shares that a job is cut into, done by one of the threads.
+    # Computes one of the shares that a job is cut into, on one of the threads.
     ctypedef void (*fr_share)(const void *job, long share, long shares, int part) noexcept nogil
 
-# What an operand asks of the kernels.
+# The class of an operand: which kernels its type needs.
 cdef enum:
     SINGLE   # its type fits into float32
     DOUBLE   # into float64
-    WEAK     # a Python number, which fits into whatever the others need
+    WEAK     # a Python number, which fits into the type of the others
     NEITHER  # no kernel has its type; the ufunc says so
-    FOREIGN  # its type is its own affair
+    FOREIGN  # its type has code of its own
 
-# The kernel of a type of numbers and a precision (FR_F32_FAST ...), and the bytes of a number.
+# The flavor of a dtype and a precision (FR_F32_FAST ...), and the bytes of an element.
 cdef inline int flavour_of(int dtype, int level) noexcept nogil:
     return (FR_F64_FAST if dtype == cnp.NPY_DOUBLE else FR_F32_FAST) + level
 
@@ -80,15 +80,15 @@ cdef inline int size_of(int dtype) noexcept nogil:
 cdef const fr_tables *tables(str isa) except NULL
 cpdef int precision_level() except -1
 cpdef int thread_count() except -1
-# How many threads a call has, decided once, and what decided it (FR_CREW_...).
+# How many threads a call has, decided once, and the reason (FR_CREW_...).
 cdef struct Crew:
     int threads
     int reason
 cdef Crew crew_for(int cost, Py_ssize_t n) except *
-# Does what may run code of the caller's, and so comes before arrays are looked at: reads the quota and the pool's
-# limit, once, and says once that the system refused a thread. Returns whether it did any of that.
+# Does everything that may run the caller's code, and therefore comes before arrays are read: reads the quota and the
+# pool's limit, once, and warns once that the system refused a thread. Returns whether it did any of that.
 cdef int settle() except -1
-# Arrays of a call, and how they were when it was planned. Code of the caller's may run until the kernels start, in a
+# Arrays of a call, and their state when it was planned. The caller's code may run until the kernels start, in a
 # conversion, a finalizer or a tracer, and may free memory whose addresses are known already.
 cdef struct Held:
     int count
@@ -97,7 +97,7 @@ cdef struct Held:
 cdef void keep(Held *held, cnp.ndarray array) noexcept  # adds one, or None; the caller has a reference
 cdef int hold(Held *held, str name) except -1
 cdef int refuse_change(str name) except -1
-# Raises if they have changed. From there on no Python code may run until the kernels are done.
+# Raises if an array has changed. After this check no Python code may run until the kernels are done.
 cdef int check_held(const Held *held, str name) except -1
 cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most, Crew crew) except -1
 cdef int class_of_dtype(cnp.dtype dtype) except -1

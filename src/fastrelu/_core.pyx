@@ -206,7 +206,7 @@ cdef const fr_isa *_isas = fr_isa_list(&_isa_count)
 
 
 cdef tuple _isa_names(bint built, bint runs):
-    """Names of the instruction sets that this build knows, holds or can run here."""
+    """Names of the instruction sets that this build knows, contains or can run on this machine."""
     cdef list names = []
     cdef int i
     for i in range(_isa_count):
@@ -223,7 +223,7 @@ cython_version = CYTHON_ABI.decode().replace("_", ".")
 
 
 cdef int _isa_index(str isa) except -1:
-    """Where the instruction set stands in the list, or the reason why it cannot be had."""
+    """Index of the instruction set in the list; if it is not available, raises with the reason."""
     if isa not in isa_known:
         raise ValueError(f"unknown instruction set {isa!r}; this platform knows {', '.join(isa_known)}")
     if isa not in isa_built:
@@ -234,18 +234,18 @@ cdef int _isa_index(str isa) except -1:
 
 
 cdef const fr_tables *tables(str isa) except NULL:
-    """The kernels of an instruction set that this machine runs."""
+    """The kernels of an instruction set that this machine supports."""
     return _isas[_isa_index(isa)].tables
 
 
 # --- Settings: process defaults, and overrides in a context ---------------------------------------------------------
 
 cdef fr_atomic _precision       # 0 "fast", 1 "accurate"
-cdef fr_atomic _thread_limit    # 0: as many as the host grants
-cdef fr_atomic _overridden      # has a context variable ever been set? If not, no call looks
-cdef fr_atomic _quota = -1      # processors that the control group grants; -1: not read yet
+cdef fr_atomic _thread_limit    # 0: as many as the host allows
+cdef fr_atomic _overridden      # has a context variable ever been set? If not, no call reads them
+cdef fr_atomic _quota = -1      # processors that the control group allows; -1: not read yet
 
-# Bytes of an output from which on it goes past the cache; -1: as the cache says.
+# Outputs of this many bytes or more are streamed past the cache; -1: depends on the size of the cache.
 cdef fr_atomic _stream_from = -1
 cdef fr_cache _last_cache = fr_last_cache()
 
@@ -254,8 +254,8 @@ thread_override = PyContextVar_New("fastrelu_threads", NULL)
 
 
 def set_defaults(precision=None, threads=None, stream_from=None, parallel_from=None, waking_from=None):
-    """Set the process's precision (0 or 1), thread limit (0 is none), least number of bytes to stream (-1: as the
-    cache says), and by cost class the least size for threads, and for threads that are asleep."""
+    """Set the process's precision (0 or 1), thread limit (0 is none), least number of bytes to stream (-1: depends on
+    the cache), and for each cost class the least size for threads, and for threads that are asleep."""
     if precision is not None:
         fr_store(&_precision, precision)
     if threads is not None:
@@ -275,7 +275,7 @@ def set_defaults(precision=None, threads=None, stream_from=None, parallel_from=N
 
 
 def watch_overrides():
-    """From now on calls look at the context variables."""
+    """Make calls read the context variables from now on."""
     fr_store(&_overridden, 1)
 
 
@@ -292,7 +292,7 @@ cdef long long _setting(object variable, fr_atomic *default) except -1:
 
 
 cpdef int precision_level() except -1:
-    """0 for "fast", 1 for "accurate", as a call made here and now would see it."""
+    """The precision of a call in the current context: 0 for "fast", 1 for "accurate"."""
     return _setting(precision_override, &_precision)
 
 
@@ -305,7 +305,7 @@ cdef int _read_quota() except -1:
 
 
 cpdef int thread_count() except -1:
-    """Threads that a large call made here and now may use."""
+    """Threads that a large call in the current context may use."""
     cdef int n = fr_team_granted()
     cdef int limit
     if n > 1:
@@ -325,12 +325,12 @@ _PARALLEL[:] = [65536, 24576, 8192]
 # Elements from which it pays to wake workers that are asleep: about 100 us of work (tools/measure_pauses.py).
 cdef fr_atomic _WAKING[3]
 _WAKING[:] = [1048576, 393216, 262144]
-# Elements above which other Python threads may run meanwhile; releasing the lock costs some 50 elements' worth.
+# The GIL is released from this many elements on. Releasing it costs about as much as computing 50 elements.
 cdef Py_ssize_t _RELEASE = 8192
 
 parallel_from = (_PARALLEL[0], _PARALLEL[1], _PARALLEL[2])
 waking_from = (_WAKING[0], _WAKING[1], _WAKING[2])
-# Elements below which no setting asks for threads or for streaming; kept by set_defaults.
+# Below this many elements no setting asks for threads or for streaming; computed by set_defaults.
 cdef fr_atomic _at_once
 set_defaults()
 
@@ -338,7 +338,7 @@ set_defaults()
 cdef void _region(int workers) noexcept with gil:
     """The OpenMP region whose threads are the team's workers, for as long as the process lives.
 
-    It takes the GIL only to let it go: only so is it certain whether there is one to be released.
+    It acquires the GIL only to release it: then it is certain that there is one to release.
     """
     cdef int worker
     with nogil:
@@ -347,7 +347,7 @@ cdef void _region(int workers) noexcept with gil:
 
 
 cdef Crew crew_for(int cost, Py_ssize_t n) except *:
-    """How many threads n elements' work of a cost class has, here and now."""
+    """How many threads a call on n elements of a cost class gets in the current context, and why."""
     cdef Crew crew
     cdef Py_ssize_t least = fr_load(&_PARALLEL[cost])
     crew.threads, crew.reason = 1, FR_CREW_SMALL
@@ -366,10 +366,10 @@ cdef Crew crew_for(int cost, Py_ssize_t n) except *:
 
 
 cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most, Crew crew) except -1:
-    """Do n elements' work of a cost class, cut into no more than `most` shares unless there are more threads."""
+    """Run a job on n elements of a cost class, cut into at most `most` shares unless there are more threads."""
     cdef Py_ssize_t each
     if crew.threads > 1 and most > 1:
-        # Some shares for each thread, so that others can take what a late one leaves; but none that is not worth it.
+        # Several shares per thread, so that others can take the shares of a late one; but none too small to pay.
         each = min(n // max(fr_load(&_PARALLEL[cost]) // 4, 1), most) // crew.threads
         with nogil:
             fr_team_run(run, job, crew.threads * max(1, min(each, 64)), crew.threads)
@@ -402,7 +402,7 @@ cdef int settle() except -1:
 
 
 def team():
-    """What the team of threads has been doing: for tests and measurements."""
+    """Counters of the team of threads, for tests and measurements."""
     return dict(fr_team_count())
 
 
@@ -420,10 +420,10 @@ def set_team(spin=None, gap=None, hold=None, insist=None, granted=None):
         fr_store(&fr_team_set.granted, granted)
 
 
-# --- Arrays that code of the caller's may change --------------------------------------------------------------------
+# --- Arrays that the caller's code may change -----------------------------------------------------------------------
 
 cdef cnp.ndarray _owner(cnp.ndarray array):
-    """The array whose memory a view shows, as far as NumPy knows."""
+    """The array that owns the memory of a view, as far as NumPy knows."""
     cdef PyObject *base = PyArray_BASE(array)
     while base != NULL and cnp.PyArray_Check(<object>base):
         array = <cnp.ndarray><object>base
@@ -432,7 +432,7 @@ cdef cnp.ndarray _owner(cnp.ndarray array):
 
 
 cdef void _extent(cnp.ndarray array, char **low, char **high) noexcept:
-    """Where the elements lie; there is one at least."""
+    """The first and the last address of the elements, of which there is at least one."""
     cdef Py_ssize_t reach
     cdef int axis
     low[0] = <char *>cnp.PyArray_DATA(array)
@@ -446,7 +446,7 @@ cdef void _extent(cnp.ndarray array, char **low, char **high) noexcept:
 
 
 cdef bint _is_whole(cnp.ndarray array):
-    """Does a view still lie in the memory of its owner? That may have been resized since."""
+    """Is a view still within the memory of its owner, which may have been resized since?"""
     cdef char *ends[4]
     if PyArray_BASE(array) == NULL or cnp.PyArray_SIZE(array) == 0:
         return True
@@ -470,7 +470,7 @@ cdef size_t _mixed(size_t mark, size_t number) noexcept:
 
 
 cdef size_t _mark_of(const Held *held) noexcept:
-    """A number that tells whether addresses, shapes, strides and types are still the same."""
+    """A hash of addresses, shapes, strides and types, to detect that one of them has changed."""
     cdef cnp.ndarray array
     cdef size_t mark = 0
     cdef int axis, k, _turn
@@ -518,7 +518,7 @@ cdef str _SUFFIX(int direction):
 
 @cython.final
 cdef class Kernel:
-    """One direction of one activation, for one instruction set: its four flavours and two ufuncs."""
+    """One direction of one activation, for one instruction set: its four flavors and two ufuncs."""
 
     cdef readonly str name
     cdef readonly object fast, accurate
@@ -536,7 +536,7 @@ cdef class Kernel:
         cdef int flavour, dtype, level, j
         self.op = &fr_ops[op]
         self.direction = direction
-        # The output has what the exponential would be computed for: what is left is light.
+        # The output contains the exponential, and the rest is light.
         light = direction == FR_FROM_OUTPUT and self.op.cost == FR_MEDIUM
         self.cost = FR_LIGHT if light else self.op.cost
         self.ndata = 1 if direction == FR_FORWARD else 2
@@ -579,7 +579,7 @@ cdef class Kernel:
         return f"<kernel {self.name}>"
 
     cdef int refuse(self, list args, const double *params) except -1:
-        """Say which condition on the parameters the given ones miss, as `params` or by themselves."""
+        """Raise the error that names the condition which the parameters do not meet."""
         cdef double own[FR_MAX_PARAMETERS]
         cdef int j
         cdef list given = []
@@ -622,7 +622,7 @@ def load_kernels(str isa):
 
 # --- Memory of large results ----------------------------------------------------------------------------------------
 
-cdef fr_atomic _recycling = -1  # 0: off; 1: on; -1: the limit has not been settled yet
+cdef fr_atomic _recycling = -1  # 0: off; 1: on; -1: the limit is not set yet
 recycle_from = FR_POOL_FROM
 
 cdef PyDataMem_Handler _handler
@@ -630,11 +630,11 @@ strcpy(_handler.name, b"fastrelu")
 _handler.version = 1
 _handler.allocator = PyDataMemAllocator(NULL, fr_pool_malloc, fr_pool_calloc, fr_pool_realloc, fr_pool_free)
 cdef object _recycler = PyCapsule_New(&_handler, "mem_handler", NULL)
-cdef unsigned int _trace_domain = np.lib.tracemalloc_domain  # under which NumPy accounts for its data
+cdef unsigned int _trace_domain = np.lib.tracemalloc_domain  # the domain of NumPy's data in tracemalloc
 
 
 def set_cache(limit=None, milliseconds=None, huge_pages=None):
-    """Set how many bytes of released blocks are kept (0: none), how long, and whether huge pages are asked for."""
+    """Set how many bytes of freed blocks are kept (0: none), how long, and whether huge pages are requested."""
     if limit is not None:
         fr_pool_limit(limit)
         fr_store(&_recycling, limit > 0)
@@ -645,13 +645,13 @@ def set_cache(limit=None, milliseconds=None, huge_pages=None):
 
 
 def clear_cache():
-    """Give all released blocks back to the system."""
+    """Give all freed blocks back to the system."""
     with nogil:
         fr_pool_clear()
 
 
 cdef bint _recycles(Py_ssize_t size) except -1:
-    """Does a fresh result of so many bytes come from the recycler?"""
+    """Does a new result of `size` bytes come from the pool?"""
     if size < FR_POOL_FROM:
         return False
     if fr_load(&_recycling) < 0:
@@ -662,7 +662,7 @@ cdef bint _recycles(Py_ssize_t size) except -1:
 
 
 def cache_state():
-    """The limit, bytes and blocks held, hits and misses."""
+    """The limit of the pool, bytes and blocks held, hits and misses."""
     _recycles(FR_POOL_FROM)
     cdef fr_pool_state state = fr_pool_look()
     return {"limit": state.limit, "held": state.held, "blocks": state.blocks, "hits": state.hits,
@@ -670,7 +670,7 @@ def cache_state():
 
 
 cdef bint _recycles_here(Py_ssize_t size) except -1:
-    """Does a fresh result of this call, of so many bytes? Not where the host has set a memory handler of its own."""
+    """The same for a result of this call: not if the host program has set a memory handler of its own."""
     if not _recycles(size):
         return False
     handler = PyDataMem_GetHandler()
@@ -685,16 +685,16 @@ cdef cnp.ndarray _new(int ndim, const cnp.npy_intp *shape, const cnp.npy_intp *s
                       int dtype):
     """An array of a type that has kernels; NumPy's own shorthand for this looks the type up again."""
     cdef cnp.dtype descr = _float32 if dtype == cnp.NPY_FLOAT else _float64
-    Py_INCREF(descr)  # the array takes it over
+    Py_INCREF(descr)  # the array steals the reference
     return PyArray_NewFromDescr(<PyTypeObject *>cnp.ndarray, <PyArray_Descr *>descr, ndim, shape, strides, data, flags,
                                 NULL)
 
 
 cdef cnp.ndarray _recycled(int ndim, const cnp.npy_intp *shape, const cnp.npy_intp *strides, int order, int dtype,
                            Py_ssize_t size):
-    """An array of so many bytes on recycled memory, which it owns; None where there is none to be had.
+    """An array of `size` bytes that owns memory from the pool; None if there is no memory.
 
-    NumPy's way, to set its memory handler for a moment, runs Python code that may fail or call finalizers.
+    NumPy's own way, to set its memory handler temporarily, runs Python code that may fail or call finalizers.
     """
     cdef cnp.ndarray array
     cdef void *data = fr_pool_malloc(NULL, size)
@@ -705,7 +705,7 @@ cdef cnp.ndarray _recycled(int ndim, const cnp.npy_intp *shape, const cnp.npy_in
     except BaseException:
         fr_pool_free(NULL, data, size)
         raise
-    Py_INCREF(_recycler)  # the array gives it back when it frees its data
+    Py_INCREF(_recycler)  # the array drops this reference when it frees its data
     (<PyArrayObject_fields *><PyArrayObject *>array).mem_handler = <PyObject *>_recycler
     PyArray_ENABLEFLAGS(array, cnp.NPY_ARRAY_OWNDATA)
     PyTraceMalloc_Track(_trace_domain, <size_t>data, size)
@@ -713,7 +713,7 @@ cdef cnp.ndarray _recycled(int ndim, const cnp.npy_intp *shape, const cnp.npy_in
 
 
 cdef cnp.ndarray _fresh(cnp.ndarray x, Py_ssize_t size):
-    """A result of the shape, type, layout and size of x, which is dense."""
+    """A new result of the shape, type, layout and size of x, which is dense."""
     cdef cnp.ndarray y = None
     cdef const cnp.npy_intp *strides = NULL
     cdef int order = cnp.NPY_ARRAY_C_CONTIGUOUS
@@ -732,7 +732,7 @@ cdef cnp.ndarray _fresh(cnp.ndarray x, Py_ssize_t size):
 
 
 cdef cnp.ndarray _fresh_for(list args, int n, int dtype):
-    """A recycled result for n plain arrays, as NumPy would lay it out; None where none is to be had."""
+    """A result from the pool for n plain arrays, in NumPy's layout; None if the pool gives none."""
     cdef PyArrayObject *operands[FR_MAX_INPUTS]
     cdef cnp.npy_uint32 flags[FR_MAX_INPUTS]
     cdef cnp.npy_intp shape[FR_MAX_AXES]
@@ -741,14 +741,14 @@ cdef cnp.ndarray _fresh_for(list args, int n, int dtype):
     cdef int j, ndim, itemsize = 4 if dtype == cnp.NPY_FLOAT else 8
     cdef Py_ssize_t size = _broadcast_size(args) * itemsize
     if not FR_POOL_FROM <= size < <Py_ssize_t>1 << 48 or not _recycles_here(size):
-        return None  # NumPy knows what to say about more memory than there is
+        return None  # NumPy raises the error about too much memory
     for j in range(n):
         operands[j] = <PyArrayObject *>args[j]
         flags[j] = NPY_ITER_READONLY
     iterator = NpyIter_MultiNew(n, operands,
                                 NPY_ITER_ZEROSIZE_OK | NPY_ITER_MULTI_INDEX | NPY_ITER_DONT_NEGATE_STRIDES,
                                 cnp.NPY_KEEPORDER, cnp.NPY_NO_CASTING, flags, NULL)
-    if iterator == NULL:  # NumPy says nothing where there is no memory
+    if iterator == NULL:  # NumPy sets no exception if there is no memory
         raise MemoryError
     try:
         ndim = NpyIter_GetNDim(iterator)
@@ -761,12 +761,12 @@ cdef cnp.ndarray _fresh_for(list args, int n, int dtype):
 
 
 cdef bint _is_warm(cnp.ndarray y) noexcept:
-    """Has the memory of this result been in use before, so that its pages are there?"""
+    """Has the memory of this result been in use before, so that its pages are mapped?"""
     return PyArray_HANDLER(y) == <PyObject *>_recycler and fr_pool_is_warm(cnp.PyArray_DATA(y))
 
 
 cdef Py_ssize_t _broadcast_size(list arrays) except -1:
-    """Elements of the shape that the arrays broadcast to, at most 2**48; whether they do is for NumPy to say."""
+    """Elements of the shape that the arrays broadcast to, at most 2**48. NumPy checks that they do broadcast."""
     cdef int axis, ndim = 0
     cdef Py_ssize_t size = 1, most = <Py_ssize_t>1 << 48, longest, length
     for array in arrays:
@@ -786,7 +786,7 @@ cdef Py_ssize_t _broadcast_size(list arrays) except -1:
 
 # --- Why a call takes the door it takes -----------------------------------------------------------------------------
 
-# What bars a door; the operand's number stands above it.
+# Why a door cannot be taken; the bits above WHICH hold the number of the operand.
 cdef enum:
     WHERE_GIVEN = 1
     NO_ARRAY
@@ -801,23 +801,23 @@ cdef enum:
     READ_ONLY
     OVERLAP
     UNKNOWN_TYPE
-    WHICH = 8  # bits that the reason takes
+    WHICH = 8  # bits of the reason
 
-cdef fr_atomic _explaining  # explanations under way; while there are none, no call looks for a report
+cdef fr_atomic _explaining  # explanations in progress; if there are none, no call looks for a report
 report_variable = PyContextVar_New("fastrelu_report", NULL)
 
 
 class Explained(BaseException):
-    """Takes an explanation out of a call that was not to run."""
+    """Ends a call that is explained and must not run."""
 
 
 def explain_calls(int change):
-    """Let calls look for a report in their context (1), or no more (-1)."""
+    """Make calls look for a report in their context (1), or end that (-1)."""
     fr_add(&_explaining, change)
 
 
 cdef dict _report_here():
-    """The report that this call is to write instead of running, if it is only to be explained."""
+    """The report that this call must fill in instead of running; None if it is not being explained."""
     cdef PyObject *found = NULL
     if not fr_load(&_explaining):
         return None
@@ -830,7 +830,7 @@ cdef dict _report_here():
 
 
 def explaining():
-    """Whether a call made here and now would be explained and not run."""
+    """Whether a call in the current context is explained instead of run."""
     return _report_here() is not None
 
 
@@ -855,7 +855,7 @@ cdef str _because(Kernel kernel, int why, list args, object out):
     if why == OTHER_SHAPE:
         return f"{name} has the shape {value.shape}, {first} {args[0].shape}"
     if why == OTHER_LAYOUT:
-        return f"{name} lies in memory otherwise than {first}"
+        return f"{name} has a different memory layout than {first}"
     if why == NO_NUMBER:
         return f"{name} is no Python number but {type(value).__name__}"
     if why == NO_AXES:
@@ -873,13 +873,13 @@ cdef Crew _explain_crew(dict report, Kernel kernel, Py_ssize_t n) except *:
     if crew.reason == FR_CREW_SMALL:
         why = f"fewer than {fr_load(&_PARALLEL[kernel.cost])} elements: more threads would not pay"
     elif crew.reason == FR_CREW_LIMIT:
-        why = "one is what the process, its context or OpenMP allow"
+        why = "the process, its context or OpenMP allows only one"
     elif crew.reason == FR_CREW_BUSY:
-        why = "another call has the team just now"
+        why = "another call is using the threads"
     elif crew.reason == FR_CREW_HELD_BACK:
         why = "threads came late just now, because their processors are busy: calls do without them for a while"
     elif crew.threads == 1:
-        why = (f"fewer than {fr_load(&_WAKING[kernel.cost])} elements: to wake sleeping threads would not pay, unless "
+        why = (f"fewer than {fr_load(&_WAKING[kernel.cost])} elements: waking sleeping threads would not pay, unless "
                "calls come one after the other")
     else:
         why = f"{n} elements"
@@ -888,7 +888,7 @@ cdef Crew _explain_crew(dict report, Kernel kernel, Py_ssize_t n) except *:
 
 
 cdef bint _explain_output(dict report, Py_ssize_t size, bint fresh) except -1:
-    """Fill in where the result goes; will that be memory that has been in use?"""
+    """Report the memory of the result; returns whether its pages are mapped already."""
     cdef bint recycled
     if not fresh:
         report["output"] = "given"
@@ -916,8 +916,8 @@ cdef int _explain_dense(dict report, Kernel kernel, const fr_call *how, const ch
 cdef int _explain_driver(dict report, Kernel kernel, const fr_call *how, object written, object out) except -1:
     report["door"] = "N-d driver"
     if out is not None and written is not out:
-        PyArray_DiscardWritebackIfCopy(<cnp.ndarray>written)  # the copy holds nothing yet
-        report["output"] = "given, through a copy, for it overlaps an input"
+        PyArray_DiscardWritebackIfCopy(<cnp.ndarray>written)  # nothing has been written into the copy
+        report["output"] = "given, through a copy, because it overlaps an input"
     _explain_kernel(report, kernel, how)
     raise Explained
 
@@ -944,12 +944,12 @@ cdef int _explain_ufunc(dict report, Kernel kernel, int level, list args, object
 
 
 cdef bint _has_own_code(object value):
-    """Does its type decide by itself what a ufunc does with it?"""
+    """Does the type override what a ufunc does with it?"""
     return getattr(type(value), "__array_ufunc__", None) not in (None, cnp.ndarray.__array_ufunc__)
 
 
 cdef int _rehearse(Kernel kernel, int level, list args, object target, object where) except -1:
-    """Let NumPy check types, shapes and `out` as it would, over zeros and without computing an element."""
+    """Let NumPy check types, shapes and `out` as in the call, on zeros and without computing an element."""
     for operand in (*args, *(target if isinstance(target, tuple) else (target,))):
         if _has_own_code(operand):
             return 0
@@ -962,7 +962,7 @@ cdef int _rehearse(Kernel kernel, int level, list args, object target, object wh
         try:
             np.broadcast_shapes(*shapes)
         except ValueError:
-            ufunc(*stand_ins, out=target)  # the error that names these shapes and no mask's
+            ufunc(*stand_ins, out=target)  # raises the error that names these shapes, without that of a mask
     ufunc(*stand_ins, out=target, where=np.broadcast_to(np.zeros((), np.asarray(where).dtype), np.shape(where)))
     return 0
 
@@ -984,7 +984,7 @@ cdef int _number(object value, double *to) except -1:
 
 
 cdef int _why_not_native(object value, int dtype):
-    """What keeps the kernels from reading a value where it lies as a plain array of this type."""
+    """The reason why the kernels cannot read a value in place as a plain array of this type; 0 if they can."""
     if type(value) is not cnp.ndarray:
         return NO_ARRAY
     if cnp.PyArray_TYPE(<cnp.ndarray>value) != dtype:
@@ -995,12 +995,12 @@ cdef int _why_not_native(object value, int dtype):
 
 
 cdef bint _is_native(object value, int dtype):
-    """A plain array of this type that the kernels can read where it lies."""
+    """Is it a plain array of this type that the kernels can read in place?"""
     return _why_not_native(value, dtype) == 0
 
 
 cdef int _why_not_target(object out, int dtype):
-    """What keeps the kernels from writing into it."""
+    """The reason why the kernels cannot write into it; 0 if they can."""
     cdef int why = _why_not_native(out, dtype)
     return why or (0 if PyArray_ISWRITEABLE(<cnp.ndarray>out) else READ_ONLY)
 
@@ -1045,19 +1045,19 @@ cdef int _why_not_alike(cnp.ndarray x, cnp.ndarray y):
 
 
 cdef bint _large(int cost, Py_ssize_t size, int parts) noexcept:
-    """Is an output of so many bytes, written by so many threads, gone from the cache before it is read?
+    """Is an output of `size` bytes, written by `parts` threads, evicted from the cache before it is read?
 
-    Where arithmetic is the bound, the stores cost nothing as it is, and a block computed first adds to it.
+    If a kernel is bound by arithmetic, ordinary stores cost nothing, and the detour through a block would add cost.
     """
     cdef Py_ssize_t least = fr_load(&_stream_from)
-    if least < 0:  # as many caches as the threads may lie in
+    if least < 0:  # of all caches that the threads may use together
         least = (_last_cache.size or 1 << 25) * ((parts + _last_cache.sharers - 1) // _last_cache.sharers)
         return cost == FR_LIGHT and size >= least
     return size >= least
 
 
 def streams(Kernel kernel not None, Py_ssize_t size, int parts):
-    """Whether such an output, of so many bytes, goes past the cache unless it is new memory or an input too."""
+    """Whether an output of `size` bytes is streamed past the cache, unless it is new memory or also an input."""
     return kernel.calls[0].stream.move != NULL and _large(kernel.cost, size, parts)
 
 
@@ -1079,7 +1079,7 @@ cdef void _dense_share(const void *job, long share, long shares, int part) noexc
 
 cdef bint _plan_stream(fr_plan *plan, const fr_call *how, int cost, const char **inputs, char *out, Py_ssize_t n,
                        bint warm, int parts) noexcept:
-    """Plan to run the kernel past the cache, if that can be and pays."""
+    """Plan a streamed run of the kernel, if that is possible and pays; returns whether it does."""
     cdef int j
     if not warm or not _large(cost, n * how.itemsize, parts):
         return False
@@ -1096,7 +1096,7 @@ cdef bint _plan_stream(fr_plan *plan, const fr_call *how, int cost, const char *
 
 cdef int _run_dense(const fr_call *how, int cost, const char **inputs, char *out, Py_ssize_t n, bint warm,
                     Crew crew) except -1:
-    """A warm output is memory that has been in use; new pages come in the cache."""
+    """Run the kernel. The pages of a `warm` output are mapped; new ones have just been zeroed in the cache."""
     cdef fr_plan plan
     cdef _Dense dense
     if _plan_stream(&plan, how, cost, inputs, out, n, warm, crew.threads):
@@ -1131,8 +1131,8 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
     if why:
         return _general(kernel, out, where, _as_list(args, kernel.nin), why)
     x = <cnp.ndarray>args[0]
-    # What may run code of the caller's comes first: conversions, which may call __float__, and the warning of a team
-    # without threads. That code may free an array's memory, so nothing about arrays is looked at before.
+    # Conversions, which may call __float__, and `settle` come first: they may run the caller's code, which may free an
+    # array's memory, so nothing about arrays is read before.
     for j in range(kernel.nparams):
         if not _number(<object>args[kernel.ndata + j], &params[j]) and not no_number:
             no_number = NO_NUMBER | (kernel.ndata + j) << WHICH
@@ -1161,7 +1161,7 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
     if no_number:
         return _general(kernel, out, where, _as_list(args, kernel.nin), no_number)
     if out is None:
-        if cnp.PyArray_NDIM(x) == 0:  # a ufunc returns a scalar
+        if cnp.PyArray_NDIM(x) == 0:  # as a ufunc, returns a scalar
             return _general(kernel, out, where, _as_list(args, kernel.nin), NO_AXES)
         y = None
     else:
@@ -1204,7 +1204,7 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
 @cython.binding(False)
 def call(Kernel kernel not None, object out, object where, object a, object b=None, object c=None, object d=None,
          object e=None, object f=None):
-    """Run a kernel on its inputs, which follow in its own order: data first, then parameters."""
+    """Run a kernel on its inputs in the order of its operands: data first, then parameters."""
     cdef PyObject *args[FR_MAX_INPUTS]
     args[:] = [<PyObject *>a, <PyObject *>b, <PyObject *>c, <PyObject *>d, <PyObject *>e, <PyObject *>f]
     return _dispatch(kernel, out, where, args)
@@ -1212,7 +1212,7 @@ def call(Kernel kernel not None, object out, object where, object a, object b=No
 
 @cython.binding(False)
 def call_unary(Kernel kernel not None, object out, object where, object x):
-    """Run a kernel that has one input; taking fewer arguments apart shows in the smallest calls."""
+    """Run a kernel that has one input; parsing fewer arguments makes the smallest calls faster."""
     cdef PyObject *args[1]
     args[0] = <PyObject *>x
     return _dispatch(kernel, out, where, args)
@@ -1221,7 +1221,7 @@ def call_unary(Kernel kernel not None, object out, object where, object x):
 # --- Second door: plain arrays of any strides and shapes that broadcast ---------------------------------------------
 
 cdef NpyIter *_open(list args, object target, int dtype) except NULL:
-    """NumPy's iterator settles broadcasting, order of axes, overlap and the result; the walk is ours."""
+    """Open NumPy's iterator, which resolves broadcasting, order of axes, overlap and the result; kernels iterate."""
     cdef PyArrayObject *operands[FR_MAX_OPERANDS]
     cdef PyArray_Descr *dtypes[FR_MAX_OPERANDS]
     cdef cnp.npy_uint32 flags[FR_MAX_OPERANDS]
@@ -1238,13 +1238,13 @@ cdef NpyIter *_open(list args, object target, int dtype) except NULL:
                   | NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE)
     iterator = NpyIter_MultiNew(nin + 1, operands, NPY_ITER_ZEROSIZE_OK | NPY_ITER_COPY_IF_OVERLAP,
                                 cnp.NPY_KEEPORDER, cnp.NPY_NO_CASTING, flags, dtypes)
-    if iterator == NULL:  # NumPy says nothing where there is no memory
+    if iterator == NULL:  # NumPy sets no exception if there is no memory
         raise MemoryError
     return iterator
 
 
 cdef int _plan(fr_plan *plan, Kernel kernel, int level, int dtype, NpyIter *iterator, bint warm, Crew crew) except -1:
-    """Plan a walk over the operands of an iterator that has elements."""
+    """Plan the loop over the operands of an iterator that has elements."""
     cdef const fr_call *how = &kernel.calls[flavour_of(dtype, level)]
     cdef cnp.npy_intp *strides
     cdef char **origin = NpyIter_GetDataPtrArray(iterator)
@@ -1255,7 +1255,7 @@ cdef int _plan(fr_plan *plan, Kernel kernel, int level, int dtype, NpyIter *iter
         strides = NpyIter_GetAxisStrideArray(iterator, axis)
         for j in range(kernel.nin + 1):
             plan.view.stride[axis][j] = strides[j]
-    if plan.view.naxes == 0:  # the walk counts along an axis
+    if plan.view.naxes == 0:  # the loop needs an axis
         plan.view.naxes = plan.view.shape[0] = 1
         for j in range(kernel.nin + 1):
             plan.view.stride[0][j] = 0
@@ -1266,7 +1266,7 @@ cdef int _plan(fr_plan *plan, Kernel kernel, int level, int dtype, NpyIter *iter
 
 
 cdef object _strided(Kernel kernel, int level, list args, object out, int dtype, Py_ssize_t n, dict report):
-    """Run a kernel on arrays of any strides that have the type of the kernel, and a result that has it too."""
+    """Run a kernel on arrays of any strides, all of the type of the kernel, as is the result."""
     cdef fr_plan plan
     cdef bint warm = False
     cdef Crew crew = crew_for(kernel.cost, n) if report is None else _explain_crew(report, kernel, n)
@@ -1332,7 +1332,7 @@ cdef bint _is_number(object value, double *number) except -1:
 
 
 cdef int _check_params(Kernel kernel, list args, bint single) except -1:
-    """The domain, as far as the parameters are numbers or scalars.
+    """Check the domain, as far as the parameters are numbers or scalars.
 
     Values in arrays are not checked here. Replace each by every known number in turn (some choice satisfies any
     relation between two parameters) and by 1 (allowed by every condition on one). If all fail, a given number is
@@ -1359,7 +1359,7 @@ cdef int _check_params(Kernel kernel, list args, bint single) except -1:
 
 
 cdef object as_target(str name, object out):
-    """`out` as something a ufunc writes into: itself, or a view of the buffer it exposes."""
+    """`out` as an object that a ufunc can write into: itself, or a view of the buffer that it exposes."""
     if hasattr(type(out), "__array_ufunc__") and not isinstance(out, np.generic):
         return out
     try:
@@ -1369,7 +1369,7 @@ cdef object as_target(str name, object out):
     if view is not None:
         try:
             array = np.asarray(view)
-        except NotImplementedError:  # of a sequence of memoryviews
+        except NotImplementedError:  # a sequence of memoryviews
             array = None
         if array is None or PyArray_BASE(array) == NULL:  # NumPy took it for a sequence
             if view.format in "?bBhHiIlLqQefdg":
@@ -1399,7 +1399,7 @@ cdef object _call_ufunc(Kernel kernel, int level, list args, object out, object 
 
 
 cdef bint _are_plain(list args):
-    """No subclass among them: NumPy computes, and nobody else's code runs."""
+    """Are all of them plain arrays, so that only NumPy's code runs?"""
     for arg in args:
         if type(arg) is not cnp.ndarray:
             return False
@@ -1438,7 +1438,7 @@ cdef object _general(Kernel kernel, object out, object where, list args, int why
         report["why not fast"] = _because(kernel, why_not_fast, given, out)
     else:
         settle()
-    # From here on no code of the caller's runs, unless the ufunc calls it.
+    # From here on the caller's code does not run, unless the ufunc calls it.
     for operand in args:
         if cnp.PyArray_Check(operand) and not _is_whole(operand):
             refuse_change(kernel.name)
@@ -1469,7 +1469,7 @@ cdef object _general(Kernel kernel, object out, object where, list args, int why
         target = _fresh_for(args, kernel.nin, dtype)
         return _call_ufunc(kernel, level, args, target, True)
     if where is not True and cnp.PyArray_Check(target) and cnp.PyArray_TYPE(<cnp.ndarray>target) != dtype:
-        # NumPy would copy such an output if it overlaps an input, and round what the mask leaves alone.
+        # NumPy would copy such an output if it overlaps an input, and round its masked elements.
         for j in range(kernel.nin):
             if cnp.PyArray_Check(args[j]) and np.may_share_memory(args[j], target):
                 args[j] = args[j].copy()
@@ -1505,7 +1505,7 @@ def call_in_place(Kernel kernel not None, object where, object x, object b=None,
 # --- Two results side by side ---------------------------------------------------------------------------------------
 
 cdef object _part(object whole, int axis, Py_ssize_t start, Py_ssize_t stop):
-    """What lies between two places along an axis, as a view."""
+    """The part between two indices along an axis, as a view."""
     if type(whole) is not cnp.ndarray:
         return whole[(slice(None),) * axis + (slice(start, stop),)]
     cdef cnp.ndarray y = <cnp.ndarray>whole
@@ -1516,7 +1516,7 @@ cdef object _part(object whole, int axis, Py_ssize_t start, Py_ssize_t stop):
     memcpy(shape, cnp.PyArray_DIMS(y), cnp.PyArray_NDIM(y) * sizeof(shape[0]))
     shape[axis] = stop - start
     cdef cnp.dtype descr = y.descr
-    Py_INCREF(descr)  # the view takes it over
+    Py_INCREF(descr)  # the view steals the reference
     view = PyArray_NewFromDescr(<PyTypeObject *>cnp.ndarray, <PyArray_Descr *>descr, cnp.PyArray_NDIM(y), shape,
                                 cnp.PyArray_STRIDES(y), data, cnp.PyArray_FLAGS(y) & cnp.NPY_ARRAY_WRITEABLE, NULL)
     cnp.set_array_base(view, y)
@@ -1524,7 +1524,7 @@ cdef object _part(object whole, int axis, Py_ssize_t start, Py_ssize_t stop):
 
 
 def parts(object whole, int axis, Py_ssize_t at):
-    """What lies before and after a place along an axis, as views."""
+    """The parts before and after an index along an axis, as views."""
     return _part(whole, axis, 0, at), _part(whole, axis, at, whole.shape[axis])
 
 
@@ -1538,7 +1538,7 @@ cdef bint _extents_meet(cnp.ndarray x, cnp.ndarray y) noexcept:
 
 cdef bint _side_by_side(Kernel first, Kernel second, list params, cnp.ndarray x, cnp.ndarray target, int axis,
                         int dtype) except -1:
-    """Both kernels through the driver: each has its memory before either writes."""
+    """Run both kernels through the driver, which allocates the memory of both before either writes."""
     cdef fr_plan plan
     cdef Held held
     cdef NpyIter *one = NULL
@@ -1576,8 +1576,8 @@ cdef bint _side_by_side(Kernel first, Kernel second, list params, cnp.ndarray x,
 
 def call_side_by_side(str name, Kernel first not None, Kernel second not None, tuple params, object x, object axis,
                       object out):
-    """Run two kernels on x, the second with numbers, and lay their results one after the other along an axis."""
-    # Conversions first: they may run code of the caller's, which may change the arrays that are there already.
+    """Run two kernels on x, the second with numbers, and concatenate their results along an axis."""
+    # Conversions first: they may run the caller's code, which may change arrays that are converted already.
     cdef Py_ssize_t at = index(axis)
     cdef cnp.ndarray array = x if type(x) is cnp.ndarray else np.asanyarray(x)
     cdef object given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
@@ -1610,13 +1610,13 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
             raise ValueError(f"{name} needs out= of shape {doubled}, got {target.shape}")
         if not cnp.PyArray_Check(target) or _extents_meet(array, <cnp.ndarray>target):
             array = array.copy()
-    explained = _report_here() is not None  # the first call's report stands for both
+    explained = _report_here() is not None  # the first call's report is that of both
     if not explained and _is_native(array, dtype) and not _why_not_target(target, dtype):
         _side_by_side(first, second, list(params), array, target, at, dtype)
         return target if given is None else given
     if (not explained and given is not None and cnp.PyArray_Check(target) and target.flags.writeable
             and np.can_cast(cnp.PyArray_DescrFromType(dtype), target.dtype, "same_kind")):
-        # A conversion needs memory too: both results first.
+        # Compute both results before `out` is written: the conversion may run out of memory.
         np.copyto(target, call_side_by_side(name, first, second, params, array, at, None), casting="same_kind")
         return given
     args[0] = <PyObject *>array

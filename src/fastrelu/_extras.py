@@ -1,4 +1,4 @@
-"""What the optional dependencies bring, imported when they are needed."""
+"""Optional dependencies, imported when they are needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Self
 
 
 class MissingExtraError(ImportError):
-    """A package is missing that one of the extras installs."""
+    """A package of one of the extras is not installed."""
 
 
 def require(module: str, extra: str) -> Any:
@@ -19,7 +19,7 @@ def require(module: str, extra: str) -> Any:
     module : str
         Full name of the module.
     extra : str
-        The extra that brings it.
+        The extra that installs it.
 
     Returns
     -------
@@ -53,9 +53,9 @@ def progress(total: int, description: str, *, extra: str | None = None) -> Any:
     total : int
         Number of steps.
     description : str
-        What stands before the bar.
+        Text before the bar.
     extra : str, optional
-        The extra that promises the bar; without one a missing tqdm means no bar.
+        The extra that installs tqdm. Without one, a missing tqdm means no bar.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def progress(total: int, description: str, *, extra: str | None = None) -> Any:
 
 
 class _NoBar:
-    """The part of a bar that is used, doing nothing."""
+    """A bar that does nothing."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""What the machine and its control groups grant this process: processors and memory."""
+"""Processors and memory that the machine and its control groups allow this process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _control_groups(root: Path, own: Path, controller: str) -> Iterator[Path]:
         if controllers and controller not in controllers.split(","):
             continue
         group = root / controller / path.lstrip("/") if controllers else root / path.lstrip("/")
-        # A limit of any group above holds too. In a container the path may name the host's view: the walk ends at root.
+        # The limits of all parent groups apply too. In a container the path may be that of the host: stop at root.
         for folder in (group, *group.parents):
             if not folder.is_relative_to(root):
                 break
@@ -33,7 +33,7 @@ def _control_groups(root: Path, own: Path, controller: str) -> Iterator[Path]:
 
 
 def cpu_quota(root: Path = _CGROUPS, own: Path = _OWN) -> int:
-    """Return how many processors the control groups of this process grant, rounded up; 0 for no limit."""
+    """Return how many processors the control groups of this process allow, rounded up; 0 for no limit."""
     limits = [quota for folder in _control_groups(root, own, "cpu") for quota in _quota_of(folder)]
     return max(1, int(-(-min(limits) // 1))) if limits else 0
 
@@ -42,7 +42,7 @@ def _quota_of(folder: Path) -> Iterator[float]:
     """Yield the quota that one control group sets, in processors (version 2, then version 1)."""
     with contextlib.suppress(OSError, ValueError):
         quota, period = (folder / "cpu.max").read_text().split()
-        yield int(quota) / int(period)  # "max" is no number: no limit
+        yield int(quota) / int(period)  # "max", which is not a number, is no limit
     with contextlib.suppress(OSError, ValueError):
         microseconds = int((folder / "cpu.cfs_quota_us").read_text())
         if microseconds > 0:
@@ -50,7 +50,7 @@ def _quota_of(folder: Path) -> Iterator[float]:
 
 
 def usable_memory(root: Path = _CGROUPS, own: Path = _OWN) -> int:
-    """Return how many bytes this process may use: the least of what machine, control groups and limits grant."""
+    """Return how many bytes this process may use: the least of machine, control groups and rlimits."""
     limits = [sys.maxsize]
     for folder in _control_groups(root, own, "memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):  # version 2, version 1
@@ -62,9 +62,9 @@ def usable_memory(root: Path = _CGROUPS, own: Path = _OWN) -> int:
         import resource  # noqa: PLC0415  not on every system
 
         limits.append(resource.getrlimit(resource.RLIMIT_AS)[0])
-    return min(limit for limit in limits if limit >= 0)  # a negative one means none
+    return min(limit for limit in limits if limit >= 0)  # a negative limit means no limit
 
 
 def default_cache_limit() -> int:
-    """Return how many bytes of released results are kept where nobody says."""
+    """Return how many bytes of freed results are kept if no limit is set."""
     return min(2**28, usable_memory() // 8)

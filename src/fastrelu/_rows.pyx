@@ -1,5 +1,5 @@
 # distutils: sources = src/fastrelu/kernels/rows_drive.c
-"""Softmax and its like, which work on whole rows of an array along any axis, and cross-entropy."""
+"""Softmax and related functions, which work on whole rows of an array along any axis, and cross-entropy."""
 
 from operator import index
 
@@ -107,7 +107,7 @@ cdef class RowKernels:
         self.rows = <const fr_rows *>tables(isa).rows
 
     cdef const fr_rows *of(self, int dtype) except NULL:
-        """The flavour that a call made here and now has."""
+        """The flavor of a call in the current context."""
         return &self.rows[flavour_of(dtype, precision_level())]
 
 
@@ -118,7 +118,7 @@ cdef struct _Work:
     Py_ssize_t rows
     char *rooms  # one for each thread
     size_t room
-    fr_atomic no_class  # whether a share met a label that is none
+    fr_atomic no_class  # whether a share met a label that is not a class
 
 
 cdef void _share(const void *what, long share, long shares, int part) noexcept nogil:
@@ -131,7 +131,7 @@ cdef void _share(const void *what, long share, long shares, int part) noexcept n
 
 
 cdef int _run(const fr_row_call *call, int cost, Py_ssize_t rows, Crew crew) except -1:
-    """No Python code runs before the rows are done."""
+    """Run over all rows; no Python code runs before they are done."""
     cdef _Work work
     work.call, work.rows, work.no_class, work.rooms = call, rows, 0, NULL
     work.room = fr_rows_room(call, rows)
@@ -159,14 +159,14 @@ cdef bint _is_plain(object value, int dtype):
 
 
 cdef bint _is_apart(cnp.ndarray x, cnp.ndarray out):
-    """Neither array reaches into the other (both contiguous), or they are the same memory."""
+    """Are the two contiguous arrays disjoint, or exactly the same memory?"""
     cdef char *a = <char *>cnp.PyArray_DATA(x)
     cdef char *b = <char *>cnp.PyArray_DATA(out)
     return a == b or a + cnp.PyArray_NBYTES(x) <= b or b + cnp.PyArray_NBYTES(out) <= a
 
 
 cdef bint _is_last(object axis, int ndim):
-    """Is it plainly the last axis?"""
+    """Is it a plain integer that denotes the last axis?"""
     cdef long number
     if not PyLong_CheckExact(axis) or ndim == 0:
         return False
@@ -191,7 +191,7 @@ cdef void _flat_operand(fr_row_call *call, int which, cnp.ndarray x) noexcept:
 
 cdef object _run_flat(fr_kernel kernel, fr_columns columns, int cost, cnp.ndarray x, cnp.ndarray second,
                       cnp.ndarray out, Crew crew):
-    """Rows along the last axis of contiguous arrays; a new one if `out` is None."""
+    """Run over the rows along the last axis of contiguous arrays; allocates the result if `out` is None."""
     cdef fr_row_call call
     cdef int ndim = cnp.PyArray_NDIM(x)
     if out is None:
@@ -213,7 +213,7 @@ cdef object _run_flat(fr_kernel kernel, fr_columns columns, int cost, cnp.ndarra
 
 
 cdef int _order(cnp.ndarray y, int axis, int *order) noexcept:
-    """The axes beside `axis` that are longer than 1, those with the longest strides first."""
+    """The axes other than `axis` that are longer than 1, those with the longest strides first."""
     cdef int k, i, count = 0
     for k in range(cnp.PyArray_NDIM(y)):
         if k == axis or cnp.PyArray_DIM(y, k) == 1:
@@ -228,7 +228,7 @@ cdef int _order(cnp.ndarray y, int axis, int *order) noexcept:
 
 
 cdef Py_ssize_t _lay_out(fr_row_call *call, cnp.ndarray y, int axis, int *order) noexcept:
-    """Shape of the walk, in the order of the strides of `y`; how many rows there are."""
+    """Set the shape of the loop, in the order of the strides of `y`; returns the number of rows."""
     cdef int k
     cdef Py_ssize_t rows = 1
     call.n = cnp.PyArray_DIM(y, axis)
@@ -240,12 +240,11 @@ cdef Py_ssize_t _lay_out(fr_row_call *call, cnp.ndarray y, int axis, int *order)
     if call.naxes == 0:
         call.naxes = call.shape[0] = 1
         order[0] = -1
-    # An axis of length 0 that was left out makes no rows either.
     return rows
 
 
 cdef void _operand(fr_row_call *call, int which, cnp.ndarray x, int axis, const int *order, bint has_axis) noexcept:
-    """Where an operand lies; without the axis of the rows it has one number for each."""
+    """Set the address and strides of an operand; without the axis of the rows it has one number per row."""
     cdef int k, own
     call.operand[which].origin = <char *>cnp.PyArray_DATA(x)
     call.operand[which].along = cnp.PyArray_STRIDE(x, axis) if has_axis else 0
@@ -257,7 +256,7 @@ cdef void _operand(fr_row_call *call, int which, cnp.ndarray x, int axis, const 
 # --- Arguments --------------------------------------------------------------------------------------------------------
 
 cdef cnp.ndarray _as_data(str name, object x):
-    """An array of numbers; no copy of one that is there."""
+    """The argument as an array of numbers, without a copy if it is one."""
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} does not read masks of numpy.ma: pass x.data and, where there is one, where=~x.mask")
     return np.asarray(x)
@@ -271,14 +270,14 @@ cdef int _type_of(str name, cnp.ndarray x) except -1:
 
 
 cdef cnp.ndarray _native(cnp.ndarray x, int dtype):
-    """The same numbers as the kernels read them: the array itself where they can."""
+    """The array in the form that the kernels read; the array itself if they can."""
     if cnp.PyArray_TYPE(x) == dtype and PyArray_ISBEHAVED_RO(x):
         return x
     return x.astype(cnp.PyArray_DescrFromType(dtype))
 
 
 cdef cnp.ndarray _as_output(str name, object out):
-    """`out` as a plain array; None where there is none."""
+    """`out` as a plain array; None if it was not given."""
     if isinstance(out, tuple) and len(out) == 1:
         out = out[0]
     if out is None or out is Ellipsis:
@@ -290,7 +289,7 @@ cdef cnp.ndarray _as_output(str name, object out):
 
 
 cdef int _check_output(str name, cnp.ndarray target, cnp.ndarray like, int dtype) except -1:
-    """Can a result of the shape of an array and of this type be written into it?"""
+    """Raise unless a result of the shape of `like` and of this type can be written into `target`."""
     if not PyArray_SAMESHAPE(target, like):
         raise ValueError(f"{name}: out has the shape {(<object>target).shape}, the result {(<object>like).shape}")
     descr = cnp.PyArray_DescrFromType(dtype)
@@ -302,7 +301,7 @@ cdef int _check_output(str name, cnp.ndarray target, cnp.ndarray like, int dtype
 
 
 cdef bint _takes(cnp.ndarray target, int dtype):
-    """Can the kernels write a result of this type where it lies? Not if elements share memory."""
+    """Can the kernels write a result of this type in place? Not if elements share memory."""
     cdef int k
     if target is None or cnp.PyArray_TYPE(target) != dtype or not PyArray_ISBEHAVED_RO(target):
         return False
@@ -317,14 +316,14 @@ cdef bint _same_place(cnp.ndarray x, cnp.ndarray y):
 
 
 cdef cnp.ndarray _unshared(cnp.ndarray x, cnp.ndarray out):
-    """The array, or a copy where writing into `out` would change what is still to be read."""
+    """The array, or a copy if writing into `out` would change elements that are still to be read."""
     if x is None or out is None or _same_place(x, out) or not np.may_share_memory(x, out):
         return x
     return x.copy()
 
 
 cdef cnp.ndarray _spread_mask(str name, cnp.ndarray mask, tuple shape):
-    """A mask in the shape of the array, as bytes."""
+    """The mask, broadcast to the shape of the array."""
     if mask.dtype != np.bool_:
         raise TypeError(f"{name}: where must be of type bool, not {mask.dtype}")
     try:
@@ -335,7 +334,7 @@ cdef cnp.ndarray _spread_mask(str name, cnp.ndarray mask, tuple shape):
 
 
 cdef cnp.ndarray _merged(cnp.ndarray x, tuple axes):
-    """The array with `axes` made one, at the end: a view where its strides allow it."""
+    """The array with `axes` merged into one, the last axis: a view if its strides allow it."""
     cdef int k
     cdef list shape = []
     for k in range(cnp.PyArray_NDIM(x)):
@@ -348,7 +347,7 @@ cdef cnp.ndarray _merged(cnp.ndarray x, tuple axes):
 
 
 cdef cnp.ndarray _parted(cnp.ndarray y, tuple axes, tuple shape):
-    """What `_merged` made one, in its old places."""
+    """Undo `_merged`: split its last axis into `axes`, at their old positions."""
     cdef list kept = []
     cdef int k
     for k in range(len(shape)):
@@ -378,11 +377,11 @@ cdef object _bits(double value, int dtype):
 
 cdef object _general(RowKernels kernels, int kind, bint backward, object x, object second, object axis, object out,
                      object where):
-    """Any arguments: types, axes, masks, strides and overlaps."""
+    """Handle arguments of any types, axes, masks, strides and overlaps."""
     cdef int dtype
     cdef cnp.ndarray a, b = None, y, mask = None, target
     cdef str name = names[kind] + ("_backward_from_output" if backward else "")
-    # Conversions first: they may run code of the caller's, which may change the arrays that are there already.
+    # Conversions first: they may run the caller's code, which may change arrays that are converted already.
     given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     axis = _as_axis(axis)
     if where is not True:
@@ -435,7 +434,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
 
 cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray a, cnp.ndarray b, cnp.ndarray mask,
                         int axis, cnp.ndarray y, int dtype, Crew crew, const Held *held):
-    """The rows of native arrays along one axis, into `y` or a new array."""
+    """Run over the rows of native arrays along one axis, into `y` or a new array."""
     cdef fr_row_call call
     cdef int order[FR_MAX_AXES]
     cdef Py_ssize_t rows
@@ -462,7 +461,7 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
     return y
 
 
-# --- Softmax and its like ---------------------------------------------------------------------------------------------
+# --- Softmax and related functions ------------------------------------------------------------------------------------
 
 @cython.binding(False)
 def forward(RowKernels kernels not None, int kind, object x, object axis, object out, object where):
@@ -511,7 +510,7 @@ def from_output(RowKernels kernels not None, int kind, object grad, object y, ob
 # --- Cross-entropy ----------------------------------------------------------------------------------------------------
 
 cdef void _add(double *hi, double *lo, double v) noexcept nogil:
-    """hi + lo + v, lo taking what rounding takes from hi."""
+    """Add v to hi + lo; lo takes up the rounding error of hi."""
     cdef double s = hi[0] + v
     cdef double t = s - hi[0]
     lo[0] += (hi[0] - (s - t)) + (v - t)
@@ -539,7 +538,7 @@ cdef cnp.ndarray _labels(cnp.ndarray labels, tuple shape):
 
 
 cdef double _count(cnp.ndarray labels, Py_ssize_t classes, int64_t ignored, cnp.ndarray weights) except? -1:
-    """The sum of the weights of all rows that count, each label checked."""
+    """The sum of the weights of all rows that are not ignored; checks each label."""
     cdef const volatile int64_t *label = <const volatile int64_t *>cnp.PyArray_DATA(labels)
     cdef const double *weight = NULL
     cdef Py_ssize_t i
@@ -553,7 +552,7 @@ cdef double _count(cnp.ndarray labels, Py_ssize_t classes, int64_t ignored, cnp.
             continue
         if not 0 <= one < classes:
             raise IndexError(f"cross_entropy: label {one} at position {i} is out of range for {classes} classes; "
-                             f"rows to leave out carry ignore_index, which is {ignored}")
+                             f"rows to ignore carry ignore_index, which is {ignored}")
         _add(&hi, &lo, 1 if weight == NULL else weight[one])
     return hi + lo
 
@@ -572,7 +571,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     cdef Py_ssize_t rows
     cdef cnp.ndarray x, given, weights = None, losses, grad = None, probabilities = None, destination
     cdef double total, count
-    # Conversions first: they may run code of the caller's, which may change the arrays that are there already.
+    # Conversions first: they may run the caller's code, which may change arrays that are converted already.
     name = "cross_entropy_value_and_grad" if with_grad else "cross_entropy"
     if reduction not in _REDUCTIONS:
         raise ValueError(f'cross_entropy: reduction must be "none", "mean" or "sum", not {reduction!r}')
@@ -657,7 +656,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     else:
         _operand(&call, FR_ROW_LABEL, given, along, order, False)
     if probabilities is not None or target.smoothing != 0:
-        target.dense = &target.scale  # any address: every thread has room of its own
+        target.dense = &target.scale  # any address but NULL: each thread has its own room
     if grad is not None:
         _operand(&call, FR_ROW_OUT, grad, along, order, True)
     _operand(&call, FR_ROW_LOSS, losses, along, order, False)

@@ -1,5 +1,5 @@
 # cython: wraparound=True
-# Statistics of arrays: sorts the axes, shares the work out, and knows no meaning of the numbers.
+# Statistics of arrays: sorts the axes and shares the work out; diagnostics interprets the numbers.
 """Counts, extremes and moments of the units of an array, and their merger."""
 
 import numpy as np
@@ -62,7 +62,7 @@ cdef void _share(const void *what, long share, long shares, int part) noexcept n
 
 
 cdef list _merged(cnp.ndarray x, list axes):
-    """Shape and stride of axes, those that follow each other in memory made one."""
+    """Shape and stride of axes; axes that are adjacent in memory are merged."""
     found = []
     for axis in axes:
         shape, stride = x.shape[axis], x.strides[axis]
@@ -142,6 +142,6 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
 
 
 def merge(cnp.ndarray into not None, cnp.ndarray other not None):
-    """Add what another dense array of summaries holds, of the same shape."""
+    """Merge another dense array of summaries of the same shape into the first."""
     fr_summary_merge(<fr_summary *>cnp.PyArray_DATA(into), <const fr_summary *>cnp.PyArray_DATA(other),
                      into.size)

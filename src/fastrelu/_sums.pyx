@@ -1,4 +1,4 @@
-# Gradients with respect to learned parameters: shapes, types and memory of a call; the pass is kernels/sums_drive.h.
+# Gradients with respect to learned parameters: shapes, types and memory of a call; the loops are in sums_drive.h.
 """Calls that return dx and the gradients of an activation's parameters from one pass over the data."""
 
 import numpy as np
@@ -108,7 +108,7 @@ cdef object _operand(Learned learned, object value, bint data):
 
 
 cdef int _find_type(Learned learned, list operands) except -1:
-    """The type that the gradient has, from a call of it on no data, which also checks types and domains."""
+    """The type of the gradient, found by a call on empty data, which also checks types and domains."""
     cdef cnp.ndarray x
     cdef int dtype = 0
     cdef bint plain = type(operands[1]) is cnp.ndarray
@@ -119,7 +119,7 @@ cdef int _find_type(Learned learned, list operands) except -1:
     if plain and type(operands[0]) is cnp.ndarray and cnp.PyArray_TYPE(<cnp.ndarray>operands[0]) == dtype:
         for value in operands[2:]:
             plain = plain and type(value) is not cnp.ndarray
-        if plain:  # numbers are all that there is to check
+        if plain:  # only numbers are left to check
             nothing = _no_double if dtype == cnp.NPY_DOUBLE else _no_float
             _core_call(learned.backward, None, True, nothing, nothing, *operands[2:])
             return dtype
@@ -131,14 +131,14 @@ cdef int _find_type(Learned learned, list operands) except -1:
 
 
 cdef cnp.ndarray _as_target(Learned learned, object out):
-    """`out` as a plain array; None where there is none."""
+    """`out` as a plain array; None if it was not given."""
     if out is None or out is Ellipsis:
         return None
     name = f"{learned.name}_backward_parameters"
     target = out if isinstance(out, np.ndarray) else _core.as_target(name, out)
     if not isinstance(target, np.ndarray) or isinstance(target, np.ma.MaskedArray):
         raise TypeError(f"{name} can write into an array or a writable buffer, not into {type(out).__name__!r}")
-    return np.asarray(target)  # a subclass may have code behind its shape
+    return np.asarray(target)  # a subclass may compute its shape by code of its own
 
 
 cdef int _check_target(Learned learned, cnp.ndarray target, tuple shape, object dtype) except -1:
@@ -178,7 +178,7 @@ cdef tuple _joint_shape(Learned learned, list arrays):
 
 
 cdef bint _is_apart(cnp.ndarray dx, cnp.ndarray operand, bint data):
-    """Is it apart from dx, or exactly dx where that does no harm?"""
+    """Is it disjoint from dx, or exactly dx where that does no harm?"""
     if not np.may_share_memory(dx, operand):
         return True
     return (data and cnp.PyArray_DATA(dx) == cnp.PyArray_DATA(operand) and np.shape(dx) == np.shape(operand)
@@ -188,7 +188,7 @@ cdef bint _is_apart(cnp.ndarray dx, cnp.ndarray operand, bint data):
 # --- One call -------------------------------------------------------------------------------------------------------
 
 cdef bint _varies(cnp.ndarray array, int axis, int ndim):
-    """Does it change along an axis of the data?"""
+    """Does the array vary along an axis of the data?"""
     cdef int own = axis - ndim + cnp.PyArray_NDIM(array)
     return own >= 0 and cnp.PyArray_DIM(array, own) != 1
 
@@ -230,7 +230,7 @@ cdef int _look(fr_sums_job *job, list arrays, cnp.ndarray dx) except -1:
         for j in range(count):
             job.view.stride[k][j] = stride[j]
         k += 1
-    if k == 0:  # the walk counts along an axis
+    if k == 0:  # the loop needs an axis
         job.view.shape[0] = k = 1
         for j in range(count):
             job.view.stride[0][j] = 0
@@ -239,7 +239,7 @@ cdef int _look(fr_sums_job *job, list arrays, cnp.ndarray dx) except -1:
 
 
 cdef fr_pairs _pairs(cnp.ndarray memory):
-    """The two rows of an array as sums and what rounding left out."""
+    """The two rows of an array, as sums and their rounding errors."""
     cdef fr_pairs pairs
     pairs.high = <double *>cnp.PyArray_DATA(memory)
     pairs.low = pairs.high + cnp.PyArray_DIM(memory, 1)
@@ -261,11 +261,11 @@ cdef void _share(const void *what, long share, long shares, int part) noexcept n
 
 
 cdef object _gathered(Learned learned, fr_sums_job *job, int p, list arrays, cnp.ndarray result):
-    """Fill the gradient of a parameter that varies along fewer axes than the others, from sums along all of those."""
+    """Fill the gradient of a parameter that varies along fewer axes than the others, from sums for all their axes."""
     cdef cnp.ndarray index, sums
     cdef Py_ssize_t size = cnp.PyArray_SIZE(result)
     cdef int ndim = np.ndim(arrays[len(arrays) - 1])
-    shape = [1] * ndim  # of `kept`: that of the parameters together
+    shape = [1] * ndim  # of `kept`: the shape of all parameters together
     for array in arrays[2:len(arrays) - 1]:
         for axis in range(ndim):
             if _varies(array, axis, ndim):
@@ -284,7 +284,7 @@ cdef object _gathered(Learned learned, fr_sums_job *job, int p, list arrays, cnp
 
 
 cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _core.Crew crew, const _core.Held *held):
-    """Fill dx, which is the last of the arrays too, and return the gradients of the parameters."""
+    """Fill dx, which is also the last of the arrays, and return the gradients of the parameters."""
     cdef fr_sums_job job
     cdef _Work work
     cdef cnp.ndarray parameter, result, memory, rooms
@@ -327,8 +327,8 @@ cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _core.Crew crew, c
 @cython.binding(False)
 def call(Learned learned not None, object out, object grad, object x, object a, object b=None, object c=None,
          object d=None):
-    """Return dx and the gradient of each parameter; `out` is where dx goes."""
-    # Conversions first: they may run code of the caller's, which may change the arrays that are there already.
+    """Return dx, written into `out` if given, and the gradient of each parameter."""
+    # Conversions first: they may run the caller's code, which may change arrays that are converted already.
     cdef list operands = [_operand(learned, grad, True), _operand(learned, x, True), _operand(learned, a, False)]
     cdef list arrays = [], gradients = []
     cdef int j, dtype

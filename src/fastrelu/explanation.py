@@ -1,4 +1,4 @@
-"""`explain`: which code a call would run, and why not a faster one."""
+"""`explain`: which code a call would run, and why no faster one."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ __all__ = ["Explanation", "explain"]
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a call would do, as :func:`explain` returns it.
+    """The plan of a call, as :func:`explain` returns it.
 
     Attributes
     ----------
     function : str
         The public function.
     kernel : str
-        What computes: the name of a kernel and of its ufuncs, which differs for functions that share one
-        (``prelu`` and ``rrelu`` are ``leaky_relu``).
+        The name of the kernel and of its ufuncs, which differs from `function` if several functions share a kernel
+        (``prelu`` and ``rrelu`` use ``leaky_relu``).
     dtype : str
-        ``"float32"`` or ``"float64"``, in which the kernel reads and writes.
+        The type that the kernel reads and writes: ``"float32"`` or ``"float64"``.
     precision : str
         ``"fast"`` or ``"accurate"``.
     isa : str
         Instruction set of the kernel.
     door : str
-        ``"fast path"`` (dense arrays of one layout, numbers as parameters), ``"N-d driver"`` (plain arrays of any strides
-        and shapes) or ``"ufunc"`` (NumPy runs it: casts, masks, subclasses).
+        The way into the kernels: ``"fast path"`` (dense arrays of one layout, numbers as parameters), ``"N-d driver"``
+        (plain arrays of any strides and shapes) or ``"ufunc"`` (NumPy runs it: casts, masks, subclasses).
     why_not_fast, why_not_driver : str
-        What bars the faster doors; empty for a door that is open, or was not reached.
+        Why a faster door cannot be taken; empty if it can, or was not tried.
     threads : int
-        How many threads compute.
+        Number of threads.
     why_threads : str
-        What decides their number.
+        The reason for this number.
     output : str
-        ``"given"``; ``"given, through a copy, ..."``; ``"recycled"``, the memory of a result that was released; ``"new,
-        will be recycled"``; or ``"new"``, from NumPy.
+        ``"given"``; ``"given, through a copy, ..."``; ``"recycled"``, the memory of a freed result; ``"new, will be
+        recycled"``; or ``"new"``, from NumPy.
     streamed : bool
-        Whether the result goes past the cache.
+        Whether the result is stored past the cache.
 
     Examples
     --------
@@ -67,16 +67,16 @@ class Explanation:
     streamed: bool
 
     def __str__(self) -> str:
-        """Return one line for each field that says something."""
+        """Return one line for each field that is not empty."""
         lines = ((field.name.replace("_", " "), getattr(self, field.name)) for field in fields(self))
         return "\n".join(f"{name:<14} {value}" for name, value in lines if value != "")
 
 
 def explain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Explanation:
-    """Tell which code a call would run here and now, and why not a faster one.
+    """Tell which code a call would run in the current context, and why no faster one.
 
-    The call decides as ever and stops before it computes: nothing is written, drawn or kept. What depends on other
-    threads, whether one of them has the team or takes the released memory first, may differ when the call is made.
+    The call makes its decisions as usual and stops before it computes: nothing is written, drawn or kept. The actual
+    call may decide otherwise if another thread uses the team or takes memory from the pool first.
 
     Parameters
     ----------
@@ -88,13 +88,13 @@ def explain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Expla
     Returns
     -------
     Explanation
-        With fields to read and a text to print. ``crelu`` and its gradients make two calls; the first is explained.
+        Fields to read; ``print`` shows them. ``crelu`` and its gradients make two calls; the first is explained.
 
     Raises
     ------
     TypeError, ValueError
-        If `function` is none of these (``_backward_parameters`` are not), and whatever the call itself raises for these
-        arguments. An operand with code of its own (``__array_ufunc__``) is not asked.
+        If `function` is not one of these (``_backward_parameters`` are not), and any error of the call itself for these
+        arguments. The code of an operand with ``__array_ufunc__`` is not run.
 
     Examples
     --------

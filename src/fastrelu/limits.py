@@ -1,8 +1,8 @@
-"""The largest error of every kernel: the one place for the numbers that tests, documentation and users read.
+"""The largest error of every kernel: the only source of the numbers for tests, documentation and users.
 
 An error is ``abs(got - exact) / ulp(exact)``, in units in the last place; 0.5 is correctly rounded. A unit is never
 less than the smallest subnormal number, so tails and subnormal results count in full. tools/verify.py measures
-the errors, over all float32 inputs and a dense sample of float64, and checks them against what stands here.
+the errors, over all float32 inputs and a dense sample of float64, and checks them against this module.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Flavour = Literal[
     "float64 accurate base",
 ]
 
-# What holds for a kernel that has no row of its own. Where there is no FMA, fast float64 kernels lose what it carries.
+# The bounds for a kernel without a row of its own. Without FMA, fast float64 kernels lose the accuracy that it brings.
 _DEFAULT: dict[Flavour, float] = {
     "float32 fast": 3.0,
     "float32 accurate": 0.51,
@@ -105,7 +105,7 @@ _MEASURED: dict[str, tuple[float, float, float, float, float]] = {
     "softmin": (2.8, 3.6, 0.8, 3.8, 0.8),
 }
 
-# Rounded once, in every flavour; functions in all their directions, or kernels.
+# Rounded once, in every flavor; the name of a function stands for all its directions, that of a kernel for itself.
 _EXACT = frozenset(
     {
         "elu_backward_from_output",
@@ -137,7 +137,7 @@ class ZeroCrossing:
     low, high : float
         The interval, in x.
     bound : float
-        The largest absolute error there; outside, :func:`error_bound` holds.
+        The largest absolute error in it; outside, :func:`error_bound` holds.
     """
 
     low: float
@@ -145,7 +145,7 @@ class ZeroCrossing:
     bound: float
 
 
-# The zero of a derivative; where the function has a parameter that scales x, that of parameter times x.
+# The zero of a derivative; if a parameter scales x, the zero of parameter times x.
 _ZEROS: dict[str, float] = {
     "silu_backward": -1.2784645427610738,
     "swish_backward": -1.2784645427610738,
@@ -165,7 +165,7 @@ _CROSSING: dict[Flavour, tuple[float, float]] = {
 }
 
 
-# Where lines cross zero, their slope and their constant term: without FMA the product's rounding error is lost there.
+# For lines: zero crossing, slope and constant term. Without FMA the product's rounding error is lost near the zero.
 _LINES: dict[str, Callable[..., list[tuple[float, float, float]]]] = {
     "hard_sigmoid": lambda slope, offset: [(-offset / slope, slope, offset)],
     "srelu": lambda t_left, a_left, t_right, a_right: [
@@ -175,7 +175,7 @@ _LINES: dict[str, Callable[..., list[tuple[float, float, float]]]] = {
 
 
 def isa_class(isa: str) -> Literal["fma", "base"]:
-    """Return whether kernels of an instruction set fuse multiplications with additions, which decides their bits."""
+    """Return whether kernels of an instruction set fuse multiplications with additions, which determines their bits."""
     fused = isa != "base" or platform.machine().lower() in {"aarch64", "arm64"}
     return "fma" if fused else "base"
 
@@ -221,7 +221,7 @@ def error_bound(name: str, dtype: DTypeLike, *, precision: Precision | None = No
     dtype : dtype
         float32 or float64.
     precision : {"fast", "accurate"}, optional
-        By default the precision in force.
+        By default the current precision.
     isa : str, optional
         Instruction set, by default the one in use. It matters for float64: without FMA errors are larger.
 
@@ -253,7 +253,7 @@ def error_bound(name: str, dtype: DTypeLike, *, precision: Precision | None = No
 
 
 def product_bound(name: str, dtype: DTypeLike, *, precision: Precision | None = None, isa: str | None = None) -> float:
-    """Return what :func:`error_bound` returns, for a gradient kernel and any gradient instead of 1."""
+    """Return the same as :func:`error_bound`, for a gradient kernel and any incoming gradient instead of 1."""
     bound = error_bound(name, dtype, precision=precision, isa=isa)
     if _flavour(dtype, precision, isa) == "float32 accurate" and bound > 0.5:
         return bound  # rounded once, after the product
@@ -269,7 +269,7 @@ def zero_crossing(
     precision: Precision | None = None,
     isa: str | None = None,
 ) -> ZeroCrossing | None:
-    """Return where a derivative crosses zero, and the largest absolute error there.
+    """Return the interval around the zero of a derivative, and the largest absolute error in it.
 
     Parameters
     ----------
@@ -280,14 +280,14 @@ def zero_crossing(
     parameters : sequence of float, optional
         The parameters of the function, which move the zero.
     precision : {"fast", "accurate"}, optional
-        By default the precision in force.
+        By default the current precision.
     isa : str, optional
         Instruction set, by default the one in use.
 
     Returns
     -------
     ZeroCrossing or None
-        The interval and the bound; None where :func:`~fastrelu.error_bound` holds everywhere.
+        The interval and the bound; None if :func:`~fastrelu.error_bound` holds everywhere.
 
     Raises
     ------

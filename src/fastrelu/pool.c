@@ -1,4 +1,4 @@
-/* The pool of freed blocks: bounded, by size class, the one that was freed first goes first. */
+/* The pool of freed blocks: of limited size, by size class; the block that was freed first is unmapped first. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -19,12 +19,12 @@
 
 enum { FR_STEP = 4096, FR_HUGE = 1 << 21 };
 
-/* Stands before the data of every block. */
+/* Header in front of the data of every block. */
 typedef struct {
-    char *start;     /* what goes back to the system */
-    size_t extent;   /* its length; 0 for a block from the heap */
+    char *start;     /* start of the mapping or heap block */
+    size_t extent;   /* bytes mapped; 0 for a block from the heap */
     size_t capacity; /* bytes of data */
-    int warm;        /* it has been in the pool */
+    int warm;        /* the block has been in the pool */
 } fr_label;
 
 typedef struct {
@@ -75,13 +75,13 @@ static void fr_unmap(char *start, size_t extent) {
 
 static size_t fr_page(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
-/* A fork while another thread holds the lock would leave it locked for ever in the child. */
+/* If a process forks while another thread holds the mutex, it would stay locked forever in the child. */
 int fr_pool_watch_forks(void) { return pthread_atfork(fr_lock, fr_unlock, fr_unlock); }
 #endif
 
 /* --- Blocks --- */
 
-/* Eight classes per power of two: at most an eighth of a block is idle. */
+/* Eight classes per power of two: at most an eighth of a block is unused. */
 static size_t fr_class(size_t size) {
     size_t step = FR_STEP;
     while (step < size / 16 + 1) step *= 2;
@@ -111,7 +111,7 @@ static int fr_wants_huge_pages(void) {
     return wanted;
 }
 
-/* The label has the page before the data to itself, so that huge pages hold data alone. */
+/* The label is on the page before the data, so that huge pages hold data alone. */
 static char *fr_from_system(size_t capacity) {
     size_t page = fr_page(), extent = capacity + page;
     char *start;
@@ -121,7 +121,7 @@ static char *fr_from_system(size_t capacity) {
         char *data = fr_align(start + page, FR_HUGE);
         fr_unmap(start, (size_t)(data - page - start));
         fr_unmap(data + capacity, (size_t)(stop - (data + capacity)));
-        madvise(data, capacity, MADV_HUGEPAGE); /* advice: a kernel without them goes on with small pages */
+        madvise(data, capacity, MADV_HUGEPAGE); /* a hint: a kernel without huge pages uses small ones */
         return fr_finish(data, data - page, extent, capacity);
     }
 #endif
@@ -146,7 +146,7 @@ static void fr_take_off_locked(size_t place) {
     memmove(&pool[place], &pool[place + 1], (state.blocks - place) * sizeof *pool);
 }
 
-/* Moves from the pool into `gone` what is too old, or too much next to `wanted` more bytes. */
+/* Moves blocks from the pool to `gone` that are too old, or exceed the limit if `wanted` more bytes are added. */
 static size_t fr_thin_out_locked(char **gone, size_t wanted, long long now) {
     size_t count = 0;
     while (state.blocks > 0 && (state.held + wanted > state.limit || now - pool[0].since > patience ||
@@ -163,7 +163,7 @@ static void fr_destroy_all(char **gone, size_t count) {
 
 static size_t fr_find_locked(size_t capacity) {
     size_t place = state.blocks;
-    while (place > 0 && pool[place - 1].capacity != capacity) place--; /* the last released is the warmest */
+    while (place > 0 && pool[place - 1].capacity != capacity) place--; /* the last one freed: likely in the cache */
     return place;
 }
 
@@ -264,7 +264,7 @@ static char *fr_get(size_t size, int *zeroed) {
         return data;
     }
     data = fr_from_system(capacity);
-    if (!data) { /* what lies idle here may be what is missing there */
+    if (!data) { /* the blocks kept in the pool may be the memory that the system lacks */
         fr_pool_clear();
         data = fr_from_system(capacity);
     }
@@ -291,7 +291,7 @@ void *fr_pool_calloc(void *context, size_t count, size_t size) {
 }
 
 void fr_pool_free(void *context, void *data, size_t size) {
-    (void)context, (void)size; /* the label knows better: a view may have changed what the array thinks its size is */
+    (void)context, (void)size; /* the label has the true size; a view may have changed that of the array */
     if (!data) return;
     if (fr_label_of(data)->extent) fr_put(data);
     else fr_destroy(data);

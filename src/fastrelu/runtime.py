@@ -1,4 +1,4 @@
-"""Settings of the process and of a context: precision, threads, instruction set, and what is in force."""
+"""Settings of the process and of a context: precision, threads, instruction set; and the settings in force."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from fastrelu import _core, _sums
-from fastrelu._host import cpu_quota, default_cache_limit, usable_memory  # noqa: F401  names of this module
+from fastrelu._host import cpu_quota, default_cache_limit, usable_memory  # noqa: F401  re-exported
 from fastrelu._version import __version__
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _thread_number(n: int, source: str = "number of threads") -> int:
 
 
 def set_precision(level: Precision) -> None:
-    """Set the precision that calls have by default in this process.
+    """Set the default precision of calls in this process.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def set_precision(level: Precision) -> None:
     Raises
     ------
     ValueError
-        If `level` is neither.
+        If `level` is neither of them.
 
     See Also
     --------
@@ -77,7 +77,7 @@ def set_precision(level: Precision) -> None:
 
 
 def get_precision() -> Precision:
-    """Return the precision that a call made here and now has.
+    """Return the precision of a call made in the current context.
 
     Returns
     -------
@@ -96,9 +96,9 @@ def get_precision() -> Precision:
 
 @contextlib.contextmanager
 def precision(level: Precision) -> Iterator[None]:
-    """Give the calls in a ``with`` block another precision than the process's default.
+    """Override the default precision for the calls in a ``with`` block.
 
-    It holds for the thread or asyncio task that opens the block, and for lazy graphs built in it.
+    It applies to the thread or asyncio task that opens the block, and to lazy graphs built in it.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def precision(level: Precision) -> Iterator[None]:
     Raises
     ------
     ValueError
-        If `level` is neither.
+        If `level` is neither of them.
 
     Examples
     --------
@@ -133,13 +133,13 @@ def precision(level: Precision) -> Iterator[None]:
 
 
 def set_num_threads(n: int) -> None:
-    """Set how many threads a large call may use by default in this process.
+    """Set the default number of threads that a large call in this process may use.
 
     Parameters
     ----------
     n : int
-        At least 1. What OpenMP, the affinity mask and the control group grant is never exceeded. The
-        environment variable ``FASTRELU_NUM_THREADS`` sets it at import.
+        At least 1. The limits of OpenMP, the affinity mask and the control group are never exceeded. The environment
+        variable ``FASTRELU_NUM_THREADS`` sets it at import.
 
     Raises
     ------
@@ -165,13 +165,13 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """Return how many threads a large call made here and now would use.
+    """Return how many threads a large call made in the current context would use.
 
     Returns
     -------
     int
-        The least of the limit set, the threads OpenMP grants the calling thread, the processors in its
-        affinity mask, and those the control group's quota amounts to.
+        The least of the limit that was set, the threads that OpenMP allows the calling thread, the processors in its
+        affinity mask, and the processors in the control group's quota.
 
     Examples
     --------
@@ -186,12 +186,12 @@ def get_num_threads() -> int:
 def threads(n: int) -> Iterator[None]:
     """Limit the threads of the calls in a ``with`` block.
 
-    It holds for the Python thread or asyncio task that opens the block.
+    It applies to the Python thread or asyncio task that opens the block.
 
     Parameters
     ----------
     n : int
-        At least 1; takes the place of the process's default inside the block.
+        At least 1; replaces the process's default inside the block.
 
     Yields
     ------
@@ -230,16 +230,16 @@ def _byte_number(n: int, source: str = "number of bytes") -> int:
 
 
 def set_cache_limit(n: int) -> None:
-    """Set how many bytes of released results this process keeps, to use them again for fresh ones.
+    """Set how many bytes of freed results this process keeps in a pool, for reuse by new results.
 
-    A new large array costs more than most activations: the system has to map and clear its pages. A result of
-    128 KiB and more that is no longer referenced is kept, and the next result of about its size takes its place.
-    What nobody has used for ten seconds is let go at the next large call.
+    A new large array costs more than most activations, because of its page faults: the system maps and zeroes pages.
+    When a result of 128 KiB or more is freed, its memory goes to the pool, and the next result of about its size reuses
+    it. Blocks that have been unused for ten seconds are freed at the next large call.
 
     Parameters
     ----------
     n : int
-        Not negative; 0 keeps nothing, and new arrays come from NumPy. What is held beyond `n` is let go. The default
+        Not negative; 0 keeps nothing, and new arrays come from NumPy. Blocks beyond `n` bytes are freed. The default
         is the smaller of 256 MiB and an eighth of the memory that this process may use (machine, control group,
         ``ulimit -v``). The environment variable ``FASTRELU_CACHE_BYTES`` sets it at import.
 
@@ -252,8 +252,8 @@ def set_cache_limit(n: int) -> None:
 
     See Also
     --------
-    clear_cache : Lets go what is held.
-    config : Tells what is held and how often it was used.
+    clear_cache : Free all blocks in the pool.
+    config : Report the size of the pool and how often it was used.
 
     Examples
     --------
@@ -268,12 +268,12 @@ def set_cache_limit(n: int) -> None:
 
 
 def get_cache_limit() -> int:
-    """Return how many bytes of released results this process keeps at most.
+    """Return how many bytes of freed results this process keeps at most.
 
     Returns
     -------
     int
-        What :func:`set_cache_limit` set, or the default.
+        The limit set by :func:`set_cache_limit`, or the default.
 
     Examples
     --------
@@ -285,7 +285,7 @@ def get_cache_limit() -> int:
 
 
 def clear_cache() -> None:
-    """Give the memory of all released results back to the system.
+    """Give the memory of all freed results back to the system.
 
     Arrays that are in use are not touched.
 
@@ -300,7 +300,7 @@ def clear_cache() -> None:
 
 
 def _load_kernels() -> tuple[str, dict[str, _core.Kernel]]:
-    """Return the instruction set that FASTRELU_ISA asks for, or the highest that runs, and its kernels."""
+    """Return the instruction set that FASTRELU_ISA names, or the highest one supported, and its kernels."""
     asked = os.environ.get("FASTRELU_ISA")
     if asked:
         try:
@@ -317,15 +317,15 @@ learned = _sums.load(isa, kernels)
 
 
 def config() -> dict[str, object]:
-    """Return what is in force: version, instruction set, threads, precision and what it was built with.
+    """Return the version, the settings in force and the versions that the package was built with.
 
     Returns
     -------
     dict
-        ``version``, ``isa`` (in use), ``isa_available`` (built and able to run here), ``threads`` (of a large
-        call), ``openmp`` (the version's date, or None without OpenMP), ``precision``, ``numpy``, ``cython``, and of
-        the memory of released results, in bytes, ``cache_limit`` and ``cache_held``, with ``cache_hits`` and
-        ``cache_misses``, the numbers of large results that found a block there and that did not.
+        ``version``, ``isa`` (in use), ``isa_available`` (built, and supported by this machine), ``threads`` (of a
+        large call), ``openmp`` (the version's date, or None without OpenMP), ``precision``, ``numpy``, ``cython``, and
+        for the pool of freed results ``cache_limit`` and ``cache_held``, in bytes, with ``cache_hits`` and
+        ``cache_misses``, the numbers of large results that did and did not find a block there.
 
     Examples
     --------
@@ -381,7 +381,7 @@ def _read_environment() -> None:
     limit = _integer("FASTRELU_CACHE_BYTES")
     if limit is not None:
         _core.set_cache(limit=_byte_number(limit, "FASTRELU_CACHE_BYTES"))
-    if os.environ.get("NUMPY_MADVISE_HUGEPAGE") == "0":  # whoever forbids NumPy huge pages means us too
+    if os.environ.get("NUMPY_MADVISE_HUGEPAGE") == "0":  # a setting of NumPy's, followed here too
         _core.set_cache(huge_pages=False)
 
 

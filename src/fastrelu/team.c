@@ -1,8 +1,8 @@
-/* How the team's threads find each other (team.h says what they do).
+/* How the team's threads cooperate (team.h describes the team).
  *
- * One job at a time: `job`. Its gate counts the workers inside and is open while it may be entered; the caller
- * closes it when no share is left, and waits until those inside have finished what they began. Nobody else ever waits
- * for anybody. */
+ * One job at a time: `job`. Its gate counts the workers inside and says whether more may enter; the caller closes it
+ * when no share is left, and waits until the workers inside have finished their shares. No thread waits for another in
+ * any other place. */
 #ifdef __linux__
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -58,7 +58,7 @@ static void *fr_thread_main(void *body) {
     return NULL;
 }
 
-/* Starts a detached thread that takes no signals: those are for the threads of the host. */
+/* Starts a detached thread with all signals blocked: signals are for the threads of the host program. */
 static int fr_thread_start(void (*body)(void)) {
     pthread_attr_t attributes;
     pthread_t thread;
@@ -73,7 +73,7 @@ static int fr_thread_start(void (*body)(void)) {
     return failed ? -1 : 0;
 }
 
-/* The bytes of stack that OpenMP gives its threads, as far as the environment says; 0 if it does not. */
+/* The stack size that the environment sets for OpenMP's threads, in bytes; 0 if it sets none. */
 static size_t fr_openmp_stack(void) {
     const char *text = getenv("OMP_STACKSIZE");
     char *end;
@@ -99,12 +99,12 @@ static size_t fr_openmp_stack(void) {
 static fr_mutex trial_lock = FR_MUTEX_INIT;
 static void *fr_trial(void *unused) {
     (void)unused;
-    fr_mutex_lock(&trial_lock); /* nobody ends before the last has been made */
+    fr_mutex_lock(&trial_lock); /* no trial thread ends before the last one has been started */
     fr_mutex_unlock(&trial_lock);
     return NULL;
 }
 
-/* Would the system make so many more threads now? libgomp ends the process if one is refused, so ask first. */
+/* Could the system start `count` more threads now? libgomp ends the process if a thread is refused, so try first. */
 static int fr_threads_can_be_had(int count) {
     pthread_attr_t attributes;
     pthread_t *threads = malloc((size_t)count * sizeof *threads);
@@ -114,7 +114,7 @@ static int fr_threads_can_be_had(int count) {
         free(threads);
         return count == 0;
     }
-    if (stack) pthread_attr_setstacksize(&attributes, stack); /* refuses what is too small, as OpenMP does */
+    if (stack) pthread_attr_setstacksize(&attributes, stack); /* refuses a size that is too small, as OpenMP does */
     fr_mutex_lock(&trial_lock);
     while (made < count && pthread_create(&threads[made], &attributes, fr_trial, NULL) == 0) made++;
     fr_mutex_unlock(&trial_lock);
@@ -125,7 +125,7 @@ static int fr_threads_can_be_had(int count) {
 }
 #endif
 
-/* Lets the other hardware thread of this core work. */
+/* Leaves the core to its other hardware thread while this one spins. */
 static inline void fr_relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
@@ -138,19 +138,19 @@ static inline void fr_relax(void) {
  */
 
 enum {
-    FR_QUEUES = 32,    /* of shares: a thread beyond that many starts with the queue of another */
-    FR_OPEN = 1 << 20, /* of the gate, above the count of workers inside */
+    FR_QUEUES = 32,    /* queues of shares: a thread with a higher number starts with another thread's queue */
+    FR_OPEN = 1 << 20, /* bit of the gate, above the count of workers inside */
     FR_TEAM_LINE = 128 /* bytes that processors fetch together */
 };
 
 /* Seconds. */
-static const double FR_RETRY = 1.0;       /* after which a thread that was refused is asked for again */
-static const double FR_EXPECTED = 100e-6; /* within which a worker that is woken comes, to this job or the next */
-static const double FR_WAKING = 50e-6;    /* that it costs to wake a worker in vain, at most */
-static const double FR_CHANCE = 300e-6;   /* that a call may lose without consequence */
-static const double FR_WITHOUT = 20;      /* times as long as what was lost calls do without the team, ... */
+static const double FR_RETRY = 1.0;       /* after this time a refused thread is requested again */
+static const double FR_EXPECTED = 100e-6; /* a woken worker should come within this time, to this job or the next */
+static const double FR_WAKING = 50e-6;    /* upper limit of the cost of waking a worker in vain */
+static const double FR_CHANCE = 300e-6;   /* a call may lose this much without consequence */
+static const double FR_WITHOUT = 20;      /* calls do without the team for this many times the loss, ... */
 static const double FR_LONGEST = 1.0;     /* ... but no longer than this */
-enum { FR_DOUBLINGS = 6 };                /* at most */
+enum { FR_DOUBLINGS = 6 };                /* limit for fr_trouble.doublings */
 
 typedef union {
     struct {
@@ -158,7 +158,7 @@ typedef union {
         fr_condition bell;
         fr_atomic asleep;
 #ifdef __linux__
-        cpu_set_t mask; /* that it has set itself */
+        cpu_set_t mask; /* the affinity mask that the worker has set for itself */
         int masked;
 #endif
     } w;
@@ -170,17 +170,17 @@ static struct {
     const void *what;
     long shares;
     int parts;
-    int home; /* the processor that the caller was on */
+    int home; /* the processor that the caller ran on */
 #ifdef __linux__
-    cpu_set_t mask; /* where the caller may run, and with it the workers */
+    cpu_set_t mask; /* where the caller, and so the workers, may run */
     int masked;
 #endif
     char line0[FR_TEAM_LINE];
-    fr_atomic gate;          /* workers inside, and FR_OPEN */
-    fr_atomic entered, came; /* workers that have come, and of these the ones that have taken a share */
-    fr_atomic called;        /* workers that somebody has woken, or found awake */
+    fr_atomic gate;          /* number of workers inside, and FR_OPEN */
+    fr_atomic entered, came; /* workers that have entered; of these, workers that have taken a share */
+    fr_atomic called;        /* workers that have been woken, or were found awake */
     char line1[FR_TEAM_LINE];
-    fr_atomic taken[FR_QUEUES]; /* shares gone from each queue */
+    fr_atomic taken[FR_QUEUES]; /* shares taken from each queue */
 } job;
 
 static fr_worker workers[FR_MOST_THREADS - 1];
@@ -188,31 +188,31 @@ static fr_mutex caller_lock = FR_MUTEX_INIT;
 static fr_condition caller_bell = FR_CONDITION_INIT;
 static fr_atomic caller_asleep;
 
-static fr_atomic posted;          /* jobs so far: what a worker watches */
-static fr_atomic busy;            /* a call has the team */
-static fr_atomic arrived;         /* workers that serve */
-static fr_atomic awake;           /* of which are not asleep */
-static fr_atomic forked;          /* this process is a child: the threads of its parent are not here */
-static fr_atomic wanted;          /* workers asked for */
-static fr_atomic regroup;         /* the region is to end, and to begin again with more workers */
-static fr_atomic held_until;      /* microseconds of the clock: until then calls do without the team, */
-static fr_atomic held_calls;      /* and so many at least */
-static fr_atomic refused, warned; /* threads that the system refused; whether the user has been told */
+static fr_atomic posted;          /* number of jobs so far: watched by the workers */
+static fr_atomic busy;            /* a call uses the team */
+static fr_atomic arrived;         /* workers in the region */
+static fr_atomic awake;           /* of these, workers not asleep */
+static fr_atomic forked;          /* this process is a forked child: it has none of its parent's threads */
+static fr_atomic wanted;          /* workers requested */
+static fr_atomic regroup;         /* the region is to end, and to start again with more workers */
+static fr_atomic held_until;      /* in microseconds: until then calls do without the team, ... */
+static fr_atomic held_calls;      /* ... and at least this number of calls */
+static fr_atomic refused, warned; /* threads that the system refused; whether the user has been warned */
 static fr_atomic late, stalled;
 
 static fr_team_region region;
-/* What only the call that has the team reads and writes. */
-static int hosted;        /* the thread is there that opens the region */
+/* Read and written only by the call that uses the team. */
+static int hosted;        /* the thread that opens the region exists */
 static double unattended; /* seconds of the last jobs, if no worker came to any of them */
-/* How calls lost time by having the team, and how often. */
+/* Time lost by using the team: how calls lost it, and how often. */
 typedef struct {
-    int soon;      /* it is no chance if it happens again within so many jobs; */
-    int calls;     /* then at least so many calls do without the team */
-    int doublings; /* as it happened again and again */
-    int jobs;      /* since it happened */
+    int soon;      /* a loss counts only if it recurs within this number of jobs; */
+    int calls;     /* then at least this number of calls do without the team, */
+    int doublings; /* doubled this many times because the loss recurred */
+    int jobs;      /* since the last loss */
 } fr_trouble;
-static fr_trouble interrupted = {300, 100, 0, 0}; /* a worker was, in the middle of a share: slow by milliseconds */
-static fr_trouble missed = {10, 0, 0, 0};         /* workers came too late: slow by what it costs to wake them */
+static fr_trouble interrupted = {300, 100, 0, 0}; /* a worker was, within a share: costs milliseconds */
+static fr_trouble missed = {10, 0, 0, 0};         /* workers came too late: costs as much as waking them */
 
 static FR_PER_THREAD double last_end = -1e9; /* when this thread's last call that could use the team ended */
 
@@ -222,8 +222,8 @@ static double fr_now(void) { return omp_get_wtime(); }
  */
 
 #ifdef __linux__
-/* With OMP_PROC_BIND libgomp binds the thread that loads it to one processor of its places: not what the user means by
- * the processors of this process. Then these are all places together. */
+/* With OMP_PROC_BIND libgomp binds the thread that loads it to one processor of its places, which is not the set of
+ * processors that the user gave this process. That set is the union of all places. */
 static int fr_mask_of_places(cpu_set_t *mask) {
     CPU_ZERO(mask);
     for (int place = omp_get_num_places(); place-- > 0;) {
@@ -247,11 +247,11 @@ static int fr_is_place(const cpu_set_t *mask) {
     return 0;
 }
 
-/* Where this thread may run, as fr_team_granted found it last, for the call that follows. */
+/* Where this thread may run, as the last fr_team_granted found; used by the call that follows. */
 static FR_PER_THREAD cpu_set_t caller_mask;
 static FR_PER_THREAD int caller_masked;
 
-/* Where the calling thread may run; -1 if that cannot be known. */
+/* Where the calling thread may run; -1 if that is unknown. */
 static int fr_affinity(cpu_set_t *mask) {
     if (sched_getaffinity(0, sizeof *mask, mask) != 0) return -1;
     if (omp_get_proc_bind() != omp_proc_bind_false && fr_is_place(mask)) {
@@ -282,17 +282,17 @@ int fr_team_granted(void) {
 
 static int fr_is_awake(int worker) { return !fr_load(&workers[worker].w.asleep); }
 
-/* Wakes a worker that is asleep; was it? */
+/* Wakes a worker if it is asleep; returns whether it was. */
 static int fr_wake(int index) {
     fr_worker *worker = &workers[index];
     if (!fr_load(&worker->w.asleep)) return 0;
     fr_mutex_lock(&worker->w.lock);
-    fr_mutex_unlock(&worker->w.lock); /* now it waits for the bell, or has seen what was posted */
+    fr_mutex_unlock(&worker->w.lock); /* now the worker waits for the bell, or has seen the new job */
     fr_condition_signal(&worker->w.bell);
     return 1;
 }
 
-/* Wakes up to `count` of the job's workers that nobody has called yet. */
+/* Wakes up to `count` of the job's workers that have not been called yet. */
 static void fr_call_workers(int count) {
     const long long ready = fr_load(&arrived), most = ready < job.parts - 1 ? ready : job.parts - 1;
     while (count > 0) {
@@ -303,9 +303,9 @@ static void fr_call_workers(int count) {
     }
 }
 
-/* Waits for another job than the one numbered `seen`: a moment awake, then asleep. Never with sched_yield: a thread
- * that yields to one that does not stays behind it until the next tick (4 ms), where one that sleeps is let in at once.
- */
+/* Waits for another job than number `seen`: spins for a moment, then sleeps. Never with sched_yield: a thread that
+ * yields to a running one stays behind it until the next tick (4 ms), but a sleeping thread is scheduled as soon as it
+ * is woken. */
 static void fr_wait_for_job(int index, long long seen) {
     fr_worker *me = &workers[index];
     const double end = fr_now() + 1e-6 * (double)fr_load(&fr_team_set.spin);
@@ -327,7 +327,7 @@ static void fr_wait_for_job(int index, long long seen) {
 /* --- Workers --------------------------------------------------------------------------------------------------------
  */
 
-/* The next share for a thread, or -1: from its own queue, or from another's. */
+/* The next share for a thread, or -1: from its own queue, or else from another's. */
 static long fr_take_share(int part) {
     const int queues = job.parts < FR_QUEUES ? job.parts : FR_QUEUES;
     for (int k = 0; k < queues; k++) {
@@ -358,15 +358,15 @@ static void fr_leave(void) {
 #ifdef __linux__
 static int fr_processor(void) { return sched_getcpu(); }
 
-/* A worker runs where its caller may run. */
+/* Gives a worker the caller's affinity mask. */
 static void fr_adopt_mask(fr_worker *me) {
     if (!job.masked || (me->w.masked && memcmp(&me->w.mask, &job.mask, sizeof job.mask) == 0)) return;
     me->w.masked = sched_setaffinity(0, sizeof job.mask, &job.mask) == 0;
     me->w.mask = job.mask;
 }
 
-/* Off the caller's processor, where the system may put a worker that is woken while all others are busy. A mask that
- * somebody else gives the worker meanwhile stays. */
+/* Moves a worker off the caller's processor, where the system may put a woken worker if all others are busy. If another
+ * thread has set the worker's mask meanwhile, that mask stays. */
 static void fr_make_way(fr_worker *me) {
     cpu_set_t others = job.mask, found;
     if (!me->w.masked || job.home < 0 || job.home >= CPU_SETSIZE) return;
@@ -376,7 +376,7 @@ static void fr_make_way(fr_worker *me) {
                    sched_setaffinity(0, sizeof me->w.mask, &me->w.mask) == 0;
 }
 
-/* From the one processor that OMP_PROC_BIND may have bound it to. */
+/* Frees a worker from the one processor that OMP_PROC_BIND may have bound it to. */
 static void fr_unbind(void) {
     cpu_set_t mask;
     if (omp_get_proc_bind() != omp_proc_bind_false && fr_affinity(&mask) == 0) sched_setaffinity(0, sizeof mask, &mask);
@@ -407,8 +407,7 @@ void fr_team_serve(int index) {
     fr_add(&awake, 1);
     fr_add(&arrived, 1);
     for (;;) {
-        const long long seen =
-            fr_load(&posted); /* before the look at `regroup`, which is announced the other way round */
+        const long long seen = fr_load(&posted); /* before `regroup`: fr_gather writes them in reverse order */
         if (fr_load(&regroup)) break;
         if (fr_enter()) {
             fr_work(index);
@@ -420,7 +419,7 @@ void fr_team_serve(int index) {
     fr_add(&awake, -1);
 }
 
-/* The thread that opens the region, and is its first worker. */
+/* Body of the thread that opens the region and is its first worker. */
 static void fr_host(void) {
     int have = 1;
     for (;;) {
@@ -435,13 +434,13 @@ static void fr_host(void) {
 /* --- Callers --------------------------------------------------------------------------------------------------------
  */
 
-/* Sees to it that the team has, or soon will have, so many workers. Called by whoever has the team. */
+/* Makes sure that the team has, or soon will have, `count` workers. Called only by the call that uses the team. */
 static void fr_gather(int count, double now) {
     static double next_try, patience = FR_RETRY;
     const int have = (int)fr_load(&arrived);
     if (have >= count || (have < fr_load(&wanted) && now < next_try)) return;
     patience =
-        have < fr_load(&wanted) ? 2 * patience : FR_RETRY; /* what is refused again and again is seldom asked for */
+        have < fr_load(&wanted) ? 2 * patience : FR_RETRY; /* what is refused repeatedly is requested ever less often */
     next_try = now + patience;
     fr_store(&wanted, count);
     if (!hosted) {
@@ -467,9 +466,9 @@ int fr_team_look(int parts) {
     return FR_CREW_ASLEEP;
 }
 
-/* A call lost time by having the team, seconds: by itself that is chance. If it happens again soon, or soon after the
- * start, a processor is taken by somebody else, and calls do without the team: for a time that makes the loss small,
- * and for so many calls that few are slow; twice as long each time, until it does not happen again. */
+/* Called when a call lost `lost` seconds by using the team. One loss is chance. If losses recur soon, or occur soon
+ * after the start, another program uses a processor, and calls do without the team: for a time that makes the loss
+ * relatively small, and for a number of calls that makes slow ones rare; twice as long each time, until losses stop. */
 static void fr_hold_back(fr_trouble *trouble, double now, double lost) {
     const int again = trouble->jobs < trouble->soon;
     trouble->jobs = 0;
@@ -482,7 +481,7 @@ static void fr_hold_back(fr_trouble *trouble, double now, double lost) {
     if (trouble->doublings < FR_DOUBLINGS) trouble->doublings++;
 }
 
-/* No share is left to take: the caller waits for those who have begun one, first awake, then asleep. */
+/* No share is left to take: the caller waits for the workers that have begun one; it spins first, then sleeps. */
 static void fr_close(double now, double patience) {
     long long gate = fr_load(&job.gate);
     while (!fr_replace(&job.gate, gate, gate & ~(long long)FR_OPEN)) gate = fr_load(&job.gate);
@@ -523,7 +522,7 @@ void fr_team_run(fr_share run, const void *what, long shares, int parts) {
     fr_add(&posted, 1);
     fr_call_workers(1);
     while (fr_load(&fr_team_set.insist) && fr_load(&job.entered) < parts - 1) fr_call_workers(1), fr_yield();
-    double least = 1e9; /* seconds that a share takes, if nobody interrupts it */
+    double least = 1e9; /* seconds that an uninterrupted share takes */
     for (long share; (share = fr_take_share(0)) >= 0;) {
         const double begun = fr_now();
         run(what, share, shares, 0);
@@ -531,14 +530,14 @@ void fr_team_run(fr_share run, const void *what, long shares, int parts) {
         if (taken < least) least = taken;
         fr_call_workers(1);
     }
-    if (least == 1e9) least = 0; /* the others were faster: nothing can be said */
+    if (least == 1e9) least = 0; /* the caller got no share: no estimate */
     const double stop = fr_now();
     fr_close(stop, 2 * least);
     const double end = fr_now(), lost = end - start - least * (double)shares;
     interrupted.jobs++;
     missed.jobs++;
     if (!fr_load(&arrived)) {
-        unattended = 0; /* there was nobody to come */
+        unattended = 0; /* no worker to wait for */
     } else if (fr_load(&job.came)) {
         unattended = 0;
         if (lost > FR_CHANCE) {

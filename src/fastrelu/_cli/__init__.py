@@ -1,1 +1,1 @@
-"""What ``python -m fastrelu`` runs. Nothing of the library imports it, except the guard while the process starts."""
+"""The command line ``python -m fastrelu``. The library imports nothing of it, except the guard at process start."""

@@ -1,4 +1,4 @@
-"""The parser and the numbers of the command line; what is wrong is named in one line."""
+"""The parser and the numbers of the command line; errors are one line."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Parser(argparse.ArgumentParser):
 
 def integer(text: str, least: int = 1) -> int:
     """Read an integer."""
-    digits = text.isascii() and text.isdecimal()  # int() also takes blanks, underscores and the digits of all scripts
-    if digits and len(text) > 18:  # and refuses very long ones
+    digits = text.isascii() and text.isdecimal()  # int() also accepts blanks, underscores and the digits of all scripts
+    if digits and len(text) > 18:  # int() refuses very long ones
         raise argparse.ArgumentTypeError(f"must have at most 18 digits, got {reprlib.repr(text)}")
     if not digits or int(text) < least:
         raise argparse.ArgumentTypeError(f"must be an integer of at least {least}, got {reprlib.repr(text)}")
@@ -37,8 +37,8 @@ def integer(text: str, least: int = 1) -> int:
 
 
 def positive(text: str) -> float:
-    """Read a real number above 0, small enough for a step and for a span."""
-    from fastrelu.diagnostics.curves import LARGEST  # noqa: PLC0415  most commands do without
+    """Read a real number above 0 that is small enough for a step and for a span."""
+    from fastrelu.diagnostics.curves import LARGEST  # noqa: PLC0415  most commands do not need it
 
     try:
         number = float(text) if text.isascii() else 0.0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fastrelu._cli.reference import Reference
 
-_ROUND = 5e-4  # seconds that one timing lasts at least: far above the clock's resolution
+_ROUND = 5e-4  # least seconds of one timing: far above the clock's resolution
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """How many times as long NumPy takes."""
+        """NumPy's time divided by ours."""
         return self.numpy / self.ours
 
 
@@ -46,9 +46,9 @@ def alternate(sources: Sequence[str], names: dict[str, Any], rounds: int) -> lis
     sources : sequence of str
         The statements.
     names : dict
-        Their variables.
+        Variables of the statements.
     rounds : int
-        How often each is timed. Rounds alternate, so that a change of the machine's pace meets all of them.
+        How often each is timed. Statements alternate, so that a change of the machine's speed affects all of them.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def measure(reference: Reference, size: int, dtype: str, rounds: int, *, reuse: 
     rounds : int
         Timings of each side.
     reuse : bool
-        Whether both sides write into a buffer they are given, where the expression can.
+        Whether both sides write into a given buffer, if the expression can.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def measure(reference: Reference, size: int, dtype: str, rounds: int, *, reuse: 
 
 
 def check_memory(size: int, dtype: str) -> None:
-    """Raise MemoryError for more elements than fit, for which the system might kill the process instead."""
+    """Raise MemoryError if the elements do not fit into memory; the system might kill the process instead."""
     needed = size * (4 * np.dtype(dtype).itemsize + 8)  # inputs, gradient, both results; random numbers are float64
     if needed > usable_memory():
         raise MemoryError(
@@ -114,7 +114,7 @@ def check_memory(size: int, dtype: str) -> None:
 
 
 def heading(size: int, dtype: str, *, reuse: bool) -> Iterator[str]:
-    """Yield the lines that say what the table shows."""
+    """Yield the lines that describe the table."""
     config = fr.config()
     yield (
         f"fastrelu {config['version']} ({config['isa']}, threads: {config['threads']}, {config['precision']}) "
@@ -132,7 +132,7 @@ def heading(size: int, dtype: str, *, reuse: bool) -> Iterator[str]:
 
 
 def lines(rows: Iterable[Row]) -> Iterator[str]:
-    """Yield the table's lines."""
+    """Yield the lines of the table."""
     for row in rows:
         star = "*" if row.numpy_allocates else " "
         yield (

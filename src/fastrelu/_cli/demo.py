@@ -27,7 +27,7 @@ ACCURACY_TO_PASS = 0.95
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training run achieved.
+    """The outcome of a training run.
 
     Attributes
     ----------
@@ -36,11 +36,11 @@ class Outcome:
     losses : tuple of float
         Mean loss of each epoch's batches.
     accuracy : float
-        Share of the test images that the network gets right.
+        Share of the test images that the network classifies correctly.
     dead : float
         Share of the hidden units whose derivative is exactly 0 for every training image.
     seconds : float
-        Time that the training took.
+        Time of the training.
     """
 
     activation: str
@@ -51,12 +51,12 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """Whether more than 95 % of the test images are right."""
+        """Whether more than 95 % of the test images are classified correctly."""
         return self.accuracy > ACCURACY_TO_PASS
 
 
 def compare(activations: Sequence[str], epochs: int = 25, seed: int = 0, rate: float = 0.01) -> list[Outcome]:
-    """Train a 784-256-10 network on the digits with each activation in turn, from the same first weights.
+    """Train a 784-256-10 network on the digits with each activation in turn, from the same initial weights.
 
     Parameters
     ----------
@@ -67,8 +67,8 @@ def compare(activations: Sequence[str], epochs: int = 25, seed: int = 0, rate: f
     seed : int, default 0
         Seeds the weights and the order of the images; the test images are always the same.
     rate : float, default 0.01
-        Step of SGD, with momentum 0.9 and batches of 32; it falls in a straight line to 0. The default suits every
-        activation.
+        Initial learning rate of SGD, with momentum 0.9 and batches of 32; it decreases linearly to 0. The default suits
+        every activation.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def compare(activations: Sequence[str], epochs: int = 25, seed: int = 0, rate: f
     steps = len(activations) * epochs * -(-len(digits.train) // BATCH)
     # Matrices of this size are too small to share between threads: a second BLAS thread only waits.
     one_thread = require("threadpoolctl", "demo").threadpool_limits(1, user_api="blas")
-    # Steps that are too long make the loss infinite, which the result shows.
+    # A learning rate that is too large makes the loss infinite, which the result shows.
     quiet = np.errstate(over="ignore", invalid="ignore")
     with one_thread, quiet, progress(steps, "training", extra="demo") as bar:
         return [_train(name, digits, epochs, seed, rate, bar) for name in activations]
@@ -123,7 +123,7 @@ def network(name: str, inputs: int, rng: np.random.Generator) -> nn.Sequential:
 
 
 def activation_layer(name: str, rng: np.random.Generator) -> nn.Activation:
-    """Return the layer of an activation, in place where its output determines the gradient.
+    """Return the layer of an activation, in place if its output determines the gradient.
 
     Arguments without a default take the values of the example in the function's docstring.
     """
@@ -141,7 +141,7 @@ def activation_layer(name: str, rng: np.random.Generator) -> nn.Activation:
 
 
 def _layers() -> dict[str, Callable[..., nn.Activation]]:
-    """Return the layer of each activation."""
+    """Return the layer class of each activation."""
     kinds = [kind for kind in vars(nn).values() if isinstance(kind, type) and issubclass(kind, nn.Activation)]
     return {kind._name: kind for kind in kinds if kind._name}
 
@@ -156,7 +156,7 @@ def _batches(count: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]
 def dead_share(model: nn.Sequential, x: NDArray[np.float32]) -> float:
     """Return the share of the first activation's units whose derivative is exactly 0 for every row of `x`.
 
-    That is the strict meaning of dead: a unit that gives 0 may still learn (GELU), one that gives 1 may not (hard tanh).
+    This is the strict meaning of dead: a unit at 0 may still learn (GELU), a unit at 1 may not (hard tanh).
     """
     first, activation = model[0], model[1]
     y = activation(first(x))

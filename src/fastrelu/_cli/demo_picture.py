@@ -1,4 +1,4 @@
-"""Draws what the demo found: a panel per activation with its training curve, and accuracy and dead units of all."""
+"""Draws the outcomes of the demo: a panel per activation with its training curve; accuracy and dead units of all."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def draw(outcomes: Sequence[Outcome]) -> Any:
     Returns
     -------
     matplotlib.figure.Figure
-        On the left each training curve over all others in grey, on the right accuracy and dead units, best first.
+        On the left each training curve over all others in gray, on the right accuracy and dead units, best first.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def _curves(figure: Any, outcomes: Sequence[Outcome], rows: int, columns: int) -
         panel.set_yscale("log")
         panel.set_title(shown.activation, fontsize=9, color=TEXT, pad=3)
         _plain(panel)
-        # The last panel of each column carries the numbers, also where the last row is not full.
+        # The last panel of each column has the tick labels, even if the last row is not full.
         panel.tick_params(labelbottom=number + columns >= len(outcomes))
     figure.supxlabel(
         "epoch (the activation in blue, all others in grey)" if len(outcomes) > 1 else "epoch", fontsize=9, color=TEXT

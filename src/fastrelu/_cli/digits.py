@@ -32,7 +32,7 @@ def load() -> Digits:
     Returns
     -------
     Digits
-        1437 images to train with and 360 to test with.
+        1437 images for training and 360 for testing.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""``python -m fastrelu`` as a process: what goes wrong is one line and an exit status, never a traceback.
+"""``python -m fastrelu`` as a process: an error is one line and an exit status, never a traceback.
 
-Ctrl-C and a pipe that nobody reads end it by their signals, as they end other tools: at once and without a word. To
-the shell that is status 130 and 141.
+Ctrl-C and a closed pipe end it by their signals, as they end other tools: at once and without a message. The shell
+sees status 130 and 141.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 def arm() -> None:
-    """Make the rest of this process behave so."""
+    """Install these rules for the rest of this process."""
     if sys.excepthook is _report_and_exit:
         return
     sys.excepthook = _report_and_exit
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed; print would take the other one, and a bar would fail
+        if getattr(sys, name) is None:  # closed; print would use the other stream, and a progress bar would fail
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", closefd=False))
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file need not be text
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ignored in a script's background: stays so
+        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file may not be valid text
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not if a script ignores it
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -35,21 +35,21 @@ def arm() -> None:
 
 
 def say(text: str) -> None:
-    """Write one line to the standard error, if that is possible."""
+    """Write one line to standard error, if possible."""
     with contextlib.suppress(OSError):
         print(" ".join(text.split()), file=sys.stderr, flush=True)
 
 
 def report(error: BaseException) -> int:
-    """Write an error in one line and return the exit status that it means."""
+    """Write an error in one line and return its exit status."""
     if isinstance(error, KeyboardInterrupt):
         return 130
-    if isinstance(error, BrokenPipeError):  # where there is no such signal
+    if isinstance(error, BrokenPipeError):  # on systems without this signal
         return 141
     text = str(error) or type(error).__name__
     if isinstance(error, MemoryError):
         text = f"not enough memory: {text}"
-    elif not isinstance(error, OSError | ImportError | ValueError):  # no mistake of the user's, but of the program
+    elif not isinstance(error, OSError | ImportError | ValueError):  # a mistake of the program, not of the user
         text = f"{type(error).__name__}: {text} (python -X dev -m fastrelu shows where)"
     say(f"error: {text}")
     _flush(sys.stdout)
@@ -63,16 +63,16 @@ def _report_and_exit(kind: type[BaseException], error: BaseException, trace: Tra
 
 
 def _settle() -> None:
-    """Write what is still buffered: the interpreter's own attempt would end in "Exception ignored" and status 120."""
+    """Flush the streams: if the interpreter failed to, it would print "Exception ignored" and exit with status 120."""
     failed = _flush(sys.stdout)
     status = report(failed) if failed else 0
     _flush(sys.stderr)
     if status:
-        os._exit(status)  # the last of the functions called at exit, since it is the first that is registered
+        os._exit(status)  # the last function called at exit, because it is registered first
 
 
 def _flush(stream: TextIO) -> OSError | None:
-    """Flush a stream; one that fails leads nowhere from then on, so that nobody fails again."""
+    """Flush a stream; if that fails, redirect it to nowhere, so that later writes do not fail again."""
     try:
         stream.flush()
     except OSError as error:

@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if argv is None else argv)
     try:
-        if given[:1] == ["verify"]:  # it has settings of its own
-            from fastrelu._cli import verify  # noqa: PLC0415  the other commands do without
+        if given[:1] == ["verify"]:  # it has its own options
+            from fastrelu._cli import verify  # noqa: PLC0415  the other commands do not need it
 
             return verify.main(given[1:])
         arguments = _parser().parse_args(given)
@@ -61,14 +61,14 @@ def _info(_: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from fastrelu._cli import bench  # noqa: PLC0415  the other commands do without
+    from fastrelu._cli import bench  # noqa: PLC0415  the other commands do not need it
     from fastrelu._cli.reference import references  # noqa: PLC0415  likewise
 
     chosen = list(itertools.chain.from_iterable(arguments.ops)) or list(references())
     runnable = [r for r in chosen if not r.needs_scipy or installed("scipy")]
     bench.check_memory(arguments.size, arguments.dtype)
     for line in bench.heading(arguments.size, arguments.dtype, reuse=not arguments.fresh):
-        print(line, flush=True)  # the rest takes a while
+        print(line, flush=True)  # the timings take a while
     rows = []
     with progress(len(runnable), "timing") as bar:
         for reference in runnable:
@@ -88,14 +88,14 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _plot(arguments: argparse.Namespace) -> int:
-    from fastrelu import diagnostics  # noqa: PLC0415  the other commands do without
+    from fastrelu import diagnostics  # noqa: PLC0415  the other commands do not need it
 
     _write(diagnostics.plot(*arguments.names, span=arguments.span), arguments.output, dpi=150)
     return 0
 
 
 def _write(figure: Any, path: Path, dpi: int) -> None:
-    drawn = io.BytesIO()  # a picture that is there is not given up for one that fails half-way
+    drawn = io.BytesIO()  # an existing picture is kept if drawing fails
     figure.savefig(drawn, format=path.suffix[1:], dpi=dpi)
     try:
         path.write_bytes(drawn.getvalue())
@@ -105,12 +105,12 @@ def _write(figure: Any, path: Path, dpi: int) -> None:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from fastrelu._cli import demo  # noqa: PLC0415  the other commands do without
+    from fastrelu._cli import demo  # noqa: PLC0415  the other commands do not need it
 
     compared = arguments.activations or (elementwise_names() if arguments.all else [])
     output = arguments.output or (Path("demo.png") if compared else None)
     if output:
-        require("matplotlib.figure", "plot")  # not only after the training
+        require("matplotlib.figure", "plot")  # before the training, not after it
     outcomes = demo.compare(
         compared or [arguments.activation or "relu"], arguments.epochs, arguments.seed, arguments.rate
     )
@@ -119,7 +119,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     else:
         _show_outcome(outcomes[0])
     if output:
-        from fastrelu._cli import demo_picture  # noqa: PLC0415  it is drawn where asked for
+        from fastrelu._cli import demo_picture  # noqa: PLC0415  only if a picture is wanted
 
         _write(demo_picture.draw(outcomes), output, dpi=110)
     missed = [outcome.activation for outcome in outcomes if not outcome.passed]
@@ -189,9 +189,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_output(command, "(default: demo.png if several are compared, else none)", None)
     command.add_argument("--epochs", type=integer, default=25, help="(default: 25)")
     command.add_argument(
-        "--seed", type=functools.partial(integer, least=0), default=0, help="of weights and batches (default: 0)"
+        "--seed", type=functools.partial(integer, least=0), default=0, help="seed of weights and batches (default: 0)"
     )
-    command.add_argument("--rate", type=positive, default=0.01, help="first step of SGD (default: 0.01)")
+    command.add_argument("--rate", type=positive, default=0.01, help="initial learning rate of SGD (default: 0.01)")
     _add_settings(command)
     return parser
 
@@ -216,9 +216,9 @@ def _picture(text: str) -> Path:
             raise argparse.ArgumentTypeError(f"there is no directory {str(path.parent)!r}")
         target = path if path.exists() else path.parent
         writable = not path.is_dir() and os.access(target, os.W_OK)
-    except OSError:  # a name that is too long, a directory that may not be entered
+    except OSError:  # the name is too long, or the directory not accessible
         writable = False
-    if not writable:  # known before the training, not after it
+    if not writable:  # fail before the training, not after it
         raise argparse.ArgumentTypeError(f"cannot be written: {text!r}")
     return path
 
@@ -231,7 +231,7 @@ def _elementwise(name: str) -> str:
 
 
 def _comparable(name: str) -> list[Reference]:
-    from fastrelu._cli.reference import select  # noqa: PLC0415  the other commands do without
+    from fastrelu._cli.reference import select  # noqa: PLC0415  the other commands do not need it
 
     try:
         return select(name)

@@ -1,4 +1,4 @@
-"""What a user would write without fastrelu: each function's NumPy expression, taken from its docstring."""
+"""The code that fastrelu replaces: each function's NumPy expression, taken from its docstring."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _OPERATORS: dict[type[ast.operator], str] = {
     ast.Mult: "multiply",
     ast.Div: "divide",
 }
-_NAMED_OUT = ("clip", "concatenate")  # NumPy functions that are no ufuncs and take out=
+_NAMED_OUT = ("clip", "concatenate")  # NumPy functions that are not ufuncs but accept out=
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A public function next to the expression that it replaces.
+    """A public function and the NumPy expression that it replaces.
 
     Attributes
     ----------
@@ -65,12 +65,12 @@ class Reference:
         return "special." in self.expression
 
     def call(self, *, out: bool) -> str:
-        """Return the source of our call, `out` being the name of the buffer too."""
+        """Return the source of the call of fastrelu; `out` is also the name of the buffer."""
         arguments = [*self.data, *required_arguments(self.name), *(["out=out"] if out else [])]
         return f"fr.{self.name}({', '.join(arguments)})"
 
     def variables(self, size: int, dtype: str = "float32", seed: int = 0) -> dict[str, Any]:
-        """Return what both sources need: modules, parameters, inputs ``2 * N(0, 1)`` and a buffer ``out``."""
+        """Return the variables of both sources: modules, parameters, inputs ``2 * N(0, 1)`` and a buffer ``out``."""
         parameters = inspect.signature(getattr(activations, self.name)).parameters.values()
         required = required_arguments(self.name)
         rng = np.random.default_rng(seed)
@@ -92,9 +92,9 @@ def evaluate(source: str, names: dict[str, Any]) -> Any:
 
 
 def agrees(ours: NDArray[Any], theirs: NDArray[Any]) -> bool:
-    """Tell whether ``|ours - theirs| <= 64 eps (1 + |theirs|)``, eps being that of the type.
+    """Tell whether ``|ours - theirs| <= 64 eps (1 + |theirs|)``, where eps is that of the type.
 
-    Both sides round; the expressions also cancel. The tests, not this, measure how right the functions are.
+    Both sides round, and the expressions suffer from cancellation. This check does not measure accuracy; the tests do.
     """
     if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
         return False

@@ -1,10 +1,10 @@
-"""``python -m fastrelu verify``: whether the kernels of this build give the published bits on this machine.
+"""``python -m fastrelu verify``: check that the kernels of this build give the published bits on this machine.
 
-Every output bit of every kernel goes into a hash, and hashes.json holds the hashes of the build that was measured
-against exact results (tools/verify.py, docs/accuracy.md). Equal hashes mean that those measurements hold here.
+Every output bit of every kernel goes into a hash; hashes.json holds the hashes of the build that was measured
+against exact results (tools/verify.py, docs/accuracy.md). If the hashes are equal, those measurements apply here.
 
 The hash of a block of outputs is a sum of 64-bit words with fixed odd weights, modulo 2**64, which NumPy computes
-at the speed of memory; cryptographic ones take ten times as long as the kernels. One changed word always changes
+at memory speed; a cryptographic hash would take ten times as long as the kernels. One changed word always changes
 the sum. The sums of all blocks are then hashed with BLAKE2.
 """
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 16
 _CHUNK = 64  # blocks that a thread takes at a time
-# Inputs are bit patterns: in float32 all of them, or every so manieth; in float64 steps of 2**64 / golden ratio, which
-# spread evenly over the patterns, and so over all binades.
+# Inputs are bit patterns: in float32 all of them, or every N-th; in float64 steps of 2**64 / golden ratio, which spread
+# evenly over the patterns, and so over all binades.
 _FLOAT32_STRIDE = 1021
 _FLOAT64_STEP = 0x9E3779B97F4A7C15
 _FLOAT64_INPUTS = {"quick": 1 << 19, "full": 1 << 22}
@@ -49,7 +49,7 @@ def input_count(dtype: str, sample: Sample) -> int:
 
 
 def inputs(dtype: str, sample: Sample, start: int, count: int) -> Array:
-    """Return `count` inputs of a sample, from one on."""
+    """Return `count` inputs of a sample, from number `start` on."""
     if dtype == "float64":
         return (np.arange(start, start + count, dtype=np.uint64) * np.uint64(_FLOAT64_STEP)).view(np.float64)
     step = 1 if sample == "full" else _FLOAT32_STRIDE
@@ -113,7 +113,7 @@ def kernel_hash(
 
 
 def hash_class(dtype: str, precision: str, isa: str) -> str:
-    """Return which kernels share their bits with this one; in accurate float32 all do."""
+    """Return the class of instruction sets that give the same bits; in accurate float32 all do."""
     if precision == "accurate" and dtype == "float32":
         return "accurate"
     return f"{precision} {limits.isa_class(isa)}"
@@ -148,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Check that this build gives the published bits on this machine: all 2**32 float32 inputs of every "
         "kernel (about ten minutes on two cores), and a fixed sample of float64.",
     )
-    parser.add_argument("--quick", action="store_true", help=f"every {_FLOAT32_STRIDE}st float32 input: some seconds")
+    parser.add_argument("--quick", action="store_true", help=f"every {_FLOAT32_STRIDE}st float32 input: takes seconds")
     parser.add_argument("--function", action="append", metavar="NAME", help="only this function or kernel; repeatable")
     parser.add_argument("--isa", default=runtime.isa, choices=_core.isa_available, help="default: %(default)s")
     parser.add_argument("--jobs", type=integer, default=runtime.get_num_threads(), metavar="N", help="threads")

@@ -1,4 +1,4 @@
-"""What activations look like: zeros, dead and saturated units, mean and spread of arrays and networks; their curves."""
+"""Statistics of arrays and networks: zeros, dead and saturated units, mean and spread; plots of activations."""
 
 from typing import Any
 
@@ -10,4 +10,4 @@ __all__ = ["LayerReport", "Monitor", "Running", "Summary", "plot", "saturation_l
 
 _public: Any
 for _public in (LayerReport, Monitor, Running, Summary, plot, saturation_limits, summarize):
-    _public.__module__ = __name__  # the name that pickles and messages show
+    _public.__module__ = __name__  # the name in pickles and messages

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 COLUMNS = 4
 FUNCTION, DERIVATIVE, TEXT = "#1f5fa8", "#e07b39", "#404040"
-JUMP = 10  # times the steps beside it
-LARGEST = 1e100  # span: squares stay finite
+JUMP = 10  # times the neighboring steps
+LARGEST = 1e100  # span whose square is still finite
 
 
 def plot(*names: str, span: float = 5.0) -> Any:
     """Draw activations and their derivatives.
 
-    A function whose gradient is another's, as that of rrelu, stands without one; jumps are left open.
+    A function that shares its gradient with another one, such as rrelu, is drawn without it; jumps are left open.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def _draw(panel: Any, name: str, x: NDArray[np.float64]) -> None:
 def _broken(y: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return values with a gap where they jump, so that no line pretends to be part of the function.
 
-    A jump is a step that is far longer than the steps on both sides of it; where a slope changes, one of them is alike.
+    A jump is a step that is far longer than both neighboring steps; where a slope changes, one of them is similar.
     """
     steps = np.pad(np.abs(np.diff(y)), 1)
     beside = np.maximum(steps[:-2], steps[2:])

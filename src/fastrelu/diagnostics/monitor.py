@@ -1,4 +1,4 @@
-"""Statistics of a network's layers while it is called, and what the literature advises."""
+"""Statistics of a network's layers while it is called, and advice from the literature."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
     from fastrelu.diagnostics.summary import Limits
     from fastrelu.nn import Module
 
-# Beyond these a monitor speaks up.
+# Thresholds beyond which a monitor gives advice.
 DEAD_UNITS = 0.1  # share of the units
 SATURATED = 0.25  # share of the outputs
 OFF_CENTRE = 1.0  # distance of the mean from 0, in standard deviations
-SCALE = 10.0  # a standard deviation over another, either way
+SCALE = 10.0  # ratio of two standard deviations, either way
 
 
 @dataclass(frozen=True)
 class LayerReport:
-    """What a :class:`Monitor` saw of a layer.
+    """Statistics of a layer, collected by a :class:`Monitor`.
 
     Attributes
     ----------
     name : str
-        The layer's name in the model, such as ``"1"``; ``"input"`` for what the first layer was given.
+        The layer's name in the model, such as ``"1"``; ``"input"`` for the input of the first layer.
     kind : str
         Its class, such as ``"ReLU"``.
     summary : Summary
         Of all its outputs, per unit.
     overall : Summary
-        The same, the units taken together.
+        The same for all units together.
     advice : tuple of str
-        What the literature advises, in sentences that say what was found; empty if nothing is the matter.
+        Advice from the literature, with the finding that it is about; empty if there is no problem.
     """
 
     name: str
@@ -52,7 +52,7 @@ class LayerReport:
 
 
 class _Watched:
-    """A layer and what it gave: per unit and all together."""
+    """A layer and the statistics of its outputs, per unit and for all units together."""
 
     def __init__(self, name: str, kind: str, function: str, limits: Limits | None, axis: int) -> None:
         self.name, self.kind, self.function = name, kind, function
@@ -60,7 +60,7 @@ class _Watched:
         self.overall = Running(saturation=limits)
 
     def add(self, a: ArrayLike) -> None:
-        """Add a batch; one sample alone, a single number even, is a batch of one."""
+        """Add a batch; a single sample, or a single number, is a batch of one."""
         x = np.asarray(a)
         self.units.update(x if x.ndim else x[None])
         found = self.units._found
@@ -70,39 +70,40 @@ class _Watched:
 
 
 class Monitor:
-    """Watches what the layers of a network give, prints it as a table, and says what the literature advises.
+    """Collects statistics of the outputs of a network's layers, prints them as a table, and gives advice.
 
-    The monitor is attached when it is made and watches every forward call, in training and in evaluation mode, until
+    The monitor is attached when it is created and watches every forward call, in training and in evaluation mode, until
     :meth:`detach` or the end of a ``with`` block. It reads every output once and keeps a few numbers per unit.
 
-    It speaks up if more than 10 % of a layer's units are dead, that is 0 in every element; if more than 25 % of a bounded
-    activation's outputs are saturated (see :func:`saturation_limits`); if the mean of an activation's outputs, or of the
-    network's input, is more than one standard deviation from 0; if the input's standard deviation, or
-    that of an activation over that of the first, is not within 0.1 to 10; and at any NaN or infinity.
+    It gives advice if more than 10 % of a layer's units are dead, that is 0 in every element; if more than 25 % of a
+    bounded activation's outputs are saturated (see :func:`saturation_limits`); if the mean of an activation's
+    outputs, or of the network's input, is more than one standard deviation from 0; if the input's standard deviation,
+    or the ratio of that of an activation to that of the first, is not within 0.1 to 10; and if there is any NaN or
+    infinity.
 
     Parameters
     ----------
     model : fastrelu.nn.Module
         The network. Its innermost layers are watched.
     axis : int, default -1
-        The axis of the outputs that tells units apart: -1 for dense layers, 1 for images ``(N, C, H, W)``.
+        The axis of the outputs that numbers the units: -1 for dense layers, 1 for images ``(N, C, H, W)``.
     tolerance : float, default 0.01
-        How near to its bounds a bounded activation is saturated, as in :func:`saturation_limits`.
+        How close to its bounds a bounded activation counts as saturated, as in :func:`saturation_limits`.
 
     Raises
     ------
     TypeError
-        If `model` is no module.
+        If `model` is not a module.
     ValueError
         If `tolerance` is not in [0, 0.5).
 
     References
     ----------
-    LeCun, Bottou, Orr, Müller, "Efficient BackProp" (1998): standardised inputs, functions centred on 0. Glorot and
+    LeCun, Bottou, Orr, Müller, "Efficient BackProp" (1998): standardized inputs, functions centered on 0. Glorot and
     Bengio, "Understanding the difficulty of training deep feedforward neural networks" (AISTATS 2010): saturation,
-    and initialisation that keeps the spread. Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network
+    and initialization that keeps the spread. Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network
     acoustic models" (2013): slopes against dead units. He et al., "Delving deep into rectifiers" (ICCV 2015):
-    initialisation for rectifiers, learned slopes. Lu et al., "Dying ReLU and initialization" (2019).
+    initialization for rectifiers, learned slopes. Lu et al., "Dying ReLU and initialization" (2019).
 
     Examples
     --------
@@ -134,20 +135,20 @@ class Monitor:
 
     def _hook(self, watched: _Watched, first: bool) -> Callable[..., None]:
         def hook(_: Module, args: tuple[Any, ...], output: Any) -> None:
-            if first and args[0] is not output:  # else the input is gone
+            if first and args[0] is not output:  # otherwise the layer worked in place, and its input is lost
                 self._input.add(args[0])
             watched.add(output)
 
         return hook
 
     def detach(self) -> None:
-        """Stop watching; what was seen stays."""
+        """Stop watching; the statistics so far are kept."""
         for remove in self._hooks:
             remove()
         self._hooks.clear()
 
     def reset(self) -> None:
-        """Forget what was seen and go on watching."""
+        """Delete the statistics so far and continue watching."""
         for watched in (self._input, *self._watched.values()):
             watched.units.reset()
             watched.overall.reset()
@@ -159,7 +160,7 @@ class Monitor:
         self.detach()
 
     def layers(self) -> list[LayerReport]:
-        """Return what was seen of the input and of each layer that was called.
+        """Return the statistics of the input and of each layer that was called.
 
         Returns
         -------
@@ -169,7 +170,7 @@ class Monitor:
         Raises
         ------
         RuntimeError
-            If the network was not called yet.
+            If the network has not been called yet.
         """
         seen = [w for w in (self._input, *self._watched.values()) if w.units._found is not None]
         if not seen:
@@ -185,17 +186,17 @@ class Monitor:
         return reports
 
     def advice(self) -> list[str]:
-        """Return what the literature advises, each with the layer that it is about.
+        """Return the advice from the literature, each with the layer that it is about.
 
         Returns
         -------
         list of str
-            Empty if nothing is the matter.
+            Empty if there is no problem.
 
         Raises
         ------
         RuntimeError
-            If the network was not called yet.
+            If the network has not been called yet.
         """
         return [f"{_title(layer)}: {text}" for layer in self.layers() for text in layer.advice]
 
@@ -241,7 +242,7 @@ def _title(layer: LayerReport) -> str:
 
 
 def _advice(watched: _Watched, units: Summary, overall: Summary, first_std: float | None) -> list[str]:
-    """Return what to do about what was found in a layer; `first_std` belongs to the first activation."""
+    """Return the advice about a layer; `first_std` is the standard deviation of the first activation."""
     found = []
     is_input, is_activation = watched.name == "input", bool(watched.function)
     if overall.nonfinite:
@@ -255,28 +256,28 @@ def _advice(watched: _Watched, units: Summary, overall: Summary, first_std: floa
     if dead > DEAD_UNITS and not is_input:
         found.append(
             f"{dead:.0%} of the units are dead, 0 in all {overall.count // units.units} elements, and no gradient passes: "
-            "take a smaller step, He initialisation (nn.init.kaiming_normal_), or a function with a slope below 0 "
+            "take a smaller step, He initialization (nn.init.kaiming_normal_), or a function with a slope below 0 "
             "(LeakyReLU with 0.01 to 0.2, PReLU, ELU)"
         )
     if overall.saturation > SATURATED:
         found.append(
             f"{overall.saturation:.0%} of the outputs are near a bound, where the gradient vanishes: take Xavier "
-            "initialisation (nn.init.xavier_uniform_), a smaller step, standardised inputs, or an unbounded function"
+            "initialization (nn.init.xavier_uniform_), a smaller step, standardized inputs, or an unbounded function"
         )
     apart = abs(overall.mean) / overall.std if overall.std else math.inf if overall.mean else 0.0
     if is_input and (apart > OFF_CENTRE or not 1 / SCALE <= overall.std <= SCALE):
         found.append(
-            f"mean {overall.mean:.3g} and standard deviation {overall.std:.3g}: standardise the input, to mean 0 and "
+            f"mean {overall.mean:.3g} and standard deviation {overall.std:.3g}: standardize the input, to mean 0 and "
             "standard deviation 1 over the training set"
         )
     elif is_activation and apart > OFF_CENTRE and dead <= DEAD_UNITS:
         found.append(
             f"the mean is {apart:.1f} standard deviations from 0, which pushes the next layer's weights all one way: take "
-            "a function centred on 0 (Tanh, ELU, SELU)"
+            "a function centered on 0 (Tanh, ELU, SELU)"
         )
     if is_activation and first_std and not 1 / SCALE <= overall.std / first_std <= SCALE:
         found.append(
-            f"the standard deviation is {overall.std / first_std:.2g} times that of the first activation: initialise so "
+            f"the standard deviation is {overall.std / first_std:.2g} times that of the first activation: initialize so "
             "that it stays (kaiming_normal_ for rectifiers, xavier_normal_ for tanh, lecun_normal_ for SELU)"
         )
     return found

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Axis = int | tuple[int, ...] | None
     Limits = tuple[float, float]
 
-# Where bounded functions are flat at both ends. The lower end of relu6 is its zeros, which count as such.
+# The bounds at which functions are flat. At its lower bound relu6 is 0, which is counted as a zero instead.
 BOUNDS: dict[str, Callable[..., Limits]] = {
     "sigmoid": lambda: (0.0, 1.0),
     "hard_sigmoid": lambda **_: (0.0, 1.0),
@@ -34,26 +34,26 @@ BOUNDS: dict[str, Callable[..., Limits]] = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Summary:
-    """What :func:`summarize` found: numbers for a whole array, arrays of one entry per unit along an axis.
+    """The result of :func:`summarize`: numbers for a whole array, or arrays of one entry per unit along an axis.
 
     Everything except `count` and `nonfinite` is about the finite elements.
 
     Attributes
     ----------
     count : int or ndarray of int64
-        Elements seen.
+        All elements.
     nonfinite : int or ndarray of int64
-        Those that are NaN or infinite.
+        Elements that are NaN or infinite.
     zeros : int or ndarray of int64
-        Those that are 0 or -0.
+        Elements that are 0 or -0.
     saturated : int or ndarray of int64
-        Those at or beyond the limits of saturation; 0 where none were given.
+        Elements at or beyond the limits of saturation; 0 if none were given.
     mean : float or ndarray of float64
-        NaN where nothing finite was seen, as the three below.
+        NaN if there was no finite element, like the three below.
     variance : float or ndarray of float64
-        Mean square of the deviations from the mean, as of ``np.var``.
+        Mean square of the deviations from the mean, as in ``np.var``.
     minimum, maximum : float or ndarray of float64
-        The least and the greatest.
+        The smallest and the largest element.
     """
 
     count: Any
@@ -72,12 +72,12 @@ class Summary:
 
     @property
     def sparsity(self) -> Any:
-        """Share of zeros; NaN where nothing finite was seen."""
+        """Share of zeros; NaN if there was no finite element."""
         return _share(self.zeros, self.finite)
 
     @property
     def saturation(self) -> Any:
-        """Share of saturated elements; NaN where nothing finite was seen."""
+        """Share of saturated elements; NaN if there was no finite element."""
         return _share(self.saturated, self.finite)
 
     @property
@@ -87,12 +87,12 @@ class Summary:
 
     @property
     def dead(self) -> Any:
-        """Whether a unit was 0 every time; False where nothing finite was seen."""
+        """Whether a unit was 0 every time; False if there was no finite element."""
         return (self.zeros == self.finite) & (self.finite > 0)
 
     @property
     def stuck(self) -> Any:
-        """Whether a unit was saturated every time; False where nothing finite was seen."""
+        """Whether a unit was saturated every time; False if there was no finite element."""
         return (self.saturated == self.finite) & (self.finite > 0)
 
     @property
@@ -121,7 +121,7 @@ def _share(part: Any, whole: Any) -> Any:
 
 
 def percent(share: float) -> str:
-    """Return a share as it is shown."""
+    """Return a share as text."""
     return f"{100 * share:.1f} %"
 
 
@@ -164,7 +164,7 @@ def _check_limits(saturation: Limits | None) -> Limits:
 
 
 def _collect(a: ArrayLike, axis: Axis, limits: Limits) -> NDArray[np.void]:
-    """Return the compiled summaries, with the unit axes in the order of the array's."""
+    """Return the compiled summaries, with the unit axes in the order of the array's axes."""
     x = _native(a)
     axes = () if axis is None else normalize_axis_tuple(axis, x.ndim)
     order = _stats.by_stride(x, axes)
@@ -173,7 +173,7 @@ def _collect(a: ArrayLike, axis: Axis, limits: Limits) -> NDArray[np.void]:
 
 
 def _summary(found: NDArray[np.void]) -> Summary:
-    """Return what a compiled summary says."""
+    """Convert compiled summaries into a `Summary`."""
     finite = found["finite"]
     empty = finite == 0
     mean = np.where(empty, np.nan, found["mean"] + found["rest"])
@@ -188,12 +188,12 @@ def _summary(found: NDArray[np.void]) -> Summary:
         "minimum": np.where(empty, np.nan, found["low"]),
         "maximum": np.where(empty, np.nan, found["high"]),
     }
-    # A copy per field: a view would keep all others in memory, and change with them.
+    # A copy per field: a view would keep all other fields in memory, and change with later batches.
     return Summary(**{name: np.array(field) if field.ndim else field.item() for name, field in fields.items()})
 
 
 def together(found: NDArray[np.void]) -> NDArray[np.void]:
-    """Return the summary of all units as one."""
+    """Return the summary of all units together."""
     total = np.array(found, order="C").reshape(-1)
     n = total.size
     while n > 1:  # the second half is added to the first
@@ -208,32 +208,33 @@ def summarize(a: ArrayLike, axis: Axis = None, *, saturation: Limits | None = No
     Parameters
     ----------
     a : array_like
-        Activations. float32 and float64 are read where they lie, in any layout; float16, bool and small integers are
+        Activations. float32 and float64 are read in place, in any layout; float16, bool and small integers are
         converted to float32, other integers to float64.
     axis : int or tuple of int, optional
-        The axis that tells units (features, channels) apart: 1 for ``(N, C)`` and ``(N, C, H, W)``, -1 for
+        The axis that numbers the units (features, channels): 1 for ``(N, C)`` and ``(N, C, H, W)``, -1 for
         ``(N, H, W, C)``. Several give a unit for each combination, in the order of the array's axes. By default the
         whole array is one unit.
     saturation : tuple of float, optional
-        Outputs ``<= low`` or ``>= high`` are saturated, rounded to the array's type; :func:`saturation_limits` knows
-        them for bounded functions. By default none is.
+        Outputs ``<= low`` or ``>= high`` are saturated; the limits are rounded to the array's type.
+        :func:`saturation_limits` has them for bounded functions. By default no element is saturated.
 
     Returns
     -------
     Summary
         Numbers, or arrays with one entry per unit. Counts and extremes are exact. Mean and variance are computed in
-        double about a running mean, so they keep their digits where the mean is large; the order of the
+        double about a running mean, so they keep their digits if the mean is large; the order of the
         additions follows from shape and layout, so the bits are the same for any number of threads and on any
         instruction set. Sums beyond the largest double overflow, as NumPy's do.
 
     Raises
     ------
     TypeError
-        If `a` is masked, complex, or otherwise no array of real numbers of at most 64 bits, or `saturation` no pair.
+        If `a` is masked, complex, or otherwise not an array of real numbers of at most 64 bits, or if `saturation` is
+        not a pair.
     ValueError
         If not ``low < high``.
     numpy.exceptions.AxisError
-        If `axis` is not one of the array's.
+        If `axis` is not an axis of the array.
 
     Examples
     --------
@@ -252,23 +253,23 @@ def summarize(a: ArrayLike, axis: Axis = None, *, saturation: Limits | None = No
 
 
 class Running:
-    """Statistics over batches: what :func:`summarize` would find in all of them together.
+    """Statistics over batches, as :func:`summarize` would find for all of them together.
 
     Counts and extremes are exact; mean and variance are merged in double (Chan, Golub and LeVeque, "Algorithms for
-    computing the sample variance", 1983), with the mean in two parts so that nothing cancels. An accumulator is not to
-    be shared between threads: give each one of its own and merge them.
+    computing the sample variance", 1983), with the mean in two parts so that nothing cancels. An accumulator must not
+    be shared between threads: give each thread its own and merge them.
 
     Parameters
     ----------
     axis : int or tuple of int, optional
-        The axis that tells units apart, the same for all batches; by default all is one unit.
+        The axis that numbers the units, the same for all batches; by default all elements are one unit.
     saturation : tuple of float, optional
         As for :func:`summarize`.
 
     Raises
     ------
     TypeError
-        If `saturation` is no pair of numbers.
+        If `saturation` is not a pair of numbers.
     ValueError
         If not ``low < high``.
 
@@ -301,17 +302,17 @@ class Running:
         Raises
         ------
         ValueError
-            If it has other units than the batches before.
+            If its units differ from those of the batches before.
         """
         self._add(_collect(a, self.axis, self._limits))
 
     def merge(self, other: Running) -> None:
-        """Add all that another accumulator has seen.
+        """Add the statistics of another accumulator.
 
         Parameters
         ----------
         other : Running
-            With the same axis and limits of saturation; it stays as it is.
+            Has the same axis and limits of saturation; it is not changed.
 
         Raises
         ------
@@ -335,46 +336,46 @@ class Running:
             _stats.merge(self._found, found)
 
     def result(self) -> Summary:
-        """Return what was found so far.
+        """Return the statistics so far.
 
         Returns
         -------
         Summary
-            Of all batches; later ones don't change it.
+            Of all batches so far; later batches do not change it.
 
         Raises
         ------
         RuntimeError
-            If there was no batch yet.
+            If there has been no batch yet.
         """
         if self._found is None:
             raise RuntimeError("nothing seen yet: call update first")
         return _summary(self._found)
 
     def reset(self) -> None:
-        """Forget all batches."""
+        """Delete the statistics so far."""
         self._found = None
 
 
 def saturation_limits(name: str, tolerance: float = 0.01, **parameters: float) -> Limits | None:
-    """Return the outputs from which a bounded activation counts as saturated.
+    """Return the limits beyond which outputs of a bounded activation count as saturated.
 
     Parameters
     ----------
     name : str
         An element-wise activation.
     tolerance : float, default 0.01
-        How near to a bound is saturated, as a share of the distance between the bounds: by default a sigmoid is
-        saturated up to 0.01 and from 0.99, where its derivative has fallen to 4 % of its largest value. 0 asks for the
+        How close to a bound counts as saturated, as a share of the distance between the bounds: by default a sigmoid is
+        saturated up to 0.01 and from 0.99, where its derivative has fallen to 4 % of its largest value. 0 returns the
         bounds themselves.
     **parameters : float
-        Those of the function, as ``max_val``.
+        Parameters of the function, such as ``max_val``.
 
     Returns
     -------
     tuple of float or None
         ``(low, high)`` for :func:`summarize`; None for a function that is not bounded at the top. The zeros of
-        relu6 are no saturation: they are counted as zeros.
+        relu6 are not saturated: they are counted as zeros.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-/* What the columns of ops.def expand to: an OP macro pastes a column's word onto one of these names. */
+/* The macros that the columns of ops.def expand to: an OP macro pastes the word in a column onto one of these names. */
 #ifndef FASTRELU_COLUMNS_H
 #define FASTRELU_COLUMNS_H
 
@@ -8,8 +8,8 @@
 #define FR_JOIN(a, b) FR_JOIN_(a, b)
 #define FR_CALL(macro, ...) macro(__VA_ARGS__)
 
-/* FR_WITH_<column>(...) keeps what stands in the brackets if there are parameters, a gradient from the output, or
- * parameters that are learned. FR_WITH_<rounding> depends on the instance: loops.h. */
+/* FR_WITH_<column>(...) expands to its arguments if the activation has parameters, a gradient from the output, or
+ * learned parameters; otherwise to nothing. FR_WITH_<rounding> depends on the instance: loops.h. */
 #define FR_WITH_P0 FR_SKIP
 #define FR_WITH_P1(a) FR_KEEP
 #define FR_WITH_P2(a, b) FR_KEEP
@@ -27,7 +27,7 @@
 #define FR_TEXT_FROM_INPUT NULL
 #define FR_TEXT_FROM_OUTPUT(domain) #domain
 
-/* The parameters: how many, their names one after the other, and a macro for each: M(name, its number). */
+/* The parameters: their number, their names one after the other, and a macro applied to each: M(name, index). */
 #define FR_COUNT_P0 0
 #define FR_COUNT_P1(a) 1
 #define FR_COUNT_P2(a, b) 2

@@ -1,5 +1,5 @@
-/* Which instruction sets this build holds, which of them the processor *and* the operating system can run, and how
- * large the processor's last cache is. */
+/* Which instruction sets this build contains, which of them both the processor and the operating system support, and
+ * the size of the processor's last-level cache. */
 #include "kernels.h"
 
 extern const fr_tables fr_tables_base;
@@ -42,7 +42,7 @@ static unsigned long long fr_xcr0(void) {
 
 static int fr_has(unsigned word, unsigned mask) { return (word & mask) == mask; }
 
-/* x86-64 levels as in the System V psABI; the level above is asked only where the one below runs. */
+/* x86-64 levels as in the System V psABI; each level is tested only if the one below is supported. */
 static int fr_level(void) {
     unsigned one[4], seven[4], extended[4];
     fr_cpuid_at(1, 0, one);
@@ -53,7 +53,7 @@ static int fr_level(void) {
     /* FMA, MOVBE, OSXSAVE, AVX, F16C; BMI1, AVX2, BMI2; LZCNT */
     if (!fr_has(one[2], 1u << 12 | 1u << 22 | 1u << 27 | 1u << 28 | 1u << 29)) return 2;
     if (!fr_has(seven[1], 1u << 3 | 1u << 5 | 1u << 8) || !fr_has(extended[2], 1u << 5)) return 2;
-    unsigned long long saved = fr_xcr0(); /* the registers that the system saves for a thread */
+    unsigned long long saved = fr_xcr0(); /* the registers that the system saves at a thread switch */
     if ((saved & 0x6) != 0x6) return 2;
 #ifndef __APPLE__ /* macOS enables AVX-512 lazily and lost mask registers in some versions: v3 is the highest there */
     /* AVX512F, DQ, CD, BW, VL */
@@ -70,7 +70,7 @@ const fr_isa *fr_isa_list(int *count) {
     return list;
 }
 
-/* Leaf 4 is Intel's, the other one AMD's, of the same form. */
+/* Leaf 4 is Intel's, the other one AMD's; both have the same layout. */
 fr_cache fr_last_cache(void) {
     static const unsigned leaves[] = {4, 0x8000001du};
     fr_cache last = {0, 1};
@@ -79,7 +79,7 @@ fr_cache fr_last_cache(void) {
             unsigned r[4];
             fr_cpuid_at(leaves[k], i, r);
             if ((r[0] & 31) == 0) break;
-            if ((r[0] & 31) == 2) continue; /* of instructions */
+            if ((r[0] & 31) == 2) continue; /* an instruction cache */
             last.size = (ptrdiff_t)((r[1] >> 22) + 1) * ((r[1] >> 12 & 1023) + 1) * ((r[1] & 4095) + 1) * (r[2] + 1);
             last.sharers = (int)(r[0] >> 14 & 4095) + 1;
         }
@@ -89,7 +89,7 @@ fr_cache fr_last_cache(void) {
 
 #else
 
-/* Not asked for: nothing is streamed here. */
+/* Not determined: nothing is streamed on this architecture. */
 fr_cache fr_last_cache(void) {
     fr_cache unknown = {0, 1};
     return unknown;

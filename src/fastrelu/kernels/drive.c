@@ -1,4 +1,4 @@
-/* Runs a kernel over operands of any stride, box by box: unit strides go straight to the kernel, anything else is
+/* Runs a kernel over operands of any stride, box by box: contiguous operands go straight to the kernel, others are
  * gathered into blocks that stay in the first-level cache. */
 #include "drive.h"
 
@@ -7,11 +7,13 @@
 
 #include "guard.h"
 
-/* Elements of a block; of a box that needs none; and of a row from which on a box is better one row than several. */
+/* FR_BLOCK: elements of a block. FR_LONG: of a box if no operand needs a block. FR_SHORT_BOX: rows shorter than this
+ * are always put together into a box of several rows. */
 enum { FR_BLOCK = 512, FR_LONG = 4096, FR_SHORT_BOX = 16, FR_CACHE_LINE = 64 };
-/* Bytes of a box that goes past the cache, and from which on the lines that it fills in part do not count. */
+/* FR_MOVED: bytes of a streamed box. FR_WORTH_MOVING: from this size on the partly filled lines at its ends do not
+ * matter. */
 enum { FR_MOVED = 2048, FR_WORTH_MOVING = 1024 };
-/* Bytes that are fetched ahead where rows do not follow each other. */
+/* Bytes to prefetch where rows are not adjacent in memory. */
 enum { FR_ROWS_AHEAD = 2048 };
 
 typedef union {
@@ -19,7 +21,7 @@ typedef union {
     double d[FR_BLOCK];
 } fr_block;
 
-/* How an operand reaches the kernel: where it lies; as one number; through a block; through a block that all boxes
+/* How an operand reaches the kernel: directly; as one number; through a block per box; through one block that all boxes
  * share. */
 enum { FR_AS_IT_IS, FR_AS_NUMBER, FR_BY_COPY, FR_COPY_ONCE };
 
@@ -32,7 +34,7 @@ static void fr_run(fr_kernel kernel, const char *const *in, char *out, ptrdiff_t
 int fr_take_numbers(fr_domain domain, double *numbers, float *rounded, int n) {
     fr_guard caller = fr_guard_open();
     for (int j = 0; j < n && rounded; j++) {
-        volatile double number = numbers[j]; /* nor may the compiler move the rounding out of the guard */
+        volatile double number = numbers[j]; /* the compiler must not move the rounding out of the guard */
         volatile float nearest = (float)number;
         numbers[j] = rounded[j] = nearest;
     }
@@ -85,7 +87,8 @@ static void fr_copy_run(ptrdiff_t itemsize, char *to, ptrdiff_t to_stride, const
     else fr_copy_run8(to, to_stride, from, from_stride, n);
 }
 
-/* Four dense runs, `next` apart, side by side into a block: the runs of an operand that lies across axis 0. */
+/* Four contiguous runs, `next` apart, interleaved into a block: the runs of an operand that is contiguous along an axis
+ * other than 0. */
 #define FR_COPY_ACROSS(id, type)                                                                   \
     static void id(char *to, ptrdiff_t to_stride, const char *from, ptrdiff_t next, ptrdiff_t n) { \
         const type *a = (const type *)from, *b = (const type *)(from + next);                      \
@@ -104,8 +107,8 @@ FR_COPY_ACROSS(fr_copy_across8, uint64_t)
 
 static ptrdiff_t fr_size(ptrdiff_t stride) { return stride < 0 ? -stride : stride; }
 
-/* The elements of a box, `extent` of them along each of the inner axes, from an operand into a block or back. Runs
- * follow the operand's own order, so that a line of its memory is touched once. */
+/* Copies the elements of a box, `extent` of them along each of the inner axes, from an operand into a block or back.
+ * Runs follow the operand's own order, so that each cache line is touched once. */
 static void fr_copy_box(const fr_plan *plan, int operand, char *at, const ptrdiff_t *extent, char *block,
                         int into_block) {
     ptrdiff_t itemsize = plan->call->itemsize, packed[FR_MAX_AXES], index[FR_MAX_AXES] = {0};
@@ -117,7 +120,7 @@ static void fr_copy_box(const fr_plan *plan, int operand, char *at, const ptrdif
         if (stride && stride < fr_size(plan->view.stride[run][operand])) run = k;
     }
     ptrdiff_t stride = plan->view.stride[run][operand];
-    /* Runs across axis 0 are short, each on a line of its own, and the processor does not see the next box coming. */
+    /* Runs across axis 0 are short, each on a line of its own; the hardware cannot predict the next box. */
     ptrdiff_t ahead = run > 0 ? plan->box[0] * plan->view.stride[0][operand] : 0;
     for (;;) {
         int runs = ahead && into_block && stride == itemsize && extent[0] - index[0] >= 4 ? 4 : 1;
@@ -150,7 +153,7 @@ static void fr_copy_box(const fr_plan *plan, int operand, char *at, const ptrdif
 
 /* --- The plan --- */
 
-/* The axis along which an operand is dense although axis 0 jumps from line to line, or 0. */
+/* The axis along which an operand is contiguous although it has a long stride along axis 0, or 0. */
 static int fr_cross_axis(const fr_view *view, int operands) {
     for (int j = 0; j < operands; j++) {
         if (fr_size(view->stride[0][j]) < FR_CACHE_LINE) continue;
@@ -174,7 +177,7 @@ static void fr_move_axis(fr_view *view, int from) {
     memcpy(view->stride[1], stride, sizeof stride);
 }
 
-/* Are the elements of a box one after the other in this operand, `stride` apart? */
+/* Are the elements of a box evenly spaced in this operand, `stride` apart? */
 static int fr_is_linear(const fr_plan *plan, int operand, ptrdiff_t stride) {
     const fr_view *view = &plan->view;
     if (view->stride[0][operand] != stride) return 0;
@@ -185,7 +188,7 @@ static int fr_is_linear(const fr_plan *plan, int operand, ptrdiff_t stride) {
     return 1;
 }
 
-/* Settles how operands of a box reach the kernel; returns whether one needs a block. */
+/* Decides how the operands of a box reach the kernel; returns whether one needs a block. */
 static int fr_choose_ways(fr_plan *plan) {
     const fr_call *call = plan->call;
     int nin = call->ndata + call->nparams, numbers = 0, copies = 0;
@@ -200,7 +203,7 @@ static int fr_choose_ways(fr_plan *plan) {
     plan->kernel = numbers == call->nparams ? call->scalar : call->array;
     for (int j = 0; j <= nin; j++) {
         if (plan->way[j] == FR_AS_NUMBER && numbers < call->nparams)
-            plan->way[j] = FR_BY_COPY; /* a mixture: all arrays */
+            plan->way[j] = FR_BY_COPY; /* some numbers, some arrays: treat all as arrays */
         copies += plan->way[j] == FR_BY_COPY;
     }
     return copies > 0;
@@ -236,7 +239,8 @@ void fr_make_plan(fr_plan *plan, const fr_call *call, int stream) {
         fr_set_boxes(plan, FR_BLOCK / (view->shape[1] < line ? view->shape[1] : line), FR_BLOCK, FR_BLOCK);
         fr_choose_ways(plan);
     } else {
-        /* Rows of a fair length are taken one at a time, unless all data goes on from one row to the next. */
+        /* Rows that are long enough are taken one at a time, unless every operand is contiguous from one row to the
+         * next. */
         int joined = view->naxes > 1 && view->shape[0] < FR_BLOCK;
         if (joined) {
             fr_set_boxes(plan, FR_BLOCK, FR_BLOCK, FR_BLOCK);
@@ -268,15 +272,15 @@ void fr_make_plan(fr_plan *plan, const fr_call *call, int stream) {
     }
 }
 
-/* Are boxes rows that reach the kernel as they lie? */
+/* Is each box one row that reaches the kernel without a copy? */
 static int fr_has_rows(const fr_plan *plan) {
     int rows = plan->inner == 1 && plan->count[0] == 1 && plan->view.naxes > 1 && !plan->streamed && !plan->even;
     for (int j = 0; j <= plan->call->ndata + plan->call->nparams; j++) rows &= plan->way[j] != FR_BY_COPY;
     return rows;
 }
 
-/* `rows` of them along axis 1; `step` is 0 for what all share. Those that do not follow each other in memory are
- * fetched: the processor does not see the next one coming. */
+/* Runs the kernel on `rows` rows along axis 1; `step` is 0 for operands that all rows share. Rows that are not adjacent
+ * in memory are prefetched: the hardware prefetcher does not predict where the next one starts. */
 static void fr_run_rows_along(const fr_plan *plan, const char **in, char *out, const ptrdiff_t *step, ptrdiff_t rows) {
     const fr_call *call = plan->call;
     const int nin = call->ndata + call->nparams;
@@ -350,7 +354,8 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             n *= extent[k];
         }
         const char *in[FR_MAX_INPUTS], *next[FR_MAX_INPUTS];
-        /* What is the same along a row has been copied for the box before, unless that was none or a shorter one. */
+        /* A block whose operand has stride 0 along the row still holds the right number from the box before, unless
+         * this is the first box or that one was shorter. */
         int kept = plan->inner == 1 && number > first && index[0] > (plan->lead > 0), fetched = 0;
         for (int j = 0; j < nin; j++) {
             char *at = view->origin[j] + (offset[j] + skip * view->stride[0][j]);
@@ -389,7 +394,7 @@ void fr_run_plan(const fr_plan *plan, int part, int parts) {
     fr_guard_close(caller);
 }
 
-/* Can the elements be computed in any order: is each input exactly the output, or apart from it? */
+/* May the elements be computed in any order: is each input either exactly the output or disjoint from it? */
 static int fr_any_order(char **args, const ptrdiff_t *steps, int nin, ptrdiff_t n, ptrdiff_t itemsize) {
     ptrdiff_t last = (n - 1) * steps[nin];
     const char *out_low = args[nin] + (last < 0 ? last : 0), *out_high = args[nin] + (last > 0 ? last : 0) + itemsize;

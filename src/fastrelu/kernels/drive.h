@@ -1,10 +1,10 @@
-/* Runs a kernel over whole arrays: what the three doors of _core share. */
+/* Runs a kernel over whole arrays: shared by the three entry points of _core. */
 #ifndef FASTRELU_DRIVE_H
 #define FASTRELU_DRIVE_H
 
 #include "kernels.h"
 
-/* One kernel as called: which operands there are and how wide. Inputs first (data, then parameters), then out. */
+/* One kernel as called: its operands and their item size. Inputs first (data, then parameters), then out. */
 typedef struct {
     fr_kernel scalar, array;
     const fr_stream *stream;
@@ -28,24 +28,24 @@ typedef struct {
     ptrdiff_t count[FR_MAX_AXES]; /* boxes along each axis */
     ptrdiff_t boxes;
     int inner;                /* axes along which a box has several elements */
-    ptrdiff_t lead;           /* elements that the first box of axis 0 lacks: the others start where a line does */
+    ptrdiff_t lead;           /* elements missing from the first box of axis 0: later boxes start on a cache line */
     int way[FR_MAX_OPERANDS]; /* how an operand reaches the kernel */
     int even;                 /* no input varies within a box: one result fills it */
     fr_kernel kernel;
     int streamed;
 } fr_plan;
 
-/* Rounds n parameters to float, in place too, unless `rounded` is NULL, and tells whether they lie in the domain:
- * under the guard, for the caller's environment may round otherwise or flush subnormals. */
+/* Rounds n parameters to float, in place too, unless `rounded` is NULL, and tells whether they lie in the domain. This
+ * happens under the guard, because the caller's environment may round differently or flush subnormals. */
 int fr_take_numbers(fr_domain domain, double *numbers, float *rounded, int n);
 
-/* Part `part` of `parts` of contiguous operands, one number per parameter; cut where a cache line of the output ends.
- */
+/* Part `part` of `parts` of contiguous operands, with one number per parameter; parts end where a cache line of the
+ * output ends. */
 void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_t n, int part, int parts);
 
-/* Cuts plan->view into boxes. No input overlaps the output unless it is exactly the output. With `stream`, boxes go
- * past the cache if they can: if the processor has such stores, rows of the output are long enough, and no input is
- * the output. */
+/* Cuts plan->view into boxes. No input overlaps the output unless it is exactly the output. With `stream`, results are
+ * written with non-temporal stores if possible: if the processor has such stores, rows of the output are long enough,
+ * and no input is the output. */
 void fr_make_plan(fr_plan *plan, const fr_call *call, int stream);
 
 /* Part `part` of `parts` of the boxes. */

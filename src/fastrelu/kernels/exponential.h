@@ -61,8 +61,8 @@ BODY FN(celu_backward)(real g, real x, real alpha) {
     real y = FN(product)(g, FN(exp_poly)(FN(minus_k_ln2)(z, k) + low, 1, 1) * S, far) * whole;
     return x > 0 ? g : FN(or_nan)(y, x);
 }
-/* (1 - u) e^u - 1 where x <= 0, u = x / alpha. Below 1 in size it is -u^2 times the series of u^k / (k! (k + 2)),
- * of which 19 terms are enough for 2^-60. */
+/* (1 - u) e^u - 1 where x <= 0, u = x / alpha. For |u| < 1 it is -u^2 times the series of u^k / (k! (k + 2)), of which
+ * 19 terms are enough for 2^-60. */
 BODY FN(celu_series)(real u) {
     real rest = POLY7(u, 1. / 518918400, 1. / 6706022400, 1. / 93405312000, 1. / 1394852659200, 1. / 22230464256000,
                       1. / 376610217984000, 1. / 6758061133824000, 1. / 128047474114560000);
@@ -86,8 +86,8 @@ BODY FN(celu_by_alpha)(real g, real x, real alpha) {
 /* ULP: lean 1.3, full 1.3, full without FMA 1.3 */
 BODY FN(celu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * ((y + alpha) / alpha); }
 
-/* selu(x) = lambda x if x > 0 else lambda alpha (e^x - 1). The constants are those of the paper (Klambauer et
- * al. 2017), to all the digits that the type holds. */
+/* selu(x) = lambda x if x > 0 else lambda alpha (e^x - 1). The constants are those of the paper (Klambauer et al.
+ * 2017), to full precision of the type. */
 #define SELU_LAMBDA BY_TYPE(0x1.0cfabep0f, 0x1.0cfabd6a91132p+0)
 #define SELU_PRODUCT BY_TYPE(0x1.c212ccp0f, 0x1.c212cc640f031p+0)
 #define SELU_PRODUCT_LOW BY_TYPE(0x1.903c0cp-26f, 0x1.05161b045a1f1p-56)
@@ -133,8 +133,9 @@ BODY FN(softplus_backward)(real g, real x, real beta) {
     real far, y = FN(sigmoid_far)(z, FN(product_low)(beta, b, z), &far);
     return FN(product)(g, FN(or_nan)(y, x), far);
 }
-/* -(log(1 + t) + z t / (1 + t)) / beta^2 for z = |beta x| and t = e^-z: minus the entropy of sigmoid(beta x). As
- * -v^2 h with v = e^(-z/2) / beta, because e^-z and 1 / beta^2 leave the range where their product does not. */
+/* -(log(1 + t) + z t / (1 + t)) / beta^2 for z = |beta x| and t = e^-z: minus the entropy of sigmoid(beta x). Computed
+ * as -v^2 h with v = e^(-z/2) / beta, because e^-z and 1 / beta^2 may overflow or underflow where their product does
+ * not. */
 BODY FN(softplus_by_beta)(real g, real x, real beta) {
     real a = FN(size_at_most)(x, FN(at_most)(-2 * FAR_LOW / beta, LARGEST));
     real z = beta * a;
@@ -145,7 +146,7 @@ BODY FN(softplus_by_beta)(real g, real x, real beta) {
     real v = q / beta * far;
     return FN(or_nan)(-(g * v) * h * v, x);
 }
-/* 1 - e^(-beta y), which is beta y for a small y; that y is scaled up, so that none of its bits are lost */
+/* 1 - e^(-beta y), which is beta y for a small y; such a y is scaled up, so that no bits are lost */
 /* ULP: lean 1.8, full 1.7, full without FMA 1.65 */
 BODY FN(softplus_from_output)(real g, real y, real beta) {
     real b = FN(at_most)(y, FN(at_most)(-EXPM1_LOW / beta, LARGEST));
@@ -179,9 +180,9 @@ BODY FN(log_sigmoid_from_output)(real g, real y) {
     return g * FN(or_nan)(d, y);
 }
 
-/* squareplus(x) = (x + r) / 2, r = sqrt(x^2 + b), for x < 0 in the form without cancellation b / 2 / (|x| + r).
- * b and |x|^2 are scaled by the power of four that brings b near 2^24, in double 2^52: then neither under- nor
- * overflows where the other counts. It depends on b alone, for a number it is found once. */
+/* squareplus(x) = (x + r) / 2, r = sqrt(x^2 + b), for x < 0 in the form without cancellation b / 2 / (|x| + r). b and
+ * |x|^2 are scaled by the power of four that brings b near 2^24, in double 2^52: then neither underflows or overflows
+ * where the other matters. The scale depends on b alone, so for a number b it is computed once. */
 BODY FN(squareplus_scale)(real b, real *back) {
     const int near = FR_KIND == FR_LEAN ? 12 : 26;
     FN(word) e = {FN(size)(b)}, up, down;
@@ -196,11 +197,11 @@ BODY FN(squareplus)(real x, real b) {
     real back, up = FN(squareplus_scale)(b, &back), a = FN(size)(x);
     real t = FN(at_most)(a * up, BY_TYPE(0x1p62f, 0x1p510));
     real r = (t + FN(root)(FMA(t, t, b * up * up))) * (R(0.5) * back);
-    r = FN(not_below)(r, a); /* beyond the clamp */
+    r = FN(not_below)(r, a); /* beyond the clamp r would be less than a */
     return x < 0 ? b / r * R(0.25) : r;
 }
-/* 1 - b / 2 / (r (r + |x|)), for x < 0 the subtrahend. Far below 0 that is b / 4 / x^2, and comes with
- * a factor w twice: to the gradient too, which may be as large as it is small. */
+/* 1 - b / 2 / (r (r + |x|)), for x < 0 the subtrahend. For a very negative x that is b / 4 / x^2 and contains a factor
+ * w twice: one of them is multiplied into the gradient, which may be as large as the rest is small. */
 /* ULP: lean 2.6, full 2.9, full without FMA 3.8 */
 BODY FN(squareplus_backward)(real g, real x, real b) {
     real back, up = FN(squareplus_scale)(b, &back), scaled = b * up * up;
@@ -236,7 +237,7 @@ BODY FN(elu)(real x, real alpha) {
 BODY FN(elu_backward)(real g, real x, real alpha) {
     hl_lift f = hl_lift_of(alpha);
     hl_scaled e = hl_exp(hl_clamped(x, -1500, 0));
-    real k = e.k - f.k, falling = k < 0 ? k : 0; /* a huge alpha lifts what would be subnormal without it */
+    real k = e.k - f.k, falling = k < 0 ? k : 0; /* a huge alpha lifts a result that would be subnormal without it */
     real d = hl_raise(g, hl_round(hl_mul1(hl_of(e), alpha * f.up)), falling) * hl_pow2(k - falling);
     return x > 0 ? g : d;
 }
@@ -275,7 +276,7 @@ BODY FN(celu_backward)(real g, real x, real alpha) {
     real d = hl_raise(g, hl_round(hl_of(e)), e.k);
     return x > 0 ? g : d;
 }
-/* (1 - u) e^u - 1 where x <= 0, u = x / alpha; below 1/2 in size by the series of u^k / (k! (k + 2)) times -u^2 */
+/* (1 - u) e^u - 1 where x <= 0, u = x / alpha; for |u| < 1/2 by the series of u^k / (k! (k + 2)) times -u^2 */
 #define HL_THIRD 0x1.5555555555555p-2, 0x1.5555555555555p-56
 BODY hl_celu_tail(real u) {
     real u2 = u * u, u4 = u2 * u2;
@@ -348,8 +349,8 @@ BODY FN(softplus_backward)(real g, real x, real beta) {
 }
 /* g v 2^k for k in [-6000, 2200] and 2^-1000 < |v| < 2^1000 */
 BODY hl_raise_far(real g, real v, real k) { return hl_raise(g, v, k < -2200 ? -2200.0 : k); }
-/* -(log1p(t) + z t / (1 + t)) / beta^2 for z = |beta x| and t = exp(-z) = q^2: -q^2 (log1p(t) / t + z / (1 + t)) /
- * beta^2, for 1 / beta^2 may be as large as t is small */
+/* -(log1p(t) + z t / (1 + t)) / beta^2 for z = |beta x| and t = exp(-z) = q^2: as -q^2 (log1p(t) / t + z / (1 + t)) /
+ * beta^2, because 1 / beta^2 may be as large as t is small */
 BODY FN(softplus_by_beta)(real g, real x, real beta) {
     hl_lift f = hl_lift_of(beta);
     hl_pair half = hl_minus_abs(hl_argument(0.5 * beta, x)), z = hl_times2(half, 2);
@@ -389,8 +390,8 @@ BODY FN(log_sigmoid_from_output)(real g, real y) {
     return g * (hl_abs(y) < 0x1p-60 ? -y : d);
 }
 
-/* r and r + |x| of squareplus, with powers of two because x^2 may leave the range: r and |x| below are f times the true
- * ones. */
+/* r and r + |x| of squareplus, scaled by powers of two because x^2 may overflow or underflow: r and |x| below are f
+ * times the true ones. */
 typedef struct {
     hl_pair r, sum;      /* f r, f (r + |x|) */
     real n, back, forth; /* b / (r + |x|) = n / sum * back; r + |x| = sum * forth */
@@ -433,7 +434,7 @@ BODY FN(squareplus_backward)(real g, real x, real b) {
     d.hi = zero ? 1.0 : d.hi;
     n.hi = zero ? 1.0 : n.hi;
     real v = 0.5 * hl_round(hl_div(n, d));
-    real s = h.far & neg ? 0x1p-500 : 1.0; /* with n, 2^-1200 in all */
+    real s = h.far & neg ? 0x1p-500 : 1.0; /* together with n, 2^-1200 */
     v = x < -0x1.fffffffffffffp1023 ? 0.0 : v;
     return x == x ? g * s * v * s : x;
 }

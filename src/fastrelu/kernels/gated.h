@@ -2,8 +2,8 @@
 
 #if FR_KIND != FR_HILO
 
-/* hard_swish(x) = x min(max(x + 3, 0), 6) / 6. -0 below -3, like every gated function. The derivative is 0 at -3 and
- * 1 at 3. No rounding error grows: near -3 the sum is exact. */
+/* hard_swish(x) = x min(max(x + 3, 0), 6) / 6. -0 below -3, like every gated function. The derivative is 0 at -3 and 1
+ * at 3. No rounding error is amplified: near -3 the sum is exact. */
 /* ULP: lean 2.25, full 2.25, full without FMA 2.25 */
 BODY FN(hard_swish)(real x) {
     real inner = x * (x + 3) * R(1. / 6);
@@ -42,7 +42,7 @@ BODY FN(gate_sigmoid_slope)(real z, real low, int has_low, real *far) {
     real S, r = FN(reduce_far)(z, low, &S, far);
     real l, P = FN(exp_poly_low)(r, -1, 1, &l);
     real u = 1 + z, T = FMA(P, u, S);
-    if (has_low) { /* added to the smaller one of two terms, it costs the smaller rounding error */
+    if (has_low) { /* added to the smaller of the two terms, low costs the smaller rounding error */
         int near = z > R(-1.3);
         T = FMA(P, near ? u + low : u, near ? S : FMA(P, low, S));
     }
@@ -71,13 +71,13 @@ BODY FN(swish)(real x, real beta) {
     u = FN(at_least)(u, -FN(at_most)(-FAR_LOW / b, LARGEST));
     real z = b * u;
     real far, S, r = FN(reduce_far)(z, FN(product_low)(b, u, z), &S, &far);
-    /* u S is exact, but it may overflow where beta is so small that u is huge */
+    /* u S is exact, but it may overflow if beta is so small that u is huge */
     real m = beta < 0 ? -u : u;
     int huge = (u > BY_TYPE(0x1p64f, 0x1p512)) | (u < BY_TYPE(-0x1p100f, -0x1p900));
     real y = (huge ? S : m * S) / (S + FN(exp_poly)(r, -1, 1));
     far = all < -LARGEST ? R(0) : far;
     y = FN(product)(huge ? m : R(1), y, far);
-    return all <= BY_TYPE(18, 40) ? y : x; /* also 0 times infinity: x is the limit */
+    return all <= BY_TYPE(18, 40) ? y : x; /* 0 times infinity as well: the limit is x */
 }
 /* ULP: lean 2.95, full 3.2, full without FMA 4.35 */
 BODY FN(swish_backward)(real g, real x, real beta) {
@@ -88,8 +88,8 @@ BODY FN(swish_backward)(real g, real x, real beta) {
     real far, y = FN(gate_sigmoid_slope)(z, FN(product_low)(b, u, z), FR_KIND != FR_WIDE, &far);
     return FN(product)(g, FN(or_nan)(y, x), far);
 }
-/* x^2 s (1 - s), s = sigmoid(beta x). As v^2 with v = x e^(-z/2) / (1 + e^-z), z = |beta x|, because x^2 and e^-z
- * leave the range where their product does not. */
+/* x^2 s (1 - s), s = sigmoid(beta x). Computed as v^2 with v = x e^(-z/2) / (1 + e^-z), z = |beta x|, because x^2 and
+ * e^-z may overflow or underflow where their product does not. */
 BODY FN(swish_by_beta)(real g, real x, real beta) {
     real b = FN(size)(beta);
     real a = FN(size_at_most)(x, FN(at_most)(-2 * FAR_LOW / b, LARGEST));
@@ -100,7 +100,7 @@ BODY FN(swish_by_beta)(real g, real x, real beta) {
     return FN(or_nan)(g * v * v, x);
 }
 
-/* quick_gelu(x) = x sigmoid(1.702 x), where 1.702 is that decimal number and not its rounding */
+/* quick_gelu(x) = x sigmoid(1.702 x), where 1.702 is the decimal number, not its rounding to the type */
 #define QUICK BY_TYPE(0x1.b3b646p+0f, 0x1.b3b645a1cac08p+0)
 BODY FN(quick_gelu_low)(real x, real z) {
     real low = FN(product_low)(QUICK, x, z);
@@ -123,8 +123,8 @@ BODY FN(quick_gelu_backward)(real g, real x) {
 }
 
 /* gelu(x) = x Phi(x) = max(x, 0) - a G(a) e^(-a^2/2), a = |x|, with the scaled tail G(a) = e^(a^2/2) Phi(-a) as a
- * quotient P/Q of polynomials: no cancellation anywhere. Even and odd parts in a^2 halve the latency.
- * In float and double one ln2 serves: its error times k is proportional to a^2, and P/Q was fitted to undo it. */
+ * quotient P/Q of polynomials: no cancellation anywhere. Even and odd parts in a^2 halve the latency. In float and
+ * double ln2 is one constant: its error times k is proportional to a^2, and the fit of P/Q compensates for it. */
 BODY FN(gelu_tail)(real a, real h, real c) {
 #if FR_KIND == FR_LEAN
     real p = FMA(POLY1(h, 0x1.b44844p-1f, 0x1.45519ap-4f), a, POLY2(h, 0x1.fp-1f, 0x1.6db19ep-2f, 0x1.08a114p-7f));
@@ -202,13 +202,13 @@ BODY FN(gelu_backward)(real g, real x) {
     real a = FN(size_at_most)(x, BY_KIND(18.655, 20.2, 53.194)), h = a * a;
     real k, P = FN(gelu_exp)(a, h, ROUNDER + BIAS, &k);
     real far, w = P * FN(near_and_far)(k, &far) * FN(gelu_slope)(a, h);
-    /* at x > 0 W only matters while far is 1 */
+    /* for x > 0 W only matters while far is 1 */
     real y = x < 0 ? w : 1 - w;
     return FN(product)(g, FN(or_nan)(y, x), x < 0 ? far : R(1));
 }
 
-/* gelu_tanh(x) = x / 2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) = x sigmoid(v). v log2(e) = x (C1 + C2 x^2) is kept
- * as x (w + wl): the rounding of w would be multiplied by |v|. */
+/* gelu_tanh(x) = x / 2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) = x sigmoid(v). v log2(e) = x (C1 + C2 x^2) is kept as
+ * x (w + wl): the rounding error of w would be multiplied by |v|. */
 BODY FN(gelu_tanh_reduce)(real x, real h, real magic, real *shifted) {
 #if FR_KIND == FR_WIDE
     real w = FMA(R(0x1.a5a7cf7572a98p-4), h, R(0x1.26aec21bce759p+1));
@@ -307,7 +307,7 @@ BODY FN(swish_backward)(real g, real x, real beta) {
     real y = hl_silu_slope(g, hl_argument(beta, x));
     return x == x ? y : x; /* beta = 0 would hide a NaN */
 }
-/* x^2 e / (1 + e)^2 for e = exp(-|beta x|) = q^2, for x^2 may be as large as e is small */
+/* x^2 e / (1 + e)^2 for e = exp(-|beta x|) = q^2, in factors because x^2 may be as large as e is small */
 BODY FN(swish_by_beta)(real g, real x, real beta) {
     hl_lift f = hl_lift_of(x);
     hl_scaled q = hl_exp(hl_minus_abs(hl_argument(0.5 * beta, x)));
@@ -341,7 +341,7 @@ HL_INLINE hl_gauss_parts hl_gauss(real a) {
     hl_gauss_parts h;
     hl_pair d5 = hl_sum(5, a);
     h.d = hl_sum(1, a);
-    real both = 1 / (h.d.hi * d5.hi); /* one division for two quotients */
+    real both = 1 / (h.d.hi * d5.hi); /* one division computes two quotients */
     h.r = both * d5.hi;
     hl_pair u = hl_div_by(hl_make(a + a, 0), d5, both * h.d.hi);
     hl_pair t = hl_sum(u.hi, -1);

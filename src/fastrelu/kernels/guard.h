@@ -1,5 +1,5 @@
-/* A floating-point environment of our own: default rounding and subnormals inside, the caller's control
- * and flags afterwards. It holds for one thread, so every thread of a team opens its own. */
+/* A floating-point environment for the kernels: default rounding and subnormals inside, the caller's control and flags
+ * restored afterwards. It applies to one thread, so every thread of a team opens its own. */
 #ifndef FASTRELU_GUARD_H
 #define FASTRELU_GUARD_H
 

@@ -1,14 +1,12 @@
-/* Bodies of "accurate" float64: unevaluated sums of two doubles where one rounding is not enough.
+/* Bodies of "accurate" float64: unevaluated sums of two doubles where a single double is not precise enough.
  *
- * A number is a pair hi + lo, or such a pair times 2^k with the power applied last, so that a result is
- * rounded once (twice where it is subnormal). Sums, products and quotients of pairs are good to about 2^-100;
- * what limits the results is the plain arithmetic in the tails of the series below, about 2^-58.
- * A fused multiply-add occurs only where its result is exact or the same without it, so every machine
- * gives the same bits.
+ * A number is a pair hi + lo, or such a pair times 2^k with the power applied last, so that a result is rounded once
+ * (twice if it is subnormal). Sums, products and quotients of pairs are good to about 2^-100; the results are limited
+ * by the plain arithmetic in the tails of the series below, about 2^-58. A fused multiply-add occurs only where its
+ * result is exact or the same without it, so every machine gives the same bits.
  *
- * "max" is the largest error found by sampling, in ULP of the result with grad = 1; the limit is 1.1.
- * The coefficients come from tools/fit_hilo.py, which also checks them.
- */
+ * "max" is the largest error found by sampling, in ULP of the result with grad = 1; the limit is 1.1. The coefficients
+ * come from tools/fit_hilo.py, which also checks them. */
 
 /* ---- Pairs ---- */
 
@@ -127,8 +125,8 @@ BODY hl_pow2(real k) {
     memcpy(&y, &u, 8);
     return y;
 }
-/* g v 2^k for k in [-2200, 2200], in three steps so that neither a power nor a product on the way leaves the
- * range, and a subnormal result is rounded by the last step. */
+/* g v 2^k for k in [-2200, 2200], in three steps: no power and no intermediate product overflows or underflows, and a
+ * subnormal result is rounded by the last step only. */
 BODY hl_raise(real g, real v, real k) {
     real k1 = ((k + 1) * 0x1.5555555555555p-2 + HL_MAGIC) - HL_MAGIC;
     real s1 = hl_pow2(k1), s2 = hl_pow2(k - (k1 + k1));
@@ -138,8 +136,8 @@ BODY hl_raise(real g, real v, real k) {
 /* v 2^k for k in [-1600, 400] */
 BODY hl_scale(real v, real k) { return v * hl_pow2(k + 600) * 0x1p-600; }
 
-/* Powers of two, up = 1 / down = 2^k; x up is in the middle of the range: hl_prod may underflow or overflow at the
- * ends. */
+/* Powers of two, up = 1 / down = 2^k, such that x up is in the middle of the range: hl_prod may underflow or overflow
+ * near its ends. */
 typedef struct {
     real up, down, k;
 } hl_lift;
@@ -149,7 +147,7 @@ HL_INLINE hl_lift hl_lift_of(real x) {
     hl_lift f = {hl_pow2(k), hl_pow2(-k), k};
     return f;
 }
-/* infinity would give NaN where its neighbour gives the limit */
+/* clamps infinity, which would give NaN where the largest finite number gives the limit */
 BODY hl_finite(real x) {
     x = x > 0x1.fffffffffffffp1023 ? 0x1.fffffffffffffp1023 : x;
     return x < -0x1.fffffffffffffp1023 ? -0x1.fffffffffffffp1023 : x;
@@ -157,7 +155,7 @@ BODY hl_finite(real x) {
 
 /* ---- Series ---- */
 
-/* Four terms at a time: the powers shorten the chain of dependent operations, which is what costs time. */
+/* Four terms at a time: powers of x shorten the chain of dependent operations, whose latency is the cost. */
 BODY hl_four(real x, real x2, real c0, real c1, real c2, real c3) { return (c0 + x * c1) + x2 * (c2 + x * c3); }
 
 /* (e^r - 1 - r - r^2/2) / r^3 for |r| <= 0.3467; fit 2^-66 and rounded 2^-59.3 relative to e^r - 1 */
@@ -226,8 +224,8 @@ BODY hl_shrink_tail(real w) {
         hl_four(w, w2, 0x1.ba1ba1ba1ba13p-5, -0x1.664f4882c0c6cp-6, 0x1.226e355e58579p-7, -0x1.d6d3d0dad2c84p-9);
     return p;
 }
-/* Derivatives around their zeros, where their terms cancel: f'(zero + d) = d (slope + crossing(d)), |d| <= 2^-5, for
- * gelu 2^-4; rounded 2^-57.9 or better. A zero comes in three parts, as x may meet the first two. */
+/* Derivatives near their zeros, where their terms cancel: f'(zero + d) = d (slope + crossing(d)), |d| <= 2^-5, for gelu
+ * 2^-4; rounded 2^-57.9 or better. A zero is stored in three parts, because x may equal the sum of the first two. */
 #define HL_SILU_ZERO -0x1.474973c84120bp+0, -0x1.f8d74bc9ac154p-54, -0x1.44a50180ba780p-108
 #define HL_SILU_SLOPE 0x1.be1410460527fp-3, -0x1.2541062177473p-58
 #define HL_GELU_ZERO -0x1.80ead197f00b4p-1, 0x1.13e74c58cada8p-56, 0x1.65d4b5b9cdd03p-111
@@ -295,8 +293,8 @@ HL_SCALED hl_exp(hl_pair z) {
     hl_pair m = hl_fast(1, p.hi);
     return hl_at(hl_make(m.hi, m.lo + p.lo), p.k);
 }
-/* The value of a scaled number <= 1 that is going to be added to one of order 1: far below, its scale does not matter.
- */
+/* The value of a scaled number <= 1 that is going to be added to one of order 1: if it is tiny, its exact exponent does
+ * not matter. */
 HL_PAIR hl_value(hl_scaled m) { return hl_times2(hl_of(m), hl_pow2(m.k < -200 ? -200.0 : m.k)); }
 
 /* expm1(z) for z in [-1500, 1500]; k = 0 up to z = 138 */
@@ -370,7 +368,7 @@ HL_PAIR hl_from_zero(hl_pair x, real hi, real lo, real last) {
     hl_pair l = hl_sum(x.lo, -lo), d = hl_sum(x.hi - hi, l.hi);
     return hl_fast(d.hi, d.lo + (l.lo - last));
 }
-/* d (c + tail): the derivative there, rounded */
+/* d (c + tail): the derivative near its zero, rounded */
 BODY hl_crossing(hl_pair d, real hi, real lo, real tail) {
     hl_pair c = hl_fast(hi, tail);
     return hl_round(hl_mul(d, hl_make(c.hi, c.lo + lo)));

@@ -1,10 +1,9 @@
-/* One instance of every body and loop: the includer says which compute type.
+/* One instance of every body and loop; the file that includes this one chooses the compute type.
  *
  *   FR_LEAN  float in, float arithmetic
  *   FR_WIDE  float in, double arithmetic at float accuracy; never fused, so every machine gives the same bits
  *   FR_FULL  double in, double arithmetic
- *   FR_HILO  double in, unevaluated sums of two doubles where one rounding is not enough
- */
+ *   FR_HILO  double in, unevaluated sums of two doubles where one double is not precise enough */
 #define FR_LEAN 1
 #define FR_WIDE 2
 #define FR_FULL 3

@@ -1,4 +1,4 @@
-/* What the kernels offer to _core: the list of activations and one table of loops per instruction set. */
+/* The interface of the kernels to _core: the list of activations and one table of loops per instruction set. */
 #ifndef FASTRELU_KERNELS_H
 #define FASTRELU_KERNELS_H
 
@@ -8,10 +8,10 @@ enum {
     FR_MAX_PARAMETERS = 4,
     FR_MAX_INPUTS = 2 + FR_MAX_PARAMETERS,
     FR_MAX_OPERANDS = FR_MAX_INPUTS + 1,
-    FR_MAX_AXES = 64 /* as NumPy */
+    FR_MAX_AXES = 64 /* NumPy's limit */
 };
 
-/* Ask for the memory that is read, or written, soon. */
+/* Prefetch memory for reading, or for writing. */
 #ifdef __GNUC__
 #define FR_FETCH(address) __builtin_prefetch(address)
 #define FR_FETCH_TO(address) __builtin_prefetch(address, 1)
@@ -31,10 +31,10 @@ enum {
 /* Storage type and precision of a kernel. */
 enum { FR_F32_FAST, FR_F32_ACCURATE, FR_F64_FAST, FR_F64_ACCURATE, FR_FLAVOURS };
 
-/* How much work one element is; each class has its own size below which threads do not pay. */
+/* The cost of one element; each class has its own size below which threads do not pay. */
 enum { FR_LIGHT, FR_MEDIUM, FR_HEAVY, FR_COSTS };
 
-/* One pass over n contiguous elements. `out` is apart from every input or exactly one of them. */
+/* One pass over n contiguous elements. `out` is disjoint from every input or exactly one of them. */
 typedef void (*fr_kernel)(const char *const *in, char *out, ptrdiff_t n);
 
 typedef struct {
@@ -57,17 +57,17 @@ typedef struct {
 extern const fr_op fr_ops[];
 extern const int fr_nops;
 
-/* How blocks go past the cache; all NULL where they cannot. */
+/* Copies of blocks with non-temporal stores; all NULL if the instruction set has none. */
 typedef struct {
-    /* As many bytes will be read next from each of the inputs. */
+    /* next[j] is the address where input j is read next, which is prefetched. */
     void (*move)(char *to, const char *from, ptrdiff_t bytes, const char *const *next, int inputs);
-    void (*finish)(void); /* what this thread moved is there for all to read */
+    void (*finish)(void); /* makes what this thread moved visible to all threads */
 } fr_stream;
 typedef struct fr_rows fr_rows;   /* softmax and its like: rows.h */
 typedef struct fr_sums fr_sums;   /* gradients with respect to parameters: sums.h */
 typedef struct fr_stats fr_stats; /* statistics of columns: stats.h */
 
-/* Everything that an instruction set brings. */
+/* The tables of one instruction set. */
 typedef struct {
     const fr_kernels (*ops)[FR_DIRECTIONS]; /* in the order of fr_ops */
     fr_stream stream;
@@ -79,13 +79,13 @@ typedef struct {
 typedef struct {
     const char *name;
     const fr_tables *tables; /* NULL: not in this build */
-    int runs_here;           /* the processor and the operating system can run it */
+    int runs_here;           /* the processor and the operating system support it */
 } fr_isa;
 
 /* From the lowest to the highest, `count` of them. */
 const fr_isa *fr_isa_list(int *count);
 
-/* Bytes of the last level of cache, and how many logical processors share them. */
+/* Bytes of the last-level cache, and how many logical processors share it. */
 typedef struct {
     ptrdiff_t size;
     int sharers;

@@ -1,5 +1,5 @@
-/* Turns the bodies of one instance into loops over contiguous elements: one per direction, and for a
- * function with parameters one with numbers and one with arrays. Included by instance.h, once per instance. */
+/* Turns the bodies of one instance into loops over contiguous elements: one per direction, and for a function with
+ * parameters one that takes numbers and one that takes arrays. Included by instance.h, once per instance. */
 
 #ifndef FASTRELU_LOOP
 #define FASTRELU_LOOP
@@ -35,8 +35,8 @@
 #define FR_BODY_1(body, ...) FN(body)((real)x_at[i] __VA_ARGS__)
 #define FR_BODY_2(body, ...) FN(body)((real)g_at[i], (real)x_at[i] __VA_ARGS__)
 
-/* NaN outside the domain, by an addition: a choice between the body and NaN would become a branch around the
- * body, which GCC does not vectorise below AVX2. Adding -0 changes nothing. */
+/* NaN outside the domain, by an addition: a choice between the body and NaN would become a branch around the body,
+ * which GCC does not vectorize below AVX2. Adding -0 changes nothing. */
 #define FR_POISON(valid) ((valid) ? -(real)0 : (real)NAN)
 
 /* (id of the loop, body, domain, number of data operands, parameters) */

@@ -19,7 +19,7 @@
 #include "ops.def"
 #undef OP
 
-/* The text of a domain is taken here, before isfinite is expanded. */
+/* The text of a domain is taken here, before the macro isfinite is expanded. */
 #define FR_NAME(a, k) #a,
 #define OP(name, parameters, rounding, cost, domain, gradient, learned)             \
     {#name,                                                                         \

@@ -40,10 +40,10 @@ BODY FN(leaky_relu_from_output)(real g, real y, real negative_slope) {
     return FN(leaky_relu_backward)(g, y, negative_slope);
 }
 
-/* One outer piece of srelu, t + a (x - t). The two terms may cancel, so a x + (t - a t) is computed, with the rounding
- * error of the constant. With a very steep slope t would drown in a t; there, and where a t overflows, x - t is
- * rounded: it is exact where the terms of a steep one cancel, and adds half an ULP elsewhere. The piece is t at x = t
- * even if both are infinite. */
+/* One outer piece of srelu, t + a (x - t). The two terms may cancel, so a x + (t - a t) is computed, plus the rounding
+ * error of the constant. With a very steep slope t would be lost in a t; in that case, and if a t overflows, the
+ * rounded x - t is used: it is exact where the terms of a steep piece cancel, and adds half an ULP elsewhere. The piece
+ * is t at x = t even if both are infinite. */
 BODY FN(srelu_piece)(real x, real t, real a) {
     real p = a * t, c = t - p, back = c - t;
     real low = (t - (c - back)) - (p + back) - FN(fused)(a, t, -p);
@@ -66,7 +66,7 @@ BODY FN(srelu_backward)(real g, real x, real t_left, real a_left, real t_right, 
     return right | (x <= t_left) ? damped : inner;
 }
 
-/* On a piece, 1 - a by its threshold and x - t by its slope; elsewhere 0 */
+/* On its piece, the derivative by the threshold is 1 - a and by the slope x - t; elsewhere both are 0. */
 BODY FN(srelu_by_threshold)(int here, real g, real x, real a) { return FN(gate)(here & (a != 1), g * (1 - a), x); }
 BODY FN(srelu_by_slope)(int here, real g, real x, real t) { return FN(gate)(here & (x != t), g * (x - t), x); }
 BODY FN(srelu_by_t_left)(real g, real x, real t_left, real a_left, real t_right, real a_right) {

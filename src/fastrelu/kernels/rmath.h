@@ -1,8 +1,8 @@
-/* The arithmetic that bodies share, for the compute type of this instance (see instance.h). */
+/* Arithmetic that the bodies share, for the compute type of this instance (see instance.h). */
 
 #define R(c) ((real)(c))
 
-/* grad where the unit passes it on, +0 where it is off by rule whatever grad is, NaN where x is NaN */
+/* grad if the gradient passes; otherwise +0, whatever grad is; NaN if x is NaN */
 BODY FN(gate)(int passes, real g, real x) {
     real off = x == x ? R(0) : x;
     return passes ? g : off;
@@ -15,12 +15,12 @@ BODY FN(root)(real x) { return FR_SQRTF(x); }
 BODY FN(root)(real x) { return FR_SQRT(x); }
 #endif
 
-/* ---- Below: what the smooth functions share. ------------------------------------------------------------
+/* ---- The rest of this file is shared by the smooth functions. ----------------------------------------------
  *
- * e^z is never formed. With z = k ln2 + r it is S / P, S = 2^k and P = e^-r in [0.7, 1.42], and a function of
- * e^z becomes a quotient of polynomials in S and P: sigmoid(z) = S / (S + P). S times a number is exact, and
- * the division makes subnormal results with one rounding. A factor 2^c in both S and P ("lift") keeps S normal
- * to the end of the range. Coefficients come from tools/fit_exp.py. */
+ * e^z is never formed. With z = k ln2 + r it is S / P, S = 2^k and P = e^-r in [0.7, 1.42], and a function of e^z
+ * becomes a quotient of polynomials in S and P: sigmoid(z) = S / (S + P). S times a number is exact, and the division
+ * makes subnormal results with one rounding. A factor 2^c in both S and P ("lift") keeps S normal to the end of the
+ * range. Coefficients come from tools/fit_exp.py. */
 
 #undef BY_TYPE
 #undef BY_KIND
@@ -59,7 +59,7 @@ typedef union {
 #endif
 #define SIGN_BIT ((FN(word)){.number = -R(0)}.bits)
 
-/* "z has no low part": adding -0 is the one addition that compilers may drop. */
+/* Stands for "z has no low part": adding -0 is the only addition that compilers may drop. */
 #define NO_LOW (-R(0))
 
 #define LN2 BY_TYPE(0x1.62e430p-1f, 0x1.62e42fefa39efp-1)
@@ -82,11 +82,11 @@ typedef union {
 #define POLY11(x, a, ...) FMA(POLY10(x, __VA_ARGS__), x, R(a))
 #endif
 
-/* a b + c where the rounding error of a b matters. Float at double needs no care: there a b is exact. */
+/* a b + c where the rounding error of a b matters. In FR_WIDE a plain a b is already exact. */
 #if FR_KIND == FR_LEAN || FR_KIND == FR_WIDE || FR_HAS_FMA
 BODY FN(fused)(real a, real b, real c) { return FMA(a, b, c); }
 #else
-/* Dekker's product: exact for |a|, |b| < 2^995, and no better than a b beyond */
+/* Dekker's product: exact for |a|, |b| < 2^995, and no better than a b above that */
 BODY FN(upper)(real a) {
     real t = a * 0x1.000002p27;
     return t - (t - a);
@@ -106,8 +106,8 @@ BODY FN(size)(real x) {
     return u.number;
 }
 
-/* Clamps. In float they are one integer operation, which swallows NaNs of one sign (or_nan() brings them
- * back); in double there is no such operation below AVX-512, and they let NaN through. */
+/* Clamps. In float each is one integer operation, which loses NaNs of one sign (or_nan() restores them); in double
+ * there is no such operation below AVX-512, and NaNs pass. */
 #if FR_KIND == FR_LEAN
 BODY FN(at_least)(real x, real low) { /* max(x, low) for low < 0 */
     FN(word) u = {x}, l = {low};
@@ -175,10 +175,10 @@ BODY FN(reduce)(real z, real low, int lift, real *scale) {
     return FN(minus_k_ln2)(z, k) + low;
 }
 
-/* The same for derivatives, where e^z is multiplied by a gradient that may be as large as e^z is small:
- * 2^k = *scale * *far, where *scale is normal and *far = 1 unless *scale is so small that 1 + *scale is 1. At
- * FAR_LOW *far has come down to 0. (Only a gradient beyond 2^97, in double 2^966, times e^z is not quite 0 there.)
- * In float at double nothing is far. */
+/* The same for derivatives, where e^z is multiplied by a gradient that may be as large as e^z is small: 2^k = *scale *
+ * *far, where *scale is normal and *far = 1 unless *scale is so small that 1 + *scale is 1. At FAR_LOW *far has reached
+ * 0. (Only for a gradient beyond 2^97, in double 2^966, is its product with e^z not quite 0 there.) In FR_WIDE *far is
+ * always 1. */
 #define FAR_LOW BY_KIND(-174, -205, -1414.8)
 BODY FN(near_and_far)(real shifted, real *far) {
 #if FR_KIND == FR_WIDE
@@ -229,7 +229,7 @@ BODY FN(exp_step)(real r, real s, real c) {
 #endif
 }
 BODY FN(exp_poly)(real r, real s, real c) { return FMA(FN(exp_step)(r, s, c), r, c); }
-/* and the rounding error of its last step */
+/* the same, and the rounding error of its last step */
 BODY FN(exp_poly_low)(real r, real s, real c, real *low) {
     real step = FN(exp_step)(r, s, c), p = FMA(step, r, c);
     *low = FMA(step, r, c - p);
@@ -268,7 +268,7 @@ BODY FN(expm1_poly)(real r) {
     return FMA(q, r * r, r);
 }
 
-/* e^z - 1 for z <= 0; z + low is the argument. One ln2 is enough: where k is large, S is small. */
+/* e^z - 1 for z <= 0; z + low is the argument. ln2 as one constant is enough: where k is large, S is small. */
 BODY FN(expm1_below)(real z, real low) {
     const real magic = ROUNDER + BIAS;
     real shifted = FMA(z, R(LOG2E), magic);
@@ -277,7 +277,7 @@ BODY FN(expm1_below)(real z, real low) {
     real S = FN(power)(shifted);
     return FMA(S, p, S - 1);
 }
-/* where its argument may be clamped, and log(1 + e^z) with it: for accuracy */
+/* the argument below which both expm1 and log(1 + e^z) may be clamped without loss of accuracy */
 #define EXPM1_LOW BY_TYPE(-18, -40)
 
 /* log(1 + t') = t + t w L(w) where t = 2 t'/(2 + t') and w = t^2: L for t' in (0, 1].
@@ -317,7 +317,7 @@ BODY FN(sigmoid_far)(real z, real low, real *far) {
     return S / (S + FN(exp_poly)(r, -1, 1));
 }
 
-/* a b - p, the part of a b that its rounded value p leaves out; float at double has nothing to add */
+/* a b - p, the rounding error of p, the rounded a b; 0 in FR_WIDE, where p is exact */
 BODY FN(product_low)(real a, real b, real p) {
 #if FR_KIND == FR_WIDE
     (void)a, (void)b, (void)p;

@@ -1,4 +1,5 @@
-/* What works on whole rows: softmax, its logarithm and cross-entropy; and the walk over the rows of an array. */
+/* Interface of the kernels for whole rows (softmax, its logarithm and cross-entropy) and of the loop over the rows of
+ * an array. */
 #ifndef FASTRELU_ROWS_H
 #define FASTRELU_ROWS_H
 
@@ -9,24 +10,26 @@
 
 enum { FR_SOFTMAX, FR_LOG_SOFTMAX, FR_SOFTMIN, FR_NORMALIZERS };
 
-/* One row of logits, its targets and where the gradient goes. */
+/* One row of logits, its targets and the destination of its gradient. */
 typedef struct {
     const char *x;
     char *grad;            /* NULL: the loss alone */
-    ptrdiff_t label;       /* the class that it belongs to, or */
-    const char *shares;    /* what each class has of it, in the type of x */
+    ptrdiff_t label;       /* the class that the row belongs to, or */
+    const char *shares;    /* the probability of each class, in the type of x */
     const double *weights; /* of the classes, or NULL */
-    double *dense;         /* room for n numbers; NULL where the label is the only target */
-    double smoothing;      /* how much of it all classes share */
+    double *dense;         /* room for n numbers; NULL if the label is the only target */
+    double smoothing;      /* share of the target that is spread over all classes */
     double scale;          /* of the gradient */
 } fr_target;
 typedef double (*fr_loss)(const fr_target *target, ptrdiff_t n);
 
-/* FR_COLUMNS rows at once: element i of row j is at x + i pitch, j elements on. 0 if they must be taken one by one. */
+/* FR_COLUMNS rows at once: element i of row j is at x + i pitch, j elements on. Returns 0 if they must be taken one by
+ * one. */
 enum { FR_COLUMNS = 16 };
 typedef int (*fr_columns)(const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch, ptrdiff_t n);
 
-/* The kernels of one flavour, over n contiguous elements; otherwise as those of an activation. */
+/* The kernels of one flavor, over n contiguous elements; inputs and outputs may overlap as in those of an activation.
+ */
 struct fr_rows {
     fr_kernel forward[FR_NORMALIZERS];     /* x */
     fr_kernel from_output[FR_NORMALIZERS]; /* grad, y */
@@ -37,7 +40,7 @@ struct fr_rows {
 enum {
     FR_ROW_IN,     /* x, grad or logits */
     FR_ROW_SECOND, /* y, or the shares of cross-entropy */
-    FR_ROW_WHERE,  /* bytes: does the element take part? */
+    FR_ROW_WHERE,  /* bytes: 0 where the element is masked */
     FR_ROW_OUT,
     FR_ROW_LABEL, /* int64, one for each row */
     FR_ROW_LOSS,  /* double, one for each row */
@@ -46,32 +49,32 @@ enum {
 };
 
 typedef struct {
-    char *origin;    /* NULL: there is none */
+    char *origin;    /* NULL: the call has no such operand */
     ptrdiff_t along; /* bytes from one element of a row to the next */
     ptrdiff_t stride[FR_ROW_AXES];
 } fr_row_operand;
 
-/* All rows of an array: what runs on each, and where they lie. */
+/* All rows of an array: the kernel for each, and their addresses. */
 typedef struct {
     fr_kernel kernel;
     fr_columns columns;       /* or NULL */
-    fr_loss loss;             /* if not NULL, it runs in place of the kernel */
-    const fr_target *target;  /* what the rows share */
-    int64_t ignored;          /* the label of rows that count nothing */
-    uint64_t left_out, alone; /* bits of what an element left out is read as, and of the result where all are */
+    fr_loss loss;             /* if not NULL, called instead of the kernel */
+    const fr_target *target;  /* the values that all rows share */
+    int64_t ignored;          /* the label of rows that are ignored */
+    uint64_t left_out, alone; /* bit patterns: of a masked element; of the results of a row that is all masked */
     ptrdiff_t n, itemsize;
     int naxes;
     ptrdiff_t shape[FR_ROW_AXES];
     fr_row_operand operand[FR_ROW_OPERANDS];
 } fr_row_call;
 
-/* Bytes of room that any share of `rows` rows needs; SIZE_MAX if there cannot be that many. */
+/* Bytes of workspace for any share of `rows` rows; SIZE_MAX if there cannot be that many. */
 size_t fr_rows_room(const fr_row_call *call, ptrdiff_t rows);
 
-/* Runs over rows start to stop, in the order of the axes, the last fastest; threads have rooms of their own. */
+/* Runs over rows start to stop, in the order of the axes, the last fastest; each thread has its own workspace. */
 enum {
     FR_ROWS_DONE,
-    FR_ROWS_NO_CLASS /* a label was none; its row has no loss and no gradient */
+    FR_ROWS_NO_CLASS /* a label is not a class; its row has no loss and no gradient */
 };
 int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop, char *room);
 

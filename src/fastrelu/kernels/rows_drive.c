@@ -1,5 +1,5 @@
-/* Walks over the rows of an array of any strides: rows that are contiguous go straight to the kernel, others are
- * gathered some at a time, neighbours together because they share cache lines. */
+/* Runs over the rows of an array of any strides: rows that are contiguous go straight to the kernel; others are
+ * gathered several at a time, neighbors together because they share cache lines. */
 #include "rows.h"
 
 #include <string.h>
@@ -13,10 +13,10 @@ typedef struct {
     ptrdiff_t index[FR_ROW_AXES];
     char *at[FR_ROW_OPERANDS];
     int direct[FR_ROW_OPERANDS];
-    char *room[2]; /* `width` rows of each input that is not direct */
+    char *room[2]; /* `width` rows of each input that needs a copy */
     double *dense;
     ptrdiff_t width, pitch;
-    int tiles, columns; /* rows are gathered; side by side */
+    int tiles, columns; /* rows are gathered; rows are taken side by side */
 } fr_row_walk;
 
 static void fr_row_seek(fr_row_walk *walk, ptrdiff_t row) {
@@ -30,7 +30,7 @@ static void fr_row_seek(fr_row_walk *walk, ptrdiff_t row) {
     }
 }
 
-/* m rows on, which may end the last axis but not go beyond its end */
+/* Advances by m rows, which may end the last axis but not go beyond its end. */
 static void fr_row_step(fr_row_walk *walk, ptrdiff_t m) {
     const fr_row_call *call = walk->call;
     for (int axis = call->naxes - 1; axis >= 0; axis--, m = 1) {
@@ -44,7 +44,7 @@ static void fr_row_step(fr_row_walk *walk, ptrdiff_t m) {
     }
 }
 
-/* n elements of m rows between an array and a tile; the shorter stride runs inside. */
+/* Copies n elements of m rows between an array and a tile; the shorter stride is the inner loop. */
 #define FR_TRANSFER(type, to, to_along, to_across, from, from_along, from_across)   \
     if (inside_along)                                                               \
         for (ptrdiff_t r = 0; r < m; r++)                                           \
@@ -75,7 +75,7 @@ static void fr_fill(char *to, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t itemsize,
     for (ptrdiff_t i = 0; i < n; i++) memcpy(to + i * stride, &bits, (size_t)itemsize);
 }
 
-/* Puts `left_out` where the mask says so. Does any element of the row take part? */
+/* Overwrites the masked elements of a row with `left_out`. Returns whether any element is not masked. */
 static int fr_leave_out(const fr_row_call *call, char *row, ptrdiff_t stride, const char *mask) {
     ptrdiff_t along = call->operand[FR_ROW_WHERE].along;
     int any = 0;
@@ -86,7 +86,7 @@ static int fr_leave_out(const fr_row_call *call, char *row, ptrdiff_t stride, co
     return any;
 }
 
-/* Labels are looked at here, where they are used: whoever wrote them may write again meanwhile. */
+/* Labels are checked here, where they are used: another thread may change them at any time. */
 static int fr_run_row(const fr_row_walk *walk, const char *const *in, char *out, ptrdiff_t across) {
     const fr_row_call *call = walk->call;
     if (!call->loss) {
@@ -113,7 +113,7 @@ static int fr_run_row(const fr_row_walk *walk, const char *const *in, char *out,
     return is_none ? FR_ROWS_NO_CLASS : FR_ROWS_DONE;
 }
 
-/* m rows that differ in the last axis alone */
+/* Runs the kernel on m rows that differ in the last axis alone. */
 static int fr_run_tile(const fr_row_walk *walk, ptrdiff_t m) {
     const fr_row_call *call = walk->call;
     const int last = call->naxes - 1;
@@ -147,7 +147,7 @@ static int fr_run_tile(const fr_row_walk *walk, ptrdiff_t m) {
     return status;
 }
 
-/* The same side by side; 0 if the kernel refuses, and nothing is done. */
+/* The same for rows side by side; returns 0, with nothing written, if the kernel refuses. */
 static int fr_run_columns(const fr_row_walk *walk, ptrdiff_t m) {
     const fr_row_call *call = walk->call;
     const fr_row_operand *from = &call->operand[FR_ROW_IN], *result = &call->operand[FR_ROW_OUT];
@@ -179,16 +179,17 @@ static int fr_run_columns(const fr_row_walk *walk, ptrdiff_t m) {
     return 1;
 }
 
-/* Adds count times size bytes to a total, unless that is more than there can be. */
+/* Adds count times size bytes to a total; returns 0 if that overflows. */
 static int fr_add_bytes(size_t *total, ptrdiff_t count, ptrdiff_t size) {
     if (size && (size_t)count > ((size_t)PTRDIFF_MAX - *total) / (size_t)size) return 0;
     *total += (size_t)count * (size_t)size;
     return 1;
 }
 
-/* How `count` rows are brought to the kernel, and the bytes that this takes; 0 if there cannot be that many. */
+/* Chooses how `count` rows are brought to the kernel, and computes the bytes that this takes; returns 0 if they
+ * overflow. */
 static int fr_choose_walk(fr_row_walk *walk, const fr_row_call *call, ptrdiff_t count, size_t *size) {
-    const ptrdiff_t bytes = call->n * call->itemsize; /* an array has that many */
+    const ptrdiff_t bytes = call->n * call->itemsize; /* no overflow: an array has that many */
     const ptrdiff_t dense = call->target && call->target->dense ? call->n : 0;
     int tiles = 0;
     walk->call = call;
@@ -214,7 +215,7 @@ static int fr_choose_walk(fr_row_walk *walk, const fr_row_call *call, ptrdiff_t 
                         walk->columns ? FR_COLUMNS
                         : tiles       ? 2 * walk->width
                                       : 0,
-                        bytes) && /* columns: one input */
+                        bytes) && /* side by side: one input */
            fr_add_bytes(size, dense, sizeof(double));
 }
 

@@ -2,13 +2,13 @@
  * instance.
  *
  * A row is added up in FR_ROW_LANES partial sums, element i in lane i % FR_ROW_LANES, and the lanes in a fixed tree:
- * the bits depend on the row alone. Sums of float are in double; sums of double carry their rounding errors along.
+ * the bits depend on the row alone. Sums of float are in double; sums of double are compensated.
  *
- * e^(x - m) for the row's largest element m. x - m would be rounded, which costs up to 2^-18 of the result in float:
- * where |m| is moderate the exponent is reduced from x itself and what is left out is a factor e^(m - K ln2) common to
- * the row, with K the whole number next to m / ln2; where |m| is large, x - m is exact wherever the result is not 0.
- * A factor 2^ROW_LIFT keeps the exponentials normal down to results that are 0, so each result is rounded once
- * where it is subnormal. */
+ * The exponentials are e^(x - m) for the row's largest element m. Rounding x - m would cost up to 2^-18 of the result
+ * in float: if |m| is moderate, the exponent is reduced from x itself, and the result lacks a factor e^(m - K ln2)
+ * common to the row, where K is the integer next to m / ln2; if |m| is large, x - m is exact wherever the result is not
+ * 0. A factor 2^ROW_LIFT keeps the exponentials normal down to results that are 0, so each result is rounded once if it
+ * is subnormal. */
 
 #ifndef FASTRELU_ROWS
 #define FASTRELU_ROWS
@@ -39,7 +39,7 @@ typedef struct {
 FR_INLINE void fr_lanes_clear(fr_lanes *s) {
     for (int j = 0; j < FR_ROW_LANES; j++) s->hi[j] = s->lo[j] = 0;
 }
-/* hi + lo + v, lo taking what rounding takes from hi */
+/* hi + lo + v, where lo takes up the rounding error of hi */
 FR_INLINE void fr_lane_add(double *hi, double *lo, double v) {
     double s = *hi + v, t = s - *hi;
     *lo += (*hi - (s - t)) + (v - t);
@@ -80,7 +80,7 @@ FR_INLINE fr_total fr_lanes_join(fr_lanes *s) {
 
 FR_INLINE store FN(signed_as)(store x, int flip) { return flip ? -x : x; }
 
-/* Where sums are not compensated, `lo` is not used. */
+/* If sums are not compensated, `lo` is not used. */
 FR_INLINE void FN(lanes_clear)(fr_lanes *s) {
     const int n = COMPENSATED ? FR_ROW_LANES : 0;
     for (int j = 0; j < FR_ROW_LANES; j++) {
@@ -102,7 +102,7 @@ FR_INLINE fr_total FN(lanes_join)(fr_lanes *s) {
     return total;
 }
 
-/* m < FR_ROW_LANES elements, without a call */
+/* Copies m < FR_ROW_LANES elements, without a call. */
 FR_INLINE void FN(copy_few)(store *to, const store *from, ptrdiff_t m) {
     for (int w = FR_ROW_LANES / 2; w; w /= 2)
         if (m & w) {
@@ -111,14 +111,14 @@ FR_INLINE void FN(copy_few)(store *to, const store *from, ptrdiff_t m) {
         }
 }
 
-/* The largest element, NaNs passed over. */
+/* The largest element; NaNs are ignored. */
 FR_INLINE void FN(max_step)(store *m, const store *x, int lanes, int flip) {
     for (int j = 0; j < lanes; j++) {
         store v = FN(signed_as)(x[j], flip);
         m[j] = v > m[j] ? v : m[j];
     }
 }
-/* of at least `lanes` elements; the last step takes some once more */
+/* of at least `lanes` elements; the last step overlaps the one before */
 FR_INLINE store FN(max_of)(const store *x, ptrdiff_t n, int lanes, int flip) {
     store m[FR_MAX_LANES];
     for (int j = 0; j < lanes; j++) m[j] = -(store)INFINITY;
@@ -136,10 +136,10 @@ FR_INLINE store FN(row_max)(const store *x, ptrdiff_t n, int flip) {
                              : FN(max_of)(x, n, 1, flip);
 }
 
-/* What the exponentials of a row share. */
+/* Constants that the exponentials of a row share. */
 typedef struct {
-    real origin, magic, low; /* x - origin is reduced; magic adds the exponent; from low down the result is 0 */
-    real top;                /* what the largest element becomes */
+    real origin, magic, low; /* x - origin is reduced; magic adds the exponent; below low the result is 0 */
+    real top;                /* the exponential of the largest element */
     double unit;             /* the same, more precisely: 1 up to the common factor */
 } FN(row);
 
@@ -183,7 +183,7 @@ FR_INLINE FN(row) FN(row_of)(store m) {
 }
 
 #if FR_KIND == FR_HILO
-/* e^(x - m) in scaled form, 0 far below */
+/* e^(x - m) in scaled form, 0 for a very negative x - m */
 HL_SCALED FN(row_exp)(real x, real m) {
     hl_pair z = hl_sum(x, -m);
     int gone = z.hi < ROW_LOW;
@@ -196,7 +196,7 @@ HL_SCALED FN(row_exp)(real x, real m) {
 }
 #endif
 
-/* Exponentials of n elements, a multiple of FR_ROW_LANES, to `e`, and what is below them to `e_lo`. */
+/* Writes the exponentials of n elements, a multiple of FR_ROW_LANES, to `e`, and their low parts to `e_lo`. */
 FR_INLINE void FN(row_exps)(const store *x, real *e, real *e_lo, ptrdiff_t n, const FN(row) * row, int flip) {
     const real origin = row->origin;
 #if FR_KIND == FR_HILO
@@ -215,10 +215,10 @@ FR_INLINE void FN(row_exps)(const store *x, real *e, real *e_lo, ptrdiff_t n, co
 #endif
 }
 
-/* Adds FR_ROW_LANES of them to the lanes. */
+/* Adds FR_ROW_LANES exponentials to the lanes. */
 FR_INLINE void FN(add_lanes)(double *hi, double *lo, const real *e, const real *e_lo) {
 #if COMPENSATED && defined(__GNUC__) && !defined(__clang__)
-#pragma GCC unroll 1 /* unrolled, GCC keeps the lanes one by one with AVX-512 */
+#pragma GCC unroll 1 /* unrolled, GCC with AVX-512 would not vectorize across the lanes */
 #endif
     for (int j = 0; j < FR_ROW_LANES; j++) {
 #if COMPENSATED
@@ -232,7 +232,7 @@ FR_INLINE void FN(add_lanes)(double *hi, double *lo, const real *e, const real *
     }
     (void)lo, (void)e_lo;
 }
-/* Adds n of them. A function of its own, as the next one: inlined, GCC keeps the lanes one by one. */
+/* Adds n exponentials. A function of its own, like the next one: inlined, GCC does not vectorize across the lanes. */
 FR_APART void FN(add_row)(fr_lanes *s, const real *e, const real *e_lo, ptrdiff_t n) {
     double hi[FR_ROW_LANES], lo[FR_ROW_LANES];
     for (int j = 0; j < FR_ROW_LANES; j++) hi[j] = s->hi[j], lo[j] = s->lo[j];
@@ -241,8 +241,9 @@ FR_APART void FN(add_row)(fr_lanes *s, const real *e, const real *e_lo, ptrdiff_
 }
 
 #if KEEPS
-/* Both at once: those of FR_ROW_LAG elements before are added, so that no sum waits for its exponential. Meanwhile
- * what is read and written afterwards is fetched: there the memory would be the bound, here it is not. */
+/* Both at once: the exponentials of FR_ROW_LAG elements earlier are added, so that no sum waits for its exponential.
+ * Meanwhile the memory that is read and written afterwards is prefetched: this pass is bound by arithmetic, that one by
+ * memory. */
 FR_INLINE void FN(exps_and_sum)(fr_lanes *s, const store *x, real *e, ptrdiff_t n, const FN(row) * row, real origin,
                                 int flip, const store *read, const store *written) {
     double hi[FR_ROW_LANES], lo[FR_ROW_LANES];
@@ -272,7 +273,7 @@ ROW_EXPS(exps_flipped_row, row->origin, 1)
 #undef ROW_EXPS
 #endif
 
-/* Exponentials of n elements, a multiple of FR_ROW_LANES, to `e`, and added to the lanes */
+/* Writes the exponentials of n elements, a multiple of FR_ROW_LANES, to `e`, and adds them to the lanes. */
 FR_INLINE void FN(block_sum)(fr_lanes *s, const store *x, real *e, ptrdiff_t n, const FN(row) * row, int flip,
                              const store *read, const store *written) {
 #if KEEPS
@@ -290,8 +291,8 @@ FR_INLINE void FN(block_sum)(fr_lanes *s, const store *x, real *e, ptrdiff_t n, 
 #endif
 }
 
-/* The sum of a row's exponentials; they stay in `keep` unless that is NULL or the kind keeps none. The next row is
- * taken to follow; `out` is where results go. */
+/* The sum of a row's exponentials; they stay in `keep` unless that is NULL or the kind keeps none. The addresses behind
+ * the row are prefetched as the next row; `out` is the destination of the results. */
 FR_INLINE fr_total FN(row_sum)(const store *x, store *keep, const store *out, ptrdiff_t n, const FN(row) * row,
                                int flip) {
     real room[FR_ROW_BLOCK], last[FR_ROW_LANES], last_lo[FR_ROW_LANES];
@@ -299,7 +300,7 @@ FR_INLINE fr_total FN(row_sum)(const store *x, store *keep, const store *out, pt
     const ptrdiff_t whole = n - left;
     fr_lanes s;
     FN(lanes_clear)(&s);
-    if (left) { /* first, so that nobody waits for them */
+    if (left) { /* first, so that the final sum does not wait for them */
         store rest[FR_ROW_LANES];
         for (int j = 0; j < FR_ROW_LANES; j++) rest[j] = 0;
         FN(copy_few)(rest, x + whole, left);
@@ -323,7 +324,8 @@ FR_INLINE fr_total FN(row_sum)(const store *x, store *keep, const store *out, pt
     return FN(lanes_join)(&s);
 }
 
-/* Sets those of the largest element to 0 and counts them; from `bottom` down others are 0 beside the least result. */
+/* Sets the exponentials equal to the largest to 0 and counts them; so it does with those up to `bottom`, which are
+ * negligible beside the smallest result. */
 FR_APART ptrdiff_t FN(drop_row)(real *e, const real *e_lo, ptrdiff_t n, real top, real bottom) {
     ptrdiff_t same = 0;
     for (ptrdiff_t i = 0; i < n; i++) {
@@ -339,8 +341,8 @@ FR_APART ptrdiff_t FN(drop_row)(real *e, const real *e_lo, ptrdiff_t n, real top
     return same;
 }
 
-/* The sum of all but one of the largest elements, added up without them. The exponentials are taken from `kept`
- * unless that is NULL. */
+/* The sum of all exponentials but one of the largest, added up without them. They are taken from `kept` unless that is
+ * NULL. */
 FR_APART fr_total FN(apart_row)(const store *x, const store *kept, ptrdiff_t n, const FN(row) * row) {
     real e[FR_ROW_BLOCK], e_lo[FR_ROW_BLOCK];
     store rest[FR_ROW_LANES];
@@ -368,7 +370,7 @@ FR_APART fr_total FN(apart_row)(const store *x, const store *kept, ptrdiff_t n, 
     }
     return FN(total_add)(FN(lanes_join)(&s), (double)same * (double)row->top);
 }
-/* The same from the sum of all, unless what that leaves is too little. */
+/* The same as the sum of all minus the largest, unless cancellation leaves too little. */
 FR_INLINE fr_total FN(row_beside)(const store *x, store *keep, const store *out, ptrdiff_t n, const FN(row) * row) {
     fr_total total = FN(total_add)(FN(row_sum)(x, keep, out, n, row, 0), -(double)row->top);
     if (total.hi < ROW_LITTLE * (double)row->top) total = FN(apart_row)(x, KEEPS ? keep : NULL, n, row);
@@ -427,7 +429,7 @@ FR_INLINE void FN(row_divide)(const store *x, store *out, ptrdiff_t n, const FN(
 #endif
 }
 
-/* A row whose largest element is infinite: the limit where there is one, which is where a single +inf stands. */
+/* A row whose largest element is infinite: its limit if it has one, that is, if it holds a single +inf. */
 FR_UNUSED static void FN(row_infinite)(const store *x, store *out, ptrdiff_t n, int flip, int logarithm) {
     ptrdiff_t highest = 0, nans = 0;
     for (ptrdiff_t i = 0; i < n; i++) {
@@ -481,9 +483,9 @@ FR_UNUSED static void FN(log_softmax_row)(const char *const *in, char *to, ptrdi
 #endif
 }
 
-/* ---- FR_COLUMNS rows side by side, element i of all of them in one line: for short rows, and for rows whose
- * neighbours are what is contiguous. The same operations on each as above. 0 where a row needs another treatment;
- * then nothing is written. ---- */
+/* ---- FR_COLUMNS rows side by side, element i of all of them on one cache line: for short rows, and for rows whose
+ * neighbors are contiguous to them. The same operations on each row as above. Returns 0, with nothing written, if a row
+ * needs another treatment. ---- */
 #if KEEPS
 FR_INLINE int FN(columns)(const char *from, ptrdiff_t pitch, char *to, ptrdiff_t out_pitch, ptrdiff_t n, int flip,
                           int log) {
@@ -571,9 +573,9 @@ FR_UNUSED static int FN(softmin_columns_row)(const char *x, ptrdiff_t pitch, cha
 }
 #endif
 
-/* ---- Gradients from the output. Where the output says that an element had no part, nor has its gradient. ---- */
+/* ---- Gradients from the output. An element whose output says that it was masked has gradient 0. ---- */
 
-/* The sum of g y over the row, of g alone if `log`. */
+/* The sum of g y over the row, or of g alone if `log`. */
 FR_INLINE fr_total FN(row_dot)(const store *g, const store *y, ptrdiff_t n, int log) {
     fr_lanes s;
     FN(lanes_clear)(&s);
@@ -658,10 +660,10 @@ FR_UNUSED static void FN(log_softmax_from_output_row)(const char *const *in, cha
 
 typedef struct {
     double whole, moment; /* sums of q, and of q (x - m) where x is finite */
-    double outside;       /* what q gives to logits of -inf */
+    double outside;       /* the sum of q where the logit is -inf */
 } FN(targets);
 
-/* m <= FR_ROW_LANES elements from i on: their targets q, and their part in the sums */
+/* m <= FR_ROW_LANES elements from i on: their targets q, and their contribution to the sums */
 FR_INLINE void FN(targets_step)(const fr_target *target, const store *x, store top, ptrdiff_t i, ptrdiff_t m,
                                 double spread, fr_lanes *whole, fr_lanes *moment, double *outside) {
     const store *shares = (const store *)target->shares;
@@ -747,7 +749,7 @@ FR_UNUSED static double FN(cross_entropy_row)(const fr_target *target, ptrdiff_t
     if (dense) {
         for (ptrdiff_t i = 0; i < n; i++) grad[i] = (store)((double)grad[i] - target->scale * target->dense[i]);
     } else {
-        /* p - 1 where p may be close to 1: it is what the others have */
+        /* p - 1, where p may be close to 1: minus the probability of all other classes */
         double others = beside.hi / row.unit;
         double rest = own == m ? factor * (others / (1 + others)) : factor - (double)grad[target->label];
         grad[target->label] = (store)-rest;

@@ -10,9 +10,8 @@ BODY FN(hard_shrink_from_output)(real g, real y, real lambd) {
     return FN(gate)((y > 0) | (y < 0), g, y);
 }
 
-/* soft_shrink(x) = x - lambd if x > lambd, x + lambd if x < -lambd, else 0; one rounding.
- * x - lambd is never rounded to 0, so the output tells the pieces apart. An infinite x lies within an infinite lambd.
- */
+/* soft_shrink(x) = x - lambd if x > lambd, x + lambd if x < -lambd, else 0; one rounding. x - lambd is never rounded to
+ * 0, so the output tells the pieces apart. An infinite x is within an infinite lambd. */
 BODY FN(soft_shrink)(real x, real lambd) {
     real within = x < -lambd ? -lambd : x;
     within = within > lambd ? lambd : within;
@@ -21,8 +20,8 @@ BODY FN(soft_shrink)(real x, real lambd) {
 BODY FN(soft_shrink_backward)(real g, real x, real lambd) { return FN(hard_shrink_backward)(g, x, lambd); }
 BODY FN(soft_shrink_from_output)(real g, real y, real lambd) { return FN(hard_shrink_from_output)(g, y, lambd); }
 
-/* tanh_shrink(x) = x - tanh(x); below |x| = 1.75, where that cancels, x^3 P(x^2) / Q(x^2).
- * The two ways share the division. P and Q start a little below a power of two, where rounding costs least. */
+/* tanh_shrink(x) = x - tanh(x); for |x| < 1.75, where that cancels, x^3 P(x^2) / Q(x^2). Both formulas share the
+ * division. P and Q start a little below a power of two, where rounding costs least. */
 /* ULP: lean 2.75, full 3, full without FMA 3.3 */
 BODY FN(tanh_shrink)(real x) {
     const real magic = ROUNDER + BIAS;
@@ -51,7 +50,7 @@ BODY FN(tanh_shrink)(real x) {
     real cubic = FMA(cube, q, cube_low * q), rest = b - q;
     return FN(with_sign)(small ? cubic : rest, x);
 }
-/* tanh^2(x) = 1 - 4 S P / (S + P)^2; below |x| = 0.9 x^2 P(x^2) / Q(x^2) */
+/* tanh^2(x) = 1 - 4 S P / (S + P)^2; for |x| < 0.9 x^2 P(x^2) / Q(x^2) */
 /* ULP: lean 2.9, full 3.2, full without FMA 3.75 */
 BODY FN(tanh_shrink_backward)(real g, real x) {
     real a = FN(size_at_most)(x, BY_TYPE(9.1, 20)), w = x * x;
@@ -82,7 +81,7 @@ BODY FN(tanh_shrink_backward)(real g, real x) {
 
 #else /* the same formulas on pairs of doubles: hilo.h */
 
-/* below 0.7 x^3 times a series */
+/* for |x| < 0.7 x^3 times a series */
 /* ULP: 0.85 */
 BODY FN(tanh_shrink)(real x) {
     real a = hl_abs(x);

@@ -1,4 +1,4 @@
-/* Functions that rise from one level to another, and their piecewise linear stand-ins. */
+/* Functions that rise from one level to another, and their piecewise linear approximations. */
 
 #if FR_KIND != FR_HILO
 
@@ -31,8 +31,8 @@ BODY FN(hard_tanh_from_output)(real g, real y, real min_val, real max_val) {
     return FN(hard_tanh_backward)(g, y, min_val, max_val);
 }
 
-/* sparse_plus(x) = 0 if x <= -1, (x + 1)^2 / 4 if x < 1, else x. The square carries the rounding error of
- * x + 1 along: at most 1 ULP. */
+/* sparse_plus(x) = 0 if x <= -1, (x + 1)^2 / 4 if x < 1, else x. The square includes the rounding error of x + 1: at
+ * most 1 ULP. */
 /* ULP: lean 0.55, full 0.5, full without FMA 1.15 */
 BODY FN(sparse_plus)(real x) {
     real half = FMA(x, R(0.5), R(0.5));
@@ -109,8 +109,8 @@ BODY FN(softsign)(real x) {
     a = a > LARGEST ? LARGEST : a;
     return FN(with_sign)(a / (1 + a), x);
 }
-/* 1 / (1 + |x|)^2, of which the square, which might overflow, is never formed. In float the root is corrected first:
- * the limit is lower there, and doubled errors show. */
+/* 1 / (1 + |x|)^2; the square itself, which might overflow, is never formed. In float the root is corrected first: the
+ * error limit is lower there, and doubled errors show. */
 /* ULP: lean 2.95, full 3.5, full without FMA 3.5 */
 BODY FN(softsign_backward)(real g, real x) {
     real a = FN(size)(x);
@@ -175,7 +175,7 @@ BODY FN(softsign)(real x) {
     real y = hl_signed(hl_round(hl_div(hl_make(c, 0), hl_sum(1, c))), x);
     return a >= 0x1p-60 ? y : x;
 }
-/* 1 / (1 + |x|)^2, far out scaled by 2^1200 */
+/* 1 / (1 + |x|)^2, for a very large |x| scaled by 2^1200 */
 /* ULP: 0.85 */
 BODY FN(softsign_backward)(real g, real x) {
     real a = hl_abs(hl_finite(x));

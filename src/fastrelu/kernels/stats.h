@@ -1,4 +1,4 @@
-/* Statistics of the columns of a matrix: what a kernel takes and finds. */
+/* Statistics of the columns of a matrix: the interface of the kernels. */
 #ifndef FASTRELU_STATS_H
 #define FASTRELU_STATS_H
 
@@ -7,8 +7,7 @@
 
 #include "kernels.h"
 
-/* What diagnostics knows of a set of elements (loops in stats_loops.h). All but `nonfinite` is about the finite ones.
- */
+/* Statistics of a set of elements (loops in stats_loops.h). All but `nonfinite` cover only the finite ones. */
 typedef struct {
     int64_t finite, nonfinite, zeros, saturated;
     double mean, rest; /* the mean is their sum */
@@ -16,12 +15,12 @@ typedef struct {
     double low, high;
 } fr_summary;
 
-/* The columns that a kernel of statistics takes at most; as long as two rows have no more than the second number, it
- * takes several rows side by side and wants them dense. */
+/* FR_LANES: the largest number of columns that a kernel takes. If two rows have no more than FR_JOINED elements
+ * together, it takes several rows side by side, which must be contiguous. */
 enum { FR_LANES = 256, FR_JOINED = 64 };
 
-/* Summarizes each column of a matrix whose rows are `stride` bytes apart. `shift` holds a guess at each column's mean.
- */
+/* Summarizes each column of a matrix whose rows are `stride` bytes apart. `shift` holds an estimate of each column's
+ * mean. */
 typedef void (*fr_summarize)(const char *x, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns, const double *limits,
                              const double *shift, fr_summary *out);
 

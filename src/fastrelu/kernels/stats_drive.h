@@ -1,5 +1,5 @@
-/* Cuts an array of any strides into tiles for the kernels of statistics (stats_loops.h), and merges what they found.
- * Cuts and merges follow from the shape alone: the result has the same bits for any number of threads. */
+/* Cuts an array of any strides into tiles for the kernels of statistics (stats_loops.h), and merges their results. Cuts
+ * and merges follow from the shape alone: the result has the same bits for any number of threads. */
 #ifndef FASTRELU_SUMMARY_H
 #define FASTRELU_SUMMARY_H
 
@@ -11,8 +11,8 @@
 
 enum { FR_STATS_TILE = 16384, FR_WIDE_ROWS = 512, FR_DIRECT_ROWS = 4096, FR_STATS_RUN = 1024, FR_STATS_CHUNKS = 64 };
 
-/* The axes of an array in two groups, each from the largest stride to the smallest: those that tell units apart, and
- * those along which a unit's elements lie. If the innermost axis of all is one of the former, its units are the
+/* The axes of an array in two groups, each from the largest stride to the smallest: axes that number the units, and
+ * axes along which the elements of one unit lie. If the innermost axis of all is in the first group, its units are the
  * columns of matrices; otherwise each unit by itself is a matrix of one column. */
 typedef struct {
     const char *data;
@@ -24,7 +24,7 @@ typedef struct {
     ptrdiff_t rows_shape[FR_MAX_AXES], rows_stride[FR_MAX_AXES];
     ptrdiff_t outer, columns, column_stride, rows;
     ptrdiff_t panel, panels, tile, chunk, chunks; /* columns per panel, rows per tile and per chunk */
-    int direct;                                   /* do tiles reach the kernel as they lie? */
+    int direct;                                   /* do tiles reach the kernel without a copy? */
 } fr_stats_plan;
 
 static void fr_stats_cuts(fr_stats_plan *plan) {
@@ -34,8 +34,8 @@ static void fr_stats_cuts(fr_stats_plan *plan) {
     for (int k = 0; k < plan->nrows; k++) plan->rows *= plan->rows_shape[k];
     plan->panels = (plan->columns + FR_LANES - 1) / FR_LANES;
     plan->panel = (plan->columns + plan->panels - 1) / plan->panels;
-    plan->tile = FR_STATS_TILE / plan->panel / 64 * 64; /* a multiple of the rows that a kernel joins */
-    /* A tile costs each column a merge: those that are not gathered are higher. */
+    plan->tile = FR_STATS_TILE / plan->panel / 64 * 64; /* a multiple of the rows that a kernel takes side by side */
+    /* A tile costs one merge per column: tiles that are not gathered have more rows. */
     narrowest = plan->columns - (plan->panels - 1) * plan->panel;
     plan->direct = plan->nrows <= 1 && plan->column_stride == plan->itemsize && 2 * narrowest > FR_JOINED;
     least = plan->direct ? FR_DIRECT_ROWS : FR_WIDE_ROWS;
@@ -59,8 +59,8 @@ static void fr_summary_clear(fr_summary *s, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++) s[i] = nothing;
 }
 
-/* Chan, Golub and LeVeque (1983), "Algorithms for computing the sample variance", with means in two parts: the
- * difference of the large parts is exact or as good as the means are far apart. */
+/* Chan, Golub and LeVeque (1983), "Algorithms for computing the sample variance", with each mean in two parts: the
+ * difference of the large parts is exact, or the means are so far apart that its rounding error does not matter. */
 static void fr_summary_merge(fr_summary *into, const fr_summary *from, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++) {
         fr_summary *a = into + i;
@@ -87,7 +87,7 @@ static void fr_summary_merge(fr_summary *into, const fr_summary *from, ptrdiff_t
     }
 }
 
-/* Merges the chunks of all units into the first, two by two. */
+/* Merges the chunks of all units into the first, pairwise. */
 static void fr_summary_join(const fr_stats_plan *plan, fr_summary *parts) {
     const ptrdiff_t units = fr_stats_units(plan);
     fr_guard caller = fr_guard_open();
@@ -105,7 +105,7 @@ static void fr_stats_gather(char *to, const char *from, ptrdiff_t stride, ptrdif
         for (ptrdiff_t i = 0; i < n; i++) ((uint64_t *)to)[i] = *(const uint64_t *)(from + i * stride);
 }
 
-/* Where an element of a group of axes lies, and how many more there are on its innermost axis. */
+/* The address of an element in a group of axes, and how many more elements follow on its innermost axis. */
 static ptrdiff_t fr_locate(int naxes, const ptrdiff_t *shape, const ptrdiff_t *stride, ptrdiff_t index,
                            ptrdiff_t *more) {
     ptrdiff_t offset = 0;
@@ -119,8 +119,8 @@ static ptrdiff_t fr_locate(int naxes, const ptrdiff_t *shape, const ptrdiff_t *s
     return offset;
 }
 
-/* Up to `*count` rows of `columns` columns from row `first` on, as dense as the kernel wants them: where they lie, if
- * the innermost axis is long enough for tiles that end with it. */
+/* The address of up to `*count` rows of `columns` columns from row `first` on, gathered into the buffer if the kernel
+ * cannot take them in place. If the innermost axis is long enough, `*count` is cut so that the tile ends with it. */
 static const char *fr_stats_tile(const fr_stats_plan *plan, const char *data, ptrdiff_t first, ptrdiff_t *count,
                                  ptrdiff_t columns, char *buffer, ptrdiff_t *stride) {
     const ptrdiff_t width = columns * plan->itemsize;
@@ -150,13 +150,14 @@ static const char *fr_stats_tile(const fr_stats_plan *plan, const char *data, pt
     return buffer;
 }
 
-/* About what to take the next tile's moments: 0, which costs least, unless the mean is large next to the spread. */
+/* The shift for the moments of the next tile: 0, which costs least, unless the mean is large compared with the spread.
+ */
 static double fr_shift(const fr_summary *seen) {
     return seen->mean * seen->mean * (double)seen->finite > seen->square ? seen->mean : 0;
 }
 
-/* Adds the rows from `row` to `stop` of all columns: panel by panel, a tile high, so that memory is read almost in
- * order. */
+/* Adds the rows from `row` to `stop` of all columns, one panel of a tile after the other, so that memory is read almost
+ * in order. */
 static void fr_summary_rows(const fr_stats_plan *plan, const char *data, ptrdiff_t row, ptrdiff_t stop, char *buffer,
                             fr_summary *to) {
     for (ptrdiff_t rows = 0; row < stop; row += rows) {
@@ -175,7 +176,7 @@ static void fr_summary_rows(const fr_stats_plan *plan, const char *data, ptrdiff
     }
 }
 
-/* One part of the tasks, which are the chunks of every index of the outer axes. */
+/* One part of the tasks; a task is one chunk of one index of the outer axes. */
 static void fr_summary_part(const fr_stats_plan *plan, int part, int parts, char *buffer, fr_summary *out) {
     const ptrdiff_t tasks = fr_stats_tasks(plan), units = fr_stats_units(plan);
     fr_guard caller = fr_guard_open();

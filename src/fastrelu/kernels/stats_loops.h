@@ -1,11 +1,11 @@
 /* Counts, extremes and moments of the columns of a matrix. Included by instance.h.
  *
- * Sums run along the rows in double, four rows at a time; few columns make short rows, so several rows side by side
- * fill the lanes and are added up at the end. Moments are taken about a shift, at best the mean of what came before:
- * one pass is enough unless the data moved away from it, then the tile, which is still in the caches, is read again
- * about its own mean. The quick passes take every element for finite; a sum that is not has the tile read again with
- * care. The plain one has no shift and no limits of saturation. Nothing is fused: every instruction set gives the same
- * bits. */
+ * Sums run along the rows in double, four rows at a time; if rows are short, several of them side by side fill the
+ * lanes, which are added up at the end. Moments are taken about a shift, ideally the mean of the data so far: one pass
+ * is enough unless the mean has moved away from it; then the tile, which is still in the caches, is read again about
+ * its own mean. The fast passes assume that every element is finite; if a sum is not, the tile is read again by the
+ * careful pass. The plain pass has no shift and no limits of saturation. Nothing is fused: every instruction set gives
+ * the same bits. */
 
 #ifndef FASTRELU_STATS
 #define FASTRELU_STATS
@@ -15,13 +15,13 @@
 #define FR_LESSER(a, b) ((a) < (b) ? (a) : (b))
 #define FR_GREATER(a, b) ((a) > (b) ? (a) : (b))
 
-/* A comparison is minus one where it holds: a mask, added as it is. */
+/* A vector comparison is -1 where it holds: a mask, which is added as it is. */
 #define FR_MASK(condition) ((condition) ? (whole) - 1 : (whole)0)
 
-/* Asks for what is read soon: the memory is the bound, and some processors do not look ahead far enough. */
+/* Prefetch distance: the loops are bound by memory, and some processors do not prefetch far enough ahead. */
 enum { FR_AHEAD = 4096 }; /* bytes, measured */
 
-/* Of an element: does it count, its distance from the shift, is it saturated? */
+/* For an element: does it count, its distance from the shift, is it saturated? */
 #define FR_WEIGH_ROW(r, counted, moved, limited)                                                \
     const store x##r = x[i + r * step];                                                         \
     const int taken##r = counted(x##r);                                                         \
@@ -78,7 +78,7 @@ enum { FR_AHEAD = 4096 }; /* bytes, measured */
 #endif
 
 typedef struct {
-    whole zeros[FR_LANES], saturated[FR_LANES], nonfinite[FR_LANES]; /* negative, as the masks are */
+    whole zeros[FR_LANES], saturated[FR_LANES], nonfinite[FR_LANES]; /* negative, like the masks */
     store low[FR_LANES], high[FR_LANES];
     double shift[FR_LANES], sum[FR_LANES], square[FR_LANES];
 } FN(fr_lanes);
@@ -89,7 +89,7 @@ FR_WEIGH(weigh_finite, FR_FINITE, 1, 1)
 
 enum { FN(PLAIN), FN(QUICK), FN(CAREFUL) };
 
-/* One pass: the lanes' sums, then those of the columns. */
+/* One pass: adds up the lanes, then the columns. */
 static void FN(pass)(FN(fr_lanes) * a, const store *x, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t columns,
                      ptrdiff_t joined, const double *limits, int how) {
     static void (*const fours_of[])(FN(fr_lanes) *, const store *, ptrdiff_t, ptrdiff_t, ptrdiff_t, store, store) = {
@@ -111,7 +111,7 @@ static void FN(pass)(FN(fr_lanes) * a, const store *x, ptrdiff_t step, ptrdiff_t
     for (ptrdiff_t r = 0; r < fours; r += 4) {
         const store *soon = x + (r + ahead) * step;
         for (ptrdiff_t start = 0, at = 0; start < lanes; start += FR_JOINED) {
-            /* Lines are asked for in the order of memory, as rows lie, not as they are taken: half the time. */
+            /* Lines are prefetched in the order of memory, not in the order of use: this halves the time. */
             const ptrdiff_t stop = lanes - start < FR_JOINED ? lanes : start + FR_JOINED;
             for (ptrdiff_t rest = 4 * (stop - start); rest > 0; rest -= line) {
                 FR_FETCH(soon + at);
@@ -135,7 +135,7 @@ static void FN(pass)(FN(fr_lanes) * a, const store *x, ptrdiff_t step, ptrdiff_t
     }
 }
 
-/* Is a sum not a finite number: was there an element that is none? */
+/* Is a sum not finite, that is, was there an element that is not? */
 static int FN(is_unusual)(const FN(fr_lanes) * a, ptrdiff_t columns) {
     double test = 0;
     for (ptrdiff_t i = 0; i < columns; i++) test += a->sum[i] - a->sum[i];

@@ -1,9 +1,8 @@
-/* Moves a computed block past the cache: whole lines leave by non-temporal stores, which neither read the line
- * before they write it nor push out what the cache holds. Included by table.h, so that the width of the stores
- * follows the instruction set; where there are no such stores in C, nothing is streamed: AArch64 processors
- * recognise a run of full lines by themselves.
+/* Copies a computed block to memory by non-temporal stores of whole lines, which neither read a line before they write
+ * it nor evict the contents of the cache. Included by table.h, so that the width of the stores follows the instruction
+ * set. Where C has no such stores nothing is streamed: AArch64 processors recognize a run of full lines by themselves.
  *
- * This file and guard.h are the only ones that name instructions. */
+ * This file and guard.h are the only ones that use intrinsics. */
 #if defined(__x86_64__) || defined(_M_X64)
 
 #include <immintrin.h>
@@ -24,8 +23,8 @@ static void fr_stream_line(char *to, const char *from) {
 }
 #endif
 
-/* Lines that the block fills in part may share their rest with another block or thread: those are stored as usual.
- * The stores keep the processor from looking ahead, so along with each line goes a request for what is read next. */
+/* Lines that the block fills only in part may be shared with another block or thread: those are stored as usual. Such
+ * stores disturb the hardware prefetcher, so with each line the next input is prefetched. */
 static void fr_stream_move(char *to, const char *from, ptrdiff_t n, const char *const *next, int inputs) {
     ptrdiff_t i = (ptrdiff_t)(-(uintptr_t)to % FR_STREAM_LINE);
     if (i > n) i = n;

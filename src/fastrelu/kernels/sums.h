@@ -1,15 +1,16 @@
-/* Gradients with respect to parameters: dx and, from the same pass, the sums that belong to each parameter.
+/* Gradients with respect to parameters: dx and, from the same pass, the sums for each parameter.
  *
- * In logical (C) order the data are outer x kept x inner: a parameter element lies along `kept`, and is summed over
- * `outer` and `inner`. The work is cut into tasks by these three numbers alone, and a task sums in an order of its
- * own, so the bits of a sum depend neither on threads nor on memory layouts. */
+ * In logical (C) order the data are outer x kept x inner: the elements of a parameter lie along `kept`; terms are
+ * summed over `outer` and `inner`. The work is cut into tasks by these three numbers alone, and the order of additions
+ * within a task is fixed, so the bits of a sum depend neither on threads nor on memory layouts. */
 #ifndef FASTRELU_SUMS_H
 #define FASTRELU_SUMS_H
 
 #include "kernels.h"
 #include "view.h"
 
-/* n elements of dx and of each parameter's terms. `out` is apart from every input or exactly one of them. */
+/* Computes n elements of dx and of each parameter's terms. `out` is disjoint from every input or exactly one of them.
+ */
 typedef void (*fr_terms)(const char *const *in, char *out, double *const *terms, ptrdiff_t n);
 
 /* An activation whose parameters are learned. */
@@ -21,7 +22,7 @@ typedef struct {
     fr_terms array[FR_FLAVOURS];  /* in[] of a parameter points at one number per element */
 } fr_learned;
 
-/* Sums as pairs: the values and what rounding left out. */
+/* Sums as pairs: the values and their rounding errors. */
 typedef struct {
     double *high, *low;
 } fr_pairs;
@@ -32,10 +33,10 @@ typedef struct {
     int nparams, single; /* single: the storage type is float */
     fr_view view;        /* grad, x, parameters, dx; axis 0 runs fastest in the logical order */
     ptrdiff_t outer, kept, inner;
-    ptrdiff_t pieces;                 /* into which each run of `inner` elements is cut */
+    ptrdiff_t pieces;                 /* number of pieces that each run of `inner` elements is cut into */
     int across, along;                /* tasks: `across` ranges of kept, times `along` ranges of outer and pieces */
-    fr_pairs part[FR_MAX_PARAMETERS]; /* along x kept; may be NULL where along is 1 and there is a result */
-    char *result[FR_MAX_PARAMETERS];  /* kept; NULL: the sums are wanted in part[] */
+    fr_pairs part[FR_MAX_PARAMETERS]; /* along x kept; may be NULL if along is 1 and there is a result */
+    char *result[FR_MAX_PARAMETERS];  /* kept; NULL: the sums are left in part[] */
 } fr_sums_job;
 
 struct fr_sums {
@@ -43,10 +44,10 @@ struct fr_sums {
     int nlearned;
     void (*split)(fr_sums_job *job);        /* sets pieces, across and along */
     size_t (*room)(const fr_sums_job *job); /* bytes that a thread needs for its tasks */
-    /* One of across x along tasks, in any order; threads that run at the same time have rooms of their own. */
+    /* One of across x along tasks, in any order; threads that run at the same time need separate rooms. */
     void (*run)(const fr_sums_job *job, int task, char *room);
-    void (*merge)(const fr_sums_job *job); /* where along > 1: the tasks' sums into one */
-    /* Adds n sums into those that index[] names, and rounds `count` sums to the storage type. */
+    void (*merge)(const fr_sums_job *job); /* if along > 1: adds the tasks' sums up */
+    /* Adds n sums to the elements of `into` that index[] names, and rounds `count` sums to the storage type. */
     void (*gather)(fr_pairs from, const ptrdiff_t *index, ptrdiff_t n, fr_pairs into);
     void (*round)(fr_pairs from, ptrdiff_t count, int single, char *to);
 };

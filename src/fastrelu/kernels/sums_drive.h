@@ -1,8 +1,8 @@
 /* Runs the loops of sums_loops.h over arrays of any strides and sums their terms; included by table.h.
  *
- * A run of `inner` terms is halved block by block (element i and i + h become one) until one is left; blocks, runs and
- * tasks are then added one after the other, the rounding errors carried along in a second double. In double the
- * halving carries them too; in float the terms are doubles and leave the halving with 29 bits to spare. */
+ * A run of `inner` terms is halved block by block (elements i and i + h are added) until one term is left; blocks, runs
+ * and tasks are then added one after the other with compensation (the rounding errors are summed in a second double).
+ * In double the halving is compensated too; in float the terms are doubles, which have 29 bits more than the result. */
 #include "guard.h"
 #include "sums.h"
 
@@ -10,19 +10,19 @@ enum {
     FR_TERM_BLOCK = 512, /* elements whose terms stay in the first-level cache */
     FR_SUMS_RUN = 32,    /* runs from this length on are summed by themselves, shorter ones in blocks of many */
     FR_PIECE = 8192,     /* elements of a long run that make one unit of a task's work */
-    FR_SPAN = 1024,      /* neighbouring elements that a task takes at least, if kept is cut */
+    FR_SPAN = 1024,      /* least number of neighboring elements for a task, if kept is cut */
     FR_TASK = 16384,     /* elements below which a task is not worth its own sums */
     FR_TASKS = 64
 };
 
-/* a + b, and what rounding left out */
+/* a + b, and the rounding error */
 static inline double fr_two_sum(double a, double b, double *low) {
     double s = a + b, t = s - a;
     *low = (a - (s - t)) + (b - t);
     return s;
 }
 
-/* The terms of m elements, one each, to m sums. The neutral element of addition is -0. */
+/* Adds m terms to m sums, one to each. The neutral element of addition is -0. */
 static void fr_add_terms(double *high, double *low, const double *terms, ptrdiff_t m) {
     FR_INDEPENDENT
     for (ptrdiff_t i = 0; i < m; i++) {
@@ -74,7 +74,7 @@ static double fr_fold_exact(double *t, double *l, ptrdiff_t m) {
     return t[0];
 }
 
-/* high + low, where low may be NaN beside an infinity, and must not take the sign of a zero away */
+/* high + low, where low may be NaN next to an infinity, and must not change the sign of a zero */
 static inline double fr_whole(double high, double low) { return (low == 0) | (low != low) ? high : high + low; }
 
 static void fr_round_pairs(fr_pairs from, ptrdiff_t count, int single, char *to) {
@@ -98,21 +98,21 @@ static void fr_sums_split(fr_sums_job *job) {
     job->along = (int)(along < units ? along : units);
 }
 
-/* The first of `of` equal parts of n, as far as its start. */
+/* The start of part `part` of `of` equal parts of n. */
 static inline ptrdiff_t fr_part(ptrdiff_t n, ptrdiff_t part, ptrdiff_t of) {
     return n / of * part + n % of * part / of;
 }
 
-/* What a task needs at hand. Its blocks are too large for a small stack. */
+/* The workspace of a task. Its blocks are too large for a small stack. */
 typedef struct {
     const fr_sums_job *job;
     ptrdiff_t itemsize;
-    int dense[FR_MAX_OPERANDS]; /* contiguous wherever a kernel is going to look at once */
+    int dense[FR_MAX_OPERANDS]; /* contiguous over every range that a kernel takes in one call */
     double *high[FR_MAX_PARAMETERS], *low[FR_MAX_PARAMETERS], *terms[FR_MAX_PARAMETERS], *lost;
-    char *block[FR_MAX_OPERANDS]; /* of operands that are not dense */
+    char *block[FR_MAX_OPERANDS]; /* of operands that are not contiguous */
 } fr_sums_state;
 
-enum { FR_TERM_BYTES = FR_TERM_BLOCK * sizeof(double) }; /* of a block; operands are no wider than the terms */
+enum { FR_TERM_BYTES = FR_TERM_BLOCK * sizeof(double) }; /* of a block; no operand is wider than the terms */
 
 static size_t fr_sums_room(const fr_sums_job *job) {
     return (size_t)(3 * job->nparams + 1 + 3 + job->nparams) * FR_TERM_BYTES;
@@ -131,7 +131,7 @@ static void fr_sums_furnish(fr_sums_state *state, const fr_sums_job *job, char *
     for (int j = 0; j < 3 + job->nparams; j++) state->block[j] = room += FR_TERM_BYTES;
 }
 
-/* Is an operand contiguous over every `span` elements that follow each other in the logical order? */
+/* Is an operand contiguous over every `span` consecutive elements in the logical order? */
 static int fr_is_dense(const fr_view *view, int operand, ptrdiff_t span, ptrdiff_t itemsize) {
     ptrdiff_t size = 1;
     for (int k = 0; k < view->naxes && size < span; k++) {
@@ -141,7 +141,7 @@ static int fr_is_dense(const fr_view *view, int operand, ptrdiff_t span, ptrdiff
     return 1;
 }
 
-/* dx and the terms of m elements from `index` on, and the index past them */
+/* Computes dx and the terms of m elements from `index` on, and advances the index past them. */
 static void fr_sums_block(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m, int numbers) {
     const fr_sums_job *job = state->job;
     const fr_view *view = &job->view;

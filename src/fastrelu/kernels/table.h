@@ -1,5 +1,5 @@
-/* The tables of one instruction set: every instance of every loop, behind one exported symbol.
- * The includer defines FR_ISA; the flags of its compilation decide the instructions. */
+/* The tables of one instruction set: every instance of every loop, behind one exported symbol. The file that includes
+ * this one defines FR_ISA; its compiler flags choose the instructions. */
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
@@ -9,7 +9,7 @@
 #include "rows.h"
 #include "stats.h"
 
-/* FMA only where it is one instruction: anywhere else the name would become a call into libm. */
+/* FMA only where it is one instruction: otherwise the name would become a call into libm. */
 #if defined(__FMA__) || defined(__aarch64__) || defined(_M_ARM64) || (defined(_MSC_VER) && defined(__AVX2__))
 #define FR_HAS_FMA 1
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -33,7 +33,7 @@
 #define FR_SQRTF(x) __builtin_sqrtf(x)
 #endif
 
-/* Bodies are inlined into their loops. An instance that no table row names is dropped by the compiler. */
+/* Bodies are inlined into their loops. The compiler drops an instance that no table row names. */
 #if defined(_MSC_VER) && !defined(__clang__)
 #define BODY static __forceinline real
 #define FR_UNUSED
@@ -41,7 +41,7 @@
 #else
 #define BODY static inline __attribute__((always_inline, unused)) real
 #define FR_UNUSED __attribute__((unused))
-/* Elements are independent even where out is an input, so the vectoriser needs no overlap check. */
+/* Elements are independent even if out is an input, so the vectorizer needs no overlap check. */
 #if defined(__clang__)
 #define FR_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #else
@@ -51,7 +51,7 @@
 
 #include "stream.h"
 
-/* WIDE comes first: rows of every type take their logarithm there. */
+/* WIDE comes first: the rows of every instance use its logarithm. */
 #define FR_KIND FR_WIDE
 #include "instance.h"
 #define FR_KIND FR_LEAN
@@ -61,7 +61,7 @@
 #define FR_KIND FR_HILO
 #include "instance.h"
 
-/* Without FMA the float bodies lose what they cancel, so "fast" float32 is the wide kernel there. */
+/* Without FMA the float bodies lose accuracy to cancellation, so there "fast" float32 is the wide kernel. */
 #define EXACT(id) {id##_lean, id##_lean, id##_full, id##_full}
 #if FR_HAS_FMA
 #define WIDE(id) {id##_lean, id##_wide, id##_full, id##_full}
@@ -71,7 +71,7 @@
 #define HILO(id) {id##_wide, id##_wide, id##_full, id##_hilo}
 #endif
 
-/* Without parameters the loop with numbers serves for both. */
+/* Without parameters the loop with numbers is used for both. */
 #define FR_ONE(id, rounding) {rounding(id##_scalar), rounding(id##_scalar)}
 #define FR_BOTH(id, rounding) {rounding(id##_scalar), rounding(id##_array)}
 #define FR_LOOPS_OF_0 FR_ONE

@@ -1,4 +1,4 @@
-/* Operands of any strides as one walk: where an element lies, and runs of elements gathered into a block or back. */
+/* Operands of any strides: the addresses of their elements, and runs of elements copied into a block or back. */
 #ifndef FASTRELU_VIEW_H
 #define FASTRELU_VIEW_H
 
@@ -23,7 +23,7 @@ static inline char *fr_at(const fr_view *view, int operand, const ptrdiff_t *ind
     return p;
 }
 
-/* Moves the index on by m elements. */
+/* Advances the index by m elements. */
 static inline void fr_advance(const fr_view *view, ptrdiff_t *index, ptrdiff_t m) {
     for (int k = 0; k < view->naxes; k++) {
         index[k] += m;
@@ -33,7 +33,7 @@ static inline void fr_advance(const fr_view *view, ptrdiff_t *index, ptrdiff_t m
     }
 }
 
-/* m elements from `index` on between an operand and a block. */
+/* Copies m elements from `index` on between an operand and a block. */
 static inline void fr_copy(const fr_view *view, int operand, const ptrdiff_t *index, ptrdiff_t m, char *block,
                            ptrdiff_t itemsize, int into_block) {
     ptrdiff_t at[FR_MAX_AXES];
