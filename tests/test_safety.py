@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -321,4 +322,4 @@ def test_garbage_is_collected_in_the_first_large_call(call: str, variables: dict
         except (RuntimeError, ValueError) as error:
             print(error)
     """
-    assert run_python(code, **variables).strip()
+    assert run_python(textwrap.dedent(code), **variables).strip()

@@ -9,7 +9,7 @@
 # `_general` stands before 2 and 3: it converts arguments, checks parameters and chooses. What bars a door is a number
 # (WHERE_GIVEN, ...), of which `explain` makes a sentence.
 #
-# Code of the caller's may run in conversions (`__float__`, `__array__`, buffers, `__index__`), in the warning of
+# The caller's code may run in conversions (`__float__`, `__array__`, buffers, `__index__`), in the warning of
 # `settle`, and wherever Python code runs or objects are made: finalizers, tracers. It may resize, reshape or free
 # any array of the call. So conversions come first, then `settle`; only then are addresses, shapes and strides
 # read, and nothing else runs until the kernels are done. Where objects must be made in between, `hold` notes how the

@@ -269,6 +269,12 @@ cdef int _type_of(str name, cnp.ndarray x) except -1:
     return cnp.NPY_DOUBLE if kind == DOUBLE else cnp.NPY_FLOAT
 
 
+cdef cnp.ndarray _as_carray(object x, int dtype):
+    """A plain array of a type, contiguous, aligned and in native byte order: the array itself where it is one."""
+    return cnp.PyArray_FROMANY(x, dtype, 0, 0, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED
+                               | cnp.NPY_ARRAY_NOTSWAPPED | cnp.NPY_ARRAY_ENSUREARRAY | cnp.NPY_ARRAY_FORCECAST)
+
+
 cdef cnp.ndarray _native(cnp.ndarray x, int dtype):
     """The array in the form that the kernels read; the array itself if they can."""
     if cnp.PyArray_TYPE(x) == dtype and PyArray_ISBEHAVED_RO(x):
@@ -413,8 +419,10 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         mask = _spread_mask(name, mask, (<object>a).shape)
     if axis is None:
         axes = tuple(range(cnp.PyArray_NDIM(a)))
-    else:
+    elif isinstance(axis, tuple):
         axes = normalize_axis_tuple(axis, cnp.PyArray_NDIM(a))
+    else:
+        axes = (normalize_axis_index(axis, cnp.PyArray_NDIM(a)),)
     if target is not None:
         _check_output(name, target, a, dtype)
     if len(axes) == 1:
@@ -534,7 +542,7 @@ cdef cnp.ndarray _labels(cnp.ndarray labels, tuple shape):
         largest = int((<object>labels).max())
         if largest > 2**62:
             raise IndexError(f"cross_entropy: label {largest} is no class")
-    return np.require(labels, np.int64, ["C", "A"])
+    return _as_carray(labels, cnp.NPY_INT64)
 
 
 cdef double _count(cnp.ndarray labels, Py_ssize_t classes, int64_t ignored, cnp.ndarray weights) except? -1:
@@ -589,7 +597,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     given_out = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     destination = _as_output(name, given_out) if with_grad else None
     if weight is not None:
-        weights = np.require(np.asarray(weight), np.float64, ["C", "A"])
+        weights = _as_carray(weight, cnp.NPY_DOUBLE)
     given = _as_data("cross_entropy", labels)
     x = _as_data("cross_entropy", logits)
     settle()
