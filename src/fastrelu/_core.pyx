@@ -388,13 +388,13 @@ cdef fr_atomic _settled = 0  # the quota and the pool's limit are known
 
 
 cdef int settle() except -1:
-    cdef bint short = fr_team_is_short()
-    if fr_load(&_settled) and not short:
+    cdef bint refused = fr_team_is_short()
+    if fr_load(&_settled) and not refused:
         return 0
     _read_quota()
     _recycles(FR_POOL_FROM)
     fr_store(&_settled, 1)
-    if short:
+    if refused:
         import warnings
 
         warnings.warn("the system refused fastrelu a thread (a limit on processes, threads or memory): calls use fewer "
