@@ -43,6 +43,10 @@ static int fr_threads_can_be_had(int count) { return count >= 0; } /* Windows ha
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 typedef pthread_mutex_t fr_mutex;
 typedef pthread_cond_t fr_condition;
 #define FR_MUTEX_INIT PTHREAD_MUTEX_INITIALIZER
@@ -160,9 +164,12 @@ typedef union {
 #ifdef __linux__
         cpu_set_t mask; /* the affinity mask that the worker has set for itself */
         int masked;
+        cpu_set_t narrow; /* the mask that a caller has set to wake it elsewhere, until the worker runs */
+        int narrowed;
+        pid_t thread;
 #endif
     } w;
-    char line[FR_TEAM_LINE * 3];
+    char line[FR_TEAM_LINE * 4];
 } fr_worker;
 
 static struct {
@@ -282,11 +289,41 @@ int fr_team_granted(void) {
 
 static int fr_is_awake(int worker) { return !fr_load(&workers[worker].w.asleep); }
 
-/* Wakes a worker if it is asleep; returns whether it was. */
-static int fr_wake(int index) {
+#ifdef __linux__
+/* The system may wake a worker on the caller's processor, where it waits until the caller is done. So a sleeping worker
+ * gets a mask without that processor, unless another thread has changed the worker's mask. */
+static void fr_keep_away(fr_worker *worker) {
+    cpu_set_t others = worker->w.mask, found;
+    const cpu_set_t *expected = worker->w.narrowed ? &worker->w.narrow : &worker->w.mask;
+    if (!worker->w.masked || job.home < 0 || job.home >= CPU_SETSIZE) return;
+    CPU_CLR((size_t)job.home, &others);
+    if (CPU_COUNT(&others) == 0 || sched_getaffinity(worker->w.thread, sizeof found, &found) != 0) return;
+    if (memcmp(&found, expected, sizeof found) != 0) return;
+    if (sched_setaffinity(worker->w.thread, sizeof others, &others) != 0) return;
+    worker->w.narrow = others;
+    worker->w.narrowed = 1;
+}
+
+/* A worker that was kept away takes its mask back. */
+static void fr_come_back(fr_worker *me) {
+    cpu_set_t found;
+    if (!me->w.narrowed) return;
+    me->w.narrowed = 0;
+    me->w.masked = sched_getaffinity(0, sizeof found, &found) == 0 &&
+                   memcmp(&found, &me->w.narrow, sizeof found) == 0 &&
+                   sched_setaffinity(0, sizeof me->w.mask, &me->w.mask) == 0;
+}
+#else
+static void fr_keep_away(fr_worker *worker) { (void)worker; }
+static void fr_come_back(fr_worker *me) { (void)me; }
+#endif
+
+/* Wakes a worker if it is asleep, for a job or to leave the region; returns whether it was. */
+static int fr_wake(int index, int to_work) {
     fr_worker *worker = &workers[index];
     if (!fr_load(&worker->w.asleep)) return 0;
     fr_mutex_lock(&worker->w.lock);
+    if (to_work && fr_load(&worker->w.asleep)) fr_keep_away(worker);
     fr_mutex_unlock(&worker->w.lock); /* now the worker waits for the bell, or has seen the new job */
     fr_condition_signal(&worker->w.bell);
     return 1;
@@ -299,7 +336,7 @@ static void fr_call_workers(int count) {
         const long long next = fr_load(&job.called);
         if (next >= most) return;
         if (!fr_replace(&job.called, next, next + 1)) continue;
-        count -= fr_wake((int)next);
+        count -= fr_wake((int)next, 1);
     }
 }
 
@@ -322,6 +359,7 @@ static void fr_wait_for_job(int index, long long seen) {
     fr_store(&me->w.asleep, 0);
     fr_add(&awake, 1);
     fr_mutex_unlock(&me->w.lock);
+    fr_come_back(me);
 }
 
 /* --- Workers --------------------------------------------------------------------------------------------------------
@@ -404,6 +442,10 @@ static void fr_work(int index) {
 
 void fr_team_serve(int index) {
     fr_unbind();
+#ifdef __linux__
+    workers[index].w.thread = (pid_t)syscall(SYS_gettid);
+    workers[index].w.masked = workers[index].w.narrowed = 0;
+#endif
     fr_add(&awake, 1);
     fr_add(&arrived, 1);
     for (;;) {
@@ -449,7 +491,7 @@ static void fr_gather(int count, double now) {
     } else {
         fr_store(&regroup, 1);
         fr_add(&posted, 1);
-        for (int k = 0; k < FR_MOST_THREADS - 1; k++) fr_wake(k);
+        for (int k = 0; k < FR_MOST_THREADS - 1; k++) fr_wake(k, 0);
     }
 }
 
