@@ -73,7 +73,7 @@ def exact(function: Function, dtype: str, size: int, ends: int) -> NDArray[Any]:
     spec = SPECS["leaky_relu" if function.activation == "prelu" else function.activation]
     kind = np.dtype(dtype).type
     parameters = [wide(kind(number)) for number in function.parameters.values()]
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # references overflow and divide where the kernel does not
         answer = np.asarray(spec.reference(_DIRECTIONS[function.direction])(value, *parameters), wide)
     return answer if function.direction == "forward" else np.multiply(answer, found["grad"])
 

@@ -213,7 +213,7 @@ def inputs(case: Case, params: Params, dtype: np.dtype[Any]) -> Array:
     x = samples(case.spec, params, dtype)
     if case.direction != FROM_OUTPUT:
         return x
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # references overflow and divide where the kernel does not
         y: Array = case.spec.forward(x.astype(WIDE[dtype]), *rounded(params, dtype)).astype(dtype)
     y.flags.writeable = False
     return y
@@ -222,7 +222,7 @@ def inputs(case: Case, params: Params, dtype: np.dtype[Any]) -> Array:
 @functools.cache
 def expected(case: Case, params: Params, dtype: np.dtype[Any]) -> Array:
     """Return the reference at `inputs`, in the wider type, for a gradient of 1."""
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # references overflow and divide where the kernel does not
         exact: Array = case.spec.reference(case.direction)(
             inputs(case, params, dtype).astype(WIDE[dtype]), *rounded(params, dtype)
         )
@@ -262,7 +262,7 @@ def ulp_error(got: Any, exact: Any, floor: Any = 0.0) -> Array:
     got, exact = np.asarray(got), np.asarray(exact)
     info, wide = np.finfo(got.dtype), exact.dtype.type
     beyond = np.ldexp(wide(1), info.maxexp)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # signaling NaN are among the inputs
         got_wide = np.clip(got.astype(exact.dtype), -beyond, beyond)
         exact = np.clip(exact, -beyond, beyond)
         size = np.maximum(np.abs(exact), np.abs(np.asarray(floor, exact.dtype)))

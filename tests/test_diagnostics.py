@@ -158,7 +158,7 @@ def test_nothing_and_nothing_finite() -> None:
 def test_special_values() -> None:
     """Zeros of both signs, subnormals, the largest: each counted as what it is."""
     x = values(4000, np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # the moments of huge values are infinite
         found = diagnostics.summarize(x)
     assert found.zeros == np.count_nonzero(x == 0)
     assert found.nonfinite == np.count_nonzero(~np.isfinite(x))

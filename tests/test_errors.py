@@ -223,7 +223,7 @@ def test_errors_leave_the_engine_working(case: Case) -> None:
     assert_same_bits(case(*data), expected)
 
 
-@pytest.mark.filterwarnings("ignore:Casting complex values to real")
+@pytest.mark.filterwarnings("ignore:Casting complex values to real")  # NumPy casts what it then discards
 @pytest.mark.parametrize("dtype", ["f8", "f2", "F", "g", ">f8"])
 @each_of_some
 def test_mask_beside_an_overlapping_output_of_another_type(case: Case, dtype: str) -> None:

@@ -35,7 +35,7 @@ def test_product(gradient: Case, isa: str, dtype: np.dtype[Any], precision: Prec
         x = inputs(case, params, dtype)
         grad = gradients(dtype, x.size)
         wide = grad.astype(WIDE[dtype])
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # references overflow and divide where the kernel does not
             exact = expected(case, params, dtype) * wide
             unclear = case.spec.blurred(float(np.finfo(dtype).eps), x.astype(WIDE[dtype]), *rounded(params, dtype))
         # A derivative that is beyond the range itself is known to be large, and no more.
@@ -61,7 +61,7 @@ def test_zero_by_rule(gradient: Case, isa: str, dtype: np.dtype[Any], precision:
     for params in case.spec.grid(case.direction):
         x = inputs(case, params, dtype)
         wide = x.astype(WIDE[dtype])
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # infinities and NaN are among the inputs
             blurred = case.spec.blurred(float(np.finfo(dtype).eps), wide, *rounded(params, dtype))
             off = case.spec.off_in(case.direction)(wide, *rounded(params, dtype)) & ~blurred
         grad = np.resize(np.array([np.inf, -np.inf, np.nan, -0.0, -1.0], dtype), x.size)

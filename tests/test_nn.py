@@ -974,14 +974,14 @@ def test_dropout_selects(shape: tuple[int, ...], inplace: bool) -> None:
     with np.errstate(over="ignore"):  # twice 3e38, where it is kept
         wanted = np.where(kept, 2 * values, np.float32(0))
     x = values.copy()
-    with np.errstate(over="ignore" if kept.any() else "warn"):
+    with np.errstate(over="ignore" if kept.any() else "warn"):  # only where 3e38 is kept
         y = layer(x)
     assert (y is x) == inplace
     np.testing.assert_array_equal(y, wanted)
     assert not np.signbit(y[~kept]).any()
     assert layer._saved[0].nbytes == (values.size + 7) // 8
     grad = values.copy()
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # twice 3e38 again
         got = layer.backward(grad)
     np.testing.assert_array_equal(got, wanted)
     np.testing.assert_array_equal(grad, values)

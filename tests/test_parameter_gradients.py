@@ -117,7 +117,7 @@ def test_derivative(spec: Spec, params: Params, dtype: np.dtype[Any], isa: str, 
     found = run(isa, precision, spec, np.ones_like(x), x, *columns)
     limit = limit_of(spec, dtype, precision)
     for reference, got in zip(spec.by_parameters, found[1:], strict=True):
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # references overflow and divide where the kernel does not
             exact = np.asarray(reference(x.astype(WIDE[dtype]), *rounded(params, dtype)), WIDE[dtype])
         assert_close(got, exact, limit, x, context=f"{spec.name}{params} {isa} {precision}")
 
@@ -342,7 +342,7 @@ def test_nan_and_infinity(spec: Spec, dtype: np.dtype[Any]) -> None:
     found = public(spec)(np.ones_like(x), x, *params)
     assert all(np.isnan(got[2]) and np.isfinite(got[:2]).all() for got in found[1:])
     x = samples(spec, spec.params[0], dtype)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # references overflow and divide where the kernel does not
         derivatives = [reference(x, *map(dtype.type, spec.params[0])) for reference in spec.by_parameters]
     columns = [np.full_like(x, value) for value in spec.params[0]]
     for derivative, got in zip(derivatives, public(spec)(np.full_like(x, np.inf), x, *columns)[1:], strict=True):

@@ -169,7 +169,7 @@ def test_infinities(function: Function, dtype: str, precision: fr.runtime.Precis
     for row, wanted in SPECIAL:
         x = np.array([row] + [[0.0, 1.0, 2.0]] * (repeat - 1)).astype(dtype)
         exact = np.array(wanted)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore"):  # log(0) is the exact answer
             exact = np.log(exact) if function.name == "log_softmax" else exact
         with fr.precision(precision):
             for pad in (0, 40, 700):

@@ -199,6 +199,10 @@ def test_at(case: Case, dtype: str) -> None:
     strided = np.repeat(reducible(case, 20, dtype), 2)
     ufunc.at(strided[::2], indices, *operands)
     assert_same_bits(strided[::2], expected)
+    unaligned = np.empty(x.nbytes + 1, np.uint8)[1:].view(dtype)  # whose addresses NumPy hands to the loop as they are
+    unaligned[...] = reducible(case, 20, dtype)
+    ufunc.at(unaligned, indices, *operands)
+    assert_same_bits(unaligned.copy(), expected)
 
 
 @each_dtype

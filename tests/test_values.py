@@ -38,7 +38,7 @@ def settle(case: Case, got: Array, exact: Array, x: Array, params: tuple[Any, ..
     """Return the reference, with the other piece's derivative where rounding decides the piece and `got` took it."""
     if case.direction != BACKWARD:
         return exact
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # infinities and NaN are among the inputs
         blurred = case.spec.blurred(float(np.finfo(x.dtype).eps), x.astype(exact.dtype), *params)
         other = blurred & np.isin(got, np.unique(exact.astype(got.dtype)))
     return np.where(other, got.astype(exact.dtype), exact)
@@ -69,7 +69,7 @@ def test_array_parameters(parametric_case: Case, isa: str, dtype: np.dtype[Any],
     x = samples(case.spec, grid[0], dtype)
     params = tiled(case, x.size, dtype)
     wide = tuple(values.astype(WIDE[dtype]) for values in params)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # references overflow and divide where the kernel does not
         if case.direction == FROM_OUTPUT:
             x = np.asarray(case.spec.forward(x.astype(WIDE[dtype]), *wide)).astype(dtype)
         exact = np.asarray(case.spec.reference(case.direction)(x.astype(WIDE[dtype]), *wide), WIDE[dtype])

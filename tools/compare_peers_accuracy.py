@@ -115,7 +115,7 @@ def from_numpy(row: Row, derivative: bool) -> Function | None:
     expression = row.numpy_derivative if derivative else row.numpy
 
     def run(x: Array) -> Array:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # the NumPy line overflows, which is compared
             return np.asarray(expression(x), x.dtype)  # type: ignore[misc]  # None is excluded below
 
     return run if expression else None
@@ -195,7 +195,7 @@ def measure(row: Row, kernel: str, dtype: str, stride: int, points: int) -> list
         for peer, function in zip(PEERS, others, strict=True):
             if function is not None:
                 out = np.ascontiguousarray(function(x), x.dtype)
-                with np.errstate(invalid="ignore"):
+                with np.errstate(invalid="ignore"):  # signaling NaN are among the inputs
                     signed = np.where(out == 0, np.copysign(out, exact).astype(x.dtype), out)
                 _update(worst, peer, signed, exact, low, x)
     cells = [_cell(worst.get(name)) for name in (*OURS, *PEERS)]

@@ -98,13 +98,16 @@ def numbers(seed: int, shape: tuple[int, ...] = (N, M), dtype: str = "f4", order
     return made
 
 
+# Tables: one row a line.
+# fmt: off
+
 def _elementwise() -> Iterator[Case]:
     f, x, y, z = "F", lambda **k: numbers(0, **k), lambda **k: numbers(1, **k), lambda **k: numbers(2, **k)
     row = lambda v, **k: np.full(M, v, **{"dtype": "f4", **k})
     yield Case("dense", fr.gelu, lambda: {"x": x(), "approximate": "tanh"})
     yield Case("dense, out", fr.leaky_relu, lambda: {"x": x(), "negative_slope": 0.25, "out": y()})
     yield Case("dense, parameters, out", fr.srelu, lambda: {
-        "x": x(), "t_left": -1.0, "a_left": 0.1, "t_right": 1.0, "a_right": 0.5, "out": y()})  # fmt: skip
+        "x": x(), "t_left": -1.0, "a_left": 0.1, "t_right": 1.0, "a_right": 0.5, "out": y()})
     yield Case("dense, gradient, out", fr.elu_backward, lambda: {"grad": x(), "x": y(), "alpha": 1.0, "out": z()})
     yield Case("dense, from output", fr.celu_backward_from_output, lambda: {"grad": x(), "y": y(), "alpha": 1.0})
     yield Case("dense, large", fr.elu, lambda: {"x": x(shape=(40, 1000)), "alpha": 1.0, "out": y(shape=(40, 1000))})
@@ -114,31 +117,31 @@ def _elementwise() -> Iterator[Case]:
         "strided, gradient", fr.elu_backward, lambda: {"grad": x(), "x": y(order=f), "alpha": row(1), "out": z()}
     )
     yield Case("strided, new", fr.srelu, lambda: {
-        "x": x(), "t_left": row(-1), "a_left": row(0.1), "t_right": row(1), "a_right": 0.5})  # fmt: skip
+        "x": x(), "t_left": row(-1), "a_left": row(0.1), "t_right": row(1), "a_right": 0.5})
     yield Case("strided, large", fr.leaky_relu, lambda: {
-        "x": x(shape=(40, 1000)), "negative_slope": np.full(1000, 0.25, "f4"), "out": y(shape=(40, 1000))})  # fmt: skip
+        "x": x(shape=(40, 1000)), "negative_slope": np.full(1000, 0.25, "f4"), "out": y(shape=(40, 1000))})
     yield Case("ufunc, where", fr.leaky_relu, lambda: {
-        "x": x(), "negative_slope": 0.25, "out": y(), "where": np.arange(N * M).reshape(N, M).copy() % 3 > 0})  # fmt: skip
+        "x": x(), "negative_slope": 0.25, "out": y(), "where": np.arange(N * M).reshape(N, M).copy() % 3 > 0})
     yield Case("ufunc, casts", fr.elu, lambda: {"x": x(dtype="f2"), "alpha": 1.0, "out": y(dtype="f8")})
     yield Case("ufunc, gradient", fr.elu_backward, lambda: {"grad": x(dtype="f8"), "x": y(), "alpha": 1.0, "out": z()})
     yield Case("ufunc, overflow", fr.elu, lambda: {"x": 1e6 * x(dtype="f8"), "alpha": 1.0, "out": y(dtype="f2")})
     yield Case("in place", fr.elu_, lambda: {"x": x(), "alpha": 1.0}, ("x",))
     yield Case("per channel", fr.prelu, lambda: {"x": x(), "weight": row(0.25), "axis": 1, "out": y()})
     yield Case("per channel, gradient", fr.prelu_backward, lambda: {
-        "grad": x(), "x": y(), "weight": row(0.25), "axis": 1, "out": z()})  # fmt: skip
+        "grad": x(), "x": y(), "weight": row(0.25), "axis": 1, "out": z()})
     for training in (True, False):
         yield Case(f"drawn, {training=}", fr.rrelu, lambda training=training: {
             "x": x(), "lower": 0.1, "upper": 0.3, "training": training, "rng": np.random.default_rng(0),
-            **({"slopes": y()} if training else {}), "out": z()})  # fmt: skip
+            **({"slopes": y()} if training else {}), "out": z()})
     yield Case("side by side", fr.crelu, lambda: {"x": x(), "axis": 1})
     yield Case("side by side, out", fr.crelu, lambda: {"x": x(), "axis": 0, "out": y(shape=(2 * N, M))})
     yield Case("side by side, out, last axis", fr.crelu, lambda: {"x": x(), "axis": -1, "out": y(shape=(N, 2 * M))})
     yield Case("side by side, gradient", fr.crelu_backward, lambda: {
-        "grad": x(shape=(2 * N, M)), "x": y(), "axis": 0, "out": z()})  # fmt: skip
+        "grad": x(shape=(2 * N, M)), "x": y(), "axis": 0, "out": z()})
     yield Case("side by side, from output", fr.crelu_backward_from_output, lambda: {
-        "grad": x(shape=(2 * N, M)), "y": y(shape=(2 * N, M)), "axis": 0, "out": z()})  # fmt: skip
+        "grad": x(shape=(2 * N, M)), "y": y(shape=(2 * N, M)), "axis": 0, "out": z()})
     yield Case("explain", lambda **arguments: fr.explain(fr.leaky_relu, **arguments), lambda: {
-        "x": x(), "negative_slope": 0.25, "out": y(order=f)})  # fmt: skip
+        "x": x(), "negative_slope": 0.25, "out": y(order=f)})
 
 
 def _rows() -> Iterator[Case]:
@@ -152,17 +155,17 @@ def _rows() -> Iterator[Case]:
     yield Case("rows, overflow", fr.log_softmax, lambda: {"x": 1e6 * x(dtype="f8"), "axis": 1, "out": y(dtype="f2")})
     yield Case("rows, in place", fr.softmin_, lambda: {"x": x(), "axis": 0}, ("x",))
     yield Case("rows, gradient", fr.softmax_backward_from_output, lambda: {
-        "grad": x(), "y": y(), "axis": 1, "out": z()})  # fmt: skip
+        "grad": x(), "y": y(), "axis": 1, "out": z()})
     yield Case("rows, gradient, axis 0", fr.log_softmax_backward_from_output, lambda: {
-        "grad": x(), "y": y(order="F"), "axis": 0, "out": z()})  # fmt: skip
+        "grad": x(), "y": y(order="F"), "axis": 0, "out": z()})
     yield Case("loss", fr.cross_entropy, lambda: {
         "logits": x(), "labels": labels(), "axis": -1, "weight": weight(), "ignore_index": -100,
-        "label_smoothing": 0.1, "reduction": "mean"})  # fmt: skip
+        "label_smoothing": 0.1, "reduction": "mean"})
     yield Case("loss, gradient", fr.cross_entropy_value_and_grad, lambda: {
         "logits": x(), "labels": labels(), "axis": -1, "weight": weight(), "ignore_index": -100,
-        "label_smoothing": 0.1, "reduction": "none", "out": y()})  # fmt: skip
+        "label_smoothing": 0.1, "reduction": "none", "out": y()})
     yield Case("loss, shares", fr.cross_entropy_value_and_grad, lambda: {
-        "logits": x(), "labels": abs(z()), "axis": 1, "label_smoothing": 0.1, "reduction": "sum", "out": y()})  # fmt: skip
+        "logits": x(), "labels": abs(z()), "axis": 1, "label_smoothing": 0.1, "reduction": "sum", "out": y()})
 
 
 def _sums() -> Iterator[Case]:
@@ -171,16 +174,16 @@ def _sums() -> Iterator[Case]:
     yield Case("sums", fr.prelu_backward_parameters, lambda: {"grad": x(), "x": y(), "weight": row(0.25), "out": z()})
     yield Case("sums, number", fr.swish_backward_parameters, lambda: {"grad": x(), "x": y(), "beta": 1.0, "out": z()})
     yield Case("sums, casts", fr.elu_backward_parameters, lambda: {
-        "grad": x(dtype="f2"), "x": y(), "alpha": 1.0, "out": z(dtype="f8")})  # fmt: skip
+        "grad": x(dtype="f2"), "x": y(), "alpha": 1.0, "out": z(dtype="f8")})
     yield Case("sums, overflow", fr.elu_backward_parameters, lambda: {
-        "grad": 1e6 * x(dtype="f8"), "x": y(), "alpha": 1.0, "out": z(dtype="f2")})  # fmt: skip
+        "grad": 1e6 * x(dtype="f8"), "x": y(), "alpha": 1.0, "out": z(dtype="f2")})
     yield Case("sums, per channel", fr.prelu_backward_parameters, lambda: {
-        "grad": x(), "x": y(order="F"), "weight": row(0.25), "axis": 1, "out": z()})  # fmt: skip
+        "grad": x(), "x": y(order="F"), "weight": row(0.25), "axis": 1, "out": z()})
     yield Case("sums, four", fr.srelu_backward_parameters, lambda: {
-        "grad": x(), "x": y(), "t_left": row(-1), "a_left": 0.1, "t_right": row(1), "a_right": row(0.5)})  # fmt: skip
+        "grad": x(), "x": y(), "t_left": row(-1), "a_left": 0.1, "t_right": row(1), "a_right": row(0.5)})
     for axis in (None, 0, (0, 1)):
         yield Case(f"statistics, {axis}", diagnostics.summarize, lambda axis=axis: {
-            "a": x(), "axis": axis, "saturation": (-1.0, 1.0)})  # fmt: skip
+            "a": x(), "axis": axis, "saturation": (-1.0, 1.0)})
     yield Case("statistics, casts", diagnostics.summarize, lambda: {"a": x(dtype="f2"), "axis": 1})
 
     def update(a: Any, b: Any) -> Any:
@@ -229,7 +232,7 @@ def _layers() -> Iterator[Case]:
         return layer.weight.data
 
     yield Case("nn.load_state_dict", load, lambda: {
-        "weight": x(), "bias": x(shape=(N,)), "parameter": y()}, ("parameter",))  # fmt: skip
+        "weight": x(), "bias": x(shape=(N,)), "parameter": y()}, ("parameter",))
 
     def step(data: Any, grad: Any, lr: Any, momentum: Any) -> Any:
         parameter = nn.Parameter(data)
@@ -275,7 +278,7 @@ def _object(strike: Strike, *bases: type, **methods: Callable[..., Any]) -> type
     return type("Hostile", bases, {
         name: property(_struck(strike, method)) if name in properties else _struck(strike, method)
         for name, method in methods.items()
-    })  # fmt: skip
+    })
 
 
 def _as(dtype: Any, value: Any) -> Any:
@@ -290,7 +293,7 @@ def _view(strike: Strike, value: Any, **methods: Callable[..., Any]) -> Any:
 def _released(strike: Strike, value: Any) -> Any:
     """Return an object that returns an array whose finalizer strikes."""
 
-    def give(self: Any, dtype: Any = None, copy: Any = None) -> Array:  # noqa: ARG001
+    def give(self: Any, dtype: Any = None, copy: Any = None) -> Array:
         owner = type("Owner", (), {"__array_interface__": property(lambda _: array.__array_interface__)})()
         array = np.array(value, dtype)
         owner.array = array
@@ -325,15 +328,15 @@ def _numbers() -> dict[str, Callable[[Strike, Any], Any]]:
         "__repr__ and __format__": lambda s, v: _object(
             s, float, __repr__=lambda _: "hostile", __format__=lambda *_: "hostile")(np.nan * v),
         "tuple of __index__": lambda s, v: (_object(s, __index__=lambda _: operator.index(v))(),),
-    }  # fmt: skip
+    }
 
 
 def _arrays() -> dict[str, Callable[[Strike, Any], Any]]:
     """Return the objects that can replace an array."""
     element = lambda s: _object(s, float, __float__=lambda self: self * 1.0)
-    scalar = lambda s, v: _object(s, __array__=lambda _, dtype=None, copy=None: np.array(v, dtype))()  # noqa: ARG005
+    scalar = lambda s, v: _object(s, __array__=lambda _, dtype=None, copy=None: np.array(v, dtype))()
     found: dict[str, Callable[[Strike, Any], Any]] = {
-        "__array__": lambda s, v: _object(s, __array__=lambda _, dtype=None, copy=None: _as(dtype, v))(),  # noqa: ARG005
+        "__array__": lambda s, v: _object(s, __array__=lambda _, dtype=None, copy=None: _as(dtype, v))(),
         "__array_interface__": lambda s, v: _object(s, __array_interface__=lambda _: v.__array_interface__)(),
         "__array_struct__": lambda s, v: _object(s, __array_struct__=lambda _: v.__array_struct__)(),
         "__dlpack__": lambda s, v: _object(
@@ -369,14 +372,14 @@ def _arrays() -> dict[str, Callable[[Strike, Any], Any]]:
                                                 dtype=lambda self: np.ndarray.dtype.__get__(self)),
         "dtype and shape": lambda s, v: _object(
             s, dtype=lambda _: v.dtype, shape=lambda _: v.shape, ndim=lambda _: v.ndim,
-            __array__=lambda _, dtype=None, copy=None: _as(dtype, v))(),  # noqa: ARG005
+            __array__=lambda _, dtype=None, copy=None: _as(dtype, v))(),
         "release of an input": lambda s, v: _released(s, v),
         "tuple subclass": lambda s, v: _object(
             s, tuple, __getitem__=lambda _, i: (v,)[i], __len__=lambda _: 1, __iter__=lambda _: iter((v,)))((v,)),
-    }  # fmt: skip
+    }
     if sys.version_info >= (3, 12):
         found["__buffer__"] = lambda s, v: _object(
-            s, __buffer__=lambda _, flags: memoryview(v), __release_buffer__=lambda _, view: view.release())()  # noqa: ARG005  # fmt: skip
+            s, __buffer__=lambda _, flags: memoryview(v), __release_buffer__=lambda _, view: view.release())()
     return found
 
 
@@ -395,7 +398,7 @@ def _anything() -> dict[str, Callable[[Strike, Any], Any]]:
     """Return the objects that can replace any argument."""
 
     def of_class(s: Strike, v: Any) -> Any:
-        return _object(s, __array__=lambda _, dtype=None, copy=None: _as(dtype, v), __class__=lambda _: int)()  # noqa: ARG005
+        return _object(s, __array__=lambda _, dtype=None, copy=None: _as(dtype, v), __class__=lambda _: int)()
 
     def by_attribute(s: Strike, v: Any) -> Any:
         return _object(s, __getattribute__=lambda _, name: getattr(v, name))()
@@ -404,7 +407,7 @@ def _anything() -> dict[str, Callable[[Strike, Any], Any]]:
         return _object(s, __getattr__=lambda _, name: getattr(v, name))()
 
     def by_meta(s: Strike, v: Any) -> Any:
-        kind: Any = _Meta("Hostile", (), {"__array__": lambda _, dtype=None, copy=None: _as(dtype, v), "strike": s})  # noqa: ARG005
+        kind: Any = _Meta("Hostile", (), {"__array__": lambda _, dtype=None, copy=None: _as(dtype, v), "strike": s})
         return kind()
 
     return {
@@ -421,7 +424,7 @@ def _strings() -> dict[str, Callable[[Strike, Any], Any]]:
         "__eq__ and __hash__ of a str": lambda s, v: _object(
             s, str, __eq__=lambda _, o: v == o, __hash__=lambda _: hash(v))(v),
         "__str__ of a str": lambda s, v: _object(s, str, __str__=lambda _: v, __len__=lambda _: len(v))(v),
-    }  # fmt: skip
+    }
 
 
 def _generators() -> dict[str, Callable[[Strike, Any], Any]]:
@@ -442,7 +445,8 @@ def _pairs() -> dict[str, Callable[[Strike, Any], Any]]:
         "pair of __float__": lambda s, v: tuple(_object(s, float, __float__=lambda _, n=n: float(n))(n) for n in v),
         "pair of __index__": lambda s, v: tuple(
             _object(s, __index__=lambda _, n=n: operator.index(n), __float__=lambda _, n=n: float(n))() for n in v),
-    }  # fmt: skip
+    }
+# fmt: on
 
 
 def objects(value: Any) -> Mapping[str, Callable[[Strike, Any], Any]]:
@@ -492,7 +496,7 @@ def _finalizers(strike: Strike) -> Iterator[None]:
 
     for _ in range(3):
         garbage = Garbage()
-        garbage.itself = garbage  # type: ignore[attr-defined]
+        garbage.itself = garbage  # type: ignore[attr-defined]  # only a collection frees a cycle
     before = gc.get_threshold()
     gc.set_threshold(2, 1000, 1000)
     try:
@@ -514,7 +518,7 @@ def _warned(strike: Strike) -> Iterator[None]:
 @contextlib.contextmanager
 def _floating_point(strike: Strike) -> Iterator[None]:
     """Strike when NumPy reports a floating-point error."""
-    with np.errstate(all="call", call=lambda *_: strike()):
+    with np.errstate(all="call", call=lambda *_: strike()):  # silences nothing: it strikes
         yield
 
 
@@ -595,7 +599,7 @@ class Striker:
         self.left -= 1
         if self.left == 0 and not self.busy:
             self.busy = True
-            with contextlib.suppress(ValueError, TypeError, AttributeError, DeprecationWarning):
+            with contextlib.suppress(ValueError, TypeError, AttributeError, DeprecationWarning):  # NumPy may refuse
                 self.damage(self.array)
             self.after = self.array.tobytes()
             self.busy = False
@@ -677,7 +681,7 @@ def attempt(fence: Fence, trial: Trial, time: int) -> tuple[bool, list[str]]:
     except AttributeError as error:
         if argument == "":
             wrong.append(f"raised AttributeError: {error}"[:150])
-    except BaseException as error:  # noqa: BLE001
+    except BaseException as error:  # noqa: BLE001  whatever a call raises is judged
         wrong.append(f"raised {type(error).__name__}: {error}"[:150])
     strike.left = 0
     struck = strike.after is not None
@@ -780,7 +784,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="regular expression that the names of trials match")
     parser.add_argument("--every", type=int, default=1, help="make every n-th trial")
     options = parser.parse_args()
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore")  # of NumPy, about the odd arrays here
     provoke_refusal()  # before any thread ends and leaves its stack to another; each child warns once
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "fence.so"
@@ -802,8 +806,10 @@ def main() -> None:
         print(fault)
     kinds = {trial.hook for trial in chosen} | ({"refused threads"} if refused else set())
     silent = ", ".join(sorted(kinds - struck))
-    print(f"{len(chosen) + len(refused)} trials, {strikes} strikes, {len(struck)} hooks of {len(kinds)}"
-          f"{f' (not: {silent})' if silent else ''}, {len(faults)} faults")  # fmt: skip
+    print(
+        f"{len(chosen) + len(refused)} trials, {strikes} strikes, {len(struck)} hooks of {len(kinds)}"
+        f"{f' (not: {silent})' if silent else ''}, {len(faults)} faults"
+    )
     sys.exit(bool(faults))
 
 

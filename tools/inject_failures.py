@@ -551,7 +551,7 @@ class Injector:
         before, held = sys.getallocatedblocks(), self.shim.blocks_held()
         for which, number, forever in places:
             made = call.prepare()
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception):  # what it raises has been judged by then
                 contextvars.copy_context().run(self._fail, made, which, number, forever)
             del made
         fr.clear_cache()
@@ -597,7 +597,7 @@ class Injector:
             result = seen(self._fail(made, which, first, forever))
         except MemoryError:
             error = "MemoryError"
-        except BaseException as other:  # noqa: BLE001
+        except BaseException as other:  # noqa: BLE001  whatever a call raises is judged
             error = re.sub(r" at 0x\w+|\S+\.c:\d+: ", "", f"{type(other).__name__}: {other}")[:120]
         failed: bool = self.shim.failures() > 0
         whose = WHOSE[self.shim.whose_failure()]
@@ -648,7 +648,7 @@ def inside(library: str, only: str, every: int, verbose: bool) -> int:
     """Inject failures into this process, which was started with the library."""
     os.environ.pop("LD_PRELOAD", None)
     faulthandler.enable()
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore")  # of where= without out=, and of casts
     _core.set_defaults(parallel_from=(8192,) * 3, waking_from=(8192,) * 3, stream_from=1 << 16)
     _core.set_team(hold=False, insist=True, granted=2)
     calls = [call for call in all_calls() if re.search(only, call.name)][::every]

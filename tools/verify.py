@@ -132,7 +132,7 @@ def grid(function: str, direction: int, kernel: str) -> list[Parameters]:
     domain = _core.load_kernels(_core.isa_available[0])[kernel]
     found = []
     for values in GRID.get(function) or (usual_parameters(function),):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError):  # a parameter outside the domain is what is looked for
             data = [np.ones(1)] * (2 if direction else 1)
             _core.call(domain, None, True, *data, *values)
             found.append(values)
@@ -203,7 +203,7 @@ def exact_results(kernel: str, x: Array, parameters: Parameters, grad: Array | N
     if not has_reference(kernel):
         return _specified(kernel, x, parameters, grad)
     exact, low = np.empty(x.size), np.empty(x.size)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # signaling NaN are among the inputs
         wide = x.astype(np.float64)
     wide_grad = None if grad is None else grad.astype(np.float64)
     values = (ctypes.c_double * 4)(*parameters)
@@ -222,7 +222,7 @@ def _specified(kernel: str, x: Array, parameters: Parameters, grad: Array | None
         sys.path.pop(0)
     function, direction = next((f, d) for f, d, name in _core.kernel_names() if name == kernel)
     wide = np.dtype(np.float64 if x.dtype == np.float32 else np.longdouble)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # references overflow and divide where the kernel does not
         result = SPECS[function].reference(direction)(x.astype(wide), *(wide.type(value) for value in parameters))
         result = np.asarray(result if grad is None else result * grad, wide)
         exact = result.astype(np.float64)
@@ -290,7 +290,7 @@ def dense(case: Case, points: int) -> Array:
         [0.0, np.inf, np.nan, np.finfo(float).max, np.finfo(float).tiny, np.finfo(float).smallest_subnormal]
     )
     scales = {1.0, *(abs(value) for value in case.parameters if value)}
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # literals times a scale may overflow
         places = [scale * numbers for scale in scales for numbers in (literals(), 1 / literals()[literals() > 1e-300])]
     zero = limits.zero_crossing(case.kernel, "float64", case.parameters)
     if zero is not None:
@@ -530,7 +530,7 @@ def fingerprint() -> str:
 
 def load_state(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     """Return the result of an earlier run with the same settings."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError):  # there is none, or only half of one
         state: dict[str, Any] = json.loads(path.read_text())
         if state.pop("settings") == settings:
             return state
@@ -615,7 +615,7 @@ def exact_fraction(exact: float, low: float) -> Fraction:
 def publish(results: list[tuple[Case, dict[str, Any]]], *, full: bool) -> None:
     """Write results to docs/accuracy.json, docs/accuracy.md and the hashes of the package."""
     known: dict[str, Any] = {"rows": [], "worst": {}}
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # the first run has none
         known = json.loads(ACCURACY.read_text())
     measured = {(case.kernel, case.dtype) for case, _ in results}
     present = {kernel for *_, kernel in _core.kernel_names()}
@@ -830,7 +830,7 @@ def suggest(rows: list[dict[str, Any]]) -> str:
 def publish_hashes(results: list[tuple[Case, dict[str, Any]]], *, full: bool) -> None:
     """Write the hashes of the measured kernels, and keep those of the others."""
     table: dict[str, Any] = {}
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # the first run has none
         table = json.loads(HASHES.read_text())["kernels"]
     for case, state in results:
         if not case.usual or case.random_gradient:

@@ -739,7 +739,7 @@ cdef cnp.ndarray _fresh_for(list args, int n, int dtype):
     cdef cnp.npy_intp shape[FR_MAX_AXES]
     cdef cnp.npy_intp strides[FR_MAX_AXES]
     cdef NpyIter *iterator
-    cdef int j, ndim, itemsize = 4 if dtype == cnp.NPY_FLOAT else 8
+    cdef int j, ndim, itemsize = size_of(dtype)
     cdef Py_ssize_t size = _broadcast_size(args) * itemsize
     if not FR_POOL_FROM <= size < <Py_ssize_t>1 << 48 or not _recycles_here(size):
         return None  # NumPy raises the error about too much memory
@@ -935,7 +935,7 @@ cdef int _explain_ufunc(dict report, Kernel kernel, int level, list args, object
                         bint fresh) except -1:
     cdef bint plain = _are_plain(args)
     _rehearse(kernel, level, args, target, where)
-    _explain_output(report, _broadcast_size(args) * (8 if dtype == cnp.NPY_DOUBLE else 4) if plain else 0, fresh)
+    _explain_output(report, _broadcast_size(args) * size_of(dtype) if plain else 0, fresh)
     report["door"] = "ufunc"
     report["threads"] = 1
     report["why so many threads"] = "NumPy runs ufuncs on one thread"

@@ -40,10 +40,10 @@ def cpu_quota(root: Path = _CGROUPS, own: Path = _OWN) -> int:
 
 def _quota_of(folder: Path) -> Iterator[float]:
     """Yield the quota that one control group sets, in processors (version 2, then version 1)."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError):  # no such version, or "max"
         quota, period = (folder / "cpu.max").read_text().split()
-        yield int(quota) / int(period)  # "max", which is not a number, is no limit
-    with contextlib.suppress(OSError, ValueError):
+        yield int(quota) / int(period)
+    with contextlib.suppress(OSError, ValueError):  # no such version
         microseconds = int((folder / "cpu.cfs_quota_us").read_text())
         if microseconds > 0:
             yield microseconds / int((folder / "cpu.cfs_period_us").read_text())
@@ -54,9 +54,9 @@ def usable_memory(root: Path = _CGROUPS, own: Path = _OWN) -> int:
     limits = [sys.maxsize]
     for folder in _control_groups(root, own, "memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):  # version 2, version 1
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):  # no such version, or "max"
                 limits.append(int((folder / name).read_text()))
-    with contextlib.suppress(AttributeError, OSError, ValueError):
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # not on every system
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     with contextlib.suppress(ImportError):  # Windows has neither
         import resource  # noqa: PLC0415  not on every system

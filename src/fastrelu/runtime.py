@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from fastrelu import _core, _sums
-from fastrelu._host import cpu_quota, default_cache_limit, usable_memory  # noqa: F401  re-exported
 from fastrelu._version import __version__
 
 if TYPE_CHECKING:

@@ -85,7 +85,7 @@ def compare(activations: Sequence[str], epochs: int = 25, seed: int = 0, rate: f
     # Matrices of this size are too small to share between threads: a second BLAS thread only waits.
     one_thread = require("threadpoolctl", "demo").threadpool_limits(1, user_api="blas")
     # A learning rate that is too large makes the loss infinite, which the result shows.
-    quiet = np.errstate(over="ignore", invalid="ignore")
+    quiet = np.errstate(over="ignore", invalid="ignore")  # the loss shows it
     with one_thread, quiet, progress(steps, "training", extra="demo") as bar:
         return [_train(name, digits, epochs, seed, rate, bar) for name in activations]
 

@@ -36,7 +36,7 @@ def arm() -> None:
 
 def say(text: str) -> None:
     """Write one line to standard error, if possible."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # nobody is left to tell
         print(" ".join(text.split()), file=sys.stderr, flush=True)
 
 

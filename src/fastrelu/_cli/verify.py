@@ -99,7 +99,7 @@ def kernel_hash(
             x = inputs(dtype, sample, start, min(BLOCK, count - start))
             y = out[: x.size]
             ufunc(*arguments(kernel, x, parameters, grad[: x.size]), out=y)
-            with np.errstate(invalid="ignore"):
+            with np.errstate(invalid="ignore"):  # signaling NaN are among the inputs
                 if np.isnan(np.max(y)):
                     y[np.isnan(y)] = np.nan  # sign and payload of a NaN are not promised
             sums.append(block_sum(y))

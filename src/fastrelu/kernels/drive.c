@@ -408,15 +408,23 @@ static int fr_any_order(char **args, const ptrdiff_t *steps, int nin, ptrdiff_t 
     return 1;
 }
 
+/* NumPy aligns operands, but not those of ufunc.at. */
+static int fr_is_aligned(char **args, const ptrdiff_t *steps, int nin, ptrdiff_t n, ptrdiff_t itemsize) {
+    uintptr_t low = 0; /* bits that an address has where none should be */
+    for (int j = 0; j <= nin; j++) low |= (uintptr_t)args[j] | (n > 1 ? (uintptr_t)steps[j] : 0);
+    return low % (uintptr_t)itemsize == 0;
+}
+
 void fr_ufunc_loop(char **args, const ptrdiff_t *dimensions, const ptrdiff_t *steps, void *data) {
     const fr_call *call = (const fr_call *)data;
     ptrdiff_t n = dimensions[0];
     int nin = call->ndata + call->nparams;
     if (n <= 0) return;
     fr_guard caller = fr_guard_open();
-    if (n == 1) {
+    const int aligned = fr_is_aligned(args, steps, nin, n, call->itemsize);
+    if (n == 1 && aligned) {
         call->scalar((const char *const *)args, args[nin], 1);
-    } else if (fr_any_order(args, steps, nin, n, call->itemsize)) {
+    } else if (aligned && fr_any_order(args, steps, nin, n, call->itemsize)) {
         fr_plan plan;
         plan.view.naxes = 1;
         plan.view.shape[0] = n;
@@ -429,9 +437,16 @@ void fr_ufunc_loop(char **args, const ptrdiff_t *dimensions, const ptrdiff_t *st
     } else {
         /* Reductions and accumulations feed an output back as the next input. */
         const char *in[FR_MAX_INPUTS];
+        double number[FR_MAX_OPERANDS]; /* copies of what is not aligned */
+        const size_t size = (size_t)call->itemsize;
         for (ptrdiff_t i = 0; i < n; i++) {
-            for (int j = 0; j < nin; j++) in[j] = args[j] + i * steps[j];
-            call->scalar(in, args[nin] + i * steps[nin], 1);
+            char *to = args[nin] + i * steps[nin];
+            for (int j = 0; j < nin; j++) {
+                in[j] = args[j] + i * steps[j];
+                if (!aligned) in[j] = (const char *)memcpy(&number[j], in[j], size);
+            }
+            call->scalar(in, aligned ? to : (char *)&number[nin], 1);
+            if (!aligned) memcpy(to, &number[nin], size);
         }
     }
     fr_guard_close(caller);

@@ -78,7 +78,7 @@ class Module:
             copy = FunctionType(init.__code__, init.__globals__, "__init__", init.__defaults__, init.__closure__)
             functools.update_wrapper(copy, init).__qualname__ = f"{cls.__qualname__}.__init__"
             copy.__kwdefaults__ = init.__kwdefaults__
-            cls.__init__ = copy  # type: ignore[method-assign]
+            cls.__init__ = copy  # type: ignore[method-assign]  # its own copy, see above
 
     def __init__(self) -> None:
         self.training = True

@@ -74,7 +74,7 @@ def clip_grad_norm_(
         raise RuntimeError(f"the norm of the gradients is {total}, so they cannot be clipped")
     factor = max_norm / (total + 1e-6)
     if not factor >= 1:
-        with contextlib.nullcontext() if math.isfinite(total) else np.errstate(invalid="ignore"):
+        with contextlib.nullcontext() if math.isfinite(total) else np.errstate(invalid="ignore"):  # inf * 0
             for grad in gradients:
                 np.multiply(grad, factor, out=grad)
     return total
