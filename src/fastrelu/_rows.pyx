@@ -404,6 +404,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     keep(&held, mask)
     keep(&held, target)
     hold(&held, name)
+    # References to what `held` borrows, for the names get other arrays below.
     cdef cnp.ndarray _kept_a = a, _kept_b = b, _kept_mask = mask
     cdef Crew crew = crew_for(FR_LIGHT if backward else FR_MEDIUM, cnp.PyArray_SIZE(a))
 
@@ -608,6 +609,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     keep(&held, weights)
     keep(&held, destination)
     hold(&held, name)
+    # References to what `held` borrows, for the names get other arrays below.
     cdef cnp.ndarray _kept_x = x, _kept_given = given, _kept_weights = weights
     cdef Crew crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(x))
 

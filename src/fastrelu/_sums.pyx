@@ -356,7 +356,7 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
     for value in arrays:
         if not _core._is_native(value, dtype):
             _core.refuse_change(learned.name)
-    _kept = arrays
+    _kept = arrays  # `held` borrows them, and the name may get another list
     shape = _joint_shape(learned, arrays)
     cdef Py_ssize_t size = _core._broadcast_size(arrays)
     cdef _core.Crew crew = _core.crew_for(learned.learned.cost, size)
