@@ -18,7 +18,7 @@ KERNELS = PACKAGE / "kernels"
 SYSTEM = ("pool", "team")  # memory and threads: C beside the kernels
 CORE = "fastrelu._core"  # the only module that contains the kernels; the others use them through _core.pxd
 # The wrappers are plain Python; compiling them makes the smallest calls 25 % faster.
-WRAPPERS = sorted((PACKAGE / "activations").glob("[a-z]*.py"))
+WRAPPERS = [*sorted((PACKAGE / "activations").glob("[a-z]*.py")), PACKAGE / "along_axis.py"]
 X86 = platform.machine().lower() in {"x86_64", "amd64"}
 
 # Same results on every machine: no contraction, no reassociation. The vectorizer needs -fno-trapping-math and

@@ -33,7 +33,7 @@ import numpy as np
 from tqdm import tqdm
 
 import fastrelu as fr
-from fastrelu import _core, activations, normalizing, runtime
+from fastrelu import _core, activations, along_axis, runtime
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import conftest
@@ -204,7 +204,7 @@ def main() -> int:
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args()
     covered = {name for _, _, names in SORTS for name in names} | {f"{s.public or s.name}_" for s in SPECS.values()}
-    if missing := {*activations.__all__, *normalizing.__all__} - covered:
+    if missing := {*activations.__all__, *along_axis.__all__} - covered:
         parser.error(f"no calls are drawn of {', '.join(sorted(missing))}")
     faulthandler.enable()
     warnings.simplefilter("ignore")  # NumPy's, of casts and of where= without out=

@@ -55,8 +55,9 @@ def build(folder: Path, isa: str) -> Path:
     for flag, other in INSTEAD.items():
         text = text.replace(f'"{flag}"', f'"{other}"')
     (source / "setup.py").write_text(text)
-    for generated in [*source.glob("src/fastrelu/_*.c"), *source.glob("src/fastrelu/activations/*.c")]:
-        generated.unlink()
+    for pattern in ("_*.c", "along_axis.c", "activations/*.c"):
+        for generated in source.glob(f"src/fastrelu/{pattern}"):
+            generated.unlink()
     environment = {**os.environ, "CFLAGS": FLAGS, "LDFLAGS": SANITIZE, "FASTRELU_BUILD_ISA": isa}
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), str(source)]
     subprocess.run(command, check=True, env=environment)

@@ -18,7 +18,7 @@ except ImportError as error:
         "the compiled core of fastrelu is missing: install it (pip install .), its source tree cannot be imported"
     ) from error
 
-from fastrelu import activations, normalizing, runtime
+from fastrelu import activations, along_axis, runtime
 from fastrelu import nn as nn
 from fastrelu import optim as optim
 from fastrelu import ufuncs as ufuncs
@@ -28,16 +28,16 @@ from fastrelu.activations.gated import *
 from fastrelu.activations.rectifiers import *
 from fastrelu.activations.shrinkage import *
 from fastrelu.activations.sigmoidal import *
+from fastrelu.along_axis import *
 from fastrelu.explanation import Explanation as Explanation
 from fastrelu.explanation import explain as explain
 from fastrelu.limits import error_bound as error_bound
-from fastrelu.normalizing import *
 from fastrelu.runtime import *
 
 if not TYPE_CHECKING:  # type checkers follow the imports above, but not a computed list
     __all__ = [
         *("Explanation", "__version__", "error_bound", "explain", "nn", "optim", "ufuncs"),
         *activations.__all__,
-        *normalizing.__all__,
+        *along_axis.__all__,
         *runtime.__all__,
     ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from fastrelu import normalizing
+from fastrelu import along_axis
 from fastrelu.nn.module import Module
 
 if TYPE_CHECKING:
@@ -149,8 +149,8 @@ class CrossEntropyLoss(_Loss):
             "label_smoothing": self.label_smoothing,
         }
         if not self.training:
-            return normalizing.cross_entropy(logits, labels, **options)
-        loss, self._saved = normalizing.cross_entropy_value_and_grad(logits, labels, **options)
+            return along_axis.cross_entropy(logits, labels, **options)
+        loss, self._saved = along_axis.cross_entropy_value_and_grad(logits, labels, **options)
         return loss
 
     def _reduced_axes(self, gradient: NDArray[Any]) -> tuple[int, ...]:

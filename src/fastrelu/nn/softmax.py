@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fastrelu import normalizing
+from fastrelu import along_axis
 from fastrelu.nn.module import Layer
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ class _AlongAxis(Layer):
 
     def forward(self, x: ArrayLike) -> NDArray[Any]:
         """Apply the function along the axis; in training mode the layer saves the result."""
-        y: NDArray[Any] = getattr(normalizing, self._name)(x, self.dim)
+        y: NDArray[Any] = getattr(along_axis, self._name)(x, self.dim)
         if self.training:
             self._saved = y
         return y
 
     def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:
-        return getattr(normalizing, f"{self._name}_backward_from_output")(grad, saved, self.dim)
+        return getattr(along_axis, f"{self._name}_backward_from_output")(grad, saved, self.dim)
 
     def extra_repr(self) -> str:
         """Return the axis."""
