@@ -16,7 +16,7 @@ from specs import BACKWARD, FORWARD, FROM_OUTPUT, SPECS, SUFFIXES
 from test_nn import LAYERS
 
 import fastrelu as fr
-from fastrelu import _core, activations, along_axis, nn, runtime
+from fastrelu import _core, activations, along_axis, losses, nn, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,7 +139,7 @@ def test_exports() -> None:
     """The package exports what its modules do, once each, and every name is there."""
     exported = vars(fr)["__all__"]
     names = {"Explanation", "__version__", "error_bound", "explain", "nn", "optim", "ufuncs"}
-    wanted = {*names, *activations.__all__, *along_axis.__all__, *runtime.__all__}
+    wanted = {*names, *activations.__all__, *along_axis.__all__, *losses.__all__, *runtime.__all__}
     assert set(exported) == wanted, difference(set(exported), wanted)
     assert len(exported) == len(wanted)
     missing = [name for name in exported if not hasattr(fr, name)]
@@ -244,7 +244,7 @@ def documented(text: str) -> list[str]:
 SHORT = {"_backward_parameters": 30, "_backward_from_output": 20, "_backward": 20, "_value_and_grad": 20, "_": 8}
 
 
-@pytest.mark.parametrize("name", sorted([*FUNCTIONS, *along_axis.__all__]))
+@pytest.mark.parametrize("name", sorted([*FUNCTIONS, *along_axis.__all__, *losses.__all__]))
 def test_docstring(name: str) -> None:
     """A function has numpydoc sections in order, every parameter and an example; its forms are short."""
     function = getattr(fr, name)

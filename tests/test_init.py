@@ -71,7 +71,39 @@ def test_gains_of_the_literature() -> None:
             lambda: init.calculate_gain("relu", convention="keras"),  # type: ignore[arg-type]  # wrong on purpose
             'convention must be "torch" or "moment"',
         ),
+        (
+            lambda: init.calculate_gain("leaky_relu", (0.1, 0.2)),
+            r"needs one number as param=, its slope, got \(0.1, 0.2\)",
+        ),
+        (
+            lambda: init.calculate_gain("leaky_relu", "0.1"),  # type: ignore[arg-type]  # wrong on purpose
+            "needs one number as param=, its slope, got '0.1'",
+        ),
+        (
+            lambda: init.calculate_gain("hard_shrink", 1e9, convention="moment"),
+            "hard_shrink with param=1000000000.0 has no gain: the mean of its squares is 0.0",
+        ),
+        (lambda: init.calculate_gain("relu", 0.1, convention="moment"), "the gain of relu needs param="),
+        (lambda: init.calculate_gain("hard_shrink", -1.0, convention="moment"), "hard_shrink requires lambd >= 0"),
         (lambda: init.kaiming_normal_(np.ones(3)), r"shape \(3,\) has no fan-in and fan-out"),
+        (lambda: init.kaiming_normal_(np.ones(())), r"shape \(\) has no fan-in and fan-out"),
+        (lambda: init.xavier_uniform_(np.ones(0)), r"shape \(0,\) has no fan-in and fan-out"),
+        (lambda: init.lecun_normal_(np.ones(4)), r"shape \(4,\) has no fan-in and fan-out"),
+        (lambda: init.xavier_uniform_(np.ones((3, 3)), -1), "gain must be at least 0, got -1"),
+        (lambda: init.xavier_normal_(np.ones((3, 3)), math.nan), "gain must be at least 0, got nan"),
+        (lambda: init.normal_(np.ones(3), std=-1), "std must be at least 0, got -1"),
+        (lambda: init.uniform_(np.ones(3), 1, 0), "uniform_ requires a <= b and a finite b - a, got a=1, b=0"),
+        (lambda: init.uniform_(np.ones(3), -1e308, 1e308), "a finite b - a, got a=-1e[+]308"),
+        (lambda: init.uniform_(np.ones(3), math.nan), "a finite b - a, got a=nan"),
+        (lambda: init.trunc_normal_(np.ones(3), a=1, b=-1), "requires a <= b, and a number between, got a=1, b=-1"),
+        (lambda: init.trunc_normal_(np.ones(3), a=math.inf, b=math.inf), "a number between, got a=inf, b=inf"),
+        (lambda: init.trunc_normal_(np.ones(3), std=0), "requires std > 0 and a finite mean, got mean=0.0, std=0"),
+        (lambda: init.trunc_normal_(np.ones(3), math.nan), "a finite mean, got mean=nan"),
+        (lambda: init.orthogonal_(np.ones(3)), r"needs two axes or more, the array is of shape \(3,\)"),
+        (lambda: init.eye_(np.ones((3, 3, 3))), r"eye_ needs two axes, the array is of shape \(3, 3, 3\)"),
+        (lambda: init.dirac_(np.ones((3, 3))), r"needs three to five axes, the array is of shape \(3, 3\)"),
+        (lambda: init.dirac_(np.ones((3, 3, 3)), 2), "groups must divide the 3 output channels, got 2"),
+        (lambda: init.dirac_(np.ones((3, 3, 3)), 0), "groups must divide the 3 output channels, got 0"),
         (
             lambda: init.kaiming_normal_(np.ones((3, 3)), mode="in"),  # type: ignore[arg-type]  # wrong on purpose
             'mode must be "fan_in" or "fan_out"',
@@ -84,33 +116,207 @@ def test_refusals(call: Any, message: str) -> None:
         call()
 
 
-FILLERS = [
-    "kaiming_normal_",
-    "kaiming_uniform_",
-    "lecun_normal_",
-    "normal_",
-    "ones_",
-    "uniform_",
-    "xavier_normal_",
-    "xavier_uniform_",
-    "zeros_",
-]
+# Further arguments of all functions that fill, and whether they draw.
+FILLERS: dict[str, tuple[dict[str, Any], bool]] = {
+    "constant_": ({"val": 0.5}, False),
+    "dirac_": ({}, False),
+    "eye_": ({}, False),
+    "kaiming_normal_": ({}, True),
+    "kaiming_uniform_": ({}, True),
+    "lecun_normal_": ({}, True),
+    "normal_": ({}, True),
+    "ones_": ({}, False),
+    "orthogonal_": ({}, True),
+    "trunc_normal_": ({"a": -1.0, "b": 3.0}, True),
+    "uniform_": ({}, True),
+    "xavier_normal_": ({}, True),
+    "xavier_uniform_": ({}, True),
+    "zeros_": ({}, False),
+}
+each_filler = pytest.mark.parametrize("name", FILLERS)
 
 
-@pytest.mark.parametrize("name", FILLERS)
+def shape_for(name: str, *shape: int) -> tuple[int, ...]:
+    """Return the shape, with a further axis where the function needs three."""
+    return (*shape, 3) if name == "dirac_" else shape
+
+
+def test_every_function_is_listed() -> None:
+    """The list above has all that fill."""
+    assert set(FILLERS) == set(init.__all__) - {"calculate_gain"}
+
+
+@each_filler
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_fills_in_place(name: str, dtype: Any) -> None:
     """A parameter or an array is filled and returned; the numbers depend on the seed, not on the order in memory."""
-    fill = getattr(init, name)
-    seed = {} if name in {"ones_", "zeros_"} else {"rng": 7}
-    layer = nn.Linear(30, 20, dtype=dtype)
-    assert fill(layer.weight, **seed) is layer.weight
-    assert layer.weight.dtype == dtype
-    array = np.full((20, 30), np.nan, dtype)
-    assert fill(array, **seed) is array
-    assert np.array_equal(array, layer.weight.data)
-    with pytest.raises(TypeError, match="float32 or float64, not int64"):
-        fill(np.ones((2, 2), int))
+    fill, (options, draws) = getattr(init, name), FILLERS[name]
+    seed, shape = {"rng": 7} if draws else {}, shape_for(name, 20, 30)
+    parameter = nn.Parameter(np.full(shape, np.nan, dtype))
+    memory = parameter.data
+    assert fill(parameter, **options, **seed) is parameter
+    assert parameter.data is memory
+    assert np.isfinite(memory).all()
+    array = np.empty(shape[::-1], dtype).T
+    assert fill(array, **options, **seed) is array
+    np.testing.assert_array_equal(array, memory)
+    if draws:
+        assert not np.array_equal(fill(np.empty(shape, dtype), **options, rng=8), memory)
+        generator = np.random.default_rng(7)
+        np.testing.assert_array_equal(fill(np.empty(shape, dtype), **options, rng=generator), memory)
+        assert not np.array_equal(fill(np.empty(shape, dtype), **options, rng=generator), memory)
+
+
+@each_filler
+@pytest.mark.parametrize("zero", [0, 1, 2, (0, 1)], ids=str)
+def test_nothing_to_do(name: str, zero: Any) -> None:
+    """An array without elements is returned without an error or a warning, wherever the 0 stands."""
+    shape = np.array(shape_for(name, 4, 6) if zero != 2 else (4, 6, 3))
+    if name == "eye_" and zero == 2:
+        return
+    shape[list(zero) if isinstance(zero, tuple) else zero] = 0
+    array = np.empty(shape, np.float32)
+    assert getattr(init, name)(array, **FILLERS[name][0]) is array
+
+
+@each_filler
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (np.ones((2, 2, 3), int), TypeError, "float32 or float64, not int64"),
+        (np.ones((2, 2, 3), np.float16), TypeError, "float32 or float64, not float16"),
+        (np.ones((2, 2, 3), ">f4"), TypeError, "float32 or float64, not >f4"),
+        (np.ones((2, 2, 3), complex), TypeError, "float32 or float64, not complex128"),
+        (np.ones((0, 2, 3), object), TypeError, "float32 or float64, not object"),
+        (np.ma.masked_array(np.ones((2, 2, 3))), TypeError, "in place, not 'MaskedArray'"),
+        ([[1.0, 2.0]], TypeError, "initializers fill a Parameter or an array in place, not 'list'"),
+        (np.float32(1), TypeError, "in place, not 'float32'"),
+        (nn.Linear(2, 2), TypeError, "in place, not 'Linear'"),
+        (None, TypeError, "in place, not 'NoneType'"),
+        (np.broadcast_to(np.ones(3), (2, 2, 3)), ValueError, r"of shape \(2, 2, 3\) is read-only and cannot be filled"),
+    ],
+)
+def test_what_cannot_be_filled(name: str, given: Any, error: type[Exception], message: str) -> None:
+    """Other types, read-only memory and what is no array are refused before anything is drawn."""
+    rng = np.random.default_rng(0)
+    before = rng.bit_generator.state
+    with pytest.raises(error, match=message):
+        getattr(init, name)(given, **FILLERS[name][0], **({"rng": rng} if FILLERS[name][1] else {}))
+    assert rng.bit_generator.state == before
+
+
+class Extreme(np.random.Generator):
+    """A generator whose uniform draws are the smallest and the largest possible."""
+
+    def __init__(self) -> None:
+        super().__init__(np.random.PCG64(0))
+
+    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
+        """Return the two extremes in turn."""
+        return low + (high - low) * np.resize([0.0, 1 - 2.0**-53], size)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (0.0, 1.0),
+        (-1.0, 1.0),
+        (0.1, 0.3),
+        (-0.3, -0.1),
+        (1.0, 1 + 1e-15),
+        (16777216.0, 16777217.0),
+        (-1e-50, 1e-50),
+        (1e30, 1e39),
+        (-3e38, 1e39),
+        (5.0, 5.0),
+        (-0.001, 0.0),
+        (100000000.0, 100000000.0 + 9),
+        (0.1, 0.1 + 1e-12),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_uniform_never_returns_its_upper_end(a: float, b: float, dtype: Any) -> None:
+    """Nor a number below the lower end: not even rounded to float32."""
+    for rng in (Extreme(), np.random.default_rng(0)):
+        array = init.uniform_(np.empty(10_000, dtype), a, b, rng=rng)
+        assert np.isfinite(array).all()
+        exact = array.astype(np.float64)
+        if a < b and float(np.nextafter(dtype(a), dtype(np.inf))) < b:
+            assert exact.min() >= a
+            assert exact.max() < b
+        else:  # no number of the type is in the interval
+            assert (array == dtype(a)).all()
+
+
+@pytest.mark.parametrize("name", ["kaiming_uniform_", "xavier_uniform_"])
+def test_bounds(name: str) -> None:
+    """The bounds of the other uniform draws are not passed either."""
+    for n in range(1, 60):
+        array = getattr(init, name)(np.empty((n, 7), np.float32), rng=Extreme())
+        bound = math.sqrt(6 / 7) if name == "kaiming_uniform_" else math.sqrt(6 / (n + 7))
+        assert np.abs(array.astype(np.float64)).max() <= bound
+        assert np.abs(array).max() >= bound * (1 - 1e-6)
+
+
+TRUNCATED = [
+    (0.0, 1.0, -2.0, 2.0),
+    (0.0, 1.0, -0.1, 0.3),
+    (1.0, 2.0, -9.0, 0.0),
+    (0.0, 1.0, 0.5, 0.6),
+    (0.0, 1.0, 3.0, 9.0),
+]
+TRUNCATED += [(0.0, 0.02, -2.0, 2.0), (5.0, 1.0, -2.0, 2.0), (-8.0, 0.5, -2.0, 2.0), (0.0, 1.0, 30.0, 40.0)]
+TRUNCATED += [
+    (0.0, 1.0, 8.0, math.inf),
+    (0.0, 1.0, -math.inf, -6.0),
+    (3.0, 2.0, -math.inf, math.inf),
+    (0.0, 1.0, -1.0, 0.0),
+]
+TRUNCATED += [(0.0, 1.0, 10.0, 10.01), (0.0, 1.0, -1.3, 1.2), (0.0, 1.0, 0.0, math.inf), (0.0, 1.0, 1e4, 2e4)]
+
+
+@pytest.mark.parametrize(("mean", "std", "a", "b"), TRUNCATED)
+def test_truncated_normal(mean: float, std: float, a: float, b: float) -> None:
+    """The distribution is SciPy's, by Kolmogorov and Smirnov, far in the tail too; no draw is outside."""
+    stats = pytest.importorskip("scipy.stats", reason="SciPy has the reference")
+    draws = init.trunc_normal_(np.empty((100, 200)), mean, std, a, b, rng=3)
+    assert a <= draws.min() <= draws.max() <= b
+    wanted = stats.truncnorm((a - mean) / std, (b - mean) / std, loc=mean, scale=std)
+    assert stats.kstest(draws.ravel(), wanted.cdf).pvalue > 1e-3
+    single = init.trunc_normal_(np.empty(20_000, np.float32), mean, std, a, b, rng=3)
+    assert (single >= a).all()
+    assert (single <= b).all()
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "a", "b"),
+    [
+        (0.0, 1.0, 1e200, math.inf),
+        (0.0, 1e-300, 1.0, 2.0),
+        (1e308, 1.0, -1e308, 0.0),
+        (0.0, 1.0, 2.0, 2.0),
+        (0.0, 1e308, -1.0, 1.0),
+        (0.0, 1.0, 0.0, 5e-324),
+        (0.0, 1.0, -1000000000.0, -1000000000.0 + 1),
+    ],
+)
+def test_truncated_normal_at_the_ends(mean: float, std: float, a: float, b: float) -> None:
+    """Where the mass is at one end, or numbers nearly overflow, draws are inside and finite."""
+    draws = init.trunc_normal_(np.empty(1000), mean, std, a, b, rng=0)
+    assert np.isfinite(draws).all()
+    assert a <= draws.min() <= draws.max() <= b
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(4, 4), (3, 7), (7, 3), (2, 3, 2, 2), (1, 5), (5, 1)], ids=str)
+def test_orthogonal(shape: tuple[int, ...], dtype: Any) -> None:
+    """Rows are orthogonal and of length `gain`, or columns if there are fewer; entries have no sign in common."""
+    matrix = init.orthogonal_(np.empty(shape, dtype), -2.5, rng=0).reshape(shape[0], -1)
+    product = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
+    np.testing.assert_allclose(product, 6.25 * np.eye(len(product)), atol=1e-5 if dtype is np.float32 else 1e-13)
+    rng = np.random.default_rng(1)
+    diagonals = [init.orthogonal_(np.empty(shape, dtype), rng=rng).reshape(shape[0], -1)[0, 0] for _ in range(400)]
+    assert abs(np.mean(diagonals)) < 0.2
 
 
 def test_lecun() -> None:

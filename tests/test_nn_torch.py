@@ -521,3 +521,24 @@ def test_spread(name: str, options: dict[str, Any]) -> None:
         assert abs(ours.mean()) < 0.02 * ours.std()
         if "uniform" in name:
             assert np.abs(ours).max() == pytest.approx(np.abs(theirs).max(), rel=0.002)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "options"),
+    [
+        ("eye_", (3, 5), {}),
+        ("eye_", (5, 3), {}),
+        ("dirac_", (4, 2, 3), {}),
+        ("dirac_", (2, 4, 3, 4), {}),
+        ("dirac_", (6, 2, 3, 2, 5), {"groups": 3}),
+        ("dirac_", (6, 3, 1), {"groups": 2}),
+        ("constant_", (2, 3), {"val": -0.5}),
+        ("ones_", (2,), {}),
+        ("zeros_", (), {}),
+    ],
+    ids=str,
+)
+def test_initial_values_without_chance(name: str, shape: tuple[int, ...], options: dict[str, Any]) -> None:
+    """They are PyTorch's."""
+    wanted = getattr(torch.nn.init, name)(torch.empty(shape), **options).numpy()
+    np.testing.assert_array_equal(getattr(nn.init, name)(np.empty(shape, np.float32), **options), wanted)

@@ -18,7 +18,7 @@ except ImportError as error:
         "the compiled core of fastrelu is missing: install it (pip install .), its source tree cannot be imported"
     ) from error
 
-from fastrelu import activations, along_axis, runtime
+from fastrelu import activations, along_axis, losses, runtime
 from fastrelu import nn as nn
 from fastrelu import optim as optim
 from fastrelu import ufuncs as ufuncs
@@ -32,6 +32,7 @@ from fastrelu.along_axis import *
 from fastrelu.explanation import Explanation as Explanation
 from fastrelu.explanation import explain as explain
 from fastrelu.limits import error_bound as error_bound
+from fastrelu.losses import *
 from fastrelu.runtime import *
 
 if not TYPE_CHECKING:  # type checkers follow the imports above, but not a computed list
@@ -39,5 +40,6 @@ if not TYPE_CHECKING:  # type checkers follow the imports above, but not a compu
         *("Explanation", "__version__", "error_bound", "explain", "nn", "optim", "ufuncs"),
         *activations.__all__,
         *along_axis.__all__,
+        *losses.__all__,
         *runtime.__all__,
     ]

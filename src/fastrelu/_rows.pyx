@@ -282,7 +282,7 @@ cdef cnp.ndarray _native(cnp.ndarray x, int dtype):
     return x.astype(cnp.PyArray_DescrFromType(dtype))
 
 
-cdef cnp.ndarray _as_output(str name, object out):
+cpdef cnp.ndarray _as_output(str name, object out):
     """`out` as a plain array; None if it was not given."""
     if isinstance(out, tuple) and len(out) == 1:
         out = out[0]
@@ -294,7 +294,7 @@ cdef cnp.ndarray _as_output(str name, object out):
     return np.asarray(as_target(name, out))
 
 
-cdef int _check_output(str name, cnp.ndarray target, cnp.ndarray like, int dtype) except -1:
+cpdef int _check_output(str name, cnp.ndarray target, cnp.ndarray like, int dtype) except -1:
     """Raise unless a result of the shape of `like` and of this type can be written into `target`."""
     if not PyArray_SAMESHAPE(target, like):
         raise ValueError(f"{name}: out has the shape {(<object>target).shape}, the result {(<object>like).shape}")

@@ -12,8 +12,7 @@ from fastrelu.nn.gated import *
 from fastrelu.nn.learnable import PReLU as PReLU
 from fastrelu.nn.learnable import SReLU as SReLU
 from fastrelu.nn.linear import Linear as Linear
-from fastrelu.nn.losses import CrossEntropyLoss as CrossEntropyLoss
-from fastrelu.nn.losses import MSELoss as MSELoss
+from fastrelu.nn.losses import *
 from fastrelu.nn.module import Module as Module
 from fastrelu.nn.parameter import Parameter as Parameter
 from fastrelu.nn.rectifiers import *

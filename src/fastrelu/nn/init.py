@@ -3,7 +3,8 @@
 A trailing underscore means in place, as everywhere in fastrelu and in PyTorch: each function fills `tensor`, a
 :class:`~fastrelu.nn.Parameter` or an array, and returns it. Random values come from `rng`, a ``numpy.random.Generator``
 or a seed, whatever :func:`numpy.random.default_rng` takes; they depend on the generator and the shape, not on the order
-in memory. A tensor that is neither float32 nor float64 is a TypeError.
+in memory. A tensor that is neither float32 nor float64 is a TypeError, read-only memory a ValueError. In a tensor without
+elements there is nothing to do.
 
 A tensor of shape ``(out, in, ...)`` has ``fan_in = in * prod(...)`` and ``fan_out = out * prod(...)``; where a function
 needs them, a tensor with fewer than two axes is a ValueError.
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 import inspect
 import math
+import numbers
+import operator
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -34,11 +37,15 @@ if TYPE_CHECKING:
 __all__ = [
     "calculate_gain",
     "constant_",
+    "dirac_",
+    "eye_",
     "kaiming_normal_",
     "kaiming_uniform_",
     "lecun_normal_",
     "normal_",
     "ones_",
+    "orthogonal_",
+    "trunc_normal_",
     "uniform_",
     "xavier_normal_",
     "xavier_uniform_",
@@ -78,7 +85,8 @@ def calculate_gain(
     Raises
     ------
     ValueError
-        If the convention has no gain for the name, or a parameter without a default is missing.
+        If the convention has no gain for the name, a parameter is missing or wrong, or the function is 0 almost
+        everywhere.
 
     Notes
     -----
@@ -103,10 +111,10 @@ def calculate_gain(
     if convention == "moment":
         return _moment_gain(nonlinearity, param)
     if nonlinearity == "leaky_relu":
-        slope = 0.01 if param is None else param
-        if isinstance(slope, tuple):
-            (slope,) = slope
-        return math.sqrt(2 / (1 + slope**2))
+        slopes: Any = (0.01,) if param is None else param if isinstance(param, tuple) else (param,)
+        if len(slopes) != 1 or not isinstance(slopes[0], numbers.Real):
+            raise ValueError(f"the gain of leaky_relu needs one number as param=, its slope, got {param!r}")
+        return math.sqrt(2 / (1 + float(slopes[0]) ** 2))
     if nonlinearity not in _TORCH:
         known = ", ".join(["linear", "leaky_relu", *_TORCH])
         raise ValueError(
@@ -130,7 +138,10 @@ def _moment_gain(name: str, param: float | tuple[float, ...] | None) -> float:
         return np.asarray(np.mean(values**2, axis=1) * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi))
 
     with precision("accurate"):
-        return 1 / math.sqrt(_integral(density, -38.0, 38.0))  # outside, the normal density is 0 in float64
+        moment = _integral(density, -38.0, 38.0)  # outside, the normal density is 0 in float64
+    if not 0 < moment < math.inf:
+        raise ValueError(f"{name} with param={param!r} has no gain: the mean of its squares is {moment}")
+    return 1 / math.sqrt(moment)
 
 
 def _integral(function: Callable[[NDArray[Any]], NDArray[Any]], low: float, high: float) -> float:
@@ -168,9 +179,33 @@ def _integral(function: Callable[[NDArray[Any]], NDArray[Any]], low: float, high
 
 
 def _array(tensor: Parameter | NDArray[Any]) -> NDArray[Any]:
-    array = tensor.data if isinstance(tensor, Parameter) else tensor
-    float_dtype(array.dtype)
-    return array
+    array: Any = tensor.data if isinstance(tensor, Parameter) else tensor
+    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"initializers fill a Parameter or an array in place, not {type(tensor).__name__!r}")
+    filled: NDArray[Any] = array
+    float_dtype(filled.dtype)
+    if not filled.flags.writeable:
+        raise ValueError(f"the array of shape {filled.shape} is read-only and cannot be filled")
+    return filled
+
+
+def _at_least_0(name: str, value: float) -> float:
+    if not value >= 0:
+        raise ValueError(f"{name} must be at least 0, got {value!r}")
+    return value
+
+
+def _within(array: NDArray[Any], draws: NDArray[np.float64], a: float, b: float, *, with_b: bool) -> None:
+    """Store draws, none of which the array's type rounds to a number below `a` or above `b`, or to `b` itself."""
+    kind = array.dtype.type
+    with np.errstate(over="ignore"):  # the next number inside replaces the infinity
+        low, high = kind(a), kind(b)
+    if float(low) < a:
+        low = np.nextafter(low, kind(np.inf))
+    if float(high) > b or (float(high) == b and not with_b):
+        high = np.nextafter(high, kind(-np.inf))
+    # Without a number of this type in the interval, the one next to `a` is as good as any.
+    array[...] = np.clip(draws, low, high) if low <= high else kind(a)
 
 
 def _fans(array: NDArray[Any]) -> tuple[int, int]:
@@ -186,7 +221,12 @@ def uniform_(tensor: _T, a: float = 0.0, b: float = 1.0, *, rng: Rng = None) -> 
     Parameters
     ----------
     a, b : float, default 0.0 and 1.0
-        Ends of the interval.
+        Ends of the interval. No draw is rounded to `b`, unless both are equal.
+
+    Raises
+    ------
+    ValueError
+        Unless ``a <= b`` and ``b - a`` is finite.
 
     Examples
     --------
@@ -197,7 +237,9 @@ def uniform_(tensor: _T, a: float = 0.0, b: float = 1.0, *, rng: Rng = None) -> 
     True
     """
     array = _array(tensor)
-    array[...] = np.random.default_rng(rng).uniform(a, b, array.shape)
+    if not 0 <= float(b) - float(a) < math.inf:
+        raise ValueError(f"uniform_ requires a <= b and a finite b - a, got a={a!r}, b={b!r}")
+    _within(array, np.random.default_rng(rng).uniform(a, b, array.shape), a, b, with_b=False)
     return tensor
 
 
@@ -223,8 +265,81 @@ def normal_(tensor: _T, mean: float = 0.0, std: float = 1.0, *, rng: Rng = None)
     True
     """
     array = _array(tensor)
-    array[...] = np.random.default_rng(rng).normal(mean, std, array.shape)
+    array[...] = np.random.default_rng(rng).normal(mean, _at_least_0("std", std), array.shape)
     return tensor
+
+
+def trunc_normal_(
+    tensor: _T, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, *, rng: Rng = None
+) -> _T:
+    """Fill with draws from the normal distribution, those outside ``[a, b]`` excepted.
+
+    Parameters
+    ----------
+    mean, std : float, default 0.0 and 1.0
+        Mean and standard deviation before the truncation.
+    a, b : float, default -2.0 and 2.0
+        The smallest and the largest number; they may be infinite, and far from the mean.
+
+    Raises
+    ------
+    ValueError
+        Unless ``a <= b`` and ``std > 0``, or if `mean` is not finite.
+
+    References
+    ----------
+    C. P. Robert, "Simulation of truncated normal variables", Statistics and Computing 5, 1995.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> w = nn.init.trunc_normal_(np.empty((3, 4)), std=0.02, a=-0.03, b=0.03, rng=0)
+    >>> bool(abs(w).max() <= 0.03)
+    True
+    """
+    array = _array(tensor)
+    if not a <= b or a == math.inf or b == -math.inf:
+        raise ValueError(f"trunc_normal_ requires a <= b, and a number between, got a={a!r}, b={b!r}")
+    if not 0 < std < math.inf or not math.isfinite(mean):
+        raise ValueError(f"trunc_normal_ requires std > 0 and a finite mean, got mean={mean!r}, std={std!r}")
+    draws = np.empty(array.size)
+    source, missing = np.random.default_rng(rng), array.size
+    while missing:
+        found = _truncated(source, missing, float(mean), float(std), float(a), float(b))
+        draws[array.size - missing : array.size - missing + found.size] = found
+        missing -= found.size
+    _within(array, draws.reshape(array.shape), a, b, with_b=True)
+    return tensor
+
+
+def _truncated(
+    rng: np.random.Generator, count: int, mean: float, std: float, a: float, b: float
+) -> NDArray[np.float64]:
+    """Return up to `count` draws of a truncated normal distribution: proposals that were not rejected.
+
+    More than a third of the proposals is kept, wherever the interval is. In a tail draws are distances from the nearer
+    end, so that no digits are lost.
+    """
+    low, high = (max(-1e150, min((end - mean) / std, 1e150)) for end in (a, b))  # ratios of them are finite
+    width = (b - a) / std
+    if low + high < 0:
+        return -_truncated(rng, count, -mean, std, -b, -a)
+    if low <= 0 and width > math.sqrt(2 * math.pi):
+        z = rng.standard_normal(count)
+        return mean + std * z[(z >= low) & (z <= high)]
+    root = math.hypot(low, 2)
+    if low > 0 and width > 2 / (low + root) * math.exp(0.5 - low / (low + root)):
+        # Exponential proposals with the best rate, low + gap.
+        gap = 2 / (low + root)
+        distance = rng.standard_exponential(count) / (low + gap)
+        log_share = -((distance - gap) ** 2) / 2
+    else:
+        distance = rng.random(count) * width
+        # The density's logarithm, less than that of its largest value, at max(low, 0).
+        log_share = -((low + distance) ** 2) / 2 if low <= 0 else -distance * (low + distance / 2)
+    kept = (-rng.standard_exponential(count) <= log_share) & (distance <= width)
+    return a + std * distance[kept]
 
 
 def constant_(tensor: _T, val: float) -> _T:
@@ -235,6 +350,11 @@ def constant_(tensor: _T, val: float) -> _T:
     val : float
         The number.
 
+    Raises
+    ------
+    TypeError
+        If `val` is not one number.
+
     Examples
     --------
     >>> import numpy as np
@@ -242,7 +362,10 @@ def constant_(tensor: _T, val: float) -> _T:
     >>> nn.init.constant_(np.empty(2), 0.5)
     array([0.5, 0.5])
     """
-    _array(tensor)[...] = val
+    array = _array(tensor)
+    if np.ndim(val):
+        raise TypeError(f"constant_ fills with one number, got an array of shape {np.shape(val)}")
+    array[...] = val
     return tensor
 
 
@@ -272,6 +395,106 @@ def ones_(tensor: _T) -> _T:
     return constant_(tensor, 1.0)
 
 
+def eye_(tensor: _T) -> _T:
+    """Fill a matrix with the identity: ones on the diagonal, zeros elsewhere.
+
+    Raises
+    ------
+    ValueError
+        Unless the tensor has two axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.init.eye_(np.empty((2, 3)))
+    array([[1., 0., 0.],
+           [0., 1., 0.]])
+    """
+    array = _array(tensor)
+    if array.ndim != 2:
+        raise ValueError(f"eye_ needs two axes, the array is of shape {array.shape}")
+    array[...] = np.eye(*array.shape)
+    return tensor
+
+
+def dirac_(tensor: _T, groups: int = 1) -> _T:
+    """Fill the weights ``(out, in, ...)`` of a convolution so that as many channels as possible pass unchanged.
+
+    Parameters
+    ----------
+    groups : int, default 1
+        Number of groups of channels.
+
+    Raises
+    ------
+    ValueError
+        Unless the tensor has three to five axes, and `groups` divides the number of output channels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.init.dirac_(np.empty((2, 2, 3)))
+    array([[[0., 1., 0.],
+            [0., 0., 0.]],
+    <BLANKLINE>
+           [[0., 0., 0.],
+            [0., 1., 0.]]])
+    """
+    array = _array(tensor)
+    if array.ndim not in {3, 4, 5}:
+        raise ValueError(f"dirac_ needs three to five axes, the array is of shape {array.shape}")
+    if operator.index(groups) < 1 or array.shape[0] % groups:
+        raise ValueError(f"groups must divide the {array.shape[0]} output channels, got {groups!r}")
+    array[...] = 0
+    if array.size:
+        middle = tuple(n // 2 for n in array.shape[2:])
+        each = array.shape[0] // groups
+        for channel in range(min(each, array.shape[1])):
+            array[(slice(channel, None, each), channel, *middle)] = 1
+    return tensor
+
+
+def orthogonal_(tensor: _T, gain: float = 1.0, *, rng: Rng = None) -> _T:
+    """Fill with an orthogonal matrix, uniformly drawn, times `gain`.
+
+    All axes but the first count as one. The rows are orthogonal, or the columns if there are fewer of them.
+
+    Parameters
+    ----------
+    gain : float, default 1.0
+        A factor such as :func:`calculate_gain` returns.
+
+    Raises
+    ------
+    ValueError
+        If the tensor has fewer than two axes.
+
+    References
+    ----------
+    A. M. Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", ICLR 2014;
+    F. Mezzadri, "How to generate random matrices from the classical compact groups", Notices of the AMS 54, 2007.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> w = nn.init.orthogonal_(np.empty((2, 5)), rng=0)
+    >>> bool(np.allclose(w @ w.T, np.eye(2)))
+    True
+    """
+    array = _array(tensor)
+    if array.ndim < 2:
+        raise ValueError(f"orthogonal_ needs two axes or more, the array is of shape {array.shape}")
+    if array.size:
+        rows, columns = array.shape[0], math.prod(array.shape[1:])
+        q, r = np.linalg.qr(np.random.default_rng(rng).standard_normal((max(rows, columns), min(rows, columns))))
+        q *= np.where(np.diag(r) < 0, -gain, gain)  # without the signs some matrices were likelier than others
+        array[...] = (q if rows >= columns else q.T).reshape(array.shape)
+    return tensor
+
+
 def xavier_uniform_(tensor: _T, gain: float = 1.0, *, rng: Rng = None) -> _T:
     """Fill from ``U(-a, a)`` with ``a = gain * sqrt(6 / (fan_in + fan_out))``.
 
@@ -292,7 +515,7 @@ def xavier_uniform_(tensor: _T, gain: float = 1.0, *, rng: Rng = None) -> _T:
     >>> bool(abs(w).max() < 1)
     True
     """
-    bound = gain * math.sqrt(6 / sum(_fans(_array(tensor))))
+    bound = _at_least_0("gain", gain) * math.sqrt(6 / max(sum(_fans(_array(tensor))), 1))
     return uniform_(tensor, -bound, bound, rng=rng)
 
 
@@ -309,7 +532,8 @@ def xavier_normal_(tensor: _T, gain: float = 1.0, *, rng: Rng = None) -> _T:
     >>> nn.init.xavier_normal_(w, rng=0) is w
     True
     """
-    return normal_(tensor, 0.0, gain * math.sqrt(2 / sum(_fans(_array(tensor)))), rng=rng)
+    std = _at_least_0("gain", gain) * math.sqrt(2 / max(sum(_fans(_array(tensor))), 1))
+    return normal_(tensor, 0.0, std, rng=rng)
 
 
 def _kaiming_std(
@@ -319,7 +543,7 @@ def _kaiming_std(
         raise ValueError(f'mode must be "fan_in" or "fan_out", got {mode!r}')
     fan = _fans(_array(tensor))[mode == "fan_out"]
     param = a if name == "leaky_relu" or a != 0 else None
-    return calculate_gain(name, param, convention=convention) / math.sqrt(fan)
+    return calculate_gain(name, param, convention=convention) / math.sqrt(max(fan, 1))
 
 
 def kaiming_uniform_(
@@ -405,4 +629,4 @@ def lecun_normal_(tensor: _T, *, rng: Rng = None) -> _T:
     >>> nn.init.lecun_normal_(w, rng=0) is w
     True
     """
-    return normal_(tensor, 0.0, 1 / math.sqrt(_fans(_array(tensor))[0]), rng=rng)
+    return normal_(tensor, 0.0, 1 / math.sqrt(max(_fans(_array(tensor))[0], 1)), rng=rng)

@@ -6,13 +6,24 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from fastrelu import along_axis
+from fastrelu import along_axis, losses
 from fastrelu.nn.module import Module
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Reduction = Literal["mean", "sum", "none"]
+
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "HuberLoss",
+    "L1Loss",
+    "MSELoss",
+    "NLLLoss",
+    "SmoothL1Loss",
+]
 
 
 class _Loss(Module):
@@ -28,9 +39,12 @@ class _Loss(Module):
 
     def __init__(self, reduction: Reduction = "mean") -> None:
         super().__init__()
-        if reduction not in {"mean", "sum", "none"}:
-            raise ValueError(f'reduction must be "mean", "sum" or "none", got {reduction!r}')
         self.reduction = reduction
+
+    def _check_attribute(self, name: str, value: Any) -> None:
+        super()._check_attribute(name, value)
+        if name == "reduction" and value not in ("mean", "sum", "none"):
+            raise ValueError(f'reduction must be "mean", "sum" or "none", got {value!r}')
 
     def backward(
         self,
@@ -61,18 +75,341 @@ class _Loss(Module):
         self._check_gradient(grad, tuple(n for i, n in enumerate(gradient.shape) if i not in axes))
         return gradient * np.expand_dims(np.asarray(grad, gradient.dtype), axes)
 
-    def _real(self, name: str, value: ArrayLike) -> NDArray[Any]:
-        """Return an argument as an array of float32 or float64, or refuse it."""
-        if isinstance(value, np.ma.MaskedArray):
-            raise TypeError(f"{type(self).__name__} got a masked {name}: select or fill the elements first")
-        array = np.asarray(value)
-        if array.dtype.kind not in "biuf" or array.dtype.itemsize > np.dtype(np.float64).itemsize:
-            raise TypeError(f"{type(self).__name__} needs a {name} of real numbers, got {array.dtype}")
-        return array.astype(np.result_type(array.dtype, np.float32), copy=False)
-
-    def _reduced_axes(self, gradient: NDArray[Any]) -> tuple[int, ...]:  # noqa: ARG002  CrossEntropyLoss has one
+    def _reduced_axes(self, gradient: NDArray[Any]) -> tuple[int, ...]:  # noqa: ARG002  classes are such an axis
         """Return the axes of the first argument that the losses do not have."""
         return ()
+
+
+class _Pointwise(_Loss):
+    """Base of the losses of two arrays of one shape: a subclass defines the formula."""
+
+    _factor: ClassVar[float] = 1.0  # of the gradients
+
+    def _formula(self, with_grad: bool, *blocks: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Return the losses of a block of each array, and if asked for their gradients, without the factor."""
+        raise NotImplementedError
+
+    def _factors(self, shape: tuple[int, ...]) -> list[NDArray[Any]]:  # noqa: ARG002  BCELoss has one
+        """Return further arrays of this shape, which the formula takes."""
+        return []
+
+    def forward(self, prediction: ArrayLike, target: ArrayLike) -> Any:
+        """Return the loss.
+
+        Parameters
+        ----------
+        prediction, target : array_like
+            Of the same shape. They are not broadcast: that would hide mistakes.
+
+        Returns
+        -------
+        scalar or ndarray
+            One number, or with ``reduction="none"`` one for each element.
+
+        Raises
+        ------
+        TypeError
+            If either is not an array of real numbers, or is masked.
+        ValueError
+            If the shapes differ.
+        """
+        x, y = losses.pair(type(self).__name__, ("prediction", "target"), prediction, target)
+        # The type of the gradient is that of the prediction, whatever the target's.
+        kind = losses.float_type(x)
+        loss, grad = losses.blockwise(
+            self._formula,
+            [x, y, *self._factors(x.shape)],
+            np.result_type(kind, losses.float_type(y)),
+            self.reduction,
+            factor=self._factor,
+            grad_dtype=kind if self.training else None,
+        )
+        if self.training:
+            self._saved = grad
+        return loss
+
+
+class MSELoss(_Pointwise):
+    """Mean squared error ``mean((prediction - target) ** 2)``.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        Whether to return the mean or the sum of the squares, or each of them.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is none of the three.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> criterion = nn.MSELoss()
+    >>> float(criterion(np.float32([1.0, 2.0]), np.float32([1.0, 4.0])))
+    2.0
+    >>> criterion.backward()
+    array([ 0., -2.], dtype=float32)
+    """
+
+    _factor = 2.0
+
+    def _formula(self, with_grad: bool, *blocks: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:  # noqa: ARG002  it costs nothing
+        x, y = blocks
+        difference = x - y
+        return np.square(difference), difference
+
+
+class L1Loss(_Pointwise):
+    """Mean absolute error ``mean(abs(prediction - target))``; its gradient is 0 where both are equal.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        Whether to return the mean or the sum of the absolute values, or each of them.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is none of the three.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> criterion = nn.L1Loss()
+    >>> float(criterion(np.float32([1.0, 2.0]), np.float32([1.0, 4.0])))
+    1.0
+    >>> criterion.backward()
+    array([ 0. , -0.5], dtype=float32)
+    """
+
+    def _formula(self, with_grad: bool, *blocks: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        x, y = blocks
+        difference = x - y
+        return np.abs(difference), np.sign(difference) if with_grad else None
+
+
+class HuberLoss(_Pointwise):
+    """Squares of small differences, absolute values of large ones.
+
+    The loss of a difference d is ``d ** 2 / 2`` where ``abs(d) <= delta``, ``delta * (abs(d) - delta / 2)`` elsewhere.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        Whether to return the mean or the sum of the losses, or each of them.
+    delta : float, default 1.0
+        The largest slope; greater than 0.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is none of the three, or `delta` is not greater than 0.
+
+    References
+    ----------
+    P. J. Huber, "Robust estimation of a location parameter", Annals of Mathematical Statistics 35, 1964.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> criterion = nn.HuberLoss(reduction="none")
+    >>> criterion(np.float32([1.5, 6.0]), np.float32([1.0, 4.0]))
+    array([0.125, 1.5  ], dtype=float32)
+    >>> criterion.backward(np.ones(2))
+    array([0.5, 1. ], dtype=float32)
+    """
+
+    def __init__(self, reduction: Reduction = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction)
+        self.delta = delta
+
+    def _check_attribute(self, name: str, value: Any) -> None:
+        super()._check_attribute(name, value)
+        if name == "delta" and not value > 0:
+            raise ValueError(f"HuberLoss requires delta > 0, got delta={value!r}")
+
+    def _formula(self, with_grad: bool, *blocks: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        x, y = blocks
+        difference, delta = x - y, float(self.delta)
+        size = np.abs(difference)
+        inner = np.minimum(size, delta)
+        return inner * (size - inner / 2), np.copysign(inner, difference) if with_grad else None
+
+
+class SmoothL1Loss(_Pointwise):
+    """Absolute error with a parabola around 0: :class:`HuberLoss` with ``delta=beta``, divided by `beta`.
+
+    The loss of a difference d is ``d ** 2 / (2 * beta)`` where ``abs(d) < beta``, ``abs(d) - beta / 2`` elsewhere.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        Whether to return the mean or the sum of the losses, or each of them.
+    beta : float, default 1.0
+        Where the parabola ends; at least 0, and 0 is :class:`L1Loss`.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is none of the three, or `beta` is negative.
+
+    References
+    ----------
+    R. Girshick, "Fast R-CNN", ICCV 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> criterion = nn.SmoothL1Loss(reduction="none", beta=0.5)
+    >>> criterion(np.float32([1.25, 6.0]), np.float32([1.0, 4.0]))
+    array([0.0625, 1.75  ], dtype=float32)
+    >>> criterion.backward(np.ones(2))
+    array([0.5, 1. ], dtype=float32)
+    """
+
+    def __init__(self, reduction: Reduction = "mean", beta: float = 1.0) -> None:
+        super().__init__(reduction)
+        self.beta = beta
+
+    def _check_attribute(self, name: str, value: Any) -> None:
+        super()._check_attribute(name, value)
+        if name == "beta" and not value >= 0:
+            raise ValueError(f"SmoothL1Loss requires beta >= 0, got beta={value!r}")
+
+    def _formula(self, with_grad: bool, *blocks: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        x, y = blocks
+        difference, beta = x - y, float(self.beta)
+        size = np.abs(difference)
+        inner = np.minimum(size, beta)
+        slope = inner / beta if beta else np.sign(size)
+        return slope * (size - inner / 2), np.copysign(slope, difference) if with_grad else None
+
+
+class BCEWithLogitsLoss(_Loss):
+    """Cross-entropy of labels and the sigmoid of logits; see :func:`fastrelu.binary_cross_entropy_with_logits`.
+
+    It neither overflows nor cancels, where a sigmoid and :class:`BCELoss` do.
+
+    Parameters
+    ----------
+    weight : array_like, optional
+        Factor of each loss; broadcasts to the shape of the logits.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        Whether to return the mean or the sum of the losses, or each of them.
+    pos_weight : array_like, optional
+        Factor of the positive label's part; one number for each class along the last axis, or any other shape that
+        broadcasts.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is none of the three.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> criterion = nn.BCEWithLogitsLoss()
+    >>> loss = criterion(np.float32([0.0, 0.0]), np.array([0, 1]))
+    >>> round(float(loss), 4)
+    0.6931
+    >>> criterion.backward()
+    array([ 0.25, -0.25], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        *,
+        reduction: Reduction = "mean",
+        pos_weight: ArrayLike | None = None,
+    ) -> None:
+        super().__init__(reduction)
+        self.weight = weight
+        self.pos_weight = pos_weight
+
+    def forward(self, logits: ArrayLike, labels: ArrayLike) -> Any:
+        """Return the loss.
+
+        Parameters
+        ----------
+        logits : array_like
+            Of any shape.
+        labels : array_like
+            The probability that each element is positive, of the shape of the logits; 0, 1, or between.
+
+        Returns
+        -------
+        scalar or ndarray
+            One number, or with ``reduction="none"`` one for each element.
+        """
+        options: dict[str, Any] = {
+            "weight": self.weight,
+            "pos_weight": self.pos_weight,
+            "reduction": self.reduction,
+        }
+        if not self.training:
+            return losses.binary_cross_entropy_with_logits(logits, labels, **options)
+        loss, self._saved = losses.binary_cross_entropy_with_logits_value_and_grad(logits, labels, **options)
+        return loss
+
+
+class BCELoss(_Pointwise):
+    """Cross-entropy of labels and probabilities, such as a sigmoid returns.
+
+    The loss is ``-(y * log(x) + (1 - y) * log(1 - x))`` with logarithms of at least -100, as in PyTorch.
+    :class:`BCEWithLogitsLoss` without the sigmoid is more accurate.
+
+    Parameters
+    ----------
+    weight : array_like, optional
+        Factor of each loss; broadcasts to the shape of the probabilities.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        Whether to return the mean or the sum of the losses, or each of them.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is none of the three; in a call, if a probability is not between 0 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> criterion = nn.BCELoss()
+    >>> loss = criterion(np.float32([0.5, 0.25]), np.array([0, 1]))
+    >>> round(float(loss), 4)
+    1.0397
+    >>> criterion.backward()
+    array([ 1., -2.], dtype=float32)
+    """
+
+    def __init__(self, weight: ArrayLike | None = None, *, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction)
+        self.weight = weight
+
+    def _factors(self, shape: tuple[int, ...]) -> list[NDArray[Any]]:
+        return [] if self.weight is None else [losses.factor("BCELoss", "weight", self.weight, shape)]
+
+    def _formula(self, with_grad: bool, *blocks: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        x, y, *weight = blocks
+        if not np.logical_and(x >= 0, x <= 1).all():
+            wrong = x[~np.logical_and(x >= 0, x <= 1)][0]
+            raise ValueError(
+                f"BCELoss needs predictions between 0 and 1, got {wrong}; BCEWithLogitsLoss takes any number"
+            )
+        with np.errstate(divide="ignore"):  # log(0), which becomes -100
+            each = (y - 1) * np.maximum(np.log1p(-x), -100) - y * np.maximum(np.log(x), -100)
+        slope = (x - y) / np.maximum(x * (1 - x), 1e-12) if with_grad else None
+        for factor in weight:
+            each *= factor
+            slope = None if slope is None else factor * slope
+        return each, slope
 
 
 class CrossEntropyLoss(_Loss):
@@ -123,9 +460,6 @@ class CrossEntropyLoss(_Loss):
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing
 
-    def _axis(self, logits: ArrayLike) -> int:
-        return min(1, np.ndim(logits) - 1)
-
     def forward(self, logits: ArrayLike, labels: ArrayLike) -> Any:
         """Return the loss.
 
@@ -142,7 +476,7 @@ class CrossEntropyLoss(_Loss):
             One number, or with ``reduction="none"`` one for each label.
         """
         options: dict[str, Any] = {
-            "axis": self._axis(logits),
+            "axis": _class_axis(logits),
             "weight": self.weight,
             "ignore_index": self.ignore_index,
             "reduction": self.reduction,
@@ -154,16 +488,23 @@ class CrossEntropyLoss(_Loss):
         return loss
 
     def _reduced_axes(self, gradient: NDArray[Any]) -> tuple[int, ...]:
-        return (self._axis(gradient),)
+        return (_class_axis(gradient),)
 
 
-class MSELoss(_Loss):
-    """Mean squared error ``mean((prediction - target) ** 2)``.
+class NLLLoss(_Loss):
+    """Negative logarithm of the probability of each label, from the result of :class:`LogSoftmax`.
+
+    :class:`CrossEntropyLoss` does both in one pass. The axis of the classes is 1 as in PyTorch, or the only one.
 
     Parameters
     ----------
+    weight : array_like, optional
+        A weight for each class.
+    ignore_index : int, default -100
+        Rows with this label are ignored.
     reduction : {"mean", "sum", "none"}, default "mean"
-        Whether to return the mean or the sum of the squares, or each of them.
+        Whether to return the mean or the sum of the losses of all rows, or each of them. The mean is that with the
+        weights of the labels.
 
     Raises
     ------
@@ -174,42 +515,99 @@ class MSELoss(_Loss):
     --------
     >>> import numpy as np
     >>> from fastrelu import nn
-    >>> criterion = nn.MSELoss()
-    >>> float(criterion(np.float32([1.0, 2.0]), np.float32([1.0, 4.0])))
-    2.0
+    >>> criterion = nn.NLLLoss()
+    >>> float(criterion(np.float32([[-0.5, -1.0], [-2.0, -0.25]]), np.array([0, 1])))
+    0.375
     >>> criterion.backward()
-    array([ 0., -2.], dtype=float32)
+    array([[-0.5,  0. ],
+           [ 0. , -0.5]], dtype=float32)
     """
 
-    def forward(self, prediction: ArrayLike, target: ArrayLike) -> Any:
+    def __init__(
+        self, weight: ArrayLike | None = None, *, ignore_index: int = -100, reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__(reduction)
+        self.weight = weight
+        self.ignore_index = ignore_index
+
+    def forward(self, log_probabilities: ArrayLike, labels: ArrayLike) -> Any:
         """Return the loss.
 
         Parameters
         ----------
-        prediction, target : array_like
-            Of the same shape. They are not broadcast: that would hide mistakes.
+        log_probabilities : array_like
+            Of shape ``(C,)``, ``(N, C)`` or ``(N, C, ...)``.
+        labels : array_like
+            Class indices of shape ``()``, ``(N,)`` or ``(N, ...)``.
 
         Returns
         -------
         scalar or ndarray
-            One number, or with ``reduction="none"`` one for each element.
+            One number, or with ``reduction="none"`` one for each label.
 
         Raises
         ------
         TypeError
-            If either is not an array of real numbers, or is masked.
+            If `log_probabilities` is not an array of real numbers, or `labels` not one of integers.
         ValueError
-            If the shapes differ.
+            If shapes do not match.
+        IndexError
+            If a label is no class, `ignore_index` aside.
         """
-        x, y = self._real("prediction", prediction), self._real("target", target)
-        if x.shape != y.shape:
-            raise ValueError(f"MSELoss needs one shape, got {x.shape} and {y.shape}")
-        difference = np.subtract(x, y)
-        squares = np.square(difference)
+        x = losses.real_array("NLLLoss", "log_probabilities", log_probabilities)
+        if x.ndim == 0:
+            raise ValueError("NLLLoss needs an axis of classes, got one number")
+        dtype, axis = losses.float_type(x), _class_axis(x)
+        classes, shape = x.shape[axis], x.shape[:axis] + x.shape[axis + 1 :]
+        label, counted = self._checked(labels, classes, shape)
+        weight = np.where(counted, 1.0 if self.weight is None else self._weights(classes)[label], 0.0)
+        picked = np.take_along_axis(x, np.expand_dims(label, axis), axis).squeeze(axis)
+        # No weight of an infinite loss is 0.
+        each = np.multiply(picked, -weight, out=np.zeros(shape), where=weight != 0)
+        count = float(np.sum(weight))
         if self.training:
-            # The type of the gradient is that of the prediction, whatever the target's.
-            factor = 2 / max(x.size, 1) if self.reduction == "mean" else 2
-            self._saved = np.multiply(difference, factor, dtype=difference.dtype).astype(x.dtype, copy=False)
+            share = 1 / count if self.reduction == "mean" and count else 1.0
+            self._saved = np.zeros(x.shape, dtype)
+            np.put_along_axis(self._saved, np.expand_dims(label, axis), np.expand_dims(-weight * share, axis), axis)
         if self.reduction == "none":
-            return squares
-        return squares.mean() if self.reduction == "mean" else squares.sum()
+            return each.astype(dtype)[()]
+        return losses.reduced(float(np.sum(each)), count, self.reduction, dtype)
+
+    def _checked(
+        self, labels: ArrayLike, classes: int, shape: tuple[int, ...]
+    ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Return the labels, 0 instead of those to ignore, and which of them count."""
+        given = losses.real_array("NLLLoss", "labels", labels)
+        if given.dtype.kind not in "iu":
+            raise TypeError(f"NLLLoss: labels must be integers, not {given.dtype}")
+        if given.shape != shape:
+            raise ValueError(
+                f"NLLLoss: labels must have the shape of log_probabilities without the axis of the classes, {shape}, "
+                f"not {given.shape}"
+            )
+        given = given.copy()  # another thread may write it meanwhile
+        counted = given != self.ignore_index
+        wrong = counted & ((given < 0) | (given >= classes))
+        if wrong.any():
+            position = int(np.argmax(wrong))
+            raise IndexError(
+                f"NLLLoss: label {given.flat[position]} at position {position} is out of range for {classes} classes; "
+                f"rows to ignore carry ignore_index, which is {self.ignore_index}"
+            )
+        return np.where(counted, given, 0).astype(np.intp), counted
+
+    def _weights(self, classes: int) -> NDArray[Any]:
+        assert self.weight is not None
+        weight = losses.real_array("NLLLoss", "weight", self.weight)
+        if weight.shape != (classes,):
+            raise ValueError(
+                f"NLLLoss: weight must hold one number for each of the {classes} classes, its shape is {weight.shape}"
+            )
+        return weight.astype(np.float64)
+
+    def _reduced_axes(self, gradient: NDArray[Any]) -> tuple[int, ...]:
+        return (_class_axis(gradient),)
+
+
+def _class_axis(array: ArrayLike) -> int:
+    return min(1, np.ndim(array) - 1)

@@ -1,0 +1,288 @@
+"""Losses that compare two arrays element by element, computed block by block in the first-level cache.
+
+:func:`fastrelu.cross_entropy` is in :mod:`fastrelu.along_axis`; the layers are in :mod:`fastrelu.nn`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from fastrelu._rows import _as_output, _check_output
+from fastrelu.activations import sigmoid, sigmoid_, softplus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from fastrelu._typing import Output
+
+    # Called with whether to compute gradients, and blocks of the operands; returns losses and gradients.
+    Formula = Callable[..., tuple[NDArray[Any], NDArray[Any] | None]]
+
+__all__ = [
+    "binary_cross_entropy_with_logits",
+    "binary_cross_entropy_with_logits_value_and_grad",
+]
+
+Reduction = Literal["none", "mean", "sum"]
+
+_BLOCK = 32768  # elements: some arrays of them fit into the second-level cache
+
+
+# --- For all losses ---------------------------------------------------------------------------------------------------
+
+
+def real_array(function: str, name: str, value: ArrayLike) -> NDArray[Any]:
+    """Return an argument as an array of real numbers in its own type, or refuse it."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{function} got a masked {name}: select or fill the elements first")
+    if not isinstance(value, (np.ndarray, np.generic)) and hasattr(type(value), "__array_ufunc__"):
+        raise TypeError(
+            f"{function} takes no {type(value).__name__!r} as {name}: convert it with numpy.asarray({name}) first"
+        )
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > np.dtype(np.float64).itemsize:
+        raise TypeError(f"{function} needs a {name} of real numbers, got {array.dtype}")
+    return array
+
+
+def float_type(array: NDArray[Any]) -> np.dtype[Any]:
+    """Return the type in which losses of an array are computed, float32 or float64."""
+    found: np.dtype[Any] = np.result_type(array.dtype, np.float32)
+    return found
+
+
+def pair(function: str, names: tuple[str, str], x: ArrayLike, y: ArrayLike) -> list[NDArray[Any]]:
+    """Return the two arguments of a loss as arrays of one shape."""
+    arrays = [real_array(function, name, value) for name, value in zip(names, (x, y), strict=True)]
+    if arrays[0].shape != arrays[1].shape:
+        raise ValueError(f"{function} needs one shape, got {arrays[0].shape} and {arrays[1].shape}")
+    return arrays
+
+
+def factor(function: str, name: str, value: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return weights that broadcast to the shape of the losses, which they do not change."""
+    array = real_array(function, name, value)
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(
+            f"{function}: {name} must broadcast to the shape of the losses, {shape}, not {array.shape}"
+        ) from None
+
+
+def reduced(total: float, count: float, reduction: Reduction, dtype: np.dtype[Any]) -> Any:
+    """Return the sum or the mean of losses in their type; the mean of none is NaN."""
+    if reduction == "mean":
+        total = total / count if count else np.nan
+    return np.asarray(total).astype(dtype)[()]
+
+
+def blockwise(
+    formula: Formula,
+    operands: Sequence[NDArray[Any]],
+    dtype: np.dtype[Any],
+    reduction: Reduction,
+    *,
+    factor: float = 1.0,
+    grad_dtype: np.dtype[Any] | None = None,
+    out: NDArray[Any] | None = None,
+) -> tuple[Any, Any]:
+    """Return loss and gradient of operands of one shape, computed in `dtype`; no gradient without `grad_dtype`.
+
+    `formula` returns the losses of blocks, and their gradients if its first argument is true; without `factor`.
+    """
+    count, total, with_grad = operands[0].size, 0.0, grad_dtype is not None
+    scale = factor / max(count, 1) if reduction == "mean" else factor
+    shape = operands[0].shape
+    if count <= _BLOCK:
+        each, slope = formula(with_grad, *(np.asarray(operand, dtype).reshape(shape or 1) for operand in operands))
+        each = each.reshape(shape)
+        grad = None if slope is None else np.multiply(slope, scale).astype(grad_dtype, copy=False).reshape(shape)
+        if out is not None:
+            out[...] = grad
+        loss = each[()] if reduction == "none" else reduced(float(np.add.reduce(each, None)), count, reduction, dtype)
+        return loss, grad
+    losses = np.empty(shape, dtype) if reduction == "none" else None
+    grad = np.empty_like(operands[0], grad_dtype, subok=False) if with_grad and out is None else out
+    written = [array for array in (losses, grad) if array is not None]
+    flags: Any = ("external_loop", "buffered", "copy_if_overlap")
+    read: Any = ["readonly", "overlap_assume_elementwise"]
+    write: Any = ["writeonly", "no_broadcast", "overlap_assume_elementwise"]
+    iterator = np.nditer(
+        (*operands, *written),
+        flags,
+        [read] * len(operands) + [write] * len(written),
+        [dtype] * (len(operands) + len(written)),
+        casting="same_kind",
+        buffersize=_BLOCK,
+    )
+    with iterator:
+        for blocks in iterator:
+            each, slope = formula(with_grad, *blocks[: len(operands)])
+            if losses is None:
+                total += float(np.add.reduce(each))
+            else:
+                blocks[len(operands)][...] = each
+            if slope is not None:
+                np.multiply(slope, scale, out=blocks[-1])
+    return reduced(total, count, reduction, dtype) if losses is None else losses, grad
+
+
+# --- Binary cross-entropy ---------------------------------------------------------------------------------------------
+
+
+def _binary(
+    with_grad: bool, x: NDArray[Any], y: NDArray[Any], *factors: NDArray[Any], names: Sequence[str]
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Return binary cross-entropy and gradient of a block: sums of terms of one sign, which do not cancel."""
+    given = dict(zip(names, factors, strict=True))
+    share, rest, weight = y * given["pos_weight"] if "pos_weight" in given else y, 1 - y, given.get("weight")
+    minus, infinite = -x, not np.isfinite(x).all()
+    losses = _times(softplus(x), rest, infinite)
+    losses += _times(softplus(minus), share, infinite)
+    if weight is not None:
+        _times(losses, weight, infinite)
+    if not with_grad:
+        return losses, None
+    slope: NDArray[Any] = np.multiply(sigmoid(x), rest)
+    slope -= np.multiply(sigmoid_(minus), share, out=minus)
+    if weight is not None:
+        slope *= weight
+    return losses, slope
+
+
+def _times(values: NDArray[Any], weights: NDArray[Any], infinite: bool) -> NDArray[Any]:
+    """Multiply values by weights in place; no weight of an infinite value is 0."""
+    if infinite:
+        np.copyto(values, 0, where=(weights == 0) & np.isinf(values))
+    values *= weights
+    return values
+
+
+def _binary_cross_entropy(
+    name: str,
+    logits: ArrayLike,
+    labels: ArrayLike,
+    weight: ArrayLike | None,
+    pos_weight: ArrayLike | None,
+    reduction: Reduction,
+    with_grad: bool,
+    out: Output,
+) -> tuple[Any, Any]:
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f'{name}: reduction must be "none", "mean" or "sum", not {reduction!r}')
+    x, y = pair(name, ("logits", "labels"), logits, labels)
+    dtype = float_type(x)
+    factors = {
+        key: factor(name, key, value, x.shape)
+        for key, value in (("weight", weight), ("pos_weight", pos_weight))
+        if value is not None
+    }
+    target = _as_output(name, out)
+    if target is not None:
+        _check_output(name, target, x, dtype.num)
+
+    def formula(with_grad: bool, *blocks: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        return _binary(with_grad, *blocks, names=tuple(factors))
+
+    operands = [x, y, *factors.values()]
+    loss, grad = blockwise(formula, operands, dtype, reduction, grad_dtype=dtype if with_grad else None, out=target)
+    return loss, grad if target is None else out[0] if isinstance(out, tuple) else out
+
+
+def binary_cross_entropy_with_logits(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    weight: ArrayLike | None = None,
+    pos_weight: ArrayLike | None = None,
+    reduction: Reduction = "mean",
+) -> Any:
+    """Cross-entropy of labels and the sigmoid of logits.
+
+    Computes ``labels * softplus(-logits) + (1 - labels) * softplus(logits)`` for each element, which neither overflows
+    nor cancels.
+
+    Parameters
+    ----------
+    logits : array_like
+        Scores of any shape; float32 and float64 keep their type.
+    labels : array_like
+        The probability that each element is positive, of the shape of `logits`: 0 or 1, or a number between.
+    weight : array_like, optional
+        Factor of each loss; broadcasts to the shape of `logits`.
+    pos_weight : array_like, optional
+        Factor of the positive label's part of each loss; broadcasts to the shape of `logits`, so it may hold one number
+        for each class along the last axis.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        Whether to return the mean or the sum of the losses, or each of them.
+
+    Returns
+    -------
+    scalar or ndarray
+        The loss, of the type of `logits`; labels and weights do not change the type.
+
+    Raises
+    ------
+    TypeError
+        If an argument is masked, belongs to another array library, or does not consist of real numbers.
+    ValueError
+        If shapes do not match, or `reduction` has another value than those above.
+
+    See Also
+    --------
+    binary_cross_entropy_with_logits_value_and_grad : The loss and its gradient in one pass.
+
+    Notes
+    -----
+    Defined as ``torch.nn.functional.binary_cross_entropy_with_logits``, without its cancellation: for a logit of -50
+    and a label of 0 the loss is 2e-22, and 0 there. A weight or a probability of 0 contributes 0, even where the loss is
+    infinite. The mean of no losses is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> logits = np.float32([2.0, -1.0, 100.0])
+    >>> fr.binary_cross_entropy_with_logits(logits, [1, 0, 1]).round(4)
+    np.float32(0.1467)
+    >>> fr.binary_cross_entropy_with_logits(logits, [1, 0, 0], reduction="none").round(4)
+    array([  0.1269,   0.3133, 100.    ], dtype=float32)
+    """
+    name = "binary_cross_entropy_with_logits"
+    return _binary_cross_entropy(name, logits, labels, weight, pos_weight, reduction, False, None)[0]
+
+
+def binary_cross_entropy_with_logits_value_and_grad(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    weight: ArrayLike | None = None,
+    pos_weight: ArrayLike | None = None,
+    reduction: Reduction = "mean",
+    out: Output = None,
+) -> tuple[Any, Any]:
+    """Value of :func:`binary_cross_entropy_with_logits` and its gradient with respect to the logits, in one pass.
+
+    The gradient is ``sigmoid(logits) - labels``, divided by the number of elements for the mean. Parameters and errors
+    are those of :func:`binary_cross_entropy_with_logits`; `out` receives the gradient, and ``out=logits`` works in place.
+
+    Returns
+    -------
+    loss : scalar or ndarray
+        The result of :func:`binary_cross_entropy_with_logits`.
+    grad : ndarray
+        Gradient of the loss, or with ``reduction="none"`` of the sum of the losses; `out` if given.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> loss, grad = fr.binary_cross_entropy_with_logits_value_and_grad(np.float32([2.0, -1.0]), [1, 0])
+    >>> grad.round(4)
+    array([-0.0596,  0.1345], dtype=float32)
+    """
+    name = "binary_cross_entropy_with_logits_value_and_grad"
+    return _binary_cross_entropy(name, logits, labels, weight, pos_weight, reduction, True, out)
