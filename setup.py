@@ -15,8 +15,13 @@ from setuptools.modified import newer_group
 
 PACKAGE = Path("src/fastrelu")
 KERNELS = PACKAGE / "kernels"
-SYSTEM = ("pool", "team")  # memory and threads: C beside the kernels
-CORE = "fastrelu._core"  # the only module that contains the kernels; the others use them through _core.pxd
+# C sources by the module that contains them. What exists once per process, the tables of kernels (isa_*.c), the pool and
+# the team, is in _runtime; the others reach it through _runtime.pxd.
+RUNTIME = "fastrelu._runtime"
+C_SOURCES = {
+    RUNTIME: [KERNELS / "cpu.c", PACKAGE / "pool.c", PACKAGE / "team.c"],
+    "fastrelu._core": [KERNELS / "ops.c", KERNELS / "drive.c"],
+}
 # The wrappers are plain Python; compiling them makes the smallest calls 25 % faster.
 WRAPPERS = [*sorted((PACKAGE / "activations").glob("[a-z]*.py")), PACKAGE / "along_axis.py"]
 X86 = platform.machine().lower() in {"x86_64", "amd64"}
@@ -73,7 +78,7 @@ class BuildExt(build_ext):
         return kept
 
     def build_extension(self, ext):
-        """Compile a module, and before it the kernels if it contains them."""
+        """Compile a module, and before it the C sources that it contains."""
         msvc = self.compiler.compiler_type == "msvc"
         system = "msvc" if msvc else "darwin" if platform.system() == "Darwin" else "unix"
         compile_openmp, link_openmp = OPENMP[system]
@@ -85,8 +90,8 @@ class BuildExt(build_ext):
         if not self.force and not newer_group(ext.sources + ext.depends, built, "newer"):
             return
         own = (ext.extra_objects, ext.extra_compile_args, ext.extra_link_args)
-        if ext.name == CORE:
-            ext.extra_objects = own[0] + self.compile_kernels("msvc" if msvc else "unix", compile_openmp)
+        if ext.name in C_SOURCES:
+            ext.extra_objects = own[0] + self.compile_c(ext.name, "msvc" if msvc else "unix", compile_openmp)
         ext.extra_compile_args = own[1] + compile_openmp + (["/O2"] if msvc else ["-O2", "-g0", "-fno-lto"])
         ext.extra_link_args = own[2] + link_openmp
         try:
@@ -94,26 +99,25 @@ class BuildExt(build_ext):
         finally:
             ext.extra_objects, ext.extra_compile_args, ext.extra_link_args = own
 
-    def compile_kernels(self, kind, compile_openmp):
-        """Compile the C sources, those of each instruction set with its flags, and return the objects."""
+    def compile_c(self, module, kind, compile_openmp):
+        """Compile the C sources of a module, those of each instruction set with its flags, and return the objects."""
         strict = [] if kind == "msvc" else ["-Werror"]  # so that a flag that is only ignored counts as not accepted
         common = self.keep(MSVC if kind == "msvc" else UNIX, strict)
-        wanted = os.environ.get("FASTRELU_BUILD_ISA", ",".join(ISA) if X86 else "base").split(",")
-        levels = {}
-        for name, flags in ISA.items():
-            if name == "base" or (name in wanted and self.works(strict + flags[kind])):
-                levels[name] = common + flags[kind]
-            elif X86:
-                print(f"fastrelu: building without the {name} kernels")
-        macros = [(f"FR_HAVE_{name.upper()}", "1") for name in levels]
+        jobs = [(source, common + compile_openmp) for source in C_SOURCES[module]]
+        macros = []
+        if module == RUNTIME:
+            wanted = os.environ.get("FASTRELU_BUILD_ISA", ",".join(ISA) if X86 else "base").split(",")
+            for name, flags in ISA.items():
+                if name == "base" or (name in wanted and self.works(strict + flags[kind])):
+                    jobs.append((KERNELS / f"isa_{name}.c", common + flags[kind]))
+                    macros.append((f"FR_HAVE_{name.upper()}", "1"))
+                elif X86:
+                    print(f"fastrelu: building without the {name} kernels")
 
         def compile_one(job):
             source, flags = job
             return self.compiler.compile([str(source)], self.build_temp, macros, [str(KERNELS)], extra_postargs=flags)
 
-        jobs = [(KERNELS / f"isa_{name}.c", flags) for name, flags in levels.items()]
-        jobs += [(KERNELS / source, common) for source in ("ops.c", "cpu.c", "drive.c")]
-        jobs += [(PACKAGE / f"{source}.c", common + compile_openmp) for source in SYSTEM]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return [obj for objects in pool.map(compile_one, jobs) for obj in objects]
 
@@ -131,7 +135,7 @@ def extension(source, **options):
 
 def modules():
     """Return all extension modules, translated to C."""
-    depends = [*KERNELS.iterdir(), *PACKAGE.glob("*.h"), *(PACKAGE / f"{name}.c" for name in SYSTEM)]
+    depends = [*KERNELS.iterdir(), *PACKAGE.glob("*.h"), *C_SOURCES[RUNTIME]]
     core = [
         extension(
             source,
@@ -140,13 +144,13 @@ def modules():
                 ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
                 ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
             ],
-            depends=["setup.py", *map(str, sorted(depends))],
+            depends=["setup.py", *map(str, sorted({*depends}))],
         )
         for source in sorted(PACKAGE.glob("_*.pyx"))
     ]
     wrappers = [extension(source) for source in WRAPPERS]
     return [
-        # include_path: where `cimport fastrelu._core` looks
+        # include_path: where `cimport fastrelu._runtime` looks
         *cythonize(core, include_path=["src"], compiler_directives=DIRECTIVES | FAST_AND_UNCHECKED),
         *cythonize(wrappers, compiler_directives=DIRECTIVES | AS_PYTHON),
     ]

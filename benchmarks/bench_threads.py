@@ -1,4 +1,4 @@
-"""The size from which a second thread pays, per function and cost class: the source of ``_core.parallel_from``.
+"""The size from which a second thread pays, per function and cost class: the source of ``_runtime.parallel_from``.
 
 ``python benchmarks/bench_threads.py`` times every function, serial and threaded alternately, at sizes around the
 current thresholds, and prints for each cost class the size from which no function of the class is slower with threads.
@@ -17,7 +17,7 @@ import machine
 import results
 
 import fastrelu as fr
-from fastrelu import _core, runtime
+from fastrelu import _runtime, runtime
 from fastrelu._cli.reference import Reference, references
 from fastrelu._extras import progress
 
@@ -25,7 +25,7 @@ CLASSES = ("FR_LIGHT", "FR_MEDIUM", "FR_HEAVY")
 SIZES = tuple(1 << k for k in range(11, 19))
 ROUND = 3e-4  # least seconds of one timing
 NOISE = 1.02  # ratio up to which threads count as no slower
-PRESENT = _core.parallel_from
+PRESENT = _runtime.parallel_from
 
 
 def times(reference: Reference, size: int, options: argparse.Namespace) -> tuple[float, float]:
@@ -95,7 +95,7 @@ def main() -> None:
     fr.set_num_threads(options.threads)
     if fr.get_num_threads() < options.threads:
         sys.exit(f"this process may use {fr.get_num_threads()} threads, not {options.threads}")
-    _core.set_defaults(parallel_from=(0, 0, 0))
+    _runtime.set_defaults(parallel_from=(0, 0, 0))
     kernels = runtime.kernels
     chosen = [r for r in references() if r.name in kernels and r.name in (options.ops or [r.name])]
     chosen.sort(key=lambda reference: kernels[reference.name].cost)

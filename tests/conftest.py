@@ -10,14 +10,14 @@ import pytest
 from specs import FROM_OUTPUT, SPECS, Precision, Spec
 
 import fastrelu as fr
-from fastrelu import _core, limits
+from fastrelu import _core, _runtime, limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from specs import Array, Params
 
-ISAS = _core.isa_available
+ISAS = _runtime.isa_available
 PRECISIONS: tuple[Precision, ...] = ("fast", "accurate")
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 # The references compute in a wider type than the result.
@@ -111,8 +111,8 @@ def dtype(request: pytest.FixtureRequest) -> np.dtype[Any]:
 @pytest.fixture(autouse=True, scope="session")
 def _threads_work() -> None:
     """Let every thread come to every large call: a test must not depend on when the last one ran, or on what else runs."""
-    _core.set_defaults(waking_from=_core.parallel_from)
-    _core.set_team(hold=False, insist=True)
+    _runtime.set_defaults(waking_from=_runtime.parallel_from)
+    _runtime.set_team(hold=False, insist=True)
 
 
 @pytest.fixture(autouse=True)

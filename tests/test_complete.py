@@ -16,7 +16,7 @@ from specs import BACKWARD, FORWARD, FROM_OUTPUT, SPECS, SUFFIXES
 from test_nn import LAYERS
 
 import fastrelu as fr
-from fastrelu import _core, activations, along_axis, losses, nn, runtime
+from fastrelu import _core, _runtime, activations, along_axis, losses, nn, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ def test_row_is_complete(spec: Spec) -> None:
         assert len(spec.kink_derivatives) == len(spec.kinks(*spec.params[0]))
 
 
-@pytest.mark.parametrize("isa", _core.isa_available)
+@pytest.mark.parametrize("isa", _runtime.isa_available)
 def test_every_instruction_set_has_every_kernel(isa: str) -> None:
     """The table of each instruction set holds the whole list."""
     assert set(kernels(isa)) == {name for _, _, name in _core.kernel_names()}
@@ -110,7 +110,7 @@ def test_every_instruction_set_has_its_places() -> None:
     for place, (names, wanted) in places.items():
         found = set(names)
         assert found == wanted, f"{place}, {difference(found, wanted)}"
-    assert set(_core.isa_known) in (set(files), {"base"}, {"neon"}), "fr_isa_list counts another number of them"
+    assert set(_runtime.isa_known) in (set(files), {"base"}, {"neon"}), "fr_isa_list counts another number of them"
 
 
 def test_every_kernel_is_published() -> None:

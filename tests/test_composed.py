@@ -9,7 +9,7 @@ import pytest
 from conftest import assert_same_bits
 
 import fastrelu as fr
-from fastrelu import _core
+from fastrelu import _runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -224,12 +224,12 @@ def test_crelu_writes_nothing_before_it_fails() -> None:
 
 def test_crelu_recycles() -> None:
     """A large result takes the place of a released one."""
-    x = np.ones(2 * _core.recycle_from // 4, np.float32)
+    x = np.ones(2 * _runtime.recycle_from // 4, np.float32)
     with fr.threads(1):
         address = fr.crelu(x).ctypes.data
-        before = _core.cache_state()["hits"]
+        before = _runtime.cache_state()["hits"]
         assert fr.crelu(x).ctypes.data == address
-    assert _core.cache_state()["hits"] == before + 1
+    assert _runtime.cache_state()["hits"] == before + 1
 
 
 @pytest.mark.parametrize("given", [np.int16, np.float16, bool])

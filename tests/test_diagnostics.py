@@ -11,7 +11,7 @@ import pytest
 from helpers import DTYPES, LAYOUTS, Array, values
 
 import fastrelu as fr
-from fastrelu import _core, diagnostics, nn, runtime
+from fastrelu import _runtime, diagnostics, nn, runtime
 
 LIMITS = (-1.0, 1.0)
 FIELDS = ("count", "nonfinite", "zeros", "saturated", "mean", "variance", "minimum", "maximum")
@@ -95,7 +95,7 @@ def test_every_layout(layout: str, dtype: str, axes: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("axis", [None, 0, 1])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("isa", _core.isa_available)
+@pytest.mark.parametrize("isa", _runtime.isa_available)
 def test_same_bits(dtype: str, axis: int | None, isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread or several, whatever the instructions: the same bits."""
     x = numbers((700, 900), dtype, special=True)

@@ -12,7 +12,7 @@ from helpers import Case, assert_same_bits, each_case, each_dtype, each_precisio
 from specs import SPECS
 
 import fastrelu as fr
-from fastrelu import _core, activations
+from fastrelu import _core, _runtime, activations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,9 +139,9 @@ def test_what_is_said_is_what_happens(kind: str, dtype: str) -> None:
     name = getattr(args[0], "dtype", None) if kind == "cast" else type(args[0]).__name__
     for round_ in range(2):
         before, inputs = bits(out), [bits(arg) for arg in args]
-        state = _core.cache_state()
+        state = _runtime.cache_state()
         found = fr.explain(fr.leaky_relu, *args, out=out, where=where)
-        assert _core.cache_state() == state
+        assert _runtime.cache_state() == state
         assert bits(out) == before
         assert [bits(arg) for arg in args] == inputs
         assert (found.door, found.why_not_fast) == (row.door, row.fast.format(name))
@@ -152,7 +152,7 @@ def test_what_is_said_is_what_happens(kind: str, dtype: str) -> None:
             expected = "recycled"
         assert found.output == expected
         y = fr.leaky_relu(*args, out=out, where=where)
-        after = _core.cache_state()
+        after = _runtime.cache_state()
         assert after["hits"] - state["hits"] == (expected == "recycled")
         assert after["misses"] - state["misses"] == (expected == "new, will be recycled")
         assert (y is out) == (expected == "given")
@@ -190,11 +190,11 @@ def test_threads(count: int) -> None:
     """As many threads as the call would use, and what decides it."""
     allowed = min(count, fr.get_num_threads())
     with fr.threads(count):
-        for n, threads in ((max(_core.parallel_from) * 2, allowed), (min(_core.parallel_from) - 1, 1)):
+        for n, threads in ((max(_runtime.parallel_from) * 2, allowed), (min(_runtime.parallel_from) - 1, 1)):
             for x in (np.ones(n, "f4"), np.ones(2 * n, "f4")[::2]):
                 found = fr.explain(fr.gelu, x)
                 assert found.threads == threads
-                small = n < min(_core.parallel_from)
+                small = n < min(_runtime.parallel_from)
                 assert ("would not pay" in found.why_threads) == small
                 assert ("allow" in found.why_threads) == (not small and allowed == 1)
 
@@ -234,14 +234,14 @@ def test_every_kernel(case: Case) -> None:
     function: Any = case.spec.function(case.direction)
     found = fr.explain(function.func, *data, *case.params, **function.keywords)
     assert (found.kernel, found.door) == (case.name, "fast path")
-    before = _core.cache_state()
+    before = _runtime.cache_state()
     found = fr.explain(function.func, *[x[::2] for x in data], *case.params, **function.keywords)
     assert found.door == "N-d driver"
     if case.direction == 0:
         in_place: Any = case.spec.in_place()
         found = fr.explain(in_place.func, data[0], *case.params, **in_place.keywords)
         assert (found.function, found.kernel, found.output) == (in_place.func.__name__, case.name, "given")
-    assert _core.cache_state() == before
+    assert _runtime.cache_state() == before
     assert_same_bits(data[0], np.linspace(-1, 1, N, dtype="f4"))
 
 

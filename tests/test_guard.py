@@ -23,7 +23,7 @@ from helpers import (
 )
 
 import fastrelu as fr
-from fastrelu import _core
+from fastrelu import _runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,7 +128,7 @@ def test_host_modes(mxcsr: Mxcsr, case: Case, dtype: str, precision: Precision) 
 @each_case
 def test_host_modes_in_a_team(mxcsr: Mxcsr, case: Case) -> None:
     """The same with two threads, whose own registers differ from the host's; a ufunc has no team."""
-    found = calls(case, "float32", max(_core.parallel_from) + 1)
+    found = calls(case, "float32", max(_runtime.parallel_from) + 1)
     for door in ("dense", "strided"):
         call = found[door]
         with fr.threads(1):

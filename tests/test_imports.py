@@ -22,6 +22,12 @@ CYTHON = {".pyx", ".pxd"}
 FILES = {path.relative_to(ROOT).as_posix(): path for path in ROOT.rglob("*") if path.suffix in {".py", ".pyi", *CYTHON}}
 INSIDE = {re.split(r"[/.]", name)[0] for name in FILES}
 
+# What the compiled modules of the doors may use of the package: the floor, and the reading of operands in _core.
+FLOOR = {
+    "_runtime": {"_host"},
+    "_core": {"_runtime"},
+    **{name: {"_runtime", "_core"} for name in ("_rows", "_sums", "_stats")},
+}
 LEAVES = {"_host.py", "_version.py", "_cli/guard.py"}
 
 
@@ -73,6 +79,13 @@ def test_nothing_imports_the_command_line() -> None:
 def test_leaves_import_the_standard_library_only(name: str) -> None:
     """What the core asks for while the package is imported, what the build reads, and the guard, which comes first."""
     assert {imported.partition(".")[0] for imported in IMPORTED[name]} <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("name", FLOOR)
+def test_doors_stand_on_the_floor(name: str) -> None:
+    """A compiled module uses only what is below it: no setting, wrapper or document of the library."""
+    used = imports_of(ROOT / f"{name}.pyx") | (imports_of(ROOT / f"{name}.pxd") if f"{name}.pxd" in FILES else set())
+    assert {i.split(".")[1] for i in used if i.startswith(f"{FACE}.")} <= FLOOR[name]
 
 
 @pytest.mark.parametrize(

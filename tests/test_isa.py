@@ -13,7 +13,7 @@ import pytest
 from conftest import ISAS, PRECISIONS, Case, assert_same_bits, data_of, gradients, inputs, kernels, run
 
 import fastrelu as fr
-from fastrelu import _core, limits
+from fastrelu import _core, _runtime, limits
 
 if TYPE_CHECKING:
     from specs import Precision
@@ -110,14 +110,14 @@ def test_default_is_the_highest(environment: dict[str, str]) -> None:
 
 def test_lists() -> None:
     """What runs was built, what was built is known, each list goes from low to high, and the lowest is there."""
-    assert _core.isa_available[0] == _core.isa_built[0] == _core.isa_known[0]
-    order = {isa: rank for rank, isa in enumerate(_core.isa_known)}
-    for names in (_core.isa_built, _core.isa_available):
+    assert _runtime.isa_available[0] == _runtime.isa_built[0] == _runtime.isa_known[0]
+    order = {isa: rank for rank, isa in enumerate(_runtime.isa_known)}
+    for names in (_runtime.isa_built, _runtime.isa_available):
         ranks = [order[isa] for isa in names]
         assert ranks == sorted(ranks)
-    assert set(_core.isa_available) <= set(_core.isa_built)
-    assert fr.config()["isa_available"] == list(_core.isa_available)
-    assert fr.config()["isa"] in _core.isa_available
+    assert set(_runtime.isa_available) <= set(_runtime.isa_built)
+    assert fr.config()["isa_available"] == list(_runtime.isa_available)
+    assert fr.config()["isa"] in _runtime.isa_available
 
 
 # --- Refusals -----------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def test_lists() -> None:
 
 def test_unknown_name() -> None:
     """A name that means nothing is a ValueError that lists the names, and the variable where it asked."""
-    message = f"unknown instruction set 'avx9'; this platform knows {', '.join(_core.isa_known)}"
+    message = f"unknown instruction set 'avx9'; this platform knows {', '.join(_runtime.isa_known)}"
     refused = last_line(python("import fastrelu", FASTRELU_ISA="avx9"))
     assert refused == f"ValueError: FASTRELU_ISA='avx9': {message}"
     with pytest.raises(ValueError, match=message):
@@ -134,25 +134,25 @@ def test_unknown_name() -> None:
 
 def test_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
     """A level that this build lacks is a RuntimeError that lists what it holds."""
-    monkeypatch.setattr(_core, "isa_known", ("base", "v9"))
-    monkeypatch.setattr(_core, "isa_built", ("base",))
+    monkeypatch.setattr(_runtime, "isa_known", ("base", "v9"))
+    monkeypatch.setattr(_runtime, "isa_built", ("base",))
     with pytest.raises(RuntimeError, match=r"^this build of fastrelu holds no v9 kernels \(built: base\)$"):
         _core.load_kernels("v9")
 
 
 def test_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """A level that this machine lacks is another RuntimeError, which lists what it runs."""
-    monkeypatch.setattr(_core, "isa_known", ("base", "v9"))
-    monkeypatch.setattr(_core, "isa_built", ("base", "v9"))
-    monkeypatch.setattr(_core, "isa_available", ("base",))
+    monkeypatch.setattr(_runtime, "isa_known", ("base", "v9"))
+    monkeypatch.setattr(_runtime, "isa_built", ("base", "v9"))
+    monkeypatch.setattr(_runtime, "isa_available", ("base",))
     with pytest.raises(RuntimeError, match=r"^this machine cannot run v9 instructions \(it runs: base\)$"):
         _core.load_kernels("v9")
 
 
-@pytest.mark.parametrize("isa", [isa for isa in _core.isa_known if isa not in _core.isa_available])
+@pytest.mark.parametrize("isa", [isa for isa in _runtime.isa_known if isa not in _runtime.isa_available])
 def test_refused_at_import(isa: str) -> None:
     """Asked for by the variable, an instruction set that cannot be had fails the import with its own reason."""
-    built = isa in _core.isa_built
+    built = isa in _runtime.isa_built
     reason = (
         f"this machine cannot run {isa} instructions" if built else f"this build of fastrelu holds no {isa} kernels"
     )

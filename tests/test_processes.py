@@ -15,14 +15,14 @@ import pytest
 from helpers import CASES, assert_same_bits, run_python
 
 import fastrelu as fr
-from fastrelu import _core, _host
+from fastrelu import _host, _runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from helpers import Array
 
-LARGE = max(_core.waking_from)
+LARGE = max(_runtime.waking_from)
 # Spread over the families; a process is too dear to ask about each function.
 SOME = CASES[:: len(CASES) // 5]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc or affinity mask")
@@ -73,12 +73,12 @@ print(tasks() - before, fr.get_num_threads() - 1)
 def test_import_reads_its_variables() -> None:
     """The three variables set the process's defaults."""
     program = "import fastrelu as fr; c = fr.config(); print(c['precision'], c['threads'], c['isa'])"
-    isa = _core.isa_available[0]
+    isa = _runtime.isa_available[0]
     got = run_python(program, FASTRELU_PRECISION="accurate", FASTRELU_NUM_THREADS="1", FASTRELU_ISA=isa)
     assert got == f"accurate 1 {isa}\n"
     # Empty means unset.
     got = run_python(program, FASTRELU_PRECISION="", FASTRELU_NUM_THREADS="", FASTRELU_ISA="", OMP_NUM_THREADS="1")
-    assert got == f"fast 1 {_core.isa_available[-1]}\n"
+    assert got == f"fast 1 {_runtime.isa_available[-1]}\n"
 
 
 @pytest.mark.parametrize(

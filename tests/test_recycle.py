@@ -25,7 +25,7 @@ import pytest
 from helpers import CASES, assert_same_bits, each_case, each_dtype, run_python
 
 import fastrelu as fr
-from fastrelu import _core, _host
+from fastrelu import _host, _runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from helpers import Array
 
 MIB = 2**20
-FROM = _core.recycle_from
+FROM = _runtime.recycle_from
 LIMIT = 64 * MIB
 # Elements of float32 in the smallest result that is recycled, and in one that fills huge pages.
 SMALL, LARGE = FROM // 4, 3 * MIB
@@ -56,18 +56,18 @@ def _empty_pool() -> Iterator[None]:
     before = fr.get_cache_limit()
     gc.collect()
     fr.set_cache_limit(LIMIT)
-    _core.set_cache(milliseconds=10**9)
+    _runtime.set_cache(milliseconds=10**9)
     fr.clear_cache()
     with fr.threads(1):
         yield
     fr.set_cache_limit(before)
-    _core.set_cache(milliseconds=10_000)
+    _runtime.set_cache(milliseconds=10_000)
     fr.clear_cache()
 
 
 def counts() -> dict[str, int]:
     """Return bytes and blocks held, hits and misses."""
-    state = _core.cache_state()
+    state = _runtime.cache_state()
     del state["limit"]
     return state
 
@@ -279,7 +279,7 @@ def test_unused_blocks_are_let_go(later: str) -> None:
     x, y = plain(LARGE), result(LARGE)
     result(SMALL)
     assert counts()["held"] == FROM
-    _core.set_cache(milliseconds=-1)
+    _runtime.set_cache(milliseconds=-1)
     if later == "fresh":
         x = result(LARGE)
     elif later == "out":
@@ -502,7 +502,7 @@ def test_earlier_results_keep_their_values() -> None:
 
 def test_handler_functions() -> None:
     """Recycled memory is cleared by calloc, realloc keeps contents, absurd sizes give NULL, NULL may be released."""
-    library = ctypes.CDLL(_core.__file__)
+    library = ctypes.CDLL(_runtime.__file__)
     size_t, void_p = ctypes.c_size_t, ctypes.c_void_p
     arguments: dict[str, list[Any]]
     arguments = {"malloc": [size_t], "calloc": [size_t, size_t], "realloc": [void_p, size_t], "free": [void_p, size_t]}

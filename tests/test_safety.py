@@ -12,7 +12,7 @@ from helpers import CASES, SOME_CASES, Array, Case, assert_same_bits, bits, run_
 from numpy._core.multiarray import get_handler_name
 
 import fastrelu as fr
-from fastrelu import _core, diagnostics, nn
+from fastrelu import _runtime, diagnostics, nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,10 +159,10 @@ def test_threads_with_small_stacks() -> None:
     program = """
 import threading, warnings
 import numpy as np, fastrelu as fr
-from fastrelu import _core, diagnostics
+from fastrelu import _runtime, diagnostics
 from helpers import CASES
-_core.set_team(granted=3, insist=True)
-_core.set_defaults(waking_from=_core.parallel_from)
+_runtime.set_team(granted=3, insist=True)
+_runtime.set_defaults(waking_from=_runtime.parallel_from)
 warnings.simplefilter("ignore")  # of casts, and of where= without out=
 n = 9000
 def work():
@@ -245,7 +245,7 @@ def test_64_axes_of_every_kernel(case: Case) -> None:
 @pytest.mark.filterwarnings("ignore:'where' used without 'out':UserWarning")  # NumPy's own; that is what is tested
 def test_where_without_out_shows_no_other_result() -> None:
     """Where the mask is false a new result holds what NumPy leaves there, never numbers of a result that was released."""
-    mask = np.zeros(4 * _core.recycle_from, bool)
+    mask = np.zeros(4 * _runtime.recycle_from, bool)
     for case in SOME_CASES:
         data = case.data(mask.size, "f4")
         assert get_handler_name(case(*data)) == "fastrelu"

@@ -20,7 +20,7 @@ from helpers import (
 )
 
 import fastrelu as fr
-from fastrelu import _core, runtime
+from fastrelu import _core, _runtime, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,11 +39,11 @@ pytestmark = pytest.mark.skipif(not _core.streams(KERNEL, 2**62, 1), reason="thi
 @contextlib.contextmanager
 def streaming(least: int) -> Iterator[None]:
     """Stream outputs from so many bytes on."""
-    _core.set_defaults(stream_from=least)
+    _runtime.set_defaults(stream_from=least)
     try:
         yield
     finally:
-        _core.set_defaults(stream_from=-1)
+        _runtime.set_defaults(stream_from=-1)
 
 
 @each_precision
@@ -69,7 +69,7 @@ def test_every_length_and_alignment(case: Case, dtype: str, precision: Precision
 @each_case
 def test_threads(case: Case, dtype: str) -> None:
     """Parts of several threads meet within a line."""
-    n = 2 * max(_core.parallel_from) + 77
+    n = 2 * max(_runtime.parallel_from) + 77
     data = case.data(n, dtype)
     expected = case(*data)
     for count in (1, 2, 5):
@@ -116,7 +116,7 @@ def test_in_place(case: Case, dtype: str) -> None:
 
 
 @each_dtype
-@pytest.mark.parametrize("isa", _core.isa_available)
+@pytest.mark.parametrize("isa", _runtime.isa_available)
 def test_every_instruction_set(isa: str, dtype: str) -> None:
     """The stores of each instruction set, through its own kernels."""
     kernels = _core.load_kernels(isa)

@@ -11,35 +11,35 @@ import pytest
 from helpers import CASES, Case, assert_same_bits, each_case, each_dtype, run_python
 
 import fastrelu as fr
-from fastrelu import _core, diagnostics
+from fastrelu import _core, _runtime, diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-LARGE = max(_core.waking_from)
+LARGE = max(_runtime.waking_from)
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
-openmp = pytest.mark.skipif(not _core.openmp, reason="built without OpenMP")
+openmp = pytest.mark.skipif(not _runtime.openmp, reason="built without OpenMP")
 needs_two = pytest.mark.skipif(fr.get_num_threads() < 2, reason="this machine grants one thread")
 
 
 @pytest.fixture
 def many() -> Iterator[int]:
     """More threads than most machines have processors: every part of a team has a thread that does it."""
-    _core.set_defaults(threads=0)  # an earlier test may have left the limit at what the machine grants
-    _core.set_team(granted=8)
+    _runtime.set_defaults(threads=0)  # an earlier test may have left the limit at what the machine grants
+    _runtime.set_team(granted=8)
     yield 8
-    _core.set_team(granted=0)
+    _runtime.set_team(granted=0)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _largest_team() -> None:
     """Give the team its final size before the first test."""
-    _core.set_defaults(threads=0)
-    _core.set_team(granted=8, insist=False)
+    _runtime.set_defaults(threads=0)
+    _runtime.set_team(granted=8, insist=False)
     fr.relu(np.ones(LARGE, np.float32))
-    while _core.team()["workers"] < 7 and _core.openmp:
+    while _runtime.team()["workers"] < 7 and _runtime.openmp:
         pass
-    _core.set_team(granted=0, insist=True)
+    _runtime.set_team(granted=0, insist=True)
 
 
 # --- Results ----------------------------------------------------------------------------------------------------------
@@ -50,7 +50,7 @@ def _largest_team() -> None:
 @each_dtype
 def test_same_bits_with_many_threads(case: Case, dtype: str, many: int) -> None:
     """Dense and strided, whoever computes which share."""
-    n = many * max(_core.parallel_from) // 2 + 17
+    n = many * max(_runtime.parallel_from) // 2 + 17
     data = case.data(n, dtype)
     backwards = [x[::-1] for x in data]
     got, got_backwards = case(*data), case(*backwards)
@@ -85,17 +85,17 @@ def test_team_grows() -> None:
     """A call that is granted more threads than the team has gets them; the team never shrinks."""
     program = f"""
 import numpy as np, fastrelu as fr
-from fastrelu import _core
+from fastrelu import _core, _runtime
 x = np.random.default_rng(0).standard_normal({LARGE}).astype("f4")
 with fr.threads(1):
     expected = fr.gelu(x)
 sizes = []
 for granted in (2, 5, 3, 9):
-    _core.set_team(granted=granted)
-    while _core.team()["workers"] < granted - 1:
+    _runtime.set_team(granted=granted)
+    while _runtime.team()["workers"] < granted - 1:
         assert (fr.gelu(x) == expected).all()
-    sizes.append(_core.team()["workers"])
-assert not _core.team()["refused"]
+    sizes.append(_runtime.team()["workers"])
+assert not _runtime.team()["refused"]
 print(sizes)
 """
     assert run_python(program) == "[1, 4, 4, 8]\n"
@@ -166,11 +166,11 @@ import os
 import numpy as np
 allowed = os.sched_getaffinity(0)
 import fastrelu as fr
-from fastrelu import _core
+from fastrelu import _core, _runtime
 before = set(os.listdir("/proc/self/task"))
 granted = fr.get_num_threads()
 x = np.ones({LARGE}, "f4")
-_core.set_team(insist=True, hold=False)
+_runtime.set_team(insist=True, hold=False)
 fr.relu(x)
 workers = set(os.listdir("/proc/self/task")) - before
 assert workers
@@ -189,23 +189,23 @@ def test_workers_follow_the_mask_of_the_caller() -> None:
     program = f"""
 import os, threading
 import numpy as np, fastrelu as fr
-from fastrelu import _core
+from fastrelu import _core, _runtime
 everywhere = os.sched_getaffinity(0)
 x = np.ones({LARGE}, "f4")
 before = set(os.listdir("/proc/self/task"))
 def pinned():
     os.sched_setaffinity(0, {{min(everywhere)}})
-    _core.set_team(granted=2)
+    _runtime.set_team(granted=2)
     fr.relu(x)
-    _core.set_team(granted=0)
+    _runtime.set_team(granted=0)
 caller = threading.Thread(target=pinned)
 caller.start()
 caller.join()
-while not _core.team()["workers"]:
+while not _runtime.team()["workers"]:
     pass
 worker, = [int(task) for task in set(os.listdir("/proc/self/task")) - before - {{str(caller.native_id)}}]
 assert os.sched_getaffinity(worker) == {{min(everywhere)}}
-_core.set_team(insist=True, hold=False)
+_runtime.set_team(insist=True, hold=False)
 fr.relu(x)
 assert os.sched_getaffinity(worker) == everywhere
 print("ok")
@@ -221,8 +221,8 @@ def test_refused_thread(wanted: int) -> None:
     program = f"""
 import resource, warnings
 import numpy as np, fastrelu as fr
-from fastrelu import _core
-_core.set_team(granted={wanted})
+from fastrelu import _core, _runtime
+_runtime.set_team(granted={wanted})
 x = np.ones({LARGE}, "f4")
 y = np.empty_like(x)
 with open("/proc/self/statm") as statm:
@@ -233,9 +233,9 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     for _ in range(100):
         fr.relu(x, out=y)
-        if _core.team()["refused"]:
+        if _runtime.team()["refused"]:
             break
-    while not _core.team()["refused"]:
+    while not _runtime.team()["refused"]:
         pass
     for _ in range(3):
         fr.relu(x, out=y)
@@ -262,7 +262,7 @@ def test_threads_are_decided_once_per_call(many: int) -> None:
         count = 0
         while not stop:
             count += 1
-            _core.set_team(granted=1 + count % many)
+            _runtime.set_team(granted=1 + count % many)
 
     with ThreadPoolExecutor(1) as pool:
         changing = pool.submit(change)

@@ -18,14 +18,14 @@ from helpers import CASES, DTYPES, Case, assert_guards, assert_same_bits, each_c
 from specs import SPECS
 
 import fastrelu as fr
-from fastrelu import _core, runtime
+from fastrelu import _runtime, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fastrelu.runtime import Precision
 
-SIZES = sorted({n + d for n in _core.parallel_from for d in (-1, 0, 1, 17)})
+SIZES = sorted({n + d for n in _runtime.parallel_from for d in (-1, 0, 1, 17)})
 TASKS = Path("/proc/self/task")
 needs_two = pytest.mark.skipif(fr.get_num_threads() < 2, reason="this machine grants one thread")
 
@@ -34,7 +34,7 @@ needs_two = pytest.mark.skipif(fr.get_num_threads() < 2, reason="this machine gr
 def default_threads() -> Iterator[None]:
     """Put the process's limit back to none."""
     yield
-    _core.set_defaults(threads=0)
+    _runtime.set_defaults(threads=0)
 
 
 # --- Same bits ---------------------------------------------------------------------------------------------------------
@@ -233,7 +233,7 @@ def test_openmp_limit_of_the_calling_thread() -> None:
 
 @needs_two
 @pytest.mark.skipif(not TASKS.exists(), reason="the system does not list a process's threads")
-@pytest.mark.parametrize("cost", range(len(_core.parallel_from)))
+@pytest.mark.parametrize("cost", range(len(_runtime.parallel_from)))
 def test_first_call_wakes_threads_only_where_that_pays(cost: int) -> None:
     """After a pause, and before the first call is one, a thread takes longer to come than the work of a middling call."""
     name = next(spec.name for spec in SPECS.values() if runtime.kernels[spec.name].cost == cost)
@@ -241,10 +241,10 @@ def test_first_call_wakes_threads_only_where_that_pays(cost: int) -> None:
 from pathlib import Path
 import numpy as np
 import fastrelu as fr
-from fastrelu import _core
+from fastrelu import _runtime
 for factor in (1 / 2, 1):
     before = len(list(Path("/proc/self/task").iterdir()))
-    n = int(_core.waking_from[{cost}] * factor)
+    n = int(_runtime.waking_from[{cost}] * factor)
     fr.{name}(np.ones(n, "f4"))
     print(len(list(Path("/proc/self/task").iterdir())) - before)
 """
@@ -261,7 +261,7 @@ def test_affinity_stays() -> None:
         return {line for state in states for line in state.splitlines() if line.startswith("Cpus_allowed:")}
 
     before = allowed()
-    x = np.ones(2 * max(_core.parallel_from), "f4")
+    x = np.ones(2 * max(_runtime.parallel_from), "f4")
     for _ in range(100):
         fr.relu(x)
     assert allowed() == before
@@ -273,7 +273,7 @@ def test_affinity_stays() -> None:
 @needs_two
 def test_four_callers_at_once() -> None:
     """Results are right, and the callers share the workers of one team."""
-    n = 4 * max(_core.parallel_from)
+    n = 4 * max(_runtime.parallel_from)
     chosen = CASES[::9]
     callers = 4
     expected = {case: case(*case.data(n, "f4")) for case in chosen}
@@ -306,7 +306,7 @@ def test_four_callers_at_once() -> None:
 @needs_two
 def test_one_output_in_pieces() -> None:
     """Callers that fill parts of one array do not disturb each other."""
-    n = 2 * max(_core.parallel_from)
+    n = 2 * max(_runtime.parallel_from)
     for case in CASES[::9]:
         data = case.data(3 * n + 5, "f4")
         out = np.zeros(3 * n + 5, "f4")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import fastrelu as fr
-from fastrelu import _core, limits
+from fastrelu import _core, _runtime, limits
 from fastrelu._cli import verify as _verify
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = [kernel for *_, kernel in _core.kernel_names()]
 PRECISIONS: tuple[Precision, ...] = ("fast", "accurate")
-KEYS = [(isa, precision) for isa in _core.isa_available for precision in PRECISIONS]
+KEYS = [(isa, precision) for isa in _runtime.isa_available for precision in PRECISIONS]
 STRIDE = 2**14 + 27  # some 2**18 of all float32 inputs, every mantissa bit among them
 POINTS = 2000  # of float64
 
@@ -116,12 +116,12 @@ def test_tables_are_current() -> None:
     assert verify.TABLE.read_text() == verify.render(ACCURACY["rows"])
     for row in ACCURACY["rows"]:
         for isa in row["isa"].split(", "):
-            if isa in _core.isa_known:
+            if isa in _runtime.isa_known:
                 bound = fr.error_bound(row["kernel"], row["dtype"], precision=row["precision"], isa=isa)
                 assert row["error"]["ulp"] <= bound == row["error"]["limit"], row
 
 
-@pytest.mark.parametrize("isa", _core.isa_available)
+@pytest.mark.parametrize("isa", _runtime.isa_available)
 def test_published_bits(isa: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Every kernel gives the published bits."""
     assert _verify.main(["--quick", "--isa", isa]) == 0, [
@@ -161,7 +161,7 @@ def test_error_bound(name: str) -> None:
     six = name in {"gelu", "gelu_backward", "gelu_tanh_backward", "mish_backward"}
     assert 0.5 <= fr.error_bound(name, np.float32, precision="fast") <= (6 if six else 3)
     assert 0.5 <= fr.error_bound(name, "float32", precision="accurate") <= 0.51
-    for isa in _core.isa_known:
+    for isa in _runtime.isa_known:
         base = limits.isa_class(isa) == "base"
         fast = fr.error_bound(name, np.float64, precision="fast", isa=isa)
         accurate = fr.error_bound(name, float, precision="accurate", isa=isa)
@@ -171,7 +171,7 @@ def test_error_bound(name: str) -> None:
         )
 
 
-@pytest.mark.skipif("v3" not in _core.isa_known, reason="limits are stated for the instruction sets of x86-64")
+@pytest.mark.skipif("v3" not in _runtime.isa_known, reason="limits are stated for the instruction sets of x86-64")
 def test_limits_are_stated() -> None:
     """Docstrings and the comments above the bodies state the limits of today."""
     for path, text in _tool("state_limits").stated().items():

@@ -33,7 +33,7 @@ import numpy as np
 from tqdm import tqdm
 
 import fastrelu as fr
-from fastrelu import _core, activations, along_axis, runtime
+from fastrelu import _runtime, activations, along_axis, runtime
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import conftest
@@ -135,7 +135,7 @@ def made(d: Draw, call: Call, counts: collections.Counter[str]) -> str:
             wanted = call.wanted()
     before = [block.copy() for block in d.blocks]
     limits = (d.parallel_from,) * 3
-    _core.set_defaults(stream_from=d.stream_from, parallel_from=limits, waking_from=limits)
+    _runtime.set_defaults(stream_from=d.stream_from, parallel_from=limits, waking_from=limits)
     try:
         name = getattr(call.function, "__name__", "")
         known = getattr(activations, name, None) is call.function and "parameters" not in name
@@ -150,7 +150,7 @@ def made(d: Draw, call: Call, counts: collections.Counter[str]) -> str:
         clean = isinstance(error, call.errors) and str(error)
         return changed(d, before) if clean else f"raises {type(error).__name__}: {error}"
     finally:
-        _core.set_defaults(stream_from=-1, parallel_from=_core.parallel_from, waking_from=_core.waking_from)
+        _runtime.set_defaults(stream_from=-1, parallel_from=_runtime.parallel_from, waking_from=_runtime.waking_from)
     if call.errors:
         return "is not refused"
     expected = before
@@ -209,7 +209,7 @@ def main() -> int:
     faulthandler.enable()
     warnings.simplefilter("ignore")  # NumPy's, of casts and of where= without out=
     np.seterr(all="ignore")
-    _core.set_team(granted=3, hold=False, insist=True)
+    _runtime.set_team(granted=3, hold=False, insist=True)
     trace = os.open(options.trace, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) if options.trace else None
     counts: collections.Counter[str] = collections.Counter()
     wrong, start = 0, time.monotonic()

@@ -38,7 +38,7 @@ from inject_failures import compile_shim
 from tqdm import tqdm
 
 import fastrelu as fr
-from fastrelu import _core, diagnostics, nn, optim
+from fastrelu import _runtime, diagnostics, nn, optim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -713,13 +713,13 @@ def provoke_refusal() -> None:
     import resource  # noqa: PLC0415  not on every system
 
     x = np.ones(1 << 20, "f4")
-    _core.set_team(granted=2)
+    _runtime.set_team(granted=2)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (size + (2 << 20), before[1]))
     fr.relu(x, out=x)
     resource.setrlimit(resource.RLIMIT_AS, before)
-    if not _core.team()["refused"]:
+    if not _runtime.team()["refused"]:
         raise SystemExit("no thread was refused")
 
 

@@ -37,7 +37,7 @@ from numpy._core.multiarray import get_handler_name
 from tqdm import tqdm
 
 import fastrelu as fr
-from fastrelu import _catalogue, _core, activations, diagnostics, nn, optim, runtime
+from fastrelu import _catalogue, _core, _runtime, activations, diagnostics, nn, optim, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -582,7 +582,7 @@ class Injector:
             wrong.append("left a memory handler")
         if _core.explaining() or fr.get_precision() != "fast" or fr.get_num_threads() != self.threads:
             wrong.append("left a setting")
-        state = _core.cache_state()
+        state = _runtime.cache_state()
         if state["held"] > state["limit"] or (state["blocks"] == 0) != (state["held"] == 0):
             wrong.append(f"pool {state}")
 
@@ -649,8 +649,8 @@ def inside(library: str, only: str, every: int, verbose: bool) -> int:
     os.environ.pop("LD_PRELOAD", None)
     faulthandler.enable()
     warnings.simplefilter("ignore")  # of where= without out=, and of casts
-    _core.set_defaults(parallel_from=(8192,) * 3, waking_from=(8192,) * 3, stream_from=1 << 16)
-    _core.set_team(hold=False, insist=True, granted=2)
+    _runtime.set_defaults(parallel_from=(8192,) * 3, waking_from=(8192,) * 3, stream_from=1 << 16)
+    _runtime.set_team(hold=False, insist=True, granted=2)
     calls = [call for call in all_calls() if re.search(only, call.name)][::every]
     injector = Injector(library)
     tqdm.monitor_interval = 0  # no other thread allocates

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fastrelu as fr
-from fastrelu import _core, runtime
+from fastrelu import _core, _runtime, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,11 +30,11 @@ def ratio(work: Callable[[], Any], rounds: int) -> float:
     times: dict[int, list[float]] = {NEVER: [], ALWAYS: []}
     for _ in range(rounds):
         for least, seconds in times.items():
-            _core.set_defaults(stream_from=least)
+            _runtime.set_defaults(stream_from=least)
             start = time.perf_counter()
             work()
             seconds.append(time.perf_counter() - start)
-    _core.set_defaults(stream_from=BY_RULE)
+    _runtime.set_defaults(stream_from=BY_RULE)
     return statistics.median(times[NEVER]) / statistics.median(times[ALWAYS])
 
 

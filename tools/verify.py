@@ -36,7 +36,7 @@ import numpy as np
 from tqdm import tqdm
 
 import fastrelu
-from fastrelu import _core, limits, runtime
+from fastrelu import _core, _runtime, limits, runtime
 from fastrelu._cli import verify as _verify
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Case:
 
 def usual_parameters(function: str) -> Parameters:
     """Return the defaults in the signature of a function that GRID does not name."""
-    operands = _core.load_kernels(_core.isa_available[0])[function].operands[1:]
+    operands = _core.load_kernels(_runtime.isa_available[0])[function].operands[1:]
     if not operands:
         return ()
     signature = inspect.signature(getattr(fastrelu, function)).parameters
@@ -129,7 +129,7 @@ def usual_parameters(function: str) -> Parameters:
 
 def grid(function: str, direction: int, kernel: str) -> list[Parameters]:
     """Return the parameters to measure a kernel with: those in its domain."""
-    domain = _core.load_kernels(_core.isa_available[0])[kernel]
+    domain = _core.load_kernels(_runtime.isa_available[0])[kernel]
     found = []
     for values in GRID.get(function) or (usual_parameters(function),):
         with contextlib.suppress(ValueError):  # a parameter outside the domain is what is looked for
@@ -178,7 +178,7 @@ def library() -> ctypes.CDLL:
     """Compile and load reference.c."""
     compiler = os.environ.get("CC", "cc").split()
     flags = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
-    if "v3" in _core.isa_available:  # for the references alone: the same bits, faster
+    if "v3" in _runtime.isa_available:  # for the references alone: the same bits, faster
         flags.append("-march=x86-64-v3")
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "reference.so")
@@ -523,7 +523,12 @@ def measure(case: Case, keys: Sequence[Key], stride: int, points: int, jobs: int
 def fingerprint() -> str:
     """Return a hash of everything that a result depends on: the kernels as built, and the references."""
     state = hashlib.blake2b(digest_size=8)
-    for path in (Path(_core.__file__), Path(__file__), Path(__file__).with_name("reference.c")):
+    for path in (
+        Path(_runtime.__file__),
+        Path(_core.__file__),
+        Path(__file__),
+        Path(__file__).with_name("reference.c"),
+    ):
         state.update(path.read_bytes())
     return state.hexdigest()
 
@@ -660,7 +665,7 @@ def refresh(rows: list[dict[str, Any]]) -> None:
     """Set the limits in the rows from fastrelu.limits."""
     for row in rows:
         isa, level = row["isa"].split(", ")[0], row["precision"]
-        if isa not in _core.isa_known:
+        if isa not in _runtime.isa_known:
             continue
         row["error"]["limit"] = limits.error_bound(row["kernel"], row["dtype"], precision=level, isa=isa)
         if "product" in row:
@@ -865,7 +870,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--function", action="append", default=[], metavar="NAME", help="function or kernel; repeatable"
     )
     parser.add_argument("--precision", choices=("fast", "accurate"), help="default: both")
-    parser.add_argument("--isa", choices=_core.isa_available, help="default: all that this machine supports")
+    parser.add_argument("--isa", choices=_runtime.isa_available, help="default: all that this machine supports")
     parser.add_argument("--dtype", choices=("float32", "float64"), help="default: both")
     parser.add_argument("--stride", type=int, default=1, help="use every N-th float32 input (default: 1, all of them)")
     parser.add_argument("--points", type=int, default=500_000, help="random float64 inputs (default: %(default)s)")
@@ -890,7 +895,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     levels: tuple[Precision, ...] = ("fast", "accurate")
     keys = [
         (isa, precision)
-        for isa in _core.isa_available
+        for isa in _runtime.isa_available
         for precision in levels
         if options.isa in {None, isa} and options.precision in {None, precision}
     ]

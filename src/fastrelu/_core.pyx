@@ -9,17 +9,13 @@
 # `_general` stands before 2 and 3: it converts arguments, checks parameters and chooses. What bars a door is a number
 # (WHERE_GIVEN, ...), of which `explain` makes a sentence.
 #
-# The caller's code may run in conversions (`__float__`, `__array__`, buffers, `__index__`), in the warning of
-# `settle`, and wherever Python code runs or objects are made: finalizers, tracers. It may resize, reshape or free
-# any array of the call. So conversions come first, then `settle`; only then are addresses, shapes and strides
-# read, and nothing else runs until the kernels are done. Where objects must be made in between, `hold` notes how the
-# arrays are and `check_held` raises if that has changed. The ufunc of the third door may call code again, and NumPy
-# looks after it.
+# The caller's code may run while a call is prepared, so every door keeps the order that _runtime.pyx explains. The
+# ufunc of the third door may call code again, and NumPy looks after it.
 #
-# Decided once per call: the crew (`crew_for`: threads and the reason) and the precision (`precision_level`), which with
+# Decided once per call: the crew (`crew_for`: threads and the reason) and the precision (`precision_here`), which with
 # the type selects the flavour. A setting that another thread changes meanwhile is for the next call.
 #
-# Results come from the pool from FR_POOL_FROM bytes on (`_recycled`; `_fresh` in door 1, `_fresh_for` in 2 and 3),
+# Results come from the pool from FR_POOL_FROM bytes on (`recycled`; `fresh_like` in door 1, `_fresh_for` in 2 and 3),
 # smaller ones and those of subclasses from NumPy. Nothing is written before all memory of the call is there.
 """Calls of the kernels: the fast path, the N-d driver and the ufuncs, in this order of generality."""
 
@@ -35,12 +31,70 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, P
 from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
-from cython.parallel cimport prange
-from libc.string cimport memcpy, strcpy
+from libc.string cimport memcpy
+
+from fastrelu._runtime cimport (
+    Crew,
+    FR_CREW_BUSY,
+    FR_CREW_HELD_BACK,
+    FR_CREW_LIMIT,
+    FR_CREW_SMALL,
+    FR_DIRECTIONS,
+    FR_F64_FAST,
+    FR_FLAVOURS,
+    FR_FORWARD,
+    FR_FROM_OUTPUT,
+    FR_LIGHT,
+    FR_MAX_AXES,
+    FR_MAX_INPUTS,
+    FR_MAX_OPERANDS,
+    FR_MAX_PARAMETERS,
+    FR_MEDIUM,
+    FR_POOL_FROM,
+    Held,
+    check_held,
+    check_whole,
+    crew_for,
+    extent,
+    fr_add,
+    fr_atomic,
+    fr_kernel,
+    fr_kernels,
+    fr_load,
+    fr_stream,
+    fresh_like,
+    hold,
+    is_warm,
+    keep,
+    new_array,
+    outgrows_cache,
+    pool_has,
+    precision_here,
+    recycled,
+    recycles_here,
+    refuse_change,
+    run_shares,
+    settings,
+    settle,
+    tables,
+    tidy_pool,
+)
 
 cnp.import_array()
 cnp.import_ufunc()
 
+
+cdef extern from "kernels/kernels.h" nogil:
+    ctypedef int (*fr_domain)(const double *) noexcept nogil
+    ctypedef struct fr_op:
+        const char *name
+        int cost
+        int nparams
+        const char **params
+        fr_domain *domain
+        const char **domain_text
+    const fr_op *fr_ops
+    const int fr_nops
 
 cdef extern from "kernels/drive.h" nogil:
     ctypedef struct fr_call:
@@ -66,86 +120,17 @@ cdef extern from "kernels/drive.h" nogil:
     void fr_run_plan(const fr_plan *, int, int) noexcept
     void fr_ufunc_loop(char **, const cnp.npy_intp *, const cnp.npy_intp *, void *) noexcept
 
-cdef extern from "atomic.h" nogil:
-    ctypedef long long fr_atomic
-    long long fr_load(fr_atomic *)
-    void fr_store(fr_atomic *, long long)
-    long long fr_add(fr_atomic *, long long)
-
-cdef extern from "team.h" nogil:
-    enum:
-        FR_CREW_SMALL
-        FR_CREW_LIMIT
-        FR_CREW_BUSY
-        FR_CREW_HELD_BACK
-        FR_CREW_ASLEEP
-        FR_CREW_READY
-    ctypedef void (*fr_team_region)(int) noexcept
-    ctypedef struct fr_team_counts:
-        long workers
-        long awake
-        long jobs
-        long late
-        long stalled
-        long refused
-    ctypedef struct fr_team_settings:
-        fr_atomic spin
-        fr_atomic gap
-        fr_atomic hold
-        fr_atomic insist
-        fr_atomic granted
-    fr_team_settings fr_team_set
-    int fr_team_prepare(fr_team_region) noexcept
-    void fr_team_serve(int) noexcept
-    int fr_team_openmp() noexcept
-    int fr_team_granted() noexcept
-    int fr_team_look(int) noexcept
-    void fr_team_run(fr_share, const void *, long, int) noexcept
-    void fr_team_run_alone(fr_share, const void *) noexcept
-    int fr_team_is_short() noexcept
-    fr_team_counts fr_team_count() noexcept
-
-cdef extern from "pool.h" nogil:
-    enum:
-        FR_POOL_FROM
-    ctypedef struct fr_pool_state:
-        size_t limit
-        size_t held
-        size_t blocks
-        unsigned long long hits
-        unsigned long long misses
-    void *fr_pool_malloc(void *, size_t) noexcept
-    void *fr_pool_calloc(void *, size_t, size_t) noexcept
-    void *fr_pool_realloc(void *, void *, size_t) noexcept
-    void fr_pool_free(void *, void *, size_t) noexcept
-    int fr_pool_is_warm(const void *) noexcept
-    void fr_pool_limit(size_t) noexcept
-    void fr_pool_patience(long long) noexcept
-    void fr_pool_huge_pages(int) noexcept
-    void fr_pool_clear() noexcept
-    void fr_pool_tidy() noexcept
-    fr_pool_state fr_pool_look() noexcept
-    int fr_pool_has(size_t) noexcept
-    int fr_pool_watch_forks() noexcept
-
-cdef extern from *:
-    const char *CYTHON_ABI
-
 cdef extern from "Python.h":
     object PyContextVar_New(const char *, PyObject *)
     int PyContextVar_Get(object, PyObject *, PyObject **) except -1
     object PyObject_Vectorcall(object, PyObject **, size_t, PyObject *)
     void Py_DECREF(PyObject *)
-    object PyCapsule_New(void *, const char *, void *)
-    int PyTraceMalloc_Track(unsigned int, size_t, size_t)
 
 cdef extern from "numpy/arrayobject.h":
     ctypedef struct NpyIter:
         pass
     ctypedef struct PyArrayObject:
         pass
-    ctypedef struct PyArrayObject_fields:
-        PyObject *mem_handler
     ctypedef struct PyArray_Descr:
         pass
     enum:
@@ -181,334 +166,7 @@ cdef extern from "numpy/arrayobject.h":
     Py_ssize_t PyDataType_ELSIZE(cnp.dtype)
     object PyArray_NewFromDescr(PyTypeObject *, PyArray_Descr *, int, const cnp.npy_intp *, const cnp.npy_intp *,
                                 void *, int, PyObject *)
-    object PyArray_NewLikeArray(cnp.ndarray, cnp.NPY_ORDER, PyObject *, int)
-    void PyArray_ENABLEFLAGS(cnp.ndarray, int)
-    ctypedef struct PyDataMemAllocator:
-        void *ctx
-        void *(*malloc)(void *, size_t) noexcept nogil
-        void *(*calloc)(void *, size_t, size_t) noexcept nogil
-        void *(*realloc)(void *, void *, size_t) noexcept nogil
-        void (*free)(void *, void *, size_t) noexcept nogil
-    ctypedef struct PyDataMem_Handler:
-        char name[127]
-        cnp.npy_uint8 version
-        PyDataMemAllocator allocator
-    object PyDataMem_GetHandler()
-    PyObject *PyArray_HANDLER(cnp.ndarray)
     PyObject *PyArray_BASE(cnp.ndarray)
-    PyObject *PyDataMem_DefaultHandler
-
-
-# --- Instruction set ------------------------------------------------------------------------------------------------
-
-cdef int _isa_count
-cdef const fr_isa *_isas = fr_isa_list(&_isa_count)
-
-
-cdef tuple _isa_names(bint built, bint runs):
-    """Names of the instruction sets that this build knows, contains or can run on this machine."""
-    cdef list names = []
-    cdef int i
-    for i in range(_isa_count):
-        if (not built or _isas[i].tables != NULL) and (not runs or _isas[i].runs_here):
-            names.append(_isas[i].name.decode())
-    return tuple(names)
-
-
-isa_known = _isa_names(False, False)
-isa_built = _isa_names(True, False)
-isa_available = _isa_names(True, True)
-openmp = fr_team_openmp()
-cython_version = CYTHON_ABI.decode().replace("_", ".")
-
-
-cdef int _isa_index(str isa) except -1:
-    """Index of the instruction set in the list; if it is not available, raises with the reason."""
-    if isa not in isa_known:
-        raise ValueError(f"unknown instruction set {isa!r}; this platform knows {', '.join(isa_known)}")
-    if isa not in isa_built:
-        raise RuntimeError(f"this build of fastrelu holds no {isa} kernels (built: {', '.join(isa_built)})")
-    if isa not in isa_available:
-        raise RuntimeError(f"this machine cannot run {isa} instructions (it runs: {', '.join(isa_available)})")
-    return isa_known.index(isa)
-
-
-cdef const fr_tables *tables(str isa) except NULL:
-    """The kernels of an instruction set that this machine supports."""
-    return _isas[_isa_index(isa)].tables
-
-
-# --- Settings: process defaults, and overrides in a context ---------------------------------------------------------
-
-cdef fr_atomic _precision       # 0 "fast", 1 "accurate"
-cdef fr_atomic _thread_limit    # 0: as many as the host allows
-cdef fr_atomic _overridden      # has a context variable ever been set? If not, no call reads them
-cdef fr_atomic _quota = -1      # processors that the control group allows; -1: not read yet
-
-# Outputs of this many bytes or more are streamed past the cache; -1: depends on the size of the cache.
-cdef fr_atomic _stream_from = -1
-cdef fr_cache _last_cache = fr_last_cache()
-
-precision_override = PyContextVar_New("fastrelu_precision", NULL)
-thread_override = PyContextVar_New("fastrelu_threads", NULL)
-
-
-def set_defaults(precision=None, threads=None, stream_from=None, parallel_from=None, waking_from=None):
-    """Set the process's precision (0 or 1), thread limit (0 is none), least number of bytes to stream (-1: depends on
-    the cache), and for each cost class the least size for threads, and for threads that are asleep."""
-    if precision is not None:
-        fr_store(&_precision, precision)
-    if threads is not None:
-        fr_store(&_thread_limit, threads)
-    if stream_from is not None:
-        fr_store(&_stream_from, stream_from)
-    if parallel_from is not None:
-        for j in range(FR_COSTS):
-            fr_store(&_PARALLEL[j], parallel_from[j])
-    if waking_from is not None:
-        for j in range(FR_COSTS):
-            fr_store(&_WAKING[j], waking_from[j])
-    cdef Py_ssize_t least = _RELEASE
-    for j in range(FR_COSTS):
-        least = min(least, fr_load(&_PARALLEL[j]))
-    fr_store(&_at_once, least if fr_load(&_stream_from) < 0 else 0)
-
-
-def watch_overrides():
-    """Make calls read the context variables from now on."""
-    fr_store(&_overridden, 1)
-
-
-cdef long long _setting(object variable, fr_atomic *default) except -1:
-    cdef PyObject *found = NULL
-    cdef long long value
-    if fr_load(&_overridden):
-        PyContextVar_Get(variable, NULL, &found)
-        if found != NULL:
-            value = <object>found
-            Py_DECREF(found)
-            return value
-    return fr_load(default)
-
-
-cpdef int precision_level() except -1:
-    """The precision of a call in the current context: 0 for "fast", 1 for "accurate"."""
-    return _setting(precision_override, &_precision)
-
-
-cdef int _read_quota() except -1:
-    if fr_load(&_quota) < 0:
-        from fastrelu._host import cpu_quota
-
-        fr_store(&_quota, cpu_quota())
-    return fr_load(&_quota)
-
-
-cpdef int thread_count() except -1:
-    """Threads that a large call in the current context may use."""
-    cdef int n = fr_team_granted()
-    cdef int limit
-    if n > 1:
-        limit = _setting(thread_override, &_thread_limit)
-        if limit != 0:
-            n = min(n, limit)
-    if n > 1:
-        limit = _read_quota()
-        if limit != 0:
-            n = min(n, limit)
-    return max(n, 1)
-
-
-# Elements below which a second thread costs more than it brings, by cost class (benchmarks/bench_threads.py).
-cdef fr_atomic _PARALLEL[3]
-_PARALLEL[:] = [65536, 24576, 8192]
-# Elements from which it pays to wake workers that are asleep: about 100 us of work (tools/measure_pauses.py).
-cdef fr_atomic _WAKING[3]
-_WAKING[:] = [1048576, 393216, 262144]
-# The GIL is released from this many elements on. Releasing it costs about as much as computing 50 elements.
-cdef Py_ssize_t _RELEASE = 8192
-
-parallel_from = (_PARALLEL[0], _PARALLEL[1], _PARALLEL[2])
-waking_from = (_WAKING[0], _WAKING[1], _WAKING[2])
-# Below this many elements no setting asks for threads or for streaming; computed by set_defaults.
-cdef fr_atomic _at_once
-set_defaults()
-
-
-cdef void _region(int workers) noexcept with gil:
-    """The OpenMP region whose threads are the team's workers, for as long as the process lives.
-
-    It acquires the GIL only to release it: then it is certain that there is one to release.
-    """
-    cdef int worker
-    with nogil:
-        for worker in prange(workers, schedule="static", chunksize=1, num_threads=workers):
-            fr_team_serve(worker)
-
-
-cdef Crew crew_for(int cost, Py_ssize_t n) except *:
-    """How many threads a call on n elements of a cost class gets in the current context, and why."""
-    cdef Crew crew
-    cdef Py_ssize_t least = fr_load(&_PARALLEL[cost])
-    crew.threads, crew.reason = 1, FR_CREW_SMALL
-    if n < least:
-        return crew
-    cdef int threads = thread_count()
-    if threads == 1:
-        crew.reason = FR_CREW_LIMIT
-        return crew
-    if n < threads * (least // 2):
-        threads = n // (least // 2)
-    crew.reason = fr_team_look(threads)
-    if crew.reason == FR_CREW_READY or (crew.reason == FR_CREW_ASLEEP and n >= fr_load(&_WAKING[cost])):
-        crew.threads = threads
-    return crew
-
-
-cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most, Crew crew) except -1:
-    """Run a job on n elements of a cost class, cut into at most `most` shares unless there are more threads."""
-    cdef Py_ssize_t each
-    if crew.threads > 1 and most > 1:
-        # Several shares per thread, so that others can take the shares of a late one; but none too small to pay.
-        each = min(n // max(fr_load(&_PARALLEL[cost]) // 4, 1), most) // crew.threads
-        with nogil:
-            fr_team_run(run, job, crew.threads * max(1, min(each, 64)), crew.threads)
-    elif crew.reason > FR_CREW_LIMIT:
-        with nogil:
-            fr_team_run_alone(run, job)
-    elif n >= _RELEASE:
-        with nogil:
-            run(job, 0, 1, 0)
-    else:
-        run(job, 0, 1, 0)
-    return 0
-
-
-cdef fr_atomic _settled = 0  # the quota and the pool's limit are known
-
-
-cdef int settle() except -1:
-    cdef bint refused = fr_team_is_short()
-    if fr_load(&_settled) and not refused:
-        return 0
-    _read_quota()
-    _recycles(FR_POOL_FROM)
-    fr_store(&_settled, 1)
-    if refused:
-        import warnings
-
-        warnings.warn("the system refused fastrelu a thread (a limit on processes, threads or memory): calls use fewer "
-                      "threads", RuntimeWarning, stacklevel=1)
-    return 1
-
-
-def team():
-    """Counters of the team of threads, for tests and measurements."""
-    return dict(fr_team_count())
-
-
-def set_team(spin=None, gap=None, hold=None, insist=None, granted=None):
-    """Change how the team waits, for tests and measurements (team.h explains the settings)."""
-    if spin is not None:
-        fr_store(&fr_team_set.spin, spin)
-    if gap is not None:
-        fr_store(&fr_team_set.gap, gap)
-    if hold is not None:
-        fr_store(&fr_team_set.hold, hold)
-    if insist is not None:
-        fr_store(&fr_team_set.insist, insist)
-    if granted is not None:
-        fr_store(&fr_team_set.granted, granted)
-
-
-# --- Arrays that the caller's code may change -----------------------------------------------------------------------
-
-cdef cnp.ndarray _owner(cnp.ndarray array):
-    """The array that owns the memory of a view, as far as NumPy knows."""
-    cdef PyObject *base = PyArray_BASE(array)
-    while base != NULL and cnp.PyArray_Check(<object>base):
-        array = <cnp.ndarray><object>base
-        base = PyArray_BASE(array)
-    return array
-
-
-cdef void _extent(cnp.ndarray array, char **low, char **high) noexcept:
-    """The first and the last address of the elements, of which there is at least one."""
-    cdef Py_ssize_t reach
-    cdef int axis
-    low[0] = <char *>cnp.PyArray_DATA(array)
-    high[0] = low[0] + cnp.PyArray_ITEMSIZE(array)
-    for axis in range(cnp.PyArray_NDIM(array)):
-        reach = (cnp.PyArray_DIM(array, axis) - 1) * cnp.PyArray_STRIDE(array, axis)
-        if reach < 0:
-            low[0] += reach
-        else:
-            high[0] += reach
-
-
-cdef bint _is_whole(cnp.ndarray array):
-    """Is a view still within the memory of its owner, which may have been resized since?"""
-    cdef char *ends[4]
-    if PyArray_BASE(array) == NULL or cnp.PyArray_SIZE(array) == 0:
-        return True
-    owner = _owner(array)
-    if owner is array:
-        return True
-    if cnp.PyArray_SIZE(owner) == 0:
-        return False
-    _extent(array, &ends[0], &ends[1])
-    _extent(owner, &ends[2], &ends[3])
-    return ends[2] <= ends[0] and ends[1] <= ends[3]
-
-
-cdef int refuse_change(str name) except -1:
-    raise RuntimeError(f"{name}: an array was changed while the call was prepared, by code of another argument, a "
-                       "warning or a finalizer")
-
-
-cdef size_t _mixed(size_t mark, size_t number) noexcept:
-    return (mark ^ number) * <size_t>0x9E3779B97F4A7C15
-
-
-cdef size_t _mark_of(const Held *held) noexcept:
-    """A hash of addresses, shapes, strides and types, to detect that one of them has changed."""
-    cdef cnp.ndarray array
-    cdef size_t mark = 0
-    cdef int axis, k, _turn
-    for k in range(held.count):
-        array = <cnp.ndarray>held.arrays[k]
-        for _turn in range(2):  # the array itself and its owner
-            mark = _mixed(mark, <size_t>cnp.PyArray_DATA(array))
-            mark = _mixed(mark, cnp.PyArray_TYPE(array))
-            mark = _mixed(mark, cnp.PyArray_FLAGS(array))
-            for axis in range(cnp.PyArray_NDIM(array)):
-                mark = _mixed(mark, cnp.PyArray_DIM(array, axis))
-                mark = _mixed(mark, cnp.PyArray_STRIDE(array, axis))
-            if PyArray_BASE(array) == NULL:
-                break
-            array = _owner(array)
-    return mark
-
-
-cdef void keep(Held *held, cnp.ndarray array) noexcept:
-    if array is not None:
-        held.arrays[held.count] = <PyObject *>array
-        held.count += 1
-
-
-cdef int hold(Held *held, str name) except -1:
-    cdef int k
-    for k in range(held.count):
-        if not _is_whole(<cnp.ndarray>held.arrays[k]):
-            refuse_change(name)
-    held.mark = _mark_of(held)
-    return 0
-
-
-cdef int check_held(const Held *held, str name) except -1:
-    if _mark_of(held) != held.mark:
-        refuse_change(name)
-    return 0
 
 
 # --- Kernels --------------------------------------------------------------------------------------------------------
@@ -621,170 +279,6 @@ def load_kernels(str isa):
     return kernels
 
 
-# --- Memory of large results ----------------------------------------------------------------------------------------
-
-cdef fr_atomic _recycling = -1  # 0: off; 1: on; -1: the limit is not set yet
-recycle_from = FR_POOL_FROM
-
-cdef PyDataMem_Handler _handler
-strcpy(_handler.name, b"fastrelu")
-_handler.version = 1
-_handler.allocator = PyDataMemAllocator(NULL, fr_pool_malloc, fr_pool_calloc, fr_pool_realloc, fr_pool_free)
-cdef object _recycler = PyCapsule_New(&_handler, "mem_handler", NULL)
-cdef unsigned int _trace_domain = np.lib.tracemalloc_domain  # the domain of NumPy's data in tracemalloc
-
-
-def set_cache(limit=None, milliseconds=None, huge_pages=None):
-    """Set how many bytes of freed blocks are kept (0: none), how long, and whether huge pages are requested."""
-    if limit is not None:
-        fr_pool_limit(limit)
-        fr_store(&_recycling, limit > 0)
-    if milliseconds is not None:
-        fr_pool_patience(milliseconds)
-    if huge_pages is not None:
-        fr_pool_huge_pages(huge_pages)
-
-
-def clear_cache():
-    """Give all freed blocks back to the system."""
-    with nogil:
-        fr_pool_clear()
-
-
-cdef bint _recycles(Py_ssize_t size) except -1:
-    """Does a new result of `size` bytes come from the pool?"""
-    if size < FR_POOL_FROM:
-        return False
-    if fr_load(&_recycling) < 0:
-        from fastrelu._host import default_cache_limit
-
-        set_cache(limit=default_cache_limit())
-    return fr_load(&_recycling)
-
-
-def cache_state():
-    """The limit of the pool, bytes and blocks held, hits and misses."""
-    _recycles(FR_POOL_FROM)
-    cdef fr_pool_state state = fr_pool_look()
-    return {"limit": state.limit, "held": state.held, "blocks": state.blocks, "hits": state.hits,
-            "misses": state.misses}
-
-
-cdef bint _recycles_here(Py_ssize_t size) except -1:
-    """The same for a result of this call: not if the host program has set a memory handler of its own."""
-    if not _recycles(size):
-        return False
-    handler = PyDataMem_GetHandler()
-    return <PyObject *>handler is PyDataMem_DefaultHandler
-
-
-cdef cnp.dtype _float32 = np.dtype(np.float32)
-cdef cnp.dtype _float64 = np.dtype(np.float64)
-
-
-cdef cnp.ndarray _new(int ndim, const cnp.npy_intp *shape, const cnp.npy_intp *strides, void *data, int flags,
-                      int dtype):
-    """An array of a type that has kernels; NumPy's own shorthand for this looks the type up again."""
-    cdef cnp.dtype descr = _float32 if dtype == cnp.NPY_FLOAT else _float64
-    Py_INCREF(descr)  # the array steals the reference
-    return PyArray_NewFromDescr(<PyTypeObject *>cnp.ndarray, <PyArray_Descr *>descr, ndim, shape, strides, data, flags,
-                                NULL)
-
-
-cdef cnp.ndarray _recycled(int ndim, const cnp.npy_intp *shape, const cnp.npy_intp *strides, int order, int dtype,
-                           Py_ssize_t size):
-    """An array of `size` bytes that owns memory from the pool; None if there is no memory.
-
-    NumPy's own way, to set its memory handler temporarily, runs Python code that may fail or call finalizers.
-    """
-    cdef cnp.ndarray array
-    cdef void *data = fr_pool_malloc(NULL, size)
-    if data == NULL:
-        return None
-    try:
-        array = _new(ndim, shape, strides, data, order | cnp.NPY_ARRAY_ALIGNED | cnp.NPY_ARRAY_WRITEABLE, dtype)
-    except BaseException:
-        fr_pool_free(NULL, data, size)
-        raise
-    Py_INCREF(_recycler)  # the array drops this reference when it frees its data
-    (<PyArrayObject_fields *><PyArrayObject *>array).mem_handler = <PyObject *>_recycler
-    PyArray_ENABLEFLAGS(array, cnp.NPY_ARRAY_OWNDATA)
-    PyTraceMalloc_Track(_trace_domain, <size_t>data, size)
-    return array
-
-
-cdef cnp.ndarray _fresh(cnp.ndarray x, Py_ssize_t size):
-    """A new result of the shape, type, layout and size of x, which is dense."""
-    cdef cnp.ndarray y = None
-    cdef const cnp.npy_intp *strides = NULL
-    cdef int order = cnp.NPY_ARRAY_C_CONTIGUOUS
-    if not PyArray_IS_C_CONTIGUOUS(x):
-        order = cnp.NPY_ARRAY_F_CONTIGUOUS
-        if not PyArray_IS_F_CONTIGUOUS(x):
-            strides = cnp.PyArray_STRIDES(x)
-    if size >= FR_POOL_FROM and _recycles_here(size):
-        y = _recycled(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), strides, order, cnp.PyArray_TYPE(x), size)
-    if y is not None:
-        return y
-    if strides != NULL:
-        return PyArray_NewLikeArray(x, cnp.NPY_KEEPORDER, NULL, 0)
-    return _new(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), NULL, NULL, order & cnp.NPY_ARRAY_F_CONTIGUOUS,
-                cnp.PyArray_TYPE(x))
-
-
-cdef cnp.ndarray _fresh_for(list args, int n, int dtype):
-    """A result from the pool for n plain arrays, in NumPy's layout; None if the pool gives none."""
-    cdef PyArrayObject *operands[FR_MAX_INPUTS]
-    cdef cnp.npy_uint32 flags[FR_MAX_INPUTS]
-    cdef cnp.npy_intp shape[FR_MAX_AXES]
-    cdef cnp.npy_intp strides[FR_MAX_AXES]
-    cdef NpyIter *iterator
-    cdef int j, ndim, itemsize = size_of(dtype)
-    cdef Py_ssize_t size = _broadcast_size(args) * itemsize
-    if not FR_POOL_FROM <= size < <Py_ssize_t>1 << 48 or not _recycles_here(size):
-        return None  # NumPy raises the error about too much memory
-    for j in range(n):
-        operands[j] = <PyArrayObject *>args[j]
-        flags[j] = NPY_ITER_READONLY
-    iterator = NpyIter_MultiNew(n, operands,
-                                NPY_ITER_ZEROSIZE_OK | NPY_ITER_MULTI_INDEX | NPY_ITER_DONT_NEGATE_STRIDES,
-                                cnp.NPY_KEEPORDER, cnp.NPY_NO_CASTING, flags, NULL)
-    if iterator == NULL:  # NumPy sets no exception if there is no memory
-        raise MemoryError
-    try:
-        ndim = NpyIter_GetNDim(iterator)
-        NpyIter_GetShape(iterator, shape)
-        NpyIter_CreateCompatibleStrides(iterator, itemsize, strides)
-        size = NpyIter_GetIterSize(iterator) * itemsize
-    finally:
-        NpyIter_Deallocate(iterator)
-    return _recycled(ndim, shape, strides, 0, dtype, size)
-
-
-cdef bint _is_warm(cnp.ndarray y) noexcept:
-    """Has the memory of this result been in use before, so that its pages are mapped?"""
-    return PyArray_HANDLER(y) == <PyObject *>_recycler and fr_pool_is_warm(cnp.PyArray_DATA(y))
-
-
-cdef Py_ssize_t _broadcast_size(list arrays) except -1:
-    """Elements of the shape that the arrays broadcast to, at most 2**48. NumPy checks that they do broadcast."""
-    cdef int axis, ndim = 0
-    cdef Py_ssize_t size = 1, most = <Py_ssize_t>1 << 48, longest, length
-    for array in arrays:
-        ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>array))
-    for axis in range(1, ndim + 1):
-        longest = 1
-        for array in arrays:
-            if axis <= cnp.PyArray_NDIM(<cnp.ndarray>array):
-                length = cnp.PyArray_DIM(<cnp.ndarray>array, cnp.PyArray_NDIM(<cnp.ndarray>array) - axis)
-                if length != 1:
-                    longest = length
-        if longest == 0:
-            return 0
-        size = size * longest if size <= most // longest else most
-    return size
-
-
 # --- Why a call takes the door it takes -----------------------------------------------------------------------------
 
 # Why a door cannot be taken; the bits above WHICH hold the number of the operand.
@@ -872,7 +366,7 @@ cdef Crew _explain_crew(dict report, Kernel kernel, Py_ssize_t n) except *:
     cdef Crew crew = crew_for(kernel.cost, n)
     report["threads"] = crew.threads
     if crew.reason == FR_CREW_SMALL:
-        why = f"fewer than {fr_load(&_PARALLEL[kernel.cost])} elements: more threads would not pay"
+        why = f"fewer than {fr_load(&settings.parallel_from[kernel.cost])} elements: more threads would not pay"
     elif crew.reason == FR_CREW_LIMIT:
         why = "the process, its context or OpenMP allows only one"
     elif crew.reason == FR_CREW_BUSY:
@@ -880,8 +374,8 @@ cdef Crew _explain_crew(dict report, Kernel kernel, Py_ssize_t n) except *:
     elif crew.reason == FR_CREW_HELD_BACK:
         why = "threads came late just now, because their processors are busy: calls do without them for a while"
     elif crew.threads == 1:
-        why = (f"fewer than {fr_load(&_WAKING[kernel.cost])} elements: waking sleeping threads would not pay, unless "
-               "calls come one after the other")
+        why = (f"fewer than {fr_load(&settings.waking_from[kernel.cost])} elements: waking sleeping threads would not "
+               "pay, unless calls come one after the other")
     else:
         why = f"{n} elements"
     report["why so many threads"] = why
@@ -890,17 +384,17 @@ cdef Crew _explain_crew(dict report, Kernel kernel, Py_ssize_t n) except *:
 
 cdef bint _explain_output(dict report, Py_ssize_t size, bint fresh) except -1:
     """Report the memory of the result; returns whether its pages are mapped already."""
-    cdef bint recycled
+    cdef bint from_pool
     if not fresh:
         report["output"] = "given"
         return True
-    recycled = _recycles_here(size)
-    if recycled:
-        recycled = fr_pool_has(size)
-        report["output"] = "recycled" if recycled else "new, will be recycled"
+    from_pool = recycles_here(size)
+    if from_pool:
+        from_pool = pool_has(size)
+        report["output"] = "recycled" if from_pool else "new, will be recycled"
     else:
         report["output"] = "new"
-    return recycled
+    return from_pool
 
 
 cdef int _explain_dense(dict report, Kernel kernel, const fr_call *how, const char **inputs, char *out,
@@ -1045,21 +539,9 @@ cdef int _why_not_alike(cnp.ndarray x, cnp.ndarray y):
     return 0 if _same_strides(x, y) else OTHER_LAYOUT
 
 
-cdef bint _large(int cost, Py_ssize_t size, int parts) noexcept:
-    """Is an output of `size` bytes, written by `parts` threads, evicted from the cache before it is read?
-
-    If a kernel is bound by arithmetic, ordinary stores cost nothing, and the detour through a block would add cost.
-    """
-    cdef Py_ssize_t least = fr_load(&_stream_from)
-    if least < 0:  # of all caches that the threads may use together
-        least = (_last_cache.size or 1 << 25) * ((parts + _last_cache.sharers - 1) // _last_cache.sharers)
-        return cost == FR_LIGHT and size >= least
-    return size >= least
-
-
 def streams(Kernel kernel not None, Py_ssize_t size, int parts):
     """Whether an output of `size` bytes is streamed past the cache, unless it is new memory or also an input."""
-    return kernel.calls[0].stream.move != NULL and _large(kernel.cost, size, parts)
+    return kernel.calls[0].stream.move != NULL and outgrows_cache(kernel.cost, size, parts)
 
 
 cdef void _plan_share(const void *job, long share, long shares, int part) noexcept nogil:
@@ -1082,7 +564,7 @@ cdef bint _plan_stream(fr_plan *plan, const fr_call *how, int cost, const char *
                        bint warm, int parts) noexcept:
     """Plan a streamed run of the kernel, if that is possible and pays; returns whether it does."""
     cdef int j
-    if not warm or not _large(cost, n * how.itemsize, parts):
+    if not warm or not outgrows_cache(cost, n * how.itemsize, parts):
         return False
     plan.view.naxes = 1
     plan.view.shape[0] = n
@@ -1138,12 +620,11 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
         if not _number(<object>args[kernel.ndata + j], &params[j]) and not no_number:
             no_number = NO_NUMBER | (kernel.ndata + j) << WHICH
     n = cnp.PyArray_SIZE(x)
-    small = n < fr_load(&_at_once)
+    small = n < fr_load(&settings.at_once)
     if not small:
         if settle():
-            for operand in (x, out):
-                if cnp.PyArray_Check(operand) and not _is_whole(operand):
-                    refuse_change(kernel.name)
+            check_whole(x, kernel.name)
+            check_whole(out, kernel.name)
             n = cnp.PyArray_SIZE(x)
         crew = crew_for(kernel.cost, n)
 
@@ -1173,7 +654,7 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
         data = <char *>cnp.PyArray_DATA(y)
         size = n * cnp.PyArray_ITEMSIZE(x)
         if size >= FR_POOL_FROM:
-            fr_pool_tidy()
+            tidy_pool()
         for j in range(kernel.ndata):
             if inputs[j] != data and inputs[j] < data + size and data < inputs[j] + size:
                 return _general(kernel, out, where, _as_list(args, kernel.nin), OVERLAP | j << WHICH)
@@ -1187,18 +668,18 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
     if kernel.nparams and not fr_take_numbers(kernel.op.domain[kernel.direction], params,
                                               rounded if dtype == cnp.NPY_FLOAT else NULL, kernel.nparams):
         kernel.refuse(_as_list(args, kernel.nin), params)
-    level = _setting(precision_override, &_precision)
+    level = precision_here()
     how = &kernel.calls[flavour_of(dtype, level)]
     if fr_load(&_explaining):
         report = _report_here()
         if report is not None:
             _explain_dense(report, kernel, how, inputs, data, n)
     if y is None:
-        y = _fresh(x, n * cnp.PyArray_ITEMSIZE(x))
+        y = fresh_like(x, n * cnp.PyArray_ITEMSIZE(x))
     if small:
         fr_run_part(how, inputs, <char *>cnp.PyArray_DATA(y), n, 0, 1)
     else:
-        _run_dense(how, kernel.cost, inputs, <char *>cnp.PyArray_DATA(y), n, out is not None or _is_warm(y), crew)
+        _run_dense(how, kernel.cost, inputs, <char *>cnp.PyArray_DATA(y), n, out is not None or is_warm(y), crew)
     return y
 
 
@@ -1220,6 +701,54 @@ def call_unary(Kernel kernel not None, object out, object where, object x):
 
 
 # --- Second door: plain arrays of any strides and shapes that broadcast ---------------------------------------------
+
+cdef cnp.ndarray _fresh_for(list args, int n, int dtype):
+    """A result from the pool for n plain arrays, in NumPy's layout; None if the pool gives none."""
+    cdef PyArrayObject *operands[FR_MAX_INPUTS]
+    cdef cnp.npy_uint32 flags[FR_MAX_INPUTS]
+    cdef cnp.npy_intp shape[FR_MAX_AXES]
+    cdef cnp.npy_intp strides[FR_MAX_AXES]
+    cdef NpyIter *iterator
+    cdef int j, ndim, itemsize = size_of(dtype)
+    cdef Py_ssize_t size = _broadcast_size(args) * itemsize
+    if not FR_POOL_FROM <= size < <Py_ssize_t>1 << 48 or not recycles_here(size):
+        return None  # NumPy raises the error about too much memory
+    for j in range(n):
+        operands[j] = <PyArrayObject *>args[j]
+        flags[j] = NPY_ITER_READONLY
+    iterator = NpyIter_MultiNew(n, operands,
+                                NPY_ITER_ZEROSIZE_OK | NPY_ITER_MULTI_INDEX | NPY_ITER_DONT_NEGATE_STRIDES,
+                                cnp.NPY_KEEPORDER, cnp.NPY_NO_CASTING, flags, NULL)
+    if iterator == NULL:  # NumPy sets no exception if there is no memory
+        raise MemoryError
+    try:
+        ndim = NpyIter_GetNDim(iterator)
+        NpyIter_GetShape(iterator, shape)
+        NpyIter_CreateCompatibleStrides(iterator, itemsize, strides)
+        size = NpyIter_GetIterSize(iterator) * itemsize
+    finally:
+        NpyIter_Deallocate(iterator)
+    return recycled(ndim, shape, strides, 0, dtype, size)
+
+
+cdef Py_ssize_t _broadcast_size(list arrays) except -1:
+    """Elements of the shape that the arrays broadcast to, at most 2**48. NumPy checks that they do broadcast."""
+    cdef int axis, ndim = 0
+    cdef Py_ssize_t size = 1, most = <Py_ssize_t>1 << 48, longest, length
+    for array in arrays:
+        ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>array))
+    for axis in range(1, ndim + 1):
+        longest = 1
+        for array in arrays:
+            if axis <= cnp.PyArray_NDIM(<cnp.ndarray>array):
+                length = cnp.PyArray_DIM(<cnp.ndarray>array, cnp.PyArray_NDIM(<cnp.ndarray>array) - axis)
+                if length != 1:
+                    longest = length
+        if longest == 0:
+            return 0
+        size = size * longest if size <= most // longest else most
+    return size
+
 
 cdef NpyIter *_open(list args, object target, int dtype) except NULL:
     """Open NumPy's iterator, which resolves broadcasting, order of axes, overlap and the result; kernels iterate."""
@@ -1262,7 +791,8 @@ cdef int _plan(fr_plan *plan, Kernel kernel, int level, int dtype, NpyIter *iter
             plan.view.stride[0][j] = 0
     for j in range(kernel.nin + 1):
         plan.view.origin[j] = origin[j]
-    fr_make_plan(plan, how, warm and _large(kernel.cost, NpyIter_GetIterSize(iterator) * how.itemsize, crew.threads))
+    cdef Py_ssize_t size = NpyIter_GetIterSize(iterator) * how.itemsize
+    fr_make_plan(plan, how, warm and outgrows_cache(kernel.cost, size, crew.threads))
     return 0
 
 
@@ -1284,7 +814,7 @@ cdef object _strided(Kernel kernel, int level, list args, object out, int dtype,
             written = <object><PyObject *>NpyIter_GetOperandArray(iterator)[kernel.nin]
             _explain_driver(report, kernel, &kernel.calls[flavour_of(dtype, level)], written, out)
         elif n > 0:
-            _plan(&plan, kernel, level, dtype, iterator, out is not None or _is_warm(<cnp.ndarray>result), crew)
+            _plan(&plan, kernel, level, dtype, iterator, out is not None or is_warm(<cnp.ndarray>result), crew)
             run_shares(_plan_share, &plan, kernel.cost, n, plan.boxes, crew)
     finally:
         NpyIter_Deallocate(iterator)
@@ -1306,7 +836,7 @@ cdef int class_of_dtype(cnp.dtype dtype) except -1:
         return DOUBLE
     if number < NPY_USERDEF:
         return NEITHER
-    return SINGLE if np.can_cast(dtype, _float32) else DOUBLE if np.can_cast(dtype, _float64) else NEITHER
+    return SINGLE if np.can_cast(dtype, np.float32) else DOUBLE if np.can_cast(dtype, np.float64) else NEITHER
 
 
 cdef int _class_of(object value) except -1:
@@ -1410,7 +940,7 @@ cdef bint _are_plain(list args):
 cdef object _general(Kernel kernel, object out, object where, list args, int why_not_fast):
     cdef double number
     cdef int j, dtype, kind, why, ndim = 0
-    cdef int level = _setting(precision_override, &_precision)
+    cdef int level = precision_here()
     cdef bint foreign = False, neither = False, double = False, typed = False
     cdef object target = out
     cdef list given = args[:]  # list() loses a reference if there is no memory
@@ -1441,10 +971,8 @@ cdef object _general(Kernel kernel, object out, object where, list args, int why
         settle()
     # From here on the caller's code does not run, unless the ufunc calls it.
     for operand in args:
-        if cnp.PyArray_Check(operand) and not _is_whole(operand):
-            refuse_change(kernel.name)
-    if cnp.PyArray_Check(target) and not _is_whole(target):
-        refuse_change(kernel.name)
+        check_whole(operand, kernel.name)
+    check_whole(target, kernel.name)
     dtype = cnp.NPY_DOUBLE if double else cnp.NPY_FLOAT
     why = WHERE_GIVEN if where is not True else UNKNOWN_TYPE if foreign or neither else 0
     if not why and target is not None:
@@ -1532,8 +1060,8 @@ def parts(object whole, int axis, Py_ssize_t at):
 cdef bint _extents_meet(cnp.ndarray x, cnp.ndarray y) noexcept:
     """Might they share memory?"""
     cdef char *ends[4]
-    _extent(x, &ends[0], &ends[1])
-    _extent(y, &ends[2], &ends[3])
+    extent(x, &ends[0], &ends[1])
+    extent(y, &ends[2], &ends[3])
     return ends[0] < ends[3] and ends[2] < ends[1]
 
 
@@ -1544,7 +1072,7 @@ cdef bint _side_by_side(Kernel first, Kernel second, list params, cnp.ndarray x,
     cdef Held held
     cdef NpyIter *one = NULL
     cdef NpyIter *other = NULL
-    cdef int level = _setting(precision_override, &_precision)
+    cdef int level = precision_here()
     cdef Py_ssize_t n = cnp.PyArray_SIZE(x), length = cnp.PyArray_DIM(x, axis)
     cdef Crew crew = crew_for(second.cost, n)
     cdef list args = [x]
@@ -1600,10 +1128,10 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
             memcpy(shape, cnp.PyArray_DIMS(array), ndim * sizeof(shape[0]))
             shape[at] = 2 * length
             size = 2 * cnp.PyArray_SIZE(array) * size_of(dtype)
-            if _recycles_here(size):
-                target = _recycled(ndim, shape, NULL, cnp.NPY_ARRAY_C_CONTIGUOUS, dtype, size)
+            if recycles_here(size):
+                target = recycled(ndim, shape, NULL, cnp.NPY_ARRAY_C_CONTIGUOUS, dtype, size)
             if target is None:
-                target = _new(ndim, shape, NULL, NULL, 0, dtype)
+                target = new_array(ndim, shape, NULL, NULL, 0, dtype)
         else:
             target = np.empty_like(array, dtype=cnp.PyArray_DescrFromType(dtype), shape=doubled)
     else:
@@ -1626,7 +1154,3 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
     _dispatch(first, _part(target, at, 0, length), True, args)
     _dispatch(second, _part(target, at, length, 2 * length), True, args)
     return target if given is None else given
-
-
-if fr_team_prepare(_region) or fr_pool_watch_forks():
-    raise ImportError("fastrelu could not register its fork handler")

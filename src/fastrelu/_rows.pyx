@@ -12,20 +12,16 @@ from cpython.long cimport PyLong_AsLong, PyLong_CheckExact
 from libc.stdint cimport PTRDIFF_MAX, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
-from fastrelu._core cimport (
+from fastrelu._core cimport DOUBLE, NEITHER, as_target, class_of_dtype, flavour_of
+from fastrelu._runtime cimport (
     Crew,
-    DOUBLE,
-    Held,
     FR_MAX_AXES,
-    NEITHER,
-    as_target,
+    Held,
     check_held,
-    class_of_dtype,
     crew_for,
-    flavour_of,
     hold,
     keep,
-    precision_level,
+    precision_here,
     run_shares,
     settle,
     tables,
@@ -108,7 +104,7 @@ cdef class RowKernels:
 
     cdef const fr_rows *of(self, int dtype) except NULL:
         """The flavor of a call in the current context."""
-        return &self.rows[flavour_of(dtype, precision_level())]
+        return &self.rows[flavour_of(dtype, precision_here())]
 
 
 # --- Running over all rows ------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import numpy as np
 
 cimport numpy as cnp
 
-from fastrelu cimport _core
+from fastrelu cimport _core, _runtime
 
 cnp.import_array()
 
@@ -25,10 +25,10 @@ cdef extern from "kernels/stats_drive.h" nogil:
         double limits[2]
         int nouter
         int nrows
-        Py_ssize_t outer_shape[_core.FR_MAX_AXES]
-        Py_ssize_t outer_stride[_core.FR_MAX_AXES]
-        Py_ssize_t rows_shape[_core.FR_MAX_AXES]
-        Py_ssize_t rows_stride[_core.FR_MAX_AXES]
+        Py_ssize_t outer_shape[_runtime.FR_MAX_AXES]
+        Py_ssize_t outer_stride[_runtime.FR_MAX_AXES]
+        Py_ssize_t rows_shape[_runtime.FR_MAX_AXES]
+        Py_ssize_t rows_stride[_runtime.FR_MAX_AXES]
         Py_ssize_t columns
         Py_ssize_t column_stride
         Py_ssize_t chunks
@@ -91,15 +91,15 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
     cdef Py_ssize_t size, n
     cdef int k
     cdef _Work work
-    _core.settle()
-    cdef _core.Held held
+    _runtime.settle()
+    cdef _runtime.Held held
     held.count = 0
-    _core.keep(&held, x)
-    _core.hold(&held, "summarize")
+    _runtime.keep(&held, x)
+    _runtime.hold(&held, "summarize")
     if not (_core._is_native(x, cnp.NPY_FLOAT) or _core._is_native(x, cnp.NPY_DOUBLE)):
-        _core.refuse_change("summarize")
+        _runtime.refuse_change("summarize")
     n = cnp.PyArray_SIZE(x)
-    cdef _core.Crew crew = _core.crew_for(_core.FR_LIGHT, n)
+    cdef _runtime.Crew crew = _runtime.crew_for(_runtime.FR_LIGHT, n)
     cdef list shape = [], others = [], steps = [Ellipsis]
     for axis in units:
         shape.append(x.shape[axis])
@@ -119,7 +119,7 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
     if outer and (not rows or abs(outer[-1][1]) < rows[-1][1]):
         plan.columns, plan.column_stride = outer.pop()
     plan.itemsize = x.itemsize
-    plan.kernel = (<const fr_stats *>_core.tables(isa).stats).summarize[cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE]
+    plan.kernel = (<const fr_stats *>_runtime.tables(isa).stats).summarize[cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE]
     plan.limits[0], plan.limits[1] = low, high
     plan.nouter, plan.nrows = len(outer), len(rows)
     for k in range(plan.nouter):
@@ -131,10 +131,10 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
     out = <fr_summary *>cnp.PyArray_DATA(parts)
     size = fr_stats_buffer(&plan)
     buffers = np.empty(crew.threads * size, np.int8)
-    _core.check_held(&held, "summarize")
+    _runtime.check_held(&held, "summarize")
     plan.data = <const char *>cnp.PyArray_DATA(<cnp.ndarray>flipped)
     work.plan, work.buffers, work.size, work.out = &plan, <char *>cnp.PyArray_DATA(buffers), size, out
-    _core.run_shares(_share, &work, _core.FR_LIGHT, n, fr_stats_tasks(&plan), crew)
+    _runtime.run_shares(_share, &work, _runtime.FR_LIGHT, n, fr_stats_tasks(&plan), crew)
     with nogil:
         fr_summary_join(&plan, out)
     found = parts[0].reshape(shape)

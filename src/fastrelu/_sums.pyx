@@ -6,7 +6,7 @@ import numpy as np
 cimport cython
 cimport numpy as cnp
 
-from fastrelu cimport _core
+from fastrelu cimport _core, _runtime
 from fastrelu import _core
 
 cnp.import_array()
@@ -14,7 +14,7 @@ cnp.import_array()
 
 cdef extern from "kernels/sums.h" nogil:
     ctypedef void (*fr_terms)(const char *const *, char *, double *const *, Py_ssize_t) noexcept nogil
-    ctypedef cnp.npy_intp fr_strides[_core.FR_MAX_OPERANDS]
+    ctypedef cnp.npy_intp fr_strides[_runtime.FR_MAX_OPERANDS]
     ctypedef struct fr_view:
         int naxes
         cnp.npy_intp *shape
@@ -73,7 +73,7 @@ cdef class Learned:
 
 def load(str isa, dict kernels):
     """All activations with learned parameters for one instruction set, by name."""
-    cdef const fr_sums_table *sums = <const fr_sums_table *>_core.tables(isa).sums
+    cdef const fr_sums_table *sums = <const fr_sums_table *>_runtime.tables(isa).sums
     cdef Learned learned
     cdef int i
     found = {}
@@ -197,7 +197,7 @@ cdef int _look(fr_sums_job *job, list arrays, cnp.ndarray dx) except -1:
     """Describe the operands (grad, x, parameters, dx) to the kernels: axes in logical order, the last one first."""
     cdef cnp.ndarray array
     cdef int axis, j, k = 0, ndim = cnp.PyArray_NDIM(dx), count = len(arrays)
-    cdef cnp.npy_intp stride[_core.FR_MAX_OPERANDS]
+    cdef cnp.npy_intp stride[_runtime.FR_MAX_OPERANDS]
     cdef cnp.npy_intp size
     cdef bint joined, kept = False
     job.outer = job.kept = job.inner = 1
@@ -283,7 +283,7 @@ cdef object _gathered(Learned learned, fr_sums_job *job, int p, list arrays, cnp
     return result
 
 
-cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _core.Crew crew, const _core.Held *held):
+cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _runtime.Crew crew, const _runtime.Held *held):
     """Fill dx, which is also the last of the arrays, and return the gradients of the parameters."""
     cdef fr_sums_job job
     cdef _Work work
@@ -291,7 +291,7 @@ cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _core.Crew crew, c
     cdef int p, flavour, dtype = cnp.PyArray_TYPE(dx), nparams = learned.learned.nparams
     cdef list kept = [], results = []
     cdef bint alone
-    flavour = _core.flavour_of(dtype, _core.precision_level())
+    flavour = _core.flavour_of(dtype, _runtime.precision_here())
     job.scalar = learned.learned.scalar[flavour]
     job.array = learned.learned.array[flavour]
     job.nparams = nparams
@@ -311,10 +311,10 @@ cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _core.Crew crew, c
     work.sums, work.job, work.room = learned.sums, &job, learned.sums.room(&job)
     rooms = np.empty(crew.threads * work.room, np.int8)
     work.rooms = <char *>cnp.PyArray_DATA(rooms)
-    _core.check_held(held, learned.name)
+    _runtime.check_held(held, learned.name)
     for p in range(len(arrays)):
         job.view.origin[p] = <char *>cnp.PyArray_DATA(<cnp.ndarray>arrays[p])
-    _core.run_shares(_share, &work, learned.learned.cost, cnp.PyArray_SIZE(dx), job.across * job.along, crew)
+    _runtime.run_shares(_share, &work, learned.learned.cost, cnp.PyArray_SIZE(dx), job.across * job.along, crew)
     if job.along > 1:
         with nogil:
             learned.sums.merge(&job)
@@ -346,20 +346,20 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
         elif not _core._is_native(value, dtype):
             value = np.require(value, descr, "A")
         arrays.append(value)
-    _core.settle()
-    cdef _core.Held held
+    _runtime.settle()
+    cdef _runtime.Held held
     held.count = 0
     for value in arrays:
-        _core.keep(&held, <cnp.ndarray>value)
-    _core.keep(&held, target)
-    _core.hold(&held, learned.name)
+        _runtime.keep(&held, <cnp.ndarray>value)
+    _runtime.keep(&held, target)
+    _runtime.hold(&held, learned.name)
     for value in arrays:
         if not _core._is_native(value, dtype):
-            _core.refuse_change(learned.name)
+            _runtime.refuse_change(learned.name)
     _kept = arrays  # `held` borrows them, and the name may get another list
     shape = _joint_shape(learned, arrays)
     cdef Py_ssize_t size = _core._broadcast_size(arrays)
-    cdef _core.Crew crew = _core.crew_for(learned.learned.cost, size)
+    cdef _runtime.Crew crew = _runtime.crew_for(learned.learned.cost, size)
 
     if target is not None:
         _check_target(learned, target, shape, descr)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fastrelu import _core, _rows, runtime
+from fastrelu import _core, _rows, _runtime, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -186,8 +186,8 @@ def _flavour(dtype: DTypeLike, precision: Precision | None, isa: str | None) -> 
         precision = runtime.get_precision()
     if precision not in {"fast", "accurate"}:
         raise ValueError(f'precision must be "fast" or "accurate", got {precision!r}')
-    if isa is not None and isa not in _core.isa_known:
-        raise ValueError(f"unknown instruction set {isa!r}; this platform knows {', '.join(_core.isa_known)}")
+    if isa is not None and isa not in _runtime.isa_known:
+        raise ValueError(f"unknown instruction set {isa!r}; this platform knows {', '.join(_runtime.isa_known)}")
     if kind == np.float32:
         return "float32 fast" if precision == "fast" else "float32 accurate"
     if kind != np.float64:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from fastrelu import _core, _sums
+from fastrelu import _core, _runtime, _sums
 from fastrelu._version import __version__
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def set_precision(level: Precision) -> None:
     'accurate'
     >>> fr.set_precision("fast")
     """
-    _core.set_defaults(precision=_precision_index(level))
+    _runtime.set_defaults(precision=_precision_index(level))
 
 
 def get_precision() -> Precision:
@@ -90,7 +90,7 @@ def get_precision() -> Precision:
     ...     fr.get_precision()
     'accurate'
     """
-    return _PRECISIONS[_core.precision_level()]
+    return _PRECISIONS[_runtime.precision_level()]
 
 
 @contextlib.contextmanager
@@ -123,12 +123,12 @@ def precision(level: Precision) -> Iterator[None]:
     array([0.6666667, 1.6666666], dtype=float32)
     """
     value = _precision_index(level)
-    _core.watch_overrides()
-    token = _core.precision_override.set(value)
+    _runtime.watch_overrides()
+    token = _runtime.precision_override.set(value)
     try:
         yield
     finally:
-        _core.precision_override.reset(token)
+        _runtime.precision_override.reset(token)
 
 
 def set_num_threads(n: int) -> None:
@@ -160,7 +160,7 @@ def set_num_threads(n: int) -> None:
     1
     >>> fr.set_num_threads(before)
     """
-    _core.set_defaults(threads=_thread_number(n))
+    _runtime.set_defaults(threads=_thread_number(n))
 
 
 def get_num_threads() -> int:
@@ -178,7 +178,7 @@ def get_num_threads() -> int:
     >>> fr.get_num_threads() >= 1
     True
     """
-    return _core.thread_count()
+    return _runtime.thread_count()
 
 
 @contextlib.contextmanager
@@ -212,12 +212,12 @@ def threads(n: int) -> Iterator[None]:
     1
     """
     value = _thread_number(n)
-    _core.watch_overrides()
-    token = _core.thread_override.set(value)
+    _runtime.watch_overrides()
+    token = _runtime.thread_override.set(value)
     try:
         yield
     finally:
-        _core.thread_override.reset(token)
+        _runtime.thread_override.reset(token)
 
 
 def _byte_number(n: int, source: str = "number of bytes") -> int:
@@ -263,7 +263,7 @@ def set_cache_limit(n: int) -> None:
     1048576
     >>> fr.set_cache_limit(before)
     """
-    _core.set_cache(limit=_byte_number(n))
+    _runtime.set_cache(limit=_byte_number(n))
 
 
 def get_cache_limit() -> int:
@@ -280,7 +280,7 @@ def get_cache_limit() -> int:
     >>> 0 <= fr.get_cache_limit() <= 2**28
     True
     """
-    return _core.cache_state()["limit"]
+    return _runtime.cache_state()["limit"]
 
 
 def clear_cache() -> None:
@@ -295,7 +295,7 @@ def clear_cache() -> None:
     >>> fr.config()["cache_held"]
     0
     """
-    _core.clear_cache()
+    _runtime.clear_cache()
 
 
 def _load_kernels() -> tuple[str, dict[str, _core.Kernel]]:
@@ -306,9 +306,9 @@ def _load_kernels() -> tuple[str, dict[str, _core.Kernel]]:
             return asked, _core.load_kernels(asked)
         except (RuntimeError, ValueError) as error:
             raise type(error)(f"FASTRELU_ISA={asked!r}: {error}") from None
-    if not _core.isa_available:
+    if not _runtime.isa_available:
         raise ImportError("fastrelu needs a processor with the x86-64-v2 instructions (SSE4.2), which this one lacks")
-    return _core.isa_available[-1], _core.load_kernels(_core.isa_available[-1])
+    return _runtime.isa_available[-1], _core.load_kernels(_runtime.isa_available[-1])
 
 
 isa, kernels = _load_kernels()
@@ -333,16 +333,16 @@ def config() -> dict[str, object]:
     ['cache_held', 'cache_hits', 'cache_limit', 'cache_misses', 'cython', 'isa', 'isa_available', 'numpy', 'openmp',
      'precision', 'threads', 'version']
     """
-    cache = _core.cache_state()
+    cache = _runtime.cache_state()
     return {
         "version": __version__,
         "isa": isa,
-        "isa_available": list(_core.isa_available),
+        "isa_available": list(_runtime.isa_available),
         "threads": get_num_threads(),
-        "openmp": _core.openmp or None,
+        "openmp": _runtime.openmp or None,
         "precision": get_precision(),
         "numpy": np.__version__,
-        "cython": _core.cython_version,
+        "cython": _runtime.cython_version,
         **{f"cache_{name}": cache[name] for name in ("limit", "held", "hits", "misses")},
     }
 
@@ -373,15 +373,15 @@ def _integer(variable: str) -> int | None:
 def _read_environment() -> None:
     level = os.environ.get("FASTRELU_PRECISION")
     if level:
-        _core.set_defaults(precision=_precision_index(level, "FASTRELU_PRECISION"))
+        _runtime.set_defaults(precision=_precision_index(level, "FASTRELU_PRECISION"))
     count = _integer("FASTRELU_NUM_THREADS")
     if count is not None:
-        _core.set_defaults(threads=_thread_number(count, "FASTRELU_NUM_THREADS"))
+        _runtime.set_defaults(threads=_thread_number(count, "FASTRELU_NUM_THREADS"))
     limit = _integer("FASTRELU_CACHE_BYTES")
     if limit is not None:
-        _core.set_cache(limit=_byte_number(limit, "FASTRELU_CACHE_BYTES"))
+        _runtime.set_cache(limit=_byte_number(limit, "FASTRELU_CACHE_BYTES"))
     if os.environ.get("NUMPY_MADVISE_HUGEPAGE") == "0":  # a setting of NumPy's, followed here too
-        _core.set_cache(huge_pages=False)
+        _runtime.set_cache(huge_pages=False)
 
 
 _read_environment()

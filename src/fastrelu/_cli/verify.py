@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fastrelu import _core, limits, runtime
+from fastrelu import _core, _runtime, limits, runtime
 from fastrelu._cli.arguments import Parser, integer
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--quick", action="store_true", help=f"every {_FLOAT32_STRIDE}st float32 input: takes seconds")
     parser.add_argument("--function", action="append", metavar="NAME", help="only this function or kernel; repeatable")
-    parser.add_argument("--isa", default=runtime.isa, choices=_core.isa_available, help="default: %(default)s")
+    parser.add_argument("--isa", default=runtime.isa, choices=_runtime.isa_available, help="default: %(default)s")
     parser.add_argument("--jobs", type=integer, default=runtime.get_num_threads(), metavar="N", help="threads")
     options = parser.parse_args(argv)
 

@@ -1,4 +1,4 @@
-/* The interface of the kernels to _core: the list of activations and one table of loops per instruction set. */
+/* The interface of the kernels to Cython: the list of activations and one table of loops per instruction set. */
 #ifndef FASTRELU_KERNELS_H
 #define FASTRELU_KERNELS_H
 

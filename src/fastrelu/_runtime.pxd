@@ -1,0 +1,119 @@
+# The floor below the doors, for the other compiled modules. What is declared here exists once per process: a variable
+# is reached through a pointer, a function that is not inline through another one.
+
+cimport numpy as cnp
+from cpython.object cimport PyObject
+
+cdef extern from "atomic.h" nogil:
+    ctypedef long long fr_atomic
+    long long fr_load(fr_atomic *)
+    void fr_store(fr_atomic *, long long)
+    long long fr_add(fr_atomic *, long long)
+
+cdef extern from "kernels/kernels.h" nogil:
+    enum:
+        FR_MAX_PARAMETERS
+        FR_MAX_INPUTS
+        FR_MAX_OPERANDS
+        FR_MAX_AXES
+        FR_FORWARD
+        FR_BACKWARD
+        FR_FROM_OUTPUT
+        FR_DIRECTIONS
+        FR_F32_FAST
+        FR_F64_FAST
+        FR_FLAVOURS
+        FR_LIGHT
+        FR_MEDIUM
+        FR_COSTS
+    ctypedef void (*fr_kernel)(const char *const *, char *, Py_ssize_t) noexcept nogil
+    ctypedef struct fr_kernels:
+        fr_kernel *scalar
+        fr_kernel *array
+    ctypedef fr_kernels fr_row[3]
+    ctypedef struct fr_stream:
+        void (*move)(char *, const char *, Py_ssize_t, const char *const *, int) noexcept nogil
+    ctypedef struct fr_rows:
+        pass
+    ctypedef struct fr_sums:
+        pass
+    ctypedef struct fr_stats:
+        pass
+    ctypedef struct fr_tables:
+        const fr_row *ops
+        fr_stream stream
+        const fr_rows *rows
+        const fr_sums *sums
+        const fr_stats *stats
+
+cdef extern from "team.h" nogil:
+    enum:
+        FR_CREW_SMALL
+        FR_CREW_LIMIT
+        FR_CREW_BUSY
+        FR_CREW_HELD_BACK
+        FR_CREW_ASLEEP
+        FR_CREW_READY
+    # Computes one of the shares that a job is cut into, on one of the threads.
+    ctypedef void (*fr_share)(const void *job, long share, long shares, int part) noexcept nogil
+
+cdef extern from "pool.h" nogil:
+    enum:
+        FR_POOL_FROM
+
+cdef const fr_tables *tables(str isa) except NULL
+
+# Settings of the process. Doors read the first two in every call; the others through the functions below.
+cdef struct Settings:
+    fr_atomic at_once         # below this many elements no setting asks for threads or for streaming
+    fr_atomic precision       # 0 "fast", 1 "accurate"
+    fr_atomic overridden      # has a context variable ever been set? If not, no call reads them
+    fr_atomic threads         # limit of the threads of a call; 0: as many as the host allows
+    fr_atomic stream_from     # outputs of this many bytes or more are streamed; -1: depends on the size of the cache
+    fr_atomic parallel_from[3]  # elements below which a second thread costs more than it brings, by cost class
+    fr_atomic waking_from[3]  # elements from which it pays to wake workers that are asleep
+cdef Settings settings
+
+cdef int precision_in_context() except -1
+
+cdef inline int precision_here() except -1:
+    """The precision of a call in the current context."""
+    return precision_in_context() if fr_load(&settings.overridden) else fr_load(&settings.precision)
+
+# Does it pay to store an output of `size` bytes, written by `parts` threads, past the cache?
+cdef bint outgrows_cache(int cost, Py_ssize_t size, int parts) noexcept
+
+# How many threads a call has, decided once, and the reason (FR_CREW_...).
+cdef struct Crew:
+    int threads
+    int reason
+cdef Crew crew_for(int cost, Py_ssize_t n) except *
+cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most, Crew crew) except -1
+# Does everything that may run the caller's code, and therefore comes before arrays are read: reads the quota and the
+# pool's limit, once, and warns once that the system refused a thread. Returns whether it did any of that.
+cdef int settle() except -1
+
+# New arrays of a type that has kernels. `recycled` is None if the pool has no memory; it must have been asked before.
+cdef bint recycles_here(Py_ssize_t size) except -1
+cdef bint pool_has(Py_ssize_t size) noexcept
+cdef void tidy_pool() noexcept
+cdef cnp.ndarray recycled(int ndim, const cnp.npy_intp *shape, const cnp.npy_intp *strides, int order, int dtype,
+                          Py_ssize_t size)
+cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *shape, const cnp.npy_intp *strides, void *data, int flags,
+                           int dtype)
+cdef cnp.ndarray fresh_like(cnp.ndarray x, Py_ssize_t size)
+cdef bint is_warm(cnp.ndarray y) noexcept
+
+# Arrays of a call, and their state when it was planned. The caller's code may run until the kernels start, in a
+# conversion, a finalizer or a tracer, and may free memory whose addresses are known already.
+cdef struct Held:
+    int count
+    size_t mark
+    PyObject *arrays[FR_MAX_OPERANDS]
+cdef void keep(Held *held, cnp.ndarray array) noexcept  # adds one, or None; the caller has a reference
+cdef int hold(Held *held, str name) except -1
+# Raises if an array has changed. After this check no Python code may run until the kernels are done.
+cdef int check_held(const Held *held, str name) except -1
+cdef int refuse_change(str name) except -1
+cdef int check_whole(object operand, str name) except -1  # raises if it is a view beyond the end of its owner
+cdef void extent(cnp.ndarray array, char **low, char **high) noexcept

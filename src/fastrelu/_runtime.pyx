@@ -1,0 +1,572 @@
+# The floor that every door stands on: instruction sets, settings, threads, memory of results, and the state of arrays.
+# It knows no activation and no door. team.c, pool.c, cpu.c and the kernels of every instruction set are linked with
+# this module alone, so the process has one team, one pool and one set of tables; the others reach them through
+# _runtime.pxd.
+#
+# The caller's code may run while a call is prepared: in conversions (`__float__`, `__array__`, buffers, `__index__`),
+# in the warning of `settle`, and wherever Python code runs or objects are made: finalizers, tracers. It may resize,
+# reshape or free any array of the call. So every door first converts, then calls `settle`; only then it reads
+# addresses, shapes and strides, and nothing else runs until the kernels are done. Where objects must be made in
+# between, `hold` notes the state of the arrays, and `check_held` raises if it has changed.
+"""Instruction sets, settings, threads and memory of this process."""
+
+import numpy as np
+
+cimport numpy as cnp
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF
+from cython.parallel cimport prange
+from libc.string cimport strcpy
+
+cnp.import_array()
+
+
+cdef extern from "kernels/kernels.h" nogil:
+    ctypedef struct fr_isa:
+        const char *name
+        const fr_tables *tables
+        int runs_here
+    const fr_isa *fr_isa_list(int *)
+    ctypedef struct fr_cache:
+        Py_ssize_t size
+        int sharers
+    fr_cache fr_last_cache()
+
+cdef extern from "team.h" nogil:
+    ctypedef void (*fr_team_region)(int) noexcept
+    ctypedef struct fr_team_counts:
+        long workers
+        long awake
+        long jobs
+        long late
+        long stalled
+        long refused
+    ctypedef struct fr_team_settings:
+        fr_atomic spin
+        fr_atomic gap
+        fr_atomic hold
+        fr_atomic insist
+        fr_atomic granted
+    fr_team_settings fr_team_set
+    int fr_team_prepare(fr_team_region) noexcept
+    void fr_team_serve(int) noexcept
+    int fr_team_openmp() noexcept
+    int fr_team_granted() noexcept
+    int fr_team_look(int) noexcept
+    void fr_team_run(fr_share, const void *, long, int) noexcept
+    void fr_team_run_alone(fr_share, const void *) noexcept
+    int fr_team_is_short() noexcept
+    fr_team_counts fr_team_count() noexcept
+
+cdef extern from "pool.h" nogil:
+    ctypedef struct fr_pool_state:
+        size_t limit
+        size_t held
+        size_t blocks
+        unsigned long long hits
+        unsigned long long misses
+    void *fr_pool_malloc(void *, size_t) noexcept
+    void *fr_pool_calloc(void *, size_t, size_t) noexcept
+    void *fr_pool_realloc(void *, void *, size_t) noexcept
+    void fr_pool_free(void *, void *, size_t) noexcept
+    int fr_pool_is_warm(const void *) noexcept
+    void fr_pool_limit(size_t) noexcept
+    void fr_pool_patience(long long) noexcept
+    void fr_pool_huge_pages(int) noexcept
+    void fr_pool_clear() noexcept
+    void fr_pool_tidy() noexcept
+    int fr_pool_has(size_t) noexcept
+    fr_pool_state fr_pool_look() noexcept
+    int fr_pool_watch_forks() noexcept
+
+cdef extern from *:
+    const char *CYTHON_ABI
+
+cdef extern from "Python.h":
+    object PyContextVar_New(const char *, PyObject *)
+    int PyContextVar_Get(object, PyObject *, PyObject **) except -1
+    void Py_DECREF(PyObject *)
+    object PyCapsule_New(void *, const char *, void *)
+    int PyTraceMalloc_Track(unsigned int, size_t, size_t)
+
+cdef extern from "numpy/arrayobject.h":
+    ctypedef struct PyArrayObject:
+        pass
+    ctypedef struct PyArrayObject_fields:
+        PyObject *mem_handler
+    ctypedef struct PyArray_Descr:
+        pass
+    bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
+    bint PyArray_IS_F_CONTIGUOUS(cnp.ndarray)
+    object PyArray_NewFromDescr(PyTypeObject *, PyArray_Descr *, int, const cnp.npy_intp *, const cnp.npy_intp *,
+                                void *, int, PyObject *)
+    object PyArray_NewLikeArray(cnp.ndarray, cnp.NPY_ORDER, PyObject *, int)
+    void PyArray_ENABLEFLAGS(cnp.ndarray, int)
+    ctypedef struct PyDataMemAllocator:
+        void *ctx
+        void *(*malloc)(void *, size_t) noexcept nogil
+        void *(*calloc)(void *, size_t, size_t) noexcept nogil
+        void *(*realloc)(void *, void *, size_t) noexcept nogil
+        void (*free)(void *, void *, size_t) noexcept nogil
+    ctypedef struct PyDataMem_Handler:
+        char name[127]
+        cnp.npy_uint8 version
+        PyDataMemAllocator allocator
+    object PyDataMem_GetHandler()
+    PyObject *PyArray_HANDLER(cnp.ndarray)
+    PyObject *PyArray_BASE(cnp.ndarray)
+    PyObject *PyDataMem_DefaultHandler
+
+
+# --- Instruction set ------------------------------------------------------------------------------------------------
+
+cdef int _isa_count
+cdef const fr_isa *_isas = fr_isa_list(&_isa_count)
+
+
+cdef tuple _isa_names(bint built, bint runs):
+    """Names of the instruction sets that this build knows, contains or can run on this machine."""
+    cdef list names = []
+    cdef int i
+    for i in range(_isa_count):
+        if (not built or _isas[i].tables != NULL) and (not runs or _isas[i].runs_here):
+            names.append(_isas[i].name.decode())
+    return tuple(names)
+
+
+isa_known = _isa_names(False, False)
+isa_built = _isa_names(True, False)
+isa_available = _isa_names(True, True)
+openmp = fr_team_openmp()
+cython_version = CYTHON_ABI.decode().replace("_", ".")
+
+
+cdef int _isa_index(str isa) except -1:
+    """Index of the instruction set in the list; if it is not available, raises with the reason."""
+    if isa not in isa_known:
+        raise ValueError(f"unknown instruction set {isa!r}; this platform knows {', '.join(isa_known)}")
+    if isa not in isa_built:
+        raise RuntimeError(f"this build of fastrelu holds no {isa} kernels (built: {', '.join(isa_built)})")
+    if isa not in isa_available:
+        raise RuntimeError(f"this machine cannot run {isa} instructions (it runs: {', '.join(isa_available)})")
+    return isa_known.index(isa)
+
+
+cdef const fr_tables *tables(str isa) except NULL:
+    """The kernels of an instruction set that this machine supports."""
+    return _isas[_isa_index(isa)].tables
+
+
+# --- Settings: process defaults, and overrides in a context ---------------------------------------------------------
+
+settings.precision = settings.threads = settings.overridden = 0
+settings.stream_from = -1
+settings.parallel_from[:] = [65536, 24576, 8192]  # benchmarks/bench_threads.py
+settings.waking_from[:] = [1048576, 393216, 262144]  # about 100 us of work: tools/measure_pauses.py
+parallel_from = (settings.parallel_from[0], settings.parallel_from[1], settings.parallel_from[2])
+waking_from = (settings.waking_from[0], settings.waking_from[1], settings.waking_from[2])
+
+# The GIL is released from this many elements on. Releasing it costs about as much as computing 50 elements.
+cdef Py_ssize_t _RELEASE = 8192
+cdef fr_atomic _quota = -1  # processors that the control group allows; -1: not read yet
+cdef fr_cache _last_cache = fr_last_cache()
+
+precision_override = PyContextVar_New("fastrelu_precision", NULL)
+thread_override = PyContextVar_New("fastrelu_threads", NULL)
+
+
+def set_defaults(precision=None, threads=None, stream_from=None, parallel_from=None, waking_from=None):
+    """Set the process's precision (0 or 1), thread limit (0 is none), least number of bytes to stream (-1: depends on
+    the cache), and for each cost class the least size for threads, and for threads that are asleep."""
+    if precision is not None:
+        fr_store(&settings.precision, precision)
+    if threads is not None:
+        fr_store(&settings.threads, threads)
+    if stream_from is not None:
+        fr_store(&settings.stream_from, stream_from)
+    if parallel_from is not None:
+        for j in range(FR_COSTS):
+            fr_store(&settings.parallel_from[j], parallel_from[j])
+    if waking_from is not None:
+        for j in range(FR_COSTS):
+            fr_store(&settings.waking_from[j], waking_from[j])
+    cdef Py_ssize_t least = _RELEASE
+    for j in range(FR_COSTS):
+        least = min(least, fr_load(&settings.parallel_from[j]))
+    fr_store(&settings.at_once, least if fr_load(&settings.stream_from) < 0 else 0)
+
+
+set_defaults()
+
+
+def watch_overrides():
+    """Make calls read the context variables from now on."""
+    fr_store(&settings.overridden, 1)
+
+
+cdef long long _setting(object variable, fr_atomic *default) except -1:
+    cdef PyObject *found = NULL
+    cdef long long value
+    if fr_load(&settings.overridden):
+        PyContextVar_Get(variable, NULL, &found)
+        if found != NULL:
+            value = <object>found
+            Py_DECREF(found)
+            return value
+    return fr_load(default)
+
+
+cdef int precision_in_context() except -1:
+    return _setting(precision_override, &settings.precision)
+
+
+def precision_level():
+    """The precision of a call in the current context: 0 for "fast", 1 for "accurate"."""
+    return precision_here()
+
+
+cdef int _read_quota() except -1:
+    if fr_load(&_quota) < 0:
+        from fastrelu._host import cpu_quota
+
+        fr_store(&_quota, cpu_quota())
+    return fr_load(&_quota)
+
+
+cpdef int thread_count() except -1:
+    """Threads that a large call in the current context may use."""
+    cdef int n = fr_team_granted()
+    cdef int limit
+    if n > 1:
+        limit = _setting(thread_override, &settings.threads)
+        if limit != 0:
+            n = min(n, limit)
+    if n > 1:
+        limit = _read_quota()
+        if limit != 0:
+            n = min(n, limit)
+    return max(n, 1)
+
+
+cdef bint outgrows_cache(int cost, Py_ssize_t size, int parts) noexcept:
+    """Is an output of `size` bytes, written by `parts` threads, evicted from the cache before it is read?
+
+    If a kernel is bound by arithmetic, ordinary stores cost nothing, and the detour through a block would add cost.
+    """
+    cdef Py_ssize_t least = fr_load(&settings.stream_from)
+    if least < 0:  # of all caches that the threads may use together
+        least = (_last_cache.size or 1 << 25) * ((parts + _last_cache.sharers - 1) // _last_cache.sharers)
+        return cost == FR_LIGHT and size >= least
+    return size >= least
+
+
+# --- The team of threads --------------------------------------------------------------------------------------------
+
+cdef void _region(int workers) noexcept with gil:
+    """The OpenMP region whose threads are the team's workers, for as long as the process lives.
+
+    It acquires the GIL only to release it: then it is certain that there is one to release.
+    """
+    cdef int worker
+    with nogil:
+        for worker in prange(workers, schedule="static", chunksize=1, num_threads=workers):
+            fr_team_serve(worker)
+
+
+cdef Crew crew_for(int cost, Py_ssize_t n) except *:
+    """How many threads a call on n elements of a cost class gets in the current context, and why."""
+    cdef Crew crew
+    cdef Py_ssize_t least = fr_load(&settings.parallel_from[cost])
+    crew.threads, crew.reason = 1, FR_CREW_SMALL
+    if n < least:
+        return crew
+    cdef int threads = thread_count()
+    if threads == 1:
+        crew.reason = FR_CREW_LIMIT
+        return crew
+    if n < threads * (least // 2):
+        threads = n // (least // 2)
+    crew.reason = fr_team_look(threads)
+    if crew.reason == FR_CREW_READY or (crew.reason == FR_CREW_ASLEEP and n >= fr_load(&settings.waking_from[cost])):
+        crew.threads = threads
+    return crew
+
+
+cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most, Crew crew) except -1:
+    """Run a job on n elements of a cost class, cut into at most `most` shares unless there are more threads."""
+    cdef Py_ssize_t each
+    if crew.threads > 1 and most > 1:
+        # Several shares per thread, so that others can take the shares of a late one; but none too small to pay.
+        each = min(n // max(fr_load(&settings.parallel_from[cost]) // 4, 1), most) // crew.threads
+        with nogil:
+            fr_team_run(run, job, crew.threads * max(1, min(each, 64)), crew.threads)
+    elif crew.reason > FR_CREW_LIMIT:
+        with nogil:
+            fr_team_run_alone(run, job)
+    elif n >= _RELEASE:
+        with nogil:
+            run(job, 0, 1, 0)
+    else:
+        run(job, 0, 1, 0)
+    return 0
+
+
+cdef fr_atomic _settled = 0  # the quota and the pool's limit are known
+
+
+cdef int settle() except -1:
+    cdef bint refused = fr_team_is_short()
+    if fr_load(&_settled) and not refused:
+        return 0
+    _read_quota()
+    _recycles(FR_POOL_FROM)
+    fr_store(&_settled, 1)
+    if refused:
+        import warnings
+
+        warnings.warn("the system refused fastrelu a thread (a limit on processes, threads or memory): calls use fewer "
+                      "threads", RuntimeWarning, stacklevel=1)
+    return 1
+
+
+def team():
+    """Counters of the team of threads, for tests and measurements."""
+    return dict(fr_team_count())
+
+
+def set_team(spin=None, gap=None, hold=None, insist=None, granted=None):
+    """Change how the team waits, for tests and measurements (team.h explains the settings)."""
+    if spin is not None:
+        fr_store(&fr_team_set.spin, spin)
+    if gap is not None:
+        fr_store(&fr_team_set.gap, gap)
+    if hold is not None:
+        fr_store(&fr_team_set.hold, hold)
+    if insist is not None:
+        fr_store(&fr_team_set.insist, insist)
+    if granted is not None:
+        fr_store(&fr_team_set.granted, granted)
+
+
+# --- Memory of large results ----------------------------------------------------------------------------------------
+
+cdef fr_atomic _recycling = -1  # 0: off; 1: on; -1: the limit is not set yet
+recycle_from = FR_POOL_FROM
+
+cdef PyDataMem_Handler _handler
+strcpy(_handler.name, b"fastrelu")
+_handler.version = 1
+_handler.allocator = PyDataMemAllocator(NULL, fr_pool_malloc, fr_pool_calloc, fr_pool_realloc, fr_pool_free)
+cdef object _recycler = PyCapsule_New(&_handler, "mem_handler", NULL)
+cdef unsigned int _trace_domain = np.lib.tracemalloc_domain  # the domain of NumPy's data in tracemalloc
+
+
+def set_cache(limit=None, milliseconds=None, huge_pages=None):
+    """Set how many bytes of freed blocks are kept (0: none), how long, and whether huge pages are requested."""
+    if limit is not None:
+        fr_pool_limit(limit)
+        fr_store(&_recycling, limit > 0)
+    if milliseconds is not None:
+        fr_pool_patience(milliseconds)
+    if huge_pages is not None:
+        fr_pool_huge_pages(huge_pages)
+
+
+def clear_cache():
+    """Give all freed blocks back to the system."""
+    with nogil:
+        fr_pool_clear()
+
+
+cdef bint _recycles(Py_ssize_t size) except -1:
+    """Does a new result of `size` bytes come from the pool?"""
+    if size < FR_POOL_FROM:
+        return False
+    if fr_load(&_recycling) < 0:
+        from fastrelu._host import default_cache_limit
+
+        set_cache(limit=default_cache_limit())
+    return fr_load(&_recycling)
+
+
+def cache_state():
+    """The limit of the pool, bytes and blocks held, hits and misses."""
+    _recycles(FR_POOL_FROM)
+    cdef fr_pool_state state = fr_pool_look()
+    return {"limit": state.limit, "held": state.held, "blocks": state.blocks, "hits": state.hits,
+            "misses": state.misses}
+
+
+cdef bint recycles_here(Py_ssize_t size) except -1:
+    """The same for a result of this call: not if the host program has set a memory handler of its own."""
+    if not _recycles(size):
+        return False
+    handler = PyDataMem_GetHandler()
+    return <PyObject *>handler is PyDataMem_DefaultHandler
+
+
+cdef bint pool_has(Py_ssize_t size) noexcept:
+    return fr_pool_has(size)
+
+
+cdef void tidy_pool() noexcept:
+    fr_pool_tidy()
+
+
+cdef cnp.dtype _float32 = np.dtype(np.float32)
+cdef cnp.dtype _float64 = np.dtype(np.float64)
+
+
+cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *shape, const cnp.npy_intp *strides, void *data, int flags,
+                           int dtype):
+    """An array of a type that has kernels; NumPy's own shorthand for this looks the type up again."""
+    cdef cnp.dtype descr = _float32 if dtype == cnp.NPY_FLOAT else _float64
+    Py_INCREF(descr)  # the array steals the reference
+    return PyArray_NewFromDescr(<PyTypeObject *>cnp.ndarray, <PyArray_Descr *>descr, ndim, shape, strides, data, flags,
+                                NULL)
+
+
+cdef cnp.ndarray recycled(int ndim, const cnp.npy_intp *shape, const cnp.npy_intp *strides, int order, int dtype,
+                          Py_ssize_t size):
+    """An array of `size` bytes that owns memory from the pool; None if there is no memory.
+
+    NumPy's own way, to set its memory handler temporarily, runs Python code that may fail or call finalizers.
+    """
+    cdef cnp.ndarray array
+    cdef void *data = fr_pool_malloc(NULL, size)
+    if data == NULL:
+        return None
+    try:
+        array = new_array(ndim, shape, strides, data, order | cnp.NPY_ARRAY_ALIGNED | cnp.NPY_ARRAY_WRITEABLE, dtype)
+    except BaseException:
+        fr_pool_free(NULL, data, size)
+        raise
+    Py_INCREF(_recycler)  # the array drops this reference when it frees its data
+    (<PyArrayObject_fields *><PyArrayObject *>array).mem_handler = <PyObject *>_recycler
+    PyArray_ENABLEFLAGS(array, cnp.NPY_ARRAY_OWNDATA)
+    PyTraceMalloc_Track(_trace_domain, <size_t>data, size)
+    return array
+
+
+cdef cnp.ndarray fresh_like(cnp.ndarray x, Py_ssize_t size):
+    """A new result of the shape, type, layout and size of x, which is dense."""
+    cdef cnp.ndarray y = None
+    cdef const cnp.npy_intp *strides = NULL
+    cdef int order = cnp.NPY_ARRAY_C_CONTIGUOUS
+    if not PyArray_IS_C_CONTIGUOUS(x):
+        order = cnp.NPY_ARRAY_F_CONTIGUOUS
+        if not PyArray_IS_F_CONTIGUOUS(x):
+            strides = cnp.PyArray_STRIDES(x)
+    if size >= FR_POOL_FROM and recycles_here(size):
+        y = recycled(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), strides, order, cnp.PyArray_TYPE(x), size)
+    if y is not None:
+        return y
+    if strides != NULL:
+        return PyArray_NewLikeArray(x, cnp.NPY_KEEPORDER, NULL, 0)
+    return new_array(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), NULL, NULL, order & cnp.NPY_ARRAY_F_CONTIGUOUS,
+                     cnp.PyArray_TYPE(x))
+
+
+cdef bint is_warm(cnp.ndarray y) noexcept:
+    """Has the memory of this result been in use before, so that its pages are mapped?"""
+    return PyArray_HANDLER(y) == <PyObject *>_recycler and fr_pool_is_warm(cnp.PyArray_DATA(y))
+
+
+# --- Arrays that the caller's code may change -----------------------------------------------------------------------
+
+cdef cnp.ndarray _owner(cnp.ndarray array):
+    """The array that owns the memory of a view, as far as NumPy knows."""
+    cdef PyObject *base = PyArray_BASE(array)
+    while base != NULL and cnp.PyArray_Check(<object>base):
+        array = <cnp.ndarray><object>base
+        base = PyArray_BASE(array)
+    return array
+
+
+cdef void extent(cnp.ndarray array, char **low, char **high) noexcept:
+    """The first and the last address of the elements, of which there is at least one."""
+    cdef Py_ssize_t reach
+    cdef int axis
+    low[0] = <char *>cnp.PyArray_DATA(array)
+    high[0] = low[0] + cnp.PyArray_ITEMSIZE(array)
+    for axis in range(cnp.PyArray_NDIM(array)):
+        reach = (cnp.PyArray_DIM(array, axis) - 1) * cnp.PyArray_STRIDE(array, axis)
+        if reach < 0:
+            low[0] += reach
+        else:
+            high[0] += reach
+
+
+cdef bint _is_whole(cnp.ndarray array):
+    """Is a view still within the memory of its owner, which may have been resized since?"""
+    cdef char *ends[4]
+    if PyArray_BASE(array) == NULL or cnp.PyArray_SIZE(array) == 0:
+        return True
+    owner = _owner(array)
+    if owner is array:
+        return True
+    if cnp.PyArray_SIZE(owner) == 0:
+        return False
+    extent(array, &ends[0], &ends[1])
+    extent(owner, &ends[2], &ends[3])
+    return ends[2] <= ends[0] and ends[1] <= ends[3]
+
+
+cdef int refuse_change(str name) except -1:
+    raise RuntimeError(f"{name}: an array was changed while the call was prepared, by code of another argument, a "
+                       "warning or a finalizer")
+
+
+cdef int check_whole(object operand, str name) except -1:
+    if cnp.PyArray_Check(operand) and not _is_whole(<cnp.ndarray>operand):
+        refuse_change(name)
+    return 0
+
+
+cdef size_t _mixed(size_t mark, size_t number) noexcept:
+    return (mark ^ number) * <size_t>0x9E3779B97F4A7C15
+
+
+cdef size_t _mark_of(const Held *held) noexcept:
+    """A hash of addresses, shapes, strides and types, to detect that one of them has changed."""
+    cdef cnp.ndarray array
+    cdef size_t mark = 0
+    cdef int axis, k, _turn
+    for k in range(held.count):
+        array = <cnp.ndarray>held.arrays[k]
+        for _turn in range(2):  # the array itself and its owner
+            mark = _mixed(mark, <size_t>cnp.PyArray_DATA(array))
+            mark = _mixed(mark, cnp.PyArray_TYPE(array))
+            mark = _mixed(mark, cnp.PyArray_FLAGS(array))
+            for axis in range(cnp.PyArray_NDIM(array)):
+                mark = _mixed(mark, cnp.PyArray_DIM(array, axis))
+                mark = _mixed(mark, cnp.PyArray_STRIDE(array, axis))
+            if PyArray_BASE(array) == NULL:
+                break
+            array = _owner(array)
+    return mark
+
+
+cdef void keep(Held *held, cnp.ndarray array) noexcept:
+    if array is not None:
+        held.arrays[held.count] = <PyObject *>array
+        held.count += 1
+
+
+cdef int hold(Held *held, str name) except -1:
+    cdef int k
+    for k in range(held.count):
+        if not _is_whole(<cnp.ndarray>held.arrays[k]):
+            refuse_change(name)
+    held.mark = _mark_of(held)
+    return 0
+
+
+cdef int check_held(const Held *held, str name) except -1:
+    if _mark_of(held) != held.mark:
+        refuse_change(name)
+    return 0
+
+
+if fr_team_prepare(_region) or fr_pool_watch_forks():
+    raise ImportError("fastrelu could not register its fork handler")
