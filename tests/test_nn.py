@@ -34,6 +34,7 @@ LAYERS: list[nn.Module] = [
     nn.LeakyReLU(0.2),
     nn.LeakyReLU(-0.2),
     nn.LeakyReLU(0.2, inplace=True),
+    nn.LeakyReLU(-0.2, inplace=True),
     nn.PReLU(dtype=np.float64),
     nn.PReLU(3, -0.3, dtype=np.float64),
     nn.PReLU(5, 0.4, axis=-1, dtype=np.float64),
@@ -43,8 +44,10 @@ LAYERS: list[nn.Module] = [
     nn.Threshold(0.3, -1.0),
     nn.Threshold(0.3, 2.0),
     nn.Threshold(0.3, 0.0, inplace=True),
+    nn.Threshold(0.3, 2.0, inplace=True),
     nn.ThresholdedReLU(0.6),
     nn.ThresholdedReLU(0.6, inplace=True),
+    nn.ThresholdedReLU(-0.5, inplace=True),
     nn.SquaredReLU(),
     nn.SquaredReLU(inplace=True),
     nn.CReLU(),
@@ -52,21 +55,30 @@ LAYERS: list[nn.Module] = [
     nn.RReLU(0.3, 0.3),
     nn.RReLU(0.3, 0.3, inplace=True),
     nn.RReLU(-0.3, -0.3),
+    nn.RReLU(-0.3, -0.3, inplace=True),
     nn.ELU(0.7),
     nn.ELU(0.7, inplace=True),
+    nn.ELU(-0.7, inplace=True),
     nn.ELU(0.7, learnable=True, num_parameters=3, dtype=np.float64),
+    nn.ELU(0.7, inplace=True, learnable=True, num_parameters=3, dtype=np.float64),
     nn.CELU(0.7),
     nn.CELU(0.7, inplace=True),
+    nn.CELU(-0.7, inplace=True),
     nn.CELU(0.7, learnable=True, dtype=np.float64),
     nn.SELU(),
     nn.SELU(inplace=True),
     nn.Softplus(2.0),
     nn.Softplus(2.0, inplace=True),
+    nn.Softplus(2.0, 1.2),
+    nn.Softplus(2.0, 1.2, inplace=True),
     nn.Softplus(2.0, learnable=True, num_parameters=3, dtype=np.float64),
+    nn.Softplus(2.0, 1.2, learnable=True, num_parameters=3, dtype=np.float64),
+    nn.Softplus(2.0, -1.0, inplace=True, learnable=True, dtype=np.float64),
     nn.LogSigmoid(),
     nn.LogSigmoid(inplace=True),
     nn.Squareplus(2.0),
     nn.Squareplus(inplace=True),
+    nn.Squareplus(0.0, inplace=True),
     nn.Sigmoid(),
     nn.Sigmoid(inplace=True),
     nn.Tanh(),
@@ -82,20 +94,26 @@ LAYERS: list[nn.Module] = [
     nn.SparseSigmoid(),
     nn.SparseSigmoid(inplace=True),
     nn.SiLU(),
+    nn.SiLU(inplace=True),
     nn.Swish(1.5),
     nn.Swish(1.5, learnable=True, dtype=np.float64),
     nn.Swish(1.5, learnable=True, num_parameters=3, dtype=np.float64),
     nn.GELU(),
     nn.GELU("tanh"),
     nn.QuickGELU(),
+    nn.QuickGELU(inplace=True),
     nn.Mish(),
+    nn.Mish(inplace=True),
     nn.Hardswish(),
+    nn.Hardswish(inplace=True),
     nn.Hardmish(),
+    nn.Hardmish(inplace=True),
     nn.Hardshrink(),
     nn.Hardshrink(0.3, inplace=True),
     nn.Softshrink(),
     nn.Softshrink(0.3, inplace=True),
     nn.Tanhshrink(),
+    nn.Tanhshrink(inplace=True),
     nn.Softmax(),
     nn.Softmax(dim=1),
     nn.LogSoftmax(dim=1),
@@ -114,7 +132,7 @@ each_layer = pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: repr(lay
 def inputs(seed: int = 0) -> NDArray[Any]:
     """Return numbers that are at least 0.001 from every kink of the layers above."""
     x = 2 * np.random.default_rng(seed).standard_normal((4, 3, 5))
-    kinks = np.array([-3, -2, -1, -0.5, -0.3, 0, 0.3, 0.5, 0.6, 0.7, 1, 2, 3, 6])
+    kinks = np.array([-3, -2, -1, -0.5, -0.3, 0, 0.3, 0.5, 0.6, 0.7, 1, 2, 3, 6])  # -0.5, 0.6: of softplus too
     near = np.abs(x[..., None] - kinks).min(-1) < 1e-3
     x[near] += 5e-3
     return x
@@ -286,30 +304,22 @@ def test_inherited_constructors() -> None:
 # --- In place -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("build", "reason"),
-    [
-        (
-            lambda: nn.SiLU(inplace=True),
-            "SiLU cannot work in place: the output of silu does not determine the gradient",
-        ),
-        (lambda: nn.Mish(True), "call fastrelu.mish_ where no gradient is needed"),
-        (lambda: nn.Hardswish(inplace=True), "leave out inplace=True"),
-        (lambda: nn.LeakyReLU(-0.1, inplace=True), "requires negative_slope >= 0, got negative_slope=-0.1"),
-        (lambda: nn.Threshold(0.0, 1.0, inplace=True), "requires value <= threshold"),
-        (lambda: nn.ThresholdedReLU(-1.0, inplace=True), "requires alpha >= 0"),
-        (lambda: nn.ELU(-1.0, inplace=True), "alpha >= 0"),
-        (lambda: nn.CELU(-1.0, inplace=True), "alpha > 0"),
-        (lambda: nn.Squareplus(0.0, inplace=True), "b > 0"),
-        (lambda: nn.RReLU(-0.1, 0.3, inplace=True), "does not tell the sign of the input"),
-        (lambda: nn.ELU(inplace=True, learnable=True), "ELU cannot work in place with a learned parameter"),
-        (lambda: nn.Softplus(inplace=True, learnable=True), "needs the input, which would be overwritten"),
-    ],
-)
-def test_in_place_is_refused(build: Any, reason: str) -> None:
-    """Where the gradient would be lost, in place is refused when the layer is built, with the reason."""
-    with pytest.raises(ValueError, match=re.escape(reason)):
-        build()
+def test_which_in_place_layers_copy() -> None:
+    """In training those copy their input whose output does not determine the gradient; the others save their output."""
+    in_place = [layer for layer in LAYERS if isinstance(layer, nn.Activation) and layer.inplace]
+    assert {repr(layer).replace(", inplace=True", "") for layer in in_place if not layer._saves_output()} == {
+        *(f"{name}(inplace=True)" for name in ("SiLU", "QuickGELU", "Mish", "Hardswish", "Hardmish", "Tanhshrink")),
+        "LeakyReLU(negative_slope=-0.2)",
+        "Threshold(threshold=0.3, value=2.0)",
+        "ThresholdedReLU(alpha=-0.5)",
+        "RReLU(lower=-0.3, upper=-0.3)",
+        "ELU(alpha=-0.7)",
+        "ELU(num_parameters=3)",
+        "CELU(alpha=-0.7)",
+        "Softplus(beta=2.0, threshold=1.2)",
+        "Softplus(num_parameters=1, threshold=-1.0)",
+        "Squareplus(b=0.0)",
+    }
 
 
 def test_overwriting_what_another_layer_keeps() -> None:
@@ -346,10 +356,6 @@ def test_overwriting_after_a_change() -> None:
     model[3].negative_slope = 0.5  # with a slope of the same sign the layer saves its output
     with pytest.raises(ValueError, match=r"layer 4, .* would overwrite the output of layer 3, LeakyReLU"):
         model(x)
-    for layer in (nn.SiLU(), nn.LeakyReLU(-0.5), nn.ELU(learnable=True)):
-        with pytest.raises(ValueError, match="cannot work in place"):
-            layer.inplace = True
-        assert not layer.inplace
 
 
 # --- Sequential ---------------------------------------------------------------------------------------------------
@@ -879,6 +885,7 @@ def test_parameter_is_an_array() -> None:
         (lambda: nn.PReLU(0), "PReLU needs num_parameters of at least 1, got 0"),
         (lambda: nn.ELU(num_parameters=3), "ELU has 3 parameters only with learnable=True"),
         (lambda: nn.SReLU(t_left=2.0), "SReLU requires t_left <= t_right, got t_left=2.0, t_right=1.0"),
+        (lambda: nn.Softplus(1.0, np.nan), "Softplus requires a number as threshold, got nan"),
         (lambda: nn.RReLU(0.5, 0.1), "RReLU requires lower <= upper, got lower=0.5, upper=0.1"),
         (
             lambda: nn.GELU("exact"),  # type: ignore[arg-type]  # wrong on purpose
@@ -1055,6 +1062,35 @@ def test_srelu_keeps_its_order() -> None:
     x = np.array([-1.0, 1.0, 3.0], np.float32)
     assert np.isfinite(layer(x)).all()
     assert layer(x)[1] == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("beta", [1.0, 0.3, 7.0, 1e-3])
+def test_thresholds_that_change_no_bit(beta: float, dtype: Any) -> None:
+    """From there on softplus is its input and its derivative 1, with either precision."""
+    least = 17.5 if dtype is np.float32 else 38.0
+    x = (np.geomspace(least * (1 + 1e-6), 1e5, 20_000) / beta).astype(dtype)
+    for precision in ("fast", "accurate"):
+        with fr.precision(precision):
+            for threshold in (least, np.inf, 0.0):
+                layer = nn.Softplus(beta, threshold)
+                np.testing.assert_array_equal(layer(x), x)
+                np.testing.assert_array_equal(layer.backward(np.full_like(x, 0.7)), dtype(0.7))
+
+
+def test_softplus_threshold_of_any_input() -> None:
+    """Numbers, integers, lists and NaN; a product that overflows is beyond the threshold."""
+    layer = nn.Softplus(2.0, 1.0).eval()
+    assert layer(np.float32(3)) == 3
+    assert layer(3).dtype == np.float64
+    assert layer([1, -1])[0] == 1
+    assert layer(np.array([3, 0], np.int8)).dtype == np.float32
+    np.testing.assert_array_equal(
+        nn.Softplus(1e10)(np.array([1e308, np.nan, np.inf, -np.inf])), [1e308, np.nan, np.inf, 0]
+    )
+    zero = np.array(3.0)
+    assert nn.Softplus(2.0, 1.0, inplace=True)(zero) is zero
+    assert zero == 3
 
 
 def test_precision_reaches_the_layers() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,7 @@ class Pair:
 
     def layer(self) -> Any:
         """Return our layer."""
-        return eval(f"nn.{self.ours}", {"nn": nn})
+        return eval(f"nn.{self.ours}", {"nn": nn, "math": math})
 
     def peer(self, dtype: Any) -> Any:
         """Return PyTorch's layer."""
@@ -89,7 +90,12 @@ PAIRS = [
     Pair("CELU(1.3, inplace=True)", limits=False, single=True),
     Pair("SELU()", limits=False),
     Pair("SELU(inplace=True)", limits=False),
-    Pair("Softplus(2.0)", "Softplus(2.0, 60.0)", limits=False),
+    Pair("Softplus(2.0)", limits=False),
+    Pair("Softplus(2.0, math.inf)", "Softplus(2.0, 60.0)", limits=False),
+    Pair("Softplus(0.5, 1.0)", limits=False),
+    Pair("Softplus(threshold=-1.0)", limits=False),
+    Pair("Softplus(2.0, 3.0, inplace=True)", "Softplus(2.0, 3.0)", limits=False),
+    Pair("Softplus(inplace=True)", "Softplus()", limits=False),
     Pair("LogSigmoid()", limits=False),
     Pair("Sigmoid()"),
     Pair("Sigmoid(inplace=True)", "Sigmoid()"),
@@ -101,12 +107,15 @@ PAIRS = [
     Pair("Hardtanh(-0.5, 2.0)"),
     Pair("Hardtanh(inplace=True)"),
     Pair("SiLU()", limits=False),
+    Pair("SiLU(inplace=True)", limits=False),
     Pair("Swish()", "SiLU()", limits=False),
     Pair("Mish()", limits=False),
+    Pair("Mish(inplace=True)", limits=False),
     Pair("GELU()", limits=False),
     Pair("GELU('tanh')", limits=False),
     Pair("GELU(approximate='none')", limits=False),
     Pair("Hardswish()", avoid=(-3.0, 3.0), limits=False),
+    Pair("Hardswish(inplace=True)", "Hardswish(True)", avoid=(-3.0, 3.0), limits=False),
     Pair("Hardshrink()"),
     Pair("Softshrink(0.3)"),
     Pair("Tanhshrink()", limits=False),

@@ -1,4 +1,4 @@
-"""Base class of the activation layers: the function they call, what they save, when they may work in place."""
+"""Base class of the activation layers: the function they call, and what they save."""
 
 from __future__ import annotations
 
@@ -29,19 +29,16 @@ class Activation(Layer):
     """Base of the layers that apply a function to each element.
 
     A subclass names its function, ``class ReLU(Activation, function="relu")``; the function's parameters are
-    attributes of the layer. For the gradient the layer saves its input. It saves its output instead when it works in
-    place, and when the gradient from the output is as exact as that from the input (`exact`): this array is then the
-    same one that the next layer saves as its input.
+    attributes of the layer. For the gradient the layer saves its input. It saves its output instead when the gradient
+    from the output is as exact as that from the input (`exact`), as the next layer saves the same array as its input; and
+    when it works in place and the output determines the gradient. If it works in place and the output does not, as for
+    SiLU, Mish, or a learned or negative slope, it saves a copy of the input in training mode, so that no memory is
+    saved; in evaluation mode there is no copy.
 
     Parameters
     ----------
     inplace : bool, default False
-        Whether to overwrite the input; the gradient is then computed from the output.
-
-    Raises
-    ------
-    ValueError
-        If `inplace` is True and the output does not determine the gradient.
+        Whether to overwrite the input.
     """
 
     _fresh_gradient: ClassVar[bool] = True
@@ -70,26 +67,6 @@ class Activation(Layer):
         super().__init__()
         self.inplace = inplace
 
-    def _check_attribute(self, name: str, value: Any) -> None:
-        super()._check_attribute(name, value)
-        if name == "inplace" and value:
-            self._check_inplace()
-
-    def _check_inplace(self) -> None:
-        """Refuse to work in place if the gradient cannot be computed from the output."""
-        reason = f"the output of {self._name} does not determine the gradient"
-        if self._backward_from_output is not None:
-            try:
-                self._backward_from_output(np.empty(0), np.empty(0), *self._arguments((0,)))
-            except ValueError as error:
-                reason += f" ({error})"
-            else:
-                return
-        raise ValueError(
-            f"{type(self).__name__} cannot work in place: {reason}, and the input would be overwritten; leave out "
-            f"inplace=True, or call fastrelu.{self._name}_ where no gradient is needed"
-        )
-
     def _arguments(self, shape: tuple[int, ...]) -> list[Any]:  # noqa: ARG002  Learnable uses the shape
         """Return the function's parameters for an input of this shape."""
         return [getattr(self, name) for name in self._names]
@@ -98,8 +75,23 @@ class Activation(Layer):
         """Whether the gradient from the output is exact, for the present parameters."""
         return self._exact
 
+    def _output_determines(self) -> bool:
+        """Whether the gradient can be computed from the output, for the present parameters."""
+        if self._backward_from_output is None:
+            return False
+        if self._names:
+            try:
+                self._backward_from_output(np.empty(0), np.empty(0), *self._arguments((0,)))
+            except ValueError:  # they are outside of its domain
+                return False
+        return True
+
     def _saves_output(self) -> bool:
-        return self.inplace or self._output_suffices()
+        return self._output_suffices() or (self.inplace and self._output_determines())
+
+    def _saved_input(self, x: ArrayLike) -> Any:
+        """Return the input as it is before the call: itself, or a copy if it will be overwritten."""
+        return np.array(x) if self.inplace else x
 
     def forward(self, x: ArrayLike) -> Any:
         """Apply the function.
@@ -116,10 +108,11 @@ class Activation(Layer):
             `x` itself if the layer works in place.
         """
         arguments = self._arguments(np.shape(x)) if self._names else ()
+        from_output = self.training and self._saves_output()
+        before = self._saved_input(x) if self.training and not from_output else None
         y = self._function_(x, *arguments) if self.inplace else self._function(x, *arguments)
         if self.training:
-            from_output = self._saves_output()
-            self.__dict__["_saved"] = y if from_output else x, from_output
+            self.__dict__["_saved"] = y if from_output else before, from_output
         return y
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:

@@ -298,7 +298,7 @@ class ModuleDict(_Container):
     >>> from fastrelu import nn
     >>> heads = nn.ModuleDict({"mean": nn.Linear(4, 1), "scale": nn.Softplus()})
     >>> heads["scale"]
-    Softplus(beta=1.0)
+    Softplus(beta=1.0, threshold=20.0)
     >>> list(heads)
     ['mean', 'scale']
     """

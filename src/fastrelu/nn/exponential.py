@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from fastrelu.nn.activation import Activation
 from fastrelu.nn.learnable import Learnable
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike
+    from numpy.typing import ArrayLike, DTypeLike
 
 __all__ = [
     "CELU",
@@ -20,6 +20,9 @@ __all__ = [
     "Softplus",
     "Squareplus",
 ]
+
+# From these values of beta * x on, softplus is its input to the last bit, and its derivative 1: by the type's size.
+_NO_BIT = {4: 17.5, 8: 38.0}
 
 
 class ELU(Learnable, function="elu"):
@@ -33,11 +36,6 @@ class ELU(Learnable, function="elu"):
         Whether to overwrite the input.
     learnable, num_parameters, axis, dtype
         Whether `alpha` is learned, and how: see :class:`~fastrelu.nn.learnable.Learnable`.
-
-    Raises
-    ------
-    ValueError
-        If `inplace` is True and `alpha` is learned or negative: the output does not determine the gradient.
 
     Examples
     --------
@@ -73,11 +71,6 @@ class CELU(Learnable, function="celu"):
     learnable, num_parameters, axis, dtype
         Whether `alpha` is learned, and how: see :class:`~fastrelu.nn.learnable.Learnable`.
 
-    Raises
-    ------
-    ValueError
-        If `inplace` is True and `alpha` is learned or not positive: the output does not determine the gradient.
-
     Examples
     --------
     >>> import numpy as np
@@ -112,13 +105,22 @@ class SELU(Activation, function="selu"):
     """
 
 
-class Softplus(Learnable, function="softplus"):
-    """Layer of :func:`fastrelu.softplus`: ``log(1 + exp(beta * x)) / beta``, without a threshold.
+class _Softplus(Learnable, function="softplus"):
+    """Layer of :func:`fastrelu.softplus`, without a threshold."""
+
+
+class Softplus(_Softplus):
+    """Layer of :func:`fastrelu.softplus`, with PyTorch's threshold.
+
+    Computes ``log(1 + exp(beta * x)) / beta`` where ``beta * x <= threshold``, ``x`` elsewhere.
 
     Parameters
     ----------
     beta : float, default 1.0
         Sharpness; greater than 0.
+    threshold : float, default 20.0
+        From where on the layer returns its input, and its gradient. With ``math.inf`` there is no such place: the
+        function needs none to be accurate. In float32 thresholds from 17.5 on change no bit.
     inplace : bool, default False
         Whether to overwrite the input.
     learnable, num_parameters, axis, dtype
@@ -127,7 +129,7 @@ class Softplus(Learnable, function="softplus"):
     Raises
     ------
     ValueError
-        If `inplace` is True and `beta` is learned: its gradient needs the input.
+        If `threshold` is NaN.
 
     Examples
     --------
@@ -135,11 +137,14 @@ class Softplus(Learnable, function="softplus"):
     >>> from fastrelu import nn
     >>> nn.Softplus()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([0.1269, 0.4741, 0.6931, 3.0486], dtype=float32)
+    >>> nn.Softplus(threshold=1.0)(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([0.1269, 0.4741, 0.6931, 3.    ], dtype=float32)
     """
 
     def __init__(
         self,
         beta: float = 1.0,
+        threshold: float = 20.0,
         *,
         inplace: bool = False,
         learnable: bool = False,
@@ -148,7 +153,64 @@ class Softplus(Learnable, function="softplus"):
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.beta = self._initial(beta, learnable, num_parameters, axis, dtype)
+        self.threshold = threshold
         super().__init__(inplace)
+
+    def _check_attribute(self, name: str, value: Any) -> None:
+        super()._check_attribute(name, value)
+        if name == "threshold" and not value == value:  # noqa: PLR0124  NaN is not equal to itself
+            raise ValueError(f"Softplus requires a number as threshold, got {value!r}")
+
+    def _output_determines(self) -> bool:
+        # Below, outputs on both sides of the threshold are the same.
+        return self.threshold >= _NO_BIT[4] and super()._output_determines()
+
+    def _beyond(self, x: ArrayLike, beta: Any) -> Any:
+        """Return where the layer is the identity; None where the function is, to the last bit."""
+        array = x if hasattr(x, "dtype") else np.asarray(x)
+        if self.threshold >= _NO_BIT[8 if np.result_type(array.dtype, np.float32, beta).itemsize > 4 else 4]:
+            return None
+        with np.errstate(over="ignore"):  # infinity is beyond the threshold
+            return np.multiply(array, beta) > self.threshold
+
+    def _function(self, x: ArrayLike, beta: Any) -> Any:
+        y, beyond = super()._function(x, beta), self._beyond(x, beta)
+        return y if beyond is None else np.where(beyond, x, y)[()]
+
+    def _function_(self, x: Any, beta: Any) -> Any:
+        beyond = self._beyond(x, beta)
+        return super()._function_(x, beta, where=True if beyond is None else ~beyond)
+
+    def _pass(self, function: Any, grad: Any, array: Any, beta: Any, out: Any) -> Any:
+        """Call a gradient where the layer is not the identity; elsewhere it is `grad`."""
+        beyond = self._beyond(array, beta)
+        if beyond is None:
+            return function(grad, array, beta, out=out)
+        if out is not None:  # `out` is `grad`
+            return function(grad, array, beta, out=out, where=~beyond)
+        return np.where(beyond, grad, function(grad, array, beta))[()]
+
+    def _backward(self, grad: Any, x: Any, beta: Any, *, out: Any = None) -> Any:
+        return self._pass(super()._backward, grad, x, beta, out)
+
+    def _backward_from_output(self, grad: Any, y: Any, beta: Any, *, out: Any = None) -> Any:
+        return self._pass(super()._backward_from_output, grad, y, beta, out)
+
+    def _backward_parameters(self, grad: Any, x: Any, *arguments: Any, out: Any) -> Any:
+        beyond = self._beyond(x, *arguments)
+        if beyond is None:
+            return super()._backward_parameters(grad, x, *arguments, out=out)
+        dx, dbeta = super()._backward_parameters(np.where(beyond, 0, grad), x, *arguments, out=None)
+        if out is None:
+            return np.where(beyond, grad, dx)[()], dbeta
+        np.copyto(out, dx, where=~beyond)
+        return out, dbeta
+
+    def extra_repr(self) -> str:
+        """Return beta, or the number of learned values, the threshold, and whether the layer works in place."""
+        shown = super().extra_repr().split(", inplace")
+        shown[0] += f", threshold={self.threshold}"
+        return ", inplace".join(shown)
 
 
 class LogSigmoid(Activation, function="log_sigmoid"):
@@ -172,11 +234,6 @@ class Squareplus(Activation, function="squareplus"):
         Width of the bend around 0; at least 0.
     inplace : bool, default False
         Whether to overwrite the input.
-
-    Raises
-    ------
-    ValueError
-        If `inplace` is True and ``b`` is not greater than 0.
 
     Examples
     --------

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Learnable(Activation):
     """Base of the layers whose function has a parameter that may be learned.
 
-    A learned parameter is a :class:`Parameter` of shape ``(num_parameters,)``. Its gradient needs the input, so such a
-    layer works out of place. Subclasses take these parameters beside the function's own.
+    A learned parameter is a :class:`Parameter` of shape ``(num_parameters,)``. Its gradient needs the input, of which an
+    in-place layer saves a copy. Subclasses take these parameters beside the function's own.
 
     Parameters
     ----------
@@ -57,13 +57,8 @@ class Learnable(Activation):
         """Return the learned parameters in the order of the function's arguments."""
         return [value for _, value in self._own_parameters()]
 
-    def _check_inplace(self) -> None:
-        if self._learned():
-            raise ValueError(
-                f"{type(self).__name__} cannot work in place with a learned parameter: the gradient with respect to "
-                "that needs the input, which would be overwritten; leave out inplace=True"
-            )
-        super()._check_inplace()
+    def _output_determines(self) -> bool:
+        return not self._learned() and super()._output_determines()
 
     def _along(self, values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         """Reshape the values of a parameter so that they broadcast along the axis of an input of this shape."""
@@ -90,11 +85,13 @@ class Learnable(Activation):
             return super().backward(grad, input_grad=input_grad, overwrite_grad=overwrite_grad)
         x, _ = self._take()
         self._check_gradient(grad, np.shape(x))
-        function = getattr(activations, f"{self._name}_backward_parameters")
         out = grad if overwrite_grad and alike(grad, x) else None
-        dx, *gradients = function(grad, x, *self._arguments(np.shape(x)), out=out)
+        dx, *gradients = self._backward_parameters(grad, x, *self._arguments(np.shape(x)), out=out)
         self._collect(learned, gradients)
         return dx if input_grad else None
+
+    def _backward_parameters(self, grad: Any, x: Any, *arguments: Any, out: Any) -> Any:
+        return getattr(activations, f"{self._name}_backward_parameters")(grad, x, *arguments, out=out)
 
     def _collect(self, learned: list[Parameter], gradients: list[Any]) -> None:
         """Add the gradients with respect to the function's arguments to those of the learned parameters."""
@@ -107,7 +104,8 @@ class Learnable(Activation):
         learned = self._learned()
         if not learned:
             return super().extra_repr()
-        return f"num_parameters={learned[0].size}" + ("" if self._axis == 1 else f", axis={self._axis}")
+        axis, inplace = "" if self._axis == 1 else f", axis={self._axis}", ", inplace=True" if self.inplace else ""
+        return f"num_parameters={learned[0].size}{axis}{inplace}"
 
 
 class PReLU(Learnable, function="prelu"):
@@ -207,6 +205,9 @@ class SReLU(Learnable, function="srelu"):
         t_right = self.t_left.data + np.abs(self.width.data)
         values = [self.t_left.data, self.a_left.data, t_right, self.a_right.data]
         return [self._along(value, shape) for value in values]
+
+    def _backward_parameters(self, grad: Any, x: Any, *arguments: Any, out: Any) -> Any:
+        return getattr(activations, f"{self._name}_backward_parameters")(grad, x, *arguments, out=out)
 
     def _collect(self, learned: list[Parameter], gradients: list[Any]) -> None:
         d_left, da_left, d_right, da_right = gradients

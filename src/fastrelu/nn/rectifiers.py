@@ -60,11 +60,6 @@ class LeakyReLU(Activation, function="leaky_relu"):
     inplace : bool, default False
         Whether to overwrite the input.
 
-    Raises
-    ------
-    ValueError
-        If `inplace` is True and ``negative_slope < 0``: the sign of the input cannot be read off the output.
-
     Examples
     --------
     >>> import numpy as np
@@ -93,11 +88,6 @@ class Threshold(Activation, function="threshold"):
     inplace : bool, default False
         Whether to overwrite the input.
 
-    Raises
-    ------
-    ValueError
-        If `inplace` is True and ``value > threshold``: kept inputs cannot be told from replaced ones.
-
     Examples
     --------
     >>> import numpy as np
@@ -124,11 +114,6 @@ class ThresholdedReLU(Activation, function="thresholded_relu"):
         Inputs above it are kept; all others become 0.
     inplace : bool, default False
         Whether to overwrite the input.
-
-    Raises
-    ------
-    ValueError
-        If `inplace` is True and ``alpha < 0``.
 
     Examples
     --------
@@ -174,7 +159,7 @@ class RReLU(Random, Activation, function="rrelu"):
     Raises
     ------
     ValueError
-        Unless ``lower <= upper``, or if `inplace` is True and ``lower < 0``.
+        Unless ``lower <= upper``.
 
     Examples
     --------
@@ -199,15 +184,11 @@ class RReLU(Random, Activation, function="rrelu"):
         self._seed(rng)
         super().__init__(inplace)
 
-    def _check_inplace(self) -> None:
-        if self.lower < 0:
-            raise ValueError(
-                f"RReLU cannot work in place with lower={self.lower!r}: with a negative slope the output does not tell "
-                "the sign of the input; leave out inplace=True"
-            )
-
     def _output_suffices(self) -> bool:
         return self.lower >= 0
+
+    def _output_determines(self) -> bool:
+        return self._output_suffices()
 
     def forward(self, x: ArrayLike) -> Any:
         """Apply the function, in training mode with new random slopes; see :meth:`Activation.forward`."""
@@ -216,9 +197,10 @@ class RReLU(Random, Activation, function="rrelu"):
             return function(x, self.lower, self.upper)
         array = np.asanyarray(x)
         slopes = np.empty(array.shape, np.float32 if np.can_cast(array.dtype, np.float32) else np.float64)
-        y = function(x, self.lower, self.upper, training=True, rng=self._generator(), slopes=slopes)
         from_output = self._saves_output()
-        self._saved = y if from_output else x, slopes, from_output
+        before = None if from_output else self._saved_input(x)
+        y = function(x, self.lower, self.upper, training=True, rng=self._generator(), slopes=slopes)
+        self._saved = y if from_output else before, slopes, from_output
         return y
 
     def _gradient(self, grad: ArrayLike, saved: Any, *, overwrite_grad: bool) -> Any:
