@@ -8,23 +8,22 @@ the kernel. Decimal coefficients (1.702, 0.044715, those of SELU) mean the decim
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 import fastrelu
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
-    Array: TypeAlias = NDArray[Any]
-    Params: TypeAlias = tuple[float, ...]
-    Reference: TypeAlias = Callable[..., Array]
-
+Array: TypeAlias = NDArray[Any]
+Params: TypeAlias = tuple[float, ...]
+Reference: TypeAlias = Callable[..., Array]
 Precision: TypeAlias = Literal["fast", "accurate"]
 
 FORWARD, BACKWARD, FROM_OUTPUT = range(3)

@@ -7,29 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from helpers import (
-    LAYOUTS,
-    OUT_LAYOUTS,
-    Array,
-    Case,
-    assert_guards,
-    assert_same_bits,
-    bits,
-    each_backward_case,
-    each_case,
-    each_dtype,
-    each_forward_case,
-    each_parametric_case,
-    each_precision,
-    guarded,
-    read_only,
-    values,
-)
+from cases import Case, each_backward_case, each_forward_case, each_parametric_case
+from compare import assert_guards, assert_same_bits, bits
+from grid import LAYOUTS, OUT_LAYOUTS, guarded, read_only
+from inputs import values
 
 import fastrelu as fr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from specs import Array
 
     from fastrelu.runtime import Precision
 
@@ -50,11 +38,8 @@ def model(case: Case) -> np.ufunc:
 DOORS: dict[str, tuple[int, bool]] = {"dense": (1, False), "strided": (3, False), "ufunc": (1, True)}
 
 
-@each_precision
-@each_dtype
 @pytest.mark.parametrize("door", DOORS)
-@each_case
-def test_position_and_length(case: Case, dtype: str, precision: Precision, door: str) -> None:
+def test_position_and_length(case: Case, dtype: np.dtype[Any], precision: Precision, door: str) -> None:
     """An element's bits depend on neither its place nor its neighbours, and nothing around `out` is touched."""
     step, through_ufunc = DOORS[door]
     longest = LENGTHS[-1]
@@ -84,10 +69,7 @@ def test_position_and_length(case: Case, dtype: str, precision: Precision, door:
             assert_guards(out, memory)
 
 
-@each_precision
-@each_dtype
-@each_case
-def test_one_element_at_a_time(case: Case, dtype: str, precision: Precision) -> None:
+def test_one_element_at_a_time(case: Case, dtype: np.dtype[Any], precision: Precision) -> None:
     """Scalars give what the vector gives."""
     data = case.data(70, dtype)
     with fr.precision(precision):
@@ -95,15 +77,12 @@ def test_one_element_at_a_time(case: Case, dtype: str, precision: Precision) -> 
         for alone in (case, case.ufunc):
             params = () if alone is case else case.params
             got = [alone(*(a[i] for a in data), *params) for i in range(70)]
-            assert {type(y) for y in got} == {np.dtype(dtype).type}
+            assert {type(y) for y in got} == {dtype.type}
             assert_same_bits(np.array(got, dtype), whole)
 
 
-@each_precision
-@each_dtype
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@each_case
-def test_layouts(case: Case, dtype: str, precision: Precision, shape: tuple[int, ...]) -> None:
+def test_layouts(case: Case, dtype: np.dtype[Any], precision: Precision, shape: tuple[int, ...]) -> None:
     """Any layout of the inputs, combined with any layout of `out`."""
     size = int(np.prod(shape))
     data = [a.reshape(shape) for a in case.data(size, dtype)]
@@ -123,7 +102,6 @@ def test_layouts(case: Case, dtype: str, precision: Precision, shape: tuple[int,
                     assert_same_bits(native, expected, (name, out_name))
 
 
-@each_case
 def test_result_is_made_as_numpy_makes_it(case: Case) -> None:
     """Type, shape, order of axes and flags of a new result equal those that NumPy's own ufuncs give."""
     nin = case.ufunc.nin
@@ -151,11 +129,9 @@ def order(x: Array) -> list[int]:
     return [stride for stride, length in zip(x.strides, x.shape, strict=True) if length > 1] if x.size else []
 
 
-@each_dtype
-@each_case
-def test_zero_dimensions_and_numbers(case: Case, dtype: str) -> None:
+def test_zero_dimensions_and_numbers(case: Case, dtype: np.dtype[Any]) -> None:
     """0-d arrays and scalars give scalars; with `out` they give `out`."""
-    kind = np.dtype(dtype).type
+    kind = dtype.type
     data = case.data(1, dtype)
     expected = case(*data)
     for convert in (lambda a: a.reshape(()), lambda a: a[0]):
@@ -170,9 +146,7 @@ def test_zero_dimensions_and_numbers(case: Case, dtype: str) -> None:
     assert_same_bits(y, case(*[a.astype("f8") for a in data])[0])
 
 
-@each_dtype
-@each_case
-def test_lists_and_tuples(case: Case, dtype: str) -> None:
+def test_lists_and_tuples(case: Case, dtype: np.dtype[Any]) -> None:
     """Sequences are arrays of float64, as everywhere in NumPy."""
     data = [np.nan_to_num(a) for a in case.data(6, dtype)]
     expected = case(*[a.astype("f8").reshape(2, 3) for a in data])
@@ -183,9 +157,7 @@ def test_lists_and_tuples(case: Case, dtype: str) -> None:
     assert_same_bits(out, expected.astype(dtype))
 
 
-@each_dtype
-@each_case
-def test_empty(case: Case, dtype: str) -> None:
+def test_empty(case: Case, dtype: np.dtype[Any]) -> None:
     """Empty arrays give empty results, strided, with `out` and in place too."""
     for shape in [(0,), (0, 3), (3, 0), (2, 0, 5)]:
         data = [np.empty(shape, dtype)] * case.ndata
@@ -199,9 +171,7 @@ def test_empty(case: Case, dtype: str) -> None:
             assert case(*data, weight, *case.params[1:]).shape == shape
 
 
-@each_dtype
-@each_case
-def test_read_only_inputs(case: Case, dtype: str) -> None:
+def test_read_only_inputs(case: Case, dtype: np.dtype[Any]) -> None:
     """Inputs are only read."""
     data = [read_only(a) for a in case.data(50, dtype)]
     before = [a.copy() for a in data]
@@ -225,9 +195,8 @@ BROADCAST = [
 ]
 
 
-@each_dtype
 @each_backward_case
-def test_gradient_broadcasts(case: Case, dtype: str) -> None:
+def test_gradient_broadcasts(case: Case, dtype: np.dtype[Any]) -> None:
     """The two arrays of a gradient meet as in any ufunc."""
     for shapes in BROADCAST:
         data = [values(int(np.prod(s)), dtype, i).reshape(s) for i, s in enumerate(shapes)]
@@ -241,9 +210,7 @@ def test_gradient_broadcasts(case: Case, dtype: str) -> None:
         assert_same_bits(out, expected)
 
 
-@each_dtype
-@each_case
-def test_output_wider_than_the_inputs(case: Case, dtype: str) -> None:
+def test_output_wider_than_the_inputs(case: Case, dtype: np.dtype[Any]) -> None:
     """`out` may have more rows than the inputs, as in NumPy."""
     data = case.data(9, dtype)
     out, memory = guarded((4, 9), dtype)
@@ -262,9 +229,7 @@ EVEN: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 
 
 @pytest.mark.parametrize("shapes", EVEN.values(), ids=EVEN)
-@each_dtype
-@each_case
-def test_data_the_same_along_a_row(case: Case, dtype: str, shapes: tuple[tuple[int, ...], ...]) -> None:
+def test_data_the_same_along_a_row(case: Case, dtype: np.dtype[Any], shapes: tuple[tuple[int, ...], ...]) -> None:
     """One result fills a row, or many do: the bits of the whole arrays, in every layout of the output."""
     for width in (1, 2, 15, 16, 17, 511, 513, 4097):
         data = [
@@ -279,10 +244,8 @@ def test_data_the_same_along_a_row(case: Case, dtype: str, shapes: tuple[tuple[i
             assert_same_bits(np.ascontiguousarray(out), expected)
 
 
-@each_precision
-@each_dtype
 @each_parametric_case
-def test_parameters_are_operands(case: Case, dtype: str, precision: Precision) -> None:
+def test_parameters_are_operands(case: Case, dtype: np.dtype[Any], precision: Precision) -> None:
     """Arrays of parameters give row by row what numbers give."""
     x = [np.ascontiguousarray(np.broadcast_to(a, (len(case.grid), a.size))) for a in case.data(67, dtype)]
     columns = [np.array(column, dtype)[:, None] for column in zip(*case.grid, strict=True)]
@@ -299,15 +262,13 @@ def test_parameters_are_operands(case: Case, dtype: str, precision: Precision) -
             assert_same_bits(out, expected)
 
 
-@each_precision
-@each_dtype
 @each_parametric_case
-def test_mixtures_of_numbers_and_arrays(case: Case, dtype: str, precision: Precision) -> None:
+def test_mixtures_of_numbers_and_arrays(case: Case, dtype: np.dtype[Any], precision: Precision) -> None:
     """Each subset of the parameters as an array, of every kind: 0-d, NumPy scalar, row, column, full, stride 0."""
     x = [a.reshape(3, 40) for a in case.data(120, dtype)]
     kinds: list[Callable[[float], Any]] = [
         lambda v: np.array(v, dtype),
-        np.dtype(dtype).type,
+        dtype.type,
         lambda v: np.full(40, v, dtype),
         lambda v: np.full((3, 1), v, dtype),
         lambda v: np.full((3, 40), v, dtype),
@@ -328,10 +289,8 @@ def test_mixtures_of_numbers_and_arrays(case: Case, dtype: str, precision: Preci
 # --- In place and overlapping -----------------------------------------------------------------------------------------
 
 
-@each_precision
-@each_dtype
 @each_forward_case
-def test_in_place(case: Case, dtype: str, precision: Precision) -> None:
+def test_in_place(case: Case, dtype: np.dtype[Any], precision: Precision) -> None:
     """`f_(x)` overwrites x itself, in any layout, and nothing next to it."""
     with fr.precision(precision):
         for shape in ((), (7,), (5, 6, 7), (2, 3, 300)):
@@ -352,10 +311,8 @@ def test_in_place(case: Case, dtype: str, precision: Precision) -> None:
         assert_guards(x, memory)
 
 
-@each_precision
-@each_dtype
 @each_backward_case
-def test_gradient_in_place(case: Case, dtype: str, precision: Precision) -> None:
+def test_gradient_in_place(case: Case, dtype: np.dtype[Any], precision: Precision) -> None:
     """The gradient may take the place of either input, or of both at once."""
     with fr.precision(precision):
         for size in (7, 210, 1200):
@@ -406,11 +363,11 @@ def _square(m: Array) -> Array:
     return m[: side * side].reshape(side, side)
 
 
-def _memory(size: int, dtype: str) -> Array:
+def _memory(size: int, dtype: np.dtype[Any]) -> Array:
     return values(size, dtype, 3)
 
 
-def _check_overlap(case: Case, dtype: str, overlap: str, size: int, shared: set[int]) -> None:
+def _check_overlap(case: Case, dtype: np.dtype[Any], overlap: str, size: int, shared: set[int]) -> None:
     read, write = OVERLAPS[overlap]
     memory, expected = _memory(size, dtype), _memory(size, dtype)
     apart = case.data(read(memory).size, dtype)
@@ -428,25 +385,21 @@ def _check_overlap(case: Case, dtype: str, overlap: str, size: int, shared: set[
     assert_same_bits(memory, expected, overlap)
 
 
-@each_dtype
-@each_case
-def test_overlap(case: Case, dtype: str) -> None:
+def test_overlap(case: Case, dtype: np.dtype[Any]) -> None:
     """Overlapping input and output give what a copied input gives, in all of the memory."""
     for overlap in OVERLAPS:
         for shared in [{j} for j in range(case.ndata)] + [set(range(case.ndata))]:
             _check_overlap(case, dtype, overlap, 196, shared)
 
 
-@each_case
 def test_overlap_of_large_arrays(case: Case) -> None:
     """The same beyond NumPy's buffers and the size from which two threads work."""
     for overlap in ("up by one", "reversed", "transposed"):
         _check_overlap(case, "float32", overlap, 40_000, {case.ndata - 1})
 
 
-@each_dtype
 @each_parametric_case
-def test_parameters_overlap_the_output(case: Case, dtype: str) -> None:
+def test_parameters_overlap_the_output(case: Case, dtype: np.dtype[Any]) -> None:
     """A parameter's array may lie in the output's memory too."""
     for overlap, (read, write) in OVERLAPS.items():
         if overlap == "by one byte":
@@ -463,7 +416,6 @@ def test_parameters_overlap_the_output(case: Case, dtype: str) -> None:
             assert_same_bits(memory, expected, overlap)
 
 
-@each_case
 def test_overlap_of_two_types(case: Case) -> None:
     """The output may even be of the other type, in the same memory."""
     for size in (60, 20_000):
@@ -476,9 +428,7 @@ def test_overlap_of_two_types(case: Case) -> None:
         assert_same_bits(memory.view("f8"), expected.view("f8"))
 
 
-@each_dtype
-@each_case
-def test_where(case: Case, dtype: str) -> None:
+def test_where(case: Case, dtype: np.dtype[Any]) -> None:
     """Where the mask is false `out` keeps its bits; elsewhere it holds what it holds without a mask."""
     data = [a.reshape(9, 50) for a in case.data(450, dtype)]
     expected = case(*data)
@@ -510,7 +460,6 @@ def test_where(case: Case, dtype: str) -> None:
         assert_same_bits(x, np.where(mask, expected, data[0]))
 
 
-@each_case
 def test_where_without_out(case: Case) -> None:
     """Without `out` the masked elements are undefined; NumPy's own warning about it, where it has one, passes."""
     mask = np.arange(40) % 2 == 0
@@ -531,8 +480,7 @@ def _recorded(call: Callable[[], Any]) -> tuple[Any, list[tuple[type[Warning], s
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("apart", [0, 1, 40], ids=["dense", "one apart", "far apart"])
 @pytest.mark.parametrize("width", [1, 15, 16, 17, 63, 64, 65, 511, 512, 513])
-@each_dtype
-def test_rows_of_every_width(width: int, apart: int, dtype: str, threads: int) -> None:
+def test_rows_of_every_width(width: int, apart: int, dtype: np.dtype[Any], threads: int) -> None:
     """Rows around the limits of the driver, with a parameter for all, per row and per column: the contiguous bits."""
     rng = np.random.default_rng(width)
     wider = [rng.standard_normal((6, 50, width + apart)).astype(dtype) for _ in range(3)]

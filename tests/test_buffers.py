@@ -10,21 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
-from helpers import (
-    CASES,
-    FORWARD_CASES,
-    Array,
-    Case,
-    assert_same_bits,
-    each_dtype,
-    each_forward_of_some,
-    each_of_some,
-    values,
-)
+from cases import CASES, FORWARD_CASES, Case, each_forward_of_some, each_of_some
+from compare import assert_same_bits
+from inputs import values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from specs import Array
+
 
 N = 48
 
@@ -96,10 +91,9 @@ def native(x: Array) -> Array:
     return x.astype(x.dtype.newbyteorder("="))
 
 
-@each_dtype
 @each_kind
 @each_forward_of_some
-def test_in_place(case: Case, make: Callable[[Array], Buffer], dtype: str) -> None:
+def test_in_place(case: Case, make: Callable[[Array], Buffer], dtype: np.dtype[Any]) -> None:
     """`f_(buffer)` overwrites the buffer's memory and returns the buffer."""
     buffer = make(values(N, dtype))
     expected = case(native(buffer.view))
@@ -112,10 +106,9 @@ def test_in_place(case: Case, make: Callable[[Array], Buffer], dtype: str) -> No
     assert_same_bits(native(buffer.view), np.where(before > 0, expected, before))
 
 
-@each_dtype
 @each_kind
 @each_of_some
-def test_out(case: Case, make: Callable[[Array], Buffer], dtype: str) -> None:
+def test_out(case: Case, make: Callable[[Array], Buffer], dtype: np.dtype[Any]) -> None:
     """`out=buffer` and `out=(buffer,)` fill the buffer and return it; buffers serve as inputs too."""
     data = case.data(N, dtype)
     buffers = [make(a) for a in data]
@@ -158,9 +151,8 @@ def shared() -> Iterator[multiprocessing.shared_memory.SharedMemory]:
     block.unlink()
 
 
-@each_dtype
 @each_forward_of_some
-def test_shared_memory(case: Case, dtype: str, shared: multiprocessing.shared_memory.SharedMemory) -> None:
+def test_shared_memory(case: Case, dtype: np.dtype[Any], shared: multiprocessing.shared_memory.SharedMemory) -> None:
     """The buffer of shared memory, cast to numbers, and an array on top of it."""
     x = values(N, dtype)
     assert shared.buf is not None
@@ -175,9 +167,8 @@ def test_shared_memory(case: Case, dtype: str, shared: multiprocessing.shared_me
     assert_same_bits(on_top, case(x))
 
 
-@each_dtype
 @each_of_some
-def test_memory_mapped_files(case: Case, dtype: str, tmp_path: Path) -> None:
+def test_memory_mapped_files(case: Case, dtype: np.dtype[Any], tmp_path: Path) -> None:
     """np.memmap as input, in place and as `out`: what the file holds afterwards is the result."""
     file = tmp_path / "numbers"
     data = case.data(N, dtype)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from conftest import CASES, ISAS, PRECISIONS, Case, kernels
-from specs import BACKWARD, FORWARD, FROM_OUTPUT, SPECS, SUFFIXES
+from cases import CASES, Case, kernels
+from grid import ISAS, PRECISIONS
+from specs import BACKWARD, FORWARD, FROM_OUTPUT, SPECS, SUFFIXES, Spec
 from test_nn import LAYERS
 
 import fastrelu as fr
@@ -21,7 +22,6 @@ from fastrelu import _core, _runtime, activations, along_axis, losses, nn, runti
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from specs import Spec
 
 ROOT = Path(__file__).parent.parent
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from conftest import assert_same_bits
+from compare import assert_same_bits
 
 import fastrelu as fr
 from fastrelu import _runtime

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from conftest import ISAS, PRECISIONS, needs_wide
+from grid import ISAS, PRECISIONS, needs_wide
 from helpers import DTYPES, LAYOUTS, assert_same_bits
 
 import fastrelu as fr

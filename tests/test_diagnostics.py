@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import itertools
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from helpers import DTYPES, LAYOUTS, Array, values
+from grid import DTYPES, LAYOUTS
+from inputs import values
 
 import fastrelu as fr
 from fastrelu import _runtime, diagnostics, nn, runtime
+
+if TYPE_CHECKING:
+    from specs import Array
 
 LIMITS = (-1.0, 1.0)
 FIELDS = ("count", "nonfinite", "zeros", "saturated", "mean", "variance", "minimum", "maximum")
@@ -78,7 +82,9 @@ def assert_right(found: diagnostics.Summary, x: Array, axes: tuple[int, ...]) ->
 @pytest.mark.parametrize("special", [False, True], ids=["finite", "special"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("shape", "axes"), UNITS, ids=str)
-def test_every_shape_and_axis(shape: tuple[int, ...], axes: tuple[int, ...], dtype: str, special: bool) -> None:
+def test_every_shape_and_axis(
+    shape: tuple[int, ...], axes: tuple[int, ...], dtype: np.dtype[Any], special: bool
+) -> None:
     """All units of all axes."""
     x = numbers(shape, dtype, special=special)
     assert_right(diagnostics.summarize(x, axes or None, saturation=LIMITS), x, axes)
@@ -87,7 +93,7 @@ def test_every_shape_and_axis(shape: tuple[int, ...], axes: tuple[int, ...], dty
 @pytest.mark.parametrize("axes", [(), (0,), (1,), (2,), (0, 2)], ids=str)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_every_layout(layout: str, dtype: str, axes: tuple[int, ...]) -> None:
+def test_every_layout(layout: str, dtype: np.dtype[Any], axes: tuple[int, ...]) -> None:
     """Where the elements lie changes nothing but the order of the additions."""
     x = numbers((6, 70, 35), dtype, special=True)
     assert_right(diagnostics.summarize(LAYOUTS[layout](x), axes or None, saturation=LIMITS), x, axes)
@@ -95,8 +101,8 @@ def test_every_layout(layout: str, dtype: str, axes: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("axis", [None, 0, 1])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("isa", _runtime.isa_available)
-def test_same_bits(dtype: str, axis: int | None, isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("isa", _core.isa_available)
+def test_same_bits(dtype: np.dtype[Any], axis: int | None, isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread or several, whatever the instructions: the same bits."""
     x = numbers((700, 900), dtype, special=True)
     with fr.threads(1):
@@ -108,7 +114,7 @@ def test_same_bits(dtype: str, axis: int | None, isa: str, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_large_mean_keeps_the_digits(dtype: str) -> None:
+def test_large_mean_keeps_the_digits(dtype: np.dtype[Any]) -> None:
     """A spread of 1 about a mean of 2**20 is found, also where the first tile lies elsewhere."""
     x = (np.random.default_rng(0).standard_normal(100_000) + 2.0**20).astype(dtype)
     x[:5000] = 0
@@ -135,7 +141,7 @@ def test_batches_are_merged(axis: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bool", "int8", "uint16", "int64", ">f4"])
-def test_other_types_are_converted(dtype: str) -> None:
+def test_other_types_are_converted(dtype: np.dtype[Any]) -> None:
     """Types that the kernels do not read."""
     x = np.array([[0, 1, 2], [0, 3, 1]]).astype(dtype)
     found = diagnostics.summarize(x, 1)

@@ -8,18 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import (
-    Case,
-    assert_same_bits,
-    each_backward_case,
-    each_case,
-    each_dtype,
-    each_forward_case,
-    each_forward_of_some,
-    each_of_some,
-    each_parametric_case,
-    values,
-)
+from cases import Case, each_backward_case, each_forward_case, each_forward_of_some, each_of_some, each_parametric_case
+from compare import assert_same_bits
+from inputs import values
 
 # Type of the array, and type in which the kernels compute.
 LOOPS = {
@@ -60,14 +51,13 @@ if np.dtype(np.longdouble) != np.float64:
     REFUSED["longdouble"] = np.ones(3, np.longdouble)
 
 
-def sample(dtype: str, n: int = 40, seed: int = 0) -> Any:
+def sample(dtype: np.dtype[Any], n: int = 40, seed: int = 0) -> Any:
     """Return every small number that the type can hold."""
     kind = np.dtype(dtype)
     x = np.random.default_rng(seed).integers(-9, 9, n)
     return (x if kind.kind in "if" else abs(x)).astype(kind)
 
 
-@each_case
 def test_type_of_the_array(case: Case) -> None:
     """The result is computed in the type of the table, dense, strided, 0-d, through the ufunc, and as a NumPy scalar."""
     for dtype, loop in LOOPS.items():
@@ -109,7 +99,6 @@ def _numbers(kind: Any) -> dict[str, tuple[Any, Any]]:
     }
 
 
-@each_case
 def test_numbers_and_sequences(case: Case) -> None:
     """Python's numbers and sequences have the types that NumPy gives them."""
     for name, (value, loop) in _numbers(float).items():
@@ -199,9 +188,7 @@ def test_two_types_of_data(case: Case) -> None:
         assert_same_bits(case(number, x), case(np.full(40, number, "f4"), x))
 
 
-@each_dtype
-@each_case
-def test_output_of_another_type(case: Case, dtype: str) -> None:
+def test_output_of_another_type(case: Case, dtype: np.dtype[Any]) -> None:
     """The inputs alone choose the type that computes; the result is cast to `out` as NumPy casts."""
     data = [np.clip(np.nan_to_num(a), -100, 100) for a in case.data(40, dtype)]
     expected = case(*data)
@@ -225,7 +212,7 @@ def test_output_that_cannot_hold_the_result(case: Case, target: str) -> None:
 
 @pytest.mark.parametrize("dtype", INTEGERS)
 @each_forward_of_some
-def test_in_place_on_integers(case: Case, dtype: str) -> None:
+def test_in_place_on_integers(case: Case, dtype: np.dtype[Any]) -> None:
     """In place on an integer array: NumPy's casting error, and the array keeps its values."""
     x = sample(dtype)
     with pytest.raises(TypeError, match=f"Cannot cast ufunc '{case.name}' output"):

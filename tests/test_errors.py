@@ -7,31 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from helpers import (
-    LAYOUTS,
-    Case,
-    assert_same_bits,
-    each_case,
-    each_dtype,
-    each_forward_of_some,
-    each_of_some,
-    each_parametric_case,
-    read_only,
-    values,
-)
+from cases import Case, each_forward_of_some, each_of_some, each_parametric_case
+from compare import assert_same_bits
+from grid import LAYOUTS, read_only
+from inputs import values
 
 import fastrelu as fr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from helpers import Array
+    from specs import Array
 
 
-@each_dtype
 @pytest.mark.parametrize("layout", LAYOUTS)
 @each_forward_of_some
-def test_read_only_in_place(case: Case, layout: str, dtype: str) -> None:
+def test_read_only_in_place(case: Case, layout: str, dtype: np.dtype[Any]) -> None:
     """A read-only array is refused in any layout, and keeps its values."""
     x = LAYOUTS[layout](values(24, dtype).reshape(4, 6))
     before = x.copy()
@@ -41,9 +32,7 @@ def test_read_only_in_place(case: Case, layout: str, dtype: str) -> None:
     assert x.tobytes() == before.tobytes()
 
 
-@each_dtype
-@each_case
-def test_read_only_output(case: Case, dtype: str) -> None:
+def test_read_only_output(case: Case, dtype: np.dtype[Any]) -> None:
     """The same for `out=`, through every door."""
     data = case.data(24, dtype)
     mask = np.ones(24, bool)
@@ -85,7 +74,6 @@ def test_output_of_another_shape(case: Case, shape: tuple[int, ...], out_shape: 
         assert (out == 7).all()
 
 
-@each_case
 def test_inputs_that_do_not_meet(case: Case) -> None:
     """Shapes of arrays, parameters and masks that do not broadcast."""
     data = [np.ones((4, 6), "f4")] * case.ndata
@@ -164,7 +152,6 @@ def test_mask_that_is_none(case: Case, mask: Any) -> None:
         assert_same_bits(out, np.where(model == 7, 7.0, case(*[np.ones(3)] * case.ndata)))
 
 
-@each_case
 def test_number_of_arguments(case: Case) -> None:
     """Those of Cython, which compiles the wrappers, by the name of the function."""
     function = case.spec.function(case.direction)
@@ -211,7 +198,6 @@ def test_numbers_too_large(case: Case) -> None:
     assert (out == 7).all()
 
 
-@each_case
 def test_errors_leave_the_engine_working(case: Case) -> None:
     """After a refusal the next call works, with a team too."""
     data = case.data(100_000, "f4")
@@ -226,7 +212,7 @@ def test_errors_leave_the_engine_working(case: Case) -> None:
 @pytest.mark.filterwarnings("ignore:Casting complex values to real")  # NumPy casts what it then discards
 @pytest.mark.parametrize("dtype", ["f8", "f2", "F", "g", ">f8"])
 @each_of_some
-def test_mask_beside_an_overlapping_output_of_another_type(case: Case, dtype: str) -> None:
+def test_mask_beside_an_overlapping_output_of_another_type(case: Case, dtype: np.dtype[Any]) -> None:
     """What the mask leaves alone keeps its bits, though NumPy would copy `out` in the type of the computation."""
     out = (np.arange(1, 9) / 7).astype(dtype)
     x = out.view("f4")[:8] if out.itemsize >= 4 else out

@@ -7,21 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
-from helpers import (
-    CASES,
-    FORWARD_CASES,
-    SOME_CASES,
-    Array,
-    Case,
-    assert_same_bits,
-    each_forward_of_some,
-    each_of_some,
-)
+from cases import CASES, FORWARD_CASES, SOME_CASES, Case, each_forward_of_some, each_of_some
+from compare import assert_same_bits
 
 import fastrelu as fr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from specs import Array
+
 
 SHAPE = (4, 6)
 each_parametric_case = pytest.mark.parametrize("case", [case for case in SOME_CASES if case.params], ids=str)

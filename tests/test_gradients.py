@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
-from conftest import (
-    WIDE,
-    Case,
-    assert_same_bits,
-    assert_within_limit,
-    crossing_bounds,
-    data_of,
-    expected,
-    gradients,
-    inputs,
-    needs_wide,
-    rounded,
-    run,
-    samples,
-)
-from specs import BACKWARD, FORWARD, FROM_OUTPUT, SPECS
-
-if TYPE_CHECKING:
-    from specs import Precision, Spec
+from cases import Case, each_backward_case
+from compare import assert_same_bits, assert_within_limit, crossing_bounds
+from grid import WIDE, needs_wide
+from inputs import data_of, expected, gradients, inputs, rounded, samples
+from specs import BACKWARD, FORWARD, FROM_OUTPUT, SPECS, Precision, Spec
 
 
-def test_product(gradient: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+@each_backward_case
+def test_product(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
     """With other gradients than 1 the product stays within its limit."""
     needs_wide(dtype)
-    case = gradient
-    for params in case.spec.grid(case.direction):
+    for params in case.grid:
         x = inputs(case, params, dtype)
         grad = gradients(dtype, x.size)
         wide = grad.astype(WIDE[dtype])
@@ -40,7 +26,7 @@ def test_product(gradient: Case, isa: str, dtype: np.dtype[Any], precision: Prec
             unclear = case.spec.blurred(float(np.finfo(dtype).eps), x.astype(WIDE[dtype]), *rounded(params, dtype))
         # A derivative that is beyond the range itself is known to be large, and no more.
         unclear |= np.abs(expected(case, params, dtype)) > np.finfo(dtype).max
-        got = run(isa, case.name, precision, grad, x, *params)
+        got = case.on(isa, precision, grad, x, *params)
         absolute = crossing_bounds(case, params, x, isa, precision)[~unclear]
         assert_within_limit(
             case,
@@ -55,17 +41,17 @@ def test_product(gradient: Case, isa: str, dtype: np.dtype[Any], precision: Prec
         )
 
 
-def test_zero_by_rule(gradient: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+@each_backward_case
+def test_zero_by_rule(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
     """Where a unit is off by rule the gradient is +0.0 whatever comes in, and only there is it cut off."""
-    case = gradient
-    for params in case.spec.grid(case.direction):
+    for params in case.grid:
         x = inputs(case, params, dtype)
         wide = x.astype(WIDE[dtype])
         with np.errstate(all="ignore"):  # infinities and NaN are among the inputs
             blurred = case.spec.blurred(float(np.finfo(dtype).eps), wide, *rounded(params, dtype))
             off = case.spec.off_in(case.direction)(wide, *rounded(params, dtype)) & ~blurred
         grad = np.resize(np.array([np.inf, -np.inf, np.nan, -0.0, -1.0], dtype), x.size)
-        got = run(isa, case.name, precision, grad, x, *params)
+        got = case.on(isa, precision, grad, x, *params)
         assert_same_bits(got[off], np.zeros(np.count_nonzero(off), dtype), f"{case.name}{params}")
         passed = ~off & ~blurred & np.isnan(grad)
         assert np.isnan(got[passed]).all(), f"{case.name}{params} loses a NaN gradient"
@@ -76,7 +62,7 @@ def test_kinks(spec: Spec, isa: str, dtype: np.dtype[Any], precision: Precision)
     """At a kink the derivative is the one that the row states."""
     params = spec.params[0]
     x = np.array(spec.kinks(*params), dtype)
-    got = run(isa, spec.kernel(BACKWARD), precision, np.ones_like(x), x, *params)
+    got = Case(spec, BACKWARD).on(isa, precision, np.ones_like(x), x, *params)
     np.testing.assert_allclose(got, np.array(spec.kink_derivatives, dtype), rtol=4 * np.finfo(dtype).eps, strict=True)
 
 
@@ -88,10 +74,10 @@ def test_central_difference(spec: Spec, isa: str, precision: Precision) -> None:
         for kink in spec.kinks(*params):
             x = x[np.abs(x - kink) > 3 * h]
         one, two, minus_one, minus_two = (
-            run(isa, spec.kernel(FORWARD), precision, x + k * h, *params) for k in (1, 2, -1, -2)
+            Case(spec, FORWARD).on(isa, precision, x + k * h, *params) for k in (1, 2, -1, -2)
         )
         slope = (8 * (one - minus_one) - (two - minus_two)) / (12 * h)
-        got = run(isa, spec.kernel(BACKWARD), precision, np.ones_like(x), x, *params)
+        got = Case(spec, BACKWARD).on(isa, precision, np.ones_like(x), x, *params)
         # The remainder is h**4/30 f^(5), which a parameter that scales x raises by its fourth power.
         scale = max(1.0, *(abs(value) for value in params if np.isfinite(value)), 0.0)
         tolerance = 1e-10 + 1e-12 * scale**4
@@ -104,21 +90,21 @@ def test_from_output_equals_from_input(spec: Spec, isa: str, dtype: np.dtype[Any
     for params in spec.grid(FROM_OUTPUT):
         x = samples(spec, params, dtype)
         grad = gradients(dtype, x.size)
-        y = run(isa, spec.kernel(FORWARD), precision, x, *params)
-        from_input = run(isa, spec.kernel(BACKWARD), precision, grad, x, *params)
-        from_output = run(isa, spec.kernel(FROM_OUTPUT), precision, grad, y, *params)
+        y = Case(spec, FORWARD).on(isa, precision, x, *params)
+        from_input = Case(spec, BACKWARD).on(isa, precision, grad, x, *params)
+        from_output = Case(spec, FROM_OUTPUT).on(isa, precision, grad, y, *params)
         assert_same_bits(from_output, from_input, f"{spec.name}{params}")
 
 
-def test_gradient_in_place(gradient: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+@each_backward_case
+def test_gradient_in_place(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
     """The gradient may overwrite the incoming one, or x, with the same bits."""
-    case = gradient
-    params = case.spec.grid(case.direction)[0]
+    params = case.params
     x = inputs(case, params, dtype)[:4000]
     data = data_of(case, x, gradients(dtype, x.size))
-    wanted = run(isa, case.name, precision, *data, *params)
+    wanted = case.on(isa, precision, *data, *params)
     for target in range(2):
         operands = [operand.copy() for operand in data]
-        got = run(isa, case.name, precision, *operands, *params, out=operands[target])
+        got = case.on(isa, precision, *operands, *params, out=operands[target])
         assert got is operands[target]
         assert_same_bits(got, wanted, case.name)

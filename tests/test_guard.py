@@ -10,17 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
-from helpers import (
-    CASES,
-    DTYPES,
-    PRECISIONS,
-    Case,
-    assert_same_bits,
-    each_case,
-    each_dtype,
-    each_precision,
-    run_python,
-)
+from cases import CASES, Case
+from compare import assert_same_bits
+from grid import DTYPES, PRECISIONS
+from programs import run_python
 
 import fastrelu as fr
 from fastrelu import _runtime
@@ -85,7 +78,7 @@ def mxcsr() -> Iterator[Mxcsr]:
     put(before)
 
 
-def calls(case: Case, dtype: str, n: int) -> dict[str, Callable[[], Any]]:
+def calls(case: Case, dtype: np.dtype[Any], n: int) -> dict[str, Callable[[], Any]]:
     """Return one call through each door, results preallocated."""
     data = case.data(n, dtype)
     spread = [np.repeat(a, 2)[::2] for a in data]
@@ -103,10 +96,7 @@ def calls(case: Case, dtype: str, n: int) -> dict[str, Callable[[], Any]]:
     return found
 
 
-@each_precision
-@each_dtype
-@each_case
-def test_host_modes(mxcsr: Mxcsr, case: Case, dtype: str, precision: Precision) -> None:
+def test_host_modes(mxcsr: Mxcsr, case: Case, dtype: np.dtype[Any], precision: Precision) -> None:
     """Flushing, rounding and raised flags of the host: same bits through every door, and the register as it was."""
     with fr.precision(precision):
         for door, call in calls(case, dtype, 150).items():
@@ -125,7 +115,6 @@ def test_host_modes(mxcsr: Mxcsr, case: Case, dtype: str, precision: Precision) 
                     assert after == mode, (door, name)
 
 
-@each_case
 def test_host_modes_in_a_team(mxcsr: Mxcsr, case: Case) -> None:
     """The same with two threads, whose own registers differ from the host's; a ufunc has no team."""
     found = calls(case, "float32", max(_runtime.parallel_from) + 1)
@@ -194,9 +183,7 @@ def test_host_modes_do_not_judge_parameters(mxcsr: Mxcsr) -> None:
     assert found
 
 
-@each_dtype
-@each_case
-def test_nothing_is_raised(case: Case, dtype: str) -> None:
+def test_nothing_is_raised(case: Case, dtype: np.dtype[Any]) -> None:
     """No floating-point warning or error comes from a kernel, whatever the numbers, through any door."""
     with np.errstate(all="raise"):
         for precision in PRECISIONS:
@@ -211,10 +198,9 @@ def test_nothing_is_raised(case: Case, dtype: str) -> None:
                     case(*map(float, row))
                 if case.ufunc.nin == 2:
                     case.ufunc.accumulate(abs(data[0]))
-                    case.ufunc.at(data[0], [0, 1, 1], np.dtype(dtype).type(case.params[0] if case.params else 1))
+                    case.ufunc.at(data[0], [0, 1, 1], dtype.type(case.params[0] if case.params else 1))
 
 
-@each_case
 def test_warnings_of_casts_pass(case: Case) -> None:
     """What NumPy says about its own casts passes: here a result too large for half precision."""
     data = [np.float64([1e30, 1, 1, 1])] * case.ndata

@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis.extra.numpy as npst
 import numpy as np
-from helpers import CASES, PARAMETRIC_CASES, TWO_INPUT_CASES, Array, Case, assert_same_bits, values
+from cases import CASES, PARAMETRIC_CASES, TWO_INPUT_CASES, Case
+from compare import assert_same_bits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from inputs import values
 
 import fastrelu as fr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from specs import Array
+
 
 # The same examples in every run and no clock: a test that fails, fails again.
 steady = settings(
@@ -25,7 +30,7 @@ types = st.sampled_from(["f4", "f8", ">f4", "<f8", ">f8", "f2", "?", "i1", "u2",
 precisions = st.sampled_from(["fast", "accurate"])
 
 
-def filled(shape: tuple[int, ...], dtype: str, seed: int) -> Array:
+def filled(shape: tuple[int, ...], dtype: np.dtype[Any], seed: int) -> Array:
     """Return an array of any type with numbers that it can hold."""
     kind = np.dtype(dtype)
     x = values(int(np.prod(shape)), "f8" if kind.itemsize == 8 else "f4", seed)
@@ -60,7 +65,7 @@ def views(draw: st.DrawFn, x: Array) -> Array:
 
 @steady
 @given(st.data(), kernels, shapes, types, precisions)
-def test_any_view(data: st.DataObject, case: Case, shape: tuple[int, ...], dtype: str, level: Any) -> None:
+def test_any_view(data: st.DataObject, case: Case, shape: tuple[int, ...], dtype: np.dtype[Any], level: Any) -> None:
     """Any view of any type gives the bits of its plain copy, with the shape and order that NumPy gives."""
     x = data.draw(views(filled(shape, dtype, 1)))
     inputs = [x, *[filled(x.shape, dtype, 2)] * (case.ndata - 1)]
@@ -94,7 +99,7 @@ def test_any_broadcast(data: st.DataObject, case: Case, shaped: npst.Broadcastab
 @given(
     st.data(), kernels, npst.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=9), st.sampled_from(["f4", "f8"])
 )
-def test_any_overlap(data: st.DataObject, case: Case, shape: tuple[int, ...], dtype: str) -> None:
+def test_any_overlap(data: st.DataObject, case: Case, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Any two windows on the same memory, of the same shape: as if the inputs had been copied."""
     block = filled(tuple(2 * n + 2 for n in shape), dtype, 3)
     expected = block.copy()
@@ -120,14 +125,14 @@ def test_any_overlap(data: st.DataObject, case: Case, shape: tuple[int, ...], dt
 
 @steady
 @given(st.data(), kernels, shapes, st.sampled_from(["f4", "f8"]))
-def test_any_mask(data: st.DataObject, case: Case, shape: tuple[int, ...], dtype: str) -> None:
+def test_any_mask(data: st.DataObject, case: Case, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Any mask that broadcasts: elsewhere `out` keeps its bits."""
     inputs = [filled(shape, dtype, j) for j in range(case.ndata)]
     narrow = tuple(n if data.draw(st.booleans()) else 1 for n in shape)
     mask = data.draw(npst.arrays(bool, narrow[data.draw(st.integers(0, len(shape))) :]))
     out = np.full(shape, 7, dtype)
     assert case(*inputs, out=out, where=mask) is out
-    assert_same_bits(out, np.where(mask, case(*inputs), np.dtype(dtype).type(7)))
+    assert_same_bits(out, np.where(mask, case(*inputs), dtype.type(7)))
 
 
 @steady
@@ -137,7 +142,7 @@ def test_any_mask(data: st.DataObject, case: Case, shape: tuple[int, ...], dtype
     npst.array_shapes(max_dims=3, max_side=9),
     st.sampled_from(["f4", "f8"]),
 )
-def test_any_reduction(data: st.DataObject, case: Case, shape: tuple[int, ...], dtype: str) -> None:
+def test_any_reduction(data: st.DataObject, case: Case, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Along any axis of any view, a reduction is the last element of the accumulation, and that a loop."""
     x = np.abs(filled(shape, dtype, 4))[tuple(slice(None, None, data.draw(st.sampled_from([1, -1]))) for _ in shape)]
     axis = data.draw(st.integers(0, x.ndim - 1))
@@ -151,7 +156,7 @@ def test_any_reduction(data: st.DataObject, case: Case, shape: tuple[int, ...], 
 
 @steady
 @given(st.data(), st.sampled_from(PARAMETRIC_CASES), st.integers(0, 600), st.sampled_from(["f4", "f8"]))
-def test_any_mixture_of_parameters(data: st.DataObject, case: Case, n: int, dtype: str) -> None:
+def test_any_mixture_of_parameters(data: st.DataObject, case: Case, n: int, dtype: np.dtype[Any]) -> None:
     """Each element with its own row of parameters gives what it gives alone."""
     rows = [data.draw(st.sampled_from(case.grid)) for _ in range(3)]
     columns = [np.resize(np.array(column, dtype), n) for column in zip(*rows, strict=True)]

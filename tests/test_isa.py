@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from conftest import ISAS, PRECISIONS, Case, assert_same_bits, data_of, gradients, inputs, kernels, run
+from cases import CASES, Case
+from compare import assert_same_bits
+from grid import ISAS, PRECISIONS
+from inputs import data_of, gradients, inputs
+from programs import last_line, python
 
 import fastrelu as fr
 from fastrelu import _core, _runtime, limits
 
 if TYPE_CHECKING:
     from specs import Precision
-
-
-def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a new process, with these variables set and no others of the library's own."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("FASTRELU_")}
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        env=kept | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-
-
-def last_line(process: subprocess.CompletedProcess[str]) -> str:
-    """Return the line that a failing process died with."""
-    assert process.returncode == 1, process.stderr
-    return process.stderr.rstrip().splitlines()[-1]
-
 
 # --- Agreement ----------------------------------------------------------------------------------------------------
 
@@ -45,12 +26,12 @@ FUSED = [isa for isa in ISAS if limits.isa_class(isa) == "fma"]
 
 def assert_agree(case: Case, first: str, other: str, dtype: np.dtype[Any], precision: Precision) -> None:
     """Assert that two instruction sets give the same bits over the grid, with any gradient."""
-    for params in case.spec.grid(case.direction):
+    for params in case.grid:
         x = inputs(case, params, dtype)
         data = data_of(case, x, gradients(dtype, x.size))
         assert_same_bits(
-            run(other, case.name, precision, *data, *params),
-            run(first, case.name, precision, *data, *params),
+            case.on(other, precision, *data, *params),
+            case.on(first, precision, *data, *params),
             f"{case.name}{params}, {other} against {first}",
         )
 
@@ -88,9 +69,9 @@ def fingerprint(isa: str) -> list[str]:
     for dtype in (np.float32, np.float64):
         x = np.linspace(-9, 9, 4097).astype(dtype)
         for precision in PRECISIONS:
-            for name, kernel in sorted(kernels(isa).items()):
-                if kernel.fast.nin == 1:
-                    lines.append(f"{name} {hashlib.sha256(run(isa, name, precision, x).tobytes()).hexdigest()}")
+            for case in sorted(CASES, key=str):
+                if case.ufunc.nin == 1:
+                    lines.append(f"{case} {hashlib.sha256(case.on(isa, precision, x).tobytes()).hexdigest()}")
     return lines
 
 

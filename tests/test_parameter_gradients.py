@@ -9,22 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from conftest import (
-    ISAS,
-    PRECISIONS,
-    WIDE,
-    Case,
-    assert_close,
-    assert_same_bits,
-    gradients,
-    inputs,
-    kernels,
-    needs_wide,
-    rounded,
-    samples,
-)
-from helpers import LAYOUTS, OUT_LAYOUTS
-from specs import BACKWARD, SPECS
+from cases import Case, kernels
+from compare import assert_close, assert_same_bits
+from grid import ISAS, LAYOUTS, OUT_LAYOUTS, PRECISIONS, WIDE, needs_wide
+from inputs import gradients, inputs, rounded, samples
+from specs import BACKWARD, SPECS, Array, Params, Precision, Spec
 
 import fastrelu as fr
 from fastrelu import _sums, runtime
@@ -32,7 +21,6 @@ from fastrelu import _sums, runtime
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from specs import Array, Params, Precision, Spec
 
 LEARNED = [spec for spec in SPECS.values() if spec.by_parameters]
 GRIDS = [pytest.param(spec, params, id=f"{spec.name}{params}") for spec in LEARNED for params in spec.grid(BACKWARD)]

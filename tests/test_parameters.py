@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from conftest import Case, assert_same_bits, data_of, gradients, inputs, kernels, run, samples, tiled
-from specs import FORWARD, SPECS
+from cases import Case, each_parametric_case, kernels
+from compare import assert_same_bits
+from inputs import data_of, gradients, inputs, samples, tiled
+from specs import FORWARD, SPECS, Array, Params, Precision, Spec
 
 import fastrelu as fr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from specs import Array, Params, Precision, Spec
 
 OUTSIDE = [
     pytest.param(Case(spec, direction), params, id=f"{spec.kernel(direction)}{params}")
@@ -32,11 +33,6 @@ OUTSIDE_ALONE = [
 ]
 
 
-def public(case: Case) -> Callable[..., Any]:
-    """Return the public function of a case."""
-    return case.spec.function(case.direction)
-
-
 def refusal(case: Case, params: Sequence[Any]) -> str:
     """Return a pattern of the message: function, condition, and every parameter as it was given."""
     names = kernels(fr.config()["isa"])[case.name].operands[case.ndata :]
@@ -47,11 +43,6 @@ def refusal(case: Case, params: Sequence[Any]) -> str:
 def block(dtype: np.dtype[Any]) -> Array:
     """Return a small array without special values."""
     return np.linspace(-3, 3, 48, dtype=dtype).reshape(6, 8)
-
-
-def usual(case: Case) -> Params:
-    """Return the first parameters in the domain of a direction."""
-    return case.spec.grid(case.direction)[0]
 
 
 @pytest.mark.parametrize(("case", "params"), OUTSIDE)
@@ -72,7 +63,7 @@ def test_outside_raises(case: Case, params: Params, dtype: np.dtype[Any]) -> Non
     ]
     for data, options in calls:
         with pytest.raises(ValueError, match=message):
-            public(case)(*data_of(case, data), *params, **options)
+            case(*data_of(case, data), *params, **options)
     assert np.all(out == 7)
     assert np.all(strided == 7)
 
@@ -83,7 +74,7 @@ def test_outside_scalars_raise(case: Case, params: Params, dtype: np.dtype[Any])
     x, message = block(dtype), refusal(case, params)
     for kind in (dtype.type, lambda value: np.array(value, dtype)):
         with pytest.raises(ValueError, match=message):
-            public(case)(*data_of(case, x), *(kind(value) for value in params))
+            case(*data_of(case, x), *(kind(value) for value in params))
 
 
 @pytest.mark.parametrize(
@@ -107,15 +98,14 @@ def test_outside_elements_give_nan(
     x = block(dtype).ravel()
     data = data_of(case, x, gradients(dtype, x.size))
     good = tiled(case, x.size, dtype)
-    wanted = run(isa, case.name, precision, *data, *good)
+    wanted = case.on(isa, precision, *data, *good)
     bad = np.arange(x.size) % 5 == 2
     mixed = [np.where(bad, dtype.type(value), column) for value, column in zip(params, good, strict=True)]
-    got = run(isa, case.name, precision, *data, *mixed)
+    got = case.on(isa, precision, *data, *mixed)
     assert np.isnan(got[bad]).all()
     assert_same_bits(got[~bad], wanted[~bad], case.name)
     # Through the kernel itself, for one number each, as the ufunc calls it on broadcast operands.
-    kernel = kernels(isa)[case.name]
-    ufunc = kernel.fast if precision == "fast" else kernel.accurate
+    ufunc = case.ufunc_of(precision, isa)
     assert np.isnan(ufunc(*data, *(np.array([value], dtype) for value in params))).all()
 
 
@@ -124,24 +114,24 @@ def test_outside_next_to_arrays(case: Case, index: int, value: float, dtype: np.
     """A number outside its own domain raises although the other parameters are arrays."""
     x = block(dtype)
     out = np.full_like(x, 7)
-    params: list[Any] = [np.full_like(x, known) for known in usual(case)]
+    params: list[Any] = [np.full_like(x, known) for known in case.params]
     params[index] = value
     for kind in (float, dtype.type):
         params[index] = kind(value)
         with pytest.raises(ValueError, match=rf"^{case.name} requires "):
-            public(case)(*data_of(case, x), *params, out=out)
+            case(*data_of(case, x), *params, out=out)
         assert np.all(out == 7)
 
 
-def test_inside_next_to_arrays(parametric_case: Case, dtype: np.dtype[Any]) -> None:
+@each_parametric_case
+def test_inside_next_to_arrays(case: Case, dtype: np.dtype[Any]) -> None:
     """Numbers inside the domain are taken, whichever of the other parameters are arrays."""
-    case = parametric_case
     x = block(dtype)
-    for params in case.spec.grid(case.direction):
-        wanted = public(case)(*data_of(case, x), *params)
+    for params in case.grid:
+        wanted = case(*data_of(case, x), *params)
         for chosen in itertools.product((False, True), repeat=len(params)):
             mixed = [np.full_like(x, value) if array else value for value, array in zip(params, chosen, strict=True)]
-            assert_same_bits(public(case)(*data_of(case, x), *mixed), wanted, f"{case.name}{params} {chosen}")
+            assert_same_bits(case(*data_of(case, x), *mixed), wanted, f"{case.name}{params} {chosen}")
 
 
 class Number(float):
@@ -149,82 +139,82 @@ class Number(float):
 
 
 @pytest.mark.parametrize("door", [slice(None), slice(None, None, 2)], ids=["dense", "strided"])
-def test_numbers_never_promote(parametric_case: Case, dtype: np.dtype[Any], door: slice) -> None:
+@each_parametric_case
+def test_numbers_never_promote(case: Case, dtype: np.dtype[Any], door: slice) -> None:
     """Python numbers take the type of the array, and the value that the type has."""
-    case = parametric_case
-    for params in case.spec.grid(case.direction):
+    for params in case.grid:
         x = samples(case.spec, params, dtype)[:1500][door]
         data = data_of(case, x)
-        wanted = public(case)(*data, *(np.array([value], dtype) for value in params))
+        wanted = case(*data, *(np.array([value], dtype) for value in params))
         assert wanted.dtype == dtype
         whole = all(float(value).is_integer() for value in params)
         for kind in (float, Number, int) if whole else (float, Number):
-            got = public(case)(*data, *(kind(value) for value in params))
+            got = case(*data, *(kind(value) for value in params))
             assert_same_bits(got, wanted, f"{case.name}{params} as {kind.__name__}")
-            masked = public(case)(*data, *(kind(value) for value in params), out=np.zeros_like(x), where=np.True_)
+            masked = case(*data, *(kind(value) for value in params), out=np.zeros_like(x), where=np.True_)
             assert_same_bits(masked, wanted, f"{case.name}{params} as {kind.__name__} with where")
 
 
-def test_numbers_are_rounded_to_the_loop(parametric_case: Case) -> None:
+@each_parametric_case
+def test_numbers_are_rounded_to_the_loop(case: Case) -> None:
     """Next to small integers numbers become float32, next to wide ones float64, as the array does."""
-    case = parametric_case
-    params = usual(case)
+    params = case.params
     for given, loop in ((np.int16, np.float32), (np.float16, np.float32), (np.int32, np.float64), (bool, np.float32)):
         x = np.arange(-20, 20).astype(given)
-        got = public(case)(*data_of(case, x), *params)
-        wanted = public(case)(*data_of(case, x.astype(loop)), *(np.array([value], loop) for value in params))
+        got = case(*data_of(case, x), *params)
+        wanted = case(*data_of(case, x.astype(loop)), *(np.array([value], loop) for value in params))
         assert got.dtype == loop
         assert_same_bits(got, wanted, f"{case.name} of {given}")
 
 
-def test_numpy_scalars_promote(parametric_case: Case) -> None:
+@each_parametric_case
+def test_numpy_scalars_promote(case: Case) -> None:
     """NumPy scalars and arrays as parameters promote as in any ufunc."""
-    case = parametric_case
     x = block(np.dtype(np.float32))
-    for index, kind in itertools.product(range(len(usual(case))), (np.float64, np.int64)):
-        params: list[Any] = list(usual(case))
+    for index, kind in itertools.product(range(len(case.params)), (np.float64, np.int64)):
+        params: list[Any] = list(case.params)
         if not float(params[index]).is_integer() and kind is np.int64:
             continue
         for typed in (kind(params[index]), np.array([params[index]], kind)):
             params[index] = typed
-            assert public(case)(*data_of(case, x), *params).dtype == np.float64
+            assert case(*data_of(case, x), *params).dtype == np.float64
     for narrow in (np.float32, np.float16):
-        got = public(case)(*data_of(case, x), *(narrow(value) for value in usual(case)))
+        got = case(*data_of(case, x), *(narrow(value) for value in case.params))
         assert got.dtype == np.float32
 
 
-def test_parameters_by_name(parametric_case: Case, dtype: np.dtype[Any]) -> None:
+@each_parametric_case
+def test_parameters_by_name(case: Case, dtype: np.dtype[Any]) -> None:
     """Parameters can be given by the names that the kernel has for them."""
-    case = parametric_case
     names = kernels(fr.config()["isa"])[case.name].operands[case.ndata :]
-    for params in case.spec.grid(case.direction):
+    for params in case.grid:
         data = data_of(case, inputs(case, params, dtype)[:500])
-        named = public(case)(*data, **dict(zip(names, params, strict=True)))
-        assert_same_bits(named, public(case)(*data, *params), f"{case.name}{params}")
+        named = case(*data, **dict(zip(names, params, strict=True)))
+        assert_same_bits(named, case(*data, *params), f"{case.name}{params}")
 
 
-def test_parameters_broadcast(parametric_case: Case, dtype: np.dtype[Any]) -> None:
+@each_parametric_case
+def test_parameters_broadcast(case: Case, dtype: np.dtype[Any]) -> None:
     """A parameter per row or per column means what it means in NumPy, and may widen the result."""
-    case = parametric_case
-    grid = case.spec.grid(case.direction)[:3]
+    grid = case.grid[:3]
     columns = np.array(grid, dtype).T
     x = block(dtype)
     data = data_of(case, x)
-    rows = [public(case)(*data, *params) for params in grid]
-    got = public(case)(*data, *(column[:, None, None] for column in columns))
+    rows = [case(*data, *params) for params in grid]
+    got = case(*data, *(column[:, None, None] for column in columns))
     assert_same_bits(got, np.stack(rows), case.name)
-    got = public(case)(*(d[:, :, None] for d in data), *columns)
+    got = case(*(d[:, :, None] for d in data), *columns)
     assert_same_bits(got, np.stack(rows, axis=-1), case.name)
 
 
 @pytest.mark.parametrize("value", ["1", None, 1j, [object()]], ids=repr)
-def test_parameters_of_other_types(parametric_case: Case, value: Any) -> None:
+@each_parametric_case
+def test_parameters_of_other_types(case: Case, value: Any) -> None:
     """Text, None, complex numbers and objects are no parameters."""
-    case = parametric_case
     x = block(np.dtype(np.float32))
-    params = [value, *usual(case)[1:]]
+    params = [value, *case.params[1:]]
     with pytest.raises(TypeError):
-        public(case)(*data_of(case, x), *params)
+        case(*data_of(case, x), *params)
 
 
 @pytest.mark.parametrize(("case", "params"), OUTSIDE)
@@ -233,7 +223,7 @@ def test_refusal_is_in_plain_words(case: Case, params: Params) -> None:
     for make in (float, np.float32, np.float64, np.array):
         given = [make(value) for value in params]
         with pytest.raises(ValueError, match=refusal(case, given)) as caught:
-            public(case)(*[block(np.dtype("f4"))] * case.ndata, *given)
+            case(*[block(np.dtype("f4"))] * case.ndata, *given)
         condition = str(caught.value).removeprefix(f"{case.name} requires ").partition(", got ")[0]
         words = {*kernels(fr.config()["isa"])[case.name].operands[case.ndata :], "and", "finite", "0"}
         assert set(re.split(r" (?:(?:>|<|>=|<=|!=) )?", condition)) <= words

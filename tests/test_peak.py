@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from helpers import Case, each_case, each_dtype, run_python
+from programs import run_python
 
 import fastrelu as fr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from cases import Case
 
 SHAPE = (64, 16, 64)
 # Iterators, views and the blocks of the driver; the smallest result is 256 KiB.
@@ -40,14 +42,12 @@ def strided(x: Any) -> Any:
     return np.repeat(x, 2, -1)[..., ::2]
 
 
-def per_channel(values: tuple[float, ...], dtype: str) -> list[Any]:
+def per_channel(values: tuple[float, ...], dtype: np.dtype[Any]) -> list[Any]:
     """Return the parameters as arrays along the middle axis."""
     return [np.full((SHAPE[1], 1), value, dtype) for value in values]
 
 
-@each_case
-@each_dtype
-def test_result_alone(case: Case, dtype: str) -> None:
+def test_result_alone(case: Case, dtype: np.dtype[Any]) -> None:
     """Fresh: the result. Into given memory: nothing. Contiguous, strided, transposed, with parameters per channel."""
     data = [x.reshape(SHAPE) for x in case.data(int(np.prod(SHAPE)), dtype)]
     size, out = data[0].nbytes, np.empty(SHAPE, dtype)
@@ -65,7 +65,6 @@ def test_result_alone(case: Case, dtype: str) -> None:
     assert peak(lambda: case(*data, out=data[-1])) < SLACK
 
 
-@each_case
 def test_casts(case: Case) -> None:
     """A cast goes block by block: float16 and foreign byte order cost no copy of the array."""
     data = [np.ones(SHAPE, "f2") for _ in range(case.ndata)]

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from conftest import PRECISIONS, Case, assert_same_bits, data_of, gradients, inputs
-from test_isa import last_line, python
+from compare import assert_same_bits
+from grid import PRECISIONS
+from inputs import data_of, gradients, inputs
+from programs import last_line, python
 
 import fastrelu as fr
-from fastrelu.runtime import kernels
 
 if TYPE_CHECKING:
+    from cases import Case
     from specs import Array, Precision
 
 
@@ -32,11 +34,10 @@ def test_default() -> None:
 
 def test_decides_the_kernel(case: Case, dtype: np.dtype[Any], precision: Precision) -> None:
     """A function in the context gives the bits of the ufunc of that precision, through every door."""
-    params = case.spec.grid(case.direction)[0]
+    params = case.params
     x = inputs(case, params, dtype)[:3000]
     data = data_of(case, x, gradients(dtype, x.size))
-    kernel = kernels[case.name]
-    ufunc = kernel.fast if precision == "fast" else kernel.accurate
+    ufunc = case.ufunc_of(precision)
     wanted = ufunc(*data, *(dtype.type(value) for value in params))
     function = case.spec.function(case.direction)
     with fr.precision(precision):

@@ -7,20 +7,23 @@ import os
 import signal
 import sys
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from helpers import CASES, assert_same_bits, run_python
+from cases import CASES
+from compare import assert_same_bits
+from programs import run_python
 
 import fastrelu as fr
 from fastrelu import _host, _runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from helpers import Array
+    from specs import Array
+
 
 LARGE = max(_runtime.waking_from)
 # Spread over the families; a process is too dear to ask about each function.

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from helpers import CASES, SOME_CASES, Array, Case, assert_same_bits, bits, run_python
+from cases import CASES, SOME_CASES, Case
+from compare import assert_same_bits, bits
 from numpy._core.multiarray import get_handler_name
+from programs import run_python
 
 import fastrelu as fr
 from fastrelu import _runtime, diagnostics, nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from specs import Array
 
 # --- Values that change while they are read ---------------------------------------------------------------------------
 
@@ -159,10 +163,9 @@ def test_threads_with_small_stacks() -> None:
     program = """
 import threading, warnings
 import numpy as np, fastrelu as fr
-from fastrelu import _runtime, diagnostics
-from helpers import CASES
-_runtime.set_team(granted=3, insist=True)
-_runtime.set_defaults(waking_from=_runtime.parallel_from)
+from fastrelu import _core, diagnostics
+_core.set_team(granted=3, insist=True)
+_core.set_defaults(waking_from=_core.parallel_from)
 warnings.simplefilter("ignore")  # of casts, and of where= without out=
 n = 9000
 def work():

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
-from conftest import ISAS, PRECISIONS, needs_wide, ulp_error
+from compare import ulp_error
+from grid import ISAS, PRECISIONS, needs_wide
 from helpers import DTYPES, LAYOUTS, OUT_LAYOUTS, assert_same_bits
 
 import fastrelu as fr

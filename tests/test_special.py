@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
-from conftest import (
-    WIDE,
-    Case,
-    assert_same_bits,
-    assert_within_limit,
-    crossing_bounds,
-    data_of,
-    expected,
-    gradients,
-    inputs,
-    kernels,
-    run,
-    tiled,
-    ulp_error,
-)
-from specs import FORWARD, FROM_OUTPUT, SPECS
+from cases import Case
+from compare import assert_same_bits, assert_within_limit, crossing_bounds, ulp_error
+from grid import WIDE
+from inputs import data_of, expected, gradients, inputs, tiled
+from specs import FORWARD, FROM_OUTPUT, SPECS, Precision, Spec
 
 from fastrelu import limits
-
-if TYPE_CHECKING:
-    from specs import Precision, Spec
 
 # Through which door a call goes depends on its operands alone.
 DOORS = [
@@ -41,7 +27,7 @@ def test_special_values(spec: Spec, isa: str, dtype: np.dtype[Any], precision: P
     """The values of the row, with the sign of zero, in every lane of a vector."""
     x = np.repeat(np.array([x for x, _ in spec.special], dtype), 37)
     wanted = np.repeat(np.array([y for _, y in spec.special]), 37)
-    got = run(isa, spec.kernel(FORWARD), precision, door(x), *spec.params[0])
+    got = Case(spec, FORWARD).on(isa, precision, door(x), *spec.params[0])
     limit = limits.error_bound(spec.name, dtype, precision=precision, isa=isa)
     error = ulp_error(got, wanted.astype(WIDE[dtype]))
     # The value in the row is rounded to double, the usual parameters are rounded to the type.
@@ -52,24 +38,24 @@ def test_special_values(spec: Spec, isa: str, dtype: np.dtype[Any], precision: P
 @pytest.mark.parametrize("door", DOORS)
 def test_nan(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision, door: Any) -> None:
     """NaN of either sign in x gives NaN in every lane, whatever the gradient; no other lane is touched."""
-    params = case.spec.grid(case.direction)[0]
+    params = case.params
     x = inputs(case, params, dtype)
     x = x[~np.isnan(x)][:512]
     good = gradients(dtype, x.size)
     odd = np.resize(np.array([1, 0, -0.0, np.inf, -np.inf, np.nan, -3], dtype), x.size)
-    clean = run(isa, case.name, precision, *data_of(case, x, good), *params)
+    clean = case.on(isa, precision, *data_of(case, x, good), *params)
     # Every 17th element: each lane of a vector in turn, next to clean ones.
     spoiled = np.arange(x.size) % 17 == 0
     for nan in (np.nan, -np.nan):
         bad = np.where(spoiled, np.copysign(np.array(np.nan, dtype), nan), x)
         for values in (params, tiled(case, x.size, dtype)):
-            got = run(isa, case.name, precision, *map(door, data_of(case, bad, odd)), *values)
+            got = case.on(isa, precision, *map(door, data_of(case, bad, odd)), *values)
             assert np.isnan(got[spoiled]).all(), f"{case.name} hides a NaN"
-        got = run(isa, case.name, precision, *map(door, data_of(case, bad, good)), *params)
+        got = case.on(isa, precision, *map(door, data_of(case, bad, good)), *params)
         assert_same_bits(got[~spoiled], clean[~spoiled], case.name)
     # Whatever the parameters are.
-    for values in case.spec.grid(case.direction):
-        got = run(isa, case.name, precision, *map(door, data_of(case, bad[:40], odd[:40])), *values)
+    for values in case.grid:
+        got = case.on(isa, precision, *map(door, data_of(case, bad[:40], odd[:40])), *values)
         assert np.isnan(got[spoiled[:40]]).all(), f"{case.name}{values} hides a NaN"
 
 
@@ -82,45 +68,44 @@ def test_signalling_nan(case: Case, isa: str, dtype: np.dtype[Any], precision: P
     x = np.concatenate([payloads, quiet]).view(dtype)
     x = np.resize(np.concatenate([x, np.negative(x)]), 100)
     with np.errstate(all="raise"):
-        got = run(isa, case.name, precision, *data_of(case, x), *case.spec.grid(case.direction)[0])
+        got = case.on(isa, precision, *data_of(case, x), *case.params)
     assert np.isnan(got).all()
 
 
 def test_subnormal_inputs(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
     """Subnormal inputs are numbers like others: the error is bounded in units of the smallest one."""
-    for params in case.spec.grid(case.direction):
+    for params in case.grid:
         x, exact = inputs(case, params, dtype), expected(case, params, dtype)
         tiny = np.abs(x) < np.finfo(dtype).tiny
         assert case.direction == FROM_OUTPUT or np.count_nonzero(tiny) > 20
-        got = run(isa, case.name, precision, *data_of(case, x[tiny]), *params)
+        got = case.on(isa, precision, *data_of(case, x[tiny]), *params)
         absolute = crossing_bounds(case, params, x[tiny], isa, precision)
         assert_within_limit(case, got, exact[tiny], x[tiny], absolute, isa, precision, context=str(params))
 
 
 def test_subnormal_results(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
     """A result below the normal range is no zero unless it rounds to one."""
-    for params in case.spec.grid(case.direction):
+    for params in case.grid:
         exact = expected(case, params, dtype)
         info = np.finfo(dtype)
         small = (np.abs(exact) < info.tiny) & (np.abs(exact) > 10 * info.smallest_subnormal)
         x = inputs(case, params, dtype)[small]
         if x.size == 0:
             continue
-        got = run(isa, case.name, precision, *data_of(case, x), *params)
+        got = case.on(isa, precision, *data_of(case, x), *params)
         assert np.all(got != 0), f"{case.name}{params} flushes to zero"
         assert np.array_equal(np.signbit(got), np.signbit(exact[small]))
 
 
 def test_no_warnings(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
     """No floating-point flag gets out, not even of the ufunc, whose flags NumPy reads."""
-    kernel = kernels(isa)[case.name]
-    ufunc = kernel.fast if precision == "fast" else kernel.accurate
-    for params in case.spec.grid(case.direction):
+    ufunc = case.ufunc_of(precision, isa)
+    for params in case.grid:
         x = inputs(case, params, dtype)[:4000]
         data = data_of(case, x, gradients(dtype, x.size))
         with np.errstate(all="raise"):
-            run(isa, case.name, precision, *data, *params)
-            run(isa, case.name, precision, *(np.repeat(d, 2)[::2] for d in data), *params)
+            case.on(isa, precision, *data, *params)
+            case.on(isa, precision, *(np.repeat(d, 2)[::2] for d in data), *params)
             ufunc(*data, *(dtype.type(value) for value in params))
 
 
@@ -128,7 +113,7 @@ def test_no_warnings(case: Case, isa: str, dtype: np.dtype[Any], precision: Prec
 def test_empty(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision, size: int) -> None:
     """No elements give no elements, of the same shape and type."""
     x = np.empty((size, 0, 3), dtype)
-    got = run(isa, case.name, precision, *data_of(case, x), *case.spec.grid(case.direction)[0])
+    got = case.on(isa, precision, *data_of(case, x), *case.params)
     assert got.shape == x.shape
     assert got.dtype == dtype
 

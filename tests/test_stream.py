@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from helpers import (
-    CASES,
-    DTYPES,
-    Case,
-    assert_guards,
-    assert_same_bits,
-    each_case,
-    each_dtype,
-    each_precision,
-    guarded,
-)
+from cases import CASES, Case
+from compare import assert_guards, assert_same_bits
+from grid import DTYPES, guarded
 
 import fastrelu as fr
 from fastrelu import _core, _runtime, runtime
@@ -46,10 +38,7 @@ def streaming(least: int) -> Iterator[None]:
         _runtime.set_defaults(stream_from=-1)
 
 
-@each_precision
-@each_dtype
-@each_case
-def test_every_length_and_alignment(case: Case, dtype: str, precision: Precision) -> None:
+def test_every_length_and_alignment(case: Case, dtype: np.dtype[Any], precision: Precision) -> None:
     """Streamed results equal the others to the bit, and end where the output ends."""
     with fr.precision(precision), fr.threads(1):
         data = case.data(LONGEST + 3, dtype)
@@ -65,9 +54,7 @@ def test_every_length_and_alignment(case: Case, dtype: str, precision: Precision
                     assert_guards(out, memory)
 
 
-@each_dtype
-@each_case
-def test_threads(case: Case, dtype: str) -> None:
+def test_threads(case: Case, dtype: np.dtype[Any]) -> None:
     """Parts of several threads meet within a line."""
     n = 2 * max(_runtime.parallel_from) + 77
     data = case.data(n, dtype)
@@ -80,9 +67,7 @@ def test_threads(case: Case, dtype: str) -> None:
         assert_guards(out, memory)
 
 
-@each_dtype
-@each_case
-def test_rows(case: Case, dtype: str) -> None:
+def test_rows(case: Case, dtype: np.dtype[Any]) -> None:
     """Rows of the output are streamed where it has gaps between them, and parameters may be arrays."""
     rows, columns = 40, 700
     data = [a.reshape(rows, columns) for a in case.data(rows * columns, dtype)]
@@ -98,9 +83,7 @@ def test_rows(case: Case, dtype: str) -> None:
         assert not memory[:, k + 5 :].any()
 
 
-@each_dtype
-@each_case
-def test_in_place(case: Case, dtype: str) -> None:
+def test_in_place(case: Case, dtype: np.dtype[Any]) -> None:
     """An output that is an input takes the usual way, whatever its size."""
     data = case.data(5000, dtype)
     expected = case(*data)
@@ -115,18 +98,15 @@ def test_in_place(case: Case, dtype: str) -> None:
         assert_same_bits(inputs[j][1:], expected[:-1])
 
 
-@each_dtype
-@pytest.mark.parametrize("isa", _runtime.isa_available)
-def test_every_instruction_set(isa: str, dtype: str) -> None:
+def test_every_instruction_set(isa: str, dtype: np.dtype[Any]) -> None:
     """The stores of each instruction set, through its own kernels."""
-    kernels = _core.load_kernels(isa)
     for case in CASES[::9]:
         data = case.data(LONGEST, dtype)
-        expected = _core.call(kernels[case.name], None, True, *data, *case.params)
+        expected = case.on(isa, "fast", *data, *case.params)
         for offset in OFFSETS:
             out, memory = guarded((LONGEST,), dtype, offset)
             with streaming(0):
-                assert _core.call(kernels[case.name], out, True, *data, *case.params) is out
+                assert case.on(isa, "fast", *data, *case.params, out=out) is out
             assert_same_bits(out, expected, (case.name, offset))
             assert_guards(out, memory)
 

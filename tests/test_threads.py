@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from helpers import CASES, DTYPES, Case, assert_guards, assert_same_bits, each_case, each_dtype, guarded, run_python
+from cases import CASES, Case
+from compare import assert_guards, assert_same_bits
+from grid import DTYPES, guarded
+from programs import run_python
 from specs import SPECS
 
 import fastrelu as fr
@@ -40,7 +43,7 @@ def default_threads() -> Iterator[None]:
 # --- Same bits ---------------------------------------------------------------------------------------------------------
 
 
-def _check_size(case: Case, dtype: str, n: int, k: int) -> None:
+def _check_size(case: Case, dtype: np.dtype[Any], n: int, k: int) -> None:
     data = case.data(2 * SIZES[-1] + 64, dtype)
     dense, strided = [a[k : k + n] for a in data], [a[k : k + 2 * n : 2] for a in data]
     with fr.threads(1):
@@ -52,9 +55,7 @@ def _check_size(case: Case, dtype: str, n: int, k: int) -> None:
     assert_guards(out, memory)
 
 
-@each_dtype
-@each_case
-def test_same_bits_from_one_thread_and_two(case: Case, dtype: str) -> None:
+def test_same_bits_from_one_thread_and_two(case: Case, dtype: np.dtype[Any]) -> None:
     """Where two threads work whatever the cost of the function, dense and strided."""
     _check_size(case, dtype, SIZES[-1], 5)
 

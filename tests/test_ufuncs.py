@@ -8,25 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from helpers import (
-    BACKWARD_CASES,
-    CASES,
-    PRECISIONS,
-    TWO_INPUT_CASES,
-    Array,
-    Case,
-    assert_same_bits,
-    each_case,
-    each_dtype,
-    each_precision,
-    run_python,
-    values,
-)
+from cases import BACKWARD_CASES, CASES, TWO_INPUT_CASES, Case
+from compare import assert_same_bits
+from grid import PRECISIONS
+from inputs import values
+from programs import run_python
 
 import fastrelu as fr
 from fastrelu import _core, runtime
 
 if TYPE_CHECKING:
+    from specs import Array
+
     from fastrelu.runtime import Precision
 
 each_two_input_case = pytest.mark.parametrize("case", TWO_INPUT_CASES, ids=str)
@@ -43,8 +36,6 @@ def test_modules_hold_every_ufunc() -> None:
     assert len({id(u) for u in ufuncs}) == len(ufuncs)
 
 
-@each_precision
-@each_case
 def test_properties(case: Case, precision: Precision) -> None:
     """Names, numbers of operands, types, and a docstring that names the inputs."""
     ufunc = getattr(MODULES[precision], case.name)
@@ -58,10 +49,7 @@ def test_properties(case: Case, precision: Precision) -> None:
     assert kernel.operands[: case.ndata] == (("x",), ("grad", "x"), ("grad", "y"))[case.direction]
 
 
-@each_precision
-@each_dtype
-@each_case
-def test_function_calls_the_ufunc_of_its_precision(case: Case, dtype: str, precision: Precision) -> None:
+def test_function_calls_the_ufunc_of_its_precision(case: Case, dtype: np.dtype[Any], precision: Precision) -> None:
     """`fr.f` and the ufunc give the same bits."""
     data = case.data(200, dtype)
     with fr.precision(precision):
@@ -71,8 +59,6 @@ def test_function_calls_the_ufunc_of_its_precision(case: Case, dtype: str, preci
 # --- Pickling ---------------------------------------------------------------------------------------------------------
 
 
-@each_precision
-@each_case
 def test_pickle_and_copy(case: Case, precision: Precision) -> None:
     """A ufunc is itself after pickling and copying."""
     ufunc = getattr(MODULES[precision], case.name)
@@ -112,16 +98,14 @@ def scalar_loop(ufunc: np.ufunc, x: Array, keep: bool) -> Any:
     return np.array(steps, x.dtype) if keep else total
 
 
-def reducible(case: Case, n: int, dtype: str) -> Array:
+def reducible(case: Case, n: int, dtype: np.dtype[Any]) -> Array:
     """Return numbers near the typical parameter, so that no operand leaves the domain on the way."""
     del case
     return np.abs(values(n, dtype, 2))
 
 
-@each_precision
-@each_dtype
 @each_two_input_case
-def test_reduce_and_accumulate(case: Case, dtype: str, precision: Precision) -> None:
+def test_reduce_and_accumulate(case: Case, dtype: np.dtype[Any], precision: Precision) -> None:
     """One element after the other, along any axis, in any layout."""
     with fr.precision(precision):
         ufunc = case.ufunc
@@ -149,12 +133,11 @@ def test_reduce_and_accumulate(case: Case, dtype: str, precision: Precision) -> 
     assert_same_bits(x, expected)
 
 
-@each_dtype
 @each_two_input_case
-def test_reductions_take_an_initial_value_but_have_no_identity(case: Case, dtype: str) -> None:
+def test_reductions_take_an_initial_value_but_have_no_identity(case: Case, dtype: np.dtype[Any]) -> None:
     """NumPy's rules for ufuncs without identity."""
     x = reducible(case, 20, dtype)
-    start = np.dtype(dtype).type(0.5)
+    start = dtype.type(0.5)
     assert_same_bits(case.ufunc.reduce(x, initial=start), scalar_loop(case.ufunc, np.append(start, x), keep=False))
     mask = np.arange(20) % 3 == 0
     expected = scalar_loop(case.ufunc, np.append(start, x[mask]), keep=False)
@@ -165,9 +148,8 @@ def test_reductions_take_an_initial_value_but_have_no_identity(case: Case, dtype
         case.ufunc.reduce(x.reshape(4, 5), axis=(0, 1))
 
 
-@each_dtype
 @each_two_input_case
-def test_reduceat(case: Case, dtype: str) -> None:
+def test_reduceat(case: Case, dtype: np.dtype[Any]) -> None:
     """Slices between indices, a single element where they do not rise."""
     x = reducible(case, 40, dtype)
     indices = [0, 5, 5, 30, 12, 39]
@@ -178,9 +160,7 @@ def test_reduceat(case: Case, dtype: str) -> None:
     assert_same_bits(case.ufunc.reduceat(x, indices), np.array(expected, dtype))
 
 
-@each_dtype
-@each_case
-def test_at(case: Case, dtype: str) -> None:
+def test_at(case: Case, dtype: np.dtype[Any]) -> None:
     """Unbuffered in place, each occurrence of an index counts."""
     ufunc = case.ufunc
     if ufunc.nin > 2:
@@ -205,9 +185,8 @@ def test_at(case: Case, dtype: str) -> None:
     assert_same_bits(unaligned.copy(), expected)
 
 
-@each_dtype
 @each_two_input_case
-def test_outer(case: Case, dtype: str) -> None:
+def test_outer(case: Case, dtype: np.dtype[Any]) -> None:
     """Every pair."""
     x, y = reducible(case, 7, dtype), reducible(case, 5, dtype) + 1
     assert_same_bits(case.ufunc.outer(x, y), case.ufunc(x[:, None], y))
@@ -224,7 +203,6 @@ def test_methods_need_two_inputs(case: Case) -> None:
 # --- Options -----------------------------------------------------------------------------------------------------------
 
 
-@each_case
 def test_dtype_casting_and_signature(case: Case) -> None:
     """`dtype=`, `signature=` and `casting=` choose the loop as they do for NumPy's ufuncs."""
     ufunc, params = case.ufunc, case.params
@@ -241,9 +219,7 @@ def test_dtype_casting_and_signature(case: Case) -> None:
         ufunc(*data, *params, dtype="i4")
 
 
-@each_dtype
-@each_case
-def test_out_as_tuple_and_ellipsis(case: Case, dtype: str) -> None:
+def test_out_as_tuple_and_ellipsis(case: Case, dtype: np.dtype[Any]) -> None:
     """`out=(y,)` is `out=y`; `out=...` always returns an array, where NumPy knows it."""
     data = case.data(30, dtype)
     expected = case(*data)

@@ -4,34 +4,18 @@ from __future__ import annotations
 
 import functools
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
-from conftest import (
-    WIDE,
-    Case,
-    assert_same_bits,
-    assert_within_limit,
-    crossing_bounds,
-    data_of,
-    expected,
-    gradients,
-    inputs,
-    kernels,
-    needs_wide,
-    rounded,
-    run,
-    samples,
-    tiled,
-)
-from specs import BACKWARD, FROM_OUTPUT
+from cases import Case, each_parametric_case, kernels
+from compare import assert_same_bits, assert_within_limit, crossing_bounds
+from grid import WIDE, needs_wide
+from inputs import data_of, expected, gradients, inputs, rounded, samples, tiled
+from specs import BACKWARD, FROM_OUTPUT, Array, Params, Precision
 
 import fastrelu as fr
 from fastrelu import _core
-
-if TYPE_CHECKING:
-    from specs import Array, Params, Precision
 
 
 def settle(case: Case, got: Array, exact: Array, x: Array, params: tuple[Any, ...]) -> Array:
@@ -47,9 +31,9 @@ def settle(case: Case, got: Array, exact: Array, x: Array, params: tuple[Any, ..
 def test_values(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
     """Numbers as parameters: the error is within the limit, and the sign is right."""
     needs_wide(dtype)
-    for params in case.spec.grid(case.direction):
+    for params in case.grid:
         x = inputs(case, params, dtype)
-        got = run(isa, case.name, precision, *data_of(case, x), *params)
+        got = case.on(isa, precision, *data_of(case, x), *params)
         exact = settle(case, got, expected(case, params, dtype), x, rounded(params, dtype))
         absolute = crossing_bounds(case, params, x, isa, precision)
         assert_within_limit(case, got, exact, x, absolute, isa, precision, context=str(params))
@@ -61,11 +45,11 @@ def test_values(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision
         assert not wrong.any(), f"{case.name}{params}: wrong sign of {got[wrong][:3]} at x={x[wrong][:3]}"
 
 
-def test_array_parameters(parametric_case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+@each_parametric_case
+def test_array_parameters(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
     """Other parameters in every lane."""
     needs_wide(dtype)
-    case = parametric_case
-    grid = case.spec.grid(case.direction)
+    grid = case.grid
     x = samples(case.spec, grid[0], dtype)
     params = tiled(case, x.size, dtype)
     wide = tuple(values.astype(WIDE[dtype]) for values in params)
@@ -73,39 +57,39 @@ def test_array_parameters(parametric_case: Case, isa: str, dtype: np.dtype[Any],
         if case.direction == FROM_OUTPUT:
             x = np.asarray(case.spec.forward(x.astype(WIDE[dtype]), *wide)).astype(dtype)
         exact = np.asarray(case.spec.reference(case.direction)(x.astype(WIDE[dtype]), *wide), WIDE[dtype])
-    got = run(isa, case.name, precision, *data_of(case, x), *params)
+    got = case.on(isa, precision, *data_of(case, x), *params)
     absolute = np.zeros(x.shape)
     for lane, values in enumerate(grid):
         absolute[lane :: len(grid)] = crossing_bounds(case, values, x[lane :: len(grid)], isa, precision)
     assert_within_limit(case, got, settle(case, got, exact, x, wide), x, absolute, isa, precision)
 
 
-def test_parameters_same_bits(parametric_case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+@each_parametric_case
+def test_parameters_same_bits(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
     """A parameter gives the same bits as a number, an array, a NumPy scalar, and in any mixture of them."""
-    case = parametric_case
-    for params in case.spec.grid(case.direction):
+    for params in case.grid:
         x = samples(case.spec, params, dtype)[:1500]
         data = data_of(case, x, gradients(dtype, x.size))
-        wanted = run(isa, case.name, precision, *data, *params)
+        wanted = case.on(isa, precision, *data, *params)
         kinds: tuple[Any, ...] = (float, functools.partial(np.full, x.size, dtype=dtype))
         for mixture in itertools.product(kinds, repeat=len(params)):
-            got = run(isa, case.name, precision, *data, *(kind(v) for kind, v in zip(mixture, params, strict=True)))
+            got = case.on(isa, precision, *data, *(kind(v) for kind, v in zip(mixture, params, strict=True)))
             assert_same_bits(got, wanted, f"{case.name}{params} as {mixture}")
         for kind in (dtype.type, lambda value: np.array(value, dtype), lambda value: np.array([value], dtype)):
-            got = run(isa, case.name, precision, *data, *(kind(value) for value in params))
+            got = case.on(isa, precision, *data, *(kind(value) for value in params))
             assert_same_bits(got, wanted, f"{case.name}{params} as scalars of the type")
 
 
 def parts(case: Case, dtype: np.dtype[Any], size: int) -> tuple[Array, ...]:
     """Return data operands without NaN, whose results can be compared by their bytes."""
-    x = inputs(case, case.spec.grid(case.direction)[0], dtype)
+    x = inputs(case, case.params, dtype)
     x = x[np.isfinite(x)][:size]
     return data_of(case, x, gradients(dtype, x.size))
 
 
 def parameter_kinds(case: Case, dtype: np.dtype[Any], size: int) -> list[tuple[Any, ...]]:
     """Return the usual parameters as numbers and, if there are any, arrays that differ in every lane."""
-    params: Params = case.spec.grid(case.direction)[0]
+    params: Params = case.params
     return [params, tiled(case, size, dtype)] if params else [params]
 
 
@@ -147,31 +131,30 @@ def test_strides(case: Case, isa: str, dtype: np.dtype[Any], precision: Precisio
     size = 1024
     data = parts(case, dtype, size)
     for params in parameter_kinds(case, dtype, size):
-        whole = run(isa, case.name, precision, *data, *params)
+        whole = case.on(isa, precision, *data, *params)
         views = [layout(d) for d in data]
         assert not views[0].flags.c_contiguous
         chosen = [layout(p) if isinstance(p, np.ndarray) else p for p in params]
-        got = run(isa, case.name, precision, *views, *chosen)
+        got = case.on(isa, precision, *views, *chosen)
         assert_same_bits(got, whole.reshape(views[0].shape), case.name)
 
 
 def test_one_element(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
     """Promise 3: an element alone has the bits it has in an array: as an array, 0-d, or a NumPy scalar."""
     data = parts(case, dtype, 128)
-    params = case.spec.grid(case.direction)[0]
-    whole = run(isa, case.name, precision, *data, *params)
-    alone = [run(isa, case.name, precision, *(d[i : i + 1] for d in data), *params)[0] for i in range(whole.size)]
-    zero_d = [run(isa, case.name, precision, *(d[i : i + 1].reshape(()) for d in data), *params) for i in range(128)]
-    scalar = [run(isa, case.name, precision, *(d[i] for d in data), *params) for i in range(whole.size)]
+    params = case.params
+    whole = case.on(isa, precision, *data, *params)
+    alone = [case.on(isa, precision, *(d[i : i + 1] for d in data), *params)[0] for i in range(whole.size)]
+    zero_d = [case.on(isa, precision, *(d[i : i + 1].reshape(()) for d in data), *params) for i in range(128)]
+    scalar = [case.on(isa, precision, *(d[i] for d in data), *params) for i in range(whole.size)]
     for found in (alone, zero_d, scalar):
         assert_same_bits(np.array(found), whole, case.name)
 
 
 def test_ufunc_same_bits(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
     """Promise 3: the ufunc behind a function gives the bits of the function."""
-    kernel = kernels(isa)[case.name]
-    ufunc = kernel.fast if precision == "fast" else kernel.accurate
+    ufunc = case.ufunc_of(precision, isa)
     data = parts(case, dtype, 2000)
     for params in parameter_kinds(case, dtype, data[0].size):
         typed = [np.asarray(value, dtype) for value in params]
-        assert_same_bits(ufunc(*data, *typed), run(isa, case.name, precision, *data, *params), case.name)
+        assert_same_bits(ufunc(*data, *typed), case.on(isa, precision, *data, *params), case.name)

@@ -36,10 +36,12 @@ import fastrelu as fr
 from fastrelu import _runtime, activations, along_axis, runtime
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-import conftest
-import helpers
+from cases import CASES
+from compare import assert_within_limit, crossing_bounds
 from fuzz_calls import SORTS, Roughly
 from fuzz_draw import Draw, Marked, equal, joint, same
+from grid import WIDE
+from inputs import rounded
 from specs import FROM_OUTPUT, SPECS
 
 if TYPE_CHECKING:
@@ -109,23 +111,19 @@ def describe(d: Draw, call: Call) -> str:
 
 def against_numpy(d: Draw) -> None:
     """Compare a kernel on plain numbers with its row of tests/specs.py."""
-    chosen = d.pick([case for case in helpers.CASES if case.direction != FROM_OUTPUT])
-    case, dtype, params = (
-        conftest.Case(chosen.spec, chosen.direction),
-        np.dtype(d.pick(("f4", "f8"))),
-        d.pick(chosen.grid),
-    )
+    case = d.pick([case for case in CASES if case.direction != FROM_OUTPUT])
+    dtype, params = np.dtype(d.pick(("f4", "f8"))), d.pick(case.grid)
     x, grad = d.numbers((300,), dtype.name), d.numbers((300,), dtype.name)
     grad = np.where((np.abs(grad) > 1e-3) & (np.abs(grad) < 1e3), grad, -1).astype(dtype)
-    wide, rounded = x.astype(conftest.WIDE[dtype]), conftest.rounded(params, dtype)
-    exact = np.asarray(case.spec.reference(case.direction)(wide, *rounded), wide.dtype)
-    blurred = case.spec.blurred(float(np.finfo(dtype).eps), wide, *rounded)
+    wide, exactly = x.astype(WIDE[dtype]), rounded(params, dtype)
+    exact = np.asarray(case.spec.reference(case.direction)(wide, *exactly), wide.dtype)
+    blurred = case.spec.blurred(float(np.finfo(dtype).eps), wide, *exactly)
     clear = ~(blurred | (np.abs(exact) > np.finfo(dtype).max)) if case.direction else np.ones(x.shape, bool)
-    got = chosen(*((grad, x) if case.direction else (x,)), *params)[clear]
+    got = case(*((grad, x) if case.direction else (x,)), *params)[clear]
     exact = (exact * grad if case.direction else exact)[clear]
-    absolute = conftest.crossing_bounds(case, params, x, runtime.isa, d.precision)[clear]
+    absolute = crossing_bounds(case, params, x, runtime.isa, d.precision)[clear]
     more = grad[clear] if case.direction else None
-    conftest.assert_within_limit(case, got, exact, x[clear], absolute, runtime.isa, d.precision, grad=more)
+    assert_within_limit(case, got, exact, x[clear], absolute, runtime.isa, d.precision, grad=more)
 
 
 def made(d: Draw, call: Call, counts: collections.Counter[str]) -> str:

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import helpers
 import numpy as np
+from cases import CASES, Case
 from fuzz_draw import FLOATS, TYPES, UNFIT, Call, Draw, Rows, dense, joint, loop_type, plain, same
 from specs import BACKWARD, SPECS
 
@@ -25,7 +25,7 @@ AXIS_ERROR = np.exceptions.AxisError
 
 def elementwise(d: Draw) -> Call:
     """Return a call of an activation or a gradient, of its in-place form or its ufunc."""
-    case: helpers.Case = d.pick(helpers.CASES)
+    case: Case = d.pick(CASES)
     form = d.pick(("public", "public", "public", "ufunc", "public" if case.direction else "in place"))
     in_place, shape = form == "in place", d.shape()
     like = "f4" if d.chance(0.5) else ""
@@ -62,7 +62,7 @@ def elementwise(d: Draw) -> Call:
 
 def methods(d: Draw) -> Call:
     """Return a call of a method of a ufunc of one or two inputs."""
-    case, shape = d.pick([case for case in helpers.CASES if case.ufunc.nin < 3]), d.shape(1)
+    case, shape = d.pick([case for case in CASES if case.ufunc.nin < 3]), d.shape(1)
     name, ufunc, kind = d.pick(("reduce", "accumulate", "outer")), case.ufunc, d.pick(FLOATS)
     x = d.array(shape, kind, d.numbers(shape, kind), spread=0).view
     axis, dtype = d.axis(len(shape)), loop_type(x)
@@ -173,7 +173,7 @@ def cross_entropy(d: Draw) -> Call:
 
 def learned(d: Draw) -> Call:
     """Return a call that sums the gradients of parameters."""
-    case, shape, like = helpers.Case(d.pick(LEARNED), BACKWARD), d.shape(), d.pick(("f4", "f8", ""))
+    case, shape, like = Case(d.pick(LEARNED), BACKWARD), d.shape(), d.pick(("f4", "f8", ""))
     args = [d.data(d.narrow(shape, 0.2), like=like, loose=True) for _ in range(2)] + d.parameters(case.grid, shape)
     dtype, function = loop_type(*args), getattr(fr, f"{case.spec.name}_backward_parameters")
 

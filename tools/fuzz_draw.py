@@ -8,14 +8,16 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import helpers
 import numpy as np
+from grid import PRECISIONS
+from inputs import values
 
 from fastrelu import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cases import Case
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -35,7 +37,7 @@ def pool(dtype: str) -> Array:
     """Return numbers of every kind that a type can hold."""
     kind = np.dtype(dtype)
     if kind.kind == "f":
-        x = helpers.values(POOL, kind.newbyteorder("=") if kind.itemsize > 2 else "f4", 5)
+        x = values(POOL, kind.newbyteorder("=") if kind.itemsize > 2 else "f4", 5)
         return x.astype(kind) if kind.itemsize > 2 else x.clip(-6e4, 6e4).astype(kind)
     low, high = (0, 1) if kind.kind == "b" else (np.iinfo(kind).min, np.iinfo(kind).max)
     x = np.random.default_rng(1).integers(max(low, -9), 9, POOL).clip(low, high).astype(kind)
@@ -84,7 +86,7 @@ class Draw:
         self.rng = random.Random(seed << 40 | number)
         self.blocks: list[Array] = []
         self.spots: list[Spot] = []
-        self.precision: runtime.Precision = self.pick(helpers.PRECISIONS)
+        self.precision: runtime.Precision = self.pick(PRECISIONS)
         self.threads = self.pick((1, 1, 2, 3))
         self.parallel_from = self.pick((64, 64, 400, 20000))
         self.stream_from = self.pick((-1, -1, 0, 2048))
@@ -268,7 +270,7 @@ def joint(*operands: Any) -> Shape:
     return np.broadcast_shapes(*map(np.shape, operands))
 
 
-def dense(case: helpers.Case, args: Sequence[Any], dtype: np.dtype[Any], by_ufunc: bool) -> Array:
+def dense(case: Case, args: Sequence[Any], dtype: np.dtype[Any], by_ufunc: bool) -> Array:
     """Return the result of a kernel on plain copies, by the ufunc or the fast path."""
     shape = joint(*args)
     full: list[Any] = [plain(a, dtype, shape).ravel() for a in args[: case.ndata]]
