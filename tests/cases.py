@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from inputs import values
-from specs import BACKWARD, FORWARD, SPECS, Spec
+from specs import FORWARD, SPECS, Spec
 
 import fastrelu as fr
 from fastrelu import _core, runtime
@@ -99,8 +99,6 @@ PARAMETRIC_CASES = [case for case in CASES if case.params]
 _SORTS = {(case.direction, len(case.params)): case.name for case in reversed(CASES)}
 SOME_CASES = [case for i, case in enumerate(CASES) if i % 9 == 0 or case.name in _SORTS.values()]
 TWO_INPUT_CASES = [case for case in CASES if case.ufunc.nin == 2]
-# The functions that have gradients by their parameters, as the case of the gradient that belongs to them.
-LEARNED_CASES = [case for case in CASES if case.direction == BACKWARD and case.spec.by_parameters]
 
 
 def over(cases: list[Case]) -> pytest.MarkDecorator:

@@ -1,7 +1,9 @@
-"""Fixtures: the axes of the grid as arguments, and what holds for every test."""
+"""Fixtures: the axes of the grid as arguments, and what holds for every test. Which tests are wide."""
 
 from __future__ import annotations
 
+import collections
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +18,38 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
+
+
+AXES: dict[str, Any] = {"isa": ISAS, "dtype": DTYPES, "precision": PRECISIONS}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark a test as wide if another one does the same in another place of the grid.
+
+    One place is left for each test and its other arguments, another one from function to function: all places are met,
+    but not all of them by every function.
+    """
+    groups: dict[Any, dict[Any, list[pytest.Item]]] = collections.defaultdict(lambda: collections.defaultdict(list))
+    for item in items:
+        if isinstance(item, pytest.Function) and (callspec := getattr(item, "callspec", None)):
+            given = callspec.params.items()
+            others = tuple((name, id(value)) for name, value in given if value not in AXES.get(name, ()))
+            if len(others) < len(given):
+                groups[item.parent, item.originalname][others].append(item)
+    for (_, name), places in groups.items():
+        for nth, places_of_one in enumerate(places.values(), zlib.crc32(name.encode())):
+            kept = nth % len(places_of_one)
+            for item in places_of_one[:kept] + places_of_one[kept + 1 :]:
+                item.add_marker("wide")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what runs."""
+    if config.option.markexpr != "not wide":
+        return []
+    what = "every test of every function, each in one place of the grid of instruction sets, types and precisions"
+    return [f'fastrelu: {what}; pytest -m "" runs all places']
 
 
 @pytest.fixture(params=CASES, ids=str)

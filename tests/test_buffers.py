@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from cases import CASES, FORWARD_CASES, Case, each_forward_of_some, each_of_some
 from compare import assert_same_bits
+from grid import native
 from inputs import values
 
 if TYPE_CHECKING:
@@ -84,11 +85,6 @@ KINDS: dict[str, Callable[[Array], Buffer]] = {
     "memoryview of mmap": _mmap,
 }
 each_kind = pytest.mark.parametrize("make", KINDS.values(), ids=list(KINDS))
-
-
-def native(x: Array) -> Array:
-    """Return a copy in the machine's byte order."""
-    return x.astype(x.dtype.newbyteorder("="))
 
 
 @each_kind

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from cases import CASES, Case, kernels
-from grid import ISAS, PRECISIONS
+from grid import ISAS
 from specs import BACKWARD, FORWARD, FROM_OUTPUT, SPECS, SUFFIXES, Spec
 from test_nn import LAYERS
 
@@ -73,21 +73,6 @@ def test_row_is_complete(spec: Spec) -> None:
 def test_every_instruction_set_has_every_kernel(isa: str) -> None:
     """The table of each instruction set holds the whole list."""
     assert set(kernels(isa)) == {name for _, _, name in _core.kernel_names()}
-
-
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_every_kernel_has_a_ufunc(precision: str) -> None:
-    """fr.ufuncs and fr.ufuncs.accurate export a real ufunc for each kernel, under its name."""
-    module = fr.ufuncs if precision == "fast" else fr.ufuncs.accurate
-    found, wanted = set(vars(module)["__all__"]) - {"accurate"}, {case.name for case in CASES}
-    assert found == wanted, difference(found, wanted)
-    for name in wanted:
-        ufunc = getattr(module, name)
-        assert type(ufunc) is np.ufunc
-        assert ufunc.__name__ == name
-        assert ufunc is getattr(runtime.kernels[name], precision)
-        assert (ufunc.nin, ufunc.nout) == (len(runtime.kernels[name].operands), 1)
-        assert [signature.split("->")[1] for signature in ufunc.types] == ["f", "d"]
 
 
 def test_every_instruction_set_has_its_places() -> None:
@@ -191,14 +176,6 @@ def test_defaults_agree(spec: Spec) -> None:
         assert np.array_equal(spec.function(FORWARD)(x), spec.function(FORWARD)(x, *spec.params[0]))
         grad = np.ones(7)
         assert np.array_equal(spec.function(BACKWARD)(grad, x), spec.function(BACKWARD)(grad, x, *spec.params[0]))
-
-
-def test_in_place_returns_its_argument(spec: Spec) -> None:
-    """f_ writes into x and returns x itself."""
-    x = np.linspace(-3, 3, 7)
-    wanted = spec.function(FORWARD)(x, *spec.params[0])
-    assert spec.in_place()(x, *spec.params[0]) is x
-    assert np.array_equal(x, wanted)
 
 
 def test_unknown_form() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import fractions
+import itertools
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ REFUSED: dict[str, Any] = {
     "Decimal": decimal.Decimal(1),
     "Fraction": fractions.Fraction(1, 2),
     "a list of strings": ["1", "2"],
+    "a list of objects": [object(), object()],
 }
 if np.dtype(np.longdouble) != np.float64:
     REFUSED["longdouble"] = np.ones(3, np.longdouble)
@@ -107,29 +109,6 @@ def test_numbers_and_sequences(case: Case) -> None:
         assert_same_bits(y, case(*[np.asarray(value, loop)] * case.ndata))
 
 
-@each_parametric_case
-def test_python_numbers_never_promote(case: Case) -> None:
-    """A Python number as parameter is rounded once to the type of the arrays, on every path."""
-    for params in case.grid:
-        for dtype, loop in LOOPS.items():
-            kind = np.dtype(loop).type
-            data = [sample(dtype, seed=j) for j in range(case.ndata)]
-            rounded = [kind(value) for value in params]
-            if any(value and not kind(value) for value in params):
-                continue  # the rounded parameter, zero, may lie outside the domain
-            expected = case(*[a.astype(loop) for a in data], *rounded)
-            assert_same_bits(case(*data, *params), expected)
-            assert_same_bits(case(*[a[::2] for a in data], *params), expected[::2])
-            assert_same_bits(case(*[a.reshape(2, -1).T for a in data], *params), expected.reshape(2, -1).T)
-            assert_same_bits(case(*[a[:1].reshape(()) for a in data], *params), expected[0])
-            assert_same_bits(case(*[a[0] for a in data], *params), expected[0])
-            out = np.zeros(expected.shape, loop)
-            assert_same_bits(case(*data, *params, out=out, where=np.ones(expected.shape, bool)), expected)
-            # Next to an array parameter the others stay numbers.
-            column = [np.full(expected.shape, rounded[0], loop), *params[1:]]
-            assert_same_bits(case(*data, *column), expected)
-
-
 class Fixed(float):
     """A number that a user's class makes of Python's."""
 
@@ -139,31 +118,49 @@ class Count(int):
 
 
 @each_parametric_case
-def test_subclasses_of_python_numbers(case: Case) -> None:
-    """They are Python numbers: they do not promote."""
-    data = case.data(40, "f4")
-    assert_same_bits(case(*data, *map(Fixed, case.params)), case(*data, *case.params))
-    for params in case.grid:
-        if all(float(value).is_integer() for value in params):
-            assert_same_bits(case(*data, *[Count(int(v)) for v in params]), case(*data, *params))
-            assert_same_bits(case(*data, *[int(v) for v in params]), case(*data, *params))
+def test_python_numbers_never_promote(case: Case) -> None:
+    """A Python number as parameter is rounded once to the type of the arrays, on every path."""
+    for params, (dtype, loop) in itertools.product(case.grid, LOOPS.items()):
+        kind = np.dtype(loop).type
+        data = [sample(dtype, seed=j) for j in range(case.ndata)]
+        exact = [kind(value) for value in params]
+        if any(value and not kind(value) for value in params):
+            continue  # the rounded parameter, zero, may lie outside the domain
+        expected = case(*[a.astype(loop) for a in data], *exact)
+        whole = all(float(value).is_integer() for value in params)
+        for make in (float, Fixed, int, Count) if whole else (float, Fixed):
+            given = [make(value) for value in params]
+            assert_same_bits(case(*data, *given), expected)
+            assert_same_bits(case(*[a[::2] for a in data], *given), expected[::2])
+            assert_same_bits(case(*[a.reshape(2, -1).T for a in data], *given), expected.reshape(2, -1).T)
+            assert_same_bits(case(*[a[:1].reshape(()) for a in data], *given), expected[0])
+            assert_same_bits(case(*[a[0] for a in data], *given), expected[0])
+            out = np.zeros(expected.shape, loop)
+            assert_same_bits(case(*data, *given, out=out, where=np.ones(expected.shape, bool)), expected)
+            # Next to an array parameter the others stay numbers.
+            column = [np.full(expected.shape, exact[0], loop), *given[1:]]
+            assert_same_bits(case(*data, *column), expected)
 
 
 @each_parametric_case
 def test_typed_parameters_promote(case: Case) -> None:
     """Arrays and NumPy scalars as parameters take part in the promotion, whatever their shape."""
-    for first, second in (("f4", "f8"), ("f8", "f4"), ("f2", "f4"), ("f2", "f2"), ("i4", "f4"), ("i1", "f8")):
+    for first, second in itertools.product(("f4", "f8", "f2", "i4", "i1"), ("f4", "f8", "f2", "i8")):
+        if second == "i8" and not all(float(value).is_integer() for value in case.params):
+            continue
         loop = "f4" if all(np.can_cast(t, "f4") for t in (first, second)) else "f8"
         data = [sample(first, seed=j) for j in range(case.ndata)]
+        wide = [a.astype(loop) for a in data]
         for make in (lambda v, t: np.dtype(t).type(v), lambda v, t: np.full(40, v, t), np.array):
             params = [make(v, second) for v in case.params]
-            expected = case(*[a.astype(loop) for a in data], *[p.astype(loop) for p in params])
+            expected = case(*wide, *[p.astype(loop) for p in params])
             assert expected.dtype == loop
             assert_same_bits(case(*data, *params), expected)
-            # One typed parameter is enough.
-            mixed = [params[0], *case.params[1:]]
-            exact = [params[0].astype(loop), *[np.dtype(loop).type(v) for v in case.params[1:]]]
-            assert_same_bits(case(*data, *mixed), case(*[a.astype(loop) for a in data], *exact))
+            # One typed parameter is enough, whichever it is.
+            for j, typed in enumerate(params):
+                mixed, exact = list(case.params), [np.dtype(loop).type(v) for v in case.params]
+                mixed[j], exact[j] = typed, typed.astype(loop)
+                assert_same_bits(case(*data, *mixed), case(*wide, *exact))
 
 
 @each_parametric_case

@@ -9,7 +9,7 @@ import pytest
 from cases import Case, each_backward_case
 from compare import assert_same_bits, assert_within_limit, crossing_bounds
 from grid import WIDE, needs_wide
-from inputs import data_of, expected, gradients, inputs, rounded, samples
+from inputs import expected, gradients, inputs, rounded, samples
 from specs import BACKWARD, FORWARD, FROM_OUTPUT, SPECS, Precision, Spec
 
 
@@ -94,17 +94,3 @@ def test_from_output_equals_from_input(spec: Spec, isa: str, dtype: np.dtype[Any
         from_input = Case(spec, BACKWARD).on(isa, precision, grad, x, *params)
         from_output = Case(spec, FROM_OUTPUT).on(isa, precision, grad, y, *params)
         assert_same_bits(from_output, from_input, f"{spec.name}{params}")
-
-
-@each_backward_case
-def test_gradient_in_place(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
-    """The gradient may overwrite the incoming one, or x, with the same bits."""
-    params = case.params
-    x = inputs(case, params, dtype)[:4000]
-    data = data_of(case, x, gradients(dtype, x.size))
-    wanted = case.on(isa, precision, *data, *params)
-    for target in range(2):
-        operands = [operand.copy() for operand in data]
-        got = case.on(isa, precision, *operands, *params, out=operands[target])
-        assert got is operands[target]
-        assert_same_bits(got, wanted, case.name)

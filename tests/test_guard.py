@@ -21,7 +21,7 @@ from fastrelu import _runtime
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from fastrelu.runtime import Precision
+    from specs import Precision
 
 
 FLAGS = 0x3F

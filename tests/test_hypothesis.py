@@ -8,6 +8,7 @@ import hypothesis.extra.numpy as npst
 import numpy as np
 from cases import CASES, PARAMETRIC_CASES, TWO_INPUT_CASES, Case
 from compare import assert_same_bits
+from grid import DTYPES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from inputs import values
@@ -26,7 +27,9 @@ steady = settings(
 )
 shapes = npst.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=7)
 kernels = st.sampled_from(CASES)
-types = st.sampled_from(["f4", "f8", ">f4", "<f8", ">f8", "f2", "?", "i1", "u2", "i4", "u8"])
+types = st.sampled_from(
+    [np.dtype(name) for name in ["f4", "f8", ">f4", "<f8", ">f8", "f2", "?", "i1", "u2", "i4", "u8"]]
+)
 precisions = st.sampled_from(["fast", "accurate"])
 
 
@@ -96,9 +99,7 @@ def test_any_broadcast(data: st.DataObject, case: Case, shaped: npst.Broadcastab
 
 
 @steady
-@given(
-    st.data(), kernels, npst.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=9), st.sampled_from(["f4", "f8"])
-)
+@given(st.data(), kernels, npst.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=9), st.sampled_from(DTYPES))
 def test_any_overlap(data: st.DataObject, case: Case, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Any two windows on the same memory, of the same shape: as if the inputs had been copied."""
     block = filled(tuple(2 * n + 2 for n in shape), dtype, 3)
@@ -124,7 +125,7 @@ def test_any_overlap(data: st.DataObject, case: Case, shape: tuple[int, ...], dt
 
 
 @steady
-@given(st.data(), kernels, shapes, st.sampled_from(["f4", "f8"]))
+@given(st.data(), kernels, shapes, st.sampled_from(DTYPES))
 def test_any_mask(data: st.DataObject, case: Case, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Any mask that broadcasts: elsewhere `out` keeps its bits."""
     inputs = [filled(shape, dtype, j) for j in range(case.ndata)]
@@ -140,7 +141,7 @@ def test_any_mask(data: st.DataObject, case: Case, shape: tuple[int, ...], dtype
     st.data(),
     st.sampled_from(TWO_INPUT_CASES),
     npst.array_shapes(max_dims=3, max_side=9),
-    st.sampled_from(["f4", "f8"]),
+    st.sampled_from(DTYPES),
 )
 def test_any_reduction(data: st.DataObject, case: Case, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Along any axis of any view, a reduction is the last element of the accumulation, and that a loop."""
@@ -155,7 +156,7 @@ def test_any_reduction(data: st.DataObject, case: Case, shape: tuple[int, ...], 
 
 
 @steady
-@given(st.data(), st.sampled_from(PARAMETRIC_CASES), st.integers(0, 600), st.sampled_from(["f4", "f8"]))
+@given(st.data(), st.sampled_from(PARAMETRIC_CASES), st.integers(0, 600), st.sampled_from(DTYPES))
 def test_any_mixture_of_parameters(data: st.DataObject, case: Case, n: int, dtype: np.dtype[Any]) -> None:
     """Each element with its own row of parameters gives what it gives alone."""
     rows = [data.draw(st.sampled_from(case.grid)) for _ in range(3)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 from cases import Case, each_parametric_case, kernels
 from compare import assert_same_bits
-from inputs import data_of, gradients, inputs, samples, tiled
+from grid import DTYPES
+from inputs import data_of, gradients, inputs, tiled
 from specs import FORWARD, SPECS, Array, Params, Precision, Spec
 
 import fastrelu as fr
@@ -68,15 +70,6 @@ def test_outside_raises(case: Case, params: Params, dtype: np.dtype[Any]) -> Non
     assert np.all(strided == 7)
 
 
-@pytest.mark.parametrize(("case", "params"), OUTSIDE)
-def test_outside_scalars_raise(case: Case, params: Params, dtype: np.dtype[Any]) -> None:
-    """NumPy scalars and 0-d arrays are numbers too."""
-    x, message = block(dtype), refusal(case, params)
-    for kind in (dtype.type, lambda value: np.array(value, dtype)):
-        with pytest.raises(ValueError, match=message):
-            case(*data_of(case, x), *(kind(value) for value in params))
-
-
 @pytest.mark.parametrize(
     ("spec", "params"),
     [pytest.param(spec, p, id=f"{spec.name}{p}") for spec in SPECS.values() for p in spec.outside(FORWARD)],
@@ -124,106 +117,23 @@ def test_outside_next_to_arrays(case: Case, index: int, value: float, dtype: np.
 
 
 @each_parametric_case
-def test_inside_next_to_arrays(case: Case, dtype: np.dtype[Any]) -> None:
-    """Numbers inside the domain are taken, whichever of the other parameters are arrays."""
-    x = block(dtype)
-    for params in case.grid:
-        wanted = case(*data_of(case, x), *params)
-        for chosen in itertools.product((False, True), repeat=len(params)):
-            mixed = [np.full_like(x, value) if array else value for value, array in zip(params, chosen, strict=True)]
-            assert_same_bits(case(*data_of(case, x), *mixed), wanted, f"{case.name}{params} {chosen}")
-
-
-class Number(float):
-    """A Python number of somebody's own making."""
-
-
-@pytest.mark.parametrize("door", [slice(None), slice(None, None, 2)], ids=["dense", "strided"])
-@each_parametric_case
-def test_numbers_never_promote(case: Case, dtype: np.dtype[Any], door: slice) -> None:
-    """Python numbers take the type of the array, and the value that the type has."""
-    for params in case.grid:
-        x = samples(case.spec, params, dtype)[:1500][door]
-        data = data_of(case, x)
-        wanted = case(*data, *(np.array([value], dtype) for value in params))
-        assert wanted.dtype == dtype
-        whole = all(float(value).is_integer() for value in params)
-        for kind in (float, Number, int) if whole else (float, Number):
-            got = case(*data, *(kind(value) for value in params))
-            assert_same_bits(got, wanted, f"{case.name}{params} as {kind.__name__}")
-            masked = case(*data, *(kind(value) for value in params), out=np.zeros_like(x), where=np.True_)
-            assert_same_bits(masked, wanted, f"{case.name}{params} as {kind.__name__} with where")
-
-
-@each_parametric_case
-def test_numbers_are_rounded_to_the_loop(case: Case) -> None:
-    """Next to small integers numbers become float32, next to wide ones float64, as the array does."""
-    params = case.params
-    for given, loop in ((np.int16, np.float32), (np.float16, np.float32), (np.int32, np.float64), (bool, np.float32)):
-        x = np.arange(-20, 20).astype(given)
-        got = case(*data_of(case, x), *params)
-        wanted = case(*data_of(case, x.astype(loop)), *(np.array([value], loop) for value in params))
-        assert got.dtype == loop
-        assert_same_bits(got, wanted, f"{case.name} of {given}")
-
-
-@each_parametric_case
-def test_numpy_scalars_promote(case: Case) -> None:
-    """NumPy scalars and arrays as parameters promote as in any ufunc."""
-    x = block(np.dtype(np.float32))
-    for index, kind in itertools.product(range(len(case.params)), (np.float64, np.int64)):
-        params: list[Any] = list(case.params)
-        if not float(params[index]).is_integer() and kind is np.int64:
-            continue
-        for typed in (kind(params[index]), np.array([params[index]], kind)):
-            params[index] = typed
-            assert case(*data_of(case, x), *params).dtype == np.float64
-    for narrow in (np.float32, np.float16):
-        got = case(*data_of(case, x), *(narrow(value) for value in case.params))
-        assert got.dtype == np.float32
-
-
-@each_parametric_case
 def test_parameters_by_name(case: Case, dtype: np.dtype[Any]) -> None:
     """Parameters can be given by the names that the kernel has for them."""
     names = kernels(fr.config()["isa"])[case.name].operands[case.ndata :]
     for params in case.grid:
         data = data_of(case, inputs(case, params, dtype)[:500])
-        named = case(*data, **dict(zip(names, params, strict=True)))
+        named = case.function(*data, **dict(zip(names, params, strict=True)))
         assert_same_bits(named, case(*data, *params), f"{case.name}{params}")
-
-
-@each_parametric_case
-def test_parameters_broadcast(case: Case, dtype: np.dtype[Any]) -> None:
-    """A parameter per row or per column means what it means in NumPy, and may widen the result."""
-    grid = case.grid[:3]
-    columns = np.array(grid, dtype).T
-    x = block(dtype)
-    data = data_of(case, x)
-    rows = [case(*data, *params) for params in grid]
-    got = case(*data, *(column[:, None, None] for column in columns))
-    assert_same_bits(got, np.stack(rows), case.name)
-    got = case(*(d[:, :, None] for d in data), *columns)
-    assert_same_bits(got, np.stack(rows, axis=-1), case.name)
-
-
-@pytest.mark.parametrize("value", ["1", None, 1j, [object()]], ids=repr)
-@each_parametric_case
-def test_parameters_of_other_types(case: Case, value: Any) -> None:
-    """Text, None, complex numbers and objects are no parameters."""
-    x = block(np.dtype(np.float32))
-    params = [value, *case.params[1:]]
-    with pytest.raises(TypeError):
-        case(*data_of(case, x), *params)
 
 
 @pytest.mark.parametrize(("case", "params"), OUTSIDE)
 def test_refusal_is_in_plain_words(case: Case, params: Params) -> None:
     """The condition names the parameters and holds nothing of C, and the numbers are the caller's own."""
-    for make in (float, np.float32, np.float64, np.array):
+    kinds = (float, np.float32, np.float64, np.array, functools.partial(np.array, dtype="f4"))
+    for make, dtype in itertools.product(kinds, DTYPES):
         given = [make(value) for value in params]
         with pytest.raises(ValueError, match=refusal(case, given)) as caught:
-            case(*[block(np.dtype("f4"))] * case.ndata, *given)
+            case(*[block(dtype)] * case.ndata, *given)
         condition = str(caught.value).removeprefix(f"{case.name} requires ").partition(", got ")[0]
         words = {*kernels(fr.config()["isa"])[case.name].operands[case.ndata :], "and", "finite", "0"}
         assert set(re.split(r" (?:(?:>|<|>=|<=|!=) )?", condition)) <= words

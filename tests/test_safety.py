@@ -164,6 +164,7 @@ def test_threads_with_small_stacks() -> None:
 import threading, warnings
 import numpy as np, fastrelu as fr
 from fastrelu import _core, diagnostics
+from cases import CASES
 _core.set_team(granted=3, insist=True)
 _core.set_defaults(waking_from=_core.parallel_from)
 warnings.simplefilter("ignore")  # of casts, and of where= without out=

@@ -17,7 +17,8 @@ from fastrelu import _core, _runtime, runtime
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fastrelu.runtime import Precision
+    from specs import Precision
+
 
 KERNEL = next(iter(runtime.kernels.values()))
 LONGEST = 2 * 512 + 70

@@ -18,7 +18,7 @@ from cases import CASES, Case
 from compare import assert_guards, assert_same_bits
 from grid import DTYPES, guarded
 from programs import run_python
-from specs import SPECS
+from specs import SPECS, Precision
 
 import fastrelu as fr
 from fastrelu import _runtime, runtime
@@ -26,7 +26,6 @@ from fastrelu import _runtime, runtime
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fastrelu.runtime import Precision
 
 SIZES = sorted({n + d for n in _runtime.parallel_from for d in (-1, 0, 1, 17)})
 TASKS = Path("/proc/self/task")

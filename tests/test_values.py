@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import functools
 import itertools
-from typing import Any
+import operator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
-from cases import Case, each_parametric_case, kernels
+from cases import Case, each_parametric_case
 from compare import assert_same_bits, assert_within_limit, crossing_bounds
-from grid import WIDE, needs_wide
+from grid import DOORS, LAYOUTS, WIDE, needs_wide
 from inputs import data_of, expected, gradients, inputs, rounded, samples, tiled
-from specs import BACKWARD, FROM_OUTPUT, Array, Params, Precision
+from specs import BACKWARD, FROM_OUTPUT, Array, Precision
 
-import fastrelu as fr
-from fastrelu import _core
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 
 def settle(case: Case, got: Array, exact: Array, x: Array, params: tuple[Any, ...]) -> Array:
@@ -33,6 +33,8 @@ def test_values(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision
     needs_wide(dtype)
     for params in case.grid:
         x = inputs(case, params, dtype)
+        tiny = np.finfo(dtype).tiny
+        assert case.direction == FROM_OUTPUT or np.count_nonzero(np.abs(x) < tiny) > 20
         got = case.on(isa, precision, *data_of(case, x), *params)
         exact = settle(case, got, expected(case, params, dtype), x, rounded(params, dtype))
         absolute = crossing_bounds(case, params, x, isa, precision)
@@ -43,6 +45,8 @@ def test_values(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision
             signed &= got != 0
         wrong = signed & (np.signbit(got) != np.signbit(exact))
         assert not wrong.any(), f"{case.name}{params}: wrong sign of {got[wrong][:3]} at x={x[wrong][:3]}"
+        flushed = (got == 0) & (np.abs(exact) < tiny) & (np.abs(exact) > 10 * np.finfo(dtype).smallest_subnormal)
+        assert not flushed.any(), f"{case.name}{params} flushes to zero at x={x[flushed][:3]}"
 
 
 @each_parametric_case
@@ -81,80 +85,82 @@ def test_parameters_same_bits(case: Case, isa: str, dtype: np.dtype[Any], precis
 
 
 def parts(case: Case, dtype: np.dtype[Any], size: int) -> tuple[Array, ...]:
-    """Return data operands without NaN, whose results can be compared by their bytes."""
-    x = inputs(case, case.params, dtype)
-    x = x[np.isfinite(x)][:size]
+    """Return data operands of every sort, special values among them."""
+    x = inputs(case, case.params, dtype)[:size]
     return data_of(case, x, gradients(dtype, x.size))
 
 
 def parameter_kinds(case: Case, dtype: np.dtype[Any], size: int) -> list[tuple[Any, ...]]:
     """Return the usual parameters as numbers and, if there are any, arrays that differ in every lane."""
-    params: Params = case.params
-    return [params, tiled(case, size, dtype)] if params else [params]
+    return [case.params, tiled(case, size, dtype)] if case.params else [()]
+
+
+def each(change: Callable[[Array], Array], operands: Iterable[Any]) -> list[Any]:
+    """Change the arrays among operands and leave the numbers."""
+    return [change(value) if isinstance(value, np.ndarray) else value for value in operands]
 
 
 def test_positions(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
-    """Promise 3: 1 to 130 elements at offsets 0 to 15 have the bits they have in a long array, and no more is written."""
-    size = 1024
-    data = parts(case, dtype, size)
-    kernel = kernels(isa)[case.name]
-    with fr.precision(precision):
-        for params in parameter_kinds(case, dtype, size):
-            arrays = bool(params) and isinstance(params[0], np.ndarray)
-            whole = _core.call(kernel, None, True, *data, *params)
-            lengths = range(1, 131, 9 if arrays else 1)
-            for offset in range(16):
-                # Windows start in the vector body of the long array, and end up at another alignment, with a gap.
-                start, to = 128 + offset, offset * 7 % 16
-                buffer = np.full(to + sum(lengths) + len(lengths), 12345, dtype)
-                wanted = buffer.copy()
-                for n in lengths:
-                    window = slice(start, start + n)
-                    chosen = [values[window] for values in params] if arrays else params
-                    _core.call(kernel, buffer[to : to + n], True, *(d[window] for d in data), *chosen)
-                    wanted[to : to + n] = whole[window]
-                    to += n + 1
-                assert_same_bits(buffer, wanted, f"{case.name} at offset {offset}")
+    """Promise 3: 0 to 130 elements at offsets 0 to 15 have the bits they have in a long array, and no more is written."""
+    data, call = parts(case, dtype, 300), functools.partial(case.on, isa, precision)
+    doors = ((call, DOORS["dense"], 1), (call, DOORS["strided"], 2), (case.ufunc_of(precision, isa), DOORS["dense"], 1))
+    for params, (through, lay, step) in itertools.product(parameter_kinds(case, dtype, 300), doors):
+        whole = call(*data, *params)
+        operands = each(lay, (*data, *params))
+        lengths = range(0, 131, 9 if params and isinstance(params[0], np.ndarray) else 1)
+        for offset in range(0, 16, 1 if (through, step) == (call, 1) else 5):
+            # Windows start in the vector body of the long array, and end up at another alignment, with a gap.
+            start, to = 128 + offset, offset * 7 % 16
+            buffer = np.full(to + step * sum(lengths) + len(lengths), 12345, dtype)
+            wanted = buffer.copy()
+            for n in lengths:
+                window, place = slice(start, start + n), slice(to, to + step * n, step)
+                through(*each(operator.itemgetter(window), operands), out=buffer[place])
+                wanted[place] = whole[window]
+                to += step * n + 1
+            assert_same_bits(buffer, wanted, f"{case} with {through} and step {step} at offset {offset}")
 
 
-@pytest.mark.parametrize(
-    "layout",
-    [
-        pytest.param(lambda x: np.repeat(x, 2)[::2], id="every second"),
-        pytest.param(lambda x: x[::-1].copy()[::-1], id="backwards"),
-        pytest.param(lambda x: np.pad(x.reshape(8, -1), ((0, 0), (1, 2)))[:, 1:-2], id="inner block"),
-        pytest.param(lambda x: np.pad(x.reshape(8, -1).T.copy(), ((0, 0), (0, 3)))[:, :-3].T, id="columns"),
-    ],
-)
-def test_strides(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision, layout: Any) -> None:
-    """Promise 3: strided operands give the bits of dense ones, with numbers and with arrays as parameters."""
-    size = 1024
-    data = parts(case, dtype, size)
-    for params in parameter_kinds(case, dtype, size):
-        whole = case.on(isa, precision, *data, *params)
-        views = [layout(d) for d in data]
-        assert not views[0].flags.c_contiguous
-        chosen = [layout(p) if isinstance(p, np.ndarray) else p for p in params]
-        got = case.on(isa, precision, *views, *chosen)
-        assert_same_bits(got, whole.reshape(views[0].shape), case.name)
+def test_layouts(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """Promise 3: operands in any layout give the bits of dense ones, with numbers and with arrays as parameters."""
+    data = parts(case, dtype, 1024)
+    for params in parameter_kinds(case, dtype, 1024):
+        whole = case.on(isa, precision, *data, *params).reshape(8, 128)
+        operands = each(lambda x: x.reshape(8, 128), (*data, *params))
+        for name, lay in LAYOUTS.items():
+            assert_same_bits(case.on(isa, precision, *each(lay, operands)), whole, f"{case} {name}")
 
 
-def test_one_element(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+def test_one_element_or_none(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
     """Promise 3: an element alone has the bits it has in an array: as an array, 0-d, or a NumPy scalar."""
-    data = parts(case, dtype, 128)
-    params = case.params
-    whole = case.on(isa, precision, *data, *params)
-    alone = [case.on(isa, precision, *(d[i : i + 1] for d in data), *params)[0] for i in range(whole.size)]
-    zero_d = [case.on(isa, precision, *(d[i : i + 1].reshape(()) for d in data), *params) for i in range(128)]
-    scalar = [case.on(isa, precision, *(d[i] for d in data), *params) for i in range(whole.size)]
-    for found in (alone, zero_d, scalar):
-        assert_same_bits(np.array(found), whole, case.name)
+    data, ufunc = parts(case, dtype, 128), case.ufunc_of(precision, isa)
+    whole = case.on(isa, precision, *data, *case.params)
+    for call in (functools.partial(case.on, isa, precision), ufunc):
+        alone = [call(*(d[i : i + 1] for d in data), *case.params)[0] for i in range(whole.size)]
+        zero_d = [call(*(d[i : i + 1].reshape(()) for d in data), *case.params) for i in range(whole.size)]
+        scalar = [call(*(d[i] for d in data), *case.params) for i in range(whole.size)]
+        assert {type(y) for y in (*zero_d, *scalar)} == {dtype.type}
+        for found in (alone, zero_d, scalar):
+            assert_same_bits(np.array(found), whole, case)
+        assert_same_bits(call(*(d[:0] for d in data), *case.params), whole[:0], case)
+
+
+def test_in_place(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """Promise 3: the result may overwrite any operand, an array of parameters too, with the same bits."""
+    data = parts(case, dtype, 4000)
+    for params in parameter_kinds(case, dtype, 4000):
+        wanted = case.on(isa, precision, *data, *params)
+        for target, operand in enumerate((*data, *params)):
+            if isinstance(operand, np.ndarray):
+                operands = each(np.copy, (*data, *params))
+                assert case.on(isa, precision, *operands, out=operands[target]) is operands[target]
+                assert_same_bits(operands[target], wanted, case)
 
 
 def test_ufunc_same_bits(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
     """Promise 3: the ufunc behind a function gives the bits of the function."""
-    ufunc = case.ufunc_of(precision, isa)
     data = parts(case, dtype, 2000)
-    for params in parameter_kinds(case, dtype, data[0].size):
+    for params in parameter_kinds(case, dtype, 2000):
         typed = [np.asarray(value, dtype) for value in params]
-        assert_same_bits(ufunc(*data, *typed), case.on(isa, precision, *data, *params), case.name)
+        wanted = case.on(isa, precision, *data, *params)
+        assert_same_bits(case.ufunc_of(precision, isa)(*data, *typed), wanted, case)
