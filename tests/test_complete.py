@@ -6,13 +6,15 @@ import ast
 import inspect
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from cases import CASES, Case, kernels
-from grid import ISAS
+from grid import DTYPES, ISAS, PRECISIONS
 from specs import BACKWARD, FORWARD, FROM_OUTPUT, SPECS, SUFFIXES, Spec
 from test_nn import LAYERS
 
@@ -105,6 +107,23 @@ def test_every_kernel_is_published() -> None:
     bits = set(json.loads(read("src/fastrelu/hashes.json"))["kernels"])
     assert errors == wanted, f"docs/accuracy.json, {difference(errors, wanted)}"
     assert bits == wanted, f"src/fastrelu/hashes.json, {difference(bits, wanted)}"
+
+
+def test_plain_pytest_runs_every_test_of_every_function() -> None:
+    """It leaves out places of the grid, and none by all functions."""
+
+    def collected(*options: str) -> set[str]:
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *options]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+        return {line for line in done.stdout.splitlines() if "::" in line}
+
+    files = ("tests/test_gradients.py", "tests/test_parameters.py")
+    everything, plain = collected(*files, "-m", ""), collected(*files)
+    axes = [ISAS, tuple(map(str, DTYPES)), PRECISIONS]
+    places = re.compile("|".join(rf"(?<=[-\[]){name}(?=[-\]])" for axis in axes for name in axis))
+    assert plain < everything
+    assert {places.sub("", name) for name in plain} == {places.sub("", name) for name in everything}
+    assert len({tuple(places.findall(name)) for name in plain if "test_product" in name}) == np.prod([*map(len, axes)])
 
 
 # --- Public functions ---------------------------------------------------------------------------------------------

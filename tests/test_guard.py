@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
-from cases import CASES, Case
+from cases import CASES, Case, each_parametric_case
 from compare import assert_same_bits
 from grid import DTYPES, PRECISIONS
 from programs import run_python
@@ -133,7 +133,7 @@ def test_host_modes_in_a_team(mxcsr: Mxcsr, case: Case) -> None:
             assert after & ~FLAGS == mode & ~FLAGS
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.params], ids=str)
+@each_parametric_case
 def test_host_modes_do_not_round_parameters(mxcsr: Mxcsr, case: Case) -> None:
     """Python numbers, subnormal ones too, become float32 as they would in the default mode."""
     for params in [*case.grid, *[tuple(v * 2.0**-140 for v in row) for row in case.grid]]:

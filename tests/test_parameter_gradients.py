@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from cases import Case, kernels
 from compare import assert_close, assert_same_bits
-from grid import ISAS, LAYOUTS, OUT_LAYOUTS, PRECISIONS, WIDE, needs_wide
+from grid import ISAS, LAYOUTS, OUT_LAYOUTS, PRECISIONS, WIDE, native, needs_wide
 from inputs import gradients, inputs, rounded, samples
 from specs import BACKWARD, SPECS, Array, Params, Precision, Spec
 
@@ -19,7 +19,7 @@ import fastrelu as fr
 from fastrelu import _sums, runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 
 LEARNED = [spec for spec in SPECS.values() if spec.by_parameters]
@@ -83,6 +83,12 @@ def limit_of(spec: Spec, dtype: np.dtype[Any], precision: Precision) -> float:
     """Return the largest error of a derivative, in ULP."""
     single, fast, accurate = spec.parameter_limits
     return single if dtype == np.float32 else fast if precision == "fast" else accurate
+
+
+def assert_all_same(found: Iterable[Any], wanted: Iterable[Any], context: object = "") -> None:
+    """Compare the bits of dx and of all sums."""
+    for got, exact in zip(found, wanted, strict=True):
+        assert_same_bits(np.asarray(got), np.asarray(exact), context)
 
 
 def reduced(terms: Array, shape: tuple[int, ...]) -> Array:
@@ -185,8 +191,7 @@ def test_threads(spec: Spec, shape: tuple[int, ...], own: tuple[int, ...], dtype
         alone = public(spec)(grad, x, *params)
     for n in (2, 3):
         with fr.threads(n):
-            for got, wanted in zip(public(spec)(grad, x, *params), alone, strict=True):
-                assert_same_bits(np.asarray(got), np.asarray(wanted), f"{spec.name} {n}")
+            assert_all_same(public(spec)(grad, x, *params), alone, f"{spec.name} {n}")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -199,14 +204,12 @@ def test_layouts(spec: Spec, layout: str, own: tuple[int, ...], dtype: np.dtype[
     wanted = public(spec)(grad, x, *params)
     laid = [lay(value) if value.ndim else value for value in params]
     for operands in ((lay(grad), x, params), (grad, lay(x), params), (lay(grad), lay(x), laid)):
-        for got, exact in zip(public(spec)(*operands[:2], *operands[2]), wanted, strict=True):
-            assert_same_bits(np.asarray(got), np.asarray(exact), f"{spec.name} {layout}")
+        assert_all_same(public(spec)(*operands[:2], *operands[2]), wanted, f"{spec.name} {layout}")
     if layout in OUT_LAYOUTS:
         out = lay(np.zeros_like(x))
         found = public(spec)(grad, x, *params, out=out)
         assert found[0] is out
-        for got, exact in zip(found, wanted, strict=True):
-            assert_same_bits(np.array(got, dtype), np.asarray(exact), f"{spec.name} into {layout}")
+        assert_all_same([native(out), *found[1:]], wanted, f"{spec.name} into {layout}")
 
 
 def test_instruction_sets(spec: Spec, dtype: np.dtype[Any]) -> None:
@@ -217,8 +220,7 @@ def test_instruction_sets(spec: Spec, dtype: np.dtype[Any]) -> None:
     params = spread(spec.params[0], (70,), dtype)
     found = [run(isa, "accurate", spec, grad, x, *params) for isa in ISAS]
     for other in found[1:]:
-        for got, wanted in zip(other, found[0], strict=True):
-            assert_same_bits(got, wanted, spec.name)
+        assert_all_same(other, found[0], spec.name)
 
 
 def test_numbers_arrays_mixtures(spec: Spec, dtype: np.dtype[Any]) -> None:
@@ -272,10 +274,8 @@ def test_broadcast_data(spec: Spec, dtype: np.dtype[Any]) -> None:
     grad, x = numbers((4, 1, 6), dtype)[0], numbers((5, 1), dtype)[1]
     params = spread(spec.params[0], (6,), dtype)
     full = [np.ascontiguousarray(value) for value in np.broadcast_arrays(grad, x)]
-    for got, wanted in zip(public(spec)(grad, x, *params), public(spec)(*full, *params), strict=True):
-        assert_same_bits(got, wanted, spec.name)
-    for got, wanted in zip(public(spec)(dtype.type(1), x, *params), public(spec)(1.0, x, *params), strict=True):
-        assert_same_bits(got, wanted, spec.name)
+    assert_all_same(public(spec)(grad, x, *params), public(spec)(*full, *params), spec.name)
+    assert_all_same(public(spec)(dtype.type(1), x, *params), public(spec)(1.0, x, *params), spec.name)
 
 
 def test_in_place(spec: Spec, dtype: np.dtype[Any]) -> None:
@@ -287,15 +287,12 @@ def test_in_place(spec: Spec, dtype: np.dtype[Any]) -> None:
         operands = [grad.copy(), x.copy()]
         found = public(spec)(*operands, *params, out=operands[index])
         assert found[0] is operands[index]
-        for got, exact in zip(found, wanted, strict=True):
-            assert_same_bits(got, exact, spec.name)
+        assert_all_same(found, wanted, spec.name)
     memory = np.concatenate([grad.ravel(), np.zeros(5, dtype)])
     shifted, out = memory[: grad.size].reshape(grad.shape), memory[5:].reshape(grad.shape)
-    for got, exact in zip(public(spec)(shifted, x, *params, out=out), wanted, strict=True):
-        assert_same_bits(got, exact, spec.name)
+    assert_all_same(public(spec)(shifted, x, *params, out=out), wanted, spec.name)
     target = np.array(np.broadcast_to(params[0], grad.shape))
-    for got, exact in zip(public(spec)(grad, x, target[0], *params[1:], out=target), wanted, strict=True):
-        assert_same_bits(got, exact, spec.name)
+    assert_all_same(public(spec)(grad, x, target[0], *params[1:], out=target), wanted, spec.name)
 
 
 def test_out(spec: Spec) -> None:
@@ -417,8 +414,7 @@ def test_prelu_without_axis(dtype: np.dtype[Any]) -> None:
     grad, x = numbers((4, 5), dtype)
     for weight in (0.25, np.full(5, 0.25, dtype)):
         found = fr.prelu_backward_parameters(grad, x, weight)
-        for got, wanted in zip(found, fr.leaky_relu_backward_parameters(grad, x, weight), strict=True):
-            assert_same_bits(np.asarray(got), np.asarray(wanted))
+        assert_all_same(found, fr.leaky_relu_backward_parameters(grad, x, weight))
     assert np.isnan(fr.prelu_backward_parameters(dtype.type(np.inf), dtype.type(0), 0.25)[1])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -106,13 +105,14 @@ def test_exception_in_the_block(precision: Precision) -> None:
 
 
 def test_reuse() -> None:
-    """As a decorator, the context manager holds for each call."""
+    """As decorators, the context managers hold for each call."""
 
+    @fr.threads(1)
     @fr.precision("accurate")
-    def level() -> str:
-        return fr.get_precision()
+    def level() -> tuple[int, str]:
+        return fr.get_num_threads(), fr.get_precision()
 
-    assert [level(), level()] == ["accurate", "accurate"]
+    assert [level(), level()] == [(1, "accurate")] * 2
     assert fr.get_precision() == "fast"
 
 
@@ -137,32 +137,6 @@ def test_threads_are_apart() -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(work, levels))
     assert found == [["fast", level, other(level), level, "fast"] for level in levels]
-
-
-def test_tasks_are_apart() -> None:
-    """A block in one asyncio task means nothing to another that runs in between; a new task inherits it."""
-
-    async def work(level: Precision, turn: asyncio.Barrier) -> list[str]:
-        with fr.precision(level):
-            seen: list[str] = []
-            for _ in range(5):
-                await turn.wait()
-                seen.append(fr.get_precision())
-            return seen
-
-    async def current() -> str:
-        return fr.get_precision()
-
-    async def main() -> None:
-        turn = asyncio.Barrier(4)
-        levels: list[Precision] = ["fast", "accurate", "accurate", "fast"]
-        found = await asyncio.gather(*(work(level, turn) for level in levels))
-        assert found == [[level] * 5 for level in levels]
-        assert fr.get_precision() == "fast"
-        with fr.precision("accurate"):
-            assert await asyncio.create_task(current()) == "accurate"
-
-    asyncio.run(main())
 
 
 @pytest.mark.parametrize("level", ["Fast", "", "exact", "0"])

@@ -127,19 +127,6 @@ def test_limit_of_a_context(default_threads: None) -> None:
     assert fr.get_num_threads() == granted
 
 
-def test_contexts_decorate() -> None:
-    """The context managers serve as decorators."""
-
-    @fr.threads(1)
-    @fr.precision("accurate")
-    def inside() -> tuple[int, str]:
-        return fr.get_num_threads(), fr.get_precision()
-
-    assert inside() == (1, "accurate")
-    assert inside() == (1, "accurate")
-    assert fr.get_precision() == "fast"
-
-
 @needs_two
 def test_contexts_belong_to_their_thread() -> None:
     """A block in one thread is not seen in another, unless its context is handed over."""
@@ -158,7 +145,7 @@ def differing(case: Case) -> tuple[list[Any], Any, Any] | None:
 
 
 def test_tasks_have_their_own_precision() -> None:
-    """Tasks of asyncio that interleave call the kernels of their own precision, and own threads."""
+    """Tasks that interleave call the kernels of their own precision, on their own threads; a new task inherits both."""
     chosen = [(case, found) for case in CASES if (found := differing(case))]
     assert chosen, "no function differs between the precisions"
 
@@ -170,6 +157,9 @@ def test_tasks_have_their_own_precision() -> None:
                 assert fr.get_num_threads() <= n
                 assert_same_bits(case(*data), accurate if level == "accurate" else fast)
 
+    async def current() -> str:
+        return fr.get_precision()
+
     async def main() -> None:
         meeting = asyncio.Barrier(4)
         async with asyncio.TaskGroup() as group:
@@ -177,22 +167,10 @@ def test_tasks_have_their_own_precision() -> None:
                 for n in (1, 2):
                     group.create_task(work(level, n, meeting))
         assert fr.get_precision() == "fast"
+        with fr.precision("accurate"):
+            assert await asyncio.create_task(current()) == "accurate"
 
     asyncio.run(main())
-
-
-def test_generators_keep_the_precision_of_their_caller() -> None:
-    """A task started inside a block inherits it."""
-
-    async def inner() -> str:
-        return fr.get_precision()
-
-    async def main() -> tuple[str, str]:
-        with fr.precision("accurate"):
-            task = asyncio.create_task(inner())
-        return await task, await inner()
-
-    assert asyncio.run(main()) == ("accurate", "fast")
 
 
 @pytest.mark.parametrize("bad", [0, -1, -(10**30)])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from cases import BACKWARD_CASES, CASES, TWO_INPUT_CASES, Case
+from cases import BACKWARD_CASES, CASES, TWO_INPUT_CASES, Case, over
 from compare import assert_same_bits
 from grid import DTYPES, PRECISIONS
 from inputs import values
@@ -20,7 +20,7 @@ from fastrelu import _core, runtime
 if TYPE_CHECKING:
     from specs import Array, Precision
 
-each_two_input_case = pytest.mark.parametrize("case", TWO_INPUT_CASES, ids=str)
+each_two_input_case = over(TWO_INPUT_CASES)
 MODULES = {"fast": fr.ufuncs, "accurate": fr.ufuncs.accurate}
 
 
@@ -90,23 +90,17 @@ def scalar_loop(ufunc: np.ufunc, x: Array, keep: bool) -> Any:
     return np.array(steps, x.dtype) if keep else total
 
 
-def reducible(case: Case, n: int, dtype: np.dtype[Any]) -> Array:
-    """Return numbers near the typical parameter, so that no operand leaves the domain on the way."""
-    del case
-    return np.abs(values(n, dtype, 2))
-
-
 @each_two_input_case
 def test_reduce_and_accumulate(case: Case, dtype: np.dtype[Any], precision: Precision) -> None:
     """One element after the other, along any axis, in any layout."""
     with fr.precision(precision):
         ufunc = case.ufunc
     for n in (1, 2, 7, 100):
-        x = reducible(case, n, dtype)
+        x = np.abs(values(n, dtype, 2))
         for view in (x, x[::-1], x[::2], np.repeat(x, 3)[::3]):
             assert_same_bits(ufunc.reduce(view), scalar_loop(ufunc, view, keep=False))
             assert_same_bits(ufunc.accumulate(view), scalar_loop(ufunc, view, keep=True))
-    table = reducible(case, 6 * 35, dtype).reshape(6, 35)
+    table = np.abs(values(6 * 35, dtype, 2)).reshape(6, 35)
     for view in (table, np.asfortranarray(table), table[::-1, ::-1], table[:, ::3]):
         for axis in (0, 1):
             rows = np.moveaxis(view, axis, -1)
@@ -119,7 +113,7 @@ def test_reduce_and_accumulate(case: Case, dtype: np.dtype[Any], precision: Prec
         assert ufunc.reduce(view, axis=1, out=out) is out
         assert_same_bits(out, expected)
     # In place: what is read has not been written yet, or has been read already.
-    x = reducible(case, 50, dtype)
+    x = np.abs(values(50, dtype, 2))
     expected = ufunc.accumulate(x.copy())
     ufunc.accumulate(x, out=x)
     assert_same_bits(x, expected)
@@ -128,7 +122,7 @@ def test_reduce_and_accumulate(case: Case, dtype: np.dtype[Any], precision: Prec
 @each_two_input_case
 def test_reductions_take_an_initial_value_but_have_no_identity(case: Case, dtype: np.dtype[Any]) -> None:
     """NumPy's rules for ufuncs without identity."""
-    x = reducible(case, 20, dtype)
+    x = np.abs(values(20, dtype, 2))
     start = dtype.type(0.5)
     assert_same_bits(case.ufunc.reduce(x, initial=start), scalar_loop(case.ufunc, np.append(start, x), keep=False))
     mask = np.arange(20) % 3 == 0
@@ -143,7 +137,7 @@ def test_reductions_take_an_initial_value_but_have_no_identity(case: Case, dtype
 @each_two_input_case
 def test_reduceat(case: Case, dtype: np.dtype[Any]) -> None:
     """Slices between indices, a single element where they do not rise."""
-    x = reducible(case, 40, dtype)
+    x = np.abs(values(40, dtype, 2))
     indices = [0, 5, 5, 30, 12, 39]
     expected = []
     for i, start in enumerate(indices):
@@ -160,7 +154,7 @@ def test_at(case: Case, dtype: np.dtype[Any]) -> None:
             ufunc.at(np.zeros(3, dtype), [0], 1)
         return
     indices = [3, 0, 3, 3, 7, -1, 0]
-    x = reducible(case, 20, dtype)
+    x = np.abs(values(20, dtype, 2))
     operands = [values(len(indices), dtype, 5)] if case.direction else [np.array(case.params * len(indices), dtype)]
     operands = operands[: ufunc.nin - 1]
     expected = x.copy()
@@ -168,11 +162,11 @@ def test_at(case: Case, dtype: np.dtype[Any]) -> None:
         expected[i] = ufunc(expected[i], *[a[j] for a in operands])
     ufunc.at(x, indices, *operands)
     assert_same_bits(x, expected)
-    strided = np.repeat(reducible(case, 20, dtype), 2)
+    strided = np.repeat(np.abs(values(20, dtype, 2)), 2)
     ufunc.at(strided[::2], indices, *operands)
     assert_same_bits(strided[::2], expected)
     unaligned = np.empty(x.nbytes + 1, np.uint8)[1:].view(dtype)  # whose addresses NumPy hands to the loop as they are
-    unaligned[...] = reducible(case, 20, dtype)
+    unaligned[...] = np.abs(values(20, dtype, 2))
     ufunc.at(unaligned, indices, *operands)
     assert_same_bits(unaligned.copy(), expected)
 
@@ -180,11 +174,11 @@ def test_at(case: Case, dtype: np.dtype[Any]) -> None:
 @each_two_input_case
 def test_outer(case: Case, dtype: np.dtype[Any]) -> None:
     """Every pair."""
-    x, y = reducible(case, 7, dtype), reducible(case, 5, dtype) + 1
+    x, y = np.abs(values(7, dtype, 2)), np.abs(values(5, dtype, 2)) + 1
     assert_same_bits(case.ufunc.outer(x, y), case.ufunc(x[:, None], y))
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.ufunc.nin != 2], ids=str)
+@over([case for case in CASES if case.ufunc.nin != 2])
 def test_methods_need_two_inputs(case: Case) -> None:
     """NumPy's error for the others."""
     for method in (case.ufunc.reduce, case.ufunc.accumulate):
@@ -240,7 +234,7 @@ def test_out_as_tuple_and_ellipsis(case: Case, dtype: np.dtype[Any]) -> None:
         assert_same_bits(y, expected[0])
 
 
-@pytest.mark.parametrize("case", BACKWARD_CASES[:4], ids=str)
+@over(BACKWARD_CASES[:4])
 def test_order_of_a_result(case: Case) -> None:
     """`order=` of the ufunc is NumPy's."""
     data = [a.reshape(5, 6) for a in case.data(30, "f4")]
