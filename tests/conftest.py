@@ -12,7 +12,7 @@ from grid import DTYPES, ISAS, PRECISIONS
 from specs import SPECS, Precision, Spec
 
 import fastrelu as fr
-from fastrelu import _core
+from fastrelu import _runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from fastrelu import _core
+from fastrelu import _runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ DTYPES = tuple(TYPES)
 WIDE = {dtype: row.wide for dtype, row in TYPES.items()}
 SENTINEL = {dtype.itemsize: row.guard for dtype, row in TYPES.items()}
 PRECISIONS: tuple[Precision, ...] = ("fast", "accurate")
-ISAS = _core.isa_available
+ISAS = _runtime.isa_available
 
 
 def needs_wide(dtype: np.dtype[Any]) -> None:

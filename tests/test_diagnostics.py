@@ -101,7 +101,7 @@ def test_every_layout(layout: str, dtype: np.dtype[Any], axes: tuple[int, ...]) 
 
 @pytest.mark.parametrize("axis", [None, 0, 1])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("isa", _core.isa_available)
+@pytest.mark.parametrize("isa", _runtime.isa_available)
 def test_same_bits(dtype: np.dtype[Any], axis: int | None, isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread or several, whatever the instructions: the same bits."""
     x = numbers((700, 900), dtype, special=True)

@@ -163,10 +163,10 @@ def test_threads_with_small_stacks() -> None:
     program = """
 import threading, warnings
 import numpy as np, fastrelu as fr
-from fastrelu import _core, diagnostics
+from fastrelu import _runtime, diagnostics
 from cases import CASES
-_core.set_team(granted=3, insist=True)
-_core.set_defaults(waking_from=_core.parallel_from)
+_runtime.set_team(granted=3, insist=True)
+_runtime.set_defaults(waking_from=_runtime.parallel_from)
 warnings.simplefilter("ignore")  # of casts, and of where= without out=
 n = 9000
 def work():
