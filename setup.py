@@ -82,7 +82,9 @@ class BuildExt(build_ext):
         msvc = self.compiler.compiler_type == "msvc"
         system = "msvc" if msvc else "darwin" if platform.system() == "Darwin" else "unix"
         compile_openmp, link_openmp = OPENMP[system]
-        if not self.works(compile_openmp, OPENMP_PROGRAM, link_openmp):
+        if os.environ.get("FASTRELU_BUILD_OPENMP", "1") == "0":
+            compile_openmp, link_openmp = [], []
+        elif not self.works(compile_openmp, OPENMP_PROGRAM, link_openmp):
             print("fastrelu: no working OpenMP here, building without threads")
             compile_openmp, link_openmp = [], []
 
@@ -108,8 +110,10 @@ class BuildExt(build_ext):
         if module == RUNTIME:
             wanted = os.environ.get("FASTRELU_BUILD_ISA", ",".join(ISA) if X86 else "base").split(",")
             for name, flags in ISA.items():
-                if name == "base" or (name in wanted and self.works(strict + flags[kind])):
-                    jobs.append((KERNELS / f"isa_{name}.c", common + flags[kind]))
+                zig = [flag.replace("x86-64-", "x86_64_") for flag in flags[kind]]  # Zig's spelling of the same
+                found = next((tried for tried in (flags[kind], zig) if self.works(strict + tried)), None)
+                if name == "base" or (name in wanted and found is not None):
+                    jobs.append((KERNELS / f"isa_{name}.c", common + (found or [])))
                     macros.append((f"FR_HAVE_{name.upper()}", "1"))
                 elif X86:
                     print(f"fastrelu: building without the {name} kernels")
