@@ -259,11 +259,35 @@ def test_functions_that_share_a_kernel() -> None:
     assert rng.random() == np.random.default_rng(5).random()
     assert fr.explain(fr.rrelu, x).door == "fast path"
     assert fr.explain(fr.crelu, x).kernel == "relu"
+    for axis in (0, 1):
+        found = fr.explain(fr.crelu, x, axis)
+        assert (found.door, found.output) == ("N-d driver", "new")
+        assert found.why_not_fast == "two results lie side by side in one array"
     out = np.full((20, 200), 9, "f4")
     assert fr.explain(fr.crelu, x, out=out).output == "given"
     assert (out == 9).all()
     assert fr.explain(fr.crelu_backward, out, x).kernel == "relu_backward"
     assert fr.explain(fr.crelu_backward_from_output, out, out).kernel == "relu_backward_from_output"
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", ">f4", "f8"])
+@pytest.mark.parametrize("kind", [None, "f4", "f8"])
+def test_two_results_side_by_side(dtype: str, kind: str | None) -> None:
+    """Explaining crelu takes nothing from the pool, and says where its memory will be from."""
+    for x in (np.ones((500, 400), dtype), np.ones((500, 800), dtype)[:, ::2]):
+        out = None if kind is None else np.full((500, 800), 9, kind)
+        before = _runtime.cache_state()
+        found = fr.explain(fr.crelu, x, out=out)
+        assert _runtime.cache_state() == before
+        if out is not None:
+            assert (out == 9).all()
+            copied = not x.dtype.isnative or x.dtype != out.dtype
+            assert found.output == ("given, through a copy, until both results are there" if copied else "given")
+            continue
+        fr.crelu(x)
+        after = _runtime.cache_state()
+        assert after["hits"] - before["hits"] == (found.output == "recycled")
+        assert after["misses"] - before["misses"] == (found.output == "new, will be recycled")
 
 
 def test_nothing_is_left_out() -> None:

@@ -5,7 +5,7 @@ import numpy as np
 
 _T = TypeVar("_T")
 
-report_variable: ContextVar[dict[str, Any]]
+explained_context: ContextVar[bool]
 
 class Explained(BaseException): ...
 

@@ -1,13 +1,15 @@
 # The one way from Python to the kernels. It knows arrays, parameters and threads, and no activation by name.
 #
 # Three doors, tried in this order; all run the same kernels and give the same bits:
-#   1. `_dispatch`: dense arrays of one type, shape and layout, parameters as numbers. Nothing is walked.
-#   2. `_strided`: plain arrays of one type, any strides, shapes that broadcast, parameters as arrays. NumPy's iterator
+#   1. fast path: dense arrays of one type, shape and layout, parameters as numbers. Nothing is walked.
+#   2. N-d driver: plain arrays of one type, any strides, shapes that broadcast, parameters as arrays. NumPy's iterator
 #      settles shapes, order of axes, overlap and the result; kernels/drive.c walks over the elements.
-#   3. `_call_ufunc`: where=, other types and byte orders, subclasses, foreign arrays. NumPy walks, on one thread, and
-#      calls `fr_ufunc_loop`.
-# `_general` stands before 2 and 3: it converts arguments, checks parameters and chooses. What bars a door is a number
-# (WHERE_GIVEN, ...), of which `explain` makes a sentence.
+#   3. ufunc: where=, other types and byte orders, subclasses, foreign arrays. NumPy walks, on one thread, and calls
+#      `fr_ufunc_loop`.
+#
+# `_dispatch` first decides what a call does, then does it: `_decide_dense` and `_run_dense` for the first door;
+# `_decide_general`, and `_run_strided` or `_run_ufunc`, for the others. What bars a door is a number (WHERE_GIVEN,
+# ...). A call that is explained raises the decision, in words (`_foresee`), instead of running it.
 #
 # The caller's code may run while a call is prepared, so every door keeps the order that _runtime.pyx explains. The
 # ufunc of the third door may call code again, and NumPy looks after it.
@@ -279,7 +281,7 @@ def load_kernels(str isa):
     return kernels
 
 
-# --- Why a call takes the door it takes -----------------------------------------------------------------------------
+# --- Doors ----------------------------------------------------------------------------------------------------------
 
 # Why a door cannot be taken; the bits above WHICH hold the number of the operand.
 cdef enum:
@@ -296,170 +298,8 @@ cdef enum:
     READ_ONLY
     OVERLAP
     UNKNOWN_TYPE
+    SIDE_BY_SIDE
     WHICH = 8  # bits of the reason
-
-cdef fr_atomic _explaining  # explanations in progress; if there are none, no call looks for a report
-report_variable = PyContextVar_New("fastrelu_report", NULL)
-
-
-class Explained(BaseException):
-    """Ends a call that is explained and must not run."""
-
-
-def explain_calls(int change):
-    """Make calls look for a report in their context (1), or end that (-1)."""
-    fr_add(&_explaining, change)
-
-
-cdef dict _report_here():
-    """The report that this call must fill in instead of running; None if it is not being explained."""
-    cdef PyObject *found = NULL
-    if not fr_load(&_explaining):
-        return None
-    PyContextVar_Get(report_variable, NULL, &found)
-    if found == NULL:
-        return None
-    report = <object>found
-    Py_DECREF(found)
-    return report
-
-
-def explaining():
-    """Whether a call in the current context is explained instead of run."""
-    return _report_here() is not None
-
-
-cdef str _because(Kernel kernel, int why, list args, object out):
-    cdef int which = why >> WHICH
-    cdef str name = "out" if which == kernel.nin else kernel.operands[which]
-    cdef str first = kernel.operands[0]
-    value = out if which == kernel.nin else args[which]
-    why &= (1 << WHICH) - 1
-    if why == WHERE_GIVEN:
-        return "where= is given"
-    if why == NO_ARRAY:
-        return f"{name} is no plain ndarray but {type(value).__name__}"
-    if why == OTHER_TYPE:
-        return f"{name} is {value.dtype}"
-    if why == UNALIGNED:
-        return f"{name} is not aligned"
-    if why == SWAPPED:
-        return f"{name} is in foreign byte order"
-    if why == GAPS:
-        return f"{name} is not contiguous"
-    if why == OTHER_SHAPE:
-        return f"{name} has the shape {value.shape}, {first} {args[0].shape}"
-    if why == OTHER_LAYOUT:
-        return f"{name} has a different memory layout than {first}"
-    if why == NO_NUMBER:
-        return f"{name} is no Python number but {type(value).__name__}"
-    if why == NO_AXES:
-        return "there are no axes"
-    if why == READ_ONLY:
-        return f"{name} is read-only"
-    if why == OVERLAP:
-        return f"out overlaps {name}"
-    return "the type of an operand has no kernel of its own"
-
-
-cdef Crew _explain_crew(dict report, Kernel kernel, Py_ssize_t n) except *:
-    cdef Crew crew = crew_for(kernel.cost, n)
-    report["threads"] = crew.threads
-    if crew.reason == FR_CREW_SMALL:
-        why = f"fewer than {fr_load(&settings.parallel_from[kernel.cost])} elements: more threads would not pay"
-    elif crew.reason == FR_CREW_LIMIT:
-        why = "the process, its context or OpenMP allows only one"
-    elif crew.reason == FR_CREW_BUSY:
-        why = "another call is using the threads"
-    elif crew.reason == FR_CREW_HELD_BACK:
-        why = "threads came late just now, because their processors are busy: calls do without them for a while"
-    elif crew.threads == 1:
-        why = (f"fewer than {fr_load(&settings.waking_from[kernel.cost])} elements: waking sleeping threads would not "
-               "pay, unless calls come one after the other")
-    else:
-        why = f"{n} elements"
-    report["why so many threads"] = why
-    return crew
-
-
-cdef bint _explain_output(dict report, Py_ssize_t size, bint fresh) except -1:
-    """Report the memory of the result; returns whether its pages are mapped already."""
-    cdef bint from_pool
-    if not fresh:
-        report["output"] = "given"
-        return True
-    from_pool = recycles_here(size)
-    if from_pool:
-        from_pool = pool_has(size)
-        report["output"] = "recycled" if from_pool else "new, will be recycled"
-    else:
-        report["output"] = "new"
-    return from_pool
-
-
-cdef int _explain_dense(dict report, Kernel kernel, const fr_call *how, const char **inputs, char *out,
-                        Py_ssize_t n) except -1:
-    cdef fr_plan plan
-    cdef Crew crew = _explain_crew(report, kernel, n)
-    cdef bint warm = _explain_output(report, n * how.itemsize, out == NULL)
-    report["streamed"] = bool(_plan_stream(&plan, how, kernel.cost, inputs, out, n, warm, crew.threads))
-    report["door"] = "fast path"
-    _explain_kernel(report, kernel, how)
-    raise Explained
-
-
-cdef int _explain_driver(dict report, Kernel kernel, const fr_call *how, object written, object out) except -1:
-    report["door"] = "N-d driver"
-    if out is not None and written is not out:
-        PyArray_DiscardWritebackIfCopy(<cnp.ndarray>written)  # nothing has been written into the copy
-        report["output"] = "given, through a copy, because it overlaps an input"
-    _explain_kernel(report, kernel, how)
-    raise Explained
-
-
-cdef int _explain_kernel(dict report, Kernel kernel, const fr_call *how) except -1:
-    cdef int flavour = how - kernel.calls
-    report["kernel"] = kernel.name
-    report["dtype"] = "float64" if flavour >= FR_F64_FAST else "float32"
-    report["precision"] = "accurate" if flavour & 1 else "fast"
-    return 0
-
-
-cdef int _explain_ufunc(dict report, Kernel kernel, int level, list args, object target, object where, int dtype,
-                        bint fresh) except -1:
-    cdef bint plain = _are_plain(args)
-    _rehearse(kernel, level, args, target, where)
-    _explain_output(report, _broadcast_size(args) * size_of(dtype) if plain else 0, fresh)
-    report["door"] = "ufunc"
-    report["threads"] = 1
-    report["why so many threads"] = "NumPy runs ufuncs on one thread"
-    report["streamed"] = False
-    _explain_kernel(report, kernel, &kernel.calls[flavour_of(dtype, level)])
-    raise Explained
-
-
-cdef bint _has_own_code(object value):
-    """Does the type override what a ufunc does with it?"""
-    return getattr(type(value), "__array_ufunc__", None) not in (None, cnp.ndarray.__array_ufunc__)
-
-
-cdef int _rehearse(Kernel kernel, int level, list args, object target, object where) except -1:
-    """Let NumPy check types, shapes and `out` as in the call, on zeros and without computing an element."""
-    for operand in (*args, *(target if isinstance(target, tuple) else (target,))):
-        if _has_own_code(operand):
-            return 0
-    cdef list stand_ins = [], shapes = []
-    cdef object ufunc = kernel.accurate if level else kernel.fast
-    for arg in args:
-        stand_ins.append(np.broadcast_to(np.zeros((), np.asarray(arg).dtype), np.shape(arg)))
-        shapes.append(np.shape(arg))
-    if where is True:
-        try:
-            np.broadcast_shapes(*shapes)
-        except ValueError:
-            ufunc(*stand_ins, out=target)  # raises the error that names these shapes, without that of a mask
-    ufunc(*stand_ins, out=target, where=np.broadcast_to(np.zeros((), np.asarray(where).dtype), np.shape(where)))
-    return 0
 
 
 # --- First door: dense arrays of one layout, numbers as parameters --------------------------------------------------
@@ -548,46 +388,129 @@ cdef void _plan_share(const void *job, long share, long shares, int part) noexce
     fr_run_plan(<const fr_plan *>job, share, shares)
 
 
+# What the first door does in a call: decided by `_decide_dense` before anything is written.
 cdef struct _Dense:
     const fr_call *how
-    const char **inputs
-    char *out
+    const char *inputs[FR_MAX_INPUTS]
+    char *out  # NULL: the result is new memory
     Py_ssize_t n
+    Crew crew
+    bint at_once  # too few elements for threads, streaming and releasing the GIL
+    double params[FR_MAX_PARAMETERS]
+    float rounded[FR_MAX_PARAMETERS]
 
 
 cdef void _dense_share(const void *job, long share, long shares, int part) noexcept nogil:
-    cdef const _Dense *dense = <const _Dense *>job
-    fr_run_part(dense.how, dense.inputs, dense.out, dense.n, share, shares)
+    cdef const _Dense *call = <const _Dense *>job
+    fr_run_part(call.how, call.inputs, call.out, call.n, share, shares)
 
 
-cdef bint _plan_stream(fr_plan *plan, const fr_call *how, int cost, const char **inputs, char *out, Py_ssize_t n,
-                       bint warm, int parts) noexcept:
-    """Plan a streamed run of the kernel, if that is possible and pays; returns whether it does."""
-    cdef int j
-    if not warm or not outgrows_cache(cost, n * how.itemsize, parts):
+cdef int _decide_dense(_Dense *call, Kernel kernel, object out, object where, PyObject **args) except -1:
+    """Decide how the first door runs a call. Returns 0, or the reason why it cannot."""
+    cdef cnp.ndarray x
+    cdef int dtype, j, why, no_number = 0
+    cdef Py_ssize_t size
+
+    if where is not True:
+        return WHERE_GIVEN
+    if type(<object>args[0]) is not cnp.ndarray:
+        return NO_ARRAY
+    x = <cnp.ndarray>args[0]
+    # Conversions, which may call __float__, and `settle` come first: they may run the caller's code, which may free an
+    # array's memory, so nothing about arrays is read before.
+    for j in range(kernel.nparams):
+        if not _number(<object>args[kernel.ndata + j], &call.params[j]) and not no_number:
+            no_number = NO_NUMBER | (kernel.ndata + j) << WHICH
+    call.n = cnp.PyArray_SIZE(x)
+    call.at_once = call.n < fr_load(&settings.at_once)
+    if call.at_once:
+        call.crew.threads, call.crew.reason = 1, FR_CREW_SMALL
+    else:
+        if settle():
+            check_whole(x, kernel.name)
+            check_whole(out, kernel.name)
+            call.n = cnp.PyArray_SIZE(x)
+        call.crew = crew_for(kernel.cost, call.n)
+
+    dtype = cnp.PyArray_TYPE(x)
+    why = _why_not_native(x, dtype) if dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE else OTHER_TYPE
+    if why:
+        return why
+    if not (PyArray_IS_C_CONTIGUOUS(x) or PyArray_IS_F_CONTIGUOUS(x) or _is_dense(x)):
+        return GAPS
+    call.inputs[0] = <const char *>cnp.PyArray_DATA(x)
+    if kernel.ndata == 2:
+        why = _why_not_native(<object>args[1], dtype) or _why_not_alike(x, <cnp.ndarray>args[1])
+        if why:
+            return why | 1 << WHICH
+        call.inputs[1] = <const char *>cnp.PyArray_DATA(<cnp.ndarray>args[1])
+    if no_number:
+        return no_number
+    if out is None:
+        if cnp.PyArray_NDIM(x) == 0:  # as a ufunc, returns a scalar
+            return NO_AXES
+        call.out = NULL
+    else:
+        why = _why_not_target(out, dtype) or _why_not_alike(x, <cnp.ndarray>out)
+        if why:
+            return why | kernel.nin << WHICH
+        call.out = <char *>cnp.PyArray_DATA(<cnp.ndarray>out)
+        size = call.n * cnp.PyArray_ITEMSIZE(x)
+        for j in range(kernel.ndata):
+            if call.inputs[j] != call.out and call.inputs[j] < call.out + size and call.out < call.inputs[j] + size:
+                return OVERLAP | j << WHICH
+
+    if dtype == cnp.NPY_FLOAT:
+        for j in range(kernel.nparams):
+            call.inputs[kernel.ndata + j] = <const char *>&call.rounded[j]
+    else:
+        for j in range(kernel.nparams):
+            call.inputs[kernel.ndata + j] = <const char *>&call.params[j]
+    if kernel.nparams and not fr_take_numbers(kernel.op.domain[kernel.direction], call.params,
+                                              call.rounded if dtype == cnp.NPY_FLOAT else NULL, kernel.nparams):
+        kernel.refuse(_as_list(args, kernel.nin), call.params)
+    call.how = &kernel.calls[flavour_of(dtype, precision_here())]
+    return 0
+
+
+cdef bint _plan_stream(fr_plan *plan, const _Dense *call, int cost, bint warm) noexcept:
+    """Plan a streamed run of the kernel, if that is possible and pays; returns whether it does.
+
+    The pages of a `warm` output are mapped; new ones have just been zeroed in the cache.
+    """
+    cdef int j, nin = call.how.ndata + call.how.nparams
+    if not warm or not outgrows_cache(cost, call.n * call.how.itemsize, call.crew.threads):
         return False
     plan.view.naxes = 1
-    plan.view.shape[0] = n
-    for j in range(how.ndata + how.nparams):
-        plan.view.stride[0][j] = how.itemsize if j < how.ndata else 0
-        plan.view.origin[j] = <char *>inputs[j]
-    plan.view.stride[0][how.ndata + how.nparams] = how.itemsize
-    plan.view.origin[how.ndata + how.nparams] = out
-    fr_make_plan(plan, how, 1)
+    plan.view.shape[0] = call.n
+    for j in range(nin):
+        plan.view.stride[0][j] = call.how.itemsize if j < call.how.ndata else 0
+        plan.view.origin[j] = <char *>call.inputs[j]
+    plan.view.stride[0][nin] = call.how.itemsize
+    plan.view.origin[nin] = call.out
+    fr_make_plan(plan, call.how, 1)
     return plan.streamed
 
 
-cdef int _run_dense(const fr_call *how, int cost, const char **inputs, char *out, Py_ssize_t n, bint warm,
-                    Crew crew) except -1:
-    """Run the kernel. The pages of a `warm` output are mapped; new ones have just been zeroed in the cache."""
+cdef object _run_dense(_Dense *call, Kernel kernel, PyObject *x, object out):
+    """Run a call as it was decided; returns its result."""
     cdef fr_plan plan
-    cdef _Dense dense
-    if _plan_stream(&plan, how, cost, inputs, out, n, warm, crew.threads):
-        run_shares(_plan_share, &plan, cost, n, plan.boxes, crew)
+    cdef Py_ssize_t size = call.n * call.how.itemsize
+    cdef cnp.ndarray y
+    if out is None:
+        y = fresh_like(<cnp.ndarray>x, size)
+        call.out = <char *>cnp.PyArray_DATA(y)
     else:
-        dense.how, dense.inputs, dense.out, dense.n = how, inputs, out, n
-        run_shares(_dense_share, &dense, cost, n, n, crew)
-    return 0
+        y = <cnp.ndarray>out
+        if size >= FR_POOL_FROM:
+            tidy_pool()
+    if call.at_once:
+        fr_run_part(call.how, call.inputs, call.out, call.n, 0, 1)
+    elif _plan_stream(&plan, call, kernel.cost, out is not None or is_warm(y)):
+        run_shares(_plan_share, &plan, kernel.cost, call.n, plan.boxes, call.crew)
+    else:
+        run_shares(_dense_share, call, kernel.cost, call.n, call.n, call.crew)
+    return y
 
 
 cdef list _as_list(PyObject **args, int n):
@@ -599,88 +522,14 @@ cdef list _as_list(PyObject **args, int n):
 
 
 cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
-    cdef const char *inputs[FR_MAX_INPUTS]
-    cdef double params[FR_MAX_PARAMETERS]
-    cdef float rounded[FR_MAX_PARAMETERS]
-    cdef cnp.ndarray x, y
-    cdef char *data = NULL
-    cdef const fr_call *how
-    cdef int dtype, j, level, why, no_number = 0
-    cdef Py_ssize_t n, size
-    cdef Crew crew
-    cdef bint small
-
-    why = WHERE_GIVEN if where is not True else 0 if type(<object>args[0]) is cnp.ndarray else NO_ARRAY
+    """Run a call through the first door that can take it."""
+    cdef _Dense call
+    cdef int why = _decide_dense(&call, kernel, out, where, args)
+    if fr_load(&_explaining) and explaining():
+        raise Explained(_foresee(&call, why, kernel, out, where, args))
     if why:
-        return _general(kernel, out, where, _as_list(args, kernel.nin), why)
-    x = <cnp.ndarray>args[0]
-    # Conversions, which may call __float__, and `settle` come first: they may run the caller's code, which may free an
-    # array's memory, so nothing about arrays is read before.
-    for j in range(kernel.nparams):
-        if not _number(<object>args[kernel.ndata + j], &params[j]) and not no_number:
-            no_number = NO_NUMBER | (kernel.ndata + j) << WHICH
-    n = cnp.PyArray_SIZE(x)
-    small = n < fr_load(&settings.at_once)
-    if not small:
-        if settle():
-            check_whole(x, kernel.name)
-            check_whole(out, kernel.name)
-            n = cnp.PyArray_SIZE(x)
-        crew = crew_for(kernel.cost, n)
-
-    dtype = cnp.PyArray_TYPE(x)
-    why = _why_not_native(x, dtype) if dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE else OTHER_TYPE
-    if not why and not (PyArray_IS_C_CONTIGUOUS(x) or PyArray_IS_F_CONTIGUOUS(x) or _is_dense(x)):
-        why = GAPS
-    if why:
-        return _general(kernel, out, where, _as_list(args, kernel.nin), why)
-    inputs[0] = <const char *>cnp.PyArray_DATA(x)
-    if kernel.ndata == 2:
-        why = _why_not_native(<object>args[1], dtype) or _why_not_alike(x, <cnp.ndarray>args[1])
-        if why:
-            return _general(kernel, out, where, _as_list(args, kernel.nin), why | 1 << WHICH)
-        inputs[1] = <const char *>cnp.PyArray_DATA(<cnp.ndarray>args[1])
-    if no_number:
-        return _general(kernel, out, where, _as_list(args, kernel.nin), no_number)
-    if out is None:
-        if cnp.PyArray_NDIM(x) == 0:  # as a ufunc, returns a scalar
-            return _general(kernel, out, where, _as_list(args, kernel.nin), NO_AXES)
-        y = None
-    else:
-        why = _why_not_target(out, dtype) or _why_not_alike(x, <cnp.ndarray>out)
-        if why:
-            return _general(kernel, out, where, _as_list(args, kernel.nin), why | kernel.nin << WHICH)
-        y = <cnp.ndarray>out
-        data = <char *>cnp.PyArray_DATA(y)
-        size = n * cnp.PyArray_ITEMSIZE(x)
-        if size >= FR_POOL_FROM:
-            tidy_pool()
-        for j in range(kernel.ndata):
-            if inputs[j] != data and inputs[j] < data + size and data < inputs[j] + size:
-                return _general(kernel, out, where, _as_list(args, kernel.nin), OVERLAP | j << WHICH)
-
-    if dtype == cnp.NPY_FLOAT:
-        for j in range(kernel.nparams):
-            inputs[kernel.ndata + j] = <const char *>&rounded[j]
-    else:
-        for j in range(kernel.nparams):
-            inputs[kernel.ndata + j] = <const char *>&params[j]
-    if kernel.nparams and not fr_take_numbers(kernel.op.domain[kernel.direction], params,
-                                              rounded if dtype == cnp.NPY_FLOAT else NULL, kernel.nparams):
-        kernel.refuse(_as_list(args, kernel.nin), params)
-    level = precision_here()
-    how = &kernel.calls[flavour_of(dtype, level)]
-    if fr_load(&_explaining):
-        report = _report_here()
-        if report is not None:
-            _explain_dense(report, kernel, how, inputs, data, n)
-    if y is None:
-        y = fresh_like(x, n * cnp.PyArray_ITEMSIZE(x))
-    if small:
-        fr_run_part(how, inputs, <char *>cnp.PyArray_DATA(y), n, 0, 1)
-    else:
-        _run_dense(how, kernel.cost, inputs, <char *>cnp.PyArray_DATA(y), n, out is not None or is_warm(y), crew)
-    return y
+        return _general(kernel, out, where, _as_list(args, kernel.nin))
+    return _run_dense(&call, kernel, args[0], out)
 
 
 @cython.binding(False)
@@ -773,49 +622,40 @@ cdef NpyIter *_open(list args, object target, int dtype) except NULL:
     return iterator
 
 
-cdef int _plan(fr_plan *plan, Kernel kernel, int level, int dtype, NpyIter *iterator, bint warm, Crew crew) except -1:
+cdef int _plan(fr_plan *plan, const fr_call *how, int cost, NpyIter *iterator, bint warm, Crew crew) except -1:
     """Plan the loop over the operands of an iterator that has elements."""
-    cdef const fr_call *how = &kernel.calls[flavour_of(dtype, level)]
     cdef cnp.npy_intp *strides
     cdef char **origin = NpyIter_GetDataPtrArray(iterator)
-    cdef int axis, j
+    cdef int axis, j, operands = how.ndata + how.nparams + 1
     plan.view.naxes = NpyIter_GetNDim(iterator)
     NpyIter_GetShape(iterator, plan.view.shape)
     for axis in range(plan.view.naxes):
         strides = NpyIter_GetAxisStrideArray(iterator, axis)
-        for j in range(kernel.nin + 1):
+        for j in range(operands):
             plan.view.stride[axis][j] = strides[j]
     if plan.view.naxes == 0:  # the loop needs an axis
         plan.view.naxes = plan.view.shape[0] = 1
-        for j in range(kernel.nin + 1):
+        for j in range(operands):
             plan.view.stride[0][j] = 0
-    for j in range(kernel.nin + 1):
+    for j in range(operands):
         plan.view.origin[j] = origin[j]
     cdef Py_ssize_t size = NpyIter_GetIterSize(iterator) * how.itemsize
-    fr_make_plan(plan, how, warm and outgrows_cache(kernel.cost, size, crew.threads))
+    fr_make_plan(plan, how, warm and outgrows_cache(cost, size, crew.threads))
     return 0
 
 
-cdef object _strided(Kernel kernel, int level, list args, object out, int dtype, Py_ssize_t n, dict report):
-    """Run a kernel on arrays of any strides, all of the type of the kernel, as is the result."""
+cdef object _run_strided(const _General *call, Kernel kernel, list args, object out):
+    """Run a call through the second door: arrays of any strides, all of the type of the kernel, as is the result."""
     cdef fr_plan plan
-    cdef bint warm = False
-    cdef Crew crew = crew_for(kernel.cost, n) if report is None else _explain_crew(report, kernel, n)
-    cdef object target = _fresh_for(args, kernel.nin, dtype) if out is None and report is None else out
-    cdef NpyIter *iterator = _open(args, target, dtype)
+    cdef Py_ssize_t n
+    cdef object target = _fresh_for(args, kernel.nin, call.dtype) if out is None else out
+    cdef NpyIter *iterator = _open(args, target, call.dtype)
     try:
         result = <object><PyObject *>NpyIter_GetOperandArray(iterator)[kernel.nin] if target is None else target
         n = NpyIter_GetIterSize(iterator)
-        if report is not None:
-            warm = _explain_output(report, n * size_of(dtype), out is None)
-            if n > 0:
-                _plan(&plan, kernel, level, dtype, iterator, warm, crew)
-            report["streamed"] = bool(n > 0 and plan.streamed)
-            written = <object><PyObject *>NpyIter_GetOperandArray(iterator)[kernel.nin]
-            _explain_driver(report, kernel, &kernel.calls[flavour_of(dtype, level)], written, out)
-        elif n > 0:
-            _plan(&plan, kernel, level, dtype, iterator, out is not None or is_warm(<cnp.ndarray>result), crew)
-            run_shares(_plan_share, &plan, kernel.cost, n, plan.boxes, crew)
+        if n > 0:
+            _plan(&plan, call.how, kernel.cost, iterator, out is not None or is_warm(<cnp.ndarray>result), call.crew)
+            run_shares(_plan_share, &plan, kernel.cost, n, plan.boxes, call.crew)
     finally:
         NpyIter_Deallocate(iterator)
     return result
@@ -937,74 +777,104 @@ cdef bint _are_plain(list args):
     return True
 
 
-cdef object _general(Kernel kernel, object out, object where, list args, int why_not_fast):
-    cdef double number
-    cdef int j, dtype, kind, why, ndim = 0
-    cdef int level = precision_here()
-    cdef bint foreign = False, neither = False, double = False, typed = False
-    cdef object target = out
-    cdef list given = args[:]  # list() loses a reference if there is no memory
-    for j in range(kernel.nin):
-        if isinstance(args[j], (list, tuple)) or (j < kernel.ndata and isinstance(args[j], bool)):
-            args[j] = np.asarray(args[j])
-        kind = _class_of(args[j])
-        foreign |= kind == FOREIGN
-        neither |= kind == NEITHER
-        double |= kind == DOUBLE
-        typed |= kind != WEAK
-    double |= not typed
-    if kernel.nparams:
-        _check_params(kernel, args, not (double or foreign or neither))
-    if not (foreign or neither):
-        for j in range(kernel.nin):
-            if _number(args[j], &number):
-                args[j] = _as_array(number, double)
-    if isinstance(out, tuple) and len(out) == 1:
-        out = target = out[0]
-    if out is not None and type(out) is not cnp.ndarray and out is not Ellipsis and not isinstance(out, tuple):
-        target = as_target(kernel.name, out)
-
-    report = _report_here()
-    if report is not None:
-        report["why not fast"] = _because(kernel, why_not_fast, given, out)
-    else:
-        settle()
-    # From here on the caller's code does not run, unless the ufunc calls it.
-    for operand in args:
-        check_whole(operand, kernel.name)
-    check_whole(target, kernel.name)
-    dtype = cnp.NPY_DOUBLE if double else cnp.NPY_FLOAT
-    why = WHERE_GIVEN if where is not True else UNKNOWN_TYPE if foreign or neither else 0
-    if not why and target is not None:
-        why = _why_not_target(target, dtype)
-        if why:
-            why |= kernel.nin << WHICH
-    for j in range(kernel.nin):
-        if not why:
-            why = _why_not_native(args[j], dtype)
-            if why:
-                why |= j << WHICH
-            else:
-                ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>args[j]))
-    if not why:
-        why = NO_AXES if ndim == 0 else 0
-    if not why:
-        result = _strided(kernel, level, args, target, dtype, _broadcast_size(args), report)
-        return result if out is None else out
-    if report is not None:
-        report["why not driver"] = _because(kernel, why, args, target)
-        _explain_ufunc(report, kernel, level, args, target, where, dtype, out is None)
-    if out is None and where is True and not (foreign or neither) and _are_plain(args):
-        target = _fresh_for(args, kernel.nin, dtype)
-        return _call_ufunc(kernel, level, args, target, True)
-    if where is not True and cnp.PyArray_Check(target) and cnp.PyArray_TYPE(<cnp.ndarray>target) != dtype:
+cdef object _run_ufunc(const _General *call, Kernel kernel, list args, object target, object where):
+    """Run a call through the third door."""
+    cdef int j
+    if target is None and where is True and not call.unknown and _are_plain(args):
+        target = _fresh_for(args, kernel.nin, call.dtype)
+    elif where is not True and cnp.PyArray_Check(target) and cnp.PyArray_TYPE(<cnp.ndarray>target) != call.dtype:
         # NumPy would copy such an output if it overlaps an input, and round its masked elements.
         for j in range(kernel.nin):
             if cnp.PyArray_Check(args[j]) and np.may_share_memory(args[j], target):
                 args[j] = args[j].copy()
         if cnp.PyArray_Check(where) and np.may_share_memory(where, target):
             where = where.copy()
-    result = _call_ufunc(kernel, level, args, target, where)
+    return _call_ufunc(kernel, call.level, args, target, where)
+
+
+# --- The choice between the second and the third door ---------------------------------------------------------------
+
+# What these doors do in a call: decided by `_decide_general` before anything is written.
+cdef struct _General:
+    int why_not_strided  # 0, or the reason why it is the third door
+    const fr_call *how
+    int dtype, level
+    bint unknown  # an operand has code of its own, or a type that no kernel has
+    Crew crew
+
+
+cdef int _why_not_strided(Kernel kernel, list args, object target, object where, int dtype) except -1:
+    """The reason why the second door cannot take converted arguments; 0 if it can."""
+    cdef int j, why, ndim = 0
+    if where is not True:
+        return WHERE_GIVEN
+    if target is not None:
+        why = _why_not_target(target, dtype)
+        if why:
+            return why | kernel.nin << WHICH
+    for j in range(kernel.nin):
+        why = _why_not_native(args[j], dtype)
+        if why:
+            return why | j << WHICH
+        ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>args[j]))
+    return 0 if ndim else NO_AXES
+
+
+cdef object _decide_general(_General *call, Kernel kernel, list args, object out, object where):
+    """Decide how a call runs that the first door cannot take.
+
+    Converts the arguments in place, and returns `out` as an object that can be written into.
+    """
+    cdef double number
+    cdef int j, kind
+    cdef bint double = False, typed = False
+    cdef object target = out
+    call.unknown = False
+    for j in range(kernel.nin):
+        if isinstance(args[j], (list, tuple)) or (j < kernel.ndata and isinstance(args[j], bool)):
+            args[j] = np.asarray(args[j])
+        kind = _class_of(args[j])
+        call.unknown |= kind == FOREIGN or kind == NEITHER
+        double |= kind == DOUBLE
+        typed |= kind != WEAK
+    double |= not typed
+    if kernel.nparams:
+        _check_params(kernel, args, not (double or call.unknown))
+    if not call.unknown:
+        for j in range(kernel.nin):
+            if _number(args[j], &number):
+                args[j] = _as_array(number, double)
+    if out is not None and type(out) is not cnp.ndarray and out is not Ellipsis and not isinstance(out, tuple):
+        target = as_target(kernel.name, out)
+    settle()
+    # From here on the caller's code does not run, unless the ufunc calls it.
+    for operand in args:
+        check_whole(operand, kernel.name)
+    check_whole(target, kernel.name)
+    call.dtype = cnp.NPY_DOUBLE if double else cnp.NPY_FLOAT
+    call.level = precision_here()
+    call.how = &kernel.calls[flavour_of(call.dtype, call.level)]
+    call.why_not_strided = (UNKNOWN_TYPE if call.unknown and where is True
+                            else _why_not_strided(kernel, args, target, where, call.dtype))
+    if not call.why_not_strided:
+        call.crew = crew_for(kernel.cost, _broadcast_size(args))
+    return target
+
+
+cdef object _unpacked(object out):
+    """`out` as one object: ufuncs take a tuple too."""
+    return out[0] if isinstance(out, tuple) and len(out) == 1 else out
+
+
+cdef object _general(Kernel kernel, object out, object where, list args):
+    """Run a call that the first door cannot take."""
+    cdef _General call
+    out = _unpacked(out)
+    target = _decide_general(&call, kernel, args, out, where)
+    if call.why_not_strided:
+        result = _run_ufunc(&call, kernel, args, target, where)
+    else:
+        result = _run_strided(&call, kernel, args, target)
     return result if target is out else out
 
 
@@ -1072,7 +942,7 @@ cdef bint _side_by_side(Kernel first, Kernel second, list params, cnp.ndarray x,
     cdef Held held
     cdef NpyIter *one = NULL
     cdef NpyIter *other = NULL
-    cdef int level = precision_here()
+    cdef int flavour = flavour_of(dtype, precision_here())
     cdef Py_ssize_t n = cnp.PyArray_SIZE(x), length = cnp.PyArray_DIM(x, axis)
     cdef Crew crew = crew_for(second.cost, n)
     cdef list args = [x]
@@ -1091,9 +961,9 @@ cdef bint _side_by_side(Kernel first, Kernel second, list params, cnp.ndarray x,
         one = _open([x], before, dtype)
         other = _open(args, after, dtype)
         check_held(&held, first.name)
-        _plan(&plan, first, level, dtype, one, True, crew)
+        _plan(&plan, &first.calls[flavour], first.cost, one, True, crew)
         run_shares(_plan_share, &plan, first.cost, n, plan.boxes, crew)
-        _plan(&plan, second, level, dtype, other, True, crew)
+        _plan(&plan, &second.calls[flavour], second.cost, other, True, crew)
         run_shares(_plan_share, &plan, second.cost, n, plan.boxes, crew)
     finally:
         if one != NULL:
@@ -1109,7 +979,7 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.
     cdef Py_ssize_t at = index(axis)
     cdef cnp.ndarray array = x if type(x) is cnp.ndarray else np.asanyarray(x)
-    cdef object given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
+    cdef object given = _unpacked(out)
     cdef object target = given if given is None or type(given) is cnp.ndarray else as_target(name, given)
     cdef cnp.npy_intp shape[FR_MAX_AXES]
     cdef PyObject *args[FR_MAX_INPUTS]
@@ -1123,6 +993,20 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
     own = (<object>array).shape
     doubled = own[:at] + (2 * length,) + own[at + 1:]  # *own loses a reference if there is no memory
     dtype = cnp.NPY_FLOAT if class_of_dtype(array.descr) == SINGLE else cnp.NPY_DOUBLE
+    if target is not None:
+        if target.shape != doubled:
+            raise ValueError(f"{name} needs out= of shape {doubled}, got {target.shape}")
+        if not cnp.PyArray_Check(target) or _extents_meet(array, <cnp.ndarray>target):
+            array = array.copy()
+    # Where an array must be converted, `out` is written when both results are there: memory may run out before.
+    cdef bint native = _is_native(array, dtype) and not (target is not None and _why_not_target(target, dtype))
+    cdef bint copied = (not native and target is not None and cnp.PyArray_Check(target) and target.flags.writeable
+                        and np.can_cast(cnp.PyArray_DescrFromType(dtype), target.dtype, "same_kind"))
+    if fr_load(&_explaining) and explaining():
+        raise Explained(_foresee_side_by_side(first, array, target, copied, at, doubled, dtype))
+    if copied:
+        np.copyto(target, call_side_by_side(name, first, second, params, array, at, None), casting="same_kind")
+        return given
     if target is None:
         if type(array) is cnp.ndarray and PyArray_IS_C_CONTIGUOUS(array):
             memcpy(shape, cnp.PyArray_DIMS(array), ndim * sizeof(shape[0]))
@@ -1134,23 +1018,216 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
                 target = new_array(ndim, shape, NULL, NULL, 0, dtype)
         else:
             target = np.empty_like(array, dtype=cnp.PyArray_DescrFromType(dtype), shape=doubled)
-    else:
-        if target.shape != doubled:
-            raise ValueError(f"{name} needs out= of shape {doubled}, got {target.shape}")
-        if not cnp.PyArray_Check(target) or _extents_meet(array, <cnp.ndarray>target):
-            array = array.copy()
-    explained = _report_here() is not None  # the first call's report is that of both
-    if not explained and _is_native(array, dtype) and not _why_not_target(target, dtype):
+    if native:
         _side_by_side(first, second, list(params), array, target, at, dtype)
         return target if given is None else given
-    if (not explained and given is not None and cnp.PyArray_Check(target) and target.flags.writeable
-            and np.can_cast(cnp.PyArray_DescrFromType(dtype), target.dtype, "same_kind")):
-        # Compute both results before `out` is written: the conversion may run out of memory.
-        np.copyto(target, call_side_by_side(name, first, second, params, array, at, None), casting="same_kind")
-        return given
     args[0] = <PyObject *>array
     for j in range(second.nparams):
         args[1 + j] = <PyObject *>params[j]
     _dispatch(first, _part(target, at, 0, length), True, args)
     _dispatch(second, _part(target, at, length, 2 * length), True, args)
     return target if given is None else given
+
+
+# --- What a call would do, in words ---------------------------------------------------------------------------------
+
+cdef fr_atomic _explaining  # calls being explained, in all threads; if there are none, no call asks its context
+explained_context = PyContextVar_New("fastrelu_explain", NULL)
+
+
+class Explained(BaseException):
+    """Ends a call that is explained instead of run; its argument is what the call would have done."""
+
+
+def explain_calls(int change):
+    """Make calls ask their context whether they are to be explained (1), or end that (-1)."""
+    fr_add(&_explaining, change)
+
+
+cpdef bint explaining() except -1:
+    """Whether a call in the current context is explained instead of run."""
+    cdef PyObject *found = NULL
+    if not fr_load(&_explaining):
+        return False
+    PyContextVar_Get(explained_context, NULL, &found)
+    if found == NULL:
+        return False
+    Py_DECREF(found)
+    return True
+
+
+cdef str _because(Kernel kernel, int why, list args, object out):
+    cdef int which = why >> WHICH
+    cdef str name = "out" if which == kernel.nin else kernel.operands[which]
+    cdef str first = kernel.operands[0]
+    value = out if which == kernel.nin else args[which]
+    why &= (1 << WHICH) - 1
+    if why == WHERE_GIVEN:
+        return "where= is given"
+    if why == NO_ARRAY:
+        return f"{name} is no plain ndarray but {type(value).__name__}"
+    if why == OTHER_TYPE:
+        return f"{name} is {value.dtype}"
+    if why == UNALIGNED:
+        return f"{name} is not aligned"
+    if why == SWAPPED:
+        return f"{name} is in foreign byte order"
+    if why == GAPS:
+        return f"{name} is not contiguous"
+    if why == OTHER_SHAPE:
+        return f"{name} has the shape {value.shape}, {first} {args[0].shape}"
+    if why == OTHER_LAYOUT:
+        return f"{name} has a different memory layout than {first}"
+    if why == NO_NUMBER:
+        return f"{name} is no Python number but {type(value).__name__}"
+    if why == NO_AXES:
+        return "there are no axes"
+    if why == READ_ONLY:
+        return f"{name} is read-only"
+    if why == OVERLAP:
+        return f"out overlaps {name}"
+    if why == SIDE_BY_SIDE:
+        return "two results lie side by side in one array"
+    return "the type of an operand has no kernel of its own"
+
+
+cdef str _why_threads(Crew crew, int cost, Py_ssize_t n):
+    if crew.reason == FR_CREW_SMALL:
+        return f"fewer than {fr_load(&settings.parallel_from[cost])} elements: more threads would not pay"
+    if crew.reason == FR_CREW_LIMIT:
+        return "the process, its context or OpenMP allows only one"
+    if crew.reason == FR_CREW_BUSY:
+        return "another call is using the threads"
+    if crew.reason == FR_CREW_HELD_BACK:
+        return "threads came late just now, because their processors are busy: calls do without them for a while"
+    if crew.threads == 1:
+        return (f"fewer than {fr_load(&settings.waking_from[cost])} elements: waking sleeping threads would not pay, "
+                "unless calls come one after the other")
+    return f"{n} elements"
+
+
+cdef str _memory(object out, Py_ssize_t size):
+    """Where the memory of the result is from; `size` is in bytes."""
+    if out is not None:
+        return "given"
+    if not recycles_here(size):
+        return "new"
+    return "recycled" if pool_has(size) else "new, will be recycled"
+
+
+cdef dict _in_words(str door, Kernel kernel, const fr_call *how):
+    """The fields of `Explanation` that say what runs; the others are still empty."""
+    cdef int flavour = how - kernel.calls
+    return {
+        "door": door,
+        "kernel": kernel.name,
+        "dtype": "float64" if flavour >= FR_F64_FAST else "float32",
+        "precision": "accurate" if flavour & 1 else "fast",
+        "why_not_fast": "",
+        "why_not_driver": "",
+        "streamed": False,
+    }
+
+
+cdef dict _foresee(const _Dense *call, int why, Kernel kernel, object out, object where, PyObject **args):
+    """What `_dispatch` would do now that it has decided."""
+    cdef fr_plan plan
+    if why:
+        return _foresee_general(kernel, out, where, _as_list(args, kernel.nin), why)
+    found = _in_words("fast path", kernel, call.how)
+    found["threads"], found["why_threads"] = call.crew.threads, _why_threads(call.crew, kernel.cost, call.n)
+    found["output"] = _memory(out, call.n * call.how.itemsize)
+    found["streamed"] = bool(_plan_stream(&plan, call, kernel.cost, found["output"] in ("given", "recycled")))
+    return found
+
+
+cdef dict _foresee_general(Kernel kernel, object out, object where, list args, int why_not_fast):
+    """What `_general` would do."""
+    cdef _General call
+    cdef list given = args[:]  # list() loses a reference if there is no memory
+    out = _unpacked(out)
+    target = _decide_general(&call, kernel, args, out, where)
+    if call.why_not_strided:
+        found = _foresee_ufunc(&call, kernel, args, target, where)
+        found["why_not_driver"] = _because(kernel, call.why_not_strided, args, target)
+    else:
+        found = _foresee_strided(&call, kernel, args, target)
+    found["why_not_fast"] = _because(kernel, why_not_fast, given, out)
+    return found
+
+
+cdef dict _foresee_strided(const _General *call, Kernel kernel, list args, object out):
+    cdef fr_plan plan
+    cdef Py_ssize_t n
+    cdef NpyIter *iterator = _open(args, out, call.dtype)
+    found = _in_words("N-d driver", kernel, call.how)
+    try:
+        n = NpyIter_GetIterSize(iterator)
+        found["threads"], found["why_threads"] = call.crew.threads, _why_threads(call.crew, kernel.cost, n)
+        found["output"] = _memory(out, n * call.how.itemsize)
+        if n > 0:
+            _plan(&plan, call.how, kernel.cost, iterator, found["output"] in ("given", "recycled"), call.crew)
+            found["streamed"] = bool(plan.streamed)
+        written = <object><PyObject *>NpyIter_GetOperandArray(iterator)[kernel.nin]
+        if out is not None and written is not out:
+            PyArray_DiscardWritebackIfCopy(<cnp.ndarray>written)  # nothing has been written into the copy
+            found["output"] = "given, through a copy, because it overlaps an input"
+    finally:
+        NpyIter_Deallocate(iterator)
+    return found
+
+
+cdef dict _foresee_ufunc(const _General *call, Kernel kernel, list args, object target, object where):
+    cdef bint plain = _are_plain(args)
+    _rehearse(kernel, call.level, args, target, where)
+    found = _in_words("ufunc", kernel, call.how)
+    found["threads"], found["why_threads"] = 1, "NumPy runs ufuncs on one thread"
+    found["output"] = _memory(target, _broadcast_size(args) * call.how.itemsize if plain else 0)
+    return found
+
+
+cdef bint _has_own_code(object value):
+    """Does the type override what a ufunc does with it?"""
+    return getattr(type(value), "__array_ufunc__", None) not in (None, cnp.ndarray.__array_ufunc__)
+
+
+cdef int _rehearse(Kernel kernel, int level, list args, object target, object where) except -1:
+    """Let NumPy check types, shapes and `out` as in the call, on zeros and without computing an element."""
+    for operand in (*args, *(target if isinstance(target, tuple) else (target,))):
+        if _has_own_code(operand):
+            return 0
+    cdef list stand_ins = [], shapes = []
+    cdef object ufunc = kernel.accurate if level else kernel.fast
+    for arg in args:
+        stand_ins.append(np.broadcast_to(np.zeros((), np.asarray(arg).dtype), np.shape(arg)))
+        shapes.append(np.shape(arg))
+    if where is True:
+        try:
+            np.broadcast_shapes(*shapes)
+        except ValueError:
+            ufunc(*stand_ins, out=target)  # raises the error that names these shapes, without that of a mask
+    ufunc(*stand_ins, out=target, where=np.broadcast_to(np.zeros((), np.asarray(where).dtype), np.shape(where)))
+    return 0
+
+
+cdef dict _foresee_side_by_side(Kernel first, cnp.ndarray x, object target, bint copied, int axis, tuple shape,
+                                int dtype):
+    """What `call_side_by_side` would do with the first of its kernels; it does the same with the second."""
+    cdef PyObject *args[FR_MAX_INPUTS]
+    cdef bint fresh = target is None or copied
+    cdef object whole = np.empty_like(x, dtype=cnp.PyArray_DescrFromType(dtype), shape=shape) if fresh else target
+    cdef object part = _part(whole, axis, 0, cnp.PyArray_DIM(x, axis))
+    args[0] = <PyObject *>x
+    if _is_native(x, dtype) and not _why_not_target(whole, dtype):
+        found = _foresee_general(first, part, True, [x], SIDE_BY_SIDE)
+    else:
+        try:
+            _dispatch(first, part, True, args)
+        except Explained as ended:
+            found = ended.args[0]
+    if copied:
+        found["output"] = "given, through a copy, until both results are there"
+    elif fresh:
+        dense = type(x) is cnp.ndarray and PyArray_IS_C_CONTIGUOUS(x)
+        found["output"] = _memory(None, 2 * cnp.PyArray_SIZE(x) * size_of(dtype) if dense else 0)
+    return found

@@ -123,27 +123,13 @@ def explain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Expla
         raise TypeError(f"explain takes an activation function of fastrelu, such as fr.gelu, not {function!r}")
     if name.endswith("_backward_parameters"):
         raise TypeError(f"explain takes functions of one result per element; {name} also sums")
-    report: dict[str, Any] = {}
-    token = _core.report_variable.set(report)
+    token = _core.explained_context.set(True)
     _core.explain_calls(1)
     try:
         function(*args, **kwargs)
-    except _core.Explained:
-        pass
+    except _core.Explained as ended:
+        decision = ended.args[0]
     finally:
         _core.explain_calls(-1)
-        _core.report_variable.reset(token)
-    return Explanation(
-        function=name,
-        kernel=report["kernel"],
-        dtype=report["dtype"],
-        precision=report["precision"],
-        isa=runtime.isa,
-        door=report["door"],
-        why_not_fast=report.get("why not fast", ""),
-        why_not_driver=report.get("why not driver", ""),
-        threads=report["threads"],
-        why_threads=report["why so many threads"],
-        output=report["output"],
-        streamed=report["streamed"],
-    )
+        _core.explained_context.reset(token)
+    return Explanation(function=name, isa=runtime.isa, **decision)
