@@ -181,6 +181,28 @@ def test_special_values() -> None:
         (lambda: diagnostics.summarize([1.0], 1), np.exceptions.AxisError, "out of bounds"),
         (lambda: diagnostics.saturation_limits("tanhh"), ValueError, "did you mean tanh"),
         (lambda: diagnostics.saturation_limits("tanh", 0.5), ValueError, "tolerance must be in"),
+        (lambda: diagnostics.summarize(1.0, 0), np.exceptions.AxisError, "axis 0 is out of bounds .* dimension 0"),
+        (lambda: diagnostics.summarize([1.0], 0.5), TypeError, "axis must be an integer, a tuple .*, got 0.5"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: diagnostics.Running("0"), TypeError, "axis must be an integer, a tuple .*, got '0'"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: diagnostics.Running(saturation="12"), TypeError, "a pair of numbers .*, got '12'"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: diagnostics.Running(saturation=(np.ma.masked, 1)), TypeError, "a pair of numbers"),
+        (lambda: diagnostics.Running().merge(np.float32(1)), TypeError, "merge takes a Running, got 'float32'"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: diagnostics.saturation_limits(1.5), TypeError, "name of an activation is a string, got 1.5"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: diagnostics.saturation_limits("tanh", [0.1]), TypeError, r"tolerance must be a number, got \[0.1\]"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: diagnostics.saturation_limits("tanh", max_val=1), TypeError, "tanh has no parameter 'max_val'"),
+        (lambda: diagnostics.saturation_limits("elu", where=1), TypeError, "elu has no parameter 'where'"),
+        (
+            lambda: diagnostics.saturation_limits("hard_tanh", max_val="1"),
+            TypeError,
+            "max_val must be a number, got '1'",
+        ),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: diagnostics.saturation_limits("hard_tanh", max_val=-2), ValueError, "wrong order: -1.0 and -2.0"),
+        (lambda: diagnostics.plot(0.5), TypeError, "name of an activation is a string, got 0.5"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: diagnostics.plot(span=np.empty(0)), TypeError, "span must be a number, got array"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: diagnostics.plot(span=np.float32("nan")), ValueError, "span must be a positive number, got "),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: diagnostics.Monitor(nn.ReLU(), axis=0.0), TypeError, "axis must be an integer, got 0.0"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: diagnostics.Monitor(nn.ReLU(), tolerance=0.7), ValueError, "tolerance must be in .*, got 0.7"),
+        (lambda: diagnostics.Monitor(1.0), TypeError, "fastrelu.nn.Module, got 'float'"),  # type: ignore[arg-type]  # wrong on purpose
         (lambda: diagnostics.Monitor(np.ones(3)), TypeError, "Monitor watches a fastrelu.nn.Module"),  # type: ignore[arg-type]  # wrong on purpose
     ],
 )
@@ -188,6 +210,70 @@ def test_errors_say_what_to_do(call: Any, error: type[Exception], message: str) 
     """A bad argument is named."""
     with pytest.raises(error, match=message):
         call()
+
+
+NUMBERS = [1.5, 0, True, np.float32(2), np.int8(0), np.array(3.0), np.array(np.nan), np.array(3, ">f8"), np.float16(1)]
+
+
+@pytest.mark.parametrize("value", NUMBERS, ids=repr)
+def test_a_number_is_an_array_of_one(value: Any) -> None:
+    """Python numbers, NumPy scalars and arrays without axes, in every function that takes arrays."""
+    wanted = diagnostics.summarize(np.asarray(value).reshape(1), saturation=LIMITS)
+    running = diagnostics.Running(saturation=LIMITS)
+    running.update(value)
+    whole = diagnostics.Running(saturation=LIMITS)
+    whole.merge(running)
+    for found in (
+        diagnostics.summarize(value, saturation=LIMITS),
+        diagnostics.summarize(value, (), saturation=LIMITS),
+        whole.result(),
+    ):
+        assert repr(found) == repr(wanted)
+        for field in (*FIELDS, "sparsity", "saturation", "std", "dead", "stuck", "units"):
+            assert np.ndim(getattr(found, field)) == 0
+    model = nn.Sequential(nn.ReLU(), nn.Tanh()).eval()
+    with diagnostics.Monitor(model) as monitor:
+        model(value)
+        model(value)
+    for layer in monitor.layers():
+        assert layer.summary.count.tolist() == [2]
+        assert layer.overall.count == 2
+    assert monitor.layers()[0].overall.minimum == value or np.isnan(value)
+    assert str(monitor).startswith("layer")
+    with (
+        diagnostics.Monitor(model, axis=1),
+        pytest.raises(np.exceptions.AxisError, match=r"Monitor, input: axis 1 is out"),
+    ):
+        model(value)
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)], ids=str)
+def test_a_monitor_of_nothing(shape: tuple[int, ...]) -> None:
+    """Batches without elements have units and no numbers; there is no advice about them."""
+    model = nn.Sequential(nn.ReLU(), nn.Sigmoid()).eval()
+    with diagnostics.Monitor(model) as monitor:
+        model(np.empty(shape, np.float32))
+    assert [layer.summary.units for layer in monitor.layers()] == [shape[-1]] * 3
+    assert not monitor.advice()
+    assert "nan" in str(monitor)
+
+
+def test_a_monitor_refuses_masks_and_takes_keywords() -> None:
+    """A mask is not dropped without a word; an input that is passed by name is watched as an output only."""
+    layer = nn.ReLU().eval()
+    with diagnostics.Monitor(layer) as monitor:
+        with pytest.raises(TypeError, match="a masked array has no statistics here"):
+            layer(np.ma.masked_array([1.0, 2.0], mask=[True, False]))
+        monitor.reset()
+        layer(x=np.ones(3))
+    assert [report.name for report in monitor.layers()] == [""]
+
+
+def test_plots_of_any_number() -> None:
+    """The span is any real number."""
+    pytest.importorskip("matplotlib", reason="the plot extra is not installed")
+    for span in (np.float32(2), np.array(3), 1, np.longdouble(2)):
+        assert diagnostics.plot("relu", span=span).axes[0].lines[2].get_xdata()[-1] == float(span)  # type: ignore[arg-type]  # any number
 
 
 def test_other_units_are_refused() -> None:

@@ -21,9 +21,13 @@ def check_name(name: str, known: Collection[str], what: str = "activation") -> s
 
     Raises
     ------
+    TypeError
+        If it is no string.
     ValueError
         If it is not; the message has the closest known name and the list of all.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"the name of an {what.removeprefix('element-wise ')} is a string, got {name!r}")
     if name in known:
         return name
     close = difflib.get_close_matches(name, known, 1)

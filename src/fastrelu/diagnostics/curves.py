@@ -10,6 +10,7 @@ import numpy as np
 from fastrelu import activations
 from fastrelu._catalogue import check_name, elementwise_names, required_arguments
 from fastrelu._extras import require
+from fastrelu.diagnostics.summary import number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +43,8 @@ def plot(*names: str, span: float = 5.0) -> Any:
     ------
     MissingExtraError
         If matplotlib is not installed; it is an ImportError.
+    TypeError
+        If a name is no string, or `span` no number.
     ValueError
         If there is no such activation, or `span` is not a positive number of at most 1e100.
 
@@ -52,7 +55,7 @@ def plot(*names: str, span: float = 5.0) -> Any:
         from fastrelu import diagnostics
         diagnostics.plot("gelu", "elu").savefig("gelu_elu.png")
     """
-    if not 0 < span <= LARGEST:
+    if not 0 < number("span", span) <= LARGEST:
         raise ValueError(f"span must be a positive number, got {span!r}; the largest is {LARGEST:g}")
     chosen = [check_name(name, elementwise_names(), "element-wise activation") for name in names] or elementwise_names()
     figures = require("matplotlib.figure", "plot")
@@ -60,7 +63,7 @@ def plot(*names: str, span: float = 5.0) -> Any:
     rows = math.ceil(len(chosen) / columns)
     figure = figures.Figure(figsize=(max(3 * columns, 4), 2.4 * rows + 0.4), layout="constrained", facecolor="white")
     for panel, name in zip(figure.subplots(rows, columns, squeeze=False).flat[: len(chosen)], chosen, strict=True):
-        _draw(panel, name, np.linspace(-span, span, 2001))
+        _draw(panel, name, np.linspace(-float(span), float(span), 2001))
     for panel in figure.axes[len(chosen) :]:
         panel.set_visible(False)
     fullest = max(figure.axes, key=lambda panel: len(panel.lines))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import math
 from dataclasses import dataclass
+from operator import index
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from fastrelu.diagnostics.summary import BOUNDS, Running, Summary, percent, saturation_limits, together
+from fastrelu.nn.module import Module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from fastrelu.diagnostics.summary import Limits
-    from fastrelu.nn import Module
 
 # Thresholds beyond which a monitor gives advice.
 DEAD_UNITS = 0.1  # share of the units
@@ -61,8 +62,12 @@ class _Watched:
 
     def add(self, a: ArrayLike) -> None:
         """Add a batch; a single sample, or a single number, is a batch of one."""
-        x = np.asarray(a)
-        self.units.update(x if x.ndim else x[None])
+        if not isinstance(a, np.ma.MaskedArray):  # the update refuses that
+            a = np.atleast_1d(a)
+        try:
+            self.units.update(a)
+        except np.exceptions.AxisError as error:
+            raise np.exceptions.AxisError(f"Monitor, {self.name or 'the model'}: {error}") from None
         found = self.units._found
         assert found is not None
         self.overall.reset()
@@ -93,7 +98,7 @@ class Monitor:
     Raises
     ------
     TypeError
-        If `model` is not a module.
+        If `model` is not a module, `axis` no integer, or `tolerance` no number.
     ValueError
         If `tolerance` is not in [0, 0.5).
 
@@ -119,8 +124,13 @@ class Monitor:
     """
 
     def __init__(self, model: Module, *, axis: int = -1, tolerance: float = 0.01) -> None:
-        if not hasattr(model, "named_modules"):
+        if not isinstance(model, Module):
             raise TypeError(f"Monitor watches a fastrelu.nn.Module, got {type(model).__name__!r}")
+        try:
+            axis = index(axis)
+        except TypeError:
+            raise TypeError(f"axis must be an integer, got {axis!r}") from None
+        saturation_limits("tanh", tolerance)  # refuses a tolerance, also where nothing is bounded
         self._watched: dict[str, _Watched] = {}
         self._hooks: list[Callable[[], None]] = []
         self._input = _Watched("input", "", "", None, axis)
@@ -135,7 +145,7 @@ class Monitor:
 
     def _hook(self, watched: _Watched, first: bool) -> Callable[..., None]:
         def hook(_: Module, args: tuple[Any, ...], output: Any) -> None:
-            if first and args[0] is not output:  # otherwise the layer worked in place, and its input is lost
+            if first and args and args[0] is not output:  # otherwise the layer worked in place, and its input is lost
                 self._input.add(args[0])
             watched.add(output)
 

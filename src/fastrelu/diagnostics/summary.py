@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from dataclasses import dataclass
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from fastrelu import _stats, runtime
+from fastrelu import _stats, activations, runtime
 from fastrelu._catalogue import check_name, elementwise_names
 
 if TYPE_CHECKING:
@@ -151,11 +153,31 @@ def _native(a: ArrayLike) -> NDArray[Any]:
     return np.require(x, x.dtype.newbyteorder("="), ["ALIGNED", "ENSUREARRAY"])
 
 
+def number(name: str, value: Any) -> float:
+    """Return an argument that is one real number."""
+    try:
+        if isinstance(value, (str, bytes, np.ma.MaskedArray)):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+
+
+def _check_axis(axis: Axis) -> Axis:
+    """Return the axis, or axes, as plain integers."""
+    if axis is None:
+        return None
+    try:
+        return tuple(map(index, axis)) if isinstance(axis, (tuple, list)) else index(axis)
+    except TypeError:
+        raise TypeError(f"axis must be an integer, a tuple of integers or None, got {axis!r}") from None
+
+
 def _check_limits(saturation: Limits | None) -> Limits:
     if saturation is None:
         return -math.inf, math.inf
     try:
-        low, high = (float(limit) for limit in saturation)
+        low, high = (number("saturation", limit) for limit in saturation)
     except (TypeError, ValueError):
         raise TypeError(f"saturation is a pair of numbers (low, high) or None, got {saturation!r}") from None
     if not low < high:
@@ -229,8 +251,8 @@ def summarize(a: ArrayLike, axis: Axis = None, *, saturation: Limits | None = No
     Raises
     ------
     TypeError
-        If `a` is masked, complex, or otherwise not an array of real numbers of at most 64 bits, or if `saturation` is
-        not a pair.
+        If `a` is masked, complex, or otherwise not an array of real numbers of at most 64 bits, if `axis` is no axis, or
+        `saturation` not a pair of numbers.
     ValueError
         If not ``low < high``.
     numpy.exceptions.AxisError
@@ -249,7 +271,7 @@ def summarize(a: ArrayLike, axis: Axis = None, *, saturation: Limits | None = No
     >>> units.sparsity
     array([1. , 0.5, 0.5])
     """
-    return _summary(_collect(a, axis, _check_limits(saturation)))
+    return _summary(_collect(a, _check_axis(axis), _check_limits(saturation)))
 
 
 class Running:
@@ -269,7 +291,7 @@ class Running:
     Raises
     ------
     TypeError
-        If `saturation` is not a pair of numbers.
+        If `axis` is no axis, or `saturation` not a pair of numbers.
     ValueError
         If not ``low < high``.
 
@@ -287,7 +309,7 @@ class Running:
     """
 
     def __init__(self, axis: Axis = None, *, saturation: Limits | None = None) -> None:
-        self.axis = axis
+        self.axis = _check_axis(axis)
         self._limits = _check_limits(saturation)
         self._found: NDArray[np.void] | None = None
 
@@ -316,9 +338,13 @@ class Running:
 
         Raises
         ------
+        TypeError
+            If `other` is no accumulator.
         ValueError
             If axis, limits or units differ.
         """
+        if not isinstance(other, Running):
+            raise TypeError(f"merge takes a Running, got {type(other).__name__!r}")
         if (self.axis, self._limits) != (other.axis, other._limits):
             raise ValueError("accumulators can be merged if axis and saturation are the same")
         if other._found is not None:
@@ -379,8 +405,10 @@ def saturation_limits(name: str, tolerance: float = 0.01, **parameters: float) -
 
     Raises
     ------
+    TypeError
+        If the function has no such parameter, or an argument is not a number.
     ValueError
-        If there is no such activation, or `tolerance` is not in [0, 0.5).
+        If there is no such activation, `tolerance` is not in [0, 0.5), or the bounds are in the wrong order.
 
     Examples
     --------
@@ -391,11 +419,19 @@ def saturation_limits(name: str, tolerance: float = 0.01, **parameters: float) -
     (-inf, 6.0)
     """
     check_name(name, elementwise_names(), "element-wise activation")
-    if not 0 <= tolerance < 0.5:
+    if not 0 <= number("tolerance", tolerance) < 0.5:
         raise ValueError(f"tolerance must be in [0, 0.5), got {tolerance!r}")
+    known = list(inspect.signature(getattr(activations, name)).parameters)
+    for key in parameters:
+        if key not in known[1:] or key in {"out", "where"}:
+            raise TypeError(f"{name} has no parameter {key!r}")
+    numbers = {key: number(key, value) for key, value in parameters.items()}
     if name not in BOUNDS:
         return None
-    low, high = BOUNDS[name](**parameters)
+    low, high = BOUNDS[name](**numbers)
+    if not low <= high:
+        raise ValueError(f"the bounds of {name} are in the wrong order: {low} and {high}")
+    tolerance = float(tolerance)
     apart = high - max(low, 0.0) if math.isinf(low) else high - low
     margin = tolerance * apart if math.isfinite(apart) else 0.0
     return low + margin, high - margin
