@@ -299,6 +299,72 @@ def test_clipping() -> None:
             call()
 
 
+@pytest.mark.parametrize("norm_type", [2.0, 1, 0.5, math.inf])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_clipping_what_is_not_finite(bad: float, norm_type: float) -> None:
+    """The norm is NaN or infinite; the gradients become NaN or zero as in PyTorch, or do not change with an error."""
+    first, second = nn.Parameter(np.zeros(2)), nn.Parameter(np.zeros(1))
+    first.grad, second.grad = np.array([bad, 1.0]), np.array([3.0])
+    with pytest.raises(RuntimeError, match=f"the norm of the gradients is {abs(bad)}, so they cannot be clipped"):
+        nn.utils.clip_grad_norm_([first, second], 1.0, norm_type, error_if_nonfinite=True)
+    assert second.grad == 3
+    norm = nn.utils.clip_grad_norm_([first, second], 1.0, norm_type)
+    np.testing.assert_equal(norm, abs(bad))
+    np.testing.assert_array_equal(first.grad, [np.nan, np.nan if np.isnan(bad) else 0])
+    np.testing.assert_array_equal(second.grad, [np.nan if np.isnan(bad) else 0])
+    first.grad = np.array([np.nan, 7.0])
+    nn.utils.clip_grad_value_(first, 0.5)
+    np.testing.assert_array_equal(first.grad, [np.nan, 0.5])
+
+
+@each_optimizer
+@pytest.mark.parametrize("shape", [(), (0,), (0, 3), (1,), (2, 0)], ids=str)
+def test_parameters_of_any_size(shape: tuple[int, ...], name: str, options: dict[str, Any]) -> None:
+    """Parameters without axes move as those with one do; those without elements are nothing to do."""
+    p, q = nn.Parameter(np.ones(shape, np.float32)), nn.Parameter(np.ones(1, np.float32))
+    memory, optimizer = p.data, getattr(optim, name)([p, q], lr=np.float32(0.1), **options)
+    for gradient in (1.0, -3.0, 2.0):
+        p.grad, q.grad = np.full(shape, gradient), np.full(1, gradient)
+        optimizer.step()
+    assert p.data is memory
+    assert np.array_equal(memory, np.broadcast_to(q.data[0], shape))
+
+
+@each_optimizer
+def test_steps_that_are_refused(name: str, options: dict[str, Any]) -> None:
+    """A parameter that cannot be updated is found before another one is."""
+    first, second = nn.Parameter(np.ones(2)), nn.Parameter(np.ones(2))
+    optimizer = getattr(optim, name)([first, second], lr=0.1, **options)
+    first.grad, second.grad = np.ones(2), np.ones(2)
+    second.data.flags.writeable = False
+    with pytest.raises(ValueError, match=r"parameter 1 of the optimizer, of shape \(2,\), is read-only"):
+        optimizer.step()
+    second.data.flags.writeable = True
+    second.grad.shape = (2, 1)
+    with pytest.raises(ValueError, match=r"parameter 1 of the optimizer is \(2,\), but its gradient \(2, 1\)"):
+        optimizer.step()
+    assert first.data.tolist() == second.data.tolist() == [1, 1]
+    assert not any(optimizer.state.values())
+    second.grad = np.ones(2)
+    optimizer.step()
+    assert (first.data < 1).all()
+    assert np.array_equal(first.data, second.data)
+
+
+@each_optimizer
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_stays_where_it_is(bad: float, name: str, options: dict[str, Any]) -> None:
+    """A gradient that is not finite spoils its own element, and no other."""
+    p, q = nn.Parameter(np.ones(3)), nn.Parameter(np.ones(2))
+    optimizer = getattr(optim, name)([p, q], lr=0.1, **options)
+    with np.errstate(invalid="ignore"):  # inf - inf and inf / inf, of the gradient above
+        for _ in range(3):
+            p.grad, q.grad = np.array([1.0, bad, 1.0]), np.ones(2)
+            optimizer.step()
+    assert not np.isfinite(p.data[1])
+    assert np.array_equal(p.data[[0, 2]], q.data)
+
+
 def test_assigned_gradients() -> None:
     """They count like those of a backward pass, before and after a step, and the assigned array does not change."""
     layer = nn.Linear(1, 1, bias=False)
@@ -373,6 +439,46 @@ def test_another_type_on_the_way(options: dict[str, Any]) -> None:
     [
         (lambda _: optim.SGD([]), ValueError, "got no parameters"),
         (lambda p: optim.SGD([p.data]), TypeError, "update Parameter objects, got 'ndarray'"),
+        (lambda _: optim.SGD(iter(())), ValueError, "got no parameters; has the model any"),
+        (lambda p: optim.SGD({"w": p}), TypeError, "an iterable of Parameter objects, got 'dict': pass its values"),
+        (lambda p: optim.SGD({p}), TypeError, "got 'set', whose order may be another one in the next run: pass a list"),
+        (
+            lambda p: optim.SGD([("w", p)]),
+            TypeError,
+            r"got pairs with names: pass parameters\(\), not named_parameters",
+        ),
+        (lambda _: optim.SGD(nn.Linear(2, 2)), TypeError, r"got 'Linear': pass its parameters, Linear.parameters\(\)"),
+        (lambda p: optim.SGD(p.data), TypeError, "update Parameter objects, got 'float64'"),
+        (lambda _: optim.SGD(None), TypeError, "an iterable of Parameter objects, got 'NoneType'$"),
+        (lambda _: optim.SGD(3), TypeError, "an iterable of Parameter objects, got 'int'$"),
+        (lambda _: optim.SGD("abc"), TypeError, "an iterable of Parameter objects, got 'str'$"),
+        (lambda p: optim.SGD([[p]]), TypeError, "update Parameter objects, got 'list'"),
+        (lambda p: optim.SGD({"params": [p]}), TypeError, r"a list of groups, got one group: pass \[group\]"),
+        (lambda _: optim.SGD([{"lr": 1}]), TypeError, r"a dict of 'params' and options, got a dict of \['lr'\]"),
+        (lambda p: optim.SGD([p]).add_param_group([p]), TypeError, "a dict of 'params' and options, got 'list'"),
+        (lambda _: optim.SGD([{"params": nn.Tanh()}]), TypeError, "got 'Tanh': pass its parameters"),
+        (lambda p: optim.SGD([p], lr="0.1"), TypeError, "lr must be a number, got '0.1'"),
+        (lambda p: optim.SGD([p], lr=None), TypeError, "lr must be a number, got None"),
+        (lambda p: optim.SGD([p], lr=np.ones(2)), TypeError, r"lr must be a number, got array\(\[1., 1.\]\)"),
+        (lambda p: optim.SGD([p], weight_decay=1j), TypeError, "weight_decay must be a number, got 1j"),
+        (lambda p: optim.SGD([p], dampening="a"), TypeError, "dampening must be a number, got 'a'"),
+        (lambda p: optim.SGD([p], momentum=0.9, nesterov="no"), TypeError, "nesterov must be True or False, got 'no'"),
+        (lambda p: optim.Adam([p], amsgrad="no"), TypeError, "amsgrad must be True or False, got 'no'"),
+        (lambda p: optim.Adam([p], betas=0.9), TypeError, "betas must be a pair of numbers, got 0.9"),
+        (lambda p: optim.Adam([p], betas=(0.9, 0.9, 0.9)), TypeError, "betas must be a pair of numbers"),
+        (lambda p: optim.Adam([p], betas=("a", 0.9)), TypeError, "each of betas must be a number, got 'a'"),
+        (lambda p: optim.Adam([p], eps="a"), TypeError, "eps must be a number, got 'a'"),
+        (
+            lambda p: nn.utils.clip_grad_norm_({"w": p}, 1),
+            TypeError,
+            "clipping takes an .*, got 'dict': pass its values",
+        ),
+        (lambda _: nn.utils.clip_grad_norm_(nn.ReLU(), 1), TypeError, "got 'ReLU': pass its parameters"),
+        (lambda p: nn.utils.clip_grad_norm_([p.data], 1), TypeError, "takes Parameter objects, got 'ndarray'"),
+        (lambda p: nn.utils.clip_grad_value_([p, None], 1), TypeError, "takes Parameter objects, got 'NoneType'"),
+        (lambda p: nn.utils.clip_grad_norm_([p], "1"), TypeError, "max_norm must be a number, got '1'"),
+        (lambda p: nn.utils.clip_grad_norm_([p], 1, None), TypeError, "norm_type must be a number, got None"),
+        (lambda p: nn.utils.clip_grad_value_([p], [1.0]), TypeError, r"clip_value must be a number, got \[1.0\]"),
         (lambda p: optim.SGD([p, nn.Parameter(p.data), p]), ValueError, "parameters 0 and 2 .* are the same"),
         (lambda p: optim.Adam([p, p]), ValueError, "parameters 0 and 1 .* update twice: pass each parameter once"),
         (lambda _: optim.SGD([{"params": []}]), ValueError, "the optimizer got no parameters"),

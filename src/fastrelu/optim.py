@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from fastrelu.nn.parameter import FLOATS, Parameter
+from fastrelu.nn.utils import at_least, parameter_list, real_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
 
+_NUMPY = (np.ndarray, np.generic)
 # Numbers whose squares do not overflow.
 _LARGE = {dtype.type: math.sqrt(np.finfo(dtype).max) / 2 for dtype in FLOATS}
 
 
-def _at_least(name: str, value: float, low: float = 0.0) -> float:
-    if not value >= low:
-        raise ValueError(f"{name} must be at least {low:g}, got {value!r}")
-    return value
+def _flag(name: str, value: Any) -> None:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
 
 
 class Optimizer:
@@ -50,7 +52,7 @@ class Optimizer:
     Raises
     ------
     TypeError
-        If `params` contains anything but parameters, or but groups.
+        If `params` contains anything but parameters, or but groups, or an option is of another kind.
     ValueError
         If `params` or a group is empty, contains a parameter twice, or has an unknown option.
     """
@@ -61,27 +63,31 @@ class Optimizer:
         self._temporary: dict[tuple[Parameter, str], NDArray[Any]] = {}
         self._defaults = options
         self._check(options)
-        given: list[Any] = list(params)
-        groups = given if given and all(isinstance(group, dict) for group in given) else [{"params": given}]
-        for group in groups:
+        given: Any = list(params) if isinstance(params, Iterator) else params
+        if isinstance(given, dict) and "params" in given:
+            raise TypeError("optimizers take a list of groups, got one group: pass [group]")
+        grouped = isinstance(given, (list, tuple)) and given and all(isinstance(group, dict) for group in given)
+        for group in given if grouped else [{"params": given}]:
             self.add_param_group(group)
 
     def add_param_group(self, group: dict[str, Any]) -> None:
         """Add a group: a dict of ``"params"`` and options."""
+        given: Any = group
+        if not isinstance(given, dict) or "params" not in given:
+            found = f"a dict of {list(given)}" if isinstance(given, dict) else repr(type(given).__name__)
+            raise TypeError(f"a group is a dict of 'params' and options, got {found}")
         unknown = [name for name in group if name != "params" and name not in self._defaults]
         if unknown:
             known = ", ".join(self._defaults)
             raise ValueError(f"{type(self).__name__} has no option {', '.join(map(repr, unknown))}, only {known}")
         options = {**self._defaults, **{name: value for name, value in group.items() if name != "params"}}
         self._check(options)
-        given = group.get("params", ())
-        parameters = [given] if isinstance(given, Parameter) else list(given)
+        given = group["params"]
+        parameters = [given] if isinstance(given, Parameter) else parameter_list("optimizers update", given)
         if not parameters:
             raise ValueError("the optimizer got no parameters; has the model any?")
         positions = {parameter: i for i, parameter in enumerate(self.params)}
         for i, parameter in enumerate(parameters, len(positions)):
-            if not isinstance(parameter, Parameter):
-                raise TypeError(f"optimizers update Parameter objects, got {type(parameter).__name__!r}")
             before = positions.setdefault(parameter, i)
             if before != i:
                 raise ValueError(
@@ -124,14 +130,37 @@ class Optimizer:
             parameter.zero_grad(set_to_none)
 
     def step(self) -> None:
-        """Update in place each parameter that is not frozen and has a gradient since the last step."""
+        """Update in place each parameter that is not frozen and has a gradient since the last step.
+
+        Raises
+        ------
+        TypeError
+            If an option is of another kind, as it may be after a change.
+        ValueError
+            If an option is out of range, a parameter is read-only, or its gradient has another shape. No parameter is
+            updated then.
+        """
         for group in self.param_groups:
             self._check(group)
+        for i, parameter in enumerate(self.params):
+            self._check_update(i, parameter)
         for group in self.param_groups:
+            # NumPy's scalars, unlike Python's numbers, would have a single-precision step computed in double.
+            options = {name: value.item() if isinstance(value, _NUMPY) else value for name, value in group.items()}
             for parameter in group["params"]:
                 grad = parameter.use_gradient()
                 if grad is not None:
-                    self._update(parameter, grad, group)
+                    self._update(parameter, grad, options)
+
+    def _check_update(self, i: int, parameter: Parameter) -> None:
+        """Refuse a parameter that cannot be updated, before any other is."""
+        grad = parameter._grad
+        if grad is None or not parameter.requires_grad:
+            return
+        if grad.shape != parameter.shape:
+            raise ValueError(f"parameter {i} of the optimizer is {parameter.shape}, but its gradient {grad.shape}")
+        if not parameter._used and not parameter.data.flags.writeable:
+            raise ValueError(f"parameter {i} of the optimizer, of shape {parameter.shape}, is read-only")
 
     def _update(self, parameter: Parameter, grad: NDArray[Any], options: dict[str, Any]) -> None:
         raise NotImplementedError(f"{type(self).__name__} must define _update")
@@ -259,7 +288,9 @@ class SGD(Optimizer):
 
     def _check(self, options: dict[str, Any]) -> None:
         for name in ("lr", "momentum", "weight_decay"):
-            _at_least(name, options[name])
+            at_least(name, options[name])
+        real_number("dampening", options["dampening"])
+        _flag("nesterov", options["nesterov"])
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
             raise ValueError("nesterov needs momentum above 0 and no dampening")
 
@@ -345,8 +376,12 @@ class Adam(Optimizer):
 
     def _check(self, options: dict[str, Any]) -> None:
         for name in ("lr", "eps", "weight_decay"):
-            _at_least(name, options[name])
-        if not all(0 <= beta < 1 for beta in options["betas"]):
+            at_least(name, options[name])
+        _flag("amsgrad", options["amsgrad"])
+        betas = options["betas"]
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise TypeError(f"betas must be a pair of numbers, got {betas!r}")
+        if not all(0 <= real_number("each of betas", beta) < 1 for beta in betas):
             raise ValueError(f"betas must be in [0, 1), got {options['betas']!r}")
 
     def _update(self, parameter: Parameter, grad: NDArray[Any], options: dict[str, Any]) -> None:
@@ -385,7 +420,7 @@ class Adam(Optimizer):
         state["exp_avg_root"], self._temporary[parameter, "root"] = new, root
         if options["amsgrad"]:
             before = self._running(parameter, "max_exp_avg_root")
-            new = np.maximum(new, new if before is None else before, out=before)
+            new = new.copy() if before is None else np.maximum(new, before, out=before)
             state["max_exp_avg_root"] = new
 
         np.divide(new, math.sqrt(1 - second ** state["step"]), out=scratch)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastrelu.nn.module import Module
 from fastrelu.nn.parameter import Parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
@@ -46,6 +46,8 @@ def clip_grad_norm_(
     ------
     RuntimeError
         If the norm is not finite and `error_if_nonfinite`.
+    TypeError
+        If `parameters` contains anything but parameters, or a number is none.
     ValueError
         If a number is out of range.
 
@@ -60,10 +62,10 @@ def clip_grad_norm_(
     >>> p.grad.round(4)
     array([0.6, 0.8])
     """
-    if not max_norm >= 0:
-        raise ValueError(f"max_norm must be at least 0, got {max_norm!r}")
-    if not norm_type > 0:
+    at_least("max_norm", max_norm)
+    if not real_number("norm_type", norm_type) > 0:
         raise ValueError(f"norm_type must be greater than 0, got {norm_type!r}")
+    max_norm, norm_type = float(max_norm), float(norm_type)
     gradients = _gradients(parameters)
     # Scaled by the largest element, powers neither overflow nor vanish.
     total = float(max((np.abs(grad).max(initial=0) for grad in gradients), default=0.0))
@@ -92,6 +94,8 @@ def clip_grad_value_(parameters: Parameter | Iterable[Parameter], clip_value: fl
 
     Raises
     ------
+    TypeError
+        If `parameters` contains anything but parameters, or `clip_value` is no number.
     ValueError
         If `clip_value` is negative.
 
@@ -105,14 +109,53 @@ def clip_grad_value_(parameters: Parameter | Iterable[Parameter], clip_value: fl
     >>> p.grad
     array([ 1. , -0.5])
     """
-    if not clip_value >= 0:
-        raise ValueError(f"clip_value must be at least 0, got {clip_value!r}")
+    at_least("clip_value", clip_value)
     for grad in _gradients(parameters):
         np.clip(grad, -clip_value, clip_value, out=grad)
 
 
+def real_number(name: str, value: Any) -> float:
+    """Return an option that is one real number, or refuse it."""
+    if np.ndim(value) or not isinstance(
+        value.item() if isinstance(value, (np.ndarray, np.generic)) else value, (int, float)
+    ):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    return float(value)
+
+
+def at_least(name: str, value: Any, low: float = 0.0) -> float:
+    """Return an option that is a number and not too small, or refuse it."""
+    number = real_number(name, value)
+    if not number >= low:
+        raise ValueError(f"{name} must be at least {low:g}, got {value!r}")
+    return number
+
+
+def parameter_list(taker: str, given: Any) -> list[Parameter]:
+    """Return parameters in an order that is the same in every run, or say what to pass instead."""
+    hint = ""
+    if isinstance(given, Module):
+        hint = f": pass its parameters, {type(given).__name__}.parameters()"
+    elif isinstance(given, Mapping):
+        hint = ": pass its values()"
+    elif isinstance(given, (set, frozenset)):
+        hint = ", whose order may be another one in the next run: pass a list"
+    if hint or isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise TypeError(f"{taker} an iterable of Parameter objects, got {type(given).__name__!r}{hint}")
+    parameters = list(given)
+    for parameter in parameters:
+        if isinstance(parameter, tuple) and len(parameter) == 2 and isinstance(parameter[1], Parameter):
+            raise TypeError(
+                f"{taker} Parameter objects, got pairs with names: pass parameters(), not named_parameters()"
+            )
+        if not isinstance(parameter, Parameter):
+            raise TypeError(f"{taker} Parameter objects, got {type(parameter).__name__!r}")
+    return parameters
+
+
 def _gradients(parameters: Parameter | Iterable[Parameter]) -> list[NDArray[np.floating]]:
     """Return the gradients since the last step, each once."""
-    each = dict.fromkeys([parameters] if isinstance(parameters, Parameter) else parameters)
+    given = [parameters] if isinstance(parameters, Parameter) else parameters
+    each = dict.fromkeys(parameter_list("gradient clipping takes", given))
     found = (parameter.writable_gradient() for parameter in each)
     return [grad for grad in found if grad is not None]
