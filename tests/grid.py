@@ -28,7 +28,7 @@ TYPES: dict[np.dtype[Any], ElementType] = {
     np.dtype("float32"): ElementType(np.dtype("float64"), np.uint32(0x7FC0BEEF)),
     np.dtype("float64"): ElementType(np.dtype("longdouble"), np.uint64(0x7FF8BEEFBEEFBEEF)),
 }
-DTYPES = tuple(TYPES)
+DTYPES = _runtime.dtypes
 WIDE = {dtype: row.wide for dtype, row in TYPES.items()}
 SENTINEL = {dtype.itemsize: row.guard for dtype, row in TYPES.items()}
 PRECISIONS: tuple[Precision, ...] = ("fast", "accurate")

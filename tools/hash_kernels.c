@@ -25,10 +25,10 @@ static uint64_t mix(uint64_t hash, uint64_t word) {
     return hash ^ (hash >> 29);
 }
 
-static uint64_t hash_of(const fr_op *op, fr_kernel kernel, int direction, int flavour, uint32_t stride) {
+static uint64_t hash_of(const fr_op *op, fr_kernel kernel, int direction, int flavor, uint32_t stride) {
     static const double candidates[][FR_MAX_PARAMETERS] = {{0.5, 1, 1.5, 0.25}, {1, 0.5, 1.5, 0.25}};
     static block x, g, y;
-    int wide = flavour >= FR_F64_FAST, ndata = direction == FR_FORWARD ? 1 : 2;
+    int wide = fr_type_of_flavor[flavor] == FR_float64, ndata = direction == FR_FORWARD ? 1 : 2;
     const double *p = op->domain[direction](candidates[0]) ? candidates[0] : candidates[1];
     float rounded[FR_MAX_PARAMETERS];
     const char *in[FR_MAX_INPUTS] = {(const char *)&x};
@@ -59,15 +59,15 @@ static uint64_t hash_of(const fr_op *op, fr_kernel kernel, int direction, int fl
 
 int main(int argc, char **argv) {
     static const char *const directions[] = {"forward", "backward", "from_output"};
-    static const char *const flavours[] = {"float32 fast", "float32 accurate", "float64 fast", "float64 accurate"};
+    static const char *const flavors[] = {"float32 fast", "float32 accurate", "float64 fast", "float64 accurate"};
     uint32_t stride = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 0) : 4099;
     for (int op = 0; op < fr_nops; op++)
         for (int direction = 0; direction < FR_DIRECTIONS; direction++)
-            for (int flavour = 0; flavour < FR_FLAVOURS; flavour++) {
-                fr_kernel kernel = JOIN(fr_tables_, FR_ISA).ops[op][direction].scalar[flavour];
+            for (int flavor = 0; flavor < FR_FLAVORS; flavor++) {
+                fr_kernel kernel = JOIN(fr_tables_, FR_ISA).ops[op][direction].scalar[flavor];
                 if (!kernel) continue;
-                printf("%s %s %s: %016" PRIx64 "\n", fr_ops[op].name, directions[direction], flavours[flavour],
-                       hash_of(&fr_ops[op], kernel, direction, flavour, stride));
+                printf("%s %s %s: %016" PRIx64 "\n", fr_ops[op].name, directions[direction], flavors[flavor],
+                       hash_of(&fr_ops[op], kernel, direction, flavor, stride));
             }
     tcdrain(1); /* for emulate_v4.py */
     return 0;

@@ -63,6 +63,7 @@ GRID_STRIDE = 251  # for parameters other than the usual ones, and gradients oth
 ANYTHING = float.fromhex("-0x1.5p-1000")  # result of the reference where any result is allowed
 LANDMARKS = 20_000
 PROMISED_WIDE = {"gelu", "gelu_backward", "gelu_tanh_backward", "mish_backward"}  # 6 ULP instead of 3
+DTYPES = [dtype.name for dtype in _runtime.dtypes]
 KEPT = 5  # worst inputs to keep per kernel, type and precision
 
 # Parameters to measure, the usual ones first. For other functions, the defaults in their signature.
@@ -764,7 +765,7 @@ def render(rows: list[dict[str, Any]]) -> str:
     parts = [
         HEAD.format(patterns="every bit pattern" if every else "a part of all bit patterns (see the column inputs)")
     ]
-    for dtype in ("float32", "float64"):
+    for dtype in DTYPES:
         parts.append(f"\n## {dtype}\n")
         parts.append("| kernel | precision | ISA | max ULP | limit | worst input | inputs | any gradient (limit) |")
         parts.append("|---|---|---|---|---|---|---|---|")
@@ -871,7 +872,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--precision", choices=("fast", "accurate"), help="default: both")
     parser.add_argument("--isa", choices=_runtime.isa_available, help="default: all that this machine supports")
-    parser.add_argument("--dtype", choices=("float32", "float64"), help="default: both")
+    parser.add_argument("--dtype", choices=DTYPES, help="default: all")
     parser.add_argument("--stride", type=int, default=1, help="use every N-th float32 input (default: 1, all of them)")
     parser.add_argument("--points", type=int, default=500_000, help="random float64 inputs (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=runtime.get_num_threads(), help="threads (default: %(default)s)")
@@ -899,7 +900,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for precision in levels
         if options.isa in {None, isa} and options.precision in {None, precision}
     ]
-    todo = cases(options.function, [options.dtype] if options.dtype else ["float32", "float64"])
+    todo = cases(options.function, [options.dtype] if options.dtype else DTYPES)
     if not todo:
         parser.error(f"no function {', '.join(options.function)}")
     if options.write and (options.isa or options.precision):

@@ -15,7 +15,7 @@
 # ufunc of the third door may call code again, and NumPy looks after it.
 #
 # Decided once per call: the crew (`crew_for`: threads and the reason) and the precision (`precision_here`), which with
-# the type selects the flavour. A setting that another thread changes meanwhile is for the next call.
+# the type selects the flavor. A setting that another thread changes meanwhile is for the next call.
 #
 # Results come from the pool from FR_POOL_FROM bytes on (`recycled`; `fresh_like` in door 1, `_fresh_for` in 2 and 3),
 # smaller ones and those of subclasses from NumPy. Nothing is written before all memory of the call is there.
@@ -42,8 +42,6 @@ from fastrelu._runtime cimport (
     FR_CREW_LIMIT,
     FR_CREW_SMALL,
     FR_DIRECTIONS,
-    FR_F64_FAST,
-    FR_FLAVOURS,
     FR_FORWARD,
     FR_FROM_OUTPUT,
     FR_LIGHT,
@@ -52,11 +50,16 @@ from fastrelu._runtime cimport (
     FR_MAX_OPERANDS,
     FR_MAX_PARAMETERS,
     FR_MEDIUM,
+    FR_OWN_TYPES,
     FR_POOL_FROM,
+    FR_PRECISIONS,
+    FR_TYPES,
+    FR_float64,
     Held,
     check_held,
     check_whole,
     crew_for,
+    dtype_of,
     extent,
     fr_add,
     fr_atomic,
@@ -64,6 +67,9 @@ from fastrelu._runtime cimport (
     fr_kernels,
     fr_load,
     fr_stream,
+    fr_type_of,
+    fr_type_of_flavor,
+    fr_types,
     fresh_like,
     hold,
     is_warm,
@@ -78,6 +84,7 @@ from fastrelu._runtime cimport (
     run_shares,
     settings,
     settle,
+    size_of,
     tables,
     tidy_pool,
 )
@@ -105,6 +112,7 @@ cdef extern from "kernels/drive.h" nogil:
         const fr_stream *stream
         int ndata
         int nparams
+        int type
         Py_ssize_t itemsize
     ctypedef cnp.npy_intp fr_strides[FR_MAX_OPERANDS]
     ctypedef struct fr_view:
@@ -116,7 +124,7 @@ cdef extern from "kernels/drive.h" nogil:
         fr_view view
         Py_ssize_t boxes
         bint streamed
-    int fr_take_numbers(fr_domain, double *, float *, int) noexcept
+    int fr_take_numbers(fr_domain, double *, int, void *, int) noexcept
     void fr_run_part(const fr_call *, const char *const *, char *, Py_ssize_t, int, int) noexcept
     void fr_make_plan(fr_plan *, const fr_call *, int) noexcept
     void fr_run_plan(const fr_plan *, int, int) noexcept
@@ -136,8 +144,7 @@ cdef extern from "numpy/arrayobject.h":
     ctypedef struct PyArray_Descr:
         pass
     enum:
-        NPY_HALF
-        NPY_USERDEF
+        NPY_NTYPES_LEGACY
         NPY_ITER_MULTI_INDEX
         NPY_ITER_DONT_NEGATE_STRIDES
         NPY_ITER_ZEROSIZE_OK
@@ -171,6 +178,39 @@ cdef extern from "numpy/arrayobject.h":
     PyObject *PyArray_BASE(cnp.ndarray)
 
 
+# --- Element types --------------------------------------------------------------------------------------------------
+
+cdef int _classes[NPY_NTYPES_LEGACY]  # class_of_dtype of NumPy's own types
+cdef int _joined[FR_TYPES][FR_TYPES]  # the type in which operands of two types are computed
+
+
+cdef int _first_type(list dtypes) except -4:
+    """The first type to which NumPy casts all of these safely."""
+    cdef int i
+    for i in range(FR_TYPES):
+        if all([np.can_cast(dtype, dtype_of(i)) for dtype in dtypes]):
+            return i
+    return NEITHER
+
+
+cdef int _fill_tables() except -1:
+    cdef int i, j
+    for i in range(NPY_NTYPES_LEGACY):
+        _classes[i] = _first_type([cnp.PyArray_DescrFromType(i)])
+    for i in range(FR_TYPES):
+        for j in range(FR_TYPES):
+            _joined[i][j] = i if i == j else _first_type([dtype_of(i), dtype_of(j)])
+    return 0
+
+
+_fill_tables()
+
+
+cdef int class_of_dtype(cnp.dtype dtype) except -4:
+    cdef int number = dtype.type_num
+    return _classes[number] if number < NPY_NTYPES_LEGACY else _first_type([dtype])
+
+
 # --- Kernels --------------------------------------------------------------------------------------------------------
 
 cdef str _SUFFIX(int direction):
@@ -179,22 +219,23 @@ cdef str _SUFFIX(int direction):
 
 @cython.final
 cdef class Kernel:
-    """One direction of one activation, for one instruction set: its four flavors and two ufuncs."""
+    """One direction of one activation, for one instruction set: a call for each type and precision, and two ufuncs."""
 
     cdef readonly str name
     cdef readonly object fast, accurate
     cdef const fr_op *op
     cdef readonly int cost
     cdef int direction, ndata, nparams, nin
-    cdef fr_call calls[FR_FLAVOURS]
-    cdef cnp.PyUFuncGenericFunction loops[2]
-    cdef void *loop_data[2][2]
-    cdef char loop_types[2 * FR_MAX_OPERANDS]
+    cdef fr_call calls[FR_TYPES][FR_PRECISIONS]
+    cdef cnp.PyUFuncGenericFunction loops[FR_TYPES]
+    cdef void *loop_data[FR_PRECISIONS][FR_TYPES]
+    cdef char loop_types[FR_TYPES * FR_MAX_OPERANDS]
     cdef bytes c_name, c_doc
 
     def __init__(self, int op, int direction, str isa):
         cdef const fr_kernels *kernels = &tables(isa).ops[op][direction]
-        cdef int flavour, dtype, level, j
+        cdef fr_call *how
+        cdef int flavor, type, level, j
         self.op = &fr_ops[op]
         self.direction = direction
         # The output contains the exponential, and the rest is light.
@@ -206,20 +247,21 @@ cdef class Kernel:
         self.name = self.op.name.decode() + _SUFFIX(direction)
         self.c_name = self.name.encode()
         self.c_doc = f"The ufunc behind `fastrelu.{self.name}`; inputs: {', '.join(self.operands)}.".encode()
-        for flavour in range(FR_FLAVOURS):
-            self.calls[flavour].scalar = kernels.scalar[flavour]
-            self.calls[flavour].array = kernels.array[flavour]
-            self.calls[flavour].stream = &tables(isa).stream
-            self.calls[flavour].ndata = self.ndata
-            self.calls[flavour].nparams = self.nparams
-            self.calls[flavour].itemsize = 4 if flavour < FR_F64_FAST else 8
         # NumPy keeps pointers to these arrays: they live as long as the kernel, and `kernels` keeps every kernel.
-        for dtype in range(2):
-            self.loops[dtype] = <cnp.PyUFuncGenericFunction>fr_ufunc_loop
-            for level in range(2):
-                self.loop_data[level][dtype] = &self.calls[FR_F64_FAST * dtype + level]
+        for type in range(FR_TYPES):
+            self.loops[type] = <cnp.PyUFuncGenericFunction>fr_ufunc_loop
+            for level in range(FR_PRECISIONS):
+                self.loop_data[level][type] = how = &self.calls[type][level]
+                flavor = fr_types[type].flavor[level]
+                how.scalar = kernels.scalar[flavor]
+                how.array = kernels.array[flavor]
+                how.stream = &tables(isa).stream
+                how.ndata = self.ndata
+                how.nparams = self.nparams
+                how.type = fr_type_of_flavor[flavor]
+                how.itemsize = fr_types[how.type].size
             for j in range(self.nin + 1):
-                self.loop_types[dtype * (self.nin + 1) + j] = cnp.NPY_DOUBLE if dtype else cnp.NPY_FLOAT
+                self.loop_types[type * (self.nin + 1) + j] = dtype_of(type).type_num
         self.fast = self.make_ufunc(0)
         self.accurate = self.make_ufunc(1)
 
@@ -233,25 +275,27 @@ cdef class Kernel:
         return tuple(names)
 
     cdef make_ufunc(self, int level):
-        return cnp.PyUFunc_FromFuncAndData(self.loops, self.loop_data[level], self.loop_types, 2, self.nin, 1,
-                                           cnp.PyUFunc_None, self.c_name, self.c_doc, 0)
+        return cnp.PyUFunc_FromFuncAndData(self.loops, self.loop_data[level], self.loop_types, FR_TYPES, self.nin,
+                                           1, cnp.PyUFunc_None, self.c_name, self.c_doc, 0)
 
     def __repr__(self):
         return f"<kernel {self.name}>"
 
-    cdef int refuse(self, list args, const double *params) except -1:
+    cdef int refuse(self, list args, const double *params, int type) except -1:
         """Raise the error that names the condition which the parameters do not meet."""
         cdef double own[FR_MAX_PARAMETERS]
+        cdef double exact[FR_MAX_PARAMETERS]
         cdef int j
         cdef list given = []
         for j in range(self.nparams):
             own[j] = params[j]
             _is_number(args[self.ndata + j], &own[j])
-        cdef bint lost = fr_take_numbers(self.op.domain[self.direction], own, NULL, self.nparams)
+        cdef bint lost = fr_take_numbers(self.op.domain[self.direction], own, FR_float64, exact,
+                                        self.nparams)
         for j in range(self.nparams):
             value = args[self.ndata + j]
             if _is_number(value, &own[j]):
-                rounded = f" ({params[j]} in float32)" if lost and own[j] != params[j] else ""
+                rounded = f" ({params[j]} in {fr_types[type].name.decode()})" if lost and own[j] != params[j] else ""
                 given.append(f"{self.op.params[j].decode()}={value!s}{rounded}")
         condition = self.op.domain_text[self.direction].decode().replace("&&", "and")
         condition = re.sub(r"isfinite\((\w+)\)", r"finite \1", condition)
@@ -381,7 +425,7 @@ cdef int _why_not_alike(cnp.ndarray x, cnp.ndarray y):
 
 def streams(Kernel kernel not None, Py_ssize_t size, int parts):
     """Whether an output of `size` bytes is streamed past the cache, unless it is new memory or also an input."""
-    return kernel.calls[0].stream.move != NULL and outgrows_cache(kernel.cost, size, parts)
+    return kernel.calls[0][0].stream.move != NULL and outgrows_cache(kernel.cost, size, parts)
 
 
 cdef void _plan_share(const void *job, long share, long shares, int part) noexcept nogil:
@@ -397,7 +441,7 @@ cdef struct _Dense:
     Crew crew
     bint at_once  # too few elements for threads, streaming and releasing the GIL
     double params[FR_MAX_PARAMETERS]
-    float rounded[FR_MAX_PARAMETERS]
+    double rounded[FR_MAX_PARAMETERS]  # in the type of the kernel
 
 
 cdef void _dense_share(const void *job, long share, long shares, int part) noexcept nogil:
@@ -408,7 +452,7 @@ cdef void _dense_share(const void *job, long share, long shares, int part) noexc
 cdef int _decide_dense(_Dense *call, Kernel kernel, object out, object where, PyObject **args) except -1:
     """Decide how the first door runs a call. Returns 0, or the reason why it cannot."""
     cdef cnp.ndarray x
-    cdef int dtype, j, why, no_number = 0
+    cdef int dtype, own, j, why, no_number = 0
     cdef Py_ssize_t size
 
     if where is not True:
@@ -433,11 +477,13 @@ cdef int _decide_dense(_Dense *call, Kernel kernel, object out, object where, Py
         call.crew = crew_for(kernel.cost, call.n)
 
     dtype = cnp.PyArray_TYPE(x)
-    why = _why_not_native(x, dtype) if dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE else OTHER_TYPE
+    own = fr_type_of(dtype)
+    why = _why_not_native(x, dtype) if 0 <= own < FR_OWN_TYPES else OTHER_TYPE
     if why:
         return why
     if not (PyArray_IS_C_CONTIGUOUS(x) or PyArray_IS_F_CONTIGUOUS(x) or _is_dense(x)):
         return GAPS
+    call.how = &kernel.calls[own][precision_here()]
     call.inputs[0] = <const char *>cnp.PyArray_DATA(x)
     if kernel.ndata == 2:
         why = _why_not_native(<object>args[1], dtype) or _why_not_alike(x, <cnp.ndarray>args[1])
@@ -455,21 +501,17 @@ cdef int _decide_dense(_Dense *call, Kernel kernel, object out, object where, Py
         if why:
             return why | kernel.nin << WHICH
         call.out = <char *>cnp.PyArray_DATA(<cnp.ndarray>out)
-        size = call.n * cnp.PyArray_ITEMSIZE(x)
+        size = call.n * call.how.itemsize
         for j in range(kernel.ndata):
             if call.inputs[j] != call.out and call.inputs[j] < call.out + size and call.out < call.inputs[j] + size:
                 return OVERLAP | j << WHICH
 
-    if dtype == cnp.NPY_FLOAT:
+    if kernel.nparams:
+        if not fr_take_numbers(kernel.op.domain[kernel.direction], call.params, call.how.type, call.rounded,
+                               kernel.nparams):
+            kernel.refuse(_as_list(args, kernel.nin), call.params, call.how.type)
         for j in range(kernel.nparams):
-            call.inputs[kernel.ndata + j] = <const char *>&call.rounded[j]
-    else:
-        for j in range(kernel.nparams):
-            call.inputs[kernel.ndata + j] = <const char *>&call.params[j]
-    if kernel.nparams and not fr_take_numbers(kernel.op.domain[kernel.direction], call.params,
-                                              call.rounded if dtype == cnp.NPY_FLOAT else NULL, kernel.nparams):
-        kernel.refuse(_as_list(args, kernel.nin), call.params)
-    call.how = &kernel.calls[flavour_of(dtype, precision_here())]
+            call.inputs[kernel.ndata + j] = <const char *>call.rounded + j * call.how.itemsize
     return 0
 
 
@@ -668,18 +710,7 @@ cdef tuple _WHERE = ("where",)
 cdef tuple _OUT_WHERE = ("out", "where")
 
 
-cdef int class_of_dtype(cnp.dtype dtype) except -1:
-    cdef int number = dtype.type_num
-    if number == cnp.NPY_FLOAT or number == NPY_HALF or cnp.NPY_BOOL <= number <= cnp.NPY_USHORT:
-        return SINGLE
-    if number == cnp.NPY_DOUBLE or cnp.NPY_INT <= number <= cnp.NPY_ULONGLONG:
-        return DOUBLE
-    if number < NPY_USERDEF:
-        return NEITHER
-    return SINGLE if np.can_cast(dtype, np.float32) else DOUBLE if np.can_cast(dtype, np.float64) else NEITHER
-
-
-cdef int _class_of(object value) except -1:
+cdef int _class_of(object value) except -4:
     cdef double number
     if cnp.PyArray_Check(value):
         return class_of_dtype(<cnp.dtype>(<cnp.ndarray>value).descr)
@@ -702,7 +733,7 @@ cdef bint _is_number(object value, double *number) except -1:
     return False
 
 
-cdef int _check_params(Kernel kernel, list args, bint single) except -1:
+cdef int _check_params(Kernel kernel, list args, int type) except -1:
     """Check the domain, as far as the parameters are numbers or scalars.
 
     Values in arrays are not checked here. Replace each by every known number in turn (some choice satisfies any
@@ -712,7 +743,7 @@ cdef int _check_params(Kernel kernel, list args, bint single) except -1:
     cdef fr_domain domain = kernel.op.domain[kernel.direction]
     cdef double given[FR_MAX_PARAMETERS]
     cdef double params[FR_MAX_PARAMETERS]
-    cdef float rounded[FR_MAX_PARAMETERS]
+    cdef double rounded[FR_MAX_PARAMETERS]
     cdef int known[FR_MAX_PARAMETERS]
     cdef int j, filler, count = 0
     for j in range(kernel.nparams):
@@ -724,9 +755,9 @@ cdef int _check_params(Kernel kernel, list args, bint single) except -1:
         if filler == kernel.nparams or known[filler]:
             for j in range(kernel.nparams):
                 params[j] = given[j] if known[j] else 1 if filler == kernel.nparams else given[filler]
-            if fr_take_numbers(domain, params, rounded if single else NULL, kernel.nparams):
+            if fr_take_numbers(domain, params, type, rounded, kernel.nparams):
                 return 0
-    return kernel.refuse(args, params)
+    return kernel.refuse(args, params, type)
 
 
 cdef object as_target(str name, object out):
@@ -826,8 +857,7 @@ cdef object _decide_general(_General *call, Kernel kernel, list args, object out
     Converts the arguments in place, and returns `out` as an object that can be written into.
     """
     cdef double number
-    cdef int j, kind
-    cdef bint double = False, typed = False
+    cdef int j, kind, common = WEAK
     cdef object target = out
     call.unknown = False
     for j in range(kernel.nin):
@@ -835,15 +865,19 @@ cdef object _decide_general(_General *call, Kernel kernel, list args, object out
             args[j] = np.asarray(args[j])
         kind = _class_of(args[j])
         call.unknown |= kind == FOREIGN or kind == NEITHER
-        double |= kind == DOUBLE
-        typed |= kind != WEAK
-    double |= not typed
+        if kind >= 0:
+            common = kind if common < 0 else _joined[common][kind]
+    if common < 0:
+        common = FR_float64
+    call.dtype = dtype_of(common).type_num
+    call.level = precision_here()
+    call.how = &kernel.calls[common][call.level]
     if kernel.nparams:
-        _check_params(kernel, args, not (double or call.unknown))
+        _check_params(kernel, args, FR_float64 if call.unknown else call.how.type)
     if not call.unknown:
         for j in range(kernel.nin):
             if _number(args[j], &number):
-                args[j] = _as_array(number, double)
+                args[j] = _as_array(number, call.dtype)
     if out is not None and type(out) is not cnp.ndarray and out is not Ellipsis and not isinstance(out, tuple):
         target = as_target(kernel.name, out)
     settle()
@@ -851,9 +885,6 @@ cdef object _decide_general(_General *call, Kernel kernel, list args, object out
     for operand in args:
         check_whole(operand, kernel.name)
     check_whole(target, kernel.name)
-    call.dtype = cnp.NPY_DOUBLE if double else cnp.NPY_FLOAT
-    call.level = precision_here()
-    call.how = &kernel.calls[flavour_of(call.dtype, call.level)]
     call.why_not_strided = (UNKNOWN_TYPE if call.unknown and where is True
                             else _why_not_strided(kernel, args, target, where, call.dtype))
     if not call.why_not_strided:
@@ -878,13 +909,10 @@ cdef object _general(Kernel kernel, object out, object where, list args):
     return result if target is out else out
 
 
-cdef object _as_array(double number, bint double):
+cdef object _as_array(double number, int dtype):
     """A Python number as an array without axes, rounded once."""
-    cdef cnp.ndarray array = cnp.PyArray_SimpleNew(0, NULL, cnp.NPY_DOUBLE if double else cnp.NPY_FLOAT)
-    if double:
-        (<double *>cnp.PyArray_DATA(array))[0] = number
-    else:
-        fr_take_numbers(_anything, &number, <float *>cnp.PyArray_DATA(array), 1)
+    cdef cnp.ndarray array = cnp.PyArray_SimpleNew(0, NULL, dtype)
+    fr_take_numbers(_anything, &number, fr_type_of(dtype), cnp.PyArray_DATA(array), 1)
     return array
 
 
@@ -942,12 +970,12 @@ cdef bint _side_by_side(Kernel first, Kernel second, list params, cnp.ndarray x,
     cdef Held held
     cdef NpyIter *one = NULL
     cdef NpyIter *other = NULL
-    cdef int flavour = flavour_of(dtype, precision_here())
+    cdef int type = fr_type_of(dtype), level = precision_here()
     cdef Py_ssize_t n = cnp.PyArray_SIZE(x), length = cnp.PyArray_DIM(x, axis)
     cdef Crew crew = crew_for(second.cost, n)
     cdef list args = [x]
     for value in params:
-        args.append(_as_array(value, dtype == cnp.NPY_DOUBLE))
+        args.append(_as_array(value, dtype))
     if n == 0:
         return True
     held.count = 0
@@ -961,9 +989,9 @@ cdef bint _side_by_side(Kernel first, Kernel second, list params, cnp.ndarray x,
         one = _open([x], before, dtype)
         other = _open(args, after, dtype)
         check_held(&held, first.name)
-        _plan(&plan, &first.calls[flavour], first.cost, one, True, crew)
+        _plan(&plan, &first.calls[type][level], first.cost, one, True, crew)
         run_shares(_plan_share, &plan, first.cost, n, plan.boxes, crew)
-        _plan(&plan, &second.calls[flavour], second.cost, other, True, crew)
+        _plan(&plan, &second.calls[type][level], second.cost, other, True, crew)
         run_shares(_plan_share, &plan, second.cost, n, plan.boxes, crew)
     finally:
         if one != NULL:
@@ -992,7 +1020,8 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
         raise ValueError(f"{name}: the result would be too long along axis {axis}, twice {length}")
     own = (<object>array).shape
     doubled = own[:at] + (2 * length,) + own[at + 1:]  # *own loses a reference if there is no memory
-    dtype = cnp.NPY_FLOAT if class_of_dtype(array.descr) == SINGLE else cnp.NPY_DOUBLE
+    j = class_of_dtype(array.descr)
+    dtype = dtype_of(j if j >= 0 else FR_float64).type_num
     if target is not None:
         if target.shape != doubled:
             raise ValueError(f"{name} needs out= of shape {doubled}, got {target.shape}")
@@ -1117,12 +1146,12 @@ cdef str _memory(object out, Py_ssize_t size):
 
 cdef dict _in_words(str door, Kernel kernel, const fr_call *how):
     """The fields of `Explanation` that say what runs; the others are still empty."""
-    cdef int flavour = how - kernel.calls
+    cdef int call = how - &kernel.calls[0][0]
     return {
         "door": door,
         "kernel": kernel.name,
-        "dtype": "float64" if flavour >= FR_F64_FAST else "float32",
-        "precision": "accurate" if flavour & 1 else "fast",
+        "dtype": dtype_of(call // FR_PRECISIONS).name,
+        "precision": "accurate" if call % FR_PRECISIONS else "fast",
         "why_not_fast": "",
         "why_not_driver": "",
         "streamed": False,

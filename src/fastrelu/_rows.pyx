@@ -12,13 +12,16 @@ from cpython.long cimport PyLong_AsLong, PyLong_CheckExact
 from libc.stdint cimport PTRDIFF_MAX, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
-from fastrelu._core cimport DOUBLE, NEITHER, as_target, class_of_dtype, flavour_of
+from fastrelu._core cimport NEITHER, as_target, class_of_dtype
 from fastrelu._runtime cimport (
     Crew,
     FR_MAX_AXES,
     Held,
     check_held,
     crew_for,
+    dtype_of,
+    flavor_of,
+    has_kernels,
     hold,
     keep,
     precision_here,
@@ -37,7 +40,6 @@ cdef extern from "atomic.h" nogil:
 cdef extern from "kernels/rows.h" nogil:
     enum:
         FR_ROWS_NO_CLASS
-        FR_F64_FAST
         FR_LIGHT
         FR_MEDIUM
         FR_LOG_SOFTMAX
@@ -104,7 +106,7 @@ cdef class RowKernels:
 
     cdef const fr_rows *of(self, int dtype) except NULL:
         """The flavor of a call in the current context."""
-        return &self.rows[flavour_of(dtype, precision_here())]
+        return &self.rows[flavor_of(dtype, precision_here())]
 
 
 # --- Running over all rows ------------------------------------------------------------------------------------------
@@ -262,7 +264,7 @@ cdef int _type_of(str name, cnp.ndarray x) except -1:
     cdef int kind = class_of_dtype(<cnp.dtype>x.descr)
     if kind == NEITHER:
         raise TypeError(f"{name} takes real numbers, not {x.dtype}; convert with x.astype(numpy.float64) what can be")
-    return cnp.NPY_DOUBLE if kind == DOUBLE else cnp.NPY_FLOAT
+    return dtype_of(kind).type_num
 
 
 cdef cnp.ndarray _as_carray(object x, int dtype):
@@ -443,7 +445,7 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
     cdef fr_row_call call
     cdef int order[FR_MAX_AXES]
     cdef Py_ssize_t rows
-    cdef const fr_rows *flavour = kernels.of(dtype)
+    cdef const fr_rows *flavor = kernels.of(dtype)
     if y is None:
         y = np.empty_like(a)
     else:
@@ -453,8 +455,8 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
         call.alone = _bits(-np.inf if kind == FR_LOG_SOFTMAX else 0, dtype)
     check_held(held, names[kind])
     _clear(&call)
-    call.kernel = flavour.from_output[kind] if backward else flavour.forward[kind]
-    call.columns = NULL if backward else flavour.columns[kind]
+    call.kernel = flavor.from_output[kind] if backward else flavor.forward[kind]
+    call.columns = NULL if backward else flavor.columns[kind]
     rows = _lay_out(&call, y, axis, order)
     _operand(&call, FR_ROW_IN, a, axis, order, True)
     if backward:
@@ -472,18 +474,18 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
 def forward(RowKernels kernels not None, int kind, object x, object axis, object out, object where):
     """Normalize the rows of x along an axis."""
     cdef int dtype
-    cdef const fr_rows *flavour
+    cdef const fr_rows *flavor
     cdef Crew crew
     if where is True and type(x) is cnp.ndarray:
         settle()
         crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(<cnp.ndarray>x))
         dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
-        if ((dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE) and _is_plain(x, dtype)
+        if (has_kernels(dtype) and _is_plain(x, dtype)
                 and _is_last(axis, cnp.PyArray_NDIM(<cnp.ndarray>x))
                 and (out is None or (_is_plain(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out)
                                      and PyArray_SAMESHAPE(x, out) and _is_apart(x, out)))):
-            flavour = kernels.of(dtype)
-            return _run_flat(flavour.forward[kind], flavour.columns[kind], FR_MEDIUM, x, None, out, crew)
+            flavor = kernels.of(dtype)
+            return _run_flat(flavor.forward[kind], flavor.columns[kind], FR_MEDIUM, x, None, out, crew)
     return _general(kernels, kind, False, x, None, axis, out, where)
 
 
@@ -504,7 +506,7 @@ def from_output(RowKernels kernels not None, int kind, object grad, object y, ob
         settle()
         crew = crew_for(cost, cnp.PyArray_SIZE(<cnp.ndarray>y))
         dtype = cnp.PyArray_TYPE(<cnp.ndarray>y)
-        if ((dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE) and _is_plain(y, dtype) and _is_plain(grad, dtype)
+        if (has_kernels(dtype) and _is_plain(y, dtype) and _is_plain(grad, dtype)
                 and PyArray_SAMESHAPE(y, grad) and _is_last(axis, cnp.PyArray_NDIM(<cnp.ndarray>y))
                 and (out is None or (_is_plain(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out)
                                      and PyArray_SAMESHAPE(y, out) and _is_apart(y, out) and _is_apart(grad, out)))):

@@ -10,6 +10,21 @@ cdef extern from "atomic.h" nogil:
     void fr_store(fr_atomic *, long long)
     long long fr_add(fr_atomic *, long long)
 
+cdef extern from "kernels/types.h" nogil:
+    enum:
+        FR_PRECISIONS
+        FR_FLAVORS
+        FR_float64
+        FR_TYPES
+        FR_OWN_TYPES
+    ctypedef struct fr_type:
+        const char *name
+        Py_ssize_t size
+        int *flavor
+    const fr_type *fr_types
+    const int *fr_type_of_flavor
+    int fr_type_of(int)
+
 cdef extern from "kernels/kernels.h" nogil:
     enum:
         FR_MAX_PARAMETERS
@@ -20,9 +35,6 @@ cdef extern from "kernels/kernels.h" nogil:
         FR_BACKWARD
         FR_FROM_OUTPUT
         FR_DIRECTIONS
-        FR_F32_FAST
-        FR_F64_FAST
-        FR_FLAVOURS
         FR_LIGHT
         FR_MEDIUM
         FR_COSTS
@@ -60,6 +72,19 @@ cdef extern from "team.h" nogil:
 cdef extern from "pool.h" nogil:
     enum:
         FR_POOL_FROM
+
+# For NumPy's number of a type in types.def: the flavor in a precision, the bytes of an element, and whether there are
+# kernels that read and write it.
+cdef inline int flavor_of(int dtype, int level) noexcept nogil:
+    return fr_types[fr_type_of(dtype)].flavor[level]
+
+cdef inline int size_of(int dtype) noexcept nogil:
+    return fr_types[fr_type_of(dtype)].size
+
+cdef inline bint has_kernels(int dtype) noexcept nogil:
+    return <unsigned int>fr_type_of(dtype) < <unsigned int>FR_OWN_TYPES
+
+cdef cnp.dtype dtype_of(int type)  # of a type in types.def, by its index there
 
 cdef const fr_tables *tables(str isa) except NULL
 

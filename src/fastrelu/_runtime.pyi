@@ -1,4 +1,7 @@
 from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
 
 isa_known: tuple[str, ...]
 isa_built: tuple[str, ...]
@@ -8,6 +11,7 @@ cython_version: str
 parallel_from: tuple[int, int, int]
 waking_from: tuple[int, int, int]
 recycle_from: int
+dtypes: tuple[np.dtype[Any], ...]
 precision_override: ContextVar[int]
 thread_override: ContextVar[int]
 

@@ -118,6 +118,16 @@ cdef extern from "numpy/arrayobject.h":
     PyObject *PyDataMem_DefaultHandler
 
 
+# --- Element types --------------------------------------------------------------------------------------------------
+
+cdef tuple _dtypes = tuple([np.dtype(fr_types[i].name.decode()) for i in range(FR_TYPES)])
+dtypes = _dtypes[:FR_OWN_TYPES]  # those that kernels read and write
+
+
+cdef cnp.dtype dtype_of(int type):
+    return <cnp.dtype>_dtypes[type]
+
+
 # --- Instruction set ------------------------------------------------------------------------------------------------
 
 cdef int _isa_count
@@ -413,14 +423,10 @@ cdef void tidy_pool() noexcept:
     fr_pool_tidy()
 
 
-cdef cnp.dtype _float32 = np.dtype(np.float32)
-cdef cnp.dtype _float64 = np.dtype(np.float64)
-
-
 cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *shape, const cnp.npy_intp *strides, void *data, int flags,
                            int dtype):
     """An array of a type that has kernels; NumPy's own shorthand for this looks the type up again."""
-    cdef cnp.dtype descr = _float32 if dtype == cnp.NPY_FLOAT else _float64
+    cdef cnp.dtype descr = dtype_of(fr_type_of(dtype))
     Py_INCREF(descr)  # the array steals the reference
     return PyArray_NewFromDescr(<PyTypeObject *>cnp.ndarray, <PyArray_Descr *>descr, ndim, shape, strides, data, flags,
                                 NULL)

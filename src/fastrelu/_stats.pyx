@@ -96,7 +96,7 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
     held.count = 0
     _runtime.keep(&held, x)
     _runtime.hold(&held, "summarize")
-    if not (_core._is_native(x, cnp.NPY_FLOAT) or _core._is_native(x, cnp.NPY_DOUBLE)):
+    if not (_runtime.has_kernels(cnp.PyArray_TYPE(x)) and _core._is_native(x, cnp.PyArray_TYPE(x))):
         _runtime.refuse_change("summarize")
     n = cnp.PyArray_SIZE(x)
     cdef _runtime.Crew crew = _runtime.crew_for(_runtime.FR_LIGHT, n)
@@ -119,7 +119,8 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
     if outer and (not rows or abs(outer[-1][1]) < rows[-1][1]):
         plan.columns, plan.column_stride = outer.pop()
     plan.itemsize = x.itemsize
-    plan.kernel = (<const fr_stats *>_runtime.tables(isa).stats).summarize[cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE]
+    plan.kernel = (<const fr_stats *>_runtime.tables(isa).stats).summarize[
+        _runtime.flavor_of(cnp.PyArray_TYPE(x), 0)]
     plan.limits[0], plan.limits[1] = low, high
     plan.nouter, plan.nrows = len(outer), len(rows)
     for k in range(plan.nouter):

@@ -7,7 +7,7 @@ cimport cython
 cimport numpy as cnp
 
 from fastrelu cimport _core, _runtime
-from fastrelu import _core
+from fastrelu import _core, _runtime
 
 cnp.import_array()
 
@@ -33,7 +33,7 @@ cdef extern from "kernels/sums.h" nogil:
         fr_terms scalar
         fr_terms array
         int nparams
-        int single
+        int type
         fr_view view
         Py_ssize_t outer
         Py_ssize_t kept
@@ -90,8 +90,7 @@ def load(str isa, dict kernels):
 # --- Operands -------------------------------------------------------------------------------------------------------
 
 cdef object _core_call = _core.call
-cdef object _no_float = np.empty(0, np.float32)
-cdef object _no_double = np.empty(0, np.float64)
+cdef dict _nothing = {dtype.num: np.empty(0, dtype) for dtype in _runtime.dtypes}
 
 
 cdef object _operand(Learned learned, object value, bint data):
@@ -115,12 +114,12 @@ cdef int _find_type(Learned learned, list operands) except -1:
     if plain:
         x = operands[1]
         dtype = cnp.PyArray_TYPE(x)
-        plain = dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE
+        plain = _runtime.has_kernels(dtype)
     if plain and type(operands[0]) is cnp.ndarray and cnp.PyArray_TYPE(<cnp.ndarray>operands[0]) == dtype:
         for value in operands[2:]:
             plain = plain and type(value) is not cnp.ndarray
         if plain:  # only numbers are left to check
-            nothing = _no_double if dtype == cnp.NPY_DOUBLE else _no_float
+            nothing = _nothing[dtype]
             _core_call(learned.backward, None, True, nothing, nothing, *operands[2:])
             return dtype
     cdef list stand_ins = []
@@ -279,7 +278,7 @@ cdef object _gathered(Learned learned, fr_sums_job *job, int p, list arrays, cnp
     index = np.broadcast_to(np.arange(size, dtype=np.intp).reshape(np.shape(result)), shape).ravel()
     sums = np.full((2, size), -0.0)
     learned.sums.gather(job.part[p], <const Py_ssize_t *>cnp.PyArray_DATA(index), job.kept, _pairs(sums))
-    learned.sums.round(_pairs(sums), size, job.single, <char *>cnp.PyArray_DATA(result))
+    learned.sums.round(_pairs(sums), size, job.type, <char *>cnp.PyArray_DATA(result))
     return result
 
 
@@ -288,14 +287,14 @@ cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _runtime.Crew crew
     cdef fr_sums_job job
     cdef _Work work
     cdef cnp.ndarray parameter, result, memory, rooms
-    cdef int p, flavour, dtype = cnp.PyArray_TYPE(dx), nparams = learned.learned.nparams
+    cdef int p, flavor, dtype = cnp.PyArray_TYPE(dx), nparams = learned.learned.nparams
     cdef list kept = [], results = []
     cdef bint alone
-    flavour = _core.flavour_of(dtype, _runtime.precision_here())
-    job.scalar = learned.learned.scalar[flavour]
-    job.array = learned.learned.array[flavour]
+    flavor = _runtime.flavor_of(dtype, _runtime.precision_here())
+    job.scalar = learned.learned.scalar[flavor]
+    job.array = learned.learned.array[flavor]
     job.nparams = nparams
-    job.single = dtype == cnp.NPY_FLOAT
+    job.type = _runtime.fr_type_of(dtype)
     _look(&job, arrays, dx)
     learned.sums.split(&job)
     for p in range(nparams):
@@ -342,7 +341,7 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
     descr = cnp.PyArray_DescrFromType(dtype)
     for value in operands:
         if type(value) is float:
-            value = _core._as_array(value, dtype == cnp.NPY_DOUBLE)
+            value = _core._as_array(value, dtype)
         elif not _core._is_native(value, dtype):
             value = np.require(value, descr, "A")
         arrays.append(value)

@@ -24,34 +24,21 @@ if TYPE_CHECKING:
 
 __all__ = ["ZeroCrossing", "error_bound", "zero_crossing"]
 
-Flavour = Literal[
-    "float32 fast",
-    "float32 accurate",
-    "float64 fast",
-    "float64 accurate",
-    "float64 fast base",
-    "float64 accurate base",
-]
+# Of the tables below: a type and a precision, and "base" where the bound differs without FMA.
+Column = tuple[str, ...]
 
 # The bounds for a kernel without a row of its own. Without FMA, fast float64 kernels lose the accuracy that it brings.
-_DEFAULT: dict[Flavour, float] = {
-    "float32 fast": 3.0,
-    "float32 accurate": 0.51,
-    "float64 fast": 4.0,
-    "float64 accurate": 1.1,
-    "float64 fast base": 5.0,
-    "float64 accurate base": 1.1,
+_DEFAULT: dict[Column, float] = {
+    ("float32", "fast"): 3.0,
+    ("float32", "accurate"): 0.51,
+    ("float64", "fast"): 4.0,
+    ("float64", "accurate"): 1.1,
+    ("float64", "fast", "base"): 5.0,
+    ("float64", "accurate", "base"): 1.1,
 }
 
-# Measured, and rounded up (tools/verify.py --suggest prints such rows): float32 fast, float64 fast and accurate with
-# FMA, the same without.
-_COLUMNS: tuple[Flavour, ...] = (
-    "float32 fast",
-    "float64 fast",
-    "float64 accurate",
-    "float64 fast base",
-    "float64 accurate base",
-)
+# Measured, and rounded up (tools/verify.py --suggest prints such rows).
+_COLUMNS: tuple[Column, ...] = tuple(column for column in _DEFAULT if column != ("float32", "accurate"))
 _MEASURED: dict[str, tuple[float, float, float, float, float]] = {
     "srelu": (1.05, 1.05, 1.05, 1.3, 1.3),
     "elu": (2.0, 2.3, 0.85, 2.3, 0.85),
@@ -105,7 +92,7 @@ _MEASURED: dict[str, tuple[float, float, float, float, float]] = {
     "softmin": (2.8, 3.6, 0.8, 3.8, 0.8),
 }
 
-# Rounded once, in every flavor; the name of a function stands for all its directions, that of a kernel for itself.
+# Rounded once, in every column; the name of a function stands for all its directions, that of a kernel for itself.
 _EXACT = frozenset(
     {
         "elu_backward_from_output",
@@ -155,15 +142,8 @@ _ZEROS: dict[str, float] = {
     "mish_backward": -1.1924312145154952,
 }
 # Half the width of the interval, and the bound in units of the type's epsilon.
-_CROSSING: dict[Flavour, tuple[float, float]] = {
-    "float32 fast": (0.25, 0.375),
-    "float32 accurate": (2.0**-10, 2.0**-11),
-    "float64 fast": (0.25, 0.375),
-    "float64 accurate": (0.25, 0.375),
-    "float64 fast base": (0.25, 0.375),
-    "float64 accurate base": (0.25, 0.375),
-}
-
+_CROSSING = (0.25, 0.375)
+_CROSSING_ACCURATE_FLOAT32 = (2.0**-10, 2.0**-11)
 
 # For lines: zero crossing, slope and constant term. Without FMA the product's rounding error is lost near the zero.
 _LINES: dict[str, Callable[..., list[tuple[float, float, float]]]] = {
@@ -180,7 +160,7 @@ def isa_class(isa: str) -> Literal["fma", "base"]:
     return "fma" if fused else "base"
 
 
-def _flavour(dtype: DTypeLike, precision: Precision | None, isa: str | None) -> Flavour:
+def _column(dtype: DTypeLike, precision: Precision | None, isa: str | None) -> Column:
     kind = np.dtype(dtype)
     if precision is None:
         precision = runtime.get_precision()
@@ -188,13 +168,10 @@ def _flavour(dtype: DTypeLike, precision: Precision | None, isa: str | None) -> 
         raise ValueError(f'precision must be "fast" or "accurate", got {precision!r}')
     if isa is not None and isa not in _runtime.isa_known:
         raise ValueError(f"unknown instruction set {isa!r}; this platform knows {', '.join(_runtime.isa_known)}")
-    if kind == np.float32:
-        return "float32 fast" if precision == "fast" else "float32 accurate"
-    if kind != np.float64:
-        raise ValueError(f"kernels compute in float32 and float64, not in {kind}")
-    if isa_class(isa or runtime.isa) == "base":
-        return "float64 fast base" if precision == "fast" else "float64 accurate base"
-    return "float64 fast" if precision == "fast" else "float64 accurate"
+    if kind not in _runtime.dtypes:
+        raise ValueError(f"kernels compute in {' and '.join(map(str, _runtime.dtypes))}, not in {kind}")
+    base = (kind.name, precision, "base")
+    return base if base in _DEFAULT and isa_class(isa or runtime.isa) == "base" else base[:2]
 
 
 def _function_of(name: str) -> str:
@@ -245,17 +222,17 @@ def error_bound(name: str, dtype: DTypeLike, *, precision: Precision | None = No
     >>> fr.error_bound("relu", np.float64)
     0.5
     """
-    flavour = _flavour(dtype, precision, isa)
+    column = _column(dtype, precision, isa)
     if _EXACT & {name, _function_of(name)}:
         return 0.5
     row = _MEASURED.get(name)
-    return _DEFAULT[flavour] if row is None or flavour not in _COLUMNS else row[_COLUMNS.index(flavour)]
+    return _DEFAULT[column] if row is None or column not in _COLUMNS else row[_COLUMNS.index(column)]
 
 
 def product_bound(name: str, dtype: DTypeLike, *, precision: Precision | None = None, isa: str | None = None) -> float:
     """Return the same as :func:`error_bound`, for a gradient kernel and any incoming gradient instead of 1."""
     bound = error_bound(name, dtype, precision=precision, isa=isa)
-    if _flavour(dtype, precision, isa) == "float32 accurate" and bound > 0.5:
+    if _column(dtype, precision, isa) == ("float32", "accurate") and bound > 0.5:
         return bound  # rounded once, after the product
     # One more rounding, and the product may lie in the lower half of a binade, where the unit is half as large.
     return 2 * bound + 0.5
@@ -303,10 +280,10 @@ def zero_crossing(
     >>> zero_crossing("silu", np.float32) is None
     True
     """
-    flavour = _flavour(dtype, precision, isa)
+    column = _column(dtype, precision, isa)
     _function_of(name)
     eps = float(np.finfo(np.dtype(dtype)).eps)
-    if flavour.endswith("base") and name in _LINES:
+    if column[-1] == "base" and name in _LINES:
         found = [(zero, abs(size / a) / 2, 2 * abs(size)) for zero, a, size in _LINES[name](*parameters) if size]
         if not found:
             return None
@@ -316,6 +293,6 @@ def zero_crossing(
     scale = parameters[0] if parameters else 1.0
     if zero is None or scale == 0:
         return None
-    width, bound = _CROSSING[flavour]
+    width, bound = _CROSSING_ACCURATE_FLOAT32 if column == ("float32", "accurate") else _CROSSING
     ends = sorted(((zero - width) / scale, (zero + width) / scale))
     return ZeroCrossing(ends[0], ends[1], bound * eps)

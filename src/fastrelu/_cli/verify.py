@@ -131,7 +131,9 @@ def _check(
 ) -> Iterator[tuple[str, str, str, Literal["same", "DIFFERENT", "unpublished"]]]:
     known = published()["kernels"]
     kernels = _core.load_kernels(isa)
-    for name, dtype, precision in itertools.product(names, ("float32", "float64"), ("fast", "accurate")):
+    for name, dtype, precision in itertools.product(
+        names, [each.name for each in _runtime.dtypes], ("fast", "accurate")
+    ):
         row = known.get(name, {})
         wanted = row.get(dtype, {}).get(hash_class(dtype, precision, isa), {}).get(sample)
         if wanted is None:

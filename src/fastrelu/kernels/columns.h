@@ -20,6 +20,10 @@
 #define FR_WITH_FIXED FR_SKIP
 #define FR_WITH_LEARNED FR_KEEP
 
+/* The same for the column of types.def: does the type have kernels? */
+#define FR_WITH_OWN FR_KEEP
+#define FR_WITH_NONE FR_SKIP
+
 /* The domain of the gradient from the output, as a condition and as text. */
 #define ANY 1
 #define FR_DOMAIN_FROM_INPUT 0

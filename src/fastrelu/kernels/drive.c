@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "copy.h"
 #include "guard.h"
 
 /* FR_BLOCK: elements of a block. FR_LONG: of a box if no operand needs a block. FR_SHORT_BOX: rows shorter than this
@@ -16,10 +17,11 @@ enum { FR_MOVED = 2048, FR_WORTH_MOVING = 1024 };
 /* Bytes to prefetch where rows are not adjacent in memory. */
 enum { FR_ROWS_AHEAD = 2048 };
 
+#define TYPE(name, number, storage, kernels, fast, accurate) storage name[FR_BLOCK];
 typedef union {
-    float f[FR_BLOCK];
-    double d[FR_BLOCK];
+#include "types.def"
 } fr_block;
+#undef TYPE
 
 /* How an operand reaches the kernel: directly; as one number; through a block per box; through one block that all boxes
  * share. */
@@ -31,17 +33,21 @@ static void fr_run(fr_kernel kernel, const char *const *in, char *out, ptrdiff_t
     fr_guard_close(caller);
 }
 
-int fr_take_numbers(fr_domain domain, double *numbers, float *rounded, int n) {
+/* The numbers are volatile so that the compiler does not move the rounding out of the guard. */
+#define TYPE(name, number, storage, kernels, fast, accurate)               \
+    FR_WITH_##kernels(if (type == FR_##name) for (int j = 0; j < n; j++) { \
+        volatile double exact = numbers[j];                                \
+        volatile storage nearest = (storage)exact;                         \
+        numbers[j] = ((storage *)rounded)[j] = nearest;                    \
+    })
+int fr_take_numbers(fr_domain domain, double *numbers, int type, void *rounded, int n) {
     fr_guard caller = fr_guard_open();
-    for (int j = 0; j < n && rounded; j++) {
-        volatile double number = numbers[j]; /* the compiler must not move the rounding out of the guard */
-        volatile float nearest = (float)number;
-        numbers[j] = rounded[j] = nearest;
-    }
+#include "types.def"
     int valid = domain(numbers);
     fr_guard_close(caller);
     return valid;
 }
+#undef TYPE
 
 static ptrdiff_t fr_cut(const fr_call *call, const char *out, ptrdiff_t n, int part, int parts) {
     if (part == parts) return n;
@@ -64,46 +70,29 @@ void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_
 
 /* --- Copies between an operand and a block --- */
 
-#define FR_COPY_RUN(id, type)                                                                                          \
-    static void id(char *to, ptrdiff_t to_stride, const char *from, ptrdiff_t from_stride, ptrdiff_t n) {              \
-        const ptrdiff_t one = sizeof(type);                                                                            \
-        type *block = (type *)to;                                                                                      \
-        const type *at = (const type *)from;                                                                           \
-        if (to_stride == one && from_stride == one) memcpy(to, from, (size_t)(n * one));                               \
-        else if (to_stride == one && from_stride == 0)                                                                 \
-            for (ptrdiff_t i = 0; i < n; i++) block[i] = *at;                                                          \
-        else if (to_stride == one && from_stride == 2 * one)                                                           \
-            for (ptrdiff_t i = 0; i < n; i++) block[i] = at[2 * i];                                                    \
-        else if (to_stride == one && from_stride == -one)                                                              \
-            for (ptrdiff_t i = 0; i < n; i++) block[i] = at[-i];                                                       \
-        else                                                                                                           \
-            for (ptrdiff_t i = 0; i < n; i++) *(type *)(to + i * to_stride) = *(const type *)(from + i * from_stride); \
-    }
-FR_COPY_RUN(fr_copy_run4, uint32_t)
-FR_COPY_RUN(fr_copy_run8, uint64_t)
-static void fr_copy_run(ptrdiff_t itemsize, char *to, ptrdiff_t to_stride, const char *from, ptrdiff_t from_stride,
-                        ptrdiff_t n) {
-    if (itemsize == sizeof(uint32_t)) fr_copy_run4(to, to_stride, from, from_stride, n);
-    else fr_copy_run8(to, to_stride, from, from_stride, n);
-}
-
 /* Four contiguous runs, `next` apart, interleaved into a block: the runs of an operand that is contiguous along an axis
  * other than 0. */
-#define FR_COPY_ACROSS(id, type)                                                                   \
-    static void id(char *to, ptrdiff_t to_stride, const char *from, ptrdiff_t next, ptrdiff_t n) { \
-        const type *a = (const type *)from, *b = (const type *)(from + next);                      \
-        const type *c = (const type *)(from + 2 * next), *d = (const type *)(from + 3 * next);     \
-        for (ptrdiff_t i = 0; i < n; i++) {                                                        \
-            type *four = (type *)(to + i * to_stride);                                             \
-            type w = a[i], x = b[i], y = c[i], z = d[i];                                           \
-            four[0] = w;                                                                           \
-            four[1] = x;                                                                           \
-            four[2] = y;                                                                           \
-            four[3] = z;                                                                           \
-        }                                                                                          \
+#define FR_COPY_ACROSS(size, type)                                                                                   \
+    static void fr_copy_across##size(char *to, ptrdiff_t to_stride, const char *from, ptrdiff_t next, ptrdiff_t n) { \
+        const type *a = (const type *)from, *b = (const type *)(from + next);                                        \
+        const type *c = (const type *)(from + 2 * next), *d = (const type *)(from + 3 * next);                       \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                                          \
+            type *four = (type *)(to + i * to_stride);                                                               \
+            type w = a[i], x = b[i], y = c[i], z = d[i];                                                             \
+            four[0] = w;                                                                                             \
+            four[1] = x;                                                                                             \
+            four[2] = y;                                                                                             \
+            four[3] = z;                                                                                             \
+        }                                                                                                            \
     }
-FR_COPY_ACROSS(fr_copy_across4, uint32_t)
-FR_COPY_ACROSS(fr_copy_across8, uint64_t)
+FR_EACH_SIZE(FR_COPY_ACROSS)
+
+#define FR_ACROSS_IF_SIZE(size, type) \
+    if (itemsize == size) fr_copy_across##size(to, to_stride, from, next, n);
+static void fr_copy_across(ptrdiff_t itemsize, char *to, ptrdiff_t to_stride, const char *from, ptrdiff_t next,
+                           ptrdiff_t n) {
+    FR_EACH_SIZE(FR_ACROSS_IF_SIZE)
+}
 
 static ptrdiff_t fr_size(ptrdiff_t stride) { return stride < 0 ? -stride : stride; }
 
@@ -131,11 +120,8 @@ static void fr_copy_box(const fr_plan *plan, int operand, char *at, const ptrdif
         const char *from = into_block ? at : block;
         char *to = into_block ? block : at;
         ptrdiff_t from_stride = into_block ? stride : packed[run], to_stride = into_block ? packed[run] : stride;
-        if (runs == 4) {
-            if (itemsize == sizeof(uint32_t))
-                fr_copy_across4(to, to_stride, from, plan->view.stride[0][operand], extent[run]);
-            else fr_copy_across8(to, to_stride, from, plan->view.stride[0][operand], extent[run]);
-        } else fr_copy_run(itemsize, to, to_stride, from, from_stride, extent[run]);
+        if (runs == 4) fr_copy_across(itemsize, to, to_stride, from, plan->view.stride[0][operand], extent[run]);
+        else fr_copy_run(itemsize, to, to_stride, from, from_stride, extent[run]);
         int k = 0;
         for (; k < axes; k++) {
             if (k == run) continue;

@@ -4,11 +4,11 @@
 
 #include "kernels.h"
 
-/* One kernel as called: its operands and their item size. Inputs first (data, then parameters), then out. */
+/* One kernel as called: its operands and their type. Inputs first (data, then parameters), then out. */
 typedef struct {
     fr_kernel scalar, array;
     const fr_stream *stream;
-    int ndata, nparams;
+    int ndata, nparams, type;
     ptrdiff_t itemsize;
 } fr_call;
 
@@ -35,9 +35,9 @@ typedef struct {
     int streamed;
 } fr_plan;
 
-/* Rounds n parameters to float, in place too, unless `rounded` is NULL, and tells whether they lie in the domain. This
- * happens under the guard, because the caller's environment may round differently or flush subnormals. */
-int fr_take_numbers(fr_domain domain, double *numbers, float *rounded, int n);
+/* Rounds n parameters to a type that has kernels, into `rounded` and in place, and tells whether they lie in the
+ * domain. This happens under the guard, because the caller's environment may round differently or flush subnormals. */
+int fr_take_numbers(fr_domain domain, double *numbers, int type, void *rounded, int n);
 
 /* Part `part` of `parts` of contiguous operands, with one number per parameter; parts end where a cache line of the
  * output ends. */

@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include "types.h"
+
 enum {
     FR_MAX_PARAMETERS = 4,
     FR_MAX_INPUTS = 2 + FR_MAX_PARAMETERS,
@@ -28,9 +30,6 @@ enum {
     FR_DIRECTIONS
 };
 
-/* Storage type and precision of a kernel. */
-enum { FR_F32_FAST, FR_F32_ACCURATE, FR_F64_FAST, FR_F64_ACCURATE, FR_FLAVOURS };
-
 /* The cost of one element; each class has its own size below which threads do not pay. */
 enum { FR_LIGHT, FR_MEDIUM, FR_HEAVY, FR_COSTS };
 
@@ -38,8 +37,8 @@ enum { FR_LIGHT, FR_MEDIUM, FR_HEAVY, FR_COSTS };
 typedef void (*fr_kernel)(const char *const *in, char *out, ptrdiff_t n);
 
 typedef struct {
-    fr_kernel scalar[FR_FLAVOURS]; /* in[] of a parameter points at one number, valid for all elements */
-    fr_kernel array[FR_FLAVOURS];  /* in[] of a parameter points at one number per element */
+    fr_kernel scalar[FR_FLAVORS]; /* in[] of a parameter points at one number, valid for all elements */
+    fr_kernel array[FR_FLAVORS];  /* in[] of a parameter points at one number per element */
 } fr_kernels;
 
 /* Are these parameters in the domain? Outside it a kernel returns NaN. */
@@ -71,7 +70,7 @@ typedef struct fr_stats fr_stats; /* statistics of columns: stats.h */
 typedef struct {
     const fr_kernels (*ops)[FR_DIRECTIONS]; /* in the order of fr_ops */
     fr_stream stream;
-    const fr_rows *rows; /* FR_FLAVOURS of them */
+    const fr_rows *rows; /* FR_FLAVORS of them */
     const fr_sums *sums;
     const fr_stats *stats;
 } fr_tables;

@@ -25,7 +25,7 @@ typedef void (*fr_summarize)(const char *x, ptrdiff_t stride, ptrdiff_t rows, pt
                              const double *shift, fr_summary *out);
 
 struct fr_stats {
-    fr_summarize summarize[2]; /* float, double */
+    fr_summarize summarize[FR_FLAVORS];
 };
 
 #endif

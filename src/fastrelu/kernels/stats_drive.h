@@ -4,8 +4,8 @@
 #define FASTRELU_SUMMARY_H
 
 #include <math.h>
-#include <string.h>
 
+#include "copy.h"
 #include "guard.h"
 #include "stats.h"
 
@@ -97,14 +97,6 @@ static void fr_summary_join(const fr_stats_plan *plan, fr_summary *parts) {
     fr_guard_close(caller);
 }
 
-static void fr_stats_gather(char *to, const char *from, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t itemsize) {
-    if (stride == itemsize) memcpy(to, from, (size_t)(n * itemsize));
-    else if (itemsize == sizeof(uint32_t))
-        for (ptrdiff_t i = 0; i < n; i++) ((uint32_t *)to)[i] = *(const uint32_t *)(from + i * stride);
-    else
-        for (ptrdiff_t i = 0; i < n; i++) ((uint64_t *)to)[i] = *(const uint64_t *)(from + i * stride);
-}
-
 /* The address of an element in a group of axes, and how many more elements follow on its innermost axis. */
 static ptrdiff_t fr_locate(int naxes, const ptrdiff_t *shape, const ptrdiff_t *stride, ptrdiff_t index,
                            ptrdiff_t *more) {
@@ -138,10 +130,11 @@ static const char *fr_stats_tile(const fr_stats_plan *plan, const char *data, pt
     *stride = width;
     for (char *to = buffer; rows > 0;) {
         const ptrdiff_t run = more < rows ? more : rows;
-        if (columns == 1) fr_stats_gather(to, data + offset, step, run, plan->itemsize);
+        if (columns == 1) fr_copy_run(plan->itemsize, to, plan->itemsize, data + offset, step, run);
         else
             for (ptrdiff_t r = 0; r < run; r++)
-                fr_stats_gather(to + r * width, data + offset + r * step, plan->column_stride, columns, plan->itemsize);
+                fr_copy_run(plan->itemsize, to + r * width, plan->itemsize, data + offset + r * step,
+                            plan->column_stride, columns);
         to += run * width;
         rows -= run;
         first += run;

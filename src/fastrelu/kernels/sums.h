@@ -18,8 +18,8 @@ typedef struct {
     const char *name;
     int cost;
     int nparams;
-    fr_terms scalar[FR_FLAVOURS]; /* in[] of a parameter points at one number, valid for all elements */
-    fr_terms array[FR_FLAVOURS];  /* in[] of a parameter points at one number per element */
+    fr_terms scalar[FR_FLAVORS]; /* in[] of a parameter points at one number, valid for all elements */
+    fr_terms array[FR_FLAVORS];  /* in[] of a parameter points at one number per element */
 } fr_learned;
 
 /* Sums as pairs: the values and their rounding errors. */
@@ -30,8 +30,8 @@ typedef struct {
 /* One call. */
 typedef struct {
     fr_terms scalar, array;
-    int nparams, single; /* single: the storage type is float */
-    fr_view view;        /* grad, x, parameters, dx; axis 0 runs fastest in the logical order */
+    int nparams, type; /* of dx */
+    fr_view view;      /* grad, x, parameters, dx; axis 0 runs fastest in the logical order */
     ptrdiff_t outer, kept, inner;
     ptrdiff_t pieces;                 /* number of pieces that each run of `inner` elements is cut into */
     int across, along;                /* tasks: `across` ranges of kept, times `along` ranges of outer and pieces */
@@ -47,9 +47,9 @@ struct fr_sums {
     /* One of across x along tasks, in any order; threads that run at the same time need separate rooms. */
     void (*run)(const fr_sums_job *job, int task, char *room);
     void (*merge)(const fr_sums_job *job); /* if along > 1: adds the tasks' sums up */
-    /* Adds n sums to the elements of `into` that index[] names, and rounds `count` sums to the storage type. */
+    /* Adds n sums to the elements of `into` that index[] names, and rounds `count` sums to a type. */
     void (*gather)(fr_pairs from, const ptrdiff_t *index, ptrdiff_t n, fr_pairs into);
-    void (*round)(fr_pairs from, ptrdiff_t count, int single, char *to);
+    void (*round)(fr_pairs from, ptrdiff_t count, int type, char *to);
 };
 
 #endif

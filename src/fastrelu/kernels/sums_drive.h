@@ -77,12 +77,16 @@ static double fr_fold_exact(double *t, double *l, ptrdiff_t m) {
 /* high + low, where low may be NaN next to an infinity, and must not change the sign of a zero */
 static inline double fr_whole(double high, double low) { return (low == 0) | (low != low) ? high : high + low; }
 
-static void fr_round_pairs(fr_pairs from, ptrdiff_t count, int single, char *to) {
-    if (single)
-        for (ptrdiff_t i = 0; i < count; i++) ((float *)to)[i] = (float)fr_whole(from.high[i], from.low[i]);
-    else
-        for (ptrdiff_t i = 0; i < count; i++) ((double *)to)[i] = fr_whole(from.high[i], from.low[i]);
+#define TYPE(name, number, storage, kernels, fast, accurate)                                           \
+    FR_WITH_##kernels(if (type == FR_##name) for (ptrdiff_t i = 0; i < count; i++)((storage *)to)[i] = \
+                          (storage)fr_whole(from.high[i], from.low[i]);)
+static void fr_round_pairs(fr_pairs from, ptrdiff_t count, int type, char *to) {
+#include "types.def"
 }
+#undef TYPE
+
+/* Does a term have no more digits than the sum is rounded to? */
+static inline int fr_is_full(const fr_sums_job *job) { return fr_types[job->type].size == sizeof(double); }
 
 static void fr_sums_split(fr_sums_job *job) {
     ptrdiff_t run = job->inner, n = job->outer * job->kept * run;
@@ -120,7 +124,7 @@ static size_t fr_sums_room(const fr_sums_job *job) {
 
 static void fr_sums_furnish(fr_sums_state *state, const fr_sums_job *job, char *room) {
     state->job = job;
-    state->itemsize = job->single ? sizeof(float) : sizeof(double);
+    state->itemsize = fr_types[job->type].size;
     for (int p = 0; p < job->nparams; p++) {
         state->high[p] = (double *)room;
         state->low[p] = (double *)(room + FR_TERM_BYTES);
@@ -175,8 +179,8 @@ static void fr_sums_long(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t count
         fr_sums_block(state, index, m, 1);
         for (int p = 0; p < job->nparams; p++) {
             double *t = state->terms[p], e = -0.0;
-            double sum = job->single ? fr_fold(t, m) : fr_fold_exact(t, state->lost, m);
-            if (!job->single) e = state->lost[0];
+            double sum = fr_is_full(job) ? fr_fold_exact(t, state->lost, m) : fr_fold(t, m);
+            if (fr_is_full(job)) e = state->lost[0];
             fr_add_pairs(&state->high[p][i], &state->low[p][i], &sum, &e, 1);
         }
         count -= m;
@@ -231,7 +235,7 @@ static void fr_sums_run(const fr_sums_job *job, int task, char *room) {
         for (int p = 0; p < job->nparams; p++) {
             fr_pairs sums = {state.high[p], state.low[p]};
             if (job->along == 1 && job->result[p]) {
-                fr_round_pairs(sums, m, job->single, job->result[p] + at * state.itemsize);
+                fr_round_pairs(sums, m, job->type, job->result[p] + at * state.itemsize);
             } else {
                 size_t where = (size_t)(along * job->kept + at), size = (size_t)m * sizeof(double);
                 memcpy(job->part[p].high + where, sums.high, size);
@@ -248,7 +252,7 @@ static void fr_sums_merge(const fr_sums_job *job) {
         fr_pairs all = job->part[p];
         for (int k = 1; k < job->along; k++)
             fr_add_pairs(all.high, all.low, all.high + k * job->kept, all.low + k * job->kept, job->kept);
-        if (job->result[p]) fr_round_pairs(all, job->kept, job->single, job->result[p]);
+        if (job->result[p]) fr_round_pairs(all, job->kept, job->type, job->result[p]);
     }
     fr_guard_close(caller);
 }
@@ -260,9 +264,9 @@ static void fr_sums_gather(fr_pairs from, const ptrdiff_t *index, ptrdiff_t n, f
     fr_guard_close(caller);
 }
 
-static void fr_sums_round(fr_pairs from, ptrdiff_t count, int single, char *to) {
+static void fr_sums_round(fr_pairs from, ptrdiff_t count, int type, char *to) {
     fr_guard caller = fr_guard_open();
-    fr_round_pairs(from, count, single, to);
+    fr_round_pairs(from, count, type, to);
     fr_guard_close(caller);
 }
 

@@ -95,7 +95,7 @@ static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
      cross_entropy_row##kind}
 #define FR_ROWS_FAST(kind) \
     FR_ROWS(kind, softmax_columns_row##kind, log_softmax_columns_row##kind, softmin_columns_row##kind)
-static const fr_rows fr_row_table[FR_FLAVOURS] = {
+static const fr_rows fr_row_table[FR_FLAVORS] = {
 #if FR_HAS_FMA
     FR_ROWS_FAST(_lean),
 #else
@@ -105,7 +105,7 @@ static const fr_rows fr_row_table[FR_FLAVOURS] = {
 
 #include "sums_drive.h"
 
-static const fr_stats fr_stats_table = {{summarize_lean, summarize_full}};
+static const fr_stats fr_stats_table = {EXACT(summarize)};
 
 extern const fr_tables FR_JOIN(fr_tables_, FR_ISA);
 const fr_tables FR_JOIN(fr_tables_, FR_ISA) = {fr_op_table, FR_STREAM, fr_row_table, &fr_sums_here, &fr_stats_table};

@@ -2,20 +2,10 @@
 #ifndef FASTRELU_VIEW_H
 #define FASTRELU_VIEW_H
 
-#include <stdint.h>
 #include <string.h>
 
+#include "copy.h"
 #include "drive.h"
-
-static inline void fr_copy_strided(char *to, ptrdiff_t to_stride, const char *from, ptrdiff_t from_stride, ptrdiff_t n,
-                                   ptrdiff_t itemsize) {
-    if (itemsize == sizeof(uint32_t))
-        for (ptrdiff_t i = 0; i < n; i++)
-            *(uint32_t *)(to + i * to_stride) = *(const uint32_t *)(from + i * from_stride);
-    else
-        for (ptrdiff_t i = 0; i < n; i++)
-            *(uint64_t *)(to + i * to_stride) = *(const uint64_t *)(from + i * from_stride);
-}
 
 static inline char *fr_at(const fr_view *view, int operand, const ptrdiff_t *index) {
     char *p = view->origin[operand];
@@ -42,8 +32,8 @@ static inline void fr_copy(const fr_view *view, int operand, const ptrdiff_t *in
     while (m > 0) {
         ptrdiff_t run = view->shape[0] - at[0] < m ? view->shape[0] - at[0] : m;
         char *p = fr_at(view, operand, at);
-        if (into_block) fr_copy_strided(block, itemsize, p, stride, run, itemsize);
-        else fr_copy_strided(p, stride, block, itemsize, run, itemsize);
+        if (into_block) fr_copy_run(itemsize, block, itemsize, p, stride, run);
+        else fr_copy_run(itemsize, p, stride, block, itemsize, run);
         block += run * itemsize;
         m -= run;
         fr_advance(view, at, run);

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+from fastrelu import _runtime
+
+FLOATS = _runtime.dtypes
 
 
 def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
