@@ -121,6 +121,10 @@ LAYERS: list[nn.Module] = [
     nn.Linear(5, 2, dtype=np.float64, rng=1),
     nn.Linear(5, 2, bias=False, dtype=np.float64, rng=1),
     nn.Flatten(),
+    nn.Unflatten(2, (-1, 5)),
+    nn.Add(),
+    nn.Multiply(),
+    nn.Concatenate(1),
     nn.Identity(),
     nn.Dropout(0.0),
     nn.Dropout(0.0, inplace=True),
@@ -191,8 +195,7 @@ def test_what_is_saved(layer: nn.Module) -> None:
     layer(x.copy())
     layer.eval()
     assert np.array_equal(layer(x.copy()), y)
-    if not isinstance(layer, nn.Dropout):
-        assert all(module._saved is None for module in layer.modules())
+    assert all(module._saved is None or module._saved.call is None for module in layer.modules())
     with pytest.raises(RuntimeError, match="in training mode first"):
         layer.backward(grad)
 
@@ -243,7 +246,7 @@ def test_in_place(layer: nn.Module) -> None:
     assert (y is x) == (getattr(layer, "inplace", False) or isinstance(layer, nn.Identity))
     if y is not x:
         assert np.array_equal(x, before)
-        assert not np.shares_memory(x, y) or isinstance(layer, nn.Flatten)
+        assert not np.shares_memory(x, y) or isinstance(layer, (nn.Flatten, nn.Unflatten))
 
 
 @each_layer
@@ -275,7 +278,7 @@ def test_every_function_has_its_layer() -> None:
 def test_wrong_arguments_name_the_layer(kind: Any) -> None:
     """Also where the constructor is inherited; positions and keywords are the same."""
     if kind is not nn.Sequential:
-        with pytest.raises(TypeError, match=rf"^{kind.__name__}\.__init__\(\) takes from .* were given$"):
+        with pytest.raises(TypeError, match=rf"^{kind.__name__}\.__init__\(\) takes .* were given$"):
             kind(*range(10))
     with pytest.raises(TypeError, match=rf"^{kind.__name__}\.__init__\(\) got an unexpected keyword argument 'wrong'$"):
         kind(wrong=1)
@@ -561,15 +564,7 @@ def test_frozen_parameters() -> None:
     optimizer.step()
     changed = [name for name, value in model.state_dict().items() if not np.array_equal(value, before[name])]
     assert changed == ["2.weight", "2.bias"]
-    assert model[0]._saved is None
     assert "requires_grad=False" in repr(next(model.parameters()))
-
-
-def test_a_container_in_two_places_is_refused() -> None:
-    """A layer may stand in two places, a container not: it saves one call for all its layers."""
-    block = network()
-    with pytest.raises(ValueError, match="the Sequential at '1' stands in two places: make one for each"):
-        nn.Sequential(block, block)
 
 
 def test_backward_has_one_signature() -> None:
@@ -632,7 +627,7 @@ def test_a_missing_gradient_is_named() -> None:
 
     model = nn.Sequential(nn.Linear(2, 2), Mute())
     model(np.ones((1, 2), np.float32))
-    with pytest.raises(TypeError, match="backward of layer 1, Mute, returned None instead of a gradient"):
+    with pytest.raises(TypeError, match=r"backward of layer 1, Mute\(\), returned None instead of a gradient"):
         model.backward(np.ones((1, 2), np.float32))
 
 
@@ -666,8 +661,6 @@ def test_own_forward() -> None:
     assert not net.training
     assert not net.act.training
     assert net.train().act.training
-    with pytest.raises(NotImplementedError, match=r"Net has no backward: define backward\(self, grad\)"):
-        net.backward(x)
     with pytest.raises(NotImplementedError, match="Module has no forward"):
         nn.Module()(x)
     assert repr(net) == (
@@ -987,7 +980,7 @@ def test_dropout_selects(shape: tuple[int, ...], inplace: bool) -> None:
     assert (y is x) == inplace
     np.testing.assert_array_equal(y, wanted)
     assert not np.signbit(y[~kept]).any()
-    assert layer._saved[0].nbytes == (values.size + 7) // 8
+    assert layer._saved.call[0].nbytes == (values.size + 7) // 8
     grad = values.copy()
     with np.errstate(over="ignore"):  # twice 3e38 again
         got = layer.backward(grad)

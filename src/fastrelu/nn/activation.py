@@ -9,6 +9,7 @@ import numpy as np
 
 from fastrelu import activations
 from fastrelu.nn.module import Layer, Module
+from fastrelu.nn.record import save, watching, writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,11 +109,16 @@ class Activation(Layer):
             `x` itself if the layer works in place.
         """
         arguments = self._arguments(np.shape(x)) if self._names else ()
-        from_output = self.training and self._saves_output()
-        before = self._saved_input(x) if self.training and not from_output else None
-        y = self._function_(x, *arguments) if self.inplace else self._function(x, *arguments)
-        if self.training:
-            self.__dict__["_saved"] = y if from_output else before, from_output
+        saves = self.training or self._saved or watching()
+        from_output = saves and self._saves_output()
+        before = self._saved_input(x) if saves and not from_output else None
+        if self.inplace:
+            writable(x)
+            y = self._function_(x, *arguments)
+        else:
+            y = self._function(x, *arguments)
+        if saves:
+            save(self, (x,), (y,), (y if from_output else before, from_output))
         return y
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:

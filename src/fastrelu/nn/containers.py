@@ -6,12 +6,10 @@ import itertools
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Self, overload
 
-from fastrelu.nn.module import Module, call_backward
+from fastrelu.nn.module import Module
 
 if TYPE_CHECKING:
     from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-
-    from numpy.typing import ArrayLike
 
 
 class _Container(Module):
@@ -148,8 +146,7 @@ class Sequential(_List):
     TypeError
         If an argument is not a module.
     ValueError
-        If an in-place layer would overwrite the output of a layer whose backward needs it, or if one container
-        stands in two places.
+        If an in-place layer would overwrite the output of a layer whose backward needs it.
 
     Examples
     --------
@@ -179,11 +176,7 @@ class Sequential(_List):
 
     def _check(self, named: dict[str, Module]) -> None:
         _check_overwriting(named)
-        repeats = len({id(layer) for layer in named.values()}) < len(named)
-        if repeats:
-            _check_repeats(named)
-        self._repeats = repeats
-        self._saved = None
+        vars(self).pop("_saved", None)
 
     @overload
     def __getitem__(self, index: int | str) -> Any: ...
@@ -201,54 +194,12 @@ class Sequential(_List):
 
     def forward(self, x: Any) -> Any:
         """Call the layers in order, each with the output of the one before; return the last output."""
-        if self.training:
-            if self._checked != Module._changes:
-                _check_overwriting(self._modules)
-                vars(self)["_checked"] = Module._changes
-            if self._repeats:
-                return self._forward_repeating(x)
+        if self.training and self._checked != Module._changes:
+            _check_overwriting(self._modules)
+            vars(self)["_checked"] = Module._changes
         for layer in self._modules.values():
             x = layer(x)
-        if self.training:
-            self.__dict__["_saved"] = ()
         return x
-
-    def _forward_repeating(self, x: Any) -> Any:
-        """Collect what each call saved: a layer in two places saves only its last call itself."""
-        saved = []
-        for layer in self._modules.values():
-            x = layer(x)
-            saved.append(layer._saved)
-        self._saved = saved
-        return x
-
-    def backward(self, grad: ArrayLike, *, input_grad: bool = False, overwrite_grad: bool = False) -> Any:
-        """Call the backward of the layers from the last to the first; see :meth:`Module.backward`.
-
-        Here `input_grad` is False by default: training does not need the gradient with respect to the network's input,
-        and it costs the first layer a matrix product.
-        """
-        saved = self._take()
-        layers = list(self._modules.values())
-        first = 0 if input_grad else next((i for i, layer in enumerate(layers) if layer._trains()), len(layers))
-        result: Any = grad
-        overwrite = overwrite_grad
-        for i in range(len(layers) - 1, first - 1, -1):
-            layer = layers[i]
-            if saved:
-                layer._saved = saved[i]
-            result = call_backward(layer, result, input_grad=input_grad or i > first, overwrite_grad=overwrite)
-            if result is None and i > first:
-                raise TypeError(f"backward of layer {i}, {type(layer).__name__}, returned None instead of a gradient")
-            overwrite = layer._fresh_gradient
-        for layer in layers[:first]:
-            layer._release()
-        return result if input_grad else None
-
-    def _release(self) -> None:
-        super()._release()
-        for layer in self._modules.values():
-            layer._release()
 
 
 class ModuleList(_List):
@@ -373,11 +324,3 @@ def _check_overwriting(named: dict[str, Module]) -> None:
                 f"its gradient: use {type(layer).__name__} without inplace"
             )
         before, saver = name, layer if layer._saves_output() else None
-
-
-def _check_repeats(named: dict[str, Module]) -> None:
-    seen: set[int] = set()
-    for name, layer in named.items():
-        if id(layer) in seen and next(layer.children(), None) is not None:
-            raise ValueError(f"the {type(layer).__name__} at {name!r} stands in two places: make one for each")
-        seen.add(id(layer))

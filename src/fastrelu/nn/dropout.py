@@ -8,6 +8,7 @@ import numpy as np
 
 from fastrelu.nn.module import Layer
 from fastrelu.nn.random import Random
+from fastrelu.nn.record import save, watching, writable
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -67,6 +68,8 @@ class Dropout(Random, Layer):
             In training mode, if `x` is neither float32 nor float64, or is a masked array.
         """
         if not self.training:
+            if self._saved or watching():
+                save(self, (), (), (None, 1.0, np.shape(x), None))
             return x
         if isinstance(x, np.ma.MaskedArray):
             raise TypeError(f"{self!r} cannot take a masked array into account: fill it first, x.filled(0)")
@@ -74,8 +77,12 @@ class Dropout(Random, Layer):
         if array.dtype not in (np.float32, np.float64):
             raise TypeError(f"Dropout takes float32 or float64 in training, got {array.dtype}")
         kept = self._generator().random(array.shape, np.float32) >= self.p
-        self._saved = np.packbits(kept, bitorder="little"), self._scale(), array.shape, array.dtype
-        return _selected(array, kept, self._scale(), overwrite=self.inplace)
+        if self.inplace:
+            writable(x)
+        y: Any = _selected(array, kept, self._scale(), overwrite=self.inplace)
+        y = x if self.inplace else y
+        save(self, (x,), (y,), (np.packbits(kept, bitorder="little"), self._scale(), array.shape, array.dtype))
+        return y
 
     def _scale(self) -> float:
         return 1 / (1 - self.p) if self.p < 1 else 0.0
@@ -84,8 +91,10 @@ class Dropout(Random, Layer):
         shape: tuple[int, ...] = saved[2]
         return shape
 
-    def _gradient(self, grad: ArrayLike, saved: Any, *, overwrite_grad: bool) -> NDArray[Any]:
+    def _gradient(self, grad: ArrayLike, saved: Any, *, overwrite_grad: bool) -> Any:
         bits, scale, shape, dtype = saved
+        if bits is None:
+            return grad
         g = np.asarray(grad)
         g = g if g.dtype.kind == "f" else g.astype(dtype)
         kept = np.unpackbits(bits, count=g.size, bitorder="little").reshape(shape).view(np.bool_)

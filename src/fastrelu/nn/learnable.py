@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from fastrelu.nn.activation import Activation, alike
 from fastrelu.nn.parameter import Parameter, float_dtype
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, DTypeLike, NDArray
+    from numpy.typing import DTypeLike, NDArray
 
 
 class Learnable(Activation):
@@ -40,6 +40,7 @@ class Learnable(Activation):
         length along `axis`.
     """
 
+    _learns: ClassVar[bool] = True
     _axis: int = 1
 
     def _initial(self, value: float, learnable: bool, num_parameters: int, axis: int, dtype: DTypeLike) -> Any:
@@ -78,13 +79,11 @@ class Learnable(Activation):
             for value in super()._arguments(shape)
         ]
 
-    def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
-        """Return the gradient with respect to the input; add to those of the learned parameters."""
+    def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:
         learned = self._learned()
         if not any(parameter.requires_grad for parameter in learned):
-            return super().backward(grad, input_grad=input_grad, overwrite_grad=overwrite_grad)
-        x, _ = self._take()
-        self._check_gradient(grad, np.shape(x))
+            return super()._go_back(grad, saved, input_grad=input_grad, overwrite_grad=overwrite_grad)
+        x, _ = saved
         out = grad if overwrite_grad and alike(grad, x) else None
         dx, *gradients = self._backward_parameters(grad, x, *self._arguments(np.shape(x)), out=out)
         self._collect(learned, gradients)

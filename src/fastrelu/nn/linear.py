@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fastrelu.nn.module import Module
+from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import Parameter, float_dtype
+from fastrelu.nn.record import save, watching
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 
-class Linear(Module):
+class Linear(Layer):
     """Affine map ``y = x @ weight.T + bias``.
 
     The initial values of both are uniform in ``(-1/sqrt(in_features), 1/sqrt(in_features))``, as in PyTorch;
@@ -57,6 +58,7 @@ class Linear(Module):
     """
 
     _fresh_gradient: ClassVar[bool] = True
+    _learns: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -100,6 +102,7 @@ class Linear(Module):
         ValueError
             If the last axis of `x` has another length.
         """
+        given = x
         weight = self.weight.data
         if type(x) is not np.ndarray or x.dtype is not weight.dtype:
             x = self._converted(x)
@@ -109,9 +112,11 @@ class Linear(Module):
         y: NDArray[Any] = np.matmul(rows, weight.T)
         if self.bias is not None:
             np.add(y, self.bias.data, out=y)
-        if self.training:
-            self.__dict__["_saved"] = rows, x.shape
-        return y if x.ndim == 2 else y.reshape(*x.shape[:-1], y.shape[1])
+        if x.ndim != 2:
+            y = y.reshape(*x.shape[:-1], y.shape[1])
+        if self.training or self._saved or watching():
+            save(self, (given,), (y,), (rows, x.shape, y.shape))
+        return y
 
     def _converted(self, x: ArrayLike) -> NDArray[Any]:
         """Return `x` as an array of the weights' type, or raise the error that says why it is none."""
@@ -125,12 +130,17 @@ class Linear(Module):
             )
         return array.astype(dtype, copy=False)
 
-    def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:  # noqa: ARG002  a matrix product cannot overwrite its operand
-        """Return the gradient with respect to the input; add to those of weight and bias."""
-        rows, shape = self._take()
+    def _trains(self) -> bool:
+        return self.weight.requires_grad or (self.bias is not None and self.bias.requires_grad)
+
+    def _output_shape(self, saved: Any) -> tuple[int, ...]:
+        shape: tuple[int, ...] = saved[2]
+        return shape
+
+    def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:  # noqa: ARG002  a matrix product cannot overwrite its operand
+        rows, shape, _ = saved
         weight, bias = self.weight, self.bias
         values = weight.data
-        self._check_gradient(grad, (*shape[:-1], len(values)))
         g: NDArray[Any] = np.asarray(grad, values.dtype)
         if g.ndim != 2:
             g = g.reshape(len(rows), g.shape[-1])

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from fastrelu import along_axis, losses
-from fastrelu.nn.module import Module
+from fastrelu.nn.module import Layer
+from fastrelu.nn.record import recording, release, save
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 
-class _Loss(Module):
+class _Loss(Layer):
     """Base of the losses: in training mode a call computes the gradient too and saves it for backward.
 
     Parameters
@@ -36,6 +37,12 @@ class _Loss(Module):
     """
 
     _fresh_gradient: ClassVar[bool] = True
+    # Whether the gradient with respect to the second argument is the first one's, negated.
+    _symmetric: ClassVar[bool] = False
+
+    def __init_subclass__(cls, symmetric: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._symmetric = cls._symmetric or symmetric
 
     def __init__(self, reduction: Reduction = "mean") -> None:
         super().__init__()
@@ -66,14 +73,34 @@ class _Loss(Module):
         """
         if grad is None and self.reduction == "none":
             raise ValueError('with reduction="none" backward needs the gradient with respect to each loss')
-        gradient = self._take()
+        if grad is not None:
+            return super().backward(grad, input_grad=input_grad)
+        gradient = self._last_call()
+        release(self)
+        return gradient if input_grad else None
+
+    def _save(self, x: ArrayLike, target: ArrayLike, loss: Any, gradient: Any) -> None:
+        """Save the gradient; a target of integers has none in any network."""
+        has_gradient = np.result_type(getattr(target, "dtype", np.float64)).kind == "f"
+        save(self, (x, target) if has_gradient else (x,), (loss,), gradient)
+
+    def _axes(self, gradient: NDArray[Any]) -> tuple[int, ...]:
+        """Return the axes of the first argument that the loss does not have."""
+        return self._reduced_axes(gradient) if self.reduction == "none" else tuple(range(gradient.ndim))
+
+    def _output_shape(self, saved: Any) -> tuple[int, ...]:
+        axes = self._axes(saved)
+        return tuple(n for i, n in enumerate(saved.shape) if i not in axes)
+
+    def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:  # noqa: ARG002  grad is one number as a rule
         if not input_grad:
             return None
-        if grad is None:
+        gradient = saved * np.expand_dims(np.asarray(grad, saved.dtype), self._axes(saved))
+        if not isinstance(input_grad, tuple):
             return gradient
-        axes = self._reduced_axes(gradient) if self.reduction == "none" else tuple(range(gradient.ndim))
-        self._check_gradient(grad, tuple(n for i, n in enumerate(gradient.shape) if i not in axes))
-        return gradient * np.expand_dims(np.asarray(grad, gradient.dtype), axes)
+        if input_grad[1] and not self._symmetric:
+            raise RuntimeError(f"{self!r} has no gradient with respect to its second argument: use nn.detach for that")
+        return gradient if input_grad[0] else None, -gradient if input_grad[1] else None
 
     def _reduced_axes(self, gradient: NDArray[Any]) -> tuple[int, ...]:  # noqa: ARG002  classes are such an axis
         """Return the axes of the first argument that the losses do not have."""
@@ -122,14 +149,13 @@ class _Pointwise(_Loss):
             np.result_type(kind, losses.float_type(y)),
             self.reduction,
             factor=self._factor,
-            grad_dtype=kind if self.training else None,
+            grad_dtype=kind if recording(self) else None,
         )
-        if self.training:
-            self._saved = grad
+        self._save(prediction, target, loss, grad)
         return loss
 
 
-class MSELoss(_Pointwise):
+class MSELoss(_Pointwise, symmetric=True):
     """Mean squared error ``mean((prediction - target) ** 2)``.
 
     Parameters
@@ -161,7 +187,7 @@ class MSELoss(_Pointwise):
         return np.square(difference), difference
 
 
-class L1Loss(_Pointwise):
+class L1Loss(_Pointwise, symmetric=True):
     """Mean absolute error ``mean(abs(prediction - target))``; its gradient is 0 where both are equal.
 
     Parameters
@@ -191,7 +217,7 @@ class L1Loss(_Pointwise):
         return np.abs(difference), np.sign(difference) if with_grad else None
 
 
-class HuberLoss(_Pointwise):
+class HuberLoss(_Pointwise, symmetric=True):
     """Squares of small differences, absolute values of large ones.
 
     The loss of a difference d is ``d ** 2 / 2`` where ``abs(d) <= delta``, ``delta * (abs(d) - delta / 2)`` elsewhere.
@@ -240,7 +266,7 @@ class HuberLoss(_Pointwise):
         return inner * (size - inner / 2), np.copysign(inner, difference) if with_grad else None
 
 
-class SmoothL1Loss(_Pointwise):
+class SmoothL1Loss(_Pointwise, symmetric=True):
     """Absolute error with a parabola around 0: :class:`HuberLoss` with ``delta=beta``, divided by `beta`.
 
     The loss of a difference d is ``d ** 2 / (2 * beta)`` where ``abs(d) < beta``, ``abs(d) - beta / 2`` elsewhere.
@@ -353,9 +379,11 @@ class BCEWithLogitsLoss(_Loss):
             "pos_weight": self.pos_weight,
             "reduction": self.reduction,
         }
-        if not self.training:
-            return losses.binary_cross_entropy_with_logits(logits, labels, **options)
-        loss, self._saved = losses.binary_cross_entropy_with_logits_value_and_grad(logits, labels, **options)
+        if recording(self):
+            loss, gradient = losses.binary_cross_entropy_with_logits_value_and_grad(logits, labels, **options)
+        else:
+            loss, gradient = losses.binary_cross_entropy_with_logits(logits, labels, **options), None
+        self._save(logits, labels, loss, gradient)
         return loss
 
 
@@ -482,9 +510,11 @@ class CrossEntropyLoss(_Loss):
             "reduction": self.reduction,
             "label_smoothing": self.label_smoothing,
         }
-        if not self.training:
-            return along_axis.cross_entropy(logits, labels, **options)
-        loss, self._saved = along_axis.cross_entropy_value_and_grad(logits, labels, **options)
+        if recording(self):
+            loss, gradient = along_axis.cross_entropy_value_and_grad(logits, labels, **options)
+        else:
+            loss, gradient = along_axis.cross_entropy(logits, labels, **options), None
+        self._save(logits, labels, loss, gradient)
         return loss
 
     def _reduced_axes(self, gradient: NDArray[Any]) -> tuple[int, ...]:
@@ -565,13 +595,17 @@ class NLLLoss(_Loss):
         # No weight of an infinite loss is 0.
         each = np.multiply(picked, -weight, out=np.zeros(shape), where=weight != 0)
         count = float(np.sum(weight))
-        if self.training:
-            share = 1 / count if self.reduction == "mean" and count else 1.0
-            self._saved = np.zeros(x.shape, dtype)
-            np.put_along_axis(self._saved, np.expand_dims(label, axis), np.expand_dims(-weight * share, axis), axis)
         if self.reduction == "none":
-            return each.astype(dtype)[()]
-        return losses.reduced(float(np.sum(each)), count, self.reduction, dtype)
+            loss = each.astype(dtype)[()]
+        else:
+            loss = losses.reduced(float(np.sum(each)), count, self.reduction, dtype)
+        gradient = None
+        if recording(self):
+            share = 1 / count if self.reduction == "mean" and count else 1.0
+            gradient = np.zeros(x.shape, dtype)
+            np.put_along_axis(gradient, np.expand_dims(label, axis), np.expand_dims(-weight * share, axis), axis)
+        self._save(log_probabilities, labels, loss, gradient)
+        return loss
 
     def _checked(
         self, labels: ArrayLike, classes: int, shape: tuple[int, ...]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from fastrelu.nn.parameter import FLOATS, Parameter
+from fastrelu.nn.record import CURRENT, Alone, Off, Record, Saved, flat, keep, release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -23,14 +24,19 @@ _INTERNAL = frozenset({"_hooks", "_modules", "_saved"})
 
 
 class Module:
-    """Base class of layers and networks: a `forward`, and for training a `backward`.
+    """Base class of layers and networks: a `forward` that calls layers, and nothing else is needed for training.
 
-    Attributes that are modules or parameters are registered under their names, as in PyTorch. A subclass needs a
-    `forward` for inference. To train it, either define a `backward` that calls the backward of its layers in reverse
-    order, or build it from :class:`Sequential`, which has one.
+    Attributes that are modules or parameters are registered under their names, as in PyTorch. In training mode a call
+    records which layer got which arrays and returned which, and :meth:`backward` goes back through the record. So in a
+    `forward` every array that a layer gets is an argument of `forward`, what another layer returned, or a
+    :class:`Parameter`; NumPy's operations are not recorded, and :class:`Add`, :class:`Multiply`,
+    :class:`Concatenate`, :class:`Flatten` and :class:`Unflatten` take their place. :func:`detach` marks data that needs
+    no gradient. A subclass may also define a `backward`, which calls the backward of its layers in reverse order; it is
+    then used instead.
 
-    In training mode a layer saves what its backward needs, from one forward call until the backward call, so threads
-    must not share it. In evaluation mode nothing is saved, and any number of threads may call the same module.
+    A network records if it is in training mode itself; the modes of the layers in it only say how they compute, so that
+    some may stay in evaluation mode. :func:`no_grad` and :func:`enable_grad` decide otherwise. The record is freed by
+    backward and by the next call. Each thread has its own.
 
     Attributes
     ----------
@@ -40,25 +46,33 @@ class Module:
     Examples
     --------
     >>> import numpy as np
-    >>> from fastrelu import nn
+    >>> from fastrelu import nn, optim
     >>> class Net(nn.Module):
     ...     def __init__(self):
     ...         super().__init__()
     ...         self.fc1 = nn.Linear(4, 3, rng=0)
-    ...         self.act = nn.ReLU()
+    ...         self.relu = nn.ReLU()
     ...         self.fc2 = nn.Linear(3, 2, rng=1)
     ...
     ...     def forward(self, x):
-    ...         return self.fc2(self.act(self.fc1(x)))
-    >>> net = Net().eval()
-    >>> net(np.ones((5, 4), np.float32)).shape
-    (5, 2)
-    >>> [name for name, _ in net.named_parameters()]
+    ...         return self.fc2(self.relu(self.fc1(x)))
+    >>> model = Net()
+    >>> [name for name, _ in model.named_parameters()]
     ['fc1.weight', 'fc1.bias', 'fc2.weight', 'fc2.bias']
+    >>> criterion, optimizer = nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1)
+    >>> loss = criterion(model(np.ones((5, 4), np.float32)), np.array([0, 1, 1, 0, 1]))
+    >>> model.backward(criterion.backward())
+    >>> optimizer.step()
     """
 
-    # Saved by a forward call for the backward call; None in evaluation mode and after the backward call.
-    _saved: Any = None
+    # What the last forward call saved for the backward call; None before the first.
+    _saved: Saved | None = None
+    # Whether forward calls `save` itself, and `_go_back` takes what it saved.
+    _is_layer: ClassVar[bool] = False
+    # Whether a subclass has a backward of its own, which goes with its forward.
+    _has_backward: ClassVar[bool] = False
+    # Whether the module may have parameters.
+    _learns: ClassVar[bool] = True
     # Whether backward returns a new array, to which no other reference exists: the caller may overwrite it.
     _fresh_gradient: ClassVar[bool] = False
     # Whether the output shares the input's memory.
@@ -71,6 +85,8 @@ class Module:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if not cls.__module__.startswith(f"{__package__}."):
+            cls._inherit_backward()
         # Python's messages about wrong arguments show the constructor's qualified name. A layer that inherits its
         # constructor gets a copy under its own name.
         init = cls.__init__
@@ -80,6 +96,20 @@ class Module:
             copy.__kwdefaults__ = init.__kwdefaults__
             cls.__init__ = copy  # type: ignore[method-assign]  # its own copy, see above
 
+    @classmethod
+    def _inherit_backward(cls) -> None:
+        """Find out whether a user's class has a backward that goes with its forward; otherwise it gets the record's."""
+        for base in cls.__mro__:
+            if "backward" in vars(base):
+                if not base.__module__.startswith(f"{__package__}."):
+                    cls._has_backward = vars(base)["backward"] is not Module.backward
+                    cls._is_layer = cls._is_layer and not cls._has_backward
+                return
+            if "forward" in vars(base) and not base.__module__.startswith(f"{__package__}."):
+                cls.backward = Module.backward  # type: ignore[method-assign]  # the inherited one is of another forward
+                cls._has_backward = cls._is_layer = False
+                return
+
     def __init__(self) -> None:
         self.training = True
 
@@ -87,6 +117,9 @@ class Module:
         if name not in _INTERNAL:
             self._check_attribute(name, value)
             Module._changes += 1
+            current = CURRENT.get()
+            if type(current) is Alone and current.log is not None:
+                current.log[self, name] = value
         super().__setattr__(name, value)
 
     def _check_attribute(self, name: str, value: Any) -> None:
@@ -132,7 +165,56 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call :meth:`forward`, then the hooks."""
+        if not self._is_layer:
+            return self._call(args, kwargs)
         result = self.forward(*args, **kwargs)
+        return self._run_hooks(args, result) if self._hooks else result
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a module that is no layer: with a record, as a part of a recorded one, or without."""
+        current = CURRENT.get()
+        records = self.training if current is None else type(current) is not Off
+        if type(current) is Off and current.record is not None:
+            result = self._run_hooks(args, self.forward(*args, **kwargs))
+            current.record.detached.extend(flat(result))
+            return result
+        if self._has_backward or "backward" in vars(self):
+            if type(current) is Record:
+                result = current.call(self, args, kwargs)
+            elif current is None and records:
+                # The layers in it save for the backward that calls them, whatever their modes.
+                token = CURRENT.set(Alone())
+                try:
+                    result = self.forward(*args, **kwargs)
+                finally:
+                    CURRENT.reset(token)
+            else:
+                result = self.forward(*args, **kwargs)
+            return self._run_hooks(args, result)
+        if self._saved is not None:
+            self._saved.call = None
+        if type(current) is Record or not records:
+            result = self.forward(*args, **kwargs)
+            return self._run_hooks(args, result) if self._hooks else result
+        record = Record(args, kwargs)
+        token = CURRENT.set(record)
+        try:
+            result = self.forward(*args, **kwargs)
+            result = record.output = self._run_hooks(args, result) if self._hooks else result
+        except ValueError as error:
+            if "read-only" in str(error):
+                error.add_note(
+                    "Arrays that layers got or returned are read-only until forward ends: a change in place is not "
+                    "recorded. Use layers (nn.Add, nn.Multiply, nn.ReLU(inplace=True)), or change a copy."
+                )
+            raise
+        finally:
+            CURRENT.reset(token)
+            record.release()
+        keep(self, record)
+        return result
+
+    def _run_hooks(self, args: tuple[Any, ...], result: Any) -> Any:
         for hook in self._hooks:
             changed = hook(self, args, result)
             if changed is not None:
@@ -143,36 +225,44 @@ class Module:
         """Return the output for an input; subclasses define it."""
         raise NotImplementedError(f"{type(self).__name__} has no forward: define forward(self, x)")
 
-    def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
-        """Return the gradient with respect to the input of the last forward call; add to those of the parameters.
+    def backward(self, grad: Any, *, input_grad: bool = False, overwrite_grad: bool = False) -> Any:
+        """Go back through the last forward call: add to the parameters' gradients what the call contributes.
 
-        A subclass's `backward` may omit the two options: :class:`Sequential` passes only those that it accepts.
+        For a layer `input_grad` is True by default. For a network it is False: training does not need the gradient with
+        respect to the network's input, and it costs the first layer a matrix product.
 
         Parameters
         ----------
         grad : array_like
-            Gradient of the loss with respect to the output.
-        input_grad : bool, default True
-            Whether to compute the gradient with respect to the input; the first layer of a network can skip it.
+            Gradient of the loss with respect to the output. If `forward` returned a tuple, list or dict, another with
+            a gradient for each, or None.
+        input_grad : bool
+            Whether to compute the gradient with respect to the input.
         overwrite_grad : bool, default False
             Whether the result may be written into `grad`.
 
         Returns
         -------
-        ndarray or None
-            Gradient of the loss with respect to the input, of its shape; None if not `input_grad`.
+        ndarray, tuple or None
+            Gradient of the loss with respect to the input, of its shape; None if not `input_grad`. A tuple with one
+            for each argument if `forward` got several arrays.
 
         Raises
         ------
         RuntimeError
-            If there was no forward call in training mode since the last backward call.
+            If there was no recorded forward call since the last backward call; if a layer got an array that no layer
+            made; if a layer in place has overwritten an array that another one needs.
+        TypeError
+            If `grad` is no array of real numbers, or not structured as the output.
         ValueError
             If `grad` has another shape than the output.
         """
-        raise NotImplementedError(
-            f"{type(self).__name__} has no backward: define backward(self, grad), which calls the layers' backward in "
-            "reverse order and returns the gradient with respect to the input, or build the network from Sequential"
-        )
+        record = self._last_call()
+        return record.backward(self, grad, input_grad=input_grad, overwrite_grad=overwrite_grad)
+
+    def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:
+        """Return the gradients of a layer's inputs from what a call saved; of several inputs those in `input_grad`."""
+        raise NotImplementedError
 
     def register_forward_hook(self, hook: Callable[..., Any]) -> Callable[[], None]:
         """Call ``hook(module, args, output)`` after each forward call; a result that is not None replaces the output.
@@ -198,6 +288,8 @@ class Module:
         """Refuse a gradient of another shape than the output, or of no real numbers."""
         if type(grad) is np.ndarray and grad.shape == shape and grad.dtype in FLOATS:
             return
+        if grad is None:
+            raise TypeError(f"{self!r}: the gradient is None; the backward before returns one with input_grad=True")
         if isinstance(grad, np.ma.MaskedArray):
             raise TypeError(f"{self!r}: a gradient cannot be a masked array: fill it first, grad.filled(0)")
         array = grad if hasattr(grad, "shape") and hasattr(grad, "dtype") else np.asarray(grad)
@@ -206,16 +298,15 @@ class Module:
         if array.shape != shape:
             raise ValueError(f"{self!r}: the output was of shape {shape}, the gradient is {array.shape}")
 
-    def _take(self) -> Any:
-        """Return what the forward call saved, and release it."""
-        saved = self._saved
+    def _last_call(self) -> Any:
+        """Return what the last forward call saved."""
+        saved = self._saved.call if self._saved is not None else None
         if saved is None:
             raise RuntimeError(
                 f"{type(self).__name__}.backward has no forward call to go back through: call the module in training "
-                "mode first (train(), not eval()), once before each backward; a layer saves one call, so use a layer "
-                "of its own for each place in a network"
+                "mode first (train(), not eval(), or within nn.enable_grad()), once before each backward; what was "
+                "called as a part of a network belongs to the network's backward"
             )
-        self.__dict__["_saved"] = None  # without __setattr__, which checks what users assign
         return saved
 
     # --- Children and parameters ----------------------------------------------------------------------------------
@@ -296,15 +387,11 @@ class Module:
         """Set training mode, or evaluation mode, for this module and all its descendants; return the module itself."""
         for module in self.modules():
             module.training = mode
-            module._release()
         return self
 
     def eval(self) -> Self:
         """Set evaluation mode for this module and all its descendants; return the module itself."""
         return self.train(False)
-
-    def _release(self) -> None:
-        self._saved = None
 
     def apply(self, fn: Callable[[Module], Any]) -> Self:
         """Call a function with each descendant and then with this module itself, which is returned."""
@@ -403,6 +490,10 @@ class Module:
         """Return the text between the parentheses of the repr; subclasses define it."""
         return ""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes without what belongs to this object: what a call saved, what has been checked."""
+        return {name: value for name, value in vars(self).items() if name not in {"_saved", "_checked"}}
+
     def __repr__(self) -> str:
         lines = [self.extra_repr()] if self.extra_repr() else []
         children = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
@@ -422,37 +513,24 @@ def _hidden(value: Any, depth: int = 3) -> Module | Parameter | None:
 
 
 class Layer(Module):
-    """Base of the layers without parameters: a subclass defines `_gradient` from what its forward saved."""
+    """Base of the layers: forward calls `save`, and `_gradient` or `_go_back` take what it saved."""
+
+    _is_layer: ClassVar[bool] = True
+    _learns: ClassVar[bool] = False
 
     def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
         """Return the gradient with respect to the input; see :meth:`Module.backward`."""
-        saved = self._take()
+        saved = self._last_call()
         self._check_gradient(grad, self._output_shape(saved))
-        return self._gradient(grad, saved, overwrite_grad=overwrite_grad) if input_grad else None
+        release(self)
+        return self._go_back(grad, saved, input_grad=input_grad, overwrite_grad=overwrite_grad)
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:
         """Return the shape of the output; here forward saves the output or an array of its shape."""
         return np.shape(saved)
 
+    def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:
+        return self._gradient(grad, saved, overwrite_grad=overwrite_grad) if input_grad else None
+
     def _gradient(self, grad: ArrayLike, saved: Any, *, overwrite_grad: bool) -> Any:
         raise NotImplementedError
-
-
-def call_backward(module: Module, grad: Any, *, input_grad: bool, overwrite_grad: bool) -> Any:
-    """Call the backward of a module with those of the two options that it accepts."""
-    backward = module.backward
-    takes_input_grad, takes_overwrite_grad = _options_of(getattr(backward, "__func__", backward))
-    options = {}
-    if takes_input_grad:
-        options["input_grad"] = input_grad
-    if takes_overwrite_grad:
-        options["overwrite_grad"] = overwrite_grad
-    return backward(grad, **options)
-
-
-@functools.lru_cache
-def _options_of(backward: Callable[..., Any]) -> tuple[bool, bool]:
-    """Return whether a backward accepts `input_grad`, and whether it accepts `overwrite_grad`."""
-    parameters = inspect.signature(backward).parameters
-    everything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    return everything or "input_grad" in parameters, everything or "overwrite_grad" in parameters

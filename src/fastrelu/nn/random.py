@@ -36,7 +36,7 @@ class Random:
         return self.rng
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(vars(self))
+        state = {name: value for name, value in vars(self).items() if name != "_saved"}
         if self.rng is self._unseeded:
             del state["rng"], state["_unseeded"]
         return state

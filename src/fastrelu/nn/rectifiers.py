@@ -10,6 +10,7 @@ from fastrelu import activations
 from fastrelu.nn.activation import Activation, alike, repr_of
 from fastrelu.nn.module import Layer
 from fastrelu.nn.random import Random
+from fastrelu.nn.record import save, watching, writable
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -193,14 +194,20 @@ class RReLU(Random, Activation, function="rrelu"):
     def forward(self, x: ArrayLike) -> Any:
         """Apply the function, in training mode with new random slopes; see :meth:`Activation.forward`."""
         function: Any = activations.rrelu_ if self.inplace else activations.rrelu
-        if not self.training:
-            return function(x, self.lower, self.upper)
-        array = np.asanyarray(x)
-        slopes = np.empty(array.shape, np.float32 if np.can_cast(array.dtype, np.float32) else np.float64)
+        saves = self.training or self._saved or watching()
         from_output = self._saves_output()
-        before = None if from_output else self._saved_input(x)
-        y = function(x, self.lower, self.upper, training=True, rng=self._generator(), slopes=slopes)
-        self._saved = y if from_output else before, slopes, from_output
+        before = self._saved_input(x) if saves and not from_output else None
+        if self.inplace:
+            writable(x)
+        slopes: Any = (self.lower + self.upper) / 2
+        if self.training:
+            array = np.asanyarray(x)
+            slopes = np.empty(array.shape, np.float32 if np.can_cast(array.dtype, np.float32) else np.float64)
+            y = function(x, self.lower, self.upper, training=True, rng=self._generator(), slopes=slopes)
+        else:
+            y = function(x, self.lower, self.upper)
+        if saves:
+            save(self, (x,), (y,), (y if from_output else before, slopes, from_output))
         return y
 
     def _gradient(self, grad: ArrayLike, saved: Any, *, overwrite_grad: bool) -> Any:
@@ -244,8 +251,8 @@ class CReLU(Layer):
     def forward(self, x: ArrayLike) -> NDArray[Any]:
         """Apply the function; in training mode the layer saves the result."""
         y: NDArray[Any] = activations.crelu(x, self.axis)
-        if self.training:
-            self._saved = y
+        if self.training or self._saved or watching():
+            save(self, (x,), (y,), y)
         return y
 
     def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fastrelu.nn.module import Layer, Module
+from fastrelu.nn.module import Layer
+from fastrelu.nn.record import save, watching
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
-class Identity(Module):
+class Identity(Layer):
     """A layer that returns its input; the constructor accepts any arguments.
 
     Parameters
@@ -37,18 +38,57 @@ class Identity(Module):
 
     def forward(self, x: Any) -> Any:
         """Return `x` itself."""
-        if self.training:
-            self._saved = getattr(x, "shape", None)
+        if self.training or self._saved or watching():
+            save(self, (), (), getattr(x, "shape", None))
         return x
 
-    def backward(self, grad: Any, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:  # noqa: ARG002  grad is returned as it is
+    def backward(self, grad: Any, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
         """Return `grad` itself."""
-        if self._saved is not None:  # needs no forward call
-            self._check_gradient(grad, self._take())
+        if self._saved is not None and self._saved.call is not None:  # needs no forward call
+            return super().backward(grad, input_grad=input_grad, overwrite_grad=overwrite_grad)
         return grad if input_grad else None
 
+    def _output_shape(self, saved: Any) -> tuple[int, ...]:
+        shape: tuple[int, ...] = saved
+        return shape
 
-class Flatten(Layer):
+    def _gradient(self, grad: Any, saved: Any, **_: bool) -> Any:  # noqa: ARG002  nothing depends on it
+        return grad
+
+
+class _Reshaping(Layer):
+    """Base of the layers that return the input's numbers in another shape."""
+
+    _passes_memory_on: ClassVar[bool] = True
+
+    def forward(self, x: ArrayLike) -> NDArray[Any]:
+        """Return `x` in the new shape, as a view if the memory layout allows it.
+
+        Raises
+        ------
+        numpy.exceptions.AxisError
+            If `x` has no such axis.
+        ValueError
+            If the shape does not fit.
+        """
+        array = np.asanyarray(x)
+        y: NDArray[Any] = array.reshape(self._new_shape(array.shape))
+        if self.training or self._saved or watching():
+            save(self, (x,), (y,), (array.shape, y.shape))
+        return y
+
+    def _new_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        raise NotImplementedError
+
+    def _output_shape(self, saved: Any) -> tuple[int, ...]:
+        shape: tuple[int, ...] = saved[1]
+        return shape
+
+    def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> NDArray[Any]:
+        return np.reshape(grad, saved[0])
+
+
+class Flatten(_Reshaping):
     """Join consecutive axes into one: by default all but the first, as between images and a linear layer.
 
     Parameters
@@ -64,43 +104,56 @@ class Flatten(Layer):
     (32, 784)
     """
 
-    _passes_memory_on: ClassVar[bool] = True
-
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
         self.start_dim = start_dim
         self.end_dim = end_dim
 
-    def forward(self, x: ArrayLike) -> NDArray[Any]:
-        """Return `x` with the axes joined, as a view if the memory layout allows it.
-
-        Raises
-        ------
-        numpy.exceptions.AxisError
-            If `x` has no such axis.
-        ValueError
-            If the last axis comes before the first.
-        """
-        array = np.asanyarray(x)
-        first, last = (_axis(axis, array.ndim) for axis in (self.start_dim, self.end_dim))
+    def _new_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        first, last = (_axis(axis, len(shape)) for axis in (self.start_dim, self.end_dim))
         if last < first:
             raise ValueError(f"{self!r} cannot join axes {first} to {last}")
-        joined = math.prod(array.shape[first : last + 1])
-        y: NDArray[Any] = array.reshape(*array.shape[:first], joined, *array.shape[last + 1 :])
-        if self.training:
-            self._saved = array.shape, y.shape
-        return y
-
-    def _output_shape(self, saved: Any) -> tuple[int, ...]:
-        shape: tuple[int, ...] = saved[1]
-        return shape
-
-    def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> NDArray[Any]:
-        return np.reshape(grad, saved[0])
+        return *shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]
 
     def extra_repr(self) -> str:
         """Return the axes."""
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(_Reshaping):
+    """Split an axis into several.
+
+    Parameters
+    ----------
+    dim : int
+        The axis.
+    unflattened_size : tuple of int
+        The lengths of the new axes; one of them may be -1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Unflatten(1, (28, 28))(np.zeros((32, 784))).shape
+    (32, 28, 28)
+    """
+
+    def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dim = dim
+        self.unflattened_size = tuple(unflattened_size)
+
+    def _new_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        dim, sizes = _axis(self.dim, len(shape)), self.unflattened_size
+        try:
+            sizes = np.empty(shape[dim], np.bool_).reshape(sizes).shape
+        except ValueError:
+            raise ValueError(f"{self!r} cannot split an axis of length {shape[dim]}") from None
+        return *shape[:dim], *sizes, *shape[dim + 1 :]
+
+    def extra_repr(self) -> str:
+        """Return axis and lengths."""
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
 def _axis(axis: int, ndim: int) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastrelu import along_axis
 from fastrelu.nn.module import Layer
+from fastrelu.nn.record import save, watching
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -39,8 +40,8 @@ class _AlongAxis(Layer):
     def forward(self, x: ArrayLike) -> NDArray[Any]:
         """Apply the function along the axis; in training mode the layer saves the result."""
         y: NDArray[Any] = getattr(along_axis, self._name)(x, self.dim)
-        if self.training:
-            self._saved = y
+        if self.training or self._saved or watching():
+            save(self, (x,), (y,), y)
         return y
 
     def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:

@@ -1,0 +1,204 @@
+"""Layers of several inputs, for networks with branches."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import operator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastrelu.nn.module import Layer
+from fastrelu.nn.parameter import FLOATS, Parameter
+from fastrelu.nn.record import save, watching
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class _Joining(Layer):
+    """Base of the layers that take any number of arrays, as arguments or in one list.
+
+    The inputs may be numbers and parameters too. The result has the type of the floating-point inputs; integers and
+    booleans do not change it.
+    """
+
+    def forward(self, *inputs: Any) -> Any:
+        """Return what the inputs make together.
+
+        Parameters
+        ----------
+        *inputs : array_like or Parameter
+            One or more, of any shapes that fit together.
+
+        Raises
+        ------
+        TypeError
+            If an input is a masked array, or consists of anything but real numbers.
+        ValueError
+            If the shapes do not fit together.
+        """
+        if len(inputs) == 1 and isinstance(inputs[0], (tuple, list)):
+            inputs = tuple(inputs[0])
+        values = self._converted(inputs)
+        y = self._join(values)
+        if self.training or self._saved or watching():
+            save(self, inputs, (y,), (self._kept(values), np.shape(y)))
+        return y
+
+    def _converted(self, inputs: tuple[Any, ...]) -> list[Any]:
+        """Return the inputs in one type; numbers adapt to it by themselves."""
+        if not inputs:
+            raise TypeError(f"{self!r} takes one or more arrays, got none")
+        values = [
+            x if type(x) in {bool, int, float} else x.data if isinstance(x, Parameter) else np.asanyarray(x)
+            for x in inputs
+        ]
+        types = [x.dtype for x in values if isinstance(x, np.ndarray)]
+        wrong = [str(kind) for kind in types if kind.kind not in "biuf" or kind.itemsize > FLOATS[1].itemsize]
+        if wrong:
+            raise TypeError(f"{self!r} takes arrays of real numbers, got {wrong[0]}")
+        if any(isinstance(x, np.ma.MaskedArray) for x in values):
+            raise TypeError(f"{self!r} cannot take a masked array into account: fill it first, x.filled(0)")
+        dtype = np.result_type(*([kind for kind in types if kind.kind == "f"] or types), np.float32)
+        return [np.asarray(x, dtype) if isinstance(x, np.ndarray) else x for x in values]
+
+    def _join(self, values: list[Any]) -> Any:
+        raise NotImplementedError
+
+    def _kept(self, values: list[Any]) -> list[Any]:
+        """Return what the gradients need of the inputs: here their shapes."""
+        return [np.shape(x) for x in values]
+
+    def _output_shape(self, saved: Any) -> tuple[int, ...]:
+        shape: tuple[int, ...] = saved[1]
+        return shape
+
+    def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:  # noqa: ARG002  the inputs share the gradient
+        """Return the gradient of the only input, or a tuple of gradients."""
+        if not input_grad:
+            return None
+        kept, g = saved[0], np.asarray(grad)
+        needed = input_grad if isinstance(input_grad, tuple) else [True] * len(kept)
+        found = tuple([self._share(g, kept, i) if needed[i] else None for i in range(len(kept))])
+        return found[0] if len(found) == 1 else found
+
+    def _share(self, grad: NDArray[Any], kept: list[Any], i: int) -> NDArray[Any]:
+        """Return the gradient with respect to one of the inputs."""
+        raise NotImplementedError
+
+
+class Add(_Joining):
+    """Sum of any number of arrays, which broadcast, as in a residual connection.
+
+    In a `forward` it takes the place of ``x + y``, which NumPy computes unrecorded.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> add = nn.Add()
+    >>> add(np.float32([[1.0, 2.0]]), np.float32([[10.0], [20.0]]))
+    array([[11., 12.],
+           [21., 22.]], dtype=float32)
+    >>> dx, dy = add.backward(np.ones((2, 2), np.float32))
+    >>> dx, dy
+    (array([[2., 2.]], dtype=float32), array([[2.],
+           [2.]], dtype=float32))
+    """
+
+    def _join(self, values: list[Any]) -> Any:
+        return _broadcast(self, operator.add, values)
+
+    def _share(self, grad: NDArray[Any], kept: list[Any], i: int) -> NDArray[Any]:
+        return _summed(grad, kept[i])
+
+
+class Multiply(_Joining):
+    """Product of any number of arrays, which broadcast, as in a gate, a mask or a learned scale.
+
+    In a `forward` it takes the place of ``x * y``, which NumPy computes unrecorded.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> multiply, scale = nn.Multiply(), nn.Parameter(np.float32([2.0, 3.0]))
+    >>> multiply(np.float32([[1.0, 2.0]]), scale)
+    array([[2., 6.]], dtype=float32)
+    """
+
+    def _join(self, values: list[Any]) -> Any:
+        return _broadcast(self, operator.mul, values)
+
+    def _kept(self, values: list[Any]) -> list[Any]:
+        return values
+
+    def _share(self, grad: NDArray[Any], kept: list[Any], i: int) -> NDArray[Any]:
+        return _summed(
+            functools.reduce(operator.mul, [x for j, x in enumerate(kept) if j != i], grad), np.shape(kept[i])
+        )
+
+
+class Concatenate(_Joining):
+    """Concatenation of any number of arrays along an axis.
+
+    In a `forward` it takes the place of ``np.concatenate``, which NumPy computes unrecorded.
+
+    Parameters
+    ----------
+    axis : int, default -1
+        The axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Concatenate()(np.zeros((2, 3)), np.ones((2, 1)))
+    array([[0., 0., 0., 1.],
+           [0., 0., 0., 1.]])
+    """
+
+    def __init__(self, axis: int = -1) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def _join(self, values: list[Any]) -> Any:
+        shapes = [np.shape(x) for x in values]
+        if not -len(shapes[0]) <= self.axis < len(shapes[0]):
+            raise ValueError(f"{self!r}: arrays of shape {shapes[0]} have no such axis")
+        axis = self.axis % len(shapes[0])
+        if len({(len(shape), shape[:axis], shape[axis + 1 :]) for shape in shapes}) > 1:
+            raise ValueError(f"{self!r} cannot join arrays of shapes {', '.join(map(str, shapes))}")
+        return np.concatenate(values, axis)
+
+    def _share(self, grad: NDArray[Any], kept: list[Any], i: int) -> NDArray[Any]:
+        axis = self.axis % grad.ndim
+        ends = list(itertools.accumulate((shape[axis] for shape in kept), initial=0))
+        return grad[(slice(None),) * axis + (slice(ends[i], ends[i + 1]),)]
+
+    def extra_repr(self) -> str:
+        """Return the axis."""
+        return f"axis={self.axis}"
+
+
+def _broadcast(layer: Layer, function: Any, values: list[Any]) -> Any:
+    """Return a sum or product as a new array."""
+    shapes = [np.shape(x) for x in values]
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        text = ", ".join(map(str, shapes))
+        raise ValueError(f"{layer!r} takes arrays of one shape, or that broadcast, got {text}") from None
+    return functools.reduce(function, values) if len(values) > 1 else np.array(values[0])
+
+
+def _summed(grad: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return the gradient with respect to an array that was broadcast."""
+    if grad.shape == shape:
+        return grad
+    added = grad.ndim - len(shape)
+    axes = [i for i in range(grad.ndim) if i < added or shape[i - added] != grad.shape[i]]
+    result: NDArray[Any] = np.add.reduce(grad, axis=tuple(axes)).reshape(shape)
+    return result

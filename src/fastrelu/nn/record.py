@@ -1,0 +1,617 @@
+"""The record of a forward call: which layer got which arrays and returned which, for the backward call."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import itertools
+import os
+import threading
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastrelu.nn.parameter import FLOATS, Parameter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from fastrelu.nn.module import Module
+
+    Node = tuple[Module, tuple[Any, ...], tuple[Any, ...], Any]
+
+__all__ = ["detach", "enable_grad", "no_grad"]
+
+
+class Off:
+    """Nothing is recorded; `record` is the one that :func:`no_grad` interrupts."""
+
+    def __init__(self, record: Record | None) -> None:
+        self.record = record
+
+
+class Alone:
+    """Each layer saves what its own backward needs, also in evaluation mode.
+
+    Attributes
+    ----------
+    log : dict or None
+        What modules save, and the attributes that they set, by module and name; None if nobody asks.
+    """
+
+    def __init__(self, log: dict[tuple[Module, str], Any] | None = None) -> None:
+        self.log = log
+
+
+# The `Record` of the network whose forward runs here, an `Alone`, an `Off`, or None: the mode of each module decides.
+CURRENT: ContextVar[Any] = ContextVar("fastrelu.nn.record", default=None)
+# Whether a layer in evaluation mode has to call `save`.
+watching = CURRENT.get
+_WAYS_OUT = (
+    "nn.Add, nn.Multiply, nn.Concatenate, nn.Flatten, nn.Unflatten or the layer of an activation, or nn.detach(array) for "
+    "data that needs no gradient"
+)
+
+
+@contextlib.contextmanager
+def no_grad() -> Iterator[None]:
+    """Record nothing, also in training mode: no backward follows, and no layer keeps an array.
+
+    Within a `forward`, what the layers return counts as data that needs no gradient. Works as a decorator too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> model = nn.Sequential(nn.Linear(3, 2), nn.Dropout())
+    >>> with nn.no_grad():
+    ...     y = model(np.ones((4, 3), np.float32))  # with dropout
+    """
+    current = CURRENT.get()
+    token = CURRENT.set(Off(current if type(current) is Record else None))
+    try:
+        yield
+    finally:
+        CURRENT.reset(token)
+
+
+@contextlib.contextmanager
+def enable_grad() -> Iterator[None]:
+    """Record also in evaluation mode, for gradients of a model without dropout. Works as a decorator too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> model = nn.Sequential(nn.Linear(3, 2), nn.Dropout()).eval()
+    >>> with nn.enable_grad():
+    ...     y = model(np.ones((4, 3), np.float32))
+    >>> model.backward(np.ones_like(y), input_grad=True).shape
+    (4, 3)
+    """
+    current = CURRENT.get()
+    record = current.record if type(current) is Off else current if type(current) is Record else None
+    token = CURRENT.set(record or Alone())
+    try:
+        yield
+    finally:
+        CURRENT.reset(token)
+
+
+def detach(x: ArrayLike) -> NDArray[Any]:
+    """Return `x` as data that needs no gradient, for the layers of the `forward` that runs here.
+
+    An array that NumPy made in a `forward` may depend on what layers returned, so layers refuse it in the backward
+    call, unless it is detached: as a mask, or as the target of another branch.
+
+    Parameters
+    ----------
+    x : array_like
+        An array, a layer's output or a parameter.
+
+    Returns
+    -------
+    ndarray
+        A view of `x`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> class Masked(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.fc = nn.Linear(3, 2)
+    ...         self.multiply = nn.Multiply()
+    ...
+    ...     def forward(self, x):
+    ...         return self.multiply(self.fc(x), nn.detach(x[:, :2] > 0))
+    >>> model = Masked()
+    >>> y = model(np.ones((4, 3), np.float32))
+    >>> model.backward(np.ones_like(y))
+    """
+    array = np.asanyarray(x).view()
+    record = CURRENT.get()
+    if type(record) is Record:
+        record.detached.append(array)
+    return array
+
+
+# --- What a call saves ------------------------------------------------------------------------------------------------
+
+
+class Saved(threading.local):
+    """What the last call of a module saved for its backward, in each thread; a copy of the module begins without."""
+
+    call: Any = None
+
+    def __reduce__(self) -> Any:
+        return Saved, ()
+
+
+def save(module: Module, inputs: tuple[Any, ...], outputs: tuple[Any, ...], saved: Any) -> None:
+    """Save what backward needs of a call of a layer: in the record of the network, or for the layer alone.
+
+    A call that changes nothing has neither inputs nor outputs: the array that it returns is the one that it got.
+    """
+    current = CURRENT.get()
+    if type(current) is Record:
+        current.add(module, inputs, outputs, saved)
+        saved = None
+    elif type(current) is Off or (current is None and not module.training):
+        if current is not None and current.record is not None:
+            current.record.detached.extend(outputs)
+        saved = None
+    if saved is not None:
+        keep(module, saved)
+    else:
+        release(module)
+
+
+def recording(module: Module) -> bool:
+    """Whether a call of a layer is saved."""
+    current = CURRENT.get()
+    return module.training if current is None else type(current) is not Off
+
+
+def keep(module: Module, call: Any) -> None:
+    """Save a call of a module for its backward, in place of the last one; None releases it."""
+    saved = module._saved
+    if saved is None:
+        saved = vars(module).setdefault("_saved", Saved())
+    saved.call = call
+    current = CURRENT.get()
+    if type(current) is Alone and current.log is not None:
+        current.log[module, "_saved"] = call
+
+
+def release(module: Module) -> None:
+    """Free what the last call of a module saved."""
+    if module._saved is not None:
+        module._saved.call = None
+
+
+def writable(array: Any) -> None:
+    """Let a layer overwrite an array that the record has made read-only."""
+    record = CURRENT.get()
+    if type(record) is Record:
+        record.thaw(array)
+
+
+# The backward calls of several threads wait for each other: gradients of shared parameters add up in the same memory.
+going_back = threading.RLock()
+
+
+def _renew_lock() -> None:
+    """Make a lock for a forked child: a thread that held the old one does not exist there."""
+    global going_back  # noqa: PLW0603  one lock per process
+    going_back = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+class Own:
+    """A call of a module with a backward of its own: arguments, output, and what it and its descendants saved."""
+
+    __slots__ = ("args", "log", "output")
+
+    def __init__(self, args: tuple[Any, ...], output: Any, log: dict[tuple[Module, str], Any]) -> None:
+        self.args, self.output, self.log = args, output, log
+
+    def restore(self) -> None:
+        """Give the modules back what they saved in this call: there may have been others since."""
+        for (module, name), value in self.log.items():
+            if name == "_saved":
+                keep(module, value)
+            else:
+                vars(module)[name] = value
+
+
+class Record:
+    """The calls of layers in the forward call of a network.
+
+    It keeps all arrays alive, so that their identities hold, and read-only until the forward call ends: a change by
+    NumPy would not be recorded.
+
+    Attributes
+    ----------
+    nodes : list
+        Module, inputs, outputs and saved objects of each call; an `Own` for a module with a backward of its own.
+    detached : list
+        Arrays that need no gradient.
+    args, kwargs, output : object
+        What the network got and returned.
+    """
+
+    __slots__ = ("args", "detached", "frozen", "kwargs", "nodes", "output")
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.nodes: list[Node] = []
+        self.detached: list[Any] = []
+        self.args, self.kwargs = args, kwargs
+        self.output: Any = None
+        self.frozen: dict[int, NDArray[Any]] = {}
+
+    # --- Forward --------------------------------------------------------------------------------------------------
+
+    def add(self, module: Module, inputs: tuple[Any, ...], outputs: tuple[Any, ...], saved: Any) -> None:
+        """Add a call."""
+        self.nodes.append((module, inputs, outputs, saved))
+        frozen = self.frozen
+        for array in (*inputs, *outputs):
+            if type(array) is np.ndarray:
+                if array.flags.writeable:
+                    array.flags.writeable = False
+                    frozen[id(array)] = array
+                elif id(array.base) in frozen:  # a view of a read-only array is read-only
+                    frozen[id(array)] = array
+
+    def call(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call and add a module with a backward of its own, whose layers save for that."""
+        inputs = tuple(filter(is_array, flat((args, kwargs))))
+        if getattr(module, "inplace", False):
+            for value in inputs:
+                self.thaw(value)
+        log: dict[tuple[Module, str], Any] = {}
+        token = CURRENT.set(Alone(log))
+        try:
+            output = module.forward(*args, **kwargs)
+        finally:
+            CURRENT.reset(token)
+        self.add(module, inputs, tuple(flat(output)), Own((*args, *kwargs.values()), output, log))
+        return output
+
+    def thaw(self, array: Any) -> None:
+        """Make an array writable again."""
+        if id(array) in self.frozen:
+            if id(array.base) in self.frozen:
+                array.base.flags.writeable = True
+            array.flags.writeable = True
+
+    def release(self) -> None:
+        """Make all arrays writable again."""
+        for array in self.frozen.values():
+            try:  # noqa: SIM105  contextlib.suppress would cost more than the rest
+                array.flags.writeable = True
+            except ValueError:
+                pass  # another thread has the array below in its record
+        self.frozen = {}
+
+    # --- Backward -------------------------------------------------------------------------------------------------
+
+    def backward(self, root: Module, grad: Any, *, input_grad: bool, overwrite_grad: bool) -> Any:
+        """Go back through the calls; see :meth:`Module.backward`. Errors about the record leave it as it was."""
+        with going_back:
+            return self._backward(root, grad, input_grad=input_grad, overwrite_grad=overwrite_grad)
+
+    def _backward(self, root: Module, grad: Any, *, input_grad: bool, overwrite_grad: bool) -> Any:
+        gradients = self._seeds(root, grad)
+        todo = self._plan(root, set(gradients), input_grad=input_grad)
+        release(root)
+        self.nodes = []
+        # Gradients that nothing else refers to.
+        owned = set(gradients) if overwrite_grad else set()
+        while todo:
+            node, needed = todo.pop()
+            module, inputs, outputs, saved = node
+            if gradients.keys().isdisjoint(map(id, outputs)):
+                continue
+            key = id(outputs[0])
+            overwrite = key in owned
+            owned.discard(key)
+            found: Any
+            if type(saved) is Own or "backward" in vars(module):
+                found = _own_backward(root, node, gradients, input_grad=bool(needed), overwrite_grad=overwrite)
+            else:
+                found = module._go_back(gradients.pop(key), saved, input_grad=needed, overwrite_grad=overwrite)
+                if len(inputs) == 1:
+                    found = (found,)
+            for array, gradient in zip(inputs, found, strict=True) if needed else ():
+                key = id(array)
+                if gradient is None:
+                    continue
+                if isinstance(array, Parameter):
+                    array.add_gradient(np.array(gradient, array.dtype))
+                elif key not in gradients:
+                    gradients[key] = gradient
+                    if module._fresh_gradient:
+                        owned.add(key)
+                elif key in owned:
+                    np.add(gradients[key], gradient, out=gradients[key])
+                else:
+                    gradients[key] = gradients[key] + gradient
+                    owned.add(key)
+        return self._input_gradient(gradients) if input_grad else None
+
+    def _seeds(self, root: Module, grad: Any) -> dict[int, Any]:
+        """Return the gradients with respect to what the network returned, by the identities of the arrays."""
+        gradients: dict[int, Any] = {}
+        for output, given in pairs(self.output, grad, f"{type(root).__name__} returned"):
+            if given is None and output is not self.output:
+                continue
+            root._check_gradient(given, np.shape(output))
+            gradient = np.asarray(given, float_type(output))
+            before = gradients.get(id(output))
+            gradients[id(output)] = gradient if before is None else before + gradient
+        return gradients
+
+    def _plan(self, root: Module, outputs: set[int], *, input_grad: bool) -> list[tuple[Node, Any]]:
+        """Return the calls to go back through, and for each which inputs need a gradient; or say what is in the way."""
+        wanted, active, inplace = set(outputs), [], False
+        for i in range(len(self.nodes) - 1, -1, -1):
+            node = self.nodes[i]
+            made = set(map(id, node[2]))
+            inplace = inplace or getattr(node[0], "inplace", False)
+            if not wanted.isdisjoint(made):
+                wanted -= made
+                wanted.update(map(id, node[1]))
+                active.append(i)
+        active.reverse()
+        needs = set(map(id, everything((*self.args, *self.kwargs.values()))))
+        wanted -= needs
+        if not input_grad:
+            needs.clear()
+        if wanted:
+            needs.update(self._sources(root, wanted, active))
+        if inplace:
+            self._check_writes(root, active)
+        todo = []
+        for i in active:
+            module, inputs, made_here, _ = self.nodes[i]
+            need: Any = not needs.isdisjoint(map(id, inputs))
+            if need and len(inputs) > 1:
+                need = tuple([id(x) in needs for x in inputs])
+            if need or (module._learns and module._trains()):
+                needs.update(map(id, made_here))
+                todo.append((self.nodes[i], need))
+        return todo
+
+    def _sources(self, root: Module, wanted: set[int], active: list[int]) -> list[int]:
+        """Return the identities of parameters among the inputs of layers; refuse arrays that no layer made."""
+        wanted = wanted - set(map(id, self.detached))
+        parameters = []
+        for i in active:
+            module, inputs, _, _ = self.nodes[i]
+            for x in inputs:
+                if isinstance(x, Parameter):
+                    if x.requires_grad:
+                        parameters.append(id(x))
+                elif id(x) in wanted and type(x) not in {int, float, bool}:
+                    what, way_out = self._foreign(root, x, i)
+                    raise RuntimeError(
+                        f"{type(root).__name__}.backward cannot go back beyond {where(root, module)}, which got {what}: "
+                        f"{way_out}"
+                    )
+                wanted.discard(id(x))
+        for output in flat(self.output):
+            if id(output) in wanted:
+                what, way_out = self._foreign(root, output, len(self.nodes))
+                raise RuntimeError(f"{type(root).__name__}.backward cannot begin: forward returned {what}: {way_out}")
+        return parameters
+
+    def _foreign(self, root: Module, array: Any, end: int) -> tuple[str, str]:
+        """Say what an array is that no layer made, and what to do instead."""
+        shape = np.shape(array)
+        if isinstance(array, np.ndarray):
+            for module, _, outputs, _ in reversed(self.nodes[:end]):
+                if any(isinstance(made, np.ndarray) and np.may_share_memory(array, made) for made in outputs):
+                    return (
+                        f"a view of shape {shape} (a reshape, slice or transpose) of what {where(root, module)} returned",
+                        "views are not recorded; use nn.Flatten or nn.Unflatten, or a module with a backward of its own",
+                    )
+            for name, parameter in root.named_parameters():
+                if np.may_share_memory(array, parameter.data):
+                    return f"the data of parameter {name}", "pass the parameter itself, to nn.Multiply for instance"
+        return f"an array of shape {shape} that no layer made", f"operations of NumPy are not recorded; use {_WAYS_OUT}"
+
+    def _check_writes(self, root: Module, active: list[int]) -> None:
+        """Refuse a gradient that needs an array that a layer in place has overwritten since."""
+        writes: dict[int, list[tuple[int, Any]]] = {}
+        made: dict[int, int] = {}
+        for i, (module, inputs, outputs, _) in enumerate(self.nodes):
+            made.update(dict.fromkeys(map(id, outputs), i))
+            if getattr(module, "inplace", False):
+                for out in outputs:
+                    if isinstance(out, np.ndarray) and any(out is x for x in inputs):
+                        writes.setdefault(owner(out), []).append((i, out))
+        for i in active:
+            node = self.nodes[i]
+            for array in saved_arrays(node):
+                for j, out in writes.get(owner(array), ()):
+                    if j > i and np.may_share_memory(array, out):
+                        raise RuntimeError(
+                            f"{where(root, self.nodes[j][0])} overwrote an array that {where(root, node[0])} needs for "
+                            f"its gradient: use {type(self.nodes[j][0]).__name__} without inplace"
+                        )
+            for array in filter(is_array, node[1]):
+                for j, out in writes.get(owner(array), ()):
+                    old = array is not out and made.get(id(array), -1) < j < i
+                    if old and np.may_share_memory(array, out):
+                        raise RuntimeError(
+                            f"{where(root, node[0])} got an array that {where(root, self.nodes[j][0])} had overwritten "
+                            f"through a view of it: use {type(self.nodes[j][0]).__name__} without inplace"
+                        )
+
+    def _input_gradient(self, gradients: dict[int, Any]) -> Any:
+        """Return the gradient with respect to the argument, or a tuple of those with respect to several ones."""
+        given = (*self.args, *self.kwargs.values())
+        arrays = [value for value in given if id(value) in gradients or is_array(value)]
+        if len(arrays) == 1:
+            return _gradient_of(arrays[0], gradients)
+        return _gradient_of(given[0] if len(given) == 1 else given, gradients)
+
+
+def _gradient_of(value: Any, gradients: dict[int, Any]) -> Any:
+    """Return the gradient with respect to an argument, in its structure; None if it is no array of real numbers."""
+    if id(value) in gradients:
+        return gradients[id(value)]
+    if isinstance(value, (tuple, list)):
+        return tuple(_gradient_of(item, gradients) for item in value)
+    if isinstance(value, dict):
+        return {name: _gradient_of(item, gradients) for name, item in value.items()}
+    return np.zeros_like(value) if float_type(value) else None
+
+
+def _own_backward(
+    root: Module, node: Node, gradients: dict[int, Any], *, input_grad: bool, overwrite_grad: bool
+) -> list[Any]:
+    """Call the backward that a user wrote; return a gradient for each input."""
+    module, inputs, outputs, saved = node
+    args, output = inputs, outputs[0]
+    if type(saved) is Own:
+        args, output = saved.args, saved.output
+        saved.restore()
+    else:
+        keep(module, saved)
+    grad = _collected(output, gradients)
+    result = call_backward(module, grad, input_grad=input_grad, overwrite_grad=overwrite_grad)
+    if not input_grad:
+        return []
+    name = f"backward of {where(root, module)}"
+    if result is None:
+        raise TypeError(f"{name}, returned None instead of a gradient")
+    if len(inputs) == 1 and not isinstance(result, (tuple, list, dict)):
+        found = [(inputs[0], result)]
+    else:
+        found = pairs(args if len(args) > 1 else args[0], result, f"{name} goes with")
+    gradients_found = []
+    for x, gradient in found:
+        if not is_array(x):
+            continue
+        if gradient is not None and np.shape(gradient) != np.shape(x):
+            raise ValueError(
+                f"{name} returned a gradient of shape {np.shape(gradient)} for an input of shape {np.shape(x)}"
+            )
+        if gradient is not None:
+            gradient = np.asarray(gradient, float_type(x))  # noqa: PLW2901  converted
+        gradients_found.append(None if isinstance(x, Parameter) and not x.requires_grad else gradient)
+    return gradients_found
+
+
+def _collected(output: Any, gradients: dict[int, Any]) -> Any:
+    """Return the gradients with respect to what a module returned, in its structure; zero where there is none."""
+    if isinstance(output, (tuple, list)):
+        return tuple(_collected(item, gradients) for item in output)
+    if isinstance(output, dict):
+        return {name: _collected(item, gradients) for name, item in output.items()}
+    if id(output) in gradients:
+        return gradients.pop(id(output))
+    return np.zeros_like(output) if is_array(output) else None
+
+
+def call_backward(module: Module, grad: Any, *, input_grad: bool, overwrite_grad: bool) -> Any:
+    """Call the backward of a module with those of the two options that it accepts."""
+    backward = module.backward
+    takes_input_grad, takes_overwrite_grad = _options_of(getattr(backward, "__func__", backward))
+    options = {}
+    if takes_input_grad:
+        options["input_grad"] = input_grad
+    if takes_overwrite_grad:
+        options["overwrite_grad"] = overwrite_grad
+    return backward(grad, **options)
+
+
+@functools.lru_cache
+def _options_of(backward: Callable[..., Any]) -> tuple[bool, bool]:
+    """Return whether a backward accepts `input_grad`, and whether it accepts `overwrite_grad`."""
+    parameters = inspect.signature(backward).parameters
+    anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return anything or "input_grad" in parameters, anything or "overwrite_grad" in parameters
+
+
+# --- Structures: what a network gets and returns may be arrays, or tuples, lists and dicts of them --------------------
+
+
+def is_array(value: Any) -> bool:
+    """Whether a gradient with respect to an argument is conceivable."""
+    return hasattr(value, "__array__")
+
+
+def float_type(value: Any) -> np.dtype[Any] | None:
+    """Return the type of an array of float32 or float64."""
+    dtype = getattr(value, "dtype", None)
+    return dtype if isinstance(dtype, np.dtype) and dtype in FLOATS else None
+
+
+def flat(structure: Any) -> list[Any]:
+    """Return what a structure consists of, in order."""
+    if isinstance(structure, (tuple, list)):
+        return list(itertools.chain.from_iterable(map(flat, structure)))
+    return flat(list(structure.values())) if isinstance(structure, dict) else [structure]
+
+
+def everything(values: tuple[Any, ...]) -> list[Any]:
+    """Return values, and what they consist of."""
+    found = list(values)
+    for value in found:  # which grows
+        if isinstance(value, (tuple, list, dict)):
+            found.extend(value.values() if isinstance(value, dict) else value)
+    return found
+
+
+def pairs(structure: Any, gradients: Any, what: str) -> list[tuple[Any, Any]]:
+    """Return each array of a structure with its gradient from the same structure."""
+    if not isinstance(structure, (tuple, list, dict)):
+        return [(structure, gradients)]
+    keys: Any = list(structure) if isinstance(structure, dict) else range(len(structure))
+    kinds: Any = dict if isinstance(structure, dict) else (tuple, list)
+    if not isinstance(gradients, kinds) or len(gradients) != len(structure):
+        given = f"{type(gradients).__name__} of {len(gradients)}" if hasattr(gradients, "__len__") else repr(gradients)
+        raise TypeError(
+            f"{what} a {type(structure).__name__} of {len(structure)}: its gradient is another with a gradient or None "
+            f"for each, got {given}"
+        )
+    if isinstance(structure, dict) and set(gradients) != set(structure):
+        raise TypeError(f"{what} the names {', '.join(structure)}, the gradient has {', '.join(gradients)}")
+    return [pair for key in keys for pair in pairs(structure[key], gradients[key], what)]
+
+
+def where(root: Module, module: Module) -> str:
+    """Return name and repr of a layer, for messages."""
+    name = next((name for name, other in root.named_modules() if other is module), "")
+    text = repr(module) if next(module.children(), None) is None else type(module).__name__
+    return f"layer {name}, {text}" if name else text
+
+
+def owner(array: Any) -> int:
+    """Return the identity of the array that owns the memory of an array."""
+    while isinstance(base := getattr(array, "base", None), np.ndarray):
+        array = base
+    return id(array)
+
+
+def saved_arrays(node: Node) -> list[NDArray[Any]]:
+    """Return the arrays that were saved for the backward of a call."""
+    saved = node[3]
+    if type(saved) is not Own:
+        return [value for value in everything((saved,)) if isinstance(value, np.ndarray)]
+    values = everything(tuple(saved.log.values()))
+    found = [value for value in values if isinstance(value, np.ndarray)]
+    inner = [other for value in values if type(value) is Record for other in value.nodes]
+    return [*found, *itertools.chain.from_iterable(map(saved_arrays, inner))]
