@@ -125,6 +125,8 @@ PAIRS = [
     Pair("Softmin(dim=2)", limits=False),
     Pair("Flatten()", limits=False),
     Pair("Flatten(0, 1)"),
+    Pair("Unflatten(1, (1, -1))"),
+    Pair("Unflatten(dim=-1, unflattened_size=(5, 1))"),
     Pair("Identity()"),
     Pair("Dropout(0.0)"),
     Pair("Dropout(0.0, True)"),
@@ -378,6 +380,47 @@ def test_the_same_weights_after_100_steps(name: str, options: dict[str, Any], dt
     name = name.removesuffix("W")
     for parameter, wanted in zip(ours.parameters(), theirs.parameters(), strict=True):
         np.testing.assert_allclose(parameter.data, wanted.detach().numpy(), rtol=0, atol=atol[name, dtype])
+
+
+def tutorial(lib: Any, inplace: bool) -> Any:
+    """Return the network of every tutorial, as it is written for either library."""
+
+    class Net(lib.Module):  # type: ignore[misc]  # of either library
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc1 = lib.Linear(20, 16)
+            self.relu = lib.ReLU(inplace=inplace)
+            self.fc2 = lib.Linear(16, 5)
+
+        def forward(self, x: Any) -> Any:
+            x = self.fc1(x)
+            x = self.relu(x)
+            return self.fc2(x)
+
+    return Net()
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=lambda value: str(value))
+def test_the_class_of_the_tutorials(name: str, options: dict[str, Any], inplace: bool) -> None:
+    """It trains without a backward of its own, and its weights are PyTorch's after 50 steps."""
+    theirs, ours = (tutorial(lib, inplace) for lib in (torch.nn, nn))
+    copied(theirs.double(), ours)
+    assert repr(ours) == repr(theirs)
+    optimizer = getattr(optim, name)(ours.parameters(), **options)
+    their_optimizer = getattr(torch.optim, name)(theirs.parameters(), **options)
+    criterion, their_criterion = nn.CrossEntropyLoss(), torch.nn.CrossEntropyLoss()
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        x, y = rng.standard_normal((32, 20)), rng.integers(0, 5, 32)
+        criterion(ours(x), y)
+        ours.backward(criterion.backward())
+        optimizer.step()
+        their_optimizer.zero_grad()
+        their_criterion(theirs(torch.tensor(x)), torch.tensor(y)).backward()
+        their_optimizer.step()
+    for parameter, wanted in zip(ours.parameters(), theirs.parameters(), strict=True):
+        np.testing.assert_allclose(parameter.data, wanted.detach().numpy(), rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=lambda value: str(value))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
-import re
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -32,6 +31,9 @@ class Net(nn.Module):
         for name, layer in layers.items():
             setattr(self, name, layer)
         self.run = forward
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call what was given."""
@@ -227,7 +229,7 @@ CASES: dict[str, Callable[[], tuple[Any, ...]]] = {
     "residual": lambda: (nn.Sequential(Residual(linear(4, 4), nn.Tanh()), Residual(linear(4, 4, 1))),),
     "list": lambda: (
         Net(
-            lambda self, x: [x := self.act(layer(x)) for layer in self.layers][-1],  # noqa: F841  a loop
+            lambda self, x: [x := self.act(layer(x)) for layer in self.layers][-1],
             layers=nn.ModuleList(linear(4, 4, i) for i in range(3)),
             act=nn.Softsign(),
         ),
@@ -317,8 +319,8 @@ def test_gradients(case: str) -> None:
 
 def test_several_inputs_and_outputs() -> None:
     """A tuple, list or dict of gradients goes in, a tuple of gradients comes out; unused ones are None and zero."""
-    model = Net(
-        lambda self, x, y, z: (self.add(self.a(x), self.b(y)), self.a(y)),
+    model: Any = Net(
+        lambda self, x, y, z: (self.add(self.a(x), self.b(y)), self.a(y)),  # noqa: ARG005  z is not used
         a=linear(4, 3),
         b=linear(4, 3, 1),
         add=nn.Add(),
@@ -358,9 +360,11 @@ def test_several_inputs_and_outputs() -> None:
 FOREIGN: dict[str, tuple[Callable[..., Any], str]] = {
     "sum": (
         lambda self, x: self.b(self.a(x) + x),
-        r"Net\.backward cannot go back beyond layer b, Linear\(.*\), which got an array of shape \(5, 4\) that no layer "
-        r"made: operations of NumPy are not recorded; use nn\.Add, nn\.Multiply, nn\.Concatenate, nn\.Flatten, .* or "
-        r"nn\.detach\(array\) for data that needs no gradient",
+        r"Net\.backward cannot go back beyond layer b, Linear\(.*\), which got an array of shape \(5, 4\) that no layer made",
+    ),
+    "product": (
+        lambda self, x: self.act(self.a(x) * x),
+        r"operations of NumPy are not recorded; use nn\.Add, nn\.Multiply, .* or nn\.detach\(array\) for data that needs no",
     ),
     "concatenation": (
         lambda self, x: self.b(np.concatenate([self.a(x), x])),
@@ -369,10 +373,12 @@ FOREIGN: dict[str, tuple[Callable[..., Any], str]] = {
     "function": (lambda self, x: self.b(fr.relu(self.a(x))), "layer b.* that no layer made"),
     "reshape": (
         lambda self, x: self.b(self.a(x).reshape(5, 2, 2).reshape(5, 4)),
-        r"layer b, .* which got a view of shape \(5, 4\) \(a reshape, slice or transpose\) of what layer a, Linear\(.*\) "
-        r"returned: views are not recorded; use nn\.Flatten or nn\.Unflatten",
+        r"b, .* which got a view of shape \(5, 4\) \(a reshape, slice or transpose\) of what layer a, Linear\(.*\) returned",
     ),
-    "slice": (lambda self, x: self.act(self.a(x)[:2]), r"layer act, Tanh\(\), which got a view of shape \(2, 4\)"),
+    "slice": (
+        lambda self, x: self.act(self.a(x)[:2]),
+        r"layer act, Tanh\(\), which got a view of shape \(2, 4\) .* views are not recorded; use nn\.Flatten or nn\.Unflatten",
+    ),
     "input": (lambda self, x: self.b(x.reshape(5, 4)), r"layer b.* which got an array of shape \(5, 4\) that no layer"),
     "scalar": (lambda self, x: self.mul(h := self.a(x), h.std()), r"layer mul, Multiply\(\), .* of shape \(\) that no"),
     "list": (lambda self, x: self.b(self.a(x).tolist()), r"layer b.* of shape \(5, 4\) that no layer"),
@@ -473,13 +479,12 @@ def test_detached_arrays() -> None:
 WRITES: dict[str, tuple[Callable[..., Any], str]] = {
     "saved input": (
         lambda self, x: self.add(self.b(h := self.a(x)), self.relu(h)),
-        r"layer relu, ReLU\(inplace=True\) overwrote an array that layer b, Linear\(.*\) needs for its gradient: use ReLU "
-        "without inplace",
+        r"relu, ReLU\(inplace=True\) overwrote an array that layer b, .* needs for its gradient: use ReLU without inplace",
     ),
     "saved output": (lambda self, x: self.relu(self.tanh(self.a(x))), r"relu.* overwrote an array that layer tanh"),
     "through a view": (lambda self, x: self.relu(self.flat(self.tanh(self.a(x)))), "relu.* overwrote .* layer tanh"),
     "not used": (lambda self, x: [self.b(h := self.a(x)), self.relu(h)][0], "relu.* overwrote an array that layer b"),
-    "own backward": (lambda self, x: self.relu(h) if (h := self.a(x), self.own(h)) else 0, ""),
+    "not needed": (lambda self, x: [self.own(h := self.a(x)), self.relu(h)][1], ""),
     "own": (lambda self, x: self.add(self.own(h := self.a(x)), self.relu(h)), "relu.* overwrote .* layer own, Scale"),
     "old block": (lambda self, x: self.add(self.old(h := self.a(x)), self.relu(h)), "relu.* overwrote .* layer old"),
     "used after": (
@@ -530,14 +535,14 @@ def test_changes_in_place() -> None:
         with pytest.raises(RuntimeError, match="no forward call"):
             model.backward(x)
         x += 0
-    model = Net(lambda self, x: [seen.append(h := self.a(x)), plus(x), self.b(h)][-1], a=linear(4, 4), b=linear(4, 4))
+    model = Net(lambda self, x: [self.a(x), plus(x)], a=linear(4, 4))
     with pytest.raises(ValueError, match="read-only"):
         model(x)
     model = Net(lambda self, x: self.flat(self.b(plus(x))), b=linear(4, 4), flat=nn.Flatten())
     model.register_forward_hook(lambda layer, args, output: seen.append(output))  # noqa: ARG005  the signature is given
     y = model(x)
     for array in (x, y, *seen):
-        array += 1
+        np.add(array, 1, out=array)
     frozen = x.copy()
     frozen.flags.writeable = False
     Net(lambda self, x: self.b(x), b=linear(4, 4))(frozen)
@@ -573,14 +578,16 @@ def test_wrong_gradients_of_own_layers() -> None:
     """They are refused with the layer's name."""
 
     class Wrong(nn.Module):
+        give: Any
+
         def forward(self, *inputs: Any) -> Any:
             return inputs[0] + 0
 
         def backward(self, grad: Any) -> Any:  # type: ignore[override]  # as in a tutorial
             return self.give(grad)
 
-    wrong: Any = Wrong()
-    model = Net(lambda self, x: self.wrong(self.a(x), self.b(x)), a=linear(4, 4), b=linear(4, 4), wrong=wrong)
+    wrong = Wrong()
+    model: Any = Net(lambda self, x: self.wrong(self.a(x), self.b(x)), a=linear(4, 4), b=linear(4, 4), wrong=wrong)
     cases: list[tuple[Any, type[Exception], str]] = [
         (lambda g: None, TypeError, r"backward of layer wrong, Wrong\(\), returned None instead of a gradient"),  # noqa: ARG005  the signature is given
         (lambda g: g, TypeError, r"layer wrong, Wrong\(\) goes with a tuple of 2.*got ndarray of 5"),
@@ -747,7 +754,7 @@ def test_copies_have_no_record() -> None:
 
 def test_threads() -> None:
     """Each thread goes back through its own call; gradients add up."""
-    model = Net(
+    model: Any = Net(
         lambda self, x: self.add(self.body(self.fc(x)), x), fc=linear(4, 4), add=nn.Add(), body=nn.Sequential(nn.GELU())
     )
     count = 60
@@ -960,4 +967,3 @@ def test_refusals(call: Any, error: type[Exception], message: str) -> None:
     """What does not fit together is refused with what was given."""
     with pytest.raises(error, match=message):
         call()
-    assert re.compile(message)
