@@ -60,29 +60,33 @@ cdef extern from "kernels/rows.h" nogil:
         double smoothing
         double scale
     ctypedef double (*fr_loss)(const fr_target *, Py_ssize_t) noexcept
-    ctypedef int (*fr_columns)(const char *, Py_ssize_t, char *, Py_ssize_t, Py_ssize_t) noexcept
+    ctypedef void (*fr_tile_kernel)(void *) noexcept
     ctypedef struct fr_rows:
         fr_kernel *forward
         fr_kernel *from_output
-        fr_columns *columns
+        fr_tile_kernel *forward_tile
+        fr_tile_kernel *from_output_tile
         fr_loss cross_entropy
+        fr_tile_kernel cross_entropy_tile
     ctypedef struct fr_row_operand:
         char *origin
         Py_ssize_t along
         Py_ssize_t *stride
     ctypedef struct fr_row_call:
         fr_kernel kernel
-        fr_columns columns
+        fr_tile_kernel tile
         fr_loss loss
+        const fr_rows *flavor
         const fr_target *target
         int64_t ignored
-        uint64_t left_out
+        uint64_t absent
         uint64_t alone
         Py_ssize_t n
         Py_ssize_t itemsize
         int naxes
         Py_ssize_t *shape
         fr_row_operand *operand
+    Py_ssize_t fr_rows_prepare(fr_row_call *, Py_ssize_t) noexcept
     size_t fr_rows_room(const fr_row_call *, Py_ssize_t) noexcept
     int fr_run_rows(const fr_row_call *, Py_ssize_t, Py_ssize_t, char *) noexcept
 
@@ -113,7 +117,7 @@ cdef class RowKernels:
 
 cdef struct _Work:
     const fr_row_call *call
-    Py_ssize_t rows
+    Py_ssize_t rows, units, unit  # rows that are best taken together are a unit
     char *rooms  # one for each thread
     size_t room
     fr_atomic no_class  # whether a share met a label that is not a class
@@ -121,17 +125,20 @@ cdef struct _Work:
 
 cdef void _share(const void *what, long share, long shares, int part) noexcept nogil:
     cdef _Work *work = <_Work *>what
-    cdef Py_ssize_t each = work.rows // shares, more = work.rows % shares
-    cdef int status = fr_run_rows(work.call, each * share + min(share, more), each * (share + 1) + min(share + 1, more),
+    cdef Py_ssize_t each = work.units // shares, more = work.units % shares
+    cdef Py_ssize_t start = each * share + min(share, more), stop = start + each + (share < more)
+    cdef int status = fr_run_rows(work.call, start * work.unit, min(stop * work.unit, work.rows),
                                   work.rooms + part * work.room)
     if status & FR_ROWS_NO_CLASS:
         fr_store(&work.no_class, 1)
 
 
-cdef int _run(const fr_row_call *call, int cost, Py_ssize_t rows, Crew crew) except -1:
+cdef int _run(fr_row_call *call, int cost, Py_ssize_t rows, Crew crew) except -1:
     """Run over all rows; no Python code runs before they are done."""
     cdef _Work work
     work.call, work.rows, work.no_class, work.rooms = call, rows, 0, NULL
+    work.unit = fr_rows_prepare(call, rows)
+    work.units = (rows + work.unit - 1) // work.unit
     work.room = fr_rows_room(call, rows)
     if work.room:
         if work.room <= <size_t>PTRDIFF_MAX // <size_t>crew.threads:
@@ -139,7 +146,7 @@ cdef int _run(const fr_row_call *call, int cost, Py_ssize_t rows, Crew crew) exc
         if work.rooms == NULL:
             raise MemoryError("no memory for the rows of an array that is not contiguous along its axis")
     try:
-        run_shares(_share, &work, cost, rows * call.n, rows, crew)
+        run_shares(_share, &work, cost, rows * call.n, work.units, crew)
     finally:
         free(work.rooms)
     if fr_load(&work.no_class):
@@ -174,7 +181,7 @@ cdef bint _is_last(object axis, int ndim):
 
 cdef void _clear(fr_row_call *call) noexcept:
     cdef int k
-    call.columns = NULL
+    call.tile = NULL
     call.loss = NULL
     call.target = NULL
     for k in range(FR_ROW_OPERANDS):
@@ -187,16 +194,21 @@ cdef void _flat_operand(fr_row_call *call, int which, cnp.ndarray x) noexcept:
     call.operand[which].stride[0] = call.n * call.itemsize
 
 
-cdef object _run_flat(fr_kernel kernel, fr_columns columns, int cost, cnp.ndarray x, cnp.ndarray second,
-                      cnp.ndarray out, Crew crew):
+cdef void _set_kernels(fr_row_call *call, const fr_rows *flavor, int kind, bint backward) noexcept:
+    call.flavor = flavor
+    call.kernel = flavor.from_output[kind] if backward else flavor.forward[kind]
+    call.tile = flavor.from_output_tile[kind] if backward else flavor.forward_tile[kind]
+
+
+cdef object _run_flat(const fr_rows *flavor, int kind, int cost, cnp.ndarray x, cnp.ndarray second, cnp.ndarray out,
+                      Crew crew):
     """Run over the rows along the last axis of contiguous arrays; allocates the result if `out` is None."""
     cdef fr_row_call call
     cdef int ndim = cnp.PyArray_NDIM(x)
     if out is None:
         out = cnp.PyArray_SimpleNew(ndim, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
     _clear(&call)
-    call.kernel = kernel
-    call.columns = columns
+    _set_kernels(&call, flavor, kind, second is not None)
     call.n = cnp.PyArray_DIM(x, ndim - 1)
     call.itemsize = cnp.PyArray_ITEMSIZE(x)
     call.naxes = 1
@@ -451,12 +463,11 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
     else:
         a, b, mask = _unshared(a, y), _unshared(b, y), _unshared(mask, y)
     if mask is not None:
-        call.left_out = _bits(np.inf if kind == FR_SOFTMIN else -np.inf, dtype)
+        call.absent = _bits(np.inf if kind == FR_SOFTMIN else -np.inf, dtype)
         call.alone = _bits(-np.inf if kind == FR_LOG_SOFTMAX else 0, dtype)
     check_held(held, names[kind])
     _clear(&call)
-    call.kernel = flavor.from_output[kind] if backward else flavor.forward[kind]
-    call.columns = NULL if backward else flavor.columns[kind]
+    _set_kernels(&call, flavor, kind, backward)
     rows = _lay_out(&call, y, axis, order)
     _operand(&call, FR_ROW_IN, a, axis, order, True)
     if backward:
@@ -474,7 +485,6 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
 def forward(RowKernels kernels not None, int kind, object x, object axis, object out, object where):
     """Normalize the rows of x along an axis."""
     cdef int dtype
-    cdef const fr_rows *flavor
     cdef Crew crew
     if where is True and type(x) is cnp.ndarray:
         settle()
@@ -484,8 +494,7 @@ def forward(RowKernels kernels not None, int kind, object x, object axis, object
                 and _is_last(axis, cnp.PyArray_NDIM(<cnp.ndarray>x))
                 and (out is None or (_is_plain(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out)
                                      and PyArray_SAMESHAPE(x, out) and _is_apart(x, out)))):
-            flavor = kernels.of(dtype)
-            return _run_flat(flavor.forward[kind], flavor.columns[kind], FR_MEDIUM, x, None, out, crew)
+            return _run_flat(kernels.of(dtype), kind, FR_MEDIUM, x, None, out, crew)
     return _general(kernels, kind, False, x, None, axis, out, where)
 
 
@@ -510,7 +519,7 @@ def from_output(RowKernels kernels not None, int kind, object grad, object y, ob
                 and PyArray_SAMESHAPE(y, grad) and _is_last(axis, cnp.PyArray_NDIM(<cnp.ndarray>y))
                 and (out is None or (_is_plain(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out)
                                      and PyArray_SAMESHAPE(y, out) and _is_apart(y, out) and _is_apart(grad, out)))):
-            return _run_flat(kernels.of(dtype).from_output[kind], NULL, cost, grad, y, out, crew)
+            return _run_flat(kernels.of(dtype), kind, cost, grad, y, out, crew)
     return _general(kernels, kind, True, grad, y, axis, out, True)
 
 
@@ -654,7 +663,9 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     check_held(&held, name)
     _clear(&call)
     rows = _lay_out(&call, x if grad is None else grad, along, order)
-    call.loss = kernels.of(dtype).cross_entropy
+    call.flavor = kernels.of(dtype)
+    call.loss = call.flavor.cross_entropy
+    call.tile = call.flavor.cross_entropy_tile
     call.target = &target
     target.weights = NULL if weights is None else <double *>cnp.PyArray_DATA(weights)
     target.dense = NULL
@@ -664,6 +675,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     else:
         _operand(&call, FR_ROW_LABEL, given, along, order, False)
     if probabilities is not None or target.smoothing != 0:
+        call.tile = NULL
         target.dense = &target.scale  # any address but NULL: each thread has its own room
     if grad is not None:
         _operand(&call, FR_ROW_OUT, grad, along, order, True)

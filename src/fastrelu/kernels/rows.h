@@ -23,18 +23,31 @@ typedef struct {
 } fr_target;
 typedef double (*fr_loss)(const fr_target *target, ptrdiff_t n);
 
-/* FR_COLUMNS rows at once: element i of row j is at x + i pitch, j elements on. Returns 0 if they must be taken one by
- * one. */
-enum { FR_COLUMNS = 16 };
-typedef int (*fr_columns)(const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch, ptrdiff_t n);
+/* A tile: `width` rows side by side, a multiple of FR_COLUMNS. Element i of row j is at in[k] + i pitch[k], j elements
+ * on. */
+enum { FR_COLUMNS = 16, FR_TILE_WIDTH = 128 };
+typedef struct {
+    const char *in[2];
+    char *out; /* NULL: the loss alone */
+    ptrdiff_t pitch[2], out_pitch;
+    ptrdiff_t n, width;
+    const fr_target *target;        /* of cross-entropy: the values that all rows share, */
+    ptrdiff_t label[FR_TILE_WIDTH]; /* the class of each row; negative: the row is ignored */
+    double loss[FR_TILE_WIDTH];
+} fr_tile;
+/* The same bits as those of the kernel over one row, for each row of the tile. */
+typedef void (*fr_tile_kernel)(fr_tile *tile);
 
-/* The kernels of one flavor, over n contiguous elements; inputs and outputs may overlap as in those of an activation.
- */
+/* The kernels of one flavor. */
 struct fr_rows {
-    fr_kernel forward[FR_NORMALIZERS];     /* x */
-    fr_kernel from_output[FR_NORMALIZERS]; /* grad, y */
-    fr_columns columns[FR_NORMALIZERS];    /* as forward, or NULL */
+    fr_kernel forward[FR_NORMALIZERS];     /* x, n contiguous elements; inputs and outputs may overlap as in those of */
+    fr_kernel from_output[FR_NORMALIZERS]; /* grad, y                                           an activation */
+    fr_tile_kernel forward_tile[FR_NORMALIZERS];
+    fr_tile_kernel from_output_tile[FR_NORMALIZERS];
     fr_loss cross_entropy;
+    fr_tile_kernel cross_entropy_tile;
+    /* Copies n elements, with `absent` in place of those whose mask is 0. */
+    void (*select)(char *to, const char *from, const char *mask, ptrdiff_t n, uint64_t absent);
 };
 
 enum {
@@ -57,16 +70,20 @@ typedef struct {
 /* All rows of an array: the kernel for each, and their addresses. */
 typedef struct {
     fr_kernel kernel;
-    fr_columns columns;       /* or NULL */
-    fr_loss loss;             /* if not NULL, called instead of the kernel */
-    const fr_target *target;  /* the values that all rows share */
-    int64_t ignored;          /* the label of rows that are ignored */
-    uint64_t left_out, alone; /* bit patterns: of a masked element; of the results of a row that is all masked */
+    fr_tile_kernel tile; /* or NULL */
+    fr_loss loss;        /* if not NULL, called instead of the kernel */
+    const fr_rows *flavor;
+    const fr_target *target; /* the values that all rows share */
+    int64_t ignored;         /* the label of rows that are ignored */
+    uint64_t absent, alone;  /* bit patterns: of a masked element; of the results of a row that is all masked */
     ptrdiff_t n, itemsize;
     int naxes;
     ptrdiff_t shape[FR_ROW_AXES];
     fr_row_operand operand[FR_ROW_OPERANDS];
 } fr_row_call;
+
+/* Merges axes that are one run in every operand; returns how many rows are best taken together. */
+ptrdiff_t fr_rows_prepare(fr_row_call *call, ptrdiff_t rows);
 
 /* Bytes of workspace for any share of `rows` rows; SIZE_MAX if there cannot be that many. */
 size_t fr_rows_room(const fr_row_call *call, ptrdiff_t rows);

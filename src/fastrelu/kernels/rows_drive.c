@@ -1,23 +1,36 @@
-/* Runs over the rows of an array of any strides: rows that are contiguous go straight to the kernel; others are
- * gathered several at a time, neighbors together because they share cache lines. */
+/* Runs over the rows of an array of any strides. Rows that are contiguous, and not short, go straight to the kernel;
+ * rows that lie across memory go side by side to the kernel of a tile. Others are gathered: short rows, and rows of any
+ * layout that lie across, into a tile; a few long ones one after the other. */
 #include "rows.h"
 
 #include <string.h>
 
 #include "guard.h"
+#include "transpose.h"
 
-enum { FR_ROWS_TILE = FR_COLUMNS, FR_ROWS_TILE_BYTES = 1 << 18, FR_SHORT_ROW = 64, FR_COLUMN_BYTES = 1 << 20 };
+enum {
+    FR_SHORT_ROW = 64,          /* up to this length contiguous rows are gathered into a tile */
+    FR_TILE_BYTES = 1 << 14,    /* of a gathered tile wider than FR_COLUMNS */
+    FR_TILE_FAR = 1 << 18,      /* bytes of FR_COLUMNS rows from which they are gathered: then each is read once */
+    FR_TILE_MOST = 1 << 26,     /* bytes of FR_COLUMNS rows up to which they are */
+    FR_ROWS_BYTES = 1 << 18,    /* of rows that are gathered one after the other */
+    FR_CRITICAL_PITCH = 1 << 11 /* elements so far apart share few lines of the first-level cache */
+};
 
 typedef struct {
     const fr_row_call *call;
     ptrdiff_t index[FR_ROW_AXES];
     char *at[FR_ROW_OPERANDS];
-    int direct[FR_ROW_OPERANDS];
-    char *room[2]; /* `width` rows of each input that needs a copy */
-    double *dense;
-    ptrdiff_t width, pitch;
-    int tiles, columns; /* rows are gathered; rows are taken side by side */
 } fr_row_walk;
+
+/* How rows are brought to the kernels. */
+typedef struct {
+    int tiles, direct;      /* side by side; and without a copy */
+    int gathered;           /* one by one: an operand has a copy */
+    ptrdiff_t width, pitch; /* rows per copy; bytes from one element of a tile, or from one gathered row, to the next */
+    char *room[2], *mask;   /* copies of the inputs and of the mask */
+    double *dense;
+} fr_row_plan;
 
 static void fr_row_seek(fr_row_walk *walk, ptrdiff_t row) {
     const fr_row_call *call = walk->call;
@@ -43,141 +56,158 @@ static void fr_row_step(fr_row_walk *walk, ptrdiff_t m) {
         walk->index[axis] = 0;
     }
 }
-
-/* Copies n elements of m rows between an array and a tile; the shorter stride is the inner loop. */
-#define FR_TRANSFER(type, to, to_along, to_across, from, from_along, from_across)   \
-    if (inside_along)                                                               \
-        for (ptrdiff_t r = 0; r < m; r++)                                           \
-            for (ptrdiff_t i = 0; i < n; i++)                                       \
-                *(type *)((to) + i * (to_along) + r * (to_across)) =                \
-                    *(const type *)((from) + i * (from_along) + r * (from_across)); \
-    else                                                                            \
-        for (ptrdiff_t i = 0; i < n; i++)                                           \
-            for (ptrdiff_t r = 0; r < m; r++)                                       \
-                *(type *)((to) + i * (to_along) + r * (to_across)) =                \
-                    *(const type *)((from) + i * (from_along) + r * (from_across));
-
-static void fr_transfer(char *to, ptrdiff_t to_along, ptrdiff_t to_across, const char *from, ptrdiff_t from_along,
-                        ptrdiff_t from_across, ptrdiff_t n, ptrdiff_t m, ptrdiff_t itemsize, int inside_along) {
-    if (itemsize == sizeof(uint32_t)) {
-        FR_TRANSFER(uint32_t, to, to_along, to_across, from, from_along, from_across)
-    } else {
-        FR_TRANSFER(uint64_t, to, to_along, to_across, from, from_along, from_across)
-    }
+/* Rows from here to the end of the last axis, at most `most`. */
+static ptrdiff_t fr_row_run(const fr_row_walk *walk, ptrdiff_t most) {
+    const int last = walk->call->naxes - 1;
+    const ptrdiff_t left = walk->call->shape[last] - walk->index[last];
+    return left < most ? left : most;
 }
-
-static int fr_along_is_shorter(const fr_row_operand *operand, ptrdiff_t across) {
-    ptrdiff_t along = operand->along;
-    return (along < 0 ? -along : along) <= (across < 0 ? -across : across);
-}
+/* Bytes from one row of an operand to the next. */
+static ptrdiff_t fr_across(const fr_row_call *call, int k) { return call->operand[k].stride[call->naxes - 1]; }
 
 static void fr_fill(char *to, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t itemsize, uint64_t bits) {
     for (ptrdiff_t i = 0; i < n; i++) memcpy(to + i * stride, &bits, (size_t)itemsize);
 }
 
-/* Overwrites the masked elements of a row with `left_out`. Returns whether any element is not masked. */
-static int fr_leave_out(const fr_row_call *call, char *row, ptrdiff_t stride, const char *mask) {
-    ptrdiff_t along = call->operand[FR_ROW_WHERE].along;
-    int any = 0;
-    for (ptrdiff_t i = 0; i < call->n; i++) {
-        if (mask[i * along]) any = 1;
-        else memcpy(row + i * stride, &call->left_out, (size_t)call->itemsize);
-    }
-    return any;
+/* Labels are checked here, where they are used: another thread may change them at any time. */
+static int fr_read_label(const fr_row_call *call, const char *address, ptrdiff_t *label) {
+    const int64_t found = *(const volatile int64_t *)address;
+    const int none = found != call->ignored && (uint64_t)found >= (uint64_t)call->n;
+    *label = none || found == call->ignored ? -1 : (ptrdiff_t)found;
+    return none ? FR_ROWS_NO_CLASS : FR_ROWS_DONE;
 }
 
-/* Labels are checked here, where they are used: another thread may change them at any time. */
-static int fr_run_row(const fr_row_walk *walk, const char *const *in, char *out, ptrdiff_t across) {
+/* --- Tiles --- */
+
+/* Copies the next rows, or a run of those that are not copied, and computes them. Returns how many. */
+static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t most, int *status) {
     const fr_row_call *call = walk->call;
+    const ptrdiff_t size = call->itemsize, n = call->n;
+    fr_row_walk next = *walk;
+    ptrdiff_t run = fr_row_run(walk, most), rows = 0;
+    const int direct = plan->direct && run >= FR_COLUMNS;
+    fr_tile tile;
+    if (direct) most = run < FR_TILE_WIDTH ? run - run % FR_COLUMNS : FR_TILE_WIDTH;
+    else if (plan->direct) most = run;
+    else if (most > plan->width) most = plan->width;
+    while (rows < most) {
+        run = fr_row_run(&next, most - rows);
+        for (int k = FR_ROW_IN; k <= FR_ROW_SECOND && !direct; k++)
+            if (next.at[k])
+                fr_transfer(plan->room[k] + rows * size, plan->pitch, size, next.at[k], call->operand[k].along,
+                            fr_across(call, k), n, run, size);
+        if (next.at[FR_ROW_WHERE])
+            fr_transfer(plan->mask + rows, plan->width, 1, next.at[FR_ROW_WHERE], call->operand[FR_ROW_WHERE].along,
+                        fr_across(call, FR_ROW_WHERE), n, run, 1);
+        for (ptrdiff_t r = 0; r < run && next.at[FR_ROW_LABEL]; r++)
+            *status |=
+                fr_read_label(call, next.at[FR_ROW_LABEL] + r * fr_across(call, FR_ROW_LABEL), &tile.label[rows + r]);
+        fr_row_step(&next, run);
+        rows += run;
+    }
+    tile.n = n;
+    tile.width = (rows + FR_COLUMNS - 1) / FR_COLUMNS * FR_COLUMNS;
+    tile.target = call->target;
+    for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) {
+        tile.in[k] = direct ? walk->at[k] : plan->room[k];
+        tile.pitch[k] = direct ? call->operand[k].along : plan->pitch;
+        for (ptrdiff_t i = 0; i < n && rows < tile.width && walk->at[k]; i++)
+            memset(plan->room[k] + i * plan->pitch + rows * size, 0, (size_t)((tile.width - rows) * size));
+    }
+    tile.out = walk->at[FR_ROW_OUT] && !direct ? plan->room[0] : walk->at[FR_ROW_OUT];
+    tile.out_pitch = direct ? call->operand[FR_ROW_OUT].along : plan->pitch;
+    for (ptrdiff_t r = rows; r < tile.width; r++) tile.label[r] = -1;
+    if (walk->at[FR_ROW_WHERE])
+        for (ptrdiff_t i = 0; i < n; i++)
+            call->flavor->select(plan->room[0] + i * plan->pitch, plan->room[0] + i * plan->pitch,
+                                 plan->mask + i * plan->width, rows, call->absent);
+    call->tile(&tile);
+    for (ptrdiff_t done = 0; done < rows; done += run) {
+        run = fr_row_run(walk, rows - done);
+        if (walk->at[FR_ROW_OUT] && !direct)
+            fr_transfer(walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along, fr_across(call, FR_ROW_OUT),
+                        plan->room[0] + done * size, plan->pitch, size, n, run, size);
+        for (ptrdiff_t r = 0; r < run && walk->at[FR_ROW_LOSS]; r++)
+            *(double *)(walk->at[FR_ROW_LOSS] + r * fr_across(call, FR_ROW_LOSS)) = tile.loss[done + r];
+        for (ptrdiff_t r = 0; r < run && walk->at[FR_ROW_WHERE]; r++) {
+            const char *mask = plan->mask + done + r;
+            char any = 0;
+            for (ptrdiff_t i = 0; i < n && !any; i++) any = mask[i * plan->width];
+            if (!any)
+                fr_fill(walk->at[FR_ROW_OUT] + r * fr_across(call, FR_ROW_OUT), call->operand[FR_ROW_OUT].along, n,
+                        size, call->alone);
+        }
+        if (done + run < rows) fr_row_step(walk, run);
+    }
+    *walk = next;
+    return rows;
+}
+
+/* --- Rows one by one --- */
+
+static int fr_is_direct(const fr_row_call *call, int k) {
+    return !call->operand[k].origin || call->operand[k].along == call->itemsize || call->n == 1;
+}
+
+/* Brings row r of the next `m` to the kernel, and its results back if they are not gathered too. */
+static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t r, int *status) {
+    const fr_row_call *call = walk->call;
+    const ptrdiff_t n = call->n;
+    char *at[FR_ROW_OPERANDS];
+    for (int k = 0; k < FR_ROW_OPERANDS; k++) {
+        at[k] = walk->at[k] ? walk->at[k] + r * fr_across(call, k) : NULL;
+        if (k <= FR_ROW_OUT && !fr_is_direct(call, k)) at[k] = plan->room[k == FR_ROW_SECOND] + r * plan->pitch;
+    }
+    const char *mask = at[FR_ROW_WHERE];
+    if (mask) {
+        const ptrdiff_t along = call->operand[FR_ROW_WHERE].along;
+        char any;
+        mask = walk->at[FR_ROW_WHERE] + r * fr_across(call, FR_ROW_WHERE);
+        if (along != 1) {
+            fr_transfer(plan->mask, 1, n, mask, along, 0, n, 1, 1);
+            mask = plan->mask;
+        }
+        any = memchr(mask, 1, (size_t)n) != NULL;
+        for (ptrdiff_t i = 0; i < n && !any; i++) any = mask[i]; /* a byte of another value counts too */
+        if (!any) {
+            fr_fill(at[FR_ROW_OUT], call->itemsize, n, call->itemsize, call->alone);
+            return;
+        }
+        call->flavor->select(plan->room[0] + r * plan->pitch, at[FR_ROW_IN], mask, n, call->absent);
+        at[FR_ROW_IN] = plan->room[0] + r * plan->pitch;
+    }
     if (!call->loss) {
-        call->kernel(in, out, call->n);
-        return FR_ROWS_DONE;
+        const char *in[2] = {at[FR_ROW_IN], at[FR_ROW_SECOND]};
+        call->kernel(in, at[FR_ROW_OUT], n);
+        return;
     }
     fr_target target = *call->target;
     double loss = 0;
-    target.x = in[0];
-    target.shares = in[1];
-    target.grad = out;
-    target.dense = walk->dense;
-    const char *labels = walk->at[FR_ROW_LABEL];
-    int64_t label = 0;
-    if (labels) {
-        label = *(const volatile int64_t *)(labels + across * call->operand[FR_ROW_LABEL].stride[call->naxes - 1]);
-        target.label = (ptrdiff_t)label;
-    }
-    const int is_ignored = labels && label == call->ignored;
-    const int is_none = labels && !is_ignored && (uint64_t)label >= (uint64_t)call->n;
-    if (!is_ignored && !is_none) loss = call->loss(&target, call->n);
-    else if (out) memset(out, 0, (size_t)(call->n * call->itemsize));
-    *(double *)(walk->at[FR_ROW_LOSS] + across * call->operand[FR_ROW_LOSS].stride[call->naxes - 1]) = loss;
-    return is_none ? FR_ROWS_NO_CLASS : FR_ROWS_DONE;
+    target.x = at[FR_ROW_IN];
+    target.shares = at[FR_ROW_SECOND];
+    target.grad = at[FR_ROW_OUT];
+    target.dense = plan->dense;
+    if (at[FR_ROW_LABEL]) *status |= fr_read_label(call, at[FR_ROW_LABEL], &target.label);
+    if (!at[FR_ROW_LABEL] || target.label >= 0) loss = call->loss(&target, n);
+    else if (target.grad) memset(target.grad, 0, (size_t)(n * call->itemsize));
+    *(double *)at[FR_ROW_LOSS] = loss;
 }
 
-/* Runs the kernel on m rows that differ in the last axis alone. */
-static int fr_run_tile(const fr_row_walk *walk, ptrdiff_t m) {
+/* Runs the kernel on the next m rows, which differ in the last axis alone. */
+static void fr_run_each(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t m, int *status) {
     const fr_row_call *call = walk->call;
-    const int last = call->naxes - 1;
-    int status = FR_ROWS_DONE;
-    for (int k = 0; k < 2; k++) {
-        const fr_row_operand *operand = &call->operand[k];
-        if (walk->at[k] && !walk->direct[k])
-            fr_transfer(walk->room[k], call->itemsize, walk->pitch, walk->at[k], operand->along, operand->stride[last],
-                        call->n, m, call->itemsize, fr_along_is_shorter(operand, operand->stride[last]));
-    }
-    const fr_row_operand *result = &call->operand[FR_ROW_OUT];
-    for (ptrdiff_t r = 0; r < m; r++) {
-        const char *in[2] = {0, 0};
-        for (int k = 0; k < 2; k++)
-            if (walk->at[k])
-                in[k] =
-                    walk->direct[k] ? walk->at[k] + r * call->operand[k].stride[last] : walk->room[k] + r * walk->pitch;
-        char *out = !walk->at[FR_ROW_OUT]      ? NULL
-                    : walk->direct[FR_ROW_OUT] ? walk->at[FR_ROW_OUT] + r * result->stride[last]
-                                               : walk->room[0] + r * walk->pitch;
-        int any = 1;
-        if (walk->at[FR_ROW_WHERE])
-            any = fr_leave_out(call, walk->room[0] + r * walk->pitch, call->itemsize,
-                               walk->at[FR_ROW_WHERE] + r * call->operand[FR_ROW_WHERE].stride[last]);
-        if (any) status |= fr_run_row(walk, in, out, r);
-        else fr_fill(out, call->itemsize, call->n, call->itemsize, call->alone);
-    }
-    if (walk->at[FR_ROW_OUT] && !walk->direct[FR_ROW_OUT])
-        fr_transfer(walk->at[FR_ROW_OUT], result->along, result->stride[last], walk->room[0], call->itemsize,
-                    walk->pitch, call->n, m, call->itemsize, fr_along_is_shorter(result, result->stride[last]));
-    return status;
+    for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++)
+        if (!fr_is_direct(call, k))
+            fr_transfer(plan->room[k], call->itemsize, plan->pitch, walk->at[k], call->operand[k].along,
+                        fr_across(call, k), call->n, m, call->itemsize);
+    for (ptrdiff_t r = 0; r < m; r++) fr_run_row(walk, plan, r, status);
+    if (!fr_is_direct(call, FR_ROW_OUT))
+        fr_transfer(walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along, fr_across(call, FR_ROW_OUT), plan->room[0],
+                    call->itemsize, plan->pitch, call->n, m, call->itemsize);
+    fr_row_step(walk, m);
 }
 
-/* The same for rows side by side; returns 0, with nothing written, if the kernel refuses. */
-static int fr_run_columns(const fr_row_walk *walk, ptrdiff_t m) {
-    const fr_row_call *call = walk->call;
-    const fr_row_operand *from = &call->operand[FR_ROW_IN], *result = &call->operand[FR_ROW_OUT];
-    const fr_row_operand *where = &call->operand[FR_ROW_WHERE];
-    const int last = call->naxes - 1, masked = walk->at[FR_ROW_WHERE] != NULL;
-    const ptrdiff_t size = call->itemsize, line = FR_COLUMNS * size, n = call->n;
-    const char *in = walk->at[FR_ROW_IN];
-    char *out = walk->at[FR_ROW_OUT], *room = walk->room[0];
-    ptrdiff_t pitch = from->along, out_pitch = result->along;
-    int any[FR_COLUMNS];
-    if (m < FR_COLUMNS || from->stride[last] != size || masked) {
-        fr_transfer(room, line, size, in, from->along, from->stride[last], n, m, size,
-                    fr_along_is_shorter(from, from->stride[last]));
-        for (ptrdiff_t r = m; r < FR_COLUMNS; r++) fr_fill(room + r * size, line, n, size, 0);
-        in = room;
-        pitch = line;
-    }
-    for (ptrdiff_t r = 0; r < m && masked; r++) {
-        any[r] = fr_leave_out(call, room + r * size, line, walk->at[FR_ROW_WHERE] + r * where->stride[last]);
-        if (!any[r]) fr_fill(room + r * size, line, n, size, 0);
-    }
-    const int direct = m == FR_COLUMNS && result->stride[last] == size;
-    if (!call->columns(in, pitch, direct ? out : room, direct ? out_pitch : line, n)) return 0;
-    if (!direct)
-        fr_transfer(out, out_pitch, result->stride[last], room, line, size, n, m, size,
-                    fr_along_is_shorter(result, result->stride[last]));
-    for (ptrdiff_t r = 0; r < m && masked; r++)
-        if (!any[r]) fr_fill(out + r * result->stride[last], out_pitch, n, size, call->alone);
-    return 1;
-}
+/* --- Plans --- */
 
 /* Adds count times size bytes to a total; returns 0 if that overflows. */
 static int fr_add_bytes(size_t *total, ptrdiff_t count, ptrdiff_t size) {
@@ -186,70 +216,107 @@ static int fr_add_bytes(size_t *total, ptrdiff_t count, ptrdiff_t size) {
     return 1;
 }
 
-/* Chooses how `count` rows are brought to the kernel, and computes the bytes that this takes; returns 0 if they
- * overflow. */
-static int fr_choose_walk(fr_row_walk *walk, const fr_row_call *call, ptrdiff_t count, size_t *size) {
+/* Rows whose neighbors are contiguous to them in every operand, so that a tile needs no copy? */
+static int fr_lies_across(const fr_row_call *call) {
+    if (call->shape[call->naxes - 1] < FR_COLUMNS || call->operand[FR_ROW_WHERE].origin) return 0;
+    for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++)
+        if (call->operand[k].origin && fr_across(call, k) != call->itemsize) return 0;
+    const ptrdiff_t along = call->operand[FR_ROW_IN].along, bytes = FR_COLUMNS * call->n * call->itemsize;
+    const int far = bytes > FR_TILE_FAR || (along % FR_CRITICAL_PITCH == 0 && call->n > FR_SHORT_ROW);
+    return !far || call->operand[FR_ROW_SECOND].origin;
+}
+
+/* Plans a share of `count` rows, and computes the bytes of its room; returns 0 if they overflow. */
+static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t count, size_t *size) {
     const ptrdiff_t bytes = call->n * call->itemsize; /* no overflow: an array has that many */
-    const ptrdiff_t dense = call->target && call->target->dense ? call->n : 0;
-    int tiles = 0;
-    walk->call = call;
-    walk->pitch = bytes;
-    for (int k = 0; k <= FR_ROW_OUT; k++) {
-        walk->direct[k] = !call->operand[k].origin || call->operand[k].along == call->itemsize || call->n == 1;
-        if (k != FR_ROW_WHERE) tiles |= !walk->direct[k];
-    }
-    if (call->operand[FR_ROW_WHERE].origin) walk->direct[FR_ROW_IN] = 0, tiles = 1;
-    walk->width = 1;
-    walk->columns = call->columns && (tiles || call->n <= FR_SHORT_ROW) && bytes <= FR_COLUMN_BYTES / FR_COLUMNS &&
-                    count >= FR_COLUMNS / 4;
-    if (tiles) {
-        walk->width = FR_ROWS_TILE_BYTES / bytes < 1              ? 1
-                      : FR_ROWS_TILE_BYTES / bytes < FR_ROWS_TILE ? FR_ROWS_TILE_BYTES / bytes
-                                                                  : FR_ROWS_TILE;
-        if (walk->width > count) walk->width = count;
-        if (walk->columns) walk->width = FR_COLUMNS;
-    }
-    walk->tiles = tiles;
+    const int masked = call->operand[FR_ROW_WHERE].origin != NULL, inputs = call->operand[FR_ROW_SECOND].origin ? 2 : 1;
+    const int dense = call->target && call->target->dense;
+    int transferred = 0;
+    for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++)
+        if (k != FR_ROW_WHERE) transferred |= !fr_is_direct(call, k);
+    plan->gathered = transferred | masked;
+    plan->tiles = call->tile && count >= FR_COLUMNS / 4 && bytes <= FR_TILE_MOST / FR_COLUMNS &&
+                  (call->n <= FR_SHORT_ROW || transferred);
+    plan->direct = plan->tiles && fr_lies_across(call);
     *size = 0;
-    return fr_add_bytes(size,
-                        walk->columns ? FR_COLUMNS
-                        : tiles       ? 2 * walk->width
-                                      : 0,
-                        bytes) && /* side by side: one input */
-           fr_add_bytes(size, dense, sizeof(double));
+    if (plan->tiles) {
+        plan->width = FR_TILE_BYTES / bytes / FR_COLUMNS * FR_COLUMNS;
+        if (plan->width > count) plan->width = (count + FR_COLUMNS - 1) / FR_COLUMNS * FR_COLUMNS;
+        if (plan->width > FR_TILE_WIDTH) plan->width = FR_TILE_WIDTH;
+        if (plan->width < FR_COLUMNS || plan->direct) plan->width = FR_COLUMNS;
+        plan->pitch = plan->width * call->itemsize;
+    } else {
+        plan->width = FR_ROWS_BYTES / bytes < FR_COLUMNS ? FR_ROWS_BYTES / bytes : FR_COLUMNS;
+        if (masked && !transferred) plan->width = 1;
+        if (plan->width > count) plan->width = count;
+        if (plan->width < 1) plan->width = 1;
+        plan->pitch = bytes;
+    }
+    const ptrdiff_t copied = plan->tiles || plan->gathered ? plan->width : 0;
+    return fr_add_bytes(size, inputs * copied, bytes) && fr_add_bytes(size, masked * plan->width, call->n) &&
+           fr_add_bytes(size, dense ? call->n : 0, sizeof(double));
+}
+
+/* Is the end of axis k the beginning of the next in every operand? */
+static int fr_is_run(const fr_row_call *call, int outer, int k) {
+    for (int i = 0; i < FR_ROW_OPERANDS; i++) {
+        const fr_row_operand *operand = &call->operand[i];
+        if (operand->origin && operand->stride[outer] != operand->stride[k] * call->shape[k]) return 0;
+    }
+    return 1;
+}
+
+ptrdiff_t fr_rows_prepare(fr_row_call *call, ptrdiff_t rows) {
+    fr_row_plan plan;
+    size_t size;
+    int last = 0;
+    for (int k = 1; k < call->naxes; k++) {
+        const int run = fr_is_run(call, last, k);
+        if (!run) last++;
+        call->shape[last] = run ? call->shape[last] * call->shape[k] : call->shape[k];
+        for (int i = 0; i < FR_ROW_OPERANDS; i++) call->operand[i].stride[last] = call->operand[i].stride[k];
+    }
+    call->naxes = last + 1;
+    if (rows == 0 || call->n == 0) return 1;
+    fr_plan_rows(&plan, call, rows, &size);
+    return plan.tiles ? FR_COLUMNS : 1;
 }
 
 size_t fr_rows_room(const fr_row_call *call, ptrdiff_t rows) {
-    fr_row_walk walk;
+    fr_row_plan plan;
     size_t size;
     if (rows == 0 || call->n == 0) return 0;
-    return fr_choose_walk(&walk, call, rows, &size) ? size : SIZE_MAX;
+    return fr_plan_rows(&plan, call, rows, &size) ? size : SIZE_MAX;
 }
 
 int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop, char *room) {
     fr_row_walk walk;
+    fr_row_plan plan;
     size_t size;
     int status = FR_ROWS_DONE;
     if (start >= stop || call->n == 0) return status;
-    fr_choose_walk(&walk, call, stop - start, &size);
-    const int columns = walk.columns;
-    walk.dense = NULL;
-    walk.room[0] = walk.room[1] = room;
+    fr_plan_rows(&plan, call, stop - start, &size);
+    plan.dense = NULL;
     if (call->target && call->target->dense) {
-        walk.dense = (double *)room;
-        walk.room[0] = room + call->n * (ptrdiff_t)sizeof(double);
+        plan.dense = (double *)room;
+        room += call->n * (ptrdiff_t)sizeof(double);
     }
-    if (walk.tiles) walk.room[1] = walk.room[0] + walk.width * walk.pitch;
+    const ptrdiff_t copy = plan.width * call->n * call->itemsize;
+    plan.room[0] = room;
+    plan.room[1] = room + copy;
+    plan.mask = room + (call->operand[FR_ROW_SECOND].origin ? 2 : 1) * copy;
     fr_guard caller = fr_guard_open();
+    walk.call = call;
     fr_row_seek(&walk, start);
     while (start < stop) {
-        ptrdiff_t m = call->shape[call->naxes - 1] - walk.index[call->naxes - 1];
-        if (m > stop - start) m = stop - start;
-        if (columns && m > FR_COLUMNS) m = FR_COLUMNS;
-        if (!columns && walk.tiles && m > walk.width) m = walk.width;
-        if (!columns || !fr_run_columns(&walk, m)) status |= fr_run_tile(&walk, m);
-        fr_row_step(&walk, m);
-        start += m;
+        if (plan.tiles) {
+            start += fr_run_tile(&walk, &plan, stop - start, &status);
+        } else {
+            const ptrdiff_t m =
+                fr_row_run(&walk, plan.gathered && plan.width < stop - start ? plan.width : stop - start);
+            fr_run_each(&walk, &plan, m, &status);
+            start += m;
+        }
     }
     fr_guard_close(caller);
     return status;

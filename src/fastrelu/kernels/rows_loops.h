@@ -19,13 +19,27 @@
 #define FR_INLINE static inline __attribute__((always_inline, unused))
 #endif
 
+/* A loop over all lanes or columns, vectorized as a whole. GCC would unroll it first, and then not vectorize it. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define FOR_LANES(j) FR_INDEPENDENT _Pragma("GCC unroll 1") for (int j = 0; j < FR_ROW_LANES; j++)
+#else
+#define FOR_LANES(j) FR_INDEPENDENT for (int j = 0; j < FR_ROW_LANES; j++)
+#endif
+
 #if defined(_MSC_VER) && !defined(__clang__)
 #define FR_APART static __declspec(noinline)
 #else
 #define FR_APART FR_UNUSED static __attribute__((noinline))
 #endif
 
-enum { FR_ROW_LANES = 16, FR_MAX_LANES = 32, FR_ROW_BLOCK = 1024, FR_ROW_LAG = 64, FR_ROW_LONG = 8192 };
+enum {
+    FR_ROW_LANES = 16,
+    FR_MAX_LANES = 32,
+    FR_ROW_BLOCK = 1024,
+    FR_ROW_LAG = 64,
+    FR_ROW_LONG = 8192,
+    FR_NO_LIMIT = -1
+};
 
 /* hi + lo */
 typedef struct {
@@ -34,10 +48,12 @@ typedef struct {
 
 typedef struct {
     double hi[FR_ROW_LANES], lo[FR_ROW_LANES];
+    int64_t same; /* how many elements equal the largest, if they are counted instead of added */
 } fr_lanes;
 
 FR_INLINE void fr_lanes_clear(fr_lanes *s) {
     for (int j = 0; j < FR_ROW_LANES; j++) s->hi[j] = s->lo[j] = 0;
+    s->same = 0;
 }
 /* hi + lo + v, where lo takes up the rounding error of hi */
 FR_INLINE void fr_lane_add(double *hi, double *lo, double v) {
@@ -69,13 +85,11 @@ FR_INLINE fr_total fr_lanes_join(fr_lanes *s) {
 #undef ROW_LIFT
 #undef ROW_NEAR
 #undef ROW_LOW
-#undef ROW_LITTLE
 #define COMPENSATED (FR_KIND == FR_FULL || FR_KIND == FR_HILO)
 /* Does the output hold the exponentials between the passes? In the accurate kinds they are computed twice instead. */
 #define KEEPS (FR_KIND == FR_LEAN || FR_KIND == FR_FULL)
 #define ROW_LIFT BY_KIND(64, 0, 600)
 #define ROW_NEAR BY_TYPE(300, 1500)
-#define ROW_LITTLE (FR_KIND == FR_LEAN ? 0x1p-16 : FR_KIND == FR_WIDE ? 0x1p-12 : 0x1p-32)
 #define ROW_LOW BY_KIND(-130, -200, -1100)
 
 FR_INLINE store FN(signed_as)(store x, int flip) { return flip ? -x : x; }
@@ -87,6 +101,7 @@ FR_INLINE void FN(lanes_clear)(fr_lanes *s) {
         s->hi[j] = 0;
         if (j < n) s->lo[j] = 0;
     }
+    s->same = 0;
 }
 FR_INLINE fr_total FN(total_add)(fr_total total, double v) {
     if (COMPENSATED) return fr_total_add(total, v);
@@ -196,6 +211,14 @@ HL_SCALED FN(row_exp)(real x, real m) {
 }
 #endif
 
+/* The sum of all exponentials but one of the largest, from the sum of those that are not the largest. What is far below
+ * the smallest result is 0, as it is beside -inf. */
+FR_INLINE fr_total FN(beside_of)(fr_total total, int64_t same, real top) {
+    total = FN(total_add)(total, (double)(same - 1) * (double)top);
+    if (FR_KIND == FR_WIDE) total.hi = total.hi < 0x1p-160 ? 0 : total.hi;
+    return total;
+}
+
 /* Writes the exponentials of n elements, a multiple of FR_ROW_LANES, to `e`, and their low parts to `e_lo`. */
 FR_INLINE void FN(row_exps)(const store *x, real *e, real *e_lo, ptrdiff_t n, const FN(row) * row, int flip) {
     const real origin = row->origin;
@@ -215,40 +238,67 @@ FR_INLINE void FN(row_exps)(const store *x, real *e, real *e_lo, ptrdiff_t n, co
 #endif
 }
 
-/* Adds FR_ROW_LANES exponentials to the lanes. */
-FR_INLINE void FN(add_lanes)(double *hi, double *lo, const real *e, const real *e_lo) {
-#if COMPENSATED && defined(__GNUC__) && !defined(__clang__)
-#pragma GCC unroll 1 /* unrolled, GCC with AVX-512 would not vectorize across the lanes */
+/* as wide as an exponential, so that compilers vectorize the count beside the sum */
+#if FR_KIND == FR_LEAN
+typedef int32_t FN(count);
+#else
+typedef int64_t FN(count);
 #endif
-    for (int j = 0; j < FR_ROW_LANES; j++) {
+
+/* Adds FR_ROW_LANES exponentials to the lanes. Unless `top` is NULL, those equal to it are counted instead. */
+FR_INLINE void FN(add_lanes)(double *hi, double *lo, const real *e, const real *e_lo, const real *top,
+                             FN(count) * same) {
+    FOR_LANES(j) {
+        real v = e[j];
+        if (top) {
+            int is_top = v == top[j];
+#if FR_KIND == FR_HILO
+            is_top &= e_lo[j] == 0;
+#endif
+            v = is_top ? R(0) : v;
+            same[j] += is_top;
+        }
 #if COMPENSATED
-        fr_lane_add(&hi[j], &lo[j], e[j]);
+        fr_lane_add(&hi[j], &lo[j], v);
 #if FR_KIND == FR_HILO
         lo[j] += e_lo[j];
 #endif
 #else
-        hi[j] += (double)e[j];
+        hi[j] += (double)v;
 #endif
     }
     (void)lo, (void)e_lo;
 }
-/* Adds n exponentials. A function of its own, like the next one: inlined, GCC does not vectorize across the lanes. */
-FR_APART void FN(add_row)(fr_lanes *s, const real *e, const real *e_lo, ptrdiff_t n) {
-    double hi[FR_ROW_LANES], lo[FR_ROW_LANES];
-    for (int j = 0; j < FR_ROW_LANES; j++) hi[j] = s->hi[j], lo[j] = s->lo[j];
-    for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES) FN(add_lanes)(hi, lo, e + i, FR_KIND == FR_HILO ? e_lo + i : NULL);
-    for (int j = 0; j < FR_ROW_LANES; j++) s->hi[j] = hi[j], s->lo[j] = lo[j];
-}
+/* The lanes of a row in registers, and back. */
+#define ROW_LANES_OPEN(s, largest)                                                      \
+    double hi[FR_ROW_LANES], lo[FR_ROW_LANES];                                          \
+    real top[FR_ROW_LANES];                                                             \
+    FN(count) same[FR_ROW_LANES];                                                       \
+    FOR_LANES(j) { hi[j] = s->hi[j], lo[j] = s->lo[j], top[j] = largest, same[j] = 0; } \
+    (void)top;
+#define ROW_LANES_CLOSE(s) \
+    FOR_LANES(j) { s->hi[j] = hi[j], s->lo[j] = lo[j], s->same += same[j]; }
+
+/* Adds n exponentials. Functions of their own, like the next ones: inlined, GCC does not vectorize across the lanes. */
+#define ROW_ADD(name, ...)                                                                             \
+    FR_APART void FN(name)(fr_lanes * s, const real *e, const real *e_lo, ptrdiff_t n, real largest) { \
+        ROW_LANES_OPEN(s, largest)                                                                     \
+        for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES)                                                \
+            FN(add_lanes)(hi, lo, e + i, FR_KIND == FR_HILO ? e_lo + i : NULL, __VA_ARGS__);           \
+        ROW_LANES_CLOSE(s)                                                                             \
+    }
+ROW_ADD(add_row, NULL, NULL)
+ROW_ADD(add_beside_row, top, same)
+#undef ROW_ADD
 
 #if KEEPS
 /* Both at once: the exponentials of FR_ROW_LAG elements earlier are added, so that no sum waits for its exponential.
  * Meanwhile the memory that is read and written afterwards is prefetched: this pass is bound by arithmetic, that one by
  * memory. */
 FR_INLINE void FN(exps_and_sum)(fr_lanes *s, const store *x, real *e, ptrdiff_t n, const FN(row) * row, real origin,
-                                int flip, const store *read, const store *written) {
-    double hi[FR_ROW_LANES], lo[FR_ROW_LANES];
+                                int flip, int beside, const store *read, const store *written) {
     const real magic = row->magic, low = row->low;
-    for (int j = 0; j < FR_ROW_LANES; j++) hi[j] = s->hi[j], lo[j] = s->lo[j];
+    ROW_LANES_OPEN(s, row->top)
     for (ptrdiff_t i = 0; i + FR_ROW_LAG < n; i += FR_ROW_LANES) {
         const store *from = x + FR_ROW_LAG + i;
         real *to = e + FR_ROW_LAG + i;
@@ -258,43 +308,52 @@ FR_INLINE void FN(exps_and_sum)(fr_lanes *s, const store *x, real *e, ptrdiff_t 
         }
         FR_INDEPENDENT
         for (int j = 0; j < FR_ROW_LANES; j++) to[j] = FN(row_exp)(FN(signed_as)(from[j], flip), origin, magic, low);
-        FN(add_lanes)(hi, lo, e + i, NULL);
+        FN(add_lanes)(hi, lo, e + i, NULL, beside ? top : NULL, same);
     }
-    for (int j = 0; j < FR_ROW_LANES; j++) s->hi[j] = hi[j], s->lo[j] = lo[j];
+    ROW_LANES_CLOSE(s)
 }
-#define ROW_EXPS(name, origin, flip)                                                                                   \
+#define ROW_EXPS(name, origin, flip, beside)                                                                           \
     FR_APART void FN(name)(fr_lanes * s, const store *x, real *e, ptrdiff_t n, const FN(row) * row, const store *read, \
                            const store *written) {                                                                     \
-        FN(exps_and_sum)(s, x, e, n, row, origin, flip, read, written);                                                \
+        FN(exps_and_sum)(s, x, e, n, row, origin, flip, beside, read, written);                                        \
     }
-ROW_EXPS(exps_near_row, 0, 0)
-ROW_EXPS(exps_far_row, row->origin, 0)
-ROW_EXPS(exps_flipped_row, row->origin, 1)
+ROW_EXPS(exps_near_row, 0, 0, 0)
+ROW_EXPS(exps_far_row, row->origin, 0, 0)
+ROW_EXPS(exps_flipped_row, row->origin, 1, 0)
+ROW_EXPS(exps_near_beside_row, 0, 0, 1)
+ROW_EXPS(exps_far_beside_row, row->origin, 0, 1)
 #undef ROW_EXPS
 #endif
 
-/* Writes the exponentials of n elements, a multiple of FR_ROW_LANES, to `e`, and adds them to the lanes. */
+/* Writes the exponentials of n elements, a multiple of FR_ROW_LANES, to `e`, and adds them to the lanes; if `beside`,
+ * those of the largest are counted. */
 FR_INLINE void FN(block_sum)(fr_lanes *s, const store *x, real *e, ptrdiff_t n, const FN(row) * row, int flip,
-                             const store *read, const store *written) {
+                             int beside, const store *read, const store *written) {
 #if KEEPS
-    const ptrdiff_t lag = n < FR_ROW_LAG ? n : FR_ROW_LAG;
+    const ptrdiff_t lag = n < FR_ROW_LAG ? n : FR_ROW_LAG, added = n - lag;
+    const real *e_lo = NULL;
     FN(row_exps)(x, e, NULL, lag, row, flip);
-    if (flip) FN(exps_flipped_row)(s, x, e, n, row, read, written);
+    if (n <= lag) { /* all of them are added below */
+    } else if (flip) FN(exps_flipped_row)(s, x, e, n, row, read, written);
+    else if (row->origin == 0 && beside) FN(exps_near_beside_row)(s, x, e, n, row, read, written);
     else if (row->origin == 0) FN(exps_near_row)(s, x, e, n, row, read, written);
+    else if (beside) FN(exps_far_beside_row)(s, x, e, n, row, read, written);
     else FN(exps_far_row)(s, x, e, n, row, read, written);
-    FN(add_row)(s, e + n - lag, NULL, lag);
 #else
+    const ptrdiff_t lag = n, added = 0;
     real e_lo[FR_ROW_BLOCK];
     (void)read, (void)written;
     FN(row_exps)(x, e, e_lo, n, row, flip);
-    FN(add_row)(s, e, e_lo, n);
 #endif
+    if (beside) FN(add_beside_row)(s, e + added, e_lo, lag, row->top);
+    else FN(add_row)(s, e + added, e_lo, lag, row->top);
 }
 
-/* The sum of a row's exponentials; they stay in `keep` unless that is NULL or the kind keeps none. The addresses behind
+/* The sum of a row's exponentials, or if `beside` of all but one of the largest, without cancellation. The exponentials
+ * stay in `keep` unless that is NULL or the kind keeps none. The addresses behind
  * the row are prefetched as the next row; `out` is the destination of the results. */
 FR_INLINE fr_total FN(row_sum)(const store *x, store *keep, const store *out, ptrdiff_t n, const FN(row) * row,
-                               int flip) {
+                               int flip, int beside) {
     real room[FR_ROW_BLOCK], last[FR_ROW_LANES], last_lo[FR_ROW_LANES];
     const int left = (int)(n % FR_ROW_LANES);
     const ptrdiff_t whole = n - left;
@@ -314,79 +373,29 @@ FR_INLINE fr_total FN(row_sum)(const store *x, store *keep, const store *out, pt
 #endif
     }
 #if KEEPS
-    if (keep) FN(block_sum)(&s, x, keep, whole, row, flip, x + n, out + (n < FR_ROW_LONG ? n : FR_ROW_BLOCK));
+    if (keep) FN(block_sum)(&s, x, keep, whole, row, flip, beside, x + n, out + (n < FR_ROW_LONG ? n : FR_ROW_BLOCK));
 #endif
     for (ptrdiff_t i = 0; i < whole && !(keep && KEEPS); i += FR_ROW_BLOCK) {
         const ptrdiff_t m = whole - i < FR_ROW_BLOCK ? whole - i : FR_ROW_BLOCK;
-        FN(block_sum)(&s, x + i, room, m, row, flip, x + i + n, out + i);
+        FN(block_sum)(&s, x + i, room, m, row, flip, beside, x + i + n, out + i);
     }
-    if (left) FN(add_row)(&s, last, last_lo, FR_ROW_LANES);
-    return FN(lanes_join)(&s);
-}
-
-/* Sets the exponentials equal to the largest to 0 and counts them; so it does with those up to `bottom`, which are
- * negligible beside the smallest result. */
-FR_APART ptrdiff_t FN(drop_row)(real *e, const real *e_lo, ptrdiff_t n, real top, real bottom) {
-    ptrdiff_t same = 0;
-    for (ptrdiff_t i = 0; i < n; i++) {
-#if FR_KIND == FR_HILO
-        int is_top = (e[i] == top) & (e_lo[i] == 0);
-#else
-        (void)e_lo;
-        int is_top = e[i] == top;
-#endif
-        same += is_top;
-        e[i] = is_top | (e[i] <= bottom) ? R(0) : e[i];
-    }
-    return same;
-}
-
-/* The sum of all exponentials but one of the largest, added up without them. They are taken from `kept` unless that is
- * NULL. */
-FR_APART fr_total FN(apart_row)(const store *x, const store *kept, ptrdiff_t n, const FN(row) * row) {
-    real e[FR_ROW_BLOCK], e_lo[FR_ROW_BLOCK];
-    store rest[FR_ROW_LANES];
-    ptrdiff_t same = -1;
-#if FR_KIND == FR_HILO
-    const real bottom = 0;
-#else
-    const real bottom = FN(row_exp)(-R(INFINITY), row->origin, row->magic, row->low);
-#endif
-    fr_lanes s;
-    FN(lanes_clear)(&s);
-    for (ptrdiff_t i = 0; i < n; i += FR_ROW_BLOCK) {
-        ptrdiff_t m = n - i < FR_ROW_BLOCK ? n - i : FR_ROW_BLOCK, whole = m - m % FR_ROW_LANES;
-        if (kept) {
-            for (ptrdiff_t j = 0; j < m; j++) e[j] = (real)kept[i + j];
-        } else {
-            FN(row_exps)(x + i, e, e_lo, whole, row, 0);
-            for (int j = 0; j < FR_ROW_LANES; j++) rest[j] = -(store)INFINITY;
-            for (int j = 0; j < m - whole; j++) rest[j] = x[i + whole + j];
-            if (whole < m) FN(row_exps)(rest, e + whole, e_lo + whole, FR_ROW_LANES, row, 0);
-        }
-        same += FN(drop_row)(e, e_lo, m, row->top, bottom);
-        for (ptrdiff_t j = m; j % FR_ROW_LANES; j++) e[j] = e_lo[j] = 0;
-        FN(add_row)(&s, e, e_lo, m);
-    }
-    return FN(total_add)(FN(lanes_join)(&s), (double)same * (double)row->top);
-}
-/* The same as the sum of all minus the largest, unless cancellation leaves too little. */
-FR_INLINE fr_total FN(row_beside)(const store *x, store *keep, const store *out, ptrdiff_t n, const FN(row) * row) {
-    fr_total total = FN(total_add)(FN(row_sum)(x, keep, out, n, row, 0), -(double)row->top);
-    if (total.hi < ROW_LITTLE * (double)row->top) total = FN(apart_row)(x, KEEPS ? keep : NULL, n, row);
-    return total;
+    if (left && beside) FN(add_beside_row)(&s, last, last_lo, FR_ROW_LANES, row->top);
+    else if (left) FN(add_row)(&s, last, last_lo, FR_ROW_LANES, row->top);
+    const fr_total total = FN(lanes_join)(&s);
+    return beside ? FN(beside_of)(total, s.same, row->top) : total;
 }
 
 /* log(1 + t), t >= 0. Maximum error: wide 2^-38 relative, full 1.5 ULP. */
 #if FR_KIND == FR_WIDE || FR_KIND == FR_FULL
 FR_INLINE double FN(row_log1p)(double t) {
-    FN(word) s = {1 + t};
-    int64_t k = t > 1 ? (int64_t)(s.bits >> SHIFT) - BIAS : 0;
-    s.bits -= (uint64_t)k << SHIFT;
-    double f = k ? s.number - 1 : t;
+    const int large = t > 1;
+    FN(word) s = {1 + t}, exponent = s;
+    exponent.bits = s.bits >> SHIFT | (uint64_t)0x433 << SHIFT; /* as the last digits of 2^52 + ... */
+    s.bits = (s.bits & (((uint64_t)1 << SHIFT) - 1)) | (uint64_t)BIAS << SHIFT;
+    double k = large ? exponent.number - (0x1p52 + BIAS) : 0, f = large ? s.number - 1 : t;
     double q = (f + f) / (2 + f), w = q * q;
     double y = FMA(q * w, FN(log1p_poly)(w), q);
-    return FMA((double)k, 0x1.62e42fefa3000p-1, FMA((double)k, 0x1.3de6af278ece6p-42, y));
+    return FMA(k, 0x1.62e42fefa3000p-1, FMA(k, 0x1.3de6af278ece6p-42, y));
 }
 #endif
 
@@ -404,55 +413,103 @@ BODY FN(row_log)(fr_total beside, double unit) { return row_log1p_full(beside.hi
 FR_INLINE double FN(row_log)(fr_total beside, double unit) { return row_log1p_wide(beside.hi / unit); }
 #endif
 
-/* The probabilities of a row times f, from the exponentials in `out` or from x. */
-FR_INLINE void FN(row_divide)(const store *x, store *out, ptrdiff_t n, const FN(row) * row, fr_total total, int flip,
-                              double f, int scaled) {
-#if KEEPS
-    const real r = (real)(1 / total.hi), factor = (real)f;
-    (void)x, (void)row, (void)flip;
-    FR_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) out[i] = scaled ? (out[i] * r) * factor : out[i] * r;
-#elif FR_KIND == FR_WIDE
-    const real r = scaled ? f / total.hi : 1 / total.hi, origin = row->origin, magic = row->magic, low = row->low;
-    FR_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++)
-        out[i] = (store)(FN(row_exp)((real)FN(signed_as)(x[i], flip), origin, magic, low) * r);
-#else
+/* ---- Elements of the results, from x, or in the kinds that keep them from the exponentials ---- */
+
+typedef struct {
+    real hi, lo;
+} FN(factor);
+
+/* What turns an exponential into a probability, times f if `scaled`. */
+FR_INLINE FN(factor) FN(factor_of)(fr_total total, double f, int scaled) {
+#if FR_KIND == FR_HILO
     const hl_pair r = hl_div(hl_make(1, 0), hl_make(total.hi * 0x1p-600, total.lo * 0x1p-600));
-    const real m = row->origin, r_hi = r.hi, r_lo = r.lo;
-    FR_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) {
-        hl_scaled e = FN(row_exp)(FN(signed_as)(x[i], flip), m);
-        real y = hl_scale(hl_round(hl_mul(hl_of(e), hl_make(r_hi, r_lo))), e.k);
-        out[i] = scaled ? y * f : y;
-    }
+    (void)f, (void)scaled;
+    return (FN(factor)){r.hi, r.lo};
+#elif FR_KIND == FR_WIDE
+    return (FN(factor)){scaled ? f / total.hi : 1 / total.hi, 0};
+#else
+    (void)f, (void)scaled;
+    return (FN(factor)){(real)(1 / total.hi), 0};
+#endif
+}
+FR_INLINE store FN(probability)(store x, real origin, real magic, real low, real r_hi, real r_lo, real f, int flip,
+                                int scaled) {
+    (void)origin, (void)magic, (void)low, (void)r_lo, (void)f, (void)flip;
+#if KEEPS
+    return scaled ? (x * r_hi) * f : x * r_hi;
+#elif FR_KIND == FR_WIDE
+    (void)scaled;
+    return (store)(FN(row_exp)((real)FN(signed_as)(x, flip), origin, magic, low) * r_hi);
+#else
+    hl_scaled e = FN(row_exp)(FN(signed_as)(x, flip), origin);
+    real y = hl_scale(hl_round(hl_mul(hl_of(e), hl_make(r_hi, r_lo))), e.k);
+    return scaled ? y * f : y;
+#endif
+}
+/* (x - m) - logarithm */
+FR_INLINE store FN(log_probability)(store x, store m, real hi, real lo) {
+#if FR_KIND == FR_HILO
+    hl_pair z = hl_sum(x, -m), s = hl_sum(z.hi, -hi);
+    real y = s.hi + (s.lo + (z.lo - lo));
+    return z.hi < -LARGEST ? z.hi - hi : y;
+#else
+    (void)lo;
+    return (store)(((real)x - (real)m) - hi);
+#endif
+}
+FR_INLINE FN(factor) FN(logarithm_of)(fr_total beside, double unit) {
+#if FR_KIND == FR_HILO
+    const hl_pair y = FN(row_log)(beside);
+    (void)unit;
+    return (FN(factor)){y.hi, y.lo};
+#else
+    return (FN(factor)){(real)FN(row_log)(beside, unit), 0};
 #endif
 }
 
-/* A row whose largest element is infinite: its limit if it has one, that is, if it holds a single +inf. */
-FR_UNUSED static void FN(row_infinite)(const store *x, store *out, ptrdiff_t n, int flip, int logarithm) {
-    ptrdiff_t highest = 0, nans = 0;
-    for (ptrdiff_t i = 0; i < n; i++) {
-        highest += FN(signed_as)(x[i], flip) > LARGEST;
-        nans += x[i] != x[i];
-    }
-    store others = highest == 1 && nans == 0 ? logarithm ? -(store)INFINITY : (store)0 : (store)NAN;
-    store largest = others != others ? others : logarithm ? (store)0 : (store)1;
-    for (ptrdiff_t i = 0; i < n; i++) out[i] = FN(signed_as)(x[i], flip) > LARGEST ? largest : others;
-}
+/* ---- Rows whose largest element is infinite: they have a limit if they hold a single +inf and no NaN. ---- */
 
 FR_INLINE int FN(row_is_finite)(store m) { return m - m == 0; }
+
+/* The position of the single +inf. */
+FR_APART ptrdiff_t FN(limit_of)(const char *x, ptrdiff_t pitch, ptrdiff_t n, int flip) {
+    ptrdiff_t highest = 0, nans = 0, at = FR_NO_LIMIT;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        store v = FN(signed_as)(*(const store *)(x + i * pitch), flip);
+        if (v > LARGEST) at = i, highest++;
+        nans += v != v;
+    }
+    return highest == 1 && nans == 0 ? at : FR_NO_LIMIT;
+}
+/* The results of such a row. */
+FR_APART void FN(write_limit)(char *out, ptrdiff_t pitch, ptrdiff_t n, ptrdiff_t at, int logarithm) {
+    const store others = at < 0 ? (store)NAN : logarithm ? -(store)INFINITY : (store)0;
+    for (ptrdiff_t i = 0; i < n; i++) *(store *)(out + i * pitch) = others;
+    if (at >= 0) *(store *)(out + at * pitch) = logarithm ? (store)0 : (store)1;
+}
+
+/* ---- One row ---- */
+
+FR_INLINE void FN(row_divide)(const store *x, store *out, ptrdiff_t n, const FN(row) * row, fr_total total, int flip,
+                              double f, int scaled) {
+    const FN(factor) r = FN(factor_of)(total, f, scaled);
+    const real hi = r.hi, lo = r.lo, factor = (real)f, origin = row->origin, magic = row->magic, low = row->low;
+    const store *from = KEEPS ? out : x;
+    FR_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++)
+        out[i] = FN(probability)(from[i], origin, magic, low, hi, lo, factor, flip, scaled);
+}
 
 FR_INLINE void FN(softmax)(const char *const *in, char *to, ptrdiff_t n, int flip) {
     const store *x = (const store *)in[0];
     store *out = (store *)to;
     store m = FN(row_max)(x, n, flip);
     if (!FN(row_is_finite)(m)) {
-        FN(row_infinite)(x, out, n, flip, 0);
+        FN(write_limit)(to, sizeof(store), n, FN(limit_of)(in[0], sizeof(store), n, flip), 0);
         return;
     }
     const FN(row) row = FN(row_of)(m);
-    FN(row_divide)(x, out, n, &row, FN(row_sum)(x, out, out, n, &row, flip), flip, 1, 0);
+    FN(row_divide)(x, out, n, &row, FN(row_sum)(x, out, out, n, &row, flip, 0), flip, 1, 0);
 }
 FR_UNUSED static void FN(softmax_row)(const char *const *in, char *out, ptrdiff_t n) { FN(softmax)(in, out, n, 0); }
 FR_UNUSED static void FN(softmin_row)(const char *const *in, char *out, ptrdiff_t n) { FN(softmax)(in, out, n, 1); }
@@ -462,77 +519,57 @@ FR_UNUSED static void FN(log_softmax_row)(const char *const *in, char *to, ptrdi
     store *out = (store *)to;
     const store m = FN(row_max)(x, n, 0);
     if (!FN(row_is_finite)(m)) {
-        FN(row_infinite)(x, out, n, 0, 1);
+        FN(write_limit)(to, sizeof(store), n, FN(limit_of)(in[0], sizeof(store), n, 0), 1);
         return;
     }
     const FN(row) row = FN(row_of)(m);
-    const fr_total beside = FN(row_beside)(x, NULL, out, n, &row);
-#if FR_KIND == FR_HILO
-    const hl_pair logarithm = FN(row_log)(beside);
+    const FN(factor) logarithm = FN(logarithm_of)(FN(row_sum)(x, NULL, out, n, &row, 0, 1), row.unit);
     const real hi = logarithm.hi, lo = logarithm.lo;
     FR_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) {
-        hl_pair z = hl_sum(x[i], -m), s = hl_sum(z.hi, -hi);
-        real y = s.hi + (s.lo + (z.lo - lo));
-        out[i] = z.hi < -LARGEST ? z.hi - hi : y;
-    }
-#else
-    const real logarithm = (real)FN(row_log)(beside, row.unit), largest = m;
-    FR_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) out[i] = (store)(((real)x[i] - largest) - logarithm);
-#endif
+    for (ptrdiff_t i = 0; i < n; i++) out[i] = FN(log_probability)(x[i], m, hi, lo);
 }
 
-/* ---- FR_COLUMNS rows side by side, element i of all of them on one cache line: for short rows, and for rows whose
- * neighbors are contiguous to them. The same operations on each row as above. Returns 0, with nothing written, if a row
- * needs another treatment. ---- */
-#if KEEPS
-FR_INLINE int FN(columns)(const char *from, ptrdiff_t pitch, char *to, ptrdiff_t out_pitch, ptrdiff_t n, int flip,
-                          int log) {
+/* ---- Rows side by side, FR_COLUMNS at a time: the same operations on each as above. Lane l of a row is then one of
+ * FR_ROW_LANES rows of sums. ---- */
+
+typedef struct {
     store m[FR_COLUMNS];
-    real origin[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS], factor[FR_COLUMNS];
-    FN(row) row[FR_COLUMNS];
-    double hi[FR_ROW_LANES][FR_COLUMNS], lo[FR_ROW_LANES][FR_COLUMNS];
-    for (int j = 0; j < FR_COLUMNS; j++) m[j] = -(store)INFINITY;
+    real origin[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS], top[FR_COLUMNS]; /* as in row */
+    double unit[FR_COLUMNS], hi[FR_COLUMNS], lo[FR_COLUMNS];                      /* and the sum */
+    int infinite;                /* one bit for each row whose largest element is infinite; it is computed with m = 0 */
+    ptrdiff_t limit[FR_COLUMNS]; /* of such a row, as limit_of has it */
+} FN(columns);
+
+FR_INLINE void FN(columns_top)(FN(columns) * c, const char *x, ptrdiff_t pitch, ptrdiff_t n, int flip) {
+    store m[FR_COLUMNS];
+    int infinite = 0;
+    FOR_LANES(j) m[j] = -(store)INFINITY;
     for (ptrdiff_t i = 0; i < n; i++) {
-        const store *x = (const store *)(from + i * pitch);
-        for (int j = 0; j < FR_COLUMNS; j++) {
-            store v = FN(signed_as)(x[j], flip);
+        const store *at = (const store *)(x + i * pitch);
+        FOR_LANES(j) {
+            store v = FN(signed_as)(at[j], flip);
             m[j] = v > m[j] ? v : m[j];
         }
     }
-    int finite = 1;
-    for (int j = 0; j < FR_COLUMNS; j++) finite &= FN(row_is_finite)(m[j]);
-    if (!finite) return 0;
-    for (int j = 0; j < FR_COLUMNS; j++) {
-        row[j] = FN(row_of)(m[j]);
-        origin[j] = row[j].origin;
-        magic[j] = row[j].magic;
-        low[j] = row[j].low;
+    FOR_LANES(j) infinite |= !FN(row_is_finite)(m[j]);
+    c->infinite = 0;
+    for (int j = 0; j < FR_COLUMNS && infinite; j++) {
+        if (FN(row_is_finite)(m[j])) continue;
+        c->infinite |= 1 << j;
+        c->limit[j] = FN(limit_of)(x + j * (ptrdiff_t)sizeof(store), pitch, n, flip);
+        m[j] = 0;
     }
-    const int lanes = n < FR_ROW_LANES ? (int)n : FR_ROW_LANES;
-    for (int l = 0; l < lanes; l++)
-        for (int j = 0; j < FR_COLUMNS; j++) {
-            hi[l][j] = 0;
-            if (COMPENSATED) lo[l][j] = 0;
-        }
-    for (ptrdiff_t i = 0; i < n; i++) {
-        const store *x = (const store *)(from + i * pitch);
-        store *out = (store *)(to + i * out_pitch);
-        real e[FR_COLUMNS];
-        double *h = hi[i % FR_ROW_LANES], *l = lo[i % FR_ROW_LANES];
-        for (int j = 0; j < FR_COLUMNS; j++) e[j] = FN(row_exp)(FN(signed_as)(x[j], flip), origin[j], magic[j], low[j]);
-        for (int j = 0; j < FR_COLUMNS && !log; j++) out[j] = e[j];
-#if COMPENSATED
-        for (int j = 0; j < FR_COLUMNS; j++) fr_lane_add(&h[j], &l[j], e[j]);
-#else
-        (void)l;
-        for (int j = 0; j < FR_COLUMNS; j++) h[j] += (double)e[j];
-#endif
+    FOR_LANES(j) {
+        const FN(row) row = FN(row_of)(m[j]);
+        c->m[j] = m[j];
+        c->origin[j] = row.origin, c->magic[j] = row.magic, c->low[j] = row.low, c->top[j] = row.top;
     }
+    FOR_LANES(j) c->unit[j] = FN(row_of)(m[j]).unit;
+}
+
+FR_INLINE void FN(columns_join)(FN(columns) * c, double (*hi)[FR_COLUMNS], double (*lo)[FR_COLUMNS], ptrdiff_t n) {
     for (int w = FR_ROW_LANES / 2; w; w /= 2)
-        for (int l = 0; l < w && l + w < lanes; l++)
-            for (int j = 0; j < FR_COLUMNS; j++) {
+        for (int l = 0; l < w && l + w < n; l++) FOR_LANES(j) {
 #if COMPENSATED
                 fr_lane_add(&hi[l][j], &lo[l][j], hi[l + w][j]);
                 lo[l][j] += lo[l + w][j];
@@ -540,120 +577,256 @@ FR_INLINE int FN(columns)(const char *from, ptrdiff_t pitch, char *to, ptrdiff_t
                 hi[l][j] += hi[l + w][j];
 #endif
             }
-    for (int j = 0; j < FR_COLUMNS; j++) {
+    FOR_LANES(j) {
         fr_total total = {hi[0][j], COMPENSATED ? lo[0][j] : 0};
-        total = FN(total_add)(total, 0);
-        if (log) {
-            total = FN(total_add)(total, -(double)row[j].top);
-            if (total.hi < ROW_LITTLE * (double)row[j].top) return 0;
-            factor[j] = (real)FN(row_log)(total, row[j].unit);
-        } else {
-            factor[j] = (real)(1 / total.hi);
-        }
+        if (COMPENSATED) total = fr_total_add(total, 0);
+        c->hi[j] = total.hi, c->lo[j] = total.lo;
     }
+}
+/* Sets the lanes of element i to 0 if it is their first. */
+FR_INLINE void FN(open_lanes)(double *hi, double *lo, ptrdiff_t i) {
+    if (i >= FR_ROW_LANES) return;
+    FOR_LANES(j) hi[j] = 0;
+    if (COMPENSATED) FOR_LANES(j) lo[j] = 0;
+}
+
+/* As row_sum. */
+FR_INLINE void FN(columns_sum)(FN(columns) * c, const char *from, ptrdiff_t pitch, char *keep, ptrdiff_t keep_pitch,
+                               ptrdiff_t n, int flip, int beside) {
+    double hi[FR_ROW_LANES][FR_COLUMNS], lo[FR_ROW_LANES][FR_COLUMNS];
+    FN(count) same[FR_COLUMNS];
+    FOR_LANES(j) same[j] = 0;
     for (ptrdiff_t i = 0; i < n; i++) {
         const store *x = (const store *)(from + i * pitch);
-        store *out = (store *)(to + i * out_pitch);
-        FR_INDEPENDENT
-        for (int j = 0; j < FR_COLUMNS; j++) out[j] = log ? (x[j] - m[j]) - factor[j] : out[j] * factor[j];
-    }
-    return 1;
-}
-FR_UNUSED static int FN(softmax_columns_row)(const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch,
-                                             ptrdiff_t n) {
-    return FN(columns)(x, pitch, out, out_pitch, n, 0, 0);
-}
-FR_UNUSED static int FN(log_softmax_columns_row)(const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch,
-                                                 ptrdiff_t n) {
-    return FN(columns)(x, pitch, out, out_pitch, n, 0, 1);
-}
-FR_UNUSED static int FN(softmin_columns_row)(const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch,
-                                             ptrdiff_t n) {
-    return FN(columns)(x, pitch, out, out_pitch, n, 1, 0);
-}
+        const int l = (int)(i % FR_ROW_LANES);
+        real e[FR_COLUMNS], e_lo[FR_COLUMNS];
+        FN(open_lanes)(hi[l], lo[l], i);
+#if FR_KIND == FR_HILO
+        FOR_LANES(j) {
+            hl_scaled v = FN(row_exp)(FN(signed_as)(x[j], flip), c->origin[j]);
+            real s = hl_pow2(v.k + 600);
+            e[j] = v.hi * s;
+            e_lo[j] = v.lo * s;
+        }
+#else
+        FOR_LANES(j)
+        e[j] = FN(row_exp)((real)FN(signed_as)(x[j], flip), c->origin[j], c->magic[j], c->low[j]);
 #endif
+#if KEEPS
+        store *kept = (store *)(keep + i * keep_pitch);
+        if (keep) FOR_LANES(j) kept[j] = e[j];
+#else
+        (void)keep, (void)keep_pitch;
+#endif
+        FN(add_lanes)(hi[l], lo[l], e, e_lo, beside ? c->top : NULL, same);
+    }
+    FN(columns_join)(c, hi, lo, n);
+    if (beside) FOR_LANES(j) {
+            const fr_total total = FN(beside_of)((fr_total){c->hi[j], c->lo[j]}, same[j], c->top[j]);
+            c->hi[j] = total.hi, c->lo[j] = total.lo;
+        }
+}
+
+/* As row_divide, with a factor for each row unless f is NULL. */
+FR_INLINE void FN(columns_divide)(const FN(columns) * c, const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch,
+                                  ptrdiff_t n, int flip, const double *f) {
+    real r_hi[FR_COLUMNS], r_lo[FR_COLUMNS], factor[FR_COLUMNS];
+    FOR_LANES(j) {
+        const double own = f ? f[j] : 1;
+        const FN(factor) r = FN(factor_of)((fr_total){c->hi[j], c->lo[j]}, own, f != NULL);
+        r_hi[j] = r.hi, r_lo[j] = r.lo, factor[j] = (real)own;
+    }
+    for (ptrdiff_t i = 0; i < n; i++) {
+        store *to = (store *)(out + i * out_pitch);
+        const store *from = KEEPS ? to : (const store *)(x + i * pitch);
+        FOR_LANES(j)
+        to[j] = FN(probability)(from[j], c->origin[j], c->magic[j], c->low[j], r_hi[j], r_lo[j], factor[j], flip,
+                                f != NULL);
+    }
+}
+
+FR_INLINE void FN(columns_limits)(const FN(columns) * c, char *out, ptrdiff_t pitch, ptrdiff_t n, int logarithm) {
+    for (int j = 0; j < FR_COLUMNS && c->infinite; j++)
+        if (c->infinite >> j & 1) FN(write_limit)(out + j * (ptrdiff_t)sizeof(store), pitch, n, c->limit[j], logarithm);
+}
+
+#define FOR_COLUMNS(at, tile)                                                                        \
+    for (ptrdiff_t at = 0, end_of_##at = (tile)->width * (ptrdiff_t)sizeof(store); at < end_of_##at; \
+         at += FR_COLUMNS * (ptrdiff_t)sizeof(store))
+
+FR_INLINE void FN(softmax_columns)(const fr_tile *tile, int flip) {
+    const ptrdiff_t n = tile->n, pitch = tile->pitch[0], out_pitch = tile->out_pitch;
+    FOR_COLUMNS(at, tile) {
+        const char *x = tile->in[0] + at;
+        char *out = tile->out + at;
+        FN(columns) c;
+        FN(columns_top)(&c, x, pitch, n, flip);
+        FN(columns_sum)(&c, x, pitch, out, out_pitch, n, flip, 0);
+        FN(columns_divide)(&c, x, pitch, out, out_pitch, n, flip, NULL);
+        FN(columns_limits)(&c, out, out_pitch, n, 0);
+    }
+}
+FR_UNUSED static void FN(softmax_tile_row)(fr_tile *tile) { FN(softmax_columns)(tile, 0); }
+FR_UNUSED static void FN(softmin_tile_row)(fr_tile *tile) { FN(softmax_columns)(tile, 1); }
+
+FR_UNUSED static void FN(log_softmax_tile_row)(fr_tile *tile) {
+    const ptrdiff_t n = tile->n, pitch = tile->pitch[0], out_pitch = tile->out_pitch;
+    FOR_COLUMNS(at, tile) {
+        const char *from = tile->in[0] + at;
+        char *to = tile->out + at;
+        FN(columns) c;
+        real hi[FR_COLUMNS], lo[FR_COLUMNS];
+        FN(columns_top)(&c, from, pitch, n, 0);
+        FN(columns_sum)(&c, from, pitch, NULL, 0, n, 0, 1);
+        FOR_LANES(j) {
+            const FN(factor) logarithm = FN(logarithm_of)((fr_total){c.hi[j], c.lo[j]}, c.unit[j]);
+            hi[j] = logarithm.hi, lo[j] = logarithm.lo;
+        }
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const store *x = (const store *)(from + i * pitch);
+            store *out = (store *)(to + i * out_pitch);
+            FOR_LANES(j) out[j] = FN(log_probability)(x[j], c.m[j], hi[j], lo[j]);
+        }
+        FN(columns_limits)(&c, to, out_pitch, n, 1);
+    }
+}
 
 /* ---- Gradients from the output. An element whose output says that it was masked has gradient 0. ---- */
 
+/* Adds g y to FR_ROW_LANES lanes, or g alone if `log`. */
+FR_INLINE void FN(dot_lanes)(double *hi, double *lo, const store *g, const store *y, int log) {
+    FOR_LANES(j) {
+        store v = g[j], w = y[j];
+        v = (log ? w < -LARGEST : w == 0) ? 0 : v;
+        w = log ? 1 : w;
+#if COMPENSATED
+        real p = v * w;
+        fr_lane_add(&hi[j], &lo[j], p);
+        if (!log) lo[j] += FN(fused)(v, w, -p);
+#else
+        hi[j] = FR_FMA((double)v, (double)w, hi[j]); /* the product is exact */
+#endif
+    }
+    (void)lo;
+}
+#define ROW_DOT(name, log)                                                                        \
+    FR_APART void FN(name)(fr_lanes * s, const store *g, const store *y, ptrdiff_t n) {           \
+        double hi[FR_ROW_LANES], lo[FR_ROW_LANES];                                                \
+        FOR_LANES(j) hi[j] = s->hi[j], lo[j] = s->lo[j];                                          \
+        for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES) FN(dot_lanes)(hi, lo, g + i, y + i, log); \
+        FOR_LANES(j) s->hi[j] = hi[j], s->lo[j] = lo[j];                                          \
+    }
+ROW_DOT(dot_row, 0)
+ROW_DOT(dot_log_row, 1)
+#undef ROW_DOT
+
 /* The sum of g y over the row, or of g alone if `log`. */
 FR_INLINE fr_total FN(row_dot)(const store *g, const store *y, ptrdiff_t n, int log) {
+    const int left = (int)(n % FR_ROW_LANES);
+    const ptrdiff_t whole = n - left;
     fr_lanes s;
     FN(lanes_clear)(&s);
-    for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES) {
+    if (log) FN(dot_log_row)(&s, g, y, whole);
+    else FN(dot_row)(&s, g, y, whole);
+    if (left) {
         store gs[FR_ROW_LANES], ys[FR_ROW_LANES];
-        const store *g_at = g + i, *y_at = y + i;
-        if (n - i < FR_ROW_LANES) {
-            for (int j = 0; j < FR_ROW_LANES; j++) gs[j] = ys[j] = 0;
-            for (int j = 0; j < n - i; j++) gs[j] = g[i + j], ys[j] = y[i + j];
-            g_at = gs, y_at = ys;
-        }
-        for (int j = 0; j < FR_ROW_LANES; j++) {
-            store v = g_at[j], w = y_at[j];
-            v = (log ? w < -LARGEST : w == 0) ? 0 : v;
-            w = log ? 1 : w;
-#if COMPENSATED
-            real p = v * w;
-            fr_lane_add(&s.hi[j], &s.lo[j], p);
-            if (!log) s.lo[j] += FN(fused)(v, w, -p);
-#else
-            s.hi[j] += (double)v * (double)w;
-#endif
-        }
+        FOR_LANES(j) gs[j] = ys[j] = 0;
+        FN(copy_few)(gs, g + whole, left);
+        FN(copy_few)(ys, y + whole, left);
+        if (log) FN(dot_log_row)(&s, gs, ys, FR_ROW_LANES);
+        else FN(dot_row)(&s, gs, ys, FR_ROW_LANES);
     }
     return FN(lanes_join)(&s);
 }
 
 /* y (g - sum of g y) */
-FR_INLINE void FN(softmax_gradient)(const char *const *in, char *to, ptrdiff_t n, int flip) {
-    const store *g = (const store *)in[0], *y = (const store *)in[1];
-    store *out = (store *)to;
-    const fr_total dot = FN(row_dot)(g, y, n, 0);
+FR_INLINE FN(factor) FN(dot_parts)(fr_total dot) {
 #if FR_KIND == FR_LEAN
-    const real hi = (real)dot.hi, lo = (real)(dot.hi - (double)hi);
+    const real hi = (real)dot.hi;
+    return (FN(factor)){hi, (real)(dot.hi - (double)hi)};
 #else
-    const real hi = dot.hi, lo = dot.lo;
+    return (FN(factor)){dot.hi, dot.lo};
 #endif
-    FR_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) {
-        real p = (real)y[i];
+}
+FR_INLINE store FN(softmax_gradient)(store g, store y, real hi, real lo, int flip) {
+    real p = (real)y;
 #if FR_KIND == FR_HILO
-        hl_pair d = hl_sum(g[i], -hi);
-        d = hl_fast(d.hi, d.lo - lo);
-        real v = hl_round(hl_mul1(d, p));
+    hl_pair d = hl_sum(g, -hi);
+    d = hl_fast(d.hi, d.lo - lo);
+    real v = hl_round(hl_mul1(d, p));
 #else
-        real v = p * (((real)g[i] - hi) - lo);
+    real v = p * (((real)g - hi) - lo);
 #endif
-        out[i] = (store)(p == 0 ? R(0) : flip ? -v : v);
-    }
+    return (store)(p == 0 ? R(0) : flip ? -v : v);
 }
-FR_UNUSED static void FN(softmax_from_output_row)(const char *const *in, char *out, ptrdiff_t n) {
-    FN(softmax_gradient)(in, out, n, 0);
-}
-FR_UNUSED static void FN(softmin_from_output_row)(const char *const *in, char *out, ptrdiff_t n) {
-    FN(softmax_gradient)(in, out, n, 1);
+/* g - e^y (sum of g) */
+FR_INLINE store FN(log_softmax_gradient)(store g, store y, real hi, real lo) {
+#if FR_KIND == FR_HILO
+    hl_scaled e = hl_exp(hl_clamped(y, -1500, 1500));
+    hl_pair t = hl_mul(hl_of(e), hl_make(hi, lo));
+    t = hl_make(hl_scale(t.hi, e.k), hl_scale(t.lo, e.k));
+    hl_pair d = hl_sum(g, -t.hi);
+    real v = d.hi + (d.lo - t.lo);
+#else
+    (void)lo;
+    real far, e = FN(exp_far)(FN(at_least)((real)y, FAR_LOW), NO_LOW, &far);
+    real v = FN(or_nan)((real)g - FN(product)(hi, e, far), (real)y);
+#endif
+    return (store)((real)y < -LARGEST ? R(0) : v);
 }
 
-/* g - e^y (sum of g) */
-FR_UNUSED static void FN(log_softmax_from_output_row)(const char *const *in, char *to, ptrdiff_t n) {
-    const store *g = (const store *)in[0], *y = (const store *)in[1];
-    store *out = (store *)to;
-    const fr_total sum = FN(row_dot)(g, y, n, 1);
-    const real hi = (real)sum.hi;
-    FR_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) {
-        real v;
-#if FR_KIND == FR_HILO
-        hl_scaled e = hl_exp(hl_clamped(y[i], -1500, 1500));
-        hl_pair t = hl_mul(hl_of(e), hl_make(hi, sum.lo));
-        t = hl_make(hl_scale(t.hi, e.k), hl_scale(t.lo, e.k));
-        hl_pair d = hl_sum(g[i], -t.hi);
-        v = d.hi + (d.lo - t.lo);
-#else
-        real far, e = FN(exp_far)(FN(at_least)((real)y[i], FAR_LOW), NO_LOW, &far);
-        v = FN(or_nan)((real)g[i] - FN(product)(hi, e, far), (real)y[i]);
-#endif
-        out[i] = (store)((real)y[i] < -LARGEST ? R(0) : v);
+#define ROW_GRADIENTS(name, log, ...)                                                                \
+    FR_UNUSED static void FN(name##_from_output_row)(const char *const *in, char *to, ptrdiff_t n) { \
+        const store *g = (const store *)in[0], *y = (const store *)in[1];                            \
+        store *out = (store *)to;                                                                    \
+        const FN(factor) dot = FN(dot_parts)(FN(row_dot)(g, y, n, log));                             \
+        const real hi = dot.hi, lo = dot.lo;                                                         \
+        FR_INDEPENDENT                                                                               \
+        for (ptrdiff_t i = 0; i < n; i++) out[i] = __VA_ARGS__(i, hi, lo);                           \
+    }                                                                                                \
+    FR_UNUSED static void FN(name##_from_output_tile_row)(fr_tile * tile) {                          \
+        FOR_COLUMNS(at, tile) {                                                                      \
+            double sum[FR_ROW_LANES][FR_COLUMNS], sum_lo[FR_ROW_LANES][FR_COLUMNS];                  \
+            FN(columns) c;                                                                           \
+            real hi[FR_COLUMNS], lo[FR_COLUMNS];                                                     \
+            for (ptrdiff_t i = 0; i < tile->n; i++) {                                                \
+                double *lane = sum[i % FR_ROW_LANES], *lane_lo = sum_lo[i % FR_ROW_LANES];           \
+                FN(open_lanes)(lane, lane_lo, i);                                                    \
+                FN(dot_lanes)(lane, lane_lo, (const store *)(tile->in[0] + at + i * tile->pitch[0]), \
+                              (const store *)(tile->in[1] + at + i * tile->pitch[1]), log);          \
+            }                                                                                        \
+            FN(columns_join)(&c, sum, sum_lo, tile->n);                                              \
+            FOR_LANES(j) {                                                                           \
+                const FN(factor) dot = FN(dot_parts)((fr_total){c.hi[j], c.lo[j]});                  \
+                hi[j] = dot.hi, lo[j] = dot.lo;                                                      \
+            }                                                                                        \
+            for (ptrdiff_t i = 0; i < tile->n; i++) {                                                \
+                const store *g = (const store *)(tile->in[0] + at + i * tile->pitch[0]);             \
+                const store *y = (const store *)(tile->in[1] + at + i * tile->pitch[1]);             \
+                store *out = (store *)(tile->out + at + i * tile->out_pitch);                        \
+                FOR_LANES(j) out[j] = __VA_ARGS__(j, hi[j], lo[j]);                                  \
+            }                                                                                        \
+        }                                                                                            \
     }
+#define ROW_SOFTMAX(i, hi, lo) FN(softmax_gradient)(g[i], y[i], hi, lo, 0)
+#define ROW_SOFTMIN(i, hi, lo) FN(softmax_gradient)(g[i], y[i], hi, lo, 1)
+#define ROW_LOG_SOFTMAX(i, hi, lo) FN(log_softmax_gradient)(g[i], y[i], hi, lo)
+ROW_GRADIENTS(softmax, 0, ROW_SOFTMAX)
+ROW_GRADIENTS(softmin, 0, ROW_SOFTMIN)
+ROW_GRADIENTS(log_softmax, 1, ROW_LOG_SOFTMAX)
+#undef ROW_GRADIENTS
+#undef ROW_SOFTMAX
+#undef ROW_SOFTMIN
+#undef ROW_LOG_SOFTMAX
+
+/* ---- Masks ---- */
+
+FR_UNUSED static void FN(select_row)(char *to, const char *from, const char *mask, ptrdiff_t n, uint64_t absent) {
+    store *out = (store *)to, other;
+    const store *x = (const store *)from;
+    memcpy(&other, &absent, sizeof other);
+    FR_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) out[i] = mask[i] ? x[i] : other;
 }
 
 /* ---- Cross-entropy: sum of q (-log p) over the classes, and its gradient scale (p (sum of q) - q) ---- */
@@ -699,26 +872,39 @@ FR_INLINE FN(targets) FN(targets_of)(const fr_target *target, const store *x, st
     return found;
 }
 
-/* A row whose largest logit is infinite, with the probabilities of row_infinite. */
+/* The loss of a row whose largest logit is infinite, with the probabilities of write_limit; `own` is the target of the
+ * class i. */
 FR_UNUSED static double FN(cross_entropy_infinite)(const fr_target *target, ptrdiff_t n, double whole) {
-    const store *x = (const store *)target->x;
     store *grad = (store *)target->grad;
     const double *q = target->dense;
-    ptrdiff_t highest = 0, nans = 0, at = 0;
+    const ptrdiff_t at = FN(limit_of)(target->x, sizeof(store), n, 0);
+    double loss = at >= 0 ? 0. : NAN;
     for (ptrdiff_t i = 0; i < n; i++) {
-        int is_highest = x[i] > LARGEST;
-        at = is_highest ? i : at;
-        highest += is_highest;
-        nans += x[i] != x[i];
-    }
-    const int valid = highest == 1 && nans == 0;
-    double loss = valid ? 0. : NAN;
-    for (ptrdiff_t i = 0; i < n; i++) {
-        double own = q ? q[i] : i == target->label ? whole : 0., p = valid ? i == at : NAN;
+        double own = q ? q[i] : i == target->label ? whole : 0., p = at >= 0 ? i == at : NAN;
         if (own != 0 && i != at) loss += INFINITY;
         if (grad) grad[i] = (store)(target->scale * (whole * p - own));
     }
     return loss;
+}
+
+/* -log p of the class whose logit is `own` */
+FR_INLINE double FN(row_loss)(fr_total beside, double unit, store m, store own) {
+#if FR_KIND == FR_HILO
+    const hl_pair logarithm = FN(row_log)(beside), z = hl_sum(m, -own), sum = hl_sum(logarithm.hi, z.hi);
+    double loss = sum.hi + (sum.lo + (logarithm.lo + z.lo));
+    (void)unit;
+    return own < -LARGEST ? (double)INFINITY + logarithm.hi : loss;
+#else
+    return (double)FN(row_log)(beside, unit) + ((double)m - (double)own);
+#endif
+}
+FR_INLINE double FN(weighted)(double whole, double loss) { return (whole == 0) & (loss > 0) ? 0 : whole * loss; }
+
+/* p - 1, where p may be close to 1: minus the probability of all other classes */
+FR_INLINE void FN(subtract_label)(store *grad, fr_total beside, double unit, int is_top, double factor) {
+    double others = beside.hi / unit;
+    double rest = is_top ? factor * (others / (1 + others)) : factor - (double)*grad;
+    *grad = (store)-rest;
 }
 
 FR_UNUSED static double FN(cross_entropy_row)(const fr_target *target, ptrdiff_t n) {
@@ -732,14 +918,8 @@ FR_UNUSED static double FN(cross_entropy_row)(const fr_target *target, ptrdiff_t
 
     const store own = dense ? m : x[target->label];
     const FN(row) row = FN(row_of)(m);
-    const fr_total beside = FN(row_beside)(x, grad, grad ? grad : x, n, &row);
-#if FR_KIND == FR_HILO
-    const hl_pair logarithm = FN(row_log)(beside), z = hl_sum(m, -own), sum = hl_sum(logarithm.hi, z.hi);
-    double loss = own < -LARGEST ? (double)INFINITY + logarithm.hi : sum.hi + (sum.lo + (logarithm.lo + z.lo));
-#else
-    double loss = (double)FN(row_log)(beside, row.unit) + ((double)m - (double)own);
-#endif
-    loss = q.whole == 0 && loss > 0 ? 0 : q.whole * loss;
+    const fr_total beside = FN(row_sum)(x, grad, grad ? grad : x, n, &row, 0, 1);
+    double loss = FN(weighted)(q.whole, FN(row_loss)(beside, row.unit, m, own));
     if (dense) loss -= q.moment;
     if (q.outside != 0) loss += q.outside * (double)INFINITY;
     if (!grad) return loss;
@@ -749,10 +929,61 @@ FR_UNUSED static double FN(cross_entropy_row)(const fr_target *target, ptrdiff_t
     if (dense) {
         for (ptrdiff_t i = 0; i < n; i++) grad[i] = (store)((double)grad[i] - target->scale * target->dense[i]);
     } else {
-        /* p - 1, where p may be close to 1: minus the probability of all other classes */
-        double others = beside.hi / row.unit;
-        double rest = own == m ? factor * (others / (1 + others)) : factor - (double)grad[target->label];
-        grad[target->label] = (store)-rest;
+        FN(subtract_label)(&grad[target->label], beside, row.unit, own == m, factor);
     }
     return loss;
 }
+
+/* The same for rows side by side, whose label is their only target. */
+FR_UNUSED static void FN(cross_entropy_tile_row)(fr_tile *tile) {
+    const ptrdiff_t n = tile->n, pitch = tile->pitch[0], out_pitch = tile->out_pitch, size = sizeof(store);
+    const double *weights = tile->target->weights;
+    FOR_COLUMNS(at, tile) {
+        const char *x = tile->in[0] + at;
+        const ptrdiff_t *label = tile->label + at / size;
+        double *loss = tile->loss + at / size, whole[FR_COLUMNS], factor[FR_COLUMNS];
+        store own[FR_COLUMNS];
+        FN(columns) c;
+        FN(columns_top)(&c, x, pitch, n, 0);
+        FOR_LANES(j) {
+            own[j] = label[j] < 0 ? c.m[j] : *(const store *)(x + label[j] * pitch + j * size);
+            whole[j] = label[j] < 0 ? 0 : weights ? weights[label[j]] : 1;
+            factor[j] = label[j] < 0 ? 0 : whole[j] * tile->target->scale;
+        }
+        FN(columns_sum)(&c, x, pitch, tile->out ? tile->out + at : NULL, out_pitch, n, 0, 1);
+        FOR_LANES(j) {
+            const fr_total beside = {c.hi[j], c.lo[j]};
+            loss[j] = FN(weighted)(whole[j], FN(row_loss)(beside, c.unit[j], c.m[j], own[j]));
+        }
+        if (tile->out) {
+            FN(columns) all = c;
+            FOR_LANES(j) {
+                const fr_total total = FN(total_add)((fr_total){c.hi[j], c.lo[j]}, c.top[j]);
+                all.hi[j] = total.hi, all.lo[j] = total.lo;
+            }
+            FN(columns_divide)(&all, x, pitch, tile->out + at, out_pitch, n, 0, factor);
+        }
+        FOR_LANES(j) {
+            char *to = tile->out ? tile->out + at + j * size : NULL;
+            const int infinite = c.infinite >> j & 1;
+            if (label[j] < 0) {
+                loss[j] = 0;
+                for (ptrdiff_t i = 0; i < n && to && !(c.hi[j] - c.hi[j] == 0); i++) *(store *)(to + i * out_pitch) = 0;
+            } else if (infinite) {
+                const ptrdiff_t limit = c.limit[j];
+                loss[j] = limit < 0 ? (double)NAN : label[j] != limit && whole[j] != 0 ? (double)INFINITY : 0.;
+                for (ptrdiff_t i = 0; i < n && to; i++) {
+                    const double p = limit < 0 ? (double)NAN : i == limit;
+                    *(store *)(to + i * out_pitch) =
+                        (store)(tile->target->scale * (whole[j] * p - (i == label[j] ? whole[j] : 0.)));
+                }
+            } else if (to) {
+                FN(subtract_label)((store *)(to + label[j] * out_pitch), (fr_total){c.hi[j], c.lo[j]}, c.unit[j],
+                                   own[j] == c.m[j], factor[j]);
+            }
+        }
+    }
+}
+#undef ROW_LANES_OPEN
+#undef ROW_LANES_CLOSE
+#undef FOR_COLUMNS

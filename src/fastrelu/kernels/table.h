@@ -88,20 +88,21 @@ static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
 };
 #undef OP
 
-#define FR_ROWS(kind, ...)                                                                              \
-    {{softmax_row##kind, log_softmax_row##kind, softmin_row##kind},                                     \
-     {softmax_from_output_row##kind, log_softmax_from_output_row##kind, softmin_from_output_row##kind}, \
-     {__VA_ARGS__},                                                                                     \
-     cross_entropy_row##kind}
-#define FR_ROWS_FAST(kind) \
-    FR_ROWS(kind, softmax_columns_row##kind, log_softmax_columns_row##kind, softmin_columns_row##kind)
+#define FR_ROWS(kind)                                                                                                  \
+    {{softmax_row##kind, log_softmax_row##kind, softmin_row##kind},                                                    \
+     {softmax_from_output_row##kind, log_softmax_from_output_row##kind, softmin_from_output_row##kind},                \
+     {softmax_tile_row##kind, log_softmax_tile_row##kind, softmin_tile_row##kind},                                     \
+     {softmax_from_output_tile_row##kind, log_softmax_from_output_tile_row##kind, softmin_from_output_tile_row##kind}, \
+     cross_entropy_row##kind,                                                                                          \
+     cross_entropy_tile_row##kind,                                                                                     \
+     select_row##kind}
 static const fr_rows fr_row_table[FR_FLAVORS] = {
 #if FR_HAS_FMA
-    FR_ROWS_FAST(_lean),
+    FR_ROWS(_lean),
 #else
-    FR_ROWS(_wide, 0),
+    FR_ROWS(_wide),
 #endif
-    FR_ROWS(_wide, 0), FR_ROWS_FAST(_full), FR_ROWS(_hilo, 0)};
+    FR_ROWS(_wide), FR_ROWS(_full), FR_ROWS(_hilo)};
 
 #include "sums_drive.h"
 
