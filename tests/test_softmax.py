@@ -205,16 +205,38 @@ def test_extremes(function: Function, dtype: str) -> None:
 
 @each_function
 @each_dtype
-@pytest.mark.parametrize("shape", [(7,), (5, 9), (3, 21, 4, 5), (2, 70, 33), (40, 3), (1, 1), (4, 1, 3)])
-def test_axes(function: Function, dtype: str, shape: tuple[int, ...]) -> None:
-    """Any axis gives the bits that its rows give one by one."""
+@each_precision
+@pytest.mark.parametrize("shape", [(7,), (5, 9), (3, 21, 4, 5), (2, 70, 33), (40, 3), (1, 1), (4, 1, 3), (2, 600, 2)])
+def test_axes(function: Function, dtype: str, precision: fr.runtime.Precision, shape: tuple[int, ...]) -> None:
+    """Any axis gives the bits that its rows give one by one, forward and backward."""
+    with fr.precision(precision):
+        check_axes(function, dtype, shape)
+
+
+@each_function
+@each_dtype
+def test_axes_of_large_arrays(function: Function, dtype: str) -> None:
+    """So do arrays whose rows lie far apart, or where a tile does not fit the cache."""
+    for shape in ((9000, 20), (100, 1024)):
+        check_axes(function, dtype, shape)
+
+
+def check_axes(function: Function, dtype: str, shape: tuple[int, ...]) -> None:
+    """Compare each axis with its rows one by one; some rows have no finite maximum, and in some one element dominates."""
     x = np.random.default_rng(1).normal(0, 3, shape).astype(dtype)
+    spots = x.reshape(-1)
+    spots[::97], spots[5::89], spots[11::83], spots[50::201] = 60, np.inf, np.nan, -np.inf
     for axis in range(-len(shape), len(shape)):
         moved = np.moveaxis(x, axis, -1)
         wanted = np.empty_like(moved, order="C")
         for at in np.ndindex(moved.shape[:-1]):
             wanted[at] = function.forward(np.ascontiguousarray(moved[at]))
         assert_same_bits(function.forward(x, axis), np.moveaxis(wanted, -1, axis), axis)
+        grad = np.random.default_rng(2).normal(0, 3, shape).astype(dtype)
+        turned, dx = np.moveaxis(grad, axis, -1), np.empty_like(wanted)
+        for at in np.ndindex(moved.shape[:-1]):
+            dx[at] = function.backward(np.ascontiguousarray(turned[at]), wanted[at])
+        assert_same_bits(function.backward(grad, np.moveaxis(wanted, -1, axis), axis), np.moveaxis(dx, -1, axis), axis)
 
 
 @each_function

@@ -19,6 +19,9 @@
 #define FR_INLINE static inline __attribute__((always_inline, unused))
 #endif
 
+/* Arrays of 16 numbers begin with a cache line. */
+#define FR_LINES _Alignas(64)
+
 /* A loop over all lanes or columns, vectorized as a whole. GCC would unroll it first, and then not vectorize it. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define FOR_LANES(j) FR_INDEPENDENT _Pragma("GCC unroll 1") for (int j = 0; j < FR_ROW_LANES; j++)
@@ -245,8 +248,9 @@ typedef int32_t FN(count);
 typedef int64_t FN(count);
 #endif
 
-/* Adds FR_ROW_LANES exponentials to the lanes. Unless `top` is NULL, those equal to it are counted instead. */
-FR_INLINE void FN(add_lanes)(double *hi, double *lo, const real *e, const real *e_lo, const real *top,
+/* Adds FR_ROW_LANES exponentials to the lanes, or to 0 if they are `first`. Unless `top` is NULL, those equal to it are
+ * counted instead. */
+FR_INLINE void FN(add_lanes)(int first, double *hi, double *lo, const real *e, const real *e_lo, const real *top,
                              FN(count) * same) {
     FOR_LANES(j) {
         real v = e[j];
@@ -258,16 +262,20 @@ FR_INLINE void FN(add_lanes)(double *hi, double *lo, const real *e, const real *
             v = is_top ? R(0) : v;
             same[j] += is_top;
         }
+        double sum = first ? 0 : hi[j], low = first || !COMPENSATED ? 0 : lo[j];
 #if COMPENSATED
-        fr_lane_add(&hi[j], &lo[j], v);
+        fr_lane_add(&sum, &low, v);
 #if FR_KIND == FR_HILO
-        lo[j] += e_lo[j];
+        low += e_lo[j];
 #endif
+        lo[j] = low;
 #else
-        hi[j] += (double)v;
+        sum += (double)v;
 #endif
+        hi[j] = sum;
+        (void)low;
     }
-    (void)lo, (void)e_lo;
+    (void)lo, (void)e_lo, (void)same;
 }
 /* The lanes of a row in registers, and back. */
 #define ROW_LANES_OPEN(s, largest)                                                      \
@@ -284,7 +292,7 @@ FR_INLINE void FN(add_lanes)(double *hi, double *lo, const real *e, const real *
     FR_APART void FN(name)(fr_lanes * s, const real *e, const real *e_lo, ptrdiff_t n, real largest) { \
         ROW_LANES_OPEN(s, largest)                                                                     \
         for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES)                                                \
-            FN(add_lanes)(hi, lo, e + i, FR_KIND == FR_HILO ? e_lo + i : NULL, __VA_ARGS__);           \
+            FN(add_lanes)(0, hi, lo, e + i, FR_KIND == FR_HILO ? e_lo + i : NULL, __VA_ARGS__);        \
         ROW_LANES_CLOSE(s)                                                                             \
     }
 ROW_ADD(add_row, NULL, NULL)
@@ -308,7 +316,7 @@ FR_INLINE void FN(exps_and_sum)(fr_lanes *s, const store *x, real *e, ptrdiff_t 
         }
         FR_INDEPENDENT
         for (int j = 0; j < FR_ROW_LANES; j++) to[j] = FN(row_exp)(FN(signed_as)(from[j], flip), origin, magic, low);
-        FN(add_lanes)(hi, lo, e + i, NULL, beside ? top : NULL, same);
+        FN(add_lanes)(0, hi, lo, e + i, NULL, beside ? top : NULL, same);
     }
     ROW_LANES_CLOSE(s)
 }
@@ -533,11 +541,12 @@ FR_UNUSED static void FN(log_softmax_row)(const char *const *in, char *to, ptrdi
  * FR_ROW_LANES rows of sums. ---- */
 
 typedef struct {
-    store m[FR_COLUMNS];
-    real origin[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS], top[FR_COLUMNS]; /* as in row */
-    double unit[FR_COLUMNS], hi[FR_COLUMNS], lo[FR_COLUMNS];                      /* and the sum */
-    int infinite;                /* one bit for each row whose largest element is infinite; it is computed with m = 0 */
-    ptrdiff_t limit[FR_COLUMNS]; /* of such a row, as limit_of has it */
+    FR_LINES store m[FR_COLUMNS];
+    FR_LINES real origin[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS], top[FR_COLUMNS]; /* as in row */
+    FR_LINES double unit[FR_COLUMNS];
+    FR_LINES double hi[FR_ROW_LANES][FR_COLUMNS], lo[FR_ROW_LANES][FR_COLUMNS]; /* the first lane becomes the sum */
+    ptrdiff_t limit[FR_COLUMNS]; /* of a row whose largest element is infinite, as limit_of has it */
+    int infinite;                /* one bit for each such row; it is computed with m = 0 */
 } FN(columns);
 
 FR_INLINE void FN(columns_top)(FN(columns) * c, const char *x, ptrdiff_t pitch, ptrdiff_t n, int flip) {
@@ -567,63 +576,67 @@ FR_INLINE void FN(columns_top)(FN(columns) * c, const char *x, ptrdiff_t pitch, 
     FOR_LANES(j) c->unit[j] = FN(row_of)(m[j]).unit;
 }
 
-FR_INLINE void FN(columns_join)(FN(columns) * c, double (*hi)[FR_COLUMNS], double (*lo)[FR_COLUMNS], ptrdiff_t n) {
+FR_INLINE void FN(columns_join)(FN(columns) * c, ptrdiff_t n) {
     for (int w = FR_ROW_LANES / 2; w; w /= 2)
         for (int l = 0; l < w && l + w < n; l++) FOR_LANES(j) {
 #if COMPENSATED
-                fr_lane_add(&hi[l][j], &lo[l][j], hi[l + w][j]);
-                lo[l][j] += lo[l + w][j];
+                fr_lane_add(&c->hi[l][j], &c->lo[l][j], c->hi[l + w][j]);
+                c->lo[l][j] += c->lo[l + w][j];
 #else
-                hi[l][j] += hi[l + w][j];
+                c->hi[l][j] += c->hi[l + w][j];
 #endif
             }
+#if COMPENSATED
     FOR_LANES(j) {
-        fr_total total = {hi[0][j], COMPENSATED ? lo[0][j] : 0};
-        if (COMPENSATED) total = fr_total_add(total, 0);
-        c->hi[j] = total.hi, c->lo[j] = total.lo;
+        const fr_total total = fr_total_add((fr_total){c->hi[0][j], c->lo[0][j]}, 0);
+        c->hi[0][j] = total.hi, c->lo[0][j] = total.lo;
     }
+#endif
 }
-/* Sets the lanes of element i to 0 if it is their first. */
-FR_INLINE void FN(open_lanes)(double *hi, double *lo, ptrdiff_t i) {
-    if (i >= FR_ROW_LANES) return;
-    FOR_LANES(j) hi[j] = 0;
-    if (COMPENSATED) FOR_LANES(j) lo[j] = 0;
+FR_INLINE fr_total FN(column_total)(const FN(columns) * c, int j) {
+    fr_total total = {c->hi[0][j], COMPENSATED ? c->lo[0][j] : 0};
+    return total;
 }
 
-/* As row_sum. */
-FR_INLINE void FN(columns_sum)(FN(columns) * c, const char *from, ptrdiff_t pitch, char *keep, ptrdiff_t keep_pitch,
-                               ptrdiff_t n, int flip, int beside) {
-    double hi[FR_ROW_LANES][FR_COLUMNS], lo[FR_ROW_LANES][FR_COLUMNS];
-    FN(count) same[FR_COLUMNS];
-    FOR_LANES(j) same[j] = 0;
-    for (ptrdiff_t i = 0; i < n; i++) {
-        const store *x = (const store *)(from + i * pitch);
-        const int l = (int)(i % FR_ROW_LANES);
-        real e[FR_COLUMNS], e_lo[FR_COLUMNS];
-        FN(open_lanes)(hi[l], lo[l], i);
-#if FR_KIND == FR_HILO
-        FOR_LANES(j) {
-            hl_scaled v = FN(row_exp)(FN(signed_as)(x[j], flip), c->origin[j]);
-            real s = hl_pow2(v.k + 600);
-            e[j] = v.hi * s;
-            e_lo[j] = v.lo * s;
-        }
-#else
-        FOR_LANES(j)
-        e[j] = FN(row_exp)((real)FN(signed_as)(x[j], flip), c->origin[j], c->magic[j], c->low[j]);
-#endif
+/* The exponentials of element i of all rows, added to its lanes. */
+FR_INLINE void FN(columns_step)(FN(columns) * c, const char *from, char *keep, int lane, FN(count) * same, int flip,
+                                int beside, int first) {
+    const store *x = (const store *)from;
+    FR_LINES real own[FR_COLUMNS], e_lo[FR_COLUMNS];
+    real *e = own;
 #if KEEPS
-        store *kept = (store *)(keep + i * keep_pitch);
-        if (keep) FOR_LANES(j) kept[j] = e[j];
+    if (keep) e = (real *)keep;
 #else
-        (void)keep, (void)keep_pitch;
+    (void)keep;
 #endif
-        FN(add_lanes)(hi[l], lo[l], e, e_lo, beside ? c->top : NULL, same);
+#if FR_KIND == FR_HILO
+    FOR_LANES(j) {
+        hl_scaled v = FN(row_exp)(FN(signed_as)(x[j], flip), c->origin[j]);
+        real s = hl_pow2(v.k + 600);
+        e[j] = v.hi * s;
+        e_lo[j] = v.lo * s;
     }
-    FN(columns_join)(c, hi, lo, n);
+#else
+    FOR_LANES(j)
+    e[j] = FN(row_exp)((real)FN(signed_as)(x[j], flip), c->origin[j], c->magic[j], c->low[j]);
+#endif
+    FN(add_lanes)(first, c->hi[lane], c->lo[lane], e, e_lo, beside ? c->top : NULL, same);
+}
+/* As row_sum. */
+FR_INLINE void FN(columns_sum)(FN(columns) * c, const char *x, ptrdiff_t pitch, char *keep, ptrdiff_t keep_pitch,
+                               ptrdiff_t n, int flip, int beside) {
+    FN(count) same[FR_COLUMNS];
+    ptrdiff_t i = 0;
+    FOR_LANES(j) same[j] = 0;
+    for (; i < n && i < FR_ROW_LANES; i++, x += pitch, keep = keep ? keep + keep_pitch : NULL)
+        FN(columns_step)(c, x, keep, (int)i, same, flip, beside, 1);
+    for (; i < n; i++, x += pitch, keep = keep ? keep + keep_pitch : NULL)
+        FN(columns_step)(c, x, keep, (int)(i % FR_ROW_LANES), same, flip, beside, 0);
+    FN(columns_join)(c, n);
     if (beside) FOR_LANES(j) {
-            const fr_total total = FN(beside_of)((fr_total){c->hi[j], c->lo[j]}, same[j], c->top[j]);
-            c->hi[j] = total.hi, c->lo[j] = total.lo;
+            const fr_total total = FN(beside_of)(FN(column_total)(c, j), same[j], c->top[j]);
+            c->hi[0][j] = total.hi;
+            if (COMPENSATED) c->lo[0][j] = total.lo;
         }
 }
 
@@ -633,7 +646,7 @@ FR_INLINE void FN(columns_divide)(const FN(columns) * c, const char *x, ptrdiff_
     real r_hi[FR_COLUMNS], r_lo[FR_COLUMNS], factor[FR_COLUMNS];
     FOR_LANES(j) {
         const double own = f ? f[j] : 1;
-        const FN(factor) r = FN(factor_of)((fr_total){c->hi[j], c->lo[j]}, own, f != NULL);
+        const FN(factor) r = FN(factor_of)(FN(column_total)(c, j), own, f != NULL);
         r_hi[j] = r.hi, r_lo[j] = r.lo, factor[j] = (real)own;
     }
     for (ptrdiff_t i = 0; i < n; i++) {
@@ -679,7 +692,7 @@ FR_UNUSED static void FN(log_softmax_tile_row)(fr_tile *tile) {
         FN(columns_top)(&c, from, pitch, n, 0);
         FN(columns_sum)(&c, from, pitch, NULL, 0, n, 0, 1);
         FOR_LANES(j) {
-            const FN(factor) logarithm = FN(logarithm_of)((fr_total){c.hi[j], c.lo[j]}, c.unit[j]);
+            const FN(factor) logarithm = FN(logarithm_of)(FN(column_total)(&c, j), c.unit[j]);
             hi[j] = logarithm.hi, lo[j] = logarithm.lo;
         }
         for (ptrdiff_t i = 0; i < n; i++) {
@@ -694,27 +707,30 @@ FR_UNUSED static void FN(log_softmax_tile_row)(fr_tile *tile) {
 /* ---- Gradients from the output. An element whose output says that it was masked has gradient 0. ---- */
 
 /* Adds g y to FR_ROW_LANES lanes, or g alone if `log`. */
-FR_INLINE void FN(dot_lanes)(double *hi, double *lo, const store *g, const store *y, int log) {
+FR_INLINE void FN(dot_lanes)(int first, double *hi, double *lo, const store *g, const store *y, int log) {
     FOR_LANES(j) {
         store v = g[j], w = y[j];
         v = (log ? w < -LARGEST : w == 0) ? 0 : v;
         w = log ? 1 : w;
+        double sum = first ? 0 : hi[j];
 #if COMPENSATED
+        double low = first ? 0 : lo[j];
         real p = v * w;
-        fr_lane_add(&hi[j], &lo[j], p);
-        if (!log) lo[j] += FN(fused)(v, w, -p);
+        fr_lane_add(&sum, &low, p);
+        lo[j] = log ? low : low + FN(fused)(v, w, -p);
 #else
-        hi[j] = FR_FMA((double)v, (double)w, hi[j]); /* the product is exact */
+        sum = FR_FMA((double)v, (double)w, sum); /* the product is exact */
 #endif
+        hi[j] = sum;
     }
     (void)lo;
 }
-#define ROW_DOT(name, log)                                                                        \
-    FR_APART void FN(name)(fr_lanes * s, const store *g, const store *y, ptrdiff_t n) {           \
-        double hi[FR_ROW_LANES], lo[FR_ROW_LANES];                                                \
-        FOR_LANES(j) hi[j] = s->hi[j], lo[j] = s->lo[j];                                          \
-        for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES) FN(dot_lanes)(hi, lo, g + i, y + i, log); \
-        FOR_LANES(j) s->hi[j] = hi[j], s->lo[j] = lo[j];                                          \
+#define ROW_DOT(name, log)                                                                           \
+    FR_APART void FN(name)(fr_lanes * s, const store *g, const store *y, ptrdiff_t n) {              \
+        double hi[FR_ROW_LANES], lo[FR_ROW_LANES];                                                   \
+        FOR_LANES(j) hi[j] = s->hi[j], lo[j] = s->lo[j];                                             \
+        for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES) FN(dot_lanes)(0, hi, lo, g + i, y + i, log); \
+        FOR_LANES(j) s->hi[j] = hi[j], s->lo[j] = lo[j];                                             \
     }
 ROW_DOT(dot_row, 0)
 ROW_DOT(dot_log_row, 1)
@@ -775,38 +791,38 @@ FR_INLINE store FN(log_softmax_gradient)(store g, store y, real hi, real lo) {
     return (store)((real)y < -LARGEST ? R(0) : v);
 }
 
-#define ROW_GRADIENTS(name, log, ...)                                                                \
-    FR_UNUSED static void FN(name##_from_output_row)(const char *const *in, char *to, ptrdiff_t n) { \
-        const store *g = (const store *)in[0], *y = (const store *)in[1];                            \
-        store *out = (store *)to;                                                                    \
-        const FN(factor) dot = FN(dot_parts)(FN(row_dot)(g, y, n, log));                             \
-        const real hi = dot.hi, lo = dot.lo;                                                         \
-        FR_INDEPENDENT                                                                               \
-        for (ptrdiff_t i = 0; i < n; i++) out[i] = __VA_ARGS__(i, hi, lo);                           \
-    }                                                                                                \
-    FR_UNUSED static void FN(name##_from_output_tile_row)(fr_tile * tile) {                          \
-        FOR_COLUMNS(at, tile) {                                                                      \
-            double sum[FR_ROW_LANES][FR_COLUMNS], sum_lo[FR_ROW_LANES][FR_COLUMNS];                  \
-            FN(columns) c;                                                                           \
-            real hi[FR_COLUMNS], lo[FR_COLUMNS];                                                     \
-            for (ptrdiff_t i = 0; i < tile->n; i++) {                                                \
-                double *lane = sum[i % FR_ROW_LANES], *lane_lo = sum_lo[i % FR_ROW_LANES];           \
-                FN(open_lanes)(lane, lane_lo, i);                                                    \
-                FN(dot_lanes)(lane, lane_lo, (const store *)(tile->in[0] + at + i * tile->pitch[0]), \
-                              (const store *)(tile->in[1] + at + i * tile->pitch[1]), log);          \
-            }                                                                                        \
-            FN(columns_join)(&c, sum, sum_lo, tile->n);                                              \
-            FOR_LANES(j) {                                                                           \
-                const FN(factor) dot = FN(dot_parts)((fr_total){c.hi[j], c.lo[j]});                  \
-                hi[j] = dot.hi, lo[j] = dot.lo;                                                      \
-            }                                                                                        \
-            for (ptrdiff_t i = 0; i < tile->n; i++) {                                                \
-                const store *g = (const store *)(tile->in[0] + at + i * tile->pitch[0]);             \
-                const store *y = (const store *)(tile->in[1] + at + i * tile->pitch[1]);             \
-                store *out = (store *)(tile->out + at + i * tile->out_pitch);                        \
-                FOR_LANES(j) out[j] = __VA_ARGS__(j, hi[j], lo[j]);                                  \
-            }                                                                                        \
-        }                                                                                            \
+#define ROW_GRADIENTS(name, log, ...)                                                                        \
+    FR_UNUSED static void FN(name##_from_output_row)(const char *const *in, char *to, ptrdiff_t n) {         \
+        const store *g = (const store *)in[0], *y = (const store *)in[1];                                    \
+        store *out = (store *)to;                                                                            \
+        const FN(factor) dot = FN(dot_parts)(FN(row_dot)(g, y, n, log));                                     \
+        const real hi = dot.hi, lo = dot.lo;                                                                 \
+        FR_INDEPENDENT                                                                                       \
+        for (ptrdiff_t i = 0; i < n; i++) out[i] = __VA_ARGS__(i, hi, lo);                                   \
+    }                                                                                                        \
+    FR_UNUSED static void FN(name##_from_output_tile_row)(fr_tile * tile) {                                  \
+        FOR_COLUMNS(at, tile) {                                                                              \
+            FN(columns) c;                                                                                   \
+            real hi[FR_COLUMNS], lo[FR_COLUMNS];                                                             \
+            const char *from_g = tile->in[0] + at, *from_y = tile->in[1] + at;                               \
+            ptrdiff_t i = 0;                                                                                 \
+            for (; i < tile->n && i < FR_ROW_LANES; i++, from_g += tile->pitch[0], from_y += tile->pitch[1]) \
+                FN(dot_lanes)(1, c.hi[i], c.lo[i], (const store *)from_g, (const store *)from_y, log);       \
+            for (; i < tile->n; i++, from_g += tile->pitch[0], from_y += tile->pitch[1])                     \
+                FN(dot_lanes)(0, c.hi[i % FR_ROW_LANES], c.lo[i % FR_ROW_LANES], (const store *)from_g,      \
+                              (const store *)from_y, log);                                                   \
+            FN(columns_join)(&c, tile->n);                                                                   \
+            FOR_LANES(j) {                                                                                   \
+                const FN(factor) dot = FN(dot_parts)(FN(column_total)(&c, j));                               \
+                hi[j] = dot.hi, lo[j] = dot.lo;                                                              \
+            }                                                                                                \
+            for (ptrdiff_t i = 0; i < tile->n; i++) {                                                        \
+                const store *g = (const store *)(tile->in[0] + at + i * tile->pitch[0]);                     \
+                const store *y = (const store *)(tile->in[1] + at + i * tile->pitch[1]);                     \
+                store *out = (store *)(tile->out + at + i * tile->out_pitch);                                \
+                FOR_LANES(j) out[j] = __VA_ARGS__(j, hi[j], lo[j]);                                          \
+            }                                                                                                \
+        }                                                                                                    \
     }
 #define ROW_SOFTMAX(i, hi, lo) FN(softmax_gradient)(g[i], y[i], hi, lo, 0)
 #define ROW_SOFTMIN(i, hi, lo) FN(softmax_gradient)(g[i], y[i], hi, lo, 1)
@@ -901,8 +917,7 @@ FR_INLINE double FN(row_loss)(fr_total beside, double unit, store m, store own) 
 FR_INLINE double FN(weighted)(double whole, double loss) { return (whole == 0) & (loss > 0) ? 0 : whole * loss; }
 
 /* p - 1, where p may be close to 1: minus the probability of all other classes */
-FR_INLINE void FN(subtract_label)(store *grad, fr_total beside, double unit, int is_top, double factor) {
-    double others = beside.hi / unit;
+FR_INLINE void FN(subtract_label)(store *grad, double others, int is_top, double factor) {
     double rest = is_top ? factor * (others / (1 + others)) : factor - (double)*grad;
     *grad = (store)-rest;
 }
@@ -929,7 +944,7 @@ FR_UNUSED static double FN(cross_entropy_row)(const fr_target *target, ptrdiff_t
     if (dense) {
         for (ptrdiff_t i = 0; i < n; i++) grad[i] = (store)((double)grad[i] - target->scale * target->dense[i]);
     } else {
-        FN(subtract_label)(&grad[target->label], beside, row.unit, own == m, factor);
+        FN(subtract_label)(&grad[target->label], beside.hi / row.unit, own == m, factor);
     }
     return loss;
 }
@@ -941,7 +956,7 @@ FR_UNUSED static void FN(cross_entropy_tile_row)(fr_tile *tile) {
     FOR_COLUMNS(at, tile) {
         const char *x = tile->in[0] + at;
         const ptrdiff_t *label = tile->label + at / size;
-        double *loss = tile->loss + at / size, whole[FR_COLUMNS], factor[FR_COLUMNS];
+        double *loss = tile->loss + at / size, whole[FR_COLUMNS], factor[FR_COLUMNS], others[FR_COLUMNS];
         store own[FR_COLUMNS];
         FN(columns) c;
         FN(columns_top)(&c, x, pitch, n, 0);
@@ -952,23 +967,25 @@ FR_UNUSED static void FN(cross_entropy_tile_row)(fr_tile *tile) {
         }
         FN(columns_sum)(&c, x, pitch, tile->out ? tile->out + at : NULL, out_pitch, n, 0, 1);
         FOR_LANES(j) {
-            const fr_total beside = {c.hi[j], c.lo[j]};
+            const fr_total beside = FN(column_total)(&c, j);
             loss[j] = FN(weighted)(whole[j], FN(row_loss)(beside, c.unit[j], c.m[j], own[j]));
         }
         if (tile->out) {
-            FN(columns) all = c;
             FOR_LANES(j) {
-                const fr_total total = FN(total_add)((fr_total){c.hi[j], c.lo[j]}, c.top[j]);
-                all.hi[j] = total.hi, all.lo[j] = total.lo;
+                const fr_total beside = FN(column_total)(&c, j), total = FN(total_add)(beside, c.top[j]);
+                others[j] = beside.hi / c.unit[j];
+                c.hi[0][j] = total.hi;
+                if (COMPENSATED) c.lo[0][j] = total.lo;
             }
-            FN(columns_divide)(&all, x, pitch, tile->out + at, out_pitch, n, 0, factor);
+            FN(columns_divide)(&c, x, pitch, tile->out + at, out_pitch, n, 0, factor);
         }
         FOR_LANES(j) {
             char *to = tile->out ? tile->out + at + j * size : NULL;
             const int infinite = c.infinite >> j & 1;
             if (label[j] < 0) {
                 loss[j] = 0;
-                for (ptrdiff_t i = 0; i < n && to && !(c.hi[j] - c.hi[j] == 0); i++) *(store *)(to + i * out_pitch) = 0;
+                for (ptrdiff_t i = 0; i < n && to && !(c.hi[0][j] - c.hi[0][j] == 0); i++)
+                    *(store *)(to + i * out_pitch) = 0;
             } else if (infinite) {
                 const ptrdiff_t limit = c.limit[j];
                 loss[j] = limit < 0 ? (double)NAN : label[j] != limit && whole[j] != 0 ? (double)INFINITY : 0.;
@@ -978,8 +995,7 @@ FR_UNUSED static void FN(cross_entropy_tile_row)(fr_tile *tile) {
                         (store)(tile->target->scale * (whole[j] * p - (i == label[j] ? whole[j] : 0.)));
                 }
             } else if (to) {
-                FN(subtract_label)((store *)(to + label[j] * out_pitch), (fr_total){c.hi[j], c.lo[j]}, c.unit[j],
-                                   own[j] == c.m[j], factor[j]);
+                FN(subtract_label)((store *)(to + label[j] * out_pitch), others[j], own[j] == c.m[j], factor[j]);
             }
         }
     }
