@@ -37,6 +37,9 @@ cdef extern from "atomic.h" nogil:
     long long fr_load(fr_atomic *)
     void fr_store(fr_atomic *, long long)
 
+cdef extern from "kernels/two_sum.h" nogil:
+    void fr_add_to(double *, double *, double) noexcept
+
 cdef extern from "kernels/rows.h" nogil:
     enum:
         FR_ROWS_NO_CLASS
@@ -525,19 +528,11 @@ def from_output(RowKernels kernels not None, int kind, object grad, object y, ob
 
 # --- Cross-entropy ----------------------------------------------------------------------------------------------------
 
-cdef void _add(double *hi, double *lo, double v) noexcept nogil:
-    """Add v to hi + lo; lo takes up the rounding error of hi."""
-    cdef double s = hi[0] + v
-    cdef double t = s - hi[0]
-    lo[0] += (hi[0] - (s - t)) + (v - t)
-    hi[0] = s
-
-
 cdef double _sum(const double *x, Py_ssize_t n) noexcept nogil:
     cdef double hi = 0, lo = 0
     cdef Py_ssize_t i
     for i in range(n):
-        _add(&hi, &lo, x[i])
+        fr_add_to(&hi, &lo, x[i])
     return hi + lo if lo - lo == 0 else hi
 
 
@@ -569,7 +564,7 @@ cdef double _count(cnp.ndarray labels, Py_ssize_t classes, int64_t ignored, cnp.
         if not 0 <= one < classes:
             raise IndexError(f"cross_entropy: label {one} at position {i} is out of range for {classes} classes; "
                              f"rows to ignore carry ignore_index, which is {ignored}")
-        _add(&hi, &lo, 1 if weight == NULL else weight[one])
+        fr_add_to(&hi, &lo, 1 if weight == NULL else weight[one])
     return hi + lo
 
 

@@ -43,8 +43,9 @@ HL_PAIR hl_fast(real a, real b) {
 }
 /* a + b, exact */
 HL_PAIR hl_sum(real a, real b) {
-    real s = a + b, t = s - a;
-    return hl_make(s, (a - (s - t)) + (b - t));
+    hl_pair r;
+    r.hi = fr_two_sum(a, b, &r.lo);
+    return r;
 }
 /* a * b, exact while 2^-960 < |a b| and, without FMA, |a|, |b| < 2^990 */
 HL_PAIR hl_prod(real a, real b) {

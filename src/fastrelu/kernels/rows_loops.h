@@ -58,14 +58,8 @@ FR_INLINE void fr_lanes_clear(fr_lanes *s) {
     for (int j = 0; j < FR_ROW_LANES; j++) s->hi[j] = s->lo[j] = 0;
     s->same = 0;
 }
-/* hi + lo + v, where lo takes up the rounding error of hi */
-FR_INLINE void fr_lane_add(double *hi, double *lo, double v) {
-    double s = *hi + v, t = s - *hi;
-    *lo += (*hi - (s - t)) + (v - t);
-    *hi = s;
-}
 FR_INLINE fr_total fr_total_add(fr_total total, double v) {
-    fr_lane_add(&total.hi, &total.lo, v);
+    fr_add_to(&total.hi, &total.lo, v);
     double hi = total.hi + total.lo;
     total.lo = total.lo - (hi - total.hi);
     total.hi = hi;
@@ -74,7 +68,7 @@ FR_INLINE fr_total fr_total_add(fr_total total, double v) {
 FR_INLINE fr_total fr_lanes_join(fr_lanes *s) {
     for (int w = FR_ROW_LANES / 2; w; w /= 2)
         for (int j = 0; j < w; j++) {
-            fr_lane_add(&s->hi[j], &s->lo[j], s->hi[j + w]);
+            fr_add_to(&s->hi[j], &s->lo[j], s->hi[j + w]);
             s->lo[j] += s->lo[j + w];
         }
     fr_total total = {s->hi[0], s->lo[0]};
@@ -264,7 +258,7 @@ FR_INLINE void FN(add_lanes)(int first, double *hi, double *lo, const real *e, c
         }
         double sum = first ? 0 : hi[j], low = first || !COMPENSATED ? 0 : lo[j];
 #if COMPENSATED
-        fr_lane_add(&sum, &low, v);
+        fr_add_to(&sum, &low, v);
 #if FR_KIND == FR_HILO
         low += e_lo[j];
 #endif
@@ -580,7 +574,7 @@ FR_INLINE void FN(columns_join)(FN(columns) * c, ptrdiff_t n) {
     for (int w = FR_ROW_LANES / 2; w; w /= 2)
         for (int l = 0; l < w && l + w < n; l++) FOR_LANES(j) {
 #if COMPENSATED
-                fr_lane_add(&c->hi[l][j], &c->lo[l][j], c->hi[l + w][j]);
+                fr_add_to(&c->hi[l][j], &c->lo[l][j], c->hi[l + w][j]);
                 c->lo[l][j] += c->lo[l + w][j];
 #else
                 c->hi[l][j] += c->hi[l + w][j];
@@ -716,7 +710,7 @@ FR_INLINE void FN(dot_lanes)(int first, double *hi, double *lo, const store *g, 
 #if COMPENSATED
         double low = first ? 0 : lo[j];
         real p = v * w;
-        fr_lane_add(&sum, &low, p);
+        fr_add_to(&sum, &low, p);
         lo[j] = log ? low : low + FN(fused)(v, w, -p);
 #else
         sum = FR_FMA((double)v, (double)w, sum); /* the product is exact */
@@ -866,8 +860,8 @@ FR_INLINE void FN(targets_step)(const fr_target *target, const store *x, store t
     for (ptrdiff_t j = 0; j < m; j++) {
         double z = (double)x[i + j] - (double)top;
         int gone = (x[i + j] < -LARGEST) | (q[j] == 0);
-        fr_lane_add(&whole->hi[j], &whole->lo[j], q[j]);
-        fr_lane_add(&moment->hi[j], &moment->lo[j], gone ? 0. : q[j] * z);
+        fr_add_to(&whole->hi[j], &whole->lo[j], q[j]);
+        fr_add_to(&moment->hi[j], &moment->lo[j], gone ? 0. : q[j] * z);
         outside[j] += x[i + j] < -LARGEST ? q[j] : 0.;
     }
 }

@@ -5,6 +5,7 @@
  * In double the halving is compensated too; in float the terms are doubles, which have 29 bits more than the result. */
 #include "guard.h"
 #include "sums.h"
+#include "two_sum.h"
 
 enum {
     FR_TERM_BLOCK = 512, /* elements whose terms stay in the first-level cache */
@@ -15,21 +16,10 @@ enum {
     FR_TASKS = 64
 };
 
-/* a + b, and the rounding error */
-static inline double fr_two_sum(double a, double b, double *low) {
-    double s = a + b, t = s - a;
-    *low = (a - (s - t)) + (b - t);
-    return s;
-}
-
 /* Adds m terms to m sums, one to each. The neutral element of addition is -0. */
 static void fr_add_terms(double *high, double *low, const double *terms, ptrdiff_t m) {
     FR_INDEPENDENT
-    for (ptrdiff_t i = 0; i < m; i++) {
-        double e, s = fr_two_sum(high[i], terms[i], &e);
-        high[i] = s;
-        low[i] += e;
-    }
+    for (ptrdiff_t i = 0; i < m; i++) fr_add_to(&high[i], &low[i], terms[i]);
 }
 static void fr_add_pairs(double *high, double *low, const double *high2, const double *low2, ptrdiff_t m) {
     FR_INDEPENDENT

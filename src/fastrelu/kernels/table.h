@@ -50,6 +50,7 @@
 #endif
 
 #include "stream.h"
+#include "two_sum.h"
 
 /* WIDE comes first: the rows of every instance use its logarithm. */
 #define FR_KIND FR_WIDE
