@@ -290,8 +290,7 @@ cdef class Kernel:
         for j in range(self.nparams):
             own[j] = params[j]
             _is_number(args[self.ndata + j], &own[j])
-        cdef bint lost = fr_take_numbers(self.op.domain[self.direction], own, FR_float64, exact,
-                                        self.nparams)
+        cdef bint lost = fr_take_numbers(self.op.domain[self.direction], own, FR_float64, exact, self.nparams)
         for j in range(self.nparams):
             value = args[self.ndata + j]
             if _is_number(value, &own[j]):
