@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from specs import BACKWARD, FORWARD, FROM_OUTPUT, SPECS, SUFFIXES, Spec
 from test_nn import LAYERS
 
 import fastrelu as fr
-from fastrelu import _core, _runtime, activations, along_axis, losses, nn, runtime
+from fastrelu import _core, _runtime, activations, along_axis, diagnostics, losses, nn, optim, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -339,3 +340,18 @@ def test_changelog() -> None:
     mentioned = set(re.findall(r"`(\w+)`", read("CHANGELOG.md")))
     missing = (ELEMENTWISE | set(COMPOSED)) - mentioned
     assert not missing, f"CHANGELOG.md does not mention {', '.join(sorted(missing))}"
+
+
+def test_annotations_exist_at_run_time() -> None:
+    """Tools that read the annotations of what is public, to check types or to write documentation, find every name."""
+    read = {}
+    for module in (fr, diagnostics, nn, nn.init, nn.utils, optim):
+        for name, value in inspect.getmembers(module):
+            for key, member in [("", value), *(inspect.getmembers(value) if inspect.isclass(value) else [])]:
+                found = getattr(member, "fget", member)  # of a property
+                ours = str(getattr(found, "__module__", "")).startswith("fastrelu")
+                if ours and (inspect.isclass(found) or inspect.isroutine(found)):
+                    read[f"{module.__name__}.{name}.{key}"] = typing.get_type_hints(found)
+    assert {f"fastrelu.{name}." for name in FUNCTIONS} <= set(read)
+    assert read["fastrelu.relu."]["x"] == np.typing.ArrayLike
+    assert read["fastrelu.nn.Module.named_parameters"]

@@ -167,7 +167,7 @@ def test_pytorch(case: Case, shape: tuple[int, ...], dtype: Any, reduction: str)
     assert got.dtype == dtype
     assert np.shape(got) == tuple(wanted.shape)
     # PyTorch's binary cross-entropy of logits cancels: it is off by a rounding of the logit.
-    limits = {"rtol": 3e-5, "atol": 3e-6} if dtype is np.float32 else {"rtol": 1e-12, "atol": 1e-14}
+    limits: dict[str, Any] = {"rtol": 3e-5, "atol": 3e-6} if dtype is np.float32 else {"rtol": 1e-12, "atol": 1e-14}
     np.testing.assert_allclose(got, wanted.detach().numpy(), **limits)
     gradient = ours.backward(upper)
     assert gradient.dtype == dtype

@@ -487,7 +487,7 @@ def test_groups_and_changing_rates(name: str, options: dict[str, Any], dtype: An
             compare_gradients(ours, theirs, dtype)
         optimizer.step()
         their_optimizer.step()
-    limits = {"rtol": 1e-9, "atol": 1e-10} if dtype is np.float64 else {"rtol": 1e-4, "atol": 1e-5}
+    limits: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10} if dtype is np.float64 else {"rtol": 1e-4, "atol": 1e-5}
     for parameter, peer in zip(ours.parameters(), theirs.parameters(), strict=True):
         np.testing.assert_allclose(parameter.data, peer.detach().numpy(), **limits)
 

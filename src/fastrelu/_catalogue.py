@@ -6,12 +6,9 @@ import ast
 import difflib
 import doctest
 import inspect
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator
 
 from fastrelu import activations
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
 
 DATA = ("grad", "x", "y")  # names of the arrays in signatures; all others are parameters
 

@@ -6,16 +6,14 @@ mask of the elements that take part.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
+
+from numpy.typing import ArrayLike
 
 from fastrelu import runtime
 from fastrelu._rows import RowKernels, forward, forward_in_place, from_output
 from fastrelu._rows import cross_entropy as _cross_entropy
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from fastrelu._typing import Output
+from fastrelu._typing import Output
 
 __all__ = [
     "cross_entropy",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastrelu import _core, activations, runtime
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["Explanation", "explain"]
 

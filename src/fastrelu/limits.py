@@ -8,19 +8,15 @@ the errors, over all float32 inputs and a dense sample of float64, and checks th
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from fastrelu import _core, _rows, _runtime, runtime
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import DTypeLike
-
-    from fastrelu.runtime import Precision
+from fastrelu.runtime import Precision
 
 __all__ = ["ZeroCrossing", "error_bound", "zero_crossing"]
 

@@ -5,22 +5,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fastrelu._rows import _as_output, _check_output
+from fastrelu._typing import Output
 from fastrelu.activations import sigmoid, sigmoid_, softplus
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import ArrayLike, NDArray
-
-    from fastrelu._typing import Output
-
-    # Called with whether to compute gradients, and blocks of the operands; returns losses and gradients.
-    Formula = Callable[..., tuple[NDArray[Any], NDArray[Any] | None]]
+# Called with whether to compute gradients, and blocks of the operands; returns losses and gradients.
+Formula = Callable[..., tuple[NDArray[Any], NDArray[Any] | None]]
 
 __all__ = [
     "binary_cross_entropy_with_logits",

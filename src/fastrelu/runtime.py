@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, Literal, get_args
+from collections.abc import Iterator
+from typing import Literal, get_args
 
 import numpy as np
 
 from fastrelu import _core, _runtime, _sums
 from fastrelu._version import __version__
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = [
     "clear_cache",

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from fastrelu._core import call, call_in_place, call_unary
+from numpy.typing import ArrayLike
+
+from fastrelu._core import Kernel, call, call_in_place, call_unary
 from fastrelu._sums import call as call_learned
+from fastrelu._typing import Output
 from fastrelu.runtime import kernels, learned
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from fastrelu._core import Kernel
-    from fastrelu._typing import Output
 
 __all__ = [
     "gelu",

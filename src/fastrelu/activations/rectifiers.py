@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from operator import index
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
+from numpy.typing import ArrayLike, NDArray
 
 from fastrelu._core import call, call_in_place, call_side_by_side, call_unary, explaining, parts
 from fastrelu._sums import call as call_learned
+from fastrelu._typing import Output
 from fastrelu.runtime import kernels, learned
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-
-    from fastrelu._typing import Output
 
 __all__ = [
     "crelu",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+from numpy.typing import ArrayLike
 
 from fastrelu._core import call, call_in_place, call_unary
+from fastrelu._typing import Output
 from fastrelu.runtime import kernels
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from fastrelu._typing import Output
 
 __all__ = [
     "hard_sigmoid",

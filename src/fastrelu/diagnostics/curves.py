@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastrelu import activations
 from fastrelu._catalogue import check_name, elementwise_names, required_arguments
 from fastrelu._extras import require
 from fastrelu.diagnostics.summary import number
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 COLUMNS = 4
 FUNCTION, DERIVATIVE, TEXT = "#1f5fa8", "#e07b39", "#404040"

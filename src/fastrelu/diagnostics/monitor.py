@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import index
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from fastrelu.diagnostics.summary import BOUNDS, Running, Summary, percent, saturation_limits, together
+from fastrelu.diagnostics.summary import BOUNDS, Limits, Running, Summary, percent, saturation_limits, together
 from fastrelu.nn.module import Module
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import ArrayLike
-
-    from fastrelu.diagnostics.summary import Limits
 
 # Thresholds beyond which a monitor gives advice.
 DEAD_UNITS = 0.1  # share of the units

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import _stats, activations, runtime
 from fastrelu._catalogue import check_name, elementwise_names
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import ArrayLike, NDArray
-
-    Axis = int | tuple[int, ...] | None
-    Limits = tuple[float, float]
+Axis = int | tuple[int, ...] | None
+Limits = tuple[float, float]
 
 # The bounds at which functions are flat. At its lower bound relu6 is 0, which is counted as a zero instead.
 BOUNDS: dict[str, Callable[..., Limits]] = {

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastrelu import activations
 from fastrelu.nn.module import Layer, Module
 from fastrelu.nn.record import save, watching, writable
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import ArrayLike
-
-    Function = Callable[..., Any]
+Function = Callable[..., Any]
 
 _DATA = ("grad", "x", "y")
 

@@ -16,23 +16,20 @@ import inspect
 import math
 import numbers
 import operator
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastrelu import activations
 from fastrelu._catalogue import check_name
 from fastrelu.nn.parameter import Parameter, float_dtype
 from fastrelu.runtime import precision
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-    Rng = np.random.Generator | int | None
-    Fan = Literal["fan_in", "fan_out"]
-    Convention = Literal["torch", "moment"]
+Rng = np.random.Generator | int | None
+Fan = Literal["fan_in", "fan_out"]
+Convention = Literal["torch", "moment"]
 
 __all__ = [
     "calculate_gain",

@@ -5,16 +5,14 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import FLOATS, Parameter
 from fastrelu.nn.record import save, watching
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 class _Joining(Layer):

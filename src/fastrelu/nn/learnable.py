@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from fastrelu import activations
 from fastrelu.nn.activation import Activation, alike
 from fastrelu.nn.parameter import Parameter, float_dtype
-
-if TYPE_CHECKING:
-    from numpy.typing import DTypeLike, NDArray
 
 
 class Learnable(Activation):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import along_axis, losses
 from fastrelu.nn.module import Layer
 from fastrelu.nn.record import recording, release, save
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-
-    Reduction = Literal["mean", "sum", "none"]
+Reduction = Literal["mean", "sum", "none"]
 
 __all__ = [
     "BCELoss",

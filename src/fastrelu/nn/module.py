@@ -6,18 +6,15 @@ import functools
 import inspect
 import itertools
 from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fastrelu.nn.parameter import FLOATS, Parameter
 from fastrelu.nn.record import CURRENT, Alone, Off, Record, Saved, flat, keep, release
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from numpy.typing import ArrayLike, NDArray
 
 # Attributes of the library's own, which may hold modules.
 _INTERNAL = frozenset({"_hooks", "_modules", "_saved"})

@@ -8,19 +8,17 @@ import inspect
 import itertools
 import os
 import threading
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fastrelu.nn.parameter import FLOATS, Parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from numpy.typing import ArrayLike, NDArray
-
-    from fastrelu.nn.module import Module
+    from fastrelu.nn.module import Module  # which imports this module
 
     Node = tuple[Module, tuple[Any, ...], tuple[Any, ...], Any]
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import activations
 from fastrelu.nn.activation import Activation, alike, repr_of
 from fastrelu.nn.module import Layer
 from fastrelu.nn.random import Random
 from fastrelu.nn.record import save, watching, writable
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "CReLU",

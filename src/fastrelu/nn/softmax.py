@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import along_axis
 from fastrelu.nn.module import Layer
 from fastrelu.nn.record import save, watching
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "LogSoftmax",

@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastrelu.nn.module import Module
 from fastrelu.nn.parameter import Parameter
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 
