@@ -1,0 +1,366 @@
+"""Writes the sources of the reference to docs/generated: a page for every public name, and a list for each module.
+
+A function shares its page with its in-place form and its gradients. Everything comes from the library, from
+docs/activations.toml and from the results of the benchmarks; nothing that is written here is kept in git.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import shutil
+import sys
+import tomllib
+import types
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pictures
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+import fastrelu as fr
+from fastrelu import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sphinx.application import Sphinx
+
+DOCS = Path(__file__).parents[1]
+ROOT = DOCS.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import results  # noqa: E402  lies in benchmarks/, which is no package
+from summary import Summary  # noqa: E402  likewise
+
+SUFFIXES = ("", "_", "_backward", "_backward_from_output", "_backward_parameters")
+DTYPES, PRECISIONS = ("float32", "float64"), ("fast", "accurate")
+FAMILIES = {
+    "activations.rectifiers": "Rectifiers",
+    "activations.exponential": "Exponential",
+    "activations.sigmoidal": "Sigmoidal",
+    "activations.gated": "Gated",
+    "activations.shrinkage": "Shrinkage",
+    "normalizing": "Along an axis",
+}
+# Public, but names of no module that the package exports.
+BESIDE = {"fastrelu": ["limits.zero_crossing", "limits.ZeroCrossing"], "fastrelu.nn": ["learnable.Learnable"]}
+PEERS = {
+    "torch": ("PyTorch", "torch.nn.functional.{}", "https://docs.pytorch.org/docs/stable/generated/{}.html"),
+    "jax": ("JAX", "jax.nn.{}", "https://docs.jax.dev/en/latest/_autosummary/{}.html"),
+    "keras": ("Keras", "keras.activations.{}", "https://keras.io/api/layers/activations/"),
+    "onnx": ("ONNX", "{}", "https://onnx.ai/onnx/operators/onnx__{}.html"),
+}
+
+
+# --- What there is ------------------------------------------------------------------------------------------------
+
+
+@cache
+def modules() -> dict[str, types.ModuleType]:
+    """Return the public modules by name: the package, what it exports, and what these export."""
+    found = {"fastrelu": fr}
+    for name in (*vars(fr)["__all__"], "diagnostics"):
+        if name[0] != "_" and _is_module(f"fastrelu.{name}"):
+            found[f"fastrelu.{name}"] = module = importlib.import_module(f"fastrelu.{name}")
+            inner = (key for key, value in vars(module).items() if isinstance(value, types.ModuleType))
+            for key in sorted(inner):
+                if vars(module)[key].__name__ == f"fastrelu.{name}.{key}" and _exported(module, key):
+                    found[f"fastrelu.{name}.{key}"] = vars(module)[key]
+    return found
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _exported(module: types.ModuleType, name: str) -> bool:
+    """Whether a module offers a name: it is in its list or, without one, is re-exported under its own name."""
+    listed = vars(module).get("__all__")
+    if listed is not None:
+        return name in listed
+    source = Path(str(module.__file__)).read_text(encoding="utf-8")
+    return f"import {name} as {name}" in source
+
+
+def names(module: str) -> list[str]:
+    """Return the public classes, functions and ufuncs of a module."""
+    public = vars(modules()[module])
+    listed = public.get("__all__") or [name for name in public if name[0] != "_"]
+    own = {name for name in listed if not isinstance(public[name], types.ModuleType) and callable(public[name])}
+    inside = {name for name in own if str(getattr(public[name], "__module__", module)).startswith("fastrelu")}
+    return sorted(inside if module != "fastrelu.ufuncs" else own)
+
+
+def base(name: str, known: Iterable[str]) -> str:
+    """Return the function whose page a name is on."""
+    known = set(known)
+    fits = (name.removesuffix(suffix) for suffix in reversed(SUFFIXES[1:]) if name.endswith(suffix))
+    return next((stem for stem in fits if stem in known), name)
+
+
+@cache
+def pages(module: str) -> dict[str, list[str]]:
+    """Return the pages of a module and the names on each."""
+    found: dict[str, list[str]] = {}
+    every = names(module)
+    for name in every:
+        page = base(name, every) if module == "fastrelu" else name
+        found.setdefault(page, []).append(name)
+    order = {f"{page}{suffix}": i for page in found for i, suffix in enumerate(SUFFIXES)}
+    return {page: sorted(on, key=lambda name: order.get(name, 9)) for page, on in found.items()}
+
+
+def family(name: str) -> str:
+    """Return the module, below the package, that a function is defined in."""
+    return str(getattr(fr, name).__module__).removeprefix("fastrelu.")
+
+
+def first_line(thing: Any) -> str:
+    """Return the first sentence of a docstring."""
+    return (inspect.getdoc(thing) or "").partition("\n\n")[0].replace("\n", " ")
+
+
+@cache
+def facts() -> dict[str, dict[str, str]]:
+    """Return the rows of activations.toml."""
+    with (DOCS / "activations.toml").open("rb") as file:
+        return tomllib.load(file)
+
+
+@cache
+def measured() -> Summary:
+    """Return the committed results of the benchmarks."""
+    return Summary(results.read("benchmarks"))
+
+
+# --- Pages --------------------------------------------------------------------------------------------------------
+
+
+def heading(text: str, line: str = "=") -> list[str]:
+    """Return the lines of a title."""
+    return [text, line * len(text), ""]
+
+
+def table(*rows: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of a table; the first row is its head."""
+    yield from (".. list-table::", "   :header-rows: 1", "")
+    for row in rows:
+        for i, cell in enumerate(row):
+            yield f"   {'  -' if i else '* -'} {cell}"
+    yield ""
+
+
+def function_page(name: str) -> list[str]:
+    """Return the page of a function of the package."""
+    lines = heading(name)
+    row = facts().get(name, {})
+    if "formula" in row:
+        lines += [".. math::", "", f"   {row['formula']}", ""]
+    if family(name) in FAMILIES and pictures.can_draw(name):
+        lines += [f".. picture:: activation {name}", f"   :alt: {pictures.describe(name)}", ""]
+    lines += [".. currentmodule:: fastrelu", ""]
+    for each in pages("fastrelu")[name]:
+        kind = "class" if inspect.isclass(getattr(fr, each)) else "function"
+        lines += [f".. auto{kind}:: fastrelu.{each}", ""]
+    for title, more in (
+        ("Largest errors", errors(name)),
+        ("Speed", speed(name)),
+        ("Elsewhere", elsewhere(row)),
+    ):
+        if more:
+            lines += [*heading(title, "-"), *more]
+    return lines
+
+
+def errors(name: str) -> list[str]:
+    """Return the table of error bounds."""
+    kernels = [kernel for function, _, kernel in _core.kernel_names() if function == name] or [
+        each for each in pages("fastrelu")[name] if not each.endswith("_")
+    ]
+    rows = []
+    for kernel in kernels:
+        try:
+            bounds = [
+                f"{fr.error_bound(kernel, dtype, precision=level):g}" for dtype in DTYPES for level in PRECISIONS
+            ]
+        except ValueError:  # it has no kernel of its own
+            continue
+        rows.append([f"``{kernel}``", *bounds])
+    if not rows:
+        return []
+    head = ["", *(f'{dtype}, "{level}"' for dtype in DTYPES for level in PRECISIONS)]
+    return [
+        "In units in the last place, over all inputs, as :func:`fastrelu.error_bound` returns them; 0.5 is correctly",
+        "rounded. :doc:`/accuracy` has what was measured.",
+        "",
+        *table(head, *rows),
+    ]
+
+
+def speed(name: str) -> list[str]:
+    """Return the table of speeds: 100,000 elements of float32, into an array."""
+    rows = []
+    mine = {name, *(kernel for function, _, kernel in _core.kernel_names() if function == name)}
+    for row in measured().rows.values():
+        if row.name in mine and (row.dtype, row.size, row.mode) == ("float32", 100_000, "out") and row.peers:
+            ratios = [f"{row.against(side).median:.2g}" if side in row.peers else "" for side in ("numpy", "torch")]
+            fastest = f"{row.best.median:.2g} ({TITLES.get(row.fastest, row.fastest)})"
+            rows.append([f"``{row.name}``", f"{row.ns('fastrelu') / 1e3:.3g}", *ratios, fastest])
+    if not rows:
+        return []
+    machine = measured().machine
+    return [
+        "100,000 elements of float32 into an existing array, two threads for every side: our time, and how many times as",
+        f"fast as the peers it is (over 1: faster), medians. {machine['cpu']}; :doc:`/benchmarks` has all sizes.",
+        "",
+        *table(["", "microseconds", "NumPy", "PyTorch", "the fastest peer"], *rows),
+    ]
+
+
+TITLES = {"numpy": "NumPy", "scipy": "SciPy", "torch": "PyTorch", "jax": "JAX"}
+
+
+def elsewhere(row: dict[str, str]) -> list[str]:
+    """Return what other libraries call it, and where they differ."""
+    found = []
+    for peer, (title, path, address) in PEERS.items():
+        if peer in row:
+            full = path.format(row[peer])
+            found.append(f"- {title}: `{full} <{address.format(full)}>`__")
+    if "differs" in row:
+        found += ["", row["differs"].replace("`", "``")]
+    return [*found, ""] if found else []
+
+
+def object_page(module: str, name: str) -> list[str]:
+    """Return the page of a class or function of a module."""
+    thing = vars(modules()[module])[name]
+    lines = [*heading(f"{module.removeprefix('fastrelu.')}.{name}"), f".. currentmodule:: {module}", ""]
+    if inspect.isclass(thing):
+        return [*lines, f".. autoclass:: {module}.{name}", "   :members:", ""]
+    return [*lines, f".. autofunction:: {module}.{name}", ""]
+
+
+def ufuncs_page(module: str) -> list[str]:
+    """Return the page of all ufuncs: they differ from the functions in what NumPy adds only."""
+    lines = [*heading(module), f".. automodule:: {module}", "   :no-members:", ""]
+    for name, ufunc in ((name, getattr(fr.ufuncs, name)) for name in names(module)):
+        lines += [f".. py:data:: {module}.{name}", "", f"   {ufunc.nin} inputs. {first_line_of_ufunc(ufunc)}", ""]
+    return lines
+
+
+def first_line_of_ufunc(ufunc: Any) -> str:
+    """Return what a ufunc's docstring says after the signature that NumPy puts before it."""
+    return " ".join((ufunc.__doc__ or "").partition("\n\n")[2].split("\n\n")[0].split())
+
+
+def module_page(module: str) -> list[str]:
+    """Return the page of a module: its docstring and the list of its names."""
+    lines = [*heading(module), f".. automodule:: {module}", "   :no-members:", ""]
+    return [*lines, *listing(module, sorted(pages(module))), *beside(module)]
+
+
+def listing(module: str, chosen: list[str]) -> list[str]:
+    """Return a table of names with their first sentences, and the hidden table of contents."""
+    public = vars(modules()[module])
+    rows = [
+        [f":py:obj:`{name} <{module}.{name}>`", first_line(public[name]) if name in public else ""] for name in chosen
+    ]
+    targets = [f"   /generated/{module}.{name}" for name in chosen]
+    return [
+        f".. currentmodule:: {module}",
+        "",
+        *table(["name", "what it is"], *rows),
+        *(".. toctree::", "   :hidden:", "", *targets, ""),
+    ]
+
+
+def beside(module: str) -> Iterator[str]:
+    """Yield what a module's docstrings speak of and its names do not include."""
+    for name in BESIDE.get(module, ()):
+        kind = "class" if name.rpartition(".")[2][0].isupper() else "function"
+        yield from (f".. auto{kind}:: {module}.{name}", "   :members:" if kind == "class" else "", "")
+
+
+def functions_page() -> list[str]:
+    """Return the page of all functions: a gallery by family."""
+    lines = [
+        *heading("Functions"),
+        "Every picture leads to the function's page, which also has its in-place form, its gradients, its largest errors,",
+        "its speed and what other libraries call it. The solid line is the function, the dashed one its derivative.",
+        "",
+    ]
+    for module, title in FAMILIES.items():
+        chosen = [name for name in pages("fastrelu") if family(name) == module]
+        lines += [*heading(title, "-"), f".. gallery:: {' '.join(chosen)}", "", *listing("fastrelu", chosen)]
+    return lines
+
+
+def settings_page() -> list[str]:
+    """Return the page of what is no function on arrays."""
+    chosen = [name for name in pages("fastrelu") if family(name) not in FAMILIES]
+    return [*heading("Settings and introspection"), *listing("fastrelu", chosen), *beside("fastrelu")]
+
+
+def sources() -> Iterator[tuple[str, list[str]]]:
+    """Yield the name and the lines of every page."""
+    yield "functions", functions_page()
+    yield "settings", settings_page()
+    yield from ((f"fastrelu.{name}", function_page(name)) for name in pages("fastrelu"))
+    for module in modules():
+        if module.startswith("fastrelu.ufuncs"):
+            yield f"modules/{module}", ufuncs_page(module)
+        elif module != "fastrelu":
+            yield f"modules/{module}", module_page(module)
+            yield from ((f"{module}.{name}", object_page(module, name)) for name in pages(module))
+
+
+def write(_: Sphinx) -> None:
+    """Write the pages; one that has not changed is left alone, so that it is not read again."""
+    folder, written = DOCS / "generated", set()
+    for name, lines in sources():
+        file = folder / f"{name}.rst"
+        text = "\n".join(lines)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            file.write_text(text, encoding="utf-8")
+        written.add(file)
+    for file in set(folder.rglob("*.rst")) - written:
+        file.unlink()
+
+
+class Gallery(SphinxDirective):
+    """Pictures of functions that lead to their pages."""
+
+    has_content = False
+    required_arguments = 1
+    optional_arguments = 99
+
+    def run(self) -> list[nodes.Node]:
+        """Return the pictures; what cannot be drawn has its name alone."""
+        cards = []
+        for name in self.arguments:
+            drawn = pictures.can_draw(name)
+            alt = f"Curve of {name}"
+            shown = pictures.image(self.env.app, self.env.docname, alt, "thumbnail", name) if drawn else ""
+            cards.append(f'<a class="card-link" href="fastrelu.{name}.html">{shown}<span>{escape(name)}</span></a>')
+        return [nodes.raw("", f'<div class="gallery">{"".join(cards)}</div>', format="html")]
+
+
+def clean(_: Sphinx, exception: Exception | None) -> None:
+    """Remove the pages after a build that failed half way: the next one writes them again."""
+    if exception:
+        shutil.rmtree(DOCS / "generated", ignore_errors=True)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Write the pages before Sphinx looks for sources."""
+    app.add_directive("gallery", Gallery)
+    app.connect("config-inited", lambda app, _: write(app))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

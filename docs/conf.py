@@ -1,0 +1,50 @@
+"""The documentation: python -m sphinx -n -W --keep-going docs build/docs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+
+import fastrelu as fr
+
+project = "fastrelu"
+author = "The fastrelu developers"
+copyright = author  # noqa: A001  Sphinx' name
+version = release = fr.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_design",
+    "mathml",
+    "pictures",
+    "reference",
+]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+exclude_patterns = ["_extensions"]
+nitpicky = True
+nitpick_ignore_regex = [(r"py:.*", r"(numpy|np|collections|contextlib|typing|pathlib)\..*")]
+
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+html_math_renderer = "mathml"
+
+html_theme = "pydata_sphinx_theme"
+html_title = "fastrelu"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {
+    "navbar_align": "left",
+    "show_prev_next": True,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "a11y-light",
+    "pygments_dark_style": "a11y-dark",
+}
