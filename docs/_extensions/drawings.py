@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastrelu import diagnostics
-from fastrelu.diagnostics.curves import DERIVATIVE, FUNCTION, TEXT
+import plots
+from plots import INK
 
-INK, GRID = TEXT, "#d0d0d0"
+from fastrelu import diagnostics
+from fastrelu.diagnostics.curves import DERIVATIVE
+
 # What each color becomes in the dark theme.
-DARK = {INK: "#c8ced6", GRID: "#4a515a", FUNCTION: "#7ab8ff", DERIVATIVE: "#ffae70"}
+DARK = {**plots.DARK, DERIVATIVE: plots.DARK[plots.ORANGE]}
 
 
 def activation(name: str) -> Any:
@@ -19,7 +21,7 @@ def activation(name: str) -> Any:
 
 def thumbnail(name: str) -> Any:
     """Draw the same without numbers, for a gallery."""
-    figure = diagnostics.plot(name)
+    figure = activation(name)
     figure.set_size_inches(2.2, 1.6)
     figure.legends[0].remove()
     for panel in figure.axes:

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import drawings
 import matplotlib as mpl
 import numpy as np
+import plots
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective
@@ -35,23 +35,18 @@ SETTINGS = {
     "path.simplify_threshold": 0.2,
     "font.family": "sans-serif",
     "font.size": 9,
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), drawings.INK),
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
 }
 
 
 @cache
 def svg(name: str, *arguments: str) -> dict[str, str]:
     """Draw a figure and return its SVG text by theme; the same call gives the same bytes."""
-    text = io.StringIO()
     with mpl.rc_context(SETTINGS | {"svg.hashsalt": name + "".join(arguments)}):
         figure = getattr(drawings, name)(*arguments)
         figure.patch.set_alpha(0)
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    light = text.getvalue()
-    dark = light
-    for before, after in drawings.DARK.items():
-        dark = dark.replace(before, after)
-    return {"light": light, "dark": dark}
+        light = plots.svg(figure)
+    return {"light": light, "dark": plots.recolored(light, drawings.DARK)}
 
 
 def can_draw(name: str) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import shutil
-import sys
 import tomllib
 import types
 from functools import cache
@@ -18,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pictures
+import results
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
+from summary import Summary
 
 import fastrelu as fr
 from fastrelu import _core
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parents[1]
-ROOT = DOCS.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
-import results  # noqa: E402  lies in benchmarks/, which is no package
-from summary import Summary  # noqa: E402  likewise
 
 SUFFIXES = ("", "_", "_backward", "_backward_from_output", "_backward_parameters")
 DTYPES, PRECISIONS = ("float32", "float64"), ("fast", "accurate")
