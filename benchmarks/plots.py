@@ -74,13 +74,13 @@ def makers() -> dict[str, Callable[[Summary], Any]]:
 
 
 def svg(figure: Any) -> str:
-    """Return a figure as SVG, in few bytes: coordinates to a tenth of a point, no blanks."""
+    """Return a figure as SVG, in few bytes: coordinates to a tenth of a point, no blanks, no names of groups."""
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     short = re.sub(r"(-?\d+\.\d)\d+(?=[\s,)\"])", r"\1", text.getvalue())
     short = re.sub(r"(?<=[MLCQ]) | ?\n(?=[MLCQz]|\")", "", short)
     short = re.sub(r'style="[^"]*"', lambda style: re.sub("(?<=[:;]) ", "", style[0]), short)
-    return re.sub(r"(?<=>)\s+(?=<)", "", short) + "\n"
+    return re.sub(r"(?<=>)\s+(?=<)", "", re.sub(r'<g id="\w+">', "<g>", short)) + "\n"
 
 
 def recolored(text: str, colors: Mapping[str, str]) -> str:
@@ -144,12 +144,12 @@ def _speeds(summary: Summary, directions: Sequence[str]) -> Any:
     for ax, name in zip(axes.flat, names, strict=False):
         for side, (sizes, speeds) in _lines(summary, name).items():
             width = 1.8 if side == OURS else 0.9
-            ax.loglog(sizes, speeds, linestyle=DASHES[side], color=COLORS[side], linewidth=width)
+            ax.loglog(sizes, speeds, clip_on=False, linestyle=DASHES[side], color=COLORS[side], linewidth=width)
         ax.minorticks_off()
         ax.tick_params(bottom=False, left=False)
         ax.spines[:].set_visible(False)
         ax.set_title(name, pad=2)
-        ax.grid(visible=True, linewidth=0.3)
+        ax.grid(visible=True, linewidth=0.3, clip_on=False)
     for ax in list(axes.flat)[len(names) :]:
         ax.set_axis_off()
     figure.supxlabel("elements")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "_extensions"), str(HERE.parent / "benchmarks")]
@@ -50,3 +54,14 @@ html_theme_options = {
     "pygments_light_style": "a11y-light",
     "pygments_dark_style": "a11y-dark",
 }
+
+
+def setup(app: Sphinx) -> None:
+    """Lead what links to a document at the top of the checkout to the page that includes it."""
+
+    def inside(_: Sphinx, name: str, source: list[str]) -> None:
+        up = "../" * name.count("/")
+        for document in ("CONTRIBUTING", "CHANGELOG"):
+            source[0] = source[0].replace(f"]({up}../{document}.md", f"]({up or './'}about/{document.lower()}.md")
+
+    app.connect("source-read", inside)

@@ -31,14 +31,14 @@ def norms(activation: type[nn.Activation], initialise: str, **options: str) -> l
     return sizes[::-1]
 
 
-ratio = {}
+found, ratio = {}, {}
 for activation, initialise, options in (
     (nn.Sigmoid, "xavier_normal_", {}),
     (nn.Tanh, "xavier_normal_", {}),
     (nn.ReLU, "kaiming_normal_", {"nonlinearity": "relu"}),
     (nn.SELU, "lecun_normal_", {}),
 ):
-    sizes = norms(activation, initialise, **options)
+    found[activation] = sizes = norms(activation, initialise, **options)
     ratio[activation] = sizes[0] / sizes[-1]
     shown = "  ".join(f"{sizes[i]:8.1e}" for i in (0, 4, 9, 14, 19))
     print(f"{activation.__name__:>8}, layers 1, 5, 10, 15, 20: {shown}   first / last: {ratio[activation]:.1e}")

@@ -1,4 +1,4 @@
-"""The directive ``picture``: a figure of drawings.py, as SVG for the light and for the dark theme.
+"""The directives ``picture``, a figure of drawings.py as SVG for both themes, and ``run``, what an example prints.
 
 ::
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 SETTINGS = {
     "svg.fonttype": "none",
-    "path.simplify_threshold": 0.2,
+    "path.simplify_threshold": 0.3,
     "font.family": "sans-serif",
     "font.size": 9,
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), drawings.INK),
 }
 
 
@@ -89,7 +89,24 @@ class Picture(SphinxDirective):
         return [nodes.raw("", f"<p>{html}</p>", format="html")]
 
 
+class Run(SphinxDirective):
+    """What a script of examples/ prints; with ``:source:`` the script, too."""
+
+    required_arguments = 1
+    option_spec: ClassVar[dict[str, Callable[[str], Any]]] = {"source": directives.flag}
+
+    def run(self) -> list[nodes.Node]:
+        """Return blocks of text."""
+        name = self.arguments[0]
+        script = drawings.EXAMPLES / name
+        self.env.note_dependency(str(script))
+        printed = nodes.literal_block("", f"$ python examples/{name}\n{drawings.example(name)[0]}", language="console")
+        source = nodes.literal_block("", script.read_text(encoding="utf-8"), language="python")
+        return [source, printed] if "source" in self.options else [printed]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directive."""
     app.add_directive("picture", Picture)
+    app.add_directive("run", Run)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,9 +6,10 @@ docs/activations.toml and from the results of the benchmarks; nothing that is wr
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
-import shutil
+import io
 import tomllib
 import types
 from functools import cache
@@ -24,6 +25,7 @@ from summary import Summary
 
 import fastrelu as fr
 from fastrelu import _core
+from fastrelu._cli.main import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,6 +44,7 @@ FAMILIES = {
     "activations.shrinkage": "Shrinkage",
     "normalizing": "Along an axis",
 }
+SETTINGS = {"runtime", "explanation", "limits"}
 # Public, but names of no module that the package exports.
 BESIDE = {"fastrelu": ["limits.zero_crossing", "limits.ZeroCrossing"], "fastrelu.nn": ["learnable.Learnable"]}
 PEERS = {
@@ -159,7 +162,7 @@ def function_page(name: str) -> list[str]:
     row = facts().get(name, {})
     if "formula" in row:
         lines += [".. math::", "", f"   {row['formula']}", ""]
-    if family(name) in FAMILIES and pictures.can_draw(name):
+    if pictures.can_draw(name):
         lines += [f".. picture:: activation {name}", f"   :alt: {pictures.describe(name)}", ""]
     lines += [".. currentmodule:: fastrelu", ""]
     for each in pages("fastrelu")[name]:
@@ -282,7 +285,7 @@ def beside(module: str) -> Iterator[str]:
     """Yield what a module's docstrings speak of and its names do not include."""
     for name in BESIDE.get(module, ()):
         kind = "class" if name.rpartition(".")[2][0].isupper() else "function"
-        yield from (f".. auto{kind}:: {module}.{name}", "   :members:" if kind == "class" else "", "")
+        yield from (f".. auto{kind}:: {module}.{name}", "")
 
 
 def functions_page() -> list[str]:
@@ -293,15 +296,22 @@ def functions_page() -> list[str]:
         "its speed and what other libraries call it. The solid line is the function, the dashed one its derivative.",
         "",
     ]
-    for module, title in FAMILIES.items():
-        chosen = [name for name in pages("fastrelu") if family(name) == module]
-        lines += [*heading(title, "-"), f".. gallery:: {' '.join(chosen)}", "", *listing("fastrelu", chosen)]
+    found: dict[str, list[str]] = {module: [] for module in FAMILIES}
+    for name in pages("fastrelu"):
+        if family(name) not in SETTINGS:
+            found.setdefault(family(name), []).append(name)
+    for module, chosen in found.items():
+        lines += heading(FAMILIES.get(module, module.rpartition(".")[2].capitalize()), "-")
+        drawn = [name for name in chosen if pictures.can_draw(name)]
+        if drawn:
+            lines += [f".. gallery:: {' '.join(drawn)}", ""]
+        lines += listing("fastrelu", chosen)
     return lines
 
 
 def settings_page() -> list[str]:
     """Return the page of what is no function on arrays."""
-    chosen = [name for name in pages("fastrelu") if family(name) not in FAMILIES]
+    chosen = [name for name in pages("fastrelu") if family(name) in SETTINGS]
     return [*heading("Settings and introspection"), *listing("fastrelu", chosen), *beside("fastrelu")]
 
 
@@ -340,24 +350,49 @@ class Gallery(SphinxDirective):
     optional_arguments = 99
 
     def run(self) -> list[nodes.Node]:
-        """Return the pictures; what cannot be drawn has its name alone."""
+        """Return the pictures, each with its name."""
         cards = []
         for name in self.arguments:
-            drawn = pictures.can_draw(name)
-            alt = f"Curve of {name}"
-            shown = pictures.image(self.env.app, self.env.docname, alt, "thumbnail", name) if drawn else ""
-            cards.append(f'<a class="card-link" href="fastrelu.{name}.html">{shown}<span>{escape(name)}</span></a>')
+            shown = pictures.image(self.env.app, self.env.docname, f"Curve of {name}", "thumbnail", name)
+            cards.append(f'<a href="fastrelu.{name}.html">{shown}<span>{escape(name)}</span></a>')
         return [nodes.raw("", f'<div class="gallery">{"".join(cards)}</div>', format="html")]
 
 
-def clean(_: Sphinx, exception: Exception | None) -> None:
-    """Remove the pages after a build that failed half way: the next one writes them again."""
-    if exception:
-        shutil.rmtree(DOCS / "generated", ignore_errors=True)
+class Costs(SphinxDirective):
+    """Nanoseconds for each element of functions and their gradients, from the results of the benchmarks."""
+
+    required_arguments = 1
+    optional_arguments = 99
+
+    def run(self) -> list[nodes.Node]:
+        """Return a table."""
+        rows = measured().rows
+        lines = ["| function | ns | gradient, ns |", "|---|---|---|"]
+        for name in self.arguments:
+            both = (rows[f"{name}{suffix}", "float32", 100_000, "out"] for suffix in ("", "_backward"))
+            times = (f"{row.ns('fastrelu') / row.size:.2f}" for row in both)
+            lines.append(f"| {{func}}`{name} <fastrelu.{name}>` | {' | '.join(times)} |")
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+class Command(SphinxDirective):
+    """What a command of the command line prints."""
+
+    required_arguments = 1
+    optional_arguments = 99
+
+    def run(self) -> list[nodes.Node]:
+        """Run it and return its output."""
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+            main(self.arguments)
+        return [nodes.literal_block("", f"$ fastrelu {' '.join(self.arguments)}\n{text.getvalue()}", language="console")]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Write the pages before Sphinx looks for sources."""
     app.add_directive("gallery", Gallery)
+    app.add_directive("costs", Costs)
+    app.add_directive("command", Command)
     app.connect("config-inited", lambda app, _: write(app))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -4,7 +4,9 @@ import sys as _sys
 from typing import TYPE_CHECKING
 
 # On the command line, handle Ctrl-C and errors before the imports below, which are slow and may fail.
-if _sys.argv[:1] == ["-m"] and _sys.orig_argv[-len(_sys.argv) :][:1] in (["fastrelu"], ["-mfastrelu"]):
+_as_module = _sys.argv[:1] == ["-m"] and _sys.orig_argv[-len(_sys.argv) :][:1] in (["fastrelu"], ["-mfastrelu"])
+_as_script = "".join(_sys.argv[:1]).replace("\\", "/").rpartition("/")[2] in {"fastrelu", "fastrelu.exe"}
+if _as_module or _as_script:
     from fastrelu._cli import guard as _guard
 
     _guard.arm()

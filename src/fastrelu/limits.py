@@ -120,7 +120,7 @@ class ZeroCrossing:
     low, high : float
         The interval, in x.
     bound : float
-        The largest absolute error in it; outside, :func:`error_bound` holds.
+        The largest absolute error in it; outside, :func:`~fastrelu.error_bound` holds.
     """
 
     low: float

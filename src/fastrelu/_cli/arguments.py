@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import reprlib
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
 
 from fastrelu._cli import guard
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
+
+LAYOUTS = ("C", "F", "sliced")
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,3 +53,30 @@ def positive(text: str) -> float:
             f"must be a positive number, got {reprlib.repr(text)}; the largest is {LARGEST:g}"
         )
     return number
+
+
+def shape(text: str) -> tuple[int, ...]:
+    """Read a shape such as ``1000,1000``."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part.isascii() and part.isdecimal() and len(part) <= 18 for part in parts):
+        raise argparse.ArgumentTypeError(f"must be sizes such as 1000,1000, got {text!r}")
+    return tuple(map(int, parts))
+
+
+def dtype(text: str) -> np.dtype[Any]:
+    """Read the name of a type."""
+    try:
+        return np.dtype(text)
+    except TypeError:
+        raise argparse.ArgumentTypeError(f"must be a NumPy type such as float32, got {text!r}") from None
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """Read a parameter such as ``alpha=0.5``."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"must be a parameter and its value such as alpha=0.5, got {text!r}")
+    try:
+        return name, float(value)
+    except ValueError:
+        return name, value

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import fastrelu as fr
 from fastrelu._catalogue import check_name, elementwise_names
 from fastrelu._cli import guard
-from fastrelu._cli.arguments import Parser, integer, positive
+from fastrelu._cli.arguments import LAYOUTS, Parser, assignment, dtype, integer, positive, shape
 from fastrelu._extras import MissingExtraError, installed, progress, require
 
 if TYPE_CHECKING:
@@ -87,6 +87,17 @@ def _bench(arguments: argparse.Namespace) -> int:
     return 1 if different else 0
 
 
+def _explain(arguments: argparse.Namespace) -> int:
+    from fastrelu._cli import explain  # noqa: PLC0415  the other commands do not need it
+
+    try:
+        print(explain.explain(arguments))
+    except (TypeError, ValueError) as error:  # of the call: its parameters come from the command line
+        guard.say(f"error: {error}")
+        return 2
+    return 0
+
+
 def _plot(arguments: argparse.Namespace) -> int:
     from fastrelu import diagnostics  # noqa: PLC0415  the other commands do not need it
 
@@ -145,7 +156,7 @@ def _show_table(outcomes: Sequence[Outcome]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m fastrelu",
+        prog="fastrelu",
         description="Activation functions on NumPy arrays; without a command: info.",
         epilog="Exit status: 0; 1 if a check or anything else fails; 2 for a bad argument or variable; Ctrl-C and a closed "
         "pipe end it by their signals (130 and 141 to the shell).",
@@ -168,6 +179,20 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--ops", nargs="+", type=_comparable, default=[], metavar="NAME", help="(default: all)")
     command.add_argument("--rounds", type=integer, default=15, help="timings of each side (default: 15)")
     command.add_argument("--fresh", action="store_true", help="allocate results instead of writing into an array")
+    _add_settings(command)
+
+    command = commands.add_parser("explain", help="tell which code a call would run, and why no faster one")
+    command.set_defaults(command=_explain)
+    command.add_argument("function", type=_function, metavar="FUNCTION", help="such as gelu, gelu_ or gelu_backward")
+    command.add_argument("--shape", type=shape, default=(1000, 1000), help="sizes (default: 1000,1000)")
+    command.add_argument("--dtype", type=dtype, default="float32", help="a NumPy type (default: float32)")
+    command.add_argument(
+        "--layout", choices=LAYOUTS, default="C", help="sliced: every second element of a row (default: C)"
+    )
+    command.add_argument("--out", action="store_true", help="give an array for the result")
+    command.add_argument(
+        "--set", nargs="+", type=assignment, default=[], metavar="NAME=VALUE", help="parameters, such as alpha=0.5"
+    )
     _add_settings(command)
 
     commands.add_parser("verify", help="compare this machine's bits with the published ones")
@@ -226,6 +251,15 @@ def _picture(text: str) -> Path:
 def _elementwise(name: str) -> str:
     try:
         return check_name(name, elementwise_names(), "element-wise activation")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _function(name: str) -> str:
+    from fastrelu._cli import explain  # noqa: PLC0415  the other commands do not need it
+
+    try:
+        return check_name(name, explain.names(), "function to explain")
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -146,7 +146,7 @@ def _check(
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare the hashes of all kernels with the published ones; return 1 if one differs."""
     parser = Parser(
-        prog="python -m fastrelu verify",
+        prog="fastrelu verify",
         description="Check that this build gives the published bits on this machine: all 2**32 float32 inputs of every "
         "kernel (about ten minutes on two cores), and a fixed sample of float64.",
     )

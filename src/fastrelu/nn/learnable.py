@@ -15,8 +15,8 @@ from fastrelu.nn.parameter import Parameter, float_dtype
 class Learnable(Activation):
     """Base of the layers whose function has a parameter that may be learned.
 
-    A learned parameter is a :class:`Parameter` of shape ``(num_parameters,)``. Its gradient needs the input, of which an
-    in-place layer saves a copy. Subclasses take these parameters beside the function's own.
+    A learned parameter is a :class:`~fastrelu.nn.Parameter` of shape ``(num_parameters,)``. Its gradient needs the input,
+    of which an in-place layer saves a copy. Subclasses take these parameters beside the function's own.
 
     Parameters
     ----------
