@@ -6,17 +6,21 @@ import doctest
 import importlib
 import pkgutil
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastrelu as fr
+from fastrelu._cli.main import main
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted(
-    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/**/*.rst")]
-)
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])
+FENCED = re.compile(r"^( *)(`{3,})(\S*)[^\n]*\n(.*?)^\1\2$", re.MULTILINE | re.DOTALL)
+# What a fence may hold besides Python: commands with their output, which are run here; commands for a reader, which
+# .ci/run takes from the README; what no program reads; and the directives of the site, which are run when it is built.
+LANGUAGES = {"python", "console", "sh", "text"}
 MODULES = ["fastrelu", *(found.name for found in pkgutil.walk_packages(fr.__path__, "fastrelu."))]
 
 
@@ -50,6 +54,34 @@ def test_document(path: Path) -> None:
     assert path.exists(), f"{path.name} is missing at the top of the checkout"
     text = re.sub(r"^ *```.*$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     run(doctest.DocTestParser().get_doctest(text, {}, path.name, str(path), 0))
+
+
+def blocks(path: Path) -> list[tuple[str, str]]:
+    """Return language and text of the fenced blocks of a document."""
+    return [(language, text) for _, _, language, text in FENCED.findall(path.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_block_is_run(path: Path) -> None:
+    """A block of Python has prompts, so that it is an example; no block has a language that nothing runs."""
+    for language, text in blocks(path):
+        assert language[:1] == "{" or language in LANGUAGES, f"{path.name}: {language!r} in\n{text}"
+        assert language != "python" or text.startswith(">>> "), f"{path.name}: no example, so nothing runs it:\n{text}"
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [(path, text) for path in DOCUMENTS for language, text in blocks(path) if language == "console"],
+    ids=lambda part: part.stem if isinstance(part, Path) else part.partition("\n")[0],
+)
+def test_commands(path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The commands of a document print what it says."""
+    for line, wanted in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE):
+        name, *arguments = shlex.split(line.removeprefix("python -m "))
+        assert name == "fastrelu", f"{path.name}: nothing runs {line!r}"
+        assert main(arguments) == 0
+        got = capsys.readouterr().out
+        assert doctest.OutputChecker().check_output(wanted, got, doctest.ELLIPSIS), f"{path.name}: {line}\n{got}"
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

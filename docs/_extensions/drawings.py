@@ -39,6 +39,8 @@ def thumbnail(name: str) -> Any:
         panel.set_title("")
         panel.set_xticks([])
         panel.set_yticks([])
+        for text in panel.texts:  # the values of parameters
+            text.remove()
     return figure
 
 
@@ -55,7 +57,6 @@ def _panel(width: float, height: float, *labels: str) -> tuple[Figure, Any]:
     """Return a figure with one plain panel, whose axes have these labels."""
     figure = Figure(figsize=(width, height), layout="constrained")
     panel = figure.subplots()
-    panel.set_facecolor("none")
     panel.spines[:].set_visible(False)
     panel.tick_params(length=0)
     panel.set_xlabel(labels[0])

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 SETTINGS = {
     "svg.fonttype": "none",
     "path.simplify_threshold": 0.3,
-    "font.family": "sans-serif",
     "font.size": 9,
+    "axes.facecolor": "none",
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), drawings.INK),
 }
 

@@ -13,7 +13,6 @@ import io
 import tomllib
 import types
 from functools import cache
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +41,7 @@ FAMILIES = {
     "activations.sigmoidal": "Sigmoidal",
     "activations.gated": "Gated",
     "activations.shrinkage": "Shrinkage",
-    "normalizing": "Along an axis",
+    "along_axis": "Along an axis",
 }
 SETTINGS = {"runtime", "explanation", "limits"}
 # Public, but names of no module that the package exports.
@@ -354,7 +353,7 @@ class Gallery(SphinxDirective):
         cards = []
         for name in self.arguments:
             shown = pictures.image(self.env.app, self.env.docname, f"Curve of {name}", "thumbnail", name)
-            cards.append(f'<a href="fastrelu.{name}.html">{shown}<span>{escape(name)}</span></a>')
+            cards.append(f'<a href="fastrelu.{name}.html">{shown}<span>{name.replace("_", "_<wbr>")}</span></a>')
         return [nodes.raw("", f'<div class="gallery">{"".join(cards)}</div>', format="html")]
 
 
