@@ -79,7 +79,7 @@ def svg(figure: Any) -> str:
     figure.savefig(text, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     short = re.sub(r"(-?\d+\.\d)\d+(?=[\s,)\"])", r"\1", text.getvalue())
     short = re.sub(r"(?<=[MLCQ]) | ?\n(?=[MLCQz]|\")", "", short)
-    short = re.sub(r"font-family: [^;]*; |<!DOCTYPE.*?>", "", short, flags=re.DOTALL).replace(
+    short = re.sub(r"font-family: [^;\"]*(; )?|<!DOCTYPE.*?>", "", short, flags=re.DOTALL).replace(
         "<style type=\"text/css\">", "<style type=\"text/css\">text{font-family:'DejaVu Sans',Verdana,sans-serif}"
     )
     short = re.sub(r'style="[^"]*"', lambda style: re.sub("(?<=[:;]) ", "", style[0]), short)

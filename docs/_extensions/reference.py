@@ -93,7 +93,7 @@ def names(module: str) -> list[str]:
     listed = public.get("__all__") or [name for name in public if name[0] != "_"]
     own = {name for name in listed if not isinstance(public[name], types.ModuleType) and callable(public[name])}
     inside = {name for name in own if str(getattr(public[name], "__module__", module)).startswith("fastrelu")}
-    return sorted(inside if module != "fastrelu.ufuncs" else own)
+    return sorted(own if module.startswith("fastrelu.ufuncs") else inside)  # a ufunc has no __module__
 
 
 def base(name: str, known: Iterable[str]) -> str:
@@ -249,8 +249,9 @@ def object_page(module: str, name: str) -> list[str]:
 def ufuncs_page(module: str) -> list[str]:
     """Return the page of all ufuncs: they differ from the functions in what NumPy adds only."""
     lines = [*heading(module), f".. automodule:: {module}", "   :no-members:", ""]
-    for name, ufunc in ((name, getattr(fr.ufuncs, name)) for name in names(module)):
-        lines += [f".. py:data:: {module}.{name}", "", f"   {ufunc.nin} inputs. {first_line_of_ufunc(ufunc)}", ""]
+    for name in names(module):
+        ufunc = vars(modules()[module])[name]
+        lines += [f".. py:data:: {name}", "", f"   {ufunc.nin} inputs. {first_line_of_ufunc(ufunc)}", ""]
     return lines
 
 
