@@ -37,9 +37,9 @@ def benchmarks(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def docs(session: nox.Session) -> None:
-    """Build the documentation into docs/_build; a warning is an error."""
+    """Build the documentation into build/docs; a warning is an error."""
     session.install("-e.[docs]")
-    session.run("sphinx-build", "-n", "-W", "-b", "html", "docs", "docs/_build/html", *session.posargs)
+    session.run("sphinx-build", "-nW", "--keep-going", "docs", "build/docs", *session.posargs)
 
 
 @nox.session(default=False)

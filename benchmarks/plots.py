@@ -80,7 +80,7 @@ def svg(figure: Any) -> str:
     short = re.sub(r"(-?\d+\.\d)\d+(?=[\s,)\"])", r"\1", text.getvalue())
     short = re.sub(r"(?<=[MLCQ]) | ?\n(?=[MLCQz]|\")", "", short)
     short = re.sub(r"font-family: [^;\"]*(; )?|<!DOCTYPE.*?>", "", short, flags=re.DOTALL).replace(
-        "<style type=\"text/css\">", "<style type=\"text/css\">text{font-family:'DejaVu Sans',Verdana,sans-serif}"
+        '<style type="text/css">', "<style type=\"text/css\">text{font-family:'DejaVu Sans',Verdana,sans-serif}"
     )
     short = re.sub(r'style="[^"]*"', lambda style: re.sub("(?<=[:;]) ", "", style[0]), short)
     return re.sub(r"(?<=>)\s+(?=<)", "", re.sub(r'<g id="\w+">', "<g>", short)) + "\n"
@@ -108,7 +108,7 @@ def first_screen(summary: Summary) -> Any:
             ax.scatter(time, height, marker=marker, s=38, color=color, linewidths=0, zorder=2)
         for at, side in ((1.08, "numpy"), (1.22, "torch")):
             ratio = row.against(side).median
-            text = f"{ratio:.0f} ×" if ratio >= 10 else f"{ratio:.1f} ×"
+            text = f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}"
             ax.text(at, height, text, transform=ax.get_yaxis_transform(), va="center", ha="right", color=INK)
     for at, side in ((1.08, "NumPy"), (1.22, "PyTorch")):
         ax.text(at, len(rows) - 0.3, side, transform=ax.get_yaxis_transform(), va="center", ha="right", color=INK)

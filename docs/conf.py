@@ -16,7 +16,7 @@ import fastrelu as fr
 
 project = "fastrelu"
 author = "The fastrelu developers"
-copyright = author  # noqa: A001  Sphinx' name
+copyright = author
 version = release = fr.__version__
 
 extensions = [

@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import shutil
+import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,16 +78,34 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A server of files that does not report."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Return where the site is served: the search loads pages, which a browser refuses for files."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(SITE))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
 @pytest.fixture(params=["light", "dark"])
-def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
+def page(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
     """Return a page whose errors, and whose requests beyond the site, fail the test."""
-    context = browser.new_context(color_scheme=request.param, viewport={"width": 1280, "height": 900})
+    context = browser.new_context(base_url=address, color_scheme=request.param, viewport={"width": 1280, "height": 900})
     complaints: list[str] = []
     page = context.new_page()
     page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("requestfailed", lambda it: None if leaving(it) else complaints.append(f"not loaded: {it.url}"))
-    page.on("request", lambda made: None if made.url.startswith("file:") else complaints.append(f"needs {made.url}"))
+    page.on("request", lambda made: None if made.url.startswith(address) else complaints.append(f"needs {made.url}"))
     yield page
     context.close()
     assert not complaints
@@ -95,15 +116,10 @@ def leaving(request: Request) -> bool:
     return request.failure == "net::ERR_ABORTED"
 
 
-def visit(page: Page, name: str) -> None:
-    """Open a page of the site."""
-    page.goto(f"{SITE.as_uri()}/{name}")
-
-
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_load(page: Page, name: str) -> None:
     """A page has its title, all pictures of its theme, and nothing beside its left and right edge, wide or narrow."""
-    visit(page, name)
+    page.goto(name)
     expect(page.locator("h1").first).to_be_visible()
     for picture in page.locator("article img:visible").all():
         picture.scroll_into_view_if_needed()
@@ -117,7 +133,7 @@ def test_pages_load(page: Page, name: str) -> None:
 
 def test_formulas(page: Page) -> None:
     """The formula is typeset by the browser: its fraction is higher than a line."""
-    visit(page, "generated/fastrelu.gelu.html")
+    page.goto("generated/fastrelu.gelu.html")
     fraction = page.locator(".formula mfrac").first
     box: Any = fraction.bounding_box()
     assert box["height"] > 25
@@ -125,7 +141,7 @@ def test_formulas(page: Page) -> None:
 
 def test_navigation(page: Page) -> None:
     """From the landing page to a function, by links alone."""
-    visit(page, "index.html")
+    page.goto("index.html")
     page.get_by_role("link", name="Reference").first.click()
     page.get_by_role("link", name="Functions").first.click()
     page.locator(".gallery a", has_text="relu6").click()
@@ -134,7 +150,7 @@ def test_navigation(page: Page) -> None:
 
 def test_search(page: Page) -> None:
     """Searching for a name finds its page."""
-    visit(page, "search.html?q=leaky_relu_backward")
+    page.goto("search.html?q=leaky_relu_backward")
     expect(page.locator("#search-results li a").first).to_be_visible()
     found = page.locator("#search-results li a").evaluate_all("links => links.map(link => link.href)")
     assert any("fastrelu.leaky_relu.html" in link for link in found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import re
 import shutil
@@ -608,3 +609,65 @@ def test_an_error_of_the_program_is_told_apart(capsys: pytest.CaptureFixture[str
     assert guard.report(ZeroDivisionError("division by zero")) == 1
     line = one_line(capsys.readouterr().err)
     assert line == "error: ZeroDivisionError: division by zero (python -X dev -m fastrelu shows where)"
+
+
+# --- The command explain, and the console script ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (["gelu"], {"door": "fast path", "dtype": "float32", "output": "new, will be recycled"}),
+        (["gelu", "--set", "approximate=tanh", "--shape", "5"], {"kernel": "gelu_tanh", "output": "new"}),
+        (["relu_backward", "--layout", "sliced", "--out"], {"door": "N-d driver", "output": "given"}),
+        (["relu_", "--dtype", "float64", "--layout", "F"], {"door": "fast path", "dtype": "float64"}),
+        (["threshold", "--threads", "1", "--precision", "accurate"], {"threads": "1", "precision": "accurate"}),
+    ],
+)
+def test_explain_describes_a_call(
+    options: list[str], wanted: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Function, shape, type, layout, `out` and parameters come from the options."""
+    fr.clear_cache()
+    assert main(["explain", *options]) == 0
+    shown = dict(re.split(r"  +", line, maxsplit=1) for line in capsys.readouterr().out.splitlines() if "  " in line)
+    assert {key: shown[key] for key in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["softma"], "no function to explain named 'softma'"),
+        (["relu", "--shape", "3,x"], "must be sizes such as 1000,1000, got '3,x'"),
+        (["relu", "--dtype", "float99"], "must be a NumPy type such as float32, got 'float99'"),
+        (["relu", "--layout", "diagonal"], "invalid choice: 'diagonal'"),
+        (["elu", "--set", "alpha"], "must be a parameter and its value such as alpha=0.5, got 'alpha'"),
+        (["elu", "--set", "alpha=inf"], "elu requires finite alpha, got alpha=inf"),
+        (["elu", "--set", "beta=1"], "unexpected keyword argument 'beta'"),
+    ],
+)
+def test_explain_refuses_in_one_line(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is no call of the function is an error of one line and status 2."""
+    with pytest.raises(SystemExit, match="2"):
+        sys.exit(main(["explain", *options]))
+    assert message in one_line(capsys.readouterr().err)
+
+
+def test_the_console_script(tmp_path: Path) -> None:
+    """`fastrelu` is the command line; it has the same rules as `python -m fastrelu`, while it is imported, too."""
+    (script,) = importlib.metadata.entry_points(group="console_scripts", name="fastrelu")
+    assert script.value == "fastrelu.__main__:run"
+    file = tmp_path / "fastrelu"
+    file.write_text("from fastrelu.__main__ import run\nrun()\n")
+    for variables, status, said in (({}, 0, ""), ({"FASTRELU_ISA": "avx9"}, 2, "error: FASTRELU_ISA='avx9'")):
+        run = subprocess.run(
+            [sys.executable, str(file)],
+            env={**os.environ, "PYTHONSAFEPATH": "1", **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert run.returncode == status, run.stderr
+        assert run.stderr.startswith(said)
+        assert run.stderr.count("\n") == bool(said)

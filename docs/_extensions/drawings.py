@@ -101,7 +101,9 @@ def choosing() -> Figure:
         (0.2, ORANGE, "////", "flat: inputs five times too large", [flat(name, 5) for name in names]),
     ):
         percent = [100 * share for share in shares]
-        panel.barh(at + shift, percent, 0.36, color="none" if hatch else color, edgecolor=color, hatch=hatch, label=label)
+        panel.barh(
+            at + shift, percent, 0.36, color="none" if hatch else color, edgecolor=color, hatch=hatch, label=label
+        )
     panel.set_yticks(at, names)
     panel.invert_yaxis()
     panel.grid(visible=False, axis="y")

@@ -185,9 +185,7 @@ def errors(name: str) -> list[str]:
     rows = []
     for kernel in kernels:
         try:
-            bounds = [
-                f"{fr.error_bound(kernel, dtype, precision=level):g}" for dtype in DTYPES for level in PRECISIONS
-            ]
+            bounds = [f"{fr.error_bound(kernel, dtype, precision=level):g}" for dtype in DTYPES for level in PRECISIONS]
         except ValueError:  # it has no kernel of its own
             continue
         rows.append([f"``{kernel}``", *bounds])
@@ -386,7 +384,9 @@ class Command(SphinxDirective):
         text = io.StringIO()
         with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
             main(self.arguments)
-        return [nodes.literal_block("", f"$ fastrelu {' '.join(self.arguments)}\n{text.getvalue()}", language="console")]
+        return [
+            nodes.literal_block("", f"$ fastrelu {' '.join(self.arguments)}\n{text.getvalue()}", language="console")
+        ]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
