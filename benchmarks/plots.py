@@ -99,14 +99,23 @@ def first_screen(summary: Summary) -> Any:
     figure = _figure(7.2, 0.31 * len(FIRST) + 0.95)
     figure.patch.set_alpha(0)
     ax = figure.subplots()
-    rows = [summary.rows[name, "float32", 100_000, "out"] for name in reversed(FIRST)]
+    cells = (summary.rows.get((name, "float32", 100_000, "out")) for name in reversed(FIRST))
+    rows = [row for row in cells if row]
     for height, row in enumerate(rows):
         times = {side: row.ns(side) / row.size for side in SIDES if side in row.times}
-        ax.plot([min(times.values()), max(times.values())], [height, height], color=GRID, linewidth=1.5, zorder=1)
+        ax.plot(
+            [min(times.values(), default=1), max(times.values(), default=1)],
+            [height, height],
+            color=GRID,
+            linewidth=1.5,
+            zorder=1,
+        )
         for side, time in times.items():
             _, marker, color = SIDES[side]
             ax.scatter(time, height, marker=marker, s=38, color=color, linewidths=0, zorder=2)
         for at, side in ((1.08, "numpy"), (1.22, "torch")):
+            if side not in row.times:
+                continue
             ratio = row.against(side).median
             text = f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}"
             ax.text(at, height, text, transform=ax.get_yaxis_transform(), va="center", ha="right", color=INK)
