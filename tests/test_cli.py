@@ -163,7 +163,7 @@ def test_plot_draws_a_panel_per_activation(
     assert str(target) in capsys.readouterr().out
     figure = diagnostics.plot(*names)
     titles = [panel.get_title() for panel in figure.axes if panel.get_visible()]
-    assert titles == (names or elementwise_names())
+    assert titles == (names or sorted(elementwise_names()))
     assert len({line.get_label() for line in figure.legends[0].get_lines()}) == 2
 
 
@@ -671,3 +671,15 @@ def test_the_console_script(tmp_path: Path) -> None:
         assert run.returncode == status, run.stderr
         assert run.stderr.startswith(said)
         assert run.stderr.count("\n") == bool(said)
+
+
+def test_the_comparison_says_what_is_chance() -> None:
+    """The picture has a title, a number at each dot and the width of the sampling error."""
+    pytest.importorskip("matplotlib", reason="the extra plot is not installed")
+    outcomes = [demo.Outcome(name, (1.0, 0.1), share, 0.0, 1.0, 400) for name, share in (("relu", 0.96), ("elu", 0.9))]
+    assert outcomes[1].standard_error == pytest.approx(0.015)
+    figure = demo_picture.draw(outcomes)
+    accuracy = figure.axes[-2]
+    assert "handwritten digits, 2 epochs" in figure.get_suptitle()
+    assert [text.get_text() for text in accuracy.texts] == ["96.0", "90.0"]
+    assert "400 test images" in accuracy.get_xlabel()

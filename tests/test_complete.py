@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
 import re
 import subprocess
 import sys
+import tomllib
 import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from cases import CASES, Case, kernels
 from grid import DTYPES, ISAS, PRECISIONS
-from specs import BACKWARD, FORWARD, FROM_OUTPUT, SPECS, SUFFIXES, Spec
+from specs import BACKWARD, FORWARD, FROM_OUTPUT, SPECS, Spec
 from test_nn import LAYERS
 
 import fastrelu as fr
@@ -297,36 +297,15 @@ def test_docstring_of_a_setting(name: str) -> None:
 # --- Documents ----------------------------------------------------------------------------------------------------
 
 
-def number(node: ast.expr) -> Any:
-    """Return the value of a default as it is written: a literal, or a quotient of two."""
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-        return number(node.left) / number(node.right)
-    return ast.literal_eval(node)
-
-
-def table() -> dict[str, tuple[dict[str, Any], bool]]:
-    """Return the function table of the README: parameters with their defaults, and whether it is marked y."""
-    rows = {}
-    for call, mark in re.findall(r"^\| `([a-z_0-9]+\(.*?\))` \|.*\|([^|]*)\|$", read("README.md"), re.MULTILINE):
-        definition = ast.parse(f"def {call}: ...").body[0]
-        assert isinstance(definition, ast.FunctionDef)
-        a = definition.args
-        required = dict.fromkeys((argument.arg for argument in a.args), inspect.Parameter.empty)
-        filled = zip(a.args[len(a.args) - len(a.defaults) :], a.defaults, strict=True)
-        named = zip(a.kwonlyargs, a.kw_defaults, strict=True)
-        defaults = {argument.arg: number(node) for argument, node in (*filled, *named) if node is not None}
-        rows[definition.name] = (required | defaults, mark.strip() == "y")
-    return rows
-
-
-def test_readme_table() -> None:
-    """The README lists all functions, with their parameters and defaults, and marks those with a gradient from y."""
-    rows, wanted = table(), ELEMENTWISE | set(COMPOSED)
-    assert set(rows) == wanted, f"function table of README.md, {difference(set(rows), wanted)}"
-    for name, (parameters, marked) in rows.items():
-        signature = {n: d for n, _, d in plain(getattr(fr, name)) if n not in {"out", "where"}}
-        assert parameters == signature, f"README.md has other parameters for {name}"
-        assert marked == hasattr(fr, name + SUFFIXES[2]), f"README.md marks {name} wrongly"
+def test_documents_name_every_function() -> None:
+    """The README names all functions, and docs/activations.toml has the formula of each."""
+    wanted = ELEMENTWISE | set(COMPOSED)
+    missing = wanted - set(re.findall(r"`(\w+)`", read("README.md")))
+    assert not missing, f"README.md does not name {', '.join(sorted(missing))}"
+    rows = tomllib.loads(read("docs/activations.toml"))
+    missing = {name for name in wanted if "formula" not in rows.get(name, {})}
+    assert not missing, f"docs/activations.toml has no formula of {', '.join(sorted(missing))}"
+    assert all(hasattr(fr, name) for name in rows), "docs/activations.toml speaks of functions that are not there"
 
 
 def test_readme_names_exist() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,3 +103,26 @@ def test_doors_stand_on_the_floor(name: str) -> None:
 def test_every_way_to_import_is_seen(text: str, expected: bool) -> None:
     """The package by any name and its names are its face; modules of it are not."""
     assert any(map(is_the_face, imports(text, "fastrelu.nn"))) is expected
+
+
+def test_what_an_import_does_not_load() -> None:
+    """A program that computes activations pays for no layer, no random numbers and nothing that only tools need."""
+    code = "import sys, numpy; before = set(sys.modules); import fastrelu; print(*sorted(set(sys.modules) - before))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    loaded = set(run.stdout.split())
+    unwanted = {
+        *("argparse", "dataclasses", "difflib", "doctest", "inspect", "pdb", "unittest", "multiprocessing", "tomllib"),
+        *("numpy.random", "matplotlib", "scipy", "sklearn", "tqdm"),
+        *(f"fastrelu.{name}" for name in ("_catalogue", "_cli", "diagnostics", "explanation", "limits", "nn", "optim")),
+    }
+    assert not loaded & unwanted
+
+
+def test_what_is_loaded_later_is_there() -> None:
+    """Names that are loaded when they are asked for are listed, are found once, and others are still an error."""
+    code = (
+        "import fastrelu as fr; assert {*fr.__all__} <= {*dir(fr)}; assert fr.nn is fr.nn; fr.explain, fr.error_bound"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    with pytest.raises(AttributeError, match="module 'fastrelu' has no attribute 'gelo'"):
+        fr.gelo  # noqa: B018  the access is the test

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+import tomllib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -599,3 +601,11 @@ def test_initial_values_without_chance(name: str, shape: tuple[int, ...], option
     """They are PyTorch's."""
     wanted = getattr(torch.nn.init, name)(torch.empty(shape), **options).numpy()
     np.testing.assert_array_equal(getattr(nn.init, name)(np.empty(shape, np.float32), **options), wanted)
+
+
+def test_torch_has_the_names_of_the_documentation() -> None:
+    """docs/activations.toml, from which the table of names is made, names functions that PyTorch has."""
+    rows = tomllib.loads((Path(__file__).parents[1] / "docs" / "activations.toml").read_text(encoding="utf-8"))
+    named = {row["torch"] for row in rows.values() if "torch" in row}
+    assert named >= {"relu", "logsigmoid", "softmax"}
+    assert not {name for name in named if not hasattr(torch.nn.functional, name)}

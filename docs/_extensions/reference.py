@@ -89,9 +89,10 @@ def _exported(module: types.ModuleType, name: str) -> bool:
 
 def names(module: str) -> list[str]:
     """Return the public classes, functions and ufuncs of a module."""
-    public = vars(modules()[module])
-    listed = public.get("__all__") or [name for name in public if name[0] != "_"]
-    own = {name for name in listed if not isinstance(public[name], types.ModuleType) and callable(public[name])}
+    package = modules()[module]
+    listed = vars(package).get("__all__") or [name for name in vars(package) if name[0] != "_"]
+    public = {name: getattr(package, name) for name in listed}
+    own = {name for name, value in public.items() if not isinstance(value, types.ModuleType) and callable(value)}
     inside = {name for name in own if str(getattr(public[name], "__module__", module)).startswith("fastrelu")}
     return sorted(own if module.startswith("fastrelu.ufuncs") else inside)  # a ufunc has no __module__
 
@@ -266,10 +267,7 @@ def module_page(module: str) -> list[str]:
 
 def listing(module: str, chosen: list[str]) -> list[str]:
     """Return a table of names with their first sentences, and the hidden table of contents."""
-    public = vars(modules()[module])
-    rows = [
-        [f":py:obj:`{name} <{module}.{name}>`", first_line(public[name]) if name in public else ""] for name in chosen
-    ]
+    rows = [[f":py:obj:`{name} <{module}.{name}>`", first_line(getattr(modules()[module], name))] for name in chosen]
     targets = [f"   /generated/{module}.{name}" for name in chosen]
     return [
         f".. currentmodule:: {module}",
@@ -373,6 +371,24 @@ class Costs(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+class Names(SphinxDirective):
+    """What a peer calls the functions, and what they are called here."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return a table."""
+        peer = self.arguments[0]
+        title, path, address = PEERS[peer]
+        lines = [f"| {title} | here | where they differ |", "|---|---|---|"]
+        for name, row in sorted(facts().items(), key=lambda item: item[1].get(peer, "")):
+            if peer in row:
+                full = path.format(row[peer])
+                link = f"[`{full}`]({address.format(full)})"
+                lines.append(f"| {link} | {{func}}`{name} <fastrelu.{name}>` | {row.get('differs', '')} |")
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
 class Command(SphinxDirective):
     """What a command of the command line prints."""
 
@@ -393,6 +409,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Write the pages before Sphinx looks for sources."""
     app.add_directive("gallery", Gallery)
     app.add_directive("costs", Costs)
+    app.add_directive("names", Names)
     app.add_directive("command", Command)
     app.connect("config-inited", lambda app, _: write(app))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

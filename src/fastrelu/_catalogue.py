@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
-import doctest
 import inspect
 from collections.abc import Collection, Iterator
 
@@ -27,6 +25,8 @@ def check_name(name: str, known: Collection[str], what: str = "activation") -> s
         raise TypeError(f"the name of an {what.removeprefix('element-wise ')} is a string, got {name!r}")
     if name in known:
         return name
+    import difflib  # noqa: PLC0415  only a wrong name needs it
+
     close = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {close[0]}?" if close else "."
     raise ValueError(f"no {what} named {name!r}{hint} There are: {', '.join(sorted(known))}")
@@ -71,6 +71,8 @@ def required_arguments(name: str) -> dict[str, float]:
 
 def _example_calls(name: str) -> Iterator[ast.Call]:
     """Yield the calls of a function in its own docstring, in order."""
+    import doctest  # noqa: PLC0415  it loads the debugger and the test runner
+
     function = getattr(activations, name, None)
     for example in doctest.DocTestParser().get_examples(inspect.getdoc(function) or ""):
         for node in ast.walk(ast.parse(example.source)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,8 @@ class Outcome:
         Share of the hidden units whose derivative is exactly 0 for every training image.
     seconds : float
         Time of the training.
+    images : int
+        Number of test images.
     """
 
     activation: str
@@ -48,6 +51,12 @@ class Outcome:
     accuracy: float
     dead: float
     seconds: float
+    images: int
+
+    @property
+    def standard_error(self) -> float:
+        """How far the accuracy on other images of the same kind would be from this one, typically."""
+        return math.sqrt(self.accuracy * (1 - self.accuracy) / self.images)
 
     @property
     def passed(self) -> bool:
@@ -110,7 +119,7 @@ def _train(name: str, digits: Digits, epochs: int, seed: int, rate: float, bar: 
     seconds = time.perf_counter() - start
     dead = dead_share(model, digits.train)
     right = model.eval()(digits.test).argmax(1) == digits.test_labels
-    return Outcome(name, tuple(losses), accuracy=float(right.mean()), dead=dead, seconds=seconds)
+    return Outcome(name, tuple(losses), accuracy=float(right.mean()), dead=dead, seconds=seconds, images=len(right))
 
 
 def network(name: str, inputs: int, rng: np.random.Generator) -> nn.Sequential:

@@ -42,6 +42,11 @@ def draw(outcomes: Sequence[Outcome]) -> Any:
     rows = math.ceil(len(outcomes) / columns)
     width, height = max(columns * PANEL[0], 3.2), rows * PANEL[1] + 1.2
     figure = figures.Figure(figsize=(width + BARS, height), layout="constrained", facecolor="white")
+    figure.suptitle(
+        f"784-256-10 on handwritten digits, {len(outcomes[0].losses)} epochs, one activation after another",
+        color=TEXT,
+        fontsize=13,
+    )
     left, right = figure.subfigures(1, 2, width_ratios=(width, BARS), wspace=0.02)
     best_first = sorted(outcomes, key=lambda outcome: (-outcome.accuracy, outcome.dead, outcome.activation))
     _curves(left, best_first, rows, columns)
@@ -79,10 +84,16 @@ def _bars(figure: Any, outcomes: Sequence[Outcome]) -> None:
     accuracy, dead = figure.subplots(1, 2, sharey=True)
     rows = np.arange(len(outcomes))
     shares = np.array([outcome.accuracy for outcome in outcomes]) * 100
-    accuracy.scatter(shares, rows, color=CURVE, s=22, zorder=3)
+    errors = np.array([outcome.standard_error for outcome in outcomes]) * 100
+    accuracy.errorbar(shares, rows, xerr=errors, fmt="o", color=CURVE, markersize=4, elinewidth=0.8)
+    for row, share, error in zip(rows, shares, errors, strict=True):
+        accuracy.text(share + error + 0.1, row, f"{share:.1f}", va="center", fontsize=8, color=TEXT)
     accuracy.set_yticks(rows, [outcome.activation for outcome in outcomes], fontsize=9)
-    accuracy.set_xlim(min(shares.min() - 0.5, 94.5), 100)
-    accuracy.set_title("right answers on test images, %", fontsize=9, color=TEXT)
+    accuracy.set_xlim(min((shares - errors).min() - 0.5, 94.5), max(100, (shares + errors).max() + 1))
+    accuracy.set_title("right answers, %", fontsize=9, color=TEXT)
+    accuracy.set_xlabel(
+        f"± one standard error, {outcomes[0].images} test images:\nan order within it is chance", fontsize=8, color=TEXT
+    )
     accuracy.grid(axis="both", color="#eeeeee")
     lost = np.array([outcome.dead for outcome in outcomes]) * 100
     dead.barh(rows, lost, color=DEAD, height=0.6)

@@ -27,7 +27,7 @@ def plot(*names: str, span: float = 5.0) -> Any:
     Parameters
     ----------
     *names : str
-        Names of element-wise activations; all of them by default. Parameters without a default take the values of
+        Names of element-wise activations, drawn in this order; all of them by default, by the alphabet. Parameters without a default take the values of
         the example in the function's docstring, which its panel shows.
     span : float, default 5.0
         The axis runs from ``-span`` to ``span``.
@@ -55,7 +55,8 @@ def plot(*names: str, span: float = 5.0) -> Any:
     """
     if not 0 < number("span", span) <= LARGEST:
         raise ValueError(f"span must be a positive number, got {span!r}; the largest is {LARGEST:g}")
-    chosen = [check_name(name, elementwise_names(), "element-wise activation") for name in names] or elementwise_names()
+    chosen = [check_name(name, elementwise_names(), "element-wise activation") for name in names]
+    chosen = chosen or sorted(elementwise_names())
     figures = require("matplotlib.figure", "plot")
     columns = min(COLUMNS, len(chosen))
     rows = math.ceil(len(chosen) / columns)
