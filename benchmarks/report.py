@@ -141,8 +141,10 @@ def small_networks(result: dict[str, Any]) -> list[str]:
     """Return the README's claim about networks, from ``network.json``."""
     row = next(row for row in result["rows"] if row["ours"] == "train()" and row["threads"] == 1)
     return [
-        f"- **Small networks.** A training step of 784-256-10 with a batch of 32 takes {row['ns']['ours'] / 1e6:.2f} ms on one "
-        f"thread, PyTorch's {row['ns']['theirs'] / 1e6:.2f} ms ([measured](docs/benchmarks.md#the-reference-network))."
+        (
+            f"- **Small networks.** A training step of 784-256-10 with a batch of 32 takes {row['ns']['ours'] / 1e6:.2f} ms on one "
+            f"thread, PyTorch's {row['ns']['theirs'] / 1e6:.2f} ms ([measured](docs/benchmarks.md#the-reference-network))."
+        )
     ]
 
 
