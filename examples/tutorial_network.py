@@ -5,6 +5,7 @@ arrays take the place of tensors.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastrelu import nn, optim
 
@@ -15,11 +16,24 @@ patterns = rng.standard_normal((10, 784), np.float32)
 labels = rng.integers(0, 10, 3200)
 images = patterns[labels] + 2 * rng.standard_normal((3200, 784), np.float32)
 
-model = nn.Sequential(
-    nn.Linear(784, 256, rng=rng),
-    nn.ReLU(),
-    nn.Linear(256, 10, rng=rng),
-)
+
+class Net(nn.Module):
+    """Two layers with ReLU between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(784, 256, rng=rng)
+        self.relu = nn.ReLU()
+        self.fc2 = nn.Linear(256, 10, rng=rng)
+
+    def forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scores of the ten classes."""
+        x = self.relu(self.fc1(x))
+        scores: NDArray[np.float32] = self.fc2(x)
+        return scores
+
+
+model = Net()
 criterion = nn.CrossEntropyLoss()
 optimizer = optim.SGD(model.parameters(), lr=0.01)
 print(model)

@@ -1161,3 +1161,38 @@ def test_loading_refuses() -> None:
             model.load_state_dict({name: np.zeros_like(value) for name, value in given.items()})
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+def test_loading_a_part() -> None:
+    """With strict=False what is missing and unexpected is returned; errors still change nothing."""
+    model, other = (
+        network(np.float32),
+        nn.Sequential(nn.Linear(4, 6, rng=5), nn.ReLU(), nn.Tanh(), nn.Linear(6, 2, rng=6)),
+    )
+    before = model.state_dict()
+    assert repr(model.load_state_dict(before)) == "<All keys matched successfully>"
+    wrong = {"0.weight": np.ones((6, 4)), "2.weight": np.ones((1, 2))}
+    with pytest.raises(ValueError, match=r"other shapes: 2.weight is \(2, 6\), got \(1, 2\)"):
+        model.load_state_dict(wrong, strict=False)
+    for values, message in (
+        (np.ones((6, 4), complex), "0.weight is complex128"),
+        (np.ma.masked_array(np.ones((6, 4)), mask=np.eye(6, 4)), r"0.weight is a masked array: fill it first"),
+        ([[1.0, 2.0], [3.0]], "0.weight is a list, which NumPy cannot read"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            model.load_state_dict({"0.bias": np.zeros(6), "0.weight": values}, strict=False)
+    with pytest.raises(TypeError, match="a state is a mapping of names to arrays, got 'list'"):
+        model.load_state_dict(list(before.items()))  # type: ignore[arg-type]  # wrong on purpose
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+    state = {name: value.astype(np.float64) for name, value in other.state_dict().items()}
+    found = model.load_state_dict(state, strict=False)
+    assert found == (["2.weight", "2.bias"], ["3.weight", "3.bias"])
+    assert repr(found).startswith("IncompatibleKeys(missing_keys=['2.weight', '2.bias'], unexpected_keys=")
+    after = model.state_dict()
+    assert all(value.dtype == np.float32 for value in after.values())
+    for name, value in after.items():
+        np.testing.assert_array_equal(value, (before if name[0] == "2" else other.state_dict())[name])
+    assert model.load_state_dict({}, strict=False).missing_keys == list(before)
+    model.load_state_dict({name: nn.Parameter(value) for name, value in before.items()})
+    np.testing.assert_equal(model.state_dict(), before)

@@ -541,6 +541,27 @@ def test_state_from_pytorch_is_what_pytorch_has() -> None:
     again.load_state_dict({name: torch.from_numpy(value) for name, value in got.items()})
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.float16, torch.bfloat16], ids=str)
+def test_parameters_and_tensors_are_a_state(kind: Any) -> None:
+    """With gradients required or not, in every type; sparse and complex tensors are refused by name."""
+    theirs = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.PReLU(2)).to(kind)
+    for state in (dict(theirs.named_parameters()), theirs.state_dict()):
+        ours = nn.Sequential(nn.Linear(3, 2), nn.PReLU(2))
+        ours.load_state_dict(state)
+        for name, value in ours.state_dict().items():
+            assert value.dtype == (np.float64 if kind is torch.float64 else np.float32)
+            np.testing.assert_array_equal(value, state[name].detach().double().numpy())
+    layer = nn.Linear(3, 2, bias=False)
+    for tensor, message in (
+        (torch.ones(2, 3).to_sparse(), "weight is a Tensor, which NumPy cannot read"),
+        (torch.ones(2, 3, device="meta"), "weight is a Tensor, which NumPy cannot read"),
+        (torch.ones(2, 3, dtype=torch.complex64), "weight is complex64"),
+        (torch.ones(2, 3, dtype=torch.int64), "weight is int64"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            layer.load_state_dict({"weight": tensor})
+
+
 GAINS: list[tuple[str, float | None]] = [
     ("linear", None),
     ("conv2d", None),

@@ -214,6 +214,8 @@ class Optimizer:
             p: copy.deepcopy(state_dict["state"].get(number, {})) for number, p in zip(order, parameters, strict=True)
         }
         for i, parameter in enumerate(parameters):
+            if "step" in state[parameter]:
+                state[parameter]["step"] = int(state[parameter]["step"])  # np.savez makes an array of it
             for name, array in state[parameter].items():
                 if isinstance(array, np.ndarray) and array.shape != parameter.shape:
                     raise ValueError(f"parameter {i} is {parameter.shape}, but its {name} in the state {array.shape}")

@@ -8,7 +8,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,17 @@ from fastrelu.nn.record import CURRENT, Alone, Off, Record, Saved, flat, keep, r
 
 # Attributes of the library's own, which may hold modules.
 _INTERNAL = frozenset({"_hooks", "_modules", "_saved"})
+
+
+class IncompatibleKeys(NamedTuple):
+    """Names that :meth:`Module.load_state_dict` did not find in the state, and names in it that it did not need."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        names = f"missing_keys={self.missing_keys!r}, unexpected_keys={self.unexpected_keys!r}"
+        return f"IncompatibleKeys({names})" if any(self) else "<All keys matched successfully>"
 
 
 class Module:
@@ -409,7 +420,7 @@ class Module:
         """
         return {name: parameter.data.copy(order="C") for name, parameter in self._all_parameters()}
 
-    def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Set the parameters' values, and their type, from arrays by name.
 
         Either all parameters are set, or none and an error is raised.
@@ -418,16 +429,24 @@ class Module:
         ----------
         state_dict : mapping of str to array_like
             A dict, the result of ``np.load("net.npz")``, or the state of a PyTorch module. The arrays are all float32
-            or all float64; float16 becomes float32.
+            or all float64; float16 and bfloat16 become float32.
+        strict : bool, default True
+            Whether missing and unexpected names are an error. Otherwise parameters that are missing keep their values,
+            and the others their types.
+
+        Returns
+        -------
+        IncompatibleKeys
+            A named tuple of two lists, `missing_keys` and `unexpected_keys`.
 
         Raises
         ------
         KeyError
-            If names are missing or unexpected; the message lists them.
+            If `strict`, and names are missing or unexpected; the message lists them.
         ValueError
             If shapes differ, or a parameter's memory is read-only; the message lists them.
         TypeError
-            If the arrays have other types, or more than one.
+            If the arrays have other types, or more than one, or `state_dict` is no mapping.
 
         Examples
         --------
@@ -438,18 +457,21 @@ class Module:
         >>> np.savez(file, **model.state_dict())
         >>> _ = file.seek(0)
         >>> model.load_state_dict(np.load(file))
+        <All keys matched successfully>
         """
+        if not hasattr(state_dict, "keys"):
+            raise TypeError(f"a state is a mapping of names to arrays, got {type(state_dict).__name__!r}")
         own = dict(self._all_parameters())
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
-        if missing or unexpected:
+        if strict and (missing or unexpected):
             lists = [
-                f"{what}: {', '.join(names)}"
+                f"{what}: {', '.join(map(str, names))}"
                 for what, names in (("missing", missing), ("unexpected", unexpected))
                 if names
             ]
             raise KeyError(f"the state does not belong to this {type(self).__name__}; {'; '.join(lists)}")
-        values = {name: np.asarray(state_dict[name]) for name in own}
+        values = {name: _array_of(name, state_dict[name]) for name in own if name in state_dict}
         shapes = [
             f"{name} is {own[name].shape}, got {value.shape}"
             for name, value in values.items()
@@ -457,12 +479,11 @@ class Module:
         ]
         if shapes:
             raise ValueError(f"the state has other shapes: {'; '.join(shapes)}")
-        values = {
-            name: value.astype(np.float32) if value.dtype == np.float16 else value for name, value in values.items()
-        }
         wrong = [f"{name} is {value.dtype}" for name, value in values.items() if value.dtype not in FLOATS]
         if wrong:
             raise TypeError(f"layers hold float32 or float64; {'; '.join(wrong)}")
+        if missing:
+            values = {name: value.astype(own[name].dtype, copy=False) for name, value in values.items()}
         kinds = {value.dtype: name for name, value in values.items()}
         if len(kinds) > 1:
             found = ", ".join(f"{name} is {kind}" for kind, name in kinds.items())
@@ -480,6 +501,7 @@ class Module:
         memory = {name: own[name].memory_for(value) for name, value in values.items()}
         for name, value in values.items():
             own[name].assign(value, memory[name])
+        return IncompatibleKeys(missing, unexpected)
 
     # --- Text -----------------------------------------------------------------------------------------------------
 
@@ -497,6 +519,21 @@ class Module:
         if not children:
             return f"{type(self).__name__}({''.join(lines)})"
         return "\n  ".join([f"{type(self).__name__}(", *lines, *children]) + "\n)"
+
+
+def _array_of(name: str, value: Any) -> NDArray[Any]:
+    """Return an array of a state, or of a tensor that may require gradients; 16-bit types become float32."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array: fill it first, {name}.filled(0)")
+    try:
+        if hasattr(value, "detach") and hasattr(value, "cpu"):
+            value = value.detach().cpu()
+            if str(value.dtype).endswith("bfloat16"):  # NumPy has no such type
+                value = value.float()
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name} is a {type(value).__name__}, which NumPy cannot read: {error}") from None
+    return array.astype(np.float32) if array.dtype.name in {"float16", "bfloat16"} else array
 
 
 def _hidden(value: Any, depth: int = 3) -> Module | Parameter | None:

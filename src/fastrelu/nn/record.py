@@ -432,6 +432,7 @@ class Record:
         """Refuse a gradient that needs an array that a layer in place has overwritten since."""
         writes: dict[int, list[tuple[int, Any]]] = {}
         made: dict[int, int] = {}
+        detached = set(map(id, self.detached))
         for i, (module, inputs, outputs, _) in enumerate(self.nodes):
             made.update(dict.fromkeys(map(id, outputs), i))
             if getattr(module, "inplace", False):
@@ -447,8 +448,8 @@ class Record:
                             f"{where(root, self.nodes[j][0])} overwrote an array that {where(root, node[0])} needs for "
                             f"its gradient: use {type(self.nodes[j][0]).__name__} without inplace"
                         )
-            for array in filter(is_array, node[1]):
-                for j, out in writes.get(owner(array), ()):
+            for array in node[1]:
+                for j, out in writes.get(owner(array), ()) if id(array) not in detached else ():
                     old = array is not out and made.get(id(array), -1) < j < i
                     if old and np.may_share_memory(array, out):
                         raise RuntimeError(
