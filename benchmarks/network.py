@@ -22,21 +22,35 @@ import numpy as np
 rng = np.random.default_rng(0)
 x = rng.standard_normal((64, 32, 784), np.float32)
 y = rng.integers(0, 10, (64, 32))
-shapes = {"0.weight": (256, 784), "0.bias": (256,), "2.weight": (10, 256), "2.bias": (10,)}
+shapes = {"fc1.weight": (256, 784), "fc1.bias": (256,), "fc2.weight": (10, 256), "fc2.bias": (10,)}
 state = {name: (rng.uniform(-1, 1, s) / (28 if s[0] == 256 else 16)).astype(np.float32) for name, s in shapes.items()}
 grad1, grad2 = rng.standard_normal((32, 256), np.float32), rng.standard_normal((32, 10), np.float32)
 hidden = rng.standard_normal((32, 256), np.float32)
 count = 0
 """
 
+NETWORK = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1 = nn.Linear(784, 256)
+        self.relu = nn.ReLU()
+        self.fc2 = nn.Linear(256, 10)
+
+    def forward(self, x):
+        return self.fc2(self.relu(self.fc1(x)))
+
+model = Net()
+"""
+
 OURS = (
     DATA
+    + "from fastrelu import nn, optim\n"
+    + NETWORK
     + """
-from fastrelu import nn, optim
-model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
 model.load_state_dict(state)
 criterion, optimizer = nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.01)
-w1, w2 = model[0].weight.data, model[2].weight.data
+w1, w2 = model.fc1.weight.data, model.fc2.weight.data
 into1, into2 = np.empty_like(w1), np.empty_like(w2)
 def train():
     global count
@@ -61,14 +75,13 @@ def products_of_train():
 
 THEIRS = (
     DATA
+    + "import torch\nfrom torch import nn, optim\n"
+    + NETWORK
     + """
-import torch
-from torch import nn, optim
 x, y, grad1, grad2, hidden = (torch.from_numpy(array) for array in (x, y, grad1, grad2, hidden))
-model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
 model.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
 criterion, optimizer = nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.01)
-w1, w2 = model[0].weight.detach(), model[2].weight.detach()
+w1, w2 = model.fc1.weight.detach(), model.fc2.weight.detach()
 into1, into2 = torch.empty_like(w1), torch.empty_like(w2)
 def train():
     global count

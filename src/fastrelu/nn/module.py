@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu.nn.parameter import FLOATS, Parameter
-from fastrelu.nn.record import CURRENT, Alone, Off, Record, Saved, flat, keep, release
+from fastrelu.nn.record import HERE, Alone, Off, Record, Saved, flat, keep, release
 
 # Attributes of the library's own, which may hold modules.
 _INTERNAL = frozenset({"_hooks", "_modules", "_saved"})
@@ -125,7 +125,7 @@ class Module:
         if name not in _INTERNAL:
             self._check_attribute(name, value)
             Module._changes += 1
-            current = CURRENT.get()
+            current = HERE.current
             if type(current) is Alone and current.log is not None:
                 current.log[self, name] = value
         super().__setattr__(name, value)
@@ -180,7 +180,7 @@ class Module:
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a module that is no layer: with a record, as a part of a recorded one, or without."""
-        current = CURRENT.get()
+        current = HERE.current
         records = self.training if current is None else type(current) is not Off
         if type(current) is Off and current.record is not None:
             result = self._run_hooks(args, self.forward(*args, **kwargs))
@@ -191,11 +191,11 @@ class Module:
                 result = current.call(self, args, kwargs)
             elif current is None and records:
                 # The layers in it save for the backward that calls them, whatever their modes.
-                token = CURRENT.set(Alone())
+                HERE.current = Alone()
                 try:
                     result = self.forward(*args, **kwargs)
                 finally:
-                    CURRENT.reset(token)
+                    HERE.current = None
             else:
                 result = self.forward(*args, **kwargs)
             return self._run_hooks(args, result)
@@ -205,7 +205,7 @@ class Module:
             result = self.forward(*args, **kwargs)
             return self._run_hooks(args, result) if self._hooks else result
         record = Record(args, kwargs)
-        token = CURRENT.set(record)
+        HERE.current = record
         try:
             result = self.forward(*args, **kwargs)
             result = record.output = self._run_hooks(args, result) if self._hooks else result
@@ -217,7 +217,7 @@ class Module:
                 )
             raise
         finally:
-            CURRENT.reset(token)
+            HERE.current = current
             record.release()
         keep(self, record)
         return result

@@ -9,7 +9,6 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,10 +44,21 @@ class Alone:
         self.log = log
 
 
-# The `Record` of the network whose forward runs here, an `Alone`, an `Off`, or None: the mode of each module decides.
-CURRENT: ContextVar[Any] = ContextVar("fastrelu.nn.record", default=None)
+class Here(threading.local):
+    """What is recorded in a thread, as PyTorch's gradient mode is one of each thread.
+
+    Attributes
+    ----------
+    current : Record, Alone, Off or None
+        The record of the network whose forward runs, or a mode; None: the mode of each module decides.
+    """
+
+    current: Any = None
+
+
+HERE = Here()
 # Whether a layer in evaluation mode has to call `save`.
-watching = CURRENT.get
+watching = functools.partial(getattr, HERE, "current")
 _WAYS_OUT = (
     "nn.Add, nn.Multiply, nn.Concatenate, nn.Flatten, nn.Unflatten or the layer of an activation, or nn.detach(array) for "
     "data that needs no gradient"
@@ -69,12 +79,12 @@ def no_grad() -> Iterator[None]:
     >>> with nn.no_grad():
     ...     y = model(np.ones((4, 3), np.float32))  # with dropout
     """
-    current = CURRENT.get()
-    token = CURRENT.set(Off(current if type(current) is Record else None))
+    current = HERE.current
+    HERE.current = Off(current if type(current) is Record else None)
     try:
         yield
     finally:
-        CURRENT.reset(token)
+        HERE.current = current
 
 
 @contextlib.contextmanager
@@ -91,13 +101,13 @@ def enable_grad() -> Iterator[None]:
     >>> model.backward(np.ones_like(y), input_grad=True).shape
     (4, 3)
     """
-    current = CURRENT.get()
+    current = HERE.current
     record = current.record if type(current) is Off else current if type(current) is Record else None
-    token = CURRENT.set(record or Alone())
+    HERE.current = record or Alone()
     try:
         yield
     finally:
-        CURRENT.reset(token)
+        HERE.current = current
 
 
 def detach(x: ArrayLike) -> NDArray[Any]:
@@ -133,7 +143,7 @@ def detach(x: ArrayLike) -> NDArray[Any]:
     >>> model.backward(np.ones_like(y))
     """
     array = np.asanyarray(x).view()
-    record = CURRENT.get()
+    record = HERE.current
     if type(record) is Record:
         record.detached.append(array)
     return array
@@ -156,9 +166,17 @@ def save(module: Module, inputs: tuple[Any, ...], outputs: tuple[Any, ...], save
 
     A call that changes nothing has neither inputs nor outputs: the array that it returns is the one that it got.
     """
-    current = CURRENT.get()
+    current = HERE.current
     if type(current) is Record:
-        current.add(module, inputs, outputs, saved)
+        current.nodes.append((module, inputs, outputs, saved))
+        frozen = current.frozen
+        for array in (*inputs, *outputs):
+            if type(array) is np.ndarray:
+                if array.flags.writeable:
+                    array.flags.writeable = False
+                    frozen[id(array)] = array
+                elif id(array.base) in frozen:  # a view of a read-only array is read-only
+                    frozen[id(array)] = array
         saved = None
     elif type(current) is Off or (current is None and not module.training):
         if current is not None and current.record is not None:
@@ -166,13 +184,13 @@ def save(module: Module, inputs: tuple[Any, ...], outputs: tuple[Any, ...], save
         saved = None
     if saved is not None:
         keep(module, saved)
-    else:
-        release(module)
+    elif module._saved is not None:
+        module._saved.call = None
 
 
 def recording(module: Module) -> bool:
     """Whether a call of a layer is saved."""
-    current = CURRENT.get()
+    current = HERE.current
     return module.training if current is None else type(current) is not Off
 
 
@@ -182,7 +200,7 @@ def keep(module: Module, call: Any) -> None:
     if saved is None:
         saved = vars(module).setdefault("_saved", Saved())
     saved.call = call
-    current = CURRENT.get()
+    current = HERE.current
     if type(current) is Alone and current.log is not None:
         current.log[module, "_saved"] = call
 
@@ -195,7 +213,7 @@ def release(module: Module) -> None:
 
 def writable(array: Any) -> None:
     """Let a layer overwrite an array that the record has made read-only."""
-    record = CURRENT.get()
+    record = HERE.current
     if type(record) is Record:
         record.thaw(array)
 
@@ -258,18 +276,6 @@ class Record:
 
     # --- Forward --------------------------------------------------------------------------------------------------
 
-    def add(self, module: Module, inputs: tuple[Any, ...], outputs: tuple[Any, ...], saved: Any) -> None:
-        """Add a call."""
-        self.nodes.append((module, inputs, outputs, saved))
-        frozen = self.frozen
-        for array in (*inputs, *outputs):
-            if type(array) is np.ndarray:
-                if array.flags.writeable:
-                    array.flags.writeable = False
-                    frozen[id(array)] = array
-                elif id(array.base) in frozen:  # a view of a read-only array is read-only
-                    frozen[id(array)] = array
-
     def call(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call and add a module with a backward of its own, whose layers save for that."""
         inputs = tuple(filter(is_array, flat((args, kwargs))))
@@ -277,12 +283,12 @@ class Record:
             for value in inputs:
                 self.thaw(value)
         log: dict[tuple[Module, str], Any] = {}
-        token = CURRENT.set(Alone(log))
+        HERE.current = Alone(log)
         try:
             output = module.forward(*args, **kwargs)
         finally:
-            CURRENT.reset(token)
-        self.add(module, inputs, tuple(flat(output)), Own((*args, *kwargs.values()), output, log))
+            HERE.current = self
+        save(module, inputs, tuple(flat(output)), Own((*args, *kwargs.values()), output, log))
         return output
 
     def thaw(self, array: Any) -> None:
@@ -437,7 +443,7 @@ class Record:
             made.update(dict.fromkeys(map(id, outputs), i))
             if getattr(module, "inplace", False):
                 for out in outputs:
-                    if isinstance(out, np.ndarray) and any(out is x for x in inputs):
+                    if isinstance(out, np.ndarray) and id(out) in map(id, inputs):
                         writes.setdefault(owner(out), []).append((i, out))
         for i in active:
             node = self.nodes[i]
