@@ -1,10 +1,12 @@
 """Softmax and cross-entropy next to SciPy's and NumPy's expression: ``pytest benchmarks/bench_rows.py``.
 
-As a script, ``python benchmarks/bench_rows.py``, it compares them with PyTorch, each side in a process of its own.
+As a script, ``python benchmarks/bench_rows.py``, it compares them with other packages, each side in a process of its own,
+in every direction and along every axis.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +105,143 @@ def comparisons(packages: list[str]) -> Iterator[pairs.Comparison]:
                         )
 
 
+# Other directions, axes and masks: cells, each a shape with its axis, and what runs there, with the least ratio.
+GRADIENTS = (
+    ((2, 300000), 0),
+    ((64, 3, 5000), 1),
+    ((10, 60000), 0),
+    ((1000, 700), 0),
+    ((1024, 1024), 0),
+    ((60000, 10), 1),
+)
+LAST = (((512, 1000), 1),)
+FORWARD = (*GRADIENTS, *LAST, ((300000, 1), 1), ((8, 21, 60, 60), 1), ((50257, 64), 0))
+MASKED = (((512, 1000), 1), ((1000, 512), 0), ((20000, 10), 1))
+CLASSES = (((200000, 2), 1), ((8, 21, 60, 60), 1), ((100000, 10), 1), ((2, 2, 512, 512), 1))
+CELLS: list[tuple[tuple[tuple[tuple[int, ...], int], ...], str, dict[str, str], float]] = [
+    (
+        FORWARD,
+        "fr.softmax(x, {axis}, out=out)",
+        {"torch": "torch.softmax(x, {axis}, out=out)", "numpy": "softmax(x)"},
+        1,
+    ),
+    (
+        FORWARD,
+        "fr.log_softmax(x, {axis}, out=out)",
+        {"torch": "torch.log_softmax(x, {axis}, out=out)", "scipy": "special.log_softmax(x, {axis})"},
+        1,
+    ),
+    *(
+        (
+            cells,
+            "fr.softmax_backward_from_output(g, y, {axis}, out=out)",
+            {
+                "torch": "torch._softmax_backward_data(g, y, {axis}, torch.float32, grad_input=out)",
+                "numpy": "y * (g - (g * y).sum({axis}, keepdims=True))",
+            },
+            target,
+        )
+        for cells, target in ((GRADIENTS, 1), (LAST, 1.3))
+    ),
+    *(
+        (
+            cells,
+            "fr.log_softmax_backward_from_output(g, log_y, {axis}, out=out)",
+            {
+                "torch": "torch._log_softmax_backward_data(g, log_y, {axis}, torch.float32, out=out)",
+                "numpy": "g - np.exp(log_y) * g.sum({axis}, keepdims=True)",
+            },
+            target,
+        )
+        for cells, target in ((GRADIENTS, 1), (LAST, 1.3))
+    ),
+    *(
+        (
+            MASKED,
+            f"fr.softmax(x, {{axis}}, where={mask}, out=out)",
+            {
+                "torch": f"torch.softmax(x.masked_fill(~{mask}, -torch.inf), {{axis}})",
+                "numpy": f"softmax(np.where({mask}, x, -np.inf))",
+            },
+            1,
+        )
+        for mask in ("random", "padding")
+    ),
+    (
+        FORWARD,
+        "fr.logsumexp(x, {axis})",
+        {"torch": "torch.logsumexp(x, {axis})", "scipy": "special.logsumexp(x, {axis})"},
+        2,
+    ),
+    (
+        CLASSES,
+        "fr.cross_entropy(x, labels, axis={axis})",
+        {"torch": "torch.nn.functional.cross_entropy(x, labels)", "numpy": "cross_entropy(x)"},
+        1.5,
+    ),
+    (CLASSES, "fr.cross_entropy_value_and_grad(x, labels, axis={axis}, out=out)", {"torch": "with_grad()"}, 1.5),
+]
+CELL = """
+import numpy as np
+rng = np.random.default_rng(0)
+shape, axis = {shape}, {axis}
+x, g = (3 * rng.standard_normal((2, *shape))).astype("float32")
+random = rng.random(shape) < 0.7
+along = np.expand_dims(np.arange(shape[axis]), [k for k in range(len(shape)) if k != axis])
+padding = np.broadcast_to(along < max(1, 0.7 * shape[axis]), shape)
+labels = rng.integers(0, shape[axis], shape[:axis] + shape[axis + 1:])
+out = np.empty_like(x)
+def softmax(x):
+    e = np.exp(x - x.max(axis, keepdims=True))
+    return e / e.sum(axis, keepdims=True)
+def cross_entropy(x):
+    z = x - x.max(axis, keepdims=True)
+    own = np.take_along_axis(z, np.expand_dims(labels, axis), axis)
+    return (np.log(np.exp(z).sum(axis, keepdims=True)) - own).mean()
+y = softmax(x)
+log_y = np.log(y)
+"""
+CELL_PEERS = {
+    "numpy": "",
+    "scipy": "from scipy import special\n",
+    "torch": """
+import torch
+torch.set_num_threads({threads})
+torch.set_grad_enabled(False)
+arrays = (x, g, y, log_y, out, labels, random, padding)
+x, g, y, log_y, out, labels, random, padding = (torch.from_numpy(a.copy()) for a in arrays)
+def with_grad():
+    with torch.enable_grad():
+        given = x.detach().requires_grad_()
+        loss = torch.nn.functional.cross_entropy(given, labels)
+        loss.backward()
+    return loss.detach(), given.grad
+""",
+}
+
+
+def directions() -> Iterator[pairs.Comparison]:
+    """Yield the comparisons of all cells; NumPy and SciPy have one thread, and NumPy's line is to be three times slower."""
+    for cells, ours, peers, target in CELLS:
+        for shape, axis in cells:
+            for package, theirs in peers.items():
+                arrays = CELL.format(shape=shape, axis=axis)
+                for threads in (1, 2) if package == "torch" else (1,):
+                    yield pairs.Comparison(
+                        ours=f"{ours.format(axis=axis)}  # {shape}",
+                        theirs=theirs.format(axis=axis),
+                        peer=package,
+                        size=math.prod(shape),
+                        dtype="float32",
+                        threads=threads,
+                        memory="reused" if "out=" in ours else "fresh",
+                        our_setup=arrays + OURS,
+                        their_setup=arrays + CELL_PEERS[package].format(threads=threads),
+                        target={"numpy": 3, "scipy": 10 if "logsumexp" in ours else 1}.get(package, target),
+                        tolerance=1e-4,
+                    )
+
+
 def main() -> None:
     """Measure, print and write ``results/rows.json``."""
     options = pairs.parser("Ratios of softmax and log_softmax.", pairs=3, rounds=15).parse_args()
@@ -110,7 +249,7 @@ def main() -> None:
     for package in PEERS.keys() - set(packages):
         print(f"not compared with {package}, which is not installed", file=sys.stderr)
 
-    rows = pairs.run_all([*comparisons(packages)], options)
+    rows = pairs.run_all([*comparisons(packages), *directions()], options)
     results.write("rows", {"machine": machine.describe(*packages), "rows": rows}, options)
 
 

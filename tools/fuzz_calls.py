@@ -129,6 +129,23 @@ def rows(d: Draw) -> Call:
     return call
 
 
+def logsumexp(d: Draw) -> Call:
+    """Return a call of logsumexp or logmeanexp, whose bits do not depend on the axis."""
+    name, shape, like = d.pick(("logsumexp", "logmeanexp")), d.shape(), d.pick(("f4", "f8", ""))
+    axis, keepdims = d.axis(len(shape)) if shape and d.chance(0.7) else None, d.chance(0.3)
+    x, folded = d.data(shape, like=like), Rows(shape, axis)
+    dtype = loop_type(x)
+
+    def wanted() -> Array:
+        found = getattr(fr, name)(folded.of(plain(x, dtype)), 1)
+        return found.reshape(np.empty(shape, bool).any(axis, keepdims=keepdims).shape)
+
+    call = Call(getattr(fr, name), [x, axis], wanted)
+    call.keywords["keepdims"] = keepdims
+    call.bad.append((1, d.pick((len(shape), -len(shape) - 1)), AXIS_ERROR))
+    return call
+
+
 def cross_entropy(d: Draw) -> Call:
     """Return a call of cross_entropy, with labels or probabilities, with or without its gradient."""
     shape = tuple(max(n, 1) for n in d.shape(1)) if d.chance(0.95) else (0, 3)
@@ -330,7 +347,8 @@ SORTS: list[tuple[Callable[[Draw], Call], float, Iterable[str]]] = [
     (elementwise, 0.55, [spec.public_name(k) for spec in SPECS.values() for k in spec.directions]),
     (methods, 0.03, []),
     (rows, 0.13, [f + s for f in ("softmax", "log_softmax", "softmin") for s in ("", "_", "_backward_from_output")]),
-    (cross_entropy, 0.09, ["cross_entropy", "cross_entropy_value_and_grad"]),
+    (logsumexp, 0.03, ["logsumexp", "logmeanexp", "logsumexp_backward", "logmeanexp_backward"]),
+    (cross_entropy, 0.06, ["cross_entropy", "cross_entropy_value_and_grad"]),
     (learned, 0.09, [f"{spec.name}_backward_parameters" for spec in LEARNED]),
     (crelu, 0.04, ["crelu", "crelu_backward", "crelu_backward_from_output"]),
     (prelu, 0.04, ["prelu", "prelu_", *(f"prelu_backward{s}" for s in ("", "_from_output", "_parameters"))]),

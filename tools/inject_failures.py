@@ -217,6 +217,10 @@ def data(seed: int = 0, shape: tuple[int, ...] = SHAPE, layout: str = "dense") -
 
 def row_calls() -> Iterator[Call]:
     """Yield calls of softmax and related functions."""
+    for layout in LAYOUTS:
+        if layout != "one number":
+            yield call(f"{layout}, axis 0", fr.logsumexp, data(layout=layout), axis=0)
+            yield call(f"{layout}, where", fr.logmeanexp, data(layout=layout), where=lambda: numbers(SHAPE, 1) > 0)
     for name in ("softmax", "log_softmax", "softmin"):
         function, in_place = getattr(fr, name), getattr(fr, f"{name}_")
         backward = getattr(fr, f"{name}_backward_from_output")

@@ -27,3 +27,16 @@ def cross_entropy(
     with_grad: bool,
     out: object,
 ) -> Any: ...
+def logsumexp(
+    kernels: RowKernels, x: object, axis: object, out: object, where: object, keepdims: bool, mean: bool
+) -> Any: ...
+def logsumexp_backward(
+    kernels: RowKernels,
+    name: str,
+    grad: object,
+    x: object,
+    axis: object,
+    out: object,
+    where: object,
+    keepdims: bool,
+) -> Any: ...

@@ -1,4 +1,4 @@
-"""Normalization along an axis: softmax, its logarithm, softmin, and the cross-entropy built on them.
+"""What runs along an axis: softmax, its logarithm, softmin, logsumexp, and the cross-entropy built on them.
 
 Types, `out`, buffers, in place and threads are as :mod:`fastrelu.activations` says, except for `where`: here it is the
 mask of the elements that take part.
@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike
 from fastrelu import runtime
 from fastrelu._rows import RowKernels, forward, forward_in_place, from_output
 from fastrelu._rows import cross_entropy as _cross_entropy
+from fastrelu._rows import logsumexp as _logsumexp
+from fastrelu._rows import logsumexp_backward as _logsumexp_backward
 from fastrelu._typing import Output
 
 __all__ = [
@@ -21,6 +23,10 @@ __all__ = [
     "log_softmax",
     "log_softmax_",
     "log_softmax_backward_from_output",
+    "logmeanexp",
+    "logmeanexp_backward",
+    "logsumexp",
+    "logsumexp_backward",
     "softmax",
     "softmax_",
     "softmax_backward_from_output",
@@ -292,6 +298,153 @@ def softmin_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis = -1,
     array([-0.2078,  0.183 ,  0.0248], dtype=float32)
     """
     return from_output(_rows, _SOFTMIN, grad, y, axis, out)
+
+
+def logsumexp(
+    x: ArrayLike, axis: Axis = None, *, out: Output = None, where: ArrayLike = True, keepdims: bool = False
+) -> Any:
+    """Logarithm of the sum of exponentials.
+
+    Computes ``log(sum(exp(x)))`` over each row, as the largest element plus ``log1p`` of the sum without it, so that
+    nothing overflows and what is beside a largest element of 0 is not lost.
+
+    In SciPy: ``special.logsumexp(x, axis=axis)``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape; float32 and float64 keep their type.
+    axis : int, tuple of int or None, default None
+        The axis or axes along which a row lies; None for all.
+    out : ndarray or writable buffer, optional
+        Buffer for the result; see :mod:`fastrelu.activations`.
+    where : array_like of bool, optional
+        Mask of the elements that take part; broadcasts to the shape of `x`.
+    keepdims : bool, default False
+        Whether the axes stay, with length 1.
+
+    Returns
+    -------
+    ndarray or scalar
+        One number for each row, of the shape of `x` without `axis`; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If `x` is a masked array of NumPy; `where` is the mask.
+    ValueError
+        If `where` does not broadcast to the shape of `x`.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
+
+    See Also
+    --------
+    logmeanexp : The logarithm of the mean of exponentials.
+
+    Notes
+    -----
+    A row with NaN gives NaN, otherwise one with +inf gives +inf. No elements, or nothing but -inf, give -inf.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> float(fr.logsumexp([0.0, -40.0]))
+    4.248354255291589e-18
+    >>> fr.logsumexp(np.float32([[1.0, 2.0], [1000.0, 1000.0]]), axis=1)
+    array([   2.3132617, 1000.6932   ], dtype=float32)
+    """
+    return _logsumexp(_rows, x, axis, out, where, keepdims, False)
+
+
+def logsumexp_backward(
+    grad: ArrayLike,
+    x: ArrayLike,
+    axis: Axis = None,
+    *,
+    out: Output = None,
+    where: ArrayLike = True,
+    keepdims: bool = False,
+) -> Any:
+    """Gradient of :func:`logsumexp`.
+
+    Computes ``grad * softmax(x)`` over each row.
+
+    In NumPy: ``grad * np.exp(x - np.log(np.exp(x).sum(axis, keepdims=True)))``.
+
+    `grad` has the shape of the result. The gradient of a masked element is 0.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.logsumexp_backward(np.float32(2.0), np.float32([0.0, 0.0]))
+    array([1., 1.], dtype=float32)
+    """
+    return _logsumexp_backward(_rows, "logsumexp_backward", grad, x, axis, out, where, keepdims)
+
+
+def logmeanexp(
+    x: ArrayLike, axis: Axis = None, *, out: Output = None, where: ArrayLike = True, keepdims: bool = False
+) -> Any:
+    """Logarithm of the mean of exponentials.
+
+    Computes ``log(mean(exp(x)))`` over each row: :func:`logsumexp` minus the logarithm of the number of elements that
+    take part.
+
+    In SciPy: ``special.logsumexp(x, axis=axis) - np.log(x.shape[axis])``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape; float32 and float64 keep their type.
+    axis : int, tuple of int or None, default None
+        The axis or axes along which a row lies; None for all.
+    out : ndarray or writable buffer, optional
+        Buffer for the result; see :mod:`fastrelu.activations`.
+    where : array_like of bool, optional
+        Mask of the elements that take part; broadcasts to the shape of `x`.
+    keepdims : bool, default False
+        Whether the axes stay, with length 1.
+
+    Returns
+    -------
+    ndarray or scalar
+        One number for each row, of the shape of `x` without `axis`; `out` if given.
+
+    Notes
+    -----
+    As :func:`logsumexp`, except that a row without elements gives NaN.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.logmeanexp(np.float32([3.0, 3.0, 3.0]))
+    np.float32(3.0)
+    """
+    return _logsumexp(_rows, x, axis, out, where, keepdims, True)
+
+
+def logmeanexp_backward(
+    grad: ArrayLike,
+    x: ArrayLike,
+    axis: Axis = None,
+    *,
+    out: Output = None,
+    where: ArrayLike = True,
+    keepdims: bool = False,
+) -> Any:
+    """Gradient of :func:`logmeanexp`, which is that of :func:`logsumexp`.
+
+    Computes ``grad * softmax(x)`` over each row.
+
+    In NumPy: ``grad * np.exp(x - np.log(np.exp(x).sum(axis, keepdims=True)))``.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.logmeanexp_backward(np.float32(2.0), np.float32([0.0, 0.0]))
+    array([1., 1.], dtype=float32)
+    """
+    return _logsumexp_backward(_rows, "logmeanexp_backward", grad, x, axis, out, where, keepdims)
 
 
 def cross_entropy(

@@ -46,6 +46,8 @@ struct fr_rows {
     fr_tile_kernel from_output_tile[FR_NORMALIZERS];
     fr_loss cross_entropy;
     fr_tile_kernel cross_entropy_tile;
+    fr_loss logsumexp; /* of a target that is x alone */
+    fr_tile_kernel logsumexp_tile;
     /* Copies n elements, with `absent` in place of those whose mask is 0. */
     void (*select)(char *to, const char *from, const char *mask, ptrdiff_t n, uint64_t absent);
 };

@@ -9,7 +9,7 @@
 #include "transpose.h"
 
 enum {
-    FR_SHORT_ROW = 64,          /* up to this length contiguous rows are gathered into a tile */
+    FR_SHORT_ROW = 128,         /* up to this length contiguous rows are gathered into a tile */
     FR_TILE_BYTES = 1 << 14,    /* of a gathered tile wider than FR_COLUMNS */
     FR_TILE_FAR = 1 << 18,      /* bytes of FR_COLUMNS rows from which they are gathered: then each is read once */
     FR_TILE_MOST = 1 << 26,     /* bytes of FR_COLUMNS rows up to which they are */
@@ -129,7 +129,7 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
                         plan->room[0] + done * size, plan->pitch, size, n, run, size);
         for (ptrdiff_t r = 0; r < run && walk->at[FR_ROW_LOSS]; r++)
             *(double *)(walk->at[FR_ROW_LOSS] + r * fr_across(call, FR_ROW_LOSS)) = tile.loss[done + r];
-        for (ptrdiff_t r = 0; r < run && walk->at[FR_ROW_WHERE]; r++) {
+        for (ptrdiff_t r = 0; r < run && walk->at[FR_ROW_WHERE] && walk->at[FR_ROW_OUT]; r++) {
             const char *mask = plan->mask + done + r;
             char any = 0;
             for (ptrdiff_t i = 0; i < n && !any; i++) any = mask[i * plan->width];
@@ -169,7 +169,7 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
         }
         any = memchr(mask, 1, (size_t)n) != NULL;
         for (ptrdiff_t i = 0; i < n && !any; i++) any = mask[i]; /* a byte of another value counts too */
-        if (!any) {
+        if (!any && at[FR_ROW_OUT]) {
             fr_fill(at[FR_ROW_OUT], call->itemsize, n, call->itemsize, call->alone);
             return;
         }
@@ -222,8 +222,8 @@ static int fr_lies_across(const fr_row_call *call) {
     for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++)
         if (call->operand[k].origin && fr_across(call, k) != call->itemsize) return 0;
     const ptrdiff_t along = call->operand[FR_ROW_IN].along, bytes = FR_COLUMNS * call->n * call->itemsize;
-    const int far = bytes > FR_TILE_FAR || (along % FR_CRITICAL_PITCH == 0 && call->n > FR_SHORT_ROW);
-    return !far || call->operand[FR_ROW_SECOND].origin;
+    const int critical = along % FR_CRITICAL_PITCH == 0 && call->n > FR_SHORT_ROW;
+    return !critical && (bytes <= FR_TILE_FAR || call->operand[FR_ROW_SECOND].origin);
 }
 
 /* Plans a share of `count` rows, and computes the bytes of its room; returns 0 if they overflow. */
@@ -240,7 +240,7 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
     plan->direct = plan->tiles && fr_lies_across(call);
     *size = 0;
     if (plan->tiles) {
-        plan->width = FR_TILE_BYTES / bytes / FR_COLUMNS * FR_COLUMNS;
+        plan->width = (call->n > FR_SHORT_ROW ? FR_TILE_FAR : FR_TILE_BYTES) / bytes / FR_COLUMNS * FR_COLUMNS;
         if (plan->width > count) plan->width = (count + FR_COLUMNS - 1) / FR_COLUMNS * FR_COLUMNS;
         if (plan->width > FR_TILE_WIDTH) plan->width = FR_TILE_WIDTH;
         if (plan->width < FR_COLUMNS || plan->direct) plan->width = FR_COLUMNS;

@@ -170,6 +170,15 @@ BODY FN(row_exp)(real x, real origin, real magic, real low) {
 }
 #endif
 
+#if FR_KIND == FR_LEAN
+/* 2^64 e^r, |r| <= 0.347: the polynomial of exp_step without its rounding errors */
+FR_INLINE double FN(unit_of)(double r) {
+    double p = FR_FMA(r, 0x1.6a2408p-10, 0x1.1239ccp-7);
+    p = FR_FMA(FR_FMA(FR_FMA(p, r, 0x1.5558d2p-5), r, 0x1.555492p-3), r, 0x1.fffffcp-2);
+    return FR_FMA(FR_FMA(p, r, 1.), r, 1.) * 0x1p64;
+}
+#endif
+
 FR_INLINE FN(row) FN(row_of)(store m) {
     FN(row) row;
 #if KEEPS
@@ -180,7 +189,7 @@ FR_INLINE FN(row) FN(row_of)(store m) {
     row.low = (near ? m : R(0)) + ROW_LOW;
     row.top = FN(row_exp)(m, row.origin, row.magic, row.low);
 #if FR_KIND == FR_LEAN
-    row.unit = near ? exp_poly_wide((double)m - (double)K * 0x1.62e42fefa39efp-1, 1, 1) * 0x1p64 : 0x1p64;
+    row.unit = near ? FN(unit_of)(FR_FMA((double)K, -0x1.62e42fefa39efp-1, (double)m)) : 0x1p64;
 #else
     row.unit = row.top;
 #endif
@@ -411,8 +420,21 @@ HL_PAIR FN(row_log)(fr_total beside) {
 }
 #elif FR_KIND == FR_FULL
 BODY FN(row_log)(fr_total beside, double unit) { return row_log1p_full(beside.hi / unit); }
-#else
+#elif FR_KIND == FR_WIDE
 FR_INLINE double FN(row_log)(fr_total beside, double unit) { return row_log1p_wide(beside.hi / unit); }
+#else
+/* log(1 + t) as above for t = beside / unit, with one division: 1 + t = 2^k (1 + f), where the bits of the sum and of
+ * unit give the k that makes 0 <= f < 1. Maximum error 2^-27 relative. */
+FR_INLINE double FN(row_log)(fr_total beside, double unit) {
+    word_wide u = {unit}, s = {beside.hi + unit}, exponent = {0};
+    const uint64_t k = s.number == s.number ? (s.bits - u.bits) >> 52 : 0;
+    exponent.bits = k | (uint64_t)0x433 << 52; /* 2^52 + k */
+    s.bits -= k << 52;
+    const double above = k ? s.number - unit : beside.hi, q = (above + above) / (s.number + unit), w = q * q;
+    double y = FR_FMA(FR_FMA(FR_FMA(w, 0x1.1ed796p-11, 0x1.1ebcfap-9), w, 0x1.99d1fcp-7), w, 0x1.555502p-4);
+    y = FR_FMA(q * w, y, q);
+    return FR_FMA(exponent.number - 0x1p52, 0x1.62e42fefa39efp-1, y);
+}
 #endif
 
 /* ---- Elements of the results, from x, or in the kinds that keep them from the exponentials ---- */
@@ -539,13 +561,24 @@ typedef struct {
     FR_LINES real origin[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS], top[FR_COLUMNS]; /* as in row */
     FR_LINES double unit[FR_COLUMNS];
     FR_LINES double hi[FR_ROW_LANES][FR_COLUMNS], lo[FR_ROW_LANES][FR_COLUMNS]; /* the first lane becomes the sum */
-    ptrdiff_t limit[FR_COLUMNS]; /* of a row whose largest element is infinite, as limit_of has it */
-    int infinite;                /* one bit for each such row; it is computed with m = 0 */
 } FN(columns);
 
-FR_INLINE void FN(columns_top)(FN(columns) * c, const char *x, ptrdiff_t pitch, ptrdiff_t n, int flip) {
-    store m[FR_COLUMNS];
-    int infinite = 0;
+/* Sets the largest elements that are infinite to 0, and finds the limits of these rows. */
+FR_APART unsigned FN(limits_of)(ptrdiff_t *limit, store *m, const char *x, ptrdiff_t pitch, ptrdiff_t n, int flip) {
+    unsigned infinite = 0;
+    for (int j = 0; j < FR_COLUMNS; j++) {
+        if (FN(row_is_finite)(m[j])) continue;
+        infinite |= 1U << j;
+        limit[j] = FN(limit_of)(x + j * (ptrdiff_t)sizeof(store), pitch, n, flip);
+        m[j] = 0;
+    }
+    return infinite;
+}
+/* Returns one bit for each row whose largest element is infinite. */
+FR_INLINE unsigned FN(columns_top)(FN(columns) * c, ptrdiff_t *limit, const char *x, ptrdiff_t pitch, ptrdiff_t n,
+                                   int flip) {
+    FR_LINES store m[FR_COLUMNS];
+    unsigned infinite = 0;
     FOR_LANES(j) m[j] = -(store)INFINITY;
     for (ptrdiff_t i = 0; i < n; i++) {
         const store *at = (const store *)(x + i * pitch);
@@ -554,13 +587,12 @@ FR_INLINE void FN(columns_top)(FN(columns) * c, const char *x, ptrdiff_t pitch, 
             m[j] = v > m[j] ? v : m[j];
         }
     }
-    FOR_LANES(j) infinite |= !FN(row_is_finite)(m[j]);
-    c->infinite = 0;
-    for (int j = 0; j < FR_COLUMNS && infinite; j++) {
-        if (FN(row_is_finite)(m[j])) continue;
-        c->infinite |= 1 << j;
-        c->limit[j] = FN(limit_of)(x + j * (ptrdiff_t)sizeof(store), pitch, n, flip);
-        m[j] = 0;
+    FOR_LANES(j) infinite |= FN(row_is_finite)(m[j]) ? 0 : 1;
+    if (infinite) {
+        FR_LINES store rare[FR_COLUMNS];
+        FOR_LANES(j) rare[j] = m[j];
+        infinite = FN(limits_of)(limit, rare, x, pitch, n, flip);
+        FOR_LANES(j) m[j] = rare[j];
     }
     FOR_LANES(j) {
         const FN(row) row = FN(row_of)(m[j]);
@@ -568,6 +600,7 @@ FR_INLINE void FN(columns_top)(FN(columns) * c, const char *x, ptrdiff_t pitch, 
         c->origin[j] = row.origin, c->magic[j] = row.magic, c->low[j] = row.low, c->top[j] = row.top;
     }
     FOR_LANES(j) c->unit[j] = FN(row_of)(m[j]).unit;
+    return infinite;
 }
 
 FR_INLINE void FN(columns_join)(FN(columns) * c, ptrdiff_t n) {
@@ -652,9 +685,10 @@ FR_INLINE void FN(columns_divide)(const FN(columns) * c, const char *x, ptrdiff_
     }
 }
 
-FR_INLINE void FN(columns_limits)(const FN(columns) * c, char *out, ptrdiff_t pitch, ptrdiff_t n, int logarithm) {
-    for (int j = 0; j < FR_COLUMNS && c->infinite; j++)
-        if (c->infinite >> j & 1) FN(write_limit)(out + j * (ptrdiff_t)sizeof(store), pitch, n, c->limit[j], logarithm);
+FR_INLINE void FN(columns_limits)(unsigned infinite, const ptrdiff_t *limit, char *out, ptrdiff_t pitch, ptrdiff_t n,
+                                  int logarithm) {
+    for (int j = 0; j < FR_COLUMNS && infinite; j++)
+        if (infinite >> j & 1) FN(write_limit)(out + j * (ptrdiff_t)sizeof(store), pitch, n, limit[j], logarithm);
 }
 
 #define FOR_COLUMNS(at, tile)                                                                        \
@@ -667,10 +701,11 @@ FR_INLINE void FN(softmax_columns)(const fr_tile *tile, int flip) {
         const char *x = tile->in[0] + at;
         char *out = tile->out + at;
         FN(columns) c;
-        FN(columns_top)(&c, x, pitch, n, flip);
+        ptrdiff_t limit[FR_COLUMNS];
+        const unsigned infinite = FN(columns_top)(&c, limit, x, pitch, n, flip);
         FN(columns_sum)(&c, x, pitch, out, out_pitch, n, flip, 0);
         FN(columns_divide)(&c, x, pitch, out, out_pitch, n, flip, NULL);
-        FN(columns_limits)(&c, out, out_pitch, n, 0);
+        FN(columns_limits)(infinite, limit, out, out_pitch, n, 0);
     }
 }
 FR_UNUSED static void FN(softmax_tile_row)(fr_tile *tile) { FN(softmax_columns)(tile, 0); }
@@ -682,8 +717,9 @@ FR_UNUSED static void FN(log_softmax_tile_row)(fr_tile *tile) {
         const char *from = tile->in[0] + at;
         char *to = tile->out + at;
         FN(columns) c;
-        real hi[FR_COLUMNS], lo[FR_COLUMNS];
-        FN(columns_top)(&c, from, pitch, n, 0);
+        ptrdiff_t limit[FR_COLUMNS];
+        FR_LINES real hi[FR_COLUMNS], lo[FR_COLUMNS];
+        const unsigned infinite = FN(columns_top)(&c, limit, from, pitch, n, 0);
         FN(columns_sum)(&c, from, pitch, NULL, 0, n, 0, 1);
         FOR_LANES(j) {
             const FN(factor) logarithm = FN(logarithm_of)(FN(column_total)(&c, j), c.unit[j]);
@@ -694,7 +730,7 @@ FR_UNUSED static void FN(log_softmax_tile_row)(fr_tile *tile) {
             store *out = (store *)(to + i * out_pitch);
             FOR_LANES(j) out[j] = FN(log_probability)(x[j], c.m[j], hi[j], lo[j]);
         }
-        FN(columns_limits)(&c, to, out_pitch, n, 1);
+        FN(columns_limits)(infinite, limit, to, out_pitch, n, 1);
     }
 }
 
@@ -797,7 +833,7 @@ FR_INLINE store FN(log_softmax_gradient)(store g, store y, real hi, real lo) {
     FR_UNUSED static void FN(name##_from_output_tile_row)(fr_tile * tile) {                                  \
         FOR_COLUMNS(at, tile) {                                                                              \
             FN(columns) c;                                                                                   \
-            real hi[FR_COLUMNS], lo[FR_COLUMNS];                                                             \
+            FR_LINES real hi[FR_COLUMNS], lo[FR_COLUMNS];                                                    \
             const char *from_g = tile->in[0] + at, *from_y = tile->in[1] + at;                               \
             ptrdiff_t i = 0;                                                                                 \
             for (; i < tile->n && i < FR_ROW_LANES; i++, from_g += tile->pitch[0], from_y += tile->pitch[1]) \
@@ -897,6 +933,16 @@ FR_UNUSED static double FN(cross_entropy_infinite)(const fr_target *target, ptrd
     return loss;
 }
 
+/* logsumexp of a row without a finite maximum: +inf if one is among its elements, -inf if there is nothing else */
+FR_APART double FN(infinite_sum)(const char *x, ptrdiff_t pitch, ptrdiff_t n) {
+    double found = -(double)INFINITY;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const store v = *(const store *)(x + i * pitch);
+        found = v != v || found != found ? (double)NAN : v > LARGEST ? (double)INFINITY : found;
+    }
+    return found;
+}
+
 /* -log p of the class whose logit is `own` */
 FR_INLINE double FN(row_loss)(fr_total beside, double unit, store m, store own) {
 #if FR_KIND == FR_HILO
@@ -943,55 +989,84 @@ FR_UNUSED static double FN(cross_entropy_row)(const fr_target *target, ptrdiff_t
     return loss;
 }
 
+/* Writes loss and gradient of a row that is ignored (label < 0) or whose largest logit is infinite. */
+FR_APART double FN(write_rare)(const fr_tile *tile, char *to, ptrdiff_t label, ptrdiff_t limit, double whole) {
+    for (ptrdiff_t i = 0; i < tile->n && to; i++) {
+        const double p = limit < 0 ? (double)NAN : i == limit, own = i == label ? whole : 0.;
+        *(store *)(to + i * tile->out_pitch) = (store)(label < 0 ? 0 : tile->target->scale * (whole * p - own));
+    }
+    return label < 0 ? 0. : limit < 0 ? (double)NAN : label != limit && whole != 0 ? (double)INFINITY : 0.;
+}
+
 /* The same for rows side by side, whose label is their only target. */
 FR_UNUSED static void FN(cross_entropy_tile_row)(fr_tile *tile) {
     const ptrdiff_t n = tile->n, pitch = tile->pitch[0], out_pitch = tile->out_pitch, size = sizeof(store);
-    const double *weights = tile->target->weights;
+    const double *weights = tile->target->weights, scale = tile->target->scale;
     FOR_COLUMNS(at, tile) {
         const char *x = tile->in[0] + at;
+        char *out = tile->out ? tile->out + at : NULL;
         const ptrdiff_t *label = tile->label + at / size;
-        double *loss = tile->loss + at / size, whole[FR_COLUMNS], factor[FR_COLUMNS], others[FR_COLUMNS];
-        store own[FR_COLUMNS];
+        double *loss = tile->loss + at / size;
+        FR_LINES double whole[FR_COLUMNS], factor[FR_COLUMNS], others[FR_COLUMNS];
+        FR_LINES store own[FR_COLUMNS];
+        ptrdiff_t limit[FR_COLUMNS];
+        unsigned rare = 0;
         FN(columns) c;
-        FN(columns_top)(&c, x, pitch, n, 0);
-        FOR_LANES(j) {
-            own[j] = label[j] < 0 ? c.m[j] : *(const store *)(x + label[j] * pitch + j * size);
-            whole[j] = label[j] < 0 ? 0 : weights ? weights[label[j]] : 1;
-            factor[j] = label[j] < 0 ? 0 : whole[j] * tile->target->scale;
+        const unsigned infinite = FN(columns_top)(&c, limit, x, pitch, n, 0);
+        for (int j = 0; j < FR_COLUMNS; j++) {
+            const ptrdiff_t known = label[j] < 0 ? 0 : label[j];
+            own[j] = *(const store *)(x + known * pitch + j * size);
+            whole[j] = label[j] < 0 ? 0 : weights ? weights[known] : 1;
+            rare |= (unsigned)(label[j] < 0) << j;
         }
-        FN(columns_sum)(&c, x, pitch, tile->out ? tile->out + at : NULL, out_pitch, n, 0, 1);
+        FN(columns_sum)(&c, x, pitch, out, out_pitch, n, 0, 1);
         FOR_LANES(j) {
-            const fr_total beside = FN(column_total)(&c, j);
-            loss[j] = FN(weighted)(whole[j], FN(row_loss)(beside, c.unit[j], c.m[j], own[j]));
+            loss[j] = FN(weighted)(whole[j], FN(row_loss)(FN(column_total)(&c, j), c.unit[j], c.m[j], own[j]));
+            factor[j] = whole[j] * scale;
         }
-        if (tile->out) {
+        if (out) {
             FOR_LANES(j) {
                 const fr_total beside = FN(column_total)(&c, j), total = FN(total_add)(beside, c.top[j]);
                 others[j] = beside.hi / c.unit[j];
                 c.hi[0][j] = total.hi;
                 if (COMPENSATED) c.lo[0][j] = total.lo;
             }
-            FN(columns_divide)(&c, x, pitch, tile->out + at, out_pitch, n, 0, factor);
+            FN(columns_divide)(&c, x, pitch, out, out_pitch, n, 0, factor);
+            for (int j = 0; j < FR_COLUMNS; j++)
+                if (label[j] >= 0)
+                    FN(subtract_label)((store *)(out + label[j] * out_pitch) + j, others[j], own[j] == c.m[j],
+                                       factor[j]);
         }
-        FOR_LANES(j) {
-            char *to = tile->out ? tile->out + at + j * size : NULL;
-            const int infinite = c.infinite >> j & 1;
-            if (label[j] < 0) {
-                loss[j] = 0;
-                for (ptrdiff_t i = 0; i < n && to && !(c.hi[0][j] - c.hi[0][j] == 0); i++)
-                    *(store *)(to + i * out_pitch) = 0;
-            } else if (infinite) {
-                const ptrdiff_t limit = c.limit[j];
-                loss[j] = limit < 0 ? (double)NAN : label[j] != limit && whole[j] != 0 ? (double)INFINITY : 0.;
-                for (ptrdiff_t i = 0; i < n && to; i++) {
-                    const double p = limit < 0 ? (double)NAN : i == limit;
-                    *(store *)(to + i * out_pitch) =
-                        (store)(tile->target->scale * (whole[j] * p - (i == label[j] ? whole[j] : 0.)));
-                }
-            } else if (to) {
-                FN(subtract_label)((store *)(to + label[j] * out_pitch), others[j], own[j] == c.m[j], factor[j]);
-            }
-        }
+        rare |= infinite;
+        for (int j = 0; j < FR_COLUMNS && rare; j++)
+            if (rare >> j & 1)
+                loss[j] = FN(write_rare)(tile, out ? out + j * size : NULL, label[j],
+                                         infinite >> j & 1 ? limit[j] : FR_NO_LIMIT, whole[j]);
+    }
+}
+
+/* ---- The logarithm of the sum of the exponentials ---- */
+
+/* m + log of the sum of e^(x - m), which is -log p of a class whose logit is 0 */
+FR_UNUSED static double FN(logsumexp_row)(const fr_target *target, ptrdiff_t n) {
+    const store *x = (const store *)target->x;
+    const store m = FN(row_max)(x, n, 0);
+    if (!FN(row_is_finite)(m)) return FN(infinite_sum)(target->x, sizeof(store), n);
+    const FN(row) row = FN(row_of)(m);
+    return FN(row_loss)(FN(row_sum)(x, NULL, x, n, &row, 0, 1), row.unit, m, 0);
+}
+FR_UNUSED static void FN(logsumexp_tile_row)(fr_tile *tile) {
+    const ptrdiff_t n = tile->n, pitch = tile->pitch[0], size = sizeof(store);
+    FOR_COLUMNS(at, tile) {
+        const char *x = tile->in[0] + at;
+        double *loss = tile->loss + at / size;
+        ptrdiff_t limit[FR_COLUMNS];
+        FN(columns) c;
+        const unsigned infinite = FN(columns_top)(&c, limit, x, pitch, n, 0);
+        FN(columns_sum)(&c, x, pitch, NULL, 0, n, 0, 1);
+        FOR_LANES(j) loss[j] = FN(row_loss)(FN(column_total)(&c, j), c.unit[j], c.m[j], 0);
+        for (int j = 0; j < FR_COLUMNS && infinite; j++)
+            if (infinite >> j & 1) loss[j] = FN(infinite_sum)(x + j * size, pitch, n);
     }
 }
 #undef ROW_LANES_OPEN

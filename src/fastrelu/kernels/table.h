@@ -96,6 +96,8 @@ static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
      {softmax_from_output_tile_row##kind, log_softmax_from_output_tile_row##kind, softmin_from_output_tile_row##kind}, \
      cross_entropy_row##kind,                                                                                          \
      cross_entropy_tile_row##kind,                                                                                     \
+     logsumexp_row##kind,                                                                                              \
+     logsumexp_tile_row##kind,                                                                                         \
      select_row##kind}
 static const fr_rows fr_row_table[FR_FLAVORS] = {
 #if FR_HAS_FMA

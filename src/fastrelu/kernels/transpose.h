@@ -65,7 +65,10 @@ static ptrdiff_t fr_distance(ptrdiff_t stride) { return stride < 0 ? -stride : s
 static void fr_transfer(char *to, ptrdiff_t to_along, ptrdiff_t to_across, const char *from, ptrdiff_t from_along,
                         ptrdiff_t from_across, ptrdiff_t n, ptrdiff_t m, ptrdiff_t size) {
     if (to_across == size && from_across == size) {
-        for (ptrdiff_t i = 0; i < n; i++) memcpy(to + i * to_along, from + i * from_along, (size_t)(m * size));
+        if (m * size == 64) /* without calls */
+            for (ptrdiff_t i = 0; i < n; i++) memcpy(to + i * to_along, from + i * from_along, 64);
+        else
+            for (ptrdiff_t i = 0; i < n; i++) memcpy(to + i * to_along, from + i * from_along, (size_t)(m * size));
     } else if (to_along == size && from_along == size) {
         for (ptrdiff_t r = 0; r < m; r++) memcpy(to + r * to_across, from + r * from_across, (size_t)(n * size));
     } else if (to_across == 1 && from_across == 0 && size == 1) {

@@ -1,0 +1,175 @@
+"""logsumexp and logmeanexp: values against long double, axes, masks, infinities, gradients, errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from grid import PRECISIONS, needs_wide
+from helpers import DTYPES, LAYOUTS, assert_same_bits
+
+import fastrelu as fr
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+INF, NAN = np.inf, np.nan
+each_dtype = pytest.mark.parametrize("dtype", DTYPES)
+each_precision = pytest.mark.parametrize("precision", PRECISIONS)
+
+
+def reference(x: Array, axis: int = -1) -> Array:
+    """Return the result in long double."""
+    wide = x.astype(np.longdouble)
+    at = np.expand_dims(wide.argmax(axis), axis)
+    top = np.take_along_axis(wide, at, axis)
+    beside = np.exp(wide - top)
+    np.put_along_axis(beside, at, 0, axis)
+    found: Array = np.squeeze(top, axis) + np.log1p(beside.sum(axis))
+    return found
+
+
+@each_dtype
+@each_precision
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 17, 100, 1000, 50257])
+def test_values(dtype: str, precision: fr.runtime.Precision, n: int) -> None:
+    """The error is relative to the larger of the result and the largest element: their difference may cancel."""
+    needs_wide(np.dtype(dtype))
+    rng = np.random.default_rng(n)
+    x = (
+        rng.standard_normal((20, n)) * rng.choice([0, 1e-3, 3, 90], (20, 1)) + rng.choice([0, 80, -500], (20, 1))
+    ).astype(dtype)
+    wanted = reference(x)
+    size = np.maximum(np.abs(wanted), np.abs(x.max(-1)))
+    with fr.precision(precision):
+        for got in (fr.logsumexp(x, -1), fr.logsumexp(np.ascontiguousarray(x.T), 0)):
+            assert (np.abs(got - wanted) <= 2 * float(np.finfo(dtype).eps) * size).all()
+            assert got.dtype == np.dtype(dtype)
+
+
+@each_dtype
+@each_precision
+def test_beside_zero(dtype: str, precision: fr.runtime.Precision) -> None:
+    """What is beside a largest element of 0 is right to the last digit, as 1 + t cannot hold it."""
+    gaps = np.linspace(1, -np.log(float(np.finfo(dtype).smallest_normal)) - 2, 300)
+    x = np.stack([np.zeros_like(gaps), -gaps], -1).astype(dtype)
+    with fr.precision(precision):
+        got = fr.logsumexp(x, -1)
+    wanted = np.log1p(np.exp(x[:, 1].astype(np.longdouble)))
+    needs_wide(np.dtype(dtype))
+    assert (np.abs(got - wanted) <= 3 * float(np.finfo(dtype).eps) * wanted).all()
+
+
+@each_dtype
+@each_precision
+def test_axes_and_layouts(dtype: str, precision: fr.runtime.Precision) -> None:
+    """The same bits whatever the axis, the layout and the number of threads."""
+    x = np.random.default_rng(0).normal(0, 3, (40, 33)).astype(dtype)
+    with fr.precision(precision):
+        wanted = np.array([fr.logsumexp(row) for row in x])
+        for threads in (1, 2):
+            with fr.threads(threads):
+                assert_same_bits(fr.logsumexp(x, 1), wanted)
+                assert_same_bits(fr.logsumexp(np.ascontiguousarray(x.T), 0), wanted)
+        for layout, lay in LAYOUTS.items():
+            assert_same_bits(fr.logsumexp(lay(x), 1), wanted, layout)
+        large = np.random.default_rng(1).normal(0, 3, (700, 600)).astype(dtype)
+        assert_same_bits(fr.logsumexp(large, 0), fr.logsumexp(np.ascontiguousarray(large.T), 1))
+
+
+def test_shapes() -> None:
+    """Tuples, None, `keepdims` and `out` as in a reduction of NumPy."""
+    x = np.random.default_rng(1).normal(0, 3, (2, 3, 4))
+    for axis in (None, 0, -1, (0, 2), (), (1, 0, 2)):
+        for keepdims in (False, True):
+            wanted = np.log(np.exp(x).sum(axis, keepdims=keepdims))
+            got = fr.logsumexp(x, axis, keepdims=keepdims)
+            assert np.shape(got) == wanted.shape
+            np.testing.assert_allclose(got, wanted, rtol=1e-13)
+            mean = fr.logmeanexp(x, axis, keepdims=keepdims)
+            np.testing.assert_allclose(mean, np.log(np.exp(x).mean(axis, keepdims=keepdims)), rtol=1e-12)
+            grad = np.random.default_rng(2).normal(size=wanted.shape)
+            dx = fr.logsumexp_backward(grad, x, axis, keepdims=keepdims)
+            spread = np.exp(x) / np.exp(x).sum(axis, keepdims=True)
+            axes = tuple(range(3)) if axis is None else axis
+            np.testing.assert_allclose(dx, (grad if keepdims else np.expand_dims(grad, axes)) * spread, rtol=1e-13)
+            assert_same_bits(fr.logmeanexp_backward(grad, x, axis, keepdims=keepdims), dx)
+    out = np.empty((2, 4), np.float32)
+    assert fr.logsumexp(x, 1, out=out) is out
+    np.testing.assert_array_equal(out, fr.logsumexp(x, 1).astype(np.float32))
+    dx = np.empty(x.shape)
+    assert fr.logsumexp_backward(np.ones((2, 4)), x, 1, out=dx) is dx
+    assert type(fr.logsumexp(np.float32([1, 2]))) is np.float32
+    assert fr.logsumexp(3.0) == 3
+    assert fr.logmeanexp(3.0) == 3
+    assert fr.logsumexp_backward(2.0, 3.0) == 2
+
+
+@each_dtype
+@each_precision
+def test_infinities(dtype: str, precision: fr.runtime.Precision) -> None:
+    """NaN, +inf, -inf, in this order; no elements are the sum 0 and the mean of nothing."""
+    rows = [([1, -INF], 1), ([INF, 1], INF), ([INF, INF], INF), ([INF, -INF], INF), ([-INF, -INF], -INF), ([NAN, 1], NAN),
+            ([INF, NAN], NAN), ([-INF, NAN], NAN)]  # fmt: skip
+    with fr.precision(precision):
+        for row, wanted in rows:
+            for pad in (0, 10, 300):
+                x = np.array(row + [-INF] * pad, dtype)
+                np.testing.assert_array_equal(fr.logsumexp(x), np.array(wanted, dtype))
+                np.testing.assert_array_equal(fr.logsumexp(np.tile(x, (20, 1)), 1), np.full(20, wanted, dtype))
+        assert fr.logsumexp(np.empty(0, dtype)) == -INF
+        assert np.isnan(fr.logmeanexp(np.empty(0, dtype)))
+        np.testing.assert_array_equal(fr.logsumexp(np.empty((3, 0), dtype), 1), [-INF] * 3)
+        assert fr.logsumexp(np.empty((0, 3), dtype), 1).shape == (0,)
+
+
+@each_dtype
+@pytest.mark.parametrize("shape", [(30, 10), (5, 400), (40, 300)])
+def test_where(dtype: str, shape: tuple[int, int]) -> None:
+    """Masked elements take no part, whatever they are; their gradient is 0."""
+    rng = np.random.default_rng(3)
+    x, mask = rng.normal(0, 3, shape).astype(dtype), rng.random(shape) < 0.6
+    mask[2] = False
+    x[~mask] = np.nan
+    filled = np.where(mask, x, -INF).astype(dtype)
+    wanted = fr.logsumexp(filled, 1)
+    assert wanted[2] == -INF
+    assert_same_bits(fr.logsumexp(x, 1, where=mask), wanted)
+    assert_same_bits(fr.logsumexp(x.T, 0, where=mask.T), wanted)
+    assert_same_bits(fr.logsumexp(np.ascontiguousarray(x.T), 0, where=mask.T), wanted)
+    counted = np.delete(fr.logmeanexp(x, 1, where=mask), 2)
+    np.testing.assert_allclose(counted, np.delete(wanted - np.log(mask.sum(1).clip(1)), 2), rtol=1e-5)
+    grad = rng.normal(size=shape[0]).astype(dtype)
+    grad[3] = np.nan
+    dx = fr.logsumexp_backward(grad, x, 1, where=mask)
+    assert (dx[~mask] == 0).all()
+    assert np.isnan(dx[3][mask[3]]).all()
+    assert np.isfinite(np.delete(dx, 3, 0)).all()
+
+
+def test_errors() -> None:
+    """Wrong arguments are refused with their reason, before anything is written."""
+    x = np.ones((4, 3))
+    out = np.full(4, 7.0)
+    with pytest.raises(np.exceptions.AxisError):
+        fr.logsumexp(x, 2, out=out)
+    with pytest.raises(ValueError, match=r"logsumexp: out has the shape \(4,\), the result \(3,\)"):
+        fr.logsumexp(x, 0, out=out)
+    with pytest.raises(ValueError, match="logmeanexp: where of shape"):
+        fr.logmeanexp(x, 1, out=out, where=[True, False])
+    with pytest.raises(TypeError, match="logsumexp: where must be of type bool"):
+        fr.logsumexp(x, 1, out=out, where=x)
+    with pytest.raises(TypeError, match=r"pass x\.data"):
+        fr.logsumexp(np.ma.masked_array(x), 1, out=out)
+    with pytest.raises(TypeError, match="takes real numbers"):
+        fr.logsumexp(x * 1j, 1, out=out)
+    with pytest.raises(TypeError, match="cannot be cast"):
+        fr.logsumexp(x, 1, out=np.zeros(4, int))
+    with pytest.raises(
+        ValueError, match=r"logsumexp_backward: grad must have the shape of the result, \(4,\), not \(3,\)"
+    ):
+        fr.logsumexp_backward(np.ones(3), x, 1)
+    assert (out == 7).all()
