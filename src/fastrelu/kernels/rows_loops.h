@@ -748,6 +748,8 @@ FR_INLINE void FN(dot_lanes)(int first, double *hi, double *lo, const store *g, 
         real p = v * w;
         fr_add_to(&sum, &low, p);
         lo[j] = log ? low : low + FN(fused)(v, w, -p);
+#elif FR_KIND == FR_LEAN
+        sum += (double)(log ? v : v * w); /* one rounding more than below, and half the conversions */
 #else
         sum = FR_FMA((double)v, (double)w, sum); /* the product is exact */
 #endif
