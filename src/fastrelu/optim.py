@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrelu.nn.parameter import FLOATS, Parameter
+from fastrelu.nn.parameter import FLOATS, Parameter, check_flag
 from fastrelu.nn.utils import at_least, parameter_list, real_number
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
@@ -18,11 +18,6 @@ __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
 _NUMPY = (np.ndarray, np.generic)
 # Numbers whose squares do not overflow.
 _LARGE = {dtype.type: math.sqrt(np.finfo(dtype).max) / 2 for dtype in FLOATS}
-
-
-def _flag(name: str, value: Any) -> None:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
 
 
 class Optimizer:
@@ -288,7 +283,7 @@ class SGD(Optimizer):
         for name in ("lr", "momentum", "weight_decay"):
             at_least(name, options[name])
         real_number("dampening", options["dampening"])
-        _flag("nesterov", options["nesterov"])
+        check_flag("nesterov", options["nesterov"])
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
             raise ValueError("nesterov needs momentum above 0 and no dampening")
 
@@ -375,7 +370,7 @@ class Adam(Optimizer):
     def _check(self, options: dict[str, Any]) -> None:
         for name in ("lr", "eps", "weight_decay"):
             at_least(name, options[name])
-        _flag("amsgrad", options["amsgrad"])
+        check_flag("amsgrad", options["amsgrad"])
         betas = options["betas"]
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
             raise TypeError(f"betas must be a pair of numbers, got {betas!r}")

@@ -29,9 +29,11 @@ class _Container(Module):
             if not isinstance(module, Module):
                 hint = "; unpack a list, Sequential(*layers)" if isinstance(module, (list, tuple)) else ""
                 raise TypeError(f"{type(self).__name__} takes modules, got {type(module).__name__!r} as {name!r}{hint}")
-            self._check_name(name)
+            self._check_attribute(name, module)
         self._check(named)
         self._modules = named
+        for name in named:
+            vars(self).pop(name, None)  # None or a number, which would hide the module
         Module._changes += 1
 
     def _check(self, named: dict[str, Module]) -> None:

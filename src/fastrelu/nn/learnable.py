@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastrelu import activations
 from fastrelu.nn.activation import Activation, alike
-from fastrelu.nn.parameter import Parameter, float_dtype
+from fastrelu.nn.parameter import Parameter, check_flag, float_dtype
 
 
 class Learnable(Activation):
@@ -43,6 +43,7 @@ class Learnable(Activation):
 
     def _initial(self, value: float, learnable: bool, num_parameters: int, axis: int, dtype: DTypeLike) -> Any:
         """Return the function's parameter: a number, or a learned `Parameter` with that initial value."""
+        check_flag("learnable", learnable)
         if num_parameters < 1:
             raise ValueError(f"{type(self).__name__} needs num_parameters of at least 1, got {num_parameters}")
         if not learnable:

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from fastrelu.nn.init import uniform_
 from fastrelu.nn.module import Layer
-from fastrelu.nn.parameter import Parameter, float_dtype
+from fastrelu.nn.parameter import Parameter, check_flag, float_dtype
 from fastrelu.nn.record import save, watching
 
 
@@ -68,6 +69,7 @@ class Linear(Layer):
         rng: np.random.Generator | int | None = None,
     ) -> None:
         super().__init__()
+        check_flag("bias", bias)
         if min(in_features, out_features) < 1:
             raise ValueError(f"Linear needs at least one feature, got {in_features} in, {out_features} out")
         self.in_features = in_features
@@ -75,9 +77,10 @@ class Linear(Layer):
         kind = float_dtype(dtype)
         generator = np.random.default_rng(rng)
         bound = 1 / math.sqrt(in_features)
-        weight = generator.uniform(-bound, bound, (out_features, in_features)).astype(kind)
-        self.weight = Parameter(np.asfortranarray(weight))
-        self.bias = Parameter(generator.uniform(-bound, bound, out_features).astype(kind)) if bias else None
+        self.weight = Parameter(np.empty((out_features, in_features), kind, order="F"))
+        self.bias = Parameter(np.empty(out_features, kind)) if bias else None
+        for parameter in self.parameters():
+            uniform_(parameter, -bound, bound, rng=generator)
 
     def forward(self, x: ArrayLike) -> NDArray[Any]:
         """Return ``x @ weight.T + bias`` for the last axis of `x`.

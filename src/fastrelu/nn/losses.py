@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import along_axis, losses
 from fastrelu.nn.module import Layer
+from fastrelu.nn.parameter import check_backward_flags
 from fastrelu.nn.record import recording, release, save
 
 Reduction = Literal["mean", "sum", "none"]
@@ -56,7 +57,7 @@ class _Loss(Layer):
         grad: ArrayLike | None = None,
         *,
         input_grad: bool = True,
-        overwrite_grad: bool = False,  # noqa: ARG002  grad is one number as a rule
+        overwrite_grad: bool = False,
     ) -> Any:
         """Return the gradient of the last loss with respect to the first argument; see :meth:`Module.backward`.
 
@@ -69,6 +70,7 @@ class _Loss(Layer):
         ValueError
             If `grad` is missing with ``reduction="none"``, or has another shape than the loss.
         """
+        check_backward_flags(input_grad, overwrite_grad)
         if grad is None and self.reduction == "none":
             raise ValueError('with reduction="none" backward needs the gradient with respect to each loss')
         if grad is not None:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu.nn.parameter import FLOATS, Parameter
+from fastrelu.nn.parameter import FLOATS, Parameter, check_backward_flags, check_flag
 from fastrelu.nn.record import HERE, Alone, Off, Record, Saved, flat, keep, release
 
 # Attributes of the library's own, which may hold modules.
@@ -133,16 +133,18 @@ class Module:
     def _check_attribute(self, name: str, value: Any) -> None:
         """Refuse what would remove a parameter or layer from the module, or hide it, without a word."""
         kind = type(self).__name__
+        before = vars(self).get(name)
         if isinstance(value, (Module, Parameter)):
             self._check_name(name)
-        elif value is not None:
-            before = vars(self).get(name)
-            if isinstance(before, Parameter):
+        if name == "training" or (name == "inplace" and self._is_layer):
+            check_flag(name, value)
+        if value is not None:
+            if isinstance(before, Parameter) and not isinstance(value, Parameter):
                 raise TypeError(
                     f"{kind}.{name} is a parameter and cannot become {type(value).__name__!r}: set its values with "
                     f"{name}.data[...] = values, or assign a Parameter or None"
                 )
-            if isinstance(before, Module):
+            if isinstance(before, Module) and not isinstance(value, Module):
                 raise TypeError(
                     f"{kind}.{name} is a layer and cannot become {type(value).__name__!r}: assign a Module or None"
                 )
@@ -265,6 +267,7 @@ class Module:
         ValueError
             If `grad` has another shape than the output.
         """
+        check_backward_flags(input_grad, overwrite_grad)
         record = self._last_call()
         return record.backward(self, grad, input_grad=input_grad, overwrite_grad=overwrite_grad)
 
@@ -554,6 +557,7 @@ class Layer(Module):
 
     def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
         """Return the gradient with respect to the input; see :meth:`Module.backward`."""
+        check_backward_flags(input_grad, overwrite_grad)
         saved = self._last_call()
         self._check_gradient(grad, self._output_shape(saved))
         release(self)

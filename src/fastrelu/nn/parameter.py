@@ -20,6 +20,30 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     return found
 
 
+def check_flag(name: str, value: Any) -> None:
+    """Refuse an option that is neither True nor False: a string such as "no" would count as True."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
+def check_backward_flags(input_grad: Any, overwrite_grad: Any) -> None:
+    """Refuse options of backward that are neither True nor False."""
+    if type(input_grad) is not bool or type(overwrite_grad) is not bool:
+        check_flag("input_grad", input_grad)
+        check_flag("overwrite_grad", overwrite_grad)
+
+
+def _array(values: ArrayLike, dtype: np.dtype[Any] | None = None) -> NDArray[Any]:
+    """Return the values of a parameter; numbers without a type get `dtype`."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError("the values of a parameter cannot be a masked array: fill it first, values.filled(0)")
+    array = np.asarray(values)
+    if dtype is not None and not hasattr(values, "dtype") and array.dtype.kind in "iuf":
+        array = array.astype(dtype)
+    float_dtype(array.dtype)
+    return array
+
+
 class Parameter:
     """An array that is trained, with the gradient of the loss with respect to it.
 
@@ -37,7 +61,8 @@ class Parameter:
     Attributes
     ----------
     data : ndarray
-        The values; optimizers change them in place. An array that is assigned has the same shape and is not copied.
+        The values; optimizers change them in place. An array that is assigned has the same shape and is not copied;
+        a list of numbers gets the type of the parameter.
     grad : ndarray or None
         The gradient, of the shape and type of `data`; None before the first backward pass. An array that is assigned
         counts as the gradient of a backward pass.
@@ -47,7 +72,7 @@ class Parameter:
     Raises
     ------
     TypeError
-        If `data` is neither float32 nor float64.
+        If `data` is neither float32 nor float64, or is masked; if `requires_grad` is neither True nor False.
 
     Examples
     --------
@@ -58,11 +83,10 @@ class Parameter:
     ((2, 3), dtype('float32'), None)
     """
 
-    __slots__ = ("_buffer", "_data", "_grad", "_owned", "_used", "requires_grad")
+    __slots__ = ("_buffer", "_data", "_grad", "_owned", "_requires_grad", "_used")
 
     def __init__(self, data: ArrayLike, requires_grad: bool = True) -> None:
-        self._data: NDArray[Any] = np.asarray(data)
-        float_dtype(self._data.dtype)
+        self._data: NDArray[Any] = _array(data)
         self.requires_grad = requires_grad
         self._grad: NDArray[Any] | None = None
         self._owned = False  # the memory of the gradient is not an assigned array
@@ -76,12 +100,22 @@ class Parameter:
 
     @data.setter
     def data(self, values: ArrayLike) -> None:
-        array = np.asarray(values)
-        if array.shape != self._data.shape:
-            raise ValueError(f"the values of a parameter of shape {self.shape} cannot have shape {array.shape}")
-        if float_dtype(array.dtype) != self._data.dtype:
+        if np.shape(values) != self._data.shape:
+            raise ValueError(f"the values of a parameter of shape {self.shape} cannot have shape {np.shape(values)}")
+        array = _array(values, self._data.dtype)
+        if array.dtype != self._data.dtype:
             self.zero_grad()
         self._data = array
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether layers compute the gradient and optimizers update the values."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        check_flag("requires_grad", value)
+        self._requires_grad = bool(value)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -130,6 +164,7 @@ class Parameter:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear the gradient, whose memory the next backward pass reuses, or set it to zero if there is one."""
+        check_flag("set_to_none", set_to_none)
         self.grad = None if set_to_none or self._grad is None else np.zeros_like(self.data)
 
     def gradient_target(self) -> NDArray[Any]:
@@ -178,6 +213,15 @@ class Parameter:
         np.copyto(memory, values)
         if memory is not self.data:
             self.data = memory
+
+    def _refuse_change(self, *_: Any) -> Any:
+        raise TypeError(
+            "the values of a parameter change through data: weight.data += 1, weight.data[0] = 1; a Parameter is no array"
+        )
+
+    # With an array on the right, NumPy would make an array of the sum and leave the parameter as it is.
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ifloordiv__ = __imod__ = __ipow__ = __imatmul__ = _refuse_change
+    __iand__ = __ior__ = __ixor__ = __ilshift__ = __irshift__ = __setitem__ = _refuse_change
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.data, dtype=dtype, copy=copy)

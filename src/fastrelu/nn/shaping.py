@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu.nn.module import Layer
+from fastrelu.nn.parameter import check_backward_flags
 from fastrelu.nn.record import save, watching
 
 
@@ -42,6 +43,7 @@ class Identity(Layer):
 
     def backward(self, grad: Any, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
         """Return `grad` itself."""
+        check_backward_flags(input_grad, overwrite_grad)
         if self._saved is not None and self._saved.call is not None:  # needs no forward call
             return super().backward(grad, input_grad=input_grad, overwrite_grad=overwrite_grad)
         return grad if input_grad else None

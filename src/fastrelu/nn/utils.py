@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrelu.nn.module import Module
-from fastrelu.nn.parameter import Parameter
+from fastrelu.nn.parameter import Parameter, check_flag
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 
@@ -60,6 +60,7 @@ def clip_grad_norm_(
     >>> p.grad.round(4)
     array([0.6, 0.8])
     """
+    check_flag("error_if_nonfinite", error_if_nonfinite)
     at_least("max_norm", max_norm)
     if not real_number("norm_type", norm_type) > 0:
         raise ValueError(f"norm_type must be greater than 0, got {norm_type!r}")
