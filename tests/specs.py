@@ -357,19 +357,29 @@ def _line(x: Array, slope: Array, offset: Array) -> Array:
     return np.asarray(total + (rest + error))
 
 
+def _is_sixth(slope: Array, offset: Array) -> Array:
+    return np.asarray((offset == 0.5) & ((slope == 1 / 6) | (slope == float(np.float32(1 / 6)))))
+
+
+def _hard_line(x: Array, slope: Array, offset: Array) -> Array:
+    """Return slope x + offset; the usual slope means 1/6, not its rounding."""
+    return np.where(_is_sixth(slope, offset), (np.clip(x, -3, 3) + 3) / 6, _line(x, slope, offset))
+
+
 def _hard_sigmoid(x: Array, slope: Array, offset: Array) -> Array:
-    t = _line(x, slope, offset)
+    t = _hard_line(x, slope, offset)
     return np.where(t <= 0, 0, np.where(t > 1, 1, t))
 
 
 def _hard_sigmoid_off(x: Array, slope: Array, offset: Array) -> Array:
-    t = _line(x, slope, offset)
+    t = _hard_line(x, slope, offset)
     return (t <= 0) | (t >= 1)
 
 
 def _hard_sigmoid_blurred(eps: float, x: Array, slope: Array, offset: Array) -> Array:
     t = _line(x, slope, offset)
-    return np.asarray((np.abs(t - 1) <= 2 * eps) | (np.abs(t) <= 2 * eps * np.abs(offset)))
+    near = (np.abs(t - 1) <= 2 * eps) | (np.abs(t) <= 2 * eps * np.abs(offset))
+    return np.asarray(near & ~_is_sixth(slope, offset))
 
 
 def _hard_tanh_off(x: Array, low: Array, high: Array) -> Array:
@@ -398,8 +408,8 @@ _ROWS += [
         out_of_domain=((0.0, 0.5), (-0.2, 0.5), (nan, 0.5)),
         outside_alone=((0, -0.2), (0, 0.0), (0, nan)),
         kinks=lambda slope, offset: (-offset / slope, (1 - offset) / slope),
-        # -3 and 3 lie on the flat side or on neither: 1/6 is rounded.
-        special=((-inf, 0.0), (-4.0, 0.0), (-0.0, 0.5), (0.0, 0.5), (4.0, 1.0), (inf, 1.0)),
+        kink_derivatives=(0.0, 0.0),
+        special=((-inf, 0.0), (-3.0, 0.0), (-0.0, 0.5), (0.0, 0.5), (3.0, 1.0), (inf, 1.0)),
         exact=(BACKWARD, FROM_OUTPUT),
         off=_hard_sigmoid_off,
         off_from_output=lambda y, _slope, _offset: (y <= 0) | (y >= 1),

@@ -367,6 +367,7 @@ static inline REAL F(srelu)(REAL x, const REAL *p) {
     REAL d = x == t ? 0 : x - t, outer = a == 0 ? t : M(fma)(a, d, t);
     REAL least = sizeof t == sizeof(double) ? C(0x1p-149) : C(0x1p-1074);
     if (!(right | (x <= p[0]))) return x;
+    if (M(fabs)(outer) < C(0x1p-50) * M(fabs)(t) && d + t != x) return ANYTHING; /* the error of x - t is left alone */
     return t == 0 && M(fabs)(outer) < least ? ANYTHING : outer; /* the sign of its zeros is unspecified */
 }
 static inline REAL F(srelu_backward)(REAL x, const REAL *p) {
@@ -389,11 +390,15 @@ static inline REAL F(squared_relu_backward_from_output)(REAL y, const REAL *p) {
 }
 
 /* slope, offset */
+static inline int F(usual_line)(const REAL *p) {
+    return p[1] == C(0.5) && (p[0] == (REAL)(1. / 6) || p[0] == (REAL)(float)(1. / 6));
+}
 static inline REAL F(hard_sigmoid)(REAL x, const REAL *p) {
-    REAL t = M(fma)(p[0], x, p[1]);
+    REAL t = F(usual_line)(p) ? (F(clip)(x, -3, 3) + 3) / 6 : M(fma)(p[0], x, p[1]);
     return t <= 0 ? 0 : t > 1 ? 1 : t;
 }
 static inline REAL F(hard_sigmoid_backward)(REAL x, const REAL *p) {
+    if (F(usual_line)(p)) return p[0] * F(gate)((x > -3) & (x < 3), x);
     REAL t = M(fma)(p[0], x, p[1]), blur = sizeof t == sizeof(double) ? C(0x1p-22) : C(0x1p-51);
     /* so close to a jump the result depends on the rounding of t */
     if (M(fabs)(t - 1) < blur || M(fabs)(t) < blur * M(fabs)(p[1])) return ANYTHING;

@@ -63,7 +63,7 @@ _MEASURED: dict[str, tuple[float, float, float, float, float]] = {
     "softsign": (1.5, 1.5, 0.55, 1.5, 0.55),
     "softsign_backward": (2.95, 3.5, 0.85, 3.5, 0.85),
     "softsign_backward_from_output": (1.95, 1.95, 0.5, 1.95, 0.5),
-    "hard_sigmoid": (0.5, 0.5, 0.5, 1.0, 1.0),
+    "hard_sigmoid": (0.55, 0.55, 0.55, 1.0, 1.0),
     "sparse_plus": (0.55, 0.5, 0.5, 1.15, 1.15),
     "silu": (2.4, 2.3, 0.85, 2.35, 0.85),
     "silu_backward": (2.8, 2.8, 0.9, 3.55, 0.9),
@@ -141,9 +141,14 @@ _ZEROS: dict[str, float] = {
 _CROSSING = (0.25, 0.375)
 _CROSSING_ACCURATE_FLOAT32 = (2.0**-10, 2.0**-11)
 
+def _is_sixth(slope: float, offset: float) -> bool:
+    """Whether a hard_sigmoid is (x + 3) / 6, which is exact at its ends."""
+    return offset == 0.5 and slope in {1 / 6, float(np.float32(1 / 6))}
+
+
 # For lines: zero crossing, slope and constant term. Without FMA the product's rounding error is lost near the zero.
 _LINES: dict[str, Callable[..., list[tuple[float, float, float]]]] = {
-    "hard_sigmoid": lambda slope, offset: [(-offset / slope, slope, offset)],
+    "hard_sigmoid": lambda slope, offset: [] if _is_sixth(slope, offset) else [(-offset / slope, slope, offset)],
     "srelu": lambda t_left, a_left, t_right, a_right: [
         (t - t / a, a, t) for t, a, side in ((t_left, a_left, -1), (t_right, a_right, 1)) if a and side * t / a < 0
     ],
