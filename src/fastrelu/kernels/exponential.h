@@ -10,8 +10,16 @@ BODY FN(elu)(real x, real alpha) {
 }
 /* ULP: lean 1.55, full 1.7, full without FMA 1.8 */
 BODY FN(elu_backward)(real g, real x, real alpha) {
-    real far, y = FN(exp_far)(FN(at_least)(x, FAR_LOW), NO_LOW, &far);
-    y = FN(product)(g, alpha * y, far);
+    /* a huge alpha makes more of e^x count: 2^-up of it is in S */
+    int huge = FN(size)(alpha) > BY_TYPE(0x1p64f, 0x1p512);
+    real up = huge ? BY_KIND(28, 0, 64) : R(0), magic = ROUNDER + BIAS + up;
+    real a = huge ? alpha * BY_KIND(0x1p-28f, 1, 0x1p-64) : alpha;
+    real z = FN(at_least)(x, huge ? BY_KIND(-193.5, -300, -1459.2) : FAR_LOW);
+    real shifted = FMA(z, R(LOG2E), magic);
+    real k = shifted - magic;
+    real far, S = FN(near_and_far)(shifted, &far);
+    real y = FN(exp_poly)(FN(minus_k_ln2)(z, k), 1, 1) * S;
+    y = FN(product)(g, a * y, far);
     return x > 0 ? g : FN(or_nan)(y, x);
 }
 /* e^x - 1 where x <= 0 */
@@ -22,43 +30,64 @@ BODY FN(elu_by_alpha)(real g, real x, real alpha) {
 }
 BODY FN(elu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * (y + alpha); }
 
-/* celu(x) = max(x, 0) + min(alpha (e^(x/alpha) - 1), 0). A negative alpha makes x/alpha positive: there S is
- * kept below the overflow by 2^-10. Below 2^-26 (2^-55) of alpha, celu(x) is x to the last bit. */
-BODY FN(celu_ratio)(real x, real alpha, real lowest, real *low) {
-    real inverse = 1 / alpha;
-    real highest = BY_TYPE(95, 716);
-    real bound = FN(at_least)(alpha > 0 ? lowest * alpha : highest * alpha, -LARGEST);
-    real clamped = FN(at_least)(x, bound);
+/* celu(x) = max(x, 0) + min(alpha (e^(x/alpha) - 1), 0). A negative alpha makes x/alpha positive: there 2^k may
+ * overflow where its product with alpha or a gradient does not, so it is S far. Where 1/alpha or the clamp would
+ * overflow, alpha and x are multiplied by 2^-lift. Below 2^-26 (2^-55) of alpha, celu(x) is x to the last bit. */
+#define CELU_LIFT BY_KIND(32, 0, 128)
+BODY FN(celu_lift)(real alpha) {
+    real a = FN(size)(alpha), lift = a < BY_TYPE(0x1p-96f, 0x1p-900) ? -R(CELU_LIFT) : R(0);
+    return a > BY_TYPE(0x1p96f, 0x1p900) ? R(CELU_LIFT) : lift;
+}
+/* x/alpha, clamped: below by lowest, above so that near_below can hold 2^(k + lift) */
+BODY FN(celu_ratio)(real x, real alpha, real lowest, real lift, real *low) {
+    real down = FN(power)(ROUNDER + BIAS - FN(celu_lift)(alpha)), a = alpha * down;
+    real inverse = 1 / a;
+    real highest = BY_KIND(LN2 * (253 - lift), 700, LN2 * (2045 - lift));
+    real clamped = FN(at_least)(x * down, alpha > 0 ? lowest * a : highest * a);
     real z = clamped * inverse;
 #if FR_KIND == FR_WIDE
     *low = NO_LOW;
 #else
-    *low = FN(fused)(-z, alpha, clamped) * inverse;
+    *low = FN(fused)(-z, a, clamped) * inverse;
 #endif
     return z;
 }
+/* 2^k = result * *far, where the result is `floored`, or less if its product with e^r would overflow */
+BODY FN(near_below)(real shifted, real floored, real *far) {
+#if FR_KIND == FR_WIDE
+    (void)floored;
+    *far = 1;
+    return FN(power)(shifted);
+#else
+    FN(word) all = {shifted}, near = {FN(at_most)(floored, ROUNDER + BIAS + (BIAS - 1))};
+    all.bits = (all.bits - near.bits + BIAS) << SHIFT;
+    *far = all.number;
+    return FN(power)(near.number);
+#endif
+}
 /* ULP: lean 2.55, full 2.8, full without FMA 2.65 */
 BODY FN(celu)(real x, real alpha) {
-    real low, z = FN(celu_ratio)(x, alpha, EXPM1_LOW, &low);
-    real unit = alpha > 0 ? R(1) : R(0x1p-10), whole = alpha > 0 ? R(1) : R(0x1p10);
-    real magic = ROUNDER + BIAS + (alpha > 0 ? R(0) : R(-10));
+    real lift = FN(celu_lift)(alpha), magic = ROUNDER + BIAS + lift;
+    real unit = FN(power)(magic), a = alpha * FN(power)(ROUNDER + BIAS - lift);
+    real low, z = FN(celu_ratio)(x, alpha, EXPM1_LOW, lift, &low);
     real shifted = FMA(z, R(LOG2E), magic);
     real k = shifted - magic;
-    real S = FN(power)(shifted);
+    real far, S = FN(near_below)(shifted, shifted, &far);
     real p = FN(expm1_poly)(FN(minus_k_ln2)(z, k) + low);
-    real y = (alpha * FMA(S, p, S - unit)) * whole;
-    real small = BY_TYPE(-0x1p-26, -0x1p-55) * (alpha < 0 ? -alpha : alpha);
+    real y = a * FMA(S, p, S - unit) * far;
+    real small = BY_TYPE(-0x1p-26, -0x1p-55) * FN(size)(alpha);
     return x < small ? y : x;
 }
+/* (Only for a subnormal gradient and a negative alpha may the result be finite where it should be infinite.) */
 /* ULP: lean 1.05, full 1.2, full without FMA 1.4 */
 BODY FN(celu_backward)(real g, real x, real alpha) {
-    real low, z = FN(celu_ratio)(x, alpha, FAR_LOW, &low);
-    real whole = alpha > 0 ? R(1) : R(0x1p10);
-    real magic = ROUNDER + BIAS + (alpha > 0 ? R(0) : R(-10));
+    const real magic = ROUNDER + BIAS;
+    real low, z = FN(celu_ratio)(x, alpha, FAR_LOW, 0, &low);
     real shifted = FMA(z, R(LOG2E), magic);
     real k = shifted - magic;
-    real far, S = FN(near_and_far)(shifted, &far);
-    real y = FN(product)(g, FN(exp_poly)(FN(minus_k_ln2)(z, k) + low, 1, 1) * S, far) * whole;
+    real floored = FN(not_below)(shifted, ROUNDER + BIAS - BY_TYPE(124, 1018));
+    real far, S = FN(near_below)(shifted, floored, &far);
+    real y = FN(product)(g, FN(exp_poly)(FN(minus_k_ln2)(z, k) + low, 1, 1) * S, far);
     return x > 0 ? g : FN(or_nan)(y, x);
 }
 /* (1 - u) e^u - 1 where x <= 0, u = x / alpha. For |u| < 1 it is -u^2 times the series of u^k / (k! (k + 2)), of which
@@ -70,18 +99,19 @@ BODY FN(celu_series)(real u) {
                   1. / 3991680, 1. / 43545600, rest);
 }
 BODY FN(celu_by_alpha)(real g, real x, real alpha) {
-    real low, u = FN(celu_ratio)(x, alpha, FAR_LOW, &low);
-    real unit = alpha > 0 ? R(1) : R(0x1p-10), whole = alpha > 0 ? R(1) : R(0x1p10);
-    real magic = ROUNDER + BIAS + (alpha > 0 ? R(0) : R(-10));
+    const real magic = ROUNDER + BIAS;
+    const real unit = R(0x1p-12); /* of the outer part: (1 - u) e may overflow where its product with g does not */
+    real low, u = FN(celu_ratio)(x, alpha, -60, 0, &low);
     real shifted = FMA(u, R(LOG2E), magic);
     real k = shifted - magic;
-    real far, S = FN(near_and_far)(shifted, &far);
-    real e = FN(exp_poly)(FN(minus_k_ln2)(u, k) + low, 1, 1) * S * far;
-    real outer = FMA(1 - u, e, -unit) * whole;
+    real far, S = FN(near_below)(shifted, shifted, &far);
+    real e = FN(exp_poly)(FN(minus_k_ln2)(u, k) + low, 1, 1) * S;
+    real outer = FMA((1 - u) * unit, e, -unit);
     real p = FN(celu_series)(u) * -u;
     real inner = FMA(p, u, 2 * low * p);
-    real d = (u > -1) & (u < 1) ? inner : outer;
-    return x > 0 ? R(0) : g * d;
+    int near = (u > -1) & (u < 1);
+    real d = g * (near ? inner : outer) * (near ? R(1) : far * R(0x1p12));
+    return x > 0 ? R(0) : d;
 }
 /* ULP: lean 1.3, full 1.3, full without FMA 1.3 */
 BODY FN(celu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * ((y + alpha) / alpha); }
@@ -113,11 +143,12 @@ BODY FN(selu_from_output)(real g, real y) {
 /* softplus(x) = log(1 + e^(beta x)) / beta = max(x, 0) + log(1 + e^-|beta x|) / beta */
 /* ULP: lean 2.8, full 2.95, full without FMA 3.55 */
 BODY FN(softplus)(real x, real beta) {
-    real inverse = 1 / beta;
-    real inverse_low = FN(fused)(-beta, inverse, 1) * inverse;
-    real a = FN(size_at_most)(x, FN(at_most)(-FAR_LOW / beta, LARGEST));
-    real z = beta * a;
-    real far, S, r = FN(reduce_far)(-z, -FN(product_low)(beta, a, z), &S, &far);
+    real scale, b = FN(shrink)(beta, &scale);
+    real inverse = 1 / b;
+    real inverse_low = FN(fused)(-b, inverse, 1) * inverse;
+    real a = FN(size_at_most)(x * scale, FN(shrunk_end)(b, scale));
+    real z = b * a;
+    real far, S, r = FN(reduce_lifted)(-z, -FN(product_low)(b, a, z), LIFT_OF(scale), &S, &far);
     real P = FN(exp_poly)(r, -1, 1);
     real t = S / FMA(S, R(0.5), P), w = t * t;
     real rest = t * w * FN(log1p_poly)(w);
@@ -127,31 +158,34 @@ BODY FN(softplus)(real x, real beta) {
 }
 /* ULP: lean 2.6, full 2.7, full without FMA 2.6 */
 BODY FN(softplus_backward)(real g, real x, real beta) {
-    real b = FN(at_least)(x, -FN(at_most)(-FAR_LOW / beta, LARGEST));
-    b = FN(at_most)(b, FN(at_most)(BY_TYPE(17.5, 38) / beta, LARGEST));
-    real z = beta * b;
-    real far, y = FN(sigmoid_far)(z, FN(product_low)(beta, b, z), &far);
+    real scale, b = FN(balance)(beta, &scale);
+    real a = FN(at_least)(x * scale, -FN(at_most)(-FAR_LOW / b, LARGEST));
+    a = FN(at_most)(a, FN(at_most)(BY_TYPE(17.5, 38) / b, LARGEST));
+    real z = b * a;
+    real far, y = FN(sigmoid_far)(z, FN(product_low)(b, a, z), &far);
     return FN(product)(g, FN(or_nan)(y, x), far);
 }
 /* -(log(1 + t) + z t / (1 + t)) / beta^2 for z = |beta x| and t = e^-z: minus the entropy of sigmoid(beta x). Computed
  * as -v^2 h with v = e^(-z/2) / beta, because e^-z and 1 / beta^2 may overflow or underflow where their product does
  * not. */
 BODY FN(softplus_by_beta)(real g, real x, real beta) {
-    real a = FN(size_at_most)(x, FN(at_most)(-2 * FAR_LOW / beta, LARGEST));
-    real z = beta * a;
-    real far, q = FN(exp_far)(R(-0.5) * z, R(-0.5) * FN(product_low)(beta, a, z), &far);
+    real scale, b = FN(balance)(beta, &scale);
+    real a = FN(size_at_most)(x * scale, FN(at_most)(-2 * FAR_LOW / b, LARGEST));
+    real z = b * a;
+    real far, q = FN(exp_far)(R(-0.5) * z, R(-0.5) * FN(product_low)(b, a, z), &far);
     real root = q * far, t = root * root;
     real inverse = 1 / FMA(t, R(0.5), 1), s = t * inverse, w = s * s;
     real h = FMA(w * inverse, FN(log1p_poly)(w), inverse) + z / (1 + t);
-    real v = q / beta * far;
+    real v = q / b * far / scale;
     return FN(or_nan)(-(g * v) * h * v, x);
 }
 /* 1 - e^(-beta y), which is beta y for a small y; such a y is scaled up, so that no bits are lost */
 /* ULP: lean 1.8, full 1.7, full without FMA 1.65 */
 BODY FN(softplus_from_output)(real g, real y, real beta) {
-    real b = FN(at_most)(y, FN(at_most)(-EXPM1_LOW / beta, LARGEST));
-    real z = beta * b;
-    real d = FN(one_minus_exp)(-z, -FN(product_low)(beta, b, z));
+    real scale, b = FN(shrink)(beta, &scale);
+    real a = FN(at_most)(y * scale, FN(at_most)(-EXPM1_LOW / b, LARGEST));
+    real z = b * a;
+    real d = FN(one_minus_exp)(-z, -FN(product_low)(b, a, z));
     int small = z < BY_TYPE(0x1p-30, 0x1p-60);
     d = small ? beta * (y * BY_TYPE(0x1p30f, 0x1p60)) : d;
     return g * FN(or_nan)(d, y) * (small ? BY_TYPE(0x1p-30f, 0x1p-60) : R(1));
@@ -214,13 +248,16 @@ BODY FN(squareplus_backward)(real g, real x, real b) {
     real q = bottom == 0 ? R(0.5) : R(0.5) * scaled / bottom; /* x = b = 0: 1/2, as for every other b */
     return (g * w) * (x < 0 ? q : 1 - q) * w;
 }
-/* y^2 / (y^2 + b / 4) */
+/* y^2 / (y^2 + b / 4), for an unusual b scaled as above */
 /* ULP: lean 2.5, full 2.6, full without FMA 3.45 */
 BODY FN(squareplus_from_output)(real g, real y, real b) {
-    real c = FN(at_most)(y, BY_TYPE(0x1p60f, 0x1p500));
-    int small = y <= 1;
-    real q = (small ? g * c : c) / FMA(c, c, R(0.25) * b);
-    return FN(or_nan)(small ? q * c : g * (q * c), y);
+    int usual = (b > BY_TYPE(0x1p-30f, 0x1p-100)) & (b < BY_TYPE(0x1p30f, 0x1p100));
+    real back, up = FN(squareplus_scale)(b, &back);
+    up = usual ? R(1) : up;
+    real t = FN(at_most)(y * up, BY_TYPE(0x1p60f, 0x1p500));
+    int small = t <= (usual ? R(1) : BY_TYPE(0x1p12f, 0x1p26));
+    real q = (small ? g * t : t) / FMA(t, t, R(0.25) * (b * up * up));
+    return FN(or_nan)(small ? q * t : g * (q * t), y);
 }
 
 #else /* the same formulas on pairs of doubles: hilo.h */
@@ -235,10 +272,8 @@ BODY FN(elu)(real x, real alpha) {
 }
 /* ULP: 0.85 */
 BODY FN(elu_backward)(real g, real x, real alpha) {
-    hl_lift f = hl_lift_of(alpha);
-    hl_scaled e = hl_exp(hl_clamped(x, -1500, 0));
-    real k = e.k - f.k, falling = k < 0 ? k : 0; /* a huge alpha lifts a result that would be subnormal without it */
-    real d = hl_raise(g, hl_round(hl_mul1(hl_of(e), alpha * f.up)), falling) * hl_pow2(k - falling);
+    hl_scaled a = hl_split(alpha), e = hl_exp(hl_clamped(x, -1500, 0));
+    real d = hl_raise_far(g, hl_round(hl_mul1(hl_of(e), a.hi)), e.k + a.k);
     return x > 0 ? g : d;
 }
 /* expm1(x) where x <= 0 */
@@ -334,11 +369,13 @@ BODY FN(selu_from_output)(real g, real y) {
 
 /* ULP: 0.9 */
 BODY FN(softplus)(real x, real beta) {
+    hl_lift f = hl_lift_of(beta);
     hl_pair z = hl_argument(beta, x);
     hl_scaled l = hl_log1p_exp(hl_minus_abs(z));
-    l = hl_at(hl_div(hl_of(l), hl_make(beta, 0)), l.k);
-    hl_pair v = hl_value(l), s = hl_sum(x, v.hi);
-    real right = s.hi + (s.lo + v.lo), left = hl_raise(1, hl_round(hl_of(l)), l.k);
+    l = hl_at(hl_div(hl_of(l), hl_make(beta * f.up, 0)), l.k);
+    hl_pair v = hl_times2(hl_value(l), f.up), s = hl_sum(x, v.hi);
+    real right = s.hi + (s.lo + v.lo), left = hl_raise_far(1, hl_round(hl_of(l)), l.k + f.k);
+    right = s.hi > 0x1.fffffffffffffp1023 ? s.hi : right;
     real y = z.hi > 50 ? x : right;
     return z.hi <= 0 ? left : y;
 }
@@ -347,13 +384,11 @@ BODY FN(softplus_backward)(real g, real x, real beta) {
     hl_scaled s = hl_sigmoid(hl_argument(beta, x));
     return hl_raise(g, hl_round(hl_of(s)), s.k);
 }
-/* g v 2^k for k in [-6000, 2200] and 2^-1000 < |v| < 2^1000 */
-BODY hl_raise_far(real g, real v, real k) { return hl_raise(g, v, k < -2200 ? -2200.0 : k); }
 /* -(log1p(t) + z t / (1 + t)) / beta^2 for z = |beta x| and t = exp(-z) = q^2: as -q^2 (log1p(t) / t + z / (1 + t)) /
  * beta^2, because 1 / beta^2 may be as large as t is small */
 BODY FN(softplus_by_beta)(real g, real x, real beta) {
     hl_lift f = hl_lift_of(beta);
-    hl_pair half = hl_minus_abs(hl_argument(0.5 * beta, x)), z = hl_times2(half, 2);
+    hl_pair half = hl_minus_abs(hl_argument(beta, 0.5 * x)), z = hl_times2(half, 2);
     hl_pair near = hl_if(z.hi < -1500, hl_make(-1500, 0), z);
     hl_scaled q = hl_exp(half), m = hl_exp(near), l = hl_log1p_exp(near);
     hl_pair h = hl_div(hl_neg(z), hl_add(hl_make(1, 0), hl_value(m)));
@@ -428,13 +463,14 @@ BODY FN(squareplus)(real x, real b) {
 /* ULP: 0.85 */
 BODY FN(squareplus_backward)(real g, real x, real b) {
     hl_hypotenuse h = hl_root(x, b);
-    int neg = x < 0, zero = h.r.hi == 0;
-    hl_pair n = hl_if(neg, hl_make(h.n, 0), h.sum);
+    int neg = x < 0, zero = h.r.hi == 0, large = b > 0x1p400;
+    real up = neg & !h.far & (b < 0x1p-900) ? 0x1p200 : 1.0; /* the division's remainder would underflow */
+    hl_pair n = hl_if(neg, hl_make(h.far & large ? h.n * 0x1p-1000 : h.n * up, 0), h.sum);
     hl_pair d = hl_if(neg, hl_mul(h.r, h.sum), h.r);
     d.hi = zero ? 1.0 : d.hi;
     n.hi = zero ? 1.0 : n.hi;
-    real v = 0.5 * hl_round(hl_div(n, d));
-    real s = h.far & neg ? 0x1p-500 : 1.0; /* together with n, 2^-1200 */
+    real v = 0.5 * hl_round(hl_div(n, d)) * (up > 1 ? 0x1p-200 : 1.0);
+    real s = h.far & neg & !large ? 0x1p-500 : 1.0; /* together with n, 2^-1200 */
     v = x < -0x1.fffffffffffffp1023 ? 0.0 : v;
     return x == x ? g * s * v * s : x;
 }

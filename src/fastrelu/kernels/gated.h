@@ -67,21 +67,22 @@ BODY FN(silu_backward)(real g, real x) {
 /* swish(x) = x sigmoid(beta x). With u = x or -x, whichever makes beta x = |beta| u. */
 /* ULP: lean 2.9, full 2.65, full without FMA 2.55 */
 BODY FN(swish)(real x, real beta) {
-    real b = beta < 0 ? -beta : beta, u = beta < 0 ? -x : x, all = b * u;
-    u = FN(at_least)(u, -FN(at_most)(-FAR_LOW / b, LARGEST));
+    real scale, b = FN(shrink)(FN(size)(beta), &scale);
+    real u = (beta < 0 ? -x : x) * scale, all = b * u;
+    u = FN(at_least)(u, -FN(shrunk_end)(b, scale));
     real z = b * u;
-    real far, S, r = FN(reduce_far)(z, FN(product_low)(b, u, z), &S, &far);
-    /* u S is exact, but it may overflow if beta is so small that u is huge */
+    /* x S is exact, but it may overflow if beta is so small that x is huge */
     real m = beta < 0 ? -u : u;
-    int huge = (u > BY_TYPE(0x1p64f, 0x1p512)) | (u < BY_TYPE(-0x1p100f, -0x1p900));
-    real y = (huge ? S : m * S) / (S + FN(exp_poly)(r, -1, 1));
-    far = all < -LARGEST ? R(0) : far;
+    int huge =
+        (u > BY_TYPE(0x1p64f, 0x1p512) * scale) | (u < (scale == 1 ? -LARGEST : BY_TYPE(-0x1p64f, -0x1p512) * scale));
+    real far, S, r = FN(reduce_lifted)(z, FN(product_low)(b, u, z), huge ? LIFT_OF(scale) : NO_LIFT, &S, &far);
+    real y = (huge ? S : (scale == 1 ? m : x) * S) / (S + FN(exp_poly)(r, -1, 1));
     y = FN(product)(huge ? m : R(1), y, far);
     return all <= BY_TYPE(18, 40) ? y : x; /* 0 times infinity as well: the limit is x */
 }
 /* ULP: lean 2.95, full 3.2, full without FMA 4.35 */
 BODY FN(swish_backward)(real g, real x, real beta) {
-    real b = beta < 0 ? -beta : beta, u = beta < 0 ? -x : x;
+    real scale, b = FN(balance)(FN(size)(beta), &scale), u = (beta < 0 ? -x : x) * scale;
     u = FN(at_most)(u, FN(at_most)(SLOPE_HIGH / b, LARGEST));
     u = FN(at_least)(u, -FN(at_most)(-FAR_LOW / b, LARGEST));
     real z = b * u;
@@ -91,12 +92,14 @@ BODY FN(swish_backward)(real g, real x, real beta) {
 /* x^2 s (1 - s), s = sigmoid(beta x). Computed as v^2 with v = x e^(-z/2) / (1 + e^-z), z = |beta x|, because x^2 and
  * e^-z may overflow or underflow where their product does not. */
 BODY FN(swish_by_beta)(real g, real x, real beta) {
-    real b = FN(size)(beta);
-    real a = FN(size_at_most)(x, FN(at_most)(-2 * FAR_LOW / b, LARGEST));
+    real scale, b = FN(balance)(FN(size)(beta), &scale);
+    real a = FN(size_at_most)(x * scale, FN(at_most)(-2 * FAR_LOW / b, LARGEST));
     real z = b * a;
     real far, q = FN(exp_far)(R(-0.5) * z, R(-0.5) * FN(product_low)(b, a, z), &far);
     real root = q * far;
-    real v = a * q / FMA(root, root, 1) * far;
+    real size = FN(size_at_most)(x, LARGEST), clamped = a * (1 / scale);
+    size = scale < 1 ? size : clamped;
+    real v = size * q / FMA(root, root, 1) * far;
     return FN(or_nan)(g * v * v, x);
 }
 
@@ -310,7 +313,7 @@ BODY FN(swish_backward)(real g, real x, real beta) {
 /* x^2 e / (1 + e)^2 for e = exp(-|beta x|) = q^2, in factors because x^2 may be as large as e is small */
 BODY FN(swish_by_beta)(real g, real x, real beta) {
     hl_lift f = hl_lift_of(x);
-    hl_scaled q = hl_exp(hl_minus_abs(hl_argument(0.5 * beta, x)));
+    hl_scaled q = hl_exp(hl_minus_abs(hl_argument(beta, 0.5 * x)));
     hl_pair e = hl_mul(hl_of(q), hl_of(q));
     hl_pair d = hl_add(hl_make(1, 0), hl_value(hl_at(e, q.k + q.k)));
     real a = hl_finite(x) * f.up;

@@ -134,6 +134,9 @@ BODY hl_raise(real g, real v, real k) {
     return g * s2 * v * s1 * s1;
 }
 
+/* g v 2^k for k in [-6000, 2200] and 2^-1000 < |v| < 2^1000 */
+BODY hl_raise_far(real g, real v, real k) { return hl_raise(g, v, k < -2200 ? -2200.0 : k); }
+
 /* v 2^k for k in [-1600, 400] */
 BODY hl_scale(real v, real k) { return v * hl_pow2(k + 600) * 0x1p-600; }
 
@@ -147,6 +150,17 @@ HL_INLINE hl_lift hl_lift_of(real x) {
     k = a > 0x1p500 ? -600.0 : k;
     hl_lift f = {hl_pow2(k), hl_pow2(-k), k};
     return f;
+}
+/* x as hi 2^k, 1 <= |hi| < 2 */
+HL_SCALED hl_split(real x) {
+    hl_lift f = hl_lift_of(x);
+    real m = x * f.up, k;
+    uint64_t u;
+    memcpy(&u, &m, 8);
+    u = (u >> 52 & 0x7ff) | 0x4330000000000000u; /* 2^52 + the biased exponent */
+    memcpy(&k, &u, 8);
+    k = k - (0x1p52 + 1023);
+    return hl_at(hl_make(m * hl_pow2(-k), 0), k - f.k);
 }
 /* clamps infinity, which would give NaN where the largest finite number gives the limit */
 BODY hl_finite(real x) {
@@ -309,7 +323,8 @@ HL_SCALED hl_expm1(hl_pair z) {
 
 /* b x as a pair for use under exp: clamped to +-1500, 0 for 0 * inf */
 HL_PAIR hl_argument(real b, real x) {
-    hl_pair z = hl_prod(b, x);
+    hl_lift f = hl_lift_of(b);
+    hl_pair z = hl_prod(b * f.up, x * f.down);
     int far = hl_abs(z.hi) >= 1500;
     real end = z.hi > 0 ? 1500.0 : -1500.0;
     z.lo = far | (z.lo != z.lo) ? 0.0 : z.lo;

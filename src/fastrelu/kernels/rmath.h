@@ -175,22 +175,27 @@ BODY FN(reduce)(real z, real low, int lift, real *scale) {
     return FN(minus_k_ln2)(z, k) + low;
 }
 
-/* The same for derivatives, where e^z is multiplied by a gradient that may be as large as e^z is small: 2^k = *scale *
- * *far, where *scale is normal and *far = 1 unless *scale is so small that 1 + *scale is 1. At FAR_LOW *far has reached
- * 0. (Only for a gradient beyond 2^97, in double 2^966, is its product with e^z not quite 0 there.) In FR_WIDE *far is
- * always 1. */
-#define FAR_LOW BY_KIND(-174, -205, -1414.8)
-BODY FN(near_and_far)(real shifted, real *far) {
+/* The same for derivatives, where e^z is multiplied by a gradient that may be as large as e^z is small: 2^(k + lift) =
+ * *scale * *far, where *scale is normal and *far = 2^lift unless *scale is so small that 1 + *scale is 1. At FAR_LOW
+ * *far has reached 0, for a lift of FAR_LIFT at FAR_LOWER. (Only for a gradient beyond 2^97, in double 2^966, is its
+ * product with e^z not quite 0 there.) In FR_WIDE there is no lift, and *far is always 1. */
+#define FAR_LOW BY_KIND(-174, -300, -1414.8)
+#define FAR_LOWER BY_KIND(-196, -300, -1592)
+#define FAR_LIFT BY_KIND(32, 0, 256)
+#define NO_LIFT (-R(0)) /* see NO_LOW */
+BODY FN(near_and_lifted)(real shifted, real lift, real *far) {
 #if FR_KIND == FR_WIDE
+    (void)lift;
     *far = 1;
     return FN(power)(shifted);
 #else
-    FN(word) all = {shifted}, near = {FN(not_below)(shifted, ROUNDER + BIAS - BY_TYPE(124, 1018))};
+    FN(word) all = {shifted + lift}, near = {FN(not_below)(shifted, ROUNDER + BIAS - BY_TYPE(124, 1018))};
     all.bits = (all.bits - near.bits + BIAS) << SHIFT;
     *far = all.number;
     return FN(power)(near.number);
 #endif
 }
+BODY FN(near_and_far)(real shifted, real *far) { return FN(near_and_lifted)(shifted, NO_LIFT, far); }
 /* g y far */
 BODY FN(product)(real g, real y, real far) {
 #if FR_KIND == FR_WIDE
@@ -200,13 +205,36 @@ BODY FN(product)(real g, real y, real far) {
     return g * y * far;
 #endif
 }
-BODY FN(reduce_far)(real z, real low, real *scale, real *far) {
+BODY FN(reduce_lifted)(real z, real low, real lift, real *scale, real *far) {
     const real magic = ROUNDER + BIAS;
     real shifted = FMA(z, R(LOG2E), magic);
     real k = shifted - magic;
-    *scale = FN(near_and_far)(shifted, far);
+    *scale = FN(near_and_lifted)(shifted, lift, far);
     return FN(minus_k_ln2)(z, k) + low;
 }
+BODY FN(reduce_far)(real z, real low, real *scale, real *far) { return FN(reduce_lifted)(z, low, NO_LIFT, scale, far); }
+
+/* For a factor b > 0 of x. If it is small, 1 / b may overflow, and infinity times b is near where x is huge: then b is
+ * multiplied by 2^FAR_LIFT and x divided by it. */
+BODY FN(shrink)(real b, real *scale) {
+    int tiny = b < BY_KIND(0x1p-64f, 0, 0x1p-512);
+    *scale = tiny ? BY_KIND(0x1p-32f, 1, 0x1p-256) : R(1);
+    return tiny ? b * BY_KIND(0x1p32f, 1, 0x1p256) : b;
+}
+/* The same, and a large b is multiplied by 2^-FAR_LIFT where fused() is not exact for it. */
+BODY FN(balance)(real b, real *scale) {
+#if FR_KIND == FR_FULL && !FR_HAS_FMA
+    int huge = b > R(0x1p512);
+    real c = FN(shrink)(b, scale);
+    *scale = huge ? R(0x1p256) : *scale;
+    return huge ? b * R(0x1p-256) : c;
+#else
+    return FN(shrink)(b, scale);
+#endif
+}
+/* the size of x from which e^-(b x) has reached 0 in reduce_lifted with FAR_LIFT or without; b and scale from shrink */
+BODY FN(shrunk_end)(real b, real scale) { return FN(at_most)((scale == 1 ? -FAR_LOW : -FAR_LOWER) / b, LARGEST); }
+#define LIFT_OF(scale) ((scale) == 1 ? NO_LIFT : FAR_LIFT)
 
 /* c e^(s r) for constants s = +-1 or +-1/2 and c a power of two, |s r| <= 0.347.
  * Relative error of the fit: lean 2^-28.2, wide 2^-39.7, full 2^-57.9. */
