@@ -19,9 +19,13 @@ enum {
 
 typedef struct {
     const fr_row_call *call;
-    ptrdiff_t index[FR_ROW_AXES];
     char *at[FR_ROW_OPERANDS];
+    ptrdiff_t index[FR_ROW_AXES]; /* of which the axes of the call are used */
 } fr_row_walk;
+
+static void fr_row_copy(fr_row_walk *to, const fr_row_walk *from) {
+    memcpy(to, from, offsetof(fr_row_walk, index) + (size_t)from->call->naxes * sizeof(ptrdiff_t));
+}
 
 /* How rows are brought to the kernels. */
 typedef struct {
@@ -83,10 +87,11 @@ static int fr_read_label(const fr_row_call *call, const char *address, ptrdiff_t
 static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t most, int *status) {
     const fr_row_call *call = walk->call;
     const ptrdiff_t size = call->itemsize, n = call->n;
-    fr_row_walk next = *walk;
+    fr_row_walk next;
     ptrdiff_t run = fr_row_run(walk, most), rows = 0;
     const int direct = plan->direct && run >= FR_COLUMNS;
     fr_tile tile;
+    fr_row_copy(&next, walk);
     if (direct) most = run < FR_TILE_WIDTH ? run - run % FR_COLUMNS : FR_TILE_WIDTH;
     else if (plan->direct) most = run;
     else if (most > plan->width) most = plan->width;
@@ -139,7 +144,7 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
         }
         if (done + run < rows) fr_row_step(walk, run);
     }
-    *walk = next;
+    fr_row_copy(walk, &next);
     return rows;
 }
 
@@ -236,7 +241,7 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
         if (k != FR_ROW_WHERE) transferred |= !fr_is_direct(call, k);
     plan->gathered = transferred | masked;
     plan->tiles = call->tile && count >= FR_COLUMNS / 4 && bytes <= FR_TILE_MOST / FR_COLUMNS &&
-                  (call->n <= FR_SHORT_ROW || transferred);
+                  (transferred || (call->n <= FR_SHORT_ROW && (inputs == 1 || count >= FR_COLUMNS)));
     plan->direct = plan->tiles && fr_lies_across(call);
     *size = 0;
     if (plan->tiles) {

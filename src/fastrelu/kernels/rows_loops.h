@@ -19,9 +19,6 @@
 #define FR_INLINE static inline __attribute__((always_inline, unused))
 #endif
 
-/* Arrays of 16 numbers begin with a cache line. */
-#define FR_LINES _Alignas(64)
-
 /* A loop over all lanes or columns, vectorized as a whole. GCC would unroll it first, and then not vectorize it. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define FOR_LANES(j) FR_INDEPENDENT _Pragma("GCC unroll 1") for (int j = 0; j < FR_ROW_LANES; j++)
@@ -44,13 +41,16 @@ enum {
     FR_NO_LIMIT = -1
 };
 
+/* Arrays of 16 numbers begin with a cache line. */
+#define FR_LINES _Alignas(64)
+
 /* hi + lo */
 typedef struct {
     double hi, lo;
 } fr_total;
 
 typedef struct {
-    double hi[FR_ROW_LANES], lo[FR_ROW_LANES];
+    FR_LINES double hi[FR_ROW_LANES], lo[FR_ROW_LANES];
     int64_t same; /* how many elements equal the largest, if they are counted instead of added */
 } fr_lanes;
 
@@ -758,9 +758,10 @@ FR_INLINE void FN(dot_lanes)(int first, double *hi, double *lo, const store *g, 
     (void)lo;
 }
 #define ROW_DOT(name, log)                                                                           \
-    FR_APART void FN(name)(fr_lanes * s, const store *g, const store *y, ptrdiff_t n) {              \
+    FR_APART void FN(name)(fr_lanes * s, const store *g, const store *y, ptrdiff_t n, int first) {   \
         double hi[FR_ROW_LANES], lo[FR_ROW_LANES];                                                   \
-        FOR_LANES(j) hi[j] = s->hi[j], lo[j] = s->lo[j];                                             \
+        FOR_LANES(j) hi[j] = lo[j] = 0;                                                              \
+        if (!first) FOR_LANES(j) hi[j] = s->hi[j], lo[j] = s->lo[j];                                 \
         for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES) FN(dot_lanes)(0, hi, lo, g + i, y + i, log); \
         FOR_LANES(j) s->hi[j] = hi[j], s->lo[j] = lo[j];                                             \
     }
@@ -773,16 +774,15 @@ FR_INLINE fr_total FN(row_dot)(const store *g, const store *y, ptrdiff_t n, int 
     const int left = (int)(n % FR_ROW_LANES);
     const ptrdiff_t whole = n - left;
     fr_lanes s;
-    FN(lanes_clear)(&s);
-    if (log) FN(dot_log_row)(&s, g, y, whole);
-    else FN(dot_row)(&s, g, y, whole);
+    if (log && whole) FN(dot_log_row)(&s, g, y, whole, 1);
+    else if (whole) FN(dot_row)(&s, g, y, whole, 1);
     if (left) {
         store gs[FR_ROW_LANES], ys[FR_ROW_LANES];
         FOR_LANES(j) gs[j] = ys[j] = 0;
         FN(copy_few)(gs, g + whole, left);
         FN(copy_few)(ys, y + whole, left);
-        if (log) FN(dot_log_row)(&s, gs, ys, FR_ROW_LANES);
-        else FN(dot_row)(&s, gs, ys, FR_ROW_LANES);
+        if (log) FN(dot_log_row)(&s, gs, ys, FR_ROW_LANES, !whole);
+        else FN(dot_row)(&s, gs, ys, FR_ROW_LANES, !whole);
     }
     return FN(lanes_join)(&s);
 }
