@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastrelu as fr
-from fastrelu import nn
+from fastrelu import losses, nn
 from fastrelu.nn import losses as nn_losses
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def test_extended_precision(case: Case, dtype: Any) -> None:
 
 @each_reduction
 @each_dtype
-@pytest.mark.parametrize("shape", [(7,), (5, 7), (2, 7, 7), (2500, 7), (0, 7)], ids=str)
+@pytest.mark.parametrize("shape", [(7,), (5, 7), (2, 7, 7), (20000, 7), (0, 7)], ids=str)
 @each_case
 def test_pytorch(case: Case, shape: tuple[int, ...], dtype: Any, reduction: str) -> None:
     """Loss, type and gradient are PyTorch's."""
@@ -173,6 +173,33 @@ def test_pytorch(case: Case, shape: tuple[int, ...], dtype: Any, reduction: str)
     assert gradient.dtype == dtype
     np.testing.assert_allclose(gradient, leaf.grad.numpy(), **limits)
     np.testing.assert_array_equal(ours.eval()(x, y), got)
+
+
+@each_reduction
+@each_case
+def test_infinities(case: Case, reduction: str) -> None:
+    """Infinities, NaN and overflow show in losses and gradients, without a warning; they are PyTorch's."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    extremes = np.float32([np.inf, -np.inf, np.nan, 3e38, -3e38, 0, 1])
+    x, y = (a.astype(np.float32) if a.dtype.kind == "f" else a for a in case.arrays((49, 7), np.float32))
+    if case.inputs == "numbers":
+        x, y = (np.ascontiguousarray(a) for a in np.broadcast_arrays(extremes[:, None], extremes))
+    elif case.inputs != "shares":
+        x[:7], x[7:] = extremes[:, None], extremes
+    ours = case.build(reduction)
+    loss = ours(x, y)
+    # A gradient of 0 for an infinite slope, and one that overflows.
+    upper = np.resize(np.float32([0, 1, 3e38, np.inf]), np.shape(loss))
+    gradient = ours.backward(upper)
+    if case.inputs == "numbers":  # the others are more exact at infinity than PyTorch's
+        options = {name: float(value) for name, value in case.options.items()}
+        leaf = torch.tensor(x, requires_grad=True)
+        theirs = getattr(torch.nn, case.name)(reduction=reduction, **options)(leaf, torch.tensor(y))
+        theirs.backward(torch.tensor(upper))
+        np.testing.assert_allclose(loss, theirs.detach().numpy(), rtol=1e-6)
+        known = ~(torch.tensor(x) - torch.tensor(y)).isnan().numpy()  # PyTorch's sign of NaN is 0
+        np.testing.assert_allclose(gradient[known], leaf.grad.numpy()[known], rtol=1e-6)
+        assert np.isnan(gradient[~known]).all()
 
 
 @each_plain
@@ -210,8 +237,8 @@ def test_types(case: Case) -> None:
 
 @each_plain
 @pytest.mark.parametrize("layout", ["F", "strided", "negative", "swapped", "broadcast", "read-only", "list"])
-def test_layouts(case: Case, layout: str) -> None:
-    """Strides, byte order and containers do not matter."""
+def test_layouts(case: Case, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strides, byte order and containers do not matter, nor do blocks."""
     x, y = case.arrays((20, 7), np.float64)
     x, y = x.astype(np.float32).astype(np.float64), (y.astype(np.float32).astype(np.float64) if y.ndim > 1 else y)
     if layout == "broadcast":
@@ -229,12 +256,13 @@ def test_layouts(case: Case, layout: str) -> None:
         for each in (x, y):
             each.flags.writeable = False
     results = []
-    for prediction in (x.copy(), given):
+    for prediction, block in ((x.copy(), losses._BLOCK), (given, losses._BLOCK), (given, 64)):
+        monkeypatch.setattr(losses, "_BLOCK", block)
         for reduction in REDUCTIONS:
             criterion = case.build(reduction)
             loss = criterion(prediction, y.tolist() if layout == "list" else y)
             results.append((loss, criterion.backward(np.ones_like(loss))))
-    for plain, other in zip(results[:3], results[3:], strict=True):
+    for plain, other in zip(results[:3] * 2, results[3:], strict=True):
         for one, two in zip(plain, other, strict=True):
             np.testing.assert_allclose(one, two, rtol=1e-14, atol=1e-16)
 

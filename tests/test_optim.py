@@ -121,6 +121,19 @@ each_optimizer = pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=st
 
 
 @each_optimizer
+def test_infinities(name: str, options: dict[str, Any]) -> None:
+    """Infinite gradients and values reach the parameter without a warning; the others stay finite."""
+    p = nn.Parameter(np.float32([0, 0, 0, np.inf, 3e38, 1]))
+    optimizer = getattr(optim, name)([p], lr=0.1, **options)
+    for sign in (1, -1, 1):
+        p.grad = np.float32([sign * np.inf, np.nan, sign * 3e38, sign * np.inf, sign * 3e38, sign])
+        optimizer.step()
+    assert np.isnan(p.data[1])
+    assert not np.isfinite(p.data[[0, 3]]).any()
+    assert np.isfinite(p.data[5])
+
+
+@each_optimizer
 def test_frozen_parameters_do_not_move(name: str, options: dict[str, Any]) -> None:
     """Frozen after a step, or between backward and step; neither do running means move. Then training goes on."""
     layer = nn.Linear(1, 1, bias=False, rng=0)

@@ -1,10 +1,11 @@
-"""Losses that compare two arrays element by element, computed block by block in the first-level cache.
+"""Losses that compare two arrays element by element, computed block by block.
 
 :func:`fastrelu.cross_entropy` is in :mod:`fastrelu.along_axis`; the layers are in :mod:`fastrelu.nn`.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -15,8 +16,9 @@ from fastrelu._rows import _as_output, _check_output
 from fastrelu._typing import Output
 from fastrelu.activations import sigmoid, sigmoid_, softplus
 
-# Called with whether to compute gradients, and blocks of the operands; returns losses and gradients.
-Formula = Callable[..., tuple[NDArray[Any], NDArray[Any] | None]]
+# Called with memory for losses, memory for gradients (a scratch array if none are wanted), whether they are wanted, and a
+# block of each operand. Returns the losses, or two arrays whose product they are.
+Formula = Callable[..., tuple[NDArray[Any], ...]]
 
 __all__ = [
     "binary_cross_entropy_with_logits",
@@ -25,7 +27,14 @@ __all__ = [
 
 Reduction = Literal["none", "mean", "sum"]
 
-_BLOCK = 32768  # elements: some arrays of them fit into the second-level cache
+_FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+_BLOCK = (
+    131072  # elements: the fastest of 2**13 to 2**17, where smaller ones fit into a nearer cache but make more calls
+)
+_DOT = 8192  # elements: OpenBLAS computes dot products of more than 10,000 on several threads
+
+# A decorator: infinities, NaN and numbers that overflow show in the result, as in PyTorch and in all kernels.
+quiet = np.errstate(all="ignore")
 
 
 # --- For all losses ---------------------------------------------------------------------------------------------------
@@ -33,6 +42,8 @@ _BLOCK = 32768  # elements: some arrays of them fit into the second-level cache
 
 def real_array(function: str, name: str, value: ArrayLike) -> NDArray[Any]:
     """Return an argument as an array of real numbers in its own type, or refuse it."""
+    if type(value) is np.ndarray and value.dtype in _FLOATS:
+        return value
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{function} got a masked {name}: select or fill the elements first")
     if not isinstance(value, (np.ndarray, np.generic)) and hasattr(type(value), "__array_ufunc__"):
@@ -47,8 +58,7 @@ def real_array(function: str, name: str, value: ArrayLike) -> NDArray[Any]:
 
 def float_type(array: NDArray[Any]) -> np.dtype[Any]:
     """Return the type in which losses of an array are computed, float32 or float64."""
-    found: np.dtype[Any] = np.result_type(array.dtype, np.float32)
-    return found
+    return array.dtype if array.dtype in _FLOATS else np.result_type(array.dtype, np.float32)
 
 
 def pair(function: str, names: tuple[str, str], x: ArrayLike, y: ArrayLike) -> list[NDArray[Any]]:
@@ -74,9 +84,10 @@ def reduced(total: float, count: float, reduction: Reduction, dtype: np.dtype[An
     """Return the sum or the mean of losses in their type; the mean of none is NaN."""
     if reduction == "mean":
         total = total / count if count else np.nan
-    return np.asarray(total).astype(dtype)[()]
+    return dtype.type(total)
 
 
+@quiet
 def blockwise(
     formula: Formula,
     operands: Sequence[NDArray[Any]],
@@ -89,21 +100,24 @@ def blockwise(
 ) -> tuple[Any, Any]:
     """Return loss and gradient of operands of one shape, computed in `dtype`; no gradient without `grad_dtype`.
 
-    `formula` returns the losses of blocks, and their gradients if its first argument is true; without `factor`.
+    `formula` computes the losses of a block, and the gradients without `factor`.
     """
     count, total, with_grad = operands[0].size, 0.0, grad_dtype is not None
     scale = factor / max(count, 1) if reduction == "mean" else factor
     shape = operands[0].shape
     if count <= _BLOCK:
-        each, slope = formula(with_grad, *(np.asarray(operand, dtype).reshape(shape or 1) for operand in operands))
-        each = each.reshape(shape)
-        grad = None if slope is None else np.multiply(slope, scale).astype(grad_dtype, copy=False).reshape(shape)
-        if out is not None:
-            out[...] = grad
-        loss = each[()] if reduction == "none" else reduced(float(np.add.reduce(each, None)), count, reduction, dtype)
-        return loss, grad
+        blocks: Any = [np.asarray(operand, dtype) for operand in operands]
+        each, slope = np.empty_like(blocks[0], subok=False), np.empty_like(blocks[0], subok=False)
+        parts = formula(each, slope, with_grad, *blocks)
+        loss = _product(each, parts)[()] if reduction == "none" else reduced(_sum(parts), count, reduction, dtype)
+        if with_grad:
+            grad = np.multiply(slope, scale, out=slope).astype(grad_dtype, copy=False)
+            if out is not None:
+                out[...] = grad
+        return loss, grad if with_grad else None
     losses = np.empty(shape, dtype) if reduction == "none" else None
     grad = np.empty_like(operands[0], grad_dtype, subok=False) if with_grad and out is None else out
+    scratch = np.empty((2, _BLOCK), dtype)
     written = [array for array in (losses, grad) if array is not None]
     flags: Any = ("external_loop", "buffered", "copy_if_overlap")
     read: Any = ["readonly", "overlap_assume_elementwise"]
@@ -118,37 +132,63 @@ def blockwise(
     )
     with iterator:
         for blocks in iterator:
-            each, slope = formula(with_grad, *blocks[: len(operands)])
+            n = len(blocks[0])
+            each = scratch[0, :n] if losses is None else blocks[len(operands)]
+            slope = blocks[-1] if with_grad else scratch[1, :n]
+            parts = formula(each, slope, with_grad, *blocks[: len(operands)])
             if losses is None:
-                total += float(np.add.reduce(each))
+                total += _sum(parts)
             else:
-                blocks[len(operands)][...] = each
-            if slope is not None:
-                np.multiply(slope, scale, out=blocks[-1])
+                _product(each, parts)
+            if with_grad and scale != 1:
+                np.multiply(slope, scale, out=slope)
     return reduced(total, count, reduction, dtype) if losses is None else losses, grad
+
+
+def _product(each: NDArray[Any], parts: tuple[NDArray[Any], ...]) -> NDArray[Any]:
+    """Write the losses into `each`, where they may be already."""
+    if len(parts) == 2:
+        np.multiply(*parts, out=each)
+    return each
+
+
+def _sum(parts: tuple[NDArray[Any], ...]) -> float:
+    """Return the sum of the losses of a block."""
+    if len(parts) == 1:
+        return float(np.add.reduce(parts[0], None))
+    x, y = parts
+    if x.size <= _DOT:
+        return float(np.vdot(x, y))
+    x, y = x.reshape(-1), y.reshape(-1)
+    return sum(float(np.dot(x[i : i + _DOT], y[i : i + _DOT])) for i in range(0, x.size, _DOT))
 
 
 # --- Binary cross-entropy ---------------------------------------------------------------------------------------------
 
 
 def _binary(
-    with_grad: bool, x: NDArray[Any], y: NDArray[Any], *factors: NDArray[Any], names: Sequence[str]
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Return binary cross-entropy and gradient of a block: sums of terms of one sign, which do not cancel."""
+    each: NDArray[Any],
+    slope: NDArray[Any],
+    with_grad: bool,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    *factors: NDArray[Any],
+    names: Sequence[str],
+) -> tuple[NDArray[Any]]:
+    """Compute binary cross-entropy and gradient of a block: sums of terms of one sign, which do not cancel."""
     given = dict(zip(names, factors, strict=True))
     share, rest, weight = y * given["pos_weight"] if "pos_weight" in given else y, 1 - y, given.get("weight")
-    minus, infinite = -x, not np.isfinite(x).all()
-    losses = _times(softplus(x), rest, infinite)
-    losses += _times(softplus(minus), share, infinite)
+    minus, infinite = np.negative(x, out=np.empty_like(x)), not np.isfinite(x).all()
+    _times(softplus(x, out=each), rest, infinite)
+    each += _times(softplus(minus), share, infinite)
     if weight is not None:
-        _times(losses, weight, infinite)
-    if not with_grad:
-        return losses, None
-    slope: NDArray[Any] = np.multiply(sigmoid(x), rest)
-    slope -= np.multiply(sigmoid_(minus), share, out=minus)
-    if weight is not None:
-        slope *= weight
-    return losses, slope
+        _times(each, weight, infinite)
+    if with_grad:
+        np.multiply(sigmoid(x), rest, out=slope)
+        slope -= np.multiply(sigmoid_(minus), share, out=minus)
+        if weight is not None:
+            slope *= weight
+    return (each,)
 
 
 def _times(values: NDArray[Any], weights: NDArray[Any], infinite: bool) -> NDArray[Any]:
@@ -182,10 +222,8 @@ def _binary_cross_entropy(
     if target is not None:
         _check_output(name, target, x, dtype.num)
 
-    def formula(with_grad: bool, *blocks: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        return _binary(with_grad, *blocks, names=tuple(factors))
-
     operands = [x, y, *factors.values()]
+    formula = functools.partial(_binary, names=tuple(factors))
     loss, grad = blockwise(formula, operands, dtype, reduction, grad_dtype=dtype if with_grad else None, out=target)
     return loss, grad if target is None else out[0] if isinstance(out, tuple) else out
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrelu.losses import quiet
 from fastrelu.nn.parameter import FLOATS, Parameter, check_flag
 from fastrelu.nn.utils import at_least, parameter_list, real_number
 
@@ -120,6 +121,7 @@ class Optimizer:
         for parameter in self.params:
             parameter.zero_grad(set_to_none)
 
+    @quiet
     def step(self) -> None:
         """Update in place each parameter that is not frozen and has a gradient since the last step.
 

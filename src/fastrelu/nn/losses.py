@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import along_axis, losses
+from fastrelu.activations import hard_tanh
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import check_backward_flags
 from fastrelu.nn.record import recording, release, save
 
+Array = NDArray[Any]
 Reduction = Literal["mean", "sum", "none"]
 
 __all__ = [
@@ -92,6 +94,7 @@ class _Loss(Layer):
         axes = self._axes(saved)
         return tuple(n for i, n in enumerate(saved.shape) if i not in axes)
 
+    @losses.quiet
     def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:  # noqa: ARG002  grad is one number as a rule
         if not input_grad:
             return None
@@ -112,8 +115,8 @@ class _Pointwise(_Loss):
 
     _factor: ClassVar[float] = 1.0  # of the gradients
 
-    def _formula(self, with_grad: bool, *blocks: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        """Return the losses of a block of each array, and if asked for their gradients, without the factor."""
+    def _formula(self, each: Array, slope: Array, with_grad: bool, *blocks: Array) -> tuple[Array, ...]:
+        """Return losses or their two factors, and if asked for write gradients without `_factor`; see `losses.Formula`."""
         raise NotImplementedError
 
     def _factors(self, shape: tuple[int, ...]) -> list[NDArray[Any]]:  # noqa: ARG002  BCELoss has one
@@ -146,7 +149,7 @@ class _Pointwise(_Loss):
         loss, grad = losses.blockwise(
             self._formula,
             [x, y, *self._factors(x.shape)],
-            np.result_type(kind, losses.float_type(y)),
+            kind if x.dtype is y.dtype else np.result_type(kind, losses.float_type(y)),
             self.reduction,
             factor=self._factor,
             grad_dtype=kind if recording(self) else None,
@@ -181,10 +184,10 @@ class MSELoss(_Pointwise, symmetric=True):
 
     _factor = 2.0
 
-    def _formula(self, with_grad: bool, *blocks: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:  # noqa: ARG002  it costs nothing
+    def _formula(self, each: Array, slope: Array, with_grad: bool, *blocks: Array) -> tuple[Array, ...]:  # noqa: ARG002  it costs nothing
         x, y = blocks
-        difference = x - y
-        return np.square(difference), difference
+        np.subtract(x, y, out=slope)
+        return slope, slope
 
 
 class L1Loss(_Pointwise, symmetric=True):
@@ -211,10 +214,12 @@ class L1Loss(_Pointwise, symmetric=True):
     array([ 0. , -0.5], dtype=float32)
     """
 
-    def _formula(self, with_grad: bool, *blocks: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    def _formula(self, each: Array, slope: Array, with_grad: bool, *blocks: Array) -> tuple[Array, ...]:
         x, y = blocks
-        difference = x - y
-        return np.abs(difference), np.sign(difference) if with_grad else None
+        np.subtract(x, y, out=each)
+        if with_grad:
+            np.sign(each, out=slope)
+        return (np.abs(each, out=each),)
 
 
 class HuberLoss(_Pointwise, symmetric=True):
@@ -258,12 +263,16 @@ class HuberLoss(_Pointwise, symmetric=True):
         if name == "delta" and not value > 0:
             raise ValueError(f"HuberLoss requires delta > 0, got delta={value!r}")
 
-    def _formula(self, with_grad: bool, *blocks: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        x, y = blocks
-        difference, delta = x - y, float(self.delta)
-        size = np.abs(difference)
-        inner = np.minimum(size, delta)
-        return inner * (size - inner / 2), np.copysign(inner, difference) if with_grad else None
+    def _formula(self, each: Array, slope: Array, with_grad: bool, *blocks: Array) -> tuple[Array, ...]:  # noqa: ARG002  the loss needs it
+        return _parabola(each, slope, float(self.delta), *blocks)
+
+
+def _parabola(each: Array, slope: Array, end: float, x: Array, y: Array) -> tuple[Array, Array]:
+    """Write differences limited to ``[-end, end]`` into `slope`, and the differences minus half of that into `each`."""
+    np.subtract(x, y, out=each)
+    hard_tanh(each, -end, end, out=slope)
+    each -= slope * 0.5
+    return each, slope
 
 
 class SmoothL1Loss(_Pointwise, symmetric=True):
@@ -307,13 +316,14 @@ class SmoothL1Loss(_Pointwise, symmetric=True):
         if name == "beta" and not value >= 0:
             raise ValueError(f"SmoothL1Loss requires beta >= 0, got beta={value!r}")
 
-    def _formula(self, with_grad: bool, *blocks: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        x, y = blocks
-        difference, beta = x - y, float(self.beta)
-        size = np.abs(difference)
-        inner = np.minimum(size, beta)
-        slope = inner / beta if beta else np.sign(size)
-        return slope * (size - inner / 2), np.copysign(slope, difference) if with_grad else None
+    def _formula(self, each: Array, slope: Array, with_grad: bool, *blocks: Array) -> tuple[Array, ...]:  # noqa: ARG002  the loss needs it
+        beta = float(self.beta)
+        _parabola(each, slope, beta, *blocks)
+        if beta == 0:
+            np.sign(each, out=slope)
+        elif beta != 1:
+            slope /= beta
+        return each, slope
 
 
 class BCEWithLogitsLoss(_Loss):
@@ -424,20 +434,21 @@ class BCELoss(_Pointwise):
     def _factors(self, shape: tuple[int, ...]) -> list[NDArray[Any]]:
         return [] if self.weight is None else [losses.factor("BCELoss", "weight", self.weight, shape)]
 
-    def _formula(self, with_grad: bool, *blocks: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    def _formula(self, each: Array, slope: Array, with_grad: bool, *blocks: Array) -> tuple[Array, ...]:
         x, y, *weight = blocks
         if not np.logical_and(x >= 0, x <= 1).all():
             wrong = x[~np.logical_and(x >= 0, x <= 1)][0]
             raise ValueError(
                 f"BCELoss needs predictions between 0 and 1, got {wrong}; BCEWithLogitsLoss takes any number"
             )
-        with np.errstate(divide="ignore"):  # log(0), which becomes -100
-            each = (y - 1) * np.maximum(np.log1p(-x), -100) - y * np.maximum(np.log(x), -100)
-        slope = (x - y) / np.maximum(x * (1 - x), 1e-12) if with_grad else None
+        np.multiply(y - 1, np.maximum(np.log1p(-x), -100), out=each)
+        each -= y * np.maximum(np.log(x), -100)
+        if with_grad:
+            np.divide(x - y, np.maximum(x * (1 - x), 1e-12), out=slope)
         for factor in weight:
             each *= factor
-            slope = None if slope is None else factor * slope
-        return each, slope
+            slope *= factor
+        return (each,)
 
 
 class CrossEntropyLoss(_Loss):
@@ -560,6 +571,7 @@ class NLLLoss(_Loss):
         self.weight = weight
         self.ignore_index = ignore_index
 
+    @losses.quiet
     def forward(self, log_probabilities: ArrayLike, labels: ArrayLike) -> Any:
         """Return the loss.
 
