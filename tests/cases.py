@@ -77,6 +77,12 @@ class Case:
         params = self.params if len(inputs) == self.ndata else ()
         return self.function(*inputs, *params, out=out, where=where)
 
+    def explain(self, *inputs: Any, out: Any = None, where: Any = True) -> fr.Explanation:
+        """Return what such a call would do."""
+        function: Any = self.function
+        params = self.params if len(inputs) == self.ndata else ()
+        return fr.explain(function.func, *inputs, *params, out=out, where=where, **function.keywords)
+
     def on(self, isa: str, precision: Precision, *inputs: Any, out: Any = None, where: Any = True) -> Any:
         """Call the kernel of any instruction set as the public function calls its own; all parameters are given."""
         with fr.precision(precision):

@@ -172,6 +172,8 @@ def test_memory_mapped_files(case: Case, dtype: np.dtype[Any], tmp_path: Path) -
     mapped: Any = np.memmap(file, dtype, "w+", shape=(N,))
     mapped[...] = data[0]
     assert_same_bits(case(mapped, *data[1:]), expected)
+    assert type(case(mapped, *data[1:])) is np.ndarray  # as NumPy's functions return it
+    assert case.explain(mapped, *data[1:], out=mapped).door == "N-d driver"
     assert case(mapped, *data[1:], out=mapped) is mapped
     mapped.flush()
     del mapped

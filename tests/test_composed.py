@@ -218,7 +218,7 @@ def test_crelu_writes_nothing_before_it_fails() -> None:
     assert (integers == 7).all()
     with pytest.raises(np.exceptions.AxisError, match="axis 0 is out of bounds for array of dimension 0"):
         fr.crelu(np.float32(1), 0)
-    with pytest.raises(TypeError, match="not supported for the input types"):
+    with pytest.raises(TypeError, match=r"crelu takes bool, .*; x has the type complex128"):
         fr.crelu(np.ones(2, complex))
 
 
@@ -250,3 +250,50 @@ def test_crelu_errors() -> None:
         fr.crelu_backward(np.ones((2, 4), np.float32), x)
     with pytest.raises(ValueError, match="even length along axis 1, got 3"):
         fr.crelu_backward_from_output(x, x)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("kind", ["plain", "hard", "none", "out", "out in int", "reversed"])
+def test_crelu_keeps_the_mask(kind: str, axis: int) -> None:
+    """Both halves are masked where x is, in a new result and in a masked `out`."""
+    x: Any = np.ma.masked_array([[-1.0, 2.0, 3.0], [4.0, -5.0, 6.0]], [[1, 0, 0], [0, 1, 0]], hard_mask=kind == "hard")
+    if kind == "none":
+        x = np.ma.masked_array(x.data)
+    if kind == "reversed":
+        x = x[::-1, ::-1]
+    if kind == "out in int":
+        x = x.astype(int)
+    wanted = np.ma.concatenate([fr.relu(x), fr.relu(-x)], axis)
+    out = np.ma.masked_array(np.ones(wanted.shape), np.arange(wanted.size).reshape(wanted.shape) % 3 == 0)
+    shared = out[:]
+    before = shared.mask.copy()
+    y = fr.crelu(x, axis, out=out) if kind.startswith("out") else fr.crelu(x, axis)
+    assert (y is out) == kind.startswith("out")
+    np.testing.assert_array_equal(np.ma.getmaskarray(y), np.ma.getmaskarray(wanted))
+    np.testing.assert_array_equal(y.filled(7), wanted.filled(7))
+    assert (np.ma.getmaskarray(shared) == before).all()
+    grad = fr.crelu_backward(np.ones(y.shape), x, axis)
+    np.testing.assert_array_equal(np.ma.getmaskarray(grad), np.ma.getmaskarray(x))
+
+
+def test_prelu_tells_of_axis() -> None:
+    """A weight that does not meet the last axis."""
+    x, out = np.ones((2, 3, 4), "f4"), np.full((2, 3, 4), 7.0, "f4")
+    for weight in (np.ones(3), [0.1, 0.2, 0.3], np.ones(3, "f4"), np.ones(0)):
+        with pytest.raises(
+            ValueError, match=r"could not be broadcast .*\(2, 3, 4\) \(\d,\): .* pass axis= for another one"
+        ):
+            fr.prelu(x, weight, out=out)
+        with pytest.raises(ValueError, match=r"pass axis= for another one"):
+            fr.prelu_backward_parameters(x, x, weight)
+    assert (out == 7).all()
+    assert fr.prelu(np.ones((3, 1)), np.ones(4)).shape == (3, 4)
+
+
+def test_rrelu_takes_numbers_and_an_array() -> None:
+    """What else is in the place of a bound or of `slopes` is named."""
+    with pytest.raises(TypeError, match=r"rrelu takes a number as lower, got array\(\[0.1, 0.2\]\)"):
+        fr.rrelu(np.ones(2), np.array([0.1, 0.2]))
+    with pytest.raises(TypeError, match="rrelu writes slopes= into an array, not into 'list'"):
+        fr.rrelu(np.ones(2), slopes=[0.0, 0.0], training=True)
+    assert fr.rrelu(np.float32([-1]), np.array(0.25), np.float32(0.25)) == -0.25

@@ -5,6 +5,7 @@ from __future__ import annotations
 import decimal
 import fractions
 import itertools
+import re
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from cases import Case, each_backward_case, each_forward_case, each_forward_of_s
 from compare import assert_same_bits
 from grid import swapped
 from inputs import values
+
+import fastrelu as fr
+from fastrelu import runtime
 
 # Type of the array, and type in which the kernels compute.
 LOOPS = {
@@ -30,7 +34,7 @@ LOOPS = {
     "uint64": "float64",
 }
 INTEGERS = [name for name in LOOPS if np.dtype(name).kind in "iu"]
-# Values of the types that no kernel takes.
+# Values of types that no kernel takes.
 REFUSED: dict[str, Any] = {
     "complex64": np.ones(3, "complex64"),
     "complex128": np.ones(3, "complex128"),
@@ -218,18 +222,64 @@ def test_in_place_on_half(case: Case) -> None:
     assert_same_bits(x, expected)
 
 
+def has_refused_type(name: str, operand: str, value: Any) -> Any:
+    """Expect the error that names the function, the operand and its type."""
+    own = getattr(np.asarray(value) if isinstance(value, list) else value, "dtype", type(value).__name__)
+    kind = "is None" if value is None else f"has the type {own}"
+    allowed = "bool, integers and real numbers of at most 64 bits"
+    return pytest.raises(TypeError, match=f"^{re.escape(f'{name} takes {allowed}; {operand} {kind}')}$")
+
+
 @pytest.mark.parametrize("value", REFUSED.values(), ids=list(REFUSED))
 @each_of_some
 def test_refused_types(case: Case, value: Any) -> None:
-    """No complex numbers, objects, texts or times, for any operand."""
-    good = np.ones(3, "f4") if np.ndim(value) and len(value) == 3 else np.ones(2, "f4") if np.ndim(value) else 1.0
+    """No complex numbers, objects, texts or times, for any operand, whatever the options; nothing is written."""
+    good = np.ones(np.shape(value), "f4")
     operands = [good] * case.ndata + list(case.params)
-    for j, _ in enumerate(operands):
+    out = np.full(good.shape, 7.0)
+    for j, operand in enumerate(runtime.kernels[case.name].operands):
         given = [*operands[:j], value, *operands[j + 1 :]]
-        with pytest.raises(TypeError, match=f"ufunc '{case.name}' not supported for the input types"):
-            case(*given)
+        for options in ({}, {"out": out}, {"out": out, "where": np.ones(good.shape, bool)}):
+            with has_refused_type(case.name, operand, value):
+                case(*given, **options)
+            with has_refused_type(case.name, operand, value):
+                case.explain(*given, **options)
+    assert (out == 7).all()
     if isinstance(value, np.ndarray) and case.ndata == 1 and value.flags.writeable:
         before = value.copy()
         with pytest.raises(TypeError):
             case.in_place(value)
         assert (value == before).all()
+
+
+@pytest.mark.parametrize("value", REFUSED.values(), ids=list(REFUSED))
+def test_types_that_functions_without_a_kernel_refuse(value: Any) -> None:
+    """The same for prelu, rrelu, crelu and the gradients of parameters, in the words of their arguments."""
+    good = np.ones(np.shape(value), "f4")
+    calls: list[tuple[Any, int]] = [
+        (fr.prelu, 1),
+        (fr.prelu_, 1),
+        (fr.prelu_backward, 2),
+        (fr.prelu_backward_from_output, 2),
+        (fr.prelu_backward_parameters, 2),
+    ]
+    for call, ndata in calls:
+        with has_refused_type("prelu", "weight", value):
+            call(*[good] * ndata, value)
+    slopes, state = np.full(good.shape, 7.0), np.random.default_rng(0)
+    with has_refused_type("rrelu", "x", value):
+        fr.rrelu(value, training=True, slopes=slopes, rng=state)
+    assert (slopes == 7).all()
+    assert state.random() == np.random.default_rng(0).random()
+    for name in ("lower", "upper"):
+        if not isinstance(value, fractions.Fraction | decimal.Decimal):
+            with pytest.raises(TypeError, match=f"rrelu takes a number as {name}, got "):
+                fr.rrelu(good, **{name: value})
+    if good.ndim:
+        with has_refused_type("crelu", "x", value):
+            fr.crelu(value, out=np.ones(6))
+    for name, learned in runtime.learned.items():
+        data = [good, good, *[np.float32(1.5)] * len(learned.parameters)]
+        for j, operand in enumerate(["grad", "x", *learned.parameters]):
+            with has_refused_type(f"{name}_backward_parameters", operand, value):
+                getattr(fr, f"{name}_backward_parameters")(*data[:j], value, *data[j + 1 :])

@@ -159,7 +159,7 @@ TABLE = {
     "__array_ufunc__ = None": Row(
         Refusing, result="TypeError: does not support ufuncs", in_place="TypeError: does not support ufuncs"
     ),
-    "__dlpack__": Row(Exchanged, read=lambda y: y.x, result="TypeError: not supported for the input types"),
+    "__dlpack__": Row(Exchanged, read=lambda y: y.x, result="TypeError: has the type Exchanged"),
     "pandas.Series": Row(lambda x: _pandas("Series", x, index=_index(x), name="v"), flat=True),
     "pandas.Series of Float32": Row(
         lambda x: _pandas("Series", x, dtype="Float32"), read=lambda y: y.to_numpy(y.dtype.numpy_dtype), flat=True

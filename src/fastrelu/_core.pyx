@@ -782,6 +782,24 @@ cdef object as_target(str name, object out):
     raise TypeError(f"{name} can write into an array or a writable buffer, not into {type(out).__name__!r}")
 
 
+def check_types(str name, names, values):
+    """Raise the error that names the first of some operands whose type no kernel takes, if there is one."""
+    cdef double number
+    for operand, value in zip(names, values):
+        if isinstance(value, (list, tuple)):
+            value = np.asarray(value)
+        own = dtype = getattr(value, "dtype", None)
+        if not isinstance(dtype, np.dtype):
+            if _number(value, &number) or hasattr(type(value), "__array_ufunc__"):
+                continue
+            own = None
+            dtype = np.asarray(value).dtype
+        if class_of_dtype(dtype) == NEITHER:
+            found = "is None" if value is None else f"has the type {type(value).__name__ if own is None else own}"
+            raise TypeError(f"{name} takes bool, integers and real numbers of at most 64 bits; "
+                            f"{operand} {found}") from None
+
+
 cdef object _call_ufunc(Kernel kernel, int level, list args, object out, object where):
     cdef PyObject *vector[FR_MAX_OPERANDS + 1]  # and a mask
     cdef int j, n = kernel.nin
@@ -795,8 +813,13 @@ cdef object _call_ufunc(Kernel kernel, int level, list args, object out, object 
     if where is not True:
         vector[n] = <PyObject *>where
         names = _WHERE if out is None else _OUT_WHERE
-    return PyObject_Vectorcall(kernel.accurate if level else kernel.fast, vector, kernel.nin,
-                               NULL if names is None else <PyObject *>names)
+    try:
+        return PyObject_Vectorcall(kernel.accurate if level else kernel.fast, vector, kernel.nin,
+                                   NULL if names is None else <PyObject *>names)
+    except TypeError as refused:
+        if str(refused).startswith(f"ufunc '{kernel.name}' "):  # NumPy's words do not say which operand it is
+            check_types(kernel.name, kernel.operands, args)
+        raise
 
 
 cdef bint _are_plain(list args):
@@ -823,6 +846,8 @@ cdef object _run_ufunc(const _General *call, Kernel kernel, list args, object ta
 
 
 # --- The choice between the second and the third door ---------------------------------------------------------------
+
+cdef object _memmap = np.memmap  # a plain array in a file, to NumPy too, which returns an ndarray for one
 
 # What these doors do in a call: decided by `_decide_general` before anything is written.
 cdef struct _General:
@@ -860,7 +885,8 @@ cdef object _decide_general(_General *call, Kernel kernel, list args, object out
     cdef object target = out
     call.unknown = False
     for j in range(kernel.nin):
-        if isinstance(args[j], (list, tuple)) or (j < kernel.ndata and isinstance(args[j], bool)):
+        if (isinstance(args[j], (list, tuple)) or (j < kernel.ndata and isinstance(args[j], bool))
+                or type(args[j]) is _memmap):
             args[j] = np.asarray(args[j])
         kind = _class_of(args[j])
         call.unknown |= kind == FOREIGN or kind == NEITHER
@@ -877,7 +903,9 @@ cdef object _decide_general(_General *call, Kernel kernel, list args, object out
         for j in range(kernel.nin):
             if _number(args[j], &number):
                 args[j] = _as_array(number, call.dtype)
-    if out is not None and type(out) is not cnp.ndarray and out is not Ellipsis and not isinstance(out, tuple):
+    if type(out) is _memmap:
+        target = np.asarray(out)
+    elif out is not None and type(out) is not cnp.ndarray and out is not Ellipsis and not isinstance(out, tuple):
         target = as_target(kernel.name, out)
     settle()
     # From here on the caller's code does not run, unless the ufunc calls it.
@@ -1005,7 +1033,7 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
     """Run two kernels on x, the second with numbers, and concatenate their results along an axis."""
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.
     cdef Py_ssize_t at = index(axis)
-    cdef cnp.ndarray array = x if type(x) is cnp.ndarray else np.asanyarray(x)
+    cdef cnp.ndarray array = x if type(x) is cnp.ndarray else np.asarray(x) if type(x) is _memmap else np.asanyarray(x)
     cdef object given = _unpacked(out)
     cdef object target = given if given is None or type(given) is cnp.ndarray else as_target(name, given)
     cdef cnp.npy_intp shape[FR_MAX_AXES]
@@ -1020,6 +1048,8 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
     own = (<object>array).shape
     doubled = own[:at] + (2 * length,) + own[at + 1:]  # *own loses a reference if there is no memory
     j = class_of_dtype(array.descr)
+    if j < 0:
+        check_types(name, first.operands, (x,))
     dtype = dtype_of(j if j >= 0 else FR_float64).type_num
     if target is not None:
         if target.shape != doubled:
@@ -1234,6 +1264,7 @@ cdef int _rehearse(Kernel kernel, int level, list args, object target, object wh
             np.broadcast_shapes(*shapes)
         except ValueError:
             ufunc(*stand_ins, out=target)  # raises the error that names these shapes, without that of a mask
+    check_types(kernel.name, kernel.operands, args)
     ufunc(*stand_ins, out=target, where=np.broadcast_to(np.zeros((), np.asarray(where).dtype), np.shape(where)))
     return 0
 

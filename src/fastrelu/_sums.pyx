@@ -337,7 +337,11 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
         operands += [_operand(learned, b, False), _operand(learned, c, False), _operand(learned, d, False)]
     given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     target = _as_target(learned, given)
-    dtype = _find_type(learned, operands)
+    try:
+        dtype = _find_type(learned, operands)
+    except TypeError:
+        _core.check_types(f"{learned.name}_backward_parameters", learned.backward.operands, (grad, x, a, b, c, d))
+        raise
     descr = cnp.PyArray_DescrFromType(dtype)
     for value in operands:
         if type(value) is float:

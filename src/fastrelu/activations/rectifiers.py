@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu._core import call, call_in_place, call_side_by_side, call_unary, explaining, parts
+from fastrelu._core import call, call_in_place, call_side_by_side, call_unary, check_types, explaining, parts
 from fastrelu._sums import call as call_learned
 from fastrelu._typing import Output
 from fastrelu.runtime import kernels, learned
@@ -804,10 +804,27 @@ def squared_relu_backward_from_output(
     return call(_squared_relu_backward_from_output, out, where, grad, y)
 
 
+def _check_weight(weight: Any, x: Any) -> None:
+    """Refuse a weight of a type that no kernel takes, or of one dimension that does not meet the last axis of x."""
+    if type(weight) is not np.ndarray or weight.dtype not in _OWN_TYPES:
+        check_types("prelu", ("weight",), (weight,))
+    plain = (np.ndarray, list, tuple)  # other arrays may broadcast by rules of their own
+    if isinstance(weight, plain) and isinstance(x, plain) and np.ndim(weight) == 1 and len(weight) != 1:
+        shape = np.shape(x)
+        if shape and shape[-1] not in (1, len(weight)):
+            raise ValueError(
+                f"operands could not be broadcast together with shapes {shape} ({len(weight)},): prelu lays the weight along "
+                f"the last axis; pass axis= for another one, such as axis=1 for the channels of NCHW"
+            )
+
+
 def _along(weight: Any, x: Any, axis: int | None, *others: Any) -> Any:
     """Shape a one-dimensional weight so that it lies along one axis of x, next to other arguments."""
     if axis is None:
+        if type(weight) is not float:
+            _check_weight(weight, x)
         return weight
+    check_types("prelu", ("weight",), (weight,))
     array = weight if hasattr(weight, "reshape") else np.asarray(weight)
     if array.ndim != 1:
         raise ValueError(f"prelu with axis= takes a one-dimensional weight, got {array.ndim} dimensions")
@@ -972,6 +989,7 @@ def _loop_type(x: Any) -> Any:
     own = _OWN_TYPES.get(getattr(x, "dtype", None))
     if own is not None:
         return own
+    check_types("rrelu", ("x",), (x,))
     return np.float32 if np.can_cast(np.asanyarray(x).dtype, np.float32) else np.float64
 
 
@@ -980,12 +998,18 @@ def _draw(x: Any, lower: float, upper: float, training: bool, rng: Any, slopes: 
 
     They have the type of `slopes`, which is written when the call has succeeded.
     """
+    for name, bound in (("lower", lower), ("upper", upper)):
+        if type(bound) is not float and (np.ndim(bound) > 0 or np.asarray(bound).dtype.kind not in "biuf"):
+            raise TypeError(f"rrelu takes a number as {name}, got {bound!r}")
+    lower, upper = float(lower), float(upper)
     if not lower <= upper:
         raise ValueError(f"rrelu requires lower <= upper, got lower={lower!r}, upper={upper!r}")
     if not training:
         if slopes is not None:
             raise ValueError("rrelu draws slopes only with training=True; slopes= would stay unwritten")
         return (lower + upper) / 2
+    if slopes is not None and not isinstance(slopes, np.ndarray):
+        raise TypeError(f"rrelu writes slopes= into an array, not into {type(slopes).__name__!r}")
     dtype, shape = _loop_type(x), np.shape(x)
     if slopes is not None and (slopes.shape != shape or not np.can_cast(dtype, slopes.dtype, "same_kind")):
         raise ValueError(f"rrelu needs slopes= of shape {shape} and a floating type, got {slopes.shape} {slopes.dtype}")
@@ -1163,7 +1187,12 @@ def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> A
     >>> fr.crelu(np.float32([-2.0, 3.0]))
     array([0., 3., 2., 0.], dtype=float32)
     """
-    return call_side_by_side("crelu", _relu, _srelu, _NEGATIVE, x, axis, out)
+    y = call_side_by_side("crelu", _relu, _srelu, _NEGATIVE, x, axis, out)
+    if isinstance(y, np.ma.MaskedArray):  # the halves are views, whose masks are not that of the whole
+        mask = np.ma.getmaskarray(np.ma.asarray(x))
+        y.unshare_mask()
+        y.mask = np.concatenate([mask, mask], axis)
+    return y
 
 
 def crelu_backward(grad: ArrayLike, x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> Any:
