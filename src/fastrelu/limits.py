@@ -141,6 +141,7 @@ _ZEROS: dict[str, float] = {
 _CROSSING = (0.25, 0.375)
 _CROSSING_ACCURATE_FLOAT32 = (2.0**-10, 2.0**-11)
 
+
 def _is_sixth(slope: float, offset: float) -> bool:
     """Whether a hard_sigmoid is (x + 3) / 6, which is exact at its ends."""
     return offset == 0.5 and slope in {1 / 6, float(np.float32(1 / 6))}
