@@ -171,6 +171,7 @@ def function_page(name: str) -> list[str]:
     for title, more in (
         ("Largest errors", errors(name)),
         ("Speed", speed(name)),
+        ("See also", see_also(name)),
         ("Elsewhere", elsewhere(row)),
     ):
         if more:
@@ -222,6 +223,22 @@ def speed(name: str) -> list[str]:
 
 
 TITLES = {"numpy": "NumPy", "scipy": "SciPy", "torch": "PyTorch", "jax": "JAX"}
+
+
+def see_also(name: str) -> list[str]:
+    """Return the layers and the ufuncs of a function, and the functions of the same family."""
+    layers = [each for each, kind in vars(fr.nn).items() if name and getattr(kind, "_name", None) == name]
+    kernels = [kernel for function, _, kernel in _core.kernel_names() if function == name]
+    alike = [each for each in pages("fastrelu") if each != name and family(each) == family(name)]
+    found = []
+    for title, module, chosen in (
+        ("Layer", "fastrelu.nn", layers),
+        ("Ufuncs", "fastrelu.ufuncs", kernels),
+        ("Family", "fastrelu", alike if family(name) not in SETTINGS else []),
+    ):
+        if chosen:
+            found.append(f"- {title}: {', '.join(f':py:obj:`{each} <{module}.{each}>`' for each in chosen)}")
+    return [*found, ""] if found else []
 
 
 def elsewhere(row: dict[str, str]) -> list[str]:
