@@ -180,7 +180,7 @@ def test_pytorch(case: Case, shape: tuple[int, ...], dtype: Any, reduction: str)
 def test_infinities(case: Case, reduction: str) -> None:
     """Infinities, NaN and overflow show in losses and gradients, without a warning; they are PyTorch's."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    extremes = np.float32([np.inf, -np.inf, np.nan, 3e38, -3e38, 0, 1])
+    extremes = np.array([np.inf, -np.inf, np.nan, 3e38, -3e38, 0, 1], np.float32)
     x, y = (a.astype(np.float32) if a.dtype.kind == "f" else a for a in case.arrays((49, 7), np.float32))
     if case.inputs == "numbers":
         x, y = (np.ascontiguousarray(a) for a in np.broadcast_arrays(extremes[:, None], extremes))

@@ -1176,7 +1176,10 @@ def test_loading_a_part() -> None:
         model.load_state_dict(wrong, strict=False)
     for values, message in (
         (np.ones((6, 4), complex), "0.weight is complex128"),
-        (np.ma.masked_array(np.ones((6, 4)), mask=np.eye(6, 4)), r"0.weight is a masked array: fill it first"),
+        (
+            np.ma.masked_array(np.ones((6, 4)), mask=np.eye(6, 4, dtype=bool)),
+            r"0.weight is a masked array: fill it first",
+        ),
         ([[1.0, 2.0], [3.0]], "0.weight is a list, which NumPy cannot read"),
     ):
         with pytest.raises(TypeError, match=message):

@@ -32,7 +32,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-class Theirs(torch.nn.Module):  # type: ignore[misc]  # PyTorch is not typed here
+class Theirs(torch.nn.Module):  # type: ignore[misc, name-defined]  # PyTorch is not typed here
     """A layer of a formula and parameters."""
 
     def __init__(self, formula: Callable[..., Any], **parameters: Any) -> None:
@@ -46,7 +46,7 @@ class Theirs(torch.nn.Module):  # type: ignore[misc]  # PyTorch is not typed her
         return self.formula(*inputs, **dict(self.named_parameters()))
 
 
-class Drawn(torch.nn.Module):  # type: ignore[misc]  # PyTorch is not typed here
+class Drawn(torch.nn.Module):  # type: ignore[misc, name-defined]  # PyTorch is not typed here
     """A layer with the same random numbers as ours."""
 
     def __init__(self, draw: Callable[..., Any], seed: int) -> None:
@@ -210,10 +210,8 @@ class Builder:
         self.widths = [int(n) for n in self.rng.integers(2, 5, self.rng.integers(1, 3))]
         self.inputs = list(self.widths)
         for _ in range(self.rng.integers(3, 10)):
-            draw = self.rng.choice(
-                [self.linear, self.layer, self.join, self.inplace, self.block, self.again, self.detach]
-            )
-            draw()
+            draws = [self.linear, self.layer, self.join, self.inplace, self.block, self.again, self.detach]
+            draws[self.rng.integers(len(draws))]()
         self.linear()
         self.outputs = sorted({len(self.widths) - 1, *(self.pick() for _ in range(self.rng.integers(3)))})
 

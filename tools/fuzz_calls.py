@@ -137,7 +137,7 @@ def logsumexp(d: Draw) -> Call:
     dtype = loop_type(x)
 
     def wanted() -> Array:
-        found = getattr(fr, name)(folded.of(plain(x, dtype)), 1)
+        found: Array = getattr(fr, name)(folded.of(plain(x, dtype)), 1)
         return found.reshape(np.empty(shape, bool).any(axis, keepdims=keepdims).shape)
 
     call = Call(getattr(fr, name), [x, axis], wanted)
