@@ -30,7 +30,7 @@ TYPES: dict[np.dtype[Any], ElementType] = {
 }
 DTYPES = _runtime.dtypes
 WIDE = {dtype: row.wide for dtype, row in TYPES.items()}
-SENTINEL = {dtype.itemsize: row.guard for dtype, row in TYPES.items()}
+SENTINEL = {1: np.uint8(0xA5), 2: np.uint16(0x7EEF), **{dtype.itemsize: row.guard for dtype, row in TYPES.items()}}
 PRECISIONS: tuple[Precision, ...] = ("fast", "accurate")
 ISAS = _runtime.isa_available
 
@@ -132,7 +132,7 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
 }
 OUT_LAYOUTS = {name: lay for name, lay in LAYOUTS.items() if name != "read-only"}
 # Through which door a call goes depends on its operands alone.
-DOORS: dict[str, Callable[[Array], Array]] = {"dense": lambda x: x, "strided": _strided(2), "ufunc": swapped}
+DOORS: dict[str, Callable[[Array], Array]] = {"dense": lambda x: x, "strided": _strided(2), "ufunc": _unaligned}
 
 
 def guarded(shape: tuple[int, ...], dtype: Any, offset: int = 0) -> tuple[Array, Array]:

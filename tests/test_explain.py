@@ -41,6 +41,8 @@ class Kind(NamedTuple):
     out: Callable[[Array], Any] = lambda _: None
     where: Callable[[Array], Any] = lambda _: True
     output: str = "new, will be recycled"
+    loads: str = ""
+    stores: str = ""
 
 
 def same(x: Array) -> tuple[Any, ...]:
@@ -83,16 +85,34 @@ KINDS = {
         output="given",
     ),
     "few": Kind(lambda x: (x[:100:2],), "N-d driver", "x is not contiguous", output="new"),
-    "cast": Kind(lambda x: (x.astype("f2" if x.dtype == "f4" else "i8"),), "ufunc", "x is {}", "x is {}"),
+    "cast": Kind(
+        lambda x: (x.astype("f2" if x.dtype == "f4" else "i8"),), "N-d driver", "x is {}", loads="x: {} to {dtype}"
+    ),
     "byte order": Kind(
         lambda x: (x.astype(x.dtype.newbyteorder()),),
-        "ufunc",
+        "N-d driver",
         "x is in foreign byte order",
-        "x is in foreign byte order",
+        loads="x: byte order",
     ),
     "unaligned": Kind(lambda x: (unaligned(x),), "ufunc", "x is not aligned", "x is not aligned"),
     "where": Kind(
-        same, "ufunc", "where= is given", "where= is given", out=np.zeros_like, where=lambda x: x > 0, output="given"
+        same,
+        "N-d driver",
+        "where= is given",
+        out=np.zeros_like,
+        where=lambda x: x > 0,
+        output="given",
+        stores="masked",
+    ),
+    "where, no out": Kind(same, "N-d driver", "where= is given", where=lambda x: x > 0, output="new", stores="masked"),
+    "where, no array": Kind(
+        same,
+        "ufunc",
+        "where= is given",
+        "where= is given",
+        out=np.zeros_like,
+        where=lambda x: (x > 0).tolist(),
+        output="given",
     ),
     "subclass": Kind(
         lambda x: (x.view(np.matrix),),
@@ -119,7 +139,23 @@ KINDS = {
         out=lambda x: array.array(x.dtype.char, x.tobytes()),
         output="given",
     ),
-    "cast out": Kind(same, "ufunc", "out is float16", "out is float16", out=lambda x: x.astype("f2"), output="given"),
+    "cast out": Kind(
+        same,
+        "N-d driver",
+        "out is float16",
+        out=lambda x: x.astype("f2"),
+        output="given",
+        stores="{dtype} to float16",
+    ),
+    "cast out, byte order, where": Kind(
+        same,
+        "N-d driver",
+        "where= is given",
+        out=lambda x: x.astype(">f2"),
+        where=lambda x: x > 0,
+        output="given",
+        stores="byte order, {dtype} to float16, masked",
+    ),
 }
 
 
@@ -130,7 +166,7 @@ def bits(value: Any) -> Any:
 
 @pytest.mark.parametrize("kind", KINDS)
 @each_dtype
-@pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")  # as NumPy casts large numbers
+@pytest.mark.filterwarnings("ignore:'where' used without 'out':UserWarning")  # NumPy's word on memory, not ours
 def test_what_is_said_is_what_happens(kind: str, dtype: str) -> None:
     """The door is the expected one, the output's memory comes from where it is said to, and nothing is written."""
     row = KINDS[kind]
@@ -146,6 +182,8 @@ def test_what_is_said_is_what_happens(kind: str, dtype: str) -> None:
         assert [bits(arg) for arg in args] == inputs
         assert (found.door, found.why_not_fast) == (row.door, row.fast.format(name))
         assert found.why_not_driver == row.driver.format(name)
+        assert found.loads == row.loads.format(name, dtype=dtype)
+        assert found.stores == row.stores.format(dtype=dtype)
         assert (found.function, found.kernel, found.dtype) == ("leaky_relu", "leaky_relu", dtype)
         expected = row.output
         if expected == "new, will be recycled" and round_:

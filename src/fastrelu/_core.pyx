@@ -2,10 +2,11 @@
 #
 # Three doors, tried in this order; all run the same kernels and give the same bits:
 #   1. fast path: dense arrays of one type, shape and layout, parameters as numbers. Nothing is walked.
-#   2. N-d driver: plain arrays of one type, any strides, shapes that broadcast, parameters as arrays. NumPy's iterator
-#      settles shapes, order of axes, overlap and the result; kernels/drive.c walks over the elements.
-#   3. ufunc: where=, other types and byte orders, subclasses, foreign arrays. NumPy walks, on one thread, and calls
-#      `fr_ufunc_loop`.
+#   2. N-d driver: plain arrays of any strides, types and byte orders, shapes that broadcast, parameters as arrays, masks.
+#      NumPy's iterator settles shapes, order of axes, overlap and the result; kernels/drive.c walks over the elements
+#      and converts them block by block.
+#   3. ufunc: subclasses, foreign arrays, scalars, arrays that are not aligned, types that no kernel has. NumPy walks, on
+#      one thread, and calls `fr_ufunc_loop`.
 #
 # `_dispatch` first decides what a call does, then does it: `_decide_dense` and `_run_dense` for the first door;
 # `_decide_general`, and `_run_strided` or `_run_ufunc`, for the others. What bars a door is a number (WHERE_GIVEN,
@@ -63,6 +64,7 @@ from fastrelu._runtime cimport (
     extent,
     fr_add,
     fr_atomic,
+    fr_convert,
     fr_kernel,
     fr_kernels,
     fr_load,
@@ -110,6 +112,7 @@ cdef extern from "kernels/drive.h" nogil:
         fr_kernel scalar
         fr_kernel array
         const fr_stream *stream
+        const fr_convert *convert
         int ndata
         int nparams
         int type
@@ -120,13 +123,23 @@ cdef extern from "kernels/drive.h" nogil:
         cnp.npy_intp *shape
         fr_strides *stride
         char **origin
+    enum:
+        FR_AS_BOOL
+        FR_AS_FLOAT
+        FR_AS_DOUBLE
+        FR_AS_HALF
+    ctypedef struct fr_memory:
+        int *format
+        int *swapped
+        Py_ssize_t *size
+        bint masked
     ctypedef struct fr_plan:
         fr_view view
         Py_ssize_t boxes
         bint streamed
     int fr_take_numbers(fr_domain, double *, int, void *, int) noexcept
     void fr_run_part(const fr_call *, const char *const *, char *, Py_ssize_t, int, int) noexcept
-    void fr_make_plan(fr_plan *, const fr_call *, int) noexcept
+    void fr_make_plan(fr_plan *, const fr_call *, const fr_memory *, int) noexcept
     void fr_run_plan(const fr_plan *, int, int) noexcept
     void fr_ufunc_loop(char **, const cnp.npy_intp *, const cnp.npy_intp *, void *) noexcept
 
@@ -144,12 +157,14 @@ cdef extern from "numpy/arrayobject.h":
     ctypedef struct PyArray_Descr:
         pass
     enum:
+        NPY_HALF
         NPY_NTYPES_LEGACY
         NPY_ITER_MULTI_INDEX
         NPY_ITER_DONT_NEGATE_STRIDES
         NPY_ITER_ZEROSIZE_OK
         NPY_ITER_COPY_IF_OVERLAP
         NPY_ITER_READONLY
+        NPY_ITER_READWRITE
         NPY_ITER_WRITEONLY
         NPY_ITER_ALLOCATE
         NPY_ITER_NO_SUBTYPE
@@ -256,6 +271,7 @@ cdef class Kernel:
                 how.scalar = kernels.scalar[flavor]
                 how.array = kernels.array[flavor]
                 how.stream = &tables(isa).stream
+                how.convert = tables(isa).convert
                 how.ndata = self.ndata
                 how.nparams = self.nparams
                 how.type = fr_type_of_flavor[flavor]
@@ -529,7 +545,7 @@ cdef bint _plan_stream(fr_plan *plan, const _Dense *call, int cost, bint warm) n
         plan.view.origin[j] = <char *>call.inputs[j]
     plan.view.stride[0][nin] = call.how.itemsize
     plan.view.origin[nin] = call.out
-    fr_make_plan(plan, call.how, 1)
+    fr_make_plan(plan, call.how, NULL, 1)
     return plan.streamed
 
 
@@ -640,7 +656,28 @@ cdef Py_ssize_t _broadcast_size(list arrays) except -1:
     return size
 
 
-cdef NpyIter *_open(list args, object target, int dtype) except NULL:
+cdef int _format(int dtype) noexcept nogil:
+    """How elements of a type lie in memory, as the driver knows it; -1 if it does not."""
+    return dtype if dtype <= FR_AS_DOUBLE else FR_AS_HALF if dtype == NPY_HALF else -1
+
+
+cdef const fr_memory *_describe(fr_memory *memory, list args, cnp.ndarray out, object where, int dtype):
+    """What the operands are; NULL if all are of the type of the kernel and there is no mask."""
+    cdef cnp.ndarray array
+    cdef int j, nin = len(args)
+    cdef bint plain = where is True
+    for j in range(nin + 1):
+        array = <cnp.ndarray>args[j] if j < nin else out
+        memory.format[j] = _format(cnp.PyArray_TYPE(array))
+        memory.swapped[j] = not PyArray_ISNOTSWAPPED(array)
+        memory.size[j] = cnp.PyArray_ITEMSIZE(array)
+        plain = plain and cnp.PyArray_TYPE(array) == dtype and not memory.swapped[j]
+    memory.size[nin + 1] = 1
+    memory.masked = where is not True
+    return NULL if plain else memory
+
+
+cdef NpyIter *_open(list args, object target, int dtype, object where) except NULL:
     """Open NumPy's iterator, which resolves broadcasting, order of axes, overlap and the result; kernels iterate."""
     cdef PyArrayObject *operands[FR_MAX_OPERANDS]
     cdef PyArray_Descr *dtypes[FR_MAX_OPERANDS]
@@ -653,21 +690,29 @@ cdef NpyIter *_open(list args, object target, int dtype) except NULL:
         dtypes[j] = NULL
         flags[j] = NPY_ITER_READONLY | NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE
     operands[nin] = NULL if target is None else <PyArrayObject *>target
-    dtypes[nin] = <PyArray_Descr *>descr
-    flags[nin] = (NPY_ITER_WRITEONLY | NPY_ITER_ALLOCATE | NPY_ITER_NO_SUBTYPE | NPY_ITER_NO_BROADCAST
+    dtypes[nin] = <PyArray_Descr *>descr if target is None else NULL
+    # Masked elements of a copy that NumPy makes of `out` are those of `out`.
+    flags[nin] = (NPY_ITER_WRITEONLY if target is None or where is True else NPY_ITER_READWRITE)
+    flags[nin] |= (NPY_ITER_ALLOCATE | NPY_ITER_NO_SUBTYPE | NPY_ITER_NO_BROADCAST
                   | NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE)
-    iterator = NpyIter_MultiNew(nin + 1, operands, NPY_ITER_ZEROSIZE_OK | NPY_ITER_COPY_IF_OVERLAP,
+    if where is not True:
+        operands[nin + 1] = <PyArrayObject *>where
+        dtypes[nin + 1] = NULL
+        flags[nin + 1] = NPY_ITER_READONLY | NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE
+    iterator = NpyIter_MultiNew(nin + 1 + (where is not True), operands,
+                                NPY_ITER_ZEROSIZE_OK | NPY_ITER_COPY_IF_OVERLAP,
                                 cnp.NPY_KEEPORDER, cnp.NPY_NO_CASTING, flags, dtypes)
     if iterator == NULL:  # NumPy sets no exception if there is no memory
         raise MemoryError
     return iterator
 
 
-cdef int _plan(fr_plan *plan, const fr_call *how, int cost, NpyIter *iterator, bint warm, Crew crew) except -1:
+cdef int _plan(fr_plan *plan, const fr_call *how, const fr_memory *memory, int cost, NpyIter *iterator, bint warm,
+               Crew crew) except -1:
     """Plan the loop over the operands of an iterator that has elements."""
     cdef cnp.npy_intp *strides
     cdef char **origin = NpyIter_GetDataPtrArray(iterator)
-    cdef int axis, j, operands = how.ndata + how.nparams + 1
+    cdef int axis, j, operands = how.ndata + how.nparams + 1 + (memory != NULL and memory.masked)
     plan.view.naxes = NpyIter_GetNDim(iterator)
     NpyIter_GetShape(iterator, plan.view.shape)
     for axis in range(plan.view.naxes):
@@ -681,21 +726,26 @@ cdef int _plan(fr_plan *plan, const fr_call *how, int cost, NpyIter *iterator, b
     for j in range(operands):
         plan.view.origin[j] = origin[j]
     cdef Py_ssize_t size = NpyIter_GetIterSize(iterator) * how.itemsize
-    fr_make_plan(plan, how, warm and outgrows_cache(cost, size, crew.threads))
+    fr_make_plan(plan, how, memory, warm and outgrows_cache(cost, size, crew.threads))
     return 0
 
 
-cdef object _run_strided(const _General *call, Kernel kernel, list args, object out):
-    """Run a call through the second door: arrays of any strides, all of the type of the kernel, as is the result."""
+cdef object _run_strided(const _General *call, Kernel kernel, list args, object out, object where):
+    """Run a call through the second door."""
     cdef fr_plan plan
+    cdef fr_memory room
+    cdef const fr_memory *memory
     cdef Py_ssize_t n
-    cdef object target = _fresh_for(args, kernel.nin, call.dtype) if out is None else out
-    cdef NpyIter *iterator = _open(args, target, call.dtype)
+    # Masked elements of a new result are not initialized: no recycled memory, which would show older results there.
+    cdef object target = _fresh_for(args, kernel.nin, call.dtype) if out is None and where is True else out
+    cdef NpyIter *iterator = _open(args, target, call.dtype, where)
     try:
         result = <object><PyObject *>NpyIter_GetOperandArray(iterator)[kernel.nin] if target is None else target
         n = NpyIter_GetIterSize(iterator)
         if n > 0:
-            _plan(&plan, call.how, kernel.cost, iterator, out is not None or is_warm(<cnp.ndarray>result), call.crew)
+            memory = _describe(&room, args, <cnp.ndarray>result, where, call.dtype)
+            _plan(&plan, call.how, memory, kernel.cost, iterator, out is not None or is_warm(<cnp.ndarray>result),
+                  call.crew)
             run_shares(_plan_share, &plan, kernel.cost, n, plan.boxes, call.crew)
     finally:
         NpyIter_Deallocate(iterator)
@@ -848,6 +898,7 @@ cdef object _run_ufunc(const _General *call, Kernel kernel, list args, object ta
 # --- The choice between the second and the third door ---------------------------------------------------------------
 
 cdef object _memmap = np.memmap  # a plain array in a file, to NumPy too, which returns an ndarray for one
+cdef object _nothing = np.zeros(0, bool)
 
 # What these doors do in a call: decided by `_decide_general` before anything is written.
 cdef struct _General:
@@ -858,17 +909,32 @@ cdef struct _General:
     Crew crew
 
 
+cdef int _why_not_moved(object value):
+    """The reason why the driver cannot load a value, or store into it; 0 if it can."""
+    if type(value) is not cnp.ndarray:
+        return NO_ARRAY
+    if _format(cnp.PyArray_TYPE(<cnp.ndarray>value)) < 0:
+        return OTHER_TYPE
+    return 0 if PyArray_ISALIGNED(<cnp.ndarray>value) else UNALIGNED
+
+
 cdef int _why_not_strided(Kernel kernel, list args, object target, object where, int dtype) except -1:
     """The reason why the second door cannot take converted arguments; 0 if it can."""
     cdef int j, why, ndim = 0
     if where is not True:
-        return WHERE_GIVEN
+        if type(where) is not cnp.ndarray or cnp.PyArray_TYPE(<cnp.ndarray>where) != cnp.NPY_BOOL:
+            return WHERE_GIVEN
+        ndim = cnp.PyArray_NDIM(<cnp.ndarray>where)
     if target is not None:
-        why = _why_not_target(target, dtype)
+        why = _why_not_moved(target)
+        if not why and _format(cnp.PyArray_TYPE(<cnp.ndarray>target)) < FR_AS_FLOAT:
+            why = OTHER_TYPE
+        if not why and not PyArray_ISWRITEABLE(<cnp.ndarray>target):
+            why = READ_ONLY
         if why:
             return why | kernel.nin << WHICH
     for j in range(kernel.nin):
-        why = _why_not_native(args[j], dtype)
+        why = _why_not_moved(args[j])
         if why:
             return why | j << WHICH
         ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>args[j]))
@@ -903,6 +969,8 @@ cdef object _decide_general(_General *call, Kernel kernel, list args, object out
         for j in range(kernel.nin):
             if _number(args[j], &number):
                 args[j] = _as_array(number, call.dtype)
+    if out is None and type(where) is cnp.ndarray and _are_plain(args):
+        np.logical_not(_nothing, where=_nothing)  # NumPy warns, in some versions, that masked elements are not initialized
     if type(out) is _memmap:
         target = np.asarray(out)
     elif out is not None and type(out) is not cnp.ndarray and out is not Ellipsis and not isinstance(out, tuple):
@@ -912,10 +980,11 @@ cdef object _decide_general(_General *call, Kernel kernel, list args, object out
     for operand in args:
         check_whole(operand, kernel.name)
     check_whole(target, kernel.name)
+    check_whole(where, kernel.name)
     call.why_not_strided = (UNKNOWN_TYPE if call.unknown and where is True
                             else _why_not_strided(kernel, args, target, where, call.dtype))
     if not call.why_not_strided:
-        call.crew = crew_for(kernel.cost, _broadcast_size(args))
+        call.crew = crew_for(kernel.cost, _broadcast_size(args if where is True else args + [where]))
     return target
 
 
@@ -932,7 +1001,7 @@ cdef object _general(Kernel kernel, object out, object where, list args):
     if call.why_not_strided:
         result = _run_ufunc(&call, kernel, args, target, where)
     else:
-        result = _run_strided(&call, kernel, args, target)
+        result = _run_strided(&call, kernel, args, target, where)
     return result if target is out else out
 
 
@@ -1013,12 +1082,12 @@ cdef bint _side_by_side(Kernel first, Kernel second, list params, cnp.ndarray x,
         refuse_change(first.name)
     before, after = _part(target, axis, 0, length), _part(target, axis, length, 2 * length)
     try:
-        one = _open([x], before, dtype)
-        other = _open(args, after, dtype)
+        one = _open([x], before, dtype, True)
+        other = _open(args, after, dtype, True)
         check_held(&held, first.name)
-        _plan(&plan, &first.calls[type][level], first.cost, one, True, crew)
+        _plan(&plan, &first.calls[type][level], NULL, first.cost, one, True, crew)
         run_shares(_plan_share, &plan, first.cost, n, plan.boxes, crew)
-        _plan(&plan, &second.calls[type][level], second.cost, other, True, crew)
+        _plan(&plan, &second.calls[type][level], NULL, second.cost, other, True, crew)
         run_shares(_plan_share, &plan, second.cost, n, plan.boxes, crew)
     finally:
         if one != NULL:
@@ -1184,7 +1253,32 @@ cdef dict _in_words(str door, Kernel kernel, const fr_call *how):
         "why_not_fast": "",
         "why_not_driver": "",
         "streamed": False,
+        "loads": "",
+        "stores": "",
     }
+
+
+cdef str _move(cnp.ndarray array, cnp.dtype computed, bint stored):
+    """How the elements of an operand are converted; empty if they are not."""
+    own = (<object>array).dtype
+    names = (computed.name, own.name) if stored else (own.name, computed.name)
+    return ", ".join(["byte order"] * (not own.isnative) + [" to ".join(names)] * (names[0] != names[1]))
+
+
+cdef str _loads(Kernel kernel, list args, int dtype):
+    """Which operands are converted block by block, and how."""
+    cdef list found = []
+    for name, array in zip(kernel.operands, args):
+        how = _move(array, cnp.PyArray_DescrFromType(dtype), False)
+        if how:
+            found.append(f"{name}: {how}")
+    return "; ".join(found)
+
+
+cdef str _stores(object out, object where, int dtype):
+    """How results are converted, and whether they are masked."""
+    cdef str how = "" if out is None else _move(out, cnp.PyArray_DescrFromType(dtype), True)
+    return ", ".join([how] * bool(how) + ["masked"] * (where is not True))
 
 
 cdef dict _foresee(const _Dense *call, int why, Kernel kernel, object out, object where, PyObject **args):
@@ -1209,22 +1303,28 @@ cdef dict _foresee_general(Kernel kernel, object out, object where, list args, i
         found = _foresee_ufunc(&call, kernel, args, target, where)
         found["why_not_driver"] = _because(kernel, call.why_not_strided, args, target)
     else:
-        found = _foresee_strided(&call, kernel, args, target)
+        found = _foresee_strided(&call, kernel, args, target, where)
     found["why_not_fast"] = _because(kernel, why_not_fast, given, out)
     return found
 
 
-cdef dict _foresee_strided(const _General *call, Kernel kernel, list args, object out):
+cdef dict _foresee_strided(const _General *call, Kernel kernel, list args, object out, object where):
     cdef fr_plan plan
+    cdef fr_memory room
+    cdef const fr_memory *memory
     cdef Py_ssize_t n
-    cdef NpyIter *iterator = _open(args, out, call.dtype)
+    cdef NpyIter *iterator = _open(args, out, call.dtype, where)
     found = _in_words("N-d driver", kernel, call.how)
     try:
         n = NpyIter_GetIterSize(iterator)
         found["threads"], found["why_threads"] = call.crew.threads, _why_threads(call.crew, kernel.cost, n)
-        found["output"] = _memory(out, n * call.how.itemsize)
+        found["output"] = _memory(out, n * call.how.itemsize if where is True else 0)
+        found["loads"] = _loads(kernel, args, call.dtype)
+        found["stores"] = _stores(out, where, call.dtype)
         if n > 0:
-            _plan(&plan, call.how, kernel.cost, iterator, found["output"] in ("given", "recycled"), call.crew)
+            memory = _describe(&room, args, <cnp.ndarray><object><PyObject *>NpyIter_GetOperandArray(iterator)[kernel.nin],
+                               where, call.dtype)
+            _plan(&plan, call.how, memory, kernel.cost, iterator, found["output"] in ("given", "recycled"), call.crew)
             found["streamed"] = bool(plan.streamed)
         written = <object><PyObject *>NpyIter_GetOperandArray(iterator)[kernel.nin]
         if out is not None and written is not out:

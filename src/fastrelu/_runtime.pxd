@@ -45,6 +45,8 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef fr_kernels fr_row[3]
     ctypedef struct fr_stream:
         void (*move)(char *, const char *, Py_ssize_t, const char *const *, int) noexcept nogil
+    ctypedef struct fr_convert:
+        pass
     ctypedef struct fr_rows:
         pass
     ctypedef struct fr_sums:
@@ -54,6 +56,7 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef struct fr_tables:
         const fr_row *ops
         fr_stream stream
+        const fr_convert *convert
         const fr_rows *rows
         const fr_sums *sums
         const fr_stats *stats

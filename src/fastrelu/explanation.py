@@ -30,7 +30,8 @@ class Explanation:
         Instruction set of the kernel.
     door : str
         The way into the kernels: ``"fast path"`` (dense arrays of one layout, numbers as parameters), ``"N-d driver"``
-        (plain arrays of any strides and shapes) or ``"ufunc"`` (NumPy runs it: casts, masks, subclasses).
+        (plain arrays of any strides, shapes and number types, masks) or ``"ufunc"`` (NumPy runs it: subclasses, scalars,
+        other types).
     why_not_fast, why_not_driver : str
         Why a faster door cannot be taken; empty if it can, or was not tried.
     threads : int
@@ -42,6 +43,9 @@ class Explanation:
         recycled"``; or ``"new"``, from NumPy.
     streamed : bool
         Whether the result is stored past the cache.
+    loads, stores : str
+        How operands and the result are converted block by block: ``"x: int32 to float64"``, ``"byte order"``,
+        ``"masked"``; empty if they are not.
 
     Examples
     --------
@@ -63,6 +67,8 @@ class Explanation:
     why_threads: str
     output: str
     streamed: bool
+    loads: str
+    stores: str
 
     def __str__(self) -> str:
         """Return one line for each field that is not empty."""
@@ -108,13 +114,13 @@ def explain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Expla
     dtype          float32
     precision      fast
     isa            ...
-    door           ufunc
+    door           N-d driver
     why not fast   x is float16
-    why not driver x is float16
     threads        1
-    why threads    NumPy runs ufuncs on one thread
+    why threads    fewer than ...
     output         new
     streamed       False
+    loads          x: float16 to float32
     """
     name = getattr(function, "__name__", "")
     if name not in activations.__all__ or getattr(activations, name) is not function:

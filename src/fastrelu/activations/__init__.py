@@ -19,7 +19,8 @@ Results
 `out`
     An array or any writable buffer (``array.array``, ``memoryview``, shared memory, a PyTorch tensor on the CPU) that
     has the shape of the result and a type to which NumPy casts it. It is filled and returned. It may be an input,
-    or overlap one: the result is as if the inputs had been copied before.
+    or overlap one: the result is as if the inputs had been copied before. Results too large for the type of `out`
+    become infinite, without a warning.
 `where`
     A mask that broadcasts with the inputs. Elements where it is false keep their value in `out`; without `out` they
     are undefined.

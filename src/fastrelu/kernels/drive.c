@@ -100,7 +100,7 @@ static ptrdiff_t fr_size(ptrdiff_t stride) { return stride < 0 ? -stride : strid
  * Runs follow the operand's own order, so that each cache line is touched once. */
 static void fr_copy_box(const fr_plan *plan, int operand, char *at, const ptrdiff_t *extent, char *block,
                         int into_block) {
-    ptrdiff_t itemsize = plan->call->itemsize, packed[FR_MAX_AXES], index[FR_MAX_AXES] = {0};
+    ptrdiff_t itemsize = plan->size[operand], packed[FR_MAX_AXES], index[FR_MAX_AXES] = {0};
     int axes = plan->inner, run = 0;
     packed[0] = itemsize;
     for (int k = 1; k < axes; k++) {
@@ -174,17 +174,36 @@ static int fr_is_linear(const fr_plan *plan, int operand, ptrdiff_t stride) {
     return 1;
 }
 
+static int fr_is_loaded(const fr_plan *plan, int operand) { return plan->move[operand] || plan->swap[operand]; }
+
+/* Finds the moves between the operands and blocks of the kernel's type. */
+static void fr_choose_moves(fr_plan *plan, const fr_memory *memory) {
+    const fr_call *call = plan->call;
+    int nin = call->ndata + call->nparams;
+    plan->converted = plan->masked = memory && memory->masked;
+    for (int j = 0; j <= nin + plan->masked; j++) {
+        plan->move[j] = plan->swap[j] = NULL;
+        plan->size[j] = memory ? memory->size[j] : call->itemsize;
+        if (!memory || j > nin) continue;
+        const fr_move(*moves)[FR_FORMATS] = j < nin ? call->convert->load : call->convert->store;
+        plan->move[j] = moves[call->type][memory->format[j]];
+        if (memory->swapped[j]) plan->swap[j] = call->convert->swap[memory->size[j]];
+        plan->converted |= fr_is_loaded(plan, j);
+    }
+}
+
 /* Decides how the operands of a box reach the kernel; returns whether one needs a block. */
 static int fr_choose_ways(fr_plan *plan) {
     const fr_call *call = plan->call;
     int nin = call->ndata + call->nparams, numbers = 0, copies = 0;
     plan->even = 1;
-    for (int j = 0; j < nin; j++) plan->even &= fr_is_linear(plan, j, 0);
-    for (int j = 0; j <= nin; j++) {
+    for (int j = 0; j < nin; j++) plan->even &= fr_is_linear(plan, j, 0) && !fr_is_loaded(plan, j);
+    for (int j = 0; j <= nin + plan->masked; j++) {
         int parameter = j >= call->ndata && j < nin;
         if (plan->even && j < call->ndata) plan->way[j] = FR_AS_NUMBER;
-        else if (parameter && fr_is_linear(plan, j, 0)) plan->way[j] = FR_AS_NUMBER, numbers++;
-        else plan->way[j] = fr_is_linear(plan, j, call->itemsize) ? FR_AS_IT_IS : FR_BY_COPY;
+        else if (parameter && fr_is_linear(plan, j, 0) && !fr_is_loaded(plan, j))
+            plan->way[j] = FR_AS_NUMBER, numbers++;
+        else plan->way[j] = fr_is_linear(plan, j, plan->size[j]) ? FR_AS_IT_IS : FR_BY_COPY;
     }
     plan->kernel = numbers == call->nparams ? call->scalar : call->array;
     for (int j = 0; j <= nin; j++) {
@@ -192,7 +211,7 @@ static int fr_choose_ways(fr_plan *plan) {
             plan->way[j] = FR_BY_COPY; /* some numbers, some arrays: treat all as arrays */
         copies += plan->way[j] == FR_BY_COPY;
     }
-    return copies > 0;
+    return copies > 0 || plan->converted;
 }
 
 static void fr_set_boxes(fr_plan *plan, ptrdiff_t along0, ptrdiff_t along1, ptrdiff_t elements) {
@@ -210,15 +229,16 @@ static void fr_set_boxes(fr_plan *plan, ptrdiff_t along0, ptrdiff_t along1, ptrd
     }
 }
 
-void fr_make_plan(fr_plan *plan, const fr_call *call, int stream) {
+void fr_make_plan(fr_plan *plan, const fr_call *call, const fr_memory *memory, int stream) {
     fr_view *view = &plan->view;
     int nin = call->ndata + call->nparams;
     plan->call = call;
     plan->lead = 0;
     for (int j = 0; j < nin; j++) stream = stream && view->origin[j] != view->origin[nin];
-    stream = stream && call->stream->move;
+    fr_choose_moves(plan, memory);
+    stream = stream && call->stream->move && !plan->masked && !fr_is_loaded(plan, nin);
 
-    int cross = fr_cross_axis(view, nin + 1);
+    int cross = fr_cross_axis(view, nin + 1 + plan->masked);
     if (cross) {
         fr_move_axis(view, cross);
         ptrdiff_t line = FR_CACHE_LINE / call->itemsize;
@@ -261,6 +281,7 @@ void fr_make_plan(fr_plan *plan, const fr_call *call, int stream) {
 /* Is each box one row that reaches the kernel without a copy? */
 static int fr_has_rows(const fr_plan *plan) {
     int rows = plan->inner == 1 && plan->count[0] == 1 && plan->view.naxes > 1 && !plan->streamed && !plan->even;
+    rows &= !plan->converted;
     for (int j = 0; j <= plan->call->ndata + plan->call->nparams; j++) rows &= plan->way[j] != FR_BY_COPY;
     return rows;
 }
@@ -289,25 +310,88 @@ static void fr_run_rows_along(const fr_plan *plan, const char **in, char *out, c
     }
 }
 
+/* Brings the n elements of a box of an input into a block of the kernel's type. */
+static void fr_load_box(const fr_plan *plan, int operand, char *at, const ptrdiff_t *extent, ptrdiff_t n, char *block) {
+    fr_block raw;
+    const fr_move move = plan->move[operand], swap = plan->swap[operand];
+    if (!move && !swap) {
+        fr_copy_box(plan, operand, at, extent, block, 1);
+        return;
+    }
+    const char *from = at;
+    if (plan->way[operand] != FR_AS_IT_IS) {
+        fr_copy_box(plan, operand, at, extent, (char *)&raw, 1);
+        from = (const char *)&raw;
+    }
+    if (swap) {
+        swap(from, move ? (char *)&raw : block, n);
+        from = (const char *)&raw;
+    }
+    if (move) move(from, block, n);
+}
+
+/* Copies the elements of a box that the mask lets through to an output of any stride. */
+static void fr_scatter_masked(const fr_plan *plan, int operand, char *at, const ptrdiff_t *extent, const char *from,
+                              const char *mask) {
+    const ptrdiff_t size = plan->size[operand];
+    const ptrdiff_t (*stride)[FR_MAX_OPERANDS] = plan->view.stride;
+    ptrdiff_t index[FR_MAX_AXES] = {0};
+    for (int k = 0; k < plan->inner;) {
+        for (ptrdiff_t i = 0; i < extent[0]; i++, from += size)
+            if (*mask++) memcpy(at + i * stride[0][operand], from, (size_t)size);
+        for (k = 1; k < plan->inner; k++) {
+            at += stride[k][operand];
+            if (++index[k] < extent[k]) break;
+            index[k] = 0;
+            at -= stride[k][operand] * extent[k];
+        }
+    }
+}
+
+/* Takes the n elements of a box from a block of the kernel's type to the output; mask is NULL, or the box's. */
+static void fr_store_box(const fr_plan *plan, int operand, char *out, const ptrdiff_t *extent, ptrdiff_t n, char *block,
+                         const char *mask) {
+    fr_block raw;
+    const fr_move move = plan->move[operand], swap = plan->swap[operand];
+    const int direct = plan->way[operand] == FR_AS_IT_IS, last = direct && !mask;
+    if (move) {
+        char *to = last && !swap ? out : (char *)&raw;
+        move(block, to, n);
+        block = to;
+    }
+    if (swap) {
+        char *to = last ? out : (char *)&raw;
+        swap(block, to, n);
+        block = to;
+    }
+    if (block == out) return;
+    if (!direct && mask) fr_scatter_masked(plan, operand, out, extent, block, mask);
+    else if (mask) plan->call->convert->masked[plan->size[operand]](block, mask, out, n);
+    else fr_copy_box(plan, operand, out, extent, block, 0);
+}
+
 static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
     fr_block block[FR_MAX_OPERANDS];
     uint64_t result;
     const fr_call *call = plan->call;
     const fr_view *view = &plan->view;
     const fr_stream *stream = plan->streamed ? call->stream : NULL;
-    int nin = call->ndata + call->nparams;
+    int nin = call->ndata + call->nparams, operands = nin + 1 + plan->masked;
     ptrdiff_t index[FR_MAX_AXES], extent[FR_MAX_AXES], offset[FR_MAX_OPERANDS];
     if (first >= last) return;
 
-    for (int j = 0; j <= nin; j++) {
+    for (int j = 0; j < operands; j++) {
         offset[j] = -plan->lead * view->stride[0][j];
-        if (plan->way[j] == FR_COPY_ONCE) fr_copy_box(plan, j, view->origin[j], plan->box, (char *)&block[j], 1);
+        if (plan->way[j] != FR_COPY_ONCE) continue;
+        ptrdiff_t n = 1;
+        for (int k = 0; k < plan->inner; k++) n *= plan->box[k];
+        fr_load_box(plan, j, view->origin[j], plan->box, n, (char *)&block[j]);
     }
     ptrdiff_t rest = first;
     for (int k = 0; k < view->naxes; k++) {
         index[k] = rest % plan->count[k];
         rest /= plan->count[k];
-        for (int j = 0; j <= nin; j++) offset[j] += index[k] * plan->box[k] * view->stride[k][j];
+        for (int j = 0; j < operands; j++) offset[j] += index[k] * plan->box[k] * view->stride[k][j];
     }
 
     const int has_rows = fr_has_rows(plan);
@@ -316,7 +400,7 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             const char *at[FR_MAX_INPUTS];
             ptrdiff_t step[FR_MAX_OPERANDS];
             done = plan->count[1] - index[1] < last - number ? plan->count[1] - index[1] : last - number;
-            for (int j = 0; j <= nin; j++) {
+            for (int j = 0; j < operands; j++) {
                 step[j] = plan->way[j] == FR_COPY_ONCE ? 0 : view->stride[1][j];
                 if (j < nin)
                     at[j] = plan->way[j] == FR_COPY_ONCE ? (const char *)&block[j] : view->origin[j] + offset[j];
@@ -326,10 +410,10 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             index[1] += done;
             for (int k = 1; k < view->naxes && index[k] == plan->count[k]; k++) {
                 index[k] = 0;
-                for (int j = 0; j <= nin; j++) offset[j] -= plan->count[k] * view->stride[k][j];
+                for (int j = 0; j < operands; j++) offset[j] -= plan->count[k] * view->stride[k][j];
                 if (k + 1 == view->naxes) break;
                 index[k + 1]++;
-                for (int j = 0; j <= nin; j++) offset[j] += view->stride[k + 1][j];
+                for (int j = 0; j < operands; j++) offset[j] += view->stride[k + 1][j];
             }
             continue;
         }
@@ -345,19 +429,29 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
         int kept = plan->inner == 1 && number > first && index[0] > (plan->lead > 0), fetched = 0;
         for (int j = 0; j < nin; j++) {
             char *at = view->origin[j] + (offset[j] + skip * view->stride[0][j]);
-            int copied = plan->way[j] == FR_BY_COPY && !(kept && view->stride[0][j] == 0);
-            if (copied) fr_copy_box(plan, j, at, extent, (char *)&block[j], 1);
-            in[j] = plan->way[j] >= FR_BY_COPY ? (const char *)&block[j] : at;
-            if (plan->way[j] == FR_AS_IT_IS) next[fetched++] = at + n * call->itemsize;
+            int loaded = fr_is_loaded(plan, j),
+                copied = plan->way[j] == FR_BY_COPY || (loaded && plan->way[j] == FR_AS_IT_IS);
+            if (copied && !(kept && view->stride[0][j] == 0)) fr_load_box(plan, j, at, extent, n, (char *)&block[j]);
+            in[j] = plan->way[j] >= FR_BY_COPY || loaded ? (const char *)&block[j] : at;
+            if (plan->way[j] == FR_AS_IT_IS) next[fetched++] = at + n * plan->size[j];
         }
         char *out = view->origin[nin] + (offset[nin] + skip * view->stride[0][nin]);
-        char *to = plan->way[nin] == FR_BY_COPY || stream ? (char *)&block[nin] : out;
+        int stored = fr_is_loaded(plan, nin) || plan->masked;
+        char *to = plan->way[nin] == FR_BY_COPY || stream || stored ? (char *)&block[nin] : out;
         if (plan->even) {
             plan->kernel(in, (char *)&result, 1);
             fr_copy_run(call->itemsize, to, call->itemsize, (char *)&result, 0, n);
         } else plan->kernel(in, to, n);
         if (stream) stream->move(out, to, n * call->itemsize, next, fetched);
-        else if (to != out) fr_copy_box(plan, nin, out, extent, to, 0);
+        else if (to != out) {
+            const char *mask = NULL;
+            if (plan->masked) {
+                char *at = view->origin[nin + 1] + offset[nin + 1];
+                mask = plan->way[nin + 1] == FR_AS_IT_IS ? at : (const char *)&block[nin + 1];
+                if (mask != at) fr_copy_box(plan, nin + 1, at, extent, (char *)&block[nin + 1], 1);
+            }
+            fr_store_box(plan, nin, out, extent, n, to, mask);
+        }
 
         for (int k = 0; k < view->naxes; k++) {
             ptrdiff_t step = plan->box[k];
@@ -365,7 +459,7 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
                 index[k] = 0;
                 step -= plan->count[k] * plan->box[k];
             }
-            for (int j = 0; j <= nin; j++) offset[j] += step * view->stride[k][j];
+            for (int j = 0; j < operands; j++) offset[j] += step * view->stride[k][j];
             if (index[k]) break;
         }
     }
@@ -418,7 +512,7 @@ void fr_ufunc_loop(char **args, const ptrdiff_t *dimensions, const ptrdiff_t *st
             plan.view.stride[0][j] = steps[j];
             plan.view.origin[j] = args[j];
         }
-        fr_make_plan(&plan, call, 0);
+        fr_make_plan(&plan, call, NULL, 0);
         fr_run_boxes(&plan, 0, plan.boxes);
     } else {
         /* Reductions and accumulations feed an output back as the next input. */

@@ -8,6 +8,7 @@
 typedef struct {
     fr_kernel scalar, array;
     const fr_stream *stream;
+    const fr_convert *convert;
     int ndata, nparams, type;
     ptrdiff_t itemsize;
 } fr_call;
@@ -19,6 +20,14 @@ typedef struct {
     ptrdiff_t stride[FR_MAX_AXES][FR_MAX_OPERANDS];
     char *origin[FR_MAX_OPERANDS];
 } fr_view;
+
+/* What the operands of a view are, if they are not all of the type of the kernel, or if there is a mask: one more
+ * operand after the output, of bytes; elements where it is 0 are not written. */
+typedef struct {
+    int format[FR_MAX_OPERANDS], swapped[FR_MAX_OPERANDS];
+    ptrdiff_t size[FR_MAX_OPERANDS];
+    int masked;
+} fr_memory;
 
 /* A view cut into boxes, each of which is one call of a kernel. */
 typedef struct {
@@ -33,6 +42,10 @@ typedef struct {
     int even;                 /* no input varies within a box: one result fills it */
     fr_kernel kernel;
     int streamed;
+    int converted, masked;           /* is any operand loaded or stored by a move; is there a mask */
+    fr_move move[FR_MAX_OPERANDS];   /* the loader of an input, the storer of the output, or NULL */
+    fr_move swap[FR_MAX_OPERANDS];   /* to or from the native byte order, or NULL */
+    ptrdiff_t size[FR_MAX_OPERANDS]; /* bytes of an element */
 } fr_plan;
 
 /* Rounds n parameters to a type that has kernels, into `rounded` and in place, and tells whether they lie in the
@@ -45,8 +58,8 @@ void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_
 
 /* Cuts plan->view into boxes. No input overlaps the output unless it is exactly the output. With `stream`, results are
  * written with non-temporal stores if possible: if the processor has such stores, rows of the output are long enough,
- * and no input is the output. */
-void fr_make_plan(fr_plan *plan, const fr_call *call, int stream);
+ * and no input is the output. `memory` is NULL if all operands are of the kernel's type. */
+void fr_make_plan(fr_plan *plan, const fr_call *call, const fr_memory *memory, int stream);
 
 /* Part `part` of `parts` of the boxes. */
 void fr_run_plan(const fr_plan *plan, int part, int parts);

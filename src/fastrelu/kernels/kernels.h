@@ -9,8 +9,8 @@
 enum {
     FR_MAX_PARAMETERS = 4,
     FR_MAX_INPUTS = 2 + FR_MAX_PARAMETERS,
-    FR_MAX_OPERANDS = FR_MAX_INPUTS + 1,
-    FR_MAX_AXES = 64 /* NumPy's limit */
+    FR_MAX_OPERANDS = FR_MAX_INPUTS + 2, /* the output and a mask */
+    FR_MAX_AXES = 64                     /* NumPy's limit */
 };
 
 /* Prefetch memory for reading, or for writing. */
@@ -62,6 +62,17 @@ typedef struct {
     void (*move)(char *to, const char *from, ptrdiff_t bytes, const char *const *next, int inputs);
     void (*finish)(void); /* makes what this thread moved visible to all threads */
 } fr_stream;
+/* How elements lie in memory. Formats up to FR_AS_DOUBLE are NumPy's type numbers. */
+enum { FR_AS_BOOL, FR_AS_FLOAT = 11, FR_AS_DOUBLE, FR_AS_HALF, FR_FORMATS };
+
+/* Converts n contiguous elements. */
+typedef void (*fr_move)(const char *from, char *to, ptrdiff_t n);
+typedef struct {
+    fr_move load[FR_OWN_TYPES][FR_FORMATS];  /* to a type that has kernels; NULL: it is the type */
+    fr_move store[FR_OWN_TYPES][FR_FORMATS]; /* from such a type; NULL: it is the type, or the format is no output */
+    fr_move swap[9];                         /* of the byte order, by the size of an element */
+    void (*masked[9])(const char *from, const char *mask, char *to, ptrdiff_t n);
+} fr_convert;
 typedef struct fr_rows fr_rows;   /* softmax and its like: rows.h */
 typedef struct fr_sums fr_sums;   /* gradients with respect to parameters: sums.h */
 typedef struct fr_stats fr_stats; /* statistics of columns: stats.h */
@@ -70,6 +81,7 @@ typedef struct fr_stats fr_stats; /* statistics of columns: stats.h */
 typedef struct {
     const fr_kernels (*ops)[FR_DIRECTIONS]; /* in the order of fr_ops */
     fr_stream stream;
+    const fr_convert *convert;
     const fr_rows *rows; /* FR_FLAVORS of them */
     const fr_sums *sums;
     const fr_stats *stats;

@@ -51,6 +51,7 @@
 
 #include "stream.h"
 #include "two_sum.h"
+#include "convert.h"
 
 /* WIDE comes first: the rows of every instance use its logarithm. */
 #define FR_KIND FR_WIDE
@@ -112,4 +113,5 @@ static const fr_rows fr_row_table[FR_FLAVORS] = {
 static const fr_stats fr_stats_table = {EXACT(summarize)};
 
 extern const fr_tables FR_JOIN(fr_tables_, FR_ISA);
-const fr_tables FR_JOIN(fr_tables_, FR_ISA) = {fr_op_table, FR_STREAM, fr_row_table, &fr_sums_here, &fr_stats_table};
+const fr_tables FR_JOIN(fr_tables_, FR_ISA) = {fr_op_table,  FR_STREAM,     &fr_convert_table,
+                                               fr_row_table, &fr_sums_here, &fr_stats_table};

@@ -1,0 +1,189 @@
+/* Loaders, which convert elements of any format to a type that has kernels; storers, which convert back; byte swaps,
+ * and copies under a mask. Included by table.h, so that the instructions follow the instruction set. They run under
+ * guard.h, with subnormals and rounding to nearest even. */
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
+
+/* FR_MOVE(id, from, to): a loop over contiguous elements that casts them. */
+#define FR_MOVE(id, source, target, ...)                              \
+    static void id(const char *from, char *to, ptrdiff_t n) {         \
+        const source *x = (const source *)from;                       \
+        target *y = (target *)to;                                     \
+        FR_INDEPENDENT                                                \
+        for (ptrdiff_t i = 0; i < n; i++) y[i] = (target)__VA_ARGS__; \
+    }
+
+/* Integers, in the order of NumPy's type numbers; bool is any byte. */
+#define FR_LOAD_INTEGER(name, type)                    \
+    FR_MOVE(fr_load_##name##_float, type, float, x[i]) \
+    FR_MOVE(fr_load_##name##_double, type, double, x[i])
+FR_LOAD_INTEGER(byte, signed char)
+FR_LOAD_INTEGER(ubyte, unsigned char)
+FR_LOAD_INTEGER(short, short)
+FR_LOAD_INTEGER(ushort, unsigned short)
+FR_LOAD_INTEGER(int, int)
+FR_LOAD_INTEGER(uint, unsigned)
+FR_LOAD_INTEGER(long, long)
+FR_LOAD_INTEGER(ulong, unsigned long)
+FR_LOAD_INTEGER(longlong, long long)
+FR_LOAD_INTEGER(ulonglong, unsigned long long)
+FR_MOVE(fr_load_bool_float, unsigned char, float, (x[i] != 0))
+FR_MOVE(fr_load_bool_double, unsigned char, double, (x[i] != 0))
+FR_MOVE(fr_widen, float, double, x[i])
+FR_MOVE(fr_narrow, double, float, x[i])
+
+/* --- float16 --- */
+
+static inline float fr_float_of(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+static inline uint32_t fr_bits_of(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+/* Exact. The exponent moves by 112; subnormal numbers are a difference of two normal ones. */
+static inline float fr_of_half(uint16_t half) {
+    const uint32_t bits = (uint32_t)(half & 0x7fff) << 13, exponent = bits & 0x0f800000;
+    const uint32_t moved = bits + (exponent == 0x0f800000 ? 224u << 23 : 112u << 23);
+    const uint32_t small = fr_bits_of(fr_float_of(bits + (113u << 23)) - 0x1p-14f);
+    return fr_float_of((exponent ? moved : small) | (uint32_t)(half & 0x8000) << 16);
+}
+
+/* Rounds to nearest even: a normal result by an addition in integers, a subnormal one by an addition of 0.5, whose unit
+ * in the last place is the smallest subnormal number. */
+static inline uint16_t fr_to_half(float x) {
+    const uint32_t bits = fr_bits_of(x), size = bits & 0x7fffffff, moved = size - (112u << 23);
+    const uint32_t normal = (moved + 0xfff + (moved >> 13 & 1)) >> 13;
+    const uint32_t small = fr_bits_of(fr_float_of(size) + 0.5f) - 0x3f000000;
+    const uint32_t finite = size < 0x38800000 ? small : size < 0x477ff000 ? normal : 0x7c00;
+    return (uint16_t)((size > 0x7f800000 ? 0x7e00 | (size >> 13 & 0x1ff) : finite) | (bits >> 16 & 0x8000));
+}
+
+#if defined(__F16C__) || (defined(_MSC_VER) && defined(__AVX2__))
+static void fr_load_half_float(const char *from, char *to, ptrdiff_t n) {
+    const uint16_t *x = (const uint16_t *)from;
+    float *y = (float *)to;
+    ptrdiff_t i = 0;
+    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + i))));
+    for (; i < n; i++) y[i] = fr_of_half(x[i]);
+}
+static void fr_store_half_float(const char *from, char *to, ptrdiff_t n) {
+    const float *x = (const float *)from;
+    uint16_t *y = (uint16_t *)to;
+    ptrdiff_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm_storeu_si128((__m128i *)(y + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
+    for (; i < n; i++) y[i] = fr_to_half(x[i]);
+}
+#else
+FR_MOVE(fr_load_half_float, uint16_t, float, fr_of_half(x[i]))
+FR_MOVE(fr_store_half_float, float, uint16_t, fr_to_half(x[i]))
+#endif
+
+enum { FR_CONVERT_STEP = 64 }; /* elements between two conversions */
+
+static void fr_load_half_double(const char *from, char *to, ptrdiff_t n) {
+    float step[FR_CONVERT_STEP];
+    for (ptrdiff_t i = 0; i < n; i += FR_CONVERT_STEP) {
+        const ptrdiff_t m = n - i < FR_CONVERT_STEP ? n - i : FR_CONVERT_STEP;
+        fr_load_half_float(from + i * (ptrdiff_t)sizeof(uint16_t), (char *)step, m);
+        fr_widen((const char *)step, to + i * (ptrdiff_t)sizeof(double), m);
+    }
+}
+
+/* Rounded to odd: whatever is rounded to fewer digits after that is rounded once. */
+static inline float fr_to_odd(double x) {
+    const float near = (float)x;
+    const uint32_t bits = fr_bits_of(near);
+    const double back = (double)near, over = x < 0 ? x - back : back - x; /* > 0: away from zero */
+    const int exact = !(over > 0) & !(over < 0);                          /* NaN too: x is infinite or NaN */
+    return exact | (bits & 1) ? near : fr_float_of(over > 0 ? bits - 1 : bits + 1);
+}
+
+static void fr_store_half_double(const char *from, char *to, ptrdiff_t n) {
+    const double *x = (const double *)from;
+    float step[FR_CONVERT_STEP];
+    for (ptrdiff_t i = 0; i < n; i += FR_CONVERT_STEP) {
+        const ptrdiff_t m = n - i < FR_CONVERT_STEP ? n - i : FR_CONVERT_STEP;
+        for (ptrdiff_t k = 0; k < m; k++) step[k] = fr_to_odd(x[i + k]);
+        fr_store_half_float((const char *)step, to + i * (ptrdiff_t)sizeof(uint16_t), m);
+    }
+}
+
+/* --- Byte order --- */
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define FR_SWAPPED_2 _byteswap_ushort
+#define FR_SWAPPED_4 _byteswap_ulong
+#define FR_SWAPPED_8 _byteswap_uint64
+#else
+#define FR_SWAPPED_2 __builtin_bswap16
+#define FR_SWAPPED_4 __builtin_bswap32
+#define FR_SWAPPED_8 __builtin_bswap64
+#endif
+FR_MOVE(fr_swap2, uint16_t, uint16_t, FR_SWAPPED_2(x[i]))
+FR_MOVE(fr_swap4, uint32_t, uint32_t, FR_SWAPPED_4(x[i]))
+FR_MOVE(fr_swap8, uint64_t, uint64_t, FR_SWAPPED_8(x[i]))
+
+/* --- Masks --- */
+
+/* Stores the elements whose byte in the mask is not 0; never writes to others, not even their own value. Eight at a
+ * time: all, none or some of them. */
+#define FR_STORE_MASKED(size, type, some)                                                    \
+    static void fr_masked##size(const char *from, const char *mask, char *to, ptrdiff_t n) { \
+        const type *x = (const type *)from;                                                  \
+        type *y = (type *)to;                                                                \
+        ptrdiff_t i = 0;                                                                     \
+        for (; i + 8 <= n; i += 8) {                                                         \
+            uint64_t eight;                                                                  \
+            memcpy(&eight, mask + i, 8);                                                     \
+            if (eight == 0) continue;                                                        \
+            if (eight == 0x0101010101010101u) memcpy(y + i, x + i, 8 * sizeof(type));        \
+            else some                                                                        \
+        }                                                                                    \
+        for (; i < n; i++)                                                                   \
+            if (mask[i]) y[i] = x[i];                                                        \
+    }
+#define FR_SOME_ONE_BY_ONE                \
+    for (ptrdiff_t k = i; k < i + 8; k++) \
+        if (mask[k]) y[k] = x[k];
+#if defined(__AVX2__)
+static inline void fr_some4(uint32_t *y, const uint32_t *x, uint64_t eight) {
+    const __m256i bytes = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)eight));
+    _mm256_maskstore_epi32((int *)y, _mm256_cmpgt_epi32(bytes, _mm256_setzero_si256()),
+                           _mm256_loadu_si256((const __m256i *)x));
+}
+static inline void fr_some8(uint64_t *y, const uint64_t *x, uint64_t eight) {
+    for (int half = 0; half < 2; half++) {
+        const __m256i bytes = _mm256_cvtepu8_epi64(_mm_cvtsi64_si128((long long)(eight >> 32 * half)));
+        _mm256_maskstore_epi64((long long *)y + 4 * half, _mm256_cmpgt_epi64(bytes, _mm256_setzero_si256()),
+                               _mm256_loadu_si256((const __m256i *)(x + 4 * half)));
+    }
+}
+#define FR_SOME_4 fr_some4(y + i, x + i, eight);
+#define FR_SOME_8 fr_some8(y + i, x + i, eight);
+#else
+#define FR_SOME_4 FR_SOME_ONE_BY_ONE
+#define FR_SOME_8 FR_SOME_ONE_BY_ONE
+#endif
+FR_STORE_MASKED(2, uint16_t, FR_SOME_ONE_BY_ONE)
+FR_STORE_MASKED(4, uint32_t, FR_SOME_4)
+FR_STORE_MASKED(8, uint64_t, FR_SOME_8)
+
+/* --- The table --- */
+
+#define FR_LOAD_INTEGERS(kind)                                                                                       \
+    fr_load_bool_##kind, fr_load_byte_##kind, fr_load_ubyte_##kind, fr_load_short_##kind, fr_load_ushort_##kind,     \
+        fr_load_int_##kind, fr_load_uint_##kind, fr_load_long_##kind, fr_load_ulong_##kind, fr_load_longlong_##kind, \
+        fr_load_ulonglong_##kind
+static const fr_convert fr_convert_table = {{{FR_LOAD_INTEGERS(float), NULL, NULL, fr_load_half_float},
+                                             {FR_LOAD_INTEGERS(double), fr_widen, NULL, fr_load_half_double}},
+                                            {{[FR_AS_DOUBLE] = fr_widen, [FR_AS_HALF] = fr_store_half_float},
+                                             {[FR_AS_FLOAT] = fr_narrow, [FR_AS_HALF] = fr_store_half_double}},
+                                            {[2] = fr_swap2, [4] = fr_swap4, [8] = fr_swap8},
+                                            {[2] = fr_masked2, [4] = fr_masked4, [8] = fr_masked8}};
