@@ -5,8 +5,8 @@
 #include <immintrin.h>
 #endif
 
-/* FR_MOVE(id, from, to): a loop over contiguous elements that casts them. */
-#define FR_MOVE(id, source, target, ...)                              \
+/* FR_CONVERT(id, from, to): a loop over contiguous elements that casts them. */
+#define FR_CONVERT(id, source, target, ...)                           \
     static void id(const char *from, char *to, ptrdiff_t n) {         \
         const source *x = (const source *)from;                       \
         target *y = (target *)to;                                     \
@@ -15,9 +15,9 @@
     }
 
 /* Integers, in the order of NumPy's type numbers; bool is any byte. */
-#define FR_LOAD_INTEGER(name, type)                    \
-    FR_MOVE(fr_load_##name##_float, type, float, x[i]) \
-    FR_MOVE(fr_load_##name##_double, type, double, x[i])
+#define FR_LOAD_INTEGER(name, type)                       \
+    FR_CONVERT(fr_load_##name##_float, type, float, x[i]) \
+    FR_CONVERT(fr_load_##name##_double, type, double, x[i])
 FR_LOAD_INTEGER(byte, signed char)
 FR_LOAD_INTEGER(ubyte, unsigned char)
 FR_LOAD_INTEGER(short, short)
@@ -28,10 +28,10 @@ FR_LOAD_INTEGER(long, long)
 FR_LOAD_INTEGER(ulong, unsigned long)
 FR_LOAD_INTEGER(longlong, long long)
 FR_LOAD_INTEGER(ulonglong, unsigned long long)
-FR_MOVE(fr_load_bool_float, unsigned char, float, (x[i] != 0))
-FR_MOVE(fr_load_bool_double, unsigned char, double, (x[i] != 0))
-FR_MOVE(fr_widen, float, double, x[i])
-FR_MOVE(fr_narrow, double, float, x[i])
+FR_CONVERT(fr_load_bool_float, unsigned char, float, (x[i] != 0))
+FR_CONVERT(fr_load_bool_double, unsigned char, double, (x[i] != 0))
+FR_CONVERT(fr_widen, float, double, x[i])
+FR_CONVERT(fr_narrow, double, float, x[i])
 
 /* --- float16 --- */
 
@@ -81,8 +81,8 @@ static void fr_store_half_float(const char *from, char *to, ptrdiff_t n) {
     for (; i < n; i++) y[i] = fr_to_half(x[i]);
 }
 #else
-FR_MOVE(fr_load_half_float, uint16_t, float, fr_of_half(x[i]))
-FR_MOVE(fr_store_half_float, float, uint16_t, fr_to_half(x[i]))
+FR_CONVERT(fr_load_half_float, uint16_t, float, fr_of_half(x[i]))
+FR_CONVERT(fr_store_half_float, float, uint16_t, fr_to_half(x[i]))
 #endif
 
 enum { FR_CONVERT_STEP = 64 }; /* elements between two conversions */
@@ -126,9 +126,9 @@ static void fr_store_half_double(const char *from, char *to, ptrdiff_t n) {
 #define FR_SWAPPED_4 __builtin_bswap32
 #define FR_SWAPPED_8 __builtin_bswap64
 #endif
-FR_MOVE(fr_swap2, uint16_t, uint16_t, FR_SWAPPED_2(x[i]))
-FR_MOVE(fr_swap4, uint32_t, uint32_t, FR_SWAPPED_4(x[i]))
-FR_MOVE(fr_swap8, uint64_t, uint64_t, FR_SWAPPED_8(x[i]))
+FR_CONVERT(fr_swap2, uint16_t, uint16_t, FR_SWAPPED_2(x[i]))
+FR_CONVERT(fr_swap4, uint32_t, uint32_t, FR_SWAPPED_4(x[i]))
+FR_CONVERT(fr_swap8, uint64_t, uint64_t, FR_SWAPPED_8(x[i]))
 
 /* --- Masks --- */
 
