@@ -15,6 +15,8 @@ import fastrelu as fr
 from fastrelu import _runtime
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from specs import Array
 
 FORMATS = ["?", *np.typecodes["AllInteger"], "e", "f", "d"]
@@ -23,7 +25,7 @@ SHAPES = [(1,), (40,), (1030,), (3, 700), (67, 41), (5, 3, 130)]
 CASES = [
     Case(SPECS[name], direction) for name, direction in (("relu", FORWARD), ("silu", FORWARD), ("elu", 1), ("tanh", 2))
 ]
-MASKS = {
+MASKS: dict[str, Callable[[Any, np.random.Generator], Any]] = {
     "random": lambda shape, rng: rng.random(shape) < 0.5,
     "one row": lambda shape, rng: rng.random(shape[-1:]) < 0.5,
     "padding": lambda shape, _: np.broadcast_to(np.arange(shape[-1]) < shape[-1] // 2, shape),
@@ -53,7 +55,7 @@ def computed(format_: str) -> str:
 @pytest.mark.parametrize("format_", FORMATS)
 @over(CASES)
 @each_isa
-def test_loaders(case: Case, format_: str, order: str, isa: str) -> None:
+def test_loaders(case: Case, format_: str, order: Any, isa: str) -> None:
     """Every format, byte order, shape and layout gives the bits of the converted array."""
     for shape in SHAPES:
         data = [sample(shape, format_, seed) for seed in range(case.ndata)]

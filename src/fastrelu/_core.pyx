@@ -2,11 +2,11 @@
 #
 # Three doors, tried in this order; all run the same kernels and give the same bits:
 #   1. fast path: dense arrays of one type, shape and layout, parameters as numbers. Nothing is walked.
-#   2. N-d driver: plain arrays of any strides, types and byte orders, shapes that broadcast, parameters as arrays, masks.
-#      NumPy's iterator settles shapes, order of axes, overlap and the result; kernels/drive.c walks over the elements
+#   2. N-d driver: plain arrays of any strides, types and byte orders, shapes that broadcast, parameters as arrays,
+#      masks. NumPy's iterator settles shapes, order of axes, overlap and the result; kernels/drive.c walks over the elements
 #      and converts them block by block.
-#   3. ufunc: subclasses, foreign arrays, scalars, arrays that are not aligned, types that no kernel has. NumPy walks, on
-#      one thread, and calls `fr_ufunc_loop`.
+#   3. ufunc: subclasses, foreign arrays, scalars, arrays that are not aligned, types that no kernel has. NumPy walks,
+#      on one thread, and calls `fr_ufunc_loop`.
 #
 # `_dispatch` first decides what a call does, then does it: `_decide_dense` and `_run_dense` for the first door;
 # `_decide_general`, and `_run_strided` or `_run_ufunc`, for the others. What bars a door is a number (WHERE_GIVEN,
@@ -694,7 +694,7 @@ cdef NpyIter *_open(list args, object target, int dtype, object where) except NU
     # Masked elements of a copy that NumPy makes of `out` are those of `out`.
     flags[nin] = (NPY_ITER_WRITEONLY if target is None or where is True else NPY_ITER_READWRITE)
     flags[nin] |= (NPY_ITER_ALLOCATE | NPY_ITER_NO_SUBTYPE | NPY_ITER_NO_BROADCAST
-                  | NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE)
+                   | NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE)
     if where is not True:
         operands[nin + 1] = <PyArrayObject *>where
         dtypes[nin + 1] = NULL
@@ -970,7 +970,7 @@ cdef object _decide_general(_General *call, Kernel kernel, list args, object out
             if _number(args[j], &number):
                 args[j] = _as_array(number, call.dtype)
     if out is None and type(where) is cnp.ndarray and _are_plain(args):
-        np.logical_not(_nothing, where=_nothing)  # NumPy warns, in some versions, that masked elements are not initialized
+        np.logical_not(_nothing, where=_nothing)  # some versions of NumPy warn that masked elements are not initialized
     if type(out) is _memmap:
         target = np.asarray(out)
     elif out is not None and type(out) is not cnp.ndarray and out is not Ellipsis and not isinstance(out, tuple):
@@ -1322,8 +1322,8 @@ cdef dict _foresee_strided(const _General *call, Kernel kernel, list args, objec
         found["loads"] = _loads(kernel, args, call.dtype)
         found["stores"] = _stores(out, where, call.dtype)
         if n > 0:
-            memory = _describe(&room, args, <cnp.ndarray><object><PyObject *>NpyIter_GetOperandArray(iterator)[kernel.nin],
-                               where, call.dtype)
+            result = <cnp.ndarray><object><PyObject *>NpyIter_GetOperandArray(iterator)[kernel.nin]
+            memory = _describe(&room, args, result, where, call.dtype)
             _plan(&plan, call.how, memory, kernel.cost, iterator, found["output"] in ("given", "recycled"), call.crew)
             found["streamed"] = bool(plan.streamed)
         written = <object><PyObject *>NpyIter_GetOperandArray(iterator)[kernel.nin]
