@@ -3,8 +3,8 @@
 # Three doors, tried in this order; all run the same kernels and give the same bits:
 #   1. fast path: dense arrays of one type, shape and layout, parameters as numbers. Nothing is walked.
 #   2. N-d driver: plain arrays of any strides, types and byte orders, shapes that broadcast, parameters as arrays,
-#      masks. NumPy's iterator settles shapes, order of axes, overlap and the result; kernels/drive.c walks over the elements
-#      and converts them block by block.
+#      masks. NumPy's iterator settles shapes, order of axes, overlap and the result; kernels/drive.c walks over the
+#      elements and converts them block by block.
 #   3. ufunc: subclasses, foreign arrays, scalars, arrays that are not aligned, types that no kernel has. NumPy walks,
 #      on one thread, and calls `fr_ufunc_loop`.
 #

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from fastrelu.nn.utils import at_least, parameter_list, real_number
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
 
 _NUMPY = (np.ndarray, np.generic)
+_CONSTANTS = (float, int, tuple, np.generic)  # which do not change while they are the same object
 # Numbers whose squares do not overflow.
 _LARGE = {dtype.type: math.sqrt(np.finfo(dtype).max) / 2 for dtype in FLOATS}
 
@@ -53,6 +55,7 @@ class Optimizer:
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Parameter, dict[str, Any]] = {}
         self._temporary: dict[tuple[Parameter, str], NDArray[Any]] = {}
+        self._settled: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = {}
         self._defaults = options
         self._check(options)
         given: Any = list(params) if isinstance(params, Iterator) else params
@@ -133,17 +136,26 @@ class Optimizer:
             If an option is out of range, a parameter is read-only, or its gradient has another shape. No parameter is
             updated then.
         """
-        for group in self.param_groups:
-            self._check(group)
+        settled = [self._options(i, group) for i, group in enumerate(self.param_groups)]
         for i, parameter in enumerate(self.params):
             self._check_update(i, parameter)
-        for group in self.param_groups:
-            # NumPy's scalars, unlike Python's numbers, would have a single-precision step computed in double.
-            options = {name: value.item() if isinstance(value, _NUMPY) else value for name, value in group.items()}
+        for group, options in zip(self.param_groups, settled, strict=True):
             for parameter in group["params"]:
                 grad = parameter.use_gradient()
                 if grad is not None:
                     self._update(parameter, grad, options)
+
+    def _options(self, i: int, group: dict[str, Any]) -> dict[str, Any]:
+        """Return the checked options of a group; those that are the same objects as in the last step are good."""
+        values = tuple(group.values())
+        before, options = self._settled.get(i, ((), {}))
+        if len(before) != len(values) or not all(map(operator.is_, before, values)):
+            self._check(group)
+            # NumPy's scalars, unlike Python's numbers, would have a single-precision step computed in double.
+            options = {name: value.item() if isinstance(value, _NUMPY) else value for name, value in group.items()}
+            if all(isinstance(value, _CONSTANTS) for name, value in group.items() if name != "params"):
+                self._settled[i] = values, options
+        return options
 
     def _check_update(self, i: int, parameter: Parameter) -> None:
         """Refuse a parameter that cannot be updated, before any other is."""
