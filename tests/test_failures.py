@@ -32,7 +32,6 @@ FAMILIES = {
 }
 OPEN = {
     "optimisers": "a step ends halfway",
-    "settings": "a context variable cannot be reset without memory",
 }
 
 pytestmark = pytest.mark.skipif(

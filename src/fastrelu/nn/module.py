@@ -192,12 +192,7 @@ class Module:
             if type(current) is Record:
                 result = current.call(self, args, kwargs)
             elif current is None and records:
-                # The layers in it save for the backward that calls them, whatever their modes.
-                HERE.current = Alone()
-                try:
-                    result = self.forward(*args, **kwargs)
-                finally:
-                    HERE.current = None
+                result = self._forward_alone(args, kwargs)
             else:
                 result = self.forward(*args, **kwargs)
             return self._run_hooks(args, result)
@@ -206,7 +201,21 @@ class Module:
         if type(current) is Record or not records:
             result = self.forward(*args, **kwargs)
             return self._run_hooks(args, result) if self._hooks else result
-        record = Record(args, kwargs)
+        return self._forward_recorded(args, kwargs)
+
+    # Methods of their own, because they are short: where no memory is left, CPython 3.11 repeats the handler of an error
+    # for ever if it is beyond the 256th instruction.
+    def _forward_alone(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call `forward` so that the layers in it save for the backward that calls them, whatever their modes."""
+        HERE.current = Alone()
+        try:
+            return self.forward(*args, **kwargs)
+        finally:
+            HERE.current = None
+
+    def _forward_recorded(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call `forward` and record which layers are called."""
+        current, record = HERE.current, Record(args, kwargs)
         HERE.current = record
         try:
             result = self.forward(*args, **kwargs)
