@@ -25,7 +25,7 @@ PACKED = {
 }
 KERNEL = re.compile(r"^_?(\w+_(?:scalar|array|rows?)_(?:lean|wide|full|hilo)(?:\.\w+)*):")
 COPIES = {"memcpy", "memcpy@PLT"}  # copies the last elements of a row, up to 15, before they are added up
-RARE = re.compile(r"_?(?:limit_of|write_limit)_")  # for rows whose largest element is infinite
+RARE = re.compile(r"_?(?:limits?_of|write_limit|write_rare|infinite_sum)_")  # for rows whose largest element is infinite
 CALL = re.compile(r"^\s+(?:call|bl)\s+(?!\*)(\S+)")
 
 CLANG = [sys.executable, "-m", "ziglang", "cc", "-Wno-bitwise-conditional-parentheses"]
