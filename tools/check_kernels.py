@@ -25,7 +25,8 @@ PACKED = {
 }
 KERNEL = re.compile(r"^_?(\w+_(?:scalar|array|rows?)_(?:lean|wide|full|hilo)(?:\.\w+)*):")
 COPIES = {"memcpy", "memcpy@PLT"}  # copies the last elements of a row, up to 15, before they are added up
-RARE = re.compile(r"_?(?:limits?_of|write_limit|write_rare|infinite_sum)_")  # for rows whose largest element is infinite
+# For rows whose largest element is infinite.
+RARE = re.compile(r"_?(?:limits?_of|write_limit|write_rare|infinite_sum)_")
 CALL = re.compile(r"^\s+(?:call|bl)\s+(?!\*)(\S+)")
 
 CLANG = [sys.executable, "-m", "ziglang", "cc", "-Wno-bitwise-conditional-parentheses"]
