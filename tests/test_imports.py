@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(fr.__file__).parent
 FACE = "fastrelu"
+SOURCES = Path(__file__).parent.parent / "src" / "fastrelu"  # an installed package has no Cython
 CYTHON = {".pyx", ".pxd"}
 FILES = {path.relative_to(ROOT).as_posix(): path for path in ROOT.rglob("*") if path.suffix in {".py", ".pyi", *CYTHON}}
 INSIDE = {re.split(r"[/.]", name)[0] for name in FILES}
@@ -85,7 +86,9 @@ def test_leaves_import_the_standard_library_only(name: str) -> None:
 @pytest.mark.parametrize("name", FLOOR)
 def test_doors_stand_on_the_floor(name: str) -> None:
     """A compiled module uses only what is below it: no setting, wrapper or document of the library."""
-    used = imports_of(ROOT / f"{name}.pyx") | (imports_of(ROOT / f"{name}.pxd") if f"{name}.pxd" in FILES else set())
+    sources = [SOURCES / f"{name}{suffix}" for suffix in CYTHON if (SOURCES / f"{name}{suffix}").exists()]
+    assert sources
+    used = set().union(*map(imports_of, sources))
     assert {i.split(".")[1] for i in used if i.startswith(f"{FACE}.")} <= FLOOR[name]
 
 
