@@ -50,7 +50,8 @@ def imports_of(path: Path) -> set[str]:
     if path.suffix in CYTHON:  # of which Python can read the lines that import
         lines = re.findall(r"^ *((?:from \S+ )?c?import (?:\([^)]*\)|.*))", text, re.MULTILINE)
         text = "\n".join(line.replace("cimport", "import") for line in lines)
-    return set(imports(text, ".".join([FACE, *path.relative_to(ROOT).parent.parts])))
+    folder = path.relative_to(SOURCES if path.is_relative_to(SOURCES) else ROOT).parent
+    return set(imports(text, ".".join([FACE, *folder.parts])))
 
 
 def is_the_face(name: str) -> bool:
