@@ -707,7 +707,7 @@ def merged_rows(results: list[tuple[Case, dict[str, Any]]]) -> list[dict[str, An
             if zone and not case.random_gradient and tally.zone >= row.get("zero", {"error": 0})["error"]:
                 at = tally.zone_worst[0] if tally.zone_worst else None
                 row["zero"] = {
-                    **dataclasses.asdict(zone),
+                    **zone._asdict(),
                     "error": tally.zone,
                     "parameters": place["parameters"],
                     "at": at,

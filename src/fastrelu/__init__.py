@@ -22,6 +22,7 @@ except ImportError as error:
 
 from fastrelu import activations, along_axis, losses, runtime
 from fastrelu import ufuncs as ufuncs
+from fastrelu._later import Later as _Later
 from fastrelu._version import __version__ as __version__
 from fastrelu.activations.exponential import *
 from fastrelu.activations.gated import *
@@ -29,30 +30,18 @@ from fastrelu.activations.rectifiers import *
 from fastrelu.activations.shrinkage import *
 from fastrelu.activations.sigmoidal import *
 from fastrelu.along_axis import *
+from fastrelu.explanation import Explanation as Explanation
+from fastrelu.explanation import explain as explain
+from fastrelu.limits import error_bound as error_bound
 from fastrelu.losses import *
 from fastrelu.runtime import *
 
 if TYPE_CHECKING:
     from fastrelu import nn as nn
     from fastrelu import optim as optim
-    from fastrelu.explanation import Explanation as Explanation
-    from fastrelu.explanation import explain as explain
-    from fastrelu.limits import error_bound as error_bound
 else:  # type checkers follow the imports above, but not a computed list
-    # Loaded when they are first asked for: a program that calls functions of arrays needs none of them.
-    _LATER = {"Explanation": "explanation", "error_bound": "limits", "explain": "explanation", "nn": "", "optim": ""}
-
-    def __getattr__(name):
-        import importlib  # noqa: PLC0415  needed here alone
-
-        if name not in _LATER:
-            raise AttributeError(f"module 'fastrelu' has no attribute {name!r}", name=name, obj=_sys.modules[__name__])
-        module = importlib.import_module(f"fastrelu.{_LATER[name] or name}")
-        globals()[name] = value = getattr(module, name) if _LATER[name] else module
-        return value
-
-    def __dir__():
-        return sorted({*globals(), *_LATER})
+    # A program that calls functions of arrays needs no layers, which take six times as long to import as the rest.
+    nn, optim = _Later("fastrelu.nn"), _Later("fastrelu.optim")
 
     __all__ = [
         *("Explanation", "__version__", "error_bound", "explain", "nn", "optim", "ufuncs"),

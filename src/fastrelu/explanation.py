@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastrelu import _core, activations, runtime
 
 __all__ = ["Explanation", "explain"]
 
 
-@dataclass(frozen=True)
-class Explanation:
+class Explanation(NamedTuple):
     """The plan of a call, as :func:`explain` returns it.
 
     Attributes
@@ -72,8 +70,8 @@ class Explanation:
 
     def __str__(self) -> str:
         """Return one line for each field that is not empty."""
-        lines = ((field.name.replace("_", " "), getattr(self, field.name)) for field in fields(self))
-        return "\n".join(f"{name:<14} {value}" for name, value in lines if value != "")
+        lines = zip(self._fields, self, strict=True)
+        return "\n".join(f"{name.replace('_', ' '):<14} {value}" for name, value in lines if value != "")
 
 
 def explain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Explanation:
