@@ -35,8 +35,7 @@ MASKS: dict[str, Callable[[Any, np.random.Generator], Any]] = {
     "nothing": lambda shape, _: np.zeros(shape, bool),
     "no axes": lambda _, __: np.array(True),
 }
-# NumPy says in some versions that masked elements of a new result are not initialized.
-pytestmark = pytest.mark.filterwarnings("ignore:'where' used without 'out':UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:'where' used without 'out':UserWarning")  # NumPy's, in some versions
 each_isa = pytest.mark.parametrize("isa", _runtime.isa_available)
 
 

@@ -33,8 +33,7 @@ _BLOCK = (
 )
 _DOT = 8192  # elements: OpenBLAS computes dot products of more than 10,000 on several threads
 
-# A decorator: infinities, NaN and numbers that overflow show in the result, as in PyTorch and in all kernels.
-quiet = np.errstate(all="ignore")
+quiet = np.errstate(all="ignore")  # a decorator: infinities and NaN show in the result, as in PyTorch and all kernels
 
 
 # --- For all losses ---------------------------------------------------------------------------------------------------
