@@ -61,7 +61,7 @@ _MEASURED: dict[str, tuple[float, float, float, float, float]] = {
     "softsign": (1.5, 1.5, 0.55, 1.5, 0.55),
     "softsign_backward": (2.95, 3.5, 0.85, 3.5, 0.85),
     "softsign_backward_from_output": (1.95, 1.95, 0.5, 1.95, 0.5),
-    "hard_sigmoid": (0.55, 0.55, 0.55, 1.0, 1.0),
+    "hard_sigmoid": (0.7, 0.55, 0.55, 1.0, 1.0),
     "sparse_plus": (0.55, 0.5, 0.5, 1.15, 1.15),
     "silu": (2.4, 2.3, 0.85, 2.35, 0.85),
     "silu_backward": (2.8, 2.8, 0.9, 3.55, 0.9),
