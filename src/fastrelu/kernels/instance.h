@@ -42,6 +42,9 @@
 #include "shrinkage.h"
 #include "loops.h"
 #include "rows_loops.h"
+#include "rows_tiles.h"
+#include "rows_gradients.h"
+#include "rows_losses.h"
 #include "sums_loops.h"
 #include "stats_loops.h"
 

@@ -1,0 +1,198 @@
+/* Cross-entropy, its gradient, and the logarithm of the sum of exponentials, over a row and over a tile. Included by
+ * instance.h, once per instance. */
+
+/* ---- Cross-entropy: sum of q (-log p) over the classes, and its gradient scale (p (sum of q) - q) ---- */
+
+typedef struct {
+    double whole, moment; /* sums of q, and of q (x - m) where x is finite */
+    double outside;       /* the sum of q where the logit is -inf */
+} FN(targets);
+
+/* m <= FR_ROW_LANES elements from i on: their targets q, and their contribution to the sums */
+FR_INLINE void FN(targets_step)(const fr_target *target, const store *x, store top, ptrdiff_t i, ptrdiff_t m,
+                                double spread, fr_lanes *whole, fr_lanes *moment, double *outside) {
+    const store *shares = (const store *)target->shares;
+    double *q = target->dense + i;
+    if (shares)
+        for (ptrdiff_t j = 0; j < m; j++) q[j] = (double)shares[i + j] * (1 - target->smoothing) + spread;
+    else
+        for (ptrdiff_t j = 0; j < m; j++) q[j] = spread + (i + j == target->label ? 1 - target->smoothing : 0.);
+    if (target->weights)
+        for (ptrdiff_t j = 0; j < m; j++) q[j] *= target->weights[i + j];
+    for (ptrdiff_t j = 0; j < m; j++) {
+        double z = (double)x[i + j] - (double)top;
+        int gone = (x[i + j] < -LARGEST) | (q[j] == 0);
+        fr_add_to(&whole->hi[j], &whole->lo[j], q[j]);
+        fr_add_to(&moment->hi[j], &moment->lo[j], gone ? 0. : q[j] * z);
+        outside[j] += x[i + j] < -LARGEST ? q[j] : 0.;
+    }
+}
+
+FR_INLINE FN(targets) FN(targets_of)(const fr_target *target, const store *x, store top, ptrdiff_t n) {
+    fr_lanes whole, moment;
+    double outside[FR_ROW_LANES];
+    const double spread = target->smoothing / (double)n;
+    fr_lanes_clear(&whole);
+    fr_lanes_clear(&moment);
+    for (int j = 0; j < FR_ROW_LANES; j++) outside[j] = 0;
+    ptrdiff_t i = 0;
+    for (; i + FR_ROW_LANES <= n; i += FR_ROW_LANES)
+        FN(targets_step)(target, x, top, i, FR_ROW_LANES, spread, &whole, &moment, outside);
+    if (i < n) FN(targets_step)(target, x, top, i, n - i, spread, &whole, &moment, outside);
+    for (int j = 1; j < FR_ROW_LANES; j++) outside[0] += outside[j];
+    FN(targets) found = {fr_lanes_join(&whole).hi, fr_lanes_join(&moment).hi, outside[0]};
+    return found;
+}
+
+/* The loss of a row whose largest logit is infinite, with the probabilities of write_limit; `own` is the target of the
+ * class i. */
+FR_UNUSED static double FN(cross_entropy_infinite)(const fr_target *target, ptrdiff_t n, double whole) {
+    store *grad = (store *)target->grad;
+    const double *q = target->dense;
+    const ptrdiff_t at = FN(limit_of)(target->x, sizeof(store), n, 0);
+    double loss = at >= 0 ? 0. : NAN;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        double own = q ? q[i] : i == target->label ? whole : 0., p = at >= 0 ? i == at : NAN;
+        if (own != 0 && i != at) loss += INFINITY;
+        if (grad) grad[i] = (store)(target->scale * (whole * p - own));
+    }
+    return loss;
+}
+
+/* logsumexp of a row without a finite maximum: +inf if one is among its elements, -inf if there is nothing else */
+FR_APART double FN(infinite_sum)(const char *x, ptrdiff_t pitch, ptrdiff_t n) {
+    double found = -(double)INFINITY;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const store v = *(const store *)(x + i * pitch);
+        found = v != v || found != found ? (double)NAN : v > LARGEST ? (double)INFINITY : found;
+    }
+    return found;
+}
+
+/* -log p of the class whose logit is `own` */
+FR_INLINE double FN(row_loss)(fr_total beside, double unit, store m, store own) {
+#if FR_KIND == FR_HILO
+    const hl_pair logarithm = FN(row_log)(beside), z = hl_sum(m, -own), sum = hl_sum(logarithm.hi, z.hi);
+    double loss = sum.hi + (sum.lo + (logarithm.lo + z.lo));
+    (void)unit;
+    return own < -LARGEST ? (double)INFINITY + logarithm.hi : loss;
+#else
+    return (double)FN(row_log)(beside, unit) + ((double)m - (double)own);
+#endif
+}
+FR_INLINE double FN(weighted)(double whole, double loss) { return (whole == 0) & (loss > 0) ? 0 : whole * loss; }
+
+/* p - 1, where p may be close to 1: minus the probability of all other classes */
+FR_INLINE void FN(subtract_label)(store *grad, double others, int is_top, double factor) {
+    double rest = is_top ? factor * (others / (1 + others)) : factor - (double)*grad;
+    *grad = (store)-rest;
+}
+
+FR_UNUSED static double FN(cross_entropy_row)(const fr_target *target, ptrdiff_t n) {
+    const store *x = (const store *)target->x;
+    store *grad = (store *)target->grad;
+    const int dense = target->dense != NULL;
+    const store m = FN(row_max)(x, n, 0);
+    FN(targets) q = {target->weights && !dense ? target->weights[target->label] : 1., 0, 0};
+    if (dense) q = FN(targets_of)(target, x, m, n);
+    if (!FN(row_is_finite)(m)) return FN(cross_entropy_infinite)(target, n, q.whole);
+
+    const store own = dense ? m : x[target->label];
+    const FN(row) row = FN(row_of)(m);
+    const fr_total beside = FN(row_sum)(x, grad, grad ? grad : x, n, &row, 0, 1);
+    double loss = FN(weighted)(q.whole, FN(row_loss)(beside, row.unit, m, own));
+    if (dense) loss -= q.moment;
+    if (q.outside != 0) loss += q.outside * (double)INFINITY;
+    if (!grad) return loss;
+
+    const double factor = q.whole * target->scale;
+    FN(row_divide)(x, grad, n, &row, FN(total_add)(beside, row.top), 0, factor, 1);
+    if (dense) {
+        for (ptrdiff_t i = 0; i < n; i++) grad[i] = (store)((double)grad[i] - target->scale * target->dense[i]);
+    } else {
+        FN(subtract_label)(&grad[target->label], beside.hi / row.unit, own == m, factor);
+    }
+    return loss;
+}
+
+/* Writes loss and gradient of a row that is ignored (label < 0) or whose largest logit is infinite. */
+FR_APART double FN(write_rare)(const fr_tile *tile, char *to, ptrdiff_t label, ptrdiff_t limit, double whole) {
+    for (ptrdiff_t i = 0; i < tile->n && to; i++) {
+        const double p = limit < 0 ? (double)NAN : i == limit, own = i == label ? whole : 0.;
+        *(store *)(to + i * tile->out_pitch) = (store)(label < 0 ? 0 : tile->target->scale * (whole * p - own));
+    }
+    return label < 0 ? 0. : limit < 0 ? (double)NAN : label != limit && whole != 0 ? (double)INFINITY : 0.;
+}
+
+/* The same for rows side by side, whose label is their only target. */
+FR_UNUSED static void FN(cross_entropy_tile_row)(fr_tile *tile) {
+    const ptrdiff_t n = tile->n, pitch = tile->pitch[0], out_pitch = tile->out_pitch, size = sizeof(store);
+    const double *weights = tile->target->weights, scale = tile->target->scale;
+    FOR_COLUMNS(at, tile) {
+        const char *x = tile->in[0] + at;
+        char *out = tile->out ? tile->out + at : NULL;
+        const ptrdiff_t *label = tile->label + at / size;
+        double *loss = tile->loss + at / size;
+        FR_LINES double whole[FR_COLUMNS], factor[FR_COLUMNS], others[FR_COLUMNS];
+        FR_LINES store own[FR_COLUMNS];
+        ptrdiff_t limit[FR_COLUMNS];
+        unsigned rare = 0;
+        FN(columns) c;
+        const unsigned infinite = FN(columns_top)(&c, limit, x, pitch, n, 0);
+        for (int j = 0; j < FR_COLUMNS; j++) {
+            const ptrdiff_t known = label[j] < 0 ? 0 : label[j];
+            own[j] = *(const store *)(x + known * pitch + j * size);
+            whole[j] = label[j] < 0 ? 0 : weights ? weights[known] : 1;
+            rare |= (unsigned)(label[j] < 0) << j;
+        }
+        FN(columns_sum)(&c, x, pitch, out, out_pitch, n, 0, 1);
+        FOR_LANES(j) {
+            loss[j] = FN(weighted)(whole[j], FN(row_loss)(FN(column_total)(&c, j), c.unit[j], c.m[j], own[j]));
+            factor[j] = whole[j] * scale;
+        }
+        if (out) {
+            FOR_LANES(j) {
+                const fr_total beside = FN(column_total)(&c, j), total = FN(total_add)(beside, c.top[j]);
+                others[j] = beside.hi / c.unit[j];
+                c.hi[0][j] = total.hi;
+                if (COMPENSATED) c.lo[0][j] = total.lo;
+            }
+            FN(columns_divide)(&c, x, pitch, out, out_pitch, n, 0, factor);
+            for (int j = 0; j < FR_COLUMNS; j++)
+                if (label[j] >= 0)
+                    FN(subtract_label)((store *)(out + label[j] * out_pitch) + j, others[j], own[j] == c.m[j],
+                                       factor[j]);
+        }
+        rare |= infinite;
+        for (int j = 0; j < FR_COLUMNS && rare; j++)
+            if (rare >> j & 1)
+                loss[j] = FN(write_rare)(tile, out ? out + j * size : NULL, label[j],
+                                         infinite >> j & 1 ? limit[j] : FR_NO_LIMIT, whole[j]);
+    }
+}
+
+/* ---- The logarithm of the sum of the exponentials ---- */
+
+/* m + log of the sum of e^(x - m), which is -log p of a class whose logit is 0 */
+FR_UNUSED static double FN(logsumexp_row)(const fr_target *target, ptrdiff_t n) {
+    const store *x = (const store *)target->x;
+    const store m = FN(row_max)(x, n, 0);
+    if (!FN(row_is_finite)(m)) return FN(infinite_sum)(target->x, sizeof(store), n);
+    const FN(row) row = FN(row_of)(m);
+    return FN(row_loss)(FN(row_sum)(x, NULL, x, n, &row, 0, 1), row.unit, m, 0);
+}
+FR_UNUSED static void FN(logsumexp_tile_row)(fr_tile *tile) {
+    const ptrdiff_t n = tile->n, pitch = tile->pitch[0], size = sizeof(store);
+    FOR_COLUMNS(at, tile) {
+        const char *x = tile->in[0] + at;
+        double *loss = tile->loss + at / size;
+        ptrdiff_t limit[FR_COLUMNS];
+        FN(columns) c;
+        const unsigned infinite = FN(columns_top)(&c, limit, x, pitch, n, 0);
+        FN(columns_sum)(&c, x, pitch, NULL, 0, n, 0, 1);
+        FOR_LANES(j) loss[j] = FN(row_loss)(FN(column_total)(&c, j), c.unit[j], c.m[j], 0);
+        for (int j = 0; j < FR_COLUMNS && infinite; j++)
+            if (infinite >> j & 1) loss[j] = FN(infinite_sum)(x + j * size, pitch, n);
+    }
+}
+#undef FOR_COLUMNS

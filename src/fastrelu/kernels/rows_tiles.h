@@ -1,0 +1,182 @@
+/* Kernels over a tile: the forward functions over rows side by side. Included by instance.h, once per instance. */
+
+/* ---- Rows side by side, FR_COLUMNS at a time: the same operations on each as above. Lane l of a row is then one of
+ * FR_ROW_LANES rows of sums. ---- */
+
+typedef struct {
+    FR_LINES store m[FR_COLUMNS];
+    FR_LINES real origin[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS], top[FR_COLUMNS]; /* as in row */
+    FR_LINES double unit[FR_COLUMNS];
+    FR_LINES double hi[FR_ROW_LANES][FR_COLUMNS], lo[FR_ROW_LANES][FR_COLUMNS]; /* the first lane becomes the sum */
+} FN(columns);
+
+/* Sets the largest elements that are infinite to 0, and finds the limits of these rows. */
+FR_APART unsigned FN(limits_of)(ptrdiff_t *limit, store *m, const char *x, ptrdiff_t pitch, ptrdiff_t n, int flip) {
+    unsigned infinite = 0;
+    for (int j = 0; j < FR_COLUMNS; j++) {
+        if (FN(row_is_finite)(m[j])) continue;
+        infinite |= 1U << j;
+        limit[j] = FN(limit_of)(x + j * (ptrdiff_t)sizeof(store), pitch, n, flip);
+        m[j] = 0;
+    }
+    return infinite;
+}
+/* Returns one bit for each row whose largest element is infinite. */
+FR_INLINE unsigned FN(columns_top)(FN(columns) * c, ptrdiff_t *limit, const char *x, ptrdiff_t pitch, ptrdiff_t n,
+                                   int flip) {
+    FR_LINES store m[FR_COLUMNS];
+    unsigned infinite = 0;
+    FOR_LANES(j) m[j] = -(store)INFINITY;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const store *at = (const store *)(x + i * pitch);
+        FOR_LANES(j) {
+            store v = FN(signed_as)(at[j], flip);
+            m[j] = v > m[j] ? v : m[j];
+        }
+    }
+    FOR_LANES(j) infinite |= FN(row_is_finite)(m[j]) ? 0 : 1;
+    if (infinite) {
+        FR_LINES store rare[FR_COLUMNS];
+        FOR_LANES(j) rare[j] = m[j];
+        infinite = FN(limits_of)(limit, rare, x, pitch, n, flip);
+        FOR_LANES(j) m[j] = rare[j];
+    }
+    FOR_LANES(j) {
+        const FN(row) row = FN(row_of)(m[j]);
+        c->m[j] = m[j];
+        c->origin[j] = row.origin, c->magic[j] = row.magic, c->low[j] = row.low, c->top[j] = row.top;
+    }
+    FOR_LANES(j) c->unit[j] = FN(row_of)(m[j]).unit;
+    return infinite;
+}
+
+FR_INLINE void FN(columns_join)(FN(columns) * c, ptrdiff_t n) {
+    for (int w = FR_ROW_LANES / 2; w; w /= 2)
+        for (int l = 0; l < w && l + w < n; l++) FOR_LANES(j) {
+#if COMPENSATED
+                fr_add_to(&c->hi[l][j], &c->lo[l][j], c->hi[l + w][j]);
+                c->lo[l][j] += c->lo[l + w][j];
+#else
+                c->hi[l][j] += c->hi[l + w][j];
+#endif
+            }
+#if COMPENSATED
+    FOR_LANES(j) {
+        const fr_total total = fr_total_add((fr_total){c->hi[0][j], c->lo[0][j]}, 0);
+        c->hi[0][j] = total.hi, c->lo[0][j] = total.lo;
+    }
+#endif
+}
+FR_INLINE fr_total FN(column_total)(const FN(columns) * c, int j) {
+    fr_total total = {c->hi[0][j], COMPENSATED ? c->lo[0][j] : 0};
+    return total;
+}
+
+/* The exponentials of element i of all rows, added to its lanes. */
+FR_INLINE void FN(columns_step)(FN(columns) * c, const char *from, char *keep, int lane, FN(count) * same, int flip,
+                                int beside, int first) {
+    const store *x = (const store *)from;
+    FR_LINES real own[FR_COLUMNS], e_lo[FR_COLUMNS];
+    real *e = own;
+#if KEEPS
+    if (keep) e = (real *)keep;
+#else
+    (void)keep;
+#endif
+#if FR_KIND == FR_HILO
+    FOR_LANES(j) {
+        hl_scaled v = FN(row_exp)(FN(signed_as)(x[j], flip), c->origin[j]);
+        real s = hl_pow2(v.k + 600);
+        e[j] = v.hi * s;
+        e_lo[j] = v.lo * s;
+    }
+#else
+    FOR_LANES(j)
+    e[j] = FN(row_exp)((real)FN(signed_as)(x[j], flip), c->origin[j], c->magic[j], c->low[j]);
+#endif
+    FN(add_lanes)(first, c->hi[lane], c->lo[lane], e, e_lo, beside ? c->top : NULL, same);
+}
+/* As row_sum. */
+FR_INLINE void FN(columns_sum)(FN(columns) * c, const char *x, ptrdiff_t pitch, char *keep, ptrdiff_t keep_pitch,
+                               ptrdiff_t n, int flip, int beside) {
+    FN(count) same[FR_COLUMNS];
+    ptrdiff_t i = 0;
+    FOR_LANES(j) same[j] = 0;
+    for (; i < n && i < FR_ROW_LANES; i++, x += pitch, keep = keep ? keep + keep_pitch : NULL)
+        FN(columns_step)(c, x, keep, (int)i, same, flip, beside, 1);
+    for (; i < n; i++, x += pitch, keep = keep ? keep + keep_pitch : NULL)
+        FN(columns_step)(c, x, keep, (int)(i % FR_ROW_LANES), same, flip, beside, 0);
+    FN(columns_join)(c, n);
+    if (beside) FOR_LANES(j) {
+            const fr_total total = FN(beside_of)(FN(column_total)(c, j), same[j], c->top[j]);
+            c->hi[0][j] = total.hi;
+            if (COMPENSATED) c->lo[0][j] = total.lo;
+        }
+}
+
+/* As row_divide, with a factor for each row unless f is NULL. */
+FR_INLINE void FN(columns_divide)(const FN(columns) * c, const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch,
+                                  ptrdiff_t n, int flip, const double *f) {
+    real r_hi[FR_COLUMNS], r_lo[FR_COLUMNS], factor[FR_COLUMNS];
+    FOR_LANES(j) {
+        const double own = f ? f[j] : 1;
+        const FN(factor) r = FN(factor_of)(FN(column_total)(c, j), own, f != NULL);
+        r_hi[j] = r.hi, r_lo[j] = r.lo, factor[j] = (real)own;
+    }
+    for (ptrdiff_t i = 0; i < n; i++) {
+        store *to = (store *)(out + i * out_pitch);
+        const store *from = KEEPS ? to : (const store *)(x + i * pitch);
+        FOR_LANES(j)
+        to[j] = FN(probability)(from[j], c->origin[j], c->magic[j], c->low[j], r_hi[j], r_lo[j], factor[j], flip,
+                                f != NULL);
+    }
+}
+
+FR_INLINE void FN(columns_limits)(unsigned infinite, const ptrdiff_t *limit, char *out, ptrdiff_t pitch, ptrdiff_t n,
+                                  int logarithm) {
+    for (int j = 0; j < FR_COLUMNS && infinite; j++)
+        if (infinite >> j & 1) FN(write_limit)(out + j * (ptrdiff_t)sizeof(store), pitch, n, limit[j], logarithm);
+}
+
+#define FOR_COLUMNS(at, tile)                                                                        \
+    for (ptrdiff_t at = 0, end_of_##at = (tile)->width * (ptrdiff_t)sizeof(store); at < end_of_##at; \
+         at += FR_COLUMNS * (ptrdiff_t)sizeof(store))
+
+FR_INLINE void FN(softmax_columns)(const fr_tile *tile, int flip) {
+    const ptrdiff_t n = tile->n, pitch = tile->pitch[0], out_pitch = tile->out_pitch;
+    FOR_COLUMNS(at, tile) {
+        const char *x = tile->in[0] + at;
+        char *out = tile->out + at;
+        FN(columns) c;
+        ptrdiff_t limit[FR_COLUMNS];
+        const unsigned infinite = FN(columns_top)(&c, limit, x, pitch, n, flip);
+        FN(columns_sum)(&c, x, pitch, out, out_pitch, n, flip, 0);
+        FN(columns_divide)(&c, x, pitch, out, out_pitch, n, flip, NULL);
+        FN(columns_limits)(infinite, limit, out, out_pitch, n, 0);
+    }
+}
+FR_UNUSED static void FN(softmax_tile_row)(fr_tile *tile) { FN(softmax_columns)(tile, 0); }
+FR_UNUSED static void FN(softmin_tile_row)(fr_tile *tile) { FN(softmax_columns)(tile, 1); }
+
+FR_UNUSED static void FN(log_softmax_tile_row)(fr_tile *tile) {
+    const ptrdiff_t n = tile->n, pitch = tile->pitch[0], out_pitch = tile->out_pitch;
+    FOR_COLUMNS(at, tile) {
+        const char *from = tile->in[0] + at;
+        char *to = tile->out + at;
+        FN(columns) c;
+        ptrdiff_t limit[FR_COLUMNS];
+        FR_LINES real hi[FR_COLUMNS], lo[FR_COLUMNS];
+        const unsigned infinite = FN(columns_top)(&c, limit, from, pitch, n, 0);
+        FN(columns_sum)(&c, from, pitch, NULL, 0, n, 0, 1);
+        FOR_LANES(j) {
+            const FN(factor) logarithm = FN(logarithm_of)(FN(column_total)(&c, j), c.unit[j]);
+            hi[j] = logarithm.hi, lo[j] = logarithm.lo;
+        }
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const store *x = (const store *)(from + i * pitch);
+            store *out = (store *)(to + i * out_pitch);
+            FOR_LANES(j) out[j] = FN(log_probability)(x[j], c.m[j], hi[j], lo[j]);
+        }
+        FN(columns_limits)(infinite, limit, to, out_pitch, n, 1);
+    }
+}
