@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 from numpy.typing import ArrayLike
 
 from fastrelu import runtime
+from fastrelu._flag import check_flag
 from fastrelu._rows import RowKernels, forward, forward_in_place, from_output
 from fastrelu._rows import cross_entropy as _cross_entropy
 from fastrelu._rows import logsumexp as _logsumexp
@@ -353,6 +354,7 @@ def logsumexp(
     >>> fr.logsumexp(np.float32([[1.0, 2.0], [1000.0, 1000.0]]), axis=1)
     array([   2.3132617, 1000.6932   ], dtype=float32)
     """
+    check_flag("keepdims", keepdims)
     return _logsumexp(_rows, x, axis, out, where, keepdims, False)
 
 
@@ -379,6 +381,7 @@ def logsumexp_backward(
     >>> fr.logsumexp_backward(np.float32(2.0), np.float32([0.0, 0.0]))
     array([1., 1.], dtype=float32)
     """
+    check_flag("keepdims", keepdims)
     return _logsumexp_backward(_rows, "logsumexp_backward", grad, x, axis, out, where, keepdims)
 
 
@@ -420,6 +423,7 @@ def logmeanexp(
     >>> fr.logmeanexp(np.float32([3.0, 3.0, 3.0]))
     np.float32(3.0)
     """
+    check_flag("keepdims", keepdims)
     return _logsumexp(_rows, x, axis, out, where, keepdims, True)
 
 
@@ -444,6 +448,7 @@ def logmeanexp_backward(
     >>> fr.logmeanexp_backward(np.float32(2.0), np.float32([0.0, 0.0]))
     array([1., 1.], dtype=float32)
     """
+    check_flag("keepdims", keepdims)
     return _logsumexp_backward(_rows, "logmeanexp_backward", grad, x, axis, out, where, keepdims)
 
 

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrelu._flag import check_flag
 from fastrelu.losses import quiet
-from fastrelu.nn.parameter import FLOATS, Parameter, check_flag
+from fastrelu.nn.parameter import FLOATS, Parameter
 from fastrelu.nn.utils import at_least, parameter_list, real_number
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]

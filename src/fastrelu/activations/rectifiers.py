@@ -10,6 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu._core import call, call_in_place, call_side_by_side, call_unary, check_types, explaining, parts
+from fastrelu._flag import check_flag
 from fastrelu._sums import call as call_learned
 from fastrelu._typing import Output
 from fastrelu.runtime import kernels, learned
@@ -1004,6 +1005,7 @@ def _draw(x: Any, lower: float, upper: float, training: bool, rng: Any, slopes: 
     lower, upper = float(lower), float(upper)
     if not lower <= upper:
         raise ValueError(f"rrelu requires lower <= upper, got lower={lower!r}, upper={upper!r}")
+    check_flag("training", training)
     if not training:
         if slopes is not None:
             raise ValueError("rrelu draws slopes only with training=True; slopes= would stay unwritten")

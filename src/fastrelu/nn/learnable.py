@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastrelu import activations
+from fastrelu._flag import check_flag
 from fastrelu.nn.activation import Activation, alike
-from fastrelu.nn.parameter import Parameter, check_flag, float_dtype
+from fastrelu.nn.parameter import Parameter, float_dtype
 
 
 class Learnable(Activation):

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from fastrelu._flag import check_flag
 from fastrelu.nn.init import uniform_
 from fastrelu.nn.module import Layer
-from fastrelu.nn.parameter import Parameter, check_flag, float_dtype
+from fastrelu.nn.parameter import Parameter, float_dtype
 from fastrelu.nn.record import save, watching
 
 

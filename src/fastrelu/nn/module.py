@@ -13,7 +13,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu.nn.parameter import FLOATS, Parameter, check_backward_flags, check_flag
+from fastrelu._flag import check_flag
+from fastrelu.nn.parameter import FLOATS, Parameter, check_backward_flags
 from fastrelu.nn.record import HERE, Alone, Off, Record, Saved, flat, keep, release
 
 # Attributes of the library's own, which may hold modules.
@@ -398,6 +399,7 @@ class Module:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear all gradients, or set them to zero."""
+        check_flag("set_to_none", set_to_none)
         for parameter in self.parameters():
             parameter.zero_grad(set_to_none)
 
@@ -405,6 +407,7 @@ class Module:
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode, or evaluation mode, for this module and all its descendants; return the module itself."""
+        check_flag("mode", mode)
         for module in self.modules():
             module.training = mode
         return self
@@ -471,6 +474,7 @@ class Module:
         >>> model.load_state_dict(np.load(file))
         <All keys matched successfully>
         """
+        check_flag("strict", strict)
         if not hasattr(state_dict, "keys"):
             raise TypeError(f"a state is a mapping of names to arrays, got {type(state_dict).__name__!r}")
         own = dict(self._all_parameters())

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrelu import _runtime
+from fastrelu._flag import check_flag
 
 FLOATS = _runtime.dtypes
 
@@ -18,12 +19,6 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     if found not in FLOATS:
         raise TypeError(f"layers hold float32 or float64, not {found}")
     return found
-
-
-def check_flag(name: str, value: Any) -> None:
-    """Refuse an option that is neither True nor False: a string such as "no" would count as True."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
 
 
 def check_backward_flags(input_grad: Any, overwrite_grad: Any) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrelu._flag import check_flag
 from fastrelu.nn.module import Module
-from fastrelu.nn.parameter import Parameter, check_flag
+from fastrelu.nn.parameter import Parameter
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 
