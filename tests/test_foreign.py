@@ -355,6 +355,83 @@ def test_xarray_keeps_what_its_policy_keeps(case: Case) -> None:
         assert_same_bits(row.values, case(data[0], data[1][:, :1]))
 
 
+# --- Helpers that take a function ---------------------------------------------------------------------------------------
+
+# What a helper hands to a plain function, given six elements: all, a part, or each for itself.
+HELPERS: dict[str, tuple[str, Callable[[Any, Any], Any], set[tuple[int, ...]]]] = {
+    "Series.pipe": ("pandas", lambda x, f: x.pipe(f), {(6,)}),
+    "Series.apply": ("pandas", lambda x, f: x.apply(f), {()}),
+    "Series.map": ("pandas", lambda x, f: x.map(f), {()}),
+    "Series.transform": ("pandas", lambda x, f: x.transform(f), {()}),
+    "DataFrame.pipe": ("pandas", lambda x, f: x.to_frame().pipe(f)[0], {(6, 1)}),
+    "DataFrame.apply": ("pandas", lambda x, f: x.to_frame().apply(f)[0], {(6,)}),
+    "DataFrame.transform": ("pandas", lambda x, f: x.to_frame().transform(f)[0], {(6,)}),
+    "DataFrame.map": ("pandas", lambda x, f: x.to_frame().map(f)[0], {()}),
+    "np.vectorize": ("numpy", lambda x, f: np.vectorize(f)(x), {()}),
+    "np.frompyfunc": ("numpy", lambda x, f: np.frompyfunc(f, 1, 1)(x).astype("f4"), {()}),
+    "DataArray.pipe": ("xarray", lambda x, f: x.pipe(f), {(6,)}),
+    "xarray.apply_ufunc": ("xarray", lambda x, f: _module("xarray").apply_ufunc(f, x), {(6,)}),
+    "xarray.apply_ufunc(vectorize=True)": (
+        "xarray",
+        lambda x, f: _module("xarray").apply_ufunc(f, x, vectorize=True),
+        {()},
+    ),
+    "xarray.apply_ufunc on dask": (
+        "xarray",
+        lambda x, f: _module("xarray").apply_ufunc(f, x.chunk(3), dask="parallelized", output_dtypes=["f4"]),
+        {(3,)},
+    ),
+    "dask map_blocks": ("dask.array", lambda x, f: x.map_blocks(f, meta=np.empty(0, "f4")), {(3,)}),
+}
+
+
+def _module(name: str) -> Any:
+    pytest.importorskip("dask.array", reason="the extra 'test' brings dask")
+    return pytest.importorskip(name, reason="the extra 'test' brings it")
+
+
+@pytest.mark.parametrize(("package", "helper", "shapes"), HELPERS.values(), ids=list(HELPERS))
+def test_helpers_call_as_the_guide_says(
+    package: str, helper: Callable[[Any, Any], Any], shapes: set[tuple[int, ...]]
+) -> None:
+    """One call for all elements, or for each chunk, or one for each element, which the guide warns of."""
+    seen = set()
+
+    def counted(x: Any) -> Any:
+        seen.add(np.shape(x))
+        return fr.sigmoid(x)
+
+    x = np.linspace(-3, 3, 6, dtype="f4")
+    make = {"pandas": "Series", "xarray": "DataArray", "dask.array": "from_array", "numpy": "asarray"}[package]
+    options = {"chunks": 3} if package == "dask.array" else {}
+    got = helper(getattr(_module(package), make)(x, **options), counted)
+    if shapes != {()}:
+        assert_same_bits(got, fr.sigmoid(x))
+    np.testing.assert_allclose(got, fr.sigmoid(x), rtol=1e-6)  # pandas hands over elements as Python's float
+    assert seen == shapes
+
+
+@pytest.mark.parametrize("helper", ["apply", "transform", "pipe"])
+def test_pandas_calls_a_ufunc_once(helper: str) -> None:
+    """A ufunc is handed the whole column."""
+    pandas = _module("pandas")
+    asked = []
+
+    class Asked(pandas.Series):  # type: ignore[misc, name-defined]  # its base is only known when pandas is there
+        def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+            asked.append((ufunc, np.shape(inputs[0])))
+            return super().__array_ufunc__(ufunc, method, *inputs, **options)
+
+        @property
+        def _constructor(self) -> type:
+            return Asked
+
+    x = np.linspace(-3, 3, 6, dtype="f4")
+    got = getattr(Asked(x), helper)(fr.ufuncs.sigmoid)
+    assert_same_bits(got.to_numpy(), fr.sigmoid(x))
+    assert asked == [(fr.ufuncs.sigmoid, (6,))]
+
+
 # --- dask ---------------------------------------------------------------------------------------------------------------
 
 

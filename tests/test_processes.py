@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from cases import CASES
 from compare import assert_same_bits
-from programs import run_python
+from programs import python, run_python
 
 import fastrelu as fr
 from fastrelu import _host, _runtime
@@ -248,6 +248,52 @@ def test_openmp_variable() -> None:
     """OMP_NUM_THREADS is honoured, and ours cannot exceed it."""
     program = "import fastrelu as fr; print(fr.get_num_threads())"
     assert run_python(program, OMP_NUM_THREADS="1", FASTRELU_NUM_THREADS="8") == "1\n"
+
+
+# Two workers for each of the ways to start some; `threads` is what each would use.
+STARTED = {
+    "nanny": """
+import fastrelu as fr
+from distributed import Client, LocalCluster
+with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    threads = client.run(fr.get_num_threads).values()
+""",
+    "loky": """
+import fastrelu as fr
+from joblib import Parallel, delayed
+threads = Parallel(2, "loky")(delayed(fr.get_num_threads)() for _ in range(2))
+""",
+    "spawn": """
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+import fastrelu as fr
+share = max(1, fr.get_num_threads() // 2)
+with ProcessPoolExecutor(2, get_context("spawn"), fr.set_num_threads, (share,)) as pool:
+    threads = [future.result() for future in [pool.submit(fr.get_num_threads) for _ in range(2)]]
+""",
+    "Ray, whose workers set the variable themselves": """
+import os
+import numpy
+os.environ["OMP_NUM_THREADS"] = "1"
+import fastrelu as fr
+threads = [fr.get_num_threads()] * 2
+""",
+}
+
+
+@linux
+@pytest.mark.parametrize("program", STARTED.values(), ids=list(STARTED))
+def test_workers_share_the_processors(program: str) -> None:
+    """Threads times workers are not more than the processors, whatever starts the workers."""
+    for package in ("distributed", "joblib"):
+        if package in program:
+            pytest.importorskip(package, reason="an extra brings it")
+    done = python(program + "print(len(threads), sum(threads))")
+    assert done.returncode == 0, done.stderr
+    workers, threads = map(int, done.stdout.split())
+    assert workers == 2
+    assert threads <= max(2, len(os.sched_getaffinity(0)))
 
 
 def test_config() -> None:
