@@ -2,6 +2,7 @@
 
 import os
 import platform
+import runpy
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, LinkError
 from setuptools.modified import newer_group
 
@@ -126,6 +128,19 @@ class BuildExt(build_ext):
             return [obj for objects in pool.map(compile_one, jobs) for obj in objects]
 
 
+class BuildPy(build_py):
+    """Adds what type checkers read of the wrappers; in a checkout they read the sources."""
+
+    def run(self):
+        """Copy the modules, then write the stubs beside them."""
+        super().run()
+        if not self.editable_mode:
+            stub = runpy.run_path("tools/stubs.py")["stub"]
+            for source in WRAPPERS:
+                target = Path(self.build_lib, source.relative_to("src")).with_suffix(".pyi")
+                target.write_text(stub(source.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 DIRECTIVES = {"language_level": "3", "freethreading_compatible": True}
 FAST_AND_UNCHECKED = {"boundscheck": False, "wraparound": False, "cdivision": True, "initializedcheck": False}
 # Keep the meaning of Python: type hints are for the reader, docstrings are tested in the source.
@@ -161,4 +176,4 @@ def modules():
 
 
 if __name__ == "__main__":  # tools read the flags above
-    setup(cmdclass={"build_ext": BuildExt}, ext_modules=modules())
+    setup(cmdclass={"build_ext": BuildExt, "build_py": BuildPy}, ext_modules=modules())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import operator
 import re
 import subprocess
 import sys
@@ -298,14 +299,19 @@ def test_docstring_of_a_setting(name: str) -> None:
 
 
 def test_documents_name_every_function() -> None:
-    """The README names all functions, and docs/activations.toml has the formula of each."""
+    """The README names all functions, and docs/activations.toml has the formula of each and of each loss."""
     wanted = ELEMENTWISE | set(COMPOSED)
     missing = wanted - set(re.findall(r"`(\w+)`", read("README.md")))
     assert not missing, f"README.md does not name {', '.join(sorted(missing))}"
     rows = tomllib.loads(read("docs/activations.toml"))
+    forms = ("_", "_backward", "_backward_from_output", "_value_and_grad")
+    wanted |= {name for name in (*along_axis.__all__, *losses.__all__) if not name.endswith(forms)}
+    wanted |= {f"nn.{name}" for name in vars(nn) if name.endswith("Loss")}
     missing = {name for name in wanted if "formula" not in rows.get(name, {})}
     assert not missing, f"docs/activations.toml has no formula of {', '.join(sorted(missing))}"
-    assert all(hasattr(fr, name) for name in rows), "docs/activations.toml speaks of functions that are not there"
+    assert all(operator.attrgetter(name)(fr) for name in rows), (
+        "docs/activations.toml speaks of functions that are not there"
+    )
 
 
 def test_readme_names_exist() -> None:

@@ -45,6 +45,7 @@ def main() -> int:
         names = wheel.namelist()
     complaints += [f"the wheel holds {name}" for name in names if Path(name).suffix in NOT_IN_WHEEL]
     wanted = {name.removeprefix("src/") for name in tracked if Path(name).suffix not in NOT_IN_WHEEL}
+    wanted |= {f"{name}i" for name in wanted if name.startswith("fastrelu/activations/") and "__" not in name}
     complaints += [f"the wheel lacks {name}" for name in sorted(wanted - set(names))]
     print(f"{len(packed)} files in the source distribution, {len(names)} in the wheel")
     print("".join(f"{text}\n" for text in complaints), end="")

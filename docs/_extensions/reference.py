@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parents[1]
 
-SUFFIXES = ("", "_", "_backward", "_backward_from_output", "_backward_parameters")
+SUFFIXES = ("", "_", "_backward", "_backward_from_output", "_backward_parameters", "_value_and_grad")
 DTYPES, PRECISIONS = ("float32", "float64"), ("fast", "accurate")
 FAMILIES = {
     "activations.rectifiers": "Rectifiers",
@@ -156,12 +156,16 @@ def table(*rows: Iterable[str]) -> Iterator[str]:
     yield ""
 
 
+def formula(name: str) -> list[str]:
+    """Return the formula of a function or, with a dot, of a layer."""
+    row = facts().get(name, {})
+    return [".. math::", "", f"   {row['formula']}", ""] if "formula" in row else []
+
+
 def function_page(name: str) -> list[str]:
     """Return the page of a function of the package."""
-    lines = heading(name)
+    lines = [*heading(name), *formula(name)]
     row = facts().get(name, {})
-    if "formula" in row:
-        lines += [".. math::", "", f"   {row['formula']}", ""]
     if pictures.can_draw(name):
         lines += [f".. picture:: activation {name}", f"   :alt: {pictures.describe(name)}", ""]
     lines += [".. currentmodule:: fastrelu", ""]
@@ -256,7 +260,8 @@ def elsewhere(row: dict[str, str]) -> list[str]:
 def object_page(module: str, name: str) -> list[str]:
     """Return the page of a class or function of a module."""
     thing = vars(modules()[module])[name]
-    lines = [*heading(f"{module.removeprefix('fastrelu.')}.{name}"), f".. currentmodule:: {module}", ""]
+    short = f"{module.removeprefix('fastrelu.')}.{name}"
+    lines = [*heading(short), *formula(short), f".. currentmodule:: {module}", ""]
     if inspect.isclass(thing):
         return [*lines, f".. autoclass:: {module}.{name}", "   :members:", ""]
     return [*lines, f".. autofunction:: {module}.{name}", ""]
