@@ -37,4 +37,4 @@ for activation in (nn.ReLU(), nn.LeakyReLU(0.01), nn.LeakyReLU(0.2)):
 
 assert dead[0] > 0.2
 assert dead[1:] == [0, 0]
-print(f"conclusion: {dead[0]:.0%} of the ReLU units never recover, with slopes of 0.01 and 0.2 no unit is lost")
+print(f"conclusion: {dead[0]:.0%} of the ReLU units never recover; with a slope none is lost")

@@ -47,4 +47,4 @@ except ValueError as error:
     print(f"refused: {error}")
 else:
     raise AssertionError("in place must be refused here")
-print("conclusion: in place gives the same output and gradient, with half the memory where the output suffices")
+print("conclusion: in place, the same results; half the memory where the output suffices")

@@ -35,4 +35,4 @@ for name, share in right.items():
     print(f"{name:>12} inputs: {share:.1%} right")
 assert right["raw"] < 0.7
 assert right["standardised"] > 0.9
-print("conclusion: subtract the mean and divide by the standard deviation of each feature before training")
+print("conclusion: first subtract each feature's mean and divide by its deviation")

@@ -25,9 +25,14 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 DARK = {**plots.DARK, DERIVATIVE: plots.DARK[plots.ORANGE]}
 
 
+def span(name: str) -> float:
+    """Return how far from 0 a function is drawn, so that all its parts are seen."""
+    return {"relu6": 8.0}.get(name, 5.0)
+
+
 def activation(name: str) -> Any:
     """Draw a function and its derivative."""
-    return diagnostics.plot(name)
+    return diagnostics.plot(name, span=span(name))
 
 
 def thumbnail(name: str) -> Any:

@@ -56,10 +56,11 @@ def can_draw(name: str) -> bool:
 
 def describe(name: str) -> str:
     """Say what the picture of an activation shows."""
-    x = np.array([-5.0, -1.0, 0.0, 1.0, 5.0])
+    end = drawings.span(name)
+    x = np.array([-end, -1.0, 0.0, 1.0, end])
     values = getattr(fr, name)(x, **required_arguments(name))
     points = ", ".join(f"{value:.3g} at {at:g}" for at, value in zip(x, values, strict=True))
-    return f"{name} (solid) and its derivative (dashed) from -5 to 5: {points}."
+    return f"{name} (solid) and its derivative (dashed) from {-end:g} to {end:g}: {points}."
 
 
 def image(app: Sphinx, docname: str, alt: str, name: str, *arguments: str) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import inspect
 import io
+import re
 import tomllib
 import types
 from functools import cache
@@ -427,8 +428,15 @@ class Command(SphinxDirective):
         ]
 
 
+def escape_initials(*event: Any) -> None:
+    """Keep the author of a reference, "A. Maas", from being read as an item of a list."""
+    lines = event[-1]
+    lines[:] = [re.sub(r"^( *)([A-Z])\. ", r"\1\\\2. ", line) for line in lines]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Write the pages before Sphinx looks for sources."""
+    app.connect("autodoc-process-docstring", escape_initials)
     app.add_directive("gallery", Gallery)
     app.add_directive("costs", Costs)
     app.add_directive("names", Names)
