@@ -47,7 +47,8 @@ PAGES = (
     "reference/command-line.html",
     "generated/functions.html",
     "generated/fastrelu.gelu.html",
-    "generated/fastrelu.nn.Linear.html",
+    "generated/fastrelu.nn.HuberLoss.html",
+    "generated/fastrelu.cross_entropy.html",
     "benchmarks.html",
     "about/contributing.html",
 )
@@ -60,6 +61,14 @@ def test_every_public_name_has_a_page() -> None:
     shown = {name for kind, names in inventory.items() if kind.startswith("py:") for name in names}
     missing = {f"{module}.{name}" for module, names in PUBLIC.items() for name in names if name[0] != "_"} - shown
     assert not missing, f"without a page: {', '.join(sorted(missing))}"
+
+
+def test_names_in_formulas() -> None:
+    """A name is one word, not a product of letters."""
+    broken = [
+        page.name for page in SITE.glob("generated/*.html") if "<mi>&#x0005F;" in page.read_text(encoding="utf-8")
+    ]
+    assert not broken
 
 
 def test_pictures_are_small() -> None:
@@ -118,7 +127,7 @@ def leaving(request: Request) -> bool:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_load(page: Page, name: str) -> None:
-    """A page has its title, all pictures of its theme, and nothing beside its left and right edge, wide or narrow."""
+    """A page has its title, all pictures of its theme, and nothing beyond its edge, wide or narrow."""
     page.goto(name)
     expect(page.locator("h1").first).to_be_visible()
     for picture in page.locator("article img:visible").all():
@@ -129,6 +138,9 @@ def test_pages_load(page: Page, name: str) -> None:
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for text in page.locator("dt.sig:visible, dt.sig span:visible, .bd-toc-nav code:visible").all():
+            box: Any = text.bounding_box()
+            assert box["x"] + box["width"] <= width, text.inner_text()
 
 
 def test_formulas(page: Page) -> None:

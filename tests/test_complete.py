@@ -21,7 +21,7 @@ from specs import BACKWARD, FORWARD, FROM_OUTPUT, SPECS, Spec
 from test_nn import LAYERS
 
 import fastrelu as fr
-from fastrelu import _core, _runtime, activations, along_axis, diagnostics, losses, nn, optim, runtime
+from fastrelu import _core, _runtime, _version, activations, along_axis, diagnostics, losses, nn, optim, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ FUNCTIONS = sorted(activations.__all__)
 def read(name: str) -> str:
     """Return a document from the top of the checkout."""
     path = ROOT / name
-    assert path.exists(), f"{name} is missing at the top of the checkout: it names every function"
+    assert path.exists(), f"{name} is missing at the top of the checkout"
     return path.read_text(encoding="utf-8")
 
 
@@ -325,6 +325,12 @@ def test_changelog() -> None:
     mentioned = set(re.findall(r"`(\w+)`", read("CHANGELOG.md")))
     missing = (ELEMENTWISE | set(COMPOSED)) - mentioned
     assert not missing, f"CHANGELOG.md does not mention {', '.join(sorted(missing))}"
+
+
+def test_documents_name_this_version() -> None:
+    """The citation and the changelog are those of the version that the build reads."""
+    assert f"\nversion: {_version.__version__}\n" in read("CITATION.cff")
+    assert f"\n## [{_version.__version__}] - 20" in read("CHANGELOG.md")
 
 
 def test_annotations_exist_at_run_time() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
@@ -11,13 +12,19 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 
+def _convert(formula: str, **options: str) -> str:
+    # A name with an underscore would become a product of italic letters.
+    named = re.sub(r"\\operatorname(\{\w*\\_[^{}]*\})", lambda it: r"\text" + it[1].replace(r"\_", "_"), formula)
+    return str(convert(named, **options))
+
+
 def _inline(self: Any, node: nodes.Element) -> None:
-    self.body.append(convert(node.astext()))
+    self.body.append(_convert(node.astext()))
     raise nodes.SkipNode
 
 
 def _block(self: Any, node: nodes.Element) -> None:
-    self.body.append(f'<div class="formula">{convert(node.astext(), display="block")}</div>\n')
+    self.body.append(f'<div class="formula">{_convert(node.astext(), display="block")}</div>\n')
     raise nodes.SkipNode
 
 
