@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fastrelu as fr
-from fastrelu._cli.main import main
+from fastrelu._cli.main import _parser, main
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])
@@ -82,6 +82,20 @@ def test_commands(path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> 
         assert main(arguments) == 0
         got = capsys.readouterr().out
         assert doctest.OutputChecker().check_output(wanted, got, doctest.ELLIPSIS), f"{path.name}: {line}\n{got}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_for_a_reader(path: Path) -> None:
+    """Programs of the checkout, commands of the library, and their options are there."""
+    text = "\n".join(text for language, text in blocks(path) if language == "sh")
+    for command in re.split(r"\n|&&|#.*", text):
+        program = re.search(r"(?:^|bin/|-m )fastrelu (\w.*)|((?:\w+/)+\w+\.py)(.*)", command.strip())
+        if program and program[1]:
+            _parser().parse_args(shlex.split(program[1]))
+        elif program:
+            source = (ROOT / program[2]).read_text(encoding="utf-8")
+            missing = {option for option in re.findall(r"--[\w-]+", program[3]) if f'"{option}"' not in source}
+            assert not missing, f"{path.name}: {program[2]} has no {', '.join(missing)}"
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
