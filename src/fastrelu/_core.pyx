@@ -43,6 +43,9 @@ from fastrelu._runtime cimport (
     FR_CREW_LIMIT,
     FR_CREW_SMALL,
     FR_DIRECTIONS,
+    FR_F32_ACCURATE,
+    FR_F64_ACCURATE,
+    FR_F64_FAST,
     FR_FORWARD,
     FR_FROM_OUTPUT,
     FR_LIGHT,
@@ -55,6 +58,9 @@ from fastrelu._runtime cimport (
     FR_POOL_FROM,
     FR_PRECISIONS,
     FR_TYPES,
+    FR_bfloat16,
+    FR_float16,
+    FR_float32,
     FR_float64,
     Held,
     check_held,
@@ -68,14 +74,16 @@ from fastrelu._runtime cimport (
     fr_kernel,
     fr_kernels,
     fr_load,
+    fr_move,
     fr_stream,
-    fr_type_of,
     fr_type_of_flavor,
     fr_types,
     fresh_like,
+    has_kernels,
     hold,
     is_warm,
     keep,
+    learn_bfloat16,
     new_array,
     outgrows_cache,
     pool_has,
@@ -89,6 +97,7 @@ from fastrelu._runtime cimport (
     size_of,
     tables,
     tidy_pool,
+    type_of,
 )
 
 cnp.import_array()
@@ -106,6 +115,7 @@ cdef extern from "kernels/kernels.h" nogil:
         const char **domain_text
     const fr_op *fr_ops
     const int fr_nops
+    const char **fr_wider
 
 cdef extern from "kernels/drive.h" nogil:
     ctypedef struct fr_call:
@@ -117,6 +127,10 @@ cdef extern from "kernels/drive.h" nogil:
         int nparams
         int type
         Py_ssize_t itemsize
+        int format
+        Py_ssize_t size
+        fr_move load
+        fr_move store
     ctypedef cnp.npy_intp fr_strides[FR_MAX_OPERANDS]
     ctypedef struct fr_view:
         int naxes
@@ -128,6 +142,7 @@ cdef extern from "kernels/drive.h" nogil:
         FR_AS_FLOAT
         FR_AS_DOUBLE
         FR_AS_HALF
+        FR_AS_BFLOAT
     ctypedef struct fr_memory:
         int *format
         int *swapped
@@ -139,6 +154,7 @@ cdef extern from "kernels/drive.h" nogil:
         bint streamed
     int fr_take_numbers(fr_domain, double *, int, void *, int) noexcept
     void fr_run_part(const fr_call *, const char *const *, char *, Py_ssize_t, int, int) noexcept
+    void fr_convert_part(const fr_call *, const char *const *, char *, Py_ssize_t, int, int) noexcept
     void fr_make_plan(fr_plan *, const fr_call *, const fr_memory *, int) noexcept
     void fr_run_plan(const fr_plan *, int, int) noexcept
     void fr_ufunc_loop(char **, const cnp.npy_intp *, const cnp.npy_intp *, void *) noexcept
@@ -157,7 +173,6 @@ cdef extern from "numpy/arrayobject.h":
     ctypedef struct PyArray_Descr:
         pass
     enum:
-        NPY_HALF
         NPY_NTYPES_LEGACY
         NPY_ITER_MULTI_INDEX
         NPY_ITER_DONT_NEGATE_STRIDES
@@ -196,14 +211,18 @@ cdef extern from "numpy/arrayobject.h":
 # --- Element types --------------------------------------------------------------------------------------------------
 
 cdef int _classes[NPY_NTYPES_LEGACY]  # class_of_dtype of NumPy's own types
-cdef int _joined[FR_TYPES][FR_TYPES]  # the type in which operands of two types are computed
+# bool and 8-bit integers: float32 for themselves, but 16-bit types hold them too.
+cdef enum:
+    BYTE = FR_TYPES
+cdef int _joined[FR_TYPES + 1][FR_TYPES + 1]  # the type in which operands of two types are computed
+cdef list _kernels = []  # all of them, whose ufuncs learn bfloat16
 
 
 cdef int _first_type(list dtypes) except -4:
     """The first type to which NumPy casts all of these safely."""
     cdef int i
     for i in range(FR_TYPES):
-        if all([np.can_cast(dtype, dtype_of(i)) for dtype in dtypes]):
+        if dtype_of(i) is not None and all([np.can_cast(dtype, dtype_of(i)) for dtype in dtypes]):
             return i
     return NEITHER
 
@@ -211,10 +230,14 @@ cdef int _first_type(list dtypes) except -4:
 cdef int _fill_tables() except -1:
     cdef int i, j
     for i in range(NPY_NTYPES_LEGACY):
-        _classes[i] = _first_type([cnp.PyArray_DescrFromType(i)])
+        dtype = cnp.PyArray_DescrFromType(i)
+        _classes[i] = type_of(i) if type_of(i) >= 0 else BYTE if np.can_cast(dtype, "e") else _first_type([dtype])
     for i in range(FR_TYPES):
+        _joined[i][BYTE] = _joined[BYTE][i] = _joined[i][i] = i
         for j in range(FR_TYPES):
-            _joined[i][j] = i if i == j else _first_type([dtype_of(i), dtype_of(j)])
+            if i != j and dtype_of(i) is not None and dtype_of(j) is not None:
+                _joined[i][j] = _first_type([dtype_of(i), dtype_of(j)])
+    _joined[BYTE][BYTE] = BYTE
     return 0
 
 
@@ -222,11 +245,41 @@ _fill_tables()
 
 
 cdef int class_of_dtype(cnp.dtype dtype) except -4:
+    cdef int found = _kind_of_dtype(dtype)
+    return FR_float32 if found == BYTE else found
+
+
+cdef int _kind_of_dtype(cnp.dtype dtype) except -4:
     cdef int number = dtype.type_num
-    return _classes[number] if number < NPY_NTYPES_LEGACY else _first_type([dtype])
+    if number < NPY_NTYPES_LEGACY:
+        return _classes[number]
+    if type_of(number) < 0 and is_bfloat16(dtype):
+        learn_bfloat16(dtype)
+        _fill_tables()
+        for kernel in _kernels:
+            (<Kernel>kernel).take_bfloat16()
+    return FR_bfloat16 if type_of(number) == FR_bfloat16 else _first_type([dtype])
+
+
+cpdef bint is_bfloat16(cnp.dtype dtype):
+    """Is it the type that the package ml_dtypes registers with NumPy?"""
+    kind = (<object>dtype).type
+    return kind.__name__ == "bfloat16" and kind.__module__ == "ml_dtypes"
 
 
 # --- Kernels --------------------------------------------------------------------------------------------------------
+
+cdef int _FORMATS[FR_TYPES]  # of the types in memory
+_FORMATS[:] = [FR_AS_FLOAT, FR_AS_DOUBLE, FR_AS_HALF, FR_AS_BFLOAT]
+
+
+# Types and kernels that compute "fast" in more than "fast" float32.
+cdef set _wider = set()
+cdef int _pair = 0
+while fr_wider[_pair] != NULL:
+    _wider.add((fr_wider[_pair], fr_wider[_pair + 1]))
+    _pair += 2
+
 
 cdef str _SUFFIX(int direction):
     return ("", "_backward", "_backward_from_output")[direction]
@@ -251,6 +304,7 @@ cdef class Kernel:
         cdef const fr_kernels *kernels = &tables(isa).ops[op][direction]
         cdef fr_call *how
         cdef int flavor, type, level, j
+        cdef bint little_more  # results of tiny x are x/2 and a little more
         self.op = &fr_ops[op]
         self.direction = direction
         # The output contains the exponential, and the rest is light.
@@ -262,12 +316,15 @@ cdef class Kernel:
         self.name = self.op.name.decode() + _SUFFIX(direction)
         self.c_name = self.name.encode()
         self.c_doc = f"The ufunc behind `fastrelu.{self.name}`; inputs: {', '.join(self.operands)}.".encode()
-        # NumPy keeps pointers to these arrays: they live as long as the kernel, and `kernels` keeps every kernel.
+        little_more = direction == FR_FORWARD and kernels.scalar[FR_F64_FAST] != kernels.scalar[FR_F64_ACCURATE]
+        # NumPy keeps pointers to these arrays: they live as long as the kernel, and `_kernels` keeps every kernel.
         for type in range(FR_TYPES):
             self.loops[type] = <cnp.PyUFuncGenericFunction>fr_ufunc_loop
             for level in range(FR_PRECISIONS):
                 self.loop_data[level][type] = how = &self.calls[type][level]
                 flavor = fr_types[type].flavor[level]
+                if level == 0 and (fr_types[type].name, self.c_name) in _wider:
+                    flavor = FR_F32_ACCURATE
                 how.scalar = kernels.scalar[flavor]
                 how.array = kernels.array[flavor]
                 how.stream = &tables(isa).stream
@@ -276,10 +333,19 @@ cdef class Kernel:
                 how.nparams = self.nparams
                 how.type = fr_type_of_flavor[flavor]
                 how.itemsize = fr_types[how.type].size
+                how.format = _FORMATS[type]
+                how.size = fr_types[type].size
+                how.load = how.convert.load[how.type][how.format]
+                how.store = how.convert.store[how.type][how.format]
+                if little_more and type == FR_bfloat16 and how.type == FR_float64:
+                    how.store = how.convert.store_up
             for j in range(self.nin + 1):
-                self.loop_types[type * (self.nin + 1) + j] = dtype_of(type).type_num
+                self.loop_types[type * (self.nin + 1) + j] = -1 if type == FR_bfloat16 else dtype_of(type).type_num
         self.fast = self.make_ufunc(0)
         self.accurate = self.make_ufunc(1)
+        _kernels.append(self)
+        if dtype_of(FR_bfloat16) is not None:
+            self.take_bfloat16()
 
     @property
     def operands(self):
@@ -291,8 +357,18 @@ cdef class Kernel:
         return tuple(names)
 
     cdef make_ufunc(self, int level):
-        return cnp.PyUFunc_FromFuncAndData(self.loops, self.loop_data[level], self.loop_types, FR_TYPES, self.nin,
+        return cnp.PyUFunc_FromFuncAndData(self.loops, self.loop_data[level], self.loop_types, FR_bfloat16, self.nin,
                                            1, cnp.PyUFunc_None, self.c_name, self.c_doc, 0)
+
+    cdef int take_bfloat16(self) except -1:
+        """Give the ufuncs a loop for bfloat16."""
+        cdef int types[FR_MAX_OPERANDS]
+        cdef int j, number = dtype_of(FR_bfloat16).type_num
+        for j in range(self.nin + 1):
+            types[j] = number
+        cnp.PyUFunc_RegisterLoopForType(self.fast, number, fr_ufunc_loop, types, self.loop_data[0][FR_bfloat16])
+        cnp.PyUFunc_RegisterLoopForType(self.accurate, number, fr_ufunc_loop, types, self.loop_data[1][FR_bfloat16])
+        return 0
 
     def __repr__(self):
         return f"<kernel {self.name}>"
@@ -461,7 +537,10 @@ cdef struct _Dense:
 
 cdef void _dense_share(const void *job, long share, long shares, int part) noexcept nogil:
     cdef const _Dense *call = <const _Dense *>job
-    fr_run_part(call.how, call.inputs, call.out, call.n, share, shares)
+    if call.how.load != NULL:
+        fr_convert_part(call.how, call.inputs, call.out, call.n, share, shares)
+    else:
+        fr_run_part(call.how, call.inputs, call.out, call.n, share, shares)
 
 
 cdef int _decide_dense(_Dense *call, Kernel kernel, object out, object where, PyObject **args) except -1:
@@ -492,8 +571,13 @@ cdef int _decide_dense(_Dense *call, Kernel kernel, object out, object where, Py
         call.crew = crew_for(kernel.cost, call.n)
 
     dtype = cnp.PyArray_TYPE(x)
-    own = fr_type_of(dtype)
-    why = _why_not_native(x, dtype) if 0 <= own < FR_OWN_TYPES else OTHER_TYPE
+    own = type_of(dtype)
+    if <unsigned int>own >= <unsigned int>FR_OWN_TYPES:
+        if own < 0:
+            return OTHER_TYPE
+        call.at_once = False
+        fr_take_numbers(_anything, call.params, FR_float32, call.rounded, kernel.nparams)
+    why = _why_not_native(x, dtype)
     if why:
         return why
     if not (PyArray_IS_C_CONTIGUOUS(x) or PyArray_IS_F_CONTIGUOUS(x) or _is_dense(x)):
@@ -516,7 +600,7 @@ cdef int _decide_dense(_Dense *call, Kernel kernel, object out, object where, Py
         if why:
             return why | kernel.nin << WHICH
         call.out = <char *>cnp.PyArray_DATA(<cnp.ndarray>out)
-        size = call.n * call.how.itemsize
+        size = call.n * call.how.size
         for j in range(kernel.ndata):
             if call.inputs[j] != call.out and call.inputs[j] < call.out + size and call.out < call.inputs[j] + size:
                 return OVERLAP | j << WHICH
@@ -535,24 +619,28 @@ cdef bint _plan_stream(fr_plan *plan, const _Dense *call, int cost, bint warm) n
 
     The pages of a `warm` output are mapped; new ones have just been zeroed in the cache.
     """
+    cdef fr_memory memory
     cdef int j, nin = call.how.ndata + call.how.nparams
-    if not warm or not outgrows_cache(cost, call.n * call.how.itemsize, call.crew.threads):
+    if not warm or not outgrows_cache(cost, call.n * call.how.size, call.crew.threads):
         return False
     plan.view.naxes = 1
     plan.view.shape[0] = call.n
-    for j in range(nin):
-        plan.view.stride[0][j] = call.how.itemsize if j < call.how.ndata else 0
-        plan.view.origin[j] = <char *>call.inputs[j]
-    plan.view.stride[0][nin] = call.how.itemsize
-    plan.view.origin[nin] = call.out
-    fr_make_plan(plan, call.how, NULL, 1)
+    for j in range(nin + 1):
+        parameter = call.how.ndata <= j < nin
+        plan.view.stride[0][j] = 0 if parameter else call.how.size
+        plan.view.origin[j] = call.out if j == nin else <char *>call.inputs[j]
+        memory.format[j] = _FORMATS[call.how.type] if parameter else call.how.format
+        memory.size[j] = call.how.itemsize if parameter else call.how.size
+        memory.swapped[j] = False
+    memory.masked = False
+    fr_make_plan(plan, call.how, NULL if call.how.load == NULL else &memory, 1)
     return plan.streamed
 
 
 cdef object _run_dense(_Dense *call, Kernel kernel, PyObject *x, object out):
     """Run a call as it was decided; returns its result."""
     cdef fr_plan plan
-    cdef Py_ssize_t size = call.n * call.how.itemsize
+    cdef Py_ssize_t size = call.n * call.how.size
     cdef cnp.ndarray y
     if out is None:
         y = fresh_like(<cnp.ndarray>x, size)
@@ -658,7 +746,11 @@ cdef Py_ssize_t _broadcast_size(list arrays) except -1:
 
 cdef int _format(int dtype) noexcept nogil:
     """How elements of a type lie in memory, as the driver knows it; -1 if it does not."""
-    return dtype if dtype <= FR_AS_DOUBLE else FR_AS_HALF if dtype == NPY_HALF else -1
+    cdef int type
+    if dtype <= FR_AS_DOUBLE:
+        return dtype
+    type = type_of(dtype)
+    return -1 if type < 0 else _FORMATS[type]
 
 
 cdef const fr_memory *_describe(fr_memory *memory, list args, cnp.ndarray out, object where, int dtype):
@@ -674,7 +766,7 @@ cdef const fr_memory *_describe(fr_memory *memory, list args, cnp.ndarray out, o
         plain = plain and cnp.PyArray_TYPE(array) == dtype and not memory.swapped[j]
     memory.size[nin + 1] = 1
     memory.masked = where is not True
-    return NULL if plain else memory
+    return NULL if plain and has_kernels(dtype) else memory
 
 
 cdef NpyIter *_open(list args, object target, int dtype, object where) except NULL:
@@ -725,7 +817,7 @@ cdef int _plan(fr_plan *plan, const fr_call *how, const fr_memory *memory, int c
             plan.view.stride[0][j] = 0
     for j in range(operands):
         plan.view.origin[j] = origin[j]
-    cdef Py_ssize_t size = NpyIter_GetIterSize(iterator) * how.itemsize
+    cdef Py_ssize_t size = NpyIter_GetIterSize(iterator) * how.size
     fr_make_plan(plan, how, memory, warm and outgrows_cache(cost, size, crew.threads))
     return 0
 
@@ -749,7 +841,7 @@ cdef object _run_strided(const _General *call, Kernel kernel, list args, object 
             run_shares(_plan_share, &plan, kernel.cost, n, plan.boxes, call.crew)
     finally:
         NpyIter_Deallocate(iterator)
-    return result
+    return result if out is not None or cnp.PyArray_NDIM(<cnp.ndarray>result) else result[()]
 
 
 # --- Third door: everything else is a ufunc -------------------------------------------------------------------------
@@ -762,13 +854,13 @@ cdef tuple _OUT_WHERE = ("out", "where")
 cdef int _class_of(object value) except -4:
     cdef double number
     if cnp.PyArray_Check(value):
-        return class_of_dtype(<cnp.dtype>(<cnp.ndarray>value).descr)
+        return _kind_of_dtype(<cnp.dtype>(<cnp.ndarray>value).descr)
     if cnp.PyArray_CheckScalar(value):
-        return class_of_dtype(cnp.PyArray_DescrFromScalar(value))
+        return _kind_of_dtype(cnp.PyArray_DescrFromScalar(value))
     if _number(value, &number):
         return WEAK
     dtype = getattr(value, "dtype", None)
-    return class_of_dtype(dtype) if isinstance(dtype, np.dtype) else FOREIGN
+    return _kind_of_dtype(dtype) if isinstance(dtype, np.dtype) else FOREIGN
 
 
 cdef bint _is_number(object value, double *number) except -1:
@@ -828,8 +920,22 @@ cdef object as_target(str name, object out):
             raise TypeError(f"{name} cannot write into a buffer of the format {view.format!r}")
         return array
     if hasattr(type(out), "__dlpack__") and not isinstance(out, np.generic):
+        if str(getattr(out, "dtype", None)) == "torch.bfloat16":
+            return _bfloat16_view(out)
         return np.from_dlpack(out)
     raise TypeError(f"{name} can write into an array or a writable buffer, not into {type(out).__name__!r}")
+
+
+cdef object _bfloat16_view(object tensor):
+    """A PyTorch tensor of bfloat16, which NumPy has no name for, as an array of the type of ml_dtypes."""
+    import torch
+    if dtype_of(FR_bfloat16) is None:
+        try:
+            import ml_dtypes
+        except ImportError:
+            raise TypeError("a tensor of torch.bfloat16 needs the package ml_dtypes, which gives NumPy the type") from None
+        class_of_dtype(np.dtype(ml_dtypes.bfloat16))
+    return np.from_dlpack(tensor.view(torch.int16)).view(dtype_of(FR_bfloat16))
 
 
 def check_types(str name, names, values):
@@ -892,7 +998,25 @@ cdef object _run_ufunc(const _General *call, Kernel kernel, list args, object ta
                 args[j] = args[j].copy()
         if cnp.PyArray_Check(where) and np.may_share_memory(where, target):
             where = where.copy()
+    if call.how.load != NULL and not call.unknown:
+        return _run_half(call, kernel, args, target, where)
     return _call_ufunc(kernel, call.level, args, target, where)
+
+
+cdef object _run_half(const _General *call, Kernel kernel, list args, object target, object where):
+    """Run a call of a 16-bit type through the third door, with numbers in the type that computes."""
+    cdef int j
+    cdef bint numbers = False
+    computed = dtype_of(call.how.type)
+    for j in range(kernel.ndata, kernel.nin):
+        numbers = numbers or (type(args[j]) is cnp.ndarray and cnp.PyArray_TYPE(args[j]) == cnp.NPY_FLOAT32)
+    for j in range(kernel.nin):
+        if numbers or (type(args[j]) is cnp.ndarray and cnp.PyArray_TYPE(args[j]) != call.dtype):
+            args[j] = args[j].astype(computed if numbers else dtype_of(type_of(call.dtype)))
+    if not numbers:
+        return _call_ufunc(kernel, call.level, args, target, where)
+    found = _call_ufunc(kernel, 0, args, target, where)
+    return found.astype(dtype_of(type_of(call.dtype))) if target is None else found
 
 
 # --- The choice between the second and the third door ---------------------------------------------------------------
@@ -929,6 +1053,9 @@ cdef int _why_not_strided(Kernel kernel, list args, object target, object where,
         why = _why_not_moved(target)
         if not why and _format(cnp.PyArray_TYPE(<cnp.ndarray>target)) < FR_AS_FLOAT:
             why = OTHER_TYPE
+        if not why and FR_AS_BFLOAT in (_format(dtype), _format(cnp.PyArray_TYPE(<cnp.ndarray>target))):
+            if not np.can_cast(dtype_of(type_of(dtype)), target.dtype, "same_kind"):
+                why = OTHER_TYPE
         if not why and not PyArray_ISWRITEABLE(<cnp.ndarray>target):
             why = READ_ONLY
         if why:
@@ -938,7 +1065,7 @@ cdef int _why_not_strided(Kernel kernel, list args, object target, object where,
         if why:
             return why | j << WHICH
         ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>args[j]))
-    return 0 if ndim else NO_AXES
+    return 0 if ndim or not has_kernels(dtype) else NO_AXES
 
 
 cdef object _decide_general(_General *call, Kernel kernel, list args, object out, object where):
@@ -958,17 +1085,21 @@ cdef object _decide_general(_General *call, Kernel kernel, list args, object out
         call.unknown |= kind == FOREIGN or kind == NEITHER
         if kind >= 0:
             common = kind if common < 0 else _joined[common][kind]
-    if common < 0:
-        common = FR_float64
+    if common < 0 or common == BYTE:
+        common = FR_float64 if common < 0 else FR_float32
     call.dtype = dtype_of(common).type_num
     call.level = precision_here()
     call.how = &kernel.calls[common][call.level]
     if kernel.nparams:
-        _check_params(kernel, args, FR_float64 if call.unknown else call.how.type)
+        _check_params(kernel, args, FR_float64 if call.unknown else type_of(_number_type(call.dtype)))
     if not call.unknown:
         for j in range(kernel.nin):
+            if call.how.load != NULL and cnp.PyArray_CheckScalar(args[j]):
+                args[j] = np.asarray(args[j])
+            if call.how.load != NULL and type(args[j]) is cnp.ndarray and not PyArray_ISALIGNED(args[j]):
+                args[j] = np.require(args[j], None, "A")
             if _number(args[j], &number):
-                args[j] = _as_array(number, call.dtype)
+                args[j] = _as_array(number, _number_type(call.dtype))
     if out is None and type(where) is cnp.ndarray and _are_plain(args):
         np.logical_not(_nothing, where=_nothing)  # some versions of NumPy warn that masked elements are not initialized
     if type(out) is _memmap:
@@ -1005,10 +1136,15 @@ cdef object _general(Kernel kernel, object out, object where, list args):
     return result if target is out else out
 
 
+cdef int _number_type(int dtype) noexcept:
+    """The type to which numbers as parameters are rounded beside arrays of a type: float32 for 16-bit types."""
+    return dtype if has_kernels(dtype) else cnp.NPY_FLOAT32
+
+
 cdef object _as_array(double number, int dtype):
     """A Python number as an array without axes, rounded once."""
     cdef cnp.ndarray array = cnp.PyArray_SimpleNew(0, NULL, dtype)
-    fr_take_numbers(_anything, &number, fr_type_of(dtype), cnp.PyArray_DATA(array), 1)
+    fr_take_numbers(_anything, &number, type_of(dtype), cnp.PyArray_DATA(array), 1)
     return array
 
 
@@ -1063,15 +1199,16 @@ cdef bint _side_by_side(Kernel first, Kernel second, list params, cnp.ndarray x,
                         int dtype) except -1:
     """Run both kernels through the driver, which allocates the memory of both before either writes."""
     cdef fr_plan plan
+    cdef fr_memory memory
     cdef Held held
     cdef NpyIter *one = NULL
     cdef NpyIter *other = NULL
-    cdef int type = fr_type_of(dtype), level = precision_here()
+    cdef int type = type_of(dtype), level = precision_here()
     cdef Py_ssize_t n = cnp.PyArray_SIZE(x), length = cnp.PyArray_DIM(x, axis)
     cdef Crew crew = crew_for(second.cost, n)
     cdef list args = [x]
     for value in params:
-        args.append(_as_array(value, dtype))
+        args.append(_as_array(value, _number_type(dtype)))
     if n == 0:
         return True
     held.count = 0
@@ -1085,9 +1222,11 @@ cdef bint _side_by_side(Kernel first, Kernel second, list params, cnp.ndarray x,
         one = _open([x], before, dtype, True)
         other = _open(args, after, dtype, True)
         check_held(&held, first.name)
-        _plan(&plan, &first.calls[type][level], NULL, first.cost, one, True, crew)
+        _plan(&plan, &first.calls[type][level], _describe(&memory, [x], before, True, dtype), first.cost, one, True,
+              crew)
         run_shares(_plan_share, &plan, first.cost, n, plan.boxes, crew)
-        _plan(&plan, &second.calls[type][level], NULL, second.cost, other, True, crew)
+        _plan(&plan, &second.calls[type][level], _describe(&memory, args, after, True, dtype), second.cost, other,
+              True, crew)
         run_shares(_plan_share, &plan, second.cost, n, plan.boxes, crew)
     finally:
         if one != NULL:
@@ -1248,7 +1387,7 @@ cdef dict _in_words(str door, Kernel kernel, const fr_call *how):
     return {
         "door": door,
         "kernel": kernel.name,
-        "dtype": dtype_of(call // FR_PRECISIONS).name,
+        "dtype": dtype_of(how.type).name,
         "precision": "accurate" if call % FR_PRECISIONS else "fast",
         "why_not_fast": "",
         "why_not_driver": "",
@@ -1258,27 +1397,28 @@ cdef dict _in_words(str door, Kernel kernel, const fr_call *how):
     }
 
 
-cdef str _move(cnp.ndarray array, cnp.dtype computed, bint stored):
-    """How the elements of an operand are converted; empty if they are not."""
-    own = (<object>array).dtype
-    names = (computed.name, own.name) if stored else (own.name, computed.name)
-    return ", ".join(["byte order"] * (not own.isnative) + [" to ".join(names)] * (names[0] != names[1]))
+cdef list _move(dtype, list types):
+    """How the elements of an operand are converted, from type to type; `dtype` is its own."""
+    names = [each.name for each in types]
+    names = [name for j, name in enumerate(names) if j == 0 or name != names[j - 1]]
+    return ["byte order"] * (not dtype.isnative) + [" to ".join(names)] * (len(names) > 1)
 
 
-cdef str _loads(Kernel kernel, list args, int dtype):
+cdef str _loads(Kernel kernel, list args, const fr_call *call):
     """Which operands are converted block by block, and how."""
     cdef list found = []
     for name, array in zip(kernel.operands, args):
-        how = _move(array, cnp.PyArray_DescrFromType(dtype), False)
+        how = ", ".join(_move(array.dtype, [array.dtype, dtype_of(call.type)]))
         if how:
             found.append(f"{name}: {how}")
     return "; ".join(found)
 
 
-cdef str _stores(object out, object where, int dtype):
+cdef str _stores(Kernel kernel, object out, object where, const fr_call *call):
     """How results are converted, and whether they are masked."""
-    cdef str how = "" if out is None else _move(out, cnp.PyArray_DescrFromType(dtype), True)
-    return ", ".join([how] * bool(how) + ["masked"] * (where is not True))
+    cdef int type = (call - &kernel.calls[0][0]) // FR_PRECISIONS
+    dtype = dtype_of(type) if out is None else out.dtype
+    return ", ".join(_move(dtype, [dtype_of(call.type), dtype_of(type), dtype]) + ["masked"] * (where is not True))
 
 
 cdef dict _foresee(const _Dense *call, int why, Kernel kernel, object out, object where, PyObject **args):
@@ -1288,7 +1428,10 @@ cdef dict _foresee(const _Dense *call, int why, Kernel kernel, object out, objec
         return _foresee_general(kernel, out, where, _as_list(args, kernel.nin), why)
     found = _in_words("fast path", kernel, call.how)
     found["threads"], found["why_threads"] = call.crew.threads, _why_threads(call.crew, kernel.cost, call.n)
-    found["output"] = _memory(out, call.n * call.how.itemsize)
+    found["output"] = _memory(out, call.n * call.how.size)
+    if call.how.load != NULL:
+        found["loads"] = _loads(kernel, _as_list(args, kernel.ndata), call.how)
+        found["stores"] = _stores(kernel, out, True, call.how)
     found["streamed"] = bool(_plan_stream(&plan, call, kernel.cost, found["output"] in ("given", "recycled")))
     return found
 
@@ -1318,9 +1461,9 @@ cdef dict _foresee_strided(const _General *call, Kernel kernel, list args, objec
     try:
         n = NpyIter_GetIterSize(iterator)
         found["threads"], found["why_threads"] = call.crew.threads, _why_threads(call.crew, kernel.cost, n)
-        found["output"] = _memory(out, n * call.how.itemsize if where is True else 0)
-        found["loads"] = _loads(kernel, args, call.dtype)
-        found["stores"] = _stores(out, where, call.dtype)
+        found["output"] = _memory(out, n * call.how.size if where is True else 0)
+        found["loads"] = _loads(kernel, args, call.how)
+        found["stores"] = _stores(kernel, out, where, call.how)
         if n > 0:
             result = <cnp.ndarray><object><PyObject *>NpyIter_GetOperandArray(iterator)[kernel.nin]
             memory = _describe(&room, args, result, where, call.dtype)
@@ -1340,7 +1483,7 @@ cdef dict _foresee_ufunc(const _General *call, Kernel kernel, list args, object 
     _rehearse(kernel, call.level, args, target, where)
     found = _in_words("ufunc", kernel, call.how)
     found["threads"], found["why_threads"] = 1, "NumPy runs ufuncs on one thread"
-    found["output"] = _memory(target, _broadcast_size(args) * call.how.itemsize if plain else 0)
+    found["output"] = _memory(target, _broadcast_size(args) * call.how.size if plain else 0)
     return found
 
 

@@ -21,6 +21,8 @@ from fastrelu._runtime cimport (
     crew_for,
     dtype_of,
     flavor_of,
+    fr_type_of_flavor,
+    fr_types,
     has_kernels,
     hold,
     keep,
@@ -281,7 +283,7 @@ cdef int _type_of(str name, cnp.ndarray x) except -1:
     cdef int kind = class_of_dtype(<cnp.dtype>x.descr)
     if kind == NEITHER:
         raise TypeError(f"{name} takes real numbers, not {x.dtype}; convert with x.astype(numpy.float64) what can be")
-    return dtype_of(kind).type_num
+    return dtype_of(fr_type_of_flavor[fr_types[kind].flavor[0]]).type_num
 
 
 cdef cnp.ndarray _as_carray(object x, int dtype):

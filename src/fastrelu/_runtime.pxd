@@ -13,8 +13,14 @@ cdef extern from "atomic.h" nogil:
 cdef extern from "kernels/types.h" nogil:
     enum:
         FR_PRECISIONS
+        FR_F32_ACCURATE
+        FR_F64_FAST
+        FR_F64_ACCURATE
         FR_FLAVORS
+        FR_float32
         FR_float64
+        FR_float16
+        FR_bfloat16
         FR_TYPES
         FR_OWN_TYPES
     ctypedef struct fr_type:
@@ -45,8 +51,14 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef fr_kernels fr_row[3]
     ctypedef struct fr_stream:
         void (*move)(char *, const char *, Py_ssize_t, const char *const *, int) noexcept nogil
+    enum:
+        FR_FORMATS
+    ctypedef void (*fr_move)(const char *, char *, Py_ssize_t) noexcept nogil
+    ctypedef fr_move fr_moves[FR_FORMATS]
     ctypedef struct fr_convert:
-        pass
+        fr_moves *load
+        fr_moves *store
+        fr_move store_up
     ctypedef struct fr_rows:
         pass
     ctypedef struct fr_sums:
@@ -76,18 +88,26 @@ cdef extern from "pool.h" nogil:
     enum:
         FR_POOL_FROM
 
-# For NumPy's number of a type in types.def: the flavor in a precision, the bytes of an element, and whether there are
-# kernels that read and write it.
+# NumPy's number of bfloat16, which ml_dtypes registers; -1 until one has been seen.
+cdef int bfloat16
+cdef int learn_bfloat16(cnp.dtype dtype) except -1
+
+# For NumPy's number of a type: its index in types.def, or -1; and for one that is there the flavor in a precision, the
+# bytes of an element, and whether there are kernels that read and write it.
+cdef inline int type_of(int dtype) noexcept nogil:
+    cdef int type = fr_type_of(dtype)
+    return FR_bfloat16 if type < 0 and dtype >= 0 and dtype == bfloat16 else type
+
 cdef inline int flavor_of(int dtype, int level) noexcept nogil:
-    return fr_types[fr_type_of(dtype)].flavor[level]
+    return fr_types[type_of(dtype)].flavor[level]
 
 cdef inline int size_of(int dtype) noexcept nogil:
-    return fr_types[fr_type_of(dtype)].size
+    return fr_types[type_of(dtype)].size
 
 cdef inline bint has_kernels(int dtype) noexcept nogil:
-    return <unsigned int>fr_type_of(dtype) < <unsigned int>FR_OWN_TYPES
+    return <unsigned int>type_of(dtype) < <unsigned int>FR_OWN_TYPES
 
-cdef cnp.dtype dtype_of(int type)  # of a type in types.def, by its index there
+cdef cnp.dtype dtype_of(int type)  # of a type in types.def, by its index there; None if it has no number yet
 
 cdef const fr_tables *tables(str isa) except NULL
 

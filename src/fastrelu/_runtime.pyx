@@ -120,12 +120,21 @@ cdef extern from "numpy/arrayobject.h":
 
 # --- Element types --------------------------------------------------------------------------------------------------
 
-cdef tuple _dtypes = tuple([np.dtype(fr_types[i].name.decode()) for i in range(FR_TYPES)])
-dtypes = _dtypes[:FR_OWN_TYPES]  # those that kernels read and write
+cdef list _dtypes = [np.dtype(fr_types[i].name.decode()) for i in range(FR_bfloat16)] + [None]
+dtypes = tuple(_dtypes[:FR_OWN_TYPES])  # those that kernels read and write
+bfloat16 = -1
 
 
 cdef cnp.dtype dtype_of(int type):
     return <cnp.dtype>_dtypes[type]
+
+
+cdef int learn_bfloat16(cnp.dtype dtype) except -1:
+    """Make the type with this number known as bfloat16."""
+    global bfloat16
+    _dtypes[FR_bfloat16] = dtype
+    bfloat16 = dtype.type_num
+    return 0
 
 
 # --- Instruction set ------------------------------------------------------------------------------------------------
@@ -426,7 +435,7 @@ cdef void tidy_pool() noexcept:
 cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *shape, const cnp.npy_intp *strides, void *data, int flags,
                            int dtype):
     """An array of a type that has kernels; NumPy's own shorthand for this looks the type up again."""
-    cdef cnp.dtype descr = dtype_of(fr_type_of(dtype))
+    cdef cnp.dtype descr = dtype_of(type_of(dtype))
     Py_INCREF(descr)  # the array steals the reference
     return PyArray_NewFromDescr(<PyTypeObject *>cnp.ndarray, <PyArray_Descr *>descr, ndim, shape, strides, data, flags,
                                 NULL)

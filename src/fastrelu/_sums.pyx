@@ -294,7 +294,7 @@ cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _runtime.Crew crew
     job.scalar = learned.learned.scalar[flavor]
     job.array = learned.learned.array[flavor]
     job.nparams = nparams
-    job.type = _runtime.fr_type_of(dtype)
+    job.type = _runtime.type_of(dtype)
     _look(&job, arrays, dx)
     learned.sums.split(&job)
     for p in range(nparams):
@@ -342,7 +342,9 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
     except TypeError:
         _core.check_types(f"{learned.name}_backward_parameters", learned.backward.operands, (grad, x, a, b, c, d))
         raise
-    descr = cnp.PyArray_DescrFromType(dtype)
+    result = cnp.PyArray_DescrFromType(dtype)  # what is returned; 16-bit types are computed in another
+    descr = _runtime.dtype_of(_runtime.fr_type_of_flavor[_runtime.flavor_of(dtype, _runtime.precision_here())])
+    dtype = descr.num
     for value in operands:
         if type(value) is float:
             value = _core._as_array(value, dtype)
@@ -365,8 +367,9 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
     cdef _runtime.Crew crew = _runtime.crew_for(learned.learned.cost, size)
 
     if target is not None:
-        _check_target(learned, target, shape, descr)
-    written = (target is not None and _core._is_native(target, dtype) and 0 not in (<object>target).strides)
+        _check_target(learned, target, shape, result)
+    written = (target is not None and result is descr and _core._is_native(target, dtype)
+               and 0 not in (<object>target).strides)
     if written:
         dx = target
         for j in range(len(arrays)):
@@ -382,6 +385,10 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
     else:
         for array in arrays[2:]:
             gradients.append(np.zeros(array.shape, descr))
+    if result is not descr:
+        dx = dx.astype(result)
+        for j in range(len(gradients)):
+            gradients[j] = gradients[j].astype(result)
     if target is not None:
         if not written:
             np.copyto(target, dx, casting="same_kind")

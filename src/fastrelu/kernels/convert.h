@@ -64,37 +64,96 @@ static inline uint16_t fr_to_half(float x) {
     return (uint16_t)((size > 0x7f800000 ? 0x7e00 | (size >> 13 & 0x1ff) : finite) | (bits >> 16 & 0x8000));
 }
 
-#if defined(__F16C__) || (defined(_MSC_VER) && defined(__AVX2__))
-static void fr_load_half_float(const char *from, char *to, ptrdiff_t n) {
-    const uint16_t *x = (const uint16_t *)from;
-    float *y = (float *)to;
-    ptrdiff_t i = 0;
-    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + i))));
-    for (; i < n; i++) y[i] = fr_of_half(x[i]);
+/* --- bfloat16: the upper half of a float --- */
+
+static inline float fr_of_bfloat(uint16_t x) { return fr_float_of((uint32_t)x << 16); }
+
+/* Rounds to nearest even; NaN stays NaN. */
+static inline uint16_t fr_to_bfloat(float x) {
+    const uint32_t bits = fr_bits_of(x);
+    const uint32_t nearest = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    return (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? bits >> 16 | 0x40 : nearest);
 }
-static void fr_store_half_float(const char *from, char *to, ptrdiff_t n) {
-    const float *x = (const float *)from;
-    uint16_t *y = (uint16_t *)to;
-    ptrdiff_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        _mm_storeu_si128((__m128i *)(y + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
-    for (; i < n; i++) y[i] = fr_to_half(x[i]);
+
+/* FR_LANES(id, from, to, lanes, several, one): a loop over `several`, which converts `lanes` elements from x + i to
+ * y + i, and `one`. */
+#define FR_LANES(id, source, target, lanes, several, one)     \
+    static void id(const char *from, char *to, ptrdiff_t n) { \
+        const source *x = (const source *)from;               \
+        target *y = (target *)to;                             \
+        ptrdiff_t i = 0;                                      \
+        for (; i + lanes <= n; i += lanes) several;           \
+        for (; i < n; i++) y[i] = one(x[i]);                  \
+    }
+#if defined(__AVX512F__)
+static inline __m256i fr_to_bfloats(__m512 x) {
+    const __m512i bits = _mm512_castps_si512(x),
+                  lsb = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i nearest = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), lsb);
+    const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
+    const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_mov_epi32(nearest, nan, quiet), 16));
 }
+#define FR_HALVES(x) _mm256_loadu_si256((const __m256i *)(x))
+FR_LANES(fr_load_half_float, uint16_t, float, 16, _mm512_storeu_ps(y + i, _mm512_cvtph_ps(FR_HALVES(x + i))),
+         fr_of_half)
+FR_LANES(fr_store_half_float, float, uint16_t, 16,
+         _mm256_storeu_si256((__m256i *)(y + i), _mm512_cvtps_ph(_mm512_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT)),
+         fr_to_half)
+FR_LANES(fr_load_bfloat_float, uint16_t, float, 16,
+         _mm512_storeu_si512(y + i, _mm512_slli_epi32(_mm512_cvtepu16_epi32(FR_HALVES(x + i)), 16)), fr_of_bfloat)
+FR_LANES(fr_store_bfloat_float, float, uint16_t, 16,
+         _mm256_storeu_si256((__m256i *)(y + i), fr_to_bfloats(_mm512_loadu_ps(x + i))), fr_to_bfloat)
+#elif defined(__F16C__) || (defined(_MSC_VER) && defined(__AVX2__))
+static inline __m256i fr_to_bfloats(__m256 x) {
+    const __m256i bits = _mm256_castps_si256(x),
+                  lsb = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i nearest = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), lsb);
+    const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    return _mm256_srli_epi32(_mm256_blendv_epi8(nearest, quiet, nan), 16);
+}
+static inline __m256i fr_to_16_bfloats(const float *x) {
+    const __m256i low = fr_to_bfloats(_mm256_loadu_ps(x)), high = fr_to_bfloats(_mm256_loadu_ps(x + 8));
+    return _mm256_permute4x64_epi64(_mm256_packus_epi32(low, high), 0xd8);
+}
+#define FR_HALVES(x) _mm_loadu_si128((const __m128i *)(x))
+FR_LANES(fr_load_half_float, uint16_t, float, 8, _mm256_storeu_ps(y + i, _mm256_cvtph_ps(FR_HALVES(x + i))), fr_of_half)
+FR_LANES(fr_store_half_float, float, uint16_t, 8,
+         _mm_storeu_si128((__m128i *)(y + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT)),
+         fr_to_half)
+FR_LANES(fr_load_bfloat_float, uint16_t, float, 8,
+         _mm256_storeu_si256((__m256i *)(y + i), _mm256_slli_epi32(_mm256_cvtepu16_epi32(FR_HALVES(x + i)), 16)),
+         fr_of_bfloat)
+FR_LANES(fr_store_bfloat_float, float, uint16_t, 16, _mm256_storeu_si256((__m256i *)(y + i), fr_to_16_bfloats(x + i)),
+         fr_to_bfloat)
+#else
+#if defined(__aarch64__) && !defined(_MSC_VER)
+FR_CONVERT(fr_load_half_float, __fp16, float, x[i])
+FR_CONVERT(fr_store_half_float, float, __fp16, x[i])
 #else
 FR_CONVERT(fr_load_half_float, uint16_t, float, fr_of_half(x[i]))
 FR_CONVERT(fr_store_half_float, float, uint16_t, fr_to_half(x[i]))
 #endif
+FR_CONVERT(fr_load_bfloat_float, uint16_t, float, fr_of_bfloat(x[i]))
+FR_CONVERT(fr_store_bfloat_float, float, uint16_t, fr_to_bfloat(x[i]))
+#endif
+
+/* --- Both, from and to double --- */
 
 enum { FR_CONVERT_STEP = 64 }; /* elements between two conversions */
 
-static void fr_load_half_double(const char *from, char *to, ptrdiff_t n) {
-    float step[FR_CONVERT_STEP];
-    for (ptrdiff_t i = 0; i < n; i += FR_CONVERT_STEP) {
-        const ptrdiff_t m = n - i < FR_CONVERT_STEP ? n - i : FR_CONVERT_STEP;
-        fr_load_half_float(from + i * (ptrdiff_t)sizeof(uint16_t), (char *)step, m);
-        fr_widen((const char *)step, to + i * (ptrdiff_t)sizeof(double), m);
+#define FR_BY_STEPS(id, load)                                                      \
+    static void id(const char *from, char *to, ptrdiff_t n) {                      \
+        float step[FR_CONVERT_STEP];                                               \
+        for (ptrdiff_t i = 0; i < n; i += FR_CONVERT_STEP) {                       \
+            const ptrdiff_t m = n - i < FR_CONVERT_STEP ? n - i : FR_CONVERT_STEP; \
+            load(from + i * (ptrdiff_t)sizeof(uint16_t), (char *)step, m);         \
+            fr_widen((const char *)step, to + i * (ptrdiff_t)sizeof(double), m);   \
+        }                                                                          \
     }
-}
+FR_BY_STEPS(fr_load_half_double, fr_load_half_float)
+FR_BY_STEPS(fr_load_bfloat_double, fr_load_bfloat_float)
 
 /* Rounded to odd: whatever is rounded to fewer digits after that is rounded once. */
 static inline float fr_to_odd(double x) {
@@ -105,15 +164,27 @@ static inline float fr_to_odd(double x) {
     return exact | (bits & 1) ? near : fr_float_of(over > 0 ? bits - 1 : bits + 1);
 }
 
-static void fr_store_half_double(const char *from, char *to, ptrdiff_t n) {
-    const double *x = (const double *)from;
-    float step[FR_CONVERT_STEP];
-    for (ptrdiff_t i = 0; i < n; i += FR_CONVERT_STEP) {
-        const ptrdiff_t m = n - i < FR_CONVERT_STEP ? n - i : FR_CONVERT_STEP;
-        for (ptrdiff_t k = 0; k < m; k++) step[k] = fr_to_odd(x[i + k]);
-        fr_store_half_float((const char *)step, to + i * (ptrdiff_t)sizeof(uint16_t), m);
-    }
+/* The same for a double that is itself rounded from a little more. It matters in the middle between two subnormal
+ * numbers of bfloat16, where the little may be less than double's unit in the last place: that of x/2 + x*x/4. */
+static inline float fr_to_odd_up(double x) {
+    const uint32_t bits = fr_bits_of(fr_to_odd(x));
+    const int middle = (bits & 0x7fffffff) < 0x00800000 && (bits & 0xffff) == 0x8000;
+    return fr_float_of(middle ? (bits >> 31 ? bits - 1 : bits + 1) : bits);
 }
+
+#define FR_STORE_BY_STEPS(id, rounded, store)                                      \
+    static void id(const char *from, char *to, ptrdiff_t n) {                      \
+        const double *x = (const double *)from;                                    \
+        float step[FR_CONVERT_STEP];                                               \
+        for (ptrdiff_t i = 0; i < n; i += FR_CONVERT_STEP) {                       \
+            const ptrdiff_t m = n - i < FR_CONVERT_STEP ? n - i : FR_CONVERT_STEP; \
+            for (ptrdiff_t k = 0; k < m; k++) step[k] = rounded(x[i + k]);         \
+            store((const char *)step, to + i * (ptrdiff_t)sizeof(uint16_t), m);    \
+        }                                                                          \
+    }
+FR_STORE_BY_STEPS(fr_store_half_double, fr_to_odd, fr_store_half_float)
+FR_STORE_BY_STEPS(fr_store_bfloat_double, fr_to_odd, fr_store_bfloat_float)
+FR_STORE_BY_STEPS(fr_store_bfloat_double_up, fr_to_odd_up, fr_store_bfloat_float)
 
 /* --- Byte order --- */
 
@@ -181,9 +252,11 @@ FR_STORE_MASKED(8, uint64_t, FR_SOME_8)
     fr_load_bool_##kind, fr_load_byte_##kind, fr_load_ubyte_##kind, fr_load_short_##kind, fr_load_ushort_##kind,     \
         fr_load_int_##kind, fr_load_uint_##kind, fr_load_long_##kind, fr_load_ulong_##kind, fr_load_longlong_##kind, \
         fr_load_ulonglong_##kind
-static const fr_convert fr_convert_table = {{{FR_LOAD_INTEGERS(float), NULL, NULL, fr_load_half_float},
-                                             {FR_LOAD_INTEGERS(double), fr_widen, NULL, fr_load_half_double}},
-                                            {{[FR_AS_DOUBLE] = fr_widen, [FR_AS_HALF] = fr_store_half_float},
-                                             {[FR_AS_FLOAT] = fr_narrow, [FR_AS_HALF] = fr_store_half_double}},
-                                            {[2] = fr_swap2, [4] = fr_swap4, [8] = fr_swap8},
-                                            {[2] = fr_masked2, [4] = fr_masked4, [8] = fr_masked8}};
+static const fr_convert fr_convert_table = {
+    {{FR_LOAD_INTEGERS(float), NULL, NULL, fr_load_half_float, fr_load_bfloat_float},
+     {FR_LOAD_INTEGERS(double), fr_widen, NULL, fr_load_half_double, fr_load_bfloat_double}},
+    {{[FR_AS_DOUBLE] = fr_widen, [FR_AS_HALF] = fr_store_half_float, [FR_AS_BFLOAT] = fr_store_bfloat_float},
+     {[FR_AS_FLOAT] = fr_narrow, [FR_AS_HALF] = fr_store_half_double, [FR_AS_BFLOAT] = fr_store_bfloat_double}},
+    fr_store_bfloat_double_up,
+    {[2] = fr_swap2, [4] = fr_swap4, [8] = fr_swap8},
+    {[2] = fr_masked2, [4] = fr_masked4, [8] = fr_masked8}};

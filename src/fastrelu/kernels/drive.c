@@ -52,7 +52,7 @@ int fr_take_numbers(fr_domain domain, double *numbers, int type, void *rounded, 
 static ptrdiff_t fr_cut(const fr_call *call, const char *out, ptrdiff_t n, int part, int parts) {
     if (part == parts) return n;
     ptrdiff_t at = n / parts * part;
-    ptrdiff_t past = (ptrdiff_t)((uintptr_t)(out + at * call->itemsize) % FR_CACHE_LINE) / call->itemsize;
+    ptrdiff_t past = (ptrdiff_t)((uintptr_t)(out + at * call->size) % FR_CACHE_LINE) / call->size;
     return at > past ? at - past : 0;
 }
 
@@ -66,6 +66,23 @@ void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_
     for (int j = 0; j < call->ndata; j++) at[j] = in[j] + start * call->itemsize;
     for (int j = call->ndata; j < call->ndata + call->nparams; j++) at[j] = in[j];
     fr_run(call->scalar, at, out + start * call->itemsize, stop - start);
+}
+
+void fr_convert_part(const fr_call *call, const char *const *in, char *out, ptrdiff_t n, int part, int parts) {
+    fr_guard caller = fr_guard_open();
+    const ptrdiff_t start = fr_cut(call, out, n, part, parts), stop = fr_cut(call, out, n, part + 1, parts);
+    const ptrdiff_t most = (ptrdiff_t)sizeof(fr_block) / call->itemsize, size = call->size;
+    fr_block block[2];
+    const char *at[FR_MAX_INPUTS];
+    for (int j = 0; j < call->ndata; j++) at[j] = (const char *)&block[j];
+    for (int j = call->ndata; j < call->ndata + call->nparams; j++) at[j] = in[j];
+    for (ptrdiff_t i = start; i < stop; i += most) {
+        const ptrdiff_t m = stop - i < most ? stop - i : most;
+        for (int j = 0; j < call->ndata; j++) call->load(in[j] + i * size, (char *)&block[j], m);
+        call->scalar(at, (char *)&block[0], m);
+        call->store((const char *)&block[0], out + i * size, m);
+    }
+    fr_guard_close(caller);
 }
 
 /* --- Copies between an operand and a block --- */
@@ -174,19 +191,23 @@ static int fr_is_linear(const fr_plan *plan, int operand, ptrdiff_t stride) {
     return 1;
 }
 
-static int fr_is_loaded(const fr_plan *plan, int operand) { return plan->move[operand] || plan->swap[operand]; }
+static int fr_is_loaded(const fr_plan *plan, int operand) {
+    const int is_output = operand == plan->call->ndata + plan->call->nparams;
+    return plan->move[operand] || plan->swap[operand] || (is_output && plan->rounded);
+}
 
 /* Finds the moves between the operands and blocks of the kernel's type. */
 static void fr_choose_moves(fr_plan *plan, const fr_memory *memory) {
     const fr_call *call = plan->call;
     int nin = call->ndata + call->nparams;
     plan->converted = plan->masked = memory && memory->masked;
+    plan->rounded = memory && call->store && memory->format[nin] != call->format;
     for (int j = 0; j <= nin + plan->masked; j++) {
         plan->move[j] = plan->swap[j] = NULL;
         plan->size[j] = memory ? memory->size[j] : call->itemsize;
         if (!memory || j > nin) continue;
         const fr_move(*moves)[FR_FORMATS] = j < nin ? call->convert->load : call->convert->store;
-        plan->move[j] = moves[call->type][memory->format[j]];
+        plan->move[j] = j == nin && call->store && !plan->rounded ? call->store : moves[call->type][memory->format[j]];
         if (memory->swapped[j]) plan->swap[j] = call->convert->swap[memory->size[j]];
         plan->converted |= fr_is_loaded(plan, j);
     }
@@ -236,12 +257,12 @@ void fr_make_plan(fr_plan *plan, const fr_call *call, const fr_memory *memory, i
     plan->lead = 0;
     for (int j = 0; j < nin; j++) stream = stream && view->origin[j] != view->origin[nin];
     fr_choose_moves(plan, memory);
-    stream = stream && call->stream->move && !plan->masked && !fr_is_loaded(plan, nin);
+    stream = stream && call->stream->move && !plan->masked;
 
     int cross = fr_cross_axis(view, nin + 1 + plan->masked);
     if (cross) {
         fr_move_axis(view, cross);
-        ptrdiff_t line = FR_CACHE_LINE / call->itemsize;
+        ptrdiff_t line = FR_CACHE_LINE / plan->size[nin];
         fr_set_boxes(plan, FR_BLOCK / (view->shape[1] < line ? view->shape[1] : line), FR_BLOCK, FR_BLOCK);
         fr_choose_ways(plan);
     } else {
@@ -257,14 +278,14 @@ void fr_make_plan(fr_plan *plan, const fr_call *call, const fr_memory *memory, i
         if (!joined) {
             fr_set_boxes(plan, FR_LONG, 1, FR_LONG);
             if (fr_choose_ways(plan)) fr_set_boxes(plan, FR_BLOCK, 1, FR_BLOCK);
-            if (stream) fr_set_boxes(plan, FR_MOVED / call->itemsize, 1, FR_BLOCK);
+            if (stream) fr_set_boxes(plan, FR_MOVED / plan->size[nin], 1, FR_BLOCK);
         }
     }
     ptrdiff_t size = 1;
     for (int k = 0; k < plan->inner; k++) size *= plan->box[k];
-    plan->streamed = stream && plan->way[nin] == FR_AS_IT_IS && size * call->itemsize >= FR_WORTH_MOVING;
+    plan->streamed = stream && plan->way[nin] == FR_AS_IT_IS && size * plan->size[nin] >= FR_WORTH_MOVING;
     if (plan->streamed && plan->box[0] < view->shape[0])
-        plan->lead = (ptrdiff_t)((uintptr_t)view->origin[nin] % FR_CACHE_LINE) / call->itemsize;
+        plan->lead = (ptrdiff_t)((uintptr_t)view->origin[nin] % FR_CACHE_LINE) / plan->size[nin];
 
     plan->boxes = 1;
     for (int k = 0; k < view->naxes; k++) {
@@ -348,12 +369,18 @@ static void fr_scatter_masked(const fr_plan *plan, int operand, char *at, const 
     }
 }
 
-/* Takes the n elements of a box from a block of the kernel's type to the output; mask is NULL, or the box's. */
+/* Takes the n elements of a box from a block of the kernel's type to the output; mask is NULL, or the box's. `next` is
+ * NULL, or what a streamed box reads next. */
 static void fr_store_box(const fr_plan *plan, int operand, char *out, const ptrdiff_t *extent, ptrdiff_t n, char *block,
-                         const char *mask) {
+                         const char *mask, const char *const *next, int fetched) {
     fr_block raw;
+    const fr_call *call = plan->call;
     const fr_move move = plan->move[operand], swap = plan->swap[operand];
-    const int direct = plan->way[operand] == FR_AS_IT_IS, last = direct && !mask;
+    const int direct = plan->way[operand] == FR_AS_IT_IS, last = direct && !mask && !next;
+    if (plan->rounded) {
+        call->store(block, (char *)&raw, n);
+        call->load((const char *)&raw, block, n);
+    }
     if (move) {
         char *to = last && !swap ? out : (char *)&raw;
         move(block, to, n);
@@ -365,8 +392,9 @@ static void fr_store_box(const fr_plan *plan, int operand, char *out, const ptrd
         block = to;
     }
     if (block == out) return;
-    if (!direct && mask) fr_scatter_masked(plan, operand, out, extent, block, mask);
-    else if (mask) plan->call->convert->masked[plan->size[operand]](block, mask, out, n);
+    if (next) call->stream->move(out, block, n * plan->size[operand], next, fetched);
+    else if (!direct && mask) fr_scatter_masked(plan, operand, out, extent, block, mask);
+    else if (mask) call->convert->masked[plan->size[operand]](block, mask, out, n);
     else fr_copy_box(plan, operand, out, extent, block, 0);
 }
 
@@ -442,15 +470,14 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             plan->kernel(in, (char *)&result, 1);
             fr_copy_run(call->itemsize, to, call->itemsize, (char *)&result, 0, n);
         } else plan->kernel(in, to, n);
-        if (stream) stream->move(out, to, n * call->itemsize, next, fetched);
-        else if (to != out) {
+        if (to != out) {
             const char *mask = NULL;
             if (plan->masked) {
                 char *at = view->origin[nin + 1] + offset[nin + 1];
                 mask = plan->way[nin + 1] == FR_AS_IT_IS ? at : (const char *)&block[nin + 1];
                 if (mask != at) fr_copy_box(plan, nin + 1, at, extent, (char *)&block[nin + 1], 1);
             }
-            fr_store_box(plan, nin, out, extent, n, to, mask);
+            fr_store_box(plan, nin, out, extent, n, to, mask, stream ? next : NULL, fetched);
         }
 
         for (int k = 0; k < view->naxes; k++) {
@@ -501,32 +528,38 @@ void fr_ufunc_loop(char **args, const ptrdiff_t *dimensions, const ptrdiff_t *st
     int nin = call->ndata + call->nparams;
     if (n <= 0) return;
     fr_guard caller = fr_guard_open();
-    const int aligned = fr_is_aligned(args, steps, nin, n, call->itemsize);
-    if (n == 1 && aligned) {
+    const int aligned = fr_is_aligned(args, steps, nin, n, call->size);
+    if (n == 1 && aligned && !call->load) {
         call->scalar((const char *const *)args, args[nin], 1);
-    } else if (aligned && fr_any_order(args, steps, nin, n, call->itemsize)) {
+    } else if (n > 1 && aligned && fr_any_order(args, steps, nin, n, call->size)) {
         fr_plan plan;
+        fr_memory memory = {.masked = 0};
         plan.view.naxes = 1;
         plan.view.shape[0] = n;
         for (int j = 0; j <= nin; j++) {
             plan.view.stride[0][j] = steps[j];
             plan.view.origin[j] = args[j];
+            memory.format[j] = call->format;
+            memory.size[j] = call->size;
         }
-        fr_make_plan(&plan, call, NULL, 0);
+        fr_make_plan(&plan, call, call->load ? &memory : NULL, 0);
         fr_run_boxes(&plan, 0, plan.boxes);
     } else {
         /* Reductions and accumulations feed an output back as the next input. */
         const char *in[FR_MAX_INPUTS];
-        double number[FR_MAX_OPERANDS]; /* copies of what is not aligned */
-        const size_t size = (size_t)call->itemsize;
+        double number[FR_MAX_OPERANDS], raw; /* copies of what is not aligned, or converted */
+        const int direct = aligned && !call->load;
+        const size_t size = (size_t)call->size;
         for (ptrdiff_t i = 0; i < n; i++) {
-            char *to = args[nin] + i * steps[nin];
+            char *to = args[nin] + i * steps[nin], *result = direct ? to : (char *)&number[nin];
             for (int j = 0; j < nin; j++) {
                 in[j] = args[j] + i * steps[j];
-                if (!aligned) in[j] = (const char *)memcpy(&number[j], in[j], size);
+                if (!direct) in[j] = (const char *)memcpy(call->load ? &raw : &number[j], in[j], size);
+                if (call->load) call->load(in[j], (char *)&number[j], 1), in[j] = (const char *)&number[j];
             }
-            call->scalar(in, aligned ? to : (char *)&number[nin], 1);
-            if (!aligned) memcpy(to, &number[nin], size);
+            call->scalar(in, result, 1);
+            if (call->store) call->store(result, (char *)&raw, 1), result = (char *)&raw;
+            if (!direct) memcpy(to, result, size);
         }
     }
     fr_guard_close(caller);

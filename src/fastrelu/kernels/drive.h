@@ -9,8 +9,11 @@ typedef struct {
     fr_kernel scalar, array;
     const fr_stream *stream;
     const fr_convert *convert;
-    int ndata, nparams, type;
-    ptrdiff_t itemsize;
+    int ndata, nparams, type; /* the type of the kernel */
+    ptrdiff_t itemsize;       /* of that type, in bytes */
+    int format;               /* of the results in memory, which are rounded to it even if `out` has another one */
+    ptrdiff_t size;           /* of such a result, in bytes */
+    fr_move load, store;      /* from and to this format; NULL: it is that of the kernel */
 } fr_call;
 
 /* Operands of the same shape, axis 0 running fastest; a broadcast operand has stride 0. */
@@ -45,6 +48,7 @@ typedef struct {
     int converted, masked;           /* is any operand loaded or stored by a move; is there a mask */
     fr_move move[FR_MAX_OPERANDS];   /* the loader of an input, the storer of the output, or NULL */
     fr_move swap[FR_MAX_OPERANDS];   /* to or from the native byte order, or NULL */
+    int rounded;                     /* are results rounded to the format of the call before `move` converts them */
     ptrdiff_t size[FR_MAX_OPERANDS]; /* bytes of an element */
 } fr_plan;
 
@@ -55,6 +59,9 @@ int fr_take_numbers(fr_domain domain, double *numbers, int type, void *rounded, 
 /* Part `part` of `parts` of contiguous operands, with one number per parameter; parts end where a cache line of the
  * output ends. */
 void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_t n, int part, int parts);
+
+/* The same for a format that is not that of the kernel, block by block; numbers are of the kernel's type. */
+void fr_convert_part(const fr_call *call, const char *const *in, char *out, ptrdiff_t n, int part, int parts);
 
 /* Cuts plan->view into boxes. No input overlaps the output unless it is exactly the output. With `stream`, results are
  * written with non-temporal stores if possible: if the processor has such stores, rows of the output are long enough,

@@ -55,6 +55,7 @@ typedef struct {
 
 extern const fr_op fr_ops[];
 extern const int fr_nops;
+extern const char *const fr_wider[]; /* pairs of a type and a kernel of types.def; ends with NULL */
 
 /* Copies of blocks with non-temporal stores; all NULL if the instruction set has none. */
 typedef struct {
@@ -63,14 +64,15 @@ typedef struct {
     void (*finish)(void); /* makes what this thread moved visible to all threads */
 } fr_stream;
 /* How elements lie in memory. Formats up to FR_AS_DOUBLE are NumPy's type numbers. */
-enum { FR_AS_BOOL, FR_AS_FLOAT = 11, FR_AS_DOUBLE, FR_AS_HALF, FR_FORMATS };
+enum { FR_AS_BOOL, FR_AS_FLOAT = 11, FR_AS_DOUBLE, FR_AS_HALF, FR_AS_BFLOAT, FR_FORMATS };
 
 /* Converts n contiguous elements. */
 typedef void (*fr_move)(const char *from, char *to, ptrdiff_t n);
 typedef struct {
     fr_move load[FR_OWN_TYPES][FR_FORMATS];  /* to a type that has kernels; NULL: it is the type */
     fr_move store[FR_OWN_TYPES][FR_FORMATS]; /* from such a type; NULL: it is the type, or the format is no output */
-    fr_move swap[9];                         /* of the byte order, by the size of an element */
+    fr_move store_up; /* double to bfloat16 for results that are a little more than what double holds */
+    fr_move swap[9];  /* of the byte order, by the size of an element */
     void (*masked[9])(const char *from, const char *mask, char *to, ptrdiff_t n);
 } fr_convert;
 typedef struct fr_rows fr_rows;   /* softmax and its like: rows.h */

@@ -32,4 +32,9 @@ const fr_op fr_ops[] = {
 #include "ops.def"
 };
 #undef OP
+#define WIDER(type, kernel) #type, #kernel,
+const char *const fr_wider[] = {
+#include "types.def"
+    NULL};
+#undef WIDER
 const int fr_nops = (int)(sizeof fr_ops / sizeof *fr_ops);

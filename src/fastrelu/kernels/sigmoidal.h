@@ -7,7 +7,7 @@
  * float the rest of 1/6 is rounded up, which leaves no more than 0 at -3. Open interval: the derivative is 0 at both
  * ends. */
 #define SIXTH_LOW BY_TYPE(-0x1.555554p-28f, 0x1.5555555555555p-57)
-#define IS_SIXTH(slope, offset) (((slope == R(1. / 6)) | (slope == R((store)(1. / 6)))) & (offset == R(0.5)))
+#define IS_SIXTH(slope, offset) (((slope == R(1. / 6)) | (slope == R((float)(1. / 6)))) & (offset == R(0.5)))
 /* ULP: lean 0.7, full 0.55, full without FMA 1 */
 BODY FN(hard_sigmoid)(real x, real slope, real offset) {
     real c = x < -3 ? R(-3) : x;

@@ -46,14 +46,15 @@ static const int fr_type_of_flavor[FR_FLAVORS] = {
 };
 #undef TYPE
 
-/* The index of the type with one of NumPy's numbers, or -1; for files that include NumPy's headers before this one. */
+/* The index of the type with one of NumPy's own numbers, or -1; for files that include NumPy's headers before this one.
+ */
 #ifdef NPY_FLOAT32
 #define TYPE(name, number, storage, kernels, fast, accurate) [number] = FR_##name + 1,
 static const signed char fr_types_by_number[NPY_NOTYPE + 1] = {
 #include "types.def"
 };
 #undef TYPE
-static inline int fr_type_of(int number) { return number <= NPY_NOTYPE ? fr_types_by_number[number] - 1 : -1; }
+static inline int fr_type_of(int number) { return number < NPY_NOTYPE ? fr_types_by_number[number] - 1 : -1; }
 #endif
 
 #endif
