@@ -40,7 +40,7 @@ def test_properties(case: Case, precision: Precision) -> None:
     kernel = runtime.kernels[case.name]
     nin = case.ndata + len(case.params)
     assert (ufunc.__name__, ufunc.nin, ufunc.nout, ufunc.nargs) == (case.name, nin, 1, nin + 1)
-    assert ufunc.types == [f"{dtype.char * nin}->{dtype.char}" for dtype in DTYPES]
+    assert ufunc.types == [f"{dtype.char * nin}->{dtype.char}" for dtype in (*DTYPES, np.dtype("e"))]
     assert ufunc is getattr(kernel, precision)
     assert ufunc.identity is None
     assert ufunc.signature is None

@@ -159,7 +159,11 @@ cdef extern from "kernels/drive.h" nogil:
     void fr_run_plan(const fr_plan *, int, int) noexcept
     void fr_ufunc_loop(char **, const cnp.npy_intp *, const cnp.npy_intp *, void *) noexcept
 
+cdef extern from "numpy/ufuncobject.h":
+    int PyUFunc_AddPromoter(object, object, object) except -1
+
 cdef extern from "Python.h":
+    object PyCapsule_New(void *, const char *, void *)
     object PyContextVar_New(const char *, PyObject *)
     int PyContextVar_Get(object, PyObject *, PyObject **) except -1
     object PyObject_Vectorcall(object, PyObject **, size_t, PyObject *)
@@ -357,8 +361,10 @@ cdef class Kernel:
         return tuple(names)
 
     cdef make_ufunc(self, int level):
-        return cnp.PyUFunc_FromFuncAndData(self.loops, self.loop_data[level], self.loop_types, FR_bfloat16, self.nin,
-                                           1, cnp.PyUFunc_None, self.c_name, self.c_doc, 0)
+        ufunc = cnp.PyUFunc_FromFuncAndData(self.loops, self.loop_data[level], self.loop_types, FR_bfloat16, self.nin,
+                                            1, cnp.PyUFunc_None, self.c_name, self.c_doc, 0)
+        PyUFunc_AddPromoter(ufunc, (np.dtype,) * (self.nin + 1), _promoter)
+        return ufunc
 
     cdef int take_bfloat16(self) except -1:
         """Give the ufuncs a loop for bfloat16."""
@@ -391,6 +397,41 @@ cdef class Kernel:
         condition = self.op.domain_text[self.direction].decode().replace("&&", "and")
         condition = re.sub(r"isfinite\((\w+)\)", r"finite \1", condition)
         raise ValueError(f"{self.name} requires {condition}, got {', '.join(given)}")
+
+
+cdef int _promote(PyObject *ufunc, PyObject **operands, PyObject **signature, PyObject **chosen) except? -2:
+    """Choose the loop of a ufunc as the doors choose: by the classes of dtypes, NULL where there is no operand.
+
+    NumPy asks once for each combination of types that has no loop of its own. It would take the first loop to which it
+    can cast: bool would become float16, or float16 next to a Python number float32; and it would do so for bfloat16
+    too, for good, if the type comes before it is known here.
+    """
+    cdef int j, kind, common = WEAK, nin = (<object>ufunc).nin
+    cdef bint same = True
+    for j in range(nin):
+        if operands[j] == NULL and signature[j] == NULL:
+            continue
+        found = <object>(operands[j] if signature[j] == NULL else signature[j])
+        if found.type is float or found.type is int:
+            continue  # a Python number
+        kind = _kind_of_dtype(np.dtype(found.type))
+        if kind < 0:
+            return -1  # NumPy raises
+        common = kind if common < 0 else _joined[common][kind]
+    if signature[nin] != NULL:
+        common = _kind_of_dtype(np.dtype((<object>signature[nin]).type))
+    if common < 0 or common == BYTE:
+        common = FR_float64 if common < 0 else FR_float32
+    own = type(dtype_of(common))
+    for j in range(nin + 1):
+        found = own if signature[j] == NULL else <object>signature[j]
+        same = same and operands[j] == <PyObject *>found
+        Py_INCREF(found)
+        chosen[j] = <PyObject *>found
+    return -1 if same else 0
+
+
+cdef object _promoter = PyCapsule_New(<void *>_promote, "numpy._ufunc_promoter", NULL)
 
 
 def kernel_names():
@@ -1010,11 +1051,10 @@ cdef object _run_half(const _General *call, Kernel kernel, list args, object tar
     computed = dtype_of(call.how.type)
     for j in range(kernel.ndata, kernel.nin):
         numbers = numbers or (type(args[j]) is cnp.ndarray and cnp.PyArray_TYPE(args[j]) == cnp.NPY_FLOAT32)
-    for j in range(kernel.nin):
-        if numbers or (type(args[j]) is cnp.ndarray and cnp.PyArray_TYPE(args[j]) != call.dtype):
-            args[j] = args[j].astype(computed if numbers else dtype_of(type_of(call.dtype)))
     if not numbers:
         return _call_ufunc(kernel, call.level, args, target, where)
+    for j in range(kernel.nin):
+        args[j] = args[j].astype(computed)
     found = _call_ufunc(kernel, 0, args, target, where)
     return found.astype(dtype_of(type_of(call.dtype))) if target is None else found
 

@@ -21,7 +21,7 @@ class Explanation(NamedTuple):
         The name of the kernel and of its ufuncs, which differs from `function` if several functions share a kernel
         (``prelu`` and ``rrelu`` use ``leaky_relu``).
     dtype : str
-        The type that the kernel reads and writes: ``"float32"`` or ``"float64"``.
+        The type that the kernel computes in: ``"float32"`` or ``"float64"``.
     precision : str
         ``"fast"`` or ``"accurate"``.
     isa : str
@@ -106,19 +106,19 @@ def explain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Expla
     'fast path'
     >>> fr.explain(fr.relu, x[:, ::2]).why_not_fast
     'x is not contiguous'
-    >>> print(fr.explain(fr.gelu, x[:10].astype(np.float16), approximate="tanh"))  # doctest: +ELLIPSIS
+    >>> print(fr.explain(fr.gelu, x[:10, ::2].astype("i2"), approximate="tanh"))  # doctest: +ELLIPSIS
     function       gelu
     kernel         gelu_tanh
     dtype          float32
     precision      fast
     isa            ...
     door           N-d driver
-    why not fast   x is float16
+    why not fast   x is int16
     threads        1
     why threads    fewer than ...
     output         new
     streamed       False
-    loads          x: float16 to float32
+    loads          x: int16 to float32
     """
     name = getattr(function, "__name__", "")
     if name not in activations.__all__ or getattr(activations, name) is not function:

@@ -11,8 +11,10 @@
 Arguments
     Data and parameters are arrays, numbers, sequences or buffers, and broadcast with each other as in any NumPy ufunc.
 Types
-    float32 and float64 are computed as they are. bool, float16 and integers of up to 16 bits become float32, wider
-    integers float64. Arrays of different types are promoted by NumPy's rules; a Python number never promotes.
+    The result of float32, float64, float16 and bfloat16 (of the package ``ml_dtypes``) has the type that went in; 16-bit
+    types are computed in float32 ("fast") or float64 ("accurate") and rounded once. bool and integers of up to 16 bits
+    become float32, wider integers float64. Arrays of different types are promoted by NumPy's rules; a Python number
+    never promotes, and as a parameter beside a 16-bit type it is rounded to float32.
 Results
     A new array, or a scalar if no input has a dimension. Subclasses, masked arrays, pandas, xarray and dask are treated
     as by NumPy's own ufuncs: most keep their type.

@@ -75,9 +75,9 @@ static inline uint16_t fr_to_bfloat(float x) {
     return (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? bits >> 16 | 0x40 : nearest);
 }
 
-/* FR_LANES(id, from, to, lanes, several, one): a loop over `several`, which converts `lanes` elements from x + i to
+/* FR_BY_LANES(id, from, to, lanes, several, one): a loop over `several`, which converts `lanes` elements from x + i to
  * y + i, and `one`. */
-#define FR_LANES(id, source, target, lanes, several, one)     \
+#define FR_BY_LANES(id, source, target, lanes, several, one)  \
     static void id(const char *from, char *to, ptrdiff_t n) { \
         const source *x = (const source *)from;               \
         target *y = (target *)to;                             \
@@ -95,15 +95,15 @@ static inline __m256i fr_to_bfloats(__m512 x) {
     return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_mov_epi32(nearest, nan, quiet), 16));
 }
 #define FR_HALVES(x) _mm256_loadu_si256((const __m256i *)(x))
-FR_LANES(fr_load_half_float, uint16_t, float, 16, _mm512_storeu_ps(y + i, _mm512_cvtph_ps(FR_HALVES(x + i))),
-         fr_of_half)
-FR_LANES(fr_store_half_float, float, uint16_t, 16,
-         _mm256_storeu_si256((__m256i *)(y + i), _mm512_cvtps_ph(_mm512_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT)),
-         fr_to_half)
-FR_LANES(fr_load_bfloat_float, uint16_t, float, 16,
-         _mm512_storeu_si512(y + i, _mm512_slli_epi32(_mm512_cvtepu16_epi32(FR_HALVES(x + i)), 16)), fr_of_bfloat)
-FR_LANES(fr_store_bfloat_float, float, uint16_t, 16,
-         _mm256_storeu_si256((__m256i *)(y + i), fr_to_bfloats(_mm512_loadu_ps(x + i))), fr_to_bfloat)
+FR_BY_LANES(fr_load_half_float, uint16_t, float, 16, _mm512_storeu_ps(y + i, _mm512_cvtph_ps(FR_HALVES(x + i))),
+            fr_of_half)
+FR_BY_LANES(fr_store_half_float, float, uint16_t, 16,
+            _mm256_storeu_si256((__m256i *)(y + i), _mm512_cvtps_ph(_mm512_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT)),
+            fr_to_half)
+FR_BY_LANES(fr_load_bfloat_float, uint16_t, float, 16,
+            _mm512_storeu_si512(y + i, _mm512_slli_epi32(_mm512_cvtepu16_epi32(FR_HALVES(x + i)), 16)), fr_of_bfloat)
+FR_BY_LANES(fr_store_bfloat_float, float, uint16_t, 16,
+            _mm256_storeu_si256((__m256i *)(y + i), fr_to_bfloats(_mm512_loadu_ps(x + i))), fr_to_bfloat)
 #elif defined(__F16C__) || (defined(_MSC_VER) && defined(__AVX2__))
 static inline __m256i fr_to_bfloats(__m256 x) {
     const __m256i bits = _mm256_castps_si256(x),
@@ -118,15 +118,16 @@ static inline __m256i fr_to_16_bfloats(const float *x) {
     return _mm256_permute4x64_epi64(_mm256_packus_epi32(low, high), 0xd8);
 }
 #define FR_HALVES(x) _mm_loadu_si128((const __m128i *)(x))
-FR_LANES(fr_load_half_float, uint16_t, float, 8, _mm256_storeu_ps(y + i, _mm256_cvtph_ps(FR_HALVES(x + i))), fr_of_half)
-FR_LANES(fr_store_half_float, float, uint16_t, 8,
-         _mm_storeu_si128((__m128i *)(y + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT)),
-         fr_to_half)
-FR_LANES(fr_load_bfloat_float, uint16_t, float, 8,
-         _mm256_storeu_si256((__m256i *)(y + i), _mm256_slli_epi32(_mm256_cvtepu16_epi32(FR_HALVES(x + i)), 16)),
-         fr_of_bfloat)
-FR_LANES(fr_store_bfloat_float, float, uint16_t, 16, _mm256_storeu_si256((__m256i *)(y + i), fr_to_16_bfloats(x + i)),
-         fr_to_bfloat)
+FR_BY_LANES(fr_load_half_float, uint16_t, float, 8, _mm256_storeu_ps(y + i, _mm256_cvtph_ps(FR_HALVES(x + i))),
+            fr_of_half)
+FR_BY_LANES(fr_store_half_float, float, uint16_t, 8,
+            _mm_storeu_si128((__m128i *)(y + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT)),
+            fr_to_half)
+FR_BY_LANES(fr_load_bfloat_float, uint16_t, float, 8,
+            _mm256_storeu_si256((__m256i *)(y + i), _mm256_slli_epi32(_mm256_cvtepu16_epi32(FR_HALVES(x + i)), 16)),
+            fr_of_bfloat)
+FR_BY_LANES(fr_store_bfloat_float, float, uint16_t, 16,
+            _mm256_storeu_si256((__m256i *)(y + i), fr_to_16_bfloats(x + i)), fr_to_bfloat)
 #else
 #if defined(__aarch64__) && !defined(_MSC_VER)
 FR_CONVERT(fr_load_half_float, __fp16, float, x[i])

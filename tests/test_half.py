@@ -1,0 +1,309 @@
+"""float16 and bfloat16: the type that went in comes out, rounded once, by every door; all 65,536 inputs are compared."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from cases import CASES, Case, each_forward_of_some, each_of_some, over
+from compare import assert_same_bits
+from grid import LAYOUTS, OUT_LAYOUTS, WIDE, needs_wide, swapped
+from specs import FORWARD, FROM_OUTPUT, SPECS
+
+import fastrelu as fr
+from fastrelu import _runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from specs import Array, Precision
+
+HALVES: list[Any] = [np.dtype(np.float16)]
+try:
+    import ml_dtypes
+except ImportError:  # bfloat16 is optional
+    pass
+else:
+    HALVES.append(np.dtype(ml_dtypes.bfloat16))
+bfloat16: Any = HALVES[-1]
+needs_bfloat16 = pytest.mark.skipif(len(HALVES) == 1, reason="bfloat16 comes from ml_dtypes")
+each_half = pytest.mark.parametrize("half", HALVES, ids=str)
+LONG = np.dtype("longdouble")
+# Digits of the type and exponent of the smallest normal number.
+FORMATS = {"float16": (10, -14), "bfloat16": (7, -126)}
+
+
+def every(half: np.dtype[Any]) -> Array:
+    """Return all numbers of a type, NaNs and infinities among them."""
+    return np.arange(1 << 16, dtype=np.uint16).view(half)
+
+
+def unit(exact: Array, half: np.dtype[Any]) -> Array:
+    """Return the unit in the last place that numbers of a wider type have in a 16-bit type."""
+    digits, least = FORMATS[half.name]
+    exponent = np.maximum(np.frexp(np.where(np.isfinite(exact), exact, 0))[1] - 1, least)
+    return np.asarray(np.ldexp(exact.dtype.type(1), exponent - digits))
+
+
+def rounded(exact: Array, half: np.dtype[Any], little: Array) -> Array:
+    """Round to the nearest even number of a 16-bit type; `little` has the sign of what is missing in a tie."""
+    size = unit(exact, half)
+    whole = exact / size
+    tie = (abs(whole - np.trunc(whole)) == 0.5) & (little != 0)
+    nearest = np.where(tie, np.where(little > 0, np.ceil(whole), np.floor(whole)), np.rint(whole))
+    return np.asarray(nearest * size).astype(np.float64).astype(half)
+
+
+@functools.cache
+def references(case: Case, half: np.dtype[Any]) -> tuple[Array, Array, Array]:
+    """Return inputs, exact results and their correct rounding: of all inputs, or of all outputs that forward has."""
+    x = every(half)
+    params = [np.float32(value).astype(LONG) for value in case.params]
+    with np.errstate(all="ignore"):  # references overflow and divide where the kernel does not
+        if case.direction == FROM_OUTPUT:
+            y = np.asarray(case.spec.forward(x.astype(np.float32).astype(LONG), *params))
+            x = np.unique(y.astype(np.float32).astype(half).view(np.uint16)).view(half)
+        exact = np.asarray(case.spec.reference(case.direction)(x.astype(np.float32).astype(LONG), *params), LONG)
+        # f(x) = x/2 + c x*x of tiny x is x/2 in long double too. The sign of the rest is that of a larger x.
+        little = np.zeros(x.shape)
+        if case.direction == FORWARD:
+            probe = LONG.type(2.0**-20) * np.sign(x.astype(LONG))
+            rest = np.asarray(case.spec.forward(probe, *params)) - probe / 2
+            little = np.where(exact == x.astype(LONG) / 2, np.sign(rest), 0)
+        nearest: Array = rounded(exact, half, little)
+        return x, exact, nearest
+
+
+@pytest.mark.parametrize("precision", ["fast", "accurate"])
+@pytest.mark.parametrize("isa", _runtime.isa_available)
+@each_half
+@over(CASES)
+def test_every_input(case: Case, half: np.dtype[Any], isa: str, precision: Precision) -> None:
+    """Precision "accurate" is correctly rounded for all inputs, "fast" within the limit that users are told."""
+    needs_wide(np.dtype("float64"))
+    x, exact, nearest = references(case, half)
+    got = case.on(isa, precision, *[np.ones_like(x)] * (case.ndata - 1), x, *case.params)
+    assert got.dtype == half
+    # The signs of zeros are not compared: those of results that underflow are test_values's.
+    same = (got == nearest) | (np.isnan(got) & np.isnan(nearest))
+    if precision == "accurate":
+        assert same.all(), f"{x[~same][:3]} gave {got[~same][:3]} instead of {nearest[~same][:3]}"
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        error = np.where(same, 0, abs(got.astype(np.float32).astype(LONG) - exact) / unit(exact, half))
+    worst = int(np.argmax(error))
+    limit = fr.error_bound(case.name, half, precision="fast", isa=isa)
+    assert error[worst] <= limit, f"{error[worst]} ULP at {x[worst]}: {got[worst]} instead of {exact[worst]}"
+
+
+def sample(half: np.dtype[Any], shape: Any = (37, 31), seed: int = 0) -> Array:
+    """Return numbers around 0."""
+    return (3 * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32).astype(half)
+
+
+@each_half
+@each_of_some
+def test_doors(case: Case, half: np.dtype[Any], precision: Precision) -> None:
+    """Layouts, byte orders, out=, where=, broadcasting, scalars and arrays of parameters give the same bits."""
+    data = [sample(half, seed=j) for j in range(case.ndata)]
+    with fr.precision(precision):
+        expected = case(*data)
+        assert expected.dtype == half
+        for lay in LAYOUTS.values():
+            assert_same_bits(case(*map(lay, data)), expected)
+        for lay in OUT_LAYOUTS.values():
+            out = lay(np.zeros(expected.shape, half))
+            assert case(*data, out=out) is out
+            assert_same_bits(np.asarray(out, half), expected)
+        if half == np.float16:
+            assert_same_bits(case(*map(swapped, data)), expected)
+        mask = np.random.default_rng(1).random(expected.shape) < 0.5
+        out = np.full(expected.shape, 7, half)
+        case(*data, out=out, where=mask)
+        assert_same_bits(out, np.where(mask, expected, half.type(7)))
+        first = data[-1].copy()
+        assert_same_bits(case(*data[:-1], first, out=first), expected)
+        one = [a[:1] for a in data[:-1]] + data[-1:]
+        assert_same_bits(case(*one), case(*[np.repeat(a[:1], len(expected), 0) for a in data[:-1]], data[-1]))
+        for scalar in (case(*[a[3, 4] for a in data]), case(*[np.array(a[3, 4]) for a in data])):
+            assert type(scalar) is half.type
+            assert scalar == expected[3, 4]
+        assert case(*[a[:0] for a in data]).dtype == half
+        numbers = [half.type(value) for value in case.params]
+        columns = [np.full(expected.shape, value) for value in numbers]
+        promoted = case(*data, *map(float, numbers))
+        assert_same_bits(case(*data, *numbers), promoted)
+        assert_same_bits(case(*data, *columns), promoted)
+        assert_same_bits(case.ufunc(*data, *columns), promoted)
+        wide = case(*data, *[column.astype(np.float32) for column in columns])
+        assert wide.dtype == (np.float32 if case.params else half)
+
+
+@each_half
+@each_forward_of_some
+def test_outputs_of_other_types(case: Case, half: np.dtype[Any]) -> None:
+    """The result is rounded to the type of the input, then cast to out as by NumPy's ufuncs; subclasses stay."""
+    x = sample(half)
+    expected = case(x)
+    for target in (np.float32, np.float64, ">f4"):
+        for out in (np.zeros(x.shape, target), np.zeros((*x.shape, 2), target)[..., 0]):
+            case(x, out=out)
+            np.testing.assert_array_equal(out, expected.astype(target))
+    masked = case(np.ma.masked_array(x, x > 1))
+    assert type(masked) is np.ma.MaskedArray
+    assert_same_bits(masked.data[x <= 1], expected[x <= 1])
+    assert_same_bits(case.in_place(x.copy()), expected)
+    whole = np.full(x.nbytes + 1, 1, np.uint8)
+    apart = whole[1:].view(half).reshape(x.shape)
+    apart[...] = x
+    assert_same_bits(case(apart), expected)
+    assert case.in_place(apart) is apart
+    assert_same_bits(apart, expected)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@each_half
+def test_threads(half: np.dtype[Any], count: int) -> None:
+    """Large calls have threads, also streamed ones, and the same bits."""
+    x, grad = sample(half, 700_003), sample(half, 700_003, 1)
+    calls: list[Callable[[], Array]] = [lambda: fr.gelu(x), lambda: fr.relu(x), lambda: fr.tanh_backward(grad, x)]
+    for call in calls:
+        with fr.threads(1):
+            expected = call()
+        with fr.threads(count):
+            assert_same_bits(call(), expected)
+            _runtime.set_defaults(stream_from=1)
+            try:
+                fr.relu(x)  # whose memory the next result may reuse: only warm memory is streamed to
+                assert_same_bits(call(), expected)
+                out = np.zeros(x.size + 8, half)[3:-5]
+                assert fr.explain(fr.leaky_relu, x, 0.1, out=out).streamed == (_runtime_streams())
+                assert_same_bits(fr.leaky_relu(x, 0.1, out=out), fr.leaky_relu(x, np.float32(0.1)).astype(half))
+            finally:
+                _runtime.set_defaults(stream_from=-1)
+
+
+def _runtime_streams() -> bool:
+    return any(name != "default" for name in _runtime.isa_available)
+
+
+def test_promotion() -> None:
+    """By NumPy's rules, in functions and ufuncs; Python numbers and 8-bit integers do not promote 16-bit types."""
+    for half in HALVES:
+        x = sample(half, 5)
+        others: dict[Any, Any] = {
+            "f4": "f4",
+            "f8": "f8",
+            "i1": half,
+            "u1": half,
+            "?": half,
+            "i2": "f4",
+            "i8": "f8",
+            half: half,
+        }
+        for other, result in others.items():
+            slope = np.ones(5, other)
+            for call in (fr.leaky_relu, fr.ufuncs.leaky_relu, fr.ufuncs.accurate.leaky_relu):
+                assert call(x, slope).dtype == result
+                assert call(np.ones(5, "i1"), slope).dtype == (
+                    "f4" if np.dtype(other).kind in "?biu" and result == half else result
+                )
+        for number in (0.1, 1, True):
+            assert fr.leaky_relu(x, number).dtype == half
+            assert fr.ufuncs.leaky_relu(x, number).dtype == half
+    for name in ("?", "i1", "u1"):
+        assert fr.ufuncs.relu(np.ones(3, name)).dtype == np.float32
+        assert fr.ufuncs.leaky_relu(np.ones(3, name), 0.1).dtype == np.float32
+        assert fr.ufuncs.leaky_relu(np.ones(3, name), np.ones(3, "?")).dtype == np.float32
+    if len(HALVES) == 2:
+        assert fr.leaky_relu(sample(HALVES[0], 3), sample(HALVES[1], 3)).dtype == np.float32
+
+
+def test_numbers_are_float32() -> None:
+    """A number as parameter is rounded to float32, not to 16 bits."""
+    for half in HALVES:
+        x = sample(half, 400)
+        for precision in ("fast", "accurate"):
+            with fr.precision(precision):
+                wide = fr.leaky_relu(x.astype(np.float64), float(np.float32(0.01)))
+                assert_same_bits(fr.leaky_relu(x, 0.01), wide.astype(np.float32).astype(half))
+                assert_same_bits(fr.leaky_relu(x.reshape(2, -1).T, 0.01), fr.leaky_relu(x, 0.01).reshape(2, -1).T)
+        with pytest.raises(ValueError, match="softplus requires finite beta and beta > 0, got beta=1e-50"):
+            fr.softplus(x, 1e-50)
+
+
+@needs_bfloat16
+def test_bfloat16_is_rounded_once() -> None:
+    """Ties go to even, NaN stays NaN, large numbers become infinite, on every instruction set."""
+    case = Case(SPECS["leaky_relu"], FORWARD)
+    numbers = np.arange(0, 1 << 32, 65521, dtype=np.uint32)
+    ties = (np.arange(1 << 16, dtype=np.uint32) << 16) + 0x8000
+    for isa in _runtime.isa_available:
+        for x in (numbers.view("f4"), ties.view("f4"), np.array([np.nan, -np.nan, np.inf, 3.4e38, -1e-45], "f4")):
+            for n in (x.size, min(11, x.size)):
+                out = np.zeros(n, bfloat16)
+                case.on(isa, "fast", x[:n], 1.0, out=out)
+                with np.errstate(invalid="ignore"):  # NaN with other bits
+                    assert_same_bits(out.astype("f4"), x[:n].astype(bfloat16).astype("f4"))
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("first", ["fr.ufuncs.relu", "fr.relu", "fr.ufuncs.accurate.relu"])
+def test_bfloat16_that_comes_late(first: str) -> None:
+    """The package may be imported after fastrelu, which does not import it; the first call is right."""
+    program = (
+        "import sys, numpy as np, fastrelu as fr\n"
+        "assert 'ml_dtypes' not in sys.modules\n"
+        "u = fr.ufuncs.leaky_relu\n"
+        "import ml_dtypes\n"
+        f"assert {first}(np.ones(3, ml_dtypes.bfloat16)).dtype == ml_dtypes.bfloat16\n"
+        "assert u(np.ones(3, ml_dtypes.bfloat16), 0.5).dtype == ml_dtypes.bfloat16\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=60)
+
+
+@needs_bfloat16
+def test_bfloat16_and_float16_do_not_mix() -> None:
+    """What NumPy does not cast is refused before anything is written."""
+    out = np.full(5, 7, np.float16)
+    with pytest.raises(
+        TypeError, match="Cannot cast ufunc 'relu' output from dtype\\(bfloat16\\) to dtype\\('float16'\\)"
+    ):
+        fr.relu(sample(bfloat16, 5), out=out)
+    assert (out == 7).all()
+
+
+@each_half
+def test_explained(half: np.dtype[Any]) -> None:
+    """Loader and storer are named."""
+    fr.relu(sample(half, 5))
+    x = sample(half)
+    found = fr.explain(fr.relu, x)
+    assert (found.door, found.dtype) == ("fast path", "float32")
+    assert (found.loads, found.stores) == (f"x: {half} to float32", f"float32 to {half}")
+    with fr.precision("accurate"):
+        found = fr.explain(fr.relu, x[:, ::2], out=np.zeros((37, 16), np.float32))
+    assert (found.door, found.dtype) == ("N-d driver", "float64")
+    assert (found.loads, found.stores) == (f"x: {half} to float64", f"float64 to {half} to float32")
+
+
+def test_pytorch_tensors() -> None:
+    """Tensors of 16-bit types work in place, strided ones too."""
+    torch = pytest.importorskip("torch")
+    for half, kind in zip(HALVES, (torch.float16, torch.bfloat16), strict=False):
+        x = sample(half)
+        tensor = torch.from_numpy(x.view(np.int16).copy()).view(kind)
+        assert fr.silu_(tensor) is tensor
+        assert_same_bits(tensor.view(torch.int16).numpy().view(half), fr.silu(x))
+        part = tensor[:, ::3]
+        wanted = fr.relu(part.view(torch.int16).numpy().view(half))
+        assert fr.relu_(part) is part
+        assert_same_bits(part.view(torch.int16).numpy().view(half), wanted)
+
+
+def test_wide_types_are_known() -> None:
+    """The table of the grid has the types with kernels alone."""
+    assert not set(HALVES) & set(WIDE)
