@@ -101,7 +101,7 @@ def test_every_input(case: Case, half: np.dtype[Any], isa: str, precision: Preci
 
 def sample(half: np.dtype[Any], shape: Any = (37, 31), seed: int = 0) -> Array:
     """Return numbers around 0."""
-    return (3 * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32).astype(half)
+    return np.asarray(3 * np.random.default_rng(seed).standard_normal(shape), np.float32).astype(half)
 
 
 @each_half
@@ -307,3 +307,17 @@ def test_pytorch_tensors() -> None:
 def test_wide_types_are_known() -> None:
     """The table of the grid has the types with kernels alone."""
     assert not set(HALVES) & set(WIDE)
+
+
+def test_bfloat16_tensors_need_the_package() -> None:
+    """Without it NumPy has no such type, and the error says what to install."""
+    pytest.importorskip("torch")
+    program = (
+        "import sys, torch, fastrelu as fr\n"
+        "sys.modules['ml_dtypes'] = None\n"
+        "try:\n    fr.relu_(torch.ones(3, dtype=torch.bfloat16))\n"
+        "except TypeError as refused:\n"
+        "    assert str(refused) == 'torch.bfloat16 needs the package ml_dtypes, which gives NumPy such a type'\n"
+        "else:\n    raise SystemExit('not refused')\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

@@ -59,7 +59,6 @@ from fastrelu._runtime cimport (
     FR_PRECISIONS,
     FR_TYPES,
     FR_bfloat16,
-    FR_float16,
     FR_float32,
     FR_float64,
     Held,
@@ -969,14 +968,14 @@ cdef object as_target(str name, object out):
 
 cdef object _bfloat16_view(object tensor):
     """A PyTorch tensor of bfloat16, which NumPy has no name for, as an array of the type of ml_dtypes."""
-    import torch
+    from importlib import import_module
     if dtype_of(FR_bfloat16) is None:
         try:
-            import ml_dtypes
+            ml_dtypes = import_module("ml_dtypes")
         except ImportError:
-            raise TypeError("a tensor of torch.bfloat16 needs the package ml_dtypes, which gives NumPy the type") from None
+            raise TypeError("torch.bfloat16 needs the package ml_dtypes, which gives NumPy such a type") from None
         class_of_dtype(np.dtype(ml_dtypes.bfloat16))
-    return np.from_dlpack(tensor.view(torch.int16)).view(dtype_of(FR_bfloat16))
+    return np.from_dlpack(tensor.view(import_module("torch").int16)).view(dtype_of(FR_bfloat16))
 
 
 def check_types(str name, names, values):
