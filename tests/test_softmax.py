@@ -483,6 +483,30 @@ def test_gradient(function: Function, dtype: str, precision: fr.runtime.Precisio
 
 
 @each_function
+@each_dtype
+@each_precision
+@pytest.mark.parametrize("n", [2, 3, 20, 40, 200])
+def test_gradient_of_what_has_no_share(function: Function, dtype: str, precision: fr.runtime.Precision, n: int) -> None:
+    """An element without a share has the gradient +0 for any grad, and its grad changes nothing beside it."""
+    rng = np.random.default_rng(14)
+    most = np.finfo(np.dtype(dtype)).max
+    y = rng.random((40, n)).astype(dtype)
+    y[:, 0] = function.gone
+    grad = rng.normal(size=(40, n)).astype(dtype)
+    plain = grad.copy()
+    plain[:, 0] = 0
+    grad[:, 0] = np.resize([np.nan, np.inf, -np.inf, most, -most, 1, -0.0, 0], 40)
+    grad[::9, 1] = plain[::9, 1] = most / 2
+    with fr.precision(precision):
+        wanted = function.backward(plain, y)
+        assert_same_bits(wanted[:, 0], np.zeros(40, dtype))
+        assert_same_bits(function.backward(grad, y), wanted)
+        assert_same_bits(function.backward(np.ascontiguousarray(grad.T), np.ascontiguousarray(y.T), 0).T, wanted)
+        for row in range(40):
+            assert_same_bits(function.backward(grad[row], y[row]), wanted[row])
+
+
+@each_function
 def test_gradient_is_the_derivative(function: Function) -> None:
     """Central differences of the function in long double."""
     needs_wide(np.dtype("float64"))

@@ -80,8 +80,41 @@ static int fr_read_label(const fr_row_call *call, const char *address, ptrdiff_t
     *label = none || found == call->ignored ? -1 : (ptrdiff_t)found;
     return none ? FR_ROWS_NO_CLASS : FR_ROWS_DONE;
 }
+/* Those of m rows of the last axis, from the row `first` after the current one on; and their losses. */
+static int fr_read_labels(const fr_row_walk *walk, ptrdiff_t first, ptrdiff_t m, ptrdiff_t *label) {
+    const ptrdiff_t across = fr_across(walk->call, FR_ROW_LABEL);
+    const char *from = walk->at[FR_ROW_LABEL] + first * across;
+    int status = FR_ROWS_DONE;
+    for (ptrdiff_t r = 0; r < m; r++) status |= fr_read_label(walk->call, from + r * across, &label[r]);
+    return status;
+}
+static void fr_write_losses(const fr_row_walk *walk, ptrdiff_t first, ptrdiff_t m, const double *loss) {
+    const ptrdiff_t across = fr_across(walk->call, FR_ROW_LOSS);
+    char *to = walk->at[FR_ROW_LOSS] + first * across;
+    for (ptrdiff_t r = 0; r < m; r++) *(double *)(to + r * across) = loss[r];
+}
 
 /* --- Tiles --- */
+
+/* Computes rows that lie side by side, a multiple of FR_COLUMNS and one run of the last axis, without a copy. */
+static void fr_run_direct(fr_row_walk *walk, ptrdiff_t rows, int *status) {
+    const fr_row_call *call = walk->call;
+    const ptrdiff_t size = call->itemsize;
+    fr_tile tile;
+    tile.n = call->n;
+    tile.target = call->target;
+    for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) tile.pitch[k] = call->operand[k].along;
+    tile.out_pitch = call->operand[FR_ROW_OUT].along;
+    for (ptrdiff_t done = 0; done < rows; done += tile.width) {
+        tile.width = rows - done < FR_TILE_WIDTH ? rows - done : FR_TILE_WIDTH;
+        for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) tile.in[k] = walk->at[k] ? walk->at[k] + done * size : NULL;
+        tile.out = walk->at[FR_ROW_OUT] ? walk->at[FR_ROW_OUT] + done * size : NULL;
+        if (walk->at[FR_ROW_LABEL]) *status |= fr_read_labels(walk, done, tile.width, tile.label);
+        call->tile(&tile);
+        if (walk->at[FR_ROW_LOSS]) fr_write_losses(walk, done, tile.width, tile.loss);
+    }
+    fr_row_step(walk, rows);
+}
 
 /* Copies the next rows, or a run of those that are not copied, and computes them. Returns how many. */
 static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t most, int *status) {
@@ -89,24 +122,25 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     const ptrdiff_t size = call->itemsize, n = call->n;
     fr_row_walk next;
     ptrdiff_t run = fr_row_run(walk, most), rows = 0;
-    const int direct = plan->direct && run >= FR_COLUMNS;
     fr_tile tile;
+    if (plan->direct && run >= FR_COLUMNS) {
+        rows = run - run % FR_COLUMNS;
+        fr_run_direct(walk, rows, status);
+        return rows;
+    }
     fr_row_copy(&next, walk);
-    if (direct) most = run < FR_TILE_WIDTH ? run - run % FR_COLUMNS : FR_TILE_WIDTH;
-    else if (plan->direct) most = run;
+    if (plan->direct) most = run;
     else if (most > plan->width) most = plan->width;
     while (rows < most) {
         run = fr_row_run(&next, most - rows);
-        for (int k = FR_ROW_IN; k <= FR_ROW_SECOND && !direct; k++)
+        for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++)
             if (next.at[k])
                 fr_transfer(plan->room[k] + rows * size, plan->pitch, size, next.at[k], call->operand[k].along,
                             fr_across(call, k), n, run, size);
         if (next.at[FR_ROW_WHERE])
             fr_transfer(plan->mask + rows, plan->width, 1, next.at[FR_ROW_WHERE], call->operand[FR_ROW_WHERE].along,
                         fr_across(call, FR_ROW_WHERE), n, run, 1);
-        for (ptrdiff_t r = 0; r < run && next.at[FR_ROW_LABEL]; r++)
-            *status |=
-                fr_read_label(call, next.at[FR_ROW_LABEL] + r * fr_across(call, FR_ROW_LABEL), &tile.label[rows + r]);
+        if (next.at[FR_ROW_LABEL]) *status |= fr_read_labels(&next, 0, run, &tile.label[rows]);
         fr_row_step(&next, run);
         rows += run;
     }
@@ -114,13 +148,13 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     tile.width = (rows + FR_COLUMNS - 1) / FR_COLUMNS * FR_COLUMNS;
     tile.target = call->target;
     for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) {
-        tile.in[k] = direct ? walk->at[k] : plan->room[k];
-        tile.pitch[k] = direct ? call->operand[k].along : plan->pitch;
+        tile.in[k] = plan->room[k];
+        tile.pitch[k] = plan->pitch;
         for (ptrdiff_t i = 0; i < n && rows < tile.width && walk->at[k]; i++)
             memset(plan->room[k] + i * plan->pitch + rows * size, 0, (size_t)((tile.width - rows) * size));
     }
-    tile.out = walk->at[FR_ROW_OUT] && !direct ? plan->room[0] : walk->at[FR_ROW_OUT];
-    tile.out_pitch = direct ? call->operand[FR_ROW_OUT].along : plan->pitch;
+    tile.out = walk->at[FR_ROW_OUT] ? plan->room[0] : NULL;
+    tile.out_pitch = plan->pitch;
     for (ptrdiff_t r = rows; r < tile.width; r++) tile.label[r] = -1;
     if (walk->at[FR_ROW_WHERE])
         for (ptrdiff_t i = 0; i < n; i++)
@@ -129,11 +163,10 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     call->tile(&tile);
     for (ptrdiff_t done = 0; done < rows; done += run) {
         run = fr_row_run(walk, rows - done);
-        if (walk->at[FR_ROW_OUT] && !direct)
+        if (walk->at[FR_ROW_OUT])
             fr_transfer(walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along, fr_across(call, FR_ROW_OUT),
                         plan->room[0] + done * size, plan->pitch, size, n, run, size);
-        for (ptrdiff_t r = 0; r < run && walk->at[FR_ROW_LOSS]; r++)
-            *(double *)(walk->at[FR_ROW_LOSS] + r * fr_across(call, FR_ROW_LOSS)) = tile.loss[done + r];
+        if (walk->at[FR_ROW_LOSS]) fr_write_losses(walk, 0, run, &tile.loss[done]);
         for (ptrdiff_t r = 0; r < run && walk->at[FR_ROW_WHERE] && walk->at[FR_ROW_OUT]; r++) {
             const char *mask = plan->mask + done + r;
             char any = 0;

@@ -1,135 +1,335 @@
 /* Gradients of softmax and its logarithm from the output, over a row and over a tile. Included by instance.h, once per
- * instance. */
+ * instance.
+ *
+ * An element whose output says that it was masked has gradient 0, and its grad does not count, NaN included. A product
+ * with the output 0 is 0 by itself, unless grad or its distance from the sum is not finite; and the smallest output
+ * shows whether a logarithm is -inf. Only then are sums and results computed with a selection for each element. */
 
-/* ---- Gradients from the output. An element whose output says that it was masked has gradient 0. ---- */
+/* ---- The sum of g y over the row, or of g alone for the logarithm ---- */
 
-/* Adds g y to FR_ROW_LANES lanes, or g alone if `log`. */
-FR_INLINE void FN(dot_lanes)(int first, double *hi, double *lo, const store *g, const store *y, int log) {
-    FOR_LANES(j) {
-        store v = g[j], w = y[j];
-        v = (log ? w < -LARGEST : w == 0) ? 0 : v;
-        w = log ? 1 : w;
-        double sum = first ? 0 : hi[j];
-#if COMPENSATED
-        double low = first ? 0 : lo[j];
-        real p = v * w;
-        fr_add_to(&sum, &low, p);
-        lo[j] = log ? low : low + FN(fused)(v, w, -p);
-#elif FR_KIND == FR_LEAN
-        sum += (double)(log ? v : v * w); /* one rounding more than below, and half the conversions */
-#else
-        sum = FR_FMA((double)v, (double)w, sum); /* the product is exact */
+#ifndef FASTRELU_ROW_GRADIENTS
+#define FASTRELU_ROW_GRADIENTS
+/* FR_TILE_WIDTH rows of FR_FEW_LANES, or FR_COLUMNS of FR_ROW_LANES */
+enum { FR_DOT_SUMS = FR_TILE_WIDTH / FR_COLUMNS * FR_FEW_LANES };
+#define FR_ABS(x) ((x) < 0 ? -(x) : (x))
+enum { FR_DOT_PLAIN, FR_DOT_SELECT, FR_DOT_LOG, FR_DOT_LOG_SELECT };
 #endif
-        hi[j] = sum;
-    }
-    (void)lo;
+
+/* Adding a number of this size to the largest number does not overflow. */
+#undef DOT_HUGE
+#define DOT_HUGE BY_TYPE(0x1p100, 0x1p960)
+
+/* So many products of one lane are added up in float before their sum is converted. */
+#undef DOT_GROUP
+#define DOT_GROUP(way, lanes) (FR_KIND == FR_LEAN && (way) <= FR_DOT_SELECT && (lanes) == FR_ROW_LANES ? 4 : 1)
+
+FR_INLINE void FN(dot_select)(store *v, store *w, int way) {
+    if (way == FR_DOT_SELECT) *v = *w == 0 ? 0 : *v;
+    if (way == FR_DOT_LOG_SELECT) *v = *w < -LARGEST ? 0 : *v;
+    if (way >= FR_DOT_LOG) *w = 1;
 }
-#define ROW_DOT(name, log)                                                                           \
-    FR_APART void FN(name)(fr_lanes * s, const store *g, const store *y, ptrdiff_t n, int first) {   \
-        double hi[FR_ROW_LANES], lo[FR_ROW_LANES];                                                   \
-        FOR_LANES(j) hi[j] = lo[j] = 0;                                                              \
-        if (!first) FOR_LANES(j) hi[j] = s->hi[j], lo[j] = s->lo[j];                                 \
-        for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES) FN(dot_lanes)(0, hi, lo, g + i, y + i, log); \
-        FOR_LANES(j) s->hi[j] = hi[j], s->lo[j] = lo[j];                                             \
+/* Adds an element to its lane; for FR_DOT_LOG also the smallest w to `least`. */
+FR_INLINE void FN(dot_lane)(int first, double *hi, double *lo, store *least, store v, store w, int way) {
+    double sum = first ? 0 : *hi, low = first || !COMPENSATED ? 0 : *lo;
+    if (way == FR_DOT_LOG) *least = w < *least ? w : *least;
+    FN(dot_select)(&v, &w, way);
+#if COMPENSATED
+    real p = v * w;
+    fr_add_to(&sum, &low, p);
+    *lo = way >= FR_DOT_LOG ? low : low + FN(fused)(v, w, -p);
+#elif FR_KIND == FR_LEAN
+    sum += (double)(way >= FR_DOT_LOG ? v : v * w);
+#else
+    sum = FR_FMA((double)v, (double)w, sum); /* the product is exact */
+#endif
+    *hi = sum;
+    (void)low, (void)lo, (void)least;
+}
+FR_INLINE void FN(dot_lanes)(int first, double *hi, double *lo, store *least, const store *g, const store *y, int way) {
+    FOR_LANES(j) FN(dot_lane)(first, &hi[j], &lo[j], &least[j], g[j], y[j], way);
+}
+/* p + g y */
+FR_INLINE store FN(dot_product)(store p, store g, store y, int way) {
+    FN(dot_select)(&g, &y, way);
+    return (store)FMA(g, y, p);
+}
+FR_INLINE void FN(dot_group)(store *p, const store *g, const store *y, int way) {
+    FOR_LANES(j) p[j] = FN(dot_product)(p[j], g[j], y[j], way);
+}
+
+/* The sum over n elements, a multiple of FR_ROW_LANES, and those of `rest`; the destination of the results is
+ * prefetched. Returns whether a logarithm is -inf. */
+FR_INLINE int FN(dot_over)(fr_lanes *s, const store *g, const store *y, ptrdiff_t n, const store *rest_g,
+                           const store *rest_y, const store *written, int way) {
+    enum { lines = 64 / (int)sizeof(store) };
+    double hi[FR_ROW_LANES], lo[FR_ROW_LANES];
+    store least[FR_ROW_LANES];
+    int gone = 0;
+    ptrdiff_t i = 0;
+    FOR_LANES(j) hi[j] = lo[j] = least[j] = 0;
+#if FR_KIND == FR_LEAN
+    if (DOT_GROUP(way, FR_ROW_LANES) > 1) {
+        store p[FR_ROW_LANES];
+        for (; i + 4 * FR_ROW_LANES <= n; i += 4 * FR_ROW_LANES) {
+            for (int k = 0; k < 4 * FR_ROW_LANES; k += lines) FR_FETCH_TO(written + i + k);
+            FOR_LANES(j) p[j] = 0;
+            FN(dot_group)(p, g + i, y + i, way);
+            FN(dot_group)(p, g + i + FR_ROW_LANES, y + i + FR_ROW_LANES, way);
+            FN(dot_group)(p, g + i + 2 * FR_ROW_LANES, y + i + 2 * FR_ROW_LANES, way);
+            FN(dot_group)(p, g + i + 3 * FR_ROW_LANES, y + i + 3 * FR_ROW_LANES, way);
+            FOR_LANES(j) hi[j] += (double)p[j];
+        }
+        FOR_LANES(j) p[j] = 0;
+        for (; i < n; i += FR_ROW_LANES) FN(dot_group)(p, g + i, y + i, way);
+        FN(dot_group)(p, rest_g, rest_y, way);
+        FOR_LANES(j) hi[j] += (double)p[j];
+        FOR_LANES(j) s->hi[j] = hi[j];
+        return 0;
     }
-ROW_DOT(dot_row, 0)
-ROW_DOT(dot_log_row, 1)
+#endif
+    for (; i < n; i += FR_ROW_LANES) {
+        for (int k = 0; k < FR_ROW_LANES; k += lines) FR_FETCH_TO(written + i + k);
+        FN(dot_lanes)(0, hi, lo, least, g + i, y + i, way);
+    }
+    FN(dot_lanes)(0, hi, lo, least, rest_g, rest_y, way);
+    FOR_LANES(j) gone |= least[j] < -LARGEST;
+    FOR_LANES(j) s->hi[j] = hi[j], s->lo[j] = lo[j];
+    return gone;
+}
+/* The same for a row of few elements. */
+FR_INLINE int FN(dot_few)(fr_lanes *s, const store *g, const store *y, ptrdiff_t n, int way) {
+    store least[FR_FEW_LANES];
+    int gone = 0;
+    ptrdiff_t i = 0;
+    FN(lanes_clear)(s);
+    for (int j = 0; j < FR_FEW_LANES; j++) least[j] = 0;
+    for (; i + FR_FEW_LANES <= n; i += FR_FEW_LANES)
+        for (int j = 0; j < FR_FEW_LANES; j++)
+            FN(dot_lane)(0, &s->hi[j], &s->lo[j], &least[j], g[i + j], y[i + j], way);
+    for (int j = 0; i + j < n; j++) FN(dot_lane)(0, &s->hi[j], &s->lo[j], &least[j], g[i + j], y[i + j], way);
+    for (int j = 0; j < FR_FEW_LANES; j++) gone |= least[j] < -LARGEST;
+    return gone;
+}
+#define ROW_DOT(name, way)                                                                                \
+    FR_APART int FN(name)(fr_lanes * s, const store *g, const store *y, ptrdiff_t n, const store *rest_g, \
+                          const store *rest_y, const store *written) {                                    \
+        return FN(dot_over)(s, g, y, n, rest_g, rest_y, written, way);                                    \
+    }
+ROW_DOT(dot_row, FR_DOT_PLAIN)
+ROW_DOT(dot_select_row, FR_DOT_SELECT)
+ROW_DOT(dot_log_row, FR_DOT_LOG)
+ROW_DOT(dot_log_select_row, FR_DOT_LOG_SELECT)
 #undef ROW_DOT
 
-/* The sum of g y over the row, or of g alone if `log`. */
-FR_INLINE fr_total FN(row_dot)(const store *g, const store *y, ptrdiff_t n, int log) {
-    const int left = (int)(n % FR_ROW_LANES);
-    const ptrdiff_t whole = n - left;
+/* A row of few elements has FR_FEW_LANES lanes, so that all of them stay in registers where rows lie side by side. */
+FR_INLINE int FN(row_dot_once)(fr_total *total, const store *g, const store *y, const store *out, ptrdiff_t n,
+                               int way) {
+    const ptrdiff_t left = n % FR_ROW_LANES, whole = n - left;
     fr_lanes s;
-    if (log && whole) FN(dot_log_row)(&s, g, y, whole, 1);
-    else if (whole) FN(dot_row)(&s, g, y, whole, 1);
-    if (left) {
-        store gs[FR_ROW_LANES], ys[FR_ROW_LANES];
-        FOR_LANES(j) gs[j] = ys[j] = 0;
-        FN(copy_few)(gs, g + whole, left);
-        FN(copy_few)(ys, y + whole, left);
-        if (log) FN(dot_log_row)(&s, gs, ys, FR_ROW_LANES, !whole);
-        else FN(dot_row)(&s, gs, ys, FR_ROW_LANES, !whole);
+    int gone;
+    if (n <= FR_FEW) {
+        gone = FN(dot_few)(&s, g, y, n, way);
+    } else {
+        store rest_g[FR_ROW_LANES], rest_y[FR_ROW_LANES];
+        FN(load_few)(rest_g, g + whole, left);
+        FN(load_few)(rest_y, y + whole, left);
+        gone = way == FR_DOT_PLAIN    ? FN(dot_row)(&s, g, y, whole, rest_g, rest_y, out)
+               : way == FR_DOT_SELECT ? FN(dot_select_row)(&s, g, y, whole, rest_g, rest_y, out)
+               : way == FR_DOT_LOG    ? FN(dot_log_row)(&s, g, y, whole, rest_g, rest_y, out)
+                                      : FN(dot_log_select_row)(&s, g, y, whole, rest_g, rest_y, out);
     }
-    return FN(lanes_join)(&s);
+    *total = FN(lanes_join)(&s);
+    return way == FR_DOT_LOG ? gone : !(FR_ABS(total->hi) < DOT_HUGE);
+}
+/* Returns whether elements have to be selected. */
+FR_INLINE int FN(row_dot)(fr_total *total, const store *g, const store *y, const store *out, ptrdiff_t n, int way) {
+    const int masked = FN(row_dot_once)(total, g, y, out, n, way);
+    if (masked) FN(row_dot_once)(total, g, y, out, n, way + 1); /* the way with a selection */
+    return masked;
 }
 
+/* The same for rows side by side. */
+
+/* Lanes of FR_COLUMNS rows one after the other; the first lane becomes the sum. */
+typedef double FN(sums)[FR_COLUMNS];
+
+/* Adds `count` elements, a step apart, to one lane of all rows. */
+FR_INLINE void FN(columns_dot_lane)(int first, double *hi, double *lo, store *least, const char *g, ptrdiff_t g_step,
+                                    const char *y, ptrdiff_t y_step, ptrdiff_t count, int group, int way) {
+#if FR_KIND == FR_LEAN
+    if (group > 1) {
+        FR_LINES store p[FR_COLUMNS];
+        FOR_LANES(j) p[j] = FN(dot_product)(0, ((const store *)g)[j], ((const store *)y)[j], way);
+        for (ptrdiff_t k = 1; k < count; k++)
+            FN(dot_group)(p, (const store *)(g + k * g_step), (const store *)(y + k * y_step), way);
+        FOR_LANES(j) hi[j] = (first ? 0 : hi[j]) + (double)p[j];
+        return;
+    }
+#endif
+    (void)g_step, (void)y_step, (void)count, (void)group;
+    FN(dot_lanes)(first, hi, lo, least, (const store *)g, (const store *)y, way);
+}
+FR_INLINE void FN(columns_dot)(FN(sums) * hi, FN(sums) * lo, store *least, const char *g, ptrdiff_t g_pitch,
+                               const char *y, ptrdiff_t y_pitch, ptrdiff_t n, ptrdiff_t lanes, int way) {
+    const int group = DOT_GROUP(way, lanes);
+    const ptrdiff_t block = group * lanes;
+    ptrdiff_t i = 0;
+    for (; i + block <= n; i += block)
+        for (ptrdiff_t l = 0; l < lanes; l++)
+            FN(columns_dot_lane)(i == 0, hi[l], lo[l], least, g + (i + l) * g_pitch, lanes * g_pitch,
+                                 y + (i + l) * y_pitch, lanes * y_pitch, group, group, way);
+    for (ptrdiff_t l = 0; l < lanes && i + l < n; l++)
+        FN(columns_dot_lane)(i == 0, hi[l], lo[l], least, g + (i + l) * g_pitch, lanes * g_pitch, y + (i + l) * y_pitch,
+                             lanes * y_pitch, (n - i - l + lanes - 1) / lanes, group, way);
+    FN(columns_join)(hi, lo, n < lanes ? n : lanes);
+}
+
+/* ---- The gradients ---- */
+
+/* What the elements of a row share: the sum, and for the logarithm how e^y is scaled. */
+typedef struct {
+    real hi, lo, magic, low;
+} FN(slope);
+
 /* y (g - sum of g y) */
-FR_INLINE FN(factor) FN(dot_parts)(fr_total dot) {
+FR_INLINE FN(slope) FN(slope_of)(fr_total dot) {
 #if FR_KIND == FR_LEAN
     const real hi = (real)dot.hi;
-    return (FN(factor)){hi, (real)(dot.hi - (double)hi)};
+    return (FN(slope)){hi, (real)(dot.hi - (double)hi), 0, 0};
 #else
-    return (FN(factor)){dot.hi, dot.lo};
+    return (FN(slope)){dot.hi, dot.lo, 0, 0};
 #endif
 }
-FR_INLINE store FN(softmax_gradient)(store g, store y, real hi, real lo, int flip) {
+FR_INLINE store FN(softmax_gradient)(store g, store y, FN(slope) s, int flip, int masked) {
     real p = (real)y;
 #if FR_KIND == FR_HILO
-    hl_pair d = hl_sum(g, -hi);
-    d = hl_fast(d.hi, d.lo - lo);
+    hl_pair d = hl_sum(g, -s.hi);
+    d = hl_fast(d.hi, d.lo - s.lo);
     real v = hl_round(hl_mul1(d, p));
 #else
-    real v = p * (((real)g - hi) - lo);
+    real v = p * (((real)g - s.hi) - s.lo);
 #endif
-    return (store)(p == 0 ? R(0) : flip ? -v : v);
+    v = (flip ? -v : v) + R(0); /* +0 for -0 */
+    return (store)(masked && p == 0 ? R(0) : v);
 }
-/* g - e^y (sum of g) */
-FR_INLINE store FN(log_softmax_gradient)(store g, store y, real hi, real lo) {
+
+/* g - e^y (sum of g). In the kinds that fuse, the sum is a factor of the polynomial: with y = k ln2 + r the product is
+ * (2^-lift sum e^r) 2^(k + lift), rounded once, in the subtraction. The lift follows the exponent of the sum, so that
+ * 2^(k + lift) is normal down to products that are 0. */
+FR_INLINE FN(slope) FN(log_slope_of)(fr_total dot) {
+#if KEEPS
+    const real sum = (real)dot.hi;
+    FN(word) exponent = {sum};
+    exponent.bits = (exponent.bits & ~SIGN_BIT) >> SHIFT;
+    const real most = BY_TYPE(120, 1000), wanted = (real)(FN(count))exponent.bits - (BIAS - SHIFT - 2);
+    const real lift = wanted < most ? wanted : most, scaled = sum * FN(power)(ROUNDER + BIAS - lift);
+    return (FN(slope)){scaled, scaled - scaled == 0 ? scaled : R(0), ROUNDER + BIAS + lift, -LN2 * (lift + (BIAS - 2))};
+#else
+    return (FN(slope)){dot.hi, dot.lo, 0, 0};
+#endif
+}
+FR_INLINE store FN(log_softmax_gradient)(store g, store y, FN(slope) s, int masked) {
 #if FR_KIND == FR_HILO
     hl_scaled e = hl_exp(hl_clamped(y, -1500, 1500));
-    hl_pair t = hl_mul(hl_of(e), hl_make(hi, lo));
+    hl_pair t = hl_mul(hl_of(e), hl_make(s.hi, s.lo));
     t = hl_make(hl_scale(t.hi, e.k), hl_scale(t.lo, e.k));
     hl_pair d = hl_sum(g, -t.hi);
     real v = d.hi + (d.lo - t.lo);
-#else
-    (void)lo;
+#elif FR_KIND == FR_WIDE
     real far, e = FN(exp_far)(FN(at_least)((real)y, FAR_LOW), NO_LOW, &far);
-    real v = FN(or_nan)((real)g - FN(product)(hi, e, far), (real)y);
+    real v = (real)g - FN(product)(s.hi, e, far);
+#else
+    real z = s.low > y ? s.low : y, shifted = FMA(z, R(LOG2E), s.magic);
+    real r = FN(minus_k_ln2)(z, shifted - s.magic);
+    real v = FMA(-FMA(FN(exp_step)(r, 1, s.lo), r, s.hi), FN(power)(shifted), g);
 #endif
-    return (store)((real)y < -LARGEST ? R(0) : v);
+    return (store)(masked && (real)y < -LARGEST ? R(0) : v);
 }
 
-#define ROW_GRADIENTS(name, log, ...)                                                                        \
-    FR_UNUSED static void FN(name##_from_output_row)(const char *const *in, char *to, ptrdiff_t n) {         \
-        const store *g = (const store *)in[0], *y = (const store *)in[1];                                    \
-        store *out = (store *)to;                                                                            \
-        const FN(factor) dot = FN(dot_parts)(FN(row_dot)(g, y, n, log));                                     \
-        const real hi = dot.hi, lo = dot.lo;                                                                 \
-        FR_INDEPENDENT                                                                                       \
-        for (ptrdiff_t i = 0; i < n; i++) out[i] = __VA_ARGS__(i, hi, lo);                                   \
-    }                                                                                                        \
-    FR_UNUSED static void FN(name##_from_output_tile_row)(fr_tile * tile) {                                  \
-        FOR_COLUMNS(at, tile) {                                                                              \
-            FN(columns) c;                                                                                   \
-            FR_LINES real hi[FR_COLUMNS], lo[FR_COLUMNS];                                                    \
-            const char *from_g = tile->in[0] + at, *from_y = tile->in[1] + at;                               \
-            ptrdiff_t i = 0;                                                                                 \
-            for (; i < tile->n && i < FR_ROW_LANES; i++, from_g += tile->pitch[0], from_y += tile->pitch[1]) \
-                FN(dot_lanes)(1, c.hi[i], c.lo[i], (const store *)from_g, (const store *)from_y, log);       \
-            for (; i < tile->n; i++, from_g += tile->pitch[0], from_y += tile->pitch[1])                     \
-                FN(dot_lanes)(0, c.hi[i % FR_ROW_LANES], c.lo[i % FR_ROW_LANES], (const store *)from_g,      \
-                              (const store *)from_y, log);                                                   \
-            FN(columns_join)(&c, tile->n);                                                                   \
-            FOR_LANES(j) {                                                                                   \
-                const FN(factor) dot = FN(dot_parts)(FN(column_total)(&c, j));                               \
-                hi[j] = dot.hi, lo[j] = dot.lo;                                                              \
-            }                                                                                                \
-            for (ptrdiff_t i = 0; i < tile->n; i++) {                                                        \
-                const store *g = (const store *)(tile->in[0] + at + i * tile->pitch[0]);                     \
-                const store *y = (const store *)(tile->in[1] + at + i * tile->pitch[1]);                     \
-                store *out = (store *)(tile->out + at + i * tile->out_pitch);                                \
-                FOR_LANES(j) out[j] = __VA_ARGS__(j, hi[j], lo[j]);                                          \
-            }                                                                                                \
-        }                                                                                                    \
+#define ROW_GRADIENT(name, GRADIENT, masked)                                                        \
+    FR_INLINE void FN(name)(const store *g, const store *y, store *out, ptrdiff_t n, FN(slope) s) { \
+        enum { line = 64 / (int)sizeof(store) };                                                    \
+        store some_g[FR_ROW_LANES], some_y[FR_ROW_LANES];                                           \
+        ptrdiff_t i = 0;                                                                            \
+        for (; i + FR_ROW_LANES <= n; i += FR_ROW_LANES) {                                          \
+            for (int k = 0; k < FR_ROW_LANES; k += line) FR_FETCH(g + n + i + k);                   \
+            for (int k = 0; k < FR_ROW_LANES; k += line) FR_FETCH(y + n + i + k);                   \
+            FOR_LANES(j) out[i + j] = GRADIENT(g[i + j], y[i + j], s, masked);                      \
+        }                                                                                           \
+        if (i == n) return;                                                                         \
+        FN(load_few)(some_g, g + i, n - i);                                                         \
+        FN(load_few)(some_y, y + i, n - i);                                                         \
+        FOR_LANES(j) some_g[j] = GRADIENT(some_g[j], some_y[j], s, masked);                         \
+        FN(store_few)(out + i, some_g, n - i);                                                      \
     }
-#define ROW_SOFTMAX(i, hi, lo) FN(softmax_gradient)(g[i], y[i], hi, lo, 0)
-#define ROW_SOFTMIN(i, hi, lo) FN(softmax_gradient)(g[i], y[i], hi, lo, 1)
-#define ROW_LOG_SOFTMAX(i, hi, lo) FN(log_softmax_gradient)(g[i], y[i], hi, lo)
-ROW_GRADIENTS(softmax, 0, ROW_SOFTMAX)
-ROW_GRADIENTS(softmin, 0, ROW_SOFTMIN)
-ROW_GRADIENTS(log_softmax, 1, ROW_LOG_SOFTMAX)
+#define ROW_GRADIENTS(name, way, SLOPE, GRADIENT)                                                                     \
+    ROW_GRADIENT(name##_gradient_row, GRADIENT, 0)                                                                    \
+    ROW_GRADIENT(name##_gradient_select_row, GRADIENT, 1)                                                             \
+    FR_UNUSED static void FN(name##_from_output_row)(const char *const *in, char *to, ptrdiff_t n) {                  \
+        const store *g = (const store *)in[0], *y = (const store *)in[1];                                             \
+        fr_total total;                                                                                               \
+        const int masked = FN(row_dot)(&total, g, y, (const store *)to, n, way);                                      \
+        if (masked) FN(name##_gradient_select_row)(g, y, (store *)to, n, SLOPE(total));                               \
+        else FN(name##_gradient_row)(g, y, (store *)to, n, SLOPE(total));                                             \
+    }                                                                                                                 \
+    /* The sums of `width` rows; returns whether elements have to be selected. */                                     \
+    FR_INLINE int FN(name##_dot_columns)(const fr_tile *tile, ptrdiff_t at, ptrdiff_t width, ptrdiff_t n,             \
+                                         ptrdiff_t lanes, FN(sums) * hi, FN(sums) * lo, int kind) {                   \
+        FR_LINES store least[FR_COLUMNS];                                                                             \
+        FR_LINES double odd[FR_COLUMNS];                                                                              \
+        int found = 0;                                                                                                \
+        FOR_LANES(j) least[j] = 0, odd[j] = 0;                                                                        \
+        for (ptrdiff_t k = 0; k < width; k += FR_COLUMNS, hi += lanes, lo += lanes) {                                 \
+            const ptrdiff_t here = at + k * (ptrdiff_t)sizeof(store);                                                 \
+            FN(columns_dot)(hi, lo, least, tile->in[0] + here, tile->pitch[0], tile->in[1] + here, tile->pitch[1], n, \
+                            lanes, kind);                                                                             \
+            FOR_LANES(j) odd[j] += FR_ABS(hi[0][j]);                                                                  \
+        }                                                                                                             \
+        if (kind == FR_DOT_LOG) FOR_LANES(j) found |= least[j] < -LARGEST;                                            \
+        else FOR_LANES(j) found |= !(odd[j] < DOT_HUGE);                                                              \
+        return found;                                                                                                 \
+    }                                                                                                                 \
+    FR_INLINE void FN(name##_write_columns)(const fr_tile *tile, ptrdiff_t at, ptrdiff_t width, ptrdiff_t n,          \
+                                            ptrdiff_t lanes, FN(sums) * hi, FN(sums) * lo, int masked) {              \
+        for (ptrdiff_t k = 0; k < width; k += FR_COLUMNS, hi += lanes, lo += lanes) {                                 \
+            const ptrdiff_t here = at + k * (ptrdiff_t)sizeof(store);                                                 \
+            FR_LINES real one[FR_COLUMNS], two[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS];                       \
+            FOR_LANES(j) {                                                                                            \
+                const FN(slope) s = SLOPE(((fr_total){hi[0][j], COMPENSATED ? lo[0][j] : 0}));                        \
+                one[j] = s.hi, two[j] = s.lo, magic[j] = s.magic, low[j] = s.low;                                     \
+            }                                                                                                         \
+            for (ptrdiff_t i = 0; i < n; i++) {                                                                       \
+                const store *g = (const store *)(tile->in[0] + here + i * tile->pitch[0]);                            \
+                const store *y = (const store *)(tile->in[1] + here + i * tile->pitch[1]);                            \
+                store *out = (store *)(tile->out + here + i * tile->out_pitch);                                       \
+                FOR_LANES(j) out[j] = GRADIENT(g[j], y[j], ((FN(slope)){one[j], two[j], magic[j], low[j]}), masked);  \
+            }                                                                                                         \
+        }                                                                                                             \
+    }                                                                                                                 \
+    FR_INLINE void FN(name##_gradient_columns)(const fr_tile *tile, ptrdiff_t width, ptrdiff_t n, ptrdiff_t lanes) {  \
+        FR_LINES FN(sums) hi[FR_DOT_SUMS], lo[FR_DOT_SUMS];                                                           \
+        for (ptrdiff_t k = 0; k < tile->width; k += width) {                                                          \
+            const ptrdiff_t at = k * (ptrdiff_t)sizeof(store);                                                        \
+            if (FN(name##_dot_columns)(tile, at, width, n, lanes, hi, lo, way)) {                                     \
+                FN(name##_dot_columns)(tile, at, width, n, lanes, hi, lo, way + 1);                                   \
+                FN(name##_write_columns)(tile, at, width, n, lanes, hi, lo, 1);                                       \
+            } else {                                                                                                  \
+                FN(name##_write_columns)(tile, at, width, n, lanes, hi, lo, 0);                                       \
+            }                                                                                                         \
+        }                                                                                                             \
+    }                                                                                                                 \
+    FR_UNUSED static void FN(name##_from_output_tile_row)(fr_tile * tile) {                                           \
+        if (tile->n == 2) FN(name##_gradient_columns)(tile, tile->width, 2, FR_FEW_LANES);                            \
+        else if (tile->n == 3) FN(name##_gradient_columns)(tile, tile->width, 3, FR_FEW_LANES);                       \
+        else if (tile->n <= FR_FEW) FN(name##_gradient_columns)(tile, tile->width, tile->n, FR_FEW_LANES);            \
+        else FN(name##_gradient_columns)(tile, FR_COLUMNS, tile->n, FR_ROW_LANES);                                    \
+    }
+#define SOFTMAX_GRADIENT(g, y, s, masked) FN(softmax_gradient)(g, y, s, 0, masked)
+#define SOFTMIN_GRADIENT(g, y, s, masked) FN(softmax_gradient)(g, y, s, 1, masked)
+ROW_GRADIENTS(softmax, FR_DOT_PLAIN, FN(slope_of), SOFTMAX_GRADIENT)
+ROW_GRADIENTS(softmin, FR_DOT_PLAIN, FN(slope_of), SOFTMIN_GRADIENT)
+ROW_GRADIENTS(log_softmax, FR_DOT_LOG, FN(log_slope_of), FN(log_softmax_gradient))
+#undef ROW_GRADIENT
 #undef ROW_GRADIENTS
-#undef ROW_SOFTMAX
-#undef ROW_SOFTMIN
-#undef ROW_LOG_SOFTMAX
+#undef SOFTMAX_GRADIENT
+#undef SOFTMIN_GRADIENT

@@ -34,6 +34,8 @@
 
 enum {
     FR_ROW_LANES = 16,
+    FR_FEW_LANES = 4, /* of rows of up to FR_FEW elements, in gradients */
+    FR_FEW = 32,
     FR_MAX_LANES = 32,
     FR_ROW_BLOCK = 1024,
     FR_ROW_LAG = 64,
@@ -114,6 +116,19 @@ FR_INLINE fr_total FN(lanes_join)(fr_lanes *s) {
     return total;
 }
 
+/* Reads m < FR_ROW_LANES elements and fills up with zeros; writes m elements. Compilers make masked moves of them. */
+FR_INLINE void FN(load_few)(store *to, const store *from, ptrdiff_t m) {
+    const int few = (int)m;
+    FOR_LANES(j) {
+        store v = 0;
+        if (j < few) v = from[j];
+        to[j] = v;
+    }
+}
+FR_INLINE void FN(store_few)(store *to, const store *from, ptrdiff_t m) {
+    const int few = (int)m;
+    FOR_LANES(j) if (j < few) to[j] = from[j];
+}
 /* Copies m < FR_ROW_LANES elements, without a call. */
 FR_INLINE void FN(copy_few)(store *to, const store *from, ptrdiff_t m) {
     for (int w = FR_ROW_LANES / 2; w; w /= 2)

@@ -50,22 +50,23 @@ FR_INLINE unsigned FN(columns_top)(FN(columns) * c, ptrdiff_t *limit, const char
     return infinite;
 }
 
-FR_INLINE void FN(columns_join)(FN(columns) * c, ptrdiff_t n) {
+FR_INLINE void FN(columns_join)(double (*hi)[FR_COLUMNS], double (*lo)[FR_COLUMNS], ptrdiff_t n) {
     for (int w = FR_ROW_LANES / 2; w; w /= 2)
         for (int l = 0; l < w && l + w < n; l++) FOR_LANES(j) {
 #if COMPENSATED
-                fr_add_to(&c->hi[l][j], &c->lo[l][j], c->hi[l + w][j]);
-                c->lo[l][j] += c->lo[l + w][j];
+                fr_add_to(&hi[l][j], &lo[l][j], hi[l + w][j]);
+                lo[l][j] += lo[l + w][j];
 #else
-                c->hi[l][j] += c->hi[l + w][j];
+                hi[l][j] += hi[l + w][j];
 #endif
             }
 #if COMPENSATED
     FOR_LANES(j) {
-        const fr_total total = fr_total_add((fr_total){c->hi[0][j], c->lo[0][j]}, 0);
-        c->hi[0][j] = total.hi, c->lo[0][j] = total.lo;
+        const fr_total total = fr_total_add((fr_total){hi[0][j], lo[0][j]}, 0);
+        hi[0][j] = total.hi, lo[0][j] = total.lo;
     }
 #endif
+    (void)lo;
 }
 FR_INLINE fr_total FN(column_total)(const FN(columns) * c, int j) {
     fr_total total = {c->hi[0][j], COMPENSATED ? c->lo[0][j] : 0};
@@ -106,7 +107,7 @@ FR_INLINE void FN(columns_sum)(FN(columns) * c, const char *x, ptrdiff_t pitch, 
         FN(columns_step)(c, x, keep, (int)i, same, flip, beside, 1);
     for (; i < n; i++, x += pitch, keep = keep ? keep + keep_pitch : NULL)
         FN(columns_step)(c, x, keep, (int)(i % FR_ROW_LANES), same, flip, beside, 0);
-    FN(columns_join)(c, n);
+    FN(columns_join)(c->hi, c->lo, n);
     if (beside) FOR_LANES(j) {
             const fr_total total = FN(beside_of)(FN(column_total)(c, j), same[j], c->top[j]);
             c->hi[0][j] = total.hi;
