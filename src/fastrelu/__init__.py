@@ -37,14 +37,15 @@ from fastrelu.losses import *
 from fastrelu.runtime import *
 
 if TYPE_CHECKING:
+    from fastrelu import conventions as conventions
     from fastrelu import nn as nn
     from fastrelu import optim as optim
 else:  # type checkers follow the imports above, but not a computed list
     # A program that calls functions of arrays needs no layers, which take six times as long to import as the rest.
-    nn, optim = _Later("fastrelu.nn"), _Later("fastrelu.optim")
+    nn, optim, conventions = _Later("fastrelu.nn"), _Later("fastrelu.optim"), _Later("fastrelu.conventions")
 
     __all__ = [
-        *("Explanation", "__version__", "error_bound", "explain", "nn", "optim", "ufuncs"),
+        *("Explanation", "__version__", "conventions", "error_bound", "explain", "nn", "optim", "ufuncs"),
         *activations.__all__,
         *along_axis.__all__,
         *losses.__all__,

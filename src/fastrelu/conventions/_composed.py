@@ -1,0 +1,193 @@
+"""Functions of other frameworks that are a few calls of ours."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from fastrelu import activations, along_axis
+from fastrelu._core import check_types
+
+__all__ = [
+    "axes_from",
+    "cast",
+    "clipped_gelu",
+    "clipped_gelu_backward",
+    "exponential",
+    "exponential_backward",
+    "implicit_dim",
+    "laplace",
+    "laplace_backward",
+    "log_softmax_backward",
+    "reduce_logsumexp",
+    "scaled_elu",
+    "scaled_elu_backward",
+    "softmax_backward",
+    "softmin_backward",
+    "softplus_with_threshold",
+    "softplus_with_threshold_backward",
+    "sqrt_softplus",
+    "sqrt_softplus_backward",
+    "weight_axis",
+]
+
+
+# --- Arguments ----------------------------------------------------------------------------------------------------
+
+
+def cast(x: ArrayLike, dtype: DTypeLike | None) -> Any:
+    """Return an array in a type, or as it is."""
+    return x if dtype is None else np.asanyarray(x, dtype)
+
+
+def implicit_dim(x: ArrayLike, dim: int | None) -> int:
+    """Return the axis that PyTorch takes if it is told none, with its warning."""
+    if dim is not None:
+        return dim
+    axis = 0 if np.ndim(x) in {0, 1, 3} else 1
+    warnings.warn(f"without dim, PyTorch takes axis {axis} of {np.ndim(x)}: pass dim={axis}", stacklevel=4)
+    return axis
+
+
+def axes_from(x: ArrayLike, axis: int) -> tuple[int, ...]:
+    """Return the axes that ONNX flattened into one before opset 13: this one and those after it."""
+    return tuple(range(axis + np.ndim(x) if axis < 0 else axis, np.ndim(x)))
+
+
+def weight_axis(weight: ArrayLike, axis: int) -> int | None:
+    """Return the axis that a weight of one dimension lies along; None for others, and for a single number."""
+    return axis if np.ndim(weight) == 1 and np.size(weight) > 1 else None
+
+
+# --- Along an axis ------------------------------------------------------------------------------------------------
+
+
+def softmax_backward(grad: ArrayLike, x: ArrayLike, axis: Any = -1, *, where: ArrayLike = True) -> Any:
+    """Gradient of softmax from its input."""
+    return along_axis.softmax_backward_from_output(grad, along_axis.softmax(x, axis, where=where), axis)
+
+
+def log_softmax_backward(grad: ArrayLike, x: ArrayLike, axis: Any = -1, *, where: ArrayLike = True) -> Any:
+    """Gradient of log_softmax from its input."""
+    y = np.asanyarray(along_axis.log_softmax(x, axis, where=where))
+    np.maximum(
+        y, np.finfo(y.dtype).min, out=y, where=np.asarray(where, bool)
+    )  # an output of -inf counts as masked, whatever the input
+    return along_axis.log_softmax_backward_from_output(grad, y, axis)
+
+
+def softmin_backward(grad: ArrayLike, x: ArrayLike, axis: Any = -1, *, where: ArrayLike = True) -> Any:
+    """Gradient of softmin from its input."""
+    return along_axis.softmin_backward_from_output(grad, along_axis.softmin(x, axis, where=where), axis)
+
+
+def reduce_logsumexp(x: ArrayLike, axes: Any, keepdims: int, noop_with_empty_axes: int) -> Any:
+    """Logarithm of the sum of exponentials, over all axes if none are given, or none."""
+    axes = () if axes is None else tuple(int(axis) for axis in np.ravel(axes))
+    if not axes and noop_with_empty_axes:
+        return np.array(x)
+    return along_axis.logsumexp(x, axes or None, keepdims=bool(keepdims))
+
+
+# --- Element by element -------------------------------------------------------------------------------------------
+
+
+def softplus_with_threshold(x: ArrayLike, beta: ArrayLike, threshold: ArrayLike) -> Any:
+    """Softplus, and the identity where ``beta * x > threshold``."""
+    return _put(activations.softplus(x, beta), x, _above(x, beta, threshold))
+
+
+def softplus_with_threshold_backward(grad: ArrayLike, x: ArrayLike, beta: ArrayLike, threshold: ArrayLike) -> Any:
+    """Gradient of softplus with a threshold."""
+    return _put(activations.softplus_backward(grad, x, beta), grad, _above(x, beta, threshold))
+
+
+def _above(x: ArrayLike, beta: ArrayLike, threshold: ArrayLike) -> Any:
+    with np.errstate(over="ignore"):  # an infinite product is above any threshold
+        return np.multiply(x, beta) > threshold
+
+
+def _put(result: Any, value: Any, where: Any) -> Any:
+    """Return a result with another value where a mask says so."""
+    array = np.asanyarray(result)
+    np.copyto(array, value, where=where, casting="same_kind")
+    return array if array is result else array[()]
+
+
+def clipped_gelu(x: ArrayLike, low: float, high: float) -> Any:
+    """GELU between two numbers."""
+    return activations.hard_tanh(activations.gelu(x), low, high)
+
+
+def clipped_gelu_backward(grad: ArrayLike, x: ArrayLike, low: float, high: float) -> Any:
+    """Gradient of GELU between two numbers."""
+    inside = activations.hard_tanh_backward(grad, activations.gelu(x), low, high)
+    return activations.gelu_backward(inside, x)
+
+
+def scaled_elu(x: ArrayLike, alpha: ArrayLike, gamma: ArrayLike) -> Any:
+    """ELU times a number: SELU with other constants."""
+    return np.multiply(activations.elu(x, alpha), gamma)
+
+
+def scaled_elu_backward(grad: ArrayLike, x: ArrayLike, alpha: ArrayLike, gamma: ArrayLike) -> Any:
+    """Gradient of ELU times a number."""
+    return activations.elu_backward(np.multiply(grad, gamma), x, alpha)
+
+
+def _real(name: str, x: ArrayLike) -> Any:
+    """Return an array in the type of results."""
+    check_types(name, ("x",), (x,))
+    array = np.asanyarray(x)
+    return array.astype(activations.relu(np.empty(0, array.dtype)).dtype, copy=False)
+
+
+def sqrt_softplus(x: Any) -> Any:
+    """Square root of softplus."""
+    x = _real("sqrt_softplus", x)
+    with np.errstate(under="ignore"):  # the results show it
+        # Below -40 softplus is the exponential, which would lose its digits to subnormal numbers.
+        return np.where(x < -40, np.exp(np.minimum(x, 0) / 2), np.sqrt(activations.softplus(x)))[()]
+
+
+def sqrt_softplus_backward(grad: ArrayLike, x: Any) -> Any:
+    """Gradient of the square root of softplus."""
+    x = _real("sqrt_softplus_backward", x)
+    root = np.asarray(sqrt_softplus(x))
+    slope = np.divide(activations.sigmoid(x), root, out=root.copy(), where=~(x < -40))
+    return np.multiply(grad, slope / 2)[()]
+
+
+def exponential(x: Any) -> Any:
+    """Exponential function."""
+    x = _real("exponential", x)
+    with np.errstate(over="ignore", under="ignore"):  # the results show it
+        return np.exp(x)
+
+
+def exponential_backward(grad: ArrayLike, x: Any) -> Any:
+    """Gradient of the exponential function."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # the results show it
+        return np.multiply(grad, np.exp(_real("exponential_backward", x)))
+
+
+def laplace(x: Any, mu: float, sigma: float) -> Any:
+    """Cumulative probability of a normal distribution."""
+    x = _real("laplace", x)
+    z = (x.astype(np.float64) - mu) / sigma
+    # The left tail of GELU is right, that of 1 + erf is not.
+    other = np.where(np.isnan(z), z, np.where(z == np.inf, 1.0, 0.5))
+    where = (np.abs(z) > 1e-30) & (z < np.inf)
+    return np.divide(activations.gelu(z), z, out=other, where=where).astype(x.dtype)[()]
+
+
+def laplace_backward(grad: ArrayLike, x: Any, mu: float, sigma: float) -> Any:
+    """Gradient of the cumulative probability: the density."""
+    x = _real("laplace_backward", x)
+    with np.errstate(over="ignore", under="ignore"):  # the density is 0 there
+        density = np.exp(((x.astype(np.float64) - mu) / sigma) ** 2 * -0.5) * (1 / (sigma * math.sqrt(2 * math.pi)))
+        return np.multiply(grad, density.astype(x.dtype))[()]

@@ -1,0 +1,273 @@
+"""Stated by tools/state_conventions.py."""
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from fastrelu.conventions._build import Row
+from fastrelu.conventions.keras import ops as ops
+
+ROWS: tuple[Row, ...]
+FUNCTIONS: dict[str, Callable[..., Any]]
+
+def relu6(x: ArrayLike) -> Any:
+    """Rectified linear unit capped at 6.
+
+    As ``keras.activations.relu6``, computed by :func:`fastrelu.relu6`.
+    """
+
+def leaky_relu(x: ArrayLike, negative_slope: ArrayLike = 0.2) -> Any:
+    """Leaky rectified linear unit.
+
+    As ``keras.activations.leaky_relu``, computed by :func:`fastrelu.leaky_relu`.
+    """
+
+def threshold(x: ArrayLike, threshold: ArrayLike, default_value: ArrayLike) -> Any:
+    """Identity above a threshold, a constant elsewhere.
+
+    As ``keras.activations.threshold``, computed by :func:`fastrelu.threshold`.
+    """
+
+def elu(x: ArrayLike, alpha: ArrayLike = 1.0) -> Any:
+    """Exponential linear unit.
+
+    As ``keras.activations.elu``, computed by :func:`fastrelu.elu`.
+    """
+
+def celu(x: ArrayLike, alpha: ArrayLike = 1.0) -> Any:
+    """Continuously differentiable exponential linear unit.
+
+    As ``keras.activations.celu``, computed by :func:`fastrelu.celu`.
+    """
+
+def selu(x: ArrayLike) -> Any:
+    """Scaled exponential linear unit.
+
+    As ``keras.activations.selu``, computed by :func:`fastrelu.selu`.
+    """
+
+def softplus(x: ArrayLike) -> Any:
+    """Smooth rectifier.
+
+    As ``keras.activations.softplus``, computed by :func:`fastrelu.softplus`.
+    """
+
+def log_sigmoid(x: ArrayLike) -> Any:
+    """Logarithm of the sigmoid.
+
+    As ``keras.activations.log_sigmoid``, computed by :func:`fastrelu.log_sigmoid`.
+    """
+
+def squareplus(x: ArrayLike, b: ArrayLike = 4) -> Any:
+    """Algebraic smooth rectifier.
+
+    As ``keras.activations.squareplus``, computed by :func:`fastrelu.squareplus`.
+    """
+
+def sigmoid(x: ArrayLike) -> Any:
+    """Logistic function.
+
+    As ``keras.activations.sigmoid``, computed by :func:`fastrelu.sigmoid`.
+    """
+
+def softsign(x: ArrayLike) -> Any:
+    """Algebraic counterpart of :func:`tanh`.
+
+    As ``keras.activations.softsign``, computed by :func:`fastrelu.softsign`.
+    """
+
+def hard_sigmoid(x: ArrayLike) -> Any:
+    """Piecewise linear approximation of :func:`sigmoid`.
+
+    As ``keras.activations.hard_sigmoid``, computed by :func:`fastrelu.hard_sigmoid`.
+    """
+
+def hard_tanh(x: ArrayLike) -> Any:
+    """Identity clipped to an interval.
+
+    As ``keras.activations.hard_tanh``, computed by :func:`fastrelu.hard_tanh`.
+    """
+
+def sparse_plus(x: ArrayLike) -> Any:
+    """Piecewise quadratic approximation of :func:`softplus`.
+
+    As ``keras.activations.sparse_plus``, computed by :func:`fastrelu.sparse_plus`.
+    """
+
+def sparse_sigmoid(x: ArrayLike) -> Any:
+    """Piecewise linear sigmoid, the derivative of :func:`sparse_plus`.
+
+    As ``keras.activations.sparse_sigmoid``, computed by :func:`fastrelu.sparse_sigmoid`.
+    """
+
+def silu(x: ArrayLike) -> Any:
+    """Sigmoid linear unit, also called swish.
+
+    As ``keras.activations.silu``, computed by :func:`fastrelu.silu`.
+    """
+
+def swish(x: ArrayLike) -> Any:
+    """Sigmoid linear unit, also called swish.
+
+    As ``keras.activations.swish``, computed by :func:`fastrelu.silu`.
+    """
+
+def hard_silu(x: ArrayLike) -> Any:
+    """Piecewise quadratic approximation of :func:`silu`.
+
+    As ``keras.activations.hard_silu``, computed by :func:`fastrelu.hard_swish`.
+    """
+
+def hard_swish(x: ArrayLike) -> Any:
+    """Piecewise quadratic approximation of :func:`silu`.
+
+    As ``keras.activations.hard_swish``, computed by :func:`fastrelu.hard_swish`.
+    """
+
+def hard_shrink(x: ArrayLike, threshold: ArrayLike = 0.5) -> Any:
+    """Hard shrinkage: zero near zero, the identity elsewhere.
+
+    As ``keras.activations.hard_shrink``, computed by :func:`fastrelu.hard_shrink`.
+    """
+
+def soft_shrink(x: ArrayLike, threshold: ArrayLike = 0.5) -> Any:
+    """Soft shrinkage: zero near zero, and pulled toward zero elsewhere.
+
+    As ``keras.activations.soft_shrink``, computed by :func:`fastrelu.soft_shrink`.
+    """
+
+def tanh_shrink(x: ArrayLike) -> Any:
+    """Tanh shrinkage.
+
+    As ``keras.activations.tanh_shrink``, computed by :func:`fastrelu.tanh_shrink`.
+    """
+
+def softmax(x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
+    """Softmax: exponentials divided by their sum.
+
+    As ``keras.activations.softmax``, computed by :func:`fastrelu.softmax`.
+    """
+
+def log_softmax(x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
+    """Logarithm of :func:`softmax`.
+
+    As ``keras.activations.log_softmax``, computed by :func:`fastrelu.log_softmax`.
+    """
+
+def exponential(x: ArrayLike) -> Any:
+    """Exponential function.
+
+    As ``keras.activations.exponential``.
+    """
+
+def gelu(x: ArrayLike, approximate: bool = False) -> Any:
+    """Gaussian error linear unit.
+
+    As ``keras.activations.gelu``, computed by :func:`fastrelu.gelu`.
+    """
+
+def mish(x: ArrayLike) -> Any:
+    """Mish: `x` times the tanh of its softplus.
+
+    As ``keras.activations.mish``, computed by :func:`fastrelu.mish`.
+    """
+
+def tanh(x: ArrayLike) -> Any:
+    """Hyperbolic tangent.
+
+    As ``keras.activations.tanh``, computed by :func:`fastrelu.tanh`.
+    """
+
+def relu6_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`relu6` with respect to `x`."""
+
+def leaky_relu_backward(grad: ArrayLike, x: ArrayLike, negative_slope: ArrayLike = 0.2) -> Any:
+    """Gradient of :func:`leaky_relu` with respect to `x`.
+
+    The derivative is 1 at 0, as in the framework.
+    """
+
+def threshold_backward(grad: ArrayLike, x: ArrayLike, threshold: ArrayLike, default_value: ArrayLike) -> Any:
+    """Gradient of :func:`threshold` with respect to `x`."""
+
+def elu_backward(grad: ArrayLike, x: ArrayLike, alpha: ArrayLike = 1.0) -> Any:
+    """Gradient of :func:`elu` with respect to `x`."""
+
+def celu_backward(grad: ArrayLike, x: ArrayLike, alpha: ArrayLike = 1.0) -> Any:
+    """Gradient of :func:`celu` with respect to `x`."""
+
+def selu_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`selu` with respect to `x`."""
+
+def softplus_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`softplus` with respect to `x`."""
+
+def log_sigmoid_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`log_sigmoid` with respect to `x`."""
+
+def squareplus_backward(grad: ArrayLike, x: ArrayLike, b: ArrayLike = 4) -> Any:
+    """Gradient of :func:`squareplus` with respect to `x`."""
+
+def sigmoid_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`sigmoid` with respect to `x`."""
+
+def softsign_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`softsign` with respect to `x`."""
+
+def hard_sigmoid_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`hard_sigmoid` with respect to `x`."""
+
+def hard_tanh_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`hard_tanh` with respect to `x`.
+
+    The derivative is 1 at -1 and 1 at 1, as in the framework.
+    """
+
+def sparse_plus_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`sparse_plus` with respect to `x`."""
+
+def sparse_sigmoid_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`sparse_sigmoid` with respect to `x`.
+
+    The derivative is 0.25 at -1 and 0.25 at 1, as in the framework.
+    """
+
+def silu_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`silu` with respect to `x`."""
+
+def swish_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`swish` with respect to `x`."""
+
+def hard_silu_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`hard_silu` with respect to `x`."""
+
+def hard_swish_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`hard_swish` with respect to `x`."""
+
+def hard_shrink_backward(grad: ArrayLike, x: ArrayLike, threshold: ArrayLike = 0.5) -> Any:
+    """Gradient of :func:`hard_shrink` with respect to `x`."""
+
+def soft_shrink_backward(grad: ArrayLike, x: ArrayLike, threshold: ArrayLike = 0.5) -> Any:
+    """Gradient of :func:`soft_shrink` with respect to `x`."""
+
+def tanh_shrink_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`tanh_shrink` with respect to `x`."""
+
+def softmax_backward(grad: ArrayLike, x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
+    """Gradient of :func:`softmax` with respect to `x`."""
+
+def log_softmax_backward(grad: ArrayLike, x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
+    """Gradient of :func:`log_softmax` with respect to `x`."""
+
+def exponential_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`exponential` with respect to `x`."""
+
+def gelu_backward(grad: ArrayLike, x: ArrayLike, approximate: bool = False) -> Any:
+    """Gradient of :func:`gelu` with respect to `x`."""
+
+def mish_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`mish` with respect to `x`."""
+
+def tanh_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`tanh` with respect to `x`."""

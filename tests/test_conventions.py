@@ -1,0 +1,336 @@
+"""Other frameworks' names: every one is here or has its reason, and results agree but for the deviations that are listed."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import pickle
+import subprocess
+import sys
+import tomllib
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastrelu as fr
+from fastrelu import conventions
+from fastrelu.conventions import jax, keras, mlx, onnx, tf, transformers
+from fastrelu.conventions import torch as F
+
+ROOT = Path(__file__).parent.parent
+LISTED = tomllib.loads(Path(__file__).with_name("framework_names.toml").read_text("utf-8"))
+MODULES = {
+    "torch": F,
+    "torch.special": F.special,
+    "jax": jax,
+    "keras": keras,
+    "keras.ops": keras.ops,
+    "tf": tf,
+    "onnx": onnx,
+    "transformers": transformers,
+    "mlx": mlx,
+}
+
+
+def tool(name: str) -> Any:
+    """Return a script of tools/ as a module."""
+    path = ROOT / "tools" / f"{name}.py"
+    if not path.exists():
+        pytest.skip("the scripts are in the checkout, not in the installed package")
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+COMPARE = tool("compare_conventions")
+SEEN = COMPARE.recorded()
+PEERS = {kind.label or kind.convention: kind for kind in COMPARE.PEERS}
+
+
+def peer(label: str) -> Any:
+    """Return a framework that can be imported, or skip."""
+    framework = PEERS[label]()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the frameworks' own imports
+            framework.prepare()
+    except ImportError:
+        pytest.skip(f"{framework.distribution} is not installed; what was seen of it is in docs/conventions.json")
+    return framework
+
+
+# --- Names --------------------------------------------------------------------------------------------------------
+
+
+def reasons(space: str) -> dict[str, str]:
+    """Return the names of a framework that are listed, with the reason."""
+    return {name: reason for reason, names in LISTED[space].items() for name in names}
+
+
+def test_every_framework_has_a_list() -> None:
+    """None is forgotten, and modules can be asked for by name or as attributes."""
+    assert set(LISTED) == {*MODULES, "arguments"}
+    assert {name.partition(".")[0] for name in MODULES} <= {*vars(conventions)["__all__"]}
+
+
+@pytest.mark.parametrize("space", MODULES)
+def test_every_name_is_here_or_has_a_reason(space: str) -> None:
+    """A name in the list of the framework's public names, or in the framework if it is installed."""
+    names, here, listed = set(SEEN[space]["names"]), set(MODULES[space].__all__), reasons(space)
+    assert not names - here - set(listed), "neither here nor in framework_names.toml"
+    assert not here & set(listed), "here, and listed as missing"
+    assert not set(listed) - names, "listed, but the framework has no such name"
+    assert not {row.name for row in MODULES[space].ROWS} - names, "here, but the framework has no such name"
+
+
+@pytest.mark.parametrize("space", MODULES)
+def test_the_recorded_names_are_those_of_the_framework(space: str) -> None:
+    """A new release of a framework fails here: record its names with tools/compare_conventions.py --write."""
+    assert peer(space).names() == SEEN[space]["names"]
+
+
+def test_reasons_are_sentences() -> None:
+    """Users can read them; a name has one."""
+    for space in MODULES:
+        names = [name for names in LISTED[space].values() for name in names]
+        assert len(names) == len(set(names))
+    for reason in [*(r for space in MODULES for r in LISTED[space]), *LISTED["arguments"].values()]:
+        assert len(reason) > 12
+        assert reason.endswith(".")
+
+
+# --- Signatures ---------------------------------------------------------------------------------------------------
+
+
+def arguments(text: str) -> dict[str, tuple[bool, Any]]:
+    """Return the arguments in a signature: whether by position, and the default as text."""
+    definition = ast.parse(f"def f{text}: ...").body[0]
+    assert isinstance(definition, ast.FunctionDef)
+    found = definition.args
+    positional = [*found.posonlyargs, *found.args]
+    defaults: list[Any] = [None] * (len(positional) - len(found.defaults)) + found.defaults
+    pairs = [*zip(positional, defaults, strict=True), *zip(found.kwonlyargs, found.kw_defaults, strict=True)]
+    by_position = {argument.arg for argument in positional}
+    return {a.arg: (a.arg in by_position, d and eval(ast.unparse(d))) for a, d in pairs}
+
+
+SIGNATURES = [
+    pytest.param(space, name, text, id=f"{space}.{name}")
+    for space in MODULES
+    for name, text in SEEN[space]["names"].items()
+    if text and name in MODULES[space].FUNCTIONS
+]
+
+
+def left_out(space: str, name: str, argument: str) -> bool:
+    """Whether an argument is listed with a reason."""
+    return bool({f"{space}.{name}.{argument}", f"{space}.*.{argument}"} & set(LISTED["arguments"]))
+
+
+@pytest.mark.parametrize(("space", "name", "text"), SIGNATURES)
+def test_arguments_are_those_of_the_framework(space: str, name: str, text: str) -> None:
+    """By the same names, in the same order, with the same defaults."""
+    theirs, ours = arguments(text), arguments(str(inspect.signature(MODULES[space].FUNCTIONS[name])))
+    kept = {key: value for key, value in theirs.items() if not left_out(space, name, key)}
+    extra = {key: value for key, value in ours.items() if key not in kept and not left_out(space, name, key)}
+    assert not extra, "the framework has no such argument"
+    assert [default for _, default in kept.values()] == [ours[key][1] for key in kept]
+    position = next((i for i, key in enumerate(theirs) if left_out(space, name, key)), len(theirs))
+    before = [key for key, (by_position, _) in list(theirs.items())[:position] if by_position]
+    assert [key for key, (by_position, _) in ours.items() if by_position][: len(before)] == before
+
+
+def test_arguments_that_are_left_out_exist() -> None:
+    """An entry names an argument of a function that is here."""
+    known = {(p.values[0], p.values[1]): arguments(str(p.values[2])) for p in SIGNATURES}
+    for entry in LISTED["arguments"]:
+        space, name, argument = entry.rsplit(".", 2)
+        assert any(argument in found for (s, n), found in known.items() if s == space and name in {n, "*"}), entry
+
+
+@pytest.mark.parametrize("space", MODULES)
+def test_functions_can_be_read_and_pickled(space: str) -> None:
+    """They have signatures, names and docstrings of their own, and are found where they say."""
+    module = MODULES[space]
+    for name, function in module.FUNCTIONS.items():
+        assert function.__name__ == name
+        assert function.__module__ == module.__name__
+        assert pickle.loads(pickle.dumps(function)) is getattr(module, name) is function
+        assert inspect.getdoc(function)
+        assert next(iter(inspect.signature(function).parameters))
+
+
+def test_stubs_are_up_to_date() -> None:
+    """What editors read is what the tables make."""
+    for path, text in tool("state_conventions").stated().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date: run tools/state_conventions.py"
+
+
+# --- Results ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("label", PEERS)
+def test_every_function_was_compared(label: str) -> None:
+    """Or is left out of the comparison with a reason."""
+    functions = {row.name for row in MODULES[PEERS[label].convention].ROWS} - set(COMPARE.SKIPPED)
+    assert {call.partition("(")[0] for call in SEEN[label]["results"]} == functions
+
+
+@pytest.mark.parametrize("label", PEERS)
+def test_every_difference_has_a_deviation(label: str) -> None:
+    """What was seen of the framework differs from ours only where docs/deviations.toml says why."""
+    found = COMPARE.differences(label, SEEN[label])
+    assert not [difference for difference in found if COMPARE.explanation(difference) is None]
+
+
+def test_every_deviation_explains_a_difference() -> None:
+    """Nothing is left over in the list, names differ, reasons are sentences."""
+    found = [difference for label in PEERS for difference in COMPARE.differences(label, SEEN[label])]
+    used = {COMPARE.explanation(difference) for difference in found}
+    names = [entry["name"] for entry in COMPARE.deviations()]
+    assert used == set(names)
+    assert len(names) == len(set(names))
+    assert all(entry["reason"].endswith(".") for entry in COMPARE.deviations())
+
+
+@pytest.mark.parametrize("label", PEERS)
+def test_the_framework_gives_what_was_recorded(label: str) -> None:
+    """Differences of the framework that is installed are those in docs/conventions.json, or have a deviation too."""
+    framework = peer(label)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the frameworks
+        seen = COMPARE.examine(framework)
+    assert set(seen["results"]) == set(SEEN[label]["results"])
+    assert not [found for found in COMPARE.differences(label, seen) if COMPARE.explanation(found) is None]
+
+
+def test_the_page_is_up_to_date() -> None:
+    """docs/conventions.md is what the tool writes from what was recorded."""
+    text = (ROOT / "docs" / "conventions.md").read_text(encoding="utf-8")
+    assert text == COMPARE.page(SEEN), "run tools/compare_conventions.py --write"
+
+
+# --- Behavior -----------------------------------------------------------------------------------------------------
+
+X = np.array([-4.0, -1.0, 0.0, 0.5, 3.0], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("ours", "expected"),
+    [
+        ("F.leaky_relu(X)", "fr.leaky_relu(X, 0.01)"),
+        ("tf.leaky_relu(X)", "fr.leaky_relu(X, 0.2)"),
+        ("keras.leaky_relu(X)", "fr.leaky_relu(X, 0.2)"),
+        ("jax.gelu(X)", 'fr.gelu(X, "tanh")'),
+        ("keras.gelu(X)", "fr.gelu(X)"),
+        ("keras.ops.gelu(X)", 'fr.gelu(X, "tanh")'),
+        ("onnx.HardSigmoid(X)", "fr.hard_sigmoid(X, 0.20000000298023224, 0.5)"),
+        ("tf.silu(X, beta=2.0)", "fr.swish(X, 2.0)"),
+        ('transformers.get("gelu_new")(X)', 'fr.gelu(X, "tanh")'),
+        ('transformers.ACT2FN["quick_gelu"](X)', "fr.quick_gelu(X)"),
+        ("F.softmax(X, dim=0, dtype=np.float64)", "fr.softmax(X.astype(np.float64))"),
+        ("F.prelu(X.reshape(1, 5), X)", "fr.prelu(X.reshape(1, 5), X, axis=1)"),
+        ("mlx.prelu(np.outer(X, X), X)", "fr.prelu(np.outer(X, X), X, axis=-1)"),
+        ("F.special.expit(X, out=np.empty_like(X))", "fr.sigmoid(X)"),
+    ],
+)
+def test_defaults(ours: str, expected: str) -> None:
+    """Bit for bit what our function gives with the framework's arguments."""
+    np.testing.assert_array_equal(eval(ours), eval(expected), strict=True)
+
+
+def test_softplus_is_the_identity_above_its_threshold() -> None:
+    """As in PyTorch, by the product with beta; and its gradient is that of the identity."""
+    y = F.softplus(np.array([1.0, 2.6, np.inf, np.nan]), beta=2.0, threshold=5.0)
+    assert y[1] == 2.6
+    assert y[0] == fr.softplus(1.0, 2.0)
+    np.testing.assert_array_equal(y[2:], [np.inf, np.nan])
+    assert F.softplus_backward(3.0, 2.6, beta=2.0, threshold=5.0) == 3.0
+    assert isinstance(F.softplus(2.6, 2.0, 5.0), np.float64)
+
+
+def test_derivatives_at_kinks() -> None:
+    """Each framework's choice, times the gradient that comes in."""
+    grad, zero = np.array([2.0], np.float32), np.array([0.0], np.float32)
+    assert jax.leaky_relu_backward(grad, zero) == 2.0
+    assert F.leaky_relu_backward(grad, zero, 0.5) == 1.0
+    dx = jax.hard_tanh_backward(np.array([2.0, 3.0, 4.0]), np.array([-1.0, 1.0, 0.0]))
+    np.testing.assert_array_equal(dx, [2.0, 3.0, 4.0])
+    assert jax.leaky_relu_backward(2.0, 0.0) == 2.0
+    assert isinstance(jax.leaky_relu_backward(2.0, 0.0), np.float64)
+
+
+def test_in_place() -> None:
+    """An option that PyTorch has is honored, by the array itself."""
+    functions: list[Any] = [F.relu_, F.selu_, partial(F.relu, inplace=True), partial(F.elu, alpha=2.0, inplace=True)]
+    for function in functions:
+        x = X.copy()
+        assert function(x) is x
+        assert x[0] != X[0]
+    x = X.copy()
+    assert F.relu(x) is not x
+    np.testing.assert_array_equal(x, X)
+
+
+def test_opsets() -> None:
+    """An operator is the one of the model's opset; before 13 softmax flattened the axes after its own."""
+    x = np.arange(12.0).reshape(2, 2, 3)
+    np.testing.assert_array_equal(onnx.get("Softmax", 12)(x), fr.softmax(x, axis=(1, 2)))
+    np.testing.assert_array_equal(onnx.get("Softmax", opset=13)(x), fr.softmax(x))
+    assert onnx.get("Softmax", 28) is onnx.get("Softmax") is onnx.Softmax
+    assert onnx.get("Selu", 1)(1.0) == 1.0506999492645264
+    data = np.zeros((2, 3))
+    assert onnx.ReduceLogSumExp(data).shape == (1, 1)
+    assert onnx.ReduceLogSumExp(data, (1,), keepdims=0).shape == (2,)
+    np.testing.assert_array_equal(onnx.ReduceLogSumExp(data, noop_with_empty_axes=1), data)
+    assert onnx.get("ReduceLogSumExp", 13)(data, axes=[0]).shape == (1, 3)
+
+
+def test_softmax_without_dim_warns() -> None:
+    """As PyTorch does, about the axis that it guesses."""
+    x = np.zeros((1, 2, 3, 4))
+    with pytest.warns(UserWarning, match="without dim, PyTorch takes axis 1 of 4: pass dim=1"):
+        y = F.softmax(x)
+    np.testing.assert_array_equal(y, fr.softmax(x, axis=1))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        ("keras.hard_shrink(X, threshold=-1)", ValueError, "hard_shrink requires threshold >= 0, got threshold=-1"),
+        ("onnx.HardSigmoid(X, alpha=-1.0)", ValueError, "HardSigmoid requires alpha > 0, got alpha=-1.0, beta=0.5"),
+        ('F.hardshrink("a")', TypeError, "hardshrink takes bool, integers and real numbers .*; input has the type str"),
+        ('F.elu(X, inplace="no")', TypeError, "inplace must be True or False, got 'no'"),
+        ('jax.gelu(X, "tanh")', TypeError, "approximate must be True or False, got 'tanh'"),
+        ('F.gelu(X, "tanh")', TypeError, r"gelu\(\) takes 1 positional argument but 2 were given"),
+        ("F.relu(np.arange(3), inplace=True)", TypeError, "Cannot cast ufunc 'relu' output .*"),
+        ("F.softmax(X, 3)", np.exceptions.AxisError, "axis 3 is out of bounds for array of dimension 1"),
+        ("keras.exponential(1j)", TypeError, "exponential takes bool, integers and real .*; x has the type complex"),
+        ('transformers.get("gelu_nw")', ValueError, r"no activation .* named 'gelu_nw'; did you mean gelu_new\? .*"),
+        ('onnx.get("Gelu", 11)', ValueError, "Gelu is an operator since opset 20, got opset 11"),
+        ('onnx.get("Gelu", 20.5)', TypeError, "opset must be an integer, got 20.5"),
+        ('onnx.get("Gello")', ValueError, r"no operator of ONNX named 'Gello'; did you mean Gelu\? .*"),
+    ],
+)
+def test_errors_are_in_the_words_of_the_framework(call: str, error: type[Exception], message: str) -> None:
+    """With the name and the arguments that the user wrote."""
+    with pytest.raises(error, match=f"^{message}$"):
+        eval(call)
+
+
+def test_they_are_imported_when_they_are_asked_for() -> None:
+    """Neither the package nor one framework loads another; and the frameworks themselves are never loaded."""
+    code = (
+        "import sys, fastrelu as fr; assert 'fastrelu.conventions' not in sys.modules; fr.conventions.jax.relu(1.0);"
+        "assert 'fastrelu.conventions.keras' not in sys.modules; assert not {'torch', 'jax', 'keras'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
