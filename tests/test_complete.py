@@ -144,7 +144,7 @@ def test_every_kernel_has_its_functions() -> None:
 def test_exports() -> None:
     """The package exports what its modules do, once each, and every name is there."""
     exported = vars(fr)["__all__"]
-    names = {"Explanation", "__version__", "error_bound", "explain", "nn", "optim", "ufuncs"}
+    names = {"Explanation", "__version__", "conventions", "error_bound", "explain", "nn", "optim", "ufuncs"}
     wanted = {*names, *activations.__all__, *along_axis.__all__, *losses.__all__, *runtime.__all__}
     assert set(exported) == wanted, difference(set(exported), wanted)
     assert len(exported) == len(wanted)

@@ -253,7 +253,7 @@ class Keras(Jax):
     """Keras' activations, on its JAX backend."""
 
     convention, distribution, dtypes = "keras", "keras", (np.float32,)
-    spaces = ("keras.activations",)
+    spaces: ClassVar[tuple[str, ...]] = ("keras.activations",)
 
     def prepare(self) -> None:
         os.environ["KERAS_BACKEND"] = "jax"  # read when Keras is imported

@@ -62,7 +62,7 @@ PEERS = {
 def modules() -> dict[str, types.ModuleType]:
     """Return the public modules by name: the package, what it exports, and what these export."""
     found = {"fastrelu": fr}
-    for name in (*vars(fr)["__all__"], "diagnostics"):
+    for name in sorted({*vars(fr)["__all__"], "diagnostics"} - {"conventions"}):  # which has docs/conventions.md
         if name[0] != "_" and _is_module(f"fastrelu.{name}"):
             found[f"fastrelu.{name}"] = module = importlib.import_module(f"fastrelu.{name}")
             inner = (key for key, value in vars(module).items() if isinstance(value, types.ModuleType))

@@ -152,7 +152,8 @@ def _definition(row: Row, name: str, *, backward: bool = False) -> str:
 
 def summary(row: Row) -> str:
     """Return the first sentence of the docstring of our function."""
-    return (inspect.getdoc(getattr(OURS, row.function)) or "").partition("\n\n")[0].replace("\n", " ")
+    first = (inspect.getdoc(getattr(OURS, row.function)) or "").partition("\n\n")[0].replace("\n", " ")
+    return re.sub(r":func:`(\w+)`", r":func:`fastrelu.\1`", first)
 
 
 def docstring(row: Row, peer: str, *, backward: bool = False) -> str:

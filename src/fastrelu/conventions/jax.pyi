@@ -77,13 +77,13 @@ def tanh(x: ArrayLike, /) -> Any:
     """
 
 def soft_sign(x: ArrayLike) -> Any:
-    """Algebraic counterpart of :func:`tanh`.
+    """Algebraic counterpart of :func:`fastrelu.tanh`.
 
     As ``jax.nn.soft_sign``, computed by :func:`fastrelu.softsign`.
     """
 
 def hard_sigmoid(x: ArrayLike) -> Any:
-    """Piecewise linear approximation of :func:`sigmoid`.
+    """Piecewise linear approximation of :func:`fastrelu.sigmoid`.
 
     As ``jax.nn.hard_sigmoid``, computed by :func:`fastrelu.hard_sigmoid`.
     """
@@ -95,13 +95,13 @@ def hard_tanh(x: ArrayLike) -> Any:
     """
 
 def sparse_plus(x: ArrayLike) -> Any:
-    """Piecewise quadratic approximation of :func:`softplus`.
+    """Piecewise quadratic approximation of :func:`fastrelu.softplus`.
 
     As ``jax.nn.sparse_plus``, computed by :func:`fastrelu.sparse_plus`.
     """
 
 def sparse_sigmoid(x: ArrayLike) -> Any:
-    """Piecewise linear sigmoid, the derivative of :func:`sparse_plus`.
+    """Piecewise linear sigmoid, the derivative of :func:`fastrelu.sparse_plus`.
 
     As ``jax.nn.sparse_sigmoid``, computed by :func:`fastrelu.sparse_sigmoid`.
     """
@@ -131,13 +131,13 @@ def mish(x: ArrayLike) -> Any:
     """
 
 def hard_silu(x: ArrayLike) -> Any:
-    """Piecewise quadratic approximation of :func:`silu`.
+    """Piecewise quadratic approximation of :func:`fastrelu.silu`.
 
     As ``jax.nn.hard_silu``, computed by :func:`fastrelu.hard_swish`.
     """
 
 def hard_swish(x: ArrayLike) -> Any:
-    """Piecewise quadratic approximation of :func:`silu`.
+    """Piecewise quadratic approximation of :func:`fastrelu.silu`.
 
     As ``jax.nn.hard_swish``, computed by :func:`fastrelu.hard_swish`.
     """
@@ -149,7 +149,7 @@ def softmax(x: ArrayLike, axis: int | tuple[int, ...] | None = -1, where: ArrayL
     """
 
 def log_softmax(x: ArrayLike, axis: int | tuple[int, ...] | None = -1, where: ArrayLike | None = None) -> Any:
-    """Logarithm of :func:`softmax`.
+    """Logarithm of :func:`fastrelu.softmax`.
 
     As ``jax.nn.log_softmax``, computed by :func:`fastrelu.log_softmax`.
     """

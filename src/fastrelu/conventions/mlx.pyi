@@ -83,7 +83,7 @@ def tanh(x: ArrayLike) -> Any:
     """
 
 def softsign(x: ArrayLike) -> Any:
-    """Algebraic counterpart of :func:`tanh`.
+    """Algebraic counterpart of :func:`fastrelu.tanh`.
 
     As ``mlx.nn.softsign``, computed by :func:`fastrelu.softsign`.
     """
@@ -125,7 +125,7 @@ def mish(x: ArrayLike) -> Any:
     """
 
 def hardswish(x: ArrayLike) -> Any:
-    """Piecewise quadratic approximation of :func:`silu`.
+    """Piecewise quadratic approximation of :func:`fastrelu.silu`.
 
     As ``mlx.nn.hardswish``, computed by :func:`fastrelu.hard_swish`.
     """
@@ -149,13 +149,13 @@ def softmax(x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
     """
 
 def log_softmax(x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
-    """Logarithm of :func:`softmax`.
+    """Logarithm of :func:`fastrelu.softmax`.
 
     As ``mlx.nn.log_softmax``, computed by :func:`fastrelu.log_softmax`.
     """
 
 def softmin(x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
-    """Softmin: :func:`softmax` of the negated input.
+    """Softmin: :func:`fastrelu.softmax` of the negated input.
 
     As ``mlx.nn.softmin``, computed by :func:`fastrelu.softmin`.
     """

@@ -71,25 +71,25 @@ def Tanh(input: ArrayLike) -> Any:
     """
 
 def Softsign(input: ArrayLike) -> Any:
-    """Algebraic counterpart of :func:`tanh`.
+    """Algebraic counterpart of :func:`fastrelu.tanh`.
 
     As the operator ``Softsign`` of ONNX, computed by :func:`fastrelu.softsign`.
     """
 
 def HardSigmoid(X: ArrayLike, *, alpha: ArrayLike = 0.20000000298023224, beta: ArrayLike = 0.5) -> Any:
-    """Piecewise linear approximation of :func:`sigmoid`.
+    """Piecewise linear approximation of :func:`fastrelu.sigmoid`.
 
     As the operator ``HardSigmoid`` of ONNX, computed by :func:`fastrelu.hard_sigmoid`.
     """
 
 def HardSwish(X: ArrayLike) -> Any:
-    """Piecewise quadratic approximation of :func:`silu`.
+    """Piecewise quadratic approximation of :func:`fastrelu.silu`.
 
     As the operator ``HardSwish`` of ONNX, computed by :func:`fastrelu.hard_swish`.
     """
 
 def Swish(X: ArrayLike, *, alpha: ArrayLike = 1.0) -> Any:
-    """Swish: :func:`silu` with an adjustable steepness.
+    """Swish: :func:`fastrelu.silu` with an adjustable steepness.
 
     As the operator ``Swish`` of ONNX, computed by :func:`fastrelu.swish`.
     """
@@ -113,7 +113,7 @@ def Softmax(input: ArrayLike, *, axis: int | tuple[int, ...] | None = -1) -> Any
     """
 
 def LogSoftmax(input: ArrayLike, *, axis: int | tuple[int, ...] | None = -1) -> Any:
-    """Logarithm of :func:`softmax`.
+    """Logarithm of :func:`fastrelu.softmax`.
 
     As the operator ``LogSoftmax`` of ONNX, computed by :func:`fastrelu.log_softmax`.
     """

@@ -65,19 +65,19 @@ def tanh(x: ArrayLike) -> Any:
     """
 
 def softsign(features: ArrayLike) -> Any:
-    """Algebraic counterpart of :func:`tanh`.
+    """Algebraic counterpart of :func:`fastrelu.tanh`.
 
     As ``tf.nn.softsign``, computed by :func:`fastrelu.softsign`.
     """
 
 def silu(features: ArrayLike, beta: ArrayLike = 1.0) -> Any:
-    """Swish: :func:`silu` with an adjustable steepness.
+    """Swish: :func:`fastrelu.silu` with an adjustable steepness.
 
     As ``tf.nn.silu``, computed by :func:`fastrelu.swish`.
     """
 
 def swish(features: ArrayLike, beta: ArrayLike = 1.0) -> Any:
-    """Swish: :func:`silu` with an adjustable steepness.
+    """Swish: :func:`fastrelu.silu` with an adjustable steepness.
 
     As ``tf.nn.swish``, computed by :func:`fastrelu.swish`.
     """
@@ -95,7 +95,7 @@ def softmax(logits: ArrayLike, axis: int | tuple[int, ...] | None = None) -> Any
     """
 
 def log_softmax(logits: ArrayLike, axis: int | tuple[int, ...] | None = None) -> Any:
-    """Logarithm of :func:`softmax`.
+    """Logarithm of :func:`fastrelu.softmax`.
 
     As ``tf.nn.log_softmax``, computed by :func:`fastrelu.log_softmax`.
     """

@@ -115,7 +115,7 @@ def mish(input: ArrayLike) -> Any:
     """
 
 def hardswish(input: ArrayLike) -> Any:
-    """Piecewise quadratic approximation of :func:`silu`.
+    """Piecewise quadratic approximation of :func:`fastrelu.silu`.
 
     As ``ACT2FN["hardswish"]`` of transformers, computed by :func:`fastrelu.hard_swish`.
     """

@@ -72,13 +72,13 @@ def sigmoid(x: ArrayLike) -> Any:
     """
 
 def softsign(x: ArrayLike) -> Any:
-    """Algebraic counterpart of :func:`tanh`.
+    """Algebraic counterpart of :func:`fastrelu.tanh`.
 
     As ``keras.activations.softsign``, computed by :func:`fastrelu.softsign`.
     """
 
 def hard_sigmoid(x: ArrayLike) -> Any:
-    """Piecewise linear approximation of :func:`sigmoid`.
+    """Piecewise linear approximation of :func:`fastrelu.sigmoid`.
 
     As ``keras.activations.hard_sigmoid``, computed by :func:`fastrelu.hard_sigmoid`.
     """
@@ -90,13 +90,13 @@ def hard_tanh(x: ArrayLike) -> Any:
     """
 
 def sparse_plus(x: ArrayLike) -> Any:
-    """Piecewise quadratic approximation of :func:`softplus`.
+    """Piecewise quadratic approximation of :func:`fastrelu.softplus`.
 
     As ``keras.activations.sparse_plus``, computed by :func:`fastrelu.sparse_plus`.
     """
 
 def sparse_sigmoid(x: ArrayLike) -> Any:
-    """Piecewise linear sigmoid, the derivative of :func:`sparse_plus`.
+    """Piecewise linear sigmoid, the derivative of :func:`fastrelu.sparse_plus`.
 
     As ``keras.activations.sparse_sigmoid``, computed by :func:`fastrelu.sparse_sigmoid`.
     """
@@ -114,13 +114,13 @@ def swish(x: ArrayLike) -> Any:
     """
 
 def hard_silu(x: ArrayLike) -> Any:
-    """Piecewise quadratic approximation of :func:`silu`.
+    """Piecewise quadratic approximation of :func:`fastrelu.silu`.
 
     As ``keras.activations.hard_silu``, computed by :func:`fastrelu.hard_swish`.
     """
 
 def hard_swish(x: ArrayLike) -> Any:
-    """Piecewise quadratic approximation of :func:`silu`.
+    """Piecewise quadratic approximation of :func:`fastrelu.silu`.
 
     As ``keras.activations.hard_swish``, computed by :func:`fastrelu.hard_swish`.
     """
@@ -150,7 +150,7 @@ def softmax(x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
     """
 
 def log_softmax(x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
-    """Logarithm of :func:`softmax`.
+    """Logarithm of :func:`fastrelu.softmax`.
 
     As ``keras.activations.log_softmax``, computed by :func:`fastrelu.log_softmax`.
     """

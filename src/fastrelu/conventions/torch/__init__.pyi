@@ -20,7 +20,7 @@ def relu(input: ArrayLike, inplace: bool = False) -> Any:
     """
 
 def relu_(input: _T) -> _T:
-    """Apply :func:`relu` in place to an array or a writable buffer, and return it.
+    """Apply :func:`fastrelu.relu` in place to an array or a writable buffer, and return it.
 
     As ``torch.nn.functional.relu_``, computed by :func:`fastrelu.relu_`.
     """
@@ -38,7 +38,7 @@ def leaky_relu(input: ArrayLike, negative_slope: ArrayLike = 0.01, inplace: bool
     """
 
 def leaky_relu_(input: _T, negative_slope: ArrayLike = 0.01) -> _T:
-    """Apply :func:`leaky_relu` in place to an array or a writable buffer, and return it.
+    """Apply :func:`fastrelu.leaky_relu` in place to an array or a writable buffer, and return it.
 
     As ``torch.nn.functional.leaky_relu_``, computed by :func:`fastrelu.leaky_relu_`.
     """
@@ -62,7 +62,7 @@ def rrelu(
     """
 
 def rrelu_(input: _T, lower: ArrayLike = 0.125, upper: ArrayLike = 0.3333333333333333, training: bool = False) -> _T:
-    """Apply :func:`rrelu` in place to an array or a writable buffer, and return it.
+    """Apply :func:`fastrelu.rrelu` in place to an array or a writable buffer, and return it.
 
     As ``torch.nn.functional.rrelu_``, computed by :func:`fastrelu.rrelu_`.
     """
@@ -74,7 +74,7 @@ def threshold(input: ArrayLike, threshold: ArrayLike, value: ArrayLike, inplace:
     """
 
 def threshold_(input: _T, threshold: ArrayLike, value: ArrayLike) -> _T:
-    """Apply :func:`threshold` in place to an array or a writable buffer, and return it.
+    """Apply :func:`fastrelu.threshold` in place to an array or a writable buffer, and return it.
 
     As ``torch.nn.functional.threshold_``, computed by :func:`fastrelu.threshold_`.
     """
@@ -86,7 +86,7 @@ def elu(input: ArrayLike, alpha: ArrayLike = 1.0, inplace: bool = False) -> Any:
     """
 
 def elu_(input: _T, alpha: ArrayLike = 1.0) -> _T:
-    """Apply :func:`elu` in place to an array or a writable buffer, and return it.
+    """Apply :func:`fastrelu.elu` in place to an array or a writable buffer, and return it.
 
     As ``torch.nn.functional.elu_``, computed by :func:`fastrelu.elu_`.
     """
@@ -98,7 +98,7 @@ def celu(input: ArrayLike, alpha: ArrayLike = 1.0, inplace: bool = False) -> Any
     """
 
 def celu_(input: _T, alpha: ArrayLike = 1.0) -> _T:
-    """Apply :func:`celu` in place to an array or a writable buffer, and return it.
+    """Apply :func:`fastrelu.celu` in place to an array or a writable buffer, and return it.
 
     As ``torch.nn.functional.celu_``, computed by :func:`fastrelu.celu_`.
     """
@@ -110,7 +110,7 @@ def selu(input: ArrayLike, inplace: bool = False) -> Any:
     """
 
 def selu_(input: _T) -> _T:
-    """Apply :func:`selu` in place to an array or a writable buffer, and return it.
+    """Apply :func:`fastrelu.selu` in place to an array or a writable buffer, and return it.
 
     As ``torch.nn.functional.selu_``, computed by :func:`fastrelu.selu_`.
     """
@@ -140,13 +140,13 @@ def tanh(input: ArrayLike) -> Any:
     """
 
 def softsign(input: ArrayLike) -> Any:
-    """Algebraic counterpart of :func:`tanh`.
+    """Algebraic counterpart of :func:`fastrelu.tanh`.
 
     As ``torch.nn.functional.softsign``, computed by :func:`fastrelu.softsign`.
     """
 
 def hardsigmoid(input: ArrayLike, inplace: bool = False) -> Any:
-    """Piecewise linear approximation of :func:`sigmoid`.
+    """Piecewise linear approximation of :func:`fastrelu.sigmoid`.
 
     As ``torch.nn.functional.hardsigmoid``, computed by :func:`fastrelu.hard_sigmoid`.
     """
@@ -158,7 +158,7 @@ def hardtanh(input: ArrayLike, min_val: ArrayLike = -1.0, max_val: ArrayLike = 1
     """
 
 def hardtanh_(input: _T, min_val: ArrayLike = -1.0, max_val: ArrayLike = 1.0) -> _T:
-    """Apply :func:`hard_tanh` in place to an array or a writable buffer, and return it.
+    """Apply :func:`fastrelu.hard_tanh` in place to an array or a writable buffer, and return it.
 
     As ``torch.nn.functional.hardtanh_``, computed by :func:`fastrelu.hard_tanh_`.
     """
@@ -182,7 +182,7 @@ def mish(input: ArrayLike, inplace: bool = False) -> Any:
     """
 
 def hardswish(input: ArrayLike, inplace: bool = False) -> Any:
-    """Piecewise quadratic approximation of :func:`silu`.
+    """Piecewise quadratic approximation of :func:`fastrelu.silu`.
 
     As ``torch.nn.functional.hardswish``, computed by :func:`fastrelu.hard_swish`.
     """
@@ -213,14 +213,14 @@ def softmax(input: ArrayLike, dim: int | tuple[int, ...] | None = None, *, dtype
     """
 
 def log_softmax(input: ArrayLike, dim: int | tuple[int, ...] | None = None, *, dtype: DTypeLike | None = None) -> Any:
-    """Logarithm of :func:`softmax`.
+    """Logarithm of :func:`fastrelu.softmax`.
 
     As ``torch.nn.functional.log_softmax``, computed by :func:`fastrelu.log_softmax`. `dtype` is the type that the input
     is converted to first. Without `dim` the axis is the one that PyTorch guesses, with a warning.
     """
 
 def softmin(input: ArrayLike, dim: int | tuple[int, ...] | None = None, *, dtype: DTypeLike | None = None) -> Any:
-    """Softmin: :func:`softmax` of the negated input.
+    """Softmin: :func:`fastrelu.softmax` of the negated input.
 
     As ``torch.nn.functional.softmin``, computed by :func:`fastrelu.softmin`. `dtype` is the type that the input is
     converted to first. Without `dim` the axis is the one that PyTorch guesses, with a warning.

@@ -24,7 +24,7 @@ def softmax(input: ArrayLike, dim: int | tuple[int, ...] | None, *, dtype: DType
     """
 
 def log_softmax(input: ArrayLike, dim: int | tuple[int, ...] | None, *, dtype: DTypeLike | None = None) -> Any:
-    """Logarithm of :func:`softmax`.
+    """Logarithm of :func:`fastrelu.softmax`.
 
     As ``torch.special.log_softmax``, computed by :func:`fastrelu.log_softmax`.
     """
