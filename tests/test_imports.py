@@ -28,7 +28,8 @@ INSIDE = {re.split(r"[/.]", name)[0] for name in FILES}
 FLOOR = {
     "_runtime": {"_host"},
     "_core": {"_runtime"},
-    **{name: {"_runtime", "_core"} for name in ("_rows", "_sums", "_stats")},
+    "_stats": {"_runtime", "_core"},
+    **{name: {"_runtime", "_core", "_foreign"} for name in ("_rows", "_sums")},
 }
 LEAVES = {"_host.py", "_version.py", "_cli/guard.py"}
 

@@ -1,5 +1,6 @@
 from typing import Any, TypeVar, final
 
+import numpy as np
 from numpy.typing import NDArray
 
 _T = TypeVar("_T")
@@ -7,7 +8,15 @@ _T = TypeVar("_T")
 names: tuple[str, str, str]
 
 @final
+class RowUfunc:
+    name: str
+    operands: tuple[str, ...]
+    fast: np.ufunc
+    accurate: np.ufunc
+
+@final
 class RowKernels:
+    ufuncs: dict[str, RowUfunc]
     def __init__(self, isa: str) -> None: ...
 
 def _as_output(name: str, out: object) -> NDArray[Any] | None: ...

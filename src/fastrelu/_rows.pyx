@@ -6,9 +6,12 @@ from operator import index
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
+from fastrelu import _foreign
+
 cimport cython
 cimport numpy as cnp
 from cpython.long cimport PyLong_AsLong, PyLong_CheckExact
+from libc.math cimport NAN, log
 from libc.stdint cimport PTRDIFF_MAX, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
@@ -16,6 +19,8 @@ from fastrelu._core cimport NEITHER, as_target, class_of_dtype
 from fastrelu._runtime cimport (
     Crew,
     FR_MAX_AXES,
+    FR_OWN_TYPES,
+    FR_PRECISIONS,
     Held,
     check_held,
     crew_for,
@@ -29,10 +34,12 @@ from fastrelu._runtime cimport (
     precision_here,
     run_shares,
     settle,
+    size_of,
     tables,
 )
 
 cnp.import_array()
+cnp.import_ufunc()
 
 cdef extern from "atomic.h" nogil:
     ctypedef long long fr_atomic
@@ -47,6 +54,7 @@ cdef extern from "kernels/rows.h" nogil:
         FR_ROWS_NO_CLASS
         FR_LIGHT
         FR_MEDIUM
+        FR_SOFTMAX
         FR_LOG_SOFTMAX
         FR_SOFTMIN
         FR_NORMALIZERS
@@ -97,6 +105,24 @@ cdef extern from "kernels/rows.h" nogil:
     size_t fr_rows_room(const fr_row_call *, Py_ssize_t) noexcept
     int fr_run_rows(const fr_row_call *, Py_ssize_t, Py_ssize_t, char *) noexcept
 
+cdef extern from "kernels/rows_ufunc.h" nogil:
+    ctypedef enum fr_row_form:
+        FR_NORMALIZE
+        FR_FROM_RESULT
+        FR_SUM
+        FR_MEAN
+        FR_SUM_GRADIENT
+    ctypedef struct fr_row_ufunc:
+        const fr_rows *flavor
+        fr_row_form form
+        int kind
+        int inputs
+        bint masked
+        Py_ssize_t itemsize
+        uint64_t absent
+        uint64_t alone
+    void fr_row_ufunc_loop(char **, const cnp.npy_intp *, const cnp.npy_intp *, void *) noexcept
+
 cdef extern from "numpy/arrayobject.h":
     bint PyArray_SAMESHAPE(cnp.ndarray, cnp.ndarray)
     bint PyArray_ISBEHAVED_RO(cnp.ndarray)
@@ -108,16 +134,96 @@ names = ("softmax", "log_softmax", "softmin")
 
 @cython.final
 cdef class RowKernels:
-    """The kernels over rows for one instruction set."""
+    """The kernels over rows for one instruction set, and their ufuncs by name."""
 
     cdef const fr_rows *rows
+    cdef readonly dict ufuncs
 
     def __init__(self, str isa):
         self.rows = <const fr_rows *>tables(isa).rows
+        self.ufuncs = {}
+        for kind, name in enumerate(names):
+            self.add(name, FR_NORMALIZE, kind)
+            self.add(name + "_backward_from_output", FR_FROM_RESULT, kind)
+        for name, form in (("logsumexp", FR_SUM), ("logmeanexp", FR_MEAN)):
+            self.add(name, form, FR_SOFTMAX)
+            self.add(name + "_backward", FR_SUM_GRADIENT, FR_SOFTMAX)
+
+    cdef int add(self, str name, fr_row_form form, int kind) except -1:
+        """Make the ufunc of one function along an axis, and the one that takes a mask too."""
+        for masked in range(1 if form == FR_FROM_RESULT else 2):
+            made = RowUfunc.__new__(RowUfunc)
+            (<RowUfunc>made).make(self.rows, name + "_where" * masked, form, kind, masked)
+            self.ufuncs[(<RowUfunc>made).name] = made
+        return 0
 
     cdef const fr_rows *of(self, int dtype) except NULL:
         """The flavor of a call in the current context."""
         return &self.rows[flavor_of(dtype, precision_here())]
+
+
+# --- Ufuncs -----------------------------------------------------------------------------------------------------------
+
+cdef dict _OPERANDS = {  # names and core dimensions of the inputs, and the core dimension of the result
+    FR_NORMALIZE: (("x",), "(n)->(n)"),
+    FR_FROM_RESULT: (("grad", "y"), "(n),(n)->(n)"),
+    FR_SUM: (("x",), "(n)->()"),
+    FR_MEAN: (("x",), "(n)->()"),
+    FR_SUM_GRADIENT: (("grad", "x"), "(),(n)->(n)"),
+}
+cdef enum:
+    _MOST = 4  # operands of a ufunc
+cdef list _made = []  # NumPy keeps pointers into them
+
+
+@cython.final
+cdef class RowUfunc:
+    """The two ufuncs of one function along an axis."""
+
+    cdef readonly str name
+    cdef readonly tuple operands
+    cdef readonly object fast, accurate
+    cdef fr_row_ufunc calls[FR_PRECISIONS][FR_OWN_TYPES]
+    cdef void *loop_data[FR_PRECISIONS][FR_OWN_TYPES]
+    cdef cnp.PyUFuncGenericFunction loops[FR_OWN_TYPES]
+    cdef char loop_types[FR_OWN_TYPES * _MOST]
+    cdef bytes c_name, c_doc, signature
+
+    def __init__(self):
+        raise TypeError("RowKernels makes these")
+
+    cdef int make(self, const fr_rows *rows, str name, fr_row_form form, int kind, bint masked) except -1:
+        cdef fr_row_ufunc *how
+        cdef int type, level, j, nin
+        inputs, signature = _OPERANDS[form]
+        if masked:
+            inputs, signature = (*inputs, "where"), signature.replace("->", ",(n)->")
+        self.name, self.operands, nin = name, inputs, len(inputs)
+        self.c_name, self.signature = name.encode(), signature.encode()
+        self.c_doc = (f"The ufunc behind `fastrelu.{name.removesuffix('_where')}`{' with a mask' * masked}; inputs: "
+                      f"{', '.join(inputs)}.").encode()
+        for type in range(FR_OWN_TYPES):
+            number = dtype_of(type).type_num
+            self.loops[type] = <cnp.PyUFuncGenericFunction>fr_row_ufunc_loop
+            for j in range(nin + 1):
+                self.loop_types[type * (nin + 1) + j] = cnp.NPY_BOOL if masked and j == nin - 1 else number
+            for level in range(FR_PRECISIONS):
+                self.loop_data[level][type] = how = &self.calls[level][type]
+                how.flavor = &rows[flavor_of(number, level)]
+                how.form, how.kind, how.inputs, how.masked = form, kind, nin, masked
+                how.itemsize = size_of(number)
+                how.absent, how.alone = _absent(kind, number), _alone(kind, number)
+        _made.append(self)
+        self.fast, self.accurate = self.make_ufunc(0), self.make_ufunc(1)
+        return 0
+
+    cdef object make_ufunc(self, int level):
+        return cnp.PyUFunc_FromFuncAndDataAndSignature(self.loops, self.loop_data[level], self.loop_types, FR_OWN_TYPES,
+                                                       len(self.operands), 1, cnp.PyUFunc_None, self.c_name, self.c_doc,
+                                                       0, self.signature)
+
+    def __repr__(self):
+        return f"<kernel {self.name}>"
 
 
 # --- Running over all rows ------------------------------------------------------------------------------------------
@@ -274,8 +380,9 @@ cdef void _operand(fr_row_call *call, int which, cnp.ndarray x, int axis, const 
 
 cdef cnp.ndarray _as_data(str name, object x):
     """The argument as an array of numbers, without a copy if it is one."""
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{name} does not read masks of numpy.ma: pass x.data and, where there is one, where=~x.mask")
+    if type(x) is cnp.ndarray:
+        return x
+    _foreign.refuse_mask(name, x)
     return np.asarray(x)
 
 
@@ -305,8 +412,10 @@ cpdef cnp.ndarray _as_output(str name, object out):
         out = out[0]
     if out is None or out is Ellipsis:
         return None
-    foreign = not isinstance(out, np.ndarray) and hasattr(type(out), "__array_ufunc__")
-    if foreign or isinstance(out, np.ma.MaskedArray):
+    if type(out) is cnp.ndarray:
+        return out
+    _foreign.refuse_mask(name, out)
+    if not isinstance(out, np.ndarray) and hasattr(type(out), "__array_ufunc__"):
         raise TypeError(f"{name} can write into an array or a writable buffer, not into {type(out).__name__!r}")
     return np.asarray(as_target(name, out))
 
@@ -393,9 +502,49 @@ cdef object _as_axis(object axis):
     return tuple(numbers)
 
 
+cdef bint _is_ndarray(object value) noexcept:
+    return type(value) is cnp.ndarray
+
+
+cdef bint _is_handed_over(tuple values, object out, object where) except -1:
+    """Is the type of an operand to decide what happens?"""
+    for value in values:
+        if _foreign.is_foreign(value):
+            return True
+    return _foreign.is_foreign(out) or _foreign.is_foreign(where)
+
+
+cdef object _hand_over(RowKernels kernels, str name, tuple values, object axis, object out, object where, bint keepdims):
+    """Leave a call to the type of an operand, through the ufunc of the precision in force."""
+    cdef RowUfunc ufunc = kernels.ufuncs[name if where is True else name + "_where"]
+    if where is not True:
+        if not _foreign.is_foreign(where):
+            where = _as_data(name, where)
+            shape = getattr(values[len(values) - 1], "shape", None)
+            if isinstance(shape, tuple) and all([isinstance(length, int) for length in shape]):
+                where = _spread_mask(name, where, shape)
+        values = (*values, where)
+    if out is Ellipsis:
+        out = None
+    target = out if out is None or _foreign.is_foreign(out) else _as_output(name, out)
+    result = _foreign.hand_over(ufunc.accurate if precision_here() else ufunc.fast, name, ufunc.operands, values, axis,
+                                target, keepdims)
+    return result if target is out else out
+
+
 cdef object _bits(double value, int dtype):
     cdef object scalar = np.float64(value) if dtype == cnp.NPY_DOUBLE else np.float32(value)
     return int(scalar.view(np.uint64 if dtype == cnp.NPY_DOUBLE else np.uint32))
+
+
+cdef uint64_t _absent(int kind, int dtype) except? 0:
+    """The bits that a masked element is read as: those of the limit at which it does not take part."""
+    return _bits(np.inf if kind == FR_SOFTMIN else -np.inf, dtype)
+
+
+cdef uint64_t _alone(int kind, int dtype) except? 0:
+    """The bits of the results of a row that is masked altogether."""
+    return _bits(-np.inf if kind == FR_LOG_SOFTMAX else 0, dtype)
 
 
 cdef object _general(RowKernels kernels, int kind, bint backward, object x, object second, object axis, object out,
@@ -407,8 +556,15 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.
     given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     axis = _as_axis(axis)
+    wrap = None
+    if not (_is_ndarray(x) and (second is None or _is_ndarray(second)) and (given is None or _is_ndarray(given))
+            and (where is True or _is_ndarray(where))):
+        values = (x, second) if backward else (x,)
+        if _is_handed_over(values, given, where):
+            return _hand_over(kernels, name, values, axis, given, where, False)
+        wrap = _foreign.wrapper(*values) if given is None or given is Ellipsis else None
     if where is not True:
-        mask = np.asarray(where)
+        mask = _as_data(name, where)
     target = _as_output(name, given)
     a = _as_data(name, x)
     if backward:
@@ -455,6 +611,8 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         if y is not target:
             np.copyto(target, y, casting="same_kind")
         return given
+    if wrap is not None:
+        return wrap(y)
     return y if given is Ellipsis or cnp.PyArray_NDIM(y) else y[()]
 
 
@@ -470,8 +628,7 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
     else:
         a, b, mask = _unshared(a, y), _unshared(b, y), _unshared(mask, y)
     if mask is not None:
-        call.absent = _bits(np.inf if kind == FR_SOFTMIN else -np.inf, dtype)
-        call.alone = _bits(-np.inf if kind == FR_LOG_SOFTMAX else 0, dtype)
+        call.absent, call.alone = _absent(kind, dtype), _alone(kind, dtype)
     check_held(held, names[kind])
     _clear(&call)
     _set_kernels(&call, flavor, kind, backward)
@@ -609,6 +766,8 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
                         f"{type(label_smoothing).__name__!r}") from None
     if not 0 <= target.smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be between 0 and 1, not {label_smoothing!r}")
+    if not (_is_ndarray(logits) and _is_ndarray(labels) and (weight is None or _is_ndarray(weight))):
+        _foreign.refuse(name, logits=logits, labels=labels, weight=weight)
     axis, ignored = index(axis), index(ignore_index)
     if not -2**63 <= ignored < 2**63:
         raise ValueError(f"cross_entropy: ignore_index must be an integer of 64 bits, not {ignored}")
@@ -727,14 +886,21 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     cdef fr_target nothing
     cdef int order[FR_MAX_AXES]
     cdef int dtype, k
-    cdef Py_ssize_t rows
-    cdef cnp.ndarray a, merged, sums, mask = None, target
+    cdef Py_ssize_t rows, i
+    cdef int64_t count
+    cdef double *sum
+    cdef cnp.ndarray a, merged, sums, mask = None, target, counts = None
     cdef str name = "logmeanexp" if mean else "logsumexp"
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.
     given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     axis = _as_axis(axis)
+    wrap = None
+    if not (_is_ndarray(x) and (given is None or _is_ndarray(given)) and (where is True or _is_ndarray(where))):
+        if _is_handed_over((x,), given, where):
+            return _hand_over(kernels, name, (x,), axis, given, where, keepdims)
+        wrap = _foreign.wrapper(x) if given is None or given is Ellipsis else None
     if where is not True:
-        mask = np.asarray(where)
+        mask = _as_data(name, where)
     target = _as_output(name, given)
     a = _as_data(name, x)
     settle()
@@ -756,18 +922,16 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
             kept.append(whole[k])
         elif keepdims:
             kept.append(1)
-    counts = None
     if mask is not None:
-        mask = _spread_mask(name, mask, whole)
+        mask = _merged(_spread_mask(name, mask, whole), axes)
         if mean:
-            counts = mask.sum(axes, keepdims=keepdims)
-        mask = _merged(mask, axes)
+            counts = np.ascontiguousarray((<object>mask).sum(-1, np.int64))
     merged = _merged(a, axes)
     k = cnp.PyArray_NDIM(merged) - 1
     if target is not None:
         _check_output(name, target, np.empty(tuple(kept)), dtype)
     sums = np.full((<object>merged).shape[:k], -np.inf)
-    call.absent = _bits(-np.inf, dtype)
+    call.absent = _absent(FR_SOFTMAX, dtype)
     check_held(&held, name)
     _clear(&call)
     nothing.dense = NULL
@@ -782,14 +946,16 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     _operand(&call, FR_ROW_LOSS, sums, k, order, False)
     _run(&call, FR_MEDIUM, rows, crew)
 
-    found = (<object>sums).reshape(kept)
-    if mean:
-        with np.errstate(divide="ignore", invalid="ignore"):  # of no elements: the logarithm of 0 / 0
-            found = found - np.log(cnp.PyArray_DIM(merged, k) if counts is None else counts)
-    found = np.asarray(found).astype(cnp.PyArray_DescrFromType(dtype))
+    sum = <double *>cnp.PyArray_DATA(sums)
+    for i in range(rows if mean else 0):
+        count = cnp.PyArray_DIM(merged, k) if counts is None else (<int64_t *>cnp.PyArray_DATA(counts))[i]
+        sum[i] = sum[i] - log(<double>count) if count else NAN
+    found = np.asarray((<object>sums).reshape(kept)).astype(cnp.PyArray_DescrFromType(dtype))
     if target is not None:
         np.copyto(target, found, casting="same_kind")
         return given
+    if wrap is not None:
+        return wrap(found)
     return found if given is Ellipsis or found.ndim else found[()]
 
 
@@ -801,7 +967,16 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
     cdef int dtype
     given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     axis = _as_axis(axis)
-    mask = True if where is True else np.asarray(where)
+    wrap = None
+    if not (_is_ndarray(x) and _is_ndarray(grad) and (given is None or _is_ndarray(given))
+            and (where is True or _is_ndarray(where))):
+        if _is_handed_over((grad, x), given, where):
+            if keepdims:
+                raise TypeError(f"{name} takes keepdims= for arrays of NumPy alone: pass grad without the axis, "
+                                "numpy.squeeze(grad, axis)")
+            return _hand_over(kernels, name, (grad, x), axis, given, where, keepdims)
+        wrap = _foreign.wrapper(grad, x) if given is None or given is Ellipsis else None
+    mask = True if where is True else _as_data(name, where)
     target = _as_output(name, given)
     a, g = _as_data(name, x), _as_data(name, grad)
     dtype = max(_type_of(name, a), _type_of(name, g))
@@ -818,4 +993,6 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
     if target is not None:
         np.copyto(target, y, casting="same_kind")
         return given
+    if wrap is not None:
+        return wrap(y)
     return y if given is Ellipsis or y.ndim else y[()]

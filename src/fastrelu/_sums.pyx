@@ -7,7 +7,7 @@ cimport cython
 cimport numpy as cnp
 
 from fastrelu cimport _core, _runtime
-from fastrelu import _core, _runtime
+from fastrelu import _core, _foreign, _runtime
 
 cnp.import_array()
 
@@ -100,6 +100,9 @@ cdef object _operand(Learned learned, object value, bint data):
         return value
     if not (data and isinstance(value, bool)) and _core._number(value, &number):
         return number
+    if _foreign.is_foreign(value):
+        raise TypeError(f"{learned.name}_backward_parameters sums over arrays of NumPy alone, not {type(value).__name__!r}: "
+                        "convert operands with numpy.asarray first")
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{learned.name}_backward_parameters takes no masked arrays, whose mask the sums would ignore; "
                         "pass grad.filled(0) and x.filled(0)")

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 
 from fastrelu import runtime
 from fastrelu._flag import check_flag
-from fastrelu._rows import RowKernels, forward, forward_in_place, from_output
 from fastrelu._rows import cross_entropy as _cross_entropy
+from fastrelu._rows import forward, forward_in_place, from_output
 from fastrelu._rows import logsumexp as _logsumexp
 from fastrelu._rows import logsumexp_backward as _logsumexp_backward
 from fastrelu._typing import Output
@@ -40,7 +40,7 @@ _T = TypeVar("_T")
 Axis = int | tuple[int, ...] | None
 Reduction = Literal["none", "mean", "sum"]
 
-_rows = RowKernels(runtime.isa)
+_rows = runtime.rows
 _SOFTMAX, _LOG_SOFTMAX, _SOFTMIN = range(3)
 
 

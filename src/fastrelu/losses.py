@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastrelu._foreign import refuse
 from fastrelu._rows import _as_output, _check_output
 from fastrelu._typing import Output
 from fastrelu.activations import sigmoid, sigmoid_, softplus
@@ -45,10 +46,7 @@ def real_array(function: str, name: str, value: ArrayLike) -> NDArray[Any]:
         return value
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{function} got a masked {name}: select or fill the elements first")
-    if not isinstance(value, (np.ndarray, np.generic)) and hasattr(type(value), "__array_ufunc__"):
-        raise TypeError(
-            f"{function} takes no {type(value).__name__!r} as {name}: convert it with numpy.asarray({name}) first"
-        )
+    refuse(function, **{name: value})
     array = np.asarray(value)
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > np.dtype(np.float64).itemsize:
         raise TypeError(f"{function} needs a {name} of real numbers, got {array.dtype}")

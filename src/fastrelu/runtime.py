@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from fastrelu import _core, _runtime, _sums
+from fastrelu import _core, _rows, _runtime, _sums
 from fastrelu._version import __version__
 
 __all__ = [
@@ -311,6 +311,7 @@ def _load_kernels() -> tuple[str, dict[str, _core.Kernel]]:
 
 isa, kernels = _load_kernels()
 learned = _sums.load(isa, kernels)
+rows = _rows.RowKernels(isa)
 
 
 def config() -> dict[str, object]:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu._core import call, call_in_place, call_side_by_side, call_unary, check_types, explaining, parts
 from fastrelu._flag import check_flag
+from fastrelu._foreign import is_foreign, refuse, wrapper
 from fastrelu._sums import call as call_learned
 from fastrelu._typing import Output
 from fastrelu.runtime import kernels, learned
@@ -826,6 +827,8 @@ def _along(weight: Any, x: Any, axis: int | None, *others: Any) -> Any:
             _check_weight(weight, x)
         return weight
     check_types("prelu", ("weight",), (weight,))
+    if is_foreign(weight) and not hasattr(weight, "reshape"):
+        refuse("prelu with axis=", weight=weight)
     array = weight if hasattr(weight, "reshape") else np.asarray(weight)
     if array.ndim != 1:
         raise ValueError(f"prelu with axis= takes a one-dimensional weight, got {array.ndim} dimensions")
@@ -1138,8 +1141,9 @@ def _halves(array: Any, axis: int) -> tuple[Any, Any]:
     return parts(array, axis, length // 2)
 
 
-def _kept(grad: Any, x: Any) -> tuple[Any, Any]:
+def _kept(name: str, grad: Any, operand: str, x: Any, out: Any) -> tuple[Any, Any]:
     """Return the arrays whose halves are to be taken, or copies if the code of a subclass may change them meanwhile."""
+    refuse(name, **{"grad": grad, operand: x, "out": out})
     grad, x = np.asanyarray(grad), np.asanyarray(x)
     return (grad, x) if type(grad) is type(x) is np.ndarray else (grad.copy(), x.copy())
 
@@ -1189,12 +1193,14 @@ def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> A
     >>> fr.crelu(np.float32([-2.0, 3.0]))
     array([0., 3., 2., 0.], dtype=float32)
     """
+    refuse("crelu", x=x, out=out)
+    wrap = wrapper(x) if out is None and not isinstance(x, np.ndarray) else None
     y = call_side_by_side("crelu", _relu, _srelu, _NEGATIVE, x, axis, out)
     if isinstance(y, np.ma.MaskedArray):  # the halves are views, whose masks are not that of the whole
         mask = np.ma.getmaskarray(np.ma.asarray(x))
         y.unshare_mask()
         y.mask = np.concatenate([mask, mask], axis)
-    return y
+    return y if wrap is None else wrap(y)
 
 
 def crelu_backward(grad: ArrayLike, x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> Any:
@@ -1209,7 +1215,7 @@ def crelu_backward(grad: ArrayLike, x: ArrayLike, axis: int = -1, *, out: NDArra
     array([-3.,  2.], dtype=float32)
     """
     axis = index(axis)
-    grad, array = _kept(grad, x)
+    grad, array = _kept("crelu_backward", grad, "x", x, out)
     risen = call(_relu_backward, None, True, _halves_of_gradient(grad, array, axis)[0], array)
     fallen = call(_srelu_backward, None, True, _halves_of_gradient(grad, array, axis)[1], array, *_NEGATIVE)
     return np.add(risen, fallen, out=risen if out is None else out)
@@ -1230,7 +1236,7 @@ def crelu_backward_from_output(
     array([-3.,  2.], dtype=float32)
     """
     axis = index(axis)
-    grad, array = _kept(grad, y)
+    grad, array = _kept("crelu_backward_from_output", grad, "y", y, out)
     first = _halves(array, axis)[0]
     risen = call(_relu_backward_from_output, None, True, _halves_of_gradient(grad, first, axis)[0], first)
     second = _halves(array, axis)[1]

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import _stats, activations, runtime
 from fastrelu._catalogue import check_name, elementwise_names
+from fastrelu._foreign import refuse
 
 Axis = int | tuple[int, ...] | None
 Limits = tuple[float, float]
@@ -142,6 +143,7 @@ def _native(a: ArrayLike) -> NDArray[Any]:
             "a masked array has no statistics here: pass a.compressed() for those of the whole, or a.filled(np.nan), "
             "whose masked elements are counted as not finite"
         )
+    refuse("a summary", a=a)
     x = np.asarray(a)
     if x.dtype.kind in "biu" or x.dtype.char == "e":
         x = x.astype(np.float32 if x.dtype.itemsize <= 2 else np.float64)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastrelu._foreign import refuse
 from fastrelu.nn.module import Layer
 from fastrelu.nn.random import Random
 from fastrelu.nn.record import save, watching, writable
@@ -71,6 +72,7 @@ class Dropout(Random, Layer):
             return x
         if isinstance(x, np.ma.MaskedArray):
             raise TypeError(f"{self!r} cannot take a masked array into account: fill it first, x.filled(0)")
+        refuse(self, x=x)
         array: NDArray[Any] = np.asarray(x)
         if array.dtype not in (np.float32, np.float64):
             raise TypeError(f"Dropout takes float32 or float64 in training, got {array.dtype}")
@@ -93,6 +95,7 @@ class Dropout(Random, Layer):
         bits, scale, shape, dtype = saved
         if bits is None:
             return grad
+        refuse(self, grad=grad)
         g = np.asarray(grad)
         g = g if g.dtype.kind == "f" else g.astype(dtype)
         kept = np.unpackbits(bits, count=g.size, bitorder="little").reshape(shape).view(np.bool_)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrelu._foreign import refuse
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import FLOATS, Parameter
 from fastrelu.nn.record import save, watching
@@ -49,6 +50,8 @@ class _Joining(Layer):
         """Return the inputs in one type; numbers adapt to it by themselves."""
         if not inputs:
             raise TypeError(f"{self!r} takes one or more arrays, got none")
+        for x in inputs:
+            refuse(self, x=x)
         values = [
             x if type(x) in {bool, int, float} else x.data if isinstance(x, Parameter) else np.asanyarray(x)
             for x in inputs
@@ -77,6 +80,7 @@ class _Joining(Layer):
         """Return the gradient of the only input, or a tuple of gradients."""
         if not input_grad:
             return None
+        refuse(self, grad=grad)
         kept, g = saved[0], np.asarray(grad)
         needed = input_grad if isinstance(input_grad, tuple) else [True] * len(kept)
         found = tuple([self._share(g, kept, i) if needed[i] else None for i in range(len(kept))])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrelu._flag import check_flag
+from fastrelu._foreign import refuse
 from fastrelu.nn.init import uniform_
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import Parameter, float_dtype
@@ -124,6 +125,7 @@ class Linear(Layer):
         """Return `x` as an array of the weights' type, or raise the error that says why it is none."""
         if isinstance(x, np.ma.MaskedArray):
             raise TypeError(f"{self!r} cannot take a masked array into account: fill it first, x.filled(0)")
+        refuse(self, x=x)
         array, dtype = np.asarray(x), self.weight.dtype
         if not np.can_cast(array.dtype, dtype, "equiv"):
             raise TypeError(
@@ -143,6 +145,7 @@ class Linear(Layer):
         rows, shape, _ = saved
         weight, bias = self.weight, self.bias
         values = weight.data
+        refuse(self, grad=grad)
         g: NDArray[Any] = np.asarray(grad, values.dtype)
         if g.ndim != 2:
             g = g.reshape(len(rows), g.shape[-1])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastrelu._foreign import refuse
 from fastrelu.nn.parameter import FLOATS, Parameter
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def detach(x: ArrayLike) -> NDArray[Any]:
     >>> y = model(np.ones((4, 3), np.float32))
     >>> model.backward(np.ones_like(y))
     """
+    refuse("detach", x=x)
     array = np.asanyarray(x).view()
     record = HERE.current
     if type(record) is Record:

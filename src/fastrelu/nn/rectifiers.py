@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import activations
+from fastrelu._foreign import is_foreign
 from fastrelu.nn.activation import Activation, alike, repr_of
 from fastrelu.nn.module import Layer
 from fastrelu.nn.random import Random
@@ -199,7 +200,7 @@ class RReLU(Random, Activation, function="rrelu"):
             writable(x)
         slopes: Any = (self.lower + self.upper) / 2
         if self.training:
-            array = np.asanyarray(x)
+            array: Any = x if is_foreign(x) and hasattr(x, "dtype") else np.asanyarray(x)  # which computes a lazy array
             slopes = np.empty(array.shape, np.float32 if np.can_cast(array.dtype, np.float32) else np.float64)
             y = function(x, self.lower, self.upper, training=True, rng=self._generator(), slopes=slopes)
         else:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastrelu._foreign import refuse
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import check_backward_flags
 from fastrelu.nn.record import save, watching
@@ -71,6 +72,7 @@ class _Reshaping(Layer):
         ValueError
             If the shape does not fit.
         """
+        refuse(self, x=x)
         array = np.asanyarray(x)
         y: NDArray[Any] = array.reshape(self._new_shape(array.shape))
         if self.training or self._saved or watching():

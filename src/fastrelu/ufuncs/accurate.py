@@ -2,14 +2,18 @@
 
 from typing import TYPE_CHECKING
 
-from fastrelu.runtime import kernels
+from fastrelu.runtime import kernels, rows
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from fastrelu._core import Kernel
+    from fastrelu._rows import RowUfunc
+
     def __getattr__(name: str) -> np.ufunc: ...
 
 
-globals().update({name: kernel.accurate for name, kernel in kernels.items()})
+_all: "dict[str, Kernel | RowUfunc]" = {**kernels, **rows.ufuncs}
+globals().update({name: kernel.accurate for name, kernel in _all.items()})
 
-__all__ = list(kernels)
+__all__ = list(_all)
