@@ -64,7 +64,9 @@ def test_pickle_and_copy(case: Case, precision: Precision) -> None:
 
 def test_pickle_into_a_fresh_process() -> None:
     """Another process finds the ufuncs of both precisions, and functions too, without having imported anything."""
-    ufuncs = {(level, name): getattr(MODULES[level], name) for level in PRECISIONS for name in fr.ufuncs.accurate.__all__}
+    ufuncs = {
+        (level, name): getattr(MODULES[level], name) for level in PRECISIONS for name in fr.ufuncs.accurate.__all__
+    }
     functions = {name: getattr(fr, name) for name in vars(fr)["__all__"] if callable(getattr(fr, name))}
     print_them = (
         f"import pickle; u, f = pickle.loads({pickle.dumps((ufuncs, functions))!r})\n"

@@ -514,7 +514,8 @@ cdef bint _is_handed_over(tuple values, object out, object where) except -1:
     return _foreign.is_foreign(out) or _foreign.is_foreign(where)
 
 
-cdef object _hand_over(RowKernels kernels, str name, tuple values, object axis, object out, object where, bint keepdims):
+cdef object _hand_over(RowKernels kernels, str name, tuple values, object axis, object out, object where,
+                       bint keepdims):
     """Leave a call to the type of an operand, through the ufunc of the precision in force."""
     cdef RowUfunc ufunc = kernels.ufuncs[name if where is True else name + "_where"]
     if where is not True:

@@ -101,8 +101,8 @@ cdef object _operand(Learned learned, object value, bint data):
     if not (data and isinstance(value, bool)) and _core._number(value, &number):
         return number
     if _foreign.is_foreign(value):
-        raise TypeError(f"{learned.name}_backward_parameters sums over arrays of NumPy alone, not {type(value).__name__!r}: "
-                        "convert operands with numpy.asarray first")
+        raise TypeError(f"{learned.name}_backward_parameters sums over arrays of NumPy alone, not "
+                        f"{type(value).__name__!r}: convert operands with numpy.asarray first")
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{learned.name}_backward_parameters takes no masked arrays, whose mask the sums would ignore; "
                         "pass grad.filled(0) and x.filled(0)")

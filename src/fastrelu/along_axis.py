@@ -1,7 +1,9 @@
 """What runs along an axis: softmax, its logarithm, softmin, logsumexp, and the cross-entropy built on them.
 
 Types, `out`, buffers, in place and threads are as :mod:`fastrelu.activations` says, except for `where`: here it is the
-mask of the elements that take part.
+mask of the elements that take part. An operand with an ``__array_ufunc__`` of its own is handed the ufunc, which has one axis:
+a dask array stays lazy, a DataFrame keeps its labels. Where that cannot work, and for masked arrays, a TypeError or a ValueError
+says what to do instead; cross-entropy takes no such operand.
 """
 
 from __future__ import annotations

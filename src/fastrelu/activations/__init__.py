@@ -36,8 +36,8 @@ Gradients
     are those of the forward call. `f_backward_from_output` exists where the output determines the gradient; it may
     require more of the parameters, which its docstring says. `f_backward_parameters` also returns the gradient of each
     parameter in that parameter's shape: summed over the axes that broadcasting added or stretched, accumulated in
-    float64 with compensated addition and rounded once. It takes no mask, refuses masked arrays and converts other
-    subclasses with :func:`numpy.asarray`.
+    float64 with compensated addition and rounded once. It takes no mask, refuses masked arrays and those of pandas,
+    xarray and dask, and converts other subclasses with :func:`numpy.asarray`.
 Errors
     TypeError if an argument is complex, long double, object or text, or if `out` or `x` in place cannot hold the type
     of the result. ValueError if `out` is read-only, if shapes do not broadcast, or if a parameter is outside its

@@ -1,4 +1,9 @@
-"""The NumPy ufuncs behind the functions, by name: ``ufuncs.relu`` is fast, ``ufuncs.accurate.relu`` accurate."""
+"""The NumPy ufuncs behind the functions, by name: ``ufuncs.relu`` is fast, ``ufuncs.accurate.relu`` accurate.
+
+Those of functions along an axis are generalized ufuncs: ``ufuncs.softmax(x, axis=0)``. They have no `where`; their relatives,
+such as ``ufuncs.softmax_where(x, mask)``, take the mask as the last input. NumPy runs them on one thread, and ignores the mask of
+a masked array, which the functions refuse.
+"""
 
 from typing import TYPE_CHECKING
 
