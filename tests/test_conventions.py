@@ -269,6 +269,35 @@ def test_derivatives_at_kinks() -> None:
     assert isinstance(jax.leaky_relu_backward(2.0, 0.0), np.float64)
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int8])
+@pytest.mark.parametrize("space", MODULES)
+def test_types(space: str, kind: Any) -> None:
+    """Results and gradients have the type that our functions give, in compositions too; a number gives a number."""
+    functions, x = MODULES[space].FUNCTIONS, np.ones(3, kind)
+    wanted = fr.relu(x).dtype
+    for name, arguments in COMPARE.cases(space):
+        if name in COMPARE.ALONG_AXIS or name.endswith("_") or f"{space}.{name}" in COMPARE.WEIGHTED:
+            continue
+        assert functions[name](x, **arguments).dtype == wanted, name
+        assert isinstance(functions[name](kind(1), **arguments), wanted.type), name
+        if f"{name}_backward" in functions:
+            assert functions[f"{name}_backward"](x, x, **arguments).dtype == wanted, name
+            assert isinstance(functions[f"{name}_backward"](kind(1), kind(1), **arguments), wanted.type), name
+
+
+def test_arrays_of_other_libraries() -> None:
+    """Stay what they are where one function of ours computes them, and are refused where a composition would not keep them."""
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed; pip install pandas")
+    series = pandas.Series([-1.0, 0.0, 30.0])
+    assert isinstance(F.hardtanh(series), pandas.Series)
+    with pytest.raises(TypeError, match=r"^softplus takes no 'Series' as input: convert it with .*\(input\) first$"):
+        F.softplus(series)
+    with pytest.raises(TypeError, match=r"^leaky_relu_backward takes no 'Series' as grad: convert"):
+        jax.leaky_relu_backward(series, series)
+    with pytest.raises(TypeError, match=r"^log_softmax_backward takes no 'Series' as grad: convert"):
+        F.log_softmax_backward(series, series, dim=0)
+
+
 def test_in_place() -> None:
     """An option that PyTorch has is honored, by the array itself."""
     functions: list[Any] = [F.relu_, F.selu_, partial(F.relu, inplace=True), partial(F.elu, alpha=2.0, inplace=True)]

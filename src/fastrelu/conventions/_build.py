@@ -14,6 +14,7 @@ import numpy as np
 
 from fastrelu import activations, along_axis
 from fastrelu._flag import check_flag
+from fastrelu._foreign import refuse
 from fastrelu.conventions import _composed
 
 Function = Callable[..., Any]
@@ -89,11 +90,12 @@ def _in_their_words(error: Exception, words: Mapping[str, str]) -> NoReturn:
     raise type(error)(re.sub(pattern, lambda found: words[found[0]], str(error))) from None
 
 
-def _at_kinks(dx: Any, grad: Any, x: Any, kinks: Iterable[tuple[Any, Any]]) -> Any:
+def _at_kinks(function: str, dx: Any, grad: Any, x: Any, kinks: Iterable[tuple[Any, Any]]) -> Any:
     """Replace the gradient where x is at a kink by `grad` times the derivative there."""
+    refuse(function, grad=grad, x=x)
     array = np.asanyarray(dx)
     for point, derivative in kinks:
-        np.multiply(grad, derivative, out=array, where=np.equal(x, point), casting="same_kind")
+        np.multiply(grad, derivative, out=array, where=np.equal(x, point), casting="unsafe")
     return array[()] if dx is not array else dx
 
 
@@ -133,7 +135,7 @@ def _definition(row: Row, name: str, *, backward: bool = False) -> str:
     result = ast.unparse(_Qualified().visit(call))
     if backward and row.kinks:
         kinks = ", ".join(f"({point}, {derivative})" for point, derivative in row.kinks.items())
-        result = f"_at_kinks({result}, grad, {ast.unparse(call.args[1])}, ({kinks},))"
+        result = f"_at_kinks({name!r}, {result}, grad, {ast.unparse(call.args[1])}, ({kinks},))"
     defaults = dict(zip(reversed(arguments.args), reversed(arguments.defaults), strict=False))
     defaults |= {a: d for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d}
     flags = [a.arg for a, d in defaults.items() if isinstance(d, ast.Constant) and isinstance(d.value, bool)]

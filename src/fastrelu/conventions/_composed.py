@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastrelu import activations, along_axis
 from fastrelu._core import check_types
+from fastrelu._foreign import refuse
 
 __all__ = [
     "axes_from",
@@ -73,6 +74,7 @@ def softmax_backward(grad: ArrayLike, x: ArrayLike, axis: Any = -1, *, where: Ar
 
 def log_softmax_backward(grad: ArrayLike, x: ArrayLike, axis: Any = -1, *, where: ArrayLike = True) -> Any:
     """Gradient of log_softmax from its input."""
+    refuse("log_softmax_backward", grad=grad, x=x)
     y = np.asanyarray(along_axis.log_softmax(x, axis, where=where))
     np.maximum(
         y, np.finfo(y.dtype).min, out=y, where=np.asarray(where, bool)
@@ -98,11 +100,13 @@ def reduce_logsumexp(x: ArrayLike, axes: Any, keepdims: int, noop_with_empty_axe
 
 def softplus_with_threshold(x: ArrayLike, beta: ArrayLike, threshold: ArrayLike) -> Any:
     """Softplus, and the identity where ``beta * x > threshold``."""
+    refuse("softplus_with_threshold", x=x)
     return _put(activations.softplus(x, beta), x, _above(x, beta, threshold))
 
 
 def softplus_with_threshold_backward(grad: ArrayLike, x: ArrayLike, beta: ArrayLike, threshold: ArrayLike) -> Any:
     """Gradient of softplus with a threshold."""
+    refuse("softplus_with_threshold_backward", grad=grad, x=x)
     return _put(activations.softplus_backward(grad, x, beta), grad, _above(x, beta, threshold))
 
 
@@ -114,7 +118,7 @@ def _above(x: ArrayLike, beta: ArrayLike, threshold: ArrayLike) -> Any:
 def _put(result: Any, value: Any, where: Any) -> Any:
     """Return a result with another value where a mask says so."""
     array = np.asanyarray(result)
-    np.copyto(array, value, where=where, casting="same_kind")
+    np.copyto(array, value, where=where, casting="unsafe")
     return array if array is result else array[()]
 
 
@@ -136,11 +140,12 @@ def scaled_elu(x: ArrayLike, alpha: ArrayLike, gamma: ArrayLike) -> Any:
 
 def scaled_elu_backward(grad: ArrayLike, x: ArrayLike, alpha: ArrayLike, gamma: ArrayLike) -> Any:
     """Gradient of ELU times a number."""
-    return activations.elu_backward(np.multiply(grad, gamma), x, alpha)
+    return np.multiply(activations.elu_backward(grad, x, alpha), gamma)
 
 
 def _real(name: str, x: ArrayLike) -> Any:
     """Return an array in the type of results."""
+    refuse(name, x=x)
     check_types(name, ("x",), (x,))
     array = np.asanyarray(x)
     return array.astype(activations.relu(np.empty(0, array.dtype)).dtype, copy=False)

@@ -6,7 +6,7 @@ ROWS = (
     Row("relu(x)", "relu(x)"),
     Row("relu2(x)", "squared_relu(x)"),
     Row("relu6(x)", "relu6(x)"),
-    Row("leaky_relu(x, negative_slope=0.01)", "leaky_relu(x, negative_slope)"),
+    Row("leaky_relu(x, negative_slope=0.01)", "leaky_relu(x, negative_slope)", kinks={"0": "1"}),
     Row("prelu(x, alpha)", "prelu(x, alpha, axis=weight_axis(alpha, -1))"),
     Row("elu(x, alpha=1.0)", "elu(x, alpha)"),
     Row("celu(x, alpha=1.0)", "celu(x, alpha)"),

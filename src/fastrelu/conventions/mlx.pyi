@@ -170,7 +170,10 @@ def relu6_backward(grad: ArrayLike, x: ArrayLike) -> Any:
     """Gradient of :func:`relu6` with respect to `x`."""
 
 def leaky_relu_backward(grad: ArrayLike, x: ArrayLike, negative_slope: ArrayLike = 0.01) -> Any:
-    """Gradient of :func:`leaky_relu` with respect to `x`."""
+    """Gradient of :func:`leaky_relu` with respect to `x`.
+
+    The derivative is 1 at 0, as in the framework.
+    """
 
 def prelu_backward(grad: ArrayLike, x: ArrayLike, alpha: ArrayLike) -> Any:
     """Gradient of :func:`prelu` with respect to `x`."""
