@@ -15,7 +15,7 @@ from grid import LAYOUTS, OUT_LAYOUTS, WIDE, needs_wide, swapped
 from specs import FORWARD, FROM_OUTPUT, SPECS
 
 import fastrelu as fr
-from fastrelu import _runtime
+from fastrelu import _runtime, diagnostics, nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -321,3 +321,151 @@ def test_bfloat16_tensors_need_the_package() -> None:
         "else:\n    raise SystemExit('not refused')\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+ALONG = [fr.softmax, fr.log_softmax, fr.softmin, fr.logsumexp, fr.logmeanexp]
+
+
+@pytest.mark.parametrize("axis", [0, -1, None])
+@pytest.mark.parametrize("function", ALONG, ids=lambda function: function.__name__)
+@each_half
+def test_rows(function: Any, half: np.dtype[Any], axis: int | None, precision: Precision) -> None:
+    """Along an axis too: computed in a wider type and rounded once, into new memory, out=, and where masked."""
+    x = sample(half)
+    mask = np.random.default_rng(1).random(x.shape) < 0.7
+    wide = x.astype(np.float32 if precision == "fast" else np.float64)
+    case = Case(SPECS["leaky_relu"], FORWARD)  # a slope of 1 rounds
+    with fr.precision(precision):
+        for where in (True, mask):
+            found = function(x, axis=axis, where=where)
+            exact = np.asarray(function(wide, axis=axis, where=where))
+            expected = np.zeros(exact.shape, half)
+            case(exact, 1.0, out=expected)
+            assert_same_bits(found, expected)
+            assert_same_bits(function(np.repeat(x, 2, 1)[:, ::2], axis=axis, where=where), expected)
+            out = np.zeros(exact.shape, np.float32)
+            assert function(x, axis=axis, out=out, where=where) is out
+            np.testing.assert_array_equal(out, expected.astype(np.float32))
+
+
+@each_half
+def test_gradients_of_rows(half: np.dtype[Any]) -> None:
+    """Gradients and losses have the type too; two types are promoted."""
+    x, grad = sample(half), sample(half, seed=1)
+    for name in ("softmax", "log_softmax", "softmin"):
+        y = getattr(fr, name)(x)
+        backward = getattr(fr, f"{name}_backward_from_output")
+        dx = backward(grad, y)
+        assert dx.dtype == half
+        np.testing.assert_array_equal(
+            dx.astype("f4"), backward(grad.astype("f4"), y.astype("f4")).astype(half).astype("f4")
+        )
+        assert backward(grad.astype("f4"), y).dtype == np.float32
+        assert_same_bits(getattr(fr, f"{name}_")(x.copy()), y)
+    assert fr.logsumexp_backward(grad[:, 0], x, axis=1).dtype == half
+    labels = np.arange(len(x)) % x.shape[1]
+    wide, wide_gradient = fr.cross_entropy_value_and_grad(x.astype("f4"), labels)
+    loss, gradient = fr.cross_entropy_value_and_grad(x, labels)
+    assert (loss.dtype, gradient.dtype) == (half, half)
+    assert float(loss) == pytest.approx(float(wide), rel=2.0**-8)
+    np.testing.assert_array_equal(gradient.astype("f4"), wide_gradient.astype(half).astype("f4"))
+    assert fr.cross_entropy(x, labels, reduction="none").dtype == half
+    assert fr.cross_entropy(x, fr.softmax(x)).dtype == half
+    # Other losses are float32, because their sums and squares soon leave the range of float16.
+    assert_same_bits(
+        fr.binary_cross_entropy_with_logits(x, fr.sigmoid(x)),
+        fr.binary_cross_entropy_with_logits(x.astype("f4"), fr.sigmoid(x).astype("f4")),
+    )
+
+
+@each_half
+def test_parameter_gradients(half: np.dtype[Any], precision: Precision) -> None:
+    """Sums are accumulated in float64 and rounded once; dx is that of the call without parameters."""
+    x, grad = sample(half), sample(half, seed=1)
+    slope = np.full(x.shape[1], 0.25, half)
+    with fr.precision(precision):
+        for parameter in (slope, 0.3):
+            dx, dslope = fr.leaky_relu_backward_parameters(grad, x, parameter)
+            assert (dx.dtype, dslope.dtype) == (half, half)
+            assert_same_bits(dx, fr.leaky_relu_backward(grad, x, parameter))
+            exact = np.where(x < 0, grad.astype("d") * x.astype("d"), 0).sum(0 if np.ndim(parameter) else None)
+            assert_same_bits(dslope, exact.astype("f4").astype(half))
+            out = np.zeros((*x.shape, 2), half)[..., 0]
+            assert fr.leaky_relu_backward_parameters(grad, x, parameter, out=out)[0] is out
+            assert_same_bits(out, dx)
+        assert fr.elu_backward_parameters(grad.astype("f4"), x, 0.5)[0].dtype == np.float32
+
+
+@each_half
+def test_statistics(half: np.dtype[Any]) -> None:
+    """The statistics are those of the same numbers in float32."""
+    x = sample(half)
+    for given in (x, x.T[::2]):
+        assert vars(diagnostics.summarize(given)) == vars(diagnostics.summarize(given.astype("f4")))
+
+
+def network(kind: Any) -> nn.Sequential:
+    """Return a network of layers with and without weights."""
+    return nn.Sequential(
+        nn.Linear(9, 40, dtype=kind, rng=0),
+        nn.PReLU(40, dtype=kind),
+        nn.Linear(40, 30, dtype=kind, rng=1),
+        nn.GELU(),
+        nn.Linear(30, 5, dtype=kind, rng=2),
+        nn.LogSoftmax(-1),
+    ).eval()
+
+
+@each_half
+def test_networks(half: np.dtype[Any]) -> None:
+    """Weights of 16 bits: the layers keep the type, each product is rounded once, and training is refused."""
+    model, x = network(half), sample(half, (7, 9))
+    y: Any = x
+    for layer in model:
+        given, y = y, layer(y)
+        assert y.dtype == half
+        if isinstance(layer, nn.Linear):
+            bias: Any = layer.bias
+            exact = given.astype("d") @ layer.weight.data.astype("d").T + bias.data.astype("d")
+            assert (abs(y.astype("d") - exact) <= 0.51 * unit(exact, half) + 1e-6 * abs(given.astype("d")).max()).all()
+    assert_same_bits(model(x), y)
+    assert model[0](sample(half, (2, 3, 9))).shape == (2, 3, 40)
+    state = model.state_dict()
+    assert {array.dtype for array in state.values()} == {half}
+    other = network(half)
+    other.load_state_dict(state)
+    assert_same_bits(other(x), y)
+    wide = network(np.float32)
+    wide.load_state_dict(state)
+    assert {parameter.dtype for parameter in wide.parameters()} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(wide(x.astype("f4")), y.astype("f4"), atol=2.0**-4)
+    for parameter in wide.parameters():
+        parameter.data = parameter.data.astype(half)
+    assert_same_bits(wide(x), y)
+    with pytest.raises(TypeError, match=f"has {half} weights and got float32"):
+        model(x.astype("f4"))
+    assert nn.Add()(x, x).dtype == half
+    assert nn.Add()(x, x.astype("f4")).dtype == np.float32
+    model.train()
+    model(x)
+    with pytest.raises(TypeError, match=f"a parameter of {half} is for inference: train with float32 or float64"):
+        model.backward(np.ones((7, 5), half))
+
+
+@each_half
+def test_networks_as_pytorch(half: np.dtype[Any]) -> None:
+    """PyTorch's inference in the same type differs by roundings of intermediate results alone."""
+    torch = pytest.importorskip("torch")
+    kind = torch.float16 if half == np.float16 else torch.bfloat16
+    theirs = torch.nn.Sequential(
+        torch.nn.Linear(9, 40), torch.nn.SiLU(), torch.nn.Linear(40, 5), torch.nn.Softmax(-1)
+    ).to(kind)
+    ours = nn.Sequential(nn.Linear(9, 40, dtype=half), nn.SiLU(), nn.Linear(40, 5, dtype=half), nn.Softmax(-1)).eval()
+    ours.load_state_dict(theirs.state_dict())
+    x = sample(half, (50, 9))
+    with torch.no_grad():
+        wanted = theirs(torch.from_numpy(x.view(np.int16)).view(kind)).float().numpy()
+    got = ours(x)
+    assert got.dtype == half
+    digits, _ = FORMATS[half.name]
+    np.testing.assert_allclose(got.astype("f4"), wanted, rtol=4 * 2.0**-digits)

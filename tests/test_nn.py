@@ -810,9 +810,9 @@ def test_linear_refuses() -> None:
         layer.backward(np.ones((4, 3), np.float32))
     with pytest.raises(ValueError, match="at least one feature, got 0 in, 2 out"):
         nn.Linear(0, 2)
-    with pytest.raises(TypeError, match="float32 or float64, not float16"):
-        nn.Linear(2, 2, dtype=np.float16)
-    with pytest.raises(TypeError, match="float32 or float64, not int64"):
+    with pytest.raises(TypeError, match="float32 or float64, and for inference float16 or bfloat16, not int16"):
+        nn.Linear(2, 2, dtype=np.int16)
+    with pytest.raises(TypeError, match="float16 or bfloat16, not int64"):
         nn.Parameter(np.ones(2, int))
 
 

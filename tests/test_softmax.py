@@ -325,7 +325,7 @@ def test_position(function: Function, dtype: str) -> None:
 @each_function
 @pytest.mark.parametrize(
     ("given", "result"),
-    [("float16", "float32"), ("bool", "float32"), ("int8", "float32"), ("uint16", "float32"), ("int32", "float64"),
+    [("float16", "float16"), ("bool", "float32"), ("int8", "float32"), ("uint16", "float32"), ("int32", "float64"),
      ("uint64", "float64"), (">f4", "float32"), (">f8", "float64")],
 )  # fmt: skip
 def test_types(function: Function, given: str, result: str) -> None:

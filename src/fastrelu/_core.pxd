@@ -10,6 +10,10 @@ cdef enum:
 
 cdef int class_of_dtype(cnp.dtype dtype) except -4
 cdef object as_target(str name, object out)
+cdef int computed_type(int dtype, int level) noexcept
+cdef cnp.ndarray widened(cnp.ndarray x, int dtype)
+cdef cnp.ndarray narrowed(cnp.ndarray x, int dtype)
+cdef bint _is_half(cnp.ndarray x) noexcept
 cdef int _number(object value, double *to) except -1
 cdef Py_ssize_t _broadcast_size(list arrays) except -1
 cdef bint _is_native(object value, int dtype)

@@ -67,6 +67,7 @@ from fastrelu._runtime cimport (
     crew_for,
     dtype_of,
     extent,
+    flavor_of,
     fr_add,
     fr_atomic,
     fr_convert,
@@ -160,6 +161,12 @@ cdef extern from "kernels/drive.h" nogil:
 
 cdef extern from "numpy/ufuncobject.h":
     int PyUFunc_AddPromoter(object, object, object) except -1
+
+cdef extern from "kernels/guard.h" nogil:
+    ctypedef struct fr_guard:
+        pass
+    fr_guard fr_guard_open() noexcept
+    void fr_guard_close(fr_guard) noexcept
 
 cdef extern from "Python.h":
     object PyCapsule_New(void *, const char *, void *)
@@ -454,6 +461,61 @@ def load_kernels(str isa):
             if fr_ops[op].domain_text[direction] != NULL:
                 kernels[fr_ops[op].name.decode() + _SUFFIX(direction)] = Kernel(op, direction, isa)
     return kernels
+
+
+# --- Whole arrays of 16-bit types, for the other engines ------------------------------------------------------------
+
+cdef int computed_type(int dtype, int level) noexcept:
+    """NumPy's number of the type in which a type is computed."""
+    cdef int type = fr_type_of_flavor[flavor_of(dtype, level)]
+    return cnp.NPY_DOUBLE if type == FR_float64 else cnp.NPY_FLOAT
+
+
+cdef cnp.ndarray _moved(cnp.ndarray x, int dtype, bint load):
+    """An array converted between a 16-bit type and one that has kernels, in the same order of axes."""
+    cdef int half = type_of(cnp.PyArray_TYPE(x) if load else dtype)
+    cdef const fr_call *how = &(<Kernel>_kernels[0]).calls[half][
+        (dtype if load else cnp.PyArray_TYPE(x)) == cnp.NPY_DOUBLE]
+    cdef fr_move move = how.load if load else how.convert.store[how.type][how.format]
+    if not (PyArray_ISALIGNED(x) and PyArray_ISNOTSWAPPED(x) and _is_dense(x)):
+        x = np.array(x, (<object>x).dtype.newbyteorder("="), order="K", copy=True, subok=False)
+    cdef cnp.ndarray y = np.empty_like(x, dtype_of(type_of(dtype)), subok=False)
+    cdef const char *source = <const char *>cnp.PyArray_DATA(x)
+    cdef char *target = <char *>cnp.PyArray_DATA(y)
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(x)
+    cdef fr_guard caller
+    with nogil:
+        caller = fr_guard_open()
+        move(source, target, n)
+        fr_guard_close(caller)
+    return y
+
+
+cdef cnp.ndarray widened(cnp.ndarray x, int dtype):
+    """An array of a 16-bit type in float32 or float64."""
+    return _moved(x, dtype, True)
+
+
+cdef cnp.ndarray narrowed(cnp.ndarray x, int dtype):
+    """An array of float32 or float64 rounded to a 16-bit type."""
+    return _moved(x, dtype, False)
+
+
+def as_half(cnp.ndarray x not None, cnp.dtype dtype not None):
+    """An array of float32 or float64 rounded to a 16-bit type."""
+    class_of_dtype(dtype)
+    return narrowed(x, dtype.type_num)
+
+
+def as_native(cnp.ndarray x not None):
+    """The array, in float32 if it is of a 16-bit type."""
+    cdef int kind = class_of_dtype(x.descr)
+    return x if kind < FR_OWN_TYPES or not _is_half(x) else widened(x, cnp.NPY_FLOAT)
+
+
+cdef bint _is_half(cnp.ndarray x) noexcept:
+    """Is it of a 16-bit type, without kernels of its own?"""
+    return type_of(cnp.PyArray_TYPE(x)) >= <int>FR_OWN_TYPES
 
 
 # --- Doors ----------------------------------------------------------------------------------------------------------

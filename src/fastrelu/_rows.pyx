@@ -15,7 +15,7 @@ from libc.math cimport NAN, log
 from libc.stdint cimport PTRDIFF_MAX, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
-from fastrelu._core cimport NEITHER, as_target, class_of_dtype
+from fastrelu._core cimport NEITHER, _is_half, as_target, class_of_dtype, computed_type, narrowed, widened
 from fastrelu._runtime cimport (
     Crew,
     FR_MAX_AXES,
@@ -26,8 +26,6 @@ from fastrelu._runtime cimport (
     crew_for,
     dtype_of,
     flavor_of,
-    fr_type_of_flavor,
-    fr_types,
     has_kernels,
     hold,
     keep,
@@ -387,10 +385,26 @@ cdef cnp.ndarray _as_data(str name, object x):
 
 
 cdef int _type_of(str name, cnp.ndarray x) except -1:
+    """NumPy's number of the type of a result."""
     cdef int kind = class_of_dtype(<cnp.dtype>x.descr)
     if kind == NEITHER:
         raise TypeError(f"{name} takes real numbers, not {x.dtype}; convert with x.astype(numpy.float64) what can be")
-    return dtype_of(fr_type_of_flavor[fr_types[kind].flavor[0]]).type_num
+    return dtype_of(kind).type_num
+
+
+cdef int _joint_type(str name, cnp.ndarray a, cnp.ndarray b, int *result) except -1:
+    """The type that computes, and the type of the result: another one if it has 16 bits."""
+    cdef int first = _type_of(name, a), second = first if b is None else _type_of(name, b)
+    if first != second:
+        first = first if has_kernels(first) else <int>cnp.NPY_FLOAT
+        second = second if has_kernels(second) else <int>cnp.NPY_FLOAT
+    result[0] = max(first, second)
+    return computed_type(result[0], precision_here())
+
+
+cdef cnp.ndarray _rounded(cnp.ndarray y, int result):
+    """Results in their type."""
+    return y if has_kernels(result) else narrowed(y, result)
 
 
 cdef cnp.ndarray _as_carray(object x, int dtype):
@@ -403,6 +417,8 @@ cdef cnp.ndarray _native(cnp.ndarray x, int dtype):
     """The array in the form that the kernels read; the array itself if they can."""
     if cnp.PyArray_TYPE(x) == dtype and PyArray_ISBEHAVED_RO(x):
         return x
+    if _is_half(x):
+        return widened(x, dtype)
     return x.astype(cnp.PyArray_DescrFromType(dtype))
 
 
@@ -551,7 +567,7 @@ cdef uint64_t _alone(int kind, int dtype) except? 0:
 cdef object _general(RowKernels kernels, int kind, bint backward, object x, object second, object axis, object out,
                      object where):
     """Handle arguments of any types, axes, masks, strides and overlaps."""
-    cdef int dtype
+    cdef int dtype, result
     cdef cnp.ndarray a, b = None, y, mask = None, target
     cdef str name = names[kind] + ("_backward_from_output" if backward else "")
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.
@@ -582,9 +598,8 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     cdef cnp.ndarray _kept_a = a, _kept_b = b, _kept_mask = mask
     cdef Crew crew = crew_for(FR_LIGHT if backward else FR_MEDIUM, cnp.PyArray_SIZE(a))
 
-    dtype = _type_of(name, a)
+    dtype = _joint_type(name, a, b, &result)
     if backward:
-        dtype = max(dtype, _type_of(name, b))
         if not PyArray_SAMESHAPE(a, b):
             raise ValueError(f"{name}: grad and y must have the same shape, not {(<object>a).shape} and "
                              f"{(<object>b).shape}")
@@ -599,15 +614,16 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     else:
         axes = (normalize_axis_index(axis, cnp.PyArray_NDIM(a)),)
     if target is not None:
-        _check_output(name, target, a, dtype)
+        _check_output(name, target, a, result)
     if len(axes) == 1:
-        y = target if _takes(target, dtype) else None
+        y = target if result == dtype and _takes(target, dtype) else None
         y = _along(kernels, kind, backward, a, b, mask, axes[0], y, dtype, crew, &held)
     else:
         y = _along(kernels, kind, backward, _merged(a, axes), None if b is None else _merged(b, axes),
                    None if mask is None else _merged(mask, axes), cnp.PyArray_NDIM(a) - len(axes), None, dtype, crew,
                    &held)
         y = _parted(y, axes, (<object>a).shape)
+    y = _rounded(y, result)
     if target is not None:
         if y is not target:
             np.copyto(target, y, casting="same_kind")
@@ -752,7 +768,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     cdef fr_row_call call
     cdef fr_target target
     cdef int order[FR_MAX_AXES]
-    cdef int dtype, along = 0
+    cdef int dtype, result, along = 0
     cdef Py_ssize_t rows
     cdef cnp.ndarray x, given, weights = None, losses, grad = None, probabilities = None, destination
     cdef double total, count
@@ -791,7 +807,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     cdef cnp.ndarray _kept_x = x, _kept_given = given, _kept_weights = weights
     cdef Crew crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(x))
 
-    dtype = _type_of("cross_entropy", x)
+    dtype = _joint_type("cross_entropy", x, None, &result)
     x = _native(x, dtype)
     along = normalize_axis_index(axis, cnp.PyArray_NDIM(x))
     call.n = cnp.PyArray_DIM(x, along)
@@ -806,7 +822,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
         given = _labels(given, shape)
         check_held(&held, name)
         count = _count(given, call.n, call.ignored, weights)
-    elif kind == "f":
+    elif kind == "f" or _is_half(given):
         if not PyArray_SAMESHAPE(given, x):
             raise ValueError(f"cross_entropy: probabilities must have the shape of logits, {(<object>x).shape}, not "
                              f"{(<object>given).shape}; class indices must be integers")
@@ -822,8 +838,8 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
 
     if with_grad:
         if destination is not None:
-            _check_output(name, destination, x, dtype)
-        if _takes(destination, dtype):
+            _check_output(name, destination, x, result)
+        if result == dtype and _takes(destination, dtype):
             grad = destination
             x, probabilities = _unshared(x, grad), _unshared(probabilities, grad)
             given, weights = _unshared(given, grad), _unshared(weights, grad)
@@ -854,14 +870,16 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     _run(&call, FR_MEDIUM, rows, crew)
 
     cast = np.float64 if dtype == cnp.NPY_DOUBLE else np.float32
+    if grad is not None:
+        grad = _rounded(grad, result)
     if reduction == "none":
-        loss = losses.astype(cast) if dtype == cnp.NPY_FLOAT else losses
+        loss = losses.astype(cast) if result == cnp.NPY_FLOAT else _rounded(losses, result)
         loss = loss if shape else loss[()]
     else:
         total = _sum(<const double *>cnp.PyArray_DATA(losses), cnp.PyArray_SIZE(losses))
         if reduction == "mean":
             total = total / count
-        loss = cast(total)
+        loss = cast(total) if result == dtype else _rounded(np.array(total), result)[()]
     if not with_grad:
         return loss
     if destination is None:
@@ -886,7 +904,7 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     cdef fr_row_call call
     cdef fr_target nothing
     cdef int order[FR_MAX_AXES]
-    cdef int dtype, k
+    cdef int dtype, result, k
     cdef Py_ssize_t rows, i
     cdef int64_t count
     cdef double *sum
@@ -914,7 +932,7 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     cdef cnp.ndarray _kept_a = a, _kept_mask = mask  # what `held` borrows, for the names get other arrays below
     cdef Crew crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(a))
 
-    dtype = _type_of(name, a)
+    dtype = _joint_type(name, a, None, &result)
     a = _native(a, dtype)
     axes = _axes_of(axis, cnp.PyArray_NDIM(a))
     whole, kept = (<object>a).shape, []
@@ -930,7 +948,7 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     merged = _merged(a, axes)
     k = cnp.PyArray_NDIM(merged) - 1
     if target is not None:
-        _check_output(name, target, np.empty(tuple(kept)), dtype)
+        _check_output(name, target, np.empty(tuple(kept)), result)
     sums = np.full((<object>merged).shape[:k], -np.inf)
     call.absent = _absent(FR_SOFTMAX, dtype)
     check_held(&held, name)
@@ -951,7 +969,8 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     for i in range(rows if mean else 0):
         count = cnp.PyArray_DIM(merged, k) if counts is None else (<int64_t *>cnp.PyArray_DATA(counts))[i]
         sum[i] = sum[i] - log(<double>count) if count else NAN
-    found = np.asarray((<object>sums).reshape(kept)).astype(cnp.PyArray_DescrFromType(dtype))
+    found = np.asarray((<object>sums).reshape(kept))
+    found = found.astype(cnp.PyArray_DescrFromType(dtype)) if result == dtype else _rounded(found, result)
     if target is not None:
         np.copyto(target, found, casting="same_kind")
         return given
@@ -965,7 +984,7 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
                        object where, bint keepdims):
     """Gradient of `logsumexp`, with a gradient for each row."""
     cdef cnp.ndarray a, g, target
-    cdef int dtype
+    cdef int dtype, result
     given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     axis = _as_axis(axis)
     wrap = None
@@ -980,17 +999,18 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
     mask = True if where is True else _as_data(name, where)
     target = _as_output(name, given)
     a, g = _as_data(name, x), _as_data(name, grad)
-    dtype = max(_type_of(name, a), _type_of(name, g))
+    dtype = _joint_type(name, a, g, &result)
     axes, whole = _axes_of(axis, cnp.PyArray_NDIM(a)), (<object>a).shape
     shape = tuple([1 if k in axes else whole[k] for k in range(len(whole))])
     wanted = shape if keepdims else tuple([whole[k] for k in range(len(whole)) if k not in axes])
     if (<object>g).shape != wanted:
         raise ValueError(f"{name}: grad must have the shape of the result, {wanted}, not {(<object>g).shape}")
     if target is not None:
-        _check_output(name, target, a, dtype)
+        _check_output(name, target, a, result)
     factor = (<object>_native(g, dtype)).reshape(shape)
     y = np.asarray(forward(kernels, 0, _native(a, dtype), axes, None, mask))
     np.multiply(y, factor, out=y, where=mask)  # a masked element stays 0, whatever the gradient is
+    y = _rounded(y, result)
     if target is not None:
         np.copyto(target, y, casting="same_kind")
         return given

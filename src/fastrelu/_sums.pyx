@@ -346,11 +346,13 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
         _core.check_types(f"{learned.name}_backward_parameters", learned.backward.operands, (grad, x, a, b, c, d))
         raise
     result = cnp.PyArray_DescrFromType(dtype)  # what is returned; 16-bit types are computed in another
-    descr = _runtime.dtype_of(_runtime.fr_type_of_flavor[_runtime.flavor_of(dtype, _runtime.precision_here())])
-    dtype = descr.num
+    dtype = _core.computed_type(dtype, _runtime.precision_here())
+    descr = cnp.PyArray_DescrFromType(dtype)
     for value in operands:
         if type(value) is float:
-            value = _core._as_array(value, dtype)
+            value = _core._as_array(float(np.float32(value)) if result is not descr else value, dtype)
+        elif _core._is_half(value) and result is not descr:
+            value = _core.widened(value, dtype)
         elif not _core._is_native(value, dtype):
             value = np.require(value, descr, "A")
         arrays.append(value)
@@ -389,9 +391,9 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
         for array in arrays[2:]:
             gradients.append(np.zeros(array.shape, descr))
     if result is not descr:
-        dx = dx.astype(result)
+        dx = _core.narrowed(dx, result.num)
         for j in range(len(gradients)):
-            gradients[j] = gradients[j].astype(result)
+            gradients[j] = _core.narrowed(gradients[j], result.num)
     if target is not None:
         if not written:
             np.copyto(target, dx, casting="same_kind")

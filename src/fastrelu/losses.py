@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastrelu import _core
 from fastrelu._foreign import refuse
 from fastrelu._rows import _as_output, _check_output
 from fastrelu._typing import Output
@@ -47,7 +48,7 @@ def real_array(function: str, name: str, value: ArrayLike) -> NDArray[Any]:
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{function} got a masked {name}: select or fill the elements first")
     refuse(function, **{name: value})
-    array = np.asarray(value)
+    array = _core.as_native(np.asarray(value))
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > np.dtype(np.float64).itemsize:
         raise TypeError(f"{function} needs a {name} of real numbers, got {array.dtype}")
     return array

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu import _stats, activations, runtime
+from fastrelu import _core, _stats, activations, runtime
 from fastrelu._catalogue import check_name, elementwise_names
 from fastrelu._foreign import refuse
 
@@ -144,8 +144,8 @@ def _native(a: ArrayLike) -> NDArray[Any]:
             "whose masked elements are counted as not finite"
         )
     refuse("a summary", a=a)
-    x = np.asarray(a)
-    if x.dtype.kind in "biu" or x.dtype.char == "e":
+    x = _core.as_native(np.asarray(a))
+    if x.dtype.kind in "biu":
         x = x.astype(np.float32 if x.dtype.itemsize <= 2 else np.float64)
     if x.dtype.kind != "f" or x.dtype.itemsize > 8:
         raise TypeError(f"activations are real numbers of at most 64 bits, got an array of {x.dtype}")
@@ -229,7 +229,7 @@ def summarize(a: ArrayLike, axis: Axis = None, *, saturation: Limits | None = No
     Parameters
     ----------
     a : array_like
-        Activations. float32 and float64 are read in place, in any layout; float16, bool and small integers are
+        Activations. float32 and float64 are read in place, in any layout; float16, bfloat16, bool and small integers are
         converted to float32, other integers to float64.
     axis : int or tuple of int, optional
         The axis that numbers the units (features, channels): 1 for ``(N, C)`` and ``(N, C, H, W)``, -1 for

@@ -85,14 +85,20 @@ static inline uint16_t fr_to_bfloat(float x) {
         for (; i + lanes <= n; i += lanes) several;           \
         for (; i < n; i++) y[i] = one(x[i]);                  \
     }
-#if defined(__AVX512F__)
-static inline __m256i fr_to_bfloats(__m512 x) {
-    const __m512i bits = _mm512_castps_si512(x),
-                  lsb = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+#if defined(__AVX512BW__)
+/* The result is in the upper halves. */
+static inline __m512i fr_to_bfloats(__m512 x) {
+    const __m512i bits = _mm512_castps_si512(x);
+    const __m512i lsb = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     const __m512i nearest = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), lsb);
-    const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
-    const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_mov_epi32(nearest, nan, quiet), 16));
+    return _mm512_mask_or_epi32(nearest, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), bits, _mm512_set1_epi32(0x400000));
+}
+/* 1, 3, 5, ... 63: two words in each number. */
+#define FR_ODD_WORDS \
+    _mm512_add_epi32(_mm512_set1_epi32(0x00030001), _mm512_mullo_epi32(_mm512_set1_epi32(0x00040004), FR_COUNTED))
+#define FR_COUNTED _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+static inline __m512i fr_to_32_bfloats(const float *x, __m512i odd) {
+    return _mm512_permutex2var_epi16(fr_to_bfloats(_mm512_loadu_ps(x)), odd, fr_to_bfloats(_mm512_loadu_ps(x + 16)));
 }
 #define FR_HALVES(x) _mm256_loadu_si256((const __m256i *)(x))
 FR_BY_LANES(fr_load_half_float, uint16_t, float, 16, _mm512_storeu_ps(y + i, _mm512_cvtph_ps(FR_HALVES(x + i))),
@@ -102,8 +108,8 @@ FR_BY_LANES(fr_store_half_float, float, uint16_t, 16,
             fr_to_half)
 FR_BY_LANES(fr_load_bfloat_float, uint16_t, float, 16,
             _mm512_storeu_si512(y + i, _mm512_slli_epi32(_mm512_cvtepu16_epi32(FR_HALVES(x + i)), 16)), fr_of_bfloat)
-FR_BY_LANES(fr_store_bfloat_float, float, uint16_t, 16,
-            _mm256_storeu_si256((__m256i *)(y + i), fr_to_bfloats(_mm512_loadu_ps(x + i))), fr_to_bfloat)
+FR_BY_LANES(fr_store_bfloat_float, float, uint16_t, 32,
+            _mm512_storeu_si512(y + i, fr_to_32_bfloats(x + i, FR_ODD_WORDS)), fr_to_bfloat)
 #elif defined(__F16C__) || (defined(_MSC_VER) && defined(__AVX2__))
 static inline __m256i fr_to_bfloats(__m256 x) {
     const __m256i bits = _mm256_castps_si256(x),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastrelu._foreign import refuse
 from fastrelu.nn.module import Layer
-from fastrelu.nn.parameter import FLOATS, Parameter
+from fastrelu.nn.parameter import FLOATS, Parameter, is_half
 from fastrelu.nn.record import save, watching
 
 
@@ -57,6 +57,10 @@ class _Joining(Layer):
             for x in inputs
         ]
         types = [x.dtype for x in values if isinstance(x, np.ndarray)]
+        halves = [kind for kind in types if is_half(kind)]
+        if halves and types == halves[:1] * len(types):
+            return [np.asarray(x) if isinstance(x, np.ndarray) else x for x in values]
+        types = [FLOATS[0] if is_half(kind) else kind for kind in types]
         wrong = [str(kind) for kind in types if kind.kind not in "biuf" or kind.itemsize > FLOATS[1].itemsize]
         if wrong:
             raise TypeError(f"{self!r} takes arrays of real numbers, got {wrong[0]}")

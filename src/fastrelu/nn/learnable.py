@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 from fastrelu import activations
 from fastrelu._flag import check_flag
 from fastrelu.nn.activation import Activation, alike
-from fastrelu.nn.parameter import Parameter, float_dtype
+from fastrelu.nn.parameter import Parameter, stored_dtype
 
 
 class Learnable(Activation):
@@ -52,7 +52,7 @@ class Learnable(Activation):
                 raise ValueError(f"{type(self).__name__} has {num_parameters} parameters only with learnable=True")
             return value
         self._axis = axis
-        return Parameter(np.full(num_parameters, value, float_dtype(dtype)))
+        return Parameter(np.full(num_parameters, value, stored_dtype(dtype)))
 
     def _learned(self) -> list[Parameter]:
         """Return the learned parameters in the order of the function's arguments."""

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from fastrelu import _core
 from fastrelu._flag import check_flag
 from fastrelu._foreign import refuse
 from fastrelu.nn.init import uniform_
 from fastrelu.nn.module import Layer
-from fastrelu.nn.parameter import Parameter, float_dtype
+from fastrelu.nn.parameter import Parameter, stored_dtype
 from fastrelu.nn.record import save, watching
 
 
@@ -29,7 +30,7 @@ class Linear(Layer):
     bias : bool, default True
         Whether to add a learned bias.
     dtype : dtype, default float32
-        float32 or float64.
+        float32 or float64; float16 or bfloat16 are for inference: products are computed in float32 and rounded once.
     rng : numpy.random.Generator or seed, optional
         Source of the initial values; any argument of :func:`numpy.random.default_rng`.
 
@@ -43,7 +44,7 @@ class Linear(Layer):
     Raises
     ------
     TypeError
-        If `dtype` is neither float32 nor float64.
+        If `dtype` is none of these.
     ValueError
         If a number of features is less than 1.
 
@@ -76,13 +77,16 @@ class Linear(Layer):
             raise ValueError(f"Linear needs at least one feature, got {in_features} in, {out_features} out")
         self.in_features = in_features
         self.out_features = out_features
-        kind = float_dtype(dtype)
+        kind = stored_dtype(dtype)
+        trained = np.dtype(np.float32) if kind.itemsize == 2 else kind
         generator = np.random.default_rng(rng)
         bound = 1 / math.sqrt(in_features)
-        self.weight = Parameter(np.empty((out_features, in_features), kind, order="F"))
-        self.bias = Parameter(np.empty(out_features, kind)) if bias else None
+        self.weight = Parameter(np.empty((out_features, in_features), trained, order="F"))
+        self.bias = Parameter(np.empty(out_features, trained)) if bias else None
         for parameter in self.parameters():
             uniform_(parameter, -bound, bound, rng=generator)
+            if kind is not trained:
+                parameter.data = parameter.data.astype(kind)
 
     def forward(self, x: ArrayLike) -> NDArray[Any]:
         """Return ``x @ weight.T + bias`` for the last axis of `x`.
@@ -112,6 +116,8 @@ class Linear(Layer):
         if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
             raise ValueError(f"{self!r} takes arrays of shape (..., {weight.shape[1]}), got {x.shape}")
         rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+        if weight.itemsize == 2:
+            return self._rounded(rows, x.shape)
         y: NDArray[Any] = np.matmul(rows, weight.T)
         if self.bias is not None:
             np.add(y, self.bias.data, out=y)
@@ -120,6 +126,17 @@ class Linear(Layer):
         if self.training or self._saved or watching():
             save(self, (given,), (y,), (rows, x.shape, y.shape))
         return y
+
+    def _rounded(self, rows: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+        """Return the output of a layer of 16-bit weights: computed in float32 and rounded once."""
+        weight = self.weight.data
+        y = np.matmul(_core.as_native(rows), _core.as_native(weight).T)
+        if self.bias is not None:
+            np.add(y, _core.as_native(self.bias.data), out=y)
+        result = _core.as_half(y, weight.dtype).reshape(*shape[:-1], weight.shape[0])
+        if self.training or self._saved or watching():
+            save(self, (rows,), (result,), (rows, shape, result.shape))
+        return result
 
     def _converted(self, x: ArrayLike) -> NDArray[Any]:
         """Return `x` as an array of the weights' type, or raise the error that says why it is none."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu._flag import check_flag
-from fastrelu.nn.parameter import FLOATS, Parameter, check_backward_flags
+from fastrelu.nn.parameter import FLOATS, Parameter, check_backward_flags, is_half
 from fastrelu.nn.record import HERE, Alone, Off, Record, Saved, flat, keep, release
 
 # Attributes of the library's own, which may hold modules.
@@ -444,7 +444,7 @@ class Module:
         ----------
         state_dict : mapping of str to array_like
             A dict, the result of ``np.load("net.npz")``, or the state of a PyTorch module. The arrays are all float32
-            or all float64; float16 and bfloat16 become float32.
+            or all float64; float16 and bfloat16 become float32, unless the parameters have 16 bits: then their type.
         strict : bool, default True
             Whether missing and unexpected names are an error. Otherwise parameters that are missing keep their values,
             and the others their types.
@@ -487,7 +487,7 @@ class Module:
                 if names
             ]
             raise KeyError(f"the state does not belong to this {type(self).__name__}; {'; '.join(lists)}")
-        values = {name: _array_of(name, state_dict[name]) for name in own if name in state_dict}
+        values = {name: _array_of(name, state_dict[name], own[name].dtype) for name in own if name in state_dict}
         shapes = [
             f"{name} is {own[name].shape}, got {value.shape}"
             for name, value in values.items()
@@ -495,7 +495,11 @@ class Module:
         ]
         if shapes:
             raise ValueError(f"the state has other shapes: {'; '.join(shapes)}")
-        wrong = [f"{name} is {value.dtype}" for name, value in values.items() if value.dtype not in FLOATS]
+        wrong = [
+            f"{name} is {value.dtype}"
+            for name, value in values.items()
+            if value.dtype not in FLOATS and not is_half(value.dtype)
+        ]
         if wrong:
             raise TypeError(f"layers hold float32 or float64; {'; '.join(wrong)}")
         if missing:
@@ -537,19 +541,20 @@ class Module:
         return "\n  ".join([f"{type(self).__name__}(", *lines, *children]) + "\n)"
 
 
-def _array_of(name: str, value: Any) -> NDArray[Any]:
-    """Return an array of a state, or of a tensor that may require gradients; 16-bit types become float32."""
+def _array_of(name: str, value: Any, own: np.dtype[Any]) -> NDArray[Any]:
+    """Return an array of a state, or of a tensor that may require gradients; 16-bit types become float32, or `own`."""
+    half = False
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array: fill it first, {name}.filled(0)")
     try:
         if hasattr(value, "detach") and hasattr(value, "cpu"):
             value = value.detach().cpu()
-            if str(value.dtype).endswith("bfloat16"):  # NumPy has no such type
-                value = value.float()
+            half = str(value.dtype).endswith("bfloat16")  # NumPy has no such type
+            value = value.float() if half else value
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} is a {type(value).__name__}, which NumPy cannot read: {error}") from None
-    return array.astype(np.float32) if array.dtype.name in {"float16", "bfloat16"} else array
+    return array.astype(own if is_half(own) else np.float32) if half or is_half(array.dtype) else array
 
 
 def _hidden(value: Any, depth: int = 3) -> Module | Parameter | None:

@@ -7,17 +7,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastrelu import _runtime
+from fastrelu import _core, _runtime
 from fastrelu._flag import check_flag
 
 FLOATS = _runtime.dtypes
 
 
 def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """Return float32 or float64, the types in which layers compute; refuse any other."""
+    """Return float32 or float64, the types in which layers train; refuse any other."""
     found = np.dtype(dtype)
     if found not in FLOATS:
         raise TypeError(f"layers hold float32 or float64, not {found}")
+    return found
+
+
+def is_half(dtype: np.dtype[Any]) -> bool:
+    """Return whether it is float16 or bfloat16, in which parameters are stored for inference."""
+    return dtype.itemsize == 2 and (dtype == np.float16 or _core.is_bfloat16(dtype))
+
+
+def stored_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return a type that parameters may have; refuse any other."""
+    found = np.dtype(dtype)
+    if found not in FLOATS and not is_half(found):
+        raise TypeError(f"layers hold float32 or float64, and for inference float16 or bfloat16, not {found}")
     return found
 
 
@@ -35,7 +48,7 @@ def _array(values: ArrayLike, dtype: np.dtype[Any] | None = None) -> NDArray[Any
     array = np.asarray(values)
     if dtype is not None and not hasattr(values, "dtype") and array.dtype.kind in "iuf":
         array = array.astype(dtype)
-    float_dtype(array.dtype)
+    stored_dtype(array.dtype)
     return array
 
 
@@ -49,7 +62,7 @@ class Parameter:
     Parameters
     ----------
     data : array_like
-        The values, float32 or float64; an array is not copied.
+        The values, float32 or float64; an array is not copied. float16 and bfloat16 are for inference alone.
     requires_grad : bool, default True
         Whether layers compute the gradient and optimizers update the values. False freezes the parameter.
 
@@ -67,7 +80,7 @@ class Parameter:
     Raises
     ------
     TypeError
-        If `data` is neither float32 nor float64, or is masked; if `requires_grad` is neither True nor False.
+        If `data` has another type, or is masked; if `requires_grad` is neither True nor False.
 
     Examples
     --------
@@ -165,6 +178,8 @@ class Parameter:
     def gradient_target(self) -> NDArray[Any]:
         """Return memory for a new gradient: that of the last one, unless the new one will be added to it."""
         data = self._data
+        if data.itemsize == 2:
+            self._refuse_training()
         if self._grad is not None and not self._used:
             return np.empty_like(data)
         buffer = self._buffer
@@ -174,6 +189,8 @@ class Parameter:
 
     def add_gradient(self, grad: NDArray[Any]) -> None:
         """Store the first gradient since the last step, or add another one to it."""
+        if self._data.itemsize == 2:
+            self._refuse_training()
         if self._grad is not None and not self._used:
             # An assigned array is not overwritten: it may have other uses.
             grad = np.add(self._grad, grad, out=self._grad if self._owned else grad)
@@ -208,6 +225,11 @@ class Parameter:
         np.copyto(memory, values)
         if memory is not self.data:
             self.data = memory
+
+    def _refuse_training(self) -> None:
+        raise TypeError(
+            f"a parameter of {self.dtype} is for inference: train with float32 or float64, and convert its data afterwards"
+        )
 
     def _refuse_change(self, *_: Any) -> Any:
         raise TypeError(
