@@ -682,7 +682,7 @@ def test_parameters_and_layers_stay_registered() -> None:
                 setattr(layer, name, value)
         with pytest.raises(ValueError, match=r"values of a parameter of shape .* cannot have shape \(5, 2\)"):
             before.data = np.zeros((5, 2), np.float32)
-        with pytest.raises(TypeError, match="float32 or float64, not int64"):
+        with pytest.raises(TypeError, match="float16 or bfloat16, not int64"):
             before.data = np.zeros(before.shape, int)
         assert getattr(layer, name) is before
         setattr(layer, name, nn.Parameter(before.data))
