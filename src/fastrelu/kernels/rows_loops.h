@@ -37,6 +37,7 @@ enum {
     FR_FEW_LANES = 4, /* of rows of up to FR_FEW elements, in gradients */
     FR_FEW = 32,
     FR_MAX_LANES = 32,
+    FR_COLUMN_BATCH = FR_TILE_WIDTH / FR_COLUMNS,
     FR_ROW_BLOCK = 1024,
     FR_ROW_LAG = 64,
     FR_ROW_LONG = 8192,
@@ -167,7 +168,7 @@ FR_INLINE store FN(row_max)(const store *x, ptrdiff_t n, int flip) {
 typedef struct {
     real origin, magic, low; /* x - origin is reduced; magic adds the exponent; below low the result is 0 */
     real top;                /* the exponential of the largest element */
-    double unit;             /* the same, more precisely: 1 up to the common factor */
+    real unit, unit_low;     /* the same, more precisely: 1 up to the common factor */
 } FN(row);
 
 #if FR_KIND != FR_HILO
@@ -186,11 +187,13 @@ BODY FN(row_exp)(real x, real origin, real magic, real low) {
 #endif
 
 #if FR_KIND == FR_LEAN
-/* 2^64 e^r, |r| <= 0.347: the polynomial of exp_step without its rounding errors */
-FR_INLINE double FN(unit_of)(double r) {
-    double p = FR_FMA(r, 0x1.6a2408p-10, 0x1.1239ccp-7);
-    p = FR_FMA(FR_FMA(FR_FMA(p, r, 0x1.5558d2p-5), r, 0x1.555492p-3), r, 0x1.fffffcp-2);
-    return FR_FMA(FR_FMA(p, r, 1.), r, 1.) * 0x1p64;
+/* 2^64 e^(m - K ln2) as a sum of two numbers, with the polynomial of exp_step. Maximum error 2^-26 relative. */
+FR_INLINE void FN(unit_of)(real m, real K, real *unit, real *low) {
+    const real z = FMA(K, -0x1.62e4p-1f, m), r = FMA(K, -0x1.7f7d1cp-20f, z), r_low = FMA(K, -0x1.7f7d1cp-20f, z - r);
+    const real q = POLY4(r, 0x1.fffffcp-2f, 0x1.555492p-3f, 0x1.5558d2p-5f, 0x1.1239ccp-7f, 0x1.6a2408p-10f) * (r * r);
+    const real p = r + q, p_low = q - (p - r), e = 1 + p;
+    *unit = e * 0x1p64f;
+    *low = ((p - (e - 1)) + (p_low + r_low)) * 0x1p64f;
 }
 #endif
 
@@ -203,17 +206,16 @@ FR_INLINE FN(row) FN(row_of)(store m) {
     row.magic = ROUNDER + BIAS + ROW_LIFT - K;
     row.low = (near ? m : R(0)) + ROW_LOW;
     row.top = FN(row_exp)(m, row.origin, row.magic, row.low);
+    row.unit = row.top, row.unit_low = 0;
 #if FR_KIND == FR_LEAN
-    row.unit = near ? FN(unit_of)(FR_FMA((double)K, -0x1.62e42fefa39efp-1, (double)m)) : 0x1p64;
-#else
-    row.unit = row.top;
+    FN(unit_of)(near ? m : R(0), K, &row.unit, &row.unit_low);
 #endif
 #else
     row.origin = m;
     row.magic = ROUNDER + BIAS;
     row.low = ROW_LOW;
     row.top = FR_KIND == FR_HILO ? R(0x1p600) : R(1);
-    row.unit = row.top;
+    row.unit = row.top, row.unit_low = 0;
 #endif
     return row;
 }
@@ -438,17 +440,27 @@ BODY FN(row_log)(fr_total beside, double unit) { return row_log1p_full(beside.hi
 #elif FR_KIND == FR_WIDE
 FR_INLINE double FN(row_log)(fr_total beside, double unit) { return row_log1p_wide(beside.hi / unit); }
 #else
-/* log(1 + t) as above for t = beside / unit, with one division: 1 + t = 2^k (1 + f), where the bits of the sum and of
- * unit give the k that makes 0 <= f < 1. Maximum error 2^-27 relative. */
-FR_INLINE double FN(row_log)(fr_total beside, double unit) {
-    word_wide u = {unit}, s = {beside.hi + unit}, exponent = {0};
-    const uint64_t k = s.number == s.number ? (s.bits - u.bits) >> 52 : 0;
-    exponent.bits = k | (uint64_t)0x433 << 52; /* 2^52 + k */
-    s.bits -= k << 52;
-    const double above = k ? s.number - unit : beside.hi, q = (above + above) / (s.number + unit), w = q * q;
-    double y = FR_FMA(FR_FMA(FR_FMA(w, 0x1.1ed796p-11, 0x1.1ebcfap-9), w, 0x1.99d1fcp-7), w, 0x1.555502p-4);
-    y = FR_FMA(q * w, y, q);
-    return FR_FMA(exponent.number - 0x1p52, 0x1.62e42fefa39efp-1, y);
+/* log(1 + t) as above for t = beside / unit, as a sum of two numbers: 1 + t = 2^k (1 + f), where the bits of the sum
+ * and of unit give the k that makes 0 <= f < 1. Only the quotient needs more than a float. Maximum error 2^-27
+ * relative. */
+typedef struct {
+    real hi, lo;
+} FN(logarithm);
+FR_INLINE FN(logarithm) FN(row_log)(fr_total beside, real unit, real unit_low) {
+    const real b = (real)beside.hi, b_low = (real)(beside.hi - (double)b);
+    FN(word) u = {unit}, s = {b + unit}, scale;
+    const real t = s.number - b;
+    const int32_t k = (s.order - u.order) >> SHIFT;
+    scale.order = (BIAS - k) << SHIFT;
+    const real sum = s.number * scale.number;
+    const real sum_low = ((b - (s.number - t)) + (unit - t) + (b_low + unit_low)) * scale.number;
+    const real above = k ? sum - unit : b, above_low = k ? sum_low - unit_low : b_low;
+    const real d = sum + unit, d_low = (unit - (d - sum)) + (sum_low + unit_low);
+    const real inverse = 1 / d, q = (above + above) * inverse;
+    const real q_low = (FMA(-q, d, above + above) + FMA(-q, d_low, above_low + above_low)) * inverse;
+    const real w = q * q, rest = FMA(q * w, FN(log1p_poly)(w), q_low);
+    const real whole = (real)k * 0x1.62e4p-1f, hi = whole + q;
+    return (FN(logarithm)){hi, (q - (hi - whole)) + FMA((real)k, 0x1.7f7d1cp-20f, rest)};
 }
 #endif
 
@@ -496,13 +508,16 @@ FR_INLINE store FN(log_probability)(store x, store m, real hi, real lo) {
     return (store)(((real)x - (real)m) - hi);
 #endif
 }
-FR_INLINE FN(factor) FN(logarithm_of)(fr_total beside, double unit) {
+FR_INLINE FN(factor) FN(logarithm_of)(fr_total beside, real unit, real unit_low) {
+    (void)unit, (void)unit_low;
 #if FR_KIND == FR_HILO
     const hl_pair y = FN(row_log)(beside);
-    (void)unit;
     return (FN(factor)){y.hi, y.lo};
+#elif FR_KIND == FR_LEAN
+    const FN(logarithm) y = FN(row_log)(beside, unit, unit_low);
+    return (FN(factor)){y.hi + y.lo, 0};
 #else
-    return (FN(factor)){(real)FN(row_log)(beside, unit), 0};
+    return (FN(factor)){FN(row_log)(beside, unit), 0};
 #endif
 }
 
@@ -562,7 +577,7 @@ FR_UNUSED static void FN(log_softmax_row)(const char *const *in, char *to, ptrdi
         return;
     }
     const FN(row) row = FN(row_of)(m);
-    const FN(factor) logarithm = FN(logarithm_of)(FN(row_sum)(x, NULL, out, n, &row, 0, 1), row.unit);
+    const FN(factor) logarithm = FN(logarithm_of)(FN(row_sum)(x, NULL, out, n, &row, 0, 1), row.unit, row.unit_low);
     const real hi = logarithm.hi, lo = logarithm.lo;
     FR_INDEPENDENT
     for (ptrdiff_t i = 0; i < n; i++) out[i] = FN(log_probability)(x[i], m, hi, lo);

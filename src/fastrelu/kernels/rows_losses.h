@@ -70,22 +70,33 @@ FR_APART double FN(infinite_sum)(const char *x, ptrdiff_t pitch, ptrdiff_t n) {
 }
 
 /* -log p of the class whose logit is `own` */
-FR_INLINE double FN(row_loss)(fr_total beside, double unit, store m, store own) {
+FR_INLINE double FN(row_loss)(fr_total beside, real unit, real unit_low, store m, store own) {
+    (void)unit, (void)unit_low;
 #if FR_KIND == FR_HILO
     const hl_pair logarithm = FN(row_log)(beside), z = hl_sum(m, -own), sum = hl_sum(logarithm.hi, z.hi);
     double loss = sum.hi + (sum.lo + (logarithm.lo + z.lo));
-    (void)unit;
     return own < -LARGEST ? (double)INFINITY + logarithm.hi : loss;
+#elif FR_KIND == FR_LEAN
+    const FN(logarithm) y = FN(row_log)(beside, unit, unit_low);
+    return ((double)y.hi + (double)y.lo) + ((double)m - (double)own);
 #else
     return (double)FN(row_log)(beside, unit) + ((double)m - (double)own);
 #endif
 }
 FR_INLINE double FN(weighted)(double whole, double loss) { return (whole == 0) & (loss > 0) ? 0 : whole * loss; }
 
-/* p - 1, where p may be close to 1: minus the probability of all other classes */
-FR_INLINE void FN(subtract_label)(store *grad, double others, int is_top, double factor) {
-    double rest = is_top ? factor * (others / (1 + others)) : factor - (double)*grad;
-    *grad = (store)-rest;
+/* factor (1 - p) of the largest element: times the probability of all others, which does not cancel */
+FR_INLINE real FN(others)(fr_total beside, real top, double factor) {
+    const fr_total total = FN(total_add)(beside, top);
+#if FR_KIND == FR_LEAN
+    return ((real)beside.hi * (real)(1 / total.hi)) * (real)factor;
+#else
+    return factor * (beside.hi / total.hi);
+#endif
+}
+/* p - 1 */
+FR_INLINE void FN(subtract_label)(store *grad, real others, int is_top, real factor) {
+    *grad = (store) - (is_top ? others : factor - (real)*grad);
 }
 
 FR_UNUSED static double FN(cross_entropy_row)(const fr_target *target, ptrdiff_t n) {
@@ -100,7 +111,7 @@ FR_UNUSED static double FN(cross_entropy_row)(const fr_target *target, ptrdiff_t
     const store own = dense ? m : x[target->label];
     const FN(row) row = FN(row_of)(m);
     const fr_total beside = FN(row_sum)(x, grad, grad ? grad : x, n, &row, 0, 1);
-    double loss = FN(weighted)(q.whole, FN(row_loss)(beside, row.unit, m, own));
+    double loss = FN(weighted)(q.whole, FN(row_loss)(beside, row.unit, row.unit_low, m, own));
     if (dense) loss -= q.moment;
     if (q.outside != 0) loss += q.outside * (double)INFINITY;
     if (!grad) return loss;
@@ -110,7 +121,7 @@ FR_UNUSED static double FN(cross_entropy_row)(const fr_target *target, ptrdiff_t
     if (dense) {
         for (ptrdiff_t i = 0; i < n; i++) grad[i] = (store)((double)grad[i] - target->scale * target->dense[i]);
     } else {
-        FN(subtract_label)(&grad[target->label], beside.hi / row.unit, own == m, factor);
+        FN(subtract_label)(&grad[target->label], FN(others)(beside, row.top, factor), own == m, (real)factor);
     }
     return loss;
 }
@@ -124,50 +135,80 @@ FR_APART double FN(write_rare)(const fr_tile *tile, char *to, ptrdiff_t label, p
     return label < 0 ? 0. : limit < 0 ? (double)NAN : label != limit && whole != 0 ? (double)INFINITY : 0.;
 }
 
+/* Replaces the logit of each row's label by its gradient. */
+FR_INLINE void FN(columns_own)(const FN(columns) * c, store *own, const double *factor, const real *others) {
+    FOR_LANES(j) {
+        const FN(factor) r = FN(factor_of)(FN(column_total)(c, j), factor[j], 1);
+        const int is_top = own[j] == c->m[j];
+#if KEEPS
+        store grad = FN(row_exp)(own[j], c->origin[j], c->magic[j], c->low[j]);
+#else
+        store grad = own[j];
+#endif
+        grad = FN(probability)(grad, c->origin[j], c->magic[j], c->low[j], r.hi, r.lo, (real)factor[j], 0, 1);
+        FN(subtract_label)(&grad, others[j], is_top, (real)factor[j]);
+        own[j] = grad;
+    }
+}
+
 /* The same for rows side by side, whose label is their only target. */
 FR_UNUSED static void FN(cross_entropy_tile_row)(fr_tile *tile) {
     const ptrdiff_t n = tile->n, pitch = tile->pitch[0], out_pitch = tile->out_pitch, size = sizeof(store);
     const double *weights = tile->target->weights, scale = tile->target->scale;
-    FOR_COLUMNS(at, tile) {
-        const char *x = tile->in[0] + at;
-        char *out = tile->out ? tile->out + at : NULL;
-        const ptrdiff_t *label = tile->label + at / size;
-        double *loss = tile->loss + at / size;
-        FR_LINES double whole[FR_COLUMNS], factor[FR_COLUMNS], others[FR_COLUMNS];
-        FR_LINES store own[FR_COLUMNS];
-        ptrdiff_t limit[FR_COLUMNS];
-        unsigned rare = 0;
-        FN(columns) c;
-        const unsigned infinite = FN(columns_top)(&c, limit, x, pitch, n, 0);
-        for (int j = 0; j < FR_COLUMNS; j++) {
-            const ptrdiff_t known = label[j] < 0 ? 0 : label[j];
-            own[j] = *(const store *)(x + known * pitch + j * size);
-            whole[j] = label[j] < 0 ? 0 : weights ? weights[known] : 1;
-            rare |= (unsigned)(label[j] < 0) << j;
-        }
-        FN(columns_sum)(&c, x, pitch, out, out_pitch, n, 0, 1);
-        FOR_LANES(j) {
-            loss[j] = FN(weighted)(whole[j], FN(row_loss)(FN(column_total)(&c, j), c.unit[j], c.m[j], own[j]));
-            factor[j] = whole[j] * scale;
-        }
-        if (out) {
-            FOR_LANES(j) {
-                const fr_total beside = FN(column_total)(&c, j), total = FN(total_add)(beside, c.top[j]);
-                others[j] = beside.hi / c.unit[j];
-                c.hi[0][j] = total.hi;
-                if (COMPENSATED) c.lo[0][j] = total.lo;
+    FN(columns) c[FR_COLUMN_BATCH];
+    FR_LINES double whole[FR_COLUMN_BATCH][FR_COLUMNS];
+    FR_LINES store own[FR_COLUMN_BATCH][FR_COLUMNS];
+    ptrdiff_t limit[FR_COLUMN_BATCH][FR_COLUMNS];
+    unsigned rare[FR_COLUMN_BATCH], infinite[FR_COLUMN_BATCH];
+    FOR_BATCHES(at, count, tile) {
+        const char *from = tile->in[0] + COLUMNS_AT(at);
+        char *to = tile->out ? tile->out + COLUMNS_AT(at) : NULL;
+        const ptrdiff_t *labels = tile->label + at * FR_COLUMNS;
+        for (ptrdiff_t k = 0; k < count; k++) {
+            const ptrdiff_t *label = labels + k * FR_COLUMNS;
+            ptrdiff_t ignored = 0;
+            infinite[k] = rare[k] = FN(columns_top)(&c[k], limit[k], from + COLUMNS_AT(k), pitch, n, 0);
+            for (int j = 0; j < FR_COLUMNS; j++) ignored |= label[j];
+            for (int j = 0; j < FR_COLUMNS; j++) {
+                const ptrdiff_t known = label[j] < 0 ? 0 : label[j];
+                own[k][j] = *(const store *)(from + COLUMNS_AT(k) + known * pitch + j * size);
+                whole[k][j] = weights ? weights[known] : 1;
             }
-            FN(columns_divide)(&c, x, pitch, out, out_pitch, n, 0, factor);
-            for (int j = 0; j < FR_COLUMNS; j++)
-                if (label[j] >= 0)
-                    FN(subtract_label)((store *)(out + label[j] * out_pitch) + j, others[j], own[j] == c.m[j],
-                                       factor[j]);
+            for (int j = 0; j < FR_COLUMNS && ignored < 0; j++)
+                if (label[j] < 0) whole[k][j] = 0, rare[k] |= 1U << j;
         }
-        rare |= infinite;
-        for (int j = 0; j < FR_COLUMNS && rare; j++)
-            if (rare >> j & 1)
-                loss[j] = FN(write_rare)(tile, out ? out + j * size : NULL, label[j],
-                                         infinite >> j & 1 ? limit[j] : FR_NO_LIMIT, whole[j]);
+        for (ptrdiff_t k = 0; k < count; k++)
+            FN(columns_sum)(&c[k], from + COLUMNS_AT(k), pitch, to ? to + COLUMNS_AT(k) : NULL, out_pitch, n, 0, 1);
+        for (ptrdiff_t k = 0; k < count; k++) {
+            double *loss = tile->loss + (at + k) * FR_COLUMNS;
+            FOR_LANES(j) {
+                loss[j] = FN(weighted)(whole[k][j], FN(row_loss)(FN(column_total)(&c[k], j), c[k].unit[j],
+                                                                 c[k].unit_low[j], c[k].m[j], own[k][j]));
+            }
+        }
+        for (ptrdiff_t k = 0; k < count && to; k++) {
+            char *out = to + COLUMNS_AT(k);
+            const ptrdiff_t *label = labels + k * FR_COLUMNS;
+            FR_LINES double factor[FR_COLUMNS];
+            FR_LINES real others[FR_COLUMNS];
+            FOR_LANES(j) {
+                const fr_total beside = FN(column_total)(&c[k], j), total = FN(total_add)(beside, c[k].top[j]);
+                factor[j] = whole[k][j] * scale;
+                others[j] = FN(others)(beside, c[k].top[j], factor[j]);
+                c[k].hi[0][j] = total.hi;
+                if (COMPENSATED) c[k].lo[0][j] = total.lo;
+            }
+            FN(columns_divide)(&c[k], from + COLUMNS_AT(k), pitch, out, out_pitch, n, 0, factor);
+            FN(columns_own)(&c[k], own[k], factor, others);
+            for (int j = 0; j < FR_COLUMNS; j++)
+                if (label[j] >= 0) ((store *)(out + label[j] * out_pitch))[j] = own[k][j];
+        }
+        for (ptrdiff_t k = 0; k < count; k++)
+            for (int j = 0; j < FR_COLUMNS && rare[k]; j++)
+                if (rare[k] >> j & 1)
+                    tile->loss[(at + k) * FR_COLUMNS + j] =
+                        FN(write_rare)(tile, to ? to + COLUMNS_AT(k) + j * size : NULL, labels[k * FR_COLUMNS + j],
+                                       infinite[k] >> j & 1 ? limit[k][j] : FR_NO_LIMIT, whole[k][j]);
     }
 }
 
@@ -179,20 +220,28 @@ FR_UNUSED static double FN(logsumexp_row)(const fr_target *target, ptrdiff_t n) 
     const store m = FN(row_max)(x, n, 0);
     if (!FN(row_is_finite)(m)) return FN(infinite_sum)(target->x, sizeof(store), n);
     const FN(row) row = FN(row_of)(m);
-    return FN(row_loss)(FN(row_sum)(x, NULL, x, n, &row, 0, 1), row.unit, m, 0);
+    return FN(row_loss)(FN(row_sum)(x, NULL, x, n, &row, 0, 1), row.unit, row.unit_low, m, 0);
 }
 FR_UNUSED static void FN(logsumexp_tile_row)(fr_tile *tile) {
-    const ptrdiff_t n = tile->n, pitch = tile->pitch[0], size = sizeof(store);
-    FOR_COLUMNS(at, tile) {
-        const char *x = tile->in[0] + at;
-        double *loss = tile->loss + at / size;
-        ptrdiff_t limit[FR_COLUMNS];
-        FN(columns) c;
-        const unsigned infinite = FN(columns_top)(&c, limit, x, pitch, n, 0);
-        FN(columns_sum)(&c, x, pitch, NULL, 0, n, 0, 1);
-        FOR_LANES(j) loss[j] = FN(row_loss)(FN(column_total)(&c, j), c.unit[j], c.m[j], 0);
-        for (int j = 0; j < FR_COLUMNS && infinite; j++)
-            if (infinite >> j & 1) loss[j] = FN(infinite_sum)(x + j * size, pitch, n);
+    const ptrdiff_t n = tile->n, pitch = tile->pitch[0];
+    FN(columns) c[FR_COLUMN_BATCH];
+    ptrdiff_t limit[FR_COLUMN_BATCH][FR_COLUMNS];
+    unsigned infinite[FR_COLUMN_BATCH];
+    FOR_BATCHES(at, count, tile) {
+        const char *x = tile->in[0] + COLUMNS_AT(at);
+        for (ptrdiff_t k = 0; k < count; k++)
+            infinite[k] = FN(columns_top)(&c[k], limit[k], x + COLUMNS_AT(k), pitch, n, 0);
+        for (ptrdiff_t k = 0; k < count; k++) FN(columns_sum)(&c[k], x + COLUMNS_AT(k), pitch, NULL, 0, n, 0, 1);
+        for (ptrdiff_t k = 0; k < count; k++) {
+            double *loss = tile->loss + (at + k) * FR_COLUMNS;
+            FOR_LANES(j)
+            loss[j] = FN(row_loss)(FN(column_total)(&c[k], j), c[k].unit[j], c[k].unit_low[j], c[k].m[j], 0);
+            for (int j = 0; j < FR_COLUMNS && infinite[k]; j++)
+                if (infinite[k] >> j & 1)
+                    loss[j] = FN(infinite_sum)(x + COLUMNS_AT(k) + j * (ptrdiff_t)sizeof(store), pitch, n);
+        }
     }
 }
+#undef FOR_BATCHES
+#undef COLUMNS_AT
 #undef FOR_COLUMNS

@@ -6,7 +6,7 @@
 typedef struct {
     FR_LINES store m[FR_COLUMNS];
     FR_LINES real origin[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS], top[FR_COLUMNS]; /* as in row */
-    FR_LINES double unit[FR_COLUMNS];
+    FR_LINES real unit[FR_COLUMNS], unit_low[FR_COLUMNS];
     FR_LINES double hi[FR_ROW_LANES][FR_COLUMNS], lo[FR_ROW_LANES][FR_COLUMNS]; /* the first lane becomes the sum */
 } FN(columns);
 
@@ -45,8 +45,8 @@ FR_INLINE unsigned FN(columns_top)(FN(columns) * c, ptrdiff_t *limit, const char
         const FN(row) row = FN(row_of)(m[j]);
         c->m[j] = m[j];
         c->origin[j] = row.origin, c->magic[j] = row.magic, c->low[j] = row.low, c->top[j] = row.top;
+        c->unit[j] = row.unit, c->unit_low[j] = row.unit_low;
     }
-    FOR_LANES(j) c->unit[j] = FN(row_of)(m[j]).unit;
     return infinite;
 }
 
@@ -143,17 +143,30 @@ FR_INLINE void FN(columns_limits)(unsigned infinite, const ptrdiff_t *limit, cha
     for (ptrdiff_t at = 0, end_of_##at = (tile)->width * (ptrdiff_t)sizeof(store); at < end_of_##at; \
          at += FR_COLUMNS * (ptrdiff_t)sizeof(store))
 
+/* Rows of few elements go through each step FR_COLUMN_BATCH times FR_COLUMNS at a time: within one set of columns each
+ * operation waits for the one before. Longer rows stay in the cache this way: one set at a time. */
+#define FOR_BATCHES(at, count, tile)                                                            \
+    for (ptrdiff_t at = 0, count = 0, most_of_##at = (tile)->n <= FR_FEW ? FR_COLUMN_BATCH : 1, \
+                   end_of_##at = (tile)->width / FR_COLUMNS;                                    \
+         count = end_of_##at - at < most_of_##at ? end_of_##at - at : most_of_##at, at < end_of_##at; at += count)
+#define COLUMNS_AT(k) ((k) * FR_COLUMNS * (ptrdiff_t)sizeof(store))
+
 FR_INLINE void FN(softmax_columns)(const fr_tile *tile, int flip) {
     const ptrdiff_t n = tile->n, pitch = tile->pitch[0], out_pitch = tile->out_pitch;
-    FOR_COLUMNS(at, tile) {
-        const char *x = tile->in[0] + at;
-        char *out = tile->out + at;
-        FN(columns) c;
-        ptrdiff_t limit[FR_COLUMNS];
-        const unsigned infinite = FN(columns_top)(&c, limit, x, pitch, n, flip);
-        FN(columns_sum)(&c, x, pitch, out, out_pitch, n, flip, 0);
-        FN(columns_divide)(&c, x, pitch, out, out_pitch, n, flip, NULL);
-        FN(columns_limits)(infinite, limit, out, out_pitch, n, 0);
+    FN(columns) c[FR_COLUMN_BATCH];
+    ptrdiff_t limit[FR_COLUMN_BATCH][FR_COLUMNS];
+    unsigned infinite[FR_COLUMN_BATCH];
+    FOR_BATCHES(at, count, tile) {
+        const char *x = tile->in[0] + COLUMNS_AT(at);
+        char *out = tile->out + COLUMNS_AT(at);
+        for (ptrdiff_t k = 0; k < count; k++)
+            infinite[k] = FN(columns_top)(&c[k], limit[k], x + COLUMNS_AT(k), pitch, n, flip);
+        for (ptrdiff_t k = 0; k < count; k++)
+            FN(columns_sum)(&c[k], x + COLUMNS_AT(k), pitch, out + COLUMNS_AT(k), out_pitch, n, flip, 0);
+        for (ptrdiff_t k = 0; k < count; k++) {
+            FN(columns_divide)(&c[k], x + COLUMNS_AT(k), pitch, out + COLUMNS_AT(k), out_pitch, n, flip, NULL);
+            FN(columns_limits)(infinite[k], limit[k], out + COLUMNS_AT(k), out_pitch, n, 0);
+        }
     }
 }
 FR_UNUSED static void FN(softmax_tile_row)(fr_tile *tile) { FN(softmax_columns)(tile, 0); }
@@ -161,23 +174,28 @@ FR_UNUSED static void FN(softmin_tile_row)(fr_tile *tile) { FN(softmax_columns)(
 
 FR_UNUSED static void FN(log_softmax_tile_row)(fr_tile *tile) {
     const ptrdiff_t n = tile->n, pitch = tile->pitch[0], out_pitch = tile->out_pitch;
-    FOR_COLUMNS(at, tile) {
-        const char *from = tile->in[0] + at;
-        char *to = tile->out + at;
-        FN(columns) c;
-        ptrdiff_t limit[FR_COLUMNS];
-        FR_LINES real hi[FR_COLUMNS], lo[FR_COLUMNS];
-        const unsigned infinite = FN(columns_top)(&c, limit, from, pitch, n, 0);
-        FN(columns_sum)(&c, from, pitch, NULL, 0, n, 0, 1);
-        FOR_LANES(j) {
-            const FN(factor) logarithm = FN(logarithm_of)(FN(column_total)(&c, j), c.unit[j]);
-            hi[j] = logarithm.hi, lo[j] = logarithm.lo;
+    FN(columns) c[FR_COLUMN_BATCH];
+    ptrdiff_t limit[FR_COLUMN_BATCH][FR_COLUMNS];
+    unsigned infinite[FR_COLUMN_BATCH];
+    FOR_BATCHES(at, count, tile) {
+        const char *from = tile->in[0] + COLUMNS_AT(at);
+        char *to = tile->out + COLUMNS_AT(at);
+        for (ptrdiff_t k = 0; k < count; k++)
+            infinite[k] = FN(columns_top)(&c[k], limit[k], from + COLUMNS_AT(k), pitch, n, 0);
+        for (ptrdiff_t k = 0; k < count; k++) FN(columns_sum)(&c[k], from + COLUMNS_AT(k), pitch, NULL, 0, n, 0, 1);
+        for (ptrdiff_t k = 0; k < count; k++) {
+            FR_LINES real hi[FR_COLUMNS], lo[FR_COLUMNS];
+            FOR_LANES(j) {
+                const FN(factor) logarithm =
+                    FN(logarithm_of)(FN(column_total)(&c[k], j), c[k].unit[j], c[k].unit_low[j]);
+                hi[j] = logarithm.hi, lo[j] = logarithm.lo;
+            }
+            for (ptrdiff_t i = 0; i < n; i++) {
+                const store *x = (const store *)(from + COLUMNS_AT(k) + i * pitch);
+                store *out = (store *)(to + COLUMNS_AT(k) + i * out_pitch);
+                FOR_LANES(j) out[j] = FN(log_probability)(x[j], c[k].m[j], hi[j], lo[j]);
+            }
+            FN(columns_limits)(infinite[k], limit[k], to + COLUMNS_AT(k), out_pitch, n, 1);
         }
-        for (ptrdiff_t i = 0; i < n; i++) {
-            const store *x = (const store *)(from + i * pitch);
-            store *out = (store *)(to + i * out_pitch);
-            FOR_LANES(j) out[j] = FN(log_probability)(x[j], c.m[j], hi[j], lo[j]);
-        }
-        FN(columns_limits)(infinite, limit, to, out_pitch, n, 1);
     }
 }
