@@ -51,7 +51,7 @@ ESTIMATE = {1: 0.010, 16: 0.010, 1000: 0.012, 100_000: 0.055, 1_000_000: 0.075, 
 class Worker:
     """The process of one side."""
 
-    def __init__(self, package: str, threads: int, errors: Path) -> None:
+    def __init__(self, package: str, threads: int, errors: Path, prelude: str | None = None) -> None:
         count = str(threads)
         variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NUMEXPR_NUM_THREADS")
         environment = {**os.environ, **dict.fromkeys(variables, count), "FASTRELU_NUM_THREADS": count}
@@ -68,7 +68,8 @@ class Worker:
             )
         if hasattr(os, "sched_setaffinity"):  # the only way to limit JAX; harmless for the others
             os.sched_setaffinity(self.process.pid, sorted(os.sched_getaffinity(0))[:threads])
-        prelude = "import fastrelu as fr" if package == OURS else peers.prelude(package, threads, CACHE)
+        if prelude is None:
+            prelude = "import fastrelu as fr" if package == OURS else peers.prelude(package, threads, CACHE)
         self.ask({"prelude": prelude})
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:

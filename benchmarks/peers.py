@@ -338,13 +338,14 @@ Unsupported = (InvalidGraph, NoKernel)
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = {threads}
 options.log_severity_level = 4
-def make_session(operator, dtype, constants, domain, rank=1, **attributes):
-    kind = TensorProto.FLOAT if dtype == "float32" else TensorProto.DOUBLE
+def make_session(operator, dtype, constants, domain, rank=1, result=None, opset=22, **attributes):
+    kind = {"float16": TensorProto.FLOAT16, "float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}[dtype]
     values = [helper.make_tensor("c%d" % i, kind, [], [value]) for i, value in enumerate(constants)]
     node = helper.make_node(operator, ["x", *(v.name for v in values)], ["y"], domain=domain, **attributes)
-    ends = [helper.make_tensor_value_info(name, kind, list("nm"[:rank])) for name in "xy"]
+    ends = [helper.make_tensor_value_info("x", kind, list("nmk"[:rank]))]
+    ends += [helper.make_tensor_value_info("y", kind, list("nmk"[: rank if result is None else result]))]
     graph = helper.make_graph([node], operator, ends[:1], ends[1:], values)
-    opsets = [helper.make_opsetid("", 22), helper.make_opsetid("com.microsoft", 1)]
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 def bind(session, x, out):

@@ -410,6 +410,67 @@ def statements(result: dict[str, Any]) -> list[str]:
     return list(table(["statement", "peer", "what", "threads", "times as fast", "ours, us", "theirs, us"], lines))
 
 
+def grid(result: dict[str, Any]) -> list[str]:
+    """Return the tables of a suite of grids.py: next to the fastest peer, and the lost cells with their reasons."""
+    summary = Summary(result)
+    tables: dict[str, dict[str, dict[str, str]]] = {}
+    columns: dict[str, None] = {}
+    for row in summary.compared():
+        place, *mask, threads = row.mode.split(", ")
+        column = f"{place}, {row.size:,}"
+        columns[column] = None
+        lines = tables.setdefault(f"{row.dtype}, {threads}", {})
+        lines.setdefault(", ".join([f"`{row.name}`", *mask]), {})[column] = short(row.best, row.fastest)
+    found: list[str] = []
+    for head, lines in tables.items():
+        own = [column for column in columns if any(column in line for line in lines.values())]
+        found += [f"**{head}**", "", *table(["function", *own], _cells(lines, own)), ""]
+    return [*found, "Where another is faster:", "", *lost(summary, losses(summary, read_reasons()))]
+
+
+def _cells(lines: dict[str, dict[str, str]], columns: Sequence[str]) -> Iterator[list[str]]:
+    for name, line in lines.items():
+        yield [name, *(line.get(column, "") for column in columns)]
+
+
+AXIS_ROWS = ("softmax", "log_softmax", "softmax_backward_from_output", "logsumexp", "cross_entropy_value_and_grad")
+AXIS_COLUMNS = (
+    ("numpy", 1000, "last axis, no mask"),
+    (FASTEST, 1000, "last axis, no mask"),
+    (FASTEST, 1000, "first axis, no mask"),
+    (FASTEST, 10, "middle axis, no mask"),
+    (FASTEST, 1000, "last axis, padding"),
+)
+
+
+def readme_axis(result: dict[str, Any]) -> list[str]:
+    """Return the README's table of functions along an axis: how many times as fast, float32, medians."""
+    summary, lines = Summary(result), []
+    for name in AXIS_ROWS:
+        cells = [f"`{name}`"]
+        for side, length, mode in AXIS_COLUMNS:
+            row = next(
+                (
+                    summary.rows[key]
+                    for t in (2, 1)
+                    if (key := (name, "float32", length, f"{mode}, threads: {t}")) in summary.rows
+                ),
+                None,
+            )
+            if row is None or not row.peers:
+                cells.append("")
+            elif side == FASTEST:
+                cells.append(short(row.best, row.fastest))
+            else:
+                cells.append(number(row.against(side).median))
+        lines.append(cells)
+    heads = [
+        f"{'the fastest peer' if side == FASTEST else title(side)}, {mode.removesuffix(', no mask')}, rows of {length:,}"
+        for side, length, mode in AXIS_COLUMNS
+    ]
+    return list(table(["times as fast as", *heads], lines))
+
+
 def neighbors(result: dict[str, Any]) -> list[str]:
     """Return the table of ``neighbors.json``: activations among other work, all steps of a scene together."""
     sides = list(dict.fromkeys(side for row in result["rows"] for side in row["us"]))
@@ -448,8 +509,28 @@ OTHERS = {
     "threads": threads,
     "layouts": layouts,
     "neighbors": neighbors,
+    **dict.fromkeys(("axis", "masks", "types"), grid),
     **dict.fromkeys(("network", "rows", "parameters", "diagnostics"), statements),
 }
+
+
+def collect(folder: Path) -> tuple[dict[str, list[str]], Summary | None]:
+    """Return the lines of every section whose results are there, and the summary of ``benchmarks.json``."""
+    found: dict[str, list[str]] = {}
+    summary = None
+    if (folder / "benchmarks.json").exists():
+        summary = Summary(results.read("benchmarks", folder))
+        found |= sections(summary)
+    for name, lines_of in OTHERS.items():
+        if (folder / f"{name}.json").exists():
+            result = results.read(name, folder)
+            found[name] = lines_of(result)
+            for head, beside in [BESIDE[name]] if name in BESIDE else ():
+                found[head] = beside(result)
+    return found, summary
+
+
+BESIDE = {"network": ("small networks", small_networks), "axis": ("readme axis", readme_axis)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -459,19 +540,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--check", action="store_true", help="fail if the documents differ from the tables")
     parser.add_argument("--results", type=Path, default=results.RESULTS, help="folder of the JSON files")
     options = parser.parse_args(arguments)
-    found: dict[str, list[str]] = {}
-    summary = None
-    if (options.results / "benchmarks.json").exists():
-        summary = Summary(results.read("benchmarks", options.results))
-        try:
-            found |= sections(summary)
-        except NoReasonError as error:
-            sys.exit(f"error: {error}")
-    for name, lines_of in OTHERS.items():
-        if (options.results / f"{name}.json").exists():
-            found[name] = lines_of(results.read(name, options.results))
-            if name == "network":
-                found["small networks"] = small_networks(results.read(name, options.results))
+    try:
+        found, summary = collect(options.results)
+    except NoReasonError as error:
+        sys.exit(f"error: {error}")
     if not found:
         sys.exit("no results yet: run benchmarks/full.py first")
     if not options.write and not options.check:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import bench_layouts
 import exact
 import full
+import grids
 import machine
 import numpy as np
 import plots
@@ -25,6 +26,7 @@ import translate
 import worker
 from functions import DTYPES, LARGE, Cell, cells, functions
 
+import fastrelu as fr
 from fastrelu._extras import installed, progress
 
 if TYPE_CHECKING:
@@ -145,7 +147,7 @@ def test_an_unknown_key_of_a_reason_is_refused() -> None:
 
 def test_reasons_are_read() -> None:
     """The table in the tree has known keys, names that exist, and a text each."""
-    names = {function.name for function in functions()}
+    names = {function.name for function in functions()} | {*grids.AXIS}
     for entry in summary.read_reasons():
         assert entry["text"]
         assert {*entry.get("functions", [])} <= names
@@ -488,3 +490,42 @@ def test_the_suite_runs(tmp_path: Path) -> None:
     assert len(found.rows) == 18
     assert all({*row.times} == {"fastrelu", "numpy"} for row in found.compared())
     assert not [*tmp_path.glob("*.jsonl")]
+
+
+# --- Functions along an axis, masks, element types ----------------------------------------------------------------
+
+
+def test_every_function_along_an_axis_has_cells() -> None:
+    """In place it is the same kernel, and the binary losses are no rows; the rest has a row, along every axis."""
+    assert {name for name in fr.along_axis.__all__ if not name.endswith("_")} == {*grids.AXIS}
+    for axis in grids.AXES:
+        for length in grids.LENGTHS:
+            shape, at = grids.shape_of(axis, length)
+            assert shape[at] == length
+            assert 4 * length <= math.prod(shape) <= 2 * max(grids.ELEMENTS, 4 * length)
+
+
+@pytest.mark.parametrize(
+    ("suite", "choice"),
+    [
+        ("axis", ["--functions", "log_softmax", "logsumexp", "cross_entropy_value_and_grad", "--lengths", "10"]),
+        ("masks", ["--sizes", "1000"]),
+        ("types", ["--functions", "relu", "gelu_backward", "--sizes", "1000"]),
+    ],
+)
+def test_a_suite_is_measured_and_reported(
+    suite: str, choice: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every side gives the right answer; other threads are added to the file; the tables hold every function."""
+    pytest.importorskip("scipy", reason="the NumPy line of gelu needs its erf")
+    arguments = [suite, "--quick", "--peers", "numpy", "--dtypes", "float32", "--output", str(tmp_path), *choice]
+    for threads, update in (("1", []), ("2", ["--update"])):
+        assert grids.main([*arguments, "--threads", threads, *update]) == 0
+    result = results.read(suite, tmp_path)
+    assert {key.rpartition(" ")[2] for key in result["cells"]} == {"1", "2"}
+    assert all({*sides} == {"fastrelu", "numpy"} for sides in result["cells"].values())
+    monkeypatch.setattr(report, "read_reasons", lambda: ANY)
+    text = "\n".join(report.grid(result))
+    assert all(f"`{key.split('|')[0]}`" in text for key in result["cells"])
+    if suite == "axis":
+        assert any("`logsumexp`" in line for line in report.readme_axis(result))

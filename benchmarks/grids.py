@@ -1,0 +1,573 @@
+"""Suites beside full.py: functions along an axis, masks and element types: ``python benchmarks/grids.py axis masks types``.
+
+Measured as full.py measures: each side in a process of its own, restarted for each pair, one at a time, in alternating order,
+with checked answers. The results are ``results/axis.json``, ``masks.json`` and ``types.json``, which report.py turns into tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import math
+import re
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import full
+import machine
+import numpy as np
+import peers
+import results
+import worker
+from functions import functions
+
+import fastrelu as fr
+from fastrelu._cli.reference import into_out
+from fastrelu._extras import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+OURS = full.OURS
+SECONDS, ROUNDS = 0.004, 3  # of a measurement
+AXES, LENGTHS, MASKS = ("last", "first", "middle"), (2, 10, 1000, 50257), ("no mask", "random", "padding")
+ELEMENTS = 1 << 17  # of an array along an axis; at least 4 rows of 50,257
+SIZES = (1000, 100_000, 1_000_000, 16_000_000)  # elements of the other suites
+EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
+WIDTH = 250  # of the rows that a mask is laid over
+
+# Definitions in the namespace of every side. `lay_out` gives the names of a cell their arrays, and keeps them for the next one.
+COMMON = """
+cells = {}
+def softmax(x):
+    e = np.exp(x - x.max(axis, keepdims=True))
+    return e / e.sum(axis, keepdims=True)
+def logsumexp(x):
+    m = x.max(axis, keepdims=True)
+    return np.log(np.exp(x - m).sum(axis)) + m.squeeze(axis)
+def log_softmax(x):
+    z = x - x.max(axis, keepdims=True)
+    return z - np.log(np.exp(z).sum(axis, keepdims=True))
+def cross_entropy(x):
+    return -np.take_along_axis(log_softmax(x), np.expand_dims(labels, axis), axis).mean()
+def cross_entropy_grad(x):
+    y = softmax(x)
+    at = np.expand_dims(labels, axis)
+    np.put_along_axis(y, at, np.take_along_axis(y, at, axis) - 1, axis)
+    return y / labels.size
+def lay_out(shape, at, mask, dtype):
+    global axis, n
+    axis, n = at, shape[at]
+    key = (shape, at, mask, dtype)
+    if cells.get("key") != key:
+        rng = np.random.default_rng(0)
+        found = {"x": (2 * rng.standard_normal(shape)), "grad": rng.standard_normal(shape)}
+        found = {name: array.astype(dtype) for name, array in found.items()}
+        found["y"], found["log_y"] = softmax(found["x"]), log_softmax(found["x"])
+        found["s"] = found["grad"].take(0, axis)
+        rows = shape[:axis] + shape[axis + 1:]
+        found["labels"] = rng.integers(0, n, rows)
+        if mask == "random":
+            found["keep"] = rng.random(shape) < 0.5
+            found["keep"][(slice(None),) * axis + (0,)] = True
+        if mask == "padding":
+            place = np.arange(n).reshape([-1 if k == axis else 1 for k in range(len(shape))])
+            found["keep"] = place < np.expand_dims(rng.integers(max(1, n // 2), n + 1, rows), axis)
+        if mask == "one row":
+            found["keep"] = rng.random(shape[-1]) < 0.5
+        cells.clear()
+        cells.update({name: wrap(np.ascontiguousarray(array)) for name, array in found.items()}, key=key)
+    globals().update({name: array for name, array in cells.items() if name != "key"})
+"""
+TYPES_SETUP = """
+def source(size, dtype):
+    x = 3 * np.random.default_rng(0).standard_normal(size)
+    if dtype == "bfloat16":
+        import ml_dtypes
+        return x.astype(ml_dtypes.bfloat16)
+    return (x > 0) if dtype == "bool" else (20 * x).clip(-100, 100).astype(dtype) if "int" in dtype else x.astype(dtype)
+"""
+
+
+class Statement(NamedTuple):
+    """The statement of one side, and what precedes it untimed. It writes into `out`, or gives a new array."""
+
+    source: str
+    setup: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its name in the results, and the statement of every side."""
+
+    name: str
+    dtype: str
+    size: int
+    mode: str
+    setup: str  # for every side
+    coarsest: str  # of the types of x and the answer, if it is not the latter
+    answer: str  # the type of the answer
+    count: int  # of its elements
+    exact: str  # the NumPy expression that is evaluated in a wider type
+    sides: dict[str, Statement]
+
+    @property
+    def key(self) -> str:
+        """Its name in the results."""
+        return f"{self.name}|{self.dtype}|{self.size}|{self.mode}"
+
+
+# --- Along an axis ----------------------------------------------------------------------------------------------------
+
+
+class Row(NamedTuple):
+    """One function along an axis: the statements of all sides. `{x}` is x, or x with masked elements at their limit."""
+
+    ours: str
+    numpy: str
+    torch: str
+    scipy: str = ""
+    jax: str = ""
+    onnx: str = ""  # the operator
+    absent: str = ""  # the limit; functions without one take no mask
+    reduces: bool = False
+
+
+_LOSS = "torch.nn.functional.cross_entropy(x.movedim(axis, 1), labels)"
+_WITH_GRAD = f"""
+def with_grad():
+    with torch.enable_grad():
+        given = x.detach().requires_grad_()
+        {_LOSS.replace("(x.", "(given.")}.backward()
+    return given.grad
+"""
+AXIS = {
+    "softmax": Row(
+        "fr.softmax(x, axis{where}, out=out)",
+        "softmax({x})",
+        "torch.softmax({x}, axis, out=out)",
+        "special.softmax({x}, axis=axis)",
+        "jax.nn.softmax({x}, axis)",
+        "Softmax",
+        "-np.inf",
+    ),
+    "log_softmax": Row(
+        "fr.log_softmax(x, axis{where}, out=out)",
+        "log_softmax({x})",
+        "torch.log_softmax({x}, axis, out=out)",
+        "special.log_softmax({x}, axis=axis)",
+        "jax.nn.log_softmax({x}, axis)",
+        "LogSoftmax",
+        "-np.inf",
+    ),
+    "softmin": Row(
+        "fr.softmin(x, axis{where}, out=out)",
+        "softmax(-{x})",
+        "torch.softmax(-{x}, axis, out=out)",
+        "special.softmax(-{x}, axis=axis)",
+        "jax.nn.softmax(-{x}, axis)",
+        absent="np.inf",
+    ),
+    "softmax_backward_from_output": Row(
+        "fr.softmax_backward_from_output(grad, y, axis, out=out)",
+        "y * (grad - (grad * y).sum(axis, keepdims=True))",
+        "torch._softmax_backward_data(grad, y, axis, x.dtype, grad_input=out)",
+        jax="y * (grad - (grad * y).sum(axis, keepdims=True))",
+    ),
+    "log_softmax_backward_from_output": Row(
+        "fr.log_softmax_backward_from_output(grad, log_y, axis, out=out)",
+        "grad - np.exp(log_y) * grad.sum(axis, keepdims=True)",
+        "torch._log_softmax_backward_data(grad, log_y, axis, x.dtype, out=out)",
+        jax="grad - jnp.exp(log_y) * grad.sum(axis, keepdims=True)",
+    ),
+    "softmin_backward_from_output": Row(
+        "fr.softmin_backward_from_output(grad, y, axis, out=out)",
+        "y * ((grad * y).sum(axis, keepdims=True) - grad)",
+        "torch._softmax_backward_data(-grad, y, axis, x.dtype, grad_input=out)",
+        jax="y * ((grad * y).sum(axis, keepdims=True) - grad)",
+    ),
+    "logsumexp": Row(
+        "fr.logsumexp(x, axis{where})",
+        "logsumexp({x})",
+        "torch.logsumexp({x}, axis)",
+        "special.logsumexp({x}, axis=axis)",
+        "jax.nn.logsumexp({x}, axis)",
+        "ReduceLogSumExp",
+        "-np.inf",
+        reduces=True,
+    ),
+    "logsumexp_backward": Row(
+        "fr.logsumexp_backward(s, x, axis, out=out)",
+        "np.expand_dims(s, axis) * softmax(x)",
+        "torch.mul(s.unsqueeze(axis), torch.softmax(x, axis), out=out)",
+        "np.expand_dims(s, axis) * special.softmax(x, axis=axis)",
+        "jnp.expand_dims(s, axis) * jax.nn.softmax(x, axis)",
+    ),
+    "logmeanexp": Row(
+        "fr.logmeanexp(x, axis)",
+        "logsumexp(x) - math.log(n)",
+        "torch.logsumexp(x, axis) - math.log(n)",
+        "special.logsumexp(x, axis=axis) - math.log(n)",
+        "jax.nn.logsumexp(x, axis) - math.log(n)",
+        reduces=True,
+    ),
+    "logmeanexp_backward": Row(
+        "fr.logmeanexp_backward(s, x, axis, out=out)",
+        "np.expand_dims(s, axis) * softmax(x)",
+        "torch.mul(s.unsqueeze(axis), torch.softmax(x, axis), out=out)",
+        "np.expand_dims(s, axis) * special.softmax(x, axis=axis)",
+        "jnp.expand_dims(s, axis) * jax.nn.softmax(x, axis)",
+    ),
+    "cross_entropy": Row(
+        "fr.cross_entropy(x, labels, axis=axis)",
+        "cross_entropy(x)",
+        _LOSS,
+        jax="-jnp.take_along_axis(jax.nn.log_softmax(x, axis), jnp.expand_dims(labels, axis), axis).mean()",
+        reduces=True,
+    ),
+    "cross_entropy_value_and_grad": Row(
+        "fr.cross_entropy_value_and_grad(x, labels, axis=axis, out=out)[1]", "cross_entropy_grad(x)", "with_grad()"
+    ),
+}
+
+
+def shape_of(axis: str, length: int) -> tuple[tuple[int, ...], int]:
+    """Return the shape of an array along whose axis rows of some length lie, and the axis."""
+    rows = max(4, ELEMENTS // length)
+    if axis == "middle":
+        outer = 2 ** (int(math.log2(rows)) // 2)
+        return (outer, length, rows // outer), 1
+    return ((rows, length), 1) if axis == "last" else ((length, rows), 0)
+
+
+def axis_cells(options: argparse.Namespace) -> Iterator[Cell]:
+    """Yield the cells of the functions along an axis."""
+    for dtype in options.dtypes:
+        for length in options.lengths:
+            for axis in AXES:
+                for mask in MASKS:
+                    for name, row in AXIS.items():
+                        if (mask == "no mask" or row.absent) and (not options.functions or name in options.functions):
+                            yield _axis_cell(name, row, dtype, length, axis, mask, options.threads)
+
+
+def _axis_cell(name: str, row: Row, dtype: str, length: int, axis: str, mask: str, threads: int) -> Cell:
+    shape, at = shape_of(axis, length)
+    masked, limit = mask != "no mask", row.absent
+    forms = {
+        OURS: ("x", ", where=keep" if masked else ""),
+        "numpy": (f"np.where(keep, x, {limit})", ""),
+        "scipy": (f"np.where(keep, x, {limit})", ""),
+        "torch": (f"x.masked_fill(~keep, {limit})", ""),
+        "jax": (f"jnp.where(keep, x, {limit})", ""),
+    }
+
+    def filled(side: str, source: str) -> str:
+        x, where = forms[side]
+        return source.replace("{x}", x if masked else "x").replace("{where}", where)
+
+    sides = {OURS: Statement(filled(OURS, row.ours)), "numpy": Statement(filled("numpy", row.numpy))}
+    if row.scipy:
+        sides["scipy"] = Statement(filled("scipy", row.scipy))
+    sides["torch"] = Statement(filled("torch", row.torch), _WITH_GRAD if "with_grad" in row.torch else "")
+    if row.jax:
+        names = "x, grad, y, log_y, s, labels" + (", keep" if masked else "")
+        call = f"call({names}).block_until_ready()"
+        sides["jax"] = Statement(call, f"call = jax.jit(lambda {names}: {filled('jax', row.jax)})\n{call}")
+    if row.onnx and not masked:
+        attributes = ", keepdims=0, axes=[axis]" if row.reduces else ", axis=axis"
+        opset = f", result={len(shape) - 1}, opset=13" if row.reduces else ""  # later ones take the axes as an input
+        session = f"session = make_session({row.onnx!r}, {dtype!r}, (), '', rank={len(shape)}{opset}{attributes})"
+        if row.reduces:
+            sides["onnxruntime"] = Statement('session.run(None, {"x": x})[0]', session)
+        else:
+            sides["onnxruntime"] = Statement(
+                "session.run_with_iobinding(binding)  # out=out", f"{session}\nbinding = bind(session, x, out)"
+            )
+    count = 1 if name == "cross_entropy" else math.prod(shape) // (length if row.reduces else 1)
+    back = "" if row.reduces else f"out = out.reshape({shape})\n"
+    return Cell(
+        name,
+        dtype,
+        length,
+        f"{axis} axis, {mask}, threads: {threads}",
+        f"lay_out({shape}, {at}, {mask!r}, {dtype!r})\n{back}",
+        dtype,
+        dtype,
+        count,
+        filled("numpy", row.numpy),
+        sides,
+    )
+
+
+# --- Masks ------------------------------------------------------------------------------------------------------------
+
+_ERF = "0.5 * x * (1 + special.erf(x / 2**0.5))"
+MASKED = {
+    "relu": (
+        "np.maximum(x, 0, out=out, where=keep)",
+        "np.maximum(x, 0)",
+        "torch.where(keep, torch.relu(x), out, out=out)",
+    ),
+    "gelu": (f"np.copyto(out, {_ERF}, where=keep)", _ERF, "torch.where(keep, nn.gelu(x), out, out=out)"),
+}
+
+
+def mask_cells(options: argparse.Namespace) -> Iterator[Cell]:
+    """Yield the cells of element-wise functions with a mask; masked elements of `out` stay 7."""
+    for dtype in options.dtypes:
+        for size in options.sizes:
+            shape = (size // WIDTH, WIDTH)
+            for mask in ("random", "padding", "one row"):
+                for name, (numpy, exact, torch) in MASKED.items():
+                    if options.functions and name not in options.functions:
+                        continue
+                    yield Cell(
+                        name,
+                        dtype,
+                        size,
+                        f"{mask}, threads: {options.threads}",
+                        f"lay_out({shape}, 1, {mask!r}, {dtype!r})\nout = out.reshape({shape})\nout[...] = 7\n",
+                        dtype,
+                        dtype,
+                        size,
+                        f"np.where(keep, {exact}, 7)",
+                        {
+                            OURS: Statement(f"fr.{name}(x, out=out, where=keep)"),
+                            "numpy": Statement(numpy),
+                            "torch": Statement(torch),
+                        },
+                    )
+
+
+# --- Element types ----------------------------------------------------------------------------------------------------
+
+HALVES = ("float16", "bfloat16")
+ELEMENT_TYPES = {  # by label: the type of x, and that of out
+    "int8": ("int8", "float32"),
+    "int32": ("int32", "float64"),
+    "int64": ("int64", "float64"),
+    "bool": ("bool", "float32"),
+    "big-endian float32": (">f4", "float32"),
+    "float16 to float64": ("float16", "float64"),
+    "float64 to float16": ("float64", "float16"),
+    "float16": ("float16", "float16"),
+    "bfloat16": ("bfloat16", "bfloat16"),
+}
+SIMPLE = ("relu", "gelu")
+WITH_GRADIENTS = (
+    *("relu", "silu", "gelu", "tanh", "sigmoid", "relu_backward", "silu_backward", "gelu_backward"),
+    *("tanh_backward_from_output", "sigmoid_backward_from_output"),
+)
+
+
+def types_supported() -> list[str]:
+    """Return the labels of the types that this version computes."""
+    try:
+        import ml_dtypes  # noqa: PLC0415  optional
+
+        fr.relu(np.zeros(1, ml_dtypes.bfloat16))
+    except (ImportError, TypeError):
+        return [label for label in ELEMENT_TYPES if label != "bfloat16"]
+    return list(ELEMENT_TYPES)
+
+
+def type_cells(options: argparse.Namespace) -> Iterator[Cell]:
+    """Yield the cells of the other element types."""
+    for label in types_supported():
+        for size in options.sizes:
+            for function in functions():
+                chosen = WITH_GRADIENTS if label in HALVES else SIMPLE
+                if function.name in chosen and (not options.functions or function.name in options.functions):
+                    yield _type_cell(function, label, size, options.threads)
+
+
+def _type_cell(function: Any, label: str, size: int, threads: int) -> Cell:
+    dtype, answer = ELEMENT_TYPES[label]
+    laid = "".join(f"{name} = wrap(source({size}, {dtype!r}))\n" for name in function.data)
+    if "y" in function.data:
+        laid += f"y = wrap(np.tanh(source({size}, 'float32')).astype(source(1, {dtype!r}).dtype))\n"
+    expression = function.expression
+    numpy = into_out(expression)
+    numpy = numpy if numpy and answer == dtype else f"np.copyto(out, {expression}, casting='same_kind')"
+    sides = {OURS: Statement(function.ours("out")), "numpy": Statement(numpy)}
+    torch = peers.TORCH.get(function.name)
+    if torch is not None and torch.into and not label.startswith("big"):
+        convert = "" if answer == dtype else "x = x.to(out.dtype)" if answer != "float16" else None
+        if convert == "":
+            sides["torch"] = Statement(torch.into, torch.setup)
+        elif convert:  # PyTorch converts first, which is timed
+            sides["torch"] = Statement(torch.into.replace("(x", "(x.to(out.dtype)"), torch.setup)
+    if label == "float16":
+        node = peers.PACKAGES["onnxruntime"].statement(function, "float16")
+        if node is not None and node.into:
+            sides["onnxruntime"] = Statement(f"{node.into}  # out=out", node.setup)
+    return Cell(function.name, label, size, f"out, threads: {threads}", laid, dtype, answer, size, expression, sides)
+
+
+# --- Measuring --------------------------------------------------------------------------------------------------------
+
+SUITES = {"axis": axis_cells, "masks": mask_cells, "types": type_cells}
+_TORCH_WRAP = """
+def wrap(array):
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+"""
+
+
+def prelude(side: str, threads: int) -> str:
+    """Return the source that a side's process begins with."""
+    own = "import fastrelu as fr" if side == OURS else peers.prelude(side, threads, full.CACHE)
+    return f"import math\n{own}\n{_TORCH_WRAP if side == 'torch' else ''}{COMMON}{TYPES_SETUP}"
+
+
+@cache
+def wanted(cell_key: str, setup: str, exact: str) -> Any:
+    """Return the ends of the right answer, in long double."""
+    del cell_key
+    names: dict[str, Any] = {"np": np, "wrap": lambda array: array, "out": np.empty(0)}
+    exec(f"import math\nfrom scipy import special\n{COMMON}{TYPES_SETUP}", names)  # noqa: S102  the source is above
+    exec("".join(line + "\n" for line in setup.splitlines() if not line.startswith("out")), names)  # noqa: S102  as above
+    wide = np.float64 if "special" in exact else np.longdouble
+    for name in ("x", "grad", "y", "log_y", "s"):
+        if name in names:
+            names[name] = names[name].astype(wide)
+    with np.errstate(all="ignore"):  # references overflow where kernels do not
+        return worker.ends(np.asarray(eval(exact, names)))
+
+
+def measure(cell: Cell, number: int, workers: dict[str, full.Worker], options: argparse.Namespace) -> dict[str, Any]:
+    """Time all sides of a cell, one after the other, and check their answers."""
+    entry: dict[str, Any] = {"ns": {}, "error": {}, "wrong": []}
+    right = wanted(cell.key, cell.setup, cell.exact)
+    for side in list(cell.sides)[:: -1 if number % 2 else 1]:
+        if side not in workers:
+            continue
+        statement = cell.sides[side]
+        answer = workers[side].ask(
+            {
+                "setup": cell.setup + statement.setup,
+                "statement": statement.source,
+                "dtype": cell.answer,
+                "size": cell.count,
+                "mode": "out" if re.search(r"\bout\b", statement.source) else "fresh",
+                "target": "x",
+                "inputs": {},
+                "parameters": {},
+                "double": False,
+                "seconds": 1e-3 if options.quick else SECONDS,
+                "rounds": 1 if options.quick else ROUNDS,
+            }
+        )
+        if "missing" in answer:
+            continue
+        kind = worker.type_of(cell.answer)
+        got = np.frombuffer(base64.b64decode(answer["sample"]), kind).astype(np.longdouble)
+        entry["ns"][side] = float(f"{answer['ns']:.4g}")
+        eps = max(EPS.get(cell.coarsest, 0.0), EPS.get(cell.answer, 0.0))
+        unit = eps * np.maximum(np.abs(right), 2.0**-20)
+        finite = np.isfinite(right) & np.isfinite(got)
+        error = np.abs(got[finite] - right[finite])
+        entry["error"][side] = float(f"{float(np.max(error / unit[finite], initial=0.0)):.3g}")
+        tolerance = 64 * eps * (1 + np.abs(right[finite]))
+        if got.shape != right.shape or not (
+            np.array_equal(got[~finite], right[~finite]) and (error <= tolerance).all()
+        ):
+            entry["wrong"].append(side)
+            print(f"{side} gives another answer: {cell.key}", file=sys.stderr)
+    return entry
+
+
+def run(suite: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure a suite and return its result."""
+    chosen = list(SUITES[suite](options))
+    entries: dict[str, list[dict[str, Any]]] = {cell.key: [] for cell in chosen}
+    sides = {side for cell in chosen for side in cell.sides} & {OURS, *options.peers}
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder, progress(len(chosen) * options.pairs, suite) as bar:
+        for number in range(options.pairs):
+            workers: dict[str, full.Worker] = {}
+            try:
+                for side in sorted(sides, reverse=bool(number % 2)):
+                    workers[side] = full.Worker(side, options.threads, Path(folder), prelude(side, options.threads))
+                for cell in chosen:
+                    entries[cell.key].append(measure(cell, number, workers, options))
+                    bar.update()
+            finally:
+                for process in workers.values():
+                    process.__exit__()
+            print(f"{suite}: pair {number + 1} done after {(time.perf_counter() - start) / 60:.1f} minutes", flush=True)
+    found: dict[str, Any] = {
+        "machine": machine.describe(*(name for name in options.peers if peers.PACKAGES[name].modules)),
+        "settings": {"pairs": options.pairs, "inputs": "2 N(0, 1)"},
+        "cells": {},
+        "errors": {},
+        "wrong": {},
+    }
+    for cell in chosen:
+        measured = entries[cell.key]
+        found["cells"][cell.key] = {side: [entry["ns"][side] for entry in measured] for side in measured[0]["ns"]}
+        largest = found["errors"].setdefault(f"{cell.name}|{cell.dtype}", {})
+        for entry in measured:
+            for side, error in entry["error"].items():
+                largest[side] = max(error, largest.get(side, 0.0))
+            if entry["wrong"]:
+                found["wrong"][cell.key] = sorted({*found["wrong"].get(cell.key, []), *entry["wrong"]})
+    return found
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options."""
+    available = [name for name, package in peers.PACKAGES.items() if package.installed]
+    beside = [name for name in ("numpy", "scipy", "torch", "jax", "onnxruntime") if name in available]
+    parser = argparse.ArgumentParser(description="Functions along an axis, masks and element types next to peers.")
+    parser.add_argument("suites", nargs="+", choices=SUITES, metavar="SUITE", help="axis, masks, types")
+    parser.add_argument("--functions", nargs="+", default=[], metavar="NAME", help="functions (all)")
+    parser.add_argument("--lengths", nargs="+", type=int, default=LENGTHS, metavar="N", help="of rows (axis)")
+    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, metavar="N", help="elements (masks, types)")
+    parser.add_argument("--dtypes", nargs="+", default=["float32", "float64"], metavar="DTYPE", help="(axis, masks)")
+    parser.add_argument("--peers", nargs="*", default=beside, choices=beside, metavar="PEER", help="(installed)")
+    parser.add_argument("--pairs", type=int, default=5, help="restarts of every process (default: 5)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of every side (default: 2)")
+    parser.add_argument("--quick", action="store_true", help="one pair of one round, as a test")
+    parser.add_argument(
+        "--update", action="store_true", help="add the cells to those of the file, of other threads say"
+    )
+    parser.add_argument(
+        "--output", type=Path, help="folder of the JSON files (default: results/, nothing with --quick)"
+    )
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.pairs = 1
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; return 1 if a side gave a wrong answer."""
+    options = parse(arguments)
+    full.CACHE.mkdir(exist_ok=True)
+    folder = options.output or (None if options.quick else results.RESULTS)
+    wrong = False
+    for suite in options.suites:
+        found = run(suite, options)
+        wrong |= bool(found["wrong"])
+        for key, times in found["cells"].items() if folder is None else ():
+            print(f"{key:<75} " + "  ".join(f"{side} {np.median(ns):.4g}" for side, ns in times.items()))
+        if folder is not None:
+            path = folder / f"{suite}.json"
+            if options.update and path.exists():
+                found = full.updated(results.read(suite, folder), found)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(results.dump(found))
+            print(f"wrote {path.name}")
+    return int(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
