@@ -907,6 +907,7 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     cdef int dtype, result, k
     cdef Py_ssize_t rows, i
     cdef int64_t count
+    cdef double log_count
     cdef double *sum
     cdef cnp.ndarray a, merged, sums, mask = None, target, counts = None
     cdef str name = "logmeanexp" if mean else "logsumexp"
@@ -966,9 +967,13 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     _run(&call, FR_MEDIUM, rows, crew)
 
     sum = <double *>cnp.PyArray_DATA(sums)
+    count = cnp.PyArray_DIM(merged, k)
+    log_count = log(<double>count) if count else NAN
     for i in range(rows if mean else 0):
-        count = cnp.PyArray_DIM(merged, k) if counts is None else (<int64_t *>cnp.PyArray_DATA(counts))[i]
-        sum[i] = sum[i] - log(<double>count) if count else NAN
+        if counts is not None and (<int64_t *>cnp.PyArray_DATA(counts))[i] != count:
+            count = (<int64_t *>cnp.PyArray_DATA(counts))[i]
+            log_count = log(<double>count) if count else NAN
+        sum[i] -= log_count
     found = np.asarray((<object>sums).reshape(kept))
     found = found.astype(cnp.PyArray_DescrFromType(dtype)) if result == dtype else _rounded(found, result)
     if target is not None:

@@ -33,12 +33,16 @@ enum { FR_SUMS_AT_ONCE = 256 };
 /* Computes results of the rows from their sums, in the type of the ufunc. */
 static void fr_store_sums(const fr_row_ufunc *how, const double *sums, ptrdiff_t rows, ptrdiff_t n, const char *mask,
                           ptrdiff_t across, ptrdiff_t along, char *out, ptrdiff_t stride) {
+    ptrdiff_t known = n;
+    double log_count = n ? log((double)n) : NAN;
     for (ptrdiff_t r = 0; r < rows; r++) {
         double value = sums[r];
         if (how->form == FR_MEAN) {
             ptrdiff_t count = n;
             for (ptrdiff_t i = 0; i < n && mask; i++) count -= !mask[r * across + i * along];
-            value = count ? value - log((double)count) : NAN;
+            if (count != known) log_count = count ? log((double)count) : NAN;
+            known = count;
+            value -= log_count;
         }
         if (how->itemsize == sizeof(double)) *(double *)(out + r * stride) = value;
         else *(float *)(out + r * stride) = (float)value;
