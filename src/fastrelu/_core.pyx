@@ -138,6 +138,8 @@ cdef extern from "kernels/drive.h" nogil:
         fr_strides *stride
         char **origin
     enum:
+        FR_ADD
+        FR_MULTIPLY
         FR_AS_BOOL
         FR_AS_FLOAT
         FR_AS_DOUBLE
@@ -148,6 +150,9 @@ cdef extern from "kernels/drive.h" nogil:
         int *swapped
         Py_ssize_t *size
         bint masked
+        int nterms
+        int *changed
+        int *how
     ctypedef struct fr_plan:
         fr_view view
         Py_ssize_t boxes
@@ -868,10 +873,11 @@ cdef const fr_memory *_describe(fr_memory *memory, list args, cnp.ndarray out, o
         plain = plain and cnp.PyArray_TYPE(array) == dtype and not memory.swapped[j]
     memory.size[nin + 1] = 1
     memory.masked = where is not True
+    memory.nterms = 0
     return NULL if plain and has_kernels(dtype) else memory
 
 
-cdef NpyIter *_open(list args, object target, int dtype, object where) except NULL:
+cdef NpyIter *_open(list args, object target, int dtype, object where, list terms=[]) except NULL:
     """Open NumPy's iterator, which resolves broadcasting, order of axes, overlap and the result; kernels iterate."""
     cdef PyArrayObject *operands[FR_MAX_OPERANDS]
     cdef PyArray_Descr *dtypes[FR_MAX_OPERANDS]
@@ -893,7 +899,13 @@ cdef NpyIter *_open(list args, object target, int dtype, object where) except NU
         operands[nin + 1] = <PyArrayObject *>where
         dtypes[nin + 1] = NULL
         flags[nin + 1] = NPY_ITER_READONLY | NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE
-    iterator = NpyIter_MultiNew(nin + 1 + (where is not True), operands,
+    cdef int n = nin + 1 + (where is not True)
+    for term in terms:
+        operands[n] = <PyArrayObject *>term
+        dtypes[n] = NULL
+        flags[n] = NPY_ITER_READONLY | NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE
+        n += 1
+    iterator = NpyIter_MultiNew(n, operands,
                                 NPY_ITER_ZEROSIZE_OK | NPY_ITER_COPY_IF_OVERLAP,
                                 cnp.NPY_KEEPORDER, cnp.NPY_NO_CASTING, flags, dtypes)
     if iterator == NULL:  # NumPy sets no exception if there is no memory
@@ -906,7 +918,9 @@ cdef int _plan(fr_plan *plan, const fr_call *how, const fr_memory *memory, int c
     """Plan the loop over the operands of an iterator that has elements."""
     cdef cnp.npy_intp *strides
     cdef char **origin = NpyIter_GetDataPtrArray(iterator)
-    cdef int axis, j, operands = how.ndata + how.nparams + 1 + (memory != NULL and memory.masked)
+    cdef int axis, j, operands = how.ndata + how.nparams + 1
+    if memory != NULL:
+        operands += memory.masked + memory.nterms
     plan.view.naxes = NpyIter_GetNDim(iterator)
     NpyIter_GetShape(iterator, plan.view.shape)
     for axis in range(plan.view.naxes):
@@ -1396,6 +1410,130 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
     return target if given is None else given
 
 
+# --- Fused passes ---------------------------------------------------------------------------------------------------
+
+# How a term changes an operand.
+ADD, MULTIPLY = FR_ADD, FR_MULTIPLY
+
+cdef enum:
+    MAX_PASSES = 2
+    CHUNK = 1 << 16  # bytes of a result after which the next pass reads the same inputs, which are in the cache then
+
+
+cdef struct _Passes:
+    fr_plan plans[MAX_PASSES]
+    int n
+    long chunks  # of each share
+
+
+cdef void _passes_share(const void *job, long share, long shares, int part) noexcept nogil:
+    cdef const _Passes *passes = <const _Passes *>job
+    cdef long chunk
+    cdef int k
+    for chunk in range(passes.chunks):
+        for k in range(passes.n):
+            fr_run_plan(&passes.plans[k], share * passes.chunks + chunk, shares * passes.chunks)
+
+
+cdef bint _is_fusible(list arrays, object out, int dtype) except -1:
+    """Can the driver read all of these in place and write into `out`, if there is one?"""
+    cdef int ndim = 0
+    for array in arrays:
+        if not _is_native(array, dtype):
+            return False
+        ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>array))
+    return ndim > 0 and (out is None or not _why_not_target(out, dtype))
+
+
+cdef int _keep_apart(list inputs, list results) except -1:
+    """Copy what a pass reads after another pass has written into it."""
+    cdef int k, j
+    for k in range(len(inputs)):
+        for j in range(len(inputs[k])):
+            for other in range(len(results)):
+                if (other != k and results[other] is not None
+                        and np.may_share_memory(inputs[k][j], results[other])):
+                    inputs[k][j] = inputs[k][j].copy()
+                    break
+    return 0
+
+
+def call_fused(str name, tuple passes):
+    """Run one or two passes, each a kernel between terms, chunk by chunk; return their results.
+
+    A pass is (kernel, inputs, terms, out), a term (changed operand, ADD or MULTIPLY, array). Returns None, and has done
+    nothing, if an operand is no plain array of the common type: the caller then composes the same from ufuncs.
+    """
+    cdef _Passes job
+    cdef fr_memory memory
+    cdef NpyIter *iterators[MAX_PASSES]
+    cdef Kernel kernel
+    cdef double number
+    cdef int k, j, own, dtype, cost = 0, opened = 0, level = precision_here()
+    cdef Py_ssize_t n = 0, size
+    cdef Crew crew
+    cdef list inputs = [], arrays = [], results = []
+    cdef bint held_back
+    for kernel, given, terms, out in passes:
+        if type(given[0]) is not cnp.ndarray:
+            return None
+        own = fr_type_of(cnp.PyArray_TYPE(<cnp.ndarray>given[0]))
+        if not 0 <= own < FR_OWN_TYPES:
+            return None
+        dtype = dtype_of(own).type_num
+        args = [*given]
+        if kernel.nparams:
+            _check_params(kernel, args, kernel.calls[own][level].type)
+        for j in range(kernel.nin):
+            if _number(args[j], &number):
+                args[j] = _as_array(number, dtype)
+        if not _is_fusible(args + [term[2] for term in terms], out, dtype):
+            return None
+        arrays.append(args + [term[2] for term in terms])
+        results.append(out)
+    settle()
+    for k in range(len(passes)):
+        for array in arrays[k]:
+            check_whole(array, name)
+        check_whole(results[k], name)
+    if fr_load(&_explaining) and explaining():
+        raise Explained(_foresee_fused(passes, arrays, results, level))
+    if len(passes) > 1:
+        _keep_apart(arrays, results)
+    job.n = len(passes)
+    try:
+        for k in range(job.n):
+            kernel, given, terms, out = passes[k]
+            target = _fresh_for(arrays[k], len(arrays[k]), dtype) if out is None else out
+            iterators[k] = _open(arrays[k][:kernel.nin], target, dtype, True, arrays[k][kernel.nin:])
+            opened += 1
+            if target is None:
+                target = <object><PyObject *>NpyIter_GetOperandArray(iterators[k])[kernel.nin]
+            results[k] = target
+        for k in range(job.n):
+            kernel, given, terms, out = passes[k]
+            n = NpyIter_GetIterSize(iterators[k])
+            if n == 0:
+                break
+            crew = crew_for(kernel.cost, n)
+            _describe(&memory, arrays[k][:kernel.nin], <cnp.ndarray>results[k], True, dtype)
+            for term in terms:
+                memory.changed[memory.nterms], memory.how[memory.nterms] = term[0], term[1]
+                memory.size[kernel.nin + 1 + memory.nterms] = size_of(dtype)
+                memory.nterms += 1
+            _plan(&job.plans[k], &kernel.calls[fr_type_of(dtype)][level], &memory, kernel.cost, iterators[k],
+                  out is not None or is_warm(<cnp.ndarray>results[k]), crew)
+            cost = max(cost, kernel.cost)
+        if n > 0:
+            size = n * size_of(dtype)
+            job.chunks = 1 if job.n == 1 else max(1, size // (CHUNK * crew.threads))
+            run_shares(_passes_share, &job, cost, n, job.plans[0].boxes, crew)
+    finally:
+        for k in range(opened):
+            NpyIter_Deallocate(iterators[k])
+    return tuple(results)
+
+
 # --- What a call would do, in words ---------------------------------------------------------------------------------
 
 cdef fr_atomic _explaining  # calls being explained, in all threads; if there are none, no call asks its context
@@ -1576,6 +1714,27 @@ cdef dict _foresee_strided(const _General *call, Kernel kernel, list args, objec
             found["output"] = "given, through a copy, because it overlaps an input"
     finally:
         NpyIter_Deallocate(iterator)
+    return found
+
+
+cdef dict _foresee_fused(tuple passes, list arrays, list results, int level):
+    """What `call_fused` would do in its first pass."""
+    cdef Kernel kernel
+    cdef fr_plan plan
+    cdef Crew crew
+    kernel, given, terms, out = passes[0]
+    cdef int dtype = cnp.PyArray_TYPE(<cnp.ndarray>arrays[0][0])
+    cdef Py_ssize_t n = _broadcast_size(arrays[0])
+    found = _in_words("N-d driver", kernel, &kernel.calls[fr_type_of(dtype)][level])
+    crew = crew_for(kernel.cost, n)
+    found["threads"], found["why_threads"] = crew.threads, _why_threads(crew, kernel.cost, n)
+    found["output"] = _memory(out, n * size_of(dtype))
+    found["why_not_fast"] = "the pass is fused with others"
+    names = [*kernel.operands, "result"]
+    for changed, how, _ in terms:
+        field = "stores" if changed == kernel.nin else "loads"
+        text = f"{names[changed]} {'*' if how == FR_MULTIPLY else '+'} an array"
+        found[field] = f"{found[field]}; {text}" if found[field] else text
     return found
 
 

@@ -253,6 +253,20 @@ FR_STORE_MASKED(2, uint16_t, FR_SOME_ONE_BY_ONE)
 FR_STORE_MASKED(4, uint32_t, FR_SOME_4)
 FR_STORE_MASKED(8, uint64_t, FR_SOME_8)
 
+/* --- Terms of a fused pass --- */
+
+#define FR_COMBINE(id, type, operator)                                    \
+    static void id(const char *a, const char *b, char *to, ptrdiff_t n) { \
+        const type *x = (const type *)a, *y = (const type *)b;            \
+        type *z = (type *)to;                                             \
+        FR_INDEPENDENT                                                    \
+        for (ptrdiff_t i = 0; i < n; i++) z[i] = x[i] operator y[i];      \
+    }
+FR_COMBINE(fr_add_float, float, +)
+FR_COMBINE(fr_add_double, double, +)
+FR_COMBINE(fr_multiply_float, float, *)
+FR_COMBINE(fr_multiply_double, double, *)
+
 /* --- The table --- */
 
 #define FR_LOAD_INTEGERS(kind)                                                                                       \
@@ -266,4 +280,5 @@ static const fr_convert fr_convert_table = {
      {[FR_AS_FLOAT] = fr_narrow, [FR_AS_HALF] = fr_store_half_double, [FR_AS_BFLOAT] = fr_store_bfloat_double}},
     fr_store_bfloat_double_up,
     {[2] = fr_swap2, [4] = fr_swap4, [8] = fr_swap8},
-    {[2] = fr_masked2, [4] = fr_masked4, [8] = fr_masked8}};
+    {[2] = fr_masked2, [4] = fr_masked4, [8] = fr_masked8},
+    {{fr_add_float, fr_multiply_float}, {fr_add_double, fr_multiply_double}}};

@@ -197,6 +197,10 @@ static int fr_is_linear(const fr_plan *plan, int operand, ptrdiff_t stride) {
     return 1;
 }
 
+static int fr_operands(const fr_plan *plan) {
+    return plan->call->ndata + plan->call->nparams + 1 + plan->masked + plan->nterms;
+}
+
 static int fr_is_loaded(const fr_plan *plan, int operand) {
     const int is_output = operand == plan->call->ndata + plan->call->nparams;
     return plan->move[operand] || plan->swap[operand] || (is_output && plan->rounded);
@@ -208,7 +212,12 @@ static void fr_choose_moves(fr_plan *plan, const fr_memory *memory) {
     int nin = call->ndata + call->nparams;
     plan->converted = plan->masked = memory && memory->masked;
     plan->rounded = memory && call->store && memory->format[nin] != call->format;
-    for (int j = 0; j <= nin + plan->masked; j++) {
+    plan->nterms = memory ? memory->nterms : 0;
+    for (int k = 0; k < plan->nterms; k++) {
+        plan->changed[k] = memory->changed[k];
+        plan->how[k] = call->convert->combine[call->type][memory->how[k]];
+    }
+    for (int j = 0; j < fr_operands(plan); j++) {
         plan->move[j] = plan->swap[j] = NULL;
         plan->size[j] = memory ? memory->size[j] : call->itemsize;
         if (!memory || j > nin) continue;
@@ -223,9 +232,9 @@ static void fr_choose_moves(fr_plan *plan, const fr_memory *memory) {
 static int fr_choose_ways(fr_plan *plan) {
     const fr_call *call = plan->call;
     int nin = call->ndata + call->nparams, numbers = 0, copies = 0;
-    plan->even = 1;
+    plan->even = plan->nterms == 0;
     for (int j = 0; j < nin; j++) plan->even &= fr_is_linear(plan, j, 0) && !fr_is_loaded(plan, j);
-    for (int j = 0; j <= nin + plan->masked; j++) {
+    for (int j = 0; j < fr_operands(plan); j++) {
         int parameter = j >= call->ndata && j < nin;
         if (plan->even && j < call->ndata) plan->way[j] = FR_AS_NUMBER;
         else if (parameter && fr_is_linear(plan, j, 0) && !fr_is_loaded(plan, j))
@@ -238,7 +247,7 @@ static int fr_choose_ways(fr_plan *plan) {
             plan->way[j] = FR_BY_COPY; /* some numbers, some arrays: treat all as arrays */
         copies += plan->way[j] == FR_BY_COPY;
     }
-    return copies > 0 || plan->converted;
+    return copies > 0 || plan->converted || plan->nterms;
 }
 
 static void fr_set_boxes(fr_plan *plan, ptrdiff_t along0, ptrdiff_t along1, ptrdiff_t elements) {
@@ -261,11 +270,11 @@ void fr_make_plan(fr_plan *plan, const fr_call *call, const fr_memory *memory, i
     int nin = call->ndata + call->nparams;
     plan->call = call;
     plan->lead = 0;
-    for (int j = 0; j < nin; j++) stream = stream && view->origin[j] != view->origin[nin];
     fr_choose_moves(plan, memory);
+    for (int j = 0; j < fr_operands(plan); j++) stream = stream && (j == nin || view->origin[j] != view->origin[nin]);
     stream = stream && call->stream->move && !plan->masked;
 
-    int cross = fr_cross_axis(view, nin + 1 + plan->masked);
+    int cross = fr_cross_axis(view, fr_operands(plan));
     if (cross) {
         fr_move_axis(view, cross);
         ptrdiff_t line = FR_CACHE_LINE / plan->size[nin];
@@ -298,8 +307,8 @@ void fr_make_plan(fr_plan *plan, const fr_call *call, const fr_memory *memory, i
         plan->count[k] = (view->shape[k] + (k == 0 ? plan->lead : 0) + plan->box[k] - 1) / plan->box[k];
         plan->boxes *= plan->count[k];
     }
-    for (int j = 0; j < nin; j++) {
-        int same = plan->way[j] == FR_BY_COPY && !cross;
+    for (int j = 0; j < fr_operands(plan); j++) {
+        int same = plan->way[j] == FR_BY_COPY && !cross && (j < nin || j > nin + plan->masked);
         for (int k = 0; k < view->naxes; k++) same &= plan->count[k] == 1 || view->stride[k][j] == 0;
         if (same) plan->way[j] = FR_COPY_ONCE;
     }
@@ -308,7 +317,7 @@ void fr_make_plan(fr_plan *plan, const fr_call *call, const fr_memory *memory, i
 /* Is each box one row that reaches the kernel without a copy? */
 static int fr_has_rows(const fr_plan *plan) {
     int rows = plan->inner == 1 && plan->count[0] == 1 && plan->view.naxes > 1 && !plan->streamed && !plan->even;
-    rows &= !plan->converted;
+    rows &= !plan->converted && !plan->nterms;
     for (int j = 0; j <= plan->call->ndata + plan->call->nparams; j++) rows &= plan->way[j] != FR_BY_COPY;
     return rows;
 }
@@ -405,12 +414,12 @@ static void fr_store_box(const fr_plan *plan, int operand, char *out, const ptrd
 }
 
 static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
-    fr_block block[FR_MAX_OPERANDS];
+    fr_block block[FR_MAX_OPERANDS], changed;
     uint64_t result;
     const fr_call *call = plan->call;
     const fr_view *view = &plan->view;
     const fr_stream *stream = plan->streamed ? call->stream : NULL;
-    int nin = call->ndata + call->nparams, operands = nin + 1 + plan->masked;
+    const int nin = call->ndata + call->nparams, operands = fr_operands(plan), first_term = nin + 1 + plan->masked;
     ptrdiff_t index[FR_MAX_AXES], extent[FR_MAX_AXES], offset[FR_MAX_OPERANDS];
     if (first >= last) return;
 
@@ -457,11 +466,15 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             extent[k] = (left < plan->box[k] ? left : plan->box[k]) - (k == 0 ? skip : 0);
             n *= extent[k];
         }
-        const char *in[FR_MAX_INPUTS], *next[FR_MAX_INPUTS];
+        const char *in[FR_MAX_OPERANDS], *next[FR_MAX_OPERANDS];
         /* A block whose operand has stride 0 along the row still holds the right number from the box before, unless
          * this is the first box or that one was shorter. */
         int kept = plan->inner == 1 && number > first && index[0] > (plan->lead > 0), fetched = 0;
-        for (int j = 0; j < nin; j++) {
+        for (int j = 0; j < operands; j++) {
+            if (j == nin) {
+                j += plan->masked; /* on to the terms */
+                continue;
+            }
             char *at = view->origin[j] + (offset[j] + skip * view->stride[0][j]);
             int loaded = fr_is_loaded(plan, j),
                 copied = plan->way[j] == FR_BY_COPY || (loaded && plan->way[j] == FR_AS_IT_IS);
@@ -471,11 +484,24 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
         }
         char *out = view->origin[nin] + (offset[nin] + skip * view->stride[0][nin]);
         int stored = fr_is_loaded(plan, nin) || plan->masked;
-        char *to = plan->way[nin] == FR_BY_COPY || stream || stored ? (char *)&block[nin] : out;
+        char *last_to = plan->way[nin] == FR_BY_COPY || stream || stored ? (char *)&block[nin] : out, *to = last_to;
+        for (int k = 0; k < plan->nterms; k++) {
+            const int j = plan->changed[k];
+            if (j == nin) to = (char *)&block[nin]; /* the term may be the output */
+            else {
+                plan->how[k](in[j], in[first_term + k], (char *)&changed, n);
+                in[j] = (const char *)&changed;
+            }
+        }
         if (plan->even) {
             plan->kernel(in, (char *)&result, 1);
             fr_copy_run(call->itemsize, to, call->itemsize, (char *)&result, 0, n);
         } else plan->kernel(in, to, n);
+        for (int k = 0; k < plan->nterms; k++) {
+            if (plan->changed[k] != nin) continue;
+            plan->how[k](to, in[first_term + k], last_to, n);
+            to = last_to;
+        }
         if (to != out) {
             const char *mask = NULL;
             if (plan->masked) {

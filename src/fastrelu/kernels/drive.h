@@ -25,11 +25,14 @@ typedef struct {
 } fr_view;
 
 /* What the operands of a view are, if they are not all of the type of the kernel, or if there is a mask: one more
- * operand after the output, of bytes; elements where it is 0 are not written. */
+ * operand after the output, of bytes; elements where it is 0 are not written. Terms change an input before the kernel
+ * reads it, in their order, or the output. */
 typedef struct {
     int format[FR_MAX_OPERANDS], swapped[FR_MAX_OPERANDS];
     ptrdiff_t size[FR_MAX_OPERANDS];
     int masked;
+    int nterms;                                   /* operands after the mask, of the type of the kernel */
+    int changed[FR_MAX_TERMS], how[FR_MAX_TERMS]; /* by a term: an input or the output; FR_ADD or FR_MULTIPLY */
 } fr_memory;
 
 /* A view cut into boxes, each of which is one call of a kernel. */
@@ -45,7 +48,9 @@ typedef struct {
     int even;                 /* no input varies within a box: one result fills it */
     fr_kernel kernel;
     int streamed;
-    int converted, masked;           /* is any operand loaded or stored by a move; is there a mask */
+    int converted, masked; /* is any operand loaded or stored by a move; is there a mask */
+    int nterms, changed[FR_MAX_TERMS];
+    fr_combine how[FR_MAX_TERMS];
     fr_move move[FR_MAX_OPERANDS];   /* the loader of an input, the storer of the output, or NULL */
     fr_move swap[FR_MAX_OPERANDS];   /* to or from the native byte order, or NULL */
     int rounded;                     /* are results rounded to the format of the call before `move` converts them */

@@ -9,8 +9,9 @@
 enum {
     FR_MAX_PARAMETERS = 4,
     FR_MAX_INPUTS = 2 + FR_MAX_PARAMETERS,
-    FR_MAX_OPERANDS = FR_MAX_INPUTS + 2, /* the output and a mask */
-    FR_MAX_AXES = 64                     /* NumPy's limit */
+    FR_MAX_TERMS = 2,
+    FR_MAX_OPERANDS = FR_MAX_INPUTS + 2 + FR_MAX_TERMS, /* the output, a mask, terms of a fused pass */
+    FR_MAX_AXES = 64                                    /* NumPy's limit */
 };
 
 /* Prefetch memory for reading, or for writing. */
@@ -66,6 +67,11 @@ typedef struct {
 /* How elements lie in memory. Formats up to FR_AS_DOUBLE are NumPy's type numbers. */
 enum { FR_AS_BOOL, FR_AS_FLOAT = 11, FR_AS_DOUBLE, FR_AS_HALF, FR_AS_BFLOAT, FR_FORMATS };
 
+/* How a term changes an operand of a fused pass. */
+enum { FR_ADD, FR_MULTIPLY, FR_COMBINATIONS };
+/* Combines n contiguous elements; `to` may be one of the two. */
+typedef void (*fr_combine)(const char *a, const char *b, char *to, ptrdiff_t n);
+
 /* Converts n contiguous elements. */
 typedef void (*fr_move)(const char *from, char *to, ptrdiff_t n);
 typedef struct {
@@ -74,6 +80,7 @@ typedef struct {
     fr_move store_up; /* double to bfloat16 for results that are a little more than what double holds */
     fr_move swap[9];  /* of the byte order, by the size of an element */
     void (*masked[9])(const char *from, const char *mask, char *to, ptrdiff_t n);
+    fr_combine combine[FR_OWN_TYPES][FR_COMBINATIONS];
 } fr_convert;
 typedef struct fr_rows fr_rows;   /* softmax and its like: rows.h */
 typedef struct fr_sums fr_sums;   /* gradients with respect to parameters: sums.h */
