@@ -20,7 +20,7 @@ except ImportError as error:
         "the compiled core of fastrelu is missing: install it (pip install .), its source tree cannot be imported"
     ) from error
 
-from fastrelu import activations, along_axis, losses, runtime
+from fastrelu import activations, along_axis, gated_units, losses, runtime
 from fastrelu import ufuncs as ufuncs
 from fastrelu._later import Later as _Later
 from fastrelu._version import __version__ as __version__
@@ -32,22 +32,26 @@ from fastrelu.activations.sigmoidal import *
 from fastrelu.along_axis import *
 from fastrelu.explanation import Explanation as Explanation
 from fastrelu.explanation import explain as explain
+from fastrelu.gated_units import *
 from fastrelu.limits import error_bound as error_bound
 from fastrelu.losses import *
 from fastrelu.runtime import *
 
 if TYPE_CHECKING:
     from fastrelu import conventions as conventions
+    from fastrelu import fused as fused
     from fastrelu import nn as nn
     from fastrelu import optim as optim
 else:  # type checkers follow the imports above, but not a computed list
     # A program that calls functions of arrays needs no layers, which take six times as long to import as the rest.
-    nn, optim, conventions = _Later("fastrelu.nn"), _Later("fastrelu.optim"), _Later("fastrelu.conventions")
+    nn, optim, fused = _Later("fastrelu.nn"), _Later("fastrelu.optim"), _Later("fastrelu.fused")
+    conventions = _Later("fastrelu.conventions")
 
     __all__ = [
-        *("Explanation", "__version__", "conventions", "error_bound", "explain", "nn", "optim", "ufuncs"),
+        *("Explanation", "__version__", "conventions", "error_bound", "explain", "fused", "nn", "optim", "ufuncs"),
         *activations.__all__,
         *along_axis.__all__,
+        *gated_units.__all__,
         *losses.__all__,
         *runtime.__all__,
     ]

@@ -2,6 +2,7 @@ from contextvars import ContextVar
 from typing import Any, TypeVar, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 _T = TypeVar("_T")
 
@@ -46,3 +47,12 @@ def parts(whole: Any, axis: int, at: int) -> tuple[Any, Any]: ...
 def call_side_by_side(
     name: str, first: Kernel, second: Kernel, params: tuple[float, ...], x: object, axis: int, out: object
 ) -> Any: ...
+
+ADD: int
+MULTIPLY: int
+
+def target_in_place(name: str, x: object) -> Any: ...
+def empty_like(x: NDArray[Any]) -> NDArray[Any]: ...
+def call_fused(
+    name: str, passes: tuple[tuple[Kernel, tuple[Any, ...], tuple[tuple[int, int, Any], ...], Any], ...]
+) -> tuple[Any, ...] | None: ...

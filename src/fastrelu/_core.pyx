@@ -1054,6 +1054,11 @@ cdef object _bfloat16_view(object tensor):
     return np.from_dlpack(tensor.view(import_module("torch").int16)).view(dtype_of(FR_bfloat16))
 
 
+def target_in_place(str name, object x):
+    """What a call in place writes into: the array itself, or a view of the buffer that an object exposes."""
+    return x if type(x) is cnp.ndarray else as_target(name, x)
+
+
 def check_types(str name, names, values):
     """Raise the error that names the first of some operands whose type no kernel takes, if there is one."""
     cdef double number
@@ -1456,6 +1461,14 @@ cdef int _keep_apart(list inputs, list results) except -1:
                     inputs[k][j] = inputs[k][j].copy()
                     break
     return 0
+
+
+def empty_like(cnp.ndarray x not None):
+    """A result of the shape, type and order of axes of a plain dense array, from the pool if it is large."""
+    cdef int own = fr_type_of(cnp.PyArray_TYPE(x))
+    if type(x) is cnp.ndarray and 0 <= own < FR_OWN_TYPES and PyArray_ISNOTSWAPPED(x) and _is_dense(x):
+        return fresh_like(x, cnp.PyArray_SIZE(x) * size_of(dtype_of(own).type_num))
+    return np.empty_like(x)
 
 
 def call_fused(str name, tuple passes):

@@ -1,0 +1,185 @@
+"""Activations with the passes around them: a bias and a residual are added, block by block, in the activation's pass."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+from numpy.typing import ArrayLike
+
+from fastrelu import activations
+from fastrelu._core import ADD, call_fused, target_in_place
+from fastrelu._typing import Output
+from fastrelu.runtime import kernels
+
+__all__ = ["bias_act", "bias_act_"]
+
+_T = TypeVar("_T")
+Activation = str | Callable[..., Any]
+
+
+class Call(NamedTuple):
+    """One activation with values for its parameters: the name of its kernel, and its functions by the same values."""
+
+    kernel: str
+    name: str
+    options: dict[str, Any]
+    numbers: tuple[Any, ...]
+
+    def function(self, suffix: str = "") -> Callable[..., Any]:
+        """Return the function of the activation, or of its gradient, with the values of the parameters."""
+        return functools.partial(getattr(activations, self.name + suffix), **self.options)
+
+
+@functools.cache
+def _parameters(name: str) -> dict[str, Any]:
+    """Return the parameters of an element-wise activation with their defaults."""
+    if name not in kernels or not hasattr(activations, name):
+        raise ValueError(f"no element-wise activation has the name {name!r}")
+    own = inspect.signature(getattr(activations, name)).parameters.values()
+    return {p.name: p.default for p in own if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "x"}
+
+
+def find(activation: Activation, options: dict[str, Any]) -> Call:
+    """Return an activation, given by name or as its function, with its parameters."""
+    name = activation if isinstance(activation, str) else getattr(activation, "__name__", repr(activation))
+    if not isinstance(activation, str) and getattr(activations, name, None) is not activation:
+        raise ValueError(
+            f"{name} is no activation of this library: give its name or its function, such as fastrelu.gelu"
+        )
+    known = _parameters(name)
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        takes = ", ".join(known) or "none"
+        raise TypeError(f"{name} has no parameter {unknown[0]!r}; its parameters: {takes}")
+    missing = [option for option, value in known.items() if value is inspect.Parameter.empty and option not in options]
+    if missing:
+        raise TypeError(f"{name} needs a value for {missing[0]}")
+    values = known | options
+    kernel = name
+    if "approximate" in values:
+        getattr(activations, name)(np.float32([]), values["approximate"])  # refuses another form
+        kernel = name if values.pop("approximate") == "none" else f"{name}_tanh"
+    return Call(kernel, name, options, tuple(values.values()))
+
+
+def _along(x: Any, bias: Any, axis: int) -> Any:
+    """Return the bias in a shape that broadcasts along an axis of `x`."""
+    shape = np.shape(bias)
+    ndim = np.ndim(x)
+    at = normalize_axis_index(axis, ndim)
+    if len(shape) > 1 or (shape and shape[0] != np.shape(x)[at]):
+        raise ValueError(
+            f"the bias is one number for each of the {np.shape(x)[at]} elements along axis {axis} of x, got shape {shape}"
+        )
+    if not shape:
+        return bias
+    return np.reshape(bias, shape + (1,) * (ndim - 1 - at))
+
+
+def _terms(x: Any, bias: Any, residual: Any, axis: int) -> list[Any]:
+    """Return what is added to `x`, in order, in shapes that broadcast to that of `x`."""
+    terms = [] if bias is None else [_along(x, bias, axis)]
+    if residual is not None:
+        if np.shape(residual) != np.shape(x):
+            raise ValueError(f"the residual has the shape of x, {np.shape(x)}, got {np.shape(residual)}")
+        terms.append(residual)
+    return terms
+
+
+def _sum(x: Any, terms: list[Any]) -> Any:
+    """Return the sum as NumPy rounds it, step by step."""
+    for term in terms:
+        x = np.add(x, term)
+    return x
+
+
+def bias_act(
+    x: ArrayLike,
+    bias: ArrayLike | None,
+    activation: Activation,
+    *,
+    residual: ArrayLike | None = None,
+    axis: int = -1,
+    out: Output = None,
+    **parameters: Any,
+) -> Any:
+    """Activation of ``x + bias + residual``, in one pass.
+
+    Computes ``f(x + bias + residual)`` for any element-wise activation ``f``, to the same bits: each sum is rounded to
+    the type of the operands, as NumPy rounds it.
+
+    Parameters
+    ----------
+    x : array_like
+        Input with at least one axis, such as the result of a matrix product.
+    bias : array_like or None
+        One number for each element along `axis`, or a single one.
+    activation : str or function
+        ``"gelu"``, ``fr.gelu``: the name of an element-wise activation, or its function.
+    residual : array_like, optional
+        Another summand, of the shape of `x`.
+    axis : int, default -1
+        The axis of the bias: -1 for rows of features, 1 for images of shape (batch, channels, height, width).
+    out : optional
+        Buffer for the result; see :mod:`fastrelu.activations`.
+    **parameters
+        Those of the activation, such as ``negative_slope=0.1`` or ``approximate="tanh"``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `x`; `out` if given.
+
+    Raises
+    ------
+    ValueError
+        If there is no such activation, or `bias` or `residual` has another shape.
+    TypeError
+        If the activation has no such parameter.
+
+    Notes
+    -----
+    One pass over memory if the operands are arrays of one type, float32 or float64. Other operands are added by NumPy
+    first, with the same result.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([[-1.0, 2.0], [0.5, -3.0]])
+    >>> fr.fused.bias_act(x, np.float32([1.0, -1.0]), "relu")
+    array([[0. , 1. ],
+           [1.5, 0. ]], dtype=float32)
+    """
+    call = find(activation, parameters)
+    terms = _terms(x, bias, residual, axis)
+    fused = tuple((0, ADD, term) for term in terms)
+    results = call_fused("bias_act", ((kernels[call.kernel], (x, *call.numbers), fused, out),)) if fused else None
+    return call.function()(_sum(x, terms), out=out) if results is None else results[0]
+
+
+def bias_act_(
+    x: _T,
+    bias: ArrayLike | None,
+    activation: Activation,
+    *,
+    residual: ArrayLike | None = None,
+    axis: int = -1,
+    **parameters: Any,
+) -> _T:
+    """Apply :func:`bias_act` in place to an array or a writable buffer, and return it.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([[-1.0, 2.0], [0.5, -3.0]])
+    >>> fr.fused.bias_act_(x, np.float32([1.0, -1.0]), "relu") is x
+    True
+    """
+    target = target_in_place("bias_act_", x)
+    bias_act(target, bias, activation, residual=residual, axis=axis, out=target, **parameters)
+    return x
