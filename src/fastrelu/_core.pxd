@@ -2,6 +2,8 @@
 
 cimport numpy as cnp
 
+from fastrelu._runtime cimport fr_kernel
+
 # The type in which an operand is computed, as an index into fr_types, or one of these.
 cdef enum:
     WEAK = -1     # a Python number, which fits into the type of the others
@@ -18,3 +20,4 @@ cdef int _number(object value, double *to) except -1
 cdef Py_ssize_t _broadcast_size(list arrays) except -1
 cdef bint _is_native(object value, int dtype)
 cdef object _as_array(double number, int dtype)
+cdef fr_kernel checked_kernel(object kernel, tuple numbers, int type, int level) except NULL

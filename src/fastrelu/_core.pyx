@@ -1450,6 +1450,14 @@ cdef bint _is_fusible(list arrays, object out, int dtype) except -1:
     return ndim > 0 and (out is None or not _why_not_target(out, dtype))
 
 
+cdef fr_kernel checked_kernel(object kernel, tuple numbers, int type, int level) except NULL:
+    """The loop of a gradient whose parameters are numbers, after the check that they lie in the domain."""
+    cdef Kernel own = kernel
+    if own.nparams:
+        _check_params(own, [None] * own.ndata + [*numbers], own.calls[type][level].type)
+    return own.calls[type][level].scalar
+
+
 cdef int _keep_apart(list inputs, list results) except -1:
     """Copy what a pass reads after another pass has written into it."""
     cdef int k, j

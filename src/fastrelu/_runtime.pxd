@@ -55,10 +55,13 @@ cdef extern from "kernels/kernels.h" nogil:
         FR_FORMATS
     ctypedef void (*fr_move)(const char *, char *, Py_ssize_t) noexcept nogil
     ctypedef fr_move fr_moves[FR_FORMATS]
+    ctypedef void (*fr_combine)(const char *, const char *, char *, Py_ssize_t) noexcept nogil
+    ctypedef fr_combine fr_combines[2]
     ctypedef struct fr_convert:
         fr_moves *load
         fr_moves *store
         fr_move store_up
+        const fr_combines *combine
     ctypedef struct fr_rows:
         pass
     ctypedef struct fr_sums:

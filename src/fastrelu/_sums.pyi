@@ -20,3 +20,14 @@ def call(
     c: object = None,
     d: object = None,
 ) -> tuple[Any, ...]: ...
+def call_biased(
+    kernel: Kernel,
+    isa: str,
+    numbers: tuple[Any, ...],
+    out: object,
+    grad: object,
+    x: object,
+    bias: object,
+    residual: object,
+    added: bool = True,
+) -> tuple[Any, Any] | None: ...

@@ -26,12 +26,19 @@ cdef extern from "kernels/sums.h" nogil:
         int nparams
         fr_terms *scalar
         fr_terms *array
+    ctypedef struct fr_biased:
+        _runtime.fr_kernel gradient
+        _runtime.fr_combine add
+        bint residual
+        int nnumbers
+        const char **number
     ctypedef struct fr_pairs:
         double *high
         double *low
     ctypedef struct fr_sums_job:
         fr_terms scalar
         fr_terms array
+        const fr_biased *biased
         int nparams
         int type
         fr_view view
@@ -214,7 +221,7 @@ cdef int _look(fr_sums_job *job, list arrays, cnp.ndarray dx) except -1:
             stride[j] = 0
             if _varies(array, axis, ndim):
                 stride[j] = cnp.PyArray_STRIDE(array, axis - ndim + cnp.PyArray_NDIM(array))
-                varies = varies or 2 <= j < count - 1
+                varies = varies or 2 <= j < 2 + job.nparams
             joined = joined and stride[j] == job.view.stride[k - 1][j] * job.view.shape[k - 1]
         # Between the first and the last axis along which a parameter varies, all axes are kept.
         if varies:
@@ -266,18 +273,18 @@ cdef object _gathered(Learned learned, fr_sums_job *job, int p, list arrays, cnp
     """Fill the gradient of a parameter that varies along fewer axes than the others, from sums for all their axes."""
     cdef cnp.ndarray index, sums
     cdef Py_ssize_t size = cnp.PyArray_SIZE(result)
-    cdef int ndim = np.ndim(arrays[len(arrays) - 1])
+    cdef int ndim = np.ndim(arrays[2 + job.nparams])
     shape = [1] * ndim  # of `kept`: the shape of all parameters together
-    for array in arrays[2:len(arrays) - 1]:
+    for array in arrays[2:2 + job.nparams]:
         for axis in range(ndim):
             if _varies(array, axis, ndim):
-                shape[axis] = arrays[len(arrays) - 1].shape[axis]
+                shape[axis] = arrays[2 + job.nparams].shape[axis]
     first = last = -1
     for axis in range(ndim):
         if shape[axis] != 1:
             first, last = axis if first < 0 else first, axis
     if first >= 0:
-        shape[first:last + 1] = arrays[len(arrays) - 1].shape[first:last + 1]
+        shape[first:last + 1] = arrays[2 + job.nparams].shape[first:last + 1]
     index = np.broadcast_to(np.arange(size, dtype=np.intp).reshape(np.shape(result)), shape).ravel()
     sums = np.full((2, size), -0.0)
     learned.sums.gather(job.part[p], <const Py_ssize_t *>cnp.PyArray_DATA(index), job.kept, _pairs(sums))
@@ -285,8 +292,9 @@ cdef object _gathered(Learned learned, fr_sums_job *job, int p, list arrays, cnp
     return result
 
 
-cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _runtime.Crew crew, const _runtime.Held *held):
-    """Fill dx, which is also the last of the arrays, and return the gradients of the parameters."""
+cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _runtime.Crew crew, const _runtime.Held *held,
+                const fr_biased *biased=NULL):
+    """Fill dx, which is also among the arrays after the parameters, and return the gradients of the parameters."""
     cdef fr_sums_job job
     cdef _Work work
     cdef cnp.ndarray parameter, result, memory, rooms
@@ -296,7 +304,7 @@ cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _runtime.Crew crew
     flavor = _runtime.flavor_of(dtype, _runtime.precision_here())
     job.scalar = learned.learned.scalar[flavor]
     job.array = learned.learned.array[flavor]
-    job.nparams = nparams
+    job.nparams, job.biased = nparams, biased
     job.type = _runtime.type_of(dtype)
     _look(&job, arrays, dx)
     learned.sums.split(&job)
@@ -403,3 +411,70 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
     for j in range(len(gradients)):
         gradients[j] = gradients[j][()]
     return (dx, *gradients)
+
+
+# --- The gradient of an activation of x + bias + residual -----------------------------------------------------------
+
+cdef bint _is_native_of(object array, int dtype):
+    return array is None or _core._is_native(array, dtype)
+
+
+def call_biased(object kernel, str isa, tuple numbers, object out, object grad, object x, object bias, object residual,
+                bint added=True):
+    """Return dx, written into `out` if given, and the gradient of the bias, whose shape broadcasts to that of x.
+
+    Unless it is `added`, only the shape of the bias counts, and x is what the kernel gets.
+
+    Returns None, and has done nothing, unless all operands are plain arrays of one type that has kernels, and the
+    parameters of the activation are numbers: the caller then composes the same.
+    """
+    cdef fr_biased biased
+    cdef fr_learned own
+    cdef Learned learned
+    cdef cnp.ndarray dx
+    cdef _runtime.Held held
+    cdef double number
+    cdef int j, dtype, own_type, level = _runtime.precision_here()
+    cdef list arrays, rounded = []
+    if type(x) is not cnp.ndarray or not _runtime.has_kernels(cnp.PyArray_TYPE(<cnp.ndarray>x)):
+        return None
+    dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
+    for array in (x, grad, bias, residual, out):
+        if not _is_native_of(array, dtype):
+            return None
+    own_type = _runtime.fr_type_of(dtype)
+    for value in numbers:
+        if not _core._number(value, &number):
+            return None
+        rounded.append(_core._as_array(number, dtype))
+    biased.gradient = _core.checked_kernel(kernel, numbers, own_type, level)
+    biased.add = _runtime.tables(isa).convert.combine[own_type][0] if added else NULL
+    biased.residual, biased.nnumbers = residual is not None, len(rounded)
+    for j in range(biased.nnumbers):
+        biased.number[j] = <const char *>cnp.PyArray_DATA(<cnp.ndarray>rounded[j])
+    own.name, own.cost, own.nparams = "bias_act", kernel.cost, 1
+    learned = Learned.__new__(Learned)
+    learned.learned, learned.sums = &own, <const fr_sums_table *>_runtime.tables(isa).sums
+    learned.name, learned.backward = "bias_act", kernel
+    _runtime.settle()
+    arrays = [grad, x, bias]
+    if residual is not None:
+        arrays.append(residual)
+    held.count = 0
+    for array in arrays:
+        _runtime.keep(&held, <cnp.ndarray>array)
+    _runtime.keep(&held, <cnp.ndarray>out)
+    _runtime.hold(&held, learned.name)
+    _kept = arrays  # `held` borrows them, and the name may get another list
+    cdef _runtime.Crew crew = _runtime.crew_for(own.cost, cnp.PyArray_SIZE(<cnp.ndarray>x))
+    if out is not None:
+        dx = <cnp.ndarray>out
+        arrays = arrays[:]
+        for j in range(len(arrays)):
+            if not _is_apart(dx, arrays[j], j != 2):
+                arrays[j] = arrays[j].copy()
+    else:
+        dx = _core.empty_like(x)
+    if cnp.PyArray_SIZE(dx) == 0:
+        return dx, np.zeros(np.shape(bias), dx.dtype)
+    return dx, _sums(learned, arrays[:3] + [dx] + arrays[3:], dx, crew, &held, &biased)[0]

@@ -9,14 +9,15 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import activations
 from fastrelu._core import ADD, call_fused, target_in_place
+from fastrelu._sums import call_biased
 from fastrelu._typing import Output
-from fastrelu.runtime import kernels
+from fastrelu.runtime import isa, kernels
 
-__all__ = ["bias_act", "bias_act_"]
+__all__ = ["bias_act", "bias_act_", "bias_act_backward", "bias_act_backward_from_output"]
 
 _T = TypeVar("_T")
 Activation = str | Callable[..., Any]
@@ -183,3 +184,89 @@ def bias_act_(
     target = target_in_place("bias_act_", x)
     bias_act(target, bias, activation, residual=residual, axis=axis, out=target, **parameters)
     return x
+
+
+def bias_act_backward(
+    grad: ArrayLike,
+    x: ArrayLike,
+    bias: ArrayLike,
+    activation: Activation,
+    *,
+    residual: ArrayLike | None = None,
+    axis: int = -1,
+    out: Output = None,
+    **parameters: Any,
+) -> tuple[Any, Any]:
+    """Gradients of :func:`bias_act` with respect to `x` and to the bias, in one pass.
+
+    Computes ``dx = f_backward(grad, x + bias + residual)``, which is the gradient of the residual too, and the sum of dx
+    over all axes but `axis`. The sum is taken in double, in an order that depends on the shape alone, and rounded once.
+
+    Returns
+    -------
+    tuple of ndarray
+        dx, which is `out` if given, and the gradient of the bias in its shape.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x, grad = np.float32([[-1.0, 2.0], [0.5, -3.0]]), np.ones((2, 2), np.float32)
+    >>> dx, dbias = fr.fused.bias_act_backward(grad, x, np.float32([1.0, 0.0]), "relu")
+    >>> dx
+    array([[0., 1.],
+           [1., 0.]], dtype=float32)
+    >>> dbias
+    array([1., 1.], dtype=float32)
+    """
+    call = find(activation, parameters)
+    if np.shape(grad) != np.shape(x):
+        raise ValueError(f"the gradient has the shape of x, {np.shape(x)}, got {np.shape(grad)}")
+    terms = _terms(x, bias, residual, axis)
+    kernel = kernels[f"{call.kernel}_backward"]
+    results = call_biased(kernel, isa, call.numbers, out, grad, x, terms[0], residual)
+    if results is None:
+        dx = call.function("_backward")(grad, _sum(x, terms), out=out)
+        results = dx, _summed(dx, np.zeros(np.shape(terms[0]), getattr(dx, "dtype", float)))
+    return results[0], results[1].reshape(np.shape(bias))
+
+
+def bias_act_backward_from_output(
+    grad: ArrayLike, y: ArrayLike, activation: Activation, *, axis: int = -1, out: Output = None, **parameters: Any
+) -> tuple[Any, Any]:
+    """Gradients of :func:`bias_act` from its output: with respect to `x`, and to a bias along `axis`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y, grad = np.float32([[0.0, 1.0], [1.5, 0.0]]), np.ones((2, 2), np.float32)
+    >>> fr.fused.bias_act_backward_from_output(grad, y, "relu")[1]
+    array([1., 1.], dtype=float32)
+    """
+    call = find(activation, parameters)
+    kernel = kernels.get(f"{call.kernel}_backward_from_output")
+    if kernel is None:
+        raise ValueError(f"the output of {call.name} does not determine its gradient: use bias_act_backward")
+    if np.shape(grad) != np.shape(y):
+        raise ValueError(f"the gradient has the shape of y, {np.shape(y)}, got {np.shape(grad)}")
+    results = call_biased(kernel, isa, call.numbers, out, grad, y, _shape_of_bias(y, axis), None, added=False)
+    if results is None:
+        dx = call.function("_backward_from_output")(grad, y, out=out)
+        return dx, _summed(dx, _shape_of_bias(dx, axis))
+    return results[0], results[1].ravel()
+
+
+def _shape_of_bias(x: Any, axis: int) -> NDArray[Any]:
+    """Return an array in the shape of a bias along an axis of `x`."""
+    at = normalize_axis_index(axis, np.ndim(x))
+    return np.zeros((np.shape(x)[at],) + (1,) * (np.ndim(x) - 1 - at), getattr(x, "dtype", float))
+
+
+def _summed(dx: Any, bias: Any) -> Any:
+    """Return the sum of a gradient over all axes along which the bias does not vary."""
+    # This gradient is `dx` itself.
+    results = call_biased(kernels["leaky_relu_backward"], isa, (1.0,), None, dx, dx, bias, None, added=False)
+    if results is not None:
+        return results[1].ravel()
+    missing = np.ndim(dx) - np.ndim(bias)
+    varies = [k + missing for k, length in enumerate(np.shape(bias)) if length != 1]
+    return np.sum(dx, tuple(k for k in range(np.ndim(dx)) if k not in varies)).reshape(-1)

@@ -27,10 +27,20 @@ typedef struct {
     double *high, *low;
 } fr_pairs;
 
+/* The gradient of f(x + bias + residual) as kernels compute it; its one parameter is the bias, whose terms are dx. */
+typedef struct {
+    fr_kernel gradient;
+    fr_combine add; /* NULL: x is the operand of f, or its output */
+    int residual; /* is there one: an operand after dx */
+    int nnumbers;
+    const char *number[FR_MAX_PARAMETERS]; /* the parameters of f */
+} fr_biased;
+
 /* One call. */
 typedef struct {
     fr_terms scalar, array;
-    int nparams, type; /* of dx */
+    const fr_biased *biased; /* instead of these two, or NULL */
+    int nparams, type;       /* of dx */
     fr_view view;      /* grad, x, parameters, dx; axis 0 runs fastest in the logical order */
     ptrdiff_t outer, kept, inner;
     ptrdiff_t pieces;                 /* number of pieces that each run of `inner` elements is cut into */

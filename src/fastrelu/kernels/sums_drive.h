@@ -106,10 +106,12 @@ typedef struct {
     char *block[FR_MAX_OPERANDS]; /* of operands that are not contiguous */
 } fr_sums_state;
 
+/* FR_BIASED_BLOCKS: of a residual, and of the sum that f gets. */
+enum { FR_BIASED_BLOCKS = 2 };
 enum { FR_TERM_BYTES = FR_TERM_BLOCK * sizeof(double) }; /* of a block; no operand is wider than the terms */
 
 static size_t fr_sums_room(const fr_sums_job *job) {
-    return (size_t)(3 * job->nparams + 1 + 3 + job->nparams) * FR_TERM_BYTES;
+    return (size_t)(3 * job->nparams + 1 + 3 + job->nparams + FR_BIASED_BLOCKS) * FR_TERM_BYTES;
 }
 
 static void fr_sums_furnish(fr_sums_state *state, const fr_sums_job *job, char *room) {
@@ -122,7 +124,7 @@ static void fr_sums_furnish(fr_sums_state *state, const fr_sums_job *job, char *
         room += 3 * FR_TERM_BYTES;
     }
     state->lost = (double *)room;
-    for (int j = 0; j < 3 + job->nparams; j++) state->block[j] = room += FR_TERM_BYTES;
+    for (int j = 0; j < 3 + job->nparams + FR_BIASED_BLOCKS; j++) state->block[j] = room += FR_TERM_BYTES;
 }
 
 /* Is an operand contiguous over every `span` consecutive elements in the logical order? */
@@ -135,6 +137,32 @@ static int fr_is_dense(const fr_view *view, int operand, ptrdiff_t span, ptrdiff
     return 1;
 }
 
+/* Computes dx and, as terms of the bias, dx itself. */
+#define TYPE(name, number, storage, kernels, fast, accurate) \
+    FR_WITH_##kernels(if (type == FR_##name) for (ptrdiff_t i = 0; i < n; i++) terms[i] = ((const storage *)dx)[i];)
+static void fr_terms_of(int type, const char *dx, double *terms, ptrdiff_t n) {
+#include "types.def"
+}
+#undef TYPE
+static void fr_sums_biased(const fr_sums_job *job, const char *const *in, const char *residual, char *sum, char *out,
+                           double *terms, ptrdiff_t m) {
+    const fr_biased *biased = job->biased;
+    const char *inputs[FR_MAX_INPUTS] = {in[0], biased->add ? sum : in[1]};
+    if (biased->add) biased->add(in[1], in[2], sum, m);
+    if (residual) biased->add(sum, residual, sum, m);
+    for (int j = 0; j < biased->nnumbers; j++) inputs[2 + j] = biased->number[j];
+    biased->gradient(inputs, out, m);
+    fr_terms_of(job->type, out, terms, m);
+}
+
+/* The m elements of an operand from `index` on: where they are, or in a block. */
+static const char *fr_sums_load(fr_sums_state *state, int operand, const ptrdiff_t *index, ptrdiff_t m) {
+    const fr_view *view = &state->job->view;
+    if (state->dense[operand]) return fr_at(view, operand, index);
+    fr_copy(view, operand, index, m, state->block[operand], state->itemsize, 1);
+    return state->block[operand];
+}
+
 /* Computes dx and the terms of m elements from `index` on, and advances the index past them. */
 static void fr_sums_block(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m, int numbers) {
     const fr_sums_job *job = state->job;
@@ -143,21 +171,17 @@ static void fr_sums_block(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m, i
     double *terms[FR_MAX_PARAMETERS];
     int nin = 2 + job->nparams;
     for (int j = 0; j < nin; j++) {
-        if (state->dense[j] || (numbers && j >= 2)) {
-            in[j] = fr_at(view, j, index);
-        } else {
-            fr_copy(view, j, index, m, state->block[j], state->itemsize, 1);
-            in[j] = state->block[j];
-        }
+        const int number = numbers && j >= 2 && !job->biased;
+        in[j] = number ? fr_at(view, j, index) : fr_sums_load(state, j, index, m);
     }
     for (int p = 0; p < job->nparams; p++) terms[p] = state->terms[p];
     fr_terms kernel = numbers ? job->scalar : job->array;
-    if (state->dense[nin]) {
-        kernel(in, fr_at(view, nin, index), terms, m);
-    } else {
-        kernel(in, state->block[nin], terms, m);
-        fr_copy(view, nin, index, m, state->block[nin], state->itemsize, 0);
-    }
+    char *out = state->dense[nin] ? fr_at(view, nin, index) : state->block[nin];
+    if (job->biased) {
+        const char *residual = job->biased->residual ? fr_sums_load(state, nin + 1, index, m) : NULL;
+        fr_sums_biased(job, in, residual, state->block[nin + 2], out, terms[0], m);
+    } else kernel(in, out, terms, m);
+    if (out == state->block[nin]) fr_copy(view, nin, index, m, out, state->itemsize, 0);
     fr_advance(view, index, m);
 }
 
@@ -205,7 +229,7 @@ static void fr_sums_run(const fr_sums_job *job, int task, char *room) {
     ptrdiff_t first = fr_part(job->kept, across, job->across), last = fr_part(job->kept, across + 1, job->across);
     ptrdiff_t from = fr_part(units, along, job->along), to = fr_part(units, along + 1, job->along);
     fr_sums_furnish(&state, job, room);
-    for (int j = 0; j < 3 + job->nparams; j++)
+    for (int j = 0; j < 3 + job->nparams + (job->biased && job->biased->residual); j++)
         state.dense[j] = fr_is_dense(&job->view, j, is_long ? inner : job->kept * inner, state.itemsize);
 
     for (ptrdiff_t at = first; at < last; at += FR_TERM_BLOCK) {
