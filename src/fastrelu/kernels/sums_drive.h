@@ -9,6 +9,7 @@
 
 enum {
     FR_TERM_BLOCK = 512, /* elements whose terms stay in the first-level cache */
+    FR_SUMS_ROW = 2048,  /* sums that stay in the second-level cache while the rows pass */
     FR_SUMS_RUN = 32,    /* runs from this length on are summed by themselves, shorter ones in blocks of many */
     FR_PIECE = 8192,     /* elements of a long run that make one unit of a task's work */
     FR_SPAN = 1024,      /* least number of neighboring elements for a task, if kept is cut */
@@ -111,7 +112,8 @@ enum { FR_BIASED_BLOCKS = 2 };
 enum { FR_TERM_BYTES = FR_TERM_BLOCK * sizeof(double) }; /* of a block; no operand is wider than the terms */
 
 static size_t fr_sums_room(const fr_sums_job *job) {
-    return (size_t)(3 * job->nparams + 1 + 3 + job->nparams + FR_BIASED_BLOCKS) * FR_TERM_BYTES;
+    return (size_t)(job->nparams + 1 + 3 + job->nparams + FR_BIASED_BLOCKS) * FR_TERM_BYTES +
+           (size_t)(2 * job->nparams) * FR_SUMS_ROW * sizeof(double);
 }
 
 static void fr_sums_furnish(fr_sums_state *state, const fr_sums_job *job, char *room) {
@@ -119,9 +121,9 @@ static void fr_sums_furnish(fr_sums_state *state, const fr_sums_job *job, char *
     state->itemsize = fr_types[job->type].size;
     for (int p = 0; p < job->nparams; p++) {
         state->high[p] = (double *)room;
-        state->low[p] = (double *)(room + FR_TERM_BYTES);
-        state->terms[p] = (double *)(room + 2 * FR_TERM_BYTES);
-        room += 3 * FR_TERM_BYTES;
+        state->low[p] = state->high[p] + FR_SUMS_ROW;
+        state->terms[p] = state->low[p] + FR_SUMS_ROW;
+        room = (char *)(state->terms[p] + FR_TERM_BLOCK);
     }
     state->lost = (double *)room;
     for (int j = 0; j < 3 + job->nparams + FR_BIASED_BLOCKS; j++) state->block[j] = room += FR_TERM_BYTES;
@@ -138,8 +140,9 @@ static int fr_is_dense(const fr_view *view, int operand, ptrdiff_t span, ptrdiff
 }
 
 /* Computes dx and, as terms of the bias, dx itself. */
-#define TYPE(name, number, storage, kernels, fast, accurate) \
-    FR_WITH_##kernels(if (type == FR_##name) for (ptrdiff_t i = 0; i < n; i++) terms[i] = ((const storage *)dx)[i];)
+#define TYPE(name, number, storage, kernels, fast, accurate)                                             \
+    FR_WITH_##kernels(if (type == FR_##name) FR_INDEPENDENT for (ptrdiff_t i = 0; i < n; i++) terms[i] = \
+                          ((const storage *)dx)[i];)
 static void fr_terms_of(int type, const char *dx, double *terms, ptrdiff_t n) {
 #include "types.def"
 }
@@ -211,7 +214,11 @@ static void fr_sums_short(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m) {
         for (int p = 0; p < job->nparams; p++) {
             const double *t = state->terms[p];
             double *high = &state->high[p][i], *low = &state->low[p][i];
-            if (inner == 1) {
+            if (inner == 1 && job->biased && !fr_is_full(job)) {
+                /* Numbers of 24 bits need no compensation in double. */
+                FR_INDEPENDENT
+                for (ptrdiff_t k = 0; k < some; k++) high[k] += t[k];
+            } else if (inner == 1) {
                 fr_add_terms(high, low, t, some);
             } else {
                 for (ptrdiff_t k = 0; k < some; k++)
@@ -232,8 +239,8 @@ static void fr_sums_run(const fr_sums_job *job, int task, char *room) {
     for (int j = 0; j < 3 + job->nparams + (job->biased && job->biased->residual); j++)
         state.dense[j] = fr_is_dense(&job->view, j, is_long ? inner : job->kept * inner, state.itemsize);
 
-    for (ptrdiff_t at = first; at < last; at += FR_TERM_BLOCK) {
-        ptrdiff_t m = last - at < FR_TERM_BLOCK ? last - at : FR_TERM_BLOCK;
+    for (ptrdiff_t at = first; at < last; at += FR_SUMS_ROW) {
+        ptrdiff_t m = last - at < FR_SUMS_ROW ? last - at : FR_SUMS_ROW;
         for (int p = 0; p < job->nparams; p++)
             for (ptrdiff_t i = 0; i < m; i++) state.high[p][i] = state.low[p][i] = -0.0;
         for (ptrdiff_t unit = from; unit < to; unit++) {

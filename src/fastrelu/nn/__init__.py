@@ -9,6 +9,7 @@ from fastrelu.nn.containers import Sequential as Sequential
 from fastrelu.nn.dropout import Dropout as Dropout
 from fastrelu.nn.exponential import *
 from fastrelu.nn.gated import *
+from fastrelu.nn.gated_units import *
 from fastrelu.nn.joining import Add as Add
 from fastrelu.nn.joining import Concatenate as Concatenate
 from fastrelu.nn.joining import Multiply as Multiply

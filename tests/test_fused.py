@@ -1,0 +1,266 @@
+"""Fused passes have the bits of the passes that they replace: every activation, type, layout and number of threads."""
+
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import FORWARD_CASES, Case
+from compare import assert_same_bits
+from grid import DTYPES, LAYOUTS
+from inputs import values
+
+import fastrelu as fr
+from fastrelu import fused, nn
+
+UNITS: dict[str, tuple[str, dict[str, Any]]] = {
+    "glu": ("sigmoid", {}),
+    "swiglu": ("silu", {}),
+    "swiglu, beta": ("swish", {"beta": 1.702}),
+    "geglu": ("gelu", {}),
+    "geglu, tanh": ("gelu", {"approximate": "tanh"}),
+    "reglu": ("relu", {}),
+}
+SHAPES = [(6,), (1, 2), (3, 8), (64, 300), (2, 4, 4, 6), (4, 700, 2), (3, 2, 5000)]
+LAYS = [name for name in LAYOUTS if name != "read-only"]
+
+
+def options_of(case: Case) -> tuple[str, dict[str, Any]]:
+    """Return the public name of an activation and its parameters by name."""
+    if case.name == "gelu_tanh":
+        return "gelu", {"approximate": "tanh"}
+    return case.name, dict(zip(fr.runtime.kernels[case.name].operands[1:], case.params, strict=True))
+
+
+PUBLIC = [case for case in FORWARD_CASES if case.name == "gelu_tanh" or hasattr(fr, case.name)]
+
+
+@pytest.fixture(params=[1, 2], ids="threads={}".format)
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Run with one and with two threads."""
+    with fr.threads(request.param):
+        yield request.param
+
+
+def data(shape: tuple[int, ...], dtype: Any, seed: int) -> Any:
+    """Return numbers of every kind in a shape."""
+    return values(math.prod(shape), dtype, seed).reshape(shape)
+
+
+def along(bias: Any, shape: tuple[int, ...], axis: int) -> Any:
+    """Return a bias in a shape that broadcasts along an axis."""
+    return bias.reshape(bias.shape + (1,) * (len(shape) - 1 - axis % len(shape)))
+
+
+# --- Bias and residual --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", PUBLIC, ids=str)
+@pytest.mark.usefixtures("threads")
+def test_every_activation(case: Case, dtype: Any) -> None:
+    """Forward, in place, and both gradients of every activation."""
+    name, options = options_of(case)
+    function, shape = getattr(fr, name), (40, 300)
+    x, residual, grad = (data(shape, dtype, seed) for seed in range(3))
+    bias = np.linspace(-2, 2, 300).astype(dtype)
+    with np.errstate(all="ignore"):  # the sums of huge numbers overflow
+        total = x + bias + residual
+        assert_same_bits(fused.bias_act(x, bias, name, residual=residual, **options), function(total, **options), name)
+        assert_same_bits(fused.bias_act(x, bias, function, **options), function(x + bias, **options), name)
+        dx = getattr(fr, f"{name}_backward")(grad, total, **options)
+        got, of_bias = fused.bias_act_backward(grad, x, bias, name, residual=residual, **options)
+        assert_same_bits(got, dx, name)
+        assert of_bias.shape == bias.shape
+        place = x.copy()
+        assert fused.bias_act_(place, bias, name, **options) is place
+        assert_same_bits(place, function(x + bias, **options), name)
+        if hasattr(fr, f"{name}_backward_from_output"):
+            y = function(total, **options)
+            of_y = getattr(fr, f"{name}_backward_from_output")(grad, y, **options)
+            assert_same_bits(fused.bias_act_backward_from_output(grad, y, name, **options)[0], of_y, name)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("layout", LAYS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.usefixtures("threads")
+def test_every_layout(shape: tuple[int, ...], layout: str, dtype: Any) -> None:
+    """Operands and outputs of any layout, along every axis; an output may be an operand."""
+    lay = LAYOUTS[layout]
+    x, residual, grad = (np.clip(np.nan_to_num(data(shape, dtype, seed)), -9, 9) for seed in range(3))
+    for axis in range(-len(shape), len(shape)):
+        bias = np.linspace(-2, 2, shape[axis]).astype(dtype)
+        total = x + along(bias, shape, axis) + residual
+        expected, dx = fr.silu(total), fr.silu_backward(grad, total)
+        got = fused.bias_act(lay(x), bias, "silu", residual=lay(residual), axis=axis)
+        assert_same_bits(got, expected, axis)
+        for given in (x, residual):
+            out = lay(given)
+            other = {"residual": out} if given is residual else {"residual": lay(residual)}
+            assert fused.bias_act(out if given is x else x, bias, "silu", **other, axis=axis, out=out) is out
+            assert_same_bits(out.astype(dtype), expected, axis)
+        got, of_bias = fused.bias_act_backward(lay(grad), lay(x), bias, "silu", residual=lay(residual), axis=axis)
+        assert_same_bits(got, dx, axis)
+        rows = np.moveaxis(dx, axis, 0).reshape(shape[axis], -1)
+        exact = np.array([math.fsum(row) for row in rows.tolist()])
+        np.testing.assert_allclose(of_bias, exact.astype(dtype), rtol=2 * np.finfo(dtype).eps, atol=0)
+        again = fused.bias_act_backward(grad, x, bias, "silu", residual=residual, axis=axis)[1]
+        assert_same_bits(of_bias.astype(dtype), again, axis)
+
+
+def test_other_types() -> None:
+    """Mixed types, integers, scalars, lists and masked arrays are what NumPy's sums make of them."""
+    x, bias = np.arange(-6, 6).reshape(3, 4), [1, -2, 0, 3]
+    for kind in (np.int8, np.int64, np.float16, np.float32, np.float64, ">f4", bool):
+        given = x.astype(kind)
+        for added in (bias, np.array(bias, np.float64), np.array(bias, np.float32)):
+            assert_same_bits(fused.bias_act(given, added, "gelu"), fr.gelu(np.add(given, added)), kind)
+    masked = np.ma.masked_less(x.astype(float), 0)
+    assert np.ma.isMaskedArray(fused.bias_act(masked, bias, "relu"))
+    assert fused.bias_act(np.float32([1, 2]), 1.0, "relu").dtype == np.float32
+    assert fused.bias_act(np.float32([1, -2]), None, "relu").tolist() == [1, 0]
+    buffer = bytearray(np.float32([1, -2]))
+    assert fused.bias_act_(memoryview(buffer).cast("f"), np.float32([1, 1]), "relu") is not None
+    assert np.frombuffer(buffer, np.float32).tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda x: fused.bias_act(x, x[0], "selu2"), ValueError, "no element-wise activation has the name 'selu2'"),
+        (lambda x: fused.bias_act(x, x[0], "softmax"), ValueError, "no element-wise activation has the name 'softmax'"),
+        (lambda x: fused.bias_act(x, x[0], np.tanh), ValueError, "tanh is no activation of this library"),
+        (lambda x: fused.bias_act(x, x[0], "relu", alpha=1), TypeError, "relu has no parameter 'alpha'"),
+        (
+            lambda x: fused.bias_act(x, x[0], "elu", beta=1),
+            TypeError,
+            "elu has no parameter 'beta'; its parameters: alpha",
+        ),
+        (lambda x: fused.bias_act(x, x[0], "leaky_relu", negative_slope="a"), TypeError, "negative_slope"),
+        (
+            lambda x: fused.bias_act(x, x[0], "elu", alpha=math.inf),
+            ValueError,
+            "elu requires finite alpha, got alpha=inf",
+        ),
+        (lambda x: fused.bias_act(x, x[0], "gelu", approximate="erf"), ValueError, "erf"),
+        (lambda x: fused.bias_act(x, x[0, :2], "relu"), ValueError, r"one number for each of the 3 elements .* \(2,\)"),
+        (lambda x: fused.bias_act(x, x, "relu"), ValueError, r"got shape \(2, 3\)"),
+        (lambda x: fused.bias_act(x, x[0], "relu", residual=x[0]), ValueError, r"shape of x, \(2, 3\), got \(3,\)"),
+        (lambda x: fused.bias_act(x, x[0], "relu", axis=2), np.exceptions.AxisError, "axis 2 is out of bounds"),
+        (lambda x: fused.bias_act_backward(x[0], x, x[0], "relu"), ValueError, r"the gradient has the shape of x, \(2, 3\), got \(3,\)"),
+        (lambda x: fused.bias_act_backward_from_output(x, x, "gelu"), ValueError, "use bias_act_backward"),
+        (lambda x: fused.bias_act_(x.tolist(), None, "relu"), TypeError, "not into 'list'"),
+        (lambda x: fr.glu(x), ValueError, r"even number of elements along axis -1, got shape \(2, 3\)"),
+        (lambda x: fr.glu(x, 0, gate="left"), ValueError, 'gate must be "first" or "second", got \'left\''),
+        (lambda x: fr.glu(x, 0, layout="F"), ValueError, 'layout must be "halves" or "interleaved", got \'F\''),
+        (lambda x: fr.swiglu((x, x[0])), ValueError, r"one shape, got \(2, 3\) and \(3,\)"),
+        (lambda x: fr.swiglu((x,)), ValueError, "got a tuple of 1"),
+        (lambda x: fr.swiglu((x, x), gate="first"), ValueError, "not to a pair"),
+        (lambda x: fr.swiglu(x, 0, limit=0), ValueError, "limit must be positive, got 0"),
+        (lambda x: fr.geglu(x, 0, approximate="erf"), ValueError, "approximate must be"),
+        (lambda x: fr.glu_backward(x, x, 0), ValueError, r"output was of shape \(1, 3\), the gradient is \(2, 3\)"),
+    ],
+)
+def test_errors(call: Callable[[Any], Any], kind: type[Exception], message: str) -> None:
+    """Errors name the argument and its value, before anything is written."""
+    x = np.float32([[1, 2, 3], [4, 5, 6]])
+    with pytest.raises(kind, match=message):
+        call(x)
+    assert x.tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+# --- Gated linear units -------------------------------------------------------------------------------------------
+
+
+def halves_of(x: Any, axis: int, layout: str) -> tuple[Any, Any]:
+    """Return the halves of an array, as NumPy's user would write them."""
+    x = np.moveaxis(x, axis, 0)
+    n = len(x) // 2
+    first, second = (x[:n], x[n:]) if layout == "halves" else (x[::2], x[1::2])
+    return np.moveaxis(first, 0, axis), np.moveaxis(second, 0, axis)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("memory", LAYS)
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.usefixtures("threads")
+def test_units(unit: str, memory: str, dtype: Any) -> None:
+    """Both layouts and gates, every axis; in place into either half; gradients in the layout of the input."""
+    name, (activation, options) = unit.split(",", maxsplit=1)[0], UNITS[unit]
+    f, backward = getattr(fr, name), getattr(fr, f"{name}_backward")
+    act, act_backward = getattr(fr, activation), getattr(fr, f"{activation}_backward")
+    lay = LAYOUTS[memory]
+    for shape in SHAPES:
+        x, other = data(shape, dtype, 1), data(shape, dtype, 2)
+        for axis in [axis for axis in range(-len(shape), len(shape)) if shape[axis] % 2 == 0]:
+            grad = halves_of(other, axis, "halves")[0]
+            for layout in ("halves", "interleaved"):
+                for gate in (None, "first", "second"):
+                    how = {"gate": gate, "layout": layout, **options}
+                    is_first = (gate or ("second" if name == "glu" else "first")) == "first"
+                    a, v = halves_of(x, axis, layout)[:: 1 if is_first else -1]
+                    with np.errstate(all="ignore"):  # infinity times zero
+                        expected = act(a, **options) * v
+                        of_gate, of_value = act_backward(grad * v, a, **options), act(a, **options) * grad
+                    assert_same_bits(f(lay(x), axis, **how), expected, how)
+                    for half in (0, 1):
+                        place = lay(x)
+                        out = halves_of(place, axis, layout)[half]
+                        assert f(place, axis, **how, out=out) is out
+                        assert_same_bits(out.astype(dtype), expected, how)
+                    dx = np.empty_like(x)
+                    parts = halves_of(dx, axis, layout)[:: 1 if is_first else -1]
+                    parts[0][...], parts[1][...] = of_gate, of_value
+                    assert_same_bits(backward(lay(grad), lay(x), axis, **how), dx, how)
+                    place = lay(x)
+                    assert backward(grad, place, axis, **how, out=place) is place
+                    assert_same_bits(place.astype(dtype), dx, how)
+            pair = lay(np.ascontiguousarray(a)), lay(np.ascontiguousarray(v))
+            assert_same_bits(f(pair, **options), expected, "pair")
+            for got, part in zip(backward(grad, pair, **options), (of_gate, of_value), strict=True):
+                assert_same_bits(got, part, "pair")
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", ["swiglu", "geglu", "reglu"])
+def test_limit_and_offset(name: str, dtype: Any) -> None:
+    """The clamped form: the gate is clipped above, the value on both sides; gradients are 0 where clipped."""
+    act = {"swiglu": "silu", "geglu": "gelu", "reglu": "relu"}[name]
+    x, grad = data((40, 8), dtype, 1), data((40, 4), dtype, 2)
+    a, v = x[:, ::2], x[:, 1::2]
+    how: dict[str, Any] = {"limit": 2.5, "offset": 1.0, "layout": "interleaved"}
+    with np.errstate(all="ignore"):  # infinity times zero
+        inner, outer = np.minimum(a, 2.5), np.clip(v, -2.5, 2.5) + 1
+        assert_same_bits(getattr(fr, name)(x, **how), getattr(fr, act)(inner) * outer)
+        dx = getattr(fr, f"{name}_backward")(grad, x, **how)
+        of_gate = np.where(a < 2.5, getattr(fr, f"{act}_backward")(grad * outer, inner), np.where(a >= 2.5, 0, a))
+        of_value = np.where(abs(v) < 2.5, getattr(fr, act)(inner) * grad, np.where(abs(v) >= 2.5, 0, v))
+    assert_same_bits(dx[:, ::2].copy(), of_gate.astype(dtype))
+    assert_same_bits(dx[:, 1::2].copy(), of_value.astype(dtype))
+
+
+def test_units_of_other_arrays() -> None:
+    """Integers, lists and masked arrays forward; gradients of foreign arrays by pairs."""
+    assert_same_bits(fr.reglu([1, -2, 3, 5]), np.float64([3, 0]))
+    assert_same_bits(fr.reglu(np.int8([1, -2, 3, 5])), np.float32([3, 0]))
+    assert np.ma.isMaskedArray(fr.glu(np.ma.masked_less([1.0, -2.0, 3.0, 4.0], 0)))
+    x = np.float32(np.random.default_rng(0).standard_normal((4, 6)))
+    assert_same_bits(fr.glu_backward(np.ones((4, 3)), x), fr.glu_backward(np.ones((4, 3)), x.astype(float)))
+
+
+@pytest.mark.parametrize("kind", [nn.GLU, nn.SwiGLU, nn.GEGLU, nn.ReGLU])
+def test_layers(kind: Any) -> None:
+    """A layer trains inside a network, and its gradient is that of the function."""
+    name = kind.__name__.lower()
+    x, grad = np.float32(np.random.default_rng(0).standard_normal((5, 8))), np.ones((5, 4), np.float32)
+    layer = kind()
+    assert_same_bits(layer(x), getattr(fr, name)(x))
+    assert_same_bits(layer.backward(grad), getattr(fr, f"{name}_backward")(grad, x))
+    model = nn.Sequential(nn.Linear(3, 8, rng=0), kind(), nn.Linear(4, 1, rng=1))
+    y = model(np.ones((2, 3), np.float32))
+    model.backward(np.ones_like(y))
+    assert model[0].weight.grad.any()
+    assert "inplace" not in inspect.signature(kind).parameters
