@@ -21,7 +21,19 @@ from specs import BACKWARD, FORWARD, FROM_OUTPUT, SPECS, Spec
 from test_nn import LAYERS
 
 import fastrelu as fr
-from fastrelu import _core, _runtime, _version, activations, along_axis, diagnostics, losses, nn, optim, runtime
+from fastrelu import (
+    _core,
+    _runtime,
+    _version,
+    activations,
+    along_axis,
+    diagnostics,
+    gated_units,
+    losses,
+    nn,
+    optim,
+    runtime,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,8 +156,15 @@ def test_every_kernel_has_its_functions() -> None:
 def test_exports() -> None:
     """The package exports what its modules do, once each, and every name is there."""
     exported = vars(fr)["__all__"]
-    names = {"Explanation", "__version__", "conventions", "error_bound", "explain", "nn", "optim", "ufuncs"}
-    wanted = {*names, *activations.__all__, *along_axis.__all__, *losses.__all__, *runtime.__all__}
+    names = {"Explanation", "__version__", "conventions", "error_bound", "explain", "fused", "nn", "optim", "ufuncs"}
+    wanted = {
+        *names,
+        *activations.__all__,
+        *along_axis.__all__,
+        *gated_units.__all__,
+        *losses.__all__,
+        *runtime.__all__,
+    }
     assert set(exported) == wanted, difference(set(exported), wanted)
     assert len(exported) == len(wanted)
     missing = [name for name in exported if not hasattr(fr, name)]
@@ -242,7 +261,7 @@ def documented(text: str) -> list[str]:
 SHORT = {"_backward_parameters": 30, "_backward_from_output": 20, "_backward": 20, "_value_and_grad": 20, "_": 8}
 
 
-@pytest.mark.parametrize("name", sorted([*FUNCTIONS, *along_axis.__all__, *losses.__all__]))
+@pytest.mark.parametrize("name", sorted([*FUNCTIONS, *along_axis.__all__, *gated_units.__all__, *losses.__all__]))
 def test_docstring(name: str) -> None:
     """A function has numpydoc sections in order, every parameter and an example; its forms are short."""
     function = getattr(fr, name)
@@ -305,7 +324,9 @@ def test_documents_name_every_function() -> None:
     assert not missing, f"README.md does not name {', '.join(sorted(missing))}"
     rows = tomllib.loads(read("docs/activations.toml"))
     forms = ("_", "_backward", "_backward_from_output", "_value_and_grad")
-    wanted |= {name for name in (*along_axis.__all__, *losses.__all__) if not name.endswith(forms)}
+    wanted |= {
+        name for name in (*along_axis.__all__, *gated_units.__all__, *losses.__all__) if not name.endswith(forms)
+    }
     wanted |= {f"nn.{name}" for name in vars(nn) if name.endswith("Loss")}
     missing = {name for name in wanted if "formula" not in rows.get(name, {})}
     assert not missing, f"docs/activations.toml has no formula of {', '.join(sorted(missing))}"

@@ -43,6 +43,7 @@ FAMILIES = {
     "activations.gated": "Gated",
     "activations.shrinkage": "Shrinkage",
     "along_axis": "Along an axis",
+    "gated_units": "Gated linear units",
 }
 SETTINGS = {"runtime", "explanation", "limits"}
 # Public, but names of no module that the package exports.

@@ -71,10 +71,16 @@ class Unit:
         self.axis, self.given, self.layout = axis, gate, layout
         self.gate = gate or default
         self.limit, self.offset = limit, offset
-        function = "gelu" if activation == "gelu_tanh" else activation
-        options = ("tanh",) if activation == "gelu_tanh" else numbers
-        self.function = lambda x, **out: getattr(activations, function)(x, *options, **out)
-        self.function_backward = lambda g, x, **out: getattr(activations, f"{function}_backward")(g, x, *options, **out)
+        self.function_name = "gelu" if activation == "gelu_tanh" else activation
+        self.options = ("tanh",) if activation == "gelu_tanh" else numbers
+
+    def function(self, x: Any) -> Any:
+        """Return the activation of an array."""
+        return getattr(activations, self.function_name)(x, *self.options)
+
+    def function_backward(self, grad: Any, x: Any) -> Any:
+        """Return the gradient of the activation."""
+        return getattr(activations, f"{self.function_name}_backward")(grad, x, *self.options)
 
     def split(self, x: Any) -> tuple[Any, Any]:
         """Return gate and value, which are views of an input in one array."""
@@ -120,8 +126,9 @@ class Unit:
         results = call_fused(self.name, passes) if plain else None
         if results is not None:
             return results[0]
-        gate, value = self.clipped(gate, value)
-        return np.multiply(self.function(gate), value, out=out)
+        with np.errstate(all="ignore"):  # a pass of the kernels adds no warnings either
+            gate, value = self.clipped(gate, value)
+            return np.multiply(self.function(gate), value, out=out)
 
     def backward(self, grad: Any, x: Any, out: Any) -> Any:
         """Return the gradient in the layout of the input."""
@@ -159,9 +166,12 @@ class Unit:
             results = call_fused(f"{self.name}_backward", (of_gate, of_value))
             if results is not None:
                 return results[0], results[1]
-        inner, outer = self.clipped(gate, value)
-        of_value = np.multiply(self.function(inner), grad)
-        of_gate = self.function_backward(np.multiply(grad, outer), inner)
+        with np.errstate(all="ignore"):  # a pass of the kernels adds no warnings either
+            kind = np.result_type(grad, gate, value)
+            gate, value = (half if half.dtype == kind else half.astype(kind) for half in (gate, value))
+            inner, outer = self.clipped(gate, value)
+            of_value = np.multiply(self.function(inner), grad)
+            of_gate = self.function_backward(np.multiply(grad, outer), inner)
         if self.limit is not None:
             of_value = activations.hard_tanh_backward(of_value, value, -self.limit, self.limit)
             of_gate = activations.hard_tanh_backward(of_gate, gate, -np.inf, self.limit)

@@ -30,13 +30,13 @@ class _GatedUnit(Layer):
         for name, value in options.items():
             setattr(self, name, value)
 
-    def _call(self, suffix: str, *arrays: Any) -> Any:
+    def _apply(self, suffix: str, *arrays: Any) -> Any:
         options = {name: getattr(self, name) for name in self._options}
         return getattr(gated_units, self._name + suffix)(*arrays, self.dim, **options)
 
     def forward(self, x: ArrayLike) -> Any:
         """Multiply one half of the axis `dim` by the activation of the other; in training mode the input is saved."""
-        y = self._call("", x)
+        y = self._apply("", x)
         if self.training or self._saved or watching():
             save(self, (x,), (y,), (x, y.shape))
         return y
@@ -46,7 +46,7 @@ class _GatedUnit(Layer):
         return shape
 
     def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:
-        return self._call("_backward", grad, saved[0])
+        return self._apply("_backward", grad, saved[0])
 
     def extra_repr(self) -> str:
         """Return the axis and the options."""
@@ -79,7 +79,7 @@ class GLU(_GatedUnit):
 class _ClippedUnit(_GatedUnit):
     """Base of the units with a limit."""
 
-    _options = ("gate", "layout", "limit", "offset")
+    _options: ClassVar[tuple[str, ...]] = ("gate", "layout", "limit", "offset")
 
     def __init__(
         self,
