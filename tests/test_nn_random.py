@@ -82,6 +82,14 @@ def elu(x: Any, alpha: Any, scale: Any = 1.0) -> Any:
     return torch.where(x > 0, x, alpha * torch.expm1(x.clamp(max=0) / scale))
 
 
+def gated(kind: Any, unit: Callable[[Any], Any]) -> Callable[[int, Any, int], tuple[nn.Module, Any]]:
+    """Return a layer that halves the columns, after one that doubles them."""
+    return lambda n, dtype, seed: (
+        nn.Sequential(nn.Linear(n, 2 * n, dtype=dtype, rng=seed), kind()),
+        torch.nn.Sequential(torch.nn.Linear(n, 2 * n), Theirs(unit)),
+    )
+
+
 # Each layer of a network next to PyTorch's: n is the number of columns, seed one for the layer.
 LAYERS: dict[str, Callable[[int, Any, int], tuple[nn.Module, Any]]] = {
     "ReLU": lambda *_: (nn.ReLU(), torch.nn.ReLU()),
@@ -137,6 +145,10 @@ LAYERS: dict[str, Callable[[int, Any, int], tuple[nn.Module, Any]]] = {
     "Hardshrink": lambda *_: (nn.Hardshrink(0.3), torch.nn.Hardshrink(0.3)),
     "Softshrink": lambda *_: (nn.Softshrink(0.3), torch.nn.Softshrink(0.3)),
     "Tanhshrink": lambda *_: (nn.Tanhshrink(), torch.nn.Tanhshrink()),
+    "GLU": gated(nn.GLU, torch.nn.functional.glu),
+    "SwiGLU": gated(nn.SwiGLU, lambda x: torch.nn.functional.silu(x.chunk(2, -1)[0]) * x.chunk(2, -1)[1]),
+    "GEGLU": gated(nn.GEGLU, lambda x: torch.nn.functional.gelu(x.chunk(2, -1)[0]) * x.chunk(2, -1)[1]),
+    "ReGLU": gated(nn.ReGLU, lambda x: torch.relu(x.chunk(2, -1)[0]) * x.chunk(2, -1)[1]),
     "Softmax": lambda *_: (nn.Softmax(), torch.nn.Softmax(-1)),
     "LogSoftmax": lambda *_: (nn.LogSoftmax(1), torch.nn.LogSoftmax(1)),
     "Softmin": lambda *_: (nn.Softmin(0), torch.nn.Softmin(0)),

@@ -1473,7 +1473,7 @@ cdef int _keep_apart(list inputs, list results) except -1:
 
 def empty_like(cnp.ndarray x not None):
     """A result of the shape, type and order of axes of a plain dense array, from the pool if it is large."""
-    cdef int own = fr_type_of(cnp.PyArray_TYPE(x))
+    cdef int own = type_of(cnp.PyArray_TYPE(x))
     if type(x) is cnp.ndarray and 0 <= own < FR_OWN_TYPES and PyArray_ISNOTSWAPPED(x) and _is_dense(x):
         return fresh_like(x, cnp.PyArray_SIZE(x) * size_of(dtype_of(own).type_num))
     return np.empty_like(x)
@@ -1498,7 +1498,7 @@ def call_fused(str name, tuple passes):
     for kernel, given, terms, out in passes:
         if type(given[0]) is not cnp.ndarray:
             return None
-        own = fr_type_of(cnp.PyArray_TYPE(<cnp.ndarray>given[0]))
+        own = type_of(cnp.PyArray_TYPE(<cnp.ndarray>given[0]))
         if not 0 <= own < FR_OWN_TYPES:
             return None
         dtype = dtype_of(own).type_num
@@ -1542,7 +1542,7 @@ def call_fused(str name, tuple passes):
                 memory.changed[memory.nterms], memory.how[memory.nterms] = term[0], term[1]
                 memory.size[kernel.nin + 1 + memory.nterms] = size_of(dtype)
                 memory.nterms += 1
-            _plan(&job.plans[k], &kernel.calls[fr_type_of(dtype)][level], &memory, kernel.cost, iterators[k],
+            _plan(&job.plans[k], &kernel.calls[type_of(dtype)][level], &memory, kernel.cost, iterators[k],
                   out is not None or is_warm(<cnp.ndarray>results[k]), crew)
             cost = max(cost, kernel.cost)
         if n > 0:
@@ -1746,7 +1746,7 @@ cdef dict _foresee_fused(tuple passes, list arrays, list results, int level):
     kernel, given, terms, out = passes[0]
     cdef int dtype = cnp.PyArray_TYPE(<cnp.ndarray>arrays[0][0])
     cdef Py_ssize_t n = _broadcast_size(arrays[0])
-    found = _in_words("N-d driver", kernel, &kernel.calls[fr_type_of(dtype)][level])
+    found = _in_words("N-d driver", kernel, &kernel.calls[type_of(dtype)][level])
     crew = crew_for(kernel.cost, n)
     found["threads"], found["why_threads"] = crew.threads, _why_threads(crew, kernel.cost, n)
     found["output"] = _memory(out, n * size_of(dtype))

@@ -56,7 +56,9 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef void (*fr_move)(const char *, char *, Py_ssize_t) noexcept nogil
     ctypedef fr_move fr_moves[FR_FORMATS]
     ctypedef void (*fr_combine)(const char *, const char *, char *, Py_ssize_t) noexcept nogil
-    ctypedef fr_combine fr_combines[2]
+    enum:
+        FR_COMBINATIONS
+    ctypedef fr_combine fr_combines[FR_COMBINATIONS]
     ctypedef struct fr_convert:
         fr_moves *load
         fr_moves *store

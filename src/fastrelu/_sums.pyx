@@ -442,7 +442,7 @@ def call_biased(object kernel, str isa, tuple numbers, object out, object grad, 
     for array in (x, grad, bias, residual, out):
         if not _is_native_of(array, dtype):
             return None
-    own_type = _runtime.fr_type_of(dtype)
+    own_type = _runtime.type_of(dtype)
     for value in numbers:
         if not _core._number(value, &number):
             return None

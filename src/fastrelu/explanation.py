@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from fastrelu import _core, activations, runtime
+from fastrelu import _core, activations, gated_units, runtime
 
 __all__ = ["Explanation", "explain"]
 
@@ -43,7 +44,7 @@ class Explanation(NamedTuple):
         Whether the result is stored past the cache.
     loads, stores : str
         How operands and the result are converted block by block: ``"x: int32 to float64"``, ``"byte order"``,
-        ``"masked"``; empty if they are not.
+        ``"masked"``; empty if they are not. In a fused pass, the array that is added or multiplied: ``"x + an array"``.
 
     Examples
     --------
@@ -121,9 +122,10 @@ def explain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Expla
     loads          x: int16 to float32
     """
     name = getattr(function, "__name__", "")
-    if name not in activations.__all__ or getattr(activations, name) is not function:
+    homes = (activations, gated_units, sys.modules.get("fastrelu.fused"))
+    if not any(home and name in home.__all__ and getattr(home, name) is function for home in homes):
         raise TypeError(f"explain takes an activation function of fastrelu, such as fr.gelu, not {function!r}")
-    if name.endswith("_backward_parameters"):
+    if name.endswith("_backward_parameters") or name.startswith("bias_act_backward"):
         raise TypeError(f"explain takes functions of one result per element; {name} also sums")
     token = _core.explained_context.set(True)
     _core.explain_calls(1)
