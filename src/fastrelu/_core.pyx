@@ -877,7 +877,7 @@ cdef const fr_memory *_describe(fr_memory *memory, list args, cnp.ndarray out, o
     return NULL if plain and has_kernels(dtype) else memory
 
 
-cdef NpyIter *_open(list args, object target, int dtype, object where, list terms=[]) except NULL:
+cdef NpyIter *_open(list args, object target, int dtype, object where, list terms=None) except NULL:
     """Open NumPy's iterator, which resolves broadcasting, order of axes, overlap and the result; kernels iterate."""
     cdef PyArrayObject *operands[FR_MAX_OPERANDS]
     cdef PyArray_Descr *dtypes[FR_MAX_OPERANDS]
@@ -900,7 +900,7 @@ cdef NpyIter *_open(list args, object target, int dtype, object where, list term
         dtypes[nin + 1] = NULL
         flags[nin + 1] = NPY_ITER_READONLY | NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE
     cdef int n = nin + 1 + (where is not True)
-    for term in terms:
+    for term in terms or ():
         operands[n] = <PyArrayObject *>term
         dtypes[n] = NULL
         flags[n] = NPY_ITER_READONLY | NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE
@@ -1493,8 +1493,7 @@ def call_fused(str name, tuple passes):
     cdef int k, j, own, dtype, cost = 0, opened = 0, level = precision_here()
     cdef Py_ssize_t n = 0, size
     cdef Crew crew
-    cdef list inputs = [], arrays = [], results = []
-    cdef bint held_back
+    cdef list arrays = [], results = []
     for kernel, given, terms, out in passes:
         if type(given[0]) is not cnp.ndarray:
             return None
@@ -1741,9 +1740,8 @@ cdef dict _foresee_strided(const _General *call, Kernel kernel, list args, objec
 cdef dict _foresee_fused(tuple passes, list arrays, list results, int level):
     """What `call_fused` would do in its first pass."""
     cdef Kernel kernel
-    cdef fr_plan plan
     cdef Crew crew
-    kernel, given, terms, out = passes[0]
+    kernel, _, terms, out = passes[0]
     cdef int dtype = cnp.PyArray_TYPE(<cnp.ndarray>arrays[0][0])
     cdef Py_ssize_t n = _broadcast_size(arrays[0])
     found = _in_words("N-d driver", kernel, &kernel.calls[type_of(dtype)][level])
