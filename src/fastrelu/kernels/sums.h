@@ -31,7 +31,7 @@ typedef struct {
 typedef struct {
     fr_kernel gradient;
     fr_combine add; /* NULL: x is the operand of f, or its output */
-    int residual; /* is there one: an operand after dx */
+    int residual;   /* is there one: an operand after dx */
     int nnumbers;
     const char *number[FR_MAX_PARAMETERS]; /* the parameters of f */
 } fr_biased;
@@ -41,7 +41,7 @@ typedef struct {
     fr_terms scalar, array;
     const fr_biased *biased; /* instead of these two, or NULL */
     int nparams, type;       /* of dx */
-    fr_view view;      /* grad, x, parameters, dx; axis 0 runs fastest in the logical order */
+    fr_view view;            /* grad, x, parameters, dx; axis 0 runs fastest in the logical order */
     ptrdiff_t outer, kept, inner;
     ptrdiff_t pieces;                 /* number of pieces that each run of `inner` elements is cut into */
     int across, along;                /* tasks: `across` ranges of kept, times `along` ranges of outer and pieces */
