@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fastrelu as fr
+from fastrelu._catalogue import in_domain
 from fastrelu.limits import zero_crossing
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
@@ -33,6 +34,7 @@ def inputs(function: Function, dtype: str) -> dict[str, NDArray[Any]]:
     rng = np.random.default_rng(0)
     x = 2 * rng.standard_normal(BLOCK)
     x[-EVEN:] = np.linspace(*INTERVAL, EVEN)
+    x = x if function.name == "copy" else in_domain(function.activation_public, x)
     arrays = {"x": x.astype(dtype), "grad": rng.standard_normal(BLOCK).astype(dtype)}
     if "y" in function.data:
         forward = function.forward
@@ -72,7 +74,10 @@ def exact(function: Function, dtype: str, size: int, ends: int) -> NDArray[Any]:
     # prelu is leaky_relu with an array as slope.
     spec = SPECS["leaky_relu" if function.activation == "prelu" else function.activation]
     kind = np.dtype(dtype).type
-    parameters = [wide(kind(number)) for number in function.parameters.values()]
+    numbers = tuple(function.parameters.values())
+    if len(numbers) != len(spec.params[0]):  # a default that is None, or chooses a kernel without parameters
+        numbers = spec.params[0]
+    parameters = [wide(kind(number)) for number in numbers]
     with np.errstate(all="ignore"):  # references overflow and divide where the kernel does not
         answer = np.asarray(spec.reference(_DIRECTIONS[function.direction])(value, *parameters), wide)
     return answer if function.direction == "forward" else np.multiply(answer, found["grad"])

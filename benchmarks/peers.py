@@ -59,6 +59,7 @@ _BUFFER = "buffer = aten.log_sigmoid_forward(x)[1]"
 _SELU = "1.6732632423543772, 1.0507009873554805, 1"
 TORCH = {
     "copy": Statement("x.clone()", "out.copy_(x)"),
+    "identity": Statement("x.clone()", "out.copy_(x)"),
     "relu": Statement("torch.relu(x)", "torch.clamp_min(x, 0, out=out)", "torch.relu_(x)"),
     "relu_backward": _gradient("threshold_backward", "grad, x, 0"),
     "relu_backward_from_output": _gradient("threshold_backward", "grad, y, 0"),
@@ -108,6 +109,9 @@ TORCH = {
     "log_sigmoid_backward": _gradient("log_sigmoid_backward", "grad, x, buffer", _BUFFER),
     "sigmoid": Statement("torch.sigmoid(x)", "torch.sigmoid(x, out=out)", "torch.sigmoid_(x)"),
     "sigmoid_backward_from_output": _gradient("sigmoid_backward", "grad, y"),
+    "logit": Statement("torch.logit(x)", "torch.logit(x, out=out)", "torch.logit_(x)"),
+    "logit_backward": _gradient("logit_backward", "grad, x"),
+    "erf": Statement("torch.erf(x)", "torch.erf(x, out=out)", "torch.erf_(x)"),
     "tanh": Statement("torch.tanh(x)", "torch.tanh(x, out=out)", "torch.tanh_(x)"),
     "tanh_backward_from_output": _gradient("tanh_backward", "grad, y"),
     "softsign": Statement("F.softsign(x)"),
@@ -157,6 +161,7 @@ def _torch(function: Function, _dtype: str) -> Statement | None:
 # --- NumPy and SciPy ----------------------------------------------------------------------------------------------
 
 SCIPY = {
+    "logit": "special.logit(x)",
     "softplus": "-special.log_expit(-x)",
     "softplus_backward": "grad * special.expit(x)",
     "log_sigmoid": "special.log_expit(x)",
@@ -251,6 +256,7 @@ JAX = {
     "log_sigmoid": "nn.log_sigmoid(x)",
     "squareplus": "nn.squareplus(x, b)",
     "sigmoid": "nn.sigmoid(x)",
+    "logit": "jax.scipy.special.logit(x)",
     "tanh": "nn.tanh(x)",
     "softsign": "nn.soft_sign(x)",
     "hard_sigmoid": "nn.hard_sigmoid(x)",
@@ -316,6 +322,7 @@ ONNX = {
     "selu": Node("Selu"),
     "softplus": Node("Softplus"),
     "sigmoid": Node("Sigmoid"),
+    "erf": Node("Erf"),
     "tanh": Node("Tanh"),
     "softsign": Node("Softsign"),
     "hard_sigmoid": Node("HardSigmoid", attributes="alpha=slope, beta=offset"),
@@ -328,6 +335,7 @@ ONNX = {
     "mish": Node("Mish"),
     "hard_swish": Node("HardSwish"),
     "hard_shrink": Node("Shrink", attributes="lambd=lambd"),
+    "shrink": Node("Shrink", attributes="lambd=lambd, bias=bias"),
     "soft_shrink": Node("Shrink", attributes="lambd=lambd, bias=lambd"),
 }
 ONNX_PRELUDE = """

@@ -235,7 +235,56 @@ def _threshold(x: Array, t: Array, value: Array) -> Array:
     return np.where(np.isnan(x) | (x > t), x, value)
 
 
+def _bounded_relu(x: Array, slope: Array, top: Array, t: Array) -> Array:
+    distance, low = _two_sum(x, -t)
+    damped = np.where(
+        slope == 0, 0, np.where(x == t, slope * (x - np.where(np.isinf(t), x, t)), slope * (distance + low))
+    )
+    return np.where(np.isnan(x), x, np.where(x > t, np.where(x > top, top, x), damped))
+
+
+def _bounded_relu_derivative(x: Array, slope: Array, top: Array, t: Array) -> Array:
+    return np.where(np.isnan(x), x, np.where(x > t, x < top, np.where(slope == 0, 0, slope)))
+
+
+def _bounded_relu_off(x: Array, slope: Array, top: Array, t: Array) -> Array:
+    return np.asarray(((x <= t) & (slope == 0)) | ((x > t) & (x >= top)))
+
+
 _ROWS = [
+    Spec(
+        "identity",
+        lambda x: x,
+        lambda x: np.where(np.isnan(x), x, 1),
+        lambda y: np.where(np.isnan(y), y, 1),
+        special=((-inf, -inf), (-1.0, -1.0), (-0.0, -0.0), (0.0, 0.0), (inf, inf)),
+        exact=(FORWARD, BACKWARD, FROM_OUTPUT),
+        output_is_exact=True,
+    ),
+    Spec(
+        "bounded_relu",
+        _bounded_relu,
+        _bounded_relu_derivative,
+        lambda y, slope, top, _t: _bounded_relu_derivative(y, slope, top, np.zeros_like(y)),
+        params=(
+            (0.0, inf, 0.0),
+            (0.2, 6.0, 0.0),
+            (0.0, 6.0, 1.0),
+            (0.1, 2.5, 0.7),
+            (-0.5, 1.0, -0.3),
+            (3.0, -1.5, -1.5),
+        ),
+        out_of_domain=((0.0, 1.0, 2.0), (0.0, nan, 0.0), (0.0, 1.0, nan)),
+        outside_alone=((1, nan), (2, nan)),
+        out_of_domain_from_output=((-0.5, 1.0, -0.3), (3.0, -1.5, -1.5), (0.1, 0.0, 0.0), (nan, 1.0, 0.0)),
+        kinks=lambda _s, top, t: (t, top),
+        kink_derivatives=(0.0, 0.0),
+        special=((-inf, 0.0), (-1.0, 0.0), (-0.0, 0.0), (0.0, 0.0), (3.0, 3.0), (inf, inf)),
+        exact=(BACKWARD, FROM_OUTPUT),
+        off=_bounded_relu_off,
+        off_from_output=lambda y, slope, top, _t: _bounded_relu_off(y, slope, top, np.zeros_like(y)),
+        output_is_exact=True,
+    ),
     Spec(
         "relu",
         _relu,
@@ -470,11 +519,39 @@ def _hard_swish_derivative(x: Array) -> Array:
     return np.where(x <= -3, 0, np.where(x >= 3, 1, (2 * x + 3) / 6))
 
 
+def _hard_swish_line(x: Array, slope: Array, offset: Array) -> Array:
+    t = _line(x, slope, offset)
+    other = np.where(t <= 0, np.copysign(np.zeros_like(x), x), np.where(t >= 1, x, x * t))
+    return np.where(_is_sixth(slope, offset), _hard_swish(x), other)
+
+
+def _hard_swish_line_derivative(x: Array, slope: Array, offset: Array) -> Array:
+    t = _line(x, slope, offset)
+    other = np.where(t <= 0, 0, np.where(t >= 1, 1, _line(2 * x, slope, offset)))
+    return np.where(_is_sixth(slope, offset), _hard_swish_derivative(x), other)
+
+
 _ROWS += [
+    Spec(
+        "hard_swish_line",
+        _hard_swish_line,
+        _hard_swish_line_derivative,
+        params=((1 / 6, 0.5), (0.2, 0.5), (1.0, 0.0), (0.001, 0.25), (3.0, -7.0), (1.0, 1.0)),
+        out_of_domain=((0.0, 0.5), (-0.2, 0.5), (nan, 0.5), (inf, 0.5), (0.2, nan), (0.2, -inf)),
+        outside_alone=((0, -0.2), (0, 0.0), (0, nan), (1, inf)),
+        kinks=lambda slope, offset: (-offset / slope, (1 - offset) / slope),
+        kink_derivatives=(0.0, 1.0),
+        special=((-inf, -0.0), (-3.0, -0.0), (-1.5, -0.375), (-0.0, -0.0), (0.0, 0.0), (3.0, 3.0), (inf, inf)),
+        interval=(-4.0, 4.0),
+        off=lambda x, slope, offset: _hard_line(x, slope, offset) <= 0,
+        blurred=_hard_sigmoid_blurred,
+        public="hard_swish",
+    ),
     Spec(
         "hard_swish",
         _hard_swish,
         _hard_swish_derivative,
+        keywords=(("slope", 1 / 6), ("offset", 0.5)),
         kinks=lambda: (-3.0, 3.0),
         kink_derivatives=(0.0, 1.0),
         special=((-inf, -0.0), (-3.0, -0.0), (-1.5, -0.375), (-0.0, -0.0), (0.0, 0.0), (3.0, 3.0), (inf, inf)),
@@ -533,6 +610,30 @@ _ROWS += [
     for name, forward, two, exact in (
         ("hard_shrink", _hard_shrink, 2.0, (FORWARD, BACKWARD, FROM_OUTPUT)),
         ("soft_shrink", _soft_shrink, 1.5, (BACKWARD, FROM_OUTPUT)),
+    )
+]
+
+
+_ROWS += [
+    Spec(
+        "shrink",
+        lambda x, lambd, bias: np.where(
+            x > lambd, x - bias, np.where(x < -lambd, x + bias, np.where(np.isnan(x), x, 0))
+        ),
+        lambda x, lambd, _bias: _shrink_derivative(x, lambd),
+        lambda y, lambd, _bias: _shrink_derivative_from_output(y, lambd),
+        params=((0.5, 0.0), (0.5, 0.5), (1.5, -0.3), (0.3, 2.0), (0.0, 0.0)),
+        out_of_domain=((-0.5, 0.0), (nan, 0.0)),
+        outside_alone=((0, -0.5), (0, nan)),
+        out_of_domain_from_output=((0.3, 2.0), (0.5, nan)),
+        kinks=lambda lambd, _bias: (-lambd, lambd),
+        kink_derivatives=(0.0, 0.0),
+        special=((-inf, -inf), (-0.5, 0.0), (-0.0, 0.0), (0.0, 0.0), (0.5, 0.0), (2.0, 2.0), (inf, inf)),
+        interval=(-3.0, 3.0),
+        exact=(BACKWARD, FROM_OUTPUT),
+        off=lambda x, lambd, _bias: np.abs(x) <= lambd,
+        off_from_output=lambda y, _lambd, _bias: y == 0,
+        output_is_exact=True,
     )
 ]
 
@@ -833,6 +934,89 @@ def _gelu_derivative(x: Array) -> Array:
     return np.asarray(np.where(x < 0, falling, 1 - falling))
 
 
+def _erf(x: Array) -> Array:
+    """Return erf(x): near 0 by its series of positive terms 2 / sqrt(pi) e^(-x^2) (x + 2 x^3/3 + 4 x^5/(3 5) + ...)."""
+    root, low = _constant(x, "1.414213562373095048801688724209698078570")
+    small = np.clip(x, -1, 1)
+    term = total = small
+    for k in range(3, 83, 2):
+        term = term * small * small * 2 / k
+        total = total + term
+    a, error = _two_product(np.abs(x), root)
+    phi, ratio = _normal_tail(a)
+    tail = 1 - 2 * phi * (ratio - _finite(error + np.abs(x) * low))
+    center = total * np.exp(-small * small) * _constant(x, _TWO_OVER_SQRT_PI)[0]
+    return np.where(np.abs(x) < 1, center, np.where(np.isnan(x), x, np.copysign(tail, x)))
+
+
+_TWO_OVER_SQRT_PI = "1.128379167095512573896158903121545171688"
+
+
+def _logit_side(x: Array, eps: Array) -> Array:
+    """Return x or 1 - x, whichever is at most 1/2, limited to eps."""
+    side = np.where(x > 0.5, 1 - x, x)
+    return np.where(side < eps, eps, side)
+
+
+def _logit(x: Array, eps: Array) -> Array:
+    m = _logit_side(x, eps)
+    y = np.where(m > 0.3, 2 * np.arctanh(2 * m - 1), np.log(m) - np.log1p(-m))
+    return np.where(m == 0.5, 0, np.where(x > 0.5, -y, y))
+
+
+def _logit_derivative(x: Array, eps: Array) -> Array:
+    m = np.where(x > 0.5, 1 - x, x)
+    limited = (m < eps) & (eps >= 0)
+    return np.where(limited, 0, np.where(m < 0, nan, 1 / np.abs(m) / (1 - m)))
+
+
+def _dish(x: Array) -> Array:
+    a = np.abs(x)
+    s = np.sqrt(1 + a * a)
+    falling = np.where(a > 1e100, -0.25 / a, -a / (2 * s * (s + a)))
+    return np.where(x < 0, falling, np.where(a > 1e100, x, x / 2 * (1 + x / s)))
+
+
+def _dish_derivative(x: Array) -> Array:
+    a = np.minimum(np.abs(x), 1e100)
+    s = np.sqrt(1 + a * a)
+    u, w, t = a / s, a * a, s**3
+    falling = np.where(np.abs(x) > 1e30, -0.5 / x * 0.5 / x, (1 - w - w * w) / (2 * t * (t + a * (w + 2))))
+    return np.where(x < 0, falling, (1 + u) * (1 + u - u * u) / 2) + np.where(np.isnan(x), x, 0)
+
+
+def _above_line(x: Array) -> Array:
+    """Return exp(x) - 1 - x for x <= 0, near 0 by its series."""
+    small = np.where(np.abs(x) < 0.5, x, 0)
+    term, total = small * small / 2, np.zeros_like(x)
+    for k in range(3, 40):
+        total = total + term
+        term = term * small / k
+    return np.where(np.abs(x) < 0.5, total, np.expm1(_below_zero(x)) - _below_zero(x))
+
+
+def _xielu(x: Array, alpha_p: Array, alpha_n: Array, beta: Array) -> Array:
+    line, low = _two_product(alpha_p, x)
+    total, rest = _two_sum(line, beta)
+    right = x * (total + (rest + low))
+    top = np.where(alpha_p == 0, beta, alpha_p)
+    right = np.where(x == inf, np.where(top == 0, 0, top * x), right)
+    below = _below_zero(x)
+    slope, error = _two_sum(beta, -alpha_n)
+    far = np.where(slope == 0, 0, slope * below) + _finite(error * below) + alpha_n * np.expm1(below)
+    near = alpha_n * _above_line(np.maximum(below, -1)) + beta * x
+    return np.where(x > 0, right, np.where(x < -1, far, near))
+
+
+def _xielu_derivative(x: Array, alpha_p: Array, alpha_n: Array, beta: Array) -> Array:
+    right = np.where(alpha_p == 0, beta, _line(2 * np.where(alpha_p == 0, 0, x), alpha_p, beta))
+    right = np.where((x == inf) & (alpha_p != 0), alpha_p * x, right)
+    below = _below_zero(x)
+    slope, error = _two_sum(beta, -alpha_n)
+    far = alpha_n * np.exp(below) + slope + error
+    return np.where(x > 0, right, np.where(x < -1, far, alpha_n * np.expm1(below) + beta))
+
+
 def _mish(x: Array) -> Array:
     e = _decay(x)
     n = e * (e + 2)
@@ -872,6 +1056,50 @@ _ROWS += [
         lambda y: y * (1 - y),
         special=((-inf, 0.0), (-0.0, 0.5), (0.0, 0.5), (inf, 1.0)),
         interval=(-20.0, 20.0),
+    ),
+    Spec(
+        "logit",
+        _logit,
+        _logit_derivative,
+        lambda y, _eps: (np.exp(np.abs(y) / 2) + np.exp(-np.abs(y) / 2)) ** 2,
+        params=((-1.0,), (0.0,), (1e-6,), (0.1,), (0.5,)),
+        out_of_domain=((0.75,), (inf,), (nan,)),
+        out_of_domain_from_output=((0.0,), (1e-6,), (0.1,), (0.5,)),
+        kinks=lambda eps: (eps, 1 - eps) if eps >= 0 else (),
+        special=((-inf, nan), (-0.0, -inf), (0.0, -inf), (0.5, 0.0), (1.0, inf), (1.5, nan), (inf, nan)),
+        interval=(0.3, 0.7),
+        off=lambda x, eps: (eps >= 0) & ~(_logit_side(x, np.asarray(-inf)) >= eps) & ~np.isnan(x),
+    ),
+    Spec(
+        "erf",
+        _erf,
+        lambda x: _decay(*_two_product(x, x)) * _constant(x, _TWO_OVER_SQRT_PI)[0],
+        special=((-inf, -1.0), (-0.0, -0.0), (0.0, 0.0), (inf, 1.0)),
+        interval=(-6.0, 6.0),
+    ),
+    Spec(
+        "dish",
+        _dish,
+        _dish_derivative,
+        **_GATED,
+    ),
+    Spec(
+        "xielu",
+        _xielu,
+        _xielu_derivative,
+        params=((0.8, 0.8, 0.5), (1.3, 2.0, 0.5), (0.3, 0.7, 0.7), (2.0, -0.5, 1.0), (0.1, 5.0, 0.25), (0.0, 0.6, 0.0)),
+        out_of_domain=((nan, 0.8, 0.5), (0.8, inf, 0.5), (0.8, 0.8, -inf)),
+        outside_alone=((0, inf), (1, nan), (2, inf)),
+        kinks=lambda *_: (0.0,),  # of its derivative
+        kink_derivatives=(0.5,),
+        special=((-inf, inf), (-0.0, -0.0), (0.0, 0.0), (inf, inf)),
+        signed_zeros=False,
+        by_parameters=(
+            lambda x, *_: np.where(x <= 0, 0, x * x),
+            lambda x, *_: np.where(x > 0, 0, np.where(np.isnan(x), x, _above_line(x))),
+            lambda x, *_: x,
+        ),
+        parameter_limits=(0.51, 3.0, 1.1),
     ),
     Spec(
         "tanh",

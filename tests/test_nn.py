@@ -38,9 +38,14 @@ LAYERS: list[nn.Module] = [
     nn.PReLU(dtype=np.float64),
     nn.PReLU(3, -0.3, dtype=np.float64),
     nn.PReLU(5, 0.4, axis=-1, dtype=np.float64),
+    nn.XIELU(dtype=np.float64),
+    nn.XIELU(1.3, 0.9, 0.4, num_parameters=3, dtype=np.float64),
     nn.SReLU(dtype=np.float64),
     nn.SReLU(3, -1.0, 0.3, 0.7, 1.5, dtype=np.float64),
     nn.SReLU(4, -1.0, 0.3, 0.7, 1.5, axis=0, dtype=np.float64),
+    nn.BoundedReLU(),
+    nn.BoundedReLU(0.2, 2.0, 0.3, inplace=True),
+    nn.BoundedReLU(-0.2, 2.0, -0.3, inplace=True),
     nn.Threshold(0.3, -1.0),
     nn.Threshold(0.3, 2.0),
     nn.Threshold(0.3, 0.0, inplace=True),
@@ -85,6 +90,11 @@ LAYERS: list[nn.Module] = [
     nn.Tanh(inplace=True),
     nn.Softsign(),
     nn.Softsign(inplace=True),
+    nn.Erf(),
+    nn.Erf(inplace=True),
+    nn.Logit(0.1),
+    nn.Logit(0.1, inplace=True),
+    nn.Sequential(nn.Sigmoid(), nn.Logit()),
     nn.Hardsigmoid(),
     nn.Hardsigmoid(inplace=True, slope=0.2, offset=0.4),
     nn.Hardtanh(-0.5, 2.0),
@@ -106,12 +116,18 @@ LAYERS: list[nn.Module] = [
     nn.Mish(inplace=True),
     nn.Hardswish(),
     nn.Hardswish(inplace=True),
+    nn.Hardswish(slope=0.2, offset=0.4),
+    nn.Dish(),
+    nn.Dish(inplace=True),
     nn.Hardmish(),
     nn.Hardmish(inplace=True),
     nn.Hardshrink(),
     nn.Hardshrink(0.3, inplace=True),
     nn.Softshrink(),
     nn.Softshrink(0.3, inplace=True),
+    nn.Shrink(0.3, 0.2),
+    nn.Shrink(0.3, 0.2, inplace=True),
+    nn.Shrink(0.3, 0.6, inplace=True),
     nn.Tanhshrink(),
     nn.Tanhshrink(inplace=True),
     nn.Softmax(),
@@ -136,7 +152,9 @@ each_layer = pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: repr(lay
 def inputs(seed: int = 0) -> NDArray[Any]:
     """Return numbers that are at least 0.001 from every kink of the layers above."""
     x = 2 * np.random.default_rng(seed).standard_normal((4, 3, 5))
-    kinks = np.array([-3, -2, -1, -0.5, -0.3, 0, 0.3, 0.5, 0.6, 0.7, 1, 2, 3, 6])  # -0.5, 0.6: of softplus too
+    kinks = np.array(
+        [-3, -2, -1, -0.5, -0.3, 0, 0.1, 0.3, 0.5, 0.6, 0.7, 0.9, 1, 2, 3, 6]
+    )  # -0.5, 0.6: of softplus too
     near = np.abs(x[..., None] - kinks).min(-1) < 1e-3
     x[near] += 5e-3
     return x
@@ -312,8 +330,14 @@ def test_which_in_place_layers_copy() -> None:
     """In training those copy their input whose output does not determine the gradient; the others save their output."""
     in_place = [layer for layer in LAYERS if isinstance(layer, nn.Activation) and layer.inplace]
     assert {repr(layer).replace(", inplace=True", "") for layer in in_place if not layer._saves_output()} == {
-        *(f"{name}(inplace=True)" for name in ("SiLU", "QuickGELU", "Mish", "Hardswish", "Hardmish", "Tanhshrink")),
+        *(
+            f"{name}(inplace=True)"
+            for name in ("Dish", "Erf", "SiLU", "QuickGELU", "Mish", "Hardswish", "Hardmish", "Tanhshrink")
+        ),
         "LeakyReLU(negative_slope=-0.2)",
+        "BoundedReLU(negative_slope=-0.2, max_value=2.0, threshold=-0.3)",
+        "Logit(eps=0.1)",
+        "Shrink(lambd=0.3, bias=0.6)",
         "Threshold(threshold=0.3, value=2.0)",
         "ThresholdedReLU(alpha=-0.5)",
         "RReLU(lower=-0.3, upper=-0.3)",

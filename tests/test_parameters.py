@@ -135,7 +135,7 @@ def test_refusal_is_in_plain_words(case: Case, params: Params) -> None:
         with pytest.raises(ValueError, match=refusal(case, given)) as caught:
             case(*[block(dtype)] * case.ndata, *given)
         condition = str(caught.value).removeprefix(f"{case.name} requires ").partition(", got ")[0]
-        words = {*kernels(fr.config()["isa"])[case.name].operands[case.ndata :], "and", "finite", "0"}
+        words = {*kernels(fr.config()["isa"])[case.name].operands[case.ndata :], "and", "finite", "0", "0.5"}
         assert set(re.split(r" (?:(?:>|<|>=|<=|!=) )?", condition)) <= words
 
 

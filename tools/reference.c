@@ -89,6 +89,9 @@ static inline double m_tanh(double x) {
 #define m_sqrt sqrt
 #define m_fma fma
 #define m_erfc erfc
+#define m_erf erf
+#define m_log log
+#define m_atanh atanh
 #define m_cosh cosh
 
 #define REAL double
@@ -144,10 +147,12 @@ static void split(__float128 exact, double *high, double *low) {
 #define BOTH(name) FLOAT32(name) FLOAT64(name)
 #define TWO(name) BOTH(name) BOTH(name##_backward)
 #define THREE(name) TWO(name) BOTH(name##_backward_from_output)
+THREE(identity)
 THREE(relu)
 THREE(relu6)
 THREE(leaky_relu)
 TWO(srelu)
+THREE(bounded_relu)
 THREE(threshold)
 THREE(thresholded_relu)
 THREE(squared_relu)
@@ -156,20 +161,26 @@ THREE(hard_tanh)
 THREE(sparse_plus)
 THREE(sparse_sigmoid)
 TWO(hard_swish)
+TWO(hard_swish_line)
+TWO(dish)
 THREE(hard_shrink)
 THREE(soft_shrink)
+THREE(shrink)
 THREE(elu)
 THREE(celu)
 THREE(selu)
+TWO(xielu)
 THREE(softplus)
 THREE(log_sigmoid)
 THREE(squareplus)
 THREE(sigmoid)
+THREE(logit)
 THREE(tanh)
 THREE(softsign)
 TWO(silu)
 TWO(swish)
 TWO(gelu)
+TWO(erf)
 TWO(gelu_tanh)
 TWO(quick_gelu)
 TWO(mish)
@@ -348,6 +359,10 @@ MEASURE(float64, double)
 static inline REAL F(gate)(int passes, REAL x) { return passes ? 1 : x == x ? 0 : x; }
 static inline REAL F(clip)(REAL x, REAL low, REAL high) { return x < low ? low : x > high ? high : x; }
 
+static inline REAL F(identity)(REAL x, const REAL *p) { return (void)p, x; }
+static inline REAL F(identity_backward)(REAL x, const REAL *p) { return (void)p, x == x ? 1 : x; }
+static inline REAL F(identity_backward_from_output)(REAL y, const REAL *p) { return F(identity_backward)(y, p); }
+
 static inline REAL F(relu)(REAL x, const REAL *p) { return (void)p, x <= 0 ? 0 : x; }
 static inline REAL F(relu_backward)(REAL x, const REAL *p) { return (void)p, F(gate)(x > 0, x); }
 static inline REAL F(relu_backward_from_output)(REAL y, const REAL *p) { return F(relu_backward)(y, p); }
@@ -372,6 +387,19 @@ static inline REAL F(srelu)(REAL x, const REAL *p) {
 }
 static inline REAL F(srelu_backward)(REAL x, const REAL *p) {
     return x >= p[2] ? p[3] : x <= p[0] ? p[1] : x == x ? 1 : x;
+}
+
+/* negative_slope, max_value, threshold */
+static inline REAL F(bounded_relu)(REAL x, const REAL *p) {
+    if (x > p[2]) return x > p[1] ? p[1] : x;
+    return x != x ? x : p[0] == 0 ? 0 : x == p[2] ? p[0] * (p[2] == 0 ? x : 0) : p[0] * (x - p[2]);
+}
+static inline REAL F(bounded_relu_backward)(REAL x, const REAL *p) {
+    return x > p[2] ? x < p[1] : x == x ? p[0] == 0 ? 0 : p[0] : x;
+}
+static inline REAL F(bounded_relu_backward_from_output)(REAL y, const REAL *p) {
+    const REAL q[3] = {p[0], p[1], 0};
+    return F(bounded_relu_backward)(y, q);
 }
 
 /* threshold, value */
@@ -440,6 +468,30 @@ static inline REAL F(hard_swish_backward)(REAL x, const REAL *p) {
     return (void)p, x <= -3 ? 0 : x >= 3 ? 1 : (2 * x + 3) / 6;
 }
 
+/* slope, offset */
+static inline REAL F(hard_swish_line)(REAL x, const REAL *p) {
+    if (F(usual_line)(p)) return F(hard_swish)(x, p);
+    REAL t = M(fma)(p[0], x, p[1]);
+    return t <= 0 ? M(copysign)(0, x) : t >= 1 ? x : x * t;
+}
+static inline REAL F(hard_swish_line_backward)(REAL x, const REAL *p) {
+    if (F(usual_line)(p)) return F(hard_swish_backward)(x, p);
+    REAL t = M(fma)(p[0], x, p[1]), blur = sizeof t == sizeof(double) ? C(0x1p-22) : C(0x1p-51);
+    if (M(fabs)(t - 1) < blur || M(fabs)(t) < blur * M(fabs)(p[1])) return ANYTHING;
+    return t <= 0 ? 0 : t >= 1 ? 1 : M(fma)(2 * p[0], x, p[1]);
+}
+
+static inline REAL F(dish)(REAL x, const REAL *p) {
+    REAL a = M(fabs)(x), s = M(sqrt)(1 + a * a);
+    return (void)p,
+           x < 0 ? a > C(1e300) ? -C(0.25) / a : -a / (2 * s * (s + a)) : x / 2 * (s > C(1e300) ? 2 : 1 + a / s);
+}
+static inline REAL F(dish_backward)(REAL x, const REAL *p) {
+    REAL a = M(fabs)(x), w = a * a, s = M(sqrt)(1 + w), t = s * s * s, u = a / s;
+    if (a > C(1e30)) return x < 0 ? -C(0.5) / a * C(0.5) / a : 1;
+    return (void)p, x < 0 ? (1 - w - w * w) / (2 * t * (t + a * (w + 2))) : (1 + u) * (1 + u - u * u) / 2;
+}
+
 static inline REAL F(hard_shrink)(REAL x, const REAL *p) { return M(fabs)(x) <= p[0] ? 0 : x; }
 static inline REAL F(hard_shrink_backward)(REAL x, const REAL *p) { return F(gate)(M(fabs)(x) > p[0], x); }
 static inline REAL F(hard_shrink_backward_from_output)(REAL y, const REAL *p) {
@@ -454,6 +506,15 @@ static inline REAL F(soft_shrink_backward_from_output)(REAL y, const REAL *p) {
     return F(hard_shrink_backward_from_output)(y, p);
 }
 
+/* lambd, bias */
+static inline REAL F(shrink)(REAL x, const REAL *p) {
+    return x > p[0] ? x - p[1] : x < -p[0] ? x + p[1] : x == x ? 0 : x;
+}
+static inline REAL F(shrink_backward)(REAL x, const REAL *p) { return F(hard_shrink_backward)(x, p); }
+static inline REAL F(shrink_backward_from_output)(REAL y, const REAL *p) {
+    return F(hard_shrink_backward_from_output)(y, p);
+}
+
 /* alpha */
 static inline REAL F(elu)(REAL x, const REAL *p) { return x < 0 ? p[0] * M(expm1)(x) : x; }
 static inline REAL F(elu_backward)(REAL x, const REAL *p) { return x > 0 ? 1 : p[0] * M(exp)(x); }
@@ -462,6 +523,31 @@ static inline REAL F(elu_backward_from_output)(REAL y, const REAL *p) { return y
 static inline REAL F(celu)(REAL x, const REAL *p) { return x < 0 ? p[0] * M(expm1)(x / p[0]) : x; }
 static inline REAL F(celu_backward)(REAL x, const REAL *p) { return x > 0 ? 1 : M(exp)(x / p[0]); }
 static inline REAL F(celu_backward_from_output)(REAL y, const REAL *p) { return y > 0 ? 1 : (y + p[0]) / p[0]; }
+
+/* e^x - 1 - x, near 0 by its series */
+static inline REAL F(above_line)(REAL x) {
+    REAL term = x * x / 2, sum = 0;
+    if (M(fabs)(x) >= C(0.5)) return M(expm1)(x) - x;
+    for (int k = 3; k <= 40; k++) {
+        sum += term;
+        term *= x / k;
+    }
+    return sum;
+}
+/* alpha_p, alpha_n, beta; the sign of a zero, or of what underflows to it, is unspecified where it is not that of x */
+static inline REAL F(xielu)(REAL x, const REAL *p) {
+    REAL top = p[0] == 0 ? p[2] : p[0], far = p[2] == p[1] ? 0 : (p[2] - p[1]) * x;
+    if (M(fabs)(x) < C(0x1p-70) && p[2] == 0) return ANYTHING;
+    if (x == 0) return p[2] > 0 ? x : ANYTHING;
+    if (x > 0) return M(fabs)(x) > C(0x1p1000) && 2 * x == x ? top == 0 ? 0 : top * x : x * M(fma)(p[0], x, p[2]);
+    if (x < -1) return far + p[1] * M(expm1)(x);
+    return p[1] * F(above_line)(x) + p[2] * x;
+}
+static inline REAL F(xielu_backward)(REAL x, const REAL *p) {
+    if (x == 0 && p[2] == 0) return ANYTHING;
+    if (x > 0) return p[0] == 0 ? p[2] : M(fma)(2 * p[0], x, p[2]);
+    return x < -1 ? M(fma)(p[1], M(exp)(x), p[2] - p[1]) : M(fma)(p[1], M(expm1)(x), p[2]);
+}
 
 #define SELU_ALPHA C(1.67326324235437728481704299167165203846116)
 #define SELU_SCALE C(1.05070098735548049341933498529460635195898)
@@ -513,6 +599,24 @@ static inline REAL F(squareplus_backward)(REAL x, const REAL *p) {
 }
 static inline REAL F(squareplus_backward_from_output)(REAL y, const REAL *p) {
     return y > C(1e200) ? 1 : y * y / (y * y + p[0] / 4);
+}
+
+/* eps */
+static inline REAL F(logit)(REAL x, const REAL *p) {
+    int right = x > C(0.5);
+    REAL m = right ? 1 - x : x;
+    m = m < p[0] ? p[0] : m;
+    REAL y = m > C(0.3) ? 2 * M(atanh)(2 * m - 1) : M(log)(m / (1 - m));
+    y = m > 0 ? y : m == 0 ? -INFINITY : NAN;
+    return right ? 0 - y : y;
+}
+static inline REAL F(logit_backward)(REAL x, const REAL *p) {
+    REAL m = x > C(0.5) ? 1 - x : x;
+    return (m < p[0]) & (p[0] >= 0) ? 0 : m > 0 ? 1 / m / (1 - m) : m == 0 ? INFINITY : NAN;
+}
+static inline REAL F(logit_backward_from_output)(REAL y, const REAL *p) {
+    REAL a = M(fabs)(y) / 2, r = M(exp)(a) + M(exp)(-a);
+    return (void)p, r * r;
 }
 
 static inline REAL F(tanh)(REAL x, const REAL *p) { return (void)p, M(tanh)(x); }
@@ -572,6 +676,12 @@ static inline REAL F(gelu_backward)(REAL x, const REAL *p) {
     /* x is clamped: the result is 0 in the kernel's type, and the two terms are not 0 in this one */
     REAL t = F(clip)(x, sizeof x == sizeof(double) ? -20 : -60, 60);
     return (void)p, M(erfc)(-t * ROOT_HALF) / 2 + t * NORMAL * M(exp)(-t * t / 2);
+}
+
+static inline REAL F(erf)(REAL x, const REAL *p) { return (void)p, M(erf)(x); }
+static inline REAL F(erf_backward)(REAL x, const REAL *p) {
+    REAL t = F(clip)(x, -60, 60);
+    return (void)p, C(1.12837916709551257389615890312154517) * M(exp)(-t * t);
 }
 
 static inline REAL F(mish)(REAL x, const REAL *p) {

@@ -26,6 +26,10 @@ def bound(kernel: str, dtype: str, precision: Precision = "fast", isa: str = "v3
     return limits.error_bound(kernel, dtype, precision=precision, isa=isa)
 
 
+# Kernels that a public function uses beside the one of its own name, and when.
+OTHERS = {"gelu": ("gelu_tanh", 'With ``approximate="tanh"``'), "hard_swish": ("hard_swish_line", "With another gate")}
+
+
 def sentence(kernel: str) -> str:
     """Return the sentence about one kernel for a docstring."""
     fast, accurate = ([bound(kernel, dtype, level) for dtype in ("float32", "float64")] for level in PRECISIONS)
@@ -34,7 +38,7 @@ def sentence(kernel: str) -> str:
     text = f"at most {fast[0]:g} ULP in float32, {fast[1]:g} in float64"
     if fast != accurate:
         text += f'; "accurate" {accurate[0]:g} and {accurate[1]:g}'
-    zero = limits.zero_crossing(kernel, "float64", (1.0,), precision="fast", isa="v3")
+    zero = limits.zero_crossing(kernel, "float64", precision="fast", isa="v3")
     if zero is not None:
         where = "beta x" if kernel.startswith("swish") else "x"
         text += f". Within {(zero.high - zero.low) / 2:g} of the zero at {where} = {(zero.high + zero.low) / 2:.4g} "
@@ -47,9 +51,10 @@ def paragraph(function: str) -> str | None:
     if function not in KERNELS:
         return None
     text = f"Error: {sentence(function)}."
-    tanh = function.replace("gelu", "gelu_tanh", 1)
-    if function.startswith("gelu") and tanh in KERNELS:
-        text += f' With ``approximate="tanh"``: {sentence(tanh)}.'
+    name = function.removesuffix("_backward")
+    if name in OTHERS:
+        other, when = OTHERS[name]
+        text += f" {when}: {sentence(other + function[len(name) :])}."
     lines = [""]
     for word in text.split():
         if len(lines[-1]) + len(word) + 5 > WIDTH:

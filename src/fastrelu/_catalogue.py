@@ -5,6 +5,10 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Collection, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fastrelu import activations
 
@@ -35,6 +39,13 @@ def check_name(name: str, known: Collection[str], what: str = "activation") -> s
 def elementwise_names() -> list[str]:
     """Return the names of the activations whose result has the shape of x: those with an in-place form."""
     return [name for name in activations.__all__ if f"{name}_" in activations.__all__]
+
+
+def in_domain(name: str, x: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers that an activation gives no NaN for: `x`, its absolute values, or these over one more."""
+    function, required = getattr(activations, name), required_arguments(name)
+    size = np.abs(x)
+    return next(found for found in (x, size, size / (1 + size)) if not np.isnan(function(found, **required)).any())
 
 
 def required_arguments(name: str) -> dict[str, float]:

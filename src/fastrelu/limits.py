@@ -7,6 +7,7 @@ the errors, over all float32 inputs and a dense sample of float64, and checks th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
@@ -34,6 +35,7 @@ _DEFAULT: dict[Column, float] = {
 # Measured, and rounded up (tools/verify.py --suggest prints such rows).
 _COLUMNS: tuple[Column, ...] = tuple(column for column in _DEFAULT if column != ("float32", "accurate"))
 _MEASURED: dict[str, tuple[float, float, float, float, float]] = {
+    "bounded_relu": (0.55, 0.55, 0.55, 1.05, 1.05),
     "srelu": (1.05, 1.05, 1.05, 1.3, 1.3),
     "elu": (2.0, 2.3, 0.85, 2.3, 0.85),
     "elu_backward": (1.55, 1.7, 0.85, 1.8, 0.85),
@@ -49,12 +51,17 @@ _MEASURED: dict[str, tuple[float, float, float, float, float]] = {
     "log_sigmoid": (2.65, 2.75, 0.85, 2.65, 0.85),
     "log_sigmoid_backward": (2.5, 2.55, 0.85, 2.55, 0.85),
     "log_sigmoid_backward_from_output": (1.0, 1.3, 0.85, 1.25, 0.85),
+    "xielu": (2.95, 3.4, 0.95, 3.6, 0.95),
+    "xielu_backward": (2.95, 3.4, 0.95, 3.6, 0.95),
     "squareplus": (2.75, 3.2, 0.9, 3.2, 0.9),
     "squareplus_backward": (2.6, 2.9, 0.85, 3.8, 0.85),
     "squareplus_backward_from_output": (2.5, 2.6, 0.85, 3.45, 0.85),
     "sigmoid": (2.5, 2.55, 0.85, 2.55, 0.85),
     "sigmoid_backward": (2.5, 2.75, 0.85, 2.75, 0.85),
     "sigmoid_backward_from_output": (1.5, 1.7, 0.5, 1.7, 0.5),
+    "logit": (2.1, 2.45, 0.85, 2.45, 0.85),
+    "logit_backward": (2.0, 2.3, 0.85, 2.3, 0.85),
+    "logit_backward_from_output": (2.95, 3.2, 0.85, 3.2, 0.85),
     "tanh": (2.85, 3.25, 0.85, 3.25, 0.85),
     "tanh_backward": (2.5, 2.55, 0.85, 2.55, 0.85),
     "tanh_backward_from_output": (1.5, 1.75, 0.5, 1.75, 0.5),
@@ -71,12 +78,18 @@ _MEASURED: dict[str, tuple[float, float, float, float, float]] = {
     "gelu_backward": (5.4, 6.35, 0.85, 6.95, 0.85),
     "gelu_tanh": (2.35, 2.25, 0.85, 2.35, 0.85),
     "gelu_tanh_backward": (5.4, 5.2, 0.85, 5.7, 0.85),
+    "erf": (2.0, 2.1, 0.85, 2.1, 0.85),
+    "erf_backward": (2.0, 2.0, 0.85, 2.2, 0.85),
     "quick_gelu": (2.5, 2.3, 0.9, 2.3, 0.9),
     "quick_gelu_backward": (2.95, 2.9, 0.85, 4.15, 0.85),
     "mish": (2.9, 2.9, 0.85, 3.9, 0.85),
     "mish_backward": (4.8, 4.25, 0.9, 5.0, 0.9),
     "hard_swish": (2.25, 2.25, 0.55, 2.25, 0.55),
     "hard_swish_backward": (1.35, 1.35, 0.5, 1.35, 0.5),
+    "hard_swish_line": (2.25, 2.25, 0.85, 2.25, 0.85),
+    "hard_swish_line_backward": (1.35, 1.35, 0.85, 1.35, 0.85),
+    "dish": (2.6, 2.9, 0.85, 3.2, 0.85),
+    "dish_backward": (2.6, 2.9, 1.1, 3.0, 1.1),
     "hard_mish": (0.5, 0.5, 0.5, 0.75, 0.75),
     "tanh_shrink": (2.75, 3.0, 0.85, 3.3, 0.85),
     "tanh_shrink_backward": (2.9, 3.2, 0.85, 3.75, 0.85),
@@ -90,13 +103,17 @@ _MEASURED: dict[str, tuple[float, float, float, float, float]] = {
 _EXACT = frozenset(
     {
         "elu_backward_from_output",
+        "bounded_relu_backward",
+        "bounded_relu_backward_from_output",
         "hard_shrink",
         "hard_sigmoid_backward",
         "hard_sigmoid_backward_from_output",
         "hard_tanh",
+        "identity",
         "leaky_relu",
         "relu",
         "relu6",
+        "shrink",
         "soft_shrink",
         "sparse_plus_backward",
         "sparse_plus_backward_from_output",
@@ -136,10 +153,42 @@ _ZEROS: dict[str, float] = {
     "gelu_backward": -0.7517915246935645,
     "gelu_tanh_backward": -0.7524614220710162,
     "mish_backward": -1.1924312145154952,
+    "dish_backward": -0.7861513777574233,
 }
 # Half the width of the interval, and the bound in units of the type's epsilon.
 _CROSSING = (0.25, 0.375)
 _CROSSING_ACCURATE_FLOAT32 = (2.0**-10, 2.0**-11)
+
+
+def _xielu_zero(_alpha_p: float = 0.8, alpha_n: float = 0.8, beta: float = 0.5) -> tuple[float, float, float] | None:
+    """Return the zero of xielu below 0, where exp(x) - 1 = (1 - beta / alpha_n) x, and the interval and bound there."""
+    if not 0 < beta / (alpha_n or math.inf) < 1:
+        return None
+    rest = (alpha_n - beta) / alpha_n
+    zero = -1 / rest
+    if rest > 1 - 1e-4:
+        zero = -2 * beta / alpha_n
+    else:
+        for _ in range(100):  # Newton's method on a convex function, from below
+            zero -= (math.expm1(zero) - rest * zero) / (math.exp(zero) - rest)
+    return zero, -0.75 * zero, abs(2 * beta * zero)
+
+
+def _xielu_derivative_zero(
+    _alpha_p: float = 0.8, alpha_n: float = 0.8, beta: float = 0.5
+) -> tuple[float, float, float] | None:
+    """Return the zero of the derivative of xielu below 0, and the interval and bound there."""
+    if not 0 < beta / (alpha_n or math.inf) < 1:
+        return None
+    zero = math.log1p(-beta / alpha_n)
+    return zero, 0.75 * min(1, -zero), abs(2 * beta)
+
+
+# Zeros that move otherwise: from the parameters the zero, half the width of the interval, and what the bound is in units of.
+_MOVING: dict[str, Callable[..., tuple[float, float, float] | None]] = {
+    "xielu": _xielu_zero,
+    "xielu_backward": _xielu_derivative_zero,
+}
 
 
 def _is_sixth(slope: float, offset: float) -> bool:
@@ -305,6 +354,14 @@ def zero_crossing(
             return None
         low = min(zero - reach for zero, reach, _ in found)
         return ZeroCrossing(low, max(zero + reach for zero, reach, _ in found), max(size for *_, size in found) * eps)
+    if name in _MOVING:
+        moving = _MOVING[name](*parameters)
+        if moving is None:
+            return None
+        middle, reach, size = moving
+        if column == ("float32", "accurate"):
+            reach, size = reach * 2.0**-6, size * 2.0**-7
+        return ZeroCrossing(middle - reach, middle + reach, size * eps)
     zero = _ZEROS.get(name)
     scale = parameters[0] if parameters else 1.0
     if zero is None or scale == 0:

@@ -14,7 +14,7 @@ import numpy as np
 
 import fastrelu as fr
 from fastrelu import activations
-from fastrelu._catalogue import DATA, check_name, required_arguments
+from fastrelu._catalogue import DATA, check_name, in_domain, required_arguments
 from fastrelu._extras import installed
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Reference:
         return f"fr.{self.name}({', '.join(arguments)})"
 
     def variables(self, size: int, dtype: str = "float32", seed: int = 0) -> dict[str, Any]:
-        """Return the variables of both sources: modules, parameters, inputs ``2 * N(0, 1)`` and a buffer ``out``."""
+        """Return the variables of both sources: modules, parameters, numbers that the function takes, a buffer ``out``."""
         parameters = inspect.signature(getattr(activations, self.name)).parameters.values()
         required = required_arguments(self.name)
         rng = np.random.default_rng(seed)
@@ -78,7 +78,7 @@ class Reference:
         if self.needs_scipy and installed("scipy"):
             names["special"] = importlib.import_module("scipy.special")
         names |= {p.name: p.default for p in parameters if p.default is not p.empty} | required
-        names["x"] = (2 * rng.standard_normal(size)).astype(dtype)
+        names["x"] = in_domain(self.activation, (2 * rng.standard_normal(size)).astype(dtype))
         names["grad"] = rng.standard_normal(size).astype(dtype)
         if "y" in self.data:
             names["y"] = getattr(activations, self.activation)(names["x"], **required)

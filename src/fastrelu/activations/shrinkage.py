@@ -15,6 +15,10 @@ __all__ = [
     "hard_shrink_",
     "hard_shrink_backward",
     "hard_shrink_backward_from_output",
+    "shrink",
+    "shrink_",
+    "shrink_backward",
+    "shrink_backward_from_output",
     "soft_shrink",
     "soft_shrink_",
     "soft_shrink_backward",
@@ -32,6 +36,9 @@ _hard_shrink_backward_from_output = kernels["hard_shrink_backward_from_output"]
 _soft_shrink = kernels["soft_shrink"]
 _soft_shrink_backward = kernels["soft_shrink_backward"]
 _soft_shrink_backward_from_output = kernels["soft_shrink_backward_from_output"]
+_shrink = kernels["shrink"]
+_shrink_backward = kernels["shrink_backward"]
+_shrink_backward_from_output = kernels["shrink_backward_from_output"]
 _tanh_shrink = kernels["tanh_shrink"]
 _tanh_shrink_backward = kernels["tanh_shrink_backward"]
 
@@ -224,6 +231,118 @@ def soft_shrink_backward_from_output(
     array([1., 0., 0., 1.], dtype=float32)
     """
     return call(_soft_shrink_backward_from_output, out, where, grad, y, lambd)
+
+
+def shrink(
+    x: ArrayLike, lambd: ArrayLike = 0.5, bias: ArrayLike = 0.0, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Shrinkage with separate dead zone and bias, as ONNX has it.
+
+    Computes ``x - bias`` where ``x > lambd``, ``x + bias`` where ``x < -lambd``, 0 between. :func:`hard_shrink` is the
+    case of no bias, :func:`soft_shrink` that of ``bias=lambd``.
+
+    In NumPy: ``np.where(x > lambd, x - bias, np.where(x < -lambd, x + bias, 0))``.
+
+    Error: rounded once, at most 0.5 ULP.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape; float32 and float64 keep their type.
+    lambd : array_like, default 0.5
+        Half-width of the dead zone; not negative.
+    bias : array_like, default 0.0
+        How far the rest is moved toward zero.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``shrink(x, lambd, bias)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    ValueError
+        If `lambd` is negative or NaN. In an array `lambd`, such elements give NaN instead.
+
+    References
+    ----------
+    Defined as ONNX's operator ``Shrink``, which gives 0 for NaN.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.shrink(np.float32([-2.0, -0.5, 0.0, 3.0]), 0.5, 0.25)
+    array([-1.75,  0.  ,  0.  ,  2.75], dtype=float32)
+    """
+    return call(_shrink, out, where, x, lambd, bias)
+
+
+def shrink_(x: _T, lambd: ArrayLike = 0.5, bias: ArrayLike = 0.0, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`shrink` in place to an array or a writable buffer, and return it.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.shrink_(x) is x
+    True
+    """
+    return call_in_place(_shrink, where, x, lambd, bias)
+
+
+def shrink_backward(
+    grad: ArrayLike,
+    x: ArrayLike,
+    lambd: ArrayLike = 0.5,
+    bias: ArrayLike = 0.0,
+    *,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> Any:
+    """Gradient of :func:`shrink` from its input.
+
+    Computes ``grad`` where ``abs(x) > lambd``, 0 elsewhere.
+
+    In NumPy: ``grad * (np.abs(x) > lambd)``.
+
+    Error: rounded once, at most 0.5 ULP.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.shrink_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0]), 0.5, 0.25)
+    array([1., 0., 0., 1.], dtype=float32)
+    """
+    return call(_shrink_backward, out, where, grad, x, lambd, bias)
+
+
+def shrink_backward_from_output(
+    grad: ArrayLike,
+    y: ArrayLike,
+    lambd: ArrayLike = 0.5,
+    bias: ArrayLike = 0.0,
+    *,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> Any:
+    """Gradient of :func:`shrink` from its output.
+
+    Computes ``grad`` where ``y != 0``, 0 elsewhere; requires ``bias <= lambd``.
+
+    In NumPy: ``grad * (y != 0)``.
+
+    Error: rounded once, at most 0.5 ULP.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.shrink(np.float32([-2.0, -0.5, 0.0, 3.0]), 0.5, 0.25)
+    >>> fr.shrink_backward_from_output(np.float32(1.0), y, 0.5, 0.25)
+    array([1., 0., 0., 1.], dtype=float32)
+    """
+    return call(_shrink_backward_from_output, out, where, grad, y, lambd, bias)
 
 
 def tanh_shrink(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:

@@ -11,6 +11,9 @@ from fastrelu._typing import Output
 from fastrelu.runtime import kernels
 
 __all__ = [
+    "erf",
+    "erf_",
+    "erf_backward",
     "hard_sigmoid",
     "hard_sigmoid_",
     "hard_sigmoid_backward",
@@ -19,6 +22,10 @@ __all__ = [
     "hard_tanh_",
     "hard_tanh_backward",
     "hard_tanh_backward_from_output",
+    "logit",
+    "logit_",
+    "logit_backward",
+    "logit_backward_from_output",
     "sigmoid",
     "sigmoid_",
     "sigmoid_backward",
@@ -43,6 +50,9 @@ __all__ = [
 
 _T = TypeVar("_T")
 
+_logit = kernels["logit"]
+_logit_backward = kernels["logit_backward"]
+_logit_backward_from_output = kernels["logit_backward_from_output"]
 _sigmoid = kernels["sigmoid"]
 _sigmoid_backward = kernels["sigmoid_backward"]
 _sigmoid_backward_from_output = kernels["sigmoid_backward_from_output"]
@@ -52,6 +62,8 @@ _tanh_backward_from_output = kernels["tanh_backward_from_output"]
 _softsign = kernels["softsign"]
 _softsign_backward = kernels["softsign_backward"]
 _softsign_backward_from_output = kernels["softsign_backward_from_output"]
+_erf = kernels["erf"]
+_erf_backward = kernels["erf_backward"]
 _hard_sigmoid = kernels["hard_sigmoid"]
 _hard_sigmoid_backward = kernels["hard_sigmoid_backward"]
 _hard_sigmoid_backward_from_output = kernels["hard_sigmoid_backward_from_output"]
@@ -64,6 +76,103 @@ _sparse_plus_backward_from_output = kernels["sparse_plus_backward_from_output"]
 _sparse_sigmoid = kernels["sparse_sigmoid"]
 _sparse_sigmoid_backward = kernels["sparse_sigmoid_backward"]
 _sparse_sigmoid_backward_from_output = kernels["sparse_sigmoid_backward_from_output"]
+
+
+def logit(x: ArrayLike, eps: ArrayLike | None = None, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Logit: the inverse of :func:`sigmoid`.
+
+    Computes ``log(x / (1 - x))``, accurately near 0, 1/2 and 1; minus infinity at 0, infinity at 1 and NaN outside.
+
+    In NumPy: ``np.log(x / (1 - x))``.
+
+    Error: at most 2.1 ULP in float32, 2.45 in float64; "accurate" 0.51 and 0.85.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape; float32 and float64 keep their type.
+    eps : array_like or None, default None
+        `x` is limited to the interval from `eps` to ``1 - eps`` first; None or a negative number does not limit it.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``logit(x, eps)``, of the shape the inputs broadcast to; `out` if given.
+
+    Raises
+    ------
+    ValueError
+        If `eps` is above 0.5 or NaN. In an array `eps`, such elements give NaN instead.
+
+    References
+    ----------
+    Defined as in PyTorch's ``torch.logit``, where `x` is limited to ``1 - eps`` after rounding.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.logit(np.float32([0.1, 0.25, 0.5, 0.75])).round(4)
+    array([-2.1972, -1.0986,  0.    ,  1.0986], dtype=float32)
+    >>> fr.logit(np.float32([0.0, 2.0]), 0.25).round(4)
+    array([-1.0986,  1.0986], dtype=float32)
+    """
+    return call(_logit, out, where, x, -1.0 if eps is None else eps)
+
+
+def logit_(x: _T, eps: ArrayLike | None = None, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`logit` in place to an array or a writable buffer, and return it.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([0.1, 0.25, 0.5, 0.75])
+    >>> fr.logit_(x) is x
+    True
+    """
+    return call_in_place(_logit, where, x, -1.0 if eps is None else eps)
+
+
+def logit_backward(
+    grad: ArrayLike, x: ArrayLike, eps: ArrayLike | None = None, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`logit` from its input.
+
+    Computes ``grad / (x * (1 - x))``, and 0 where `eps` limits `x`; NaN outside 0 to 1 without `eps`.
+
+    In NumPy: ``grad / (x * (1 - x))``.
+
+    Error: at most 2 ULP in float32, 2.3 in float64; "accurate" 0.51 and 0.85.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.logit_backward(np.float32(1.0), np.float32([0.1, 0.25, 0.5, 0.75])).round(4)
+    array([11.1111,  5.3333,  4.    ,  5.3333], dtype=float32)
+    """
+    return call(_logit_backward, out, where, grad, x, -1.0 if eps is None else eps)
+
+
+def logit_backward_from_output(
+    grad: ArrayLike, y: ArrayLike, eps: ArrayLike | None = None, *, out: Output = None, where: ArrayLike = True
+) -> Any:
+    """Gradient of :func:`logit` from its output.
+
+    Computes ``grad * (2 + 2 * cosh(y))``; requires ``eps`` to be None or negative.
+
+    In NumPy: ``grad * (2 + 2 * np.cosh(y))``.
+
+    Error: at most 2.95 ULP in float32, 3.2 in float64; "accurate" 0.51 and 0.85.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.logit(np.float32([0.1, 0.25, 0.5, 0.75]))
+    >>> fr.logit_backward_from_output(np.float32(1.0), y).round(4)
+    array([11.1111,  5.3333,  4.    ,  5.3333], dtype=float32)
+    """
+    return call(_logit_backward_from_output, out, where, grad, y, -1.0 if eps is None else eps)
 
 
 def sigmoid(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
@@ -316,6 +425,71 @@ def softsign_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output 
     array([0.1111, 0.4444, 1.    , 0.0625], dtype=float32)
     """
     return call(_softsign_backward_from_output, out, where, grad, y)
+
+
+def erf(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Error function.
+
+    Computes ``2 / sqrt(pi)`` times the integral of ``exp(-t ** 2)`` from 0 to `x`.
+
+    In SciPy: ``special.erf(x)``.
+
+    Error: at most 2 ULP in float32, 2.1 in float64; "accurate" 0.51 and 0.85.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape; float32 and float64 keep their type.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``erf(x)``, of the shape the inputs broadcast to; `out` if given.
+
+    References
+    ----------
+    W. J. Cody, "Rational Chebyshev approximations for the error function", Mathematics of Computation 23, 1969.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.erf(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.9953, -0.5205,  0.    ,  1.    ], dtype=float32)
+    """
+    return call_unary(_erf, out, where, x)
+
+
+def erf_(x: _T, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`erf` in place to an array or a writable buffer, and return it.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([-2.0, -0.5, 0.0, 3.0])
+    >>> fr.erf_(x) is x
+    True
+    """
+    return call_in_place(_erf, where, x)
+
+
+def erf_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Gradient of :func:`erf` from its input.
+
+    Computes ``grad * 2 / sqrt(pi) * exp(-x ** 2)``.
+
+    In NumPy: ``grad * (2 / np.pi**0.5) * np.exp(-x * x)``.
+
+    Error: at most 2 ULP in float32, 2 in float64; "accurate" 0.51 and 0.85.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.erf_backward(np.float32(1.0), np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([0.0207, 0.8788, 1.1284, 0.0001], dtype=float32)
+    """
+    return call(_erf_backward, out, where, grad, x)
 
 
 def hard_sigmoid(

@@ -116,6 +116,77 @@ BODY FN(celu_by_alpha)(real g, real x, real alpha) {
 /* ULP: lean 1.3, full 1.3, full without FMA 1.3 */
 BODY FN(celu_from_output)(real g, real y, real alpha) { return y > 0 ? g : g * ((y + alpha) / alpha); }
 
+/* (e^x - 1 - x) / x^3 - 1 / (2 x) for x in [-1, 0] */
+BODY FN(xielu_poly)(real x) {
+#if FR_KIND == FR_LEAN
+    return POLY5(x, 0x1.555552p-3f, 0x1.555496p-5f, 0x1.10fedcp-7f, 0x1.6a6550p-10f, 0x1.8b3ac4p-13f, 0x1.1ca388p-16f);
+#elif FR_KIND == FR_WIDE
+    return POLY7(x, 0x1.55555554c9487p-3, 0x1.5555550f94d50p-5, 0x1.1111051e8a2dap-7, 0x1.6c14c3b8e79dbp-10,
+                 0x1.9feab25bd0bfep-13, 0x1.9d84b3efd325ap-16, 0x1.5c926c4fdac11p-19, 0x1.8ba5d9a83708fp-23);
+#else
+    return POLY11(x, 0x1.5555555555555p-3, 0x1.5555555555530p-5, 0x1.111111111038bp-7, 0x1.6c16c16bc6ffdp-10,
+                  0x1.a01a018ed48a3p-13, 0x1.a019ff3cf8153p-16, 0x1.71de01d90e949p-19, 0x1.27e16851edda7p-22,
+                  0x1.ae1495a05b4b4p-26, 0x1.1c90d7830f609p-29, 0x1.49af3168110dbp-33, 0x1.06adb815d3136p-37);
+#endif
+}
+/* xielu(x) = alpha_p x^2 + beta x if x > 0 else alpha_n (e^x - 1 - x) + beta x. Near 0 each is x times a line, of which
+ * that on the left includes the rounding error of (e^x - 1 - x) / x. Below -1 it is (beta - alpha_n) x + alpha_n (e^x -
+ * 1), where the difference includes its rounding error. */
+/* ULP: lean 2.95, full 3.4, full without FMA 3.6 */
+BODY FN(xielu)(real x, real alpha_p, real alpha_n, real beta) {
+    real line, up, right = FN(times_line)(x, alpha_p, beta, &line, &up), top = alpha_p == 0 ? beta : alpha_p;
+    right = x > LARGEST ? (top == 0 ? R(0) : top * x) : right;
+
+    const real down = FN(tame)(alpha_n, beta), a = alpha_n * down, b = beta * down;
+    real z = FN(at_least)(x, R(-1)), half = R(0.5) * z, more = z * z * FN(xielu_poly)(z), sum = half + more;
+    real near = (x * (1 / down)) * (FN(fused)(a, sum, b) + a * ((half - sum) + more));
+    real d = b - a, back = b - d, low = (b - (d + back)) - (a - back);
+    real e = FN(expm1_below)(FN(at_least)(x, EXPM1_LOW), NO_LOW), p = a * e;
+    real finite = FN(at_least)(x, -LARGEST);
+    real far = FN(fused)(d, d == 0 ? finite : x, p);
+    real rest = FMA(low, finite, FN(product_low)(a, e, p));
+    far = far - far == 0 ? far + rest : far;
+    real left = x > -1 ? near : far * (1 / down);
+    return FN(or_nan)(x > 0 ? right : left, x);
+}
+/* 2 alpha_p x + beta if x > 0, which may overflow where its product with the gradient does not, else alpha_n (e^x - 1)
+ * + beta; below -1 that is alpha_n e^x + (beta - alpha_n). */
+/* ULP: lean 2.95, full 3.4, full without FMA 3.6 */
+BODY FN(xielu_backward)(real g, real x, real alpha_p, real alpha_n, real beta) {
+    const real most = BY_KIND(0x1p100f, INFINITY, 0x1p900);
+    int huge = (FN(size)(alpha_p) * x > most) | (FN(size)(beta) > most);
+    real down = huge ? BY_KIND(0x1p-65f, 1, 0x1p-513) : R(1), up = huge ? BY_KIND(0x1p65f, 1, 0x1p513) : R(1);
+    real a = alpha_p * down, z = FN(at_most)(x, LARGEST) * down;
+    int steep = FN(size)(alpha_p) > 1; /* of the factors, the smaller one is doubled */
+    real line = FN(fused)(steep ? a : a + a, steep ? z + z : z, beta * down * down);
+    real right = (x > LARGEST) & (alpha_p != 0) ? g * (alpha_p * x) : g * line * up * up;
+
+    z = FN(at_least)(x, BY_TYPE(-50, -80));
+    const real lower = FN(tame)(x > -1 ? beta : alpha_n, beta), n = alpha_n * lower, b = beta * lower;
+    real d = b - n, back = b - d, low = (b - (d + back)) - (n - back);
+    real S, q = FN(expm1_parts)(z, NO_LOW, &S);
+    real near = FN(fused)(n, x < 0 ? FMA(S, q, S - 1) : x, b), far = FN(fused)(n, FMA(S, q, S), d) + low;
+    real sum = x > -1 ? near : far;
+    int early = FN(size)(sum) < 1;
+    real left = g * (early ? sum * (1 / lower) : sum) * (early ? R(1) : 1 / lower);
+    left = (x <= -1) & (d == 0) ? FN(elu_backward)(g, x, alpha_n) : left;
+    return FN(or_nan)(x > 0 ? right : left, x);
+}
+BODY FN(xielu_by_alpha_p)(real g, real x, real alpha_p, real alpha_n, real beta) {
+    (void)alpha_p, (void)alpha_n, (void)beta;
+    return x <= 0 ? R(0) : g * x * x;
+}
+BODY FN(xielu_by_alpha_n)(real g, real x, real alpha_p, real alpha_n, real beta) {
+    (void)alpha_p, (void)alpha_n, (void)beta;
+    real z = FN(at_least)(x, R(-1)), near = g * x * FMA(z * z, FN(xielu_poly)(z), R(0.5) * z);
+    real far = g * (FN(expm1_below)(FN(at_least)(x, EXPM1_LOW), NO_LOW) - x);
+    return x > 0 ? R(0) : (x > -1 ? near : far);
+}
+BODY FN(xielu_by_beta)(real g, real x, real alpha_p, real alpha_n, real beta) {
+    (void)alpha_p, (void)alpha_n, (void)beta;
+    return g * x;
+}
+
 /* selu(x) = lambda x if x > 0 else lambda alpha (e^x - 1). The constants are those of the paper (Klambauer et al.
  * 2017), to full precision of the type. */
 #define SELU_LAMBDA BY_TYPE(0x1.0cfabep0f, 0x1.0cfabd6a91132p+0)
@@ -143,7 +214,7 @@ BODY FN(selu_from_output)(real g, real y) {
 /* softplus(x) = log(1 + e^(beta x)) / beta = max(x, 0) + log(1 + e^-|beta x|) / beta */
 /* ULP: lean 2.8, full 2.95, full without FMA 3.55 */
 BODY FN(softplus)(real x, real beta) {
-    real scale, b = FN(shrink)(beta, &scale);
+    real scale, b = FN(lift_small)(beta, &scale);
     real inverse = 1 / b;
     real inverse_low = FN(fused)(-b, inverse, 1) * inverse;
     real a = FN(size_at_most)(x * scale, FN(shrunk_end)(b, scale));
@@ -182,7 +253,7 @@ BODY FN(softplus_by_beta)(real g, real x, real beta) {
 /* 1 - e^(-beta y), which is beta y for a small y; such a y is scaled up, so that no bits are lost */
 /* ULP: lean 1.8, full 1.7, full without FMA 1.65 */
 BODY FN(softplus_from_output)(real g, real y, real beta) {
-    real scale, b = FN(shrink)(beta, &scale);
+    real scale, b = FN(lift_small)(beta, &scale);
     real a = FN(at_most)(y * scale, FN(at_most)(-EXPM1_LOW / b, LARGEST));
     real z = b * a;
     real d = FN(one_minus_exp)(-z, -FN(product_low)(b, a, z));
@@ -343,6 +414,66 @@ BODY FN(celu_from_output)(real g, real y, real alpha) {
     real q = hl_round(hl_div(hl_sum(d, y * f), hl_make(d, 0))), far = y / alpha;
     q = hl_abs(far) < 0x1p900 ? q : far;
     return y > 0 ? g : g * q;
+}
+
+/* (e^x - 1 - x) / x = 2^m.k result for -0.34 < x < 0 and m = x */
+HL_PAIR hl_xielu_near(real x, real m) {
+    return hl_add_any(hl_make(0.5 * m, 0), hl_mul1(hl_prod(x, m), hl_exp_tail(x)));
+}
+/* near 0 on either side x times a line; else (beta - alpha_n) x + alpha_n (e^x - 1) */
+/* ULP: 0.95 */
+BODY FN(xielu)(real x, real alpha_p, real alpha_n, real beta) {
+    int right = x > 0;
+    hl_scaled m = hl_split(hl_finite(x));
+    real r = x < -0.34 ? -0.34 : x;
+    hl_pair X = hl_if(right, hl_make(m.hi, 0), hl_xielu_near(right ? 0.0 : r, m.hi));
+    hl_scaled line = hl_line(hl_at(X, m.k), right ? alpha_p : alpha_n, beta);
+    real near = hl_raise_far(1, hl_round(hl_mul1(hl_of(line), m.hi)), line.k + m.k);
+    hl_scaled d = hl_line(hl_at(hl_make(-1, 0), 0), alpha_n, beta), A = hl_split(alpha_n);
+    int flat = d.hi == 0;
+    m.k = flat ? 0.0 : m.k;
+    real ka = A.k - d.k - m.k;
+    ka = ka < -200 ? -200.0 : ka;
+    hl_pair e = hl_times2(hl_mul1(hl_of(hl_expm1(hl_clamped(x, -1500, 0))), A.hi), hl_pow2(ka));
+    real far = hl_raise_far(1, hl_round(hl_add_any(hl_mul1(hl_of(d), flat ? 1.0 : m.hi), e)), d.k + m.k);
+    far = (x < -0x1.fffffffffffffp1023) & !flat ? d.hi * x : far;
+    real y = x > -0.34 ? near : far, top = alpha_p == 0 ? beta : alpha_p;
+    y = x > 0x1.fffffffffffffp1023 ? (top == 0 ? 0.0 : top * x) : y;
+    y = x == 0 ? beta * x : y;
+    return x == x ? y : x;
+}
+/* ULP: 0.95 */
+BODY FN(xielu_backward)(real g, real x, real alpha_p, real alpha_n, real beta) {
+    int right = x > 0;
+    hl_scaled m = hl_split(hl_finite(x)), e = hl_expm1(hl_clamped(x, -1500, 0));
+    int near = hl_abs(x) < 0.34;
+    real c = near & !right ? x : 0.0;
+    hl_pair X = hl_if(near, hl_mul1(hl_add(hl_make(1, 0), hl_xielu_near(c, c)), m.hi), hl_of(e));
+    X = hl_if(right, hl_make(m.hi + m.hi, 0), X);
+    hl_scaled line = hl_line(hl_at(X, right | near ? m.k : 0.0), right ? alpha_p : alpha_n, beta);
+    real y = hl_raise_far(g, hl_round(hl_of(line)), line.k);
+    y = (x <= 0) & (alpha_n == beta) ? FN(elu_backward)(g, x, alpha_n) : y;
+    y = (x > 0x1.fffffffffffffp1023) & (alpha_p != 0) ? g * (alpha_p * x) : y;
+    return x == x ? y : x;
+}
+BODY FN(xielu_by_alpha_p)(real g, real x, real alpha_p, real alpha_n, real beta) {
+    (void)alpha_p, (void)alpha_n, (void)beta;
+    return x <= 0 ? 0.0 : g * x * x;
+}
+BODY FN(xielu_by_alpha_n)(real g, real x, real alpha_p, real alpha_n, real beta) {
+    (void)alpha_p, (void)alpha_n, (void)beta;
+    hl_scaled m = hl_split(hl_finite(x));
+    real r = x < -0.34 ? -0.34 : x;
+    real near = hl_raise_far(g, hl_round(hl_mul1(hl_xielu_near(r, m.hi), m.hi)), m.k + m.k);
+    hl_pair e = hl_of(hl_expm1(hl_clamped(x, -1500, 0)));
+    real c = x < -0x1p60 ? -0x1p60 : x;
+    real far = g * hl_round(hl_add_any(hl_make(-c, 0), e));
+    far = x < -0x1p60 ? g * -x : far;
+    return x > 0 ? 0.0 : (x > -0.34 ? near : far);
+}
+BODY FN(xielu_by_beta)(real g, real x, real alpha_p, real alpha_n, real beta) {
+    (void)alpha_p, (void)alpha_n, (void)beta;
+    return g * x;
 }
 
 #define HL_SELU 0x1.0cfabd6a91132p+0, 0x1.6fc7d272f2696p-55

@@ -17,6 +17,26 @@ BODY FN(hard_swish_backward)(real g, real x) {
     return x <= -3 ? R(0) : y;
 }
 
+/* hard_swish_line(x) = x min(max(slope x + offset, 0), 1): hard_swish with another line, and with 1/6 and 1/2 itself.
+ * The derivative is 0 where the line is 0 and 1 where it is 1. */
+/* ULP: lean 2.25, full 2.25, full without FMA 2.25 */
+BODY FN(hard_swish_line)(real x, real slope, real offset) {
+    real up, line, y = FN(times_line)(x, slope, offset, &line, &up);
+    y = (line >= up) | (x > LARGEST) ? x : y;
+    y = (line <= 0) | (x < -LARGEST) ? FN(with_sign)(R(0), x) : y;
+    return IS_SIXTH(slope, offset) ? FN(hard_swish)(x) : y;
+}
+/* 2 slope x + offset */
+/* ULP: lean 1.35, full 1.35, full without FMA 1.35 */
+BODY FN(hard_swish_line_backward)(real g, real x, real slope, real offset) {
+    int steep = slope > 1; /* of x and the slope, the smaller one is doubled */
+    real line = FN(fused)(slope, x, offset);
+    real y = g * FN(fused)(steep ? slope : slope + slope, steep ? x + x : x, offset);
+    y = line >= 1 ? g : y;
+    y = line <= 0 ? R(0) : y;
+    return IS_SIXTH(slope, offset) ? FN(hard_swish_backward)(g, x) : y;
+}
+
 /* hard_mish(x) = x min(max(x + 2, 0), 2) / 2, inside x^2 / 2 + x. -0 below -2. The derivative is 0 at -2 and 1 at 0. */
 /* ULP: lean 0.5, full 0.5, full without FMA 0.75 */
 BODY FN(hard_mish)(real x) {
@@ -67,7 +87,7 @@ BODY FN(silu_backward)(real g, real x) {
 /* swish(x) = x sigmoid(beta x). With u = x or -x, whichever makes beta x = |beta| u. */
 /* ULP: lean 2.9, full 2.65, full without FMA 2.55 */
 BODY FN(swish)(real x, real beta) {
-    real scale, b = FN(shrink)(FN(size)(beta), &scale);
+    real scale, b = FN(lift_small)(FN(size)(beta), &scale);
     real u = (beta < 0 ? -x : x) * scale, all = b * u;
     u = FN(at_least)(u, -FN(shrunk_end)(b, scale));
     real z = b * u;
@@ -153,12 +173,12 @@ BODY FN(gelu_tail)(real a, real h, real c) {
 #endif
     return p / q;
 }
-/* e^(-a^2/2) = 2^k P: returns P, and ROUNDER + k in *shifted; h is a^2 rounded */
-BODY FN(gelu_exp)(real a, real h, real magic, real *shifted) {
+/* e^(-a b / 2) = 2^k P: returns P, and ROUNDER + k in *shifted; h is a b rounded */
+BODY FN(gelu_exp)(real a, real b, real h, real magic, real *shifted) {
     *shifted = FMA(h, R(-0.5 * LOG2E), magic);
     real k = *shifted - magic;
     real r = FN(fused)(k, 2 * LN2, h);
-    return FN(exp_poly)(r + FN(product_low)(a, a, h), R(-0.5), 1);
+    return FN(exp_poly)(r + FN(product_low)(a, b, h), R(-0.5), 1);
 }
 /* y 2^k, from ROUNDER + k */
 BODY FN(times_power)(real y, real shifted) {
@@ -169,7 +189,7 @@ BODY FN(times_power)(real y, real shifted) {
 /* ULP: lean 5.3, full 6.15, full without FMA 7 */
 BODY FN(gelu)(real x) {
     real a = FN(size_at_most)(x, BY_KIND(14.5, 14.6, 38.7)), h = a * a;
-    real k, P = FN(gelu_exp)(a, h, ROUNDER + BY_TYPE(40, 100), &k);
+    real k, P = FN(gelu_exp)(a, a, h, ROUNDER + BY_TYPE(40, 100), &k);
     real e = FN(times_power)(P, k);
     real m = x < 0 ? -R(0) : x;
     return FMA(-(a * e), FN(gelu_tail)(a, h, BY_TYPE(0x1p40f, 0x1p100)), m);
@@ -203,11 +223,41 @@ BODY FN(gelu_slope)(real a, real h) {
 /* ULP: lean 5.4, full 6.35, full without FMA 6.95 */
 BODY FN(gelu_backward)(real g, real x) {
     real a = FN(size_at_most)(x, BY_KIND(18.655, 20.2, 53.194)), h = a * a;
-    real k, P = FN(gelu_exp)(a, h, ROUNDER + BIAS, &k);
+    real k, P = FN(gelu_exp)(a, a, h, ROUNDER + BIAS, &k);
     real far, w = P * FN(near_and_far)(k, &far) * FN(gelu_slope)(a, h);
     /* for x > 0 W only matters while far is 1 */
     real y = x < 0 ? w : 1 - w;
     return FN(product)(g, FN(or_nan)(y, x), x < 0 ? far : R(1));
+}
+
+/* erf(x) = 1 - 2 e^(-x^2) G(sqrt(2) x) for x > 0, with the tail of gelu; below 3/4, where that cancels, x + x P(x^2) */
+BODY FN(erf_center)(real w) {
+#if FR_KIND == FR_LEAN
+    return POLY5(w, 0x1.06eba8p-3f, -0x1.81273ap-2f, 0x1.ce2ad6p-4f, -0x1.b7a8cep-6f, 0x1.4f2c3ap-8f, -0x1.61ddecp-11f);
+#elif FR_KIND == FR_WIDE
+    return POLY6(w, 0x1.06eba82059e2fp-3, -0x1.8127465e8017dp-2, 0x1.ce2efd9ac6b17p-4, -0x1.b826e59a289dfp-6,
+                 0x1.55e18881d8fc2p-8, -0x1.b60fd14b3d4cep-11, 0x1.8cd57bc09e251p-14);
+#else
+    return POLY10(w, 0x1.06eba8214db69p-3, -0x1.812746b0379e0p-2, 0x1.ce2f21a042470p-4, -0x1.b82ce312556c5p-6,
+                  0x1.565bcd03117aep-8, -0x1.c02db110bd990p-11, 0x1.f9a2ad7744295p-14, -0x1.f4c5b37aae71ep-17,
+                  0x1.b90cc47bb6e9ap-20, -0x1.5641e1526c25fp-23, 0x1.89e445c9f09c5p-27);
+#endif
+}
+/* ULP: lean 2, full 2.1, full without FMA 2.1 */
+BODY FN(erf)(real x) {
+    real a = FN(size_at_most)(x, BY_TYPE(4, 6)), h = (a + a) * a;
+    real k, P = FN(gelu_exp)(a + a, a, h, ROUNDER, &k);
+    real e = FN(times_power)(P, k);
+    real tail = 1 - e * FN(gelu_tail)(a * R(0x1.6a09e667f3bcdp+0), h, R(0.5));
+    real center = FMA(FN(erf_center)(a * a), a, a);
+    return FN(or_nan)(FN(with_sign)(a < R(0.75) ? center : tail, x), x);
+}
+/* 2 / sqrt(pi) e^(-x^2) */
+/* ULP: lean 2, full 2, full without FMA 2.2 */
+BODY FN(erf_backward)(real g, real x) {
+    real a = FN(size_at_most)(x, BY_KIND(13.19, 17.3, 37.61)), h = a * a;
+    real far, e = FN(exp_far)(-h, -FN(product_low)(a, a, h), &far);
+    return FN(product)(g, FN(or_nan)(FMA(e, R(0x1.06eba8214db69p-3), e), x), far);
 }
 
 /* gelu_tanh(x) = x / 2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) = x sigmoid(v). v log2(e) = x (C1 + C2 x^2) is kept as
@@ -272,6 +322,37 @@ BODY FN(mish_backward)(real g, real x) {
     real t = (x < 0 ? falling : -rising) / d;
     real y = x < 0 ? t : 1 + t;
     return FN(product)(g, FN(or_nan)(y, x), far);
+}
+
+/* dish(x) = x / 2 (1 + x / s), s = sqrt(1 + x^2); below -1/2, where that cancels, -|x| / 2 / (s^2 + |x| s). A very
+ * large x is scaled down: there s is |x|. */
+/* ULP: lean 2.6, full 2.9, full without FMA 3.2 */
+BODY FN(dish)(real x) {
+    int left = x<R(-0.5), huge = FN(size)(x)> BY_KIND(0x1p30f, INFINITY, 0x1p250);
+    real c = huge ? BY_KIND(0x1p-66f, 1, 0x1p-522) : R(1);
+    real a = FN(at_most)(FN(size)(x) * c, BY_TYPE(0x1p62f, 0x1p502)), v = FMA(a, a, c * c), s = FN(root)(v);
+    real q = a / (left ? FMA(a, s, v) : s), half = R(0.5) * x;
+    real y = left ? R(-0.5) * c * q : FMA(half, FN(with_sign)(q, x), half);
+    return FN(with_sign)(x < -LARGEST ? R(0) : FN(size)(y), x); /* half of the smallest number is 0 */
+}
+/* (1 + u) (1 + u - u^2) / 2, u = x / s. For x < 0 that is (1 - a s) / (2 v (v + a s)), a = |x|, v = s^2, where the
+ * rounding errors of all parts count, and -(1 / (2 a))^2 if a is large. */
+/* ULP: lean 2.6, full 2.9, full without FMA 3 */
+BODY FN(dish_backward)(real g, real x) {
+    real size = FN(size)(x), a = FN(at_most)(size, BY_TYPE(0x1p13f, 0x1p28));
+    real w = a * a, v = FMA(a, a, 1), s = FN(root)(v), half = R(0.5) / s;
+    real v_low = ((a > 1 ? w : 1) - v) + (a > 1 ? 1 : w) + FN(product_low)(a, a, w);
+    real p = a * s, p_low = FN(product_low)(a, s, p) + a * ((v_low - FN(product_low)(s, s, v)) * half);
+    real n = 1 - p, back = n - 1, n_low = ((1 - (n - back)) - (p + back)) - p_low;
+    real m = v + p, m_low = ((v - m) + p) + (v_low + p_low);
+    real d = v * m, d_low = FN(product_low)(v, m, d) + FMA(v, m_low, v_low * m);
+    int far = size > a;
+    real r = 1 / (far ? size : d), q = n * r;
+    q = FMA(FN(fused)(-q, d, n) + (n_low - q * d_low), r, q);
+    real u = (a + a) * half, right = (R(0.5) * (1 + u)) * FMA(u, 1 - u, 1);
+    r = R(0.5) * r;
+    real left = far ? -(g * r) * r : g * (R(0.5) * q);
+    return FN(or_nan)(x < 0 ? left : g * right, x);
 }
 
 #else /* the same formulas on pairs of doubles: hilo.h */
@@ -402,6 +483,31 @@ BODY FN(gelu_backward)(real g, real x) {
     return hl_raise(g, near ? z : v, a < 1 ? 0.0 : k);
 }
 
+#define HL_ROOT_2 0x1.6a09e667f3bcdp+0, -0x1.bdd3413b26456p-54
+#define HL_ERF 0x1.20dd750429b6dp+0, 0x1.1ae3a914fed80p-56 /* 2 / sqrt(pi) */
+/* Phi(a + d) - Phi(-a - d), a + d = sqrt(2) |x|, by the value at a and the derivative */
+/* ULP: 0.85 */
+BODY FN(erf)(real x) {
+    real b = hl_abs(x);
+    b = b > 6 ? 6.0 : b;
+    hl_pair A = hl_mul1(hl_make(HL_ROOT_2), b);
+    real a = A.hi;
+    hl_gauss_parts h = hl_gauss(a);
+    hl_pair q = hl_div_by(hl_mul(h.F, hl_of(h.m)), h.d, h.r);
+    hl_pair tail = hl_add(hl_make(1, 0), hl_times2(hl_value(hl_at(q, h.m.k)), -2));
+    hl_pair v = hl_if(a < 1, hl_mul1(hl_gauss_slope(a), a + a), tail);
+    v.lo = v.lo + A.lo * (2 * hl_make(HL_C0).hi * hl_value(h.m).hi);
+    real tiny = hl_round(hl_mul1(hl_make(HL_ERF), b * 0x1p600)) * 0x1p-600;
+    return hl_signed(b < 0x1p-300 ? tiny : hl_round(v), x);
+}
+/* ULP: 0.85 */
+BODY FN(erf_backward)(real g, real x) {
+    real b = hl_abs(x);
+    b = b > 38.7 ? 38.7 : b;
+    hl_scaled m = hl_exp(hl_neg(hl_prod(b, b)));
+    return hl_raise(g, hl_round(hl_mul(hl_of(m), hl_make(HL_ERF))), m.k);
+}
+
 /* gelu_tanh(x) = x sigmoid(2 u), 2 u = C1 x + C2 x^3, C1 = 2 sqrt(2/pi), C2 = 0.044715 C1 */
 #define HL_C1 0x1.9884533d43651p+0, -0x1.cbc0d30ebfd15p-54
 #define HL_C2 0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c70p-61
@@ -479,6 +585,70 @@ BODY FN(hard_swish_backward)(real g, real x) {
     real inner = g * hl_round(hl_mul(hl_sum(x + x, 3), HL_SIXTH));
     real y = x >= 3 ? g : inner;
     return x <= -3 ? 0.0 : y;
+}
+
+/* x min(max(slope x + offset, 0), 1) */
+/* ULP: 0.85 */
+BODY FN(hard_swish_line)(real x, real slope, real offset) {
+    hl_scaled m = hl_split(hl_finite(x)), line = hl_line(m, slope, offset);
+    real y = hl_raise_far(1, hl_round(hl_mul1(hl_of(line), m.hi)), line.k + m.k),
+         rough = hl_raise_far(1, hl_round(hl_of(line)), line.k);
+    y = (rough >= 1) | (x > 0x1.fffffffffffffp1023) ? x : y;
+    y = hl_signed((x < -0x1.fffffffffffffp1023) | ((rough <= 0) & (x <= 0x1.fffffffffffffp1023)) ? 0.0 : y, x);
+    y = x == x ? y : x;
+    return IS_SIXTH(slope, offset) ? FN(hard_swish)(x) : y;
+}
+/* ULP: 0.85 */
+BODY FN(hard_swish_line_backward)(real g, real x, real slope, real offset) {
+    hl_scaled m = hl_split(hl_finite(x)), line = hl_line(m, slope, offset);
+    m.hi = m.hi + m.hi;
+    hl_scaled twice = hl_line(m, slope, offset);
+    real y = hl_raise_far(g, hl_round(hl_of(twice)), twice.k);
+    real rough = hl_raise_far(1, hl_round(hl_of(line)), line.k);
+    y = (rough >= 1) | (x > 0x1.fffffffffffffp1023) ? g : y;
+    y = (x < -0x1.fffffffffffffp1023) | ((rough <= 0) & (x <= 0x1.fffffffffffffp1023)) ? 0.0 : y;
+    y = x == x ? y : x;
+    return IS_SIXTH(slope, offset) ? FN(hard_swish_backward)(g, x) : y;
+}
+
+/* a, 1 + a^2 and its root */
+typedef struct {
+    hl_pair w, v, s; /* a^2, 1 + a^2, sqrt(1 + a^2) */
+} hl_dish_parts;
+HL_INLINE hl_dish_parts hl_dish(real a) {
+    hl_dish_parts h;
+    h.w = hl_prod(a, a);
+    h.v = hl_add_any(hl_make(1, 0), h.w);
+    real r = FR_SQRT(h.v.hi);
+    h.s = hl_fast(r, (hl_residual(h.v.hi, r, r) + h.v.lo) / (r + r));
+    return h;
+}
+/* ULP: 0.85 */
+BODY FN(dish)(real x) {
+    real size = hl_abs(x), a = size > 0x1p60 ? 0x1p60 : size;
+    hl_dish_parts h = hl_dish(a);
+    hl_pair sum = hl_add(h.s, hl_make(a, 0));
+    hl_pair d = hl_if(x < 0, hl_mul(h.s, sum), h.s), n = hl_if(x < 0, hl_make(1, 0), sum);
+    real y = 0.5 * hl_round(hl_mul1(hl_div(n, d), x < 0 ? -a : a));
+    real far = x < 0 ? -0.25 / size : x;
+    y = a < 0x1p-60 ? 0.5 * x : y;
+    return size < 0x1p60 ? y : far;
+}
+/* ULP: 1.1 */
+BODY FN(dish_backward)(real g, real x) {
+    real size = hl_abs(x), a = size > 0x1p60 ? 0x1p60 : size;
+    hl_dish_parts h = hl_dish(a);
+    hl_pair t = hl_mul(h.s, h.v), one = hl_make(1, 0);
+    hl_pair n = hl_add_any(one, hl_neg(hl_mul(h.w, h.v)));
+    hl_pair d = hl_mul(t, hl_add(t, hl_mul1(hl_add_any(hl_make(2, 0), h.w), a)));
+    hl_pair u = hl_div(hl_make(a, 0), h.s);
+    hl_pair right = hl_mul(hl_add(one, u), hl_add(one, hl_mul(u, hl_add(one, hl_neg(u)))));
+    real y = 0.5 * hl_round(hl_if(x < 0, hl_div(n, d), right));
+    hl_scaled m = hl_split(hl_finite(size));
+    real far = hl_raise(g, hl_round(hl_div(hl_make(-0.25, 0), hl_prod(m.hi, m.hi))), -2 * m.k);
+    y = g * y;
+    far = x < 0 ? far : g;
+    return size > 0x1p60 ? far : y;
 }
 
 #endif

@@ -134,8 +134,11 @@ BODY hl_raise(real g, real v, real k) {
     return g * s2 * v * s1 * s1;
 }
 
-/* g v 2^k for k in [-6000, 2200] and 2^-1000 < |v| < 2^1000 */
-BODY hl_raise_far(real g, real v, real k) { return hl_raise(g, v, k < -2200 ? -2200.0 : k); }
+/* g v 2^k for k in [-6000, 6000] and 2^-1000 < |v| < 2^1000, or v = 0 */
+BODY hl_raise_far(real g, real v, real k) {
+    k = k > 2200 ? 2200.0 : k;
+    return hl_raise(g, v, k < -2200 ? -2200.0 : k);
+}
 
 /* v 2^k for k in [-1600, 400] */
 BODY hl_scale(real v, real k) { return v * hl_pow2(k + 600) * 0x1p-600; }
@@ -161,6 +164,16 @@ HL_SCALED hl_split(real x) {
     memcpy(&k, &u, 8);
     k = k - (0x1p52 + 1023);
     return hl_at(hl_make(m * hl_pow2(-k), 0), k - f.k);
+}
+/* a X 2^m.k + b, X = m.hi + m.lo of order 1 or less: terms that are less than 2^-200 of the other one do not count */
+HL_SCALED hl_line(hl_scaled m, real a, real b) {
+    hl_scaled A = hl_split(a), B = hl_split(b);
+    real ka = (m.hi == 0) | (A.hi == 0) ? -4000.0 : A.k + m.k, kb = B.hi == 0 ? -4000.0 : B.k;
+    real k = ka > kb ? ka : kb, da = ka - k, db = kb - k;
+    da = da < -200 ? -200.0 : da;
+    db = db < -200 ? -200.0 : db;
+    hl_pair p = hl_times2(hl_mul1(hl_of(m), A.hi), hl_pow2(da));
+    return hl_at(hl_add_any(p, hl_make(B.hi * hl_pow2(db), 0)), k);
 }
 /* clamps infinity, which would give NaN where the largest finite number gives the limit */
 BODY hl_finite(real x) {
@@ -344,16 +357,19 @@ HL_PAIR hl_minus_abs(hl_pair z) {
 
 /* ---- log1p ---- */
 
+/* 2 atanh(S) q / S for |S| <= 1/3 and a q that is S times a power of two */
+HL_PAIR hl_twice_atanh(hl_pair q, hl_pair S) {
+    hl_pair w = hl_prod(S.hi, S.hi);
+    real t = w.hi * hl_atanh_tail(w.hi) + (w.lo + 2 * S.hi * S.lo) * 0x1.5555555555555p-2;
+    hl_pair s = hl_fast(q.hi, q.hi * t);
+    return hl_times2(hl_fast(s.hi, s.lo + (q.lo + q.lo * t)), 2);
+}
 /* log1p(e) = 2 atanh(e / (2 + e)) of e = e^z, z <= 0, by m 2^k = e. In scaled form, because e may be tiny. */
 HL_SCALED hl_log1p_exp(hl_pair z) {
     hl_scaled m = hl_exp(z);
     hl_pair d = hl_add(hl_make(2, 0), hl_value(m));
     hl_pair q = hl_div(hl_of(m), d);
-    hl_pair S = hl_value(hl_at(q, m.k));
-    hl_pair w = hl_prod(S.hi, S.hi);
-    real t = w.hi * hl_atanh_tail(w.hi) + (w.lo + 2 * S.hi * S.lo) * 0x1.5555555555555p-2;
-    hl_pair s = hl_fast(q.hi, q.hi * t);
-    return hl_at(hl_times2(hl_fast(s.hi, s.lo + (q.lo + q.lo * t)), 2), m.k);
+    return hl_at(hl_twice_atanh(q, hl_value(hl_at(q, m.k))), m.k);
 }
 
 /* ---- Logistic function: sigmoid, silu, swish, gelu_tanh, softplus' ---- */

@@ -3,6 +3,11 @@
 
 #if FR_KIND != FR_HILO
 
+/* identity(x) = x; exact */
+BODY FN(identity)(real x) { return x; }
+BODY FN(identity_backward)(real g, real x) { return x == x ? g : x; }
+BODY FN(identity_from_output)(real g, real y) { return FN(identity_backward)(g, y); }
+
 /* relu(x) = max(x, 0); exact. Zero of either sign gives +0. */
 BODY FN(relu)(real x) { return x <= 0 ? R(0) : x; }
 BODY FN(relu_backward)(real g, real x) { return FN(gate)(x > 0, g, x); }
@@ -84,6 +89,36 @@ BODY FN(srelu_by_t_right)(real g, real x, real t_left, real a_left, real t_right
 BODY FN(srelu_by_a_right)(real g, real x, real t_left, real a_left, real t_right, real a_right) {
     (void)t_left, (void)a_left, (void)a_right;
     return FN(srelu_by_slope)(x >= t_right, g, x, t_right);
+}
+
+/* bounded_relu(x) = min(x, max_value) if x > threshold else negative_slope (x - threshold). The product includes the
+ * rounding error of the difference, which is halved where it might overflow. A slope of 0 gives +0, at -inf too; the
+ * lower piece is 0 at x = threshold even if both are infinite. */
+/* ULP: lean 0.55, full 0.55, full without FMA 1.05 */
+BODY FN(bounded_relu)(real x, real negative_slope, real max_value, real threshold) {
+    int huge = FN(size)(threshold) > BY_KIND(0x1p100f, INFINITY, 0x1p900);
+    real half = huge ? R(0.5) : R(1), a = x * half, t = threshold * half;
+    real d = a - t;
+    d = d == d ? d : R(0); /* x is the threshold, and infinite */
+    real back = d - a;
+    real rest = negative_slope * ((a - (d - back)) - (t + back));
+    rest = (rest - rest == 0) & (rest != 0) ? rest : -R(0); /* adding -0 keeps the sign of a zero */
+    real damped = FN(fused)(negative_slope, d, rest) * (huge ? R(2) : R(1));
+    damped = negative_slope == 0 ? R(0) : damped;
+    damped = x == x ? damped : x;
+    real top = x > max_value ? max_value : x;
+    return x > threshold ? top : damped;
+}
+BODY FN(bounded_relu_backward)(real g, real x, real negative_slope, real max_value, real threshold) {
+    real damped = negative_slope == 0 ? R(0) : negative_slope * g;
+    real top = x < max_value ? g : R(0);
+    real y = x > threshold ? top : damped;
+    return x == x ? y : x;
+}
+/* Outputs of the lower piece are at most 0, which no other output is. */
+BODY FN(bounded_relu_from_output)(real g, real y, real negative_slope, real max_value, real threshold) {
+    (void)threshold;
+    return FN(bounded_relu_backward)(g, y, negative_slope, max_value, R(0));
 }
 
 /* threshold(x) = x if x > threshold else value; exact */

@@ -216,7 +216,7 @@ BODY FN(reduce_far)(real z, real low, real *scale, real *far) { return FN(reduce
 
 /* For a factor b > 0 of x. If it is small, 1 / b may overflow, and infinity times b is near where x is huge: then b is
  * multiplied by 2^FAR_LIFT and x divided by it. */
-BODY FN(shrink)(real b, real *scale) {
+BODY FN(lift_small)(real b, real *scale) {
     int tiny = b < BY_KIND(0x1p-64f, 0, 0x1p-512);
     *scale = tiny ? BY_KIND(0x1p-32f, 1, 0x1p-256) : R(1);
     return tiny ? b * BY_KIND(0x1p32f, 1, 0x1p256) : b;
@@ -225,14 +225,15 @@ BODY FN(shrink)(real b, real *scale) {
 BODY FN(balance)(real b, real *scale) {
 #if FR_KIND == FR_FULL && !FR_HAS_FMA
     int huge = b > R(0x1p512);
-    real c = FN(shrink)(b, scale);
+    real c = FN(lift_small)(b, scale);
     *scale = huge ? R(0x1p256) : *scale;
     return huge ? b * R(0x1p-256) : c;
 #else
-    return FN(shrink)(b, scale);
+    return FN(lift_small)(b, scale);
 #endif
 }
-/* the size of x from which e^-(b x) has reached 0 in reduce_lifted with FAR_LIFT or without; b and scale from shrink */
+/* the size of x from which e^-(b x) has reached 0 in reduce_lifted with FAR_LIFT or without; b and scale from
+ * lift_small */
 BODY FN(shrunk_end)(real b, real scale) { return FN(at_most)((scale == 1 ? -FAR_LOW : -FAR_LOWER) / b, LARGEST); }
 #define LIFT_OF(scale) ((scale) == 1 ? NO_LIFT : FAR_LIFT)
 
@@ -296,13 +297,18 @@ BODY FN(expm1_poly)(real r) {
     return FMA(q, r * r, r);
 }
 
-/* e^z - 1 for z <= 0; z + low is the argument. ln2 as one constant is enough: where k is large, S is small. */
-BODY FN(expm1_below)(real z, real low) {
+/* e^z = S (1 + p) for z <= 0: returns p; z + low is the argument. ln2 as one constant is enough for e^z - 1: where k is
+ * large, S is small. */
+BODY FN(expm1_parts)(real z, real low, real *S) {
     const real magic = ROUNDER + BIAS;
     real shifted = FMA(z, R(LOG2E), magic);
     real k = shifted - magic;
-    real p = FN(expm1_poly)(FMA(k, -LN2, z) + low);
-    real S = FN(power)(shifted);
+    *S = FN(power)(shifted);
+    return FN(expm1_poly)(FMA(k, -LN2, z) + low);
+}
+/* e^z - 1 for z <= 0 */
+BODY FN(expm1_below)(real z, real low) {
+    real S, p = FN(expm1_parts)(z, low, &S);
     return FMA(S, p, S - 1);
 }
 /* the argument below which both expm1 and log(1 + e^z) may be clamped without loss of accuracy */
@@ -353,4 +359,33 @@ BODY FN(product_low)(real a, real b, real p) {
 #else
     return FN(fused)(a, b, -p);
 #endif
+}
+
+/* Numbers beyond which sums overflow, and fused() is not exact without FMA, and a factor that brings them back. */
+#define HUGE_FROM BY_TYPE(0x1p96f, 0x1p895)
+#define HUGE_DOWN BY_TYPE(0x1p-32f, 0x1p-128)
+BODY FN(tame)(real a, real b) { return (FN(size)(a) > HUGE_FROM) | (FN(size)(b) > HUGE_FROM) ? HUGE_DOWN : R(1); }
+
+/* x (a x + b), and the line itself times *up: if both a and b are tiny it is lifted, because it may be subnormal where
+ * its product with a huge x is not; if one is huge it is lowered */
+BODY FN(times_line)(real x, real a, real b, real *line, real *up) {
+    int tiny = (FN(size)(a) < BY_KIND(0x1p-64f, 0, 0x1p-512)) & (FN(size)(b) < BY_KIND(0x1p-32f, 0, 0x1p-256));
+    *up = tiny ? BY_KIND(0x1p64f, 1, 0x1p512) : FN(tame)(a, b);
+    real down = 1 / *up;
+    int far = (FN(size)(x) > 1) == tiny; /* down is the factor of x, or of the result */
+    *line = FN(fused)(a * *up, x, b * *up);
+    real y = (far ? x * down : x) * *line;
+    return far ? y : y * down;
+}
+
+/* m = 2^k result, result in [2/3, 4/3), for m > 0 */
+BODY FN(split_thirds)(real m, real *k) {
+    const int up = BY_TYPE(32, 64);
+    FN(word) u = {m * BY_TYPE(0x1p32f, 0x1p64)}, e = {R(1)}, thirds = {R(2. / 3)};
+    const FN(word) one = e, base = {BY_TYPE(0x1p23f, 0x1p52)};
+    e.bits = (u.bits + (one.bits - thirds.bits)) >> SHIFT;
+    u.bits = u.bits - (e.bits << SHIFT) + one.bits;
+    e.bits |= base.bits;
+    *k = e.number - (base.number + BIAS + up);
+    return u.number;
 }

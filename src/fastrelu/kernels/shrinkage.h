@@ -20,6 +20,22 @@ BODY FN(soft_shrink)(real x, real lambd) {
 BODY FN(soft_shrink_backward)(real g, real x, real lambd) { return FN(hard_shrink_backward)(g, x, lambd); }
 BODY FN(soft_shrink_from_output)(real g, real y, real lambd) { return FN(hard_shrink_from_output)(g, y, lambd); }
 
+/* shrink(x) = x - bias if x > lambd, x + bias if x < -lambd, else 0; one rounding. hard_shrink if bias is 0,
+ * soft_shrink if it is lambd. A bias of at most lambd keeps the outputs of the outer pieces apart from 0. */
+BODY FN(shrink)(real x, real lambd, real bias) {
+    real y = x == x ? R(0) : x;
+    y = x < -lambd ? x + bias : y;
+    return x > lambd ? x - bias : y;
+}
+BODY FN(shrink_backward)(real g, real x, real lambd, real bias) {
+    (void)bias;
+    return FN(hard_shrink_backward)(g, x, lambd);
+}
+BODY FN(shrink_from_output)(real g, real y, real lambd, real bias) {
+    (void)bias;
+    return FN(hard_shrink_from_output)(g, y, lambd);
+}
+
 /* tanh_shrink(x) = x - tanh(x); for |x| < 1.75, where that cancels, x^3 P(x^2) / Q(x^2). Both formulas share the
  * division. P and Q start a little below a power of two, where rounding costs least. */
 /* ULP: lean 2.75, full 3, full without FMA 3.3 */

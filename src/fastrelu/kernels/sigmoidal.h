@@ -1,5 +1,18 @@
 /* Functions that rise from one level to another, and their piecewise linear approximations. */
 
+/* m = x or 1 - x, whichever is at most 1/2, and at least eps */
+BODY FN(logit_side)(real x, real eps, int *right) {
+    *right = x > R(0.5);
+    real m = *right ? 1 - x : x; /* exact, or beyond 2 */
+    return m < eps ? eps : m;
+}
+/* where the logarithm ends: -inf for m = 0, NaN below */
+BODY FN(logit_ends)(real y, real m, int right) {
+    y = m > 0 ? y : -(real)INFINITY;
+    y = m >= 0 ? y : (real)NAN;
+    return right ? 0 - y : y; /* +0 at 1/2 on either side */
+}
+
 #if FR_KIND != FR_HILO
 
 /* hard_sigmoid(x) = min(max(slope x + offset, 0), 1); one rounding with FMA, and in double arithmetic slope x is exact.
@@ -94,6 +107,46 @@ BODY FN(sigmoid_backward)(real g, real x) {
 /* ULP: lean 1.5, full 1.7, full without FMA 1.7 */
 BODY FN(sigmoid_from_output)(real g, real y) { return g * (y * (1 - y)); }
 
+/* logit(x) = log(x / (1 - x)), x limited to [eps, 1 - eps], which a negative eps does not do. With m = min(x, 1 - x) =
+ * 2^k f it is -+(k ln2 + 2 atanh(s)), s = (f - (1 - m)) / (f + (1 - m)), and for m > 1/3, where that cancels, k = 0. */
+/* ULP: lean 2.1, full 2.45, full without FMA 2.45 */
+BODY FN(logit)(real x, real eps) {
+    int right;
+    real m = FN(logit_side)(x, eps, &right), M = 1 - m, low = (1 - M) - m;
+    real k, f = FN(split_thirds)(m, &k);
+    int center = m > R(1. / 3);
+    f = center ? m : f;
+    k = center ? R(0) : k;
+    real num = (f - M) - low, t = (num + num) / (f + M), w = t * t;
+    real log = FMA(t * w, FN(log1p_poly)(w), t);
+#if FR_KIND == FR_WIDE
+    real y = FMA(k, LN2, log);
+#else
+    real y = FMA(k, BY_TYPE(0x1.62e4p-1f, 0x1.62e42fefa3800p-1),
+                 FMA(k, BY_TYPE(0x1.7f7d1cp-20f, 0x1.ef35793c76730p-45), log));
+#endif
+    return FN(logit_ends)(y, m, right);
+}
+/* 1 / (x (1 - x)); 0 where x is limited */
+/* ULP: lean 2, full 2.3, full without FMA 2.3 */
+BODY FN(logit_backward)(real g, real x, real eps) {
+    real m = x > R(0.5) ? 1 - x : x, y = g / (FN(size)(m) * (1 - m));
+    y = m >= 0 ? y : (real)NAN;
+    return (m < eps) & (eps >= 0) ? R(0) : y;
+}
+/* 1 / (q - q^2), q = sigmoid(-|y|) */
+/* ULP: lean 2.95, full 3.2, full without FMA 3.2 */
+BODY FN(logit_from_output)(real g, real y, real eps) {
+    (void)eps;
+    real far, q = FN(sigmoid_far)(-FN(size_at_most)(y, -FAR_LOW), NO_LOW, &far);
+    real d = FN(or_nan)(g / FMA(-q, q, q), y);
+#if FR_KIND == FR_WIDE
+    return d;
+#else
+    return d / far;
+#endif
+}
+
 /* tanh(x) = (1 - S/P) / (1 + S/P) with S/P = e^(-2|x|); 1/P = 1 + p */
 /* ULP: lean 2.85, full 3.25, full without FMA 3.25 */
 BODY FN(tanh)(real x) {
@@ -158,6 +211,38 @@ BODY FN(sigmoid_backward)(real g, real x) {
 }
 /* ULP: 0.5 */
 BODY FN(sigmoid_from_output)(real g, real y) { return g * hl_round(hl_mul1(hl_sum(1, -y), y)); }
+
+/* the same in pairs; ln2 in three parts, of which k times each of the first two is exact */
+/* ULP: 0.85 */
+BODY FN(logit)(real x, real eps) {
+    int right;
+    real m = FN(logit_side)(x, eps, &right);
+    hl_pair M = hl_sum(1, -m);
+    real k, f = FN(split_thirds)(m, &k);
+    int center = m > 1. / 3;
+    f = center ? m : f;
+    k = center ? 0.0 : k;
+    hl_pair q = hl_div(hl_add_any(hl_make(f, 0), hl_neg(M)), hl_add_any(hl_make(f, 0), M));
+    hl_pair y = hl_add_any(hl_fast(k * HL_LN2_1, k * HL_LN2_2), hl_twice_atanh(q, q));
+    return FN(logit_ends)(y.hi + (y.lo + k * HL_LN2_3), m, right);
+}
+/* ULP: 0.85 */
+BODY FN(logit_backward)(real g, real x, real eps) {
+    real m = x > 0.5 ? 1 - x : x;
+    hl_scaled s = hl_split(hl_abs(m));
+    hl_pair d = hl_mul1(hl_sum(1, -m), s.hi);
+    real y = m > 0 ? hl_raise(g, hl_round(hl_div(hl_make(1, 0), d)), -s.k) : g * (real)INFINITY;
+    y = m >= 0 ? y : (real)NAN;
+    return (m < eps) & (eps >= 0) ? 0.0 : y;
+}
+/* (1 + e)^2 / e for e = exp(-|y|) */
+/* ULP: 0.85 */
+BODY FN(logit_from_output)(real g, real y, real eps) {
+    (void)eps;
+    hl_scaled m = hl_exp(hl_minus_abs(hl_clamped(y, -1500, 1500)));
+    hl_pair d = hl_add(hl_make(1, 0), hl_value(m));
+    return hl_raise(g, hl_round(hl_div(hl_mul(d, d), hl_of(m))), -m.k);
+}
 
 /* tanh(a) for 0 <= a <= 700 as -E / (2 + E), E = expm1(-2 a) */
 HL_PAIR hl_tanh(real a) {

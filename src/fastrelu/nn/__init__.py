@@ -13,6 +13,7 @@ from fastrelu.nn.gated_units import *
 from fastrelu.nn.joining import Add as Add
 from fastrelu.nn.joining import Concatenate as Concatenate
 from fastrelu.nn.joining import Multiply as Multiply
+from fastrelu.nn.learnable import XIELU as XIELU
 from fastrelu.nn.learnable import PReLU as PReLU
 from fastrelu.nn.learnable import SReLU as SReLU
 from fastrelu.nn.linear import Linear as Linear

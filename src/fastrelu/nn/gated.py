@@ -12,6 +12,7 @@ from fastrelu.nn.learnable import Learnable
 
 __all__ = [
     "GELU",
+    "Dish",
     "Hardmish",
     "Hardswish",
     "Mish",
@@ -117,7 +118,16 @@ class Mish(Activation, function="mish"):
 
 
 class Hardswish(Activation, function="hard_swish"):
-    """Layer of :func:`fastrelu.hard_swish`: ``x * min(max(x + 3, 0), 6) / 6``.
+    """Layer of :func:`fastrelu.hard_swish`: ``x * min(max(x + 3, 0), 6) / 6``, or another slope and offset of the gate.
+
+    Parameters
+    ----------
+    inplace : bool, default False
+        Whether to overwrite the input.
+    slope : float, default 1/6
+        Slope of the gate.
+    offset : float, default 0.5
+        Value of the gate at 0.
 
     Examples
     --------
@@ -125,6 +135,28 @@ class Hardswish(Activation, function="hard_swish"):
     >>> from fastrelu import nn
     >>> nn.Hardswish()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-0.3333, -0.2083,  0.    ,  3.    ], dtype=float32)
+    """
+
+    def __init__(self, inplace: bool = False, *, slope: float = 1 / 6, offset: float = 0.5) -> None:
+        self.slope = slope
+        self.offset = offset
+        super().__init__(inplace)
+
+    def extra_repr(self) -> str:
+        """Return slope and offset unless they are the defaults, and whether the layer works in place."""
+        default = (self.slope, self.offset) == (1 / 6, 0.5)
+        return ("inplace=True" if self.inplace else "") if default else super().extra_repr()
+
+
+class Dish(Activation, function="dish"):
+    """Layer of :func:`fastrelu.dish`: ``x / 2 * (1 + x / sqrt(1 + x ** 2))``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Dish()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.1056, -0.1382,  0.    ,  2.923 ], dtype=float32)
     """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -140,6 +141,79 @@ class PReLU(Learnable, function="prelu"):
     ) -> None:
         self.weight: Parameter = self._initial(init, True, num_parameters, axis, dtype)
         super().__init__()
+
+
+class XIELU(Learnable, function="xielu"):
+    """Layer of :func:`fastrelu.xielu` with two learned factors, as in the paper and in Hugging Face's transformers.
+
+    The function's `alpha_p` is the softplus of the learned number, and its `alpha_n` that plus `beta`, so that the layer
+    stays monotonic far from 0.
+
+    Parameters
+    ----------
+    alpha_p_init, alpha_n_init : float, default 0.8
+        Initial values of the function's factors: above 0, and above `beta`.
+    beta : float, default 0.5
+        Slope at 0, which is not learned.
+    num_parameters, axis, dtype
+        Number of each factor, axis and type: see :class:`~fastrelu.nn.learnable.Learnable`.
+
+    Attributes
+    ----------
+    alpha_p, alpha_n : Parameter
+        The learned numbers, of shape ``(num_parameters,)``.
+
+    Raises
+    ------
+    ValueError
+        Unless ``alpha_p_init > 0`` and ``alpha_n_init > beta``.
+
+    References
+    ----------
+    A. H. Huang, I. Schlag, "Deriving activation functions using integration", 2024.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.XIELU()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.0917, -0.1648,  0.    ,  8.7   ], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        alpha_p_init: float = 0.8,
+        alpha_n_init: float = 0.8,
+        beta: float = 0.5,
+        *,
+        num_parameters: int = 1,
+        axis: int = 1,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        if not (alpha_p_init > 0 and alpha_n_init > beta):
+            raise ValueError(
+                f"XIELU requires alpha_p_init > 0 and alpha_n_init > beta, got alpha_p_init={alpha_p_init!r}, "
+                f"alpha_n_init={alpha_n_init!r}, beta={beta!r}"
+            )
+        self.beta = beta
+
+        def raw(value: float) -> float:  # the inverse of softplus
+            return value + math.log(-math.expm1(-value))
+
+        self.alpha_p: Parameter = self._initial(raw(alpha_p_init), True, num_parameters, axis, dtype)
+        self.alpha_n: Parameter = self._initial(raw(alpha_n_init - beta), True, num_parameters, axis, dtype)
+        super().__init__()
+
+    def _arguments(self, shape: tuple[int, ...]) -> list[Any]:
+        alpha_p, alpha_n = activations.softplus(self.alpha_p.data), activations.softplus(self.alpha_n.data) + self.beta
+        return [self._along(alpha_p, shape), self._along(alpha_n, shape), self.beta]
+
+    def _collect(self, learned: list[Parameter], gradients: list[Any]) -> None:
+        chained = [
+            gradient * activations.sigmoid(parameter.data).reshape(np.shape(gradient))
+            for parameter, gradient in zip(learned, gradients[:2], strict=True)
+        ]
+        super()._collect(learned, chained)
 
 
 class SReLU(Learnable, function="srelu"):

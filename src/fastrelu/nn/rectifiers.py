@@ -15,6 +15,7 @@ from fastrelu.nn.random import Random
 from fastrelu.nn.record import save, watching, writable
 
 __all__ = [
+    "BoundedReLU",
     "CReLU",
     "LeakyReLU",
     "RReLU",
@@ -74,6 +75,45 @@ class LeakyReLU(Activation, function="leaky_relu"):
 
     def _output_suffices(self) -> bool:
         return self.negative_slope >= 0
+
+
+class BoundedReLU(Activation, function="bounded_relu"):
+    """Layer of :func:`fastrelu.bounded_relu`: ReLU with a slope, an upper limit and a threshold, as in Keras.
+
+    Parameters
+    ----------
+    negative_slope : float, default 0.0
+        Slope at and below the threshold.
+    max_value : float or None, default None
+        Upper limit of the output, at least `threshold`; None is none.
+    threshold : float, default 0.0
+        Inputs above it are kept.
+    inplace : bool, default False
+        Whether to overwrite the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.BoundedReLU(0.25, 2.0)(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([-0.5  , -0.125,  0.   ,  2.   ], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        negative_slope: float = 0.0,
+        max_value: float | None = None,
+        threshold: float = 0.0,
+        *,
+        inplace: bool = False,
+    ) -> None:
+        self.negative_slope = negative_slope
+        self.max_value = max_value
+        self.threshold = threshold
+        super().__init__(inplace)
+
+    def _output_suffices(self) -> bool:
+        return self.negative_slope >= 0 and self.threshold >= 0 and (self.max_value is None or self.max_value > 0)
 
 
 class Threshold(Activation, function="threshold"):

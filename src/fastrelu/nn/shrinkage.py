@@ -6,6 +6,7 @@ from fastrelu.nn.activation import Activation
 
 __all__ = [
     "Hardshrink",
+    "Shrink",
     "Softshrink",
     "Tanhshrink",
 ]
@@ -63,6 +64,35 @@ class Softshrink(Activation, function="soft_shrink", exact=True):
     def extra_repr(self) -> str:
         """Return the parameter without its name, as PyTorch does."""
         return super().extra_repr().removeprefix("lambd=")
+
+
+class Shrink(Activation, function="shrink"):
+    """Layer of :func:`fastrelu.shrink`: ``x`` moved towards 0 by ``bias`` where ``abs(x) > lambd``, 0 elsewhere.
+
+    Parameters
+    ----------
+    lambd : float, default 0.5
+        Half-width of the interval around 0 that is set to 0; at least 0.
+    bias : float, default 0.0
+        How far the rest is moved towards 0.
+    inplace : bool, default False
+        Whether to overwrite the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Shrink(0.5, 0.25)(np.float32([-2.0, -0.5, 0.0, 3.0]))
+    array([-1.75,  0.  ,  0.  ,  2.75], dtype=float32)
+    """
+
+    def __init__(self, lambd: float = 0.5, bias: float = 0.0, *, inplace: bool = False) -> None:
+        self.lambd = lambd
+        self.bias = bias
+        super().__init__(inplace)
+
+    def _output_suffices(self) -> bool:
+        return self.bias <= self.lambd
 
 
 class Tanhshrink(Activation, function="tanh_shrink"):

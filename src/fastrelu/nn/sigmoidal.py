@@ -5,8 +5,10 @@ from __future__ import annotations
 from fastrelu.nn.activation import Activation
 
 __all__ = [
+    "Erf",
     "Hardsigmoid",
     "Hardtanh",
+    "Logit",
     "Sigmoid",
     "Softsign",
     "SparsePlus",
@@ -49,6 +51,41 @@ class Softsign(Activation, function="softsign"):
     >>> nn.Softsign()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-0.6667, -0.3333,  0.    ,  0.75  ], dtype=float32)
     """
+
+
+class Erf(Activation, function="erf"):
+    """Layer of :func:`fastrelu.erf`: the error function.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Erf()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-0.9953, -0.5205,  0.    ,  1.    ], dtype=float32)
+    """
+
+
+class Logit(Activation, function="logit"):
+    """Layer of :func:`fastrelu.logit`: ``log(x / (1 - x))``.
+
+    Parameters
+    ----------
+    eps : float or None, default None
+        The input is limited to the interval from `eps` to ``1 - eps`` first; None does not limit it.
+    inplace : bool, default False
+        Whether to overwrite the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Logit(0.25)(np.float32([0.0, 0.5, 0.7, 1.0])).round(4)
+    array([-1.0986,  0.    ,  0.8473,  1.0986], dtype=float32)
+    """
+
+    def __init__(self, eps: float | None = None, *, inplace: bool = False) -> None:
+        self.eps = eps
+        super().__init__(inplace)
 
 
 class Hardsigmoid(Activation, function="hard_sigmoid"):
