@@ -421,7 +421,7 @@ HL_PAIR hl_xielu_near(real x, real m) {
     return hl_add_any(hl_make(0.5 * m, 0), hl_mul1(hl_prod(x, m), hl_exp_tail(x)));
 }
 /* near 0 on either side x times a line; else (beta - alpha_n) x + alpha_n (e^x - 1) */
-/* ULP: 0.95 */
+/* ULP: 1.05 */
 BODY FN(xielu)(real x, real alpha_p, real alpha_n, real beta) {
     int right = x > 0;
     hl_scaled m = hl_split(hl_finite(x));

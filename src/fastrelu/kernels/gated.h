@@ -19,7 +19,7 @@ BODY FN(hard_swish_backward)(real g, real x) {
 
 /* hard_swish_line(x) = x min(max(slope x + offset, 0), 1): hard_swish with another line, and with 1/6 and 1/2 itself.
  * The derivative is 0 where the line is 0 and 1 where it is 1. */
-/* ULP: lean 2.25, full 2.25, full without FMA 2.25 */
+/* ULP: lean 2.6, full 2.55, full without FMA 2.55 */
 BODY FN(hard_swish_line)(real x, real slope, real offset) {
     real up, line, y = FN(times_line)(x, slope, offset, &line, &up);
     y = (line >= up) | (x > LARGEST) ? x : y;
@@ -27,7 +27,7 @@ BODY FN(hard_swish_line)(real x, real slope, real offset) {
     return IS_SIXTH(slope, offset) ? FN(hard_swish)(x) : y;
 }
 /* 2 slope x + offset */
-/* ULP: lean 1.35, full 1.35, full without FMA 1.35 */
+/* ULP: lean 1.55, full 1.55, full without FMA 1.55 */
 BODY FN(hard_swish_line_backward)(real g, real x, real slope, real offset) {
     int steep = slope > 1; /* of x and the slope, the smaller one is doubled */
     real line = FN(fused)(slope, x, offset);
@@ -326,7 +326,7 @@ BODY FN(mish_backward)(real g, real x) {
 
 /* dish(x) = x / 2 (1 + x / s), s = sqrt(1 + x^2); below -1/2, where that cancels, -|x| / 2 / (s^2 + |x| s). A very
  * large x is scaled down: there s is |x|. */
-/* ULP: lean 2.6, full 2.9, full without FMA 3.2 */
+/* ULP: lean 2.8, full 2.9, full without FMA 3.2 */
 BODY FN(dish)(real x) {
     int left = x<R(-0.5), huge = FN(size)(x)> BY_KIND(0x1p30f, INFINITY, 0x1p250);
     real c = huge ? BY_KIND(0x1p-66f, 1, 0x1p-522) : R(1);
@@ -337,7 +337,7 @@ BODY FN(dish)(real x) {
 }
 /* (1 + u) (1 + u - u^2) / 2, u = x / s. For x < 0 that is (1 - a s) / (2 v (v + a s)), a = |x|, v = s^2, where the
  * rounding errors of all parts count, and -(1 / (2 a))^2 if a is large. */
-/* ULP: lean 2.6, full 2.9, full without FMA 3 */
+/* ULP: lean 2.8, full 2.9, full without FMA 3 */
 BODY FN(dish_backward)(real g, real x) {
     real size = FN(size)(x), a = FN(at_most)(size, BY_TYPE(0x1p13f, 0x1p28));
     real w = a * a, v = FMA(a, a, 1), s = FN(root)(v), half = R(0.5) / s;
