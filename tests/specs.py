@@ -718,6 +718,15 @@ def _softplus(x: Array, beta: Array) -> Array:
     return np.asarray(np.where(x < 0, 0, x) + np.log1p(e) / beta)
 
 
+_LN2 = 0.6931471805599453
+
+
+def _log1mexp(x: Array) -> Array:
+    a = np.where(x < 0, 0, x)
+    near = np.log(-np.expm1(-np.minimum(a, 1)))
+    return np.where(x < 0, nan, np.where(a <= _LN2, near, np.log1p(-np.exp(-np.maximum(a, _LN2)))))
+
+
 def _squareplus(x: Array, b: Array) -> Array:
     root = np.sqrt(x * x + b)
     falling = np.where(b == 0, 0, b / (root - x)) / 2
@@ -793,6 +802,16 @@ _ROWS += [
         lambda y: -np.expm1(y),
         special=((-inf, -inf), (0.0, -0.6931471805599453), (-0.0, -0.6931471805599453), (inf, -0.0)),
         interval=(-40.0, 40.0),
+    ),
+    Spec(
+        "log1mexp",
+        _log1mexp,
+        lambda x: np.where(x < 0, nan, 1 / np.expm1(np.where(x < 0, 0, x))),
+        lambda y: np.where(y == 0, 0, np.expm1(-y)),
+        kinks=lambda: (0.0, _LN2),  # _LN2: where the formula changes
+        kink_derivatives=(inf, 1.0),
+        special=((-inf, nan), (-1.0, nan), (-0.0, -inf), (0.0, -inf), (_LN2, -_LN2), (inf, -0.0)),
+        interval=(0.0, 40.0),
     ),
     Spec(
         "squareplus",
@@ -1107,6 +1126,16 @@ _ROWS += [
         _tanh_derivative,
         lambda y: (1 - y) * (1 + y),
         special=((-inf, -1.0), (-0.0, -0.0), (0.0, 0.0), (inf, 1.0)),
+    ),
+    Spec(
+        "softcap",
+        lambda x, cap: cap * np.tanh(x / cap),
+        lambda x, cap: _tanh_derivative(x / cap),
+        lambda y, cap: (cap - y) / cap * ((cap + y) / cap),
+        params=((50.0,), (1.0,), (30.0,), (0.1,), (3.3,)),
+        out_of_domain=((0.0,), (-1.0,), (inf,), (nan,)),
+        special=((-inf, -50.0), (-0.0, -0.0), (0.0, 0.0), (1e-5, 1e-5), (inf, 50.0)),
+        interval=(-200.0, 200.0),
     ),
     Spec(
         "softsign",

@@ -59,7 +59,7 @@ static inline double m_expm1(double z) {
     double power, p = reduced_expm1(z, &power);
     return z == 0 ? z : (power - 1) + power * p;
 }
-/* for e in [0, 1]: 2 artanh(e / (2 + e)) */
+/* for e in [-1/2, 1]: 2 artanh(e / (2 + e)) */
 static inline double m_log1p(double e) {
     double s = e / (2 + e), w = s * s, t = 0;
     t = t * w + 1 / 33.;
@@ -79,6 +79,11 @@ static inline double m_log1p(double e) {
     t = t * w + 1 / 5.;
     t = t * w + 1 / 3.;
     return 2 * s + 2 * s * w * t;
+}
+/* for a normal x */
+static inline double m_log(double x) {
+    int64_t power = (bits_of(x) - bits_of(0.75)) >> 52;
+    return (double)power * 0x1.62e42fefa39efp-1 + m_log1p(from_bits(bits_of(x) - power * (INT64_C(1) << 52)) - 1);
 }
 static inline double m_tanh(double x) {
     double e = m_expm1(-2 * fabs(x));
@@ -172,10 +177,12 @@ THREE(selu)
 TWO(xielu)
 THREE(softplus)
 THREE(log_sigmoid)
+THREE(log1mexp)
 THREE(squareplus)
 THREE(sigmoid)
 THREE(logit)
 THREE(tanh)
+THREE(softcap)
 THREE(softsign)
 TWO(silu)
 TWO(swish)
@@ -588,6 +595,17 @@ static inline REAL F(log_sigmoid_backward_from_output)(REAL y, const REAL *p) {
     return (void)p, y == 0 ? 0 : -M(expm1)(y);
 }
 
+static inline REAL F(log1mexp)(REAL x, const REAL *p) {
+    REAL e = M(exp)(-x);
+    return (void)p, x < 0 ? NAN : x == 0 ? -INFINITY : e > C(0.5) ? M(log)(-M(expm1)(-x)) : M(log1p)(-e);
+}
+static inline REAL F(log1mexp_backward)(REAL x, const REAL *p) {
+    return (void)p, x < 0 ? NAN : x == 0 ? INFINITY : M(exp)(-x) / -M(expm1)(-x);
+}
+static inline REAL F(log1mexp_backward_from_output)(REAL y, const REAL *p) {
+    return (void)p, y == 0 ? 0 : M(expm1)(-y);
+}
+
 /* b */
 static inline REAL F(squareplus)(REAL x, const REAL *p) {
     REAL r = M(sqrt)(x * x + p[0]);
@@ -622,6 +640,13 @@ static inline REAL F(logit_backward_from_output)(REAL y, const REAL *p) {
 static inline REAL F(tanh)(REAL x, const REAL *p) { return (void)p, M(tanh)(x); }
 static inline REAL F(tanh_backward)(REAL x, const REAL *p) { return 4 * F(sigmoid_backward)(2 * x, p); }
 static inline REAL F(tanh_backward_from_output)(REAL y, const REAL *p) { return (void)p, (1 - y) * (1 + y); }
+
+/* cap */
+static inline REAL F(softcap)(REAL x, const REAL *p) { return p[0] * M(tanh)(x / p[0]); }
+static inline REAL F(softcap_backward)(REAL x, const REAL *p) { return F(tanh_backward)(x / p[0], p); }
+static inline REAL F(softcap_backward_from_output)(REAL y, const REAL *p) {
+    return (p[0] - y) / p[0] * ((p[0] + y) / p[0]);
+}
 
 static inline REAL F(softsign)(REAL x, const REAL *p) {
     return (void)p,

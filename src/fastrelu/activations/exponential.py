@@ -22,6 +22,10 @@ __all__ = [
     "elu_backward",
     "elu_backward_from_output",
     "elu_backward_parameters",
+    "log1mexp",
+    "log1mexp_",
+    "log1mexp_backward",
+    "log1mexp_backward_from_output",
     "log_sigmoid",
     "log_sigmoid_",
     "log_sigmoid_backward",
@@ -68,6 +72,9 @@ _softplus_backward_from_output = kernels["softplus_backward_from_output"]
 _log_sigmoid = kernels["log_sigmoid"]
 _log_sigmoid_backward = kernels["log_sigmoid_backward"]
 _log_sigmoid_backward_from_output = kernels["log_sigmoid_backward_from_output"]
+_log1mexp = kernels["log1mexp"]
+_log1mexp_backward = kernels["log1mexp_backward"]
+_log1mexp_backward_from_output = kernels["log1mexp_backward_from_output"]
 _squareplus = kernels["squareplus"]
 _squareplus_backward = kernels["squareplus_backward"]
 _squareplus_backward_from_output = kernels["squareplus_backward_from_output"]
@@ -741,6 +748,90 @@ def log_sigmoid_backward_from_output(
     array([0.8808, 0.6225, 0.5   , 0.0474], dtype=float32)
     """
     return call(_log_sigmoid_backward_from_output, out, where, grad, y)
+
+
+def log1mexp(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Logarithm of one minus the exponential of -x: the logarithm of a complementary probability.
+
+    Computes ``log(1 - exp(-x))``.
+
+    In NumPy: ``np.where(x <= np.log(2), np.log(-np.expm1(-x)), np.log1p(-np.exp(-x)))``.
+
+    Error: at most 1 ULP in float32, 1 in float64; "accurate" 0.51 and 0.85.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape; float32 and float64 keep their type.
+    out, where : optional
+        Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``log1mexp(x)``, -infinity at 0 and NaN for a negative x; `out` if given.
+
+    References
+    ----------
+    M. Mächler, "Accurately computing log(1 - exp(-|a|))", 2012. Defined as in JAX's ``jax.nn.log1mexp``.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.log1mexp(np.float32([0.0, 0.5, 1.0, 3.0])).round(4)
+    array([   -inf, -0.9328, -0.4587, -0.0511], dtype=float32)
+    """
+    return call_unary(_log1mexp, out, where, x)
+
+
+def log1mexp_(x: _T, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`log1mexp` in place to an array or a writable buffer, and return it.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([0.0, 0.5, 1.0, 3.0])
+    >>> fr.log1mexp_(x) is x
+    True
+    """
+    return call_in_place(_log1mexp, where, x)
+
+
+def log1mexp_backward(grad: ArrayLike, x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Gradient of :func:`log1mexp` from its input.
+
+    Computes ``grad / expm1(x)``.
+
+    In NumPy: ``grad / np.expm1(x)``.
+
+    Error: at most 1 ULP in float32, 1 in float64; "accurate" 0.51 and 0.85.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.log1mexp_backward(np.float32(1.0), np.float32([0.0, 0.5, 1.0, 3.0])).round(4)
+    array([   inf, 1.5415, 0.582 , 0.0524], dtype=float32)
+    """
+    return call(_log1mexp_backward, out, where, grad, x)
+
+
+def log1mexp_backward_from_output(grad: ArrayLike, y: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Gradient of :func:`log1mexp` from its output.
+
+    Computes ``grad * expm1(-y)``.
+
+    In NumPy: ``grad * np.expm1(-y)``.
+
+    Error: at most 1 ULP in float32, 1 in float64; "accurate" 0.51 and 0.85.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.log1mexp(np.float32([0.0, 0.5, 1.0, 3.0]))
+    >>> fr.log1mexp_backward_from_output(np.float32(1.0), y).round(4)
+    array([   inf, 1.5415, 0.582 , 0.0524], dtype=float32)
+    """
+    return call(_log1mexp_backward_from_output, out, where, grad, y)
 
 
 def squareplus(x: ArrayLike, b: ArrayLike = 4.0, *, out: Output = None, where: ArrayLike = True) -> Any:

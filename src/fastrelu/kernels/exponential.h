@@ -285,6 +285,49 @@ BODY FN(log_sigmoid_from_output)(real g, real y) {
     return g * FN(or_nan)(d, y);
 }
 
+/* log1mexp(x) = log(1 - e^-x) for x >= 0, NaN for x < 0. Up to ln2 it is the logarithm of m = 1 - e^-x = 2^k (1 + f),
+ * |f| < 0.42, beyond that log(1 - E) with E = e^-x: both from t = 2 f / (2 + f), where f = -E there. E is lifted, so
+ * that a subnormal result is rounded once, by the division. */
+BODY FN(log1mexp)(real x) {
+    const int lift = BY_TYPE(40, 80);
+    const FN(word) half_root = {R(0x1.6a09e667f3bcdp-1)}, one = {R(1)}, round = {BY_TYPE(0x1p23f, 0x1p52)};
+    real a = FN(size_at_most)(x, BY_TYPE(104, 746));
+    real S, r = FN(reduce)(-a, NO_LOW, lift, &S), p = FN(expm1_poly)(r);
+    real E = FMA(S, p, S), s = S * BY_TYPE(0x1p-40f, 0x1p-80);
+    int near = a <= LN2, tiny = a < BY_TYPE(0x1p-64f, 0x1p-512);
+    FN(word) m = {FMA(-s, p, 1 - s) * (tiny ? BY_TYPE(0x1p64f, 0x1p512) : R(1))}, e, f;
+    e.bits = (m.bits - half_root.bits + one.bits) >> SHIFT;
+    f.bits = m.bits - (e.bits << SHIFT) + one.bits;
+    e.bits |= round.bits;
+    real k = e.number - (round.number + BIAS) - (tiny ? BY_TYPE(64, 512) : R(0));
+    real n = near ? f.number - 1 : -E, d = FMA(n, R(0.5), near ? R(1) : BY_TYPE(0x1p40f, 0x1p80));
+    real t = n / d, w = t * t;
+    t = FMA(t * w, FN(log1p_poly)(w), t);
+    t = near ? -FN(minus_k_ln2)(-t, k) : t;
+    t = a == 0 ? -(real)INFINITY : t;
+    return FN(or_nan)(x < 0 ? (real)NAN : t, x);
+}
+/* e^-x / (1 - e^-x), for a tiny x scaled down: it may overflow where its product with the gradient does not */
+BODY FN(log1mexp_backward)(real g, real x) {
+    real a = FN(size_at_most)(x, -FAR_LOW);
+    real far, S, r = FN(reduce_far)(-a, NO_LOW, &S, &far), p = FN(expm1_poly)(r);
+    real up = a < BY_TYPE(0x1p-64f, 0x1p-512) ? BY_TYPE(0x1p64f, 0x1p512) : R(1);
+    real d = FN(product)(g, FMA(S, p, S) / (FMA(-S, p, 1 - S) * up), up) * far;
+    return FN(or_nan)(x < 0 ? (real)NAN : d, x);
+}
+/* e^-y - 1, as S far in celu */
+BODY FN(log1mexp_from_output)(real g, real y) {
+    const real magic = ROUNDER + BIAS, high = BY_KIND(LN2 * 253, 700, LN2 * 2045);
+    real z = FN(at_least)(-y, EXPM1_LOW);
+    z = z > high ? high : z;
+    real shifted = FMA(z, R(LOG2E), magic);
+    real k = shifted - magic;
+    real far, S = FN(near_below)(shifted, shifted, &far);
+    real p = FN(expm1_poly)(FN(minus_k_ln2)(z, k));
+    far = y < -LARGEST ? (real)INFINITY : far;
+    return FN(or_nan)(g * FMA(S, p, S - 1) * far, y);
+}
+
 /* squareplus(x) = (x + r) / 2, r = sqrt(x^2 + b), for x < 0 in the form without cancellation b / 2 / (|x| + r). b and
  * |x|^2 are scaled by the power of four that brings b near 2^24, in double 2^52: then neither underflows or overflows
  * where the other matters. The scale depends on b alone, so for a number b it is computed once. */
@@ -554,6 +597,36 @@ BODY FN(log_sigmoid_backward)(real g, real x) {
 BODY FN(log_sigmoid_from_output)(real g, real y) {
     real d = -hl_round(hl_of(hl_expm1(hl_clamped(y, -1500, 1500))));
     return g * (hl_abs(y) < 0x1p-60 ? -y : d);
+}
+
+/* the same of a pair; a tiny m = 1 - e^-x is x */
+BODY FN(log1mexp)(real x) {
+    hl_pair z = hl_minus_abs(hl_clamped(x, -1000, 1000));
+    int near = z.hi >= -0x1.62e42fefa39efp-1, tiny = z.hi > -0x1p-60;
+    hl_scaled e = hl_exp(z);
+    hl_pair m = hl_if(tiny, hl_neg(z), hl_neg(hl_of(hl_expm1(z))));
+    hl_scaled s = hl_split(m.hi);
+    real back = hl_pow2(s.k < -200 ? 200.0 : -s.k);
+    hl_pair n = hl_if(near, hl_sum(s.hi - 1, m.lo * back), hl_neg(hl_of(e)));
+    hl_pair d = hl_add(hl_make(2, 0), hl_if(near, n, hl_neg(hl_value(e))));
+    hl_scaled l = hl_twice_atanh_at(hl_div(n, d), near ? 0.0 : e.k);
+    hl_pair whole = hl_fast(s.k * HL_LN2_1, s.k * HL_LN2_2 + s.k * HL_LN2_3);
+    real y = near ? hl_round(hl_add_any(whole, hl_of(l))) : hl_scale(hl_round(hl_of(l)), l.k);
+    y = x == 0 ? -INFINITY : y;
+    return x < 0 ? NAN : y;
+}
+BODY FN(log1mexp_backward)(real g, real x) {
+    hl_pair z = hl_minus_abs(hl_clamped(x, -1500, 1500));
+    hl_scaled e = hl_exp(z);
+    real d = hl_raise(g, hl_round(hl_div(hl_of(e), hl_neg(hl_of(hl_expm1(z))))), e.k);
+    d = hl_abs(x) < 0x1p-60 ? g / hl_abs(x) : d;
+    return x < 0 ? NAN : d;
+}
+BODY FN(log1mexp_from_output)(real g, real y) {
+    hl_scaled e = hl_expm1(hl_clamped(-y, -1500, 1500));
+    real d = hl_raise(g, hl_round(hl_of(e)), e.k);
+    d = hl_abs(y) < 0x1p-60 ? g * (0 - y) : d;
+    return y < -0x1.fffffffffffffp1023 ? g * INFINITY : d;
 }
 
 /* r and r + |x| of squareplus, scaled by powers of two because x^2 may overflow or underflow: r and |x| below are f

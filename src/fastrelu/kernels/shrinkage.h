@@ -101,7 +101,7 @@ BODY FN(tanh_shrink_backward)(real g, real x) {
 /* ULP: 0.85 */
 BODY FN(tanh_shrink)(real x) {
     real a = hl_abs(x);
-    hl_pair t = hl_tanh(a > 30 ? 30.0 : a), s = hl_fast(a, -t.hi);
+    hl_pair t = hl_tanh(hl_make(a > 30 ? 30.0 : a, 0)), s = hl_fast(a, -t.hi);
     real far = s.hi + (s.lo - t.lo);
     int tiny = a < 0x1p-300;
     real c = a > 1 ? 1.0 : a, f = c * (tiny ? 0x1p300 : 1.0);
@@ -116,7 +116,7 @@ BODY FN(tanh_shrink)(real x) {
 BODY FN(tanh_shrink_backward)(real g, real x) {
     real a = hl_abs(x);
     int tiny = a < 0x1p-450;
-    hl_pair t = hl_tanh(a > 30 ? 30.0 : a);
+    hl_pair t = hl_tanh(hl_make(a > 30 ? 30.0 : a, 0));
     t = hl_if(a < 0x1p-30, hl_make(tiny ? a * 0x1p600 : a, 0), t);
     real f = tiny ? 0x1p-600 : 1.0;
     return g * f * hl_round(hl_mul(t, t)) * f;

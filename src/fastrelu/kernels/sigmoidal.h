@@ -170,6 +170,51 @@ BODY FN(tanh_backward)(real g, real x) {
 /* ULP: lean 1.5, full 1.75, full without FMA 1.75 */
 BODY FN(tanh_from_output)(real g, real y) { return g * ((1 - y) * (1 + y)); }
 
+/* softcap(x) = c tanh(x / c). c and x are multiplied by the power of two that brings c near 1: neither 1 / c nor the
+ * rounding error of the ratio overflows or underflows where it matters. Where x / c is tiny, softcap(x) is x. */
+BODY FN(cap_lift)(real cap) {
+    const real far = BY_TYPE(0x1p64f, 0x1p512), back = BY_TYPE(0x1p-64f, 0x1p-512);
+    real up = cap < back ? far : R(1);
+    return cap > far ? back : up;
+}
+/* |x / cap|, at most `end`, and its rounding error in *low */
+BODY FN(cap_ratio)(real x, real cap, real end, real *low) {
+    real up = FN(cap_lift)(cap), c = cap * up, inverse = 1 / c;
+    real a = FN(size)(x) * up, z = FN(size_at_most)(a * inverse, end);
+#if FR_KIND == FR_WIDE
+    *low = NO_LOW;
+#else
+    real rest = FN(fused)(-z, c, a) * inverse;
+    *low = z < end ? rest : R(0);
+#endif
+    return z;
+}
+BODY FN(softcap)(real x, real cap) {
+    const real magic = ROUNDER + BIAS;
+    real low, z = FN(cap_ratio)(x, cap, BY_TYPE(9.1, 19.2), &low);
+    real shifted = FMA(z, R(-2 * LOG2E), magic);
+    real k = shifted - magic;
+    real p = FN(expm1_poly)(-FN(minus_k_ln2)(-(z + z), k));
+    real S = FN(power)(shifted);
+    real n = (1 - S) + p, d = (1 + S) + p, inverse = 1 / d, t = n * inverse;
+    real rest = FMA((low + low) * (1 + p), 1 - t, FMA(-t, d, n)); /* of n, with what low makes of n - t d */
+    real y = FN(with_sign)(FMA(cap, t, cap * (rest * inverse)), x);
+    y = z < BY_TYPE(0x1p-13, 0x1p-28) ? x : y;
+    return FN(or_nan)(y, x);
+}
+BODY FN(softcap_backward)(real g, real x, real cap) {
+    real low, z = FN(cap_ratio)(x, cap, FAR_LOW * R(-0.5), &low);
+    real far, S, r = FN(reduce_far)(-(z + z), -(low + low), &S, &far);
+    real t = S / FMA(S, R(0.5), FN(exp_poly)(r, -1, R(0.5)));
+    return FN(product)(g, FN(or_nan)(FMA(-t, t, t + t), x), far);
+}
+/* 1 - t^2 for t = |y| / c, where that cancels as (1 - t) (1 + t) */
+BODY FN(softcap_from_output)(real g, real y, real cap) {
+    real up = FN(cap_lift)(cap), c = cap * up, inverse = 1 / c;
+    real a = FN(size)(y) * up, t = a * inverse, far = (c - a) * inverse * (1 + t);
+    return g * (t < R(0.5) ? FMA(-t, t, R(1)) : far);
+}
+
 /* softsign(x) = x / (1 + |x|) */
 /* ULP: lean 1.5, full 1.5, full without FMA 1.5 */
 BODY FN(softsign)(real x) {
@@ -245,14 +290,14 @@ BODY FN(logit_from_output)(real g, real y, real eps) {
 }
 
 /* tanh(a) for 0 <= a <= 700 as -E / (2 + E), E = expm1(-2 a) */
-HL_PAIR hl_tanh(real a) {
-    hl_pair e = hl_of(hl_expm1(hl_make(-2 * a, 0)));
+HL_PAIR hl_tanh(hl_pair a) {
+    hl_pair e = hl_of(hl_expm1(hl_times2(a, -2)));
     return hl_div(hl_neg(e), hl_add(hl_make(2, 0), e));
 }
 /* ULP: 0.85 */
 BODY FN(tanh)(real x) {
     real a = hl_abs(x);
-    real y = hl_signed(hl_round(hl_tanh(a > 30 ? 30.0 : a)), x);
+    real y = hl_signed(hl_round(hl_tanh(hl_make(a > 30 ? 30.0 : a, 0))), x);
     return a >= 0x1p-30 ? y : x;
 }
 /* 4 e / (1 + e)^2 for e = exp(-2 |x|) */
@@ -266,6 +311,24 @@ BODY FN(tanh_backward)(real g, real x) {
 BODY FN(tanh_from_output)(real g, real y) {
     hl_pair p = hl_prod(y, y), s = hl_sum(1, -p.hi);
     return g * (s.hi + (s.lo - p.lo));
+}
+
+BODY FN(softcap)(real x, real cap) {
+    hl_lift f = hl_lift_of(cap);
+    hl_pair z = hl_minus_abs(hl_ratio(x, cap)), a = hl_if(z.hi < -30, hl_make(30, 0), hl_neg(z));
+    real y = hl_signed(hl_round(hl_mul1(hl_tanh(a), cap * f.up)) * f.down, x);
+    return hl_abs(z.hi) < 0x1p-30 ? x : y;
+}
+BODY FN(softcap_backward)(real g, real x, real cap) {
+    hl_pair z = hl_minus_abs(hl_ratio(x, cap));
+    hl_scaled m = hl_exp(hl_times2(hl_if(z.hi < -750, hl_make(-750, 0), z), 2));
+    hl_pair d = hl_add(hl_make(1, 0), hl_value(m));
+    return hl_raise(g, 4 * hl_round(hl_div(hl_of(m), hl_mul(d, d))), m.k);
+}
+BODY FN(softcap_from_output)(real g, real y, real cap) {
+    real up = hl_lift_of(cap).up, c = cap * up, a = hl_abs(y) * up, r = 1 / c;
+    hl_pair d = hl_make(c, 0), low = hl_div_by(hl_sum(c, -a), d, r), high = hl_div_by(hl_sum(c, a), d, r);
+    return g * hl_round(hl_mul(low, high));
 }
 
 /* ULP: 0.55 */

@@ -14,6 +14,7 @@ __all__ = [
     "CELU",
     "ELU",
     "SELU",
+    "Log1mexp",
     "LogSigmoid",
     "Softplus",
     "Squareplus",
@@ -220,6 +221,18 @@ class LogSigmoid(Activation, function="log_sigmoid"):
     >>> from fastrelu import nn
     >>> nn.LogSigmoid()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-2.1269, -0.9741, -0.6931, -0.0486], dtype=float32)
+    """
+
+
+class Log1mexp(Activation, function="log1mexp"):
+    """Layer of :func:`fastrelu.log1mexp`: ``log(1 - exp(-x))``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Log1mexp()(np.float32([0.0, 0.5, 1.0, 3.0])).round(4)
+    array([   -inf, -0.9328, -0.4587, -0.0511], dtype=float32)
     """
 
 

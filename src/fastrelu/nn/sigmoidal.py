@@ -10,6 +10,7 @@ __all__ = [
     "Hardtanh",
     "Logit",
     "Sigmoid",
+    "Softcap",
     "Softsign",
     "SparsePlus",
     "SparseSigmoid",
@@ -39,6 +40,29 @@ class Tanh(Activation, function="tanh"):
     >>> nn.Tanh()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-0.964 , -0.4621,  0.    ,  0.9951], dtype=float32)
     """
+
+
+class Softcap(Activation, function="softcap"):
+    """Layer of :func:`fastrelu.softcap`: ``cap * tanh(x / cap)``.
+
+    Parameters
+    ----------
+    cap : float
+        Limit of the output; finite and greater than 0.
+    inplace : bool, default False
+        Whether to overwrite the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Softcap(2.0)(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
+    array([-1.5232, -0.4898,  0.    ,  1.8103], dtype=float32)
+    """
+
+    def __init__(self, cap: float, *, inplace: bool = False) -> None:
+        self.cap = cap
+        super().__init__(inplace)
 
 
 class Softsign(Activation, function="softsign"):
