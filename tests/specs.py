@@ -806,12 +806,12 @@ _ROWS += [
     Spec(
         "log1mexp",
         _log1mexp,
-        lambda x: np.where(x < 0, nan, 1 / np.expm1(np.where(x < 0, 0, x))),
+        lambda x: np.where(x < 0, nan, 1 / np.expm1(np.where(x < 0, 0, np.abs(x)))),
         lambda y: np.where(y == 0, 0, np.expm1(-y)),
         kinks=lambda: (0.0, _LN2),  # _LN2: where the formula changes
         kink_derivatives=(inf, 1.0),
         special=((-inf, nan), (-1.0, nan), (-0.0, -inf), (0.0, -inf), (_LN2, -_LN2), (inf, -0.0)),
-        interval=(0.0, 40.0),
+        interval=(0.5, 40.0),
     ),
     Spec(
         "squareplus",
@@ -1132,9 +1132,9 @@ _ROWS += [
         lambda x, cap: cap * np.tanh(x / cap),
         lambda x, cap: _tanh_derivative(x / cap),
         lambda y, cap: (cap - y) / cap * ((cap + y) / cap),
-        params=((50.0,), (1.0,), (30.0,), (0.1,), (3.3,)),
+        params=((50.0,), (1.0,), (30.0,), (0.7,), (3.3,)),
         out_of_domain=((0.0,), (-1.0,), (inf,), (nan,)),
-        special=((-inf, -50.0), (-0.0, -0.0), (0.0, 0.0), (1e-5, 1e-5), (inf, 50.0)),
+        special=((-inf, -50.0), (-0.0, -0.0), (0.0, 0.0), (1e-8, 1e-8), (inf, 50.0)),
         interval=(-200.0, 200.0),
     ),
     Spec(

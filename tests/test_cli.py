@@ -17,7 +17,7 @@ import pytest
 
 import fastrelu as fr
 from fastrelu import diagnostics, nn
-from fastrelu._catalogue import elementwise_names, required_arguments
+from fastrelu._catalogue import elementwise_names, network_names, required_arguments
 from fastrelu._cli import bench, demo, demo_picture, guard
 from fastrelu._cli.main import main
 from fastrelu._cli.reference import Reference, agrees, evaluate, references
@@ -214,7 +214,7 @@ def digits() -> Any:
 
 
 @pytest.mark.usefixtures("digits")
-@pytest.mark.parametrize("name", elementwise_names())
+@pytest.mark.parametrize("name", network_names())
 def test_the_demo_learns_with_every_activation(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Training reaches more than 95 % on the test images."""
     assert main(["demo", "--activation", name, "--threads", "1"]) == 0
@@ -272,11 +272,11 @@ def test_all_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setattr(demo, "BATCH", 1437)  # one step
     assert main(["demo", "--all", "--epochs", "1", "-o", str(tmp_path / "all.png")]) == 1
     rows = capsys.readouterr().out.partition("seconds\n")[2].splitlines()[:-1]
-    assert [row.split()[0] for row in rows] == elementwise_names()
+    assert [row.split()[0] for row in rows] == network_names()
     *panels, accuracy, dead = figures[0].get_axes()
-    assert {panel.get_title() for panel in panels if panel.get_visible()} == set(elementwise_names())
-    assert {label.get_text() for label in accuracy.get_yticklabels()} == set(elementwise_names())
-    assert len(dead.patches) == len(elementwise_names())
+    assert {panel.get_title() for panel in panels if panel.get_visible()} == set(network_names())
+    assert {label.get_text() for label in accuracy.get_yticklabels()} == set(network_names())
+    assert len(dead.patches) == len(network_names())
 
 
 @pytest.mark.parametrize(("x", "dead"), [([[-1.0, 1.0], [-2.0, -1.0]], 0.5), ([[1.0, 2.0], [3.0, 1.0]], 0.0)])

@@ -161,6 +161,7 @@ TAKERS: dict[Any, tuple[Any, ...]] = {
     nn.Parameter: (np.ones(1),),
     nn.Linear: (2, 2),
     nn.Threshold: (0.0, 0.0),
+    nn.Softcap: (30.0,),
     nn.Unflatten: (1, (1, 1)),
     nn.Linear(2, 2).backward: (np.ones((1, 2), np.float32),),
     nn.Sequential(nn.ReLU()).backward: (np.ones(1),),

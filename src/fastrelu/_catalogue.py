@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -46,6 +47,15 @@ def in_domain(name: str, x: NDArray[Any]) -> NDArray[Any]:
     function, required = getattr(activations, name), required_arguments(name)
     size = np.abs(x)
     return next(found for found in (x, size, size / (1 + size)) if not np.isnan(function(found, **required)).any())
+
+
+def network_names() -> list[str]:
+    """Return the names of the element-wise activations of any number: what can follow a linear layer."""
+    return [
+        name
+        for name in elementwise_names()
+        if not math.isnan(getattr(activations, name)(-1.0, **required_arguments(name)))
+    ]
 
 
 def required_arguments(name: str) -> dict[str, float]:

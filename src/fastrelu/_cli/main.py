@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fastrelu as fr
-from fastrelu._catalogue import check_name, elementwise_names
+from fastrelu._catalogue import check_name, network_names
 from fastrelu._cli import guard
 from fastrelu._cli.arguments import LAYOUTS, Parser, assignment, dtype, integer, positive, shape
 from fastrelu._extras import MissingExtraError, installed, progress, require
@@ -118,7 +118,7 @@ def _write(figure: Any, path: Path, dpi: int) -> None:
 def _demo(arguments: argparse.Namespace) -> int:
     from fastrelu._cli import demo  # noqa: PLC0415  the other commands do not need it
 
-    compared = arguments.activations or (elementwise_names() if arguments.all else [])
+    compared = arguments.activations or (network_names() if arguments.all else [])
     output = arguments.output or (Path("demo.png") if compared else None)
     if output:
         require("matplotlib.figure", "plot")  # before the training, not after it
@@ -250,7 +250,7 @@ def _picture(text: str) -> Path:
 
 def _elementwise(name: str) -> str:
     try:
-        return check_name(name, elementwise_names(), "element-wise activation")
+        return check_name(name, network_names(), "element-wise activation")
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
