@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 _T = TypeVar("_T")
 
-names: tuple[str, str, str]
+names: tuple[str, ...]
 
 @final
 class RowUfunc:
@@ -24,6 +24,7 @@ def _check_output(name: str, target: NDArray[Any], like: NDArray[Any], dtype: in
 def forward(kernels: RowKernels, kind: int, x: object, axis: object, out: object, where: object) -> Any: ...
 def forward_in_place(kernels: RowKernels, kind: int, x: _T, axis: object, where: object) -> _T: ...
 def from_output(kernels: RowKernels, kind: int, grad: object, y: object, axis: object, out: object) -> Any: ...
+def as_real(name: str, x: object) -> NDArray[Any]: ...
 def cross_entropy(
     kernels: RowKernels,
     logits: object,

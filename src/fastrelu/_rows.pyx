@@ -55,6 +55,7 @@ cdef extern from "kernels/rows.h" nogil:
         FR_SOFTMAX
         FR_LOG_SOFTMAX
         FR_SOFTMIN
+        FR_HARDMAX
         FR_NORMALIZERS
         FR_ROW_IN
         FR_ROW_SECOND
@@ -127,7 +128,7 @@ cdef extern from "numpy/arrayobject.h":
     bint PyArray_ISWRITEABLE(cnp.ndarray)
     bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
 
-names = ("softmax", "log_softmax", "softmin")
+names = ("softmax", "log_softmax", "softmin", "hardmax", "sparsemax")
 
 
 @cython.final
@@ -657,7 +658,19 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
         _operand(&call, FR_ROW_WHERE, mask, axis, order, True)
     _operand(&call, FR_ROW_OUT, y, axis, order, True)
     _run(&call, FR_LIGHT if backward else FR_MEDIUM, rows, crew)
+    if mask is not None and kind == FR_HARDMAX:
+        _choose_among(y, mask, axis)
     return y
+
+
+cdef object _choose_among(cnp.ndarray y, cnp.ndarray mask, int axis):
+    """Move the 1 of rows without anything but -inf, where it stands at a masked element, to the first other one."""
+    wrong = ((<object>y) == 1) & ~(<object>mask)
+    if wrong.any():
+        np.copyto(y, 0, where=wrong)
+        first = mask.argmax(axis, keepdims=True)
+        moved = wrong.any(axis, keepdims=True) & np.take_along_axis(mask, first, axis)
+        np.put_along_axis(y, first, np.where(moved, 1, np.take_along_axis(y, first, axis)), axis)
 
 
 # --- Softmax and related functions ------------------------------------------------------------------------------------
@@ -702,6 +715,13 @@ def from_output(RowKernels kernels not None, int kind, object grad, object y, ob
                                      and PyArray_SAMESHAPE(y, out) and _is_apart(y, out) and _is_apart(grad, out)))):
             return _run_flat(kernels.of(dtype), kind, cost, grad, y, out, crew)
     return _general(kernels, kind, True, grad, y, axis, out, True)
+
+
+@cython.binding(False)
+def as_real(str name, object x):
+    """The argument as a plain array of a type that has kernels; the array itself if it is one."""
+    cdef cnp.ndarray a = _as_data(name, x)
+    return _native(a, _type_of(name, a))
 
 
 # --- Cross-entropy ----------------------------------------------------------------------------------------------------

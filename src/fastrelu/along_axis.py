@@ -8,14 +8,16 @@ says what to do instead; cross-entropy takes no such operand.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, TypeVar
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import runtime
 from fastrelu._flag import check_flag
 from fastrelu._rows import cross_entropy as _cross_entropy
-from fastrelu._rows import forward, forward_in_place, from_output
+from fastrelu._rows import as_real, forward, forward_in_place, from_output
 from fastrelu._rows import logsumexp as _logsumexp
 from fastrelu._rows import logsumexp_backward as _logsumexp_backward
 from fastrelu._typing import Output
@@ -23,6 +25,12 @@ from fastrelu._typing import Output
 __all__ = [
     "cross_entropy",
     "cross_entropy_value_and_grad",
+    "gumbel_softmax",
+    "gumbel_softmax_",
+    "gumbel_softmax_backward_from_output",
+    "hardmax",
+    "hardmax_",
+    "hardmax_backward_from_output",
     "log_softmax",
     "log_softmax_",
     "log_softmax_backward_from_output",
@@ -36,6 +44,9 @@ __all__ = [
     "softmin",
     "softmin_",
     "softmin_backward_from_output",
+    "sparsemax",
+    "sparsemax_",
+    "sparsemax_backward_from_output",
 ]
 
 _T = TypeVar("_T")
@@ -43,7 +54,38 @@ Axis = int | tuple[int, ...] | None
 Reduction = Literal["none", "mean", "sum"]
 
 _rows = runtime.rows
-_SOFTMAX, _LOG_SOFTMAX, _SOFTMIN = range(3)
+_SOFTMAX, _LOG_SOFTMAX, _SOFTMIN, _HARDMAX, _SPARSEMAX = range(5)
+
+
+def _temperature(tau: Any) -> float:
+    """Return tau as a number that a division takes."""
+    try:
+        found = float(tau)
+    except TypeError:
+        raise TypeError(f"tau must be a number, not {type(tau).__name__!r}") from None
+    if not 0 < found < math.inf:
+        raise ValueError(f"tau must be finite and greater than 0, got {tau!r}")
+    return found
+
+
+def _at_least_tiny(tau: float, dtype: np.dtype[Any]) -> float:
+    """Return tau as a number that is not 0 in a type."""
+    return max(tau, float(np.finfo(dtype).smallest_subnormal)) if dtype.kind == "f" else tau
+
+
+def _noisy(name: str, x: ArrayLike, axis: Axis, tau: float, rng: Any) -> NDArray[Any]:
+    """Return x with noise, divided by tau."""
+    x = as_real(name, x)
+    noise: NDArray[Any] = np.asarray(np.random.default_rng(rng).standard_exponential(x.shape, x.dtype.type))
+    np.log(np.maximum(noise, np.finfo(x.dtype).tiny, out=noise), out=noise)
+    with np.errstate(invalid="ignore", over="ignore"):  # of infinities, which softmax gives the limit for
+        np.subtract(x, noise, out=noise)
+        if tau < 2.0**-20 and x.size:  # the quotients may overflow where their differences do not
+            top = noise.max(axis, keepdims=True, initial=-np.inf, where=np.isfinite(noise))
+            np.subtract(noise, np.where(np.isfinite(top), top, 0), out=noise)
+        if tau != 1:
+            np.divide(noise, _at_least_tiny(tau, x.dtype), out=noise)
+    return noise
 
 
 def softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLike = True) -> Any:
@@ -301,6 +343,300 @@ def softmin_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis = -1,
     array([-0.2078,  0.183 ,  0.0248], dtype=float32)
     """
     return from_output(_rows, _SOFTMIN, grad, y, axis, out)
+
+
+def hardmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Hardmax: 1 at the largest element, 0 at all others.
+
+    Computes the limit of ``softmax(x / tau)`` for small ``tau``, except that of equal elements the first is chosen.
+
+    In NumPy: ``(np.arange(x.shape[-1]) == x.argmax(-1, keepdims=True)) * x.dtype.type(1)``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape; float32 and float64 keep their type.
+    axis : int, tuple of int or None, default -1
+        The axis or axes along which a row lies; None for all.
+    out : ndarray or writable buffer, optional
+        Buffer for the result; see :mod:`fastrelu.activations`.
+    where : array_like of bool, optional
+        Mask of the elements that take part; broadcasts to the shape of `x`. Masked elements become 0, also in a row that
+        is masked altogether.
+
+    Returns
+    -------
+    ndarray or scalar
+        Zeros and a single 1 along `axis`, of the shape of `x`; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If `x` is a masked array of NumPy; `where` is the mask.
+    ValueError
+        If `where` does not broadcast to the shape of `x`.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
+
+    See Also
+    --------
+    sparsemax : Between softmax and hardmax, with a gradient.
+
+    Notes
+    -----
+    A row with NaN is NaN. Infinities are numbers like others: a row of nothing but -inf has its 1 at the first element.
+
+    References
+    ----------
+    Defined as ONNX's operator ``Hardmax``, whose results for rows with NaN differ between implementations.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.hardmax(np.float32([1.0, 4.0, 4.0]))
+    array([0., 1., 0.], dtype=float32)
+    """
+    return forward(_rows, _HARDMAX, x, axis, out, where)
+
+
+def hardmax_(x: _T, axis: Axis = -1, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`hardmax` in place to an array or a writable buffer, and return it.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([1.0, 2.0, 4.0])
+    >>> fr.hardmax_(x) is x
+    True
+    """
+    return forward_in_place(_rows, _HARDMAX, x, axis, where)
+
+
+def hardmax_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis = -1, *, out: Output = None) -> Any:
+    """Gradient of :func:`hardmax`, which is 0, and NaN where `y` is.
+
+    Computes ``0 * y``.
+
+    In NumPy: ``0 * y``.
+
+    `grad` and `y` have the same shape. For a gradient that passes, take that of :func:`softmax`, as
+    :func:`gumbel_softmax` does with ``hard=True``.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.hardmax(np.float32([1.0, 2.0, 4.0]))
+    >>> fr.hardmax_backward_from_output(np.float32([1.0, 0.0, 0.0]), y)
+    array([0., 0., 0.], dtype=float32)
+    """
+    return from_output(_rows, _HARDMAX, grad, y, axis, out)
+
+
+def sparsemax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLike = True) -> Any:
+    """Sparsemax: probabilities of which most are exactly 0.
+
+    Computes ``max(x - t, 0)`` over each row, with the ``t`` for which they add up to 1: of all probabilities the
+    nearest to `x`.
+
+    In NumPy: ``(x - t).clip(0)``, where ``t`` comes from a sorted row.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape; float32 and float64 keep their type.
+    axis : int, tuple of int or None, default -1
+        The axis or axes along which a row lies; None for all.
+    out : ndarray or writable buffer, optional
+        Buffer for the result; see :mod:`fastrelu.activations`.
+    where : array_like of bool, optional
+        Mask of the elements that take part; broadcasts to the shape of `x`. Masked elements become 0, also in a row that
+        is masked altogether.
+
+    Returns
+    -------
+    ndarray or scalar
+        Numbers between 0 and 1 that add up to 1 along `axis`, of the shape of `x`; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If `x` is a masked array of NumPy; `where` is the mask.
+    ValueError
+        If `where` does not broadcast to the shape of `x`.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
+
+    Notes
+    -----
+    A row with NaN is NaN. Infinities give the limit where there is one: -inf becomes 0, and a single +inf
+    becomes 1 and all others 0. Several +inf, or nothing but -inf, have no limit and give NaN.
+
+    Nothing is sorted: ``t`` is found by Newton's method, whose steps end at the exact set of the elements above it.
+    Results are rounded once, small ones included, for both types.
+
+    References
+    ----------
+    A. F. T. Martins, R. F. Astudillo, "From softmax to sparsemax: a sparse model of attention and multi-label
+    classification", ICML 2016.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> fr.sparsemax(np.float32([1.0, 1.5, -2.0]))
+    array([0.25, 0.75, 0.  ], dtype=float32)
+    >>> fr.sparsemax(np.float32([1.0, 1.5, 4.0]), where=[True, True, False])
+    array([0.25, 0.75, 0.  ], dtype=float32)
+    """
+    return forward(_rows, _SPARSEMAX, x, axis, out, where)
+
+
+def sparsemax_(x: _T, axis: Axis = -1, *, where: ArrayLike = True) -> _T:
+    """Apply :func:`sparsemax` in place to an array or a writable buffer, and return it.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([1.0, 2.0, 4.0])
+    >>> fr.sparsemax_(x) is x
+    True
+    """
+    return forward_in_place(_rows, _SPARSEMAX, x, axis, where)
+
+
+def sparsemax_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis = -1, *, out: Output = None) -> Any:
+    """Gradient of :func:`sparsemax` from its output.
+
+    Computes ``grad - mean(grad)`` over the elements of each row where ``y > 0``, and 0 elsewhere.
+
+    In NumPy: ``(y > 0) * (grad - (grad * (y > 0)).sum(axis, keepdims=True) / (y > 0).sum(axis, keepdims=True))``.
+
+    `grad` and `y` have the same shape. Where ``y`` is 0 `grad` is ignored, NaN included: no mask is needed.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.sparsemax(np.float32([1.0, 1.5, -2.0]))
+    >>> fr.sparsemax_backward_from_output(np.float32([1.0, 0.0, 0.0]), y)
+    array([ 0.5, -0.5,  0. ], dtype=float32)
+    """
+    return from_output(_rows, _SPARSEMAX, grad, y, axis, out)
+
+
+def gumbel_softmax(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    tau: float = 1.0,
+    hard: bool = False,
+    rng: Any = None,
+    where: ArrayLike = True,
+    out: Output = None,
+) -> Any:
+    """Softmax of noisy logits: a sample of a category as numbers that have a gradient.
+
+    Computes ``softmax((x + noise) / tau)`` over each row, where ``noise`` has the standard Gumbel distribution: the
+    largest element of a row is each one with the probability that :func:`softmax` gives it.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of any shape; float32 and float64 keep their type.
+    axis : int, tuple of int or None, default -1
+        The axis or axes along which a row lies; None for all.
+    tau : float, default 1.0
+        Temperature; finite and greater than 0. The smaller, the nearer to zeros and a single 1.
+    hard : bool, default False
+        Whether to return zeros and a single 1: :func:`hardmax` of the sample.
+    rng : numpy.random.Generator or seed, optional
+        Source of the random numbers: any argument of :func:`numpy.random.default_rng`.
+    where : array_like of bool, optional
+        Mask of the elements that take part; broadcasts to the shape of `x`. Masked elements become 0.
+    out : ndarray or writable buffer, optional
+        Buffer for the result; see :mod:`fastrelu.activations`.
+
+    Returns
+    -------
+    ndarray or scalar
+        The sample, of the shape of `x`; `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If `x` is a masked array of NumPy, or `tau` no number.
+    ValueError
+        If `tau` is not positive or not finite, or `where` does not broadcast to the shape of `x`.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
+
+    Notes
+    -----
+    Infinities and NaN are as in :func:`softmax`. The noise is drawn for all elements in C's order, in the type of the
+    result, so it depends on the shape and the type of `x`, not on its layout.
+
+    References
+    ----------
+    E. Jang, S. Gu, B. Poole, "Categorical reparameterization with Gumbel-softmax", ICLR 2017.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = fr.gumbel_softmax(np.float32([1.0, 2.0, 4.0]), rng=0)
+    >>> bool(np.isclose(y.sum(), 1))
+    True
+    >>> sorted(fr.gumbel_softmax(np.float32([1.0, 2.0, 4.0]), hard=True, rng=0).tolist())
+    [0.0, 0.0, 1.0]
+    """
+    check_flag("hard", hard)
+    noisy = _noisy("gumbel_softmax", x, axis, _temperature(tau), rng)
+    if not hard:
+        return forward(_rows, _SOFTMAX, noisy, axis, out, where)
+    return forward(_rows, _HARDMAX, forward(_rows, _SOFTMAX, noisy, axis, noisy, where), axis, out, where)
+
+
+def gumbel_softmax_(
+    x: _T, axis: Axis = -1, *, tau: float = 1.0, hard: bool = False, rng: Any = None, where: ArrayLike = True
+) -> _T:
+    """Apply :func:`gumbel_softmax` in place to an array or a writable buffer, and return it.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> x = np.float32([1.0, 2.0, 4.0])
+    >>> fr.gumbel_softmax_(x) is x
+    True
+    """
+    target: Any = x
+    gumbel_softmax(target, axis, tau=tau, hard=hard, rng=rng, where=where, out=target)
+    return x
+
+
+def gumbel_softmax_backward_from_output(
+    grad: ArrayLike, y: ArrayLike, axis: Axis = -1, *, tau: float = 1.0, out: Output = None
+) -> Any:
+    """Gradient of :func:`gumbel_softmax` from its output.
+
+    Computes ``y * (grad - sum(grad * y)) / tau`` over each row.
+
+    In NumPy: ``y * (grad - (grad * y).sum(axis, keepdims=True)) / tau``.
+
+    `y` is the sample without ``hard=True``. That of a hard sample, ``hardmax(y)``, is by definition the same (the
+    straight-through estimator).
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> y = np.float32([0.25, 0.75])
+    >>> fr.gumbel_softmax_backward_from_output(np.float32([1.0, 0.0]), y, tau=0.5)
+    array([ 0.375, -0.375], dtype=float32)
+    """
+    tau = _temperature(tau)
+    found = from_output(_rows, _SOFTMAX, grad, y, axis, out)
+    if tau == 1:
+        return found
+    dx = np.asarray(found)
+    with np.errstate(over="ignore"):  # a gradient divided by a small tau may be infinite
+        np.divide(dx, _at_least_tiny(tau, dx.dtype), out=dx if dx.ndim or out is not None else None)
+    return found if dx.ndim else dx[()]
 
 
 def logsumexp(

@@ -97,6 +97,7 @@ _MEASURED: dict[str, tuple[float, float, float, float, float]] = {
     "softmax": (2.8, 3.6, 0.8, 3.8, 0.8),
     "log_softmax": (1.6, 3.4, 0.7, 3.6, 0.7),
     "softmin": (2.8, 3.6, 0.8, 3.8, 0.8),
+    "sparsemax": (0.51, 0.51, 0.51, 0.51, 0.51),
 }
 
 # Rounded once, in every column; the name of a function stands for all its directions, that of a kernel for itself.
@@ -109,6 +110,7 @@ _EXACT = frozenset(
         "hard_sigmoid_backward",
         "hard_sigmoid_backward_from_output",
         "hard_tanh",
+        "hardmax",
         "identity",
         "leaky_relu",
         "relu",

@@ -45,6 +45,7 @@
 #include "rows_tiles.h"
 #include "rows_gradients.h"
 #include "rows_losses.h"
+#include "rows_select.h"
 #include "sums_loops.h"
 #include "stats_loops.h"
 

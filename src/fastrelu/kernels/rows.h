@@ -8,7 +8,7 @@
 
 #include "kernels.h"
 
-enum { FR_SOFTMAX, FR_LOG_SOFTMAX, FR_SOFTMIN, FR_NORMALIZERS };
+enum { FR_SOFTMAX, FR_LOG_SOFTMAX, FR_SOFTMIN, FR_HARDMAX, FR_SPARSEMAX, FR_NORMALIZERS };
 
 /* One row of logits, its targets and the destination of its gradient. */
 typedef struct {

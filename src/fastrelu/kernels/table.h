@@ -90,23 +90,26 @@ static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
 };
 #undef OP
 
-#define FR_ROWS(kind)                                                                                                  \
-    {{softmax_row##kind, log_softmax_row##kind, softmin_row##kind},                                                    \
-     {softmax_from_output_row##kind, log_softmax_from_output_row##kind, softmin_from_output_row##kind},                \
-     {softmax_tile_row##kind, log_softmax_tile_row##kind, softmin_tile_row##kind},                                     \
-     {softmax_from_output_tile_row##kind, log_softmax_from_output_tile_row##kind, softmin_from_output_tile_row##kind}, \
-     cross_entropy_row##kind,                                                                                          \
-     cross_entropy_tile_row##kind,                                                                                     \
-     logsumexp_row##kind,                                                                                              \
-     logsumexp_tile_row##kind,                                                                                         \
+/* hardmax and sparsemax compute in double for both precisions */
+#define FR_ROW_KERNELS(form, kind, select)                                                                     \
+    {softmax##form##kind, log_softmax##form##kind, softmin##form##kind, hardmax##form##select, sparsemax##form##select}
+#define FR_ROWS(kind, select)                           \
+    {FR_ROW_KERNELS(_row, kind, select),                \
+     FR_ROW_KERNELS(_from_output_row, kind, select),    \
+     FR_ROW_KERNELS(_tile_row, kind, select),           \
+     FR_ROW_KERNELS(_from_output_tile_row, kind, select), \
+     cross_entropy_row##kind,                           \
+     cross_entropy_tile_row##kind,                      \
+     logsumexp_row##kind,                               \
+     logsumexp_tile_row##kind,                          \
      select_row##kind}
 static const fr_rows fr_row_table[FR_FLAVORS] = {
 #if FR_HAS_FMA
-    FR_ROWS(_lean),
+    FR_ROWS(_lean, _wide),
 #else
-    FR_ROWS(_wide),
+    FR_ROWS(_wide, _wide),
 #endif
-    FR_ROWS(_wide), FR_ROWS(_full), FR_ROWS(_hilo)};
+    FR_ROWS(_wide, _wide), FR_ROWS(_full, _full), FR_ROWS(_hilo, _full)};
 
 #include "sums_drive.h"
 

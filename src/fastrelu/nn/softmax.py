@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import along_axis
+from fastrelu._flag import check_flag
 from fastrelu.nn.module import Layer
+from fastrelu.nn.random import Random
 from fastrelu.nn.record import save, watching
 
 __all__ = [
+    "GumbelSoftmax",
+    "Hardmax",
     "LogSoftmax",
     "Softmax",
     "Softmin",
+    "Sparsemax",
 ]
 
 
@@ -93,3 +99,86 @@ class Softmin(_AlongAxis):
     """
 
     _name = "softmin"
+
+
+class Hardmax(_AlongAxis):
+    """Layer of :func:`fastrelu.hardmax`: 1 at the first of the largest elements along the axis `dim`, 0 elsewhere.
+
+    No gradient passes; :class:`GumbelSoftmax` with ``hard=True`` has one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Hardmax()(np.float32([1.0, 4.0, 4.0]))
+    array([0., 1., 0.], dtype=float32)
+    """
+
+    _name = "hardmax"
+
+
+class Sparsemax(_AlongAxis):
+    """Layer of :func:`fastrelu.sparsemax`: ``max(x - t, 0)`` that adds up to 1 along the axis `dim`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> nn.Sparsemax()(np.float32([1.0, 1.5, -2.0]))
+    array([0.25, 0.75, 0.  ], dtype=float32)
+    """
+
+    _name = "sparsemax"
+
+
+class GumbelSoftmax(Random, _AlongAxis):
+    """Layer of :func:`fastrelu.gumbel_softmax`: softmax of noisy logits along the axis `dim`, in both modes.
+
+    Parameters
+    ----------
+    tau : float, default 1.0
+        Temperature; finite and greater than 0.
+    hard : bool, default False
+        Whether to return zeros and a single 1, with the gradient of the sample that they are made of.
+    dim : int, default -1
+        The axis.
+    rng : numpy.random.Generator or seed, optional
+        Source of the random numbers; any argument of :func:`numpy.random.default_rng`. Without it, copies of the layer
+        and forked processes draw independently.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import nn
+    >>> sorted(nn.GumbelSoftmax(hard=True, rng=0)(np.float32([1.0, 2.0, 4.0])).tolist())
+    [0.0, 0.0, 1.0]
+    """
+
+    _name = "gumbel_softmax"
+
+    def __init__(
+        self, tau: float = 1.0, hard: bool = False, dim: int = -1, *, rng: np.random.Generator | int | None = None
+    ) -> None:
+        super().__init__(dim)
+        check_flag("hard", hard)
+        self.tau = tau
+        self.hard = hard
+        self._seed(rng)
+
+    def _saves_output(self) -> bool:
+        return not self.hard
+
+    def forward(self, x: ArrayLike) -> NDArray[Any]:
+        """Draw a sample; in training mode the layer saves it."""
+        soft = along_axis.gumbel_softmax(x, self.dim, tau=self.tau, rng=self._generator())
+        y: NDArray[Any] = along_axis.hardmax(soft, self.dim) if self.hard else soft
+        if self.training or self._saved or watching():
+            save(self, (x,), (y,), soft)
+        return y
+
+    def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:
+        return along_axis.gumbel_softmax_backward_from_output(grad, saved, self.dim, tau=self.tau)
+
+    def extra_repr(self) -> str:
+        """Return temperature, whether samples are hard, and the axis."""
+        return f"tau={self.tau}, hard={self.hard}, {super().extra_repr()}"
