@@ -44,8 +44,8 @@
 #include "rows_loops.h"
 #include "rows_tiles.h"
 #include "rows_gradients.h"
-#include "rows_losses.h"
 #include "rows_select.h"
+#include "rows_losses.h"
 #include "sums_loops.h"
 #include "stats_loops.h"
 

@@ -131,6 +131,45 @@ FR_APART fr_total FN(level_of)(const char *x, ptrdiff_t pitch, ptrdiff_t n, stor
     }
 }
 
+/* The same for FR_COLUMNS rows of up to FR_ROW_LANES elements. */
+FR_APART void FN(levels_of)(const char *x, ptrdiff_t pitch, int n, const store *m, double *level, double *level_low) {
+    FR_LINES double d[FR_ROW_LANES][FR_COLUMNS], low[FR_ROW_LANES][FR_COLUMNS];
+    FR_LINES double hi[FR_ROW_LANES][FR_COLUMNS], lo[FR_ROW_LANES][FR_COLUMNS], many[FR_COLUMNS], last[FR_COLUMNS];
+    for (int i = 0; i < n; i++) {
+        const store *v = (const store *)(x + i * pitch);
+        FOR_LANES(j) {
+            double error;
+            d[i][j] = fr_two_sum((double)v[j], -(double)m[j], &error);
+            low[i][j] = d[i][j] > -2 ? error : 0;
+        }
+    }
+    FOR_LANES(j) level[j] = -1, level_low[j] = 0, last[j] = INFINITY;
+    for (int again = 1; again;) {
+        FOR_LANES(j) many[j] = 0;
+        for (int i = 0; i < n; i++) FOR_LANES(j) {
+                const int in = (d[i][j] - level[j]) + (low[i][j] - level_low[j]) > 0;
+                hi[i][j] = in ? d[i][j] : 0;
+                lo[i][j] = in ? low[i][j] : 0;
+                many[j] += in ? 1 : 0;
+            }
+        for (int w = FR_ROW_LANES / 2; w; w /= 2)
+            for (int l = 0; l < w && l + w < n; l++) FOR_LANES(j) {
+                    fr_add_to(&hi[l][j], &lo[l][j], hi[l + w][j]);
+                    lo[l][j] += lo[l + w][j];
+                }
+        again = 0;
+        FOR_LANES(j) {
+            const fr_total total = fr_total_add((fr_total){hi[0][j], lo[0][j]}, -1);
+            const fr_total next = fr_quotient(total, many[j]);
+            const int shrinks = (many[j] > 0) & (many[j] < last[j]);
+            level[j] = shrinks ? next.hi : level[j];
+            level_low[j] = shrinks ? next.lo : level_low[j];
+            last[j] = many[j];
+            again |= shrinks;
+        }
+    }
+}
+
 typedef struct {
     ptrdiff_t count;
     int bad, many; /* is there a NaN; are there too many candidates */
@@ -180,6 +219,7 @@ FR_UNUSED static void FN(sparsemax_row)(const char *const *in, char *to, ptrdiff
         return;
     }
     FN(candidates_open)(&c, m);
+    c.many = n <= FR_ROW_LANES;
     for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES) {
         const int left = n - i < FR_ROW_LANES ? (int)(n - i) : FR_ROW_LANES;
         int any = left < FR_ROW_LANES;
@@ -192,35 +232,43 @@ FR_UNUSED static void FN(sparsemax_row)(const char *const *in, char *to, ptrdiff
     FR_INDEPENDENT
     for (ptrdiff_t i = 0; i < n && !c.bad; i++) out[i] = FN(share)(x[i], m, level.hi, level.lo);
 }
+/* As levels_of, for longer rows. */
+FR_APART void FN(long_levels_of)(const char *x, ptrdiff_t pitch, ptrdiff_t n, const store *m, double *level,
+                                 double *level_low) {
+    FN(candidates) c[FR_COLUMNS];
+    FR_LINES store cut[FR_COLUMNS];
+    for (int j = 0; j < FR_COLUMNS; j++) {
+        FN(candidates_open)(&c[j], m[j]);
+        cut[j] = c[j].cut;
+    }
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const store *v = (const store *)(x + i * pitch);
+        int any = 0;
+        FOR_LANES(j) any |= !(v[j] < cut[j]);
+        for (int j = 0; j < FR_COLUMNS && any; j++)
+            if (!(v[j] < cut[j])) {
+                FN(add_candidate)(&c[j], v[j]);
+                cut[j] = c[j].cut;
+            }
+    }
+    for (int j = 0; j < FR_COLUMNS; j++) {
+        const fr_total found = FN(candidates_level)(&c[j], x + j * (ptrdiff_t)sizeof(store), pitch, n);
+        level[j] = found.hi, level_low[j] = found.lo;
+    }
+}
 FR_UNUSED static void FN(sparsemax_tile_row)(fr_tile *tile) {
-    const ptrdiff_t n = tile->n, pitch = tile->pitch[0], size = sizeof(store);
+    const ptrdiff_t n = tile->n, pitch = tile->pitch[0];
     FOR_COLUMNS(at, tile) {
         const char *from = tile->in[0] + at;
-        FR_LINES store m[FR_COLUMNS], bad[FR_COLUMNS], cut[FR_COLUMNS];
+        FR_LINES store m[FR_COLUMNS], bad[FR_COLUMNS];
         FR_LINES double hi[FR_COLUMNS], lo[FR_COLUMNS];
-        FN(candidates) c[FR_COLUMNS];
         ptrdiff_t limit[FR_COLUMNS];
         FN(columns_max)(m, bad, from, pitch, n);
         unsigned limits = FN(limits_of)(limit, m, from, pitch, n, 0);
-        for (int j = 0; j < FR_COLUMNS; j++) {
-            FN(candidates_open)(&c[j], m[j]);
-            cut[j] = c[j].cut;
-        }
-        for (ptrdiff_t i = 0; i < n; i++) {
-            const store *x = (const store *)(from + i * pitch);
-            int any = 0;
-            FOR_LANES(j) any |= !(x[j] < cut[j]);
-            for (int j = 0; j < FR_COLUMNS && any; j++)
-                if (!(x[j] < cut[j])) {
-                    FN(add_candidate)(&c[j], x[j]);
-                    cut[j] = c[j].cut;
-                }
-        }
-        for (int j = 0; j < FR_COLUMNS; j++) {
-            const fr_total level = FN(candidates_level)(&c[j], from + j * size, pitch, n);
-            hi[j] = level.hi, lo[j] = level.lo;
-            if (c[j].bad) limits |= 1U << j, limit[j] = FR_NO_LIMIT;
-        }
+        for (int j = 0; j < FR_COLUMNS; j++)
+            if (bad[j] != bad[j]) limits |= 1U << j, limit[j] = FR_NO_LIMIT;
+        if (n <= FR_ROW_LANES) FN(levels_of)(from, pitch, (int)n, m, hi, lo);
+        else FN(long_levels_of)(from, pitch, n, m, hi, lo);
         for (ptrdiff_t i = 0; i < n; i++) {
             const store *x = (const store *)(from + i * pitch);
             store *out = (store *)(tile->out + at + i * tile->out_pitch);
@@ -266,13 +314,13 @@ FR_UNUSED static void FN(sparsemax_from_output_tile_row)(fr_tile *tile) {
         fr_support lane[FR_ROW_LANES];
         FR_LINES double many[FR_COLUMNS], hi[FR_COLUMNS], lo[FR_COLUMNS];
         const char *g = tile->in[0] + at, *y = tile->in[1] + at;
-        for (int l = 0; l < FR_ROW_LANES; l++) FOR_LANES(j) lane[l].hi[j] = lane[l].lo[j] = 0;
+        for (int l = 0; l < FR_ROW_LANES && l < n; l++) FOR_LANES(j) lane[l].hi[j] = lane[l].lo[j] = 0;
         FOR_LANES(j) many[j] = 0;
         for (ptrdiff_t i = 0; i < n; i++)
             FN(support_step)(&lane[i % FR_ROW_LANES], many, (const store *)(g + i * tile->pitch[0]),
                              (const store *)(y + i * tile->pitch[1]));
         for (int w = FR_ROW_LANES / 2; w; w /= 2)
-            for (int l = 0; l < w; l++) FOR_LANES(j) {
+            for (int l = 0; l < w && l + w < n; l++) FOR_LANES(j) {
                     fr_add_to(&lane[l].hi[j], &lane[l].lo[j], lane[l + w].hi[j]);
                     lane[l].lo[j] += lane[l + w].lo[j];
                 }

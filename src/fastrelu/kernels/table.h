@@ -91,17 +91,17 @@ static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
 #undef OP
 
 /* hardmax and sparsemax compute in double for both precisions */
-#define FR_ROW_KERNELS(form, kind, select)                                                                     \
+#define FR_ROW_KERNELS(form, kind, select) \
     {softmax##form##kind, log_softmax##form##kind, softmin##form##kind, hardmax##form##select, sparsemax##form##select}
-#define FR_ROWS(kind, select)                           \
-    {FR_ROW_KERNELS(_row, kind, select),                \
-     FR_ROW_KERNELS(_from_output_row, kind, select),    \
-     FR_ROW_KERNELS(_tile_row, kind, select),           \
+#define FR_ROWS(kind, select)                             \
+    {FR_ROW_KERNELS(_row, kind, select),                  \
+     FR_ROW_KERNELS(_from_output_row, kind, select),      \
+     FR_ROW_KERNELS(_tile_row, kind, select),             \
      FR_ROW_KERNELS(_from_output_tile_row, kind, select), \
-     cross_entropy_row##kind,                           \
-     cross_entropy_tile_row##kind,                      \
-     logsumexp_row##kind,                               \
-     logsumexp_tile_row##kind,                          \
+     cross_entropy_row##kind,                             \
+     cross_entropy_tile_row##kind,                        \
+     logsumexp_row##kind,                                 \
+     logsumexp_tile_row##kind,                            \
      select_row##kind}
 static const fr_rows fr_row_table[FR_FLAVORS] = {
 #if FR_HAS_FMA
