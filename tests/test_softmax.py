@@ -53,8 +53,12 @@ FUNCTIONS = [
     Function("softmax", 0, -np.inf, 0.0),
     Function("log_softmax", 1, -np.inf, -np.inf),
     Function("softmin", 2, np.inf, 0.0),
+    Function("hardmax", 3, -np.inf, 0.0),
+    Function("sparsemax", 4, -np.inf, 0.0),
 ]
 each_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: str(function.name))
+# Those of exponentials; tests/test_select.py has the values and gradients of the others.
+each_smooth = pytest.mark.parametrize("function", FUNCTIONS[:3], ids=lambda function: str(function.name))
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 each_precision = pytest.mark.parametrize("precision", PRECISIONS)
 each_isa = pytest.mark.parametrize("isa", ISAS)
@@ -90,7 +94,7 @@ def rows(dtype: str, n: int, seed: int = 0) -> Array:
 # --- Values -----------------------------------------------------------------------------------------------------------
 
 
-@each_function
+@each_smooth
 @each_dtype
 @each_precision
 @each_isa
@@ -134,7 +138,7 @@ def test_sums_to_one(dtype: str, precision: fr.runtime.Precision) -> None:
 
 
 @pytest.mark.skipif(len(ISAS) < 2, reason="one instruction set runs here")
-@each_function
+@each_smooth
 def test_accurate_float32_is_the_same_everywhere(function: Function) -> None:
     """Accurate float32 has the same bits on every instruction set."""
     x = rows("float32", 777)
@@ -161,7 +165,7 @@ SPECIAL: list[tuple[list[float], list[float]]] = [
 ]
 
 
-@each_function
+@each_smooth
 @each_dtype
 @each_precision
 @pytest.mark.parametrize("repeat", [1, 20, 400])
@@ -183,7 +187,7 @@ def test_infinities(function: Function, dtype: str, precision: fr.runtime.Precis
                 assert np.isfinite(got[1:, :3]).all()
 
 
-@each_function
+@each_smooth
 @each_dtype
 def test_extremes(function: Function, dtype: str) -> None:
     """Neither the largest numbers nor their difference overflow."""
@@ -239,7 +243,7 @@ def check_axes(function: Function, dtype: str, shape: tuple[int, ...]) -> None:
         assert_same_bits(function.backward(grad, np.moveaxis(wanted, -1, axis), axis), np.moveaxis(dx, -1, axis), axis)
 
 
-@each_function
+@each_smooth
 @pytest.mark.parametrize("axis", [None, (0, 2), (2, 0), (-1, 1), (0, 1, 2), (1,), ()])
 def test_several_axes(function: Function, axis: tuple[int, ...] | None) -> None:
     """Several axes are one row; None is all of them."""
@@ -457,7 +461,7 @@ def test_padding_has_no_gradient(function: Function, precision: fr.runtime.Preci
 # --- Gradients --------------------------------------------------------------------------------------------------------------
 
 
-@each_function
+@each_smooth
 @each_dtype
 @each_precision
 @each_isa
@@ -506,7 +510,7 @@ def test_gradient_of_what_has_no_share(function: Function, dtype: str, precision
             assert_same_bits(function.backward(grad[row], y[row]), wanted[row])
 
 
-@each_function
+@each_smooth
 def test_gradient_is_the_derivative(function: Function) -> None:
     """Central differences of the function in long double."""
     needs_wide(np.dtype("float64"))

@@ -94,11 +94,17 @@ FR_UNUSED static void FN(hardmax_from_output_tile_row)(fr_tile *tile) {
  * elements. The level of a part of the row is below that of the row, so the candidates are those above the level of
  * the candidates before them; if they become too many, the level is computed from the whole row. */
 
-/* x - m - level, positive in the support. */
-FR_INLINE double FN(above)(store x, store m, double level, double level_low) {
-    double low, d = fr_two_sum((double)x, -(double)m, &low);
-    low = d > -2 ? low : 0;
-    return (d - level) + (low - level_low);
+/* x - m and its rounding error; none matters far below the level */
+FR_INLINE double FN(under)(store x, store m, double *low) {
+    const double d = fr_two_sum((double)x, -(double)m, low);
+    *low = d > -2 ? *low : 0;
+    return d;
+}
+/* d + low - level, positive in the support; float results need no more than double */
+FR_INLINE double FN(above)(double d, double low, double level, double level_low) {
+    if (FR_KIND == FR_WIDE) return (d - level) + (low - level_low);
+    double rest, s = fr_two_sum(d, -level, &rest);
+    return s + ((low - level_low) + (d > -2 ? rest : 0));
 }
 /* The level over n elements, relative to m; -1 if none is above that. */
 FR_APART fr_total FN(level_of)(const char *x, ptrdiff_t pitch, ptrdiff_t n, store m) {
@@ -116,8 +122,8 @@ FR_APART fr_total FN(level_of)(const char *x, ptrdiff_t pitch, ptrdiff_t n, stor
                 v = own;
             }
             FOR_LANES(j) {
-                double low, d = fr_two_sum((double)v[j], -(double)m, &low);
-                const int in = FN(above)(v[j], m, level.hi, level.lo) > 0;
+                double low, d = FN(under)(v[j], m, &low);
+                const int in = FN(above)(d, low, level.hi, level.lo) > 0;
                 fr_add_to(&hi[j], &lo[j], in ? d : 0);
                 lo[j] += in ? low : 0;
                 many[j] += in ? 1 : 0;
@@ -137,17 +143,13 @@ FR_APART void FN(levels_of)(const char *x, ptrdiff_t pitch, int n, const store *
     FR_LINES double hi[FR_ROW_LANES][FR_COLUMNS], lo[FR_ROW_LANES][FR_COLUMNS], many[FR_COLUMNS], last[FR_COLUMNS];
     for (int i = 0; i < n; i++) {
         const store *v = (const store *)(x + i * pitch);
-        FOR_LANES(j) {
-            double error;
-            d[i][j] = fr_two_sum((double)v[j], -(double)m[j], &error);
-            low[i][j] = d[i][j] > -2 ? error : 0;
-        }
+        FOR_LANES(j) d[i][j] = FN(under)(v[j], m[j], &low[i][j]);
     }
     FOR_LANES(j) level[j] = -1, level_low[j] = 0, last[j] = INFINITY;
     for (int again = 1; again;) {
         FOR_LANES(j) many[j] = 0;
         for (int i = 0; i < n; i++) FOR_LANES(j) {
-                const int in = (d[i][j] - level[j]) + (low[i][j] - level_low[j]) > 0;
+                const int in = FN(above)(d[i][j], low[i][j], level[j], level_low[j]) > 0;
                 hi[i][j] = in ? d[i][j] : 0;
                 lo[i][j] = in ? low[i][j] : 0;
                 many[j] += in ? 1 : 0;
@@ -168,6 +170,12 @@ FR_APART void FN(levels_of)(const char *x, ptrdiff_t pitch, int n, const store *
             again |= shrinks;
         }
     }
+}
+
+FR_INLINE store FN(share)(store x, store m, double level, double level_low) {
+    double low, d = FN(under)(x, m, &low);
+    d = FN(above)(d, low, level, level_low);
+    return (store)(d > 0 ? d : 0);
 }
 
 typedef struct {
@@ -193,8 +201,7 @@ FR_APART void FN(add_candidate)(FN(candidates) * c, store v) {
         const fr_total level = FN(level_of)((const char *)c->kept, sizeof(store), FR_KEPT, c->m);
         c->count = 0;
         for (int i = 0; i < FR_KEPT; i++) {
-            const store one = c->kept[i];
-            if (FN(above)(one, c->m, level.hi, level.lo) > 0) c->kept[c->count++] = one;
+            if (FN(share)(c->kept[i], c->m, level.hi, level.lo) > 0) c->kept[c->count++] = c->kept[i];
         }
         c->many = c->count > FR_KEPT / 2;
         c->cut = c->many ? (store)INFINITY : FN(cut_at)(c->m, level.hi);
@@ -205,11 +212,6 @@ FR_INLINE fr_total FN(candidates_level)(const FN(candidates) * c, const char *x,
     return c->many ? FN(level_of)(x, pitch, n, c->m)
                    : FN(level_of)((const char *)c->kept, sizeof(store), c->count, c->m);
 }
-FR_INLINE store FN(share)(store x, store m, double level, double level_low) {
-    const double d = FN(above)(x, m, level, level_low);
-    return (store)(d > 0 ? d : 0);
-}
-
 FR_UNUSED static void FN(sparsemax_row)(const char *const *in, char *to, ptrdiff_t n) {
     const store *x = (const store *)in[0], m = FN(row_max)(x, n, 0);
     store *out = (store *)to;
@@ -228,9 +230,12 @@ FR_UNUSED static void FN(sparsemax_row)(const char *const *in, char *to, ptrdiff
             if (!(x[i + j] < c.cut)) FN(add_candidate)(&c, x[i + j]);
     }
     const fr_total level = FN(candidates_level)(&c, in[0], sizeof(store), n);
-    if (c.bad) FN(write_limit)(to, sizeof(store), n, FR_NO_LIMIT, 0);
+    if (c.bad) {
+        FN(write_limit)(to, sizeof(store), n, FR_NO_LIMIT, 0);
+        return;
+    }
     FR_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n && !c.bad; i++) out[i] = FN(share)(x[i], m, level.hi, level.lo);
+    for (ptrdiff_t i = 0; i < n; i++) out[i] = FN(share)(x[i], m, level.hi, level.lo);
 }
 /* As levels_of, for longer rows. */
 FR_APART void FN(long_levels_of)(const char *x, ptrdiff_t pitch, ptrdiff_t n, const store *m, double *level,

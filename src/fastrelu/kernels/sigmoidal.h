@@ -208,11 +208,11 @@ BODY FN(softcap_backward)(real g, real x, real cap) {
     real t = S / FMA(S, R(0.5), FN(exp_poly)(r, -1, R(0.5)));
     return FN(product)(g, FN(or_nan)(FMA(-t, t, t + t), x), far);
 }
-/* 1 - t^2 for t = |y| / c, where that cancels as (1 - t) (1 + t) */
+/* 1 - t^2 for t = |y| / c, where that cancels as e (2 - e) for e = 1 - t */
 BODY FN(softcap_from_output)(real g, real y, real cap) {
     real up = FN(cap_lift)(cap), c = cap * up, inverse = 1 / c;
-    real a = FN(size)(y) * up, t = a * inverse, far = (c - a) * inverse * (1 + t);
-    return g * (t < R(0.5) ? FMA(-t, t, R(1)) : far);
+    real a = FN(size)(y) * up, t = a * inverse, e = (c - a) * inverse;
+    return g * (t < R(0.5) ? FMA(-t, t, R(1)) : FMA(-e, e, e + e));
 }
 
 /* softsign(x) = x / (1 + |x|) */
