@@ -15,6 +15,7 @@ GIVEN = np.ones((2, 3), np.float32)
 ARGUMENTS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "Linear": lambda: (3, 2),
     "Threshold": lambda: (0.1, 0.0),
+    "Softcap": lambda: (30.0,),
     "SGD": lambda: ([nn.Parameter(GIVEN)], 0.1),
     "Adam": lambda: ([nn.Parameter(GIVEN)],),
     "AdamW": lambda: ([nn.Parameter(GIVEN)],),

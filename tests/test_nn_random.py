@@ -58,6 +58,21 @@ class Drawn(torch.nn.Module):  # type: ignore[misc, name-defined]  # PyTorch is 
         return x * torch.tensor(self.draw(x.detach().numpy(), self.rng))
 
 
+class Gumbel(Drawn):
+    """Softmax of the logits with the same noise as ours; hard samples with the gradient of soft ones."""
+
+    def forward(self, x: Any) -> Any:
+        """Return a sample."""
+        noise = -np.log(self.rng.standard_exponential(tuple(x.shape), x.detach().numpy().dtype))
+        soft = torch.softmax((x + torch.tensor(noise)) / 0.7, -1)
+        return soft + (one_hot(soft) - soft).detach() if self.draw is one_hot else soft
+
+
+def one_hot(x: Any) -> Any:
+    """Return hardmax of the last axis, without a gradient."""
+    return torch.nn.functional.one_hot(x.argmax(-1), x.shape[-1]).to(x.dtype)
+
+
 def kept(x: Any, rng: np.random.Generator) -> Any:
     """Return the factors of Dropout(0.25)."""
     return ((rng.random(x.shape, np.float32) >= 0.25) / 0.75).astype(x.dtype)
@@ -75,6 +90,14 @@ def srelu(x: Any, t_left: Any, a_left: Any, width: Any, a_right: Any) -> Any:
     t_right = t_left + width.abs()
     y = torch.where(x > t_right, t_right + a_right * (x - t_right), x)
     return torch.where(x < t_left, t_left + a_left * (x - t_left), y)
+
+
+def sparsemax(x: Any) -> Any:
+    """Return sparsemax of the last axis, from sorted rows."""
+    ordered = x.sort(dim=-1, descending=True).values
+    sums = ordered.cumsum(-1) - 1
+    count = (ordered * torch.arange(1, x.shape[-1] + 1) > sums).sum(-1, keepdim=True)
+    return torch.relu(x - sums.gather(-1, count - 1) / count)
 
 
 def elu(x: Any, alpha: Any, scale: Any = 1.0) -> Any:
@@ -156,6 +179,10 @@ LAYERS: dict[str, Callable[[int, Any, int], tuple[nn.Module, Any]]] = {
     "ReGLU": gated(nn.ReGLU, lambda x: torch.relu(x.chunk(2, -1)[0]) * x.chunk(2, -1)[1]),
     "Softmax": lambda *_: (nn.Softmax(), torch.nn.Softmax(-1)),
     "LogSoftmax": lambda *_: (nn.LogSoftmax(1), torch.nn.LogSoftmax(1)),
+    "Hardmax": lambda *_: (nn.Hardmax(), Theirs(lambda x: one_hot(x) + 0 * x)),
+    "GumbelSoftmax": lambda _n, _dtype, seed: (nn.GumbelSoftmax(0.7, rng=seed), Gumbel(torch.softmax, seed)),
+    "GumbelSoftmax, hard": lambda _n, _dtype, seed: (nn.GumbelSoftmax(0.7, True, rng=seed), Gumbel(one_hot, seed)),
+    "Sparsemax": lambda *_: (nn.Sparsemax(), Theirs(sparsemax)),
     "Softmin": lambda *_: (nn.Softmin(0), torch.nn.Softmin(0)),
     "Identity": lambda *_: (nn.Identity(), torch.nn.Identity()),
     "Dropout": lambda _n, _dtype, seed: (nn.Dropout(0.25, rng=seed), Drawn(kept, seed)),

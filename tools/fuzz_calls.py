@@ -99,7 +99,9 @@ def methods(d: Draw) -> Call:
 
 def rows(d: Draw) -> Call:
     """Return a call of softmax or a related function."""
-    name, gone, absent = d.pick((("softmax", 0, -np.inf), ("log_softmax", -np.inf, -np.inf), ("softmin", 0, np.inf)))
+    name, gone, absent = d.pick(
+        (("softmax", 0, -np.inf), ("log_softmax", -np.inf, -np.inf), ("softmin", 0, np.inf), ("sparsemax", 0, -np.inf))
+    )
     form, shape, like = d.pick(("", "", "_", "_backward_from_output")), d.shape(), d.pick(("f4", "f8", ""))
     axis = d.axis(len(shape)) if shape and d.chance(0.7) else d.pick((None, d.axes(len(shape))))
     args = [d.data(shape, FLOATS if form == "_" else TYPES, like) for _ in range(2 if form[1:] else 1)]
@@ -346,7 +348,11 @@ def memory(d: Draw) -> Call:
 SORTS: list[tuple[Callable[[Draw], Call], float, Iterable[str]]] = [
     (elementwise, 0.55, [spec.public_name(k) for spec in SPECS.values() for k in spec.directions]),
     (methods, 0.03, []),
-    (rows, 0.13, [f + s for f in ("softmax", "log_softmax", "softmin") for s in ("", "_", "_backward_from_output")]),
+    (
+        rows,
+        0.13,
+        [f + s for f in ("softmax", "log_softmax", "softmin", "sparsemax") for s in ("", "_", "_backward_from_output")],
+    ),
     (logsumexp, 0.03, ["logsumexp", "logmeanexp", "logsumexp_backward", "logmeanexp_backward"]),
     (cross_entropy, 0.06, ["cross_entropy", "cross_entropy_value_and_grad"]),
     (learned, 0.09, [f"{spec.name}_backward_parameters" for spec in LEARNED]),

@@ -221,7 +221,7 @@ def row_calls() -> Iterator[Call]:
         if layout != "one number":
             yield call(f"{layout}, axis 0", fr.logsumexp, data(layout=layout), axis=0)
             yield call(f"{layout}, where", fr.logmeanexp, data(layout=layout), where=lambda: numbers(SHAPE, 1) > 0)
-    for name in ("softmax", "log_softmax", "softmin"):
+    for name in ("softmax", "log_softmax", "softmin", "hardmax", "sparsemax", "gumbel_softmax"):
         function, in_place = getattr(fr, name), getattr(fr, f"{name}_")
         backward = getattr(fr, f"{name}_backward_from_output")
         for layout in LAYOUTS:

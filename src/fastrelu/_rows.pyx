@@ -55,7 +55,6 @@ cdef extern from "kernels/rows.h" nogil:
         FR_SOFTMAX
         FR_LOG_SOFTMAX
         FR_SOFTMIN
-        FR_HARDMAX
         FR_NORMALIZERS
         FR_ROW_IN
         FR_ROW_SECOND
@@ -658,19 +657,7 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
         _operand(&call, FR_ROW_WHERE, mask, axis, order, True)
     _operand(&call, FR_ROW_OUT, y, axis, order, True)
     _run(&call, FR_LIGHT if backward else FR_MEDIUM, rows, crew)
-    if mask is not None and kind == FR_HARDMAX:
-        _choose_among(y, mask, axis)
     return y
-
-
-cdef object _choose_among(cnp.ndarray y, cnp.ndarray mask, int axis):
-    """Move the 1 of rows without anything but -inf, where it stands at a masked element, to the first other one."""
-    wrong = ((<object>y) == 1) & ~(<object>mask)
-    if wrong.any():
-        np.copyto(y, 0, where=wrong)
-        first = mask.argmax(axis, keepdims=True)
-        moved = wrong.any(axis, keepdims=True) & np.take_along_axis(mask, first, axis)
-        np.put_along_axis(y, first, np.where(moved, 1, np.take_along_axis(y, first, axis)), axis)
 
 
 # --- Softmax and related functions ------------------------------------------------------------------------------------

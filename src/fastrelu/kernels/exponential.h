@@ -288,6 +288,7 @@ BODY FN(log_sigmoid_from_output)(real g, real y) {
 /* log1mexp(x) = log(1 - e^-x) for x >= 0, NaN for x < 0. Up to ln2 it is the logarithm of m = 1 - e^-x = 2^k (1 + f),
  * |f| < 0.42, beyond that log(1 - E) with E = e^-x: both from t = 2 f / (2 + f), where f = -E there. E is lifted, so
  * that a subnormal result is rounded once, by the division. */
+/* ULP: lean 2.9, full 3.25, full without FMA 3.25 */
 BODY FN(log1mexp)(real x) {
     const int lift = BY_TYPE(40, 80);
     const FN(word) half_root = {R(0x1.6a09e667f3bcdp-1)}, one = {R(1)}, round = {BY_TYPE(0x1p23f, 0x1p52)};
@@ -308,6 +309,7 @@ BODY FN(log1mexp)(real x) {
     return FN(or_nan)(x < 0 ? (real)NAN : t, x);
 }
 /* e^-x / (1 - e^-x), for a tiny x scaled down: it may overflow where its product with the gradient does not */
+/* ULP: lean 2.55, full 3.25, full without FMA 3.25 */
 BODY FN(log1mexp_backward)(real g, real x) {
     real a = FN(size_at_most)(x, -FAR_LOW);
     real far, S, r = FN(reduce_far)(-a, NO_LOW, &S, &far), p = FN(expm1_poly)(r);
@@ -316,6 +318,7 @@ BODY FN(log1mexp_backward)(real g, real x) {
     return FN(or_nan)(x < 0 ? (real)NAN : d, x);
 }
 /* e^-y - 1, as S far in celu */
+/* ULP: lean 1.55, full 2, full without FMA 2.15 */
 BODY FN(log1mexp_from_output)(real g, real y) {
     const real magic = ROUNDER + BIAS, high = BY_KIND(LN2 * 253, 700, LN2 * 2045);
     real z = FN(at_least)(-y, EXPM1_LOW);
@@ -600,6 +603,7 @@ BODY FN(log_sigmoid_from_output)(real g, real y) {
 }
 
 /* the same of a pair; a tiny m = 1 - e^-x is x */
+/* ULP: 0.85 */
 BODY FN(log1mexp)(real x) {
     hl_pair z = hl_minus_abs(hl_clamped(x, -1000, 1000));
     int near = z.hi >= -0x1.62e42fefa39efp-1, tiny = z.hi > -0x1p-60;
@@ -615,6 +619,7 @@ BODY FN(log1mexp)(real x) {
     y = x == 0 ? -INFINITY : y;
     return x < 0 ? NAN : y;
 }
+/* ULP: 0.85 */
 BODY FN(log1mexp_backward)(real g, real x) {
     hl_pair z = hl_minus_abs(hl_clamped(x, -1500, 1500));
     hl_scaled e = hl_exp(z);
@@ -622,6 +627,7 @@ BODY FN(log1mexp_backward)(real g, real x) {
     d = hl_abs(x) < 0x1p-60 ? g / hl_abs(x) : d;
     return x < 0 ? NAN : d;
 }
+/* ULP: 0.85 */
 BODY FN(log1mexp_from_output)(real g, real y) {
     hl_scaled e = hl_expm1(hl_clamped(-y, -1500, 1500));
     real d = hl_raise(g, hl_round(hl_of(e)), e.k);

@@ -73,6 +73,19 @@ static void fr_fill(char *to, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t itemsize,
     for (ptrdiff_t i = 0; i < n; i++) memcpy(to + i * stride, &bits, (size_t)itemsize);
 }
 
+/* The 1 of a hardmax of nothing but -inf stands at the first element: moved to the first one that takes part. */
+static void fr_choose(const fr_row_call *call, char *out, ptrdiff_t along, const char *mask, ptrdiff_t mask_along) {
+    const uint64_t one = call->itemsize == 8 ? (uint64_t)0x3ff << 52 : (uint64_t)0x7f << 23;
+    if (call->kernel != call->flavor->forward[FR_HARDMAX] || *mask || memcmp(out, &one, (size_t)call->itemsize) != 0)
+        return;
+    for (ptrdiff_t i = 1; i < call->n; i++)
+        if (mask[i * mask_along]) {
+            fr_fill(out, 0, 1, call->itemsize, 0);
+            fr_fill(out + i * along, 0, 1, call->itemsize, one);
+            return;
+        }
+}
+
 /* Labels are checked here, where they are used: another thread may change them at any time. */
 static int fr_read_label(const fr_row_call *call, const char *address, ptrdiff_t *label) {
     const int64_t found = *(const volatile int64_t *)address;
@@ -171,6 +184,8 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
             const char *mask = plan->mask + done + r;
             char any = 0;
             for (ptrdiff_t i = 0; i < n && !any; i++) any = mask[i * plan->width];
+            fr_choose(call, walk->at[FR_ROW_OUT] + r * fr_across(call, FR_ROW_OUT), call->operand[FR_ROW_OUT].along,
+                      mask, plan->width);
             if (!any)
                 fr_fill(walk->at[FR_ROW_OUT] + r * fr_across(call, FR_ROW_OUT), call->operand[FR_ROW_OUT].along, n,
                         size, call->alone);
@@ -217,6 +232,7 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     if (!call->loss) {
         const char *in[2] = {at[FR_ROW_IN], at[FR_ROW_SECOND]};
         call->kernel(in, at[FR_ROW_OUT], n);
+        if (mask) fr_choose(call, at[FR_ROW_OUT], call->itemsize, mask, 1);
         return;
     }
     fr_target target = *call->target;
