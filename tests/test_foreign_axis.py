@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 X = np.random.default_rng(5).normal(0, 3, SHAPE).astype("f4")
 MASK = X < 2
-FORWARD = ("softmax", "log_softmax", "softmin")
+FORWARD = ("softmax", "log_softmax", "softmin", "hardmax", "sparsemax")
 SUMS = ("logsumexp", "logmeanexp")
 
 
@@ -58,9 +58,9 @@ each_name = pytest.mark.parametrize("name", FORWARD)
 
 
 def test_every_function_along_an_axis_is_here() -> None:
-    """All but in-place forms, which are in `test_output`, and the losses, which are refused."""
+    """All but in-place forms, which are in `test_output`, and losses and random samples, which are refused."""
     names = {f.name for f in FUNCTIONS} | {f"{name}_" for name in FORWARD}
-    assert names == {name for name in fr.along_axis.__all__ if "cross_entropy" not in name}
+    assert names == {name for name in fr.along_axis.__all__ if not name.startswith(("cross_entropy", "gumbel"))}
     assert {f"{f.name}{'_where' * m}" for f in FUNCTIONS for m in range(1 + f.masked)} == set(runtime.rows.ufuncs)
 
 

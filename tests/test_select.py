@@ -223,3 +223,13 @@ def test_gumbel_softmax_errors(options: dict[str, Any], error: type[Exception], 
             fr.gumbel_softmax_backward_from_output(x, x, out=out, **options)
     with pytest.raises(TypeError, match="gumbel_softmax does not read masks"):
         fr.gumbel_softmax(np.ma.masked_array(x))
+
+
+def test_foreign_arrays_are_refused() -> None:
+    """Random numbers of a lazy array would depend on its chunks; it is not computed in silence either."""
+    dask = pytest.importorskip("dask.array", reason="dask makes lazy arrays")
+    x = dask.ones((2, 3))
+    with pytest.raises(TypeError, match="gumbel_softmax takes no 'Array' as x"):
+        fr.gumbel_softmax(x)
+    with pytest.raises(TypeError, match="gumbel_softmax_backward_from_output takes no 'Array' as y"):
+        fr.gumbel_softmax_backward_from_output(np.ones((2, 3)), x)

@@ -14,10 +14,10 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu import runtime
+from fastrelu import _foreign, runtime
 from fastrelu._flag import check_flag
-from fastrelu._rows import cross_entropy as _cross_entropy
 from fastrelu._rows import as_real, forward, forward_in_place, from_output
+from fastrelu._rows import cross_entropy as _cross_entropy
 from fastrelu._rows import logsumexp as _logsumexp
 from fastrelu._rows import logsumexp_backward as _logsumexp_backward
 from fastrelu._typing import Output
@@ -587,10 +587,12 @@ def gumbel_softmax(
     [0.0, 0.0, 1.0]
     """
     check_flag("hard", hard)
+    _foreign.refuse("gumbel_softmax", x=x, where=where, out=out)
     noisy = _noisy("gumbel_softmax", x, axis, _temperature(tau), rng)
-    if not hard:
-        return forward(_rows, _SOFTMAX, noisy, axis, out, where)
-    return forward(_rows, _HARDMAX, forward(_rows, _SOFTMAX, noisy, axis, noisy, where), axis, out, where)
+    wrap = _foreign.wrapper(x) if out is None else None
+    soft = forward(_rows, _SOFTMAX, noisy, axis, noisy if hard else out, where)
+    y = forward(_rows, _HARDMAX, soft, axis, out, where) if hard else soft
+    return y if wrap is None else wrap(y)
 
 
 def gumbel_softmax_(
@@ -630,6 +632,7 @@ def gumbel_softmax_backward_from_output(
     array([ 0.375, -0.375], dtype=float32)
     """
     tau = _temperature(tau)
+    _foreign.refuse("gumbel_softmax_backward_from_output", grad=grad, y=y, out=out)
     found = from_output(_rows, _SOFTMAX, grad, y, axis, out)
     if tau == 1:
         return found
