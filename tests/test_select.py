@@ -81,7 +81,7 @@ def test_hardmax(n: int, dtype: str) -> None:
 def test_infinities(dtype: str, repeat: int) -> None:
     """NaN spoils its row alone; +inf wins."""
     tiny = np.finfo(dtype).smallest_subnormal
-    rows = [
+    rows: list[tuple[list[float], list[float], list[float]]] = [
         ([INF, 1.0, 2.0], [1, 0, 0], [1, 0, 0]),
         ([0.0, INF, INF], [0, 1, 0], [NAN] * 3),
         ([-INF] * 3, [1, 0, 0], [NAN] * 3),
@@ -95,10 +95,8 @@ def test_infinities(dtype: str, repeat: int) -> None:
         for pad in (0, 40, 700):
             x = np.array([row] + [[0.0, 1.0, 0.5]] * (repeat - 1)).astype(dtype)
             x = np.concatenate([x, np.full((repeat, pad), -INF, dtype)], -1)
-            for function, first, other in (
-                (fr.hardmax, hard, [0, 1, 0]),
-                (fr.sparsemax, sparse, [0, 0.75, 0.25]),
-            ):
+            cases: Any = ((fr.hardmax, hard, [0, 1, 0]), (fr.sparsemax, sparse, [0, 0.75, 0.25]))
+            for function, first, other in cases:
                 got = function(x)
                 np.testing.assert_allclose(got[0, :3], first, rtol=1e-6)
                 np.testing.assert_array_equal(got[1:, :3], np.tile(other, (repeat - 1, 1)))
@@ -128,7 +126,7 @@ def test_sparsemax_gradient(n: int, dtype: str) -> None:
     wanted = np.where(inside, g - g.sum(-1, keepdims=True) / inside.sum(-1, keepdims=True), 0)
     got = fr.sparsemax_backward_from_output(np.where(inside, grad, NAN).astype(dtype), y)
     assert (np.abs(got - wanted) <= 0.51 * np.finfo(dtype).eps * np.abs(wanted) + 1e-28).all() or dtype == "float64"
-    np.testing.assert_allclose(got, wanted.astype(dtype), rtol=4 * np.finfo(dtype).eps, atol=1e-15)
+    np.testing.assert_allclose(got, wanted.astype(dtype), rtol=4 * float(np.finfo(dtype).eps), atol=1e-15)
     across = fr.sparsemax_backward_from_output(np.asfortranarray(grad), np.asfortranarray(y))
     assert_same_bits(across, got)
 
@@ -148,7 +146,8 @@ def test_gradients_of_nan() -> None:
 def test_gumbel_softmax_is_softmax_of_noise(dtype: str) -> None:
     """The noise is minus the logarithm of exponential numbers, in the type and the order of the elements."""
     x = np.random.default_rng(1).normal(0, 2, (3, 4, 5)).astype(dtype)
-    noise = -np.log(np.random.default_rng(7).standard_exponential(x.shape, dtype))  # type: ignore[arg-type]  # a name
+    kind: Any = np.dtype(dtype)
+    noise = -np.log(np.random.default_rng(7).standard_exponential(x.shape, kind))
     for axis in (-1, 0, (0, 2), None):
         wanted = fr.softmax((x + noise) / 0.5, axis)
         got = fr.gumbel_softmax(x, axis, tau=0.5, rng=7)
