@@ -80,7 +80,7 @@ def test_hardmax(n: int, dtype: str) -> None:
 @pytest.mark.parametrize("repeat", [1, 20, 400])
 def test_infinities(dtype: str, repeat: int) -> None:
     """NaN spoils its row alone; +inf wins."""
-    tiny = np.finfo(dtype).smallest_subnormal
+    tiny = float(np.finfo(dtype).smallest_subnormal)
     rows: list[tuple[list[float], list[float], list[float]]] = [
         ([INF, 1.0, 2.0], [1, 0, 0], [1, 0, 0]),
         ([0.0, INF, INF], [0, 1, 0], [NAN] * 3),
