@@ -231,6 +231,7 @@ cdef enum:
     BYTE = FR_TYPES
 cdef int _joined[FR_TYPES + 1][FR_TYPES + 1]  # the type in which operands of two types are computed
 cdef list _kernels = []  # all of them, whose ufuncs learn bfloat16
+learners = []  # what to call when others' ufuncs can learn it
 
 
 cdef int _first_type(list dtypes) except -4:
@@ -273,6 +274,8 @@ cdef int _kind_of_dtype(cnp.dtype dtype) except -4:
         _fill_tables()
         for kernel in _kernels:
             (<Kernel>kernel).take_bfloat16()
+        for learner in learners:
+            learner()
     return FR_bfloat16 if type_of(number) == FR_bfloat16 else _first_type([dtype])
 
 
@@ -419,7 +422,10 @@ cdef int _promote(PyObject *ufunc, PyObject **operands, PyObject **signature, Py
     """
     cdef int j, kind, common = WEAK, nin = (<object>ufunc).nin
     cdef bint same = True
+    cdef int mask = nin - 1 if (<object>ufunc).__name__.endswith("_where") else -1
     for j in range(nin):
+        if j == mask:
+            continue
         if operands[j] == NULL and signature[j] == NULL:
             continue
         found = <object>(operands[j] if signature[j] == NULL else signature[j])
@@ -435,7 +441,7 @@ cdef int _promote(PyObject *ufunc, PyObject **operands, PyObject **signature, Py
         common = FR_float64 if common < 0 else FR_float32
     own = type(dtype_of(common))
     for j in range(nin + 1):
-        found = own if signature[j] == NULL else <object>signature[j]
+        found = (type(_nothing.dtype) if j == mask else own) if signature[j] == NULL else <object>signature[j]
         same = same and operands[j] == <PyObject *>found
         Py_INCREF(found)
         chosen[j] = <PyObject *>found
@@ -443,6 +449,11 @@ cdef int _promote(PyObject *ufunc, PyObject **operands, PyObject **signature, Py
 
 
 cdef object _promoter = PyCapsule_New(<void *>_promote, "numpy._ufunc_promoter", NULL)
+
+
+def add_promoter(ufunc):
+    """Make a ufunc choose its loops as the doors choose; a mask is the last input of one whose name says so."""
+    PyUFunc_AddPromoter(ufunc, (np.dtype,) * ufunc.nargs, _promoter)
 
 
 def kernel_names():

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from fastrelu import _foreign
+from fastrelu._core import add_promoter, learners
 
 cimport cython
 cimport numpy as cnp
@@ -21,11 +22,18 @@ from fastrelu._runtime cimport (
     FR_MAX_AXES,
     FR_OWN_TYPES,
     FR_PRECISIONS,
+    FR_TYPES,
+    FR_bfloat16,
+    FR_float64,
     Held,
     check_held,
     crew_for,
     dtype_of,
     flavor_of,
+    fr_convert,
+    fr_move,
+    fr_type_of_flavor,
+    fr_types,
     has_kernels,
     hold,
     keep,
@@ -119,7 +127,15 @@ cdef extern from "kernels/rows_ufunc.h" nogil:
         Py_ssize_t itemsize
         uint64_t absent
         uint64_t alone
+        fr_move load
+        fr_move store
+        fr_move store_sum
     void fr_row_ufunc_loop(char **, const cnp.npy_intp *, const cnp.npy_intp *, void *) noexcept
+
+cdef extern from "kernels/kernels.h" nogil:
+    enum:
+        FR_AS_HALF
+        FR_AS_BFLOAT
 
 cdef extern from "numpy/arrayobject.h":
     bint PyArray_SAMESHAPE(cnp.ndarray, cnp.ndarray)
@@ -135,10 +151,11 @@ cdef class RowKernels:
     """The kernels over rows for one instruction set, and their ufuncs by name."""
 
     cdef const fr_rows *rows
+    cdef const fr_convert *convert
     cdef readonly dict ufuncs
 
     def __init__(self, str isa):
-        self.rows = <const fr_rows *>tables(isa).rows
+        self.rows, self.convert = <const fr_rows *>tables(isa).rows, tables(isa).convert
         self.ufuncs = {}
         for kind, name in enumerate(names):
             self.add(name, FR_NORMALIZE, kind)
@@ -151,7 +168,7 @@ cdef class RowKernels:
         """Make the ufunc of one function along an axis, and the one that takes a mask too."""
         for masked in range(1 if form == FR_FROM_RESULT else 2):
             made = RowUfunc.__new__(RowUfunc)
-            (<RowUfunc>made).make(self.rows, name + "_where" * masked, form, kind, masked)
+            (<RowUfunc>made).make(self.rows, self.convert, name + "_where" * masked, form, kind, masked)
             self.ufuncs[(<RowUfunc>made).name] = made
         return 0
 
@@ -174,6 +191,14 @@ cdef enum:
 cdef list _made = []  # NumPy keeps pointers into them
 
 
+def _take_bfloat16():
+    for ufunc in _made:
+        (<RowUfunc>ufunc).take_bfloat16()
+
+
+learners.append(_take_bfloat16)
+
+
 @cython.final
 cdef class RowUfunc:
     """The two ufuncs of one function along an axis."""
@@ -181,18 +206,19 @@ cdef class RowUfunc:
     cdef readonly str name
     cdef readonly tuple operands
     cdef readonly object fast, accurate
-    cdef fr_row_ufunc calls[FR_PRECISIONS][FR_OWN_TYPES]
-    cdef void *loop_data[FR_PRECISIONS][FR_OWN_TYPES]
-    cdef cnp.PyUFuncGenericFunction loops[FR_OWN_TYPES]
-    cdef char loop_types[FR_OWN_TYPES * _MOST]
+    cdef fr_row_ufunc calls[FR_PRECISIONS][FR_TYPES]
+    cdef void *loop_data[FR_PRECISIONS][FR_TYPES]
+    cdef cnp.PyUFuncGenericFunction loops[FR_TYPES]
+    cdef char loop_types[FR_TYPES * _MOST]
     cdef bytes c_name, c_doc, signature
 
     def __init__(self):
         raise TypeError("RowKernels makes these")
 
-    cdef int make(self, const fr_rows *rows, str name, fr_row_form form, int kind, bint masked) except -1:
+    cdef int make(self, const fr_rows *rows, const fr_convert *convert, str name, fr_row_form form, int kind,
+                  bint masked) except -1:
         cdef fr_row_ufunc *how
-        cdef int type, level, j, nin
+        cdef int type, computed, format, level, j, nin
         inputs, signature = _OPERANDS[form]
         if masked:
             inputs, signature = (*inputs, "where"), signature.replace("->", ",(n)->")
@@ -200,25 +226,46 @@ cdef class RowUfunc:
         self.c_name, self.signature = name.encode(), signature.encode()
         self.c_doc = (f"The ufunc behind `fastrelu.{name.removesuffix('_where')}`{' with a mask' * masked}; inputs: "
                       f"{', '.join(inputs)}.").encode()
-        for type in range(FR_OWN_TYPES):
-            number = dtype_of(type).type_num
+        for type in range(FR_TYPES):
             self.loops[type] = <cnp.PyUFuncGenericFunction>fr_row_ufunc_loop
-            for j in range(nin + 1):
+            for j in range(nin + 1 if type != FR_bfloat16 else 0):
+                number = dtype_of(type).type_num
                 self.loop_types[type * (nin + 1) + j] = cnp.NPY_BOOL if masked and j == nin - 1 else number
             for level in range(FR_PRECISIONS):
                 self.loop_data[level][type] = how = &self.calls[level][type]
+                computed = fr_type_of_flavor[fr_types[type].flavor[level]]
+                if type >= FR_OWN_TYPES:
+                    format = FR_AS_BFLOAT if type == FR_bfloat16 else FR_AS_HALF
+                    how.load, how.store = convert.load[computed][format], convert.store[computed][format]
+                    how.store_sum = convert.store[FR_float64][format]
+                number = dtype_of(computed).type_num
                 how.flavor = &rows[flavor_of(number, level)]
                 how.form, how.kind, how.inputs, how.masked = form, kind, nin, masked
                 how.itemsize = size_of(number)
                 how.absent, how.alone = _absent(kind, number), _alone(kind, number)
         _made.append(self)
         self.fast, self.accurate = self.make_ufunc(0), self.make_ufunc(1)
+        if dtype_of(FR_bfloat16) is not None:
+            self.take_bfloat16()
         return 0
 
     cdef object make_ufunc(self, int level):
-        return cnp.PyUFunc_FromFuncAndDataAndSignature(self.loops, self.loop_data[level], self.loop_types, FR_OWN_TYPES,
-                                                       len(self.operands), 1, cnp.PyUFunc_None, self.c_name, self.c_doc,
-                                                       0, self.signature)
+        ufunc = cnp.PyUFunc_FromFuncAndDataAndSignature(self.loops, self.loop_data[level], self.loop_types, FR_bfloat16,
+                                                        len(self.operands), 1, cnp.PyUFunc_None, self.c_name,
+                                                        self.c_doc, 0, self.signature)
+        add_promoter(ufunc)
+        return ufunc
+
+    cdef int take_bfloat16(self) except -1:
+        """Give the ufuncs a loop for bfloat16."""
+        cdef int types[_MOST]
+        cdef int j, nin = len(self.operands), number = dtype_of(FR_bfloat16).type_num
+        for j in range(nin + 1):
+            types[j] = cnp.NPY_BOOL if self.operands[nin - 1] == "where" and j == nin - 1 else number
+        for level, ufunc in enumerate((self.fast, self.accurate)):
+            cnp.PyUFunc_RegisterLoopForType(ufunc, number, <cnp.PyUFuncGenericFunction>fr_row_ufunc_loop, types,
+                                            self.loop_data[<int>level][FR_bfloat16])
+        return 0
 
     def __repr__(self):
         return f"<kernel {self.name}>"

@@ -24,13 +24,16 @@ typedef struct {
     const fr_rows *flavor;
     fr_row_form form;
     int kind, inputs, masked; /* a normalizer; all inputs; whether the last of them is a mask */
-    ptrdiff_t itemsize;
+    ptrdiff_t itemsize;       /* of the type that computes */
     uint64_t absent, alone;
+    fr_move load, store,
+        store_sum; /* of a 16-bit type, the last from double; NULL: operands have the type that computes */
 } fr_row_ufunc;
 
 enum { FR_SUMS_AT_ONCE = 256 };
 
-/* Computes results of the rows from their sums, in the type of the ufunc. */
+/* Computes results of the rows from their sums, in the type of the ufunc; double for one that rounds them to 16 bits.
+ */
 static void fr_store_sums(const fr_row_ufunc *how, const double *sums, ptrdiff_t rows, ptrdiff_t n, const char *mask,
                           ptrdiff_t across, ptrdiff_t along, char *out, ptrdiff_t stride) {
     ptrdiff_t known = n;
@@ -44,7 +47,7 @@ static void fr_store_sums(const fr_row_ufunc *how, const double *sums, ptrdiff_t
             known = count;
             value -= log_count;
         }
-        if (how->itemsize == sizeof(double)) *(double *)(out + r * stride) = value;
+        if (how->itemsize == sizeof(double) || how->load) *(double *)(out + r * stride) = value;
         else *(float *)(out + r * stride) = (float)value;
     }
 }
@@ -62,8 +65,14 @@ static void fr_scale_rows(const fr_row_ufunc *how, const char *grad, ptrdiff_t s
         }
 }
 
-static void fr_row_ufunc_loop(char **args, const npy_intp *dimensions, const npy_intp *steps, void *data) {
-    const fr_row_ufunc *how = (const fr_row_ufunc *)data;
+static void fr_no_memory(void) {
+    const PyGILState_STATE state = PyGILState_Ensure(); /* NumPy looks for an error after the loop */
+    PyErr_SetString(PyExc_MemoryError, "no memory for the rows of an array");
+    PyGILState_Release(state);
+}
+
+static void fr_row_native_loop(char **args, const npy_intp *dimensions, const npy_intp *steps,
+                               const fr_row_ufunc *how) {
     const ptrdiff_t all = dimensions[0], n = dimensions[1];
     const int reduces = how->form == FR_SUM || how->form == FR_MEAN, scales = how->form == FR_SUM_GRADIENT;
     const npy_intp *along = steps + how->inputs + 1 - scales; /* the gradient of a sum has no axis */
@@ -114,9 +123,7 @@ static void fr_row_ufunc_loop(char **args, const npy_intp *dimensions, const npy
             room = size == SIZE_MAX ? NULL : (char *)malloc(size);
             held = size;
             if (!room) {
-                const PyGILState_STATE state = PyGILState_Ensure(); /* NumPy looks for an error after the loop */
-                PyErr_SetString(PyExc_MemoryError, "no memory for the rows of an array");
-                PyGILState_Release(state);
+                fr_no_memory();
                 return;
             }
         }
@@ -132,6 +139,67 @@ static void fr_row_ufunc_loop(char **args, const npy_intp *dimensions, const npy
         fr_guard_close(caller);
     }
     free(room);
+}
+
+enum { FR_HALVES_AT_ONCE = 4096, FR_ROW_UFUNC_MOST = 4 };
+
+/* Copies elements of 16 bits between an operand and a block of them. */
+static void fr_move_halves(char *block, char *at, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t across, ptrdiff_t along,
+                           int load) {
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t i = 0; i < n; i++, block += sizeof(uint16_t)) {
+            char *element = at + r * across + i * along;
+            memcpy(load ? block : element, load ? element : block, sizeof(uint16_t));
+        }
+}
+
+/* Rows of a 16-bit type: a block of them is loaded, computed and stored at a time. */
+static void fr_row_half_loop(char **args, const npy_intp *dimensions, const npy_intp *steps, const fr_row_ufunc *how) {
+    const ptrdiff_t all = dimensions[0], n = dimensions[1];
+    const int reduces = how->form == FR_SUM || how->form == FR_MEAN, scales = how->form == FR_SUM_GRADIENT;
+    const int out = how->inputs, mask = how->masked ? out - 1 : -1;
+    const npy_intp *along = steps + out + 1 - scales;
+    const ptrdiff_t fitting = n > 0 ? FR_HALVES_AT_ONCE / n : FR_HALVES_AT_ONCE;
+    const ptrdiff_t most = fitting > all ? all : fitting < 1 ? 1 : fitting;
+    const size_t wide = (size_t)most * (size_t)(n + 1) * sizeof(double);
+    char *room = n < PTRDIFF_MAX / 64 ? (char *)malloc((FR_ROW_UFUNC_MOST + 1) * wide) : NULL;
+    if (!room) {
+        fr_no_memory();
+        return;
+    }
+    char *halves = room + FR_ROW_UFUNC_MOST * wide;
+    for (ptrdiff_t start = 0; start < all; start += most) {
+        const ptrdiff_t rows = all - start < most ? all - start : most;
+        const npy_intp inner[] = {rows, n};
+        char *given[FR_ROW_UFUNC_MOST];
+        npy_intp strides[2 * FR_ROW_UFUNC_MOST], *core = strides + out + 1 - scales;
+        fr_guard caller = fr_guard_open();
+        for (int j = 0; j <= out; j++) {
+            char *at = args[j] + start * steps[j];
+            const int row = !(scales && j == 0) && !(reduces && j == out);
+            const ptrdiff_t length = row ? n : 1;
+            const ptrdiff_t size = reduces && j == out ? (ptrdiff_t)sizeof(double) : how->itemsize;
+            given[j] = j == mask ? at : room + (size_t)j * wide;
+            strides[j] = j == mask ? steps[j] : length * size;
+            if (row) core[j] = j == mask ? along[j] : size;
+            if (j == mask || j == out) continue;
+            fr_move_halves(halves, at, rows, length, steps[j], row ? along[j] : 0, 1);
+            how->load(halves, given[j], rows * length);
+        }
+        fr_guard_close(caller);
+        fr_row_native_loop(given, inner, strides, how);
+        caller = fr_guard_open();
+        const ptrdiff_t length = reduces ? 1 : n;
+        (reduces ? how->store_sum : how->store)(given[out], halves, rows * length);
+        fr_guard_close(caller);
+        fr_move_halves(halves, args[out] + start * steps[out], rows, length, steps[out], reduces ? 0 : along[out], 0);
+    }
+    free(room);
+}
+
+static void fr_row_ufunc_loop(char **args, const npy_intp *dimensions, const npy_intp *steps, void *data) {
+    const fr_row_ufunc *how = (const fr_row_ufunc *)data;
+    (how->load ? fr_row_half_loop : fr_row_native_loop)(args, dimensions, steps, how);
 }
 
 #endif
