@@ -630,9 +630,11 @@ def _table(*rows: tuple[str, ...]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *body)] + [""]
 
 
-def _short(value: float) -> str:
-    """Return a number as a reader wants it."""
-    return "NaN" if np.isnan(value) else f"{value:.4g}".replace("-0", "-0" if value else "-0.0", 1)
+def _numbers(theirs: float, ours: float) -> str:
+    """Return two results with as many digits as it takes to tell them apart."""
+    digits = next((n for n in (4, 9, 16) if f"{theirs:.{n}g}" != f"{ours:.{n}g}"), 17)
+    first, second = ("NaN" if math.isnan(value) else f"{value:.{digits}g}" for value in (theirs, ours))
+    return f"{first}, here {second}"
 
 
 def _where(found: list[Difference]) -> Iterator[tuple[str, ...]]:
@@ -644,8 +646,8 @@ def _where(found: list[Difference]) -> Iterator[tuple[str, ...]]:
         names = dict.fromkeys(f"`{one.call.partition('(')[0]}`" for one in ones)
         labels = dict.fromkeys(one.label for one in ones)
         example = max(ones, key=lambda one: (one.dtype == "float32", abs(one.ours) if abs(one.ours) < np.inf else 0))
-        numbers = f"{_short(example.theirs)}, here {_short(example.ours)}"
-        shown = f"`{example.call.replace('()', '')}`, {example.label}: {numbers}"
+        numbers = _numbers(example.theirs, example.ours)
+        shown = f"`{example.call.removesuffix('()')}`, {example.label}: {numbers}"
         yield TITLES[peer], direction, ", ".join(names), ", ".join(labels), shown
 
 
@@ -682,7 +684,7 @@ def page(seen: dict[str, Any]) -> str:
     lines += [f"A comparison is one function with its arguments, type and direction. Not compared: {left_out}.", ""]
     lines += ["## Deviations", ""]
     for entry in deviations():
-        lines += [f"### {entry['name'][0].upper()}{entry['name'][1:]}", "", entry["reason"], ""]
+        lines += [f"### {entry['name']}", "", entry["reason"], ""]
         lines += _table(
             ("framework", "direction", "functions", "inputs", "for example"), *_where(explained[entry["name"]])
         )
