@@ -50,6 +50,7 @@ PAGES = (
     "generated/fastrelu.nn.HuberLoss.html",
     "generated/fastrelu.cross_entropy.html",
     "benchmarks.html",
+    "conventions.html",
     "about/contributing.html",
 )
 

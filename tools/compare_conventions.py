@@ -586,6 +586,9 @@ TITLES = {
 HEAD = """\
 # Other frameworks' names
 
+```{py:module} fastrelu.conventions
+```
+
 ```python
 >>> import numpy as np
 >>> from fastrelu.conventions import torch as F
