@@ -365,9 +365,7 @@ HL_PAIR hl_twice_atanh(hl_pair q, hl_pair S) {
     return hl_times2(hl_fast(s.hi, s.lo + (q.lo + q.lo * t)), 2);
 }
 /* 2 atanh(q 2^k), |q 2^k| <= 1/3 */
-HL_SCALED hl_twice_atanh_at(hl_pair q, real k) {
-    return hl_at(hl_twice_atanh(q, hl_value(hl_at(q, k))), k);
-}
+HL_SCALED hl_twice_atanh_at(hl_pair q, real k) { return hl_at(hl_twice_atanh(q, hl_value(hl_at(q, k))), k); }
 /* log1p(e) = 2 atanh(e / (2 + e)) of e = e^z, z <= 0, by m 2^k = e. In scaled form, because e may be tiny. */
 HL_SCALED hl_log1p_exp(hl_pair z) {
     hl_scaled m = hl_exp(z);
