@@ -192,7 +192,9 @@ def middle(case: Case, signature: list[tuple[str, Any, Any]]) -> list[tuple[str,
     has_default = {name for name in names if given.get(name, inspect.Parameter.empty) is not inspect.Parameter.empty}
     found = [(n, POSITIONAL, usual[n] if n in has_default else inspect.Parameter.empty) for n in names]
     return found + [
-        (name, POSITIONAL, value) for name, value in SPECS[case.spec.public or case.spec.name].keywords if name not in names
+        (name, POSITIONAL, value)
+        for name, value in SPECS[case.spec.public or case.spec.name].keywords
+        if name not in names
     ]
 
 

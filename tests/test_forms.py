@@ -13,7 +13,7 @@ import fastrelu as fr
 from fastrelu import nn
 
 if TYPE_CHECKING:
-    from grid import Precision
+    from specs import Precision
 
 
 @pytest.mark.parametrize("precision", ["fast", "accurate"])

@@ -50,11 +50,11 @@ def in_domain(name: str, x: NDArray[Any]) -> NDArray[Any]:
 
 
 def network_names() -> list[str]:
-    """Return the names of the element-wise activations of any number: what can follow a linear layer."""
+    """Return the names of the element-wise activations of any number: what a network can have between linear layers."""
     return [
         name
         for name in elementwise_names()
-        if not math.isnan(getattr(activations, name)(-1.0, **required_arguments(name)))
+        if name != "identity" and not math.isnan(getattr(activations, name)(-1.0, **required_arguments(name)))
     ]
 
 

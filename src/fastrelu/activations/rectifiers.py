@@ -738,8 +738,8 @@ def bounded_relu_backward_from_output(
 ) -> Any:
     """Gradient of :func:`bounded_relu` from its output.
 
-    Computes ``grad`` where ``0 < y < max_value``, ``negative_slope * grad`` where ``y <= 0``, 0 elsewhere; requires
-    ``negative_slope >= 0``, ``threshold >= 0`` and ``max_value > 0``.
+    Computes ``grad`` where ``0 < y < max_value``, ``negative_slope * grad`` where ``y <= 0``, 0
+    elsewhere; requires ``negative_slope >= 0``, ``threshold >= 0`` and ``max_value > 0``.
 
     In NumPy: ``grad * np.where(y > 0, 1, negative_slope)``, without an upper limit.
 
