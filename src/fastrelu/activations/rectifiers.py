@@ -711,7 +711,7 @@ def bounded_relu_backward(
     Computes ``grad`` where ``threshold < x < max_value``, ``negative_slope * grad`` where ``x <= threshold``, 0
     elsewhere.
 
-    In NumPy: ``grad * np.where(x > threshold, 1, negative_slope)``, without an upper limit.
+    In NumPy: ``np.where(x > threshold, grad, negative_slope * grad)``, without an upper limit.
 
     Error: rounded once, at most 0.5 ULP.
 
@@ -741,7 +741,7 @@ def bounded_relu_backward_from_output(
     Computes ``grad`` where ``0 < y < max_value``, ``negative_slope * grad`` where ``y <= 0``, 0
     elsewhere; requires ``negative_slope >= 0``, ``threshold >= 0`` and ``max_value > 0``.
 
-    In NumPy: ``grad * np.where(y > 0, 1, negative_slope)``, without an upper limit.
+    In NumPy: ``np.where(y > 0, grad, negative_slope * grad)``, without an upper limit.
 
     Error: rounded once, at most 0.5 ULP.
 
