@@ -106,6 +106,7 @@ def test_references_agree(name: str) -> None:
             verify.address(x), None, verify.address(double), None, size, values
         )
         inside = (x >= run.low) & (x <= run.high) & (np.abs(exact) > 2.0**-149) & (np.abs(exact) < 2.0**129)
+        inside &= double != verify.ANYTHING
         error = np.abs(double[inside] - exact[inside])
         # A zero crossing leaves an absolute error of the size of the terms that cancel.
         crosses = name in {*limits._ZEROS, *limits._MOVING}

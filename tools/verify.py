@@ -296,7 +296,7 @@ def dense(case: Case, points: int) -> Array:
     special = np.array(
         [0.0, np.inf, np.nan, np.finfo(float).max, np.finfo(float).tiny, np.finfo(float).smallest_subnormal]
     )
-    scales = {1.0, *(abs(value) for value in case.parameters if value)}
+    scales = {1.0, *(abs(value) for value in case.parameters if value and math.isfinite(value))}
     with np.errstate(over="ignore"):  # literals times a scale may overflow
         places = [scale * numbers for scale in scales for numbers in (literals(), 1 / literals()[literals() > 1e-300])]
     zero = limits.zero_crossing(case.kernel, "float64", case.parameters)
@@ -389,7 +389,7 @@ class Run:
             return -math.inf, math.inf
         exact, _ = exact_results(self.case.function, np.array([-math.inf, math.inf]), self.case.rounded)
         first, last = (float(value) for value in exact.astype(self.case.dtype))
-        return first, last
+        return (first, last) if first < last else (-math.inf, math.inf)  # NaN: of a function of a part of all numbers
 
     def _region(self, isa: str, precision: Precision) -> Region:
         zone = limits.zero_crossing(

@@ -453,7 +453,7 @@ def xielu_backward_parameters(
     --------
     >>> import numpy as np, fastrelu as fr
     >>> dx, *found = fr.xielu_backward_parameters(np.float32([1.0, 1.0]), np.float32([-2.0, 3.0]))
-    >>> dx.round(4), [float(total.round(4)) for total in found]
+    >>> dx.round(4), [round(float(total), 4) for total in found]
     (array([-0.1917,  5.3   ], dtype=float32), [9.0, 1.1353, 1.0])
     """
     return call_learned(_xielu_parameters, out, grad, x, alpha_p, alpha_n, beta)
