@@ -613,7 +613,7 @@ BODY FN(log1mexp)(real x) {
     real back = hl_pow2(s.k < -200 ? 200.0 : -s.k);
     hl_pair n = hl_if(near, hl_sum(s.hi - 1, m.lo * back), hl_neg(hl_of(e)));
     hl_pair d = hl_add(hl_make(2, 0), hl_if(near, n, hl_neg(hl_value(e))));
-    hl_scaled l = hl_twice_atanh_at(hl_div(n, d), near ? 0.0 : e.k);
+    hl_scaled l = hl_twice_atanh(hl_div(n, d), near ? 0.0 : e.k);
     hl_pair whole = hl_fast(s.k * HL_LN2_1, s.k * HL_LN2_2 + s.k * HL_LN2_3);
     real y = near ? hl_round(hl_add_any(whole, hl_of(l))) : hl_scale(hl_round(hl_of(l)), l.k);
     y = x == 0 ? -INFINITY : y;

@@ -357,19 +357,18 @@ HL_PAIR hl_minus_abs(hl_pair z) {
 
 /* ---- log1p ---- */
 
-/* 2 atanh(S) q / S for |S| <= 1/3 and a q that is S times a power of two */
-HL_PAIR hl_twice_atanh(hl_pair q, hl_pair S) {
+/* 2 atanh(q 2^k), |q 2^k| <= 1/3 */
+HL_SCALED hl_twice_atanh(hl_pair q, real k) {
+    hl_pair S = hl_value(hl_at(q, k));
     hl_pair w = hl_prod(S.hi, S.hi);
     real t = w.hi * hl_atanh_tail(w.hi) + (w.lo + 2 * S.hi * S.lo) * 0x1.5555555555555p-2;
     hl_pair s = hl_fast(q.hi, q.hi * t);
-    return hl_times2(hl_fast(s.hi, s.lo + (q.lo + q.lo * t)), 2);
+    return hl_at(hl_times2(hl_fast(s.hi, s.lo + (q.lo + q.lo * t)), 2), k);
 }
-/* 2 atanh(q 2^k), |q 2^k| <= 1/3 */
-HL_SCALED hl_twice_atanh_at(hl_pair q, real k) { return hl_at(hl_twice_atanh(q, hl_value(hl_at(q, k))), k); }
 /* log1p(e) = 2 atanh(e / (2 + e)) of e = e^z, z <= 0, by m 2^k = e. In scaled form, because e may be tiny. */
 HL_SCALED hl_log1p_exp(hl_pair z) {
     hl_scaled m = hl_exp(z);
-    return hl_twice_atanh_at(hl_div(hl_of(m), hl_add(hl_make(2, 0), hl_value(m))), m.k);
+    return hl_twice_atanh(hl_div(hl_of(m), hl_add(hl_make(2, 0), hl_value(m))), m.k);
 }
 
 /* ---- Logistic function: sigmoid, silu, swish, gelu_tanh, softplus' ---- */

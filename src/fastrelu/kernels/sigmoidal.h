@@ -271,7 +271,7 @@ BODY FN(logit)(real x, real eps) {
     f = center ? m : f;
     k = center ? 0.0 : k;
     hl_pair q = hl_div(hl_add_any(hl_make(f, 0), hl_neg(M)), hl_add_any(hl_make(f, 0), M));
-    hl_pair y = hl_add_any(hl_fast(k * HL_LN2_1, k * HL_LN2_2), hl_twice_atanh(q, q));
+    hl_pair y = hl_add_any(hl_fast(k * HL_LN2_1, k * HL_LN2_2), hl_of(hl_twice_atanh(q, 0)));
     return FN(logit_ends)(y.hi + (y.lo + k * HL_LN2_3), m, right);
 }
 /* ULP: 0.85 */
