@@ -152,8 +152,8 @@ FR_INLINE void FN(columns_own)(const FN(columns) * c, store *own, const double *
 }
 
 /* The same for rows side by side, whose label is their only target. */
-FR_UNUSED static void FN(cross_entropy_tile_row)(fr_tile *tile) {
-    const ptrdiff_t n = tile->n, pitch = tile->pitch[0], out_pitch = tile->out_pitch, size = sizeof(store);
+FR_INLINE void FN(cross_entropy_columns)(fr_tile *tile, ptrdiff_t n) {
+    const ptrdiff_t pitch = tile->pitch[0], out_pitch = tile->out_pitch, size = sizeof(store);
     const double *weights = tile->target->weights, scale = tile->target->scale;
     FN(columns) c[FR_COLUMN_BATCH];
     FR_LINES double whole[FR_COLUMN_BATCH][FR_COLUMNS];
@@ -172,8 +172,9 @@ FR_UNUSED static void FN(cross_entropy_tile_row)(fr_tile *tile) {
             for (int j = 0; j < FR_COLUMNS; j++) {
                 const ptrdiff_t known = label[j] < 0 ? 0 : label[j];
                 own[k][j] = *(const store *)(from + COLUMNS_AT(k) + known * pitch + j * size);
-                whole[k][j] = weights ? weights[known] : 1;
+                if (weights) whole[k][j] = weights[known];
             }
+            if (!weights) FOR_LANES(j) whole[k][j] = 1;
             for (int j = 0; j < FR_COLUMNS && ignored < 0; j++)
                 if (label[j] < 0) whole[k][j] = 0, rare[k] |= 1U << j;
         }
@@ -211,6 +212,11 @@ FR_UNUSED static void FN(cross_entropy_tile_row)(fr_tile *tile) {
                                        infinite[k] >> j & 1 ? limit[k][j] : FR_NO_LIMIT, whole[k][j]);
     }
 }
+FR_UNUSED static void FN(cross_entropy_tile_row)(fr_tile *tile) {
+    /* A loop of two, unrolled: pairs of classes are common. */
+    if (tile->n == 2) FN(cross_entropy_columns)(tile, 2);
+    else FN(cross_entropy_columns)(tile, tile->n);
+}
 
 /* ---- The logarithm of the sum of the exponentials ---- */
 
@@ -222,8 +228,8 @@ FR_UNUSED static double FN(logsumexp_row)(const fr_target *target, ptrdiff_t n) 
     const FN(row) row = FN(row_of)(m);
     return FN(row_loss)(FN(row_sum)(x, NULL, x, n, &row, 0, 1), row.unit, row.unit_low, m, 0);
 }
-FR_UNUSED static void FN(logsumexp_tile_row)(fr_tile *tile) {
-    const ptrdiff_t n = tile->n, pitch = tile->pitch[0];
+FR_INLINE void FN(logsumexp_columns)(fr_tile *tile, ptrdiff_t n) {
+    const ptrdiff_t pitch = tile->pitch[0];
     FN(columns) c[FR_COLUMN_BATCH];
     ptrdiff_t limit[FR_COLUMN_BATCH][FR_COLUMNS];
     unsigned infinite[FR_COLUMN_BATCH];
@@ -241,6 +247,10 @@ FR_UNUSED static void FN(logsumexp_tile_row)(fr_tile *tile) {
                     loss[j] = FN(infinite_sum)(x + COLUMNS_AT(k) + j * (ptrdiff_t)sizeof(store), pitch, n);
         }
     }
+}
+FR_UNUSED static void FN(logsumexp_tile_row)(fr_tile *tile) {
+    if (tile->n == 2) FN(logsumexp_columns)(tile, 2);
+    else FN(logsumexp_columns)(tile, tile->n);
 }
 #undef FOR_BATCHES
 #undef COLUMNS_AT

@@ -172,8 +172,8 @@ FR_INLINE void FN(softmax_columns)(const fr_tile *tile, int flip) {
 FR_UNUSED static void FN(softmax_tile_row)(fr_tile *tile) { FN(softmax_columns)(tile, 0); }
 FR_UNUSED static void FN(softmin_tile_row)(fr_tile *tile) { FN(softmax_columns)(tile, 1); }
 
-FR_UNUSED static void FN(log_softmax_tile_row)(fr_tile *tile) {
-    const ptrdiff_t n = tile->n, pitch = tile->pitch[0], out_pitch = tile->out_pitch;
+FR_INLINE void FN(log_softmax_columns)(fr_tile *tile, ptrdiff_t n) {
+    const ptrdiff_t pitch = tile->pitch[0], out_pitch = tile->out_pitch;
     FN(columns) c[FR_COLUMN_BATCH];
     ptrdiff_t limit[FR_COLUMN_BATCH][FR_COLUMNS];
     unsigned infinite[FR_COLUMN_BATCH];
@@ -198,4 +198,8 @@ FR_UNUSED static void FN(log_softmax_tile_row)(fr_tile *tile) {
             FN(columns_limits)(infinite[k], limit[k], to + COLUMNS_AT(k), out_pitch, n, 1);
         }
     }
+}
+FR_UNUSED static void FN(log_softmax_tile_row)(fr_tile *tile) {
+    if (tile->n == 2) FN(log_softmax_columns)(tile, 2);
+    else FN(log_softmax_columns)(tile, tile->n);
 }
