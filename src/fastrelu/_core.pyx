@@ -750,7 +750,7 @@ cdef bint _plan_stream(fr_plan *plan, const _Dense *call, int cost, bint warm) n
         memory.format[j] = _FORMATS[call.how.type] if parameter else call.how.format
         memory.size[j] = call.how.itemsize if parameter else call.how.size
         memory.swapped[j] = False
-    memory.masked = False
+    memory.masked, memory.nterms = False, 0
     fr_make_plan(plan, call.how, NULL if call.how.load == NULL else &memory, 1)
     return plan.streamed
 
