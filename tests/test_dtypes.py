@@ -252,6 +252,8 @@ def test_refused_types(case: Case, value: Any) -> None:
     operands = [good] * case.ndata + list(case.params)
     out = np.full(good.shape, 7.0)
     for j, operand in enumerate(runtime.kernels[case.name].operands):
+        if value is None and operand == "max_value":
+            continue  # no limit
         given = [*operands[:j], value, *operands[j + 1 :]]
         for options in ({}, {"out": out}, {"out": out, "where": np.ones(good.shape, bool)}):
             with has_refused_type(case.name, operand, value):

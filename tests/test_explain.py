@@ -270,14 +270,17 @@ def test_every_kernel(case: Case) -> None:
     """Each function is explained with the arguments it takes, and computes none of it."""
     data = [np.linspace(-1, 1, N, dtype="f4") for _ in range(case.ndata)]
     function: Any = case.spec.function(case.direction)
-    found = fr.explain(function.func, *data, *case.params, **function.keywords)
+    params = (
+        case.params if case.spec.name != "hard_swish_line" else (0.2, 0.4)
+    )  # the usual ones have a kernel of their own
+    found = fr.explain(function.func, *data, *params, **function.keywords)
     assert (found.kernel, found.door) == (case.name, "fast path")
     before = _runtime.cache_state()
-    found = fr.explain(function.func, *[x[::2] for x in data], *case.params, **function.keywords)
+    found = fr.explain(function.func, *[x[::2] for x in data], *params, **function.keywords)
     assert found.door == "N-d driver"
     if case.direction == 0:
         in_place: Any = case.spec.in_place()
-        found = fr.explain(in_place.func, data[0], *case.params, **in_place.keywords)
+        found = fr.explain(in_place.func, data[0], *params, **in_place.keywords)
         assert (found.function, found.kernel, found.output) == (in_place.func.__name__, case.name, "given")
     assert _runtime.cache_state() == before
     assert_same_bits(data[0], np.linspace(-1, 1, N, dtype="f4"))

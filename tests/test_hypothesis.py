@@ -47,7 +47,8 @@ def filled(shape: tuple[int, ...], dtype: np.dtype[Any], seed: int) -> Array:
 def plain(case: Case, data: list[Array], params: list[Any]) -> Array:
     """Compute on copies of the broadcast inputs in the type of the result, contiguous and aligned."""
     typed = [p for p in params if isinstance(p, np.ndarray)]
-    loop = "f4" if all(np.can_cast(a.dtype, "f4") for a in [*data, *typed]) else "f8"
+    half = np.result_type(*data, *typed) == np.float16
+    loop = "f2" if half else "f4" if all(np.can_cast(a.dtype, "f4") for a in [*data, *typed]) else "f8"
     shape = np.broadcast_shapes(*[a.shape for a in data], *[p.shape for p in typed])
     full = [np.broadcast_to(a, shape).astype(loop, order="C") for a in data]
     columns = [np.broadcast_to(p, shape).astype(loop, order="C") if isinstance(p, np.ndarray) else p for p in params]

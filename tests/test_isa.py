@@ -58,7 +58,7 @@ for dtype in (np.float32, np.float64):
     x = np.linspace(-9, 9, 4097).astype(dtype)
     for module in (fr.ufuncs, fr.ufuncs.accurate):
         for name in sorted(fr.ufuncs.accurate.__all__):
-            if getattr(module, name).nin == 1:
+            if getattr(module, name).nin == 1 and getattr(module, name).signature is None:
                 print(name, hashlib.sha256(getattr(module, name)(x).tobytes()).hexdigest())
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -100,6 +101,12 @@ def sparsemax(x: Any) -> Any:
     return torch.relu(x - sums.gather(-1, count - 1) / count)
 
 
+def xielu(x: Any, alpha_p: Any, alpha_n: Any) -> Any:
+    """Return xIELU with beta 0.5 of its raw numbers."""
+    p, n = torch.nn.functional.softplus(alpha_p), 0.5 + torch.nn.functional.softplus(alpha_n)
+    return torch.where(x > 0, p * x * x, n * (torch.expm1(x.clamp(max=0)) - x)) + 0.5 * x
+
+
 def elu(x: Any, alpha: Any, scale: Any = 1.0) -> Any:
     """Return ELU, or with `scale` CELU."""
     return torch.where(x > 0, x, alpha * torch.expm1(x.clamp(max=0) / scale))
@@ -173,6 +180,15 @@ LAYERS: dict[str, Callable[[int, Any, int], tuple[nn.Module, Any]]] = {
     "Hardshrink": lambda *_: (nn.Hardshrink(0.3), torch.nn.Hardshrink(0.3)),
     "Softshrink": lambda *_: (nn.Softshrink(0.3), torch.nn.Softshrink(0.3)),
     "Tanhshrink": lambda *_: (nn.Tanhshrink(), torch.nn.Tanhshrink()),
+    "Shrink": lambda *_: (nn.Shrink(0.3, 0.1), Theirs(lambda x: torch.where(x.abs() > 0.3, x - 0.1 * x.sign(), 0 * x))),
+    "Erf": lambda *_: (nn.Erf(), Theirs(torch.erf)),
+    "Logit": lambda *_: (nn.Sequential(nn.Sigmoid(), nn.Logit()), Theirs(lambda x: x)),
+    "Dish": lambda *_: (nn.Dish(), Theirs(lambda x: x / 2 * (1 + x / torch.sqrt(1 + x * x)))),
+    "BoundedReLU": lambda *_: (nn.BoundedReLU(0.1, 2.0), Theirs(lambda x: torch.where(x > 0, x.clamp(max=2), 0.1 * x))),
+    "XIELU": lambda _n, dtype, _seed: (
+        nn.XIELU(dtype=dtype),
+        Theirs(xielu, alpha_p=[math.log(math.expm1(0.8))], alpha_n=[math.log(math.expm1(0.3))]),
+    ),
     "GLU": gated(nn.GLU, torch.nn.functional.glu),
     "SwiGLU": gated(nn.SwiGLU, lambda x: torch.nn.functional.silu(x.chunk(2, -1)[0]) * x.chunk(2, -1)[1]),
     "GEGLU": gated(nn.GEGLU, lambda x: torch.nn.functional.gelu(x.chunk(2, -1)[0]) * x.chunk(2, -1)[1]),

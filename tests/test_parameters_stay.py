@@ -193,7 +193,7 @@ def test_flags_are_found() -> None:
 def test_flags_are_true_or_false(taker: Any, option: str) -> None:
     """A string is refused: "no" would count as True. So are numbers; NumPy's truth values are taken."""
     needed = [value() if callable(value) else value for value in TAKERS[taker]]
-    name = "training" if option == "mode" else option
+    name = option
     for wrong in ("no", "", 0, 1, None, np.ones(1, bool)):
         with pytest.raises(TypeError, match=f"^{name} must be True or False, got {re.escape(repr(wrong))}$"):
             taker(*needed, **{option: wrong})

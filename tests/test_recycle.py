@@ -120,7 +120,7 @@ WAYS: dict[str, Callable[[Array], Any]] = {
     "driver, an array as parameter": lambda x: fr.leaky_relu(_two_dimensional(x), np.full(64, 0.1, x.dtype)),
     "driver, outer product": lambda x: fr.leaky_relu(x[: len(x) // 64, None], np.full(64, 0.1, x.dtype)),
     "driver, gradient": lambda x: fr.relu_backward(x, x[::-1]),
-    "ufunc, cast": lambda x: fr.relu(x.astype("f2" if x.dtype == "f4" else "i8")),
+    "ufunc, cast": lambda x: fr.relu(x.astype("i2" if x.dtype == "f4" else "i8")),
     "ufunc, byte order": lambda x: fr.relu(x.astype(x.dtype.newbyteorder())),
     "ufunc, unaligned": lambda x: fr.relu(np.frombuffer(b" " + x.tobytes(), np.uint8)[1:].view(x.dtype)),
     "ufunc, list": lambda x: fr.relu(x.astype("f8").tolist())[: len(x)],
@@ -696,14 +696,14 @@ import fastrelu as fr
 fr.set_cache_limit(2**40)
 mapped = lambda: 4096 * int(Path("/proc/self/statm").read_text().split()[0])
 x = np.zeros({16 * MIB}, "f4")
-half = np.zeros({16 * MIB}, "f2")
+short = np.zeros({16 * MIB}, "i2")
 small = [fr.relu(x[:{4 * MIB}]) for _ in range(6)]
 resource.setrlimit(resource.RLIMIT_AS, (mapped() + {40 * MIB}, resource.RLIM_INFINITY))
 """
 
 
 @linux
-@pytest.mark.parametrize("view", ["x", "x[::-1]", "half", "x.view(x.dtype.newbyteorder())"])
+@pytest.mark.parametrize("view", ["x", "x[::-1]", "short", "x.view(x.dtype.newbyteorder())"])
 def test_out_of_memory(view: str) -> None:
     """Without memory there is a MemoryError, nothing is lost, and smaller calls work."""
     program = f"""{OUT_OF_MEMORY}

@@ -100,7 +100,13 @@ def methods(d: Draw) -> Call:
 def rows(d: Draw) -> Call:
     """Return a call of softmax or a related function."""
     name, gone, absent = d.pick(
-        (("softmax", 0, -np.inf), ("log_softmax", -np.inf, -np.inf), ("softmin", 0, np.inf), ("sparsemax", 0, -np.inf))
+        (
+            ("softmax", 0, -np.inf),
+            ("log_softmax", -np.inf, -np.inf),
+            ("softmin", 0, np.inf),
+            ("sparsemax", 0, -np.inf),
+            ("hardmax", 0, None),
+        )
     )
     form, shape, like = d.pick(("", "", "_", "_backward_from_output")), d.shape(), d.pick(("f4", "f8", ""))
     axis = d.axis(len(shape)) if shape and d.chance(0.7) else d.pick((None, d.axes(len(shape))))
@@ -122,12 +128,36 @@ def rows(d: Draw) -> Call:
         d.in_place(call)
     else:
         d.output(call, shape, dtype)
-    if not form[1:] and d.chance(0.3):
+    # A row of nothing but -inf has its 1 at its first element, or the first that takes part.
+    if not form[1:] and absent is not None and d.chance(0.3):
         masks.append(d.masked(call, shape, shape))
     call.bad += [(j, np.zeros((1, *shape), d.pick(UNFIT)), TypeError) for j in range(len(args))]
     call.bad.append((len(args), d.pick((len(shape), -len(shape) - 1)), AXIS_ERROR))
     if len(args) == 2 and shape:
         call.bad.append((0, np.zeros((*shape[:-1], shape[-1] + 1), "f4"), ValueError))
+    return call
+
+
+def gumbel(d: Draw) -> Call:
+    """Return a call of gumbel_softmax, whose noise is that of a generator."""
+    form, shape, like = d.pick(("", "_", "_backward_from_output")), d.shape(1), d.pick(("f4", "f8"))
+    axis, tau, seed = d.axis(len(shape)), d.pick((0.5, 1.0, 2)), d.rng.randrange(99)
+    args = [d.data(shape, FLOATS if form == "_" else TYPES, like) for _ in range(2 if form[1:] else 1)]
+    dtype = loop_type(*args)
+    options = {"tau": tau} if form[1:] else {"tau": tau, "hard": d.chance(0.3), "rng": seed}
+
+    def wanted() -> Array:
+        function = getattr(fr, "gumbel_softmax" + form.removesuffix("_"))
+        found: Array = function(*(plain(a, dtype) for a in args), axis, **options)
+        return found
+
+    call = Call(getattr(fr, "gumbel_softmax" + form), [*args, axis], wanted)
+    call.keywords.update(options)
+    if form == "_":
+        d.in_place(call)
+    else:
+        d.output(call, shape, dtype)
+    call.bad.append((len(args), d.pick((len(shape), -len(shape) - 1)), AXIS_ERROR))
     return call
 
 
@@ -168,7 +198,8 @@ def cross_entropy(d: Draw) -> Call:
     options |= {"ignore_index": ignored, "reduction": d.pick(("none", "mean", "sum"))}
 
     def wanted() -> tuple[Array, ...]:
-        own = plain(labels, np.int64).ravel() if by_label else folded.of(plain(labels, dtype))
+        kind = labels.dtype.newbyteorder("=") if dtype == np.float16 else dtype
+        own = plain(labels, np.int64).ravel() if by_label else folded.of(plain(labels, kind))
         copies = {**options, "weight": None if options["weight"] is None else plain(weight, np.float64)}
         loss, grad = fr.cross_entropy_value_and_grad(folded.of(plain(logits, dtype)), own, **copies)
         loss = np.asarray(loss).reshape(other if options["reduction"] == "none" else ())
@@ -265,8 +296,9 @@ def rrelu(d: Draw) -> Call:
     own = loop_type(x)
     low, high = d.pick(((0.125, 0.25), (0.0, 1.0), (0.5, 0.5)))
     slopes = d.array(shape, d.pick((str(own), "f8", ">f4", "f2")), spread=0) if training and d.chance(0.5) else None
-    drawn = np.random.default_rng(seed).random(shape, own) * own.type(high - low) + own.type(low)
-    values = drawn if slopes is None else drawn.astype(slopes.view.dtype)
+    kind = np.dtype(np.float32) if own == np.float16 else own
+    drawn = np.random.default_rng(seed).random(shape, kind) * kind.type(high - low) + kind.type(low)
+    values = drawn.astype(own if slopes is None else slopes.view.dtype)
     dtype = own if slopes is None else loop_type(x, slopes.view)
 
     def wanted() -> Array:
@@ -346,13 +378,18 @@ def memory(d: Draw) -> Call:
 
 # Each kind, its frequency, and the public names that it draws from.
 SORTS: list[tuple[Callable[[Draw], Call], float, Iterable[str]]] = [
-    (elementwise, 0.55, [spec.public_name(k) for spec in SPECS.values() for k in spec.directions]),
+    (elementwise, 0.53, [spec.public_name(k) for spec in SPECS.values() for k in spec.directions]),
     (methods, 0.03, []),
     (
         rows,
         0.13,
-        [f + s for f in ("softmax", "log_softmax", "softmin", "sparsemax") for s in ("", "_", "_backward_from_output")],
+        [
+            f + s
+            for f in ("softmax", "log_softmax", "softmin", "sparsemax", "hardmax")
+            for s in ("", "_", "_backward_from_output")
+        ],
     ),
+    (gumbel, 0.02, [f"gumbel_softmax{s}" for s in ("", "_", "_backward_from_output")]),
     (logsumexp, 0.03, ["logsumexp", "logmeanexp", "logsumexp_backward", "logmeanexp_backward"]),
     (cross_entropy, 0.06, ["cross_entropy", "cross_entropy_value_and_grad"]),
     (learned, 0.09, [f"{spec.name}_backward_parameters" for spec in LEARNED]),

@@ -6,8 +6,8 @@ from operator import index
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from fastrelu import _foreign
-from fastrelu._core import add_promoter, learners
+from fastrelu import _core as _python_core, _foreign
+from fastrelu._core import add_promoter
 
 cimport cython
 cimport numpy as cnp
@@ -196,7 +196,7 @@ def _take_bfloat16():
         (<RowUfunc>ufunc).take_bfloat16()
 
 
-learners.append(_take_bfloat16)
+_python_core.learners.append(_take_bfloat16)
 
 
 @cython.final
@@ -442,7 +442,11 @@ cdef int _type_of(str name, cnp.ndarray x) except -1:
 cdef int _joint_type(str name, cnp.ndarray a, cnp.ndarray b, int *result) except -1:
     """The type that computes, and the type of the result: another one if it has 16 bits."""
     cdef int first = _type_of(name, a), second = first if b is None else _type_of(name, b)
-    if first != second:
+    if first != second and not has_kernels(first) and cnp.PyArray_ITEMSIZE(b) == 1:
+        second = first  # truth values and bytes fit into every type
+    elif first != second and not has_kernels(second) and cnp.PyArray_ITEMSIZE(a) == 1:
+        first = second
+    elif first != second:
         first = first if has_kernels(first) else <int>cnp.NPY_FLOAT
         second = second if has_kernels(second) else <int>cnp.NPY_FLOAT
     result[0] = max(first, second)
@@ -753,9 +757,12 @@ def from_output(RowKernels kernels not None, int kind, object grad, object y, ob
 
 @cython.binding(False)
 def as_real(str name, object x):
-    """The argument as a plain array of a type that has kernels; the array itself if it is one."""
+    """The argument as a plain array of an element type in native byte order; the array itself if it is one."""
     cdef cnp.ndarray a = _as_data(name, x)
-    return _native(a, _type_of(name, a))
+    cdef int dtype = _type_of(name, a)
+    if not has_kernels(dtype):
+        return a.astype(a.dtype.newbyteorder("="), copy=False)
+    return _native(a, dtype)
 
 
 # --- Cross-entropy ----------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import _foreign, runtime
+from fastrelu._core import target_in_place
 from fastrelu._flag import check_flag
 from fastrelu._rows import as_real, forward, forward_in_place, from_output
 from fastrelu._rows import cross_entropy as _cross_entropy
@@ -74,17 +75,18 @@ def _at_least_tiny(tau: float, dtype: np.dtype[Any]) -> float:
 
 
 def _noisy(name: str, x: ArrayLike, axis: Axis, tau: float, rng: Any) -> NDArray[Any]:
-    """Return x with noise, divided by tau."""
+    """Return x with noise, divided by tau, in float32 or float64."""
     x = as_real(name, x)
-    noise: NDArray[Any] = np.asarray(np.random.default_rng(rng).standard_exponential(x.shape, x.dtype.type))
-    np.log(np.maximum(noise, np.finfo(x.dtype).tiny, out=noise), out=noise)
+    kind = np.float32 if x.dtype.itemsize == 2 else x.dtype.type
+    noise: NDArray[Any] = np.asarray(np.random.default_rng(rng).standard_exponential(x.shape, kind))
+    np.log(np.maximum(noise, np.finfo(kind).tiny, out=noise), out=noise)
     with np.errstate(invalid="ignore", over="ignore"):  # of infinities, which softmax gives the limit for
         np.subtract(x, noise, out=noise)
         if tau < 2.0**-20 and x.size:  # the quotients may overflow where their differences do not
             top = noise.max(axis, keepdims=True, initial=-np.inf, where=np.isfinite(noise))
             np.subtract(noise, np.where(np.isfinite(top), top, 0), out=noise)
         if tau != 1:
-            np.divide(noise, _at_least_tiny(tau, x.dtype), out=noise)
+            np.divide(noise, _at_least_tiny(tau, noise.dtype), out=noise)
     return noise
 
 
@@ -592,6 +594,8 @@ def gumbel_softmax(
     wrap = _foreign.wrapper(x) if out is None else None
     soft = forward(_rows, _SOFTMAX, noisy, axis, noisy if hard else out, where)
     y = forward(_rows, _HARDMAX, soft, axis, out, where) if hard else soft
+    if out is None and (kind := as_real("gumbel_softmax", x).dtype).itemsize == 2:
+        y = y.astype(kind)
     return y if wrap is None else wrap(y)
 
 
@@ -633,13 +637,18 @@ def gumbel_softmax_backward_from_output(
     """
     tau = _temperature(tau)
     _foreign.refuse("gumbel_softmax_backward_from_output", grad=grad, y=y, out=out)
-    found = from_output(_rows, _SOFTMAX, grad, y, axis, out)
     if tau == 1:
-        return found
-    dx = np.asarray(found)
+        return from_output(_rows, _SOFTMAX, grad, y, axis, out)
+    dx = from_output(_rows, _SOFTMAX, grad, y, axis, None)
     with np.errstate(over="ignore"):  # a gradient divided by a small tau may be infinite
-        np.divide(dx, _at_least_tiny(tau, dx.dtype), out=dx if dx.ndim or out is not None else None)
-    return found if dx.ndim else dx[()]
+        dx = np.divide(dx, _at_least_tiny(tau, dx.dtype), out=dx if np.ndim(dx) else None)
+    if out is None:
+        return dx
+    target = target_in_place("gumbel_softmax_backward_from_output", out[0] if isinstance(out, tuple) else out)
+    if target.shape != dx.shape:
+        raise ValueError(f"gumbel_softmax_backward_from_output needs out= of shape {dx.shape}, got {target.shape}")
+    np.copyto(target, dx, casting="same_kind")
+    return out[0] if isinstance(out, tuple) else out
 
 
 def logsumexp(

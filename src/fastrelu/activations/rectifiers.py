@@ -1266,6 +1266,9 @@ def _draw(x: Any, lower: float, upper: float, training: bool, rng: Any, slopes: 
     drawn = np.random.default_rng(rng).random(shape, dtype)
     drawn *= upper - lower
     drawn += lower
+    own = getattr(x, "dtype", None)
+    if slopes is None and isinstance(own, np.dtype) and own.name in {"float16", "bfloat16"}:  # so has the result
+        return drawn.astype(own)
     return drawn if slopes is None else drawn.astype(slopes.dtype, copy=False)
 
 

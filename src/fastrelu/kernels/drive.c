@@ -414,7 +414,7 @@ static void fr_store_box(const fr_plan *plan, int operand, char *out, const ptrd
 }
 
 static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
-    fr_block block[FR_MAX_OPERANDS], changed;
+    fr_block block[FR_MAX_OPERANDS];
     uint64_t result;
     const fr_call *call = plan->call;
     const fr_view *view = &plan->view;
@@ -489,8 +489,8 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             const int j = plan->changed[k];
             if (j == nin) to = (char *)&block[nin]; /* the term may be the output */
             else {
-                plan->how[k](in[j], in[first_term + k], (char *)&changed, n);
-                in[j] = (const char *)&changed;
+                plan->how[k](in[j], in[first_term + k], (char *)&block[nin], n);
+                in[j] = (const char *)&block[nin];
             }
         }
         if (plan->even) {

@@ -10,7 +10,7 @@ enum {
     FR_MAX_PARAMETERS = 4,
     FR_MAX_INPUTS = 2 + FR_MAX_PARAMETERS,
     FR_MAX_TERMS = 2,
-    FR_MAX_OPERANDS = FR_MAX_INPUTS + 2 + FR_MAX_TERMS, /* the output, a mask, terms of a fused pass */
+    FR_MAX_OPERANDS = FR_MAX_INPUTS + 1 + FR_MAX_TERMS, /* the output, and a mask or terms of a fused pass */
     FR_MAX_AXES = 64                                    /* NumPy's limit */
 };
 
