@@ -56,6 +56,7 @@ def inputs(dtype: Any) -> Array:
 ROWS = {
     "usual": (1, 2, 3, 4),
     "spread": (0, -40, -90, -120),
+    "close": (0.1, 0.2, 0.3, 0.45),
     "equal": (0, 0, 0, 0),
     "huge": (1e30, 0, -1e30, 1),
     "nan": (np.nan, 0, 1, 2),
@@ -70,11 +71,14 @@ ALONG_AXIS = {
     "softmax",
     "log_softmax",
     "softmin",
+    "sparsemax",
     "logsumexp",
     "logmeanexp",
     "reduce_logsumexp",
     "crelu",
+    "glu",
     "Softmax",
+    "Hardmax",
     "LogSoftmax",
     "ReduceLogSumExp",
 }
@@ -92,6 +96,7 @@ ARGUMENTS: dict[str, list[dict[str, Any]]] = {
     "hardtanh": [{}, {"min_val": -3.0, "max_val": 0.5}],
     "torch.gelu": [{}, {"approximate": "tanh"}],
     "jax.gelu": [{}, {"approximate": False}],
+    "keras.relu": [{}, {"negative_slope": 0.5, "max_value": 3.0, "threshold": 1.0}],
     "keras.gelu": [{}, {"approximate": True}],
     "tf.gelu": [{}, {"approximate": True}],
     "keras.ops.gelu": [{}, {"approximate": False}],
@@ -113,6 +118,7 @@ ARGUMENTS: dict[str, list[dict[str, Any]]] = {
     "tf.reduce_logsumexp": [{"axis": -1}],
     "onnx.ReduceLogSumExp": [{"axes": np.array([-1]), "keepdims": 0}],
     "onnx.LeakyRelu": [{}, {"alpha": 0.5}],
+    "onnx.Shrink": [{}, {"bias": 0.5}, {"bias": 0.25, "lambd": 1.0}],
     "onnx.Elu": [{}, {"alpha": 2.0}],
     "onnx.Celu": [{}, {"alpha": 2.0}],
     "onnx.Gelu": [{}, {"approximate": "tanh"}],
@@ -121,8 +127,8 @@ ARGUMENTS: dict[str, list[dict[str, Any]]] = {
     "onnx.Selu": [{}, {"alpha": 2.0, "gamma": 0.5}],
     "onnx.ThresholdedRelu": [{}, {"alpha": 0.0}],
 }
-WEIGHTED = {"torch.prelu": "weight", "mlx.prelu": "alpha", "onnx.PRelu": "slope"}
-SKIPPED = {"rrelu": "draws random slopes", "rrelu_": "draws random slopes"}
+WEIGHTED = {"torch.prelu": "weight", "mlx.prelu": "alpha", "onnx.PRelu": "slope", "onnx.SwiGLU": "B"}
+SKIPPED = {"gumbel_softmax": "draws random noise", "rrelu": "draws random slopes", "rrelu_": "draws random slopes"}
 
 
 def signature(value: Any) -> str | None:
@@ -425,16 +431,14 @@ def compare(
     along = name in ALONG_AXIS
     x = np.array(list(ROWS.values()), dtype) if along else np.repeat(inputs(dtype), COPIES)
     labels = list(ROWS) if along else list(LABELS)
-    weights = np.arange(1, 5, dtype=dtype) if along and not reduced else np.ones(1, dtype)
-    if name == "crelu":
-        weights = np.arange(1, 9, dtype=dtype)
     extra = {}
     if f"{peer.convention}.{name}" in WEIGHTED:
         key = WEIGHTED[f"{peer.convention}.{name}"]
-        extra = {key: np.full(1, 0.25, dtype)}
+        extra = {key: np.full(x.shape if name == "SwiGLU" else 1, 0.25, dtype)}
     theirs_of = {key: value if isinstance(peer, Onnx) else peer.array(value) for key, value in extra.items()}
-    y, dx = peer.run(name, x, weights, {**arguments, **theirs_of})
     ours = functions[name](x.copy(), **arguments, **extra)
+    weights = np.arange(1, ours.shape[-1] + 1, dtype=dtype) if along and not reduced else np.ones(1, dtype)
+    y, dx = peer.run(name, x, weights, {**arguments, **theirs_of})
     pairs = [("forward", y, ours)]
     if dx is not None and f"{name}_backward" in functions:
         grad = np.broadcast_to(weights, ours.shape).astype(dtype)

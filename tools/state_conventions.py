@@ -20,6 +20,8 @@ TYPES = {
     "out": "Output",
     "dtype": "DTypeLike | None",
     "where": "ArrayLike | None",
+    "eps": "float | None",
+    "max_value": "ArrayLike | None",
 }
 SUBMODULES = {"torch": "special", "keras": "ops"}
 BESIDES = {

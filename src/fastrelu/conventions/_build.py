@@ -12,14 +12,14 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from fastrelu import activations, along_axis
+from fastrelu import activations, along_axis, gated_units
 from fastrelu._flag import check_flag
 from fastrelu._foreign import refuse
 from fastrelu.conventions import _composed
 
 Function = Callable[..., Any]
 
-_SOURCES = (activations, along_axis, _composed)
+_SOURCES = (activations, along_axis, gated_units, _composed)
 OURS = SimpleNamespace(**{name: getattr(module, name) for module in _SOURCES for name in module.__all__})
 
 

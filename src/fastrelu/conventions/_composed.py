@@ -31,6 +31,7 @@ __all__ = [
     "softmin_backward",
     "softplus_with_threshold",
     "softplus_with_threshold_backward",
+    "sparsemax_backward",
     "sqrt_softplus",
     "sqrt_softplus_backward",
     "weight_axis",
@@ -85,6 +86,11 @@ def log_softmax_backward(grad: ArrayLike, x: ArrayLike, axis: Any = -1, *, where
 def softmin_backward(grad: ArrayLike, x: ArrayLike, axis: Any = -1, *, where: ArrayLike = True) -> Any:
     """Gradient of softmin from its input."""
     return along_axis.softmin_backward_from_output(grad, along_axis.softmin(x, axis, where=where), axis)
+
+
+def sparsemax_backward(grad: ArrayLike, x: ArrayLike, axis: Any = -1) -> Any:
+    """Gradient of sparsemax from its input."""
+    return along_axis.sparsemax_backward_from_output(grad, along_axis.sparsemax(x, axis), axis)
 
 
 def reduce_logsumexp(x: ArrayLike, axes: Any, keepdims: int, noop_with_empty_axes: int) -> Any:

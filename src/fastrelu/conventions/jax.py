@@ -5,6 +5,7 @@ from fastrelu.conventions._build import Row, build
 _WHERE = "where=True if where is None else where"
 
 ROWS = (
+    Row("identity(x)", "identity(x)"),
     Row("relu(x)", "relu(x)"),
     Row("relu6(x)", "relu6(x)"),
     Row("leaky_relu(x, negative_slope=0.01)", "leaky_relu(x, negative_slope)", kinks={"0": "1"}),
@@ -12,6 +13,7 @@ ROWS = (
     Row("celu(x, alpha=1.0)", "celu(x, alpha)"),
     Row("selu(x)", "selu(x)"),
     Row("softplus(x)", "softplus(x)"),
+    Row("log1mexp(x)", "log1mexp(x)"),
     Row("log_sigmoid(x)", "log_sigmoid(x)"),
     Row("squareplus(x, b=4)", "squareplus(x, b)"),
     Row("sigmoid(x)", "sigmoid(x)"),
@@ -24,6 +26,7 @@ ROWS = (
     Row("silu(x)", "silu(x)"),
     Row("swish(x)", "silu(x)"),
     Row("gelu(x, approximate=True)", 'gelu(x, "tanh" if approximate else "none")'),
+    Row("glu(x, axis=-1)", "glu(x, axis)"),
     Row("mish(x)", "mish(x)"),
     Row("hard_silu(x)", "hard_swish(x)"),
     Row("hard_swish(x)", "hard_swish(x)"),

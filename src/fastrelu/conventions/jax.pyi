@@ -10,6 +10,12 @@ from fastrelu.conventions._build import Row
 ROWS: tuple[Row, ...]
 FUNCTIONS: dict[str, Callable[..., Any]]
 
+def identity(x: ArrayLike) -> Any:
+    """Identity: a copy of `x`, for tables of functions by name.
+
+    As ``jax.nn.identity``, computed by :func:`fastrelu.identity`.
+    """
+
 def relu(x: ArrayLike) -> Any:
     """Rectified linear unit.
 
@@ -50,6 +56,12 @@ def softplus(x: ArrayLike) -> Any:
     """Smooth rectifier.
 
     As ``jax.nn.softplus``, computed by :func:`fastrelu.softplus`.
+    """
+
+def log1mexp(x: ArrayLike) -> Any:
+    """Logarithm of one minus the exponential of -x: the logarithm of a complementary probability.
+
+    As ``jax.nn.log1mexp``, computed by :func:`fastrelu.log1mexp`.
     """
 
 def log_sigmoid(x: ArrayLike) -> Any:
@@ -124,6 +136,12 @@ def gelu(x: ArrayLike, approximate: bool = True) -> Any:
     As ``jax.nn.gelu``, computed by :func:`fastrelu.gelu`.
     """
 
+def glu(x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
+    """Gated linear unit: half of the elements times the sigmoid of the other half.
+
+    As ``jax.nn.glu``, computed by :func:`fastrelu.glu`.
+    """
+
 def mish(x: ArrayLike) -> Any:
     """Mish: `x` times the tanh of its softplus.
 
@@ -170,6 +188,9 @@ def logmeanexp(
     As ``jax.nn.logmeanexp``, computed by :func:`fastrelu.logmeanexp`.
     """
 
+def identity_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`identity` with respect to `x`."""
+
 def relu_backward(grad: ArrayLike, x: ArrayLike) -> Any:
     """Gradient of :func:`relu` with respect to `x`."""
 
@@ -193,6 +214,9 @@ def selu_backward(grad: ArrayLike, x: ArrayLike) -> Any:
 
 def softplus_backward(grad: ArrayLike, x: ArrayLike) -> Any:
     """Gradient of :func:`softplus` with respect to `x`."""
+
+def log1mexp_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`log1mexp` with respect to `x`."""
 
 def log_sigmoid_backward(grad: ArrayLike, x: ArrayLike) -> Any:
     """Gradient of :func:`log_sigmoid` with respect to `x`."""
@@ -235,6 +259,9 @@ def swish_backward(grad: ArrayLike, x: ArrayLike) -> Any:
 
 def gelu_backward(grad: ArrayLike, x: ArrayLike, approximate: bool = True) -> Any:
     """Gradient of :func:`gelu` with respect to `x`."""
+
+def glu_backward(grad: ArrayLike, x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
+    """Gradient of :func:`glu` with respect to `x`."""
 
 def mish_backward(grad: ArrayLike, x: ArrayLike) -> Any:
     """Gradient of :func:`mish` with respect to `x`."""

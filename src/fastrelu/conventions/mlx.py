@@ -21,6 +21,7 @@ ROWS = (
     Row("gelu(x)", "gelu(x)"),
     Row("gelu_approx(x)", 'gelu(x, "tanh")'),
     Row("gelu_fast_approx(x)", "quick_gelu(x)"),
+    Row("glu(x, axis=-1)", "glu(x, axis)"),
     Row("mish(x)", "mish(x)"),
     Row("hardswish(x)", "hard_swish(x)"),
     Row("hard_shrink(x, lambd=0.5)", "hard_shrink(x, lambd)"),

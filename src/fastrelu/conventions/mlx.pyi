@@ -118,6 +118,12 @@ def gelu_fast_approx(x: ArrayLike) -> Any:
     As ``mlx.nn.gelu_fast_approx``, computed by :func:`fastrelu.quick_gelu`.
     """
 
+def glu(x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
+    """Gated linear unit: half of the elements times the sigmoid of the other half.
+
+    As ``mlx.nn.glu``, computed by :func:`fastrelu.glu`.
+    """
+
 def mish(x: ArrayLike) -> Any:
     """Mish: `x` times the tanh of its softplus.
 
@@ -216,6 +222,9 @@ def gelu_approx_backward(grad: ArrayLike, x: ArrayLike) -> Any:
 
 def gelu_fast_approx_backward(grad: ArrayLike, x: ArrayLike) -> Any:
     """Gradient of :func:`gelu_fast_approx` with respect to `x`."""
+
+def glu_backward(grad: ArrayLike, x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
+    """Gradient of :func:`glu` with respect to `x`."""
 
 def mish_backward(grad: ArrayLike, x: ArrayLike) -> Any:
     """Gradient of :func:`mish` with respect to `x`."""

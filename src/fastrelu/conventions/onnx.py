@@ -10,6 +10,7 @@ _FLAT = "The axes from `axis` on are one row: before opset 13 the input was flat
 
 # A later row of the same operator replaces the earlier one from its opset on.
 ROWS = (
+    Row("Identity(input)", "identity(input)", since=1),
     Row("Relu(X)", "relu(X)", since=1),
     Row("LeakyRelu(X, *, alpha=0.009999999776482582)", "leaky_relu(X, alpha)", since=1),
     Row("PRelu(X, slope)", "prelu(X, slope, axis=weight_axis(slope, -1))", since=1),
@@ -31,14 +32,19 @@ ROWS = (
     Row("Tanh(input)", "tanh(input)", since=1),
     Row("Softsign(input)", "softsign(input)", since=1),
     Row("HardSigmoid(X, *, alpha=0.20000000298023224, beta=0.5)", "hard_sigmoid(X, alpha, beta)", since=1),
+    Row("Erf(input)", "erf(input)", since=9),
+    Row("Shrink(input, *, bias=0.0, lambd=0.5)", "shrink(input, lambd, bias)", since=9),
     Row("HardSwish(X)", "hard_swish(X)", since=14),
     Row("Swish(X, *, alpha=1.0)", "swish(X, alpha)", since=24),
     Row('Gelu(X, *, approximate="none")', "gelu(X, approximate)", since=20),
+    Row("SwiGLU(A, B, *, alpha=1.0)", "swiglu((A, B), beta=alpha)", since=28),
     Row("Mish(X)", "mish(X)", since=18),
     Row("Softmax(input, *, axis=1)", "softmax(input, axes_from(input, axis))", note=_FLAT, since=1),
     Row("Softmax(input, *, axis=-1)", "softmax(input, axis)", since=13),
     Row("LogSoftmax(input, *, axis=1)", "log_softmax(input, axes_from(input, axis))", note=_FLAT, since=1),
     Row("LogSoftmax(input, *, axis=-1)", "log_softmax(input, axis)", since=13),
+    Row("Hardmax(input, *, axis=1)", "hardmax(input, axes_from(input, axis))", note=_FLAT, since=1),
+    Row("Hardmax(input, *, axis=-1)", "hardmax(input, axis)", since=13),
     Row("ReduceLogSumExp(data, *, axes=None, keepdims=1)", "reduce_logsumexp(data, axes, keepdims, 0)", since=1),
     Row(
         "ReduceLogSumExp(data, axes=None, *, keepdims=1, noop_with_empty_axes=0)",

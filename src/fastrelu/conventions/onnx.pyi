@@ -10,6 +10,12 @@ from fastrelu.conventions._build import Row
 ROWS: tuple[Row, ...]
 FUNCTIONS: dict[str, Callable[..., Any]]
 
+def Identity(input: ArrayLike) -> Any:
+    """Identity: a copy of `x`, for tables of functions by name.
+
+    As the operator ``Identity`` of ONNX, computed by :func:`fastrelu.identity`.
+    """
+
 def Relu(X: ArrayLike) -> Any:
     """Rectified linear unit.
 
@@ -82,6 +88,18 @@ def HardSigmoid(X: ArrayLike, *, alpha: ArrayLike = 0.20000000298023224, beta: A
     As the operator ``HardSigmoid`` of ONNX, computed by :func:`fastrelu.hard_sigmoid`.
     """
 
+def Erf(input: ArrayLike) -> Any:
+    """Error function.
+
+    As the operator ``Erf`` of ONNX, computed by :func:`fastrelu.erf`.
+    """
+
+def Shrink(input: ArrayLike, *, bias: ArrayLike = 0.0, lambd: ArrayLike = 0.5) -> Any:
+    """Shrinkage with separate dead zone and bias, as ONNX has it.
+
+    As the operator ``Shrink`` of ONNX, computed by :func:`fastrelu.shrink`.
+    """
+
 def HardSwish(X: ArrayLike) -> Any:
     """Piecewise quadratic approximation of :func:`fastrelu.silu`.
 
@@ -100,6 +118,12 @@ def Gelu(X: ArrayLike, *, approximate: str = "none") -> Any:
     As the operator ``Gelu`` of ONNX, computed by :func:`fastrelu.gelu`.
     """
 
+def SwiGLU(A: ArrayLike, B: ArrayLike, *, alpha: ArrayLike = 1.0) -> Any:
+    """Gated linear unit with SiLU, or with Swish.
+
+    As the operator ``SwiGLU`` of ONNX, computed by :func:`fastrelu.swiglu`.
+    """
+
 def Mish(X: ArrayLike) -> Any:
     """Mish: `x` times the tanh of its softplus.
 
@@ -116,6 +140,12 @@ def LogSoftmax(input: ArrayLike, *, axis: int | tuple[int, ...] | None = -1) -> 
     """Logarithm of :func:`fastrelu.softmax`.
 
     As the operator ``LogSoftmax`` of ONNX, computed by :func:`fastrelu.log_softmax`.
+    """
+
+def Hardmax(input: ArrayLike, *, axis: int | tuple[int, ...] | None = -1) -> Any:
+    """Hardmax: 1 at the largest element, 0 at all others.
+
+    As the operator ``Hardmax`` of ONNX, computed by :func:`fastrelu.hardmax`.
     """
 
 def ReduceLogSumExp(

@@ -20,6 +20,7 @@ NN = (
     Row("log_softmax(logits, axis=None)", "log_softmax(logits, -1 if axis is None else axis)"),
 )
 MATH = (
+    Row("erf(x)", "erf(x)"),
     Row("log_sigmoid(x)", "log_sigmoid(x)"),
     Row(
         "reduce_logsumexp(input_tensor, axis=None, keepdims=False)", "logsumexp(input_tensor, axis, keepdims=keepdims)"

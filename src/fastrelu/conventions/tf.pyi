@@ -148,6 +148,12 @@ def softmax_backward(grad: ArrayLike, logits: ArrayLike, axis: int | tuple[int, 
 def log_softmax_backward(grad: ArrayLike, logits: ArrayLike, axis: int | tuple[int, ...] | None = None) -> Any:
     """Gradient of :func:`log_softmax` with respect to `logits`."""
 
+def erf(x: ArrayLike) -> Any:
+    """Error function.
+
+    As ``tf.math.erf``, computed by :func:`fastrelu.erf`.
+    """
+
 def log_sigmoid(x: ArrayLike) -> Any:
     """Logarithm of the sigmoid.
 
@@ -159,6 +165,9 @@ def reduce_logsumexp(input_tensor: ArrayLike, axis: int | tuple[int, ...] | None
 
     As ``tf.math.reduce_logsumexp``, computed by :func:`fastrelu.logsumexp`.
     """
+
+def erf_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`erf` with respect to `x`."""
 
 def log_sigmoid_backward(grad: ArrayLike, x: ArrayLike) -> Any:
     """Gradient of :func:`log_sigmoid` with respect to `x`."""

@@ -4,6 +4,7 @@ from fastrelu._catalogue import check_name
 from fastrelu.conventions._build import Function, Row, build
 
 ROWS = (
+    Row("linear(input)", "identity(input)"),
     Row("relu(input)", "relu(input)"),
     Row("relu2(input)", "squared_relu(input)"),
     Row("relu6(input)", "relu6(input)"),

@@ -12,6 +12,12 @@ FUNCTIONS: dict[str, Callable[..., Any]]
 ACT2FN: dict[str, Callable[..., Any]]
 get_activation: Callable[[str], Callable[..., Any]]
 
+def linear(input: ArrayLike) -> Any:
+    """Identity: a copy of `x`, for tables of functions by name.
+
+    As ``ACT2FN["linear"]`` of transformers, computed by :func:`fastrelu.identity`.
+    """
+
 def relu(input: ArrayLike) -> Any:
     """Rectified linear unit.
 
@@ -143,6 +149,9 @@ def sqrtsoftplus(input: ArrayLike) -> Any:
 
     As ``ACT2FN["sqrtsoftplus"]`` of transformers.
     """
+
+def linear_backward(grad: ArrayLike, input: ArrayLike) -> Any:
+    """Gradient of :func:`linear` with respect to `input`."""
 
 def relu_backward(grad: ArrayLike, input: ArrayLike) -> Any:
     """Gradient of :func:`relu` with respect to `input`."""

@@ -6,6 +6,11 @@ from fastrelu.conventions.keras.ops import SHARED
 
 ROWS = (
     *SHARED,
+    Row(
+        "relu(x, negative_slope=0.0, max_value=None, threshold=0.0)",
+        "bounded_relu(x, negative_slope, max_value, threshold)",
+    ),
+    Row("linear(x)", "identity(x)"),
     Row("exponential(x)", "exponential(x)"),
     Row("gelu(x, approximate=False)", 'gelu(x, "tanh" if approximate else "none")'),
     Row("mish(x)", "mish(x)"),

@@ -113,6 +113,12 @@ def swish(x: ArrayLike) -> Any:
     As ``keras.activations.swish``, computed by :func:`fastrelu.silu`.
     """
 
+def glu(x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
+    """Gated linear unit: half of the elements times the sigmoid of the other half.
+
+    As ``keras.activations.glu``, computed by :func:`fastrelu.glu`.
+    """
+
 def hard_silu(x: ArrayLike) -> Any:
     """Piecewise quadratic approximation of :func:`fastrelu.silu`.
 
@@ -149,10 +155,30 @@ def softmax(x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
     As ``keras.activations.softmax``, computed by :func:`fastrelu.softmax`.
     """
 
+def sparsemax(x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
+    """Sparsemax: probabilities of which most are exactly 0.
+
+    As ``keras.activations.sparsemax``, computed by :func:`fastrelu.sparsemax`.
+    """
+
 def log_softmax(x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
     """Logarithm of :func:`fastrelu.softmax`.
 
     As ``keras.activations.log_softmax``, computed by :func:`fastrelu.log_softmax`.
+    """
+
+def relu(
+    x: ArrayLike, negative_slope: ArrayLike = 0.0, max_value: ArrayLike | None = None, threshold: ArrayLike = 0.0
+) -> Any:
+    """Rectified linear unit with a slope, an upper limit and a threshold, as Keras has it.
+
+    As ``keras.activations.relu``, computed by :func:`fastrelu.bounded_relu`.
+    """
+
+def linear(x: ArrayLike) -> Any:
+    """Identity: a copy of `x`, for tables of functions by name.
+
+    As ``keras.activations.linear``, computed by :func:`fastrelu.identity`.
     """
 
 def exponential(x: ArrayLike) -> Any:
@@ -239,6 +265,9 @@ def silu_backward(grad: ArrayLike, x: ArrayLike) -> Any:
 def swish_backward(grad: ArrayLike, x: ArrayLike) -> Any:
     """Gradient of :func:`swish` with respect to `x`."""
 
+def glu_backward(grad: ArrayLike, x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
+    """Gradient of :func:`glu` with respect to `x`."""
+
 def hard_silu_backward(grad: ArrayLike, x: ArrayLike) -> Any:
     """Gradient of :func:`hard_silu` with respect to `x`."""
 
@@ -257,8 +286,23 @@ def tanh_shrink_backward(grad: ArrayLike, x: ArrayLike) -> Any:
 def softmax_backward(grad: ArrayLike, x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
     """Gradient of :func:`softmax` with respect to `x`."""
 
+def sparsemax_backward(grad: ArrayLike, x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
+    """Gradient of :func:`sparsemax` with respect to `x`."""
+
 def log_softmax_backward(grad: ArrayLike, x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
     """Gradient of :func:`log_softmax` with respect to `x`."""
+
+def relu_backward(
+    grad: ArrayLike,
+    x: ArrayLike,
+    negative_slope: ArrayLike = 0.0,
+    max_value: ArrayLike | None = None,
+    threshold: ArrayLike = 0.0,
+) -> Any:
+    """Gradient of :func:`relu` with respect to `x`."""
+
+def linear_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`linear` with respect to `x`."""
 
 def exponential_backward(grad: ArrayLike, x: ArrayLike) -> Any:
     """Gradient of :func:`exponential` with respect to `x`."""

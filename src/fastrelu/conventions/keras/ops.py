@@ -21,18 +21,21 @@ SHARED = (
     Row("sparse_sigmoid(x)", "sparse_sigmoid(x)", kinks={"-1": "0.25", "1": "0.25"}),
     Row("silu(x)", "silu(x)"),
     Row("swish(x)", "silu(x)"),
+    Row("glu(x, axis=-1)", "glu(x, axis)"),
     Row("hard_silu(x)", "hard_swish(x)"),
     Row("hard_swish(x)", "hard_swish(x)"),
     Row("hard_shrink(x, threshold=0.5)", "hard_shrink(x, threshold)"),
     Row("soft_shrink(x, threshold=0.5)", "soft_shrink(x, threshold)"),
     Row("tanh_shrink(x)", "tanh_shrink(x)"),
     Row("softmax(x, axis=-1)", "softmax(x, axis)"),
+    Row("sparsemax(x, axis=-1)", "sparsemax(x, axis)"),
     Row("log_softmax(x, axis=-1)", "log_softmax(x, axis)"),
 )
 ROWS = (
     *SHARED,
     Row("relu(x)", "relu(x)"),
     Row("tanh(x)", "tanh(x)"),
+    Row("erf(x)", "erf(x)"),
     Row("logsumexp(x, axis=None, keepdims=False)", "logsumexp(x, axis, keepdims=keepdims)"),
     Row("gelu(x, approximate=True)", 'gelu(x, "tanh" if approximate else "none")'),
 )

@@ -113,6 +113,12 @@ def swish(x: ArrayLike) -> Any:
     As ``keras.ops.swish``, computed by :func:`fastrelu.silu`.
     """
 
+def glu(x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
+    """Gated linear unit: half of the elements times the sigmoid of the other half.
+
+    As ``keras.ops.glu``, computed by :func:`fastrelu.glu`.
+    """
+
 def hard_silu(x: ArrayLike) -> Any:
     """Piecewise quadratic approximation of :func:`fastrelu.silu`.
 
@@ -149,6 +155,12 @@ def softmax(x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
     As ``keras.ops.softmax``, computed by :func:`fastrelu.softmax`.
     """
 
+def sparsemax(x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
+    """Sparsemax: probabilities of which most are exactly 0.
+
+    As ``keras.ops.sparsemax``, computed by :func:`fastrelu.sparsemax`.
+    """
+
 def log_softmax(x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
     """Logarithm of :func:`fastrelu.softmax`.
 
@@ -165,6 +177,12 @@ def tanh(x: ArrayLike) -> Any:
     """Hyperbolic tangent.
 
     As ``keras.ops.tanh``, computed by :func:`fastrelu.tanh`.
+    """
+
+def erf(x: ArrayLike) -> Any:
+    """Error function.
+
+    As ``keras.ops.erf``, computed by :func:`fastrelu.erf`.
     """
 
 def logsumexp(x: ArrayLike, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Any:
@@ -239,6 +257,9 @@ def silu_backward(grad: ArrayLike, x: ArrayLike) -> Any:
 def swish_backward(grad: ArrayLike, x: ArrayLike) -> Any:
     """Gradient of :func:`swish` with respect to `x`."""
 
+def glu_backward(grad: ArrayLike, x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
+    """Gradient of :func:`glu` with respect to `x`."""
+
 def hard_silu_backward(grad: ArrayLike, x: ArrayLike) -> Any:
     """Gradient of :func:`hard_silu` with respect to `x`."""
 
@@ -257,6 +278,9 @@ def tanh_shrink_backward(grad: ArrayLike, x: ArrayLike) -> Any:
 def softmax_backward(grad: ArrayLike, x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
     """Gradient of :func:`softmax` with respect to `x`."""
 
+def sparsemax_backward(grad: ArrayLike, x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
+    """Gradient of :func:`sparsemax` with respect to `x`."""
+
 def log_softmax_backward(grad: ArrayLike, x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Any:
     """Gradient of :func:`log_softmax` with respect to `x`."""
 
@@ -265,6 +289,9 @@ def relu_backward(grad: ArrayLike, x: ArrayLike) -> Any:
 
 def tanh_backward(grad: ArrayLike, x: ArrayLike) -> Any:
     """Gradient of :func:`tanh` with respect to `x`."""
+
+def erf_backward(grad: ArrayLike, x: ArrayLike) -> Any:
+    """Gradient of :func:`erf` with respect to `x`."""
 
 def logsumexp_backward(
     grad: ArrayLike, x: ArrayLike, axis: int | tuple[int, ...] | None = None, keepdims: bool = False

@@ -187,6 +187,12 @@ def hardswish(input: ArrayLike, inplace: bool = False) -> Any:
     As ``torch.nn.functional.hardswish``, computed by :func:`fastrelu.hard_swish`.
     """
 
+def glu(input: ArrayLike, dim: int | tuple[int, ...] | None = -1) -> Any:
+    """Gated linear unit: half of the elements times the sigmoid of the other half.
+
+    As ``torch.nn.functional.glu``, computed by :func:`fastrelu.glu`.
+    """
+
 def hardshrink(input: ArrayLike, lambd: ArrayLike = 0.5) -> Any:
     """Hard shrinkage: zero near zero, the identity elsewhere.
 
@@ -217,6 +223,14 @@ def log_softmax(input: ArrayLike, dim: int | tuple[int, ...] | None = None, *, d
 
     As ``torch.nn.functional.log_softmax``, computed by :func:`fastrelu.log_softmax`. `dtype` is the type that the input
     is converted to first. Without `dim` the axis is the one that PyTorch guesses, with a warning.
+    """
+
+def gumbel_softmax(
+    logits: ArrayLike, tau: ArrayLike = 1, hard: bool = False, *, dim: int | tuple[int, ...] | None = -1
+) -> Any:
+    """Softmax of noisy logits: a sample of a category as numbers that have a gradient.
+
+    As ``torch.nn.functional.gumbel_softmax``, computed by :func:`fastrelu.gumbel_softmax`.
     """
 
 def softmin(input: ArrayLike, dim: int | tuple[int, ...] | None = None, *, dtype: DTypeLike | None = None) -> Any:
@@ -282,6 +296,9 @@ def mish_backward(grad: ArrayLike, input: ArrayLike) -> Any:
 
 def hardswish_backward(grad: ArrayLike, input: ArrayLike) -> Any:
     """Gradient of :func:`hardswish` with respect to `input`."""
+
+def glu_backward(grad: ArrayLike, input: ArrayLike, dim: int | tuple[int, ...] | None = -1) -> Any:
+    """Gradient of :func:`glu` with respect to `input`."""
 
 def hardshrink_backward(grad: ArrayLike, input: ArrayLike, lambd: ArrayLike = 0.5) -> Any:
     """Gradient of :func:`hardshrink` with respect to `input`."""

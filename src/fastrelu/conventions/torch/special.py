@@ -3,6 +3,8 @@
 from fastrelu.conventions._build import Row, build
 
 ROWS = (
+    Row("logit(input, eps=None, *, out=None)", "logit(input, eps, out=out)"),
+    Row("erf(input, *, out=None)", "erf(input, out=out)"),
     Row("expit(input, *, out=None)", "sigmoid(input, out=out)"),
     Row("softmax(input, dim, *, dtype=None)", "softmax(cast(input, dtype), dim)"),
     Row("log_softmax(input, dim, *, dtype=None)", "log_softmax(cast(input, dtype), dim)"),

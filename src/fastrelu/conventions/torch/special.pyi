@@ -11,6 +11,18 @@ from fastrelu.conventions._build import Row
 ROWS: tuple[Row, ...]
 FUNCTIONS: dict[str, Callable[..., Any]]
 
+def logit(input: ArrayLike, eps: float | None = None, *, out: Output = None) -> Any:
+    """Logit: the inverse of :func:`fastrelu.sigmoid`.
+
+    As ``torch.special.logit``, computed by :func:`fastrelu.logit`.
+    """
+
+def erf(input: ArrayLike, *, out: Output = None) -> Any:
+    """Error function.
+
+    As ``torch.special.erf``, computed by :func:`fastrelu.erf`.
+    """
+
 def expit(input: ArrayLike, *, out: Output = None) -> Any:
     """Logistic function.
 
@@ -34,6 +46,12 @@ def logsumexp(input: ArrayLike, dim: int | tuple[int, ...] | None, keepdim: bool
 
     As ``torch.special.logsumexp``, computed by :func:`fastrelu.logsumexp`.
     """
+
+def logit_backward(grad: ArrayLike, input: ArrayLike, eps: float | None = None, *, out: Output = None) -> Any:
+    """Gradient of :func:`logit` with respect to `input`."""
+
+def erf_backward(grad: ArrayLike, input: ArrayLike, *, out: Output = None) -> Any:
+    """Gradient of :func:`erf` with respect to `input`."""
 
 def expit_backward(grad: ArrayLike, input: ArrayLike, *, out: Output = None) -> Any:
     """Gradient of :func:`expit` with respect to `input`."""
