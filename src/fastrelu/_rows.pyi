@@ -13,6 +13,7 @@ class RowUfunc:
     operands: tuple[str, ...]
     fast: np.ufunc
     accurate: np.ufunc
+    def __init__(self, /, *args: Any, **kwargs: Any) -> None: ...
 
 @final
 class RowKernels:
