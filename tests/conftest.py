@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import gc
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             kept = nth % len(places_of_one)
             for item in places_of_one[:kept] + places_of_one[kept + 1 :]:
                 item.add_marker("wide")
+
+
+def pytest_collection_finish() -> None:
+    """Leave the tests themselves to the end of the process: each collection of garbage would go through all of them."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
