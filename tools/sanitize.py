@@ -50,6 +50,8 @@ def build(folder: Path, isa: str) -> Path:
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
+    (source / "tools").mkdir(parents=True)
+    shutil.copy2(ROOT / "tools" / "stubs.py", source / "tools")  # the build runs it
     shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns("*.so", "*.egg-info", "__pycache__"))
     text = (ROOT / "setup.py").read_text()
     for flag, other in INSTEAD.items():
