@@ -159,7 +159,8 @@ def type_of(name: str) -> np.dtype[Any]:
         return np.dtype(name)
     import ml_dtypes  # noqa: PLC0415  optional
 
-    return np.dtype(ml_dtypes.bfloat16)
+    found: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+    return found
 
 
 def settle() -> float:

@@ -86,7 +86,7 @@ KINDS = {
     ),
     "few": Kind(lambda x: (x[:100:2],), "N-d driver", "x is not contiguous", output="new"),
     "cast": Kind(
-        lambda x: (x.astype("f2" if x.dtype == "f4" else "i8"),), "N-d driver", "x is {}", loads="x: {} to {dtype}"
+        lambda x: (x.astype("i2" if x.dtype == "f4" else "i8"),), "N-d driver", "x is {}", loads="x: {} to {dtype}"
     ),
     "byte order": Kind(
         lambda x: (x.astype(x.dtype.newbyteorder()),),

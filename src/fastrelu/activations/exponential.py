@@ -773,7 +773,7 @@ def log1mexp(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> An
 
     References
     ----------
-    M. Mächler, "Accurately computing log(1 - exp(-|a|))", 2012. Defined as in JAX's ``jax.nn.log1mexp``.
+    M. Mächler, "Accurately computing ``log(1 - exp(-|a|))``", 2012. Defined as in JAX's ``jax.nn.log1mexp``.
 
     Examples
     --------
