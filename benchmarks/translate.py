@@ -14,12 +14,13 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-DIRECT = {"exp", "expm1", "log1p", "tanh", "sqrt", "cosh"}
+DIRECT = {"exp", "expm1", "log", "log1p", "tanh", "sqrt", "cosh"}
 # Functions that the packages lack, composed of others.
 _MADE_OF = {
     "clip": "np.minimum(np.maximum({0}, {1}), {2})",
     "logaddexp": "np.maximum({1}, 0) + np.log1p(np.exp(-np.abs({1})))",  # the first argument is always 0
     "sign": "np.where({0} > 0, 1, np.where({0} < 0, -1, 0))",
+    "positive": "({0} * 1)",
 }
 # In numexpr these return float64 for float32.
 _NUMEXPR_MADE_OF = _MADE_OF | {
@@ -96,6 +97,10 @@ def _translate(
                 source = call("where", [render(right), render(left), number(0)])
             case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=2)):
                 source = f"({render(left)} * {render(left)})"
+            case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=3)):
+                source = f"({render(left)} * {render(left)} * {render(left)})"
+            case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=1.5)):
+                source = f"({render(left)} * {call('sqrt', [render(left)])})"
             case ast.BinOp(left=left, op=op, right=right) | ast.Compare(left=left, ops=[op], comparators=[right]):
                 source = f"({render(left)} {_SYMBOLS[type(op)]} {render(right)})"
             case ast.Call(func=ast.Attribute(attr=name), args=arguments) if name in made_of:
