@@ -244,11 +244,11 @@ def _bounded_relu(x: Array, slope: Array, top: Array, t: Array) -> Array:
 
 
 def _bounded_relu_derivative(x: Array, slope: Array, top: Array, t: Array) -> Array:
-    return np.where(np.isnan(x), x, np.where(x > t, x < top, np.where(slope == 0, 0, slope)))
+    return np.where(np.isnan(x), x, np.where(x > t, (x < top) | np.isinf(top), np.where(slope == 0, 0, slope)))
 
 
 def _bounded_relu_off(x: Array, slope: Array, top: Array, t: Array) -> Array:
-    return np.asarray(((x <= t) & (slope == 0)) | ((x > t) & (x >= top)))
+    return np.asarray(((x <= t) & (slope == 0)) | ((x > t) & (x >= top) & np.isfinite(top)))
 
 
 _ROWS = [
@@ -277,7 +277,7 @@ _ROWS = [
         out_of_domain=((0.0, 1.0, 2.0), (0.0, nan, 0.0), (0.0, 1.0, nan)),
         outside_alone=((1, nan), (2, nan)),
         out_of_domain_from_output=((-0.5, 1.0, -0.3), (3.0, -1.5, -1.5), (0.1, 0.0, 0.0), (nan, 1.0, 0.0)),
-        kinks=lambda _s, top, t: (t, top),
+        kinks=lambda _s, top, t: (t, top if top < inf else t),
         kink_derivatives=(0.0, 0.0),
         special=((-inf, 0.0), (-1.0, 0.0), (-0.0, 0.0), (0.0, 0.0), (3.0, 3.0), (inf, inf)),
         exact=(BACKWARD, FROM_OUTPUT),

@@ -206,6 +206,9 @@ def test_a_missing_extra_is_named(
     assert f'{package} is missing: pip install "fastrelu[{extra}]"' in capsys.readouterr().err
 
 
+SOME_NETWORKS = {"relu", "gelu", "tanh"}  # of which plain pytest trains the demo's
+
+
 @pytest.fixture
 def digits() -> Any:
     """Skip unless the demo can run."""
@@ -214,7 +217,9 @@ def digits() -> Any:
 
 
 @pytest.mark.usefixtures("digits")
-@pytest.mark.parametrize("name", network_names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in SOME_NETWORKS else pytest.mark.wide) for name in network_names()]
+)
 def test_the_demo_learns_with_every_activation(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Training reaches more than 95 % on the test images."""
     assert main(["demo", "--activation", name, "--threads", "1"]) == 0
@@ -305,7 +310,14 @@ def test_the_demo_repeats_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert outputs[0] == outputs[1]
 
 
-@pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.stem)
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(script, marks=pytest.mark.wide if script.stem == "larger_than_memory" else ())
+        for script in EXAMPLES
+    ],
+    ids=[script.stem for script in EXAMPLES],
+)
 def test_examples_run(script: Path) -> None:
     """Every example runs; each checks its own result."""
     text = script.read_text(encoding="utf-8")

@@ -34,9 +34,10 @@ OPEN = {
     "optimisers": "a step ends halfway",
 }
 
-pytestmark = pytest.mark.skipif(
+linux = pytest.mark.skipif(
     sys.platform != "linux" or not shutil.which("cc"), reason="stands in front of glibc's allocators, by a C compiler"
 )
+pytestmark = [linux, pytest.mark.wide]
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,10 @@ import pytest
 TOOL = Path(__file__).parent.parent / "tools" / "hostile_objects.py"
 DOORS = ("dense", "strided", "ufunc", "in place", "per channel", "drawn", "side by side", "explain")
 FAMILIES = ("rows", "loss", "sums", "statistics", "nn.", "optim.")
-pytestmark = pytest.mark.skipif(
+linux = pytest.mark.skipif(
     sys.platform != "linux" or not shutil.which("cc"), reason="needs Linux's memory protection and a C compiler"
 )
+pytestmark = [linux, pytest.mark.wide]
 
 
 @pytest.fixture(scope="module")

@@ -75,6 +75,7 @@ def test_worst_inputs(name: str) -> None:
                     assert error <= bound(name, dtype, precision=precision, isa=isa), f"{context}, {error} ULP"
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.usefixtures("library")
 def test_stride(name: str) -> None:

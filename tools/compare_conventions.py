@@ -233,7 +233,7 @@ class Transformers(Torch):
         return dict.fromkeys(sorted({*own, *module.ACT2FN}))
 
     def find(self, name: str) -> Function:
-        return importlib.import_module(self.spaces[0]).ACT2FN[name]  # type: ignore[no-any-return]
+        return importlib.import_module(self.spaces[0]).ACT2FN[name]  # type: ignore[no-any-return]  # no types
 
 
 class Jax(Peer):
@@ -354,7 +354,7 @@ class Onnx(Peer):
         return max(24, *(row.since for row in conventions.onnx.ROWS if row.name == name))
 
     def session(self, model: Any) -> Function:
-        return importlib.import_module("onnx.reference").ReferenceEvaluator(model).run  # type: ignore[no-any-return]
+        return importlib.import_module("onnx.reference").ReferenceEvaluator(model).run  # type: ignore[no-any-return]  # no types
 
     def run(self, name: str, x: Array, weights: Array, arguments: dict[str, Any]) -> tuple[Array, Array | None]:
         extra = {key: value for key, value in arguments.items() if isinstance(value, np.ndarray)}
@@ -373,7 +373,7 @@ class OnnxRuntime(Onnx):
 
     def session(self, model: Any) -> Function:
         runtime = importlib.import_module("onnxruntime")
-        return runtime.InferenceSession(model.SerializeToString()).run  # type: ignore[no-any-return]
+        return runtime.InferenceSession(model.SerializeToString()).run  # type: ignore[no-any-return]  # no types
 
 
 PEERS: tuple[type[Peer], ...] = (
@@ -568,7 +568,7 @@ def installed() -> Iterator[tuple[str, Peer]]:
     """Yield the frameworks that can be imported."""
     for kind in PEERS:
         peer = kind()
-        with contextlib.suppress(ImportError):
+        with contextlib.suppress(ImportError):  # a part of the framework that is not installed
             peer.prepare()
             yield kind.label or kind.convention, peer
 

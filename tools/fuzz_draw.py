@@ -202,8 +202,6 @@ class Draw:
         if not self.chance(0.65):
             return
         kind = str(dtype) if self.chance(0.8) else self.pick(OUTPUTS)
-        if dtype == np.float16 and np.dtype(kind).kind == "c":
-            kind = "f2"  # NumPy runs the other, in float32 throughout
         # NumPy itself rounds the masked elements of an `out` of another type that overlaps an input.
         numpys = isinstance(call.function, np.ufunc) and call.mask is not None and np.dtype(kind) != dtype
         # The result is undefined if elements of an output share memory; such outputs are rare.

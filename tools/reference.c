@@ -402,7 +402,7 @@ static inline REAL F(bounded_relu)(REAL x, const REAL *p) {
     return x != x ? x : p[0] == 0 ? 0 : x == p[2] ? p[0] * (p[2] == 0 ? x : 0) : p[0] * (x - p[2]);
 }
 static inline REAL F(bounded_relu_backward)(REAL x, const REAL *p) {
-    return x > p[2] ? x < p[1] : x == x ? p[0] == 0 ? 0 : p[0] : x;
+    return x > p[2] ? (x < p[1]) | (p[1] - p[1] != 0) : x == x ? p[0] == 0 ? 0 : p[0] : x;
 }
 static inline REAL F(bounded_relu_backward_from_output)(REAL y, const REAL *p) {
     const REAL q[3] = {p[0], p[1], 0};

@@ -487,12 +487,12 @@ cdef int computed_type(int dtype, int level) noexcept:
     return cnp.NPY_DOUBLE if type == FR_float64 else cnp.NPY_FLOAT
 
 
-cdef cnp.ndarray _moved(cnp.ndarray x, int dtype, bint load):
+cdef cnp.ndarray _moved(cnp.ndarray x, int dtype, bint load, fr_move store=NULL):
     """An array converted between a 16-bit type and one that has kernels, in the same order of axes."""
     cdef int half = type_of(cnp.PyArray_TYPE(x) if load else dtype)
     cdef const fr_call *how = &(<Kernel>_kernels[0]).calls[half][
         (dtype if load else cnp.PyArray_TYPE(x)) == cnp.NPY_DOUBLE]
-    cdef fr_move move = how.load if load else how.convert.store[how.type][how.format]
+    cdef fr_move move = how.load if load else store if store != NULL else how.convert.store[how.type][how.format]
     if not (PyArray_ISALIGNED(x) and PyArray_ISNOTSWAPPED(x) and _is_dense(x)):
         x = np.array(x, (<object>x).dtype.newbyteorder("="), order="K", copy=True, subok=False)
     cdef cnp.ndarray y = np.empty_like(x, dtype_of(type_of(dtype)), subok=False)
@@ -1146,8 +1146,20 @@ cdef object _run_half(const _General *call, Kernel kernel, list args, object tar
         return _call_ufunc(kernel, call.level, args, target, where)
     for j in range(kernel.nin):
         args[j] = args[j].astype(computed)
+    if type(target) is cnp.ndarray:
+        wide = np.empty(target.shape, computed)
+        _call_ufunc(kernel, 0, args, wide, where)
+        np.copyto(target, _moved(wide, call.dtype, False, call.how.store), casting="same_kind", where=where)
+        return target
     found = _call_ufunc(kernel, 0, args, target, where)
-    return found.astype(dtype_of(type_of(call.dtype))) if target is None else found
+    if target is not None and target is not Ellipsis:
+        return found
+    half = _moved(np.asarray(found), call.dtype, False, call.how.store)
+    if not isinstance(found, np.ndarray):
+        return half[()]
+    found = found.astype(half.dtype)  # of a subclass
+    np.copyto(np.asarray(found), half)
+    return found
 
 
 # --- The choice between the second and the third door ---------------------------------------------------------------
@@ -1504,29 +1516,35 @@ def call_fused(str name, tuple passes):
     cdef int k, j, own, dtype, cost = 0, opened = 0, level = precision_here()
     cdef Py_ssize_t n = 0, size
     cdef Crew crew
-    cdef list arrays = [], results = []
+    cdef list inputs = [], arrays = [], results = []
+    # Conversions first: they may run the caller's code, which may change arrays.
     for kernel, given, terms, out in passes:
-        if type(given[0]) is not cnp.ndarray:
+        args = [*given]
+        for j in range(kernel.ndata, kernel.nin):
+            if _number(args[j], &number):
+                args[j] = number
+        inputs.append(args)
+    settle()
+    for args, (kernel, given, terms, out) in zip(inputs, passes):
+        if type(args[0]) is not cnp.ndarray:
             return None
-        own = type_of(cnp.PyArray_TYPE(<cnp.ndarray>given[0]))
+        own = type_of(cnp.PyArray_TYPE(<cnp.ndarray>args[0]))
         if not 0 <= own < FR_OWN_TYPES:
             return None
         dtype = dtype_of(own).type_num
-        args = [*given]
         if kernel.nparams:
             _check_params(kernel, args, kernel.calls[own][level].type)
-        for j in range(kernel.nin):
-            if _number(args[j], &number):
-                args[j] = _as_array(number, dtype)
-        if not _is_fusible(args + [term[2] for term in terms], out, dtype):
+        for j in range(kernel.ndata, kernel.nin):
+            if type(args[j]) is float:
+                args[j] = _as_array(args[j], dtype)
+        args = args + [term[2] for term in terms]
+        if not _is_fusible(args, out, dtype):
             return None
-        arrays.append(args + [term[2] for term in terms])
-        results.append(out)
-    settle()
-    for k in range(len(passes)):
-        for array in arrays[k]:
+        for array in args:
             check_whole(array, name)
-        check_whole(results[k], name)
+        check_whole(out, name)
+        arrays.append(args)
+        results.append(out)
     if fr_load(&_explaining) and explaining():
         raise Explained(_foresee_fused(passes, arrays, results, level))
     if len(passes) > 1:

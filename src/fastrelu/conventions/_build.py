@@ -128,7 +128,7 @@ def _definition(row: Row, name: str, *, backward: bool = False) -> str:
     if backward and in_place:  # it is the last one
         del arguments.args[-1], arguments.defaults[-1]
     if backward:
-        arguments = ast.parse(f"def f(grad, {ast.unparse(arguments)}): ...").body[0].args  # type: ignore[attr-defined]
+        arguments = ast.parse(f"def f(grad, {ast.unparse(arguments)}): ...").body[0].args  # type: ignore[attr-defined]  # it is a function
         call.args.insert(0, ast.Name("grad"))
     function = f"{row.function}_backward" if backward else row.function
     call.func = ast.Name(function)
