@@ -113,12 +113,17 @@ def test_every_layout(shape: tuple[int, ...], layout: str, dtype: Any) -> None:
 
 
 def test_other_types() -> None:
-    """Mixed types, integers, scalars, lists and masked arrays are what NumPy's sums make of them."""
+    """Mixed types, scalars, lists and masked arrays are what NumPy's sums make of them; integers do not wrap."""
     x, bias = np.arange(-6, 6).reshape(3, 4), [1, -2, 0, 3]
     for kind in (np.int8, np.int64, np.float16, np.float32, np.float64, ">f4", bool):
         given = x.astype(kind)
         for added in (bias, np.array(bias, np.float64), np.array(bias, np.float32)):
             assert_same_bits(fused.bias_act(given, added, "gelu"), fr.gelu(np.add(given, added)), kind)
+    large = np.array([[100, -100]], np.int8)
+    assert_same_bits(fused.bias_act(large, large[0], "identity"), np.float32([[200, -200]]))
+    assert_same_bits(fused.bias_act_backward(large, large, large[0], "relu")[0], np.float32([[100, 0]]))
+    assert_same_bits(fr.reglu_backward(large[0, :1], large[:, ::-1][0]), np.float32([0, 0]))
+    assert_same_bits(fr.reglu_backward(large[0, :1], large[0]), np.float32([-10000, 10000]))
     masked = np.ma.masked_less(x.astype(float), 0)
     assert np.ma.isMaskedArray(fused.bias_act(masked, bias, "relu"))
     assert fused.bias_act(np.float32([1, 2]), 1.0, "relu").dtype == np.float32
@@ -166,6 +171,12 @@ def test_other_types() -> None:
         (lambda x: fr.swiglu((x, x), gate="first"), ValueError, "not to a pair"),
         (lambda x: fr.swiglu(x, 0, limit=0), ValueError, "limit must be positive, got 0"),
         (lambda x: fr.geglu(x, 0, approximate="erf"), ValueError, "approximate must be"),
+        (
+            lambda x: fr.glu_backward(x[:1], x, 0, out=x[:1]),
+            ValueError,
+            r"the shape of the input, \(2, 3\), got \(1, 3\)",
+        ),
+        (lambda x: fr.reglu_backward(x[:1], x, 0, out=x.astype(int)), TypeError, "Cannot cast"),
         (lambda x: fr.glu_backward(x, x, 0), ValueError, r"output was of shape \(1, 3\), the gradient is \(2, 3\)"),
     ],
 )

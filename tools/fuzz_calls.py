@@ -52,7 +52,9 @@ def elementwise(d: Draw) -> Call:
         d.output(call, (2, *result) if d.chance(0.05) else result, dtype, whole, form == "public")
     call.bad += [(j, np.zeros(shape, d.pick(UNFIT)), TypeError) for j in range(case.ndata)]
     if case.params and form != "ufunc":
-        call.bad.append((case.ndata, d.pick(("1", None, 1j, np.ones(2, "D"))), TypeError))
+        unfit = d.pick(("1", None, 1j, np.ones(2, "D")))
+        if unfit is not None or not case.spec.name.startswith("logit"):  # whose eps may be None
+            call.bad.append((case.ndata, unfit, TypeError))
         if all(type(a) in (int, float) for a in args[case.ndata :]):
             call.bad += [(-len(values), values, ValueError) for values in case.spec.outside(case.direction)]
     if case.ndata == 2 and np.shape(args[1])[-1:] > (1,):
@@ -240,6 +242,90 @@ def learned(d: Draw) -> Call:
     return call
 
 
+def units(d: Draw) -> Call:
+    """Return a call of a gated linear unit or its gradient, whose halves lie in one array."""
+    name, suffix = d.pick(("glu", "swiglu", "geglu", "reglu")), d.pick(("", "_backward"))
+    layout, gate = d.pick(("halves", "interleaved")), d.pick(("first", "second"))
+    shape, like = d.shape(1), d.pick(("f4", "f8", ""))
+    axis = d.axis(len(shape))
+    double = tuple(2 * n if k == axis % len(shape) else n for k, n in enumerate(shape))
+    args = [d.data(own, like=like) for own in ([shape, double] if suffix else [double])]
+    dtype, act = loop_type(*args), {"glu": "sigmoid", "swiglu": "silu", "geglu": "gelu", "reglu": "relu"}[name]
+
+    def halves(x: Array) -> list[Array]:
+        first, second = np.split(x, 2, axis) if layout == "halves" else (x.swapaxes(0, axis)[k::2] for k in (0, 1))
+        both = [first, second] if layout == "halves" else [half.swapaxes(0, axis) for half in (first, second)]
+        return both if gate == "first" else both[::-1]
+
+    def wanted() -> Array:
+        *grad, x = (plain(a, dtype) for a in args)
+        inner, outer = halves(x)
+        if not grad:
+            return np.asarray(getattr(fr, act)(inner) * outer)
+        dx = np.empty_like(x)
+        targets = halves(dx)
+        targets[0][...] = getattr(fr, f"{act}_backward")(grad[0] * outer, inner)
+        targets[1][...] = getattr(fr, act)(inner) * grad[0]
+        return dx
+
+    call = Call(getattr(fr, name + suffix), [*args, axis], wanted, {"gate": gate, "layout": layout})
+    d.output(call, double if suffix else shape, dtype, buffers=False)
+    call.bad += [(len(args), d.pick((len(shape), -len(shape) - 1)), AXIS_ERROR), ("gate", "third", ValueError)]
+    return call
+
+
+# Activations of fused passes, with their parameters.
+BIASED: list[tuple[str, dict[str, Any]]] = [
+    ("relu", {}),
+    ("silu", {}),
+    ("gelu", {"approximate": "tanh"}),
+    ("leaky_relu", {"negative_slope": 0.25}),
+    ("srelu", {"t_left": -1.0, "a_left": 0.125, "t_right": 1.0, "a_right": 0.5}),
+    ("tanh", {}),
+]
+
+
+def biased(d: Draw) -> Call:
+    """Return a call of bias_act in one of its forms."""
+    name, options = d.pick(BIASED)
+    form, shape, like = d.pick(("", "", "_", "_backward")), d.shape(1), d.pick(("f4", "f8", ""))
+    axis, kinds = d.axis(len(shape)), FLOATS if form == "_" else TYPES
+    x, residual = d.data(shape, kinds, like), d.data(shape, kinds, like) if d.chance(0.5) else None
+    bias = d.data((shape[axis],), kinds, like)
+    grad = d.data(shape, kinds, like) if form == "_backward" else None
+    terms = [bias] if residual is None else [bias, residual]
+
+    def total() -> Array:
+        own = loop_type(x, *terms)
+        along = (-1, *(1,) * (len(shape) - 1 - axis % len(shape)))
+        x_, bias_, *rest = (plain(a, a.dtype.newbyteorder("=")) for a in (x, *terms))
+        start = plain(x, own) if np.result_type(x, *terms).kind in "biu" else x_
+        found = start + bias_.reshape(along)
+        return found + rest[0] if rest else found
+
+    def wanted() -> Any:
+        if grad is None:
+            return np.asarray(getattr(fr, name)(total(), **options))
+        both = plain(grad, grad.dtype.newbyteorder("=")), total()
+        dx = np.asarray(getattr(fr, f"{name}_backward")(*both, **options))
+        zeros = np.zeros(shape[axis], dx.dtype)
+        copies = plain(grad, dx.dtype), plain(total(), dx.dtype), zeros
+        found = fr.fused.bias_act_backward(*copies, name, axis=axis, **options)
+        return dx, found[1]
+
+    args = [*([] if grad is None else [grad]), x, bias, name]
+    dtype = loop_type(*(a for a in (grad, x, *terms) if a is not None))
+    call = Call(getattr(fr.fused, f"bias_act{form}"), args, wanted, {"axis": axis, **options})
+    if residual is not None:
+        call.keywords["residual"] = residual
+    if form == "_":
+        d.in_place(call)
+    else:
+        d.output(call, shape, dtype, buffers=grad is None)
+    call.bad += [("axis", d.pick((len(shape), -len(shape) - 1)), AXIS_ERROR)]
+    return call
+
+
 def crelu(d: Draw) -> Call:
     """Return a call of crelu or one of its gradients."""
     suffix, shape, like = d.pick(("", "_backward", "_backward_from_output")), d.shape(1), d.pick(("f4", "f8", ""))
@@ -378,7 +464,7 @@ def memory(d: Draw) -> Call:
 
 # Each kind, its frequency, and the public names that it draws from.
 SORTS: list[tuple[Callable[[Draw], Call], float, Iterable[str]]] = [
-    (elementwise, 0.53, [spec.public_name(k) for spec in SPECS.values() for k in spec.directions]),
+    (elementwise, 0.47, [spec.public_name(k) for spec in SPECS.values() for k in spec.directions]),
     (methods, 0.03, []),
     (
         rows,
@@ -393,6 +479,8 @@ SORTS: list[tuple[Callable[[Draw], Call], float, Iterable[str]]] = [
     (logsumexp, 0.03, ["logsumexp", "logmeanexp", "logsumexp_backward", "logmeanexp_backward"]),
     (cross_entropy, 0.06, ["cross_entropy", "cross_entropy_value_and_grad"]),
     (learned, 0.09, [f"{spec.name}_backward_parameters" for spec in LEARNED]),
+    (units, 0.03, [f"{name}{s}" for name in ("glu", "swiglu", "geglu", "reglu") for s in ("", "_backward")]),
+    (biased, 0.03, []),
     (crelu, 0.04, ["crelu", "crelu_backward", "crelu_backward_from_output"]),
     (prelu, 0.04, ["prelu", "prelu_", *(f"prelu_backward{s}" for s in ("", "_from_output", "_parameters"))]),
     (rrelu, 0.02, ["rrelu", "rrelu_"]),

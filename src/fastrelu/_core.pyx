@@ -1070,6 +1070,28 @@ def target_in_place(str name, object x):
     return x if type(x) is cnp.ndarray else as_target(name, x)
 
 
+def joint_dtype(*operands):
+    """The type in which the kernels compute some operands together."""
+    cdef int kind, common = WEAK
+    for value in operands:
+        kind = _class_of(value)
+        if kind >= 0:
+            common = kind if common < 0 else _joined[common][kind]
+    return dtype_of(FR_float64 if common < 0 else FR_float32 if common == BYTE else common)
+
+
+def stored(str name, object result, object out):
+    """A result; or, if it is given, `out` with the result in it."""
+    out = _unpacked(out)
+    if out is None or out is Ellipsis:
+        return result
+    target = target_in_place(name, out)
+    if np.shape(target) != np.shape(result):
+        raise ValueError(f"{name} needs out= of shape {np.shape(result)}, got {np.shape(target)}")
+    np.copyto(target, result, casting="same_kind")
+    return out
+
+
 def check_types(str name, names, values):
     """Raise the error that names the first of some operands whose type no kernel takes, if there is one."""
     cdef double number

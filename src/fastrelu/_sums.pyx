@@ -442,6 +442,8 @@ def call_biased(object kernel, str isa, tuple numbers, object out, object grad, 
     for array in (x, grad, bias, residual, out):
         if not _is_native_of(array, dtype):
             return None
+    if out is not None and (out.shape != x.shape or 0 in (<object>out).strides or not out.flags.writeable):
+        return None
     own_type = _runtime.type_of(dtype)
     for value in numbers:
         if not _core._number(value, &number):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import _foreign, runtime
-from fastrelu._core import target_in_place
+from fastrelu._core import stored
 from fastrelu._flag import check_flag
 from fastrelu._rows import as_real, forward, forward_in_place, from_output
 from fastrelu._rows import cross_entropy as _cross_entropy
@@ -592,10 +592,13 @@ def gumbel_softmax(
     _foreign.refuse("gumbel_softmax", x=x, where=where, out=out)
     noisy = _noisy("gumbel_softmax", x, axis, _temperature(tau), rng)
     wrap = _foreign.wrapper(x) if out is None else None
-    soft = forward(_rows, _SOFTMAX, noisy, axis, noisy if hard else out, where)
-    y = forward(_rows, _HARDMAX, soft, axis, out, where) if hard else soft
-    if out is None and (kind := as_real("gumbel_softmax", x).dtype).itemsize == 2:
-        y = y.astype(kind)
+    kind = as_real("gumbel_softmax", x).dtype
+    rounded = kind.itemsize == 2  # from float32, the type of the noise
+    target = None if rounded else out
+    soft = forward(_rows, _SOFTMAX, noisy, axis, noisy if hard else target, where)
+    y = forward(_rows, _HARDMAX, soft, axis, target, where) if hard else soft
+    if rounded:
+        y = stored("gumbel_softmax", y.astype(kind), out)
     return y if wrap is None else wrap(y)
 
 
@@ -642,13 +645,7 @@ def gumbel_softmax_backward_from_output(
     dx = from_output(_rows, _SOFTMAX, grad, y, axis, None)
     with np.errstate(over="ignore"):  # a gradient divided by a small tau may be infinite
         dx = np.divide(dx, _at_least_tiny(tau, dx.dtype), out=dx if np.ndim(dx) else None)
-    if out is None:
-        return dx
-    target = target_in_place("gumbel_softmax_backward_from_output", out[0] if isinstance(out, tuple) else out)
-    if target.shape != dx.shape:
-        raise ValueError(f"gumbel_softmax_backward_from_output needs out= of shape {dx.shape}, got {target.shape}")
-    np.copyto(target, dx, casting="same_kind")
-    return out[0] if isinstance(out, tuple) else out
+    return stored("gumbel_softmax_backward_from_output", dx, out)
 
 
 def logsumexp(

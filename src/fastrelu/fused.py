@@ -12,7 +12,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import activations
-from fastrelu._core import ADD, call_fused, target_in_place
+from fastrelu._core import ADD, call_fused, joint_dtype, stored, target_in_place
 from fastrelu._sums import call_biased
 from fastrelu._typing import Output
 from fastrelu.runtime import isa, kernels
@@ -45,6 +45,12 @@ def _parameters(name: str) -> dict[str, Any]:
     return {p.name: p.default for p in own if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "x"}
 
 
+@functools.cache
+def _usual(activation: Activation) -> Call:
+    """Return an activation with the usual values of its parameters."""
+    return find(activation, {})
+
+
 def find(activation: Activation, options: dict[str, Any]) -> Call:
     """Return an activation, given by name or as its function, with its parameters."""
     name = activation if isinstance(activation, str) else getattr(activation, "__name__", repr(activation))
@@ -70,6 +76,8 @@ def find(activation: Activation, options: dict[str, Any]) -> Call:
 
 def _along(x: Any, bias: Any, axis: int) -> Any:
     """Return the bias in a shape that broadcasts along an axis of `x`."""
+    if axis == -1 and type(x) is type(bias) is np.ndarray and x.shape[-1:] == bias.shape:
+        return bias
     shape = np.shape(bias)
     ndim = np.ndim(x)
     at = normalize_axis_index(axis, ndim)
@@ -82,9 +90,15 @@ def _along(x: Any, bias: Any, axis: int) -> Any:
     return np.reshape(bias, shape + (1,) * (ndim - 1 - at))
 
 
+def _array(value: Any) -> Any:
+    """Return an array, a number or None as it is, and lists as arrays."""
+    return np.asarray(value) if isinstance(value, (list, tuple)) else value
+
+
 def _terms(x: Any, bias: Any, residual: Any, axis: int) -> list[Any]:
     """Return what is added to `x`, in order, in shapes that broadcast to that of `x`."""
-    terms = [] if bias is None else [_along(x, bias, axis)]
+    terms = [] if bias is None else [_along(x, _array(bias), axis)]
+    residual = _array(residual)
     if residual is not None:
         if np.shape(residual) != np.shape(x):
             raise ValueError(f"the residual has the shape of x, {np.shape(x)}, got {np.shape(residual)}")
@@ -93,7 +107,9 @@ def _terms(x: Any, bias: Any, residual: Any, axis: int) -> list[Any]:
 
 
 def _sum(x: Any, terms: list[Any]) -> Any:
-    """Return the sum as NumPy rounds it, step by step."""
+    """Return the sum as NumPy rounds it, step by step; of integers in floating point, where it does not wrap."""
+    if np.result_type(x, *terms).kind in "biu":
+        x = x.astype(joint_dtype(x, *terms))
     with np.errstate(all="ignore"):  # a pass of the kernels adds no warnings either
         for term in terms:
             x = np.add(x, term)
@@ -148,7 +164,7 @@ def bias_act(
     Notes
     -----
     One pass over memory if the operands are arrays of one type, float32 or float64. Other operands are added by NumPy
-    first, with the same result.
+    first, with the same result; integers in the type of the result, where their sums do not wrap.
 
     Examples
     --------
@@ -158,7 +174,8 @@ def bias_act(
     array([[0. , 1. ],
            [1.5, 0. ]], dtype=float32)
     """
-    call = find(activation, parameters)
+    call = find(activation, parameters) if parameters else _usual(activation)
+    x = _array(x)
     terms = _terms(x, bias, residual, axis)
     fused = tuple((0, ADD, term) for term in terms)
     results = call_fused("bias_act", ((kernels[call.kernel], (x, *call.numbers), fused, out),)) if fused else None
@@ -222,15 +239,17 @@ def bias_act_backward(
     >>> dbias
     array([1., 1.], dtype=float32)
     """
-    call = find(activation, parameters)
+    call = find(activation, parameters) if parameters else _usual(activation)
+    grad = _array(grad)
     if np.shape(grad) != np.shape(x):
         raise ValueError(f"the gradient has the shape of x, {np.shape(x)}, got {np.shape(grad)}")
+    x = _array(x)
     terms = _terms(x, bias, residual, axis)
     kernel = kernels[f"{call.kernel}_backward"]
     results = call_biased(kernel, isa, call.numbers, out, grad, x, terms[0], residual)
     if results is None:
-        dx = call.function("_backward")(grad, _sum(x, terms), out=out)
-        results = dx, _summed(dx, np.zeros(np.shape(terms[0]), getattr(dx, "dtype", float)))
+        dx = call.function("_backward")(grad, _sum(x, terms))
+        results = stored("bias_act_backward", dx, out), _summed(dx, np.zeros(np.shape(terms[0]), dx.dtype))
     return results[0], results[1].reshape(np.shape(bias))
 
 
@@ -246,7 +265,8 @@ def bias_act_backward_from_output(
     >>> fr.fused.bias_act_backward_from_output(grad, y, "relu")[1]
     array([1., 1.], dtype=float32)
     """
-    call = find(activation, parameters)
+    call = find(activation, parameters) if parameters else _usual(activation)
+    grad, y = _array(grad), _array(y)
     kernel = kernels.get(f"{call.kernel}_backward_from_output")
     if kernel is None:
         raise ValueError(f"the output of {call.name} does not determine its gradient: use bias_act_backward")
@@ -254,15 +274,15 @@ def bias_act_backward_from_output(
         raise ValueError(f"the gradient has the shape of y, {np.shape(y)}, got {np.shape(grad)}")
     results = call_biased(kernel, isa, call.numbers, out, grad, y, _shape_of_bias(y, axis), None, added=False)
     if results is None:
-        dx = call.function("_backward_from_output")(grad, y, out=out)
-        return dx, _summed(dx, _shape_of_bias(dx, axis))
+        dx = call.function("_backward_from_output")(grad, y)
+        return stored("bias_act_backward_from_output", dx, out), _summed(dx, _shape_of_bias(dx, axis))
     return results[0], results[1].ravel()
 
 
 def _shape_of_bias(x: Any, axis: int) -> NDArray[Any]:
     """Return an array in the shape of a bias along an axis of `x`."""
     at = normalize_axis_index(axis, np.ndim(x))
-    return np.zeros((np.shape(x)[at],) + (1,) * (np.ndim(x) - 1 - at), getattr(x, "dtype", float))
+    return np.zeros((np.shape(x)[at],) + (1,) * (np.ndim(x) - 1 - at), x.dtype)
 
 
 def _summed(dx: Any, bias: Any) -> Any:

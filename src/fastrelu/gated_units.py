@@ -13,7 +13,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike
 
 from fastrelu import activations
-from fastrelu._core import MULTIPLY, call_fused, empty_like
+from fastrelu._core import MULTIPLY, call_fused, empty_like, joint_dtype
 from fastrelu._typing import Output
 from fastrelu.runtime import kernels
 
@@ -148,14 +148,14 @@ class Unit:
                 )
             x = np.asarray(x)
         if out is None:
-            kind = np.result_type(grad, x)
-            out = empty_like(x) if type(x) is np.ndarray and kind == x.dtype else np.empty_like(x, self._type(kind))
+            kind = joint_dtype(grad, x)
+            out = empty_like(x) if type(x) is np.ndarray and kind == x.dtype else np.empty_like(x, kind)
+        elif isinstance(out, tuple):
+            (out,) = out
+        if out.shape != x.shape:
+            raise ValueError(f"{self.name}_backward needs out= of the shape of the input, {x.shape}, got {out.shape}")
         self._gradients(grad, gate, value, self.split(out))
         return out
-
-    def _type(self, kind: Any) -> Any:
-        """Return the type of a gradient of operands whose common type is `kind`."""
-        return self.function(np.empty(0, kind)).dtype
 
     def _gradients(self, grad: Any, gate: Any, value: Any, out: tuple[Any, Any]) -> tuple[Any, Any]:
         """Return the gradients with respect to gate and value."""
@@ -167,8 +167,8 @@ class Unit:
             if results is not None:
                 return results[0], results[1]
         with np.errstate(all="ignore"):  # a pass of the kernels adds no warnings either
-            kind = np.result_type(grad, gate, value)
-            gate, value = (half if half.dtype == kind else half.astype(kind) for half in (gate, value))
+            kind = joint_dtype(grad, gate, value)  # of integers, whose products would wrap, a float
+            grad, gate, value = (a if a.dtype == kind else a.astype(kind) for a in (grad, gate, value))
             inner, outer = self.clipped(gate, value)
             of_value = np.multiply(self.function(inner), grad)
             of_gate = self.function_backward(np.multiply(grad, outer), inner)
@@ -177,7 +177,8 @@ class Unit:
             of_gate = activations.hard_tanh_backward(of_gate, gate, -np.inf, self.limit)
         if out[0] is None:
             return of_gate, of_value
-        out[0][...], out[1][...] = of_gate, of_value
+        for target, gradient in zip(out, (of_gate, of_value), strict=True):
+            np.copyto(target, gradient, casting="same_kind")
         return out
 
 
@@ -267,8 +268,9 @@ def swiglu(
 ) -> Any:
     """Gated linear unit with SiLU, or with Swish.
 
-    Computes ``gate * sigmoid(beta * gate) * value``, in one pass and to the bits of that product. By default the gate is the first
-    half of an axis, as in ONNX and in most models; PyTorch's :func:`glu` has the gate second.
+    Computes ``gate * sigmoid(beta * gate) * value``, in one pass and to the bits of that product; with `limit` or `offset` in
+    several passes. By default the gate is the first half of an axis, as in ONNX and in most models; PyTorch's
+    :func:`glu` has the gate second.
 
     In NumPy: ``gate, value = np.split(x, 2, axis)``, then ``gate / (1 + np.exp(-beta * gate)) * value``.
 
@@ -358,8 +360,9 @@ def geglu(
 ) -> Any:
     """Gated linear unit with GELU.
 
-    Computes ``gelu(gate) * value``, in one pass and to the bits of that product. By default the gate is the first
-    half of an axis, as in ONNX and in most models; PyTorch's :func:`glu` has the gate second.
+    Computes ``gelu(gate) * value``, in one pass and to the bits of that product; with `limit` or `offset` in
+    several passes. By default the gate is the first half of an axis, as in ONNX and in most models; PyTorch's
+    :func:`glu` has the gate second.
 
     In NumPy: ``gate, value = np.split(x, 2, axis)``, then ``0.5 * gate * (1 + special.erf(gate / 2**0.5)) * value`` with SciPy.
 
@@ -457,8 +460,9 @@ def reglu(
 ) -> Any:
     """Gated linear unit with ReLU.
 
-    Computes ``max(gate, 0) * value``, in one pass and to the bits of that product. By default the gate is the first
-    half of an axis, as in ONNX and in most models; PyTorch's :func:`glu` has the gate second.
+    Computes ``max(gate, 0) * value``, in one pass and to the bits of that product; with `limit` or `offset` in
+    several passes. By default the gate is the first half of an axis, as in ONNX and in most models; PyTorch's
+    :func:`glu` has the gate second.
 
     In NumPy: ``gate, value = np.split(x, 2, axis)``, then ``np.maximum(gate, 0) * value``.
 
