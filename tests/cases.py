@@ -98,6 +98,7 @@ class Case:
 
 
 CASES = [Case(spec, direction) for spec in SPECS.values() for direction in spec.directions]
+each_case = pytest.mark.parametrize("case", CASES, ids=str)
 FORWARD_CASES = [case for case in CASES if case.direction == FORWARD]
 BACKWARD_CASES = [case for case in CASES if case.direction != FORWARD]
 PARAMETRIC_CASES = [case for case in CASES if case.params]

@@ -33,6 +33,9 @@ WIDE = {dtype: row.wide for dtype, row in TYPES.items()}
 SENTINEL = {1: np.uint8(0xA5), 2: np.uint16(0x7EEF), **{dtype.itemsize: row.guard for dtype, row in TYPES.items()}}
 PRECISIONS: tuple[Precision, ...] = ("fast", "accurate")
 ISAS = _runtime.isa_available
+DTYPE_NAMES = tuple(map(str, DTYPES))
+each_dtype = pytest.mark.parametrize("dtype", DTYPE_NAMES)
+each_precision = pytest.mark.parametrize("precision", PRECISIONS)
 
 
 def needs_wide(dtype: np.dtype[Any]) -> None:

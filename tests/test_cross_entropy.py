@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from grid import ISAS, PRECISIONS, needs_wide
-from helpers import DTYPES, LAYOUTS, assert_same_bits
+from compare import assert_same_bits
+from grid import DTYPE_NAMES, ISAS, LAYOUTS, PRECISIONS, needs_wide
 
 import fastrelu as fr
 from fastrelu import _rows
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-each_dtype = pytest.mark.parametrize("dtype", DTYPES)
+each_dtype = pytest.mark.parametrize("dtype", DTYPE_NAMES)
 each_precision = pytest.mark.parametrize("precision", PRECISIONS)
 OPTIONS = [
     {"weight": weight, "label_smoothing": smoothing, "reduction": reduction}

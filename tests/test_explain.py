@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
-from helpers import Case, assert_same_bits, each_case, each_dtype, each_precision
+from cases import Case, each_case
+from compare import assert_same_bits
+from grid import each_dtype, each_precision
 from specs import SPECS
 
 import fastrelu as fr
@@ -17,7 +19,7 @@ from fastrelu import _core, _runtime, activations
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from helpers import Array
+    from specs import Array
 
 N = 200_000  # of float32: recycled, and shared among threads
 

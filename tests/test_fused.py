@@ -133,6 +133,32 @@ def test_other_types() -> None:
     assert np.frombuffer(buffer, np.float32).tolist() == [2, 0]
 
 
+def test_outputs_of_other_types() -> None:
+    """The gradient of the bias is that of the unrounded dx, whatever dx is written into; out= may be a tuple of one."""
+    x, grad, bias = (np.random.default_rng(k).standard_normal((4, 3), np.float32) for k in range(3))
+    dx, of_bias = fused.bias_act_backward(grad, x, bias[0], "silu")
+    shared = np.broadcast_to(np.empty((1, 3), np.float32), (4, 3))
+    shared.flags.writeable = True
+    for out in (
+        np.empty((4, 3), np.float16),
+        np.empty((4, 3)),
+        np.empty((4, 3), complex),
+        (np.empty((4, 3), np.float32),),
+        shared,
+    ):
+        got, also = fused.bias_act_backward(grad, x, bias[0], "silu", out=out)
+        assert got is (out[0] if isinstance(out, tuple) else out)
+        assert_same_bits(also, of_bias)
+        if out is not shared:
+            assert np.array_equal(got, dx.astype(got.dtype))
+    with pytest.raises(ValueError, match=r"needs out= of shape \(4, 3\), got \(2, 4, 3\)"):
+        fused.bias_act_backward(grad, x, bias[0], "silu", out=np.empty((2, 4, 3), np.float32))
+    whole = np.empty((4, 6), np.float32)
+    both = np.concatenate([x, grad], 1)
+    assert fr.swiglu_backward(bias, both, out=(whole,)) is whole
+    assert_same_bits(whole, fr.swiglu_backward(bias, both))
+
+
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from grid import PRECISIONS, needs_wide
-from helpers import DTYPES, LAYOUTS, assert_same_bits
+from compare import assert_same_bits
+from grid import DTYPE_NAMES, LAYOUTS, PRECISIONS, needs_wide
 
 import fastrelu as fr
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 INF, NAN = np.inf, np.nan
-each_dtype = pytest.mark.parametrize("dtype", DTYPES)
+each_dtype = pytest.mark.parametrize("dtype", DTYPE_NAMES)
 each_precision = pytest.mark.parametrize("precision", PRECISIONS)
 
 

@@ -22,7 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from helpers import CASES, assert_same_bits, each_case, each_dtype, run_python
+from cases import CASES, each_case
+from compare import assert_same_bits
+from grid import each_dtype
+from programs import run_python
 
 import fastrelu as fr
 from fastrelu import _host, _runtime
@@ -30,7 +33,7 @@ from fastrelu import _host, _runtime
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from helpers import Array
+    from specs import Array
 
 MIB = 2**20
 FROM = _runtime.recycle_from

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from grid import ISAS, PRECISIONS
-from helpers import DTYPES, assert_same_bits
+from compare import assert_same_bits
+from grid import DTYPE_NAMES, ISAS, PRECISIONS
 
 import fastrelu as fr
 from fastrelu import _rows
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 INF, NAN = np.inf, np.nan
-each_dtype = pytest.mark.parametrize("dtype", DTYPES)
+each_dtype = pytest.mark.parametrize("dtype", DTYPE_NAMES)
 each_precision = pytest.mark.parametrize("precision", PRECISIONS)
 each_isa = pytest.mark.parametrize("isa", ISAS)
 KERNELS = {isa: _rows.RowKernels(isa) for isa in ISAS}

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
-from compare import ulp_error
-from grid import ISAS, PRECISIONS, needs_wide
-from helpers import DTYPES, LAYOUTS, OUT_LAYOUTS, assert_same_bits
+from compare import assert_same_bits, ulp_error
+from grid import DTYPE_NAMES, ISAS, LAYOUTS, OUT_LAYOUTS, PRECISIONS, needs_wide
 
 import fastrelu as fr
 from fastrelu import _rows
@@ -59,7 +58,7 @@ FUNCTIONS = [
 each_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: str(function.name))
 # Those of exponentials; tests/test_select.py has the values and gradients of the others.
 each_smooth = pytest.mark.parametrize("function", FUNCTIONS[:3], ids=lambda function: str(function.name))
-each_dtype = pytest.mark.parametrize("dtype", DTYPES)
+each_dtype = pytest.mark.parametrize("dtype", DTYPE_NAMES)
 each_precision = pytest.mark.parametrize("precision", PRECISIONS)
 each_isa = pytest.mark.parametrize("isa", ISAS)
 KERNELS = {isa: _rows.RowKernels(isa) for isa in ISAS}

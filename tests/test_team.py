@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from helpers import CASES, Case, assert_same_bits, each_case, each_dtype, run_python
+from cases import CASES, Case, each_case
+from compare import assert_same_bits
+from grid import each_dtype
+from programs import run_python
 
 import fastrelu as fr
 from fastrelu import _core, _runtime, diagnostics
