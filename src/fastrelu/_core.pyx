@@ -1540,7 +1540,7 @@ def call_fused(str name, tuple passes):
     cdef Crew crew
     cdef list inputs = [], arrays = [], results = []
     # Conversions first: they may run the caller's code, which may change arrays.
-    for kernel, given, terms, out in passes:
+    for kernel, given, _terms, _out in passes:
         args = [*given]
         for j in range(kernel.ndata, kernel.nin):
             if _number(args[j], &number):

@@ -243,7 +243,7 @@ BODY FN(erf_center)(real w) {
                   0x1.b90cc47bb6e9ap-20, -0x1.5641e1526c25fp-23, 0x1.89e445c9f09c5p-27);
 #endif
 }
-/* ULP: lean 2, full 2.1, full without FMA 2.1 */
+/* ULP: lean 2.3, full 2.1, full without FMA 2.1 */
 BODY FN(erf)(real x) {
     real a = FN(size_at_most)(x, BY_TYPE(4, 6)), h = (a + a) * a;
     real k, P = FN(gelu_exp)(a + a, a, h, ROUNDER, &k);

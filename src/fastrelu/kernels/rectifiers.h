@@ -104,8 +104,11 @@ BODY FN(bounded_relu)(real x, real negative_slope, real max_value, real threshol
     real back = d - a;
     real rest = negative_slope * ((a - (d - back)) - (t + back));
     rest = (rest - rest == 0) & (rest != 0) ? rest : -R(0); /* adding -0 keeps the sign of a zero */
-    real damped = FN(fused)(negative_slope, d, rest) * (huge ? R(2) : R(1));
-    damped = damped == 0 ? negative_slope * d : damped; /* without FMA the sign of a zero is lost */
+    real twice = huge ? R(2) : R(1), plain = negative_slope * d * twice;
+    real damped = FN(fused)(negative_slope, d, rest) * twice;
+    /* Without FMA the sign of a zero, and digits of a subnormal product, are lost. */
+    damped = damped == 0 ? plain : damped;
+    damped = rest == 0 ? plain : damped;
     damped = negative_slope == 0 ? R(0) : damped;
     damped = x == x ? damped : x;
     real top = x > max_value ? max_value : x;
