@@ -39,6 +39,11 @@ class Case:
         return self.spec.kernel(self.direction)
 
     @property
+    def public_name(self) -> str:
+        """The name of the public function, by which messages call it."""
+        return self.spec.public_name(self.direction)
+
+    @property
     def ndata(self) -> int:
         """The number of arrays that come before the parameters."""
         return 1 if self.direction == FORWARD else 2

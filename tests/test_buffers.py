@@ -229,7 +229,7 @@ NO_BUFFER = [[1.0], [], {1.0}, "x", 1, 1.0, object]
 @each_forward_of_some
 def test_no_buffer(case: Case, given: Any) -> None:
     """Objects without memory to write into are refused by name, not silently copied."""
-    message = f"{case.name} can write into an array or a writable buffer, not into {type(given).__name__!r}"
+    message = f"{case.public_name} can write into an array or a writable buffer, not into {type(given).__name__!r}"
     with pytest.raises(TypeError, match=message):
         case.in_place(given)
     with pytest.raises(TypeError, match=message):

@@ -200,7 +200,7 @@ def middle(case: Case, signature: list[tuple[str, Any, Any]]) -> list[tuple[str,
 
 def test_signature(case: Case) -> None:
     """f(x, <parameters>, *, out=None, where=True), and the same with grad in front of x or y."""
-    found = plain(getattr(fr, case.spec.public_name(case.direction)))
+    found = plain(getattr(fr, case.public_name))
     data = [(n, POSITIONAL, inspect.Parameter.empty) for n in runtime.kernels[case.name].operands[: case.ndata]]
     assert found == [*data, *middle(case, found), OUT, WHERE]
 

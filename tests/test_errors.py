@@ -155,7 +155,7 @@ def test_mask_that_is_none(case: Case, mask: Any) -> None:
 def test_number_of_arguments(case: Case) -> None:
     """Those of Cython, which compiles the wrappers, by the name of the function."""
     function = case.spec.function(case.direction)
-    name = case.spec.public_name(case.direction)
+    name = case.public_name
     data = [np.ones(3)] * case.ndata
     with pytest.raises(TypeError, match=rf"{name}\(\) takes (exactly|at least) \d+ positional arguments? \(0 given\)"):
         function()
@@ -179,12 +179,12 @@ def test_numbers_outside_the_domain(case: Case) -> None:
                 data = [a[::step] for a in case.data(24, "f8")]
                 out = np.full(data[0].shape, 7.0)
                 for options in ({"out": out}, {"out": out, "where": np.ones(out.shape, bool)}, {}):
-                    with pytest.raises(ValueError, match=f"^{case.name} requires .*, got "):
+                    with pytest.raises(ValueError, match=f"^{case.public_name} requires .*, got "):
                         case(*data, *given, **options)
                 assert (out == 7).all()
                 if case.ndata == 1:
                     x = data[0].copy()
-                    with pytest.raises(ValueError, match=f"^{case.name} requires .*, got "):
+                    with pytest.raises(ValueError, match=f"^{case.public_name} requires .*, got "):
                         case.in_place(x, *given)
                     assert_same_bits(x, data[0])
 
@@ -241,3 +241,20 @@ def test_slopes_are_kept_if_the_call_is_refused() -> None:
     with pytest.raises(ValueError, match="rrelu writes slopes=, which is read-only"):
         fr.rrelu(x, training=True, slopes=read_only(slopes), out=out)
     assert (out == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("gelu", {"approximate": "tanh"}), ("hard_swish", {"slope": 0.3})],
+)
+@pytest.mark.parametrize("suffix", ["", "_", "_backward"])
+def test_messages_name_the_function(name: str, options: dict[str, Any], suffix: str) -> None:
+    """A function that chooses between kernels is named by the name that the caller wrote."""
+    function = getattr(fr, name + suffix)
+    data = [np.ones(3), np.ones(3, complex)][0 if suffix == "_backward" else 1 :]
+    with pytest.raises(TypeError, match=rf"^{name}{suffix.removesuffix('_')} takes .* x has the type complex128"):
+        function(*data, **options)
+    if name == "hard_swish":
+        data = [np.ones(3)] * len(data)
+        with pytest.raises(ValueError, match=rf"^{name}{suffix.removesuffix('_')} requires .* got slope=nan"):
+            function(*data, slope=np.nan)

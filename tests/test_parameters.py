@@ -39,7 +39,7 @@ def refusal(case: Case, params: Sequence[Any]) -> str:
     """Return a pattern of the message: function, condition, and every parameter as it was given."""
     names = kernels(fr.config()["isa"])[case.name].operands[case.ndata :]
     given = ", ".join(f"{name}={v!s}" for name, v in zip(names, params, strict=True))
-    return rf"^{case.name} requires .*({'|'.join(names)}).*, got {re.escape(given)}$"
+    return rf"^{case.public_name} requires .*({'|'.join(names)}).*, got {re.escape(given)}$"
 
 
 def block(dtype: np.dtype[Any]) -> Array:
@@ -111,7 +111,7 @@ def test_outside_next_to_arrays(case: Case, index: int, value: float, dtype: np.
     params[index] = value
     for kind in (float, dtype.type):
         params[index] = kind(value)
-        with pytest.raises(ValueError, match=rf"^{case.name} requires "):
+        with pytest.raises(ValueError, match=rf"^{case.public_name} requires "):
             case(*data_of(case, x), *params, out=out)
         assert np.all(out == 7)
 
@@ -134,7 +134,7 @@ def test_refusal_is_in_plain_words(case: Case, params: Params) -> None:
         given = [make(value) for value in params]
         with pytest.raises(ValueError, match=refusal(case, given)) as caught:
             case(*[block(dtype)] * case.ndata, *given)
-        condition = str(caught.value).removeprefix(f"{case.name} requires ").partition(", got ")[0]
+        condition = str(caught.value).removeprefix(f"{case.public_name} requires ").partition(", got ")[0]
         words = {*kernels(fr.config()["isa"])[case.name].operands[case.ndata :], "and", "finite", "0", "0.5"}
         assert set(re.split(r" (?:(?:>|<|>=|<=|!=) )?", condition)) <= words
 

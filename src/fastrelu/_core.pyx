@@ -299,6 +299,10 @@ while fr_wider[_pair] != NULL:
     _pair += 2
 
 
+# The public function of a kernel that has a name of its own.
+cdef dict _functions = {"gelu_tanh": "gelu", "hard_swish_line": "hard_swish"}
+
+
 cdef str _SUFFIX(int direction):
     return ("", "_backward", "_backward_from_output")[direction]
 
@@ -308,6 +312,7 @@ cdef class Kernel:
     """One direction of one activation, for one instruction set: a call for each type and precision, and two ufuncs."""
 
     cdef readonly str name
+    cdef str function  # what messages call it
     cdef readonly object fast, accurate
     cdef const fr_op *op
     cdef readonly int cost
@@ -332,6 +337,7 @@ cdef class Kernel:
         self.nparams = self.op.nparams
         self.nin = self.ndata + self.nparams
         self.name = self.op.name.decode() + _SUFFIX(direction)
+        self.function = _functions.get(self.op.name.decode(), self.op.name.decode()) + _SUFFIX(direction)
         self.c_name = self.name.encode()
         self.c_doc = f"The ufunc behind `fastrelu.{self.name}`; inputs: {', '.join(self.operands)}.".encode()
         little_more = direction == FR_FORWARD and kernels.scalar[FR_F64_FAST] != kernels.scalar[FR_F64_ACCURATE]
@@ -410,7 +416,7 @@ cdef class Kernel:
                 given.append(f"{self.op.params[j].decode()}={value!s}{rounded}")
         condition = self.op.domain_text[self.direction].decode().replace("&&", "and")
         condition = re.sub(r"isfinite\((\w+)\)", r"finite \1", condition)
-        raise ValueError(f"{self.name} requires {condition}, got {', '.join(given)}")
+        raise ValueError(f"{self.function} requires {condition}, got {', '.join(given)}")
 
 
 cdef int _promote(PyObject *ufunc, PyObject **operands, PyObject **signature, PyObject **chosen) except? -2:
@@ -683,8 +689,8 @@ cdef int _decide_dense(_Dense *call, Kernel kernel, object out, object where, Py
         call.crew.threads, call.crew.reason = 1, FR_CREW_SMALL
     else:
         if settle():
-            check_whole(x, kernel.name)
-            check_whole(out, kernel.name)
+            check_whole(x, kernel.function)
+            check_whole(out, kernel.function)
             call.n = cnp.PyArray_SIZE(x)
         call.crew = crew_for(kernel.cost, call.n)
 
@@ -1128,7 +1134,7 @@ cdef object _call_ufunc(Kernel kernel, int level, list args, object out, object 
                                    NULL if names is None else <PyObject *>names)
     except TypeError as refused:
         if str(refused).startswith(f"ufunc '{kernel.name}' "):  # NumPy's words do not say which operand it is
-            check_types(kernel.name, kernel.operands, args)
+            check_types(kernel.function, kernel.operands, args)
         raise
 
 
@@ -1270,13 +1276,13 @@ cdef object _decide_general(_General *call, Kernel kernel, list args, object out
     if type(out) is _memmap:
         target = np.asarray(out)
     elif out is not None and type(out) is not cnp.ndarray and out is not Ellipsis and not isinstance(out, tuple):
-        target = as_target(kernel.name, out)
+        target = as_target(kernel.function, out)
     settle()
     # From here on the caller's code does not run, unless the ufunc calls it.
     for operand in args:
-        check_whole(operand, kernel.name)
-    check_whole(target, kernel.name)
-    check_whole(where, kernel.name)
+        check_whole(operand, kernel.function)
+    check_whole(target, kernel.function)
+    check_whole(where, kernel.function)
     call.why_not_strided = (UNKNOWN_TYPE if call.unknown and where is True
                             else _why_not_strided(kernel, args, target, where, call.dtype))
     if not call.why_not_strided:
@@ -1321,7 +1327,7 @@ cdef int _anything(const double *params) noexcept nogil:
 def call_in_place(Kernel kernel not None, object where, object x, object b=None, object c=None, object d=None,
                   object e=None):
     """Run a forward kernel from x into x, and return x itself."""
-    cdef object target = x if type(x) is cnp.ndarray else as_target(kernel.name, x)
+    cdef object target = x if type(x) is cnp.ndarray else as_target(kernel.function, x)
     call(kernel, target, where, target, b, c, d, e)
     return x
 
@@ -1837,7 +1843,7 @@ cdef int _rehearse(Kernel kernel, int level, list args, object target, object wh
             np.broadcast_shapes(*shapes)
         except ValueError:
             ufunc(*stand_ins, out=target)  # raises the error that names these shapes, without that of a mask
-    check_types(kernel.name, kernel.operands, args)
+    check_types(kernel.function, kernel.operands, args)
     ufunc(*stand_ins, out=target, where=np.broadcast_to(np.zeros((), np.asarray(where).dtype), np.shape(where)))
     return 0
 
