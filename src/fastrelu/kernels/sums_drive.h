@@ -79,6 +79,9 @@ static void fr_round_pairs(fr_pairs from, ptrdiff_t count, int type, char *to) {
 /* Does a term have no more digits than the sum is rounded to? */
 static inline int fr_is_full(const fr_sums_job *job) { return fr_types[job->type].size == sizeof(double); }
 
+/* Is dx itself added, instead of terms? */
+static inline int fr_adds_floats(const fr_sums_job *job) { return job->biased && !fr_is_full(job) && job->inner == 1; }
+
 static void fr_sums_split(fr_sums_job *job) {
     ptrdiff_t run = job->inner, n = job->outer * job->kept * run;
     job->pieces = run >= 2 * FR_PIECE ? run / FR_PIECE : 1;
@@ -102,7 +105,9 @@ static inline ptrdiff_t fr_part(ptrdiff_t n, ptrdiff_t part, ptrdiff_t of) {
 typedef struct {
     const fr_sums_job *job;
     ptrdiff_t itemsize;
-    int dense[FR_MAX_OPERANDS]; /* contiguous over every range that a kernel takes in one call */
+    int dense[FR_MAX_OPERANDS];        /* contiguous over every range that a kernel takes in one call */
+    int same[FR_MAX_OPERANDS];         /* in every row, which begins every block */
+    ptrdiff_t filled[FR_MAX_OPERANDS]; /* elements of the same rows that the block holds */
     double *high[FR_MAX_PARAMETERS], *low[FR_MAX_PARAMETERS], *terms[FR_MAX_PARAMETERS], *lost;
     char *block[FR_MAX_OPERANDS]; /* of operands that are not contiguous */
 } fr_sums_state;
@@ -139,14 +144,17 @@ static int fr_is_dense(const fr_view *view, int operand, ptrdiff_t span, ptrdiff
     return 1;
 }
 
-/* Computes dx and, as terms of the bias, dx itself. */
-#define TYPE(name, number, storage, kernels, fast, accurate)                                             \
-    FR_WITH_##kernels(if (type == FR_##name) FR_INDEPENDENT for (ptrdiff_t i = 0; i < n; i++) terms[i] = \
-                          ((const storage *)dx)[i];)
-static void fr_terms_of(int type, const char *dx, double *terms, ptrdiff_t n) {
-#include "types.def"
+/* Does each row of an operand hold the same elements? */
+static int fr_is_same(const fr_view *view, int operand, ptrdiff_t row) {
+    ptrdiff_t size = 1;
+    for (int k = 0; k < view->naxes; k++) {
+        size *= view->shape[k];
+        if (size > row && view->stride[k][operand] != 0) return 0;
+    }
+    return 1;
 }
-#undef TYPE
+
+/* Computes dx, of which the terms of the bias are copies in double. In float no terms are kept: dx is added itself. */
 static void fr_sums_biased(const fr_sums_job *job, const char *const *in, const char *residual, char *sum, char *out,
                            double *terms, ptrdiff_t m) {
     const fr_biased *biased = job->biased;
@@ -155,19 +163,22 @@ static void fr_sums_biased(const fr_sums_job *job, const char *const *in, const 
     if (residual) biased->add(sum, residual, sum, m);
     for (int j = 0; j < biased->nnumbers; j++) inputs[2 + j] = biased->number[j];
     biased->gradient(inputs, out, m);
-    fr_terms_of(job->type, out, terms, m);
+    if (fr_is_full(job)) memcpy(terms, out, (size_t)m * sizeof *terms);
+    else if (terms) FR_INDEPENDENT for (ptrdiff_t i = 0; i < m; i++) terms[i] = ((const float *)(const void *)out)[i];
 }
 
 /* The m elements of an operand from `index` on: where they are, or in a block. */
 static const char *fr_sums_load(fr_sums_state *state, int operand, const ptrdiff_t *index, ptrdiff_t m) {
     const fr_view *view = &state->job->view;
     if (state->dense[operand]) return fr_at(view, operand, index);
+    if (state->filled[operand] >= m && m > 0) return state->block[operand];
+    state->filled[operand] = state->same[operand] ? m : 0;
     fr_copy(view, operand, index, m, state->block[operand], state->itemsize, 1);
     return state->block[operand];
 }
 
-/* Computes dx and the terms of m elements from `index` on, and advances the index past them. */
-static void fr_sums_block(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m, int numbers) {
+/* Computes dx, which it returns, and the terms of m elements from `index` on, and advances the index past them. */
+static const char *fr_sums_block(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m, int numbers, int keeps_terms) {
     const fr_sums_job *job = state->job;
     const fr_view *view = &job->view;
     const char *in[FR_MAX_INPUTS];
@@ -182,10 +193,11 @@ static void fr_sums_block(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m, i
     char *out = state->dense[nin] ? fr_at(view, nin, index) : state->block[nin];
     if (job->biased) {
         const char *residual = job->biased->residual ? fr_sums_load(state, nin + 1, index, m) : NULL;
-        fr_sums_biased(job, in, residual, state->block[nin + 2], out, terms[0], m);
+        fr_sums_biased(job, in, residual, state->block[nin + 2], out, keeps_terms ? terms[0] : NULL, m);
     } else kernel(in, out, terms, m);
     if (out == state->block[nin]) fr_copy(view, nin, index, m, out, state->itemsize, 0);
     fr_advance(view, index, m);
+    return out;
 }
 
 /* One long run: elements [start, stop) of `inner` for sum number i */
@@ -193,7 +205,7 @@ static void fr_sums_long(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t count
     const fr_sums_job *job = state->job;
     while (count > 0) {
         ptrdiff_t m = count < FR_TERM_BLOCK ? count : FR_TERM_BLOCK;
-        fr_sums_block(state, index, m, 1);
+        fr_sums_block(state, index, m, 1, 1);
         for (int p = 0; p < job->nparams; p++) {
             double *t = state->terms[p], e = -0.0;
             double sum = fr_is_full(job) ? fr_fold_exact(t, state->lost, m) : fr_fold(t, m);
@@ -204,25 +216,40 @@ static void fr_sums_long(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t count
     }
 }
 
-/* Short runs, for the sums 0 to m */
-static void fr_sums_short(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m) {
+/* Adds numbers of 24 bits, which need no compensation in double, to m sums. */
+static void fr_add_floats(double *high, const float *t, ptrdiff_t rows, ptrdiff_t m) {
+    enum { STRIP = 32 }; /* sums that stay in registers */
+    ptrdiff_t k = 0;
+    for (; rows > 1 && k + STRIP <= m; k += STRIP) {
+        double sum[STRIP];
+        memcpy(sum, &high[k], sizeof sum);
+        for (ptrdiff_t r = 0; r < rows; r++)
+            for (int i = 0; i < STRIP; i++) sum[i] += t[r * m + k + i];
+        memcpy(&high[k], sum, sizeof sum);
+    }
+    for (ptrdiff_t r = 0; r < rows; r++) FR_INDEPENDENT for (ptrdiff_t i = k; i < m; i++) high[i] += t[r * m + i];
+}
+
+/* Short runs, for the sums 0 to m, of some rows; of more than one only if all sums fit into a block. */
+static void fr_sums_short(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m, ptrdiff_t rows) {
     const fr_sums_job *job = state->job;
-    ptrdiff_t inner = job->inner, step = FR_TERM_BLOCK / inner;
+    const ptrdiff_t inner = job->inner, step = FR_TERM_BLOCK / inner;
     for (ptrdiff_t i = 0; i < m; i += step) {
         ptrdiff_t some = m - i < step ? m - i : step;
-        fr_sums_block(state, index, some * inner, 0);
+        if (fr_adds_floats(job)) {
+            const void *dx = fr_sums_block(state, index, rows * some, 0, 0);
+            fr_add_floats(&state->high[0][i], dx, rows, some);
+            continue;
+        }
+        fr_sums_block(state, index, rows * some * inner, 0, 1);
         for (int p = 0; p < job->nparams; p++) {
             const double *t = state->terms[p];
             double *high = &state->high[p][i], *low = &state->low[p][i];
-            if (inner == 1 && job->biased && !fr_is_full(job)) {
-                /* Numbers of 24 bits need no compensation in double. */
-                FR_INDEPENDENT
-                for (ptrdiff_t k = 0; k < some; k++) high[k] += t[k];
-            } else if (inner == 1) {
-                fr_add_terms(high, low, t, some);
-            } else {
-                for (ptrdiff_t k = 0; k < some; k++)
-                    for (ptrdiff_t l = 0; l < inner; l++) fr_add_terms(&high[k], &low[k], &t[k * inner + l], 1);
+            for (ptrdiff_t r = 0; r < rows; r++, t += some * inner) {
+                if (inner == 1) fr_add_terms(high, low, t, some);
+                else
+                    for (ptrdiff_t k = 0; k < some; k++)
+                        for (ptrdiff_t l = 0; l < inner; l++) fr_add_terms(&high[k], &low[k], &t[k * inner + l], 1);
             }
         }
     }
@@ -236,21 +263,26 @@ static void fr_sums_run(const fr_sums_job *job, int task, char *room) {
     ptrdiff_t first = fr_part(job->kept, across, job->across), last = fr_part(job->kept, across + 1, job->across);
     ptrdiff_t from = fr_part(units, along, job->along), to = fr_part(units, along + 1, job->along);
     fr_sums_furnish(&state, job, room);
-    for (int j = 0; j < 3 + job->nparams + (job->biased && job->biased->residual); j++)
-        state.dense[j] = fr_is_dense(&job->view, j, is_long ? inner : job->kept * inner, state.itemsize);
+    const ptrdiff_t row_size = job->kept * inner;
+    const ptrdiff_t rows = is_long || job->across > 1 || row_size > FR_TERM_BLOCK ? 1 : FR_TERM_BLOCK / row_size;
+    for (int j = 0; j < 3 + job->nparams + (job->biased && job->biased->residual); j++) {
+        state.dense[j] = fr_is_dense(&job->view, j, is_long ? inner : rows * row_size, state.itemsize);
+        state.same[j] = rows > 1 && fr_is_same(&job->view, j, row_size);
+        state.filled[j] = 0;
+    }
 
     for (ptrdiff_t at = first; at < last; at += FR_SUMS_ROW) {
         ptrdiff_t m = last - at < FR_SUMS_ROW ? last - at : FR_SUMS_ROW;
         for (int p = 0; p < job->nparams; p++)
             for (ptrdiff_t i = 0; i < m; i++) state.high[p][i] = state.low[p][i] = -0.0;
-        for (ptrdiff_t unit = from; unit < to; unit++) {
+        for (ptrdiff_t unit = from; unit < to; unit += rows) {
             ptrdiff_t row = unit / job->pieces, piece = unit % job->pieces;
             ptrdiff_t start = fr_part(inner, piece, job->pieces), stop = fr_part(inner, piece + 1, job->pieces);
             for (ptrdiff_t i = 0; i < (is_long ? m : 1); i++) {
                 ptrdiff_t index[FR_MAX_AXES] = {0};
                 fr_advance(&job->view, index, (row * job->kept + at + i) * inner + start);
                 if (is_long) fr_sums_long(&state, index, stop - start, i);
-                else fr_sums_short(&state, index, m);
+                else fr_sums_short(&state, index, m, to - unit < rows ? to - unit : rows);
             }
         }
         for (int p = 0; p < job->nparams; p++) {
