@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import _foreign, runtime
-from fastrelu._core import stored
+from fastrelu._core import stored, target_in_place
 from fastrelu._flag import check_flag
-from fastrelu._rows import as_real, forward, forward_in_place, from_output
+from fastrelu._rows import as_real, forward, forward_in_place, forward_loaded, from_output
 from fastrelu._rows import cross_entropy as _cross_entropy
 from fastrelu._rows import logsumexp as _logsumexp
 from fastrelu._rows import logsumexp_backward as _logsumexp_backward
@@ -56,6 +56,7 @@ Reduction = Literal["none", "mean", "sum"]
 
 _rows = runtime.rows
 _SOFTMAX, _LOG_SOFTMAX, _SOFTMIN, _HARDMAX, _SPARSEMAX = range(5)
+_capper = runtime.kernels["softcap"]
 
 
 def _temperature(tau: Any) -> float:
@@ -90,11 +91,22 @@ def _noisy(name: str, x: ArrayLike, axis: Axis, tau: float, rng: Any) -> NDArray
     return noise
 
 
-def softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLike = True) -> Any:
+def softmax(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    scale: float = 1.0,
+    bias: ArrayLike | None = None,
+    softcap: float | None = None,
+    sink: ArrayLike | None = None,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> Any:
     """Softmax: exponentials divided by their sum.
 
     Computes ``exp(x) / sum(exp(x))`` over each row, as ``exp(x - max(x)) / sum(exp(x - max(x)))`` without the
-    rounding of the difference.
+    rounding of the difference. With options, ``exp(z) / (sum(exp(z)) + exp(sink))``, where
+    ``z = softcap * tanh(scale * x / softcap) + bias``.
 
     In SciPy: ``special.softmax(x, axis=axis)``.
 
@@ -104,6 +116,15 @@ def softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLi
         Input of any shape; float32 and float64 keep their type.
     axis : int, tuple of int or None, default -1
         The axis or axes along which a row lies; None for all.
+    scale : float, default 1.0
+        Factor of `x`, any finite number: one divided by the temperature, or by the root of the length of a query.
+    bias : array_like, optional
+        What is added to the scaled `x`; broadcasts to its shape. -inf masks an element.
+    softcap : float, optional
+        Limit of the scaled `x` before the bias is added, by :func:`softcap`; finite and greater than 0.
+    sink : array_like, optional
+        One more logit for each row, whose own probability is dropped; broadcasts to the shape of `x` without `axis`.
+        0 gives what is also called softmax1.
     out : ndarray or writable buffer, optional
         Buffer for the result; see :mod:`fastrelu.activations`.
     where : array_like of bool, optional
@@ -118,9 +139,9 @@ def softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLi
     Raises
     ------
     TypeError
-        If `x` is a masked array of NumPy; `where` is the mask.
+        If `x` is a masked array of NumPy, or `bias` is one of truth values; `where` is the mask.
     ValueError
-        If `where` does not broadcast to the shape of `x`.
+        If `where`, `bias` or `sink` does not broadcast to its shape, or `scale` or `softcap` is not in its range.
     numpy.exceptions.AxisError
         If `x` has no such axis.
 
@@ -128,6 +149,12 @@ def softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLi
     -----
     A row with NaN is NaN. Infinities give the limit where there is one: -inf becomes 0, and a single +inf
     becomes 1 and all others 0. Several +inf, or nothing but -inf, have no limit and give NaN.
+
+    The options are one pass, to the bits of passes of their own: ``z`` is ``x * scale``, then ``softcap(z, softcap)``,
+    then ``z + bias``, each rounded to the type of the result (16-bit types are computed in a wider one and rounded once,
+    at the end), in the order of ONNX's operator ``Attention``. Arrays among `x`, `bias` and `sink` decide the type,
+    numbers do not. Masked elements are left out whatever `bias` is there. A row that is all -inf has a limit beside a
+    finite `sink`: nothing but 0.
 
     The largest error of an element is ``fr.error_bound("softmax", dtype)`` ULP, subnormal results and rows of
     any spread included.
@@ -139,11 +166,30 @@ def softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLi
     array([0.042 , 0.1142, 0.8438], dtype=float32)
     >>> fr.softmax(np.float32([1.0, 2.0, 4.0]), where=[True, True, False]).round(4)
     array([0.2689, 0.7311, 0.    ], dtype=float32)
+
+    A row of attention with a bias, and one with a sink, which takes a share that nobody gets:
+
+    >>> scores = np.float32([1.0, 2.0, 4.0])
+    >>> fr.softmax(scores, scale=0.5, bias=np.float32([0.0, -1.0, -np.inf])).round(4)
+    array([0.6225, 0.3775, 0.    ], dtype=float32)
+    >>> fr.softmax(scores, sink=3.0).round(4)
+    array([0.0321, 0.0871, 0.6439], dtype=float32)
     """
-    return forward(_rows, _SOFTMAX, x, axis, out, where)
+    if type(scale) is float and scale == 1.0 and bias is None and softcap is None and sink is None:
+        return forward(_rows, _SOFTMAX, x, axis, out, where)
+    return forward_loaded(_rows, _SOFTMAX, x, axis, out, where, scale, bias, _capper, softcap, sink)
 
 
-def softmax_(x: _T, axis: Axis = -1, *, where: ArrayLike = True) -> _T:
+def softmax_(
+    x: _T,
+    axis: Axis = -1,
+    *,
+    scale: float = 1.0,
+    bias: ArrayLike | None = None,
+    softcap: float | None = None,
+    sink: ArrayLike | None = None,
+    where: ArrayLike = True,
+) -> _T:
     """Apply :func:`softmax` in place to an array or a writable buffer, and return it.
 
     Examples
@@ -153,7 +199,11 @@ def softmax_(x: _T, axis: Axis = -1, *, where: ArrayLike = True) -> _T:
     >>> fr.softmax_(x) is x
     True
     """
-    return forward_in_place(_rows, _SOFTMAX, x, axis, where)
+    if type(scale) is float and scale == 1.0 and bias is None and softcap is None and sink is None:
+        return forward_in_place(_rows, _SOFTMAX, x, axis, where)
+    target: Any = target_in_place("softmax", x)
+    forward_loaded(_rows, _SOFTMAX, target, axis, target, where, scale, bias, _capper, softcap, sink)
+    return x
 
 
 def softmax_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis = -1, *, out: Output = None) -> Any:
@@ -176,11 +226,22 @@ def softmax_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis = -1,
     return from_output(_rows, _SOFTMAX, grad, y, axis, out)
 
 
-def log_softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLike = True) -> Any:
+def log_softmax(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    scale: float = 1.0,
+    bias: ArrayLike | None = None,
+    softcap: float | None = None,
+    sink: ArrayLike | None = None,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> Any:
     """Logarithm of :func:`softmax`.
 
     Computes ``x - log(sum(exp(x)))`` over each row, as ``log1p`` of the sum without the largest element, so that
-    results close to 0 are accurate too.
+    results close to 0 are accurate too. With options, ``z - log(sum(exp(z)) + exp(sink))``, where
+    ``z = softcap * tanh(scale * x / softcap) + bias``.
 
     In SciPy: ``special.log_softmax(x, axis=axis)``.
 
@@ -190,6 +251,15 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: Arr
         Input of any shape; float32 and float64 keep their type.
     axis : int, tuple of int or None, default -1
         The axis or axes along which a row lies; None for all.
+    scale : float, default 1.0
+        Factor of `x`, any finite number: one divided by the temperature, or by the root of the length of a query.
+    bias : array_like, optional
+        What is added to the scaled `x`; broadcasts to its shape. -inf masks an element.
+    softcap : float, optional
+        Limit of the scaled `x` before the bias is added, by :func:`softcap`; finite and greater than 0.
+    sink : array_like, optional
+        One more logit for each row, whose own probability is dropped; broadcasts to the shape of `x` without `axis`.
+        0 gives what is also called softmax1.
     out : ndarray or writable buffer, optional
         Buffer for the result; see :mod:`fastrelu.activations`.
     where : array_like of bool, optional
@@ -204,9 +274,9 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: Arr
     Raises
     ------
     TypeError
-        If `x` is a masked array of NumPy; `where` is the mask.
+        If `x` is a masked array of NumPy, or `bias` is one of truth values; `where` is the mask.
     ValueError
-        If `where` does not broadcast to the shape of `x`.
+        If `where`, `bias` or `sink` does not broadcast to its shape, or `scale` or `softcap` is not in its range.
     numpy.exceptions.AxisError
         If `x` has no such axis.
 
@@ -214,6 +284,12 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: Arr
     -----
     A row with NaN is NaN. Infinities give the limit where there is one: -inf stays, and a single +inf becomes 0
     and all others -inf. Several +inf, or nothing but -inf, have no limit and give NaN.
+
+    The options are one pass, to the bits of passes of their own: ``z`` is ``x * scale``, then ``softcap(z, softcap)``,
+    then ``z + bias``, each rounded to the type of the result (16-bit types are computed in a wider one and rounded once,
+    at the end), in the order of ONNX's operator ``Attention``. Arrays among `x`, `bias` and `sink` decide the type,
+    numbers do not. Masked elements are left out whatever `bias` is there. A row that is all -inf has a limit beside a
+    finite `sink`: nothing but -inf.
 
     The largest error of an element is ``fr.error_bound("log_softmax", dtype)`` ULP, subnormal results and rows
     of any spread included.
@@ -225,11 +301,24 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: Arr
     array([-3.1698, -2.1698, -0.1698], dtype=float32)
     >>> fr.log_softmax(np.float32([1.0, 2.0, 4.0]), where=[True, True, False]).round(4)
     array([-1.3133, -0.3133,    -inf], dtype=float32)
+    >>> fr.log_softmax(np.float32([1.0, 2.0, 4.0]), scale=0.5, softcap=2.0).round(4)
+    array([-1.6779, -1.2435, -0.6446], dtype=float32)
     """
-    return forward(_rows, _LOG_SOFTMAX, x, axis, out, where)
+    if type(scale) is float and scale == 1.0 and bias is None and softcap is None and sink is None:
+        return forward(_rows, _LOG_SOFTMAX, x, axis, out, where)
+    return forward_loaded(_rows, _LOG_SOFTMAX, x, axis, out, where, scale, bias, _capper, softcap, sink)
 
 
-def log_softmax_(x: _T, axis: Axis = -1, *, where: ArrayLike = True) -> _T:
+def log_softmax_(
+    x: _T,
+    axis: Axis = -1,
+    *,
+    scale: float = 1.0,
+    bias: ArrayLike | None = None,
+    softcap: float | None = None,
+    sink: ArrayLike | None = None,
+    where: ArrayLike = True,
+) -> _T:
     """Apply :func:`log_softmax` in place to an array or a writable buffer, and return it.
 
     Examples
@@ -239,7 +328,11 @@ def log_softmax_(x: _T, axis: Axis = -1, *, where: ArrayLike = True) -> _T:
     >>> fr.log_softmax_(x) is x
     True
     """
-    return forward_in_place(_rows, _LOG_SOFTMAX, x, axis, where)
+    if type(scale) is float and scale == 1.0 and bias is None and softcap is None and sink is None:
+        return forward_in_place(_rows, _LOG_SOFTMAX, x, axis, where)
+    target: Any = target_in_place("log_softmax", x)
+    forward_loaded(_rows, _LOG_SOFTMAX, target, axis, target, where, scale, bias, _capper, softcap, sink)
+    return x
 
 
 def log_softmax_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis = -1, *, out: Output = None) -> Any:

@@ -1,0 +1,289 @@
+"""scale, softcap, bias and sink of softmax and log_softmax: the bits of the passes that they stand for, and gradients."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from compare import assert_same_bits
+from grid import LAYOUTS, OUT_LAYOUTS, each_dtype, each_precision
+
+import fastrelu as fr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import DTypeLike, NDArray
+
+    Array = NDArray[Any]
+
+NAMES = {"softmax": 0.0, "log_softmax": -np.inf}  # and what a masked element becomes
+each_function = pytest.mark.parametrize("name", NAMES)
+SCALES = (1.0, -0.375)
+CAPS = (None, 1.5)
+
+
+def composed(
+    name: str,
+    x: Array,
+    axis: int = -1,
+    scale: float = 1.0,
+    bias: Any = None,
+    softcap: float | None = None,
+    sink: Any = None,
+    where: Any = True,
+    kind: DTypeLike = None,
+) -> Array:
+    """Return the result in the passes of its definition, the sink as one more element of each row."""
+    kind = np.dtype(x.dtype if kind is None else kind)
+    z = np.multiply(x.astype(kind), kind.type(scale))
+    if softcap is not None:
+        z = fr.softcap(z, softcap)
+    if bias is not None:
+        with np.errstate(invalid="ignore"):  # of infinities that cancel
+            z = z + np.asarray(bias).astype(kind)
+    rows = np.moveaxis(z, axis, -1)
+    mask = np.moveaxis(np.broadcast_to(where, x.shape), axis, -1)
+    if sink is None:
+        found = getattr(fr, name)(rows, where=mask)
+    else:
+        last = np.broadcast_to(np.asarray(sink, kind), rows.shape[:-1])[..., np.newaxis]
+        rows, mask = np.concatenate([rows, last], -1), np.concatenate([mask, np.ones(last.shape, bool)], -1)
+        found = getattr(fr, name)(rows, where=mask)[..., :-1]
+        found[~mask[..., :-1].any(-1)] = NAMES[name]
+    return np.moveaxis(found, -1, axis)
+
+
+def shapes_of_bias(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the shapes that broadcast to one, with an axis of length 1 here and there."""
+    return [tuple(n if keep else 1 for n, keep in zip(shape, kept, strict=True))
+            for kept in itertools.product((False, True), repeat=len(shape))]  # fmt: skip
+
+
+def data(shape: tuple[int, ...], dtype: DTypeLike, seed: int = 0) -> Array:
+    """Return numbers with infinities, NaN and a row that is all -inf here and there."""
+    rng = np.random.default_rng(seed)
+    x: Array = rng.normal(0, 3, shape)
+    spots = x.reshape(-1)
+    spots[5::97], spots[11::131], spots[17::151] = -np.inf, np.inf, np.nan
+    x[..., 0, :] = -np.inf
+    return x.astype(dtype)
+
+
+@each_function
+@each_dtype
+@each_precision
+@pytest.mark.parametrize("shape", [(3, 21, 20), (2, 35, 130), (2, 2, 1), (1, 700, 3)])
+def test_axes(name: str, dtype: str, precision: fr.runtime.Precision, shape: tuple[int, ...]) -> None:
+    """Every combination of options along every axis, with and without a mask, gives the bits of its passes."""
+    x, rng = data(shape, dtype), np.random.default_rng(1)
+    biases = [None, *(data(own, dtype, 2) for own in shapes_of_bias(shape))]
+    mask = rng.random(shape) < 0.7
+    mask[:, :1] = False
+    with fr.precision(precision):
+        for axis, scale, cap, where in itertools.product(range(3), SCALES, CAPS, (True, mask)):
+            kept = shape[:axis] + shape[axis + 1 :]
+            for count, bias in enumerate(biases):
+                sink = [None, 0.0, rng.normal(size=kept).astype(dtype), rng.normal(size=(kept[0], 1)).astype(dtype)][
+                    (count + (scale != 1) + 2 * (cap is None)) % 4
+                ]
+                options = {"scale": scale, "bias": bias, "softcap": cap, "sink": sink, "where": where}
+                got = getattr(fr, name)(x, axis, **options)
+                assert_same_bits(got, composed(name, x, axis, **options), (axis, options))
+
+
+@each_function
+@each_dtype
+@each_precision
+@pytest.mark.parametrize("shape", [(33, 20), (6, 300)])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(name: str, dtype: str, precision: fr.runtime.Precision, shape: tuple[int, int], layout: str) -> None:
+    """The same bits from every layout of each operand, into every layout of the output, and in place."""
+    rng = np.random.default_rng(3)
+    x, bias, sink = data(shape, dtype), data(shape, dtype, 4), rng.normal(size=(2, shape[0])).astype(dtype)
+    with fr.precision(precision):
+        for cap, masked, sunk in itertools.product(CAPS, (False, True), (False, True)):
+            options: dict[str, Any] = {"scale": 0.7, "softcap": cap, "where": x > -2 if masked else True}
+            options["sink"] = sink[0] if sunk else None
+            wanted = composed(name, x, bias=bias, **options)
+            lay = LAYOUTS[layout]
+            laid = lay(x)
+            options["sink"] = lay(sink)[0] if sunk else None
+            function: Callable[..., Array] = getattr(fr, name)
+            assert_same_bits(function(laid, bias=bias, **options), wanted)
+            assert_same_bits(function(x, bias=lay(bias), **options), wanted)
+            assert_same_bits(function(laid.T, 0, bias=lay(bias).T, **options | {"where": np.transpose(options["where"])}),
+                             wanted.T)  # fmt: skip
+            if layout not in OUT_LAYOUTS:
+                continue
+            out = OUT_LAYOUTS[layout](np.zeros_like(x))
+            assert function(x, bias=bias, out=out, **options) is out
+            assert_same_bits(out.astype(dtype), wanted)
+            out = lay(bias)
+            assert function(x, bias=out, out=out, **options) is out
+            assert_same_bits(out.astype(dtype), wanted, "written over the bias")
+            assert getattr(fr, f"{name}_")(laid, bias=bias, **options) is laid
+            assert_same_bits(laid.astype(dtype), wanted)
+
+
+@each_function
+@each_dtype
+def test_overlap(name: str, dtype: str) -> None:
+    """An output that reaches into any operand gets what it would get from copies."""
+    memory = np.random.default_rng(5).normal(0, 2, 5000).astype(dtype)
+    for shape, x_at, bias_at, sink_at, out_at in (((20, 60), 0, 1300, 2600, 1), ((20, 60), 700, 0, 30, 3),
+                                                  ((70, 20), 0, 2000, 1405, 1400), ((3, 500), 0, 700, 1600, 300)):  # fmt: skip
+        work = memory.copy()
+        size = shape[0] * shape[1]
+        x, bias, out = (work[at : at + size].reshape(shape) for at in (x_at, bias_at, out_at))
+        sink = work[sink_at : sink_at + shape[0]]
+        wanted = composed(name, x.copy(), bias=bias.copy(), sink=sink.copy(), scale=0.5)
+        getattr(fr, name)(x, bias=bias, sink=sink, scale=0.5, out=out)
+        assert_same_bits(out, wanted)
+
+
+@each_function
+@each_dtype
+@each_precision
+@pytest.mark.parametrize("shape", [(301, 100), (3000, 10), (3, 20000)])
+def test_threads(name: str, dtype: str, precision: fr.runtime.Precision, shape: tuple[int, int]) -> None:
+    """The same bits for any number of threads."""
+    x, bias = data(shape, dtype), data((1, shape[1]), dtype, 6)
+    function = getattr(fr, name)
+    with fr.precision(precision):
+        for axis, threads in itertools.product((0, 1), (1, 2)):
+            with fr.threads(threads):
+                got = function(x, axis, scale=2.0, bias=bias, softcap=5.0, sink=0.5)
+            assert_same_bits(got, composed(name, x, axis, scale=2.0, bias=bias, softcap=5.0, sink=0.5))
+
+
+@each_function
+@each_precision
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_halves(name: str, half: str, precision: fr.runtime.Precision) -> None:
+    """Types of 16 bits are rounded once, at the end."""
+    if half == "bfloat16":
+        pytest.importorskip("ml_dtypes")  # which makes NumPy know it
+    x, bias, sink = (data((4, 9, 30), half, seed) for seed in range(3))
+    wide = np.dtype("float64" if precision == "accurate" and half == "float16" else "float32")
+    options: dict[str, Any] = {"scale": 0.3, "softcap": 2.0}
+    with fr.precision(precision):
+        for axis in range(3):
+            got = getattr(fr, name)(x, axis, bias=bias, sink=np.take(sink, 0, axis), **options)
+            wanted = composed(name, x, axis, bias=bias, sink=np.take(sink, 0, axis), kind=wide, **options)
+            with np.errstate(all="ignore"):  # rounding to 16 bits may underflow
+                assert_same_bits(got, wanted.astype(half))
+
+
+# --- Types, edges, errors -----------------------------------------------------------------------------------------------
+
+
+@each_function
+def test_types(name: str) -> None:
+    """Arrays decide the type, numbers of Python do not; a number of NumPy is a scale like any other."""
+    function, x = getattr(fr, name), np.float32([[1, 2, 3], [4, 0, 1]])
+    wanted = function(x * 2)
+    for scale in (2, 2.0, np.float64(2), np.int8(2), np.array(2.0), np.float16(2)):
+        assert_same_bits(function(x, scale=scale), wanted)
+    assert_same_bits(function(x, bias=1, sink=2.0), composed(name, x, bias=1, sink=2))
+    assert_same_bits(function(x, bias=[0.5, 0, 1]), composed(name, x, bias=[0.5, 0, 1], kind="f8"))
+    assert_same_bits(function(x, sink=np.float64([1, 2])), composed(name, x, sink=[1, 2], kind="f8"))
+    assert_same_bits(function(x.astype("i1"), bias=x[0], scale=0.5), composed(name, x, bias=x[0], scale=0.5))
+    assert_same_bits(function(x.astype("i4"), scale=0.5), composed(name, x, scale=0.5, kind="f8"))
+    assert_same_bits(function(x.astype("f2"), bias=x[0]), composed(name, x, bias=x[0]))
+    assert_same_bits(function(x, sink=1e300), np.full_like(x, NAMES[name]))
+    assert_same_bits(function([[1.0, 2.0]], sink=0), composed(name, np.float64([[1, 2]]), sink=0))
+    assert type(function(3.0, None, sink=3.0)) is np.float64
+    assert function(np.zeros((2, 0, 3)), 1, sink=np.ones((2, 3)), bias=1.0).shape == (2, 0, 3)
+
+
+@each_function
+@each_dtype
+def test_several_axes(name: str, dtype: str) -> None:
+    """Several axes are one row, with one sink."""
+    x, bias = np.random.default_rng(7).normal(size=(2, 4, 5, 6)).astype(dtype)
+    for axes, kept in (((0, 2), (5,)), ((2, 0), (5,)), (None, ()), ((), x.shape), ((-1,), (4, 5))):
+        sink = np.random.default_rng(8).normal(size=kept).astype(dtype)
+        got = getattr(fr, name)(x, axes, scale=0.3, bias=bias, sink=sink)
+        axis = tuple(range(3)) if axes is None else axes
+        turned = [np.moveaxis(a, axis, range(-len(axis), 0)).reshape(*kept, -1) for a in (x, bias)]
+        wanted = composed(name, turned[0], scale=0.3, bias=turned[1], sink=sink)
+        assert_same_bits(np.moveaxis(got, axis, range(-len(axis), 0)).reshape(wanted.shape), wanted, axes)
+
+
+@each_function
+@each_dtype
+def test_sink_of_empty_rows(name: str, dtype: str) -> None:
+    """A row that is all -inf, by its elements, its bias or its mask, has a limit beside a sink; a sink of -inf is none."""
+    function, x = getattr(fr, name), np.zeros((3, 40), dtype)
+    gone = np.full_like(x, NAMES[name])
+    with np.errstate(all="raise"):
+        assert_same_bits(function(x - np.inf, sink=0.0), gone)
+        assert_same_bits(function(x, bias=-np.inf, sink=-3.0), gone)
+        assert_same_bits(function(x, where=False, sink=0.0), gone)
+        assert_same_bits(function(x, where=False, sink=np.nan), gone)
+        assert_same_bits(function(x, sink=np.inf), gone)
+        assert_same_bits(function(x, sink=-np.inf), function(x))
+        assert np.isnan(function(x - np.inf, sink=-np.inf)).all()
+        assert np.isnan(function(x, sink=np.nan)).all()
+        assert np.isnan(function(x - np.inf, scale=0.0)).all()
+
+
+@each_function
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"scale": np.nan}, ValueError, "{name}: scale must be finite, not nan"),
+        ({"scale": -np.inf}, ValueError, "{name}: scale must be finite, not -inf"),
+        ({"scale": 1e39}, ValueError, "{name}: scale must be finite, not 1e\\+39, which is inf in float32"),
+        ({"scale": "2"}, TypeError, "{name}: scale must be a number, not 'str'"),
+        ({"scale": None}, TypeError, "{name}: scale must be a number, not 'NoneType'"),
+        ({"scale": np.ones(3)}, TypeError, "{name}: scale must be a number, not 'ndarray'"),
+        ({"softcap": 0}, ValueError, "{name}: softcap must be finite and greater than 0, or None, not 0"),
+        ({"softcap": -1.5}, ValueError, "{name}: softcap must be finite and greater than 0, or None, not -1.5"),
+        ({"softcap": np.inf}, ValueError, "{name}: softcap must be finite and greater than 0, or None, not inf"),
+        ({"softcap": np.nan}, ValueError, "{name}: softcap must be finite and greater than 0, or None, not nan"),
+        ({"softcap": 1e-60}, ValueError, "cap=1e-60 \\(0.0 in float32\\)"),
+        ({"softcap": 1j}, TypeError, "{name}: softcap must be a number, not 'complex'"),
+        ({"bias": np.ones(4, np.float32)}, ValueError,
+         r"{name}: bias of shape \(4,\) does not broadcast to the shape of x, \(2, 3\)"),
+        ({"bias": np.ones((1, 2, 3))}, ValueError, r"{name}: bias of shape \(1, 2, 3\) does not broadcast"),
+        ({"bias": [True, False, True]}, TypeError, "{name}: bias of type bool would be added .* a mask is where="),
+        ({"bias": 1j}, TypeError, "{name} takes real numbers, not complex128"),
+        ({"bias": np.ma.masked_array([1.0])}, TypeError, r"where=~x\.mask"),
+        ({"sink": np.ones(3)}, ValueError,
+         r"{name}: sink of shape \(3,\) does not broadcast to the shape of x without its axis, \(2,\)"),
+        ({"sink": "no"}, TypeError, "{name} takes real numbers, not <U2"),
+    ],
+)  # fmt: skip
+def test_errors(name: str, options: dict[str, Any], error: type[Exception], message: str) -> None:
+    """Each wrong option is refused with its reason, before anything is written."""
+    x = np.float32([[1, 2, 3], [4, 5, 6]])
+    before = x.copy()
+    for call in (getattr(fr, name), getattr(fr, f"{name}_")):
+        with pytest.raises(error, match=message.format(name=name)):
+            call(x, **options)
+    assert_same_bits(x, before)
+
+
+@each_function
+def test_options_of_other_libraries(name: str) -> None:
+    """A dask array stays lazy and has the bits of the plain array; a sink beside one is refused with the way out."""
+    dask = pytest.importorskip("dask.array", reason="the extra 'test' brings dask")
+    function, x = getattr(fr, name), np.random.default_rng(9).normal(0, 2, (6, 8)).astype("f4")
+    lazy = dask.from_array(x, chunks=(2, 8)).map_blocks(lambda block: calls.append(0) or block, meta=x[:0])
+    calls: list[int] = []
+    for options in ({"scale": 2}, {"bias": x[0]}, {"softcap": 3.0}, {"scale": 0.5, "bias": x, "softcap": 2.0}):
+        got = function(lazy, **options)
+        assert isinstance(got, dask.Array)
+        assert got.chunks == lazy.chunks
+        assert not calls
+        assert_same_bits(np.asarray(got), function(x, **options))
+        calls.clear()
+    assert isinstance(function(x, bias=dask.from_array(x, chunks=(2, 8))), dask.Array)
+    with pytest.raises(TypeError, match=r"sink= .* convert operands with numpy.asarray first"):
+        function(lazy, sink=0.0)
+    with pytest.raises(ValueError, match="does not broadcast to the shape of x"):
+        function(lazy, bias=np.ones((1, 6, 8), "f4"))
