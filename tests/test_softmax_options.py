@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from compare import assert_same_bits
-from grid import LAYOUTS, OUT_LAYOUTS, each_dtype, each_precision
+from grid import LAYOUTS, OUT_LAYOUTS, each_dtype, each_precision, needs_wide
 
 import fastrelu as fr
 
@@ -287,3 +287,185 @@ def test_options_of_other_libraries(name: str) -> None:
         function(lazy, sink=0.0)
     with pytest.raises(ValueError, match="does not broadcast to the shape of x"):
         function(lazy, bias=np.ones((1, 6, 8), "f4"))
+
+
+# --- Gradients ----------------------------------------------------------------------------------------------------------
+
+
+def definition(name: str, x: Array, axis: Any, scale: Any, bias: Any, softcap: Any, sink: Any, where: Any) -> Array:
+    """Return the function in the type of x, by its definition; what is masked is 0."""
+    z = x * scale
+    z = z if softcap is None else softcap * np.tanh(z / softcap)
+    z = z if bias is None else z + bias
+    e = np.where(where, np.exp(z), 0)
+    total = e.sum(axis, keepdims=True)
+    total = (
+        total if sink is None else total + np.exp(np.broadcast_to(sink, total.squeeze(axis).shape)).reshape(total.shape)
+    )
+    y: Array = e / total if name == "softmax" else np.where(where, z - np.log(total), 0)
+    return y
+
+
+def differences(function: Callable[[Array], Array], at: Array) -> Array:
+    """Return the derivative of the sum of a function by central differences."""
+    found, step = np.empty(at.shape, at.dtype), at.dtype.type(2) ** -20
+    for index in np.ndindex(at.shape):
+        moved = [at.copy(), at.copy()]
+        moved[0][index] += step
+        moved[1][index] -= step
+        found[index] = (function(moved[0]).sum() - function(moved[1]).sum()) / (2 * step)
+    return found
+
+
+SHAPE = (2, 3, 4)
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"scale": 0.7},
+    {"bias": (4,)},
+    {"bias": SHAPE, "scale": -1.5},
+    {"softcap": 1.5, "scale": 2.0},
+    {"sink": ()},
+    {"sink": "rows"},
+    {"sink": "column", "bias": (2, 1, 4), "softcap": 2.0, "scale": 0.5},
+]
+
+
+@each_function
+@each_dtype
+@each_precision
+@pytest.mark.parametrize("axis", [0, 1, -1, (0, 2), None])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_gradients(
+    name: str, dtype: str, precision: fr.runtime.Precision, axis: int | tuple[int, ...] | None, options: dict[str, Any]
+) -> None:
+    """Each gradient is the derivative, in the shape and type of its operand; with a mask, and written over x."""
+    needs_wide(np.dtype("float64"))
+    rng = np.random.default_rng(10)
+    kept = np.empty(SHAPE).sum(axis).shape
+    shapes = {"rows": kept, "column": (*kept[:1], *(1 for _ in kept[1:]))}
+    given = dict(options)
+    for operand in ("bias", "sink"):
+        if operand in given:
+            given[operand] = rng.normal(size=shapes.get(given[operand], given[operand])).astype(dtype)
+    x, grad = rng.normal(0, 2, (2, *SHAPE)).astype(dtype)
+    mask = rng.random(SHAPE) < 0.7
+    mask[0] = True
+    for where in (True, mask):
+        wide = {"scale": 1.0, "bias": None, "softcap": None, "sink": None} | given
+        wide = {key: value if value is None else np.asarray(value, np.longdouble) for key, value in wide.items()}
+        wide |= {"x": x.astype(np.longdouble)}
+
+        def moved(operand: str, wide: dict[str, Any] = wide, where: Any = where) -> Array | None:
+            if wide[operand] is None:
+                return None
+            return differences(
+                lambda at: np.where(where, grad, 0) * definition(name, axis=axis, where=where, **wide | {operand: at}),
+                wide[operand],
+            )
+
+        wanted = [moved(operand) for operand in ("x", "scale", "bias", "sink")]
+        noisy, lost = x.copy(), grad.copy()
+        if where is not True:
+            noisy[~mask] = np.resize([np.nan, np.inf, -np.inf], (~mask).sum())
+            lost[~mask] = np.nan
+        with fr.precision(precision):
+            found = getattr(fr, f"{name}_backward_parameters")(lost, noisy, axis, where=where, out=noisy, **given)
+        assert found[0] is noisy
+        for got, exact in zip(found, wanted, strict=True):
+            if exact is None:
+                assert got is None
+                continue
+            assert got.dtype == dtype
+            assert np.shape(got) == exact.shape
+            limit = 30 * np.finfo(dtype).eps * (1 + np.abs(exact).max()) + 1e-10
+            assert np.abs(np.asarray(got, np.longdouble) - exact).max() <= limit, (where, got, exact)
+        if where is not True:
+            assert (found[0][~mask] == 0).all()
+
+
+@each_function
+@each_dtype
+def test_gradient_of_a_sink_that_has_no_share(name: str, dtype: str) -> None:
+    """It is right to its last digits where the sink is far below the rows."""
+    needs_wide(np.dtype(dtype))
+    rng = np.random.default_rng(11)
+    grad, x = rng.normal(2, 1, (2, 5, 40)).astype(dtype)
+    sink = np.array([-3, -20, -35, -60, -80], dtype)
+    e = np.exp(x.astype(np.longdouble))
+    below = np.exp(sink.astype(np.longdouble))
+    share = below / (e.sum(-1) + below)
+    y = e / (e.sum(-1) + below)[:, np.newaxis]
+    exact = -share * (grad * y if name == "softmax" else grad).sum(-1, dtype=np.longdouble)
+    got = getattr(fr, f"{name}_backward_parameters")(grad, x, sink=sink)[3]
+    np.testing.assert_allclose(got.astype(np.longdouble), exact, rtol=60 * float(np.finfo(dtype).eps))
+
+
+@each_function
+@each_dtype
+def test_gradient_from_output_takes_a_scale(name: str, dtype: str) -> None:
+    """It is the gradient of the scaled input, in one more product; for 16 bits rounded once."""
+    rng = np.random.default_rng(12)
+    grad, x = rng.normal(size=(2, 30, 5)).astype(dtype)
+    backward = getattr(fr, f"{name}_backward_from_output")
+    for axis in (0, 1, None):
+        y = getattr(fr, name)(x, axis, scale=0.3)
+        wanted = backward(grad, y, axis) * np.dtype(dtype).type(0.3)
+        assert_same_bits(backward(grad, y, axis, scale=0.3), wanted)
+        assert_same_bits(backward(grad, y, axis, scale=1), backward(grad, y, axis))
+        assert_same_bits(getattr(fr, f"{name}_backward_parameters")(grad, x, axis, scale=0.3)[0], wanted)
+        out = grad.copy()
+        assert backward(out, y, axis, scale=0.3, out=out) is out
+        assert_same_bits(out, wanted)
+    half, shares = grad.astype("f2"), y.astype("f2")
+    wanted = backward(half.astype("f4"), shares.astype("f4"), scale=0.3).astype("f2")
+    assert_same_bits(backward(half, shares, scale=0.3), wanted)
+    with pytest.raises(ValueError, match=f"{name}_backward_from_output: scale must be finite, not inf"):
+        backward(grad, y, scale=np.inf)
+
+
+@each_function
+def test_types_of_gradients(name: str) -> None:
+    """Arrays decide the type, numbers do not; 16 bits are rounded once; a number has a number as its gradient."""
+    function = getattr(fr, f"{name}_backward_parameters")
+    rng = np.random.default_rng(13)
+    grad, x = rng.normal(size=(2, 3, 6)).astype("f2")
+    halves = function(grad, x, scale=0.5, bias=x[0], sink=0.0, softcap=1.0)
+    floats = function(grad.astype("f4"), x.astype("f4"), scale=0.5, bias=x[0].astype("f4"), sink=0.0, softcap=1.0)
+    for half, single in zip(halves, floats, strict=True):
+        assert half.dtype == np.float16
+        assert_same_bits(half, single.astype("f2"))
+    assert [type(value) for value in floats] == [np.ndarray, np.float32, np.ndarray, np.float32]
+    assert function(grad, x.astype("f4"), sink=np.zeros(3))[3].dtype == np.float64
+    assert function([[1.0, 2.0]], [[1.0, 0.5]], bias=[0.5, 0])[2].shape == (2,)
+    dx, dscale, dbias, dsink = function(np.ones((2, 0)), np.ones((2, 0)), bias=1.0, sink=[1.0, 2.0])
+    assert dx.shape == (2, 0)
+    assert (dscale, dbias, dsink.tolist()) == (0, 0, [0, 0])
+    dx, dscale, dbias, _ = function(np.array([1.0, 2]), np.array([-np.inf, 1]), scale=2.0, bias=[0, 1.0])
+    assert np.isfinite([*dx, dscale, *dbias]).all(), "an element without a share"
+
+
+@each_function
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"grad": np.ones(3)}, ValueError, r"grad must have the shape of x, \(2, 3\), not \(3,\)"),
+        ({"scale": np.inf}, ValueError, "scale must be finite, not inf"),
+        ({"scale": 1e39}, ValueError, "scale must be finite, not 1e.39, which is inf in float32"),
+        ({"softcap": 0}, ValueError, "softcap must be finite and greater than 0, or None, not 0"),
+        ({"bias": np.ones((1, 2, 3), "f4")}, ValueError, r"bias of shape \(1, 2, 3\) does not broadcast"),
+        ({"bias": np.ones(3, bool)}, TypeError, "a mask is where="),
+        ({"sink": np.ones(3, "f4")}, ValueError, r"sink of shape \(3,\) does not broadcast .* axis, \(2,\)"),
+        ({"where": np.ones(2, bool)}, ValueError, r"where of shape \(2,\) does not broadcast"),
+        ({"where": [1, 0, 1]}, TypeError, "where must be of type bool"),
+        ({"x": np.ma.masked_array(np.ones((2, 3)))}, TypeError, r"where=~x\.mask"),
+        ({"axis": 2}, np.exceptions.AxisError, "axis 2 is out of bounds"),
+        ({"out": np.ones((3, 2), "f4")}, ValueError, r"out= of shape \(2, 3\), got \(3, 2\)"),
+    ],
+)
+def test_errors_of_gradients(name: str, options: dict[str, Any], error: type[Exception], message: str) -> None:
+    """Each wrong argument is refused with its reason and the name of the function."""
+    x = np.float32([[1, 2, 3], [4, 5, 6]])
+    for more in ({}, {"sink": 0.0}):
+        with pytest.raises(error, match=message) as raised:
+            getattr(fr, f"{name}_backward_parameters")(**{"grad": x, "x": x} | more | options)
+        assert error is np.exceptions.AxisError or f"{name}_backward_parameters" in str(raised.value)

@@ -539,7 +539,7 @@ cdef cnp.ndarray _unshared(cnp.ndarray x, cnp.ndarray out):
     return x.copy()
 
 
-cdef cnp.ndarray _spread_mask(str name, cnp.ndarray mask, tuple shape):
+cpdef cnp.ndarray spread_mask(str name, cnp.ndarray mask, tuple shape):
     """The mask, broadcast to the shape of the array."""
     if mask.dtype != np.bool_:
         raise TypeError(f"{name}: where must be of type bool, not {mask.dtype}")
@@ -550,8 +550,10 @@ cdef cnp.ndarray _spread_mask(str name, cnp.ndarray mask, tuple shape):
                          f"{shape}") from None
 
 
-cdef cnp.ndarray _spread(str name, str operand, cnp.ndarray value, int dtype, tuple shape):
+cpdef cnp.ndarray spread(str name, str operand, cnp.ndarray value, int dtype, tuple shape):
     """A bias or a sink in the type that computes, broadcast to a shape."""
+    if operand == "bias" and cnp.PyArray_TYPE(value) == cnp.NPY_BOOL:
+        raise TypeError(f"{name}: bias of type bool would be added as 0 and 1; a mask is where=")
     with np.errstate(over="ignore"):  # a number beyond float32 is infinite there
         value = _native(value, dtype)
     try:
@@ -559,6 +561,14 @@ cdef cnp.ndarray _spread(str name, str operand, cnp.ndarray value, int dtype, tu
     except ValueError:
         raise ValueError(f"{name}: {operand} of shape {(<object>value).shape} does not broadcast to the shape of x"
                          f"{' without its axis' * (operand == 'sink')}, {shape}") from None
+
+
+cpdef double as_scale(str name, object scale) except? -1:
+    """A scale, which is a finite number."""
+    cdef double number = _as_number(name, "scale", scale)
+    if not isfinite(number):
+        raise ValueError(f"{name}: scale must be finite, not {scale!r}")
+    return number
 
 
 cdef double _as_number(str name, str operand, object value) except? -1:
@@ -572,13 +582,11 @@ cdef double _as_number(str name, str operand, object value) except? -1:
     return float(array)
 
 
-cdef int _loaded_type(str name, cnp.ndarray a, cnp.ndarray bias, cnp.ndarray sink, _Load load, int *result) except -1:
+cdef int _loaded_type(str name, cnp.ndarray a, cnp.ndarray bias, cnp.ndarray sink, Load load, int *result) except -1:
     """As `_joint_type`, of x, a bias and a sink; numbers of Python have no type."""
     cdef double number
     _type_of(name, a)
     operands = [a]
-    if bias is not None and cnp.PyArray_TYPE(bias) == cnp.NPY_BOOL:
-        raise TypeError(f"{name}: bias of type bool would be added as 0 and 1; a mask is where=")
     for given, array in ((load.bias, bias), (load.sink, sink)):
         if array is not None:
             _type_of(name, array)
@@ -587,7 +595,7 @@ cdef int _loaded_type(str name, cnp.ndarray a, cnp.ndarray bias, cnp.ndarray sin
     return computed_type(result[0], precision_here())
 
 
-cdef object _composed(str name, object x, _Load load):
+cdef object _composed(str name, object x, Load load):
     """The changed elements of operands of which one is foreign, by its own arithmetic."""
     for value in (x, load.bias):
         _foreign.refuse_mask(name, value)
@@ -665,7 +673,7 @@ cdef object _hand_over(RowKernels kernels, str name, tuple values, object axis, 
             where = _as_data(name, where)
             shape = getattr(values[len(values) - 1], "shape", None)
             if isinstance(shape, tuple) and all([isinstance(length, int) for length in shape]):
-                where = _spread_mask(name, where, shape)
+                where = spread_mask(name, where, shape)
         values = (*values, where)
     if out is Ellipsis:
         out = None
@@ -690,13 +698,21 @@ cdef uint64_t _alone(int kind, int dtype) except? 0:
     return _bits(-np.inf if kind == FR_LOG_SOFTMAX else 0, dtype)
 
 
-cdef class _Load:
+cdef class Load:
     """What changes the elements as they are loaded: a scale and a cap, and the kernel of the cap; a bias and a sink."""
 
     cdef fr_row_load load
     cdef object capper, bias, sink
 
-    cdef int choose(self, str name, int dtype) except -1:
+    def __init__(self, str name, object scale, object bias, object capper, object softcap, object sink):
+        self.load.scale = as_scale(name, scale)
+        if softcap is not None:
+            self.capper, self.load.cap = capper, _as_number(name, "softcap", softcap)
+            if not 0 < self.load.cap < INFINITY:
+                raise ValueError(f"{name}: softcap must be finite and greater than 0, or None, not {softcap!r}")
+        self.bias, self.sink = bias, sink
+
+    cpdef int choose(self, str name, int dtype) except -1:
         """Find the loop of the cap in a type, and check that the numbers are finite in it."""
         if dtype == cnp.NPY_FLOAT and abs(self.load.scale) >= 3.4028235677973366e38:
             raise ValueError(f"{name}: scale must be finite, not {self.load.scale!r}, which is inf in float32")
@@ -707,7 +723,7 @@ cdef class _Load:
 
 
 cdef object _general(RowKernels kernels, int kind, bint backward, object x, object second, object axis, object out,
-                     object where, _Load load=None):
+                     object where, Load load=None):
     """Handle arguments of any types, axes, masks, strides and overlaps."""
     cdef int dtype, result
     cdef cnp.ndarray a, b = None, y, mask = None, target, sink = None
@@ -749,7 +765,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     else:
         dtype = _loaded_type(name, a, b, sink, load, &result)
         load.choose(name, dtype)
-        b = None if b is None else _spread(name, "bias", b, dtype, (<object>a).shape)
+        b = None if b is None else spread(name, "bias", b, dtype, (<object>a).shape)
     if backward:
         if not PyArray_SAMESHAPE(a, b):
             raise ValueError(f"{name}: grad and y must have the same shape, not {(<object>a).shape} and "
@@ -757,7 +773,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         b = _native(b, dtype)
     a = _native(a, dtype)
     if mask is not None:
-        mask = _spread_mask(name, mask, (<object>a).shape)
+        mask = spread_mask(name, mask, (<object>a).shape)
     if axis is None:
         axes = tuple(range(cnp.PyArray_NDIM(a)))
     elif isinstance(axis, tuple):
@@ -766,7 +782,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         axes = (normalize_axis_index(axis, cnp.PyArray_NDIM(a)),)
     if sink is not None:
         whole = (<object>a).shape
-        sink = _spread(name, "sink", sink, dtype, tuple([whole[k] for k in range(len(whole)) if k not in axes]))
+        sink = spread(name, "sink", sink, dtype, tuple([whole[k] for k in range(len(whole)) if k not in axes]))
     if target is not None:
         _check_output(name, target, a, result)
     if len(axes) == 1:
@@ -788,7 +804,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
 
 
 cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray a, cnp.ndarray b, cnp.ndarray mask,
-                        int axis, cnp.ndarray y, int dtype, Crew crew, const Held *held, _Load load,
+                        int axis, cnp.ndarray y, int dtype, Crew crew, const Held *held, Load load,
                         cnp.ndarray sink):
     """Run over the rows of native arrays along one axis, into `y` or a new array."""
     cdef fr_row_call call
@@ -840,21 +856,12 @@ def forward(RowKernels kernels not None, int kind, object x, object axis, object
 
 @cython.binding(False)
 def forward_loaded(RowKernels kernels not None, int kind, object x, object axis, object out, object where,
-                   object scale, object bias, object capper, object softcap, object sink):
-    """Normalize the rows of `capper(scale * x, softcap) + bias`, each with a sink beside it."""
-    cdef _Load load = _Load.__new__(_Load)
+                   Load load not None):
+    """Normalize the rows of x that are changed as they are loaded."""
     cdef str name = names[kind]
-    load.load.scale = _as_number(name, "scale", scale)
-    if not isfinite(load.load.scale):
-        raise ValueError(f"{name}: scale must be finite, not {scale!r}")
-    if softcap is not None:
-        load.capper, load.load.cap = capper, _as_number(name, "softcap", softcap)
-        if not 0 < load.load.cap < INFINITY:
-            raise ValueError(f"{name}: softcap must be finite and greater than 0, or None, not {softcap!r}")
-    if load.load.scale == 1 and bias is None and softcap is None and sink is None:
+    if load.load.scale == 1 and load.bias is None and load.capper is None and load.sink is None:
         return forward(kernels, kind, x, axis, out, where)
-    load.bias, load.sink = bias, sink
-    if _is_handed_over((x, bias, sink), out[0] if isinstance(out, tuple) and len(out) == 1 else out, where):
+    if _is_handed_over((x, load.bias, load.sink), out[0] if isinstance(out, tuple) and len(out) == 1 else out, where):
         x = _composed(name, x, load)
         return forward(kernels, kind, x, axis, out, where)
     return _general(kernels, kind, False, x, None, axis, out, where, load)
@@ -1134,7 +1141,7 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
         elif keepdims:
             kept.append(1)
     if mask is not None:
-        mask = _merged(_spread_mask(name, mask, whole), axes)
+        mask = _merged(spread_mask(name, mask, whole), axes)
         if mean:
             counts = np.ascontiguousarray((<object>mask).sum(-1, np.int64))
     merged = _merged(a, axes)
