@@ -11,6 +11,7 @@ from compare import assert_same_bits
 from grid import LAYOUTS, OUT_LAYOUTS, each_dtype, each_precision, needs_wide
 
 import fastrelu as fr
+from fastrelu import nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -469,3 +470,75 @@ def test_errors_of_gradients(name: str, options: dict[str, Any], error: type[Exc
         with pytest.raises(error, match=message) as raised:
             getattr(fr, f"{name}_backward_parameters")(**{"grad": x, "x": x} | more | options)
         assert error is np.exceptions.AxisError or f"{name}_backward_parameters" in str(raised.value)
+
+
+# --- Layers -------------------------------------------------------------------------------------------------------------
+
+LAYERS = {"softmax": nn.Softmax, "log_softmax": nn.LogSoftmax}
+
+
+@each_function
+@pytest.mark.parametrize("dim", [0, -1])
+@pytest.mark.parametrize(
+    "options", [{"scale": 0.5}, {"softcap": 2.0}, {"sink": 0.0}, {"scale": 0.3, "softcap": 1.0, "sink": "learned"}]
+)
+def test_layers(name: str, dim: int, options: dict[str, Any]) -> None:
+    """A layer gives what its function gives, forward and backward, alone and in a network, with and without a bias."""
+    rng = np.random.default_rng(14)
+    x, grad, bias = rng.normal(size=(3, 5, 5)).astype("f4")
+    learned = options.get("sink") == "learned"
+    given = options | ({"sink": rng.normal(size=5).astype("f4")} if learned else {})
+    for second in (None, bias, nn.Parameter(bias)):
+        layer = LAYERS[name](dim, **given)
+        inputs = (x,) if second is None else (x, second)
+        added = None if second is None else bias
+        dx, _, dbias, dsink = getattr(fr, f"{name}_backward_parameters")(grad, x, dim, bias=added, **given)
+        for count in (1, 2):
+            assert_same_bits(layer(*inputs), getattr(fr, name)(x, dim, bias=added, **given))
+            found = layer.backward(grad)
+            for got, wanted in zip(found if second is not None else (found,), (dx, dbias), strict=False):
+                assert_same_bits(got, wanted)
+            if learned:
+                assert_same_bits(layer.sink.grad, count * dsink)
+        assert [*layer.state_dict()] == ["sink"] * learned
+        assert type(layer).__name__ in repr(layer)
+        layer.eval()
+        assert_same_bits(layer(*inputs), getattr(fr, name)(x, dim, bias=added, **given))
+    model = nn.Sequential(nn.Linear(5, 5, rng=0), LAYERS[name](dim, **given), nn.Linear(5, 2, rng=1))
+    y = model(x)
+    model.backward(np.ones_like(y))
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert len([*model.parameters()]) == 4 + learned
+
+
+class Attention(nn.Module):
+    """Scores with a learned bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(np.float32([0.5, 0.0, -1.0]))
+        self.softmax = nn.Softmax(scale=2.0, sink=np.zeros(1, np.float32))
+
+    def forward(self, x: Array) -> Any:
+        """Return the probabilities."""
+        return self.softmax(x, self.bias)
+
+
+def test_a_network_learns_bias_and_sink() -> None:
+    """Their gradients arrive through the record of a network."""
+    model, x, grad = Attention(), np.float32([[1, 2, 0], [0, 1, 1]]), np.float32([[1, 0, 0], [0, 0, 1]])
+    model(x)
+    dx = model.backward(grad, input_grad=True)
+    wanted = fr.softmax_backward_parameters(grad, x, scale=2.0, bias=model.bias.data, sink=model.softmax.sink.data)
+    for got, expected in zip((dx, model.bias.grad, model.softmax.sink.grad), wanted[:1] + wanted[2:], strict=True):
+        assert_same_bits(got, expected)
+
+
+def test_errors_of_layers() -> None:
+    """Wrong options are refused when the layer is made."""
+    with pytest.raises(ValueError, match="softmax: scale must be finite, not nan"):
+        nn.Softmax(scale=np.nan)
+    with pytest.raises(ValueError, match="log_softmax: softcap must be finite and greater than 0, or None, not 0"):
+        nn.LogSoftmax(softcap=0)
+    with pytest.raises(ValueError, match=r"sink of shape \(3,\) does not broadcast"):
+        nn.Softmax(sink=np.zeros(3, "f4"))(np.ones((2, 2), "f4"))
