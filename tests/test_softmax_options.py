@@ -542,3 +542,44 @@ def test_errors_of_layers() -> None:
         nn.LogSoftmax(softcap=0)
     with pytest.raises(ValueError, match=r"sink of shape \(3,\) does not broadcast"):
         nn.Softmax(sink=np.zeros(3, "f4"))(np.ones((2, 2), "f4"))
+
+
+# --- What a call would do -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "softmin", "hardmax", "sparsemax"])
+def test_explained(name: str) -> None:
+    """Each form of a function that normalizes rows is explained, with its checks, and writes nothing."""
+    x = np.ones((20, 30), np.float32)
+    forms: list[tuple[str, tuple[Any, ...]]] = [("", (x,)), ("_", (x,)), ("_backward_from_output", (x, x))]
+    for form, data in forms:
+        function = getattr(fr, name + form)
+        found = fr.explain(function, *data)
+        assert (found.function, found.kernel) == (name + form, name + form.removesuffix("_"))
+        assert (found.dtype, found.door, found.output) == ("float32", "fast path", "given" if form == "_" else "new")
+        assert fr.explain(function, *data, axis=0).door == "N-d driver"
+        halves = fr.explain(function, *(a.astype("f2") for a in data))
+        assert (halves.dtype, halves.stores) == ("float32", "float32 to float16")
+        with pytest.raises(np.exceptions.AxisError):
+            fr.explain(function, *data, axis=2)
+    assert fr.explain(getattr(fr, name), x, where=x > 0).why_not_fast == "where= is given"
+    assert fr.explain(getattr(fr, name), x, out=np.empty_like(x)).output == "given"
+    assert (x == 1).all()
+
+
+@each_function
+def test_explained_options(name: str) -> None:
+    """The loader is named, and its errors are those of the call."""
+    x = np.ones((20, 30), np.float32)
+    found = fr.explain(getattr(fr, name), x, scale=2.0, softcap=3.0, bias=x, sink=0.0)
+    assert found.loads == "x * scale, softcap, + bias, a sink"
+    assert (found.door, found.why_not_fast) == ("N-d driver", "elements are changed as they are loaded")
+    assert fr.explain(getattr(fr, f"{name}_"), x, scale=2.0).loads == "x * scale"
+    assert fr.explain(getattr(fr, name), x, scale=1).door == "fast path"
+    assert fr.explain(getattr(fr, name), x, bias=np.ones(30)).dtype == "float64"
+    with pytest.raises(ValueError, match=f"{name}: scale must be finite"):
+        fr.explain(getattr(fr, name), x, scale=np.inf)
+    dask = pytest.importorskip("dask.array", reason="the extra 'test' brings dask")
+    assert fr.explain(getattr(fr, name), dask.from_array(x), scale=2.0).door == "ufunc"
+    with pytest.raises(TypeError, match="sink= with arrays of NumPy alone"):
+        fr.explain(getattr(fr, name), dask.from_array(x), sink=0.0)

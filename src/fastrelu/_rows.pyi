@@ -36,6 +36,17 @@ def forward(kernels: RowKernels, kind: int, x: object, axis: object, out: object
 def forward_loaded(
     kernels: RowKernels, kind: int, x: object, axis: object, out: object, where: object, load: Load
 ) -> Any: ...
+def foresee(
+    kernels: RowKernels,
+    kind: int,
+    backward: bool,
+    x: object,
+    second: object,
+    axis: object,
+    out: object,
+    where: object,
+    load: Load | None,
+) -> dict[str, Any]: ...
 def forward_in_place(kernels: RowKernels, kind: int, x: _T, axis: object, where: object) -> _T: ...
 def from_output(kernels: RowKernels, kind: int, grad: object, y: object, axis: object, out: object) -> Any: ...
 def as_real(name: str, x: object) -> NDArray[Any]: ...

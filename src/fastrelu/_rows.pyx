@@ -20,6 +20,7 @@ from fastrelu._core cimport (
     NEITHER,
     _is_half,
     _number,
+    _why_threads,
     as_target,
     checked_kernel,
     class_of_dtype,
@@ -595,13 +596,18 @@ cdef int _loaded_type(str name, cnp.ndarray a, cnp.ndarray bias, cnp.ndarray sin
     return computed_type(result[0], precision_here())
 
 
+cdef int _refuse_sink(str name, Load load) except -1:
+    if load.sink is not None:
+        raise TypeError(f"{name} takes sink= with arrays of NumPy alone: convert operands with numpy.asarray first, or "
+                        "append the sink to each row of x and drop its result")
+    return 0
+
+
 cdef object _composed(str name, object x, Load load):
     """The changed elements of operands of which one is foreign, by its own arithmetic."""
     for value in (x, load.bias):
         _foreign.refuse_mask(name, value)
-    if load.sink is not None:
-        raise TypeError(f"{name} takes sink= with arrays of NumPy alone: convert operands with numpy.asarray first, or "
-                        "append the sink to each row of x and drop its result")
+    _refuse_sink(name, load)
     z = x = x if _foreign.is_foreign(x) else np.asarray(x)
     if load.load.scale != 1:
         z = z * load.load.scale
@@ -712,6 +718,10 @@ cdef class Load:
                 raise ValueError(f"{name}: softcap must be finite and greater than 0, or None, not {softcap!r}")
         self.bias, self.sink = bias, sink
 
+    cdef str in_words(self):
+        steps = ["x * scale"] * (self.load.scale != 1) + ["softcap"] * (self.capper is not None)
+        return ", ".join(steps + ["+ bias"] * (self.bias is not None) + ["a sink"] * (self.sink is not None))
+
     cpdef int choose(self, str name, int dtype) except -1:
         """Find the loop of the cap in a type, and check that the numbers are finite in it."""
         if dtype == cnp.NPY_FLOAT and abs(self.load.scale) >= 3.4028235677973366e38:
@@ -723,7 +733,7 @@ cdef class Load:
 
 
 cdef object _general(RowKernels kernels, int kind, bint backward, object x, object second, object axis, object out,
-                     object where, Load load=None):
+                     object where, Load load=None, bint explained=False):
     """Handle arguments of any types, axes, masks, strides and overlaps."""
     cdef int dtype, result
     cdef cnp.ndarray a, b = None, y, mask = None, target, sink = None
@@ -736,6 +746,8 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
             and (where is True or _is_ndarray(where))):
         values = (x, second) if backward else (x,)
         if _is_handed_over(values, given, where):
+            if explained:
+                return _in_words(name, joint_dtype(*values), "ufunc", "an operand has code of its own", load)
             return _hand_over(kernels, name, values, axis, given, where, False)
         wrap = _foreign.wrapper(*values) if given is None or given is Ellipsis else None
     if where is not True:
@@ -785,6 +797,17 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         sink = spread(name, "sink", sink, dtype, tuple([whole[k] for k in range(len(whole)) if k not in axes]))
     if target is not None:
         _check_output(name, target, a, result)
+    if explained:
+        flat = load is None and where is True and result == dtype and _is_flat(x, second, axis, out)
+        found = _in_words(name, np.dtype(cnp.PyArray_DescrFromType(dtype)), "fast path" if flat else "N-d driver",
+                          _why_not_flat(where, load) if not flat else "", load)
+        cost = FR_LIGHT if backward and kind != FR_LOG_SOFTMAX else FR_MEDIUM
+        crew = crew_for(cost, cnp.PyArray_SIZE(a))
+        found["threads"], found["why_threads"] = crew.threads, _why_threads(crew, cost, cnp.PyArray_SIZE(a))
+        found["output"] = "new" if target is None else "given"
+        if result != dtype:
+            found["stores"] = f"{found['dtype']} to {cnp.PyArray_DescrFromType(result).name}"
+        return found
     if len(axes) == 1:
         y = target if result == dtype and _takes(target, dtype) else None
         y = _along(kernels, kind, backward, a, b, mask, axes[0], y, dtype, crew, &held, load, sink)
@@ -801,6 +824,33 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     if wrap is not None:
         return wrap(y)
     return y if given is Ellipsis or cnp.PyArray_NDIM(y) else y[()]
+
+
+cdef str _why_not_flat(object where, Load load):
+    if load is not None:
+        return "elements are changed as they are loaded"
+    return "where= is given" if where is not True else "operands are no contiguous arrays, or the axis is not the last"
+
+
+cdef dict _in_words(str name, object dtype, str door, str why, Load load):
+    """The fields of `Explanation`; that of a ufunc, whose threads are decided by the type of an operand."""
+    return {"door": door, "kernel": name, "dtype": dtype.name, "precision": "accurate" if precision_here() else "fast",
+            "why_not_fast": why, "why_not_driver": why if door == "ufunc" else "", "threads": 1,
+            "why_threads": "the type of an operand decides" if door == "ufunc" else "", "output": "new",
+            "streamed": False, "loads": "" if load is None else load.in_words(), "stores": ""}
+
+
+cdef bint _is_flat(object x, object second, object axis, object out):
+    """Are the operands contiguous arrays of one type, and rows along the last axis?"""
+    cdef int dtype
+    if type(x) is not cnp.ndarray:
+        return False
+    dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
+    return (has_kernels(dtype) and _is_plain(x, dtype) and _is_last(axis, cnp.PyArray_NDIM(<cnp.ndarray>x))
+            and (second is None or (_is_plain(second, dtype) and PyArray_SAMESHAPE(second, x)))
+            and (out is None or (_is_plain(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out)
+                                 and PyArray_SAMESHAPE(x, out) and _is_apart(x, out)
+                                 and (second is None or _is_apart(second, out)))))
 
 
 cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray a, cnp.ndarray b, cnp.ndarray mask,
@@ -845,11 +895,8 @@ def forward(RowKernels kernels not None, int kind, object x, object axis, object
     if where is True and type(x) is cnp.ndarray:
         settle()
         crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(<cnp.ndarray>x))
-        dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
-        if (has_kernels(dtype) and _is_plain(x, dtype)
-                and _is_last(axis, cnp.PyArray_NDIM(<cnp.ndarray>x))
-                and (out is None or (_is_plain(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out)
-                                     and PyArray_SAMESHAPE(x, out) and _is_apart(x, out)))):
+        if _is_flat(x, None, axis, out):
+            dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
             return _run_flat(kernels.of(dtype), kind, FR_MEDIUM, x, None, out, crew)
     return _general(kernels, kind, False, x, None, axis, out, where)
 
@@ -868,6 +915,18 @@ def forward_loaded(RowKernels kernels not None, int kind, object x, object axis,
 
 
 @cython.binding(False)
+def foresee(RowKernels kernels not None, int kind, bint backward, object x, object second, object axis, object out,
+            object where, Load load):
+    """What a call would do, in words, after all its checks."""
+    if load is not None and not load.in_words():
+        load = None
+    if load is not None and _is_handed_over((x, load.bias, load.sink), out, where):
+        _refuse_sink(names[kind], load)
+        return _in_words(names[kind], joint_dtype(x), "ufunc", "an operand has code of its own", load)
+    return _general(kernels, kind, backward, x, second, axis, out, where, load, True)
+
+
+@cython.binding(False)
 def forward_in_place(RowKernels kernels not None, int kind, object x, object axis, object where):
     """Normalize the rows of x in place and return x itself."""
     target = x if type(x) is cnp.ndarray else as_target(names[kind], x)
@@ -883,11 +942,8 @@ def from_output(RowKernels kernels not None, int kind, object grad, object y, ob
     if type(y) is cnp.ndarray:
         settle()
         crew = crew_for(cost, cnp.PyArray_SIZE(<cnp.ndarray>y))
-        dtype = cnp.PyArray_TYPE(<cnp.ndarray>y)
-        if (has_kernels(dtype) and _is_plain(y, dtype) and _is_plain(grad, dtype)
-                and PyArray_SAMESHAPE(y, grad) and _is_last(axis, cnp.PyArray_NDIM(<cnp.ndarray>y))
-                and (out is None or (_is_plain(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out)
-                                     and PyArray_SAMESHAPE(y, out) and _is_apart(y, out) and _is_apart(grad, out)))):
+        if _is_flat(y, grad, axis, out):
+            dtype = cnp.PyArray_TYPE(<cnp.ndarray>y)
             return _run_flat(kernels.of(dtype), kind, cost, grad, y, out, crew)
     return _general(kernels, kind, True, grad, y, axis, out, True)
 
