@@ -332,7 +332,7 @@ def test_documents_name_every_function() -> None:
     missing = wanted - set(re.findall(r"`(\w+)`", read("README.md")))
     assert not missing, f"README.md does not name {', '.join(sorted(missing))}"
     rows = tomllib.loads(read("docs/activations.toml"))
-    forms = ("_", "_backward", "_backward_from_output", "_value_and_grad")
+    forms = ("_", "_backward", "_backward_from_output", "_backward_parameters", "_value_and_grad")
     wanted |= {
         name for name in (*along_axis.__all__, *gated_units.__all__, *losses.__all__) if not name.endswith(forms)
     }

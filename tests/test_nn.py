@@ -136,6 +136,8 @@ LAYERS: list[nn.Module] = [
     nn.Tanhshrink(inplace=True),
     nn.Softmax(),
     nn.Softmax(dim=1),
+    nn.Softmax(scale=0.5),
+    nn.LogSoftmax(scale=0.5, softcap=2.0, sink=np.zeros(1, np.float32)),
     nn.LogSoftmax(dim=1),
     nn.Softmin(dim=0),
     nn.Hardmax(),

@@ -140,6 +140,29 @@ def rows(d: Draw) -> Call:
     return call
 
 
+def loaded(d: Draw) -> Call:
+    """Return a call of softmax or its logarithm with options, or of the gradient of x."""
+    name, shape, like = d.pick(("softmax", "log_softmax")), d.shape(1), d.pick(("f4", "f8"))
+    form = d.pick(("", "", "_backward_parameters"))
+    axis, args = d.axis(len(shape)), [d.data(shape, like=like) for _ in range(2 if form else 1)]
+    dtype, folded = loop_type(*args), Rows(shape, axis)
+    options = {"scale": d.pick((1.0, 0.5, -2)), "softcap": d.pick((None, 2.0)), "sink": d.pick((None, 0.0, -1))}
+    bias = d.numbers(shape[-1:], "f4").astype(dtype) if d.chance(0.5) else None
+
+    def function(*operands: Any, **keywords: Any) -> Array:
+        found = getattr(fr, name + form)(*operands, **keywords)
+        return np.asarray(found[0] if form else found)
+
+    def wanted() -> Array:
+        own = None if bias is None else folded.of(np.broadcast_to(bias, shape))
+        return folded.back(function(*(folded.of(plain(a, dtype)) for a in args), **options, bias=own))
+
+    call = Call(function, [*args, axis], wanted)
+    call.keywords.update(options, bias=bias)
+    call.bad.append((len(args), d.pick((len(shape), -len(shape) - 1)), AXIS_ERROR))
+    return call
+
+
 def gumbel(d: Draw) -> Call:
     """Return a call of gumbel_softmax, whose noise is that of a generator."""
     form, shape, like = d.pick(("", "_", "_backward_from_output")), d.shape(1), d.pick(("f4", "f8"))
@@ -475,6 +498,7 @@ SORTS: list[tuple[Callable[[Draw], Call], float, Iterable[str]]] = [
             for s in ("", "_", "_backward_from_output")
         ],
     ),
+    (loaded, 0.02, ["softmax_backward_parameters", "log_softmax_backward_parameters"]),
     (gumbel, 0.02, [f"gumbel_softmax{s}" for s in ("", "_", "_backward_from_output")]),
     (logsumexp, 0.03, ["logsumexp", "logmeanexp", "logsumexp_backward", "logmeanexp_backward"]),
     (cross_entropy, 0.06, ["cross_entropy", "cross_entropy_value_and_grad"]),

@@ -2,7 +2,7 @@
 
 cimport numpy as cnp
 
-from fastrelu._runtime cimport fr_kernel
+from fastrelu._runtime cimport Crew, fr_kernel
 
 # The type in which an operand is computed, as an index into fr_types, or one of these.
 cdef enum:
@@ -20,4 +20,5 @@ cdef int _number(object value, double *to) except -1
 cdef Py_ssize_t _broadcast_size(list arrays) except -1
 cdef bint _is_native(object value, int dtype)
 cdef object _as_array(double number, int dtype)
+cdef str _why_threads(Crew crew, int cost, Py_ssize_t n)
 cdef fr_kernel checked_kernel(object kernel, tuple numbers, int type, int level) except NULL

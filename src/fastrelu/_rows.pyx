@@ -7,16 +7,27 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from fastrelu import _core as _python_core, _foreign
-from fastrelu._core import add_promoter
+from fastrelu._core import add_promoter, joint_dtype
 
 cimport cython
 cimport numpy as cnp
 from cpython.long cimport PyLong_AsLong, PyLong_CheckExact
-from libc.math cimport NAN, log
+from libc.math cimport INFINITY, NAN, isfinite, log
 from libc.stdint cimport PTRDIFF_MAX, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
-from fastrelu._core cimport NEITHER, _is_half, as_target, class_of_dtype, computed_type, narrowed, widened
+from fastrelu._core cimport (
+    NEITHER,
+    _is_half,
+    _number,
+    _why_threads,
+    as_target,
+    checked_kernel,
+    class_of_dtype,
+    computed_type,
+    narrowed,
+    widened,
+)
 from fastrelu._runtime cimport (
     Crew,
     FR_MAX_AXES,
@@ -42,6 +53,7 @@ from fastrelu._runtime cimport (
     settle,
     size_of,
     tables,
+    type_of,
 )
 
 cnp.import_array()
@@ -71,8 +83,13 @@ cdef extern from "kernels/rows.h" nogil:
         FR_ROW_LABEL
         FR_ROW_LOSS
         FR_ROW_OPERANDS
+        FR_ROW_SINK
         FR_ROW_AXES
     ctypedef void (*fr_kernel)(const char *const *, char *, Py_ssize_t) noexcept
+    ctypedef struct fr_row_load:
+        double scale
+        double cap
+        fr_kernel softcap
     ctypedef struct fr_target:
         double *weights
         double *dense
@@ -99,6 +116,7 @@ cdef extern from "kernels/rows.h" nogil:
         fr_loss loss
         const fr_rows *flavor
         const fr_target *target
+        const fr_row_load *load
         int64_t ignored
         uint64_t absent
         uint64_t alone
@@ -342,6 +360,7 @@ cdef void _clear(fr_row_call *call) noexcept:
     call.tile = NULL
     call.loss = NULL
     call.target = NULL
+    call.load = NULL
     for k in range(FR_ROW_OPERANDS):
         call.operand[k].origin = NULL
 
@@ -521,7 +540,7 @@ cdef cnp.ndarray _unshared(cnp.ndarray x, cnp.ndarray out):
     return x.copy()
 
 
-cdef cnp.ndarray _spread_mask(str name, cnp.ndarray mask, tuple shape):
+cpdef cnp.ndarray spread_mask(str name, cnp.ndarray mask, tuple shape):
     """The mask, broadcast to the shape of the array."""
     if mask.dtype != np.bool_:
         raise TypeError(f"{name}: where must be of type bool, not {mask.dtype}")
@@ -530,6 +549,76 @@ cdef cnp.ndarray _spread_mask(str name, cnp.ndarray mask, tuple shape):
     except ValueError:
         raise ValueError(f"{name}: where of shape {(<object>mask).shape} does not broadcast to the shape of x, "
                          f"{shape}") from None
+
+
+cpdef cnp.ndarray spread(str name, str operand, cnp.ndarray value, int dtype, tuple shape):
+    """A bias or a sink in the type that computes, broadcast to a shape."""
+    if operand == "bias" and cnp.PyArray_TYPE(value) == cnp.NPY_BOOL:
+        raise TypeError(f"{name}: bias of type bool would be added as 0 and 1; a mask is where=")
+    with np.errstate(over="ignore"):  # a number beyond float32 is infinite there
+        value = _native(value, dtype)
+    try:
+        return np.broadcast_to(value, shape)
+    except ValueError:
+        raise ValueError(f"{name}: {operand} of shape {(<object>value).shape} does not broadcast to the shape of x"
+                         f"{' without its axis' * (operand == 'sink')}, {shape}") from None
+
+
+cpdef double as_scale(str name, object scale) except? -1:
+    """A scale, which is a finite number."""
+    cdef double number = _as_number(name, "scale", scale)
+    if not isfinite(number):
+        raise ValueError(f"{name}: scale must be finite, not {scale!r}")
+    return number
+
+
+cdef double _as_number(str name, str operand, object value) except? -1:
+    """A number of Python or NumPy."""
+    cdef double number
+    if _number(value, &number):
+        return number
+    array = np.asarray(value) if isinstance(value, (np.generic, np.ndarray)) else None
+    if array is None or array.ndim or not (array.dtype.kind in "biuf" or _is_half(array)):
+        raise TypeError(f"{name}: {operand} must be a number, not {type(value).__name__!r}")
+    return float(array)
+
+
+cdef int _loaded_type(str name, cnp.ndarray a, cnp.ndarray bias, cnp.ndarray sink, Load load, int *result) except -1:
+    """As `_joint_type`, of x, a bias and a sink; numbers of Python have no type."""
+    cdef double number
+    _type_of(name, a)
+    operands = [a]
+    for given, array in ((load.bias, bias), (load.sink, sink)):
+        if array is not None:
+            _type_of(name, array)
+            operands.append(given if _number(given, &number) else array)
+    result[0] = joint_dtype(*operands).num
+    return computed_type(result[0], precision_here())
+
+
+cdef int _refuse_sink(str name, Load load) except -1:
+    if load.sink is not None:
+        raise TypeError(f"{name} takes sink= with arrays of NumPy alone: convert operands with numpy.asarray first, or "
+                        "append the sink to each row of x and drop its result")
+    return 0
+
+
+cdef object _composed(str name, object x, Load load):
+    """The changed elements of operands of which one is foreign, by its own arithmetic."""
+    for value in (x, load.bias):
+        _foreign.refuse_mask(name, value)
+    _refuse_sink(name, load)
+    z = x = x if _foreign.is_foreign(x) else np.asarray(x)
+    if load.load.scale != 1:
+        z = z * load.load.scale
+    if load.capper is not None:
+        z = (load.capper.accurate if precision_here() else load.capper.fast)(z, load.load.cap)
+    if load.bias is not None:
+        z = z + (np.asarray(load.bias) if isinstance(load.bias, (list, tuple)) else load.bias)
+        if repr(z.shape) != repr(x.shape):  # lengths of a dask array may be NaN
+            raise ValueError(f"{name}: bias of shape {np.shape(load.bias)} does not broadcast to the shape of x, "
+                             f"{x.shape}")
+    return z
 
 
 cdef cnp.ndarray _merged(cnp.ndarray x, tuple axes):
@@ -590,7 +679,7 @@ cdef object _hand_over(RowKernels kernels, str name, tuple values, object axis, 
             where = _as_data(name, where)
             shape = getattr(values[len(values) - 1], "shape", None)
             if isinstance(shape, tuple) and all([isinstance(length, int) for length in shape]):
-                where = _spread_mask(name, where, shape)
+                where = spread_mask(name, where, shape)
         values = (*values, where)
     if out is Ellipsis:
         out = None
@@ -615,11 +704,39 @@ cdef uint64_t _alone(int kind, int dtype) except? 0:
     return _bits(-np.inf if kind == FR_LOG_SOFTMAX else 0, dtype)
 
 
+cdef class Load:
+    """What changes the elements as they are loaded: a scale and a cap, and the kernel of the cap; a bias and a sink."""
+
+    cdef fr_row_load load
+    cdef object capper, bias, sink
+
+    def __init__(self, str name, object scale, object bias, object capper, object softcap, object sink):
+        self.load.scale = as_scale(name, scale)
+        if softcap is not None:
+            self.capper, self.load.cap = capper, _as_number(name, "softcap", softcap)
+            if not 0 < self.load.cap < INFINITY:
+                raise ValueError(f"{name}: softcap must be finite and greater than 0, or None, not {softcap!r}")
+        self.bias, self.sink = bias, sink
+
+    cdef str in_words(self):
+        steps = ["x * scale"] * (self.load.scale != 1) + ["softcap"] * (self.capper is not None)
+        return ", ".join(steps + ["+ bias"] * (self.bias is not None) + ["a sink"] * (self.sink is not None))
+
+    cpdef int choose(self, str name, int dtype) except -1:
+        """Find the loop of the cap in a type, and check that the numbers are finite in it."""
+        if dtype == cnp.NPY_FLOAT and abs(self.load.scale) >= 3.4028235677973366e38:
+            raise ValueError(f"{name}: scale must be finite, not {self.load.scale!r}, which is inf in float32")
+        self.load.softcap = NULL
+        if self.capper is not None:
+            self.load.softcap = checked_kernel(self.capper, (self.load.cap,), type_of(dtype), precision_here())
+        return 0
+
+
 cdef object _general(RowKernels kernels, int kind, bint backward, object x, object second, object axis, object out,
-                     object where):
+                     object where, Load load=None, bint explained=False):
     """Handle arguments of any types, axes, masks, strides and overlaps."""
     cdef int dtype, result
-    cdef cnp.ndarray a, b = None, y, mask = None, target
+    cdef cnp.ndarray a, b = None, y, mask = None, target, sink = None
     cdef str name = names[kind] + ("_backward_from_output" if backward else "")
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.
     given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
@@ -629,27 +746,38 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
             and (where is True or _is_ndarray(where))):
         values = (x, second) if backward else (x,)
         if _is_handed_over(values, given, where):
+            if explained:
+                return _in_words(name, joint_dtype(*values), "ufunc", "an operand has code of its own", load)
             return _hand_over(kernels, name, values, axis, given, where, False)
         wrap = _foreign.wrapper(*values) if given is None or given is Ellipsis else None
     if where is not True:
         mask = _as_data(name, where)
     target = _as_output(name, given)
     a = _as_data(name, x)
-    if backward:
+    if load is not None:
+        b = None if load.bias is None else _as_data(name, load.bias)
+        sink = None if load.sink is None else _as_data(name, load.sink)
+    elif backward:
         b = _as_data(name, second)
     settle()
     cdef Held held
     held.count = 0
     keep(&held, a)
     keep(&held, b)
+    keep(&held, sink)
     keep(&held, mask)
     keep(&held, target)
     hold(&held, name)
     # References to what `held` borrows, for the names get other arrays below.
-    cdef cnp.ndarray _kept_a = a, _kept_b = b, _kept_mask = mask
+    cdef cnp.ndarray _kept_a = a, _kept_b = b, _kept_sink = sink, _kept_mask = mask
     cdef Crew crew = crew_for(FR_LIGHT if backward else FR_MEDIUM, cnp.PyArray_SIZE(a))
 
-    dtype = _joint_type(name, a, b, &result)
+    if load is None:
+        dtype = _joint_type(name, a, b, &result)
+    else:
+        dtype = _loaded_type(name, a, b, sink, load, &result)
+        load.choose(name, dtype)
+        b = None if b is None else spread(name, "bias", b, dtype, (<object>a).shape)
     if backward:
         if not PyArray_SAMESHAPE(a, b):
             raise ValueError(f"{name}: grad and y must have the same shape, not {(<object>a).shape} and "
@@ -657,22 +785,36 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         b = _native(b, dtype)
     a = _native(a, dtype)
     if mask is not None:
-        mask = _spread_mask(name, mask, (<object>a).shape)
+        mask = spread_mask(name, mask, (<object>a).shape)
     if axis is None:
         axes = tuple(range(cnp.PyArray_NDIM(a)))
     elif isinstance(axis, tuple):
         axes = normalize_axis_tuple(axis, cnp.PyArray_NDIM(a))
     else:
         axes = (normalize_axis_index(axis, cnp.PyArray_NDIM(a)),)
+    if sink is not None:
+        whole = (<object>a).shape
+        sink = spread(name, "sink", sink, dtype, tuple([whole[k] for k in range(len(whole)) if k not in axes]))
     if target is not None:
         _check_output(name, target, a, result)
+    if explained:
+        flat = load is None and where is True and result == dtype and _is_flat(x, second, axis, out)
+        found = _in_words(name, np.dtype(cnp.PyArray_DescrFromType(dtype)), "fast path" if flat else "N-d driver",
+                          _why_not_flat(where, load) if not flat else "", load)
+        cost = FR_LIGHT if backward and kind != FR_LOG_SOFTMAX else FR_MEDIUM
+        crew = crew_for(cost, cnp.PyArray_SIZE(a))
+        found["threads"], found["why_threads"] = crew.threads, _why_threads(crew, cost, cnp.PyArray_SIZE(a))
+        found["output"] = "new" if target is None else "given"
+        if result != dtype:
+            found["stores"] = f"{found['dtype']} to {cnp.PyArray_DescrFromType(result).name}"
+        return found
     if len(axes) == 1:
         y = target if result == dtype and _takes(target, dtype) else None
-        y = _along(kernels, kind, backward, a, b, mask, axes[0], y, dtype, crew, &held)
+        y = _along(kernels, kind, backward, a, b, mask, axes[0], y, dtype, crew, &held, load, sink)
     else:
         y = _along(kernels, kind, backward, _merged(a, axes), None if b is None else _merged(b, axes),
                    None if mask is None else _merged(mask, axes), cnp.PyArray_NDIM(a) - len(axes), None, dtype, crew,
-                   &held)
+                   &held, load, sink)
         y = _parted(y, axes, (<object>a).shape)
     y = _rounded(y, result)
     if target is not None:
@@ -684,8 +826,36 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     return y if given is Ellipsis or cnp.PyArray_NDIM(y) else y[()]
 
 
+cdef str _why_not_flat(object where, Load load):
+    if load is not None:
+        return "elements are changed as they are loaded"
+    return "where= is given" if where is not True else "operands are no contiguous arrays, or the axis is not the last"
+
+
+cdef dict _in_words(str name, object dtype, str door, str why, Load load):
+    """The fields of `Explanation`; that of a ufunc, whose threads are decided by the type of an operand."""
+    return {"door": door, "kernel": name, "dtype": dtype.name, "precision": "accurate" if precision_here() else "fast",
+            "why_not_fast": why, "why_not_driver": why if door == "ufunc" else "", "threads": 1,
+            "why_threads": "the type of an operand decides" if door == "ufunc" else "", "output": "new",
+            "streamed": False, "loads": "" if load is None else load.in_words(), "stores": ""}
+
+
+cdef bint _is_flat(object x, object second, object axis, object out):
+    """Are the operands contiguous arrays of one type, and rows along the last axis?"""
+    cdef int dtype
+    if type(x) is not cnp.ndarray:
+        return False
+    dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
+    return (has_kernels(dtype) and _is_plain(x, dtype) and _is_last(axis, cnp.PyArray_NDIM(<cnp.ndarray>x))
+            and (second is None or (_is_plain(second, dtype) and PyArray_SAMESHAPE(second, x)))
+            and (out is None or (_is_plain(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out)
+                                 and PyArray_SAMESHAPE(x, out) and _is_apart(x, out)
+                                 and (second is None or _is_apart(second, out)))))
+
+
 cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray a, cnp.ndarray b, cnp.ndarray mask,
-                        int axis, cnp.ndarray y, int dtype, Crew crew, const Held *held):
+                        int axis, cnp.ndarray y, int dtype, Crew crew, const Held *held, Load load,
+                        cnp.ndarray sink):
     """Run over the rows of native arrays along one axis, into `y` or a new array."""
     cdef fr_row_call call
     cdef int order[FR_MAX_AXES]
@@ -694,7 +864,7 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
     if y is None:
         y = np.empty_like(a)
     else:
-        a, b, mask = _unshared(a, y), _unshared(b, y), _unshared(mask, y)
+        a, b, mask, sink = _unshared(a, y), _unshared(b, y), _unshared(mask, y), _unshared(sink, y)
     if mask is not None:
         call.absent, call.alone = _absent(kind, dtype), _alone(kind, dtype)
     check_held(held, names[kind])
@@ -702,8 +872,12 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
     _set_kernels(&call, flavor, kind, backward)
     rows = _lay_out(&call, y, axis, order)
     _operand(&call, FR_ROW_IN, a, axis, order, True)
-    if backward:
+    if b is not None:
         _operand(&call, FR_ROW_SECOND, b, axis, order, True)
+    if load is not None:
+        call.load = &load.load
+    if sink is not None:
+        _operand(&call, FR_ROW_SINK, sink, axis, order, False)
     if mask is not None:
         _operand(&call, FR_ROW_WHERE, mask, axis, order, True)
     _operand(&call, FR_ROW_OUT, y, axis, order, True)
@@ -721,13 +895,35 @@ def forward(RowKernels kernels not None, int kind, object x, object axis, object
     if where is True and type(x) is cnp.ndarray:
         settle()
         crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(<cnp.ndarray>x))
-        dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
-        if (has_kernels(dtype) and _is_plain(x, dtype)
-                and _is_last(axis, cnp.PyArray_NDIM(<cnp.ndarray>x))
-                and (out is None or (_is_plain(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out)
-                                     and PyArray_SAMESHAPE(x, out) and _is_apart(x, out)))):
+        if _is_flat(x, None, axis, out):
+            dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
             return _run_flat(kernels.of(dtype), kind, FR_MEDIUM, x, None, out, crew)
     return _general(kernels, kind, False, x, None, axis, out, where)
+
+
+@cython.binding(False)
+def forward_loaded(RowKernels kernels not None, int kind, object x, object axis, object out, object where,
+                   Load load not None):
+    """Normalize the rows of x that are changed as they are loaded."""
+    cdef str name = names[kind]
+    if load.load.scale == 1 and load.bias is None and load.capper is None and load.sink is None:
+        return forward(kernels, kind, x, axis, out, where)
+    if _is_handed_over((x, load.bias, load.sink), out[0] if isinstance(out, tuple) and len(out) == 1 else out, where):
+        x = _composed(name, x, load)
+        return forward(kernels, kind, x, axis, out, where)
+    return _general(kernels, kind, False, x, None, axis, out, where, load)
+
+
+@cython.binding(False)
+def foresee(RowKernels kernels not None, int kind, bint backward, object x, object second, object axis, object out,
+            object where, Load load):
+    """What a call would do, in words, after all its checks."""
+    if load is not None and not load.in_words():
+        load = None
+    if load is not None and _is_handed_over((x, load.bias, load.sink), out, where):
+        _refuse_sink(names[kind], load)
+        return _in_words(names[kind], joint_dtype(x), "ufunc", "an operand has code of its own", load)
+    return _general(kernels, kind, backward, x, second, axis, out, where, load, True)
 
 
 @cython.binding(False)
@@ -746,11 +942,8 @@ def from_output(RowKernels kernels not None, int kind, object grad, object y, ob
     if type(y) is cnp.ndarray:
         settle()
         crew = crew_for(cost, cnp.PyArray_SIZE(<cnp.ndarray>y))
-        dtype = cnp.PyArray_TYPE(<cnp.ndarray>y)
-        if (has_kernels(dtype) and _is_plain(y, dtype) and _is_plain(grad, dtype)
-                and PyArray_SAMESHAPE(y, grad) and _is_last(axis, cnp.PyArray_NDIM(<cnp.ndarray>y))
-                and (out is None or (_is_plain(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out)
-                                     and PyArray_SAMESHAPE(y, out) and _is_apart(y, out) and _is_apart(grad, out)))):
+        if _is_flat(y, grad, axis, out):
+            dtype = cnp.PyArray_TYPE(<cnp.ndarray>y)
             return _run_flat(kernels.of(dtype), kind, cost, grad, y, out, crew)
     return _general(kernels, kind, True, grad, y, axis, out, True)
 
@@ -1004,7 +1197,7 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
         elif keepdims:
             kept.append(1)
     if mask is not None:
-        mask = _merged(_spread_mask(name, mask, whole), axes)
+        mask = _merged(spread_mask(name, mask, whole), axes)
         if mean:
             counts = np.ascontiguousarray((<object>mask).sum(-1, np.int64))
     merged = _merged(a, axes)

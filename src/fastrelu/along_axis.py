@@ -12,12 +12,23 @@ import math
 from typing import Any, Literal, TypeVar
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import _foreign, runtime
-from fastrelu._core import stored
+from fastrelu._core import call, joint_dtype, stored, target_in_place
 from fastrelu._flag import check_flag
-from fastrelu._rows import as_real, forward, forward_in_place, from_output
+from fastrelu._rows import (
+    Load,
+    as_real,
+    as_scale,
+    forward,
+    forward_in_place,
+    forward_loaded,
+    from_output,
+    spread,
+    spread_mask,
+)
 from fastrelu._rows import cross_entropy as _cross_entropy
 from fastrelu._rows import logsumexp as _logsumexp
 from fastrelu._rows import logsumexp_backward as _logsumexp_backward
@@ -35,6 +46,7 @@ __all__ = [
     "log_softmax",
     "log_softmax_",
     "log_softmax_backward_from_output",
+    "log_softmax_backward_parameters",
     "logmeanexp",
     "logmeanexp_backward",
     "logsumexp",
@@ -42,6 +54,7 @@ __all__ = [
     "softmax",
     "softmax_",
     "softmax_backward_from_output",
+    "softmax_backward_parameters",
     "softmin",
     "softmin_",
     "softmin_backward_from_output",
@@ -56,6 +69,7 @@ Reduction = Literal["none", "mean", "sum"]
 
 _rows = runtime.rows
 _SOFTMAX, _LOG_SOFTMAX, _SOFTMIN, _HARDMAX, _SPARSEMAX = range(5)
+_capper, _capper_backward = runtime.kernels["softcap"], runtime.kernels["softcap_backward"]
 
 
 def _temperature(tau: Any) -> float:
@@ -90,11 +104,134 @@ def _noisy(name: str, x: ArrayLike, axis: Axis, tau: float, rng: Any) -> NDArray
     return noise
 
 
-def softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLike = True) -> Any:
+def _scaled_from_output(name: str, kind: int, grad: Any, y: Any, axis: Axis, scale: Any, out: Output) -> Any:
+    """Return the gradient from the output, times a scale; a type of 16 bits is rounded once."""
+    factor = as_scale(name, scale)
+    grad, y = (np.asarray(v) if isinstance(v, (list, tuple)) else v for v in (grad, y))
+    dtype = joint_dtype(grad, y)
+    halves = dtype.itemsize == 2 and not (_foreign.is_foreign(grad) or _foreign.is_foreign(y))
+    if halves:
+        grad, y = (as_real(name, v).astype(np.float32) for v in (grad, y))
+    dx = from_output(_rows, kind, grad, y, axis, None)
+    with np.errstate(all="ignore"):  # as in a pass of the kernels
+        dx = np.multiply(dx, factor, out=dx if type(dx) is np.ndarray else None)
+        return stored(name, dx.astype(dtype) if halves else dx, out)
+
+
+def _summed(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return values summed to a shape that broadcasts to theirs, in float64."""
+    lead = values.ndim - len(shape)
+    long = tuple(k for k in range(values.ndim) if k < lead or (shape[k - lead] == 1 != values.shape[k]))
+    found: NDArray[Any] = values.sum(long, np.float64) if long else values.astype(np.float64)
+    return found.reshape(shape)
+
+
+def _backward_parameters(
+    function: str,
+    kind: int,
+    grad: Any,
+    x: Any,
+    axis: Axis,
+    scale: Any,
+    bias: Any,
+    softcap: float | None,
+    sink: Any,
+    where: Any,
+    out: Output,
+) -> tuple[Any, Any, Any, Any]:
+    """Return the gradients of x, scale, bias and sink."""
+    name = f"{function}_backward_parameters"
+    _foreign.refuse(name, grad=grad, x=x, bias=bias, sink=sink, where=where, out=out)
+    _foreign.refuse_mask(name, where)
+    factor = as_scale(name, scale)
+    operands = {"grad": grad, "x": x, "bias": bias, "sink": sink}
+    arrays = {operand: as_real(name, value) for operand, value in operands.items() if value is not None}
+    result = joint_dtype(*(v if type(v := operands[k]) in (int, float) else arrays[k] for k in arrays))
+    work = np.dtype(np.float32) if result.itemsize == 2 else result
+    grad, x = (arrays[k].astype(work, copy=False) for k in ("grad", "x"))
+    if grad.shape != x.shape:
+        raise ValueError(f"{name}: grad must have the shape of x, {x.shape}, not {grad.shape}")
+    Load(name, scale, bias, _capper, softcap, sink).choose(name, work.num)
+    axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
+    mask = True if where is True else spread_mask(name, np.asarray(where), x.shape)
+    kept = tuple(length for k, length in enumerate(x.shape) if k not in axes)
+    if bias is not None:
+        arrays["bias"] = spread(name, "bias", np.asarray(bias), work.num, np.shape(bias))
+        spread(name, "bias", arrays["bias"], work.num, x.shape)
+    sinks = None if sink is None else spread(name, "sink", arrays["sink"], work.num, kept)
+    with np.errstate(all="ignore"):  # as in a pass of the kernels
+        if sinks is None:
+            load = Load(name, factor, arrays.get("bias"), _capper, softcap, None)
+            y = np.asarray(forward_loaded(_rows, kind, x, axis, None, mask, load))
+            dz = np.asarray(from_output(_rows, kind, grad, y, axis, y))
+        else:
+            dz, dsinks = _beside_sinks(kind, grad, x, axes, factor, arrays.get("bias"), softcap, sinks, mask)
+        dbias = None if bias is None else _summed(dz, np.shape(bias)).astype(result)[()]
+        dsink = None if sink is None else _summed(dsinks, np.shape(sink)).astype(result)[()]
+        if softcap is not None:
+            capped = np.multiply(x, factor)
+            dz = np.asarray(call(_capper_backward, None, True, dz, capped, softcap))
+        if mask is not True:  # a masked element may be anything
+            np.copyto(dz, 0, where=~mask)
+        dscale = np.asarray(np.multiply(dz, x, out=np.zeros(x.shape), where=dz != 0, dtype=np.float64).sum())
+        dx = np.multiply(dz, factor, out=dz).astype(result, copy=False)
+        return stored(name, dx[()], out), dscale.astype(result)[()], dbias, dsink
+
+
+def _beside_sinks(
+    kind: int,
+    grad: NDArray[Any],
+    x: NDArray[Any],
+    axes: tuple[int, ...],
+    factor: float,
+    bias: NDArray[Any] | None,
+    softcap: float | None,
+    sinks: NDArray[Any],
+    mask: Any,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the gradients of the changed elements, and of the sink of each row: its last element in a copy."""
+    last = range(-len(axes), 0)
+    long = tuple(x.shape[k] for k in axes)
+    n = math.prod(long)
+
+    def beside(array: NDArray[Any]) -> NDArray[Any]:
+        """Return a view of all but the sinks, with the axes of x."""
+        return np.moveaxis(array[..., :n].reshape(sinks.shape + long), last, axes)
+
+    z, g = (np.zeros((*sinks.shape, n + 1), x.dtype) for _ in range(2))
+    own = beside(z)
+    members: Any = True
+    np.multiply(x, factor, out=own)
+    if softcap is not None:
+        call(_capper, own, True, own, softcap)
+    if bias is not None:
+        np.add(own, bias, out=own)
+    z[..., n] = sinks
+    beside(g)[...] = grad
+    if mask is not True:
+        members = np.ones(z.shape, np.bool_)
+        beside(members)[...] = mask
+    y = forward(_rows, kind, z, -1, z, members)
+    d = from_output(_rows, kind, g, y, -1, g)
+    return beside(d), d[..., n]
+
+
+def softmax(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    scale: float = 1.0,
+    bias: ArrayLike | None = None,
+    softcap: float | None = None,
+    sink: ArrayLike | None = None,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> Any:
     """Softmax: exponentials divided by their sum.
 
     Computes ``exp(x) / sum(exp(x))`` over each row, as ``exp(x - max(x)) / sum(exp(x - max(x)))`` without the
-    rounding of the difference.
+    rounding of the difference. With options, ``exp(z) / (sum(exp(z)) + exp(sink))``, where
+    ``z = softcap * tanh(scale * x / softcap) + bias``.
 
     In SciPy: ``special.softmax(x, axis=axis)``.
 
@@ -104,6 +241,15 @@ def softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLi
         Input of any shape; float32 and float64 keep their type.
     axis : int, tuple of int or None, default -1
         The axis or axes along which a row lies; None for all.
+    scale : float, default 1.0
+        Factor of `x`, any finite number: one divided by the temperature, or by the root of the length of a query.
+    bias : array_like, optional
+        What is added to the scaled `x`; broadcasts to its shape. -inf masks an element.
+    softcap : float, optional
+        Limit of the scaled `x` before the bias is added, by :func:`softcap`; finite and greater than 0.
+    sink : array_like, optional
+        One more logit for each row, whose own probability is dropped; broadcasts to the shape of `x` without `axis`.
+        0 gives what is also called softmax1.
     out : ndarray or writable buffer, optional
         Buffer for the result; see :mod:`fastrelu.activations`.
     where : array_like of bool, optional
@@ -118,9 +264,9 @@ def softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLi
     Raises
     ------
     TypeError
-        If `x` is a masked array of NumPy; `where` is the mask.
+        If `x` is a masked array of NumPy, or `bias` is one of truth values; `where` is the mask.
     ValueError
-        If `where` does not broadcast to the shape of `x`.
+        If `where`, `bias` or `sink` does not broadcast to its shape, or `scale` or `softcap` is not in its range.
     numpy.exceptions.AxisError
         If `x` has no such axis.
 
@@ -128,6 +274,12 @@ def softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLi
     -----
     A row with NaN is NaN. Infinities give the limit where there is one: -inf becomes 0, and a single +inf
     becomes 1 and all others 0. Several +inf, or nothing but -inf, have no limit and give NaN.
+
+    The options are one pass, to the bits of passes of their own: ``z`` is ``x * scale``, then ``softcap(z, softcap)``,
+    then ``z + bias``, each rounded to the type of the result (16-bit types are computed in a wider one and rounded once,
+    at the end), in the order of ONNX's operator ``Attention``. Arrays among `x`, `bias` and `sink` decide the type,
+    numbers do not. Masked elements are left out whatever `bias` is there. A row that is all -inf has a limit beside a
+    finite `sink`: nothing but 0.
 
     The largest error of an element is ``fr.error_bound("softmax", dtype)`` ULP, subnormal results and rows of
     any spread included.
@@ -139,11 +291,30 @@ def softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLi
     array([0.042 , 0.1142, 0.8438], dtype=float32)
     >>> fr.softmax(np.float32([1.0, 2.0, 4.0]), where=[True, True, False]).round(4)
     array([0.2689, 0.7311, 0.    ], dtype=float32)
+
+    A row of attention with a bias, and one with a sink, which takes a share that nobody gets:
+
+    >>> scores = np.float32([1.0, 2.0, 4.0])
+    >>> fr.softmax(scores, scale=0.5, bias=np.float32([0.0, -1.0, -np.inf])).round(4)
+    array([0.6225, 0.3775, 0.    ], dtype=float32)
+    >>> fr.softmax(scores, sink=3.0).round(4)
+    array([0.0321, 0.0871, 0.6439], dtype=float32)
     """
-    return forward(_rows, _SOFTMAX, x, axis, out, where)
+    if type(scale) is float and scale == 1.0 and bias is None and softcap is None and sink is None:
+        return forward(_rows, _SOFTMAX, x, axis, out, where)
+    return forward_loaded(_rows, _SOFTMAX, x, axis, out, where, Load("softmax", scale, bias, _capper, softcap, sink))
 
 
-def softmax_(x: _T, axis: Axis = -1, *, where: ArrayLike = True) -> _T:
+def softmax_(
+    x: _T,
+    axis: Axis = -1,
+    *,
+    scale: float = 1.0,
+    bias: ArrayLike | None = None,
+    softcap: float | None = None,
+    sink: ArrayLike | None = None,
+    where: ArrayLike = True,
+) -> _T:
     """Apply :func:`softmax` in place to an array or a writable buffer, and return it.
 
     Examples
@@ -153,10 +324,17 @@ def softmax_(x: _T, axis: Axis = -1, *, where: ArrayLike = True) -> _T:
     >>> fr.softmax_(x) is x
     True
     """
-    return forward_in_place(_rows, _SOFTMAX, x, axis, where)
+    if type(scale) is float and scale == 1.0 and bias is None and softcap is None and sink is None:
+        return forward_in_place(_rows, _SOFTMAX, x, axis, where)
+    target: Any = target_in_place("softmax", x)
+    load = Load("softmax", scale, bias, _capper, softcap, sink)
+    forward_loaded(_rows, _SOFTMAX, target, axis, target, where, load)
+    return x
 
 
-def softmax_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis = -1, *, out: Output = None) -> Any:
+def softmax_backward_from_output(
+    grad: ArrayLike, y: ArrayLike, axis: Axis = -1, *, scale: float = 1.0, out: Output = None
+) -> Any:
     """Gradient of :func:`softmax` from its output.
 
     Computes ``y * (grad - sum(grad * y))`` over each row.
@@ -164,7 +342,9 @@ def softmax_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis = -1,
     In NumPy: ``y * (grad - (grad * y).sum(axis, keepdims=True))``.
 
     `grad` and `y` have the same shape. Where ``y`` is 0, as masked elements are, the gradient is 0 and `grad` is
-    ignored, NaN included: no mask is needed.
+    ignored, NaN included: no mask is needed. With a `scale`, which multiplies the
+    result, this is the gradient of `x`; those of a cap and of other options come from
+    :func:`softmax_backward_parameters`.
 
     Examples
     --------
@@ -173,14 +353,63 @@ def softmax_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis = -1,
     >>> fr.softmax_backward_from_output(np.float32([1.0, 0.0, 0.0]), y).round(4)
     array([ 0.0402, -0.0048, -0.0354], dtype=float32)
     """
-    return from_output(_rows, _SOFTMAX, grad, y, axis, out)
+    if type(scale) is float and scale == 1.0:
+        return from_output(_rows, _SOFTMAX, grad, y, axis, out)
+    return _scaled_from_output("softmax_backward_from_output", _SOFTMAX, grad, y, axis, scale, out)
 
 
-def log_softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLike = True) -> Any:
+def softmax_backward_parameters(
+    grad: ArrayLike,
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    scale: float = 1.0,
+    bias: ArrayLike | None = None,
+    softcap: float | None = None,
+    sink: ArrayLike | None = None,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> tuple[Any, Any, Any, Any]:
+    """Gradients of :func:`softmax` with respect to its input, `scale`, `bias` and `sink`.
+
+    Computes ``dz`` as :func:`softmax_backward_from_output` does, then ``dbias`` and ``dscale`` as sums of ``dz`` and of
+    ``dz * (1 - tanh(scale * x / softcap)**2) * x``, and ``dsink`` as ``-p * sum(grad * y)`` with the probability
+    ``p`` of the sink.
+
+    Returns
+    -------
+    dx, dscale : ndarray, scalar
+        The gradients with respect to `x` and `scale`; `out`, if given, holds the first.
+    dbias, dsink : ndarray, scalar or None
+        The gradients with respect to `bias` and `sink`, in their shapes; None for what is not given.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> grad, x = np.float32([1.0, 0.0, 0.0]), np.float32([1.0, 2.0, 4.0])
+    >>> dx, dscale, dbias, dsink = fr.softmax_backward_parameters(grad, x, scale=0.5, sink=1.0)
+    >>> dx.round(4), dscale.round(4), dbias, dsink.round(4)
+    (array([ 0.0505, -0.0107, -0.0291], dtype=float32), np.float32(-0.1744), None, np.float32(-0.0214))
+    """
+    return _backward_parameters("softmax", _SOFTMAX, grad, x, axis, scale, bias, softcap, sink, where, out)
+
+
+def log_softmax(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    scale: float = 1.0,
+    bias: ArrayLike | None = None,
+    softcap: float | None = None,
+    sink: ArrayLike | None = None,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> Any:
     """Logarithm of :func:`softmax`.
 
     Computes ``x - log(sum(exp(x)))`` over each row, as ``log1p`` of the sum without the largest element, so that
-    results close to 0 are accurate too.
+    results close to 0 are accurate too. With options, ``z - log(sum(exp(z)) + exp(sink))``, where
+    ``z = softcap * tanh(scale * x / softcap) + bias``.
 
     In SciPy: ``special.log_softmax(x, axis=axis)``.
 
@@ -190,6 +419,15 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: Arr
         Input of any shape; float32 and float64 keep their type.
     axis : int, tuple of int or None, default -1
         The axis or axes along which a row lies; None for all.
+    scale : float, default 1.0
+        Factor of `x`, any finite number: one divided by the temperature, or by the root of the length of a query.
+    bias : array_like, optional
+        What is added to the scaled `x`; broadcasts to its shape. -inf masks an element.
+    softcap : float, optional
+        Limit of the scaled `x` before the bias is added, by :func:`softcap`; finite and greater than 0.
+    sink : array_like, optional
+        One more logit for each row, whose own probability is dropped; broadcasts to the shape of `x` without `axis`.
+        0 gives what is also called softmax1.
     out : ndarray or writable buffer, optional
         Buffer for the result; see :mod:`fastrelu.activations`.
     where : array_like of bool, optional
@@ -204,9 +442,9 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: Arr
     Raises
     ------
     TypeError
-        If `x` is a masked array of NumPy; `where` is the mask.
+        If `x` is a masked array of NumPy, or `bias` is one of truth values; `where` is the mask.
     ValueError
-        If `where` does not broadcast to the shape of `x`.
+        If `where`, `bias` or `sink` does not broadcast to its shape, or `scale` or `softcap` is not in its range.
     numpy.exceptions.AxisError
         If `x` has no such axis.
 
@@ -214,6 +452,12 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: Arr
     -----
     A row with NaN is NaN. Infinities give the limit where there is one: -inf stays, and a single +inf becomes 0
     and all others -inf. Several +inf, or nothing but -inf, have no limit and give NaN.
+
+    The options are one pass, to the bits of passes of their own: ``z`` is ``x * scale``, then ``softcap(z, softcap)``,
+    then ``z + bias``, each rounded to the type of the result (16-bit types are computed in a wider one and rounded once,
+    at the end), in the order of ONNX's operator ``Attention``. Arrays among `x`, `bias` and `sink` decide the type,
+    numbers do not. Masked elements are left out whatever `bias` is there. A row that is all -inf has a limit beside a
+    finite `sink`: nothing but -inf.
 
     The largest error of an element is ``fr.error_bound("log_softmax", dtype)`` ULP, subnormal results and rows
     of any spread included.
@@ -225,11 +469,25 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: Arr
     array([-3.1698, -2.1698, -0.1698], dtype=float32)
     >>> fr.log_softmax(np.float32([1.0, 2.0, 4.0]), where=[True, True, False]).round(4)
     array([-1.3133, -0.3133,    -inf], dtype=float32)
+    >>> fr.log_softmax(np.float32([1.0, 2.0, 4.0]), scale=0.5, softcap=2.0).round(4)
+    array([-1.6779, -1.2435, -0.6446], dtype=float32)
     """
-    return forward(_rows, _LOG_SOFTMAX, x, axis, out, where)
+    if type(scale) is float and scale == 1.0 and bias is None and softcap is None and sink is None:
+        return forward(_rows, _LOG_SOFTMAX, x, axis, out, where)
+    load = Load("log_softmax", scale, bias, _capper, softcap, sink)
+    return forward_loaded(_rows, _LOG_SOFTMAX, x, axis, out, where, load)
 
 
-def log_softmax_(x: _T, axis: Axis = -1, *, where: ArrayLike = True) -> _T:
+def log_softmax_(
+    x: _T,
+    axis: Axis = -1,
+    *,
+    scale: float = 1.0,
+    bias: ArrayLike | None = None,
+    softcap: float | None = None,
+    sink: ArrayLike | None = None,
+    where: ArrayLike = True,
+) -> _T:
     """Apply :func:`log_softmax` in place to an array or a writable buffer, and return it.
 
     Examples
@@ -239,10 +497,17 @@ def log_softmax_(x: _T, axis: Axis = -1, *, where: ArrayLike = True) -> _T:
     >>> fr.log_softmax_(x) is x
     True
     """
-    return forward_in_place(_rows, _LOG_SOFTMAX, x, axis, where)
+    if type(scale) is float and scale == 1.0 and bias is None and softcap is None and sink is None:
+        return forward_in_place(_rows, _LOG_SOFTMAX, x, axis, where)
+    target: Any = target_in_place("log_softmax", x)
+    load = Load("log_softmax", scale, bias, _capper, softcap, sink)
+    forward_loaded(_rows, _LOG_SOFTMAX, target, axis, target, where, load)
+    return x
 
 
-def log_softmax_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis = -1, *, out: Output = None) -> Any:
+def log_softmax_backward_from_output(
+    grad: ArrayLike, y: ArrayLike, axis: Axis = -1, *, scale: float = 1.0, out: Output = None
+) -> Any:
     """Gradient of :func:`log_softmax` from its output.
 
     Computes ``grad - exp(y) * sum(grad)`` over each row.
@@ -250,7 +515,9 @@ def log_softmax_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis =
     In NumPy: ``grad - np.exp(y) * grad.sum(axis, keepdims=True)``.
 
     `grad` and `y` have the same shape. Where ``y`` is -inf, as masked elements are, the gradient is 0 and `grad` is
-    ignored, NaN included: no mask is needed.
+    ignored, NaN included: no mask is needed. With a `scale`, which multiplies the
+    result, this is the gradient of `x`; those of a cap and of other options come from
+    :func:`log_softmax_backward_parameters`.
 
     Examples
     --------
@@ -259,7 +526,45 @@ def log_softmax_backward_from_output(grad: ArrayLike, y: ArrayLike, axis: Axis =
     >>> fr.log_softmax_backward_from_output(np.float32([1.0, 0.0, 0.0]), y).round(4)
     array([ 0.958 , -0.1142, -0.8438], dtype=float32)
     """
-    return from_output(_rows, _LOG_SOFTMAX, grad, y, axis, out)
+    if type(scale) is float and scale == 1.0:
+        return from_output(_rows, _LOG_SOFTMAX, grad, y, axis, out)
+    return _scaled_from_output("log_softmax_backward_from_output", _LOG_SOFTMAX, grad, y, axis, scale, out)
+
+
+def log_softmax_backward_parameters(
+    grad: ArrayLike,
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    scale: float = 1.0,
+    bias: ArrayLike | None = None,
+    softcap: float | None = None,
+    sink: ArrayLike | None = None,
+    out: Output = None,
+    where: ArrayLike = True,
+) -> tuple[Any, Any, Any, Any]:
+    """Gradients of :func:`log_softmax` with respect to its input, `scale`, `bias` and `sink`.
+
+    Computes ``dz`` as :func:`log_softmax_backward_from_output` does, then ``dbias`` and ``dscale`` as sums of ``dz`` and of
+    ``dz * (1 - tanh(scale * x / softcap)**2) * x``, and ``dsink`` as ``-p * sum(grad)`` with the probability
+    ``p`` of the sink.
+
+    Returns
+    -------
+    dx, dscale : ndarray, scalar
+        The gradients with respect to `x` and `scale`; `out`, if given, holds the first.
+    dbias, dsink : ndarray, scalar or None
+        The gradients with respect to `bias` and `sink`, in their shapes; None for what is not given.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrelu as fr
+    >>> grad, x = np.float32([1.0, 0.0, 0.0]), np.float32([1.0, 2.0, 4.0])
+    >>> dx, dscale, dbias, dsink = fr.log_softmax_backward_parameters(grad, x, scale=0.5, sink=1.0)
+    >>> dx.round(4), dscale.round(4), dbias, dsink.round(4)
+    (array([ 0.443 , -0.0939, -0.2552], dtype=float32), np.float32(-1.5315), None, np.float32(-0.1878))
+    """
+    return _backward_parameters("log_softmax", _LOG_SOFTMAX, grad, x, axis, scale, bias, softcap, sink, where, out)
 
 
 def softmin(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLike = True) -> Any:

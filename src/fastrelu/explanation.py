@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from fastrelu import _core, activations, gated_units, runtime
+from fastrelu import _core, _rows, activations, along_axis, gated_units, runtime
 
 __all__ = ["Explanation", "explain"]
 
@@ -44,7 +45,8 @@ class Explanation(NamedTuple):
         Whether the result is stored past the cache.
     loads, stores : str
         How operands and the result are converted block by block: ``"x: int32 to float64"``, ``"byte order"``,
-        ``"masked"``; empty if they are not. In a fused pass, the array that is added or multiplied: ``"x + an array"``.
+        ``"masked"``; empty if they are not. In a fused pass, the array that is added or multiplied: ``"x + an array"``. In
+        softmax, its options: ``"x * scale, softcap, + bias, a sink"``.
 
     Examples
     --------
@@ -73,6 +75,21 @@ class Explanation(NamedTuple):
         """Return one line for each field that is not empty."""
         lines = zip(self._fields, self, strict=True)
         return "\n".join(f"{name.replace('_', ' '):<14} {value}" for name, value in lines if value != "")
+
+
+def _foresee_rows(name: str, base: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return what a call of one of the functions that normalize rows would do."""
+    x, second = arguments.get("x"), None
+    out, load = arguments.get("out"), None
+    if "y" in arguments:
+        x, second = arguments["grad"], arguments["y"]
+    if name.endswith("_"):
+        x = out = _core.target_in_place(name, x)
+    if "sink" in arguments:
+        scale, bias, softcap, sink = (arguments[option] for option in ("scale", "bias", "softcap", "sink"))
+        load = _rows.Load(base, scale, bias, runtime.kernels["softcap"], softcap, sink)
+    where, kind = arguments.get("where", True), _rows.names.index(base)
+    return _rows.foresee(runtime.rows, kind, second is not None, x, second, arguments["axis"], out, where, load)
 
 
 def explain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Explanation:
@@ -122,6 +139,13 @@ def explain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Expla
     loads          x: int16 to float32
     """
     name = getattr(function, "__name__", "")
+    if getattr(along_axis, name, None) is function and name in along_axis.__all__:
+        base = name.removesuffix("_backward_from_output").removesuffix("_")
+        if base in _rows.names:
+            bound = inspect.signature(function).bind(*args, **kwargs)
+            bound.apply_defaults()
+            found = _foresee_rows(name, base, bound.arguments)
+            return Explanation(function=name, isa=runtime.isa, **found)
     homes = (activations, gated_units, sys.modules.get("fastrelu.fused"))
     if not any(home and name in home.__all__ and getattr(home, name) is function for home in homes):
         raise TypeError(f"explain takes an activation function of fastrelu, such as fr.gelu, not {function!r}")

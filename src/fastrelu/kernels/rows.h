@@ -38,6 +38,12 @@ typedef struct {
 /* The same bits as those of the kernel over one row, for each row of the tile. */
 typedef void (*fr_tile_kernel)(fr_tile *tile);
 
+/* How elements are changed on their way to the kernel: z = cap(scale x) + bias. */
+typedef struct {
+    double scale, cap; /* rounded to the type of x where they are used */
+    fr_kernel softcap; /* of x and cap; NULL: no cap */
+} fr_row_load;
+
 /* The kernels of one flavor. */
 struct fr_rows {
     fr_kernel forward[FR_NORMALIZERS];     /* x, n contiguous elements; inputs and outputs may overlap as in those of */
@@ -50,16 +56,19 @@ struct fr_rows {
     fr_tile_kernel logsumexp_tile;
     /* Copies n elements, with `absent` in place of those whose mask is 0. */
     void (*select)(char *to, const char *from, const char *mask, ptrdiff_t n, uint64_t absent);
+    /* Copies n elements changed; `to` may be `from`. `bias` holds one number for each, or is NULL. */
+    void (*load)(char *to, const char *from, const char *bias, ptrdiff_t n, const fr_row_load *load);
 };
 
 enum {
     FR_ROW_IN,     /* x, grad or logits */
-    FR_ROW_SECOND, /* y, or the shares of cross-entropy */
+    FR_ROW_SECOND, /* y, the shares of cross-entropy, or a bias */
     FR_ROW_WHERE,  /* bytes: 0 where the element is masked */
     FR_ROW_OUT,
     FR_ROW_LABEL, /* int64, one for each row */
     FR_ROW_LOSS,  /* double, one for each row */
     FR_ROW_OPERANDS,
+    FR_ROW_SINK = FR_ROW_LABEL, /* of a call with a load: one more element of each row, whose result is dropped */
     FR_ROW_AXES = 64
 };
 
@@ -76,6 +85,7 @@ typedef struct {
     fr_loss loss;        /* if not NULL, called instead of the kernel */
     const fr_rows *flavor;
     const fr_target *target; /* the values that all rows share */
+    const fr_row_load *load; /* NULL: elements are taken as they are */
     int64_t ignored;         /* the label of rows that are ignored */
     uint64_t absent, alone;  /* bit patterns: of a masked element; of the results of a row that is all masked */
     ptrdiff_t n, itemsize;

@@ -31,6 +31,8 @@ static void fr_row_copy(fr_row_walk *to, const fr_row_walk *from) {
 typedef struct {
     int tiles, direct;      /* side by side; and without a copy */
     int gathered;           /* one by one: an operand has a copy */
+    int sinks;              /* rows have one more element in their copy */
+    ptrdiff_t n;            /* elements of a row as the kernel gets it */
     ptrdiff_t width, pitch; /* rows per copy; bytes from one element of a tile, or from one gathered row, to the next */
     char *room[2], *mask;   /* copies of the inputs and of the mask */
     double *dense;
@@ -107,6 +109,17 @@ static void fr_write_losses(const fr_row_walk *walk, ptrdiff_t first, ptrdiff_t 
     for (ptrdiff_t r = 0; r < m; r++) *(double *)(to + r * across) = loss[r];
 }
 
+/* --- Changed elements --- */
+
+static void fr_load_elements(const fr_row_call *call, char *to, const char *from, const char *bias, ptrdiff_t n) {
+    call->flavor->load(to, from, bias, n, call->load);
+}
+/* Copies the sinks of m rows of the last axis next to each other. */
+static void fr_read_sinks(const fr_row_walk *walk, char *to, ptrdiff_t m) {
+    const ptrdiff_t across = fr_across(walk->call, FR_ROW_SINK), size = walk->call->itemsize;
+    fr_transfer(to, 0, size, walk->at[FR_ROW_SINK], 0, across, 1, m, size);
+}
+
 /* --- Tiles --- */
 
 /* Computes rows that lie side by side, a multiple of FR_COLUMNS and one run of the last axis, without a copy. */
@@ -153,22 +166,31 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
         if (next.at[FR_ROW_WHERE])
             fr_transfer(plan->mask + rows, plan->width, 1, next.at[FR_ROW_WHERE], call->operand[FR_ROW_WHERE].along,
                         fr_across(call, FR_ROW_WHERE), n, run, 1);
-        if (next.at[FR_ROW_LABEL]) *status |= fr_read_labels(&next, 0, run, &tile.label[rows]);
+        if (plan->sinks) fr_read_sinks(&next, plan->room[0] + n * plan->pitch + rows * size, run);
+        else if (next.at[FR_ROW_LABEL]) *status |= fr_read_labels(&next, 0, run, &tile.label[rows]);
         fr_row_step(&next, run);
         rows += run;
     }
-    tile.n = n;
+    tile.n = plan->n;
     tile.width = (rows + FR_COLUMNS - 1) / FR_COLUMNS * FR_COLUMNS;
     tile.target = call->target;
     for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) {
         tile.in[k] = plan->room[k];
         tile.pitch[k] = plan->pitch;
-        for (ptrdiff_t i = 0; i < n && rows < tile.width && walk->at[k]; i++)
+        for (ptrdiff_t i = 0; i < plan->n && rows < tile.width && walk->at[k]; i++)
             memset(plan->room[k] + i * plan->pitch + rows * size, 0, (size_t)((tile.width - rows) * size));
     }
     tile.out = walk->at[FR_ROW_OUT] ? plan->room[0] : NULL;
     tile.out_pitch = plan->pitch;
     for (ptrdiff_t r = rows; r < tile.width; r++) tile.label[r] = -1;
+    if (call->load) {
+        const int dense = tile.width == plan->width; /* then the lines are one run */
+        for (ptrdiff_t i = 0; i < (dense ? 1 : n); i++) {
+            char *line = plan->room[0] + i * plan->pitch;
+            fr_load_elements(call, line, line, walk->at[FR_ROW_SECOND] ? plan->room[1] + i * plan->pitch : NULL,
+                             dense ? n * tile.width : tile.width);
+        }
+    }
     if (walk->at[FR_ROW_WHERE])
         for (ptrdiff_t i = 0; i < n; i++)
             call->flavor->select(plan->room[0] + i * plan->pitch, plan->room[0] + i * plan->pitch,
@@ -209,9 +231,11 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     char *at[FR_ROW_OPERANDS];
     for (int k = 0; k < FR_ROW_OPERANDS; k++) {
         at[k] = walk->at[k] ? walk->at[k] + r * fr_across(call, k) : NULL;
-        if (k <= FR_ROW_OUT && !fr_is_direct(call, k)) at[k] = plan->room[k == FR_ROW_SECOND] + r * plan->pitch;
+        if (k <= FR_ROW_OUT && (!fr_is_direct(call, k) || (k == FR_ROW_OUT && plan->sinks)))
+            at[k] = plan->room[k == FR_ROW_SECOND] + r * plan->pitch;
     }
     const char *mask = at[FR_ROW_WHERE];
+    char *copy = plan->room[0] + r * plan->pitch;
     if (mask) {
         const ptrdiff_t along = call->operand[FR_ROW_WHERE].along;
         char any;
@@ -226,12 +250,19 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
             fr_fill(at[FR_ROW_OUT], call->itemsize, n, call->itemsize, call->alone);
             return;
         }
-        call->flavor->select(plan->room[0] + r * plan->pitch, at[FR_ROW_IN], mask, n, call->absent);
-        at[FR_ROW_IN] = plan->room[0] + r * plan->pitch;
+    }
+    if (call->load) {
+        fr_load_elements(call, copy, at[FR_ROW_IN], at[FR_ROW_SECOND], n);
+        if (plan->sinks) memcpy(copy + n * call->itemsize, at[FR_ROW_SINK], (size_t)call->itemsize);
+        at[FR_ROW_IN] = copy;
+    }
+    if (mask) {
+        call->flavor->select(copy, at[FR_ROW_IN], mask, n, call->absent);
+        at[FR_ROW_IN] = copy;
     }
     if (!call->loss) {
         const char *in[2] = {at[FR_ROW_IN], at[FR_ROW_SECOND]};
-        call->kernel(in, at[FR_ROW_OUT], n);
+        call->kernel(in, at[FR_ROW_OUT], plan->n);
         if (mask) fr_choose(call, at[FR_ROW_OUT], call->itemsize, mask, 1);
         return;
     }
@@ -255,7 +286,7 @@ static void fr_run_each(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t m,
             fr_transfer(plan->room[k], call->itemsize, plan->pitch, walk->at[k], call->operand[k].along,
                         fr_across(call, k), call->n, m, call->itemsize);
     for (ptrdiff_t r = 0; r < m; r++) fr_run_row(walk, plan, r, status);
-    if (!fr_is_direct(call, FR_ROW_OUT))
+    if (!fr_is_direct(call, FR_ROW_OUT) || plan->sinks)
         fr_transfer(walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along, fr_across(call, FR_ROW_OUT), plan->room[0],
                     call->itemsize, plan->pitch, call->n, m, call->itemsize);
     fr_row_step(walk, m);
@@ -282,16 +313,18 @@ static int fr_lies_across(const fr_row_call *call) {
 
 /* Plans a share of `count` rows, and computes the bytes of its room; returns 0 if they overflow. */
 static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t count, size_t *size) {
-    const ptrdiff_t bytes = call->n * call->itemsize; /* no overflow: an array has that many */
+    plan->sinks = call->load && call->operand[FR_ROW_SINK].origin;
+    plan->n = call->n + plan->sinks;
+    const ptrdiff_t bytes = plan->n * call->itemsize; /* no overflow: an array has that many */
     const int masked = call->operand[FR_ROW_WHERE].origin != NULL, inputs = call->operand[FR_ROW_SECOND].origin ? 2 : 1;
     const int dense = call->target && call->target->dense;
     int transferred = 0;
     for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++)
         if (k != FR_ROW_WHERE) transferred |= !fr_is_direct(call, k);
-    plan->gathered = transferred | masked;
+    plan->gathered = transferred | masked | (call->load != NULL);
     plan->tiles = call->tile && count >= FR_COLUMNS / 4 && bytes <= FR_TILE_MOST / FR_COLUMNS &&
                   (transferred || (call->n <= FR_SHORT_ROW && (inputs == 1 || count >= FR_COLUMNS)));
-    plan->direct = plan->tiles && fr_lies_across(call);
+    plan->direct = plan->tiles && !call->load && fr_lies_across(call);
     *size = 0;
     if (plan->tiles) {
         plan->width = (call->n > FR_SHORT_ROW ? FR_TILE_FAR : FR_TILE_BYTES) / bytes / FR_COLUMNS * FR_COLUMNS;
@@ -301,7 +334,7 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
         plan->pitch = plan->width * call->itemsize;
     } else {
         plan->width = FR_ROWS_BYTES / bytes < FR_COLUMNS ? FR_ROWS_BYTES / bytes : FR_COLUMNS;
-        if (masked && !transferred) plan->width = 1;
+        if (!transferred) plan->width = 1;
         if (plan->width > count) plan->width = count;
         if (plan->width < 1) plan->width = 1;
         plan->pitch = bytes;
@@ -355,7 +388,7 @@ int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop, char *
         plan.dense = (double *)room;
         room += call->n * (ptrdiff_t)sizeof(double);
     }
-    const ptrdiff_t copy = plan.width * call->n * call->itemsize;
+    const ptrdiff_t copy = plan.width * plan.n * call->itemsize;
     plan.room[0] = room;
     plan.room[1] = room + copy;
     plan.mask = room + (call->operand[FR_ROW_SECOND].origin ? 2 : 1) * copy;

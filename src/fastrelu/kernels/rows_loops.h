@@ -592,5 +592,26 @@ FR_UNUSED static void FN(select_row)(char *to, const char *from, const char *mas
     FR_INDEPENDENT
     for (ptrdiff_t i = 0; i < n; i++) out[i] = mask[i] ? x[i] : other;
 }
+
+/* ---- Elements that are changed as they are loaded: each step is rounded, as it is in passes of its own. ---- */
+
+FR_UNUSED static void FN(load_row)(char *to, const char *from, const char *bias, ptrdiff_t n, const fr_row_load *load) {
+    const store scale = (store)load->scale, cap = (store)load->cap, *x = (const store *)from;
+    const store *b = (const store *)bias;
+    store *z = (store *)to;
+    ptrdiff_t m;
+    for (; n > 0; n -= m, x += m, z += m, b = b ? b + m : NULL) {
+        m = n < FR_ROW_BLOCK ? n : FR_ROW_BLOCK;
+        FR_INDEPENDENT
+        for (ptrdiff_t i = 0; i < m; i++) z[i] = x[i] * scale;
+        if (load->softcap) {
+            const char *in[] = {(const char *)z, (const char *)&cap};
+            load->softcap(in, (char *)z, m);
+        }
+        if (!b) continue;
+        FR_INDEPENDENT
+        for (ptrdiff_t i = 0; i < m; i++) z[i] += b[i];
+    }
+}
 #undef ROW_LANES_OPEN
 #undef ROW_LANES_CLOSE

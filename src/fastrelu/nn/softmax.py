@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastrelu import along_axis
 from fastrelu._flag import check_flag
 from fastrelu.nn.module import Layer
+from fastrelu.nn.parameter import Parameter
 from fastrelu.nn.random import Random
 from fastrelu.nn.record import save, watching
 
@@ -57,10 +58,104 @@ class _AlongAxis(Layer):
         return f"dim={self.dim}"
 
 
-class Softmax(_AlongAxis):
+class _Loaded(_AlongAxis):
+    """Base of the layers whose input may be scaled, capped, and have a bias and a sink.
+
+    Without options the layer is PyTorch's.
+
+    Parameters
+    ----------
+    dim : int, default -1
+        The axis.
+    scale : float, default 1.0
+        Factor of the input.
+    softcap : float, optional
+        Limit of the scaled input.
+    sink : float or array_like, optional
+        One more logit for each row, whose probability is dropped. A number is fixed; an array or a
+        :class:`~fastrelu.nn.Parameter` is learned, and broadcasts to the shape of the input without `dim`.
+    """
+
+    _learns: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        dim: int = -1,
+        *,
+        scale: float = 1.0,
+        softcap: float | None = None,
+        sink: ArrayLike | Parameter | None = None,
+    ) -> None:
+        super().__init__(dim)
+        getattr(along_axis, self._name)(np.empty((0, 1)), scale=scale, softcap=softcap)  # refuses other numbers
+        self.scale = scale
+        self.softcap = softcap
+        fixed = sink is None or isinstance(sink, (int, float, Parameter))
+        self.sink: Any = sink if fixed else Parameter(np.asarray(sink))
+
+    def _options(self) -> dict[str, Any]:
+        sink = self.sink.data if isinstance(self.sink, Parameter) else self.sink
+        return {"scale": self.scale, "softcap": self.softcap, "sink": sink}
+
+    def _saves_output(self) -> bool:
+        return self.softcap is None and self.sink is None
+
+    def forward(self, x: ArrayLike, bias: ArrayLike | Parameter | None = None) -> NDArray[Any]:
+        """Apply the function along the axis; in training mode the layer saves what its gradient needs.
+
+        Parameters
+        ----------
+        x : array_like
+            The input.
+        bias : array_like or Parameter, optional
+            What is added to the scaled and capped input; broadcasts to its shape. `backward` then returns two gradients.
+        """
+        added: Any = bias.data if isinstance(bias, Parameter) else bias
+        y: NDArray[Any] = getattr(along_axis, self._name)(x, self.dim, bias=added, **self._options())
+        if self.training or self._saved or watching():
+            inputs = (x,) if bias is None else (x, bias)
+            simple = bias is None and self._saves_output()
+            save(self, inputs, (y,), y if simple else (x, added, np.shape(y)))
+        return y
+
+    def _output_shape(self, saved: Any) -> tuple[int, ...]:
+        return saved[2] if isinstance(saved, tuple) else np.shape(saved)
+
+    def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:
+        if not isinstance(saved, tuple):
+            return super()._go_back(grad, saved, input_grad=input_grad, overwrite_grad=overwrite_grad)
+        x, bias, _ = saved
+        backward = getattr(along_axis, f"{self._name}_backward_parameters")
+        dx, _, dbias, dsink = backward(grad, x, self.dim, bias=bias, **self._options())
+        if isinstance(self.sink, Parameter) and self.sink.requires_grad:
+            self.sink.add_gradient(np.asarray(dsink, self.sink.dtype))
+        if not input_grad:
+            return None
+        return dx if bias is None else (dx, dbias)
+
+    def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:
+        return getattr(along_axis, f"{self._name}_backward_from_output")(grad, saved, self.dim, scale=self.scale)
+
+    def extra_repr(self) -> str:
+        """Return the axis and the options that are not the usual ones."""
+        options = {"scale": None if self.scale == 1 else self.scale, "softcap": self.softcap, "sink": self.sink}
+        if isinstance(self.sink, Parameter):
+            options["sink"] = f"Parameter of shape {self.sink.shape}"
+        return ", ".join(
+            [super().extra_repr(), *(f"{name}={value}" for name, value in options.items() if value is not None)]
+        )
+
+
+class Softmax(_Loaded):
     """Layer of :func:`fastrelu.softmax`: ``exp(x) / sum(exp(x))`` along the axis `dim`.
 
-    A network that is trained with :class:`CrossEntropyLoss`, which takes logits, does not end with this layer.
+    A network that is trained with :class:`CrossEntropyLoss`, which takes logits, does not end with this layer. As a part of
+    attention it takes the scores, and their bias as a second input.
+
+    Parameters
+    ----------
+    dim, scale, softcap, sink
+        See :class:`~fastrelu.nn.softmax._Loaded`.
 
     Examples
     --------
@@ -68,13 +163,23 @@ class Softmax(_AlongAxis):
     >>> from fastrelu import nn
     >>> nn.Softmax()(np.float32([0.0, 0.0]))
     array([0.5, 0.5], dtype=float32)
+    >>> layer = nn.Softmax(scale=0.5, sink=np.zeros(1, np.float32))  # one sink that is learned
+    >>> layer(np.float32([[0.0, 0.0]]), np.float32([0.0, -np.inf]))
+    array([[0.5, 0. ]], dtype=float32)
+    >>> [*layer.state_dict()]
+    ['sink']
     """
 
     _name = "softmax"
 
 
-class LogSoftmax(_AlongAxis):
+class LogSoftmax(_Loaded):
     """Layer of :func:`fastrelu.log_softmax`: ``x - log(sum(exp(x)))`` along the axis `dim`.
+
+    Parameters
+    ----------
+    dim, scale, softcap, sink
+        See :class:`~fastrelu.nn.softmax._Loaded`.
 
     Examples
     --------
