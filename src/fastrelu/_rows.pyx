@@ -75,7 +75,7 @@ cdef extern from "kernels/rows.h" nogil:
     ctypedef void (*fr_kernel)(const char *const *, char *, Py_ssize_t) noexcept
     ctypedef struct fr_target:
         double *weights
-        double *dense
+        double mean_weight
         double smoothing
         double scale
     ctypedef double (*fr_loss)(const fr_target *, Py_ssize_t) noexcept
@@ -902,7 +902,9 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
             _check_output(name, destination, x, result)
         if result == dtype and _takes(destination, dtype):
             grad = destination
-            x, probabilities = _unshared(x, grad), _unshared(probabilities, grad)
+            x = _unshared(x, grad)
+            if probabilities is not None and np.may_share_memory(probabilities, grad):
+                probabilities = probabilities.copy()  # they are read again when gradients are written
             given, weights = _unshared(given, grad), _unshared(weights, grad)
         else:
             grad = np.empty_like(x)
@@ -916,15 +918,12 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     call.tile = call.flavor.cross_entropy_tile
     call.target = &target
     target.weights = NULL if weights is None else <double *>cnp.PyArray_DATA(weights)
-    target.dense = NULL
+    target.mean_weight = 1 if weights is None else _sum(target.weights, call.n) / call.n
     _operand(&call, FR_ROW_IN, x, along, order, True)
     if probabilities is not None:
         _operand(&call, FR_ROW_SECOND, probabilities, along, order, True)
     else:
         _operand(&call, FR_ROW_LABEL, given, along, order, False)
-    if probabilities is not None or target.smoothing != 0:
-        call.tile = NULL
-        target.dense = &target.scale  # any address but NULL: each thread has its own room
     if grad is not None:
         _operand(&call, FR_ROW_OUT, grad, along, order, True)
     _operand(&call, FR_ROW_LOSS, losses, along, order, False)
@@ -1015,7 +1014,6 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     call.absent = _absent(FR_SOFTMAX, dtype)
     check_held(&held, name)
     _clear(&call)
-    nothing.dense = NULL
     call.target = &nothing
     call.flavor = kernels.of(dtype)
     call.loss = call.flavor.logsumexp

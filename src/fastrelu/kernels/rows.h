@@ -17,7 +17,7 @@ typedef struct {
     ptrdiff_t label;       /* the class that the row belongs to, or */
     const char *shares;    /* the probability of each class, in the type of x */
     const double *weights; /* of the classes, or NULL */
-    double *dense;         /* room for n numbers; NULL if the label is the only target */
+    double mean_weight;    /* their mean, or 1 */
     double smoothing;      /* share of the target that is spread over all classes */
     double scale;          /* of the gradient */
 } fr_target;

@@ -33,7 +33,6 @@ typedef struct {
     int gathered;           /* one by one: an operand has a copy */
     ptrdiff_t width, pitch; /* rows per copy; bytes from one element of a tile, or from one gathered row, to the next */
     char *room[2], *mask;   /* copies of the inputs and of the mask */
-    double *dense;
 } fr_row_plan;
 
 static void fr_row_seek(fr_row_walk *walk, ptrdiff_t row) {
@@ -161,7 +160,7 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     tile.width = (rows + FR_COLUMNS - 1) / FR_COLUMNS * FR_COLUMNS;
     tile.target = call->target;
     for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) {
-        tile.in[k] = plan->room[k];
+        tile.in[k] = walk->at[k] ? plan->room[k] : NULL;
         tile.pitch[k] = plan->pitch;
         for (ptrdiff_t i = 0; i < n && rows < tile.width && walk->at[k]; i++)
             memset(plan->room[k] + i * plan->pitch + rows * size, 0, (size_t)((tile.width - rows) * size));
@@ -240,7 +239,6 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     target.x = at[FR_ROW_IN];
     target.shares = at[FR_ROW_SECOND];
     target.grad = at[FR_ROW_OUT];
-    target.dense = plan->dense;
     if (at[FR_ROW_LABEL]) *status |= fr_read_label(call, at[FR_ROW_LABEL], &target.label);
     if (!at[FR_ROW_LABEL] || target.label >= 0) loss = call->loss(&target, n);
     else if (target.grad) memset(target.grad, 0, (size_t)(n * call->itemsize));
@@ -284,7 +282,6 @@ static int fr_lies_across(const fr_row_call *call) {
 static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t count, size_t *size) {
     const ptrdiff_t bytes = call->n * call->itemsize; /* no overflow: an array has that many */
     const int masked = call->operand[FR_ROW_WHERE].origin != NULL, inputs = call->operand[FR_ROW_SECOND].origin ? 2 : 1;
-    const int dense = call->target && call->target->dense;
     int transferred = 0;
     for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++)
         if (k != FR_ROW_WHERE) transferred |= !fr_is_direct(call, k);
@@ -307,8 +304,7 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
         plan->pitch = bytes;
     }
     const ptrdiff_t copied = plan->tiles || plan->gathered ? plan->width : 0;
-    return fr_add_bytes(size, inputs * copied, bytes) && fr_add_bytes(size, masked * plan->width, call->n) &&
-           fr_add_bytes(size, dense ? call->n : 0, sizeof(double));
+    return fr_add_bytes(size, inputs * copied, bytes) && fr_add_bytes(size, masked * plan->width, call->n);
 }
 
 /* Is the end of axis k the beginning of the next in every operand? */
@@ -350,11 +346,6 @@ int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop, char *
     int status = FR_ROWS_DONE;
     if (start >= stop || call->n == 0) return status;
     fr_plan_rows(&plan, call, stop - start, &size);
-    plan.dense = NULL;
-    if (call->target && call->target->dense) {
-        plan.dense = (double *)room;
-        room += call->n * (ptrdiff_t)sizeof(double);
-    }
     const ptrdiff_t copy = plan.width * call->n * call->itemsize;
     plan.room[0] = room;
     plan.room[1] = room + copy;
