@@ -308,6 +308,25 @@ FR_INLINE void FN(columns_own)(const FN(columns) * c, store *own, const double *
     }
 }
 
+/* The element of each row at its label, the first one if there is none; and back. */
+FR_INLINE void FN(columns_pick)(store *own, const int32_t *label, const char *x, ptrdiff_t pitch, ptrdiff_t n) {
+    FOR_LANES(j) own[j] = ((const store *)x)[j];
+    for (ptrdiff_t i = 1; i < n && n <= FR_FEW; i++) {
+        const store *at = (const store *)(x + i * pitch);
+        FOR_LANES(j) own[j] = label[j] == (int32_t)i ? at[j] : own[j];
+    }
+    for (int j = 0; j < FR_COLUMNS && n > FR_FEW; j++)
+        if (label[j] > 0) own[j] = ((const store *)(x + label[j] * pitch))[j];
+}
+FR_INLINE void FN(columns_place)(const store *own, const int32_t *label, char *out, ptrdiff_t pitch, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n && n <= FR_FEW; i++) {
+        store *at = (store *)(out + i * pitch);
+        FOR_LANES(j) at[j] = label[j] == (int32_t)i ? own[j] : at[j];
+    }
+    for (int j = 0; j < FR_COLUMNS && n > FR_FEW; j++)
+        if (label[j] >= 0) ((store *)(out + label[j] * pitch))[j] = own[j];
+}
+
 /* The same for rows side by side. */
 FR_INLINE void FN(cross_entropy_columns)(fr_tile *tile, ptrdiff_t n) {
     const ptrdiff_t pitch = tile->pitch[0], out_pitch = tile->out_pitch, size = sizeof(store);
@@ -324,43 +343,46 @@ FR_INLINE void FN(cross_entropy_columns)(fr_tile *tile, ptrdiff_t n) {
     FOR_BATCHES(at, count, tile) {
         const char *from = tile->in[0] + COLUMNS_AT(at);
         char *to = tile->out ? tile->out + COLUMNS_AT(at) : NULL;
-        const ptrdiff_t *labels = tile->label + at * FR_COLUMNS;
+        const int32_t *labels = tile->label + at * FR_COLUMNS;
         for (ptrdiff_t k = 0; k < count; k++) {
-            const ptrdiff_t *label = labels + k * FR_COLUMNS;
-            ptrdiff_t ignored = 0;
+            const int32_t *label = labels + k * FR_COLUMNS;
+            int32_t ignored = 0;
             infinite[k] = rare[k] = FN(columns_top)(&c[k], limit[k], from + COLUMNS_AT(k), pitch, n, 0);
             FOR_LANES(j) weight[k][j] = whole[k][j] = 1;
-            for (int j = 0; j < FR_COLUMNS && !shared; j++) ignored |= label[j];
-            for (int j = 0; j < FR_COLUMNS && !shared; j++) {
-                const ptrdiff_t known = label[j] < 0 ? 0 : label[j];
-                own[k][j] = *(const store *)(from + COLUMNS_AT(k) + known * pitch + j * size);
-                if (weights) weight[k][j] = weights[known];
+            if (shared) FOR_LANES(j) {
+                    own[k][j] = c[k].m[j], weight[k][j] = 0;
+                }
+            else {
+                FOR_LANES(j) ignored |= label[j];
+                FN(columns_pick)(own[k], label, from + COLUMNS_AT(k), pitch, n);
+                for (int j = 0; j < FR_COLUMNS && weights; j++) weight[k][j] = weights[label[j] < 0 ? 0 : label[j]];
             }
-            if (shared) FOR_LANES(j) own[k][j] = c[k].m[j];
-            else if (!plain) FOR_LANES(j) whole[k][j] = weight[k][j] * s.keep + s.rest;
+            if (!shared && !plain) FOR_LANES(j) whole[k][j] = weight[k][j] * s.keep + s.rest;
             for (int j = 0; j < FR_COLUMNS && ignored < 0; j++)
                 if (label[j] < 0) whole[k][j] = 0, rare[k] |= 1U << j;
         }
-        for (ptrdiff_t k = 0; k < count && soft; k++)
+        for (ptrdiff_t k = 0; k < count && soft; k++) {
             FN(targets_tile_row)(tile, COLUMNS_AT(at + k), c[k].m, s, whole[k], moment[k]);
+            if (!shared) FOR_LANES(j) moment[k][j] = FN(weighted)(s.spread, moment[k][j]);
+        }
         for (ptrdiff_t k = 0; k < count; k++)
             FN(columns_sum)(&c[k], from + COLUMNS_AT(k), pitch, to ? to + COLUMNS_AT(k) : NULL, out_pitch, n, 0, 1);
         for (ptrdiff_t k = 0; k < count; k++) {
             double *loss = tile->loss + (at + k) * FR_COLUMNS;
+            const store *at_label = soft ? c[k].m : own[k];
             FR_LINES double log_sum[FR_COLUMNS];
             FOR_LANES(j)
-            log_sum[j] = FN(row_loss)(FN(column_total)(&c[k], j), c[k].unit[j], c[k].unit_low[j], c[k].m[j],
-                                      soft ? c[k].m[j] : own[k][j]);
+            log_sum[j] =
+                FN(row_loss)(FN(column_total)(&c[k], j), c[k].unit[j], c[k].unit_low[j], c[k].m[j], at_label[j]);
             if (plain) FOR_LANES(j) loss[j] = log_sum[j];
             else if (!soft) FOR_LANES(j) loss[j] = FN(weighted)(whole[k][j], log_sum[j]);
             else FOR_LANES(j)
-            loss[j] = FN(soft_loss)(whole[k][j], log_sum[j], shared ? 0 : weight[k][j] * s.keep,
-                                    (double)c[k].m[j] - (double)own[k][j],
-                                    shared ? moment[k][j] : FN(weighted)(s.spread, moment[k][j]));
+            loss[j] = FN(soft_loss)(whole[k][j], log_sum[j], weight[k][j] * s.keep,
+                                    (double)c[k].m[j] - (double)own[k][j], moment[k][j]);
         }
         for (ptrdiff_t k = 0; k < count && to; k++) {
             char *out = to + COLUMNS_AT(k);
-            const ptrdiff_t *label = labels + k * FR_COLUMNS;
+            const int32_t *label = labels + k * FR_COLUMNS;
             FR_LINES double factor[FR_COLUMNS];
             FR_LINES real others[FR_COLUMNS];
             FOR_LANES(j) {
@@ -375,8 +397,7 @@ FR_INLINE void FN(cross_entropy_columns)(fr_tile *tile, ptrdiff_t n) {
             if (shared) continue;
             if (soft) FN(columns_own)(&c[k], own[k], factor, others, 1, weight[k], s);
             else FN(columns_own)(&c[k], own[k], factor, others, 0, weight[k], s);
-            for (int j = 0; j < FR_COLUMNS; j++)
-                if (label[j] >= 0) ((store *)(out + label[j] * out_pitch))[j] = own[k][j];
+            FN(columns_place)(own[k], label, out, out_pitch, n);
         }
         for (ptrdiff_t k = 0; k < count; k++)
             for (int j = 0; j < FR_COLUMNS && rare[k]; j++)
@@ -391,6 +412,27 @@ FR_UNUSED static void FN(cross_entropy_tile_row)(fr_tile *tile) {
     /* A loop of two, unrolled: pairs of classes are common. */
     if (tile->n == 2) FN(cross_entropy_columns)(tile, 2);
     else FN(cross_entropy_columns)(tile, tile->n);
+}
+
+/* ---- Labels and losses of many rows ---- */
+
+FR_UNUSED static fr_label_counts FN(read_labels_row)(int32_t *to, const int64_t *from, ptrdiff_t m, ptrdiff_t n,
+                                                     int64_t ignored) {
+    fr_label_counts counts = {0, 0};
+    for (ptrdiff_t i = 0; i < m; i++) {
+        const int64_t label = from[i], is_ignored = label == ignored, is_class = (label >= 0) & (label < n);
+        to[i] = is_class & !is_ignored ? (int32_t)label : -1;
+        counts.ignored += is_ignored;
+        counts.wrong += !is_class & !is_ignored;
+    }
+    return counts;
+}
+FR_UNUSED static void FN(add_losses_row)(double *hi, double *lo, int lane, const double *loss, ptrdiff_t m) {
+    ptrdiff_t i = 0;
+    for (; i < m && (lane + i) % FR_COLUMNS; i++)
+        fr_add_to(&hi[(lane + i) % FR_COLUMNS], &lo[(lane + i) % FR_COLUMNS], loss[i]);
+    for (; i + FR_COLUMNS <= m; i += FR_COLUMNS) FOR_LANES(j) fr_add_to(&hi[j], &lo[j], loss[i + j]);
+    for (; i < m; i++) fr_add_to(&hi[(lane + i) % FR_COLUMNS], &lo[(lane + i) % FR_COLUMNS], loss[i]);
 }
 
 /* ---- The logarithm of the sum of the exponentials ---- */
