@@ -781,7 +781,8 @@ def as_real(str name, object x):
 
 cdef enum:
     _LABELS_AT_ONCE = 1024
-    _MANY_ROWS = 4096  # from here on losses are added up in chunks, of which there are at most as many
+    _MANY_ROWS = 4096  # from here on losses are added up in chunks
+    _CHUNKS = 1024  # at most
     _CHUNK = 16  # rows: chunks hold a multiple of this
 
 cdef double _sum(const double *x, Py_ssize_t n) noexcept nogil:
@@ -962,7 +963,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     _clear(&call)
     rows = _lay_out(&call, x if grad is None else grad, along, order)
     if reduction != "none" and rows >= _MANY_ROWS:
-        call.chunk = (rows + _MANY_ROWS * _CHUNK - 1) // (_MANY_ROWS * _CHUNK) * _CHUNK
+        call.chunk = (rows + _CHUNKS * _CHUNK - 1) // (_CHUNKS * _CHUNK) * _CHUNK
         losses = _empty((2 * ((rows + call.chunk - 1) // call.chunk),))
         call.sums = <double *>cnp.PyArray_DATA(losses)
     else:
