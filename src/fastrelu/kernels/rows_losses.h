@@ -48,17 +48,23 @@ FR_INLINE void FN(targets_step)(int first, double *moment, double *moment_lo, do
     }
 }
 /* The sums of the lanes of one row, or of FR_COLUMNS rows side by side, in place of the first lane. */
-FR_INLINE void FN(targets_join)(double *hi, double *lo, int across, ptrdiff_t n) {
+FR_INLINE void FN(lane_join)(double *hi, double *lo, const double *other, const double *other_lo) {
+    FN(lane_add)(hi, lo, *other);
+    if (COMPENSATED) *lo += *other_lo;
+}
+FR_INLINE void FN(lane_close)(double *hi, const double *lo) {
+    if (COMPENSATED) *hi = *lo - *lo == 0 ? *hi + *lo : *hi;
+}
+FR_INLINE void FN(targets_join)(double *hi, double *lo) {
     for (int w = FR_ROW_LANES / 2; w; w /= 2)
-        for (int l = 0; l < w && l + w < n; l++) {
-            FR_INDEPENDENT
-            for (int j = 0; j < across; j++) {
-                FN(lane_add)(&hi[l * across + j], &lo[l * across + j], hi[(l + w) * across + j]);
-                if (COMPENSATED) lo[l * across + j] += lo[(l + w) * across + j];
-            }
-        }
-    FR_INDEPENDENT
-    for (int j = 0; j < across && COMPENSATED; j++) hi[j] = lo[j] - lo[j] == 0 ? hi[j] + lo[j] : hi[j];
+        for (int l = 0; l < w; l++) FN(lane_join)(&hi[l], &lo[l], &hi[l + w], &lo[l + w]);
+    FN(lane_close)(hi, lo);
+}
+FR_INLINE void FN(columns_targets_join)(double (*hi)[FR_COLUMNS], double (*lo)[FR_COLUMNS], ptrdiff_t n) {
+    for (int w = FR_ROW_LANES / 2; w; w /= 2)
+        for (int l = 0; l < w && l + w < n; l++)
+            FOR_LANES(j) FN(lane_join)(&hi[l][j], &lo[l][j], &hi[l + w][j], &lo[l + w][j]);
+    FOR_LANES(j) FN(lane_close)(&hi[0][j], &lo[0][j]);
 }
 
 FR_INLINE FN(targets) FN(row_targets_of)(const store *x, store top, ptrdiff_t n, FN(softness) s, const store *shares,
@@ -82,8 +88,8 @@ FR_INLINE FN(targets) FN(row_targets_of)(const store *x, store top, ptrdiff_t n,
         FN(targets_step)(0, moment, moment_lo, whole, whole_lo, last, m, shares ? last_shares : NULL, last_weights, 1,
                          s);
     }
-    FN(targets_join)(moment, moment_lo, 1, FR_ROW_LANES);
-    if (shares) FN(targets_join)(whole, whole_lo, 1, FR_ROW_LANES);
+    FN(targets_join)(moment, moment_lo);
+    if (shares) FN(targets_join)(whole, whole_lo);
     return (FN(targets)){whole[0], moment[0]};
 }
 /* Of FR_COLUMNS rows side by side. */
@@ -100,8 +106,8 @@ FR_INLINE void FN(columns_targets_of)(const fr_tile *tile, ptrdiff_t at, const s
     for (; i < tile->n && i < FR_ROW_LANES; i++) STEP(1, i);
     for (; i < tile->n; i++) STEP(0, i % FR_ROW_LANES);
 #undef STEP
-    FN(targets_join)(hi[0], lo[0], FR_COLUMNS, tile->n);
-    if (shared) FN(targets_join)(sum[0], low[0], FR_COLUMNS, tile->n);
+    FN(columns_targets_join)(hi, lo, tile->n);
+    if (shared) FN(columns_targets_join)(sum, low, tile->n);
     FOR_LANES(j) moment[j] = hi[0][j];
     if (shared) FOR_LANES(j) whole[j] = sum[0][j];
 }
