@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -164,6 +165,74 @@ def test_threads(kind: str, precision: fr.runtime.Precision, dtype: str) -> None
             got = fr.cross_entropy_value_and_grad(logits, labels, **options)
     assert_same_bits(got[0], wanted[0])
     assert_same_bits(got[1], wanted[1])
+
+
+@each_dtype
+@each_precision
+@each_kind
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("smoothing", [0.0, 1e-300, 0.1, 1.0])
+def test_batches(smoothing: float, weighted: bool, kind: str, precision: fr.runtime.Precision, dtype: str) -> None:
+    """A row has the same bits alone and among others: in any layout, along any axis, on any number of threads."""
+    for classes in (1, 2, 10, 40, 150):
+        logits, labels, _ = problem(kind, 70, classes, dtype, {"weight": False})
+        logits[5, 0], logits[6, -1], logits[8] = -np.inf, np.inf, logits[8, 0]
+        weight = np.arange(classes) / 2 if weighted else None
+        options: dict[str, Any] = {"weight": weight, "label_smoothing": smoothing}
+        if kind == "labels":
+            options["ignore_index"] = 0 if classes > 10 else IGNORED
+            labels[labels == IGNORED] = options["ignore_index"]
+        function = fr.cross_entropy_value_and_grad
+        with fr.precision(precision):
+            alone = [function(logits[i], labels[i], reduction="none", **options) for i in range(70)]
+            losses, grads = np.stack([loss for loss, _ in alone]), np.stack([grad for _, grad in alone])
+            for reduction, threads in itertools.product(("none", "sum", "mean"), (1, 2)):
+                with fr.threads(threads):
+                    wanted = function(logits, labels, reduction=reduction, **options)
+                    across = function(np.ascontiguousarray(logits.T), labels.T, axis=0, reduction=reduction, **options)
+                    assert_same_bits(across[0], wanted[0])
+                    assert_same_bits(across[1].T, wanted[1])
+                    assert_same_bits(fr.cross_entropy(logits, labels, reduction=reduction, **options), wanted[0])
+                    for lay in LAYOUTS.values():
+                        loss, grad = function(lay(logits), labels, reduction=reduction, **options)
+                        assert_same_bits(loss, wanted[0])
+                        assert_same_bits(np.asarray(grad, dtype), wanted[1])
+                if reduction == "none":
+                    assert_same_bits(wanted[0], losses)
+                if reduction != "mean":
+                    assert_same_bits(wanted[1], grads)
+
+
+@each_dtype
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("rows", [4095, 4096, 4101, 70_001])
+def test_many_rows(rows: int, weighted: bool, dtype: str) -> None:
+    """The sum and the mean of many losses are exact up to a rounding, the same for any threads, layout and axis."""
+    logits, labels, options = problem("labels", rows, 3, dtype, {"weight": weighted})
+    losses = fr.cross_entropy(logits.astype(np.float64), labels, **options, reduction="none")
+    weights = np.ones(3) if options["weight"] is None else options["weight"]
+    total, count = math.fsum(losses), math.fsum(weights[labels[labels != IGNORED]])
+    for reduction, wanted in (("sum", total), ("mean", total / count)):
+        loss, grad = fr.cross_entropy_value_and_grad(logits, labels, **options, reduction=reduction)  # type: ignore[misc]  # a str
+        assert loss == pytest.approx(wanted, rel=2 * float(np.finfo(dtype).eps))
+        for threads, axis in itertools.product((1, 2), (0, 1)):
+            with fr.threads(threads):
+                given = logits if axis == 1 else np.ascontiguousarray(logits.T)
+                again, gradient = fr.cross_entropy_value_and_grad(
+                    given, labels, axis=axis, **options, reduction=reduction
+                )
+                assert_same_bits(again, loss)
+                assert_same_bits(gradient if axis == 1 else gradient.T, grad)
+                assert_same_bits(fr.cross_entropy(given, labels, axis=axis, **options, reduction=reduction), loss)
+    labels[rows - 2] = 0
+    logits[rows - 2] = [-np.inf, 0, 0]
+    assert fr.cross_entropy(logits, labels, **options) == np.inf
+    for wrong in (3, -1, 2**40, -(2**40)):
+        labels[rows - 1] = wrong
+        for call in (fr.cross_entropy, fr.cross_entropy_value_and_grad):
+            for reduction in ("none", "sum", "mean"):
+                with pytest.raises(IndexError, match=rf"label {wrong} at position {rows - 1} is out of range for 3"):
+                    call(logits, labels, **options, reduction=reduction)
 
 
 def test_scalars() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from compare import assert_same_bits
 
 import fastrelu as fr
 from fastrelu import losses, nn
@@ -221,20 +222,43 @@ def test_types(case: Case) -> None:
     for kind, other in itertools.product("?bBhHiIqQefd", "?bBhHiIqQefd"):
         if case.inputs == "classes" and other in "?efd":
             continue
-        given, target = x.astype(kind), y.astype(other)
+        given, target = x.astype(kind), (abs(y) if kind == "e" else y).astype(other)  # no square leaves the range
         floats = np.dtype(np.float32 if np.can_cast(kind, np.float32) else np.float64)
-        if kind == "e" and isinstance(case.build("mean"), nn.CrossEntropyLoss):
-            floats = np.dtype(np.float16)  # it is computed along an axis, and keeps the type
+        floats = np.dtype(np.float16) if kind == "e" else floats
         criterion = case.build("mean")
         got, gradient = criterion(given, target), criterion.backward()
         wanted, same = (
             case.build("mean"),
             (given.astype(floats), target if case.inputs == "classes" else target.astype("d")),
         )
-        np.testing.assert_allclose(got, wanted(*same), rtol=1e-5)
+        np.testing.assert_allclose(got, wanted(*same), rtol=1e-3 if kind == "e" else 1e-5)
         np.testing.assert_allclose(gradient, wanted.backward(), rtol=1e-5, atol=1e-7)
         assert gradient.dtype == floats
-        assert got.dtype in (floats, np.float32, np.float64)
+        joins = other in "efd" and case.name != "BCEWithLogitsLoss"
+        assert got.dtype == (np.result_type(floats, other) if joins else floats)
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "float32", "float64"])
+@each_case
+def test_the_type_that_went_in(case: Case, kind: str) -> None:
+    """Loss and gradient have the type of the prediction; those of 16-bit types are computed in float32, rounded once."""
+    half = kind.endswith("float16")
+    reason = "the type is not there without it"
+    dtype: Any = np.dtype(pytest.importorskip("ml_dtypes", reason=reason).bfloat16 if kind == "bfloat16" else kind)
+    for shape, reduction in (*(((5, 7), reduction) for reduction in REDUCTIONS), ((20_000, 7), "mean")):
+        x, y = case.arrays(shape, np.float32)
+        x, y = x.astype(dtype), y if case.inputs == "classes" else y.astype(dtype)
+        criterion, wide = case.build(reduction), case.build(reduction)
+        loss = criterion(x, y)
+        exact = wide(x.astype(np.float32), y.astype(np.float32) if y.dtype == dtype else y) if half else wide(x, y)
+        gradient, slope = criterion.backward(np.ones_like(loss)), wide.backward(np.ones_like(exact))
+        assert (loss.dtype, gradient.dtype) == (dtype, dtype)
+        with np.errstate(over="ignore"):  # a slope of BCELoss at 1 leaves the range of float16
+            assert_same_bits(gradient, slope.astype(dtype))
+        eps = 2.0**-8 if kind == "bfloat16" else float(np.finfo(dtype).eps) / 2
+        error = abs(loss.astype(np.float64) - exact.astype(np.float64))
+        assert (error <= 1.001 * eps * abs(exact.astype(np.float64)) + 2.0**-25).all()
+        assert_same_bits(criterion.eval()(x, y), loss)
 
 
 @each_plain

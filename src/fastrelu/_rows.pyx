@@ -13,7 +13,7 @@ cimport cython
 cimport numpy as cnp
 from cpython.long cimport PyLong_AsLong, PyLong_CheckExact
 from libc.math cimport INFINITY, NAN, isfinite, log
-from libc.stdint cimport PTRDIFF_MAX, int64_t, uint64_t
+from libc.stdint cimport PTRDIFF_MAX, int32_t, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from fastrelu._core cimport (
@@ -85,6 +85,7 @@ cdef extern from "kernels/rows.h" nogil:
         FR_ROW_OPERANDS
         FR_ROW_SINK
         FR_ROW_AXES
+        FR_TILE_WIDTH
     ctypedef void (*fr_kernel)(const char *const *, char *, Py_ssize_t) noexcept
     ctypedef struct fr_row_load:
         double scale
@@ -92,10 +93,13 @@ cdef extern from "kernels/rows.h" nogil:
         fr_kernel softcap
     ctypedef struct fr_target:
         double *weights
-        double *dense
+        double mean_weight
         double smoothing
         double scale
     ctypedef double (*fr_loss)(const fr_target *, Py_ssize_t) noexcept
+    ctypedef struct fr_label_counts:
+        int64_t ignored
+        int64_t wrong
     ctypedef void (*fr_tile_kernel)(void *) noexcept
     ctypedef struct fr_rows:
         fr_kernel *forward
@@ -106,6 +110,7 @@ cdef extern from "kernels/rows.h" nogil:
         fr_tile_kernel cross_entropy_tile
         fr_loss logsumexp
         fr_tile_kernel logsumexp_tile
+        fr_label_counts (*read_labels)(int32_t *, const int64_t *, Py_ssize_t, Py_ssize_t, int64_t) noexcept
     ctypedef struct fr_row_operand:
         char *origin
         Py_ssize_t along
@@ -118,6 +123,9 @@ cdef extern from "kernels/rows.h" nogil:
         const fr_target *target
         const fr_row_load *load
         int64_t ignored
+        fr_atomic *skipped
+        double *sums
+        Py_ssize_t chunk
         uint64_t absent
         uint64_t alone
         Py_ssize_t n
@@ -314,6 +322,8 @@ cdef int _run(fr_row_call *call, int cost, Py_ssize_t rows, Crew crew) except -1
     cdef _Work work
     work.call, work.rows, work.no_class, work.rooms = call, rows, 0, NULL
     work.unit = fr_rows_prepare(call, rows)
+    if call.sums != NULL:
+        work.unit = call.chunk
     work.units = (rows + work.unit - 1) // work.unit
     work.room = fr_rows_room(call, rows)
     if work.room:
@@ -361,6 +371,8 @@ cdef void _clear(fr_row_call *call) noexcept:
     call.loss = NULL
     call.target = NULL
     call.load = NULL
+    call.skipped = NULL
+    call.sums = NULL
     for k in range(FR_ROW_OPERANDS):
         call.operand[k].origin = NULL
 
@@ -960,6 +972,12 @@ def as_real(str name, object x):
 
 # --- Cross-entropy ----------------------------------------------------------------------------------------------------
 
+cdef enum:
+    _LABELS_AT_ONCE = 1024
+    _MANY_ROWS = 4096  # from here on losses are added up in chunks
+    _CHUNKS = 1024  # at most
+    _CHUNK = 16  # rows: chunks hold a multiple of this
+
 cdef double _sum(const double *x, Py_ssize_t n) noexcept nogil:
     """The sum, in eight lanes, because additions that wait for each other take longer than the losses."""
     cdef double hi[8]
@@ -983,6 +1001,8 @@ cdef cnp.ndarray _labels(cnp.ndarray labels, tuple shape):
     if (<object>labels).shape != shape:
         raise ValueError(f"cross_entropy: labels must have the shape of logits without its axis, {shape}, "
                          f"not {(<object>labels).shape}")
+    if _is_plain(labels, cnp.NPY_INT64):
+        return labels
     if labels.dtype == np.uint64 and cnp.PyArray_SIZE(labels):
         largest = int((<object>labels).max())
         if largest > 2**62:
@@ -990,26 +1010,49 @@ cdef cnp.ndarray _labels(cnp.ndarray labels, tuple shape):
     return _as_carray(labels, cnp.NPY_INT64)
 
 
-cdef double _count(cnp.ndarray labels, Py_ssize_t classes, int64_t ignored, cnp.ndarray weights) except? -1:
+cdef double _count(const fr_rows *flavor, cnp.ndarray labels, Py_ssize_t classes, int64_t ignored,
+                   cnp.ndarray weights) except? -1:
     """The sum of the weights of all rows that are not ignored; checks each label."""
-    cdef const volatile int64_t *label = <const volatile int64_t *>cnp.PyArray_DATA(labels)
-    cdef const double *weight = NULL
-    cdef Py_ssize_t i, counted = 0
+    cdef const int64_t *label = <const int64_t *>cnp.PyArray_DATA(labels)
+    cdef const double *weight = NULL if weights is None else <const double *>cnp.PyArray_DATA(weights)
+    cdef fr_label_counts counts
+    cdef int32_t known[_LABELS_AT_ONCE]
+    cdef double weighed[_LABELS_AT_ONCE]
+    cdef double total = 0, low = 0
+    cdef Py_ssize_t rows = cnp.PyArray_SIZE(labels), counted = rows, i, j, m
+    for i in range(0, rows, _LABELS_AT_ONCE):
+        m = min(rows - i, <Py_ssize_t>_LABELS_AT_ONCE)
+        counts = flavor.read_labels(known, label + i, m, classes, ignored)
+        counted -= counts.ignored
+        if counts.wrong:
+            _refuse_label(label, i, rows, classes, ignored)
+        if weight != NULL:
+            for j in range(m):
+                weighed[j] = weight[known[j]] if known[j] >= 0 else 0
+            fr_add_to(&total, &low, _sum(weighed, m))
+    return counted if weight == NULL else total + low
+
+
+cdef int _refuse_label(const volatile int64_t *label, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t classes,
+                       int64_t ignored) except -1:
+    """Raise for the first label that is not a class."""
+    cdef Py_ssize_t i
     cdef int64_t one  # read once: another thread may write it meanwhile
-    cdef double hi = 0, lo = 0
-    if weights is not None:
-        weight = <const double *>cnp.PyArray_DATA(weights)
-    for i in range(cnp.PyArray_SIZE(labels)):
+    for i in range(start, rows):
         one = label[i]
-        if one == ignored:
-            continue
-        if not 0 <= one < classes:
+        if one != ignored and not 0 <= one < classes:
             raise IndexError(f"cross_entropy: label {one} at position {i} is out of range for {classes} classes; "
                              f"rows to ignore carry ignore_index, which is {ignored}")
-        counted += 1
-        if weight != NULL:
-            fr_add_to(&hi, &lo, weight[one])
-    return counted if weight == NULL else hi + lo
+    return 0
+
+
+cdef cnp.ndarray _empty(tuple shape):
+    """Room for losses."""
+    cdef cnp.npy_intp lengths[FR_MAX_AXES]
+    cdef int k, ndim = len(shape)
+    for k in range(ndim):
+        lengths[k] = shape[k]
+    return cnp.PyArray_SimpleNew(ndim, lengths, cnp.NPY_DOUBLE)
 
 
 cdef tuple _REDUCTIONS = ("none", "mean", "sum")
@@ -1025,7 +1068,11 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     cdef int dtype, result, along = 0
     cdef Py_ssize_t rows
     cdef cnp.ndarray x, given, weights = None, losses, grad = None, probabilities = None, destination
-    cdef double total, count
+    cdef double total, count = 0
+    cdef bint late = False
+    cdef char kind
+    cdef fr_atomic skipped
+    cdef const fr_rows *flavor
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.
     name = "cross_entropy_value_and_grad" if with_grad else "cross_entropy"
     if reduction not in _REDUCTIONS:
@@ -1062,6 +1109,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     cdef Crew crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(x))
 
     dtype = _joint_type("cross_entropy", x, None, &result)
+    flavor = kernels.of(dtype)
     x = _native(x, dtype)
     along = normalize_axis_index(axis, cnp.PyArray_NDIM(x))
     call.n = cnp.PyArray_DIM(x, along)
@@ -1071,12 +1119,15 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     if weights is not None and (cnp.PyArray_NDIM(weights) != 1 or cnp.PyArray_SIZE(weights) != call.n):
         raise ValueError(f"cross_entropy: weight must hold one number for each of the {call.n} classes, "
                          f"its shape is {(<object>weights).shape}")
-    kind = given.dtype.kind
-    if kind in "iu":
+    kind = (<cnp.dtype>given.descr).kind
+    if kind == b"i" or kind == b"u":
         given = _labels(given, shape)
         check_held(&held, name)
-        count = _count(given, call.n, call.ignored, weights)
-    elif kind == "f" or _is_half(given):
+        # Where nothing is to be known before, the kernels count and check, in the pass that reads the labels anyway.
+        late = (weights is None or reduction != "mean") and not (with_grad and (reduction == "mean" or out is not None))
+        if not late:
+            count = _count(flavor, given, call.n, call.ignored, weights)
+    elif kind == b"f" or _is_half(given):
         if not PyArray_SAMESHAPE(given, x):
             raise ValueError(f"cross_entropy: probabilities must have the shape of logits, {(<object>x).shape}, not "
                              f"{(<object>given).shape}; class indices must be integers")
@@ -1095,33 +1146,46 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
             _check_output(name, destination, x, result)
         if result == dtype and _takes(destination, dtype):
             grad = destination
-            x, probabilities = _unshared(x, grad), _unshared(probabilities, grad)
+            x = _unshared(x, grad)
+            if probabilities is not None and np.may_share_memory(probabilities, grad):
+                probabilities = probabilities.copy()  # they are read again when gradients are written
             given, weights = _unshared(given, grad), _unshared(weights, grad)
         else:
             grad = np.empty_like(x)
 
-    losses = np.empty(shape)
-    check_held(&held, name)
     _clear(&call)
     rows = _lay_out(&call, x if grad is None else grad, along, order)
-    call.flavor = kernels.of(dtype)
+    if reduction != "none" and rows >= _MANY_ROWS:
+        call.chunk = (rows + _CHUNKS * _CHUNK - 1) // (_CHUNKS * _CHUNK) * _CHUNK
+        losses = _empty((2 * ((rows + call.chunk - 1) // call.chunk),))
+        call.sums = <double *>cnp.PyArray_DATA(losses)
+    else:
+        losses = _empty(shape)
+        _operand(&call, FR_ROW_LOSS, losses, along, order, False)
+    fr_store(&skipped, 0)
+    call.skipped = &skipped
+    check_held(&held, name)
+    call.flavor = flavor
     call.loss = call.flavor.cross_entropy
     call.tile = call.flavor.cross_entropy_tile
     call.target = &target
     target.weights = NULL if weights is None else <double *>cnp.PyArray_DATA(weights)
-    target.dense = NULL
+    target.mean_weight = 1 if weights is None else _sum(target.weights, call.n) / call.n
     _operand(&call, FR_ROW_IN, x, along, order, True)
     if probabilities is not None:
         _operand(&call, FR_ROW_SECOND, probabilities, along, order, True)
     else:
         _operand(&call, FR_ROW_LABEL, given, along, order, False)
-    if probabilities is not None or target.smoothing != 0:
-        call.tile = NULL
-        target.dense = &target.scale  # any address but NULL: each thread has its own room
     if grad is not None:
         _operand(&call, FR_ROW_OUT, grad, along, order, True)
-    _operand(&call, FR_ROW_LOSS, losses, along, order, False)
-    _run(&call, FR_MEDIUM, rows, crew)
+    try:
+        _run(&call, FR_MEDIUM, rows, crew)
+    except RuntimeError:
+        if late:
+            _refuse_label(<const volatile int64_t *>cnp.PyArray_DATA(given), 0, rows, call.n, call.ignored)
+        raise
+    if late:
+        count = rows - fr_load(&skipped)
 
     cast = np.float64 if dtype == cnp.NPY_DOUBLE else np.float32
     if grad is not None:
@@ -1208,7 +1272,6 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     call.absent = _absent(FR_SOFTMAX, dtype)
     check_held(&held, name)
     _clear(&call)
-    nothing.dense = NULL
     call.target = &nothing
     call.flavor = kernels.of(dtype)
     call.loss = call.flavor.logsumexp

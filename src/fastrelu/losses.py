@@ -42,16 +42,22 @@ quiet = np.errstate(all="ignore")  # a decorator: infinities and NaN show in the
 
 
 def real_array(function: str, name: str, value: ArrayLike) -> NDArray[Any]:
-    """Return an argument as an array of real numbers in its own type, or refuse it."""
+    """Return an argument as an array of real numbers in its own type, float32 for one of 16 bits, or refuse it."""
+    return typed_array(function, name, value)[0]
+
+
+def typed_array(function: str, name: str, value: ArrayLike) -> tuple[NDArray[Any], np.dtype[Any]]:
+    """Return an argument as an array of real numbers, and the type of a loss of it."""
     if type(value) is np.ndarray and value.dtype in _FLOATS:
-        return value
+        return value, value.dtype
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{function} got a masked {name}: select or fill the elements first")
     refuse(function, **{name: value})
-    array = _core.as_native(np.asarray(value))
+    given = np.asarray(value)
+    array = _core.as_native(given)
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > np.dtype(np.float64).itemsize:
         raise TypeError(f"{function} needs a {name} of real numbers, got {array.dtype}")
-    return array
+    return array, float_type(array) if array is given else given.dtype.newbyteorder("=")
 
 
 def float_type(array: NDArray[Any]) -> np.dtype[Any]:
@@ -59,12 +65,14 @@ def float_type(array: NDArray[Any]) -> np.dtype[Any]:
     return array.dtype if array.dtype in _FLOATS else np.result_type(array.dtype, np.float32)
 
 
-def pair(function: str, names: tuple[str, str], x: ArrayLike, y: ArrayLike) -> list[NDArray[Any]]:
-    """Return the two arguments of a loss as arrays of one shape."""
-    arrays = [real_array(function, name, value) for name, value in zip(names, (x, y), strict=True)]
-    if arrays[0].shape != arrays[1].shape:
-        raise ValueError(f"{function} needs one shape, got {arrays[0].shape} and {arrays[1].shape}")
-    return arrays
+def pair(
+    function: str, names: tuple[str, str], x: ArrayLike, y: ArrayLike
+) -> tuple[list[NDArray[Any]], list[np.dtype[Any]]]:
+    """Return the two arguments of a loss as arrays of one shape, and the types of losses of each."""
+    (a, a_type), (b, b_type) = (typed_array(function, name, value) for name, value in zip(names, (x, y), strict=True))
+    if a.shape != b.shape:
+        raise ValueError(f"{function} needs one shape, got {a.shape} and {b.shape}")
+    return [a, b], [a_type, b_type]
 
 
 def factor(function: str, name: str, value: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -82,7 +90,14 @@ def reduced(total: float, count: float, reduction: Reduction, dtype: np.dtype[An
     """Return the sum or the mean of losses in their type; the mean of none is NaN."""
     if reduction == "mean":
         total = total / count if count else np.nan
-    return dtype.type(total)
+    return rounded(np.float64(total), dtype)
+
+
+def rounded(values: Any, dtype: np.dtype[Any]) -> Any:
+    """Return an array or a number of a wider type in the type of a result."""
+    if dtype in _FLOATS:
+        return values.astype(dtype, copy=False)
+    return _core.as_half(np.asarray(values), dtype)[()]
 
 
 @quiet
@@ -92,6 +107,7 @@ def blockwise(
     dtype: np.dtype[Any],
     reduction: Reduction,
     *,
+    loss_dtype: np.dtype[Any],
     factor: float = 1.0,
     grad_dtype: np.dtype[Any] | None = None,
     out: NDArray[Any] | None = None,
@@ -100,6 +116,14 @@ def blockwise(
 
     `formula` computes the losses of a block, and the gradients without `factor`.
     """
+    if grad_dtype is not None and grad_dtype not in _FLOATS:  # computed in the wider type, and rounded as a whole
+        loss, wide = blockwise(
+            formula, operands, dtype, reduction, loss_dtype=loss_dtype, factor=factor, grad_dtype=dtype
+        )
+        narrow = _core.as_half(wide, grad_dtype)
+        if out is not None:
+            out[...] = narrow
+        return loss, narrow
     count, total, with_grad = operands[0].size, 0.0, grad_dtype is not None
     scale = factor / max(count, 1) if reduction == "mean" else factor
     shape = operands[0].shape
@@ -107,7 +131,10 @@ def blockwise(
         blocks: Any = [np.asarray(operand, dtype) for operand in operands]
         each, slope = np.empty_like(blocks[0], subok=False), np.empty_like(blocks[0], subok=False)
         parts = formula(each, slope, with_grad, *blocks)
-        loss = _product(each, parts)[()] if reduction == "none" else reduced(_sum(parts), count, reduction, dtype)
+        if reduction == "none":
+            loss = rounded(_product(each, parts), loss_dtype)[()]
+        else:
+            loss = reduced(_sum(parts), count, reduction, loss_dtype)
         if with_grad:
             grad = np.multiply(slope, scale, out=slope).astype(grad_dtype, copy=False)
             if out is not None:
@@ -140,7 +167,7 @@ def blockwise(
                 _product(each, parts)
             if with_grad and scale != 1:
                 np.multiply(slope, scale, out=slope)
-    return reduced(total, count, reduction, dtype) if losses is None else losses, grad
+    return reduced(total, count, reduction, loss_dtype) if losses is None else rounded(losses, loss_dtype), grad
 
 
 def _product(each: NDArray[Any], parts: tuple[NDArray[Any], ...]) -> NDArray[Any]:
@@ -209,7 +236,7 @@ def _binary_cross_entropy(
 ) -> tuple[Any, Any]:
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f'{name}: reduction must be "none", "mean" or "sum", not {reduction!r}')
-    x, y = pair(name, ("logits", "labels"), logits, labels)
+    (x, y), (result, _) = pair(name, ("logits", "labels"), logits, labels)
     dtype = float_type(x)
     factors = {
         key: factor(name, key, value, x.shape)
@@ -218,11 +245,13 @@ def _binary_cross_entropy(
     }
     target = _as_output(name, out)
     if target is not None:
-        _check_output(name, target, x, dtype.num)
+        _check_output(name, target, x, result.num)
 
     operands = [x, y, *factors.values()]
     formula = functools.partial(_binary, names=tuple(factors))
-    loss, grad = blockwise(formula, operands, dtype, reduction, grad_dtype=dtype if with_grad else None, out=target)
+    loss, grad = blockwise(
+        formula, operands, dtype, reduction, loss_dtype=result, grad_dtype=result if with_grad else None, out=target
+    )
     return loss, grad if target is None else out[0] if isinstance(out, tuple) else out
 
 
@@ -242,7 +271,7 @@ def binary_cross_entropy_with_logits(
     Parameters
     ----------
     logits : array_like
-        Scores of any shape; float32 and float64 keep their type.
+        Scores of any shape; floating point of 16, 32 and 64 bits keeps its type.
     labels : array_like
         The probability that each element is positive, of the shape of `logits`: 0 or 1, or a number between.
     weight : array_like, optional

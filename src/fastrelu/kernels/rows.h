@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../atomic.h"
 #include "kernels.h"
 
 enum { FR_SOFTMAX, FR_LOG_SOFTMAX, FR_SOFTMIN, FR_HARDMAX, FR_SPARSEMAX, FR_NORMALIZERS };
@@ -17,7 +18,7 @@ typedef struct {
     ptrdiff_t label;       /* the class that the row belongs to, or */
     const char *shares;    /* the probability of each class, in the type of x */
     const double *weights; /* of the classes, or NULL */
-    double *dense;         /* room for n numbers; NULL if the label is the only target */
+    double mean_weight;    /* their mean, or 1 */
     double smoothing;      /* share of the target that is spread over all classes */
     double scale;          /* of the gradient */
 } fr_target;
@@ -31,8 +32,8 @@ typedef struct {
     char *out; /* NULL: the loss alone */
     ptrdiff_t pitch[2], out_pitch;
     ptrdiff_t n, width;
-    const fr_target *target;        /* of cross-entropy: the values that all rows share, */
-    ptrdiff_t label[FR_TILE_WIDTH]; /* the class of each row; negative: the row is ignored */
+    const fr_target *target;      /* of cross-entropy: the values that all rows share, */
+    int32_t label[FR_TILE_WIDTH]; /* the class of each row; negative: the row is ignored */
     double loss[FR_TILE_WIDTH];
 } fr_tile;
 /* The same bits as those of the kernel over one row, for each row of the tile. */
@@ -43,6 +44,9 @@ typedef struct {
     double scale, cap; /* rounded to the type of x where they are used */
     fr_kernel softcap; /* of x and cap; NULL: no cap */
 } fr_row_load;
+typedef struct {
+    int64_t ignored, wrong;
+} fr_label_counts;
 
 /* The kernels of one flavor. */
 struct fr_rows {
@@ -54,6 +58,11 @@ struct fr_rows {
     fr_tile_kernel cross_entropy_tile;
     fr_loss logsumexp; /* of a target that is x alone */
     fr_tile_kernel logsumexp_tile;
+    /* Reads m labels of n classes, each once; -1 is what is ignored or no class. Returns how many of either there are.
+     */
+    fr_label_counts (*read_labels)(int32_t *to, const int64_t *from, ptrdiff_t m, ptrdiff_t n, int64_t ignored);
+    /* Adds m losses to the sums of FR_COLUMNS lanes, the first one to this lane. */
+    void (*add_losses)(double *hi, double *lo, int lane, const double *loss, ptrdiff_t m);
     /* Copies n elements, with `absent` in place of those whose mask is 0. */
     void (*select)(char *to, const char *from, const char *mask, ptrdiff_t n, uint64_t absent);
     /* Copies n elements changed; `to` may be `from`. `bias` holds one number for each, or is NULL. */
@@ -87,7 +96,10 @@ typedef struct {
     const fr_target *target; /* the values that all rows share */
     const fr_row_load *load; /* NULL: elements are taken as they are */
     int64_t ignored;         /* the label of rows that are ignored */
-    uint64_t absent, alone;  /* bit patterns: of a masked element; of the results of a row that is all masked */
+    fr_atomic *skipped;      /* is increased by the number of such rows, unless it is NULL */
+    double *sums; /* in place of each loss, if not NULL: the sum of each `chunk` rows, and its rounding error */
+    ptrdiff_t chunk;
+    uint64_t absent, alone; /* bit patterns: of a masked element; of the results of a row that is all masked */
     ptrdiff_t n, itemsize;
     int naxes;
     ptrdiff_t shape[FR_ROW_AXES];
@@ -100,7 +112,8 @@ ptrdiff_t fr_rows_prepare(fr_row_call *call, ptrdiff_t rows);
 /* Bytes of workspace for any share of `rows` rows; SIZE_MAX if there cannot be that many. */
 size_t fr_rows_room(const fr_row_call *call, ptrdiff_t rows);
 
-/* Runs over rows start to stop, in the order of the axes, the last fastest; each thread has its own workspace. */
+/* Runs over rows start to stop, in the order of the axes, the last fastest; each thread has its own workspace. With
+ * sums, start is a multiple of a chunk. */
 enum {
     FR_ROWS_DONE,
     FR_ROWS_NO_CLASS /* a label is not a class; its row has no loss and no gradient */

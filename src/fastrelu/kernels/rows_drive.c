@@ -7,6 +7,7 @@
 
 #include "guard.h"
 #include "transpose.h"
+#include "two_sum.h"
 
 enum {
     FR_SHORT_ROW = 128,         /* up to this length contiguous rows are gathered into a tile */
@@ -27,6 +28,12 @@ static void fr_row_copy(fr_row_walk *to, const fr_row_walk *from) {
     memcpy(to, from, offsetof(fr_row_walk, index) + (size_t)from->call->naxes * sizeof(ptrdiff_t));
 }
 
+/* The sums of the losses of a chunk, in lanes: the bits do not depend on how rows are brought to the kernels. */
+typedef struct {
+    double hi[FR_COLUMNS], lo[FR_COLUMNS];
+    ptrdiff_t row; /* the next one */
+} fr_loss_sums;
+
 /* How rows are brought to the kernels. */
 typedef struct {
     int tiles, direct;      /* side by side; and without a copy */
@@ -35,7 +42,7 @@ typedef struct {
     ptrdiff_t n;            /* elements of a row as the kernel gets it */
     ptrdiff_t width, pitch; /* rows per copy; bytes from one element of a tile, or from one gathered row, to the next */
     char *room[2], *mask;   /* copies of the inputs and of the mask */
-    double *dense;
+    fr_loss_sums *sums;     /* NULL: each loss is written */
 } fr_row_plan;
 
 static void fr_row_seek(fr_row_walk *walk, ptrdiff_t row) {
@@ -91,19 +98,49 @@ static void fr_choose(const fr_row_call *call, char *out, ptrdiff_t along, const
 /* Labels are checked here, where they are used: another thread may change them at any time. */
 static int fr_read_label(const fr_row_call *call, const char *address, ptrdiff_t *label) {
     const int64_t found = *(const volatile int64_t *)address;
-    const int none = found != call->ignored && (uint64_t)found >= (uint64_t)call->n;
-    *label = none || found == call->ignored ? -1 : (ptrdiff_t)found;
+    const int ignored = found == call->ignored, none = !ignored && (uint64_t)found >= (uint64_t)call->n;
+    *label = none || ignored ? -1 : (ptrdiff_t)found;
+    if (ignored && call->skipped) fr_add(call->skipped, 1);
     return none ? FR_ROWS_NO_CLASS : FR_ROWS_DONE;
 }
 /* Those of m rows of the last axis, from the row `first` after the current one on; and their losses. */
-static int fr_read_labels(const fr_row_walk *walk, ptrdiff_t first, ptrdiff_t m, ptrdiff_t *label) {
-    const ptrdiff_t across = fr_across(walk->call, FR_ROW_LABEL);
+static int fr_read_labels(const fr_row_walk *walk, ptrdiff_t first, ptrdiff_t m, int32_t *label) {
+    const fr_row_call *call = walk->call;
+    const ptrdiff_t across = fr_across(call, FR_ROW_LABEL);
     const char *from = walk->at[FR_ROW_LABEL] + first * across;
-    int status = FR_ROWS_DONE;
-    for (ptrdiff_t r = 0; r < m; r++) status |= fr_read_label(walk->call, from + r * across, &label[r]);
-    return status;
+    int64_t copy[FR_TILE_WIDTH];
+    for (ptrdiff_t r = 0; r < m && across != sizeof(int64_t); r++) copy[r] = *(const int64_t *)(from + r * across);
+    const int64_t *labels = across == sizeof(int64_t) ? (const int64_t *)from : copy;
+    const fr_label_counts counts = call->flavor->read_labels(label, labels, m, call->n, call->ignored);
+    if (counts.ignored && call->skipped) fr_add(call->skipped, counts.ignored);
+    return counts.wrong ? FR_ROWS_NO_CLASS : FR_ROWS_DONE;
 }
-static void fr_write_losses(const fr_row_walk *walk, ptrdiff_t first, ptrdiff_t m, const double *loss) {
+static void fr_end_chunk(fr_loss_sums *sums, const fr_row_call *call) {
+    double *to = call->sums + (sums->row - 1) / call->chunk * 2;
+    for (int w = FR_COLUMNS / 2; w; w /= 2)
+        for (int j = 0; j < w; j++) {
+            fr_add_to(&sums->hi[j], &sums->lo[j], sums->hi[j + w]);
+            sums->lo[j] += sums->lo[j + w];
+        }
+    to[0] = sums->hi[0], to[1] = sums->lo[0] - sums->lo[0] == 0 ? sums->lo[0] : 0; /* an infinite sum has no error */
+    memset(sums->hi, 0, sizeof sums->hi);
+    memset(sums->lo, 0, sizeof sums->lo);
+}
+static void fr_add_losses(fr_loss_sums *sums, const fr_row_call *call, ptrdiff_t m, const double *loss) {
+    while (m) {
+        const ptrdiff_t before = sums->row % call->chunk, left = call->chunk - before, now = m < left ? m : left;
+        call->flavor->add_losses(sums->hi, sums->lo, (int)(before % FR_COLUMNS), loss, now);
+        sums->row += now, loss += now, m -= now;
+        if (now == left) fr_end_chunk(sums, call);
+    }
+}
+static void fr_write_losses(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t first, ptrdiff_t m,
+                            const double *loss) {
+    if (plan->sums) {
+        fr_add_losses(plan->sums, walk->call, m, loss);
+        return;
+    }
+    if (!walk->at[FR_ROW_LOSS]) return;
     const ptrdiff_t across = fr_across(walk->call, FR_ROW_LOSS);
     char *to = walk->at[FR_ROW_LOSS] + first * across;
     for (ptrdiff_t r = 0; r < m; r++) *(double *)(to + r * across) = loss[r];
@@ -123,7 +160,7 @@ static void fr_read_sinks(const fr_row_walk *walk, char *to, ptrdiff_t m) {
 /* --- Tiles --- */
 
 /* Computes rows that lie side by side, a multiple of FR_COLUMNS and one run of the last axis, without a copy. */
-static void fr_run_direct(fr_row_walk *walk, ptrdiff_t rows, int *status) {
+static void fr_run_direct(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t rows, int *status) {
     const fr_row_call *call = walk->call;
     const ptrdiff_t size = call->itemsize;
     fr_tile tile;
@@ -137,7 +174,7 @@ static void fr_run_direct(fr_row_walk *walk, ptrdiff_t rows, int *status) {
         tile.out = walk->at[FR_ROW_OUT] ? walk->at[FR_ROW_OUT] + done * size : NULL;
         if (walk->at[FR_ROW_LABEL]) *status |= fr_read_labels(walk, done, tile.width, tile.label);
         call->tile(&tile);
-        if (walk->at[FR_ROW_LOSS]) fr_write_losses(walk, done, tile.width, tile.loss);
+        fr_write_losses(walk, plan, done, tile.width, tile.loss);
     }
     fr_row_step(walk, rows);
 }
@@ -151,7 +188,7 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     fr_tile tile;
     if (plan->direct && run >= FR_COLUMNS) {
         rows = run - run % FR_COLUMNS;
-        fr_run_direct(walk, rows, status);
+        fr_run_direct(walk, plan, rows, status);
         return rows;
     }
     fr_row_copy(&next, walk);
@@ -175,7 +212,7 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     tile.width = (rows + FR_COLUMNS - 1) / FR_COLUMNS * FR_COLUMNS;
     tile.target = call->target;
     for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) {
-        tile.in[k] = plan->room[k];
+        tile.in[k] = walk->at[k] ? plan->room[k] : NULL;
         tile.pitch[k] = plan->pitch;
         for (ptrdiff_t i = 0; i < plan->n && rows < tile.width && walk->at[k]; i++)
             memset(plan->room[k] + i * plan->pitch + rows * size, 0, (size_t)((tile.width - rows) * size));
@@ -201,7 +238,7 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
         if (walk->at[FR_ROW_OUT])
             fr_transfer(walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along, fr_across(call, FR_ROW_OUT),
                         plan->room[0] + done * size, plan->pitch, size, n, run, size);
-        if (walk->at[FR_ROW_LOSS]) fr_write_losses(walk, 0, run, &tile.loss[done]);
+        fr_write_losses(walk, plan, 0, run, &tile.loss[done]);
         for (ptrdiff_t r = 0; r < run && walk->at[FR_ROW_WHERE] && walk->at[FR_ROW_OUT]; r++) {
             const char *mask = plan->mask + done + r;
             char any = 0;
@@ -271,11 +308,10 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     target.x = at[FR_ROW_IN];
     target.shares = at[FR_ROW_SECOND];
     target.grad = at[FR_ROW_OUT];
-    target.dense = plan->dense;
     if (at[FR_ROW_LABEL]) *status |= fr_read_label(call, at[FR_ROW_LABEL], &target.label);
     if (!at[FR_ROW_LABEL] || target.label >= 0) loss = call->loss(&target, n);
     else if (target.grad) memset(target.grad, 0, (size_t)(n * call->itemsize));
-    *(double *)at[FR_ROW_LOSS] = loss;
+    fr_write_losses(walk, plan, r, 1, &loss);
 }
 
 /* Runs the kernel on the next m rows, which differ in the last axis alone. */
@@ -317,7 +353,6 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
     plan->n = call->n + plan->sinks;
     const ptrdiff_t bytes = plan->n * call->itemsize; /* no overflow: an array has that many */
     const int masked = call->operand[FR_ROW_WHERE].origin != NULL, inputs = call->operand[FR_ROW_SECOND].origin ? 2 : 1;
-    const int dense = call->target && call->target->dense;
     int transferred = 0;
     for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++)
         if (k != FR_ROW_WHERE) transferred |= !fr_is_direct(call, k);
@@ -340,8 +375,7 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
         plan->pitch = bytes;
     }
     const ptrdiff_t copied = plan->tiles || plan->gathered ? plan->width : 0;
-    return fr_add_bytes(size, inputs * copied, bytes) && fr_add_bytes(size, masked * plan->width, call->n) &&
-           fr_add_bytes(size, dense ? call->n : 0, sizeof(double));
+    return fr_add_bytes(size, inputs * copied, bytes) && fr_add_bytes(size, masked * plan->width, call->n);
 }
 
 /* Is the end of axis k the beginning of the next in every operand? */
@@ -379,19 +413,18 @@ size_t fr_rows_room(const fr_row_call *call, ptrdiff_t rows) {
 int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop, char *room) {
     fr_row_walk walk;
     fr_row_plan plan;
+    fr_loss_sums sums;
     size_t size;
     int status = FR_ROWS_DONE;
     if (start >= stop || call->n == 0) return status;
     fr_plan_rows(&plan, call, stop - start, &size);
-    plan.dense = NULL;
-    if (call->target && call->target->dense) {
-        plan.dense = (double *)room;
-        room += call->n * (ptrdiff_t)sizeof(double);
-    }
     const ptrdiff_t copy = plan.width * plan.n * call->itemsize;
     plan.room[0] = room;
     plan.room[1] = room + copy;
     plan.mask = room + (call->operand[FR_ROW_SECOND].origin ? 2 : 1) * copy;
+    memset(&sums, 0, sizeof sums);
+    sums.row = start;
+    plan.sums = call->sums ? &sums : NULL;
     fr_guard caller = fr_guard_open();
     walk.call = call;
     fr_row_seek(&walk, start);
@@ -405,6 +438,7 @@ int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop, char *
             start += m;
         }
     }
+    if (plan.sums && sums.row % call->chunk) fr_end_chunk(&sums, call);
     fr_guard_close(caller);
     return status;
 }

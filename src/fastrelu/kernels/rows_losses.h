@@ -1,60 +1,204 @@
 /* Cross-entropy, its gradient, and the logarithm of the sum of exponentials, over a row and over a tile. Included by
  * instance.h, once per instance. */
 
-/* ---- Cross-entropy: sum of q (-log p) over the classes, and its gradient scale (p (sum of q) - q) ---- */
+/* ---- Cross-entropy: sum of q (-log p) over the classes, and its gradient scale (p (sum of q) - q) ----
+ *
+ * The targets q of a row come from its label, q = weight (1 - smoothing) at the label plus weight smoothing / n at
+ * every class, or from the shares s of the classes, q = weight ((1 - smoothing) s + smoothing / n). The loss is (sum of
+ * q) log(sum of e^(x - m)) + sum of q (m - x), whose terms have one sign. */
 
+/* What the rows share: q = weight (keep share + spread), where the share of a label is 1. `rest` is the mean of what
+ * all classes have alike. */
 typedef struct {
-    double whole, moment; /* sums of q, and of q (x - m) where x is finite */
-    double outside;       /* the sum of q where the logit is -inf */
+    double keep, spread, rest, scale;
+} FN(softness);
+FR_INLINE FN(softness) FN(softness_of)(const fr_target *target, ptrdiff_t n) {
+    const double part = target->smoothing;
+    return (FN(softness)){1 - part, part / (double)n, part == 0 ? 0 : part * target->mean_weight, target->scale};
+}
+
+/* Sums over t, which is q of shares; and beside a label the weight, or 1. */
+typedef struct {
+    double whole, moment; /* of t, if there are shares, and of t (m - x) */
 } FN(targets);
 
-/* m <= FR_ROW_LANES elements from i on: their targets q, and their contribution to the sums */
-FR_INLINE void FN(targets_step)(const fr_target *target, const store *x, store top, ptrdiff_t i, ptrdiff_t m,
-                                double spread, fr_lanes *whole, fr_lanes *moment, double *outside) {
-    const store *shares = (const store *)target->shares;
-    double *q = target->dense + i;
-    if (shares)
-        for (ptrdiff_t j = 0; j < m; j++) q[j] = (double)shares[i + j] * (1 - target->smoothing) + spread;
-    else
-        for (ptrdiff_t j = 0; j < m; j++) q[j] = spread + (i + j == target->label ? 1 - target->smoothing : 0.);
-    if (target->weights)
-        for (ptrdiff_t j = 0; j < m; j++) q[j] *= target->weights[i + j];
-    for (ptrdiff_t j = 0; j < m; j++) {
-        double z = (double)x[i + j] - (double)top;
-        int gone = (x[i + j] < -LARGEST) | (q[j] == 0);
-        fr_add_to(&whole->hi[j], &whole->lo[j], q[j]);
-        fr_add_to(&moment->hi[j], &moment->lo[j], gone ? 0. : q[j] * z);
-        outside[j] += x[i + j] < -LARGEST ? q[j] : 0.;
+/* Sums that are not compensated have no low part. An infinite sum has none either. */
+FR_INLINE void FN(lane_add)(double *hi, double *lo, double v) {
+    if (COMPENSATED) fr_add_to(hi, lo, v);
+    else *hi += v;
+}
+/* One class, or in a row FR_ROW_LANES classes, whose weights differ. */
+FR_INLINE void FN(targets_step)(int first, double *moment, double *moment_lo, double *whole, double *whole_lo,
+                                const store *x, const double *m, const store *shares, const double *weights,
+                                int weight_step, FN(softness) s) {
+    FOR_LANES(j) {
+        double t = weights ? weights[j * weight_step] : 1, z = m[j] - (double)x[j];
+        if (shares) t *= (double)shares[j] * s.keep + s.spread;
+        double hi = first ? 0 : moment[j], lo = first ? 0 : moment_lo[j];
+        if (shares || weights) z = t == 0 ? 0. : t * z;
+        FN(lane_add)(&hi, &lo, z);
+        moment[j] = hi;
+        if (COMPENSATED) moment_lo[j] = lo;
+        if (shares) {
+            double sum = first ? 0 : whole[j], low = first ? 0 : whole_lo[j];
+            FN(lane_add)(&sum, &low, t);
+            whole[j] = sum;
+            if (COMPENSATED) whole_lo[j] = low;
+        }
+    }
+}
+/* The sums of the lanes of one row, or of FR_COLUMNS rows side by side, in place of the first lane. */
+FR_INLINE void FN(lane_join)(double *hi, double *lo, const double *other, const double *other_lo) {
+    FN(lane_add)(hi, lo, *other);
+    if (COMPENSATED) *lo += *other_lo;
+}
+FR_INLINE void FN(lane_close)(double *hi, const double *lo) {
+    if (COMPENSATED) *hi = *lo - *lo == 0 ? *hi + *lo : *hi;
+}
+FR_INLINE void FN(targets_join)(double *hi, double *lo) {
+    for (int w = FR_ROW_LANES / 2; w; w /= 2)
+        for (int l = 0; l < w; l++) FN(lane_join)(&hi[l], &lo[l], &hi[l + w], &lo[l + w]);
+    FN(lane_close)(hi, lo);
+}
+FR_INLINE void FN(columns_targets_join)(double (*hi)[FR_COLUMNS], double (*lo)[FR_COLUMNS], ptrdiff_t n) {
+    for (int w = FR_ROW_LANES / 2; w; w /= 2)
+        for (int l = 0; l < w && l + w < n; l++)
+            FOR_LANES(j) FN(lane_join)(&hi[l][j], &lo[l][j], &hi[l + w][j], &lo[l + w][j]);
+    FOR_LANES(j) FN(lane_close)(&hi[0][j], &lo[0][j]);
+}
+
+FR_INLINE FN(targets) FN(row_targets_of)(const store *x, store top, ptrdiff_t n, FN(softness) s, const store *shares,
+                                         const double *weights) {
+    double moment[FR_ROW_LANES], moment_lo[FR_ROW_LANES], whole[FR_ROW_LANES], whole_lo[FR_ROW_LANES];
+    double m[FR_ROW_LANES];
+    FOR_LANES(j) { moment[j] = moment_lo[j] = whole[j] = whole_lo[j] = 0, m[j] = top; }
+    ptrdiff_t i = 0;
+    for (; i + FR_ROW_LANES <= n; i += FR_ROW_LANES)
+        FN(targets_step)(0, moment, moment_lo, whole, whole_lo, x + i, m, shares ? shares + i : NULL,
+                         weights ? weights + i : NULL, 1, s);
+    if (i < n) { /* what is beyond the end has the weight 0 */
+        store last[FR_ROW_LANES], last_shares[FR_ROW_LANES];
+        double last_weights[FR_ROW_LANES];
+        FOR_LANES(j) { last[j] = top, last_shares[j] = 0, last_weights[j] = 0; }
+        for (ptrdiff_t j = 0; i + j < n; j++) {
+            last[j] = x[i + j];
+            if (shares) last_shares[j] = shares[i + j];
+            last_weights[j] = weights ? weights[i + j] : 1;
+        }
+        FN(targets_step)(0, moment, moment_lo, whole, whole_lo, last, m, shares ? last_shares : NULL, last_weights, 1,
+                         s);
+    }
+    FN(targets_join)(moment, moment_lo);
+    if (shares) FN(targets_join)(whole, whole_lo);
+    return (FN(targets)){whole[0], moment[0]};
+}
+/* Of FR_COLUMNS rows side by side. */
+FR_INLINE void FN(columns_targets_of)(const fr_tile *tile, ptrdiff_t at, const store *top, FN(softness) s,
+                                      double *whole, double *moment, int shared, const double *weights) {
+    const char *x = tile->in[0] + at, *shares = shared ? tile->in[1] + at : NULL;
+    FR_LINES double hi[FR_ROW_LANES][FR_COLUMNS], lo[FR_ROW_LANES][FR_COLUMNS];
+    FR_LINES double sum[FR_ROW_LANES][FR_COLUMNS], low[FR_ROW_LANES][FR_COLUMNS], m[FR_COLUMNS];
+    FOR_LANES(j) m[j] = top[j];
+#define STEP(first, lane)                                                                                         \
+    FN(targets_step)(first, hi[lane], lo[lane], sum[lane], low[lane], (const store *)(x + i * tile->pitch[0]), m, \
+                     shared ? (const store *)(shares + i * tile->pitch[1]) : NULL, weights ? weights + i : NULL, 0, s)
+    ptrdiff_t i = 0;
+    for (; i < tile->n && i < FR_ROW_LANES; i++) STEP(1, i);
+    for (; i < tile->n; i++) STEP(0, i % FR_ROW_LANES);
+#undef STEP
+    FN(columns_targets_join)(hi, lo, tile->n);
+    if (shared) FN(columns_targets_join)(sum, low, tile->n);
+    FOR_LANES(j) moment[j] = hi[0][j];
+    if (shared) FOR_LANES(j) whole[j] = sum[0][j];
+}
+
+/* Writes p - q, scaled; p from the exponentials or from x as in row_divide. */
+FR_INLINE store FN(less)(store p, real share, real keep, real spread, int shared) {
+    return (store)((real)p - (shared ? share * keep + spread : spread));
+}
+FR_INLINE void FN(row_gradient_of)(const fr_target *target, ptrdiff_t n, const FN(row) * row, FN(factor) r, double f,
+                                   FN(softness) s, const store *shares, const double *weights) {
+    const real hi = r.hi, lo = r.lo, factor = (real)f, origin = row->origin, magic = row->magic, low = row->low;
+    store *out = (store *)target->grad;
+    const store *from = KEEPS ? out : (const store *)target->x;
+    FR_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const double scale = weights ? s.scale * weights[i] : s.scale;
+        out[i] =
+            FN(less)(FN(probability)(from[i], origin, magic, low, hi, lo, factor, 0, 1), shares ? (real)shares[i] : 0,
+                     (real)(scale * s.keep), (real)(scale * s.spread), shares != NULL);
+    }
+}
+FR_INLINE void FN(columns_gradient_of)(const fr_tile *tile, ptrdiff_t at, const FN(columns) * c, const double *f,
+                                       FN(softness) s, int shared, const double *weights) {
+    real r_hi[FR_COLUMNS], r_lo[FR_COLUMNS], factor[FR_COLUMNS];
+    FOR_LANES(j) {
+        const FN(factor) r = FN(factor_of)(FN(column_total)(c, j), f[j], 1);
+        r_hi[j] = r.hi, r_lo[j] = r.lo, factor[j] = (real)f[j];
+    }
+    for (ptrdiff_t i = 0; i < tile->n; i++) {
+        store *to = (store *)(tile->out + at + i * tile->out_pitch);
+        const store *from = KEEPS ? to : (const store *)(tile->in[0] + at + i * tile->pitch[0]);
+        const store *share = shared ? (const store *)(tile->in[1] + at + i * tile->pitch[1]) : NULL;
+        const double scale = weights ? s.scale * weights[i] : s.scale;
+        const real keep = (real)(scale * s.keep), spread = (real)(scale * s.spread);
+        FOR_LANES(j)
+        to[j] =
+            FN(less)(FN(probability)(from[j], c->origin[j], c->magic[j], c->low[j], r_hi[j], r_lo[j], factor[j], 0, 1),
+                     shared ? (real)share[j] : 0, keep, spread, shared);
     }
 }
 
-FR_INLINE FN(targets) FN(targets_of)(const fr_target *target, const store *x, store top, ptrdiff_t n) {
-    fr_lanes whole, moment;
-    double outside[FR_ROW_LANES];
-    const double spread = target->smoothing / (double)n;
-    fr_lanes_clear(&whole);
-    fr_lanes_clear(&moment);
-    for (int j = 0; j < FR_ROW_LANES; j++) outside[j] = 0;
-    ptrdiff_t i = 0;
-    for (; i + FR_ROW_LANES <= n; i += FR_ROW_LANES)
-        FN(targets_step)(target, x, top, i, FR_ROW_LANES, spread, &whole, &moment, outside);
-    if (i < n) FN(targets_step)(target, x, top, i, n - i, spread, &whole, &moment, outside);
-    for (int j = 1; j < FR_ROW_LANES; j++) outside[0] += outside[j];
-    FN(targets) found = {fr_lanes_join(&whole).hi, fr_lanes_join(&moment).hi, outside[0]};
-    return found;
+/* One copy for each kind of targets: what they lack costs nothing. */
+#define BY_TARGETS(shares, weights, none, call) \
+    if ((shares) && (weights)) {                \
+        call(shares, weights);                  \
+    } else if (shares) {                        \
+        call(shares, NULL);                     \
+    } else if (weights) {                       \
+        call(none, weights);                    \
+    } else {                                    \
+        call(none, NULL);                       \
+    }
+FR_APART FN(targets) FN(targets_row)(const fr_target *target, store top, ptrdiff_t n, FN(softness) s) {
+    const store *x = (const store *)target->x, *shares = (const store *)target->shares;
+#define CALL(shares, weights) return FN(row_targets_of)(x, top, n, s, shares, weights)
+    BY_TARGETS(shares, target->weights, NULL, CALL)
+#undef CALL
 }
+FR_APART void FN(gradient_row)(const fr_target *target, ptrdiff_t n, const FN(row) * row, FN(factor) r, double f,
+                               FN(softness) s) {
+    const store *shares = (const store *)target->shares;
+#define CALL(shares, weights) FN(row_gradient_of)(target, n, row, r, f, s, shares, weights)
+    BY_TARGETS(shares, target->weights, NULL, CALL)
+#undef CALL
+}
+FR_APART void FN(targets_tile_row)(const fr_tile *tile, ptrdiff_t at, const store *top, FN(softness) s, double *whole,
+                                   double *moment){
+#define CALL(shares, weights) FN(columns_targets_of)(tile, at, top, s, whole, moment, shares, weights)
+    BY_TARGETS(tile -> in[1] != NULL, tile->target->weights, 0, CALL)
+#undef CALL
+} FR_APART void FN(gradient_tile_row)(const fr_tile *tile, ptrdiff_t at, const FN(columns) * c, const double *f,
+                                      FN(softness) s){
+#define CALL(shares, weights) FN(columns_gradient_of)(tile, at, c, f, s, shares, weights)
+    BY_TARGETS(tile->in[1] != NULL, tile->target->weights, 0, CALL)
+#undef CALL
+}
+#undef BY_TARGETS
 
-/* The loss of a row whose largest logit is infinite, with the probabilities of write_limit; `own` is the target of the
- * class i. */
-FR_UNUSED static double FN(cross_entropy_infinite)(const fr_target *target, ptrdiff_t n, double whole) {
-    store *grad = (store *)target->grad;
-    const double *q = target->dense;
-    const ptrdiff_t at = FN(limit_of)(target->x, sizeof(store), n, 0);
-    double loss = at >= 0 ? 0. : NAN;
+/* Returns the loss of a row that is ignored (no shares and label < 0) or whose largest logit is infinite, and writes
+ * its gradient. The row has a limit if a single logit is +inf. */
+FR_APART double FN(write_rare)(const fr_target *target, ptrdiff_t n, const char *shares, ptrdiff_t shares_pitch,
+                               ptrdiff_t label, ptrdiff_t limit, double whole, char *to, ptrdiff_t to_pitch) {
+    const FN(softness) s = FN(softness_of)(target, n);
+    const int ignored = !shares && label < 0;
+    double loss = ignored || limit >= 0 ? 0. : (double)NAN;
     for (ptrdiff_t i = 0; i < n; i++) {
-        double own = q ? q[i] : i == target->label ? whole : 0., p = at >= 0 ? i == at : NAN;
-        if (own != 0 && i != at) loss += INFINITY;
-        if (grad) grad[i] = (store)(target->scale * (whole * p - own));
+        const double share = shares ? (double)*(const store *)(shares + i * shares_pitch) : i == label;
+        const double weight = target->weights ? target->weights[i] : 1, p = limit < 0 ? (double)NAN : i == limit;
+        const double q = weight * (share * s.keep + s.spread);
+        if (!ignored && q != 0 && i != limit) loss += (double)INFINITY;
+        if (to) *(store *)(to + i * to_pitch) = (store)(ignored ? 0 : target->scale * (whole * p - q));
     }
     return loss;
 }
@@ -99,44 +243,62 @@ FR_INLINE void FN(subtract_label)(store *grad, real others, int is_top, real fac
     *grad = (store) - (is_top ? others : factor - (real)*grad);
 }
 
+/* The loss from that of the largest class; `own` is the label's part of q, `gap` is m - x there */
+FR_INLINE double FN(soft_loss)(double whole, double log_sum, double own, double gap, double moment) {
+    return FN(weighted)(whole, log_sum) + (FN(weighted)(own, gap) + moment);
+}
+/* p - q of the label. Where p is close to all of the target, q is too: then 1 - p does not cancel, nor the rest of q.
+ */
+FR_INLINE store FN(soft_label)(store p, real others, int is_top, double factor, double weight, FN(softness) s) {
+    const double q = s.scale * (weight * (s.keep + s.spread)), rest = s.scale * (s.rest - weight * s.spread);
+    const double near = rest - (double)others, far = (double)p - q;
+    return (store)(is_top && (double)p + q > factor ? near : far);
+}
+
 FR_UNUSED static double FN(cross_entropy_row)(const fr_target *target, ptrdiff_t n) {
     const store *x = (const store *)target->x;
     store *grad = (store *)target->grad;
-    const int dense = target->dense != NULL;
-    const store m = FN(row_max)(x, n, 0);
-    FN(targets) q = {target->weights && !dense ? target->weights[target->label] : 1., 0, 0};
-    if (dense) q = FN(targets_of)(target, x, m, n);
-    if (!FN(row_is_finite)(m)) return FN(cross_entropy_infinite)(target, n, q.whole);
+    const FN(softness) s = FN(softness_of)(target, n);
+    const int shared = target->shares != NULL, soft = shared || target->smoothing != 0;
+    const ptrdiff_t label = shared ? 0 : target->label;
+    const store m = FN(row_max)(x, n, 0), own = x[label];
+    const double weight = target->weights ? target->weights[label] : 1;
+    double whole = weight * s.keep + s.rest, moment = 0;
+    if (soft) {
+        const FN(targets) q = FN(targets_row)(target, m, n, s);
+        moment = shared ? q.moment : FN(weighted)(s.spread, q.moment);
+        if (shared) whole = q.whole;
+    }
+    if (!FN(row_is_finite)(m))
+        return FN(write_rare)(target, n, target->shares, sizeof(store), label,
+                              FN(limit_of)(target->x, sizeof(store), n, 0), whole, target->grad, sizeof(store));
 
-    const store own = dense ? m : x[target->label];
     const FN(row) row = FN(row_of)(m);
     const fr_total beside = FN(row_sum)(x, grad, grad ? grad : x, n, &row, 0, 1);
-    double loss = FN(weighted)(q.whole, FN(row_loss)(beside, row.unit, row.unit_low, m, own));
-    if (dense) loss -= q.moment;
-    if (q.outside != 0) loss += q.outside * (double)INFINITY;
+    double loss = FN(row_loss)(beside, row.unit, row.unit_low, m, soft ? m : own);
+    if (soft) loss = FN(soft_loss)(whole, loss, shared ? 0 : weight * s.keep, (double)m - (double)own, moment);
+    else loss = FN(weighted)(whole, loss);
     if (!grad) return loss;
 
-    const double factor = q.whole * target->scale;
-    FN(row_divide)(x, grad, n, &row, FN(total_add)(beside, row.top), 0, factor, 1);
-    if (dense) {
-        for (ptrdiff_t i = 0; i < n; i++) grad[i] = (store)((double)grad[i] - target->scale * target->dense[i]);
+    const double factor = whole * target->scale;
+    const fr_total total = FN(total_add)(beside, row.top);
+    const real others = FN(others)(beside, row.top, factor);
+    if (soft) {
+        const FN(factor) r = FN(factor_of)(total, factor, 1);
+        const store p =
+            FN(probability)(KEEPS ? grad[label] : own, row.origin, row.magic, row.low, r.hi, r.lo, (real)factor, 0, 1);
+        FN(gradient_row)(target, n, &row, r, factor, s);
+        if (!shared) grad[label] = FN(soft_label)(p, others, own == m, factor, weight, s);
     } else {
-        FN(subtract_label)(&grad[target->label], FN(others)(beside, row.top, factor), own == m, (real)factor);
+        FN(row_divide)(x, grad, n, &row, total, 0, factor, 1);
+        FN(subtract_label)(&grad[label], others, own == m, (real)factor);
     }
     return loss;
 }
 
-/* Writes loss and gradient of a row that is ignored (label < 0) or whose largest logit is infinite. */
-FR_APART double FN(write_rare)(const fr_tile *tile, char *to, ptrdiff_t label, ptrdiff_t limit, double whole) {
-    for (ptrdiff_t i = 0; i < tile->n && to; i++) {
-        const double p = limit < 0 ? (double)NAN : i == limit, own = i == label ? whole : 0.;
-        *(store *)(to + i * tile->out_pitch) = (store)(label < 0 ? 0 : tile->target->scale * (whole * p - own));
-    }
-    return label < 0 ? 0. : limit < 0 ? (double)NAN : label != limit && whole != 0 ? (double)INFINITY : 0.;
-}
-
 /* Replaces the logit of each row's label by its gradient. */
-FR_INLINE void FN(columns_own)(const FN(columns) * c, store *own, const double *factor, const real *others) {
+FR_INLINE void FN(columns_own)(const FN(columns) * c, store *own, const double *factor, const real *others, int soft,
+                               const double *weight, FN(softness) s) {
     FOR_LANES(j) {
         const FN(factor) r = FN(factor_of)(FN(column_total)(c, j), factor[j], 1);
         const int is_top = own[j] == c->m[j];
@@ -146,76 +308,137 @@ FR_INLINE void FN(columns_own)(const FN(columns) * c, store *own, const double *
         store grad = own[j];
 #endif
         grad = FN(probability)(grad, c->origin[j], c->magic[j], c->low[j], r.hi, r.lo, (real)factor[j], 0, 1);
-        FN(subtract_label)(&grad, others[j], is_top, (real)factor[j]);
+        if (soft) grad = FN(soft_label)(grad, others[j], is_top, factor[j], weight[j], s);
+        else FN(subtract_label)(&grad, others[j], is_top, (real)factor[j]);
         own[j] = grad;
     }
 }
 
-/* The same for rows side by side, whose label is their only target. */
+/* The element of each row at its label, the first one if there is none; and back. */
+FR_INLINE void FN(columns_pick)(store *own, const int32_t *label, const char *x, ptrdiff_t pitch, ptrdiff_t n) {
+    FOR_LANES(j) own[j] = ((const store *)x)[j];
+    for (ptrdiff_t i = 1; i < n && n <= FR_FEW; i++) {
+        const store *at = (const store *)(x + i * pitch);
+        FOR_LANES(j) own[j] = label[j] == (int32_t)i ? at[j] : own[j];
+    }
+    for (int j = 0; j < FR_COLUMNS && n > FR_FEW; j++)
+        if (label[j] > 0) own[j] = ((const store *)(x + label[j] * pitch))[j];
+}
+FR_INLINE void FN(columns_place)(const store *own, const int32_t *label, char *out, ptrdiff_t pitch, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n && n <= FR_FEW; i++) {
+        store *at = (store *)(out + i * pitch);
+        FOR_LANES(j) at[j] = label[j] == (int32_t)i ? own[j] : at[j];
+    }
+    for (int j = 0; j < FR_COLUMNS && n > FR_FEW; j++)
+        if (label[j] >= 0) ((store *)(out + label[j] * pitch))[j] = own[j];
+}
+
+/* The same for rows side by side. */
 FR_INLINE void FN(cross_entropy_columns)(fr_tile *tile, ptrdiff_t n) {
     const ptrdiff_t pitch = tile->pitch[0], out_pitch = tile->out_pitch, size = sizeof(store);
-    const double *weights = tile->target->weights, scale = tile->target->scale;
+    const double *weights = tile->target->weights;
+    const FN(softness) s = FN(softness_of)(tile->target, n);
+    const int shared = tile->in[1] != NULL, soft = shared || tile->target->smoothing != 0;
+    const int plain = !weights && !soft;
     FN(columns) c[FR_COLUMN_BATCH];
-    FR_LINES double whole[FR_COLUMN_BATCH][FR_COLUMNS];
+    FR_LINES double whole[FR_COLUMN_BATCH][FR_COLUMNS], moment[FR_COLUMN_BATCH][FR_COLUMNS];
+    FR_LINES double weight[FR_COLUMN_BATCH][FR_COLUMNS];
     FR_LINES store own[FR_COLUMN_BATCH][FR_COLUMNS];
     ptrdiff_t limit[FR_COLUMN_BATCH][FR_COLUMNS];
     unsigned rare[FR_COLUMN_BATCH], infinite[FR_COLUMN_BATCH];
     FOR_BATCHES(at, count, tile) {
         const char *from = tile->in[0] + COLUMNS_AT(at);
         char *to = tile->out ? tile->out + COLUMNS_AT(at) : NULL;
-        const ptrdiff_t *labels = tile->label + at * FR_COLUMNS;
+        const int32_t *labels = tile->label + at * FR_COLUMNS;
         for (ptrdiff_t k = 0; k < count; k++) {
-            const ptrdiff_t *label = labels + k * FR_COLUMNS;
-            ptrdiff_t ignored = 0;
+            const int32_t *label = labels + k * FR_COLUMNS;
+            int32_t ignored = 0;
             infinite[k] = rare[k] = FN(columns_top)(&c[k], limit[k], from + COLUMNS_AT(k), pitch, n, 0);
-            for (int j = 0; j < FR_COLUMNS; j++) ignored |= label[j];
-            for (int j = 0; j < FR_COLUMNS; j++) {
-                const ptrdiff_t known = label[j] < 0 ? 0 : label[j];
-                own[k][j] = *(const store *)(from + COLUMNS_AT(k) + known * pitch + j * size);
-                if (weights) whole[k][j] = weights[known];
+            FOR_LANES(j) weight[k][j] = whole[k][j] = 1;
+            if (shared) FOR_LANES(j) {
+                    own[k][j] = c[k].m[j], weight[k][j] = 0;
+                }
+            else {
+                FOR_LANES(j) ignored |= label[j];
+                FN(columns_pick)(own[k], label, from + COLUMNS_AT(k), pitch, n);
+                for (int j = 0; j < FR_COLUMNS && weights; j++) weight[k][j] = weights[label[j] < 0 ? 0 : label[j]];
             }
-            if (!weights) FOR_LANES(j) whole[k][j] = 1;
+            if (!shared && !plain) FOR_LANES(j) whole[k][j] = weight[k][j] * s.keep + s.rest;
             for (int j = 0; j < FR_COLUMNS && ignored < 0; j++)
                 if (label[j] < 0) whole[k][j] = 0, rare[k] |= 1U << j;
+        }
+        for (ptrdiff_t k = 0; k < count && soft; k++) {
+            FN(targets_tile_row)(tile, COLUMNS_AT(at + k), c[k].m, s, whole[k], moment[k]);
+            if (!shared) FOR_LANES(j) moment[k][j] = FN(weighted)(s.spread, moment[k][j]);
         }
         for (ptrdiff_t k = 0; k < count; k++)
             FN(columns_sum)(&c[k], from + COLUMNS_AT(k), pitch, to ? to + COLUMNS_AT(k) : NULL, out_pitch, n, 0, 1);
         for (ptrdiff_t k = 0; k < count; k++) {
             double *loss = tile->loss + (at + k) * FR_COLUMNS;
-            FOR_LANES(j) {
-                loss[j] = FN(weighted)(whole[k][j], FN(row_loss)(FN(column_total)(&c[k], j), c[k].unit[j],
-                                                                 c[k].unit_low[j], c[k].m[j], own[k][j]));
-            }
+            const store *at_label = soft ? c[k].m : own[k];
+            FR_LINES double log_sum[FR_COLUMNS];
+            FOR_LANES(j)
+            log_sum[j] =
+                FN(row_loss)(FN(column_total)(&c[k], j), c[k].unit[j], c[k].unit_low[j], c[k].m[j], at_label[j]);
+            if (plain) FOR_LANES(j) loss[j] = log_sum[j];
+            else if (!soft) FOR_LANES(j) loss[j] = FN(weighted)(whole[k][j], log_sum[j]);
+            else FOR_LANES(j)
+            loss[j] = FN(soft_loss)(whole[k][j], log_sum[j], weight[k][j] * s.keep,
+                                    (double)c[k].m[j] - (double)own[k][j], moment[k][j]);
         }
         for (ptrdiff_t k = 0; k < count && to; k++) {
             char *out = to + COLUMNS_AT(k);
-            const ptrdiff_t *label = labels + k * FR_COLUMNS;
+            const int32_t *label = labels + k * FR_COLUMNS;
             FR_LINES double factor[FR_COLUMNS];
             FR_LINES real others[FR_COLUMNS];
             FOR_LANES(j) {
                 const fr_total beside = FN(column_total)(&c[k], j), total = FN(total_add)(beside, c[k].top[j]);
-                factor[j] = whole[k][j] * scale;
+                factor[j] = whole[k][j] * s.scale;
                 others[j] = FN(others)(beside, c[k].top[j], factor[j]);
                 c[k].hi[0][j] = total.hi;
                 if (COMPENSATED) c[k].lo[0][j] = total.lo;
             }
-            FN(columns_divide)(&c[k], from + COLUMNS_AT(k), pitch, out, out_pitch, n, 0, factor);
-            FN(columns_own)(&c[k], own[k], factor, others);
-            for (int j = 0; j < FR_COLUMNS; j++)
-                if (label[j] >= 0) ((store *)(out + label[j] * out_pitch))[j] = own[k][j];
+            if (soft) FN(gradient_tile_row)(tile, COLUMNS_AT(at + k), &c[k], factor, s);
+            else FN(columns_divide)(&c[k], from + COLUMNS_AT(k), pitch, out, out_pitch, n, 0, factor);
+            if (shared) continue;
+            if (soft) FN(columns_own)(&c[k], own[k], factor, others, 1, weight[k], s);
+            else FN(columns_own)(&c[k], own[k], factor, others, 0, weight[k], s);
+            FN(columns_place)(own[k], label, out, out_pitch, n);
         }
         for (ptrdiff_t k = 0; k < count; k++)
             for (int j = 0; j < FR_COLUMNS && rare[k]; j++)
                 if (rare[k] >> j & 1)
-                    tile->loss[(at + k) * FR_COLUMNS + j] =
-                        FN(write_rare)(tile, to ? to + COLUMNS_AT(k) + j * size : NULL, labels[k * FR_COLUMNS + j],
-                                       infinite[k] >> j & 1 ? limit[k][j] : FR_NO_LIMIT, whole[k][j]);
+                    tile->loss[(at + k) * FR_COLUMNS + j] = FN(write_rare)(
+                        tile->target, n, shared ? tile->in[1] + COLUMNS_AT(at + k) + j * size : NULL, tile->pitch[1],
+                        shared ? 0 : labels[k * FR_COLUMNS + j], infinite[k] >> j & 1 ? limit[k][j] : FR_NO_LIMIT,
+                        whole[k][j], to ? to + COLUMNS_AT(k) + j * size : NULL, out_pitch);
     }
 }
 FR_UNUSED static void FN(cross_entropy_tile_row)(fr_tile *tile) {
     /* A loop of two, unrolled: pairs of classes are common. */
     if (tile->n == 2) FN(cross_entropy_columns)(tile, 2);
     else FN(cross_entropy_columns)(tile, tile->n);
+}
+
+/* ---- Labels and losses of many rows ---- */
+
+FR_UNUSED static fr_label_counts FN(read_labels_row)(int32_t *to, const int64_t *from, ptrdiff_t m, ptrdiff_t n,
+                                                     int64_t ignored) {
+    fr_label_counts counts = {0, 0};
+    for (ptrdiff_t i = 0; i < m; i++) {
+        const int64_t label = from[i], is_ignored = label == ignored, is_class = (label >= 0) & (label < n);
+        to[i] = is_class & !is_ignored ? (int32_t)label : -1;
+        counts.ignored += is_ignored;
+        counts.wrong += !is_class & !is_ignored;
+    }
+    return counts;
+}
+FR_UNUSED static void FN(add_losses_row)(double *hi, double *lo, int lane, const double *loss, ptrdiff_t m) {
+    ptrdiff_t i = 0;
+    for (; i < m && (lane + i) % FR_COLUMNS; i++)
+        fr_add_to(&hi[(lane + i) % FR_COLUMNS], &lo[(lane + i) % FR_COLUMNS], loss[i]);
+    for (; i + FR_COLUMNS <= m; i += FR_COLUMNS) FOR_LANES(j) fr_add_to(&hi[j], &lo[j], loss[i + j]);
+    for (; i < m; i++) fr_add_to(&hi[(lane + i) % FR_COLUMNS], &lo[(lane + i) % FR_COLUMNS], loss[i]);
 }
 
 /* ---- The logarithm of the sum of the exponentials ---- */

@@ -102,6 +102,8 @@ static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
      cross_entropy_tile_row##kind,                        \
      logsumexp_row##kind,                                 \
      logsumexp_tile_row##kind,                            \
+     read_labels_row##kind,                               \
+     add_losses_row##kind,                                \
      select_row##kind,                                    \
      load_row##select}
 static const fr_rows fr_row_table[FR_FLAVORS] = {

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastrelu import along_axis, losses
 from fastrelu.activations import hard_tanh
 from fastrelu.nn.module import Layer
-from fastrelu.nn.parameter import check_backward_flags
+from fastrelu.nn.parameter import check_backward_flags, is_half
 from fastrelu.nn.record import recording, release, save
 
 Array = NDArray[Any]
@@ -83,7 +83,8 @@ class _Loss(Layer):
 
     def _save(self, x: ArrayLike, target: ArrayLike, loss: Any, gradient: Any) -> None:
         """Save the gradient; a target of integers has none in any network."""
-        has_gradient = np.result_type(getattr(target, "dtype", np.float64)).kind == "f"
+        dtype = np.result_type(getattr(target, "dtype", np.float64))
+        has_gradient = dtype.kind == "f" or is_half(dtype)
         save(self, (x, target) if has_gradient else (x,), (loss,), gradient)
 
     def _axes(self, gradient: NDArray[Any]) -> tuple[int, ...]:
@@ -143,14 +144,14 @@ class _Pointwise(_Loss):
         ValueError
             If the shapes differ.
         """
-        x, y = losses.pair(type(self).__name__, ("prediction", "target"), prediction, target)
-        # The type of the gradient is that of the prediction, whatever the target's.
-        kind = losses.float_type(x)
+        (x, y), (kind, other) = losses.pair(type(self).__name__, ("prediction", "target"), prediction, target)
+        # The type of the gradient is that of the prediction, whatever the target's; integers as a target change no type.
         loss, grad = losses.blockwise(
             self._formula,
             [x, y, *self._factors(x.shape)],
-            kind if x.dtype is y.dtype else np.result_type(kind, losses.float_type(y)),
+            losses.float_type(x) if x.dtype is y.dtype else np.result_type(losses.float_type(x), losses.float_type(y)),
             self.reduction,
+            loss_dtype=kind if kind is other or y.dtype.kind != "f" else np.result_type(kind, other),
             factor=self._factor,
             grad_dtype=kind if recording(self) else None,
         )
@@ -596,10 +597,10 @@ class NLLLoss(_Loss):
         IndexError
             If a label is no class, `ignore_index` aside.
         """
-        x = losses.real_array("NLLLoss", "log_probabilities", log_probabilities)
+        x, dtype = losses.typed_array("NLLLoss", "log_probabilities", log_probabilities)
         if x.ndim == 0:
             raise ValueError("NLLLoss needs an axis of classes, got one number")
-        dtype, axis = losses.float_type(x), _class_axis(x)
+        axis = _class_axis(x)
         classes, shape = x.shape[axis], x.shape[:axis] + x.shape[axis + 1 :]
         label, counted = self._checked(labels, classes, shape)
         weight = np.where(counted, 1.0 if self.weight is None else self._weights(classes)[label], 0.0)
@@ -608,14 +609,15 @@ class NLLLoss(_Loss):
         each = np.multiply(picked, -weight, out=np.zeros(shape), where=weight != 0)
         count = float(np.sum(weight))
         if self.reduction == "none":
-            loss = each.astype(dtype)[()]
+            loss = losses.rounded(each, dtype)[()]
         else:
             loss = losses.reduced(float(np.sum(each)), count, self.reduction, dtype)
         gradient = None
         if recording(self):
             share = 1 / count if self.reduction == "mean" and count else 1.0
             gradient = np.zeros(x.shape, dtype)
-            np.put_along_axis(gradient, np.expand_dims(label, axis), np.expand_dims(-weight * share, axis), axis)
+            at_labels = losses.rounded(np.asarray(-weight * share), dtype)
+            np.put_along_axis(gradient, np.expand_dims(label, axis), np.expand_dims(at_labels, axis), axis)
         self._save(log_probabilities, labels, loss, gradient)
         return loss
 
