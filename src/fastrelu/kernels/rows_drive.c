@@ -9,7 +9,10 @@
 #include "transpose.h"
 
 enum {
-    FR_SHORT_ROW = 128,         /* up to this length contiguous rows are gathered into a tile */
+    FR_SHORT_ROW = 128,         /* up to this length contiguous rows are gathered into a tile, or */
+    FR_BAND_SHORT = 32,         /* if there is a kernel over a band: which gets rows of up to */
+    FR_BAND_LONG = 512,         /* this length, */
+    FR_BAND_BYTES = 1 << 14,    /* and about that many bytes */
     FR_TILE_BYTES = 1 << 14,    /* of a gathered tile wider than FR_COLUMNS */
     FR_TILE_FAR = 1 << 18,      /* bytes of FR_COLUMNS rows from which they are gathered: then each is read once */
     FR_TILE_MOST = 1 << 26,     /* bytes of FR_COLUMNS rows up to which they are */
@@ -31,6 +34,7 @@ static void fr_row_copy(fr_row_walk *to, const fr_row_walk *from) {
 typedef struct {
     int tiles, direct;      /* side by side; and without a copy */
     int gathered;           /* one by one: an operand has a copy */
+    ptrdiff_t band;         /* rows of a band; or 0 */
     ptrdiff_t width, pitch; /* rows per copy; bytes from one element of a tile, or from one gathered row, to the next */
     char *room[2], *mask;   /* copies of the inputs and of the mask */
     double *dense;
@@ -247,6 +251,22 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     *(double *)at[FR_ROW_LOSS] = loss;
 }
 
+/* Brings the next m rows to the kernel over a band, as they lie. */
+static void fr_run_bands(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t m) {
+    const fr_row_call *call = walk->call;
+    fr_tile band;
+    band.n = call->n;
+    for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) band.pitch[k] = fr_across(call, k);
+    band.out_pitch = fr_across(call, FR_ROW_OUT);
+    for (ptrdiff_t done = 0; done < m; done += band.width) {
+        band.width = m - done < plan->band ? m - done : plan->band;
+        for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++)
+            band.in[k] = walk->at[k] ? walk->at[k] + done * band.pitch[k] : NULL;
+        band.out = walk->at[FR_ROW_OUT] + done * band.out_pitch;
+        call->band(&band);
+    }
+}
+
 /* Runs the kernel on the next m rows, which differ in the last axis alone. */
 static void fr_run_each(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t m, int *status) {
     const fr_row_call *call = walk->call;
@@ -254,7 +274,9 @@ static void fr_run_each(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t m,
         if (!fr_is_direct(call, k))
             fr_transfer(plan->room[k], call->itemsize, plan->pitch, walk->at[k], call->operand[k].along,
                         fr_across(call, k), call->n, m, call->itemsize);
-    for (ptrdiff_t r = 0; r < m; r++) fr_run_row(walk, plan, r, status);
+    if (plan->band) fr_run_bands(walk, plan, m);
+    else
+        for (ptrdiff_t r = 0; r < m; r++) fr_run_row(walk, plan, r, status);
     if (!fr_is_direct(call, FR_ROW_OUT))
         fr_transfer(walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along, fr_across(call, FR_ROW_OUT), plan->room[0],
                     call->itemsize, plan->pitch, call->n, m, call->itemsize);
@@ -289,7 +311,12 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
     for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++)
         if (k != FR_ROW_WHERE) transferred |= !fr_is_direct(call, k);
     plan->gathered = transferred | masked;
-    plan->tiles = call->tile && count >= FR_COLUMNS / 4 && bytes <= FR_TILE_MOST / FR_COLUMNS &&
+    plan->band = 0;
+    if (call->band && !plan->gathered && call->n > FR_BAND_SHORT && call->n <= FR_BAND_LONG) {
+        plan->band = FR_BAND_BYTES / bytes < FR_COLUMNS ? FR_BAND_BYTES / bytes : FR_COLUMNS;
+        if (plan->band < 1) plan->band = 1;
+    }
+    plan->tiles = !plan->band && call->tile && count >= FR_COLUMNS / 4 && bytes <= FR_TILE_MOST / FR_COLUMNS &&
                   (transferred || (call->n <= FR_SHORT_ROW && (inputs == 1 || count >= FR_COLUMNS)));
     plan->direct = plan->tiles && fr_lies_across(call);
     *size = 0;
