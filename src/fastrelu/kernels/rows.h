@@ -44,8 +44,8 @@ struct fr_rows {
     fr_kernel from_output[FR_NORMALIZERS]; /* grad, y                                           an activation */
     fr_tile_kernel forward_tile[FR_NORMALIZERS];
     fr_tile_kernel from_output_tile[FR_NORMALIZERS];
-    fr_tile_kernel
-        forward_band[FR_NORMALIZERS]; /* of up to FR_COLUMNS contiguous rows, pitch[k] bytes apart; or NULL */
+    /* Of up to FR_COLUMNS contiguous rows, pitch[k] bytes apart; or NULL */
+    fr_tile_kernel forward_band[FR_NORMALIZERS];
     fr_tile_kernel from_output_band[FR_NORMALIZERS];
     fr_loss cross_entropy;
     fr_tile_kernel cross_entropy_tile;

@@ -40,7 +40,7 @@ FR_INLINE void FN(band_fold)(FN(halves) * h, ptrdiff_t r, const double *hi, cons
 FR_INLINE void FN(band_fill)(FN(halves) * h, ptrdiff_t rows) {
     for (ptrdiff_t r = rows; r < FR_COLUMNS; r++) FOR_PART(j, 8) h->hi[r][j] = h->lo[r][j] = j == 0;
 }
-FR_APART void FN(band_join)(const FN(halves) * h, double *hi, double *lo) {
+FR_APART void FN(band_join_rows)(const FN(halves) * h, double *hi, double *lo) {
     FR_LINES double four[4][FR_COLUMNS];
 #if COMPENSATED
     FR_LINES double low[4][FR_COLUMNS];
@@ -73,7 +73,7 @@ typedef struct {
     FR_LINES real origin[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS], top[FR_COLUMNS]; /* as in row */
     FR_LINES real unit[FR_COLUMNS], unit_low[FR_COLUMNS];
     FR_LINES double hi[FR_COLUMNS], lo[FR_COLUMNS];
-    int64_t same[FR_COLUMNS];
+    double others[FR_COLUMNS]; /* that equal the largest */
     ptrdiff_t limit[FR_COLUMNS];
     unsigned infinite; /* one bit for each row whose largest element is */
 } FN(band);
@@ -89,7 +89,7 @@ FR_APART void FN(band_lanes_max)(store *most, const store *x, ptrdiff_t n, int f
     FOR_LANES(j) m[j] = FN(larger)(m[j], FN(signed_as)(x[j], flip));
     FOR_PART(j, 8) most[j] = FN(larger)(m[j], m[j + 8]);
 }
-FR_APART void FN(band_top)(FN(band) * b, const fr_tile *tile, int flip) {
+FR_APART void FN(band_top_rows)(FN(band) * b, const fr_tile *tile, int flip) {
     FR_LINES store most[FR_COLUMNS][8], four[4][FR_COLUMNS];
     int infinite = 0;
     FOR_ROWS(r, tile) FN(band_lanes_max)(most[r], BAND_ROW(tile, 0, r), tile->n, flip);
@@ -168,13 +168,14 @@ FR_INLINE void FN(band_sum)(FN(band) * b, const fr_tile *tile, int flip, int bes
     FN(halves) h;
     FOR_ROWS(r, tile) {
         const store *x = BAND_ROW(tile, 0, r);
-        b->same[r] = beside ? FN(band_beside_row)(&h, r, x, NULL, tile->n, FN(band_row)(b, r))
-                     : flip ? FN(band_flipped_sum_row)(&h, r, x, BAND_OUT(tile, r), tile->n, FN(band_row)(b, r))
-                            : FN(band_sum_row)(&h, r, x, BAND_OUT(tile, r), tile->n, FN(band_row)(b, r));
+        const int64_t same = beside ? FN(band_beside_row)(&h, r, x, NULL, tile->n, FN(band_row)(b, r))
+                             : flip ? FN(band_flipped_sum_row)(&h, r, x, BAND_OUT(tile, r), tile->n, FN(band_row)(b, r))
+                                    : FN(band_sum_row)(&h, r, x, BAND_OUT(tile, r), tile->n, FN(band_row)(b, r));
+        b->others[r] = (double)(same - 1);
     }
-    for (ptrdiff_t r = tile->width; r < FR_COLUMNS; r++) b->same[r] = 1;
+    for (ptrdiff_t r = tile->width; r < FR_COLUMNS; r++) b->others[r] = 0;
     FN(band_fill)(&h, tile->width);
-    FN(band_join)(&h, b->hi, b->lo);
+    FN(band_join_rows)(&h, b->hi, b->lo);
 }
 FR_INLINE void FN(band_limits)(const FN(band) * b, const fr_tile *tile, int logarithm) {
     for (ptrdiff_t r = 0; r < tile->width && b->infinite; r++)
@@ -214,7 +215,7 @@ FR_APART void FN(band_subtract_row)(const store *x, store *to, ptrdiff_t n, stor
 FR_INLINE void FN(softmax_band)(const fr_tile *tile, int flip) {
     FN(band) b;
     FR_LINES real hi[FR_COLUMNS], lo[FR_COLUMNS];
-    FN(band_top)(&b, tile, flip);
+    FN(band_top_rows)(&b, tile, flip);
     FN(band_sum)(&b, tile, flip, 0);
     FOR_LANES(r) {
         const FN(factor) f = FN(factor_of)((fr_total){b.hi[r], b.lo[r]}, 1, 0);
@@ -231,10 +232,10 @@ FR_UNUSED static void FN(softmin_band_row)(fr_tile *tile) { FN(softmax_band)(til
 FR_UNUSED static void FN(log_softmax_band_row)(fr_tile *tile) {
     FN(band) b;
     FR_LINES real hi[FR_COLUMNS], lo[FR_COLUMNS];
-    FN(band_top)(&b, tile, 0);
+    FN(band_top_rows)(&b, tile, 0);
     FN(band_sum)(&b, tile, 0, 1);
     FOR_LANES(r) {
-        const fr_total total = FN(beside_of)((fr_total){b.hi[r], b.lo[r]}, b.same[r], b.top[r]);
+        const fr_total total = FN(beside_of)((fr_total){b.hi[r], b.lo[r]}, b.others[r], b.top[r]);
         const FN(factor) logarithm = FN(logarithm_of)(total, b.unit[r], b.unit_low[r]);
         hi[r] = logarithm.hi, lo[r] = logarithm.lo;
     }
@@ -303,7 +304,7 @@ FR_APART int FN(band_dot_log_row)(FN(halves) * h, ptrdiff_t r, const store *g, c
         int masked = 0;                                                                                       \
         FOR_ROWS(r, tile) masked |= DOT(&h, r, BAND_ROW(tile, 0, r), BAND_ROW(tile, 1, r), n);                \
         FN(band_fill)(&h, tile->width);                                                                       \
-        FN(band_join)(&h, hi, lo);                                                                            \
+        FN(band_join_rows)(&h, hi, lo);                                                                       \
         if (way != FR_DOT_LOG) FOR_LANES(r) masked |= !(FR_ABS(hi[r]) < DOT_HUGE);                            \
         if (masked) { /* rare, or each element has to be selected anyway */                                   \
             FOR_ROWS(r, tile) {                                                                               \

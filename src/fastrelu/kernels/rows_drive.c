@@ -9,15 +9,16 @@
 #include "transpose.h"
 
 enum {
-    FR_SHORT_ROW = 128,         /* up to this length contiguous rows are gathered into a tile, or */
-    FR_BAND_SHORT = 32,         /* if there is a kernel over a band: which gets rows of up to */
-    FR_BAND_LONG = 512,         /* this length, */
-    FR_BAND_BYTES = 1 << 14,    /* and about that many bytes */
-    FR_TILE_BYTES = 1 << 14,    /* of a gathered tile wider than FR_COLUMNS */
-    FR_TILE_FAR = 1 << 18,      /* bytes of FR_COLUMNS rows from which they are gathered: then each is read once */
-    FR_TILE_MOST = 1 << 26,     /* bytes of FR_COLUMNS rows up to which they are */
-    FR_ROWS_BYTES = 1 << 18,    /* of rows that are gathered one after the other */
-    FR_CRITICAL_PITCH = 1 << 11 /* elements so far apart share few lines of the first-level cache */
+    FR_SHORT_ROW = 128,          /* up to this length contiguous rows are gathered into a tile, or */
+    FR_BAND_SHORT = 32,          /* if there is a kernel over a band: which gets rows of up to */
+    FR_BAND_LONG = 512,          /* this length, */
+    FR_BAND_BYTES = 1 << 14,     /* and about that many bytes */
+    FR_TILE_BYTES = 1 << 14,     /* of a gathered tile wider than FR_COLUMNS */
+    FR_TILE_FAR = 1 << 18,       /* bytes of FR_COLUMNS rows from which they are gathered: then each is read once */
+    FR_TILE_MOST = 1 << 26,      /* bytes of FR_COLUMNS rows up to which they are */
+    FR_ROWS_BYTES = 1 << 18,     /* of rows that are gathered one after the other */
+    FR_CRITICAL_PITCH = 1 << 11, /* bytes: elements so far apart share few lines of the caches, */
+    FR_CRITICAL_LINES = 16       /* about that many in all operands */
 };
 
 typedef struct {
@@ -36,7 +37,8 @@ typedef struct {
     int gathered;           /* one by one: an operand has a copy */
     ptrdiff_t band;         /* rows of a band; or 0 */
     ptrdiff_t width, pitch; /* rows per copy; bytes from one element of a tile, or from one gathered row, to the next */
-    char *room[2], *mask;   /* copies of the inputs and of the mask */
+    char *room[2], *mask;   /* copies of the inputs and of the mask, */
+    char *picked;           /* and of the rows under it, before they become a tile */
     double *dense;
 } fr_row_plan;
 
@@ -75,6 +77,19 @@ static ptrdiff_t fr_across(const fr_row_call *call, int k) { return call->operan
 
 static void fr_fill(char *to, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t itemsize, uint64_t bits) {
     for (ptrdiff_t i = 0; i < n; i++) memcpy(to + i * stride, &bits, (size_t)itemsize);
+}
+
+/* Is any byte of a mask not 0? */
+static int fr_any(const char *mask, ptrdiff_t along, ptrdiff_t n) {
+    uint64_t few;
+    ptrdiff_t i = 0;
+    for (; along == 1 && i + (ptrdiff_t)sizeof few <= n; i += (ptrdiff_t)sizeof few) {
+        memcpy(&few, mask + i, sizeof few);
+        if (few) return 1;
+    }
+    for (; i < n; i++)
+        if (mask[i * along]) return 1;
+    return 0;
 }
 
 /* The 1 of a hardmax of nothing but -inf stands at the first element: moved to the first one that takes part. */
@@ -133,6 +148,11 @@ static void fr_run_direct(fr_row_walk *walk, ptrdiff_t rows, int *status) {
     fr_row_step(walk, rows);
 }
 
+/* Is the end of a row the beginning of the next? */
+static int fr_is_packed(const fr_row_call *call, int k, ptrdiff_t size) {
+    return call->operand[k].along == size && fr_across(call, k) == call->n * size;
+}
+
 /* Copies the next rows, or a run of those that are not copied, and computes them. Returns how many. */
 static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t most, int *status) {
     const fr_row_call *call = walk->call;
@@ -150,13 +170,21 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     else if (most > plan->width) most = plan->width;
     while (rows < most) {
         run = fr_row_run(&next, most - rows);
+        const int picks =
+            next.at[FR_ROW_WHERE] && fr_is_packed(call, FR_ROW_IN, size) && fr_is_packed(call, FR_ROW_WHERE, 1);
+        if (picks) call->flavor->select(plan->picked, next.at[FR_ROW_IN], next.at[FR_ROW_WHERE], run * n, call->absent);
         for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++)
             if (next.at[k])
-                fr_transfer(plan->room[k] + rows * size, plan->pitch, size, next.at[k], call->operand[k].along,
-                            fr_across(call, k), n, run, size);
-        if (next.at[FR_ROW_WHERE])
-            fr_transfer(plan->mask + rows, plan->width, 1, next.at[FR_ROW_WHERE], call->operand[FR_ROW_WHERE].along,
+                fr_transfer(plan->room[k] + rows * size, plan->pitch, size, picks ? plan->picked : next.at[k],
+                            call->operand[k].along, fr_across(call, k), n, run, size);
+        if (next.at[FR_ROW_WHERE] && !picks) {
+            fr_transfer(plan->mask, plan->width, 1, next.at[FR_ROW_WHERE], call->operand[FR_ROW_WHERE].along,
                         fr_across(call, FR_ROW_WHERE), n, run, 1);
+            for (ptrdiff_t i = 0; i < n; i++) {
+                char *at = plan->room[0] + i * plan->pitch + rows * size;
+                call->flavor->select(at, at, plan->mask + i * plan->width, run, call->absent);
+            }
+        }
         if (next.at[FR_ROW_LABEL]) *status |= fr_read_labels(&next, 0, run, &tile.label[rows]);
         fr_row_step(&next, run);
         rows += run;
@@ -173,10 +201,6 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     tile.out = walk->at[FR_ROW_OUT] ? plan->room[0] : NULL;
     tile.out_pitch = plan->pitch;
     for (ptrdiff_t r = rows; r < tile.width; r++) tile.label[r] = -1;
-    if (walk->at[FR_ROW_WHERE])
-        for (ptrdiff_t i = 0; i < n; i++)
-            call->flavor->select(plan->room[0] + i * plan->pitch, plan->room[0] + i * plan->pitch,
-                                 plan->mask + i * plan->width, rows, call->absent);
     call->tile(&tile);
     for (ptrdiff_t done = 0; done < rows; done += run) {
         run = fr_row_run(walk, rows - done);
@@ -185,14 +209,11 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
                         plan->room[0] + done * size, plan->pitch, size, n, run, size);
         if (walk->at[FR_ROW_LOSS]) fr_write_losses(walk, 0, run, &tile.loss[done]);
         for (ptrdiff_t r = 0; r < run && walk->at[FR_ROW_WHERE] && walk->at[FR_ROW_OUT]; r++) {
-            const char *mask = plan->mask + done + r;
-            char any = 0;
-            for (ptrdiff_t i = 0; i < n && !any; i++) any = mask[i * plan->width];
-            fr_choose(call, walk->at[FR_ROW_OUT] + r * fr_across(call, FR_ROW_OUT), call->operand[FR_ROW_OUT].along,
-                      mask, plan->width);
-            if (!any)
-                fr_fill(walk->at[FR_ROW_OUT] + r * fr_across(call, FR_ROW_OUT), call->operand[FR_ROW_OUT].along, n,
-                        size, call->alone);
+            const char *mask = walk->at[FR_ROW_WHERE] + r * fr_across(call, FR_ROW_WHERE);
+            char *out = walk->at[FR_ROW_OUT] + r * fr_across(call, FR_ROW_OUT);
+            fr_choose(call, out, call->operand[FR_ROW_OUT].along, mask, call->operand[FR_ROW_WHERE].along);
+            if (!fr_any(mask, call->operand[FR_ROW_WHERE].along, n))
+                fr_fill(out, call->operand[FR_ROW_OUT].along, n, size, call->alone);
         }
         if (done + run < rows) fr_row_step(walk, run);
     }
@@ -206,6 +227,20 @@ static int fr_is_direct(const fr_row_call *call, int k) {
     return !call->operand[k].origin || call->operand[k].along == call->itemsize || call->n == 1;
 }
 
+/* Copies row r under its mask, which becomes contiguous; returns whether any element takes part. */
+static int fr_select(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t r, const char *from,
+                     const char **mask) {
+    const fr_row_call *call = walk->call;
+    const ptrdiff_t along = call->operand[FR_ROW_WHERE].along, n = call->n;
+    *mask = walk->at[FR_ROW_WHERE] + r * fr_across(call, FR_ROW_WHERE);
+    if (along != 1) {
+        fr_transfer(plan->mask, 1, n, *mask, along, 0, n, 1, 1);
+        *mask = plan->mask;
+    }
+    call->flavor->select(plan->room[0] + r * plan->pitch, from, *mask, n, call->absent);
+    return fr_any(*mask, 1, n);
+}
+
 /* Brings row r of the next `m` to the kernel, and its results back if they are not gathered too. */
 static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t r, int *status) {
     const fr_row_call *call = walk->call;
@@ -217,20 +252,11 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     }
     const char *mask = at[FR_ROW_WHERE];
     if (mask) {
-        const ptrdiff_t along = call->operand[FR_ROW_WHERE].along;
-        char any;
-        mask = walk->at[FR_ROW_WHERE] + r * fr_across(call, FR_ROW_WHERE);
-        if (along != 1) {
-            fr_transfer(plan->mask, 1, n, mask, along, 0, n, 1, 1);
-            mask = plan->mask;
-        }
-        any = memchr(mask, 1, (size_t)n) != NULL;
-        for (ptrdiff_t i = 0; i < n && !any; i++) any = mask[i]; /* a byte of another value counts too */
+        const int any = fr_select(walk, plan, r, at[FR_ROW_IN], &mask);
         if (!any && at[FR_ROW_OUT]) {
             fr_fill(at[FR_ROW_OUT], call->itemsize, n, call->itemsize, call->alone);
             return;
         }
-        call->flavor->select(plan->room[0] + r * plan->pitch, at[FR_ROW_IN], mask, n, call->absent);
         at[FR_ROW_IN] = plan->room[0] + r * plan->pitch;
     }
     if (!call->loss) {
@@ -251,9 +277,10 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     *(double *)at[FR_ROW_LOSS] = loss;
 }
 
-/* Brings the next m rows to the kernel over a band, as they lie. */
+/* Brings the next m rows to the kernel over a band, as they lie or under their masks. */
 static void fr_run_bands(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t m) {
     const fr_row_call *call = walk->call;
+    int any[FR_COLUMNS];
     fr_tile band;
     band.n = call->n;
     for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) band.pitch[k] = fr_across(call, k);
@@ -261,9 +288,18 @@ static void fr_run_bands(const fr_row_walk *walk, const fr_row_plan *plan, ptrdi
     for (ptrdiff_t done = 0; done < m; done += band.width) {
         band.width = m - done < plan->band ? m - done : plan->band;
         for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++)
-            band.in[k] = walk->at[k] ? walk->at[k] + done * band.pitch[k] : NULL;
+            band.in[k] = walk->at[k] ? walk->at[k] + done * fr_across(call, k) : NULL;
         band.out = walk->at[FR_ROW_OUT] + done * band.out_pitch;
+        if (walk->at[FR_ROW_WHERE]) { /* then m is one band */
+            const char *mask;
+            for (ptrdiff_t r = 0; r < m; r++)
+                any[r] = fr_select(walk, plan, r, band.in[FR_ROW_IN] + r * fr_across(call, FR_ROW_IN), &mask);
+            band.in[FR_ROW_IN] = plan->room[0];
+            band.pitch[FR_ROW_IN] = plan->pitch;
+        }
         call->band(&band);
+        for (ptrdiff_t r = 0; r < m && walk->at[FR_ROW_WHERE]; r++)
+            if (!any[r]) fr_fill(band.out + r * band.out_pitch, call->itemsize, call->n, call->itemsize, call->alone);
     }
 }
 
@@ -298,8 +334,9 @@ static int fr_lies_across(const fr_row_call *call) {
     for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++)
         if (call->operand[k].origin && fr_across(call, k) != call->itemsize) return 0;
     const ptrdiff_t along = call->operand[FR_ROW_IN].along, bytes = FR_COLUMNS * call->n * call->itemsize;
-    const int critical = along % FR_CRITICAL_PITCH == 0 && call->n > FR_SHORT_ROW;
-    return !critical && (bytes <= FR_TILE_FAR || call->operand[FR_ROW_SECOND].origin);
+    const int second = call->operand[FR_ROW_SECOND].origin != NULL;
+    if (along % FR_CRITICAL_PITCH == 0 && call->n * (2 + second) > FR_CRITICAL_LINES) return 0;
+    return bytes <= FR_TILE_FAR || second;
 }
 
 /* Plans a share of `count` rows, and computes the bytes of its room; returns 0 if they overflow. */
@@ -312,7 +349,7 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
         if (k != FR_ROW_WHERE) transferred |= !fr_is_direct(call, k);
     plan->gathered = transferred | masked;
     plan->band = 0;
-    if (call->band && !plan->gathered && call->n > FR_BAND_SHORT && call->n <= FR_BAND_LONG) {
+    if (call->band && !transferred && call->n > FR_BAND_SHORT && call->n <= FR_BAND_LONG) {
         plan->band = FR_BAND_BYTES / bytes < FR_COLUMNS ? FR_BAND_BYTES / bytes : FR_COLUMNS;
         if (plan->band < 1) plan->band = 1;
     }
@@ -328,14 +365,14 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
         plan->pitch = plan->width * call->itemsize;
     } else {
         plan->width = FR_ROWS_BYTES / bytes < FR_COLUMNS ? FR_ROWS_BYTES / bytes : FR_COLUMNS;
-        if (masked && !transferred) plan->width = 1;
+        if (masked && !transferred) plan->width = plan->band ? plan->band : 1;
         if (plan->width > count) plan->width = count;
         if (plan->width < 1) plan->width = 1;
         plan->pitch = bytes;
     }
     const ptrdiff_t copied = plan->tiles || plan->gathered ? plan->width : 0;
-    return fr_add_bytes(size, inputs * copied, bytes) && fr_add_bytes(size, masked * plan->width, call->n) &&
-           fr_add_bytes(size, dense ? call->n : 0, sizeof(double));
+    return fr_add_bytes(size, (inputs + (masked && plan->tiles)) * copied, bytes) &&
+           fr_add_bytes(size, masked * plan->width, call->n) && fr_add_bytes(size, dense ? call->n : 0, sizeof(double));
 }
 
 /* Is the end of axis k the beginning of the next in every operand? */
@@ -385,7 +422,8 @@ int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop, char *
     const ptrdiff_t copy = plan.width * call->n * call->itemsize;
     plan.room[0] = room;
     plan.room[1] = room + copy;
-    plan.mask = room + (call->operand[FR_ROW_SECOND].origin ? 2 : 1) * copy;
+    plan.picked = room + (call->operand[FR_ROW_SECOND].origin ? 2 : 1) * copy;
+    plan.mask = plan.picked + (plan.tiles && call->operand[FR_ROW_WHERE].origin ? copy : 0);
     fr_guard caller = fr_guard_open();
     walk.call = call;
     fr_row_seek(&walk, start);
