@@ -128,7 +128,8 @@ static void fr_write_losses(const fr_row_walk *walk, ptrdiff_t first, ptrdiff_t 
 
 /* --- Tiles --- */
 
-/* Computes rows that lie side by side, a multiple of FR_COLUMNS and one run of the last axis, without a copy. */
+/* Computes rows that lie side by side, at least FR_COLUMNS and one run of the last axis, without a copy. The last tile
+ * may overlap the one before. */
 static void fr_run_direct(fr_row_walk *walk, ptrdiff_t rows, int *status) {
     const fr_row_call *call = walk->call;
     const ptrdiff_t size = call->itemsize;
@@ -138,7 +139,8 @@ static void fr_run_direct(fr_row_walk *walk, ptrdiff_t rows, int *status) {
     for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) tile.pitch[k] = call->operand[k].along;
     tile.out_pitch = call->operand[FR_ROW_OUT].along;
     for (ptrdiff_t done = 0; done < rows; done += tile.width) {
-        tile.width = rows - done < FR_TILE_WIDTH ? rows - done : FR_TILE_WIDTH;
+        if (rows - done < FR_COLUMNS) done = rows - FR_COLUMNS;
+        tile.width = rows - done < FR_TILE_WIDTH ? (rows - done) / FR_COLUMNS * FR_COLUMNS : FR_TILE_WIDTH;
         for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) tile.in[k] = walk->at[k] ? walk->at[k] + done * size : NULL;
         tile.out = walk->at[FR_ROW_OUT] ? walk->at[FR_ROW_OUT] + done * size : NULL;
         if (walk->at[FR_ROW_LABEL]) *status |= fr_read_labels(walk, done, tile.width, tile.label);
@@ -161,7 +163,9 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     ptrdiff_t run = fr_row_run(walk, most), rows = 0;
     fr_tile tile;
     if (plan->direct && run >= FR_COLUMNS) {
-        rows = run - run % FR_COLUMNS;
+        const int in_place = walk->at[FR_ROW_OUT] && (walk->at[FR_ROW_OUT] == walk->at[FR_ROW_IN] ||
+                                                      walk->at[FR_ROW_OUT] == walk->at[FR_ROW_SECOND]);
+        rows = in_place ? run - run % FR_COLUMNS : run;
         fr_run_direct(walk, rows, status);
         return rows;
     }
