@@ -80,15 +80,15 @@ static void fr_fill(char *to, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t itemsize,
 }
 
 /* Is any byte of a mask not 0? */
-static int fr_any(const char *mask, ptrdiff_t along, ptrdiff_t n) {
+static int fr_any(const char *mask, ptrdiff_t n) {
     uint64_t few;
     ptrdiff_t i = 0;
-    for (; along == 1 && i + (ptrdiff_t)sizeof few <= n; i += (ptrdiff_t)sizeof few) {
+    for (; i + (ptrdiff_t)sizeof few <= n; i += (ptrdiff_t)sizeof few) {
         memcpy(&few, mask + i, sizeof few);
         if (few) return 1;
     }
     for (; i < n; i++)
-        if (mask[i * along]) return 1;
+        if (mask[i]) return 1;
     return 0;
 }
 
@@ -155,12 +155,59 @@ static int fr_is_packed(const fr_row_call *call, int k, ptrdiff_t size) {
     return call->operand[k].along == size && fr_across(call, k) == call->n * size;
 }
 
+/* to |= from, for up to 8 of `left` bytes */
+static void fr_or(char *to, const char *from, ptrdiff_t left) {
+    uint64_t a = 0, b = 0;
+    const size_t bytes = left < (ptrdiff_t)sizeof a ? (size_t)left : sizeof a;
+    if (bytes == sizeof a) {
+        memcpy(&a, to, sizeof a);
+        memcpy(&b, from, sizeof b);
+        a |= b;
+        memcpy(to, &a, sizeof a);
+    } else {
+        for (size_t k = 0; k < bytes; k++) to[k] |= from[k];
+    }
+}
+
+/* Applies the mask to the next `run` rows, and finds the rows that have an element. They become columns of the tile
+ * from the column `rows` on, unless they are packed: then returns where they are, under the mask, to be copied. */
+static const char *fr_pick(const fr_row_walk *next, const fr_row_plan *plan, ptrdiff_t rows, ptrdiff_t run, char *any) {
+    const fr_row_call *call = next->call;
+    const ptrdiff_t size = call->itemsize, n = call->n, along = call->operand[FR_ROW_IN].along;
+    const char *mask = next->at[FR_ROW_WHERE];
+    char *to = plan->room[0] + rows * size;
+    if (fr_is_packed(call, FR_ROW_IN, size) && fr_is_packed(call, FR_ROW_WHERE, 1)) {
+        call->flavor->select(plan->picked, next->at[FR_ROW_IN], mask, run * n, call->absent);
+        for (ptrdiff_t r = 0; r < run; r++) any[rows + r] = (char)fr_any(mask + r * n, n);
+        return plan->picked;
+    }
+    const int across = fr_across(call, FR_ROW_IN) == size;
+    if (!across)
+        fr_transfer(to, plan->pitch, size, next->at[FR_ROW_IN], along, fr_across(call, FR_ROW_IN), n, run, size);
+    memset(any + rows, 0, (size_t)run);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const char *masked = mask + i * call->operand[FR_ROW_WHERE].along;
+        for (ptrdiff_t k = 0; k < run * size && across; k += 64)
+            FR_FETCH(next->at[FR_ROW_IN] + i * along + run * size + k);
+        FR_FETCH(masked + run); /* of the next tile */
+        if (fr_across(call, FR_ROW_WHERE) != 1) {
+            fr_transfer(plan->mask, plan->width, 1, masked, 1, fr_across(call, FR_ROW_WHERE), 1, run, 1);
+            masked = plan->mask;
+        }
+        for (ptrdiff_t r = 0; r < run; r += sizeof(uint64_t)) fr_or(any + rows + r, masked + r, run - r);
+        call->flavor->select(to + i * plan->pitch, across ? next->at[FR_ROW_IN] + i * along : to + i * plan->pitch,
+                             masked, run, call->absent);
+    }
+    return NULL;
+}
+
 /* Copies the next rows, or a run of those that are not copied, and computes them. Returns how many. */
 static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t most, int *status) {
     const fr_row_call *call = walk->call;
     const ptrdiff_t size = call->itemsize, n = call->n;
     fr_row_walk next;
     ptrdiff_t run = fr_row_run(walk, most), rows = 0;
+    char any[FR_TILE_WIDTH];
     fr_tile tile;
     if (plan->direct && run >= FR_COLUMNS) {
         const int in_place = walk->at[FR_ROW_OUT] && (walk->at[FR_ROW_OUT] == walk->at[FR_ROW_IN] ||
@@ -174,21 +221,11 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     else if (most > plan->width) most = plan->width;
     while (rows < most) {
         run = fr_row_run(&next, most - rows);
-        const int picks =
-            next.at[FR_ROW_WHERE] && fr_is_packed(call, FR_ROW_IN, size) && fr_is_packed(call, FR_ROW_WHERE, 1);
-        if (picks) call->flavor->select(plan->picked, next.at[FR_ROW_IN], next.at[FR_ROW_WHERE], run * n, call->absent);
+        const char *from = next.at[FR_ROW_WHERE] ? fr_pick(&next, plan, rows, run, any) : next.at[FR_ROW_IN];
         for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++)
-            if (next.at[k])
-                fr_transfer(plan->room[k] + rows * size, plan->pitch, size, picks ? plan->picked : next.at[k],
+            if (next.at[k] && (k == FR_ROW_SECOND || from))
+                fr_transfer(plan->room[k] + rows * size, plan->pitch, size, k == FR_ROW_IN ? from : next.at[k],
                             call->operand[k].along, fr_across(call, k), n, run, size);
-        if (next.at[FR_ROW_WHERE] && !picks) {
-            fr_transfer(plan->mask, plan->width, 1, next.at[FR_ROW_WHERE], call->operand[FR_ROW_WHERE].along,
-                        fr_across(call, FR_ROW_WHERE), n, run, 1);
-            for (ptrdiff_t i = 0; i < n; i++) {
-                char *at = plan->room[0] + i * plan->pitch + rows * size;
-                call->flavor->select(at, at, plan->mask + i * plan->width, run, call->absent);
-            }
-        }
         if (next.at[FR_ROW_LABEL]) *status |= fr_read_labels(&next, 0, run, &tile.label[rows]);
         fr_row_step(&next, run);
         rows += run;
@@ -212,12 +249,13 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
             fr_transfer(walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along, fr_across(call, FR_ROW_OUT),
                         plan->room[0] + done * size, plan->pitch, size, n, run, size);
         if (walk->at[FR_ROW_LOSS]) fr_write_losses(walk, 0, run, &tile.loss[done]);
-        for (ptrdiff_t r = 0; r < run && walk->at[FR_ROW_WHERE] && walk->at[FR_ROW_OUT]; r++) {
+        const int rare = walk->at[FR_ROW_WHERE] && walk->at[FR_ROW_OUT] &&
+                         (call->kernel == call->flavor->forward[FR_HARDMAX] || memchr(any + done, 0, (size_t)run));
+        for (ptrdiff_t r = 0; r < run && rare; r++) {
             const char *mask = walk->at[FR_ROW_WHERE] + r * fr_across(call, FR_ROW_WHERE);
             char *out = walk->at[FR_ROW_OUT] + r * fr_across(call, FR_ROW_OUT);
             fr_choose(call, out, call->operand[FR_ROW_OUT].along, mask, call->operand[FR_ROW_WHERE].along);
-            if (!fr_any(mask, call->operand[FR_ROW_WHERE].along, n))
-                fr_fill(out, call->operand[FR_ROW_OUT].along, n, size, call->alone);
+            if (!any[done + r]) fr_fill(out, call->operand[FR_ROW_OUT].along, n, size, call->alone);
         }
         if (done + run < rows) fr_row_step(walk, run);
     }
@@ -242,7 +280,7 @@ static int fr_select(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t
         *mask = plan->mask;
     }
     call->flavor->select(plan->room[0] + r * plan->pitch, from, *mask, n, call->absent);
-    return fr_any(*mask, 1, n);
+    return fr_any(*mask, n);
 }
 
 /* Brings row r of the next `m` to the kernel, and its results back if they are not gathered too. */
