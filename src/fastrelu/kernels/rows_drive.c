@@ -11,7 +11,7 @@
 enum {
     FR_SHORT_ROW = 128,          /* up to this length contiguous rows are gathered into a tile, or */
     FR_BAND_SHORT = 32,          /* if there is a kernel over a band: which gets rows of up to */
-    FR_BAND_LONG = 512,          /* this length, */
+    FR_BAND_LONG = 512,          /* this length, of double to FR_SHORT_ROW, */
     FR_BAND_BYTES = 1 << 14,     /* and about that many bytes */
     FR_TILE_BYTES = 1 << 14,     /* of a gathered tile wider than FR_COLUMNS */
     FR_TILE_FAR = 1 << 18,       /* bytes of FR_COLUMNS rows from which they are gathered: then each is read once */
@@ -390,8 +390,9 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
     for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++)
         if (k != FR_ROW_WHERE) transferred |= !fr_is_direct(call, k);
     plan->gathered = transferred | masked;
+    const ptrdiff_t longest = call->itemsize == sizeof(double) ? FR_SHORT_ROW : FR_BAND_LONG;
     plan->band = 0;
-    if (call->band && !transferred && call->n > FR_BAND_SHORT && call->n <= FR_BAND_LONG) {
+    if (call->band && !transferred && call->n > FR_BAND_SHORT && call->n <= longest) {
         plan->band = FR_BAND_BYTES / bytes < FR_COLUMNS ? FR_BAND_BYTES / bytes : FR_COLUMNS;
         if (plan->band < 1) plan->band = 1;
     }
