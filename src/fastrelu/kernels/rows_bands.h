@@ -80,7 +80,7 @@ typedef struct {
 
 FR_INLINE store FN(larger)(store a, store b) { return b > a ? b : a; }
 /* The largest of FR_ROW_LANES elements at a time, to 8; the last step overlaps the one before. */
-FR_APART void FN(band_lanes_max)(store *most, const store *x, ptrdiff_t n, int flip) {
+FR_APART void FN(band_max_row)(store *most, const store *x, ptrdiff_t n, int flip) {
     const store *end = x + n;
     store m[FR_ROW_LANES];
     FOR_LANES(j) m[j] = -(store)INFINITY;
@@ -92,7 +92,7 @@ FR_APART void FN(band_lanes_max)(store *most, const store *x, ptrdiff_t n, int f
 FR_APART void FN(band_top_rows)(FN(band) * b, const fr_tile *tile, int flip) {
     FR_LINES store most[FR_COLUMNS][8], four[4][FR_COLUMNS];
     int infinite = 0;
-    FOR_ROWS(r, tile) FN(band_lanes_max)(most[r], BAND_ROW(tile, 0, r), tile->n, flip);
+    FOR_ROWS(r, tile) FN(band_max_row)(most[r], BAND_ROW(tile, 0, r), tile->n, flip);
     for (ptrdiff_t r = tile->width; r < FR_COLUMNS; r++) FOR_PART(j, 8) most[r][j] = 0;
     for (int r = 0; r < FR_COLUMNS; r++)
         for (int j = 0; j < 4; j++) four[j][r] = FN(larger)(most[r][j], most[r][j + 4]);
