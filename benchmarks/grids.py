@@ -53,6 +53,20 @@ def logsumexp(x):
 def log_softmax(x):
     z = x - x.max(axis, keepdims=True)
     return z - np.log(np.exp(z).sum(axis, keepdims=True))
+def hardmax(x):
+    y = np.zeros_like(x)
+    np.put_along_axis(y, x.argmax(axis, keepdims=True), 1, axis)
+    return y
+def sparsemax(x):
+    x = x - x.max(axis, keepdims=True)
+    z = np.flip(np.sort(x, axis), axis)
+    c = np.cumsum(z, axis) - 1
+    k = np.arange(1, n + 1, dtype=x.dtype).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+    count = (k * z > c).sum(axis, keepdims=True)
+    return np.maximum(x - np.take_along_axis(c, count - 1, axis) / count.astype(x.dtype), 0)
+def sparsemax_grad(grad, y):
+    s = (y > 0).astype(grad.dtype)
+    return s * (grad - (s * grad).sum(axis, keepdims=True) / s.sum(axis, keepdims=True))
 def cross_entropy(x):
     return -np.take_along_axis(log_softmax(x), np.expand_dims(labels, axis), axis).mean()
 def cross_entropy_grad(x):
@@ -61,14 +75,15 @@ def cross_entropy_grad(x):
     np.put_along_axis(y, at, np.take_along_axis(y, at, axis) - 1, axis)
     return y / labels.size
 def lay_out(shape, at, mask, dtype):
-    global axis, n
-    axis, n = at, shape[at]
+    global axis, n, kind
+    axis, n, kind = at, shape[at], dtype
     key = (shape, at, mask, dtype)
     if cells.get("key") != key:
         rng = np.random.default_rng(0)
         found = {"x": (2 * rng.standard_normal(shape)), "grad": rng.standard_normal(shape)}
         found = {name: array.astype(dtype) for name, array in found.items()}
         found["y"], found["log_y"] = softmax(found["x"]), log_softmax(found["x"])
+        found["sparse_y"] = sparsemax(found["x"])
         found["s"] = found["grad"].take(0, axis)
         rows = shape[:axis] + shape[axis + 1:]
         found["labels"] = rng.integers(0, n, rows)
@@ -130,7 +145,7 @@ class Row(NamedTuple):
 
     ours: str
     numpy: str
-    torch: str
+    torch: str = ""
     scipy: str = ""
     jax: str = ""
     onnx: str = ""  # the operator
@@ -190,6 +205,34 @@ AXIS = {
         "y * ((grad * y).sum(axis, keepdims=True) - grad)",
         "torch._softmax_backward_data(-grad, y, axis, x.dtype, grad_input=out)",
         jax="y * ((grad * y).sum(axis, keepdims=True) - grad)",
+    ),
+    "hardmax": Row(
+        "fr.hardmax(x, axis{where}, out=out)",
+        "hardmax({x})",
+        "torch.zeros_like(x).scatter_(axis, {x}.argmax(axis, keepdim=True), 1)",
+        jax="jax.nn.one_hot({x}.argmax(axis), x.shape[axis], dtype=x.dtype, axis=axis)",
+        onnx="Hardmax",
+        absent="-np.inf",
+    ),
+    "hardmax_backward_from_output": Row(
+        "fr.hardmax_backward_from_output(grad, y, axis, out=out)",
+        "y * 0",
+        "torch.mul(y, 0, out=out)",
+    ),
+    "sparsemax": Row("fr.sparsemax(x, axis{where}, out=out)", "sparsemax({x})", absent="-np.inf"),
+    "sparsemax_backward_from_output": Row(
+        "fr.sparsemax_backward_from_output(grad, sparse_y, axis, out=out)", "sparsemax_grad(grad, sparse_y)"
+    ),
+    "gumbel_softmax": Row(  # of the same noise: other libraries draw their own
+        "fr.gumbel_softmax(x, axis, rng=0{where}, out=out)",
+        "softmax({x} - np.log(np.random.default_rng(0).standard_exponential(x.shape, kind)))",
+        absent="-np.inf",
+    ),
+    "gumbel_softmax_backward_from_output": Row(
+        "fr.gumbel_softmax_backward_from_output(grad, y, axis, tau=0.5, out=out)",
+        "y * (grad - (grad * y).sum(axis, keepdims=True)) / 0.5",
+        "torch._softmax_backward_data(grad, y, axis, x.dtype, grad_input=out).div_(0.5)",
+        jax="y * (grad - (grad * y).sum(axis, keepdims=True)) / 0.5",
     ),
     "logsumexp": Row(
         "fr.logsumexp(x, axis{where})",
@@ -274,7 +317,8 @@ def _axis_cell(name: str, row: Row, dtype: str, length: int, axis: str, mask: st
     sides = {OURS: Statement(filled(OURS, row.ours)), "numpy": Statement(filled("numpy", row.numpy))}
     if row.scipy:
         sides["scipy"] = Statement(filled("scipy", row.scipy))
-    sides["torch"] = Statement(filled("torch", row.torch), _WITH_GRAD if "with_grad" in row.torch else "")
+    if row.torch:
+        sides["torch"] = Statement(filled("torch", row.torch), _WITH_GRAD if "with_grad" in row.torch else "")
     if row.jax:
         names = "x, grad, y, log_y, s, labels" + (", keep" if masked else "")
         call = f"call({names}).block_until_ready()"
@@ -435,7 +479,7 @@ def wanted(cell_key: str, setup: str, exact: str) -> Any:
     exec(f"import math\nfrom scipy import special\n{COMMON}{TYPES_SETUP}", names)  # noqa: S102  the source is above
     exec("".join(line + "\n" for line in setup.splitlines() if not line.startswith("out")), names)  # noqa: S102  as above
     wide = np.float64 if "special" in exact else np.longdouble
-    for name in ("x", "grad", "y", "log_y", "s"):
+    for name in ("x", "grad", "y", "log_y", "sparse_y", "s"):
         if name in names:
             names[name] = names[name].astype(wide)
     with np.errstate(all="ignore"):  # references overflow where kernels do not

@@ -224,6 +224,28 @@ def test_axes_of_large_arrays(function: Function, dtype: str) -> None:
         check_axes(function, dtype, shape)
 
 
+@each_function
+@each_dtype
+@each_precision
+@each_isa
+@pytest.mark.parametrize("n", [32, 33, 48, 63, 64, 127, 200, 512, 513])
+def test_bands(function: Function, dtype: str, precision: fr.runtime.Precision, isa: str, n: int) -> None:
+    """Contiguous rows of any number give the bits of rows side by side, whatever row lies beside them."""
+    kernels = KERNELS[isa]
+    x = np.random.default_rng(n).normal(0, 3, (37, n)).astype(dtype)
+    x[5::16, 3], x[6::16, 2], x[7::16] = np.inf, np.nan, -np.inf
+    grad = np.random.default_rng(1).normal(0, 3, x.shape).astype(dtype)
+    grad[20:, 1] = np.inf
+    with fr.precision(precision):
+        for rows in (1, 4, 16, 19, 37):
+            across, turned = (np.ascontiguousarray(array[:rows].T) for array in (x, grad))
+            y = _rows.forward(kernels, function.kind, x[:rows], -1, None, True)
+            assert_same_bits(y, _rows.forward(kernels, function.kind, across, 0, None, True).T, rows)
+            beside = np.ascontiguousarray(y.T)
+            dx = _rows.from_output(kernels, function.kind, grad[:rows], y, -1, None)
+            assert_same_bits(dx, _rows.from_output(kernels, function.kind, turned, beside, 0, None).T, rows)
+
+
 def check_axes(function: Function, dtype: str, shape: tuple[int, ...]) -> None:
     """Compare each axis with its rows one by one; some rows have no finite maximum, and in some one element dominates."""
     x = np.random.default_rng(1).normal(0, 3, shape).astype(dtype)

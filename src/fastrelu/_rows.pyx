@@ -106,6 +106,8 @@ cdef extern from "kernels/rows.h" nogil:
         fr_kernel *from_output
         fr_tile_kernel *forward_tile
         fr_tile_kernel *from_output_tile
+        fr_tile_kernel *forward_band
+        fr_tile_kernel *from_output_band
         fr_loss cross_entropy
         fr_tile_kernel cross_entropy_tile
         fr_loss logsumexp
@@ -118,6 +120,7 @@ cdef extern from "kernels/rows.h" nogil:
     ctypedef struct fr_row_call:
         fr_kernel kernel
         fr_tile_kernel tile
+        fr_tile_kernel band
         fr_loss loss
         const fr_rows *flavor
         const fr_target *target
@@ -368,6 +371,7 @@ cdef bint _is_last(object axis, int ndim):
 cdef void _clear(fr_row_call *call) noexcept:
     cdef int k
     call.tile = NULL
+    call.band = NULL
     call.loss = NULL
     call.target = NULL
     call.load = NULL
@@ -387,6 +391,7 @@ cdef void _set_kernels(fr_row_call *call, const fr_rows *flavor, int kind, bint 
     call.flavor = flavor
     call.kernel = flavor.from_output[kind] if backward else flavor.forward[kind]
     call.tile = flavor.from_output_tile[kind] if backward else flavor.forward_tile[kind]
+    call.band = flavor.from_output_band[kind] if backward else flavor.forward_band[kind]
 
 
 cdef object _run_flat(const fr_rows *flavor, int kind, int cost, cnp.ndarray x, cnp.ndarray second, cnp.ndarray out,

@@ -44,6 +44,7 @@
 #include "rows_loops.h"
 #include "rows_tiles.h"
 #include "rows_gradients.h"
+#include "rows_bands.h"
 #include "rows_select.h"
 #include "rows_losses.h"
 #include "sums_loops.h"

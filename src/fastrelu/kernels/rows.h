@@ -54,6 +54,9 @@ struct fr_rows {
     fr_kernel from_output[FR_NORMALIZERS]; /* grad, y                                           an activation */
     fr_tile_kernel forward_tile[FR_NORMALIZERS];
     fr_tile_kernel from_output_tile[FR_NORMALIZERS];
+    /* Of up to FR_COLUMNS contiguous rows, pitch[k] bytes apart; or NULL */
+    fr_tile_kernel forward_band[FR_NORMALIZERS];
+    fr_tile_kernel from_output_band[FR_NORMALIZERS];
     fr_loss cross_entropy;
     fr_tile_kernel cross_entropy_tile;
     fr_loss logsumexp; /* of a target that is x alone */
@@ -91,6 +94,7 @@ typedef struct {
 typedef struct {
     fr_kernel kernel;
     fr_tile_kernel tile; /* or NULL */
+    fr_tile_kernel band; /* or NULL */
     fr_loss loss;        /* if not NULL, called instead of the kernel */
     const fr_rows *flavor;
     const fr_target *target; /* the values that all rows share */

@@ -10,12 +10,16 @@
 #include "two_sum.h"
 
 enum {
-    FR_SHORT_ROW = 128,         /* up to this length contiguous rows are gathered into a tile */
-    FR_TILE_BYTES = 1 << 14,    /* of a gathered tile wider than FR_COLUMNS */
-    FR_TILE_FAR = 1 << 18,      /* bytes of FR_COLUMNS rows from which they are gathered: then each is read once */
-    FR_TILE_MOST = 1 << 26,     /* bytes of FR_COLUMNS rows up to which they are */
-    FR_ROWS_BYTES = 1 << 18,    /* of rows that are gathered one after the other */
-    FR_CRITICAL_PITCH = 1 << 11 /* elements so far apart share few lines of the first-level cache */
+    FR_SHORT_ROW = 128,          /* up to this length contiguous rows are gathered into a tile, or */
+    FR_BAND_SHORT = 32,          /* if there is a kernel over a band: which gets rows of up to */
+    FR_BAND_LONG = 512,          /* this length, of double to FR_SHORT_ROW, */
+    FR_BAND_BYTES = 1 << 14,     /* and about that many bytes */
+    FR_TILE_BYTES = 1 << 14,     /* of a gathered tile wider than FR_COLUMNS */
+    FR_TILE_FAR = 1 << 18,       /* bytes of FR_COLUMNS rows from which they are gathered: then each is read once */
+    FR_TILE_MOST = 1 << 26,      /* bytes of FR_COLUMNS rows up to which they are */
+    FR_ROWS_BYTES = 1 << 18,     /* of rows that are gathered one after the other */
+    FR_CRITICAL_PITCH = 1 << 11, /* bytes: elements so far apart share few lines of the caches, */
+    FR_CRITICAL_LINES = 16       /* about that many in all operands */
 };
 
 typedef struct {
@@ -40,8 +44,10 @@ typedef struct {
     int gathered;           /* one by one: an operand has a copy */
     int sinks;              /* rows have one more element in their copy */
     ptrdiff_t n;            /* elements of a row as the kernel gets it */
+    ptrdiff_t band;         /* rows of a band; or 0 */
     ptrdiff_t width, pitch; /* rows per copy; bytes from one element of a tile, or from one gathered row, to the next */
-    char *room[2], *mask;   /* copies of the inputs and of the mask */
+    char *room[2], *mask;   /* copies of the inputs and of the mask, */
+    char *picked;           /* and of the rows under it, before they become a tile */
     fr_loss_sums *sums;     /* NULL: each loss is written */
 } fr_row_plan;
 
@@ -80,6 +86,19 @@ static ptrdiff_t fr_across(const fr_row_call *call, int k) { return call->operan
 
 static void fr_fill(char *to, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t itemsize, uint64_t bits) {
     for (ptrdiff_t i = 0; i < n; i++) memcpy(to + i * stride, &bits, (size_t)itemsize);
+}
+
+/* Is any byte of a mask not 0? */
+static int fr_any(const char *mask, ptrdiff_t n) {
+    uint64_t few;
+    ptrdiff_t i = 0;
+    for (; i + (ptrdiff_t)sizeof few <= n; i += (ptrdiff_t)sizeof few) {
+        memcpy(&few, mask + i, sizeof few);
+        if (few) return 1;
+    }
+    for (; i < n; i++)
+        if (mask[i]) return 1;
+    return 0;
 }
 
 /* The 1 of a hardmax of nothing but -inf stands at the first element: moved to the first one that takes part. */
@@ -159,7 +178,8 @@ static void fr_read_sinks(const fr_row_walk *walk, char *to, ptrdiff_t m) {
 
 /* --- Tiles --- */
 
-/* Computes rows that lie side by side, a multiple of FR_COLUMNS and one run of the last axis, without a copy. */
+/* Computes rows that lie side by side, at least FR_COLUMNS and one run of the last axis, without a copy. The last tile
+ * may overlap the one before. */
 static void fr_run_direct(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t rows, int *status) {
     const fr_row_call *call = walk->call;
     const ptrdiff_t size = call->itemsize;
@@ -169,7 +189,8 @@ static void fr_run_direct(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t 
     for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) tile.pitch[k] = call->operand[k].along;
     tile.out_pitch = call->operand[FR_ROW_OUT].along;
     for (ptrdiff_t done = 0; done < rows; done += tile.width) {
-        tile.width = rows - done < FR_TILE_WIDTH ? rows - done : FR_TILE_WIDTH;
+        if (rows - done < FR_COLUMNS) done = rows - FR_COLUMNS;
+        tile.width = rows - done < FR_TILE_WIDTH ? (rows - done) / FR_COLUMNS * FR_COLUMNS : FR_TILE_WIDTH;
         for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) tile.in[k] = walk->at[k] ? walk->at[k] + done * size : NULL;
         tile.out = walk->at[FR_ROW_OUT] ? walk->at[FR_ROW_OUT] + done * size : NULL;
         if (walk->at[FR_ROW_LABEL]) *status |= fr_read_labels(walk, done, tile.width, tile.label);
@@ -179,15 +200,82 @@ static void fr_run_direct(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t 
     fr_row_step(walk, rows);
 }
 
+/* Is the end of a row the beginning of the next? */
+static int fr_is_packed(const fr_row_call *call, int k, ptrdiff_t size) {
+    return call->operand[k].along == size && fr_across(call, k) == call->n * size;
+}
+
+/* to |= from, for up to 8 of `left` bytes */
+static void fr_or(char *to, const char *from, ptrdiff_t left) {
+    uint64_t a = 0, b = 0;
+    const size_t bytes = left < (ptrdiff_t)sizeof a ? (size_t)left : sizeof a;
+    if (bytes == sizeof a) {
+        memcpy(&a, to, sizeof a);
+        memcpy(&b, from, sizeof b);
+        a |= b;
+        memcpy(to, &a, sizeof a);
+    } else {
+        for (size_t k = 0; k < bytes; k++) to[k] |= from[k];
+    }
+}
+
+/* Applies the mask to the next `run` rows, and finds the rows that have an element. They become columns of the tile
+ * from the column `rows` on, unless they are packed: then returns where they are, under the mask, to be copied. */
+static const char *fr_pick(const fr_row_walk *next, const fr_row_plan *plan, ptrdiff_t rows, ptrdiff_t run, char *any) {
+    const fr_row_call *call = next->call;
+    const ptrdiff_t size = call->itemsize, n = call->n, along = call->operand[FR_ROW_IN].along;
+    const char *mask = next->at[FR_ROW_WHERE];
+    char *to = plan->room[0] + rows * size;
+    if (fr_is_packed(call, FR_ROW_IN, size) && fr_is_packed(call, FR_ROW_WHERE, 1)) {
+        call->flavor->select(plan->picked, next->at[FR_ROW_IN], mask, run * n, call->absent);
+        for (ptrdiff_t r = 0; r < run; r++) any[rows + r] = (char)fr_any(mask + r * n, n);
+        return plan->picked;
+    }
+    const int across = fr_across(call, FR_ROW_IN) == size;
+    if (!across)
+        fr_transfer(to, plan->pitch, size, next->at[FR_ROW_IN], along, fr_across(call, FR_ROW_IN), n, run, size);
+    memset(any + rows, 0, (size_t)run);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const char *masked = mask + i * call->operand[FR_ROW_WHERE].along;
+        for (ptrdiff_t k = 0; k < run * size && across; k += 64)
+            FR_FETCH(next->at[FR_ROW_IN] + i * along + run * size + k);
+        FR_FETCH(masked + run); /* of the next tile */
+        if (fr_across(call, FR_ROW_WHERE) != 1) {
+            fr_transfer(plan->mask, plan->width, 1, masked, 1, fr_across(call, FR_ROW_WHERE), 1, run, 1);
+            masked = plan->mask;
+        }
+        for (ptrdiff_t r = 0; r < run; r += sizeof(uint64_t)) fr_or(any + rows + r, masked + r, run - r);
+        call->flavor->select(to + i * plan->pitch, across ? next->at[FR_ROW_IN] + i * along : to + i * plan->pitch,
+                             masked, run, call->absent);
+    }
+    return NULL;
+}
+
+/* Copies the masks of the next `run` rows, for elements that change first; returns where the elements are. */
+static const char *fr_keep_mask(const fr_row_walk *next, const fr_row_plan *plan, ptrdiff_t rows, ptrdiff_t run,
+                                char *any) {
+    const fr_row_call *call = next->call;
+    fr_transfer(plan->mask + rows, plan->width, 1, next->at[FR_ROW_WHERE], call->operand[FR_ROW_WHERE].along,
+                fr_across(call, FR_ROW_WHERE), call->n, run, 1);
+    memset(any + rows, 0, (size_t)run);
+    for (ptrdiff_t i = 0; i < call->n; i++)
+        for (ptrdiff_t r = 0; r < run; r += sizeof(uint64_t))
+            fr_or(any + rows + r, plan->mask + i * plan->width + rows + r, run - r);
+    return next->at[FR_ROW_IN];
+}
+
 /* Copies the next rows, or a run of those that are not copied, and computes them. Returns how many. */
 static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t most, int *status) {
     const fr_row_call *call = walk->call;
     const ptrdiff_t size = call->itemsize, n = call->n;
     fr_row_walk next;
     ptrdiff_t run = fr_row_run(walk, most), rows = 0;
+    char any[FR_TILE_WIDTH];
     fr_tile tile;
     if (plan->direct && run >= FR_COLUMNS) {
-        rows = run - run % FR_COLUMNS;
+        const int once = call->loss || (walk->at[FR_ROW_OUT] && (walk->at[FR_ROW_OUT] == walk->at[FR_ROW_IN] ||
+                                                                 walk->at[FR_ROW_OUT] == walk->at[FR_ROW_SECOND]));
+        rows = once ? run - run % FR_COLUMNS : run;
         fr_run_direct(walk, plan, rows, status);
         return rows;
     }
@@ -196,13 +284,13 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     else if (most > plan->width) most = plan->width;
     while (rows < most) {
         run = fr_row_run(&next, most - rows);
-        for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++)
-            if (next.at[k])
-                fr_transfer(plan->room[k] + rows * size, plan->pitch, size, next.at[k], call->operand[k].along,
-                            fr_across(call, k), n, run, size);
+        const char *from = next.at[FR_ROW_IN];
         if (next.at[FR_ROW_WHERE])
-            fr_transfer(plan->mask + rows, plan->width, 1, next.at[FR_ROW_WHERE], call->operand[FR_ROW_WHERE].along,
-                        fr_across(call, FR_ROW_WHERE), n, run, 1);
+            from = call->load ? fr_keep_mask(&next, plan, rows, run, any) : fr_pick(&next, plan, rows, run, any);
+        for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++)
+            if (next.at[k] && (k == FR_ROW_SECOND || from))
+                fr_transfer(plan->room[k] + rows * size, plan->pitch, size, k == FR_ROW_IN ? from : next.at[k],
+                            call->operand[k].along, fr_across(call, k), n, run, size);
         if (plan->sinks) fr_read_sinks(&next, plan->room[0] + n * plan->pitch + rows * size, run);
         else if (next.at[FR_ROW_LABEL]) *status |= fr_read_labels(&next, 0, run, &tile.label[rows]);
         fr_row_step(&next, run);
@@ -227,11 +315,10 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
             fr_load_elements(call, line, line, walk->at[FR_ROW_SECOND] ? plan->room[1] + i * plan->pitch : NULL,
                              dense ? n * tile.width : tile.width);
         }
-    }
-    if (walk->at[FR_ROW_WHERE])
-        for (ptrdiff_t i = 0; i < n; i++)
+        for (ptrdiff_t i = 0; i < n && walk->at[FR_ROW_WHERE]; i++)
             call->flavor->select(plan->room[0] + i * plan->pitch, plan->room[0] + i * plan->pitch,
                                  plan->mask + i * plan->width, rows, call->absent);
+    }
     call->tile(&tile);
     for (ptrdiff_t done = 0; done < rows; done += run) {
         run = fr_row_run(walk, rows - done);
@@ -239,15 +326,13 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
             fr_transfer(walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along, fr_across(call, FR_ROW_OUT),
                         plan->room[0] + done * size, plan->pitch, size, n, run, size);
         fr_write_losses(walk, plan, 0, run, &tile.loss[done]);
-        for (ptrdiff_t r = 0; r < run && walk->at[FR_ROW_WHERE] && walk->at[FR_ROW_OUT]; r++) {
-            const char *mask = plan->mask + done + r;
-            char any = 0;
-            for (ptrdiff_t i = 0; i < n && !any; i++) any = mask[i * plan->width];
-            fr_choose(call, walk->at[FR_ROW_OUT] + r * fr_across(call, FR_ROW_OUT), call->operand[FR_ROW_OUT].along,
-                      mask, plan->width);
-            if (!any)
-                fr_fill(walk->at[FR_ROW_OUT] + r * fr_across(call, FR_ROW_OUT), call->operand[FR_ROW_OUT].along, n,
-                        size, call->alone);
+        const int rare = walk->at[FR_ROW_WHERE] && walk->at[FR_ROW_OUT] &&
+                         (call->kernel == call->flavor->forward[FR_HARDMAX] || memchr(any + done, 0, (size_t)run));
+        for (ptrdiff_t r = 0; r < run && rare; r++) {
+            const char *mask = walk->at[FR_ROW_WHERE] + r * fr_across(call, FR_ROW_WHERE);
+            char *out = walk->at[FR_ROW_OUT] + r * fr_across(call, FR_ROW_OUT);
+            fr_choose(call, out, call->operand[FR_ROW_OUT].along, mask, call->operand[FR_ROW_WHERE].along);
+            if (!any[done + r]) fr_fill(out, call->operand[FR_ROW_OUT].along, n, size, call->alone);
         }
         if (done + run < rows) fr_row_step(walk, run);
     }
@@ -259,6 +344,20 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
 
 static int fr_is_direct(const fr_row_call *call, int k) {
     return !call->operand[k].origin || call->operand[k].along == call->itemsize || call->n == 1;
+}
+
+/* Copies row r under its mask, which becomes contiguous; returns whether any element takes part. */
+static int fr_select(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t r, const char *from,
+                     const char **mask) {
+    const fr_row_call *call = walk->call;
+    const ptrdiff_t along = call->operand[FR_ROW_WHERE].along, n = call->n;
+    *mask = walk->at[FR_ROW_WHERE] + r * fr_across(call, FR_ROW_WHERE);
+    if (along != 1) {
+        fr_transfer(plan->mask, 1, n, *mask, along, 0, n, 1, 1);
+        *mask = plan->mask;
+    }
+    call->flavor->select(plan->room[0] + r * plan->pitch, from, *mask, n, call->absent);
+    return fr_any(*mask, n);
 }
 
 /* Brings row r of the next `m` to the kernel, and its results back if they are not gathered too. */
@@ -273,28 +372,17 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     }
     const char *mask = at[FR_ROW_WHERE];
     char *copy = plan->room[0] + r * plan->pitch;
-    if (mask) {
-        const ptrdiff_t along = call->operand[FR_ROW_WHERE].along;
-        char any;
-        mask = walk->at[FR_ROW_WHERE] + r * fr_across(call, FR_ROW_WHERE);
-        if (along != 1) {
-            fr_transfer(plan->mask, 1, n, mask, along, 0, n, 1, 1);
-            mask = plan->mask;
-        }
-        any = memchr(mask, 1, (size_t)n) != NULL;
-        for (ptrdiff_t i = 0; i < n && !any; i++) any = mask[i]; /* a byte of another value counts too */
-        if (!any && at[FR_ROW_OUT]) {
-            fr_fill(at[FR_ROW_OUT], call->itemsize, n, call->itemsize, call->alone);
-            return;
-        }
-    }
     if (call->load) {
         fr_load_elements(call, copy, at[FR_ROW_IN], at[FR_ROW_SECOND], n);
         if (plan->sinks) memcpy(copy + n * call->itemsize, at[FR_ROW_SINK], (size_t)call->itemsize);
         at[FR_ROW_IN] = copy;
     }
     if (mask) {
-        call->flavor->select(copy, at[FR_ROW_IN], mask, n, call->absent);
+        const int any = fr_select(walk, plan, r, at[FR_ROW_IN], &mask);
+        if (!any && at[FR_ROW_OUT]) {
+            fr_fill(at[FR_ROW_OUT], call->itemsize, n, call->itemsize, call->alone);
+            return;
+        }
         at[FR_ROW_IN] = copy;
     }
     if (!call->loss) {
@@ -314,6 +402,32 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     fr_write_losses(walk, plan, r, 1, &loss);
 }
 
+/* Brings the next m rows to the kernel over a band, as they lie or under their masks. */
+static void fr_run_bands(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t m) {
+    const fr_row_call *call = walk->call;
+    int any[FR_COLUMNS];
+    fr_tile band;
+    band.n = call->n;
+    for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) band.pitch[k] = fr_across(call, k);
+    band.out_pitch = fr_across(call, FR_ROW_OUT);
+    for (ptrdiff_t done = 0; done < m; done += band.width) {
+        band.width = m - done < plan->band ? m - done : plan->band;
+        for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++)
+            band.in[k] = walk->at[k] ? walk->at[k] + done * fr_across(call, k) : NULL;
+        band.out = walk->at[FR_ROW_OUT] + done * band.out_pitch;
+        if (walk->at[FR_ROW_WHERE]) { /* then m is one band */
+            const char *mask;
+            for (ptrdiff_t r = 0; r < m; r++)
+                any[r] = fr_select(walk, plan, r, band.in[FR_ROW_IN] + r * fr_across(call, FR_ROW_IN), &mask);
+            band.in[FR_ROW_IN] = plan->room[0];
+            band.pitch[FR_ROW_IN] = plan->pitch;
+        }
+        call->band(&band);
+        for (ptrdiff_t r = 0; r < m && walk->at[FR_ROW_WHERE]; r++)
+            if (!any[r]) fr_fill(band.out + r * band.out_pitch, call->itemsize, call->n, call->itemsize, call->alone);
+    }
+}
+
 /* Runs the kernel on the next m rows, which differ in the last axis alone. */
 static void fr_run_each(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t m, int *status) {
     const fr_row_call *call = walk->call;
@@ -321,7 +435,9 @@ static void fr_run_each(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t m,
         if (!fr_is_direct(call, k))
             fr_transfer(plan->room[k], call->itemsize, plan->pitch, walk->at[k], call->operand[k].along,
                         fr_across(call, k), call->n, m, call->itemsize);
-    for (ptrdiff_t r = 0; r < m; r++) fr_run_row(walk, plan, r, status);
+    if (plan->band) fr_run_bands(walk, plan, m);
+    else
+        for (ptrdiff_t r = 0; r < m; r++) fr_run_row(walk, plan, r, status);
     if (!fr_is_direct(call, FR_ROW_OUT) || plan->sinks)
         fr_transfer(walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along, fr_across(call, FR_ROW_OUT), plan->room[0],
                     call->itemsize, plan->pitch, call->n, m, call->itemsize);
@@ -343,8 +459,9 @@ static int fr_lies_across(const fr_row_call *call) {
     for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++)
         if (call->operand[k].origin && fr_across(call, k) != call->itemsize) return 0;
     const ptrdiff_t along = call->operand[FR_ROW_IN].along, bytes = FR_COLUMNS * call->n * call->itemsize;
-    const int critical = along % FR_CRITICAL_PITCH == 0 && call->n > FR_SHORT_ROW;
-    return !critical && (bytes <= FR_TILE_FAR || call->operand[FR_ROW_SECOND].origin);
+    const int second = call->operand[FR_ROW_SECOND].origin != NULL;
+    if (along % FR_CRITICAL_PITCH == 0 && call->n * (2 + second) > FR_CRITICAL_LINES) return 0;
+    return bytes <= FR_TILE_FAR || second;
 }
 
 /* Plans a share of `count` rows, and computes the bytes of its room; returns 0 if they overflow. */
@@ -357,7 +474,13 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
     for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++)
         if (k != FR_ROW_WHERE) transferred |= !fr_is_direct(call, k);
     plan->gathered = transferred | masked | (call->load != NULL);
-    plan->tiles = call->tile && count >= FR_COLUMNS / 4 && bytes <= FR_TILE_MOST / FR_COLUMNS &&
+    const ptrdiff_t longest = call->itemsize == sizeof(double) ? FR_SHORT_ROW : FR_BAND_LONG;
+    plan->band = 0;
+    if (call->band && !transferred && !call->load && call->n > FR_BAND_SHORT && call->n <= longest) {
+        plan->band = FR_BAND_BYTES / bytes < FR_COLUMNS ? FR_BAND_BYTES / bytes : FR_COLUMNS;
+        if (plan->band < 1) plan->band = 1;
+    }
+    plan->tiles = !plan->band && call->tile && count >= FR_COLUMNS / 4 && bytes <= FR_TILE_MOST / FR_COLUMNS &&
                   (transferred || (call->n <= FR_SHORT_ROW && (inputs == 1 || count >= FR_COLUMNS)));
     plan->direct = plan->tiles && !call->load && fr_lies_across(call);
     *size = 0;
@@ -369,13 +492,14 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
         plan->pitch = plan->width * call->itemsize;
     } else {
         plan->width = FR_ROWS_BYTES / bytes < FR_COLUMNS ? FR_ROWS_BYTES / bytes : FR_COLUMNS;
-        if (!transferred) plan->width = 1;
+        if ((masked || call->load) && !transferred) plan->width = plan->band ? plan->band : 1;
         if (plan->width > count) plan->width = count;
         if (plan->width < 1) plan->width = 1;
         plan->pitch = bytes;
     }
     const ptrdiff_t copied = plan->tiles || plan->gathered ? plan->width : 0;
-    return fr_add_bytes(size, inputs * copied, bytes) && fr_add_bytes(size, masked * plan->width, call->n);
+    return fr_add_bytes(size, (inputs + (masked && plan->tiles)) * copied, bytes) &&
+           fr_add_bytes(size, masked * plan->width, call->n);
 }
 
 /* Is the end of axis k the beginning of the next in every operand? */
@@ -421,7 +545,8 @@ int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop, char *
     const ptrdiff_t copy = plan.width * plan.n * call->itemsize;
     plan.room[0] = room;
     plan.room[1] = room + copy;
-    plan.mask = room + (call->operand[FR_ROW_SECOND].origin ? 2 : 1) * copy;
+    plan.picked = room + (call->operand[FR_ROW_SECOND].origin ? 2 : 1) * copy;
+    plan.mask = plan.picked + (plan.tiles && call->operand[FR_ROW_WHERE].origin ? copy : 0);
     memset(&sums, 0, sizeof sums);
     sums.row = start;
     plan.sums = call->sums ? &sums : NULL;

@@ -236,8 +236,8 @@ HL_SCALED FN(row_exp)(real x, real m) {
 
 /* The sum of all exponentials but one of the largest, from the sum of those that are not the largest. What is far below
  * the smallest result is 0, as it is beside -inf. */
-FR_INLINE fr_total FN(beside_of)(fr_total total, int64_t same, real top) {
-    total = FN(total_add)(total, (double)(same - 1) * (double)top);
+FR_INLINE fr_total FN(beside_of)(fr_total total, double others, real top) {
+    total = FN(total_add)(total, others * (double)top);
     if (FR_KIND == FR_WIDE) total.hi = total.hi < 0x1p-160 ? 0 : total.hi;
     return total;
 }
@@ -410,7 +410,7 @@ FR_INLINE fr_total FN(row_sum)(const store *x, store *keep, const store *out, pt
     if (left && beside) FN(add_beside_row)(&s, last, last_lo, FR_ROW_LANES, row->top);
     else if (left) FN(add_row)(&s, last, last_lo, FR_ROW_LANES, row->top);
     const fr_total total = FN(lanes_join)(&s);
-    return beside ? FN(beside_of)(total, s.same, row->top) : total;
+    return beside ? FN(beside_of)(total, (double)(s.same - 1), row->top) : total;
 }
 
 /* log(1 + t), t >= 0. Maximum error: wide 2^-38 relative, full 1.5 ULP. */

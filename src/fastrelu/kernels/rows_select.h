@@ -6,7 +6,10 @@
 #ifndef FASTRELU_SELECT
 #define FASTRELU_SELECT
 
-enum { FR_KEPT = 256 }; /* candidates for the support of a row */
+enum {
+    FR_KEPT = 256,      /* candidates for the support of a row */
+    FR_CANDIDATES = 128 /* up to this length all elements are */
+};
 
 /* Sums over the lanes of a row: of values, of their rounding errors, and of how many there are. */
 typedef struct {
@@ -137,9 +140,9 @@ FR_APART fr_total FN(level_of)(const char *x, ptrdiff_t pitch, ptrdiff_t n, stor
     }
 }
 
-/* The same for FR_COLUMNS rows of up to FR_ROW_LANES elements. */
+/* The same for FR_COLUMNS rows of up to FR_CANDIDATES elements. */
 FR_APART void FN(levels_of)(const char *x, ptrdiff_t pitch, int n, const store *m, double *level, double *level_low) {
-    FR_LINES double d[FR_ROW_LANES][FR_COLUMNS], low[FR_ROW_LANES][FR_COLUMNS];
+    FR_LINES double d[FR_CANDIDATES][FR_COLUMNS], low[FR_CANDIDATES][FR_COLUMNS];
     FR_LINES double hi[FR_ROW_LANES][FR_COLUMNS], lo[FR_ROW_LANES][FR_COLUMNS], many[FR_COLUMNS], last[FR_COLUMNS];
     for (int i = 0; i < n; i++) {
         const store *v = (const store *)(x + i * pitch);
@@ -148,12 +151,21 @@ FR_APART void FN(levels_of)(const char *x, ptrdiff_t pitch, int n, const store *
     FOR_LANES(j) level[j] = -1, level_low[j] = 0, last[j] = INFINITY;
     for (int again = 1; again;) {
         FOR_LANES(j) many[j] = 0;
-        for (int i = 0; i < n; i++) FOR_LANES(j) {
+        for (int i = 0; i < n && i < FR_ROW_LANES; i++) FOR_LANES(j) {
                 const int in = FN(above)(d[i][j], low[i][j], level[j], level_low[j]) > 0;
                 hi[i][j] = in ? d[i][j] : 0;
                 lo[i][j] = in ? low[i][j] : 0;
                 many[j] += in ? 1 : 0;
             }
+        for (int i = FR_ROW_LANES; i < n; i++) {
+            double *sum = hi[i % FR_ROW_LANES], *rest = lo[i % FR_ROW_LANES];
+            FOR_LANES(j) {
+                const int in = FN(above)(d[i][j], low[i][j], level[j], level_low[j]) > 0;
+                fr_add_to(&sum[j], &rest[j], in ? d[i][j] : 0);
+                rest[j] += in ? low[i][j] : 0;
+                many[j] += in ? 1 : 0;
+            }
+        }
         for (int w = FR_ROW_LANES / 2; w; w /= 2)
             for (int l = 0; l < w && l + w < n; l++) FOR_LANES(j) {
                     fr_add_to(&hi[l][j], &lo[l][j], hi[l + w][j]);
@@ -221,8 +233,9 @@ FR_UNUSED static void FN(sparsemax_row)(const char *const *in, char *to, ptrdiff
         return;
     }
     FN(candidates_open)(&c, m);
-    c.many = n <= FR_ROW_LANES;
-    for (ptrdiff_t i = 0; i < n; i += FR_ROW_LANES) {
+    c.many = n <= FR_CANDIDATES;
+    for (ptrdiff_t i = 0; i < n && c.many; i++) c.bad |= x[i] != x[i];
+    for (ptrdiff_t i = c.many ? n : 0; i < n; i += FR_ROW_LANES) {
         const int left = n - i < FR_ROW_LANES ? (int)(n - i) : FR_ROW_LANES;
         int any = left < FR_ROW_LANES;
         if (!any) FOR_LANES(j) any |= !(x[i + j] < c.cut);
@@ -272,7 +285,7 @@ FR_UNUSED static void FN(sparsemax_tile_row)(fr_tile *tile) {
         unsigned limits = FN(limits_of)(limit, m, from, pitch, n, 0);
         for (int j = 0; j < FR_COLUMNS; j++)
             if (bad[j] != bad[j]) limits |= 1U << j, limit[j] = FR_NO_LIMIT;
-        if (n <= FR_ROW_LANES) FN(levels_of)(from, pitch, (int)n, m, hi, lo);
+        if (n <= FR_CANDIDATES) FN(levels_of)(from, pitch, (int)n, m, hi, lo);
         else FN(long_levels_of)(from, pitch, n, m, hi, lo);
         for (ptrdiff_t i = 0; i < n; i++) {
             const store *x = (const store *)(from + i * pitch);
@@ -284,9 +297,11 @@ FR_UNUSED static void FN(sparsemax_tile_row)(fr_tile *tile) {
 }
 
 /* Its gradient: over the support, g minus its mean there. */
-FR_INLINE void FN(support_step)(fr_support *s, double *many, const store *g, const store *y) {
+FR_INLINE void FN(support_step)(int first, fr_support *s, double *many, const store *g, const store *y) {
     FOR_LANES(j) {
-        fr_add_to(&s->hi[j], &s->lo[j], y[j] > 0 ? (double)g[j] : 0);
+        double sum = first ? 0 : s->hi[j], low = first ? 0 : s->lo[j];
+        fr_add_to(&sum, &low, y[j] > 0 ? (double)g[j] : 0);
+        s->hi[j] = sum, s->lo[j] = low;
         many[j] += y[j] > 0 ? 1 : 0;
     }
 }
@@ -301,13 +316,13 @@ FR_UNUSED static void FN(sparsemax_from_output_row)(const char *const *in, char 
     double count;
     ptrdiff_t i = 0;
     FOR_LANES(j) s.hi[j] = s.lo[j] = s.many[j] = 0;
-    for (; i + FR_ROW_LANES <= n; i += FR_ROW_LANES) FN(support_step)(&s, s.many, g + i, y + i);
+    for (; i + FR_ROW_LANES <= n; i += FR_ROW_LANES) FN(support_step)(0, &s, s.many, g + i, y + i);
     if (i < n) {
         FR_LINES store gs[FR_ROW_LANES], ys[FR_ROW_LANES];
         for (int j = 0; j < FR_ROW_LANES; j++) gs[j] = ys[j] = 0;
         FN(copy_few)(gs, g + i, n - i);
         FN(copy_few)(ys, y + i, n - i);
-        FN(support_step)(&s, s.many, gs, ys);
+        FN(support_step)(0, &s, s.many, gs, ys);
     }
     const fr_total total = fr_support_join(&s, &count), mean = fr_quotient(total, count);
     FR_INDEPENDENT
@@ -319,10 +334,12 @@ FR_UNUSED static void FN(sparsemax_from_output_tile_row)(fr_tile *tile) {
         fr_support lane[FR_ROW_LANES];
         FR_LINES double many[FR_COLUMNS], hi[FR_COLUMNS], lo[FR_COLUMNS];
         const char *g = tile->in[0] + at, *y = tile->in[1] + at;
-        for (int l = 0; l < FR_ROW_LANES && l < n; l++) FOR_LANES(j) lane[l].hi[j] = lane[l].lo[j] = 0;
         FOR_LANES(j) many[j] = 0;
-        for (ptrdiff_t i = 0; i < n; i++)
-            FN(support_step)(&lane[i % FR_ROW_LANES], many, (const store *)(g + i * tile->pitch[0]),
+        for (ptrdiff_t i = 0; i < n && i < FR_ROW_LANES; i++)
+            FN(support_step)(1, &lane[i], many, (const store *)(g + i * tile->pitch[0]),
+                             (const store *)(y + i * tile->pitch[1]));
+        for (ptrdiff_t i = FR_ROW_LANES; i < n; i++)
+            FN(support_step)(0, &lane[i % FR_ROW_LANES], many, (const store *)(g + i * tile->pitch[0]),
                              (const store *)(y + i * tile->pitch[1]));
         for (int w = FR_ROW_LANES / 2; w; w /= 2)
             for (int l = 0; l < w && l + w < n; l++) FOR_LANES(j) {

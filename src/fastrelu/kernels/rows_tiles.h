@@ -109,7 +109,7 @@ FR_INLINE void FN(columns_sum)(FN(columns) * c, const char *x, ptrdiff_t pitch, 
         FN(columns_step)(c, x, keep, (int)(i % FR_ROW_LANES), same, flip, beside, 0);
     FN(columns_join)(c->hi, c->lo, n);
     if (beside) FOR_LANES(j) {
-            const fr_total total = FN(beside_of)(FN(column_total)(c, j), same[j], c->top[j]);
+            const fr_total total = FN(beside_of)(FN(column_total)(c, j), (double)(same[j] - 1), c->top[j]);
             c->hi[0][j] = total.hi;
             if (COMPENSATED) c->lo[0][j] = total.lo;
         }

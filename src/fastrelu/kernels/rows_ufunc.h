@@ -103,9 +103,11 @@ static void fr_row_native_loop(char **args, const npy_intp *dimensions, const np
         } else if (how->form == FR_FROM_RESULT) {
             call.kernel = how->flavor->from_output[how->kind];
             call.tile = how->flavor->from_output_tile[how->kind];
+            call.band = how->flavor->from_output_band[how->kind];
         } else {
             call.kernel = how->flavor->forward[how->kind];
             call.tile = how->flavor->forward_tile[how->kind];
+            call.band = how->flavor->forward_band[how->kind];
         }
         for (int j = scales; j <= out - reduces; j++) {
             const int which = j == mask     ? FR_ROW_WHERE
