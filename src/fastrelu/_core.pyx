@@ -70,6 +70,7 @@ from fastrelu._runtime cimport (
     flavor_of,
     fr_add,
     fr_atomic,
+    fr_combine,
     fr_convert,
     fr_kernel,
     fr_kernels,
@@ -1528,6 +1529,49 @@ def empty_like(cnp.ndarray x not None):
     if type(x) is cnp.ndarray and 0 <= own < FR_OWN_TYPES and PyArray_ISNOTSWAPPED(x) and _is_dense(x):
         return fresh_like(x, cnp.PyArray_SIZE(x) * size_of(dtype_of(own).type_num))
     return np.empty_like(x)
+
+
+cdef enum:
+    FEW = 1 << 14  # elements up to which sums in a pass of their own cost less than the driver's iterator
+    FEW_ROWS = 64  # of a length below which more rows cost more than that
+
+
+def small_sum(object x, object bias, object residual, bint in_place):
+    """The sum of a small array, a bias along its last axis and a residual or None, as new memory or in x itself.
+
+    Returns None, and has done nothing, if any is no plain contiguous array of the same type, has another shape, or if x
+    is not small. With `in_place` x is the caller's own memory, to which the others do not refer.
+    """
+    if type(x) is not cnp.ndarray:
+        return None
+    cdef cnp.ndarray y = <cnp.ndarray>x
+    cdef int dtype = cnp.PyArray_TYPE(y), own = type_of(dtype), last = cnp.PyArray_NDIM(y) - 1
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(y), length, size, at
+    if not (0 <= own < FR_OWN_TYPES and last >= 0 and 0 < n <= FEW and _is_native(y, dtype) and _is_native(bias, dtype)
+            and PyArray_IS_C_CONTIGUOUS(y) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>bias)):
+        return None
+    length = cnp.PyArray_SIZE(<cnp.ndarray>bias)
+    if (cnp.PyArray_NDIM(<cnp.ndarray>bias) != 1 or length != cnp.PyArray_DIM(y, last)
+            or (length < FEW_ROWS and n > FEW_ROWS * length)):
+        return None
+    if residual is not None and not (_is_native(residual, dtype) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>residual)
+                                     and PyArray_SAMESHAPE(residual, y)):
+        return None
+    cdef const fr_call *how = &(<Kernel>_kernels[0]).calls[own][0]
+    cdef fr_combine add = how.convert.combine[how.type][FR_ADD]
+    cdef const char *start = <const char *>cnp.PyArray_DATA(y)
+    cdef const char *added = <const char *>cnp.PyArray_DATA(<cnp.ndarray>bias)
+    size = how.itemsize
+    if not in_place:
+        y = fresh_like(y, n * size)
+    cdef char *to = <char *>cnp.PyArray_DATA(y)
+    cdef fr_guard caller = fr_guard_open()
+    for at in range(0, n * size, length * size):
+        add(start + at, added, to + at, length)
+    if residual is not None:
+        add(to, <const char *>cnp.PyArray_DATA(<cnp.ndarray>residual), to, n)
+    fr_guard_close(caller)
+    return y
 
 
 def call_fused(str name, tuple passes):

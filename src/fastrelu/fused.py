@@ -12,7 +12,8 @@ from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import activations
-from fastrelu._core import ADD, call_fused, joint_dtype, stored, target_in_place
+from fastrelu._core import ADD, call_fused, joint_dtype, small_sum, stored, target_in_place
+from fastrelu._core import call as run
 from fastrelu._sums import call_biased
 from fastrelu._typing import Output
 from fastrelu.runtime import isa, kernels
@@ -175,10 +176,14 @@ def bias_act(
            [1.5, 0. ]], dtype=float32)
     """
     call = find(activation, parameters) if parameters else _usual(activation)
+    kernel = kernels[call.kernel]
+    total = small_sum(x, bias, residual, False) if axis == -1 else None
+    if total is not None:
+        return run(kernel, out, True, total, *call.numbers)
     x = _array(x)
     terms = _terms(x, bias, residual, axis)
     fused = tuple((0, ADD, term) for term in terms)
-    results = call_fused("bias_act", ((kernels[call.kernel], (x, *call.numbers), fused, out),)) if fused else None
+    results = call_fused("bias_act", ((kernel, (x, *call.numbers), fused, out),)) if fused else None
     return call.function()(_sum(x, terms), out=out) if results is None else results[0]
 
 
