@@ -85,6 +85,17 @@ def test_every_activation(rows: int, case: Case, dtype: Any) -> None:
             assert_same_bits(fused.bias_act_backward_from_output(grad, y, name, **options)[0], of_y, name)
 
 
+@pytest.mark.parametrize("name", sorted({options_of(case)[0] for case in PUBLIC}))
+def test_usual_parameters(name: str) -> None:
+    """Parameters that have a default may be left out, also where it is None."""
+    function, signature = getattr(fr, name), inspect.signature(getattr(fr, name))
+    needed = {p.name: 0.5 for p in signature.parameters.values() if p.default is p.empty and p.name != "x"}
+    x, bias = np.full((2, 3), 0.25, np.float32), np.full(3, 0.125, np.float32)
+    assert_same_bits(fused.bias_act(x, bias, name, **needed), function(x + bias, **needed), name)
+    dx = getattr(fr, f"{name}_backward")(x, x + bias, **needed)
+    assert_same_bits(fused.bias_act_backward(x, x, bias, name, **needed)[0], dx, name)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("layout", LAYS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

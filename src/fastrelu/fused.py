@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,6 +23,8 @@ __all__ = ["bias_act", "bias_act_", "bias_act_backward", "bias_act_backward_from
 
 _T = TypeVar("_T")
 Activation = str | Callable[..., Any]
+# What a kernel gets where a parameter is None, for no limit.
+_FOR_NONE = {"max_value": math.inf, "eps": -1.0}
 
 
 class Call(NamedTuple):
@@ -72,7 +75,8 @@ def find(activation: Activation, options: dict[str, Any]) -> Call:
     if "approximate" in values:
         getattr(activations, name)(np.empty(0, np.float32), values["approximate"])  # refuses another form
         kernel = name if values.pop("approximate") == "none" else f"{name}_tanh"
-    return Call(kernel, name, options, tuple(values.values()))
+    numbers = (_FOR_NONE.get(option, value) if value is None else value for option, value in values.items())
+    return Call(kernel, name, options, tuple(numbers))
 
 
 def _along(x: Any, bias: Any, axis: int) -> Any:
