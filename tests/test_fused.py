@@ -32,10 +32,11 @@ def options_of(case: Case) -> tuple[str, dict[str, Any]]:
     """Return the public name of an activation and its parameters by name."""
     if case.name == "gelu_tanh":
         return "gelu", {"approximate": "tanh"}
-    return case.name, dict(zip(fr.runtime.kernels[case.name].operands[1:], case.params, strict=True))
+    options = dict(zip(fr.runtime.kernels[case.name].operands[1:], case.params, strict=True))
+    return case.name.removesuffix("_line"), options
 
 
-PUBLIC = [case for case in FORWARD_CASES if case.name == "gelu_tanh" or hasattr(fr, case.name)]
+PUBLIC = [case for case in FORWARD_CASES if case.name == "gelu_tanh" or hasattr(fr, case.name.removesuffix("_line"))]
 
 
 @pytest.fixture(params=[1, 2], ids="threads={}".format)

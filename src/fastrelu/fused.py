@@ -75,6 +75,11 @@ def find(activation: Activation, options: dict[str, Any]) -> Call:
     if "approximate" in values:
         getattr(activations, name)(np.empty(0, np.float32), values["approximate"])  # refuses another form
         kernel = name if values.pop("approximate") == "none" else f"{name}_tanh"
+    if f"{name}_line" in kernels:  # for other numbers than the usual ones
+        if all(type(value) is float and value == known[option] for option, value in values.items()):
+            values = {}
+        else:
+            kernel = f"{name}_line"
     numbers = (_FOR_NONE.get(option, value) if value is None else value for option, value in values.items())
     return Call(kernel, name, options, tuple(numbers))
 
