@@ -182,6 +182,7 @@ cdef extern from "Python.h":
     void Py_DECREF(PyObject *)
 
 cdef extern from "numpy/arrayobject.h":
+    object PyArray_MatrixProduct2(object, object, cnp.ndarray)  # np.dot
     ctypedef struct NpyIter:
         pass
     ctypedef struct PyArrayObject:
@@ -1653,6 +1654,45 @@ def call_fused(str name, tuple passes):
         for k in range(opened):
             NpyIter_Deallocate(iterators[k])
     return tuple(results)
+
+
+cdef object _row(cnp.ndarray x):
+    """A matrix of one row as a vector, which the caller does not let outlive it."""
+    return cnp.PyArray_SimpleNewFromData(1, cnp.PyArray_DIMS(x) + 1, cnp.PyArray_TYPE(x), cnp.PyArray_DATA(x))
+
+
+def linear(cnp.ndarray x not None, cnp.ndarray weight not None, object bias, Kernel kernel, tuple numbers):
+    """A kernel of the product of two matrices plus a bias, as a new array; without a kernel the sum itself.
+
+    Both matrices are plain contiguous arrays of one type, float32 or float64, and fit. The product has the bits of
+    ``np.matmul``, of which np.dot calls the routines sooner: for a row if it gets a vector.
+    """
+    cdef PyObject *args[FR_MAX_INPUTS]
+    cdef cnp.npy_intp shape[2]
+    cdef int j, dtype = cnp.PyArray_TYPE(x)
+    cdef cnp.ndarray y = None
+    shape[0], shape[1] = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(weight, 1)
+    cdef Py_ssize_t size = shape[0] * shape[1] * size_of(dtype)
+    if size >= FR_POOL_FROM and recycles_here(size):
+        y = recycled(2, shape, NULL, cnp.NPY_ARRAY_C_CONTIGUOUS, dtype, size)
+    if y is None:
+        y = new_array(2, shape, NULL, NULL, 0, dtype)
+    if shape[1] == 1 or cnp.PyArray_DIM(weight, 0) == 1:  # other routines
+        np.matmul(x, weight, out=y)
+    elif shape[0] == 1:
+        PyArray_MatrixProduct2(_row(x), weight, _row(y))
+    else:
+        PyArray_MatrixProduct2(x, weight, y)
+    if bias is not None and small_sum(y, bias, None, True) is None:
+        if kernel is not None and call_fused(kernel.name, ((kernel, (y, *numbers), ((0, ADD, bias),), y),)) is not None:
+            return y
+        np.add(y, bias, out=y)
+    if kernel is not None:
+        args[0] = <PyObject *>y
+        for j in range(kernel.nparams):
+            args[1 + j] = <PyObject *>numbers[j]
+        _dispatch(kernel, y, True, args)
+    return y
 
 
 # --- What a call would do, in words ---------------------------------------------------------------------------------

@@ -14,13 +14,14 @@ warning, as in the kernels.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fastrelu._core import ADD, Kernel, call_fused, fresh, small_sum
+from fastrelu import activations
+from fastrelu._core import Kernel, linear
 from fastrelu.fused import find
 from fastrelu.nn.activation import Activation
 from fastrelu.nn.dropout import Dropout
@@ -39,13 +40,16 @@ class Plan:
     ----------
     changes : int
         The number of changes at which the plan was made.
+    whole : bool
+        Whether a call of the container is nothing else.
     """
 
-    __slots__ = ("_saved", "_steps", "changes")
+    __slots__ = ("_saved", "_steps", "changes", "whole")
 
     def __init__(self, container: Any, forward: Callable[..., Any]) -> None:
         self.changes = Changes.count
-        self._saved: list[Saved] = []
+        self.whole = _is_plain(container, forward) and "backward" not in vars(container)
+        self._saved: list[Saved] = [container._saved] if container._saved is not None else []
         layers = list(self._layers(container, forward))
         self._steps: list[Callable[[Any], Any]] = []
         while layers:
@@ -56,7 +60,7 @@ class Plan:
                 continue
             chain = self._steps[-1] if self._steps else None
             if not isinstance(chain, Chain) or not chain.takes(link):
-                self._steps.append(chain := Chain(link))
+                self._steps.append(chain := Chain())
             chain.links.append(link)
             chain.layers.append(layer)
             if layers and link.join(layers[0]):
@@ -89,15 +93,12 @@ def _is_plain(layer: Module, forward: Callable[..., Any]) -> bool:
 
 
 class Link:
-    """A linear layer and perhaps an activation, as they are until the next change."""
+    """A linear layer and perhaps an activation, as they are until the next change: the arguments of `linear` but x."""
 
-    __slots__ = ("activation", "arguments", "bias", "by_dot", "features", "kernel", "numbers", "weight")
+    __slots__ = ("bias", "kernel", "numbers", "weight")
 
-    def __init__(self, weight: Any, bias: Any) -> None:
-        self.weight, self.bias, self.features = weight.T, bias, weight.shape[:1]
-        self.by_dot = min(weight.shape) > 1  # otherwise np.dot is another routine than np.matmul
-        self.activation: Callable[..., Any] | None = None
-        self.arguments: tuple[Any, ...] = ()
+    def __init__(self, weight: NDArray[Any], bias: NDArray[Any] | None) -> None:
+        self.weight, self.bias = weight.T, bias
         self.kernel: Kernel | None = None
         self.numbers: tuple[Any, ...] = ()
 
@@ -106,29 +107,28 @@ class Link:
         """Return a linear layer as a link; None if it is none, or has arrays that its forward has to look at."""
         if not _is_plain(layer, Linear.forward):
             return None
-        given = vars(layer).get("weight"), vars(layer).get("bias")
+        given: list[Any] = [getattr(layer, name, layer) for name in ("weight", "bias")]
         if type(given[0]) is not Parameter or type(given[1]) not in {Parameter, type(None)}:
             return None
         weight, bias = (parameter and parameter.data for parameter in given)
-        arrays = [weight] if bias is None else [weight, bias]
-        for array in arrays:
+        for array in (weight,) if bias is None else (weight, bias):
             known = type(array) is np.ndarray and array.dtype in FLOATS and array.dtype == weight.dtype
             if not (known and array.flags.forc and array.flags.aligned):
                 return None
-        return cls(weight, bias) if weight.ndim == 2 and (bias is None or bias.shape == weight.shape[:1]) else None
+        fits = weight.ndim == 2 and weight.size and (bias is None or bias.shape == weight.shape[:1])
+        return cls(weight, bias) if fits else None
 
     def join(self, layer: Any) -> bool:
         """Make a layer the link's activation, if it is one whose parameters are numbers; return whether it is."""
-        if not _is_plain(layer, Activation.forward):
+        if not _is_plain(layer, Activation.forward) or layer._function is not getattr(activations, layer._name):
             return False
-        arguments = tuple(getattr(layer, name, self) for name in layer._names)
-        if not all(type(value) in {int, float, str, type(None)} for value in arguments):
+        values = {name: getattr(layer, name, self) for name in layer._names}
+        if not all(type(value) in {int, float, str, type(None)} for value in values.values()):
             return False
         try:
-            found = find(layer._name, dict(zip(layer._names, arguments, strict=True)))
+            found = find(layer._name, values)
         except (TypeError, ValueError):  # which a call of the layer raises
             return False
-        self.activation, self.arguments = layer._function_, arguments
         self.kernel, self.numbers = kernels[found.kernel], found.numbers
         return True
 
@@ -138,53 +138,38 @@ class Chain:
 
     Attributes
     ----------
+    links : list of tuple
+        Their attributes.
     layers : list of Module
-        The layers of the links.
+        Their layers.
     """
 
-    __slots__ = ("dtype", "features", "layers", "links")
+    __slots__ = ("dtype", "layers", "links")
 
-    def __init__(self, first: Link) -> None:
-        self.features, self.dtype = first.weight.shape[0], first.weight.dtype
+    def __init__(self) -> None:
         self.links: list[Link] = []
         self.layers: list[Module] = []
 
     def takes(self, link: Link) -> bool:
         """Whether a link may be added."""
-        return link.weight.dtype == self.dtype and self.links[-1].features == link.weight.shape[:1]
+        before = self.links[-1].weight
+        return link.weight.dtype == before.dtype and before.shape[1] == link.weight.shape[0]
 
     def __call__(self, x: Any) -> Any:
         """Return the output of the last layer."""
+        weight = self.links[0].weight
         if (
             type(x) is not np.ndarray
-            or x.dtype is not self.dtype
-            or x.shape[-1:] != (self.features,)
+            or x.dtype is not weight.dtype
             or not x.flags.c_contiguous
+            or x.shape[-1:] != weight.shape[:1]
         ):
             for layer in self.layers:
                 x = layer(x)
             return x
         lead = x.shape[:-1]
-        rows = () if x.size == self.features else lead if len(lead) == 1 else (math.prod(lead),)
-        if rows != lead:
-            x = x.reshape(*rows, self.features)
-        last = self.links[-1]
+        if len(lead) != 1:
+            x = x.reshape(-1, weight.shape[0])
         for link in self.links:
-            if link is last and rows != lead:
-                result = fresh(lead + link.features, self.dtype)
-                y = result.reshape(rows + link.features)
-            else:
-                result = y = fresh(rows + link.features, self.dtype)
-            if link.by_dot:
-                x.dot(link.weight, y)
-            else:
-                np.matmul(x, link.weight, out=y)
-            x = y
-            if link.bias is not None and small_sum(y, link.bias, None, True) is None:
-                fused = ((link.kernel, (y, *link.numbers), ((0, ADD, link.bias),), y),)
-                if link.kernel is not None and call_fused("Linear", fused) is not None:
-                    continue
-                np.add(y, link.bias, out=y)
-            if link.activation is not None:
-                link.activation(y, *link.arguments)
-        return result
+            x = linear(x, link.weight, link.bias, link.kernel, link.numbers)
+        return x if len(lead) == 1 else x.reshape(*lead, x.shape[1])
