@@ -256,6 +256,7 @@ class Own:
                 keep(module, value)
             else:
                 vars(module)[name] = value
+                Changes.count += 1
 
 
 class Record:
