@@ -1684,7 +1684,8 @@ def linear(cnp.ndarray x not None, cnp.ndarray weight not None, object bias, Ker
     else:
         PyArray_MatrixProduct2(x, weight, y)
     if bias is not None and small_sum(y, bias, None, True) is None:
-        if kernel is not None and call_fused(kernel.name, ((kernel, (y, *numbers), ((0, ADD, bias),), y),)) is not None:
+        passes = ((kernel, (y, *numbers), ((0, ADD, bias),), y),)
+        if kernel is not None and call_fused(kernel.function, passes) is not None:
             return y
         np.add(y, bias, out=y)
     if kernel is not None:
