@@ -32,10 +32,11 @@ def options_of(case: Case) -> tuple[str, dict[str, Any]]:
     """Return the public name of an activation and its parameters by name."""
     if case.name == "gelu_tanh":
         return "gelu", {"approximate": "tanh"}
-    return case.name, dict(zip(fr.runtime.kernels[case.name].operands[1:], case.params, strict=True))
+    options = dict(zip(fr.runtime.kernels[case.name].operands[1:], case.params, strict=True))
+    return case.name.removesuffix("_line"), options
 
 
-PUBLIC = [case for case in FORWARD_CASES if case.name == "gelu_tanh" or hasattr(fr, case.name)]
+PUBLIC = [case for case in FORWARD_CASES if case.name == "gelu_tanh" or hasattr(fr, case.name.removesuffix("_line"))]
 
 
 @pytest.fixture(params=[1, 2], ids="threads={}".format)
@@ -60,11 +61,12 @@ def along(bias: Any, shape: tuple[int, ...], axis: int) -> Any:
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("case", PUBLIC, ids=str)
+@pytest.mark.parametrize("rows", [3, 60])  # small arrays are summed in a pass of their own
 @pytest.mark.usefixtures("threads")
-def test_every_activation(case: Case, dtype: Any) -> None:
+def test_every_activation(rows: int, case: Case, dtype: Any) -> None:
     """Forward, in place, and both gradients of every activation."""
     name, options = options_of(case)
-    function, shape = getattr(fr, name), (40, 300)
+    function, shape = getattr(fr, name), (rows, 300)
     x, residual, grad = (data(shape, dtype, seed) for seed in range(3))
     bias = np.linspace(-2, 2, 300).astype(dtype)
     with np.errstate(all="ignore"):  # the sums of huge numbers overflow
@@ -82,6 +84,17 @@ def test_every_activation(case: Case, dtype: Any) -> None:
             y = function(total, **options)
             of_y = getattr(fr, f"{name}_backward_from_output")(grad, y, **options)
             assert_same_bits(fused.bias_act_backward_from_output(grad, y, name, **options)[0], of_y, name)
+
+
+@pytest.mark.parametrize("name", sorted({options_of(case)[0] for case in PUBLIC}))
+def test_usual_parameters(name: str) -> None:
+    """Parameters that have a default may be left out, also where it is None."""
+    function, signature = getattr(fr, name), inspect.signature(getattr(fr, name))
+    needed = {p.name: 0.5 for p in signature.parameters.values() if p.default is p.empty and p.name != "x"}
+    x, bias = np.full((2, 3), 0.25, np.float32), np.full(3, 0.125, np.float32)
+    assert_same_bits(fused.bias_act(x, bias, name, **needed), function(x + bias, **needed), name)
+    dx = getattr(fr, f"{name}_backward")(x, x + bias, **needed)
+    assert_same_bits(fused.bias_act_backward(x, x, bias, name, **needed)[0], dx, name)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

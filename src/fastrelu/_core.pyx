@@ -70,6 +70,7 @@ from fastrelu._runtime cimport (
     flavor_of,
     fr_add,
     fr_atomic,
+    fr_combine,
     fr_convert,
     fr_kernel,
     fr_kernels,
@@ -181,6 +182,7 @@ cdef extern from "Python.h":
     void Py_DECREF(PyObject *)
 
 cdef extern from "numpy/arrayobject.h":
+    object PyArray_MatrixProduct2(object, object, cnp.ndarray)  # np.dot
     ctypedef struct NpyIter:
         pass
     ctypedef struct PyArrayObject:
@@ -1530,6 +1532,49 @@ def empty_like(cnp.ndarray x not None):
     return np.empty_like(x)
 
 
+cdef enum:
+    FEW = 1 << 14  # elements up to which sums in a pass of their own cost less than the driver's iterator
+    FEW_ROWS = 64  # of a length below which more rows cost more than that
+
+
+def small_sum(object x, object bias, object residual, bint in_place):
+    """The sum of a small array, a bias along its last axis and a residual or None, as new memory or in x itself.
+
+    Returns None, and has done nothing, if any is no plain contiguous array of the same type, has another shape, or if x
+    is not small. With `in_place` x is the caller's own memory, to which the others do not refer.
+    """
+    if type(x) is not cnp.ndarray:
+        return None
+    cdef cnp.ndarray y = <cnp.ndarray>x
+    cdef int dtype = cnp.PyArray_TYPE(y), own = type_of(dtype), last = cnp.PyArray_NDIM(y) - 1
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(y), length, size, at
+    if not (0 <= own < FR_OWN_TYPES and last >= 0 and 0 < n <= FEW and _is_native(y, dtype) and _is_native(bias, dtype)
+            and PyArray_IS_C_CONTIGUOUS(y) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>bias)):
+        return None
+    length = cnp.PyArray_SIZE(<cnp.ndarray>bias)
+    if (cnp.PyArray_NDIM(<cnp.ndarray>bias) != 1 or length != cnp.PyArray_DIM(y, last)
+            or (length < FEW_ROWS and n > FEW_ROWS * length)):
+        return None
+    if residual is not None and not (_is_native(residual, dtype) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>residual)
+                                     and PyArray_SAMESHAPE(residual, y)):
+        return None
+    cdef const fr_call *how = &(<Kernel>_kernels[0]).calls[own][0]
+    cdef fr_combine add = how.convert.combine[how.type][FR_ADD]
+    cdef const char *start = <const char *>cnp.PyArray_DATA(y)
+    cdef const char *added = <const char *>cnp.PyArray_DATA(<cnp.ndarray>bias)
+    size = how.itemsize
+    if not in_place:
+        y = fresh_like(y, n * size)
+    cdef char *to = <char *>cnp.PyArray_DATA(y)
+    cdef fr_guard caller = fr_guard_open()
+    for at in range(0, n * size, length * size):
+        add(start + at, added, to + at, length)
+    if residual is not None:
+        add(to, <const char *>cnp.PyArray_DATA(<cnp.ndarray>residual), to, n)
+    fr_guard_close(caller)
+    return y
+
+
 def call_fused(str name, tuple passes):
     """Run one or two passes, each a kernel between terms, chunk by chunk; return their results.
 
@@ -1609,6 +1654,46 @@ def call_fused(str name, tuple passes):
         for k in range(opened):
             NpyIter_Deallocate(iterators[k])
     return tuple(results)
+
+
+cdef object _row(cnp.ndarray x):
+    """A matrix of one row as a vector, which the caller does not let outlive it."""
+    return cnp.PyArray_SimpleNewFromData(1, cnp.PyArray_DIMS(x) + 1, cnp.PyArray_TYPE(x), cnp.PyArray_DATA(x))
+
+
+def linear(cnp.ndarray x not None, cnp.ndarray weight not None, object bias, Kernel kernel, tuple numbers):
+    """A kernel of the product of two matrices plus a bias, as a new array; without a kernel the sum itself.
+
+    Both matrices are plain contiguous arrays of one type, float32 or float64, and fit. The product has the bits of
+    ``np.matmul``, of which np.dot calls the routines sooner: for a row if it gets a vector.
+    """
+    cdef PyObject *args[FR_MAX_INPUTS]
+    cdef cnp.npy_intp shape[2]
+    cdef int j, dtype = cnp.PyArray_TYPE(x)
+    cdef cnp.ndarray y = None
+    shape[0], shape[1] = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(weight, 1)
+    cdef Py_ssize_t size = shape[0] * shape[1] * size_of(dtype)
+    if size >= FR_POOL_FROM and recycles_here(size):
+        y = recycled(2, shape, NULL, cnp.NPY_ARRAY_C_CONTIGUOUS, dtype, size)
+    if y is None:
+        y = new_array(2, shape, NULL, NULL, 0, dtype)
+    if shape[1] == 1 or cnp.PyArray_DIM(weight, 0) == 1:  # other routines
+        np.matmul(x, weight, out=y)
+    elif shape[0] == 1:
+        PyArray_MatrixProduct2(_row(x), weight, _row(y))
+    else:
+        PyArray_MatrixProduct2(x, weight, y)
+    if bias is not None and small_sum(y, bias, None, True) is None:
+        passes = ((kernel, (y, *numbers), ((0, ADD, bias),), y),)
+        if kernel is not None and call_fused(kernel.function, passes) is not None:
+            return y
+        np.add(y, bias, out=y)
+    if kernel is not None:
+        args[0] = <PyObject *>y
+        for j in range(kernel.nparams):
+            args[1 + j] = <PyObject *>numbers[j]
+        _dispatch(kernel, y, True, args)
+    return y
 
 
 # --- What a call would do, in words ---------------------------------------------------------------------------------

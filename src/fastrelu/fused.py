@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,7 +13,8 @@ from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import activations
-from fastrelu._core import ADD, call_fused, joint_dtype, stored, target_in_place
+from fastrelu._core import ADD, call_fused, joint_dtype, small_sum, stored, target_in_place
+from fastrelu._core import call as run
 from fastrelu._sums import call_biased
 from fastrelu._typing import Output
 from fastrelu.runtime import isa, kernels
@@ -21,6 +23,8 @@ __all__ = ["bias_act", "bias_act_", "bias_act_backward", "bias_act_backward_from
 
 _T = TypeVar("_T")
 Activation = str | Callable[..., Any]
+# What a kernel gets where a parameter is None, for no limit.
+_FOR_NONE = {"max_value": math.inf, "eps": -1.0}
 
 
 class Call(NamedTuple):
@@ -71,7 +75,13 @@ def find(activation: Activation, options: dict[str, Any]) -> Call:
     if "approximate" in values:
         getattr(activations, name)(np.empty(0, np.float32), values["approximate"])  # refuses another form
         kernel = name if values.pop("approximate") == "none" else f"{name}_tanh"
-    return Call(kernel, name, options, tuple(values.values()))
+    if f"{name}_line" in kernels:  # for other numbers than the usual ones
+        if all(type(value) is float and value == known[option] for option, value in values.items()):
+            values = {}
+        else:
+            kernel = f"{name}_line"
+    numbers = (_FOR_NONE.get(option, value) if value is None else value for option, value in values.items())
+    return Call(kernel, name, options, tuple(numbers))
 
 
 def _along(x: Any, bias: Any, axis: int) -> Any:
@@ -175,10 +185,14 @@ def bias_act(
            [1.5, 0. ]], dtype=float32)
     """
     call = find(activation, parameters) if parameters else _usual(activation)
+    kernel = kernels[call.kernel]
+    total = small_sum(x, bias, residual, False) if axis == -1 else None
+    if total is not None:
+        return run(kernel, out, True, total, *call.numbers)
     x = _array(x)
     terms = _terms(x, bias, residual, axis)
     fused = tuple((0, ADD, term) for term in terms)
-    results = call_fused("bias_act", ((kernels[call.kernel], (x, *call.numbers), fused, out),)) if fused else None
+    results = call_fused("bias_act", ((kernel, (x, *call.numbers), fused, out),)) if fused else None
     return call.function()(_sum(x, terms), out=out) if results is None else results[0]
 
 

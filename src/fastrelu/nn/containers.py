@@ -8,6 +8,9 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Va
 from typing import Any, Self, overload
 
 from fastrelu.nn.module import Module
+from fastrelu.nn.parameter import Changes
+from fastrelu.nn.plan import Plan
+from fastrelu.nn.record import nothing_is_recorded
 
 
 class _Container(Module):
@@ -34,7 +37,7 @@ class _Container(Module):
         self._modules = named
         for name in named:
             vars(self).pop(name, None)  # None or a number, which would hide the module
-        Module._changes += 1
+        Changes.count += 1
 
     def _check(self, named: dict[str, Module]) -> None:
         """Refuse modules that do not fit together."""
@@ -173,6 +176,8 @@ class Sequential(_List):
 
     # The number of changes to modules up to which no layer overwrites what another has saved.
     _checked = -1
+    # How it runs in evaluation mode; before the second call after a change the number of changes.
+    _plan: Plan | int = -1
 
     def _check(self, named: dict[str, Module]) -> None:
         _check_overwriting(named)
@@ -192,11 +197,24 @@ class Sequential(_List):
 
     # --- Calls ----------------------------------------------------------------------------------------------------
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call :meth:`forward`, then the hooks."""
+        plan = self._plan
+        if type(plan) is not Plan or plan.changes != Changes.count or not plan.whole or len(args) != 1 or kwargs:
+            return super().__call__(*args, **kwargs)
+        return plan(*args) if nothing_is_recorded() else super().__call__(*args)
+
     def forward(self, x: Any) -> Any:
         """Call the layers in order, each with the output of the one before; return the last output."""
-        if self.training and self._checked != Module._changes:
-            _check_overwriting(self._modules)
-            vars(self)["_checked"] = Module._changes
+        if self.training:
+            if self._checked != Changes.count:
+                _check_overwriting(self._modules)
+                vars(self)["_checked"] = Changes.count
+        elif nothing_is_recorded():
+            plan = self._plan
+            if type(plan) is Plan and plan.changes == Changes.count:
+                return plan(x)
+            vars(self)["_plan"] = Plan(self, Sequential.forward) if plan == Changes.count else Changes.count
         for layer in self._modules.values():
             x = layer(x)
         return x

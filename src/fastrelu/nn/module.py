@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu._flag import check_flag
-from fastrelu.nn.parameter import FLOATS, Parameter, check_backward_flags, is_half
+from fastrelu.nn.parameter import FLOATS, Changes, Parameter, check_backward_flags, is_half
 from fastrelu.nn.record import HERE, Alone, Off, Record, Saved, flat, keep, release
 
 # Attributes of the library's own, which may hold modules.
-_INTERNAL = frozenset({"_hooks", "_modules", "_saved"})
+_INTERNAL = frozenset({"_hooks", "_modules", "_plan", "_saved"})
 
 
 class IncompatibleKeys(NamedTuple):
@@ -86,8 +86,6 @@ class Module:
     _fresh_gradient: ClassVar[bool] = False
     # Whether the output shares the input's memory.
     _passes_memory_on: ClassVar[bool] = False
-    # Number of changes to any module: what a container has checked holds until the next one.
-    _changes: ClassVar[int] = 0
     # Class attributes, so that a subclass works even without super().__init__().
     training: bool = True
     _hooks: tuple[Callable[..., Any], ...] = ()
@@ -125,11 +123,15 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in _INTERNAL:
             self._check_attribute(name, value)
-            Module._changes += 1
             current = HERE.current
             if type(current) is Alone and current.log is not None:
                 current.log[self, name] = value
         super().__setattr__(name, value)
+        Changes.count += 1
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        Changes.count += 1
 
     def _check_attribute(self, name: str, value: Any) -> None:
         """Refuse what would remove a parameter or layer from the module, or hide it, without a word."""
@@ -531,7 +533,7 @@ class Module:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes without what belongs to this object: what a call saved, what has been checked."""
-        return {name: value for name, value in vars(self).items() if name not in {"_saved", "_checked"}}
+        return {name: value for name, value in vars(self).items() if name not in {"_saved", "_checked", "_plan"}}
 
     def __repr__(self) -> str:
         lines = [self.extra_repr()] if self.extra_repr() else []

@@ -13,6 +13,15 @@ from fastrelu._flag import check_flag
 FLOATS = _runtime.dtypes
 
 
+class Changes:
+    """The number of changes to modules and of new arrays of parameters: what containers found out holds until the next.
+
+    It counts after the change, so that no thread takes what was there before for what is there now.
+    """
+
+    count = 0
+
+
 def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """Return float32 or float64, the types in which layers train; refuse any other."""
     found = np.dtype(dtype)
@@ -114,6 +123,7 @@ class Parameter:
         if array.dtype != self._data.dtype:
             self.zero_grad()
         self._data = array
+        Changes.count += 1
 
     @property
     def requires_grad(self) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu._foreign import refuse
-from fastrelu.nn.parameter import FLOATS, Parameter
+from fastrelu.nn.parameter import FLOATS, Changes, Parameter
 
 if TYPE_CHECKING:
     from fastrelu.nn.module import Module  # which imports this module
@@ -190,6 +190,12 @@ def save(module: Module, inputs: tuple[Any, ...], outputs: tuple[Any, ...], save
         module._saved.call = None
 
 
+def nothing_is_recorded() -> bool:
+    """Whether the calls of modules in evaluation mode leave nothing behind."""
+    current = HERE.current
+    return current is None or (type(current) is Off and current.record is None)
+
+
 def recording(module: Module) -> bool:
     """Whether a call of a layer is saved."""
     current = HERE.current
@@ -201,6 +207,7 @@ def keep(module: Module, call: Any) -> None:
     saved = module._saved
     if saved is None:
         saved = vars(module).setdefault("_saved", Saved())
+        Changes.count += 1
     saved.call = call
     current = HERE.current
     if type(current) is Alone and current.log is not None:
@@ -249,6 +256,7 @@ class Own:
                 keep(module, value)
             else:
                 vars(module)[name] = value
+                Changes.count += 1
 
 
 class Record:
