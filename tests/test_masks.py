@@ -1,7 +1,8 @@
 """Masks of one bit per element: NumPy's order of bits, and gradients with the bits of those from the input."""
 
 import inspect
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from grid import DTYPES, ISAS, LAYOUTS
 from inputs import values
 
 import fastrelu as fr
-from fastrelu import _core, _packed, _runtime, masks
+from fastrelu import _core, _packed, _runtime, masks, nn, optim
 
 # For each function: parameters, the derivative where the mask is not set, and where it is.
 FUNCTIONS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
@@ -252,3 +253,46 @@ def test_errors() -> None:
         masks.relu_with_mask(x + 1j)
     with pytest.raises(TypeError, match=r"does not read masks of numpy\.ma"):
         masks.relu_with_mask(np.ma.array([1.0, 2.0], mask=[True, False]))
+
+
+# --- Layers -------------------------------------------------------------------------------------------------------
+
+LAYERS: list[Callable[[bool], nn.Module]] = [
+    lambda inplace: nn.LeakyReLU(-0.5, inplace=inplace),
+    lambda inplace: nn.Threshold(0.1, 2.0, inplace=inplace),
+    lambda inplace: nn.ThresholdedReLU(-0.3, inplace=inplace),
+    lambda inplace: nn.Shrink(0.2, 0.5, inplace=inplace),
+]
+
+
+@pytest.mark.parametrize("make", LAYERS, ids=lambda make: type(make(False)).__name__)
+def test_layers_in_place_learn_the_same(make: Callable[[bool], nn.Module]) -> None:
+    """Weights after some steps are those of the network that overwrites nothing."""
+    x, grad = data((16, 8), "float32").clip(-3, 3), data((16, 4), "float32", 1).clip(-3, 3)
+    found = []
+    for inplace in (False, True):
+        net = nn.Sequential(nn.Linear(8, 12, rng=0), make(inplace), nn.Linear(12, 4, rng=1))
+        step = optim.SGD(net.parameters(), lr=0.01)
+        for _ in range(5):
+            net(x)
+            net.backward(grad)
+            step.step()
+            step.zero_grad()
+        found.append([parameter.copy() for parameter in net.state_dict().values()])
+    for one, other in zip(*found, strict=True):
+        assert_same_bits(one, other)
+
+
+@pytest.mark.parametrize("make", LAYERS, ids=lambda make: type(make(False)).__name__)
+def test_layers_in_place_keep_a_mask(make: Callable[[bool], nn.Module]) -> None:
+    """What is saved is 1/32 of the input; the gradient has the type that it has without a mask."""
+    layer, plain = make(True), make(False)
+    x, grad = data((100, 1000), "float32"), data((100, 1000), "float64", 1)
+    plain(x)
+    wanted = plain.backward(grad)
+    tracemalloc.start()
+    assert layer(x) is x
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept < x.size // 8 + 4096
+    assert_same_bits(layer.backward(grad), wanted)
