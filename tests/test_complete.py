@@ -166,6 +166,7 @@ def test_exports() -> None:
         "masks",
         "nn",
         "optim",
+        "quantized",
         "ufuncs",
     }
     wanted = {

@@ -43,10 +43,12 @@ if TYPE_CHECKING:
     from fastrelu import masks as masks
     from fastrelu import nn as nn
     from fastrelu import optim as optim
+    from fastrelu import quantized as quantized
 else:  # type checkers follow the imports above, but not a computed list
     # A program that calls functions of arrays needs no layers, which take six times as long to import as the rest.
     nn, optim, fused = _Later("fastrelu.nn"), _Later("fastrelu.optim"), _Later("fastrelu.fused")
     conventions, masks = _Later("fastrelu.conventions"), _Later("fastrelu.masks")
+    quantized = _Later("fastrelu.quantized")
 
     __all__ = [
         *(
@@ -59,6 +61,7 @@ else:  # type checkers follow the imports above, but not a computed list
             "masks",
             "nn",
             "optim",
+            "quantized",
             "ufuncs",
         ),
         *activations.__all__,

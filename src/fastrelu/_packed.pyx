@@ -1,5 +1,6 @@
 # cython: wraparound=True
-# Elements packed to bits and bytes: lays operands out in C order and shares the work out; masks.py and quantized.py read the arguments.
+# Elements packed to bits and bytes: lays operands out in C order and shares the work out; masks.py and quantized.py
+# read the arguments.
 """Masks of one bit per element and selections by them; numbers quantized to bytes."""
 
 import numpy as np
@@ -187,7 +188,7 @@ cdef list _take_numbers(fr_packed_plan *plan, int which, tuple numbers):
 
 def mask_of(str name, str isa, forward, tuple numbers, gradient, tuple gradient_numbers, cnp.ndarray x not None,
             cnp.ndarray out):
-    """Return the bits of the elements where a gradient is not 0, and write the function of x into `out`, if it is given.
+    """Return the bits of the elements where a gradient is not 0, and write the function of x into `out`, if given.
 
     `x` and `out` are plain arrays of one type, in native byte order, and apart or the same.
     """
@@ -212,8 +213,8 @@ def select(str name, str isa, cnp.ndarray grad not None, cnp.ndarray bits not No
            cnp.ndarray out not None):
     """Write ``inside * grad`` where the bit is set and ``outside * grad`` elsewhere into `out`.
 
-    `grad` and `out` are plain arrays of one type, in native byte order, and apart or the same. `outside` is a number, or
-    an array of their shape in the type of the kernels.
+    `grad` and `out` are plain arrays of one type, in native byte order, and apart or the same. `outside` is a number,
+    or an array of their shape.
     """
     cdef fr_packed_plan plan
     cdef list inputs = [grad]
@@ -300,6 +301,7 @@ def lookup(str name, str isa, cnp.ndarray table not None, starts, cnp.ndarray x 
     """
     cdef fr_packed_plan plan
     _clear(&plan)
+    _set_type(&plan, cnp.NPY_FLOAT, 0, isa)
     plan.several = starts is not None
     plan.table = <const unsigned char *>cnp.PyArray_DATA(table)
     plan.step = FR_PACKED_LOOKUP

@@ -78,7 +78,9 @@ class Result:
         self.target = target = np.asarray(target_in_place(name, self.given))
         if target.shape != like.shape:
             raise ValueError(f"{name}: out has the shape {target.shape}, the result {like.shape}")
-        if target.dtype != self.dtype and not np.can_cast(self.dtype, target.dtype, "same_kind"):
+        # Of integers "same_kind" would let some wrap.
+        casting: Any = "safe" if self.dtype.kind in "iu" else "same_kind"
+        if target.dtype != self.dtype and not np.can_cast(self.dtype, target.dtype, casting):
             raise TypeError(f"{name}: the result of type {self.dtype} cannot be cast into out of type {target.dtype}")
         if not target.flags.writeable:
             raise ValueError(f"{name}: out is read-only")

@@ -123,25 +123,15 @@ static void fr_packed_dequantize(const fr_packed_plan *plan, const char *const *
     if (plan->store) plan->store(x.bytes, out, n);
 }
 
-/* Eight bytes at a time: a load, a store and shifts cost less than eight of each. */
 static void fr_packed_lookup(const fr_packed_plan *plan, const char *const *in, char *out, ptrdiff_t first,
                              ptrdiff_t n) {
-    const unsigned char *x = (const unsigned char *)in[0], *table = plan->table;
+    const unsigned char *x = (const unsigned char *)in[0];
     unsigned char *to = (unsigned char *)out;
-    ptrdiff_t i = 0;
     (void)first;
     if (plan->several) {
         const int64_t *start = (const int64_t *)in[1];
-        for (; i < n; i++) to[i] = table[start[i] + x[i]];
-        return;
-    }
-    for (; i + 8 <= n; i += 8) {
-        uint64_t eight, found = 0;
-        memcpy(&eight, x + i, 8);
-        for (int k = 0; k < 64; k += 8) found |= (uint64_t)table[eight >> k & 255] << k;
-        memcpy(to + i, &found, 8);
-    }
-    for (; i < n; i++) to[i] = table[x[i]];
+        for (ptrdiff_t i = 0; i < n; i++) to[i] = plan->table[start[i] + x[i]];
+    } else plan->loops->lookup(plan->table, x, to, n);
 }
 
 /* One block: the operands as they are in memory, and the index of the first element. */
