@@ -6,7 +6,7 @@
 #ifndef FASTRELU_PACKED_LOOPS
 #define FASTRELU_PACKED_LOOPS
 
-enum { FR_WORD = 32 };
+enum { FR_WORD = 32, FR_WHOLE = 512 };
 
 /* Compilers make one load or store of these. */
 static inline uint32_t fr_word_of(const unsigned char *b) {
@@ -89,16 +89,26 @@ static void FN(select_bits)(const char *grad, const char *inside, const char *ou
 /* Adding and subtracting it rounds a small number to nearest even. */
 #define FR_ROUNDER ((store)(sizeof(store) == 4 ? 0x1.8p23 : 0x1.8p52))
 
-#define FR_QUANTIZE(scale, zero)                      \
-    FR_INDEPENDENT                                    \
-    for (ptrdiff_t i = 0; i < n; i++) {               \
-        store r = x[i] / (scale);                     \
-        r = r == r ? r : 0;                           \
-        r = r < low - (zero) ? low - (zero) : r;      \
-        r = r > high - (zero) ? high - (zero) : r;    \
-        r = (r + FR_ROUNDER) - FR_ROUNDER;            \
-        to[i] = (unsigned char)(int32_t)(r + (zero)); \
+/* Results in two loops: one that makes bytes of floats has so many vectors at once that they do not fit into registers.
+ */
+#define FR_QUANTIZE(...)                                                                  \
+    for (ptrdiff_t start = 0; start < n; start += FR_WHOLE) {                             \
+        const ptrdiff_t stop = n - start < FR_WHOLE ? n : start + FR_WHOLE;               \
+        int32_t whole[FR_WHOLE];                                                          \
+        FR_INDEPENDENT                                                                    \
+        for (ptrdiff_t i = start; i < stop; i++) {                                        \
+            store r = x[i];                                                               \
+            __VA_ARGS__                                                                   \
+            whole[i - start] = (int32_t)r;                                                \
+        }                                                                                 \
+        for (ptrdiff_t i = start; i < stop; i++) to[i] = (unsigned char)whole[i - start]; \
     }
+#define FR_QUOTIENT(scale, zero)               \
+    r = r / (scale);                           \
+    r = r == r ? r : 0;                        \
+    r = r < low - (zero) ? low - (zero) : r;   \
+    r = r > high - (zero) ? high - (zero) : r; \
+    r = (r + FR_ROUNDER) - (FR_ROUNDER - (zero));
 
 static void FN(quantize)(const char *from, const char *scale, const char *zero, int several, const double *range,
                          char *out, ptrdiff_t n) {
@@ -111,24 +121,16 @@ static void FN(quantize)(const char *from, const char *scale, const char *zero, 
      * functions on the IBM RISC System/6000 processor", IBM J. Res. Dev. 34, 1990.) */
     if (!several && s0 > 0x1p-90f && s0 < 0x1p90f) {
         const store inverse = 1 / s0, bottom = (low - z0) * s0, top = (high - z0) * s0, back = FR_ROUNDER - z0;
-        FR_INDEPENDENT
-        for (ptrdiff_t i = 0; i < n; i++) {
-            store r = x[i];
-            r = r == r ? r : 0;
-            r = r < bottom ? bottom : r;
-            r = r > top ? top : r;
-            store q = r * inverse;
-            q = FMA(FMA(-q, s0, r), inverse, q);
-            q = FMA(FMA(-q, s0, r), inverse, q);
-            to[i] = (unsigned char)(int32_t)((q + FR_ROUNDER) - back);
-        }
+        FR_QUANTIZE(r = r == r ? r : 0; r = r < bottom ? bottom : r; r = r > top ? top : r; store q = r * inverse;
+                    q = FMA(FMA(-q, s0, r), inverse, q); q = FMA(FMA(-q, s0, r), inverse, q);
+                    r = (q + FR_ROUNDER) - back;)
         return;
     }
 #endif
     if (several) {
-        FR_QUANTIZE(s[i], z[i])
+        FR_QUANTIZE(FR_QUOTIENT(s[i], z[i]))
     } else {
-        FR_QUANTIZE(s0, z0)
+        FR_QUANTIZE(FR_QUOTIENT(s0, z0))
     }
 }
 
