@@ -219,7 +219,8 @@ def backward_from_mask(
         and own.dtype in _USUAL
         and own.flags.carray
         and not np.may_share_memory(own, mask)
-        and all(type(number) is float for number in slopes)
+        and type(slopes[0]) is float
+        and type(slopes[1]) is float
     ):
         _packed.select(name, isa, own, as_mask(name, mask, own.size), slopes[0], slopes[1], own)
         return own

@@ -67,6 +67,8 @@ def _as_scale(name: str, operand: str, value: Any, dtype: Any) -> NDArray[Any]:
 def _as_zero_point(name: str, operand: str, value: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return zero points, which must be numbers of the type."""
     array, (low, high) = np.asarray(value), _BYTES[dtype]
+    if type(value) is int and low <= value <= high:
+        return array
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} takes integers as {operand}, got {value!r}")
     wrong = (array < low) | (array > high)
