@@ -156,7 +156,19 @@ def test_every_kernel_has_its_functions() -> None:
 def test_exports() -> None:
     """The package exports what its modules do, once each, and every name is there."""
     exported = vars(fr)["__all__"]
-    names = {"Explanation", "__version__", "conventions", "error_bound", "explain", "fused", "nn", "optim", "ufuncs"}
+    names = {
+        "Explanation",
+        "__version__",
+        "conventions",
+        "error_bound",
+        "explain",
+        "fused",
+        "masks",
+        "nn",
+        "optim",
+        "quantized",
+        "ufuncs",
+    }
     wanted = {
         *names,
         *activations.__all__,

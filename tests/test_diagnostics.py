@@ -12,7 +12,7 @@ from grid import DTYPES, LAYOUTS
 from inputs import values
 
 import fastrelu as fr
-from fastrelu import _runtime, diagnostics, nn, runtime
+from fastrelu import _runtime, diagnostics, masks, nn, runtime
 
 if TYPE_CHECKING:
     from specs import Array
@@ -318,3 +318,33 @@ def test_pickles_name_the_package() -> None:
     running.update([[1.0, 2.0], [0.0, 0.5]])
     copy = pickle.loads(pickle.dumps(running))
     assert repr(copy.result()) == repr(pickle.loads(pickle.dumps(running.result()))) == repr(running.result())
+
+
+# --- Masks --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("shape", "axes"), [(s, a) for s, a in UNITS if np.prod(s) <= 20_000], ids=str)
+def test_dead_from_mask(shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
+    """The units are those that are zero in all batches."""
+    rng = np.random.default_rng(0)
+    alive = rng.random(shape) < 2 / np.prod(shape) * np.prod([shape[axis] for axis in axes])
+    batches = [np.where(alive & (rng.random(shape) < 0.5), 1.0, -1.0) for _ in range(2)]
+    found = diagnostics.dead_from_mask(
+        *(masks.relu_with_mask(batch)[1] for batch in batches), shape=shape, axis=axes or None
+    )
+    wanted = [np.asarray(diagnostics.summarize(fr.relu(batch), axes or None).dead) for batch in batches]
+    assert np.array_equal(found, wanted[0] & wanted[1])
+    assert isinstance(found, np.ndarray if axes else bool)
+
+
+def test_errors_of_dead_from_mask() -> None:
+    """Each names what does not fit."""
+    mask = np.zeros(2, np.uint8)
+    with pytest.raises(ValueError, match="dead_from_mask takes at least one mask"):
+        diagnostics.dead_from_mask(shape=(2, 3))
+    with pytest.raises(ValueError, match=r"dead_from_mask: the mask of 6 elements has the shape \(1,\), got \(2,\)"):
+        diagnostics.dead_from_mask(mask, shape=(2, 3))
+    with pytest.raises(TypeError, match="takes a mask of uint8, eight elements to a byte, got bool"):
+        diagnostics.dead_from_mask(mask > 0, shape=(2, 8))
+    with pytest.raises(np.exceptions.AxisError):
+        diagnostics.dead_from_mask(mask, shape=(2, 8), axis=2)

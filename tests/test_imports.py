@@ -28,7 +28,7 @@ INSIDE = {re.split(r"[/.]", name)[0] for name in FILES}
 FLOOR = {
     "_runtime": {"_host"},
     "_core": {"_runtime"},
-    "_stats": {"_runtime", "_core"},
+    **{name: {"_runtime", "_core"} for name in ("_stats", "_packed")},
     **{name: {"_runtime", "_core", "_foreign"} for name in ("_rows", "_sums")},
 }
 LEAVES = {"_host.py", "_version.py", "_cli/guard.py"}

@@ -76,7 +76,8 @@ def one_hot(x: Any) -> Any:
 
 def kept(x: Any, rng: np.random.Generator) -> Any:
     """Return the factors of Dropout(0.25)."""
-    return ((rng.random(x.shape, np.float32) >= 0.25) / 0.75).astype(x.dtype)
+    words = rng.integers(0, 2**64, (x.size + 1) // 2, np.uint64).view(np.uint32)[: x.size]
+    return ((words >= 2**30).reshape(x.shape) / 0.75).astype(x.dtype)
 
 
 def slopes(x: Any, rng: np.random.Generator) -> Any:

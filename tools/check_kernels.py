@@ -23,7 +23,9 @@ PACKED = {
     "v4": re.compile(rf"^\s+v(?:{ARITHMETIC}p[sd]|p(?:cmp|and|or|blend|ternlog)\w*)\s.*%zmm"),
     "neon": re.compile(r"^\s+(?:f\w+|bit|bif|bsl|and|orr)\s+v\d+\.(?:4s|2d|16b)"),
 }
-KERNEL = re.compile(r"^_?(\w+_(?:scalar|array|rows?)_(?:lean|wide|full|hilo)(?:\.\w+)*):")
+KERNEL = re.compile(
+    r"^_?((?:\w+_(?:scalar|array|rows?)|pack|select_bits|(?:de)?quantize)_(?:lean|wide|full|hilo)(?:\.\w+)*):"
+)
 # Copies the last elements of a row, up to 15, before they are added up; clears the numbers of rows that a band lacks.
 COPIES = {"memcpy", "memcpy@PLT", "memset", "memset@PLT"}
 # For rows whose largest element is infinite; the search for the threshold of a row of sparsemax.

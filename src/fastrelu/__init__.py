@@ -40,15 +40,30 @@ from fastrelu.runtime import *
 if TYPE_CHECKING:
     from fastrelu import conventions as conventions
     from fastrelu import fused as fused
+    from fastrelu import masks as masks
     from fastrelu import nn as nn
     from fastrelu import optim as optim
+    from fastrelu import quantized as quantized
 else:  # type checkers follow the imports above, but not a computed list
     # A program that calls functions of arrays needs no layers, which take six times as long to import as the rest.
     nn, optim, fused = _Later("fastrelu.nn"), _Later("fastrelu.optim"), _Later("fastrelu.fused")
-    conventions = _Later("fastrelu.conventions")
+    conventions, masks = _Later("fastrelu.conventions"), _Later("fastrelu.masks")
+    quantized = _Later("fastrelu.quantized")
 
     __all__ = [
-        *("Explanation", "__version__", "conventions", "error_bound", "explain", "fused", "nn", "optim", "ufuncs"),
+        *(
+            "Explanation",
+            "__version__",
+            "conventions",
+            "error_bound",
+            "explain",
+            "fused",
+            "masks",
+            "nn",
+            "optim",
+            "quantized",
+            "ufuncs",
+        ),
         *activations.__all__,
         *along_axis.__all__,
         *gated_units.__all__,

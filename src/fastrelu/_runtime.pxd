@@ -70,6 +70,8 @@ cdef extern from "kernels/kernels.h" nogil:
         pass
     ctypedef struct fr_stats:
         pass
+    ctypedef struct fr_packed:
+        pass
     ctypedef struct fr_tables:
         const fr_row *ops
         fr_stream stream
@@ -77,6 +79,7 @@ cdef extern from "kernels/kernels.h" nogil:
         const fr_rows *rows
         const fr_sums *sums
         const fr_stats *stats
+        const fr_packed *packed
 
 cdef extern from "team.h" nogil:
     enum:

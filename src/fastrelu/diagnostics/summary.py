@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastrelu import _core, _stats, activations, runtime
 from fastrelu._catalogue import check_name, elementwise_names
 from fastrelu._foreign import refuse
+from fastrelu.masks import as_mask
 
 Axis = int | tuple[int, ...] | None
 Limits = tuple[float, float]
@@ -271,6 +272,59 @@ def summarize(a: ArrayLike, axis: Axis = None, *, saturation: Limits | None = No
     array([1. , 0.5, 0.5])
     """
     return _summary(_collect(a, _check_axis(axis), _check_limits(saturation)))
+
+
+def dead_from_mask(*masks: NDArray[np.uint8], shape: tuple[int, ...], axis: Axis = -1) -> Any:
+    """Find the units that are active nowhere in some masks, such as those of :func:`fastrelu.masks.relu_with_mask`.
+
+    Parameters
+    ----------
+    *masks : ndarray of uint8
+        One mask per batch: bits in C order, as in ``np.packbits(..., bitorder="little")``.
+    shape : tuple of int
+        Shape of the data of each mask.
+    axis : int or tuple of int, default -1
+        The axis that numbers the units, as for :func:`summarize`; None takes the whole array as one unit.
+
+    Returns
+    -------
+    bool or ndarray of bool
+        Whether no bit of the unit is set in any mask: ``np.count_nonzero`` of it is the number of dead units.
+
+    Raises
+    ------
+    TypeError
+        If a mask is not of uint8, or `axis` is no axis.
+    ValueError
+        If there is no mask, or one has not one bit for each element.
+    numpy.exceptions.AxisError
+        If `axis` is not an axis of the shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrelu import diagnostics, masks
+    >>> mask = masks.relu_with_mask(np.float32([[-1.0, 2.0, -3.0], [-2.0, -1.0, 4.0]]))[1]
+    >>> diagnostics.dead_from_mask(mask, shape=(2, 3))
+    array([ True, False, False])
+    """
+    name = "dead_from_mask"
+    if not masks:
+        raise ValueError(f"{name} takes at least one mask")
+    whole = tuple(map(index, shape))
+    size = math.prod(whole)
+    bits = [as_mask(name, mask, size) for mask in masks]
+    axis = _check_axis(axis)
+    units = () if axis is None else tuple(sorted(normalize_axis_tuple(axis, len(whole))))
+    others = tuple(k for k in range(len(whole)) if k not in units)
+    kept = tuple(whole[k] for k in units)
+    last = units == tuple(range(len(whole) - len(units), len(whole)))
+    if last and size and math.prod(kept) % 8 == 0:  # units are whole bytes
+        bits = [np.bitwise_or.reduce(mask.reshape(-1, math.prod(kept) // 8)) for mask in bits]
+        others, whole = (), kept
+    active = np.bitwise_or.reduce(bits)
+    found = ~np.unpackbits(active, count=math.prod(whole), bitorder="little").reshape(whole).any(others)
+    return found if np.ndim(found) else bool(found)
 
 
 class Running:

@@ -253,6 +253,65 @@ FR_STORE_MASKED(2, uint16_t, FR_SOME_ONE_BY_ONE)
 FR_STORE_MASKED(4, uint32_t, FR_SOME_4)
 FR_STORE_MASKED(8, uint64_t, FR_SOME_8)
 
+/* --- Tables of 256 bytes --- */
+
+/* A shuffle takes one of 16 bytes by the lowest four bits of an index, and 0 if the highest bit is set. With an index
+ * less 16 k, which stays below 0 once it is, the shuffles up to that of its own 16 bytes count: each adds (xor) the
+ * difference of its bytes from those before. Indexes from 128 on are those of the second half, less 128. */
+#if defined(__AVX2__)
+#if defined(__AVX512BW__)
+#define FR_BYTES __m512i
+#define FR_SIXTEEN(table) _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(table)))
+#define FR_BYTES_OF(name) _mm512_##name
+#define FR_XOR _mm512_xor_si512
+#define FR_GET(x) _mm512_loadu_si512(x)
+#define FR_PUT(y, v) _mm512_storeu_si512(y, v)
+#else
+#define FR_BYTES __m256i
+#define FR_SIXTEEN(table) _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(table)))
+#define FR_BYTES_OF(name) _mm256_##name
+#define FR_XOR _mm256_xor_si256
+#define FR_GET(x) _mm256_loadu_si256((const __m256i *)(x))
+#define FR_PUT(y, v) _mm256_storeu_si256((__m256i *)(y), v)
+#endif
+static void fr_lookup(const unsigned char *table, const unsigned char *x, unsigned char *y, ptrdiff_t n) {
+    const FR_BYTES step = FR_BYTES_OF(set1_epi8)(16), top = FR_BYTES_OF(set1_epi8)((char)128);
+    FR_BYTES low[8], high[8];
+    ptrdiff_t i = 0;
+    for (int k = 0; k < 8; k++) {
+        low[k] = FR_SIXTEEN(table + 16 * k);
+        high[k] = FR_SIXTEEN(table + 128 + 16 * k);
+        if (k == 0) continue;
+        low[k] = FR_XOR(low[k], FR_SIXTEEN(table + 16 * (k - 1)));
+        high[k] = FR_XOR(high[k], FR_SIXTEEN(table + 128 + 16 * (k - 1)));
+    }
+    for (; i + (ptrdiff_t)sizeof(FR_BYTES) <= n; i += sizeof(FR_BYTES)) {
+        FR_BYTES a = FR_GET(x + i), b = FR_XOR(a, top), found;
+        found = FR_XOR(FR_BYTES_OF(shuffle_epi8)(low[0], a), FR_BYTES_OF(shuffle_epi8)(high[0], b));
+        for (int k = 1; k < 8; k++) {
+            a = FR_BYTES_OF(subs_epi8)(a, step);
+            b = FR_BYTES_OF(subs_epi8)(b, step);
+            found = FR_XOR(found, FR_BYTES_OF(shuffle_epi8)(low[k], a));
+            found = FR_XOR(found, FR_BYTES_OF(shuffle_epi8)(high[k], b));
+        }
+        FR_PUT(y + i, found);
+    }
+    for (; i < n; i++) y[i] = table[x[i]];
+}
+#else
+static void fr_lookup(const unsigned char *table, const unsigned char *x, unsigned char *y, ptrdiff_t n) {
+    ptrdiff_t i = 0;
+    for (; i + 4 <= n; i += 4) { /* all loads before the stores, which might change what is loaded next */
+        const unsigned char a = table[x[i]], b = table[x[i + 1]], c = table[x[i + 2]], d = table[x[i + 3]];
+        y[i] = a;
+        y[i + 1] = b;
+        y[i + 2] = c;
+        y[i + 3] = d;
+    }
+    for (; i < n; i++) y[i] = table[x[i]];
+}
+#endif
+
 /* --- Terms of a fused pass --- */
 
 #define FR_COMBINE(id, type, operator)                                    \

@@ -10,21 +10,16 @@
 
 /* FR_BLOCK: elements of a block. FR_LONG: of a box if no operand needs a block. FR_SHORT_BOX: rows shorter than this
  * are always put together into a box of several rows. */
-enum { FR_BLOCK = 512, FR_LONG = 4096, FR_SHORT_BOX = 16, FR_CACHE_LINE = 64 };
+enum { FR_BLOCK = 512, FR_LONG = 4096, FR_SHORT_BOX = 16 };
 /* FR_MOVED: bytes of a streamed box. FR_WORTH_MOVING: from this size on the partly filled lines at its ends do not
  * matter. */
 enum { FR_MOVED = 2048, FR_WORTH_MOVING = 1024 };
-#if defined(_MSC_VER) && !defined(__clang__)
-#define FR_ON_A_LINE __declspec(align(64))
-#else
-#define FR_ON_A_LINE _Alignas(FR_CACHE_LINE)
-#endif
 /* Bytes to prefetch where rows are not adjacent in memory. */
 enum { FR_ROWS_AHEAD = 2048 };
 
 #define TYPE(name, number, storage, kernels, fast, accurate) storage name[FR_BLOCK];
 typedef union {
-    FR_ON_A_LINE char line[FR_CACHE_LINE]; /* no vector of a block lies across two cache lines */
+    FR_ON_A_LINE char line[FR_CACHE_LINE];
 #include "types.def"
 } fr_block;
 #undef TYPE

@@ -4,6 +4,14 @@
 
 #include "kernels.h"
 
+/* Of blocks: no vector lies across two cache lines. */
+enum { FR_CACHE_LINE = 64 };
+#if defined(_MSC_VER) && !defined(__clang__)
+#define FR_ON_A_LINE __declspec(align(64))
+#else
+#define FR_ON_A_LINE _Alignas(FR_CACHE_LINE)
+#endif
+
 /* One kernel as called: its operands and their type. Inputs first (data, then parameters), then out. */
 typedef struct {
     fr_kernel scalar, array;

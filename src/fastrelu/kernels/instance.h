@@ -49,6 +49,7 @@
 #include "rows_losses.h"
 #include "sums_loops.h"
 #include "stats_loops.h"
+#include "packed_loops.h"
 
 #undef FR_WITH_EXACT
 #undef FR_WITH_WIDE

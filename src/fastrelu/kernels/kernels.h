@@ -82,9 +82,10 @@ typedef struct {
     void (*masked[9])(const char *from, const char *mask, char *to, ptrdiff_t n);
     fr_combine combine[FR_OWN_TYPES][FR_COMBINATIONS];
 } fr_convert;
-typedef struct fr_rows fr_rows;   /* softmax and its like: rows.h */
-typedef struct fr_sums fr_sums;   /* gradients with respect to parameters: sums.h */
-typedef struct fr_stats fr_stats; /* statistics of columns: stats.h */
+typedef struct fr_rows fr_rows;     /* softmax and its like: rows.h */
+typedef struct fr_sums fr_sums;     /* gradients with respect to parameters: sums.h */
+typedef struct fr_stats fr_stats;   /* statistics of columns: stats.h */
+typedef struct fr_packed fr_packed; /* bits and bytes: packed.h */
 
 /* The tables of one instruction set. */
 typedef struct {
@@ -94,6 +95,7 @@ typedef struct {
     const fr_rows *rows; /* FR_FLAVORS of them */
     const fr_sums *sums;
     const fr_stats *stats;
+    const fr_packed *packed;
 } fr_tables;
 
 typedef struct {

@@ -7,10 +7,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastrelu import masks
 from fastrelu._foreign import refuse
+from fastrelu._packed import words_from
 from fastrelu.nn.module import Layer
 from fastrelu.nn.random import Random
 from fastrelu.nn.record import save, watching, writable
+from fastrelu.runtime import isa
 
 
 class Dropout(Random, Layer):
@@ -76,13 +79,21 @@ class Dropout(Random, Layer):
         array: NDArray[Any] = np.asarray(x)
         if array.dtype not in (np.float32, np.float64):
             raise TypeError(f"Dropout takes float32 or float64 in training, got {array.dtype}")
-        kept = self._generator().random(array.shape, np.float32) >= self.p
         if self.inplace:
             writable(x)
-        y: Any = _selected(array, kept, self._scale(), overwrite=self.inplace)
+        mask = self._draw(array.size)
+        y: Any = masks.backward_from_mask(array, mask, slope=self._scale(), out=array if self.inplace else None)
         y = x if self.inplace else y
-        save(self, (x,), (y,), (np.packbits(kept, bitorder="little"), self._scale(), array.shape, array.dtype))
+        save(self, (x,), (y,), (mask, self._scale(), array.shape, array.dtype))
         return y
+
+    def _draw(self, n: int) -> masks.Mask:
+        """Return the mask of the elements that are kept: those whose word of 32 random bits is not below p."""
+        limit = round(self.p * 2**32)
+        if limit == 2**32:
+            return np.zeros((n + 7) // 8, np.uint8)
+        words = self._generator().integers(0, 2**64, (n + 1) // 2, np.uint64)
+        return words_from("Dropout", isa, words.view(np.uint32)[:n], limit)
 
     def _scale(self) -> float:
         return 1 / (1 - self.p) if self.p < 1 else 0.0
@@ -92,26 +103,14 @@ class Dropout(Random, Layer):
         return shape
 
     def _gradient(self, grad: ArrayLike, saved: Any, *, overwrite_grad: bool) -> Any:
-        bits, scale, shape, dtype = saved
-        if bits is None:
+        mask, scale, _, dtype = saved
+        if mask is None:
             return grad
         refuse(self, grad=grad)
         g = np.asarray(grad)
         g = g if g.dtype.kind == "f" else g.astype(dtype)
-        kept = np.unpackbits(bits, count=g.size, bitorder="little").reshape(shape).view(np.bool_)
-        return _selected(g, kept, scale, overwrite=overwrite_grad)
+        return masks.backward_from_mask(g, mask, slope=scale, out=g if overwrite_grad else None)
 
     def extra_repr(self) -> str:
         """Return the probability, and whether the layer works in place."""
         return f"p={self.p}, inplace={self.inplace}"
-
-
-def _selected(array: NDArray[Any], kept: NDArray[np.bool_], scale: float, *, overwrite: bool) -> NDArray[Any]:
-    """Return the scaled elements that are kept, and zero for the others, also where they are not finite."""
-    if overwrite:
-        np.copyto(array, 0, where=~kept)
-        result = array
-    else:
-        result = np.where(kept, array, array.dtype.type(0))
-    result *= scale
-    return result

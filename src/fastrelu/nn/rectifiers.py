@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastrelu import activations
 from fastrelu._foreign import is_foreign
 from fastrelu.nn.activation import Activation, alike, repr_of
+from fastrelu.nn.masked import Masked
 from fastrelu.nn.module import Layer
 from fastrelu.nn.random import Random
 from fastrelu.nn.record import save, watching, writable
@@ -51,7 +52,7 @@ class ReLU6(Activation, function="relu6", exact=True):
     """
 
 
-class LeakyReLU(Activation, function="leaky_relu"):
+class LeakyReLU(Masked, function="leaky_relu"):
     """Layer of :func:`fastrelu.leaky_relu`: ``x`` where ``x > 0``, ``negative_slope * x`` elsewhere.
 
     Parameters
@@ -75,6 +76,9 @@ class LeakyReLU(Activation, function="leaky_relu"):
 
     def _output_suffices(self) -> bool:
         return self.negative_slope >= 0
+
+    def _outer_slope(self) -> float:
+        return self.negative_slope
 
 
 class BoundedReLU(Activation, function="bounded_relu"):
@@ -116,7 +120,7 @@ class BoundedReLU(Activation, function="bounded_relu"):
         return self.negative_slope >= 0 and self.threshold >= 0 and (self.max_value is None or self.max_value > 0)
 
 
-class Threshold(Activation, function="threshold"):
+class Threshold(Masked, function="threshold"):
     """Layer of :func:`fastrelu.threshold`: ``x`` where ``x > threshold``, ``value`` elsewhere.
 
     Parameters
@@ -145,7 +149,7 @@ class Threshold(Activation, function="threshold"):
         return self.value <= self.threshold
 
 
-class ThresholdedReLU(Activation, function="thresholded_relu"):
+class ThresholdedReLU(Masked, function="thresholded_relu"):
     """Layer of :func:`fastrelu.thresholded_relu`: ``x`` where ``x > alpha``, 0 elsewhere.
 
     Parameters

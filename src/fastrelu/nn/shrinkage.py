@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastrelu.nn.activation import Activation
+from fastrelu.nn.masked import Masked
 
 __all__ = [
     "Hardshrink",
@@ -66,7 +67,7 @@ class Softshrink(Activation, function="soft_shrink", exact=True):
         return super().extra_repr().removeprefix("lambd=")
 
 
-class Shrink(Activation, function="shrink"):
+class Shrink(Masked, function="shrink"):
     """Layer of :func:`fastrelu.shrink`: ``x`` moved towards 0 by ``bias`` where ``abs(x) > lambd``, 0 elsewhere.
 
     Parameters

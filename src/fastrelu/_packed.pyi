@@ -1,0 +1,43 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrelu._core import Kernel
+
+def mask_of(
+    name: str,
+    isa: str,
+    forward: Kernel,
+    numbers: tuple[Any, ...],
+    gradient: Kernel,
+    gradient_numbers: tuple[Any, ...],
+    x: NDArray[Any],
+    out: NDArray[Any] | None,
+) -> NDArray[np.uint8]: ...
+def select(
+    name: str,
+    isa: str,
+    grad: NDArray[Any],
+    bits: NDArray[np.uint8],
+    inside: float,
+    outside: Any,
+    out: NDArray[Any],
+) -> None: ...
+def words_from(name: str, isa: str, words: NDArray[np.uint32], limit: int) -> NDArray[np.uint8]: ...
+def quantize(
+    name: str,
+    isa: str,
+    forward: Kernel | None,
+    numbers: tuple[Any, ...],
+    x: NDArray[Any],
+    scale: Any,
+    zero: Any,
+    low: float,
+    high: float,
+    out: NDArray[Any],
+) -> None: ...
+def dequantize(name: str, isa: str, q: NDArray[Any], scale: Any, zero: Any, out: NDArray[Any]) -> None: ...
+def lookup(
+    name: str, isa: str, table: NDArray[Any], starts: NDArray[np.int64] | None, x: NDArray[Any], out: NDArray[Any]
+) -> None: ...

@@ -1,0 +1,308 @@
+# cython: wraparound=True
+# Elements packed to bits and bytes: lays operands out in C order and shares the work out; masks.py and quantized.py
+# read the arguments.
+"""Masks of one bit per element and selections by them; numbers quantized to bytes."""
+
+import numpy as np
+
+cimport numpy as cnp
+from libc.stdint cimport uint32_t
+
+from fastrelu cimport _core, _runtime
+
+cnp.import_array()
+
+
+cdef extern from "kernels/kernels.h" nogil:
+    enum:
+        FR_AS_HALF
+        FR_AS_BFLOAT
+
+cdef extern from "kernels/packed_drive.h" nogil:
+    enum:
+        FR_PACKED_BLOCK
+        FR_PACKED_OPERANDS
+        FR_PACKED_MASK
+        FR_PACKED_SELECT
+        FR_PACKED_WORDS
+        FR_PACKED_QUANTIZE
+        FR_PACKED_DEQUANTIZE
+        FR_PACKED_LOOKUP
+    ctypedef struct fr_view:
+        int naxes
+        Py_ssize_t shape[_runtime.FR_MAX_AXES]
+        Py_ssize_t stride[_runtime.FR_MAX_AXES][_runtime.FR_MAX_OPERANDS]
+        char *origin[_runtime.FR_MAX_OPERANDS]
+    ctypedef struct fr_packed_plan:
+        fr_view view
+        int inputs
+        bint has_output
+        Py_ssize_t n
+        Py_ssize_t size[FR_PACKED_OPERANDS]
+        bint direct[FR_PACKED_OPERANDS]
+        const _runtime.fr_packed *loops
+        const _runtime.fr_stream *stream
+        int type
+        Py_ssize_t itemsize
+        _runtime.fr_move load
+        _runtime.fr_move store
+        int step
+        unsigned char *bits
+        _runtime.fr_kernel forward
+        _runtime.fr_kernel gradient
+        const char *numbers[2][_runtime.FR_MAX_PARAMETERS]
+        int nnumbers[2]
+        const char *inside
+        const char *outside
+        uint32_t limit
+        const char *ones
+        const char *scale
+        const char *zero
+        double range[2]
+        bint is_signed
+        bint several
+        int level
+        _runtime.fr_move load_level
+        const unsigned char *table
+    Py_ssize_t fr_packed_blocks(const fr_packed_plan *) noexcept
+    void fr_packed_part(const fr_packed_plan *, Py_ssize_t, Py_ssize_t) noexcept
+
+
+cdef void _share(const void *what, long share, long shares, int part) noexcept nogil:
+    fr_packed_part(<const fr_packed_plan *>what, share, shares)
+
+
+cdef void _clear(fr_packed_plan *plan) noexcept:
+    plan.load = plan.store = plan.load_level = NULL
+    plan.forward = plan.gradient = NULL
+
+
+cdef int _format_of(int type) noexcept:
+    """How elements of a 16-bit type lie in memory."""
+    return FR_AS_BFLOAT if type == _runtime.FR_bfloat16 else FR_AS_HALF
+
+
+cdef int _set_type(fr_packed_plan *plan, int dtype, int level, str isa) except -1:
+    """Choose the type of the kernels for a type in memory, and the moves between the two."""
+    cdef const _runtime.fr_convert *convert = _runtime.tables(isa).convert
+    cdef int own = _runtime.type_of(dtype)
+    plan.type = _runtime.fr_type_of_flavor[_runtime.flavor_of(dtype, level)]
+    plan.itemsize = _runtime.fr_types[plan.type].size
+    plan.loops = _runtime.tables(isa).packed
+    if own >= <int>_runtime.FR_OWN_TYPES:
+        plan.load, plan.store = convert.load[plan.type][_format_of(own)], convert.store[plan.type][_format_of(own)]
+    return 0
+
+
+cdef int _run(fr_packed_plan *plan, str name, str isa, list inputs, cnp.ndarray out, cnp.ndarray bits) except -1:
+    """Run a plan over arrays of one shape; bits are contiguous."""
+    cdef _runtime.Held held
+    cdef cnp.ndarray array
+    cdef list operands = inputs if out is None else inputs + [out]
+    cdef int j, k, axis, last, count = len(operands)
+    cdef Py_ssize_t size
+    cdef bint merged
+    _runtime.settle()
+    held.count = 0
+    for array in operands:
+        _runtime.keep(&held, array)
+    _runtime.keep(&held, bits)
+    _runtime.hold(&held, name)
+    array = inputs[0]
+    plan.n = cnp.PyArray_SIZE(array)
+    if (bits is not None and (cnp.PyArray_SIZE(bits) != (plan.n + 7) // 8 or cnp.PyArray_TYPE(bits) != cnp.NPY_UINT8
+                              or not cnp.PyArray_IS_C_CONTIGUOUS(bits))):
+        _runtime.refuse_change(name)
+    if plan.n == 0:
+        return 0
+    plan.inputs, plan.has_output = len(inputs), out is not None
+    if bits is None and cnp.PyArray_NDIM(array) > 1 and not cnp.PyArray_IS_C_CONTIGUOUS(array):
+        # Any order of axes will do: that of the input in memory.
+        strides = (<object>array).strides
+        order = sorted(range(len(strides)), key=lambda axis: -abs(strides[axis]))
+        operands = [operand.transpose(order) for operand in operands]
+        array = operands[0]
+    cdef _runtime.Crew crew = _runtime.crew_for(_runtime.FR_LIGHT, plan.n)
+    plan.view.naxes = last = 0
+    for axis in range(cnp.PyArray_NDIM(array) - 1, -1, -1):
+        size = cnp.PyArray_DIM(array, axis)
+        if size == 1:
+            continue
+        merged = last > 0
+        for j in range(count):
+            k = cnp.PyArray_STRIDE(<cnp.ndarray>operands[j], axis) == (
+                plan.view.stride[last - 1][j] * plan.view.shape[last - 1] if last else 0)
+            merged = merged and k
+        if merged:
+            plan.view.shape[last - 1] *= size
+            continue
+        plan.view.shape[last] = size
+        for j in range(count):
+            plan.view.stride[last][j] = cnp.PyArray_STRIDE(<cnp.ndarray>operands[j], axis)
+        last += 1
+    if last == 0:
+        plan.view.shape[0], last = 1, 1
+        for j in range(count):
+            plan.view.stride[0][j] = 0
+    plan.view.naxes = last
+    for j in range(count):
+        array = operands[j]
+        plan.size[j] = cnp.PyArray_ITEMSIZE(array)
+        plan.direct[j] = cnp.PyArray_IS_C_CONTIGUOUS(array)
+    size = plan.n * plan.size[count - 1]
+    plan.stream = NULL
+    if (out is not None and plan.direct[count - 1] and _runtime.tables(isa).stream.move != NULL
+            and _runtime.outgrows_cache(_runtime.FR_LIGHT, size, crew.threads)):
+        plan.stream = &_runtime.tables(isa).stream
+    _runtime.check_held(&held, name)
+    for j in range(count):
+        plan.view.origin[j] = <char *>cnp.PyArray_DATA(<cnp.ndarray>operands[j])
+        if plan.stream != NULL and j + 1 < count and (
+                cnp.PyArray_DATA(<cnp.ndarray>operands[j]) == cnp.PyArray_DATA(out)):
+            plan.stream = NULL  # in place
+    plan.bits = NULL if bits is None else <unsigned char *>cnp.PyArray_DATA(bits)
+    _runtime.run_shares(_share, plan, _runtime.FR_LIGHT, plan.n, fr_packed_blocks(plan), crew)
+    return 0
+
+
+cdef int _dtype_of(const fr_packed_plan *plan) noexcept:
+    """NumPy's number of the type of the kernels."""
+    return cnp.NPY_DOUBLE if plan.type == _runtime.FR_float64 else cnp.NPY_FLOAT
+
+
+cdef cnp.ndarray _rounded(const fr_packed_plan *plan, object number):
+    """A number in the type of the kernels; beside 16-bit types it is rounded to float32 first."""
+    return _core._as_array(float(_core._as_array(number, cnp.NPY_FLOAT)) if plan.load != NULL else number,
+                           _dtype_of(plan))
+
+
+cdef list _take_numbers(fr_packed_plan *plan, int which, tuple numbers):
+    """Round the parameters of a kernel; the plan borrows them from the list."""
+    cdef list kept = [_rounded(plan, number) for number in numbers]
+    cdef int j
+    plan.nnumbers[which] = len(kept)
+    for j in range(len(kept)):
+        plan.numbers[which][j] = <const char *>cnp.PyArray_DATA(<cnp.ndarray>kept[j])
+    return kept
+
+
+def mask_of(str name, str isa, forward, tuple numbers, gradient, tuple gradient_numbers, cnp.ndarray x not None,
+            cnp.ndarray out):
+    """Return the bits of the elements where a gradient is not 0, and write the function of x into `out`, if given.
+
+    `x` and `out` are plain arrays of one type, in native byte order, and apart or the same.
+    """
+    cdef fr_packed_plan plan
+    cdef int own = _runtime.type_of(cnp.PyArray_TYPE(x)), level = _runtime.precision_here()
+    _clear(&plan)
+    _set_type(&plan, cnp.PyArray_TYPE(x), level, isa)
+    plan.forward = NULL if out is None else _core.checked_kernel(forward, numbers, own, level)
+    plan.gradient = _core.checked_kernel(gradient, gradient_numbers, own, level)
+    kept = _take_numbers(&plan, 0, numbers) + _take_numbers(&plan, 1, gradient_numbers)
+    cdef Py_ssize_t block = min(cnp.PyArray_SIZE(x), FR_PACKED_BLOCK)
+    cdef cnp.ndarray ones = np.ones(block, cnp.PyArray_DescrFromType(_dtype_of(&plan)))
+    plan.ones = <const char *>cnp.PyArray_DATA(ones)
+    plan.step = FR_PACKED_MASK
+    bits = np.empty((cnp.PyArray_SIZE(x) + 7) // 8, np.uint8)
+    _run(&plan, name, isa, [x], out, bits)
+    del kept
+    return bits
+
+
+def select(str name, str isa, cnp.ndarray grad not None, cnp.ndarray bits not None, double inside, outside,
+           cnp.ndarray out not None):
+    """Write ``inside * grad`` where the bit is set and ``outside * grad`` elsewhere into `out`.
+
+    `grad` and `out` are plain arrays of one type, in native byte order, and apart or the same. `outside` is a number,
+    or an array of their shape.
+    """
+    cdef fr_packed_plan plan
+    cdef list inputs = [grad]
+    _clear(&plan)
+    _set_type(&plan, cnp.PyArray_TYPE(grad), _runtime.precision_here(), isa)
+    cdef cnp.ndarray factor = _rounded(&plan, inside), damped = None
+    plan.inside, plan.outside = <const char *>cnp.PyArray_DATA(factor), NULL
+    if type(outside) is cnp.ndarray:
+        inputs.append(np.broadcast_to(outside.astype(cnp.PyArray_DescrFromType(_dtype_of(&plan)), copy=False),
+                                      (<object>grad).shape))
+    else:
+        damped = _rounded(&plan, outside)
+        plan.outside = <const char *>cnp.PyArray_DATA(damped)
+    plan.step = FR_PACKED_SELECT
+    _run(&plan, name, isa, inputs, out, bits)
+
+
+def words_from(str name, str isa, cnp.ndarray words not None, uint32_t limit):
+    """Return the bits of the 32-bit words that are not below a limit."""
+    cdef fr_packed_plan plan
+    _clear(&plan)
+    _set_type(&plan, cnp.NPY_FLOAT, 0, isa)
+    plan.limit = limit
+    plan.step = FR_PACKED_WORDS
+    bits = np.empty((cnp.PyArray_SIZE(words) + 7) // 8, np.uint8)
+    _run(&plan, name, isa, [words], None, bits)
+    return bits
+
+
+cdef int _set_scale(fr_packed_plan *plan, list inputs, object scale, object zero, int dtype, list kept) except -1:
+    """Hand a scale and a zero point to a plan, numbers or arrays that broadcast to its first operand."""
+    cdef cnp.dtype descr = cnp.PyArray_DescrFromType(dtype)
+    plan.scale = plan.zero = NULL
+    for value in (scale, zero):
+        array = np.asarray(value, descr)
+        kept.append(array)
+        if array.ndim:
+            inputs.append(np.broadcast_to(array, inputs[0].shape))
+    if len(inputs) == 1:
+        plan.scale = <const char *>cnp.PyArray_DATA(<cnp.ndarray>kept[0])
+        plan.zero = <const char *>cnp.PyArray_DATA(<cnp.ndarray>kept[1])
+    return 0
+
+
+def quantize(str name, str isa, forward, tuple numbers, cnp.ndarray x not None, scale, zero, double low, double high,
+             cnp.ndarray out not None):
+    """Write the quantized function of x, or x itself if `forward` is None, into `out`, an array of bytes.
+
+    `scale` and `zero` are both numbers, or both arrays that broadcast to x.
+    """
+    cdef fr_packed_plan plan
+    cdef int own = _runtime.type_of(cnp.PyArray_TYPE(x)), precision = _runtime.precision_here()
+    cdef list inputs = [x], kept = []
+    _clear(&plan)
+    _set_type(&plan, cnp.PyArray_TYPE(x), precision, isa)
+    plan.level = _runtime.FR_float64 if own == _runtime.FR_float64 else _runtime.FR_float32
+    if plan.load != NULL:
+        plan.load_level = _runtime.tables(isa).convert.load[plan.level][_format_of(own)]
+    plan.forward = NULL if forward is None else _core.checked_kernel(forward, numbers, own, precision)
+    numbers_kept = _take_numbers(&plan, 0, numbers)
+    _set_scale(&plan, inputs, scale, zero, cnp.NPY_DOUBLE if plan.level == _runtime.FR_float64 else cnp.NPY_FLOAT, kept)
+    plan.range[0], plan.range[1] = low, high
+    plan.step = FR_PACKED_QUANTIZE
+    _run(&plan, name, isa, inputs, out, None)
+    del numbers_kept
+
+
+def dequantize(str name, str isa, cnp.ndarray q not None, scale, zero, cnp.ndarray out not None):
+    """Write ``(q - zero) * scale`` of bytes into `out`, rounded once; a 16-bit result is computed in float64."""
+    cdef fr_packed_plan plan
+    cdef list inputs = [q], kept = []
+    _clear(&plan)
+    _set_type(&plan, cnp.PyArray_TYPE(out), 1, isa)
+    _set_scale(&plan, inputs, scale, zero, _dtype_of(&plan), kept)
+    plan.is_signed = cnp.PyArray_TYPE(q) == cnp.NPY_BYTE
+    plan.step = FR_PACKED_DEQUANTIZE
+    _run(&plan, name, isa, inputs, out, None)
+
+
+def lookup(str name, str isa, cnp.ndarray table not None, starts, cnp.ndarray x not None, cnp.ndarray out not None):
+    """Write the entries of a contiguous table, whose indexes are bytes, into `out`.
+
+    With several tables `starts` has the index of the first entry of the table for each element, in int64.
+    """
+    cdef fr_packed_plan plan
+    _clear(&plan)
+    _set_type(&plan, cnp.NPY_FLOAT, 0, isa)
+    plan.several = starts is not None
+    plan.table = <const unsigned char *>cnp.PyArray_DATA(table)
+    plan.step = FR_PACKED_LOOKUP
+    _run(&plan, name, isa, [x] if starts is None else [x, np.broadcast_to(starts, (<object>x).shape)], out, None)

@@ -1,0 +1,254 @@
+"""Numbers of 8 bits: the results of ONNX's formulas, activations in the same pass, and tables."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import Case
+from compare import assert_same_bits as assert_same_numbers
+from grid import DTYPES, ISAS, LAYOUTS
+from inputs import values
+from test_fused import PUBLIC, options_of
+
+import fastrelu as fr
+from fastrelu import _core, _packed, _runtime, quantized
+
+BYTES = ["uint8", "int8"]
+SCALES = [0.05, 0.5, 3.7, 1e-3, 1.0, 1e-35, 1e35]
+each_type = pytest.mark.parametrize("dtype", BYTES)
+each_input = pytest.mark.parametrize("x_type", [*map(str, DTYPES), "float16", "bfloat16"])
+
+
+@pytest.fixture(params=[1, 2], ids="threads={}".format)
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Run with one and with two threads."""
+    with fr.threads(request.param):
+        yield request.param
+
+
+def assert_same_bits(got: Any, wanted: Any) -> None:
+    """Fail unless both are the same, to the bit; bytes have no NaN."""
+    if got.dtype.kind in "iu":
+        assert got.dtype == wanted.dtype
+        np.testing.assert_array_equal(got, wanted)
+    else:
+        assert_same_numbers(got, wanted)
+
+
+def type_of(name: str) -> Any:
+    """Return a type, which a package may have to provide."""
+    return np.dtype(getattr(pytest.importorskip("ml_dtypes"), name) if name == "bfloat16" else name)
+
+
+def data(shape: tuple[int, ...], scale: float, dtype: Any, seed: int = 0) -> Any:
+    """Return numbers of every kind, many of them at ties and at neighbors of ties."""
+    n = int(np.prod(shape))
+    rng = np.random.default_rng(seed)
+    with np.errstate(all="ignore"):  # 16-bit types have no such numbers
+        x = values(n, np.dtype("float32"), seed).astype(dtype)
+        x[::2] = (rng.integers(-600, 601, x[::2].size) * (float(dtype.type(scale)) / 2)).astype(dtype)
+    bits = x.view(f"u{x.itemsize}")
+    bits[::6] += 1
+    return x.reshape(shape)
+
+
+def quantized_by_numpy(x: Any, scale: Any, zero: Any, dtype: Any) -> Any:
+    """Return what QuantizeLinear makes of x; NaN gives the zero point."""
+    wide = np.float64 if x.dtype == np.float64 else np.float32
+    with np.errstate(all="ignore"):  # quotients may be infinite
+        q = np.rint(x.astype(wide) / np.asarray(scale, wide))
+    limits = np.iinfo(dtype)
+    return np.clip(np.where(np.isnan(q), 0, q) + zero, limits.min, limits.max).astype(dtype)
+
+
+@each_type
+@each_input
+@pytest.mark.parametrize("scale", SCALES)
+def test_quantize_and_dequantize(dtype: str, x_type: str, scale: float) -> None:
+    """Every scale and zero point, with numbers at and beside ties."""
+    limits = np.iinfo(dtype)
+    for zero in (limits.min, limits.max, 3):
+        x = data((3001,), scale, type_of(x_type), zero & 7)
+        got = quantized.quantize(x, scale, zero, dtype=dtype)
+        assert_same_bits(got, quantized_by_numpy(x, scale, zero, dtype))
+        wide = np.float64 if x_type == "float64" else np.float32
+        with np.errstate(all="ignore"):  # large scales and small ones
+            exact = (got.astype("float64") - zero) * float(wide(scale))
+            # NumPy and ml_dtypes round twice to 16 bits.
+            wanted = _core.as_half(exact, type_of(x_type)) if "16" in x_type else exact.astype(x_type)
+        assert_same_bits(quantized.dequantize(got, scale, zero, dtype=type_of(x_type)), wanted)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("x_type", DTYPES, ids=str)
+def test_every_size_and_instruction_set(isa: str, x_type: Any) -> None:
+    """Nothing is written beside the result."""
+    x = data((600,), 0.05, x_type)
+    kernel = _core.load_kernels(isa)["relu"]
+    table = np.random.default_rng(0).integers(0, 256, 256, np.uint8)
+    for n in range(521):
+        offset = n % 17
+        part, q = x[offset : offset + n], np.full(600, 77, np.uint8)
+        out = q[offset : offset + n]
+        _packed.quantize("q", isa, kernel, (), part, 0.05, 9, 0, 255, out)
+        assert_same_bits(out, quantized_by_numpy(fr.relu(part), 0.05, 9, np.uint8))
+        back = np.full(600, 77, x_type)
+        _packed.dequantize("d", isa, out, 0.05, 9, back[offset : offset + n])
+        assert_same_bits(back[offset : offset + n], (out.astype(x_type) - 9) * x_type.type(0.05))
+        wanted = table[out]
+        _packed.lookup("l", isa, table, None, out, out)
+        assert_same_bits(out, wanted)
+        for memory in (q, back):
+            assert (memory[:offset] == 77).all()
+            assert (memory[offset + n :] == 77).all()
+
+
+@pytest.mark.usefixtures("threads")
+@each_input
+@pytest.mark.parametrize("case", PUBLIC, ids=str)
+def test_every_activation(case: Case, x_type: str) -> None:
+    """An activation in the same pass gives the bits of two passes."""
+    name, options = options_of(case)
+    x = data((2, 700), 0.05, type_of(x_type))
+    with np.errstate(all="ignore"):  # of bfloat16, whose arithmetic is not ours
+        y = getattr(fr, name)(x, **options)
+    got = quantized.quantize(x, 0.05, 100, name, **options)
+    assert_same_bits(got, quantized_by_numpy(y, 0.05, 100, np.uint8))
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("lay", LAYOUTS)
+@pytest.mark.parametrize("shape", [(64, 300), (3, 5, 7), (2, 3, 2, 130), (1200,)], ids=str)
+@pytest.mark.parametrize("x_type", ["float32", "float64", "float16"])
+def test_every_layout_and_axis(lay: str, shape: tuple[int, ...], x_type: str) -> None:
+    """Per array and per channel, from and to memory of every layout."""
+    x = data(shape, 0.05, np.dtype(x_type))
+    laid = LAYOUTS[lay](x)
+    assert_same_bits(np.ascontiguousarray(quantized.quantize(laid, 0.05, 9)), quantized_by_numpy(x, 0.05, 9, np.uint8))
+    for axis in range(-1, len(shape) - 1):
+        n = shape[axis]
+        along = [1] * len(shape)
+        along[axis] = n
+        scale = np.linspace(0.01, 2, n, dtype="float32")
+        zero = np.arange(n) % 256 - 128
+        tables = np.random.default_rng(0).integers(-128, 128, (n, 256)).astype(np.int8)
+        q = quantized_by_numpy(x, scale.reshape(along), zero.reshape(along), np.int8)
+        out = LAYOUTS["C" if lay in {"read-only", "byte-swapped"} else lay](np.zeros(shape, np.int8))
+        assert quantized.quantize(laid, scale, zero, dtype=np.int8, axis=axis, out=out) is out
+        assert_same_bits(np.ascontiguousarray(out), q)
+        back = quantized.dequantize(out, scale, zero, axis=axis)
+        assert_same_bits(
+            np.ascontiguousarray(back),
+            (q.astype("float32") - zero.reshape(along)).astype("float32") * scale.reshape(along),
+        )
+        rows = np.broadcast_to(np.arange(n).reshape(along), shape)
+        assert quantized.lookup(tables, out, axis=axis, out=out) is out
+        assert_same_bits(np.ascontiguousarray(out), tables[rows, q.view(np.uint8)])
+        one = quantized.quantize(x, scale, 5, axis=axis)  # one of the two varies
+        assert_same_bits(one, quantized_by_numpy(x, scale.reshape(along), 5, np.uint8))
+
+
+@pytest.mark.usefixtures("threads")
+def test_large_results() -> None:
+    """Several shares."""
+    n = 2 * max(_runtime.parallel_from) + 77
+    x = data((n,), 0.05, np.dtype("float32"))
+    q = quantized.quantize(x, 0.05, 128, "relu")
+    assert_same_bits(q, quantized_by_numpy(fr.relu(x), 0.05, 128, np.uint8))
+    assert_same_bits(quantized.dequantize(q, 0.05, 128), (q.astype("float32") - 128) * np.float32(0.05))
+    table = quantized.table("sigmoid", 0.05, 128, 1 / 256, 0, np.uint8)
+    wanted = table[q]
+    assert quantized.lookup(table, q, out=q) is q
+    assert_same_bits(q, wanted)
+
+
+@each_type
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("sigmoid", {}),
+        ("gelu", {"approximate": "tanh"}),
+        ("leaky_relu", {"negative_slope": 0.1}),
+        ("tanh", {}),
+        ("softplus", {}),
+    ],
+)
+def test_tables(dtype: str, name: str, options: dict[str, Any]) -> None:
+    """Entries are the rounded function, of one table and of several."""
+    limits = np.iinfo(dtype)
+    q = np.arange(limits.min, limits.max + 1).astype(dtype)
+    x_zero, y_zero = 3 + limits.min // 2, 10
+    table = quantized.table(name, 0.05, x_zero, 0.04, y_zero, dtype, **options)
+    with fr.precision("accurate"):
+        y = getattr(fr, name)((q.astype("float64") - x_zero) * 0.05, **options)
+    assert_same_bits(quantized.lookup(table, q), quantized_by_numpy(y, 0.04, y_zero, dtype))
+    several = quantized.table(name, np.array([0.05, 0.1]), x_zero, 0.04, np.array([y_zero, 0]), dtype, **options)
+    assert several.shape == (2, 256)
+    assert_same_bits(several[0], table)
+    assert_same_bits(several[1], quantized.table(name, 0.1, x_zero, 0.04, 0, dtype, **options))
+
+
+def test_small_and_converted_inputs() -> None:
+    """Lists, integers, numbers, empty arrays, functions, outputs of another type, parameters in arrays."""
+    assert quantized.quantize([1, 2], 1.0, 0, fr.relu).tolist() == [1, 2]
+    assert quantized.quantize(3, 1, 0) == 3
+    assert quantized.dequantize(np.int8(3), 0.5, 1) == 1.0
+    assert quantized.quantize(np.empty((0, 3)), 1.0, 0).shape == (0, 3)
+    wide = np.zeros(2, np.int32)
+    assert quantized.quantize(np.array([-1.5, 300]), 1.0, 1, dtype="int8", out=wide) is wide
+    assert wide.tolist() == [-1, 127]
+    slopes = np.array([0.5, 2.0])
+    got = quantized.quantize(np.array([-8.0, -8.0]), 1.0, 0, "leaky_relu", dtype="int8", negative_slope=slopes)
+    assert got.tolist() == [-4, -16]
+    swapped = np.array([1.0, -2.0], ">f4")
+    assert quantized.quantize(swapped, 1.0, 0, dtype="int8").tolist() == [1, -2]
+    x = np.array([5.0, 6.0, 7.0, 8.0], np.float32)  # the result in the memory of the input
+    assert quantized.quantize(x, 1.0, 0, out=x.view(np.uint8)[3:7]).tolist() == [5, 6, 7, 8]
+
+
+def test_errors() -> None:
+    """Each names what is wrong, and nothing has been written."""
+    x, q = np.zeros((2, 3), np.float32), np.zeros((2, 3), np.int8)
+    with pytest.raises(TypeError, match="quantize takes the types int8 and uint8, got int16"):
+        quantized.quantize(x, 1.0, 0, dtype=np.int16)
+    with pytest.raises(ValueError, match=r"quantize: scale must be positive and finite in float32, got 0\.0"):
+        quantized.quantize(x, 0.0, 0)
+    with pytest.raises(ValueError, match="quantize: scale must be positive and finite in float32, got 1e-60"):
+        quantized.quantize(x, 1e-60, 0)
+    with pytest.raises(ValueError, match="quantize: scale must be positive and finite in float32, got nan"):
+        quantized.quantize(x, [1.0, np.nan, 2.0], 0, axis=1)
+    with pytest.raises(ValueError, match="zero_point must be in the range of uint8, 0 to 255, got -1"):
+        quantized.quantize(x, 1.0, -1)
+    with pytest.raises(TypeError, match=r"quantize takes integers as zero_point, got 1\.5"):
+        quantized.quantize(x, 1.0, 1.5)
+    with pytest.raises(ValueError, match=r"quantize needs axis= to know where scale of shape \(3,\) lies"):
+        quantized.quantize(x, np.ones(3), 0)
+    with pytest.raises(ValueError, match="quantize takes axis= with one-dimensional scale and zero_point"):
+        quantized.quantize(x, 1.0, 0, axis=1)
+    with pytest.raises(ValueError, match=r"one for each of the 2 elements along axis 0, got shape \(3,\)"):
+        quantized.quantize(x, np.ones(3), 0, axis=0)
+    with pytest.raises(np.exceptions.AxisError):
+        quantized.quantize(x, np.ones(3), 0, axis=2)
+    with pytest.raises(TypeError, match="relu has no parameter 'slope'"):
+        quantized.quantize(x, 1.0, 0, "relu", slope=1)
+    with pytest.raises(TypeError, match="quantize has no parameter 'slope' without an activation"):
+        quantized.quantize(x, 1.0, 0, slope=1)
+    with pytest.raises(ValueError, match="hard_tanh requires min_val <= max_val, got min_val=2, max_val=1"):
+        quantized.quantize(x, 1.0, 0, "hard_tanh", min_val=2, max_val=1)
+    with pytest.raises(TypeError, match="quantize: the result of type uint8 cannot be cast into out of type int8"):
+        quantized.quantize(x, 1.0, 0, out=q)
+    with pytest.raises(TypeError, match="dequantize takes an array of int8 or uint8 as q, got float32"):
+        quantized.dequantize(x, 1.0, 0)
+    with pytest.raises(
+        TypeError, match="dequantize returns floating-point numbers of at most 64 bits, got dtype int32"
+    ):
+        quantized.dequantize(q, 1.0, 0, dtype=np.int32)
+    with pytest.raises(ValueError, match=r"lookup needs a table of shape \(256,\), got \(2, 256\)"):
+        quantized.lookup(np.zeros((2, 256), np.int8), q)
+    with pytest.raises(ValueError, match=r"lookup needs a table of shape \(3, 256\), got \(256,\)"):
+        quantized.lookup(np.zeros(256, np.int8), q, axis=1)
+    with pytest.raises(ValueError, match="scales and zero points are numbers or one-dimensional of one length"):
+        quantized.table("relu", np.ones(2), 0, np.ones(3), 0)
+    with pytest.raises(ValueError, match="no element-wise activation has the name 'none'"):
+        quantized.table("none", 1.0, 0, 1.0, 0)
