@@ -101,7 +101,7 @@ def softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLi
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     axis : int, tuple of int or None, default -1
         The axis or axes along which a row lies; None for all.
     out : ndarray or writable buffer, optional
@@ -187,7 +187,7 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: Arr
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     axis : int, tuple of int or None, default -1
         The axis or axes along which a row lies; None for all.
     out : ndarray or writable buffer, optional
@@ -272,7 +272,7 @@ def softmin(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLi
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     axis : int, tuple of int or None, default -1
         The axis or axes along which a row lies; None for all.
     out : ndarray or writable buffer, optional
@@ -357,7 +357,7 @@ def hardmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLi
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     axis : int, tuple of int or None, default -1
         The axis or axes along which a row lies; None for all.
     out : ndarray or writable buffer, optional
@@ -445,7 +445,7 @@ def sparsemax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: Array
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     axis : int, tuple of int or None, default -1
         The axis or axes along which a row lies; None for all.
     out : ndarray or writable buffer, optional
@@ -542,7 +542,7 @@ def gumbel_softmax(
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     axis : int, tuple of int or None, default -1
         The axis or axes along which a row lies; None for all.
     tau : float, default 1.0
@@ -661,7 +661,7 @@ def logsumexp(
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     axis : int, tuple of int or None, default None
         The axis or axes along which a row lies; None for all.
     out : ndarray or writable buffer, optional
@@ -745,7 +745,7 @@ def logmeanexp(
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     axis : int, tuple of int or None, default None
         The axis or axes along which a row lies; None for all.
     out : ndarray or writable buffer, optional
@@ -816,7 +816,7 @@ def cross_entropy(
     Parameters
     ----------
     logits : array_like
-        Scores of the classes along `axis`; float32 and float64 keep their type.
+        Scores of the classes along `axis`; floats of 16, 32 and 64 bits keep their type.
     labels : array_like
         The class of each row: integers, of the shape of `logits` without `axis`. Or the probabilities of the classes:
         floating-point numbers, of the shape of `logits`.
