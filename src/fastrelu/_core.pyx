@@ -1091,6 +1091,8 @@ def stored(str name, object result, object out):
     out = _unpacked(out)
     if out is None or out is Ellipsis:
         return result
+    from fastrelu._foreign import refuse
+    refuse(name, out=out)
     target = target_in_place(name, out)
     if np.shape(target) != np.shape(result):
         raise ValueError(f"{name} needs out= of shape {np.shape(result)}, got {np.shape(target)}")
@@ -1136,6 +1138,12 @@ cdef object _call_ufunc(Kernel kernel, int level, list args, object out, object 
         if str(refused).startswith(f"ufunc '{kernel.name}' "):  # NumPy's words do not say which operand it is
             check_types(kernel.function, kernel.operands, args)
         raise
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, ValueError) as failed:
+        from fastrelu._foreign import failure
+        instead = failure(kernel.name, failed, args + [where], out)
+        if instead is None:
+            raise
+        raise instead from failed
 
 
 cdef bint _are_plain(list args):
@@ -1271,6 +1279,9 @@ cdef object _decide_general(_General *call, Kernel kernel, list args, object out
                 args[j] = np.require(args[j], None, "A")
             if _number(args[j], &number):
                 args[j] = _as_array(number, _number_type(call.dtype))
+    if where is not True and type(where) is not cnp.ndarray:
+        from fastrelu._foreign import check_mask
+        check_mask(kernel.name, where)
     if out is None and type(where) is cnp.ndarray and _are_plain(args):
         np.logical_not(_nothing, where=_nothing)  # some versions of NumPy warn that masked elements are not initialized
     if type(out) is _memmap:
