@@ -1182,12 +1182,16 @@ cdef object _run_half(const _General *call, Kernel kernel, list args, object tar
         return _call_ufunc(kernel, call.level, args, target, where)
     for j in range(kernel.nin):
         args[j] = args[j].astype(computed)
-    if type(target) is cnp.ndarray:
+    if isinstance(target, np.ndarray):
+        own = np.empty((), dtype_of(type_of(call.dtype)))
+        np.copyto(np.asarray(target), own, casting="same_kind", where=False)  # refuses what it could not write below
         wide = np.empty(target.shape, computed)
-        _call_ufunc(kernel, 0, args, wide, where)
-        np.copyto(target, _moved(wide, call.dtype, False, call.how.store), casting="same_kind", where=where)
-        return target
-    found = _call_ufunc(kernel, 0, args, target, where)
+        _call_ufunc(kernel, 0, [np.asarray(arg) for arg in args], wide, where)
+    found = target if type(target) is cnp.ndarray else _call_ufunc(kernel, 0, args, target, where)
+    if isinstance(target, np.ndarray):
+        half = _moved(wide, call.dtype, False, call.how.store)
+        np.copyto(np.asarray(target), half, casting="same_kind", where=where)
+        return found
     if target is not None and target is not Ellipsis:
         return found
     half = _moved(np.asarray(found), call.dtype, False, call.how.store)
