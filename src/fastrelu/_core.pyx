@@ -1186,7 +1186,7 @@ cdef object _run_half(const _General *call, Kernel kernel, list args, object tar
         own = np.empty((), dtype_of(type_of(call.dtype)))
         np.copyto(np.asarray(target), own, casting="same_kind", where=False)  # refuses what it could not write below
         wide = np.empty(target.shape, computed)
-        _call_ufunc(kernel, 0, [np.asarray(arg) for arg in args], wide, where)
+        _call_ufunc(kernel, 0, list(map(np.asarray, args)), wide, where)
     found = target if type(target) is cnp.ndarray else _call_ufunc(kernel, 0, args, target, where)
     if isinstance(target, np.ndarray):
         half = _moved(wide, call.dtype, False, call.how.store)
@@ -1580,7 +1580,9 @@ def call_fused(str name, tuple passes):
         for j in range(kernel.ndata, kernel.nin):
             if type(args[j]) is float:
                 args[j] = _as_array(args[j], dtype)
-        args = args + [term[2] for term in terms]
+        args = [*args]
+        for term in terms:  # Cython 3.3 releases an item twice where a comprehension finds no memory
+            args.append(term[2])
         if not _is_fusible(args, out, dtype):
             return None
         for array in args:
@@ -1730,8 +1732,12 @@ cdef dict _in_words(str door, Kernel kernel, const fr_call *how):
 
 cdef list _move(dtype, list types):
     """How the elements of an operand are converted, from type to type; `dtype` is its own."""
-    names = [each.name for each in types]
-    names = [name for j, name in enumerate(names) if j == 0 or name != names[j - 1]]
+    cdef list names = []
+    last = None
+    for each in types:
+        if each.name != last:
+            last = each.name
+            names.append(last)
     return ["byte order"] * (not dtype.isnative) + [" to ".join(names)] * (len(names) > 1)
 
 

@@ -345,7 +345,8 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
     cdef bint written
     cdef cnp.ndarray target
     if learned.learned.nparams > 1:
-        operands += [_operand(learned, value, False) for value in (b, c, d)[:learned.learned.nparams - 1]]
+        for value in (b, c, d)[:learned.learned.nparams - 1]:
+            operands.append(_operand(learned, value, False))
     given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     target = _as_target(learned, given)
     try:
