@@ -24,6 +24,8 @@ FAMILIES = {
     "rows": r"(softmax|log_softmax_backward_from_output): (dense|half)",
     "rows, large": r"softmax: large .8.*gaps, out",
     "loss": r"cross_entropy(_value_and_grad)?: .4, 6., (dense|half), (weight|smoothed)",
+    "fused": r"bias_act(_|_backward_from_output)?: .4, 6., dense(, out)?$",
+    "two classes": r"binary_cross_entropy_with_logits: .4, 6., dense, mean$",
     "statistics": r"(summarize: .4, 6., (None|0), (dense|half)|Running)",
     "layers": r"nn\.(Linear|PReLU|Sequential|CrossEntropyLoss|MSELoss): ",
     "states": r"(load_state_dict|nn\.state_dict|zeros_|normal_)",

@@ -168,16 +168,17 @@ TABLE = {
     "pandas.Index": Row(
         lambda x: _pandas("Index", x), flat=True, in_place="TypeError: Index does not support mutable operations"
     ),
-    "xarray.DataArray": Row(_xarray, in_place="NotImplementedError: not yet supported in the `out` argument"),
+    "xarray.DataArray": Row(
+        _xarray, in_place=r"TypeError: not yet supported in the `out` argument .* numpy\.asarray first"
+    ),
     "xarray.Dataset": Row(
         lambda x: _xarray(x).to_dataset(),
         read=lambda y: y["v"].values,
-        in_place="NotImplementedError: not yet supported in the `out` argument",
+        in_place=r"TypeError: not yet supported in the `out` argument .* numpy\.asarray first",
     ),
     "dask.array": Row(_dask, read=_read_dask),  # lazily; "in place" it is the name that gets a new graph
     "torch.Tensor on the CPU": Row(_torch),
 }
-ERRORS = {"TypeError": TypeError, "NotImplementedError": NotImplementedError}
 each_row = pytest.mark.parametrize("row", TABLE.values(), ids=list(TABLE))
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array_wrap__ must accept context:DeprecationWarning"  # NumPy's word to PyTorch, np.negative gets it too
@@ -191,8 +192,7 @@ def finite(case: Case) -> list[Array]:
 
 def expect(outcome: str) -> Any:
     """Return the context that expects the error that a row names."""
-    name, message = outcome.split(": ", 1)
-    return pytest.raises(ERRORS[name], match=message)
+    return pytest.raises(TypeError, match=outcome.removeprefix("TypeError: "))
 
 
 @each_row

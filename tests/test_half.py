@@ -148,10 +148,11 @@ def test_outputs_of_other_types(case: Case, half: np.dtype[Any]) -> None:
     """The result is rounded to the type of the input, then cast to out as by NumPy's ufuncs; subclasses stay."""
     x = sample(half)
     expected = case(x)
-    for target in (np.float32, np.float64, ">f4"):
-        for out in (np.zeros(x.shape, target), np.zeros((*x.shape, 2), target)[..., 0]):
-            case(x, out=out)
-            np.testing.assert_array_equal(out, expected.astype(target))
+    for target in (np.float32, np.float64, ">f4", np.complex64, LONG, object):
+        for lay in (lambda y: y, lambda y: np.stack([y, y], -1)[..., 0], lambda y: y.view(np.recarray), np.ma.asarray):
+            out = lay(np.zeros(x.shape, target))
+            assert case(x, out=out) is out
+            np.testing.assert_array_equal(np.asarray(out), expected.astype(target))
     masked = case(np.ma.masked_array(x, x > 1))
     assert type(masked) is np.ma.MaskedArray
     assert_same_bits(masked.data[x <= 1], expected[x <= 1])
@@ -223,13 +224,14 @@ def test_promotion() -> None:
 
 
 def test_numbers_are_float32() -> None:
-    """A number as parameter is rounded to float32, not to 16 bits."""
+    """A number as parameter is rounded to float32; as an argument of a ufunc, by NumPy's rule, to 16 bits."""
     for half in HALVES:
         x = sample(half, 400)
         for precision in ("fast", "accurate"):
             with fr.precision(precision):
                 wide = fr.leaky_relu(x.astype(np.float64), float(np.float32(0.01)))
                 assert_same_bits(fr.leaky_relu(x, 0.01), wide.astype(np.float32).astype(half))
+                assert_same_bits(fr.ufuncs.leaky_relu(x, 0.01), fr.ufuncs.leaky_relu(x, half.type(0.01)))
                 assert_same_bits(fr.leaky_relu(x.reshape(2, -1).T, 0.01), fr.leaky_relu(x, 0.01).reshape(2, -1).T)
         with pytest.raises(ValueError, match="softplus requires finite beta and beta > 0, got beta=1e-50"):
             fr.softplus(x, 1e-50)

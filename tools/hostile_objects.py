@@ -166,6 +166,34 @@ def _rows() -> Iterator[Case]:
         "label_smoothing": 0.1, "reduction": "none", "out": y()})
     yield Case("loss, shares", fr.cross_entropy_value_and_grad, lambda: {
         "logits": x(), "labels": abs(z()), "axis": 1, "label_smoothing": 0.1, "reduction": "sum", "out": y()})
+    yield Case("exponentials", fr.logsumexp, lambda: {
+        "x": x(), "axis": 1, "where": numbers(3) > 0, "keepdims": True, "out": y(shape=(N, 1))})
+    yield Case("exponentials, gradient", fr.logmeanexp_backward, lambda: {
+        "grad": x(shape=(M,)), "x": y(), "axis": 0, "where": numbers(3) > 0, "out": z()})
+    yield Case("sparse rows", fr.sparsemax, lambda: {"x": x(), "axis": 0, "where": numbers(3) > 0, "out": y()})
+    yield Case("sampled rows", fr.gumbel_softmax, lambda: {
+        "x": x(), "axis": 1, "tau": 0.5, "hard": False, "rng": 0, "where": numbers(3) > 0, "out": y()})
+    yield Case("two classes", fr.binary_cross_entropy_with_logits_value_and_grad, lambda: {
+        "logits": x(), "labels": abs(z()), "weight": abs(y()), "pos_weight": weight(), "reduction": "none", "out": z()})
+
+
+def _fused() -> Iterator[Case]:
+    x, y, z = (lambda seed=seed, **k: numbers(seed, **k) for seed in range(3))
+    fused, row, part = fr.fused, lambda: numbers(4, shape=(M,)), lambda: numbers(5, shape=(N, M // 2))
+    yield Case("fused", lambda x, bias, slope, **o: fused.bias_act(x, bias, "leaky_relu", negative_slope=slope, **o),
+               lambda: {"x": x(), "bias": row(), "slope": 0.25, "residual": y(), "axis": -1, "out": z()})
+    yield Case("fused, in place", lambda x, bias, **o: fused.bias_act_(x, bias, "gelu", **o), lambda: {
+        "x": x(), "bias": row(), "residual": y()}, ("x",))
+    yield Case("fused, gradient", lambda grad, x, bias, **o: fused.bias_act_backward(grad, x, bias, "silu", **o), lambda: {
+        "grad": x(), "x": y(), "bias": row(), "residual": numbers(6), "out": z()})
+    yield Case("fused, from output", lambda grad, y, **o: fused.bias_act_backward_from_output(grad, y, "tanh", **o),
+               lambda: {"grad": x(), "y": y(), "axis": 0, "out": z()})
+    yield Case("gated", fr.swiglu, lambda: {"x": x(), "axis": 1, "beta": 1.5, "out": part()})
+    yield Case("gated, limit", fr.swiglu, lambda: {
+        "x": x(), "axis": 1, "layout": "interleaved", "limit": 1.0, "offset": 1.0, "out": part()})
+    yield Case("gated, pair", lambda gate, value, out: fr.geglu((gate, value), out=out), lambda: {
+        "gate": x(), "value": y(), "out": z()})
+    yield Case("gated, gradient", fr.glu_backward, lambda: {"grad": part(), "x": y(), "axis": 1, "out": z()})
 
 
 def _sums() -> Iterator[Case]:
@@ -256,7 +284,7 @@ def _layers() -> Iterator[Case]:
 
 def all_cases() -> list[Case]:
     """Return every kind of call."""
-    return [*_elementwise(), *_rows(), *_sums(), *_layers()]
+    return [*_elementwise(), *_rows(), *_fused(), *_sums(), *_layers()]
 
 
 # --- Objects that run code --------------------------------------------------------------------------------------------

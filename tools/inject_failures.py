@@ -293,6 +293,57 @@ def loss_calls() -> Iterator[Call]:
         yield call(f"{shape}, shares", fr.cross_entropy_value_and_grad, data(shape=shape), shares)
 
 
+def fused_calls() -> Iterator[Call]:
+    """Yield calls of fused passes, gated units, sums of exponentials and their gradients."""
+    for shape in (SHAPE, LARGE):
+        row, part = shape[-1:], (shape[0], shape[1] // 2)
+        for layout in ("dense", "gaps", "half", "turned"):
+            title = f"{shape}, {layout}"
+            x, grad = data(shape=shape, layout=layout), data(1, shape, layout)
+            out = data(2, shape, "double" if layout == "half" else layout)
+            half = data(2, part, "double" if layout == "half" else layout)
+            bias, other = data(3, row, "half" if layout == "half" else "dense"), data(4, shape, layout)
+            for residual in ({}, {"residual": other}):
+                name = f"{title}{', residual' * bool(residual)}"
+                yield call(name, fr.fused.bias_act, x, bias, "gelu", **residual)
+                yield call(f"{name}, out", fr.fused.bias_act, x, bias, "relu", out=out, **residual)
+                yield call(f"{name}", fr.fused.bias_act_, x, bias, "silu", **residual)
+                yield call(f"{name}, out", fr.fused.bias_act_backward, grad, x, bias, "gelu", out=out, **residual)
+            yield call(f"{title}, axis 0", fr.fused.bias_act, x, data(3, shape[:1]), "relu", axis=0)
+            yield call(f"{title}, out", fr.fused.bias_act_backward_from_output, grad, x, "relu", out=out)
+            units: dict[str, dict[str, Any]] = {
+                "": {},
+                "interleaved": {"layout": "interleaved"},
+                "first": {"gate": "first"},
+                "limit": {"limit": 1.0, "offset": 1.0},
+            }
+            for name, options in units.items():
+                for unit in ("glu", "swiglu", "geglu") if name != "limit" else ("swiglu",):
+                    function, backward = getattr(fr, unit), getattr(fr, f"{unit}_backward")
+                    yield call(f"{title}, {name}", function, x, **options)
+                    yield call(f"{title}, {name}, out", function, x, out=half, **options)
+                    yield call(f"{title}, {name}", backward, data(1, part, layout), x, **options)
+                    yield call(f"{title}, {name}, out", backward, data(1, part, layout), x, out=out, **options)
+            pair = lambda x=x, grad=grad: (x(), grad())
+            yield call(f"{title}, pair, out", fr.reglu, pair, out=out)
+            yield call(f"{title}, pair", fr.reglu_backward, other, pair)
+            for axis in (None, 0, -1):
+                wide = lambda axis=axis, shape=shape: np.ones(() if axis is None else np.delete(shape, axis), "f4")
+                for function in (fr.logsumexp, fr.logmeanexp):
+                    yield call(f"{title}, axis {axis}", function, x, axis=axis, keepdims=True)
+                for function in (fr.logsumexp_backward, fr.logmeanexp_backward):
+                    yield call(f"{title}, axis {axis}", function, wide, x, axis=axis)
+                    yield call(f"{title}, axis {axis}, out", function, wide, x, axis=axis, out=out)
+            rng = lambda: np.random.default_rng(0)
+            yield call(title, fr.gumbel_softmax, x, rng=rng, hard=True, tau=0.5)
+            yield call(f"{title}, where, out", fr.gumbel_softmax, x, rng=rng, where=lambda x=x: x() > 0, out=out)
+            for reduction in ("mean", "none"):
+                labels = lambda shape=shape: (numbers(shape, 5) > 0).astype("f4")
+                name = f"{title}, {reduction}"
+                yield call(name, fr.binary_cross_entropy_with_logits, x, labels, reduction=reduction, weight=labels)
+                yield call(name, fr.binary_cross_entropy_with_logits_value_and_grad, x, labels, reduction=reduction)
+
+
 def rrelu_calls() -> Iterator[Call]:
     """Yield calls of rrelu in training, which draws."""
     for shape in (SHAPE, LARGE):
@@ -462,6 +513,7 @@ def all_calls() -> Iterator[Call]:
     yield from rrelu_calls()
     yield from row_calls()
     yield from loss_calls()
+    yield from fused_calls()
     yield from diagnostic_calls()
     yield from layer_calls()
     yield from other_calls()

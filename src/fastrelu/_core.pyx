@@ -1093,6 +1093,8 @@ def stored(str name, object result, object out):
     out = _unpacked(out)
     if out is None or out is Ellipsis:
         return result
+    from fastrelu._foreign import refuse
+    refuse(name, out=out)
     target = target_in_place(name, out)
     if np.shape(target) != np.shape(result):
         raise ValueError(f"{name} needs out= of shape {np.shape(result)}, got {np.shape(target)}")
@@ -1138,6 +1140,12 @@ cdef object _call_ufunc(Kernel kernel, int level, list args, object out, object 
         if str(refused).startswith(f"ufunc '{kernel.name}' "):  # NumPy's words do not say which operand it is
             check_types(kernel.function, kernel.operands, args)
         raise
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, ValueError) as failed:
+        from fastrelu._foreign import failure
+        instead = failure(kernel.name, failed, args + [where], out)
+        if instead is None:
+            raise
+        raise instead from failed
 
 
 cdef bint _are_plain(list args):
@@ -1176,12 +1184,16 @@ cdef object _run_half(const _General *call, Kernel kernel, list args, object tar
         return _call_ufunc(kernel, call.level, args, target, where)
     for j in range(kernel.nin):
         args[j] = args[j].astype(computed)
-    if type(target) is cnp.ndarray:
+    if isinstance(target, np.ndarray):
+        own = np.empty((), dtype_of(type_of(call.dtype)))
+        np.copyto(np.asarray(target), own, casting="same_kind", where=False)  # refuses what it could not write below
         wide = np.empty(target.shape, computed)
-        _call_ufunc(kernel, 0, args, wide, where)
-        np.copyto(target, _moved(wide, call.dtype, False, call.how.store), casting="same_kind", where=where)
-        return target
-    found = _call_ufunc(kernel, 0, args, target, where)
+        _call_ufunc(kernel, 0, list(map(np.asarray, args)), wide, where)
+    found = target if type(target) is cnp.ndarray else _call_ufunc(kernel, 0, args, target, where)
+    if isinstance(target, np.ndarray):
+        half = _moved(wide, call.dtype, False, call.how.store)
+        np.copyto(np.asarray(target), half, casting="same_kind", where=where)
+        return found
     if target is not None and target is not Ellipsis:
         return found
     half = _moved(np.asarray(found), call.dtype, False, call.how.store)
@@ -1273,6 +1285,9 @@ cdef object _decide_general(_General *call, Kernel kernel, list args, object out
                 args[j] = np.require(args[j], None, "A")
             if _number(args[j], &number):
                 args[j] = _as_array(number, _number_type(call.dtype))
+    if where is not True and type(where) is not cnp.ndarray:
+        from fastrelu._foreign import check_mask
+        check_mask(kernel.name, where)
     if out is None and type(where) is cnp.ndarray and _are_plain(args):
         np.logical_not(_nothing, where=_nothing)  # some versions of NumPy warn that masked elements are not initialized
     if type(out) is _memmap:
@@ -1610,7 +1625,9 @@ def call_fused(str name, tuple passes):
         for j in range(kernel.ndata, kernel.nin):
             if type(args[j]) is float:
                 args[j] = _as_array(args[j], dtype)
-        args = args + [term[2] for term in terms]
+        args = [*args]
+        for term in terms:  # Cython 3.3 releases an item twice where a comprehension finds no memory
+            args.append(term[2])
         if not _is_fusible(args, out, dtype):
             return None
         for array in args:
@@ -1800,8 +1817,12 @@ cdef dict _in_words(str door, Kernel kernel, const fr_call *how):
 
 cdef list _move(dtype, list types):
     """How the elements of an operand are converted, from type to type; `dtype` is its own."""
-    names = [each.name for each in types]
-    names = [name for j, name in enumerate(names) if j == 0 or name != names[j - 1]]
+    cdef list names = []
+    last = None
+    for each in types:
+        if each.name != last:
+            last = each.name
+            names.append(last)
     return ["byte order"] * (not dtype.isnative) + [" to ".join(names)] * (len(names) > 1)
 
 

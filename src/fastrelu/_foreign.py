@@ -65,13 +65,58 @@ def refuse_mask(name: str, value: object) -> None:
 
 def refuse(name: object, **operands: object) -> None:
     """Refuse operands whose type decides what a ufunc does with them, for functions that are no ufuncs."""
-    for operand, value in operands.items():
-        if isinstance(value, tuple) and len(value) == 1:  # an output
-            value = value[0]  # noqa: PLW2901  unpacked
+    for operand, value in map(_unpacked, operands.items()):
         if is_foreign(value):
-            raise TypeError(
-                f"{name} takes no {type(value).__name__!r} as {operand}: convert it with numpy.asarray({operand}) first"
-            )
+            raise _no(name, operand, value)
+
+
+def refuse_labels(name: object, **operands: object) -> None:
+    """Refuse operands of pandas and xarray where their labels would be ignored, or meet others."""
+    for operand, value in map(_unpacked, operands.items()):
+        if is_foreign(value) and any(_library(base) in {"pandas", "xarray"} for base in type(value).__mro__):
+            raise _no(name, operand, value)
+
+
+def refuse_untyped(name: object, **operands: object) -> None:
+    """Refuse what has no type of NumPy: tensors, frames and nullable columns."""
+    for operand, value in operands.items():
+        if not isinstance(getattr(value, "dtype", None), np.dtype):
+            raise _no(name, operand, value)
+
+
+def _unpacked(operand: tuple[str, Any]) -> tuple[str, Any]:
+    """Return an operand with its name; a tuple of one is an output."""
+    name, value = operand
+    return name, value[0] if isinstance(value, tuple) and len(value) == 1 else value
+
+
+def check_mask(name: str, where: object) -> None:
+    """Refuse a mask that a ufunc would misread, or whose type would call the ufunc again without end."""
+    refuse_labels(name, where=where)
+    refuse_mask(name, where)
+    if hasattr(where, "__dlpack__") and not hasattr(where, "__array__"):
+        raise _no(name, "where", where)
+
+
+def _no(name: object, operand: str, value: object) -> TypeError:
+    convert = "asarray" if hasattr(value, "__array__") else "from_dlpack"
+    kind = type(value).__name__
+    return TypeError(f"{name} takes no {kind!r} as {operand}: convert it with numpy.{convert}({operand}) first")
+
+
+def failure(name: str, error: Exception, operands: Sequence[Any], out: Any) -> Exception | None:
+    """Return what to raise where the code of a foreign type failed in a ufunc; None for an error that stays."""
+    model = next((value for value in (*operands, out) if is_foreign(value)), None)
+    if model is None or "read-only" in str(error) or type(error).__module__ != "builtins":
+        return None
+    try:
+        shape = np.broadcast_shapes(*(getattr(value, "shape", ()) for value in operands))
+    except ValueError as no_shape:
+        return None if isinstance(error, ValueError) else no_shape
+    if isinstance(error, ValueError | AssertionError) and getattr(out, "shape", shape) != shape:
+        return ValueError(f"{name} needs out= of shape {shape}, got {out.shape}")
+    why = str(error) or type(error).__name__
+    return TypeError(f"{name} of a {type(model).__name__!r}: {why}. Here: convert operands with numpy.asarray first")
 
 
 def hand_over(
@@ -115,10 +160,20 @@ def hand_over(
     if "pandas" in libraries and reduces and (keepdims or max(map(_ndim, values)) > 1):
         instead = "leave keepdims out" if keepdims else f"use x.apply(fr.{name}, axis=1)"
         raise TypeError(f"{name} would lose the labels of a {type(model).__name__!r}: {instead}, or {hint}")
+    cores = _cores(ufunc)
+    rows = [value for value, core in zip(values, cores, strict=True) if core]
+    fits = {-value.ndim <= options["axis"] < value.ndim for value in rows if hasattr(value, "ndim")}
+    if len(fits) > 1:
+        raise TypeError(f"{name} takes operands of one number of axes with axis={axis}: {hint}")
     try:
         result = ufunc(*values, **options)
     except NotImplementedError as error:
         raise TypeError(f"{name} of a {type(model).__name__!r}: {error} Here: {hint}") from error
+    except (AssertionError, AttributeError, LookupError, RuntimeError, ValueError) as error:
+        raised = failure(name, error, rows, None if reduces else out)
+        if raised is None:
+            raise
+        raise raised from error
     return result if out is None else out
 
 
@@ -127,7 +182,13 @@ def _ndim(value: Any) -> int:
 
 
 def _library(value: object) -> str:
-    return type(value).__module__.partition(".")[0]
+    kind = value if isinstance(value, type) else type(value)
+    return kind.__module__.partition(".")[0]
+
+
+def _cores(ufunc: np.ufunc) -> list[bool]:
+    """Return which inputs have the axis of the rows."""
+    return [one == "(n)" for one in str(ufunc.signature).split("->")[0].split(",")]
 
 
 def _in_chunks(
@@ -136,7 +197,7 @@ def _in_chunks(
     """Return operands as dask arrays that are cut alike, a row of each in one chunk, without computing any."""
     from_array: Any = importlib.import_module("dask.array").from_array  # an operand is of this type
 
-    cores = [one == "(n)" for one in str(ufunc.signature).split("->")[0].split(",")]
+    cores = _cores(ufunc)
     ndim = max(_ndim(value) for value, core in zip(values, cores, strict=True) if core)
     axis = normalize_axis_index(axis, ndim)
     loop = None

@@ -345,7 +345,8 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
     cdef bint written
     cdef cnp.ndarray target
     if learned.learned.nparams > 1:
-        operands += [_operand(learned, value, False) for value in (b, c, d)[:learned.learned.nparams - 1]]
+        for value in (b, c, d)[:learned.learned.nparams - 1]:
+            operands.append(_operand(learned, value, False))
     given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     target = _as_target(learned, given)
     try:
@@ -436,12 +437,28 @@ def call_biased(object kernel, str isa, tuple numbers, object out, object grad, 
     cdef double number
     cdef int j, dtype, own_type, level = _runtime.precision_here()
     cdef list arrays, rounded = []
+    held.count = 0
+    # From here to `hold` nothing is allocated, which could run the caller's code and change arrays.
+    _runtime.settle()
     if type(x) is not cnp.ndarray or not _runtime.has_kernels(cnp.PyArray_TYPE(<cnp.ndarray>x)):
         return None
     dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
-    for array in (x, grad, bias, residual, out):
-        if not _is_native_of(array, dtype):
-            return None
+    if not (_is_native_of(x, dtype) and _is_native_of(grad, dtype) and _is_native_of(bias, dtype)
+            and _is_native_of(residual, dtype) and _is_native_of(out, dtype)):
+        return None
+    _runtime.keep(&held, <cnp.ndarray>grad)
+    _runtime.keep(&held, <cnp.ndarray>x)
+    _runtime.keep(&held, <cnp.ndarray>bias)
+    _runtime.keep(&held, <cnp.ndarray>residual)
+    _runtime.keep(&held, <cnp.ndarray>out)
+    _runtime.hold(&held, "bias_act")
+    cdef tuple _kept = (grad, x, bias, residual, out)  # `held` borrows them
+    for array in (grad, residual):
+        if array is not None and array.shape != x.shape:
+            raise ValueError(f"bias_act_backward: an operand was changed to the shape {array.shape} during the call")
+    for length, whole in zip(bias.shape, x.shape[max(0, x.ndim - bias.ndim):]):
+        if length != 1 and length != whole:
+            raise ValueError(f"bias_act_backward: the bias was changed to the shape {bias.shape} during the call")
     if out is not None and (out.shape != x.shape or 0 in (<object>out).strides or not out.flags.writeable):
         return None
     own_type = _runtime.type_of(dtype)
@@ -458,16 +475,9 @@ def call_biased(object kernel, str isa, tuple numbers, object out, object grad, 
     learned = Learned.__new__(Learned)
     learned.learned, learned.sums = &own, <const fr_sums_table *>_runtime.tables(isa).sums
     learned.name, learned.backward = "bias_act", kernel
-    _runtime.settle()
     arrays = [grad, x, bias]
     if residual is not None:
         arrays.append(residual)
-    held.count = 0
-    for array in arrays:
-        _runtime.keep(&held, <cnp.ndarray>array)
-    _runtime.keep(&held, <cnp.ndarray>out)
-    _runtime.hold(&held, learned.name)
-    _kept = arrays  # `held` borrows them, and the name may get another list
     cdef _runtime.Crew crew = _runtime.crew_for(own.cost, cnp.PyArray_SIZE(<cnp.ndarray>x))
     if out is not None:
         dx = <cnp.ndarray>out

@@ -238,7 +238,7 @@ def softmax(
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     axis : int, tuple of int or None, default -1
         The axis or axes along which a row lies; None for all.
     scale : float, default 1.0
@@ -416,7 +416,7 @@ def log_softmax(
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     axis : int, tuple of int or None, default -1
         The axis or axes along which a row lies; None for all.
     scale : float, default 1.0
@@ -577,7 +577,7 @@ def softmin(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLi
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     axis : int, tuple of int or None, default -1
         The axis or axes along which a row lies; None for all.
     out : ndarray or writable buffer, optional
@@ -662,7 +662,7 @@ def hardmax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: ArrayLi
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     axis : int, tuple of int or None, default -1
         The axis or axes along which a row lies; None for all.
     out : ndarray or writable buffer, optional
@@ -750,7 +750,7 @@ def sparsemax(x: ArrayLike, axis: Axis = -1, *, out: Output = None, where: Array
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     axis : int, tuple of int or None, default -1
         The axis or axes along which a row lies; None for all.
     out : ndarray or writable buffer, optional
@@ -847,7 +847,7 @@ def gumbel_softmax(
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     axis : int, tuple of int or None, default -1
         The axis or axes along which a row lies; None for all.
     tau : float, default 1.0
@@ -966,7 +966,7 @@ def logsumexp(
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     axis : int, tuple of int or None, default None
         The axis or axes along which a row lies; None for all.
     out : ndarray or writable buffer, optional
@@ -1050,7 +1050,7 @@ def logmeanexp(
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     axis : int, tuple of int or None, default None
         The axis or axes along which a row lies; None for all.
     out : ndarray or writable buffer, optional
@@ -1121,7 +1121,7 @@ def cross_entropy(
     Parameters
     ----------
     logits : array_like
-        Scores of the classes along `axis`; float32 and float64 keep their type.
+        Scores of the classes along `axis`; floats of 16, 32 and 64 bits keep their type.
     labels : array_like
         The class of each row: integers, of the shape of `logits` without `axis`. Or the probabilities of the classes:
         floating-point numbers, of the shape of `logits`.

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastrelu import activations
 from fastrelu._core import ADD, call_fused, joint_dtype, small_sum, stored, target_in_place
 from fastrelu._core import call as run
+from fastrelu._foreign import is_foreign, refuse, refuse_untyped
 from fastrelu._sums import call_biased
 from fastrelu._typing import Output
 from fastrelu.runtime import isa, kernels
@@ -97,12 +98,22 @@ def _along(x: Any, bias: Any, axis: int) -> Any:
         )
     if not shape:
         return bias
+    if type(bias) is not np.ndarray and not is_foreign(x):
+        refuse("bias_act", bias=bias)
     return np.reshape(bias, shape + (1,) * (ndim - 1 - at))
 
 
 def _array(value: Any) -> Any:
-    """Return an array, a number or None as it is, and lists as arrays."""
-    return np.asarray(value) if isinstance(value, (list, tuple)) else value
+    """Return what NumPy adds to arrays as it is, such as a number, and other operands as arrays."""
+    if type(value) is np.ndarray or value is None:
+        return value
+    if hasattr(value, "dtype"):
+        refuse_untyped("a fused pass", operand=value)
+    kind = type(value)
+    given = not isinstance(value, (list, tuple)) and (
+        hasattr(kind, "__array_ufunc__") or not hasattr(kind, "__array__")
+    )
+    return value if given else np.asarray(value)
 
 
 def _terms(x: Any, bias: Any, residual: Any, axis: int) -> list[Any]:
@@ -262,6 +273,7 @@ def bias_act_backward(
     kernel = kernels[f"{call.kernel}_backward"]
     results = call_biased(kernel, isa, call.numbers, out, grad, x, terms[0], residual)
     if results is None:
+        refuse("bias_act_backward", grad=grad, x=x, bias=bias, residual=residual)
         dx = call.function("_backward")(grad, _sum(x, terms))
         results = stored("bias_act_backward", dx, out), _summed(dx, np.zeros(np.shape(terms[0]), dx.dtype))
     return results[0], results[1].reshape(np.shape(bias))
@@ -286,6 +298,8 @@ def bias_act_backward_from_output(
         raise ValueError(f"the output of {call.name} does not determine its gradient: use bias_act_backward")
     if np.shape(grad) != np.shape(y):
         raise ValueError(f"the gradient has the shape of y, {np.shape(y)}, got {np.shape(grad)}")
+    if not type(grad) is type(y) is np.ndarray:
+        refuse("bias_act_backward_from_output", grad=grad, y=y)
     results = call_biased(kernel, isa, call.numbers, out, grad, y, _shape_of_bias(y, axis), None, added=False)
     if results is None:
         dx = call.function("_backward_from_output")(grad, y)

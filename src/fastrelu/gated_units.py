@@ -13,7 +13,8 @@ from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike
 
 from fastrelu import activations
-from fastrelu._core import MULTIPLY, call_fused, empty_like, joint_dtype
+from fastrelu._core import MULTIPLY, call_fused, empty_like, joint_dtype, target_in_place
+from fastrelu._foreign import refuse, refuse_labels, refuse_untyped
 from fastrelu._typing import Output
 from fastrelu.runtime import kernels
 
@@ -95,6 +96,7 @@ class Unit:
                     f"{self.name} takes a gate and a value of one shape, got {gate.shape} and {value.shape}"
                 )
             return gate, value
+        refuse_labels(f"{self.name} of one array", x=x)  # the halves would meet by their labels
         first, second = self.halves(x if hasattr(x, "shape") else np.asarray(x))
         return (first, second) if self.gate == "first" else (second, first)
 
@@ -126,35 +128,40 @@ class Unit:
         results = call_fused(self.name, passes) if plain else None
         if results is not None:
             return results[0]
+        refuse_labels(self.name, out=out)
         with np.errstate(all="ignore"):  # a pass of the kernels adds no warnings either
             gate, value = self.clipped(gate, value)
             return np.multiply(self.function(gate), value, out=out)
 
     def backward(self, grad: Any, x: Any, out: Any) -> Any:
         """Return the gradient in the layout of the input."""
+        name = f"{self.name}_backward"
         gate, value = self.split(x)
         grad = grad if hasattr(grad, "shape") else np.asarray(grad)
         if grad.shape != gate.shape:
-            raise ValueError(
-                f"{self.name}_backward: the output was of shape {gate.shape}, the gradient is {grad.shape}"
-            )
+            raise ValueError(f"{name}: the output was of shape {gate.shape}, the gradient is {grad.shape}")
+        for target in out if isinstance(out, tuple) else (out,):
+            refuse(name, out=target)
+        refuse_untyped(name, grad=grad, gate=gate, value=value)
         if isinstance(x, tuple):
             return self._gradients(grad, gate, value, (None, None) if out is None else out)
         if not isinstance(x, np.ndarray):
             if hasattr(type(x), "__array_ufunc__"):
                 raise TypeError(
-                    f"{self.name}_backward fills one array of NumPy with both gradients; of a {type(x).__name__} pass the "
+                    f"{name} fills one array of NumPy with both gradients; of a {type(x).__name__} pass the "
                     "pair (gate, value), which gives a pair of gradients"
                 )
             x = np.asarray(x)
+        refuse(name, grad=grad)
         if out is None:
             kind = joint_dtype(grad, x)
             out = empty_like(x) if type(x) is np.ndarray and kind == x.dtype else np.empty_like(x, kind)
         elif isinstance(out, tuple):
             (out,) = out
-        if out.shape != x.shape:
-            raise ValueError(f"{self.name}_backward needs out= of the shape of the input, {x.shape}, got {out.shape}")
-        self._gradients(grad, gate, value, self.split(out))
+        target = target_in_place(name, out)
+        if target.shape != x.shape:
+            raise ValueError(f"{name} needs out= of the shape of the input, {x.shape}, got {target.shape}")
+        self._gradients(grad, gate, value, self.split(target))
         return out
 
     def _gradients(self, grad: Any, gate: Any, value: Any, out: tuple[Any, Any]) -> tuple[Any, Any]:

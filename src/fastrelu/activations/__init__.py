@@ -17,15 +17,15 @@ Types
     never promotes, and as a parameter beside a 16-bit type it is rounded to float32.
 Results
     A new array, or a scalar if no input has a dimension. Subclasses, masked arrays, pandas, xarray and dask are treated
-    as by NumPy's own ufuncs: most keep their type.
+    as by NumPy's own ufuncs: most keep their type. What their code cannot do raises a TypeError.
 `out`
     An array or any writable buffer (``array.array``, ``memoryview``, shared memory, a PyTorch tensor on the CPU) that
     has the shape of the result and a type to which NumPy casts it. It is filled and returned. It may be an input,
     or overlap one: the result is as if the inputs had been copied before. Results too large for the type of `out`
     become infinite, without a warning.
 `where`
-    A mask that broadcasts with the inputs. Elements where it is false keep their value in `out`; without `out` they
-    are undefined.
+    A mask that broadcasts with the inputs, not of pandas or xarray. Elements where it is false keep their value in
+    `out`; without `out` they are undefined.
 In place
     `f_` takes an array or a writable buffer of a floating-point type, overwrites it and returns it.
 Domains

@@ -92,7 +92,7 @@ def elu(x: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None, where: Arra
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     alpha : array_like, default 1.0
         Minus the limit at -inf; finite.
     out, where : optional
@@ -218,7 +218,7 @@ def celu(x: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None, where: Arr
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     alpha : array_like, default 1.0
         Minus the limit at -inf, and the scale of `x`; finite and not 0.
     out, where : optional
@@ -351,7 +351,7 @@ def xielu(
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     alpha_p : array_like, default 0.8
         Factor of ``x ** 2`` above 0; finite.
     alpha_n : array_like, default 0.8
@@ -472,7 +472,7 @@ def selu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     out, where : optional
         Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
@@ -556,7 +556,7 @@ def softplus(x: ArrayLike, beta: ArrayLike = 1.0, *, out: Output = None, where: 
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     beta : array_like, default 1.0
         Steepness; positive and finite.
     out, where : optional
@@ -676,7 +676,7 @@ def log_sigmoid(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) ->
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     out, where : optional
         Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
@@ -762,7 +762,7 @@ def log1mexp(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> An
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     out, where : optional
         Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
@@ -846,7 +846,7 @@ def squareplus(x: ArrayLike, b: ArrayLike = 4.0, *, out: Output = None, where: A
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     b : array_like, default 4.0
         Size of the smooth corner; finite and not negative. 0 gives ReLU.
     out, where : optional

@@ -74,7 +74,7 @@ def silu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     out, where : optional
         Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
@@ -141,7 +141,7 @@ def swish(x: ArrayLike, beta: ArrayLike = 1.0, *, out: Output = None, where: Arr
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     beta : array_like, default 1.0
         Steepness of the gate; finite.
     out, where : optional
@@ -252,7 +252,7 @@ def gelu(
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     approximate : {"none", "tanh"}, default "none"
         The exact function or its tanh approximation.
     out, where : optional
@@ -334,7 +334,7 @@ def quick_gelu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> 
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     out, where : optional
         Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
@@ -400,7 +400,7 @@ def mish(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     out, where : optional
         Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
@@ -474,7 +474,7 @@ def hard_swish(
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     slope : array_like, default 1/6
         Slope of the gate; positive and finite.
     offset : array_like, default 0.5
@@ -565,7 +565,7 @@ def dish(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     out, where : optional
         Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
@@ -631,7 +631,7 @@ def hard_mish(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> A
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     out, where : optional
         Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 

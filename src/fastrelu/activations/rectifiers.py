@@ -111,7 +111,7 @@ def identity(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> An
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     out, where : optional
         Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
@@ -195,7 +195,7 @@ def relu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     out, where : optional
         Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
@@ -279,7 +279,7 @@ def relu6(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     out, where : optional
         Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
@@ -363,7 +363,7 @@ def leaky_relu(x: ArrayLike, negative_slope: ArrayLike = 0.01, *, out: Output = 
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     negative_slope : array_like, default 0.01
         Slope below zero.
     out, where : optional
@@ -500,7 +500,7 @@ def srelu(
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     t_left : array_like
         Upper end of the left piece; ``t_left <= t_right``.
     a_left : array_like
@@ -643,7 +643,7 @@ def bounded_relu(
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     negative_slope : array_like, default 0.0
         Slope at and below the threshold.
     max_value : array_like or None, default None
@@ -778,7 +778,7 @@ def threshold(
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     threshold : array_like
         Inputs up to this one are replaced.
     value : array_like
@@ -882,7 +882,7 @@ def thresholded_relu(x: ArrayLike, alpha: ArrayLike = 1.0, *, out: Output = None
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     alpha : array_like, default 1.0
         Inputs up to this one give 0.
     out, where : optional
@@ -973,7 +973,7 @@ def squared_relu(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     out, where : optional
         Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
@@ -1097,7 +1097,7 @@ def prelu(
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     weight : array_like
         Slopes, which broadcast with `x`; one-dimensional if `axis` is given.
     axis : int, optional
@@ -1297,7 +1297,7 @@ def rrelu(
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     lower, upper : float, default 1/8 and 1/3
         Range of the slopes; ``lower <= upper``.
     training : bool, default False
@@ -1410,7 +1410,7 @@ def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> A
     Parameters
     ----------
     x : array_like
-        Input of at least one dimension; float32 and float64 keep their type.
+        Input of at least one dimension; floats of 16, 32 and 64 bits keep their type.
     axis : int, default -1
         The axis that doubles.
     out : ndarray, optional

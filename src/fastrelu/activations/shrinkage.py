@@ -55,7 +55,7 @@ def hard_shrink(x: ArrayLike, lambd: ArrayLike = 0.5, *, out: Output = None, whe
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     lambd : array_like, default 0.5
         Half-width of the dead zone; not negative.
     out, where : optional
@@ -150,7 +150,7 @@ def soft_shrink(x: ArrayLike, lambd: ArrayLike = 0.5, *, out: Output = None, whe
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     lambd : array_like, default 0.5
         Half-width of the dead zone; not negative.
     out, where : optional
@@ -248,7 +248,7 @@ def shrink(
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     lambd : array_like, default 0.5
         Half-width of the dead zone; not negative.
     bias : array_like, default 0.0
@@ -357,7 +357,7 @@ def tanh_shrink(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) ->
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     out, where : optional
         Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 

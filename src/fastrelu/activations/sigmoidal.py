@@ -97,7 +97,7 @@ def logit(x: ArrayLike, eps: ArrayLike | None = None, *, out: Output = None, whe
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     eps : array_like or None, default None
         `x` is limited to the interval from `eps` to ``1 - eps`` first; None or a negative number does not limit it.
     out, where : optional
@@ -194,7 +194,7 @@ def sigmoid(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     out, where : optional
         Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
@@ -278,7 +278,7 @@ def tanh(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     out, where : optional
         Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
@@ -362,7 +362,7 @@ def softcap(x: ArrayLike, cap: ArrayLike, *, out: Output = None, where: ArrayLik
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     cap : array_like
         Limit of the result; finite and greater than 0. Language models take 30 to 50.
     out, where : optional
@@ -457,7 +457,7 @@ def softsign(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> An
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     out, where : optional
         Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
@@ -541,7 +541,7 @@ def erf(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) -> Any:
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     out, where : optional
         Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
@@ -608,7 +608,7 @@ def hard_sigmoid(
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     slope : array_like, default 1 / 6
         Slope between the ends; positive.
     offset : array_like, default 0.5
@@ -723,7 +723,7 @@ def hard_tanh(
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     min_val : array_like, default -1.0
         Lowest output; ``min_val <= max_val``.
     max_val : array_like, default 1.0
@@ -832,7 +832,7 @@ def sparse_plus(x: ArrayLike, *, out: Output = None, where: ArrayLike = True) ->
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     out, where : optional
         Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 
@@ -918,7 +918,7 @@ def sparse_sigmoid(x: ArrayLike, *, out: Output = None, where: ArrayLike = True)
     Parameters
     ----------
     x : array_like
-        Input of any shape; float32 and float64 keep their type.
+        Input of any shape; floats of 16, 32 and 64 bits keep their type.
     out, where : optional
         Buffer for the result and mask of the elements to compute; see :mod:`fastrelu.activations`.
 

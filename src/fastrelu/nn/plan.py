@@ -26,6 +26,7 @@ from fastrelu.fused import find
 from fastrelu.nn.activation import Activation
 from fastrelu.nn.dropout import Dropout
 from fastrelu.nn.linear import Linear
+from fastrelu.nn.masked import Masked
 from fastrelu.nn.module import Module
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter
 from fastrelu.nn.record import Saved
@@ -120,7 +121,8 @@ class Link:
 
     def join(self, layer: Any) -> bool:
         """Make a layer the link's activation, if it is one whose parameters are numbers; return whether it is."""
-        if not _is_plain(layer, Activation.forward) or layer._function is not getattr(activations, layer._name):
+        known = _is_plain(layer, Activation.forward) or _is_plain(layer, Masked.forward)
+        if not known or layer._function is not getattr(activations, layer._name):
             return False
         values = {name: getattr(layer, name, self) for name in layer._names}
         if not all(type(value) in {int, float, str, type(None)} for value in values.values()):

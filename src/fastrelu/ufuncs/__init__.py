@@ -2,7 +2,8 @@
 
 Those of functions along an axis are generalized ufuncs: ``ufuncs.softmax(x, axis=0)``. They have no `where`; their relatives,
 such as ``ufuncs.softmax_where(x, mask)``, take the mask as the last input. NumPy runs them on one thread, and ignores the mask of
-a masked array, which the functions refuse.
+a masked array, which the functions refuse. Beside an array of 16 bits NumPy rounds a number to 16 bits, for every ufunc; the
+functions round it to float32: ``ufuncs.elu(x, 0.3)`` of a float16 array is ``elu(x, np.float16(0.3))``.
 """
 
 from typing import TYPE_CHECKING
