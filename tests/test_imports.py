@@ -27,7 +27,7 @@ INSIDE = {re.split(r"[/.]", name)[0] for name in FILES}
 # What the compiled modules of the doors may use of the package: the floor, and the reading of operands in _core.
 FLOOR = {
     "_runtime": {"_host"},
-    "_core": {"_runtime"},
+    "_core": {"_runtime", "_foreign"},  # which is asked when something has been refused
     **{name: {"_runtime", "_core"} for name in ("_stats", "_packed")},
     **{name: {"_runtime", "_core", "_foreign"} for name in ("_rows", "_sums")},
 }

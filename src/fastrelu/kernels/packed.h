@@ -14,7 +14,7 @@ typedef void (*fr_pack)(const char *x, unsigned char *bits, ptrdiff_t n);
 
 /* inside * g where the bit is set, outside * g elsewhere, which is +0 for an `outside` of 0. `outside` is one number,
  * or with `several` one for each element. */
-typedef void (*fr_select)(const char *g, const char *inside, const char *outside, int several,
+typedef void (*fr_select_bits)(const char *g, const char *inside, const char *outside, int several,
                           const unsigned char *bits, char *out, ptrdiff_t n);
 
 /* The bit is set where a word is not below the limit. */
@@ -31,7 +31,7 @@ typedef void (*fr_dequantize)(const char *q, const char *scale, const char *zero
 
 struct fr_packed {
     fr_pack pack[FR_OWN_TYPES];
-    fr_select select[FR_OWN_TYPES];
+    fr_select_bits select[FR_OWN_TYPES];
     fr_pack_words pack_words;
     fr_quantize quantize[FR_OWN_TYPES];
     fr_dequantize dequantize[FR_OWN_TYPES];
