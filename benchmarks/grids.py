@@ -200,6 +200,18 @@ AXIS = {
         "torch._log_softmax_backward_data(grad, log_y, axis, x.dtype, out=out)",
         jax="grad - jnp.exp(log_y) * grad.sum(axis, keepdims=True)",
     ),
+    "softmax_backward_parameters": Row(
+        "fr.softmax_backward_parameters(grad, x, axis, scale=0.5)[0]",
+        "0.5 * (p := softmax(0.5 * x)) * (grad - (grad * p).sum(axis, keepdims=True))",
+        "torch._softmax_backward_data(grad, torch.softmax(0.5 * x, axis), axis, x.dtype).mul_(0.5)",
+        jax="0.5 * (p := jax.nn.softmax(0.5 * x, axis)) * (grad - (grad * p).sum(axis, keepdims=True))",
+    ),
+    "log_softmax_backward_parameters": Row(
+        "fr.log_softmax_backward_parameters(grad, x, axis, scale=0.5)[0]",
+        "0.5 * (grad - np.exp(log_softmax(0.5 * x)) * grad.sum(axis, keepdims=True))",
+        "torch._log_softmax_backward_data(grad, torch.log_softmax(0.5 * x, axis), axis, x.dtype).mul_(0.5)",
+        jax="0.5 * (grad - jax.nn.softmax(0.5 * x, axis) * grad.sum(axis, keepdims=True))",
+    ),
     "softmin_backward_from_output": Row(
         "fr.softmin_backward_from_output(grad, y, axis, out=out)",
         "y * ((grad * y).sum(axis, keepdims=True) - grad)",

@@ -434,11 +434,16 @@ FR_UNUSED static fr_label_counts FN(read_labels_row)(int32_t *to, const int64_t 
     return counts;
 }
 FR_UNUSED static void FN(add_losses_row)(double *hi, double *lo, int lane, const double *loss, ptrdiff_t m) {
+    double high[FR_COLUMNS], low[FR_COLUMNS]; /* so that the compiler knows that they lie apart from the losses */
     ptrdiff_t i = 0;
+    memcpy(high, hi, sizeof high);
+    memcpy(low, lo, sizeof low);
     for (; i < m && (lane + i) % FR_COLUMNS; i++)
-        fr_add_to(&hi[(lane + i) % FR_COLUMNS], &lo[(lane + i) % FR_COLUMNS], loss[i]);
-    for (; i + FR_COLUMNS <= m; i += FR_COLUMNS) FOR_LANES(j) fr_add_to(&hi[j], &lo[j], loss[i + j]);
-    for (; i < m; i++) fr_add_to(&hi[(lane + i) % FR_COLUMNS], &lo[(lane + i) % FR_COLUMNS], loss[i]);
+        fr_add_to(&high[(lane + i) % FR_COLUMNS], &low[(lane + i) % FR_COLUMNS], loss[i]);
+    for (; i + FR_COLUMNS <= m; i += FR_COLUMNS) FOR_LANES(j) fr_add_to(&high[j], &low[j], loss[i + j]);
+    for (; i < m; i++) fr_add_to(&high[(lane + i) % FR_COLUMNS], &low[(lane + i) % FR_COLUMNS], loss[i]);
+    memcpy(hi, high, sizeof high);
+    memcpy(lo, low, sizeof low);
 }
 
 /* ---- The logarithm of the sum of the exponentials ---- */
