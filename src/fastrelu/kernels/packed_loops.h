@@ -30,6 +30,7 @@ static const uint64_t fr_bit8[FR_WORD] = {FR_POWERS_OF_16(1ull), FR_POWERS_OF_16
     ptrdiff_t i = 0;                                                                                \
     for (; i + FR_WORD <= n; i += FR_WORD) {                                                        \
         lane word = 0;                                                                              \
+        FR_INDEPENDENT                                                                              \
         for (ptrdiff_t j = 0; j < FR_WORD; j++) word |= (set) ? bit[j] : 0;                         \
         fr_put_word((uint32_t)word, bits + i / 8);                                                  \
     }                                                                                               \

@@ -184,23 +184,25 @@ FR_INLINE void FN(band_limits)(const FN(band) * b, const fr_tile *tile, int loga
 }
 
 /* Writes ELEMENT of the element v for each v of a row. */
-#define BAND_WRITE(from, to, n, ELEMENT)                                \
-    {                                                                   \
-        const store *given = from;                                      \
-        store *out = to, rest[FR_ROW_LANES];                            \
-        ptrdiff_t i = 0;                                                \
-        for (; i + FR_ROW_LANES <= n; i += FR_ROW_LANES) FOR_LANES(j) { \
-                const store v = given[i + j];                           \
-                out[i + j] = ELEMENT;                                   \
-            }                                                           \
-        if (i < n) {                                                    \
-            FN(load_few)(rest, given + i, n - i);                       \
-            FOR_LANES(j) {                                              \
-                const store v = rest[j];                                \
-                rest[j] = ELEMENT;                                      \
-            }                                                           \
-            FN(store_few)(out + i, rest, n - i);                        \
-        }                                                               \
+#define BAND_WRITE(from, to, n, ELEMENT)              \
+    {                                                 \
+        const store *given = from;                    \
+        store *out = to, rest[FR_ROW_LANES];          \
+        ptrdiff_t i = 0;                              \
+        const ptrdiff_t whole = n - n % FR_ROW_LANES; \
+        FR_INDEPENDENT                                \
+        for (; i < whole; i++) {                      \
+            const store v = given[i];                 \
+            out[i] = ELEMENT;                         \
+        }                                             \
+        if (i < n) {                                  \
+            FN(load_few)(rest, given + i, n - i);     \
+            FOR_LANES(j) {                            \
+                const store v = rest[j];              \
+                rest[j] = ELEMENT;                    \
+            }                                         \
+            FN(store_few)(out + i, rest, n - i);      \
+        }                                             \
     }
 FR_APART void FN(band_divide_row)(const store *x, store *to, ptrdiff_t n, const FN(row) row, FN(factor) r, int flip) {
     const real hi = r.hi, lo = r.lo, origin = row.origin, magic = row.magic, low = row.low;

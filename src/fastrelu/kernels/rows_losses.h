@@ -433,6 +433,7 @@ FR_UNUSED static fr_label_counts FN(read_labels_row)(int32_t *to, const int64_t 
     }
     return counts;
 }
+#if FR_KIND == FR_FULL /* the same for all */
 FR_UNUSED static void FN(add_losses_row)(double *hi, double *lo, int lane, const double *loss, ptrdiff_t m) {
     double high[FR_COLUMNS], low[FR_COLUMNS]; /* so that the compiler knows that they lie apart from the losses */
     ptrdiff_t i = 0;
@@ -445,6 +446,7 @@ FR_UNUSED static void FN(add_losses_row)(double *hi, double *lo, int lane, const
     memcpy(hi, high, sizeof high);
     memcpy(lo, low, sizeof low);
 }
+#endif
 
 /* ---- The logarithm of the sum of the exponentials ---- */
 

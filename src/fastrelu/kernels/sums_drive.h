@@ -265,8 +265,10 @@ static void fr_sums_run(const fr_sums_job *job, int task, char *room) {
     fr_sums_furnish(&state, job, room);
     const ptrdiff_t row_size = job->kept * inner;
     const ptrdiff_t rows = is_long || job->across > 1 || row_size > FR_TERM_BLOCK ? 1 : FR_TERM_BLOCK / row_size;
+    /* Many rows may begin and end anywhere. */
+    const ptrdiff_t span = is_long ? inner : rows > 1 ? PTRDIFF_MAX : row_size;
     for (int j = 0; j < 3 + job->nparams + (job->biased && job->biased->residual); j++) {
-        state.dense[j] = fr_is_dense(&job->view, j, is_long ? inner : rows * row_size, state.itemsize);
+        state.dense[j] = fr_is_dense(&job->view, j, span, state.itemsize);
         state.same[j] = rows > 1 && fr_is_same(&job->view, j, row_size);
         state.filled[j] = 0;
     }

@@ -107,7 +107,7 @@ static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
      logsumexp_row##kind,                                 \
      logsumexp_tile_row##kind,                            \
      read_labels_row##kind,                               \
-     add_losses_row##kind,                                \
+     add_losses_row_full,                                 \
      select_row##kind,                                    \
      load_row##select}
 static const fr_rows fr_row_table[FR_FLAVORS] = {
