@@ -31,7 +31,7 @@ class Activation(Layer):
     from the output is as exact as that from the input (`exact`), as the next layer saves the same array as its input; and
     when it works in place and the output determines the gradient. If it works in place and the output does not, as for
     SiLU, Mish or a learned slope, it saves a copy of the input in training mode, so that no memory is saved; in evaluation
-    mode there is no copy. Layers with two slopes save a mask instead (:mod:`fastrelu.nn.masked`).
+    mode there is no copy. Layers with two slopes save a mask instead.
 
     Parameters
     ----------

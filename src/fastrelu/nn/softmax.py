@@ -59,22 +59,7 @@ class _AlongAxis(Layer):
 
 
 class _Loaded(_AlongAxis):
-    """Base of the layers whose input may be scaled, capped, and have a bias and a sink.
-
-    Without options the layer is PyTorch's.
-
-    Parameters
-    ----------
-    dim : int, default -1
-        The axis.
-    scale : float, default 1.0
-        Factor of the input.
-    softcap : float, optional
-        Limit of the scaled input.
-    sink : float or array_like, optional
-        One more logit for each row, whose probability is dropped. A number is fixed; an array or a
-        :class:`~fastrelu.nn.Parameter` is learned, and broadcasts to the shape of the input without `dim`.
-    """
+    """Base of the layers whose input may be scaled, capped, and have a bias and a sink."""
 
     _learns: ClassVar[bool] = True
 
@@ -154,8 +139,15 @@ class Softmax(_Loaded):
 
     Parameters
     ----------
-    dim, scale, softcap, sink
-        See :class:`~fastrelu.nn.softmax._Loaded`.
+    dim : int, default -1
+        The axis.
+    scale : float, default 1.0
+        Factor of the input.
+    softcap : float, optional
+        Limit of the scaled input.
+    sink : float or array_like, optional
+        One more logit for each row, whose probability is dropped. A number is fixed; an array or a
+        :class:`~fastrelu.nn.Parameter` is learned, and broadcasts to the shape of the input without `dim`.
 
     Examples
     --------
@@ -179,7 +171,7 @@ class LogSoftmax(_Loaded):
     Parameters
     ----------
     dim, scale, softcap, sink
-        See :class:`~fastrelu.nn.softmax._Loaded`.
+        As of :class:`Softmax`.
 
     Examples
     --------
