@@ -1590,6 +1590,61 @@ def small_sum(object x, object bias, object residual, bint in_place):
     return y
 
 
+cdef bint _has_even_rows(cnp.ndarray x, Py_ssize_t *step) noexcept:
+    """Is each row along the last axis dense, and each at the same distance from the one before it? Sets the distance."""
+    cdef int k, last = cnp.PyArray_NDIM(x) - 1
+    cdef Py_ssize_t expected = 0
+    step[0] = 0
+    if cnp.PyArray_STRIDE(x, last) != cnp.PyArray_ITEMSIZE(x):
+        return False
+    for k in range(last - 1, -1, -1):
+        if cnp.PyArray_DIM(x, k) == 1:
+            continue
+        if expected == 0:
+            step[0] = expected = cnp.PyArray_STRIDE(x, k)
+        if expected == 0 or cnp.PyArray_STRIDE(x, k) != expected:
+            return False
+        expected *= cnp.PyArray_DIM(x, k)
+    return True
+
+
+def small_product(Kernel kernel not None, object gate, object value):
+    """A kernel without parameters of a small array, times another array, as new memory.
+
+    Returns None, and has done nothing, if any is no plain array of the same type and shape with dense rows in C's order,
+    if the array is not small, or if the call is explained.
+    """
+    if type(gate) is not cnp.ndarray or kernel.nin != 1:
+        return None
+    settle()
+    cdef cnp.ndarray x = <cnp.ndarray>gate, y
+    cdef int dtype = cnp.PyArray_TYPE(x), own = type_of(dtype), last = cnp.PyArray_NDIM(x) - 1
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(x), length, step, other_step, row
+    if not (0 <= own < FR_OWN_TYPES and last >= 0 and 0 < n <= FEW and _is_native(x, dtype) and _is_native(value, dtype)
+            and PyArray_SAMESHAPE(value, x)):
+        return None
+    length = cnp.PyArray_DIM(x, last)
+    if PyArray_IS_C_CONTIGUOUS(x) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>value):
+        length, step, other_step = n, 0, 0
+    elif not (_has_even_rows(x, &step) and _has_even_rows(<cnp.ndarray>value, &other_step)):
+        return None
+    if (length < FEW_ROWS and n > FEW_ROWS * length) or explaining() or crew_for(kernel.cost, n).threads > 1:
+        return None
+    cdef const fr_call *how = &kernel.calls[own][precision_here()]
+    cdef fr_combine multiply = how.convert.combine[how.type][FR_MULTIPLY]
+    y = new_array(last + 1, cnp.PyArray_DIMS(x), NULL, NULL, 0, dtype)
+    cdef const char *start = <const char *>cnp.PyArray_DATA(x)
+    cdef const char *factor = <const char *>cnp.PyArray_DATA(<cnp.ndarray>value)
+    cdef char *to = <char *>cnp.PyArray_DATA(y)
+    cdef fr_guard caller = fr_guard_open()
+    for row in range(n // length):
+        how.scalar(&start, to, length)
+        multiply(to, factor, to, length)
+        start, factor, to = start + step, factor + other_step, to + length * how.itemsize
+    fr_guard_close(caller)
+    return y
+
+
 def call_fused(str name, tuple passes):
     """Run one or two passes, each a kernel between terms, chunk by chunk; return their results.
 

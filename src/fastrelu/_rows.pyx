@@ -1221,6 +1221,44 @@ cdef tuple _axes_of(object axis, int ndim):
     return normalize_axis_tuple(axis, ndim) if isinstance(axis, tuple) else (normalize_axis_index(axis, ndim),)
 
 
+cdef object _logsumexp_along(RowKernels kernels, cnp.ndarray x, int axis, bint mean, Crew crew):
+    """The logarithm of the sum or of the mean of exponentials of a plain contiguous array along one axis."""
+    cdef fr_row_call call
+    cdef fr_target nothing
+    cdef int order[FR_MAX_AXES]
+    cdef cnp.npy_intp lengths[FR_MAX_AXES]
+    cdef int k, kept = 0, dtype = cnp.PyArray_TYPE(x)
+    cdef Py_ssize_t rows, i
+    cdef double log_count
+    cdef cnp.ndarray sums, found
+    cdef double *sum
+    for k in range(cnp.PyArray_NDIM(x)):
+        if k != axis:
+            lengths[kept] = cnp.PyArray_DIM(x, k)
+            kept += 1
+    sums = cnp.PyArray_SimpleNew(kept, lengths, cnp.NPY_DOUBLE)
+    found = sums if dtype == cnp.NPY_DOUBLE else cnp.PyArray_SimpleNew(kept, lengths, dtype)
+    sum = <double *>cnp.PyArray_DATA(sums)
+    _clear(&call)
+    call.target = &nothing
+    call.flavor = kernels.of(dtype)
+    call.loss, call.tile = call.flavor.logsumexp, call.flavor.logsumexp_tile
+    rows = _lay_out(&call, x, axis, order)
+    for i in range(rows if call.n == 0 else 0):
+        sum[i] = -INFINITY
+    _operand(&call, FR_ROW_IN, x, axis, order, True)
+    _operand(&call, FR_ROW_LOSS, sums, axis, order, False)
+    _run(&call, FR_MEDIUM, rows, crew)
+    if mean:
+        log_count = log(<double>call.n) if call.n else NAN
+        for i in range(rows):
+            sum[i] -= log_count
+    if dtype == cnp.NPY_FLOAT:
+        for i in range(rows):
+            (<float *>cnp.PyArray_DATA(found))[i] = <float>sum[i]
+    return found if kept else found[()]
+
+
 @cython.binding(False)
 def logsumexp(RowKernels kernels not None, object x, object axis, object out, object where, bint keepdims, bint mean):
     """The logarithm of the sum or of the mean of exponentials along axes."""
@@ -1234,6 +1272,14 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     cdef double *sum
     cdef cnp.ndarray a, merged, sums, mask = None, target, counts = None
     cdef str name = "logmeanexp" if mean else "logsumexp"
+    cdef Crew crew
+    if type(x) is cnp.ndarray and where is True and out is None and not keepdims:
+        settle()
+        dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
+        if has_kernels(dtype) and _is_plain(x, dtype) and (axis is None or PyLong_CheckExact(axis)):
+            a = cnp.PyArray_Ravel(x, cnp.NPY_CORDER) if axis is None else x
+            k = normalize_axis_index(0 if axis is None else axis, cnp.PyArray_NDIM(a))
+            return _logsumexp_along(kernels, a, k, mean, crew_for(FR_MEDIUM, cnp.PyArray_SIZE(a)))
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.
     given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     axis = _as_axis(axis)
@@ -1254,7 +1300,7 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     keep(&held, target)
     hold(&held, name)
     cdef cnp.ndarray _kept_a = a, _kept_mask = mask  # what `held` borrows, for the names get other arrays below
-    cdef Crew crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(a))
+    crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(a))
 
     dtype = _joint_type(name, a, None, &result)
     a = _native(a, dtype)
