@@ -117,13 +117,18 @@ def test_one_axis_of_a_plain_array(function: Any, shape: tuple[int, ...], dtype:
     for special in (0, np.inf, -np.inf, NAN):
         x.flat[:1] = special
         for axis in (None, *range(-len(shape), len(shape))):
-            got = function(x, axis)
-            wanted = function(x, axis, where=np.ones(shape, np.bool_))
-            assert type(got) is type(wanted)
-            assert_same_bits(got, wanted, axis)
-            out = np.full(np.shape(got), 7, dtype)
-            function(x, axis, out=out)
-            assert_same_bits(np.asarray(got), out, axis)
+            for keepdims in (False, True):
+                got = function(x, axis, keepdims=keepdims)
+                wanted = function(x, axis, keepdims=keepdims, where=np.ones(shape, np.bool_))
+                assert type(got) is type(wanted)
+                assert_same_bits(got, wanted, axis)
+                out = np.full(np.shape(got), 7, dtype)
+                assert function(x, axis, keepdims=keepdims, out=out) is out
+                assert_same_bits(out, np.asarray(wanted), axis)
+            grad = np.full(np.shape(wanted := function(x, axis)), 3, dtype)
+            with np.errstate(invalid="ignore"):  # NaN of infinities
+                dx = fr.logsumexp_backward(grad, x, axis)
+                assert_same_bits(dx, fr.logsumexp_backward(grad, x, axis, where=np.ones(shape, np.bool_)), wanted)
     with pytest.raises(np.exceptions.AxisError):
         function(x, len(shape))
 

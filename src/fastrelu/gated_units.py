@@ -126,7 +126,7 @@ class Unit:
         """Return ``f(gate) * value``."""
         gate, value = self.split(x)
         plain = self.limit is None and not self.offset
-        if plain and out is None and (small := small_product(kernels[self.activation], gate, value)) is not None:
+        if plain and (small := small_product(kernels[self.activation], gate, value, out)) is not None:
             return small
         passes = ((kernels[self.activation], (gate, *self.numbers), ((1 + len(self.numbers), MULTIPLY, value),), out),)
         results = call_fused(self.name, passes) if plain else None
