@@ -1608,7 +1608,7 @@ cdef bint _has_even_rows(cnp.ndarray x, Py_ssize_t *step) noexcept:
     return True
 
 
-def small_product(Kernel kernel not None, object gate, object value, object out):
+def small_product(str name, Kernel kernel not None, object gate, object value, object out):
     """A kernel without parameters of a small array, times another array, in `out` or as new memory.
 
     Returns None, and has done nothing, if any is no plain array of the same type and shape with dense rows in C's
@@ -1634,6 +1634,8 @@ def small_product(Kernel kernel not None, object gate, object value, object out)
                             or not PyArray_SAMESHAPE(<cnp.ndarray>out, x) or _extents_meet(out, x)
                             or _extents_meet(out, <cnp.ndarray>value)):
         return None
+    for array in (gate, value, out):
+        check_whole(array, name)
     cdef const fr_call *how = &kernel.calls[own][precision_here()]
     cdef fr_combine multiply = how.convert.combine[how.type][FR_MULTIPLY]
     y = new_array(last + 1, cnp.PyArray_DIMS(x), NULL, NULL, 0, dtype) if out is None else out

@@ -39,6 +39,7 @@ from fastrelu._runtime cimport (
     FR_float64,
     Held,
     check_held,
+    check_whole,
     crew_for,
     dtype_of,
     flavor_of,
@@ -1380,9 +1381,9 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
             whole = (<object>x).shape
             result = normalize_axis_index(axis, len(whole))
             if (<object>grad).shape == whole[:result] + whole[result + 1:]:
-                factor = (<object>grad).reshape(whole[:result] + (1,) + whole[result + 1:])
                 y = forward(kernels, FR_SOFTMAX, x, axis, None, True)
-                return np.multiply(y, factor, out=y)
+                check_whole(grad, name)
+                return np.multiply(y, (<object>grad).reshape(whole[:result] + (1,) + whole[result + 1:]), out=y)
     given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     axis = _as_axis(axis)
     wrap = None

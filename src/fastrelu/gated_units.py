@@ -12,8 +12,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike
 
-from fastrelu import activations
-from fastrelu._core import MULTIPLY, call_fused, empty_like, joint_dtype, small_product, target_in_place
+from fastrelu import _core, activations
+from fastrelu._core import MULTIPLY, call_fused, empty_like, joint_dtype, target_in_place
 from fastrelu._foreign import refuse, refuse_labels, refuse_untyped
 from fastrelu._typing import Output
 from fastrelu.runtime import kernels
@@ -126,7 +126,7 @@ class Unit:
         """Return ``f(gate) * value``."""
         gate, value = self.split(x)
         plain = self.limit is None and not self.offset
-        if plain and (small := small_product(kernels[self.activation], gate, value, out)) is not None:
+        if plain and (small := _core.small_product(self.name, kernels[self.activation], gate, value, out)) is not None:
             return small
         passes = ((kernels[self.activation], (gate, *self.numbers), ((1 + len(self.numbers), MULTIPLY, value),), out),)
         results = call_fused(self.name, passes) if plain else None
