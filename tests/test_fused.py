@@ -261,6 +261,9 @@ def test_units(unit: str, memory: str, dtype: Any) -> None:
                         expected = act(a, **options) * v
                         of_gate, of_value = act_backward(grad * v, a, **options), act(a, **options) * grad
                     assert_same_bits(f(lay(x), axis, **how), expected, how)
+                    apart = np.empty(expected.shape, dtype)
+                    assert f(lay(x), axis, **how, out=apart) is apart
+                    assert_same_bits(apart, expected, how)
                     for half in (0, 1):
                         place = lay(x)
                         out = halves_of(place, axis, layout)[half]

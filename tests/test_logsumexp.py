@@ -109,6 +109,31 @@ def test_shapes() -> None:
 
 
 @each_dtype
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (0, 3), (3, 0), (1, 0, 2), (2, 1, 7, 3), (5, 1), (70, 40)])
+@pytest.mark.parametrize("function", [fr.logsumexp, fr.logmeanexp])
+def test_one_axis_of_a_plain_array(function: Any, shape: tuple[int, ...], dtype: str) -> None:
+    """The bits, the type and the shape are those of a call with a mask, which takes the general way."""
+    x = np.random.default_rng(0).normal(0, 3, shape).astype(dtype)
+    for special in (0, np.inf, -np.inf, NAN):
+        x.flat[:1] = special
+        for axis in (None, *range(-len(shape), len(shape))):
+            for keepdims in (False, True):
+                got = function(x, axis, keepdims=keepdims)
+                wanted = function(x, axis, keepdims=keepdims, where=np.ones(shape, np.bool_))
+                assert type(got) is type(wanted)
+                assert_same_bits(got, wanted, axis)
+                out = np.full(np.shape(got), 7, dtype)
+                assert function(x, axis, keepdims=keepdims, out=out) is out
+                assert_same_bits(out, np.asarray(wanted), axis)
+            grad = np.full(np.shape(wanted := function(x, axis)), 3, dtype)
+            with np.errstate(invalid="ignore"):  # NaN of infinities
+                dx = fr.logsumexp_backward(grad, x, axis)
+                assert_same_bits(dx, fr.logsumexp_backward(grad, x, axis, where=np.ones(shape, np.bool_)), wanted)
+    with pytest.raises(np.exceptions.AxisError):
+        function(x, len(shape))
+
+
+@each_dtype
 @each_precision
 def test_infinities(dtype: str, precision: fr.runtime.Precision) -> None:
     """NaN, +inf, -inf, in this order; no elements are the sum 0 and the mean of nothing."""

@@ -1590,6 +1590,67 @@ def small_sum(object x, object bias, object residual, bint in_place):
     return y
 
 
+cdef bint _has_even_rows(cnp.ndarray x, Py_ssize_t *step) noexcept:
+    """Is each row along the last axis dense, at the same distance from the one before it? Sets the distance."""
+    cdef int k, last = cnp.PyArray_NDIM(x) - 1
+    cdef Py_ssize_t expected = 0
+    step[0] = 0
+    if cnp.PyArray_STRIDE(x, last) != cnp.PyArray_ITEMSIZE(x):
+        return False
+    for k in range(last - 1, -1, -1):
+        if cnp.PyArray_DIM(x, k) == 1:
+            continue
+        if expected == 0:
+            step[0] = expected = cnp.PyArray_STRIDE(x, k)
+        if expected == 0 or cnp.PyArray_STRIDE(x, k) != expected:
+            return False
+        expected *= cnp.PyArray_DIM(x, k)
+    return True
+
+
+def small_product(str name, Kernel kernel not None, object gate, object value, object out):
+    """A kernel without parameters of a small array, times another array, in `out` or as new memory.
+
+    Returns None, and has done nothing, if any is no plain array of the same type and shape with dense rows in C's
+    order, if the array is not small, if `out` is not contiguous or shares memory, or if the call is explained.
+    """
+    if type(gate) is not cnp.ndarray or kernel.nin != 1:
+        return None
+    settle()
+    cdef cnp.ndarray x = <cnp.ndarray>gate, y
+    cdef int dtype = cnp.PyArray_TYPE(x), own = type_of(dtype), last = cnp.PyArray_NDIM(x) - 1
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(x), length, step, other_step, _turn
+    if not (0 <= own < FR_OWN_TYPES and last >= 0 and 0 < n <= FEW and _is_native(x, dtype) and _is_native(value, dtype)
+            and PyArray_SAMESHAPE(value, x)):
+        return None
+    length = cnp.PyArray_DIM(x, last)
+    if PyArray_IS_C_CONTIGUOUS(x) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>value):
+        length, step, other_step = n, 0, 0
+    elif not (_has_even_rows(x, &step) and _has_even_rows(<cnp.ndarray>value, &other_step)):
+        return None
+    if (length < FEW_ROWS and n > FEW_ROWS * length) or explaining() or crew_for(kernel.cost, n).threads > 1:
+        return None
+    if out is not None and (_why_not_target(out, dtype) or not PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>out)
+                            or not PyArray_SAMESHAPE(<cnp.ndarray>out, x) or _extents_meet(out, x)
+                            or _extents_meet(out, <cnp.ndarray>value)):
+        return None
+    for array in (gate, value, out):
+        check_whole(array, name)
+    cdef const fr_call *how = &kernel.calls[own][precision_here()]
+    cdef fr_combine multiply = how.convert.combine[how.type][FR_MULTIPLY]
+    y = new_array(last + 1, cnp.PyArray_DIMS(x), NULL, NULL, 0, dtype) if out is None else out
+    cdef const char *start = <const char *>cnp.PyArray_DATA(x)
+    cdef const char *factor = <const char *>cnp.PyArray_DATA(<cnp.ndarray>value)
+    cdef char *to = <char *>cnp.PyArray_DATA(y)
+    cdef fr_guard caller = fr_guard_open()
+    for _turn in range(n // length):
+        how.scalar(&start, to, length)
+        multiply(to, factor, to, length)
+        start, factor, to = start + step, factor + other_step, to + length * how.itemsize
+    fr_guard_close(caller)
+    return y
+
+
 def call_fused(str name, tuple passes):
     """Run one or two passes, each a kernel between terms, chunk by chunk; return their results.
 

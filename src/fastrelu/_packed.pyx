@@ -186,6 +186,9 @@ cdef list _take_numbers(fr_packed_plan *plan, int which, tuple numbers):
     return kept
 
 
+cdef tuple _ones = (np.ones(FR_PACKED_BLOCK, np.float32), np.ones(FR_PACKED_BLOCK))
+
+
 def mask_of(str name, str isa, forward, tuple numbers, gradient, tuple gradient_numbers, cnp.ndarray x not None,
             cnp.ndarray out):
     """Return the bits of the elements where a gradient is not 0, and write the function of x into `out`, if given.
@@ -199,11 +202,11 @@ def mask_of(str name, str isa, forward, tuple numbers, gradient, tuple gradient_
     plan.forward = NULL if out is None else _core.checked_kernel(forward, numbers, own, level)
     plan.gradient = _core.checked_kernel(gradient, gradient_numbers, own, level)
     kept = _take_numbers(&plan, 0, numbers) + _take_numbers(&plan, 1, gradient_numbers)
-    cdef Py_ssize_t block = min(cnp.PyArray_SIZE(x), FR_PACKED_BLOCK)
-    cdef cnp.ndarray ones = np.ones(block, cnp.PyArray_DescrFromType(_dtype_of(&plan)))
+    cdef cnp.ndarray ones = _ones[plan.type == _runtime.FR_float64]
     plan.ones = <const char *>cnp.PyArray_DATA(ones)
     plan.step = FR_PACKED_MASK
-    bits = np.empty((cnp.PyArray_SIZE(x) + 7) // 8, np.uint8)
+    cdef cnp.npy_intp length = (cnp.PyArray_SIZE(x) + 7) // 8
+    bits = cnp.PyArray_SimpleNew(1, &length, cnp.NPY_UINT8)
     _run(&plan, name, isa, [x], out, bits)
     del kept
     return bits

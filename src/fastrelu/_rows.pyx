@@ -15,6 +15,7 @@ from cpython.long cimport PyLong_AsLong, PyLong_CheckExact
 from libc.math cimport INFINITY, NAN, isfinite, log
 from libc.stdint cimport PTRDIFF_MAX, int32_t, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
 
 from fastrelu._core cimport (
     NEITHER,
@@ -38,6 +39,7 @@ from fastrelu._runtime cimport (
     FR_float64,
     Held,
     check_held,
+    check_whole,
     crew_for,
     dtype_of,
     flavor_of,
@@ -1221,6 +1223,56 @@ cdef tuple _axes_of(object axis, int ndim):
     return normalize_axis_tuple(axis, ndim) if isinstance(axis, tuple) else (normalize_axis_index(axis, ndim),)
 
 
+cdef object _logsumexp_along(RowKernels kernels, cnp.ndarray x, int axis, object out, bint keepdims, bint mean,
+                             Crew crew):
+    """The logarithm of the sum or of the mean of exponentials of a plain contiguous array along one axis.
+
+    Returns NotImplemented, and has done nothing, if `out` is no plain contiguous array of the type and shape of the
+    result.
+    """
+    cdef fr_row_call call
+    cdef fr_target nothing
+    cdef int order[FR_MAX_AXES]
+    cdef cnp.npy_intp lengths[FR_MAX_AXES]
+    cdef int k, kept = 0, dtype = cnp.PyArray_TYPE(x)
+    cdef Py_ssize_t rows, i
+    cdef double log_count
+    cdef cnp.ndarray sums, found
+    cdef double *sum
+    for k in range(cnp.PyArray_NDIM(x)):
+        if k != axis or keepdims:
+            lengths[kept] = cnp.PyArray_DIM(x, k) if k != axis else 1
+            kept += 1
+    sums = cnp.PyArray_SimpleNew(kept, lengths, cnp.NPY_DOUBLE)
+    if out is None:
+        found = sums if dtype == cnp.NPY_DOUBLE else cnp.PyArray_SimpleNew(kept, lengths, dtype)
+    elif _is_plain(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out) and PyArray_SAMESHAPE(<cnp.ndarray>out, sums):
+        found = out
+    else:
+        return NotImplemented
+    sum = <double *>cnp.PyArray_DATA(sums)
+    _clear(&call)
+    call.target = &nothing
+    call.flavor = kernels.of(dtype)
+    call.loss, call.tile = call.flavor.logsumexp, call.flavor.logsumexp_tile
+    rows = _lay_out(&call, x, axis, order)
+    for i in range(rows if call.n == 0 else 0):
+        sum[i] = -INFINITY
+    _operand(&call, FR_ROW_IN, x, axis, order, True)
+    _operand(&call, FR_ROW_LOSS, sums, axis, order, keepdims)
+    _run(&call, FR_MEDIUM, rows, crew)
+    if mean:
+        log_count = log(<double>call.n) if call.n else NAN
+        for i in range(rows):
+            sum[i] -= log_count
+    if dtype == cnp.NPY_FLOAT:
+        for i in range(rows):
+            (<float *>cnp.PyArray_DATA(found))[i] = <float>sum[i]
+    elif found is not sums:
+        memcpy(cnp.PyArray_DATA(found), sum, rows * sizeof(double))
+    return found if kept or found is out else found[()]
+
+
 @cython.binding(False)
 def logsumexp(RowKernels kernels not None, object x, object axis, object out, object where, bint keepdims, bint mean):
     """The logarithm of the sum or of the mean of exponentials along axes."""
@@ -1234,6 +1286,17 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     cdef double *sum
     cdef cnp.ndarray a, merged, sums, mask = None, target, counts = None
     cdef str name = "logmeanexp" if mean else "logsumexp"
+    cdef Crew crew
+    if where is True and type(x) is cnp.ndarray and (PyLong_CheckExact(axis) or (axis is None and not keepdims)):
+        settle()
+        dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
+        if has_kernels(dtype) and _is_plain(x, dtype):
+            a = cnp.PyArray_Ravel(x, cnp.NPY_CORDER) if axis is None else x
+            k = normalize_axis_index(0 if axis is None else axis, cnp.PyArray_NDIM(a))
+            crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(a))
+            short = _logsumexp_along(kernels, a, k, out, keepdims, mean, crew)
+            if short is not NotImplemented:
+                return short
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.
     given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     axis = _as_axis(axis)
@@ -1254,7 +1317,7 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     keep(&held, target)
     hold(&held, name)
     cdef cnp.ndarray _kept_a = a, _kept_mask = mask  # what `held` borrows, for the names get other arrays below
-    cdef Crew crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(a))
+    crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(a))
 
     dtype = _joint_type(name, a, None, &result)
     a = _native(a, dtype)
@@ -1312,6 +1375,15 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
     """Gradient of `logsumexp`, with a gradient for each row."""
     cdef cnp.ndarray a, g, target
     cdef int dtype, result
+    if where is True and out is None and not keepdims and type(x) is cnp.ndarray and PyLong_CheckExact(axis):
+        dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
+        if has_kernels(dtype) and _is_plain(x, dtype) and _is_plain(grad, dtype):
+            whole = (<object>x).shape
+            result = normalize_axis_index(axis, len(whole))
+            if (<object>grad).shape == whole[:result] + whole[result + 1:]:
+                y = forward(kernels, FR_SOFTMAX, x, axis, None, True)
+                check_whole(grad, name)
+                return np.multiply(y, (<object>grad).reshape(whole[:result] + (1,) + whole[result + 1:]), out=y)
     given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     axis = _as_axis(axis)
     wrap = None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike
 
-from fastrelu import activations
+from fastrelu import _core, activations
 from fastrelu._core import MULTIPLY, call_fused, empty_like, joint_dtype, target_in_place
 from fastrelu._foreign import refuse, refuse_labels, refuse_untyped
 from fastrelu._typing import Output
@@ -96,8 +96,10 @@ class Unit:
                     f"{self.name} takes a gate and a value of one shape, got {gate.shape} and {value.shape}"
                 )
             return gate, value
-        refuse_labels(f"{self.name} of one array", x=x)  # the halves would meet by their labels
-        first, second = self.halves(x if hasattr(x, "shape") else np.asarray(x))
+        if type(x) is not np.ndarray:
+            refuse_labels(f"{self.name} of one array", x=x)  # the halves would meet by their labels
+            x = x if hasattr(x, "shape") else np.asarray(x)
+        first, second = self.halves(x)
         return (first, second) if self.gate == "first" else (second, first)
 
     def halves(self, x: Any) -> tuple[Any, Any]:
@@ -124,6 +126,8 @@ class Unit:
         """Return ``f(gate) * value``."""
         gate, value = self.split(x)
         plain = self.limit is None and not self.offset
+        if plain and (small := _core.small_product(self.name, kernels[self.activation], gate, value, out)) is not None:
+            return small
         passes = ((kernels[self.activation], (gate, *self.numbers), ((1 + len(self.numbers), MULTIPLY, value),), out),)
         results = call_fused(self.name, passes) if plain else None
         if results is not None:

@@ -117,14 +117,19 @@ def _with_mask(
     signature = inspect.Signature([p for p in inspect.signature(own).parameters.values() if p.name != "where"])
     names = [p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
     forward, of_mask = kernels.get(function), kernels[f"{gradient or function}_backward"]
+    usual = {p.name: p.default for p in signature.parameters.values() if p.default is not p.empty}
+    takes_x_alone = len(usual) == len(signature.parameters) - 1
 
     def with_mask(*args: Any, **options: Any) -> tuple[Any, Mask]:
-        try:
-            bound = signature.bind(*args, **options)
-        except TypeError as error:
-            raise TypeError(f"{name}: {error}") from None
-        bound.apply_defaults()
-        given = dict(bound.arguments)
+        if takes_x_alone and len(args) == 1 and not options:  # without the time that a signature takes to bind
+            given = {"x": args[0], **usual}
+        else:
+            try:
+                bound = signature.bind(*args, **options)
+            except TypeError as error:
+                raise TypeError(f"{name}: {error}") from None
+            bound.apply_defaults()
+            given = dict(bound.arguments)
         x, out = as_data(name, "x", given.pop("x")), given.pop("out")
         numbers = tuple(given[parameter] for parameter in names)
         if forward is not None and all(isinstance(number, _NUMBERS) for number in numbers):
