@@ -290,21 +290,26 @@ def all_cases() -> list[Case]:
 # --- Objects that run code --------------------------------------------------------------------------------------------
 
 
-def _struck(strike: Strike, method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method that strikes first."""
+def _struck(strike: Strike, method: Callable[..., Any], after: bool = False) -> Callable[..., Any]:
+    """Return a method that strikes first, or when it is done."""
 
     def struck(*args: Any, **kwargs: Any) -> Any:
-        strike()
-        return method(*args, **kwargs)
+        if not after:
+            strike()
+        result = method(*args, **kwargs)
+        if after:
+            strike()
+        return result
 
     return struck
 
 
 def _object(strike: Strike, *bases: type, **methods: Callable[..., Any]) -> type:
     """Return a class whose methods strike first; some of them are properties."""
+    after = {"__array_ufunc__"}  # then NumPy itself goes on with views of arrays of the caller
     properties = {"dtype", "shape", "ndim", "__array_interface__", "__array_struct__", "__class__"}
     return type("Hostile", bases, {
-        name: property(_struck(strike, method)) if name in properties else _struck(strike, method)
+        name: property(_struck(strike, method)) if name in properties else _struck(strike, method, name in after)
         for name, method in methods.items()
     })
 
@@ -316,6 +321,10 @@ def _as(dtype: Any, value: Any) -> Any:
 def _view(strike: Strike, value: Any, **methods: Callable[..., Any]) -> Any:
     """Return an array of a subclass, on memory of its own."""
     return np.array(value).view(_object(strike, np.ndarray, **methods))
+
+
+def _plain(value: Any) -> Any:
+    return value.view(np.ndarray) if isinstance(value, np.ndarray) and type(value) is not np.ndarray else value
 
 
 def _released(strike: Strike, value: Any) -> Any:
@@ -388,8 +397,9 @@ def _arrays() -> dict[str, Callable[[Strike, Any], Any]]:
         "__array_finalize__": lambda s, v: _view(s, v, __array_finalize__=lambda *_: None),
         "__array_wrap__": lambda s, v: _view(s, v, __array_wrap__=lambda _, a, *__: a),
         "__array_ufunc__ of an array": lambda s, v: _view(
-            s, v, __array_ufunc__=lambda self, ufunc, method, *inputs, **k: np.ndarray.__array_ufunc__(
-                self, ufunc, method, *inputs, **k)),
+            s, v, __array_ufunc__=lambda self, ufunc, method, *inputs, **k: getattr(ufunc, method)(
+                *map(_plain, inputs), **{key: tuple(map(_plain, value)) if key == "out" else _plain(value)
+                                         for key, value in k.items()})),
         "__array_function__": lambda s, v: _view(
             s, v, __array_function__=lambda self, *args: np.ndarray.__array_function__(self, *args)),
         "methods of an array": lambda s, v: _view(s, v, **{
@@ -676,10 +686,10 @@ def attempt(fence: Fence, trial: Trial, time: int) -> tuple[bool, list[str]]:
     wrong = []
     compared = (
         damage == "none"
-        and argument != "training"
+        and argument not in {"training", "hard"}
         and hook not in {"__repr__ and __format__", "__iter__ and __next__"}
         and case.name != "nn.RReLU"  # draws without a seed
-        and not (case.name.startswith("drawn") and "list" in hook)  # slopes are drawn in the type that a list has
+        and not (case.name.startswith(("drawn", "sampled")) and "list" in hook)  # drawn in the type that a list has
     )
     plain = plain_result(case) if compared else None
     with fence():

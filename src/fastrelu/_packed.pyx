@@ -98,7 +98,7 @@ cdef int _run(fr_packed_plan *plan, str name, str isa, list inputs, cnp.ndarray 
     """Run a plan over arrays of one shape; bits are contiguous."""
     cdef _runtime.Held held
     cdef cnp.ndarray array
-    cdef list operands = inputs if out is None else inputs + [out]
+    cdef list turned = [], operands = inputs if out is None else inputs + [out]
     cdef int j, k, axis, last, count = len(operands)
     cdef Py_ssize_t size
     cdef bint merged
@@ -120,7 +120,9 @@ cdef int _run(fr_packed_plan *plan, str name, str isa, list inputs, cnp.ndarray 
         # Any order of axes will do: that of the input in memory.
         strides = (<object>array).strides
         order = sorted(range(len(strides)), key=lambda axis: -abs(strides[axis]))
-        operands = [operand.transpose(order) for operand in operands]
+        for j in range(count):
+            turned.append(operands[j].transpose(order))
+        operands = turned
         array = operands[0]
     cdef _runtime.Crew crew = _runtime.crew_for(_runtime.FR_LIGHT, plan.n)
     plan.view.naxes = last = 0
@@ -178,8 +180,10 @@ cdef cnp.ndarray _rounded(const fr_packed_plan *plan, object number):
 
 cdef list _take_numbers(fr_packed_plan *plan, int which, tuple numbers):
     """Round the parameters of a kernel; the plan borrows them from the list."""
-    cdef list kept = [_rounded(plan, number) for number in numbers]
+    cdef list kept = []
     cdef int j
+    for number in numbers:  # Cython 3.3 releases an item twice where a comprehension finds no memory
+        kept.append(_rounded(plan, number))
     plan.nnumbers[which] = len(kept)
     for j in range(len(kept)):
         plan.numbers[which][j] = <const char *>cnp.PyArray_DATA(<cnp.ndarray>kept[j])
