@@ -568,12 +568,15 @@ cpdef cnp.ndarray spread_mask(str name, cnp.ndarray mask, tuple shape):
                          f"{shape}") from None
 
 
+# A number beyond float32 is infinite there. A `with` block here would crash where memory ends.
+_native_quietly = np.errstate(over="ignore")(lambda value, dtype: _native(value, dtype))
+
+
 cpdef cnp.ndarray spread(str name, str operand, cnp.ndarray value, int dtype, tuple shape):
     """A bias or a sink in the type that computes, broadcast to a shape."""
     if operand == "bias" and cnp.PyArray_TYPE(value) == cnp.NPY_BOOL:
         raise TypeError(f"{name}: bias of type bool would be added as 0 and 1; a mask is where=")
-    with np.errstate(over="ignore"):  # a number beyond float32 is infinite there
-        value = _native(value, dtype)
+    value = _native_quietly(value, dtype)
     try:
         return np.broadcast_to(value, shape)
     except ValueError:
