@@ -173,6 +173,10 @@ def _rows() -> Iterator[Case]:
     yield Case("sparse rows", fr.sparsemax, lambda: {"x": x(), "axis": 0, "where": numbers(3) > 0, "out": y()})
     yield Case("sampled rows", fr.gumbel_softmax, lambda: {
         "x": x(), "axis": 1, "tau": 0.5, "hard": False, "rng": 0, "where": numbers(3) > 0, "out": y()})
+    options = lambda: {"scale": 0.5, "bias": y(), "softcap": 2.0, "sink": numbers(4, shape=(N,))}
+    yield Case("changed rows", fr.softmax, lambda: {"x": x(), **options(), "where": numbers(3) > 0, "out": z()})
+    yield Case("changed rows, parameters", fr.log_softmax_backward_parameters, lambda: {
+        "grad": numbers(5), "x": x(), **options(), "out": z()})
     yield Case("two classes", fr.binary_cross_entropy_with_logits_value_and_grad, lambda: {
         "logits": x(), "labels": abs(z()), "weight": abs(y()), "pos_weight": weight(), "reduction": "none", "out": z()})
 
@@ -194,6 +198,21 @@ def _fused() -> Iterator[Case]:
     yield Case("gated, pair", lambda gate, value, out: fr.geglu((gate, value), out=out), lambda: {
         "gate": x(), "value": y(), "out": z()})
     yield Case("gated, gradient", fr.glu_backward, lambda: {"grad": part(), "x": y(), "axis": 1, "out": z()})
+
+
+def _bytes() -> Iterator[Case]:
+    x, y = (lambda seed=seed, **k: numbers(seed, **k) for seed in range(2))
+    masks, quantized = fr.masks, fr.quantized
+    of_bytes, row = (lambda seed: numbers(seed, dtype="i1")), (lambda v: np.full(M, v, "f4"))
+    yield Case("masks", masks.leaky_relu_with_mask, lambda: {"x": x(), "negative_slope": 0.25, "out": y()})
+    yield Case("masks, gradient", lambda grad, slopes, out: masks.backward_from_mask(
+        grad, masks.relu_with_mask(numbers(3))[1], slopes, out=out), lambda: {"grad": x(), "slopes": 0.25, "out": y()})
+    yield Case("quantized", lambda x, scale, zero, **o: quantized.quantize(x, scale, zero, "relu", dtype="i1", **o),
+               lambda: {"x": x(), "scale": row(0.1), "zero": np.zeros(M, "i1"), "axis": 1, "out": of_bytes(2)})
+    yield Case("quantized, back", lambda q, scale, zero, **o: quantized.dequantize(q, scale, zero, **o), lambda: {
+        "q": of_bytes(3), "scale": row(0.1), "zero": np.zeros(M, "i1"), "axis": 1, "out": y()})
+    yield Case("quantized, table", lambda table, q, out: quantized.lookup(table, q, out=out), lambda: {
+        "table": quantized.table("silu", 0.1, 0, 0.1, 0), "q": of_bytes(3), "out": of_bytes(2)})
 
 
 def _sums() -> Iterator[Case]:
@@ -247,6 +266,13 @@ def _layers() -> Iterator[Case]:
     for name, make in layers.items():
         yield Case(f"nn.{name}", train(make), lambda: {"x": x(), "grad": y()})
 
+    def planned(x: Any, weight: Any) -> Any:
+        model = nn.Sequential(nn.Linear(M, M, rng=0), nn.GELU(), nn.Linear(M, M, rng=0)).eval()
+        model[0].weight.data = weight
+        return model(x), model(x)
+
+    yield Case("plan of layers", planned, lambda: {"x": x(), "weight": numbers(2, shape=(M, M))})
+
     def loss(logits: Any, labels: Any) -> Any:
         criterion = nn.CrossEntropyLoss()
         return criterion(logits, labels), criterion.backward()
@@ -284,7 +310,7 @@ def _layers() -> Iterator[Case]:
 
 def all_cases() -> list[Case]:
     """Return every kind of call."""
-    return [*_elementwise(), *_rows(), *_fused(), *_sums(), *_layers()]
+    return [*_elementwise(), *_rows(), *_fused(), *_bytes(), *_sums(), *_layers()]
 
 
 # --- Objects that run code --------------------------------------------------------------------------------------------
