@@ -159,12 +159,13 @@ def _backward_parameters(
         raise ValueError(f"{name}: grad must have the shape of x, {x.shape}, not {grad.shape}")
     Load(name, scale, bias, _capper, softcap, sink).choose(name, work.num)
     axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
-    mask = True if where is True else spread_mask(name, np.asarray(where), x.shape)
+    # Views of copies: the caller's code may run in a warning, and free the memory below a view.
+    mask = True if where is True else spread_mask(name, np.array(where), x.shape)
     kept = tuple(length for k, length in enumerate(x.shape) if k not in axes)
     if bias is not None:
-        arrays["bias"] = spread(name, "bias", np.asarray(bias), work.num, np.shape(bias))
+        arrays["bias"] = spread(name, "bias", np.array(bias), work.num, np.shape(bias))
         spread(name, "bias", arrays["bias"], work.num, x.shape)
-    sinks = None if sink is None else spread(name, "sink", arrays["sink"], work.num, kept)
+    sinks = None if sink is None else spread(name, "sink", arrays["sink"].copy(), work.num, kept)
     if sinks is None:
         load = Load(name, factor, arrays.get("bias"), _capper, softcap, None)
         y = np.asarray(forward_loaded(_rows, kind, x, axis, None, mask, load))
