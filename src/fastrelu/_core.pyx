@@ -64,6 +64,7 @@ from fastrelu._runtime cimport (
     Held,
     check_held,
     check_whole,
+    copy_held,
     crew_for,
     dtype_of,
     extent,
@@ -1526,7 +1527,7 @@ cdef fr_kernel checked_kernel(object kernel, tuple numbers, int type, int level)
     return own.calls[type][level].scalar
 
 
-cdef int _keep_apart(list inputs, list results) except -1:
+cdef int _keep_apart(list inputs, list results, const Held *held, str name) except -1:
     """Copy what a pass reads after another pass has written into it."""
     cdef int k, j
     for k in range(len(inputs)):
@@ -1534,7 +1535,7 @@ cdef int _keep_apart(list inputs, list results) except -1:
             for other in range(len(results)):
                 if (other != k and results[other] is not None
                         and np.may_share_memory(inputs[k][j], results[other])):
-                    inputs[k][j] = inputs[k][j].copy()
+                    inputs[k][j] = copy_held(&held[k], inputs[k][j], name)
                     break
     return 0
 
@@ -1666,6 +1667,7 @@ def call_fused(str name, tuple passes):
     cdef Py_ssize_t n = 0, size
     cdef Crew crew
     cdef list inputs = [], arrays = [], results = []
+    cdef Held held[MAX_PASSES]
     # Conversions first: they may run the caller's code, which may change arrays.
     for kernel, given, _terms, _out in passes:
         args = [*given]
@@ -1674,7 +1676,9 @@ def call_fused(str name, tuple passes):
                 args[j] = number
         inputs.append(args)
     settle()
-    for args, (kernel, given, terms, out) in zip(inputs, passes):
+    for k in range(len(passes)):  # zip leaks a tuple where a list finds no memory
+        kernel, given, terms, out = passes[k]
+        args = inputs[k]
         if type(args[0]) is not cnp.ndarray:
             return None
         own = type_of(cnp.PyArray_TYPE(<cnp.ndarray>args[0]))
@@ -1689,17 +1693,20 @@ def call_fused(str name, tuple passes):
         args = [*args]
         for term in terms:  # Cython 3.3 releases an item twice where a comprehension finds no memory
             args.append(term[2])
+        arrays.append(args)
+        held[k].count = 0
         if not _is_fusible(args, out, dtype):
             return None
         for array in args:
-            check_whole(array, name)
-        check_whole(out, name)
-        arrays.append(args)
+            keep(&held[k], <cnp.ndarray>array)
+        keep(&held[k], <cnp.ndarray>out)
+        hold(&held[k], name)
         results.append(out)
     if fr_load(&_explaining) and explaining():
         raise Explained(_foresee_fused(passes, arrays, results, level))
     if len(passes) > 1:
-        _keep_apart(arrays, results)
+        _kept = arrays[0] + arrays[1]  # `held` borrows them
+        _keep_apart(arrays, results, held, name)
     job.n = len(passes)
     try:
         for k in range(job.n):
@@ -1726,6 +1733,8 @@ def call_fused(str name, tuple passes):
             cost = max(cost, kernel.cost)
         if n > 0:
             size = n * size_of(dtype)
+            for k in range(job.n):
+                check_held(&held[k], name)
             job.chunks = 1 if job.n == 1 else max(1, size // (CHUNK * crew.threads))
             run_shares(_passes_share, &job, cost, n, job.plans[0].boxes, crew)
     finally:

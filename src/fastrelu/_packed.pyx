@@ -94,11 +94,27 @@ cdef int _set_type(fr_packed_plan *plan, int dtype, int level, str isa) except -
     return 0
 
 
-cdef int _run(fr_packed_plan *plan, str name, str isa, list inputs, cnp.ndarray out, cnp.ndarray bits) except -1:
-    """Run a plan over arrays of one shape; bits are contiguous."""
+cdef int _type_of(cnp.ndarray array, str name) except -1:
+    """NumPy's number of a type of numbers; the caller's code may have changed it since the checks."""
+    cdef int dtype = cnp.PyArray_TYPE(array)
+    if _runtime.type_of(dtype) < 0:
+        _runtime.refuse_change(name)
+    return dtype
+
+
+cdef int _byte_type_of(cnp.ndarray array, str name) except -1:
+    cdef int dtype = cnp.PyArray_TYPE(array)
+    if dtype not in (cnp.NPY_BYTE, cnp.NPY_UBYTE):
+        _runtime.refuse_change(name)
+    return dtype
+
+
+cdef int _run(fr_packed_plan *plan, str name, str isa, list inputs, cnp.ndarray out, cnp.ndarray bits, int dtype,
+              int out_dtype, cnp.ndarray table=None) except -1:
+    """Run a plan over arrays of one shape, the first and the output of these types; bits are contiguous."""
     cdef _runtime.Held held
     cdef cnp.ndarray array
-    cdef list operands = inputs if out is None else inputs + [out]
+    cdef list turned = [], operands = inputs if out is None else inputs + [out]
     cdef int j, k, axis, last, count = len(operands)
     cdef Py_ssize_t size
     cdef bint merged
@@ -107,8 +123,14 @@ cdef int _run(fr_packed_plan *plan, str name, str isa, list inputs, cnp.ndarray 
     for array in operands:
         _runtime.keep(&held, array)
     _runtime.keep(&held, bits)
+    _runtime.keep(&held, table)
     _runtime.hold(&held, name)
     array = inputs[0]
+    if not _core._is_native(array, dtype) or (out is not None and not _core._is_native(out, out_dtype)):
+        _runtime.refuse_change(name)
+    for k in range(1, count):
+        if (<object>array).shape != (<object>operands[k]).shape:
+            _runtime.refuse_change(name)
     plan.n = cnp.PyArray_SIZE(array)
     if (bits is not None and (cnp.PyArray_SIZE(bits) != (plan.n + 7) // 8 or cnp.PyArray_TYPE(bits) != cnp.NPY_UINT8
                               or not cnp.PyArray_IS_C_CONTIGUOUS(bits))):
@@ -120,7 +142,9 @@ cdef int _run(fr_packed_plan *plan, str name, str isa, list inputs, cnp.ndarray 
         # Any order of axes will do: that of the input in memory.
         strides = (<object>array).strides
         order = sorted(range(len(strides)), key=lambda axis: -abs(strides[axis]))
-        operands = [operand.transpose(order) for operand in operands]
+        for j in range(count):
+            turned.append(operands[j].transpose(order))
+        operands = turned
         array = operands[0]
     cdef _runtime.Crew crew = _runtime.crew_for(_runtime.FR_LIGHT, plan.n)
     plan.view.naxes = last = 0
@@ -161,6 +185,7 @@ cdef int _run(fr_packed_plan *plan, str name, str isa, list inputs, cnp.ndarray 
                 cnp.PyArray_DATA(<cnp.ndarray>operands[j]) == cnp.PyArray_DATA(out)):
             plan.stream = NULL  # in place
     plan.bits = NULL if bits is None else <unsigned char *>cnp.PyArray_DATA(bits)
+    plan.table = NULL if table is None else <const unsigned char *>cnp.PyArray_DATA(table)
     _runtime.run_shares(_share, plan, _runtime.FR_LIGHT, plan.n, fr_packed_blocks(plan), crew)
     return 0
 
@@ -178,8 +203,10 @@ cdef cnp.ndarray _rounded(const fr_packed_plan *plan, object number):
 
 cdef list _take_numbers(fr_packed_plan *plan, int which, tuple numbers):
     """Round the parameters of a kernel; the plan borrows them from the list."""
-    cdef list kept = [_rounded(plan, number) for number in numbers]
+    cdef list kept = []
     cdef int j
+    for number in numbers:  # Cython 3.3 releases an item twice where a comprehension finds no memory
+        kept.append(_rounded(plan, number))
     plan.nnumbers[which] = len(kept)
     for j in range(len(kept)):
         plan.numbers[which][j] = <const char *>cnp.PyArray_DATA(<cnp.ndarray>kept[j])
@@ -196,9 +223,9 @@ def mask_of(str name, str isa, forward, tuple numbers, gradient, tuple gradient_
     `x` and `out` are plain arrays of one type, in native byte order, and apart or the same.
     """
     cdef fr_packed_plan plan
-    cdef int own = _runtime.type_of(cnp.PyArray_TYPE(x)), level = _runtime.precision_here()
+    cdef int dtype = _type_of(x, name), own = _runtime.type_of(dtype), level = _runtime.precision_here()
     _clear(&plan)
-    _set_type(&plan, cnp.PyArray_TYPE(x), level, isa)
+    _set_type(&plan, dtype, level, isa)
     plan.forward = NULL if out is None else _core.checked_kernel(forward, numbers, own, level)
     plan.gradient = _core.checked_kernel(gradient, gradient_numbers, own, level)
     kept = _take_numbers(&plan, 0, numbers) + _take_numbers(&plan, 1, gradient_numbers)
@@ -207,7 +234,7 @@ def mask_of(str name, str isa, forward, tuple numbers, gradient, tuple gradient_
     plan.step = FR_PACKED_MASK
     cdef cnp.npy_intp length = (cnp.PyArray_SIZE(x) + 7) // 8
     bits = cnp.PyArray_SimpleNew(1, &length, cnp.NPY_UINT8)
-    _run(&plan, name, isa, [x], out, bits)
+    _run(&plan, name, isa, [x], out, bits, dtype, dtype)
     del kept
     return bits
 
@@ -220,9 +247,10 @@ def select(str name, str isa, cnp.ndarray grad not None, cnp.ndarray bits not No
     or an array of their shape.
     """
     cdef fr_packed_plan plan
+    cdef int dtype = _type_of(grad, name)
     cdef list inputs = [grad]
     _clear(&plan)
-    _set_type(&plan, cnp.PyArray_TYPE(grad), _runtime.precision_here(), isa)
+    _set_type(&plan, dtype, _runtime.precision_here(), isa)
     cdef cnp.ndarray factor = _rounded(&plan, inside), damped = None
     plan.inside, plan.outside = <const char *>cnp.PyArray_DATA(factor), NULL
     if type(outside) is cnp.ndarray:
@@ -232,7 +260,7 @@ def select(str name, str isa, cnp.ndarray grad not None, cnp.ndarray bits not No
         damped = _rounded(&plan, outside)
         plan.outside = <const char *>cnp.PyArray_DATA(damped)
     plan.step = FR_PACKED_SELECT
-    _run(&plan, name, isa, inputs, out, bits)
+    _run(&plan, name, isa, inputs, out, bits, dtype, dtype)
 
 
 def words_from(str name, str isa, cnp.ndarray words not None, uint32_t limit):
@@ -243,15 +271,18 @@ def words_from(str name, str isa, cnp.ndarray words not None, uint32_t limit):
     plan.limit = limit
     plan.step = FR_PACKED_WORDS
     bits = np.empty((cnp.PyArray_SIZE(words) + 7) // 8, np.uint8)
-    _run(&plan, name, isa, [words], None, bits)
+    _run(&plan, name, isa, [words], None, bits, cnp.NPY_UINT32, 0)
     return bits
 
 
-cdef int _set_scale(fr_packed_plan *plan, list inputs, object scale, object zero, int dtype, list kept) except -1:
+cdef int _set_scale(fr_packed_plan *plan, list inputs, object scale, object zero, int dtype, list kept,
+                    str name) except -1:
     """Hand a scale and a zero point to a plan, numbers or arrays that broadcast to its first operand."""
     cdef cnp.dtype descr = cnp.PyArray_DescrFromType(dtype)
     plan.scale = plan.zero = NULL
+    _runtime.settle()
     for value in (scale, zero):
+        _runtime.check_whole(value, name)
         array = np.asarray(value, descr)
         kept.append(array)
         if array.ndim:
@@ -269,32 +300,35 @@ def quantize(str name, str isa, forward, tuple numbers, cnp.ndarray x not None, 
     `scale` and `zero` are both numbers, or both arrays that broadcast to x.
     """
     cdef fr_packed_plan plan
-    cdef int own = _runtime.type_of(cnp.PyArray_TYPE(x)), precision = _runtime.precision_here()
+    cdef int dtype = _type_of(x, name), own = _runtime.type_of(dtype), precision = _runtime.precision_here()
+    cdef int out_dtype = _byte_type_of(out, name)
     cdef list inputs = [x], kept = []
     _clear(&plan)
-    _set_type(&plan, cnp.PyArray_TYPE(x), precision, isa)
+    _set_type(&plan, dtype, precision, isa)
     plan.level = _runtime.FR_float64 if own == _runtime.FR_float64 else _runtime.FR_float32
     if plan.load != NULL:
         plan.load_level = _runtime.tables(isa).convert.load[plan.level][_format_of(own)]
     plan.forward = NULL if forward is None else _core.checked_kernel(forward, numbers, own, precision)
     numbers_kept = _take_numbers(&plan, 0, numbers)
-    _set_scale(&plan, inputs, scale, zero, cnp.NPY_DOUBLE if plan.level == _runtime.FR_float64 else cnp.NPY_FLOAT, kept)
+    _set_scale(&plan, inputs, scale, zero, cnp.NPY_DOUBLE if plan.level == _runtime.FR_float64 else cnp.NPY_FLOAT, kept,
+               name)
     plan.range[0], plan.range[1] = low, high
     plan.step = FR_PACKED_QUANTIZE
-    _run(&plan, name, isa, inputs, out, None)
+    _run(&plan, name, isa, inputs, out, None, dtype, out_dtype)
     del numbers_kept
 
 
 def dequantize(str name, str isa, cnp.ndarray q not None, scale, zero, cnp.ndarray out not None):
     """Write ``(q - zero) * scale`` of bytes into `out`, rounded once; a 16-bit result is computed in float64."""
     cdef fr_packed_plan plan
+    cdef int dtype = _byte_type_of(q, name), out_dtype = _type_of(out, name)
     cdef list inputs = [q], kept = []
     _clear(&plan)
-    _set_type(&plan, cnp.PyArray_TYPE(out), 1, isa)
-    _set_scale(&plan, inputs, scale, zero, _dtype_of(&plan), kept)
-    plan.is_signed = cnp.PyArray_TYPE(q) == cnp.NPY_BYTE
+    _set_type(&plan, out_dtype, 1, isa)
+    _set_scale(&plan, inputs, scale, zero, _dtype_of(&plan), kept, name)
+    plan.is_signed = dtype == cnp.NPY_BYTE
     plan.step = FR_PACKED_DEQUANTIZE
-    _run(&plan, name, isa, inputs, out, None)
+    _run(&plan, name, isa, inputs, out, None, dtype, out_dtype)
 
 
 def lookup(str name, str isa, cnp.ndarray table not None, starts, cnp.ndarray x not None, cnp.ndarray out not None):
@@ -306,6 +340,11 @@ def lookup(str name, str isa, cnp.ndarray table not None, starts, cnp.ndarray x 
     _clear(&plan)
     _set_type(&plan, cnp.NPY_FLOAT, 0, isa)
     plan.several = starts is not None
-    plan.table = <const unsigned char *>cnp.PyArray_DATA(table)
     plan.step = FR_PACKED_LOOKUP
-    _run(&plan, name, isa, [x] if starts is None else [x, np.broadcast_to(starts, (<object>x).shape)], out, None)
+    _runtime.settle()
+    cdef int dtype = _byte_type_of(x, name), out_dtype = _byte_type_of(out, name)
+    _byte_type_of(table, name)
+    if not cnp.PyArray_IS_C_CONTIGUOUS(table) or cnp.PyArray_SIZE(table) < 256 * (1 if starts is None else starts.size):
+        _runtime.refuse_change(name)
+    _run(&plan, name, isa, [x] if starts is None else [x, np.broadcast_to(starts, (<object>x).shape)], out, None, dtype,
+         out_dtype, table)

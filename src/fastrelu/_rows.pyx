@@ -570,12 +570,15 @@ cpdef cnp.ndarray spread_mask(str name, cnp.ndarray mask, tuple shape):
                          f"{shape}") from None
 
 
+# A number beyond float32 is infinite there. A `with` block here would crash where memory ends.
+_native_quietly = np.errstate(over="ignore")(lambda value, dtype: _native(value, dtype))
+
+
 cpdef cnp.ndarray spread(str name, str operand, cnp.ndarray value, int dtype, tuple shape):
     """A bias or a sink in the type that computes, broadcast to a shape."""
     if operand == "bias" and cnp.PyArray_TYPE(value) == cnp.NPY_BOOL:
         raise TypeError(f"{name}: bias of type bool would be added as 0 and 1; a mask is where=")
-    with np.errstate(over="ignore"):  # a number beyond float32 is infinite there
-        value = _native(value, dtype)
+    value = _native_quietly(value, dtype)
     try:
         return np.broadcast_to(value, shape)
     except ValueError:
@@ -689,6 +692,25 @@ cdef bint _is_handed_over(tuple values, object out, object where) except -1:
     return _foreign.is_foreign(out) or _foreign.is_foreign(where)
 
 
+cdef bint _are_ints(tuple values) except -1:
+    for value in values:
+        if not isinstance(value, int):
+            return False
+    return True
+
+
+cdef tuple _without(tuple shape, tuple axes, bint keepdims):
+    """A shape without some axes, or with 1 in their place."""
+    cdef list kept = []  # Cython 3.3 releases an item twice where a comprehension finds no memory
+    cdef int k
+    for k in range(len(shape)):
+        if k not in axes:
+            kept.append(shape[k])
+        elif keepdims:
+            kept.append(1)
+    return tuple(kept)
+
+
 cdef object _hand_over(RowKernels kernels, str name, tuple values, object axis, object out, object where,
                        bint keepdims):
     """Leave a call to the type of an operand, through the ufunc of the precision in force."""
@@ -697,8 +719,8 @@ cdef object _hand_over(RowKernels kernels, str name, tuple values, object axis, 
         if not _foreign.is_foreign(where):
             where = _as_data(name, where)
             shape = getattr(values[len(values) - 1], "shape", None)
-            if isinstance(shape, tuple) and all([isinstance(length, int) for length in shape]):
-                where = spread_mask(name, where, shape)
+            if isinstance(shape, tuple) and _are_ints(shape):
+                where = spread_mask(name, where.copy(), shape)  # a view might outlive its memory
         values = (*values, where)
     if out is Ellipsis:
         out = None
@@ -813,7 +835,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         axes = (normalize_axis_index(axis, cnp.PyArray_NDIM(a)),)
     if sink is not None:
         whole = (<object>a).shape
-        sink = spread(name, "sink", sink, dtype, tuple([whole[k] for k in range(len(whole)) if k not in axes]))
+        sink = spread(name, "sink", sink, dtype, _without(whole, axes, False))
     if target is not None:
         _check_output(name, target, a, result)
     if explained:
@@ -1400,13 +1422,13 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
     a, g = _as_data(name, x), _as_data(name, grad)
     dtype = _joint_type(name, a, g, &result)
     axes, whole = _axes_of(axis, cnp.PyArray_NDIM(a)), (<object>a).shape
-    shape = tuple([1 if k in axes else whole[k] for k in range(len(whole))])
-    wanted = shape if keepdims else tuple([whole[k] for k in range(len(whole)) if k not in axes])
+    shape = _without(whole, axes, True)
+    wanted = _without(whole, axes, keepdims)
     if (<object>g).shape != wanted:
         raise ValueError(f"{name}: grad must have the shape of the result, {wanted}, not {(<object>g).shape}")
     if target is not None:
         _check_output(name, target, a, result)
-    factor = (<object>_native(g, dtype)).reshape(shape)
+    factor = (<object>_native(g, dtype)).copy().reshape(shape)  # a view of g might outlive its memory
     y = np.asarray(forward(kernels, 0, _native(a, dtype), axes, None, mask))
     np.multiply(y, factor, out=y, where=mask)  # a masked element stays 0, whatever the gradient is
     y = _rounded(y, result)

@@ -170,6 +170,7 @@ cdef void keep(Held *held, cnp.ndarray array) noexcept  # adds one, or None; the
 cdef int hold(Held *held, str name) except -1
 # Raises if an array has changed. After this check no Python code may run until the kernels are done.
 cdef int check_held(const Held *held, str name) except -1
+cdef cnp.ndarray copy_held(const Held *held, cnp.ndarray array, str name)  # of one that is held, after that check
 cdef int refuse_change(str name) except -1
 cdef int check_whole(object operand, str name) except -1  # raises if it is a view beyond the end of its owner
 cdef void extent(cnp.ndarray array, char **low, char **high) noexcept

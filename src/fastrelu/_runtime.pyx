@@ -538,6 +538,19 @@ cdef int check_whole(object operand, str name) except -1:
     return 0
 
 
+def call_whole(str name, function, *operands):
+    """Call a function that allocates nothing before it reads its operands, which must be whole: NumPy's, on views."""
+    settle()
+    for operand in operands:
+        check_whole(operand, name)
+    return function(*operands)
+
+
+cdef cnp.ndarray copy_held(const Held *held, cnp.ndarray array, str name):
+    check_held(held, name)
+    return cnp.PyArray_NewCopy(array, cnp.NPY_CORDER)
+
+
 cdef size_t _mixed(size_t mark, size_t number) noexcept:
     return (mark ^ number) * <size_t>0x9E3779B97F4A7C15
 

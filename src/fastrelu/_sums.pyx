@@ -298,9 +298,11 @@ cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _runtime.Crew crew
     cdef fr_sums_job job
     cdef _Work work
     cdef cnp.ndarray parameter, result, memory, rooms
-    cdef int p, flavor, dtype = cnp.PyArray_TYPE(dx), nparams = learned.learned.nparams
+    cdef int p, flavor, dtype, nparams = learned.learned.nparams
     cdef list kept = [], results = []
     cdef bint alone
+    _runtime.check_held(held, learned.name)  # the type of dx decides which kernel runs
+    dtype = cnp.PyArray_TYPE(dx)
     flavor = _runtime.flavor_of(dtype, _runtime.precision_here())
     job.scalar = learned.learned.scalar[flavor]
     job.array = learned.learned.array[flavor]
@@ -389,7 +391,7 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
         for j in range(len(arrays)):
             if not _is_apart(dx, arrays[j], j < 2):
                 arrays = arrays[:]
-                arrays[j] = arrays[j].copy()
+                arrays[j] = _runtime.copy_held(&held, arrays[j], learned.name)
     elif np.shape(arrays[1]) == shape or np.shape(arrays[0]) == shape:
         dx = np.empty_like(arrays[1] if np.shape(arrays[1]) == shape else arrays[0])
     else:
@@ -484,7 +486,7 @@ def call_biased(object kernel, str isa, tuple numbers, object out, object grad, 
         arrays = arrays[:]
         for j in range(len(arrays)):
             if not _is_apart(dx, arrays[j], j != 2):
-                arrays[j] = arrays[j].copy()
+                arrays[j] = _runtime.copy_held(&held, arrays[j], "bias_act")
     else:
         dx = _core.empty_like(x)
     if cnp.PyArray_SIZE(dx) == 0:

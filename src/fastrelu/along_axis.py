@@ -88,22 +88,28 @@ def _at_least_tiny(tau: float, dtype: np.dtype[Any]) -> float:
     return max(tau, float(np.finfo(dtype).smallest_subnormal)) if dtype.kind == "f" else tau
 
 
+# Settings of errors belong to decorators, which are NumPy's: compiled by Cython 3.3, a `with` block in which memory ends
+# crashes.
+@np.errstate(invalid="ignore", over="ignore")  # of infinities, which softmax gives the limit for
 def _noisy(name: str, x: ArrayLike, axis: Axis, tau: float, rng: Any) -> NDArray[Any]:
     """Return x with noise, divided by tau, in float32 or float64."""
     x = as_real(name, x)
     kind = np.float32 if x.dtype.itemsize == 2 else x.dtype.type
     noise: NDArray[Any] = np.asarray(np.random.default_rng(rng).standard_exponential(x.shape, kind))
     np.log(np.maximum(noise, np.finfo(kind).tiny, out=noise), out=noise)
-    with np.errstate(invalid="ignore", over="ignore"):  # of infinities, which softmax gives the limit for
-        np.subtract(x, noise, out=noise)
-        if tau < 2.0**-20 and x.size:  # the quotients may overflow where their differences do not
-            top = noise.max(axis, keepdims=True, initial=-np.inf, where=np.isfinite(noise))
-            np.subtract(noise, np.where(np.isfinite(top), top, 0), out=noise)
-        if tau != 1:
-            np.divide(noise, _at_least_tiny(tau, noise.dtype), out=noise)
+    np.subtract(x, noise, out=noise)
+    if tau < 2.0**-20 and x.size:  # the quotients may overflow where their differences do not
+        top = noise.max(axis, keepdims=True, initial=-np.inf, where=np.isfinite(noise))
+        np.subtract(noise, np.where(np.isfinite(top), top, 0), out=noise)
+    if tau != 1:
+        np.divide(noise, _at_least_tiny(tau, noise.dtype), out=noise)
     return noise
 
 
+_divide = np.errstate(over="ignore")(np.divide)  # a gradient divided by a small tau may be infinite
+
+
+@np.errstate(all="ignore")  # as in a pass of the kernels
 def _scaled_from_output(name: str, kind: int, grad: Any, y: Any, axis: Axis, scale: Any, out: Output) -> Any:
     """Return the gradient from the output, times a scale; a type of 16 bits is rounded once."""
     factor = as_scale(name, scale)
@@ -113,9 +119,8 @@ def _scaled_from_output(name: str, kind: int, grad: Any, y: Any, axis: Axis, sca
     if halves:
         grad, y = (as_real(name, v).astype(np.float32) for v in (grad, y))
     dx = from_output(_rows, kind, grad, y, axis, None)
-    with np.errstate(all="ignore"):  # as in a pass of the kernels
-        dx = np.multiply(dx, factor, out=dx if type(dx) is np.ndarray else None)
-        return stored(name, dx.astype(dtype) if halves else dx, out)
+    dx = np.multiply(dx, factor, out=dx if type(dx) is np.ndarray else None)
+    return stored(name, dx.astype(dtype) if halves else dx, out)
 
 
 def _summed(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -126,6 +131,7 @@ def _summed(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     return found.reshape(shape)
 
 
+@np.errstate(all="ignore")  # as in a pass of the kernels
 def _backward_parameters(
     function: str,
     kind: int,
@@ -153,29 +159,29 @@ def _backward_parameters(
         raise ValueError(f"{name}: grad must have the shape of x, {x.shape}, not {grad.shape}")
     Load(name, scale, bias, _capper, softcap, sink).choose(name, work.num)
     axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
-    mask = True if where is True else spread_mask(name, np.asarray(where), x.shape)
+    # Views of copies: the caller's code may run in a warning, and free the memory below a view.
+    mask = True if where is True else spread_mask(name, np.array(where), x.shape)
     kept = tuple(length for k, length in enumerate(x.shape) if k not in axes)
     if bias is not None:
-        arrays["bias"] = spread(name, "bias", np.asarray(bias), work.num, np.shape(bias))
+        arrays["bias"] = spread(name, "bias", np.array(bias), work.num, np.shape(bias))
         spread(name, "bias", arrays["bias"], work.num, x.shape)
-    sinks = None if sink is None else spread(name, "sink", arrays["sink"], work.num, kept)
-    with np.errstate(all="ignore"):  # as in a pass of the kernels
-        if sinks is None:
-            load = Load(name, factor, arrays.get("bias"), _capper, softcap, None)
-            y = np.asarray(forward_loaded(_rows, kind, x, axis, None, mask, load))
-            dz = np.asarray(from_output(_rows, kind, grad, y, axis, y))
-        else:
-            dz, dsinks = _beside_sinks(kind, grad, x, axes, factor, arrays.get("bias"), softcap, sinks, mask)
-        dbias = None if bias is None else _summed(dz, np.shape(bias)).astype(result)[()]
-        dsink = None if sink is None else _summed(dsinks, np.shape(sink)).astype(result)[()]
-        if softcap is not None:
-            capped = np.multiply(x, factor)
-            dz = np.asarray(call(_capper_backward, None, True, dz, capped, softcap))
-        if mask is not True:  # a masked element may be anything
-            np.copyto(dz, 0, where=~mask)
-        dscale = np.asarray(np.multiply(dz, x, out=np.zeros(x.shape), where=dz != 0, dtype=np.float64).sum())
-        dx = np.multiply(dz, factor, out=dz).astype(result, copy=False)
-        return stored(name, dx[()], out), dscale.astype(result)[()], dbias, dsink
+    sinks = None if sink is None else spread(name, "sink", arrays["sink"].copy(), work.num, kept)
+    if sinks is None:
+        load = Load(name, factor, arrays.get("bias"), _capper, softcap, None)
+        y = np.asarray(forward_loaded(_rows, kind, x, axis, None, mask, load))
+        dz = np.asarray(from_output(_rows, kind, grad, y, axis, y))
+    else:
+        dz, dsinks = _beside_sinks(kind, grad, x, axes, factor, arrays.get("bias"), softcap, sinks, mask)
+    dbias = None if bias is None else _summed(dz, np.shape(bias)).astype(result)[()]
+    dsink = None if sink is None else _summed(dsinks, np.shape(sink)).astype(result)[()]
+    if softcap is not None:
+        capped = np.multiply(x, factor)
+        dz = np.asarray(call(_capper_backward, None, True, dz, capped, softcap))
+    if mask is not True:  # a masked element may be anything
+        np.copyto(dz, 0, where=~mask)
+    dscale = np.asarray(np.multiply(dz, x, out=np.zeros(x.shape), where=dz != 0, dtype=np.float64).sum())
+    dx = np.multiply(dz, factor, out=dz).astype(result, copy=False)
+    return stored(name, dx[()], out), dscale.astype(result)[()], dbias, dsink
 
 
 def _beside_sinks(
@@ -948,8 +954,7 @@ def gumbel_softmax_backward_from_output(
     if tau == 1:
         return from_output(_rows, _SOFTMAX, grad, y, axis, out)
     dx = from_output(_rows, _SOFTMAX, grad, y, axis, None)
-    with np.errstate(over="ignore"):  # a gradient divided by a small tau may be infinite
-        dx = np.divide(dx, _at_least_tiny(tau, dx.dtype), out=dx if np.ndim(dx) else None)
+    dx = _divide(dx, _at_least_tiny(tau, dx.dtype), out=dx if np.ndim(dx) else None)
     return stored("gumbel_softmax_backward_from_output", dx, out)
 
 

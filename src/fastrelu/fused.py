@@ -16,6 +16,7 @@ from fastrelu import activations
 from fastrelu._core import ADD, call_fused, joint_dtype, small_sum, stored, target_in_place
 from fastrelu._core import call as run
 from fastrelu._foreign import is_foreign, refuse, refuse_untyped
+from fastrelu._runtime import call_whole
 from fastrelu._sums import call_biased
 from fastrelu._typing import Output
 from fastrelu.runtime import isa, kernels
@@ -133,7 +134,7 @@ def _sum(x: Any, terms: list[Any]) -> Any:
         x = x.astype(joint_dtype(x, *terms))
     with np.errstate(all="ignore"):  # a pass of the kernels adds no warnings either
         for term in terms:
-            x = np.add(x, term)
+            x = call_whole("bias_act", np.add, x, term)
     return x
 
 

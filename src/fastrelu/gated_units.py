@@ -6,6 +6,8 @@ split them. Each result has the bits of the product of two arrays, ``f(gate) * v
 
 from __future__ import annotations
 
+import functools
+from operator import methodcaller
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +16,8 @@ from numpy.typing import ArrayLike
 
 from fastrelu import _core, activations
 from fastrelu._core import MULTIPLY, call_fused, empty_like, joint_dtype, target_in_place
-from fastrelu._foreign import refuse, refuse_labels, refuse_untyped
+from fastrelu._foreign import is_foreign, refuse, refuse_labels, refuse_untyped
+from fastrelu._runtime import call_whole
 from fastrelu._typing import Output
 from fastrelu.runtime import kernels
 
@@ -68,6 +71,9 @@ class Unit:
             raise ValueError(f'{name}: layout must be "halves" or "interleaved", got {layout!r}')
         if limit is not None and not limit > 0:
             raise ValueError(f"{name}: limit must be positive, got {limit!r}")
+        # Conversions first: they may run the caller's code, which may change arrays.
+        numbers = tuple(map(_number, numbers))
+        limit, offset = None if limit is None else float(limit), float(offset)
         self.name, self.activation, self.numbers = name, activation, numbers
         self.axis, self.given, self.layout = axis, gate, layout
         self.gate = gate or default
@@ -118,9 +124,9 @@ class Unit:
     def clipped(self, gate: Any, value: Any) -> tuple[Any, Any]:
         """Return gate and value within `limit`, and the value plus `offset`."""
         if self.limit is not None:
-            gate = np.minimum(gate, float(self.limit))
+            gate = call_whole(self.name, np.minimum, gate, self.limit)
             value = activations.hard_tanh(value, -self.limit, self.limit)
-        return gate, value + float(self.offset) if self.offset else value
+        return gate, call_whole(self.name, np.add, value, self.offset) if self.offset else value
 
     def forward(self, x: Any, out: Any) -> Any:
         """Return ``f(gate) * value``."""
@@ -135,7 +141,10 @@ class Unit:
         refuse_labels(self.name, out=out)
         with np.errstate(all="ignore"):  # a pass of the kernels adds no warnings either
             gate, value = self.clipped(gate, value)
-            return np.multiply(self.function(gate), value, out=out)
+            if isinstance(out, np.ndarray):
+                return call_whole(self.name, np.multiply, self.function(gate), value, out)
+            multiply = np.multiply if out is None else functools.partial(np.multiply, out=out)
+            return call_whole(self.name, multiply, self.function(gate), value)
 
     def backward(self, grad: Any, x: Any, out: Any) -> Any:
         """Return the gradient in the layout of the input."""
@@ -179,18 +188,29 @@ class Unit:
                 return results[0], results[1]
         with np.errstate(all="ignore"):  # a pass of the kernels adds no warnings either
             kind = joint_dtype(grad, gate, value)  # of integers, whose products would wrap, a float
-            grad, gate, value = (a if a.dtype == kind else a.astype(kind) for a in (grad, gate, value))
+            as_kind = methodcaller("astype", kind)
+            grad, gate, value = (
+                a if a.dtype == kind else call_whole(self.name, as_kind, a) for a in (grad, gate, value)
+            )
             inner, outer = self.clipped(gate, value)
-            of_value = np.multiply(self.function(inner), grad)
-            of_gate = self.function_backward(np.multiply(grad, outer), inner)
+            of_value = call_whole(self.name, np.multiply, self.function(inner), grad)
+            of_gate = self.function_backward(call_whole(self.name, np.multiply, grad, outer), inner)
         if self.limit is not None:
             of_value = activations.hard_tanh_backward(of_value, value, -self.limit, self.limit)
             of_gate = activations.hard_tanh_backward(of_gate, gate, -np.inf, self.limit)
         if out[0] is None:
             return of_gate, of_value
         for target, gradient in zip(out, (of_gate, of_value), strict=True):
-            np.copyto(target, gradient, casting="same_kind")
+            plain = gradient if is_foreign(gradient) else np.asarray(gradient)  # a subclass would get the target
+            call_whole(self.name, np.copyto, target, plain)  # casts if the kind stays
         return out
+
+
+def _number(value: Any) -> Any:
+    """Return a parameter as a number or an array, which do not run code of the caller any more."""
+    if isinstance(value, (float, int)) and not isinstance(value, np.generic):
+        return float(value)
+    return value if is_foreign(value) else np.asarray(value)
 
 
 def glu(

@@ -79,7 +79,8 @@ def factor(function: str, name: str, value: ArrayLike, shape: tuple[int, ...]) -
     """Return weights that broadcast to the shape of the losses, which they do not change."""
     array = real_array(function, name, value)
     try:
-        return np.broadcast_to(array, shape)
+        # Of a copy: later conversions may run the caller's code, which may free the memory below a view.
+        return array if array.shape == shape else np.broadcast_to(array.copy(), shape)
     except ValueError:
         raise ValueError(
             f"{function}: {name} must broadcast to the shape of the losses, {shape}, not {array.shape}"

@@ -227,6 +227,7 @@ def dequantize(
     """
     name = "dequantize"
     array = _as_bytes(name, "q", q)
+    bytes_type = array.dtype  # the conversions below may change it
     own = np.dtype(dtype)
     if as_data(name, "dtype", np.empty(0, own)).dtype != own:
         raise TypeError(f"{name} returns floating-point numbers of at most 64 bits, got dtype {own}")
@@ -235,7 +236,7 @@ def dequantize(
         array,
         axis,
         scale=_as_scale(name, "scale", scale, np.float64 if own == np.float64 else np.float32),
-        zero_point=_as_zero_point(name, "zero_point", zero_point, array.dtype),
+        zero_point=_as_zero_point(name, "zero_point", zero_point, bytes_type),
     )
     x = Result(name, out, array, own)
     _packed.dequantize(name, isa, x.apart(array), x.apart(scales), x.apart(zeros), x.array)
