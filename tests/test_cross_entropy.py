@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -167,6 +167,9 @@ def test_threads(kind: str, precision: fr.runtime.Precision, dtype: str) -> None
     assert_same_bits(got[1], wanted[1])
 
 
+REDUCTIONS: tuple[Literal["none", "sum", "mean"], ...] = ("none", "sum", "mean")
+
+
 @each_dtype
 @each_precision
 @each_kind
@@ -186,7 +189,7 @@ def test_batches(smoothing: float, weighted: bool, kind: str, precision: fr.runt
         with fr.precision(precision):
             alone = [function(logits[i], labels[i], reduction="none", **options) for i in range(70)]
             losses, grads = np.stack([loss for loss, _ in alone]), np.stack([grad for _, grad in alone])
-            for reduction, threads in itertools.product(("none", "sum", "mean"), (1, 2)):
+            for reduction, threads in itertools.product(REDUCTIONS, (1, 2)):
                 with fr.threads(threads):
                     wanted = function(logits, labels, reduction=reduction, **options)
                     across = function(np.ascontiguousarray(logits.T), labels.T, axis=0, reduction=reduction, **options)
@@ -212,8 +215,8 @@ def test_many_rows(rows: int, weighted: bool, dtype: str) -> None:
     losses = fr.cross_entropy(logits.astype(np.float64), labels, **options, reduction="none")
     weights = np.ones(3) if options["weight"] is None else options["weight"]
     total, count = math.fsum(losses), math.fsum(weights[labels[labels != IGNORED]])
-    for reduction, wanted in (("sum", total), ("mean", total / count)):
-        loss, grad = fr.cross_entropy_value_and_grad(logits, labels, **options, reduction=reduction)  # type: ignore[misc]  # a str
+    for reduction, wanted in zip(REDUCTIONS[1:], (total, total / count), strict=True):
+        loss, grad = fr.cross_entropy_value_and_grad(logits, labels, **options, reduction=reduction)
         assert loss == pytest.approx(wanted, rel=2 * float(np.finfo(dtype).eps))
         for threads, axis in itertools.product((1, 2), (0, 1)):
             with fr.threads(threads):
@@ -230,7 +233,7 @@ def test_many_rows(rows: int, weighted: bool, dtype: str) -> None:
     for wrong in (3, -1, 2**40, -(2**40)):
         labels[rows - 1] = wrong
         for call in (fr.cross_entropy, fr.cross_entropy_value_and_grad):
-            for reduction in ("none", "sum", "mean"):
+            for reduction in REDUCTIONS:
                 with pytest.raises(IndexError, match=rf"label {wrong} at position {rows - 1} is out of range for 3"):
                     call(logits, labels, **options, reduction=reduction)
 

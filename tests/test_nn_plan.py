@@ -80,9 +80,9 @@ def test_every_activation(layer: nn.Module, threads: int) -> None:
         model = network(copy.deepcopy(layer))
         outcome(model, X, plan=True)
         assert chains(model) == 3
-        assert sum(len(step.layers) for step in model._plan._steps if isinstance(step, Chain)) == 3 + 3 * (
-            not learned and type(layer) not in {nn.RReLU, nn.Softplus}
-        )
+        plan: Any = model._plan
+        joined = 0 if learned or type(layer) in {nn.RReLU, nn.Softplus} else 3
+        assert sum(len(step.layers) for step in plan._steps if isinstance(step, Chain)) == 3 + joined
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -123,7 +123,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "array of another type": lambda m: setattr(m[0].weight, "data", m[0].weight.data.astype(np.float64)),
     "bias of another type": lambda m: setattr(m[0].bias, "data", m[0].bias.data.astype(np.float64)),
     "half": lambda m: setattr(m[0].weight, "data", m[0].weight.data.astype(np.float16)),
-    "all arrays": lambda m: [setattr(p, "data", p.data.astype(np.float64)) for p in m.parameters()],
+    "all arrays": lambda m: [p.__setattr__("data", p.data.astype(np.float64)) for p in m.parameters()],
     "parameter": lambda m: setattr(m[0], "weight", nn.Parameter(np.ones((100, 5), np.float32))),
     "another shape": lambda m: setattr(m[0], "weight", nn.Parameter(np.ones((7, 5), np.float32))),
     "no axes": lambda m: setattr(m[0], "weight", nn.Parameter(np.ones((), np.float32))),

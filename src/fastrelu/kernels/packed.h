@@ -15,7 +15,7 @@ typedef void (*fr_pack)(const char *x, unsigned char *bits, ptrdiff_t n);
 /* inside * g where the bit is set, outside * g elsewhere, which is +0 for an `outside` of 0. `outside` is one number,
  * or with `several` one for each element. */
 typedef void (*fr_select_bits)(const char *g, const char *inside, const char *outside, int several,
-                          const unsigned char *bits, char *out, ptrdiff_t n);
+                               const unsigned char *bits, char *out, ptrdiff_t n);
 
 /* The bit is set where a word is not below the limit. */
 typedef void (*fr_pack_words)(const uint32_t *words, uint32_t limit, unsigned char *bits, ptrdiff_t n);
