@@ -565,7 +565,8 @@ cdef size_t _mark_of(const Held *held) noexcept:
         for _turn in range(2):  # the array itself and its owner
             mark = _mixed(mark, <size_t>cnp.PyArray_DATA(array))
             mark = _mixed(mark, cnp.PyArray_TYPE(array))
-            mark = _mixed(mark, cnp.PyArray_FLAGS(array))
+            # Not writeable: NumPy locks an output while it is copied back.
+            mark = _mixed(mark, cnp.PyArray_FLAGS(array) & ~cnp.NPY_ARRAY_WRITEABLE)
             for axis in range(cnp.PyArray_NDIM(array)):
                 mark = _mixed(mark, cnp.PyArray_DIM(array, axis))
                 mark = _mixed(mark, cnp.PyArray_STRIDE(array, axis))
