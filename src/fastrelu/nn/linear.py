@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastrelu import _core
 from fastrelu._flag import check_flag
 from fastrelu._foreign import refuse
-from fastrelu._runtime import call_whole
 from fastrelu.nn.init import uniform_
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import Parameter, stored_dtype
@@ -119,7 +118,7 @@ class Linear(Layer):
         rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         if weight.itemsize == 2:
             return self._rounded(rows, x.shape)
-        y: NDArray[Any] = call_whole("Linear", np.matmul, rows, weight.T)
+        y: NDArray[Any] = np.matmul(rows, weight.T)
         if self.bias is not None:
             np.add(y, self.bias.data, out=y)
         if x.ndim != 2:
