@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from grid import WIDE
 from specs import FROM_OUTPUT
 
@@ -154,3 +155,11 @@ def tiled(case: Case, size: int, dtype: np.dtype[Any]) -> tuple[Array, ...]:
     """Return parameters as arrays that run through the grid, another tuple in every lane."""
     grid = np.array(case.spec.grid(case.direction), dtype)
     return tuple(np.resize(column, size) for column in grid.T)
+
+
+def dtype_named(name: str) -> np.dtype[Any]:
+    """Return a type, which a package may have to provide."""
+    if name != "bfloat16":
+        return np.dtype(name)
+    found: np.dtype[Any] = np.dtype(pytest.importorskip("ml_dtypes", reason="the extra 'test' brings it").bfloat16)
+    return found

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from compare import assert_same_bits
 from grid import DTYPES, ISAS, LAYOUTS
-from inputs import values
+from inputs import dtype_named, values
 
 import fastrelu as fr
 from fastrelu import _core, _packed, _runtime, masks, nn, optim
@@ -54,11 +54,6 @@ def data(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Any:
         return np.nan_to_num(x, nan=0.5, posinf=np.inf, neginf=-np.inf).astype(dtype).reshape(shape)
 
 
-def dtype_of(name: str) -> Any:
-    """Return a type, which a package may have to provide."""
-    return np.dtype(getattr(pytest.importorskip("ml_dtypes"), name) if name == "bfloat16" else name)
-
-
 def test_the_list_is_that_of_the_module() -> None:
     """Every function with a mask is tested."""
     assert sorted(masks.__all__) == sorted(["backward_from_mask", *(f"{name}_with_mask" for name in FUNCTIONS)])
@@ -70,7 +65,7 @@ def test_the_list_is_that_of_the_module() -> None:
 def test_of_every_function_and_type(name: str, options: dict[str, Any], slopes: dict[str, Any], dtype: str) -> None:
     """Result, mask and gradient are those without a mask, in place too."""
     function, with_mask = getattr(fr, name), getattr(masks, f"{name}_with_mask")
-    x, grad = data((3, 700), dtype_of(dtype)), data((3, 700), dtype_of(dtype), 1)
+    x, grad = data((3, 700), dtype_named(dtype)), data((3, 700), dtype_named(dtype), 1)
     derivative = getattr(fr, f"{name}_backward")(np.ones_like(x, np.float32), x.astype(np.float32), **options)
     inside = slopes.get("slope", 1.0)
     wanted = x > 0 if name in {"leaky_relu", "prelu"} else np.isclose(derivative, inside)

@@ -8,7 +8,7 @@ import pytest
 from cases import Case
 from compare import assert_same_bits as assert_same_numbers
 from grid import DTYPES, ISAS, LAYOUTS
-from inputs import values
+from inputs import dtype_named, values
 from test_fused import PUBLIC, options_of
 
 import fastrelu as fr
@@ -34,11 +34,6 @@ def assert_same_bits(got: Any, wanted: Any) -> None:
         np.testing.assert_array_equal(got, wanted)
     else:
         assert_same_numbers(got, wanted)
-
-
-def type_of(name: str) -> Any:
-    """Return a type, which a package may have to provide."""
-    return np.dtype(getattr(pytest.importorskip("ml_dtypes"), name) if name == "bfloat16" else name)
 
 
 def data(shape: tuple[int, ...], scale: float, dtype: Any, seed: int = 0) -> Any:
@@ -69,15 +64,15 @@ def test_quantize_and_dequantize(dtype: str, x_type: str, scale: float) -> None:
     """Every scale and zero point, with numbers at and beside ties."""
     limits = np.iinfo(dtype)
     for zero in (limits.min, limits.max, 3):
-        x = data((3001,), scale, type_of(x_type), zero & 7)
+        x = data((3001,), scale, dtype_named(x_type), zero & 7)
         got = quantized.quantize(x, scale, zero, dtype=dtype)
         assert_same_bits(got, quantized_by_numpy(x, scale, zero, dtype))
         wide = np.float64 if x_type == "float64" else np.float32
         with np.errstate(all="ignore"):  # large scales and small ones
             exact = (got.astype("float64") - zero) * float(wide(scale))
             # NumPy and ml_dtypes round twice to 16 bits.
-            wanted = _core.as_half(exact, type_of(x_type)) if "16" in x_type else exact.astype(x_type)
-        assert_same_bits(quantized.dequantize(got, scale, zero, dtype=type_of(x_type)), wanted)
+            wanted = _core.as_half(exact, dtype_named(x_type)) if "16" in x_type else exact.astype(x_type)
+        assert_same_bits(quantized.dequantize(got, scale, zero, dtype=dtype_named(x_type)), wanted)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -110,7 +105,7 @@ def test_every_size_and_instruction_set(isa: str, x_type: Any) -> None:
 def test_every_activation(case: Case, x_type: str) -> None:
     """An activation in the same pass gives the bits of two passes."""
     name, options = options_of(case)
-    x = data((2, 700), 0.05, type_of(x_type))
+    x = data((2, 700), 0.05, dtype_named(x_type))
     with np.errstate(all="ignore"):  # of bfloat16, whose arithmetic is not ours
         y = getattr(fr, name)(x, **options)
     got = quantized.quantize(x, 0.05, 100, name, **options)

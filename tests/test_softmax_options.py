@@ -166,7 +166,7 @@ def test_threads(name: str, dtype: str, precision: fr.runtime.Precision, shape: 
 def test_halves(name: str, half: str, precision: fr.runtime.Precision) -> None:
     """Types of 16 bits are rounded once, at the end."""
     if half == "bfloat16":
-        pytest.importorskip("ml_dtypes")  # which makes NumPy know it
+        pytest.importorskip("ml_dtypes", reason="the extra 'test' brings it")  # and NumPy then knows its types
     x, bias, sink = (data((4, 9, 30), half, seed) for seed in range(3))
     wide = np.dtype("float64" if precision == "accurate" and half == "float16" else "float32")
     options: dict[str, Any] = {"scale": 0.3, "softcap": 2.0}

@@ -571,7 +571,7 @@ cpdef cnp.ndarray spread_mask(str name, cnp.ndarray mask, tuple shape):
 
 
 # A number beyond float32 is infinite there. A `with` block here would crash where memory ends.
-_native_quietly = np.errstate(over="ignore")(lambda value, dtype: _native(value, dtype))
+_native_quietly = np.errstate(over="ignore")(lambda value, dtype: _native(value, dtype))  # see above
 
 
 cpdef cnp.ndarray spread(str name, str operand, cnp.ndarray value, int dtype, tuple shape):

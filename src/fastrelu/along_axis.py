@@ -284,7 +284,7 @@ def softmax(
     The options are one pass, to the bits of passes of their own: ``z`` is ``x * scale``, then ``softcap(z, softcap)``,
     then ``z + bias``, each rounded to the type of the result (16-bit types are computed in a wider one and rounded once,
     at the end), in the order of ONNX's operator ``Attention``. Arrays among `x`, `bias` and `sink` decide the type,
-    numbers do not. Masked elements are left out whatever `bias` is there. A row that is all -inf has a limit beside a
+    numbers do not. Masked elements take no part whatever `bias` is there. A row that is all -inf has a limit beside a
     finite `sink`: nothing but 0.
 
     The largest error of an element is ``fr.error_bound("softmax", dtype)`` ULP, subnormal results and rows of
@@ -462,7 +462,7 @@ def log_softmax(
     The options are one pass, to the bits of passes of their own: ``z`` is ``x * scale``, then ``softcap(z, softcap)``,
     then ``z + bias``, each rounded to the type of the result (16-bit types are computed in a wider one and rounded once,
     at the end), in the order of ONNX's operator ``Attention``. Arrays among `x`, `bias` and `sink` decide the type,
-    numbers do not. Masked elements are left out whatever `bias` is there. A row that is all -inf has a limit beside a
+    numbers do not. Masked elements take no part whatever `bias` is there. A row that is all -inf has a limit beside a
     finite `sink`: nothing but -inf.
 
     The largest error of an element is ``fr.error_bound("log_softmax", dtype)`` ULP, subnormal results and rows

@@ -149,7 +149,7 @@ def _with_mask(
 
     with_mask.__name__ = with_mask.__qualname__ = name
     # What help and inspect show.
-    with_mask.__signature__ = signature  # type: ignore[attr-defined]
+    with_mask.__signature__ = signature  # type: ignore[attr-defined]  # functions have it for inspect
     with_mask.__doc__ = f"""Apply :func:`fastrelu.{function}` and return the result, which is `out` if given, and its mask.
 
     The gradient is ``{backward}``. Arguments are those of the function, parameters
@@ -247,7 +247,7 @@ def backward_from_mask(
 
 
 def as_mask(name: str, mask: Any, size: int) -> Mask:
-    """Return a mask of so many elements as a contiguous array."""
+    """Return a mask of `size` elements as a contiguous array."""
     if type(mask) is not np.ndarray:
         refuse(name, mask=mask)
     array = np.asarray(mask)
