@@ -74,17 +74,18 @@ def cross_entropy_grad(x):
     at = np.expand_dims(labels, axis)
     np.put_along_axis(y, at, np.take_along_axis(y, at, axis) - 1, axis)
     return y / labels.size
-def lay_out(shape, at, mask, dtype):
+def lay_out(shape, at, mask, dtype, whole=True):
     global axis, n, kind
     axis, n, kind = at, shape[at], dtype
     key = (shape, at, mask, dtype)
     if cells.get("key") != key:
         rng = np.random.default_rng(0)
-        found = {"x": (2 * rng.standard_normal(shape)), "grad": rng.standard_normal(shape)}
-        found = {name: array.astype(dtype) for name, array in found.items()}
-        found["y"], found["log_y"] = softmax(found["x"]), log_softmax(found["x"])
-        found["sparse_y"] = sparsemax(found["x"])
-        found["s"] = found["grad"].take(0, axis)
+        found = {"x": (2 * rng.standard_normal(shape)).astype(dtype)}
+        if whole:
+            found["grad"] = rng.standard_normal(shape).astype(dtype)
+            found["y"], found["log_y"] = softmax(found["x"]), log_softmax(found["x"])
+            found["sparse_y"] = sparsemax(found["x"])
+            found["s"] = found["grad"].take(0, axis)
         rows = shape[:axis] + shape[axis + 1:]
         found["labels"] = rng.integers(0, n, rows)
         if mask == "random":
@@ -100,8 +101,11 @@ def lay_out(shape, at, mask, dtype):
     globals().update({name: array for name, array in cells.items() if name != "key"})
 """
 TYPES_SETUP = """
+sources = {}
 def source(size, dtype):
-    x = 3 * np.random.default_rng(0).standard_normal(size)
+    if sources.get("size") != size:
+        sources.update(size=size, x=3 * np.random.default_rng(0).standard_normal(size))
+    x = sources["x"]
     if dtype == "bfloat16":
         import ml_dtypes
         return x.astype(ml_dtypes.bfloat16)
@@ -388,7 +392,7 @@ def mask_cells(options: argparse.Namespace) -> Iterator[Cell]:
                         dtype,
                         size,
                         f"{mask}, threads: {options.threads}",
-                        f"lay_out({shape}, 1, {mask!r}, {dtype!r})\nout = out.reshape({shape})\nout[...] = 7\n",
+                        f"lay_out({shape}, 1, {mask!r}, {dtype!r}, False)\nout = out.reshape({shape})\nout[...] = 7\n",
                         dtype,
                         dtype,
                         size,
