@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,6 +91,7 @@ def test_team_grows() -> None:
     program = f"""
 import numpy as np, fastrelu as fr
 from fastrelu import _core, _runtime
+_runtime.set_defaults(waking_from=_runtime.parallel_from)
 x = np.random.default_rng(0).standard_normal({LARGE}).astype("f4")
 with fr.threads(1):
     expected = fr.gelu(x)
@@ -102,6 +105,32 @@ assert not _runtime.team()["refused"]
 print(sizes)
 """
     assert run_python(program) == "[1, 4, 4, 8]\n"
+
+
+@openmp
+def test_few_are_woken_for_little_work() -> None:
+    """Each thread that is woken costs the caller: a call wakes as many as its work pays for."""
+    program = """
+import numpy as np, fastrelu as fr
+from fastrelu import _runtime
+_runtime.set_team(granted=16, spin=0, gap=0, hold=False)
+found = []
+for times in (1, 2, 4, 16):
+    x = np.ones(times * _runtime.waking_from[0] + 8, "f4")
+    while _runtime.team()["awake"]:
+        pass
+    found.append(fr.explain(fr.relu, x).threads)
+print(found)
+"""
+    assert run_python(program, OPENBLAS_NUM_THREADS="1") == "[2, 4, 8, 16]\n"
+
+
+@pytest.mark.parametrize(("option", "status"), [([], 0), (["--unlimited"], 1)])
+def test_no_large_call_is_much_slower_than_alone_on_any_machine(option: list[str], status: int) -> None:
+    """Simulated on up to 192 processors, whose workers spin, sleep or never come; and what is simulated is sharp."""
+    tool = Path(__file__).parent.parent / "tools" / "simulate_team.py"
+    run = subprocess.run([sys.executable, str(tool), *option], capture_output=True, text=True, check=False, timeout=120)
+    assert run.returncode == status, run.stdout + run.stderr
 
 
 # --- One team ---------------------------------------------------------------------------------------------------------
@@ -227,6 +256,7 @@ import resource, warnings
 import numpy as np, fastrelu as fr
 from fastrelu import _core, _runtime
 _runtime.set_team(granted={wanted})
+_runtime.set_defaults(waking_from=_runtime.parallel_from)
 x = np.ones({LARGE}, "f4")
 y = np.empty_like(x)
 with open("/proc/self/statm") as statm:

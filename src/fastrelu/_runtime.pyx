@@ -52,7 +52,7 @@ cdef extern from "team.h" nogil:
     void fr_team_serve(int) noexcept
     int fr_team_openmp() noexcept
     int fr_team_granted() noexcept
-    int fr_team_look(int) noexcept
+    int fr_team_look(int, int *) noexcept
     void fr_team_run(fr_share, const void *, long, int) noexcept
     void fr_team_run_alone(fr_share, const void *) noexcept
     int fr_team_is_short() noexcept
@@ -296,6 +296,8 @@ cdef Crew crew_for(int cost, Py_ssize_t n) except *:
     """How many threads a call on n elements of a cost class gets in the current context, and why."""
     cdef Crew crew
     cdef Py_ssize_t least = fr_load(&settings.parallel_from[cost])
+    cdef Py_ssize_t waking = fr_load(&settings.waking_from[cost])
+    cdef int awake
     crew.threads, crew.reason = 1, FR_CREW_SMALL
     if n < least:
         return crew
@@ -305,9 +307,10 @@ cdef Crew crew_for(int cost, Py_ssize_t n) except *:
         return crew
     if n < threads * (least // 2):
         threads = n // (least // 2)
-    crew.reason = fr_team_look(threads)
-    if crew.reason == FR_CREW_READY or (crew.reason == FR_CREW_ASLEEP and n >= fr_load(&settings.waking_from[cost])):
-        crew.threads = threads
+    crew.reason = fr_team_look(threads, &awake)
+    if crew.reason == FR_CREW_READY or (crew.reason == FR_CREW_ASLEEP and n >= waking):
+        # Waking a worker costs about 5 us, which is lost if its processor is busy: at most a tenth of the call.
+        crew.threads = min(threads, 1 + awake + max(1, n // max(waking // 2, 1) - 1))
     return crew
 
 

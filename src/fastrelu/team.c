@@ -378,6 +378,13 @@ static long fr_take_share(int part) {
     return -1;
 }
 
+static int fr_shares_left(void) {
+    const int queues = job.parts < FR_QUEUES ? job.parts : FR_QUEUES;
+    for (int queue = 0; queue < queues; queue++)
+        if (job.shares * queue / queues + fr_load(&job.taken[queue]) < job.shares * (queue + 1) / queues) return 1;
+    return 0;
+}
+
 static int fr_enter(void) {
     for (;;) {
         const long long gate = fr_load(&job.gate);
@@ -431,7 +438,7 @@ static void fr_work(int index) {
     if (part >= job.parts) return;
     fr_add(&job.entered, 1);
     fr_adopt_mask(&workers[index]);
-    fr_call_workers(2);
+    if (fr_shares_left()) fr_call_workers(2);
     while (fr_load(&fr_team_set.insist) && fr_load(&job.entered) < job.parts - 1) fr_yield();
     if (fr_processor() == job.home) fr_make_way(&workers[index]);
     long share = fr_take_share(part);
@@ -495,7 +502,8 @@ static void fr_gather(int count, double now) {
     }
 }
 
-int fr_team_look(int parts) {
+int fr_team_look(int parts, int *awake_now) {
+    *awake_now = 0;
     if (fr_load(&forked) || fr_load(&busy)) return FR_CREW_BUSY;
     const double now = fr_now();
     if (fr_load(&fr_team_set.hold) && (1e6 * now < (double)fr_load(&held_until) || fr_load(&held_calls) > 0)) {
@@ -504,6 +512,7 @@ int fr_team_look(int parts) {
     }
     int ready = 0;
     for (int k = 0; k < parts - 1 && k < fr_load(&arrived); k++) ready += fr_is_awake(k);
+    *awake_now = ready;
     if (ready >= parts - 1 || now - last_end < 1e-6 * (double)fr_load(&fr_team_set.gap)) return FR_CREW_READY;
     return FR_CREW_ASLEEP;
 }
@@ -635,7 +644,7 @@ int fr_team_prepare(fr_team_region region) { return (void)region, 0; }
 void fr_team_serve(int worker) { (void)worker; }
 int fr_team_openmp(void) { return 0; }
 int fr_team_granted(void) { return 1; }
-int fr_team_look(int parts) { return (void)parts, FR_CREW_BUSY; }
+int fr_team_look(int parts, int *awake) { return (void)parts, *awake = 0, FR_CREW_BUSY; }
 void fr_team_run(fr_share run, const void *what, long shares, int parts) {
     (void)shares, (void)parts, run(what, 0, 1, 0);
 }

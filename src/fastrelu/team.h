@@ -39,8 +39,9 @@ enum {
     FR_CREW_ASLEEP,    /* workers are asleep; waking them pays for larger calls only */
     FR_CREW_READY      /* workers are awake, or worth waking because calls come one after the other */
 };
-/* One of the last four: the state of the team for a call that wants `parts` threads. */
-int fr_team_look(int parts);
+/* One of the last four: the state of the team for a call that wants `parts` threads; and how many workers of these are
+ * awake. */
+int fr_team_look(int parts, int *awake);
 
 /* Computes all shares of a job, with up to `parts` threads: as many as the team has, if no other call uses it. */
 void fr_team_run(fr_share run, const void *what, long shares, int parts);
