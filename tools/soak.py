@@ -1,9 +1,10 @@
-"""Run the library for a while like a busy process, and check that its memory does not grow.
+"""Run the library for a while like a busy process, and check that memory, threads and descriptors do not grow.
 
-``MALLOC_ARENA_MAX=1 python tools/soak.py``: with one arena, because glibc's arenas for threads look like growth.
-Python threads call all functions concurrently: sizes from 0 to 16 MiB, both types, all layouts, with new results, into
-``out=`` and in place; they keep and drop results and views of them, and make calls that fail. Every kept result is
-checked again when it is dropped. The last line has the memory after a tenth of the run and at its end.
+``MALLOC_ARENA_MAX=1 python tools/soak.py --minutes 60``: with one arena, because glibc's arenas for threads look like
+growth. Python threads call functions of every engine concurrently: sizes from 0 to 16 MiB, all types and layouts, with
+new results, into ``out=`` and in place; they keep and drop results and views of them, and make calls that fail. Every
+kept result is checked again when it is dropped. The last line has what the process holds after a tenth of the run and at
+its end.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ from __future__ import annotations
 import argparse
 import ctypes
 import gc
+import importlib.util
 import random
 import sys
 import threading
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 import fastrelu as fr
-from fastrelu import runtime
+from fastrelu import diagnostics, fused, masks, nn, quantized, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +37,32 @@ FUNCTIONS: list[Callable[..., Any]] = [
     *(fr.relu, fr.leaky_relu, fr.gelu, fr.silu, fr.softplus, fr.hard_swish, fr.mish, fr.tanh, fr.elu, fr.hard_shrink)
 ]
 GRADIENTS: list[Callable[..., Any]] = [fr.relu_backward, fr.gelu_backward, fr.silu_backward, fr.mish_backward]
+TYPES: list[Any] = ["f4", "f8", "f4", "f2"]
+if importlib.util.find_spec("ml_dtypes"):
+    TYPES.append(importlib.import_module("ml_dtypes").bfloat16)
+MODEL = nn.Sequential(nn.Linear(10, 16), nn.GELU(), nn.Linear(16, 4)).eval()
+TABLE = quantized.table(fr.gelu, 0.05, 0, 0.05, 0)
+OTHERS: list[Callable[[Array], Any]] = [  # of rows of ten
+    fr.softmax,
+    lambda x: fr.softmax(x, 0, scale=0.5, softcap=30.0, where=x > -1),
+    lambda x: fr.softmax_backward_parameters(x, x, bias=x[:1])[0],
+    lambda x: fr.log_softmax_backward_from_output(x, x, 0),
+    lambda x: fr.logsumexp(x, 1, where=x > 0),
+    fr.hardmax,
+    fr.sparsemax,
+    lambda x: fr.cross_entropy_value_and_grad(x, np.arange(len(x)) % 10, label_smoothing=0.1)[1],
+    lambda x: fr.relu(x, where=x > 0, out=x.copy()),
+    lambda x: fr.swiglu(x, limit=7.0),
+    lambda x: fr.swiglu_backward(x[:, :5], x),
+    lambda x: fused.bias_act(x, x[:1].reshape(-1), fr.gelu, residual=x),
+    lambda x: fused.bias_act_backward(x, x, x[:1].reshape(-1), fr.silu)[0],
+    lambda x: fr.prelu_backward_parameters(x, x, np.full(10, 0.25, x.dtype))[0],
+    lambda x: masks.backward_from_mask(x, masks.relu_with_mask(x)[1]),
+    lambda x: quantized.lookup(TABLE, quantized.quantize(x.astype("f4"), 0.05, 0, fr.gelu, dtype="i1")),
+    lambda x: diagnostics.summarize(x, axis=0).mean,
+    lambda x: MODEL(x.astype("f4")),
+    lambda x: fr.ufuncs.silu(x[::-1, ::-1]),
+]
 SIZES = (0, 1, 17, 1000, 10_000, 33_000, 100_000, 1_000_000, 4_000_000)
 
 
@@ -50,6 +79,20 @@ def resident() -> int:
     import resource  # noqa: PLC0415  not on every system
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+class Held(NamedTuple):
+    """What a process holds."""
+
+    resident: int
+    threads: int
+    descriptors: int
+
+
+def held() -> Held:
+    """Return what this process holds, without the pool; nothing of threads and descriptors where there is no /proc."""
+    tasks, files = Path("/proc/self/task"), Path("/proc/self/fd")
+    return Held(resident(), *(len(list(at.iterdir())) if at.exists() else 0 for at in (tasks, files)))
 
 
 def fail(rng: random.Random, x: Array) -> None:
@@ -74,9 +117,9 @@ def fail(rng: random.Random, x: Array) -> None:
 def once(rng: random.Random, source: Array, kept: list[tuple[Array, Array]]) -> None:
     """Do one random operation."""
     n = rng.choice(SIZES[:-2]) if rng.random() < 0.97 else rng.choice(SIZES)
-    x = source[: 2 * n].astype(rng.choice(["f4", "f8", "f4", "f2"]) if n < 100_000 else source.dtype)
+    x = source[: 2 * n].astype(rng.choice(TYPES) if n < 100_000 else source.dtype)
     x = x[::2] if rng.random() < 0.3 else x[:n]
-    action = rng.randrange(8)
+    action = rng.randrange(12)
     if action == 0:
         fail(rng, x)
         return
@@ -88,6 +131,8 @@ def once(rng: random.Random, source: Array, kept: list[tuple[Array, Array]]) -> 
         y = function(x, out=np.empty(x.shape, "f8"))
     elif action == 3:
         y = rng.choice(GRADIENTS)(x, x)
+    elif action > 7 and x.size >= 10:
+        y = rng.choice(OTHERS)(x[: x.size // 10 * 10].reshape(-1, 10))
     elif action == 4 and x.size:
         y = fr.leaky_relu(x, np.full(x.shape, 0.25, x.dtype))
     else:
@@ -104,11 +149,15 @@ def once(rng: random.Random, source: Array, kept: list[tuple[Array, Array]]) -> 
         assert now.tobytes() == then.tobytes(), "a result has changed"
 
 
-def soak(operations: int, threads: int, seed: int, *, quiet: bool = False) -> tuple[int, int]:
-    """Run `operations` operations on each of `threads` threads; return the memory after a tenth and at the end."""
+def soak(operations: int, threads: int, seed: int, minutes: float) -> tuple[Held, Held]:
+    """Run `operations` operations on each of `threads` threads, and again until the minutes have passed.
+
+    Returns what is held after a tenth and at the end.
+    """
     source = np.random.default_rng(seed).standard_normal(2 * SIZES[-1]).astype("f4")
     errors: list[BaseException] = []
-    bar = tqdm(total=operations * threads, desc="operations", disable=quiet)
+    start = time.monotonic()
+    bar = tqdm(total=operations * threads, desc="operations")
 
     def work(number: int, count: int) -> None:
         rng = random.Random(number)
@@ -123,39 +172,45 @@ def soak(operations: int, threads: int, seed: int, *, quiet: bool = False) -> tu
         except BaseException as error:  # noqa: BLE001, RUF100  raised in the caller below
             errors.append(error)
 
-    def stage(first: int, count: int) -> int:
-        pool = [threading.Thread(target=work, args=(first + i, count)) for i in range(threads)]
+    def stage(first: int) -> Held:
+        pool = [threading.Thread(target=work, args=(first + i, operations // 10)) for i in range(threads)]
         for thread in pool:
             thread.start()
         for thread in pool:
             thread.join()
         if errors:
             raise errors[0]
-        return resident()
+        return held()
 
     before = fr.get_cache_limit()
+    parts = 0
+    found: list[Held] = []
     try:
-        early = stage(1000 * seed, operations // 10)
-        late = early
-        for part in range(1, 10):
-            late = stage(1000 * seed + threads * part, operations // 10)
+        while parts < 10 or time.monotonic() - start < 60 * minutes:
+            found.append(stage(1000 * seed + threads * parts))
+            parts += 1
+            bar.total = operations * threads * max(10, parts + 1) // 10
     finally:
         fr.set_cache_limit(before)
         bar.close()
-    return early, late
+    return found[(parts - 1) // 10], found[-1]
 
 
 def main() -> None:
-    """Read the options, run, and print the memory."""
+    """Read the options, run, and print what is held."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--operations", type=int, default=20_000, help="number on each thread")
-    parser.add_argument("--threads", type=int, default=4, help="number of Python threads")
+    parser.add_argument("--operations", type=int, default=20_000, help="number on each thread (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=0, help="least duration (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=4, help="number of Python threads (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    early, late = soak(options.operations, options.threads, options.seed)
-    print(f"isa {runtime.isa}, resident after a tenth {early / 2**20:.1f} MiB, at the end {late / 2**20:.1f} MiB")
-    if late > early + 2**24:
-        sys.exit("memory grows")
+    early, late = soak(options.operations, options.threads, options.seed, options.minutes)
+    texts = [
+        f"{at.resident / 2**20:.1f} MiB, {at.threads} threads, {at.descriptors} descriptors" for at in (early, late)
+    ]
+    print(f"isa {runtime.isa}, resident after a tenth {texts[0]}, at the end {texts[1]}")
+    if late.resident > early.resident + 2**24 or late.threads > early.threads or late.descriptors > early.descriptors:
+        sys.exit("memory, threads or descriptors grow")
 
 
 if __name__ == "__main__":
