@@ -1,7 +1,9 @@
-"""Suites beside full.py: functions along an axis, masks and element types: ``python benchmarks/grids.py axis masks types``.
+"""Suites beside full.py: ``python benchmarks/grids.py axis masks types passes``.
+
+Functions along an axis; masks; element types; passes that take several steps at once (passes.py).
 
 Measured as full.py measures: each side in a process of its own, restarted for each pair, one at a time, in alternating order,
-with checked answers. The results are ``results/axis.json``, ``masks.json`` and ``types.json``, which report.py turns into tables.
+with checked answers. The results are ``results/axis.json`` and its like, which report.py turns into tables.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import full
 import machine
 import numpy as np
+import passes
 import peers
 import results
 import worker
@@ -470,9 +473,47 @@ def _type_cell(function: Any, label: str, size: int, threads: int) -> Cell:
     return Cell(function.name, label, size, f"out, threads: {threads}", laid, dtype, answer, size, expression, sides)
 
 
+# --- Passes that take several steps at once ------------------------------------------------------------------------------
+
+
+def pass_cells(options: argparse.Namespace) -> Iterator[Cell]:
+    """Yield the cells of the passes."""
+    for dtype in options.dtypes:
+        for size in passes.SIZES:
+            for name, one in passes.PASSES.items():
+                if dtype in one.only and (not options.functions or name.split()[0] in options.functions):
+                    yield _pass_cell(name, one, dtype, size, options.threads)
+
+
+def _pass_cell(name: str, one: passes.Pass, dtype: str, size: int, threads: int) -> Cell:
+    answer, columns = one.answer or dtype, 2 * passes.WIDTH if one.double else passes.WIDTH
+    call = f"call({', '.join(passes.NAMES)})"
+    sides = {
+        OURS: Statement(one.ours),
+        "numpy": Statement(into_out(one.numpy) or f"out[...] = {one.numpy}"),
+        "torch": Statement(one.torch),
+        "jax": Statement(
+            f"jax.block_until_ready({call}){'[0]' if one.results > 1 else ''}",
+            f"call = jax.jit(lambda {', '.join(passes.NAMES)}: {one.jax})\n{call}",
+        ),
+    }
+    if one.onnx:
+        given = "int8" if one.given == "q" else dtype
+        sides["onnxruntime"] = Statement(
+            "session.run_with_iobinding(binding)  # out=out",
+            f"session = make_chain({one.onnx!r}, {given!r}, {answer!r})\n"
+            f"binding = bind_chain(session, {one.onnx!r}, {one.given}, out)",
+        )
+    setup = f"lay_pass({size}, {dtype!r})\nout = out.reshape(-1, {columns})\n"
+    count = size * columns // passes.WIDTH
+    return Cell(
+        name, dtype, size, f"out, threads: {threads}", setup, dtype, answer, count, one.exact or one.numpy, sides
+    )
+
+
 # --- Measuring --------------------------------------------------------------------------------------------------------
 
-SUITES = {"axis": axis_cells, "masks": mask_cells, "types": type_cells}
+SUITES = {"axis": axis_cells, "masks": mask_cells, "types": type_cells, "passes": pass_cells}
 _TORCH_WRAP = """
 def wrap(array):
     if array.dtype.name == "bfloat16":
@@ -484,7 +525,7 @@ def wrap(array):
 def prelude(side: str, threads: int) -> str:
     """Return the source that a side's process begins with."""
     own = "import fastrelu as fr" if side == OURS else peers.prelude(side, threads, full.CACHE)
-    return f"import math\n{own}\n{_TORCH_WRAP if side == 'torch' else ''}{COMMON}{TYPES_SETUP}"
+    return f"import math\n{own}\n{_TORCH_WRAP if side == 'torch' else ''}{COMMON}{TYPES_SETUP}{passes.SETUP}"
 
 
 @cache
@@ -492,14 +533,14 @@ def wanted(cell_key: str, setup: str, exact: str) -> Any:
     """Return the ends of the right answer, in long double."""
     del cell_key
     names: dict[str, Any] = {"np": np, "wrap": lambda array: array, "out": np.empty(0)}
-    exec(f"import math\nfrom scipy import special\n{COMMON}{TYPES_SETUP}", names)  # noqa: S102  the source is above
+    exec(f"import math\nfrom scipy import special\n{COMMON}{TYPES_SETUP}{passes.SETUP}", names)  # noqa: S102  the source is above
     exec("".join(line + "\n" for line in setup.splitlines() if not line.startswith("out")), names)  # noqa: S102  as above
     wide = np.float64 if "special" in exact else np.longdouble
-    for name in ("x", "grad", "y", "log_y", "sparse_y", "s"):
+    for name in ("y", "log_y", "sparse_y", "s", *passes.WIDE):
         if name in names:
             names[name] = names[name].astype(wide)
     with np.errstate(all="ignore"):  # references overflow where kernels do not
-        return worker.ends(np.asarray(eval(exact, names)))
+        return worker.ends(np.asarray(eval(exact, names)).astype(wide))
 
 
 def measure(cell: Cell, number: int, workers: dict[str, full.Worker], options: argparse.Namespace) -> dict[str, Any]:
@@ -587,7 +628,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     available = [name for name, package in peers.PACKAGES.items() if package.installed]
     beside = [name for name in ("numpy", "scipy", "torch", "jax", "onnxruntime") if name in available]
     parser = argparse.ArgumentParser(description="Functions along an axis, masks and element types next to peers.")
-    parser.add_argument("suites", nargs="+", choices=SUITES, metavar="SUITE", help="axis, masks, types")
+    parser.add_argument("suites", nargs="+", choices=SUITES, metavar="SUITE", help="axis, masks, types, passes")
     parser.add_argument("--functions", nargs="+", default=[], metavar="NAME", help="functions (all)")
     parser.add_argument("--lengths", nargs="+", type=int, default=LENGTHS, metavar="N", help="of rows (axis)")
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, metavar="N", help="elements (masks, types)")

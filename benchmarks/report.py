@@ -509,7 +509,7 @@ OTHERS = {
     "threads": threads,
     "layouts": layouts,
     "neighbors": neighbors,
-    **dict.fromkeys(("axis", "masks", "types"), grid),
+    **dict.fromkeys(("axis", "masks", "types", "passes"), grid),
     **dict.fromkeys(("network", "rows", "parameters", "diagnostics"), statements),
 }
 

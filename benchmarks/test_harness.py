@@ -16,6 +16,7 @@ import full
 import grids
 import machine
 import numpy as np
+import passes
 import plots
 import pytest
 import report
@@ -147,7 +148,7 @@ def test_an_unknown_key_of_a_reason_is_refused() -> None:
 
 def test_reasons_are_read() -> None:
     """The table in the tree has known keys, names that exist, and a text each."""
-    names = {function.name for function in functions()} | {*grids.AXIS}
+    names = {function.name for function in functions()} | {*grids.AXIS} | {*passes.PASSES}
     for entry in summary.read_reasons():
         assert entry["text"]
         assert {*entry.get("functions", [])} <= names
@@ -492,7 +493,7 @@ def test_the_suite_runs(tmp_path: Path) -> None:
     assert not [*tmp_path.glob("*.jsonl")]
 
 
-# --- Functions along an axis, masks, element types ----------------------------------------------------------------
+# --- Functions along an axis, masks, element types, passes --------------------------------------------------------
 
 
 def test_every_function_along_an_axis_has_cells() -> None:
@@ -514,6 +515,7 @@ def test_every_function_along_an_axis_has_cells() -> None:
         ),
         ("masks", ["--sizes", "1000"]),
         ("types", ["--functions", "relu", "gelu_backward", "--sizes", "1000"]),
+        ("passes", ["--functions", "swiglu", "glu_backward", "bias_act_backward", "relu_with_mask", "lookup"]),
     ],
 )
 def test_a_suite_is_measured_and_reported(
