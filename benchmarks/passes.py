@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 WIDTH = 1024  # of the rows of an output; a gated unit's input is twice as wide
 
-SIZES = (1024, 1 << 17, 1 << 20)  # elements of an output
+SIZES = (1024, 1 << 17, 1 << 20, 1 << 24)  # elements of an output; the largest in float32
 
 # Variables of every side: `a` and `b` are the halves of x, h and residual inputs as wide as the output.
 SETUP = """
@@ -23,6 +23,7 @@ def lay_pass(size, kind):
         found["q"] = rng.integers(-128, 128, (rows, 1024)).astype("int8")
         found["byte"] = found["q"].view("uint8")
         found["table"] = rng.integers(-128, 128, 256).astype("int8")
+        found["room"] = np.empty_like(found["h"])  # of what one call hands to the next
         passed.clear()
         passed.update({name: wrap(array) for name, array in found.items()}, key=(size, kind))
     globals().update({name: array for name, array in passed.items() if name != "key"})
@@ -46,6 +47,7 @@ def bind_chain(session, operators, x, out):
     return binding
 """
 NAMES = ("x", "h", "grad", "residual", "bias", "positive", "q", "byte", "table")  # arguments of JAX's functions
+ROWS = ("x", "a", "b", "h", "grad", "residual", "positive", "q", "byte")
 WIDE = ("x", "a", "b", "h", "grad", "residual", "bias")  # evaluated in a wider type
 
 
@@ -61,32 +63,46 @@ class Pass(NamedTuple):
     double: bool = False  # the result is as wide as x
     given: str = "h"  # the input, if onnxruntime takes part
     answer: str = ""  # the type of the result, if it is not that of the input
+    separate: str = ""  # calls of ours, one after the other
     results: int = 1  # the first is checked
     only: tuple[str, ...] = ("float32", "float64")
 
 
-def _gated(name: str, numpy: tuple[str, str, str], torch: tuple[str, str], jax: str) -> dict[str, Pass]:
-    """Return the passes of a gated unit: `numpy` has the unit and the gradients of both halves, `torch` unit and gradient.
+def _gated(name: str, act: str, numpy: tuple[str, str, str], torch: tuple[str, str], jax: str) -> dict[str, Pass]:
+    """Return the passes of a gated unit: `numpy` has the unit and both gradients, `torch` the unit and its gradient.
 
     The gate of glu is b, that of the others a; a pair has the gate first.
     """
     unit, first, second = numpy
     halves = f"(lambda a, b: {jax})"
     pair = "(residual, h)" if name == "glu" else "(h, residual)"
+    gate, value = ("b", "a") if name == "glu" else ("a", "b")
+    separate = f"np.multiply(fr.{act}({gate}, out=room), {value}, out=out)"
+    slopes = [
+        f"fr.{act}_backward(np.multiply(grad, {value}, out=room), {gate}, out=",
+        f"np.multiply(fr.{act}({gate}, out=room), grad, out=",
+    ]
+    first_half, second_half = "out[:, :1024])", "out[:, 1024:])"
+    gradient = "; ".join(
+        slope + half
+        for slope, half in zip(slopes[:: -1 if name == "glu" else 1], (first_half, second_half), strict=True)
+    )
     joined = "torch.sigmoid(b).mul_(a)" if name == "glu" else torch[0]
     return {
-        name: Pass(f"fr.{name}(x, out=out)", unit, torch[0], f"{halves}(x[:, :1024], x[:, 1024:])"),
+        name: Pass(f"fr.{name}(x, out=out)", unit, torch[0], f"{halves}(x[:, :1024], x[:, 1024:])", separate=separate),
         f"{name} of a pair": Pass(
             f"fr.{name}((h, residual), out=out)",
             f"(lambda a, b: {unit}){pair}",
             f"(lambda a, b: {joined}){pair}",
             f"{halves}{pair}",
+            separate=f"np.multiply(fr.{act}(h, out=room), residual, out=out)",
         ),
         f"{name}_backward": Pass(
             f"fr.{name}_backward(grad, x, out=out)",
             f"np.concatenate([{first}, {second}], axis=1)",
             torch[1],
             f"jax.vjp(lambda x: {halves}(x[:, :1024], x[:, 1024:]), x)[1](grad)[0]",
+            separate=gradient,
             double=True,
         ),
     }
@@ -102,18 +118,21 @@ def _biased(name: str, numpy: tuple[str, str], torch: tuple[str, str], jax: str)
             function.replace("z", f"({z})", 1) if function.count("z") == 1 else f"(lambda z: {function})({z})",
             f"z = torch.add(h, bias, out=out); {torch[0]}",
             f"(lambda z: {jax})({z})",
+            separate=f"fr.{name}_(np.add(h, bias, out=out))",
         ),
         f"bias_act {name} residual": Pass(
             f"fr.fused.bias_act(h, bias, fr.{name}, residual=residual, out=out)",
             f"(lambda z: {function})({more})",
             f"z = torch.add(h, bias, out=out).add_(residual); {torch[0]}",
             f"(lambda z: {jax})({more})",
+            separate=f"fr.{name}_(np.add(np.add(h, bias, out=out), residual, out=out))",
         ),
         f"bias_act_backward {name}": Pass(
             f"fr.fused.bias_act_backward(grad, h, bias, fr.{name}, out=out)[0]",
             f"(lambda dx: (dx, dx.sum(0)))((lambda z: grad * {slope})({z}))[0]",
             f"z = h + bias; {torch[1]}; out.sum(0)",
             f"(lambda dx: (dx, dx.sum(0)))(jax.vjp(lambda h: (lambda z: {jax})({z}), h)[1](grad)[0])",
+            separate=f"fr.{name}_backward(grad, np.add(h, bias, out=room), out=out).sum(0)",
             results=2,
         ),
     }
@@ -144,6 +163,7 @@ def _quantized(before: str, numpy: str, torch: str, jax: str, onnx: tuple[str, .
 PASSES = {
     **_gated(
         "glu",
+        "sigmoid",
         (
             f"a * {_SIGMOID.format('b')}",
             f"grad * {_SIGMOID.format('b')}",
@@ -154,6 +174,7 @@ PASSES = {
     ),
     **_gated(
         "swiglu",
+        "silu",
         (
             f"a * {_SIGMOID.format('a')} * b",
             f"grad * b * {_SILU_SLOPE.format('a')}",
@@ -167,6 +188,7 @@ PASSES = {
     ),
     **_gated(
         "geglu",
+        "gelu",
         (f"{_GELU.format('a')} * b", f"grad * b * {_GELU_SLOPE.format('a')}", f"grad * {_GELU.format('a')}"),
         (
             "torch.mul(F.gelu(a), b, out=out)",
@@ -176,6 +198,7 @@ PASSES = {
     ),
     **_gated(
         "reglu",
+        "relu",
         ("np.maximum(a, 0) * b", "grad * b * (a > 0)", "grad * np.maximum(a, 0)"),
         (
             "torch.mul(torch.relu(a), b, out=out)",
@@ -214,6 +237,7 @@ PASSES = {
         "torch.mul(grad, positive, out=out)",
         "grad * positive",
         exact="grad * positive",
+        separate="fr.relu_backward(grad, h, out=out)",
     ),
     "quantize": _quantized("", "h", "h", "h", ()),
     "quantize relu": _quantized("'relu', ", "np.maximum(h, 0)", "torch.relu(h)", "jax.nn.relu(h)", ("Relu",)),

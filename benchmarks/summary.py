@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 REASONS = Path(__file__).with_name("reasons.toml")
 OURS, ACCURATE, STREAMED = "fastrelu", "accurate", "streamed"
+SEPARATE = "separate"  # calls of ours, one after the other, where one call does it all
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 
@@ -80,7 +81,7 @@ class Row:
     @property
     def peers(self) -> list[str]:
         """The sides other than ours that compute the same."""
-        return [side for side in self.times if side not in {OURS, ACCURATE, STREAMED}]
+        return [side for side in self.times if side not in {OURS, ACCURATE, STREAMED, SEPARATE}]
 
     def against(self, side: str) -> Ratio:
         """Return our speed relative to a side."""
