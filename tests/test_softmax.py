@@ -227,6 +227,18 @@ def test_axes_of_large_arrays(function: Function, dtype: str) -> None:
 @each_function
 @each_dtype
 @each_precision
+@pytest.mark.parametrize("n", [129, 293, 1025])
+def test_axes_of_few_columns(function: Function, dtype: str, precision: fr.runtime.Precision, n: int) -> None:
+    """So do a few long rows side by side, or behind whole tiles."""
+    with fr.precision(precision), fr.threads(2):
+        for columns in range(1, 21):
+            check_axes(function, dtype, (n, columns))
+        check_axes(function, dtype, (3, n, 18))
+
+
+@each_function
+@each_dtype
+@each_precision
 @each_isa
 @pytest.mark.parametrize("n", [32, 33, 48, 63, 64, 127, 200, 512, 513])
 def test_bands(function: Function, dtype: str, precision: fr.runtime.Precision, isa: str, n: int) -> None:
@@ -290,7 +302,7 @@ def test_several_axes(function: Function, axis: tuple[int, ...] | None) -> None:
 @each_function
 @each_dtype
 @each_precision
-@pytest.mark.parametrize("shape", [(33, 20), (6, 300)])
+@pytest.mark.parametrize("shape", [(33, 20), (6, 300), (20, 700)])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layouts(
     function: Function, dtype: str, precision: fr.runtime.Precision, shape: tuple[int, ...], layout: str

@@ -1,6 +1,7 @@
 /* Runs over the rows of an array of any strides. Rows that are contiguous, and not short, go straight to the kernel;
  * rows that lie across memory go side by side to the kernel of a tile. Others are gathered: short rows, and rows of any
- * layout that lie across, into a tile; a few long ones one after the other. */
+ * layout that lie across, into a tile; a few long ones one after the other, and long ones whose elements lie closer
+ * together than they do. */
 #include "rows.h"
 
 #include <string.h>
@@ -17,7 +18,8 @@ enum {
     FR_TILE_BYTES = 1 << 14,     /* of a gathered tile wider than FR_COLUMNS */
     FR_TILE_FAR = 1 << 18,       /* bytes of FR_COLUMNS rows from which they are gathered: then each is read once */
     FR_TILE_MOST = 1 << 26,      /* bytes of FR_COLUMNS rows up to which they are */
-    FR_ROWS_BYTES = 1 << 18,     /* of rows that are gathered one after the other */
+    FR_ROWS_BYTES = 1 << 18,     /* of rows that are gathered one after the other, unless they lie across */
+    FR_TILE_EMPTY = 1 << 11,     /* elements that a tile of long rows lacks: from then on they are gathered so */
     FR_CRITICAL_PITCH = 1 << 11, /* bytes: elements so far apart share few lines of the caches, */
     FR_CRITICAL_LINES = 16       /* about that many in all operands */
 };
@@ -264,6 +266,11 @@ static const char *fr_keep_mask(const fr_row_walk *next, const fr_row_plan *plan
     return next->at[FR_ROW_IN];
 }
 
+/* Are m long rows side by side so few that they are computed one after the other? */
+static int fr_are_few(const fr_row_call *call, ptrdiff_t m) {
+    return call->n > FR_SHORT_ROW && m < FR_COLUMNS && (FR_COLUMNS - m) * call->n >= FR_TILE_EMPTY;
+}
+
 /* Copies the next rows, or a run of those that are not copied, and computes them. Returns how many. */
 static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t most, int *status) {
     const fr_row_call *call = walk->call;
@@ -275,7 +282,8 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     if (plan->direct && run >= FR_COLUMNS) {
         const int once = call->loss || (walk->at[FR_ROW_OUT] && (walk->at[FR_ROW_OUT] == walk->at[FR_ROW_IN] ||
                                                                  walk->at[FR_ROW_OUT] == walk->at[FR_ROW_SECOND]));
-        rows = once ? run - run % FR_COLUMNS : run;
+        const ptrdiff_t last = run % FR_COLUMNS;
+        rows = once || (last <= FR_COLUMNS / 4 && fr_are_few(call, last)) ? run - last : run;
         fr_run_direct(walk, plan, rows, status);
         return rows;
     }
@@ -464,6 +472,15 @@ static int fr_lies_across(const fr_row_call *call) {
     return bytes <= FR_TILE_FAR || second;
 }
 
+/* Do rows lie closer together than their elements, in an operand that is copied? */
+static int fr_is_across(const fr_row_call *call) {
+    for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++)
+        if (k != FR_ROW_WHERE && !fr_is_direct(call, k) &&
+            fr_distance(fr_across(call, k)) < fr_distance(call->operand[k].along))
+            return 1;
+    return 0;
+}
+
 /* Plans a share of `count` rows, and computes the bytes of its room; returns 0 if they overflow. */
 static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t count, size_t *size) {
     plan->sinks = call->load && call->operand[FR_ROW_SINK].origin;
@@ -480,8 +497,11 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
         plan->band = FR_BAND_BYTES / bytes < FR_COLUMNS ? FR_BAND_BYTES / bytes : FR_COLUMNS;
         if (plan->band < 1) plan->band = 1;
     }
+    const ptrdiff_t end = call->shape[call->naxes - 1], side_by_side = count < end ? count : end;
+    const int across = fr_is_across(call);
     plan->tiles = !plan->band && call->tile && count >= FR_COLUMNS / 4 && bytes <= FR_TILE_MOST / FR_COLUMNS &&
-                  (transferred || (call->n <= FR_SHORT_ROW && (inputs == 1 || count >= FR_COLUMNS)));
+                  (call->n <= FR_SHORT_ROW ? transferred || inputs == 1 || count >= FR_COLUMNS
+                                           : across && !fr_are_few(call, side_by_side));
     plan->direct = plan->tiles && !call->load && fr_lies_across(call);
     *size = 0;
     if (plan->tiles) {
@@ -491,14 +511,15 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
         if (plan->width < FR_COLUMNS || plan->direct) plan->width = FR_COLUMNS;
         plan->pitch = plan->width * call->itemsize;
     } else {
-        plan->width = FR_ROWS_BYTES / bytes < FR_COLUMNS ? FR_ROWS_BYTES / bytes : FR_COLUMNS;
+        const ptrdiff_t most = (across ? FR_TILE_MOST : FR_ROWS_BYTES) / bytes;
+        plan->width = most < FR_COLUMNS ? most : FR_COLUMNS;
         if ((masked || call->load) && !transferred) plan->width = plan->band ? plan->band : 1;
         if (plan->width > count) plan->width = count;
         if (plan->width < 1) plan->width = 1;
-        plan->pitch = bytes;
+        plan->pitch = (ptrdiff_t)(((size_t)bytes | 127) + 65); /* rows begin in different lines of the cache */
     }
     const ptrdiff_t copied = plan->tiles || plan->gathered ? plan->width : 0;
-    return fr_add_bytes(size, (inputs + (masked && plan->tiles)) * copied, bytes) &&
+    return fr_add_bytes(size, (inputs + (masked && plan->tiles)) * copied, plan->tiles ? bytes : plan->pitch) &&
            fr_add_bytes(size, masked * plan->width, call->n);
 }
 
@@ -529,24 +550,32 @@ ptrdiff_t fr_rows_prepare(fr_row_call *call, ptrdiff_t rows) {
 
 size_t fr_rows_room(const fr_row_call *call, ptrdiff_t rows) {
     fr_row_plan plan;
-    size_t size;
+    size_t size, few;
     if (rows == 0 || call->n == 0) return 0;
-    return fr_plan_rows(&plan, call, rows, &size) ? size : SIZE_MAX;
+    if (!fr_plan_rows(&plan, call, rows, &size) ||
+        !fr_plan_rows(&plan, call, rows < FR_COLUMNS ? rows : FR_COLUMNS - 1, &few))
+        return SIZE_MAX;
+    return size > few ? size : few;
+}
+
+/* Plans a share of `count` rows in this room. */
+static void fr_place_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t count, char *room) {
+    size_t size;
+    fr_plan_rows(plan, call, count, &size);
+    const ptrdiff_t copy = plan->tiles ? plan->pitch * plan->n : plan->pitch * plan->width;
+    plan->room[0] = room;
+    plan->room[1] = room + copy;
+    plan->picked = room + (call->operand[FR_ROW_SECOND].origin ? 2 : 1) * copy;
+    plan->mask = plan->picked + (plan->tiles && call->operand[FR_ROW_WHERE].origin ? copy : 0);
 }
 
 int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop, char *room) {
     fr_row_walk walk;
-    fr_row_plan plan;
+    fr_row_plan plan, few;
     fr_loss_sums sums;
-    size_t size;
     int status = FR_ROWS_DONE;
     if (start >= stop || call->n == 0) return status;
-    fr_plan_rows(&plan, call, stop - start, &size);
-    const ptrdiff_t copy = plan.width * plan.n * call->itemsize;
-    plan.room[0] = room;
-    plan.room[1] = room + copy;
-    plan.picked = room + (call->operand[FR_ROW_SECOND].origin ? 2 : 1) * copy;
-    plan.mask = plan.picked + (plan.tiles && call->operand[FR_ROW_WHERE].origin ? copy : 0);
+    fr_place_rows(&plan, call, stop - start, room);
     memset(&sums, 0, sizeof sums);
     sums.row = start;
     plan.sums = call->sums ? &sums : NULL;
@@ -554,12 +583,18 @@ int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop, char *
     walk.call = call;
     fr_row_seek(&walk, start);
     while (start < stop) {
-        if (plan.tiles) {
-            start += fr_run_tile(&walk, &plan, stop - start, &status);
+        const ptrdiff_t left = plan.direct ? fr_row_run(&walk, stop - start) : stop - start;
+        const fr_row_plan *now = &plan;
+        if (plan.tiles && fr_are_few(call, left)) { /* behind the last whole tile */
+            fr_place_rows(&few, call, left, room);
+            few.sums = plan.sums;
+            now = &few;
+        }
+        if (now->tiles) {
+            start += fr_run_tile(&walk, now, stop - start, &status);
         } else {
-            const ptrdiff_t m =
-                fr_row_run(&walk, plan.gathered && plan.width < stop - start ? plan.width : stop - start);
-            fr_run_each(&walk, &plan, m, &status);
+            const ptrdiff_t m = fr_row_run(&walk, now->gathered && now->width < left ? now->width : left);
+            fr_run_each(&walk, now, m, &status);
             start += m;
         }
     }

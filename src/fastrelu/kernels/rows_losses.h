@@ -350,10 +350,12 @@ FR_INLINE void FN(cross_entropy_columns)(fr_tile *tile, ptrdiff_t n) {
         const char *from = tile->in[0] + COLUMNS_AT(at);
         char *to = tile->out ? tile->out + COLUMNS_AT(at) : NULL;
         const int32_t *labels = tile->label + at * FR_COLUMNS;
+        if (n == 2 && !to) FN(columns_top)(c, infinite, limit, from, pitch, n, count, 0, 0, 1);
+        else FN(columns_top)(c, infinite, limit, from, pitch, n, count, 0, 1, 1);
         for (ptrdiff_t k = 0; k < count; k++) {
             const int32_t *label = labels + k * FR_COLUMNS;
             int32_t ignored = 0;
-            infinite[k] = rare[k] = FN(columns_top)(&c[k], limit[k], from + COLUMNS_AT(k), pitch, n, 0);
+            rare[k] = infinite[k];
             FOR_LANES(j) weight[k][j] = whole[k][j] = 1;
             if (shared) FOR_LANES(j) {
                     own[k][j] = c[k].m[j], weight[k][j] = 0;
@@ -465,8 +467,7 @@ FR_INLINE void FN(logsumexp_columns)(fr_tile *tile, ptrdiff_t n) {
     unsigned infinite[FR_COLUMN_BATCH];
     FOR_BATCHES(at, count, tile) {
         const char *x = tile->in[0] + COLUMNS_AT(at);
-        for (ptrdiff_t k = 0; k < count; k++)
-            infinite[k] = FN(columns_top)(&c[k], limit[k], x + COLUMNS_AT(k), pitch, n, 0);
+        FN(columns_top)(c, infinite, limit, x, pitch, n, count, 0, n != 2, 1);
         for (ptrdiff_t k = 0; k < count; k++) FN(columns_sum)(&c[k], x + COLUMNS_AT(k), pitch, NULL, 0, n, 0, 1);
         for (ptrdiff_t k = 0; k < count; k++) {
             double *loss = tile->loss + (at + k) * FR_COLUMNS;

@@ -3,6 +3,18 @@
 /* ---- Rows side by side, FR_COLUMNS at a time: the same operations on each as above. Lane l of a row is then one of
  * FR_ROW_LANES rows of sums. ---- */
 
+#define FOR_COLUMNS(at, tile)                                                                        \
+    for (ptrdiff_t at = 0, end_of_##at = (tile)->width * (ptrdiff_t)sizeof(store); at < end_of_##at; \
+         at += FR_COLUMNS * (ptrdiff_t)sizeof(store))
+
+/* Rows of few elements go through each step FR_COLUMN_BATCH times FR_COLUMNS at a time: within one set of columns each
+ * operation waits for the one before. Longer rows stay in the cache this way: one set at a time. */
+#define FOR_BATCHES(at, count, tile)                                                            \
+    for (ptrdiff_t at = 0, count = 0, most_of_##at = (tile)->n <= FR_FEW ? FR_COLUMN_BATCH : 1, \
+                   end_of_##at = (tile)->width / FR_COLUMNS;                                    \
+         count = end_of_##at - at < most_of_##at ? end_of_##at - at : most_of_##at, at < end_of_##at; at += count)
+#define COLUMNS_AT(k) ((k) * FR_COLUMNS * (ptrdiff_t)sizeof(store))
+
 typedef struct {
     FR_LINES store m[FR_COLUMNS];
     FR_LINES real origin[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS], top[FR_COLUMNS]; /* as in row */
@@ -10,7 +22,7 @@ typedef struct {
     FR_LINES double hi[FR_ROW_LANES][FR_COLUMNS], lo[FR_ROW_LANES][FR_COLUMNS]; /* the first lane becomes the sum */
 } FN(columns);
 
-/* Sets the largest elements that are infinite to 0, and finds the limits of these rows. */
+/* Sets the largest elements that are infinite to 0, and finds the limits of these rows; returns one bit for each. */
 FR_APART unsigned FN(limits_of)(ptrdiff_t *limit, store *m, const char *x, ptrdiff_t pitch, ptrdiff_t n, int flip) {
     unsigned infinite = 0;
     for (int j = 0; j < FR_COLUMNS; j++) {
@@ -21,33 +33,35 @@ FR_APART unsigned FN(limits_of)(ptrdiff_t *limit, store *m, const char *x, ptrdi
     }
     return infinite;
 }
-/* Returns one bit for each row whose largest element is infinite. */
-FR_INLINE unsigned FN(columns_top)(FN(columns) * c, ptrdiff_t *limit, const char *x, ptrdiff_t pitch, ptrdiff_t n,
-                                   int flip) {
-    FR_LINES store m[FR_COLUMNS];
-    unsigned infinite = 0;
-    FOR_LANES(j) m[j] = -(store)INFINITY;
-    for (ptrdiff_t i = 0; i < n; i++) {
-        const store *at = (const store *)(x + i * pitch);
-        FOR_LANES(j) {
-            store v = FN(signed_as)(at[j], flip);
-            m[j] = v > m[j] ? v : m[j];
+/* What the elements of each row share, of `count` sets of columns; `infinite` gets one bit for each row whose largest
+ * element is. The exponential of that element is left out unless it is asked for, as are the units. */
+FR_INLINE void FN(columns_top)(FN(columns) * c, unsigned *infinite, ptrdiff_t (*limit)[FR_COLUMNS], const char *x,
+                               ptrdiff_t pitch, ptrdiff_t n, ptrdiff_t count, int flip, int tops, int units) {
+    FR_LINES store odd[FR_COLUMNS]; /* 0 or NaN */
+    int rare = 0;
+    FOR_LANES(j) odd[j] = 0;
+    for (ptrdiff_t k = 0; k < count; k++) {
+        FR_LINES store m[FR_COLUMNS];
+        FOR_LANES(j) m[j] = -(store)INFINITY;
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const store *at = (const store *)(x + COLUMNS_AT(k) + i * pitch);
+            FOR_LANES(j) {
+                store v = FN(signed_as)(at[j], flip);
+                m[j] = v > m[j] ? v : m[j];
+            }
         }
+        FOR_LANES(j) c[k].m[j] = m[j], odd[j] += m[j] - m[j];
+        infinite[k] = 0;
     }
-    FOR_LANES(j) infinite |= FN(row_is_finite)(m[j]) ? 0 : 1;
-    if (infinite) {
-        FR_LINES store rare[FR_COLUMNS];
-        FOR_LANES(j) rare[j] = m[j];
-        infinite = FN(limits_of)(limit, rare, x, pitch, n, flip);
-        FOR_LANES(j) m[j] = rare[j];
-    }
-    FOR_LANES(j) {
-        const FN(row) row = FN(row_of)(m[j]);
-        c->m[j] = m[j];
-        c->origin[j] = row.origin, c->magic[j] = row.magic, c->low[j] = row.low, c->top[j] = row.top;
-        c->unit[j] = row.unit, c->unit_low[j] = row.unit_low;
-    }
-    return infinite;
+    FOR_LANES(j) rare |= odd[j] == 0 ? 0 : 1;
+    for (ptrdiff_t k = 0; k < count && rare; k++)
+        infinite[k] = FN(limits_of)(limit[k], c[k].m, x + COLUMNS_AT(k), pitch, n, flip);
+    for (ptrdiff_t k = 0; k < count; k++) FOR_LANES(j) {
+            const FN(row) row = FN(row_of)(c[k].m[j]);
+            c[k].origin[j] = row.origin, c[k].magic[j] = row.magic, c[k].low[j] = row.low;
+            if (tops) c[k].top[j] = row.top;
+            if (units) c[k].unit[j] = row.unit, c[k].unit_low[j] = row.unit_low;
+        }
 }
 
 FR_INLINE void FN(columns_join)(double (*hi)[FR_COLUMNS], double (*lo)[FR_COLUMNS], ptrdiff_t n) {
@@ -97,9 +111,22 @@ FR_INLINE void FN(columns_step)(FN(columns) * c, const char *from, char *keep, i
 #endif
     FN(add_lanes)(first, c->hi[lane], c->lo[lane], e, e_lo, beside ? c->top : NULL, same);
 }
-/* As row_sum. */
+/* As row_sum. Of two elements beside the largest there is one, which needs no sum. */
 FR_INLINE void FN(columns_sum)(FN(columns) * c, const char *x, ptrdiff_t pitch, char *keep, ptrdiff_t keep_pitch,
                                ptrdiff_t n, int flip, int beside) {
+    if (n == 2 && beside && !keep) {
+        const store *one = (const store *)x, *two = (const store *)(x + pitch);
+        FR_LINES store other[FR_COLUMNS];
+        FOR_LANES(j) other[j] = FN(signed_as)(one[j], flip) == c->m[j] ? two[j] : one[j];
+        FN(columns_step)(c, (const char *)other, NULL, 0, NULL, flip, 0, 1);
+        FN(columns_join)(c->hi, c->lo, 1);
+        FOR_LANES(j) {
+            const fr_total total = FN(beside_of)(FN(column_total)(c, j), 0, 0);
+            c->hi[0][j] = total.hi;
+            if (COMPENSATED) c->lo[0][j] = total.lo;
+        }
+        return;
+    }
     FN(count) same[FR_COLUMNS];
     ptrdiff_t i = 0;
     FOR_LANES(j) same[j] = 0;
@@ -139,28 +166,15 @@ FR_INLINE void FN(columns_limits)(unsigned infinite, const ptrdiff_t *limit, cha
         if (infinite >> j & 1) FN(write_limit)(out + j * (ptrdiff_t)sizeof(store), pitch, n, limit[j], logarithm);
 }
 
-#define FOR_COLUMNS(at, tile)                                                                        \
-    for (ptrdiff_t at = 0, end_of_##at = (tile)->width * (ptrdiff_t)sizeof(store); at < end_of_##at; \
-         at += FR_COLUMNS * (ptrdiff_t)sizeof(store))
-
-/* Rows of few elements go through each step FR_COLUMN_BATCH times FR_COLUMNS at a time: within one set of columns each
- * operation waits for the one before. Longer rows stay in the cache this way: one set at a time. */
-#define FOR_BATCHES(at, count, tile)                                                            \
-    for (ptrdiff_t at = 0, count = 0, most_of_##at = (tile)->n <= FR_FEW ? FR_COLUMN_BATCH : 1, \
-                   end_of_##at = (tile)->width / FR_COLUMNS;                                    \
-         count = end_of_##at - at < most_of_##at ? end_of_##at - at : most_of_##at, at < end_of_##at; at += count)
-#define COLUMNS_AT(k) ((k) * FR_COLUMNS * (ptrdiff_t)sizeof(store))
-
-FR_INLINE void FN(softmax_columns)(const fr_tile *tile, int flip) {
-    const ptrdiff_t n = tile->n, pitch = tile->pitch[0], out_pitch = tile->out_pitch;
+FR_INLINE void FN(softmax_columns)(const fr_tile *tile, ptrdiff_t n, int flip) {
+    const ptrdiff_t pitch = tile->pitch[0], out_pitch = tile->out_pitch;
     FN(columns) c[FR_COLUMN_BATCH];
     ptrdiff_t limit[FR_COLUMN_BATCH][FR_COLUMNS];
     unsigned infinite[FR_COLUMN_BATCH];
     FOR_BATCHES(at, count, tile) {
         const char *x = tile->in[0] + COLUMNS_AT(at);
         char *out = tile->out + COLUMNS_AT(at);
-        for (ptrdiff_t k = 0; k < count; k++)
-            infinite[k] = FN(columns_top)(&c[k], limit[k], x + COLUMNS_AT(k), pitch, n, flip);
+        FN(columns_top)(c, infinite, limit, x, pitch, n, count, flip, 0, 0);
         for (ptrdiff_t k = 0; k < count; k++)
             FN(columns_sum)(&c[k], x + COLUMNS_AT(k), pitch, out + COLUMNS_AT(k), out_pitch, n, flip, 0);
         for (ptrdiff_t k = 0; k < count; k++) {
@@ -169,8 +183,11 @@ FR_INLINE void FN(softmax_columns)(const fr_tile *tile, int flip) {
         }
     }
 }
-FR_UNUSED static void FN(softmax_tile_row)(fr_tile *tile) { FN(softmax_columns)(tile, 0); }
-FR_UNUSED static void FN(softmin_tile_row)(fr_tile *tile) { FN(softmax_columns)(tile, 1); }
+FR_UNUSED static void FN(softmax_tile_row)(fr_tile *tile) {
+    if (tile->n == 2) FN(softmax_columns)(tile, 2, 0);
+    else FN(softmax_columns)(tile, tile->n, 0);
+}
+FR_UNUSED static void FN(softmin_tile_row)(fr_tile *tile) { FN(softmax_columns)(tile, tile->n, 1); }
 
 FR_INLINE void FN(log_softmax_columns)(fr_tile *tile, ptrdiff_t n) {
     const ptrdiff_t pitch = tile->pitch[0], out_pitch = tile->out_pitch;
@@ -180,8 +197,7 @@ FR_INLINE void FN(log_softmax_columns)(fr_tile *tile, ptrdiff_t n) {
     FOR_BATCHES(at, count, tile) {
         const char *from = tile->in[0] + COLUMNS_AT(at);
         char *to = tile->out + COLUMNS_AT(at);
-        for (ptrdiff_t k = 0; k < count; k++)
-            infinite[k] = FN(columns_top)(&c[k], limit[k], from + COLUMNS_AT(k), pitch, n, 0);
+        FN(columns_top)(c, infinite, limit, from, pitch, n, count, 0, n != 2, 1);
         for (ptrdiff_t k = 0; k < count; k++) FN(columns_sum)(&c[k], from + COLUMNS_AT(k), pitch, NULL, 0, n, 0, 1);
         for (ptrdiff_t k = 0; k < count; k++) {
             FR_LINES real hi[FR_COLUMNS], lo[FR_COLUMNS];

@@ -19,6 +19,25 @@ static void fr_square_32(char *to, ptrdiff_t to_pitch, const char *from, ptrdiff
     _mm_storeu_si128((__m128i *)(to + 2 * to_pitch), _mm_unpacklo_epi64(AB, CD));
     _mm_storeu_si128((__m128i *)(to + 3 * to_pitch), _mm_unpackhi_epi64(AB, CD));
 }
+/* 4 rows of 2 elements, and back. */
+static void fr_tall_32(char *to, ptrdiff_t to_pitch, const char *from, ptrdiff_t from_pitch) {
+    const __m128i a = _mm_loadl_epi64((const __m128i *)from);
+    const __m128i b = _mm_loadl_epi64((const __m128i *)(from + from_pitch));
+    const __m128i c = _mm_loadl_epi64((const __m128i *)(from + 2 * from_pitch));
+    const __m128i d = _mm_loadl_epi64((const __m128i *)(from + 3 * from_pitch));
+    const __m128i ab = _mm_unpacklo_epi32(a, b), cd = _mm_unpacklo_epi32(c, d);
+    _mm_storeu_si128((__m128i *)to, _mm_unpacklo_epi64(ab, cd));
+    _mm_storeu_si128((__m128i *)(to + to_pitch), _mm_unpackhi_epi64(ab, cd));
+}
+static void fr_wide_32(char *to, ptrdiff_t to_pitch, const char *from, ptrdiff_t from_pitch) {
+    const __m128i a = _mm_loadu_si128((const __m128i *)from);
+    const __m128i b = _mm_loadu_si128((const __m128i *)(from + from_pitch));
+    const __m128i ab = _mm_unpacklo_epi32(a, b), AB = _mm_unpackhi_epi32(a, b);
+    _mm_storel_epi64((__m128i *)to, ab);
+    _mm_storel_epi64((__m128i *)(to + to_pitch), _mm_srli_si128(ab, 8));
+    _mm_storel_epi64((__m128i *)(to + 2 * to_pitch), AB);
+    _mm_storel_epi64((__m128i *)(to + 3 * to_pitch), _mm_srli_si128(AB, 8));
+}
 static void fr_square_64(char *to, ptrdiff_t to_pitch, const char *from, ptrdiff_t from_pitch) {
     const __m128i a = _mm_loadu_si128((const __m128i *)from);
     const __m128i b = _mm_loadu_si128((const __m128i *)(from + from_pitch));
@@ -27,38 +46,68 @@ static void fr_square_64(char *to, ptrdiff_t to_pitch, const char *from, ptrdiff
 }
 #else
 enum { FR_SQUARES = 0 };
-static void fr_square_32(char *to, ptrdiff_t to_pitch, const char *from, ptrdiff_t from_pitch) {
-    (void)to, (void)to_pitch, (void)from, (void)from_pitch;
-}
-static void fr_square_64(char *to, ptrdiff_t to_pitch, const char *from, ptrdiff_t from_pitch) {
-    (void)to, (void)to_pitch, (void)from, (void)from_pitch;
-}
+#define FR_NO_SQUARE(name)                                                                   \
+    static void name(char *to, ptrdiff_t to_pitch, const char *from, ptrdiff_t from_pitch) { \
+        (void)to, (void)to_pitch, (void)from, (void)from_pitch;                              \
+    }
+FR_NO_SQUARE(fr_square_32)
+FR_NO_SQUARE(fr_tall_32)
+FR_NO_SQUARE(fr_wide_32)
+FR_NO_SQUARE(fr_square_64)
 #endif
 
 #define FR_MOVE(type, to, from) (*(type *)(to) = *(const type *)(from))
 
+/* Where the block behind this one begins: the last one may overlap the one before. */
+static ptrdiff_t fr_next(ptrdiff_t at, ptrdiff_t block, ptrdiff_t n) {
+    at += block;
+    return at < n && at + block > n ? n - block : at;
+}
+#define FR_BY_BLOCKS(block, size, high, wide)                             \
+    for (ptrdiff_t r = 0; r < rows; r = fr_next(r, high, rows))           \
+        for (ptrdiff_t i = 0; i < columns; i = fr_next(i, wide, columns)) \
+            block(to + i * to_pitch + r * (size), to_pitch, from + r * from_pitch + i * (size), from_pitch);
+
 /* Column i of the rows of `from` becomes row i of `to`; both are contiguous along their rows. */
-#define FR_TRANSPOSE(bits, side)                                                                                       \
-    static void fr_transpose_##bits(char *to, ptrdiff_t to_pitch, const char *from, ptrdiff_t from_pitch,              \
-                                    ptrdiff_t rows, ptrdiff_t columns) {                                               \
-        enum { size = bits / 8 };                                                                                      \
-        const ptrdiff_t whole = FR_SQUARES ? columns - columns % side : 0, high = FR_SQUARES ? rows - rows % side : 0; \
-        for (ptrdiff_t r = 0; r < high; r += side)                                                                     \
-            for (ptrdiff_t i = 0; i < whole; i += side)                                                                \
-                fr_square_##bits(to + i * to_pitch + r * size, to_pitch, from + r * from_pitch + i * size,             \
-                                 from_pitch);                                                                          \
-        for (ptrdiff_t i = 0; i < columns; i++)                                                                        \
-            for (ptrdiff_t r = i < whole ? high : 0; r < rows; r++)                                                    \
-                FR_MOVE(uint##bits##_t, to + i * to_pitch + r * size, from + r * from_pitch + i * size);               \
+static void fr_transpose_32(char *to, ptrdiff_t to_pitch, const char *from, ptrdiff_t from_pitch, ptrdiff_t rows,
+                            ptrdiff_t columns) {
+    if (FR_SQUARES && rows >= 4 && columns >= 4) {
+        FR_BY_BLOCKS(fr_square_32, 4, 4, 4)
+    } else if (FR_SQUARES && rows >= 4 && columns >= 2) {
+        FR_BY_BLOCKS(fr_tall_32, 4, 4, 2)
+    } else if (FR_SQUARES && rows >= 2 && columns >= 4) {
+        FR_BY_BLOCKS(fr_wide_32, 4, 2, 4)
+    } else {
+        for (ptrdiff_t i = 0; i < columns; i++)
+            for (ptrdiff_t r = 0; r < rows; r++)
+                FR_MOVE(uint32_t, to + i * to_pitch + r * 4, from + r * from_pitch + i * 4);
     }
-FR_TRANSPOSE(32, 4)
-FR_TRANSPOSE(64, 2)
+}
+static void fr_transpose_64(char *to, ptrdiff_t to_pitch, const char *from, ptrdiff_t from_pitch, ptrdiff_t rows,
+                            ptrdiff_t columns) {
+    if (FR_SQUARES && rows >= 2 && columns >= 2) {
+        FR_BY_BLOCKS(fr_square_64, 8, 2, 2)
+    } else {
+        for (ptrdiff_t i = 0; i < columns; i++)
+            for (ptrdiff_t r = 0; r < rows; r++)
+                FR_MOVE(uint64_t, to + i * to_pitch + r * 8, from + r * from_pitch + i * 8);
+    }
+}
 
 /* Copies n x m elements of any strides; the shorter stride of the source is the inner loop. */
-#define FR_COPY_ANY(type)                     \
-    for (ptrdiff_t i = 0; i < outer; i++)     \
-        for (ptrdiff_t r = 0; r < inner; r++) \
-            FR_MOVE(type, to + i * to_outer + r * to_inner, from + i * from_outer + r * from_inner);
+#define FR_COPY_ANY(type)                                                                 \
+    for (ptrdiff_t i = 0; i < outer; i++) {                                               \
+        const char *at = from + i * from_outer;                                           \
+        char *put = to + i * to_outer;                                                    \
+        ptrdiff_t r = 0;                                                                  \
+        for (; r + 4 <= inner; r += 4, at += 4 * from_inner, put += 4 * to_inner) {       \
+            FR_MOVE(type, put, at);                                                       \
+            FR_MOVE(type, put + to_inner, at + from_inner);                               \
+            FR_MOVE(type, put + 2 * to_inner, at + 2 * from_inner);                       \
+            FR_MOVE(type, put + 3 * to_inner, at + 3 * from_inner);                       \
+        }                                                                                 \
+        for (; r < inner; r++, at += from_inner, put += to_inner) FR_MOVE(type, put, at); \
+    }
 
 static ptrdiff_t fr_distance(ptrdiff_t stride) { return stride < 0 ? -stride : stride; }
 
