@@ -12,7 +12,7 @@ from fastrelu._core import add_promoter, joint_dtype
 cimport cython
 cimport numpy as cnp
 from cpython.long cimport PyLong_AsLong, PyLong_CheckExact
-from libc.math cimport INFINITY, NAN, isfinite, log
+from libc.math cimport INFINITY, NAN, frexp, isfinite, log
 from libc.stdint cimport PTRDIFF_MAX, int32_t, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
@@ -84,10 +84,15 @@ cdef extern from "kernels/rows.h" nogil:
         FR_ROW_OUT
         FR_ROW_LABEL
         FR_ROW_LOSS
+        FR_ROW_FACTOR
         FR_ROW_OPERANDS
         FR_ROW_SINK
         FR_ROW_AXES
         FR_TILE_WIDTH
+    ctypedef enum fr_row_finish:
+        FR_AS_IT_IS
+        FR_MULTIPLIED
+        FR_DIVIDED
     ctypedef void (*fr_kernel)(const char *const *, char *, Py_ssize_t) noexcept
     ctypedef struct fr_row_load:
         double scale
@@ -127,6 +132,7 @@ cdef extern from "kernels/rows.h" nogil:
         const fr_rows *flavor
         const fr_target *target
         const fr_row_load *load
+        fr_row_finish finish
         int64_t ignored
         fr_atomic *skipped
         double *sums
@@ -377,6 +383,7 @@ cdef void _clear(fr_row_call *call) noexcept:
     call.loss = NULL
     call.target = NULL
     call.load = NULL
+    call.finish = FR_AS_IT_IS
     call.skipped = NULL
     call.sums = NULL
     for k in range(FR_ROW_OPERANDS):
@@ -397,8 +404,11 @@ cdef void _set_kernels(fr_row_call *call, const fr_rows *flavor, int kind, bint 
 
 
 cdef object _run_flat(const fr_rows *flavor, int kind, int cost, cnp.ndarray x, cnp.ndarray second, cnp.ndarray out,
-                      Crew crew):
-    """Run over the rows along the last axis of contiguous arrays; allocates the result if `out` is None."""
+                      Crew crew, cnp.ndarray factor=None, fr_row_finish finish=FR_AS_IT_IS):
+    """Run over the rows along the last axis of contiguous arrays; allocates the result if `out` is None.
+
+    A factor is one number, or a contiguous array of one for each row.
+    """
     cdef fr_row_call call
     cdef int ndim = cnp.PyArray_NDIM(x)
     if out is None:
@@ -414,6 +424,10 @@ cdef object _run_flat(const fr_rows *flavor, int kind, int cost, cnp.ndarray x, 
         if second is not None:
             _flat_operand(&call, FR_ROW_SECOND, second)
         _flat_operand(&call, FR_ROW_OUT, out)
+        if factor is not None:
+            call.finish = finish
+            call.operand[FR_ROW_FACTOR].origin = <char *>cnp.PyArray_DATA(factor)
+            call.operand[FR_ROW_FACTOR].stride[0] = call.itemsize if cnp.PyArray_NDIM(factor) else 0
         _run(&call, cost, call.shape[0], crew)
     return out
 
@@ -773,8 +787,19 @@ cdef class Load:
         return 0
 
 
+cdef cnp.ndarray _one(double number, int dtype, fr_row_finish finish):
+    """A factor of all rows in a type; what divides is not 0 there."""
+    cdef cnp.ndarray one = cnp.PyArray_SimpleNew(0, NULL, dtype)
+    if dtype == cnp.NPY_DOUBLE:
+        (<double *>cnp.PyArray_DATA(one))[0] = number
+    else:
+        (<float *>cnp.PyArray_DATA(one))[0] = max(<float>number, <float>2**-149) if finish == FR_DIVIDED else <float>number
+    return one
+
+
 cdef object _general(RowKernels kernels, int kind, bint backward, object x, object second, object axis, object out,
-                     object where, Load load=None, bint explained=False):
+                     object where, Load load=None, bint explained=False, double factor=1,
+                     fr_row_finish finish=FR_AS_IT_IS):
     """Handle arguments of any types, axes, masks, strides and overlaps."""
     cdef int dtype, result
     cdef cnp.ndarray a, b = None, y, mask = None, target, sink = None
@@ -849,13 +874,14 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         if result != dtype:
             found["stores"] = f"{found['dtype']} to {cnp.PyArray_DescrFromType(result).name}"
         return found
+    one = _one(factor, dtype, finish) if finish else None
     if len(axes) == 1:
         y = target if result == dtype and _takes(target, dtype) else None
-        y = _along(kernels, kind, backward, a, b, mask, axes[0], y, dtype, crew, &held, load, sink)
+        y = _along(kernels, kind, backward, a, b, mask, axes[0], y, dtype, crew, &held, load, sink, one, finish)
     else:
         y = _along(kernels, kind, backward, _merged(a, axes), None if b is None else _merged(b, axes),
                    None if mask is None else _merged(mask, axes), cnp.PyArray_NDIM(a) - len(axes), None, dtype, crew,
-                   &held, load, sink)
+                   &held, load, sink, one, finish)
         y = _parted(y, axes, (<object>a).shape)
     y = _rounded(y, result)
     if target is not None:
@@ -896,8 +922,11 @@ cdef bint _is_flat(object x, object second, object axis, object out):
 
 cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray a, cnp.ndarray b, cnp.ndarray mask,
                         int axis, cnp.ndarray y, int dtype, Crew crew, const Held *held, Load load,
-                        cnp.ndarray sink):
-    """Run over the rows of native arrays along one axis, into `y` or a new array."""
+                        cnp.ndarray sink, cnp.ndarray factor=None, fr_row_finish finish=FR_AS_IT_IS):
+    """Run over the rows of native arrays along one axis, into `y` or a new array.
+
+    A factor is one number, or an array of one for each row.
+    """
     cdef fr_row_call call
     cdef int order[FR_MAX_AXES]
     cdef Py_ssize_t rows
@@ -906,6 +935,8 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
         y = np.empty_like(a)
     else:
         a, b, mask, sink = _unshared(a, y), _unshared(b, y), _unshared(mask, y), _unshared(sink, y)
+        if factor is not None and np.may_share_memory(factor, y):
+            factor = factor.copy()
     if mask is not None:
         call.absent, call.alone = _absent(kind, dtype), _alone(kind, dtype)
     check_held(held, names[kind])
@@ -921,6 +952,10 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
         _operand(&call, FR_ROW_SINK, sink, axis, order, False)
     if mask is not None:
         _operand(&call, FR_ROW_WHERE, mask, axis, order, True)
+    if factor is not None:
+        call.finish = finish
+        _operand(&call, FR_ROW_FACTOR, factor if cnp.PyArray_NDIM(factor) else
+                 np.broadcast_to(factor, _without((<object>a).shape, (axis,), False)), axis, order, False)
     _operand(&call, FR_ROW_OUT, y, axis, order, True)
     _run(&call, FR_LIGHT if backward else FR_MEDIUM, rows, crew)
     return y
@@ -976,17 +1011,24 @@ def forward_in_place(RowKernels kernels not None, int kind, object x, object axi
 
 
 @cython.binding(False)
-def from_output(RowKernels kernels not None, int kind, object grad, object y, object axis, object out):
-    """Gradient of `forward` from its output."""
-    cdef int dtype, cost = FR_MEDIUM if kind == FR_LOG_SOFTMAX else FR_LIGHT
+def from_output(RowKernels kernels not None, int kind, object grad, object y, object axis, object out,
+                double factor=1, bint divides=False):
+    """Gradient of `forward` from its output; times a factor, or divided by it. Those of 16 bits are rounded after."""
+    cdef int dtype, cost = FR_MEDIUM if kind == FR_LOG_SOFTMAX else FR_LIGHT, exponent
+    cdef fr_row_finish finish = FR_AS_IT_IS
     cdef Crew crew
+    if factor != 1:
+        finish = FR_DIVIDED if divides else FR_MULTIPLIED
+        if divides and frexp(factor, &exponent) == 0.5 and abs(exponent) < 100:
+            factor, finish = 1 / factor, FR_MULTIPLIED  # the same bits, sooner
     if type(y) is cnp.ndarray:
         settle()
         crew = crew_for(cost, cnp.PyArray_SIZE(<cnp.ndarray>y))
         if _is_flat(y, grad, axis, out):
             dtype = cnp.PyArray_TYPE(<cnp.ndarray>y)
-            return _run_flat(kernels.of(dtype), kind, cost, grad, y, out, crew)
-    return _general(kernels, kind, True, grad, y, axis, out, True)
+            one = _one(factor, dtype, finish) if finish else None
+            return _run_flat(kernels.of(dtype), kind, cost, grad, y, out, crew, one, finish)
+    return _general(kernels, kind, True, grad, y, axis, out, True, None, False, factor, finish)
 
 
 @cython.binding(False)
@@ -1395,17 +1437,18 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
 def logsumexp_backward(RowKernels kernels not None, str name, object grad, object x, object axis, object out,
                        object where, bint keepdims):
     """Gradient of `logsumexp`, with a gradient for each row."""
-    cdef cnp.ndarray a, g, target
+    cdef cnp.ndarray a, g, y, target, mask = None
     cdef int dtype, result
-    if where is True and out is None and not keepdims and type(x) is cnp.ndarray and PyLong_CheckExact(axis):
-        dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
-        if has_kernels(dtype) and _is_plain(x, dtype) and _is_plain(grad, dtype):
-            whole = (<object>x).shape
-            result = normalize_axis_index(axis, len(whole))
-            if (<object>grad).shape == whole[:result] + whole[result + 1:]:
-                y = forward(kernels, FR_SOFTMAX, x, axis, None, True)
+    cdef Crew crew
+    if where is True and type(x) is cnp.ndarray:
+        settle()
+        crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(<cnp.ndarray>x))
+        if _is_flat(x, None, axis, out):
+            dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
+            if (_is_plain(grad, dtype) and (<object>grad).shape == (*(<object>x).shape[:-1], *(1,) * keepdims)
+                    and cnp.PyArray_NDIM(grad) and (out is None or not np.may_share_memory(grad, out))):
                 check_whole(grad, name)
-                return np.multiply(y, (<object>grad).reshape(whole[:result] + (1,) + whole[result + 1:]), out=y)
+                return _run_flat(kernels.of(dtype), FR_SOFTMAX, FR_MEDIUM, x, None, out, crew, grad, FR_MULTIPLIED)
     given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     axis = _as_axis(axis)
     wrap = None
@@ -1417,24 +1460,45 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
                                 "numpy.squeeze(grad, axis)")
             return _hand_over(kernels, name, (grad, x), axis, given, where, keepdims)
         wrap = _foreign.wrapper(grad, x) if given is None or given is Ellipsis else None
-    mask = True if where is True else _as_data(name, where)
+    if where is not True:
+        mask = _as_data(name, where)
     target = _as_output(name, given)
     a, g = _as_data(name, x), _as_data(name, grad)
+    settle()
+    cdef Held held
+    held.count = 0
+    keep(&held, a)
+    keep(&held, g)
+    keep(&held, mask)
+    keep(&held, target)
+    hold(&held, name)
+    cdef cnp.ndarray _kept_a = a, _kept_g = g, _kept_mask = mask  # what `held` borrows: the names get other arrays below
+    crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(a))
+
     dtype = _joint_type(name, a, g, &result)
     axes, whole = _axes_of(axis, cnp.PyArray_NDIM(a)), (<object>a).shape
-    shape = _without(whole, axes, True)
     wanted = _without(whole, axes, keepdims)
     if (<object>g).shape != wanted:
         raise ValueError(f"{name}: grad must have the shape of the result, {wanted}, not {(<object>g).shape}")
     if target is not None:
         _check_output(name, target, a, result)
-    factor = (<object>_native(g, dtype)).copy().reshape(shape)  # a view of g might outlive its memory
-    y = np.asarray(forward(kernels, 0, _native(a, dtype), axes, None, mask))
-    np.multiply(y, factor, out=y, where=mask)  # a masked element stays 0, whatever the gradient is
+    if mask is not None:
+        mask = spread_mask(name, mask, whole)
+    a = _native(a, dtype)
+    g = (<object>_native(g, dtype)).reshape(_without(whole, axes, False))
+    if len(axes) == 1:
+        y = target if result == dtype and _takes(target, dtype) else None
+        y = _along(kernels, FR_SOFTMAX, False, a, None, mask, axes[0], y, dtype, crew, &held, None, None, g,
+                   FR_MULTIPLIED)
+    else:
+        y = _along(kernels, FR_SOFTMAX, False, _merged(a, axes), None, None if mask is None else _merged(mask, axes),
+                   cnp.PyArray_NDIM(a) - len(axes), None, dtype, crew, &held, None, None, g, FR_MULTIPLIED)
+        y = _parted(y, axes, whole)
     y = _rounded(y, result)
     if target is not None:
-        np.copyto(target, y, casting="same_kind")
+        if y is not target:
+            np.copyto(target, y, casting="same_kind")
         return given
     if wrap is not None:
         return wrap(y)
-    return y if given is Ellipsis or y.ndim else y[()]
+    return y if given is Ellipsis or cnp.PyArray_NDIM(y) else y[()]

@@ -115,7 +115,10 @@ def _scaled_from_output(name: str, kind: int, grad: Any, y: Any, axis: Axis, sca
     factor = as_scale(name, scale)
     grad, y = (np.asarray(v) if isinstance(v, (list, tuple)) else v for v in (grad, y))
     dtype = joint_dtype(grad, y)
-    halves = dtype.itemsize == 2 and not (_foreign.is_foreign(grad) or _foreign.is_foreign(y))
+    foreign = _foreign.is_foreign(grad) or _foreign.is_foreign(y)
+    halves = dtype.itemsize == 2 and not foreign
+    if not (halves or foreign or _foreign.is_foreign(out)):
+        return from_output(_rows, kind, grad, y, axis, out, factor)
     if halves:
         grad, y = (as_real(name, v).astype(np.float32) for v in (grad, y))
     dx = from_output(_rows, kind, grad, y, axis, None)
@@ -951,8 +954,8 @@ def gumbel_softmax_backward_from_output(
     """
     tau = _temperature(tau)
     _foreign.refuse("gumbel_softmax_backward_from_output", grad=grad, y=y, out=out)
-    if tau == 1:
-        return from_output(_rows, _SOFTMAX, grad, y, axis, out)
+    if tau == 1 or joint_dtype(grad, y).itemsize != 2:
+        return from_output(_rows, _SOFTMAX, grad, y, axis, out, tau, True)
     dx = from_output(_rows, _SOFTMAX, grad, y, axis, None)
     dx = _divide(dx, _at_least_tiny(tau, dx.dtype), out=dx if np.ndim(dx) else None)
     return stored("gumbel_softmax_backward_from_output", dx, out)

@@ -70,6 +70,8 @@ struct fr_rows {
     void (*select)(char *to, const char *from, const char *mask, ptrdiff_t n, uint64_t absent);
     /* Copies n elements changed; `to` may be `from`. `bias` holds one number for each, or is NULL. */
     void (*load)(char *to, const char *from, const char *bias, ptrdiff_t n, const fr_row_load *load);
+    /* Multiplies n elements by one factor, or each by its own if `own`; or divides them by one. */
+    void (*finish)(char *to, const char *factor, ptrdiff_t n, int own, int divides);
 };
 
 enum {
@@ -79,6 +81,8 @@ enum {
     FR_ROW_OUT,
     FR_ROW_LABEL, /* int64, one for each row */
     FR_ROW_LOSS,  /* double, one for each row */
+    FR_ROW_USUAL,
+    FR_ROW_FACTOR = FR_ROW_USUAL, /* of a call that finishes its results: one for each row */
     FR_ROW_OPERANDS,
     FR_ROW_SINK = FR_ROW_LABEL, /* of a call with a load: one more element of each row, whose result is dropped */
     FR_ROW_AXES = 64
@@ -90,6 +94,9 @@ typedef struct {
     ptrdiff_t stride[FR_ROW_AXES];
 } fr_row_operand;
 
+/* What becomes of the results of a row: they are multiplied or divided by its factor. */
+typedef enum { FR_AS_IT_IS, FR_MULTIPLIED, FR_DIVIDED } fr_row_finish;
+
 /* All rows of an array: the kernel for each, and their addresses. */
 typedef struct {
     fr_kernel kernel;
@@ -99,9 +106,10 @@ typedef struct {
     const fr_rows *flavor;
     const fr_target *target; /* the values that all rows share */
     const fr_row_load *load; /* NULL: elements are taken as they are */
-    int64_t ignored;         /* the label of rows that are ignored */
-    fr_atomic *skipped;      /* is increased by the number of such rows, unless it is NULL */
-    double *sums; /* in place of each loss, if not NULL: the sum of each `chunk` rows, and its rounding error */
+    fr_row_finish finish;
+    int64_t ignored;    /* the label of rows that are ignored */
+    fr_atomic *skipped; /* is increased by the number of such rows, unless it is NULL */
+    double *sums;       /* in place of each loss, if not NULL: the sum of each `chunk` rows, and its rounding error */
     ptrdiff_t chunk;
     uint64_t absent, alone; /* bit patterns: of a masked element; of the results of a row that is all masked */
     ptrdiff_t n, itemsize;

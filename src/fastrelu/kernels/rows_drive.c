@@ -53,13 +53,17 @@ typedef struct {
     fr_loss_sums *sums;     /* NULL: each loss is written */
 } fr_row_plan;
 
+/* Operands that are not there without a factor are not walked: a small call would notice. */
+static int fr_operands(const fr_row_call *call) { return call->finish ? FR_ROW_OPERANDS : FR_ROW_USUAL; }
+
 static void fr_row_seek(fr_row_walk *walk, ptrdiff_t row) {
     const fr_row_call *call = walk->call;
-    for (int k = 0; k < FR_ROW_OPERANDS; k++) walk->at[k] = call->operand[k].origin;
+    const int operands = fr_operands(call);
+    for (int k = 0; k < operands; k++) walk->at[k] = call->operand[k].origin;
     for (int axis = call->naxes - 1; axis >= 0; axis--) {
         walk->index[axis] = row % call->shape[axis];
         row /= call->shape[axis];
-        for (int k = 0; k < FR_ROW_OPERANDS; k++)
+        for (int k = 0; k < operands; k++)
             if (walk->at[k]) walk->at[k] += walk->index[axis] * call->operand[k].stride[axis];
     }
 }
@@ -67,12 +71,13 @@ static void fr_row_seek(fr_row_walk *walk, ptrdiff_t row) {
 /* Advances by m rows, which may end the last axis but not go beyond its end. */
 static void fr_row_step(fr_row_walk *walk, ptrdiff_t m) {
     const fr_row_call *call = walk->call;
+    const int operands = fr_operands(call);
     for (int axis = call->naxes - 1; axis >= 0; axis--, m = 1) {
         walk->index[axis] += m;
-        for (int k = 0; k < FR_ROW_OPERANDS; k++)
+        for (int k = 0; k < operands; k++)
             if (walk->at[k]) walk->at[k] += m * call->operand[k].stride[axis];
         if (walk->index[axis] < call->shape[axis]) return;
-        for (int k = 0; k < FR_ROW_OPERANDS; k++)
+        for (int k = 0; k < operands; k++)
             if (walk->at[k]) walk->at[k] -= call->shape[axis] * call->operand[k].stride[axis];
         walk->index[axis] = 0;
     }
@@ -178,6 +183,37 @@ static void fr_read_sinks(const fr_row_walk *walk, char *to, ptrdiff_t m) {
     fr_transfer(to, 0, size, walk->at[FR_ROW_SINK], 0, across, 1, m, size);
 }
 
+/* --- Factors --- */
+
+/* Multiplies or divides the results of m rows, up to FR_TILE_WIDTH if they lie side by side, by the factor of each.
+ * What is masked stays 0, whatever the factor is. */
+static void fr_finish(const fr_row_call *call, const char *factor, char *out, ptrdiff_t along, ptrdiff_t across,
+                      ptrdiff_t m, const char *mask) {
+    const ptrdiff_t size = call->itemsize, n = call->n, step = fr_across(call, FR_ROW_FACTOR);
+    const ptrdiff_t mask_along = call->operand[FR_ROW_WHERE].along;
+    const ptrdiff_t mask_across = mask ? fr_across(call, FR_ROW_WHERE) : 0;
+    const int divides = call->finish == FR_DIVIDED;
+    double own[FR_TILE_WIDTH];
+    if (across == size && m > 1 && (!mask || mask_across == 1)) {
+        if (step) fr_transfer((char *)own, 0, size, factor, 0, step, 1, m, size);
+        for (ptrdiff_t i = 0; i < n; i++) {
+            char *line = out + i * along;
+            call->flavor->finish(line, step ? (const char *)own : factor, m, step != 0, divides);
+            if (mask) call->flavor->select(line, line, mask + i * mask_along, m, 0);
+        }
+        return;
+    }
+    for (ptrdiff_t r = 0; r < m; r++, out += across, factor += step, mask = mask ? mask + mask_across : NULL) {
+        if ((along == size || n == 1) && (!mask || mask_along == 1)) {
+            call->flavor->finish(out, factor, n, 0, divides);
+            if (mask) call->flavor->select(out, out, mask, n, 0);
+            continue;
+        }
+        for (ptrdiff_t i = 0; i < n; i++)
+            if (!mask || mask[i * mask_along]) call->flavor->finish(out + i * along, factor, 1, 0, divides);
+    }
+}
+
 /* --- Tiles --- */
 
 /* Computes rows that lie side by side, at least FR_COLUMNS and one run of the last axis, without a copy. The last tile
@@ -197,6 +233,9 @@ static void fr_run_direct(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t 
         tile.out = walk->at[FR_ROW_OUT] ? walk->at[FR_ROW_OUT] + done * size : NULL;
         if (walk->at[FR_ROW_LABEL]) *status |= fr_read_labels(walk, done, tile.width, tile.label);
         call->tile(&tile);
+        if (call->finish)
+            fr_finish(call, walk->at[FR_ROW_FACTOR] + done * fr_across(call, FR_ROW_FACTOR), tile.out, tile.out_pitch,
+                      size, tile.width, NULL);
         fr_write_losses(walk, plan, done, tile.width, tile.loss);
     }
     fr_row_step(walk, rows);
@@ -330,6 +369,9 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     call->tile(&tile);
     for (ptrdiff_t done = 0; done < rows; done += run) {
         run = fr_row_run(walk, rows - done);
+        const char *masked = walk->at[FR_ROW_WHERE];
+        if (call->finish && !masked)
+            fr_finish(call, walk->at[FR_ROW_FACTOR], plan->room[0] + done * size, plan->pitch, size, run, NULL);
         if (walk->at[FR_ROW_OUT])
             fr_transfer(walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along, fr_across(call, FR_ROW_OUT),
                         plan->room[0] + done * size, plan->pitch, size, n, run, size);
@@ -342,6 +384,9 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
             fr_choose(call, out, call->operand[FR_ROW_OUT].along, mask, call->operand[FR_ROW_WHERE].along);
             if (!any[done + r]) fr_fill(out, call->operand[FR_ROW_OUT].along, n, size, call->alone);
         }
+        if (call->finish && masked)
+            fr_finish(call, walk->at[FR_ROW_FACTOR], walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along,
+                      fr_across(call, FR_ROW_OUT), run, masked);
         if (done + run < rows) fr_row_step(walk, run);
     }
     fr_row_copy(walk, &next);
@@ -373,7 +418,7 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     const fr_row_call *call = walk->call;
     const ptrdiff_t n = call->n;
     char *at[FR_ROW_OPERANDS];
-    for (int k = 0; k < FR_ROW_OPERANDS; k++) {
+    for (int k = 0; k < fr_operands(call); k++) {
         at[k] = walk->at[k] ? walk->at[k] + r * fr_across(call, k) : NULL;
         if (k <= FR_ROW_OUT && (!fr_is_direct(call, k) || (k == FR_ROW_OUT && plan->sinks)))
             at[k] = plan->room[k == FR_ROW_SECOND] + r * plan->pitch;
@@ -397,6 +442,8 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
         const char *in[2] = {at[FR_ROW_IN], at[FR_ROW_SECOND]};
         call->kernel(in, at[FR_ROW_OUT], plan->n);
         if (mask) fr_choose(call, at[FR_ROW_OUT], call->itemsize, mask, 1);
+        if (call->finish) call->flavor->finish(at[FR_ROW_OUT], at[FR_ROW_FACTOR], n, 0, call->finish == FR_DIVIDED);
+        if (call->finish && mask) call->flavor->select(at[FR_ROW_OUT], at[FR_ROW_OUT], mask, n, 0);
         return;
     }
     fr_target target = *call->target;
@@ -433,6 +480,9 @@ static void fr_run_bands(const fr_row_walk *walk, const fr_row_plan *plan, ptrdi
         call->band(&band);
         for (ptrdiff_t r = 0; r < m && walk->at[FR_ROW_WHERE]; r++)
             if (!any[r]) fr_fill(band.out + r * band.out_pitch, call->itemsize, call->n, call->itemsize, call->alone);
+        if (call->finish)
+            fr_finish(call, walk->at[FR_ROW_FACTOR] + done * fr_across(call, FR_ROW_FACTOR), band.out, call->itemsize,
+                      band.out_pitch, band.width, walk->at[FR_ROW_WHERE]);
     }
 }
 
@@ -525,7 +575,7 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
 
 /* Is the end of axis k the beginning of the next in every operand? */
 static int fr_is_run(const fr_row_call *call, int outer, int k) {
-    for (int i = 0; i < FR_ROW_OPERANDS; i++) {
+    for (int i = 0; i < fr_operands(call); i++) {
         const fr_row_operand *operand = &call->operand[i];
         if (operand->origin && operand->stride[outer] != operand->stride[k] * call->shape[k]) return 0;
     }
@@ -540,7 +590,7 @@ ptrdiff_t fr_rows_prepare(fr_row_call *call, ptrdiff_t rows) {
         const int run = fr_is_run(call, last, k);
         if (!run) last++;
         call->shape[last] = run ? call->shape[last] * call->shape[k] : call->shape[k];
-        for (int i = 0; i < FR_ROW_OPERANDS; i++) call->operand[i].stride[last] = call->operand[i].stride[k];
+        for (int i = 0; i < fr_operands(call); i++) call->operand[i].stride[last] = call->operand[i].stride[k];
     }
     call->naxes = last + 1;
     if (rows == 0 || call->n == 0) return 1;

@@ -333,3 +333,20 @@ ROW_GRADIENTS(log_softmax, FR_DOT_LOG, FN(log_slope_of), FN(log_softmax_gradient
 #undef ROW_GRADIENTS
 #undef SOFTMAX_GRADIENT
 #undef SOFTMIN_GRADIENT
+
+/* ---- Results times or over a factor: rounded once more, as they are in a pass of their own ---- */
+
+FR_UNUSED static void FN(finish_row)(char *to, const char *factor, ptrdiff_t n, int own, int divides) {
+    store *out = (store *)to;
+    const store *f = (const store *)factor, one = *f;
+    if (own) {
+        FR_INDEPENDENT
+        for (ptrdiff_t i = 0; i < n; i++) out[i] *= f[i];
+    } else if (divides) {
+        FR_INDEPENDENT
+        for (ptrdiff_t i = 0; i < n; i++) out[i] /= one;
+    } else {
+        FR_INDEPENDENT
+        for (ptrdiff_t i = 0; i < n; i++) out[i] *= one;
+    }
+}

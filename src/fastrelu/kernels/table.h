@@ -109,7 +109,8 @@ static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
      read_labels_row##kind,                               \
      add_losses_row_full,                                 \
      select_row##kind,                                    \
-     load_row##select}
+     load_row##select,                                    \
+     finish_row##kind}
 static const fr_rows fr_row_table[FR_FLAVORS] = {
 #if FR_HAS_FMA
     FR_ROWS(_lean, _wide),
