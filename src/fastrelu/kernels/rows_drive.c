@@ -17,6 +17,8 @@ enum {
     FR_TILE_BYTES = 1 << 14,     /* of a gathered tile wider than FR_COLUMNS */
     FR_TILE_FAR = 1 << 18,       /* bytes of FR_COLUMNS rows from which they are gathered: then each is read once */
     FR_TILE_MOST = 1 << 26,      /* bytes of FR_COLUMNS rows up to which they are */
+    FR_PICK_BYTES = 1 << 12,     /* of rows that are copied under their masks, before they are transposed */
+    FR_LONG_BYTES = 1 << 14,     /* from which a row is copied under its mask to its results, not to a copy */
     FR_ROWS_BYTES = 1 << 18,     /* of rows that are gathered one after the other */
     FR_CRITICAL_PITCH = 1 << 11, /* bytes: elements so far apart share few lines of the caches, */
     FR_CRITICAL_LINES = 16       /* about that many in all operands */
@@ -89,27 +91,32 @@ static void fr_fill(char *to, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t itemsize,
     for (ptrdiff_t i = 0; i < n && itemsize == 8; i++) *(uint64_t *)(to + i * stride) = bits;
 }
 
-/* Under a mask: gives the next m of these rows that are masked altogether their results. Else the 1 of a hardmax of
- * nothing but -inf, which stands at the first element, is moved to the first one that takes part. `first` are the first
- * results of the rows, next to each other. */
+/* May a row be masked altogether that has this first result: NaN, or of a hardmax 1? */
+static int fr_is_suspect(const char *result, ptrdiff_t size, int hardmax) {
+    const double value = size == sizeof(double) ? *(const double *)result : *(const float *)result;
+    return hardmax ? value == 1 : value != value;
+}
+
+/* Gives those of m rows, from the row `from` after the current one on, that are masked altogether their results. The 1
+ * of a hardmax of nothing but -inf, which stands at the first element, is moved to the first one that takes part.
+ * `first` are the first results of the rows next to each other, or NULL. */
 static void fr_settle(const fr_row_walk *walk, ptrdiff_t from, ptrdiff_t m, char *out, ptrdiff_t across,
                       ptrdiff_t along, const char *first) {
     const fr_row_call *call = walk->call;
-    const fr_row_operand *masks = &call->operand[FR_ROW_WHERE];
-    const uint64_t one = call->itemsize == 8 ? (uint64_t)0x3ff << 52 : (uint64_t)0x7f << 23;
+    const ptrdiff_t size = call->itemsize, mask_along = call->operand[FR_ROW_WHERE].along;
     const int hardmax = call->kernel == call->flavor->forward[FR_HARDMAX];
-    if (!call->flavor->suspect(first, m, hardmax)) return;
+    if (first && !call->flavor->suspect(first, m, hardmax)) return;
     for (ptrdiff_t r = 0; r < m; r++) {
         const char *mask = walk->at[FR_ROW_WHERE] + (from + r) * fr_across(call, FR_ROW_WHERE);
         char *row = out + r * across;
         ptrdiff_t i = 0;
-        if (!call->flavor->suspect(row, 1, hardmax)) continue;
-        while (i < call->n && !mask[i * masks->along]) i++;
+        if (!fr_is_suspect(row, size, hardmax)) continue;
+        while (i < call->n && !mask[i * mask_along]) i++;
         if (i == call->n) {
-            fr_fill(row, along, call->n, call->itemsize, call->alone);
+            fr_fill(row, along, call->n, size, call->alone);
         } else if (i && hardmax) {
-            fr_fill(row, 0, 1, call->itemsize, 0);
-            fr_fill(row + i * along, 0, 1, call->itemsize, one);
+            memcpy(row + i * along, row, (size_t)size);
+            memset(row, 0, (size_t)size);
         }
     }
 }
@@ -189,7 +196,7 @@ static void fr_pick(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t 
     const int rows = along == size && across == n * size, lines = across == size && along == run * size;
     if ((rows && mask_along == 1 && mask_across == n) ||
         (lines && mask_across == 1 && mask_along == run && run < FR_COLUMNS)) {
-        call->flavor->select(plan->picked, 0, from, 0, mask, 0, 1, run * n, call->absent);
+        call->flavor->select(plan->picked, from, mask, run * n, call->absent);
         fr_transfer(to, plan->pitch, size, plan->picked, along, across, n, run, size);
         return;
     }
@@ -201,7 +208,7 @@ static void fr_pick(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t 
         fr_transfer(to, plan->pitch, size, from, along, across, n, run, size);
         from = to, along = plan->pitch;
     }
-    call->flavor->select(to, plan->pitch, from, along, mask, mask_along, n, run, call->absent);
+    call->flavor->select_lines(to, plan->pitch, from, along, mask, mask_along, n, run, call->absent);
 }
 
 /* Computes rows that lie side by side, at least FR_COLUMNS and one run of the last axis, without a copy or from a copy
@@ -285,8 +292,8 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
                              dense ? n * tile.width : tile.width);
         }
         if (walk->at[FR_ROW_WHERE])
-            call->flavor->select(plan->room[0], plan->pitch, plan->room[0], plan->pitch, plan->mask, plan->width, n,
-                                 rows, call->absent);
+            call->flavor->select_lines(plan->room[0], plan->pitch, plan->room[0], plan->pitch, plan->mask, plan->width,
+                                       n, rows, call->absent);
     }
     call->tile(&tile);
     for (ptrdiff_t done = 0; done < rows; done += run) {
@@ -311,7 +318,7 @@ static int fr_is_direct(const fr_row_call *call, int k) {
 }
 
 /* Copies row r under its mask; returns whether any element takes part. */
-static int fr_select(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t r, const char *from) {
+static int fr_select(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t r, const char *from, char *to) {
     const fr_row_call *call = walk->call;
     const ptrdiff_t along = call->operand[FR_ROW_WHERE].along, n = call->n;
     const char *mask = walk->at[FR_ROW_WHERE] + r * fr_across(call, FR_ROW_WHERE);
@@ -319,11 +326,26 @@ static int fr_select(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t
         fr_transfer(plan->mask, 1, n, mask, along, 0, n, 1, 1);
         mask = plan->mask;
     }
-    return call->flavor->select(plan->room[0] + r * plan->pitch, 0, from, 0, mask, 0, 1, n, call->absent);
+    return call->flavor->select(to, from, mask, n, call->absent);
 }
 
-/* Brings row r of the next `m` to the kernel, and its results back if they are not gathered too. */
-static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t r, int *status) {
+/* Copies the next m rows, which are neighbors in memory in both operands, under their masks: one after the other. */
+static void fr_select_across(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t m) {
+    const fr_row_call *call = walk->call;
+    const ptrdiff_t size = call->itemsize, along = call->operand[FR_ROW_IN].along;
+    const ptrdiff_t mask_along = call->operand[FR_ROW_WHERE].along, lines = FR_PICK_BYTES / (m * size);
+    char block[FR_PICK_BYTES];
+    for (ptrdiff_t i = 0, now; i < call->n; i += now) {
+        now = call->n - i < lines ? call->n - i : lines;
+        call->flavor->select_lines(block, m * size, walk->at[FR_ROW_IN] + i * along, along,
+                                   walk->at[FR_ROW_WHERE] + i * mask_along, mask_along, now, m, call->absent);
+        fr_transfer(plan->room[0] + i * size, size, plan->pitch, block, m * size, size, now, m, size);
+    }
+}
+
+/* Brings row r of the next `m` to the kernel, and its results back if they are not gathered too. Is it copied under its
+ * mask already? */
+static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t r, int picked, int *status) {
     const fr_row_call *call = walk->call;
     const ptrdiff_t n = call->n;
     char *at[FR_ROW_OPERANDS];
@@ -338,8 +360,9 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
         if (plan->sinks) memcpy(copy + n * call->itemsize, at[FR_ROW_SINK], (size_t)call->itemsize);
         at[FR_ROW_IN] = copy;
     }
-    if (at[FR_ROW_WHERE]) {
-        if (!fr_select(walk, plan, r, at[FR_ROW_IN]) && at[FR_ROW_OUT]) {
+    if (at[FR_ROW_WHERE] && !picked) {
+        if (at[FR_ROW_OUT] && n * call->itemsize >= FR_LONG_BYTES && !plan->sinks) copy = at[FR_ROW_OUT];
+        if (!fr_select(walk, plan, r, at[FR_ROW_IN], copy) && at[FR_ROW_OUT]) {
             fr_fill(at[FR_ROW_OUT], call->itemsize, n, call->itemsize, call->alone);
             return;
         }
@@ -348,7 +371,7 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     if (!call->loss) {
         const char *in[2] = {at[FR_ROW_IN], at[FR_ROW_SECOND]};
         call->kernel(in, at[FR_ROW_OUT], plan->n);
-        if (at[FR_ROW_WHERE]) fr_settle(walk, r, 1, at[FR_ROW_OUT], 0, call->itemsize, at[FR_ROW_OUT]);
+        if (at[FR_ROW_WHERE]) fr_settle(walk, r, 1, at[FR_ROW_OUT], 0, call->itemsize, NULL);
         return;
     }
     fr_target target = *call->target;
@@ -365,7 +388,7 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
 /* Brings the next m rows to the kernel over a band, as they lie or under their masks. */
 static void fr_run_bands(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t m) {
     const fr_row_call *call = walk->call;
-    int any[FR_COLUMNS];
+    const fr_row_operand *masks = &call->operand[FR_ROW_WHERE];
     fr_tile band;
     band.n = call->n;
     for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) band.pitch[k] = fr_across(call, k);
@@ -376,27 +399,34 @@ static void fr_run_bands(const fr_row_walk *walk, const fr_row_plan *plan, ptrdi
             band.in[k] = walk->at[k] ? walk->at[k] + done * fr_across(call, k) : NULL;
         band.out = walk->at[FR_ROW_OUT] + done * band.out_pitch;
         if (walk->at[FR_ROW_WHERE]) { /* then m is one band */
-            for (ptrdiff_t r = 0; r < m; r++)
-                any[r] = fr_select(walk, plan, r, band.in[FR_ROW_IN] + r * fr_across(call, FR_ROW_IN));
+            if (masks->along == 1)
+                call->flavor->select_lines(plan->room[0], plan->pitch, band.in[FR_ROW_IN], fr_across(call, FR_ROW_IN),
+                                           walk->at[FR_ROW_WHERE], fr_across(call, FR_ROW_WHERE), m, call->n,
+                                           call->absent);
+            for (ptrdiff_t r = 0; r < m && masks->along != 1; r++)
+                fr_select(walk, plan, r, band.in[FR_ROW_IN] + r * fr_across(call, FR_ROW_IN),
+                          plan->room[0] + r * plan->pitch);
             band.in[FR_ROW_IN] = plan->room[0];
             band.pitch[FR_ROW_IN] = plan->pitch;
         }
         call->band(&band);
-        for (ptrdiff_t r = 0; r < m && walk->at[FR_ROW_WHERE]; r++)
-            if (!any[r]) fr_fill(band.out + r * band.out_pitch, call->itemsize, call->n, call->itemsize, call->alone);
+        if (walk->at[FR_ROW_WHERE]) fr_settle(walk, 0, m, band.out, band.out_pitch, call->itemsize, NULL);
     }
 }
 
 /* Runs the kernel on the next m rows, which differ in the last axis alone. */
 static void fr_run_each(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t m, int *status) {
     const fr_row_call *call = walk->call;
-    for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++)
+    const int picked = walk->at[FR_ROW_WHERE] && !call->load && !fr_is_direct(call, FR_ROW_IN) &&
+                       fr_across(call, FR_ROW_IN) == call->itemsize && fr_across(call, FR_ROW_WHERE) == 1;
+    if (picked) fr_select_across(walk, plan, m);
+    for (int k = FR_ROW_IN + picked; k <= FR_ROW_SECOND; k++)
         if (!fr_is_direct(call, k))
             fr_transfer(plan->room[k], call->itemsize, plan->pitch, walk->at[k], call->operand[k].along,
                         fr_across(call, k), call->n, m, call->itemsize);
     if (plan->band) fr_run_bands(walk, plan, m);
     else
-        for (ptrdiff_t r = 0; r < m; r++) fr_run_row(walk, plan, r, status);
+        for (ptrdiff_t r = 0; r < m; r++) fr_run_row(walk, plan, r, picked, status);
     if (!fr_is_direct(call, FR_ROW_OUT) || plan->sinks)
         fr_transfer(walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along, fr_across(call, FR_ROW_OUT), plan->room[0],
                     call->itemsize, plan->pitch, call->n, m, call->itemsize);

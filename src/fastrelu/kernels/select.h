@@ -100,19 +100,24 @@ FR_SELECT_ONES(64)
 
 #endif
 
-#define FR_SELECT_LINES(name, bits)                                                                                   \
-    static int name(char *to, ptrdiff_t to_pitch, const char *from, ptrdiff_t from_pitch, const char *mask,           \
-                    ptrdiff_t mask_pitch, ptrdiff_t lines, ptrdiff_t n, uint64_t absent) {                            \
-        enum { size = bits / 8 };                                                                                     \
-        const ptrdiff_t left = n % FR_COLUMNS, whole = n - left;                                                      \
-        int any = 0;                                                                                                  \
-        for (ptrdiff_t i = 0; i < lines; i++, to += to_pitch, from += from_pitch, mask += mask_pitch) {               \
-            for (ptrdiff_t j = 0; j < whole; j += FR_COLUMNS)                                                         \
-                any |= fr_select_##bits(to + j * size, from + j * size, mask + j, absent, FR_COLUMNS);                \
-            if (left) any |= FR_SELECT_FEW(bits, to + whole * size, from + whole * size, mask + whole, absent, left); \
-        }                                                                                                             \
-        return any != 0;                                                                                              \
+#define FR_SELECT_LINES(kind, bits)                                                                               \
+    static int select_row_##kind(char *to, const char *from, const char *mask, ptrdiff_t n, uint64_t absent) {    \
+        enum { size = bits / 8 };                                                                                 \
+        const ptrdiff_t left = n % FR_COLUMNS, whole = n - left;                                                  \
+        int any = 0;                                                                                              \
+        for (ptrdiff_t j = 0; j < whole; j += FR_COLUMNS)                                                         \
+            any |= fr_select_##bits(to + j * size, from + j * size, mask + j, absent, FR_COLUMNS);                \
+        if (left) any |= FR_SELECT_FEW(bits, to + whole * size, from + whole * size, mask + whole, absent, left); \
+        return any != 0;                                                                                          \
+    }                                                                                                             \
+    static void select_rows_##kind(char *to, ptrdiff_t to_pitch, const char *from, ptrdiff_t from_pitch,          \
+                                   const char *mask, ptrdiff_t mask_pitch, ptrdiff_t lines, ptrdiff_t n,          \
+                                   uint64_t absent) {                                                             \
+        const ptrdiff_t pitch = n * (bits / 8);                                                                   \
+        if (to_pitch == pitch && from_pitch == pitch && mask_pitch == n) n *= lines, lines = 1; /* one run */     \
+        for (ptrdiff_t i = 0; i < lines; i++)                                                                     \
+            select_row_##kind(to + i * to_pitch, from + i * from_pitch, mask + i * mask_pitch, n, absent);        \
     }
-FR_SELECT_LINES(select_rows_wide, 32)
-FR_SELECT_LINES(select_rows_full, 64)
+FR_SELECT_LINES(wide, 32)
+FR_SELECT_LINES(full, 64)
 #undef FR_SELECT_LINES

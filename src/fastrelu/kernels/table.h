@@ -109,6 +109,7 @@ static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
      logsumexp_tile_row##kind,                            \
      read_labels_row##kind,                               \
      add_losses_row_full,                                 \
+     select_row##select,                                  \
      select_rows##select,                                 \
      suspect_row##select,                                 \
      load_row##select}
