@@ -133,6 +133,19 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "byte-swapped": swapped,
     "read-only": read_only,
 }
+# Masks over rows, broadcast to them or laid out in other ways.
+MASKS: dict[str, Callable[[np.random.Generator, int, int], Array]] = {
+    "random": lambda rng, rows, n: rng.random((rows, n)) < 0.5,
+    "padding": lambda rng, rows, n: np.arange(n) < rng.integers(0, n + 1, (rows, 1)),
+    "one for all rows": lambda rng, _rows, n: rng.random((1, n)) < 0.6,
+    "whole rows": lambda rng, rows, _n: rng.random((rows, 1)) < 0.6,
+    "all": lambda _rng, rows, n: np.ones((rows, n), bool),
+    "none": lambda _rng, rows, n: np.zeros((rows, n), bool),
+    "one element": lambda rng, rows, n: np.arange(rows * n).reshape(rows, n) == rng.integers(rows * n),
+    "backwards": lambda rng, rows, n: (rng.random((rows, n)) < 0.4)[::-1, ::-1],
+    "every third byte": lambda rng, rows, n: (rng.random((rows, 3 * n)) < 0.4)[:, ::3],
+    "bytes above 1": lambda rng, rows, n: rng.integers(0, 3, (rows, n), np.uint8).view(bool),
+}
 OUT_LAYOUTS = {name: lay for name, lay in LAYOUTS.items() if name != "read-only"}
 # Through which door a call goes depends on its operands alone.
 DOORS: dict[str, Callable[[Array], Array]] = {"dense": lambda x: x, "strided": _strided(2), "ufunc": _unaligned}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from compare import assert_same_bits
-from grid import DTYPE_NAMES, LAYOUTS, PRECISIONS, needs_wide
+from grid import DTYPE_NAMES, LAYOUTS, MASKS, PRECISIONS, needs_wide
 
 import fastrelu as fr
 
@@ -173,6 +174,27 @@ def test_where(dtype: str, shape: tuple[int, int]) -> None:
     assert (dx[~mask] == 0).all()
     assert np.isnan(dx[3][mask[3]]).all()
     assert np.isfinite(np.delete(dx, 3, 0)).all()
+
+
+@each_dtype
+@each_precision
+@pytest.mark.parametrize("n", [1, 2, 7, 17, 33, 130, 600])
+def test_where_of_every_layout(dtype: str, precision: fr.runtime.Precision, n: int) -> None:
+    """Bits under masks of every kind are those of contiguous rows with -inf in place, wherever the rows lie."""
+    rng = np.random.default_rng(n)
+    for m, mask_of in itertools.product((1, 2, 3, 4, 5, 8, 15, 16, 17, 40, 150), MASKS.values()):
+        x, mask = rng.normal(0, 3, (m, n)).astype(dtype), mask_of(rng, m, n)
+        on = np.broadcast_to(mask.view(np.uint8) != 0, x.shape)
+        filled = np.where(on, x, -INF).astype(dtype)
+        x = np.where(on, x, NAN).astype(dtype)
+        columns, spread = x.T.copy(), np.broadcast_to(mask, x.shape)
+        with fr.precision(precision):
+            wanted = fr.logsumexp(filled, 1)
+            assert_same_bits(fr.logsumexp(x, 1, where=mask), wanted)
+            assert_same_bits(fr.logsumexp(LAYOUTS["every second"](x), 1, where=spread.copy("F")), wanted)
+            for where in (mask.T, spread.T.copy("C")):
+                assert_same_bits(fr.logsumexp(columns, 0, where=where), wanted)
+                assert_same_bits(fr.logsumexp(np.stack([columns, columns]), 1, where=where), np.stack([wanted, wanted]))
 
 
 def test_errors() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import array
+import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
 from compare import assert_same_bits, ulp_error
-from grid import DTYPE_NAMES, ISAS, LAYOUTS, OUT_LAYOUTS, PRECISIONS, needs_wide
+from grid import DTYPE_NAMES, ISAS, LAYOUTS, MASKS, OUT_LAYOUTS, PRECISIONS, needs_wide
 
 import fastrelu as fr
 from fastrelu import _rows
@@ -473,6 +474,36 @@ def test_where(function: Function, dtype: str, precision: fr.runtime.Precision, 
             function.forward(filled, where=mask[1]), function.forward(filled), "a mask broadcasts to the array"
         )
         np.testing.assert_array_equal(function.forward(x, where=False), function.gone)
+
+
+@each_function
+@each_dtype
+@each_precision
+@pytest.mark.parametrize("n", [1, 2, 7, 17, 33, 130, 600])
+def test_where_of_every_layout(function: Function, dtype: str, precision: fr.runtime.Precision, n: int) -> None:
+    """Bits under masks of every kind are those of contiguous rows with the limit in place, wherever the rows lie."""
+    rng = np.random.default_rng(n)
+    for m, mask_of in itertools.product((1, 2, 3, 4, 5, 8, 15, 16, 17, 40, 150), MASKS.values()):
+        x, mask = rng.normal(0, 3, (m, n)).astype(dtype), mask_of(rng, m, n)
+        x[rng.random(x.shape) < 0.1] = -np.inf
+        on = np.broadcast_to(mask.view(np.uint8) != 0, x.shape)
+        taken = (
+            np.maximum(x, np.finfo(dtype).min) if function.name == "hardmax" else x
+        )  # 1 at the first that takes part
+        filled = np.where(on, taken, function.absent).astype(dtype)
+        x = np.where(on, x, rng.choice([np.nan, np.inf, -np.inf, 1e30], x.shape)).astype(dtype)
+        columns, cube, spread = x.T.copy(), np.stack([x.T, x.T]), np.broadcast_to(mask, x.shape)
+        with fr.precision(precision):
+            wanted = function.forward(filled)
+            wanted[~on.any(1)] = function.gone
+            for rows_, where in ((x, mask), (LAYOUTS["every second"](x), mask), (x, spread.copy("F"))):
+                assert_same_bits(function.forward(rows_, where=where), wanted)
+            for where in (mask.T, spread.T.copy("C")):
+                assert_same_bits(function.forward(columns, 0, where=where), wanted.T)
+                assert_same_bits(function.in_place(columns.copy(), 0, where=where), wanted.T)
+                assert_same_bits(function.forward(cube, 1, where=where), np.stack([wanted.T, wanted.T]))
+            assert_same_bits(function.forward(columns[:, ::-1], 0, where=mask.T[:, ::-1]), wanted.T[:, ::-1])
+            assert_same_bits(function.forward(columns[:, 1:], 0, where=spread.T[:, 1:]), wanted.T[:, 1:])
 
 
 @each_function

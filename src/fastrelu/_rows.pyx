@@ -13,7 +13,7 @@ cimport cython
 cimport numpy as cnp
 from cpython.long cimport PyLong_AsLong, PyLong_CheckExact
 from libc.math cimport INFINITY, NAN, frexp, isfinite, log
-from libc.stdint cimport PTRDIFF_MAX, int32_t, int64_t, uint64_t
+from libc.stdint cimport PTRDIFF_MAX, int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -575,8 +575,10 @@ cdef cnp.ndarray _unshared(cnp.ndarray x, cnp.ndarray out):
 
 cpdef cnp.ndarray spread_mask(str name, cnp.ndarray mask, tuple shape):
     """The mask, broadcast to the shape of the array."""
-    if mask.dtype != np.bool_:
+    if cnp.PyArray_TYPE(mask) != cnp.NPY_BOOL:
         raise TypeError(f"{name}: where must be of type bool, not {mask.dtype}")
+    if (<object>mask).shape == shape:
+        return mask
     try:
         return np.broadcast_to(mask, shape)
     except ValueError:
@@ -744,19 +746,23 @@ cdef object _hand_over(RowKernels kernels, str name, tuple values, object axis, 
     return result if target is out else out
 
 
-cdef object _bits(double value, int dtype):
-    cdef object scalar = np.float64(value) if dtype == cnp.NPY_DOUBLE else np.float32(value)
-    return int(scalar.view(np.uint64 if dtype == cnp.NPY_DOUBLE else np.uint32))
+cdef uint64_t _bits(double value, int dtype) noexcept:
+    cdef float single = <float>value
+    cdef uint32_t narrow
+    cdef uint64_t wide
+    memcpy(&narrow, &single, sizeof(single))
+    memcpy(&wide, &value, sizeof(value))
+    return wide if dtype == cnp.NPY_DOUBLE else narrow
 
 
-cdef uint64_t _absent(int kind, int dtype) except? 0:
+cdef uint64_t _absent(int kind, int dtype) noexcept:
     """The bits that a masked element is read as: those of the limit at which it does not take part."""
-    return _bits(np.inf if kind == FR_SOFTMIN else -np.inf, dtype)
+    return _bits(INFINITY if kind == FR_SOFTMIN else -INFINITY, dtype)
 
 
-cdef uint64_t _alone(int kind, int dtype) except? 0:
+cdef uint64_t _alone(int kind, int dtype) noexcept:
     """The bits of the results of a row that is masked altogether."""
-    return _bits(-np.inf if kind == FR_LOG_SOFTMAX else 0, dtype)
+    return _bits(-INFINITY if kind == FR_LOG_SOFTMAX else 0, dtype)
 
 
 cdef class Load:
@@ -1287,9 +1293,17 @@ cdef tuple _axes_of(object axis, int ndim):
     return normalize_axis_tuple(axis, ndim) if isinstance(axis, tuple) else (normalize_axis_index(axis, ndim),)
 
 
-cdef object _logsumexp_along(RowKernels kernels, cnp.ndarray x, int axis, object out, bint keepdims, bint mean,
-                             Crew crew):
+cdef bint _is_mask_of(object where, cnp.ndarray x):
+    """Is it a plain mask of the array's shape?"""
+    return (type(where) is cnp.ndarray and cnp.PyArray_TYPE(<cnp.ndarray>where) == cnp.NPY_BOOL
+            and PyArray_SAMESHAPE(<cnp.ndarray>where, x))
+
+
+cdef object _logsumexp_along(RowKernels kernels, cnp.ndarray x, int axis, object out, cnp.ndarray mask, bint keepdims,
+                             bint mean, Crew crew):
     """The logarithm of the sum or of the mean of exponentials of a plain contiguous array along one axis.
+
+    A mask has the shape of `x`; the mean takes none.
 
     Returns NotImplemented, and has done nothing, if `out` is no plain contiguous array of the type and shape of the
     result.
@@ -1323,6 +1337,9 @@ cdef object _logsumexp_along(RowKernels kernels, cnp.ndarray x, int axis, object
     for i in range(rows if call.n == 0 else 0):
         sum[i] = -INFINITY
     _operand(&call, FR_ROW_IN, x, axis, order, True)
+    if mask is not None:
+        call.absent = _absent(FR_SOFTMAX, dtype)
+        _operand(&call, FR_ROW_WHERE, mask, axis, order, True)
     _operand(&call, FR_ROW_LOSS, sums, axis, order, keepdims)
     _run(&call, FR_MEDIUM, rows, crew)
     if mean:
@@ -1351,14 +1368,16 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     cdef cnp.ndarray a, merged, sums, mask = None, target, counts = None
     cdef str name = "logmeanexp" if mean else "logsumexp"
     cdef Crew crew
-    if where is True and type(x) is cnp.ndarray and (PyLong_CheckExact(axis) or (axis is None and not keepdims)):
+    if (type(x) is cnp.ndarray
+            and (where is True and (PyLong_CheckExact(axis) or (axis is None and not keepdims))
+                 or not mean and PyLong_CheckExact(axis) and _is_mask_of(where, x))):
         settle()
         dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
         if has_kernels(dtype) and _is_plain(x, dtype):
             a = cnp.PyArray_Ravel(x, cnp.NPY_CORDER) if axis is None else x
             k = normalize_axis_index(0 if axis is None else axis, cnp.PyArray_NDIM(a))
             crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(a))
-            short = _logsumexp_along(kernels, a, k, out, keepdims, mean, crew)
+            short = _logsumexp_along(kernels, a, k, out, None if where is True else where, keepdims, mean, crew)
             if short is not NotImplemented:
                 return short
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.

@@ -66,8 +66,13 @@ struct fr_rows {
     fr_label_counts (*read_labels)(int32_t *to, const int64_t *from, ptrdiff_t m, ptrdiff_t n, int64_t ignored);
     /* Adds m losses to the sums of FR_COLUMNS lanes, the first one to this lane. */
     void (*add_losses)(double *hi, double *lo, int lane, const double *loss, ptrdiff_t m);
-    /* Copies n elements, with `absent` in place of those whose mask is 0. */
-    void (*select)(char *to, const char *from, const char *mask, ptrdiff_t n, uint64_t absent);
+    /* Copies n elements, with `absent` in place of those whose mask is 0; `to` may be `from`. Returns whether any mask
+     * is not 0. */
+    int (*select)(char *to, const char *from, const char *mask, ptrdiff_t n, uint64_t absent);
+    void (*select_lines)(char *to, ptrdiff_t to_pitch, const char *from, ptrdiff_t from_pitch, const char *mask,
+                         ptrdiff_t mask_pitch, ptrdiff_t lines, ptrdiff_t n, uint64_t absent);
+    /* May any of n rows be masked altogether, which these results are the first ones of? */
+    int (*suspect)(const char *results, ptrdiff_t n, int hardmax);
     /* Copies n elements changed; `to` may be `from`. `bias` holds one number for each, or is NULL. */
     void (*load)(char *to, const char *from, const char *bias, ptrdiff_t n, const fr_row_load *load);
     /* Multiplies n elements by one factor, or each by its own if `own`; or divides them by one. */

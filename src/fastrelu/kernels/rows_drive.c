@@ -18,6 +18,8 @@ enum {
     FR_TILE_BYTES = 1 << 14,     /* of a gathered tile wider than FR_COLUMNS */
     FR_TILE_FAR = 1 << 18,       /* bytes of FR_COLUMNS rows from which they are gathered: then each is read once */
     FR_TILE_MOST = 1 << 26,      /* bytes of FR_COLUMNS rows up to which they are */
+    FR_PICK_BYTES = 1 << 12,     /* of rows that are copied under their masks, before they are transposed */
+    FR_LONG_BYTES = 1 << 14,     /* from which a row is copied under its mask to its results, not to a copy */
     FR_ROWS_BYTES = 1 << 18,     /* of rows that are gathered one after the other, unless they lie across */
     FR_TILE_EMPTY = 1 << 11,     /* elements that a tile of long rows lacks: from then on they are gathered so */
     FR_CRITICAL_PITCH = 1 << 11, /* bytes: elements so far apart share few lines of the caches, */
@@ -92,33 +94,38 @@ static ptrdiff_t fr_row_run(const fr_row_walk *walk, ptrdiff_t most) {
 static ptrdiff_t fr_across(const fr_row_call *call, int k) { return call->operand[k].stride[call->naxes - 1]; }
 
 static void fr_fill(char *to, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t itemsize, uint64_t bits) {
-    for (ptrdiff_t i = 0; i < n; i++) memcpy(to + i * stride, &bits, (size_t)itemsize);
+    for (ptrdiff_t i = 0; i < n && itemsize == 4; i++) *(uint32_t *)(to + i * stride) = (uint32_t)bits;
+    for (ptrdiff_t i = 0; i < n && itemsize == 8; i++) *(uint64_t *)(to + i * stride) = bits;
 }
 
-/* Is any byte of a mask not 0? */
-static int fr_any(const char *mask, ptrdiff_t n) {
-    uint64_t few;
-    ptrdiff_t i = 0;
-    for (; i + (ptrdiff_t)sizeof few <= n; i += (ptrdiff_t)sizeof few) {
-        memcpy(&few, mask + i, sizeof few);
-        if (few) return 1;
-    }
-    for (; i < n; i++)
-        if (mask[i]) return 1;
-    return 0;
+/* May a row be masked altogether that has this first result: NaN, or of a hardmax 1? */
+static int fr_is_suspect(const char *result, ptrdiff_t size, int hardmax) {
+    const double value = size == sizeof(double) ? *(const double *)result : *(const float *)result;
+    return hardmax ? value == 1 : value != value;
 }
 
-/* The 1 of a hardmax of nothing but -inf stands at the first element: moved to the first one that takes part. */
-static void fr_choose(const fr_row_call *call, char *out, ptrdiff_t along, const char *mask, ptrdiff_t mask_along) {
-    const uint64_t one = call->itemsize == 8 ? (uint64_t)0x3ff << 52 : (uint64_t)0x7f << 23;
-    if (call->kernel != call->flavor->forward[FR_HARDMAX] || *mask || memcmp(out, &one, (size_t)call->itemsize) != 0)
-        return;
-    for (ptrdiff_t i = 1; i < call->n; i++)
-        if (mask[i * mask_along]) {
-            fr_fill(out, 0, 1, call->itemsize, 0);
-            fr_fill(out + i * along, 0, 1, call->itemsize, one);
-            return;
+/* Gives those of m rows, from the row `from` after the current one on, that are masked altogether their results. The 1
+ * of a hardmax of nothing but -inf, which stands at the first element, is moved to the first one that takes part.
+ * `first` are the first results of the rows next to each other, or NULL. */
+static void fr_settle(const fr_row_walk *walk, ptrdiff_t from, ptrdiff_t m, char *out, ptrdiff_t across,
+                      ptrdiff_t along, const char *first) {
+    const fr_row_call *call = walk->call;
+    const ptrdiff_t size = call->itemsize, mask_along = call->operand[FR_ROW_WHERE].along;
+    const int hardmax = call->kernel == call->flavor->forward[FR_HARDMAX];
+    if (first && !call->flavor->suspect(first, m, hardmax)) return;
+    for (ptrdiff_t r = 0; r < m; r++) {
+        const char *mask = walk->at[FR_ROW_WHERE] + (from + r) * fr_across(call, FR_ROW_WHERE);
+        char *row = out + r * across;
+        ptrdiff_t i = 0;
+        if (!fr_is_suspect(row, size, hardmax)) continue;
+        while (i < call->n && !mask[i * mask_along]) i++;
+        if (i == call->n) {
+            fr_fill(row, along, call->n, size, call->alone);
+        } else if (i && hardmax) {
+            memcpy(row + i * along, row, (size_t)size);
+            memset(row, 0, (size_t)size);
         }
+    }
 }
 
 /* Labels are checked here, where they are used: another thread may change them at any time. */
@@ -216,11 +223,37 @@ static void fr_finish(const fr_row_call *call, const char *factor, char *out, pt
 
 /* --- Tiles --- */
 
-/* Computes rows that lie side by side, at least FR_COLUMNS and one run of the last axis, without a copy. The last tile
- * may overlap the one before. */
+/* Copies `run` of the next rows, from the row `first` after the current one on, under their masks: to columns of a
+ * tile. Those that are one run of memory in both operands, and whose lines are short, are copied as they lie before. */
+static void fr_pick(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t first, ptrdiff_t run, char *to) {
+    const fr_row_call *call = walk->call;
+    const ptrdiff_t size = call->itemsize, n = call->n, across = fr_across(call, FR_ROW_IN);
+    ptrdiff_t mask_across = fr_across(call, FR_ROW_WHERE), mask_along = call->operand[FR_ROW_WHERE].along;
+    ptrdiff_t along = call->operand[FR_ROW_IN].along;
+    const char *from = walk->at[FR_ROW_IN] + first * across, *mask = walk->at[FR_ROW_WHERE] + first * mask_across;
+    const int rows = along == size && across == n * size, lines = across == size && along == run * size;
+    if ((rows && mask_along == 1 && mask_across == n) ||
+        (lines && mask_across == 1 && mask_along == run && run < FR_COLUMNS)) {
+        call->flavor->select(plan->picked, from, mask, run * n, call->absent);
+        fr_transfer(to, plan->pitch, size, plan->picked, along, across, n, run, size);
+        return;
+    }
+    if (mask_across != 1) {
+        fr_transfer(plan->mask, plan->width, 1, mask, mask_along, mask_across, n, run, 1);
+        mask = plan->mask, mask_along = plan->width;
+    }
+    if (across != size) {
+        fr_transfer(to, plan->pitch, size, from, along, across, n, run, size);
+        from = to, along = plan->pitch;
+    }
+    call->flavor->select_lines(to, plan->pitch, from, along, mask, mask_along, n, run, call->absent);
+}
+
+/* Computes rows that lie side by side, at least FR_COLUMNS and one run of the last axis, without a copy or from a copy
+ * under their masks. The last tile may overlap the one before. */
 static void fr_run_direct(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t rows, int *status) {
     const fr_row_call *call = walk->call;
-    const ptrdiff_t size = call->itemsize;
+    const ptrdiff_t size = call->itemsize, most = walk->at[FR_ROW_WHERE] ? plan->width : FR_TILE_WIDTH;
     fr_tile tile;
     tile.n = call->n;
     tile.target = call->target;
@@ -228,81 +261,23 @@ static void fr_run_direct(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t 
     tile.out_pitch = call->operand[FR_ROW_OUT].along;
     for (ptrdiff_t done = 0; done < rows; done += tile.width) {
         if (rows - done < FR_COLUMNS) done = rows - FR_COLUMNS;
-        tile.width = rows - done < FR_TILE_WIDTH ? (rows - done) / FR_COLUMNS * FR_COLUMNS : FR_TILE_WIDTH;
+        tile.width = rows - done < most ? (rows - done) / FR_COLUMNS * FR_COLUMNS : most;
         for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) tile.in[k] = walk->at[k] ? walk->at[k] + done * size : NULL;
         tile.out = walk->at[FR_ROW_OUT] ? walk->at[FR_ROW_OUT] + done * size : NULL;
         if (walk->at[FR_ROW_LABEL]) *status |= fr_read_labels(walk, done, tile.width, tile.label);
+        if (walk->at[FR_ROW_WHERE]) {
+            fr_pick(walk, plan, done, tile.width, plan->room[0]);
+            tile.in[0] = plan->room[0], tile.pitch[0] = plan->pitch;
+        }
         call->tile(&tile);
+        const char *mask = walk->at[FR_ROW_WHERE] ? walk->at[FR_ROW_WHERE] + done * fr_across(call, FR_ROW_WHERE) : NULL;
+        if (mask && tile.out) fr_settle(walk, done, tile.width, tile.out, size, tile.out_pitch, tile.out);
         if (call->finish)
             fr_finish(call, walk->at[FR_ROW_FACTOR] + done * fr_across(call, FR_ROW_FACTOR), tile.out, tile.out_pitch,
-                      size, tile.width, NULL);
+                      size, tile.width, mask);
         fr_write_losses(walk, plan, done, tile.width, tile.loss);
     }
     fr_row_step(walk, rows);
-}
-
-/* Is the end of a row the beginning of the next? */
-static int fr_is_packed(const fr_row_call *call, int k, ptrdiff_t size) {
-    return call->operand[k].along == size && fr_across(call, k) == call->n * size;
-}
-
-/* to |= from, for up to 8 of `left` bytes */
-static void fr_or(char *to, const char *from, ptrdiff_t left) {
-    uint64_t a = 0, b = 0;
-    const size_t bytes = left < (ptrdiff_t)sizeof a ? (size_t)left : sizeof a;
-    if (bytes == sizeof a) {
-        memcpy(&a, to, sizeof a);
-        memcpy(&b, from, sizeof b);
-        a |= b;
-        memcpy(to, &a, sizeof a);
-    } else {
-        for (size_t k = 0; k < bytes; k++) to[k] |= from[k];
-    }
-}
-
-/* Applies the mask to the next `run` rows, and finds the rows that have an element. They become columns of the tile
- * from the column `rows` on, unless they are packed: then returns where they are, under the mask, to be copied. */
-static const char *fr_pick(const fr_row_walk *next, const fr_row_plan *plan, ptrdiff_t rows, ptrdiff_t run, char *any) {
-    const fr_row_call *call = next->call;
-    const ptrdiff_t size = call->itemsize, n = call->n, along = call->operand[FR_ROW_IN].along;
-    const char *mask = next->at[FR_ROW_WHERE];
-    char *to = plan->room[0] + rows * size;
-    if (fr_is_packed(call, FR_ROW_IN, size) && fr_is_packed(call, FR_ROW_WHERE, 1)) {
-        call->flavor->select(plan->picked, next->at[FR_ROW_IN], mask, run * n, call->absent);
-        for (ptrdiff_t r = 0; r < run; r++) any[rows + r] = (char)fr_any(mask + r * n, n);
-        return plan->picked;
-    }
-    const int across = fr_across(call, FR_ROW_IN) == size;
-    if (!across)
-        fr_transfer(to, plan->pitch, size, next->at[FR_ROW_IN], along, fr_across(call, FR_ROW_IN), n, run, size);
-    memset(any + rows, 0, (size_t)run);
-    for (ptrdiff_t i = 0; i < n; i++) {
-        const char *masked = mask + i * call->operand[FR_ROW_WHERE].along;
-        for (ptrdiff_t k = 0; k < run * size && across; k += 64)
-            FR_FETCH(next->at[FR_ROW_IN] + i * along + run * size + k);
-        FR_FETCH(masked + run); /* of the next tile */
-        if (fr_across(call, FR_ROW_WHERE) != 1) {
-            fr_transfer(plan->mask, plan->width, 1, masked, 1, fr_across(call, FR_ROW_WHERE), 1, run, 1);
-            masked = plan->mask;
-        }
-        for (ptrdiff_t r = 0; r < run; r += sizeof(uint64_t)) fr_or(any + rows + r, masked + r, run - r);
-        call->flavor->select(to + i * plan->pitch, across ? next->at[FR_ROW_IN] + i * along : to + i * plan->pitch,
-                             masked, run, call->absent);
-    }
-    return NULL;
-}
-
-/* Copies the masks of the next `run` rows, for elements that change first; returns where the elements are. */
-static const char *fr_keep_mask(const fr_row_walk *next, const fr_row_plan *plan, ptrdiff_t rows, ptrdiff_t run,
-                                char *any) {
-    const fr_row_call *call = next->call;
-    fr_transfer(plan->mask + rows, plan->width, 1, next->at[FR_ROW_WHERE], call->operand[FR_ROW_WHERE].along,
-                fr_across(call, FR_ROW_WHERE), call->n, run, 1);
-    memset(any + rows, 0, (size_t)run);
-    for (ptrdiff_t i = 0; i < call->n; i++)
-        for (ptrdiff_t r = 0; r < run; r += sizeof(uint64_t))
-            fr_or(any + rows + r, plan->mask + i * plan->width + rows + r, run - r);
-    return next->at[FR_ROW_IN];
 }
 
 /* Are m long rows side by side so few that they are computed one after the other? */
@@ -316,7 +291,6 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     const ptrdiff_t size = call->itemsize, n = call->n;
     fr_row_walk next;
     ptrdiff_t run = fr_row_run(walk, most), rows = 0;
-    char any[FR_TILE_WIDTH];
     fr_tile tile;
     if (plan->direct && run >= FR_COLUMNS) {
         const int once = call->loss || (walk->at[FR_ROW_OUT] && (walk->at[FR_ROW_OUT] == walk->at[FR_ROW_IN] ||
@@ -331,13 +305,15 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     else if (most > plan->width) most = plan->width;
     while (rows < most) {
         run = fr_row_run(&next, most - rows);
-        const char *from = next.at[FR_ROW_IN];
-        if (next.at[FR_ROW_WHERE])
-            from = call->load ? fr_keep_mask(&next, plan, rows, run, any) : fr_pick(&next, plan, rows, run, any);
-        for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++)
-            if (next.at[k] && (k == FR_ROW_SECOND || from))
-                fr_transfer(plan->room[k] + rows * size, plan->pitch, size, k == FR_ROW_IN ? from : next.at[k],
-                            call->operand[k].along, fr_across(call, k), n, run, size);
+        const int masked = next.at[FR_ROW_WHERE] != NULL, picked = masked && !call->load;
+        if (picked) fr_pick(&next, plan, 0, run, plan->room[0] + rows * size);
+        else if (masked) /* for elements that change first */
+            fr_transfer(plan->mask + rows, plan->width, 1, next.at[FR_ROW_WHERE], call->operand[FR_ROW_WHERE].along,
+                        fr_across(call, FR_ROW_WHERE), n, run, 1);
+        for (int k = FR_ROW_IN + picked; k <= FR_ROW_SECOND; k++)
+            if (next.at[k])
+                fr_transfer(plan->room[k] + rows * size, plan->pitch, size, next.at[k], call->operand[k].along,
+                            fr_across(call, k), n, run, size);
         if (plan->sinks) fr_read_sinks(&next, plan->room[0] + n * plan->pitch + rows * size, run);
         else if (next.at[FR_ROW_LABEL]) *status |= fr_read_labels(&next, 0, run, &tile.label[rows]);
         fr_row_step(&next, run);
@@ -362,9 +338,9 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
             fr_load_elements(call, line, line, walk->at[FR_ROW_SECOND] ? plan->room[1] + i * plan->pitch : NULL,
                              dense ? n * tile.width : tile.width);
         }
-        for (ptrdiff_t i = 0; i < n && walk->at[FR_ROW_WHERE]; i++)
-            call->flavor->select(plan->room[0] + i * plan->pitch, plan->room[0] + i * plan->pitch,
-                                 plan->mask + i * plan->width, rows, call->absent);
+        if (walk->at[FR_ROW_WHERE])
+            call->flavor->select_lines(plan->room[0], plan->pitch, plan->room[0], plan->pitch, plan->mask, plan->width,
+                                       n, rows, call->absent);
     }
     call->tile(&tile);
     for (ptrdiff_t done = 0; done < rows; done += run) {
@@ -376,14 +352,9 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
             fr_transfer(walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along, fr_across(call, FR_ROW_OUT),
                         plan->room[0] + done * size, plan->pitch, size, n, run, size);
         fr_write_losses(walk, plan, 0, run, &tile.loss[done]);
-        const int rare = walk->at[FR_ROW_WHERE] && walk->at[FR_ROW_OUT] &&
-                         (call->kernel == call->flavor->forward[FR_HARDMAX] || memchr(any + done, 0, (size_t)run));
-        for (ptrdiff_t r = 0; r < run && rare; r++) {
-            const char *mask = walk->at[FR_ROW_WHERE] + r * fr_across(call, FR_ROW_WHERE);
-            char *out = walk->at[FR_ROW_OUT] + r * fr_across(call, FR_ROW_OUT);
-            fr_choose(call, out, call->operand[FR_ROW_OUT].along, mask, call->operand[FR_ROW_WHERE].along);
-            if (!any[done + r]) fr_fill(out, call->operand[FR_ROW_OUT].along, n, size, call->alone);
-        }
+        if (walk->at[FR_ROW_WHERE] && walk->at[FR_ROW_OUT])
+            fr_settle(walk, 0, run, walk->at[FR_ROW_OUT], fr_across(call, FR_ROW_OUT), call->operand[FR_ROW_OUT].along,
+                      plan->room[0] + done * size);
         if (call->finish && masked)
             fr_finish(call, walk->at[FR_ROW_FACTOR], walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along,
                       fr_across(call, FR_ROW_OUT), run, masked);
@@ -399,22 +370,35 @@ static int fr_is_direct(const fr_row_call *call, int k) {
     return !call->operand[k].origin || call->operand[k].along == call->itemsize || call->n == 1;
 }
 
-/* Copies row r under its mask, which becomes contiguous; returns whether any element takes part. */
-static int fr_select(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t r, const char *from,
-                     const char **mask) {
+/* Copies row r under its mask; returns whether any element takes part. */
+static int fr_select(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t r, const char *from, char *to) {
     const fr_row_call *call = walk->call;
     const ptrdiff_t along = call->operand[FR_ROW_WHERE].along, n = call->n;
-    *mask = walk->at[FR_ROW_WHERE] + r * fr_across(call, FR_ROW_WHERE);
+    const char *mask = walk->at[FR_ROW_WHERE] + r * fr_across(call, FR_ROW_WHERE);
     if (along != 1) {
-        fr_transfer(plan->mask, 1, n, *mask, along, 0, n, 1, 1);
-        *mask = plan->mask;
+        fr_transfer(plan->mask, 1, n, mask, along, 0, n, 1, 1);
+        mask = plan->mask;
     }
-    call->flavor->select(plan->room[0] + r * plan->pitch, from, *mask, n, call->absent);
-    return fr_any(*mask, n);
+    return call->flavor->select(to, from, mask, n, call->absent);
 }
 
-/* Brings row r of the next `m` to the kernel, and its results back if they are not gathered too. */
-static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t r, int *status) {
+/* Copies the next m rows, which are neighbors in memory in both operands, under their masks: one after the other. */
+static void fr_select_across(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t m) {
+    const fr_row_call *call = walk->call;
+    const ptrdiff_t size = call->itemsize, along = call->operand[FR_ROW_IN].along;
+    const ptrdiff_t mask_along = call->operand[FR_ROW_WHERE].along, lines = FR_PICK_BYTES / (m * size);
+    char block[FR_PICK_BYTES];
+    for (ptrdiff_t i = 0, now; i < call->n; i += now) {
+        now = call->n - i < lines ? call->n - i : lines;
+        call->flavor->select_lines(block, m * size, walk->at[FR_ROW_IN] + i * along, along,
+                                   walk->at[FR_ROW_WHERE] + i * mask_along, mask_along, now, m, call->absent);
+        fr_transfer(plan->room[0] + i * size, size, plan->pitch, block, m * size, size, now, m, size);
+    }
+}
+
+/* Brings row r of the next `m` to the kernel, and its results back if they are not gathered too. Is it copied under its
+ * mask already? */
+static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t r, int picked, int *status) {
     const fr_row_call *call = walk->call;
     const ptrdiff_t n = call->n;
     char *at[FR_ROW_OPERANDS];
@@ -423,16 +407,15 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
         if (k <= FR_ROW_OUT && (!fr_is_direct(call, k) || (k == FR_ROW_OUT && plan->sinks)))
             at[k] = plan->room[k == FR_ROW_SECOND] + r * plan->pitch;
     }
-    const char *mask = at[FR_ROW_WHERE];
     char *copy = plan->room[0] + r * plan->pitch;
     if (call->load) {
         fr_load_elements(call, copy, at[FR_ROW_IN], at[FR_ROW_SECOND], n);
         if (plan->sinks) memcpy(copy + n * call->itemsize, at[FR_ROW_SINK], (size_t)call->itemsize);
         at[FR_ROW_IN] = copy;
     }
-    if (mask) {
-        const int any = fr_select(walk, plan, r, at[FR_ROW_IN], &mask);
-        if (!any && at[FR_ROW_OUT]) {
+    if (at[FR_ROW_WHERE] && !picked) {
+        if (at[FR_ROW_OUT] && n * call->itemsize >= FR_LONG_BYTES && !plan->sinks) copy = at[FR_ROW_OUT];
+        if (!fr_select(walk, plan, r, at[FR_ROW_IN], copy) && at[FR_ROW_OUT]) {
             fr_fill(at[FR_ROW_OUT], call->itemsize, n, call->itemsize, call->alone);
             return;
         }
@@ -441,9 +424,9 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     if (!call->loss) {
         const char *in[2] = {at[FR_ROW_IN], at[FR_ROW_SECOND]};
         call->kernel(in, at[FR_ROW_OUT], plan->n);
-        if (mask) fr_choose(call, at[FR_ROW_OUT], call->itemsize, mask, 1);
-        if (call->finish) call->flavor->finish(at[FR_ROW_OUT], at[FR_ROW_FACTOR], n, 0, call->finish == FR_DIVIDED);
-        if (call->finish && mask) call->flavor->select(at[FR_ROW_OUT], at[FR_ROW_OUT], mask, n, 0);
+        if (at[FR_ROW_WHERE]) fr_settle(walk, r, 1, at[FR_ROW_OUT], 0, call->itemsize, NULL);
+        if (call->finish)
+            fr_finish(call, at[FR_ROW_FACTOR], at[FR_ROW_OUT], call->itemsize, 0, 1, at[FR_ROW_WHERE]);
         return;
     }
     fr_target target = *call->target;
@@ -460,7 +443,7 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
 /* Brings the next m rows to the kernel over a band, as they lie or under their masks. */
 static void fr_run_bands(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t m) {
     const fr_row_call *call = walk->call;
-    int any[FR_COLUMNS];
+    const fr_row_operand *masks = &call->operand[FR_ROW_WHERE];
     fr_tile band;
     band.n = call->n;
     for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) band.pitch[k] = fr_across(call, k);
@@ -471,15 +454,18 @@ static void fr_run_bands(const fr_row_walk *walk, const fr_row_plan *plan, ptrdi
             band.in[k] = walk->at[k] ? walk->at[k] + done * fr_across(call, k) : NULL;
         band.out = walk->at[FR_ROW_OUT] + done * band.out_pitch;
         if (walk->at[FR_ROW_WHERE]) { /* then m is one band */
-            const char *mask;
-            for (ptrdiff_t r = 0; r < m; r++)
-                any[r] = fr_select(walk, plan, r, band.in[FR_ROW_IN] + r * fr_across(call, FR_ROW_IN), &mask);
+            if (masks->along == 1)
+                call->flavor->select_lines(plan->room[0], plan->pitch, band.in[FR_ROW_IN], fr_across(call, FR_ROW_IN),
+                                           walk->at[FR_ROW_WHERE], fr_across(call, FR_ROW_WHERE), m, call->n,
+                                           call->absent);
+            for (ptrdiff_t r = 0; r < m && masks->along != 1; r++)
+                fr_select(walk, plan, r, band.in[FR_ROW_IN] + r * fr_across(call, FR_ROW_IN),
+                          plan->room[0] + r * plan->pitch);
             band.in[FR_ROW_IN] = plan->room[0];
             band.pitch[FR_ROW_IN] = plan->pitch;
         }
         call->band(&band);
-        for (ptrdiff_t r = 0; r < m && walk->at[FR_ROW_WHERE]; r++)
-            if (!any[r]) fr_fill(band.out + r * band.out_pitch, call->itemsize, call->n, call->itemsize, call->alone);
+        if (walk->at[FR_ROW_WHERE]) fr_settle(walk, 0, m, band.out, band.out_pitch, call->itemsize, NULL);
         if (call->finish)
             fr_finish(call, walk->at[FR_ROW_FACTOR] + done * fr_across(call, FR_ROW_FACTOR), band.out, call->itemsize,
                       band.out_pitch, band.width, walk->at[FR_ROW_WHERE]);
@@ -489,13 +475,16 @@ static void fr_run_bands(const fr_row_walk *walk, const fr_row_plan *plan, ptrdi
 /* Runs the kernel on the next m rows, which differ in the last axis alone. */
 static void fr_run_each(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t m, int *status) {
     const fr_row_call *call = walk->call;
-    for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++)
+    const int picked = walk->at[FR_ROW_WHERE] && !call->load && !fr_is_direct(call, FR_ROW_IN) &&
+                       fr_across(call, FR_ROW_IN) == call->itemsize && fr_across(call, FR_ROW_WHERE) == 1;
+    if (picked) fr_select_across(walk, plan, m);
+    for (int k = FR_ROW_IN + picked; k <= FR_ROW_SECOND; k++)
         if (!fr_is_direct(call, k))
             fr_transfer(plan->room[k], call->itemsize, plan->pitch, walk->at[k], call->operand[k].along,
                         fr_across(call, k), call->n, m, call->itemsize);
     if (plan->band) fr_run_bands(walk, plan, m);
     else
-        for (ptrdiff_t r = 0; r < m; r++) fr_run_row(walk, plan, r, status);
+        for (ptrdiff_t r = 0; r < m; r++) fr_run_row(walk, plan, r, picked, status);
     if (!fr_is_direct(call, FR_ROW_OUT) || plan->sinks)
         fr_transfer(walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along, fr_across(call, FR_ROW_OUT), plan->room[0],
                     call->itemsize, plan->pitch, call->n, m, call->itemsize);
@@ -511,11 +500,11 @@ static int fr_add_bytes(size_t *total, ptrdiff_t count, ptrdiff_t size) {
     return 1;
 }
 
-/* Rows whose neighbors are contiguous to them in every operand, so that a tile needs no copy? */
+/* Rows whose neighbors are contiguous to them in every operand but a mask, so that a tile needs no copy? */
 static int fr_lies_across(const fr_row_call *call) {
-    if (call->shape[call->naxes - 1] < FR_COLUMNS || call->operand[FR_ROW_WHERE].origin) return 0;
+    if (call->shape[call->naxes - 1] < FR_COLUMNS) return 0;
     for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++)
-        if (call->operand[k].origin && fr_across(call, k) != call->itemsize) return 0;
+        if (call->operand[k].origin && k != FR_ROW_WHERE && fr_across(call, k) != call->itemsize) return 0;
     const ptrdiff_t along = call->operand[FR_ROW_IN].along, bytes = FR_COLUMNS * call->n * call->itemsize;
     const int second = call->operand[FR_ROW_SECOND].origin != NULL;
     if (along % FR_CRITICAL_PITCH == 0 && call->n * (2 + second) > FR_CRITICAL_LINES) return 0;
@@ -558,7 +547,7 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
         plan->width = (call->n > FR_SHORT_ROW ? FR_TILE_FAR : FR_TILE_BYTES) / bytes / FR_COLUMNS * FR_COLUMNS;
         if (plan->width > count) plan->width = (count + FR_COLUMNS - 1) / FR_COLUMNS * FR_COLUMNS;
         if (plan->width > FR_TILE_WIDTH) plan->width = FR_TILE_WIDTH;
-        if (plan->width < FR_COLUMNS || plan->direct) plan->width = FR_COLUMNS;
+        if (plan->width < FR_COLUMNS || (plan->direct && !masked)) plan->width = FR_COLUMNS;
         plan->pitch = plan->width * call->itemsize;
     } else {
         const ptrdiff_t most = (across ? FR_TILE_MOST : FR_ROWS_BYTES) / bytes;

@@ -585,12 +585,12 @@ FR_UNUSED static void FN(log_softmax_row)(const char *const *in, char *to, ptrdi
 
 /* ---- Masks ---- */
 
-FR_UNUSED static void FN(select_row)(char *to, const char *from, const char *mask, ptrdiff_t n, uint64_t absent) {
-    store *out = (store *)to, other;
-    const store *x = (const store *)from;
-    memcpy(&other, &absent, sizeof other);
-    FR_INDEPENDENT
-    for (ptrdiff_t i = 0; i < n; i++) out[i] = mask[i] ? x[i] : other;
+/* Is a result a NaN, or of a hardmax 1? Then its row may be masked altogether. */
+FR_UNUSED static int FN(suspect_row)(const char *results, ptrdiff_t n, int hardmax) {
+    const store *y = (const store *)results;
+    int found = 0;
+    for (ptrdiff_t i = 0; i < n; i++) found |= hardmax ? y[i] == 1 : y[i] != y[i];
+    return found;
 }
 
 /* ---- Elements that are changed as they are loaded: each step is rounded, as it is in passes of its own. ---- */

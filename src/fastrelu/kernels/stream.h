@@ -2,7 +2,7 @@
  * it nor evict the contents of the cache. Included by table.h, so that the width of the stores follows the instruction
  * set. Where C has no such stores nothing is streamed: AArch64 processors recognize a run of full lines by themselves.
  *
- * This file, convert.h, transpose.h and guard.h are the only ones that use intrinsics. */
+ * This file, convert.h, select.h, transpose.h and guard.h are the only ones that use intrinsics. */
 #if defined(__x86_64__) || defined(_M_X64)
 
 #include <immintrin.h>

@@ -53,6 +53,7 @@
 #include "stream.h"
 #include "two_sum.h"
 #include "convert.h"
+#include "select.h"
 
 /* WIDE comes first: the rows of every instance use its logarithm. */
 #define FR_KIND FR_WIDE
@@ -108,7 +109,9 @@ static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
      logsumexp_tile_row##kind,                            \
      read_labels_row##kind,                               \
      add_losses_row_full,                                 \
-     select_row##kind,                                    \
+     select_row##select,                                  \
+     select_rows##select,                                 \
+     suspect_row##select,                                 \
      load_row##select,                                    \
      finish_row##kind}
 static const fr_rows fr_row_table[FR_FLAVORS] = {
