@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from compare import assert_same_bits
-from grid import DTYPE_NAMES, ISAS, PRECISIONS
+from grid import DTYPE_NAMES, ISAS, LAYOUTS, PRECISIONS
 
 import fastrelu as fr
 from fastrelu import _rows
@@ -137,6 +137,43 @@ def test_gradients_of_nan() -> None:
     np.testing.assert_array_equal(fr.sparsemax_backward_from_output(np.ones((2, 3)), y)[0], NAN)
     grad = np.array([[1.0, INF, NAN]] * 2)
     np.testing.assert_array_equal(fr.hardmax_backward_from_output(grad, y), [[NAN] * 3, [0.0] * 3])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("types", ["ff", "dd", "ee", "bb", "fd", "df", "ef", "eb"])
+def test_hardmax_gradient_is_elementwise(types: str, layout: str) -> None:
+    """The same along any axis, for any type and layout, into any output; numbers of grad are not read."""
+    names = {"f": np.float32, "d": np.float64, "e": np.float16, "b": pytest.importorskip("ml_dtypes").bfloat16}
+    grad_type, y_type = (np.dtype(names[kind]) for kind in types)
+    y = np.tile(np.array([0.0, 1.0, NAN, INF, -INF, -1.0, -0.0]), 90)
+    grad = LAYOUTS[layout](np.full((18, 35), NAN, grad_type))
+    y = LAYOUTS[layout](y.reshape(18, 35).astype(y_type))
+    result = np.result_type(grad_type, y_type) if grad_type.kind == y_type.kind == "f" else grad_type
+    if types == "eb":
+        result = np.dtype(np.float32)
+    wanted = np.where(np.isnan(y.astype(float)), NAN, 0).astype(result)
+    for axis in (0, -1, None, (0, 1)):
+        got = fr.hardmax_backward_from_output(grad, y, axis)
+        assert got.dtype == result
+        np.testing.assert_array_equal(got.astype(float), wanted.astype(float))
+        assert not np.signbit(got.astype(float)[~np.isnan(y.astype(float))]).any()
+        for out in (np.empty_like(got), np.empty((18, 70), result)[:, ::2], np.empty((35, 18), result).T):
+            assert fr.hardmax_backward_from_output(grad, y, axis, out=out) is out
+            np.testing.assert_array_equal(out.astype(float), wanted.astype(float))
+    if grad_type == y_type:
+        memory = np.concatenate([np.asarray(y).reshape(-1), np.zeros(7, y_type)])
+        before = memory.astype(float)
+        shifted = fr.hardmax_backward_from_output(memory[:-7], memory[:-7], 0, out=memory[3:-4])
+        np.testing.assert_array_equal(shifted.astype(float), np.where(np.isnan(before[:-7]), NAN, 0))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_explained_hardmax_gradient(axis: int) -> None:
+    """Its contiguous arrays take the fast path along any axis."""
+    y = np.zeros((4, 5), np.float32)
+    found = fr.explain(fr.hardmax_backward_from_output, y, y, axis)
+    assert (found.door, found.why_not_fast) == ("fast path", "")
+    assert fr.explain(fr.hardmax, y, 0).door == "N-d driver"
 
 
 # --- gumbel_softmax ---------------------------------------------------------------------------------------------------

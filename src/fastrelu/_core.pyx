@@ -477,14 +477,15 @@ def kernel_names():
     return names
 
 
-def load_kernels(str isa):
-    """All kernels for one instruction set, by name."""
+def load_kernels(str isa, str activation=None):
+    """All kernels for one instruction set by name, or those of one activation."""
     cdef dict kernels = {}
     cdef int op, direction
     for op in range(fr_nops):
         for direction in range(FR_DIRECTIONS):
-            if fr_ops[op].domain_text[direction] != NULL:
-                kernels[fr_ops[op].name.decode() + _SUFFIX(direction)] = Kernel(op, direction, isa)
+            name = fr_ops[op].name.decode()
+            if fr_ops[op].domain_text[direction] != NULL and activation in (None, name):
+                kernels[name + _SUFFIX(direction)] = Kernel(op, direction, isa)
     return kernels
 
 

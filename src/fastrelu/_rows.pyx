@@ -77,6 +77,7 @@ cdef extern from "kernels/rows.h" nogil:
         FR_SOFTMAX
         FR_LOG_SOFTMAX
         FR_SOFTMIN
+        FR_HARDMAX
         FR_NORMALIZERS
         FR_ROW_IN
         FR_ROW_SECOND
@@ -190,10 +191,11 @@ cdef class RowKernels:
     cdef const fr_rows *rows
     cdef const fr_convert *convert
     cdef readonly dict ufuncs
+    cdef object threshold  # the kernel of this activation, which computes the gradient of hardmax
 
     def __init__(self, str isa):
         self.rows, self.convert = <const fr_rows *>tables(isa).rows, tables(isa).convert
-        self.ufuncs = {}
+        self.ufuncs, self.threshold = {}, _python_core.load_kernels(isa, "threshold")["threshold"]
         for kind, name in enumerate(names):
             self.add(name, FR_NORMALIZE, kind)
             self.add(name + "_backward_from_output", FR_FROM_RESULT, kind)
@@ -212,6 +214,10 @@ cdef class RowKernels:
     cdef const fr_rows *of(self, int dtype) except NULL:
         """The flavor of a call in the current context."""
         return &self.rows[flavor_of(dtype, precision_here())]
+
+    cdef object zeros(self, cnp.ndarray y, object out):
+        """The gradient of hardmax, which knows no rows: 0, and NaN where `y` is."""
+        return _python_core.call(self.threshold, out, True, y, INFINITY, 0.0)
 
 
 # --- Ufuncs -----------------------------------------------------------------------------------------------------------
@@ -869,19 +875,26 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         sink = spread(name, "sink", sink, dtype, _without(whole, axes, False))
     if target is not None:
         _check_output(name, target, a, result)
+    cdef bint alone = backward and kind == FR_HARDMAX  # each element for itself
     if explained:
-        flat = load is None and where is True and result == dtype and _is_flat(x, second, axis, out)
+        flat = load is None and where is True and result == dtype and _is_flat(x, second, -1 if alone else axis, out)
         found = _in_words(name, np.dtype(cnp.PyArray_DescrFromType(dtype)), "fast path" if flat else "N-d driver",
                           _why_not_flat(where, load) if not flat else "", load)
         cost = FR_LIGHT if backward and kind != FR_LOG_SOFTMAX else FR_MEDIUM
         crew = crew_for(cost, cnp.PyArray_SIZE(a))
         found["threads"], found["why_threads"] = crew.threads, _why_threads(crew, cost, cnp.PyArray_SIZE(a))
         found["output"] = "new" if target is None else "given"
+        if alone and target is not None and not _same_place(b, target):
+            found["streamed"] = _python_core.streams(kernels.threshold, cnp.PyArray_NBYTES(target), crew.threads)
         if result != dtype:
             found["stores"] = f"{found['dtype']} to {cnp.PyArray_DescrFromType(result).name}"
         return found
     one = _one(factor, dtype, finish) if finish else None
-    if len(axes) == 1:
+    if alone:
+        y = target if result == dtype and _takes(target, dtype) else None
+        check_held(&held, name)
+        y = np.asarray(kernels.zeros(b, y))
+    elif len(axes) == 1:
         y = target if result == dtype and _takes(target, dtype) else None
         y = _along(kernels, kind, backward, a, b, mask, axes[0], y, dtype, crew, &held, load, sink, one, finish)
     else:
@@ -924,6 +937,20 @@ cdef bint _is_flat(object x, object second, object axis, object out):
             and (out is None or (_is_plain(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out)
                                  and PyArray_SAMESHAPE(x, out) and _is_apart(x, out)
                                  and (second is None or _is_apart(second, out)))))
+
+
+cdef bint _are_alike(object grad, object y, object axis, object out) except -1:
+    """Are the operands plain arrays of one type that kernels compute, and of one shape, which has the axis?"""
+    cdef int dtype
+    if not (type(y) is cnp.ndarray and type(grad) is cnp.ndarray and PyLong_CheckExact(axis)):
+        return False
+    dtype = cnp.PyArray_TYPE(<cnp.ndarray>y)
+    if (dtype != cnp.PyArray_TYPE(<cnp.ndarray>grad) or not PyArray_SAMESHAPE(<cnp.ndarray>y, <cnp.ndarray>grad)
+            or not (has_kernels(dtype) or _is_half(<cnp.ndarray>y)) or not PyArray_ISBEHAVED_RO(<cnp.ndarray>y)):
+        return False
+    normalize_axis_index(axis, cnp.PyArray_NDIM(<cnp.ndarray>y))
+    return out is None or (type(out) is cnp.ndarray and PyArray_SAMESHAPE(<cnp.ndarray>y, <cnp.ndarray>out)
+                           and _takes(<cnp.ndarray>out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out))
 
 
 cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray a, cnp.ndarray b, cnp.ndarray mask,
@@ -1027,7 +1054,10 @@ def from_output(RowKernels kernels not None, int kind, object grad, object y, ob
         finish = FR_DIVIDED if divides else FR_MULTIPLIED
         if divides and frexp(factor, &exponent) == 0.5 and abs(exponent) < 100:
             factor, finish = 1 / factor, FR_MULTIPLIED  # the same bits, sooner
-    if type(y) is cnp.ndarray:
+    if kind == FR_HARDMAX:
+        if _are_alike(grad, y, axis, out):
+            return kernels.zeros(y, out)
+    elif type(y) is cnp.ndarray:
         settle()
         crew = crew_for(cost, cnp.PyArray_SIZE(<cnp.ndarray>y))
         if _is_flat(y, grad, axis, out):
