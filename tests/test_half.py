@@ -466,3 +466,14 @@ def test_networks_as_pytorch(half: np.dtype[Any]) -> None:
     assert got.dtype == half
     digits, _ = FORMATS[half.name]
     np.testing.assert_allclose(got.astype("f4"), wanted, rtol=4 * 2.0**-digits)
+
+
+@each_half
+@each_of_some
+def test_lengths(case: Case, half: np.dtype[Any], isa: str) -> None:
+    """Blocks and whole tiles with a rest give the same numbers, in place too."""
+    data = [sample(half, 200, seed=j) for j in range(case.ndata)]
+    whole = case.on(isa, "fast", *data, *case.params)
+    for n in (1, 31, 63, 64, 65, 127, 128, 199):
+        some = [array[:n].copy() for array in data]
+        assert_same_bits(case.on(isa, "fast", *some, *case.params, out=some[-1]), whole[:n])

@@ -44,6 +44,7 @@ from fastrelu._runtime cimport (
     FR_CREW_SMALL,
     FR_DIRECTIONS,
     FR_F32_ACCURATE,
+    FR_F32_FAST,
     FR_F64_ACCURATE,
     FR_F64_FAST,
     FR_FORWARD,
@@ -133,6 +134,7 @@ cdef extern from "kernels/drive.h" nogil:
         Py_ssize_t size
         fr_move load
         fr_move store
+        fr_kernel direct
     ctypedef cnp.npy_intp fr_strides[FR_MAX_OPERANDS]
     ctypedef struct fr_view:
         int naxes
@@ -364,6 +366,8 @@ cdef class Kernel:
                 how.size = fr_types[type].size
                 how.load = how.convert.load[how.type][how.format]
                 how.store = how.convert.store[how.type][how.format]
+                if type >= FR_OWN_TYPES and flavor == FR_F32_FAST:
+                    how.direct = kernels.direct[type - FR_OWN_TYPES]
                 if little_more and type == FR_bfloat16 and how.type == FR_float64:
                     how.store = how.convert.store_up
             for j in range(self.nin + 1):

@@ -14,6 +14,7 @@ cdef extern from "kernels/types.h" nogil:
     enum:
         FR_PRECISIONS
         FR_F32_ACCURATE
+        FR_F32_FAST
         FR_F64_FAST
         FR_F64_ACCURATE
         FR_FLAVORS
@@ -48,6 +49,7 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef struct fr_kernels:
         fr_kernel *scalar
         fr_kernel *array
+        fr_kernel *direct
     ctypedef fr_kernels fr_row[3]
     ctypedef struct fr_stream:
         void (*move)(char *, const char *, Py_ssize_t, const char *const *, int) noexcept nogil

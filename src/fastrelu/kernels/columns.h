@@ -24,6 +24,20 @@
 #define FR_WITH_OWN FR_KEEP
 #define FR_WITH_NONE FR_SKIP
 
+/* YES if there is a kernel that converts from and to 16 bits by itself: if the detour through a block would cost as much
+ * as the body, and the code is short. Else NO. */
+#define FR_IS_DIRECT(cost, parameters) FR_JOIN(FR_DIRECT_##cost, FR_COUNT_##parameters)
+#define FR_DIRECT_FR_LIGHT0 YES
+#define FR_DIRECT_FR_LIGHT1 YES
+#define FR_DIRECT_FR_LIGHT2 YES
+#define FR_DIRECT_FR_LIGHT3 NO
+#define FR_DIRECT_FR_LIGHT4 NO
+#define FR_DIRECT_FR_MEDIUM0 YES
+#define FR_DIRECT_FR_MEDIUM1 NO
+#define FR_DIRECT_FR_MEDIUM3 NO
+#define FR_DIRECT_FR_HEAVY0 NO
+#define FR_DIRECT_FR_HEAVY1 NO
+
 /* The domain of the gradient from the output, as a condition and as text. */
 #define ANY 1
 #define FR_DOMAIN_FROM_INPUT 0

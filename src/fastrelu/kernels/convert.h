@@ -76,15 +76,14 @@ static inline uint16_t fr_to_bfloat(float x) {
 }
 
 /* FR_BY_LANES(id, from, to, lanes, several, one): a loop over `several`, which converts `lanes` elements from x + i to
- * y + i, and `one`. */
-#define FR_BY_LANES(id, source, target, lanes, several, one)  \
-    static void id(const char *from, char *to, ptrdiff_t n) { \
-        const source *x = (const source *)from;               \
-        target *y = (target *)to;                             \
-        ptrdiff_t i = 0;                                      \
-        for (; i + lanes <= n; i += lanes) several;           \
-        for (; i < n; i++) y[i] = one(x[i]);                  \
-    }
+ * y + i, and `one`; and the same as a part of other loops. */
+#define FR_BY_LANES(id, source, target, lanes, several, one)            \
+    FR_INLINE void id##_here(const source *x, target *y, ptrdiff_t n) { \
+        ptrdiff_t i = 0;                                                \
+        for (; i + lanes <= n; i += lanes) several;                     \
+        for (; i < n; i++) y[i] = one(x[i]);                            \
+    }                                                                   \
+    static void id(const char *from, char *to, ptrdiff_t n) { id##_here((const source *)from, (target *)to, n); }
 #if defined(__AVX512BW__)
 /* The result is in the upper halves. */
 static inline __m512i fr_to_bfloats(__m512 x) {

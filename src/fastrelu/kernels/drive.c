@@ -72,16 +72,22 @@ void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_
 void fr_convert_part(const fr_call *call, const char *const *in, char *out, ptrdiff_t n, int part, int parts) {
     fr_guard caller = fr_guard_open();
     const ptrdiff_t start = fr_cut(call, out, n, part, parts), stop = fr_cut(call, out, n, part + 1, parts);
-    const ptrdiff_t most = (ptrdiff_t)sizeof(fr_block) / call->itemsize, size = call->size;
+    const ptrdiff_t size = call->size;
     fr_block block[2];
     const char *at[FR_MAX_INPUTS];
     for (int j = 0; j < call->ndata; j++) at[j] = (const char *)&block[j];
     for (int j = call->ndata; j < call->ndata + call->nparams; j++) at[j] = in[j];
-    for (ptrdiff_t i = start; i < stop; i += most) {
-        const ptrdiff_t m = stop - i < most ? stop - i : most;
-        for (int j = 0; j < call->ndata; j++) call->load(in[j] + i * size, (char *)&block[j], m);
-        call->scalar(at, (char *)&block[0], m);
-        call->store((const char *)&block[0], out + i * size, m);
+    if (call->direct && stop - start >= FR_TILE) {
+        for (int j = 0; j < call->ndata; j++) at[j] = in[j] + start * size;
+        call->direct(at, out + start * size, stop - start);
+    } else {
+        const ptrdiff_t most = (ptrdiff_t)sizeof(fr_block) / call->itemsize;
+        for (ptrdiff_t i = start; i < stop; i += most) {
+            const ptrdiff_t m = stop - i < most ? stop - i : most;
+            for (int j = 0; j < call->ndata; j++) call->load(in[j] + i * size, (char *)&block[j], m);
+            call->scalar(at, (char *)&block[0], m);
+            call->store((const char *)&block[0], out + i * size, m);
+        }
     }
     fr_guard_close(caller);
 }
@@ -201,6 +207,21 @@ static int fr_is_loaded(const fr_plan *plan, int operand) {
     return plan->move[operand] || plan->swap[operand] || (is_output && plan->rounded);
 }
 
+/* Does the kernel that converts by itself fit: all data and results in its format, numbers of the type it computes in?
+ */
+static int fr_fits_direct(const fr_plan *plan, const fr_memory *memory) {
+    const fr_call *call = plan->call;
+    const int nin = call->ndata + call->nparams;
+    if (!call->direct || memory->nterms) return 0;
+    for (int j = 0; j <= nin; j++) {
+        const int number = j >= call->ndata && j < nin;
+        if (memory->swapped[j] || memory->format[j] != (number ? FR_AS_FLOAT : call->format)) return 0;
+        for (int k = 0; k < plan->view.naxes && number; k++)
+            if (plan->view.stride[k][j] != 0) return 0;
+    }
+    return 1;
+}
+
 /* Finds the moves between the operands and blocks of the kernel's type. */
 static void fr_choose_moves(fr_plan *plan, const fr_memory *memory) {
     const fr_call *call = plan->call;
@@ -208,6 +229,7 @@ static void fr_choose_moves(fr_plan *plan, const fr_memory *memory) {
     plan->converted = plan->masked = memory && memory->masked;
     plan->rounded = memory && call->store && memory->format[nin] != call->format;
     plan->nterms = memory ? memory->nterms : 0;
+    plan->direct = memory && fr_fits_direct(plan, memory);
     for (int k = 0; k < plan->nterms; k++) {
         plan->changed[k] = memory->changed[k];
         plan->how[k] = call->convert->combine[call->type][memory->how[k]];
@@ -215,7 +237,7 @@ static void fr_choose_moves(fr_plan *plan, const fr_memory *memory) {
     for (int j = 0; j < fr_operands(plan); j++) {
         plan->move[j] = plan->swap[j] = NULL;
         plan->size[j] = memory ? memory->size[j] : call->itemsize;
-        if (!memory || j > nin) continue;
+        if (!memory || j > nin || plan->direct) continue;
         const fr_move(*moves)[FR_FORMATS] = j < nin ? call->convert->load : call->convert->store;
         plan->move[j] = j == nin && call->store && !plan->rounded ? call->store : moves[call->type][memory->format[j]];
         if (memory->swapped[j]) plan->swap[j] = call->convert->swap[memory->size[j]];
@@ -227,7 +249,7 @@ static void fr_choose_moves(fr_plan *plan, const fr_memory *memory) {
 static int fr_choose_ways(fr_plan *plan) {
     const fr_call *call = plan->call;
     int nin = call->ndata + call->nparams, numbers = 0, copies = 0;
-    plan->even = plan->nterms == 0;
+    plan->even = plan->nterms == 0 && !plan->direct;
     for (int j = 0; j < nin; j++) plan->even &= fr_is_linear(plan, j, 0) && !fr_is_loaded(plan, j);
     for (int j = 0; j < fr_operands(plan); j++) {
         int parameter = j >= call->ndata && j < nin;
@@ -236,7 +258,7 @@ static int fr_choose_ways(fr_plan *plan) {
             plan->way[j] = FR_AS_NUMBER, numbers++;
         else plan->way[j] = fr_is_linear(plan, j, plan->size[j]) ? FR_AS_IT_IS : FR_BY_COPY;
     }
-    plan->kernel = numbers == call->nparams ? call->scalar : call->array;
+    plan->kernel = plan->direct ? call->direct : numbers == call->nparams ? call->scalar : call->array;
     for (int j = 0; j <= nin; j++) {
         if (plan->way[j] == FR_AS_NUMBER && numbers < call->nparams)
             plan->way[j] = FR_BY_COPY; /* some numbers, some arrays: treat all as arrays */
@@ -288,7 +310,7 @@ void fr_make_plan(fr_plan *plan, const fr_call *call, const fr_memory *memory, i
         if (!joined) {
             fr_set_boxes(plan, FR_LONG, 1, FR_LONG);
             if (fr_choose_ways(plan)) fr_set_boxes(plan, FR_BLOCK, 1, FR_BLOCK);
-            if (stream) fr_set_boxes(plan, FR_MOVED / plan->size[nin], 1, FR_BLOCK);
+            if (stream) fr_set_boxes(plan, FR_MOVED / plan->size[nin], 1, plan->direct ? FR_LONG : FR_BLOCK);
         }
     }
     ptrdiff_t size = 1;
@@ -322,7 +344,7 @@ static int fr_has_rows(const fr_plan *plan) {
 static void fr_run_rows_along(const fr_plan *plan, const char **in, char *out, const ptrdiff_t *step, ptrdiff_t rows) {
     const fr_call *call = plan->call;
     const int nin = call->ndata + call->nparams;
-    const ptrdiff_t n = plan->view.shape[0], bytes = n * call->itemsize;
+    const ptrdiff_t n = plan->view.shape[0], bytes = n * plan->size[nin];
     const ptrdiff_t ahead = bytes < FR_ROWS_AHEAD ? FR_ROWS_AHEAD / bytes : 1;
     int apart[FR_MAX_INPUTS], napart = 0;
     for (int j = 0; j < nin && bytes <= FR_ROWS_AHEAD; j++)

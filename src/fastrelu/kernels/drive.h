@@ -22,6 +22,7 @@ typedef struct {
     int format;               /* of the results in memory, which are rounded to it even if `out` has another one */
     ptrdiff_t size;           /* of such a result, in bytes */
     fr_move load, store;      /* from and to this format; NULL: it is that of the kernel */
+    fr_kernel direct;         /* `scalar` for data of this format, with numbers of the kernel's type; or NULL */
 } fr_call;
 
 /* Operands of the same shape, axis 0 running fastest; a broadcast operand has stride 0. */
@@ -56,6 +57,7 @@ typedef struct {
     int even;                 /* no input varies within a box: one result fills it */
     fr_kernel kernel;
     int streamed;
+    int direct;            /* does the kernel convert: operands are of the format of the call */
     int converted, masked; /* is any operand loaded or stored by a move; is there a mask */
     int nterms, changed[FR_MAX_TERMS];
     fr_combine how[FR_MAX_TERMS];

@@ -14,6 +14,8 @@ enum {
     FR_MAX_AXES = 64                                    /* NumPy's limit */
 };
 
+enum { FR_TILE = 64 }; /* elements of 16 bits that are in registers at a time */
+
 /* Prefetch memory for reading, or for writing. */
 #ifdef __GNUC__
 #define FR_FETCH(address) __builtin_prefetch(address)
@@ -40,6 +42,8 @@ typedef void (*fr_kernel)(const char *const *in, char *out, ptrdiff_t n);
 typedef struct {
     fr_kernel scalar[FR_FLAVORS]; /* in[] of a parameter points at one number, valid for all elements */
     fr_kernel array[FR_FLAVORS];  /* in[] of a parameter points at one number per element */
+    /* `scalar` of FR_F32_FAST for elements of a type without kernels, in the order of types.def; NULL: there is none */
+    fr_kernel direct[FR_TYPES - FR_OWN_TYPES];
 } fr_kernels;
 
 /* Are these parameters in the domain? Outside it a kernel returns NaN. */

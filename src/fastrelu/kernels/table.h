@@ -36,11 +36,11 @@
 
 /* Bodies are inlined into their loops. The compiler drops an instance that no table row names. */
 #if defined(_MSC_VER) && !defined(__clang__)
-#define BODY static __forceinline real
+#define FR_INLINE static __forceinline
 #define FR_UNUSED
 #define FR_INDEPENDENT __pragma(loop(ivdep))
 #else
-#define BODY static inline __attribute__((always_inline, unused)) real
+#define FR_INLINE static inline __attribute__((always_inline, unused))
 #define FR_UNUSED __attribute__((unused))
 /* Elements are independent even if out is an input, so the vectorizer needs no overlap check. */
 #if defined(__clang__)
@@ -50,10 +50,15 @@
 #endif
 #endif
 
+#define BODY FR_INLINE real
+
 #include "stream.h"
 #include "two_sum.h"
 #include "convert.h"
 #include "select.h"
+#if defined(__F16C__) && FR_HAS_FMA
+#define FR_DIRECT
+#endif
 
 /* WIDE comes first: the rows of every instance use its logarithm. */
 #define FR_KIND FR_WIDE
@@ -76,17 +81,26 @@
 #endif
 
 /* Without parameters the loop with numbers is used for both. */
-#define FR_ONE(id, rounding) {rounding(id##_scalar), rounding(id##_scalar)}
-#define FR_BOTH(id, rounding) {rounding(id##_scalar), rounding(id##_array)}
+#define FR_ONE(id, rounding) rounding(id##_scalar), rounding(id##_scalar)
+#define FR_BOTH(id, rounding) rounding(id##_scalar), rounding(id##_array)
+#ifdef FR_DIRECT
+#define FR_DIRECT_YES(id) {id##_half, id##_bfloat}
+#else
+#define FR_DIRECT_YES FR_DIRECT_NO
+#endif
+#define FR_DIRECT_NO(id) {NULL, NULL}
 #define FR_LOOPS_OF_0 FR_ONE
 #define FR_LOOPS_OF_1 FR_BOTH
 #define FR_LOOPS_OF_2 FR_BOTH
 #define FR_LOOPS_OF_3 FR_BOTH
 #define FR_LOOPS_OF_4 FR_BOTH
-#define OP(name, parameters, rounding, cost, domain, gradient, learned)       \
-    {FR_JOIN(FR_LOOPS_OF_, FR_COUNT_##parameters)(name##_forward, rounding),  \
-     FR_JOIN(FR_LOOPS_OF_, FR_COUNT_##parameters)(name##_backward, rounding), \
-     FR_WITH_##gradient(FR_JOIN(FR_LOOPS_OF_, FR_COUNT_##parameters)(name##_from_output, rounding))},
+#define FR_LOOPS_IN(id, rounding, cost, parameters)              \
+    {FR_JOIN(FR_LOOPS_OF_, FR_COUNT_##parameters)(id, rounding), \
+     FR_JOIN(FR_DIRECT_, FR_IS_DIRECT(cost, parameters))(id)}
+#define OP(name, parameters, rounding, cost, domain, gradient, learned) \
+    {FR_LOOPS_IN(name##_forward, rounding, cost, parameters),           \
+     FR_LOOPS_IN(name##_backward, rounding, cost, parameters),          \
+     FR_WITH_##gradient(FR_LOOPS_IN(name##_from_output, rounding, cost, parameters))},
 static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
 #include "ops.def"
 };
