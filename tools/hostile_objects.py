@@ -266,12 +266,14 @@ def _layers() -> Iterator[Case]:
     for name, make in layers.items():
         yield Case(f"nn.{name}", train(make), lambda: {"x": x(), "grad": y()})
 
-    def planned(x: Any, weight: Any) -> Any:
-        model = nn.Sequential(nn.Linear(M, M, rng=0), nn.GELU(), nn.Linear(M, M, rng=0)).eval()
-        model[0].weight.data = weight
-        return model(x), model(x)
+    def planned(x: Any, weight: Any, bias: Any) -> Any:
+        model = nn.Sequential(nn.Linear(M, M, rng=0), nn.GELU(), nn.Linear(M, 1, rng=0)).eval()
+        model[0].weight.data, model[0].bias.data = weight, bias
+        return model(x), model(x), model(x)
 
-    yield Case("plan of layers", planned, lambda: {"x": x(), "weight": numbers(2, shape=(M, M))})
+    for title, rows in (("", N), (", one row", 1)):
+        yield Case(f"plan of layers{title}", planned, lambda rows=rows: {
+            "x": x(shape=(rows, M)), "weight": numbers(2, shape=(M, M)), "bias": numbers(3, shape=(M,))})
 
     def loss(logits: Any, labels: Any) -> Any:
         criterion = nn.CrossEntropyLoss()

@@ -487,6 +487,14 @@ cdef bint is_warm(cnp.ndarray y) noexcept:
     return PyArray_HANDLER(y) == <PyObject *>_recycler and fr_pool_is_warm(cnp.PyArray_DATA(y))
 
 
+cdef list listed(tuple items):
+    """A list of these items. CPython's own, PySequence_List, loses a reference to `items` where memory ends."""
+    cdef list found = []
+    for item in items:
+        found.append(item)
+    return found
+
+
 # --- Arrays that the caller's code may change -----------------------------------------------------------------------
 
 cdef cnp.ndarray _owner(cnp.ndarray array):
@@ -543,7 +551,10 @@ def call_whole(str name, function, *operands):
     settle()
     for operand in operands:
         check_whole(operand, name)
-    return function(*operands)
+    try:
+        return function(*operands)
+    except SystemError:  # NumPy's ufuncs return NULL and set no exception where they find no memory
+        raise MemoryError from None
 
 
 cdef cnp.ndarray copy_held(const Held *held, cnp.ndarray array, str name):
