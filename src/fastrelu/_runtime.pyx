@@ -10,6 +10,8 @@
 # between, `hold` notes the state of the arrays, and `check_held` raises if it has changed.
 """Instruction sets, settings, threads and memory of this process."""
 
+from weakref import ref
+
 import numpy as np
 
 cimport numpy as cnp
@@ -606,6 +608,20 @@ cdef int check_held(const Held *held, str name) except -1:
     if _mark_of(held) != held.mark:
         refuse_change(name)
     return 0
+
+
+def pinned(str name, *arrays):
+    """Weak references to arrays and to the owners of their memory; NumPy refuses to resize an array that has one.
+
+    For calls that run Python code between two blocks. Raises if a view is not whole.
+    """
+    cdef list found = []
+    for array in arrays:
+        found.append(ref(array))
+        found.append(ref(_owner(array)))
+    for array in arrays:
+        check_whole(array, name)
+    return found
 
 
 if fr_team_prepare(_region) or fr_pool_watch_forks():
