@@ -14,7 +14,7 @@ import pytest
 TOOL = Path(__file__).parent.parent / "tools" / "hostile_objects.py"
 DOORS = ("dense", "strided", "ufunc", "in place", "per channel", "drawn", "side by side", "explain")
 ROWS = ("rows", "loss", "exponentials", "sparse rows", "sampled rows", "changed rows", "two classes")
-FAMILIES = (*ROWS, "masks", "quantized", "fused", "gated", "sums", "statistics", "nn.", "optim.")
+FAMILIES = (*ROWS, "masks", "quantized", "fused", "gated", "sums", "statistics", "nn.", "plan of layers", "optim.")
 linux = pytest.mark.skipif(
     sys.platform != "linux" or not shutil.which("cc"), reason="needs Linux's memory protection and a C compiler"
 )

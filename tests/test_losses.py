@@ -487,3 +487,23 @@ def test_targets_far_apart_in_type() -> None:
         assert criterion.backward() < 0
     x = np.full(3_000_000, 0.1, np.float32)
     assert nn.L1Loss("sum")(x, np.zeros_like(x)) == pytest.approx(float(x[0]) * x.size, rel=1e-6)
+
+
+def test_arrays_stay_between_blocks() -> None:
+    """The caller's arrays, and those that views refer to, cannot be resized before the last block."""
+    given, y, out = np.ones((2, losses._BLOCK), np.float32), *np.zeros((2, losses._BLOCK + 8), np.float32)
+    owners: tuple[Any, ...] = given, y.base, out.base
+
+    def formula(_each: Any, slope: Any, _: bool, a: Any, b: Any) -> tuple[Any]:
+        for owner in owners:
+            with pytest.raises(ValueError, match="cannot resize"):
+                owner.resize(1, refcheck=False)
+        return (np.subtract(a, b, out=slope),)
+
+    x = given.reshape(-1)[: y.size]
+    for target in (None, out):
+        options: dict[str, Any] = {"loss_dtype": x.dtype, "grad_dtype": x.dtype, "out": target}
+        assert losses.blockwise("loss", formula, [x, y], x.dtype, "sum", **options)[0] == y.size
+    given.resize(1, refcheck=False)
+    with pytest.raises(RuntimeError, match="loss: an array was changed"):
+        losses.blockwise("loss", formula, [x, y], x.dtype, "sum", loss_dtype=x.dtype)

@@ -269,6 +269,19 @@ def test_arrays_are_the_callers() -> None:
     assert (x >= 0).all()
 
 
+@pytest.mark.parametrize("rows", [1, 40])
+def test_freed_weights(rows: int) -> None:
+    """Weights whose memory was freed or given another shape since are refused, and not read."""
+    model = network()
+    for _ in range(2):
+        model(X[:rows])
+    weight = model[0].weight.data
+    weight.resize((0,), refcheck=False)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="Linear: an array was changed while the call was prepared"):
+            model(X[:rows])
+
+
 def test_several_threads() -> None:
     """One network, called by threads at the same time."""
     model = network()

@@ -32,6 +32,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import ml_dtypes
 import numpy as np
 from numpy._core.multiarray import get_handler_name
 from tqdm import tqdm
@@ -123,6 +124,7 @@ LAYOUTS: dict[str, Callable[[Array], Any]] = {
     "half": lambda a: a.astype("f2"),
     "double": lambda a: a.astype("f8"),
     "swapped": lambda a: a.astype(">f4"),
+    "bfloat": lambda a: a.astype(ml_dtypes.bfloat16),
     "list": lambda a: a.tolist(),
     "one number": lambda a: float(a.flat[0]),
 }
@@ -344,6 +346,120 @@ def fused_calls() -> Iterator[Call]:
                 yield call(name, fr.binary_cross_entropy_with_logits_value_and_grad, x, labels, reduction=reduction)
 
 
+def option_calls() -> Iterator[Call]:
+    """Yield calls of softmax with options, and of their gradients."""
+    options: dict[str, dict[str, Any]] = {
+        "scale": {"scale": 0.5},
+        "bias": {"bias": lambda: numbers(SHAPE[-1:], 3)},
+        "softcap": {"softcap": 2.0},
+        "sink": {"sink": lambda: numbers(SHAPE[:1], 4)},
+        "all": {
+            "scale": 0.5,
+            "bias": lambda: numbers(SHAPE, 3, "f8"),
+            "softcap": 2.0,
+            "sink": 0.5,
+            "where": lambda: numbers(SHAPE, 1) > 0,
+        },
+    }
+    for kind in ("softmax", "log_softmax"):
+        for layout in [*LAYOUTS][:-2]:
+            x, out = data(layout=layout), data(2, layout="double" if layout == "half" else layout)
+            for name, given in options.items():
+                title = f"{layout}, {name}"
+                yield call(title, getattr(fr, kind), x, **given)
+                yield call(f"{title}, out", getattr(fr, kind), x, out=out, **given)
+                backward = getattr(fr, f"{kind}_backward_parameters")
+                yield call(title, backward, data(1, layout=layout), x, **given)
+                yield call(f"{title}, out", backward, data(1, layout=layout), x, out=out, **given)
+            back = getattr(fr, f"{kind}_backward_from_output")
+            yield call(f"{layout}, scale, out", back, data(1, layout=layout), x, scale=0.5, out=out)
+        for layout in ("dense", "gaps", "half"):
+            x, out = data(shape=LARGE, layout=layout), data(2, LARGE)
+            yield call(f"large, {layout}, scale, out", getattr(fr, kind), x, scale=0.5, softcap=2.0, out=out)
+
+
+def byte_calls() -> Iterator[Call]:
+    """Yield calls of activations that return masks, of the gradients from masks, and of quantized activations."""
+    for shape in (SHAPE, LARGE):
+        row, codes = shape[-1:], lambda shape=shape: np.arange(np.prod(shape)).reshape(shape).astype("i1")
+        for layout in [*LAYOUTS][:-1]:
+            title, x = f"{shape}, {layout}", data(shape=shape, layout=layout)
+            out = data(2, shape, "double" if layout in {"half", "list"} else layout)
+            for name in fr.masks.__all__:
+                function = getattr(fr.masks, name)
+                needed = [
+                    p.name for p in [*inspect.signature(function).parameters.values()][1:] if p.default is p.empty
+                ]
+                if name != "backward_from_mask":
+                    yield call(title, function, x, *[0.25 for _ in needed])
+                    yield call(f"{title}, out", function, x, *[0.25 for _ in needed], out=out)
+            mask = lambda shape=shape: fr.masks.relu_with_mask(_numbers(shape, 3, "f4"))[1]
+            for slope in (0.0, 0.25):
+                name = f"{title}, {slope}"
+                yield call(name, fr.masks.backward_from_mask, x, mask, slope)
+                yield call(f"{name}, out", fr.masks.backward_from_mask, x, mask, slope, slope=2.0, out=out)
+            scales: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+                "": ((0.1, 3), {}),
+                "axis": ((lambda row=row: np.full(row, 0.1, "f4"), lambda row=row: np.zeros(row, "i1")), {"axis": -1}),
+            }
+            for kind, (given, axis) in scales.items():
+                for activation in (None, "gelu"):
+                    name = f"{title}, {kind}, {activation}"
+                    yield call(name, fr.quantized.quantize, x, *given, activation, dtype="i1", **axis)
+                    yield call(
+                        f"{name}, out", fr.quantized.quantize, x, *given, activation, dtype="i1", out=codes, **axis
+                    )
+                yield call(f"{title}, {kind}, out", fr.quantized.dequantize, codes, *given, out=out, **axis)
+        for dtype in ("f4", "f8", "f2"):
+            yield call(f"{shape}, {dtype}", fr.quantized.dequantize, codes, 0.1, 3, dtype=dtype)
+        table = lambda: fr.quantized.table("silu", 0.1, 0, 0.1, 0)
+        yield call(f"{shape}", fr.quantized.lookup, table, codes)
+        yield call(f"{shape}, out", fr.quantized.lookup, table, codes, out=codes)
+    yield call("", fr.quantized.table, "leaky_relu", 0.1, 0, 0.1, 0, negative_slope=0.5)
+
+
+def column_calls() -> Iterator[Call]:
+    """Yield fused passes of few and of many columns."""
+    for shape in ((1, 1), (300, 1), (300, 3), (1, 300), (3, 70000), (70000, 3)):
+        for layout in ("dense", "gaps", "half"):
+            x, grad, bias = data(shape=shape, layout=layout), data(1, shape, layout), data(3, shape[-1:], layout)
+            title = f"{shape}, {layout}"
+            yield call(title, fr.fused.bias_act, x, bias, "leaky_relu", negative_slope=0.25)
+            yield call(title, fr.fused.bias_act_, x, bias, "gelu")
+            yield call(title, fr.fused.bias_act_backward, grad, x, bias, "gelu")
+            yield call(title, fr.fused.bias_act_backward_from_output, grad, x, "relu", axis=0)
+
+
+def plan_calls() -> Iterator[Call]:
+    """Yield calls of networks in evaluation mode, which run as plans, and calls of layers that pack bits."""
+
+    def planned(dtype: str, rows: int, width: int, bias: bool) -> tuple[Any, ...]:
+        first, last = (nn.Linear(*sizes, bias=bias, rng=0, dtype=dtype) for sizes in ((6, width), (width, 1)))
+        model = nn.Sequential(first, nn.LeakyReLU(0.25), nn.Dropout(), last, nn.GELU(), nn.Softmax()).eval()
+        x = numbers((rows, 6), 0, dtype)
+        for _ in range(2):
+            model(x)
+        return model, (x,), ()
+
+    for dtype in ("f4", "f8", "f2"):
+        for rows, width, bias in ((1, 5, True), (4, 1, False), (4, 5, True), (300, 40, True), (300, 200, False)):
+            name = f"nn plan: {dtype}, {rows} rows, {width} wide{', bias' * bias}"
+            yield call_method(name, functools.partial(planned, dtype, rows, width, bias))
+
+    def packed(make: Callable[[], nn.Module], dtype: str, back: bool) -> tuple[Any, ...]:
+        layer, x = make().train(), numbers(LARGE, 0, dtype)
+        if not back:
+            return layer, (x,), ()
+        layer(x)
+        return layer.backward, (np.ones_like(x),), ()
+
+    makers: dict[str, Callable[[], nn.Module]] = {"Dropout": lambda: nn.Dropout(0.25, rng=0), "ReLU": nn.ReLU}
+    for name, make in makers.items():
+        for dtype in ("f4", "f8"):
+            for back in (False, True):
+                yield call_method(f"nn.{name}: large, {dtype}, {back=}", functools.partial(packed, make, dtype, back))
+
+
 def rrelu_calls() -> Iterator[Call]:
     """Yield calls of rrelu in training, which draws."""
     for shape in (SHAPE, LARGE):
@@ -514,6 +630,10 @@ def all_calls() -> Iterator[Call]:
     yield from row_calls()
     yield from loss_calls()
     yield from fused_calls()
+    yield from option_calls()
+    yield from byte_calls()
+    yield from column_calls()
+    yield from plan_calls()
     yield from diagnostic_calls()
     yield from layer_calls()
     yield from other_calls()

@@ -28,6 +28,8 @@ from operator import index
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from fastrelu._runtime import call_whole
+
 cimport cython
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, PyFloat_CheckExact
@@ -87,6 +89,7 @@ from fastrelu._runtime cimport (
     is_warm,
     keep,
     learn_bfloat16,
+    listed,
     new_array,
     outgrows_cache,
     pool_has,
@@ -1389,7 +1392,7 @@ cdef bint _extents_meet(cnp.ndarray x, cnp.ndarray y) noexcept:
     return ends[0] < ends[3] and ends[2] < ends[1]
 
 
-cdef bint _side_by_side(Kernel first, Kernel second, list params, cnp.ndarray x, cnp.ndarray target, int axis,
+cdef bint _side_by_side(Kernel first, Kernel second, tuple params, cnp.ndarray x, cnp.ndarray target, int axis,
                         int dtype) except -1:
     """Run both kernels through the driver, which allocates the memory of both before either writes."""
     cdef fr_plan plan
@@ -1479,7 +1482,7 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
         else:
             target = np.empty_like(array, dtype=cnp.PyArray_DescrFromType(dtype), shape=doubled)
     if native:
-        _side_by_side(first, second, list(params), array, target, at, dtype)
+        _side_by_side(first, second, params, array, target, at, dtype)
         return target if given is None else given
     args[0] = <PyObject *>array
     for j in range(second.nparams):
@@ -1528,7 +1531,7 @@ cdef fr_kernel checked_kernel(object kernel, tuple numbers, int type, int level)
     """The loop of a gradient whose parameters are numbers, after the check that they lie in the domain."""
     cdef Kernel own = kernel
     if own.nparams:
-        _check_params(own, [None] * own.ndata + [*numbers], own.calls[type][level].type)
+        _check_params(own, [None] * own.ndata + listed(numbers), own.calls[type][level].type)
     return own.calls[type][level].scalar
 
 
@@ -1675,7 +1678,7 @@ def call_fused(str name, tuple passes):
     cdef Held held[MAX_PASSES]
     # Conversions first: they may run the caller's code, which may change arrays.
     for kernel, given, _terms, _out in passes:
-        args = [*given]
+        args = listed(given)
         for j in range(kernel.ndata, kernel.nin):
             if _number(args[j], &number):
                 args[j] = number
@@ -1695,7 +1698,7 @@ def call_fused(str name, tuple passes):
         for j in range(kernel.ndata, kernel.nin):
             if type(args[j]) is float:
                 args[j] = _as_array(args[j], dtype)
-        args = [*args]
+        args = args[:]
         for term in terms:  # Cython 3.3 releases an item twice where a comprehension finds no memory
             args.append(term[2])
         arrays.append(args)
@@ -1763,6 +1766,13 @@ def linear(cnp.ndarray x not None, cnp.ndarray weight not None, object bias, Ker
     cdef cnp.npy_intp shape[2]
     cdef int j, dtype = cnp.PyArray_TYPE(x)
     cdef cnp.ndarray y = None
+    settle()
+    if (not 0 <= type_of(dtype) < FR_OWN_TYPES or not _is_native(x, dtype) or not _is_native(weight, dtype)
+            or cnp.PyArray_NDIM(x) != 2 or cnp.PyArray_NDIM(weight) != 2
+            or cnp.PyArray_DIM(x, 1) != cnp.PyArray_DIM(weight, 0)):
+        refuse_change("Linear")
+    for operand in (x, weight, bias):
+        check_whole(operand, "Linear")
     shape[0], shape[1] = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(weight, 1)
     cdef Py_ssize_t size = shape[0] * shape[1] * size_of(dtype)
     if size >= FR_POOL_FROM and recycles_here(size):
@@ -1770,7 +1780,7 @@ def linear(cnp.ndarray x not None, cnp.ndarray weight not None, object bias, Ker
     if y is None:
         y = new_array(2, shape, NULL, NULL, 0, dtype)
     if shape[1] == 1 or cnp.PyArray_DIM(weight, 0) == 1:  # other routines
-        np.matmul(x, weight, out=y)
+        call_whole("Linear", np.matmul, x, weight, y)
     elif shape[0] == 1:
         PyArray_MatrixProduct2(_row(x), weight, _row(y))
     else:
@@ -1779,7 +1789,7 @@ def linear(cnp.ndarray x not None, cnp.ndarray weight not None, object bias, Ker
         passes = ((kernel, (y, *numbers), ((0, ADD, bias),), y),)
         if kernel is not None and call_fused(kernel.function, passes) is not None:
             return y
-        np.add(y, bias, out=y)
+        call_whole("Linear", np.add, y, bias, y)
     if kernel is not None:
         args[0] = <PyObject *>y
         for j in range(kernel.nparams):
@@ -1936,7 +1946,7 @@ cdef dict _foresee(const _Dense *call, int why, Kernel kernel, object out, objec
 cdef dict _foresee_general(Kernel kernel, object out, object where, list args, int why_not_fast):
     """What `_general` would do."""
     cdef _General call
-    cdef list given = args[:]  # list() loses a reference if there is no memory
+    cdef list given = args[:]
     out = _unpacked(out)
     target = _decide_general(&call, kernel, args, out, where)
     if call.why_not_strided:
@@ -1987,7 +1997,7 @@ cdef dict _foresee_fused(tuple passes, list arrays, list results, int level):
     found["threads"], found["why_threads"] = crew.threads, _why_threads(crew, kernel.cost, n)
     found["output"] = _memory(out, n * size_of(dtype))
     found["why_not_fast"] = "the pass is fused with others"
-    names = [*kernel.operands, "result"]
+    names = kernel.operands + ("result",)
     for changed, how, _ in terms:
         field = "stores" if changed == kernel.nin else "loads"
         text = f"{names[changed]} {'*' if how == FR_MULTIPLY else '+'} an array"

@@ -264,7 +264,7 @@ cdef class RowUfunc:
         cdef int type, computed, format, level, j, nin
         inputs, signature = _OPERANDS[form]
         if masked:
-            inputs, signature = (*inputs, "where"), signature.replace("->", ",(n)->")
+            inputs, signature = inputs + ("where",), signature.replace("->", ",(n)->")
         self.name, self.operands, nin = name, inputs, len(inputs)
         self.c_name, self.signature = name.encode(), signature.encode()
         self.c_doc = (f"The ufunc behind `fastrelu.{name.removesuffix('_where')}`{' with a mask' * masked}; inputs: "
@@ -743,7 +743,7 @@ cdef object _hand_over(RowKernels kernels, str name, tuple values, object axis, 
             shape = getattr(values[len(values) - 1], "shape", None)
             if isinstance(shape, tuple) and _are_ints(shape):
                 where = spread_mask(name, where.copy(), shape)  # a view might outlive its memory
-        values = (*values, where)
+        values = values + (where,)
     if out is Ellipsis:
         out = None
     target = out if out is None or _foreign.is_foreign(out) else _as_output(name, out)

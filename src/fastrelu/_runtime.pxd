@@ -162,6 +162,8 @@ cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *shape, const cnp.npy_in
 cdef cnp.ndarray fresh_like(cnp.ndarray x, Py_ssize_t size)
 cdef bint is_warm(cnp.ndarray y) noexcept
 
+cdef list listed(tuple items)  # instead of list() and [*items]
+
 # Arrays of a call, and their state when it was planned. The caller's code may run until the kernels start, in a
 # conversion, a finalizer or a tracer, and may free memory whose addresses are known already.
 cdef struct Held:

@@ -10,6 +10,8 @@
 # between, `hold` notes the state of the arrays, and `check_held` raises if it has changed.
 """Instruction sets, settings, threads and memory of this process."""
 
+from weakref import ref
+
 import numpy as np
 
 cimport numpy as cnp
@@ -490,6 +492,14 @@ cdef bint is_warm(cnp.ndarray y) noexcept:
     return PyArray_HANDLER(y) == <PyObject *>_recycler and fr_pool_is_warm(cnp.PyArray_DATA(y))
 
 
+cdef list listed(tuple items):
+    """A list of these items. CPython's own, PySequence_List, loses a reference to `items` where memory ends."""
+    cdef list found = []
+    for item in items:
+        found.append(item)
+    return found
+
+
 # --- Arrays that the caller's code may change -----------------------------------------------------------------------
 
 cdef cnp.ndarray _owner(cnp.ndarray array):
@@ -546,7 +556,10 @@ def call_whole(str name, function, *operands):
     settle()
     for operand in operands:
         check_whole(operand, name)
-    return function(*operands)
+    try:
+        return function(*operands)
+    except SystemError:  # NumPy's ufuncs return NULL and set no exception where they find no memory
+        raise MemoryError from None
 
 
 cdef cnp.ndarray copy_held(const Held *held, cnp.ndarray array, str name):
@@ -598,6 +611,20 @@ cdef int check_held(const Held *held, str name) except -1:
     if _mark_of(held) != held.mark:
         refuse_change(name)
     return 0
+
+
+def pinned(str name, *arrays):
+    """Weak references to arrays and to the owners of their memory; NumPy refuses to resize an array that has one.
+
+    For calls that run Python code between two blocks. Raises if a view is not whole.
+    """
+    cdef list found = []
+    for array in arrays:
+        found.append(ref(array))
+        found.append(ref(_owner(array)))
+    for array in arrays:
+        check_whole(array, name)
+    return found
 
 
 if fr_team_prepare(_region) or fr_pool_watch_forks():

@@ -77,7 +77,7 @@ cdef list _merged(cnp.ndarray x, list axes):
 
 def by_stride(cnp.ndarray x not None, axes):
     """Return axes from the largest stride to the smallest."""
-    return sorted(axes, key=lambda axis: -abs(x.strides[axis]))
+    return sorted(iter(axes), key=lambda axis: -abs(x.strides[axis]))  # iter: see `listed`
 
 
 def summarize(cnp.ndarray x not None, list units, double low, double high, str isa not None):

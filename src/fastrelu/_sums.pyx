@@ -397,7 +397,7 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
     else:
         dx = np.empty(shape, descr)
     if cnp.PyArray_SIZE(<cnp.ndarray>dx):
-        gradients = _sums(learned, arrays + [dx], dx, crew, &held)  # [*...] loses references if there is no memory
+        gradients = _sums(learned, arrays + [dx], dx, crew, &held)
     else:
         for array in arrays[2:]:
             gradients.append(np.zeros(array.shape, descr))

@@ -131,7 +131,7 @@ def _summed(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     lead = values.ndim - len(shape)
     long = tuple(k for k in range(values.ndim) if k < lead or (shape[k - lead] == 1 != values.shape[k]))
     found: NDArray[Any] = values.sum(long, np.float64) if long else values.astype(np.float64)
-    return found.reshape(shape)
+    return np.asarray(found).reshape(shape)  # no scalar, which NumPy cannot index where memory ends
 
 
 @np.errstate(all="ignore")  # as in a pass of the kernels
@@ -155,7 +155,10 @@ def _backward_parameters(
     factor = as_scale(name, scale)
     operands = {"grad": grad, "x": x, "bias": bias, "sink": sink}
     arrays = {operand: as_real(name, value) for operand, value in operands.items() if value is not None}
-    result = joint_dtype(*(v if type(v := operands[k]) in (int, float) else arrays[k] for k in arrays))
+    kinds: list[Any] = []
+    for operand, array in arrays.items():  # CPython loses what a generator yields where a tuple of it finds no memory
+        kinds.append(v if type(v := operands[operand]) in (int, float) else array)
+    result = joint_dtype(*kinds)
     work = np.dtype(np.float32) if result.itemsize == 2 else result
     grad, x = (arrays[k].astype(work, copy=False) for k in ("grad", "x"))
     if grad.shape != x.shape:

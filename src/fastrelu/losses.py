@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastrelu import _core
 from fastrelu._foreign import refuse
 from fastrelu._rows import _as_output, _check_output
+from fastrelu._runtime import pinned
 from fastrelu._typing import Output
 from fastrelu.activations import sigmoid, sigmoid_, softplus
 
@@ -103,6 +104,7 @@ def rounded(values: Any, dtype: np.dtype[Any]) -> Any:
 
 @quiet
 def blockwise(
+    name: str,
     formula: Formula,
     operands: Sequence[NDArray[Any]],
     dtype: np.dtype[Any],
@@ -115,11 +117,11 @@ def blockwise(
 ) -> tuple[Any, Any]:
     """Return loss and gradient of operands of one shape, computed in `dtype`; no gradient without `grad_dtype`.
 
-    `formula` computes the losses of a block, and the gradients without `factor`.
+    `formula` computes the losses of a block, and the gradients without `factor`. Errors say `name`.
     """
     if grad_dtype is not None and grad_dtype not in _FLOATS:  # computed in the wider type, and rounded as a whole
         loss, wide = blockwise(
-            formula, operands, dtype, reduction, loss_dtype=loss_dtype, factor=factor, grad_dtype=dtype
+            name, formula, operands, dtype, reduction, loss_dtype=loss_dtype, factor=factor, grad_dtype=dtype
         )
         narrow = _core.as_half(wide, grad_dtype)
         if out is not None:
@@ -141,6 +143,7 @@ def blockwise(
             if out is not None:
                 out[...] = grad
         return loss, grad if with_grad else None
+    _pins = pinned(name, *operands, *([] if out is None else [out]))  # the iterator keeps addresses between blocks
     losses = np.empty(shape, dtype) if reduction == "none" else None
     grad = np.empty_like(operands[0], grad_dtype, subok=False) if with_grad and out is None else out
     scratch = np.empty((2, _BLOCK), dtype)
@@ -251,7 +254,14 @@ def _binary_cross_entropy(
     operands = [x, y, *factors.values()]
     formula = functools.partial(_binary, names=tuple(factors))
     loss, grad = blockwise(
-        formula, operands, dtype, reduction, loss_dtype=result, grad_dtype=result if with_grad else None, out=target
+        name,
+        formula,
+        operands,
+        dtype,
+        reduction,
+        loss_dtype=result,
+        grad_dtype=result if with_grad else None,
+        out=target,
     )
     return loss, grad if target is None else out[0] if isinstance(out, tuple) else out
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastrelu import _core
 from fastrelu._flag import check_flag
 from fastrelu._foreign import refuse
+from fastrelu._runtime import call_whole
 from fastrelu.nn.init import uniform_
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import Parameter, stored_dtype
@@ -118,7 +119,7 @@ class Linear(Layer):
         rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         if weight.itemsize == 2:
             return self._rounded(rows, x.shape)
-        y: NDArray[Any] = np.matmul(rows, weight.T)
+        y: NDArray[Any] = call_whole("Linear", np.matmul, rows, weight.T)
         if self.bias is not None:
             np.add(y, self.bias.data, out=y)
         if x.ndim != 2:
@@ -168,7 +169,7 @@ class Linear(Layer):
             g = g.reshape(len(rows), g.shape[-1])
         if weight.requires_grad:
             target = weight.gradient_target()
-            np.matmul(rows.T, g, out=target.T)
+            call_whole("Linear", np.matmul, rows.T, g, target.T)
             weight.add_gradient(target)
         if bias is not None and bias.requires_grad:
             target = bias.gradient_target()
@@ -176,7 +177,8 @@ class Linear(Layer):
             bias.add_gradient(target)
         if not input_grad:
             return None
-        return np.matmul(g, values).reshape(shape)
+        dx: NDArray[Any] = call_whole("Linear", np.matmul, g, values)
+        return dx.reshape(shape)
 
     def extra_repr(self) -> str:
         """Return the sizes."""

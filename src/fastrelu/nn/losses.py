@@ -147,6 +147,7 @@ class _Pointwise(_Loss):
         (x, y), (kind, other) = losses.pair(type(self).__name__, ("prediction", "target"), prediction, target)
         # The type of the gradient is that of the prediction, whatever the target's; integers as a target change no type.
         loss, grad = losses.blockwise(
+            type(self).__name__,
             self._formula,
             [x, y, *self._factors(x.shape)],
             losses.float_type(x) if x.dtype is y.dtype else np.result_type(losses.float_type(x), losses.float_type(y)),

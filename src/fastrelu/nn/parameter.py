@@ -54,8 +54,9 @@ def _array(values: ArrayLike, dtype: np.dtype[Any] | None = None) -> NDArray[Any
     """Return the values of a parameter; numbers without a type get `dtype`."""
     if isinstance(values, np.ma.MaskedArray):
         raise TypeError("the values of a parameter cannot be a masked array: fill it first, values.filled(0)")
+    typed = hasattr(values, "dtype")  # asked first: an attribute of the caller's may free the memory of a view
     array = np.asarray(values)
-    if dtype is not None and not hasattr(values, "dtype") and array.dtype.kind in "iuf":
+    if dtype is not None and not typed and array.dtype.kind in "iuf":
         array = array.astype(dtype)
     stored_dtype(array.dtype)
     return array
