@@ -273,6 +273,9 @@ def test_units(unit: str, memory: str, dtype: Any) -> None:
                     parts = halves_of(dx, axis, layout)[:: 1 if is_first else -1]
                     parts[0][...], parts[1][...] = of_gate, of_value
                     assert_same_bits(backward(lay(grad), lay(x), axis, **how), dx, how)
+                    apart = np.empty_like(x)
+                    assert backward(lay(grad), lay(x), axis, **how, out=apart) is apart
+                    assert_same_bits(apart, dx, how)
                     place = lay(x)
                     assert backward(grad, place, axis, **how, out=place) is place
                     assert_same_bits(place.astype(dtype), dx, how)

@@ -174,8 +174,10 @@ def test_nan_sets_no_bit() -> None:
 
 def test_small_and_converted_inputs() -> None:
     """Numbers, lists, integers, empty arrays, other byte orders, outputs of another type."""
-    y, mask = masks.relu_with_mask(3)
-    assert (float(y), mask.tolist(), np.ndim(y)) == (3.0, [1], 0)
+    for number in (3, 3.0, np.float32(3.0), np.array(3.0)):
+        y, mask = masks.relu_with_mask(number)
+        assert (float(y), mask.tolist(), type(y).__name__) == (3.0, [1], type(fr.relu(number)).__name__)
+        assert type(masks.backward_from_mask(number, mask)) is type(y)
     y, mask = masks.relu_with_mask([-1, 2])
     assert (y.tolist(), y.dtype, mask.tolist()) == ([0.0, 2.0], np.float64, [2])
     y, mask = masks.relu_with_mask(np.empty((0, 4), np.float32))
@@ -201,6 +203,12 @@ def test_overlapping_memory() -> None:
     bits[:] = 255
     masks.backward_from_mask(grad, bits, out=raw.view(np.float32))
     assert raw.view(np.float32).tolist() == [1.0] * 16
+    entries = np.arange(256, dtype=np.uint8)[::-1].copy()
+    assert fr.quantized.lookup(entries, np.arange(3, dtype=np.uint8), out=entries[254:251:-1]).tolist() == [
+        255,
+        254,
+        253,
+    ]
 
 
 def test_signatures_are_those_of_the_functions() -> None:

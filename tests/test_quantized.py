@@ -188,7 +188,9 @@ def test_small_and_converted_inputs() -> None:
     """Lists, integers, numbers, empty arrays, functions, outputs of another type, parameters in arrays."""
     assert quantized.quantize([1, 2], 1.0, 0, fr.relu).tolist() == [1, 2]
     assert quantized.quantize(3, 1, 0) == 3
-    assert quantized.dequantize(np.int8(3), 0.5, 1) == 1.0
+    assert quantized.quantize(3.0, 1.0, 0, "relu") == quantized.quantize(np.float32(3.0), 1.0, 0) == 3
+    assert np.ndim(quantized.quantize(np.array(3.0), 1.0, 0)) == 0
+    assert quantized.dequantize(np.int8(3), 0.5, 1) == quantized.dequantize(np.array(3, np.int8), 0.5, 1) == 1.0
     assert quantized.quantize(np.empty((0, 3)), 1.0, 0).shape == (0, 3)
     wide = np.zeros(2, np.int32)
     assert quantized.quantize(np.array([-1.5, 300]), 1.0, 1, dtype="int8", out=wide) is wide

@@ -22,3 +22,4 @@ cdef bint _is_native(object value, int dtype)
 cdef object _as_array(double number, int dtype)
 cdef str _why_threads(Crew crew, int cost, Py_ssize_t n)
 cdef fr_kernel checked_kernel(object kernel, tuple numbers, int type, int level) except NULL
+cdef fr_kernel plain_kernel(object kernel, tuple numbers, int type, int level, double *rounded) except? NULL

@@ -36,7 +36,7 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, P
 from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from fastrelu._runtime cimport (
     Crew,
@@ -1535,6 +1535,26 @@ cdef fr_kernel checked_kernel(object kernel, tuple numbers, int type, int level)
     return own.calls[type][level].scalar
 
 
+cdef fr_kernel plain_kernel(object kernel, tuple numbers, int type, int level, double *rounded) except? NULL:
+    """The loop of a kernel, and its parameters in the type of the kernel. No code of the caller runs.
+
+    NULL unless the parameters are plain Python numbers in the domain: then the caller goes a way that says what is wrong.
+    """
+    cdef Kernel own = <Kernel?>kernel
+    cdef const fr_call *how = &own.calls[type][level]
+    cdef double params[FR_MAX_PARAMETERS]
+    cdef int j
+    if len(numbers) != own.nparams:
+        return NULL
+    for j in range(own.nparams):
+        value = numbers[j]
+        if not ((PyFloat_CheckExact(value) or PyLong_CheckExact(value)) and _number(value, &params[j])):
+            return NULL
+    if own.nparams and not fr_take_numbers(own.op.domain[own.direction], params, how.type, rounded, own.nparams):
+        return NULL
+    return how.scalar
+
+
 cdef int _keep_apart(list inputs, list results, const Held *held, str name) except -1:
     """Copy what a pass reads after another pass has written into it."""
     cdef int k, j
@@ -1617,47 +1637,230 @@ cdef bint _has_even_rows(cnp.ndarray x, Py_ssize_t *step) noexcept:
     return True
 
 
-def small_product(str name, Kernel kernel not None, object gate, object value, object out):
-    """A kernel without parameters of a small array, times another array, in `out` or as new memory.
+# Gate and value of a gated unit: rows of the same length, where the first ones are, and the bytes from row to row.
+cdef struct _Unit:
+    const char *gate
+    const char *value
+    Py_ssize_t gate_step
+    Py_ssize_t value_step
+    Py_ssize_t n
+    Py_ssize_t length
+    int ndim
+    cnp.npy_intp shape[FR_MAX_AXES]  # of a half
 
-    Returns None, and has done nothing, if any is no plain array of the same type and shape with dense rows in C's
-    order, if the array is not small, if `out` is not contiguous or shares memory, or if the call is explained.
-    """
-    if type(gate) is not cnp.ndarray or kernel.nin != 1:
-        return None
+
+cdef bint _is_small_rows(cnp.ndarray x, Py_ssize_t *step) noexcept:
+    """Are its rows along the last axis dense, one after the other? Sets the distance."""
+    cdef int last = cnp.PyArray_NDIM(x) - 1
+    if not PyArray_IS_C_CONTIGUOUS(x):
+        return _has_even_rows(x, step)
+    step[0] = cnp.PyArray_DIM(x, last) * cnp.PyArray_ITEMSIZE(x)
+    return True
+
+
+cdef bint _find_halves(_Unit *unit, cnp.ndarray x, object axis, bint second, object gate) except -1:
+    """Find gate and value in the two halves of an array; False unless both are rows. `second`: the gate by default."""
+    cdef Py_ssize_t at, size, half = 1
+    cdef int k
+    if not PyLong_CheckExact(axis) or not (gate is None or gate == "first" or gate == "second"):
+        return False
+    unit.ndim = cnp.PyArray_NDIM(x)
+    if not -unit.ndim <= axis < unit.ndim:
+        return False
+    at = axis
+    at += unit.ndim if at < 0 else 0
+    if cnp.PyArray_DIM(x, at) % 2 or not (PyArray_IS_C_CONTIGUOUS(x) or at == unit.ndim - 1):
+        return False
+    if not _is_small_rows(x, &unit.gate_step):
+        return False
+    memcpy(unit.shape, cnp.PyArray_DIMS(x), unit.ndim * sizeof(unit.shape[0]))
+    unit.shape[at] //= 2
+    for k in range(at, unit.ndim):
+        half *= unit.shape[k]
+    unit.n, unit.length = cnp.PyArray_SIZE(x) // 2, half
+    size = half * cnp.PyArray_ITEMSIZE(x)
+    if at < unit.ndim - 1:
+        unit.gate_step = 2 * size
+    unit.value_step = unit.gate_step
+    unit.gate = unit.value = <const char *>cnp.PyArray_DATA(x)
+    if gate == "second" or (gate is None and second):
+        unit.gate += size
+    else:
+        unit.value += size
+    return True
+
+
+cdef bint _find_pair(_Unit *unit, cnp.ndarray gate, object value) except -1:
+    """The same in two arrays of one shape."""
+    cdef cnp.ndarray other
+    if not _is_native(value, cnp.PyArray_TYPE(gate)):
+        return False
+    other = <cnp.ndarray>value
+    if not PyArray_SAMESHAPE(gate, other) or not (_is_small_rows(gate, &unit.gate_step)
+                                                  and _is_small_rows(other, &unit.value_step)):
+        return False
+    unit.ndim, unit.n = cnp.PyArray_NDIM(gate), cnp.PyArray_SIZE(gate)
+    memcpy(unit.shape, cnp.PyArray_DIMS(gate), unit.ndim * sizeof(unit.shape[0]))
+    unit.gate, unit.value = <const char *>cnp.PyArray_DATA(gate), <const char *>cnp.PyArray_DATA(other)
+    unit.length = unit.shape[unit.ndim - 1]
+    if PyArray_IS_C_CONTIGUOUS(gate) and PyArray_IS_C_CONTIGUOUS(other):
+        unit.length = unit.n
+    return True
+
+
+cdef bint _find_unit(_Unit *unit, str name, Kernel kernel, object x, object axis, bint second, object gate,
+                     object layout) except -1:
+    """Find gate and value in the input of a gated unit; False if it is not small, or not for `small_unit`."""
+    cdef cnp.ndarray first
+    cdef bint pair = type(x) is tuple
+    if type(layout) is not str or layout != "halves" or not (gate is None or type(gate) is str):
+        return False
+    if pair and (len(<tuple>x) != 2 or gate is not None):
+        return False
+    given = (<tuple>x)[0] if pair else x
+    if type(given) is not cnp.ndarray:
+        return False
     settle()
-    cdef cnp.ndarray x = <cnp.ndarray>gate, y
-    cdef int dtype = cnp.PyArray_TYPE(x), own = type_of(dtype), last = cnp.PyArray_NDIM(x) - 1
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(x), length, step, other_step, _turn
-    if not (0 <= own < FR_OWN_TYPES and last >= 0 and 0 < n <= FEW and _is_native(x, dtype) and _is_native(value, dtype)
-            and PyArray_SAMESHAPE(value, x)):
+    first = <cnp.ndarray>given
+    if (not has_kernels(cnp.PyArray_TYPE(first)) or not _is_native(first, cnp.PyArray_TYPE(first))
+            or cnp.PyArray_NDIM(first) == 0 or not 0 < cnp.PyArray_SIZE(first) <= 2 * FEW):
+        return False
+    check_whole(first, name)
+    if pair:
+        check_whole((<tuple>x)[1], name)
+    if not (_find_pair(unit, first, (<tuple>x)[1]) if pair else _find_halves(unit, first, axis, second, gate)):
+        return False
+    return (unit.n <= FEW and (unit.length >= FEW_ROWS or unit.n <= FEW_ROWS * unit.length) and not explaining()
+            and crew_for(kernel.cost, unit.n).threads == 1)
+
+
+cdef bint _is_apart_from(cnp.ndarray out, object x) noexcept:
+    """Does a contiguous array share no memory with the input of a gated unit?"""
+    if type(x) is tuple:
+        return not _extents_meet(out, (<tuple>x)[0]) and not _extents_meet(out, (<tuple>x)[1])
+    return not _extents_meet(out, x)
+
+
+def small_unit(str name, Kernel kernel not None, tuple numbers, object x, object axis, bint second, object gate,
+               object layout, object out):
+    """A gated unit of a small input, in `out` or as new memory: its arguments, as the caller got them.
+
+    Returns None, and has done nothing, unless gate and value are plain arrays, or halves of one, with dense rows in C's
+    order, `out` is contiguous and shares no memory, and the numbers are plain; or if the call is explained, or wrong.
+    """
+    cdef _Unit unit
+    cdef double rounded[FR_MAX_PARAMETERS]
+    cdef const char *inputs[FR_MAX_INPUTS]
+    cdef int j, dtype, level = precision_here()
+    cdef cnp.ndarray y
+    if not _find_unit(&unit, name, kernel, x, axis, second, gate, layout):
         return None
-    length = cnp.PyArray_DIM(x, last)
-    if PyArray_IS_C_CONTIGUOUS(x) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>value):
-        length, step, other_step = n, 0, 0
-    elif not (_has_even_rows(x, &step) and _has_even_rows(<cnp.ndarray>value, &other_step)):
+    dtype = cnp.PyArray_TYPE(<cnp.ndarray>((<tuple>x)[0] if type(x) is tuple else x))
+    cdef fr_kernel run = plain_kernel(kernel, numbers, type_of(dtype), level, rounded)
+    if run == NULL:
         return None
-    if (length < FEW_ROWS and n > FEW_ROWS * length) or explaining() or crew_for(kernel.cost, n).threads > 1:
-        return None
-    if out is not None and (_why_not_target(out, dtype) or not PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>out)
-                            or not PyArray_SAMESHAPE(<cnp.ndarray>out, x) or _extents_meet(out, x)
-                            or _extents_meet(out, <cnp.ndarray>value)):
-        return None
-    for array in (gate, value, out):
-        check_whole(array, name)
-    cdef const fr_call *how = &kernel.calls[own][precision_here()]
+    if out is None:
+        y = new_array(unit.ndim, unit.shape, NULL, NULL, 0, dtype)
+    else:
+        if _why_not_target(out, dtype):
+            return None
+        y = <cnp.ndarray>out
+        if (not PyArray_IS_C_CONTIGUOUS(y) or cnp.PyArray_NDIM(y) != unit.ndim
+                or memcmp(cnp.PyArray_DIMS(y), unit.shape, unit.ndim * sizeof(unit.shape[0]))
+                or not _is_apart_from(y, x)):
+            return None
+        check_whole(y, name)
+    cdef const fr_call *how = &kernel.calls[type_of(dtype)][level]
     cdef fr_combine multiply = how.convert.combine[how.type][FR_MULTIPLY]
-    y = new_array(last + 1, cnp.PyArray_DIMS(x), NULL, NULL, 0, dtype) if out is None else out
-    cdef const char *start = <const char *>cnp.PyArray_DATA(x)
-    cdef const char *factor = <const char *>cnp.PyArray_DATA(<cnp.ndarray>value)
+    cdef Py_ssize_t row
     cdef char *to = <char *>cnp.PyArray_DATA(y)
+    for j in range(kernel.nparams):
+        inputs[1 + j] = <const char *>rounded + j * how.itemsize
     cdef fr_guard caller = fr_guard_open()
-    for _turn in range(n // length):
-        how.scalar(&start, to, length)
-        multiply(to, factor, to, length)
-        start, factor, to = start + step, factor + other_step, to + length * how.itemsize
+    for row in range(unit.n // unit.length):
+        inputs[0] = unit.gate + row * unit.gate_step
+        run(inputs, to, unit.length)
+        multiply(to, unit.value + row * unit.value_step, to, unit.length)
+        to += unit.length * how.itemsize
     fr_guard_close(caller)
     return y
+
+
+cdef enum:
+    BLOCK = 512  # elements of a block in the first-level cache
+
+
+def small_unit_backward(str name, Kernel kernel not None, Kernel backward not None, tuple numbers, object grad,
+                        object x, object axis, bint second, object gate, object layout, object out):
+    """The gradient of a gated unit of a small input, in `out` or as new memory: one array, or a pair for a pair.
+
+    Returns None, and has done nothing, where :func:`small_unit` does, and if there is an `out` for a pair.
+    """
+    cdef _Unit unit
+    cdef double rounded[FR_MAX_PARAMETERS]
+    cdef double scratch[BLOCK]
+    cdef const char *inputs[FR_MAX_INPUTS]
+    cdef int j, dtype, level = precision_here()
+    cdef bint pair = type(x) is tuple
+    cdef cnp.ndarray g, y, z
+    if type(grad) is not cnp.ndarray or (pair and out is not None):
+        return None
+    if not _find_unit(&unit, name, kernel, x, axis, second, gate, layout):
+        return None
+    dtype = cnp.PyArray_TYPE(<cnp.ndarray>((<tuple>x)[0] if pair else x))
+    g = <cnp.ndarray>grad
+    if (not _is_native(g, dtype) or not PyArray_IS_C_CONTIGUOUS(g) or cnp.PyArray_NDIM(g) != unit.ndim
+            or memcmp(cnp.PyArray_DIMS(g), unit.shape, unit.ndim * sizeof(unit.shape[0]))):
+        return None
+    check_whole(g, name)
+    cdef fr_kernel forward = plain_kernel(kernel, numbers, type_of(dtype), level, rounded)
+    cdef fr_kernel gradient = plain_kernel(backward, numbers, type_of(dtype), level, rounded)
+    if forward == NULL or gradient == NULL:
+        return None
+    if pair:
+        y = z = new_array(unit.ndim, unit.shape, NULL, NULL, 0, dtype)
+        z = new_array(unit.ndim, unit.shape, NULL, NULL, 0, dtype)
+    elif out is None:
+        y = z = new_array(unit.ndim, cnp.PyArray_DIMS(<cnp.ndarray>x), NULL, NULL, 0, dtype)
+    else:
+        if _why_not_target(out, dtype):
+            return None
+        y = z = <cnp.ndarray>out
+        if (not PyArray_IS_C_CONTIGUOUS(y) or not PyArray_SAMESHAPE(y, <cnp.ndarray>x) or _extents_meet(y, x)
+                or _extents_meet(y, g)):
+            return None
+        check_whole(y, name)
+    cdef const fr_call *how = &kernel.calls[type_of(dtype)][level]
+    cdef fr_combine multiply = how.convert.combine[how.type][FR_MULTIPLY]
+    cdef Py_ssize_t row, at, m, size = unit.length * how.itemsize, step = size if pair else 2 * size
+    cdef const char *gradients = <const char *>cnp.PyArray_DATA(g)
+    cdef const char *first
+    cdef const char *value
+    cdef const char *factor
+    cdef char *of_gate = <char *>cnp.PyArray_DATA(y)
+    cdef char *of_value = <char *>cnp.PyArray_DATA(z)
+    if not pair:
+        if unit.gate > unit.value:
+            of_gate += size
+        else:
+            of_value += size
+    for j in range(kernel.nparams):
+        inputs[2 + j] = <const char *>rounded + j * how.itemsize
+    cdef fr_guard caller = fr_guard_open()
+    for row in range(unit.n // unit.length):
+        for at in range(0, unit.length, BLOCK):
+            m = min(unit.length - at, BLOCK)
+            first = unit.gate + row * unit.gate_step + at * how.itemsize
+            value = unit.value + row * unit.value_step + at * how.itemsize
+            factor = gradients + row * size + at * how.itemsize
+            multiply(factor, value, <char *>scratch, m)
+            inputs[0], inputs[1] = <const char *>scratch, first
+            gradient(inputs, of_gate + row * step + at * how.itemsize, m)
+            inputs[1] = first
+            forward(inputs + 1, of_value + row * step + at * how.itemsize, m)
+            multiply(of_value + row * step + at * how.itemsize, factor, of_value + row * step + at * how.itemsize, m)
+    fr_guard_close(caller)
+    return (y, z) if pair else y
 
 
 def call_fused(str name, tuple passes):

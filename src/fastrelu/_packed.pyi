@@ -41,3 +41,31 @@ def dequantize(name: str, isa: str, q: NDArray[Any], scale: Any, zero: Any, out:
 def lookup(
     name: str, isa: str, table: NDArray[Any], starts: NDArray[np.int64] | None, x: NDArray[Any], out: NDArray[Any]
 ) -> None: ...
+def small_mask_of(
+    name: str,
+    isa: str,
+    forward: Kernel | None,
+    numbers: tuple[Any, ...],
+    gradient: Kernel,
+    gradient_numbers: tuple[Any, ...],
+    x: object,
+    out: object,
+) -> tuple[Any, NDArray[np.uint8]] | None: ...
+def small_select(
+    name: str, isa: str, grad: object, bits: object, inside: object, outside: object, out: object
+) -> Any: ...
+def small_quantize(
+    name: str,
+    isa: str,
+    forward: Kernel | None,
+    numbers: tuple[Any, ...],
+    x: object,
+    scale: object,
+    zero: object,
+    bytes_type: object,
+    out: object,
+) -> Any: ...
+def small_dequantize(
+    name: str, isa: str, q: object, scale: object, zero: object, dtype: object, out: object
+) -> Any: ...
+def small_lookup(name: str, isa: str, table: object, q: object, out: object) -> Any: ...

@@ -6,6 +6,8 @@
 import numpy as np
 
 cimport numpy as cnp
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.long cimport PyLong_CheckExact
 from libc.stdint cimport uint32_t
 
 from fastrelu cimport _core, _runtime
@@ -66,6 +68,11 @@ cdef extern from "kernels/packed_drive.h" nogil:
         const unsigned char *table
     Py_ssize_t fr_packed_blocks(const fr_packed_plan *) noexcept
     void fr_packed_part(const fr_packed_plan *, Py_ssize_t, Py_ssize_t) noexcept
+
+
+cdef extern from "numpy/arrayobject.h":
+    bint PyArray_SAMESHAPE(cnp.ndarray, cnp.ndarray)
+    bint PyArray_ISWRITEABLE(cnp.ndarray)
 
 
 cdef void _share(const void *what, long share, long shares, int part) noexcept nogil:
@@ -348,3 +355,236 @@ def lookup(str name, str isa, cnp.ndarray table not None, starts, cnp.ndarray x 
         _runtime.refuse_change(name)
     _run(&plan, name, isa, [x] if starts is None else [x, np.broadcast_to(starts, (<object>x).shape)], out, None, dtype,
          out_dtype, table)
+
+
+# --- Small calls ----------------------------------------------------------------------------------------------------
+#
+# Calls on plain contiguous arrays, too few elements for threads, whose other arguments are plain numbers: nothing has to
+# be converted or laid out. The functions return None, and have done nothing, if a call is another one, or wrong: the
+# functions above take it, or what stands before them says what is wrong. No code of the caller runs in between.
+
+cdef object _int8 = np.int8, _uint8 = np.uint8, _float32 = np.float32, _float64 = np.float64
+
+
+cdef bint _is_small(object value, int dtype, str name) except -1:
+    """Is it such an array of a type?"""
+    if not _core._is_native(value, dtype) or not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>value):
+        return False
+    _runtime.check_whole(value, name)
+    return 0 < cnp.PyArray_SIZE(<cnp.ndarray>value) < _runtime.fr_load(&_runtime.settings.at_once)
+
+
+cdef bint _are_apart(cnp.ndarray x, cnp.ndarray y) noexcept:
+    """Do two contiguous arrays share no memory?"""
+    cdef const char *first = <const char *>cnp.PyArray_DATA(x)
+    cdef const char *second = <const char *>cnp.PyArray_DATA(y)
+    return (first + cnp.PyArray_SIZE(x) * cnp.PyArray_ITEMSIZE(x) <= second
+            or second + cnp.PyArray_SIZE(y) * cnp.PyArray_ITEMSIZE(y) <= first)
+
+
+cdef cnp.ndarray _small_result(cnp.ndarray x, object out, int dtype, str name):
+    """`out`, or a new array, for the results of x; None if it is not such an array, or overlaps x beside its elements."""
+    if out is None:
+        return cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), dtype)
+    if not (_is_small(out, dtype, name) and PyArray_ISWRITEABLE(<cnp.ndarray>out) and PyArray_SAMESHAPE(x, out)):
+        return None
+    same = cnp.PyArray_DATA(x) == cnp.PyArray_DATA(out) and cnp.PyArray_ITEMSIZE(x) == cnp.PyArray_ITEMSIZE(out)
+    return <cnp.ndarray>out if same or _are_apart(x, out) else None
+
+
+cdef object _run_small(fr_packed_plan *plan, cnp.ndarray x, cnp.ndarray y, int step):
+    """Run a plan that has no other arrays but those that it holds already; return the result as a caller gets it."""
+    cdef cnp.ndarray array
+    cdef int j
+    plan.step, plan.stream, plan.n = step, NULL, cnp.PyArray_SIZE(x)
+    plan.inputs, plan.has_output = 1, True
+    plan.view.naxes, plan.view.shape[0] = 1, plan.n
+    for j in range(2):
+        array = x if j == 0 else y
+        plan.size[j] = plan.view.stride[0][j] = cnp.PyArray_ITEMSIZE(array)
+        plan.direct[j] = True
+        plan.view.origin[j] = <char *>cnp.PyArray_DATA(array)
+    fr_packed_part(plan, 0, 1)
+    return y
+
+
+cdef object _returned(cnp.ndarray y, object out):
+    """A result, which is a scalar if there are no axes and no `out`."""
+    return y if out is not None or cnp.PyArray_NDIM(y) else y[()]
+
+
+cdef object _as_small(object x):
+    """A number as an array without axes."""
+    if PyFloat_CheckExact(x):
+        return _core._as_array(PyFloat_AS_DOUBLE(x), cnp.NPY_DOUBLE)
+    return np.asarray(x) if type(x) is _float32 or type(x) is _float64 else x
+
+
+cdef int _small_type(object x) noexcept:
+    """NumPy's number of the type of an array that kernels read as it is; -1 of anything else."""
+    if type(x) is not cnp.ndarray or not _runtime.has_kernels(cnp.PyArray_TYPE(<cnp.ndarray>x)):
+        return -1
+    return cnp.PyArray_TYPE(<cnp.ndarray>x)
+
+
+cdef int _small_bytes(object x) noexcept:
+    """The same of an array of bytes."""
+    if type(x) is not cnp.ndarray or cnp.PyArray_TYPE(<cnp.ndarray>x) not in (cnp.NPY_BYTE, cnp.NPY_UBYTE):
+        return -1
+    return cnp.PyArray_TYPE(<cnp.ndarray>x)
+
+
+cdef void _point(fr_packed_plan *plan, int which, const double *rounded, int count) noexcept:
+    """Hand rounded parameters to a plan."""
+    cdef int j
+    plan.nnumbers[which] = count
+    for j in range(count):
+        plan.numbers[which][j] = <const char *>rounded + j * plan.itemsize
+
+
+def small_mask_of(str name, str isa, forward, tuple numbers, gradient, tuple gradient_numbers, object x, object out):
+    """Return the function of x and the mask, as :func:`mask_of` makes it."""
+    cdef fr_packed_plan plan
+    cdef double rounded[2][_runtime.FR_MAX_PARAMETERS]
+    cdef int dtype, level = _runtime.precision_here()
+    cdef cnp.ndarray y, bits
+    cdef cnp.npy_intp length
+    x = _as_small(x)
+    dtype = _small_type(x)
+    if dtype < 0 or forward is None or not _is_small(x, dtype, name):
+        return None
+    _clear(&plan)
+    _set_type(&plan, dtype, level, isa)
+    plan.forward = _core.plain_kernel(forward, numbers, plan.type, level, rounded[0])
+    plan.gradient = _core.plain_kernel(gradient, gradient_numbers, plan.type, level, rounded[1])
+    if plan.forward == NULL or plan.gradient == NULL:
+        return None
+    _point(&plan, 0, rounded[0], len(numbers))
+    _point(&plan, 1, rounded[1], len(gradient_numbers))
+    y = _small_result(x, out, dtype, name)
+    if y is None:
+        return None
+    length = (cnp.PyArray_SIZE(<cnp.ndarray>x) + 7) // 8
+    bits = cnp.PyArray_SimpleNew(1, &length, cnp.NPY_UINT8)
+    plan.bits = <unsigned char *>cnp.PyArray_DATA(bits)
+    plan.ones = <const char *>cnp.PyArray_DATA(<cnp.ndarray>_ones[dtype == cnp.NPY_DOUBLE])
+    _run_small(&plan, x, y, FR_PACKED_MASK)
+    return _returned(y, out), bits
+
+
+cdef const char *_take_number(double value, int dtype, double *to) noexcept:
+    """A number in the type of the kernels."""
+    if dtype == cnp.NPY_DOUBLE:
+        to[0] = value
+    else:
+        (<float *>to)[0] = value
+    return <const char *>to
+
+
+def small_select(str name, str isa, object grad, object bits, object inside, object outside, object out):
+    """Return what :func:`select` writes."""
+    cdef fr_packed_plan plan
+    cdef double factors[2]
+    cdef int dtype
+    cdef cnp.ndarray y
+    grad = _as_small(grad)
+    dtype = _small_type(grad)
+    if (dtype < 0 or not _is_small(grad, dtype, name) or not _is_small(bits, cnp.NPY_UINT8, name)
+            or cnp.PyArray_NDIM(<cnp.ndarray>bits) != 1
+            or cnp.PyArray_SIZE(<cnp.ndarray>bits) != (cnp.PyArray_SIZE(<cnp.ndarray>grad) + 7) // 8
+            or not PyFloat_CheckExact(inside) or not PyFloat_CheckExact(outside)):
+        return None
+    _clear(&plan)
+    _set_type(&plan, dtype, 0, isa)
+    y = _small_result(grad, out, dtype, name)
+    if y is None or not _are_apart(y, bits):
+        return None
+    plan.inside = _take_number(PyFloat_AS_DOUBLE(inside), dtype, &factors[0])
+    plan.outside = _take_number(PyFloat_AS_DOUBLE(outside), dtype, &factors[1])
+    plan.bits = <unsigned char *>cnp.PyArray_DATA(<cnp.ndarray>bits)
+    _run_small(&plan, grad, y, FR_PACKED_SELECT)
+    return _returned(y, out)
+
+
+cdef bint _take_scale(fr_packed_plan *plan, object scale, object zero, int dtype, bint signed, double *to) except -1:
+    """Hand a scale and a zero point of a type of bytes to a plan; False unless they are numbers that need no check."""
+    cdef double value
+    cdef long long point
+    if not PyFloat_CheckExact(scale) or not PyLong_CheckExact(zero) or not -128 <= zero <= 255:
+        return False
+    value, point = PyFloat_AS_DOUBLE(scale), zero
+    if not 2.0 ** -100 < value < 2.0 ** 100 or not (-128 <= point <= 127 if signed else 0 <= point):
+        return False
+    plan.scale = _take_number(value, dtype, &to[0])
+    plan.zero = _take_number(point, dtype, &to[1])
+    return True
+
+
+
+
+def small_quantize(str name, str isa, forward, tuple numbers, object x, object scale, object zero, object bytes_type,
+                   object out):
+    """Return what :func:`quantize` writes."""
+    cdef fr_packed_plan plan
+    cdef double rounded[_runtime.FR_MAX_PARAMETERS]
+    cdef double pair[2]
+    cdef int dtype, level = _runtime.precision_here()
+    cdef bint signed = bytes_type is _int8
+    cdef cnp.ndarray y
+    x = _as_small(x)
+    dtype = _small_type(x)
+    if (dtype < 0 or not (signed or bytes_type is _uint8) or not _is_small(x, dtype, name)
+            or not _take_scale(&plan, scale, zero, dtype, signed, pair)):
+        return None
+    _clear(&plan)
+    _set_type(&plan, dtype, level, isa)
+    plan.level = plan.type
+    if forward is not None:
+        plan.forward = _core.plain_kernel(forward, numbers, plan.type, level, rounded)
+        if plan.forward == NULL:
+            return None
+        _point(&plan, 0, rounded, len(numbers))
+    plan.range[0], plan.range[1] = -128 if signed else 0, 127 if signed else 255
+    y = _small_result(x, out, cnp.NPY_BYTE if signed else cnp.NPY_UBYTE, name)
+    if y is None:
+        return None
+    _run_small(&plan, x, y, FR_PACKED_QUANTIZE)
+    return _returned(y, out)
+
+
+def small_dequantize(str name, str isa, object q, object scale, object zero, object dtype, object out):
+    """Return what :func:`dequantize` writes."""
+    cdef fr_packed_plan plan
+    cdef double pair[2]
+    cdef int own = _small_bytes(q)
+    cdef cnp.ndarray y
+    if (own < 0 or dtype is not _float32 or not _is_small(q, own, name)
+            or not _take_scale(&plan, scale, zero, cnp.NPY_FLOAT, own == cnp.NPY_BYTE, pair)):
+        return None
+    _clear(&plan)
+    _set_type(&plan, cnp.NPY_FLOAT, 1, isa)
+    plan.is_signed = own == cnp.NPY_BYTE
+    y = _small_result(q, out, cnp.NPY_FLOAT, name)
+    if y is None:
+        return None
+    _run_small(&plan, q, y, FR_PACKED_DEQUANTIZE)
+    return _returned(y, out)
+
+
+def small_lookup(str name, str isa, object table, object q, object out):
+    """Return what :func:`lookup` writes."""
+    cdef fr_packed_plan plan
+    cdef int dtype = _small_bytes(table), own = _small_bytes(q)
+    cdef cnp.ndarray y
+    if (dtype < 0 or own < 0 or not _is_small(table, dtype, name) or not _is_small(q, own, name)
+            or cnp.PyArray_NDIM(<cnp.ndarray>table) != 1 or cnp.PyArray_SIZE(<cnp.ndarray>table) != 256):
+        return None
+    _clear(&plan)
+    _set_type(&plan, cnp.NPY_FLOAT, 0, isa)
+    plan.several = False
+    y = _small_result(q, out, dtype, name)
+    if y is None or not _are_apart(y, table):
+        return None
+    plan.table = <const unsigned char *>cnp.PyArray_DATA(<cnp.ndarray>table)
+    _run_small(&plan, q, y, FR_PACKED_LOOKUP)
+    return _returned(y, out)

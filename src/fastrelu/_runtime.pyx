@@ -156,6 +156,7 @@ cdef tuple _isa_names(bint built, bint runs):
 
 
 isa_known = _isa_names(False, False)
+cdef tuple _isa_each = isa_known
 isa_built = _isa_names(True, False)
 isa_available = _isa_names(True, True)
 openmp = fr_team_openmp()
@@ -175,6 +176,10 @@ cdef int _isa_index(str isa) except -1:
 
 cdef const fr_tables *tables(str isa) except NULL:
     """The kernels of an instruction set that this machine supports."""
+    cdef int i
+    for i in range(_isa_count):
+        if isa == <str>_isa_each[i] and _isas[i].tables != NULL and _isas[i].runs_here:
+            return _isas[i].tables
     return _isas[_isa_index(isa)].tables
 
 

@@ -57,6 +57,12 @@ def _usual(activation: Activation) -> Call:
     return find(activation, {})
 
 
+def chosen(activation: Activation, options: dict[str, Any]) -> Call:
+    """Return an activation with its parameters; with the usual ones sooner than :func:`find`."""
+    usual = not options and (isinstance(activation, str) or callable(activation))
+    return _usual(activation) if usual else find(activation, options)
+
+
 def find(activation: Activation, options: dict[str, Any]) -> Call:
     """Return an activation, given by name or as its function, with its parameters."""
     name = activation if isinstance(activation, str) else getattr(activation, "__name__", repr(activation))
@@ -196,7 +202,7 @@ def bias_act(
     array([[0. , 1. ],
            [1.5, 0. ]], dtype=float32)
     """
-    call = find(activation, parameters) if parameters else _usual(activation)
+    call = chosen(activation, parameters)
     kernel = kernels[call.kernel]
     total = small_sum(x, bias, residual, False) if axis == -1 else None
     if total is not None:
@@ -265,7 +271,7 @@ def bias_act_backward(
     >>> dbias
     array([1., 1.], dtype=float32)
     """
-    call = find(activation, parameters) if parameters else _usual(activation)
+    call = chosen(activation, parameters)
     grad = _array(grad)
     if np.shape(grad) != np.shape(x):
         raise ValueError(f"the gradient has the shape of x, {np.shape(x)}, got {np.shape(grad)}")
@@ -292,7 +298,7 @@ def bias_act_backward_from_output(
     >>> fr.fused.bias_act_backward_from_output(grad, y, "relu")[1]
     array([1., 1.], dtype=float32)
     """
-    call = find(activation, parameters) if parameters else _usual(activation)
+    call = chosen(activation, parameters)
     grad, y = _array(grad), _array(y)
     kernel = kernels.get(f"{call.kernel}_backward_from_output")
     if kernel is None:

@@ -132,8 +132,6 @@ class Unit:
         """Return ``f(gate) * value``."""
         gate, value = self.split(x)
         plain = self.limit is None and not self.offset
-        if plain and (small := _core.small_product(self.name, kernels[self.activation], gate, value, out)) is not None:
-            return small
         passes = ((kernels[self.activation], (gate, *self.numbers), ((1 + len(self.numbers), MULTIPLY, value),), out),)
         results = call_fused(self.name, passes) if plain else None
         if results is not None:
@@ -206,6 +204,57 @@ class Unit:
         return out
 
 
+def _forward(
+    x: Any,
+    out: Any,
+    name: str,
+    activation: str,
+    numbers: tuple[Any, ...],
+    axis: int,
+    gate: Gate | None,
+    default: Gate,
+    layout: Layout,
+    limit: float | None = None,
+    offset: float = 0.0,
+) -> Any:
+    """Return a unit of an input: of a small one without a :class:`Unit`, which costs more than the kernel."""
+    if limit is None and type(offset) is float and offset == 0.0:
+        kernel, second = kernels[activation], default == "second"
+        small = _core.small_unit(name, kernel, numbers, x, axis, second, gate, layout, out)
+        if small is not None:
+            return small
+    unit = Unit(
+        name, activation, numbers, axis=axis, gate=gate, default=default, layout=layout, limit=limit, offset=offset
+    )
+    return unit.forward(x, out)
+
+
+def _backward(
+    grad: Any,
+    x: Any,
+    out: Any,
+    name: str,
+    activation: str,
+    numbers: tuple[Any, ...],
+    axis: int,
+    gate: Gate | None,
+    default: Gate,
+    layout: Layout,
+    limit: float | None = None,
+    offset: float = 0.0,
+) -> Any:
+    """Return the gradient of a unit in the same way."""
+    if limit is None and type(offset) is float and offset == 0.0:
+        kernel, gradient, second = kernels[activation], kernels[activation + "_backward"], default == "second"
+        small = _core.small_unit_backward(name, kernel, gradient, numbers, grad, x, axis, second, gate, layout, out)
+        if small is not None:
+            return small
+    unit = Unit(
+        name, activation, numbers, axis=axis, gate=gate, default=default, layout=layout, limit=limit, offset=offset
+    )
+    return unit.backward(grad, x, out)
+
+
 def _number(value: Any) -> Any:
     """Return a parameter as a number or an array, which do not run code of the caller any more."""
     if isinstance(value, (float, int)) and not isinstance(value, np.generic):
@@ -261,7 +310,7 @@ def glu(
     >>> fr.glu(np.float32([1.0, 2.0, 0.0, 3.0])).round(4)
     array([0.5   , 1.9051], dtype=float32)
     """
-    return Unit("glu", "sigmoid", axis=axis, gate=gate, default="second", layout=layout).forward(x, out)
+    return _forward(x, out, "glu", "sigmoid", (), axis, gate, "second", layout)
 
 
 def glu_backward(
@@ -283,7 +332,7 @@ def glu_backward(
     >>> fr.glu_backward(np.float32([1.0]), np.float32([2.0, 0.0]))
     array([0.5, 0.5], dtype=float32)
     """
-    return Unit("glu", "sigmoid", axis=axis, gate=gate, default="second", layout=layout).backward(grad, x, out)
+    return _backward(grad, x, out, "glu", "sigmoid", (), axis, gate, "second", layout)
 
 
 def swiglu(
@@ -344,7 +393,7 @@ def swiglu(
     >>> fr.swiglu(np.float32([1.0, -2.0, 3.0, 0.5])).round(4)
     array([ 2.1932, -0.1192], dtype=float32)
     """
-    return _swiglu(axis, beta, gate, layout, limit, offset).forward(x, out)
+    return _forward(x, out, "swiglu", *_silu(beta), axis, gate, "first", layout, limit, offset)
 
 
 def swiglu_backward(
@@ -370,12 +419,12 @@ def swiglu_backward(
     >>> fr.swiglu_backward(np.float32([1.0]), np.float32([0.0, 2.0]))
     array([1., 0.], dtype=float32)
     """
-    return _swiglu(axis, beta, gate, layout, limit, offset).backward(grad, x, out)
+    return _backward(grad, x, out, "swiglu", *_silu(beta), axis, gate, "first", layout, limit, offset)
 
 
-def _swiglu(axis: int, beta: float, gate: Gate | None, layout: Layout, limit: float | None, offset: float) -> Unit:
-    activation, numbers = ("silu", ()) if beta == 1 else ("swish", (beta,))
-    return Unit("swiglu", activation, numbers, axis=axis, gate=gate, layout=layout, limit=limit, offset=offset)
+def _silu(beta: float) -> tuple[str, tuple[float, ...]]:
+    """Return the kernel and its numbers."""
+    return ("silu", ()) if beta == 1 else ("swish", (beta,))
 
 
 def geglu(
@@ -436,7 +485,7 @@ def geglu(
     >>> fr.geglu(np.float32([1.0, -2.0, 3.0, 0.5])).round(4)
     array([ 2.524 , -0.0228], dtype=float32)
     """
-    return _geglu(axis, approximate, gate, layout, limit, offset).forward(x, out)
+    return _forward(x, out, "geglu", _gelu(approximate), (), axis, gate, "first", layout, limit, offset)
 
 
 def geglu_backward(
@@ -462,21 +511,14 @@ def geglu_backward(
     >>> fr.geglu_backward(np.float32([1.0]), np.float32([0.0, 2.0]))
     array([1., 0.], dtype=float32)
     """
-    return _geglu(axis, approximate, gate, layout, limit, offset).backward(grad, x, out)
+    return _backward(grad, x, out, "geglu", _gelu(approximate), (), axis, gate, "first", layout, limit, offset)
 
 
-def _geglu(
-    axis: int,
-    approximate: Literal["none", "tanh"],
-    gate: Gate | None,
-    layout: Layout,
-    limit: float | None,
-    offset: float,
-) -> Unit:
+def _gelu(approximate: Literal["none", "tanh"]) -> str:
+    """Return the kernel of a form of GELU."""
     if approximate not in {"none", "tanh"}:
         raise ValueError(f'geglu: approximate must be "none" or "tanh", got {approximate!r}')
-    activation = "gelu" if approximate == "none" else "gelu_tanh"
-    return Unit("geglu", activation, axis=axis, gate=gate, layout=layout, limit=limit, offset=offset)
+    return "gelu" if approximate == "none" else "gelu_tanh"
 
 
 def reglu(
@@ -534,7 +576,7 @@ def reglu(
     >>> fr.reglu(np.float32([1.0, -2.0, 3.0, 0.5]))
     array([3., 0.], dtype=float32)
     """
-    return _reglu(axis, gate, layout, limit, offset).forward(x, out)
+    return _forward(x, out, "reglu", "relu", (), axis, gate, "first", layout, limit, offset)
 
 
 def reglu_backward(
@@ -559,8 +601,4 @@ def reglu_backward(
     >>> fr.reglu_backward(np.float32([1.0]), np.float32([1.0, 2.0]))
     array([2., 1.], dtype=float32)
     """
-    return _reglu(axis, gate, layout, limit, offset).backward(grad, x, out)
-
-
-def _reglu(axis: int, gate: Gate | None, layout: Layout, limit: float | None, offset: float) -> Unit:
-    return Unit("reglu", "relu", axis=axis, gate=gate, layout=layout, limit=limit, offset=offset)
+    return _backward(grad, x, out, "reglu", "relu", (), axis, gate, "first", layout, limit, offset)

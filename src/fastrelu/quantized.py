@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastrelu import _packed, runtime
 from fastrelu._foreign import refuse, refuse_mask
 from fastrelu._typing import Output
-from fastrelu.fused import Activation, find
+from fastrelu.fused import Activation, chosen, find
 from fastrelu.masks import Result, as_data
 from fastrelu.runtime import isa, kernels
 
@@ -157,6 +157,12 @@ def quantize(
     array([ 10,  10,  12, 255], dtype=uint8)
     """
     name = "quantize"
+    call = None if activation is None else chosen(activation, parameters)
+    kernel, numbers = (None, cast("tuple[Any, ...]", ())) if call is None else (kernels[call.kernel], call.numbers)
+    if axis is None and not (parameters and call is None):
+        small = _packed.small_quantize(name, isa, kernel, numbers, x, scale, zero_point, dtype, out)
+        if small is not None:
+            return small
     own = _byte_type(name, dtype)
     array = as_data(name, "x", x)
     level = np.float64 if array.dtype == np.float64 else np.float32
@@ -167,10 +173,7 @@ def quantize(
         scale=_as_scale(name, "scale", scale, level),
         zero_point=_as_zero_point(name, "zero_point", zero_point, own),
     )
-    kernel, numbers = None, cast("tuple[Any, ...]", ())
-    if activation is not None:
-        call = find(activation, parameters)
-        kernel, numbers = kernels[call.kernel], call.numbers
+    if call is not None:
         if not all(isinstance(number, (int, float)) for number in numbers):
             array, kernel, numbers = as_data(name, "x", call.function()(array)), None, ()
     elif parameters:
@@ -226,6 +229,10 @@ def dequantize(
     array([-1. ,  0. ,  1.5], dtype=float32)
     """
     name = "dequantize"
+    if axis is None:
+        small = _packed.small_dequantize(name, isa, q, scale, zero_point, dtype, out)
+        if small is not None:
+            return small
     array = _as_bytes(name, "q", q)
     bytes_type = array.dtype  # the conversions below may change it
     own = np.dtype(dtype)
@@ -347,6 +354,10 @@ def lookup(table: ArrayLike, q: ArrayLike, /, *, axis: int | None = None, out: O
     array([0, 0, 8], dtype=int8)
     """
     name = "lookup"
+    if axis is None:
+        small = _packed.small_lookup(name, isa, table, q, out)
+        if small is not None:
+            return small
     entries, x = np.ascontiguousarray(_as_bytes(name, "table", table)), _as_bytes(name, "q", q)
     starts = None
     wanted: tuple[int, ...] = (256,)
