@@ -270,7 +270,8 @@ static void fr_run_direct(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t 
             tile.in[0] = plan->room[0], tile.pitch[0] = plan->pitch;
         }
         call->tile(&tile);
-        const char *mask = walk->at[FR_ROW_WHERE] ? walk->at[FR_ROW_WHERE] + done * fr_across(call, FR_ROW_WHERE) : NULL;
+        const char *mask =
+            walk->at[FR_ROW_WHERE] ? walk->at[FR_ROW_WHERE] + done * fr_across(call, FR_ROW_WHERE) : NULL;
         if (mask && tile.out) fr_settle(walk, done, tile.width, tile.out, size, tile.out_pitch, tile.out);
         if (call->finish)
             fr_finish(call, walk->at[FR_ROW_FACTOR] + done * fr_across(call, FR_ROW_FACTOR), tile.out, tile.out_pitch,
@@ -426,7 +427,8 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
         call->kernel(in, at[FR_ROW_OUT], plan->n);
         if (at[FR_ROW_WHERE]) fr_settle(walk, r, 1, at[FR_ROW_OUT], 0, call->itemsize, NULL);
         if (call->finish)
-            fr_finish(call, at[FR_ROW_FACTOR], at[FR_ROW_OUT], call->itemsize, 0, 1, at[FR_ROW_WHERE]);
+            fr_finish(call, at[FR_ROW_FACTOR], at[FR_ROW_OUT], call->itemsize, 0, 1,
+                      at[FR_ROW_WHERE] ? walk->at[FR_ROW_WHERE] + r * fr_across(call, FR_ROW_WHERE) : NULL);
         return;
     }
     fr_target target = *call->target;
