@@ -51,12 +51,12 @@ typedef struct {
     fr_loss_sums *sums;     /* NULL: each loss is written */
 } fr_row_plan;
 
-/* Operands that are not there without a factor are not walked: a small call would notice. */
-static int fr_operands(const fr_row_call *call) { return call->finish ? FR_ROW_OPERANDS : FR_ROW_USUAL; }
+/* Operands that only some calls have are not walked: a small call would notice. */
+static int fr_walked(const fr_row_call *call) { return call->finish || call->slope ? FR_ROW_OPERANDS : FR_ROW_USUAL; }
 
 static void fr_row_seek(fr_row_walk *walk, ptrdiff_t row) {
     const fr_row_call *call = walk->call;
-    const int operands = fr_operands(call);
+    const int operands = fr_walked(call);
     for (int k = 0; k < operands; k++) walk->at[k] = call->operand[k].origin;
     for (int axis = call->naxes - 1; axis >= 0; axis--) {
         walk->index[axis] = row % call->shape[axis];
@@ -69,7 +69,7 @@ static void fr_row_seek(fr_row_walk *walk, ptrdiff_t row) {
 /* Advances by m rows, which may end the last axis but not go beyond its end. */
 static void fr_row_step(fr_row_walk *walk, ptrdiff_t m) {
     const fr_row_call *call = walk->call;
-    const int operands = fr_operands(call);
+    const int operands = fr_walked(call);
     for (int axis = call->naxes - 1; axis >= 0; axis--, m = 1) {
         walk->index[axis] += m;
         for (int k = 0; k < operands; k++)
@@ -185,8 +185,8 @@ static void fr_read_sinks(const fr_row_walk *walk, char *to, ptrdiff_t m) {
 
 /* Multiplies or divides the results of m rows, up to FR_TILE_WIDTH if they lie side by side, by the factor of each.
  * What is masked stays 0, whatever the factor is. */
-static void fr_finish(const fr_row_call *call, const char *factor, char *out, ptrdiff_t along, ptrdiff_t across,
-                      ptrdiff_t m, const char *mask) {
+static void fr_finish_rows(const fr_row_call *call, const char *factor, char *out, ptrdiff_t along, ptrdiff_t across,
+                           ptrdiff_t m, const char *mask) {
     const ptrdiff_t size = call->itemsize, n = call->n, step = fr_across(call, FR_ROW_FACTOR);
     const ptrdiff_t mask_along = call->operand[FR_ROW_WHERE].along;
     const ptrdiff_t mask_across = mask ? fr_across(call, FR_ROW_WHERE) : 0;
@@ -232,8 +232,8 @@ static void fr_run_direct(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t 
         if (walk->at[FR_ROW_LABEL]) *status |= fr_read_labels(walk, done, tile.width, tile.label);
         call->tile(&tile);
         if (call->finish)
-            fr_finish(call, walk->at[FR_ROW_FACTOR] + done * fr_across(call, FR_ROW_FACTOR), tile.out, tile.out_pitch,
-                      size, tile.width, NULL);
+            fr_finish_rows(call, walk->at[FR_ROW_FACTOR] + done * fr_across(call, FR_ROW_FACTOR), tile.out,
+                           tile.out_pitch, size, tile.width, NULL);
         fr_write_losses(walk, plan, done, tile.width, tile.loss);
     }
     fr_row_step(walk, rows);
@@ -363,7 +363,7 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
         run = fr_row_run(walk, rows - done);
         const char *masked = walk->at[FR_ROW_WHERE];
         if (call->finish && !masked)
-            fr_finish(call, walk->at[FR_ROW_FACTOR], plan->room[0] + done * size, plan->pitch, size, run, NULL);
+            fr_finish_rows(call, walk->at[FR_ROW_FACTOR], plan->room[0] + done * size, plan->pitch, size, run, NULL);
         if (walk->at[FR_ROW_OUT])
             fr_transfer(walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along, fr_across(call, FR_ROW_OUT),
                         plan->room[0] + done * size, plan->pitch, size, n, run, size);
@@ -377,8 +377,8 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
             if (!any[done + r]) fr_fill(out, call->operand[FR_ROW_OUT].along, n, size, call->alone);
         }
         if (call->finish && masked)
-            fr_finish(call, walk->at[FR_ROW_FACTOR], walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along,
-                      fr_across(call, FR_ROW_OUT), run, masked);
+            fr_finish_rows(call, walk->at[FR_ROW_FACTOR], walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along,
+                           fr_across(call, FR_ROW_OUT), run, masked);
         if (done + run < rows) fr_row_step(walk, run);
     }
     fr_row_copy(walk, &next);
@@ -410,7 +410,7 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     const fr_row_call *call = walk->call;
     const ptrdiff_t n = call->n;
     char *at[FR_ROW_OPERANDS];
-    for (int k = 0; k < fr_operands(call); k++) {
+    for (int k = 0; k < fr_walked(call); k++) {
         at[k] = walk->at[k] ? walk->at[k] + r * fr_across(call, k) : NULL;
         if (k <= FR_ROW_OUT && (!fr_is_direct(call, k) || (k == FR_ROW_OUT && plan->sinks)))
             at[k] = plan->room[k == FR_ROW_SECOND] + r * plan->pitch;
@@ -473,8 +473,8 @@ static void fr_run_bands(const fr_row_walk *walk, const fr_row_plan *plan, ptrdi
         for (ptrdiff_t r = 0; r < m && walk->at[FR_ROW_WHERE]; r++)
             if (!any[r]) fr_fill(band.out + r * band.out_pitch, call->itemsize, call->n, call->itemsize, call->alone);
         if (call->finish)
-            fr_finish(call, walk->at[FR_ROW_FACTOR] + done * fr_across(call, FR_ROW_FACTOR), band.out, call->itemsize,
-                      band.out_pitch, band.width, walk->at[FR_ROW_WHERE]);
+            fr_finish_rows(call, walk->at[FR_ROW_FACTOR] + done * fr_across(call, FR_ROW_FACTOR), band.out,
+                           call->itemsize, band.out_pitch, band.width, walk->at[FR_ROW_WHERE]);
     }
 }
 
@@ -552,9 +552,11 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
            fr_add_bytes(size, masked * plan->width, call->n);
 }
 
+#include "rows_slopes.h"
+
 /* Is the end of axis k the beginning of the next in every operand? */
 static int fr_is_run(const fr_row_call *call, int outer, int k) {
-    for (int i = 0; i < fr_operands(call); i++) {
+    for (int i = 0; i < fr_walked(call); i++) {
         const fr_row_operand *operand = &call->operand[i];
         if (operand->origin && operand->stride[outer] != operand->stride[k] * call->shape[k]) return 0;
     }
@@ -569,11 +571,11 @@ ptrdiff_t fr_rows_prepare(fr_row_call *call, ptrdiff_t rows) {
         const int run = fr_is_run(call, last, k);
         if (!run) last++;
         call->shape[last] = run ? call->shape[last] * call->shape[k] : call->shape[k];
-        for (int i = 0; i < fr_operands(call); i++) call->operand[i].stride[last] = call->operand[i].stride[k];
+        for (int i = 0; i < fr_walked(call); i++) call->operand[i].stride[last] = call->operand[i].stride[k];
     }
     call->naxes = last + 1;
     if (rows == 0 || call->n == 0) return 1;
-    fr_plan_rows(&plan, call, rows, &size);
+    (call->slope ? fr_plan_slopes : fr_plan_rows)(&plan, call, rows, &size);
     return plan.tiles ? FR_COLUMNS : 1;
 }
 
@@ -581,7 +583,7 @@ size_t fr_rows_room(const fr_row_call *call, ptrdiff_t rows) {
     fr_row_plan plan;
     size_t size;
     if (rows == 0 || call->n == 0) return 0;
-    return fr_plan_rows(&plan, call, rows, &size) ? size : SIZE_MAX;
+    return (call->slope ? fr_plan_slopes : fr_plan_rows)(&plan, call, rows, &size) ? size : SIZE_MAX;
 }
 
 int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop, char *room) {
@@ -591,12 +593,13 @@ int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop, char *
     size_t size;
     int status = FR_ROWS_DONE;
     if (start >= stop || call->n == 0) return status;
-    fr_plan_rows(&plan, call, stop - start, &size);
+    (call->slope ? fr_plan_slopes : fr_plan_rows)(&plan, call, stop - start, &size);
     const ptrdiff_t copy = plan.width * plan.n * call->itemsize;
     plan.room[0] = room;
     plan.room[1] = room + copy;
     plan.picked = room + (call->operand[FR_ROW_SECOND].origin ? 2 : 1) * copy;
     plan.mask = plan.picked + (plan.tiles && call->operand[FR_ROW_WHERE].origin ? copy : 0);
+    if (call->slope) plan.mask = room + FR_SLOPE_ROOMS * copy;
     memset(&sums, 0, sizeof sums);
     sums.row = start;
     plan.sums = call->sums ? &sums : NULL;
@@ -604,7 +607,9 @@ int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop, char *
     walk.call = call;
     fr_row_seek(&walk, start);
     while (start < stop) {
-        if (plan.tiles) {
+        if (call->slope) {
+            start += fr_run_slopes(&walk, &plan, room, stop - start);
+        } else if (plan.tiles) {
             start += fr_run_tile(&walk, &plan, stop - start, &status);
         } else {
             const ptrdiff_t m =

@@ -110,7 +110,9 @@ static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
      add_losses_row_full,                                 \
      select_row##kind,                                    \
      load_row##select,                                    \
-     finish_row##kind}
+     finish_row##kind,                                    \
+     scale_slope_row##select,                             \
+     scale_slope_tile_row##select}
 static const fr_rows fr_row_table[FR_FLAVORS] = {
 #if FR_HAS_FMA
     FR_ROWS(_lean, _wide),
