@@ -53,6 +53,34 @@ def test_values(dtype: str, precision: fr.runtime.Precision, n: int) -> None:
 
 @each_dtype
 @each_precision
+@pytest.mark.parametrize("shape", [(3, 2), (300, 2), (2, 300), (19, 33), (40, 300), (300, 40), (3, 700)])
+def test_bits_of_gradients(dtype: str, precision: fr.runtime.Precision, shape: tuple[int, int]) -> None:
+    """Those of the product of `grad` and softmax, from every layout; what is masked is 0 for any `grad`."""
+    rng = np.random.default_rng(6)
+    x = rng.normal(0, 3, shape).astype(dtype)
+    grad = rng.normal(size=shape[0]).astype(dtype)
+    mask = x > 0
+    mask[0] = False
+    with fr.precision(precision), np.errstate(invalid="ignore"):  # NaN of infinities
+        for factor, where in ((grad, True), (grad, mask), (np.resize([NAN, INF, -1], shape[0]).astype(dtype), mask)):
+            wanted = fr.softmax(x, where=where)
+            np.multiply(wanted, factor[:, np.newaxis], out=wanted, where=where)
+            assert_same_bits(fr.logsumexp_backward(factor, x, 1, where=where), wanted)
+            for layout, lay in LAYOUTS.items():
+                assert_same_bits(fr.logsumexp_backward(factor, lay(x), 1, where=where), wanted, layout)
+            turned, across = np.ascontiguousarray(x.T), np.ascontiguousarray(np.broadcast_to(where, shape).T)
+            for masked in (across, across if where is mask else True):
+                assert_same_bits(fr.logsumexp_backward(factor, turned, 0, where=masked).T, wanted)
+            out = x.copy()
+            assert fr.logsumexp_backward(factor, out, 1, out=out, where=where) is out
+            assert_same_bits(out, wanted)
+            held = np.repeat(factor[:, np.newaxis], shape[1], 1)
+            assert fr.logsumexp_backward(held[:, 0], x, 1, out=held, where=where) is held
+            assert_same_bits(held, wanted, "written over grad")
+
+
+@each_dtype
+@each_precision
 def test_beside_zero(dtype: str, precision: fr.runtime.Precision) -> None:
     """What is beside a largest element of 0 is right to the last digit, as 1 + t cannot hold it."""
     gaps = np.linspace(1, -np.log(float(np.finfo(dtype).smallest_normal)) - 2, 300)

@@ -205,6 +205,27 @@ def test_gumbel_softmax_is_softmax_of_noise(dtype: str) -> None:
         assert_same_bits(out, dx)
 
 
+@each_dtype
+@pytest.mark.parametrize("shape", [(3, 2), (300, 2), (2, 300), (19, 33), (40, 300), (300, 40), (3, 700), (17, 2, 40)])
+@pytest.mark.parametrize("tau", [0.5, 0.3, 4.0, 1e-60, 2.0**-130])
+def test_gradient_of_gumbel_softmax_is_that_of_softmax_divided(dtype: str, shape: tuple[int, ...], tau: float) -> None:
+    """It has the bits of a pass of its own, along every axis and into an operand."""
+    rng = np.random.default_rng(9)
+    grad, x = rng.normal(0, 3, (2, *shape)).astype(dtype)
+    kind = np.dtype(dtype).type
+    divisor = max(kind(tau), np.finfo(kind).smallest_subnormal)
+    for axis in (*range(len(shape)), None):
+        y = fr.softmax(x, axis)
+        with np.errstate(over="ignore"):  # of a small tau
+            wanted = fr.softmax_backward_from_output(grad, y, axis) / divisor
+        assert_same_bits(fr.gumbel_softmax_backward_from_output(grad, y, axis, tau=tau), wanted)
+        assert_same_bits(fr.gumbel_softmax_backward_from_output(np.asfortranarray(grad), y, axis, tau=tau), wanted)
+        for out in (grad.copy(), y):
+            given = (out, y) if out is not y else (grad, out)
+            assert fr.gumbel_softmax_backward_from_output(*given, axis, tau=tau, out=out) is out
+            assert_same_bits(out, wanted)
+
+
 def test_gumbel_softmax_chooses_with_the_probabilities_of_softmax() -> None:
     """The largest element of a sample is each one as often as softmax says."""
     x = np.log(np.array([0.5, 0.3, 0.15, 0.05]))

@@ -389,6 +389,57 @@ def test_gradients(
             assert (found[0][~mask] == 0).all()
 
 
+def passes(name: str, grad: Array, x: Array, axis: int, scale: float, bias: Any, softcap: Any, where: Any) -> Array:
+    """Return the gradient of x in the passes of its definition."""
+    kind = x.dtype.type
+    y = getattr(fr, name)(x, axis, scale=scale, bias=bias, softcap=softcap, where=where)
+    dz: Array = getattr(fr, f"{name}_backward_from_output")(grad, y, axis)
+    if softcap is not None:
+        dz = fr.softcap_backward(dz, x * kind(scale), softcap)
+    return np.where(where, dz, kind(0)) * kind(scale)
+
+
+@each_function
+@each_dtype
+@each_precision
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (3, 2), (300, 2), (2, 300), (19, 33), (40, 300), (300, 40), (3, 700), (21, 9)]
+)
+def test_bits_of_gradients(name: str, dtype: str, precision: fr.runtime.Precision, shape: tuple[int, int]) -> None:
+    """The bits of the passes, from every layout, for any number of threads; that of the scale is the same too."""
+    rng = np.random.default_rng(16)
+    x, grad = rng.normal(0, 2, (2, *shape)).astype(dtype)
+    bias, sink, mask = rng.normal(size=shape).astype(dtype), rng.normal(size=shape[0]).astype(dtype), x > -1
+    mask[0] = False
+    function = getattr(fr, f"{name}_backward_parameters")
+    with fr.precision(precision):
+        for cap, added, where in itertools.product(CAPS, (None, bias, bias[0]), (True, mask)):
+            options: dict[str, Any] = {"scale": 0.7, "softcap": cap, "bias": added}
+            wanted = passes(name, grad, x, 1, where=where, **options)
+            dx, dscale, *_ = function(grad, x, where=where, **options)
+            assert_same_bits(dx, wanted, options)
+            sunk = function(grad, x, where=where, sink=sink, **options)
+            for layout, lay in LAYOUTS.items():
+                with fr.threads(1 + (layout == "F")):
+                    assert_same_bits(function(lay(grad), lay(x), where=where, **options)[0], wanted, layout)
+            turned = options | {"bias": None if added is None else np.broadcast_to(added, shape).T}
+            beside = np.ascontiguousarray(np.broadcast_to(where, shape).T)
+            for x_t, grad_t in ((x.T, grad.T), (np.ascontiguousarray(x.T), np.ascontiguousarray(grad.T))):
+                got = function(grad_t, x_t, 0, where=beside, **turned)
+                assert_same_bits(got[0].T, wanted, options)
+                assert_same_bits(got[1], dscale)
+                got = function(grad_t, x_t, 0, where=beside, sink=sink, **turned)
+                assert_same_bits(got[0].T, sunk[0])
+                assert_same_bits(got[3], sunk[3])
+            out = np.full_like(x, 7)
+            assert function(grad, x, where=where, out=out, **options)[0] is out
+            assert_same_bits(out, wanted)
+            for reached in (x.copy(), np.concatenate([x.ravel(), x.ravel()])[1 : x.size + 1].reshape(shape)):
+                reached[...] = x
+                assert function(grad, reached, where=where, out=reached, **options)[0] is reached
+                assert_same_bits(reached, wanted)
+
+
 @each_function
 @each_dtype
 def test_gradient_of_a_sink_that_has_no_share(name: str, dtype: str) -> None:

@@ -48,7 +48,29 @@ def foresee(
     load: Load | None,
 ) -> dict[str, Any]: ...
 def forward_in_place(kernels: RowKernels, kind: int, x: _T, axis: object, where: object) -> _T: ...
-def from_output(kernels: RowKernels, kind: int, grad: object, y: object, axis: object, out: object) -> Any: ...
+def from_output(
+    kernels: RowKernels,
+    kind: int,
+    grad: object,
+    y: object,
+    axis: object,
+    out: object,
+    factor: float = ...,
+    divides: bool = ...,
+) -> Any: ...
+def backward_loaded(
+    kernels: RowKernels,
+    name: str,
+    kind: int,
+    grad: NDArray[Any],
+    x: NDArray[Any],
+    axes: tuple[int, ...],
+    load: Load,
+    capper_backward: object,
+    mask: NDArray[Any] | None,
+    keeps: bool,
+    out: object,
+) -> tuple[Any, float, Any, Any]: ...
 def as_real(name: str, x: object) -> NDArray[Any]: ...
 def cross_entropy(
     kernels: RowKernels,

@@ -86,12 +86,15 @@ cdef extern from "kernels/rows.h" nogil:
         FR_ROW_LABEL
         FR_ROW_LOSS
         FR_ROW_FACTOR
+        FR_ROW_GRAD
+        FR_ROW_LOADED_SLOPE
+        FR_ROW_SINK_SLOPE
         FR_ROW_OPERANDS
         FR_ROW_SINK
         FR_ROW_AXES
         FR_TILE_WIDTH
     ctypedef enum fr_row_finish:
-        FR_AS_IT_IS
+        FR_UNCHANGED_ROWS
         FR_MULTIPLIED
         FR_DIVIDED
     ctypedef void (*fr_kernel)(const char *const *, char *, Py_ssize_t) noexcept
@@ -121,6 +124,11 @@ cdef extern from "kernels/rows.h" nogil:
         fr_loss logsumexp
         fr_tile_kernel logsumexp_tile
         fr_label_counts (*read_labels)(int32_t *, const int64_t *, Py_ssize_t, Py_ssize_t, int64_t) noexcept
+    ctypedef struct fr_row_slope:
+        fr_kernel kernel
+        fr_tile_kernel tile
+        fr_tile_kernel band
+        fr_kernel cap
     ctypedef struct fr_row_operand:
         char *origin
         Py_ssize_t along
@@ -134,6 +142,7 @@ cdef extern from "kernels/rows.h" nogil:
         const fr_target *target
         const fr_row_load *load
         fr_row_finish finish
+        const fr_row_slope *slope
         int64_t ignored
         fr_atomic *skipped
         double *sums
@@ -382,6 +391,14 @@ cdef bint _is_last(object axis, int ndim):
     return number == -1 or number == ndim - 1
 
 
+cdef enum:
+    _LABELS_AT_ONCE = 1024
+    _MANY_ROWS = 4096  # from here on losses are added up in chunks
+    _CHUNKS = 1024  # at most, or
+    _FEW_CHUNKS = 128  # of rows whose sums cost much of what else is done with them
+    _CHUNK = 16  # rows: chunks hold a multiple of this
+
+
 cdef void _clear(fr_row_call *call) noexcept:
     cdef int k
     call.tile = NULL
@@ -389,7 +406,8 @@ cdef void _clear(fr_row_call *call) noexcept:
     call.loss = NULL
     call.target = NULL
     call.load = NULL
-    call.finish = FR_AS_IT_IS
+    call.finish = FR_UNCHANGED_ROWS
+    call.slope = NULL
     call.skipped = NULL
     call.sums = NULL
     for k in range(FR_ROW_OPERANDS):
@@ -410,7 +428,7 @@ cdef void _set_kernels(fr_row_call *call, const fr_rows *flavor, int kind, bint 
 
 
 cdef object _run_flat(const fr_rows *flavor, int kind, int cost, cnp.ndarray x, cnp.ndarray second, cnp.ndarray out,
-                      Crew crew, cnp.ndarray factor=None, fr_row_finish finish=FR_AS_IT_IS):
+                      Crew crew, cnp.ndarray factor=None, fr_row_finish finish=FR_UNCHANGED_ROWS):
     """Run over the rows along the last axis of contiguous arrays; allocates the result if `out` is None.
 
     A factor is one number, or a contiguous array of one for each row.
@@ -811,7 +829,7 @@ cdef cnp.ndarray _one(double number, int dtype, fr_row_finish finish):
 
 cdef object _general(RowKernels kernels, int kind, bint backward, object x, object second, object axis, object out,
                      object where, Load load=None, bint explained=False, double factor=1,
-                     fr_row_finish finish=FR_AS_IT_IS):
+                     fr_row_finish finish=FR_UNCHANGED_ROWS):
     """Handle arguments of any types, axes, masks, strides and overlaps."""
     cdef int dtype, result
     cdef cnp.ndarray a, b = None, y, mask = None, target, sink = None
@@ -955,7 +973,7 @@ cdef bint _are_alike(object grad, object y, object axis, object out) except -1:
 
 cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray a, cnp.ndarray b, cnp.ndarray mask,
                         int axis, cnp.ndarray y, int dtype, Crew crew, const Held *held, Load load,
-                        cnp.ndarray sink, cnp.ndarray factor=None, fr_row_finish finish=FR_AS_IT_IS):
+                        cnp.ndarray sink, cnp.ndarray factor=None, fr_row_finish finish=FR_UNCHANGED_ROWS):
     """Run over the rows of native arrays along one axis, into `y` or a new array.
 
     A factor is one number, or an array of one for each row.
@@ -970,6 +988,8 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
         a, b, mask, sink = _unshared(a, y), _unshared(b, y), _unshared(mask, y), _unshared(sink, y)
         if factor is not None and np.may_share_memory(factor, y):
             factor = factor.copy()
+    if factor is not None and cnp.PyArray_NDIM(factor) == 0:
+        factor = np.broadcast_to(factor, _without((<object>a).shape, (axis,), False))
     if mask is not None:
         call.absent, call.alone = _absent(kind, dtype), _alone(kind, dtype)
     check_held(held, names[kind])
@@ -987,8 +1007,7 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
         _operand(&call, FR_ROW_WHERE, mask, axis, order, True)
     if factor is not None:
         call.finish = finish
-        _operand(&call, FR_ROW_FACTOR, factor if cnp.PyArray_NDIM(factor) else
-                 np.broadcast_to(factor, _without((<object>a).shape, (axis,), False)), axis, order, False)
+        _operand(&call, FR_ROW_FACTOR, factor, axis, order, False)
     _operand(&call, FR_ROW_OUT, y, axis, order, True)
     _run(&call, FR_LIGHT if backward else FR_MEDIUM, rows, crew)
     return y
@@ -1048,7 +1067,7 @@ def from_output(RowKernels kernels not None, int kind, object grad, object y, ob
                 double factor=1, bint divides=False):
     """Gradient of `forward` from its output; times a factor, or divided by it. Those of 16 bits are rounded after."""
     cdef int dtype, cost = FR_MEDIUM if kind == FR_LOG_SOFTMAX else FR_LIGHT, exponent
-    cdef fr_row_finish finish = FR_AS_IT_IS
+    cdef fr_row_finish finish = FR_UNCHANGED_ROWS
     cdef Crew crew
     if factor != 1:
         finish = FR_DIVIDED if divides else FR_MULTIPLIED
@@ -1068,6 +1087,100 @@ def from_output(RowKernels kernels not None, int kind, object grad, object y, ob
 
 
 @cython.binding(False)
+def backward_loaded(RowKernels kernels not None, str name, int kind, cnp.ndarray grad not None,
+                    cnp.ndarray x not None, tuple axes, Load load not None, object capper_backward, cnp.ndarray mask,
+                    bint keeps, object out):
+    """Gradients of rows that are changed as they are loaded: of x, in `out` if it can be; of the scale; if it `keeps`
+    them, of the elements as they were loaded; of the sinks.
+
+    Arrays have the type that computes; the mask, the bias and the sinks are nobody else's.
+    """
+    cdef fr_row_call call
+    cdef fr_row_slope slope
+    cdef int order[FR_MAX_AXES]
+    cdef int axis, dtype = cnp.PyArray_TYPE(x)
+    cdef Py_ssize_t rows
+    cdef cnp.ndarray a = x, g = grad, y = None, dz = None, bias = None, sinks = None, dsinks = None, losses
+    cdef const fr_rows *flavor
+    cdef tuple whole, kept
+    settle()
+    cdef Held held
+    held.count = 0
+    keep(&held, x)
+    keep(&held, grad)
+    if type(out) is cnp.ndarray:
+        y = out
+        keep(&held, y)
+    hold(&held, name)
+    cdef Crew crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(x))
+    # The caller's code may have given x another shape since the others were made to fit.
+    axes, whole = normalize_axis_tuple(axes, cnp.PyArray_NDIM(x)), (<object>x).shape
+    kept = _without(whole, axes, False)
+    if not PyArray_SAMESHAPE(grad, x):
+        raise ValueError(f"{name}: grad must have the shape of x, {whole}, not {(<object>grad).shape}")
+    if mask is not None:
+        mask = spread_mask(name, mask, whole)
+    load.choose(name, dtype)
+    slope.cap = NULL
+    if load.capper is not None:
+        slope.cap = checked_kernel(capper_backward, (load.load.cap,), type_of(dtype), precision_here())
+    if load.bias is not None:
+        bias = spread(name, "bias", load.bias, dtype, whole)
+    if load.sink is not None:
+        sinks = spread(name, "sink", load.sink, dtype, kept)
+        dsinks = np.zeros(kept, x.dtype)
+    if (len(axes) != 1 or not _takes(y, dtype) or not PyArray_SAMESHAPE(y, x) or not PyArray_ISWRITEABLE(y)
+            or np.may_share_memory(x, y) or np.may_share_memory(grad, y)):
+        y = None
+    axis = axes[0] if len(axes) == 1 else cnp.PyArray_NDIM(x) - len(axes)
+    if len(axes) != 1:
+        a, g = _merged(a, axes), _merged(g, axes)
+        bias = None if bias is None else _merged(bias, axes)
+        mask = None if mask is None else _merged(mask, axes)
+    if y is None:
+        y = np.empty_like(a)
+    if keeps:
+        dz = np.empty_like(y)
+    _clear(&call)
+    rows = _lay_out(&call, y, axis, order)
+    if rows >= _MANY_ROWS:
+        call.chunk = (rows + _FEW_CHUNKS * _CHUNK - 1) // (_FEW_CHUNKS * _CHUNK) * _CHUNK
+        losses = _empty((2 * ((rows + call.chunk - 1) // call.chunk),))
+        call.sums = <double *>cnp.PyArray_DATA(losses)
+    else:
+        losses = _empty(kept)
+        _operand(&call, FR_ROW_LOSS, losses, axis, order, False)
+    if mask is not None:
+        call.absent = _absent(kind, dtype)
+    flavor = kernels.of(dtype)
+    check_held(&held, name)
+    _set_kernels(&call, flavor, kind, False)
+    slope.kernel, slope.tile = flavor.from_output[kind], flavor.from_output_tile[kind]
+    slope.band = flavor.from_output_band[kind]
+    call.load, call.slope = &load.load, &slope
+    _operand(&call, FR_ROW_IN, a, axis, order, True)
+    _operand(&call, FR_ROW_GRAD, g, axis, order, True)
+    _operand(&call, FR_ROW_OUT, y, axis, order, True)
+    if bias is not None:
+        _operand(&call, FR_ROW_SECOND, bias, axis, order, True)
+    if mask is not None:
+        _operand(&call, FR_ROW_WHERE, mask, axis, order, True)
+    if sinks is not None:
+        _operand(&call, FR_ROW_SINK, sinks, axis, order, False)
+        _operand(&call, FR_ROW_SINK_SLOPE, dsinks, axis, order, False)
+    if dz is not None:
+        _operand(&call, FR_ROW_LOADED_SLOPE, dz, axis, order, True)
+    dscale = 0.0
+    if cnp.PyArray_SIZE(x):
+        _run(&call, FR_MEDIUM, rows, crew)
+        dscale = _sum(<const double *>cnp.PyArray_DATA(losses), cnp.PyArray_SIZE(losses))
+    if len(axes) != 1:
+        y = _parted(y, axes, whole)
+        dz = None if dz is None else _parted(dz, axes, whole)
+    return y, dscale, dz, dsinks
+
+
+@cython.binding(False)
 def as_real(str name, object x):
     """The argument as a plain array of an element type in native byte order; the array itself if it is one."""
     cdef cnp.ndarray a = _as_data(name, x)
@@ -1078,12 +1191,6 @@ def as_real(str name, object x):
 
 
 # --- Cross-entropy ----------------------------------------------------------------------------------------------------
-
-cdef enum:
-    _LABELS_AT_ONCE = 1024
-    _MANY_ROWS = 4096  # from here on losses are added up in chunks
-    _CHUNKS = 1024  # at most
-    _CHUNK = 16  # rows: chunks hold a multiple of this
 
 cdef double _sum(const double *x, Py_ssize_t n) noexcept nogil:
     """The sum, in eight lanes, because additions that wait for each other take longer than the losses."""

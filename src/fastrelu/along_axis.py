@@ -16,12 +16,13 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import _foreign, runtime
-from fastrelu._core import call, joint_dtype, stored, target_in_place
+from fastrelu._core import joint_dtype, stored, target_in_place
 from fastrelu._flag import check_flag
 from fastrelu._rows import (
     Load,
     as_real,
     as_scale,
+    backward_loaded,
     forward,
     forward_in_place,
     forward_loaded,
@@ -166,66 +167,24 @@ def _backward_parameters(
     Load(name, scale, bias, _capper, softcap, sink).choose(name, work.num)
     axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
     # Views of copies: the caller's code may run in a warning, and free the memory below a view.
-    mask = True if where is True else spread_mask(name, np.array(where), x.shape)
+    mask = None if where is True else spread_mask(name, np.array(where), x.shape)
     kept = tuple(length for k, length in enumerate(x.shape) if k not in axes)
     if bias is not None:
         arrays["bias"] = spread(name, "bias", np.array(bias), work.num, np.shape(bias))
         spread(name, "bias", arrays["bias"], work.num, x.shape)
     sinks = None if sink is None else spread(name, "sink", arrays["sink"].copy(), work.num, kept)
-    if sinks is None:
-        load = Load(name, factor, arrays.get("bias"), _capper, softcap, None)
-        y = np.asarray(forward_loaded(_rows, kind, x, axis, None, mask, load))
-        dz = np.asarray(from_output(_rows, kind, grad, y, axis, y))
-    else:
-        dz, dsinks = _beside_sinks(kind, grad, x, axes, factor, arrays.get("bias"), softcap, sinks, mask)
-    dbias = None if bias is None else _summed(dz, np.shape(bias)).astype(result)[()]
+    load = Load(name, factor, arrays.get("bias"), _capper, softcap, sinks)
+    keeps = bias is not None and (factor != 1 or softcap is not None)
+    target = out if result == work else None
+    dx, slope, dz, dsinks = backward_loaded(
+        _rows, name, kind, grad, x, axes, load, _capper_backward, mask, keeps, target
+    )
+    dscale = np.float64(slope).astype(result)
+    dbias = None if bias is None else _summed(dx if dz is None else dz, np.shape(bias)).astype(result)[()]
     dsink = None if sink is None else _summed(dsinks, np.shape(sink)).astype(result)[()]
-    if softcap is not None:
-        capped = np.multiply(x, factor)
-        dz = np.asarray(call(_capper_backward, None, True, dz, capped, softcap))
-    if mask is not True:  # a masked element may be anything
-        np.copyto(dz, 0, where=~mask)
-    dscale = np.asarray(np.multiply(dz, x, out=np.zeros(x.shape), where=dz != 0, dtype=np.float64).sum())
-    dx = np.multiply(dz, factor, out=dz).astype(result, copy=False)
-    return stored(name, dx[()], out), dscale.astype(result)[()], dbias, dsink
-
-
-def _beside_sinks(
-    kind: int,
-    grad: NDArray[Any],
-    x: NDArray[Any],
-    axes: tuple[int, ...],
-    factor: float,
-    bias: NDArray[Any] | None,
-    softcap: float | None,
-    sinks: NDArray[Any],
-    mask: Any,
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the gradients of the changed elements, and of the sink of each row: its last element in a copy."""
-    last = range(-len(axes), 0)
-    long = tuple(x.shape[k] for k in axes)
-    n = math.prod(long)
-
-    def beside(array: NDArray[Any]) -> NDArray[Any]:
-        """Return a view of all but the sinks, with the axes of x."""
-        return np.moveaxis(array[..., :n].reshape(sinks.shape + long), last, axes)
-
-    z, g = (np.zeros((*sinks.shape, n + 1), x.dtype) for _ in range(2))
-    own = beside(z)
-    members: Any = True
-    np.multiply(x, factor, out=own)
-    if softcap is not None:
-        call(_capper, own, True, own, softcap)
-    if bias is not None:
-        np.add(own, bias, out=own)
-    z[..., n] = sinks
-    beside(g)[...] = grad
-    if mask is not True:
-        members = np.ones(z.shape, np.bool_)
-        beside(members)[...] = mask
-    y = forward(_rows, kind, z, -1, z, members)
-    d = from_output(_rows, kind, g, y, -1, g)
-    return beside(d), d[..., n]
+    if dx is not out:
+        dx = stored(name, dx.astype(result, copy=False)[()], out)
+    return dx, dscale, dbias, dsink
 
 
 def softmax(

@@ -77,6 +77,9 @@ struct fr_rows {
     void (*load)(char *to, const char *from, const char *bias, ptrdiff_t n, const fr_row_load *load);
     /* Multiplies n elements by one factor, or each by its own if `own`; or divides them by one. */
     void (*finish)(char *to, const char *factor, ptrdiff_t n, int own, int divides);
+    /* What a row adds to the gradient of a scale: the sum of x and the gradients, which are the target's shares. */
+    fr_loss scale_slope;
+    fr_tile_kernel scale_slope_tile;
 };
 
 enum {
@@ -88,6 +91,9 @@ enum {
     FR_ROW_LOSS,  /* double, one for each row */
     FR_ROW_USUAL,
     FR_ROW_FACTOR = FR_ROW_USUAL, /* of a call that finishes its results: one for each row */
+    FR_ROW_GRAD = FR_ROW_USUAL,   /* of a call of gradients with a load: of the results, and those of */
+    FR_ROW_LOADED_SLOPE,          /* the elements as they were loaded, */
+    FR_ROW_SINK_SLOPE,            /* the sinks, one for each row; those of the scale are losses */
     FR_ROW_OPERANDS,
     FR_ROW_SINK = FR_ROW_LABEL, /* of a call with a load: one more element of each row, whose result is dropped */
     FR_ROW_AXES = 64
@@ -100,7 +106,14 @@ typedef struct {
 } fr_row_operand;
 
 /* What becomes of the results of a row: they are multiplied or divided by its factor. */
-typedef enum { FR_AS_IT_IS, FR_MULTIPLIED, FR_DIVIDED } fr_row_finish;
+typedef enum { FR_UNCHANGED_ROWS, FR_MULTIPLIED, FR_DIVIDED } fr_row_finish;
+
+/* What makes gradients of the results of a call with a load. */
+typedef struct {
+    fr_kernel kernel;
+    fr_tile_kernel tile, band;
+    fr_kernel cap; /* of grad, x and a cap; NULL: no cap */
+} fr_row_slope;
 
 /* All rows of an array: the kernel for each, and their addresses. */
 typedef struct {
@@ -112,9 +125,10 @@ typedef struct {
     const fr_target *target; /* the values that all rows share */
     const fr_row_load *load; /* NULL: elements are taken as they are */
     fr_row_finish finish;
-    int64_t ignored;    /* the label of rows that are ignored */
-    fr_atomic *skipped; /* is increased by the number of such rows, unless it is NULL */
-    double *sums;       /* in place of each loss, if not NULL: the sum of each `chunk` rows, and its rounding error */
+    const fr_row_slope *slope; /* NULL: results are written */
+    int64_t ignored;           /* the label of rows that are ignored */
+    fr_atomic *skipped;        /* is increased by the number of such rows, unless it is NULL */
+    double *sums; /* in place of each loss, if not NULL: the sum of each `chunk` rows, and its rounding error */
     ptrdiff_t chunk;
     uint64_t absent, alone; /* bit patterns: of a masked element; of the results of a row that is all masked */
     ptrdiff_t n, itemsize;

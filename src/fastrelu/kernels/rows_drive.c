@@ -55,12 +55,12 @@ typedef struct {
     fr_loss_sums *sums;     /* NULL: each loss is written */
 } fr_row_plan;
 
-/* Operands that are not there without a factor are not walked: a small call would notice. */
-static int fr_operands(const fr_row_call *call) { return call->finish ? FR_ROW_OPERANDS : FR_ROW_USUAL; }
+/* Operands that only some calls have are not walked: a small call would notice. */
+static int fr_walked(const fr_row_call *call) { return call->finish || call->slope ? FR_ROW_OPERANDS : FR_ROW_USUAL; }
 
 static void fr_row_seek(fr_row_walk *walk, ptrdiff_t row) {
     const fr_row_call *call = walk->call;
-    const int operands = fr_operands(call);
+    const int operands = fr_walked(call);
     for (int k = 0; k < operands; k++) walk->at[k] = call->operand[k].origin;
     for (int axis = call->naxes - 1; axis >= 0; axis--) {
         walk->index[axis] = row % call->shape[axis];
@@ -73,7 +73,7 @@ static void fr_row_seek(fr_row_walk *walk, ptrdiff_t row) {
 /* Advances by m rows, which may end the last axis but not go beyond its end. */
 static void fr_row_step(fr_row_walk *walk, ptrdiff_t m) {
     const fr_row_call *call = walk->call;
-    const int operands = fr_operands(call);
+    const int operands = fr_walked(call);
     for (int axis = call->naxes - 1; axis >= 0; axis--, m = 1) {
         walk->index[axis] += m;
         for (int k = 0; k < operands; k++)
@@ -194,8 +194,8 @@ static void fr_read_sinks(const fr_row_walk *walk, char *to, ptrdiff_t m) {
 
 /* Multiplies or divides the results of m rows, up to FR_TILE_WIDTH if they lie side by side, by the factor of each.
  * What is masked stays 0, whatever the factor is. */
-static void fr_finish(const fr_row_call *call, const char *factor, char *out, ptrdiff_t along, ptrdiff_t across,
-                      ptrdiff_t m, const char *mask) {
+static void fr_finish_rows(const fr_row_call *call, const char *factor, char *out, ptrdiff_t along, ptrdiff_t across,
+                           ptrdiff_t m, const char *mask) {
     const ptrdiff_t size = call->itemsize, n = call->n, step = fr_across(call, FR_ROW_FACTOR);
     const ptrdiff_t mask_along = call->operand[FR_ROW_WHERE].along;
     const ptrdiff_t mask_across = mask ? fr_across(call, FR_ROW_WHERE) : 0;
@@ -274,8 +274,8 @@ static void fr_run_direct(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t 
             walk->at[FR_ROW_WHERE] ? walk->at[FR_ROW_WHERE] + done * fr_across(call, FR_ROW_WHERE) : NULL;
         if (mask && tile.out) fr_settle(walk, done, tile.width, tile.out, size, tile.out_pitch, tile.out);
         if (call->finish)
-            fr_finish(call, walk->at[FR_ROW_FACTOR] + done * fr_across(call, FR_ROW_FACTOR), tile.out, tile.out_pitch,
-                      size, tile.width, mask);
+            fr_finish_rows(call, walk->at[FR_ROW_FACTOR] + done * fr_across(call, FR_ROW_FACTOR), tile.out,
+                           tile.out_pitch, size, tile.width, mask);
         fr_write_losses(walk, plan, done, tile.width, tile.loss);
     }
     fr_row_step(walk, rows);
@@ -348,7 +348,7 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
         run = fr_row_run(walk, rows - done);
         const char *masked = walk->at[FR_ROW_WHERE];
         if (call->finish && !masked)
-            fr_finish(call, walk->at[FR_ROW_FACTOR], plan->room[0] + done * size, plan->pitch, size, run, NULL);
+            fr_finish_rows(call, walk->at[FR_ROW_FACTOR], plan->room[0] + done * size, plan->pitch, size, run, NULL);
         if (walk->at[FR_ROW_OUT])
             fr_transfer(walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along, fr_across(call, FR_ROW_OUT),
                         plan->room[0] + done * size, plan->pitch, size, n, run, size);
@@ -357,8 +357,8 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
             fr_settle(walk, 0, run, walk->at[FR_ROW_OUT], fr_across(call, FR_ROW_OUT), call->operand[FR_ROW_OUT].along,
                       plan->room[0] + done * size);
         if (call->finish && masked)
-            fr_finish(call, walk->at[FR_ROW_FACTOR], walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along,
-                      fr_across(call, FR_ROW_OUT), run, masked);
+            fr_finish_rows(call, walk->at[FR_ROW_FACTOR], walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along,
+                           fr_across(call, FR_ROW_OUT), run, masked);
         if (done + run < rows) fr_row_step(walk, run);
     }
     fr_row_copy(walk, &next);
@@ -403,7 +403,7 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     const fr_row_call *call = walk->call;
     const ptrdiff_t n = call->n;
     char *at[FR_ROW_OPERANDS];
-    for (int k = 0; k < fr_operands(call); k++) {
+    for (int k = 0; k < fr_walked(call); k++) {
         at[k] = walk->at[k] ? walk->at[k] + r * fr_across(call, k) : NULL;
         if (k <= FR_ROW_OUT && (!fr_is_direct(call, k) || (k == FR_ROW_OUT && plan->sinks)))
             at[k] = plan->room[k == FR_ROW_SECOND] + r * plan->pitch;
@@ -427,8 +427,8 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
         call->kernel(in, at[FR_ROW_OUT], plan->n);
         if (at[FR_ROW_WHERE]) fr_settle(walk, r, 1, at[FR_ROW_OUT], 0, call->itemsize, NULL);
         if (call->finish)
-            fr_finish(call, at[FR_ROW_FACTOR], at[FR_ROW_OUT], call->itemsize, 0, 1,
-                      at[FR_ROW_WHERE] ? walk->at[FR_ROW_WHERE] + r * fr_across(call, FR_ROW_WHERE) : NULL);
+            fr_finish_rows(call, at[FR_ROW_FACTOR], at[FR_ROW_OUT], call->itemsize, 0, 1,
+                           at[FR_ROW_WHERE] ? walk->at[FR_ROW_WHERE] + r * fr_across(call, FR_ROW_WHERE) : NULL);
         return;
     }
     fr_target target = *call->target;
@@ -469,8 +469,8 @@ static void fr_run_bands(const fr_row_walk *walk, const fr_row_plan *plan, ptrdi
         call->band(&band);
         if (walk->at[FR_ROW_WHERE]) fr_settle(walk, 0, m, band.out, band.out_pitch, call->itemsize, NULL);
         if (call->finish)
-            fr_finish(call, walk->at[FR_ROW_FACTOR] + done * fr_across(call, FR_ROW_FACTOR), band.out, call->itemsize,
-                      band.out_pitch, band.width, walk->at[FR_ROW_WHERE]);
+            fr_finish_rows(call, walk->at[FR_ROW_FACTOR] + done * fr_across(call, FR_ROW_FACTOR), band.out,
+                           call->itemsize, band.out_pitch, band.width, walk->at[FR_ROW_WHERE]);
     }
 }
 
@@ -564,9 +564,11 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
            fr_add_bytes(size, masked * plan->width, call->n);
 }
 
+#include "rows_slopes.h"
+
 /* Is the end of axis k the beginning of the next in every operand? */
 static int fr_is_run(const fr_row_call *call, int outer, int k) {
-    for (int i = 0; i < fr_operands(call); i++) {
+    for (int i = 0; i < fr_walked(call); i++) {
         const fr_row_operand *operand = &call->operand[i];
         if (operand->origin && operand->stride[outer] != operand->stride[k] * call->shape[k]) return 0;
     }
@@ -581,11 +583,11 @@ ptrdiff_t fr_rows_prepare(fr_row_call *call, ptrdiff_t rows) {
         const int run = fr_is_run(call, last, k);
         if (!run) last++;
         call->shape[last] = run ? call->shape[last] * call->shape[k] : call->shape[k];
-        for (int i = 0; i < fr_operands(call); i++) call->operand[i].stride[last] = call->operand[i].stride[k];
+        for (int i = 0; i < fr_walked(call); i++) call->operand[i].stride[last] = call->operand[i].stride[k];
     }
     call->naxes = last + 1;
     if (rows == 0 || call->n == 0) return 1;
-    fr_plan_rows(&plan, call, rows, &size);
+    (call->slope ? fr_plan_slopes : fr_plan_rows)(&plan, call, rows, &size);
     return plan.tiles ? FR_COLUMNS : 1;
 }
 
@@ -593,6 +595,7 @@ size_t fr_rows_room(const fr_row_call *call, ptrdiff_t rows) {
     fr_row_plan plan;
     size_t size, few;
     if (rows == 0 || call->n == 0) return 0;
+    if (call->slope) return fr_plan_slopes(&plan, call, rows, &size) ? size : SIZE_MAX;
     if (!fr_plan_rows(&plan, call, rows, &size) ||
         !fr_plan_rows(&plan, call, rows < FR_COLUMNS ? rows : FR_COLUMNS - 1, &few))
         return SIZE_MAX;
@@ -616,7 +619,16 @@ int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop, char *
     fr_loss_sums sums;
     int status = FR_ROWS_DONE;
     if (start >= stop || call->n == 0) return status;
-    fr_place_rows(&plan, call, stop - start, room);
+    if (call->slope) {
+        size_t size;
+        fr_plan_slopes(&plan, call, stop - start, &size);
+        const ptrdiff_t copy = plan.width * plan.n * call->itemsize;
+        plan.room[0] = room;
+        plan.room[1] = room + copy;
+        plan.mask = room + FR_SLOPE_ROOMS * copy;
+    } else {
+        fr_place_rows(&plan, call, stop - start, room);
+    }
     memset(&sums, 0, sizeof sums);
     sums.row = start;
     plan.sums = call->sums ? &sums : NULL;
@@ -624,6 +636,10 @@ int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop, char *
     walk.call = call;
     fr_row_seek(&walk, start);
     while (start < stop) {
+        if (call->slope) {
+            start += fr_run_slopes(&walk, &plan, room, stop - start);
+            continue;
+        }
         const ptrdiff_t left = plan.direct ? fr_row_run(&walk, stop - start) : stop - start;
         const fr_row_plan *now = &plan;
         if (plan.tiles && fr_are_few(call, left)) { /* behind the last whole tile */

@@ -350,3 +350,26 @@ FR_UNUSED static void FN(finish_row)(char *to, const char *factor, ptrdiff_t n, 
         for (ptrdiff_t i = 0; i < n; i++) out[i] *= one;
     }
 }
+
+/* ---- The gradient of a scale: the sum of x times the gradients of scaled elements; where those are 0, x may be
+ * anything ---- */
+
+FR_UNUSED static double FN(scale_slope_row)(const fr_target *target, ptrdiff_t n) {
+    const store *x = (const store *)target->x, *slopes = (const store *)target->shares;
+    fr_total total;
+    FN(row_dot_once)(&total, x, slopes, slopes, n, FR_DOT_SELECT);
+    return total.hi + total.lo;
+}
+FR_INLINE void FN(scale_slopes)(fr_tile *tile, ptrdiff_t width, ptrdiff_t n, ptrdiff_t lanes) {
+    FR_LINES FN(sums) hi[FR_DOT_SUMS], lo[FR_DOT_SUMS];
+    for (ptrdiff_t k = 0; k < tile->width; k += width) {
+        FN(softmax_dot_columns)(tile, k * (ptrdiff_t)sizeof(store), width, n, lanes, hi, lo, FR_DOT_SELECT);
+        for (ptrdiff_t c = 0; c < width / FR_COLUMNS; c++) FOR_LANES(j)
+        tile->loss[k + c * FR_COLUMNS + j] = hi[c * lanes][j] + (COMPENSATED ? lo[c * lanes][j] : 0);
+    }
+}
+FR_UNUSED static void FN(scale_slope_tile_row)(fr_tile *tile) {
+    if (tile->n == 2) FN(scale_slopes)(tile, tile->width, 2, FR_FEW_LANES);
+    else if (tile->n <= FR_FEW) FN(scale_slopes)(tile, tile->width, tile->n, FR_FEW_LANES);
+    else FN(scale_slopes)(tile, FR_COLUMNS, tile->n, FR_ROW_LANES);
+}

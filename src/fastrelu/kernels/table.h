@@ -127,7 +127,9 @@ static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
      select_rows##select,                                 \
      suspect_row##select,                                 \
      load_row##select,                                    \
-     finish_row##kind}
+     finish_row##kind,                                    \
+     scale_slope_row##select,                             \
+     scale_slope_tile_row##select}
 static const fr_rows fr_row_table[FR_FLAVORS] = {
 #if FR_HAS_FMA
     FR_ROWS(_lean, _wide),
