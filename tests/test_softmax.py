@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import functools
 import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -483,7 +484,9 @@ def test_where(function: Function, dtype: str, precision: fr.runtime.Precision, 
 def test_where_of_every_layout(function: Function, dtype: str, precision: fr.runtime.Precision, n: int) -> None:
     """Bits under masks of every kind are those of contiguous rows with the limit in place, wherever the rows lie."""
     rng = np.random.default_rng(n)
-    for m, mask_of in itertools.product((1, 2, 3, 4, 5, 8, 15, 16, 17, 40, 150), MASKS.values()):
+    sizes = (1, 2, 3, 4, 5, 8, 15, 16, 17, 40, 150)
+    for (m, mask_of), isa in zip(itertools.product(sizes, MASKS.values()), itertools.cycle(ISAS), strict=False):
+        forward = functools.partial(_rows.forward, KERNELS[isa], function.kind)
         x, mask = rng.normal(0, 3, (m, n)).astype(dtype), mask_of(rng, m, n)
         x[rng.random(x.shape) < 0.1] = -np.inf
         on = np.broadcast_to(mask.view(np.uint8) != 0, x.shape)
@@ -494,16 +497,16 @@ def test_where_of_every_layout(function: Function, dtype: str, precision: fr.run
         x = np.where(on, x, rng.choice([np.nan, np.inf, -np.inf, 1e30], x.shape)).astype(dtype)
         columns, cube, spread = x.T.copy(), np.stack([x.T, x.T]), np.broadcast_to(mask, x.shape)
         with fr.precision(precision):
-            wanted = function.forward(filled)
+            wanted = forward(filled, -1, None, True)
             wanted[~on.any(1)] = function.gone
-            for rows_, where in ((x, mask), (LAYOUTS["every second"](x), mask), (x, spread.copy("F"))):
-                assert_same_bits(function.forward(rows_, where=where), wanted)
+            for laid, where in ((x, mask), (LAYOUTS["every second"](x), mask), (x, spread.copy("F"))):
+                assert_same_bits(forward(laid, -1, None, where), wanted)
             for where in (mask.T, spread.T.copy("C")):
-                assert_same_bits(function.forward(columns, 0, where=where), wanted.T)
-                assert_same_bits(function.in_place(columns.copy(), 0, where=where), wanted.T)
-                assert_same_bits(function.forward(cube, 1, where=where), np.stack([wanted.T, wanted.T]))
-            assert_same_bits(function.forward(columns[:, ::-1], 0, where=mask.T[:, ::-1]), wanted.T[:, ::-1])
-            assert_same_bits(function.forward(columns[:, 1:], 0, where=spread.T[:, 1:]), wanted.T[:, 1:])
+                assert_same_bits(forward(columns, 0, None, where), wanted.T)
+                assert_same_bits(forward(target := columns.copy(), 0, target, where), wanted.T)
+                assert_same_bits(forward(cube, 1, None, where), np.stack([wanted.T, wanted.T]))
+            assert_same_bits(forward(columns[:, ::-1], 0, None, mask.T[:, ::-1]), wanted.T[:, ::-1])
+            assert_same_bits(forward(columns[:, 1:], 0, None, spread.T[:, 1:]), wanted.T[:, 1:])
 
 
 @each_function

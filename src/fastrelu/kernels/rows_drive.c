@@ -388,7 +388,7 @@ static void fr_select_across(const fr_row_walk *walk, const fr_row_plan *plan, p
     const fr_row_call *call = walk->call;
     const ptrdiff_t size = call->itemsize, along = call->operand[FR_ROW_IN].along;
     const ptrdiff_t mask_along = call->operand[FR_ROW_WHERE].along, lines = FR_PICK_BYTES / (m * size);
-    char block[FR_PICK_BYTES];
+    _Alignas(64) char block[FR_PICK_BYTES];
     for (ptrdiff_t i = 0, now; i < call->n; i += now) {
         now = call->n - i < lines ? call->n - i : lines;
         call->flavor->select_lines(block, m * size, walk->at[FR_ROW_IN] + i * along, along,
@@ -546,7 +546,8 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
     plan->direct = plan->tiles && !call->load && fr_lies_across(call);
     *size = 0;
     if (plan->tiles) {
-        plan->width = (call->n > FR_SHORT_ROW ? FR_TILE_FAR : FR_TILE_BYTES) / bytes / FR_COLUMNS * FR_COLUMNS;
+        const ptrdiff_t most = call->n > FR_SHORT_ROW && !plan->direct ? FR_TILE_FAR : FR_TILE_BYTES;
+        plan->width = most / bytes / FR_COLUMNS * FR_COLUMNS;
         if (plan->width > count) plan->width = (count + FR_COLUMNS - 1) / FR_COLUMNS * FR_COLUMNS;
         if (plan->width > FR_TILE_WIDTH) plan->width = FR_TILE_WIDTH;
         if (plan->width < FR_COLUMNS || (plan->direct && !masked)) plan->width = FR_COLUMNS;
