@@ -471,9 +471,28 @@ def test_networks_as_pytorch(half: np.dtype[Any]) -> None:
 @each_half
 @each_of_some
 def test_lengths(case: Case, half: np.dtype[Any], isa: str) -> None:
-    """Blocks and whole tiles with a rest give the same numbers, in place too."""
+    """Blocks of numbers, and whole tiles with a rest, give the same results, in place too."""
     data = [sample(half, 200, seed=j) for j in range(case.ndata)]
     whole = case.on(isa, "fast", *data, *case.params)
     for n in (1, 31, 63, 64, 65, 127, 128, 199):
         some = [array[:n].copy() for array in data]
         assert_same_bits(case.on(isa, "fast", *some, *case.params, out=some[-1]), whole[:n])
+
+
+@needs_bfloat16
+def test_rough_body(isa: str) -> None:
+    """What a rough body computes is what few elements give, which are converted in a block."""
+    case, x = next(case for case in CASES if case.name == "gelu"), every(bfloat16)
+    blocks = [case.on(isa, "fast", some) for some in x.reshape(-1, 32)]
+    assert_same_bits(case.on(isa, "fast", x), np.concatenate(blocks))
+
+
+@each_half
+@pytest.mark.parametrize("target", [np.complex64, np.longdouble])
+def test_number_as_gradient(half: np.dtype[Any], target: Any, precision: Precision) -> None:
+    """A number beside a 16-bit array is no reason not to round the result before it is cast to out."""
+    y = np.array(0.3333, np.float32).astype(half)
+    out = np.zeros((), target)
+    with fr.precision(precision):
+        assert fr.tanh_backward_from_output(-0.15, y, out=out) is out
+        assert out == target(fr.tanh_backward_from_output(-0.15, y))

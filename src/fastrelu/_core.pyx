@@ -1187,7 +1187,7 @@ cdef object _run_half(const _General *call, Kernel kernel, list args, object tar
     cdef int j
     cdef bint numbers = False
     computed = dtype_of(call.how.type)
-    for j in range(kernel.ndata, kernel.nin):
+    for j in range(kernel.nin):
         numbers = numbers or (type(args[j]) is cnp.ndarray and cnp.PyArray_TYPE(args[j]) == cnp.NPY_FLOAT32)
     if not numbers:
         return _call_ufunc(kernel, call.level, args, target, where)

@@ -44,7 +44,7 @@ class Explanation(NamedTuple):
     streamed : bool
         Whether the result is stored past the cache.
     loads, stores : str
-        How operands and the result are converted block by block: ``"x: int32 to float64"``, ``"byte order"``,
+        How operands and the result are converted, in blocks or registers: ``"x: int32 to float64"``, ``"byte order"``,
         ``"masked"``; empty if they are not. In a fused pass, the array that is added or multiplied: ``"x + an array"``. In
         softmax, its options: ``"x * scale, softcap, + bias, a sink"``.
 

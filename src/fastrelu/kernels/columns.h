@@ -8,8 +8,8 @@
 #define FR_JOIN(a, b) FR_JOIN_(a, b)
 #define FR_CALL(macro, ...) macro(__VA_ARGS__)
 
-/* FR_WITH_<column>(...) expands to its arguments if the activation has parameters, a gradient from the output, or
- * learned parameters; otherwise to nothing. FR_WITH_<rounding> depends on the instance: loops.h. */
+/* FR_WITH_<column>(...) expands to its arguments if the activation has parameters, a gradient from the output,
+ * learned parameters, or a rough body; otherwise to nothing. FR_WITH_<rounding> depends on the instance: loops.h. */
 #define FR_WITH_P0 FR_SKIP
 #define FR_WITH_P1(a) FR_KEEP
 #define FR_WITH_P2(a, b) FR_KEEP
@@ -19,24 +19,13 @@
 #define FR_WITH_FROM_OUTPUT(domain) FR_KEEP
 #define FR_WITH_FIXED FR_SKIP
 #define FR_WITH_LEARNED FR_KEEP
+#define FR_WITH_DIRECT FR_SKIP
+#define FR_WITH_BLOCKS FR_SKIP
+#define FR_WITH_ROUGH FR_KEEP
 
 /* The same for the column of types.def: does the type have kernels? */
 #define FR_WITH_OWN FR_KEEP
 #define FR_WITH_NONE FR_SKIP
-
-/* YES if there is a kernel that converts from and to 16 bits by itself: if the detour through a block would cost as much
- * as the body, and the code is short. Else NO. */
-#define FR_IS_DIRECT(cost, parameters) FR_JOIN(FR_DIRECT_##cost, FR_COUNT_##parameters)
-#define FR_DIRECT_FR_LIGHT0 YES
-#define FR_DIRECT_FR_LIGHT1 YES
-#define FR_DIRECT_FR_LIGHT2 YES
-#define FR_DIRECT_FR_LIGHT3 NO
-#define FR_DIRECT_FR_LIGHT4 NO
-#define FR_DIRECT_FR_MEDIUM0 YES
-#define FR_DIRECT_FR_MEDIUM1 NO
-#define FR_DIRECT_FR_MEDIUM3 NO
-#define FR_DIRECT_FR_HEAVY0 NO
-#define FR_DIRECT_FR_HEAVY1 NO
 
 /* The domain of the gradient from the output, as a condition and as text. */
 #define ANY 1

@@ -88,8 +88,9 @@ static inline uint16_t fr_to_bfloat(float x) {
 /* The result is in the upper halves. */
 static inline __m512i fr_to_bfloats(__m512 x) {
     const __m512i bits = _mm512_castps_si512(x);
-    const __m512i lsb = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    const __m512i nearest = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), lsb);
+    const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+    const __m512i down = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+    const __m512i nearest = _mm512_mask_add_epi32(down, odd, down, _mm512_set1_epi32(1));
     return _mm512_mask_or_epi32(nearest, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), bits, _mm512_set1_epi32(0x400000));
 }
 /* 1, 3, 5, ... 63: two words in each number. */

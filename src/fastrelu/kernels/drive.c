@@ -77,7 +77,7 @@ void fr_convert_part(const fr_call *call, const char *const *in, char *out, ptrd
     const char *at[FR_MAX_INPUTS];
     for (int j = 0; j < call->ndata; j++) at[j] = (const char *)&block[j];
     for (int j = call->ndata; j < call->ndata + call->nparams; j++) at[j] = in[j];
-    if (call->direct && stop - start >= FR_TILE) {
+    if (call->direct && stop - start >= FR_DIRECT_FROM) {
         for (int j = 0; j < call->ndata; j++) at[j] = in[j] + start * size;
         call->direct(at, out + start * size, stop - start);
     } else {

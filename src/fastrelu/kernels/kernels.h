@@ -14,7 +14,7 @@ enum {
     FR_MAX_AXES = 64                                    /* NumPy's limit */
 };
 
-enum { FR_TILE = 64 }; /* elements of 16 bits that are in registers at a time */
+enum { FR_DIRECT_FROM = 64 }; /* elements; fewer are converted sooner in a block than as a tile of registers */
 
 /* Prefetch memory for reading, or for writing. */
 #ifdef __GNUC__

@@ -83,12 +83,15 @@
 #endif
 
 #undef FR_DIRECT_LOOPS
+#undef FR_ROUGH_LOOP
 #if defined(FR_DIRECT) && FR_KIND == FR_LEAN
 #define FR_DIRECT_LOOPS(id, body, valid, k, parameters)  \
     FR_DIRECT_LOOP(id, half, body, valid, k, parameters) \
     FR_DIRECT_LOOP(id, bfloat, body, valid, k, parameters)
+#define FR_ROUGH_LOOP(id, body, valid, parameters) FR_DIRECT_LOOP(id, bfloat, body, valid, 1, parameters)
 #else
 #define FR_DIRECT_LOOPS(id, body, valid, k, parameters)
+#define FR_ROUGH_LOOP(id, body, valid, parameters)
 #endif
 
 /* Which roundings have a body in this instance. */
@@ -101,9 +104,10 @@
 #endif
 #define FR_WITH_HILO FR_KEEP
 
-#define OP(name, parameters, rounding, cost, domain, gradient, learned)                                          \
-    FR_WITH_##rounding(FR_LOOPS(name##_forward, name, domain, 1, parameters)                                     \
-                           FR_LOOPS(name##_backward, name##_backward, domain, 2, parameters) FR_WITH_##gradient( \
-                               FR_LOOPS(name##_from_output, name##_from_output, FR_DOMAIN_##gradient, 2, parameters)))
+#define OP(name, parameters, rounding, cost, domain, gradient, learned, direct)                                        \
+    FR_WITH_##rounding(FR_LOOPS(name##_forward, name, domain, 1, parameters)                                           \
+                           FR_LOOPS(name##_backward, name##_backward, domain, 2, parameters) FR_WITH_##gradient(       \
+                               FR_LOOPS(name##_from_output, name##_from_output, FR_DOMAIN_##gradient, 2, parameters))) \
+        FR_WITH_##direct(FR_ROUGH_LOOP(name##_forward_rough, name##_rough, domain, parameters))
 #include "ops.def"
 #undef OP

@@ -13,15 +13,15 @@
         FR_EACH(FR_TAKE, parameters)            \
         return condition;                       \
     }
-#define OP(name, parameters, rounding, cost, domain, gradient, learned) \
-    FR_IN_DOMAIN(name##_domain, domain, parameters)                     \
+#define OP(name, parameters, rounding, cost, domain, gradient, learned, direct) \
+    FR_IN_DOMAIN(name##_domain, domain, parameters)                             \
     FR_WITH_##gradient(FR_IN_DOMAIN(name##_from_output_domain, FR_DOMAIN_##gradient, parameters))
 #include "ops.def"
 #undef OP
 
 /* The text of a domain is taken here, before the macro isfinite is expanded. */
 #define FR_NAME(a, k) #a,
-#define OP(name, parameters, rounding, cost, domain, gradient, learned)             \
+#define OP(name, parameters, rounding, cost, domain, gradient, learned, direct)     \
     {#name,                                                                         \
      cost,                                                                          \
      FR_COUNT_##parameters,                                                         \

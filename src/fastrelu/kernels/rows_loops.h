@@ -13,12 +13,6 @@
 #ifndef FASTRELU_ROWS
 #define FASTRELU_ROWS
 
-#if defined(_MSC_VER) && !defined(__clang__)
-#define FR_INLINE static __forceinline
-#else
-#define FR_INLINE static inline __attribute__((always_inline, unused))
-#endif
-
 /* A loop over all lanes or columns, vectorized as a whole. GCC would unroll it first, and then not vectorize it. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define FOR_LANES(j) FR_INDEPENDENT _Pragma("GCC unroll 1") for (int j = 0; j < FR_ROW_LANES; j++)

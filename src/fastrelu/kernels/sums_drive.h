@@ -325,8 +325,8 @@ static void fr_sums_round(fr_pairs from, ptrdiff_t count, int type, char *to) {
     fr_guard_close(caller);
 }
 
-#define OP(name, parameters, rounding, cost, domain, gradient, learned) \
-    FR_WITH_##learned(                                                  \
+#define OP(name, parameters, rounding, cost, domain, gradient, learned, direct) \
+    FR_WITH_##learned(                                                          \
         {#name, cost, FR_COUNT_##parameters, rounding(name##_terms_scalar), rounding(name##_terms_array)}, )
 static const fr_learned fr_learned_table[] = {
 #include "ops.def"

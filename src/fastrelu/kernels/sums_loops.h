@@ -56,7 +56,7 @@
 #else
 #define FR_SUMS_HERE(...) FR_SUMS(hilo, __VA_ARGS__)
 #endif
-#define OP(name, parameters, rounding, cost, domain, gradient, learned) \
+#define OP(name, parameters, rounding, cost, domain, gradient, learned, direct) \
     FR_WITH_##rounding(FR_WITH_##learned(FR_SUMS_HERE(name, domain, parameters)))
 #include "ops.def"
 #undef OP

@@ -58,6 +58,11 @@
 #include "select.h"
 #if defined(__F16C__) && FR_HAS_FMA
 #define FR_DIRECT
+#ifdef __AVX512BW__
+enum { FR_TILE = 64 }; /* elements: four vectors, so that the compiler neither unrolls the loop nor needs memory */
+#else
+enum { FR_TILE = 32 };
+#endif
 #endif
 
 /* WIDE comes first: the rows of every instance use its logarithm. */
@@ -83,24 +88,28 @@
 /* Without parameters the loop with numbers is used for both. */
 #define FR_ONE(id, rounding) rounding(id##_scalar), rounding(id##_scalar)
 #define FR_BOTH(id, rounding) rounding(id##_scalar), rounding(id##_array)
+#define FR_BLOCKS_FORWARD(id) {NULL, NULL}
+#define FR_BLOCKS_GRADIENT FR_BLOCKS_FORWARD
+#define FR_ROUGH_GRADIENT FR_BLOCKS_FORWARD
 #ifdef FR_DIRECT
-#define FR_DIRECT_YES(id) {id##_half, id##_bfloat}
+#define FR_DIRECT_FORWARD(id) {id##_half, id##_bfloat}
+#define FR_ROUGH_FORWARD(id) {NULL, id##_rough_bfloat}
 #else
-#define FR_DIRECT_YES FR_DIRECT_NO
+#define FR_DIRECT_FORWARD FR_BLOCKS_FORWARD
+#define FR_ROUGH_FORWARD FR_BLOCKS_FORWARD
 #endif
-#define FR_DIRECT_NO(id) {NULL, NULL}
+#define FR_DIRECT_GRADIENT FR_DIRECT_FORWARD
 #define FR_LOOPS_OF_0 FR_ONE
 #define FR_LOOPS_OF_1 FR_BOTH
 #define FR_LOOPS_OF_2 FR_BOTH
 #define FR_LOOPS_OF_3 FR_BOTH
 #define FR_LOOPS_OF_4 FR_BOTH
-#define FR_LOOPS_IN(id, rounding, cost, parameters)              \
-    {FR_JOIN(FR_LOOPS_OF_, FR_COUNT_##parameters)(id, rounding), \
-     FR_JOIN(FR_DIRECT_, FR_IS_DIRECT(cost, parameters))(id)}
-#define OP(name, parameters, rounding, cost, domain, gradient, learned) \
-    {FR_LOOPS_IN(name##_forward, rounding, cost, parameters),           \
-     FR_LOOPS_IN(name##_backward, rounding, cost, parameters),          \
-     FR_WITH_##gradient(FR_LOOPS_IN(name##_from_output, rounding, cost, parameters))},
+#define FR_LOOPS_IN(id, rounding, parameters, direct) \
+    {FR_JOIN(FR_LOOPS_OF_, FR_COUNT_##parameters)(id, rounding), direct(id)}
+#define OP(name, parameters, rounding, cost, domain, gradient, learned, direct)  \
+    {FR_LOOPS_IN(name##_forward, rounding, parameters, FR_##direct##_FORWARD),   \
+     FR_LOOPS_IN(name##_backward, rounding, parameters, FR_##direct##_GRADIENT), \
+     FR_WITH_##gradient(FR_LOOPS_IN(name##_from_output, rounding, parameters, FR_##direct##_GRADIENT))},
 static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
 #include "ops.def"
 };
