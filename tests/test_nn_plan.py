@@ -99,6 +99,15 @@ def test_every_layout(layout: str) -> None:
         assert_same(model, x.astype(np.float64), shape)
 
 
+def test_unaligned_input() -> None:
+    """It is dense, so a plan takes it."""
+    x = np.zeros(X.nbytes + 1, np.uint8)[1:].view(np.float32).reshape(X.shape)
+    x[...] = X
+    assert not x.flags.aligned
+    for rows in (1, len(x)):
+        assert_same(network(), x[:rows])
+
+
 def test_other_inputs() -> None:
     """Lists, integers, scalars, masked arrays, subclasses: what the layers make of them, or say about them."""
     wrong = (

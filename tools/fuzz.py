@@ -33,7 +33,7 @@ import numpy as np
 from tqdm import tqdm
 
 import fastrelu as fr
-from fastrelu import _runtime, activations, along_axis, gated_units, runtime
+from fastrelu import _runtime, activations, along_axis, fused, gated_units, losses, masks, quantized, runtime
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from cases import CASES
@@ -202,7 +202,8 @@ def main() -> int:
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args()
     covered = {name for _, _, names in SORTS for name in names} | {f"{s.public or s.name}_" for s in SPECS.values()}
-    if missing := {*activations.__all__, *along_axis.__all__, *gated_units.__all__} - covered:
+    modules = activations, along_axis, gated_units, fused, masks, quantized, losses
+    if missing := {name for module in modules for name in module.__all__} - covered:
         parser.error(f"no calls are drawn of {', '.join(sorted(missing))}")
     faulthandler.enable()
     warnings.simplefilter("ignore")  # NumPy's, of casts and of where= without out=

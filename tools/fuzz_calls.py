@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from fuzz_draw import FLOATS, TYPES, UNFIT, Call, Draw, Rows, dense, joint, loop
 from specs import BACKWARD, SPECS
 
 import fastrelu as fr
-from fastrelu import diagnostics
+from fastrelu import diagnostics, nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -159,6 +160,7 @@ def loaded(d: Draw) -> Call:
 
     call = Call(function, [*args, axis], wanted)
     call.keywords.update(options, bias=bias)
+    d.output(call, shape, dtype, buffers=False)
     call.bad.append((len(args), d.pick((len(shape), -len(shape) - 1)), AXIS_ERROR))
     return call
 
@@ -187,11 +189,21 @@ def gumbel(d: Draw) -> Call:
 
 
 def logsumexp(d: Draw) -> Call:
-    """Return a call of logsumexp or logmeanexp, whose bits do not depend on the axis."""
+    """Return a call of logsumexp, logmeanexp or a gradient, whose bits do not depend on the axis."""
     name, shape, like = d.pick(("logsumexp", "logmeanexp")), d.shape(), d.pick(("f4", "f8", ""))
     axis, keepdims = d.axis(len(shape)) if shape and d.chance(0.7) else None, d.chance(0.3)
     x, folded = d.data(shape, like=like), Rows(shape, axis)
     dtype = loop_type(x)
+    if d.chance(0.4):
+        grad, back = d.data(folded.whole[: len(shape) - len(folded.axes)], like=like), getattr(fr, f"{name}_backward")
+        own = loop_type(grad, x)
+
+        def slope() -> Array:
+            return folded.back(back(plain(grad, own).reshape(folded.flat[0]), folded.of(plain(x, own)), 1))
+
+        call = Call(back, [grad, x, axis], slope)
+        d.output(call, shape, own)
+        return call
 
     def wanted() -> Array:
         found: Array = getattr(fr, name)(folded.of(plain(x, dtype)), 1)
@@ -313,6 +325,18 @@ def biased(d: Draw) -> Call:
     name, options = d.pick(BIASED)
     form, shape, like = d.pick(("", "", "_", "_backward")), d.shape(1), d.pick(("f4", "f8", ""))
     axis, kinds = d.axis(len(shape)), FLOATS if form == "_" else TYPES
+    if d.chance(0.15):
+        args, name = [d.data(shape, TYPES, like) for _ in range(2)], d.pick(("relu", "tanh"))
+        own, function = loop_type(*args), fr.fused.bias_act_backward_from_output
+
+        def both() -> Any:
+            grad, y = (plain(a, own) for a in args)
+            dx = getattr(fr, f"{name}_backward_from_output")(grad, y)
+            return np.asarray(dx), function(grad, y, name, axis=axis)[1]
+
+        call = Call(function, [*args, name], both, {"axis": axis})
+        d.output(call, shape, own, buffers=False)
+        return call
     x, residual = d.data(shape, kinds, like), d.data(shape, kinds, like) if d.chance(0.5) else None
     bias = d.data((shape[axis],), kinds, like)
     grad = d.data(shape, kinds, like) if form == "_backward" else None
@@ -346,6 +370,140 @@ def biased(d: Draw) -> Call:
     else:
         d.output(call, shape, dtype, buffers=grad is None)
     call.bad += [("axis", d.pick((len(shape), -len(shape) - 1)), AXIS_ERROR)]
+    return call
+
+
+# Functions with masks, and their parameters.
+MASKED: list[tuple[str, tuple[float, ...]]] = [
+    ("relu", ()),
+    ("leaky_relu", (0.25,)),
+    ("leaky_relu", (-0.5,)),
+    ("prelu", (0.25,)),
+    ("relu6", ()),
+    ("hard_tanh", (-1.0, 1.0)),
+    ("hard_sigmoid", ()),
+    ("hard_shrink", (0.5,)),
+    ("soft_shrink", (0.5,)),
+    ("shrink", (0.5, 0.25)),
+    ("threshold", (0.5, -1.0)),
+    ("thresholded_relu", (1.0,)),
+]
+
+
+def masks(d: Draw) -> Call:
+    """Return a call of an activation with a mask, or of the gradient from one."""
+    shape = d.shape()
+    x = d.data(shape, like=d.pick(("f4", "f8", "")))
+    dtype = loop_type(x)
+    if d.chance(0.6):
+        name, numbers = d.pick(MASKED)
+        function = getattr(fr.masks, f"{name}_with_mask")
+
+        def both() -> tuple[Array, ...]:
+            copy = plain(x, dtype)
+            return np.asarray(getattr(fr, name)(copy, *numbers)), function(copy.ravel(), *numbers)[1]
+
+        call = Call(function, [x, *numbers], both)
+    else:
+        chosen = np.resize([d.chance(0.5) for _ in range(70)], math.prod(shape)).astype(bool)
+        bits, outer, inner = np.packbits(chosen, bitorder="little"), d.pick((0.0, 0.25, -2)), d.pick((1.0, 0.5, 0.0))
+
+        def slope() -> Array:
+            copy = plain(x, dtype)
+            rest = copy * dtype.type(outer) if outer else np.zeros_like(copy)
+            return np.where(chosen.reshape(shape), copy * dtype.type(inner), rest)
+
+        call = Call(fr.masks.backward_from_mask, [x, bits, outer], slope, {"slope": inner})
+        call.bad += [(1, bits.astype("i8"), TypeError), (1, np.zeros(bits.size + 1, "u1"), ValueError)]
+    d.output(call, shape, dtype)
+    call.bad.append((0, np.zeros(shape, d.pick(UNFIT)), TypeError))
+    return call
+
+
+def quantized(d: Draw) -> Call:
+    """Return a call that quantizes an array or an activation of it, or the way back, or by a table."""
+    form, shape, kind = d.pick(("quantize", "quantize", "dequantize", "lookup")), d.shape(1), d.pick(("u1", "i1"))
+    axis = d.axis(len(shape)) if d.chance(0.5) else None
+    n, folded = 1 if axis is None else shape[axis], Rows(shape, axis)
+    x = d.data(shape, like=d.pick(("f4", "f8", ""))) if form == "quantize" else None
+    codes = d.array(shape, kind, d.numbers(shape, "f8").view("i8").astype(kind)).view
+    scale, zero = np.resize([0.125, 0.1, 3.0], n).astype("f4"), np.resize([0, 3, 100], n).astype(kind)
+    ends: list[Any] = (
+        [0.125, 3] if axis is None else [d.array((n,), t, v, spread=0).view for t, v in (("f4", scale), (kind, zero))]
+    )
+    plain_ends = ends if axis is None else [scale, zero]
+    if form == "quantize":
+        name, options = d.pick([(None, {}), *BIASED])
+
+        def coded() -> Array:
+            copy, more = folded.of(plain(x, loop_type(x))), {"axis": None if axis is None else 1, **options}
+            return folded.back(fr.quantized.quantize(copy, plain_ends[0], plain_ends[1], name, dtype=kind, **more))
+
+        call = Call(fr.quantized.quantize, [x, *ends, name], coded, {"dtype": kind, "axis": axis, **options})
+        d.output(call, shape, kind)
+        call.bad += [(0, np.zeros(shape, d.pick(UNFIT)), TypeError), (1, -1.0, ValueError), (1, "1", TypeError)]
+        return call
+    if form == "lookup":
+        (name, options), into = d.pick(BIASED), d.pick(("u1", "i1"))
+        table = fr.quantized.table(name, 0.1, 0, d.pick((0.1, 0.01)), 3, dtype=into, **options)
+        call = Call(fr.quantized.lookup, [table, codes], lambda: table[plain(codes, kind).view("u1")])
+        d.output(call, shape, table.dtype)
+        call.bad = [bad for bad in call.bad if bad[2] is not TypeError]  # integers hold bytes
+        return call
+    dtype = d.pick(("f4", "f8", "f2"))
+
+    def numbers() -> Array:
+        copy, along = folded.of(plain(codes, kind)), None if axis is None else 1
+        return folded.back(fr.quantized.dequantize(copy, *plain_ends, axis=along, dtype=dtype))
+
+    call = Call(fr.quantized.dequantize, [codes, *ends], numbers, {"axis": axis, "dtype": dtype})
+    d.output(call, shape, dtype)
+    return call
+
+
+def two_classes(d: Draw) -> Call:
+    """Return a call of binary cross-entropy of each element, with its gradient."""
+    shape, like = d.shape(1), d.pick(("f4", "f8"))
+    logits, labels = (
+        d.data(shape, like=like),
+        d.array(shape, d.pick(("f4", "f8", "i1")), np.resize([0, 1, 1], shape)).view,
+    )
+    weights = {"weight": d.pick((None, 0.5)), "pos_weight": d.numbers(shape[-1:], like) if d.chance(0.5) else None}
+    dtype, function = loop_type(logits), fr.binary_cross_entropy_with_logits_value_and_grad
+
+    def wanted() -> tuple[Array, ...]:
+        found = function(plain(logits, dtype), plain(labels, labels.dtype), reduction="none", **weights)
+        return tuple(map(np.asarray, found))
+
+    call = Call(function, [logits, labels], wanted, {"reduction": "none", **weights}, main=1)
+    d.output(call, shape, dtype)
+    call.bad += [(0, np.zeros(shape, d.pick(UNFIT)), TypeError), ("reduction", "avg", ValueError)]
+    return call
+
+
+@functools.cache
+def model(dtype: str) -> nn.Sequential:
+    """Return a network in evaluation mode, which runs as a plan."""
+    kind: Any = np.dtype(dtype)
+    sizes = ((5, 7), (7, 1), (1, 40))
+    first, second, third = (nn.Linear(*pair, rng=k, dtype=kind) for k, pair in enumerate(sizes))
+    return nn.Sequential(first, nn.GELU(), nn.Dropout(), second, nn.LeakyReLU(0.25), third, nn.Softmax()).eval()
+
+
+def layers(d: Draw) -> Call:
+    """Return a call of a network, which runs as a plan, and is expected to return what its layers return."""
+    dtype = d.pick(("f4", "f8"))
+    network, shape = model(dtype), (*d.shape(1)[:-1], 5)
+    x = d.array(shape, dtype, d.numbers(shape, dtype)).view
+
+    def wanted() -> Array:
+        y: Any = x
+        for layer in network:
+            y = layer(y)
+        return np.asarray(y)
+
+    call = Call(network.__call__, [x], wanted)
+    call.bad += [(0, np.zeros((2, 6), dtype), ValueError), (0, np.zeros((2, 5), d.pick(UNFIT)), TypeError)]
     return call
 
 
@@ -487,7 +645,7 @@ def memory(d: Draw) -> Call:
 
 # Each kind, its frequency, and the public names that it draws from.
 SORTS: list[tuple[Callable[[Draw], Call], float, Iterable[str]]] = [
-    (elementwise, 0.47, [spec.public_name(k) for spec in SPECS.values() for k in spec.directions]),
+    (elementwise, 0.37, [spec.public_name(k) for spec in SPECS.values() for k in spec.directions]),
     (methods, 0.03, []),
     (
         rows,
@@ -504,7 +662,11 @@ SORTS: list[tuple[Callable[[Draw], Call], float, Iterable[str]]] = [
     (cross_entropy, 0.06, ["cross_entropy", "cross_entropy_value_and_grad"]),
     (learned, 0.09, [f"{spec.name}_backward_parameters" for spec in LEARNED]),
     (units, 0.03, [f"{name}{s}" for name in ("glu", "swiglu", "geglu", "reglu") for s in ("", "_backward")]),
-    (biased, 0.03, []),
+    (biased, 0.03, ["bias_act", "bias_act_", "bias_act_backward", "bias_act_backward_from_output"]),
+    (masks, 0.03, [*(f"{name}_with_mask" for name, _ in MASKED), "backward_from_mask"]),
+    (quantized, 0.03, ["quantize", "dequantize", "lookup", "table"]),
+    (two_classes, 0.02, [f"binary_cross_entropy_with_logits{s}" for s in ("", "_value_and_grad")]),
+    (layers, 0.02, []),
     (crelu, 0.04, ["crelu", "crelu_backward", "crelu_backward_from_output"]),
     (prelu, 0.04, ["prelu", "prelu_", *(f"prelu_backward{s}" for s in ("", "_from_output", "_parameters"))]),
     (rrelu, 0.02, ["rrelu", "rrelu_"]),

@@ -1970,8 +1970,8 @@ def linear(cnp.ndarray x not None, cnp.ndarray weight not None, object bias, Ker
     cdef int j, dtype = cnp.PyArray_TYPE(x)
     cdef cnp.ndarray y = None
     settle()
-    if (not 0 <= type_of(dtype) < FR_OWN_TYPES or not _is_native(x, dtype) or not _is_native(weight, dtype)
-            or cnp.PyArray_NDIM(x) != 2 or cnp.PyArray_NDIM(weight) != 2
+    if (not 0 <= type_of(dtype) < FR_OWN_TYPES or cnp.PyArray_TYPE(weight) != dtype or cnp.PyArray_NDIM(x) != 2
+            or cnp.PyArray_NDIM(weight) != 2 or not PyArray_ISNOTSWAPPED(x) or not PyArray_ISNOTSWAPPED(weight)
             or cnp.PyArray_DIM(x, 1) != cnp.PyArray_DIM(weight, 0)):
         refuse_change("Linear")
     for operand in (x, weight, bias):
