@@ -1530,7 +1530,7 @@ cdef fr_kernel checked_kernel(object kernel, tuple numbers, int type, int level)
 cdef fr_kernel plain_kernel(object kernel, tuple numbers, int type, int level, double *rounded) except? NULL:
     """The loop of a kernel, and its parameters in the type of the kernel. No code of the caller runs.
 
-    NULL unless the parameters are plain Python numbers in the domain: then the caller goes a way that says what is wrong.
+    NULL unless they are plain Python numbers in the domain: then the caller goes a way that says what is wrong.
     """
     cdef Kernel own = <Kernel?>kernel
     cdef const fr_call *how = &own.calls[type][level]

@@ -359,8 +359,8 @@ def lookup(str name, str isa, cnp.ndarray table not None, starts, cnp.ndarray x 
 
 # --- Small calls ----------------------------------------------------------------------------------------------------
 #
-# Calls on plain contiguous arrays, too few elements for threads, whose other arguments are plain numbers: nothing has to
-# be converted or laid out. The functions return None, and have done nothing, if a call is another one, or wrong: the
+# Calls on plain contiguous arrays, too few elements for threads, whose other arguments are plain numbers: nothing has
+# to be converted or laid out. The functions return None, and have done nothing, if a call is another one, or wrong: the
 # functions above take it, or what stands before them says what is wrong. No code of the caller runs in between.
 
 cdef object _int8 = np.int8, _uint8 = np.uint8, _float32 = np.float32, _float64 = np.float64
@@ -383,7 +383,7 @@ cdef bint _are_apart(cnp.ndarray x, cnp.ndarray y) noexcept:
 
 
 cdef cnp.ndarray _small_result(cnp.ndarray x, object out, int dtype, str name):
-    """`out`, or a new array, for the results of x; None if it is not such an array, or overlaps x beside its elements."""
+    """`out`, or a new array, for the results of x; None if it is no such array, or overlaps x beside its elements."""
     if out is None:
         return cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), dtype)
     if not (_is_small(out, dtype, name) and PyArray_ISWRITEABLE(<cnp.ndarray>out) and PyArray_SAMESHAPE(x, out)):
@@ -518,8 +518,6 @@ cdef bint _take_scale(fr_packed_plan *plan, object scale, object zero, int dtype
     plan.scale = _take_number(value, dtype, &to[0])
     plan.zero = _take_number(point, dtype, &to[1])
     return True
-
-
 
 
 def small_quantize(str name, str isa, forward, tuple numbers, object x, object scale, object zero, object bytes_type,
