@@ -363,7 +363,17 @@ def lookup(str name, str isa, cnp.ndarray table not None, starts, cnp.ndarray x 
 # to be converted or laid out. The functions return None, and have done nothing, if a call is another one, or wrong: the
 # functions above take it, or what stands before them says what is wrong. No code of the caller runs in between.
 
-cdef object _int8 = np.int8, _uint8 = np.uint8, _float32 = np.float32, _float64 = np.float64
+cdef object _float32 = np.float32, _float64 = np.float64
+# NumPy's number of a type, by the objects that mean it most often.
+cdef dict _meant = {}
+for _number, _scalar in ((cnp.NPY_BYTE, np.int8), (cnp.NPY_UBYTE, np.uint8), (cnp.NPY_FLOAT, _float32),
+                         (cnp.NPY_DOUBLE, _float64)):
+    _meant[_scalar] = _meant[np.dtype(_scalar)] = _meant[np.dtype(_scalar).name] = _number
+
+
+cdef int _meant_type(object dtype) except -2:
+    """NumPy's number of the type that the caller names; -1 if it has another name."""
+    return _meant.get(dtype, -1) if type(dtype) is type or type(dtype) is str or isinstance(dtype, np.dtype) else -1
 
 
 cdef bint _is_small(object value, int dtype, str name) except -1:
@@ -527,11 +537,12 @@ def small_quantize(str name, str isa, forward, tuple numbers, object x, object s
     cdef double rounded[_runtime.FR_MAX_PARAMETERS]
     cdef double pair[2]
     cdef int dtype, level = _runtime.precision_here()
-    cdef bint signed = bytes_type is _int8
+    cdef int own = _meant_type(bytes_type)
+    cdef bint signed = own == cnp.NPY_BYTE
     cdef cnp.ndarray y
     x = _as_small(x)
     dtype = _small_type(x)
-    if (dtype < 0 or not (signed or bytes_type is _uint8) or not _is_small(x, dtype, name)
+    if (dtype < 0 or not (signed or own == cnp.NPY_UBYTE) or not _is_small(x, dtype, name)
             or not _take_scale(&plan, scale, zero, dtype, signed, pair)):
         return None
     _clear(&plan)
@@ -543,7 +554,7 @@ def small_quantize(str name, str isa, forward, tuple numbers, object x, object s
             return None
         _point(&plan, 0, rounded, len(numbers))
     plan.range[0], plan.range[1] = -128 if signed else 0, 127 if signed else 255
-    y = _small_result(x, out, cnp.NPY_BYTE if signed else cnp.NPY_UBYTE, name)
+    y = _small_result(x, out, own, name)
     if y is None:
         return None
     _run_small(&plan, x, y, FR_PACKED_QUANTIZE)
@@ -554,15 +565,15 @@ def small_dequantize(str name, str isa, object q, object scale, object zero, obj
     """Return what :func:`dequantize` writes."""
     cdef fr_packed_plan plan
     cdef double pair[2]
-    cdef int own = _small_bytes(q)
+    cdef int own = _small_bytes(q), to = _meant_type(dtype)
     cdef cnp.ndarray y
-    if (own < 0 or dtype is not _float32 or not _is_small(q, own, name)
-            or not _take_scale(&plan, scale, zero, cnp.NPY_FLOAT, own == cnp.NPY_BYTE, pair)):
+    if (own < 0 or not (to == cnp.NPY_FLOAT or to == cnp.NPY_DOUBLE) or not _is_small(q, own, name)
+            or not _take_scale(&plan, scale, zero, to, own == cnp.NPY_BYTE, pair)):
         return None
     _clear(&plan)
-    _set_type(&plan, cnp.NPY_FLOAT, 1, isa)
+    _set_type(&plan, to, 1, isa)
     plan.is_signed = own == cnp.NPY_BYTE
-    y = _small_result(q, out, cnp.NPY_FLOAT, name)
+    y = _small_result(q, out, to, name)
     if y is None:
         return None
     _run_small(&plan, q, y, FR_PACKED_DEQUANTIZE)
