@@ -1747,7 +1747,7 @@ def small_unit(str name, Kernel kernel not None, tuple numbers, object x, object
     """A gated unit of a small input, in `out` or as new memory: its arguments, as the caller got them.
 
     Returns None, and has done nothing, unless gate and value are plain arrays, or halves of one, with dense rows in C's
-    order, `out` is such an array, apart or one of them, and the numbers are plain; or if the call is explained or wrong.
+    order, `out` is such an array, apart or one of them, and the numbers are plain; or if it is explained or wrong.
     """
     cdef _Unit unit
     cdef double rounded[FR_MAX_PARAMETERS]
