@@ -61,7 +61,7 @@ def along(bias: Any, shape: tuple[int, ...], axis: int) -> Any:
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("case", PUBLIC, ids=str)
-@pytest.mark.parametrize("rows", [3, 60])  # small arrays are summed in a pass of their own
+@pytest.mark.parametrize("rows", [1, 3, 60])  # small arrays are summed in a pass of their own
 @pytest.mark.usefixtures("threads")
 def test_every_activation(rows: int, case: Case, dtype: Any) -> None:
     """Forward, in place, and both gradients of every activation."""
@@ -77,13 +77,25 @@ def test_every_activation(rows: int, case: Case, dtype: Any) -> None:
         got, of_bias = fused.bias_act_backward(grad, x, bias, name, residual=residual, **options)
         assert_same_bits(got, dx, name)
         assert of_bias.shape == bias.shape
+        place = grad.copy()
+        again = fused.bias_act_backward(place, x, bias, name, residual=residual, axis=1, out=place, **options)
+        assert again[0] is place
+        assert_same_bits(place, dx, name)
+        assert_same_bits(again[1], of_bias, name)
+        place = residual.copy()
+        again = fused.bias_act_backward(grad, x, bias, name, residual=place, out=place, **options)
+        assert again[0] is place
+        assert_same_bits(place, dx, name)
+        assert_same_bits(again[1], of_bias, name)
         place = x.copy()
         assert fused.bias_act_(place, bias, name, **options) is place
         assert_same_bits(place, function(x + bias, **options), name)
         if hasattr(fr, f"{name}_backward_from_output"):
             y = function(total, **options)
             of_y = getattr(fr, f"{name}_backward_from_output")(grad, y, **options)
-            assert_same_bits(fused.bias_act_backward_from_output(grad, y, name, **options)[0], of_y, name)
+            got = fused.bias_act_backward_from_output(grad, y, name, **options)
+            assert_same_bits(got[0], of_y, name)
+            assert_same_bits(got[1], fused.bias_act_backward_from_output(grad, y, name, axis=1, **options)[1], name)
 
 
 @pytest.mark.parametrize("name", sorted({options_of(case)[0] for case in PUBLIC}))

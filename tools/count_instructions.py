@@ -42,6 +42,7 @@ def calls() -> dict[str, Callable[[], Any]]:
     y, grad, half, integers = np.empty_like(x), np.ones_like(x), x.astype("f2"), x.astype("i4")
     mask, rows, scores = x > 0, np.linspace(-2, 2, 128, dtype="f4").reshape(8, 16), np.ones((32, 10), "f4")
     labels, batch, bias, pair = np.arange(32) % 10, rows[:4].copy(), rows[0].copy(), rows.reshape(4, 32)
+    q, table, on = np.zeros(16, "u1"), np.arange(256, dtype="u1"), np.zeros(2, "u1")
     relu, model = nn.ReLU(), nn.Sequential(nn.Linear(16, 8, rng=0), nn.ReLU()).eval()
     return {
         "relu(x)": lambda: fr.relu(x),
@@ -63,7 +64,14 @@ def calls() -> dict[str, Callable[[], Any]]:
         "logsumexp(rows, axis=-1)": lambda: fr.logsumexp(rows, axis=-1),
         "cross_entropy(scores, labels)": lambda: fr.cross_entropy(scores, labels),
         "bias_act(batch, bias, 'relu')": lambda: fr.fused.bias_act(batch, bias, "relu"),
+        "bias_act_backward(rows, rows, bias, 'relu')": lambda: fr.fused.bias_act_backward(rows, rows, bias, "relu"),
         "swiglu(pair)": lambda: fr.swiglu(pair),
+        "reglu_backward(batch, pair)": lambda: fr.reglu_backward(batch, pair),
+        "relu_with_mask(x, out=y)": lambda: fr.masks.relu_with_mask(x, out=y),
+        "backward_from_mask(grad, on, out=y)": lambda: fr.masks.backward_from_mask(grad, on, out=y),
+        "quantize(x, 0.1, 9, 'relu')": lambda: fr.quantized.quantize(x, 0.1, 9, "relu"),
+        "dequantize(q, 0.1, 9)": lambda: fr.quantized.dequantize(q, 0.1, 9),
+        "lookup(table, q, out=q)": lambda: fr.quantized.lookup(table, q, out=q),
         "nn.ReLU()(x)": lambda: relu(x),
         "Sequential(Linear, ReLU)(batch)": lambda: model(batch),
     }

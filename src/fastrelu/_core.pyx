@@ -1538,7 +1538,7 @@ cdef fr_kernel checked_kernel(object kernel, tuple numbers, int type, int level)
 cdef fr_kernel plain_kernel(object kernel, tuple numbers, int type, int level, double *rounded) except? NULL:
     """The loop of a kernel, and its parameters in the type of the kernel. No code of the caller runs.
 
-    NULL unless the parameters are plain Python numbers in the domain: then the caller goes a way that says what is wrong.
+    NULL unless they are plain Python numbers in the domain: then the caller goes a way that says what is wrong.
     """
     cdef Kernel own = <Kernel?>kernel
     cdef const fr_call *how = &own.calls[type][level]
@@ -1591,7 +1591,7 @@ def small_sum(object x, object bias, object residual, bint in_place):
         return None
     cdef cnp.ndarray y = <cnp.ndarray>x
     cdef int dtype = cnp.PyArray_TYPE(y), own = type_of(dtype), last = cnp.PyArray_NDIM(y) - 1
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(y), length, size, at
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(y), length, size, row
     if not (0 <= own < FR_OWN_TYPES and last >= 0 and 0 < n <= FEW and _is_native(y, dtype) and _is_native(bias, dtype)
             and PyArray_IS_C_CONTIGUOUS(y) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>bias)):
         return None
@@ -1611,8 +1611,8 @@ def small_sum(object x, object bias, object residual, bint in_place):
         y = fresh_like(y, n * size)
     cdef char *to = <char *>cnp.PyArray_DATA(y)
     cdef fr_guard caller = fr_guard_open()
-    for at in range(0, n * size, length * size):
-        add(start + at, added, to + at, length)
+    for row in range(n // length):
+        add(start + row * length * size, added, to + row * length * size, length)
     if residual is not None:
         add(to, <const char *>cnp.PyArray_DATA(<cnp.ndarray>residual), to, n)
     fr_guard_close(caller)
@@ -1734,11 +1734,20 @@ cdef bint _find_unit(_Unit *unit, str name, Kernel kernel, object x, object axis
             and crew_for(kernel.cost, unit.n).threads == 1)
 
 
-cdef bint _is_apart_from(cnp.ndarray out, object x) noexcept:
-    """Does a contiguous array share no memory with the input of a gated unit?"""
+cdef bint _may_write(const _Unit *unit, cnp.ndarray out, Py_ssize_t step, object x) noexcept:
+    """Does an output share no memory with the input of a gated unit, or is it exactly the gate or the value?"""
+    cdef const char *to = <const char *>cnp.PyArray_DATA(out)
+    cdef bint one_row = unit.n == unit.length
+    cdef bint is_gate = to == unit.gate and (one_row or step == unit.gate_step)
+    cdef bint is_value = to == unit.value and (one_row or step == unit.value_step)
     if type(x) is tuple:
-        return not _extents_meet(out, (<tuple>x)[0]) and not _extents_meet(out, (<tuple>x)[1])
-    return not _extents_meet(out, x)
+        return ((is_gate or not _extents_meet(out, (<tuple>x)[0]))
+                and (is_value or not _extents_meet(out, (<tuple>x)[1])))
+    return is_gate or is_value or not _extents_meet(out, x)
+
+
+cdef enum:
+    BLOCK = 512  # elements of a block in the first-level cache
 
 
 def small_unit(str name, Kernel kernel not None, tuple numbers, object x, object axis, bint second, object gate,
@@ -1746,12 +1755,14 @@ def small_unit(str name, Kernel kernel not None, tuple numbers, object x, object
     """A gated unit of a small input, in `out` or as new memory: its arguments, as the caller got them.
 
     Returns None, and has done nothing, unless gate and value are plain arrays, or halves of one, with dense rows in C's
-    order, `out` is contiguous and shares no memory, and the numbers are plain; or if the call is explained, or wrong.
+    order, `out` is such an array, apart or one of them, and the numbers are plain; or if it is explained or wrong.
     """
     cdef _Unit unit
     cdef double rounded[FR_MAX_PARAMETERS]
+    cdef double scratch[BLOCK]
     cdef const char *inputs[FR_MAX_INPUTS]
     cdef int j, dtype, level = precision_here()
+    cdef Py_ssize_t row, at, m, step
     cdef cnp.ndarray y
     if not _find_unit(&unit, name, kernel, x, axis, second, gate, layout):
         return None
@@ -1765,29 +1776,33 @@ def small_unit(str name, Kernel kernel not None, tuple numbers, object x, object
         if _why_not_target(out, dtype):
             return None
         y = <cnp.ndarray>out
-        if (not PyArray_IS_C_CONTIGUOUS(y) or cnp.PyArray_NDIM(y) != unit.ndim
+        if (cnp.PyArray_NDIM(y) != unit.ndim
                 or memcmp(cnp.PyArray_DIMS(y), unit.shape, unit.ndim * sizeof(unit.shape[0]))
-                or not _is_apart_from(y, x)):
+                or not _is_small_rows(y, &step)
+                or (unit.length != unit.shape[unit.ndim - 1] and not PyArray_IS_C_CONTIGUOUS(y))):
             return None
         check_whole(y, name)
     cdef const fr_call *how = &kernel.calls[type_of(dtype)][level]
     cdef fr_combine multiply = how.convert.combine[how.type][FR_MULTIPLY]
-    cdef Py_ssize_t row
+    if out is None or PyArray_IS_C_CONTIGUOUS(y):
+        step = unit.length * how.itemsize
+    if out is not None and not _may_write(&unit, y, step, x):
+        return None
     cdef char *to = <char *>cnp.PyArray_DATA(y)
     for j in range(kernel.nparams):
         inputs[1 + j] = <const char *>rounded + j * how.itemsize
     cdef fr_guard caller = fr_guard_open()
     for row in range(unit.n // unit.length):
-        inputs[0] = unit.gate + row * unit.gate_step
-        run(inputs, to, unit.length)
-        multiply(to, unit.value + row * unit.value_step, to, unit.length)
-        to += unit.length * how.itemsize
+        at = 0
+        while at < unit.length:  # a range with this step would be an object
+            m = unit.length - at if unit.length - at < BLOCK else BLOCK
+            inputs[0] = unit.gate + row * unit.gate_step + at * how.itemsize
+            run(inputs, <char *>scratch, m)
+            multiply(<char *>scratch, unit.value + row * unit.value_step + at * how.itemsize,
+                     to + row * step + at * how.itemsize, m)
+            at += m
     fr_guard_close(caller)
     return y
-
-
-cdef enum:
-    BLOCK = 512  # elements of a block in the first-level cache
 
 
 def small_unit_backward(str name, Kernel kernel not None, Kernel backward not None, tuple numbers, object grad,
@@ -1798,7 +1813,8 @@ def small_unit_backward(str name, Kernel kernel not None, Kernel backward not No
     """
     cdef _Unit unit
     cdef double rounded[FR_MAX_PARAMETERS]
-    cdef double scratch[BLOCK]
+    cdef double changed[BLOCK]
+    cdef double results[BLOCK]
     cdef const char *inputs[FR_MAX_INPUTS]
     cdef int j, dtype, level = precision_here()
     cdef bint pair = type(x) is tuple
@@ -1826,8 +1842,9 @@ def small_unit_backward(str name, Kernel kernel not None, Kernel backward not No
         if _why_not_target(out, dtype):
             return None
         y = z = <cnp.ndarray>out
-        if (not PyArray_IS_C_CONTIGUOUS(y) or not PyArray_SAMESHAPE(y, <cnp.ndarray>x) or _extents_meet(y, x)
-                or _extents_meet(y, g)):
+        same = cnp.PyArray_DATA(y) == cnp.PyArray_DATA(<cnp.ndarray>x) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>x)
+        if (not PyArray_IS_C_CONTIGUOUS(y) or not PyArray_SAMESHAPE(y, <cnp.ndarray>x) or _extents_meet(y, g)
+                or (_extents_meet(y, x) and not same)):
             return None
         check_whole(y, name)
     cdef const fr_call *how = &kernel.calls[type_of(dtype)][level]
@@ -1848,17 +1865,18 @@ def small_unit_backward(str name, Kernel kernel not None, Kernel backward not No
         inputs[2 + j] = <const char *>rounded + j * how.itemsize
     cdef fr_guard caller = fr_guard_open()
     for row in range(unit.n // unit.length):
-        for at in range(0, unit.length, BLOCK):
-            m = min(unit.length - at, BLOCK)
+        at = 0
+        while at < unit.length:  # a range with this step would be an object
+            m = unit.length - at if unit.length - at < BLOCK else BLOCK
             first = unit.gate + row * unit.gate_step + at * how.itemsize
             value = unit.value + row * unit.value_step + at * how.itemsize
             factor = gradients + row * size + at * how.itemsize
-            multiply(factor, value, <char *>scratch, m)
-            inputs[0], inputs[1] = <const char *>scratch, first
+            multiply(factor, value, <char *>changed, m)
+            inputs[0], inputs[1] = <const char *>changed, first
+            forward(inputs + 1, <char *>results, m)  # before the gate is overwritten
             gradient(inputs, of_gate + row * step + at * how.itemsize, m)
-            inputs[1] = first
-            forward(inputs + 1, of_value + row * step + at * how.itemsize, m)
-            multiply(of_value + row * step + at * how.itemsize, factor, of_value + row * step + at * how.itemsize, m)
+            multiply(<char *>results, factor, of_value + row * step + at * how.itemsize, m)
+            at += m
     fr_guard_close(caller)
     return (y, z) if pair else y
 

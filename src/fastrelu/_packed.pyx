@@ -359,11 +359,21 @@ def lookup(str name, str isa, cnp.ndarray table not None, starts, cnp.ndarray x 
 
 # --- Small calls ----------------------------------------------------------------------------------------------------
 #
-# Calls on plain contiguous arrays, too few elements for threads, whose other arguments are plain numbers: nothing has to
-# be converted or laid out. The functions return None, and have done nothing, if a call is another one, or wrong: the
+# Calls on plain contiguous arrays, too few elements for threads, whose other arguments are plain numbers: nothing has
+# to be converted or laid out. The functions return None, and have done nothing, if a call is another one, or wrong: the
 # functions above take it, or what stands before them says what is wrong. No code of the caller runs in between.
 
-cdef object _int8 = np.int8, _uint8 = np.uint8, _float32 = np.float32, _float64 = np.float64
+cdef object _float32 = np.float32, _float64 = np.float64
+# NumPy's number of a type, by the objects that mean it most often.
+cdef dict _meant = {}
+for _number, _scalar in ((cnp.NPY_BYTE, np.int8), (cnp.NPY_UBYTE, np.uint8), (cnp.NPY_FLOAT, _float32),
+                         (cnp.NPY_DOUBLE, _float64)):
+    _meant[_scalar] = _meant[np.dtype(_scalar)] = _meant[np.dtype(_scalar).name] = _number
+
+
+cdef int _meant_type(object dtype) except -2:
+    """NumPy's number of the type that the caller names; -1 if it has another name."""
+    return _meant.get(dtype, -1) if type(dtype) is type or type(dtype) is str or isinstance(dtype, np.dtype) else -1
 
 
 cdef bint _is_small(object value, int dtype, str name) except -1:
@@ -383,7 +393,7 @@ cdef bint _are_apart(cnp.ndarray x, cnp.ndarray y) noexcept:
 
 
 cdef cnp.ndarray _small_result(cnp.ndarray x, object out, int dtype, str name):
-    """`out`, or a new array, for the results of x; None if it is not such an array, or overlaps x beside its elements."""
+    """`out`, or a new array, for the results of x; None if it is no such array, or overlaps x beside its elements."""
     if out is None:
         return cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), dtype)
     if not (_is_small(out, dtype, name) and PyArray_ISWRITEABLE(<cnp.ndarray>out) and PyArray_SAMESHAPE(x, out)):
@@ -520,8 +530,6 @@ cdef bint _take_scale(fr_packed_plan *plan, object scale, object zero, int dtype
     return True
 
 
-
-
 def small_quantize(str name, str isa, forward, tuple numbers, object x, object scale, object zero, object bytes_type,
                    object out):
     """Return what :func:`quantize` writes."""
@@ -529,11 +537,12 @@ def small_quantize(str name, str isa, forward, tuple numbers, object x, object s
     cdef double rounded[_runtime.FR_MAX_PARAMETERS]
     cdef double pair[2]
     cdef int dtype, level = _runtime.precision_here()
-    cdef bint signed = bytes_type is _int8
+    cdef int own = _meant_type(bytes_type)
+    cdef bint signed = own == cnp.NPY_BYTE
     cdef cnp.ndarray y
     x = _as_small(x)
     dtype = _small_type(x)
-    if (dtype < 0 or not (signed or bytes_type is _uint8) or not _is_small(x, dtype, name)
+    if (dtype < 0 or not (signed or own == cnp.NPY_UBYTE) or not _is_small(x, dtype, name)
             or not _take_scale(&plan, scale, zero, dtype, signed, pair)):
         return None
     _clear(&plan)
@@ -545,7 +554,7 @@ def small_quantize(str name, str isa, forward, tuple numbers, object x, object s
             return None
         _point(&plan, 0, rounded, len(numbers))
     plan.range[0], plan.range[1] = -128 if signed else 0, 127 if signed else 255
-    y = _small_result(x, out, cnp.NPY_BYTE if signed else cnp.NPY_UBYTE, name)
+    y = _small_result(x, out, own, name)
     if y is None:
         return None
     _run_small(&plan, x, y, FR_PACKED_QUANTIZE)
@@ -556,15 +565,15 @@ def small_dequantize(str name, str isa, object q, object scale, object zero, obj
     """Return what :func:`dequantize` writes."""
     cdef fr_packed_plan plan
     cdef double pair[2]
-    cdef int own = _small_bytes(q)
+    cdef int own = _small_bytes(q), to = _meant_type(dtype)
     cdef cnp.ndarray y
-    if (own < 0 or dtype is not _float32 or not _is_small(q, own, name)
-            or not _take_scale(&plan, scale, zero, cnp.NPY_FLOAT, own == cnp.NPY_BYTE, pair)):
+    if (own < 0 or not (to == cnp.NPY_FLOAT or to == cnp.NPY_DOUBLE) or not _is_small(q, own, name)
+            or not _take_scale(&plan, scale, zero, to, own == cnp.NPY_BYTE, pair)):
         return None
     _clear(&plan)
-    _set_type(&plan, cnp.NPY_FLOAT, 1, isa)
+    _set_type(&plan, to, 1, isa)
     plan.is_signed = own == cnp.NPY_BYTE
-    y = _small_result(q, out, cnp.NPY_FLOAT, name)
+    y = _small_result(q, out, to, name)
     if y is None:
         return None
     _run_small(&plan, q, y, FR_PACKED_DEQUANTIZE)

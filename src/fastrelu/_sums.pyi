@@ -31,3 +31,14 @@ def call_biased(
     residual: object,
     added: bool = True,
 ) -> tuple[Any, Any] | None: ...
+def small_biased(
+    kernel: Kernel,
+    isa: str,
+    numbers: tuple[Any, ...],
+    out: object,
+    grad: object,
+    x: object,
+    bias: object,
+    residual: object,
+    added: bool = True,
+) -> tuple[Any, Any] | None: ...

@@ -17,7 +17,7 @@ from fastrelu._core import ADD, call_fused, joint_dtype, small_sum, stored, targ
 from fastrelu._core import call as run
 from fastrelu._foreign import is_foreign, refuse, refuse_untyped
 from fastrelu._runtime import call_whole
-from fastrelu._sums import call_biased
+from fastrelu._sums import call_biased, small_biased
 from fastrelu._typing import Output
 from fastrelu.runtime import isa, kernels
 
@@ -272,12 +272,15 @@ def bias_act_backward(
     array([1., 1.], dtype=float32)
     """
     call = chosen(activation, parameters)
+    kernel = kernels[f"{call.kernel}_backward"]
+    small = small_biased(kernel, isa, call.numbers, out, grad, x, bias, residual) if axis == -1 else None
+    if small is not None:
+        return small
     grad = _array(grad)
     if np.shape(grad) != np.shape(x):
         raise ValueError(f"the gradient has the shape of x, {np.shape(x)}, got {np.shape(grad)}")
     x = _array(x)
     terms = _terms(x, bias, residual, axis)
-    kernel = kernels[f"{call.kernel}_backward"]
     results = call_biased(kernel, isa, call.numbers, out, grad, x, terms[0], residual)
     if results is None:
         refuse("bias_act_backward", grad=grad, x=x, bias=bias, residual=residual)
@@ -299,10 +302,13 @@ def bias_act_backward_from_output(
     array([1., 1.], dtype=float32)
     """
     call = chosen(activation, parameters)
-    grad, y = _array(grad), _array(y)
     kernel = kernels.get(f"{call.kernel}_backward_from_output")
     if kernel is None:
         raise ValueError(f"the output of {call.name} does not determine its gradient: use bias_act_backward")
+    small = small_biased(kernel, isa, call.numbers, out, grad, y, None, None, added=False) if axis == -1 else None
+    if small is not None:
+        return small
+    grad, y = _array(grad), _array(y)
     if np.shape(grad) != np.shape(y):
         raise ValueError(f"the gradient has the shape of y, {np.shape(y)}, got {np.shape(grad)}")
     if not type(grad) is type(y) is np.ndarray:
