@@ -1479,13 +1479,13 @@ cdef object _logsumexp_along(RowKernels kernels, cnp.ndarray x, int axis, object
         _operand(&call, FR_ROW_WHERE, mask, axis, order, True)
     _operand(&call, FR_ROW_LOSS, sums, axis, order, keepdims)
     _run(&call, FR_MEDIUM, rows, crew)
-    if mean:
-        log_count = log(<double>call.n) if call.n else NAN
-        for i in range(rows):
-            sum[i] -= log_count
+    log_count = (log(<double>call.n) if call.n else NAN) if mean else 0
     if dtype == cnp.NPY_FLOAT:
         for i in range(rows):
-            (<float *>cnp.PyArray_DATA(found))[i] = <float>sum[i]
+            (<float *>cnp.PyArray_DATA(found))[i] = <float>(sum[i] - log_count)
+    elif mean:
+        for i in range(rows):
+            (<double *>cnp.PyArray_DATA(found))[i] = sum[i] - log_count
     elif found is not sums:
         memcpy(cnp.PyArray_DATA(found), sum, rows * sizeof(double))
     return found if kept or found is out else found[()]

@@ -326,6 +326,24 @@ FR_COMBINE(fr_add_double, double, +)
 FR_COMBINE(fr_multiply_float, float, *)
 FR_COMBINE(fr_multiply_double, double, *)
 
+#if defined(__AVX512F__)
+/* Adds 16 floats to sums in double, or to 0 if they are `first`; those equal to `top` are counted instead, unless that
+ * is NULL. Each half is converted as it is loaded: compilers load all and take them apart. */
+static inline void fr_widen_and_add(int first, double *sums, const float *x, const float *top, int32_t *same) {
+    __mmask16 added = 0xffff;
+    if (top) {
+        const __m512i count = _mm512_loadu_si512(same);
+        added = _mm512_cmp_ps_mask(_mm512_loadu_ps(x), _mm512_loadu_ps(top), _CMP_NEQ_UQ);
+        _mm512_storeu_si512(same, _mm512_mask_sub_epi32(count, (__mmask16)~added, count, _mm512_set1_epi32(-1)));
+    }
+    for (int j = 0; j < 16; j += 8) {
+        const __m256 half = _mm256_loadu_ps(x + j);
+        const __m512d v = top ? _mm512_maskz_cvtps_pd((__mmask8)(added >> j), half) : _mm512_cvtps_pd(half);
+        _mm512_storeu_pd(sums + j, first ? v : _mm512_add_pd(_mm512_loadu_pd(sums + j), v));
+    }
+}
+#endif
+
 /* --- The table --- */
 
 #define FR_LOAD_INTEGERS(kind)                                                                                       \

@@ -176,7 +176,9 @@ static void fr_write_losses(const fr_row_walk *walk, const fr_row_plan *plan, pt
     if (!walk->at[FR_ROW_LOSS]) return;
     const ptrdiff_t across = fr_across(walk->call, FR_ROW_LOSS);
     char *to = walk->at[FR_ROW_LOSS] + first * across;
-    for (ptrdiff_t r = 0; r < m; r++) *(double *)(to + r * across) = loss[r];
+    if (across == sizeof(double)) memcpy(to, loss, (size_t)m * sizeof(double));
+    else
+        for (ptrdiff_t r = 0; r < m; r++) *(double *)(to + r * across) = loss[r];
 }
 
 /* --- Changed elements --- */

@@ -33,7 +33,7 @@ enum {
     FR_MAX_LANES = 32,
     FR_COLUMN_BATCH = FR_TILE_WIDTH / FR_COLUMNS,
     FR_ROW_BLOCK = 1024,
-    FR_ROW_LAG = 64,
+    FR_ROW_LAG = 128,
     FR_ROW_LONG = 8192,
     FR_NO_LIMIT = -1
 };
@@ -266,6 +266,9 @@ typedef int64_t FN(count);
  * counted instead. */
 FR_INLINE void FN(add_lanes)(int first, double *hi, double *lo, const real *e, const real *e_lo, const real *top,
                              FN(count) * same) {
+#if FR_KIND == FR_LEAN && defined(__AVX512F__)
+    fr_widen_and_add(first, hi, e, top, same);
+#else
     FOR_LANES(j) {
         real v = e[j];
         if (top) {
@@ -276,19 +279,18 @@ FR_INLINE void FN(add_lanes)(int first, double *hi, double *lo, const real *e, c
             v = is_top ? R(0) : v;
             same[j] += is_top;
         }
-        double sum = first ? 0 : hi[j], low = first || !COMPENSATED ? 0 : lo[j];
 #if COMPENSATED
+        double sum = first ? 0 : hi[j], low = first ? 0 : lo[j];
         fr_add_to(&sum, &low, v);
 #if FR_KIND == FR_HILO
         low += e_lo[j];
 #endif
-        lo[j] = low;
+        hi[j] = sum, lo[j] = low;
 #else
-        sum += (double)v;
+        hi[j] = first ? (double)v : hi[j] + (double)v;
 #endif
-        hi[j] = sum;
-        (void)low;
     }
+#endif
     (void)lo, (void)e_lo, (void)same;
 }
 /* The lanes of a row in registers, and back. */
@@ -383,15 +385,14 @@ FR_INLINE fr_total FN(row_sum)(const store *x, store *keep, const store *out, pt
     FN(lanes_clear)(&s);
     if (left) { /* first, so that the final sum does not wait for them */
         store rest[FR_ROW_LANES];
-        for (int j = 0; j < FR_ROW_LANES; j++) rest[j] = 0;
-        FN(copy_few)(rest, x + whole, left);
+        FN(load_few)(rest, x + whole, left);
         FN(row_exps)(rest, last, last_lo, FR_ROW_LANES, row, flip);
         for (int j = 0; j < FR_ROW_LANES; j++) {
             last[j] = j < left ? last[j] : 0;
             if (FR_KIND == FR_HILO) last_lo[j] = j < left ? last_lo[j] : 0;
         }
 #if KEEPS
-        if (keep) FN(copy_few)(keep + whole, last, left);
+        if (keep) FN(store_few)(keep + whole, last, left);
 #endif
     }
 #if KEEPS

@@ -65,6 +65,14 @@ FR_INLINE void FN(columns_top)(FN(columns) * c, unsigned *infinite, ptrdiff_t (*
 }
 
 FR_INLINE void FN(columns_join)(double (*hi)[FR_COLUMNS], double (*lo)[FR_COLUMNS], ptrdiff_t n) {
+#if !COMPENSATED
+    if (n >= FR_ROW_LANES / 2) {
+        for (int l = 0; l < 8 && l + 8 < n; l++) FOR_LANES(j) hi[l][j] += hi[l + 8][j];
+        FOR_LANES(j)
+        hi[0][j] = ((hi[0][j] + hi[4][j]) + (hi[2][j] + hi[6][j])) + ((hi[1][j] + hi[5][j]) + (hi[3][j] + hi[7][j]));
+        return;
+    }
+#endif
     for (int w = FR_ROW_LANES / 2; w; w /= 2)
         for (int l = 0; l < w && l + w < n; l++) FOR_LANES(j) {
 #if COMPENSATED
