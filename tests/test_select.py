@@ -104,6 +104,69 @@ def test_infinities(dtype: str, repeat: int) -> None:
                 assert_same_bits(function(np.asfortranarray(x)), got)
 
 
+def hardmax_of(x: Array, mask: Array) -> Array:
+    """Return the definition along the last axis: the first of the largest elements that take part."""
+    v = np.where(mask, x, -INF)
+    nan = np.isnan(v).any(-1, keepdims=True)
+    first = mask & (v == np.where(nan, 0, v).max(-1, keepdims=True))
+    one = first & (np.arange(x.shape[-1]) == first.argmax(-1)[..., None])
+    return np.where(nan, NAN, one).astype(x.dtype)
+
+
+def lay(array: Array, form: str) -> Array:
+    """Return rows as they are, apart from each other, side by side, or side by side in a larger array."""
+    rows, n = array.shape
+    if form == "rows":
+        return array.copy()
+    if form == "apart":
+        memory = np.zeros((rows, n + 3), array.dtype)
+        found = memory[:, 1:-2]
+    elif form == "across":
+        found = np.zeros((n, rows), array.dtype).T
+    else:
+        found = np.zeros((n, rows + 3), array.dtype)[:, 1:-2].T
+    found[...] = array
+    return found
+
+
+@each_dtype
+@each_isa
+@pytest.mark.parametrize("n", [*range(1, 19), 31, 32, 33, 63, 64, 65, 127, 128, 129, 200, 1000])
+def test_hardmax_of_every_shape(n: int, dtype: str, isa: str) -> None:
+    """The kernels of short, long, many and few rows agree with the definition, with masks, ties, NaN and in place."""
+    rng = np.random.default_rng(n)
+    for rows in (*range(1, 19), 31, 64, 255, 256, 257, 300) if n < 40 else (1, 2, 5, 16, 17, 40):
+        x = np.round(rng.standard_normal((rows, n)) * 2).astype(dtype)
+        x[rng.random(x.shape) < 0.1] = -INF
+        x[::3] = -INF
+        x[2::7, -1] = INF
+        x[rows // 2, n // 2] = x[-1, 0] = NAN if rows % 2 else 1
+        masks = [np.True_, rng.random(x.shape) < 0.6, rng.random(n) < 0.7, rng.random((rows, 1)) < 0.5]
+        for given in masks:
+            wanted = hardmax_of(x, np.broadcast_to(given, x.shape))
+            for form in ("rows", "apart", "across", "within"):
+                place = lay(x, form)
+                where: Any = True if given is np.True_ else lay(given, form) if given.shape == x.shape else given
+                context = (rows, form, given.shape)
+                assert_same_bits(_rows.forward(KERNELS[isa], HARDMAX, place, -1, None, where), wanted, context)
+                assert_same_bits(_rows.forward(KERNELS[isa], HARDMAX, place, -1, place, where), wanted, context)
+
+
+@each_dtype
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("shape", [(3, 40001, 4), (2, 30000, 17), (90001, 2), (90001, 7), (2, 90001), (130, 1000)])
+def test_hardmax_of_large_arrays(shape: tuple[int, ...], threads: int, dtype: str) -> None:
+    """Shares of several threads end anywhere in the rows that lie across."""
+    rng = np.random.default_rng(5)
+    x = np.round(rng.standard_normal(shape) * 2).astype(dtype)
+    mask = rng.random(shape) < 0.5
+    with fr.threads(threads):
+        for axis in range(x.ndim):
+            for given in (np.ones(shape, bool), mask):
+                wanted = np.moveaxis(hardmax_of(np.moveaxis(x, axis, -1), np.moveaxis(given, axis, -1)), -1, axis)
+                assert_same_bits(fr.hardmax(x, axis, where=True if given is not mask else mask), wanted)
+
+
 def test_hardmax_with_a_mask() -> None:
     """The 1 stands at an element that takes part, also if all of those are -inf."""
     x = np.array([[5.0, -INF, -INF], [7.0, 1.0, 1.0], [1.0, 2.0, 3.0], [-INF, -INF, -INF]])

@@ -119,6 +119,7 @@ cdef extern from "kernels/rows.h" nogil:
         fr_tile_kernel *from_output_tile
         fr_tile_kernel *forward_band
         fr_tile_kernel *from_output_band
+        void *hardmax
         fr_loss cross_entropy
         fr_tile_kernel cross_entropy_tile
         fr_loss logsumexp

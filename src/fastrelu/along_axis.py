@@ -97,7 +97,10 @@ def _noisy(name: str, x: ArrayLike, axis: Axis, tau: float, rng: Any) -> NDArray
     x = as_real(name, x)
     kind = np.float32 if x.dtype.itemsize == 2 else x.dtype.type
     noise: NDArray[Any] = np.asarray(np.random.default_rng(rng).standard_exponential(x.shape, kind))
-    np.log(np.maximum(noise, np.finfo(kind).tiny, out=noise), out=noise)
+    tiny = np.finfo(kind).tiny
+    if noise.min(initial=1) < tiny:  # which is rare; to look for it costs less than to change each
+        np.maximum(noise, tiny, out=noise)
+    np.log(noise, out=noise)
     np.subtract(x, noise, out=noise)
     if tau < 2.0**-20 and x.size:  # the quotients may overflow where their differences do not
         top = noise.max(axis, keepdims=True, initial=-np.inf, where=np.isfinite(noise))
@@ -871,6 +874,8 @@ def gumbel_softmax(
     kind = as_real("gumbel_softmax", x).dtype
     rounded = kind.itemsize == 2  # from float32, the type of the noise
     target = None if rounded else out
+    if target is None and noisy.ndim:
+        target = noisy
     soft = forward(_rows, _SOFTMAX, noisy, axis, noisy if hard else target, where)
     y = forward(_rows, _HARDMAX, soft, axis, target, where) if hard else soft
     if rounded:

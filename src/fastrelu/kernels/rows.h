@@ -39,6 +39,15 @@ typedef struct {
 /* The same bits as those of the kernel over one row, for each row of the tile. */
 typedef void (*fr_tile_kernel)(fr_tile *tile);
 
+/* Rows of which none is longer than INT32_MAX: x, a mask or NULL, and the results, `along` bytes from one element of a
+ * row to the next, and `across` from one row to the next. */
+typedef struct {
+    const char *at[2];
+    char *out;
+    ptrdiff_t along[3], across[3], n, rows;
+} fr_row_block;
+typedef void (*fr_row_block_kernel)(const fr_row_block *block);
+
 /* How elements are changed on their way to the kernel: z = cap(scale x) + bias. */
 typedef struct {
     double scale, cap; /* rounded to the type of x where they are used */
@@ -57,6 +66,8 @@ struct fr_rows {
     /* Of up to FR_COLUMNS contiguous rows, pitch[k] bytes apart; or NULL */
     fr_tile_kernel forward_band[FR_NORMALIZERS];
     fr_tile_kernel from_output_band[FR_NORMALIZERS];
+    /* Of rows that are contiguous in all operands, or whose neighbors are. */
+    fr_row_block_kernel hardmax;
     fr_loss cross_entropy;
     fr_tile_kernel cross_entropy_tile;
     fr_loss logsumexp; /* of a target that is x alone */

@@ -44,6 +44,7 @@ typedef struct {
 
 /* How rows are brought to the kernels. */
 typedef struct {
+    int blocks;             /* as they lie, to the kernel of hardmax */
     int tiles, direct;      /* side by side; and without a copy */
     int gathered;           /* one by one: an operand has a copy */
     int sinks;              /* rows have one more element in their copy */
@@ -495,6 +496,19 @@ static void fr_run_each(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t m,
     fr_row_step(walk, m);
 }
 
+/* Brings the next m rows, which differ in the last axis alone, to the kernel of hardmax. */
+static void fr_run_block(fr_row_walk *walk, ptrdiff_t m) {
+    const fr_row_call *call = walk->call;
+    fr_row_block block = {{walk->at[FR_ROW_IN], walk->at[FR_ROW_WHERE]}, walk->at[FR_ROW_OUT], {0}, {0}, call->n, m};
+    const int operand[] = {FR_ROW_IN, FR_ROW_WHERE, FR_ROW_OUT};
+    for (int j = 0; j < 3; j++) {
+        block.along[j] = call->operand[operand[j]].along;
+        block.across[j] = fr_across(call, operand[j]);
+    }
+    call->flavor->hardmax(&block);
+    fr_row_step(walk, m);
+}
+
 /* --- Plans --- */
 
 /* Adds count times size bytes to a total; returns 0 if that overflows. */
@@ -524,8 +538,29 @@ static int fr_is_across(const fr_row_call *call) {
     return 0;
 }
 
+/* Is it a hardmax of rows that the kernel of blocks takes? Between short and long ones a tile is faster, and from 5
+ * elements on also without a mask unless they are 8 or 16. */
+static int fr_is_block(const fr_row_call *call) {
+    const int masked = call->operand[FR_ROW_WHERE].origin != NULL;
+    const ptrdiff_t n = call->n, whole = n <= 4 || n == 8 || n == 16;
+    const int filled = masked ? n <= 16 : n < 8 && call->itemsize == sizeof(float);
+    int along = whole || filled || n > FR_SHORT_ROW, across = n * call->shape[call->naxes - 1] >= FR_TILE_WIDTH;
+    if (call->loss || call->load || call->kernel != call->flavor->forward[FR_HARDMAX] || n > INT32_MAX) return 0;
+    for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++) {
+        const ptrdiff_t size = k == FR_ROW_WHERE ? 1 : call->itemsize;
+        if (!call->operand[k].origin) continue;
+        along &= call->operand[k].along == size;
+        across &= fr_across(call, k) == size;
+    }
+    return along | across;
+}
+
 /* Plans a share of `count` rows, and computes the bytes of its room; returns 0 if they overflow. */
 static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t count, size_t *size) {
+    *size = 0;
+    memset(plan, 0, sizeof *plan);
+    plan->blocks = fr_is_block(call);
+    if (plan->blocks) return 1;
     plan->sinks = call->load && call->operand[FR_ROW_SINK].origin;
     plan->n = call->n + plan->sinks;
     const ptrdiff_t bytes = plan->n * call->itemsize; /* no overflow: an array has that many */
@@ -546,7 +581,6 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
                   (call->n <= FR_SHORT_ROW ? transferred || inputs == 1 || count >= FR_COLUMNS
                                            : across && !fr_are_few(call, side_by_side));
     plan->direct = plan->tiles && !call->load && fr_lies_across(call);
-    *size = 0;
     if (plan->tiles) {
         const ptrdiff_t most = call->n > FR_SHORT_ROW && !plan->direct ? FR_TILE_FAR : FR_TILE_BYTES;
         plan->width = most / bytes / FR_COLUMNS * FR_COLUMNS;
@@ -591,7 +625,7 @@ ptrdiff_t fr_rows_prepare(fr_row_call *call, ptrdiff_t rows) {
     call->naxes = last + 1;
     if (rows == 0 || call->n == 0) return 1;
     (call->slope ? fr_plan_slopes : fr_plan_rows)(&plan, call, rows, &size);
-    return plan.tiles ? FR_COLUMNS : 1;
+    return plan.tiles || plan.blocks ? FR_COLUMNS : 1;
 }
 
 size_t fr_rows_room(const fr_row_call *call, ptrdiff_t rows) {
@@ -641,6 +675,12 @@ int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop, char *
     while (start < stop) {
         if (call->slope) {
             start += fr_run_slopes(&walk, &plan, room, stop - start);
+            continue;
+        }
+        if (plan.blocks) {
+            const ptrdiff_t m = fr_row_run(&walk, stop - start);
+            fr_run_block(&walk, m);
+            start += m;
             continue;
         }
         const ptrdiff_t left = plan.direct ? fr_row_run(&walk, stop - start) : stop - start;

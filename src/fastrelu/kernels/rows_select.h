@@ -7,8 +7,9 @@
 #define FASTRELU_SELECT
 
 enum {
-    FR_KEPT = 256,      /* candidates for the support of a row */
-    FR_CANDIDATES = 128 /* up to this length all elements are */
+    FR_KEPT = 256,       /* candidates for the support of a row */
+    FR_CANDIDATES = 128, /* up to this length all elements are */
+    FR_TOPS = 256        /* lanes of a hardmax */
 };
 
 /* Sums over the lanes of a row: of values, of their rounding errors, and of how many there are. */
@@ -34,20 +35,347 @@ FR_INLINE fr_total fr_quotient(fr_total total, double count) {
     fr_total mean = {q, low - low == 0 ? low : 0};
     return mean;
 }
+/* The same for a count of up to 2, whose quotients are exact. */
+FR_INLINE fr_total fr_of_two(fr_total total, double count) {
+    const double part = count > 1 ? 0.5 : 1, q = total.hi * part, high = (double)(float)q;
+    const double low = high - high == 0 ? total.lo * part : 0;
+    fr_total mean = {q, low - low == 0 ? low : 0};
+    return mean;
+}
 
 #endif
 
 /* ---- Hardmax: 1 at the first of the largest elements, 0 elsewhere; NaN where the row has one ---- */
 
+/* as wide as an element, so that compilers vectorize both */
+#if FR_KIND == FR_WIDE
+typedef int32_t FN(place);
+#else
+typedef int64_t FN(place);
+#endif
+
+/* The largest elements so far, in lanes, and the lines that they are in; -1 as long as all are -inf. NaN stays. Later
+ * their places in their rows. */
+typedef struct {
+    FR_LINES store m[FR_TOPS];
+    FR_LINES FN(place) at[FR_TOPS];
+    ptrdiff_t place[FR_TOPS];
+} FN(tops);
+
+/* Goes on with a line of `width` elements, and what follows them up to a multiple of FR_ROW_LANES, for the lanes from
+ * the first one on. */
+FR_INLINE void FN(tops_line)(FN(tops) * t, const store *x, ptrdiff_t first, ptrdiff_t width, FN(place) line) {
+    for (ptrdiff_t i = 0; i < width; i += FR_ROW_LANES) {
+        store *most = t->m + first + i;
+        FN(place) *at = t->at + first + i;
+        FOR_LANES(j) {
+            const store v = x[i + j], m = most[j];
+            const int more = (v > m) | (v != v);
+            most[j] = more ? v : m;
+            at[j] = more ? line : at[j];
+        }
+    }
+}
+FR_APART void FN(tops_row)(FN(tops) * t, const char *from, ptrdiff_t pitch, ptrdiff_t line, ptrdiff_t lines,
+                           ptrdiff_t width) {
+    const ptrdiff_t whole = width - width % FR_ROW_LANES;
+    const int few = (int)(width - whole);
+    for (; lines--; line++, from += pitch) {
+        const store *x = (const store *)from;
+        FN(tops_line)(t, x, 0, whole, (FN(place))line);
+        if (few) {
+            FR_LINES store rest[FR_ROW_LANES];
+            FOR_LANES(j) {
+                store v = -(store)INFINITY;
+                if (j < few) v = x[whole + j];
+                rest[j] = v;
+            }
+            FN(tops_line)(t, rest, whole, FR_ROW_LANES, (FN(place))line);
+        }
+    }
+}
+FR_APART void FN(tops_masked_row)(FN(tops) * t, const char *from, ptrdiff_t pitch, const char *mask,
+                                  ptrdiff_t mask_pitch, ptrdiff_t line, ptrdiff_t lines, ptrdiff_t width) {
+    FR_LINES store kept[FR_TOPS];
+    for (ptrdiff_t j = width - width % FR_ROW_LANES; j < width + FR_ROW_LANES && j < FR_TOPS; j++)
+        kept[j] = -(store)INFINITY;
+    for (; lines--; line++, from += pitch, mask += mask_pitch) {
+        const store *x = (const store *)from;
+        FR_INDEPENDENT
+        for (ptrdiff_t j = 0; j < width; j++) kept[j] = mask[j] ? x[j] : -(store)INFINITY;
+        FN(tops_line)(t, kept, 0, width, (FN(place))line);
+    }
+}
+FR_INLINE void FN(tops_add)(FN(tops) * t, const char *x, ptrdiff_t pitch, const char *mask, ptrdiff_t mask_pitch,
+                            ptrdiff_t line, ptrdiff_t lines, ptrdiff_t width) {
+    if (mask) FN(tops_masked_row)(t, x, pitch, mask, mask_pitch, line, lines, width);
+    else FN(tops_row)(t, x, pitch, line, lines, width);
+}
+FR_INLINE void FN(tops_open)(FN(tops) * t, ptrdiff_t width) {
+    for (ptrdiff_t i = 0; i < width; i += FR_ROW_LANES) FOR_LANES(j) t->m[i + j] = -(store)INFINITY, t->at[i + j] = -1;
+}
+/* Joins lanes, of which those `columns` apart belong to one row, and finds places from lines. */
+FR_INLINE void FN(tops_join)(FN(tops) * t, ptrdiff_t columns, ptrdiff_t steps) {
+    FR_LINES FN(place) step[FR_TOPS];
+    const ptrdiff_t all = steps;
+    for (ptrdiff_t i = 0; i < steps; i++)
+        for (ptrdiff_t j = 0; j < columns; j++) step[i * columns + j] = (FN(place))i;
+    for (; steps > 1; steps = (steps + 1) / 2) {
+        const ptrdiff_t upper = (steps + 1) / 2 * columns, count = steps / 2 * columns;
+        FR_INDEPENDENT
+        for (ptrdiff_t j = 0; j < count; j++) {
+            const store low = t->m[j], high = t->m[j + upper];
+            const FN(place) a = t->at[j], b = t->at[j + upper];
+            const int before = (b < a) | ((b == a) & (step[j + upper] < step[j]));
+            const int more = (high > low) | (high != high) | ((high == low) & before);
+            t->m[j] = more ? high : low;
+            t->at[j] = more ? b : a;
+            step[j] = more ? step[j + upper] : step[j];
+        }
+    }
+    for (ptrdiff_t j = 0; j < columns; j++) t->place[j] = t->at[j] * all + step[j];
+}
+
+/* Rows that lie across, fewer than lanes: several lines become one. */
+FR_INLINE void FN(tops_of_few)(FN(tops) * t, const fr_row_block *b) {
+    const ptrdiff_t columns = b->rows, size = sizeof(store), bytes = columns * size;
+    const int dense = b->along[0] == bytes && (!b->at[1] || b->along[1] == columns);
+    ptrdiff_t steps = FR_ROW_LANES, line = 0;
+    while (steps * columns < 4 * FR_ROW_LANES) steps *= 2;
+    const ptrdiff_t width = steps * columns;
+    FN(tops_open)(t, width);
+    if (dense) {
+        const ptrdiff_t lines = b->n / steps;
+        FN(tops_add)(t, b->at[0], width * size, b->at[1], width, 0, lines, width);
+        const char *mask = b->at[1] ? b->at[1] + lines * width : NULL;
+        if (b->n % steps)
+            FN(tops_add)(t, b->at[0] + lines * width * size, 0, mask, 0, lines, 1, b->n % steps * columns);
+    } else {
+        for (ptrdiff_t done = 0; done < b->n; done += steps, line++) {
+            FR_LINES store x[FR_TOPS];
+            char kept[FR_TOPS];
+            const ptrdiff_t count = b->n - done < steps ? b->n - done : steps;
+            for (ptrdiff_t i = 0; i < count; i++) {
+                FN(copy_few)(x + i * columns, (const store *)(b->at[0] + (done + i) * b->along[0]), columns);
+                for (ptrdiff_t j = 0; j < columns && b->at[1]; j++)
+                    kept[i * columns + j] = b->at[1][(done + i) * b->along[1] + j];
+            }
+            FN(tops_add)(t, (const char *)x, 0, b->at[1] ? kept : NULL, 0, line, 1, count * columns);
+        }
+    }
+    FN(tops_join)(t, columns, steps);
+}
+
+/* Writes rows that lie across: zeros, and each 1 at its place; or line by line, if rows are short. */
+FR_INLINE void FN(write_tops)(FN(tops) * t, const fr_row_block *b, int by_line) {
+    const ptrdiff_t width = b->rows, size = sizeof(store), whole = width - width % FR_ROW_LANES;
+    int bad = 0, none = 0;
+    for (ptrdiff_t j = 0; j < width; j++) {
+        bad |= t->m[j] != t->m[j];
+        none |= t->at[j] < 0;
+    }
+    for (ptrdiff_t j = 0; j < width && none; j++)
+        if (t->at[j] < 0) { /* nothing but -inf: the first one that takes part */
+            ptrdiff_t first = 0;
+            while (b->at[1] && first < b->n && !b->at[1][first * b->along[1] + j]) first++;
+            t->place[j] = first;
+            t->at[j] = (FN(place))first;
+        }
+    for (ptrdiff_t i = 0; i < b->n && by_line; i++) {
+        store *out = (store *)(b->out + i * b->along[2]);
+        for (ptrdiff_t j = 0; j < whole; j += FR_ROW_LANES)
+            FOR_LANES(k) out[j + k] = t->at[j + k] == (FN(place))i ? (store)1 : (store)0;
+        if (width > whole) {
+            FR_LINES store own[FR_ROW_LANES];
+            FOR_LANES(k) own[k] = t->at[whole + k] == (FN(place))i ? (store)1 : (store)0;
+            FN(store_few)(out + whole, own, width - whole);
+        }
+    }
+    if (!by_line) {
+        const int dense = b->along[2] == width * size;
+        if (dense) memset(b->out, 0, (size_t)(b->n * width * size));
+        for (ptrdiff_t i = 0; i < b->n && !dense; i++) memset(b->out + i * b->along[2], 0, (size_t)(width * size));
+        for (ptrdiff_t j = 0; j < width; j++)
+            if (t->place[j] < b->n) *(store *)(b->out + t->place[j] * b->along[2] + j * size) = 1;
+    }
+    for (ptrdiff_t j = 0; j < width && bad; j++)
+        if (t->m[j] != t->m[j]) FN(write_limit)(b->out + j * size, b->along[2], b->n, FR_NO_LIMIT, 0);
+}
+FR_INLINE void FN(hardmax_across)(const fr_row_block *b) {
+    FN(tops) t;
+    fr_row_block part = *b;
+    for (ptrdiff_t done = 0; done < b->rows; done += part.rows) {
+        part.rows = b->rows - done < FR_TOPS ? b->rows - done : FR_TOPS;
+        part.at[0] = b->at[0] + done * (ptrdiff_t)sizeof(store);
+        part.at[1] = b->at[1] ? b->at[1] + done : NULL;
+        part.out = b->out + done * (ptrdiff_t)sizeof(store);
+        const int by_line = part.rows >= FR_ROW_LANES && part.n <= FR_FEW;
+        if (part.rows < FR_ROW_LANES) {
+            FN(tops_of_few)(&t, &part);
+        } else {
+            FN(tops_open)(&t, part.rows);
+            FN(tops_add)(&t, part.at[0], part.along[0], part.at[1], part.along[1], 0, part.n, part.rows);
+            for (ptrdiff_t j = 0; j < part.rows && !by_line; j++) t.place[j] = t.at[j];
+        }
+        FN(write_tops)(&t, &part, by_line);
+    }
+}
+/* A contiguous row, as lines of `width` elements. */
+FR_INLINE void FN(hardmax_along)(const store *x, const char *mask, store *out, ptrdiff_t n, const int width) {
+    const ptrdiff_t lines = n / width, left = n % width;
+    FN(tops) t;
+    FR_LINES store m[FR_ROW_LANES];
+    FN(tops_open)(&t, width);
+    FN(tops_add)(&t, (const char *)x, sizeof(store) * width, mask, width, 0, lines, width);
+    if (left) FN(tops_add)(&t, (const char *)(x + n - left), 0, mask ? mask + n - left : NULL, 0, lines, 1, left);
+    FOR_LANES(j) m[j] = t.m[j];
+    for (int i = FR_ROW_LANES; i < width; i += FR_ROW_LANES) FOR_LANES(j) {
+            const store v = t.m[i + j];
+            m[j] = (v > m[j]) | (v != v) ? v : m[j];
+        }
+    for (int w = FR_ROW_LANES / 2; w; w /= 2)
+        for (int j = 0; j < w; j++) m[j] = (m[j + w] > m[j]) | (m[j + w] != m[j + w]) ? m[j + w] : m[j];
+    const store top = m[0];
+    FN(place) line = (FN(place))lines, lane = width;
+    for (int j = 0; j < width; j++) {
+        const FN(place) own = t.m[j] == top ? t.at[j] : (FN(place))lines;
+        line = own < line ? own : line;
+    }
+    for (int j = 0; j < width; j++) {
+        const FN(place) own = (t.m[j] == top) & (t.at[j] == line) ? (FN(place))j : width;
+        lane = own < lane ? own : lane;
+    }
+    ptrdiff_t at = (ptrdiff_t)line * width + lane;
+    if (line < 0) /* nothing but -inf: the first one that takes part */
+        for (at = 0; mask && at < n && !mask[at];) at++;
+    memset(out, 0, (size_t)n * sizeof(store));
+    if (top != top) FN(write_limit)((char *)out, sizeof(store), n, FR_NO_LIMIT, 0);
+    else if (at < n) out[at] = 1;
+}
+
 FR_UNUSED static void FN(hardmax_row)(const char *const *in, char *to, ptrdiff_t n) {
-    const store *x = (const store *)in[0], m = FN(row_max)(x, n, 0);
-    store *out = (store *)to;
-    ptrdiff_t at = 0;
-    int bad = 0;
+    FN(hardmax_along)((const store *)in[0], NULL, (store *)to, n, 2 * FR_ROW_LANES);
+}
+FR_APART void FN(hardmax_masked)(const char *x, const char *mask, char *out, ptrdiff_t n) {
+    FN(hardmax_along)((const store *)x, mask, (store *)out, n, 4 * FR_ROW_LANES);
+}
+FR_INLINE void FN(hardmax_at)(const fr_row_block *b, ptrdiff_t r) {
+    const char *x = b->at[0] + r * b->across[0];
+    char *out = b->out + r * b->across[2];
+    if (b->at[1]) FN(hardmax_masked)(x, b->at[1] + r * b->across[1], out, b->n);
+    else FN(hardmax_row)(&x, out, b->n);
+}
+/* Kernels of rows of `width` contiguous elements, a number that the compiler knows: it transposes them in registers.
+ * NaNs are left out. Shorter rows are filled up with NaN: `safe` of them can be read, and written in their order, with
+ * what follows them. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define FOR_ELEMENTS(k, n) FR_INDEPENDENT _Pragma("GCC unroll 1") for (int k = 0; k < n; k++)
+#else
+#define FOR_ELEMENTS(k, n) FR_INDEPENDENT for (int k = 0; k < n; k++)
+#endif
+#define SHORT_ROWS(width)                                                                          \
+    FR_APART void FN(hardmax_##width##_row)(const store *x, store *out, ptrdiff_t rows) {          \
+        FR_INDEPENDENT                                                                             \
+        for (ptrdiff_t r = 0; r < rows; r++) {                                                     \
+            store v[width], m = -(store)INFINITY, rest = 1;                                        \
+            for (int k = 0; k < width; k++) v[k] = x[r * width + k];                               \
+            for (int k = 0; k < width; k++) m = v[k] > m ? v[k] : m;                               \
+            for (int k = 0; k < width; k++) {                                                      \
+                const store one = v[k] == m ? rest : (store)0;                                     \
+                rest -= one;                                                                       \
+                out[r * width + k] = one;                                                          \
+            }                                                                                      \
+        }                                                                                          \
+    }                                                                                              \
+    FR_APART void FN(fill_##width)(const store *x, store *to, int rows, int safe, int n) {         \
+        for (int r = 0; r < safe; r++) FOR_ELEMENTS(k, width) {                                    \
+                const store v = x[r * n + k];                                                      \
+                to[r * width + k] = k < n ? v : (store)NAN;                                        \
+            }                                                                                      \
+        for (int r = safe; r < rows; r++)                                                          \
+            for (int k = 0; k < width; k++) to[r * width + k] = k < n ? x[r * n + k] : (store)NAN; \
+    }                                                                                              \
+    FR_APART void FN(cut_##width)(const store *x, store *to, int rows, int safe, int n) {          \
+        for (int r = 0; r < safe; r++) FOR_ELEMENTS(k, width) to[r * n + k] = x[r * width + k];    \
+        for (int r = safe; r < rows; r++)                                                          \
+            for (int k = 0; k < n; k++) to[r * n + k] = x[r * width + k];                          \
+    }
+SHORT_ROWS(2)
+SHORT_ROWS(3)
+SHORT_ROWS(4)
+SHORT_ROWS(8)
+SHORT_ROWS(16)
+#undef SHORT_ROWS
+#undef FOR_ELEMENTS
+FR_APART int FN(any_nan_row)(const store *x, ptrdiff_t n) {
+    FN(place) bad = 0;
     for (ptrdiff_t i = 0; i < n; i++) bad |= x[i] != x[i];
-    while (!bad && x[at] != m) at++;
-    for (ptrdiff_t i = 0; i < n; i++) out[i] = bad ? (store)NAN : (store)0;
-    if (!bad) out[at] = 1;
+    return bad != 0;
+}
+/* Copies rows of n elements of a size, `from_across` and `to_across` bytes apart. */
+FR_INLINE void FN(copy_rows)(char *to, ptrdiff_t to_across, const char *from, ptrdiff_t from_across, int rows,
+                             size_t bytes) {
+    for (int r = 0; r < rows; r++) memcpy(to + r * to_across, from + r * from_across, bytes);
+}
+/* Contiguous rows of up to FR_ROW_LANES elements. Those that are masked become NaN. */
+FR_INLINE void FN(hardmax_short)(const fr_row_block *b) {
+    const int n = (int)b->n, width = n < 2 ? 2 : n <= 4 ? n : n <= 8 ? 8 : 16, same = n == width;
+    const ptrdiff_t bytes = n * (ptrdiff_t)sizeof(store);
+    const int packed = b->across[0] == bytes, packed_out = b->across[2] == bytes;
+    const int most = 4 * FR_TOPS / width;
+    FR_LINES store own[4 * FR_TOPS], wide[4 * FR_TOPS];
+    char kept[4 * FR_TOPS];
+    for (ptrdiff_t r = 0; r < b->rows; r += most) {
+        const int rows = b->rows - r < most ? (int)(b->rows - r) : most, count = rows * n;
+        const store *x = (const store *)(b->at[0] + r * b->across[0]);
+        const char *mask = b->at[1] ? b->at[1] + r * b->across[1] : NULL;
+        char *out = b->out + r * b->across[2];
+        const int safe = count < width ? 0 : (count - width) / n + 1; /* reads and writes within the rows */
+        if (!packed) {
+            FN(copy_rows)((char *)own, bytes, (const char *)x, b->across[0], rows, (size_t)bytes);
+            x = own;
+        }
+        if (mask && b->across[1] != n) {
+            FN(copy_rows)(kept, n, mask, b->across[1], rows, (size_t)n);
+            mask = kept;
+        }
+        if (mask) {
+            FR_INDEPENDENT
+            for (int i = 0; i < count; i++) own[i] = mask[i] ? x[i] : (store)0;
+            x = own;
+        }
+        if (FN(any_nan_row)(x, count)) {
+            for (int q = 0; q < rows; q++) FN(hardmax_at)(b, r + q);
+            continue;
+        }
+        if (mask) {
+            FR_INDEPENDENT
+            for (int i = 0; i < count; i++) own[i] = mask[i] ? own[i] : (store)NAN;
+        }
+        if (width == 8 && !same) FN(fill_8)(x, wide, rows, safe, n);
+        else if (width == 16 && !same) FN(fill_16)(x, wide, rows, safe, n);
+        else if (!same) FN(fill_2)(x, wide, rows, safe, n);
+        if (!same) x = wide;
+        store *to = same && packed_out ? (store *)out : wide;
+        if (width == 2) FN(hardmax_2_row)(x, to, rows);
+        else if (width == 3) FN(hardmax_3_row)(x, to, rows);
+        else if (width == 4) FN(hardmax_4_row)(x, to, rows);
+        else if (width == 8) FN(hardmax_8_row)(x, to, rows);
+        else FN(hardmax_16_row)(x, to, rows);
+        if (!packed_out)
+            FN(copy_rows)(out, b->across[2], (const char *)wide, width * (ptrdiff_t)sizeof(store), rows, (size_t)bytes);
+        else if (width == 8 && !same) FN(cut_8)(wide, (store *)out, rows, safe, n);
+        else if (width == 16 && !same) FN(cut_16)(wide, (store *)out, rows, safe, n);
+        else if (!same) FN(cut_2)(wide, (store *)out, rows, safe, n);
+    }
+}
+/* Rows that are contiguous in all operands, or whose neighbors are. */
+FR_UNUSED static void FN(hardmax_block)(const fr_row_block *b) {
+    const ptrdiff_t size = sizeof(store);
+    if (b->along[0] != size || b->along[2] != size || (b->at[1] && b->along[1] != 1)) FN(hardmax_across)(b);
+    else if (b->n <= FR_ROW_LANES && b->rows > 1) FN(hardmax_short)(b);
+    else
+        for (ptrdiff_t r = 0; r < b->rows; r++) FN(hardmax_at)(b, r);
 }
 /* The largest elements of FR_COLUMNS rows, and NaN for a row that has one, else 0. */
 FR_INLINE void FN(columns_max)(store *m, store *bad, const char *x, ptrdiff_t pitch, ptrdiff_t n) {
@@ -297,11 +625,11 @@ FR_UNUSED static void FN(sparsemax_tile_row)(fr_tile *tile) {
 }
 
 /* Its gradient: over the support, g minus its mean there. */
-FR_INLINE void FN(support_step)(int first, fr_support *s, double *many, const store *g, const store *y) {
+FR_INLINE void FN(support_step)(int first, double *hi, double *lo, double *many, const store *g, const store *y) {
     FOR_LANES(j) {
-        double sum = first ? 0 : s->hi[j], low = first ? 0 : s->lo[j];
-        fr_add_to(&sum, &low, y[j] > 0 ? (double)g[j] : 0);
-        s->hi[j] = sum, s->lo[j] = low;
+        const double v = y[j] > 0 ? (double)g[j] : 0;
+        if (first) hi[j] = v + 0; /* not -0 */
+        else fr_add_to(&hi[j], &lo[j], v);
         many[j] += y[j] > 0 ? 1 : 0;
     }
 }
@@ -316,38 +644,45 @@ FR_UNUSED static void FN(sparsemax_from_output_row)(const char *const *in, char 
     double count;
     ptrdiff_t i = 0;
     FOR_LANES(j) s.hi[j] = s.lo[j] = s.many[j] = 0;
-    for (; i + FR_ROW_LANES <= n; i += FR_ROW_LANES) FN(support_step)(0, &s, s.many, g + i, y + i);
+    for (; i + FR_ROW_LANES <= n; i += FR_ROW_LANES) FN(support_step)(0, s.hi, s.lo, s.many, g + i, y + i);
     if (i < n) {
         FR_LINES store gs[FR_ROW_LANES], ys[FR_ROW_LANES];
         for (int j = 0; j < FR_ROW_LANES; j++) gs[j] = ys[j] = 0;
         FN(copy_few)(gs, g + i, n - i);
         FN(copy_few)(ys, y + i, n - i);
-        FN(support_step)(0, &s, s.many, gs, ys);
+        FN(support_step)(0, s.hi, s.lo, s.many, gs, ys);
     }
     const fr_total total = fr_support_join(&s, &count), mean = fr_quotient(total, count);
     FR_INDEPENDENT
     for (i = 0; i < n; i++) out[i] = FN(sparsemax_gradient)(g[i], y[i], mean.hi, mean.lo);
 }
-FR_UNUSED static void FN(sparsemax_from_output_tile_row)(fr_tile *tile) {
-    const ptrdiff_t n = tile->n;
+FR_INLINE void FN(sparsemax_from_output_columns)(fr_tile *tile, ptrdiff_t n) {
     FOR_COLUMNS(at, tile) {
-        fr_support lane[FR_ROW_LANES];
+        FR_LINES double sum[FR_ROW_LANES][FR_COLUMNS], rest[FR_ROW_LANES][FR_COLUMNS];
         FR_LINES double many[FR_COLUMNS], hi[FR_COLUMNS], lo[FR_COLUMNS];
         const char *g = tile->in[0] + at, *y = tile->in[1] + at;
         FOR_LANES(j) many[j] = 0;
-        for (ptrdiff_t i = 0; i < n && i < FR_ROW_LANES; i++)
-            FN(support_step)(1, &lane[i], many, (const store *)(g + i * tile->pitch[0]),
+        const int few = n <= FR_ROW_LANES; /* then no errors before lanes are joined */
+        for (ptrdiff_t i = 0; i < n && i < FR_ROW_LANES; i++) {
+            FN(support_step)(1, sum[i], rest[i], many, (const store *)(g + i * tile->pitch[0]),
                              (const store *)(y + i * tile->pitch[1]));
+            if (!few) FOR_LANES(j) rest[i][j] = 0;
+        }
         for (ptrdiff_t i = FR_ROW_LANES; i < n; i++)
-            FN(support_step)(0, &lane[i % FR_ROW_LANES], many, (const store *)(g + i * tile->pitch[0]),
-                             (const store *)(y + i * tile->pitch[1]));
+            FN(support_step)(0, sum[i % FR_ROW_LANES], rest[i % FR_ROW_LANES], many,
+                             (const store *)(g + i * tile->pitch[0]), (const store *)(y + i * tile->pitch[1]));
         for (int w = FR_ROW_LANES / 2; w; w /= 2)
-            for (int l = 0; l < w && l + w < n; l++) FOR_LANES(j) {
-                    fr_add_to(&lane[l].hi[j], &lane[l].lo[j], lane[l + w].hi[j]);
-                    lane[l].lo[j] += lane[l + w].lo[j];
+            for (int l = 0; l < w && l + w < n; l++) {
+                const int own = !few || l + 2 * w < n, other = !few || l + 3 * w < n;
+                FOR_LANES(j) {
+                    double low = own ? rest[l][j] : 0;
+                    fr_add_to(&sum[l][j], &low, sum[l + w][j]);
+                    rest[l][j] = low + (other ? rest[l + w][j] : 0);
                 }
+            }
         FOR_LANES(j) {
-            const fr_total mean = fr_quotient((fr_total){lane[0].hi[j], lane[0].lo[j]}, many[j]);
+            const fr_total total = {sum[0][j], n > 1 ? rest[0][j] : 0};
+            const fr_total mean = n == 2 ? fr_of_two(total, many[j]) : fr_quotient(total, many[j]);
             hi[j] = mean.hi, lo[j] = mean.lo;
         }
         for (ptrdiff_t i = 0; i < n; i++) {
@@ -357,5 +692,8 @@ FR_UNUSED static void FN(sparsemax_from_output_tile_row)(fr_tile *tile) {
         }
     }
 }
-
+FR_UNUSED static void FN(sparsemax_from_output_tile_row)(fr_tile *tile) {
+    if (tile->n == 2) FN(sparsemax_from_output_columns)(tile, 2);
+    else FN(sparsemax_from_output_columns)(tile, tile->n);
+}
 #endif

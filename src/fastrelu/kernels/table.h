@@ -126,6 +126,7 @@ static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
      FR_ROW_KERNELS(_from_output_tile_row, kind, select), \
      FR_ROW_BANDS(_band_row, kind),                       \
      FR_ROW_BANDS(_from_output_band_row, kind),           \
+     hardmax_block##select,                               \
      cross_entropy_row##kind,                             \
      cross_entropy_tile_row##kind,                        \
      logsumexp_row##kind,                                 \
