@@ -821,10 +821,12 @@ cdef class Load:
 cdef cnp.ndarray _one(double number, int dtype, fr_row_finish finish):
     """A factor of all rows in a type; what divides is not 0 there."""
     cdef cnp.ndarray one = cnp.PyArray_SimpleNew(0, NULL, dtype)
+    cdef float narrow
     if dtype == cnp.NPY_DOUBLE:
         (<double *>cnp.PyArray_DATA(one))[0] = number
     else:
-        (<float *>cnp.PyArray_DATA(one))[0] = max(<float>number, <float>2**-149) if finish == FR_DIVIDED else <float>number
+        narrow = <float>number
+        (<float *>cnp.PyArray_DATA(one))[0] = max(narrow, <float>2**-149) if finish == FR_DIVIDED else narrow
     return one
 
 
@@ -1629,7 +1631,8 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
     keep(&held, mask)
     keep(&held, target)
     hold(&held, name)
-    cdef cnp.ndarray _kept_a = a, _kept_g = g, _kept_mask = mask  # what `held` borrows: the names get other arrays below
+    # References to what `held` borrows, for the names get other arrays below.
+    cdef cnp.ndarray _kept_a = a, _kept_g = g, _kept_mask = mask
     crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(a))
 
     dtype = _joint_type(name, a, g, &result)

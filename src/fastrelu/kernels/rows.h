@@ -86,8 +86,8 @@ struct fr_rows {
     int (*suspect)(const char *results, ptrdiff_t n, int hardmax);
     /* Copies n elements changed; `to` may be `from`. `bias` holds one number for each, or is NULL. */
     void (*load)(char *to, const char *from, const char *bias, ptrdiff_t n, const fr_row_load *load);
-    /* Multiplies n elements by one factor, or each by its own if `own`; or divides them by one. */
-    void (*finish)(char *to, const char *factor, ptrdiff_t n, int own, int divides);
+    /* Multiplies n elements of each line by one factor, or each by its own if `own`; or divides them by one. */
+    void (*finish)(char *to, ptrdiff_t pitch, ptrdiff_t lines, ptrdiff_t n, const char *factor, int own, int divides);
     /* What a row adds to the gradient of a scale: the sum of x and the gradients, which are the target's shares. */
     fr_loss scale_slope;
     fr_tile_kernel scale_slope_tile;

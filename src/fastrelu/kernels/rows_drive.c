@@ -206,21 +206,19 @@ static void fr_finish_rows(const fr_row_call *call, const char *factor, char *ou
     double own[FR_TILE_WIDTH];
     if (across == size && m > 1 && (!mask || mask_across == 1)) {
         if (step) fr_transfer((char *)own, 0, size, factor, 0, step, 1, m, size);
-        for (ptrdiff_t i = 0; i < n; i++) {
-            char *line = out + i * along;
-            call->flavor->finish(line, step ? (const char *)own : factor, m, step != 0, divides);
-            if (mask) call->flavor->select(line, line, mask + i * mask_along, m, 0);
-        }
+        call->flavor->finish(out, along, n, m, step ? (const char *)own : factor, step != 0, divides);
+        for (ptrdiff_t i = 0; i < n && mask; i++)
+            call->flavor->select(out + i * along, out + i * along, mask + i * mask_along, m, 0);
         return;
     }
     for (ptrdiff_t r = 0; r < m; r++, out += across, factor += step, mask = mask ? mask + mask_across : NULL) {
         if ((along == size || n == 1) && (!mask || mask_along == 1)) {
-            call->flavor->finish(out, factor, n, 0, divides);
+            call->flavor->finish(out, 0, 1, n, factor, 0, divides);
             if (mask) call->flavor->select(out, out, mask, n, 0);
             continue;
         }
         for (ptrdiff_t i = 0; i < n; i++)
-            if (!mask || mask[i * mask_along]) call->flavor->finish(out + i * along, factor, 1, 0, divides);
+            if (!mask || mask[i * mask_along]) call->flavor->finish(out + i * along, 0, 1, 1, factor, 0, divides);
     }
 }
 

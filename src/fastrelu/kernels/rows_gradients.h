@@ -336,9 +336,8 @@ ROW_GRADIENTS(log_softmax, FR_DOT_LOG, FN(log_slope_of), FN(log_softmax_gradient
 
 /* ---- Results times or over a factor: rounded once more, as they are in a pass of their own ---- */
 
-FR_UNUSED static void FN(finish_row)(char *to, const char *factor, ptrdiff_t n, int own, int divides) {
-    store *out = (store *)to;
-    const store *f = (const store *)factor, one = *f;
+FR_INLINE void FN(finish_line)(store *out, const store *f, ptrdiff_t n, int own, int divides) {
+    const store one = *f;
     if (own) {
         FR_INDEPENDENT
         for (ptrdiff_t i = 0; i < n; i++) out[i] *= f[i];
@@ -349,6 +348,16 @@ FR_UNUSED static void FN(finish_row)(char *to, const char *factor, ptrdiff_t n, 
         FR_INDEPENDENT
         for (ptrdiff_t i = 0; i < n; i++) out[i] *= one;
     }
+}
+FR_UNUSED static void FN(finish_row)(char *to, ptrdiff_t pitch, ptrdiff_t lines, ptrdiff_t n, const char *factor,
+                                     int own, int divides) {
+    const store *f = (const store *)factor;
+    if (n == FR_COLUMNS && own)
+        for (; lines; lines--, to += pitch) FN(finish_line)((store *)to, f, FR_COLUMNS, 1, 0);
+    else if (n == FR_COLUMNS && !divides)
+        for (; lines; lines--, to += pitch) FN(finish_line)((store *)to, f, FR_COLUMNS, 0, 0);
+    else
+        for (; lines; lines--, to += pitch) FN(finish_line)((store *)to, f, n, own, divides);
 }
 
 /* ---- The gradient of a scale: the sum of x times the gradients of scaled elements; where those are 0, x may be
