@@ -110,9 +110,9 @@ FR_SELECT_ONES(64)
         if (left) any |= FR_SELECT_FEW(bits, to + whole * size, from + whole * size, mask + whole, absent, left); \
         return any != 0;                                                                                          \
     }                                                                                                             \
-    static void select_rows_##kind(char *to, ptrdiff_t to_pitch, const char *from, ptrdiff_t from_pitch,          \
-                                   const char *mask, ptrdiff_t mask_pitch, ptrdiff_t lines, ptrdiff_t n,          \
-                                   uint64_t absent) {                                                             \
+    static void select_lines_##kind(char *to, ptrdiff_t to_pitch, const char *from, ptrdiff_t from_pitch,         \
+                                    const char *mask, ptrdiff_t mask_pitch, ptrdiff_t lines, ptrdiff_t n,         \
+                                    uint64_t absent) {                                                            \
         const ptrdiff_t pitch = n * (bits / 8);                                                                   \
         if (to_pitch == pitch && from_pitch == pitch && mask_pitch == n) n *= lines, lines = 1; /* one run */     \
         for (ptrdiff_t i = 0; i < lines; i++)                                                                     \

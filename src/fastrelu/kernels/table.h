@@ -134,7 +134,7 @@ static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
      read_labels_row##kind,                               \
      add_losses_row_full,                                 \
      select_row##select,                                  \
-     select_rows##select,                                 \
+     select_lines##select,                                \
      suspect_row##select,                                 \
      load_row##select,                                    \
      finish_row##kind,                                    \
