@@ -24,7 +24,8 @@ PACKED = {
     "neon": re.compile(r"^\s+(?:f\w+|bit|bif|bsl|and|orr)\s+v\d+\.(?:4s|2d|16b)"),
 }
 KERNEL = re.compile(
-    r"^_?((?:\w+_(?:scalar|array|rows?)|pack|select_bits|(?:de)?quantize)_(?:lean|wide|full|hilo)(?:\.\w+)*):"
+    r"^_?((?:(?:\w+_(?:scalar|array|rows?)|pack|select_bits|(?:de)?quantize)_(?:lean|wide|full|hilo)"
+    r"|\w+_(?:forward|rough|backward|from_output)_(?:half|bfloat))(?:\.\w+)*):"
 )
 # Copies the last elements of a row, up to 15, before they are added up; clears the numbers of rows that a band lacks.
 COPIES = {"memcpy", "memcpy@PLT", "memset", "memset@PLT"}
@@ -33,6 +34,9 @@ RARE = re.compile(r"_?(?:limits?_of|write_limit|write_rare|infinite_sum|add_cand
 # Loops that are known not to be vectorized: a copy; and two whose selects by a parameter become branches in GCC.
 PLAIN = re.compile(r"_?(?:identity_forward|xielu_forward_scalar|hard_swish_line_\w+_scalar_hilo)")
 CALL = re.compile(r"^\s+(?:call|bl)\s+(?!\*)(\S+)")
+JUMP = re.compile(
+    r"^\s+(?:j\w+|b(?:\.\w+)?)\s+_?(\w+(?:\.\w+)*)$"
+)  # to another kernel, which has the same instructions
 
 CLANG = [sys.executable, "-m", "ziglang", "cc", "-Wno-bitwise-conditional-parentheses"]
 JOBS = {
@@ -81,7 +85,8 @@ def complaints(name: str, lines: list[str], packed: re.Pattern[str], checked: se
         for called in calls
         if called.removeprefix("_") not in allowed and not RARE.match(called)
     ]
-    if not any(packed.match(line) for line in lines) and not PLAIN.match(name):
+    same = any((match := JUMP.match(line)) and match[1] in checked for line in lines)
+    if not (same or any(packed.match(line) for line in lines) or PLAIN.match(name)):
         found.append(f"{name} is not vectorized")
     return found
 
