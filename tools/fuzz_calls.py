@@ -441,6 +441,7 @@ def quantized(d: Draw) -> Call:
 
         call = Call(fr.quantized.quantize, [x, *ends, name], coded, {"dtype": kind, "axis": axis, **options})
         d.output(call, shape, kind)
+        call.bad = [bad for bad in call.bad if bad[2] is not TypeError]  # integers hold bytes
         call.bad += [(0, np.zeros(shape, d.pick(UNFIT)), TypeError), (1, -1.0, ValueError), (1, "1", TypeError)]
         return call
     if form == "lookup":

@@ -8,7 +8,7 @@ result is wrapped. Neither is computed or stripped in silence: what cannot work 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import index
 from typing import Any
 
@@ -65,29 +65,29 @@ def refuse_mask(name: str, value: object) -> None:
 
 def refuse(name: object, **operands: object) -> None:
     """Refuse operands whose type decides what a ufunc does with them, for functions that are no ufuncs."""
-    for operand, value in map(_unpacked, operands.items()):
+    for operand, value in _unpacked(operands):
         if is_foreign(value):
             raise _no(name, operand, value)
 
 
 def refuse_labels(name: object, **operands: object) -> None:
     """Refuse operands of pandas and xarray where their labels would be ignored, or meet others."""
-    for operand, value in map(_unpacked, operands.items()):
+    for operand, value in _unpacked(operands):
         if is_foreign(value) and any(_library(base) in {"pandas", "xarray"} for base in type(value).__mro__):
             raise _no(name, operand, value)
 
 
 def refuse_untyped(name: object, **operands: object) -> None:
     """Refuse what has no type of NumPy: tensors, frames and nullable columns."""
-    for operand, value in operands.items():
+    for operand, value in zip(operands, operands.values(), strict=True):
         if not isinstance(getattr(value, "dtype", None), np.dtype):
             raise _no(name, operand, value)
 
 
-def _unpacked(operand: tuple[str, Any]) -> tuple[str, Any]:
-    """Return an operand with its name; a tuple of one is an output."""
-    name, value = operand
-    return name, value[0] if isinstance(value, tuple) and len(value) == 1 else value
+def _unpacked(operands: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield names and operands; a tuple of one is an output. CPython 3.11 crashes where ``items()`` finds no memory."""
+    for name, value in zip(operands, operands.values(), strict=True):
+        yield name, value[0] if isinstance(value, tuple) and len(value) == 1 else value
 
 
 def check_mask(name: str, where: object) -> None:
