@@ -118,6 +118,7 @@ def _with_mask(
     names = [p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
     forward, of_mask = kernels.get(function), kernels[f"{gradient or function}_backward"]
     usual = {p.name: p.default for p in signature.parameters.values() if p.default is not p.empty}
+    takes_x_alone = len(usual) == len(signature.parameters) - 1
     defaults = tuple(usual.get(parameter) for parameter in names)
 
     def with_mask(*args: Any, **options: Any) -> tuple[Any, Mask]:
@@ -129,12 +130,15 @@ def _with_mask(
             )
             if found is not None:
                 return found
-        try:
-            bound = signature.bind(*args, **options)
-        except TypeError as error:
-            raise TypeError(f"{name}: {error}") from None
-        bound.apply_defaults()
-        given = dict(bound.arguments)
+        if takes_x_alone and len(args) == 1 and not options:
+            given = {"x": args[0], **usual}
+        else:
+            try:
+                bound = signature.bind(*args, **options)
+            except TypeError as error:
+                raise TypeError(f"{name}: {error}") from None
+            bound.apply_defaults()
+            given = dict(bound.arguments)
         x, out = as_data(name, "x", given.pop("x")), given.pop("out")
         numbers = tuple(given[parameter] for parameter in names)
         if forward is not None and all(isinstance(number, _NUMBERS) for number in numbers):
@@ -223,6 +227,20 @@ def backward_from_mask(
     small = _packed.small_select(name, isa, grad, mask, slope, negative_slope, out)
     if small is not None:
         return small
+    own: Any = grad
+    slopes: Any = slope, negative_slope
+    if (  # in place, the usual way
+        own is out
+        and type(own) is np.ndarray
+        and type(mask) is np.ndarray
+        and own.dtype in _USUAL
+        and own.flags.carray
+        and not np.may_share_memory(own, mask)
+        and type(slopes[0]) is float
+        and type(slopes[1]) is float
+    ):
+        _packed.select(name, isa, own, as_mask(name, mask, own.size), slopes[0], slopes[1], own)
+        return own
     g, bits = as_data(name, "grad", grad), as_mask(name, mask, np.size(grad))
     if not isinstance(slope, _NUMBERS):
         raise TypeError(f"{name} takes a number as slope, got {slope!r}")
