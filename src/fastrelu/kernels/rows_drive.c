@@ -536,13 +536,11 @@ static int fr_is_across(const fr_row_call *call) {
     return 0;
 }
 
-/* Is it a hardmax of rows that the kernel of blocks takes? Between short and long ones a tile is faster, and from 5
- * elements on also without a mask unless they are 8 or 16. */
+/* Is it a hardmax of rows that the kernel of blocks takes? Contiguous ones of other lengths are faster in tiles. */
 static int fr_is_block(const fr_row_call *call) {
-    const int masked = call->operand[FR_ROW_WHERE].origin != NULL;
-    const ptrdiff_t n = call->n, whole = n <= 4 || n == 8 || n == 16;
-    const int filled = masked ? n <= 16 : n < 8 && call->itemsize == sizeof(float);
-    int along = whole || filled || n > FR_SHORT_ROW, across = n * call->shape[call->naxes - 1] >= FR_TILE_WIDTH;
+    const ptrdiff_t n = call->n;
+    int along = n <= 4 || n == 8 || n == 16 || n > FR_SHORT_ROW;
+    int across = n * call->shape[call->naxes - 1] >= FR_TILE_WIDTH;
     if (call->loss || call->load || call->kernel != call->flavor->forward[FR_HARDMAX] || n > INT32_MAX) return 0;
     for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++) {
         const ptrdiff_t size = k == FR_ROW_WHERE ? 1 : call->itemsize;
