@@ -539,7 +539,7 @@ static int fr_is_across(const fr_row_call *call) {
 /* Is it a hardmax of rows that the kernel of blocks takes? Contiguous ones of other lengths are faster in tiles. */
 static int fr_is_block(const fr_row_call *call) {
     const ptrdiff_t n = call->n;
-    int along = n <= 4 || n == 8 || n == 16 || n > FR_SHORT_ROW;
+    int along = (n >= 2 && n <= 4) || n == 8 || n == 16 || n > FR_SHORT_ROW;
     int across = n * call->shape[call->naxes - 1] >= FR_TILE_WIDTH;
     if (call->loss || call->load || call->kernel != call->flavor->forward[FR_HARDMAX] || n > INT32_MAX) return 0;
     for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++) {

@@ -266,39 +266,20 @@ FR_INLINE void FN(hardmax_at)(const fr_row_block *b, ptrdiff_t r) {
     else FN(hardmax_row)(&x, out, b->n);
 }
 /* Kernels of rows of `width` contiguous elements, a number that the compiler knows: it transposes them in registers.
- * NaNs are left out. Shorter rows are filled up with NaN: `safe` of them can be read, and written in their order, with
- * what follows them. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define FOR_ELEMENTS(k, n) FR_INDEPENDENT _Pragma("GCC unroll 1") for (int k = 0; k < n; k++)
-#else
-#define FOR_ELEMENTS(k, n) FR_INDEPENDENT for (int k = 0; k < n; k++)
-#endif
-#define SHORT_ROWS(width)                                                                          \
-    FR_APART void FN(hardmax_##width##_row)(const store *x, store *out, ptrdiff_t rows) {          \
-        FR_INDEPENDENT                                                                             \
-        for (ptrdiff_t r = 0; r < rows; r++) {                                                     \
-            store v[width], m = -(store)INFINITY, rest = 1;                                        \
-            for (int k = 0; k < width; k++) v[k] = x[r * width + k];                               \
-            for (int k = 0; k < width; k++) m = v[k] > m ? v[k] : m;                               \
-            for (int k = 0; k < width; k++) {                                                      \
-                const store one = v[k] == m ? rest : (store)0;                                     \
-                rest -= one;                                                                       \
-                out[r * width + k] = one;                                                          \
-            }                                                                                      \
-        }                                                                                          \
-    }                                                                                              \
-    FR_APART void FN(fill_##width)(const store *x, store *to, int rows, int safe, int n) {         \
-        for (int r = 0; r < safe; r++) FOR_ELEMENTS(k, width) {                                    \
-                const store v = x[r * n + k];                                                      \
-                to[r * width + k] = k < n ? v : (store)NAN;                                        \
-            }                                                                                      \
-        for (int r = safe; r < rows; r++)                                                          \
-            for (int k = 0; k < width; k++) to[r * width + k] = k < n ? x[r * n + k] : (store)NAN; \
-    }                                                                                              \
-    FR_APART void FN(cut_##width)(const store *x, store *to, int rows, int safe, int n) {          \
-        for (int r = 0; r < safe; r++) FOR_ELEMENTS(k, width) to[r * n + k] = x[r * width + k];    \
-        for (int r = safe; r < rows; r++)                                                          \
-            for (int k = 0; k < n; k++) to[r * n + k] = x[r * width + k];                          \
+ * NaNs are left out. */
+#define SHORT_ROWS(width)                                                                 \
+    FR_APART void FN(hardmax_##width##_row)(const store *x, store *out, ptrdiff_t rows) { \
+        FR_INDEPENDENT                                                                    \
+        for (ptrdiff_t r = 0; r < rows; r++) {                                            \
+            store v[width], m = -(store)INFINITY, rest = 1;                               \
+            for (int k = 0; k < width; k++) v[k] = x[r * width + k];                      \
+            for (int k = 0; k < width; k++) m = v[k] > m ? v[k] : m;                      \
+            for (int k = 0; k < width; k++) {                                             \
+                const store one = v[k] == m ? rest : (store)0;                            \
+                rest -= one;                                                              \
+                out[r * width + k] = one;                                                 \
+            }                                                                             \
+        }                                                                                 \
     }
 SHORT_ROWS(2)
 SHORT_ROWS(3)
@@ -306,7 +287,6 @@ SHORT_ROWS(4)
 SHORT_ROWS(8)
 SHORT_ROWS(16)
 #undef SHORT_ROWS
-#undef FOR_ELEMENTS
 FR_APART int FN(any_nan_row)(const store *x, ptrdiff_t n) {
     FN(place) bad = 0;
     for (ptrdiff_t i = 0; i < n; i++) bad |= x[i] != x[i];
@@ -317,12 +297,12 @@ FR_INLINE void FN(copy_rows)(char *to, ptrdiff_t to_across, const char *from, pt
                              size_t bytes) {
     for (int r = 0; r < rows; r++) memcpy(to + r * to_across, from + r * from_across, bytes);
 }
-/* Contiguous rows of up to FR_ROW_LANES elements. Those that are masked become NaN. */
+/* Contiguous rows of 2, 3, 4, 8 or 16 elements. Those that are masked become NaN. */
 FR_INLINE void FN(hardmax_short)(const fr_row_block *b) {
-    const int n = (int)b->n, width = n < 2 ? 2 : n <= 4 ? n : n <= 8 ? 8 : 16, same = n == width;
+    const int n = (int)b->n;
     const ptrdiff_t bytes = n * (ptrdiff_t)sizeof(store);
     const int packed = b->across[0] == bytes, packed_out = b->across[2] == bytes;
-    const int most = 4 * FR_TOPS / width;
+    const int most = 4 * FR_TOPS / n;
     FR_LINES store own[4 * FR_TOPS], wide[4 * FR_TOPS];
     char kept[4 * FR_TOPS];
     for (ptrdiff_t r = 0; r < b->rows; r += most) {
@@ -330,7 +310,6 @@ FR_INLINE void FN(hardmax_short)(const fr_row_block *b) {
         const store *x = (const store *)(b->at[0] + r * b->across[0]);
         const char *mask = b->at[1] ? b->at[1] + r * b->across[1] : NULL;
         char *out = b->out + r * b->across[2];
-        const int safe = count < width ? 0 : (count - width) / n + 1; /* reads and writes within the rows */
         if (!packed) {
             FN(copy_rows)((char *)own, bytes, (const char *)x, b->across[0], rows, (size_t)bytes);
             x = own;
@@ -352,27 +331,20 @@ FR_INLINE void FN(hardmax_short)(const fr_row_block *b) {
             FR_INDEPENDENT
             for (int i = 0; i < count; i++) own[i] = mask[i] ? own[i] : (store)NAN;
         }
-        if (width == 8 && !same) FN(fill_8)(x, wide, rows, safe, n);
-        else if (width == 16 && !same) FN(fill_16)(x, wide, rows, safe, n);
-        else if (!same) FN(fill_2)(x, wide, rows, safe, n);
-        if (!same) x = wide;
-        store *to = same && packed_out ? (store *)out : wide;
-        if (width == 2) FN(hardmax_2_row)(x, to, rows);
-        else if (width == 3) FN(hardmax_3_row)(x, to, rows);
-        else if (width == 4) FN(hardmax_4_row)(x, to, rows);
-        else if (width == 8) FN(hardmax_8_row)(x, to, rows);
+        store *to = packed_out ? (store *)out : wide;
+        if (n == 2) FN(hardmax_2_row)(x, to, rows);
+        else if (n == 3) FN(hardmax_3_row)(x, to, rows);
+        else if (n == 4) FN(hardmax_4_row)(x, to, rows);
+        else if (n == 8) FN(hardmax_8_row)(x, to, rows);
         else FN(hardmax_16_row)(x, to, rows);
-        if (!packed_out)
-            FN(copy_rows)(out, b->across[2], (const char *)wide, width * (ptrdiff_t)sizeof(store), rows, (size_t)bytes);
-        else if (width == 8 && !same) FN(cut_8)(wide, (store *)out, rows, safe, n);
-        else if (width == 16 && !same) FN(cut_16)(wide, (store *)out, rows, safe, n);
-        else if (!same) FN(cut_2)(wide, (store *)out, rows, safe, n);
+        if (!packed_out) FN(copy_rows)(out, b->across[2], (const char *)wide, bytes, rows, (size_t)bytes);
     }
 }
 /* Rows that are contiguous in all operands, or whose neighbors are. */
 FR_UNUSED static void FN(hardmax_block)(const fr_row_block *b) {
     const ptrdiff_t size = sizeof(store);
-    if (b->along[0] != size || b->along[2] != size || (b->at[1] && b->along[1] != 1)) FN(hardmax_across)(b);
+    if (b->n == 1 || b->along[0] != size || b->along[2] != size || (b->at[1] && b->along[1] != 1))
+        FN(hardmax_across)(b);
     else if (b->n <= FR_ROW_LANES && b->rows > 1) FN(hardmax_short)(b);
     else
         for (ptrdiff_t r = 0; r < b->rows; r++) FN(hardmax_at)(b, r);
