@@ -141,7 +141,7 @@ def test_hardmax_of_every_shape(n: int, dtype: str, isa: str) -> None:
         x[::3] = -INF
         x[2::7, -1] = INF
         x[rows // 2, n // 2] = x[-1, 0] = NAN if rows % 2 else 1
-        masks = [np.True_, rng.random(x.shape) < 0.6, rng.random(n) < 0.7, rng.random((rows, 1)) < 0.5]
+        masks: list[Any] = [np.True_, rng.random(x.shape) < 0.6, rng.random(n) < 0.7, rng.random((rows, 1)) < 0.5]
         for given in masks:
             wanted = hardmax_of(x, np.broadcast_to(given, x.shape))
             for form in ("rows", "apart", "across", "within"):

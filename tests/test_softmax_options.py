@@ -396,7 +396,8 @@ def passes(name: str, grad: Array, x: Array, axis: int, scale: float, bias: Any,
     dz: Array = getattr(fr, f"{name}_backward_from_output")(grad, y, axis)
     if softcap is not None:
         dz = fr.softcap_backward(dz, x * kind(scale), softcap)
-    return np.where(where, dz, kind(0)) * kind(scale)
+    dx: Array = np.where(where, dz, kind(0)) * kind(scale)
+    return dx
 
 
 @each_function

@@ -34,9 +34,8 @@ RARE = re.compile(r"_?(?:limits?_of|write_limit|write_rare|infinite_sum|add_cand
 # Loops that are known not to be vectorized: a copy; and two whose selects by a parameter become branches in GCC.
 PLAIN = re.compile(r"_?(?:identity_forward|xielu_forward_scalar|hard_swish_line_\w+_scalar_hilo)")
 CALL = re.compile(r"^\s+(?:call|bl)\s+(?!\*)(\S+)")
-JUMP = re.compile(
-    r"^\s+(?:j\w+|b(?:\.\w+)?)\s+_?(\w+(?:\.\w+)*)$"
-)  # to another kernel, which has the same instructions
+# To another kernel, which has the same instructions.
+JUMP = re.compile(r"^\s+(?:j\w+|b(?:\.\w+)?)\s+_?(\w+(?:\.\w+)*)$")
 
 CLANG = [sys.executable, "-m", "ziglang", "cc", "-Wno-bitwise-conditional-parentheses"]
 JOBS = {
@@ -70,7 +69,7 @@ def functions(assembly: str) -> dict[str, list[str]]:
             current = None
         elif current is not None:
             current.append(line)
-    for alias, other in re.findall(r"^\s+\.set\s+_?(\w+),\s*_?(\w+)$", assembly, re.MULTILINE):
+    for alias, other in re.findall(r"^\s+\.set\s+_?([\w.]+),\s*_?([\w.]+)$", assembly, re.MULTILINE):
         if other in found:  # GCC keeps one of two kernels with the same instructions
             found[alias] = found[other]
     return found
