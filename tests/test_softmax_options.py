@@ -641,3 +641,14 @@ def test_explained_options(name: str) -> None:
     assert fr.explain(getattr(fr, name), dask.from_array(x), scale=2.0).door == "ufunc"
     with pytest.raises(TypeError, match="sink= with arrays of NumPy alone"):
         fr.explain(getattr(fr, name), dask.from_array(x), sink=0.0)
+
+
+@pytest.mark.parametrize("other", ["u1", "i4", "f2", "f4", "f8"])
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8"])
+def test_gradients_have_the_type_of_both_arrays(kind: str, other: str) -> None:
+    """An integer array beside a 16-bit one does not widen the result."""
+    grad, x = np.zeros((1, 3), kind), np.ones((1, 3), other)
+    for a, b in ((grad, x), (x, grad)):
+        wanted = fr.softmax_backward_from_output(a, b).dtype
+        assert fr.softmax_backward_parameters(a, b)[0].dtype == wanted
+        assert fr.log_softmax_backward_parameters(a, b)[0].dtype == wanted

@@ -1513,7 +1513,8 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
                  or not mean and PyLong_CheckExact(axis) and _is_mask_of(where, x))):
         settle()
         dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
-        if has_kernels(dtype) and _is_plain(x, dtype):
+        if has_kernels(dtype) and _is_plain(x, dtype) and (where is True or _is_mask_of(where, x)):
+            check_whole(where, name)
             a = cnp.PyArray_Ravel(x, cnp.NPY_CORDER) if axis is None else x
             k = normalize_axis_index(0 if axis is None else axis, cnp.PyArray_NDIM(a))
             crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(a))

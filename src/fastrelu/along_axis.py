@@ -158,10 +158,12 @@ def _backward_parameters(
     _foreign.refuse_mask(name, where)
     factor = as_scale(name, scale)
     operands = {"grad": grad, "x": x, "bias": bias, "sink": sink}
-    arrays = {operand: as_real(name, value) for operand, value in operands.items() if value is not None}
+    # All conversions first: code of the caller that they run may change arrays that were converted before.
+    given = {operand: np.asanyarray(value) for operand, value in operands.items() if value is not None}
+    arrays = {operand: as_real(name, array) for operand, array in given.items()}
     kinds: list[Any] = []
     for operand, array in arrays.items():  # CPython loses what a generator yields where a tuple of it finds no memory
-        kinds.append(v if type(v := operands[operand]) in (int, float) else array)
+        kinds.append(v if type(v := operands[operand]) in (int, float, np.ndarray) else array)
     result = joint_dtype(*kinds)
     work = np.dtype(np.float32) if result.itemsize == 2 else result
     grad, x = (arrays[k].astype(work, copy=False) for k in ("grad", "x"))
@@ -173,7 +175,7 @@ def _backward_parameters(
     mask = None if where is True else spread_mask(name, np.array(where), x.shape)
     kept = tuple(length for k, length in enumerate(x.shape) if k not in axes)
     if bias is not None:
-        arrays["bias"] = spread(name, "bias", np.array(bias), work.num, np.shape(bias))
+        arrays["bias"] = spread(name, "bias", given["bias"].copy(), work.num, given["bias"].shape)
         spread(name, "bias", arrays["bias"], work.num, x.shape)
     sinks = None if sink is None else spread(name, "sink", arrays["sink"].copy(), work.num, kept)
     load = Load(name, factor, arrays.get("bias"), _capper, softcap, sinks)
@@ -183,8 +185,8 @@ def _backward_parameters(
         _rows, name, kind, grad, x, axes, load, _capper_backward, mask, keeps, target
     )
     dscale = np.float64(slope).astype(result)
-    dbias = None if bias is None else _summed(dx if dz is None else dz, np.shape(bias)).astype(result)[()]
-    dsink = None if sink is None else _summed(dsinks, np.shape(sink)).astype(result)[()]
+    dbias = None if bias is None else _summed(dx if dz is None else dz, arrays["bias"].shape).astype(result)[()]
+    dsink = None if sink is None else _summed(dsinks, arrays["sink"].shape).astype(result)[()]
     if dx is not out:
         dx = stored(name, dx.astype(result, copy=False)[()], out)
     return dx, dscale, dbias, dsink
