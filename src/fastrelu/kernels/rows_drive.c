@@ -625,14 +625,17 @@ ptrdiff_t fr_rows_prepare(fr_row_call *call, ptrdiff_t rows) {
 }
 
 size_t fr_rows_room(const fr_row_call *call, ptrdiff_t rows) {
+    /* Shares of all rows; too few for a whole tile; too few for any tile. Within each kind more rows take more room. */
+    const ptrdiff_t counts[] = {rows, FR_COLUMNS - 1, FR_COLUMNS / 4 - 1};
     fr_row_plan plan;
-    size_t size, few;
+    size_t most = 0, size;
     if (rows == 0 || call->n == 0) return 0;
-    if (call->slope) return fr_plan_slopes(&plan, call, rows, &size) ? size : SIZE_MAX;
-    if (!fr_plan_rows(&plan, call, rows, &size) ||
-        !fr_plan_rows(&plan, call, rows < FR_COLUMNS ? rows : FR_COLUMNS - 1, &few))
-        return SIZE_MAX;
-    return size > few ? size : few;
+    for (int k = 0; k < 3; k++) {
+        const ptrdiff_t count = counts[k] < rows ? counts[k] : rows;
+        if (!(call->slope ? fr_plan_slopes : fr_plan_rows)(&plan, call, count, &size)) return SIZE_MAX;
+        if (size > most) most = size;
+    }
+    return most;
 }
 
 /* Plans a share of `count` rows in this room. */
