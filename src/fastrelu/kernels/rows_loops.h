@@ -445,8 +445,8 @@ FR_INLINE FN(logarithm) FN(row_log)(fr_total beside, real unit, real unit_low) {
     const real b = (real)beside.hi, b_low = (real)(beside.hi - (double)b);
     FN(word) u = {unit}, s = {b + unit}, scale;
     const real t = s.number - b;
-    const int32_t k = (s.order - u.order) >> SHIFT;
-    scale.order = (BIAS - k) << SHIFT;
+    const int32_t k = (int32_t)(s.bits - u.bits) >> SHIFT; /* of rows that have a limit it may be anything */
+    scale.bits = (uint32_t)(BIAS - k) << SHIFT;
     const real sum = s.number * scale.number;
     const real sum_low = ((b - (s.number - t)) + (unit - t) + (b_low + unit_low)) * scale.number;
     const real above = k ? sum - unit : b, above_low = k ? sum_low - unit_low : b_low;
