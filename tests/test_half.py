@@ -496,3 +496,17 @@ def test_number_as_gradient(half: np.dtype[Any], target: Any, precision: Precisi
     with fr.precision(precision):
         assert fr.tanh_backward_from_output(-0.15, y, out=out) is out
         assert out == target(fr.tanh_backward_from_output(-0.15, y))
+
+
+@pytest.mark.parametrize("kind", HALVES)
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_gradient_of_a_bias_is_summed_in_double(kind: Any, axis: int) -> None:
+    """A sum of thousands of elements in 16 bits would stop growing."""
+    x = np.random.default_rng(0).standard_normal((3, 4000) if axis == 0 else (4000, 3)).astype(kind)
+    grad = np.ones_like(x)
+    bias = np.zeros(3, kind)
+    dx, dbias = fr.fused.bias_act_backward(grad, x, bias, "sigmoid", axis=axis)
+    again = fr.fused.bias_act_backward_from_output(grad, fr.sigmoid(x), "sigmoid", axis=axis)
+    for found, total in ((dx, dbias), again):
+        rest = tuple(k for k in range(x.ndim) if k != axis % x.ndim)
+        assert_same_bits(total, found.astype(np.float64).sum(rest).astype(kind), axis)

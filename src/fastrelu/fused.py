@@ -328,6 +328,8 @@ def _shape_of_bias(x: Any, axis: int) -> NDArray[Any]:
 
 def _summed(dx: Any, bias: Any) -> Any:
     """Return the sum of a gradient over all axes along which the bias does not vary."""
+    if np.result_type(dx).itemsize == 2:  # in double, as the others
+        return _summed(np.asarray(dx).astype(np.float64), np.zeros(np.shape(bias))).astype(dx.dtype)
     # This gradient is `dx` itself.
     results = call_biased(kernels["leaky_relu_backward"], isa, (1.0,), None, dx, dx, bias, None, added=False)
     if results is not None:
