@@ -833,8 +833,8 @@ def call_unary(Kernel kernel not None, object out, object where, object x):
 
 cdef cnp.ndarray _fresh_for(list args, int n, int dtype):
     """A result from the pool for n plain arrays, in NumPy's layout; None if the pool gives none."""
-    cdef PyArrayObject *operands[FR_MAX_INPUTS]
-    cdef cnp.npy_uint32 flags[FR_MAX_INPUTS]
+    cdef PyArrayObject *operands[FR_MAX_OPERANDS]
+    cdef cnp.npy_uint32 flags[FR_MAX_OPERANDS]
     cdef cnp.npy_intp shape[FR_MAX_AXES]
     cdef cnp.npy_intp strides[FR_MAX_AXES]
     cdef NpyIter *iterator
