@@ -135,6 +135,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         _write(demo_picture.draw(outcomes), output, dpi=110)
     missed = [outcome.activation for outcome in outcomes if not outcome.passed]
     if missed:
+        sys.stdout.flush()  # what cannot be written is the first error, buffered or not
         of = f" of {', '.join(missed)}" if compared else ""
         guard.say(f"error: the test accuracy{of} is not above {demo.ACCURACY_TO_PASS:.0%}")
     return 1 if missed else 0
