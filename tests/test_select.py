@@ -206,7 +206,12 @@ def test_gradients_of_nan() -> None:
 @pytest.mark.parametrize("types", ["ff", "dd", "ee", "bb", "fd", "df", "ef", "eb"])
 def test_hardmax_gradient_is_elementwise(types: str, layout: str) -> None:
     """The same along any axis, for any type and layout, into any output; numbers of grad are not read."""
-    names = {"f": np.float32, "d": np.float64, "e": np.float16, "b": pytest.importorskip("ml_dtypes").bfloat16}
+    names = {
+        "f": np.float32,
+        "d": np.float64,
+        "e": np.float16,
+        "b": pytest.importorskip("ml_dtypes", reason="of an extra").bfloat16,
+    }
     grad_type, y_type = (np.dtype(names[kind]) for kind in types)
     y = np.tile(np.array([0.0, 1.0, NAN, INF, -INF, -1.0, -0.0]), 90)
     grad = LAYOUTS[layout](np.full((18, 35), NAN, grad_type))

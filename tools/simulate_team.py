@@ -153,7 +153,7 @@ def main() -> int:
         "--wake", type=float, default=5.0, help="microseconds of waking a thread (default: %(default)s)"
     )
     parser.add_argument("--unlimited", action="store_true", help="as if a call woke a worker for each of its shares")
-    parser.add_argument("--measure", type=int, metavar="THREADS", help="time real calls with so many threads")
+    parser.add_argument("--measure", type=int, metavar="THREADS", help="time real calls that are granted this number")
     parser.add_argument("--rounds", type=int, default=50, help="of --measure, of 8 calls each (default: %(default)s)")
     options = parser.parse_args()
     if options.measure:

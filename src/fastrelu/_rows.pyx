@@ -612,7 +612,7 @@ cpdef cnp.ndarray spread_mask(str name, cnp.ndarray mask, tuple shape):
 
 
 # A number beyond float32 is infinite there. A `with` block here would crash where memory ends.
-_native_quietly = np.errstate(over="ignore")(lambda value, dtype: _native(value, dtype))  # see above
+_native_quietly = np.errstate(over="ignore")(lambda value, dtype: _native(value, dtype))  # infinite beyond float32
 
 
 cpdef cnp.ndarray spread(str name, str operand, cnp.ndarray value, int dtype, tuple shape):
@@ -1146,13 +1146,7 @@ def backward_loaded(RowKernels kernels not None, str name, int kind, cnp.ndarray
         dz = np.empty_like(y)
     _clear(&call)
     rows = _lay_out(&call, y, axis, order)
-    if rows >= _MANY_ROWS:
-        call.chunk = (rows + _FEW_CHUNKS * _CHUNK - 1) // (_FEW_CHUNKS * _CHUNK) * _CHUNK
-        losses = _empty((2 * ((rows + call.chunk - 1) // call.chunk),))
-        call.sums = <double *>cnp.PyArray_DATA(losses)
-    else:
-        losses = _empty(kept)
-        _operand(&call, FR_ROW_LOSS, losses, axis, order, False)
+    losses = _place_losses(&call, rows, _FEW_CHUNKS, kept, axis, order)
     if mask is not None:
         call.absent = _absent(kind, dtype)
     flavor = kernels.of(dtype)
@@ -1261,6 +1255,19 @@ cdef int _refuse_label(const volatile int64_t *label, Py_ssize_t start, Py_ssize
             raise IndexError(f"cross_entropy: label {one} at position {i} is out of range for {classes} classes; "
                              f"rows to ignore carry ignore_index, which is {ignored}")
     return 0
+
+
+cdef cnp.ndarray _place_losses(fr_row_call *call, Py_ssize_t rows, int chunks, tuple shape, int axis, const int *order):
+    """An array for the loss of each row, or for the sums of up to `chunks` chunks of many rows."""
+    cdef cnp.ndarray losses
+    if chunks and rows >= _MANY_ROWS:
+        call.chunk = (rows + chunks * _CHUNK - 1) // (chunks * _CHUNK) * _CHUNK
+        losses = _empty((2 * ((rows + call.chunk - 1) // call.chunk),))
+        call.sums = <double *>cnp.PyArray_DATA(losses)
+    else:
+        losses = _empty(shape)
+        _operand(call, FR_ROW_LOSS, losses, axis, order, False)
+    return losses
 
 
 cdef cnp.ndarray _empty(tuple shape):
@@ -1372,13 +1379,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
 
     _clear(&call)
     rows = _lay_out(&call, x if grad is None else grad, along, order)
-    if reduction != "none" and rows >= _MANY_ROWS:
-        call.chunk = (rows + _CHUNKS * _CHUNK - 1) // (_CHUNKS * _CHUNK) * _CHUNK
-        losses = _empty((2 * ((rows + call.chunk - 1) // call.chunk),))
-        call.sums = <double *>cnp.PyArray_DATA(losses)
-    else:
-        losses = _empty(shape)
-        _operand(&call, FR_ROW_LOSS, losses, along, order, False)
+    losses = _place_losses(&call, rows, 0 if reduction == "none" else _CHUNKS, shape, along, order)
     fr_store(&skipped, 0)
     call.skipped = &skipped
     check_held(&held, name)

@@ -251,7 +251,7 @@ FR_UNUSED static void FN(log_softmax_band_row)(fr_tile *tile) {
 /* As dot_over, of at least FR_ROW_LANES elements. */
 FR_INLINE int FN(band_dot)(FN(halves) * h, ptrdiff_t r, const store *g, const store *y, ptrdiff_t n, int way) {
     const int left = (int)(n % FR_ROW_LANES), group = DOT_GROUP(way, FR_ROW_LANES);
-    const ptrdiff_t whole = n - left, step = group * FR_ROW_LANES;
+    const ptrdiff_t whole = n - left;
     double hi[FR_ROW_LANES], lo[FR_ROW_LANES];
     store least[FR_ROW_LANES], rest_g[FR_ROW_LANES], rest_y[FR_ROW_LANES];
     ptrdiff_t i = 0;
@@ -259,7 +259,7 @@ FR_INLINE int FN(band_dot)(FN(halves) * h, ptrdiff_t r, const store *g, const st
     FOR_LANES(j) least[j] = 0;
 #if FR_KIND == FR_LEAN
     store p[FR_ROW_LANES];
-    for (; group > 1 && i + step <= n; i += step) {
+    for (const ptrdiff_t step = group * FR_ROW_LANES; group > 1 && i + step <= n; i += step) {
         FOR_LANES(j) p[j] = FN(dot_product)(0, g[i + j], y[i + j], way);
         FN(dot_group)(p, g + i + FR_ROW_LANES, y + i + FR_ROW_LANES, way);
         FN(dot_group)(p, g + i + 2 * FR_ROW_LANES, y + i + 2 * FR_ROW_LANES, way);

@@ -266,7 +266,7 @@ FR_INLINE void FN(hardmax_at)(const fr_row_block *b, ptrdiff_t r) {
     else FN(hardmax_row)(&x, out, b->n);
 }
 /* Kernels of rows of `width` contiguous elements, a number that the compiler knows: it transposes them in registers.
- * NaNs are left out. */
+ * The rows hold no NaN. */
 #define SHORT_ROWS(width)                                                                 \
     FR_APART void FN(hardmax_##width##_row)(const store *x, store *out, ptrdiff_t rows) { \
         FR_INDEPENDENT                                                                    \

@@ -34,7 +34,7 @@ FR_APART unsigned FN(limits_of)(ptrdiff_t *limit, store *m, const char *x, ptrdi
     return infinite;
 }
 /* What the elements of each row share, of `count` sets of columns; `infinite` gets one bit for each row whose largest
- * element is. The exponential of that element is left out unless it is asked for, as are the units. */
+ * element is. The exponential of that element and the units are computed only if asked for. */
 FR_INLINE void FN(columns_top)(FN(columns) * c, unsigned *infinite, ptrdiff_t (*limit)[FR_COLUMNS], const char *x,
                                ptrdiff_t pitch, ptrdiff_t n, ptrdiff_t count, int flip, int tops, int units) {
     FR_LINES store odd[FR_COLUMNS]; /* 0 or NaN */
