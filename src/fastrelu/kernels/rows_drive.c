@@ -631,8 +631,8 @@ size_t fr_rows_room(const fr_row_call *call, ptrdiff_t rows) {
     size_t most = 0, size;
     if (rows == 0 || call->n == 0) return 0;
     for (int k = 0; k < 3; k++) {
-        const ptrdiff_t count = counts[k] < rows ? counts[k] : rows;
-        if (!(call->slope ? fr_plan_slopes : fr_plan_rows)(&plan, call, count, &size)) return SIZE_MAX;
+        if (k && counts[k] >= rows) continue;
+        if (!(call->slope ? fr_plan_slopes : fr_plan_rows)(&plan, call, counts[k], &size)) return SIZE_MAX;
         if (size > most) most = size;
     }
     return most;
