@@ -125,6 +125,27 @@ print(found)
     assert run_python(program, OPENBLAS_NUM_THREADS="1") == "[2, 4, 8, 16]\n"
 
 
+@openmp
+def test_workers_stay_awake_in_a_series() -> None:
+    """Between calls that come one after the other; the series ends with the first call that comes late."""
+    program = f"""
+import numpy as np, fastrelu as fr
+from fastrelu import _runtime
+x, never, long = np.ones({LARGE}, "f4"), 0, 10**9
+_runtime.set_team(granted=2, spin=never, gap=long, hold=False)
+while not _runtime.team()["workers"] or fr.explain(fr.relu, x[:100_000]).threads < 2:
+    fr.relu(x)
+awake = [_runtime.team()["awake"]]
+_runtime.set_team(gap=never)
+fr.relu(x)
+while _runtime.team()["awake"]:
+    pass
+print(awake, fr.explain(fr.relu, x[:100_000]).why_threads)
+"""
+    found = run_python(program, OPENBLAS_NUM_THREADS="1")
+    assert found.startswith("[1] fewer than 1048576 elements: waking sleeping threads would not pay")
+
+
 @pytest.mark.parametrize(("option", "status"), [([], 0), (["--unlimited"], 1)])
 def test_no_large_call_is_much_slower_than_alone_on_any_machine(option: list[str], status: int) -> None:
     """Simulated on up to 192 processors, whose workers spin, sleep or never come; and what is simulated is sharp."""

@@ -148,13 +148,17 @@ enum {
 };
 
 /* Seconds. */
-static const double FR_RETRY = 1.0;       /* after this time a refused thread is requested again */
-static const double FR_EXPECTED = 100e-6; /* a woken worker should come within this time, to this job or the next */
-static const double FR_WAKING = 50e-6;    /* upper limit of the cost of waking a worker in vain */
-static const double FR_CHANCE = 300e-6;   /* a call may lose this much without consequence */
-static const double FR_WITHOUT = 20;      /* calls do without the team for this many times the loss, ... */
-static const double FR_LONGEST = 1.0;     /* ... but no longer than this */
-enum { FR_DOUBLINGS = 6 };                /* limit for fr_trouble.doublings */
+static const double FR_RETRY = 1.0;        /* after this time a refused thread is requested again */
+static const double FR_PREEMPTED = 100e-6; /* a spinning worker that misses this much has lost its processor */
+static const double FR_APART = 20e-3;      /* for this time workers then sleep between calls */
+static const double FR_EXPECTED = 100e-6;  /* a woken worker should come within this time, to this job or the next */
+static const double FR_WAKING = 50e-6;     /* upper limit of the cost of waking a worker in vain */
+static const double FR_CHANCE = 300e-6;    /* a call may lose this much without consequence, ... */
+static const double FR_VARIES = 0.25;  /* ... and this part of its time: shares bound by memory take unequal times */
+static const double FR_ENOUGH = 10e-3; /* losses up to this much are made up for by what calls gained before */
+static const double FR_WITHOUT = 20;   /* calls do without the team for this many times the loss, ... */
+static const double FR_LONGEST = 1.0;  /* ... but no longer than this */
+enum { FR_DOUBLINGS = 6 };             /* limit for fr_trouble.doublings */
 
 typedef union {
     struct {
@@ -202,10 +206,12 @@ static fr_atomic awake;           /* of these, workers not asleep */
 static fr_atomic forked;          /* this process is a forked child: it has none of its parent's threads */
 static fr_atomic wanted;          /* workers requested */
 static fr_atomic regroup;         /* the region is to end, and to start again with more workers */
-static fr_atomic held_until;      /* in microseconds: until then calls do without the team, ... */
-static fr_atomic held_calls;      /* ... and at least this number of calls */
+static fr_atomic held_work;       /* microseconds of computing that calls do without the team, ... */
+static fr_atomic held_until;      /* ... but no longer than until then, in microseconds */
 static fr_atomic refused, warned; /* threads that the system refused; whether the user has been warned */
 static fr_atomic late, stalled;
+static fr_atomic series;      /* calls come one after the other: workers stay awake between them, ... */
+static fr_atomic apart_until; /* ... but not until then, in microseconds: another thread wanted a worker's processor */
 
 static fr_team_region region;
 /* Read and written only by the call that uses the team. */
@@ -213,13 +219,13 @@ static int hosted;        /* the thread that opens the region exists */
 static double unattended; /* seconds of the last jobs, if no worker came to any of them */
 /* Time lost by using the team: how calls lost it, and how often. */
 typedef struct {
-    int soon;      /* a loss counts only if it recurs within this number of jobs; */
-    int calls;     /* then at least this number of calls do without the team, */
-    int doublings; /* doubled this many times because the loss recurred */
+    int soon;      /* a loss counts only if it recurs within this number of jobs, */
+    double gained; /* and if it is more than these seconds that the team has saved since the last loss */
+    int doublings; /* of the work without the team, because the loss recurred */
     int jobs;      /* since the last loss */
 } fr_trouble;
-static fr_trouble interrupted = {300, 100, 0, 0}; /* a worker was, within a share: costs milliseconds */
-static fr_trouble missed = {10, 0, 0, 0};         /* workers came too late: costs as much as waking them */
+static fr_trouble interrupted = {300, 0, 0, 0}; /* a worker was, within a share: costs milliseconds */
+static fr_trouble missed = {10, 0, 0, 0};       /* workers came too late: costs as much as waking them */
 
 static FR_PER_THREAD double last_end = -1e9; /* when this thread's last call that could use the team ended */
 
@@ -340,18 +346,32 @@ static void fr_call_workers(int count) {
     }
 }
 
-/* Waits for another job than number `seen`: spins for a moment, then sleeps. Never with sched_yield: a thread that
- * yields to a running one stays behind it until the next tick (4 ms), but a sleeping thread is scheduled as soon as it
- * is woken. */
+/* Do calls come one after the other, and does nobody else want the workers' processors? */
+static int fr_in_series(double now) {
+    return now - last_end < 1e-6 * (double)fr_load(&fr_team_set.gap) &&
+           (!fr_load(&fr_team_set.hold) || 1e6 * now > (double)fr_load(&apart_until));
+}
+
+/* Waits for another job than number `seen`: spins for a moment, in a series of calls until the next may have come, then
+ * sleeps. A worker that loses its processor meanwhile stands in the way of a thread of the host, and sleeps at once.
+ * Never with sched_yield: a thread that yields to a running one stays behind it until the next tick (4 ms), but a
+ * sleeping thread is scheduled as soon as it is woken. */
 static void fr_wait_for_job(int index, long long seen) {
     fr_worker *me = &workers[index];
-    const double end = fr_now() + 1e-6 * (double)fr_load(&fr_team_set.spin);
+    double now = fr_now(), before;
+    const double end = now + 1e-6 * (double)fr_load(fr_load(&series) ? &fr_team_set.gap : &fr_team_set.spin);
     do {
         for (int k = 0; k < 16; k++) {
             if (fr_load(&posted) != seen) return;
             fr_relax();
         }
-    } while (fr_now() < end);
+        before = now;
+        now = fr_now();
+        if (now - before > FR_PREEMPTED && fr_load(&fr_team_set.hold)) {
+            fr_store(&apart_until, (long long)(1e6 * (now + FR_APART)));
+            break;
+        }
+    } while (now < end);
     fr_mutex_lock(&me->w.lock);
     fr_store(&me->w.asleep, 1);
     fr_add(&awake, -1);
@@ -506,29 +526,26 @@ int fr_team_look(int parts, int *awake_now) {
     *awake_now = 0;
     if (fr_load(&forked) || fr_load(&busy)) return FR_CREW_BUSY;
     const double now = fr_now();
-    if (fr_load(&fr_team_set.hold) && (1e6 * now < (double)fr_load(&held_until) || fr_load(&held_calls) > 0)) {
-        fr_add(&held_calls, -1);
+    if (fr_load(&fr_team_set.hold) && fr_load(&held_work) > 0 && 1e6 * now < (double)fr_load(&held_until))
         return FR_CREW_HELD_BACK;
-    }
     int ready = 0;
     for (int k = 0; k < parts - 1 && k < fr_load(&arrived); k++) ready += fr_is_awake(k);
     *awake_now = ready;
-    if (ready >= parts - 1 || now - last_end < 1e-6 * (double)fr_load(&fr_team_set.gap)) return FR_CREW_READY;
-    return FR_CREW_ASLEEP;
+    return ready >= parts - 1 || fr_in_series(now) ? FR_CREW_READY : FR_CREW_ASLEEP;
 }
 
 /* Called when a call lost `lost` seconds by using the team. One loss is chance. If losses recur soon, or occur soon
- * after the start, another program uses a processor, and calls do without the team: for a time that makes the loss
- * relatively small, and for a number of calls that makes slow ones rare; twice as long each time, until losses stop. */
+ * after the start, and are more than the team gains, another program uses a processor, and calls do without the team:
+ * until they have computed for so long that the loss is small beside it; twice as long each time, until losses stop. */
 static void fr_hold_back(fr_trouble *trouble, double now, double lost) {
-    const int again = trouble->jobs < trouble->soon;
+    const int again = trouble->jobs < trouble->soon, paid = lost <= trouble->gained;
     trouble->jobs = 0;
-    if (!again) trouble->doublings = 0;
-    if (!again) return;
-    double without = FR_WITHOUT * lost * (double)(1 << trouble->doublings);
-    if (without > FR_LONGEST) without = FR_LONGEST;
-    fr_store(&held_until, (long long)(1e6 * (now + without)));
-    fr_store(&held_calls, trouble->calls << trouble->doublings);
+    trouble->gained = paid ? trouble->gained - lost : 0;
+    if (!again || paid) trouble->doublings = 0;
+    if (!again || paid) return;
+    const double times = (double)(1 << trouble->doublings), without = FR_WITHOUT * lost * times;
+    fr_store(&held_until, (long long)(1e6 * (now + FR_LONGEST * times)));
+    fr_store(&held_work, (long long)(1e6 * (without < FR_LONGEST ? without : FR_LONGEST)));
     if (trouble->doublings < FR_DOUBLINGS) trouble->doublings++;
 }
 
@@ -555,6 +572,7 @@ void fr_team_run(fr_share run, const void *what, long shares, int parts) {
     }
     if (parts > FR_MOST_THREADS) parts = FR_MOST_THREADS;
     const double start = fr_now();
+    fr_store(&series, fr_in_series(start));
     fr_gather(parts - 1, start);
     job.run = run;
     job.what = what;
@@ -581,19 +599,21 @@ void fr_team_run(fr_share run, const void *what, long shares, int parts) {
         if (taken < least) least = taken;
         fr_call_workers(1);
     }
-    if (least == 1e9) least = 0; /* the caller got no share: no estimate */
     const double stop = fr_now();
-    fr_close(stop, 2 * least);
-    const double end = fr_now(), lost = end - start - least * (double)shares;
+    fr_close(stop, least < 1e9 ? 2 * least : 0);
+    const double end = fr_now(), lost = end - start - least * (double)shares; /* negative: gained */
     interrupted.jobs++;
     missed.jobs++;
     if (!fr_load(&arrived)) {
         unattended = 0; /* no worker to wait for */
     } else if (fr_load(&job.came)) {
         unattended = 0;
-        if (lost > FR_CHANCE) {
+        if (lost > FR_CHANCE + FR_VARIES * (end - start)) {
             fr_add(&stalled, 1);
             fr_hold_back(&interrupted, end, lost);
+        } else if (lost < 0 && least < 1e9) { /* the caller got a share, by which the gain is estimated */
+            interrupted.gained -= lost;
+            if (interrupted.gained > FR_ENOUGH) interrupted.gained = FR_ENOUGH;
         }
     } else if ((unattended += end - start) > FR_EXPECTED) {
         unattended = 0;
@@ -605,8 +625,10 @@ void fr_team_run(fr_share run, const void *what, long shares, int parts) {
 }
 
 void fr_team_run_alone(fr_share run, const void *what) {
+    const double start = fr_now();
     run(what, 0, 1, 0);
     last_end = fr_now();
+    if (fr_load(&held_work) > 0) fr_add(&held_work, -1 - (long long)(1e6 * (last_end - start)));
 }
 
 int fr_team_is_short(void) { return fr_load(&refused) && !fr_load(&warned) && !fr_swap(&warned, 1); }

@@ -2,9 +2,10 @@
  *
  * A call cuts its work into shares, posts them and computes shares itself. The workers are the threads of one OpenMP
  * region. A thread of the library opens this region when the first call needs workers; it lasts as long as the process.
- * A worker takes shares until none is left, spins for a moment in case another call comes, and then sleeps. The caller
- * waits for no thread, only for shares that a worker has begun. So a worker that comes late, because its processor is
- * busy, costs the caller nothing; after that, calls do without the team for a while. */
+ * A worker takes shares until none is left, spins for a moment in case another call comes (longer while calls come one
+ * after the other), and then sleeps. The caller waits for no thread, only for shares that a worker has begun. So a
+ * worker that comes late, because its processor is busy, costs the caller nothing; after that, calls do without the
+ * team for a while. */
 #ifndef FASTRELU_TEAM_H
 #define FASTRELU_TEAM_H
 
@@ -46,7 +47,8 @@ int fr_team_look(int parts, int *awake);
 /* Computes all shares of a job, with up to `parts` threads: as many as the team has, if no other call uses it. */
 void fr_team_run(fr_share run, const void *what, long shares, int parts);
 
-/* Computes the job as one share, and records when it ended: the next call may come soon. */
+/* Computes the job as one share, and records when it ended, because the next call may come soon, and how long it took.
+ */
 void fr_team_run_alone(fr_share run, const void *what);
 
 /* Has the system refused a thread? Returns true once. */
@@ -61,7 +63,7 @@ fr_team_counts fr_team_count(void);
 /* Settings that a test or a measurement may change. */
 typedef struct {
     fr_atomic spin;    /* microseconds that a worker spins for the next job before it sleeps */
-    fr_atomic gap;     /* microseconds within which calls come one after the other */
+    fr_atomic gap;     /* microseconds within which calls come one after the other: then a worker spins for this time */
     fr_atomic hold;    /* whether calls do without workers that came late or were interrupted */
     fr_atomic insist;  /* whether the caller waits for all workers before it begins */
     fr_atomic granted; /* threads granted to every caller; 0: what OpenMP and the mask allow */
