@@ -28,7 +28,7 @@ MASK = X > 0
 ARRAYS: dict[str, Array] = dict.fromkeys(("x", "a", "logits", "residual"), X) | {
     "grad": GRAD, "y": SHARE, "labels": SHARE, "where": MASK, "bias": SHARE[0], "weight": SHARE[0], "pos_weight": SHARE[0],
     "half": GRAD[:, ::2], "alpha": SHARE, "negative_slope": SHARE, "beta": SHARE,
-}  # fmt: skip
+}  # fmt: skip  # one line for each kind of value
 ACTIVATION: dict[str, Any] = {"activation": "leaky_relu", "negative_slope": 0.25}
 
 
@@ -107,7 +107,7 @@ CALLS: dict[str, Any] = {
     "Linear.backward": of(backward(lambda: nn.Linear(6, 6, rng=0)), "grad"),
     "mse_loss": of(lambda x, y: nn.MSELoss()(x, y), "x y"),
     "jax.glu": of(fr.conventions.jax.glu, "x"),
-}  # fmt: skip
+}  # fmt: skip  # one call a line
 
 
 # The types, of arrays with one and with two axes.

@@ -61,7 +61,7 @@ def test_every_function_along_an_axis_is_here() -> None:
     """All but in-place forms, which are in `test_output`; what is refused are losses, random samples and sums."""
     names = {f.name for f in FUNCTIONS} | {f"{name}_" for name in FORWARD}
     assert names == {name for name in fr.along_axis.__all__ if not name.startswith(("cross_entropy", "gumbel"))
-                     and not name.endswith("_backward_parameters")}  # fmt: skip
+                     and not name.endswith("_backward_parameters")}  # fmt: skip  # one condition
     assert {f"{f.name}{'_where' * m}" for f in FUNCTIONS for m in range(1 + f.masked)} == set(runtime.rows.ufuncs)
 
 

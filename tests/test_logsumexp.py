@@ -167,7 +167,7 @@ def test_one_axis_of_a_plain_array(function: Any, shape: tuple[int, ...], dtype:
 def test_infinities(dtype: str, precision: fr.runtime.Precision) -> None:
     """NaN, +inf, -inf, in this order; no elements are the sum 0 and the mean of nothing."""
     rows = [([1, -INF], 1), ([INF, 1], INF), ([INF, INF], INF), ([INF, -INF], INF), ([-INF, -INF], -INF), ([NAN, 1], NAN),
-            ([INF, NAN], NAN), ([-INF, NAN], NAN)]  # fmt: skip
+            ([INF, NAN], NAN), ([-INF, NAN], NAN)]  # fmt: skip  # a table
     with fr.precision(precision):
         for row, wanted in rows:
             for pad in (0, 10, 300):

@@ -374,7 +374,7 @@ def test_refuses(case: Case) -> None:
             "needs a weight of real numbers, got complex",
         ),
         (
-            lambda: fr.binary_cross_entropy_with_logits([1.0], [1], reduction="avg"),  # type: ignore[arg-type]  # wrong
+            lambda: fr.binary_cross_entropy_with_logits([1.0], [1], reduction="avg"),
             ValueError,
             "binary_cross_entropy_with_logits: reduction must be .*, not 'avg'",
         ),

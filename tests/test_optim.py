@@ -217,7 +217,7 @@ def test_resuming(name: str, options: dict[str, Any], dtype: Any, way: str) -> N
     again, resumed = build()
     if way == "np.savez":
         arrays = {f"{i} {key}": value for i, running in state["state"].items() for key, value in running.items()}
-        np.savez(file, **model.state_dict(), **arrays)  # type: ignore[arg-type]  # the stub takes allow_pickle for it
+        np.savez(file, **model.state_dict(), **arrays)
         file.seek(0)
         with np.load(file) as loaded:
             again.load_state_dict(loaded, strict=False)

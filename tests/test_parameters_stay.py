@@ -80,7 +80,7 @@ def test_values_of_another_shape_or_type_are_refused(kind: Any, name: str) -> No
         with pytest.raises(
             ValueError, match=rf"parameter of shape {shape} cannot have shape {re.escape(str(np.shape(wrong)))}"
         ):
-            parameter.data = wrong  # type: ignore[assignment]  # wrong on purpose
+            parameter.data = wrong
     for dtype in (int, complex, bool, object, np.int16, np.longdouble):
         with pytest.raises(TypeError, match="float32 or float64, and for inference float16 or bfloat16, not"):
             parameter.data = np.ones(parameter.shape, dtype)

@@ -83,7 +83,7 @@ def rows(dtype: str, n: int, seed: int = 0) -> Array:
     """Return rows of n elements of any spread and position: flat, dominated by one, far from 0, with ties."""
     rng = np.random.default_rng(seed)
     found = [rng.standard_normal(n) * scale + shift for scale in (0, 1e-6, 0.1, 1, 5, 30, 90, 300, 1500) for shift in
-             (0, 50, -120, 299.9, -301, 1499, -1501, 7e4)]  # fmt: skip
+             (0, 50, -120, 299.9, -301, 1499, -1501, 7e4)]  # fmt: skip  # one line each for scales and shifts
     x = np.array(found).astype(dtype)
     x[::3] = np.round(x[::3])
     if n > 2:
@@ -366,7 +366,7 @@ def test_position(function: Function, dtype: str) -> None:
     ("given", "result"),
     [("float16", "float16"), ("bool", "float32"), ("int8", "float32"), ("uint16", "float32"), ("int32", "float64"),
      ("uint64", "float64"), (">f4", "float32"), (">f8", "float64")],
-)  # fmt: skip
+)  # fmt: skip  # a table
 def test_types(function: Function, given: str, result: str) -> None:
     """Other types become float32 or float64 by the rules of the ufuncs."""
     x = np.array([[0, 1, 1], [1, 0, 0]]).astype(given)

@@ -60,7 +60,7 @@ def composed(
 def shapes_of_bias(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Return the shapes that broadcast to one, with an axis of length 1 here and there."""
     return [tuple(n if keep else 1 for n, keep in zip(shape, kept, strict=True))
-            for kept in itertools.product((False, True), repeat=len(shape))]  # fmt: skip
+            for kept in itertools.product((False, True), repeat=len(shape))]  # fmt: skip  # one loop a line
 
 
 def data(shape: tuple[int, ...], dtype: DTypeLike, seed: int = 0) -> Array:
@@ -116,7 +116,7 @@ def test_layouts(name: str, dtype: str, precision: fr.runtime.Precision, shape: 
             assert_same_bits(function(laid, bias=bias, **options), wanted)
             assert_same_bits(function(x, bias=lay(bias), **options), wanted)
             assert_same_bits(function(laid.T, 0, bias=lay(bias).T, **options | {"where": np.transpose(options["where"])}),
-                             wanted.T)  # fmt: skip
+                             wanted.T)  # fmt: skip  # the call is one line
             if layout not in OUT_LAYOUTS:
                 continue
             out = OUT_LAYOUTS[layout](np.zeros_like(x))
@@ -135,7 +135,7 @@ def test_overlap(name: str, dtype: str) -> None:
     """An output that reaches into any operand gets what it would get from copies."""
     memory = np.random.default_rng(5).normal(0, 2, 5000).astype(dtype)
     for shape, x_at, bias_at, sink_at, out_at in (((20, 60), 0, 1300, 2600, 1), ((20, 60), 700, 0, 30, 3),
-                                                  ((70, 20), 0, 2000, 1405, 1400), ((3, 500), 0, 700, 1600, 300)):  # fmt: skip
+                                                  ((70, 20), 0, 2000, 1405, 1400), ((3, 500), 0, 700, 1600, 300)):  # fmt: skip  # a table
         work = memory.copy()
         size = shape[0] * shape[1]
         x, bias, out = (work[at : at + size].reshape(shape) for at in (x_at, bias_at, out_at))
@@ -258,7 +258,7 @@ def test_sink_of_empty_rows(name: str, dtype: str) -> None:
          r"{name}: sink of shape \(3,\) does not broadcast to the shape of x without its axis, \(2,\)"),
         ({"sink": "no"}, TypeError, "{name} takes real numbers, not <U2"),
     ],
-)  # fmt: skip
+)  # fmt: skip  # one error a line
 def test_errors(name: str, options: dict[str, Any], error: type[Exception], message: str) -> None:
     """Each wrong option is refused with its reason, before anything is written."""
     x = np.array([[1, 2, 3], [4, 5, 6]], "f4")
