@@ -85,7 +85,7 @@ def assert_right(found: diagnostics.Summary, x: Array, axes: tuple[int, ...]) ->
 def test_every_shape_and_axis(
     shape: tuple[int, ...], axes: tuple[int, ...], dtype: np.dtype[Any], special: bool
 ) -> None:
-    """All units of all axes."""
+    """Every unit agrees with NumPy, for every shape and axis."""
     x = numbers(shape, dtype, special=special)
     assert_right(diagnostics.summarize(x, axes or None, saturation=LIMITS), x, axes)
 
@@ -259,7 +259,7 @@ def test_a_monitor_of_nothing(shape: tuple[int, ...]) -> None:
 
 
 def test_a_monitor_refuses_masks_and_takes_keywords() -> None:
-    """A mask is not dropped without a word; an input that is passed by name is watched as an output only."""
+    """A masked array is refused; of an input that is passed by keyword only the output is watched."""
     layer = nn.ReLU().eval()
     with diagnostics.Monitor(layer) as monitor:
         with pytest.raises(TypeError, match="a masked array has no statistics here"):
@@ -338,7 +338,7 @@ def test_dead_from_mask(shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
 
 
 def test_errors_of_dead_from_mask() -> None:
-    """Each names what does not fit."""
+    """Each error names what does not fit."""
     mask = np.zeros(2, np.uint8)
     with pytest.raises(ValueError, match="dead_from_mask takes at least one mask"):
         diagnostics.dead_from_mask(shape=(2, 3))

@@ -36,18 +36,18 @@ FAMILIES = {
     "settings": r"(explain: dense|precision|threads|set_cache_limit|config)",
 }
 OPEN = {
-    "optimisers": "a step ends halfway",
+    "optimisers": "a step that finds no memory has changed some parameters and not others",
 }
 
 linux = pytest.mark.skipif(
-    sys.platform != "linux" or not shutil.which("cc"), reason="stands in front of glibc's allocators, by a C compiler"
+    sys.platform != "linux" or not shutil.which("cc"), reason="replaces functions of glibc, with a C compiler"
 )
 pytestmark = [linux, pytest.mark.wide]
 
 
 @pytest.fixture(scope="module")
 def said() -> str:
-    """Return what the tool says of all families."""
+    """Return what the tool prints about all families."""
     command = [sys.executable, str(TOOL), "--only", f"^({'|'.join(FAMILIES.values())})"]
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert "injected" in run.stdout, run.stdout + run.stderr

@@ -48,7 +48,7 @@ class OnlyArray:
 
 
 class Wrapped(OnlyArray):
-    """The same, whose results NumPy wraps again."""
+    """An object that NumPy can turn into an array, and whose results NumPy wraps again."""
 
     def __array_wrap__(self, x: Array, context: Any = None, return_scalar: bool = False) -> Any:
         """Wrap a result."""
@@ -181,7 +181,7 @@ TABLE = {
 }
 each_row = pytest.mark.parametrize("row", TABLE.values(), ids=list(TABLE))
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array_wrap__ must accept context:DeprecationWarning"  # NumPy's word to PyTorch, np.negative gets it too
+    "ignore:__array_wrap__ must accept context:DeprecationWarning"  # NumPy warns PyTorch so in np.negative too
 )
 
 
@@ -407,7 +407,7 @@ def test_helpers_call_as_the_guide_says(
     got = helper(getattr(_module(package), make)(x, **options), counted)
     if shapes != {()}:
         assert_same_bits(got, fr.sigmoid(x))
-    np.testing.assert_allclose(got, fr.sigmoid(x), rtol=1e-6)  # pandas hands over elements as Python's float
+    np.testing.assert_allclose(got, fr.sigmoid(x), rtol=1e-6)  # pandas passes elements as Python's float
     assert seen == shapes
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from specs import Array
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array_wrap__ must accept context:DeprecationWarning"  # NumPy's word to PyTorch, np.negative gets it too
+    "ignore:__array_wrap__ must accept context:DeprecationWarning"  # NumPy warns PyTorch so in np.negative too
 )
 RNG = np.random.default_rng(3)
 X, GRAD, SHARE = (RNG.uniform(low, 1, SHAPE).astype("f4") for low in (-1, -1, 0.125))

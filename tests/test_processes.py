@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 LARGE = max(_runtime.waking_from)
-# Spread over the families; a process is too dear to ask about each function.
+# Spread over the families; a process for each function would take too long.
 SOME = CASES[:: len(CASES) // 5]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc or affinity mask")
 
@@ -35,7 +35,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc 
 
 
 def test_import_changes_nothing_around_it() -> None:
-    """No variable of the environment, no signal handler, no warning filter, no NumPy setting, no random state."""
+    """The import changes no environment variable, signal handler, warning filter, NumPy setting or random state."""
     program = """
 import os, signal, sys, threading, warnings
 import numpy as np
@@ -96,7 +96,7 @@ def test_import_reads_its_variables() -> None:
     ],
 )
 def test_import_refuses_bad_variables(name: str, value: str, message: str) -> None:
-    """A variable that cannot be honoured stops the import and says which."""
+    """A variable with a wrong value stops the import, and the error names it."""
     program = "try:\n import fastrelu\nexcept ValueError as e: print(e)\nelse: print('imported')"
     assert run_python(program, **{name: value}) == message + "\n"
 
@@ -170,7 +170,7 @@ def test_multiprocessing(method: str) -> None:
 
 @linux
 def test_affinity_mask() -> None:
-    """The mask counts when it is set after the import too."""
+    """The affinity mask counts also when it is set after the import."""
     program = f"""
 import os
 import numpy as np

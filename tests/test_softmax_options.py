@@ -271,7 +271,7 @@ def test_errors(name: str, options: dict[str, Any], error: type[Exception], mess
 
 @each_function
 def test_options_of_other_libraries(name: str) -> None:
-    """A dask array stays lazy and has the bits of the plain array; a sink beside one is refused with the way out."""
+    """A dask array stays lazy and has the bits of the plain array; beside a sink it is refused, and told what to do."""
     dask = pytest.importorskip("dask.array", reason="the extra 'test' brings dask")
     function, x = getattr(fr, name), np.random.default_rng(9).normal(0, 2, (6, 8)).astype("f4")
     calls: list[int] = []
@@ -444,7 +444,7 @@ def test_bits_of_gradients(name: str, dtype: str, precision: fr.runtime.Precisio
 @each_function
 @each_dtype
 def test_gradient_of_a_sink_that_has_no_share(name: str, dtype: str) -> None:
-    """It is right to its last digits where the sink is far below the rows."""
+    """The gradient of a sink far below its row is right to its last digits."""
     needs_wide(np.dtype(dtype))
     rng = np.random.default_rng(11)
     grad, x = rng.normal(2, 1, (2, 5, 40)).astype(dtype)
@@ -461,7 +461,7 @@ def test_gradient_of_a_sink_that_has_no_share(name: str, dtype: str) -> None:
 @each_function
 @each_dtype
 def test_gradient_from_output_takes_a_scale(name: str, dtype: str) -> None:
-    """It is the gradient of the scaled input, in one more product; for 16 bits rounded once."""
+    """With a scale the result is that gradient times the scale; for 16 bits it is rounded once."""
     rng = np.random.default_rng(12)
     grad, x = rng.normal(size=(2, 30, 5)).astype(dtype)
     backward = getattr(fr, f"{name}_backward_from_output")
@@ -582,7 +582,7 @@ class Attention(nn.Module):
 
 
 def test_a_network_learns_bias_and_sink() -> None:
-    """Their gradients arrive through the record of a network."""
+    """The record of a network has the gradients of the bias and the sink."""
     model, x, grad = Attention(), np.array([[1, 2, 0], [0, 1, 1]], "f4"), np.array([[1, 0, 0], [0, 0, 1]], "f4")
     model(x)
     dx = model.backward(grad, input_grad=True)
