@@ -115,7 +115,7 @@ def _forked(work: Callable[[], None]) -> int:
         signal.alarm(60)  # a child that waits for its parent's threads would wait for ever
         work()
         os._exit(0)
-    except BaseException as error:  # noqa: BLE001, RUF100  nothing of the parent may run in the child
+    except BaseException as error:  # noqa: BLE001  nothing of the parent may run in the child
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
         os._exit(1)
 

@@ -652,7 +652,7 @@ def test_fork() -> None:
                     del z, y
                     fr.clear_cache()
                     os._exit(0 if good and counts()["held"] == 0 else 1)
-                except BaseException:  # noqa: BLE001, RUF100  nothing of the parent may run in the child
+                except BaseException:  # noqa: BLE001  nothing of the parent may run in the child
                     os._exit(2)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     finally:
@@ -832,7 +832,7 @@ def test_clear_gives_memory_back() -> None:
 
 
 def test_tracemalloc() -> None:
-    """tracemalloc counts the results in use, not the blocks of the pool."""
+    """Memory that tracemalloc counts: the results in use, not the blocks of the pool."""
     domain = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
 
     def traced() -> int:
