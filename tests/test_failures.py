@@ -32,11 +32,11 @@ FAMILIES = {
     "statistics": r"(summarize: .4, 6., (None|0), (dense|half)|Running)",
     "layers": r"nn\.(Linear|PReLU|Sequential|CrossEntropyLoss|MSELoss): ",
     "states": r"(load_state_dict|nn\.state_dict|zeros_|normal_)",
-    "optimisers": r"optim\.",
+    "optimizers": r"optim\.",
     "settings": r"(explain: dense|precision|threads|set_cache_limit|config)",
 }
 OPEN = {
-    "optimisers": "a step that finds no memory has changed some parameters and not others",
+    "optimizers": "a step that finds no memory has changed some parameters and not others",
 }
 
 linux = pytest.mark.skipif(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from test_foreign import SHAPE, Exchanged, Metres, OnlyArray, Overriding, Refusing
+from test_foreign import SHAPE, Exchanged, Meters, OnlyArray, Overriding, Refusing
 
 import fastrelu as fr
 from fastrelu import diagnostics, fused, nn
@@ -112,7 +112,7 @@ CALLS: dict[str, Any] = {
 
 # The types, of arrays with one and with two axes.
 KINDS: dict[str, Callable[[Array], Any]] = {
-    "ndarray subclass": lambda x: x.view(Metres),
+    "ndarray subclass": lambda x: x.view(Meters),
     "numpy.ma.MaskedArray": np.ma.MaskedArray,
     "__array__": OnlyArray,
     "__array_ufunc__": Overriding,

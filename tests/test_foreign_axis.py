@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pytest
 from compare import assert_same_bits
-from test_foreign import SHAPE, TABLE, Declining, Metres, Overriding, Row
+from test_foreign import SHAPE, TABLE, Declining, Meters, Overriding, Row
 
 import fastrelu as fr
 from fastrelu import diagnostics, nn, runtime
@@ -284,7 +284,7 @@ def test_several_axes_of_a_foreign_array_are_refused() -> None:
             fr.softmax(x, axis)
     with pytest.raises(TypeError, match="logsumexp takes one axis of a 'Declining', not None"):
         fr.logsumexp(Declining(X))
-    assert_same_bits(fr.softmax(X.view(Metres), None).view(np.ndarray), fr.softmax(X, None))
+    assert_same_bits(fr.softmax(X.view(Meters), None).view(np.ndarray), fr.softmax(X, None))
 
 
 def test_masked_arrays_are_refused_everywhere() -> None:

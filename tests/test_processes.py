@@ -245,7 +245,7 @@ print("ok")
 
 
 def test_openmp_variable() -> None:
-    """OMP_NUM_THREADS is honoured, and ours cannot exceed it."""
+    """OMP_NUM_THREADS is honored, and ours cannot exceed it."""
     program = "import fastrelu as fr; print(fr.get_num_threads())"
     assert run_python(program, OMP_NUM_THREADS="1", FASTRELU_NUM_THREADS="8") == "1\n"
 
