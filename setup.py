@@ -33,7 +33,7 @@ X86 = platform.machine().lower() in {"x86_64", "amd64"}
 # A short loop that starts in the middle of a cache line costs up to 10 % more; an array that is written in halves and
 # read whole stalls, because the store is not forwarded to the load.
 UNIX = ["-O3", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fno-thread-jumps",
-        "-fno-lto", "-g0", "-falign-loops=64", "-mmove-max=256", "-mstore-max=256"]  # fmt: skip
+        "-fno-lto", "-g0", "-falign-loops=64", "-mmove-max=256", "-mstore-max=256"]  # fmt: skip  # not one a line
 MSVC = ["/O2", "/fp:precise", "/std:c11"]
 
 # One object file per isa_<name>.c; the first is the minimum for the library.

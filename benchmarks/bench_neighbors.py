@@ -192,7 +192,7 @@ def scenes() -> Iterator[Scene]:
 def play(spec: dict[str, Any]) -> list[list[float]]:
     """Repeat the steps of a scene and return the seconds of each, by step."""
     names: dict[str, Any] = {}
-    exec(spec["setup"], names)  # noqa: S102, RUF100  the source stands above
+    exec(spec["setup"], names)  # noqa: S102  the source stands above
     steps = [compile(step, "<step>", "exec") for step in spec["steps"]]
     times: list[list[float]] = [[] for _ in steps]
     clock = time.perf_counter
@@ -201,7 +201,7 @@ def play(spec: dict[str, Any]) -> list[list[float]]:
         while clock() < end:
             for step, found in zip(steps, times, strict=True):
                 start = clock()
-                exec(step, names)  # noqa: S102, RUF100  the source stands above
+                exec(step, names)  # noqa: S102  the source stands above
                 if not warm_up:
                     found.append(clock() - start)
     return times

@@ -173,7 +173,7 @@ def targets(summary: Summary) -> Iterator[str]:
     for target, found in verdicts(summary):
         worst = min(found, key=lambda verdict: verdict.ratio.median)
         met = sum(verdict.met for verdict in found)
-        judgement = "met" if met == len(found) else f"**missed** in {len(found) - met} of {len(found)}"
+        judgment = "met" if met == len(found) else f"**missed** in {len(found) - met} of {len(found)}"
         missed += [verdict for verdict in found if not verdict.met]
         names = ", ".join(f"`{name}`" for name in target.names) if len(target.names) <= 3 else ""
         lines.append(
@@ -181,7 +181,7 @@ def targets(summary: Summary) -> Iterator[str]:
                 f"{target.title}{': ' if names else ''}{names}, {target.dtype}, {', '.join(target.modes)}",
                 against(target),
                 f">= {target.least:.3g}",
-                judgement,
+                judgment,
                 f"{interval(worst.ratio)} {where(worst.row)}",
             ]
         )

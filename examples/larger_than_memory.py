@@ -341,7 +341,7 @@ def with_zarr(client, source, pieces, mean, scale, sums):
     if importlib.util.find_spec("zarr") is None:
         print("without zarr, which is not installed")
         return
-    import zarr  # noqa: PLC0415 - it is optional
+    import zarr  # noqa: PLC0415  optional
 
     client.run(importlib.import_module, "zarr")  # its memory belongs to the base
     size, folder = len(source) * COLUMNS * 4, source.path.parent

@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave the tests themselves to the end of the process: each collection of garbage would go through all of them."""
+    """Hide the tests themselves from garbage collections, each of which would go through all of them."""
     gc.collect()
     gc.freeze()
 
@@ -95,7 +95,7 @@ def dtype(request: pytest.FixtureRequest) -> np.dtype[Any]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _threads_work() -> None:
-    """Let every thread come to every large call: a test must not depend on when the last one ran, or on what else runs."""
+    """Let every large call use all threads: a test must not depend on when the last one ran, or on what else runs."""
     _runtime.set_defaults(waking_from=_runtime.parallel_from)
     _runtime.set_team(hold=False, insist=True)
 

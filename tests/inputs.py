@@ -54,7 +54,7 @@ def _values(n: int, dtype: Any, seed: int) -> Array:
     return x
 
 
-def neighbours(points: Array, dtype: np.dtype[Any], count: int = 8) -> Array:
+def neighbors(points: Array, dtype: np.dtype[Any], count: int = 8) -> Array:
     """Return the points and the `count` floats on either side of each."""
     below = above = np.asarray(points, dtype)
     found = [below]
@@ -84,7 +84,7 @@ def edges(dtype: np.dtype[Any]) -> Array:
     near = np.min(np.abs(exponents[:, None] - landmarks), axis=1) <= 32
     powers = np.ldexp(dtype.type(1), exponents[near | (exponents % 7 == 0)].astype(np.int32))
     named = [0.0, np.inf, np.nan, info.smallest_subnormal, info.tiny, info.max, info.eps, 1.0, 1.5]
-    positive = np.concatenate([np.array(named, dtype), neighbours(powers, dtype, 1)])
+    positive = np.concatenate([np.array(named, dtype), neighbors(powers, dtype, 1)])
     return np.concatenate([positive, -positive])
 
 
@@ -101,7 +101,7 @@ def samples(spec: Spec, params: Params, dtype: np.dtype[Any]) -> Array:
             _logarithmic(rng, info.minexp - info.nmant, info.maxexp, 3000, dtype),
             _logarithmic(rng, -10, 10, 4000, dtype),
             rng.uniform(low, high, 4000).astype(dtype),
-            neighbours(kinks.astype(dtype), dtype, 20),
+            neighbors(kinks.astype(dtype), dtype, 20),
         ]
     )
     rng.shuffle(x)

@@ -226,7 +226,7 @@ def test_the_demo_learns_with_every_activation(name: str, capsys: pytest.Capture
     shown = capsys.readouterr()
     accuracy = float(shown.out.partition("test accuracy")[2].partition("%")[0])
     assert accuracy > 95
-    assert not shown.err  # no bar where nobody watches
+    assert not shown.err  # no progress bar without a terminal
 
 
 @pytest.mark.usefixtures("digits")
@@ -383,7 +383,7 @@ def one_line(text: str) -> str:
 @each_command
 @pytest.mark.parametrize("to", [">&-", "2>&-", ">/dev/full", "closed pipe"])
 def test_a_stream_that_takes_nothing(name: str, to: str, tmp_path: Path) -> None:
-    """A closed stream is nobody's fault, a full disk is an error of one line, a pipe without a reader ends silently."""
+    """A closed stream is no error, a full disk is one of one line, and a pipe without a reader ends the program."""
     pytest.importorskip(NEEDED.get(name, "numpy"), reason="an extra is not installed")
     if to == ">/dev/full" and not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
@@ -456,7 +456,7 @@ runpy.run_module("fastrelu", run_name="__main__", alter_sys=True)
     ],
 )
 def test_a_signal_ends_it(name: str, module: str, function: str, sent: str) -> None:
-    """Ctrl-C while it parses, times, hashes on threads, draws or trains ends it by the signal and without a word."""
+    """Ctrl-C while it parses, times, hashes on threads, draws or trains ends it by the signal and without a message."""
     pytest.importorskip(NEEDED.get(name, "numpy"), reason="an extra is not installed")
     code = INTERRUPTED.format(module=module, function=function, sent=sent)
     run = subprocess.run(
@@ -630,7 +630,7 @@ def test_the_largest_span_is_drawn() -> None:
 
 
 def test_an_error_of_the_program_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is no mistake of the user's is one line too, which says how to see more."""
+    """An error inside the program is one line too, which says how to see the traceback."""
     assert guard.report(ZeroDivisionError("division by zero")) == 1
     line = one_line(capsys.readouterr().err)
     assert line == "error: ZeroDivisionError: division by zero (python -X dev -m fastrelu shows where)"
@@ -672,7 +672,7 @@ def test_explain_describes_a_call(
     ],
 )
 def test_explain_refuses_in_one_line(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is no call of the function is an error of one line and status 2."""
+    """Arguments that the function does not take are an error of one line and status 2."""
     with pytest.raises(SystemExit, match="2"):
         sys.exit(main(["explain", *options]))
     assert message in one_line(capsys.readouterr().err)

@@ -1,4 +1,4 @@
-"""Nothing is missing and nothing is left over: kernels, rows, functions, layers, docstrings and documents agree."""
+"""Nothing is missing and nothing is superfluous: kernels, rows, functions, layers, docstrings and documents agree."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def read(name: str) -> str:
 
 
 def difference(found: set[str], wanted: set[str]) -> str:
-    """Return what is missing and what is left over, for a message."""
+    """Return what is missing and what is superfluous, for a message."""
     return f"missing: {sorted(wanted - found)}, left over: {sorted(found - wanted)}"
 
 
@@ -124,7 +124,7 @@ def test_every_kernel_is_published() -> None:
 
 
 def test_plain_pytest_runs_every_test_of_every_function() -> None:
-    """It leaves out places of the grid, and none by all functions."""
+    """Plain pytest skips places of the grid, but each place is run for some function."""
 
     def collected(*options: str) -> set[str]:
         command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *options]
@@ -180,7 +180,7 @@ def test_exports() -> None:
     assert set(exported) == wanted, difference(set(exported), wanted)
     assert len(exported) == len(wanted)
     missing = [name for name in exported if not hasattr(fr, name)]
-    assert not missing, f"exported and absent (is a family left out of fastrelu/__init__.py?): {missing}"
+    assert not missing, f"exported and absent (does fastrelu/__init__.py lack a family?): {missing}"
 
 
 def plain(function: Callable[..., Any]) -> list[tuple[str, Any, Any]]:

@@ -91,7 +91,7 @@ def test_rrelu_evaluation(dtype: np.dtype[Any]) -> None:
 
 
 def test_rrelu_training(dtype: np.dtype[Any]) -> None:
-    """In training each element has a slope of its own, which is handed back and gives the gradient."""
+    """In training each element has a slope of its own; `slopes` receives them, and they give the gradient."""
     x = np.linspace(-3, -1, 10000, dtype=dtype)
     slopes = np.full_like(x, np.nan)
     y = fr.rrelu(x, 0.1, 0.4, training=True, rng=3, slopes=slopes)
@@ -105,7 +105,7 @@ def test_rrelu_training(dtype: np.dtype[Any]) -> None:
 
 
 def test_rrelu_draws(dtype: np.dtype[Any]) -> None:
-    """The same seed gives the same slopes, a generator goes on, and without either no two calls agree."""
+    """The same seed gives the same slopes; calls with one generator, or without a seed, all differ."""
     x = np.full(100, -1, dtype)
     first = fr.rrelu(x, training=True, rng=5)
     assert_same_bits(fr.rrelu(x, training=True, rng=5), first)
@@ -223,7 +223,7 @@ def test_crelu_writes_nothing_before_it_fails() -> None:
 
 
 def test_crelu_recycles() -> None:
-    """A large result takes the place of a released one."""
+    """A large result gets the memory of a freed one."""
     x = np.ones(2 * _runtime.recycle_from // 4, np.float32)
     with fr.threads(1):
         address = fr.crelu(x).ctypes.data
@@ -234,7 +234,7 @@ def test_crelu_recycles() -> None:
 
 @pytest.mark.parametrize("given", [np.int16, np.float16, bool])
 def test_crelu_of_other_types(given: type[Any]) -> None:
-    """What becomes float32 elsewhere becomes float32 here; float16 stays."""
+    """Small integers become float32 as in other functions; float16 stays."""
     x = np.array([0, 1, 3]).astype(given)
     assert_same_bits(fr.crelu(x), fr.crelu(x.astype(np.float32)).astype(fr.relu(x).dtype))
 
@@ -277,7 +277,7 @@ def test_crelu_keeps_the_mask(kind: str, axis: int) -> None:
 
 
 def test_prelu_tells_of_axis() -> None:
-    """A weight that does not meet the last axis."""
+    """The error for a weight that does not fit the last axis speaks of axis=."""
     x, out = np.ones((2, 3, 4), "f4"), np.full((2, 3, 4), 7.0, "f4")
     for weight in (np.ones(3), [0.1, 0.2, 0.3], np.ones(3, "f4"), np.ones(0)):
         with pytest.raises(
@@ -291,7 +291,7 @@ def test_prelu_tells_of_axis() -> None:
 
 
 def test_rrelu_takes_numbers_and_an_array() -> None:
-    """What else is in the place of a bound or of `slopes` is named."""
+    """Anything else as a bound or as `slopes` is refused by an error that shows it."""
     with pytest.raises(TypeError, match=r"rrelu takes a number as lower, got array\(\[0.1, 0.2\]\)"):
         fr.rrelu(np.ones(2), np.array([0.1, 0.2]))
     with pytest.raises(TypeError, match="rrelu writes slopes= into an array, not into 'list'"):

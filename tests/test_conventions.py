@@ -77,7 +77,7 @@ def reasons(space: str) -> dict[str, str]:
 
 
 def test_every_framework_has_a_list() -> None:
-    """None is forgotten, and modules can be asked for by name or as attributes."""
+    """Each framework has an entry in framework_names.toml, and its module is in `__all__`."""
     assert set(LISTED) == {*MODULES, "arguments"}
     assert {name.partition(".")[0] for name in MODULES} <= {*vars(conventions)["__all__"]}
 
@@ -99,7 +99,7 @@ def test_the_recorded_names_are_those_of_the_framework(space: str) -> None:
 
 
 def test_reasons_are_sentences() -> None:
-    """Users can read them; a name has one."""
+    """A reason is a sentence that users can read; a name has one reason."""
     for space in MODULES:
         names = [name for names in LISTED[space].values() for name in names]
         assert len(names) == len(set(names))
@@ -131,25 +131,25 @@ SIGNATURES = [
 ]
 
 
-def left_out(space: str, name: str, argument: str) -> bool:
+def listed(space: str, name: str, argument: str) -> bool:
     """Whether an argument is listed with a reason."""
     return bool({f"{space}.{name}.{argument}", f"{space}.*.{argument}"} & set(LISTED["arguments"]))
 
 
 @pytest.mark.parametrize(("space", "name", "text"), SIGNATURES)
 def test_arguments_are_those_of_the_framework(space: str, name: str, text: str) -> None:
-    """By the same names, in the same order, with the same defaults."""
+    """Arguments have the framework's names, order and defaults."""
     theirs, ours = arguments(text), arguments(str(inspect.signature(MODULES[space].FUNCTIONS[name])))
-    kept = {key: value for key, value in theirs.items() if not left_out(space, name, key)}
-    extra = {key: value for key, value in ours.items() if key not in kept and not left_out(space, name, key)}
+    kept = {key: value for key, value in theirs.items() if not listed(space, name, key)}
+    extra = {key: value for key, value in ours.items() if key not in kept and not listed(space, name, key)}
     assert not extra, "the framework has no such argument"
     assert [default for _, default in kept.values()] == [ours[key][1] for key in kept]
-    position = next((i for i, key in enumerate(theirs) if left_out(space, name, key)), len(theirs))
+    position = next((i for i, key in enumerate(theirs) if listed(space, name, key)), len(theirs))
     before = [key for key, (by_position, _) in list(theirs.items())[:position] if by_position]
     assert [key for key, (by_position, _) in ours.items() if by_position][: len(before)] == before
 
 
-def test_arguments_that_are_left_out_exist() -> None:
+def test_listed_arguments_exist() -> None:
     """An entry names an argument of a function that is here."""
     known = {(p.values[0], p.values[1]): arguments(str(p.values[2])) for p in SIGNATURES}
     for entry in LISTED["arguments"]:
@@ -159,7 +159,7 @@ def test_arguments_that_are_left_out_exist() -> None:
 
 @pytest.mark.parametrize("space", MODULES)
 def test_functions_can_be_read_and_pickled(space: str) -> None:
-    """They have signatures, names and docstrings of their own, and are found where they say."""
+    """Functions have signatures, names and docstrings of their own, and pickle by their module and name."""
     module = MODULES[space]
     for name, function in module.FUNCTIONS.items():
         assert function.__name__ == name
@@ -170,7 +170,7 @@ def test_functions_can_be_read_and_pickled(space: str) -> None:
 
 
 def test_stubs_are_up_to_date() -> None:
-    """What editors read is what the tables make."""
+    """The stubs, which editors read, are what the tables give."""
     for path, text in tool("state_conventions").stated().items():
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date: run tools/state_conventions.py"
 
@@ -180,7 +180,7 @@ def test_stubs_are_up_to_date() -> None:
 
 @pytest.mark.parametrize("label", PEERS)
 def test_every_function_was_compared(label: str) -> None:
-    """Or is left out of the comparison with a reason."""
+    """Every function was compared, but for those that SKIPPED lists with a reason."""
     functions = {row.name for row in MODULES[PEERS[label].convention].ROWS} - set(COMPARE.SKIPPED)
     assert {call.partition("(")[0] for call in SEEN[label]["results"]} == functions
 
@@ -193,7 +193,7 @@ def test_every_difference_has_a_deviation(label: str) -> None:
 
 
 def test_every_deviation_explains_a_difference() -> None:
-    """Nothing is left over in the list, names differ, reasons are sentences."""
+    """No entry is superfluous, names differ, reasons are sentences."""
     found = [difference for label in PEERS for difference in COMPARE.differences(label, SEEN[label])]
     used = {COMPARE.explanation(difference) for difference in found}
     names = [entry["name"] for entry in COMPARE.deviations()]
@@ -325,7 +325,7 @@ def test_opsets() -> None:
 
 
 def test_softmax_without_dim_warns() -> None:
-    """As PyTorch does, about the axis that it guesses."""
+    """Without dim= it warns about the axis that it chooses, as PyTorch does."""
     x = np.zeros((1, 2, 3, 4))
     with pytest.warns(UserWarning, match="without dim, PyTorch takes axis 1 of 4: pass dim=1"):
         y = F.softmax(x)

@@ -264,7 +264,7 @@ def test_nothing_counts() -> None:
 @each_dtype
 @each_precision
 def test_infinities(precision: fr.runtime.Precision, dtype: str) -> None:
-    """A class that is ruled out has probability 0; its label costs infinitely much. NaN only where softmax is NaN."""
+    """A logit of -inf has probability 0; if it is the label's, the loss is infinite. NaN only where softmax is NaN."""
     inf = np.inf
     rows: list[tuple[list[float], int, float, list[float]]] = [
         ([0, -inf, 0], 0, np.log(2), [-0.5, 0, 0.5]),

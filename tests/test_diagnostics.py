@@ -85,7 +85,7 @@ def assert_right(found: diagnostics.Summary, x: Array, axes: tuple[int, ...]) ->
 def test_every_shape_and_axis(
     shape: tuple[int, ...], axes: tuple[int, ...], dtype: np.dtype[Any], special: bool
 ) -> None:
-    """All units of all axes."""
+    """Every unit agrees with NumPy, for every shape and axis."""
     x = numbers(shape, dtype, special=special)
     assert_right(diagnostics.summarize(x, axes or None, saturation=LIMITS), x, axes)
 
@@ -177,33 +177,33 @@ def test_special_values() -> None:
         (lambda: diagnostics.summarize(np.ones(3, complex)), TypeError, "got an array of complex128"),
         (lambda: diagnostics.summarize(np.ma.ones(3)), TypeError, "a.filled"),
         (lambda: diagnostics.summarize([1.0], saturation=(1, 0)), ValueError, "low < high"),
-        (lambda: diagnostics.summarize([1.0], saturation=3), TypeError, "pair of numbers"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: diagnostics.summarize([1.0], saturation=3), TypeError, "pair of numbers"),
         (lambda: diagnostics.summarize([1.0], 1), np.exceptions.AxisError, "out of bounds"),
         (lambda: diagnostics.saturation_limits("tanhh"), ValueError, "did you mean tanh"),
         (lambda: diagnostics.saturation_limits("tanh", 0.5), ValueError, "tolerance must be in"),
         (lambda: diagnostics.summarize(1.0, 0), np.exceptions.AxisError, "axis 0 is out of bounds .* dimension 0"),
-        (lambda: diagnostics.summarize([1.0], 0.5), TypeError, "axis must be an integer, a tuple .*, got 0.5"),  # type: ignore[arg-type]  # wrong on purpose
-        (lambda: diagnostics.Running("0"), TypeError, "axis must be an integer, a tuple .*, got '0'"),  # type: ignore[arg-type]  # wrong on purpose
-        (lambda: diagnostics.Running(saturation="12"), TypeError, "a pair of numbers .*, got '12'"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: diagnostics.summarize([1.0], 0.5), TypeError, "axis must be an integer, a tuple .*, got 0.5"),
+        (lambda: diagnostics.Running("0"), TypeError, "axis must be an integer, a tuple .*, got '0'"),
+        (lambda: diagnostics.Running(saturation="12"), TypeError, "a pair of numbers .*, got '12'"),
         (lambda: diagnostics.Running(saturation=(np.ma.masked, 1)), TypeError, "a pair of numbers"),
-        (lambda: diagnostics.Running().merge(np.float32(1)), TypeError, "merge takes a Running, got 'float32'"),  # type: ignore[arg-type]  # wrong on purpose
-        (lambda: diagnostics.saturation_limits(1.5), TypeError, "name of an activation is a string, got 1.5"),  # type: ignore[arg-type]  # wrong on purpose
-        (lambda: diagnostics.saturation_limits("tanh", [0.1]), TypeError, r"tolerance must be a number, got \[0.1\]"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: diagnostics.Running().merge(np.float32(1)), TypeError, "merge takes a Running, got 'float32'"),
+        (lambda: diagnostics.saturation_limits(1.5), TypeError, "name of an activation is a string, got 1.5"),
+        (lambda: diagnostics.saturation_limits("tanh", [0.1]), TypeError, r"tolerance must be a number, got \[0.1\]"),
         (lambda: diagnostics.saturation_limits("tanh", max_val=1), TypeError, "tanh has no parameter 'max_val'"),
         (lambda: diagnostics.saturation_limits("elu", where=1), TypeError, "elu has no parameter 'where'"),
         (
             lambda: diagnostics.saturation_limits("hard_tanh", max_val="1"),
             TypeError,
             "max_val must be a number, got '1'",
-        ),  # type: ignore[arg-type]  # wrong on purpose
+        ),
         (lambda: diagnostics.saturation_limits("hard_tanh", max_val=-2), ValueError, "wrong order: -1.0 and -2.0"),
-        (lambda: diagnostics.plot(0.5), TypeError, "name of an activation is a string, got 0.5"),  # type: ignore[arg-type]  # wrong on purpose
-        (lambda: diagnostics.plot(span=np.empty(0)), TypeError, "span must be a number, got array"),  # type: ignore[arg-type]  # wrong on purpose
-        (lambda: diagnostics.plot(span=np.float32("nan")), ValueError, "span must be a positive number, got "),  # type: ignore[arg-type]  # wrong on purpose
-        (lambda: diagnostics.Monitor(nn.ReLU(), axis=0.0), TypeError, "axis must be an integer, got 0.0"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: diagnostics.plot(0.5), TypeError, "name of an activation is a string, got 0.5"),
+        (lambda: diagnostics.plot(span=np.empty(0)), TypeError, "span must be a number, got array"),
+        (lambda: diagnostics.plot(span=np.float32("nan")), ValueError, "span must be a positive number, got "),
+        (lambda: diagnostics.Monitor(nn.ReLU(), axis=0.0), TypeError, "axis must be an integer, got 0.0"),
         (lambda: diagnostics.Monitor(nn.ReLU(), tolerance=0.7), ValueError, "tolerance must be in .*, got 0.7"),
-        (lambda: diagnostics.Monitor(1.0), TypeError, "fastrelu.nn.Module, got 'float'"),  # type: ignore[arg-type]  # wrong on purpose
-        (lambda: diagnostics.Monitor(np.ones(3)), TypeError, "Monitor watches a fastrelu.nn.Module"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: diagnostics.Monitor(1.0), TypeError, "fastrelu.nn.Module, got 'float'"),
+        (lambda: diagnostics.Monitor(np.ones(3)), TypeError, "Monitor watches a fastrelu.nn.Module"),
     ],
 )
 def test_errors_say_what_to_do(call: Any, error: type[Exception], message: str) -> None:
@@ -259,7 +259,7 @@ def test_a_monitor_of_nothing(shape: tuple[int, ...]) -> None:
 
 
 def test_a_monitor_refuses_masks_and_takes_keywords() -> None:
-    """A mask is not dropped without a word; an input that is passed by name is watched as an output only."""
+    """A masked array is refused; of an input that is passed by keyword only the output is watched."""
     layer = nn.ReLU().eval()
     with diagnostics.Monitor(layer) as monitor:
         with pytest.raises(TypeError, match="a masked array has no statistics here"):
@@ -273,7 +273,7 @@ def test_plots_of_any_number() -> None:
     """The span is any real number."""
     pytest.importorskip("matplotlib", reason="the plot extra is not installed")
     for span in (np.float32(2), np.array(3), 1, np.longdouble(2)):
-        assert diagnostics.plot("relu", span=span).axes[0].lines[2].get_xdata()[-1] == float(span)  # type: ignore[arg-type]  # any number
+        assert diagnostics.plot("relu", span=span).axes[0].lines[2].get_xdata()[-1] == float(span)
 
 
 def test_other_units_are_refused() -> None:
@@ -338,7 +338,7 @@ def test_dead_from_mask(shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
 
 
 def test_errors_of_dead_from_mask() -> None:
-    """Each names what does not fit."""
+    """Each error names what does not fit."""
     mask = np.zeros(2, np.uint8)
     with pytest.raises(ValueError, match="dead_from_mask takes at least one mask"):
         diagnostics.dead_from_mask(shape=(2, 3))

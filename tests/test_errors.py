@@ -33,7 +33,7 @@ def test_read_only_in_place(case: Case, layout: str, dtype: np.dtype[Any]) -> No
 
 
 def test_read_only_output(case: Case, dtype: np.dtype[Any]) -> None:
-    """The same for `out=`, through every door."""
+    """A read-only `out=` is refused through every door."""
     data = case.data(24, dtype)
     mask = np.ones(24, bool)
     calls: list[Callable[[Array], Any]] = [
@@ -153,7 +153,7 @@ def test_mask_that_is_none(case: Case, mask: Any) -> None:
 
 
 def test_number_of_arguments(case: Case) -> None:
-    """Those of Cython, which compiles the wrappers, by the name of the function."""
+    """The errors are those of Cython, which compiles the wrappers, and have the name of the function."""
     function = case.spec.function(case.direction)
     name = case.public_name
     data = [np.ones(3)] * case.ndata
@@ -213,7 +213,7 @@ def test_errors_leave_the_engine_working(case: Case) -> None:
 @pytest.mark.parametrize("dtype", ["f8", "f2", "F", "g", ">f8"])
 @each_of_some
 def test_mask_beside_an_overlapping_output_of_another_type(case: Case, dtype: np.dtype[Any]) -> None:
-    """What the mask leaves alone keeps its bits, though NumPy would copy `out` in the type of the computation."""
+    """Masked elements of `out` keep their bits, though NumPy would copy `out` in the type of the computation."""
     out = (np.arange(1, 9) / 7).astype(dtype)
     x = out.view("f4")[:8] if out.itemsize >= 4 else out
     before, mask = out.copy(), np.arange(8) % 3 == 0

@@ -168,7 +168,7 @@ def bits(value: Any) -> Any:
 
 @pytest.mark.parametrize("kind", KINDS)
 @each_dtype
-@pytest.mark.filterwarnings("ignore:'where' used without 'out':UserWarning")  # NumPy's word on memory, not ours
+@pytest.mark.filterwarnings("ignore:'where' used without 'out':UserWarning")  # NumPy's own warning
 def test_what_is_said_is_what_happens(kind: str, dtype: str) -> None:
     """The door is the expected one, the output's memory comes from where it is said to, and nothing is written."""
     row = KINDS[kind]
@@ -212,7 +212,7 @@ def test_overlap() -> None:
 
 
 def test_gradients() -> None:
-    """Both data operands are looked at."""
+    """The door depends on the gradient and on the input."""
     x = np.ones((40, 50), "f4")
     for grad, why in (
         (x, ""),
@@ -227,7 +227,7 @@ def test_gradients() -> None:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_threads(count: int) -> None:
-    """As many threads as the call would use, and what decides it."""
+    """It says how many threads the call would use, and why."""
     allowed = min(count, fr.get_num_threads())
     with fr.threads(count):
         for n, threads in ((max(_runtime.parallel_from) * 2, allowed), (min(_runtime.parallel_from) - 1, 1)):
@@ -333,7 +333,7 @@ def test_two_results_side_by_side(dtype: str, kind: str | None) -> None:
         assert after["misses"] - before["misses"] == (found.output == "new, will be recycled")
 
 
-def test_nothing_is_left_out() -> None:
+def test_every_function_is_explained() -> None:
     """The tests above explain every public function."""
     covered = {spec.public_name(direction) for spec in SPECS.values() for direction in spec.directions}
     covered |= {f"{spec.public or spec.name}_" for spec in SPECS.values()}
@@ -384,7 +384,7 @@ BAD: dict[str, tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("bad", BAD)
 def test_errors_are_those_of_the_call(bad: str) -> None:
-    """What the call would raise is raised, word for word, and calls run again afterwards."""
+    """It raises what the call would raise, with the same message, and later calls run."""
     function, args, keywords = BAD[bad]
     with pytest.raises(Exception) as expected:  # noqa: PT011  compared below
         function(*args, **keywords)
@@ -396,7 +396,7 @@ def test_errors_are_those_of_the_call(bad: str) -> None:
 
 @pytest.mark.parametrize("other", [np.maximum, fr.ufuncs.relu, len, "gelu", fr.threads, lambda x: x])
 def test_other_functions_are_refused(other: Any) -> None:
-    """What is none of the activation functions cannot be explained."""
+    """Functions other than those of this library are refused."""
     with pytest.raises(TypeError, match=r"explain takes an activation function of fastrelu, such as fr\.gelu, not"):
         fr.explain(other, X)
 
@@ -436,7 +436,7 @@ def test_other_threads_compute() -> None:
 
 
 def test_text() -> None:
-    """Every line names a field and its value; what says nothing is left out."""
+    """Every line names a field and its value; a field without a value has no line."""
     text = str(fr.explain(fr.relu, X[::2]))
     lines = text.splitlines()
     assert lines[0] == "function       relu"

@@ -32,22 +32,22 @@ FAMILIES = {
     "statistics": r"(summarize: .4, 6., (None|0), (dense|half)|Running)",
     "layers": r"nn\.(Linear|PReLU|Sequential|CrossEntropyLoss|MSELoss): ",
     "states": r"(load_state_dict|nn\.state_dict|zeros_|normal_)",
-    "optimisers": r"optim\.",
+    "optimizers": r"optim\.",
     "settings": r"(explain: dense|precision|threads|set_cache_limit|config)",
 }
 OPEN = {
-    "optimisers": "a step ends halfway",
+    "optimizers": "a step that finds no memory has changed some parameters and not others",
 }
 
 linux = pytest.mark.skipif(
-    sys.platform != "linux" or not shutil.which("cc"), reason="stands in front of glibc's allocators, by a C compiler"
+    sys.platform != "linux" or not shutil.which("cc"), reason="replaces functions of glibc, with a C compiler"
 )
 pytestmark = [linux, pytest.mark.wide]
 
 
 @pytest.fixture(scope="module")
 def said() -> str:
-    """Return what the tool says of all families."""
+    """Return what the tool prints about all families."""
     command = [sys.executable, str(TOOL), "--only", f"^({'|'.join(FAMILIES.values())})"]
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert "injected" in run.stdout, run.stdout + run.stderr

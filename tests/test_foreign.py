@@ -26,7 +26,7 @@ each_backward_case = pytest.mark.parametrize("case", [case for case in SOME_CASE
 # --- Types of our own ----------------------------------------------------------------------------------------------------
 
 
-class Metres(np.ndarray[Any, Any]):
+class Meters(np.ndarray[Any, Any]):
     """A subclass of ndarray that carries something along."""
 
     label: str | None = None
@@ -48,7 +48,7 @@ class OnlyArray:
 
 
 class Wrapped(OnlyArray):
-    """The same, whose results NumPy wraps again."""
+    """An object that NumPy can turn into an array, and whose results NumPy wraps again."""
 
     def __array_wrap__(self, x: Array, context: Any = None, return_scalar: bool = False) -> Any:
         """Wrap a result."""
@@ -148,7 +148,7 @@ class Row(NamedTuple):
 
 
 TABLE = {
-    "ndarray subclass": Row(lambda x: x.view(Metres), read=lambda y: y.view(np.ndarray)),
+    "ndarray subclass": Row(lambda x: x.view(Meters), read=lambda y: y.view(np.ndarray)),
     "numpy.ma.MaskedArray": Row(np.ma.MaskedArray, read=np.ma.getdata),
     "__array__": Row(OnlyArray, result="ndarray", in_place="TypeError: can write into an array or a writable buffer"),
     "__array_wrap__": Row(Wrapped, in_place="TypeError: can write into an array or a writable buffer"),
@@ -181,7 +181,7 @@ TABLE = {
 }
 each_row = pytest.mark.parametrize("row", TABLE.values(), ids=list(TABLE))
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array_wrap__ must accept context:DeprecationWarning"  # NumPy's word to PyTorch, np.negative gets it too
+    "ignore:__array_wrap__ must accept context:DeprecationWarning"  # NumPy warns PyTorch so in np.negative too
 )
 
 
@@ -276,7 +276,7 @@ def test_foreign_parameters(case: Case) -> None:
 @each_of_some
 def test_subclass_keeps_its_attributes(case: Case) -> None:
     """`__array_finalize__` runs as for NumPy's ufuncs; in place too."""
-    given = [a.view(Metres) for a in finite(case)]
+    given = [a.view(Meters) for a in finite(case)]
     given[0].label = "height"
     assert case(*given).label == np.negative(given[0]).label == "height"
     first = case(*[a.ravel()[0] for a in given])
@@ -407,7 +407,7 @@ def test_helpers_call_as_the_guide_says(
     got = helper(getattr(_module(package), make)(x, **options), counted)
     if shapes != {()}:
         assert_same_bits(got, fr.sigmoid(x))
-    np.testing.assert_allclose(got, fr.sigmoid(x), rtol=1e-6)  # pandas hands over elements as Python's float
+    np.testing.assert_allclose(got, fr.sigmoid(x), rtol=1e-6)  # pandas passes elements as Python's float
     assert seen == shapes
 
 
@@ -480,7 +480,7 @@ def test_dask_keeps_the_precision_it_was_built_with(case: Case) -> None:
 
 @each_forward_of_some
 def test_tensors_of_any_layout(case: Case) -> None:
-    """In place on views of tensors: transposed, with steps, 0-d and empty; neighbours keep their values."""
+    """In place on views of tensors: transposed, with steps, 0-d and empty; neighbors keep their values."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     data = finite(case)[0]
     for pick in (lambda t: t.T, lambda t: t[:, ::2], lambda t: t[1:3, 2:5], lambda t: t[0, 0], lambda t: t[:0]):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from test_foreign import SHAPE, Exchanged, Metres, OnlyArray, Overriding, Refusing
+from test_foreign import SHAPE, Exchanged, Meters, OnlyArray, Overriding, Refusing
 
 import fastrelu as fr
 from fastrelu import diagnostics, fused, nn
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from specs import Array
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array_wrap__ must accept context:DeprecationWarning"  # NumPy's word to PyTorch, np.negative gets it too
+    "ignore:__array_wrap__ must accept context:DeprecationWarning"  # NumPy warns PyTorch so in np.negative too
 )
 RNG = np.random.default_rng(3)
 X, GRAD, SHARE = (RNG.uniform(low, 1, SHAPE).astype("f4") for low in (-1, -1, 0.125))
@@ -28,7 +28,7 @@ MASK = X > 0
 ARRAYS: dict[str, Array] = dict.fromkeys(("x", "a", "logits", "residual"), X) | {
     "grad": GRAD, "y": SHARE, "labels": SHARE, "where": MASK, "bias": SHARE[0], "weight": SHARE[0], "pos_weight": SHARE[0],
     "half": GRAD[:, ::2], "alpha": SHARE, "negative_slope": SHARE, "beta": SHARE,
-}  # fmt: skip
+}  # fmt: skip  # one line for each kind of value
 ACTIVATION: dict[str, Any] = {"activation": "leaky_relu", "negative_slope": 0.25}
 
 
@@ -107,12 +107,12 @@ CALLS: dict[str, Any] = {
     "Linear.backward": of(backward(lambda: nn.Linear(6, 6, rng=0)), "grad"),
     "mse_loss": of(lambda x, y: nn.MSELoss()(x, y), "x y"),
     "jax.glu": of(fr.conventions.jax.glu, "x"),
-}  # fmt: skip
+}  # fmt: skip  # one call a line
 
 
 # The types, of arrays with one and with two axes.
 KINDS: dict[str, Callable[[Array], Any]] = {
-    "ndarray subclass": lambda x: x.view(Metres),
+    "ndarray subclass": lambda x: x.view(Meters),
     "numpy.ma.MaskedArray": np.ma.MaskedArray,
     "__array__": OnlyArray,
     "__array_ufunc__": Overriding,

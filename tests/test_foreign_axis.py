@@ -1,4 +1,4 @@
-"""Functions along an axis with arrays of other libraries: handed over as ufuncs, lazy and labeled, or refused."""
+"""Functions along an axis of arrays of other libraries: results are lazy or labeled, or the array is refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pytest
 from compare import assert_same_bits
-from test_foreign import SHAPE, TABLE, Declining, Metres, Overriding, Row
+from test_foreign import SHAPE, TABLE, Declining, Meters, Overriding, Row
 
 import fastrelu as fr
 from fastrelu import diagnostics, nn, runtime
@@ -58,10 +58,10 @@ each_name = pytest.mark.parametrize("name", FORWARD)
 
 
 def test_every_function_along_an_axis_is_here() -> None:
-    """All but in-place forms, which are in `test_output`; what is refused are losses, random samples and sums."""
+    """The table has all functions but losses, random samples and parameter gradients, which refuse such arrays."""
     names = {f.name for f in FUNCTIONS} | {f"{name}_" for name in FORWARD}
     assert names == {name for name in fr.along_axis.__all__ if not name.startswith(("cross_entropy", "gumbel"))
-                     and not name.endswith("_backward_parameters")}  # fmt: skip
+                     and not name.endswith("_backward_parameters")}  # fmt: skip  # one condition
     assert {f"{f.name}{'_where' * m}" for f in FUNCTIONS for m in range(1 + f.masked)} == set(runtime.rows.ufuncs)
 
 
@@ -182,7 +182,7 @@ def test_sums(name: str, row: Row) -> None:
 @pytest.mark.parametrize("dtype", ["f4", "f8", "f2", "bfloat16"])
 @each_function
 def test_ufuncs(function: Function, dtype: Any, precision: fr.runtime.Precision) -> None:
-    """They give the function's bits in any layout, along any axis, for masks, other types and no elements."""
+    """Ufuncs give the function's bits in any layout, along any axis, with masks, other types and no elements."""
     rng = np.random.default_rng(7)
     if dtype == "bfloat16":
         dtype = pytest.importorskip("ml_dtypes", reason="the type is not there without it").bfloat16
@@ -266,7 +266,7 @@ def test_override_receives_the_ufunc(function: Function) -> None:
 
 
 def test_keepdims_is_handed_over() -> None:
-    """A reduced axis stays; a gradient has no such axis, and says so."""
+    """keepdims= reaches the object's ufunc method; the gradient of a reduction refuses it."""
     x = Overriding(X)
     assert fr.logsumexp(x, 1, keepdims=True).x.shape == (4, 1)
     assert x.asked[0][3] == ["axis", "keepdims"]
@@ -275,7 +275,7 @@ def test_keepdims_is_handed_over() -> None:
 
 
 def test_several_axes_of_a_foreign_array_are_refused() -> None:
-    """A generalized ufunc has one. What is wrapped only may have several."""
+    """Such an array may have one axis, as a generalized ufunc; a subclass that only wraps results may have several."""
     x = Overriding(X)
     for axis in (None, (0, 1)):
         with pytest.raises(
@@ -284,11 +284,11 @@ def test_several_axes_of_a_foreign_array_are_refused() -> None:
             fr.softmax(x, axis)
     with pytest.raises(TypeError, match="logsumexp takes one axis of a 'Declining', not None"):
         fr.logsumexp(Declining(X))
-    assert_same_bits(fr.softmax(X.view(Metres), None).view(np.ndarray), fr.softmax(X, None))
+    assert_same_bits(fr.softmax(X.view(Meters), None).view(np.ndarray), fr.softmax(X, None))
 
 
 def test_masked_arrays_are_refused_everywhere() -> None:
-    """Whether they hold x, a gradient, the output or the mask, next to a foreign array too."""
+    """A masked array is refused as x, gradient, output or mask, next to a foreign array too."""
     masked, where = np.ma.masked_array(X, MASK), np.ma.masked_array(MASK, MASK)
     x = X.copy()
     calls: list[Callable[[], Any]] = [
@@ -318,7 +318,7 @@ def test_masked_arrays_are_refused_everywhere() -> None:
 
 @pytest.mark.parametrize("function", [f for f in FUNCTIONS if not f.reduces], ids=str)
 def test_frames_keep_their_labels_along_either_axis(function: Function) -> None:
-    """Also if columns have different types, which pandas stores apart."""
+    """Labels are kept along both axes, also if columns have different types, which pandas stores apart."""
     pandas = pytest.importorskip("pandas", reason="the extra 'test' brings pandas")
     types: tuple[dict[str, str], ...] = ({}, {"a": "f8", "d": "i4"})
     for dtypes in types:
@@ -334,7 +334,7 @@ def test_frames_keep_their_labels_along_either_axis(function: Function) -> None:
 
 
 def test_pandas_reduces_by_apply() -> None:
-    """The way out that the error names gives the labels."""
+    """The call that the error proposes keeps the labels."""
     pandas = pytest.importorskip("pandas", reason="the extra 'test' brings pandas")
     frame = pandas.DataFrame(X, index=list("pqrs"))
     y = frame.apply(fr.logsumexp, axis=1)
@@ -452,7 +452,7 @@ def test_dask_attention_is_lazy(name: str) -> None:
 
 
 def test_dask_operands_are_cut_alike() -> None:
-    """Other chunks of the second operand are changed; a row in several chunks is refused, whichever operand it is."""
+    """The second operand gets the chunks of the first; an operand with a row in several chunks is refused."""
     dask: Any = pytest.importorskip("dask.array", reason="the extra 'test' brings dask")
     y = fr.softmax(X)
     whole, rows, cut = (dask.from_array(y, chunks) for chunks in ((4, 6), (2, 6), (2, 3)))

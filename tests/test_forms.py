@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("precision", ["fast", "accurate"])
 def test_the_usual_gate_of_hard_swish(dtype: np.dtype[Any], precision: Precision) -> None:
-    """It has the same bits however it is given, and another kernel only if it is given as something else."""
+    """The usual slope and offset give the same bits as numbers and as arrays; other values take another kernel."""
     x, grad = values(5000, dtype), values(5000, dtype, 1)
     with fr.precision(precision):
         wanted, slope = fr.hard_swish(x), fr.hard_swish_backward(grad, x)
@@ -31,7 +31,7 @@ def test_the_usual_gate_of_hard_swish(dtype: np.dtype[Any], precision: Precision
 
 
 def test_none_is_no_limit(dtype: np.dtype[Any]) -> None:
-    """For eps and max_value, in every form of the function."""
+    """None means no limit for eps and max_value, in every form of the function."""
     x, grad = values(5000, dtype), values(5000, dtype, 1)
     assert_same_bits(fr.logit(x, None), fr.logit(x, -1.0))
     assert_same_bits(fr.logit_(x.copy(), None), fr.logit(x))
@@ -45,7 +45,7 @@ def test_none_is_no_limit(dtype: np.dtype[Any]) -> None:
 
 
 def test_logit_against_pytorch() -> None:
-    """Values, limits, gradients and what is outside; near 1 PyTorch's limit is rounded."""
+    """Values and gradients are PyTorch's, within the limits of eps and outside; near 1 PyTorch's limit is rounded."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     x = np.concatenate([np.linspace(-0.5, 1.5, 201), [0, 1, np.nan, np.inf, -np.inf]])
     for eps in (None, 0.0, 0.125, 0.5):

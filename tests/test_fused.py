@@ -100,7 +100,7 @@ def test_every_activation(rows: int, case: Case, dtype: Any) -> None:
 
 @pytest.mark.parametrize("name", sorted({options_of(case)[0] for case in PUBLIC}))
 def test_usual_parameters(name: str) -> None:
-    """Parameters that have a default may be left out, also where it is None."""
+    """Parameters that have a default may be omitted, also where it is None."""
     function, signature = getattr(fr, name), inspect.signature(getattr(fr, name))
     needed = {p.name: 0.5 for p in signature.parameters.values() if p.default is p.empty and p.name != "x"}
     x, bias = np.full((2, 3), 0.25, np.float32), np.full(3, 0.125, np.float32)

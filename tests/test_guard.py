@@ -120,7 +120,7 @@ def test_host_modes(mxcsr: Mxcsr, case: Case, dtype: np.dtype[Any], precision: P
 
 
 def test_host_modes_in_a_team(mxcsr: Mxcsr, case: Case) -> None:
-    """The same with two threads, whose own registers differ from the host's; a ufunc has no team."""
+    """Modes of the host change no bit with two threads either, whose registers differ from the host's."""
     found = calls(case, "float32", max(_runtime.parallel_from) + 1)
     for door in ("dense", "strided"):
         call = found[door]

@@ -192,7 +192,7 @@ def _runtime_streams() -> bool:
 
 
 def test_promotion() -> None:
-    """By NumPy's rules, in functions and ufuncs; Python numbers and 8-bit integers do not promote 16-bit types."""
+    """Types are promoted by NumPy's rules; Python numbers and 8-bit integers do not promote 16-bit types."""
     for half in HALVES:
         x = sample(half, 5)
         others: dict[Any, Any] = {
@@ -269,7 +269,7 @@ def test_bfloat16_that_comes_late(first: str) -> None:
 
 @needs_bfloat16
 def test_bfloat16_and_float16_do_not_mix() -> None:
-    """What NumPy does not cast is refused before anything is written."""
+    """The two types are refused where NumPy does not cast one to the other, before anything is written."""
     out = np.full(5, 7, np.float16)
     with pytest.raises(
         TypeError, match="Cannot cast ufunc 'relu' output from dtype\\(bfloat16\\) to dtype\\('float16'\\)"
@@ -280,7 +280,7 @@ def test_bfloat16_and_float16_do_not_mix() -> None:
 
 @each_half
 def test_explained(half: np.dtype[Any]) -> None:
-    """Loader and storer are named."""
+    """`explain` names the loader and the storer."""
     fr.relu(sample(half, 5))
     x = sample(half)
     found = fr.explain(fr.relu, x)
@@ -481,7 +481,7 @@ def test_lengths(case: Case, half: np.dtype[Any], isa: str) -> None:
 
 @needs_bfloat16
 def test_rough_body(isa: str) -> None:
-    """What a rough body computes is what few elements give, which are converted in a block."""
+    """The kernel that converts in registers has the bits of the one for few elements, which converts a block."""
     case, x = next(case for case in CASES if case.name == "gelu"), every(bfloat16)
     blocks = [case.on(isa, "fast", some) for some in x.reshape(-1, 32)]
     assert_same_bits(case.on(isa, "fast", x), np.concatenate(blocks))
@@ -490,7 +490,7 @@ def test_rough_body(isa: str) -> None:
 @each_half
 @pytest.mark.parametrize("target", [np.complex64, np.longdouble])
 def test_number_as_gradient(half: np.dtype[Any], target: Any, precision: Precision) -> None:
-    """A number beside a 16-bit array is no reason not to round the result before it is cast to out."""
+    """With a number as gradient the result is rounded to 16 bits before it is cast to `out`."""
     y = np.array(0.3333, np.float32).astype(half)
     out = np.zeros((), target)
     with fr.precision(precision):

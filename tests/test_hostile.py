@@ -23,7 +23,7 @@ pytestmark = [linux, pytest.mark.wide]
 
 @pytest.fixture(scope="module")
 def said() -> str:
-    """Return what the tool says of every 53rd trial."""
+    """Return what the tool prints about every 53rd trial."""
     command = [sys.executable, str(TOOL), "--every", "53"]
     # NumPy's own threads would leave stacks behind on which a refused thread could start.
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
@@ -39,7 +39,7 @@ def test_nothing_is_touched_outside(said: str, door: str) -> None:
 
 
 def test_hooks(said: str) -> None:
-    """Enough kinds of objects have run their code, and the warning of a refused thread has."""
+    """The trial ran the code of enough kinds of objects, and showed the warning about a refused thread."""
     found = re.search(r"(\d+) hooks of (\d+)(?: \(not: (.*)\))?", said)
     assert found
     assert int(found[1]) >= 30

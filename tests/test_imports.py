@@ -1,4 +1,4 @@
-"""Which way imports go: the package's face imports the library, the command line imports both, and nothing turns back."""
+"""Which module imports which: `fastrelu/__init__.py` the library, the command line both, and nothing the other way."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INSIDE = {re.split(r"[/.]", name)[0] for name in FILES}
 # What the compiled modules of the doors may use of the package: the floor, and the reading of operands in _core.
 FLOOR = {
     "_runtime": {"_host"},
-    "_core": {"_runtime", "_foreign"},  # which is asked when something has been refused
+    "_core": {"_runtime", "_foreign"},  # _foreign finds the message of an error
     **{name: {"_runtime", "_core"} for name in ("_stats", "_packed")},
     **{name: {"_runtime", "_core", "_foreign"} for name in ("_rows", "_sums")},
 }
@@ -56,7 +56,7 @@ def imports_of(path: Path) -> set[str]:
 
 
 def is_the_face(name: str) -> bool:
-    """Whether it is the package itself, or one of its names that is no module."""
+    """Whether a name is the package itself, or a name in it that is no module."""
     first, _, rest = name.partition(".")
     return first == FACE and rest.partition(".")[0] not in INSIDE
 
@@ -65,13 +65,13 @@ IMPORTED = {name: imports_of(path) for name, path in FILES.items()}
 
 
 def test_nothing_imports_the_face() -> None:
-    """Only the command line uses the package as its users do; the rest names the modules that it needs."""
+    """Only the command line imports the package as its users do; other modules import the modules that they need."""
     found = {name for name, imported in IMPORTED.items() if any(map(is_the_face, imported))}
     assert not {name for name in found if not name.startswith("_cli/")}
 
 
 def test_nothing_imports_the_command_line() -> None:
-    """The library does without it; the face arms its guard, no more."""
+    """The library does not use the command line; `__init__.py` and `__main__.py` start its guard, no more."""
     found = {name: {i for i in imported if i.startswith(f"{FACE}._cli")} for name, imported in IMPORTED.items()}
     assert {name: used for name, used in found.items() if used and not name.startswith("_cli/")} == {
         "__init__.py": {f"{FACE}._cli.guard"},
@@ -81,7 +81,7 @@ def test_nothing_imports_the_command_line() -> None:
 
 @pytest.mark.parametrize("name", sorted(LEAVES))
 def test_leaves_import_the_standard_library_only(name: str) -> None:
-    """What the core asks for while the package is imported, what the build reads, and the guard, which comes first."""
+    """These modules run while the package is imported or built, before others can be imported."""
     assert {imported.partition(".")[0] for imported in IMPORTED[name]} <= sys.stdlib_module_names
 
 
@@ -106,7 +106,7 @@ def test_doors_stand_on_the_floor(name: str) -> None:
     ],
 )
 def test_every_way_to_import_is_seen(text: str, expected: bool) -> None:
-    """The package by any name and its names are its face; modules of it are not."""
+    """Imports of the package itself, and of names that are no modules, are recognized."""
     assert any(map(is_the_face, imports(text, "fastrelu.nn"))) is expected
 
 

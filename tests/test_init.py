@@ -143,7 +143,7 @@ def shape_for(name: str, *shape: int) -> tuple[int, ...]:
 
 
 def test_every_function_is_listed() -> None:
-    """The list above has all that fill."""
+    """The list above has every function that fills an array."""
     assert set(FILLERS) == set(init.__all__) - {"calculate_gain"}
 
 
@@ -237,7 +237,7 @@ class Extreme(np.random.Generator):
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_uniform_never_returns_its_upper_end(a: float, b: float, dtype: Any) -> None:
-    """Nor a number below the lower end: not even rounded to float32."""
+    """No draw is the upper end, or below the lower one, not even when it is rounded to float32."""
     for rng in (Extreme(), np.random.default_rng(0)):
         array = init.uniform_(np.empty(10_000, dtype), a, b, rng=rng)
         assert np.isfinite(array).all()
@@ -251,7 +251,7 @@ def test_uniform_never_returns_its_upper_end(a: float, b: float, dtype: Any) -> 
 
 @pytest.mark.parametrize("name", ["kaiming_uniform_", "xavier_uniform_"])
 def test_bounds(name: str) -> None:
-    """The bounds of the other uniform draws are not passed either."""
+    """Other uniform draws stay within their bounds too."""
     for n in range(1, 60):
         array = getattr(init, name)(np.empty((n, 7), np.float32), rng=Extreme())
         bound = math.sqrt(6 / 7) if name == "kaiming_uniform_" else math.sqrt(6 / (n + 7))

@@ -55,7 +55,7 @@ def test_values(dtype: str, precision: fr.runtime.Precision, n: int) -> None:
 @each_precision
 @pytest.mark.parametrize("shape", [(3, 2), (300, 2), (2, 300), (19, 33), (40, 300), (300, 40), (3, 700)])
 def test_bits_of_gradients(dtype: str, precision: fr.runtime.Precision, shape: tuple[int, int]) -> None:
-    """Those of the product of `grad` and softmax, from every layout; what is masked is 0 for any `grad`."""
+    """Gradients have the bits of `grad` times softmax, in every layout; masked elements have 0 for any `grad`."""
     rng = np.random.default_rng(6)
     x = rng.normal(0, 3, shape).astype(dtype)
     grad = rng.normal(size=shape[0]).astype(dtype)
@@ -82,7 +82,7 @@ def test_bits_of_gradients(dtype: str, precision: fr.runtime.Precision, shape: t
 @each_dtype
 @each_precision
 def test_beside_zero(dtype: str, precision: fr.runtime.Precision) -> None:
-    """What is beside a largest element of 0 is right to the last digit, as 1 + t cannot hold it."""
+    """If the largest element is 0, the result has all its digits, which a rounded 1 + t would not leave."""
     gaps = np.linspace(1, -np.log(float(np.finfo(dtype).smallest_normal)) - 2, 300)
     x = np.stack([np.zeros_like(gaps), -gaps], -1).astype(dtype)
     with fr.precision(precision):
@@ -167,7 +167,7 @@ def test_one_axis_of_a_plain_array(function: Any, shape: tuple[int, ...], dtype:
 def test_infinities(dtype: str, precision: fr.runtime.Precision) -> None:
     """NaN, +inf, -inf, in this order; no elements are the sum 0 and the mean of nothing."""
     rows = [([1, -INF], 1), ([INF, 1], INF), ([INF, INF], INF), ([INF, -INF], INF), ([-INF, -INF], -INF), ([NAN, 1], NAN),
-            ([INF, NAN], NAN), ([-INF, NAN], NAN)]  # fmt: skip
+            ([INF, NAN], NAN), ([-INF, NAN], NAN)]  # fmt: skip  # a table
     with fr.precision(precision):
         for row, wanted in rows:
             for pad in (0, 10, 300):

@@ -205,7 +205,7 @@ def test_infinities(case: Case, reduction: str) -> None:
 
 @each_plain
 def test_no_elements(case: Case) -> None:
-    """The mean of nothing is NaN without a warning, the sum 0; the gradient is empty."""
+    """Without elements the mean is NaN without a warning, the sum 0 and the gradient empty."""
     x, y = case.arrays((0, 7), np.float32)
     for reduction, wanted in (("mean", np.nan), ("sum", 0.0), ("none", np.empty(y.shape))):
         criterion = case.build(reduction)
@@ -374,7 +374,7 @@ def test_refuses(case: Case) -> None:
             "needs a weight of real numbers, got complex",
         ),
         (
-            lambda: fr.binary_cross_entropy_with_logits([1.0], [1], reduction="avg"),  # type: ignore[arg-type]  # wrong
+            lambda: fr.binary_cross_entropy_with_logits([1.0], [1], reduction="avg"),
             ValueError,
             "binary_cross_entropy_with_logits: reduction must be .*, not 'avg'",
         ),
@@ -401,7 +401,7 @@ def test_refuses(case: Case) -> None:
     ],
 )
 def test_messages(call: Any, error: type[Exception], message: str) -> None:
-    """What does not fit is refused with what was given."""
+    """Arguments that do not fit are refused, and the error shows them."""
     with pytest.raises(error, match=message):
         call()
 

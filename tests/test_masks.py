@@ -135,7 +135,7 @@ def test_every_layout(lay: str, shape: tuple[int, ...], dtype: str) -> None:
 @pytest.mark.parametrize("least", [0, -1], ids="streamed from {}".format)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
 def test_large_results(dtype: str, least: int) -> None:
-    """Several shares, whose ends are those of a line of bits; results that go past the cache."""
+    """Arrays that threads share, cut where a cache line of bits ends; results that are stored past the cache."""
     n = 2 * max(_runtime.parallel_from) + 77
     x, grad = data((n + 1,), dtype)[1:], data((n,), dtype, 1)
     _runtime.set_defaults(stream_from=least)
@@ -163,7 +163,7 @@ def test_prelu_along_an_axis() -> None:
 
 
 def test_nan_sets_no_bit() -> None:
-    """The one difference to the gradient from the input."""
+    """NaN is the one input at which the gradient differs from the gradient from the input."""
     x, grad = np.array([np.nan, 1.0, -1.0], np.float32), np.array([5.0, np.nan, np.nan], np.float32)
     y, mask = masks.relu_with_mask(x)
     assert np.isnan(y).tolist() == [True, False, False]
@@ -191,7 +191,7 @@ def test_small_and_converted_inputs() -> None:
 
 
 def test_overlapping_memory() -> None:
-    """What would be overwritten before it is read is copied."""
+    """An input that would be overwritten before it is read is copied."""
     memory = data((1500,), "float32")
     x, out = memory[:-1], memory[1:]
     before = x.copy()
@@ -220,7 +220,7 @@ def test_signatures_are_those_of_the_functions() -> None:
 
 
 def test_errors() -> None:
-    """Each names what is wrong, and nothing has been written."""
+    """Each error names what is wrong, and nothing has been written."""
     x = np.zeros(9, np.float32)
     mask = np.zeros(2, np.uint8)
     with pytest.raises(

@@ -311,7 +311,7 @@ def test_every_function_has_its_layer() -> None:
 
 @pytest.mark.parametrize("kind", sorted({type(layer) for layer in LAYERS} - {nn.Identity}, key=str))
 def test_wrong_arguments_name_the_layer(kind: Any) -> None:
-    """Also where the constructor is inherited; positions and keywords are the same."""
+    """The error names the layer, also if its constructor is inherited, for positions and keywords."""
     if kind is not nn.Sequential:
         with pytest.raises(TypeError, match=rf"^{kind.__name__}\.__init__\(\) takes .* were given$"):
             kind(*range(10))
@@ -434,7 +434,7 @@ def test_sequence() -> None:
 
 
 def test_a_layer_is_replaced() -> None:
-    """By attribute, name or position; the layer that is called is the one that the container shows."""
+    """Layers are replaced by attribute, name or position; the new one is shown and called."""
     x = np.array([-1.0, 2.0])
     model: Any = nn.Sequential(OrderedDict(act=nn.ReLU(), last=nn.Identity()))
     model.act = tanh = nn.Tanh()
@@ -476,7 +476,7 @@ def test_a_layer_is_replaced() -> None:
 
 @pytest.mark.parametrize("kind", [nn.Sequential, nn.ModuleList])
 def test_lists_of_modules(kind: Any) -> None:
-    """They change as lists do; modules named by position are renamed, others keep their names."""
+    """Containers change as lists do; modules named by position are renamed, others keep their names."""
     layers: list[nn.Module] = [nn.ReLU(), nn.Tanh(), nn.Sigmoid(), nn.Softsign()]
     container = kind(*layers) if kind is nn.Sequential else kind(layers)
     rng = np.random.default_rng(0)
@@ -523,7 +523,7 @@ def test_a_slice_never_loses_a_layer() -> None:
 
 
 def test_module_dict() -> None:
-    """It is a dict whose modules are registered."""
+    """ModuleDict is a dict whose modules are registered."""
     heads = nn.ModuleDict({"a": nn.Linear(2, 1)})
     heads["b"] = nn.Linear(2, 1)
     heads.update([("c", nn.PReLU())])
@@ -564,7 +564,7 @@ def test_names_that_are_refused(name: Any, error: type[Exception], message: str)
 
 
 def test_layers_are_assigned_after_the_constructor() -> None:
-    """In a subclass of a container."""
+    """A subclass of a container assigns layers after `super().__init__()`, or is told to."""
 
     class Early(nn.Sequential):
         def __init__(self) -> None:
@@ -576,7 +576,7 @@ def test_layers_are_assigned_after_the_constructor() -> None:
 
 
 def test_input_gradient() -> None:
-    """It is computed on demand, also by inner containers; the parameters' gradients are the same either way."""
+    """The gradient of the input is computed on demand, also by inner containers; those of parameters stay the same."""
     inner = nn.Sequential(nn.Flatten(), network(), nn.Sequential(nn.ReLU(), nn.Linear(2, 3, dtype=np.float64, rng=2)))
     x, grad = np.random.default_rng(0).standard_normal((5, 2, 2)), np.random.default_rng(1).standard_normal((5, 3))
     inner(x)
@@ -758,7 +758,7 @@ def test_parameters_and_layers_stay_registered() -> None:
     ids=str,
 )
 def test_layers_in_plain_collections(value: Any, message: str) -> None:
-    """They are refused when assigned, and at the latest when parameters are asked for."""
+    """Lists and dicts of layers are refused when they are assigned, or when parameters are asked for."""
     net: Any = Net()
     with pytest.raises(TypeError, match=message):
         net.x = value
@@ -939,7 +939,7 @@ def test_parameter_is_an_array() -> None:
     ],
 )
 def test_refusals(build: Any, message: str) -> None:
-    """What does not fit is refused with what was given."""
+    """Arguments that do not fit are refused, and the error shows them."""
     with pytest.raises(ValueError, match=message):
         build()
 
@@ -1009,7 +1009,7 @@ def test_dropout() -> None:
 @pytest.mark.parametrize("inplace", [False, True])
 @pytest.mark.parametrize("shape", [(), (0, 3), (1,), (1001,), (7, 13, 5)], ids=str)
 def test_dropout_selects(shape: tuple[int, ...], inplace: bool) -> None:
-    """What is dropped is +0.0, whatever it was, forward and backward; one bit per element is saved."""
+    """Dropped elements are +0.0, whatever they were, forward and backward; one bit per element is saved."""
     values = np.resize(np.array([np.inf, -np.inf, np.nan, 1.5, -1.5, 3e38], np.float32), shape)
     plain, layer = nn.Dropout(0.5, rng=3), nn.Dropout(0.5, inplace, rng=3)
     kept = plain(np.ones(shape, np.float32)) != 0
@@ -1058,7 +1058,7 @@ def test_rrelu_draws_in_training() -> None:
 
 @pytest.mark.parametrize("kind", [nn.Dropout, nn.RReLU])
 def test_copies_draw_independently(kind: Any) -> None:
-    """Unless a seed or generator says otherwise, at the constructor or later."""
+    """Copies of a layer draw different numbers, unless the constructor or the layer was given a seed or generator."""
     x = np.full(1000, -1.0, np.float32)
     copies: list[Any] = [copy.copy, copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))]
     for again in copies:
@@ -1101,7 +1101,7 @@ def test_srelu_keeps_its_order() -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("beta", [1.0, 0.3, 7.0, 1e-3])
 def test_thresholds_that_change_no_bit(beta: float, dtype: Any) -> None:
-    """From there on softplus is its input and its derivative 1, with either precision."""
+    """Beyond `least` softplus rounds to its input and its derivative to 1: no threshold there changes a bit."""
     least = 17.5 if dtype is np.float32 else 38.0
     x = (np.geomspace(least * (1 + 1e-6), 1e5, 20_000) / beta).astype(dtype)
     for precision in ("fast", "accurate"):

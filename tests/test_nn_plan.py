@@ -87,7 +87,7 @@ def test_every_activation(layer: nn.Module, threads: int) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout(layout: str) -> None:
-    """Of inputs and of weights, of every shape."""
+    """Inputs and weights may have any layout, inputs any shape."""
     for shape in ((40, 5), (600, 5), (1, 5), (5,), (2, 3, 5), (1, 1, 5), (0, 5), (0, 2, 5), (40, 4), (4,), ()):
         x = np.resize(X, shape)
         model = network()
@@ -100,7 +100,7 @@ def test_every_layout(layout: str) -> None:
 
 
 def test_unaligned_input() -> None:
-    """It is dense, so a plan takes it."""
+    """An input that is not aligned is dense, so a plan takes it."""
     x = np.zeros(X.nbytes + 1, np.uint8)[1:].view(np.float32).reshape(X.shape)
     x[...] = X
     assert not x.flags.aligned
@@ -162,7 +162,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_changes_are_seen(change: str) -> None:
-    """Of values, arrays, parameters, options, layers, hooks and methods."""
+    """A plan sees changes of values, arrays, parameters, options, layers, hooks and methods."""
     model = network(nn.LeakyReLU(0.2))
     outcome(model, X, plan=True)
     assert chains(model) == 3
@@ -227,7 +227,7 @@ def test_modes() -> None:
 
 
 def test_nothing_is_saved() -> None:
-    """After a call in evaluation mode there is nothing to go back through, nor what a call before has saved."""
+    """A call in evaluation mode saves nothing and drops what an earlier call saved: backward is refused."""
     model = network()
     for plan in (False, True):
         x, y = X, np.resize(X, (2, 30))
@@ -245,7 +245,7 @@ def test_nothing_is_saved() -> None:
 
 
 def test_arrays_are_the_callers() -> None:
-    """What a call returns, or a hook or layer got, is not written to by another call."""
+    """No later call writes into an array that a call returned, or that a hook or layer received."""
     kept: list[Any] = []
 
     class Keep(nn.Module):

@@ -203,7 +203,7 @@ def test_repr(pair: Pair) -> None:
 
 
 def test_repr_of_a_network() -> None:
-    """So is that of nested containers."""
+    """The text of nested containers is PyTorch's."""
 
     def build(lib: Any) -> Any:
         return lib.Sequential(
@@ -405,7 +405,7 @@ def tutorial(lib: Any, inplace: bool) -> Any:
 @pytest.mark.parametrize("inplace", [False, True])
 @pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=lambda value: str(value))
 def test_the_class_of_the_tutorials(name: str, options: dict[str, Any], inplace: bool) -> None:
-    """It trains without a backward of its own, and its weights are PyTorch's after 50 steps."""
+    """The class trains without a backward of its own; after 50 steps its weights are PyTorch's."""
     theirs, ours = (tutorial(lib, inplace) for lib in (torch.nn, nn))
     copied(theirs.double(), ours)
     assert repr(ours) == repr(theirs)
@@ -619,7 +619,7 @@ def test_spread(name: str, options: dict[str, Any]) -> None:
     ids=str,
 )
 def test_initial_values_without_chance(name: str, shape: tuple[int, ...], options: dict[str, Any]) -> None:
-    """They are PyTorch's."""
+    """Initial values that are not random are PyTorch's."""
     wanted = getattr(torch.nn.init, name)(torch.empty(shape), **options).numpy()
     np.testing.assert_array_equal(getattr(nn.init, name)(np.empty(shape, np.float32), **options), wanted)
 

@@ -88,7 +88,7 @@ def test_in_place_and_only_where_there_is_a_gradient(name: str) -> None:
 
 @pytest.mark.parametrize(("dtype", "huge"), [(np.float32, 1e20), (np.float32, 3e38), (np.float64, 1e300)], ids=str)
 def test_adam_survives_a_huge_gradient(dtype: Any, huge: float) -> None:
-    """Its square overflows; the steps are those of the formula, and the parameter moves again afterwards."""
+    """The square of the gradient overflows; steps are those of the formula, and later steps move the parameter."""
     gradients = [1.0, -huge, 1.0, *[huge / 2] * 3, *[1.0] * 100]
     p = nn.Parameter(np.zeros(3, dtype))
     optimizer = optim.Adam([p], lr=0.1, betas=(0.5, 0.75), eps=1e-8)
@@ -217,7 +217,7 @@ def test_resuming(name: str, options: dict[str, Any], dtype: Any, way: str) -> N
     again, resumed = build()
     if way == "np.savez":
         arrays = {f"{i} {key}": value for i, running in state["state"].items() for key, value in running.items()}
-        np.savez(file, **model.state_dict(), **arrays)  # type: ignore[arg-type]  # the stub takes allow_pickle for it
+        np.savez(file, **model.state_dict(), **arrays)
         file.seek(0)
         with np.load(file) as loaded:
             again.load_state_dict(loaded, strict=False)
@@ -238,7 +238,7 @@ def test_resuming(name: str, options: dict[str, Any], dtype: Any, way: str) -> N
 
 
 def test_states_that_do_not_fit() -> None:
-    """They are refused, and nothing is changed."""
+    """A state that does not fit is refused, and nothing is changed."""
     first, second = nn.Parameter(np.ones(2)), nn.Parameter(np.ones(3))
     optimizer = optim.SGD([first, second], momentum=0.9)
     first.grad = np.ones(2)
@@ -394,7 +394,7 @@ def test_what_is_not_finite_stays_where_it_is(bad: float, name: str, options: di
 
 
 def test_assigned_gradients() -> None:
-    """They count like those of a backward pass, before and after a step, and the assigned array does not change."""
+    """Assigned gradients count like those of a backward pass, before and after a step; their array stays the same."""
     layer = nn.Linear(1, 1, bias=False)
     optimizer = optim.SGD(layer.parameters())
     x, given = np.ones((1, 1), np.float32), np.full((1, 1), 100, np.float32)

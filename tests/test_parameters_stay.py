@@ -1,4 +1,4 @@
-"""Parameters stay parameters: nothing that is assigned removes one from its layer, or changes its shape, without a word."""
+"""Parameters stay parameters: no assignment removes one from its layer, or changes its shape, without an error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def fresh(kind: Any, name: str) -> tuple[nn.Module, nn.Parameter]:
 
 
 def test_kinds() -> None:
-    """The list has all that learn."""
+    """KINDS has every layer that learns."""
     assert {kind.__name__ for kind in KINDS} >= {"Linear", "PReLU", "SReLU", "ELU", "CELU", "Softplus", "Swish"}
 
 
@@ -59,7 +59,7 @@ def test_assigned_values_are_refused(kind: Any, name: str, value: Any) -> None:
 
 @each_parameter
 def test_another_parameter_takes_its_place(kind: Any, name: str) -> None:
-    """It is registered under the name, is trained and saved."""
+    """The new parameter is registered under the name, trained and saved."""
     layer, parameter = fresh(kind, name)
     other = nn.Parameter(parameter.data + 1)
     setattr(layer, name, other)
@@ -80,7 +80,7 @@ def test_values_of_another_shape_or_type_are_refused(kind: Any, name: str) -> No
         with pytest.raises(
             ValueError, match=rf"parameter of shape {shape} cannot have shape {re.escape(str(np.shape(wrong)))}"
         ):
-            parameter.data = wrong  # type: ignore[assignment]  # wrong on purpose
+            parameter.data = wrong
     for dtype in (int, complex, bool, object, np.int16, np.longdouble):
         with pytest.raises(TypeError, match="float32 or float64, and for inference float16 or bfloat16, not"):
             parameter.data = np.ones(parameter.shape, dtype)
@@ -181,7 +181,7 @@ FLAGS = [
 
 
 def test_flags_are_found() -> None:
-    """Those of every kind are in the list."""
+    """FLAGS has those of classes, functions and methods."""
     found = {option for _, option in FLAGS}
     assert found >= {"inplace", "bias", "learnable", "requires_grad", "nesterov", "amsgrad", "set_to_none", "mode"}
     assert found >= {"input_grad", "overwrite_grad", "error_if_nonfinite"}
@@ -203,7 +203,7 @@ def test_flags_are_true_or_false(taker: Any, option: str) -> None:
 
 @pytest.mark.parametrize("layer", [layer for layer in LAYERS if hasattr(layer, "inplace")], ids=repr)
 def test_flags_stay_true_or_false(layer: Any) -> None:
-    """Also as attributes, and those of parameters."""
+    """Flags that are set as attributes, of layers and of parameters, are checked too."""
     layer = copy.deepcopy(layer)
     for name in ("inplace", "training"):
         before = getattr(layer, name)

@@ -66,7 +66,7 @@ def test_result_alone(case: Case, dtype: np.dtype[Any]) -> None:
 
 
 def test_casts(case: Case) -> None:
-    """A cast goes block by block: float16 and foreign byte order cost no copy of the array."""
+    """Casts are done by blocks: float16 and other byte orders cost no copy of the array."""
     data = [np.ones(SHAPE, "f2") for _ in range(case.ndata)]
     size = data[0].nbytes
     buffers = 8192 * 8 * (case.ufunc.nin + 1)
@@ -77,7 +77,7 @@ def test_casts(case: Case) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
 def test_resident_memory() -> None:
-    """What the system counts agrees: a fresh result of 64 MiB costs 64 MiB, one into given memory nothing."""
+    """By the system's count, a new result of 64 MiB costs 64 MiB, and one into given memory nothing."""
     program = """
 import re
 from pathlib import Path

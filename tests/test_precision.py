@@ -117,7 +117,7 @@ def test_reuse() -> None:
 
 
 def test_threads_are_apart() -> None:
-    """A block in one thread means nothing to another that runs at the same time."""
+    """A block in one thread does not change another thread that runs at the same time."""
     barrier = threading.Barrier(4, timeout=60)
 
     def work(level: Precision) -> list[str]:
@@ -152,7 +152,7 @@ def test_unknown_level(level: Any) -> None:
 
 @pytest.mark.parametrize("level", [None, 1, True, b"fast", ["fast"]], ids=repr)
 def test_level_of_another_type(level: Any) -> None:
-    """What is no text is refused too."""
+    """Anything but a text is refused too."""
     with pytest.raises((TypeError, ValueError), match='must be "fast" or "accurate"'):
         fr.set_precision(level)
 

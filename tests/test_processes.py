@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 LARGE = max(_runtime.waking_from)
-# Spread over the families; a process is too dear to ask about each function.
+# Spread over the families; a process for each function would take too long.
 SOME = CASES[:: len(CASES) // 5]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc or affinity mask")
 
@@ -35,7 +35,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc 
 
 
 def test_import_changes_nothing_around_it() -> None:
-    """No variable of the environment, no signal handler, no warning filter, no NumPy setting, no random state."""
+    """The import changes no environment variable, signal handler, warning filter, NumPy setting or random state."""
     program = """
 import os, signal, sys, threading, warnings
 import numpy as np
@@ -96,7 +96,7 @@ def test_import_reads_its_variables() -> None:
     ],
 )
 def test_import_refuses_bad_variables(name: str, value: str, message: str) -> None:
-    """A variable that cannot be honoured stops the import and says which."""
+    """A variable with a wrong value stops the import, and the error names it."""
     program = "try:\n import fastrelu\nexcept ValueError as e: print(e)\nelse: print('imported')"
     assert run_python(program, **{name: value}) == message + "\n"
 
@@ -115,7 +115,7 @@ def _forked(work: Callable[[], None]) -> int:
         signal.alarm(60)  # a child that waits for its parent's threads would wait for ever
         work()
         os._exit(0)
-    except BaseException as error:  # noqa: BLE001, RUF100  nothing of the parent may run in the child
+    except BaseException as error:  # noqa: BLE001  nothing of the parent may run in the child
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
         os._exit(1)
 
@@ -170,7 +170,7 @@ def test_multiprocessing(method: str) -> None:
 
 @linux
 def test_affinity_mask() -> None:
-    """The mask counts when it is set after the import too."""
+    """The affinity mask counts also when it is set after the import."""
     program = f"""
 import os
 import numpy as np
@@ -245,7 +245,7 @@ print("ok")
 
 
 def test_openmp_variable() -> None:
-    """OMP_NUM_THREADS is honoured, and ours cannot exceed it."""
+    """OMP_NUM_THREADS is honored, and ours cannot exceed it."""
     program = "import fastrelu as fr; print(fr.get_num_threads())"
     assert run_python(program, OMP_NUM_THREADS="1", FASTRELU_NUM_THREADS="8") == "1\n"
 

@@ -78,7 +78,7 @@ def test_quantize_and_dequantize(dtype: str, x_type: str, scale: float) -> None:
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("x_type", DTYPES, ids=str)
 def test_every_size_and_instruction_set(isa: str, x_type: Any) -> None:
-    """Nothing is written beside the result."""
+    """Every size gives NumPy's results, and nothing is written beside them."""
     x = data((600,), 0.05, x_type)
     kernel = _core.load_kernels(isa)["relu"]
     table = np.random.default_rng(0).integers(0, 256, 256, np.uint8)
@@ -140,13 +140,13 @@ def test_every_layout_and_axis(lay: str, shape: tuple[int, ...], x_type: str) ->
         rows = np.broadcast_to(np.arange(n).reshape(along), shape)
         assert quantized.lookup(tables, out, axis=axis, out=out) is out
         assert_same_bits(np.ascontiguousarray(out), tables[rows, q.view(np.uint8)])
-        one = quantized.quantize(x, scale, 5, axis=axis)  # one of the two varies
+        one = quantized.quantize(x, scale, 5, axis=axis)  # only the scale is an array
         assert_same_bits(one, quantized_by_numpy(x, scale.reshape(along), 5, np.uint8))
 
 
 @pytest.mark.usefixtures("threads")
 def test_large_results() -> None:
-    """Several shares."""
+    """Arrays that threads share."""
     n = 2 * max(_runtime.parallel_from) + 77
     x = data((n,), 0.05, np.dtype("float32"))
     q = quantized.quantize(x, 0.05, 128, "relu")
@@ -205,7 +205,7 @@ def test_small_and_converted_inputs() -> None:
 
 
 def test_errors() -> None:
-    """Each names what is wrong, and nothing has been written."""
+    """Each error names what is wrong, and nothing has been written."""
     x, q = np.zeros((2, 3), np.float32), np.zeros((2, 3), np.int8)
     with pytest.raises(TypeError, match="quantize takes the types int8 and uint8, got int16"):
         quantized.quantize(x, 1.0, 0, dtype=np.int16)

@@ -312,7 +312,7 @@ CASES: dict[str, Callable[[], tuple[Any, ...]]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_gradients(case: str) -> None:
-    """Of all parameters and inputs, next to differences."""
+    """The gradients of all parameters and inputs agree with differences."""
     model, *unused = CASES[case]()
     check(model, data(5, 4), unused=unused[0] if unused else ())
 
@@ -407,7 +407,7 @@ FOREIGN: dict[str, tuple[Callable[..., Any], str]] = {
 
 @pytest.mark.parametrize("case", FOREIGN)
 def test_arrays_that_no_layer_made(case: str) -> None:
-    """The error names the layer that got them and the way out; no gradient was added; evaluation works."""
+    """The error names the layer that got them and what to do; no gradient was added; evaluation works."""
     forward, message = FOREIGN[case]
     model = Net(
         forward,
@@ -496,7 +496,7 @@ WRITES: dict[str, tuple[Callable[..., Any], str]] = {
 
 @pytest.mark.parametrize("case", WRITES)
 def test_layers_in_place_that_overwrite_what_others_need(case: str) -> None:
-    """They are named, and so is the layer that needs the array; no gradient was added."""
+    """The error names that layer and the one that needs the array; no gradient was added."""
     forward, message = WRITES[case]
     model = Net(
         forward,
@@ -575,7 +575,7 @@ def test_own_layers_in_place() -> None:
 
 
 def test_wrong_gradients_of_own_layers() -> None:
-    """They are refused with the layer's name."""
+    """The error names the layer."""
 
     class Wrong(nn.Module):
         give: Any
@@ -616,7 +616,7 @@ def tutorial() -> Any:
 
 @pytest.mark.parametrize("build", [tutorial, lambda: nn.Sequential(linear(4, 6), nn.ReLU(True), linear(6, 2))])
 def test_each_backward_needs_its_forward(build: Any) -> None:
-    """Recorded, not raised halfway, and not gone through already."""
+    """A backward needs a forward that was recorded, raised nothing, and has had no backward yet."""
     model, x, grad = build(), data(5, 4), np.ones((5, 2))
     name = type(model).__name__
     message = rf"{name}\.backward has no forward call to go back through: call the module in training mode first"
@@ -818,7 +818,7 @@ def test_a_loss_within() -> None:
 
 
 def test_which_backward_goes_with_a_forward() -> None:
-    """That of the same class or of a later one; otherwise the record's."""
+    """A class's own backward is used if it is defined with the forward or in a subclass; otherwise the record is."""
 
     class Shifted(nn.Linear):
         def forward(self, x: Any) -> Any:
@@ -866,7 +866,7 @@ def test_which_backward_goes_with_a_forward() -> None:
 
 
 def test_a_backward_on_an_instance() -> None:
-    """It wins also in a recorded network."""
+    """A backward that is assigned to an instance is used, in a recorded network too."""
     model: Any = nn.Sequential(nn.Tanh(), nn.Sequential(nn.Tanh()), nn.Tanh())
     model[0].backward = lambda grad: 5 * grad
     model[1].backward = lambda grad: 7 * grad

@@ -1,4 +1,4 @@
-"""Memory of large results: kept when released, given out again, bounded, and never noticed otherwise."""
+"""The pool of memory for large results: what it keeps, gives out again and frees; results are ordinary arrays."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot f
 
 @pytest.fixture(autouse=True, scope="module")
 def _little_to_collect() -> Iterator[None]:
-    """Leave what other tests have made out of the collections here: to look through it all takes half a second each."""
+    """Hide the objects of other tests from the garbage collections here: each would take half a second longer."""
     gc.collect()
     gc.freeze()
     yield
@@ -55,7 +55,7 @@ def _little_to_collect() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _empty_pool() -> Iterator[None]:
-    """Start each test with nothing held and nothing too old, on one thread."""
+    """Start each test with an empty pool that frees no block for its age, and on one thread."""
     before = fr.get_cache_limit()
     gc.collect()
     fr.set_cache_limit(LIMIT)
@@ -92,7 +92,7 @@ def plain(n: int, dtype: Any = "f4") -> Array:
 @each_case
 @each_dtype
 def test_released_memory_is_used_again(case: Any, dtype: str) -> None:
-    """The next result of the size takes the place of a released one, and holds what it should."""
+    """The next result of a size gets the memory of a freed one, and holds its own numbers."""
     data = case.data(FROM // np.dtype(dtype).itemsize, dtype)
     fr.set_cache_limit(0)
     expected = case(*data)
@@ -133,7 +133,7 @@ WAYS: dict[str, Callable[[Array], Any]] = {
 @pytest.mark.parametrize("way", WAYS)
 @each_dtype
 def test_every_way_recycles(way: str, dtype: str) -> None:
-    """All three doors take fresh results from the recycler."""
+    """All three doors take the memory of new results from the pool."""
     x = plain(FROM // np.dtype(dtype).itemsize, dtype)
     WAYS[way](x)
     before = counts()["hits"]
@@ -145,7 +145,7 @@ def test_every_way_recycles(way: str, dtype: str) -> None:
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "ufunc, list"])  # a slice has a base
 @pytest.mark.parametrize("n", [SMALL, LARGE])
 def test_result_is_an_ordinary_array(way: str, n: int) -> None:
-    """It owns its memory, has no base, one reference, and starts a cache line."""
+    """A result owns its memory, has no base and one reference, and starts at a cache line."""
     x = plain(n)
     for _ in range(2):
         y = WAYS[way](x)
@@ -161,7 +161,7 @@ def test_result_is_an_ordinary_array(way: str, n: int) -> None:
 
 
 def test_small_results_are_numpys() -> None:
-    """Below the measured size NumPy's own memory is as warm."""
+    """Below the measured size results have NumPy's memory, which costs no page faults either."""
     before = counts()
     for n in (0, 1, 100, SMALL - 1):
         assert len(result(n)) == n
@@ -176,14 +176,14 @@ def test_small_results_are_numpys() -> None:
     ids=["out", "in place", "in place, strided"],
 )
 def test_given_memory_is_used(call: Callable[[Array], Any]) -> None:
-    """With out= and in place nothing is taken."""
+    """With out= and in place nothing is taken from the pool."""
     before = counts()
     call(plain(SMALL * 2))
     assert counts() == before
 
 
 def test_arrays_of_others_are_numpys() -> None:
-    """Outside our own call NumPy allocates as ever, after errors too, and a subclass does inside it."""
+    """The pool serves plain results of this library alone: no array of NumPy, no subclass, nothing after an error."""
     x = plain(SMALL)
     before = counts()
     for _ in range(2):
@@ -221,7 +221,7 @@ def test_waste(n: int) -> None:
 
 
 def test_limit() -> None:
-    """Never more is held than the limit; what was released first goes first; what is larger is not kept."""
+    """The pool holds at most its limit: the block that was freed first goes first; a larger block is not kept."""
     ys = [result(2 * MIB, fill=i) for i in range(10)]  # 8 MiB each
     addresses = [y.ctypes.data for y in ys]
     for i in range(len(ys)):
@@ -244,7 +244,7 @@ def test_limit() -> None:
 
 
 def test_number_of_blocks() -> None:
-    """However small they are, only so many blocks are held; all of them can be used again."""
+    """At most 256 blocks are held, however small they are; all of them can be used again."""
     ys = [result() for _ in range(400)]
     del ys
     before = counts()
@@ -265,7 +265,7 @@ def test_off() -> None:
 
 
 def test_clear() -> None:
-    """Clearing lets everything go and touches nothing that is in use."""
+    """Clearing frees every block of the pool and none that is in use."""
     y = result(fill=7)
     result(LARGE)
     assert counts()["held"] > 0
@@ -277,8 +277,8 @@ def test_clear() -> None:
 
 
 @pytest.mark.parametrize("later", ["fresh", "out", "in place", "release"])
-def test_unused_blocks_are_let_go(later: str) -> None:
-    """A later large call, into new or given memory, or release lets go what nobody used for the set time."""
+def test_unused_blocks_are_freed(later: str) -> None:
+    """Blocks that were unused for the set time are freed by the next large call, or when the next result is freed."""
     x, y = plain(LARGE), result(LARGE)
     result(SMALL)
     assert counts()["held"] == FROM
@@ -304,7 +304,7 @@ def test_unused_blocks_are_let_go(later: str) -> None:
     ],
 )
 def test_bad_limits(value: Any, error: type[Exception], message: str) -> None:
-    """A limit that cannot be honoured changes nothing."""
+    """A limit that is refused changes nothing."""
     with pytest.raises(error, match=message):
         fr.set_cache_limit(value)
     assert fr.get_cache_limit() == LIMIT
@@ -443,8 +443,8 @@ def test_resize(start: int, end: int, clear: bool) -> None:
     assert counts()["held"] <= fr.get_cache_limit()
 
 
-def test_resize_lets_large_blocks_go() -> None:
-    """A large block does not hide under a small array."""
+def test_resize_frees_large_blocks() -> None:
+    """An array that is made small gives its large block back to the pool."""
     y = result(LARGE)
     y.resize(10, refcheck=False)
     assert counts()["held"] >= 4 * LARGE
@@ -453,7 +453,7 @@ def test_resize_lets_large_blocks_go() -> None:
 
 
 def test_attributes_may_change() -> None:
-    """What NumPy lets one set on an array changes nothing about its release."""
+    """An array whose flags were set is freed into the pool like any other."""
     y = result(LARGE)
     y.setflags(write=False)
     with pytest.raises(ValueError, match="read-only"):
@@ -596,7 +596,7 @@ def test_hosts_own_handler_is_respected() -> None:
 
 
 def test_threads() -> None:
-    """Results are released by other threads than those that asked for them, and none is handed out twice."""
+    """Results are freed by other threads than those that made them, and no block serves two results at a time."""
     handed: queue.Queue[tuple[Array, float] | None] = queue.Queue(8)
     wrong: list[float] = []
 
@@ -652,7 +652,7 @@ def test_fork() -> None:
                     del z, y
                     fr.clear_cache()
                     os._exit(0 if good and counts()["held"] == 0 else 1)
-                except BaseException:  # noqa: BLE001, RUF100  nothing of the parent may run in the child
+                except BaseException:  # noqa: BLE001  nothing of the parent may run in the child
                     os._exit(2)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     finally:
@@ -663,7 +663,7 @@ def test_fork() -> None:
 
 
 def test_exit() -> None:
-    """Results that live until the interpreter ends, in modules, cycles and threads, are released in whatever order."""
+    """Results that are kept until the interpreter ends, by modules, cycles and threads, may be freed in any order."""
     program = f"""
 import atexit, sys, threading
 import numpy as np
@@ -690,7 +690,7 @@ print("ok", flush=True)
     assert run_python(program) == "ok\n"
 
 
-# 96 MiB in six results, of which none is held yet, and 40 MiB more to be had.
+# Six results of 16 MiB are in use, the pool is empty, and the process may have 40 MiB more.
 OUT_OF_MEMORY = f"""
 import resource
 from pathlib import Path
@@ -731,8 +731,8 @@ print("ok")
 
 
 @linux
-def test_memory_held_is_given_up_before_failing() -> None:
-    """Where only the memory held stands in the way, it is let go and the call succeeds."""
+def test_the_pool_is_emptied_before_a_call_fails() -> None:
+    """A call that finds no memory frees the blocks of the pool, tries again and succeeds."""
     program = f"""{OUT_OF_MEMORY}
 del small
 assert fr.config()["cache_held"] == {6 * 16 * MIB}
@@ -819,7 +819,7 @@ print("hg" in _flags_of(fr.relu(np.ones({LARGE}, "f4")[::-1]).ctypes.data))
 
 @linux
 def test_clear_gives_memory_back() -> None:
-    """What is cleared is the system's again."""
+    """Memory that the pool frees goes back to the system."""
 
     def resident() -> int:
         return 4096 * int(Path("/proc/self/statm").read_text().split()[1])
@@ -832,7 +832,7 @@ def test_clear_gives_memory_back() -> None:
 
 
 def test_tracemalloc() -> None:
-    """Python's account of NumPy's memory holds what is in use, not what is kept."""
+    """Memory that tracemalloc counts: the results in use, not the blocks of the pool."""
     domain = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
 
     def traced() -> int:

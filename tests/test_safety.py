@@ -1,4 +1,4 @@
-"""Nothing a caller hands over makes the library read or write memory that is not its own."""
+"""No argument makes the library read or write outside the arrays of the call."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_sizes_beyond_memory(name: str) -> None:
 @pytest.mark.parametrize("case", SOME_CASES, ids=str)
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i1", "i8", "f2"])
 def test_sizes_beyond_memory_of_every_kernel(case: Case, dtype: str) -> None:
-    """The same for what is computed element by element, dense types and converted ones."""
+    """Element-wise functions refuse them too, of types that are converted and others."""
     n = HUGE * 4 // np.dtype(dtype).itemsize
     with pytest.raises((MemoryError, ValueError)):
         case(*[_spread(n, dtype=dtype)] * case.ndata)
@@ -219,7 +219,7 @@ MANY_CALLS: dict[str, Callable[[Array], Any]] = {
 @pytest.mark.parametrize("name", MANY_CALLS)
 @pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "backwards"])
 def test_64_axes(name: str, reverse: bool) -> None:
-    """As many axes as NumPy has give what two give."""
+    """Arrays of 64 axes, NumPy's limit, give the results of two axes."""
     x = np.random.default_rng(0).standard_normal((2, 3))
     x = x[::-1, ::-1] if reverse else x
     expected = np.asarray(MANY_CALLS[name](x))
@@ -228,7 +228,7 @@ def test_64_axes(name: str, reverse: bool) -> None:
 
 
 def test_64_axes_of_units() -> None:
-    """Every axis may tell units apart."""
+    """Units may lie along 64 axes."""
     x = np.random.default_rng(0).standard_normal(MANY)
     found = diagnostics.summarize(x, axis=tuple(range(64)))
     assert_same_bits(found.mean, x)
@@ -236,19 +236,19 @@ def test_64_axes_of_units() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_64_axes_of_every_kernel(case: Case) -> None:
-    """Dense and strided."""
+    """Every kernel takes arrays of 64 axes, dense and strided."""
     data = [a.reshape(2, 3) for a in case.data(6, "f4")]
     many = [a.reshape(MANY) for a in data]
     assert_same_bits(case(*many).reshape(2, 3), case(*data))
     assert_same_bits(case(*[a[::-1] for a in many]).reshape(2, 3), case(*[a[::-1] for a in data]))
 
 
-# --- Memory that was released -----------------------------------------------------------------------------------------
+# --- Memory that was freed --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore:'where' used without 'out':UserWarning")  # NumPy's own; that is what is tested
 def test_where_without_out_shows_no_other_result() -> None:
-    """Where the mask is false a new result holds what NumPy leaves there, never numbers of a result that was released."""
+    """Where the mask is false a new result holds what NumPy leaves there, never numbers of a freed result."""
     mask = np.zeros(4 * _runtime.recycle_from, bool)
     for case in SOME_CASES:
         data = case.data(mask.size, "f4")
@@ -311,7 +311,7 @@ def test_threads_of_python_compute_at_once() -> None:
 @pytest.mark.parametrize("call", ["fr.relu(x)", "fr.gelu(x, out=y)", "fr.softmax(x)", "fr.relu(x[::2])", "fr.crelu(x)"])
 @pytest.mark.parametrize("variables", [{}, {"FASTRELU_NUM_THREADS": "1"}, {"FASTRELU_CACHE_BYTES": "0"}])
 def test_garbage_is_collected_in_the_first_large_call(call: str, variables: dict[str, str]) -> None:
-    """What is read once per process runs Python code, and so finalizers, before arrays are looked at."""
+    """The first large call may run Python code, and so finalizers; it does before it reads its arrays."""
     code = f"""
         import gc, numpy as np, fastrelu as fr
         x, y = np.ones(1 << 22, np.float32), np.ones(1 << 22, np.float32)

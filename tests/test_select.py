@@ -195,7 +195,7 @@ def test_sparsemax_gradient(n: int, dtype: str) -> None:
 
 
 def test_gradients_of_nan() -> None:
-    """A row of NaN has the gradient NaN; no gradient passes hardmax."""
+    """A row of NaN has the gradient NaN; other gradients of hardmax are 0."""
     y = np.array([[NAN] * 3, [0.0, 1.0, 0.0]])
     np.testing.assert_array_equal(fr.sparsemax_backward_from_output(np.ones((2, 3)), y)[0], NAN)
     grad = np.array([[1.0, INF, NAN]] * 2)
@@ -205,12 +205,12 @@ def test_gradients_of_nan() -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("types", ["ff", "dd", "ee", "bb", "fd", "df", "ef", "eb"])
 def test_hardmax_gradient_is_elementwise(types: str, layout: str) -> None:
-    """The same along any axis, for any type and layout, into any output; numbers of grad are not read."""
+    """Hardmax's gradient is the same along any axis, for any type and layout, into any output; grad is not read."""
     names = {
         "f": np.float32,
         "d": np.float64,
         "e": np.float16,
-        "b": pytest.importorskip("ml_dtypes", reason="of an extra").bfloat16,
+        "b": pytest.importorskip("ml_dtypes", reason="the extra 'test' brings ml_dtypes").bfloat16,
     }
     grad_type, y_type = (np.dtype(names[kind]) for kind in types)
     y = np.tile(np.array([0.0, 1.0, NAN, INF, -INF, -1.0, -0.0]), 90)
@@ -237,7 +237,7 @@ def test_hardmax_gradient_is_elementwise(types: str, layout: str) -> None:
 
 @pytest.mark.parametrize("axis", [0, 1])
 def test_explained_hardmax_gradient(axis: int) -> None:
-    """Its contiguous arrays take the fast path along any axis."""
+    """Contiguous arrays take the fast path along any axis."""
     y = np.zeros((4, 5), np.float32)
     found = fr.explain(fr.hardmax_backward_from_output, y, y, axis)
     assert (found.door, found.why_not_fast) == ("fast path", "")
@@ -277,7 +277,7 @@ def test_gumbel_softmax_is_softmax_of_noise(dtype: str) -> None:
 @pytest.mark.parametrize("shape", [(3, 2), (300, 2), (2, 300), (19, 33), (40, 300), (300, 40), (3, 700), (17, 2, 40)])
 @pytest.mark.parametrize("tau", [0.5, 0.3, 4.0, 1e-60, 2.0**-130])
 def test_gradient_of_gumbel_softmax_is_that_of_softmax_divided(dtype: str, shape: tuple[int, ...], tau: float) -> None:
-    """It has the bits of a pass of its own, along every axis and into an operand."""
+    """The gradient has the bits of softmax's gradient and a division, along every axis and into an operand."""
     rng = np.random.default_rng(9)
     grad, x = rng.normal(0, 3, (2, *shape)).astype(dtype)
     kind = np.dtype(dtype).type

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Function(NamedTuple):
-    """One function with its forms; `absent` is what an element left out counts as, `gone` what it becomes."""
+    """One function with its forms. A masked element counts as `absent` in its row and becomes `gone` in the result."""
 
     name: str
     kind: int
@@ -83,7 +83,7 @@ def rows(dtype: str, n: int, seed: int = 0) -> Array:
     """Return rows of n elements of any spread and position: flat, dominated by one, far from 0, with ties."""
     rng = np.random.default_rng(seed)
     found = [rng.standard_normal(n) * scale + shift for scale in (0, 1e-6, 0.1, 1, 5, 30, 90, 300, 1500) for shift in
-             (0, 50, -120, 299.9, -301, 1499, -1501, 7e4)]  # fmt: skip
+             (0, 50, -120, 299.9, -301, 1499, -1501, 7e4)]  # fmt: skip  # one line each for scales and shifts
     x = np.array(found).astype(dtype)
     x[::3] = np.round(x[::3])
     if n > 2:
@@ -221,7 +221,7 @@ def test_axes(function: Function, dtype: str, precision: fr.runtime.Precision, s
 @each_function
 @each_dtype
 def test_axes_of_large_arrays(function: Function, dtype: str) -> None:
-    """So do arrays whose rows lie far apart, or where a tile does not fit the cache."""
+    """The same for arrays whose rows lie far apart, or of which a tile does not fit into the cache."""
     for shape in ((9000, 20), (100, 1024)):
         check_axes(function, dtype, shape)
 
@@ -231,7 +231,7 @@ def test_axes_of_large_arrays(function: Function, dtype: str) -> None:
 @each_precision
 @pytest.mark.parametrize("n", [129, 293, 1025])
 def test_axes_of_few_columns(function: Function, dtype: str, precision: fr.runtime.Precision, n: int) -> None:
-    """So do a few long rows side by side, or behind whole tiles."""
+    """The same for a few long rows side by side, alone or after whole tiles."""
     with fr.precision(precision), fr.threads(2):
         for columns in range(1, 21):
             check_axes(function, dtype, (n, columns))
@@ -366,7 +366,7 @@ def test_position(function: Function, dtype: str) -> None:
     ("given", "result"),
     [("float16", "float16"), ("bool", "float32"), ("int8", "float32"), ("uint16", "float32"), ("int32", "float64"),
      ("uint64", "float64"), (">f4", "float32"), (">f8", "float64")],
-)  # fmt: skip
+)  # fmt: skip  # a table
 def test_types(function: Function, given: str, result: str) -> None:
     """Other types become float32 or float64 by the rules of the ufuncs."""
     x = np.array([[0, 1, 1], [1, 0, 0]]).astype(given)
@@ -452,7 +452,7 @@ def test_overlap(function: Function, dtype: str) -> None:
 @each_precision
 @pytest.mark.parametrize("shape", [(9, 12), (40, 90), (2, 700)])
 def test_where(function: Function, dtype: str, precision: fr.runtime.Precision, shape: tuple[int, int]) -> None:
-    """What is left out counts as if it were not there, whatever stands in its place."""
+    """Masked elements take no part in their row, whatever their values."""
     rng = np.random.default_rng(10)
     x = rng.normal(0, 3, shape).astype(dtype)
     mask = rng.random(shape) < 0.6
@@ -512,7 +512,7 @@ def test_where_of_every_layout(function: Function, dtype: str, precision: fr.run
 @each_function
 @each_precision
 def test_padding_has_no_gradient(function: Function, precision: fr.runtime.Precision) -> None:
-    """The gradient of what was left out is 0, and what stands in `grad` there does not matter."""
+    """The gradient of a masked element is 0, and its element of `grad` is not used."""
     x = np.random.default_rng(11).normal(0, 2, (5, 30)).astype(np.float32)
     mask = np.arange(30) < np.array([[3], [30], [17], [1], [29]])
     grad = np.random.default_rng(12).normal(size=x.shape).astype(np.float32)
@@ -639,7 +639,7 @@ def test_errors(function: Function) -> None:
 
 
 def test_no_warnings() -> None:
-    """Nothing is said of overflow, underflow or invalid operations on the way."""
+    """No warning reports overflow, underflow or an invalid operation."""
     with np.errstate(all="raise"):
         for function in FUNCTIONS:
             y = function.forward(np.array([[np.inf, 1, -np.inf], [1e38, -1e38, 0], [np.nan, 1, 2]], np.float32))

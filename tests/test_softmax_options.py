@@ -60,7 +60,7 @@ def composed(
 def shapes_of_bias(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Return the shapes that broadcast to one, with an axis of length 1 here and there."""
     return [tuple(n if keep else 1 for n, keep in zip(shape, kept, strict=True))
-            for kept in itertools.product((False, True), repeat=len(shape))]  # fmt: skip
+            for kept in itertools.product((False, True), repeat=len(shape))]  # fmt: skip  # one loop a line
 
 
 def data(shape: tuple[int, ...], dtype: DTypeLike, seed: int = 0) -> Array:
@@ -116,7 +116,7 @@ def test_layouts(name: str, dtype: str, precision: fr.runtime.Precision, shape: 
             assert_same_bits(function(laid, bias=bias, **options), wanted)
             assert_same_bits(function(x, bias=lay(bias), **options), wanted)
             assert_same_bits(function(laid.T, 0, bias=lay(bias).T, **options | {"where": np.transpose(options["where"])}),
-                             wanted.T)  # fmt: skip
+                             wanted.T)  # fmt: skip  # the call is one line
             if layout not in OUT_LAYOUTS:
                 continue
             out = OUT_LAYOUTS[layout](np.zeros_like(x))
@@ -135,7 +135,7 @@ def test_overlap(name: str, dtype: str) -> None:
     """An output that reaches into any operand gets what it would get from copies."""
     memory = np.random.default_rng(5).normal(0, 2, 5000).astype(dtype)
     for shape, x_at, bias_at, sink_at, out_at in (((20, 60), 0, 1300, 2600, 1), ((20, 60), 700, 0, 30, 3),
-                                                  ((70, 20), 0, 2000, 1405, 1400), ((3, 500), 0, 700, 1600, 300)):  # fmt: skip
+                                                  ((70, 20), 0, 2000, 1405, 1400), ((3, 500), 0, 700, 1600, 300)):  # fmt: skip  # a table
         work = memory.copy()
         size = shape[0] * shape[1]
         x, bias, out = (work[at : at + size].reshape(shape) for at in (x_at, bias_at, out_at))
@@ -258,7 +258,7 @@ def test_sink_of_empty_rows(name: str, dtype: str) -> None:
          r"{name}: sink of shape \(3,\) does not broadcast to the shape of x without its axis, \(2,\)"),
         ({"sink": "no"}, TypeError, "{name} takes real numbers, not <U2"),
     ],
-)  # fmt: skip
+)  # fmt: skip  # one error a line
 def test_errors(name: str, options: dict[str, Any], error: type[Exception], message: str) -> None:
     """Each wrong option is refused with its reason, before anything is written."""
     x = np.array([[1, 2, 3], [4, 5, 6]], "f4")
@@ -271,7 +271,7 @@ def test_errors(name: str, options: dict[str, Any], error: type[Exception], mess
 
 @each_function
 def test_options_of_other_libraries(name: str) -> None:
-    """A dask array stays lazy and has the bits of the plain array; a sink beside one is refused with the way out."""
+    """A dask array stays lazy and has the bits of the plain array; beside a sink it is refused, and told what to do."""
     dask = pytest.importorskip("dask.array", reason="the extra 'test' brings dask")
     function, x = getattr(fr, name), np.random.default_rng(9).normal(0, 2, (6, 8)).astype("f4")
     calls: list[int] = []
@@ -444,7 +444,7 @@ def test_bits_of_gradients(name: str, dtype: str, precision: fr.runtime.Precisio
 @each_function
 @each_dtype
 def test_gradient_of_a_sink_that_has_no_share(name: str, dtype: str) -> None:
-    """It is right to its last digits where the sink is far below the rows."""
+    """The gradient of a sink far below its row is right to its last digits."""
     needs_wide(np.dtype(dtype))
     rng = np.random.default_rng(11)
     grad, x = rng.normal(2, 1, (2, 5, 40)).astype(dtype)
@@ -461,7 +461,7 @@ def test_gradient_of_a_sink_that_has_no_share(name: str, dtype: str) -> None:
 @each_function
 @each_dtype
 def test_gradient_from_output_takes_a_scale(name: str, dtype: str) -> None:
-    """It is the gradient of the scaled input, in one more product; for 16 bits rounded once."""
+    """With a scale the result is that gradient times the scale; for 16 bits it is rounded once."""
     rng = np.random.default_rng(12)
     grad, x = rng.normal(size=(2, 30, 5)).astype(dtype)
     backward = getattr(fr, f"{name}_backward_from_output")
@@ -582,7 +582,7 @@ class Attention(nn.Module):
 
 
 def test_a_network_learns_bias_and_sink() -> None:
-    """Their gradients arrive through the record of a network."""
+    """The record of a network has the gradients of the bias and the sink."""
     model, x, grad = Attention(), np.array([[1, 2, 0], [0, 1, 1]], "f4"), np.array([[1, 0, 0], [0, 0, 1]], "f4")
     model(x)
     dx = model.backward(grad, input_grad=True)

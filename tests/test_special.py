@@ -50,8 +50,8 @@ def test_nan(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -
             assert np.isnan(got[spoiled[:40]]).all(), f"{case.name}{values} hides a NaN"
 
 
-def test_signalling_nan(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
-    """A signalling NaN, and NaNs with any payload, are NaNs too."""
+def test_signaling_nan(case: Case, isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """A signaling NaN, and NaNs with any payload, are NaNs too."""
     unsigned = np.dtype(f"u{dtype.itemsize}")
     infinity = np.array(np.inf, dtype).view(unsigned)
     payloads = infinity + np.array([1, 2, 12345, np.finfo(dtype).nmant], unsigned)

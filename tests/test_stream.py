@@ -113,7 +113,7 @@ def test_every_instruction_set(isa: str, dtype: np.dtype[Any]) -> None:
 
 
 def test_least_size() -> None:
-    """Streaming starts at the size of the cache, of all caches that the threads may lie in."""
+    """Streaming starts at the size of the last-level cache, or of all such caches that the threads may run beside."""
     sizes = [1 << k for k in range(10, 48)]
     for threads in (1, 2, 64, 1024):
         answers = [_core.streams(KERNEL, size, threads) for size in sizes]

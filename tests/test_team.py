@@ -1,4 +1,4 @@
-"""The team of threads as a guest in the host's process: one for all callers, and never in anybody's way."""
+"""The team of threads: one for all callers in a process, whatever its other threads, settings and limits are."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ needs_two = pytest.mark.skipif(fr.get_num_threads() < 2, reason="this machine gr
 
 @pytest.fixture
 def many() -> Iterator[int]:
-    """More threads than most machines have processors: every part of a team has a thread that does it."""
+    """Grant 8 threads, more than many machines have processors, so that every share has a thread of its own."""
     _runtime.set_defaults(threads=0)  # an earlier test may have left the limit at what the machine grants
     _runtime.set_team(granted=8)
     yield 8
@@ -54,7 +54,7 @@ def _largest_team() -> None:
 @each_case
 @each_dtype
 def test_same_bits_with_many_threads(case: Case, dtype: str, many: int) -> None:
-    """Dense and strided, whoever computes which share."""
+    """The bits do not depend on which thread computes which share, dense and strided."""
     n = many * max(_runtime.parallel_from) // 2 + 17
     data = case.data(n, dtype)
     backwards = [x[::-1] for x in data]
@@ -271,7 +271,7 @@ print("ok")
 @needs_two
 @pytest.mark.parametrize("wanted", [2, 9])
 def test_refused_thread(wanted: int) -> None:
-    """Where the system makes no thread, calls run on those there are, and the user is told once."""
+    """If the system refuses a thread, calls run on those that exist, and one warning says so."""
     program = f"""
 import resource, warnings
 import numpy as np, fastrelu as fr

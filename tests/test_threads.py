@@ -129,7 +129,7 @@ def test_limit_of_a_context(default_threads: None) -> None:
 
 @needs_two
 def test_contexts_belong_to_their_thread() -> None:
-    """A block in one thread is not seen in another, unless its context is handed over."""
+    """A block in one thread does not hold in another, unless that one runs in a copy of its context."""
     with fr.threads(1), fr.precision("accurate"), ThreadPoolExecutor(1) as pool:
         assert pool.submit(lambda: (fr.get_num_threads() > 1, fr.get_precision())).result() == (True, "fast")
         context = contextvars.copy_context()
@@ -183,7 +183,7 @@ def test_too_few_threads(bad: int) -> None:
 
 @pytest.mark.parametrize("bad", [1.0, "2", None, True, np.float32(2), [1]], ids=repr)
 def test_not_a_number_of_threads(bad: Any) -> None:
-    """A limit is an integer, and True is none."""
+    """A limit is an integer; True is refused."""
     for set_it in (fr.set_num_threads, _enter):
         with pytest.raises(TypeError, match=f"number of threads must be an integer, got {type(bad).__name__!r}"):
             set_it(bad)
@@ -213,7 +213,7 @@ def test_openmp_limit_of_the_calling_thread() -> None:
 @pytest.mark.skipif(not TASKS.exists(), reason="the system does not list a process's threads")
 @pytest.mark.parametrize("cost", range(len(_runtime.parallel_from)))
 def test_first_call_wakes_threads_only_where_that_pays(cost: int) -> None:
-    """After a pause, and before the first call is one, a thread takes longer to come than the work of a middling call."""
+    """After a pause, or in the first call, threads are woken only by a call that takes longer than waking one."""
     name = next(spec.name for spec in SPECS.values() if runtime.kernels[spec.name].cost == cost)
     program = f"""
 from pathlib import Path
@@ -294,13 +294,13 @@ def test_one_output_in_pieces() -> None:
         assert_same_bits(out, case(*data))
 
 
-@pytest.mark.skipif(not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="there is no lock to release")
+@pytest.mark.skipif(not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="this Python has no GIL")
 def test_other_threads_run_meanwhile() -> None:
-    """The lock is released on long work, dense and strided: the main thread counts while a worker is inside a call."""
+    """Long calls release the GIL, dense and strided: the main thread counts while another one is inside a call."""
     x = np.ones(400_000, "f4")
     y = np.empty_like(x)
     before = sys.getswitchinterval()
-    sys.setswitchinterval(1000)  # now only a released lock lets another thread in
+    sys.setswitchinterval(1000)  # another thread runs only when the GIL is released
     count = 0
     seen: list[bool] = []
 
@@ -318,7 +318,7 @@ def test_other_threads_run_meanwhile() -> None:
             future = pool.submit(work)
             while not future.done():
                 count += 1
-                time.sleep(0)  # lets go of the lock at once
+                time.sleep(0)  # releases the GIL at once
             future.result()
     finally:
         sys.setswitchinterval(before)

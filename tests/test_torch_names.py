@@ -48,7 +48,7 @@ def test_every_name_is_here_or_has_a_reason(space: str) -> None:
 
 
 def test_reasons_are_sentences() -> None:
-    """Users can read them."""
+    """A reason is a sentence that users can read."""
     for section in REASONS.values():
         for name, reason in section.items():
             assert len(reason) > 15, name
@@ -71,7 +71,7 @@ SHARED = [
 
 @pytest.mark.parametrize(("name", "ours", "peer"), SHARED)
 def test_every_argument_is_here_or_has_a_reason(name: str, ours: Any, peer: Any) -> None:
-    """By the same name, at the same position, with the same default."""
+    """Arguments have PyTorch's names, positions and defaults."""
     theirs, own = arguments(peer), arguments(ours)
     entries = {key: f"*.{key}" if f"*.{key}" in REASONS["arguments"] else f"{name}.{key}" for key in theirs}
     listed = {key for key, entry in entries.items() if entry in REASONS["arguments"]}

@@ -55,10 +55,10 @@ assert_type(fr.relu(x, out=memoryview(buffer)), "memoryview[int]")
 layer = nn.Linear(3, 4)
 assert_type(layer.training, bool)
 
-fr.relu(x, out=3)  # type: ignore[call-overload]
-fr.leaky_relu(x, slope=0.1)  # type: ignore[call-overload]
-fr.gelu(x, "tan")  # type: ignore[call-overload]
-fr.relu()  # type: ignore[call-overload]
+fr.relu(x, out=3)  # type: ignore[call-overload]  # wrong on purpose
+fr.leaky_relu(x, slope=0.1)  # type: ignore[call-overload]  # wrong on purpose
+fr.gelu(x, "tan")  # type: ignore[call-overload]  # wrong on purpose
+fr.relu()  # type: ignore[call-overload]  # wrong on purpose
 """
 
 

@@ -175,7 +175,7 @@ def test_at(case: Case, dtype: np.dtype[Any]) -> None:
 
 @each_two_input_case
 def test_outer(case: Case, dtype: np.dtype[Any]) -> None:
-    """Every pair."""
+    """`outer` computes every pair."""
     x, y = np.abs(values(7, dtype, 2)), np.abs(values(5, dtype, 2)) + 1
     assert_same_bits(case.ufunc.outer(x, y), case.ufunc(x[:, None], y))
 

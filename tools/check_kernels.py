@@ -37,7 +37,7 @@ CALL = re.compile(r"^\s+(?:call|bl)\s+(?!\*)(\S+)")
 # To another kernel, which has the same instructions.
 JUMP = re.compile(r"^\s+(?:j\w+|b(?:\.\w+)?)\s+_?(\w+(?:\.\w+)*)$")
 
-CLANG = [sys.executable, "-m", "ziglang", "cc", "-Wno-bitwise-conditional-parentheses"]
+CLANG = [sys.executable, "-m", "ziglang", "cc", "-Wno-bitwise-conditional-parentheses"]  # a & b ? c : d is meant
 JOBS = {
     "gcc": [(["cc", *SETUP["ISA"][isa]["unix"]], isa, isa) for isa in ("v3", "v4")],
     "clang": [

@@ -36,7 +36,7 @@ Function = Callable[..., Any]
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 LIMIT = 8  # ULP between two results that agree: ours has up to 6, GELU's derivative in float32
-COPIES = 32  # of each input, so that the vectorised part of a framework's loop computes it
+COPIES = 32  # of each input, so that the vectorized part of a framework's loop computes it
 PAIRS = ("inf", "1e30", "100", "20", "6", "3", "3-", "1", "1-", "0.5", "1e-5", "subnormal", "0")
 LABELS = ("nan", *(f"-{label}" for label in PAIRS), *(f"+{label}" for label in reversed(PAIRS)))
 

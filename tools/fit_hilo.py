@@ -69,7 +69,7 @@ def gauss_t(a):
     return 2 * mpf(a) / (mpf(a) + 5) - 1
 
 
-def centre(w):
+def center(w):
     """(Phi(a) - 1/2) / a with w = a^2."""
     if w < 1e-12:
         return (1 - w / 6) / sqrt(2 * pi)
@@ -150,7 +150,7 @@ SERIES = [
         relative,
         -59.0,
     ),
-    Series("hl_gauss_centre", ["HL_CENTRE_0", "HL_CENTRE_1"], centre, mpf(0), mpf("1.01"), 11, relative, -60.0),
+    Series("hl_gauss_center", ["HL_CENTER_0", "HL_CENTER_1"], center, mpf(0), mpf("1.01"), 11, relative, -60.0),
     Series("hl_shrink_tail", ["HL_SHRINK_0", "HL_SHRINK_1"], shrink, mpf(0), mpf("0.51"), 15, relative, -58.7),
     Series("hl_silu_crossing", ["HL_SILU_SLOPE"], around_zero(silu_slope, ZEROS["SILU"]), -D, D, 8, relative, -59.0),
     Series(

@@ -144,7 +144,7 @@ def made(d: Draw, call: Call, counts: collections.Counter[str]) -> str:
                 return f"explain: {wrong}"
         with fr.threads(d.threads):
             got = call.function(*call.args, **call.keywords)
-    except Exception as error:  # noqa: BLE001, RUF100  whatever it is
+    except Exception as error:  # noqa: BLE001  whatever it is
         clean = isinstance(error, call.errors) and str(error)
         return changed(d, before) if clean else f"raises {type(error).__name__}: {error}"
     finally:

@@ -169,7 +169,7 @@ def soak(operations: int, threads: int, seed: int, minutes: float) -> tuple[Held
                 if step % 97 == 0:
                     fr.set_cache_limit(rng.choice([0, 2**20, 2**24, 2**26]))
                 bar.update()
-        except BaseException as error:  # noqa: BLE001, RUF100  raised in the caller below
+        except BaseException as error:  # noqa: BLE001  raised in the caller below
             errors.append(error)
 
     def stage(first: int) -> Held:

@@ -262,7 +262,7 @@ def largest_error(out: Array, exact: Array, low: Array, x: Array, known: float) 
 # --- Inputs -------------------------------------------------------------------------------------------------------
 
 
-def neighbours(points: Array, count: int) -> Array:
+def neighbors(points: Array, count: int) -> Array:
     """Return doubles and their `count` nearest neighbors on either side."""
     bits = np.unique(np.abs(points[np.isfinite(points)])).view(np.int64)
     spread = (bits[:, None] + np.arange(-count, count + 1)).ravel()
@@ -304,13 +304,13 @@ def dense(case: Case, points: int) -> Array:
         middle = (zero.low + zero.high) / 2
         places.append(np.array([middle]))
         steps.append(middle + np.exp2(rng.uniform(-60, 0, points // 8)) * rng.choice(signs, points // 8))
-        steps.append(neighbours(np.array([middle]), 1000))
+        steps.append(neighbors(np.array([middle]), 1000))
     x = np.concatenate(
         [
             logarithmic,
             *steps,
-            neighbours(np.concatenate([binades, halves, tenths, np.arange(1.0, 1100.0)]), 4),
-            neighbours(np.concatenate(places), 20),
+            neighbors(np.concatenate([binades, halves, tenths, np.arange(1.0, 1100.0)]), 4),
+            neighbors(np.concatenate(places), 20),
         ]
     )
     chosen = rng.permutation(x)[: None if points >= LANDMARKS else points]

@@ -422,7 +422,7 @@ class Command(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Run it and return its output."""
         text = io.StringIO()
-        with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):  # --help ends so
             main(self.arguments)
         return [
             nodes.literal_block("", f"$ fastrelu {' '.join(self.arguments)}\n{text.getvalue()}", language="console")

@@ -2,7 +2,8 @@
 
 A type with an ``__array_ufunc__`` of its own (dask, pandas, xarray, quantities) is handed the ufunc, lazy and labeled as it
 is. A type with ``__array_wrap__`` only (a subclass of ndarray, a PyTorch tensor) is computed as a plain array, and the
-result is wrapped. Neither is computed or stripped in silence: what cannot work is refused with the way out.
+result is wrapped. A lazy array is never computed, and labels are never dropped, unasked: what cannot
+work is refused by an error that says what to do.
 """
 
 from __future__ import annotations

@@ -1042,6 +1042,15 @@ def logmeanexp(
     ndarray or scalar
         One number for each row, of the shape of `x` without `axis`; `out` if given.
 
+    Raises
+    ------
+    TypeError
+        If `x` is a masked array of NumPy; `where` is the mask.
+    ValueError
+        If `where` does not broadcast to the shape of `x`.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
+
     Notes
     -----
     As :func:`logsumexp`, except that a row without elements gives NaN.

@@ -75,7 +75,7 @@ def _curves(figure: Any, outcomes: Sequence[Outcome], rows: int, columns: int) -
         # The last panel of each column has the tick labels, even if the last row is not full.
         panel.tick_params(labelbottom=number + columns >= len(outcomes))
     figure.supxlabel(
-        "epoch (the activation in blue, all others in grey)" if len(outcomes) > 1 else "epoch", fontsize=9, color=TEXT
+        "epoch (the activation in blue, all others in gray)" if len(outcomes) > 1 else "epoch", fontsize=9, color=TEXT
     )
 
 

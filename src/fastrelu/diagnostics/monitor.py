@@ -18,7 +18,7 @@ from fastrelu.nn.module import Module
 # Thresholds beyond which a monitor gives advice.
 DEAD_UNITS = 0.1  # share of the units
 SATURATED = 0.25  # share of the outputs
-OFF_CENTRE = 1.0  # distance of the mean from 0, in standard deviations
+OFF_CENTER = 1.0  # distance of the mean from 0, in standard deviations
 SCALE = 10.0  # ratio of two standard deviations, either way
 
 
@@ -270,12 +270,12 @@ def _advice(watched: _Watched, units: Summary, overall: Summary, first_std: floa
             "initialization (nn.init.xavier_uniform_), a smaller step, standardized inputs, or an unbounded function"
         )
     apart = abs(overall.mean) / overall.std if overall.std else math.inf if overall.mean else 0.0
-    if is_input and (apart > OFF_CENTRE or not 1 / SCALE <= overall.std <= SCALE):
+    if is_input and (apart > OFF_CENTER or not 1 / SCALE <= overall.std <= SCALE):
         found.append(
             f"mean {overall.mean:.3g} and standard deviation {overall.std:.3g}: standardize the input, to mean 0 and "
             "standard deviation 1 over the training set"
         )
-    elif is_activation and apart > OFF_CENTRE and dead <= DEAD_UNITS:
+    elif is_activation and apart > OFF_CENTER and dead <= DEAD_UNITS:
         found.append(
             f"the mean is {apart:.1f} standard deviations from 0, which pushes the next layer's weights all one way: take "
             "a function centered on 0 (Tanh, ELU, SELU)"

@@ -456,8 +456,8 @@ HL_INLINE hl_gauss_parts hl_gauss(real a) {
 /* (Phi(a) - 1/2) / a for a in [0, 1] */
 HL_PAIR hl_gauss_slope(real a) {
     hl_pair w = hl_prod(a, a);
-    hl_pair p = hl_add(hl_make(HL_CENTRE_1), hl_mul1(w, hl_gauss_centre(w.hi)));
-    return hl_add(hl_make(HL_CENTRE_0), hl_mul(w, p));
+    hl_pair p = hl_add(hl_make(HL_CENTER_1), hl_mul1(w, hl_gauss_center(w.hi)));
+    return hl_add(hl_make(HL_CENTER_0), hl_mul(w, p));
 }
 /* ULP: 0.85 */
 BODY FN(gelu)(real x) {

@@ -226,9 +226,9 @@ BODY hl_gauss_tail(real t) {
 }
 /* (Phi(a) - 1/2) / a in w = a^2 <= 1.01, degree 11 (fit 2^-68.4, rounded 2^-60.1); two coefficients
  * in pairs, then the terms from w^2 on, over w^2 */
-#define HL_CENTRE_0 0x1.9884533d43651p-2, -0x1.cbc4fcb9f764dp-56
-#define HL_CENTRE_1 -0x1.1058377e2cee0p-4, -0x1.659d7c74c9e2dp-58
-BODY hl_gauss_centre(real w) {
+#define HL_CENTER_0 0x1.9884533d43651p-2, -0x1.cbc4fcb9f764dp-56
+#define HL_CENTER_1 -0x1.1058377e2cee0p-4, -0x1.659d7c74c9e2dp-58
+BODY hl_gauss_center(real w) {
     real w2 = w * w, w4 = w2 * w2;
     real p = 0x1.5fea26ba20a11p-38 + w * -0x1.7b332eda6b1d8p-43;
     p = p * w4 +

@@ -143,7 +143,7 @@ static int FN(is_unusual)(const FN(fr_lanes) * a, ptrdiff_t columns) {
 }
 
 /* Moves the shifts to the means, and tells whether one was further away than the elements are spread. */
-static int FN(recentre)(FN(fr_lanes) * a, ptrdiff_t rows, ptrdiff_t columns) {
+static int FN(recenter)(FN(fr_lanes) * a, ptrdiff_t rows, ptrdiff_t columns) {
     int far = 0;
     for (ptrdiff_t i = 0; i < columns; i++) {
         const double n = (double)(rows + a->nonfinite[i]), mean = n > 0 ? a->sum[i] / n : 0;
@@ -170,7 +170,7 @@ static void FN(summarize)(const char *data, ptrdiff_t stride, ptrdiff_t rows, pt
     FN(pass)(&a, x, step, rows, columns, joined, limits, how);
     const int unusual = FN(is_unusual)(&a, columns);
     if (unusual) FN(pass)(&a, x, step, rows, columns, joined, limits, FN(CAREFUL));
-    if (FN(recentre)(&a, rows, columns))
+    if (FN(recenter)(&a, rows, columns))
         FN(pass)(&a, x, step, rows, columns, joined, limits, unusual ? FN(CAREFUL) : FN(QUICK));
 
     for (ptrdiff_t i = 0; i < columns; i++) {

@@ -56,6 +56,13 @@ class _GatedUnit(Layer):
 class GLU(_GatedUnit):
     """Layer of :func:`fastrelu.glu`: the first half of the axis `dim` times the sigmoid of the second half.
 
+    Parameters
+    ----------
+    dim : int, default -1
+        The axis that is halved.
+    gate, layout
+        Options of :func:`fastrelu.glu`, with its defaults.
+
     Examples
     --------
     >>> import numpy as np
@@ -96,6 +103,13 @@ class _ClippedUnit(_GatedUnit):
 class SwiGLU(_ClippedUnit):
     """Layer of :func:`fastrelu.swiglu`: SiLU of the first half of the axis `dim` times the second half.
 
+    Parameters
+    ----------
+    dim : int, default -1
+        The axis that is halved.
+    beta, gate, layout, limit, offset
+        Options of :func:`fastrelu.swiglu`, with its defaults.
+
     Examples
     --------
     >>> import numpy as np
@@ -115,6 +129,13 @@ class SwiGLU(_ClippedUnit):
 class GEGLU(_ClippedUnit):
     """Layer of :func:`fastrelu.geglu`: GELU of the first half of the axis `dim` times the second half.
 
+    Parameters
+    ----------
+    dim : int, default -1
+        The axis that is halved.
+    approximate, gate, layout, limit, offset
+        Options of :func:`fastrelu.geglu`, with its defaults.
+
     Examples
     --------
     >>> import numpy as np
@@ -133,6 +154,13 @@ class GEGLU(_ClippedUnit):
 
 class ReGLU(_ClippedUnit):
     """Layer of :func:`fastrelu.reglu`: ReLU of the first half of the axis `dim` times the second half.
+
+    Parameters
+    ----------
+    dim : int, default -1
+        The axis that is halved.
+    gate, layout, limit, offset
+        Options of :func:`fastrelu.reglu`, with its defaults.
 
     Examples
     --------

@@ -121,7 +121,7 @@ class PReLU(Learnable, function="prelu"):
     Attributes
     ----------
     weight : Parameter
-        Of shape ``(num_parameters,)``. Train it without weight decay, which would pull it towards plain ReLU.
+        Of shape ``(num_parameters,)``. Train it without weight decay, which would pull it toward plain ReLU.
 
     References
     ----------

@@ -134,7 +134,7 @@ class Module:
         Changes.count += 1
 
     def _check_attribute(self, name: str, value: Any) -> None:
-        """Refuse what would remove a parameter or layer from the module, or hide it, without a word."""
+        """Refuse what would remove a parameter or layer from the module, or hide it, without an error."""
         kind = type(self).__name__
         before = vars(self).get(name)
         if isinstance(value, (Module, Parameter)):

@@ -161,7 +161,7 @@ class Parameter:
         """The gradient."""
         if self._grad is None or not self._used:
             return self._grad
-        # A change to a used gradient would be lost without a word.
+        # A change to a used gradient would be lost without an error.
         view = self._grad.view()
         view.flags.writeable = False
         return view

@@ -41,7 +41,7 @@ class Hardshrink(Activation, function="hard_shrink", exact=True):
 
 
 class Softshrink(Activation, function="soft_shrink", exact=True):
-    """Layer of :func:`fastrelu.soft_shrink`: ``x`` moved towards 0 by ``lambd``.
+    """Layer of :func:`fastrelu.soft_shrink`: ``x`` moved toward 0 by ``lambd``.
 
     Parameters
     ----------
@@ -68,14 +68,14 @@ class Softshrink(Activation, function="soft_shrink", exact=True):
 
 
 class Shrink(Masked, function="shrink"):
-    """Layer of :func:`fastrelu.shrink`: ``x`` moved towards 0 by ``bias`` where ``abs(x) > lambd``, 0 elsewhere.
+    """Layer of :func:`fastrelu.shrink`: ``x`` moved toward 0 by ``bias`` where ``abs(x) > lambd``, 0 elsewhere.
 
     Parameters
     ----------
     lambd : float, default 0.5
         Half-width of the interval around 0 that is set to 0; at least 0.
     bias : float, default 0.0
-        How far the rest is moved towards 0.
+        How far the rest is moved toward 0.
     inplace : bool, default False
         Whether to overwrite the input.
 
