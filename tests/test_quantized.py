@@ -174,6 +174,20 @@ def test_large_results() -> None:
     assert_same_bits(q, wanted)
 
 
+@pytest.mark.skipif(fr.get_num_threads() < 2, reason="this machine grants one thread")
+@pytest.mark.parametrize("step", [1, -1])
+def test_an_activation_takes_threads_from_its_own_size(step: int) -> None:
+    """A heavy one from fewer elements than the quantization alone, contiguous or not."""
+    x = data((max(_runtime.parallel_from) - 1,), 0.05, np.dtype("float32"))[::step]
+    quantized.quantize(np.ones(2 * x.size, np.float32), 0.05, 128)  # makes the team
+    jobs = []
+    for name in (None, "relu", "gelu"):
+        before = _runtime.team()["jobs"]
+        quantized.quantize(x, 0.05, 128, name)
+        jobs.append(_runtime.team()["jobs"] - before)
+    assert jobs == [0, 0, 1]
+
+
 @each_type
 @pytest.mark.parametrize(
     ("name", "options"),

@@ -116,20 +116,20 @@ cdef int _byte_type_of(cnp.ndarray array, str name) except -1:
     return dtype
 
 
-cdef int _start(fr_packed_plan *plan, _runtime.Crew crew) except -1:
+cdef int _start(fr_packed_plan *plan, int cost, _runtime.Crew crew) except -1:
     """Run a plan whose operands are laid out; its result is streamed if it is contiguous, large and not in place."""
     cdef int j, last = plan.inputs
     cdef bint streamed = (plan.has_output and plan.direct[last] and plan.stream.move != NULL
-                          and _runtime.outgrows_cache(_runtime.FR_LIGHT, plan.n * plan.size[last], crew.threads))
+                          and _runtime.outgrows_cache(cost, plan.n * plan.size[last], crew.threads))
     for j in range(last):
         streamed = streamed and plan.view.origin[j] != plan.view.origin[last]
     if not streamed:
         plan.stream = NULL
-    return _runtime.run_shares(_share, plan, _runtime.FR_LIGHT, plan.n, fr_packed_blocks(plan), crew)
+    return _runtime.run_shares(_share, plan, cost, plan.n, fr_packed_blocks(plan), crew)
 
 
 cdef int _run(fr_packed_plan *plan, str name, list inputs, cnp.ndarray out, cnp.ndarray bits, int dtype,
-              int out_dtype, cnp.ndarray table=None) except -1:
+              int out_dtype, cnp.ndarray table=None, int cost=_runtime.FR_LIGHT) except -1:
     """Run a plan over arrays of one shape, the first and the output of these types; bits are contiguous."""
     cdef _runtime.Held held
     cdef cnp.ndarray array
@@ -165,7 +165,7 @@ cdef int _run(fr_packed_plan *plan, str name, list inputs, cnp.ndarray out, cnp.
             turned.append(operands[j].transpose(order))
         operands = turned
         array = operands[0]
-    cdef _runtime.Crew crew = _runtime.crew_for(_runtime.FR_LIGHT, plan.n)
+    cdef _runtime.Crew crew = _runtime.crew_for(cost, plan.n)
     plan.view.naxes = last = 0
     for axis in range(cnp.PyArray_NDIM(array) - 1, -1, -1):
         size = cnp.PyArray_DIM(array, axis)
@@ -197,8 +197,7 @@ cdef int _run(fr_packed_plan *plan, str name, list inputs, cnp.ndarray out, cnp.
         plan.view.origin[j] = <char *>cnp.PyArray_DATA(<cnp.ndarray>operands[j])
     plan.bits = NULL if bits is None else <unsigned char *>cnp.PyArray_DATA(bits)
     plan.table = NULL if table is None else <const unsigned char *>cnp.PyArray_DATA(table)
-    _start(plan, crew)
-    return 0
+    return _start(plan, cost, crew)
 
 
 cdef int _dtype_of(const fr_packed_plan *plan) noexcept:
@@ -306,6 +305,11 @@ cdef int _set_scale(fr_packed_plan *plan, list inputs, object scale, object zero
     return 0
 
 
+cdef int _cost_of(object forward) except -1:
+    """The cost class of a pass with this kernel, or none, in it."""
+    return _runtime.FR_LIGHT if forward is None else forward.cost
+
+
 def quantize(str name, str isa, forward, tuple numbers, cnp.ndarray x not None, scale, zero, double low, double high,
              cnp.ndarray out not None):
     """Write the quantized function of x, or x itself if `forward` is None, into `out`, an array of bytes.
@@ -327,7 +331,7 @@ def quantize(str name, str isa, forward, tuple numbers, cnp.ndarray x not None, 
                name)
     plan.range[0], plan.range[1] = low, high
     plan.step = FR_PACKED_QUANTIZE
-    _run(&plan, name, inputs, out, None, dtype, out_dtype)
+    _run(&plan, name, inputs, out, None, dtype, out_dtype, None, _cost_of(forward))
     del numbers_kept
 
 
@@ -410,10 +414,10 @@ cdef cnp.ndarray _plain_result(cnp.ndarray x, object out, int dtype, str name):
     return <cnp.ndarray>out if same or _are_apart(x, out) else None
 
 
-cdef object _run_plain(fr_packed_plan *plan, cnp.ndarray x, cnp.ndarray y, int step):
+cdef object _run_plain(fr_packed_plan *plan, cnp.ndarray x, cnp.ndarray y, int step, object forward=None):
     """Run a plan that has no other arrays but those that it holds already; return the result as a caller gets it."""
     cdef cnp.ndarray array
-    cdef int j
+    cdef int j, cost
     plan.step, plan.n = step, cnp.PyArray_SIZE(x)
     plan.inputs, plan.has_output = 1, True
     plan.view.naxes, plan.view.shape[0] = 1, plan.n
@@ -426,7 +430,8 @@ cdef object _run_plain(fr_packed_plan *plan, cnp.ndarray x, cnp.ndarray y, int s
         plan.stream = NULL
         fr_packed_part(plan, 0, 1)
     else:
-        _start(plan, _runtime.crew_for(_runtime.FR_LIGHT, plan.n))
+        cost = _cost_of(forward)
+        _start(plan, cost, _runtime.crew_for(cost, plan.n))
     return y
 
 
@@ -573,7 +578,7 @@ def plain_quantize(str name, str isa, forward, tuple numbers, object x, object s
     y = _plain_result(x, out, own, name)
     if y is None:
         return None
-    _run_plain(&plan, x, y, FR_PACKED_QUANTIZE)
+    _run_plain(&plan, x, y, FR_PACKED_QUANTIZE, forward)
     return _returned(y, out)
 
 
