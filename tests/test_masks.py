@@ -142,11 +142,14 @@ def test_large_results(dtype: str, least: int) -> None:
     try:
         y, mask = masks.leaky_relu_with_mask(x, -0.5)
         dx = masks.backward_from_mask(grad, mask, -0.5)
+        in_place = grad.copy()
+        masks.backward_from_mask(in_place, mask, -0.5, out=in_place)
     finally:
         _runtime.set_defaults(stream_from=-1)
     assert_same_bits(y, fr.leaky_relu(x, -0.5))
     assert np.array_equal(mask, packed(x > 0))
     assert_same_bits(dx, fr.leaky_relu_backward(grad, x, -0.5))
+    assert_same_bits(in_place, dx)
 
 
 def test_prelu_along_an_axis() -> None:

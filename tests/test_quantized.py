@@ -77,6 +77,22 @@ def test_quantize_and_dequantize(dtype: str, x_type: str, scale: float) -> None:
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("x_type", DTYPES, ids=str)
+def test_scales_whose_quotients_are_hardest_to_round(isa: str, x_type: Any) -> None:
+    """A quotient that is all but halfway between a tie and its neighbor needs a scale beside a number of 8 bits."""
+    step = np.finfo(x_type).eps
+    scales = (1 + np.arange(129) / 128)[:, np.newaxis] + np.arange(-6, 7) * step
+    for scale in scales.ravel().astype(x_type):
+        near = ((np.arange(256) + 0.5).astype(x_type) * scale).view(f"i{x_type.itemsize}")
+        x = (near[:, np.newaxis] + np.arange(-3, 4, dtype=near.dtype)).view(x_type)
+        out = np.empty(x.shape, np.uint8)
+        for zero in (0, 255):
+            _packed.quantize("q", isa, None, (), x, scale, zero, 0, 255, out)
+            assert_same_bits(out, quantized_by_numpy(x, scale, zero, np.uint8))
+            x = -x
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("x_type", DTYPES, ids=str)
 def test_every_size_and_instruction_set(isa: str, x_type: Any) -> None:
     """Every size gives NumPy's results, and nothing is written beside them."""
     x = data((600,), 0.05, x_type)
@@ -156,6 +172,20 @@ def test_large_results() -> None:
     wanted = table[q]
     assert quantized.lookup(table, q, out=q) is q
     assert_same_bits(q, wanted)
+
+
+@pytest.mark.skipif(fr.get_num_threads() < 2, reason="this machine grants one thread")
+@pytest.mark.parametrize("step", [1, -1])
+def test_an_activation_takes_threads_from_its_own_size(step: int) -> None:
+    """A heavy one from fewer elements than the quantization alone, contiguous or not."""
+    x = data((max(_runtime.parallel_from) - 1,), 0.05, np.dtype("float32"))[::step]
+    quantized.quantize(np.ones(2 * x.size, np.float32), 0.05, 128)  # makes the team
+    jobs = []
+    for name in (None, "relu", "gelu"):
+        before = _runtime.team()["jobs"]
+        quantized.quantize(x, 0.05, 128, name)
+        jobs.append(_runtime.team()["jobs"] - before)
+    assert jobs == [0, 0, 1]
 
 
 @each_type

@@ -8,9 +8,9 @@ from fastrelu._core import Kernel
 def mask_of(
     name: str,
     isa: str,
-    forward: Kernel,
+    forward: Kernel | None,
     numbers: tuple[Any, ...],
-    gradient: Kernel,
+    gradient: Kernel | None,
     gradient_numbers: tuple[Any, ...],
     x: NDArray[Any],
     out: NDArray[Any] | None,
@@ -41,20 +41,20 @@ def dequantize(name: str, isa: str, q: NDArray[Any], scale: Any, zero: Any, out:
 def lookup(
     name: str, isa: str, table: NDArray[Any], starts: NDArray[np.int64] | None, x: NDArray[Any], out: NDArray[Any]
 ) -> None: ...
-def small_mask_of(
+def plain_mask_of(
     name: str,
     isa: str,
     forward: Kernel | None,
     numbers: tuple[Any, ...],
-    gradient: Kernel,
+    gradient: Kernel | None,
     gradient_numbers: tuple[Any, ...],
     x: object,
     out: object,
 ) -> tuple[Any, NDArray[np.uint8]] | None: ...
-def small_select(
+def plain_select(
     name: str, isa: str, grad: object, bits: object, inside: object, outside: object, out: object
 ) -> Any: ...
-def small_quantize(
+def plain_quantize(
     name: str,
     isa: str,
     forward: Kernel | None,
@@ -65,7 +65,7 @@ def small_quantize(
     bytes_type: object,
     out: object,
 ) -> Any: ...
-def small_dequantize(
+def plain_dequantize(
     name: str, isa: str, q: object, scale: object, zero: object, dtype: object, out: object
 ) -> Any: ...
-def small_lookup(name: str, isa: str, table: object, q: object, out: object) -> Any: ...
+def plain_lookup(name: str, isa: str, table: object, q: object, out: object) -> Any: ...

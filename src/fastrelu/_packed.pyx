@@ -95,7 +95,7 @@ cdef int _set_type(fr_packed_plan *plan, int dtype, int level, str isa) except -
     cdef int own = _runtime.type_of(dtype)
     plan.type = _runtime.fr_type_of_flavor[_runtime.flavor_of(dtype, level)]
     plan.itemsize = _runtime.fr_types[plan.type].size
-    plan.loops = _runtime.tables(isa).packed
+    plan.loops, plan.stream = _runtime.tables(isa).packed, &_runtime.tables(isa).stream
     if own >= <int>_runtime.FR_OWN_TYPES:
         plan.load, plan.store = convert.load[plan.type][_format_of(own)], convert.store[plan.type][_format_of(own)]
     return 0
@@ -116,8 +116,20 @@ cdef int _byte_type_of(cnp.ndarray array, str name) except -1:
     return dtype
 
 
-cdef int _run(fr_packed_plan *plan, str name, str isa, list inputs, cnp.ndarray out, cnp.ndarray bits, int dtype,
-              int out_dtype, cnp.ndarray table=None) except -1:
+cdef int _start(fr_packed_plan *plan, int cost, _runtime.Crew crew) except -1:
+    """Run a plan whose operands are laid out; its result is streamed if it is contiguous, large and not in place."""
+    cdef int j, last = plan.inputs
+    cdef bint streamed = (plan.has_output and plan.direct[last] and plan.stream.move != NULL
+                          and _runtime.outgrows_cache(cost, plan.n * plan.size[last], crew.threads))
+    for j in range(last):
+        streamed = streamed and plan.view.origin[j] != plan.view.origin[last]
+    if not streamed:
+        plan.stream = NULL
+    return _runtime.run_shares(_share, plan, cost, plan.n, fr_packed_blocks(plan), crew)
+
+
+cdef int _run(fr_packed_plan *plan, str name, list inputs, cnp.ndarray out, cnp.ndarray bits, int dtype,
+              int out_dtype, cnp.ndarray table=None, int cost=_runtime.FR_LIGHT) except -1:
     """Run a plan over arrays of one shape, the first and the output of these types; bits are contiguous."""
     cdef _runtime.Held held
     cdef cnp.ndarray array
@@ -153,7 +165,7 @@ cdef int _run(fr_packed_plan *plan, str name, str isa, list inputs, cnp.ndarray 
             turned.append(operands[j].transpose(order))
         operands = turned
         array = operands[0]
-    cdef _runtime.Crew crew = _runtime.crew_for(_runtime.FR_LIGHT, plan.n)
+    cdef _runtime.Crew crew = _runtime.crew_for(cost, plan.n)
     plan.view.naxes = last = 0
     for axis in range(cnp.PyArray_NDIM(array) - 1, -1, -1):
         size = cnp.PyArray_DIM(array, axis)
@@ -180,21 +192,12 @@ cdef int _run(fr_packed_plan *plan, str name, str isa, list inputs, cnp.ndarray 
         array = operands[j]
         plan.size[j] = cnp.PyArray_ITEMSIZE(array)
         plan.direct[j] = cnp.PyArray_IS_C_CONTIGUOUS(array)
-    size = plan.n * plan.size[count - 1]
-    plan.stream = NULL
-    if (out is not None and plan.direct[count - 1] and _runtime.tables(isa).stream.move != NULL
-            and _runtime.outgrows_cache(_runtime.FR_LIGHT, size, crew.threads)):
-        plan.stream = &_runtime.tables(isa).stream
     _runtime.check_held(&held, name)
     for j in range(count):
         plan.view.origin[j] = <char *>cnp.PyArray_DATA(<cnp.ndarray>operands[j])
-        if plan.stream != NULL and j + 1 < count and (
-                cnp.PyArray_DATA(<cnp.ndarray>operands[j]) == cnp.PyArray_DATA(out)):
-            plan.stream = NULL  # in place
     plan.bits = NULL if bits is None else <unsigned char *>cnp.PyArray_DATA(bits)
     plan.table = NULL if table is None else <const unsigned char *>cnp.PyArray_DATA(table)
-    _runtime.run_shares(_share, plan, _runtime.FR_LIGHT, plan.n, fr_packed_blocks(plan), crew)
-    return 0
+    return _start(plan, cost, crew)
 
 
 cdef int _dtype_of(const fr_packed_plan *plan) noexcept:
@@ -227,21 +230,23 @@ def mask_of(str name, str isa, forward, tuple numbers, gradient, tuple gradient_
             cnp.ndarray out):
     """Return the bits of the elements where a gradient is not 0, and write the function of x into `out`, if given.
 
-    `x` and `out` are plain arrays of one type, in native byte order, and apart or the same.
+    Without a gradient the bits are those of the elements where the function is not 0. `x` and `out` are plain arrays of
+    one type, in native byte order, and apart or the same.
     """
     cdef fr_packed_plan plan
     cdef int dtype = _type_of(x, name), own = _runtime.type_of(dtype), level = _runtime.precision_here()
     _clear(&plan)
     _set_type(&plan, dtype, level, isa)
     plan.forward = NULL if out is None else _core.checked_kernel(forward, numbers, own, level)
-    plan.gradient = _core.checked_kernel(gradient, gradient_numbers, own, level)
+    if gradient is not None:
+        plan.gradient = _core.checked_kernel(gradient, gradient_numbers, own, level)
     kept = _take_numbers(&plan, 0, numbers) + _take_numbers(&plan, 1, gradient_numbers)
     cdef cnp.ndarray ones = _ones[plan.type == _runtime.FR_float64]
     plan.ones = <const char *>cnp.PyArray_DATA(ones)
     plan.step = FR_PACKED_MASK
     cdef cnp.npy_intp length = (cnp.PyArray_SIZE(x) + 7) // 8
     bits = cnp.PyArray_SimpleNew(1, &length, cnp.NPY_UINT8)
-    _run(&plan, name, isa, [x], out, bits, dtype, dtype)
+    _run(&plan, name, [x], out, bits, dtype, dtype)
     del kept
     return bits
 
@@ -267,7 +272,7 @@ def select(str name, str isa, cnp.ndarray grad not None, cnp.ndarray bits not No
         damped = _rounded(&plan, outside)
         plan.outside = <const char *>cnp.PyArray_DATA(damped)
     plan.step = FR_PACKED_SELECT
-    _run(&plan, name, isa, inputs, out, bits, dtype, dtype)
+    _run(&plan, name, inputs, out, bits, dtype, dtype)
 
 
 def words_from(str name, str isa, cnp.ndarray words not None, uint32_t limit):
@@ -278,7 +283,7 @@ def words_from(str name, str isa, cnp.ndarray words not None, uint32_t limit):
     plan.limit = limit
     plan.step = FR_PACKED_WORDS
     bits = np.empty((cnp.PyArray_SIZE(words) + 7) // 8, np.uint8)
-    _run(&plan, name, isa, [words], None, bits, cnp.NPY_UINT32, 0)
+    _run(&plan, name, [words], None, bits, cnp.NPY_UINT32, 0)
     return bits
 
 
@@ -298,6 +303,11 @@ cdef int _set_scale(fr_packed_plan *plan, list inputs, object scale, object zero
         plan.scale = <const char *>cnp.PyArray_DATA(<cnp.ndarray>kept[0])
         plan.zero = <const char *>cnp.PyArray_DATA(<cnp.ndarray>kept[1])
     return 0
+
+
+cdef int _cost_of(object forward) except -1:
+    """The cost class of a pass with this kernel, or none, in it."""
+    return _runtime.FR_LIGHT if forward is None else forward.cost
 
 
 def quantize(str name, str isa, forward, tuple numbers, cnp.ndarray x not None, scale, zero, double low, double high,
@@ -321,7 +331,7 @@ def quantize(str name, str isa, forward, tuple numbers, cnp.ndarray x not None, 
                name)
     plan.range[0], plan.range[1] = low, high
     plan.step = FR_PACKED_QUANTIZE
-    _run(&plan, name, isa, inputs, out, None, dtype, out_dtype)
+    _run(&plan, name, inputs, out, None, dtype, out_dtype, None, _cost_of(forward))
     del numbers_kept
 
 
@@ -335,7 +345,7 @@ def dequantize(str name, str isa, cnp.ndarray q not None, scale, zero, cnp.ndarr
     _set_scale(&plan, inputs, scale, zero, _dtype_of(&plan), kept, name)
     plan.is_signed = dtype == cnp.NPY_BYTE
     plan.step = FR_PACKED_DEQUANTIZE
-    _run(&plan, name, isa, inputs, out, None, dtype, out_dtype)
+    _run(&plan, name, inputs, out, None, dtype, out_dtype)
 
 
 def lookup(str name, str isa, cnp.ndarray table not None, starts, cnp.ndarray x not None, cnp.ndarray out not None):
@@ -353,15 +363,15 @@ def lookup(str name, str isa, cnp.ndarray table not None, starts, cnp.ndarray x 
     _byte_type_of(table, name)
     if not cnp.PyArray_IS_C_CONTIGUOUS(table) or cnp.PyArray_SIZE(table) < 256 * (1 if starts is None else starts.size):
         _runtime.refuse_change(name)
-    _run(&plan, name, isa, [x] if starts is None else [x, np.broadcast_to(starts, (<object>x).shape)], out, None, dtype,
+    _run(&plan, name, [x] if starts is None else [x, np.broadcast_to(starts, (<object>x).shape)], out, None, dtype,
          out_dtype, table)
 
 
-# --- Small calls ----------------------------------------------------------------------------------------------------
+# --- Plain calls ----------------------------------------------------------------------------------------------------
 #
-# Calls on plain contiguous arrays, too few elements for threads, whose other arguments are plain numbers: nothing has
-# to be converted or laid out. The functions return None, and have done nothing, if a call is another one, or wrong: the
-# functions above take it, or what stands before them says what is wrong. No code of the caller runs in between.
+# Calls on plain contiguous arrays whose other arguments are plain numbers: nothing has to be converted or laid out. The
+# functions return None, and have done nothing, if a call is another one, or wrong: the functions above take it, or what
+# stands before them says what is wrong. After `settle` no code of the caller runs.
 
 cdef object _float32 = np.float32, _float64 = np.float64
 # NumPy's number of a type, by the objects that mean it most often.
@@ -376,12 +386,12 @@ cdef int _meant_type(object dtype) except -2:
     return _meant.get(dtype, -1) if type(dtype) is type or type(dtype) is str or isinstance(dtype, np.dtype) else -1
 
 
-cdef bint _is_small(object value, int dtype, str name) except -1:
+cdef bint _is_plain(object value, int dtype, str name) except -1:
     """Is it such an array of a type?"""
     if not _core._is_native(value, dtype) or not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>value):
         return False
     _runtime.check_whole(value, name)
-    return 0 < cnp.PyArray_SIZE(<cnp.ndarray>value) < _runtime.fr_load(&_runtime.settings.at_once)
+    return cnp.PyArray_SIZE(<cnp.ndarray>value) > 0
 
 
 cdef bint _are_apart(cnp.ndarray x, cnp.ndarray y) noexcept:
@@ -392,21 +402,23 @@ cdef bint _are_apart(cnp.ndarray x, cnp.ndarray y) noexcept:
             or second + cnp.PyArray_SIZE(y) * cnp.PyArray_ITEMSIZE(y) <= first)
 
 
-cdef cnp.ndarray _small_result(cnp.ndarray x, object out, int dtype, str name):
+cdef cnp.ndarray _plain_result(cnp.ndarray x, object out, int dtype, str name):
     """`out`, or a new array, for the results of x; None if it is no such array, or overlaps x beside its elements."""
     if out is None:
+        if dtype == cnp.PyArray_TYPE(x) and _runtime.has_kernels(dtype):
+            return _runtime.fresh_like(x, cnp.PyArray_SIZE(x) * cnp.PyArray_ITEMSIZE(x))
         return cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), dtype)
-    if not (_is_small(out, dtype, name) and PyArray_ISWRITEABLE(<cnp.ndarray>out) and PyArray_SAMESHAPE(x, out)):
+    if not (_is_plain(out, dtype, name) and PyArray_ISWRITEABLE(<cnp.ndarray>out) and PyArray_SAMESHAPE(x, out)):
         return None
     same = cnp.PyArray_DATA(x) == cnp.PyArray_DATA(out) and cnp.PyArray_ITEMSIZE(x) == cnp.PyArray_ITEMSIZE(out)
     return <cnp.ndarray>out if same or _are_apart(x, out) else None
 
 
-cdef object _run_small(fr_packed_plan *plan, cnp.ndarray x, cnp.ndarray y, int step):
+cdef object _run_plain(fr_packed_plan *plan, cnp.ndarray x, cnp.ndarray y, int step, object forward=None):
     """Run a plan that has no other arrays but those that it holds already; return the result as a caller gets it."""
     cdef cnp.ndarray array
-    cdef int j
-    plan.step, plan.stream, plan.n = step, NULL, cnp.PyArray_SIZE(x)
+    cdef int j, cost
+    plan.step, plan.n = step, cnp.PyArray_SIZE(x)
     plan.inputs, plan.has_output = 1, True
     plan.view.naxes, plan.view.shape[0] = 1, plan.n
     for j in range(2):
@@ -414,7 +426,12 @@ cdef object _run_small(fr_packed_plan *plan, cnp.ndarray x, cnp.ndarray y, int s
         plan.size[j] = plan.view.stride[0][j] = cnp.PyArray_ITEMSIZE(array)
         plan.direct[j] = True
         plan.view.origin[j] = <char *>cnp.PyArray_DATA(array)
-    fr_packed_part(plan, 0, 1)
+    if plan.n < _runtime.fr_load(&_runtime.settings.at_once):
+        plan.stream = NULL
+        fr_packed_part(plan, 0, 1)
+    else:
+        cost = _cost_of(forward)
+        _start(plan, cost, _runtime.crew_for(cost, plan.n))
     return y
 
 
@@ -423,21 +440,21 @@ cdef object _returned(cnp.ndarray y, object out):
     return y if out is not None or cnp.PyArray_NDIM(y) else y[()]
 
 
-cdef object _as_small(object x):
+cdef object _as_plain(object x):
     """A number as an array without axes."""
     if PyFloat_CheckExact(x):
         return _core._as_array(PyFloat_AS_DOUBLE(x), cnp.NPY_DOUBLE)
     return np.asarray(x) if type(x) is _float32 or type(x) is _float64 else x
 
 
-cdef int _small_type(object x) noexcept:
+cdef int _plain_type(object x) noexcept:
     """NumPy's number of the type of an array that kernels read as it is; -1 of anything else."""
     if type(x) is not cnp.ndarray or not _runtime.has_kernels(cnp.PyArray_TYPE(<cnp.ndarray>x)):
         return -1
     return cnp.PyArray_TYPE(<cnp.ndarray>x)
 
 
-cdef int _small_bytes(object x) noexcept:
+cdef int _plain_bytes(object x) noexcept:
     """The same of an array of bytes."""
     if type(x) is not cnp.ndarray or cnp.PyArray_TYPE(<cnp.ndarray>x) not in (cnp.NPY_BYTE, cnp.NPY_UBYTE):
         return -1
@@ -452,33 +469,35 @@ cdef void _point(fr_packed_plan *plan, int which, const double *rounded, int cou
         plan.numbers[which][j] = <const char *>rounded + j * plan.itemsize
 
 
-def small_mask_of(str name, str isa, forward, tuple numbers, gradient, tuple gradient_numbers, object x, object out):
+def plain_mask_of(str name, str isa, forward, tuple numbers, gradient, tuple gradient_numbers, object x, object out):
     """Return the function of x and the mask, as :func:`mask_of` makes it."""
     cdef fr_packed_plan plan
     cdef double rounded[2][_runtime.FR_MAX_PARAMETERS]
     cdef int dtype, level = _runtime.precision_here()
     cdef cnp.ndarray y, bits
     cdef cnp.npy_intp length
-    x = _as_small(x)
-    dtype = _small_type(x)
-    if dtype < 0 or forward is None or not _is_small(x, dtype, name):
+    _runtime.settle()
+    x = _as_plain(x)
+    dtype = _plain_type(x)
+    if dtype < 0 or forward is None or not _is_plain(x, dtype, name):
         return None
     _clear(&plan)
     _set_type(&plan, dtype, level, isa)
     plan.forward = _core.plain_kernel(forward, numbers, plan.type, level, rounded[0])
-    plan.gradient = _core.plain_kernel(gradient, gradient_numbers, plan.type, level, rounded[1])
-    if plan.forward == NULL or plan.gradient == NULL:
+    if gradient is not None:
+        plan.gradient = _core.plain_kernel(gradient, gradient_numbers, plan.type, level, rounded[1])
+    if plan.forward == NULL or (gradient is not None and plan.gradient == NULL):
         return None
     _point(&plan, 0, rounded[0], len(numbers))
     _point(&plan, 1, rounded[1], len(gradient_numbers))
-    y = _small_result(x, out, dtype, name)
+    y = _plain_result(x, out, dtype, name)
     if y is None:
         return None
     length = (cnp.PyArray_SIZE(<cnp.ndarray>x) + 7) // 8
     bits = cnp.PyArray_SimpleNew(1, &length, cnp.NPY_UINT8)
     plan.bits = <unsigned char *>cnp.PyArray_DATA(bits)
     plan.ones = <const char *>cnp.PyArray_DATA(<cnp.ndarray>_ones[dtype == cnp.NPY_DOUBLE])
-    _run_small(&plan, x, y, FR_PACKED_MASK)
+    _run_plain(&plan, x, y, FR_PACKED_MASK)
     return _returned(y, out), bits
 
 
@@ -491,28 +510,29 @@ cdef const char *_take_number(double value, int dtype, double *to) noexcept:
     return <const char *>to
 
 
-def small_select(str name, str isa, object grad, object bits, object inside, object outside, object out):
+def plain_select(str name, str isa, object grad, object bits, object inside, object outside, object out):
     """Return what :func:`select` writes."""
     cdef fr_packed_plan plan
     cdef double factors[2]
     cdef int dtype
     cdef cnp.ndarray y
-    grad = _as_small(grad)
-    dtype = _small_type(grad)
-    if (dtype < 0 or not _is_small(grad, dtype, name) or not _is_small(bits, cnp.NPY_UINT8, name)
+    _runtime.settle()
+    grad = _as_plain(grad)
+    dtype = _plain_type(grad)
+    if (dtype < 0 or not _is_plain(grad, dtype, name) or not _is_plain(bits, cnp.NPY_UINT8, name)
             or cnp.PyArray_NDIM(<cnp.ndarray>bits) != 1
             or cnp.PyArray_SIZE(<cnp.ndarray>bits) != (cnp.PyArray_SIZE(<cnp.ndarray>grad) + 7) // 8
             or not PyFloat_CheckExact(inside) or not PyFloat_CheckExact(outside)):
         return None
     _clear(&plan)
     _set_type(&plan, dtype, 0, isa)
-    y = _small_result(grad, out, dtype, name)
+    y = _plain_result(grad, out, dtype, name)
     if y is None or not _are_apart(y, bits):
         return None
     plan.inside = _take_number(PyFloat_AS_DOUBLE(inside), dtype, &factors[0])
     plan.outside = _take_number(PyFloat_AS_DOUBLE(outside), dtype, &factors[1])
     plan.bits = <unsigned char *>cnp.PyArray_DATA(<cnp.ndarray>bits)
-    _run_small(&plan, grad, y, FR_PACKED_SELECT)
+    _run_plain(&plan, grad, y, FR_PACKED_SELECT)
     return _returned(y, out)
 
 
@@ -530,7 +550,7 @@ cdef bint _take_scale(fr_packed_plan *plan, object scale, object zero, int dtype
     return True
 
 
-def small_quantize(str name, str isa, forward, tuple numbers, object x, object scale, object zero, object bytes_type,
+def plain_quantize(str name, str isa, forward, tuple numbers, object x, object scale, object zero, object bytes_type,
                    object out):
     """Return what :func:`quantize` writes."""
     cdef fr_packed_plan plan
@@ -540,9 +560,10 @@ def small_quantize(str name, str isa, forward, tuple numbers, object x, object s
     cdef int own = _meant_type(bytes_type)
     cdef bint signed = own == cnp.NPY_BYTE
     cdef cnp.ndarray y
-    x = _as_small(x)
-    dtype = _small_type(x)
-    if (dtype < 0 or not (signed or own == cnp.NPY_UBYTE) or not _is_small(x, dtype, name)
+    _runtime.settle()
+    x = _as_plain(x)
+    dtype = _plain_type(x)
+    if (dtype < 0 or not (signed or own == cnp.NPY_UBYTE) or not _is_plain(x, dtype, name)
             or not _take_scale(&plan, scale, zero, dtype, signed, pair)):
         return None
     _clear(&plan)
@@ -554,46 +575,48 @@ def small_quantize(str name, str isa, forward, tuple numbers, object x, object s
             return None
         _point(&plan, 0, rounded, len(numbers))
     plan.range[0], plan.range[1] = -128 if signed else 0, 127 if signed else 255
-    y = _small_result(x, out, own, name)
+    y = _plain_result(x, out, own, name)
     if y is None:
         return None
-    _run_small(&plan, x, y, FR_PACKED_QUANTIZE)
+    _run_plain(&plan, x, y, FR_PACKED_QUANTIZE, forward)
     return _returned(y, out)
 
 
-def small_dequantize(str name, str isa, object q, object scale, object zero, object dtype, object out):
+def plain_dequantize(str name, str isa, object q, object scale, object zero, object dtype, object out):
     """Return what :func:`dequantize` writes."""
     cdef fr_packed_plan plan
     cdef double pair[2]
-    cdef int own = _small_bytes(q), to = _meant_type(dtype)
+    cdef int own = _plain_bytes(q), to = _meant_type(dtype)
     cdef cnp.ndarray y
-    if (own < 0 or not (to == cnp.NPY_FLOAT or to == cnp.NPY_DOUBLE) or not _is_small(q, own, name)
+    _runtime.settle()
+    if (own < 0 or not (to == cnp.NPY_FLOAT or to == cnp.NPY_DOUBLE) or not _is_plain(q, own, name)
             or not _take_scale(&plan, scale, zero, to, own == cnp.NPY_BYTE, pair)):
         return None
     _clear(&plan)
     _set_type(&plan, to, 1, isa)
     plan.is_signed = own == cnp.NPY_BYTE
-    y = _small_result(q, out, to, name)
+    y = _plain_result(q, out, to, name)
     if y is None:
         return None
-    _run_small(&plan, q, y, FR_PACKED_DEQUANTIZE)
+    _run_plain(&plan, q, y, FR_PACKED_DEQUANTIZE)
     return _returned(y, out)
 
 
-def small_lookup(str name, str isa, object table, object q, object out):
+def plain_lookup(str name, str isa, object table, object q, object out):
     """Return what :func:`lookup` writes."""
     cdef fr_packed_plan plan
-    cdef int dtype = _small_bytes(table), own = _small_bytes(q)
+    cdef int dtype = _plain_bytes(table), own = _plain_bytes(q)
     cdef cnp.ndarray y
-    if (dtype < 0 or own < 0 or not _is_small(table, dtype, name) or not _is_small(q, own, name)
+    _runtime.settle()
+    if (dtype < 0 or own < 0 or not _is_plain(table, dtype, name) or not _is_plain(q, own, name)
             or cnp.PyArray_NDIM(<cnp.ndarray>table) != 1 or cnp.PyArray_SIZE(<cnp.ndarray>table) != 256):
         return None
     _clear(&plan)
     _set_type(&plan, cnp.NPY_FLOAT, 0, isa)
     plan.several = False
-    y = _small_result(q, out, dtype, name)
+    y = _plain_result(q, out, dtype, name)
     if y is None or not _are_apart(y, table):
         return None
     plan.table = <const unsigned char *>cnp.PyArray_DATA(<cnp.ndarray>table)
-    _run_small(&plan, q, y, FR_PACKED_LOOKUP)
+    _run_plain(&plan, q, y, FR_PACKED_LOOKUP)
     return _returned(y, out)

@@ -105,18 +105,24 @@ class Result:
 
 
 def _with_mask(
-    function: str, gradient: str | None = None, backward: str = "backward_from_mask(grad, mask)"
+    function: str,
+    gradient: str | None = None,
+    backward: str = "backward_from_mask(grad, mask)",
+    *,
+    by_output: bool = False,
 ) -> WithMask:
     """Return ``f_with_mask`` of a function whose derivative is one number where the mask is set and another elsewhere.
 
     `gradient` is a function whose derivative is not 0 exactly where the mask is set: the function itself, unless its
-    derivative has two numbers other than 0. It takes no parameters, and the function also arrays of slopes.
+    derivative has two numbers other than 0. It takes no parameters, and the function also arrays of slopes. With
+    `by_output` the function itself is not 0 exactly where the mask is set.
     """
     name = f"{function}_with_mask"
     own = getattr(activations, function)
     signature = inspect.Signature([p for p in inspect.signature(own).parameters.values() if p.name != "where"])
     names = [p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
-    forward, of_mask = kernels.get(function), kernels[f"{gradient or function}_backward"]
+    forward, of_mask = kernels.get(function), None if by_output else kernels[f"{gradient or function}_backward"]
+    takes_numbers = gradient is None and not by_output
     usual = {p.name: p.default for p in signature.parameters.values() if p.default is not p.empty}
     takes_x_alone = len(usual) == len(signature.parameters) - 1
     defaults = tuple(usual.get(parameter) for parameter in names)
@@ -125,8 +131,8 @@ def _with_mask(
         out = options.get("out")
         if len(args) > 0 and len(options) == ("out" in options):  # without the time that a signature takes to bind
             numbers = args[1:] + defaults[len(args) - 1 :]
-            found = _packed.small_mask_of(
-                name, isa, forward, numbers, of_mask, () if gradient else numbers, args[0], out
+            found = _packed.plain_mask_of(
+                name, isa, forward, numbers, of_mask, numbers if takes_numbers else (), args[0], out
             )
             if found is not None:
                 return found
@@ -144,7 +150,7 @@ def _with_mask(
         if forward is not None and all(isinstance(number, _NUMBERS) for number in numbers):
             y = Result(name, out, x, x.dtype)
             mask = _packed.mask_of(
-                name, isa, forward, numbers, of_mask, () if gradient else numbers, y.apart(x), y.array
+                name, isa, forward, numbers, of_mask, numbers if takes_numbers else (), y.apart(x), y.array
             )
             return y.finished(), mask
         if gradient is None:
@@ -167,7 +173,7 @@ def _with_mask(
     return with_mask
 
 
-relu_with_mask = _with_mask("relu")
+relu_with_mask = _with_mask("relu", by_output=True)
 relu6_with_mask = _with_mask("relu6")
 leaky_relu_with_mask = _with_mask("leaky_relu", "relu", "backward_from_mask(grad, mask, negative_slope)")
 prelu_with_mask = _with_mask("prelu", "relu", "backward_from_mask(grad, mask, weight)")
@@ -175,8 +181,8 @@ threshold_with_mask = _with_mask("threshold")
 thresholded_relu_with_mask = _with_mask("thresholded_relu")
 hard_tanh_with_mask = _with_mask("hard_tanh")
 hard_sigmoid_with_mask = _with_mask("hard_sigmoid", None, "backward_from_mask(grad, mask, slope=slope)")
-hard_shrink_with_mask = _with_mask("hard_shrink")
-soft_shrink_with_mask = _with_mask("soft_shrink")
+hard_shrink_with_mask = _with_mask("hard_shrink", by_output=True)
+soft_shrink_with_mask = _with_mask("soft_shrink", by_output=True)
 shrink_with_mask = _with_mask("shrink")
 
 
@@ -224,23 +230,9 @@ def backward_from_mask(
     array([-0.5,  1. , -2. ], dtype=float32)
     """
     name = "backward_from_mask"
-    small = _packed.small_select(name, isa, grad, mask, slope, negative_slope, out)
-    if small is not None:
-        return small
-    own: Any = grad
-    slopes: Any = slope, negative_slope
-    if (  # in place, the usual way
-        own is out
-        and type(own) is np.ndarray
-        and type(mask) is np.ndarray
-        and own.dtype in _USUAL
-        and own.flags.carray
-        and not np.may_share_memory(own, mask)
-        and type(slopes[0]) is float
-        and type(slopes[1]) is float
-    ):
-        _packed.select(name, isa, own, as_mask(name, mask, own.size), slopes[0], slopes[1], own)
-        return own
+    found = _packed.plain_select(name, isa, grad, mask, slope, negative_slope, out)
+    if found is not None:
+        return found
     g, bits = as_data(name, "grad", grad), as_mask(name, mask, np.size(grad))
     if not isinstance(slope, _NUMBERS):
         raise TypeError(f"{name} takes a number as slope, got {slope!r}")

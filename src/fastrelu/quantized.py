@@ -160,9 +160,9 @@ def quantize(
     call = None if activation is None else chosen(activation, parameters)
     kernel, numbers = (None, cast("tuple[Any, ...]", ())) if call is None else (kernels[call.kernel], call.numbers)
     if axis is None and not (parameters and call is None):
-        small = _packed.small_quantize(name, isa, kernel, numbers, x, scale, zero_point, dtype, out)
-        if small is not None:
-            return small
+        found = _packed.plain_quantize(name, isa, kernel, numbers, x, scale, zero_point, dtype, out)
+        if found is not None:
+            return found
     own = _byte_type(name, dtype)
     array = as_data(name, "x", x)
     level = np.float64 if array.dtype == np.float64 else np.float32
@@ -230,9 +230,9 @@ def dequantize(
     """
     name = "dequantize"
     if axis is None:
-        small = _packed.small_dequantize(name, isa, q, scale, zero_point, dtype, out)
-        if small is not None:
-            return small
+        found = _packed.plain_dequantize(name, isa, q, scale, zero_point, dtype, out)
+        if found is not None:
+            return found
     array = _as_bytes(name, "q", q)
     bytes_type = array.dtype  # the conversions below may change it
     own = np.dtype(dtype)
@@ -355,9 +355,9 @@ def lookup(table: ArrayLike, q: ArrayLike, /, *, axis: int | None = None, out: O
     """
     name = "lookup"
     if axis is None:
-        small = _packed.small_lookup(name, isa, table, q, out)
-        if small is not None:
-            return small
+        found = _packed.plain_lookup(name, isa, table, q, out)
+        if found is not None:
+            return found
     entries, x = np.ascontiguousarray(_as_bytes(name, "table", table)), _as_bytes(name, "q", q)
     starts = None
     wanted: tuple[int, ...] = (256,)

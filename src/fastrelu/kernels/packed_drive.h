@@ -55,19 +55,24 @@ static void fr_packed_call(const fr_packed_plan *plan, int which, const char *co
     (which ? plan->gradient : plan->forward)(in, out, n);
 }
 
-/* The bits of the derivatives, which are the gradient of ones, before the result: it may overwrite x. */
+/* The bits of the derivatives, which are the gradient of ones, before the result, which may overwrite x; without a
+ * gradient those of the result. */
 static void fr_packed_mask(const fr_packed_plan *plan, const char *const *in, char *out, ptrdiff_t first, ptrdiff_t n) {
-    fr_packed_block x, derivative;
+    fr_packed_block x, block;
     const char *data[2] = {plan->ones, in[0]};
+    char *y = plan->store ? block.bytes : out;
     if (plan->load) {
         plan->load(in[0], x.bytes, n);
         data[1] = x.bytes;
     }
-    fr_packed_call(plan, 1, data, 2, derivative.bytes, n);
-    plan->loops->pack[plan->type](derivative.bytes, plan->bits + first / 8, n);
+    if (plan->gradient) {
+        fr_packed_call(plan, 1, data, 2, block.bytes, n);
+        plan->loops->pack[plan->type](block.bytes, plan->bits + first / 8, n);
+    }
     if (!out) return;
-    fr_packed_call(plan, 0, data + 1, 1, plan->store ? derivative.bytes : out, n);
-    if (plan->store) plan->store(derivative.bytes, out, n);
+    fr_packed_call(plan, 0, data + 1, 1, y, n);
+    if (!plan->gradient) plan->loops->pack[plan->type](y, plan->bits + first / 8, n);
+    if (plan->store) plan->store(y, out, n);
 }
 
 static void fr_packed_select(const fr_packed_plan *plan, const char *const *in, char *out, ptrdiff_t first,

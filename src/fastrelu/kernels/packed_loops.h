@@ -6,7 +6,7 @@
 #ifndef FASTRELU_PACKED_LOOPS
 #define FASTRELU_PACKED_LOOPS
 
-enum { FR_WORD = 32, FR_WHOLE = 512 };
+enum { FR_WORD = 32 };
 
 /* Compilers make one load or store of these. */
 static inline uint32_t fr_word_of(const unsigned char *b) {
@@ -87,51 +87,60 @@ static void FN(select_bits)(const char *grad, const char *inside, const char *ou
     else FR_SELECT(g[i] * damped)
 }
 
-/* Adding and subtracting it rounds a small number to nearest even. */
-#define FR_ROUNDER ((store)(sizeof(store) == 4 ? 0x1.8p23 : 0x1.8p52))
+/* Adding ROUNDER rounds a small number to nearest even: the lowest byte of the sum is that of the integer. */
+#define FR_ROUNDED(x) (((FN(word)){(x) + ROUNDER}).bits)
 
-/* Results in two loops: one that makes bytes of floats has so many vectors at once that they do not fit into registers.
- */
-#define FR_QUANTIZE(...)                                                                  \
-    for (ptrdiff_t start = 0; start < n; start += FR_WHOLE) {                             \
-        const ptrdiff_t stop = n - start < FR_WHOLE ? n : start + FR_WHOLE;               \
-        int32_t whole[FR_WHOLE];                                                          \
-        FR_INDEPENDENT                                                                    \
-        for (ptrdiff_t i = start; i < stop; i++) {                                        \
-            store r = x[i];                                                               \
-            __VA_ARGS__                                                                   \
-            whole[i - start] = (int32_t)r;                                                \
-        }                                                                                 \
-        for (ptrdiff_t i = start; i < stop; i++) to[i] = (unsigned char)whole[i - start]; \
+/* Bytes of quotients plus zero, tile by tile: the integers of a tile stay in registers until they are narrowed, and a
+ * loop from numbers to bytes would have more vectors at once than there are registers. The last elements are copied to
+ * a tile of their own. */
+#define FR_QUANTIZE(k, zero, ...)                                                                            \
+    for (; n > 0; n -= FR_TILE, to += FR_TILE) {                                                             \
+        const int whole = n >= FR_TILE;                                                                      \
+        store rest[k][FR_TILE];                                                                              \
+        lane level[FR_TILE];                                                                                 \
+        unsigned char last[FR_TILE], *bytes = whole ? to : last;                                             \
+        for (int j = 0; j < k && !whole; j++) from[j] = memcpy(rest[j], from[j], (size_t)n * sizeof(store)); \
+        FR_INDEPENDENT                                                                                       \
+        for (ptrdiff_t i = 0; i < FR_TILE; i++) {                                                            \
+            store r = from[0][i];                                                                            \
+            __VA_ARGS__                                                                                      \
+            level[i] = FR_ROUNDED(r);                                                                        \
+        }                                                                                                    \
+        FR_INDEPENDENT                                                                                       \
+        for (ptrdiff_t i = 0; i < FR_TILE; i++) bytes[i] = (unsigned char)(level[i] + FR_ROUNDED(zero));     \
+        if (!whole) memcpy(to, last, (size_t)n);                                                             \
+        for (int j = 0; j < k; j++) from[j] += FR_TILE;                                                      \
     }
-#define FR_QUOTIENT(scale, zero)               \
-    r = r / (scale);                           \
-    r = r == r ? r : 0;                        \
-    r = r < low - (zero) ? low - (zero) : r;   \
-    r = r > high - (zero) ? high - (zero) : r; \
-    r = (r + FR_ROUNDER) - (FR_ROUNDER - (zero));
+#define FR_QUOTIENT(scale, zero)             \
+    r = r / (scale);                         \
+    r = r == r ? r : 0;                      \
+    r = r < low - (zero) ? low - (zero) : r; \
+    r = r > high - (zero) ? high - (zero) : r;
 
-static void FN(quantize)(const char *from, const char *scale, const char *zero, int several, const double *range,
+static void FN(quantize)(const char *x, const char *scale, const char *zero, int several, const double *range,
                          char *out, ptrdiff_t n) {
-    const store *x = (const store *)from, *s = (const store *)scale, *z = (const store *)zero;
-    const store s0 = *s, z0 = *z, low = (store)range[0], high = (store)range[1];
+    const store *from[] = {(const store *)x, (const store *)scale, (const store *)zero};
+    const store s0 = *from[1], z0 = *from[2], low = (store)range[0], high = (store)range[1];
     unsigned char *to = (unsigned char *)out;
-#if FR_KIND == FR_LEAN && FR_HAS_FMA
-    /* The same without divisions: within the range, whose ends are as far from a tie as their multiples of the scale,
-     * two corrections of x times the reciprocal give the rounded quotient. (P. Markstein, "Computation of elementary
-     * functions on the IBM RISC System/6000 processor", IBM J. Res. Dev. 34, 1990.) */
-    if (!several && s0 > 0x1p-90f && s0 < 0x1p90f) {
-        const store inverse = 1 / s0, bottom = (low - z0) * s0, top = (high - z0) * s0, back = FR_ROUNDER - z0;
-        FR_QUANTIZE(r = r == r ? r : 0; r = r < bottom ? bottom : r; r = r > top ? top : r; store q = r * inverse;
-                    q = FMA(FMA(-q, s0, r), inverse, q); q = FMA(FMA(-q, s0, r), inverse, q);
-                    r = (q + FR_ROUNDER) - back;)
+#if FR_HAS_FMA
+    /* The same without divisions: x times the reciprocal in two parts has an error below a millionth of a unit in the
+     * last place before it is rounded. (N. Brisebarre, J.-M. Muller and S. K. Raina, "Accelerating correctly rounded
+     * floating-point division when the divisor is known in advance", IEEE Trans. Comput. 53, 2004.) So the integer is
+     * another only if the quotient is that close to the middle between a tie and a neighbor: that needs a scale a few
+     * units beside a number of 8 bits, and for none of them it happens (tests/test_quantized.py). The ends of the range
+     * are as far from a tie as their multiples of the scale. */
+    if (!several && s0 > R(0x1p-60) && s0 < R(0x1p60)) {
+        const store inverse = 1 / s0, more = FMA(-s0, inverse, R(1)) / s0;
+        const store bottom = (low - z0) * s0, top = (high - z0) * s0;
+        FR_QUANTIZE(1, z0, r = r == r ? r : 0; r = r < bottom ? bottom : r; r = r > top ? top : r;
+                    r = FMA(r, inverse, r * more);)
         return;
     }
 #endif
     if (several) {
-        FR_QUANTIZE(FR_QUOTIENT(s[i], z[i]))
+        FR_QUANTIZE(3, from[2][i], FR_QUOTIENT(from[1][i], from[2][i]))
     } else {
-        FR_QUANTIZE(FR_QUOTIENT(s0, z0))
+        FR_QUANTIZE(1, z0, FR_QUOTIENT(s0, z0))
     }
 }
 

@@ -58,11 +58,11 @@
 #include "select.h"
 #if defined(__F16C__) && FR_HAS_FMA
 #define FR_DIRECT
+#endif
 #ifdef __AVX512BW__
 enum { FR_TILE = 64 }; /* elements: four vectors, so that the compiler neither unrolls the loop nor needs memory */
 #else
 enum { FR_TILE = 32 };
-#endif
 #endif
 
 /* WIDE comes first: the rows of every instance use its logarithm. */
