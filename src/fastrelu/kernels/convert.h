@@ -168,7 +168,7 @@ static inline float fr_to_odd(double x) {
     const uint32_t bits = fr_bits_of(near);
     const double back = (double)near, over = x < 0 ? x - back : back - x; /* > 0: away from zero */
     const int exact = !(over > 0) & !(over < 0);                          /* NaN too: x is infinite or NaN */
-    return exact | (bits & 1) ? near : fr_float_of(over > 0 ? bits - 1 : bits + 1);
+    return exact | (int)(bits & 1) ? near : fr_float_of(over > 0 ? bits - 1 : bits + 1);
 }
 
 /* The same for a double that is itself rounded from a little more. It matters in the middle between two subnormal
@@ -285,7 +285,7 @@ static void fr_lookup(const unsigned char *table, const unsigned char *x, unsign
         low[k] = FR_XOR(low[k], FR_SIXTEEN(table + 16 * (k - 1)));
         high[k] = FR_XOR(high[k], FR_SIXTEEN(table + 128 + 16 * (k - 1)));
     }
-    for (; i + (ptrdiff_t)sizeof(FR_BYTES) <= n; i += sizeof(FR_BYTES)) {
+    for (; i + (ptrdiff_t)sizeof(FR_BYTES) <= n; i += (ptrdiff_t)sizeof(FR_BYTES)) {
         FR_BYTES a = FR_GET(x + i), b = FR_XOR(a, top), found;
         found = FR_XOR(FR_BYTES_OF(shuffle_epi8)(low[0], a), FR_BYTES_OF(shuffle_epi8)(high[0], b));
         for (int k = 1; k < 8; k++) {

@@ -45,6 +45,7 @@ BODY FN(celu_ratio)(real x, real alpha, real lowest, real lift, real *low) {
     real highest = BY_KIND(LN2 * (253 - lift), 700, LN2 * (2045 - lift));
     real clamped = FN(at_least)(x * down, alpha > 0 ? lowest * a : highest * a);
     real z = clamped * inverse;
+    (void)lift; /* 0 in the wide kind */
 #if FR_KIND == FR_WIDE
     *low = NO_LOW;
 #else
@@ -154,12 +155,13 @@ BODY FN(xielu)(real x, real alpha_p, real alpha_n, real beta) {
 /* ULP: lean 2.95, full 3.4, full without FMA 3.6 */
 BODY FN(xielu_backward)(real g, real x, real alpha_p, real alpha_n, real beta) {
     const real most = BY_KIND(0x1p100f, INFINITY, 0x1p900);
-    int huge = (FN(size)(alpha_p) * x > most) | (FN(size)(beta) > most);
+    const real size = FN(size)(alpha_p), size_of_beta = FN(size)(beta);
+    int huge = (size * x > most) | (size_of_beta > most);
     real down = huge ? BY_KIND(0x1p-65f, 1, 0x1p-513) : R(1), up = huge ? BY_KIND(0x1p65f, 1, 0x1p513) : R(1);
     real a = alpha_p * down, z = FN(at_most)(x, LARGEST) * down;
-    int steep = FN(size)(alpha_p) > 1; /* of the factors, the smaller one is doubled */
+    int steep = size > 1; /* of the factors, the smaller one is doubled */
     real line = FN(fused)(steep ? a : a + a, steep ? z + z : z, beta * down * down);
-    real right = (x > LARGEST) & (alpha_p != 0) ? g * (alpha_p * x) : g * line * up * up;
+    real right = ((x > LARGEST) & (alpha_p != 0)) ? g * (alpha_p * x) : g * line * up * up;
 
     z = FN(at_least)(x, BY_TYPE(-50, -80));
     const real lower = FN(tame)(x > -1 ? beta : alpha_n, beta), n = alpha_n * lower, b = beta * lower;
@@ -169,7 +171,7 @@ BODY FN(xielu_backward)(real g, real x, real alpha_p, real alpha_n, real beta) {
     real sum = x > -1 ? near : far;
     int early = FN(size)(sum) < 1;
     real left = g * (early ? sum * (1 / lower) : sum) * (early ? R(1) : 1 / lower);
-    left = (x <= -1) & (d == 0) ? FN(elu_backward)(g, x, alpha_n) : left;
+    left = ((x <= -1) & (d == 0)) ? FN(elu_backward)(g, x, alpha_n) : left;
     return FN(or_nan)(x > 0 ? right : left, x);
 }
 BODY FN(xielu_by_alpha_p)(real g, real x, real alpha_p, real alpha_n, real beta) {
@@ -290,7 +292,7 @@ BODY FN(log_sigmoid_from_output)(real g, real y) {
  * that a subnormal result is rounded once, by the division. */
 /* ULP: lean 2.9, full 3.25, full without FMA 3.25 */
 BODY FN(log1mexp)(real x) {
-    const int lift = BY_TYPE(40, 80);
+    const real lift = BY_TYPE(40, 80);
     const FN(word) half_root = {R(0x1.6a09e667f3bcdp-1)}, one = {R(1)}, round = {BY_TYPE(0x1p23f, 0x1p52)};
     real a = FN(size_at_most)(x, BY_TYPE(104, 746));
     real S, r = FN(reduce)(-a, NO_LOW, lift, &S), p = FN(expm1_poly)(r);
@@ -335,7 +337,7 @@ BODY FN(log1mexp_from_output)(real g, real y) {
  * |x|^2 are scaled by the power of four that brings b near 2^24, in double 2^52: then neither underflows or overflows
  * where the other matters. The scale depends on b alone, so for a number b it is computed once. */
 BODY FN(squareplus_scale)(real b, real *back) {
-    const int near = FR_KIND == FR_LEAN ? 12 : 26;
+    const unsigned near = FR_KIND == FR_LEAN ? 12 : 26;
     FN(word) e = {FN(size)(b)}, up, down;
     e.bits = e.bits >> SHIFT;
     up.bits = (near + BIAS + (BIAS + 1) / 2 - ((e.bits + 1) >> 1)) << SHIFT;
@@ -482,7 +484,7 @@ BODY FN(xielu)(real x, real alpha_p, real alpha_n, real beta) {
     ka = ka < -200 ? -200.0 : ka;
     hl_pair e = hl_times2(hl_mul1(hl_of(hl_expm1(hl_clamped(x, -1500, 0))), A.hi), hl_pow2(ka));
     real far = hl_raise_far(1, hl_round(hl_add_any(hl_mul1(hl_of(d), flat ? 1.0 : m.hi), e)), d.k + m.k);
-    far = (x < -0x1.fffffffffffffp1023) & !flat ? d.hi * x : far;
+    far = ((x < -0x1.fffffffffffffp1023) & !flat) ? d.hi * x : far;
     real y = x > -0.34 ? near : far, top = alpha_p == 0 ? beta : alpha_p;
     y = x > 0x1.fffffffffffffp1023 ? (top == 0 ? 0.0 : top * x) : y;
     y = x == 0 ? beta * x : y;
@@ -493,13 +495,13 @@ BODY FN(xielu_backward)(real g, real x, real alpha_p, real alpha_n, real beta) {
     int right = x > 0;
     hl_scaled m = hl_split(hl_finite(x)), e = hl_expm1(hl_clamped(x, -1500, 0));
     int near = hl_abs(x) < 0.34;
-    real c = near & !right ? x : 0.0;
+    real c = (near & !right) ? x : 0.0;
     hl_pair X = hl_if(near, hl_mul1(hl_add(hl_make(1, 0), hl_xielu_near(c, c)), m.hi), hl_of(e));
     X = hl_if(right, hl_make(m.hi + m.hi, 0), X);
-    hl_scaled line = hl_line(hl_at(X, right | near ? m.k : 0.0), right ? alpha_p : alpha_n, beta);
+    hl_scaled line = hl_line(hl_at(X, (right | near) ? m.k : 0.0), right ? alpha_p : alpha_n, beta);
     real y = hl_raise_far(g, hl_round(hl_of(line)), line.k);
-    y = (x <= 0) & (alpha_n == beta) ? FN(elu_backward)(g, x, alpha_n) : y;
-    y = (x > 0x1.fffffffffffffp1023) & (alpha_p != 0) ? g * (alpha_p * x) : y;
+    y = ((x <= 0) & (alpha_n == beta)) ? FN(elu_backward)(g, x, alpha_n) : y;
+    y = ((x > 0x1.fffffffffffffp1023) & (alpha_p != 0)) ? g * (alpha_p * x) : y;
     return x == x ? y : x;
 }
 BODY FN(xielu_by_alpha_p)(real g, real x, real alpha_p, real alpha_n, real beta) {
@@ -674,13 +676,13 @@ BODY FN(squareplus)(real x, real b) {
 BODY FN(squareplus_backward)(real g, real x, real b) {
     hl_hypotenuse h = hl_root(x, b);
     int neg = x < 0, zero = h.r.hi == 0, large = b > 0x1p400;
-    real up = neg & !h.far & (b < 0x1p-900) ? 0x1p200 : 1.0; /* the division's remainder would underflow */
-    hl_pair n = hl_if(neg, hl_make(h.far & large ? h.n * 0x1p-1000 : h.n * up, 0), h.sum);
+    real up = (neg & !h.far & (b < 0x1p-900)) ? 0x1p200 : 1.0; /* the division's remainder would underflow */
+    hl_pair n = hl_if(neg, hl_make((h.far & large) ? h.n * 0x1p-1000 : h.n * up, 0), h.sum);
     hl_pair d = hl_if(neg, hl_mul(h.r, h.sum), h.r);
     d.hi = zero ? 1.0 : d.hi;
     n.hi = zero ? 1.0 : n.hi;
     real v = 0.5 * hl_round(hl_div(n, d)) * (up > 1 ? 0x1p-200 : 1.0);
-    real s = h.far & neg & !large ? 0x1p-500 : 1.0; /* together with n, 2^-1200 */
+    real s = (h.far & neg & !large) ? 0x1p-500 : 1.0; /* together with n, 2^-1200 */
     v = x < -0x1.fffffffffffffp1023 ? 0.0 : v;
     return x == x ? g * s * v * s : x;
 }

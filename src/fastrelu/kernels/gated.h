@@ -22,8 +22,8 @@ BODY FN(hard_swish_backward)(real g, real x) {
 /* ULP: lean 2.6, full 2.55, full without FMA 2.55 */
 BODY FN(hard_swish_line)(real x, real slope, real offset) {
     real up, line, y = FN(times_line)(x, slope, offset, &line, &up);
-    y = (line >= up) | (x > LARGEST) ? x : y;
-    y = (line <= 0) | (x < -LARGEST) ? FN(with_sign)(R(0), x) : y;
+    y = ((line >= up) | (x > LARGEST)) ? x : y;
+    y = ((line <= 0) | (x < -LARGEST)) ? FN(with_sign)(R(0), x) : y;
     return IS_SIXTH(slope, offset) ? FN(hard_swish)(x) : y;
 }
 /* 2 slope x + offset */
@@ -583,7 +583,7 @@ BODY FN(mish_backward)(real g, real x) {
     hl_pair o = hl_from_zero(hl_make(x, 0), HL_MISH_ZERO);
     real z = hl_crossing(o, HL_MISH_SLOPE, hl_mish_crossing(o.hi));
     int near = hl_abs(o.hi) < 0x1p-5;
-    return hl_raise(g, near ? z : v, neg & !near ? m.k : 0.0);
+    return hl_raise(g, near ? z : v, (neg & !near) ? m.k : 0.0);
 }
 
 #define HL_SIXTH hl_make(0x1.5555555555555p-3, 0x1.5555555555555p-57)
@@ -608,7 +608,7 @@ BODY FN(hard_swish_line)(real x, real slope, real offset) {
     hl_scaled m = hl_split(hl_finite(x)), line = hl_line(m, slope, offset);
     real y = hl_raise_far(1, hl_round(hl_mul1(hl_of(line), m.hi)), line.k + m.k),
          rough = hl_raise_far(1, hl_round(hl_of(line)), line.k);
-    y = (rough >= 1) | (x > 0x1.fffffffffffffp1023) ? x : y;
+    y = ((rough >= 1) | (x > 0x1.fffffffffffffp1023)) ? x : y;
     y = hl_signed((x < -0x1.fffffffffffffp1023) | ((rough <= 0) & (x <= 0x1.fffffffffffffp1023)) ? 0.0 : y, x);
     y = x == x ? y : x;
     return IS_SIXTH(slope, offset) ? FN(hard_swish)(x) : y;
@@ -620,7 +620,7 @@ BODY FN(hard_swish_line_backward)(real g, real x, real slope, real offset) {
     hl_scaled twice = hl_line(m, slope, offset);
     real y = hl_raise_far(g, hl_round(hl_of(twice)), twice.k);
     real rough = hl_raise_far(1, hl_round(hl_of(line)), line.k);
-    y = (rough >= 1) | (x > 0x1.fffffffffffffp1023) ? g : y;
+    y = ((rough >= 1) | (x > 0x1.fffffffffffffp1023)) ? g : y;
     y = (x < -0x1.fffffffffffffp1023) | ((rough <= 0) & (x <= 0x1.fffffffffffffp1023)) ? 0.0 : y;
     y = x == x ? y : x;
     return IS_SIXTH(slope, offset) ? FN(hard_swish_backward)(g, x) : y;

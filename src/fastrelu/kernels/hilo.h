@@ -168,7 +168,7 @@ HL_SCALED hl_split(real x) {
 /* a X 2^m.k + b, X = m.hi + m.lo of order 1 or less: terms that are less than 2^-200 of the other one do not count */
 HL_SCALED hl_line(hl_scaled m, real a, real b) {
     hl_scaled A = hl_split(a), B = hl_split(b);
-    real ka = (m.hi == 0) | (A.hi == 0) ? -4000.0 : A.k + m.k, kb = B.hi == 0 ? -4000.0 : B.k;
+    real ka = ((m.hi == 0) | (A.hi == 0)) ? -4000.0 : A.k + m.k, kb = B.hi == 0 ? -4000.0 : B.k;
     real k = ka > kb ? ka : kb, da = ka - k, db = kb - k;
     da = da < -200 ? -200.0 : da;
     db = db < -200 ? -200.0 : db;
@@ -340,7 +340,7 @@ HL_PAIR hl_argument(real b, real x) {
     hl_pair z = hl_prod(b * f.up, x * f.down);
     int far = hl_abs(z.hi) >= 1500;
     real end = z.hi > 0 ? 1500.0 : -1500.0;
-    z.lo = far | (z.lo != z.lo) ? 0.0 : z.lo;
+    z.lo = (far | (z.lo != z.lo)) ? 0.0 : z.lo;
     z.hi = far ? end : z.hi;
     z.hi = b == 0 ? 0.0 : z.hi;
     return z;

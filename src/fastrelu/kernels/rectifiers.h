@@ -54,7 +54,7 @@ BODY FN(srelu_piece)(real x, real t, real a) {
     real low = (t - (c - back)) - (p + back) - FN(fused)(a, t, -p);
     int gentle = (FN(size)(a) < 0x1p16) & (c - c == 0);
     real y = gentle ? FN(fused)(a, x, c) + low : FN(fused)(a, x - t, t);
-    return (a == 0) | (t - t != 0) ? t : y;
+    return ((a == 0) | (t - t != 0)) ? t : y;
 }
 /* srelu(x) = t_right + a_right (x - t_right) if x >= t_right, t_left + a_left (x - t_left) if x <= t_left, else x */
 /* ULP: lean 1.05, full 1.05, full without FMA 1.3 */
@@ -68,7 +68,7 @@ BODY FN(srelu_backward)(real g, real x, real t_left, real a_left, real t_right, 
     real a = right ? a_right : a_left;
     real damped = a == 0 ? R(0) : a * g;
     real inner = x == x ? g : x;
-    return right | (x <= t_left) ? damped : inner;
+    return (right | (x <= t_left)) ? damped : inner;
 }
 
 /* On its piece, the derivative by the threshold is 1 - a and by the slope x - t; elsewhere both are 0. */
@@ -103,7 +103,7 @@ BODY FN(bounded_relu)(real x, real negative_slope, real max_value, real threshol
     d = d == d ? d : R(0); /* x is the threshold, and infinite */
     real back = d - a;
     real rest = negative_slope * ((a - (d - back)) - (t + back));
-    rest = (rest - rest == 0) & (rest != 0) ? rest : -R(0); /* adding -0 keeps the sign of a zero */
+    rest = ((rest - rest == 0) & (rest != 0)) ? rest : -R(0); /* adding -0 keeps the sign of a zero */
     real twice = huge ? R(2) : R(1), plain = negative_slope * d * twice;
     real damped = FN(fused)(negative_slope, d, rest) * twice;
     /* Without FMA the sign of a zero, and digits of a subnormal product, are lost. */
@@ -116,7 +116,7 @@ BODY FN(bounded_relu)(real x, real negative_slope, real max_value, real threshol
 }
 BODY FN(bounded_relu_backward)(real g, real x, real negative_slope, real max_value, real threshold) {
     real damped = negative_slope == 0 ? R(0) : negative_slope * g;
-    real top = (x < max_value) | (max_value > LARGEST) ? g : R(0);
+    real top = ((x < max_value) | (max_value > LARGEST)) ? g : R(0);
     real y = x > threshold ? top : damped;
     return x == x ? y : x;
 }

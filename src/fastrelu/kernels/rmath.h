@@ -167,8 +167,8 @@ BODY FN(minus_k_ln2)(real z, real k) {
 }
 
 /* z + low = k ln2 + r, |r| <= 0.347: returns r, and 2^(k + lift) in *scale */
-BODY FN(reduce)(real z, real low, int lift, real *scale) {
-    const real magic = ROUNDER + BIAS + R(lift);
+BODY FN(reduce)(real z, real low, real lift, real *scale) {
+    const real magic = ROUNDER + BIAS + lift;
     real shifted = FMA(z, R(LOG2E), magic);
     real k = shifted - magic;
     *scale = FN(power)(shifted);
@@ -364,12 +364,16 @@ BODY FN(product_low)(real a, real b, real p) {
 /* Numbers beyond which sums overflow, and fused() is not exact without FMA, and a factor that brings them back. */
 #define HUGE_FROM BY_TYPE(0x1p96f, 0x1p895)
 #define HUGE_DOWN BY_TYPE(0x1p-32f, 0x1p-128)
-BODY FN(tame)(real a, real b) { return (FN(size)(a) > HUGE_FROM) | (FN(size)(b) > HUGE_FROM) ? HUGE_DOWN : R(1); }
+BODY FN(tame)(real a, real b) {
+    const real size_of_a = FN(size)(a), size_of_b = FN(size)(b);
+    return ((size_of_a > HUGE_FROM) | (size_of_b > HUGE_FROM)) ? HUGE_DOWN : R(1);
+}
 
 /* x (a x + b), and the line itself times *up: if both a and b are tiny it is lifted, because it may be subnormal where
  * its product with a huge x is not; if one is huge it is lowered */
 BODY FN(times_line)(real x, real a, real b, real *line, real *up) {
-    int tiny = (FN(size)(a) < BY_KIND(0x1p-64f, 0, 0x1p-512)) & (FN(size)(b) < BY_KIND(0x1p-32f, 0, 0x1p-256));
+    const real size_of_a = FN(size)(a), size_of_b = FN(size)(b);
+    int tiny = (size_of_a < BY_KIND(0x1p-64f, 0, 0x1p-512)) & (size_of_b < BY_KIND(0x1p-32f, 0, 0x1p-256));
     *up = tiny ? BY_KIND(0x1p64f, 1, 0x1p512) : FN(tame)(a, b);
     real down = 1 / *up;
     int far = (FN(size)(x) > 1) == tiny; /* down is the factor of x, or of the result */
@@ -380,7 +384,7 @@ BODY FN(times_line)(real x, real a, real b, real *line, real *up) {
 
 /* m = 2^k result, result in [2/3, 4/3), for m > 0 */
 BODY FN(split_thirds)(real m, real *k) {
-    const int up = BY_TYPE(32, 64);
+    const real up = BY_TYPE(32, 64);
     FN(word) u = {m * BY_TYPE(0x1p32f, 0x1p64)}, e = {R(1)}, thirds = {R(2. / 3)};
     const FN(word) one = e, base = {BY_TYPE(0x1p23f, 0x1p52)};
     e.bits = (u.bits + (one.bits - thirds.bits)) >> SHIFT;

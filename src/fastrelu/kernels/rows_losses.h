@@ -227,7 +227,7 @@ FR_INLINE double FN(row_loss)(fr_total beside, real unit, real unit_low, store m
     return (double)FN(row_log)(beside, unit) + ((double)m - (double)own);
 #endif
 }
-FR_INLINE double FN(weighted)(double whole, double loss) { return (whole == 0) & (loss > 0) ? 0 : whole * loss; }
+FR_INLINE double FN(weighted)(double whole, double loss) { return ((whole == 0) & (loss > 0)) ? 0 : whole * loss; }
 
 /* factor (1 - p) of the largest element: times the probability of all others, which does not cancel */
 FR_INLINE real FN(others)(fr_total beside, real top, double factor) {
@@ -429,7 +429,7 @@ FR_UNUSED static fr_label_counts FN(read_labels_row)(int32_t *to, const int64_t 
     fr_label_counts counts = {0, 0};
     for (ptrdiff_t i = 0; i < m; i++) {
         const int64_t label = from[i], is_ignored = label == ignored, is_class = (label >= 0) & (label < n);
-        to[i] = is_class & !is_ignored ? (int32_t)label : -1;
+        to[i] = (is_class & !is_ignored) ? (int32_t)label : -1;
         counts.ignored += is_ignored;
         counts.wrong += !is_class & !is_ignored;
     }

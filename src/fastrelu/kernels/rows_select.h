@@ -226,15 +226,15 @@ FR_INLINE void FN(hardmax_along)(const store *x, const char *mask, store *out, p
     FN(tops) t;
     FR_LINES store m[FR_ROW_LANES];
     FN(tops_open)(&t, width);
-    FN(tops_add)(&t, (const char *)x, sizeof(store) * width, mask, width, 0, lines, width);
+    FN(tops_add)(&t, (const char *)x, (ptrdiff_t)sizeof(store) * width, mask, width, 0, lines, width);
     if (left) FN(tops_add)(&t, (const char *)(x + n - left), 0, mask ? mask + n - left : NULL, 0, lines, 1, left);
     FOR_LANES(j) m[j] = t.m[j];
     for (int i = FR_ROW_LANES; i < width; i += FR_ROW_LANES) FOR_LANES(j) {
             const store v = t.m[i + j];
-            m[j] = (v > m[j]) | (v != v) ? v : m[j];
+            m[j] = ((v > m[j]) | (v != v)) ? v : m[j];
         }
     for (int w = FR_ROW_LANES / 2; w; w /= 2)
-        for (int j = 0; j < w; j++) m[j] = (m[j + w] > m[j]) | (m[j + w] != m[j + w]) ? m[j + w] : m[j];
+        for (int j = 0; j < w; j++) m[j] = ((m[j + w] > m[j]) | (m[j + w] != m[j + w])) ? m[j + w] : m[j];
     const store top = m[0];
     FN(place) line = (FN(place))lines, lane = width;
     for (int j = 0; j < width; j++) {
@@ -242,7 +242,7 @@ FR_INLINE void FN(hardmax_along)(const store *x, const char *mask, store *out, p
         line = own < line ? own : line;
     }
     for (int j = 0; j < width; j++) {
-        const FN(place) own = (t.m[j] == top) & (t.at[j] == line) ? (FN(place))j : width;
+        const FN(place) own = ((t.m[j] == top) & (t.at[j] == line)) ? (FN(place))j : width;
         lane = own < lane ? own : lane;
     }
     ptrdiff_t at = (ptrdiff_t)line * width + lane;

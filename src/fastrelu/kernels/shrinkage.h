@@ -3,7 +3,7 @@
 #if FR_KIND != FR_HILO
 
 /* hard_shrink(x) = x if |x| > lambd else 0; exact */
-BODY FN(hard_shrink)(real x, real lambd) { return (x >= -lambd) & (x <= lambd) ? R(0) : x; }
+BODY FN(hard_shrink)(real x, real lambd) { return ((x >= -lambd) & (x <= lambd)) ? R(0) : x; }
 BODY FN(hard_shrink_backward)(real g, real x, real lambd) { return FN(gate)((x > lambd) | (x < -lambd), g, x); }
 BODY FN(hard_shrink_from_output)(real g, real y, real lambd) {
     (void)lambd;

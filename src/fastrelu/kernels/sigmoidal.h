@@ -132,7 +132,7 @@ BODY FN(logit)(real x, real eps) {
 BODY FN(logit_backward)(real g, real x, real eps) {
     real m = x > R(0.5) ? 1 - x : x, y = g / (FN(size)(m) * (1 - m));
     y = m >= 0 ? y : (real)NAN;
-    return (m < eps) & (eps >= 0) ? R(0) : y;
+    return ((m < eps) & (eps >= 0)) ? R(0) : y;
 }
 /* 1 / (q - q^2), q = sigmoid(-|y|) */
 /* ULP: lean 3, full 3.2, full without FMA 3.2 */
@@ -281,7 +281,7 @@ BODY FN(logit_backward)(real g, real x, real eps) {
     hl_pair d = hl_mul1(hl_sum(1, -m), s.hi);
     real y = m > 0 ? hl_raise(g, hl_round(hl_div(hl_make(1, 0), d)), -s.k) : g * (real)INFINITY;
     y = m >= 0 ? y : (real)NAN;
-    return (m < eps) & (eps >= 0) ? 0.0 : y;
+    return ((m < eps) & (eps >= 0)) ? 0.0 : y;
 }
 /* (1 + e)^2 / e for e = exp(-|y|) */
 /* ULP: 0.85 */

@@ -66,7 +66,7 @@ static double fr_fold_exact(double *t, double *l, ptrdiff_t m) {
 }
 
 /* high + low, where low may be NaN next to an infinity, and must not change the sign of a zero */
-static inline double fr_whole(double high, double low) { return (low == 0) | (low != low) ? high : high + low; }
+static inline double fr_whole(double high, double low) { return ((low == 0) | (low != low)) ? high : high + low; }
 
 #define TYPE(name, number, storage, kernels, fast, accurate)                                           \
     FR_WITH_##kernels(if (type == FR_##name) for (ptrdiff_t i = 0; i < count; i++)((storage *)to)[i] = \
