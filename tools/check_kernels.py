@@ -31,8 +31,8 @@ KERNEL = re.compile(
 COPIES = {"memcpy", "memcpy@PLT", "memset", "memset@PLT"}
 # For rows whose largest element is infinite; the search for the threshold of a row of sparsemax.
 RARE = re.compile(r"_?(?:limits?_of|write_limit|write_rare|infinite_sum|add_candidate|(?:long_)?levels?_of)_")
-# Loops that are known not to be vectorized: a copy; and two whose selects by a parameter become branches in GCC.
-PLAIN = re.compile(r"_?(?:identity_forward|xielu_forward_scalar|hard_swish_line_\w+_scalar_hilo)")
+# Loops that are known not to be vectorized: a copy; and one whose selects by a parameter become branches in GCC.
+PLAIN = re.compile(r"_?(?:identity_forward|hard_swish_line_\w+_scalar_hilo)")
 CALL = re.compile(r"^\s+(?:call|bl)\s+(?!\*)(\S+)")
 # To another kernel, which has the same instructions.
 JUMP = re.compile(r"^\s+(?:j\w+|b(?:\.\w+)?)\s+_?(\w+(?:\.\w+)*)$")

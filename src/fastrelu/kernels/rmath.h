@@ -374,8 +374,8 @@ BODY FN(tame)(real a, real b) {
 BODY FN(times_line)(real x, real a, real b, real *line, real *up) {
     const real size_of_a = FN(size)(a), size_of_b = FN(size)(b);
     int tiny = (size_of_a < BY_KIND(0x1p-64f, 0, 0x1p-512)) & (size_of_b < BY_KIND(0x1p-32f, 0, 0x1p-256));
-    *up = tiny ? BY_KIND(0x1p64f, 1, 0x1p512) : FN(tame)(a, b);
-    real down = 1 / *up;
+    real lift = tiny ? BY_KIND(0x1p64f, 1, 0x1p512) : R(1), tamed = FN(tame)(a, b), down = 1 / lift * (1 / tamed);
+    *up = lift * tamed;
     int far = (FN(size)(x) > 1) == tiny; /* down is the factor of x, or of the result */
     *line = FN(fused)(a * *up, x, b * *up);
     real y = (far ? x * down : x) * *line;
