@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import FORWARD_CASES, Case
-from compare import assert_same_bits
-from grid import DTYPES, LAYOUTS
+from cases import FORWARD_CASES, Case, each_forward_case, kernels
+from compare import assert_guards, assert_same_bits
+from grid import DTYPES, LAYOUTS, guarded
 from inputs import values
 
 import fastrelu as fr
-from fastrelu import fused, nn
+from fastrelu import _core, _runtime, _sums, fused, nn
 
 UNITS: dict[str, tuple[str, dict[str, Any]]] = {
     "glu": ("sigmoid", {}),
@@ -135,6 +135,66 @@ def test_every_layout(shape: tuple[int, ...], layout: str, dtype: Any) -> None:
         np.testing.assert_allclose(of_bias, exact.astype(dtype), rtol=2 * np.finfo(dtype).eps, atol=0)
         again = fused.bias_act_backward(grad, x, bias, "silu", residual=residual, axis=axis)[1]
         assert_same_bits(of_bias.astype(dtype), again, axis)
+
+
+# Elements of a row: around vectors, tiles, streamed boxes, blocks and the longest boxes.
+EDGES = (1, 31, 32, 33, 63, 64, 65, 255, 257, 511, 512, 513, 1030, 4095, 4097)
+ADD, MULTIPLY = _core.ADD, _core.MULTIPLY
+
+
+def results_of(rows: tuple[int, ...], dtype: Any, *passes: tuple[Any, ...]) -> list[Any]:
+    """Return what passes write between guards, each pass a kernel, its inputs and its terms."""
+    made = [guarded(rows, dtype, 1) for _ in passes]
+    _core.call_fused("test", tuple((*one, out) for one, (out, _) in zip(passes, made, strict=True)))
+    for out, memory in made:
+        assert_guards(out, memory)
+    return [out for out, _ in made]
+
+
+def check_terms(case: Case, isa: str, rows: tuple[int, ...], dtype: Any, threads: int) -> None:
+    """Compare sums and products in one pass with those of several: terms are rows, one number a row, or whole arrays."""
+    forward, backward, given = kernels(isa)[case.name], kernels(isa)[f"{case.name}_backward"], case.params
+    # Odd addresses, and rows that are not adjacent.
+    x, grad, other = (data((rows[0], rows[1] + 3), dtype, seed)[:, 3:] for seed in range(3))
+    product = 1 + len(given)
+    of_gate = backward, (grad, x, *given), ((0, MULTIPLY, other),)
+    of_value = forward, (x, *given), ((product, MULTIPLY, grad),)
+    units = [
+        _core.call(backward, None, True, grad * other, x, *given),
+        _core.call(forward, None, True, x, *given) * grad,
+    ]
+    with fr.threads(threads):
+        for got, expected in zip(results_of(rows, dtype, of_gate, of_value), units, strict=True):
+            assert_same_bits(got, expected, rows)
+        assert_same_bits(results_of(rows, dtype, of_value)[0], units[1], rows)
+    for bias in (data((rows[1],), dtype, 3), data((rows[0], 1), dtype, 4)):
+        for more in ((), (other,)):
+            total = x + bias + more[0] if more else x + bias
+            expected = _core.call(forward, None, True, total, *given)
+            terms = tuple((0, ADD, term) for term in (bias, *more))
+            place = x.copy()
+            with fr.threads(threads):
+                assert_same_bits(results_of(rows, dtype, (forward, (x, *given), terms))[0], expected, rows)
+                assert _core.call_fused("test", ((forward, (place, *given), terms, place),)) is not None
+                slope = _sums.call_biased(backward, isa, given, None, grad, x, bias, more[0] if more else None)
+            assert_same_bits(place, expected, rows)
+            assert_same_bits(slope[0], _core.call(backward, None, True, grad, total, *given), rows)
+            others = np.asfortranarray(grad), np.asfortranarray(x), bias, more[0] if more else None
+            assert_same_bits(slope[1], _sums.call_biased(backward, isa, given, None, *others)[1], rows)
+
+
+@each_forward_case
+def test_every_length(case: Case, isa: str, dtype: Any, precision: Any) -> None:
+    """The bits are those of several passes at every length, streamed or not, in place, with one and with two threads."""
+    with fr.precision(precision), np.errstate(all="ignore"):
+        for least in (-1, 0):
+            _runtime.set_defaults(stream_from=least)
+            try:
+                for n in EDGES:
+                    check_terms(case, isa, (6, n), dtype, 1)
+                check_terms(case, isa, (130, 1030), dtype, 2)
+            finally:
+                _runtime.set_defaults(stream_from=-1)
 
 
 def test_other_types() -> None:

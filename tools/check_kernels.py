@@ -24,11 +24,12 @@ PACKED = {
     "neon": re.compile(r"^\s+(?:f\w+|bit|bif|bsl|and|orr)\s+v\d+\.(?:4s|2d|16b)"),
 }
 KERNEL = re.compile(
-    r"^_?((?:(?:\w+_(?:scalar|array|rows?)|pack|select_bits|(?:de)?quantize)_(?:lean|wide|full|hilo)"
+    r"^_?((?:(?:\w+_(?:scalar|array|rows?|added|multiplied)|pack|select_bits|(?:de)?quantize)_(?:lean|wide|full|hilo)"
     r"|\w+_(?:forward|rough|backward|from_output)_(?:half|bfloat))(?:\.\w+)*):"
 )
-# Copies the last elements of a row, up to 15, before they are added up; clears the numbers of rows that a band lacks.
-COPIES = {"memcpy", "memcpy@PLT", "memset", "memset@PLT"}
+# Copies the last elements of a row, up to 15, before they are added up; clears the numbers of rows that a band lacks; takes
+# the last elements of an array as a tile.
+COPIES = {"memcpy", "memcpy@PLT", "memset", "memset@PLT", "fr_finish_tile"}
 # For rows whose largest element is infinite; the search for the threshold of a row of sparsemax.
 RARE = re.compile(r"_?(?:limits?_of|write_limit|write_rare|infinite_sum|add_candidate|(?:long_)?levels?_of)_")
 # Loops that are known not to be vectorized: a copy; and one whose selects by a parameter become branches in GCC.

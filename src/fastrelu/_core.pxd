@@ -2,7 +2,7 @@
 
 cimport numpy as cnp
 
-from fastrelu._runtime cimport Crew, fr_kernel
+from fastrelu._runtime cimport Crew, fr_fused, fr_kernel
 
 # The type in which an operand is computed, as an index into fr_types, or one of these.
 cdef enum:
@@ -23,3 +23,4 @@ cdef object _as_array(double number, int dtype)
 cdef str _why_threads(Crew crew, int cost, Py_ssize_t n)
 cdef fr_kernel checked_kernel(object kernel, tuple numbers, int type, int level) except NULL
 cdef fr_kernel plain_kernel(object kernel, tuple numbers, int type, int level, double *rounded) except? NULL
+cdef fr_fused sum_kernel(object kernel, int type, int level) noexcept

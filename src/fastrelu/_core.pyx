@@ -40,6 +40,8 @@ from libc.string cimport memcmp, memcpy
 
 from fastrelu._runtime cimport (
     Crew,
+    FR_ADD,
+    FR_COMBINATIONS,
     FR_CREW_BUSY,
     FR_CREW_HELD_BACK,
     FR_CREW_LIMIT,
@@ -57,6 +59,7 @@ from fastrelu._runtime cimport (
     FR_MAX_OPERANDS,
     FR_MAX_PARAMETERS,
     FR_MEDIUM,
+    FR_MULTIPLY,
     FR_OWN_TYPES,
     FR_POOL_FROM,
     FR_PRECISIONS,
@@ -76,6 +79,7 @@ from fastrelu._runtime cimport (
     fr_atomic,
     fr_combine,
     fr_convert,
+    fr_fused,
     fr_kernel,
     fr_kernels,
     fr_load,
@@ -138,6 +142,7 @@ cdef extern from "kernels/drive.h" nogil:
         fr_move load
         fr_move store
         fr_kernel direct
+        fr_fused *fused
     ctypedef cnp.npy_intp fr_strides[FR_MAX_OPERANDS]
     ctypedef struct fr_view:
         int naxes
@@ -145,8 +150,6 @@ cdef extern from "kernels/drive.h" nogil:
         fr_strides *stride
         char **origin
     enum:
-        FR_ADD
-        FR_MULTIPLY
         FR_AS_BOOL
         FR_AS_FLOAT
         FR_AS_DOUBLE
@@ -168,6 +171,7 @@ cdef extern from "kernels/drive.h" nogil:
     void fr_run_part(const fr_call *, const char *const *, char *, Py_ssize_t, int, int) noexcept
     void fr_convert_part(const fr_call *, const char *const *, char *, Py_ssize_t, int, int) noexcept
     void fr_make_plan(fr_plan *, const fr_call *, const fr_memory *, int) noexcept
+    bint fr_join_plans(fr_plan *, const fr_plan *) noexcept
     void fr_run_plan(const fr_plan *, int, int) noexcept
     void fr_ufunc_loop(char **, const cnp.npy_intp *, const cnp.npy_intp *, void *) noexcept
 
@@ -371,6 +375,8 @@ cdef class Kernel:
                 how.store = how.convert.store[how.type][how.format]
                 if type >= FR_OWN_TYPES and flavor == FR_F32_FAST:
                     how.direct = kernels.direct[type - FR_OWN_TYPES]
+                for j in range(FR_COMBINATIONS):
+                    how.fused[j] = kernels.fused[j][flavor]
                 if little_more and type == FR_bfloat16 and how.type == FR_float64:
                     how.store = how.convert.store_up
             for j in range(self.nin + 1):
@@ -1555,6 +1561,11 @@ cdef fr_kernel plain_kernel(object kernel, tuple numbers, int type, int level, d
     return how.scalar
 
 
+cdef fr_fused sum_kernel(object kernel, int type, int level) noexcept:
+    """The loop that takes the terms of a sum in registers, or NULL."""
+    return (<Kernel>kernel).calls[type][level].fused[FR_ADD]
+
+
 cdef int _keep_apart(list inputs, list results, const Held *held, str name) except -1:
     """Copy what a pass reads after another pass has written into it."""
     cdef int k, j
@@ -1760,7 +1771,7 @@ def small_unit(str name, Kernel kernel not None, tuple numbers, object x, object
     cdef _Unit unit
     cdef double rounded[FR_MAX_PARAMETERS]
     cdef double scratch[BLOCK]
-    cdef const char *inputs[FR_MAX_INPUTS]
+    cdef const char *inputs[FR_MAX_OPERANDS]
     cdef int j, dtype, level = precision_here()
     cdef Py_ssize_t row, at, m, step
     cdef cnp.ndarray y
@@ -1789,10 +1800,18 @@ def small_unit(str name, Kernel kernel not None, tuple numbers, object x, object
     if out is not None and not _may_write(&unit, y, step, x):
         return None
     cdef char *to = <char *>cnp.PyArray_DATA(y)
+    cdef fr_fused fused = how.fused[FR_MULTIPLY]
     for j in range(kernel.nparams):
         inputs[1 + j] = <const char *>rounded + j * how.itemsize
+    inputs[kernel.nin] = NULL
+    inputs[kernel.nin + 2] = NULL
     cdef fr_guard caller = fr_guard_open()
     for row in range(unit.n // unit.length):
+        if fused != NULL:
+            inputs[0] = unit.gate + row * unit.gate_step
+            inputs[kernel.nin + 1] = unit.value + row * unit.value_step
+            fused(inputs, to + row * step, NULL, unit.length)
+            continue
         at = 0
         while at < unit.length:  # a range with this step would be an object
             m = unit.length - at if unit.length - at < BLOCK else BLOCK
@@ -1815,7 +1834,7 @@ def small_unit_backward(str name, Kernel kernel not None, Kernel backward not No
     cdef double rounded[FR_MAX_PARAMETERS]
     cdef double changed[BLOCK]
     cdef double results[BLOCK]
-    cdef const char *inputs[FR_MAX_INPUTS]
+    cdef const char *inputs[FR_MAX_OPERANDS]
     cdef int j, dtype, level = precision_here()
     cdef bint pair = type(x) is tuple
     cdef cnp.ndarray g, y, z
@@ -1861,10 +1880,18 @@ def small_unit_backward(str name, Kernel kernel not None, Kernel backward not No
             of_gate += size
         else:
             of_value += size
+    cdef fr_fused fused = backward.calls[type_of(dtype)][level].fused[FR_MULTIPLY]
     for j in range(kernel.nparams):
         inputs[2 + j] = <const char *>rounded + j * how.itemsize
+    inputs[backward.nin] = NULL
+    inputs[backward.nin + 2] = NULL
     cdef fr_guard caller = fr_guard_open()
     for row in range(unit.n // unit.length):
+        if fused != NULL:
+            inputs[0], inputs[1] = gradients + row * size, unit.gate + row * unit.gate_step
+            inputs[backward.nin + 1] = unit.value + row * unit.value_step
+            fused(inputs, of_gate + row * step, of_value + row * step, unit.length)
+            continue
         at = 0
         while at < unit.length:  # a range with this step would be an object
             m = unit.length - at if unit.length - at < BLOCK else BLOCK
@@ -1964,6 +1991,8 @@ def call_fused(str name, tuple passes):
             size = n * size_of(dtype)
             for k in range(job.n):
                 check_held(&held[k], name)
+            if job.n == 2 and fr_join_plans(&job.plans[0], &job.plans[1]):
+                job.n = 1
             job.chunks = 1 if job.n == 1 else max(1, size // (CHUNK * crew.threads))
             run_shares(_passes_share, &job, cost, n, job.plans[0].boxes, crew)
     finally:

@@ -46,10 +46,17 @@ cdef extern from "kernels/kernels.h" nogil:
         FR_MEDIUM
         FR_COSTS
     ctypedef void (*fr_kernel)(const char *const *, char *, Py_ssize_t) noexcept nogil
+    enum:
+        FR_ADD
+        FR_MULTIPLY
+        FR_COMBINATIONS
+    ctypedef void (*fr_fused)(const char *const *, char *, char *, Py_ssize_t) noexcept nogil
+    ctypedef fr_fused fr_fused_flavors[FR_FLAVORS]
     ctypedef struct fr_kernels:
         fr_kernel *scalar
         fr_kernel *array
         fr_kernel *direct
+        fr_fused_flavors *fused
     ctypedef fr_kernels fr_row[3]
     ctypedef struct fr_stream:
         void (*move)(char *, const char *, Py_ssize_t, const char *const *, int) noexcept nogil
@@ -58,8 +65,6 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef void (*fr_move)(const char *, char *, Py_ssize_t) noexcept nogil
     ctypedef fr_move fr_moves[FR_FORMATS]
     ctypedef void (*fr_combine)(const char *, const char *, char *, Py_ssize_t) noexcept nogil
-    enum:
-        FR_COMBINATIONS
     ctypedef fr_combine fr_combines[FR_COMBINATIONS]
     ctypedef struct fr_convert:
         fr_moves *load

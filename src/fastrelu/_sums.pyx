@@ -33,6 +33,7 @@ cdef extern from "kernels/sums.h" nogil:
     ctypedef struct fr_biased:
         _runtime.fr_kernel gradient
         _runtime.fr_combine add
+        _runtime.fr_fused fused
         bint residual
         int nnumbers
         const char **number
@@ -474,6 +475,7 @@ def call_biased(object kernel, str isa, tuple numbers, object out, object grad, 
         rounded.append(_core._as_array(number, dtype))
     biased.gradient = _core.checked_kernel(kernel, numbers, own_type, level)
     biased.add = _runtime.tables(isa).convert.combine[own_type][0] if added else NULL
+    biased.fused = _core.sum_kernel(kernel, own_type, level) if added else NULL
     biased.residual, biased.nnumbers = residual is not None, len(rounded)
     for j in range(biased.nnumbers):
         biased.number[j] = <const char *>cnp.PyArray_DATA(<cnp.ndarray>rounded[j])
@@ -559,6 +561,7 @@ def small_biased(object kernel, str isa, tuple numbers, object out, object grad,
     job.type = _runtime.type_of(dtype)
     size = _runtime.size_of(dtype)
     biased.add = _runtime.tables(isa).convert.combine[job.type][0] if added else NULL
+    biased.fused = _core.sum_kernel(kernel, job.type, level) if added else NULL
     biased.residual, biased.nnumbers = residual is not None, len(numbers)
     for j in range(biased.nnumbers):
         biased.number[j] = <const char *>rounded + j * size

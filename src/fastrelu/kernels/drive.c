@@ -14,8 +14,8 @@ enum { FR_BLOCK = 512, FR_LONG = 4096, FR_SHORT_BOX = 16 };
 /* FR_MOVED: bytes of a streamed box. FR_WORTH_MOVING: from this size on the partly filled lines at its ends do not
  * matter. */
 enum { FR_MOVED = 2048, FR_WORTH_MOVING = 1024 };
-/* Bytes to prefetch where rows are not adjacent in memory. */
-enum { FR_ROWS_AHEAD = 2048 };
+/* Bytes to prefetch where rows are not adjacent in memory; of a row that is longer, its start. */
+enum { FR_ROWS_AHEAD = 2048, FR_ROW_START = 512 };
 
 #define TYPE(name, number, storage, kernels, fast, accurate) storage name[FR_BLOCK];
 typedef union {
@@ -230,6 +230,7 @@ static void fr_choose_moves(fr_plan *plan, const fr_memory *memory) {
     plan->rounded = memory && call->store && memory->format[nin] != call->format;
     plan->nterms = memory ? memory->nterms : 0;
     plan->direct = memory && fr_fits_direct(plan, memory);
+    plan->also = 0;
     for (int k = 0; k < plan->nterms; k++) {
         plan->changed[k] = memory->changed[k];
         plan->how[k] = call->convert->combine[call->type][memory->how[k]];
@@ -245,26 +246,41 @@ static void fr_choose_moves(fr_plan *plan, const fr_memory *memory) {
     }
 }
 
+/* The kernel that takes the terms in registers, or NULL: sums of x, or a product of the result, or backward of grad. */
+static fr_fused fr_find_fused(const fr_plan *plan) {
+    const fr_call *call = plan->call;
+    const int product = call->ndata == 1 ? call->ndata + call->nparams : 0;
+    const int sums = plan->nterms && plan->how[0] == call->convert->combine[call->type][FR_ADD];
+    if (!plan->nterms || (plan->nterms > 1 && !sums)) return NULL;
+    for (int k = 0; k < plan->nterms; k++)
+        if (plan->how[k] != plan->how[0] || plan->changed[k] != (sums ? call->ndata - 1 : product)) return NULL;
+    return call->fused[sums ? FR_ADD : FR_MULTIPLY];
+}
+
 /* Decides how the operands of a box reach the kernel; returns whether one needs a block. */
 static int fr_choose_ways(fr_plan *plan) {
     const fr_call *call = plan->call;
     int nin = call->ndata + call->nparams, numbers = 0, copies = 0;
     plan->even = plan->nterms == 0 && !plan->direct;
+    plan->fused = fr_find_fused(plan);
     for (int j = 0; j < nin; j++) plan->even &= fr_is_linear(plan, j, 0) && !fr_is_loaded(plan, j);
     for (int j = 0; j < fr_operands(plan); j++) {
+        const int number = fr_is_linear(plan, j, 0) && !fr_is_loaded(plan, j);
         int parameter = j >= call->ndata && j < nin;
+        if (j == nin && numbers < call->nparams) plan->fused = NULL;
         if (plan->even && j < call->ndata) plan->way[j] = FR_AS_NUMBER;
-        else if (parameter && fr_is_linear(plan, j, 0) && !fr_is_loaded(plan, j))
-            plan->way[j] = FR_AS_NUMBER, numbers++;
+        else if (parameter && number) plan->way[j] = FR_AS_NUMBER, numbers++;
+        else if (j == nin + 1 && number && plan->fused && plan->fused == call->fused[FR_ADD])
+            plan->way[j] = FR_AS_NUMBER;
         else plan->way[j] = fr_is_linear(plan, j, plan->size[j]) ? FR_AS_IT_IS : FR_BY_COPY;
     }
     plan->kernel = plan->direct ? call->direct : numbers == call->nparams ? call->scalar : call->array;
-    for (int j = 0; j <= nin; j++) {
+    for (int j = 0; j < fr_operands(plan); j++) {
         if (plan->way[j] == FR_AS_NUMBER && numbers < call->nparams)
             plan->way[j] = FR_BY_COPY; /* some numbers, some arrays: treat all as arrays */
         copies += plan->way[j] == FR_BY_COPY;
     }
-    return copies > 0 || plan->converted || plan->nterms;
+    return copies > 0 || plan->converted || (plan->nterms && !plan->fused);
 }
 
 static void fr_set_boxes(fr_plan *plan, ptrdiff_t along0, ptrdiff_t along1, ptrdiff_t elements) {
@@ -334,32 +350,58 @@ void fr_make_plan(fr_plan *plan, const fr_call *call, const fr_memory *memory, i
 /* Is each box one row that reaches the kernel without a copy? */
 static int fr_has_rows(const fr_plan *plan) {
     int rows = plan->inner == 1 && plan->count[0] == 1 && plan->view.naxes > 1 && !plan->streamed && !plan->even;
-    rows &= !plan->converted && !plan->nterms;
-    for (int j = 0; j <= plan->call->ndata + plan->call->nparams; j++) rows &= plan->way[j] != FR_BY_COPY;
+    rows &= !plan->converted && (!plan->nterms || plan->fused);
+    for (int j = 0; j < fr_operands(plan); j++) rows &= plan->way[j] != FR_BY_COPY;
     return rows;
+}
+
+/* Calls the kernel. in[] has the operands in their order, with terms after the place of the output. */
+static void fr_run_kernel(const fr_plan *plan, const char *const *in, char *out, char *also, ptrdiff_t n) {
+    const int nin = plan->call->ndata + plan->call->nparams;
+    if (!plan->fused) {
+        plan->kernel(in, out, n);
+        return;
+    }
+    const char *at[FR_MAX_OPERANDS];
+    const int number = plan->way[nin + 1] == FR_AS_NUMBER, second = plan->nterms > 1 && !plan->also;
+    for (int j = 0; j < nin; j++) at[j] = in[j];
+    at[nin] = number ? in[nin + 1] : NULL;
+    at[nin + 1] = number ? NULL : in[nin + 1];
+    at[nin + 2] = second ? in[nin + 2] : NULL;
+    plan->fused(at, out, also, n);
+}
+
+/* Is an operand an input or a term? A mask is read elsewhere. */
+static int fr_is_read(const fr_plan *plan, int operand) {
+    const int nin = plan->call->ndata + plan->call->nparams;
+    return operand < nin || (operand > nin + plan->masked && operand != plan->also);
 }
 
 /* Runs the kernel on `rows` rows along axis 1; `step` is 0 for operands that all rows share. Rows that are not adjacent
  * in memory are prefetched: the hardware prefetcher does not predict where the next one starts. */
-static void fr_run_rows_along(const fr_plan *plan, const char **in, char *out, const ptrdiff_t *step, ptrdiff_t rows) {
+static void fr_run_rows_along(const fr_plan *plan, const char **in, char *out, char *also, const ptrdiff_t *step,
+                              ptrdiff_t rows) {
     const fr_call *call = plan->call;
-    const int nin = call->ndata + call->nparams;
+    const int nin = call->ndata + call->nparams, operands = fr_operands(plan);
     const ptrdiff_t n = plan->view.shape[0], bytes = n * plan->size[nin];
     const ptrdiff_t ahead = bytes < FR_ROWS_AHEAD ? FR_ROWS_AHEAD / bytes : 1;
-    int apart[FR_MAX_INPUTS], napart = 0;
-    for (int j = 0; j < nin && bytes <= FR_ROWS_AHEAD; j++)
-        if (plan->way[j] == FR_AS_IT_IS && step[j] && step[j] != bytes) apart[napart++] = j;
+    int apart[FR_MAX_OPERANDS], napart = 0;
+    const ptrdiff_t soon_bytes = bytes <= FR_ROWS_AHEAD ? bytes : FR_ROW_START;
+    for (int j = 0; j < operands; j++)
+        if (fr_is_read(plan, j) && plan->way[j] == FR_AS_IT_IS && step[j] && step[j] != bytes) apart[napart++] = j;
     const ptrdiff_t out_bytes = bytes <= FR_ROWS_AHEAD && step[nin] != bytes ? bytes : 0;
     for (ptrdiff_t row = 0; row < rows; row++) {
         for (int k = 0; k < napart; k++) {
             const char *soon = in[apart[k]] + ahead * step[apart[k]];
-            for (ptrdiff_t at = 0; at < bytes; at += FR_CACHE_LINE) FR_FETCH(soon + at);
-            FR_FETCH(soon + bytes - 1);
+            for (ptrdiff_t at = 0; at < soon_bytes; at += FR_CACHE_LINE) FR_FETCH(soon + at);
+            FR_FETCH(soon + soon_bytes - 1);
         }
         for (ptrdiff_t at = 0; at < out_bytes; at += FR_CACHE_LINE) FR_FETCH_TO(out + ahead * step[nin] + at);
-        plan->kernel(in, out, n);
-        for (int j = 0; j < nin; j++) in[j] += step[j];
+        fr_run_kernel(plan, in, out, also, n);
+        for (int j = 0; j < operands; j++)
+            if (fr_is_read(plan, j)) in[j] += step[j];
         out += step[nin];
+        if (also) also += step[plan->also];
     }
 }
 
@@ -457,16 +499,17 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
     const int has_rows = fr_has_rows(plan);
     for (ptrdiff_t number = first, done = 1; number < last; number += done) {
         if (has_rows) {
-            const char *at[FR_MAX_INPUTS];
+            const char *at[FR_MAX_OPERANDS];
             ptrdiff_t step[FR_MAX_OPERANDS];
+            char *out = view->origin[nin] + offset[nin];
+            char *also = plan->also ? view->origin[plan->also] + offset[plan->also] : NULL;
             done = plan->count[1] - index[1] < last - number ? plan->count[1] - index[1] : last - number;
             for (int j = 0; j < operands; j++) {
                 step[j] = plan->way[j] == FR_COPY_ONCE ? 0 : view->stride[1][j];
-                if (j < nin)
-                    at[j] = plan->way[j] == FR_COPY_ONCE ? (const char *)&block[j] : view->origin[j] + offset[j];
+                at[j] = plan->way[j] == FR_COPY_ONCE ? (const char *)&block[j] : view->origin[j] + offset[j];
                 offset[j] += done * view->stride[1][j];
             }
-            fr_run_rows_along(plan, at, view->origin[nin] + (offset[nin] - done * step[nin]), step, done);
+            fr_run_rows_along(plan, at, out, also, step, done);
             index[1] += done;
             for (int k = 1; k < view->naxes && index[k] == plan->count[k]; k++) {
                 index[k] = 0;
@@ -484,25 +527,28 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             n *= extent[k];
         }
         const char *in[FR_MAX_OPERANDS], *next[FR_MAX_OPERANDS];
+        const ptrdiff_t before = index[0] * plan->box[0] - plan->lead + skip; /* elements of the row */
+        const int ends_row = index[0] + 1 == plan->count[0] && view->naxes > 1;
         /* A block whose operand has stride 0 along the row still holds the right number from the box before, unless
          * this is the first box or that one was shorter. */
         int kept = plan->inner == 1 && number > first && index[0] > (plan->lead > 0), fetched = 0;
         for (int j = 0; j < operands; j++) {
-            if (j == nin) {
-                j += plan->masked; /* on to the terms */
-                continue;
-            }
+            if (!fr_is_read(plan, j)) continue;
             char *at = view->origin[j] + (offset[j] + skip * view->stride[0][j]);
             int loaded = fr_is_loaded(plan, j),
                 copied = plan->way[j] == FR_BY_COPY || (loaded && plan->way[j] == FR_AS_IT_IS);
             if (copied && !(kept && view->stride[0][j] == 0)) fr_load_box(plan, j, at, extent, n, (char *)&block[j]);
             in[j] = plan->way[j] >= FR_BY_COPY || loaded ? (const char *)&block[j] : at;
-            if (plan->way[j] == FR_AS_IT_IS) next[fetched++] = at + n * plan->size[j];
+            const ptrdiff_t further = ends_row ? view->stride[1][j] - before * plan->size[j] : n * plan->size[j];
+            if (plan->way[j] == FR_AS_IT_IS) next[fetched++] = at + further;
         }
         char *out = view->origin[nin] + (offset[nin] + skip * view->stride[0][nin]);
         int stored = fr_is_loaded(plan, nin) || plan->masked;
         char *last_to = plan->way[nin] == FR_BY_COPY || stream || stored ? (char *)&block[nin] : out, *to = last_to;
-        for (int k = 0; k < plan->nterms; k++) {
+        const int j2 = plan->also;
+        char *also = j2 ? view->origin[j2] + (offset[j2] + skip * view->stride[0][j2]) : NULL;
+        char *also_to = also && stream ? (char *)&block[j2] : also;
+        for (int k = 0; k < plan->nterms && !plan->fused; k++) {
             const int j = plan->changed[k];
             if (j == nin) to = (char *)&block[nin]; /* the term may be the output */
             else {
@@ -513,9 +559,9 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
         if (plan->even) {
             plan->kernel(in, (char *)&result, 1);
             fr_copy_run(call->itemsize, to, call->itemsize, (char *)&result, 0, n);
-        } else plan->kernel(in, to, n);
+        } else fr_run_kernel(plan, in, to, also_to, n);
         for (int k = 0; k < plan->nterms; k++) {
-            if (plan->changed[k] != nin) continue;
+            if (plan->changed[k] != nin || plan->fused) continue;
             plan->how[k](to, in[first_term + k], last_to, n);
             to = last_to;
         }
@@ -528,6 +574,7 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             }
             fr_store_box(plan, nin, out, extent, n, to, mask, stream ? next : NULL, fetched);
         }
+        if (also_to != also) stream->move(also, also_to, n * plan->size[j2], next, 0);
 
         for (int k = 0; k < view->naxes; k++) {
             ptrdiff_t step = plan->box[k];
@@ -540,6 +587,29 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
         }
     }
     if (stream) stream->finish();
+}
+
+int fr_join_plans(fr_plan *gate, const fr_plan *value) {
+    const int nin = gate->call->ndata + gate->call->nparams, also = nin + 2,
+              of = value->call->ndata + value->call->nparams;
+    const fr_view *view = &value->view;
+    int fits = gate->fused && gate->call->ndata == 2 && gate->changed[0] == 0 && gate->view.naxes == view->naxes;
+    fits = fits && gate->view.origin[0] == view->origin[of + 1]; /* grad */
+    for (int k = 0; k < view->naxes && fits; k++) {
+        const ptrdiff_t stride =
+            view->stride[k][of + 1]; /* the same, and not 0: the axes are those of the other plan */
+        fits = gate->view.shape[k] == view->shape[k] && gate->view.stride[k][0] == stride && stride;
+        gate->view.stride[k][also] = view->stride[k][of];
+    }
+    if (!fits || !fr_is_linear(gate, also, gate->size[nin])) return 0;
+    gate->view.origin[also] = view->origin[of];
+    gate->way[also] = FR_AS_IT_IS;
+    gate->size[also] = gate->size[nin];
+    gate->move[also] = gate->swap[also] = NULL;
+    gate->streamed = gate->streamed && value->streamed;
+    gate->also = also;
+    gate->nterms = 2;
+    return 1;
 }
 
 void fr_run_plan(const fr_plan *plan, int part, int parts) {

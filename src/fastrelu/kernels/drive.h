@@ -23,6 +23,7 @@ typedef struct {
     ptrdiff_t size;           /* of such a result, in bytes */
     fr_move load, store;      /* from and to this format; NULL: it is that of the kernel */
     fr_kernel direct;         /* `scalar` for data of this format, with numbers of the kernel's type; or NULL */
+    fr_fused fused[FR_COMBINATIONS]; /* `scalar` with terms, by how they change operands; or NULL */
 } fr_call;
 
 /* Operands of the same shape, axis 0 running fastest; a broadcast operand has stride 0. */
@@ -56,6 +57,8 @@ typedef struct {
     int way[FR_MAX_OPERANDS]; /* how an operand reaches the kernel */
     int even;                 /* no input varies within a box: one result fills it */
     fr_kernel kernel;
+    fr_fused fused; /* instead of this kernel and `how`, or NULL */
+    int also;       /* the operand that takes the second result of `fused`, or 0 */
     int streamed;
     int direct;            /* does the kernel convert: operands are of the format of the call */
     int converted, masked; /* is any operand loaded or stored by a move; is there a mask */
@@ -82,6 +85,10 @@ void fr_convert_part(const fr_call *call, const char *const *in, char *out, ptrd
  * written with non-temporal stores if possible: if the processor has such stores, rows of the output are long enough,
  * and no input is the output. `memory` is NULL if all operands are of the kernel's type. */
 void fr_make_plan(fr_plan *plan, const fr_call *call, const fr_memory *memory, int stream);
+
+/* Joins the gradients of a gated unit, with respect to gate and value, if one kernel computes both and they fit: then
+ * the first plan does all. Returns whether they do. */
+int fr_join_plans(fr_plan *gate, const fr_plan *value);
 
 /* Part `part` of `parts` of the boxes. */
 void fr_run_plan(const fr_plan *plan, int part, int parts);

@@ -39,11 +39,20 @@ enum { FR_LIGHT, FR_MEDIUM, FR_HEAVY, FR_COSTS };
 /* One pass over n contiguous elements. `out` is disjoint from every input or exactly one of them. */
 typedef void (*fr_kernel)(const char *const *in, char *out, ptrdiff_t n);
 
+/* How a term changes an operand of a fused pass. */
+enum { FR_ADD, FR_MULTIPLY, FR_COMBINATIONS };
+/* A kernel that takes terms in registers, with numbers as parameters. After the parameters in[] has three more: one
+ * number that is added to every element, or NULL; then the elements of two terms, or NULL. FR_ADD: sums of x.
+ * FR_MULTIPLY: forward the factor of the result; backward that of grad, and `also` gets f(x) * grad unless it is NULL.
+ */
+typedef void (*fr_fused)(const char *const *in, char *out, char *also, ptrdiff_t n);
+
 typedef struct {
     fr_kernel scalar[FR_FLAVORS]; /* in[] of a parameter points at one number, valid for all elements */
     fr_kernel array[FR_FLAVORS];  /* in[] of a parameter points at one number per element */
     /* `scalar` of FR_F32_FAST for elements of a type without kernels, in the order of types.def; NULL: there is none */
     fr_kernel direct[FR_TYPES - FR_OWN_TYPES];
+    fr_fused fused[FR_COMBINATIONS][FR_FLAVORS]; /* NULL: there is none */
 } fr_kernels;
 
 /* Are these parameters in the domain? Outside it a kernel returns NaN. */
@@ -71,8 +80,6 @@ typedef struct {
 /* How elements lie in memory. Formats up to FR_AS_DOUBLE are NumPy's type numbers. */
 enum { FR_AS_BOOL, FR_AS_FLOAT = 11, FR_AS_DOUBLE, FR_AS_HALF, FR_AS_BFLOAT, FR_FORMATS };
 
-/* How a term changes an operand of a fused pass. */
-enum { FR_ADD, FR_MULTIPLY, FR_COMBINATIONS };
 /* Combines n contiguous elements; `to` may be one of the two. */
 typedef void (*fr_combine)(const char *a, const char *b, char *to, ptrdiff_t n);
 

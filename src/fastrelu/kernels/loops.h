@@ -71,6 +71,80 @@
  * which GCC does not vectorize below AVX2. Adding -0 changes nothing. */
 #define FR_POISON(valid) ((valid) ? -(real)0 : (real)NAN)
 
+/* The last elements of a loop over whole tiles, copied to tiles of their own. in[] has `ndata` operands before the
+ * parameters, and the terms after in[slot]. */
+FR_UNUSED FR_ONE_COPY static void fr_finish_tile(fr_fused kernel, const char *const *in, int ndata, int slot, char *out,
+                                                 char *also, ptrdiff_t n, ptrdiff_t size) {
+    const char *at[FR_MAX_OPERANDS];
+    double rest[2 + 2 + FR_MAX_TERMS][FR_TILE]; /* results, data, terms */
+    const ptrdiff_t done = n / FR_TILE * FR_TILE * size;
+    const size_t bytes = (size_t)(n * size - done);
+    int used = 2;
+    for (int j = 0; j <= slot + FR_MAX_TERMS; j++) {
+        const int elements = j < ndata || (j > slot && in[j]);
+        at[j] = elements ? memcpy(rest[used++], in[j] + done, bytes) : in[j];
+    }
+    kernel(at, (char *)rest[0], also ? (char *)rest[1] : NULL, FR_TILE);
+    memcpy(out + done, rest[0], bytes);
+    if (also) memcpy(also + done, rest[1], bytes);
+}
+
+/* The same with terms in registers, over whole tiles: of a constant number of elements the compiler makes one copy of
+ * the body alone. */
+#define FR_FUSED_LOOP(id, k, valid, parameters, before, inside, after, ...)               \
+    FR_UNUSED static void id(const char *const *in, char *out, char *also, ptrdiff_t n) { \
+        enum { slot = k + FR_COUNT_##parameters };                                        \
+        FR_DATA_##k FR_EACH(FR_NUMBER, parameters) before;                                \
+        store *to = (store *)out;                                                         \
+        if (!(valid)) {                                                                   \
+            for (ptrdiff_t i = 0; i < n; i++) to[i] = (store)NAN;                         \
+            for (ptrdiff_t i = 0; i < n && also; i++) ((store *)also)[i] = (store)NAN;    \
+            return;                                                                       \
+        }                                                                                 \
+        for (ptrdiff_t at = 0; at + FR_TILE <= n; at += FR_TILE) {                        \
+            FR_INDEPENDENT                                                                \
+            for (ptrdiff_t i = 0; i < FR_TILE; i++) {                                     \
+                inside;                                                                   \
+                to[at + i] = (store)(__VA_ARGS__);                                        \
+            }                                                                             \
+            after;                                                                        \
+        }                                                                                 \
+        if (n % FR_TILE) fr_finish_tile(id, in, k, slot, out, also, n, sizeof(store));    \
+    }
+
+/* Two terms that are added to x. One that is a number, or missing, is a tile for all: adding -0 changes nothing. */
+#define FR_ADDED                                                                              \
+    store number[FR_TILE];                                                                    \
+    store nothing[FR_TILE];                                                                   \
+    const store *a_at = (const store *)in[slot + 1];                                          \
+    const store *b_at = (const store *)in[slot + 2];                                          \
+    const ptrdiff_t a_step = a_at ? FR_TILE : 0;                                              \
+    const ptrdiff_t b_step = b_at ? FR_TILE : 0;                                              \
+    if (!a_at) a_at = FN(fill_tile)(number, in[slot] ? *(const store *)in[slot] : -(store)0); \
+    if (!b_at) b_at = FN(fill_tile)(nothing, -(store)0)
+#define FR_ADDED_LOOP(id, body, valid, k, parameters)                                                \
+    FR_FUSED_LOOP(FN(id##_added), k, valid, parameters, FR_ADDED,                                    \
+                  const real x = (real)x_at[at + i] + (real)a_at[i] + (real)b_at[i], a_at += a_step; \
+                  b_at += b_step, FR_ADDED_BODY_##k(body, FR_WITH_##parameters(, ) FR_NAMES_##parameters))
+#define FR_ADDED_BODY_1(body, ...) FN(body)(x __VA_ARGS__)
+#define FR_ADDED_BODY_2(body, ...) FN(body)((real)g_at[at + i], x __VA_ARGS__)
+
+/* One term that the result is multiplied with; backward grad, in a pass that also gives f(x) * grad. */
+#define FR_FACTOR const store *a_at = (const store *)in[slot + 1]
+#define FR_FACTOR_OF_GRAD                             \
+    FR_FACTOR;                                        \
+    store unwanted[FR_TILE];                          \
+    store *also_at = also ? (store *)also : unwanted; \
+    const ptrdiff_t also_step = also ? FR_TILE : 0
+#define FR_MULTIPLIED_LOOPS(name, valid, parameters)                                                                   \
+    FR_FUSED_LOOP(FN(name##_forward_multiplied), 1, valid, parameters, FR_FACTOR, const real x = (real)x_at[at + i], , \
+                  FN(name)(x FR_WITH_##parameters(, ) FR_NAMES_##parameters) * (real)a_at[at + i])                     \
+    FR_FUSED_LOOP(                                                                                                     \
+        FN(name##_backward_multiplied), 2, valid, parameters, FR_FACTOR_OF_GRAD, const real x = (real)x_at[at + i];    \
+        const real g = (real)g_at[at + i]; const real product = g * (real)a_at[at + i];                                \
+        also_at[i] = (store)(FN(name)(x FR_WITH_##parameters(, ) FR_NAMES_##parameters) * g), also_at += also_step,    \
+        FN(name##_backward)(product, x FR_WITH_##parameters(, ) FR_NAMES_##parameters))
+
 /* (id of the loop, body, domain, number of data operands, parameters) */
 #define FR_LOOPS(id, body, valid, k, parameters)                                                                 \
     FR_DIRECT_LOOPS(id, body, valid, k, parameters)                                                              \
@@ -84,6 +158,7 @@
 
 #undef FR_DIRECT_LOOPS
 #undef FR_ROUGH_LOOP
+#undef FR_FUSED_LOOPS
 #if defined(FR_DIRECT) && FR_KIND == FR_LEAN
 #define FR_DIRECT_LOOPS(id, body, valid, k, parameters)  \
     FR_DIRECT_LOOP(id, half, body, valid, k, parameters) \
@@ -92,6 +167,19 @@
 #else
 #define FR_DIRECT_LOOPS(id, body, valid, k, parameters)
 #define FR_ROUGH_LOOP(id, body, valid, parameters)
+#endif
+
+#if FR_HAS_FMA && (FR_KIND == FR_LEAN || FR_KIND == FR_FULL)
+FR_INLINE const store *FN(fill_tile)(store *tile, store value) {
+    for (ptrdiff_t i = 0; i < FR_TILE; i++) tile[i] = value;
+    return tile;
+}
+#define FR_FUSED_LOOPS(name, valid, parameters)                           \
+    FR_ADDED_LOOP(name##_forward, name, valid, 1, parameters)             \
+    FR_ADDED_LOOP(name##_backward, name##_backward, valid, 2, parameters) \
+    FR_MULTIPLIED_LOOPS(name, valid, parameters)
+#else
+#define FR_FUSED_LOOPS(name, valid, parameters)
 #endif
 
 /* Which roundings have a body in this instance. */
@@ -104,10 +192,11 @@
 #endif
 #define FR_WITH_HILO FR_KEEP
 
-#define OP(name, parameters, rounding, cost, domain, gradient, learned, direct)                                        \
-    FR_WITH_##rounding(FR_LOOPS(name##_forward, name, domain, 1, parameters)                                           \
-                           FR_LOOPS(name##_backward, name##_backward, domain, 2, parameters) FR_WITH_##gradient(       \
-                               FR_LOOPS(name##_from_output, name##_from_output, FR_DOMAIN_##gradient, 2, parameters))) \
+#define OP(name, parameters, rounding, cost, domain, gradient, learned, direct)                                       \
+    FR_WITH_##rounding(FR_LOOPS(name##_forward, name, domain, 1, parameters)                                          \
+                           FR_LOOPS(name##_backward, name##_backward, domain, 2, parameters) FR_WITH_##gradient(      \
+                               FR_LOOPS(name##_from_output, name##_from_output, FR_DOMAIN_##gradient, 2, parameters)) \
+                               FR_FUSED_LOOPS(name, domain, parameters))                                              \
         FR_WITH_##direct(FR_ROUGH_LOOP(name##_forward_rough, name##_rough, domain, parameters))
 #include "ops.def"
 #undef OP

@@ -31,6 +31,7 @@ typedef struct {
 typedef struct {
     fr_kernel gradient;
     fr_combine add; /* NULL: x is the operand of f, or its output */
+    fr_fused fused; /* `gradient` that adds in registers, or NULL */
     int residual;   /* is there one: an operand after dx */
     int nnumbers;
     const char *number[FR_MAX_PARAMETERS]; /* the parameters of f */

@@ -154,15 +154,22 @@ static int fr_is_same(const fr_view *view, int operand, ptrdiff_t row) {
     return 1;
 }
 
-/* Computes dx, of which the terms of the bias are copies in double. In float no terms are kept: dx is added itself. */
-static void fr_sums_biased(const fr_sums_job *job, const char *const *in, const char *residual, char *sum, char *out,
-                           double *terms, ptrdiff_t m) {
+/* Computes dx, of which the terms of the bias are copies in double. In float no terms are kept: dx is added itself. The
+ * bias is one number only for a kernel that adds it. */
+static void fr_sums_biased(const fr_sums_job *job, const char *const *in, int number, const char *residual, char *sum,
+                           char *out, double *terms, ptrdiff_t m) {
     const fr_biased *biased = job->biased;
-    const char *inputs[FR_MAX_INPUTS] = {in[0], biased->add ? sum : in[1]};
-    if (biased->add) biased->add(in[1], in[2], sum, m);
-    if (residual) biased->add(sum, residual, sum, m);
+    const char *inputs[FR_MAX_OPERANDS] = {in[0], in[1]}, **slot = &inputs[2 + biased->nnumbers];
     for (int j = 0; j < biased->nnumbers; j++) inputs[2 + j] = biased->number[j];
-    biased->gradient(inputs, out, m);
+    if (biased->fused) {
+        slot[number ? 0 : 1] = in[2];
+        slot[2] = residual;
+        biased->fused(inputs, out, NULL, m);
+    } else {
+        if (biased->add) biased->add(inputs[1], in[2], sum, m), inputs[1] = sum;
+        if (residual) biased->add(sum, residual, sum, m);
+        biased->gradient(inputs, out, m);
+    }
     if (fr_is_full(job)) memcpy(terms, out, (size_t)m * sizeof *terms);
     else if (terms) FR_INDEPENDENT for (ptrdiff_t i = 0; i < m; i++) terms[i] = ((const float *)(const void *)out)[i];
 }
@@ -185,7 +192,7 @@ static const char *fr_sums_block(fr_sums_state *state, ptrdiff_t *index, ptrdiff
     double *terms[FR_MAX_PARAMETERS];
     int nin = 2 + job->nparams;
     for (int j = 0; j < nin; j++) {
-        const int number = numbers && j >= 2 && !job->biased;
+        const int number = numbers && j >= 2 && (!job->biased || job->biased->fused);
         in[j] = number ? fr_at(view, j, index) : fr_sums_load(state, j, index, m);
     }
     for (int p = 0; p < job->nparams; p++) terms[p] = state->terms[p];
@@ -193,7 +200,8 @@ static const char *fr_sums_block(fr_sums_state *state, ptrdiff_t *index, ptrdiff
     char *out = state->dense[nin] ? fr_at(view, nin, index) : state->block[nin];
     if (job->biased) {
         const char *residual = job->biased->residual ? fr_sums_load(state, nin + 1, index, m) : NULL;
-        fr_sums_biased(job, in, residual, state->block[nin + 2], out, keeps_terms ? terms[0] : NULL, m);
+        double *kept = keeps_terms ? terms[0] : NULL;
+        fr_sums_biased(job, in, numbers, residual, state->block[nin + 2], out, kept, m);
     } else kernel(in, out, terms, m);
     if (out == state->block[nin]) fr_copy(view, nin, index, m, out, state->itemsize, 0);
     fr_advance(view, index, m);

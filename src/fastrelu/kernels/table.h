@@ -38,14 +38,17 @@
 #if defined(_MSC_VER) && !defined(__clang__)
 #define FR_INLINE static __forceinline
 #define FR_UNUSED
+#define FR_ONE_COPY __declspec(noinline)
 #define FR_INDEPENDENT __pragma(loop(ivdep))
 #else
 #define FR_INLINE static inline __attribute__((always_inline, unused))
 #define FR_UNUSED __attribute__((unused))
 /* Elements are independent even if out is an input, so the vectorizer needs no overlap check. */
 #if defined(__clang__)
+#define FR_ONE_COPY __attribute__((noinline))
 #define FR_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #else
+#define FR_ONE_COPY __attribute__((noipa)) /* one copy, not one for each caller */
 #define FR_INDEPENDENT _Pragma("GCC ivdep")
 #endif
 #endif
@@ -99,17 +102,41 @@ enum { FR_TILE = 32 };
 #define FR_ROUGH_FORWARD FR_BLOCKS_FORWARD
 #endif
 #define FR_DIRECT_GRADIENT FR_DIRECT_FORWARD
+#define FR_GATE_FORWARD FR_DIRECT_FORWARD
+#define FR_GATE_GRADIENT FR_DIRECT_FORWARD
+/* Loops with terms: for the kernels of "fast", and for "accurate" where those are the same. Gradients in double have
+ * none that add: next to their sums an addition costs nothing. */
+#define FR_BLOCKS_FUSED(...) \
+    {                        \
+        { NULL }             \
+    }
+#if FR_HAS_FMA
+#define FR_FUSED_EXACT(id) {id##_lean, id##_lean, id##_full, id##_full}
+#define FR_FUSED_WIDE(id) {id##_lean, NULL, id##_full, id##_full}
+#define FR_FUSED_HILO(id) {id##_lean, NULL, id##_full, NULL}
+#define FR_FLOAT_EXACT(id) {id##_lean, id##_lean}
+#define FR_FLOAT_WIDE(id) {id##_lean}
+#define FR_FLOAT_HILO(id) {id##_lean}
+#define FR_DIRECT_FUSED(id, added, multiplied) {added(id##_added)}
+#define FR_GATE_FUSED(id, added, multiplied) {added(id##_added), multiplied(id##_multiplied)}
+#else
+#define FR_DIRECT_FUSED FR_BLOCKS_FUSED
+#define FR_GATE_FUSED FR_BLOCKS_FUSED
+#endif
+#define FR_ROUGH_FUSED FR_GATE_FUSED
 #define FR_LOOPS_OF_0 FR_ONE
 #define FR_LOOPS_OF_1 FR_BOTH
 #define FR_LOOPS_OF_2 FR_BOTH
 #define FR_LOOPS_OF_3 FR_BOTH
 #define FR_LOOPS_OF_4 FR_BOTH
-#define FR_LOOPS_IN(id, rounding, parameters, direct) \
-    {FR_JOIN(FR_LOOPS_OF_, FR_COUNT_##parameters)(id, rounding), direct(id)}
-#define OP(name, parameters, rounding, cost, domain, gradient, learned, direct)  \
-    {FR_LOOPS_IN(name##_forward, rounding, parameters, FR_##direct##_FORWARD),   \
-     FR_LOOPS_IN(name##_backward, rounding, parameters, FR_##direct##_GRADIENT), \
-     FR_WITH_##gradient(FR_LOOPS_IN(name##_from_output, rounding, parameters, FR_##direct##_GRADIENT))},
+#define FR_LOOPS_IN(id, rounding, parameters, direct, fused) \
+    {FR_JOIN(FR_LOOPS_OF_, FR_COUNT_##parameters)(id, rounding), direct(id), fused}
+#define OP(name, parameters, rounding, cost, domain, gradient, learned, direct)                   \
+    {FR_LOOPS_IN(name##_forward, rounding, parameters, FR_##direct##_FORWARD,                     \
+                 FR_##direct##_FUSED(name##_forward, FR_FUSED_##rounding, FR_FUSED_##rounding)),  \
+     FR_LOOPS_IN(name##_backward, rounding, parameters, FR_##direct##_GRADIENT,                   \
+                 FR_##direct##_FUSED(name##_backward, FR_FLOAT_##rounding, FR_FUSED_##rounding)), \
+     FR_WITH_##gradient(FR_LOOPS_IN(name##_from_output, rounding, parameters, FR_##direct##_GRADIENT, {{NULL}}))},
 static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
 #include "ops.def"
 };
