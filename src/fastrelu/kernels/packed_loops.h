@@ -111,11 +111,12 @@ static void FN(select_bits)(const char *grad, const char *inside, const char *ou
         if (!whole) memcpy(to, last, (size_t)n);                                                             \
         for (int j = 0; j < k; j++) from[j] += FR_TILE;                                                      \
     }
-#define FR_QUOTIENT(scale, zero)             \
-    r = r / (scale);                         \
-    r = r == r ? r : 0;                      \
-    r = r < low - (zero) ? low - (zero) : r; \
-    r = r > high - (zero) ? high - (zero) : r;
+#define FR_QUOTIENT(scale, zero)            \
+    r = r / (scale);                        \
+    r = r == r ? r : 0;                     \
+    r = ((r + ROUNDER) - ROUNDER) + (zero); \
+    r = r < low ? low : r;                  \
+    r = r > high ? high : r;
 
 static void FN(quantize)(const char *x, const char *scale, const char *zero, int several, const double *range,
                          char *out, ptrdiff_t n) {
@@ -138,9 +139,9 @@ static void FN(quantize)(const char *x, const char *scale, const char *zero, int
     }
 #endif
     if (several) {
-        FR_QUANTIZE(3, from[2][i], FR_QUOTIENT(from[1][i], from[2][i]))
+        FR_QUANTIZE(3, 0, FR_QUOTIENT(from[1][i], from[2][i]))
     } else {
-        FR_QUANTIZE(1, z0, FR_QUOTIENT(s0, z0))
+        FR_QUANTIZE(1, 0, FR_QUOTIENT(s0, z0))
     }
 }
 
