@@ -90,32 +90,33 @@ static void FN(select_bits)(const char *grad, const char *inside, const char *ou
 /* Adding ROUNDER rounds a small number to nearest even: the lowest byte of the sum is that of the integer. */
 #define FR_ROUNDED(x) (((FN(word)){(x) + ROUNDER}).bits)
 
-/* Bytes of quotients plus zero, tile by tile: the integers of a tile stay in registers until they are narrowed, and a
- * loop from numbers to bytes would have more vectors at once than there are registers. The last elements are copied to
- * a tile of their own. */
-#define FR_QUANTIZE(k, zero, ...)                                                                            \
+/* Bytes of an integer that is made of r, plus zero, tile by tile: the integers of a tile stay in registers until they
+ * are narrowed, and a loop from numbers to bytes would have more vectors at once than there are registers. The last
+ * elements are copied to a tile of their own. */
+#define FR_QUANTIZE(k, type, integer, zero, ...)                                                             \
     for (; n > 0; n -= FR_TILE, to += FR_TILE) {                                                             \
         const int whole = n >= FR_TILE;                                                                      \
         store rest[k][FR_TILE];                                                                              \
-        lane level[FR_TILE];                                                                                 \
+        type level[FR_TILE];                                                                                 \
         unsigned char last[FR_TILE], *bytes = whole ? to : last;                                             \
         for (int j = 0; j < k && !whole; j++) from[j] = memcpy(rest[j], from[j], (size_t)n * sizeof(store)); \
         FR_INDEPENDENT                                                                                       \
         for (ptrdiff_t i = 0; i < FR_TILE; i++) {                                                            \
             store r = from[0][i];                                                                            \
             __VA_ARGS__                                                                                      \
-            level[i] = FR_ROUNDED(r);                                                                        \
+            level[i] = integer;                                                                              \
         }                                                                                                    \
         FR_INDEPENDENT                                                                                       \
-        for (ptrdiff_t i = 0; i < FR_TILE; i++) bytes[i] = (unsigned char)(level[i] + FR_ROUNDED(zero));     \
+        for (ptrdiff_t i = 0; i < FR_TILE; i++) bytes[i] = (unsigned char)(level[i] + (zero));               \
         if (!whole) memcpy(to, last, (size_t)n);                                                             \
         for (int j = 0; j < k; j++) from[j] += FR_TILE;                                                      \
     }
-#define FR_QUOTIENT(scale, zero)             \
-    r = r / (scale);                         \
-    r = r == r ? r : 0;                      \
-    r = r < low - (zero) ? low - (zero) : r; \
-    r = r > high - (zero) ? high - (zero) : r;
+#define FR_QUOTIENT(scale, zero)            \
+    r = r / (scale);                        \
+    r = r == r ? r : 0;                     \
+    r = ((r + ROUNDER) - ROUNDER) + (zero); \
+    r = r < low ? low : r;                  \
+    r = r > high ? high : r;
 
 static void FN(quantize)(const char *x, const char *scale, const char *zero, int several, const double *range,
                          char *out, ptrdiff_t n) {
@@ -132,15 +133,15 @@ static void FN(quantize)(const char *x, const char *scale, const char *zero, int
     if (!several && s0 > R(0x1p-60) && s0 < R(0x1p60)) {
         const store inverse = 1 / s0, more = FMA(-s0, inverse, R(1)) / s0;
         const store bottom = (low - z0) * s0, top = (high - z0) * s0;
-        FR_QUANTIZE(1, z0, r = r == r ? r : 0; r = r < bottom ? bottom : r; r = r > top ? top : r;
-                    r = FMA(r, inverse, r * more);)
+        FR_QUANTIZE(1, lane, FR_ROUNDED(r), FR_ROUNDED(z0), r = r == r ? r : 0; r = r < bottom ? bottom : r;
+                    r = r > top ? top : r; r = FMA(r, inverse, r * more);)
         return;
     }
 #endif
     if (several) {
-        FR_QUANTIZE(3, from[2][i], FR_QUOTIENT(from[1][i], from[2][i]))
+        FR_QUANTIZE(3, int32_t, (int32_t)r, 0, FR_QUOTIENT(from[1][i], from[2][i]))
     } else {
-        FR_QUANTIZE(1, z0, FR_QUOTIENT(s0, z0))
+        FR_QUANTIZE(1, int32_t, (int32_t)r, 0, FR_QUOTIENT(s0, z0))
     }
 }
 
