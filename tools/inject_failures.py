@@ -59,7 +59,8 @@ KNOWN = re.compile(
     "SystemError: (<ufunc|<built-in function|<class .numpy|<method|error return without exception set)|RuntimeError: can't allocate lock"
 )
 # Python itself crashes if it has no memory at all when a context variable is set.
-NOT_FOREVER = re.compile(r"explain|precision|threads|\w*normal_")
+# And it gives up, "cannot recover from stack overflow", in wrappers of other frameworks' names.
+NOT_FOREVER = re.compile(r"explain|precision|threads|\w*normal_|(torch|jax|keras|tf|onnx|transformers|mlx)\.")
 MOST = 20_000  # allocations of a call; more means that it never ends
 # Names of arguments that are arrays, in the other frameworks.
 ARRAYS = {
