@@ -1,5 +1,7 @@
 """Compile the kernels and prove from the assembly that every loop is vectorized at full width and calls nothing.
 
+A warning is an error, in the kernels and in all other C that is written by hand.
+
 python tools/check_kernels.py gcc              # the C compiler of this machine: v3 and v4
 python tools/check_kernels.py clang            # Clang from the package ziglang: v3 and AArch64
 """
@@ -7,10 +9,15 @@ python tools/check_kernels.py clang            # Clang from the package ziglang:
 import argparse
 import re
 import runpy
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNELS = ROOT / "src" / "fastrelu" / "kernels"
@@ -38,7 +45,14 @@ CALL = re.compile(r"^\s+(?:call|bl)\s+(?!\*)(\S+)")
 # To another kernel, which has the same instructions.
 JUMP = re.compile(r"^\s+(?:j\w+|b(?:\.\w+)?)\s+_?(\w+(?:\.\w+)*)$")
 
-CLANG = [sys.executable, "-m", "ziglang", "cc", "-Wno-bitwise-conditional-parentheses"]  # a & b ? c : d is meant
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
+SOURCES = [path for path in [*KERNELS.glob("*.c"), *KERNELS.parent.glob("[pt]*.c")] if not path.name.startswith("isa_")]
+PROGRAMS = [*ROOT.glob("tools/*.c"), *ROOT.glob("benchmarks/*.c")]
+# Cython's output includes them, and uses what nothing uses here.
+HEADERS = '#include "packed_drive.h"\n#include "stats_drive.h"\n#include "rows_ufunc.h"\n'
+
+# ziglang hands on -c beside -S
+CLANG = [sys.executable, "-m", "ziglang", "cc", "-Wno-unused-command-line-argument"]
 JOBS = {
     "gcc": [(["cc", *SETUP["ISA"][isa]["unix"]], isa, isa) for isa in ("v3", "v4")],
     "clang": [
@@ -56,6 +70,24 @@ def accepted(compiler: list[str], flags: list[str], directory: Path) -> list[str
     return [
         flag for flag in flags if subprocess.run([*command, flag], capture_output=True, check=False).returncode == 0
     ]
+
+
+def compiled(command: list[str], *more: str, **options: Any) -> bool:
+    """Run a compiler; return whether there was neither an error nor a warning."""
+    return subprocess.run([*command, *WARNINGS, *more], check=False, **options).returncode == 0
+
+
+def rest_compiled(compiler: list[str], directory: Path) -> bool:
+    """Compile all C but the kernels; return whether there was neither an error nor a warning."""
+    shutil.copy(subprocess.check_output(["cc", "-print-file-name=include/omp.h"], text=True).strip(), directory)
+    headers = directory / "headers.c"
+    headers.write_text(HEADERS)
+    folders = [f"-isystem{path}" for path in (directory, sysconfig.get_path("include"), np.get_include())]
+    command = [*compiler, "-O1", "-std=c11", "-fopenmp", f"-I{KERNELS}", *folders]
+    # ziglang does not know -fsyntax-only; some programs need GCC's libraries
+    more = ["-fsyntax-only", *PROGRAMS, KERNELS / "isa_base.c"] if compiler[0] == "cc" else ["-c"]
+    sources = map(str, [*more, *SOURCES, headers])
+    return compiled(command, "-Wno-unused-function", *sources, cwd=directory)
 
 
 def functions(assembly: str) -> dict[str, list[str]]:
@@ -101,7 +133,9 @@ def main() -> int:
             flags = accepted(compiler, SETUP["UNIX"], Path(folder))
             output = Path(folder, "kernels.s")
             command = [*compiler, *flags, "-S", str(KERNELS / f"isa_{isa}.c"), "-o", str(output)]
-            subprocess.run(command, check=True)
+            if not (compiled(command) and rest_compiled(compiler, Path(folder))):
+                failed += 1
+                continue
             kernels = functions(output.read_text())
             wrong = [
                 text for name, lines in kernels.items() for text in complaints(name, lines, PACKED[width], set(kernels))

@@ -15,12 +15,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import contextvars
+import copy
 import ctypes
 import dataclasses
 import faulthandler
 import functools
 import gc
+import importlib
 import inspect
+import itertools
 import os
 import re
 import shutil
@@ -56,8 +59,29 @@ KNOWN = re.compile(
     "SystemError: (<ufunc|<built-in function|<class .numpy|<method|error return without exception set)|RuntimeError: can't allocate lock"
 )
 # Python itself crashes if it has no memory at all when a context variable is set.
-NOT_FOREVER = re.compile(r"explain|precision|threads|\w*normal_")
+# And it gives up, "cannot recover from stack overflow", in wrappers of other frameworks' names.
+NOT_FOREVER = re.compile(r"explain|precision|threads|\w*normal_|(torch|jax|keras|tf|onnx|transformers|mlx)\.")
 MOST = 20_000  # allocations of a call; more means that it never ends
+# Names of arguments that are arrays, in the other frameworks.
+ARRAYS = {
+    *_catalogue.DATA,
+    *[
+        "grad_output",
+        "gradients",
+        "X",
+        "Y",
+        "input",
+        "features",
+        "logits",
+        "weight",
+        "slope",
+        "other",
+        "value",
+        "output",
+    ],
+}
+NEEDED = {"dim": -1, "axis": -1}  # instead of a number between 0 and 1
+SPACES = (fr, fr.fused, fr.masks, fr.quantized, diagnostics, optim, nn, nn.init, nn.utils)
 SHAPE, LARGE = (4, 6), (8, 4400)  # large: from the pool, streamed and threaded, after `prepare`
 
 
@@ -554,18 +578,22 @@ def layer_calls() -> Iterator[Call]:
             yield call_method(f"nn.{name}: backward, {again=}", functools.partial(backward, make, again))
         yield call_method(f"nn.{name}: repr", lambda make=make: (make().__repr__, (), ()))
 
-    def loss(make: Callable[[], Any], other: Array, back: bool) -> tuple[Any, ...]:
+    def loss(make: Callable[[], Any], shape: tuple[int, ...], dtype: str, back: bool) -> tuple[Any, ...]:
         criterion = make()
+        labels = np.arange(shape[0]) % shape[1]
+        given = numbers(shape, 0, dtype), labels if make in {nn.CrossEntropyLoss, nn.NLLLoss} else shares(shape, 1)
+        if make is nn.BCELoss:
+            given = shares(shape, 0).astype(dtype), given[1]
         if not back:
-            return criterion, (numbers(SHAPE, 0), other.copy()), ()
-        criterion(numbers(SHAPE, 0), other.copy())
+            return criterion, given, ()
+        criterion(*given)
         return criterion.backward, (), ()
 
-    for back in (False, True):
-        yield call_method(
-            f"nn.CrossEntropyLoss: {back=}", functools.partial(loss, nn.CrossEntropyLoss, np.arange(4), back)
-        )
-        yield call_method(f"nn.MSELoss: {back=}", functools.partial(loss, nn.MSELoss, numbers(SHAPE, 1), back))
+    for name, kind in vars(nn).items():
+        for shape, dtype, back in itertools.product((SHAPE, LARGE), ("f4", "f2"), (False, True)):
+            if isinstance(kind, type) and "Loss" in name:
+                title = f"nn.{name}: {shape}, {dtype}, {back=}"
+                yield call_method(title, functools.partial(loss, kind, shape, dtype, back))
 
     def step(make: Callable[[list[nn.Parameter]], optim.Optimizer], before: int) -> tuple[Any, ...]:
         parameters = [nn.Parameter(numbers(SHAPE, seed)) for seed in range(2)]
@@ -582,6 +610,7 @@ def layer_calls() -> Iterator[Call]:
         "SGD": lambda p: optim.SGD(p, lr=0.1),
         "SGD, momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.1, nesterov=True),
         "Adam": lambda p: optim.Adam(p, weight_decay=0.1),
+        "AdamW": lambda p: optim.AdamW(p, weight_decay=0.1),
     }
     for name, make_optimizer in optimizers.items():
         for before in (0, 1):
@@ -601,6 +630,97 @@ def layer_calls() -> Iterator[Call]:
             extra = (0.5,) if name == "constant_" else ()
             yield call("", getattr(nn.init, name), data(), *extra, **rng)
     yield call("", nn.init.calculate_gain, "leaky_relu", 0.2)
+
+
+def shares(shape: tuple[int, ...], seed: int) -> Array:
+    """Return numbers between 0 and 1."""
+    return np.random.default_rng(seed).random(shape, "f4")
+
+
+def module_calls() -> Iterator[Call]:
+    """Yield calls of containers, of gradients as a whole, and of what decides whether a call is recorded."""
+
+    def changed(change: Callable[[Any], Any], make: Callable[[], nn.Module]) -> tuple[Any, ...]:
+        return lambda: change(make()), (), ()
+
+    def filled() -> nn.ModuleDict:
+        return nn.ModuleDict({"a": nn.ReLU(), "b": nn.Linear(2, 2, rng=0)})
+
+    listed = lambda: nn.ModuleList([nn.ReLU(), nn.PReLU(2)])
+    yield call_method("nn.ModuleList: extend", functools.partial(changed, lambda m: len(m.extend([nn.Tanh()])), listed))
+    yield call_method(
+        "nn.ModuleList: insert", functools.partial(changed, lambda m: len(m.insert(0, nn.Tanh())), listed)
+    )
+    yield call_method("nn.ModuleList: pop", functools.partial(changed, lambda m: repr(m.pop()), listed))
+    yield call_method("nn.ModuleDict: update", functools.partial(changed, lambda m: m.update({"c": nn.Tanh()}), filled))
+    yield call_method("nn.ModuleDict: pop", functools.partial(changed, lambda m: repr(m.pop("a")), filled))
+    yield call_method("nn.ModuleDict: names", functools.partial(changed, lambda m: [*m.state_dict()], filled))
+    yield call_method("nn.Module: copy", functools.partial(changed, lambda m: repr(copy.deepcopy(m)), filled))
+
+    def within(context: Callable[[], Any], training: bool) -> Any:
+        model = nn.Sequential(nn.Linear(6, 5, rng=0), nn.ReLU()).train(training)
+        with context():
+            return model(_numbers(SHAPE, 0, "f4"))
+
+    for context, training in ((nn.no_grad, True), (nn.enable_grad, False)):
+        yield Call(f"nn.{context.__name__}: with", functools.partial(prepared, within, context, training))
+    yield call("", nn.detach, data())
+    yield call_method(
+        "nn.Parameter: add_gradient", lambda: (nn.Parameter(numbers(SHAPE, 0)).add_gradient, (numbers(SHAPE, 1),), ())
+    )
+
+    def clipped(function: Callable[..., Any]) -> tuple[Any, ...]:
+        parameters = [nn.Parameter(numbers(SHAPE, seed)) for seed in range(2)]
+        for seed, parameter in enumerate(parameters):
+            parameter.grad = numbers(SHAPE, seed + 2)
+        return function, (parameters, 0.5), [p.grad for p in parameters if p.grad is not None]
+
+    for name in nn.utils.__all__:
+        yield call_method(f"{name}: two", functools.partial(clipped, getattr(nn.utils, name)))
+    mask = lambda: fr.masks.relu_with_mask(_numbers(SHAPE, 3, "f4"))[1]
+    yield call("", diagnostics.dead_from_mask, mask, shape=SHAPE)
+
+
+def convention_calls() -> Iterator[Call]:
+    """Yield a call of each function of the other frameworks' names."""
+    for name in ("torch", "torch.special", "jax", "keras", "keras.ops", "tf", "onnx", "transformers", "mlx"):
+        module = importlib.import_module(f"fastrelu.conventions.{name}")
+        for key in module.__all__:
+            function = getattr(module, key)
+            if not inspect.isfunction(function):
+                continue
+            needed = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+            values = [
+                numbers(SHAPE, k) if k == 0 or p.name in ARRAYS else NEEDED.get(p.name, 0.25)
+                for k, p in enumerate(needed)
+            ]
+            make = functools.partial(copy.deepcopy, values)
+            yield Call(f"{name}.{key}: dense", lambda f=function, make=make: prepared(f, *make()))
+
+
+def ufunc_calls() -> Iterator[Call]:
+    """Yield a call of each ufunc."""
+    for module in (fr.ufuncs, fr.ufuncs.accurate):
+        for name in module.__all__:
+            ufunc = getattr(module, name)
+            if not isinstance(ufunc, np.ufunc):
+                continue
+            arrays = [data(k, SHAPE, "half") for k in range(ufunc.nin)]
+            if name.endswith("_where"):
+                arrays[-1] = lambda: _numbers(SHAPE, 3, "f4") > 0
+            title = f"{module.__name__}.{name}"
+            yield Call(f"{title}: half", lambda u=ufunc, arrays=arrays: prepared(u, *[a() for a in arrays]))
+
+
+def _public(space: Any) -> list[str]:
+    return [name for name in getattr(space, "__all__", dir(space)) if name[0] != "_" and callable(getattr(space, name))]
+
+
+def left_out(names: set[str]) -> set[str]:
+    """Return the public functions that are among no calls, other than those that print, draw or only hold values."""
+    public = {name for space in SPACES for name in _public(space)}
+    short = {part for name in names for part in (name, name.partition(".")[2], name.partition(".")[0])}
+    return public - short - {"Activation", "Explanation", "LayerReport", "Optimizer", "Summary", "plot", "show_config"}
 
 
 def other_calls() -> Iterator[Call]:
@@ -636,6 +756,9 @@ def all_calls() -> Iterator[Call]:
     yield from plan_calls()
     yield from diagnostic_calls()
     yield from layer_calls()
+    yield from module_calls()
+    yield from convention_calls()
+    yield from ufunc_calls()
     yield from other_calls()
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from fastrelu._core import check_types
+from fastrelu._entries import entries
 
 _NUMPYS = np.ndarray.__array_ufunc__
 
@@ -80,14 +81,14 @@ def refuse_labels(name: object, **operands: object) -> None:
 
 def refuse_untyped(name: object, **operands: object) -> None:
     """Refuse what has no type of NumPy: tensors, frames and nullable columns."""
-    for operand, value in zip(operands, operands.values(), strict=True):
+    for operand, value in entries(operands):
         if not isinstance(getattr(value, "dtype", None), np.dtype):
             raise _no(name, operand, value)
 
 
 def _unpacked(operands: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield names and operands; a tuple of one is an output. CPython 3.11 crashes where ``items()`` finds no memory."""
-    for name, value in zip(operands, operands.values(), strict=True):
+    """Yield names and operands; a tuple of one is an output."""
+    for name, value in entries(operands):
         yield name, value[0] if isinstance(value, tuple) and len(value) == 1 else value
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrelu._entries import entries
 from fastrelu._flag import check_flag
 from fastrelu.losses import quiet
 from fastrelu.nn.parameter import FLOATS, Parameter
@@ -76,7 +77,7 @@ class Optimizer:
         if unknown:
             known = ", ".join(self._defaults)
             raise ValueError(f"{type(self).__name__} has no option {', '.join(map(repr, unknown))}, only {known}")
-        options = {**self._defaults, **{name: value for name, value in group.items() if name != "params"}}
+        options = {**self._defaults, **{name: value for name, value in entries(group) if name != "params"}}
         self._check(options)
         given = group["params"]
         parameters = [given] if isinstance(given, Parameter) else parameter_list("optimizers update", given)
@@ -153,8 +154,8 @@ class Optimizer:
         if len(before) != len(values) or not all(map(operator.is_, before, values)):
             self._check(group)
             # NumPy's scalars, unlike Python's numbers, would have a single-precision step computed in double.
-            options = {name: value.item() if isinstance(value, _NUMPY) else value for name, value in group.items()}
-            if all(isinstance(value, _CONSTANTS) for name, value in group.items() if name != "params"):
+            options = {name: value.item() if isinstance(value, _NUMPY) else value for name, value in entries(group)}
+            if all(isinstance(value, _CONSTANTS) for name, value in entries(group) if name != "params"):
                 self._settled[i] = values, options
         return options
 
@@ -226,7 +227,7 @@ class Optimizer:
         for i, parameter in enumerate(parameters):
             if "step" in state[parameter]:
                 state[parameter]["step"] = int(state[parameter]["step"])  # np.savez makes an array of it
-            for name, array in state[parameter].items():
+            for name, array in entries(state[parameter]):
                 if isinstance(array, np.ndarray) and array.shape != parameter.shape:
                     raise ValueError(f"parameter {i} is {parameter.shape}, but its {name} in the state {array.shape}")
         self.state = state

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from fastrelu import _core, _rows, _runtime, _sums
+from fastrelu._entries import entries
 from fastrelu._version import __version__
 
 __all__ = [
@@ -355,7 +356,7 @@ def show_config() -> None:
     >>> fr.show_config()  # doctest: +ELLIPSIS
     version        ...
     """
-    for key, value in config().items():
+    for key, value in entries(config()):
         print(f"{key:<14} {', '.join(value) if isinstance(value, list) else value}")
 
 

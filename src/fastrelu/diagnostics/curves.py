@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastrelu import activations
 from fastrelu._catalogue import check_name, elementwise_names, required_arguments
+from fastrelu._entries import entries
 from fastrelu._extras import require
 from fastrelu.diagnostics.summary import number
 
@@ -81,7 +82,7 @@ def _draw(panel: Any, name: str, x: NDArray[np.float64]) -> None:
         slope = _broken(backward(np.ones_like(x), x, **arguments))
         panel.plot(x, slope, color=DERIVATIVE, linestyle="--", linewidth=1.5, label="derivative")
     panel.set_title(name, fontsize=10, color=TEXT)
-    shown = (f"{key} = {value:g}" for key, value in arguments.items())
+    shown = (f"{key} = {value:g}" for key, value in entries(arguments))
     panel.text(0.03, 0.97, "\n".join(shown), transform=panel.transAxes, va="top", fontsize=8, color=TEXT)
     panel.spines[:].set_visible(False)
     panel.tick_params(labelsize=8, colors=TEXT, length=0)

@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastrelu._entries import entries
 from fastrelu.diagnostics.summary import BOUNDS, Limits, Running, Summary, percent, saturation_limits, together
 from fastrelu.nn.module import Module
 
@@ -239,7 +240,7 @@ class Monitor:
 def _parameters_of(module: Module, function: str) -> dict[str, float]:
     """Return the parameters of a layer's function, which are attributes of the layer."""
     names = inspect.signature(BOUNDS[function]).parameters
-    return {name: float(getattr(module, name)) for name, p in names.items() if p.kind is p.POSITIONAL_OR_KEYWORD}
+    return {name: float(getattr(module, name)) for name, p in entries(names) if p.kind is p.POSITIONAL_OR_KEYWORD}
 
 
 def _title(layer: LayerReport) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import _core, _stats, activations, runtime
 from fastrelu._catalogue import check_name, elementwise_names
+from fastrelu._entries import entries
 from fastrelu._foreign import refuse
 from fastrelu.masks import as_mask
 
@@ -211,7 +212,7 @@ def _summary(found: NDArray[np.void]) -> Summary:
         "maximum": np.where(empty, np.nan, found["high"]),
     }
     # A copy per field: a view would keep all other fields in memory, and change with later batches.
-    return Summary(**{name: np.array(field) if field.ndim else field.item() for name, field in fields.items()})
+    return Summary(**{name: np.array(field) if field.ndim else field.item() for name, field in entries(fields)})
 
 
 def together(found: NDArray[np.void]) -> NDArray[np.void]:
@@ -478,7 +479,7 @@ def saturation_limits(name: str, tolerance: float = 0.01, **parameters: float) -
     for key in parameters:
         if key not in known[1:] or key in {"out", "where"}:
             raise TypeError(f"{name} has no parameter {key!r}")
-    numbers = {key: number(key, value) for key, value in parameters.items()}
+    numbers = {key: number(key, value) for key, value in entries(parameters)}
     if name not in BOUNDS:
         return None
     low, high = BOUNDS[name](**numbers)

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, Self, overload
 
+from fastrelu._entries import entries
 from fastrelu.nn.module import Module
 from fastrelu.nn.parameter import Changes
 from fastrelu.nn.plan import Plan
@@ -24,7 +25,7 @@ class _Container(Module):
 
     def _set(self, named: dict[Any, Any]) -> None:
         """Make these the modules of the container, or raise an error and change nothing."""
-        for name, module in named.items():
+        for name, module in entries(named):
             if not isinstance(name, str):
                 raise TypeError(f"the name of a module is a string, got {name!r}")
             if not name or "." in name:
@@ -63,7 +64,7 @@ class _Container(Module):
 
     def __delattr__(self, name: str) -> None:
         if name in self._modules:
-            self._set({other: module for other, module in self._modules.items() if other != name})
+            self._set({other: module for other, module in entries(self._modules) if other != name})
         else:
             super().__delattr__(name)
 
@@ -72,7 +73,7 @@ class _Container(Module):
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield name and module of each."""
-        yield from self._modules.items()
+        yield from entries(self._modules)
 
 
 class _List(_Container):
@@ -111,7 +112,7 @@ class _List(_Container):
     def __delitem__(self, index: int | slice | str) -> None:
         """Remove one or several modules."""
         removed = list(self._modules)[index] if isinstance(index, slice) else [self._name(index)]
-        self._replace([item for item in self._modules.items() if item[0] not in removed])
+        self._replace([item for item in entries(self._modules) if item[0] not in removed])
 
     def append(self, module: Module) -> Self:
         """Add a module at the end; return the container itself."""
@@ -119,12 +120,12 @@ class _List(_Container):
 
     def extend(self, modules: Iterable[Module]) -> Self:
         """Add modules at the end; return the container itself."""
-        self._replace([*self._modules.items(), *(("", module) for module in modules)])
+        self._replace([*entries(self._modules), *(("", module) for module in modules)])
         return self
 
     def insert(self, index: int, module: Module) -> Self:
         """Insert a module before a position, as ``list.insert`` does; return the container itself."""
-        items = list(self._modules.items())
+        items = list(entries(self._modules))
         items.insert(index, ("", module))
         self._replace(items)
         return self
@@ -192,7 +193,7 @@ class Sequential(_List):
     def __getitem__(self, index: int | str | slice) -> Any:
         """Return a layer by its position or name, or for a slice a Sequential of layers, which keep their names."""
         if isinstance(index, slice):
-            return Sequential(OrderedDict(list(self._modules.items())[index]))
+            return Sequential(OrderedDict(list(entries(self._modules))[index]))
         return super().__getitem__(index)
 
     # --- Calls ----------------------------------------------------------------------------------------------------
@@ -323,7 +324,7 @@ class ModuleDict(_Container):
 
 def _flat(named: dict[str, Module], prefix: str = "") -> Iterator[tuple[str, Module]]:
     """Yield name and module of the layers in the order of the calls, with inner Sequentials expanded."""
-    for name, layer in named.items():
+    for name, layer in entries(named):
         if isinstance(layer, Sequential):
             yield from _flat(layer._modules, f"{prefix}{name}.")
         else:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from numpy.typing import ArrayLike
 
 from fastrelu import gated_units
+from fastrelu._entries import entries
 from fastrelu.nn.activation import repr_of
 from fastrelu.nn.module import Layer
 from fastrelu.nn.record import save, watching
@@ -27,7 +28,7 @@ class _GatedUnit(Layer):
     def __init__(self, dim: int, **options: Any) -> None:
         super().__init__()
         self.dim = dim
-        for name, value in options.items():
+        for name, value in entries(options):
             setattr(self, name, value)
 
     def _apply(self, suffix: str, *arrays: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastrelu._entries import entries
 from fastrelu._flag import check_flag
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter, check_backward_flags, is_half
 from fastrelu.nn.record import HERE, Alone, Off, Record, Saved, flat, keep, release
@@ -336,7 +337,7 @@ class Module:
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield name and module of each direct child."""
-        for name, value in vars(self).items():
+        for name, value in entries(vars(self)):
             if isinstance(value, Module):
                 yield name, value
 
@@ -359,7 +360,7 @@ class Module:
             yield module
 
     def _walk(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        for name, value in vars(self).items():
+        for name, value in entries(vars(self)):
             if name not in _INTERNAL:
                 self._check_collection(name, value)  # a list may have grown since it was assigned
         yield prefix, self
@@ -367,7 +368,7 @@ class Module:
             yield from child._walk(f"{prefix}.{name}" if prefix else name)
 
     def _own_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        for name, value in vars(self).items():
+        for name, value in entries(vars(self)):
             if isinstance(value, Parameter):
                 yield name, value
 
@@ -492,25 +493,25 @@ class Module:
         values = {name: _array_of(name, state_dict[name], own[name].dtype) for name in own if name in state_dict}
         shapes = [
             f"{name} is {own[name].shape}, got {value.shape}"
-            for name, value in values.items()
+            for name, value in entries(values)
             if value.shape != own[name].shape
         ]
         if shapes:
             raise ValueError(f"the state has other shapes: {'; '.join(shapes)}")
         wrong = [
             f"{name} is {value.dtype}"
-            for name, value in values.items()
+            for name, value in entries(values)
             if value.dtype not in FLOATS and not is_half(value.dtype)
         ]
         if wrong:
             raise TypeError(f"layers hold float32 or float64; {'; '.join(wrong)}")
         if missing:
-            values = {name: value.astype(own[name].dtype, copy=False) for name, value in values.items()}
-        kinds = {value.dtype: name for name, value in values.items()}
+            values = {name: value.astype(own[name].dtype, copy=False) for name, value in entries(values)}
+        kinds = {value.dtype: name for name, value in entries(values)}
         if len(kinds) > 1:
-            found = ", ".join(f"{name} is {kind}" for kind, name in kinds.items())
+            found = ", ".join(f"{name} is {kind}" for kind, name in entries(kinds))
             raise TypeError(f"the state mixes types ({found}): convert the arrays to one")
-        frozen = [name for name, value in values.items() if not own[name].takes(value)]
+        frozen = [name for name, value in entries(values) if not own[name].takes(value)]
         if frozen:
             raise ValueError(f"the memory of parameters is read-only: {', '.join(frozen)}")
         # The arrays of the state may be views of this module's parameters, under other names: they are copied before
@@ -518,10 +519,10 @@ class Module:
         shared = [p.data for p in own.values()]
         values = {
             name: value.copy() if any(np.may_share_memory(value, data) for data in shared) else value
-            for name, value in values.items()
+            for name, value in entries(values)
         }
-        memory = {name: own[name].memory_for(value) for name, value in values.items()}
-        for name, value in values.items():
+        memory = {name: own[name].memory_for(value) for name, value in entries(values)}
+        for name, value in entries(values):
             own[name].assign(value, memory[name])
         return IncompatibleKeys(missing, unexpected)
 
@@ -533,7 +534,7 @@ class Module:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes without what belongs to this object: what a call saved, what has been checked."""
-        return {name: value for name, value in vars(self).items() if name not in {"_saved", "_checked", "_plan"}}
+        return {name: value for name, value in entries(vars(self)) if name not in {"_saved", "_checked", "_plan"}}
 
     def __repr__(self) -> str:
         lines = [self.extra_repr()] if self.extra_repr() else []

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from fastrelu._entries import entries
+
 
 class Random:
     """Mixin of the layers that draw random numbers in training mode.
@@ -36,7 +38,7 @@ class Random:
         return self.rng
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: value for name, value in vars(self).items() if name != "_saved"}
+        state = {name: value for name, value in entries(vars(self)) if name != "_saved"}
         if self.rng is self._unseeded:
             del state["rng"], state["_unseeded"]
         return state

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastrelu._entries import entries
 from fastrelu._foreign import refuse
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter
 
@@ -251,7 +252,7 @@ class Own:
 
     def restore(self) -> None:
         """Give the modules back what they saved in this call: there may have been others since."""
-        for (module, name), value in self.log.items():
+        for (module, name), value in entries(self.log):
             if name == "_saved":
                 keep(module, value)
             else:
@@ -489,7 +490,7 @@ def _gradient_of(value: Any, gradients: dict[int, Any]) -> Any:
     if isinstance(value, (tuple, list)):
         return tuple(_gradient_of(item, gradients) for item in value)
     if isinstance(value, dict):
-        return {name: _gradient_of(item, gradients) for name, item in value.items()}
+        return {name: _gradient_of(item, gradients) for name, item in entries(value)}
     return np.zeros_like(value) if float_type(value) else None
 
 
@@ -534,7 +535,7 @@ def _collected(output: Any, gradients: dict[int, Any]) -> Any:
     if isinstance(output, (tuple, list)):
         return tuple(_collected(item, gradients) for item in output)
     if isinstance(output, dict):
-        return {name: _collected(item, gradients) for name, item in output.items()}
+        return {name: _collected(item, gradients) for name, item in entries(output)}
     if id(output) in gradients:
         return gradients.pop(id(output))
     return np.zeros_like(output) if is_array(output) else None

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import along_axis
+from fastrelu._entries import entries
 from fastrelu._flag import check_flag
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import Parameter
@@ -127,7 +128,7 @@ class _Loaded(_AlongAxis):
         if isinstance(self.sink, Parameter):
             options["sink"] = f"Parameter of shape {self.sink.shape}"
         return ", ".join(
-            [super().extra_repr(), *(f"{name}={value}" for name, value in options.items() if value is not None)]
+            [super().extra_repr(), *(f"{name}={value}" for name, value in entries(options) if value is not None)]
         )
 
 
