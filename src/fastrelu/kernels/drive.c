@@ -14,8 +14,8 @@ enum { FR_BLOCK = 512, FR_LONG = 4096, FR_SHORT_BOX = 16 };
 /* FR_MOVED: bytes of a streamed box. FR_WORTH_MOVING: from this size on the partly filled lines at its ends do not
  * matter. */
 enum { FR_MOVED = 2048, FR_WORTH_MOVING = 1024 };
-/* Bytes to prefetch where rows are not adjacent in memory; of a row that is longer, its start. */
-enum { FR_ROWS_AHEAD = 2048, FR_ROW_START = 512 };
+/* Bytes to prefetch where rows are not adjacent in memory. */
+enum { FR_ROWS_AHEAD = 2048 };
 
 #define TYPE(name, number, storage, kernels, fast, accurate) storage name[FR_BLOCK];
 typedef union {
@@ -246,12 +246,13 @@ static void fr_choose_moves(fr_plan *plan, const fr_memory *memory) {
     }
 }
 
-/* The kernel that takes the terms in registers, or NULL: sums of x, or a product of the result, or backward of grad. */
+/* The kernel that takes the terms in registers, or NULL: sums of x, or a product of the result, or backward of grad.
+ * Forward results that are streamed come sooner by blocks. */
 static fr_fused fr_find_fused(const fr_plan *plan) {
     const fr_call *call = plan->call;
     const int product = call->ndata == 1 ? call->ndata + call->nparams : 0;
     const int sums = plan->nterms && plan->how[0] == call->convert->combine[call->type][FR_ADD];
-    if (!plan->nterms || (plan->nterms > 1 && !sums)) return NULL;
+    if (!plan->nterms || (plan->nterms > 1 && !sums) || (plan->streamed && call->ndata == 1)) return NULL;
     for (int k = 0; k < plan->nterms; k++)
         if (plan->how[k] != plan->how[0] || plan->changed[k] != (sums ? call->ndata - 1 : product)) return NULL;
     return call->fused[sums ? FR_ADD : FR_MULTIPLY];
@@ -305,7 +306,7 @@ void fr_make_plan(fr_plan *plan, const fr_call *call, const fr_memory *memory, i
     plan->lead = 0;
     fr_choose_moves(plan, memory);
     for (int j = 0; j < fr_operands(plan); j++) stream = stream && (j == nin || view->origin[j] != view->origin[nin]);
-    stream = stream && call->stream->move && !plan->masked;
+    plan->streamed = stream = stream && call->stream->move && !plan->masked;
 
     int cross = fr_cross_axis(view, fr_operands(plan));
     if (cross) {
@@ -386,15 +387,14 @@ static void fr_run_rows_along(const fr_plan *plan, const char **in, char *out, c
     const ptrdiff_t n = plan->view.shape[0], bytes = n * plan->size[nin];
     const ptrdiff_t ahead = bytes < FR_ROWS_AHEAD ? FR_ROWS_AHEAD / bytes : 1;
     int apart[FR_MAX_OPERANDS], napart = 0;
-    const ptrdiff_t soon_bytes = bytes <= FR_ROWS_AHEAD ? bytes : FR_ROW_START;
-    for (int j = 0; j < operands; j++)
+    for (int j = 0; j < operands && bytes <= FR_ROWS_AHEAD; j++)
         if (fr_is_read(plan, j) && plan->way[j] == FR_AS_IT_IS && step[j] && step[j] != bytes) apart[napart++] = j;
     const ptrdiff_t out_bytes = bytes <= FR_ROWS_AHEAD && step[nin] != bytes ? bytes : 0;
     for (ptrdiff_t row = 0; row < rows; row++) {
         for (int k = 0; k < napart; k++) {
             const char *soon = in[apart[k]] + ahead * step[apart[k]];
-            for (ptrdiff_t at = 0; at < soon_bytes; at += FR_CACHE_LINE) FR_FETCH(soon + at);
-            FR_FETCH(soon + soon_bytes - 1);
+            for (ptrdiff_t at = 0; at < bytes; at += FR_CACHE_LINE) FR_FETCH(soon + at);
+            FR_FETCH(soon + bytes - 1);
         }
         for (ptrdiff_t at = 0; at < out_bytes; at += FR_CACHE_LINE) FR_FETCH_TO(out + ahead * step[nin] + at);
         fr_run_kernel(plan, in, out, also, n);
@@ -527,8 +527,6 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             n *= extent[k];
         }
         const char *in[FR_MAX_OPERANDS], *next[FR_MAX_OPERANDS];
-        const ptrdiff_t before = index[0] * plan->box[0] - plan->lead + skip; /* elements of the row */
-        const int ends_row = index[0] + 1 == plan->count[0] && view->naxes > 1;
         /* A block whose operand has stride 0 along the row still holds the right number from the box before, unless
          * this is the first box or that one was shorter. */
         int kept = plan->inner == 1 && number > first && index[0] > (plan->lead > 0), fetched = 0;
@@ -539,8 +537,7 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
                 copied = plan->way[j] == FR_BY_COPY || (loaded && plan->way[j] == FR_AS_IT_IS);
             if (copied && !(kept && view->stride[0][j] == 0)) fr_load_box(plan, j, at, extent, n, (char *)&block[j]);
             in[j] = plan->way[j] >= FR_BY_COPY || loaded ? (const char *)&block[j] : at;
-            const ptrdiff_t further = ends_row ? view->stride[1][j] - before * plan->size[j] : n * plan->size[j];
-            if (plan->way[j] == FR_AS_IT_IS) next[fetched++] = at + further;
+            if (plan->way[j] == FR_AS_IT_IS) next[fetched++] = at + n * plan->size[j];
         }
         char *out = view->origin[nin] + (offset[nin] + skip * view->stride[0][nin]);
         int stored = fr_is_loaded(plan, nin) || plan->masked;
