@@ -1,9 +1,13 @@
-"""Run the fuzzer, and tests if any are named, with the address and the undefined-behavior sanitizer built in.
+"""Run a build with sanitizers: the fuzzer, or with ``--threads`` the soak, and tests if any are named.
 
 ``python tools/sanitize.py --calls 50000 tests/test_safety.py``: copies the sources to a temporary directory, builds them
 there with GCC's or Clang's ``-fsanitize=address,undefined``, and runs ``tools/fuzz.py`` and pytest on that build; the
 installed package is not changed. Any report of a sanitizer ends the run, with the number of the call. If the compiler
 has no sanitizers, the script prints that and ends without an error.
+
+``python tools/sanitize.py --threads --calls 1000 tests/test_recycle.py``: with GCC's ThreadSanitizer, and ``tools/soak.py``,
+four Python threads that call all engines at once, instead of the fuzzer. The team has atomics and locks of its own, which
+the sanitizer sees; of OpenMP it uses no more than the threads, so that GCC's OpenMP need not be instrumented.
 """
 
 from __future__ import annotations
@@ -19,32 +23,33 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SANITIZE = "-fsanitize=address,undefined"
-FLAGS = f"{SANITIZE} -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
+COMPILER = os.environ.get("CC") or (sysconfig.get_config_var("CC") or "cc").split()[0]
+ADDRESS = "-fsanitize=address,undefined"
+THREAD = "-fsanitize=thread"
+FLAGS = "-fno-sanitize-recover=undefined -fno-omit-frame-pointer"
 # Replaces flags of setup.py, which come last. Optimizing instrumented code takes minutes, and hides some accesses.
 INSTEAD = {"-O3": "-O0", "-O2": "-O0", "-g0": "-g1"}
 
 
-def libraries() -> list[str]:
+def libraries(sanitize: str) -> list[str]:
     """Return the libraries to load before Python for the compiler's sanitizers; nothing if they do not work."""
-    compiler = os.environ.get("CC") or (sysconfig.get_config_var("CC") or "cc").split()[0]
     found = []
     try:
-        for name in ("libasan.so", "libstdc++.so"):
-            command = [compiler, f"-print-file-name={name}"]
+        for name in ("libtsan.so" if sanitize == THREAD else "libasan.so", "libstdc++.so"):
+            command = [COMPILER, f"-print-file-name={name}"]
             path = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
             found += [path] if Path(path).is_absolute() else []
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "probe.c")
             source.write_text("int main(void) { return 0; }\n")
-            command = [compiler, *FLAGS.split(), str(source), "-o", str(Path(folder, "probe"))]
+            command = [COMPILER, *sanitize.split(), str(source), "-o", str(Path(folder, "probe"))]
             subprocess.run(command, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return []
-    return found if found and "asan" in found[0] else []
+    return found if found and "san.so" in found[0] else []
 
 
-def build(folder: Path, isa: str) -> Path:
+def build(folder: Path, isa: str, sanitize: str) -> Path:
     """Build the package with sanitizers in a folder and return the directory to import it from."""
     source, target = folder / "source", folder / "site"
     source.mkdir()
@@ -60,7 +65,10 @@ def build(folder: Path, isa: str) -> Path:
     for pattern in ("_*.c", "along_axis.c", "activations/*.c"):
         for generated in source.glob(f"src/fastrelu/{pattern}"):
             generated.unlink()
-    environment = {**os.environ, "CFLAGS": FLAGS, "LDFLAGS": SANITIZE, "FASTRELU_BUILD_ISA": isa}
+    flags = {"CFLAGS": f"{sanitize} {FLAGS}", "LDFLAGS": sanitize}
+    if sanitize == THREAD:  # with OpenMP: the program that looks for it is linked without LDFLAGS
+        flags = {"CC": f"{COMPILER} {sanitize} {FLAGS}"}
+    environment = {**os.environ, **flags, "FASTRELU_BUILD_ISA": isa}
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), str(source)]
     subprocess.run(command, check=True, env=environment)
     return target
@@ -69,20 +77,26 @@ def build(folder: Path, isa: str) -> Path:
 def main() -> int:
     """Read the options, build and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--calls", type=int, default=2000, help="number of calls of the fuzzer (default: %(default)s)")
+    parser.add_argument("--threads", action="store_true", help="look for races, with ThreadSanitizer")
+    parser.add_argument("--calls", type=int, default=2000, help="number of calls (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--isa", default="v3", help="instruction sets to build (default: v3), separated by commas")
     parser.add_argument("--report", type=Path, metavar="FILE", help="passed to the fuzzer")
     parser.add_argument("tests", nargs="*", help="tests to run as well, as arguments of pytest")
     options = parser.parse_args()
-    preload = libraries()
+    sanitize = THREAD if options.threads else ADDRESS
+    preload = libraries(sanitize)
     if not preload:
-        print("skipped: this compiler has no address sanitizer")
+        print(f"skipped: this compiler has no {sanitize.split()[0]}")
         return 0
     with tempfile.TemporaryDirectory() as name:
         folder, trace, start = Path(name), Path(name, "number"), time.monotonic()
-        site = build(folder, options.isa)
-        print(f"built with {SANITIZE} in {time.monotonic() - start:.0f} s", flush=True)
+        quiet = folder / "quiet"
+        # The loader frees what a thread that has ended had to itself; the end of a region is a barrier of GCC's OpenMP,
+        # which is not instrumented.
+        quiet.write_text("race:_dl_deallocate_tls\nrace:_runtime__region\n")
+        site = build(folder, options.isa, sanitize)
+        print(f"built with {sanitize} in {time.monotonic() - start:.0f} s", flush=True)
         environment = {
             **os.environ,
             "LD_PRELOAD": ":".join(preload),
@@ -90,14 +104,21 @@ def main() -> int:
             "PYTHONMALLOC": "malloc",  # Python's own allocator would hide what happens inside its pools
             "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
             "UBSAN_OPTIONS": "print_stacktrace=1",
+            # A forked child works alone, but starts threads of Python; the interpreter leaves threads behind at its end.
+            "TSAN_OPTIONS": f"die_after_fork=0:report_thread_leaks=0:halt_on_error=1:suppressions={quiet}",
+            "OPENBLAS_NUM_THREADS": "1",  # its threads are not instrumented
         }
-        where = "import fastrelu, sys; sys.exit(not fastrelu.__file__.startswith(sys.argv[1]))"
+        where = (
+            "import fastrelu, sys; from fastrelu import _runtime; "
+            f"sys.exit(not (fastrelu.__file__.startswith(sys.argv[1]) and (_runtime.openmp or not {options.threads})))"
+        )
         subprocess.run([sys.executable, "-c", where, str(site)], check=True, env=environment)
-        command = [sys.executable, str(ROOT / "tools" / "fuzz.py"), "--calls", str(options.calls)]
-        command += ["--seed", str(options.seed), "--trace", str(trace)]
-        command += ["--report", str(options.report)] if options.report else []
+        command = [sys.executable, str(ROOT / "tools" / f"{'soak' if options.threads else 'fuzz'}.py")]
+        command += ["--operations" if options.threads else "--calls", str(options.calls), "--seed", str(options.seed)]
+        command += ["--team", "--growth", "4096"] if options.threads else ["--trace", str(trace)]
+        command += ["--report", str(options.report)] if options.report else []  # the soak refuses it
         status = subprocess.run(command, check=False, env=environment).returncode
-        if status:
+        if status and trace.exists():
             print(f"call {trace.read_text().strip()} was the last")
         if options.tests:
             command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options.tests]

@@ -24,7 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 import fastrelu as fr
-from fastrelu import diagnostics, fused, masks, nn, quantized, runtime
+from fastrelu import _runtime, diagnostics, fused, masks, nn, quantized, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,6 +168,7 @@ def soak(operations: int, threads: int, seed: int, minutes: float) -> tuple[Held
                     once(rng, source, kept)
                 if step % 97 == 0:
                     fr.set_cache_limit(rng.choice([0, 2**20, 2**24, 2**26]))
+                    fr.set_num_threads(rng.choice([1, 2, 8]))
                 bar.update()
         except BaseException as error:  # noqa: BLE001  raised in the caller below
             errors.append(error)
@@ -182,7 +183,7 @@ def soak(operations: int, threads: int, seed: int, minutes: float) -> tuple[Held
             raise errors[0]
         return held()
 
-    before = fr.get_cache_limit()
+    before, threads_before = fr.get_cache_limit(), fr.get_num_threads()
     parts = 0
     found: list[Held] = []
     try:
@@ -192,6 +193,7 @@ def soak(operations: int, threads: int, seed: int, minutes: float) -> tuple[Held
             bar.total = operations * threads * max(10, parts + 1) // 10
     finally:
         fr.set_cache_limit(before)
+        fr.set_num_threads(threads_before)
         bar.close()
     return found[(parts - 1) // 10], found[-1]
 
@@ -203,13 +205,22 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0, help="least duration (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=4, help="number of Python threads (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--team", action="store_true", help="share small arrays too, with a team of four")
+    parser.add_argument("--growth", type=int, default=16, help="MiB that may be held more (default: %(default)s)")
     options = parser.parse_args()
+    if options.team:
+        _runtime.set_defaults(parallel_from=(1000,) * 3, waking_from=(1000,) * 3)
+        _runtime.set_team(hold=False, granted=4)
     early, late = soak(options.operations, options.threads, options.seed, options.minutes)
     texts = [
         f"{at.resident / 2**20:.1f} MiB, {at.threads} threads, {at.descriptors} descriptors" for at in (early, late)
     ]
-    print(f"isa {runtime.isa}, resident after a tenth {texts[0]}, at the end {texts[1]}")
-    if late.resident > early.resident + 2**24 or late.threads > early.threads or late.descriptors > early.descriptors:
+    print(
+        f"isa {runtime.isa}, {_runtime.team()['jobs']} jobs shared, resident after a tenth {texts[0]}, at the end {texts[1]}"
+    )
+    grown = late.resident - early.resident > options.growth << 20
+    more = late.threads > early.threads and not options.team  # which has its workers when calls have needed them
+    if grown or more or late.descriptors > early.descriptors:
         sys.exit("memory, threads or descriptors grow")
 
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastrelu import activations
 from fastrelu._core import ADD, call_fused, joint_dtype, small_sum, stored, target_in_place
 from fastrelu._core import call as run
+from fastrelu._entries import entries
 from fastrelu._foreign import is_foreign, refuse, refuse_untyped
 from fastrelu._runtime import call_whole
 from fastrelu._sums import call_biased, small_biased
@@ -75,7 +76,7 @@ def find(activation: Activation, options: dict[str, Any]) -> Call:
     if unknown:
         takes = ", ".join(known) or "none"
         raise TypeError(f"{name} has no parameter {unknown[0]!r}; its parameters: {takes}")
-    missing = [option for option, value in known.items() if value is inspect.Parameter.empty and option not in options]
+    missing = [option for option, value in entries(known) if value is inspect.Parameter.empty and option not in options]
     if missing:
         raise TypeError(f"{name} needs a value for {missing[0]}")
     values = known | options
@@ -84,11 +85,11 @@ def find(activation: Activation, options: dict[str, Any]) -> Call:
         getattr(activations, name)(np.empty(0, np.float32), values["approximate"])  # refuses another form
         kernel = name if values.pop("approximate") == "none" else f"{name}_tanh"
     if f"{name}_line" in kernels:  # for other numbers than the usual ones
-        if all(type(value) is float and value == known[option] for option, value in values.items()):
+        if all(type(value) is float and value == known[option] for option, value in entries(values)):
             values = {}
         else:
             kernel = f"{name}_line"
-    numbers = (_FOR_NONE.get(option, value) if value is None else value for option, value in values.items())
+    numbers = (_FOR_NONE.get(option, value) if value is None else value for option, value in entries(values))
     return Call(kernel, name, options, tuple(numbers))
 
 

@@ -19,6 +19,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrelu import _packed, runtime
+from fastrelu._entries import entries
 from fastrelu._foreign import refuse, refuse_mask
 from fastrelu._typing import Output
 from fastrelu.fused import Activation, chosen, find
@@ -81,7 +82,7 @@ def _as_zero_point(name: str, operand: str, value: Any, dtype: np.dtype[Any]) ->
 
 def _along(name: str, x: NDArray[Any], axis: int | None, **operands: NDArray[Any]) -> tuple[NDArray[Any], ...]:
     """Return scales and zero points in shapes that broadcast to that of x."""
-    channels = [operand for operand, array in operands.items() if array.ndim]
+    channels = [operand for operand, array in entries(operands) if array.ndim]
     if not channels:
         if axis is not None:
             raise ValueError(f"{name} takes axis= with one-dimensional {' and '.join(operands)}")
