@@ -65,10 +65,8 @@ def build(folder: Path, isa: str, sanitize: str) -> Path:
     for pattern in ("_*.c", "along_axis.c", "activations/*.c"):
         for generated in source.glob(f"src/fastrelu/{pattern}"):
             generated.unlink()
-    flags = {"CFLAGS": f"{sanitize} {FLAGS}", "LDFLAGS": sanitize}
-    if sanitize == THREAD:  # with OpenMP: the program that looks for it is linked without LDFLAGS
-        flags = {"CC": f"{COMPILER} {sanitize} {FLAGS}"}
-    environment = {**os.environ, **flags, "FASTRELU_BUILD_ISA": isa}
+    # Part of the compiler's name: the program that looks for OpenMP is linked without LDFLAGS.
+    environment = {**os.environ, "CC": f"{COMPILER} {sanitize} {FLAGS}", "FASTRELU_BUILD_ISA": isa}
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), str(source)]
     subprocess.run(command, check=True, env=environment)
     return target
