@@ -1398,6 +1398,36 @@ cdef bint _extents_meet(cnp.ndarray x, cnp.ndarray y) noexcept:
     return ends[0] < ends[3] and ends[2] < ends[1]
 
 
+cdef bint _small_side_by_side(Kernel first, Kernel second, tuple params, cnp.ndarray x, cnp.ndarray target, int axis,
+                              int dtype) except -1:
+    """Run both kernels on a small array without the driver; False: nothing was done."""
+    cdef int type = type_of(dtype), level = precision_here(), k
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(x), rows = 1, row
+    if not (0 <= type < FR_OWN_TYPES and 0 < n <= FEW and axis < cnp.PyArray_NDIM(x)
+            and cnp.PyArray_SIZE(target) == 2 * n and _is_native(x, dtype) and _is_native(target, dtype)
+            and PyArray_IS_C_CONTIGUOUS(x) and PyArray_IS_C_CONTIGUOUS(target)):
+        return False
+    for k in range(axis):
+        rows *= cnp.PyArray_DIM(x, k)
+    cdef double rounded[FR_MAX_PARAMETERS]
+    cdef fr_kernel loop = first.calls[type][level].scalar
+    cdef fr_kernel other = plain_kernel(second, params, type, level, rounded)
+    if other == NULL or (rows > FEW_ROWS and n < FEW_ROWS * rows):
+        return False
+    cdef const char *inputs[FR_MAX_INPUTS]
+    cdef Py_ssize_t size = size_of(dtype), length = n // rows
+    cdef char *to = <char *>cnp.PyArray_DATA(target)
+    for k in range(second.nparams):
+        inputs[1 + k] = <const char *>rounded + k * size
+    cdef fr_guard caller = fr_guard_open()
+    for row in range(rows):
+        inputs[0] = <const char *>cnp.PyArray_DATA(x) + row * length * size
+        loop(inputs, to + 2 * row * length * size, length)
+        other(inputs, to + (2 * row + 1) * length * size, length)
+    fr_guard_close(caller)
+    return True
+
+
 cdef bint _side_by_side(Kernel first, Kernel second, tuple params, cnp.ndarray x, cnp.ndarray target, int axis,
                         int dtype) except -1:
     """Run both kernels through the driver, which allocates the memory of both before either writes."""
@@ -1406,6 +1436,8 @@ cdef bint _side_by_side(Kernel first, Kernel second, tuple params, cnp.ndarray x
     cdef Held held
     cdef NpyIter *one = NULL
     cdef NpyIter *other = NULL
+    if _small_side_by_side(first, second, params, x, target, axis, dtype):
+        return True
     cdef int type = type_of(dtype), level = precision_here()
     cdef Py_ssize_t n = cnp.PyArray_SIZE(x), length = cnp.PyArray_DIM(x, axis)
     cdef Crew crew = crew_for(second.cost, n)
