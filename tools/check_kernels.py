@@ -48,8 +48,10 @@ JUMP = re.compile(r"^\s+(?:j\w+|b(?:\.\w+)?)\s+_?(\w+(?:\.\w+)*)$")
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
 SOURCES = [path for path in [*KERNELS.glob("*.c"), *KERNELS.parent.glob("[pt]*.c")] if not path.name.startswith("isa_")]
 PROGRAMS = [*ROOT.glob("tools/*.c"), *ROOT.glob("benchmarks/*.c")]
-# Cython's output includes them, and uses what nothing uses here.
-HEADERS = '#include "packed_drive.h"\n#include "stats_drive.h"\n#include "rows_ufunc.h"\n'
+# Cython's output includes them, and uses what nothing uses here. The last one needs Python's headers, which fit the
+# processor of this machine alone.
+HEADERS = '#include "packed_drive.h"\n#include "stats_drive.h"\n'
+PYTHON_HEADERS = '#include "rows_ufunc.h"\n'
 
 # ziglang hands on -c beside -S
 CLANG = [sys.executable, "-m", "ziglang", "cc", "-Wno-unused-command-line-argument"]
@@ -81,7 +83,7 @@ def rest_compiled(compiler: list[str], directory: Path) -> bool:
     """Compile all C but the kernels; return whether there was neither an error nor a warning."""
     shutil.copy(subprocess.check_output(["cc", "-print-file-name=include/omp.h"], text=True).strip(), directory)
     headers = directory / "headers.c"
-    headers.write_text(HEADERS)
+    headers.write_text(HEADERS + PYTHON_HEADERS if compiler[0] == "cc" else HEADERS)
     folders = [f"-isystem{path}" for path in (directory, sysconfig.get_path("include"), np.get_include())]
     command = [*compiler, "-O1", "-std=c11", "-fopenmp", f"-I{KERNELS}", *folders]
     # ziglang does not know -fsyntax-only; some programs need GCC's libraries
