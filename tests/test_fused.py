@@ -178,9 +178,12 @@ def check_terms(case: Case, isa: str, rows: tuple[int, ...], dtype: Any, threads
                 assert _core.call_fused("test", ((forward, (place, *given), terms, place),)) is not None
                 slope = _sums.call_biased(backward, isa, given, None, grad, x, bias, more[0] if more else None)
             assert_same_bits(place, expected, rows)
+            assert slope is not None
             assert_same_bits(slope[0], _core.call(backward, None, True, grad, total, *given), rows)
             others = np.asfortranarray(grad), np.asfortranarray(x), bias, more[0] if more else None
-            assert_same_bits(slope[1], _sums.call_biased(backward, isa, given, None, *others)[1], rows)
+            elsewhere = _sums.call_biased(backward, isa, given, None, *others)
+            assert elsewhere is not None
+            assert_same_bits(slope[1], elsewhere[1], rows)
 
 
 @each_forward_case
