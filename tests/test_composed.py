@@ -154,6 +154,20 @@ def test_crelu(dtype: np.dtype[Any], axis: int) -> None:
     assert_same_bits(out, wanted)
 
 
+@pytest.mark.parametrize("level", ["fast", "accurate"])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shape", [(16384,), (16385,), (4, 4096), (4, 4097), (128, 128), (2000, 3), (1, 1, 1)])
+def test_crelu_with_and_without_the_driver(shape: tuple[int, ...], dtype: str, level: Any) -> None:
+    """Both ways on both sides of their limits, along every axis, give the bits of two calls; NaN and both zeros too."""
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    x.flat[:3] = np.array([np.nan, 0.0, -0.0], dtype)[: x.size]
+    with fr.precision(level):
+        for axis in range(x.ndim):
+            wanted = np.concatenate([fr.relu(x), fr.relu(-x)], axis)
+            assert_same_bits(fr.crelu(x, axis), wanted)
+            assert_same_bits(fr.crelu(x, axis, out=np.empty_like(wanted)), wanted)
+
+
 def test_crelu_special_values(dtype: np.dtype[Any]) -> None:
     """NaN gives NaN in both halves and in the gradient; zeros of either sign give +0.0."""
     x = np.array([np.nan, 0.0, -0.0, np.inf, -np.inf], dtype)
