@@ -1791,6 +1791,7 @@ cdef bint _may_write(const _Unit *unit, cnp.ndarray out, Py_ssize_t step, object
 
 cdef enum:
     BLOCK = 512  # elements of a block in the first-level cache
+    TILE = 32  # a loop with terms in registers copies fewer elements to a tile, which costs more than it saves
 
 
 def small_unit(str name, Kernel kernel not None, tuple numbers, object x, object axis, bint second, object gate,
@@ -1832,7 +1833,7 @@ def small_unit(str name, Kernel kernel not None, tuple numbers, object x, object
     if out is not None and not _may_write(&unit, y, step, x):
         return None
     cdef char *to = <char *>cnp.PyArray_DATA(y)
-    cdef fr_fused fused = how.fused[FR_MULTIPLY]
+    cdef fr_fused fused = NULL if unit.length < TILE else how.fused[FR_MULTIPLY]
     for j in range(kernel.nparams):
         inputs[1 + j] = <const char *>rounded + j * how.itemsize
     inputs[kernel.nin] = NULL
@@ -1912,7 +1913,9 @@ def small_unit_backward(str name, Kernel kernel not None, Kernel backward not No
             of_gate += size
         else:
             of_value += size
-    cdef fr_fused fused = backward.calls[type_of(dtype)][level].fused[FR_MULTIPLY]
+    cdef fr_fused fused = NULL
+    if unit.length >= TILE:
+        fused = backward.calls[type_of(dtype)][level].fused[FR_MULTIPLY]
     for j in range(kernel.nparams):
         inputs[2 + j] = <const char *>rounded + j * how.itemsize
     inputs[backward.nin] = NULL

@@ -91,11 +91,12 @@ cdef int _format_of(int type) noexcept:
 
 cdef int _set_type(fr_packed_plan *plan, int dtype, int level, str isa) except -1:
     """Choose the type of the kernels for a type in memory, and the moves between the two."""
-    cdef const _runtime.fr_convert *convert = _runtime.tables(isa).convert
+    cdef const _runtime.fr_tables *tables = _runtime.tables(isa)
+    cdef const _runtime.fr_convert *convert = tables.convert
     cdef int own = _runtime.type_of(dtype)
     plan.type = _runtime.fr_type_of_flavor[_runtime.flavor_of(dtype, level)]
     plan.itemsize = _runtime.fr_types[plan.type].size
-    plan.loops, plan.stream = _runtime.tables(isa).packed, &_runtime.tables(isa).stream
+    plan.loops, plan.stream = tables.packed, &tables.stream
     if own >= <int>_runtime.FR_OWN_TYPES:
         plan.load, plan.store = convert.load[plan.type][_format_of(own)], convert.store[plan.type][_format_of(own)]
     return 0
