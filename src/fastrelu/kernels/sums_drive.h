@@ -14,6 +14,7 @@ enum {
     FR_PIECE = 8192,     /* elements of a long run that make one unit of a task's work */
     FR_SPAN = 1024,      /* least number of neighboring elements for a task, if kept is cut */
     FR_TASK = 16384,     /* elements below which a task is not worth its own sums */
+    FR_TERMS = 64,       /* terms of a sum below which a task is not worth its own */
     FR_TASKS = 64
 };
 
@@ -79,7 +80,7 @@ static void fr_round_pairs(fr_pairs from, ptrdiff_t count, int type, char *to) {
 /* Does a term have no more digits than the sum is rounded to? */
 static inline int fr_is_full(const fr_sums_job *job) { return fr_types[job->type].size == sizeof(double); }
 
-/* Is dx itself added, instead of terms? */
+/* Is dx itself added, in float, instead of terms? */
 static inline int fr_adds_floats(const fr_sums_job *job) { return job->biased && !fr_is_full(job) && job->inner == 1; }
 
 static void fr_sums_split(fr_sums_job *job) {
@@ -92,8 +93,10 @@ static void fr_sums_split(fr_sums_job *job) {
     if (across > job->kept) across = job->kept;
     if (across < 1) across = 1;
     ptrdiff_t along = (want + across - 1) / across, units = job->outer * job->pieces;
+    if (along > units) along = units;
+    if (along > job->outer * run / FR_TERMS) along = job->outer * run / FR_TERMS;
     job->across = (int)across;
-    job->along = (int)(along < units ? along : units);
+    job->along = (int)(along > 1 ? along : 1);
 }
 
 /* The start of part `part` of `of` equal parts of n. */
@@ -118,12 +121,13 @@ enum { FR_TERM_BYTES = FR_TERM_BLOCK * sizeof(double) }; /* of a block; no opera
 
 static size_t fr_sums_room(const fr_sums_job *job) {
     return (size_t)(job->nparams + 1 + 3 + job->nparams + FR_BIASED_BLOCKS) * FR_TERM_BYTES +
-           (size_t)(2 * job->nparams) * FR_SUMS_ROW * sizeof(double);
+           (size_t)(2 * job->nparams) * FR_SUMS_ROW * sizeof(double) + 64;
 }
 
 static void fr_sums_furnish(fr_sums_state *state, const fr_sums_job *job, char *room) {
     state->job = job;
     state->itemsize = fr_types[job->type].size;
+    room += -(uintptr_t)room & 63;
     for (int p = 0; p < job->nparams; p++) {
         state->high[p] = (double *)room;
         state->low[p] = state->high[p] + FR_SUMS_ROW;
@@ -154,8 +158,8 @@ static int fr_is_same(const fr_view *view, int operand, ptrdiff_t row) {
     return 1;
 }
 
-/* Computes dx, of which the terms of the bias are copies in double. In float no terms are kept: dx is added itself. The
- * bias is one number only for a kernel that adds it. */
+/* Computes dx, of which the terms of the bias, if wanted, are copies in double. The bias is one number only for a
+ * kernel that adds it. */
 static void fr_sums_biased(const fr_sums_job *job, const char *const *in, int number, const char *residual, char *sum,
                            char *out, double *terms, ptrdiff_t m) {
     const fr_biased *biased = job->biased;
@@ -170,8 +174,9 @@ static void fr_sums_biased(const fr_sums_job *job, const char *const *in, int nu
         if (residual) biased->add(sum, residual, sum, m);
         biased->gradient(inputs, out, m);
     }
+    if (!terms) return;
     if (fr_is_full(job)) memcpy(terms, out, (size_t)m * sizeof *terms);
-    else if (terms) FR_INDEPENDENT for (ptrdiff_t i = 0; i < m; i++) terms[i] = ((const float *)(const void *)out)[i];
+    else FR_INDEPENDENT for (ptrdiff_t i = 0; i < m; i++) terms[i] = ((const float *)(const void *)out)[i];
 }
 
 /* The m elements of an operand from `index` on: where they are, or in a block. */
@@ -242,16 +247,13 @@ static void fr_add_floats(double *high, const float *t, ptrdiff_t rows, ptrdiff_
 static void fr_sums_short(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m, ptrdiff_t rows) {
     const fr_sums_job *job = state->job;
     const ptrdiff_t inner = job->inner, step = FR_TERM_BLOCK / inner;
+    const int floats = fr_adds_floats(job), doubles = job->biased && fr_is_full(job);
     for (ptrdiff_t i = 0; i < m; i += step) {
         ptrdiff_t some = m - i < step ? m - i : step;
-        if (fr_adds_floats(job)) {
-            const void *dx = fr_sums_block(state, index, rows * some, 0, 0);
-            fr_add_floats(&state->high[0][i], dx, rows, some);
-            continue;
-        }
-        fr_sums_block(state, index, rows * some * inner, 0, 1);
-        for (int p = 0; p < job->nparams; p++) {
-            const double *t = state->terms[p];
+        const void *dx = fr_sums_block(state, index, rows * some * inner, 0, !floats && !doubles);
+        if (floats) fr_add_floats(&state->high[0][i], dx, rows, some);
+        for (int p = 0; p < job->nparams && !floats; p++) {
+            const double *t = doubles ? dx : state->terms[p];
             double *high = &state->high[p][i], *low = &state->low[p][i];
             for (ptrdiff_t r = 0; r < rows; r++, t += some * inner) {
                 if (inner == 1) fr_add_terms(high, low, t, some);
