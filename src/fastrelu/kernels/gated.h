@@ -84,21 +84,25 @@ BODY FN(silu_backward)(real g, real x) {
     return FN(product)(g, FN(or_nan)(y, x), far);
 }
 
-/* swish(x) = x sigmoid(beta x). With u = x or -x, whichever makes beta x = |beta| u. */
+/* x or -x, by the sign of beta */
+BODY FN(flipped)(real x, real beta) {
+    FN(word) u = {x}, v = {beta};
+    u.bits ^= v.bits & SIGN_BIT;
+    return u.number;
+}
+/* swish(x) = x sigmoid(beta x) = x / (1 + P / S), with u = x or -x, whichever makes beta x = |beta| u. Where S cannot
+ * shrink further, the quotient is that of the clamped u, because x may be infinite, and multiplied by far. */
 /* ULP: lean 2.9, full 2.65, full without FMA 2.55 */
 BODY FN(swish)(real x, real beta) {
-    real scale, b = FN(lift_small)(FN(size)(beta), &scale);
-    real u = (beta < 0 ? -x : x) * scale, all = b * u;
-    u = FN(at_least)(u, -FN(shrunk_end)(b, scale));
-    real z = b * u;
-    /* x S is exact, but it may overflow if beta is so small that x is huge */
-    real m = beta < 0 ? -u : u;
-    int huge =
-        (u > BY_TYPE(0x1p64f, 0x1p512) * scale) | (u < (scale == 1 ? -LARGEST : BY_TYPE(-0x1p64f, -0x1p512) * scale));
-    real far, S, r = FN(reduce_lifted)(z, FN(product_low)(b, u, z), huge ? LIFT_OF(scale) : NO_LIFT, &S, &far);
-    real y = (huge ? S : (scale == 1 ? m : x) * S) / (S + FN(exp_poly)(r, -1, 1));
-    y = FN(product)(huge ? m : R(1), y, far);
-    return all <= BY_TYPE(18, 40) ? y : x; /* 0 times infinity as well: the limit is x */
+    real scale, b = FN(lift_small)(FN(size)(beta), &scale), top = FN(at_most)(BY_TYPE(18, 40) / b, LARGEST);
+    real u = FN(flipped)(x, beta) * scale, m = FN(at_least)(u, -FN(shrunk_end)(b, scale)), z = b * m;
+    real far, S, r = FN(reduce_lifted)(z, FN(product_low)(b, m, z), LIFT_OF(scale), &S, &far);
+    FN(word) one = {1}, inverse = {S}; /* 1 / S */
+    inverse.bits = 2 * one.bits - inverse.bits;
+    int shrunk = S < BY_KIND(0x1p-123f, 0x1p-400, 0x1p-1017);
+    real y = (shrunk ? FN(flipped)(m, beta) : x) / FMA(FN(exp_poly)(r, -1, 1), inverse.number, R(1));
+    y = y * (shrunk ? far : R(1));
+    return u <= top ? y : x; /* 0 times infinity as well: the limit is x */
 }
 /* ULP: lean 2.95, full 3.2, full without FMA 4.35 */
 BODY FN(swish_backward)(real g, real x, real beta) {
