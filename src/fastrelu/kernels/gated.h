@@ -21,20 +21,22 @@ BODY FN(hard_swish_backward)(real g, real x) {
  * The derivative is 0 where the line is 0 and 1 where it is 1. */
 /* ULP: lean 2.6, full 2.55, full without FMA 2.55 */
 BODY FN(hard_swish_line)(real x, real slope, real offset) {
+    if (IS_SIXTH(slope, offset)) return FN(hard_swish)(x);
     real up, line, y = FN(times_line)(x, slope, offset, &line, &up);
     y = ((line >= up) | (x > LARGEST)) ? x : y;
     y = ((line <= 0) | (x < -LARGEST)) ? FN(with_sign)(R(0), x) : y;
-    return IS_SIXTH(slope, offset) ? FN(hard_swish)(x) : y;
+    return y;
 }
 /* 2 slope x + offset */
 /* ULP: lean 1.55, full 1.55, full without FMA 1.55 */
 BODY FN(hard_swish_line_backward)(real g, real x, real slope, real offset) {
-    int steep = slope > 1; /* of x and the slope, the smaller one is doubled */
+    if (IS_SIXTH(slope, offset)) return FN(hard_swish_backward)(g, x);
+    real twice = slope > 1 ? R(2) : R(1); /* of x and the slope, the smaller one is doubled */
     real line = FN(fused)(slope, x, offset);
-    real y = g * FN(fused)(steep ? slope : slope + slope, steep ? x + x : x, offset);
+    real y = g * FN(fused)(slope * (2 / twice), x * twice, offset);
     y = line >= 1 ? g : y;
     y = line <= 0 ? R(0) : y;
-    return IS_SIXTH(slope, offset) ? FN(hard_swish_backward)(g, x) : y;
+    return y;
 }
 
 /* hard_mish(x) = x min(max(x + 2, 0), 2) / 2, inside x^2 / 2 + x. -0 below -2. The derivative is 0 at -2 and 1 at 0. */
@@ -606,7 +608,7 @@ BODY FN(hard_swish_backward)(real g, real x) {
     return x <= -3 ? 0.0 : y;
 }
 
-/* x min(max(slope x + offset, 0), 1) */
+/* x min(max(slope x + offset, 0), 1). A comparison with x, because GCC does not vectorize a select by parameters. */
 /* ULP: 0.85 */
 BODY FN(hard_swish_line)(real x, real slope, real offset) {
     hl_scaled m = hl_split(hl_finite(x)), line = hl_line(m, slope, offset);
@@ -615,7 +617,7 @@ BODY FN(hard_swish_line)(real x, real slope, real offset) {
     y = ((rough >= 1) | (x > 0x1.fffffffffffffp1023)) ? x : y;
     y = hl_signed((x < -0x1.fffffffffffffp1023) | ((rough <= 0) & (x <= 0x1.fffffffffffffp1023)) ? 0.0 : y, x);
     y = x == x ? y : x;
-    return IS_SIXTH(slope, offset) ? FN(hard_swish)(x) : y;
+    return x <= (IS_SIXTH(slope, offset) ? INFINITY : NAN) ? FN(hard_swish)(x) : y;
 }
 /* ULP: 0.85 */
 BODY FN(hard_swish_line_backward)(real g, real x, real slope, real offset) {
@@ -627,7 +629,7 @@ BODY FN(hard_swish_line_backward)(real g, real x, real slope, real offset) {
     y = ((rough >= 1) | (x > 0x1.fffffffffffffp1023)) ? g : y;
     y = (x < -0x1.fffffffffffffp1023) | ((rough <= 0) & (x <= 0x1.fffffffffffffp1023)) ? 0.0 : y;
     y = x == x ? y : x;
-    return IS_SIXTH(slope, offset) ? FN(hard_swish_backward)(g, x) : y;
+    return x <= (IS_SIXTH(slope, offset) ? INFINITY : NAN) ? FN(hard_swish_backward)(g, x) : y;
 }
 
 /* a, 1 + a^2 and its root */
