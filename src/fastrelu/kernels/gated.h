@@ -356,24 +356,24 @@ BODY FN(dish)(real x) {
     real y = left ? R(-0.5) * c * q : FMA(half, FN(with_sign)(q, x), half);
     return FN(with_sign)(x < -LARGEST ? R(0) : FN(size)(y), x); /* half of the smallest number is 0 */
 }
-/* (1 + u) (1 + u - u^2) / 2, u = x / s. For x < 0 that is (1 - a s) / (2 v (v + a s)), a = |x|, v = s^2, where the
- * rounding errors of all parts count, and -(1 / (2 a))^2 if a is large. */
+/* (1 + u) (1 + u - u^2) / 2, u = x / s. With a = |x| and v = s^2, that is b = (1 - a s) / (2 v (v + a s)) for x < 0,
+ * and 1 - b otherwise. The rounding errors of all parts count; h, about 1 / (2 v), is exact enough for them. If a is
+ * large, b is -(1 / (2 a))^2. */
 /* ULP: lean 2.8, full 2.9, full without FMA 3 */
 BODY FN(dish_backward)(real g, real x) {
     real size = FN(size)(x), a = FN(at_most)(size, BY_TYPE(0x1p13f, 0x1p28));
-    real w = a * a, v = FMA(a, a, 1), s = FN(root)(v), half = R(0.5) / s;
-    real v_low = ((a > 1 ? w : 1) - v) + (a > 1 ? 1 : w) + FN(product_low)(a, a, w);
-    real p = a * s, p_low = FN(product_low)(a, s, p) + a * ((v_low - FN(product_low)(s, s, v)) * half);
-    real n = 1 - p, back = n - 1, n_low = ((1 - (n - back)) - (p + back)) - p_low;
-    real m = v + p, m_low = ((v - m) + p) + (v_low + p_low);
-    real d = v * m, d_low = FN(product_low)(v, m, d) + FMA(v, m_low, v_low * m);
-    int far = size > a;
-    real r = 1 / (far ? size : d), q = n * r;
-    q = FMA(FN(fused)(-q, d, n) + (n_low - q * d_low), r, q);
-    real u = (a + a) * half, right = (R(0.5) * (1 + u)) * FMA(u, 1 - u, 1);
-    r = R(0.5) * r;
-    real left = far ? -(g * r) * r : g * (R(0.5) * q);
-    return FN(or_nan)(x < 0 ? left : g * right, x);
+    int far = x < -BY_TYPE(0x1p13f, 0x1p28);
+    real w = a * a, high = FN(not_below)(w, 1), v = FMA(a, a, 1), s = FN(root)(v), p = a * s, n = 1 - p, m = v + p,
+         d = v * m;
+    FN(word) half = {R(0.5)}, one = {1}, h = {v};
+    h.bits = half.bits + one.bits - h.bits;
+    real v_low = (high - v) + FN(at_most)(w, 1) + FN(product_low)(a, a, w);
+    real p_low = FMA(p, h.number * (v_low - FN(product_low)(s, s, v)), FN(product_low)(a, s, p));
+    real error = h.number * FMA(h.number + h.number, FN(product_low)(v, m, d), FMA(R(3), v_low, p_low + ((v - m) + p)));
+    n = n + (((1 - n) - p) - FMA(error, n, p_low));
+    real q = (far ? R(1) : n) / (far ? size : d);
+    real b = R(0.5) * q, up = 1 - b;
+    return FN(or_nan)((far ? -(g * b) : g) * (x < 0 ? b : up), x);
 }
 
 #else /* the same formulas on pairs of doubles: hilo.h */
