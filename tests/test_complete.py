@@ -105,7 +105,7 @@ def test_every_instruction_set_has_its_places() -> None:
         "list in cpu.c": (re.findall(r'{"(\w+)", (?:FR_|&fr_tables)', cpu), {*files, "neon"}),
         "PACKED in check_kernels.py": (
             re.findall(r'^    "(\w+)": re.compile', read("tools/check_kernels.py"), re.MULTILINE),
-            {*above, "neon"},
+            {*files, "neon"},
         ),
     }
     for place, (names, wanted) in places.items():

@@ -21,20 +21,22 @@ BODY FN(hard_swish_backward)(real g, real x) {
  * The derivative is 0 where the line is 0 and 1 where it is 1. */
 /* ULP: lean 2.6, full 2.55, full without FMA 2.55 */
 BODY FN(hard_swish_line)(real x, real slope, real offset) {
+    if (IS_SIXTH(slope, offset)) return FN(hard_swish)(x);
     real up, line, y = FN(times_line)(x, slope, offset, &line, &up);
     y = ((line >= up) | (x > LARGEST)) ? x : y;
     y = ((line <= 0) | (x < -LARGEST)) ? FN(with_sign)(R(0), x) : y;
-    return IS_SIXTH(slope, offset) ? FN(hard_swish)(x) : y;
+    return y;
 }
 /* 2 slope x + offset */
 /* ULP: lean 1.55, full 1.55, full without FMA 1.55 */
 BODY FN(hard_swish_line_backward)(real g, real x, real slope, real offset) {
-    int steep = slope > 1; /* of x and the slope, the smaller one is doubled */
+    if (IS_SIXTH(slope, offset)) return FN(hard_swish_backward)(g, x);
+    real twice = slope > 1 ? R(2) : R(1); /* of x and the slope, the smaller one is doubled */
     real line = FN(fused)(slope, x, offset);
-    real y = g * FN(fused)(steep ? slope : slope + slope, steep ? x + x : x, offset);
+    real y = g * FN(fused)(slope * (2 / twice), x * twice, offset);
     y = line >= 1 ? g : y;
     y = line <= 0 ? R(0) : y;
-    return IS_SIXTH(slope, offset) ? FN(hard_swish_backward)(g, x) : y;
+    return y;
 }
 
 /* hard_mish(x) = x min(max(x + 2, 0), 2) / 2, inside x^2 / 2 + x. -0 below -2. The derivative is 0 at -2 and 1 at 0. */
@@ -84,21 +86,25 @@ BODY FN(silu_backward)(real g, real x) {
     return FN(product)(g, FN(or_nan)(y, x), far);
 }
 
-/* swish(x) = x sigmoid(beta x). With u = x or -x, whichever makes beta x = |beta| u. */
+/* x or -x, by the sign of beta */
+BODY FN(flipped)(real x, real beta) {
+    FN(word) u = {x}, v = {beta};
+    u.bits ^= v.bits & SIGN_BIT;
+    return u.number;
+}
+/* swish(x) = x sigmoid(beta x) = x / (1 + P / S), with u = x or -x, whichever makes beta x = |beta| u. Where S cannot
+ * shrink further, the quotient is that of the clamped u, because x may be infinite, and multiplied by far. */
 /* ULP: lean 2.9, full 2.65, full without FMA 2.55 */
 BODY FN(swish)(real x, real beta) {
-    real scale, b = FN(lift_small)(FN(size)(beta), &scale);
-    real u = (beta < 0 ? -x : x) * scale, all = b * u;
-    u = FN(at_least)(u, -FN(shrunk_end)(b, scale));
-    real z = b * u;
-    /* x S is exact, but it may overflow if beta is so small that x is huge */
-    real m = beta < 0 ? -u : u;
-    int huge =
-        (u > BY_TYPE(0x1p64f, 0x1p512) * scale) | (u < (scale == 1 ? -LARGEST : BY_TYPE(-0x1p64f, -0x1p512) * scale));
-    real far, S, r = FN(reduce_lifted)(z, FN(product_low)(b, u, z), huge ? LIFT_OF(scale) : NO_LIFT, &S, &far);
-    real y = (huge ? S : (scale == 1 ? m : x) * S) / (S + FN(exp_poly)(r, -1, 1));
-    y = FN(product)(huge ? m : R(1), y, far);
-    return all <= BY_TYPE(18, 40) ? y : x; /* 0 times infinity as well: the limit is x */
+    real scale, b = FN(lift_small)(FN(size)(beta), &scale), top = FN(at_most)(BY_TYPE(18, 40) / b, LARGEST);
+    real u = FN(flipped)(x, beta) * scale, m = FN(at_least)(u, -FN(shrunk_end)(b, scale)), z = b * m;
+    real far, S, r = FN(reduce_lifted)(z, FN(product_low)(b, m, z), LIFT_OF(scale), &S, &far);
+    FN(word) one = {1}, inverse = {S}; /* 1 / S */
+    inverse.bits = 2 * one.bits - inverse.bits;
+    int shrunk = S < BY_KIND(0x1p-123f, 0x1p-400, 0x1p-1017);
+    real y = (shrunk ? FN(flipped)(m, beta) : x) / FMA(FN(exp_poly)(r, -1, 1), inverse.number, R(1));
+    y = y * (shrunk ? far : R(1));
+    return u <= top ? y : x; /* 0 times infinity as well: the limit is x */
 }
 /* ULP: lean 2.95, full 3.2, full without FMA 4.35 */
 BODY FN(swish_backward)(real g, real x, real beta) {
@@ -350,24 +356,24 @@ BODY FN(dish)(real x) {
     real y = left ? R(-0.5) * c * q : FMA(half, FN(with_sign)(q, x), half);
     return FN(with_sign)(x < -LARGEST ? R(0) : FN(size)(y), x); /* half of the smallest number is 0 */
 }
-/* (1 + u) (1 + u - u^2) / 2, u = x / s. For x < 0 that is (1 - a s) / (2 v (v + a s)), a = |x|, v = s^2, where the
- * rounding errors of all parts count, and -(1 / (2 a))^2 if a is large. */
+/* (1 + u) (1 + u - u^2) / 2, u = x / s. With a = |x| and v = s^2, that is b = (1 - a s) / (2 v (v + a s)) for x < 0,
+ * and 1 - b otherwise. The rounding errors of all parts count; h, about 1 / (2 v), is exact enough for them. If a is
+ * large, b is -(1 / (2 a))^2. */
 /* ULP: lean 2.8, full 2.9, full without FMA 3 */
 BODY FN(dish_backward)(real g, real x) {
     real size = FN(size)(x), a = FN(at_most)(size, BY_TYPE(0x1p13f, 0x1p28));
-    real w = a * a, v = FMA(a, a, 1), s = FN(root)(v), half = R(0.5) / s;
-    real v_low = ((a > 1 ? w : 1) - v) + (a > 1 ? 1 : w) + FN(product_low)(a, a, w);
-    real p = a * s, p_low = FN(product_low)(a, s, p) + a * ((v_low - FN(product_low)(s, s, v)) * half);
-    real n = 1 - p, back = n - 1, n_low = ((1 - (n - back)) - (p + back)) - p_low;
-    real m = v + p, m_low = ((v - m) + p) + (v_low + p_low);
-    real d = v * m, d_low = FN(product_low)(v, m, d) + FMA(v, m_low, v_low * m);
-    int far = size > a;
-    real r = 1 / (far ? size : d), q = n * r;
-    q = FMA(FN(fused)(-q, d, n) + (n_low - q * d_low), r, q);
-    real u = (a + a) * half, right = (R(0.5) * (1 + u)) * FMA(u, 1 - u, 1);
-    r = R(0.5) * r;
-    real left = far ? -(g * r) * r : g * (R(0.5) * q);
-    return FN(or_nan)(x < 0 ? left : g * right, x);
+    int far = x < -BY_TYPE(0x1p13f, 0x1p28);
+    real w = a * a, high = FN(not_below)(w, 1), v = FMA(a, a, 1), s = FN(root)(v), p = a * s, n = 1 - p, m = v + p,
+         d = v * m;
+    FN(word) half = {R(0.5)}, one = {1}, h = {v};
+    h.bits = half.bits + one.bits - h.bits;
+    real v_low = (high - v) + FN(at_most)(w, 1) + FN(product_low)(a, a, w);
+    real p_low = FMA(p, h.number * (v_low - FN(product_low)(s, s, v)), FN(product_low)(a, s, p));
+    real error = h.number * FMA(h.number + h.number, FN(product_low)(v, m, d), FMA(R(3), v_low, p_low + ((v - m) + p)));
+    n = n + (((1 - n) - p) - FMA(error, n, p_low));
+    real q = (far ? R(1) : n) / (far ? size : d);
+    real b = R(0.5) * q, up = 1 - b;
+    return FN(or_nan)((far ? -(g * b) : g) * (x < 0 ? b : up), x);
 }
 
 #else /* the same formulas on pairs of doubles: hilo.h */
@@ -602,7 +608,7 @@ BODY FN(hard_swish_backward)(real g, real x) {
     return x <= -3 ? 0.0 : y;
 }
 
-/* x min(max(slope x + offset, 0), 1) */
+/* x min(max(slope x + offset, 0), 1). A comparison with x, because GCC does not vectorize a select by parameters. */
 /* ULP: 0.85 */
 BODY FN(hard_swish_line)(real x, real slope, real offset) {
     hl_scaled m = hl_split(hl_finite(x)), line = hl_line(m, slope, offset);
@@ -611,7 +617,7 @@ BODY FN(hard_swish_line)(real x, real slope, real offset) {
     y = ((rough >= 1) | (x > 0x1.fffffffffffffp1023)) ? x : y;
     y = hl_signed((x < -0x1.fffffffffffffp1023) | ((rough <= 0) & (x <= 0x1.fffffffffffffp1023)) ? 0.0 : y, x);
     y = x == x ? y : x;
-    return IS_SIXTH(slope, offset) ? FN(hard_swish)(x) : y;
+    return x <= (IS_SIXTH(slope, offset) ? INFINITY : NAN) ? FN(hard_swish)(x) : y;
 }
 /* ULP: 0.85 */
 BODY FN(hard_swish_line_backward)(real g, real x, real slope, real offset) {
@@ -623,7 +629,7 @@ BODY FN(hard_swish_line_backward)(real g, real x, real slope, real offset) {
     y = ((rough >= 1) | (x > 0x1.fffffffffffffp1023)) ? g : y;
     y = (x < -0x1.fffffffffffffp1023) | ((rough <= 0) & (x <= 0x1.fffffffffffffp1023)) ? 0.0 : y;
     y = x == x ? y : x;
-    return IS_SIXTH(slope, offset) ? FN(hard_swish_backward)(g, x) : y;
+    return x <= (IS_SIXTH(slope, offset) ? INFINITY : NAN) ? FN(hard_swish_backward)(g, x) : y;
 }
 
 /* a, 1 + a^2 and its root */

@@ -144,13 +144,12 @@ BODY hl_raise_far(real g, real v, real k) {
 BODY hl_scale(real v, real k) { return v * hl_pow2(k + 600) * 0x1p-600; }
 
 /* Powers of two, up = 1 / down = 2^k, such that x up is in the middle of the range: hl_prod may underflow or overflow
- * near its ends. */
+ * near its ends. Its choices are added, not nested: then GCC moves those of parameters out of a loop. */
 typedef struct {
     real up, down, k;
 } hl_lift;
 HL_INLINE hl_lift hl_lift_of(real x) {
-    real a = hl_abs(x), k = a < 0x1p-500 ? 600.0 : 0.0;
-    k = a > 0x1p500 ? -600.0 : k;
+    real a = hl_abs(x), k = (a < 0x1p-500 ? 600.0 : 0.0) + (a > 0x1p500 ? -600.0 : 0.0);
     hl_lift f = {hl_pow2(k), hl_pow2(-k), k};
     return f;
 }
@@ -168,7 +167,7 @@ HL_SCALED hl_split(real x) {
 /* a X 2^m.k + b, X = m.hi + m.lo of order 1 or less: terms that are less than 2^-200 of the other one do not count */
 HL_SCALED hl_line(hl_scaled m, real a, real b) {
     hl_scaled A = hl_split(a), B = hl_split(b);
-    real ka = ((m.hi == 0) | (A.hi == 0)) ? -4000.0 : A.k + m.k, kb = B.hi == 0 ? -4000.0 : B.k;
+    real ka = (A.hi == 0 ? -4000.0 : A.k) + (m.hi == 0 ? -4000.0 : m.k), kb = B.hi == 0 ? -4000.0 : B.k;
     real k = ka > kb ? ka : kb, da = ka - k, db = kb - k;
     da = da < -200 ? -200.0 : da;
     db = db < -200 ? -200.0 : db;

@@ -45,6 +45,16 @@ BODY FN(leaky_relu_from_output)(real g, real y, real negative_slope) {
     return FN(leaky_relu_backward)(g, y, negative_slope);
 }
 
+#if FR_KIND == FR_FULL && !FR_HAS_FMA
+/* chosen ? a : b by bits: without AVX, GCC does not vectorize a select by parameters, and this loop is too long for it
+ * to make a copy for each choice */
+BODY FN(choice)(int chosen, real a, real b) {
+    FN(word) u = {a}, v = {b}, mask = {R(0)};
+    mask.bits -= (unsigned)chosen;
+    u.bits = (u.bits & mask.bits) | (v.bits & ~mask.bits);
+    return u.number;
+}
+#endif
 /* One outer piece of srelu, t + a (x - t). The two terms may cancel, so a x + (t - a t) is computed, plus the rounding
  * error of the constant. With a very steep slope t would be lost in a t; in that case, and if a t overflows, the
  * rounded x - t is used: it is exact where the terms of a steep piece cancel, and adds half an ULP elsewhere. The piece
@@ -53,8 +63,14 @@ BODY FN(srelu_piece)(real x, real t, real a) {
     real p = a * t, c = t - p, back = c - t;
     real low = (t - (c - back)) - (p + back) - FN(fused)(a, t, -p);
     int gentle = (FN(size)(a) < 0x1p16) & (c - c == 0);
+    int flat = (a == 0) | (t - t != 0);
+#if FR_KIND == FR_FULL && !FR_HAS_FMA
+    real from = FN(choice)(gentle, R(0), t), start = FN(choice)(gentle, c, t);
+    return FN(choice)(flat, t, FN(fused)(a, x - from, start) + FN(choice)(gentle, low, -R(0)));
+#else
     real y = gentle ? FN(fused)(a, x, c) + low : FN(fused)(a, x - t, t);
-    return ((a == 0) | (t - t != 0)) ? t : y;
+    return flat ? t : y;
+#endif
 }
 /* srelu(x) = t_right + a_right (x - t_right) if x >= t_right, t_left + a_left (x - t_left) if x <= t_left, else x */
 /* ULP: lean 1.05, full 1.05, full without FMA 1.3 */

@@ -18,29 +18,32 @@ BODY FN(logit_ends)(real y, real m, int right) {
 /* hard_sigmoid(x) = min(max(slope x + offset, 0), 1); one rounding with FMA, and in double arithmetic slope x is exact.
  * With the usual parameters it is (x + 3) / 6, exactly 0 and 1 at both ends: the slope is 1/6, not its rounding. In
  * float the rest of 1/6 is rounded up, which leaves no more than 0 at -3. Open interval: the derivative is 0 at both
- * ends. */
+ * ends. An if on parameters is moved out of the loop that takes numbers. */
 #define SIXTH_LOW BY_TYPE(-0x1.555554p-28f, 0x1.5555555555555p-57)
 #define IS_SIXTH(slope, offset) (((slope == R(1. / 6)) | (slope == R((float)(1. / 6)))) & (offset == R(0.5)))
 /* ULP: lean 0.7, full 0.55, full without FMA 1 */
 BODY FN(hard_sigmoid)(real x, real slope, real offset) {
+#if FR_KIND == FR_LEAN
     real c = x < -3 ? R(-3) : x;
     c = c > 3 ? R(3) : c;
     real line = FMA(slope, x, offset);
-#if FR_KIND == FR_LEAN
     real y = FMA(IS_SIXTH(slope, offset) ? SIXTH_LOW : R(0), c, line);
 #else
-    real sum = c + 3, rest = c - (sum - 3);
-    real sixth = FMA(sum, R(1. / 6), FMA(rest, R(1. / 6), sum * SIXTH_LOW));
-    real y = IS_SIXTH(slope, offset) ? sixth : line;
+    if (IS_SIXTH(slope, offset)) {
+        real c = x < -3 ? R(-3) : x;
+        c = c > 3 ? R(3) : c;
+        real sum = c + 3, rest = c - (sum - 3);
+        return FMA(sum, R(1. / 6), FMA(rest, R(1. / 6), sum * SIXTH_LOW));
+    }
+    real y = FMA(slope, x, offset);
 #endif
     y = FN(relu)(y);
     return y > 1 ? R(1) : y;
 }
 BODY FN(hard_sigmoid_backward)(real g, real x, real slope, real offset) {
-    int usual = IS_SIXTH(slope, offset);
-    real line = FMA(slope, x, offset), t = usual ? x : line;
-    real low = usual ? R(-3) : R(0), high = usual ? R(3) : R(1);
-    return FN(gate)((t > low) & (t < high), g * slope, x);
+    if (IS_SIXTH(slope, offset)) return FN(gate)((x > -3) & (x < 3), g * slope, x);
+    real line = FMA(slope, x, offset);
+    return FN(gate)((line > 0) & (line < 1), g * slope, x);
 }
 BODY FN(hard_sigmoid_from_output)(real g, real y, real slope, real offset) {
     (void)offset;
