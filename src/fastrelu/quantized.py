@@ -175,7 +175,7 @@ def quantize(
         zero_point=_as_zero_point(name, "zero_point", zero_point, own),
     )
     if call is not None:
-        if not all(isinstance(number, (int, float)) for number in numbers):
+        if not all(type(number) in {int, float} for number in numbers):
             array, kernel, numbers = as_data(name, "x", call.function()(array)), None, ()
     elif parameters:
         raise TypeError(f"quantize has no parameter {next(iter(parameters))!r} without an activation")
