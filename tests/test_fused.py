@@ -221,6 +221,31 @@ def test_other_types() -> None:
     assert np.frombuffer(buffer, np.float32).tolist() == [2, 0]
 
 
+def test_gradient_without_a_bias() -> None:
+    """As the forward pass it takes no bias, with a residual or not; the gradient of the bias is None."""
+    x, grad = (np.random.default_rng(k).standard_normal((4, 3), np.float32) for k in range(2))
+    for residual in (None, x):
+        dx, of_bias = fused.bias_act_backward(grad, x, None, "silu", residual=residual)
+        assert of_bias is None
+        assert_same_bits(dx, fr.silu_backward(grad, x if residual is None else x + residual))
+        out = np.empty_like(x)
+        assert fused.bias_act_backward(grad, x, None, "silu", residual=residual, out=out)[0] is out
+        assert_same_bits(out, dx)
+
+
+def test_buffers_and_subclasses() -> None:
+    """Buffers of Python are read as arrays; the gradient of the bias has its shape whatever class x has."""
+    x, bias = np.float32([[1, -2, 3], [-4, 5, -6]]), np.float32([1, 2, 3])
+    expected = fused.bias_act_backward(x, x, bias, "silu")
+    for view in (memoryview, lambda array: array.view(np.recarray), lambda array: array.view(np.matrix)):
+        assert_same_bits(fused.bias_act(view(x), bias, "silu", residual=view(x)), fr.silu(x + bias + x))
+        assert_same_bits(fused.bias_act_backward(view(x), view(x), bias, "silu")[1], expected[1])
+        assert_same_bits(
+            fused.bias_act_backward_from_output(view(x), view(x), "relu")[1],
+            fused.bias_act_backward_from_output(x, x, "relu")[1],
+        )
+
+
 def test_outputs_of_other_types() -> None:
     """The gradient of the bias is that of the unrounded dx, whatever dx is written into; out= may be a tuple of one."""
     x, grad, bias = (np.random.default_rng(k).standard_normal((4, 3), np.float32) for k in range(3))
@@ -276,6 +301,34 @@ def test_outputs_of_other_types() -> None:
             r"the gradient has the shape of x, \(2, 3\), got \(3,\)",
         ),
         (lambda x: fused.bias_act_backward_from_output(x, x, "gelu"), ValueError, "use bias_act_backward"),
+        (lambda x: fused.bias_act(x, "a", "relu"), TypeError, "bias_act takes bool, .*; bias has the type <U1"),
+        (lambda x: fused.bias_act(x, x[0] + 1j, "relu"), TypeError, "bias_act takes bool, .*; bias has the type comp"),
+        (
+            lambda x: fused.bias_act(x, None, "relu", residual=x.astype(object)),
+            TypeError,
+            "bias_act takes bool, .*; residual has the type object",
+        ),
+        (
+            lambda x: fused.bias_act_backward(x, x, {}, "relu"),
+            TypeError,
+            "backward takes bool, .*; bias has the type obj",
+        ),
+        (lambda x: fused.bias_act(x, x[0], "relu_backward"), ValueError, "no element-wise activation has the name"),
+        (
+            lambda x: fused.bias_act(x[0], x[0], "elu", alpha=x),
+            ValueError,
+            r"bias_act: alpha of shape \(2, 3\) does not broadcast to the shape of x, \(3,\)",
+        ),
+        (
+            lambda x: fused.bias_act_backward(x[0], x[0], x[0], "elu", alpha=x),
+            ValueError,
+            r"bias_act_backward: alpha of shape \(2, 3\) does not broadcast to the shape of x, \(3,\)",
+        ),
+        (
+            lambda x: fused.bias_act_backward_from_output(x[0], x[0], "elu", alpha=x),
+            ValueError,
+            r"from_output: alpha of shape \(2, 3\) does not broadcast to the shape of y, \(3,\)",
+        ),
         (lambda x: fused.bias_act_(x.tolist(), None, "relu"), TypeError, "not into 'list'"),
         (lambda x: fr.glu(x), ValueError, r"even number of elements along axis -1, got shape \(2, 3\)"),
         (lambda x: fr.glu(x, 0, gate="left"), ValueError, 'gate must be "first" or "second", got \'left\''),

@@ -97,7 +97,7 @@ class Unit:
         gate, value = self.split(x)
         check_types(name, ("gate", "value") if pair else ("x",), (gate, value) if pair else (gate,))
         for number in self.numbers:
-            if type(number) is np.ndarray and not broadcasts(number, gate):
+            if type(number) is np.ndarray and not broadcasts(number, gate.shape):
                 raise ValueError(
                     f"{name}: beta of shape {number.shape} does not broadcast to the shape of the gate, {gate.shape}"
                 )
@@ -329,10 +329,11 @@ def _as_type(name: str, array: Any, kind: np.dtype[Any]) -> Any:
     return array if array.dtype == kind else call_whole(name, methodcaller("astype", kind), array)
 
 
-def broadcasts(array: Any, to: Any) -> bool:
-    """Whether an array broadcasts to the shape of another."""
-    pairs = zip(reversed(np.shape(array)), reversed(to.shape), strict=False)
-    return np.ndim(array) <= len(to.shape) and all(own in {1, length} for own, length in pairs)
+def broadcasts(array: Any, shape: tuple[int, ...]) -> bool:
+    """Whether an array broadcasts to a shape."""
+    own = np.shape(array)
+    pairs = zip(reversed(own), reversed(shape), strict=False)
+    return len(own) <= len(shape) and all(length in {1, wanted} for length, wanted in pairs)
 
 
 def _number(value: Any) -> Any:

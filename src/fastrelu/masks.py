@@ -163,7 +163,7 @@ def _with_mask(
             return y.finished(), mask
         if gradient is None:
             raise TypeError(f"{name} takes numbers as parameters, got {', '.join(map(repr, numbers))}")
-        if given.get("axis") is None and not broadcasts(numbers[0], x):
+        if given.get("axis") is None and not broadcasts(numbers[0], x.shape):
             raise ValueError(
                 f"{name}: {names[0]} of shape {np.shape(numbers[0])} does not broadcast to the shape of x, {x.shape}"
             )
@@ -248,7 +248,7 @@ def backward_from_mask(
     if type(negative_slope) not in _PLAIN:
         outside = as_data(name, "negative_slope", negative_slope)
         g = g.astype(joint_dtype(grad, negative_slope), copy=False)
-        if not broadcasts(outside, g):
+        if not broadcasts(outside, g.shape):
             raise ValueError(
                 f"{name}: negative_slope of shape {outside.shape} does not broadcast to the shape of grad, {g.shape}"
             )
