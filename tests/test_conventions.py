@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from inputs import dtype_named
 
 import fastrelu as fr
 from fastrelu import conventions
@@ -264,6 +265,20 @@ def test_softplus_is_the_identity_above_its_threshold() -> None:
     np.testing.assert_array_equal(y[2:], [np.inf, np.nan])
     assert F.softplus_backward(3.0, 2.6, beta=2.0, threshold=5.0) == 3.0
     assert isinstance(F.softplus(2.6, 2.0, 5.0), np.float64)
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+def test_tail_of_sqrt_softplus(kind: str) -> None:
+    """In 16 bits too the root is that of softplus before it is rounded, and the gradient is a number."""
+    x = np.array([-30.0, -20.0, -10.0, 0.0, 3.0], np.float64)
+    exact, slope = np.sqrt(np.log1p(np.exp(x))), 0.5 / (1 + np.exp(-x)) / np.sqrt(np.log1p(np.exp(x)))
+    half, eps = x.astype(dtype_named(kind)), 2.0**-8 if kind == "bfloat16" else 2.0**-11
+    for got, wanted in (
+        (transformers.sqrtsoftplus(half), exact),
+        (transformers.sqrtsoftplus_backward(np.ones_like(half), half), slope),
+    ):
+        assert got.dtype == half.dtype
+        np.testing.assert_allclose(got.astype(np.float64), wanted, rtol=eps, atol=2.0**-25)
 
 
 def test_derivatives_at_kinks() -> None:

@@ -548,3 +548,7 @@ def test_layers(kind: Any) -> None:
     model.backward(np.ones_like(y))
     assert model[0].weight.grad.any()
     assert "inplace" not in inspect.signature(kind).parameters
+    own, options = inspect.signature(getattr(fr, name)).parameters, inspect.signature(kind).parameters
+    for option in own.keys() - {"x", "axis", "out"}:  # of which a gate of None is the default
+        assert options[option].kind is own[option].kind
+        assert options[option].default == (own[option].default if option != "gate" else kind().gate)

@@ -173,20 +173,24 @@ def _real(name: str, x: ArrayLike) -> Any:
     return array.astype(activations.relu(np.empty(0, array.dtype)).dtype, copy=False)
 
 
-def sqrt_softplus(x: Any) -> Any:
-    """Square root of softplus."""
-    x = _real("sqrt_softplus", x)
+def _sqrt_softplus(x: Any) -> tuple[Any, Any]:
+    """Return the square root of softplus and its derivative, of 16-bit types in float32."""
+    wide = x.astype(np.float32) if x.dtype.itemsize == 2 else x
     with np.errstate(under="ignore"):  # the results show it
         # Below -40 softplus is the exponential, which would lose its digits to subnormal numbers.
-        return np.where(x < -40, np.exp(np.minimum(x, 0) / 2), np.sqrt(activations.softplus(x)))[()]
+        root = np.where(wide < -40, np.exp(np.minimum(wide, 0) / 2), np.sqrt(activations.softplus(wide)))
+        slope = np.divide(activations.sigmoid(wide), root, out=root.copy(), where=~(wide < -40)) / 2
+    return root.astype(x.dtype), slope.astype(x.dtype)
+
+
+def sqrt_softplus(x: Any) -> Any:
+    """Square root of softplus."""
+    return _sqrt_softplus(_real("sqrt_softplus", x))[0][()]
 
 
 def sqrt_softplus_backward(grad: ArrayLike, x: Any) -> Any:
     """Gradient of the square root of softplus."""
-    x = _real("sqrt_softplus_backward", x)
-    root = np.asarray(sqrt_softplus(x))
-    slope = np.divide(activations.sigmoid(x), root, out=root.copy(), where=~(x < -40))
-    return np.multiply(grad, slope / 2)[()]
+    return np.multiply(grad, _sqrt_softplus(_real("sqrt_softplus_backward", x))[1])[()]
 
 
 def exponential(x: Any) -> Any:
