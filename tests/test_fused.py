@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -508,9 +509,13 @@ def test_array_of_betas() -> None:
         assert_same_bits(fr.swiglu_backward(grad, (x[:, :2], x[:, 2:]), beta=beta)[0], of_gate)
 
 
-def test_buffers_of_units() -> None:
-    """Memory views as inputs and outputs, and one of two gradients in memory that is given."""
+def test_buffers_of_units(tmp_path: Path) -> None:
+    """Memory views and files as inputs and outputs, and one of two gradients in memory that is given."""
     x, grad = np.float32([[1, -2, 3, 0.5], [4, 5, -6, 7]]), np.float32([[1, 2], [3, 4]])
+    mapped = np.memmap(tmp_path / "x", np.float32, "w+", shape=x.shape)
+    mapped[...] = x
+    assert type(fr.reglu(mapped)) is type(fr.reglu_backward(grad, mapped)) is np.ndarray
+    assert_same_bits(fr.reglu_backward(grad, mapped), fr.reglu_backward(grad, x))
     gate, value = np.ascontiguousarray(x[:, :2]), np.ascontiguousarray(x[:, 2:])
     for options in ({}, {"limit": 2.0}):
         y, dx = fr.reglu(x, **options), fr.reglu_backward(grad, x, **options)

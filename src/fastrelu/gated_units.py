@@ -196,7 +196,8 @@ class Unit:
                 raise ValueError(f"{name} writes the gradient of one array into one, got a tuple of {len(out)} as out")
             (out,) = out
         if out is None:
-            out = empty_like(x) if type(x) is np.ndarray and kind == x.dtype else np.empty_like(x, kind)
+            plain = type(x) is np.ndarray and kind == x.dtype
+            out = empty_like(x) if plain else np.empty_like(x, kind, subok=type(x) is not np.memmap)
         target = target_in_place(name, out)
         if target.shape != x.shape:
             raise ValueError(f"{name} needs out= of the shape of the input, {x.shape}, got {target.shape}")
