@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from inputs import dtype_named
 
 import fastrelu as fr
 from fastrelu import conventions
@@ -241,6 +242,14 @@ X = np.array([-4.0, -1.0, 0.0, 0.5, 3.0], np.float32)
         ("F.prelu(X.reshape(1, 5), X)", "fr.prelu(X.reshape(1, 5), X, axis=1)"),
         ("mlx.prelu(np.outer(X, X), X)", "fr.prelu(np.outer(X, X), X, axis=-1)"),
         ("F.special.expit(X, out=np.empty_like(X))", "fr.sigmoid(X)"),
+        ("F.prelu(X[1], X[3:4])", "fr.leaky_relu(X[1], 0.5)"),
+        ("F.prelu_backward(X[1], X[1], [0.5])", "fr.leaky_relu_backward(X[1], X[1], np.array(0.5))"),
+        ("transformers.prelu(X[1], weight=X[3:4])", "fr.leaky_relu(X[1], 0.5)"),
+        ("tf.reduce_logsumexp(np.outer(X, X), [0, 1])", "fr.logsumexp(np.outer(X, X))"),
+        ("tf.reduce_logsumexp(np.outer(X, X), np.array([1]), True)", "fr.logsumexp(np.outer(X, X), 1, keepdims=True)"),
+        ("tf.reduce_logsumexp_backward(X, np.outer(X, X), [0])", "fr.logsumexp_backward(X, np.outer(X, X), 0)"),
+        ("F.special.logsumexp(np.outer(X, X), [0, 1], True)", "fr.logsumexp(np.outer(X, X), keepdims=True)"),
+        ("keras.ops.logsumexp(np.outer(X, X), [-1])", "fr.logsumexp(np.outer(X, X), -1)"),
     ],
 )
 def test_defaults(ours: str, expected: str) -> None:
@@ -256,6 +265,20 @@ def test_softplus_is_the_identity_above_its_threshold() -> None:
     np.testing.assert_array_equal(y[2:], [np.inf, np.nan])
     assert F.softplus_backward(3.0, 2.6, beta=2.0, threshold=5.0) == 3.0
     assert isinstance(F.softplus(2.6, 2.0, 5.0), np.float64)
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+def test_tail_of_sqrt_softplus(kind: str) -> None:
+    """In 16 bits too the root is that of softplus before it is rounded, and the gradient is a number."""
+    x = np.array([-30.0, -20.0, -10.0, 0.0, 3.0], np.float64)
+    exact, slope = np.sqrt(np.log1p(np.exp(x))), 0.5 / (1 + np.exp(-x)) / np.sqrt(np.log1p(np.exp(x)))
+    half, eps = x.astype(dtype_named(kind)), 2.0**-8 if kind == "bfloat16" else 2.0**-11
+    for got, wanted in (
+        (transformers.sqrtsoftplus(half), exact),
+        (transformers.sqrtsoftplus_backward(np.ones_like(half), half), slope),
+    ):
+        assert got.dtype == half.dtype
+        np.testing.assert_allclose(got.astype(np.float64), wanted, rtol=eps, atol=2.0**-25)
 
 
 def test_derivatives_at_kinks() -> None:
@@ -345,6 +368,10 @@ def test_softmax_without_dim_warns() -> None:
         ("F.softmax(X, 3)", np.exceptions.AxisError, "axis 3 is out of bounds for array of dimension 1"),
         ("keras.exponential(1j)", TypeError, "exponential takes bool, integers and real .*; x has the type complex"),
         ('transformers.get("gelu_nw")', ValueError, r"no activation .* named 'gelu_nw'; did you mean gelu_new\? .*"),
+        ("F.prelu(np.outer(X, X), X[:2])", ValueError, "prelu got 2 weights for axis 1 of length 5"),
+        ("tf.reduce_logsumexp(X, [0.5])", TypeError, "'float' object cannot be interpreted as an integer"),
+        ('onnx.get("Softmax", 11)(X)', np.exceptions.AxisError, "axis 1 is out of bounds for array of dimension 1"),
+        ('onnx.get("Hardmax", 11)(X, axis=-2)', np.exceptions.AxisError, "axis -2 is out of bounds .* dimension 1"),
         ('onnx.get("Gelu", 11)', ValueError, "Gelu is an operator since opset 20, got opset 11"),
         ('onnx.get("Gelu", 20.5)', TypeError, "opset must be an integer, got 20.5"),
         ('onnx.get("Gello")', ValueError, r"no operator of ONNX named 'Gello'; did you mean Gelu\? .*"),

@@ -338,8 +338,11 @@ def test_dead_from_mask(shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
 
 
 def test_errors_of_dead_from_mask() -> None:
-    """Each error names what does not fit."""
+    """Each error names what does not fit; a shape may be one number."""
     mask = np.zeros(2, np.uint8)
+    assert diagnostics.dead_from_mask(mask, shape=16).tolist() == [True] * 16
+    with pytest.raises(ValueError, match=r"dead_from_mask takes the shape of the data, got \(-2, -8\)"):
+        diagnostics.dead_from_mask(mask, shape=(-2, -8))
     with pytest.raises(ValueError, match="dead_from_mask takes at least one mask"):
         diagnostics.dead_from_mask(shape=(2, 3))
     with pytest.raises(ValueError, match=r"dead_from_mask: the mask of 6 elements has the shape \(1,\), got \(2,\)"):

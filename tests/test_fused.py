@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from cases import FORWARD_CASES, Case, each_forward_case, kernels
 from compare import assert_guards, assert_same_bits
 from grid import DTYPES, LAYOUTS, guarded
-from inputs import values
+from inputs import dtype_named, values
 
 import fastrelu as fr
 from fastrelu import _core, _runtime, _sums, fused, nn
@@ -221,6 +222,31 @@ def test_other_types() -> None:
     assert np.frombuffer(buffer, np.float32).tolist() == [2, 0]
 
 
+def test_gradient_without_a_bias() -> None:
+    """As the forward pass it takes no bias, with a residual or not; the gradient of the bias is None."""
+    x, grad = (np.random.default_rng(k).standard_normal((4, 3), np.float32) for k in range(2))
+    for residual in (None, x):
+        dx, of_bias = fused.bias_act_backward(grad, x, None, "silu", residual=residual)
+        assert of_bias is None
+        assert_same_bits(dx, fr.silu_backward(grad, x if residual is None else x + residual))
+        out = np.empty_like(x)
+        assert fused.bias_act_backward(grad, x, None, "silu", residual=residual, out=out)[0] is out
+        assert_same_bits(out, dx)
+
+
+def test_buffers_and_subclasses() -> None:
+    """Buffers of Python are read as arrays; the gradient of the bias has its shape whatever class x has."""
+    x, bias = np.float32([[1, -2, 3], [-4, 5, -6]]), np.float32([1, 2, 3])
+    expected = fused.bias_act_backward(x, x, bias, "silu")
+    for view in (memoryview, lambda array: array.view(np.recarray), lambda array: array.view(np.matrix)):
+        assert_same_bits(fused.bias_act(view(x), bias, "silu", residual=view(x)), fr.silu(x + bias + x))
+        assert_same_bits(fused.bias_act_backward(view(x), view(x), bias, "silu")[1], expected[1])
+        assert_same_bits(
+            fused.bias_act_backward_from_output(view(x), view(x), "relu")[1],
+            fused.bias_act_backward_from_output(x, x, "relu")[1],
+        )
+
+
 def test_outputs_of_other_types() -> None:
     """The gradient of the bias is that of the unrounded dx, whatever dx is written into; out= may be a tuple of one."""
     x, grad, bias = (np.random.default_rng(k).standard_normal((4, 3), np.float32) for k in range(3))
@@ -276,6 +302,34 @@ def test_outputs_of_other_types() -> None:
             r"the gradient has the shape of x, \(2, 3\), got \(3,\)",
         ),
         (lambda x: fused.bias_act_backward_from_output(x, x, "gelu"), ValueError, "use bias_act_backward"),
+        (lambda x: fused.bias_act(x, "a", "relu"), TypeError, "bias_act takes bool, .*; bias has the type <U1"),
+        (lambda x: fused.bias_act(x, x[0] + 1j, "relu"), TypeError, "bias_act takes bool, .*; bias has the type comp"),
+        (
+            lambda x: fused.bias_act(x, None, "relu", residual=x.astype(object)),
+            TypeError,
+            "bias_act takes bool, .*; residual has the type object",
+        ),
+        (
+            lambda x: fused.bias_act_backward(x, x, {}, "relu"),
+            TypeError,
+            "backward takes bool, .*; bias has the type obj",
+        ),
+        (lambda x: fused.bias_act(x, x[0], "relu_backward"), ValueError, "no element-wise activation has the name"),
+        (
+            lambda x: fused.bias_act(x[0], x[0], "elu", alpha=x),
+            ValueError,
+            r"bias_act: alpha of shape \(2, 3\) does not broadcast to the shape of x, \(3,\)",
+        ),
+        (
+            lambda x: fused.bias_act_backward(x[0], x[0], x[0], "elu", alpha=x),
+            ValueError,
+            r"bias_act_backward: alpha of shape \(2, 3\) does not broadcast to the shape of x, \(3,\)",
+        ),
+        (
+            lambda x: fused.bias_act_backward_from_output(x[0], x[0], "elu", alpha=x),
+            ValueError,
+            r"from_output: alpha of shape \(2, 3\) does not broadcast to the shape of y, \(3,\)",
+        ),
         (lambda x: fused.bias_act_(x.tolist(), None, "relu"), TypeError, "not into 'list'"),
         (lambda x: fr.glu(x), ValueError, r"even number of elements along axis -1, got shape \(2, 3\)"),
         (lambda x: fr.glu(x, 0, gate="left"), ValueError, 'gate must be "first" or "second", got \'left\''),
@@ -284,7 +338,27 @@ def test_outputs_of_other_types() -> None:
         (lambda x: fr.swiglu((x,)), ValueError, "got a tuple of 1"),
         (lambda x: fr.swiglu((x, x), gate="first"), ValueError, "not to a pair"),
         (lambda x: fr.swiglu(x, 0, limit=0), ValueError, "limit must be positive, got 0"),
+        (lambda x: fr.swiglu(x, 0, limit="7"), TypeError, "swiglu: limit must be a number, got '7'"),
+        (lambda x: fr.swiglu(x, 0, limit=x[0]), TypeError, r"swiglu: limit must be a number, got array\("),
+        (lambda x: fr.reglu(x, 0, offset=None), TypeError, "reglu: offset must be a number, got None"),
+        (lambda x: fr.reglu(x, 0, offset=math.nan), ValueError, "reglu: offset must be finite, got nan"),
+        (lambda x: fr.swiglu(x, 0, beta=math.inf), ValueError, "swiglu requires finite beta, got beta=inf"),
+        (lambda x: fr.swiglu(x, 0, beta="a"), TypeError, "swiglu takes bool, .*; beta has the type str"),
+        (lambda x: fr.swiglu(x, 0, beta=x), ValueError, r"beta of shape \(2, 3\) does not broadcast .* gate, \(1, 3\)"),
+        (lambda x: fr.glu(x, 0, gate=[]), ValueError, r'gate must be "first" or "second", got \[\]'),
+        (lambda x: fr.geglu(x, 0, approximate=[]), ValueError, r'approximate must be "none" or "tanh", got \[\]'),
         (lambda x: fr.geglu(x, 0, approximate="erf"), ValueError, "approximate must be"),
+        (lambda x: fr.glu_backward(x[:1], x, 0, out=(x, x)), ValueError, "into one, got a tuple of 2 as out"),
+        (lambda x: fr.glu_backward(x, (x, x), out=x), TypeError, "of a pair into a pair, .*, got 'ndarray'"),
+        (lambda x: fr.glu_backward(x, (x, x), out=(x,)), TypeError, "of a pair into a pair, .*, got a tuple of 1"),
+        (lambda x: fr.glu_backward(x, (x, x), out=(x, x[:1])), ValueError, r"gate, \(2, 3\), got \(1, 3\)"),
+        (lambda x: fr.glu_backward(x, (x, x), out=(x, x.astype(int))), TypeError, "float32 cannot be cast .* int64"),
+        (
+            lambda x: fr.glu_backward(x, (x, x), out=(x, np.broadcast_to(x[:1], x.shape))),
+            ValueError,
+            "glu_backward: out is read-only",
+        ),
+        (lambda x: fr.glu(x, 0, out=[1.0]), TypeError, "glu can write into an array or a writable buffer, not into"),
         (
             lambda x: fr.glu_backward(x[:1], x, 0, out=x[:1]),
             ValueError,
@@ -378,6 +452,85 @@ def test_limit_and_offset(name: str, dtype: Any) -> None:
     assert_same_bits(dx[:, 1::2] + 0, of_value.astype(dtype) + 0)
 
 
+def cast(x: Any, dtype: Any) -> Any:
+    """Return an array in the type of results."""
+    return x.astype(fr.relu(np.empty(0, dtype)).dtype)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int32", "uint64", ">f4", "float16", "bfloat16"])
+@pytest.mark.parametrize("options", [{}, {"limit": 2.5}, {"offset": 1.0}, {"limit": 2.5, "offset": -0.5}], ids=str)
+def test_types_of_units(options: dict[str, float], dtype: str) -> None:
+    """Results and gradients have the type of other functions, with a limit and an offset too."""
+    kind = dtype_named(dtype)
+    x = np.arange(24).reshape(3, 8).astype(kind)
+    gate, value = (cast(part, kind) for part in (x[:, :4], x[:, 4:]))
+    with np.errstate(all="ignore"):  # of bfloat16, whose arithmetic is not ours
+        if "limit" in options:
+            gate = np.minimum(gate, gate.dtype.type(2.5))
+            value = np.maximum(np.minimum(value, gate.dtype.type(2.5)), gate.dtype.type(-2.5))
+        value = value + gate.dtype.type(options.get("offset", 0.0))
+        expected = fr.relu(gate) * value
+    assert fr.reglu(x, **options).dtype == fr.reglu_backward(x[:, :4], x, **options).dtype == expected.dtype
+    assert_same_bits(fr.reglu(x, **options), expected)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "object", "longdouble", "U1", "M8[s]"])
+@pytest.mark.parametrize("options", [{}, {"limit": 2.5}, {"offset": 1.0}], ids=str)
+def test_types_that_units_refuse(options: dict[str, float], dtype: str) -> None:
+    """Forward and backward, by the name of the operand."""
+    x, wrong = np.ones((2, 4)), np.ones((2, 4)).astype(int).astype(dtype)
+    half, also = x[:, :2], wrong[:, :2]
+    calls: list[tuple[str, Callable[[], Any]]] = [
+        ("x", lambda: fr.reglu(wrong, **options)),
+        ("gate", lambda: fr.reglu((also, half), **options)),
+        ("value", lambda: fr.reglu((half, also), **options)),
+        ("x", lambda: fr.reglu_backward(half, wrong, **options)),
+        ("grad", lambda: fr.reglu_backward(also, x, **options)),
+        ("value", lambda: fr.reglu_backward(half, (half, also), **options)),
+    ]
+    for operand, call in calls:
+        with pytest.raises(
+            TypeError, match=rf"^reglu\w* takes bool, .*; {operand} has the type {also.dtype}".replace("[", r"\[")
+        ):
+            call()
+
+
+def test_array_of_betas() -> None:
+    """A beta may be an array that broadcasts to the gate, of one element or of ones too."""
+    x, grad = np.float32([[1, -2, 3, 0.5], [4, 5, -6, 7]]), np.float32([[1, 2], [3, 4]])
+    for beta in (np.float32([1.702]), np.array([1.0, 1.0]), np.float32([[1.0], [0.5]]), [0.5, 2.0], np.float64(1)):
+        expected = fr.swish(x[:, :2], beta) * x[:, 2:]
+        assert_same_bits(fr.swiglu(x, beta=beta), expected)
+        kind = expected.dtype
+        wide, g = x.astype(kind), grad.astype(kind)
+        of_gate = fr.swish_backward(g * wide[:, 2:], wide[:, :2], beta)
+        got = fr.swiglu_backward(grad, x, beta=beta)
+        assert_same_bits(got, np.concatenate([of_gate, fr.swish(wide[:, :2], beta) * g], 1))
+        assert_same_bits(fr.swiglu_backward(grad, (x[:, :2], x[:, 2:]), beta=beta)[0], of_gate)
+
+
+def test_buffers_of_units(tmp_path: Path) -> None:
+    """Memory views and files as inputs and outputs, and one of two gradients in memory that is given."""
+    x, grad = np.float32([[1, -2, 3, 0.5], [4, 5, -6, 7]]), np.float32([[1, 2], [3, 4]])
+    mapped = np.memmap(tmp_path / "x", np.float32, "w+", shape=x.shape)
+    mapped[...] = x
+    assert type(fr.reglu(mapped)) is type(fr.reglu_backward(grad, mapped)) is np.ndarray
+    assert_same_bits(fr.reglu_backward(grad, mapped), fr.reglu_backward(grad, x))
+    gate, value = np.ascontiguousarray(x[:, :2]), np.ascontiguousarray(x[:, 2:])
+    for options in ({}, {"limit": 2.0}):
+        y, dx = fr.reglu(x, **options), fr.reglu_backward(grad, x, **options)
+        assert_same_bits(fr.reglu(memoryview(x), **options), y)
+        assert_same_bits(fr.reglu((memoryview(gate), memoryview(value)), **options), y)
+        out = np.empty_like(y)
+        view = memoryview(out)
+        assert fr.reglu(x, out=view, **options) is view
+        assert_same_bits(out, y)
+        assert_same_bits(fr.reglu_backward(memoryview(grad), memoryview(x), **options), dx)
+        got = fr.reglu_backward(grad, (gate, value), out=(None, out), **options)
+        assert got[1] is out
+        assert_same_bits(np.concatenate(got, 1), dx)
+
+
 def test_units_of_other_arrays() -> None:
     """Integers, lists and masked arrays forward; gradients of foreign arrays by pairs."""
     assert_same_bits(fr.reglu([1, -2, 3, 5]), np.float64([3, 0]))
@@ -400,3 +553,7 @@ def test_layers(kind: Any) -> None:
     model.backward(np.ones_like(y))
     assert model[0].weight.grad.any()
     assert "inplace" not in inspect.signature(kind).parameters
+    own, options = inspect.signature(getattr(fr, name)).parameters, inspect.signature(kind).parameters
+    for option in own.keys() - {"x", "axis", "out"}:  # of which a gate of None is the default
+        assert options[option].kind is own[option].kind
+        assert options[option].default == (own[option].default if option != "gate" else kind().gate)

@@ -193,6 +193,26 @@ def test_small_and_converted_inputs() -> None:
     assert wide.tolist() == [1.0, 0.0]
 
 
+@pytest.mark.parametrize("number", [np.float16, np.float32, np.float64, np.array], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("dtype", ["int8", "int32", *HALVES, "float32", "float64"])
+@each_call
+def test_numbers_of_numpy(
+    name: str, options: dict[str, Any], slopes: dict[str, Any], dtype: str, number: Callable[[float], Any]
+) -> None:
+    """Parameters with a type of their own promote as they do without a mask."""
+    x = np.arange(-8, 8).astype(dtype_named(dtype))
+    typed = {key: number(value) for key, value in options.items()}
+    if number is np.array and name not in {"leaky_relu", "prelu"} and options:
+        with pytest.raises(TypeError, match=f"{name}_with_mask takes numbers as parameters, got array"):
+            getattr(masks, f"{name}_with_mask")(x, **typed)
+        return
+    assert_same_bits(getattr(masks, f"{name}_with_mask")(x, **typed)[0], getattr(fr, name)(x, **typed))
+    if "negative_slope" in slopes:
+        slope = number(slopes["negative_slope"])
+        mask = masks.relu_with_mask(x)[1]
+        assert_same_bits(masks.backward_from_mask(x, mask, slope), fr.leaky_relu_backward(x, x, slope))
+
+
 def test_overlapping_memory() -> None:
     """An input that would be overwritten before it is read is copied."""
     memory = data((1500,), "float32")
@@ -257,6 +277,14 @@ def test_errors() -> None:
         TypeError, match="takes bool, integers and real numbers of at most 64 bits; x has the type complex"
     ):
         masks.relu_with_mask(x + 1j)
+    with pytest.raises(ValueError, match=r"weight of shape \(4,\) does not broadcast to the shape of x, \(9,\)"):
+        masks.prelu_with_mask(x, np.zeros(4))
+    with pytest.raises(ValueError, match=r"negative_slope of shape \(4,\) does not broadcast to the shape of grad"):
+        masks.backward_from_mask(x, mask, np.zeros(4))
+    with pytest.raises(TypeError, match=r"hard_tanh_with_mask takes bool, .*; max_val has the type .*128"):
+        masks.hard_tanh_with_mask(x, np.float32(0), np.longdouble(1))
+    with pytest.raises(TypeError, match=r"backward_from_mask does not read masks of numpy\.ma"):
+        masks.backward_from_mask(x, np.ma.array(mask, mask=[True, False]))
     with pytest.raises(TypeError, match=r"does not read masks of numpy\.ma"):
         masks.relu_with_mask(np.ma.array([1.0, 2.0], mask=[True, False]))
 

@@ -1240,3 +1240,24 @@ def test_loading_a_part() -> None:
     assert model.load_state_dict({}, strict=False).missing_keys == list(before)
     model.load_state_dict({name: nn.Parameter(value) for name, value in before.items()})
     np.testing.assert_equal(model.state_dict(), before)
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("layer", [layer for layer in LAYERS if isinstance(layer, nn.Activation)], ids=str)
+def test_arrays_as_parameters(layer: Any, inplace: bool) -> None:
+    """A layer whose parameters are numbers trains with arrays of them as it does with the numbers."""
+    layer, names = copy.deepcopy(layer), layer._names
+    numbers = {name: getattr(layer, name, None) for name in names}
+    if not names or any(type(value) is not float for value in numbers.values()) or isinstance(layer, nn.RReLU):
+        return
+    layer.inplace = inplace
+    x, grad = (np.random.default_rng(seed).standard_normal((2, 3), np.float32) for seed in range(2))
+    expected = layer(x.copy()), layer.backward(grad)
+    for name, value in numbers.items():
+        setattr(layer, name, np.full(3, value, np.float32))
+        np.testing.assert_allclose(layer(x.copy()), expected[0], rtol=1e-5)
+        np.testing.assert_allclose(layer.backward(grad), expected[1], rtol=1e-5)
+        setattr(layer, name, "a")
+        with pytest.raises(TypeError, match=f"takes bool, .*; {name} has the type str"):
+            layer(x)
+        setattr(layer, name, value)

@@ -212,6 +212,10 @@ def test_tables(dtype: str, name: str, options: dict[str, Any]) -> None:
     assert several.shape == (2, 256)
     assert_same_bits(several[0], table)
     assert_same_bits(several[1], quantized.table(name, 0.1, x_zero, 0.04, 0, dtype, **options))
+    slopes = [0.25, -0.5, 2.0]
+    of_slopes = quantized.table("leaky_relu", 0.05, x_zero, 0.04, 0, dtype, negative_slope=slopes)
+    for found, slope in zip(of_slopes, slopes, strict=True):
+        assert_same_bits(found, quantized.table("leaky_relu", 0.05, x_zero, 0.04, 0, dtype, negative_slope=slope))
 
 
 def test_small_and_converted_inputs() -> None:
@@ -277,5 +281,14 @@ def test_errors() -> None:
         quantized.lookup(np.zeros(256, np.int8), q, axis=1)
     with pytest.raises(ValueError, match="scales and zero points are numbers or one-dimensional of one length"):
         quantized.table("relu", np.ones(2), 0, np.ones(3), 0)
+    with pytest.raises(ValueError, match=r"one-dimensional of one length, and so are parameters, got {\(2, 3\)}"):
+        quantized.table("elu", 1.0, 0, 1.0, 0, alpha=np.ones((2, 3)))
+    for options in ({}, {"axis": 0}):
+        with pytest.raises(ValueError, match=r"quantize: alpha of shape \(2, 3\) does not broadcast .* x, \(3,\)"):
+            quantized.quantize(x[0], np.ones(3) if options else 1.0, 0, "elu", alpha=np.ones((2, 3)), **options)
+    with pytest.raises(TypeError, match=r"quantize does not read masks of numpy\.ma"):
+        quantized.quantize(x, np.ma.array([1.0, 2.0, 3.0], mask=[1, 0, 0]), 0, axis=1)
+    with pytest.raises(TypeError, match=r"dequantize does not read masks of numpy\.ma"):
+        quantized.dequantize(q, 1.0, np.ma.array([1, 2, 3], mask=[1, 0, 0]), axis=1)
     with pytest.raises(ValueError, match="no element-wise activation has the name 'none'"):
         quantized.table("none", 1.0, 0, 1.0, 0)

@@ -96,7 +96,12 @@ ARGUMENTS: dict[str, list[dict[str, Any]]] = {
     "hardtanh": [{}, {"min_val": -3.0, "max_val": 0.5}],
     "torch.gelu": [{}, {"approximate": "tanh"}],
     "jax.gelu": [{}, {"approximate": False}],
-    "keras.relu": [{}, {"negative_slope": 0.5, "max_value": 3.0, "threshold": 1.0}],
+    "keras.relu": [
+        {},
+        {"negative_slope": 0.5, "max_value": 3.0, "threshold": 1.0},
+        {"negative_slope": 0.5, "max_value": 3.0, "threshold": -1.0},
+        {"max_value": 3.0},
+    ],
     "keras.gelu": [{}, {"approximate": True}],
     "tf.gelu": [{}, {"approximate": True}],
     "keras.ops.gelu": [{}, {"approximate": False}],

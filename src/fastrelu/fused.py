@@ -13,13 +13,14 @@ from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import activations
-from fastrelu._core import ADD, call_fused, joint_dtype, small_sum, stored, target_in_place
+from fastrelu._core import ADD, call_fused, check_types, joint_dtype, small_sum, stored, target_in_place
 from fastrelu._core import call as run
 from fastrelu._entries import entries
 from fastrelu._foreign import is_foreign, refuse, refuse_untyped
 from fastrelu._runtime import call_whole
 from fastrelu._sums import call_biased, small_biased
 from fastrelu._typing import Output
+from fastrelu.gated_units import broadcasts
 from fastrelu.runtime import isa, kernels
 
 __all__ = ["bias_act", "bias_act_", "bias_act_backward", "bias_act_backward_from_output"]
@@ -46,7 +47,7 @@ class Call(NamedTuple):
 @functools.cache
 def _parameters(name: str) -> dict[str, Any]:
     """Return the parameters of an element-wise activation with their defaults."""
-    if name not in kernels or not hasattr(activations, name):
+    if f"{name}_backward" not in kernels or not hasattr(activations, name):
         raise ValueError(f"no element-wise activation has the name {name!r}")
     own = inspect.signature(getattr(activations, name)).parameters.values()
     return {p.name: p.default for p in own if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "x"}
@@ -93,6 +94,16 @@ def find(activation: Activation, options: dict[str, Any]) -> Call:
     return Call(kernel, name, options, tuple(numbers))
 
 
+def check_shapes(name: str, operand: str, x: Any, parameters: dict[str, Any]) -> None:
+    """Refuse parameters that would give the result another shape than that of its operand."""
+    for parameter, value in entries(parameters):
+        if not broadcasts(value, np.shape(x)):
+            raise ValueError(
+                f"{name}: {parameter} of shape {np.shape(value)} does not broadcast to the shape of {operand}, "
+                f"{np.shape(x)}"
+            )
+
+
 def _along(x: Any, bias: Any, axis: int) -> Any:
     """Return the bias in a shape that broadcasts along an axis of `x`."""
     if axis == -1 and type(x) is type(bias) is np.ndarray and x.shape[-1:] == bias.shape:
@@ -117,10 +128,7 @@ def _array(value: Any) -> Any:
         return value
     if hasattr(value, "dtype"):
         refuse_untyped("a fused pass", operand=value)
-    kind = type(value)
-    given = not isinstance(value, (list, tuple)) and (
-        hasattr(kind, "__array_ufunc__") or not hasattr(kind, "__array__")
-    )
+    given = isinstance(value, (int, float, complex)) or hasattr(type(value), "__array_ufunc__")
     return value if given else np.asarray(value)
 
 
@@ -135,8 +143,11 @@ def _terms(x: Any, bias: Any, residual: Any, axis: int) -> list[Any]:
     return terms
 
 
-def _sum(x: Any, terms: list[Any]) -> Any:
+def _sum(name: str, x: Any, bias: Any, residual: Any, terms: list[Any]) -> Any:
     """Return the sum as NumPy rounds it, step by step; of integers in floating point, where it does not wrap."""
+    added = {"bias": bias, "residual": residual}
+    names = ("x", *(term for term, value in entries(added) if value is not None))
+    check_types(name, names, (x, *terms))
     if np.result_type(x, *terms).kind in "biu":
         x = x.astype(joint_dtype(x, *terms))
     with np.errstate(all="ignore"):  # a pass of the kernels adds no warnings either
@@ -204,6 +215,8 @@ def bias_act(
            [1.5, 0. ]], dtype=float32)
     """
     call = chosen(activation, parameters)
+    if parameters:
+        check_shapes("bias_act", "x", x, parameters)
     kernel = kernels[call.kernel]
     total = small_sum(x, bias, residual, False) if axis == -1 else None
     if total is not None:
@@ -212,7 +225,7 @@ def bias_act(
     terms = _terms(x, bias, residual, axis)
     fused = tuple((0, ADD, term) for term in terms)
     results = call_fused("bias_act", ((kernel, (x, *call.numbers), fused, out),)) if fused else None
-    return call.function()(_sum(x, terms), out=out) if results is None else results[0]
+    return call.function()(_sum("bias_act", x, bias, residual, terms), out=out) if results is None else results[0]
 
 
 def bias_act_(
@@ -242,7 +255,7 @@ def bias_act_(
 def bias_act_backward(
     grad: ArrayLike,
     x: ArrayLike,
-    bias: ArrayLike,
+    bias: ArrayLike | None,
     activation: Activation,
     /,
     *,
@@ -259,7 +272,7 @@ def bias_act_backward(
     Returns
     -------
     tuple of ndarray
-        dx, which is `out` if given, and the gradient of the bias in its shape.
+        dx, which is `out` if given, and the gradient of the bias in its shape; None if there is no bias.
 
     Examples
     --------
@@ -273,6 +286,8 @@ def bias_act_backward(
     array([1., 1.], dtype=float32)
     """
     call = chosen(activation, parameters)
+    if parameters:
+        check_shapes("bias_act_backward", "x", x, parameters)
     kernel = kernels[f"{call.kernel}_backward"]
     small = small_biased(kernel, isa, call.numbers, out, grad, x, bias, residual) if axis == -1 else None
     if small is not None:
@@ -282,12 +297,14 @@ def bias_act_backward(
         raise ValueError(f"the gradient has the shape of x, {np.shape(x)}, got {np.shape(grad)}")
     x = _array(x)
     terms = _terms(x, bias, residual, axis)
-    results = call_biased(kernel, isa, call.numbers, out, grad, x, terms[0], residual)
+    results = None if bias is None else call_biased(kernel, isa, call.numbers, out, grad, x, terms[0], residual)
     if results is None:
-        refuse("bias_act_backward", grad=grad, x=x, bias=bias, residual=residual)
-        dx = call.function("_backward")(grad, _sum(x, terms))
-        results = stored("bias_act_backward", dx, out), _summed(dx, np.zeros(np.shape(terms[0]), dx.dtype))
-    return results[0], results[1].reshape(np.shape(bias))
+        name = "bias_act_backward"
+        refuse(name, grad=grad, x=x, bias=bias, residual=residual)
+        dx = call.function("_backward")(grad, _sum(name, x, bias, residual, terms))
+        of_bias = None if bias is None else _summed(dx, np.zeros(np.shape(terms[0]), dx.dtype))
+        results = stored(name, dx, out), of_bias
+    return results[0], results[1] if bias is None else results[1].reshape(np.shape(bias))
 
 
 def bias_act_backward_from_output(
@@ -306,6 +323,8 @@ def bias_act_backward_from_output(
     kernel = kernels.get(f"{call.kernel}_backward_from_output")
     if kernel is None:
         raise ValueError(f"the output of {call.name} does not determine its gradient: use bias_act_backward")
+    if parameters:
+        check_shapes("bias_act_backward_from_output", "y", y, parameters)
     small = small_biased(kernel, isa, call.numbers, out, grad, y, None, None, added=False) if axis == -1 else None
     if small is not None:
         return small
@@ -329,6 +348,8 @@ def _shape_of_bias(x: Any, axis: int) -> NDArray[Any]:
 
 def _summed(dx: Any, bias: Any) -> Any:
     """Return the sum of a gradient over all axes along which the bias does not vary."""
+    if type(dx) is not np.ndarray and not isinstance(dx, np.ma.MaskedArray):
+        dx = np.asarray(dx)
     if np.result_type(dx).itemsize == 2:  # in double, as the others
         return _summed(np.asarray(dx).astype(np.float64), np.zeros(np.shape(bias))).astype(dx.dtype)
     # This gradient is `dx` itself.

@@ -7,6 +7,7 @@ split them. Each result has the bits of the product of two arrays, ``f(gate) * v
 from __future__ import annotations
 
 import functools
+import math
 from operator import methodcaller
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike
 
 from fastrelu import _core, activations
-from fastrelu._core import MULTIPLY, call_fused, empty_like, joint_dtype, target_in_place
+from fastrelu._core import MULTIPLY, call_fused, check_types, empty_like, joint_dtype, target_in_place
 from fastrelu._foreign import is_foreign, refuse, refuse_labels, refuse_untyped
 from fastrelu._runtime import call_whole
 from fastrelu._typing import Output
@@ -65,19 +66,20 @@ class Unit:
         limit: float | None = None,
         offset: float = 0.0,
     ) -> None:
-        if gate not in {"first", "second", None}:
-            raise ValueError(f'{name}: gate must be "first" or "second", got {gate!r}')
-        if layout not in {"halves", "interleaved"}:
-            raise ValueError(f'{name}: layout must be "halves" or "interleaved", got {layout!r}')
-        if limit is not None and not limit > 0:
-            raise ValueError(f"{name}: limit must be positive, got {limit!r}")
+        if gate is not None:
+            _check_choice(name, "gate", gate, "first", "second")
+        _check_choice(name, "layout", layout, "halves", "interleaved")
         # Conversions first: they may run the caller's code, which may change arrays.
         numbers = tuple(map(_number, numbers))
-        limit, offset = None if limit is None else float(limit), float(offset)
+        bound, shift = None if limit is None else _real(name, "limit", limit), _real(name, "offset", offset)
+        if bound is not None and not bound > 0:
+            raise ValueError(f"{name}: limit must be positive, got {limit!r}")
+        if not math.isfinite(shift):
+            raise ValueError(f"{name}: offset must be finite, got {offset!r}")
         self.name, self.activation, self.numbers = name, activation, numbers
         self.axis, self.given, self.layout = axis, gate, layout
         self.gate = gate or default
-        self.limit, self.offset = limit, offset
+        self.limit, self.offset = bound, shift
         self.function_name = "gelu" if activation == "gelu_tanh" else activation
         self.options = ("tanh",) if activation == "gelu_tanh" else numbers
 
@@ -89,6 +91,18 @@ class Unit:
         """Return the gradient of the activation."""
         return getattr(activations, f"{self.function_name}_backward")(grad, x, *self.options)
 
+    def operands(self, name: str, x: Any) -> tuple[Any, Any]:
+        """Return gate and value of an input, whose types and shapes are checked."""
+        pair = isinstance(x, tuple)
+        gate, value = self.split(x)
+        check_types(name, ("gate", "value") if pair else ("x",), (gate, value) if pair else (gate,))
+        for number in self.numbers:
+            if type(number) is np.ndarray and not broadcasts(number, gate.shape):
+                raise ValueError(
+                    f"{name}: beta of shape {number.shape} does not broadcast to the shape of the gate, {gate.shape}"
+                )
+        return gate, value
+
     def split(self, x: Any) -> tuple[Any, Any]:
         """Return gate and value, which are views of an input in one array."""
         if isinstance(x, tuple):
@@ -96,7 +110,7 @@ class Unit:
                 raise ValueError(f"{self.name} takes one array or a pair (gate, value), got a tuple of {len(x)}")
             if self.given is not None or self.layout != "halves":
                 raise ValueError(f"{self.name}: gate= and layout= belong to an input in one array, not to a pair")
-            gate, value = (part if hasattr(part, "shape") else np.asarray(part) for part in x)
+            gate, value = map(_shaped, x)
             if gate.shape != value.shape:
                 raise ValueError(
                     f"{self.name} takes a gate and a value of one shape, got {gate.shape} and {value.shape}"
@@ -104,7 +118,7 @@ class Unit:
             return gate, value
         if type(x) is not np.ndarray:
             refuse_labels(f"{self.name} of one array", x=x)  # the halves would meet by their labels
-            x = x if hasattr(x, "shape") else np.asarray(x)
+            x = _shaped(x)
         first, second = self.halves(x)
         return (first, second) if self.gate == "first" else (second, first)
 
@@ -122,40 +136,53 @@ class Unit:
         return x[(*before, slice(0, length // 2))], x[(*before, slice(length // 2, None))]
 
     def clipped(self, gate: Any, value: Any) -> tuple[Any, Any]:
-        """Return gate and value within `limit`, and the value plus `offset`."""
+        """Return gate and value, which have the type of a result, within `limit`, and the value plus `offset`."""
         if self.limit is not None:
-            gate = call_whole(self.name, np.minimum, gate, self.limit)
+            gate = call_whole(self.name, np.minimum, gate, gate.dtype.type(self.limit))
             value = activations.hard_tanh(value, -self.limit, self.limit)
-        return gate, call_whole(self.name, np.add, value, self.offset) if self.offset else value
+        if self.offset:
+            value = call_whole(self.name, np.add, value, value.dtype.type(self.offset))
+        return gate, value
 
     def forward(self, x: Any, out: Any) -> Any:
         """Return ``f(gate) * value``."""
-        gate, value = self.split(x)
+        gate, value = self.operands(self.name, x)
         plain = self.limit is None and not self.offset
         passes = ((kernels[self.activation], (gate, *self.numbers), ((1 + len(self.numbers), MULTIPLY, value),), out),)
         results = call_fused(self.name, passes) if plain else None
         if results is not None:
             return results[0]
         refuse_labels(self.name, out=out)
+        given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
+        target = (
+            given
+            if given is None or isinstance(given, tuple) or is_foreign(given)
+            else target_in_place(self.name, given)
+        )
         with np.errstate(all="ignore"):  # a pass of the kernels adds no warnings either
-            gate, value = self.clipped(gate, value)
-            if isinstance(out, np.ndarray):
-                return call_whole(self.name, np.multiply, self.function(gate), value, out)
-            multiply = np.multiply if out is None else functools.partial(np.multiply, out=out)
+            if not plain:
+                refuse_untyped(self.name, gate=gate, value=value)
+                gate, value = self.clipped(*(_as_type(self.name, a, joint_dtype(a)) for a in (gate, value)))
+            if isinstance(target, np.ndarray):
+                call_whole(self.name, np.multiply, self.function(gate), value, target)
+                return given
+            multiply = np.multiply if target is None else functools.partial(np.multiply, out=target)
             return call_whole(self.name, multiply, self.function(gate), value)
 
     def backward(self, grad: Any, x: Any, out: Any) -> Any:
         """Return the gradient in the layout of the input."""
         name = f"{self.name}_backward"
-        gate, value = self.split(x)
-        grad = grad if hasattr(grad, "shape") else np.asarray(grad)
+        gate, value = self.operands(name, x)
+        grad = _shaped(grad)
         if grad.shape != gate.shape:
             raise ValueError(f"{name}: the output was of shape {gate.shape}, the gradient is {grad.shape}")
+        check_types(name, ("grad",), (grad,))
         for target in out if isinstance(out, tuple) else (out,):
             refuse(name, out=target)
         refuse_untyped(name, grad=grad, gate=gate, value=value)
+        kind = joint_dtype(grad, gate, value, *self.numbers)
         if isinstance(x, tuple):
-            return self._gradients(grad, gate, value, (None, None) if out is None else out)
+            return self._gradients(grad, gate, value, kind, self._pair_of(name, gate, out, kind))
         if not isinstance(x, np.ndarray):
             if hasattr(type(x), "__array_ufunc__"):
                 raise TypeError(
@@ -164,19 +191,42 @@ class Unit:
                 )
             x = np.asarray(x)
         refuse(name, grad=grad)
-        if out is None:
-            kind = joint_dtype(grad, x)
-            out = empty_like(x) if type(x) is np.ndarray and kind == x.dtype else np.empty_like(x, kind)
-        elif isinstance(out, tuple):
+        if isinstance(out, tuple):
+            if len(out) != 1:
+                raise ValueError(f"{name} writes the gradient of one array into one, got a tuple of {len(out)} as out")
             (out,) = out
+        if out is None:
+            plain = type(x) is np.ndarray and kind == x.dtype
+            out = empty_like(x) if plain else np.empty_like(x, kind, subok=type(x) is not np.memmap)
         target = target_in_place(name, out)
         if target.shape != x.shape:
             raise ValueError(f"{name} needs out= of the shape of the input, {x.shape}, got {target.shape}")
-        self._gradients(grad, gate, value, self.split(target))
+        self._gradients(grad, gate, value, kind, self.split(target))
         return out
 
-    def _gradients(self, grad: Any, gate: Any, value: Any, out: tuple[Any, Any]) -> tuple[Any, Any]:
-        """Return the gradients with respect to gate and value."""
+    def _pair_of(self, name: str, gate: Any, out: Any, kind: np.dtype[Any]) -> tuple[Any, Any]:
+        """Return what the gradients of gate and value are written into, each an array or None."""
+        if out is None:
+            return None, None
+        if not isinstance(out, tuple) or len(out) != 2:
+            found = f"a tuple of {len(out)}" if isinstance(out, tuple) else repr(type(out).__name__)
+            raise TypeError(f"{name} writes the gradients of a pair into a pair, out=(of gate, of value), got {found}")
+        first, second = (target if target is None else target_in_place(name, target) for target in out)
+        for target in (first, second):
+            if target is None:
+                continue
+            if target.shape != gate.shape:
+                raise ValueError(f"{name} needs out= of the shape of the gate, {gate.shape}, got {target.shape}")
+            if not np.can_cast(kind, target.dtype, "same_kind"):
+                raise TypeError(f"{name}: a gradient of type {kind} cannot be cast into out of type {target.dtype}")
+            if not target.flags.writeable:
+                raise ValueError(f"{name}: out is read-only")
+        return first, second
+
+    def _gradients(
+        self, grad: Any, gate: Any, value: Any, kind: np.dtype[Any], out: tuple[Any, Any]
+    ) -> tuple[Any, Any]:
+        """Return the gradients with respect to gate and value, computed in one type."""
         if self.limit is None and not self.offset:
             forward, backward = kernels[self.activation], kernels[f"{self.activation}_backward"]
             of_gate = (backward, (grad, gate, *self.numbers), ((0, MULTIPLY, value),), out[0])
@@ -185,23 +235,23 @@ class Unit:
             if results is not None:
                 return results[0], results[1]
         with np.errstate(all="ignore"):  # a pass of the kernels adds no warnings either
-            kind = joint_dtype(grad, gate, value)  # of integers, whose products would wrap, a float
-            as_kind = methodcaller("astype", kind)
-            grad, gate, value = (
-                a if a.dtype == kind else call_whole(self.name, as_kind, a) for a in (grad, gate, value)
-            )
+            # Products of integers would wrap.
+            grad, gate, value = (_as_type(self.name, a, kind) for a in (grad, gate, value))
             inner, outer = self.clipped(gate, value)
             of_value = call_whole(self.name, np.multiply, self.function(inner), grad)
             of_gate = self.function_backward(call_whole(self.name, np.multiply, grad, outer), inner)
         if self.limit is not None:
             of_value = activations.hard_tanh_backward(of_value, value, -self.limit, self.limit)
             of_gate = activations.hard_tanh_backward(of_gate, gate, -np.inf, self.limit)
-        if out[0] is None:
-            return of_gate, of_value
-        for target, gradient in zip(out, (of_gate, of_value), strict=True):
-            plain = gradient if is_foreign(gradient) else np.asarray(gradient)  # a subclass would get the target
-            call_whole(self.name, np.copyto, target, plain)  # casts if the kind stays
-        return out
+        return self._stored(of_gate, out[0]), self._stored(of_value, out[1])
+
+    def _stored(self, gradient: Any, target: Any) -> Any:
+        """Return a gradient, in `target` if it is given."""
+        if target is None:
+            return gradient
+        plain = gradient if is_foreign(gradient) else np.asarray(gradient)  # a subclass would get the target
+        call_whole(self.name, np.copyto, target, plain)  # casts if the kind stays
+        return target
 
 
 def _forward(
@@ -253,6 +303,38 @@ def _backward(
         name, activation, numbers, axis=axis, gate=gate, default=default, layout=layout, limit=limit, offset=offset
     )
     return unit.backward(grad, x, out)
+
+
+def _check_choice(name: str, option: str, value: Any, *choices: str) -> None:
+    if not (isinstance(value, str) and value in choices):
+        wanted = " or ".join(f'"{choice}"' for choice in choices)
+        raise ValueError(f"{name}: {option} must be {wanted}, got {value!r}")
+
+
+def _real(name: str, option: str, value: Any) -> float:
+    """Return an option as a number."""
+    if isinstance(value, (int, float)):
+        return float(value)
+    array = np.asarray(value)
+    if array.ndim or array.dtype.kind not in "biuf":
+        raise TypeError(f"{name}: {option} must be a number, got {value!r}")
+    return float(array)
+
+
+def _shaped(value: Any) -> Any:
+    """Return an operand that has a shape: arrays of other libraries stay what they are."""
+    return value if hasattr(value, "shape") and not isinstance(value, memoryview) else np.asarray(value)
+
+
+def _as_type(name: str, array: Any, kind: np.dtype[Any]) -> Any:
+    return array if array.dtype == kind else call_whole(name, methodcaller("astype", kind), array)
+
+
+def broadcasts(array: Any, shape: tuple[int, ...]) -> bool:
+    """Whether an array broadcasts to a shape."""
+    own = np.shape(array)
+    pairs = zip(reversed(own), reversed(shape), strict=False)
+    return len(own) <= len(shape) and all(length in {1, wanted} for length, wanted in pairs)
 
 
 def _number(value: Any) -> Any:
@@ -393,7 +475,7 @@ def swiglu(
     >>> fr.swiglu(np.float32([1.0, -2.0, 3.0, 0.5])).round(4)
     array([ 2.1932, -0.1192], dtype=float32)
     """
-    return _forward(x, out, "swiglu", *_silu(beta), axis, gate, "first", layout, limit, offset)
+    return _forward(x, out, "swiglu", *_silu("swiglu", beta), axis, gate, "first", layout, limit, offset)
 
 
 def swiglu_backward(
@@ -419,12 +501,17 @@ def swiglu_backward(
     >>> fr.swiglu_backward(np.float32([1.0]), np.float32([0.0, 2.0]))
     array([1., 0.], dtype=float32)
     """
-    return _backward(grad, x, out, "swiglu", *_silu(beta), axis, gate, "first", layout, limit, offset)
+    return _backward(grad, x, out, "swiglu", *_silu("swiglu", beta), axis, gate, "first", layout, limit, offset)
 
 
-def _silu(beta: float) -> tuple[str, tuple[float, ...]]:
+def _silu(name: str, beta: float) -> tuple[str, tuple[float, ...]]:
     """Return the kernel and its numbers."""
-    return ("silu", ()) if beta == 1 else ("swish", (beta,))
+    if type(beta) in (int, float):
+        if not math.isfinite(beta):
+            raise ValueError(f"{name} requires finite beta, got beta={beta!r}")
+        return ("silu", ()) if beta == 1 else ("swish", (beta,))
+    check_types(name, ("beta",), (beta,))
+    return "swish", (beta,)
 
 
 def geglu(
@@ -516,8 +603,7 @@ def geglu_backward(
 
 def _gelu(approximate: Literal["none", "tanh"]) -> str:
     """Return the kernel of a form of GELU."""
-    if approximate not in {"none", "tanh"}:
-        raise ValueError(f'geglu: approximate must be "none" or "tanh", got {approximate!r}')
+    _check_choice("geglu", "approximate", approximate, "none", "tanh")
     return "gelu" if approximate == "none" else "gelu_tanh"
 
 

@@ -25,6 +25,7 @@ from fastrelu import _packed, activations
 from fastrelu._core import check_types, empty_like, joint_dtype, target_in_place
 from fastrelu._foreign import refuse, refuse_mask
 from fastrelu._typing import Output
+from fastrelu.gated_units import broadcasts
 from fastrelu.runtime import isa, kernels
 
 __all__ = [
@@ -46,6 +47,7 @@ Mask = NDArray[np.uint8]
 WithMask = Callable[..., tuple[Any, Mask]]
 _USUAL = (np.dtype(np.float32), np.dtype(np.float64))
 _NUMBERS = (int, float, np.integer, np.floating)
+_PLAIN = (bool, int, float)
 
 
 def as_data(name: str, operand: str, value: Any) -> NDArray[Any]:
@@ -120,7 +122,7 @@ def _with_mask(
     name = f"{function}_with_mask"
     own = getattr(activations, function)
     signature = inspect.Signature([p for p in inspect.signature(own).parameters.values() if p.name != "where"])
-    names = [p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+    names = tuple(p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)[1:]
     forward, of_mask = kernels.get(function), None if by_output else kernels[f"{gradient or function}_backward"]
     takes_numbers = gradient is None and not by_output
     usual = {p.name: p.default for p in signature.parameters.values() if p.default is not p.empty}
@@ -145,9 +147,15 @@ def _with_mask(
                 raise TypeError(f"{name}: {error}") from None
             bound.apply_defaults()
             given = dict(bound.arguments)
-        x, out = as_data(name, "x", given.pop("x")), given.pop("out")
+        x, out = given.pop("x"), given.pop("out")
         numbers = tuple(given[parameter] for parameter in names)
-        if forward is not None and all(isinstance(number, _NUMBERS) for number in numbers):
+        data = as_data(name, "x", x)
+        if any(isinstance(number, (np.generic, np.ndarray)) for number in numbers):  # which promote
+            check_types(name, names, numbers)
+            data = data.astype(joint_dtype(x, *numbers), copy=False)
+            numbers = tuple(float(number) if isinstance(number, np.generic) else number for number in numbers)
+        x = data
+        if forward is not None and all(type(number) in _PLAIN for number in numbers):
             y = Result(name, out, x, x.dtype)
             mask = _packed.mask_of(
                 name, isa, forward, numbers, of_mask, numbers if takes_numbers else (), y.apart(x), y.array
@@ -155,7 +163,7 @@ def _with_mask(
             return y.finished(), mask
         if gradient is None:
             raise TypeError(f"{name} takes numbers as parameters, got {', '.join(map(repr, numbers))}")
-        if given.get("axis") is None and np.broadcast_shapes(np.shape(numbers[0]), x.shape) != x.shape:
+        if given.get("axis") is None and not broadcasts(numbers[0], x.shape):
             raise ValueError(
                 f"{name}: {names[0]} of shape {np.shape(numbers[0])} does not broadcast to the shape of x, {x.shape}"
             )
@@ -237,14 +245,15 @@ def backward_from_mask(
     if not isinstance(slope, _NUMBERS):
         raise TypeError(f"{name} takes a number as slope, got {slope!r}")
     outside: Any = negative_slope
-    if not isinstance(negative_slope, _NUMBERS):
+    if type(negative_slope) not in _PLAIN:
         outside = as_data(name, "negative_slope", negative_slope)
-        if np.broadcast_shapes(outside.shape, g.shape) != g.shape:
+        g = g.astype(joint_dtype(grad, negative_slope), copy=False)
+        if not broadcasts(outside, g.shape):
             raise ValueError(
                 f"{name}: negative_slope of shape {outside.shape} does not broadcast to the shape of grad, {g.shape}"
             )
     dx = Result(name, out, g, g.dtype)
-    if not isinstance(outside, _NUMBERS):
+    if isinstance(outside, np.ndarray):
         outside = dx.apart(outside)
     _packed.select(name, isa, dx.apart(g), dx.apart(bits), float(slope), outside, dx.array)
     return dx.finished()
@@ -254,6 +263,7 @@ def as_mask(name: str, mask: Any, size: int) -> Mask:
     """Return a mask of `size` elements as a contiguous array."""
     if type(mask) is not np.ndarray:
         refuse(name, mask=mask)
+        refuse_mask(name, mask)
     array = np.asarray(mask)
     if array.dtype != np.uint8:
         raise TypeError(

@@ -22,7 +22,7 @@ from fastrelu import _packed, runtime
 from fastrelu._entries import entries
 from fastrelu._foreign import refuse, refuse_mask
 from fastrelu._typing import Output
-from fastrelu.fused import Activation, chosen, find
+from fastrelu.fused import Activation, check_shapes, chosen, find
 from fastrelu.masks import Result, as_data
 from fastrelu.runtime import isa, kernels
 
@@ -52,6 +52,7 @@ def _as_scale(name: str, operand: str, value: Any, dtype: Any) -> NDArray[Any]:
     """Return scales, which must be positive and finite in the type in which they are used."""
     if type(value) is float and 2.0**-100 < value < 2.0**100:
         return np.asarray(value, dtype)
+    refuse_mask(name, value)
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} takes real numbers as {operand}, got {value!r}")
@@ -70,6 +71,7 @@ def _as_zero_point(name: str, operand: str, value: Any, dtype: np.dtype[Any]) ->
     array, (low, high) = np.asarray(value), _BYTES[dtype]
     if type(value) is int and low <= value <= high:
         return array
+    refuse_mask(name, value)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} takes integers as {operand}, got {value!r}")
     wrong = (array < low) | (array > high)
@@ -175,7 +177,8 @@ def quantize(
         zero_point=_as_zero_point(name, "zero_point", zero_point, own),
     )
     if call is not None:
-        if not all(isinstance(number, (int, float)) for number in numbers):
+        if not all(type(number) in {int, float} for number in numbers):
+            check_shapes(name, "x", array, parameters)
             array, kernel, numbers = as_data(name, "x", call.function()(array)), None, ()
     elif parameters:
         raise TypeError(f"quantize has no parameter {next(iter(parameters))!r} without an activation")
@@ -277,13 +280,13 @@ def table(
     dtype : {numpy.int8, numpy.uint8}
         Type of input and result.
     **parameters
-        Those of the activation.
+        Those of the activation, numbers or arrays in the same way.
 
     Returns
     -------
     ndarray
         256 entries, in the order of the bytes: ``table[q.view(numpy.uint8)]`` is the result for q. With arrays of n scales
-        it has the shape (n, 256).
+        or parameters it has the shape (n, 256).
 
     Raises
     ------
@@ -301,23 +304,27 @@ def table(
     """
     name = "table"
     own = _byte_type(name, dtype)
-    call = find(activation, parameters)
+    arrays = {key: np.asarray(value) for key, value in entries(parameters) if np.ndim(value)}
+    call = find(activation, parameters | {key: array[..., np.newaxis] for key, array in entries(arrays)})
     given = (
         _as_scale(name, "x_scale", x_scale, np.float64),
         _as_zero_point(name, "x_zero_point", x_zero_point, own),
         _as_scale(name, "y_scale", y_scale, np.float64),
         _as_zero_point(name, "y_zero_point", y_zero_point, own),
     )
-    shapes = {array.shape for array in given if array.ndim}
+    shapes = {array.shape for array in (*given, *arrays.values()) if array.ndim}
     if len(shapes) > 1 or any(len(shape) > 1 for shape in shapes):
-        raise ValueError(f"{name}: scales and zero points are numbers or one-dimensional of one length, got {shapes}")
+        raise ValueError(
+            f"{name}: scales and zero points are numbers or one-dimensional of one length, and so are parameters, "
+            f"got {shapes}"
+        )
     x_scale, x_zero, y_scale, y_zero = (array[..., np.newaxis] for array in given)
     q = np.arange(256, dtype=np.uint8).view(own)
     with runtime.precision("accurate"), np.errstate(all="ignore"):  # infinite results are limited
         y = call.function()((q - x_zero.astype(np.float64)) * x_scale) / y_scale
     y = np.clip(np.rint(np.nan_to_num(y, nan=0.0, posinf=np.inf, neginf=-np.inf)) + y_zero, *_BYTES[own])
-    entries: NDArray[Any] = y.astype(own)
-    return entries
+    found: NDArray[Any] = y.astype(own)
+    return found
 
 
 def lookup(table: ArrayLike, q: ArrayLike, /, *, axis: int | None = None, out: Output = None) -> Any:

@@ -116,7 +116,7 @@ def _words(row: Row, name: str, function: str) -> dict[str, str]:
     given = {**dict(zip(own, call.args, strict=False)), **{word.arg: word.value for word in call.keywords if word.arg}}
     for parameter, value in given.items():
         names = [node.id for node in ast.walk(value) if isinstance(node, ast.Name) and node.id in theirs]
-        if len(names) == 1:
+        if len(names) == 1 and names[0] not in words.values():  # an axis that follows from a weight is no weight
             words[parameter] = names[0]
     return {ours: theirs for ours, theirs in words.items() if ours != theirs}
 

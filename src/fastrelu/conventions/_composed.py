@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
+from operator import index
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastrelu import activations, along_axis
@@ -15,6 +17,7 @@ from fastrelu._foreign import refuse
 
 __all__ = [
     "axes_from",
+    "axes_of",
     "cast",
     "clipped_gelu",
     "clipped_gelu_backward",
@@ -35,6 +38,7 @@ __all__ = [
     "sqrt_softplus",
     "sqrt_softplus_backward",
     "weight_axis",
+    "weight_of",
 ]
 
 
@@ -57,12 +61,24 @@ def implicit_dim(x: ArrayLike, dim: int | None) -> int:
 
 def axes_from(x: ArrayLike, axis: int) -> tuple[int, ...]:
     """Return the axes that ONNX flattened into one before opset 13: this one and those after it."""
-    return tuple(range(axis + np.ndim(x) if axis < 0 else axis, np.ndim(x)))
+    return tuple(range(normalize_axis_index(axis, np.ndim(x)), np.ndim(x)))
+
+
+def axes_of(axis: Any) -> Any:
+    """Return an axis, or axes in a list or array as a tuple, which is what our functions take."""
+    several = isinstance(axis, list) or (isinstance(axis, np.ndarray) and axis.ndim)
+    return tuple(map(index, axis)) if several else axis
 
 
 def weight_axis(weight: ArrayLike, axis: int) -> int | None:
     """Return the axis that a weight of one dimension lies along; None for others, and for a single number."""
     return axis if np.ndim(weight) == 1 and np.size(weight) > 1 else None
+
+
+def weight_of(weight: Any) -> Any:
+    """Return a weight; one of a single element as a number, which broadcasts to an input without axes too."""
+    array = np.asarray(weight) if isinstance(weight, (list, tuple)) else weight
+    return array.reshape(()) if type(array) is np.ndarray and array.shape == (1,) else array
 
 
 # --- Along an axis ------------------------------------------------------------------------------------------------
@@ -157,20 +173,24 @@ def _real(name: str, x: ArrayLike) -> Any:
     return array.astype(activations.relu(np.empty(0, array.dtype)).dtype, copy=False)
 
 
-def sqrt_softplus(x: Any) -> Any:
-    """Square root of softplus."""
-    x = _real("sqrt_softplus", x)
+def _sqrt_softplus(x: Any) -> tuple[Any, Any]:
+    """Return the square root of softplus and its derivative, of 16-bit types in float32."""
+    wide = x.astype(np.float32) if x.dtype.itemsize == 2 else x
     with np.errstate(under="ignore"):  # the results show it
         # Below -40 softplus is the exponential, which would lose its digits to subnormal numbers.
-        return np.where(x < -40, np.exp(np.minimum(x, 0) / 2), np.sqrt(activations.softplus(x)))[()]
+        root = np.where(wide < -40, np.exp(np.minimum(wide, 0) / 2), np.sqrt(activations.softplus(wide)))
+        slope = np.divide(activations.sigmoid(wide), root, out=root.copy(), where=~(wide < -40)) / 2
+    return root.astype(x.dtype), slope.astype(x.dtype)
+
+
+def sqrt_softplus(x: Any) -> Any:
+    """Square root of softplus."""
+    return _sqrt_softplus(_real("sqrt_softplus", x))[0][()]
 
 
 def sqrt_softplus_backward(grad: ArrayLike, x: Any) -> Any:
     """Gradient of the square root of softplus."""
-    x = _real("sqrt_softplus_backward", x)
-    root = np.asarray(sqrt_softplus(x))
-    slope = np.divide(activations.sigmoid(x), root, out=root.copy(), where=~(x < -40))
-    return np.multiply(grad, slope / 2)[()]
+    return np.multiply(grad, _sqrt_softplus(_real("sqrt_softplus_backward", x))[1])[()]
 
 
 def exponential(x: Any) -> Any:

@@ -23,7 +23,8 @@ MATH = (
     Row("erf(x)", "erf(x)"),
     Row("log_sigmoid(x)", "log_sigmoid(x)"),
     Row(
-        "reduce_logsumexp(input_tensor, axis=None, keepdims=False)", "logsumexp(input_tensor, axis, keepdims=keepdims)"
+        "reduce_logsumexp(input_tensor, axis=None, keepdims=False)",
+        "logsumexp(input_tensor, axes_of(axis), keepdims=keepdims)",
     ),
 )
 ROWS = (*NN, *MATH)

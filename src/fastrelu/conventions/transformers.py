@@ -9,7 +9,7 @@ ROWS = (
     Row("relu2(input)", "squared_relu(input)"),
     Row("relu6(input)", "relu6(input)"),
     Row("leaky_relu(input, negative_slope=0.01)", "leaky_relu(input, negative_slope)"),
-    Row("prelu(input, weight=0.25)", "prelu(input, weight, axis=weight_axis(weight, 1))"),
+    Row("prelu(input, weight=0.25)", "prelu(input, weight_of(weight), axis=weight_axis(weight, 1))"),
     Row("gelu(input)", "gelu(input)"),
     Row("gelu_python(input)", "gelu(input)"),
     Row("gelu_10(x, min=-10, max=10)", "clipped_gelu(x, min, max)"),

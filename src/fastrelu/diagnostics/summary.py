@@ -275,14 +275,14 @@ def summarize(a: ArrayLike, axis: Axis = None, *, saturation: Limits | None = No
     return _summary(_collect(a, _check_axis(axis), _check_limits(saturation)))
 
 
-def dead_from_mask(*masks: NDArray[np.uint8], shape: tuple[int, ...], axis: Axis = -1) -> Any:
+def dead_from_mask(*masks: NDArray[np.uint8], shape: int | tuple[int, ...], axis: Axis = -1) -> Any:
     """Find the units that are active nowhere in some masks, such as those of :func:`fastrelu.masks.relu_with_mask`.
 
     Parameters
     ----------
     *masks : ndarray of uint8
         One mask per batch: bits in C order, as in ``np.packbits(..., bitorder="little")``.
-    shape : tuple of int
+    shape : int or tuple of int
         Shape of the data of each mask.
     axis : int or tuple of int, default -1
         The axis that numbers the units, as for :func:`summarize`; None takes the whole array as one unit.
@@ -312,7 +312,10 @@ def dead_from_mask(*masks: NDArray[np.uint8], shape: tuple[int, ...], axis: Axis
     name = "dead_from_mask"
     if not masks:
         raise ValueError(f"{name} takes at least one mask")
-    whole = tuple(map(index, shape))
+    lengths: Any = shape if np.ndim(shape) else (shape,)
+    whole = tuple(map(index, lengths))
+    if min(whole, default=0) < 0:
+        raise ValueError(f"{name} takes the shape of the data, got {shape!r}")
     size = math.prod(whole)
     bits = [as_mask(name, mask, size) for mask in masks]
     axis = _check_axis(axis)

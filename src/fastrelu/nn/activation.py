@@ -84,8 +84,18 @@ class Activation(Layer):
                 return False
         return True
 
+    def _has_arrays(self) -> bool:
+        """Whether a parameter is an array, or nothing that the function takes, but no learned one."""
+        kinds = (np.ndarray, list, tuple, str, complex)
+        return any(isinstance(getattr(self, name, None), kinds) for name in self._names)
+
     def _saves_output(self) -> bool:
-        return self._output_suffices() or (self.inplace and self._output_determines())
+        if self._has_arrays():
+            return False
+        try:
+            return self._output_suffices() or (self.inplace and self._output_determines())
+        except TypeError:  # a parameter that is no number at all, which the function refuses
+            return False
 
     def _saved_input(self, x: ArrayLike) -> Any:
         """Return the input as it is before the call: itself, or a copy if it will be overwritten."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from fastrelu._core import check_types
 from fastrelu.nn.activation import Activation
 from fastrelu.nn.learnable import Learnable
 
@@ -167,6 +168,7 @@ class Softplus(_Softplus):
     def _beyond(self, x: ArrayLike, beta: Any) -> Any:
         """Return where the layer is the identity; None where the function is, to the last bit."""
         array = x if hasattr(x, "dtype") else np.asarray(x)
+        check_types("softplus", ("beta",), (beta,))
         if self.threshold >= _NO_BIT[8 if np.result_type(array.dtype, np.float32, beta).itemsize > 4 else 4]:
             return None
         with np.errstate(over="ignore"):  # infinity is beyond the threshold

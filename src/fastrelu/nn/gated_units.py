@@ -122,8 +122,17 @@ class SwiGLU(_ClippedUnit):
     _name = "swiglu"
     _options = ("beta", *_ClippedUnit._options)
 
-    def __init__(self, dim: int = -1, *, beta: float = 1.0, **options: Any) -> None:
-        super().__init__(dim, **options)
+    def __init__(
+        self,
+        dim: int = -1,
+        *,
+        beta: float = 1.0,
+        gate: Literal["first", "second"] = "first",
+        layout: Literal["halves", "interleaved"] = "halves",
+        limit: float | None = None,
+        offset: float = 0.0,
+    ) -> None:
+        super().__init__(dim, gate=gate, layout=layout, limit=limit, offset=offset)
         self.beta = beta
 
 
@@ -148,8 +157,17 @@ class GEGLU(_ClippedUnit):
     _name = "geglu"
     _options = ("approximate", *_ClippedUnit._options)
 
-    def __init__(self, dim: int = -1, *, approximate: Literal["none", "tanh"] = "none", **options: Any) -> None:
-        super().__init__(dim, **options)
+    def __init__(
+        self,
+        dim: int = -1,
+        *,
+        approximate: Literal["none", "tanh"] = "none",
+        gate: Literal["first", "second"] = "first",
+        layout: Literal["halves", "interleaved"] = "halves",
+        limit: float | None = None,
+        offset: float = 0.0,
+    ) -> None:
+        super().__init__(dim, gate=gate, layout=layout, limit=limit, offset=offset)
         self.approximate = approximate
 
 

@@ -41,7 +41,7 @@ class Masked(Activation):
 
     def forward(self, x: ArrayLike) -> Any:
         """Apply the function; see :meth:`Activation.forward`."""
-        saves = self.inplace and (self.training or self._saved or watching())
+        saves = self.inplace and (self.training or self._saved or watching()) and not self._has_arrays()
         if not saves or self._saves_output() or not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
             return super().forward(x)
         writable(x)

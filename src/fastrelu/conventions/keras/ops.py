@@ -36,7 +36,7 @@ ROWS = (
     Row("relu(x)", "relu(x)"),
     Row("tanh(x)", "tanh(x)"),
     Row("erf(x)", "erf(x)"),
-    Row("logsumexp(x, axis=None, keepdims=False)", "logsumexp(x, axis, keepdims=keepdims)"),
+    Row("logsumexp(x, axis=None, keepdims=False)", "logsumexp(x, axes_of(axis), keepdims=keepdims)"),
     Row("gelu(x, approximate=True)", 'gelu(x, "tanh" if approximate else "none")'),
 )
 FUNCTIONS = build(__name__, "``keras.ops.{}``", ROWS)

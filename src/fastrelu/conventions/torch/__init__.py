@@ -11,7 +11,7 @@ ROWS = (
     Row("relu6(input, inplace=False)", "relu6(input)"),
     Row("leaky_relu(input, negative_slope=0.01, inplace=False)", "leaky_relu(input, negative_slope)"),
     Row("leaky_relu_(input, negative_slope=0.01)", "leaky_relu_(input, negative_slope)"),
-    Row("prelu(input, weight)", "prelu(input, weight, axis=weight_axis(weight, 1))"),
+    Row("prelu(input, weight)", "prelu(input, weight_of(weight), axis=weight_axis(weight, 1))"),
     Row(
         "rrelu(input, lower=1 / 8, upper=1 / 3, training=False, inplace=False)",
         "rrelu(input, lower, upper, training=training)",

@@ -8,7 +8,9 @@ ROWS = (
     Row("expit(input, *, out=None)", "sigmoid(input, out=out)"),
     Row("softmax(input, dim, *, dtype=None)", "softmax(cast(input, dtype), dim)"),
     Row("log_softmax(input, dim, *, dtype=None)", "log_softmax(cast(input, dtype), dim)"),
-    Row("logsumexp(input, dim, keepdim=False, *, out=None)", "logsumexp(input, dim, keepdims=keepdim, out=out)"),
+    Row(
+        "logsumexp(input, dim, keepdim=False, *, out=None)", "logsumexp(input, axes_of(dim), keepdims=keepdim, out=out)"
+    ),
 )
 FUNCTIONS = build(__name__, "``torch.special.{}``", ROWS)
 __all__ = [*FUNCTIONS]
