@@ -675,7 +675,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for key, times in found["cells"].items() if folder is None else ():
             print(f"{key:<75} " + "  ".join(f"{side} {np.median(ns):.4g}" for side, ns in times.items()))
         if folder is not None:
-            path = folder / f"{suite}.json"
+            path, found = folder / f"{suite}.json", summary.condense(found)
             if options.update and path.exists():
                 found = full.updated(results.read(suite, folder), found)
             path.parent.mkdir(parents=True, exist_ok=True)
