@@ -9,6 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import axis
 import bench_layouts
 import exact
 import full
@@ -147,7 +148,7 @@ def test_an_unknown_key_of_a_reason_is_refused() -> None:
 
 def test_reasons_are_read() -> None:
     """The table in the tree has known keys, names that exist, and a text each."""
-    names = {function.name for function in functions()} | {*grids.AXIS} | {*passes.PASSES}
+    names = {function.name for function in functions()} | {*axis.ROWS} | {*passes.PASSES}
     for entry in summary.read_reasons():
         assert entry["text"]
         assert {*entry.get("functions", [])} <= names
@@ -546,12 +547,12 @@ def test_the_suite_runs(tmp_path: Path) -> None:
 
 def test_every_function_along_an_axis_has_cells() -> None:
     """In place it is the same kernel, and the binary losses are no rows; the rest has a row, along every axis."""
-    assert {name for name in fr.along_axis.__all__ if not name.endswith("_")} == {*grids.AXIS}
-    for axis in grids.AXES:
-        for length in grids.LENGTHS:
-            shape, at = grids.shape_of(axis, length)
+    assert {name for name in fr.along_axis.__all__ if not name.endswith("_")} == {*axis.ROWS}
+    for place in axis.AXES:
+        for length in axis.LENGTHS:
+            shape, at = axis.shape_of(place, length)
             assert shape[at] == length
-            assert 4 * length <= math.prod(shape) <= 2 * max(grids.ELEMENTS, 4 * length)
+            assert 4 * length <= math.prod(shape) <= 2 * max(axis.ELEMENTS, 4 * length)
 
 
 @pytest.mark.parametrize(
