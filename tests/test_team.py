@@ -144,10 +144,11 @@ _runtime.set_team(gap=never)
 fr.relu(x)
 while _runtime.team()["awake"]:
     pass
-print(set(awake), fr.explain(fr.relu, x[:100_000]).why_threads)
+print(set(awake), *(fr.explain(fr.relu, np.ones(100_000, size)).why_threads for size in ("f4", "f8")))
 """
     found = run_python(program, OPENBLAS_NUM_THREADS="1")
     assert found.startswith("{1} fewer than 1048576 elements: waking sleeping threads would not pay")
+    assert "fewer than 524288 elements: waking" in found  # of float64
 
 
 @pytest.mark.parametrize(("option", "status"), [([], 0), (["--unlimited"], 1)])

@@ -20,7 +20,7 @@ cdef int _number(object value, double *to) except -1
 cdef Py_ssize_t _broadcast_size(list arrays) except -1
 cdef bint _is_native(object value, int dtype)
 cdef object _as_array(double number, int dtype)
-cdef str _why_threads(Crew crew, int cost, Py_ssize_t n)
+cdef str _why_threads(Crew crew, Py_ssize_t n)
 cdef fr_kernel checked_kernel(object kernel, tuple numbers, int type, int level) except NULL
 cdef fr_kernel plain_kernel(object kernel, tuple numbers, int type, int level, double *rounded) except? NULL
 cdef fr_fused sum_kernel(object kernel, int type, int level) noexcept

@@ -72,6 +72,7 @@ from fastrelu._runtime cimport (
     check_whole,
     copy_held,
     crew_for,
+    crew_of,
     dtype_of,
     extent,
     flavor_of,
@@ -709,7 +710,7 @@ cdef int _decide_dense(_Dense *call, Kernel kernel, object out, object where, Py
             check_whole(x, kernel.function)
             check_whole(out, kernel.function)
             call.n = cnp.PyArray_SIZE(x)
-        call.crew = crew_for(kernel.cost, call.n)
+        call.crew = crew_of(kernel.cost, x)
 
     dtype = cnp.PyArray_TYPE(x)
     own = type_of(dtype)
@@ -1275,6 +1276,7 @@ cdef object _decide_general(_General *call, Kernel kernel, list args, object out
     """
     cdef double number
     cdef int j, kind, common = WEAK
+    cdef Py_ssize_t n
     cdef object target = out
     call.unknown = False
     for j in range(kernel.nin):
@@ -1318,7 +1320,8 @@ cdef object _decide_general(_General *call, Kernel kernel, list args, object out
     call.why_not_strided = (UNKNOWN_TYPE if call.unknown and where is True
                             else _why_not_strided(kernel, args, target, where, call.dtype))
     if not call.why_not_strided:
-        call.crew = crew_for(kernel.cost, _broadcast_size(args if where is True else args + [where]))
+        n = _broadcast_size(args if where is True else args + [where])
+        call.crew = crew_for(kernel.cost, n, size_of(call.dtype))
     return target
 
 
@@ -1440,7 +1443,7 @@ cdef bint _side_by_side(Kernel first, Kernel second, tuple params, cnp.ndarray x
         return True
     cdef int type = type_of(dtype), level = precision_here()
     cdef Py_ssize_t n = cnp.PyArray_SIZE(x), length = cnp.PyArray_DIM(x, axis)
-    cdef Crew crew = crew_for(second.cost, n)
+    cdef Crew crew = crew_of(second.cost, x)
     cdef list args = [x]
     for value in params:
         args.append(_as_array(value, _number_type(dtype)))
@@ -1774,7 +1777,7 @@ cdef bint _find_unit(_Unit *unit, str name, Kernel kernel, object x, object axis
     if not (_find_pair(unit, first, (<tuple>x)[1]) if pair else _find_halves(unit, first, axis, second, gate)):
         return False
     return (unit.n <= FEW and (unit.length >= FEW_ROWS or unit.n <= FEW_ROWS * unit.length) and not explaining()
-            and crew_for(kernel.cost, unit.n).threads == 1)
+            and crew_for(kernel.cost, unit.n, cnp.PyArray_ITEMSIZE(first)).threads == 1)
 
 
 cdef bint _may_write(const _Unit *unit, cnp.ndarray out, Py_ssize_t step, object x) noexcept:
@@ -2013,7 +2016,7 @@ def call_fused(str name, tuple passes):
             n = NpyIter_GetIterSize(iterators[k])
             if n == 0:
                 break
-            crew = crew_for(kernel.cost, n)
+            crew = crew_for(kernel.cost, n, size_of(dtype))
             _describe(&memory, arrays[k][:kernel.nin], <cnp.ndarray>results[k], True, dtype)
             for term in terms:
                 memory.changed[memory.nterms], memory.how[memory.nterms] = term[0], term[1]
@@ -2145,9 +2148,9 @@ cdef str _because(Kernel kernel, int why, list args, object out):
     return "the type of an operand has no kernel of its own"
 
 
-cdef str _why_threads(Crew crew, int cost, Py_ssize_t n):
+cdef str _why_threads(Crew crew, Py_ssize_t n):
     if crew.reason == FR_CREW_SMALL:
-        return f"fewer than {fr_load(&settings.parallel_from[cost])} elements: more threads would not pay"
+        return f"fewer than {crew.least} elements: more threads would not pay"
     if crew.reason == FR_CREW_LIMIT:
         return "the process, its context or OpenMP allows only one"
     if crew.reason == FR_CREW_BUSY:
@@ -2155,7 +2158,7 @@ cdef str _why_threads(Crew crew, int cost, Py_ssize_t n):
     if crew.reason == FR_CREW_HELD_BACK:
         return "threads came late just now, because their processors are busy: calls do without them for a while"
     if crew.threads == 1:
-        return (f"fewer than {fr_load(&settings.waking_from[cost])} elements: waking sleeping threads would not pay, "
+        return (f"fewer than {crew.waking} elements: waking sleeping threads would not pay, "
                 "unless calls come one after the other")
     return f"{n} elements"
 
@@ -2213,13 +2216,15 @@ cdef str _stores(Kernel kernel, object out, object where, const fr_call *call):
     return ", ".join(_move(dtype, [dtype_of(call.type), dtype_of(type), dtype]) + ["masked"] * (where is not True))
 
 
-cdef dict _foresee(const _Dense *call, int why, Kernel kernel, object out, object where, PyObject **args):
+cdef dict _foresee(_Dense *call, int why, Kernel kernel, object out, object where, PyObject **args):
     """What `_dispatch` would do now that it has decided."""
     cdef fr_plan plan
     if why:
         return _foresee_general(kernel, out, where, _as_list(args, kernel.nin), why)
+    if call.crew.reason == FR_CREW_SMALL:  # with no numbers yet
+        call.crew = crew_of(kernel.cost, <cnp.ndarray>args[0])
     found = _in_words("fast path", kernel, call.how)
-    found["threads"], found["why_threads"] = call.crew.threads, _why_threads(call.crew, kernel.cost, call.n)
+    found["threads"], found["why_threads"] = call.crew.threads, _why_threads(call.crew, call.n)
     found["output"] = _memory(out, call.n * call.how.size)
     if call.how.load != NULL:
         found["loads"] = _loads(kernel, _as_list(args, kernel.ndata), call.how)
@@ -2252,7 +2257,7 @@ cdef dict _foresee_strided(const _General *call, Kernel kernel, list args, objec
     found = _in_words("N-d driver", kernel, call.how)
     try:
         n = NpyIter_GetIterSize(iterator)
-        found["threads"], found["why_threads"] = call.crew.threads, _why_threads(call.crew, kernel.cost, n)
+        found["threads"], found["why_threads"] = call.crew.threads, _why_threads(call.crew, n)
         found["output"] = _memory(out, n * call.how.size if where is True else 0)
         found["loads"] = _loads(kernel, args, call.how)
         found["stores"] = _stores(kernel, out, where, call.how)
@@ -2278,8 +2283,8 @@ cdef dict _foresee_fused(tuple passes, list arrays, list results, int level):
     cdef int dtype = cnp.PyArray_TYPE(<cnp.ndarray>arrays[0][0])
     cdef Py_ssize_t n = _broadcast_size(arrays[0])
     found = _in_words("N-d driver", kernel, &kernel.calls[type_of(dtype)][level])
-    crew = crew_for(kernel.cost, n)
-    found["threads"], found["why_threads"] = crew.threads, _why_threads(crew, kernel.cost, n)
+    crew = crew_for(kernel.cost, n, size_of(dtype))
+    found["threads"], found["why_threads"] = crew.threads, _why_threads(crew, n)
     found["output"] = _memory(out, n * size_of(dtype))
     found["why_not_fast"] = "the pass is fused with others"
     names = kernel.operands + ("result",)

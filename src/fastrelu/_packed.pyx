@@ -166,7 +166,7 @@ cdef int _run(fr_packed_plan *plan, str name, list inputs, cnp.ndarray out, cnp.
             turned.append(operands[j].transpose(order))
         operands = turned
         array = operands[0]
-    cdef _runtime.Crew crew = _runtime.crew_for(cost, plan.n)
+    cdef _runtime.Crew crew = _runtime.crew_for(cost, plan.n, plan.itemsize)
     plan.view.naxes = last = 0
     for axis in range(cnp.PyArray_NDIM(array) - 1, -1, -1):
         size = cnp.PyArray_DIM(array, axis)
@@ -432,7 +432,7 @@ cdef object _run_plain(fr_packed_plan *plan, cnp.ndarray x, cnp.ndarray y, int s
         fr_packed_part(plan, 0, 1)
     else:
         cost = _cost_of(forward)
-        _start(plan, cost, _runtime.crew_for(cost, plan.n))
+        _start(plan, cost, _runtime.crew_for(cost, plan.n, plan.itemsize))
     return y
 
 

@@ -40,7 +40,7 @@ from fastrelu._runtime cimport (
     Held,
     check_held,
     check_whole,
-    crew_for,
+    crew_of,
     dtype_of,
     flavor_of,
     fr_convert,
@@ -869,7 +869,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     hold(&held, name)
     # References to what `held` borrows, for the names get other arrays below.
     cdef cnp.ndarray _kept_a = a, _kept_b = b, _kept_sink = sink, _kept_mask = mask
-    cdef Crew crew = crew_for(FR_LIGHT if backward else FR_MEDIUM, cnp.PyArray_SIZE(a))
+    cdef Crew crew = crew_of(FR_LIGHT if backward else FR_MEDIUM, a)
 
     if load is None:
         dtype = _joint_type(name, a, b, &result)
@@ -902,8 +902,8 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         found = _in_words(name, np.dtype(cnp.PyArray_DescrFromType(dtype)), "fast path" if flat else "N-d driver",
                           _why_not_flat(where, load) if not flat else "", load)
         cost = FR_LIGHT if backward and kind != FR_LOG_SOFTMAX else FR_MEDIUM
-        crew = crew_for(cost, cnp.PyArray_SIZE(a))
-        found["threads"], found["why_threads"] = crew.threads, _why_threads(crew, cost, cnp.PyArray_SIZE(a))
+        crew = crew_of(cost, a)
+        found["threads"], found["why_threads"] = crew.threads, _why_threads(crew, cnp.PyArray_SIZE(a))
         found["output"] = "new" if target is None else "given"
         if alone and target is not None and not _same_place(b, target):
             found["streamed"] = _python_core.streams(kernels.threshold, cnp.PyArray_NBYTES(target), crew.threads)
@@ -1025,7 +1025,7 @@ def forward(RowKernels kernels not None, int kind, object x, object axis, object
     cdef Crew crew
     if where is True and type(x) is cnp.ndarray:
         settle()
-        crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(<cnp.ndarray>x))
+        crew = crew_of(FR_MEDIUM, <cnp.ndarray>x)
         if _is_flat(x, None, axis, out):
             dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
             return _run_flat(kernels.of(dtype), kind, FR_MEDIUM, x, None, out, crew)
@@ -1081,7 +1081,7 @@ def from_output(RowKernels kernels not None, int kind, object grad, object y, ob
             return kernels.zeros(y, out)
     elif type(y) is cnp.ndarray:
         settle()
-        crew = crew_for(cost, cnp.PyArray_SIZE(<cnp.ndarray>y))
+        crew = crew_of(cost, <cnp.ndarray>y)
         if _is_flat(y, grad, axis, out):
             dtype = cnp.PyArray_TYPE(<cnp.ndarray>y)
             one = _one(factor, dtype, finish) if finish else None
@@ -1115,7 +1115,7 @@ def backward_loaded(RowKernels kernels not None, str name, int kind, cnp.ndarray
         y = out
         keep(&held, y)
     hold(&held, name)
-    cdef Crew crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(x))
+    cdef Crew crew = crew_of(FR_MEDIUM, x)
     # The caller's code may have given x another shape since the others were made to fit.
     axes, whole = normalize_axis_tuple(axes, cnp.PyArray_NDIM(x)), (<object>x).shape
     kept = _without(whole, axes, False)
@@ -1330,7 +1330,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     hold(&held, name)
     # References to what `held` borrows, for the names get other arrays below.
     cdef cnp.ndarray _kept_x = x, _kept_given = given, _kept_weights = weights
-    cdef Crew crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(x))
+    cdef Crew crew = crew_of(FR_MEDIUM, x)
 
     dtype = _joint_type("cross_entropy", x, None, &result)
     flavor = kernels.of(dtype)
@@ -1518,7 +1518,7 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
             check_whole(where, name)
             a = cnp.PyArray_Ravel(x, cnp.NPY_CORDER) if axis is None else x
             k = normalize_axis_index(0 if axis is None else axis, cnp.PyArray_NDIM(a))
-            crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(a))
+            crew = crew_of(FR_MEDIUM, a)
             short = _logsumexp_along(kernels, a, k, out, None if where is True else where, keepdims, mean, crew)
             if short is not NotImplemented:
                 return short
@@ -1542,7 +1542,7 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     keep(&held, target)
     hold(&held, name)
     cdef cnp.ndarray _kept_a = a, _kept_mask = mask  # what `held` borrows, for the names get other arrays below
-    crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(a))
+    crew = crew_of(FR_MEDIUM, a)
 
     dtype = _joint_type(name, a, None, &result)
     a = _native(a, dtype)
@@ -1603,7 +1603,7 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
     cdef Crew crew
     if where is True and type(x) is cnp.ndarray:
         settle()
-        crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(<cnp.ndarray>x))
+        crew = crew_of(FR_MEDIUM, <cnp.ndarray>x)
         if _is_flat(x, None, axis, out):
             dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
             if (_is_plain(grad, dtype) and (<object>grad).shape == (*(<object>x).shape[:-1], *(1,) * keepdims)
@@ -1635,7 +1635,7 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
     hold(&held, name)
     # References to what `held` borrows, for the names get other arrays below.
     cdef cnp.ndarray _kept_a = a, _kept_g = g, _kept_mask = mask
-    crew = crew_for(FR_MEDIUM, cnp.PyArray_SIZE(a))
+    crew = crew_of(FR_MEDIUM, a)
 
     dtype = _joint_type(name, a, g, &result)
     axes, whole = _axes_of(axis, cnp.PyArray_NDIM(a)), (<object>a).shape

@@ -134,7 +134,7 @@ cdef struct Settings:
     fr_atomic threads         # limit of the threads of a call; 0: as many as the host allows
     fr_atomic stream_from     # outputs of this many bytes or more are streamed; -1: depends on the size of the cache
     fr_atomic parallel_from[3]  # elements below which a second thread costs more than it brings, by cost class
-    fr_atomic waking_from[3]  # elements from which it pays to wake workers that are asleep
+    fr_atomic waking_from[3]  # elements of 4 bytes from which it pays to wake workers that are asleep
 cdef Settings settings
 
 cdef int precision_in_context() except -1
@@ -150,7 +150,10 @@ cdef bint outgrows_cache(int cost, Py_ssize_t size, int parts) noexcept
 cdef struct Crew:
     int threads
     int reason
-cdef Crew crew_for(int cost, Py_ssize_t n) except *
+    Py_ssize_t least  # elements from which workers help, ...
+    Py_ssize_t waking  # ... and from which those that are asleep are woken
+cdef Crew crew_for(int cost, Py_ssize_t n, Py_ssize_t itemsize) except *
+cdef Crew crew_of(int cost, cnp.ndarray array) except *
 cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most, Crew crew) except -1
 # Does everything that may run the caller's code, and therefore comes before arrays are read: reads the quota and the
 # pool's limit, once, and warns once that the system refused a thread. Returns whether it did any of that.

@@ -299,13 +299,13 @@ cdef void _region(int workers) noexcept with gil:
             fr_team_serve(worker)
 
 
-cdef Crew crew_for(int cost, Py_ssize_t n) except *:
+cdef Crew crew_for(int cost, Py_ssize_t n, Py_ssize_t itemsize) except *:
     """How many threads a call on n elements of a cost class gets in the current context, and why."""
     cdef Crew crew
     cdef Py_ssize_t least = fr_load(&settings.parallel_from[cost])
-    cdef Py_ssize_t waking = fr_load(&settings.waking_from[cost])
+    cdef Py_ssize_t waking = fr_load(&settings.waking_from[cost]) >> (itemsize >= 8)  # as many bytes: as much work
     cdef int awake
-    crew.threads, crew.reason = 1, FR_CREW_SMALL
+    crew.threads, crew.reason, crew.least, crew.waking = 1, FR_CREW_SMALL, least, waking
     if n < least:
         return crew
     cdef int threads = thread_count()
@@ -319,6 +319,11 @@ cdef Crew crew_for(int cost, Py_ssize_t n) except *:
         # Waking a worker costs about 5 us, which is lost if its processor is busy: at most a tenth of the call.
         crew.threads = min(threads, 1 + awake + max(1, n // max(waking // 2, 1) - 1))
     return crew
+
+
+cdef Crew crew_of(int cost, cnp.ndarray array) except *:
+    """The same for a call on the elements of an array."""
+    return crew_for(cost, cnp.PyArray_SIZE(array), cnp.PyArray_ITEMSIZE(array))
 
 
 cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most, Crew crew) except -1:

@@ -99,7 +99,7 @@ def summarize(cnp.ndarray x not None, list units, double low, double high, str i
     if not (_runtime.has_kernels(cnp.PyArray_TYPE(x)) and _core._is_native(x, cnp.PyArray_TYPE(x))):
         _runtime.refuse_change("summarize")
     n = cnp.PyArray_SIZE(x)
-    cdef _runtime.Crew crew = _runtime.crew_for(_runtime.FR_LIGHT, n)
+    cdef _runtime.Crew crew = _runtime.crew_of(_runtime.FR_LIGHT, x)
     cdef list shape = [], others = [], steps = [Ellipsis]
     for axis in units:
         shape.append(x.shape[axis])

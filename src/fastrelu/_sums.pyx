@@ -385,7 +385,7 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
     _kept = arrays  # `held` borrows them, and the name may get another list
     shape = _joint_shape(learned, arrays)
     cdef Py_ssize_t size = _core._broadcast_size(arrays)
-    cdef _runtime.Crew crew = _runtime.crew_for(learned.learned.cost, size)
+    cdef _runtime.Crew crew = _runtime.crew_for(learned.learned.cost, size, _runtime.size_of(dtype))
 
     if target is not None:
         _check_target(learned, target, shape, result)
@@ -486,7 +486,7 @@ def call_biased(object kernel, str isa, tuple numbers, object out, object grad, 
     arrays = [grad, x, bias]
     if residual is not None:
         arrays.append(residual)
-    cdef _runtime.Crew crew = _runtime.crew_for(own.cost, cnp.PyArray_SIZE(<cnp.ndarray>x))
+    cdef _runtime.Crew crew = _runtime.crew_of(own.cost, <cnp.ndarray>x)
     if out is not None:
         dx = <cnp.ndarray>out
         arrays = arrays[:]
