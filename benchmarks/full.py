@@ -26,6 +26,7 @@ import machine
 import numpy as np
 import peers
 import results
+import summary
 import worker
 from functions import ACCURATE, COPY, DTYPES, LARGE, MEMORY_BOUND, MODES, SIZES, Cell, cells, functions
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 CACHE = Path(__file__).parent / ".cache"  # compiled code of numba and JAX, which compile only once
-OURS, ACCURATE_SIDE, STREAMED = "fastrelu", "accurate", "streamed"
+OURS, ACCURATE_SIDE, STREAMED = summary.OURS, summary.ACCURATE, summary.STREAMED
 SECONDS = {1: 0.004, 16: 0.004, 1000: 0.006, 100_000: 0.006, 1_000_000: 0.008, 16_000_000: 0.015}  # per measurement
 ROUNDS = 5  # least number of timings, unless they take three times as long
 # How often the sides take turns at a cell: the two processors of a virtual machine sometimes share one physical core.
@@ -265,8 +266,10 @@ def updated(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         }
         for key in {**old["errors"], **new["errors"]}
     }
-    kept = {key: sides for key, sides in old["wrong"].items() if key not in new["cells"]}
-    return old | {"cells": old["cells"] | new["cells"], "errors": errors, "wrong": kept | new["wrong"]}
+    found = old | {"cells": old["cells"] | new["cells"], "errors": errors}
+    for part in ("wrong", "stalled", "shares"):
+        found[part] = {key: sides for key, sides in old[part].items() if key not in new["cells"]} | new[part]
+    return found
 
 
 def estimate(chosen: Sequence[Cell], options: argparse.Namespace) -> float:
@@ -350,8 +353,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = list(choose(options))
     minutes = estimate(chosen, options) / 60
     print(f"{len(chosen):,} cells, {options.pairs} pairs of processes: about {minutes:.0f} minutes", flush=True)
-    if options.update:
-        check_same(results.read("benchmarks"), Run(options, None, Path()).result([]))
+    earlier = results.read("benchmarks") if options.update else None
+    if earlier:
+        check_same(earlier, Run(options, None, Path()).result([]))
     start = time.perf_counter()
     bar = progress(len(chosen) * options.pairs, "measuring")
     with tempfile.TemporaryDirectory() as folder, bar:
@@ -362,13 +366,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result = run.result(chosen)
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(results.dump(result))
+        condensed = summary.condense(result, earlier)
+        options.output.write_text(results.dump(condensed))
         if journal:
             journal.unlink(missing_ok=True)
         print(f"wrote {options.output.name}")
-        if options.update:
-            whole = updated(results.read("benchmarks"), result)
-            (results.RESULTS / "benchmarks.json").write_text(results.dump(whole))
+        if earlier:
+            (results.RESULTS / "benchmarks.json").write_text(results.dump(updated(earlier, condensed)))
             print("wrote benchmarks.json")
     else:
         for key, times in result["cells"].items():

@@ -1,6 +1,6 @@
 """Suites beside full.py: ``python benchmarks/grids.py axis masks types passes``.
 
-Functions along an axis; masks; element types; passes that take several steps at once (passes.py).
+Functions along an axis (axis.py); masks; element types; passes that take several steps at once (passes.py).
 
 Measured as full.py measures: each side in a process of its own, restarted for each pair, one at a time, in alternating order,
 with checked answers. The results are ``results/axis.json`` and its like, which report.py turns into tables.
@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import axis
 import full
 import machine
 import numpy as np
@@ -39,71 +40,10 @@ if TYPE_CHECKING:
 
 OURS, SEPARATE = full.OURS, summary.SEPARATE
 SECONDS, ROUNDS = 0.004, 3  # of a measurement
-AXES, LENGTHS, MASKS = ("last", "first", "middle"), (2, 10, 1000, 50257), ("no mask", "random", "padding")
-ELEMENTS = 1 << 17  # of an array along an axis; at least 4 rows of 50,257
 SIZES = (1000, 100_000, 1_000_000, 16_000_000)  # elements of the other suites
 EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
 WIDTH = 250  # of the rows that a mask is laid over
 
-# Definitions in the namespace of every side. `lay_out` gives the names of a cell their arrays, and keeps them for the next one.
-COMMON = """
-cells = {}
-def softmax(x):
-    e = np.exp(x - x.max(axis, keepdims=True))
-    return e / e.sum(axis, keepdims=True)
-def logsumexp(x):
-    m = x.max(axis, keepdims=True)
-    return np.log(np.exp(x - m).sum(axis)) + m.squeeze(axis)
-def log_softmax(x):
-    z = x - x.max(axis, keepdims=True)
-    return z - np.log(np.exp(z).sum(axis, keepdims=True))
-def hardmax(x):
-    y = np.zeros_like(x)
-    np.put_along_axis(y, x.argmax(axis, keepdims=True), 1, axis)
-    return y
-def sparsemax(x):
-    x = x - x.max(axis, keepdims=True)
-    z = np.flip(np.sort(x, axis), axis)
-    c = np.cumsum(z, axis) - 1
-    k = np.arange(1, n + 1, dtype=x.dtype).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
-    count = (k * z > c).sum(axis, keepdims=True)
-    return np.maximum(x - np.take_along_axis(c, count - 1, axis) / count.astype(x.dtype), 0)
-def sparsemax_grad(grad, y):
-    s = (y > 0).astype(grad.dtype)
-    return s * (grad - (s * grad).sum(axis, keepdims=True) / s.sum(axis, keepdims=True))
-def cross_entropy(x):
-    return -np.take_along_axis(log_softmax(x), np.expand_dims(labels, axis), axis).mean()
-def cross_entropy_grad(x):
-    y = softmax(x)
-    at = np.expand_dims(labels, axis)
-    np.put_along_axis(y, at, np.take_along_axis(y, at, axis) - 1, axis)
-    return y / labels.size
-def lay_out(shape, at, mask, dtype, whole=True):
-    global axis, n, kind
-    axis, n, kind = at, shape[at], dtype
-    key = (shape, at, mask, dtype)
-    if cells.get("key") != key:
-        rng = np.random.default_rng(0)
-        found = {"x": (2 * rng.standard_normal(shape)).astype(dtype)}
-        if whole:
-            found["grad"] = rng.standard_normal(shape).astype(dtype)
-            found["y"], found["log_y"] = softmax(found["x"]), log_softmax(found["x"])
-            found["sparse_y"] = sparsemax(found["x"])
-            found["s"] = found["grad"].take(0, axis)
-        rows = shape[:axis] + shape[axis + 1:]
-        found["labels"] = rng.integers(0, n, rows)
-        if mask == "random":
-            found["keep"] = rng.random(shape) < 0.5
-            found["keep"][(slice(None),) * axis + (0,)] = True
-        if mask == "padding":
-            place = np.arange(n).reshape([-1 if k == axis else 1 for k in range(len(shape))])
-            found["keep"] = place < np.expand_dims(rng.integers(max(1, n // 2), n + 1, rows), axis)
-        if mask == "one row":
-            found["keep"] = rng.random(shape[-1]) < 0.5
-        cells.clear()
-        cells.update({name: wrap(np.ascontiguousarray(array)) for name, array in found.items()}, key=key)
-    globals().update({name: array for name, array in cells.items() if name != "key"})
-"""
 TYPES_SETUP = """
 sources = {}
 def source(size, dtype):
@@ -148,179 +88,19 @@ class Cell:
 # --- Along an axis ----------------------------------------------------------------------------------------------------
 
 
-class Row(NamedTuple):
-    """One function along an axis: the statements of all sides. `{x}` is x, or x with masked elements at their limit."""
-
-    ours: str
-    numpy: str
-    torch: str = ""
-    scipy: str = ""
-    jax: str = ""
-    onnx: str = ""  # the operator
-    absent: str = ""  # the limit; functions without one take no mask
-    reduces: bool = False
-
-
-_LOSS = "torch.nn.functional.cross_entropy(x.movedim(axis, 1), labels)"
-_WITH_GRAD = f"""
-def with_grad():
-    with torch.enable_grad():
-        given = x.detach().requires_grad_()
-        {_LOSS.replace("(x.", "(given.")}.backward()
-    return given.grad
-"""
-AXIS = {
-    "softmax": Row(
-        "fr.softmax(x, axis{where}, out=out)",
-        "softmax({x})",
-        "torch.softmax({x}, axis, out=out)",
-        "special.softmax({x}, axis=axis)",
-        "jax.nn.softmax({x}, axis)",
-        "Softmax",
-        "-np.inf",
-    ),
-    "log_softmax": Row(
-        "fr.log_softmax(x, axis{where}, out=out)",
-        "log_softmax({x})",
-        "torch.log_softmax({x}, axis, out=out)",
-        "special.log_softmax({x}, axis=axis)",
-        "jax.nn.log_softmax({x}, axis)",
-        "LogSoftmax",
-        "-np.inf",
-    ),
-    "softmin": Row(
-        "fr.softmin(x, axis{where}, out=out)",
-        "softmax(-{x})",
-        "torch.softmax(-{x}, axis, out=out)",
-        "special.softmax(-{x}, axis=axis)",
-        "jax.nn.softmax(-{x}, axis)",
-        absent="np.inf",
-    ),
-    "softmax_backward_from_output": Row(
-        "fr.softmax_backward_from_output(grad, y, axis, out=out)",
-        "y * (grad - (grad * y).sum(axis, keepdims=True))",
-        "torch._softmax_backward_data(grad, y, axis, x.dtype, grad_input=out)",
-        jax="y * (grad - (grad * y).sum(axis, keepdims=True))",
-    ),
-    "log_softmax_backward_from_output": Row(
-        "fr.log_softmax_backward_from_output(grad, log_y, axis, out=out)",
-        "grad - np.exp(log_y) * grad.sum(axis, keepdims=True)",
-        "torch._log_softmax_backward_data(grad, log_y, axis, x.dtype, out=out)",
-        jax="grad - jnp.exp(log_y) * grad.sum(axis, keepdims=True)",
-    ),
-    "softmax_backward_parameters": Row(
-        "fr.softmax_backward_parameters(grad, x, axis, scale=0.5)[0]",
-        "0.5 * (p := softmax(0.5 * x)) * (grad - (grad * p).sum(axis, keepdims=True))",
-        "torch._softmax_backward_data(grad, torch.softmax(0.5 * x, axis), axis, x.dtype).mul_(0.5)",
-        jax="0.5 * (p := jax.nn.softmax(0.5 * x, axis)) * (grad - (grad * p).sum(axis, keepdims=True))",
-    ),
-    "log_softmax_backward_parameters": Row(
-        "fr.log_softmax_backward_parameters(grad, x, axis, scale=0.5)[0]",
-        "0.5 * (grad - np.exp(log_softmax(0.5 * x)) * grad.sum(axis, keepdims=True))",
-        "torch._log_softmax_backward_data(grad, torch.log_softmax(0.5 * x, axis), axis, x.dtype).mul_(0.5)",
-        jax="0.5 * (grad - jax.nn.softmax(0.5 * x, axis) * grad.sum(axis, keepdims=True))",
-    ),
-    "softmin_backward_from_output": Row(
-        "fr.softmin_backward_from_output(grad, y, axis, out=out)",
-        "y * ((grad * y).sum(axis, keepdims=True) - grad)",
-        "torch._softmax_backward_data(-grad, y, axis, x.dtype, grad_input=out)",
-        jax="y * ((grad * y).sum(axis, keepdims=True) - grad)",
-    ),
-    "hardmax": Row(
-        "fr.hardmax(x, axis{where}, out=out)",
-        "hardmax({x})",
-        "torch.zeros_like(x).scatter_(axis, {x}.argmax(axis, keepdim=True), 1)",
-        jax="jax.nn.one_hot({x}.argmax(axis), x.shape[axis], dtype=x.dtype, axis=axis)",
-        onnx="Hardmax",
-        absent="-np.inf",
-    ),
-    "hardmax_backward_from_output": Row(
-        "fr.hardmax_backward_from_output(grad, y, axis, out=out)",
-        "y * 0",
-        "torch.mul(y, 0, out=out)",
-    ),
-    "sparsemax": Row("fr.sparsemax(x, axis{where}, out=out)", "sparsemax({x})", absent="-np.inf"),
-    "sparsemax_backward_from_output": Row(
-        "fr.sparsemax_backward_from_output(grad, sparse_y, axis, out=out)", "sparsemax_grad(grad, sparse_y)"
-    ),
-    "gumbel_softmax": Row(  # of the same noise: other libraries draw their own
-        "fr.gumbel_softmax(x, axis, rng=0{where}, out=out)",
-        "softmax({x} - np.log(np.random.default_rng(0).standard_exponential(x.shape, kind)))",
-        absent="-np.inf",
-    ),
-    "gumbel_softmax_backward_from_output": Row(
-        "fr.gumbel_softmax_backward_from_output(grad, y, axis, tau=0.5, out=out)",
-        "y * (grad - (grad * y).sum(axis, keepdims=True)) / 0.5",
-        "torch._softmax_backward_data(grad, y, axis, x.dtype, grad_input=out).div_(0.5)",
-        jax="y * (grad - (grad * y).sum(axis, keepdims=True)) / 0.5",
-    ),
-    "logsumexp": Row(
-        "fr.logsumexp(x, axis{where})",
-        "logsumexp({x})",
-        "torch.logsumexp({x}, axis)",
-        "special.logsumexp({x}, axis=axis)",
-        "jax.nn.logsumexp({x}, axis)",
-        "ReduceLogSumExp",
-        "-np.inf",
-        reduces=True,
-    ),
-    "logsumexp_backward": Row(
-        "fr.logsumexp_backward(s, x, axis, out=out)",
-        "np.expand_dims(s, axis) * softmax(x)",
-        "torch.mul(s.unsqueeze(axis), torch.softmax(x, axis), out=out)",
-        "np.expand_dims(s, axis) * special.softmax(x, axis=axis)",
-        "jnp.expand_dims(s, axis) * jax.nn.softmax(x, axis)",
-    ),
-    "logmeanexp": Row(
-        "fr.logmeanexp(x, axis)",
-        "logsumexp(x) - math.log(n)",
-        "torch.logsumexp(x, axis) - math.log(n)",
-        "special.logsumexp(x, axis=axis) - math.log(n)",
-        "jax.nn.logsumexp(x, axis) - math.log(n)",
-        reduces=True,
-    ),
-    "logmeanexp_backward": Row(
-        "fr.logmeanexp_backward(s, x, axis, out=out)",
-        "np.expand_dims(s, axis) * softmax(x)",
-        "torch.mul(s.unsqueeze(axis), torch.softmax(x, axis), out=out)",
-        "np.expand_dims(s, axis) * special.softmax(x, axis=axis)",
-        "jnp.expand_dims(s, axis) * jax.nn.softmax(x, axis)",
-    ),
-    "cross_entropy": Row(
-        "fr.cross_entropy(x, labels, axis=axis)",
-        "cross_entropy(x)",
-        _LOSS,
-        jax="-jnp.take_along_axis(jax.nn.log_softmax(x, axis), jnp.expand_dims(labels, axis), axis).mean()",
-        reduces=True,
-    ),
-    "cross_entropy_value_and_grad": Row(
-        "fr.cross_entropy_value_and_grad(x, labels, axis=axis, out=out)[1]", "cross_entropy_grad(x)", "with_grad()"
-    ),
-}
-
-
-def shape_of(axis: str, length: int) -> tuple[tuple[int, ...], int]:
-    """Return the shape of an array along whose axis rows of some length lie, and the axis."""
-    rows = max(4, ELEMENTS // length)
-    if axis == "middle":
-        outer = 2 ** (int(math.log2(rows)) // 2)
-        return (outer, length, rows // outer), 1
-    return ((rows, length), 1) if axis == "last" else ((length, rows), 0)
-
-
 def axis_cells(options: argparse.Namespace) -> Iterator[Cell]:
     """Yield the cells of the functions along an axis."""
     for dtype in options.dtypes:
         for length in options.lengths:
-            for axis in AXES:
-                for mask in MASKS:
-                    for name, row in AXIS.items():
+            for place in axis.AXES:
+                for mask in axis.MASKS:
+                    for name, row in axis.ROWS.items():
                         if (mask == "no mask" or row.absent) and (not options.functions or name in options.functions):
-                            yield _axis_cell(name, row, dtype, length, axis, mask, options.threads)
+                            yield _axis_cell(name, row, dtype, length, place, mask, options.threads)
 
 
-def _axis_cell(name: str, row: Row, dtype: str, length: int, axis: str, mask: str, threads: int) -> Cell:
-    shape, at = shape_of(axis, length)
+def _axis_cell(name: str, row: axis.Row, dtype: str, length: int, place: str, mask: str, threads: int) -> Cell:
+    shape, at = axis.shape_of(place, length)
     masked, limit = mask != "no mask", row.absent
     forms = {
         OURS: ("x", ", where=keep" if masked else ""),
@@ -338,7 +118,7 @@ def _axis_cell(name: str, row: Row, dtype: str, length: int, axis: str, mask: st
     if row.scipy:
         sides["scipy"] = Statement(filled("scipy", row.scipy))
     if row.torch:
-        sides["torch"] = Statement(filled("torch", row.torch), _WITH_GRAD if "with_grad" in row.torch else "")
+        sides["torch"] = Statement(filled("torch", row.torch), axis.WITH_GRAD if "with_grad" in row.torch else "")
     if row.jax:
         names = "x, grad, y, log_y, s, labels" + (", keep" if masked else "")
         call = f"call({names}).block_until_ready()"
@@ -359,7 +139,7 @@ def _axis_cell(name: str, row: Row, dtype: str, length: int, axis: str, mask: st
         name,
         dtype,
         length,
-        f"{axis} axis, {mask}, threads: {threads}",
+        f"{place} axis, {mask}, threads: {threads}",
         f"lay_out({shape}, {at}, {mask!r}, {dtype!r})\n{back}",
         dtype,
         dtype,
@@ -530,14 +310,14 @@ def wrap(array):
 def prelude(side: str, threads: int) -> str:
     """Return the source that a side's process begins with."""
     own = "import fastrelu as fr" if side in {OURS, SEPARATE} else peers.prelude(side, threads, full.CACHE)
-    return f"import math\n{own}\n{_TORCH_WRAP if side == 'torch' else ''}{COMMON}{TYPES_SETUP}{passes.SETUP}"
+    return f"import math\n{own}\n{_TORCH_WRAP if side == 'torch' else ''}{axis.SETUP}{TYPES_SETUP}{passes.SETUP}"
 
 
 @cache
 def reference() -> dict[str, Any]:
     """Return the namespace of the right answers."""
     names: dict[str, Any] = {"np": np, "wrap": lambda array: array, "out": np.empty(0)}
-    exec(f"import math\nfrom scipy import special\n{COMMON}{TYPES_SETUP}{passes.SETUP}", names)  # noqa: S102  the source is above
+    exec(f"import math\nfrom scipy import special\n{axis.SETUP}{TYPES_SETUP}{passes.SETUP}", names)  # noqa: S102  the source is above
     return names
 
 
@@ -644,7 +424,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Functions along an axis, masks and element types next to peers.")
     parser.add_argument("suites", nargs="+", choices=SUITES, metavar="SUITE", help="axis, masks, types, passes")
     parser.add_argument("--functions", nargs="+", default=[], metavar="NAME", help="functions (all)")
-    parser.add_argument("--lengths", nargs="+", type=int, default=LENGTHS, metavar="N", help="of rows (axis)")
+    parser.add_argument("--lengths", nargs="+", type=int, default=axis.LENGTHS, metavar="N", help="of rows (axis)")
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, metavar="N", help="elements (masks, types)")
     parser.add_argument("--dtypes", nargs="+", default=["float32", "float64"], metavar="DTYPE", help="(axis, masks)")
     parser.add_argument("--peers", nargs="*", default=beside, choices=beside, metavar="PEER", help="(installed)")
@@ -675,7 +455,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for key, times in found["cells"].items() if folder is None else ():
             print(f"{key:<75} " + "  ".join(f"{side} {np.median(ns):.4g}" for side, ns in times.items()))
         if folder is not None:
-            path = folder / f"{suite}.json"
+            path, found = folder / f"{suite}.json", summary.condense(found)
             if options.update and path.exists():
                 found = full.updated(results.read(suite, folder), found)
             path.parent.mkdir(parents=True, exist_ok=True)

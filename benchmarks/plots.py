@@ -102,7 +102,7 @@ def first_screen(summary: Summary) -> Any:
     cells = (summary.rows.get((name, "float32", 100_000, "out")) for name in reversed(FIRST))
     rows = [row for row in cells if row]
     for height, row in enumerate(rows):
-        times = {side: row.ns(side) / row.size for side in SIDES if side in row.times}
+        times = {side: row.ns(side) / row.size for side in SIDES if side in row.sides}
         ax.plot(
             [min(times.values(), default=1), max(times.values(), default=1)],
             [height, height],
@@ -114,7 +114,7 @@ def first_screen(summary: Summary) -> Any:
             _, marker, color = SIDES[side]
             ax.scatter(time, height, marker=marker, s=38, color=color, linewidths=0, zorder=2)
         for at, side in ((1.08, "numpy"), (1.22, "torch")):
-            if side not in row.times:
+            if side not in row.sides:
                 continue
             ratio = row.against(side).median
             text = f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}"
@@ -185,7 +185,7 @@ def _lines(summary: Summary, name: str) -> dict[str, tuple[list[int], list[float
         fresh = summary.rows.get((name, "float32", size, "fresh"))
         for side in COLORS:
             source: Row | None = fresh if side == "jax" else row  # JAX has no other mode
-            if source and side in source.times:
+            if source and side in source.sides:
                 sizes, speeds = found.setdefault(side, ([], []))
                 sizes.append(size)
                 speeds.append(size / source.ns(side) * 1e9)

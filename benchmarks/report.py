@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from peers import PACKAGES
 from summary import (
     ACCURATE,
     OURS,
+    STALLING,
     Loss,
     NoReasonError,
     Ratio,
@@ -111,7 +113,7 @@ def readme(summary: Summary) -> Iterator[str]:
         cells = []
         for side, size, mode in README_COLUMNS:
             row = summary.rows.get((name, "float32", size, mode))
-            if row is None or side not in {FASTEST, *row.times}:
+            if row is None or side not in {FASTEST, *row.sides}:
                 cells.append("")
             elif side == FASTEST:
                 cells.append(short(row.best, row.fastest))
@@ -128,7 +130,7 @@ def fast(summary: Summary) -> Iterator[str]:
     shown = [row for row in rows if (row.dtype, row.size, row.mode) == ("float32", 100_000, "out")]
     means = {}
     for side in ("numpy", "torch"):
-        means[side] = number(geometric_mean([row.against(side).median for row in shown if side in row.times] or [1.0]))
+        means[side] = number(geometric_mean([row.against(side).median for row in shown if side in row.sides] or [1.0]))
     lost = sum(row.best.lost for row in rows)
     yield (
         f"- **Fast.** {means['numpy']} times as fast as the NumPy expression and {means['torch']} times as fast as PyTorch, "
@@ -230,7 +232,7 @@ def lost(summary: Summary, found: Sequence[Loss]) -> Iterator[str]:
             yield f"{index}. {reason}"
     else:
         yield "None."
-    wrong = [(row, side) for row in summary.compared() for side in sorted(row.wrong & {*row.times})]
+    wrong = [(row, side) for row in summary.compared() for side in sorted(row.wrong & {*row.sides})]
     if wrong:
         yield ""
         yield "Excluded from every comparison, because their errors exceed the tolerance:"
@@ -255,7 +257,7 @@ def speed(summary: Summary) -> Iterator[str]:
             lines = []
             for function in functions():
                 found = [summary.rows.get((function.name, dtype, size, mode)) for size in SIZES]
-                if any(row and row.peers and OURS in row.times for row in found):
+                if any(row and row.peers and OURS in row.sides for row in found):
                     lines.append(
                         [f"`{function.name}`", *(short(row.best, row.fastest) if row else "" for row in found)]
                     )
@@ -273,12 +275,12 @@ def by_peer(summary: Summary, size: int = 100_000, mode: str = "out", dtype: str
     for function in functions():
         row = summary.rows.get((function.name, dtype, size, mode))
         fresh = summary.rows.get((function.name, dtype, size, "fresh"))
-        if row is None or OURS not in row.times:
+        if row is None or OURS not in row.sides:
             continue
         cells = []
         for name in names:
-            source = row if name in row.times else fresh
-            if source is None or name not in source.times:
+            source = row if name in row.sides else fresh
+            if source is None or name not in source.sides:
                 cells.append("")
                 continue
             mark = "" if source is row else " new"
@@ -295,7 +297,7 @@ def accurate(summary: Summary) -> Iterator[str]:
         cells = []
         for dtype, size in columns:
             row = summary.rows.get((function.name, dtype, size, "out"))
-            if row is None or ACCURATE not in row.times or not row.peers:
+            if row is None or ACCURATE not in row.sides or not row.peers:
                 cells.append("")
                 continue
             slower = row.ns(ACCURATE) / row.ns(OURS)
@@ -312,7 +314,7 @@ def memory(summary: Summary) -> Iterator[str]:
         for size in SIZES:
             row = summary.rows.get((COPY.name, dtype, size, "out"))
             if row:
-                times = [f"{title(s)} {row.ns(s) / size:.3f}" for s in row.times]
+                times = [f"{title(s)} {row.ns(s) / size:.3f}" for s in row.sides]
                 lines.append([dtype, f"{size:,}", ", ".join(times)])
     yield from table(["copy, type", "elements", "ns per element"], lines)
     yield ""
@@ -325,18 +327,14 @@ def memory(summary: Summary) -> Iterator[str]:
     yield from table(["function", "type", "share of the copy's bandwidth", "fastest peer's"], shares)
 
 
-THREADED, TICK = 100_000, 2e6  # elements from which sides use threads; nanoseconds
-
-
 def stalls(summary: Summary) -> Iterator[str]:
     """Yield the number of times that exceed the shortest of their cell by far, as after waiting for a tick."""
-    counts: dict[str, list[int]] = {}
-    for row in summary.compared():
-        for side, times in row.times.items() if row.size >= THREADED else ():
-            found = counts.setdefault(side, [0, 0])
-            found[0] += sum(time > max(min(times) + TICK, 4 * min(times)) for time in times)
-            found[1] += len(times)
-    lines = [[title(side), f"{met:,}", f"{total:,}"] for side, (met, total) in counts.items()]
+    long = [row for row in summary.compared() if row.size >= STALLING]
+    met = Counter({side: 0 for row in long for side in row.sides})
+    total = Counter(side for row in long for side in row.sides for _ in range(summary.settings["pairs"]))
+    for counts in summary.stalled.values():
+        met.update(counts)
+    lines = [[title(side), f"{count:,}", f"{total[side]:,}"] for side, count in met.items()]
     yield from table(["", "times 2 ms over the shortest of their cell and four times as long", "of"], lines)
 
 

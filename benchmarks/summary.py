@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from functions import COPY, LARGE
+from results import rounded
 from targets import FASTEST, LIMIT, TARGETS, Target
 
 if TYPE_CHECKING:
@@ -69,33 +71,37 @@ def ratio(theirs: ArrayLike, ours: ArrayLike) -> Ratio:
 
 @dataclass(frozen=True)
 class Row:
-    """One cell and the times of its sides."""
+    """One cell and what was kept of its sides (condense): the median time, and of some the ratio to ours."""
 
     name: str
     dtype: str
     size: int
     mode: str
-    times: Mapping[str, Sequence[float]]
+    sides: Mapping[str, float | Sequence[float]]
     wrong: frozenset[str] = frozenset()
 
     @property
     def peers(self) -> list[str]:
         """The sides other than ours that compute the same."""
-        return [side for side in self.times if side not in {OURS, ACCURATE, STREAMED, SEPARATE}]
+        return [side for side in self.sides if side not in {OURS, ACCURATE, STREAMED, SEPARATE}]
 
     def against(self, side: str) -> Ratio:
         """Return our speed relative to a side."""
-        return self._ratios[side]
+        _, *found = self._kept(side)
+        if not found:
+            where = f"{self.name}, {self.dtype}, {self.size:,}, {self.mode}"
+            raise LookupError(f"the ratio to {side} was not kept: {where}")
+        return Ratio(*found)
 
-    @cached_property
-    def _ratios(self) -> dict[str, Ratio]:
-        return {side: ratio(self.times[side], self.times[OURS]) for side in self.peers} if OURS in self.times else {}
+    def _kept(self, side: str) -> Sequence[float]:
+        kept = self.sides[side]
+        return (kept,) if isinstance(kept, float | int) else kept
 
     @cached_property
     def fastest(self) -> str:
         """The fastest peer with a right answer."""
         right = [side for side in self.peers if side not in self.wrong] or self.peers
-        return min(right, key=lambda side: float(np.median(self.times[side])))
+        return min(right, key=self.ns)
 
     @property
     def best(self) -> Ratio:
@@ -104,7 +110,7 @@ class Row:
 
     def ns(self, side: str) -> float:
         """Return the median nanoseconds of one call."""
-        return float(np.median(self.times[side]))
+        return self._kept(side)[0]
 
 
 class Summary:
@@ -114,37 +120,103 @@ class Summary:
         self.machine: Mapping[str, Any] = result["machine"]
         self.settings: Mapping[str, Any] = result["settings"]
         self.errors: Mapping[str, Mapping[str, float]] = result["errors"]
+        self.stalled: Mapping[str, Mapping[str, int]] = result["stalled"]
+        self.shares: Mapping[str, Mapping[str, Sequence[float]]] = result["shares"]
         self.rows: dict[tuple[str, str, int, str], Row] = {}
-        for key, times in result["cells"].items():
+        for key, sides in result["cells"].items():
             name, dtype, size, mode = key.split("|")
             wrong = frozenset(result["wrong"].get(key, ()))
-            self.rows[name, dtype, int(size), mode] = Row(name, dtype, int(size), mode, times, wrong)
+            self.rows[name, dtype, int(size), mode] = Row(name, dtype, int(size), mode, sides, wrong)
 
     def compared(self) -> Iterator[Row]:
         """Yield the rows with us and at least one peer, without those of the copy."""
         for row in self.rows.values():
-            if row.name != "copy" and OURS in row.times and row.peers:
+            if row.name != COPY.name and OURS in row.sides and row.peers:
                 yield row
 
     def error(self, row: Row, side: str) -> float:
         """Return the largest error of a side, in units in the last place."""
         return float(self.errors[f"{row.name}|{row.dtype}"][side])
 
-    def limit(self, dtype: str, size: int) -> tuple[str, Sequence[float]] | None:
-        """Return the streamed copy, or else the side that copies fastest, and its times."""
-        copy = self.rows.get(("copy", dtype, size, "out"))
-        if copy is None:
-            return None
-        side = STREAMED if STREAMED in copy.times else min(copy.times, key=copy.ns)
-        return side, copy.times[side]
-
     def share(self, row: Row, side: str = OURS) -> Ratio | None:
         """Return the bandwidth of a row as a share of the fastest copy's, if possible one measured alternately."""
-        limit = self.limit(row.dtype, row.size)
-        if limit is None or side not in row.times:
-            return None
-        moved = (3 if "backward" in row.name else 2) / 2  # arrays read and written, relative to a copy
-        return ratio([moved * time for time in row.times.get(STREAMED, limit[1])], row.times[side])
+        kept = self.shares.get(f"{row.name}|{row.dtype}|{row.size}|{row.mode}", {})
+        return Ratio(*kept[side]) if side in kept else None
+
+
+# --- What is kept of the times of all pairs -----------------------------------------------------------------------
+
+# Cells whose tables have a column for every peer: type, elements or length, and the mode without the threads.
+EVERY_PEER = {
+    ("float32", 16, "fresh"),
+    ("float32", 100_000, "out"),
+    ("float32", 100_000, "fresh"),
+    ("float32", 1000, "last axis, no mask"),
+}
+STALLING, TICK = 100_000, 2e6  # elements from which sides use threads; nanoseconds
+
+
+def condense(result: Mapping[str, Any], earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a result with what the documents need in place of the times of all pairs.
+
+    A side keeps its median; its ratio to ours, with the interval, is kept where it is shown: of the fastest peer, of
+    all that are faster than ours or wrong, of those that a target names, and of every peer in some cells.
+
+    Parameters
+    ----------
+    result : dict
+        The times of every side by cell, one for each pair.
+    earlier : dict, optional
+        A condensed result with the times of copies, for cells measured without one.
+
+    Returns
+    -------
+    dict
+        The same machine, settings and errors; ``"shares"`` has shares of the bandwidth of a copy, and ``"stalled"``
+        the number of times that exceed the shortest of their cell and side by far, as after waiting for a tick.
+    """
+    cells: dict[str, Any] = {}
+    stalled: dict[str, dict[str, int]] = {}
+    shares: dict[str, dict[str, list[float]]] = {}
+    for key, times in result["cells"].items():
+        name, dtype, length, mode = key.split("|")
+        size, wrong = int(length), frozenset(result["wrong"].get(key, ()))
+        cells[key] = {side: rounded(float(np.median(times[side]))) for side in times}
+        row = Row(name, dtype, size, mode, dict(cells[key]), wrong)
+        if name == COPY.name or OURS not in times or not row.peers:
+            continue
+        every = (dtype, size, mode.partition(", threads")[0]) in EVERY_PEER
+        shown = {row.fastest, *wrong, *named(row)}
+        for side in row.peers:
+            against = ratio(times[side], times[OURS])
+            if every or side in shown or against.behind:
+                cells[key][side] = [row.ns(side), *map(rounded, against)]
+        if size >= STALLING:
+            counts = {side: sum(t > max(min(ts) + TICK, 4 * min(ts)) for t in ts) for side, ts in times.items()}
+            if any(counts.values()):
+                stalled[key] = {side: count for side, count in counts.items() if count}
+        if (size, mode) == (LARGE, "out") and (copies := _copies(dtype, result, earlier or {})):
+            fastest = min(copies.values(), key=lambda ts: float(np.median(np.asarray(ts))))
+            limit = times.get(STREAMED) or copies.get(STREAMED) or fastest
+            moved = (3 if "backward" in name else 2) / 2  # arrays read and written, relative to a copy
+            found = {side: ratio(np.multiply(moved, limit), times[side]) for side in (OURS, row.fastest)}
+            shares[key] = {side: [rounded(value, 6) for value in share] for side, share in found.items()}
+    return {**result, "cells": cells, "stalled": stalled, "shares": shares}
+
+
+def _copies(dtype: str, *results: Mapping[str, Any]) -> Mapping[str, ArrayLike]:
+    """Return the times of the copies of the first result that has any."""
+    return next((copies for r in results if (copies := r.get("cells", {}).get(f"copy|{dtype}|{LARGE}|out"))), {})
+
+
+def named(row: Row) -> set[str]:
+    """Return the sides that targets name at a cell."""
+    return {
+        side
+        for target in TARGETS
+        if row.name in target.names and (row.dtype, row.size, row.mode) in target.places
+        for side in target.against
+    }
 
 
 # --- Losses and their reasons -------------------------------------------------------------------------------------
@@ -234,7 +306,7 @@ def judge(summary: Summary, target: Target) -> Iterator[Verdict]:
         for size in target.sizes:
             for mode in target.modes:
                 row = summary.rows.get((name, target.dtype, size, mode))
-                if row is None or OURS not in row.times:
+                if row is None or OURS not in row.sides:
                     continue
                 for against in target.against:
                     found = _ratio_to(summary, row, against)
@@ -247,7 +319,7 @@ def _ratio_to(summary: Summary, row: Row, against: str) -> tuple[str, Ratio] | N
         share = summary.share(row)
         return None if share is None else ("copy", share)
     side = row.fastest if against == FASTEST and row.peers else against
-    return (side, row.against(side)) if side in row.times else None
+    return (side, row.against(side)) if side in row.sides else None
 
 
 def verdicts(summary: Summary) -> list[tuple[Target, list[Verdict]]]:

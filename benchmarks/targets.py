@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import NamedTuple
 
 from functions import MODES, SIZES, functions
@@ -19,6 +20,11 @@ class Target(NamedTuple):
     sizes: tuple[int, ...]
     modes: tuple[str, ...] = ("out",)
     dtype: str = "float32"
+
+    @property
+    def places(self) -> set[tuple[str, int, str]]:
+        """Type, elements and mode of its cells."""
+        return {*product([self.dtype], self.sizes, self.modes)}
 
 
 SMOOTH = (

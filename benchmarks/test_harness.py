@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import base64
-import json
 import math
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import axis
 import bench_layouts
 import exact
 import full
@@ -49,7 +49,7 @@ ANY: list[dict[str, Any]] = [{"text": "Because."}]
 
 
 def small(**changes: Any) -> dict[str, Any]:
-    """Return a result with a win, a loss, a level cell, a wrong peer and a copy."""
+    """Return a condensed result with a win, a loss, a level cell, a wrong peer and a copy."""
     result: dict[str, Any] = {
         "machine": MACHINE,
         "settings": SETTINGS,
@@ -78,7 +78,7 @@ def small(**changes: Any) -> dict[str, Any]:
         },
         "wrong": {"silu|float64|100000|out": ["onnxruntime"]},
     }
-    return result | changes
+    return summary.condense(result | changes)
 
 
 # --- Ratios -------------------------------------------------------------------------------------------------------
@@ -148,11 +148,11 @@ def test_an_unknown_key_of_a_reason_is_refused() -> None:
 
 def test_reasons_are_read() -> None:
     """The table in the tree has known keys, names that exist, and a text each."""
-    names = {function.name for function in functions()} | {*grids.AXIS} | {*passes.PASSES}
+    names = {function.name for function in functions()} | {*axis.ROWS} | {*passes.PASSES}
     for entry in summary.read_reasons():
         assert entry["text"]
         assert {*entry.get("functions", [])} <= names
-        summary.fits(entry, summary.Row("relu", "float32", 1, "out", {"fastrelu": [1], "numpy": [1]}))
+        summary.fits(entry, summary.Row("relu", "float32", 1, "out", {"fastrelu": 1, "numpy": [1, 1, 1, 1]}))
 
 
 def test_a_wrong_peer_is_not_the_fastest() -> None:
@@ -306,9 +306,54 @@ def test_the_report_needs_results(tmp_path: Path) -> None:
         report.main(["--results", str(tmp_path)])
 
 
-def test_json_comes_back_as_it_was() -> None:
-    """The layout in lines is JSON."""
-    assert json.loads(results.dump(small())) == small()
+def test_a_result_comes_back_as_it_was(tmp_path: Path) -> None:
+    """The short form of the cells loses nothing."""
+    (tmp_path / "benchmarks.json").write_text(results.dump(small()))
+    found = results.read("benchmarks", tmp_path)
+    assert found == small()
+    assert [*found["cells"]] == [*small()["cells"]]
+    cells = {"f|float32|1|out": {"numpy": 7, "jax": 9}, "f|float32|1|in place": {"numpy": 8, "jax": 9.5}}
+    assert results.packed({"cells": cells, "errors": {}})["cells"] == [
+        ["f|float32|1|out", 7, 9],
+        ["|||in place", 8, 9.5],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"), [(12.3456, 12.35), (123456.0, 123456), (1.234996, 1.23500), (0.99996, 0.99996), (9.9996, 9.9996)]
+)
+def test_rounding_is_not_seen(value: float, kept: float) -> None:
+    """What is printed of a rounded value, and its side of 1, are those of the value."""
+    found = results.rounded(value)
+    assert found == pytest.approx(kept, rel=1e-5)
+    assert (report.number(found), found < 1) == (report.number(value), value < 1)
+
+
+def test_what_is_kept_of_the_pairs() -> None:
+    """Every side keeps its median; the ratio is kept of what is fastest, faster than ours, wrong, aimed at or in a table."""
+    times = {"fastrelu": [10.0] * 5, "numpy": [30.0] * 5, "torch": [20.0] * 5, "jax": [25.0] * 5, "numba": [9.0] * 5}
+    places = {"plain": "selu|float64|1|out", "aimed": "relu|float32|16|out", "table": "selu|float32|16|fresh"}
+    cells: dict[str, Any] = dict.fromkeys(places.values(), times)
+    cells["relu|float64|100000|out"] = {"fastrelu": [1e3] * 5, "torch": [1e3, 1e3, 5e6, 1e3, 4e6]}
+    found = small(cells=cells, wrong={places["plain"]: ["jax"]})
+    kept = {
+        place: {side for side, value in found["cells"][key].items() if isinstance(value, list)}
+        for place, key in places.items()
+    }
+    assert kept == {"plain": {"jax", "numba"}, "aimed": {"numpy", "numba"}, "table": {*times} - {"fastrelu"}}
+    assert found["stalled"] == {"relu|float64|100000|out": {"torch": 2}}
+    row = summary.Summary(found).rows["selu", "float64", 1, "out"]
+    assert (row.ns("torch"), row.best.median, row.fastest) == (20.0, 0.9, "numba")
+    with pytest.raises(LookupError, match=r"^the ratio to torch was not kept: selu, float64, 1, out$"):
+        row.against("torch")
+
+
+def test_a_cell_measured_anew_is_compared_with_the_earlier_copy() -> None:
+    """The share of the copy's bandwidth needs no new copy."""
+    new = small(cells={"relu|float32|16000000|out": {"fastrelu": [8] * 5, "torch": [14] * 5}})
+    assert not new["shares"]
+    raw = {**new, "cells": {"relu|float32|16000000|out": {"fastrelu": [8] * 5, "torch": [14] * 5}}}
+    assert summary.condense(raw, small())["shares"]["relu|float32|16000000|out"]["fastrelu"] == [1.375] * 3
 
 
 # --- Statements ---------------------------------------------------------------------------------------------------
@@ -470,11 +515,15 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_later_cells_take_the_place_of_earlier_ones() -> None:
     """The other cells stay, errors only grow, wrong sides are checked again; another machine is refused."""
     about = {"machine": {"cpu": "a", "fastrelu": {"isa": "v3", "cache_hits": 1}}, "settings": {"pairs": 5}}
-    old = about | {"cells": {"x": {"us": [1]}, "y": {"us": [2]}}, "errors": {"f": {"us": 2.0}}, "wrong": {"x": ["b"]}}
-    new = about | {"cells": {"x": {"us": [3]}}, "errors": {"f": {"us": 1.0, "b": 3.0}}, "wrong": {}}
+    parts = ("wrong", "stalled", "shares")
+    old = about | {"cells": {"x": {"us": [1]}, "y": {"us": [2]}}, "errors": {"f": {"us": 2.0}}}
+    new = about | {"cells": {"x": {"us": [3]}}, "errors": {"f": {"us": 1.0, "b": 3.0}}}
+    old |= {part: {"x": ["old"], "y": ["old"]} for part in parts}
+    new |= {part: {} for part in parts}
     found = full.updated(old, new)
     assert found["cells"] == {"x": {"us": [3]}, "y": {"us": [2]}}
-    assert (found["errors"], found["wrong"]) == ({"f": {"us": 2.0, "b": 3.0}}, {})
+    assert found["errors"] == {"f": {"us": 2.0, "b": 3.0}}
+    assert all(found[part] == {"y": ["old"]} for part in parts)
     elsewhere = new | {"machine": {"cpu": "b", "fastrelu": {"isa": "v3", "cache_hits": 2}}}
     with pytest.raises(ValueError, match=r"^the earlier result is from elsewhere: \{'cpu': \('a', 'b'\)\}$"):
         full.updated(old, elsewhere)
@@ -489,7 +538,7 @@ def test_the_suite_runs(tmp_path: Path) -> None:
     assert full.main([*options, "--threads", "1", "--quick", "--output", str(target)]) == 0
     found = summary.Summary(results.read("benchmarks", tmp_path))
     assert len(found.rows) == 18
-    assert all({*row.times} == {"fastrelu", "numpy"} for row in found.compared())
+    assert all({*row.sides} == {"fastrelu", "numpy"} for row in found.compared())
     assert not [*tmp_path.glob("*.jsonl")]
 
 
@@ -498,12 +547,12 @@ def test_the_suite_runs(tmp_path: Path) -> None:
 
 def test_every_function_along_an_axis_has_cells() -> None:
     """In place it is the same kernel, and the binary losses are no rows; the rest has a row, along every axis."""
-    assert {name for name in fr.along_axis.__all__ if not name.endswith("_")} == {*grids.AXIS}
-    for axis in grids.AXES:
-        for length in grids.LENGTHS:
-            shape, at = grids.shape_of(axis, length)
+    assert {name for name in fr.along_axis.__all__ if not name.endswith("_")} == {*axis.ROWS}
+    for place in axis.AXES:
+        for length in axis.LENGTHS:
+            shape, at = axis.shape_of(place, length)
             assert shape[at] == length
-            assert 4 * length <= math.prod(shape) <= 2 * max(grids.ELEMENTS, 4 * length)
+            assert 4 * length <= math.prod(shape) <= 2 * max(axis.ELEMENTS, 4 * length)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,67 @@
-# Interface of _core for the other compiled modules: what they share in reading operands.
+# Interface of _core for the other compiled modules: the kernels, and what they share in reading operands.
 
 cimport numpy as cnp
 
-from fastrelu._runtime cimport Crew, fr_fused, fr_kernel
+from fastrelu._runtime cimport (
+    Crew,
+    FR_MAX_OPERANDS,
+    FR_PRECISIONS,
+    FR_TYPES,
+    extent,
+    fr_convert,
+    fr_fused,
+    fr_kernel,
+    fr_move,
+    fr_stream,
+)
+
+cdef extern from "kernels/kernels.h" nogil:
+    ctypedef int (*fr_domain)(const double *) noexcept nogil
+    ctypedef struct fr_op:
+        const char *name
+        int cost
+        int nparams
+        const char **params
+        fr_domain *domain
+        const char **domain_text
+
+cdef extern from "kernels/call.h" nogil:
+    ctypedef struct fr_call:
+        fr_kernel scalar
+        fr_kernel array
+        const fr_stream *stream
+        const fr_convert *convert
+        int ndata
+        int nparams
+        int type
+        Py_ssize_t itemsize
+        int format
+        Py_ssize_t size
+        fr_move load
+        fr_move store
+        fr_kernel direct
+        fr_fused *fused
+
+cdef extern from "numpy/arrayobject.h":
+    bint PyArray_ISALIGNED(cnp.ndarray)
+    bint PyArray_ISNOTSWAPPED(cnp.ndarray)
+    bint PyArray_ISWRITEABLE(cnp.ndarray)
+
+cdef class Kernel:
+    cdef readonly str name
+    cdef str function  # what messages call it
+    cdef readonly object fast, accurate
+    cdef const fr_op *op
+    cdef readonly int cost
+    cdef int direction, ndata, nparams, nin
+    cdef fr_call calls[FR_TYPES][FR_PRECISIONS]
+    cdef cnp.PyUFuncGenericFunction loops[FR_TYPES]
+    cdef void *loop_data[FR_PRECISIONS][FR_TYPES]
+    cdef char loop_types[FR_TYPES * FR_MAX_OPERANDS]
+    cdef bytes c_name, c_doc
+    cdef make_ufunc(self, int level)
+    cdef int take_bfloat16(self) except -1
+    cdef int refuse(self, list args, const double *params, int type) except -1
 
 # The type in which an operand is computed, as an index into fr_types, or one of these.
 cdef enum:
@@ -18,9 +77,59 @@ cdef cnp.ndarray narrowed(cnp.ndarray x, int dtype)
 cdef bint _is_half(cnp.ndarray x) noexcept
 cdef int _number(object value, double *to) except -1
 cdef Py_ssize_t _broadcast_size(list arrays) except -1
-cdef bint _is_native(object value, int dtype)
 cdef object _as_array(double number, int dtype)
 cdef str _why_threads(Crew crew, Py_ssize_t n)
 cdef fr_kernel checked_kernel(object kernel, tuple numbers, int type, int level) except NULL
 cdef fr_kernel plain_kernel(object kernel, tuple numbers, int type, int level, double *rounded) except? NULL
 cdef fr_fused sum_kernel(object kernel, int type, int level) noexcept
+cpdef bint explaining() except -1
+
+cdef enum:
+    FEW = 1 << 14  # elements up to which sums in a pass of their own cost less than the driver's iterator
+    FEW_ROWS = 64  # of a length below which more rows cost more than that
+
+# Why a door cannot be taken; the bits above WHICH hold the number of the operand.
+cdef enum:
+    WHERE_GIVEN = 1
+    NO_ARRAY
+    OTHER_TYPE
+    UNALIGNED
+    SWAPPED
+    GAPS
+    OTHER_SHAPE
+    OTHER_LAYOUT
+    NO_NUMBER
+    NO_AXES
+    READ_ONLY
+    OVERLAP
+    UNKNOWN_TYPE
+    SIDE_BY_SIDE
+    WHICH = 8  # bits of the reason
+
+cdef inline int _why_not_placed(cnp.ndarray x) noexcept:
+    """The reason why the kernels cannot read an array of their type where it lies; 0 if they can."""
+    if not PyArray_ISALIGNED(x):
+        return UNALIGNED
+    return 0 if PyArray_ISNOTSWAPPED(x) else SWAPPED
+
+cdef inline int _why_not_native(object value, int dtype) noexcept:
+    """The reason why the kernels cannot read a value in place as a plain array of this type; 0 if they can."""
+    if type(value) is not cnp.ndarray:
+        return NO_ARRAY
+    return OTHER_TYPE if cnp.PyArray_TYPE(<cnp.ndarray>value) != dtype else _why_not_placed(<cnp.ndarray>value)
+
+cdef inline bint _is_native(object value, int dtype) noexcept:
+    """Is it a plain array of this type that the kernels can read in place?"""
+    return _why_not_native(value, dtype) == 0
+
+cdef inline int _why_not_target(object out, int dtype) noexcept:
+    """The reason why the kernels cannot write into it; 0 if they can."""
+    cdef int why = _why_not_native(out, dtype)
+    return why or (0 if PyArray_ISWRITEABLE(<cnp.ndarray>out) else READ_ONLY)
+
+cdef inline bint _extents_meet(cnp.ndarray x, cnp.ndarray y) noexcept:
+    """Might they share memory?"""
+    cdef char *ends[4]
+    extent(x, &ends[0], &ends[1])
+    extent(y, &ends[2], &ends[3])
+    return ends[0] < ends[3] and ends[2] < ends[1]

@@ -59,30 +59,6 @@ def joint_dtype(*operands: object) -> np.dtype[Any]: ...
 def stored(name: str, result: _T, out: object) -> Any: ...
 def empty_like(x: NDArray[Any]) -> NDArray[Any]: ...
 def small_sum(x: object, bias: object, residual: object, in_place: bool) -> NDArray[Any] | None: ...
-def small_unit(
-    name: str,
-    kernel: Kernel,
-    numbers: tuple[Any, ...],
-    x: object,
-    axis: object,
-    second: bool,
-    gate: object,
-    layout: object,
-    out: object,
-) -> NDArray[Any] | None: ...
-def small_unit_backward(
-    name: str,
-    kernel: Kernel,
-    backward: Kernel,
-    numbers: tuple[Any, ...],
-    grad: object,
-    x: object,
-    axis: object,
-    second: bool,
-    gate: object,
-    layout: object,
-    out: object,
-) -> Any: ...
 def linear(
     x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any] | None, kernel: Kernel | None, numbers: tuple[Any, ...]
 ) -> NDArray[Any]: ...

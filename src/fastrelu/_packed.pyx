@@ -10,7 +10,8 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 from libc.stdint cimport uint32_t
 
-from fastrelu cimport _core, _runtime
+cimport fastrelu._core as _core
+cimport fastrelu._runtime as _runtime
 
 cnp.import_array()
 

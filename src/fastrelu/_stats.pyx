@@ -6,7 +6,8 @@ import numpy as np
 
 cimport numpy as cnp
 
-from fastrelu cimport _core, _runtime
+cimport fastrelu._core as _core
+cimport fastrelu._runtime as _runtime
 
 cnp.import_array()
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike
 
-from fastrelu import _core, activations
+from fastrelu import _gated, activations
 from fastrelu._core import MULTIPLY, call_fused, check_types, empty_like, joint_dtype, target_in_place
 from fastrelu._foreign import is_foreign, refuse, refuse_labels, refuse_untyped
 from fastrelu._runtime import call_whole
@@ -270,7 +270,7 @@ def _forward(
     """Return a unit of an input: of a small one without a :class:`Unit`, which costs more than the kernel."""
     if limit is None and type(offset) is float and offset == 0.0:
         kernel, second = kernels[activation], default == "second"
-        small = _core.small_unit(name, kernel, numbers, x, axis, second, gate, layout, out)
+        small = _gated.small_unit(name, kernel, numbers, x, axis, second, gate, layout, out)
         if small is not None:
             return small
     unit = Unit(
@@ -296,7 +296,7 @@ def _backward(
     """Return the gradient of a unit in the same way."""
     if limit is None and type(offset) is float and offset == 0.0:
         kernel, gradient, second = kernels[activation], kernels[activation + "_backward"], default == "second"
-        small = _core.small_unit_backward(name, kernel, gradient, numbers, grad, x, axis, second, gate, layout, out)
+        small = _gated.small_unit_backward(name, kernel, gradient, numbers, grad, x, axis, second, gate, layout, out)
         if small is not None:
             return small
     unit = Unit(

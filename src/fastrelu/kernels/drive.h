@@ -2,7 +2,7 @@
 #ifndef FASTRELU_DRIVE_H
 #define FASTRELU_DRIVE_H
 
-#include "kernels.h"
+#include "call.h"
 
 /* Of blocks: no vector lies across two cache lines. */
 enum { FR_CACHE_LINE = 64 };
@@ -11,20 +11,6 @@ enum { FR_CACHE_LINE = 64 };
 #else
 #define FR_ON_A_LINE _Alignas(FR_CACHE_LINE)
 #endif
-
-/* One kernel as called: its operands and their type. Inputs first (data, then parameters), then out. */
-typedef struct {
-    fr_kernel scalar, array;
-    const fr_stream *stream;
-    const fr_convert *convert;
-    int ndata, nparams, type; /* the type of the kernel */
-    ptrdiff_t itemsize;       /* of that type, in bytes */
-    int format;               /* of the results in memory, which are rounded to it even if `out` has another one */
-    ptrdiff_t size;           /* of such a result, in bytes */
-    fr_move load, store;      /* from and to this format; NULL: it is that of the kernel */
-    fr_kernel direct;         /* `scalar` for data of this format, with numbers of the kernel's type; or NULL */
-    fr_fused fused[FR_COMBINATIONS]; /* `scalar` with terms, by how they change operands; or NULL */
-} fr_call;
 
 /* Operands of the same shape, axis 0 running fastest; a broadcast operand has stride 0. */
 typedef struct {

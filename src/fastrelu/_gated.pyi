@@ -1,0 +1,30 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastrelu._core import Kernel
+
+def small_unit(
+    name: str,
+    kernel: Kernel,
+    numbers: tuple[Any, ...],
+    x: object,
+    axis: object,
+    second: bool,
+    gate: object,
+    layout: object,
+    out: object,
+) -> NDArray[Any] | None: ...
+def small_unit_backward(
+    name: str,
+    kernel: Kernel,
+    backward: Kernel,
+    numbers: tuple[Any, ...],
+    grad: object,
+    x: object,
+    axis: object,
+    second: bool,
+    gate: object,
+    layout: object,
+    out: object,
+) -> Any: ...
