@@ -5,7 +5,6 @@
 #include "call.h"
 
 /* Of blocks: no vector lies across two cache lines. */
-enum { FR_CACHE_LINE = 64 };
 #if defined(_MSC_VER) && !defined(__clang__)
 #define FR_ON_A_LINE __declspec(align(64))
 #else

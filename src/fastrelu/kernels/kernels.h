@@ -14,6 +14,7 @@ enum {
     FR_MAX_AXES = 64                                    /* NumPy's limit */
 };
 
+enum { FR_CACHE_LINE = 64 };  /* bytes */
 enum { FR_DIRECT_FROM = 64 }; /* elements; fewer are converted sooner in a block than as a tile of registers */
 
 /* Prefetch memory for reading, or for writing. */

@@ -635,7 +635,8 @@ size_t fr_rows_room(const fr_row_call *call, ptrdiff_t rows) {
         if (!(call->slope ? fr_plan_slopes : fr_plan_rows)(&plan, call, counts[k], &size)) return SIZE_MAX;
         if (size > most) most = size;
     }
-    return most;
+    /* The rooms of threads lie behind each other: none begins within a line of the cache. */
+    return most > SIZE_MAX - FR_CACHE_LINE ? SIZE_MAX : (most + FR_CACHE_LINE - 1) / FR_CACHE_LINE * FR_CACHE_LINE;
 }
 
 /* Plans a share of `count` rows in this room. */

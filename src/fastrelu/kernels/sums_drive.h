@@ -121,13 +121,13 @@ enum { FR_TERM_BYTES = FR_TERM_BLOCK * sizeof(double) }; /* of a block; no opera
 
 static size_t fr_sums_room(const fr_sums_job *job) {
     return (size_t)(job->nparams + 1 + 3 + job->nparams + FR_BIASED_BLOCKS) * FR_TERM_BYTES +
-           (size_t)(2 * job->nparams) * FR_SUMS_ROW * sizeof(double) + 64;
+           (size_t)(2 * job->nparams) * FR_SUMS_ROW * sizeof(double) + FR_CACHE_LINE;
 }
 
 static void fr_sums_furnish(fr_sums_state *state, const fr_sums_job *job, char *room) {
     state->job = job;
     state->itemsize = fr_types[job->type].size;
-    room += -(uintptr_t)room & 63;
+    room += -(uintptr_t)room % FR_CACHE_LINE;
     for (int p = 0; p < job->nparams; p++) {
         state->high[p] = (double *)room;
         state->low[p] = state->high[p] + FR_SUMS_ROW;
