@@ -506,11 +506,13 @@ def swiglu_backward(
 
 def _silu(name: str, beta: float) -> tuple[str, tuple[float, ...]]:
     """Return the kernel and its numbers."""
-    if type(beta) in (int, float):
-        if not math.isfinite(beta):
-            raise ValueError(f"{name} requires finite beta, got beta={beta!r}")
-        return ("silu", ()) if beta == 1 else ("swish", (beta,))
-    check_types(name, ("beta",), (beta,))
+    if type(beta) is not float and type(beta) is not int:
+        check_types(name, ("beta",), (beta,))
+        return "swish", (beta,)
+    if beta == 1:
+        return "silu", ()
+    if not math.isfinite(beta):
+        raise ValueError(f"{name} requires finite beta, got beta={beta!r}")
     return "swish", (beta,)
 
 

@@ -90,7 +90,7 @@ class Activation(Layer):
         return any(isinstance(getattr(self, name, None), kinds) for name in self._names)
 
     def _saves_output(self) -> bool:
-        if self._has_arrays():
+        if self._names and self._has_arrays():
             return False
         try:
             return self._output_suffices() or (self.inplace and self._output_determines())
