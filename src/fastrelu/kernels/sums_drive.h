@@ -14,7 +14,7 @@ enum {
     FR_PIECE = 8192,     /* elements of a long run that make one unit of a task's work */
     FR_SPAN = 1024,      /* least number of neighboring elements for a task, if kept is cut */
     FR_TASK = 16384,     /* elements below which a task is not worth its own sums */
-    FR_TERMS = 64,       /* terms of a sum below which a task is not worth its own */
+    FR_FEW_TERMS = 64,   /* terms of a sum below which a task is not worth its own */
     FR_TASKS = 64
 };
 
@@ -94,7 +94,7 @@ static void fr_sums_split(fr_sums_job *job) {
     if (across < 1) across = 1;
     ptrdiff_t along = (want + across - 1) / across, units = job->outer * job->pieces;
     if (along > units) along = units;
-    if (along > job->outer * run / FR_TERMS) along = job->outer * run / FR_TERMS;
+    if (along > job->outer * run / FR_FEW_TERMS) along = job->outer * run / FR_FEW_TERMS;
     job->across = (int)across;
     job->along = (int)(along > 1 ? along : 1);
 }
