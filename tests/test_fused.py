@@ -497,7 +497,7 @@ def test_types_that_units_refuse(options: dict[str, float], dtype: str) -> None:
 
 def test_array_of_betas() -> None:
     """A beta may be an array that broadcasts to the gate, of one element or of ones too."""
-    x, grad = np.float32([[1, -2, 3, 0.5], [4, 5, -6, 7]]), np.float32([[1, 2], [3, 4]])
+    x, grad = np.array([[1, -2, 3, 0.5], [4, 5, -6, 7]], "f4"), np.array([[1, 2], [3, 4]], "f4")
     for beta in (np.float32([1.702]), np.array([1.0, 1.0]), np.float32([[1.0], [0.5]]), [0.5, 2.0], np.float64(1)):
         expected = fr.swish(x[:, :2], beta) * x[:, 2:]
         assert_same_bits(fr.swiglu(x, beta=beta), expected)
@@ -511,7 +511,7 @@ def test_array_of_betas() -> None:
 
 def test_buffers_of_units(tmp_path: Path) -> None:
     """Memory views and files as inputs and outputs, and one of two gradients in memory that is given."""
-    x, grad = np.float32([[1, -2, 3, 0.5], [4, 5, -6, 7]]), np.float32([[1, 2], [3, 4]])
+    x, grad = np.array([[1, -2, 3, 0.5], [4, 5, -6, 7]], "f4"), np.array([[1, 2], [3, 4]], "f4")
     mapped = np.memmap(tmp_path / "x", np.float32, "w+", shape=x.shape)
     mapped[...] = x
     assert type(fr.reglu(mapped)) is type(fr.reglu_backward(grad, mapped)) is np.ndarray
