@@ -1848,7 +1848,7 @@ cdef dict _foresee(_Dense *call, int why, Kernel kernel, object out, object wher
     cdef fr_plan plan
     if why:
         return _foresee_general(kernel, out, where, _as_list(args, kernel.nin), why)
-    if call.crew.reason == FR_CREW_SMALL:  # with no numbers yet
+    if call.crew.reason == FR_CREW_SMALL:  # the call did not read the thresholds
         call.crew = crew_of(kernel.cost, <cnp.ndarray>args[0])
     found = _in_words("fast path", kernel, call.how)
     found["threads"], found["why_threads"] = call.crew.threads, _why_threads(call.crew, call.n)
