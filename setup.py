@@ -50,6 +50,11 @@ OPENMP = {
 OPENMP_PROGRAM = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 
 
+def c_files():
+    """Return the files whose change makes all C be compiled again."""
+    return ["setup.py", *map(str, sorted({*KERNELS.iterdir(), *PACKAGE.glob("*.h"), *C_SOURCES[RUNTIME]}))]
+
+
 class BuildExt(build_ext):
     """Compiles the kernels once per instruction set and links them all into one extension module."""
 
@@ -122,7 +127,15 @@ class BuildExt(build_ext):
 
         def compile_one(job):
             source, flags = job
-            return self.compiler.compile([str(source)], self.build_temp, macros, [str(KERNELS)], extra_postargs=flags)
+            objects = self.compiler.object_filenames([str(source)], output_dir=self.build_temp)
+            command = repr((getattr(self.compiler, "compiler_so", None), macros, flags))
+            made_by = Path(f"{objects[0]}.txt")
+            # The kernels take most of the time of a build, and pip builds anew whenever an extra is installed.
+            fresh = made_by.exists() and made_by.read_text() == command and not newer_group(c_files(), objects[0])
+            if self.force or not fresh:
+                self.compiler.compile([str(source)], self.build_temp, macros, [str(KERNELS)], extra_postargs=flags)
+                made_by.write_text(command)
+            return objects
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return [obj for objects in pool.map(compile_one, jobs) for obj in objects]
@@ -154,7 +167,6 @@ def extension(source, **options):
 
 def modules():
     """Return all extension modules, translated to C."""
-    depends = [*KERNELS.iterdir(), *PACKAGE.glob("*.h"), *C_SOURCES[RUNTIME]]
     core = [
         extension(
             source,
@@ -163,7 +175,7 @@ def modules():
                 ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
                 ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
             ],
-            depends=["setup.py", *map(str, sorted({*depends}))],
+            depends=c_files(),
         )
         for source in sorted(PACKAGE.glob("_*.pyx"))
     ]

@@ -165,7 +165,7 @@ MASKED = {
 def mask_cells(options: argparse.Namespace) -> Iterator[Cell]:
     """Yield the cells of element-wise functions with a mask; masked elements of `out` stay 7."""
     for dtype in options.dtypes:
-        for size in options.sizes:
+        for size in options.sizes or SIZES:
             shape = (size // WIDTH, WIDTH)
             for mask in ("random", "padding", "one row"):
                 for name, (numpy, exact, torch) in MASKED.items():
@@ -224,7 +224,7 @@ def types_supported() -> list[str]:
 def type_cells(options: argparse.Namespace) -> Iterator[Cell]:
     """Yield the cells of the other element types."""
     for label in types_supported():
-        for size in options.sizes:
+        for size in options.sizes or SIZES:
             for function in functions():
                 chosen = WITH_GRADIENTS if label in HALVES else SIMPLE
                 if function.name in chosen and (not options.functions or function.name in options.functions):
@@ -260,7 +260,7 @@ def _type_cell(function: Any, label: str, size: int, threads: int) -> Cell:
 def pass_cells(options: argparse.Namespace) -> Iterator[Cell]:
     """Yield the cells of the passes."""
     for dtype in options.dtypes:
-        for size in passes.SIZES:
+        for size in options.sizes or passes.SIZES:
             for name, one in passes.PASSES.items():
                 if size == max(passes.SIZES) and dtype != "float32":
                     continue
@@ -425,7 +425,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("suites", nargs="+", choices=SUITES, metavar="SUITE", help="axis, masks, types, passes")
     parser.add_argument("--functions", nargs="+", default=[], metavar="NAME", help="functions (all)")
     parser.add_argument("--lengths", nargs="+", type=int, default=axis.LENGTHS, metavar="N", help="of rows (axis)")
-    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, metavar="N", help="elements (masks, types)")
+    parser.add_argument("--sizes", nargs="+", type=int, metavar="N", help="elements (masks, types, passes: all)")
     parser.add_argument("--dtypes", nargs="+", default=["float32", "float64"], metavar="DTYPE", help="(axis, masks)")
     parser.add_argument("--peers", nargs="*", default=beside, choices=beside, metavar="PEER", help="(installed)")
     parser.add_argument("--pairs", type=int, default=5, help="restarts of every process (default: 5)")

@@ -230,10 +230,10 @@ def infer(x):
 MODULES = {"NumPy": "scipy", "PyTorch": "torch", "onnxruntime": "onnxruntime", "JAX": "jax"}
 
 
-def inference() -> Iterator[pairs.Comparison]:
+def inference(batches: Sequence[int]) -> Iterator[pairs.Comparison]:
     """Yield a call of each network with each batch next to each peer, and the products next to PyTorch's."""
     for sizes, act in NETWORKS:
-        for batch in BATCHES:
+        for batch in batches:
             name = f"{'-'.join(map(str, sizes))} {act}, batch {batch}"
             arrays = f"sizes, act, layer, batch = {sizes}, {act!r}, {LAYERS[act]!r}, {batch}\n{ARRAYS}"
             for peer, module in MODULES.items():
@@ -295,7 +295,8 @@ def main() -> None:
     parser = pairs.parser("Networks next to PyTorch and others.", pairs=5)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="threads of both sides (default: 1 2)")
     options = parser.parse_args()
-    rows = pairs.run_all([*comparisons(options.threads), *inference()], options)
+    batches = BATCHES[:1] if options.quick else BATCHES
+    rows = pairs.run_all([*comparisons(options.threads), *inference(batches)], options)
     print(*shares(rows), sep="\n")
     results.write("network", {"machine": machine.describe("torch"), "rows": rows}, options)
     missed = [row for row in rows if not pairs.met(row)]

@@ -564,7 +564,21 @@ def test_every_function_along_an_axis_has_cells() -> None:
         ),
         ("masks", ["--sizes", "1000"]),
         ("types", ["--functions", "relu", "gelu_backward", "--sizes", "1000"]),
-        ("passes", ["--functions", "swiglu", "glu_backward", "bias_act_backward", "relu_with_mask", "lookup"]),
+        (
+            "passes",
+            [
+                *[
+                    "--sizes",
+                    "1024",
+                    "--functions",
+                    "swiglu",
+                    "glu_backward",
+                    "bias_act_backward",
+                    "relu_with_mask",
+                    "lookup",
+                ]
+            ],
+        ),
     ],
 )
 def test_a_suite_is_measured_and_reported(
