@@ -780,6 +780,13 @@ def seen(value: Any) -> Any:
     return repr(value) if isinstance(value, (str, int, float, type(None))) else type(value).__name__
 
 
+def clear_caches() -> None:
+    """Free what is kept for later calls, such as the strings that the interpreter's cache of attributes holds."""
+    fr.clear_cache()
+    gc.collect()
+    getattr(sys, "_clear_internal_caches" if sys.version_info >= (3, 13) else "_clear_type_cache")()
+
+
 class Injector:
     """Makes calls fail, and counts the outcomes."""
 
@@ -836,7 +843,7 @@ class Injector:
     def _look_for_leaks(self, call: Call, places: list[tuple[str, int, bool]]) -> None:
         """Make our own allocations fail again; NumPy and Python lose some of theirs."""
         for _ in range(6):  # the interpreter's caches grow too, but less each time
-            if self._growth(call, places) <= 0:
+            if self._growth(call, places * 5) - self._growth(call, places) < 4:
                 return
         for which, number, forever in places:
             lost = all(self._growth(call, [(which, number, forever)] * 40) >= 36 for _ in range(4))
@@ -845,16 +852,14 @@ class Injector:
 
     def _growth(self, call: Call, places: list[tuple[str, int, bool]]) -> int:
         """Make some allocations fail, and count the blocks that Python or the library does not free."""
-        fr.clear_cache()
-        gc.collect()
+        clear_caches()
         before, held = sys.getallocatedblocks(), self.shim.blocks_held()
         for which, number, forever in places:
             made = call.prepare()
             with contextlib.suppress(Exception):  # what it raises has been judged by then
                 contextvars.copy_context().run(self._fail, made, which, number, forever)
             del made
-        fr.clear_cache()
-        gc.collect()
+        clear_caches()
         return int(max(sys.getallocatedblocks() - before, self.shim.blocks_held() - held))
 
     def _fail(self, made: Prepared, which: str, number: int, forever: bool) -> Any:
