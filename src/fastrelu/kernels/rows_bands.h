@@ -57,7 +57,7 @@ FR_APART void FN(band_join_rows)(const FN(halves) * h, double *hi, double *lo) {
                 low[j][r] += low[j + w][r];
             }
     FOR_LANES(r) {
-        const fr_total total = fr_total_add((fr_total){four[0][r], low[0][r]}, 0);
+        const fr_total total = fr_total_close((fr_total){four[0][r], low[0][r]});
         hi[r] = total.hi, lo[r] = total.lo;
     }
 #else
@@ -250,23 +250,21 @@ FR_UNUSED static void FN(log_softmax_band_row)(fr_tile *tile) {
 
 /* As dot_over, of at least FR_ROW_LANES elements. */
 FR_INLINE int FN(band_dot)(FN(halves) * h, ptrdiff_t r, const store *g, const store *y, ptrdiff_t n, int way) {
-    const int left = (int)(n % FR_ROW_LANES), group = DOT_GROUP(way, FR_ROW_LANES);
+    const int left = (int)(n % FR_ROW_LANES);
     const ptrdiff_t whole = n - left;
     double hi[FR_ROW_LANES], lo[FR_ROW_LANES];
     store least[FR_ROW_LANES], rest_g[FR_ROW_LANES], rest_y[FR_ROW_LANES];
     ptrdiff_t i = 0;
     int gone = 0;
     FOR_LANES(j) least[j] = 0;
-#if FR_KIND == FR_LEAN
-    store p[FR_ROW_LANES];
-    for (const ptrdiff_t step = group * FR_ROW_LANES; group > 1 && i + step <= n; i += step) {
-        FOR_LANES(j) p[j] = FN(dot_product)(0, g[i + j], y[i + j], way);
-        FN(dot_group)(p, g + i + FR_ROW_LANES, y + i + FR_ROW_LANES, way);
-        FN(dot_group)(p, g + i + 2 * FR_ROW_LANES, y + i + 2 * FR_ROW_LANES, way);
-        FN(dot_group)(p, g + i + 3 * FR_ROW_LANES, y + i + 3 * FR_ROW_LANES, way);
-        FOR_LANES(j) hi[j] = (i == 0 ? 0 : hi[j]) + (double)p[j];
-    }
-    if (group > 1 && i < n) {
+    if (DOT_GROUPS(way)) {
+        store p[FR_ROW_LANES];
+        for (const ptrdiff_t step = FR_DOT_GROUP * FR_ROW_LANES; i + step <= n; i += step) {
+            FOR_LANES(j) p[j] = FN(dot_product)(0, g[i + j], y[i + j], way);
+            for (int k = FR_ROW_LANES; k < FR_DOT_GROUP * FR_ROW_LANES; k += FR_ROW_LANES)
+                FN(dot_group)(p, g + i + k, y + i + k, way);
+            FOR_LANES(j) FN(dot_add)(i == 0, &hi[j], &lo[j], p[j]);
+        }
         const ptrdiff_t added = i;
         for (; i < whole; i += FR_ROW_LANES)
             FOR_LANES(j) p[j] = FN(dot_product)(i == added ? 0 : p[j], g[i + j], y[i + j], way);
@@ -275,10 +273,8 @@ FR_INLINE int FN(band_dot)(FN(halves) * h, ptrdiff_t r, const store *g, const st
             FN(load_few)(rest_y, y + whole, left);
             FOR_LANES(j) p[j] = FN(dot_product)(added == whole ? 0 : p[j], rest_g[j], rest_y[j], way);
         }
-        FOR_LANES(j) hi[j] = (added == 0 ? 0 : hi[j]) + (double)p[j];
-    }
-#endif
-    if (group == 1) {
+        if (added < n) FOR_LANES(j) FN(dot_add)(added == 0, &hi[j], &lo[j], p[j]);
+    } else {
         for (; i < whole; i += FR_ROW_LANES) FN(dot_lanes)(i == 0, hi, lo, least, g + i, y + i, way);
         if (left) {
             FN(load_few)(rest_g, g + whole, left);
@@ -316,7 +312,7 @@ FR_APART int FN(band_dot_log_row)(FN(halves) * h, ptrdiff_t r, const store *g, c
             return;                                                                                           \
         }                                                                                                     \
         FOR_LANES(r) {                                                                                        \
-            const FN(slope) s_of = SLOPE(((fr_total){hi[r], lo[r]}));                                         \
+            const FN(slope) s_of = SLOPE((real)hi[r], (real)lo[r]);                                           \
             one[r] = s_of.hi, two[r] = s_of.lo, magic[r] = s_of.magic, low[r] = s_of.low;                     \
         }                                                                                                     \
         FOR_ROWS(r, tile)                                                                                     \

@@ -9,41 +9,54 @@
 
 #ifndef FASTRELU_ROW_GRADIENTS
 #define FASTRELU_ROW_GRADIENTS
-/* FR_TILE_WIDTH rows of FR_FEW_LANES, or FR_COLUMNS of FR_ROW_LANES */
-enum { FR_DOT_SUMS = FR_TILE_WIDTH / FR_COLUMNS * FR_FEW_LANES };
 #define FR_ABS(x) ((x) < 0 ? -(x) : (x))
 enum { FR_DOT_PLAIN, FR_DOT_SELECT, FR_DOT_LOG, FR_DOT_LOG_SELECT };
+enum { FR_DOT_GROUP = 4, FR_DOT_BYTES = 1 << 13, FR_DOT_FETCHED = 1 << 12 };
+/* The rows of a tile, so many at a time that they stay in the first cache until their gradients are written. */
+#define FOR_WIDTHS(at, count, tile)                                                                       \
+    for (ptrdiff_t at = 0, count = 0,                                                                     \
+                   fit = FR_DOT_BYTES / ((tile)->n * (ptrdiff_t)sizeof(store)) / FR_COLUMNS * FR_COLUMNS, \
+                   most = fit < FR_COLUMNS ? FR_COLUMNS : fit;                                            \
+         count = (tile)->width - at < most ? (tile)->width - at : most, at < (tile)->width; at += count)
 #endif
 
 /* Adding a number of this size to the largest number does not overflow. */
 #undef DOT_HUGE
 #define DOT_HUGE BY_TYPE(0x1p100, 0x1p960)
 
-/* So many products of one lane are added up in float before their sum is converted. */
-#undef DOT_GROUP
-#define DOT_GROUP(way, lanes) (FR_KIND == FR_LEAN && (way) <= FR_DOT_SELECT && (lanes) == FR_ROW_LANES ? 4 : 1)
+/* In the kinds that fuse, FR_DOT_GROUP products of one lane, one after the other, are added up in the type of the row:
+ * their sum, whose error is at most as many roundings, is what the lane adds. */
+#undef DOT_GROUPS
+#define DOT_GROUPS(way) (KEEPS && (way) <= FR_DOT_SELECT)
 
 FR_INLINE void FN(dot_select)(store *v, store *w, int way) {
     if (way == FR_DOT_SELECT) *v = *w == 0 ? 0 : *v;
     if (way == FR_DOT_LOG_SELECT) *v = *w < -LARGEST ? 0 : *v;
     if (way >= FR_DOT_LOG) *w = 1;
 }
+/* Adds p to its lane. An infinite p gives the first sum the error that it gives others. */
+FR_INLINE void FN(dot_add)(int first, double *hi, double *lo, store p) {
+#if COMPENSATED
+    if (first) *hi = 0 + p, *lo = p - p;
+    else fr_add_to(hi, lo, p);
+#else
+    *hi = (first ? 0 : *hi) + (double)p;
+    (void)lo;
+#endif
+}
 /* Adds an element to its lane; for FR_DOT_LOG also the smallest w to `least`. */
 FR_INLINE void FN(dot_lane)(int first, double *hi, double *lo, store *least, store v, store w, int way) {
-    double sum = first ? 0 : *hi, low = first || !COMPENSATED ? 0 : *lo;
     if (way == FR_DOT_LOG) *least = w < *least ? w : *least;
     FN(dot_select)(&v, &w, way);
-#if COMPENSATED
-    real p = v * w;
-    fr_add_to(&sum, &low, p);
-    *lo = way >= FR_DOT_LOG ? low : low + FN(fused)(v, w, -p);
-#elif FR_KIND == FR_LEAN
-    sum += (double)(way >= FR_DOT_LOG ? v : v * w);
+#if FR_KIND == FR_WIDE
+    *hi = FR_FMA((double)v, (double)w, first ? 0 : *hi); /* the product is exact */
+    (void)lo;
 #else
-    sum = FR_FMA((double)v, (double)w, sum); /* the product is exact */
+    const store p = way >= FR_DOT_LOG ? v : v * w;
+    FN(dot_add)(first, hi, lo, p);
+    if (COMPENSATED && way < FR_DOT_LOG) *lo += FN(fused)(v, w, -p);
 #endif
-    *hi = sum;
-    (void)low, (void)lo, (void)least;
+    (void)least;
 }
 FR_INLINE void FN(dot_lanes)(int first, double *hi, double *lo, store *least, const store *g, const store *y, int way) {
     FOR_LANES(j) FN(dot_lane)(first, &hi[j], &lo[j], &least[j], g[j], y[j], way);
@@ -67,26 +80,22 @@ FR_INLINE int FN(dot_over)(fr_lanes *s, const store *g, const store *y, ptrdiff_
     int gone = 0;
     ptrdiff_t i = 0;
     FOR_LANES(j) hi[j] = lo[j] = least[j] = 0;
-#if FR_KIND == FR_LEAN
-    if (DOT_GROUP(way, FR_ROW_LANES) > 1) {
+    if (DOT_GROUPS(way)) {
         store p[FR_ROW_LANES];
-        for (; i + 4 * FR_ROW_LANES <= n; i += 4 * FR_ROW_LANES) {
-            for (int k = 0; k < 4 * FR_ROW_LANES; k += lines) FR_FETCH_TO(written + i + k);
+        for (; i + FR_DOT_GROUP * FR_ROW_LANES <= n; i += FR_DOT_GROUP * FR_ROW_LANES) {
+            for (int k = 0; k < FR_DOT_GROUP * FR_ROW_LANES; k += lines) FR_FETCH_TO(written + i + k);
             FOR_LANES(j) p[j] = 0;
-            FN(dot_group)(p, g + i, y + i, way);
-            FN(dot_group)(p, g + i + FR_ROW_LANES, y + i + FR_ROW_LANES, way);
-            FN(dot_group)(p, g + i + 2 * FR_ROW_LANES, y + i + 2 * FR_ROW_LANES, way);
-            FN(dot_group)(p, g + i + 3 * FR_ROW_LANES, y + i + 3 * FR_ROW_LANES, way);
-            FOR_LANES(j) hi[j] += (double)p[j];
+            for (int k = 0; k < FR_DOT_GROUP * FR_ROW_LANES; k += FR_ROW_LANES)
+                FN(dot_group)(p, g + i + k, y + i + k, way);
+            FOR_LANES(j) FN(dot_add)(0, &hi[j], &lo[j], p[j]);
         }
         FOR_LANES(j) p[j] = 0;
         for (; i < n; i += FR_ROW_LANES) FN(dot_group)(p, g + i, y + i, way);
         FN(dot_group)(p, rest_g, rest_y, way);
-        FOR_LANES(j) hi[j] += (double)p[j];
-        FOR_LANES(j) s->hi[j] = hi[j];
+        FOR_LANES(j) FN(dot_add)(0, &hi[j], &lo[j], p[j]);
+        FOR_LANES(j) s->hi[j] = hi[j], s->lo[j] = lo[j];
         return 0;
     }
-#endif
     for (; i < n; i += FR_ROW_LANES) {
         for (int k = 0; k < FR_ROW_LANES; k += lines) FR_FETCH_TO(written + i + k);
         FN(dot_lanes)(0, hi, lo, least, g + i, y + i, way);
@@ -96,20 +105,26 @@ FR_INLINE int FN(dot_over)(fr_lanes *s, const store *g, const store *y, ptrdiff_
     FOR_LANES(j) s->hi[j] = hi[j], s->lo[j] = lo[j];
     return gone;
 }
-/* The same for a row of few elements. */
-FR_INLINE int FN(dot_few)(fr_lanes *s, const store *g, const store *y, ptrdiff_t n, int way) {
-    store least[FR_FEW_LANES];
-    int gone = 0;
-    ptrdiff_t i = 0;
-    FN(lanes_clear)(s);
-    for (int j = 0; j < FR_FEW_LANES; j++) least[j] = 0;
-    for (; i + FR_FEW_LANES <= n; i += FR_FEW_LANES)
-        for (int j = 0; j < FR_FEW_LANES; j++)
-            FN(dot_lane)(0, &s->hi[j], &s->lo[j], &least[j], g[i + j], y[i + j], way);
-    for (int j = 0; i + j < n; j++) FN(dot_lane)(0, &s->hi[j], &s->lo[j], &least[j], g[i + j], y[i + j], way);
-    for (int j = 0; j < FR_FEW_LANES; j++) gone |= least[j] < -LARGEST;
-    return gone;
+/* The same for a row of few elements, which has one lane. */
+FR_INLINE int FN(dot_few)(fr_total *total, const store *g, const store *y, ptrdiff_t n, int way) {
+    double hi = 0, lo = 0;
+    store least = 0, p;
+    for (ptrdiff_t i = 0, k; i < n; i = k) {
+        k = i + 1;
+        if (DOT_GROUPS(way)) {
+            p = FN(dot_product)(0, g[i], y[i], way);
+            for (; k < n && k < i + FR_DOT_GROUP; k++) p = FN(dot_product)(p, g[k], y[k], way);
+            FN(dot_add)(i == 0, &hi, &lo, p);
+        } else {
+            FN(dot_lane)(i == 0, &hi, &lo, &least, g[i], y[i], way);
+        }
+    }
+    *total = fr_total_close((fr_total){hi, lo});
+    return least < -LARGEST;
 }
+/* Are the next row and the destination of the results prefetched? Together with a longer row they would not stay in the
+ * first cache. */
+FR_INLINE int FN(dot_fetches)(ptrdiff_t n) { return n * (ptrdiff_t)sizeof(store) <= FR_DOT_FETCHED; }
 #define ROW_DOT(name, way)                                                                                \
     FR_APART int FN(name)(fr_lanes * s, const store *g, const store *y, ptrdiff_t n, const store *rest_g, \
                           const store *rest_y, const store *written) {                                    \
@@ -121,24 +136,24 @@ ROW_DOT(dot_log_row, FR_DOT_LOG)
 ROW_DOT(dot_log_select_row, FR_DOT_LOG_SELECT)
 #undef ROW_DOT
 
-/* A row of few elements has FR_FEW_LANES lanes, so that all of them stay in registers where rows lie side by side. */
 FR_INLINE int FN(row_dot_once)(fr_total *total, const store *g, const store *y, const store *out, ptrdiff_t n,
                                int way) {
     const ptrdiff_t left = n % FR_ROW_LANES, whole = n - left;
     fr_lanes s;
     int gone;
     if (n <= FR_FEW) {
-        gone = FN(dot_few)(&s, g, y, n, way);
+        gone = FN(dot_few)(total, g, y, n, way);
     } else {
         store rest_g[FR_ROW_LANES], rest_y[FR_ROW_LANES];
         FN(load_few)(rest_g, g + whole, left);
         FN(load_few)(rest_y, y + whole, left);
+        if (!FN(dot_fetches)(n)) out = g;
         gone = way == FR_DOT_PLAIN    ? FN(dot_row)(&s, g, y, whole, rest_g, rest_y, out)
                : way == FR_DOT_SELECT ? FN(dot_select_row)(&s, g, y, whole, rest_g, rest_y, out)
                : way == FR_DOT_LOG    ? FN(dot_log_row)(&s, g, y, whole, rest_g, rest_y, out)
                                       : FN(dot_log_select_row)(&s, g, y, whole, rest_g, rest_y, out);
+        *total = FN(lanes_join)(&s);
     }
-    *total = FN(lanes_join)(&s);
     return way == FR_DOT_LOG ? gone : !(FR_ABS(total->hi) < DOT_HUGE);
 }
 /* Returns whether elements have to be selected. */
@@ -150,38 +165,48 @@ FR_INLINE int FN(row_dot)(fr_total *total, const store *g, const store *y, const
 
 /* The same for rows side by side. */
 
-/* Lanes of FR_COLUMNS rows one after the other; the first lane becomes the sum. */
-typedef double FN(sums)[FR_COLUMNS];
+/* Of FR_COLUMNS rows. */
+typedef real FN(sums)[FR_COLUMNS];
 
-/* Adds `count` elements, a step apart, to one lane of all rows. */
+/* The sum of a group of all rows: `count` products, a step apart. */
+FR_INLINE void FN(columns_dot_group)(store *p, const char *g, ptrdiff_t g_step, const char *y, ptrdiff_t y_step,
+                                     ptrdiff_t count, int way) {
+    FOR_LANES(j) p[j] = FN(dot_product)(0, ((const store *)g)[j], ((const store *)y)[j], way);
+    for (ptrdiff_t k = 1; k < count; k++)
+        FN(dot_group)(p, (const store *)(g + k * g_step), (const store *)(y + k * y_step), way);
+}
+/* Adds it, or the one element, to one lane of all rows. */
 FR_INLINE void FN(columns_dot_lane)(int first, double *hi, double *lo, store *least, const char *g, ptrdiff_t g_step,
-                                    const char *y, ptrdiff_t y_step, ptrdiff_t count, int group, int way) {
-#if FR_KIND == FR_LEAN
-    if (group > 1) {
+                                    const char *y, ptrdiff_t y_step, ptrdiff_t count, int way) {
+    FR_LINES store p[FR_COLUMNS];
+    if (DOT_GROUPS(way)) {
+        FN(columns_dot_group)(p, g, g_step, y, y_step, count, way);
+        FOR_LANES(j) FN(dot_add)(first, &hi[j], &lo[j], p[j]);
+    } else {
+        FN(dot_lanes)(first, hi, lo, least, (const store *)g, (const store *)y, way);
+    }
+}
+FR_INLINE void FN(columns_dot)(real *sum, real *low, store *least, const char *g, ptrdiff_t g_pitch, const char *y,
+                               ptrdiff_t y_pitch, ptrdiff_t n, ptrdiff_t lanes, int way) {
+    FR_LINES double hi[FR_ROW_LANES][FR_COLUMNS], lo[FR_ROW_LANES][FR_COLUMNS];
+    const ptrdiff_t group = DOT_GROUPS(way) ? FR_DOT_GROUP : 1, block = group * lanes;
+    ptrdiff_t i = 0;
+    if (FR_KIND == FR_LEAN && group > 1 && lanes == 1 && n <= group) { /* nothing to add up in double */
         FR_LINES store p[FR_COLUMNS];
-        FOR_LANES(j) p[j] = FN(dot_product)(0, ((const store *)g)[j], ((const store *)y)[j], way);
-        for (ptrdiff_t k = 1; k < count; k++)
-            FN(dot_group)(p, (const store *)(g + k * g_step), (const store *)(y + k * y_step), way);
-        FOR_LANES(j) hi[j] = (first ? 0 : hi[j]) + (double)p[j];
+        FN(columns_dot_group)(p, g, g_pitch, y, y_pitch, n, way);
+        FOR_LANES(j) sum[j] = 0 + p[j];
         return;
     }
-#endif
-    (void)g_step, (void)y_step, (void)count, (void)group;
-    FN(dot_lanes)(first, hi, lo, least, (const store *)g, (const store *)y, way);
-}
-FR_INLINE void FN(columns_dot)(FN(sums) * hi, FN(sums) * lo, store *least, const char *g, ptrdiff_t g_pitch,
-                               const char *y, ptrdiff_t y_pitch, ptrdiff_t n, ptrdiff_t lanes, int way) {
-    const int group = DOT_GROUP(way, lanes);
-    const ptrdiff_t block = group * lanes;
-    ptrdiff_t i = 0;
     for (; i + block <= n; i += block)
         for (ptrdiff_t l = 0; l < lanes; l++)
             FN(columns_dot_lane)(i == 0, hi[l], lo[l], least, g + (i + l) * g_pitch, lanes * g_pitch,
-                                 y + (i + l) * y_pitch, lanes * y_pitch, group, group, way);
+                                 y + (i + l) * y_pitch, lanes * y_pitch, group, way);
     for (ptrdiff_t l = 0; l < lanes && i + l < n; l++)
         FN(columns_dot_lane)(i == 0, hi[l], lo[l], least, g + (i + l) * g_pitch, lanes * g_pitch, y + (i + l) * y_pitch,
-                             lanes * y_pitch, (n - i - l + lanes - 1) / lanes, group, way);
-    FN(columns_join)(hi, lo, n < lanes ? n : lanes);
+                             lanes * y_pitch, (n - i - l + lanes - 1) / lanes, way);
+    FN(columns_join)(hi, lo, lanes);
+    FOR_LANES(j) sum[j] = (real)hi[0][j];
+    if (FR_KIND == FR_HILO) FOR_LANES(j) low[j] = (real)lo[0][j];
 }
 
 /* ---- The gradients ---- */
@@ -192,40 +217,32 @@ typedef struct {
 } FN(slope);
 
 /* y (g - sum of g y) */
-FR_INLINE FN(slope) FN(slope_of)(fr_total dot) {
-#if FR_KIND == FR_LEAN
-    const real hi = (real)dot.hi;
-    return (FN(slope)){hi, (real)(dot.hi - (double)hi), 0, 0};
-#else
-    return (FN(slope)){dot.hi, dot.lo, 0, 0};
-#endif
-}
+FR_INLINE FN(slope) FN(slope_of)(real hi, real lo) { return (FN(slope)){hi, lo, 0, 0}; }
 FR_INLINE store FN(softmax_gradient)(store g, store y, FN(slope) s, int flip, int masked) {
     real p = (real)y;
 #if FR_KIND == FR_HILO
     hl_pair d = hl_sum(g, -s.hi);
     d = hl_fast(d.hi, d.lo - s.lo);
-    real v = hl_round(hl_mul1(d, p));
+    real v = hl_round(hl_mul1(d, flip ? -p : p)) + R(0);
 #else
-    real v = p * (((real)g - s.hi) - s.lo);
+    real v = FMA(flip ? -p : p, (real)g - s.hi, R(0)); /* +0 for -0 */
 #endif
-    v = (flip ? -v : v) + R(0); /* +0 for -0 */
     return (store)(masked && p == 0 ? R(0) : v);
 }
 
 /* g - e^y (sum of g). In the kinds that fuse, the sum is a factor of the polynomial: with y = k ln2 + r the product is
  * (2^-lift sum e^r) 2^(k + lift), rounded once, in the subtraction. The lift follows the exponent of the sum, so that
  * 2^(k + lift) is normal down to products that are 0. */
-FR_INLINE FN(slope) FN(log_slope_of)(fr_total dot) {
+FR_INLINE FN(slope) FN(log_slope_of)(real sum, real rest) {
 #if KEEPS
-    const real sum = (real)dot.hi;
+    (void)rest;
     FN(word) exponent = {sum};
     exponent.bits = (exponent.bits & ~SIGN_BIT) >> SHIFT;
     const real most = BY_TYPE(120, 1000), wanted = (real)(FN(count))exponent.bits - (BIAS - SHIFT - 2);
     const real lift = wanted < most ? wanted : most, scaled = sum * FN(power)(ROUNDER + BIAS - lift);
     return (FN(slope)){scaled, scaled - scaled == 0 ? scaled : R(0), ROUNDER + BIAS + lift, -LN2 * (lift + (BIAS - 2))};
 #else
-    return (FN(slope)){dot.hi, dot.lo, 0, 0};
+    return (FN(slope)){sum, rest, 0, 0};
 #endif
 }
 FR_INLINE store FN(log_softmax_gradient)(store g, store y, FN(slope) s, int masked) {
@@ -250,10 +267,11 @@ FR_INLINE store FN(log_softmax_gradient)(store g, store y, FN(slope) s, int mask
     FR_INLINE void FN(name)(const store *g, const store *y, store *out, ptrdiff_t n, FN(slope) s) { \
         enum { line = 64 / (int)sizeof(store) };                                                    \
         store some_g[FR_ROW_LANES], some_y[FR_ROW_LANES];                                           \
+        const ptrdiff_t next = FN(dot_fetches)(n) ? n : 0;                                          \
         ptrdiff_t i = 0;                                                                            \
         for (; i + FR_ROW_LANES <= n; i += FR_ROW_LANES) {                                          \
-            for (int k = 0; k < FR_ROW_LANES; k += line) FR_FETCH(g + n + i + k);                   \
-            for (int k = 0; k < FR_ROW_LANES; k += line) FR_FETCH(y + n + i + k);                   \
+            for (int k = 0; k < FR_ROW_LANES; k += line) FR_FETCH(g + next + i + k);                \
+            for (int k = 0; k < FR_ROW_LANES; k += line) FR_FETCH(y + next + i + k);                \
             FOR_LANES(j) out[i + j] = GRADIENT(g[i + j], y[i + j], s, masked);                      \
         }                                                                                           \
         if (i == n) return;                                                                         \
@@ -262,67 +280,68 @@ FR_INLINE store FN(log_softmax_gradient)(store g, store y, FN(slope) s, int mask
         FOR_LANES(j) some_g[j] = GRADIENT(some_g[j], some_y[j], s, masked);                         \
         FN(store_few)(out + i, some_g, n - i);                                                      \
     }
-#define ROW_GRADIENTS(name, way, SLOPE, GRADIENT)                                                                     \
-    ROW_GRADIENT(name##_gradient_row, GRADIENT, 0)                                                                    \
-    ROW_GRADIENT(name##_gradient_select_row, GRADIENT, 1)                                                             \
-    FR_UNUSED static void FN(name##_from_output_row)(const char *const *in, char *to, ptrdiff_t n) {                  \
-        const store *g = (const store *)in[0], *y = (const store *)in[1];                                             \
-        fr_total total;                                                                                               \
-        const int masked = FN(row_dot)(&total, g, y, (const store *)to, n, way);                                      \
-        if (masked) FN(name##_gradient_select_row)(g, y, (store *)to, n, SLOPE(total));                               \
-        else FN(name##_gradient_row)(g, y, (store *)to, n, SLOPE(total));                                             \
-    }                                                                                                                 \
-    /* The sums of `width` rows; returns whether elements have to be selected. */                                     \
-    FR_INLINE int FN(name##_dot_columns)(const fr_tile *tile, ptrdiff_t at, ptrdiff_t width, ptrdiff_t n,             \
-                                         ptrdiff_t lanes, FN(sums) * hi, FN(sums) * lo, int kind) {                   \
-        FR_LINES store least[FR_COLUMNS];                                                                             \
-        FR_LINES double odd[FR_COLUMNS];                                                                              \
-        int found = 0;                                                                                                \
-        FOR_LANES(j) least[j] = 0, odd[j] = 0;                                                                        \
-        for (ptrdiff_t k = 0; k < width; k += FR_COLUMNS, hi += lanes, lo += lanes) {                                 \
-            const ptrdiff_t here = at + k * (ptrdiff_t)sizeof(store);                                                 \
-            FN(columns_dot)(hi, lo, least, tile->in[0] + here, tile->pitch[0], tile->in[1] + here, tile->pitch[1], n, \
-                            lanes, kind);                                                                             \
-            FOR_LANES(j) odd[j] += FR_ABS(hi[0][j]);                                                                  \
-        }                                                                                                             \
-        if (kind == FR_DOT_LOG) FOR_LANES(j) found |= least[j] < -LARGEST;                                            \
-        else FOR_LANES(j) found |= !(odd[j] < DOT_HUGE);                                                              \
-        return found;                                                                                                 \
-    }                                                                                                                 \
-    FR_INLINE void FN(name##_write_columns)(const fr_tile *tile, ptrdiff_t at, ptrdiff_t width, ptrdiff_t n,          \
-                                            ptrdiff_t lanes, FN(sums) * hi, FN(sums) * lo, int masked) {              \
-        for (ptrdiff_t k = 0; k < width; k += FR_COLUMNS, hi += lanes, lo += lanes) {                                 \
-            const ptrdiff_t here = at + k * (ptrdiff_t)sizeof(store);                                                 \
-            FR_LINES real one[FR_COLUMNS], two[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS];                       \
-            FOR_LANES(j) {                                                                                            \
-                const FN(slope) s = SLOPE(((fr_total){hi[0][j], COMPENSATED ? lo[0][j] : 0}));                        \
-                one[j] = s.hi, two[j] = s.lo, magic[j] = s.magic, low[j] = s.low;                                     \
-            }                                                                                                         \
-            for (ptrdiff_t i = 0; i < n; i++) {                                                                       \
-                const store *g = (const store *)(tile->in[0] + here + i * tile->pitch[0]);                            \
-                const store *y = (const store *)(tile->in[1] + here + i * tile->pitch[1]);                            \
-                store *out = (store *)(tile->out + here + i * tile->out_pitch);                                       \
-                FOR_LANES(j) out[j] = GRADIENT(g[j], y[j], ((FN(slope)){one[j], two[j], magic[j], low[j]}), masked);  \
-            }                                                                                                         \
-        }                                                                                                             \
-    }                                                                                                                 \
-    FR_INLINE void FN(name##_gradient_columns)(const fr_tile *tile, ptrdiff_t width, ptrdiff_t n, ptrdiff_t lanes) {  \
-        FR_LINES FN(sums) hi[FR_DOT_SUMS], lo[FR_DOT_SUMS];                                                           \
-        for (ptrdiff_t k = 0; k < tile->width; k += width) {                                                          \
-            const ptrdiff_t at = k * (ptrdiff_t)sizeof(store);                                                        \
-            if (FN(name##_dot_columns)(tile, at, width, n, lanes, hi, lo, way)) {                                     \
-                FN(name##_dot_columns)(tile, at, width, n, lanes, hi, lo, way + 1);                                   \
-                FN(name##_write_columns)(tile, at, width, n, lanes, hi, lo, 1);                                       \
-            } else {                                                                                                  \
-                FN(name##_write_columns)(tile, at, width, n, lanes, hi, lo, 0);                                       \
-            }                                                                                                         \
-        }                                                                                                             \
-    }                                                                                                                 \
-    FR_UNUSED static void FN(name##_from_output_tile_row)(fr_tile * tile) {                                           \
-        if (tile->n == 2) FN(name##_gradient_columns)(tile, tile->width, 2, FR_FEW_LANES);                            \
-        else if (tile->n == 3) FN(name##_gradient_columns)(tile, tile->width, 3, FR_FEW_LANES);                       \
-        else if (tile->n <= FR_FEW) FN(name##_gradient_columns)(tile, tile->width, tile->n, FR_FEW_LANES);            \
-        else FN(name##_gradient_columns)(tile, FR_COLUMNS, tile->n, FR_ROW_LANES);                                    \
+#define ROW_GRADIENTS(name, way, SLOPE, GRADIENT)                                                                      \
+    ROW_GRADIENT(name##_gradient_row, GRADIENT, 0)                                                                     \
+    ROW_GRADIENT(name##_gradient_select_row, GRADIENT, 1)                                                              \
+    FR_UNUSED static void FN(name##_from_output_row)(const char *const *in, char *to, ptrdiff_t n) {                   \
+        const store *g = (const store *)in[0], *y = (const store *)in[1];                                              \
+        fr_total total;                                                                                                \
+        const int masked = FN(row_dot)(&total, g, y, (const store *)to, n, way);                                       \
+        const FN(slope) s = SLOPE((real)total.hi, (real)total.lo);                                                     \
+        if (masked) FN(name##_gradient_select_row)(g, y, (store *)to, n, s);                                           \
+        else FN(name##_gradient_row)(g, y, (store *)to, n, s);                                                         \
+    }                                                                                                                  \
+    /* The sums of `width` rows; returns whether elements have to be selected. */                                      \
+    FR_INLINE int FN(name##_dot_columns)(const fr_tile *tile, ptrdiff_t at, ptrdiff_t width, ptrdiff_t n,              \
+                                         ptrdiff_t lanes, FN(sums) * sum, FN(sums) * low, int kind) {                  \
+        FR_LINES store least[FR_COLUMNS];                                                                              \
+        FR_LINES real odd[FR_COLUMNS];                                                                                 \
+        int found = 0;                                                                                                 \
+        FOR_LANES(j) least[j] = 0, odd[j] = 0;                                                                         \
+        for (ptrdiff_t k = 0; k < width; k += FR_COLUMNS, sum++, low++) {                                              \
+            const ptrdiff_t here = at + k * (ptrdiff_t)sizeof(store);                                                  \
+            FN(columns_dot)(*sum, *low, least, tile->in[0] + here, tile->pitch[0], tile->in[1] + here, tile->pitch[1], \
+                            n, lanes, kind);                                                                           \
+            FOR_LANES(j) odd[j] += FN(size)((*sum)[j]);                                                                \
+        }                                                                                                              \
+        if (kind == FR_DOT_LOG) FOR_LANES(j) found |= least[j] < -LARGEST;                                             \
+        else FOR_LANES(j) found |= !(odd[j] < DOT_HUGE);                                                               \
+        return found;                                                                                                  \
+    }                                                                                                                  \
+    FR_INLINE void FN(name##_write_columns)(const fr_tile *tile, ptrdiff_t at, ptrdiff_t width, ptrdiff_t n,           \
+                                            FN(sums) * sum, FN(sums) * rest, int masked) {                             \
+        for (ptrdiff_t k = 0; k < width; k += FR_COLUMNS, sum++, rest++) {                                             \
+            const ptrdiff_t here = at + k * (ptrdiff_t)sizeof(store);                                                  \
+            FR_LINES real one[FR_COLUMNS], two[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS];                        \
+            FOR_LANES(j) {                                                                                             \
+                const FN(slope) s = SLOPE((*sum)[j], FR_KIND == FR_HILO ? (*rest)[j] : 0);                             \
+                one[j] = s.hi, two[j] = s.lo, magic[j] = s.magic, low[j] = s.low;                                      \
+            }                                                                                                          \
+            for (ptrdiff_t i = 0; i < n; i++) {                                                                        \
+                const store *g = (const store *)(tile->in[0] + here + i * tile->pitch[0]);                             \
+                const store *y = (const store *)(tile->in[1] + here + i * tile->pitch[1]);                             \
+                store *out = (store *)(tile->out + here + i * tile->out_pitch);                                        \
+                FOR_LANES(j) out[j] = GRADIENT(g[j], y[j], ((FN(slope)){one[j], two[j], magic[j], low[j]}), masked);   \
+            }                                                                                                          \
+        }                                                                                                              \
+    }                                                                                                                  \
+    FR_INLINE void FN(name##_gradient_columns)(const fr_tile *tile, ptrdiff_t n, ptrdiff_t lanes) {                    \
+        FR_LINES FN(sums) sum[FR_TILE_WIDTH / FR_COLUMNS], low[FR_TILE_WIDTH / FR_COLUMNS];                            \
+        FOR_WIDTHS(k, width, tile) {                                                                                   \
+            const ptrdiff_t at = k * (ptrdiff_t)sizeof(store);                                                         \
+            if (FN(name##_dot_columns)(tile, at, width, n, lanes, sum, low, way)) {                                    \
+                FN(name##_dot_columns)(tile, at, width, n, lanes, sum, low, way + 1);                                  \
+                FN(name##_write_columns)(tile, at, width, n, sum, low, 1);                                             \
+            } else {                                                                                                   \
+                FN(name##_write_columns)(tile, at, width, n, sum, low, 0);                                             \
+            }                                                                                                          \
+        }                                                                                                              \
+    }                                                                                                                  \
+    FR_UNUSED static void FN(name##_from_output_tile_row)(fr_tile * tile) {                                            \
+        if (tile->n == 2) FN(name##_gradient_columns)(tile, 2, 1);                                                     \
+        else if (tile->n == 3) FN(name##_gradient_columns)(tile, 3, 1);                                                \
+        else if (tile->n <= FR_FEW) FN(name##_gradient_columns)(tile, tile->n, 1);                                     \
+        else FN(name##_gradient_columns)(tile, tile->n, FR_ROW_LANES);                                                 \
     }
 #define SOFTMAX_GRADIENT(g, y, s, masked) FN(softmax_gradient)(g, y, s, 0, masked)
 #define SOFTMIN_GRADIENT(g, y, s, masked) FN(softmax_gradient)(g, y, s, 1, masked)
@@ -367,18 +386,17 @@ FR_UNUSED static double FN(scale_slope_row)(const fr_target *target, ptrdiff_t n
     const store *x = (const store *)target->x, *slopes = (const store *)target->shares;
     fr_total total;
     FN(row_dot_once)(&total, x, slopes, slopes, n, FR_DOT_SELECT);
-    return total.hi + total.lo;
+    return total.hi;
 }
-FR_INLINE void FN(scale_slopes)(fr_tile *tile, ptrdiff_t width, ptrdiff_t n, ptrdiff_t lanes) {
-    FR_LINES FN(sums) hi[FR_DOT_SUMS], lo[FR_DOT_SUMS];
-    for (ptrdiff_t k = 0; k < tile->width; k += width) {
-        FN(softmax_dot_columns)(tile, k * (ptrdiff_t)sizeof(store), width, n, lanes, hi, lo, FR_DOT_SELECT);
-        for (ptrdiff_t c = 0; c < width / FR_COLUMNS; c++) FOR_LANES(j)
-        tile->loss[k + c * FR_COLUMNS + j] = hi[c * lanes][j] + (COMPENSATED ? lo[c * lanes][j] : 0);
+FR_INLINE void FN(scale_slopes)(fr_tile *tile, ptrdiff_t n, ptrdiff_t lanes) {
+    FR_LINES FN(sums) sum[FR_TILE_WIDTH / FR_COLUMNS], low[FR_TILE_WIDTH / FR_COLUMNS];
+    FOR_WIDTHS(k, width, tile) {
+        FN(softmax_dot_columns)(tile, k * (ptrdiff_t)sizeof(store), width, n, lanes, sum, low, FR_DOT_SELECT);
+        for (ptrdiff_t c = 0; c < width / FR_COLUMNS; c++) FOR_LANES(j) tile->loss[k + c * FR_COLUMNS + j] = sum[c][j];
     }
 }
 FR_UNUSED static void FN(scale_slope_tile_row)(fr_tile *tile) {
-    if (tile->n == 2) FN(scale_slopes)(tile, tile->width, 2, FR_FEW_LANES);
-    else if (tile->n <= FR_FEW) FN(scale_slopes)(tile, tile->width, tile->n, FR_FEW_LANES);
-    else FN(scale_slopes)(tile, FR_COLUMNS, tile->n, FR_ROW_LANES);
+    if (tile->n == 2) FN(scale_slopes)(tile, 2, 1);
+    else if (tile->n <= FR_FEW) FN(scale_slopes)(tile, tile->n, 1);
+    else FN(scale_slopes)(tile, tile->n, FR_ROW_LANES);
 }

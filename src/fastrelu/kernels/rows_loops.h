@@ -28,8 +28,7 @@
 
 enum {
     FR_ROW_LANES = 16,
-    FR_FEW_LANES = 4, /* of rows of up to FR_FEW elements, in gradients */
-    FR_FEW = 32,
+    FR_FEW = 32, /* in gradients, rows of up to so many elements have one lane */
     FR_MAX_LANES = 32,
     FR_COLUMN_BATCH = FR_TILE_WIDTH / FR_COLUMNS,
     FR_ROW_BLOCK = 1024,
@@ -55,12 +54,14 @@ FR_INLINE void fr_lanes_clear(fr_lanes *s) {
     for (int j = 0; j < FR_ROW_LANES; j++) s->hi[j] = s->lo[j] = 0;
     s->same = 0;
 }
+/* The high part becomes the sum of both, rounded. */
+FR_INLINE fr_total fr_total_close(fr_total total) {
+    const double hi = total.hi + total.lo;
+    return (fr_total){hi, total.lo - (hi - total.hi)};
+}
 FR_INLINE fr_total fr_total_add(fr_total total, double v) {
     fr_add_to(&total.hi, &total.lo, v);
-    double hi = total.hi + total.lo;
-    total.lo = total.lo - (hi - total.hi);
-    total.hi = hi;
-    return total;
+    return fr_total_close(total);
 }
 FR_INLINE fr_total fr_lanes_join(fr_lanes *s) {
     for (int w = FR_ROW_LANES / 2; w; w /= 2)
@@ -68,8 +69,7 @@ FR_INLINE fr_total fr_lanes_join(fr_lanes *s) {
             fr_add_to(&s->hi[j], &s->lo[j], s->hi[j + w]);
             s->lo[j] += s->lo[j + w];
         }
-    fr_total total = {s->hi[0], s->lo[0]};
-    return fr_total_add(total, 0);
+    return fr_total_close((fr_total){s->hi[0], s->lo[0]});
 }
 
 #endif

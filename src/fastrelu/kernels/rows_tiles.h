@@ -84,7 +84,7 @@ FR_INLINE void FN(columns_join)(double (*hi)[FR_COLUMNS], double (*lo)[FR_COLUMN
             }
 #if COMPENSATED
     FOR_LANES(j) {
-        const fr_total total = fr_total_add((fr_total){hi[0][j], lo[0][j]}, 0);
+        const fr_total total = fr_total_close((fr_total){hi[0][j], lo[0][j]});
         hi[0][j] = total.hi, lo[0][j] = total.lo;
     }
 #endif
