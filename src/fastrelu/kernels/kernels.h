@@ -43,7 +43,8 @@ typedef void (*fr_kernel)(const char *const *in, char *out, ptrdiff_t n);
 /* How a term changes an operand of a fused pass. */
 enum { FR_ADD, FR_MULTIPLY, FR_COMBINATIONS };
 /* A kernel that takes terms in registers, with numbers as parameters. After the parameters in[] has three more: one
- * number that is added to every element, or NULL; then the elements of two terms, or NULL. FR_ADD: sums of x.
+ * number that is added to every element, or NULL; then the elements of two terms, or NULL.
+ * FR_ADD: sums of x; backward, a kernel of floats also adds each result to one of the doubles at `also`, unless NULL.
  * FR_MULTIPLY: forward the factor of the result; backward that of grad, and `also` gets f(x) * grad unless it is NULL.
  */
 typedef void (*fr_fused)(const char *const *in, char *out, char *also, ptrdiff_t n);

@@ -89,28 +89,38 @@ FR_UNUSED FR_ONE_COPY static void fr_finish_tile(fr_fused kernel, const char *co
     if (also) memcpy(also + done, rest[1], bytes);
 }
 
+FR_INLINE void fr_sum_floats(double *sums, const float *t, ptrdiff_t n) {
+    FR_INDEPENDENT
+    for (ptrdiff_t i = 0; i < n; i++) sums[i] += t[i];
+}
+
 /* The same with terms in registers, over whole tiles: of a constant number of elements the compiler makes one copy of
- * the body alone. */
-#define FR_FUSED_LOOP(id, k, valid, parameters, before, inside, after, ...)               \
-    FR_UNUSED static void id(const char *const *in, char *out, char *also, ptrdiff_t n) { \
-        enum { slot = k + FR_COUNT_##parameters };                                        \
-        FR_DATA_##k FR_EACH(FR_NUMBER, parameters) before;                                \
-        store *to = (store *)out;                                                         \
-        if (!(valid)) {                                                                   \
-            for (ptrdiff_t i = 0; i < n; i++) to[i] = (store)NAN;                         \
-            for (ptrdiff_t i = 0; i < n && also; i++) ((store *)also)[i] = (store)NAN;    \
-            return;                                                                       \
-        }                                                                                 \
-        for (ptrdiff_t at = 0; at + FR_TILE <= n; at += FR_TILE) {                        \
-            FR_INDEPENDENT                                                                \
-            for (ptrdiff_t i = 0; i < FR_TILE; i++) {                                     \
-                inside;                                                                   \
-                to[at + i] = (store)(__VA_ARGS__);                                        \
-            }                                                                             \
-            after;                                                                        \
-        }                                                                                 \
-        if (n % FR_TILE) fr_finish_tile(id, in, k, slot, out, also, n, sizeof(store));    \
+ * the body alone. `after` each tile, and `at_end` for the elements from `whole` on. */
+#define FR_FUSED_LOOP(id, k, valid, parameters, before, inside, after, second, at_end, ...) \
+    FR_UNUSED static void id(const char *const *in, char *out, char *also, ptrdiff_t n) {   \
+        enum { slot = k + FR_COUNT_##parameters };                                          \
+        FR_DATA_##k FR_EACH(FR_NUMBER, parameters) before;                                  \
+        store *to = (store *)out;                                                           \
+        const ptrdiff_t whole = (valid) ? n / FR_TILE * FR_TILE : 0;                        \
+        for (ptrdiff_t at = 0; at < whole; at += FR_TILE) {                                 \
+            FR_INDEPENDENT                                                                  \
+            for (ptrdiff_t i = 0; i < FR_TILE; i++) {                                       \
+                inside;                                                                     \
+                to[at + i] = (store)(__VA_ARGS__);                                          \
+            }                                                                               \
+            after;                                                                          \
+        }                                                                                   \
+        if (whole == n) return;                                                             \
+        if (valid) fr_finish_tile(id, in, k, slot, out, second, n, sizeof(store));          \
+        else                                                                                \
+            for (ptrdiff_t i = 0; i < n; i++) {                                             \
+                to[i] = (store)NAN;                                                         \
+                if (second) ((store *)second)[i] = (store)NAN;                              \
+            }                                                                               \
+        at_end;                                                                             \
     }
+
+#define FR_NO_SECOND ((char *)NULL)
 
 /* Two terms that are added to x. One that is a number, or missing, is a tile for all: adding -0 changes nothing. */
 #define FR_ADDED                                                                              \
@@ -122,10 +132,17 @@ FR_UNUSED FR_ONE_COPY static void fr_finish_tile(fr_fused kernel, const char *co
     const ptrdiff_t b_step = b_at ? FR_TILE : 0;                                              \
     if (!a_at) a_at = FN(fill_tile)(number, in[slot] ? *(const store *)in[slot] : -(store)0); \
     if (!b_at) b_at = FN(fill_tile)(nothing, -(store)0)
-#define FR_ADDED_LOOP(id, body, valid, k, parameters)                                                \
-    FR_FUSED_LOOP(FN(id##_added), k, valid, parameters, FR_ADDED,                                    \
-                  const real x = (real)x_at[at + i] + (real)a_at[i] + (real)b_at[i], a_at += a_step; \
-                  b_at += b_step, FR_ADDED_BODY_##k(body, FR_WITH_##parameters(, ) FR_NAMES_##parameters))
+#define FR_ADDED_LOOP(id, body, valid, k, parameters)                                 \
+    FR_FUSED_LOOP(FN(id##_added), k, valid, parameters, FR_ADDED,                     \
+                  const real x = (real)x_at[at + i] + (real)a_at[i] + (real)b_at[i],  \
+                  FR_SUM_RESULTS_##k(at, FR_TILE) a_at += a_step;                     \
+                  b_at += b_step, FR_NO_SECOND, FR_SUM_RESULTS_##k(whole, n - whole), \
+                  FR_ADDED_BODY_##k(body, FR_WITH_##parameters(, ) FR_NAMES_##parameters))
+/* Between tiles the processor already reads the next ones. Sums of doubles need more arithmetic: sums_drive.h. */
+#define FR_SUM_RESULTS_1(from, count)
+#define FR_SUM_RESULTS_2(from, count) \
+    if (FR_KIND == FR_LEAN && also)   \
+        fr_sum_floats((double *)(void *)also + (from), (const float *)(const void *)to + (from), count);
 #define FR_ADDED_BODY_1(body, ...) FN(body)(x __VA_ARGS__)
 #define FR_ADDED_BODY_2(body, ...) FN(body)((real)g_at[at + i], x __VA_ARGS__)
 
@@ -138,12 +155,12 @@ FR_UNUSED FR_ONE_COPY static void fr_finish_tile(fr_fused kernel, const char *co
     const ptrdiff_t also_step = also ? FR_TILE : 0
 #define FR_MULTIPLIED_LOOPS(name, valid, parameters)                                                                   \
     FR_FUSED_LOOP(FN(name##_forward_multiplied), 1, valid, parameters, FR_FACTOR, const real x = (real)x_at[at + i], , \
-                  FN(name)(x FR_WITH_##parameters(, ) FR_NAMES_##parameters) * (real)a_at[at + i])                     \
+                  FR_NO_SECOND, , FN(name)(x FR_WITH_##parameters(, ) FR_NAMES_##parameters) * (real)a_at[at + i])     \
     FR_FUSED_LOOP(                                                                                                     \
         FN(name##_backward_multiplied), 2, valid, parameters, FR_FACTOR_OF_GRAD, const real x = (real)x_at[at + i];    \
         const real g = (real)g_at[at + i]; const real product = g * (real)a_at[at + i];                                \
         also_at[i] = (store)(FN(name)(x FR_WITH_##parameters(, ) FR_NAMES_##parameters) * g), also_at += also_step,    \
-        FN(name##_backward)(product, x FR_WITH_##parameters(, ) FR_NAMES_##parameters))
+        also, , FN(name##_backward)(product, x FR_WITH_##parameters(, ) FR_NAMES_##parameters))
 
 /* (id of the loop, body, domain, number of data operands, parameters) */
 #define FR_LOOPS(id, body, valid, k, parameters)                                                                 \

@@ -10,6 +10,7 @@
 enum {
     FR_TERM_BLOCK = 512, /* elements whose terms stay in the first-level cache */
     FR_SUMS_ROW = 2048,  /* sums that stay in the second-level cache while the rows pass */
+    FR_SUMS_ROWS = 4,    /* rows that are added while their sums are in registers */
     FR_SUMS_RUN = 32,    /* runs from this length on are summed by themselves, shorter ones in blocks of many */
     FR_PIECE = 8192,     /* elements of a long run that make one unit of a task's work */
     FR_SPAN = 1024,      /* least number of neighboring elements for a task, if kept is cut */
@@ -22,6 +23,20 @@ enum {
 static void fr_add_terms(double *high, double *low, const double *terms, ptrdiff_t m) {
     FR_INDEPENDENT
     for (ptrdiff_t i = 0; i < m; i++) fr_add_to(&high[i], &low[i], terms[i]);
+}
+/* Adds FR_SUMS_ROWS rows of m terms, one after the other. */
+static void fr_add_rows(double *high, double *low, const double *const *row, ptrdiff_t m) {
+    const double *a = row[0], *b = row[1], *c = row[2], *d = row[3];
+    FR_INDEPENDENT
+    for (ptrdiff_t i = 0; i < m; i++) {
+        double sum = high[i], lost = low[i];
+        fr_add_to(&sum, &lost, a[i]);
+        fr_add_to(&sum, &lost, b[i]);
+        fr_add_to(&sum, &lost, c[i]);
+        fr_add_to(&sum, &lost, d[i]);
+        high[i] = sum;
+        low[i] = lost;
+    }
 }
 static void fr_add_pairs(double *high, double *low, const double *high2, const double *low2, ptrdiff_t m) {
     FR_INDEPENDENT
@@ -112,7 +127,9 @@ typedef struct {
     int same[FR_MAX_OPERANDS];         /* in every row, which begins every block */
     ptrdiff_t filled[FR_MAX_OPERANDS]; /* elements of the same rows that the block holds */
     double *high[FR_MAX_PARAMETERS], *low[FR_MAX_PARAMETERS], *terms[FR_MAX_PARAMETERS], *lost;
-    char *block[FR_MAX_OPERANDS]; /* of operands that are not contiguous */
+    const double *row[FR_SUMS_ROWS]; /* rows of dx that are not added yet */
+    int waiting, waits;              /* how many; do rows wait? */
+    char *block[FR_MAX_OPERANDS];    /* of operands that are not contiguous */
 } fr_sums_state;
 
 /* FR_BIASED_BLOCKS: of a residual, and of the sum that f gets. */
@@ -158,17 +175,17 @@ static int fr_is_same(const fr_view *view, int operand, ptrdiff_t row) {
     return 1;
 }
 
-/* Computes dx, of which the terms of the bias, if wanted, are copies in double. The bias is one number only for a
- * kernel that adds it. */
+/* Computes dx, which is added to sums if they are not NULL; or the terms of the bias, if wanted, are copies in double.
+ * The bias is one number only for a kernel that adds it. */
 static void fr_sums_biased(const fr_sums_job *job, const char *const *in, int number, const char *residual, char *sum,
-                           char *out, double *terms, ptrdiff_t m) {
+                           char *out, double *sums, double *terms, ptrdiff_t m) {
     const fr_biased *biased = job->biased;
     const char *inputs[FR_MAX_OPERANDS] = {in[0], in[1]}, **slot = &inputs[2 + biased->nnumbers];
     for (int j = 0; j < biased->nnumbers; j++) inputs[2 + j] = biased->number[j];
     if (biased->fused) {
         slot[number ? 0 : 1] = in[2];
         slot[2] = residual;
-        biased->fused(inputs, out, NULL, m);
+        biased->fused(inputs, out, (char *)sums, m);
     } else {
         if (biased->add) biased->add(inputs[1], in[2], sum, m), inputs[1] = sum;
         if (residual) biased->add(sum, residual, sum, m);
@@ -189,8 +206,10 @@ static const char *fr_sums_load(fr_sums_state *state, int operand, const ptrdiff
     return state->block[operand];
 }
 
-/* Computes dx, which it returns, and the terms of m elements from `index` on, and advances the index past them. */
-static const char *fr_sums_block(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m, int numbers, int keeps_terms) {
+/* Computes dx, which it returns, and the terms of m elements from `index` on, and advances the index past them. With
+ * sums, a fused kernel adds dx to them. */
+static const char *fr_sums_block(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m, int numbers, int keeps_terms,
+                                 double *sums) {
     const fr_sums_job *job = state->job;
     const fr_view *view = &job->view;
     const char *in[FR_MAX_INPUTS];
@@ -206,7 +225,7 @@ static const char *fr_sums_block(fr_sums_state *state, ptrdiff_t *index, ptrdiff
     if (job->biased) {
         const char *residual = job->biased->residual ? fr_sums_load(state, nin + 1, index, m) : NULL;
         double *kept = keeps_terms ? terms[0] : NULL;
-        fr_sums_biased(job, in, numbers, residual, state->block[nin + 2], out, kept, m);
+        fr_sums_biased(job, in, numbers, residual, state->block[nin + 2], out, sums, kept, m);
     } else kernel(in, out, terms, m);
     if (out == state->block[nin]) fr_copy(view, nin, index, m, out, state->itemsize, 0);
     fr_advance(view, index, m);
@@ -218,7 +237,7 @@ static void fr_sums_long(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t count
     const fr_sums_job *job = state->job;
     while (count > 0) {
         ptrdiff_t m = count < FR_TERM_BLOCK ? count : FR_TERM_BLOCK;
-        fr_sums_block(state, index, m, 1, 1);
+        fr_sums_block(state, index, m, 1, 1, NULL);
         for (int p = 0; p < job->nparams; p++) {
             double *t = state->terms[p], e = -0.0;
             double sum = fr_is_full(job) ? fr_fold_exact(t, state->lost, m) : fr_fold(t, m);
@@ -248,9 +267,14 @@ static void fr_sums_short(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m, p
     const fr_sums_job *job = state->job;
     const ptrdiff_t inner = job->inner, step = FR_TERM_BLOCK / inner;
     const int floats = fr_adds_floats(job), doubles = job->biased && fr_is_full(job);
+    /* Many rows of a block are added sooner to sums that stay in registers. */
+    const int inside = floats && job->biased->fused && rows == 1;
+    if (state->waits) state->row[state->waiting++] = (const double *)(void *)fr_at(&job->view, 2 + job->nparams, index);
     for (ptrdiff_t i = 0; i < m; i += step) {
         ptrdiff_t some = m - i < step ? m - i : step;
-        const void *dx = fr_sums_block(state, index, rows * some * inner, 0, !floats && !doubles);
+        double *sums = inside ? &state->high[0][i] : NULL;
+        const void *dx = fr_sums_block(state, index, rows * some * inner, 0, !floats && !doubles, sums);
+        if (inside || state->waits) continue;
         if (floats) fr_add_floats(&state->high[0][i], dx, rows, some);
         for (int p = 0; p < job->nparams && !floats; p++) {
             const double *t = doubles ? dx : state->terms[p];
@@ -262,6 +286,10 @@ static void fr_sums_short(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m, p
                         for (ptrdiff_t l = 0; l < inner; l++) fr_add_terms(&high[k], &low[k], &t[k * inner + l], 1);
             }
         }
+    }
+    if (state->waiting == FR_SUMS_ROWS) {
+        fr_add_rows(state->high[0], state->low[0], state->row, m);
+        state->waiting = 0;
     }
 }
 
@@ -282,6 +310,9 @@ static void fr_sums_run(const fr_sums_job *job, int task, char *room) {
         state.same[j] = rows > 1 && fr_is_same(&job->view, j, row_size);
         state.filled[j] = 0;
     }
+    /* Doubles are added from dx itself, some rows at a time. */
+    state.waits = job->biased && fr_is_full(job) && inner == 1 && rows == 1 && state.dense[2 + job->nparams];
+    state.waiting = 0;
 
     for (ptrdiff_t at = first; at < last; at += FR_SUMS_ROW) {
         ptrdiff_t m = last - at < FR_SUMS_ROW ? last - at : FR_SUMS_ROW;
@@ -291,12 +322,15 @@ static void fr_sums_run(const fr_sums_job *job, int task, char *room) {
             ptrdiff_t row = unit / job->pieces, piece = unit % job->pieces;
             ptrdiff_t start = fr_part(inner, piece, job->pieces), stop = fr_part(inner, piece + 1, job->pieces);
             for (ptrdiff_t i = 0; i < (is_long ? m : 1); i++) {
-                ptrdiff_t index[FR_MAX_AXES] = {0};
+                ptrdiff_t index[FR_MAX_AXES];
+                memset(index, 0, sizeof *index * (size_t)job->view.naxes);
                 fr_advance(&job->view, index, (row * job->kept + at + i) * inner + start);
                 if (is_long) fr_sums_long(&state, index, stop - start, i);
                 else fr_sums_short(&state, index, m, to - unit < rows ? to - unit : rows);
             }
         }
+        for (int r = 0; r < state.waiting; r++) fr_add_terms(state.high[0], state.low[0], state.row[r], m);
+        state.waiting = 0;
         for (int p = 0; p < job->nparams; p++) {
             fr_pairs sums = {state.high[p], state.low[p]};
             if (job->along == 1 && job->result[p]) {
