@@ -250,6 +250,26 @@ X = np.array([-4.0, -1.0, 0.0, 0.5, 3.0], np.float32)
         ("tf.reduce_logsumexp_backward(X, np.outer(X, X), [0])", "fr.logsumexp_backward(X, np.outer(X, X), 0)"),
         ("F.special.logsumexp(np.outer(X, X), [0, 1], True)", "fr.logsumexp(np.outer(X, X), keepdims=True)"),
         ("keras.ops.logsumexp(np.outer(X, X), [-1])", "fr.logsumexp(np.outer(X, X), -1)"),
+        # Numbers that our functions refuse.
+        ("F.softplus(X, -2.0)", "-fr.softplus(-X, 2.0)"),
+        ("F.softplus_backward(X, X, -2.0)", "fr.softplus_backward(X, -X, 2.0)"),
+        ("F.softplus(np.int8([-100, 100]), 2)", "np.float32([0, 100])"),
+        ("F.hardshrink(X, -1)", "X"),
+        ("F.hardshrink_backward(X, X, -1)", "X"),
+        ("keras.hard_shrink(X, -0.5)", "X"),
+        ("mlx.hard_shrink(X, -0.5)", "X"),
+        ("onnx.HardSigmoid(X, alpha=-2.0)", "fr.hard_sigmoid(-X, 2.0)"),
+        # A number without axes has one element along axis 0 in PyTorch.
+        ("F.softmax(X[0], 0)", "np.float32(1)"),
+        ("F.special.softmax(X[0], -1)", "np.float32(1)"),
+        ("F.softmax_backward(X[0], X[0], -1)", "np.float32(0)"),
+        ("F.log_softmax(X[0], -1)", "np.float32(0)"),
+        ("F.special.log_softmax(X[0], 0)", "np.float32(0)"),
+        ("F.log_softmax_backward(X[0], X[0], 0)", "np.float32(0)"),
+        ("F.softmin(X[0], 0)", "np.float32(1)"),
+        ("F.gumbel_softmax(X[0])", "np.float32(1)"),
+        ("F.special.logsumexp(X[0], [0], True)", "X[0]"),
+        ("F.special.logsumexp_backward(X[1], X[0], -1)", "X[1]"),
     ],
 )
 def test_defaults(ours: str, expected: str) -> None:
@@ -292,20 +312,30 @@ def test_derivatives_at_kinks() -> None:
     assert isinstance(jax.leaky_relu_backward(2.0, 0.0), np.float64)
 
 
-@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int8])
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "float32", "float64", "int8"])
 @pytest.mark.parametrize("space", MODULES)
-def test_types(space: str, kind: Any) -> None:
-    """Results and gradients have the type that our functions give, in compositions too; a number gives a number."""
-    functions, x = MODULES[space].FUNCTIONS, np.ones(3, kind)
+def test_types(space: str, kind: str) -> None:
+    """Results and gradients have the type that our functions give, in compositions too; a number gives a number.
+
+    No input gives a warning.
+    """
+    dtype = dtype_named(kind)
+    functions, x = MODULES[space].FUNCTIONS, np.ones(4, dtype)
+    extremes = np.array([0.0, 2.0, -1.0, 1.0] if kind == "int8" else [np.nan, np.inf, -np.inf, 1.0]).astype(dtype)
+    largest = [np.full_like(x, sign * np.nextafter(extremes[1], x[0])) for sign in (1, -1) if kind != "int8"]
     wanted = fr.relu(x).dtype
     for name, arguments in COMPARE.cases(space):
-        if name in COMPARE.ALONG_AXIS or name.endswith("_") or f"{space}.{name}" in COMPARE.WEIGHTED:
+        if name.endswith("_") or f"{space}.{name}" in COMPARE.WEIGHTED:
             continue
-        assert functions[name](x, **arguments).dtype == wanted, name
-        assert isinstance(functions[name](kind(1), **arguments), wanted.type), name
-        if f"{name}_backward" in functions:
-            assert functions[f"{name}_backward"](x, x, **arguments).dtype == wanted, name
-            assert isinstance(functions[f"{name}_backward"](kind(1), kind(1), **arguments), wanted.type), name
+        backward = functions.get(f"{name}_backward")
+        for given in (x, extremes, *largest):
+            y = functions[name](given, **arguments)
+            assert y.dtype == wanted, name
+            assert backward is None or backward(y, given, **arguments).dtype == wanted, name
+        if name not in COMPARE.ALONG_AXIS:
+            one = dtype.type(1)
+            assert isinstance(functions[name](one, **arguments), wanted.type), name
+            assert backward is None or isinstance(backward(one, one, **arguments), wanted.type), name
 
 
 def test_arrays_of_other_libraries() -> None:
@@ -358,8 +388,12 @@ def test_softmax_without_dim_warns() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        ("keras.hard_shrink(X, threshold=-1)", ValueError, "hard_shrink requires threshold >= 0, got threshold=-1"),
-        ("onnx.HardSigmoid(X, alpha=-1.0)", ValueError, "HardSigmoid requires alpha > 0, got alpha=-1.0, beta=0.5"),
+        ("keras.soft_shrink(X, threshold=-1)", ValueError, "soft_shrink requires threshold >= 0, got threshold=-1"),
+        ("keras.hard_shrink(X, np.nan)", ValueError, "hard_shrink requires threshold >= 0, got threshold=nan"),
+        ("onnx.HardSigmoid(X, alpha=0.0)", ValueError, "HardSigmoid requires alpha > 0, got alpha=0.0, beta=0.5"),
+        ("F.softplus(X, beta=0)", ValueError, "softplus requires finite beta and beta > 0, got beta=0"),
+        ('F.special.logsumexp(X, "a")', TypeError, "'str' object cannot be interpreted as an integer"),
+        ("F.softmax(X[0], 1)", np.exceptions.AxisError, "axis 1 is out of bounds for array of dimension 0"),
         ('F.hardshrink("a")', TypeError, "hardshrink takes bool, integers and real numbers .*; input has the type str"),
         ('F.elu(X, inplace="no")', TypeError, "inplace must be True or False, got 'no'"),
         ('jax.gelu(X, "tanh")', TypeError, "approximate must be True or False, got 'tanh'"),

@@ -339,8 +339,20 @@ def test_errors() -> None:
     for smoothing in (-0.1, 1.1, np.nan):
         with pytest.raises(ValueError, match="label_smoothing must be between 0 and 1"):
             call(label_smoothing=smoothing)
-    with pytest.raises(ValueError, match='reduction must be "none", "mean" or "sum"'):
-        call(reduction="average")
+    masked = np.ma.masked_array([1.0, 2.0, 3.0], [0, 1, 0])
+    with pytest.raises(TypeError, match="does not read masks"):
+        call(weight=masked)
+    for kind in (object, complex, "g", "U3", "m8[s]", "M8[s]"):
+        with pytest.raises(TypeError, match="weight must consist of real numbers, not"):
+            call(weight=np.arange(3).astype(kind))
+        with pytest.raises(TypeError, match="labels must be integers or probabilities, not"):
+            call(given=np.zeros((4, 3), int).astype(kind))
+    for wrong in ("average", None, 0, ["mean"]):
+        with pytest.raises(ValueError, match='reduction must be "none", "mean" or "sum"'):
+            call(reduction=wrong)
+    for wrong in (None, 1.5, "1", [1]):
+        with pytest.raises(TypeError, match="ignore_index must be an integer, not"):
+            call(ignore_index=wrong)
     with pytest.raises(ValueError, match="ignore_index applies to class indices"):
         call(given=x, ignore_index=1)
     with pytest.raises(ValueError, match="there are no classes"):

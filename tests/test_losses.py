@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from compare import assert_same_bits
+from inputs import dtype_named
 
 import fastrelu as fr
 from fastrelu import losses, nn
@@ -357,7 +358,12 @@ def test_refuses(case: Case) -> None:
             ValueError,
             "predictions between 0 and 1, got 1.5; BCEWith",
         ),
+        (lambda: setattr(nn.L1Loss(), "reduction", np.array(["mean"])), ValueError, "reduction must be .*, got array"),
         (lambda: nn.BCELoss()([np.nan], [0]), ValueError, "predictions between 0 and 1, got nan"),
+        (lambda: nn.BCELoss()([0.5, 0.5], [1, 2]), ValueError, r"targets between 0 and 1, got 2.0$"),
+        (lambda: nn.BCELoss()([0.5], [np.nan]), ValueError, "targets between 0 and 1, got nan"),
+        (lambda: nn.NLLLoss(ignore_index=1.5), TypeError, "ignore_index must be an integer, got 1.5"),
+        (lambda: nn.CrossEntropyLoss(ignore_index=None), TypeError, "ignore_index must be an integer, got None"),
         (
             lambda: nn.BCELoss([1.0, 2.0])(np.ones((2, 3)), np.ones((2, 3))),
             ValueError,
@@ -487,6 +493,38 @@ def test_targets_far_apart_in_type() -> None:
         assert criterion.backward() < 0
     x = np.full(3_000_000, 0.1, np.float32)
     assert nn.L1Loss("sum")(x, np.zeros_like(x)) == pytest.approx(float(x[0]) * x.size, rel=1e-6)
+
+
+@pytest.mark.parametrize("kinds", [("float16", "bfloat16"), ("bfloat16", "float16")], ids="-".join)
+@each_plain
+def test_two_types_of_16_bits(case: Case, kinds: tuple[str, str]) -> None:
+    """Prediction and target may have different types of 16 bits, which NumPy does not promote."""
+    x, y = (
+        values.astype(dtype_named(kind)) for values, kind in zip(case.arrays((4, 7), np.float64), kinds, strict=True)
+    )
+    if case.inputs == "classes":
+        y = y.astype(int)
+    criterion, wide = case.build("mean"), y if case.inputs == "classes" else y.astype(float)
+    exact = case.build("mean")(x.astype(float), wide)
+    np.testing.assert_allclose(float(criterion(x, y)), exact, rtol=0.01)
+    assert criterion.backward().dtype == x.dtype
+
+
+@each_plain
+def test_tensors_are_targets(case: Case) -> None:
+    """A tensor of PyTorch is read like an array, in training too."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    x, y = case.arrays((4, 7), np.float64)
+    criterion = case.build("mean")
+    assert criterion(torch.tensor(x), torch.tensor(y)) == criterion(x, y)
+
+
+def test_a_beta_that_the_type_rounds_to_zero() -> None:
+    """Is one of zero: the loss is the absolute error."""
+    x, y = np.float32([1.5, -2.0, 0.0]), np.zeros(3, np.float32)
+    criterion = nn.SmoothL1Loss("none", beta=1e-50)
+    np.testing.assert_array_equal(criterion(x, y), np.abs(x))
+    np.testing.assert_array_equal(criterion.backward(np.ones(3)), np.sign(x))
 
 
 def test_arrays_stay_between_blocks() -> None:

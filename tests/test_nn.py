@@ -808,6 +808,79 @@ def test_hooks() -> None:
     assert seen[0][1][0] is x
 
 
+@each_layer
+@pytest.mark.parametrize("times", [1, 2])
+def test_the_gradient_of_a_replaced_output(layer: nn.Module, times: int) -> None:
+    """Is not that of the layer: backward says so, until the next call without such a hook."""
+    layer = copy.deepcopy(layer)
+    x = inputs_of(layer)
+    remove = layer.register_forward_hook(lambda module, args, output: output * 2)  # noqa: ARG005  the signature is given
+    for _ in range(times):
+        y = layer(x.copy())
+    with pytest.raises(RuntimeError, match="backward cannot begin: "):
+        layer.backward(np.ones_like(y))
+    remove()
+    layer.register_forward_hook(lambda module, args, output: None)  # noqa: ARG005  the signature is given
+    layer(x.copy())
+    assert layer.backward(np.ones_like(y), input_grad=True).shape == x.shape
+
+
+def test_a_replaced_output_within_a_backward_of_ones_own() -> None:
+    """Is remembered as what the layer saved: its backward raises there too."""
+
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.act = nn.Tanh()
+
+        def forward(self, x: Any) -> Any:
+            return self.act(x)
+
+        def backward(self, grad: Any) -> Any:
+            return self.act.backward(grad)
+
+    own = Own()
+    own.act.register_forward_hook(lambda module, args, output: output * 2)  # noqa: ARG005  the signature is given
+    for model in (own, nn.Sequential(own, nn.ReLU())):
+        y = model(np.ones(3))
+        with pytest.raises(RuntimeError, match=r"Tanh.backward cannot begin: .*hook replaced the output"):
+            model.backward(y) if model is own else model.backward(y, input_grad=True)
+
+
+def test_a_hook_is_a_function() -> None:
+    """Anything else is refused when it is registered."""
+    with pytest.raises(TypeError, match="a forward hook is a function of module, args and output, got 3"):
+        nn.ReLU().register_forward_hook(3)  # type: ignore[arg-type]  what is tested
+
+
+@pytest.mark.parametrize("dim", [0, -1])
+@pytest.mark.parametrize(
+    ("layer", "y"),
+    [
+        (nn.Softmax(), 1),
+        (nn.Softmax(sink=np.zeros((), np.float32)), fr.sigmoid(3.0)),
+        (nn.LogSoftmax(), 0),
+        (nn.Softmin(), 1),
+        (nn.Hardmax(), 1),
+        (nn.Sparsemax(), 1),
+        (nn.GumbelSoftmax(), 1),
+        (nn.GumbelSoftmax(hard=True), 1),
+    ],
+    ids=str,
+)
+def test_a_number_along_its_axis(layer: Any, y: float, dim: int) -> None:
+    """A number without axes is one element along axis 0, as in PyTorch; it has no other axis."""
+    layer = copy.deepcopy(layer)
+    layer.dim = dim
+    assert layer(np.float32(3)) == np.float32(y)
+    dx = layer.backward(np.float32(1))
+    assert np.shape(dx) == ()
+    assert dx == pytest.approx(y * (1 - y))
+    layer.dim = 1
+    with pytest.raises(np.exceptions.AxisError, match="axis 1 is out of bounds for array of dimension 0"):
+        layer(np.float32(3))
+
+
 def test_concurrent_inference() -> None:
     """In evaluation mode threads may share a network."""
     model = network(np.float32).eval()

@@ -513,7 +513,8 @@ class Difference:
     @property
     def function(self) -> str:
         """Which of our functions computed it."""
-        return {"softplus_with_threshold": "softplus"}.get(self.row.function, self.row.function.removesuffix("_"))
+        function = self.row.function.removesuffix("_").removesuffix("_any")
+        return {"softplus_with_threshold": "softplus"}.get(function, function)
 
     def explained_by(self, entry: dict[str, Any]) -> bool:
         """Whether all conditions of a deviation hold."""

@@ -1284,7 +1284,7 @@ cdef tuple _REDUCTIONS = ("none", "mean", "sum")
 
 @cython.binding(False)
 def cross_entropy(RowKernels kernels not None, object logits, object labels, object axis, object weight,
-                  object ignore_index, object label_smoothing, str reduction, bint with_grad, object out):
+                  object ignore_index, object label_smoothing, object reduction, bint with_grad, object out):
     """Loss, and its gradient if asked for."""
     cdef fr_row_call call
     cdef fr_target target
@@ -1299,7 +1299,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     cdef const fr_rows *flavor
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.
     name = "cross_entropy_value_and_grad" if with_grad else "cross_entropy"
-    if reduction not in _REDUCTIONS:
+    if not isinstance(reduction, str) or reduction not in _REDUCTIONS:
         raise ValueError(f'cross_entropy: reduction must be "none", "mean" or "sum", not {reduction!r}')
     try:
         target.smoothing = label_smoothing
@@ -1310,14 +1310,21 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
         raise ValueError(f"cross_entropy: label_smoothing must be between 0 and 1, not {label_smoothing!r}")
     if not (_is_ndarray(logits) and _is_ndarray(labels) and (weight is None or _is_ndarray(weight))):
         _foreign.refuse(name, logits=logits, labels=labels, weight=weight)
-    axis, ignored = index(axis), index(ignore_index)
+    axis = index(axis)
+    try:
+        ignored = index(ignore_index)
+    except TypeError:
+        raise TypeError(f"cross_entropy: ignore_index must be an integer, not {ignore_index!r}") from None
     if not -2**63 <= ignored < 2**63:
         raise ValueError(f"cross_entropy: ignore_index must be an integer of 64 bits, not {ignored}")
     call.ignored = ignored
     given_out = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     destination = _as_output(name, given_out) if with_grad else None
     if weight is not None:
-        weights = _as_carray(weight, cnp.NPY_DOUBLE)
+        weights = _as_data(name, weight)
+        if class_of_dtype(<cnp.dtype>weights.descr) == NEITHER:
+            raise TypeError(f"cross_entropy: weight must consist of real numbers, not {weights.dtype}")
+        weights = _as_carray(weights, cnp.NPY_DOUBLE)
     given = _as_data("cross_entropy", labels)
     x = _as_data("cross_entropy", logits)
     settle()
@@ -1351,7 +1358,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
         late = (weights is None or reduction != "mean") and not (with_grad and (reduction == "mean" or out is not None))
         if not late:
             count = _count(flavor, given, call.n, call.ignored, weights)
-    elif kind == b"f" or _is_half(given):
+    elif (kind == b"f" and class_of_dtype(<cnp.dtype>given.descr) != NEITHER) or _is_half(given):
         if not PyArray_SAMESHAPE(given, x):
             raise ValueError(f"cross_entropy: probabilities must have the shape of logits, {(<object>x).shape}, not "
                              f"{(<object>given).shape}; class indices must be integers")

@@ -66,6 +66,11 @@ def float_type(array: NDArray[Any]) -> np.dtype[Any]:
     return array.dtype if array.dtype in _FLOATS else np.result_type(array.dtype, np.float32)
 
 
+def common_type(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type of a loss of arrays of two types; float32 for two different ones of 16 bits."""
+    return np.dtype(np.float32) if a.itemsize == b.itemsize == 2 and a != b else np.result_type(a, b)
+
+
 def pair(
     function: str, names: tuple[str, str], x: ArrayLike, y: ArrayLike
 ) -> tuple[list[NDArray[Any]], list[np.dtype[Any]]]:
@@ -238,7 +243,8 @@ def _binary_cross_entropy(
     with_grad: bool,
     out: Output,
 ) -> tuple[Any, Any]:
-    if reduction not in ("none", "mean", "sum"):
+    given: Any = reduction
+    if not isinstance(given, str) or given not in ("none", "mean", "sum"):
         raise ValueError(f'{name}: reduction must be "none", "mean" or "sum", not {reduction!r}')
     (x, y), (result, _) = pair(name, ("logits", "labels"), logits, labels)
     dtype = float_type(x)

@@ -111,12 +111,14 @@ class _Qualified(ast.NodeTransformer):
 
 def _words(row: Row, name: str, function: str) -> dict[str, str]:
     """Return what our function calls its arguments, and itself, and what the framework does."""
-    call, words = row.call(), {function: name}
+    call, words = row.call(), {function.replace("_any", ""): name}  # a variant without the limits of ours
     own, theirs = inspect.signature(getattr(OURS, row.function)).parameters, row.options()
     given = {**dict(zip(own, call.args, strict=False)), **{word.arg: word.value for word in call.keywords if word.arg}}
     for parameter, value in given.items():
         names = [node.id for node in ast.walk(value) if isinstance(node, ast.Name) and node.id in theirs]
-        if len(names) == 1 and names[0] not in words.values():  # an axis that follows from a weight is no weight
+        # An axis that follows from a weight is no weight.
+        names = [name for name in names if name not in words.values()]
+        if len(names) == 1:
             words[parameter] = names[0]
     return {ours: theirs for ours, theirs in words.items() if ours != theirs}
 

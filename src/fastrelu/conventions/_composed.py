@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from operator import index
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
@@ -21,8 +22,12 @@ __all__ = [
     "cast",
     "clipped_gelu",
     "clipped_gelu_backward",
+    "dim_of",
     "exponential",
     "exponential_backward",
+    "hard_shrink_any",
+    "hard_shrink_any_backward",
+    "hard_sigmoid_any",
     "implicit_dim",
     "laplace",
     "laplace_backward",
@@ -50,13 +55,18 @@ def cast(x: ArrayLike, dtype: DTypeLike | None) -> Any:
     return x if dtype is None else np.asanyarray(x, dtype)
 
 
-def implicit_dim(x: ArrayLike, dim: int | None) -> int:
+def dim_of(x: ArrayLike, dim: Any) -> Any:
+    """Return an axis, or no axis for a single number, which PyTorch takes for one element along axis 0."""
+    return () if np.ndim(x) == 0 and dim in (0, -1, (0,), (-1,)) else dim
+
+
+def implicit_dim(x: ArrayLike, dim: int | None) -> Any:
     """Return the axis that PyTorch takes if it is told none, with its warning."""
     if dim is not None:
-        return dim
+        return dim_of(x, dim)
     axis = 0 if np.ndim(x) in {0, 1, 3} else 1
     warnings.warn(f"without dim, PyTorch takes axis {axis} of {np.ndim(x)}: pass dim={axis}", stacklevel=4)
-    return axis
+    return dim_of(x, axis)
 
 
 def axes_from(x: ArrayLike, axis: int) -> tuple[int, ...]:
@@ -93,9 +103,9 @@ def log_softmax_backward(grad: ArrayLike, x: ArrayLike, axis: Any = -1, *, where
     """Gradient of log_softmax from its input."""
     refuse("log_softmax_backward", grad=grad, x=x)
     y = np.asanyarray(along_axis.log_softmax(x, axis, where=where))
-    np.maximum(
-        y, np.finfo(y.dtype).min, out=y, where=np.asarray(where, bool)
-    )  # an output of -inf counts as masked, whatever the input
+    least = np.nextafter(y.dtype.type(-np.inf), y.dtype.type(0))
+    # An output of -inf counts as masked, whatever the input.
+    np.copyto(y, least, where=(y == -np.inf) & np.asarray(where, bool))
     return along_axis.log_softmax_backward_from_output(grad, y, axis)
 
 
@@ -117,23 +127,39 @@ def reduce_logsumexp(x: ArrayLike, axes: Any, keepdims: int, noop_with_empty_axe
     return along_axis.logsumexp(x, axes or None, keepdims=bool(keepdims))
 
 
+quiet = functools.partial(np.errstate, all="ignore")  # infinities and NaN show in the result, as in all kernels
+
+
 # --- Element by element -------------------------------------------------------------------------------------------
 
 
-def softplus_with_threshold(x: ArrayLike, beta: ArrayLike, threshold: ArrayLike) -> Any:
-    """Softplus, and the identity where ``beta * x > threshold``."""
-    refuse("softplus_with_threshold", x=x)
-    return _put(activations.softplus(x, beta), x, _above(x, beta, threshold))
+def _is_negative(parameter: Any) -> TypeGuard[float]:
+    return isinstance(parameter, (int, float, np.integer, np.floating)) and bool(parameter < 0)
 
 
-def softplus_with_threshold_backward(grad: ArrayLike, x: ArrayLike, beta: ArrayLike, threshold: ArrayLike) -> Any:
+def softplus_with_threshold(x: Any, beta: ArrayLike, threshold: ArrayLike) -> Any:
+    """Softplus, and the identity where ``beta * x > threshold``; with a beta below 0 the mirror image."""
+    x = _real("softplus_with_threshold", x)
+    if _is_negative(beta):
+        y = np.negative(activations.softplus(np.negative(x), -float(beta)))
+    else:
+        y = activations.softplus(x, beta)
+    return _put(y, x, _above(x, beta, threshold))
+
+
+def softplus_with_threshold_backward(grad: ArrayLike, x: Any, beta: ArrayLike, threshold: ArrayLike) -> Any:
     """Gradient of softplus with a threshold."""
-    refuse("softplus_with_threshold_backward", grad=grad, x=x)
-    return _put(activations.softplus_backward(grad, x, beta), grad, _above(x, beta, threshold))
+    refuse("softplus_with_threshold_backward", grad=grad)
+    x = _real("softplus_with_threshold_backward", x)
+    if _is_negative(beta):
+        dx = activations.softplus_backward(grad, np.negative(x), -float(beta))
+    else:
+        dx = activations.softplus_backward(grad, x, beta)
+    return _put(dx, grad, _above(x, beta, threshold))
 
 
-def _above(x: ArrayLike, beta: ArrayLike, threshold: ArrayLike) -> Any:
-    with np.errstate(over="ignore"):  # an infinite product is above any threshold
+def _above(x: Any, beta: ArrayLike, threshold: ArrayLike) -> Any:
+    with quiet():  # an infinite product is above any threshold, NaN above none
         return np.multiply(x, beta) > threshold
 
 
@@ -142,6 +168,25 @@ def _put(result: Any, value: Any, where: Any) -> Any:
     array = np.asanyarray(result)
     np.copyto(array, value, where=where, casting="unsafe")
     return array if array is result else array[()]
+
+
+def hard_shrink_any(x: ArrayLike, lambd: ArrayLike) -> Any:
+    """Hard shrink; with a lambd below 0 the identity."""
+    return activations.identity(x) if _is_negative(lambd) else activations.hard_shrink(x, lambd)
+
+
+def hard_shrink_any_backward(grad: ArrayLike, x: ArrayLike, lambd: ArrayLike) -> Any:
+    """Gradient of hard shrink."""
+    if _is_negative(lambd):
+        return activations.identity_backward(grad, x)
+    return activations.hard_shrink_backward(grad, x, lambd)
+
+
+def hard_sigmoid_any(x: ArrayLike, slope: ArrayLike, offset: ArrayLike) -> Any:
+    """Line ``slope * x + offset`` between 0 and 1, rising or falling."""
+    if not _is_negative(slope):
+        return activations.hard_sigmoid(x, slope, offset)
+    return activations.hard_sigmoid(np.negative(_real("hard_sigmoid", x)), -float(slope), offset)
 
 
 def clipped_gelu(x: ArrayLike, low: float, high: float) -> Any:
@@ -155,14 +200,28 @@ def clipped_gelu_backward(grad: ArrayLike, x: ArrayLike, low: float, high: float
     return activations.gelu_backward(inside, x)
 
 
-def scaled_elu(x: ArrayLike, alpha: ArrayLike, gamma: ArrayLike) -> Any:
+def scaled_elu(x: Any, alpha: ArrayLike, gamma: ArrayLike) -> Any:
     """ELU times a number: SELU with other constants."""
-    return np.multiply(activations.elu(x, alpha), gamma)
+    x = _real("scaled_elu", x)
+    return _scaled(activations.elu(_wide(x), alpha), gamma, x.dtype)
 
 
-def scaled_elu_backward(grad: ArrayLike, x: ArrayLike, alpha: ArrayLike, gamma: ArrayLike) -> Any:
+def scaled_elu_backward(grad: Any, x: Any, alpha: ArrayLike, gamma: ArrayLike) -> Any:
     """Gradient of ELU times a number."""
-    return np.multiply(activations.elu_backward(grad, x, alpha), gamma)
+    kind = np.asanyarray(activations.elu_backward(grad, x, alpha)).dtype
+    grad, x = (_wide(_real("scaled_elu_backward", a)) for a in (grad, x))
+    return _scaled(activations.elu_backward(grad, x, alpha), gamma, kind)
+
+
+def _wide(x: Any) -> Any:
+    """Return an array of 16 bits as float32, others as they are."""
+    return x.astype(np.float32) if x.dtype.itemsize == 2 else x
+
+
+def _scaled(y: Any, gamma: ArrayLike, dtype: np.dtype[Any]) -> Any:
+    """Return an array times a number, rounded once to its type."""
+    with quiet():
+        return np.asanyarray(np.multiply(y, gamma)).astype(dtype, copy=False)[()]
 
 
 def _real(name: str, x: ArrayLike) -> Any:
@@ -175,8 +234,8 @@ def _real(name: str, x: ArrayLike) -> Any:
 
 def _sqrt_softplus(x: Any) -> tuple[Any, Any]:
     """Return the square root of softplus and its derivative, of 16-bit types in float32."""
-    wide = x.astype(np.float32) if x.dtype.itemsize == 2 else x
-    with np.errstate(under="ignore"):  # the results show it
+    wide = _wide(x)
+    with quiet():
         # Below -40 softplus is the exponential, which would lose its digits to subnormal numbers.
         root = np.where(wide < -40, np.exp(np.minimum(wide, 0) / 2), np.sqrt(activations.softplus(wide)))
         slope = np.divide(activations.sigmoid(wide), root, out=root.copy(), where=~(wide < -40)) / 2
@@ -190,26 +249,29 @@ def sqrt_softplus(x: Any) -> Any:
 
 def sqrt_softplus_backward(grad: ArrayLike, x: Any) -> Any:
     """Gradient of the square root of softplus."""
-    return np.multiply(grad, _sqrt_softplus(_real("sqrt_softplus_backward", x))[1])[()]
+    slope = _sqrt_softplus(_real("sqrt_softplus_backward", x))[1]
+    with quiet():
+        return np.multiply(grad, slope)[()]
 
 
 def exponential(x: Any) -> Any:
     """Exponential function."""
     x = _real("exponential", x)
-    with np.errstate(over="ignore", under="ignore"):  # the results show it
+    with quiet():
         return np.exp(x)
 
 
 def exponential_backward(grad: ArrayLike, x: Any) -> Any:
     """Gradient of the exponential function."""
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # the results show it
+    with quiet():
         return np.multiply(grad, np.exp(_real("exponential_backward", x)))
 
 
 def laplace(x: Any, mu: float, sigma: float) -> Any:
     """Cumulative probability of a normal distribution."""
     x = _real("laplace", x)
-    z = (x.astype(np.float64) - mu) / sigma
+    with quiet():
+        z = (x.astype(np.float64) - mu) / sigma
     # The left tail of GELU is right, that of 1 + erf is not.
     other = np.where(np.isnan(z), z, np.where(z == np.inf, 1.0, 0.5))
     where = (np.abs(z) > 1e-30) & (z < np.inf)
@@ -219,6 +281,6 @@ def laplace(x: Any, mu: float, sigma: float) -> Any:
 def laplace_backward(grad: ArrayLike, x: Any, mu: float, sigma: float) -> Any:
     """Gradient of the cumulative probability: the density."""
     x = _real("laplace_backward", x)
-    with np.errstate(over="ignore", under="ignore"):  # the density is 0 there
+    with quiet():
         density = np.exp(((x.astype(np.float64) - mu) / sigma) ** 2 * -0.5) * (1 / (sigma * math.sqrt(2 * math.pi)))
         return np.multiply(grad, density.astype(x.dtype))[()]

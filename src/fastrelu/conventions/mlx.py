@@ -24,7 +24,7 @@ ROWS = (
     Row("glu(x, axis=-1)", "glu(x, axis)"),
     Row("mish(x)", "mish(x)"),
     Row("hardswish(x)", "hard_swish(x)"),
-    Row("hard_shrink(x, lambd=0.5)", "hard_shrink(x, lambd)"),
+    Row("hard_shrink(x, lambd=0.5)", "hard_shrink_any(x, lambd)"),
     Row("softshrink(x, lambd=0.5)", "soft_shrink(x, lambd)"),
     Row("softmax(x, axis=-1)", "softmax(x, axis)"),
     Row("log_softmax(x, axis=-1)", "log_softmax(x, axis)"),

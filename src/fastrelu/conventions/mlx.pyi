@@ -137,9 +137,9 @@ def hardswish(x: ArrayLike) -> Any:
     """
 
 def hard_shrink(x: ArrayLike, lambd: ArrayLike = 0.5) -> Any:
-    """Hard shrinkage: zero near zero, the identity elsewhere.
+    """Hard shrink; with a lambd below 0 the identity.
 
-    As ``mlx.nn.hard_shrink``, computed by :func:`fastrelu.hard_shrink`.
+    As ``mlx.nn.hard_shrink``.
     """
 
 def softshrink(x: ArrayLike, lambd: ArrayLike = 0.5) -> Any:

@@ -31,7 +31,7 @@ ROWS = (
     Row("Sigmoid(X)", "sigmoid(X)", since=1),
     Row("Tanh(input)", "tanh(input)", since=1),
     Row("Softsign(input)", "softsign(input)", since=1),
-    Row("HardSigmoid(X, *, alpha=0.20000000298023224, beta=0.5)", "hard_sigmoid(X, alpha, beta)", since=1),
+    Row("HardSigmoid(X, *, alpha=0.20000000298023224, beta=0.5)", "hard_sigmoid_any(X, alpha, beta)", since=1),
     Row("Erf(input)", "erf(input)", since=9),
     Row("Shrink(input, *, bias=0.0, lambd=0.5)", "shrink(input, lambd, bias)", since=9),
     Row("HardSwish(X)", "hard_swish(X)", since=14),

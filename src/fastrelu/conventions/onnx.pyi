@@ -83,9 +83,9 @@ def Softsign(input: ArrayLike) -> Any:
     """
 
 def HardSigmoid(X: ArrayLike, *, alpha: ArrayLike = 0.20000000298023224, beta: ArrayLike = 0.5) -> Any:
-    """Piecewise linear approximation of :func:`fastrelu.sigmoid`.
+    """Line ``slope * x + offset`` between 0 and 1, rising or falling.
 
-    As the operator ``HardSigmoid`` of ONNX, computed by :func:`fastrelu.hard_sigmoid`.
+    As the operator ``HardSigmoid`` of ONNX.
     """
 
 def Erf(input: ArrayLike) -> Any:

@@ -51,8 +51,10 @@ class _Loss(Layer):
 
     def _check_attribute(self, name: str, value: Any) -> None:
         super()._check_attribute(name, value)
-        if name == "reduction" and value not in ("mean", "sum", "none"):
+        if name == "reduction" and (not isinstance(value, str) or value not in ("mean", "sum", "none")):
             raise ValueError(f'reduction must be "mean", "sum" or "none", got {value!r}')
+        if name == "ignore_index" and not hasattr(value, "__index__"):
+            raise TypeError(f"ignore_index must be an integer, got {value!r}")
 
     def backward(
         self,
@@ -83,7 +85,9 @@ class _Loss(Layer):
 
     def _save(self, x: ArrayLike, target: ArrayLike, loss: Any, gradient: Any) -> None:
         """Save the gradient; a target of integers has none in any network."""
-        dtype = np.result_type(getattr(target, "dtype", np.float64))
+        dtype: Any = getattr(target, "dtype", None)
+        if not isinstance(dtype, np.dtype):  # a list, or a tensor of another library
+            dtype = np.asarray(target).dtype
         has_gradient = dtype.kind == "f" or is_half(dtype)
         save(self, (x, target) if has_gradient else (x,), (loss,), gradient)
 
@@ -152,7 +156,7 @@ class _Pointwise(_Loss):
             [x, y, *self._factors(x.shape)],
             losses.float_type(x) if x.dtype is y.dtype else np.result_type(losses.float_type(x), losses.float_type(y)),
             self.reduction,
-            loss_dtype=kind if kind is other or y.dtype.kind != "f" else np.result_type(kind, other),
+            loss_dtype=kind if kind is other or y.dtype.kind != "f" else losses.common_type(kind, other),
             factor=self._factor,
             grad_dtype=kind if recording(self) else None,
         )
@@ -319,7 +323,7 @@ class SmoothL1Loss(_Pointwise, symmetric=True):
             raise ValueError(f"SmoothL1Loss requires beta >= 0, got beta={value!r}")
 
     def _formula(self, each: Array, slope: Array, with_grad: bool, *blocks: Array) -> tuple[Array, ...]:  # noqa: ARG002  the loss needs it
-        beta = float(self.beta)
+        beta = float(each.dtype.type(self.beta))  # one that is 0 in this type is 0
         _parabola(each, slope, beta, *blocks)
         if beta == 0:
             np.sign(each, out=slope)
@@ -415,7 +419,7 @@ class BCELoss(_Pointwise):
     Raises
     ------
     ValueError
-        If `reduction` is none of the three; in a call, if a probability is not between 0 and 1.
+        If `reduction` is none of the three; in a call, if a probability or a label is not between 0 and 1.
 
     Examples
     --------
@@ -438,11 +442,11 @@ class BCELoss(_Pointwise):
 
     def _formula(self, each: Array, slope: Array, with_grad: bool, *blocks: Array) -> tuple[Array, ...]:
         x, y, *weight = blocks
-        if not np.logical_and(x >= 0, x <= 1).all():
-            wrong = x[~np.logical_and(x >= 0, x <= 1)][0]
-            raise ValueError(
-                f"BCELoss needs predictions between 0 and 1, got {wrong}; BCEWithLogitsLoss takes any number"
-            )
+        for what, values in (("predictions", x), ("targets", y)):
+            inside = np.logical_and(values >= 0, values <= 1)
+            if not inside.all():
+                hint = "; BCEWithLogitsLoss takes any number" if values is x else ""
+                raise ValueError(f"BCELoss needs {what} between 0 and 1, got {values[~inside][0]}{hint}")
         np.multiply(y - 1, np.maximum(np.log1p(-x), -100), out=each)
         each -= y * np.maximum(np.log(x), -100)
         if with_grad:

@@ -18,6 +18,8 @@ from fastrelu._flag import check_flag
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter, check_backward_flags, is_half
 from fastrelu.nn.record import HERE, Alone, Off, Record, Saved, flat, keep, release
 
+# What is saved of a call whose output a hook has replaced.
+REPLACED = object()
 # Attributes of the library's own, which may hold modules.
 _INTERNAL = frozenset({"_hooks", "_modules", "_plan", "_saved"})
 
@@ -182,7 +184,7 @@ class Module:
         if not self._is_layer:
             return self._call(args, kwargs)
         result = self.forward(*args, **kwargs)
-        return self._run_hooks(args, result) if self._hooks else result
+        return self._run_own_hooks(args, result) if self._hooks else result
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a module that is no layer: with a record, as a part of a recorded one, or without."""
@@ -244,6 +246,13 @@ class Module:
                 result = changed
         return result
 
+    def _run_own_hooks(self, args: tuple[Any, ...], result: Any) -> Any:
+        """Run the hooks of a layer, whose own backward does not know what they return instead."""
+        changed = self._run_hooks(args, result)
+        if changed is not result and self._saved is not None and self._saved.call is not None:
+            keep(self, REPLACED)
+        return changed
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return the output for an input; subclasses define it."""
         raise NotImplementedError(f"{type(self).__name__} has no forward: define forward(self, x)")
@@ -300,7 +309,14 @@ class Module:
         -------
         callable
             Call it to remove the hook.
+
+        Raises
+        ------
+        TypeError
+            If `hook` is no function.
         """
+        if not callable(hook):
+            raise TypeError(f"a forward hook is a function of module, args and output, got {hook!r}")
         self._hooks = (*self._hooks, hook)
 
         def remove() -> None:
@@ -325,6 +341,12 @@ class Module:
     def _last_call(self) -> Any:
         """Return what the last forward call saved."""
         saved = self._saved.call if self._saved is not None else None
+        if saved is REPLACED:
+            raise RuntimeError(
+                f"{type(self).__name__}.backward cannot begin: a forward hook replaced the output of the layer, which "
+                "returns the gradient of what it computed itself; let the hook return None, or call layers in it and "
+                "the layer within a network"
+            )
         if saved is None:
             raise RuntimeError(
                 f"{type(self).__name__}.backward has no forward call to go back through: call the module in training "

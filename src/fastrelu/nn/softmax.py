@@ -46,13 +46,17 @@ class _AlongAxis(Layer):
 
     def forward(self, x: ArrayLike) -> NDArray[Any]:
         """Apply the function along the axis; in training mode the layer saves the result."""
-        y: NDArray[Any] = getattr(along_axis, self._name)(x, self.dim)
+        y: NDArray[Any] = getattr(along_axis, self._name)(x, self._axis_of(x))
         if self.training or self._saved or watching():
             save(self, (x,), (y,), y)
         return y
 
+    def _axis_of(self, x: ArrayLike) -> Any:
+        """Return the axis, or no axis of a single number, which PyTorch takes for one element along axis 0."""
+        return () if np.ndim(x) == 0 and self.dim in (0, -1) else self.dim
+
     def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:
-        return getattr(along_axis, f"{self._name}_backward_from_output")(grad, saved, self.dim)
+        return getattr(along_axis, f"{self._name}_backward_from_output")(grad, saved, self._axis_of(saved))
 
     def extra_repr(self) -> str:
         """Return the axis."""
@@ -97,7 +101,7 @@ class _Loaded(_AlongAxis):
             What is added to the scaled and capped input; broadcasts to its shape. `backward` then returns two gradients.
         """
         added: Any = bias.data if isinstance(bias, Parameter) else bias
-        y: NDArray[Any] = getattr(along_axis, self._name)(x, self.dim, bias=added, **self._options())
+        y: NDArray[Any] = getattr(along_axis, self._name)(x, self._axis_of(x), bias=added, **self._options())
         if self.training or self._saved or watching():
             inputs = (x,) if bias is None else (x, bias)
             simple = bias is None and self._saves_output()
@@ -112,7 +116,7 @@ class _Loaded(_AlongAxis):
             return super()._go_back(grad, saved, input_grad=input_grad, overwrite_grad=overwrite_grad)
         x, bias, _ = saved
         backward = getattr(along_axis, f"{self._name}_backward_parameters")
-        dx, _, dbias, dsink = backward(grad, x, self.dim, bias=bias, **self._options())
+        dx, _, dbias, dsink = backward(grad, x, self._axis_of(x), bias=bias, **self._options())
         if isinstance(self.sink, Parameter) and self.sink.requires_grad:
             self.sink.add_gradient(np.asarray(dsink, self.sink.dtype))
         if not input_grad:
@@ -120,7 +124,9 @@ class _Loaded(_AlongAxis):
         return dx if bias is None else (dx, dbias)
 
     def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:
-        return getattr(along_axis, f"{self._name}_backward_from_output")(grad, saved, self.dim, scale=self.scale)
+        return getattr(along_axis, f"{self._name}_backward_from_output")(
+            grad, saved, self._axis_of(saved), scale=self.scale
+        )
 
     def extra_repr(self) -> str:
         """Return the axis and the options that are not the usual ones."""
@@ -268,14 +274,15 @@ class GumbelSoftmax(Random, _AlongAxis):
 
     def forward(self, x: ArrayLike) -> NDArray[Any]:
         """Draw a sample; in training mode the layer saves it."""
-        soft = along_axis.gumbel_softmax(x, self.dim, tau=self.tau, rng=self._generator())
-        y: NDArray[Any] = along_axis.hardmax(soft, self.dim) if self.hard else soft
+        axis = self._axis_of(x)
+        soft = along_axis.gumbel_softmax(x, axis, tau=self.tau, rng=self._generator())
+        y: NDArray[Any] = along_axis.hardmax(soft, axis) if self.hard else soft
         if self.training or self._saved or watching():
             save(self, (x,), (y,), soft)
         return y
 
     def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:
-        return along_axis.gumbel_softmax_backward_from_output(grad, saved, self.dim, tau=self.tau)
+        return along_axis.gumbel_softmax_backward_from_output(grad, saved, self._axis_of(saved), tau=self.tau)
 
     def extra_repr(self) -> str:
         """Return temperature, whether samples are hard, and the axis."""

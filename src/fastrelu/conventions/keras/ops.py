@@ -24,7 +24,7 @@ SHARED = (
     Row("glu(x, axis=-1)", "glu(x, axis)"),
     Row("hard_silu(x)", "hard_swish(x)"),
     Row("hard_swish(x)", "hard_swish(x)"),
-    Row("hard_shrink(x, threshold=0.5)", "hard_shrink(x, threshold)"),
+    Row("hard_shrink(x, threshold=0.5)", "hard_shrink_any(x, threshold)"),
     Row("soft_shrink(x, threshold=0.5)", "soft_shrink(x, threshold)"),
     Row("tanh_shrink(x)", "tanh_shrink(x)"),
     Row("softmax(x, axis=-1)", "softmax(x, axis)"),

@@ -132,9 +132,9 @@ def hard_swish(x: ArrayLike) -> Any:
     """
 
 def hard_shrink(x: ArrayLike, threshold: ArrayLike = 0.5) -> Any:
-    """Hard shrinkage: zero near zero, the identity elsewhere.
+    """Hard shrink; with a lambd below 0 the identity.
 
-    As ``keras.ops.hard_shrink``, computed by :func:`fastrelu.hard_shrink`.
+    As ``keras.ops.hard_shrink``.
     """
 
 def soft_shrink(x: ArrayLike, threshold: ArrayLike = 0.5) -> Any:

@@ -38,7 +38,7 @@ ROWS = (
     Row("mish(input, inplace=False)", "mish(input)"),
     Row("hardswish(input, inplace=False)", "hard_swish(input)"),
     Row("glu(input, dim=-1)", "glu(input, dim)"),
-    Row("hardshrink(input, lambd=0.5)", "hard_shrink(input, lambd)"),
+    Row("hardshrink(input, lambd=0.5)", "hard_shrink_any(input, lambd)"),
     Row("softshrink(input, lambd=0.5)", "soft_shrink(input, lambd)"),
     Row("tanhshrink(input)", "tanh_shrink(input)"),
     Row(
@@ -49,7 +49,10 @@ ROWS = (
         "log_softmax(cast(input, dtype), implicit_dim(input, dim))",
         note=_DTYPE,
     ),
-    Row("gumbel_softmax(logits, tau=1, hard=False, *, dim=-1)", "gumbel_softmax(logits, dim, tau=tau, hard=hard)"),
+    Row(
+        "gumbel_softmax(logits, tau=1, hard=False, *, dim=-1)",
+        "gumbel_softmax(logits, dim_of(logits, dim), tau=tau, hard=hard)",
+    ),
     Row(
         "softmin(input, dim=None, *, dtype=None)", "softmin(cast(input, dtype), implicit_dim(input, dim))", note=_DTYPE
     ),

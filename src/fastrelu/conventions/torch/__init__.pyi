@@ -116,7 +116,7 @@ def selu_(input: _T) -> _T:
     """
 
 def softplus(input: ArrayLike, beta: ArrayLike = 1, threshold: ArrayLike = 20) -> Any:
-    """Softplus, and the identity where ``beta * x > threshold``.
+    """Softplus, and the identity where ``beta * x > threshold``; with a beta below 0 the mirror image.
 
     As ``torch.nn.functional.softplus``.
     """
@@ -194,9 +194,9 @@ def glu(input: ArrayLike, dim: int | tuple[int, ...] | None = -1) -> Any:
     """
 
 def hardshrink(input: ArrayLike, lambd: ArrayLike = 0.5) -> Any:
-    """Hard shrinkage: zero near zero, the identity elsewhere.
+    """Hard shrink; with a lambd below 0 the identity.
 
-    As ``torch.nn.functional.hardshrink``, computed by :func:`fastrelu.hard_shrink`.
+    As ``torch.nn.functional.hardshrink``.
     """
 
 def softshrink(input: ArrayLike, lambd: ArrayLike = 0.5) -> Any:
