@@ -36,9 +36,6 @@ FAMILIES = {
     "optimizers": r"optim\.",
     "settings": r"(explain: dense|precision|threads|set_cache_limit|config)",
 }
-OPEN = {
-    "optimizers": "a step that finds no memory has changed some parameters and not others",
-}
 
 linux = pytest.mark.skipif(
     sys.platform != "linux" or not shutil.which("cc"), reason="replaces functions of glibc, with a C compiler"
@@ -61,13 +58,7 @@ def said() -> str:
     return run.stdout
 
 
-@pytest.mark.parametrize(
-    "family",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason=OPEN[name], strict=True) if name in OPEN else ())
-        for name in FAMILIES
-    ],
-)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_failed_allocations(said: str, family: str) -> None:
     """A call raises MemoryError and has written nothing, or is right; nothing is lost, and the next call is right."""
     *lines, last = said.splitlines()
