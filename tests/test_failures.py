@@ -34,6 +34,7 @@ FAMILIES = {
     "layers": r"nn\.(Linear|PReLU|Sequential): |nn\.(CrossEntropy|MSE)Loss: .4, 6., f4",
     "states": r"(load_state_dict|nn\.state_dict|zeros_|normal_)",
     "optimizers": r"optim\.",
+    "conventions": r"torch\.(softplus|relu|softmax)(_backward)?: ",
     "settings": r"(explain: dense|precision|threads|set_cache_limit|config)",
 }
 
