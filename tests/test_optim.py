@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import itertools
 import math
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -377,6 +380,157 @@ def test_steps_that_are_refused(name: str, options: dict[str, Any]) -> None:
     optimizer.step()
     assert (first.data < 1).all()
     assert np.array_equal(first.data, second.data)
+
+
+ALL_OPTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("SGD", {"momentum": momentum, "dampening": dampening, "weight_decay": decay, "nesterov": nesterov})
+    for momentum, dampening, decay, nesterov in itertools.product((0.0, 0.9), (0.0, 0.5), (0.0, 0.1), (False, True))
+    if not nesterov or (momentum and not dampening)
+]
+ALL_OPTIONS += [
+    (name, {"weight_decay": decay, "amsgrad": amsgrad})
+    for name, decay, amsgrad in itertools.product(("Adam", "AdamW"), (0.0, 0.1), (False, True))
+]
+
+
+class Short:
+    """NumPy, until memory runs out."""
+
+    def __init__(self, uses: int) -> None:
+        self.uses = uses
+
+    def __getattr__(self, name: str) -> Any:
+        if not self.uses:
+            raise MemoryError
+        self.uses -= 1
+        return getattr(np, name)
+
+
+def spoil_state(optimizer: Any, parameter: nn.Parameter, change: Callable[[Any], Any]) -> None:
+    """Replace the running arrays of a parameter."""
+    state = optimizer.state.get(parameter, {})
+    state.update({key: change(value) for key, value in state.items() if key != "step"})
+
+
+def read_only(array: Any) -> Any:
+    """Return a copy that cannot be written."""
+    copied = array.copy()
+    copied.flags.writeable = False
+    return copied
+
+
+# What makes a step of two parameters fail, at the latest at the second one; it does nothing where there is no state.
+FAULTS: dict[str, Callable[[Any, nn.Parameter], Any]] = {
+    "shape of the gradient": lambda _, p: setattr(p.grad, "shape", (6,)),
+    "type of the gradient": lambda _, p: setattr(p.grad, "dtype", np.int32),
+    "read-only parameter": lambda _, p: p.data.setflags(write=False),
+    "shape of the state": lambda o, p: spoil_state(o, p, lambda a: np.zeros((4, 5, 7), a.dtype)),
+    "type of the state": lambda o, p: spoil_state(o, p, lambda a: np.full(a.shape, "a")),
+    "read-only state": lambda o, p: spoil_state(o, p, read_only),
+    "option": lambda o, _: o.param_groups[1].update(lr=-1.0),
+    "kind of an option": lambda o, _: o.param_groups[1].update(weight_decay="0.1"),
+    "no option": lambda o, _: o.param_groups[1].pop("weight_decay"),
+    "no parameter": lambda o, _: o.param_groups[1]["params"].append(None),
+    "no gradient": lambda _, p: setattr(p, "_grad", 3.0),
+}
+
+
+@pytest.mark.parametrize(("name", "options"), ALL_OPTIONS, ids=str)
+@pytest.mark.parametrize("before", [0, 2])
+def test_all_or_nothing(name: str, options: dict[str, Any], before: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that fails, wherever it does, has changed nothing, and a later one is right."""
+
+    def build() -> tuple[Any, list[nn.Parameter]]:
+        rng = np.random.default_rng(0)
+        parameters = [nn.Parameter(rng.standard_normal((2, 3)).astype(np.float32)) for _ in range(2)]
+        optimizer = getattr(optim, name)([{"params": [p]} for p in parameters], lr=0.1, **options)
+        for i in range(before + 1):
+            for p in parameters:
+                p.grad = rng.standard_normal((2, 3)).astype(np.float32)
+            if i < before:
+                optimizer.step()
+        return optimizer, parameters
+
+    def held(optimizer: Any, parameters: list[nn.Parameter]) -> Any:
+        return copy.deepcopy([[(p.data, p._grad, p._used) for p in parameters], [*optimizer.state.values()]])
+
+    right = build()
+    right[0].step()
+    wanted, failed = held(*right), 0
+    for i in range(100):
+        optimizer, parameters = build()
+        found = held(optimizer, parameters)
+        monkeypatch.setattr(optim, "np", Short(i))
+        try:
+            optimizer.step()
+        except MemoryError:
+            failed += 1
+            np.testing.assert_equal(held(optimizer, parameters), found)
+        monkeypatch.undo()
+        optimizer.step()
+        np.testing.assert_equal(held(optimizer, parameters), wanted)
+    assert 0 < failed < 100
+    for fault, spoil in FAULTS.items():
+        optimizer, parameters = build()
+        spoil(optimizer, parameters[1])
+        found = held(optimizer, parameters)
+        if "state" in fault and not any("_" in key for key in optimizer.state.get(parameters[1], {})):
+            continue
+        with pytest.raises((ValueError, TypeError, KeyError, AttributeError)):
+            optimizer.step()
+        np.testing.assert_equal(held(optimizer, parameters), found, err_msg=fault)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+def test_gradients_that_a_step_refuses(name: str) -> None:
+    """A gradient whose type was changed in place, and a parameter that is for inference, are refused with their type."""
+    p, half = nn.Parameter(np.ones(2, np.float32)), nn.Parameter(np.ones(2, np.float16))
+    optimizer = getattr(optim, name)([p])
+    p.grad = np.ones(2, np.float32)
+    setattr(p.grad, "dtype", np.int32)  # noqa: B010  a property that the types forbid to set
+    with pytest.raises(TypeError, match="parameter 0 of the optimizer is float32, but its gradient int32"):
+        optimizer.step()
+    half.grad = np.ones(2, np.float16)
+    with pytest.raises(TypeError, match="a parameter of float16 is for inference: train with float32 or float64"):
+        getattr(optim, name)([half]).step()
+    assert half.data.tolist() == p.data.tolist() == [1, 1]
+
+
+LAYOUTS: dict[str, Callable[[Any], Any]] = {
+    "columns": np.asfortranarray,
+    "gaps": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
+    "backwards": lambda a: np.ascontiguousarray(a[::-1, :, ::-1])[::-1, :, ::-1],
+    "turned": lambda a: np.ascontiguousarray(a.transpose(2, 0, 1)).transpose(1, 2, 0),
+    "not aligned": lambda a: np.frombuffer(bytearray(b"-" + a.tobytes()), np.uint8)[1:].view(a.dtype).reshape(a.shape),
+}
+
+
+@pytest.mark.parametrize(("name", "options"), ALL_OPTIONS, ids=str)
+@pytest.mark.parametrize("shape", [(2, 3, 4), (1, 1, 1), (1, 60, 50), (2, 0, 3)], ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_layout(name: str, options: dict[str, Any], shape: tuple[int, ...], dtype: Any) -> None:
+    """Parameters and gradients in any layout move to the bit as contiguous ones do."""
+    rng = np.random.default_rng(0)
+    values, steps = rng.standard_normal(shape).astype(dtype), rng.standard_normal((3, *shape)).astype(dtype)
+    pairs = [(lambda a: a, lambda a: a), *itertools.product(LAYOUTS.values(), (lambda a: a, *LAYOUTS.values()))]
+    parameters = [nn.Parameter(lay(values.copy())) for lay, _ in pairs]
+    optimizer = getattr(optim, name)(parameters, lr=0.1, **options)
+    for step in steps:
+        for p, (_, lay) in zip(parameters, pairs, strict=True):
+            p.grad = lay(step.copy())
+            p._owned = True  # as a layer stores it
+        optimizer.step()
+    for p in parameters[1:]:
+        assert p.data.tobytes() == parameters[0].data.tobytes()
+
+
+def test_gradients_that_are_values_of_parameters() -> None:
+    """An assigned gradient may be memory that the step changes: each parameter moves by what it was before."""
+    first, second = nn.Parameter(np.arange(4.0)), nn.Parameter(np.ones(3))
+    first.grad, second.grad = np.ones(4), first.data[1:]
+    optim.SGD([first, second], lr=1.0).step()
+    assert first.data.tolist() == [-1, 0, 1, 2]
+    assert second.data.tolist() == [0, -1, -2]
 
 
 @each_optimizer

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrelu import _core
 from fastrelu._entries import entries
 from fastrelu._flag import check_flag
 from fastrelu.losses import quiet
@@ -23,6 +24,9 @@ _NUMPY = (np.ndarray, np.generic)
 _CONSTANTS = (float, int, tuple, np.generic)  # which do not change while they are the same object
 # Numbers whose squares do not overflow.
 _LARGE = {dtype.type: math.sqrt(np.finfo(dtype).max) / 2 for dtype in FLOATS}
+
+# Of an array in a step: its factor, what is subtracted then, a divisor of that if there is one, and its factor.
+Change = tuple[NDArray[Any], float, NDArray[Any], NDArray[Any] | None, float]
 
 
 class Optimizer:
@@ -56,7 +60,7 @@ class Optimizer:
     def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], **options: Any) -> None:
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Parameter, dict[str, Any]] = {}
-        self._temporary: dict[tuple[Parameter, str], NDArray[Any]] = {}
+        self._temporary: dict[tuple[Parameter, str], tuple[NDArray[Any] | None, NDArray[Any]]] = {}
         self._settled: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = {}
         self._defaults = options
         self._check(options)
@@ -126,26 +130,39 @@ class Optimizer:
         for parameter in self.params:
             parameter.zero_grad(set_to_none)
 
-    @quiet
     def step(self) -> None:
         """Update in place each parameter that is not frozen and has a gradient since the last step.
+
+        All are updated, with their running arrays, or none: a step that ends with an error, also for lack of memory or
+        by Ctrl-C, has changed nothing.
 
         Raises
         ------
         TypeError
-            If an option is of another kind, as it may be after a change.
+            If an option is of another kind, as it may be after a change, or a parameter or its gradient is of another
+            type.
         ValueError
-            If an option is out of range, a parameter is read-only, or its gradient has another shape. No parameter is
-            updated then.
+            If an option is out of range, a parameter is read-only, or its gradient has another shape.
         """
+        changes, running = self._changes()
+        _core.finish_step(changes, self.state, running, self.params)
+
+    @quiet
+    def _changes(self) -> tuple[list[Change], dict[Parameter, dict[str, Any]]]:
+        """Compute the changes of all parameters, and their running arrays after the step."""
+        changes, running = [], {}
         settled = [self._options(i, group) for i, group in enumerate(self.param_groups)]
         for i, parameter in enumerate(self.params):
             self._check_update(i, parameter)
         for group, options in zip(self.param_groups, settled, strict=True):
             for parameter in group["params"]:
-                grad = parameter.use_gradient()
+                grad = parameter.new_gradient()
                 if grad is not None:
-                    self._update(parameter, grad, options)
+                    own, after = self._update(parameter, grad, options)
+                    changes += own
+                    if after:
+                        running[parameter] = {**self.state.get(parameter, {}), **after}
+        return changes, running
 
     def _options(self, i: int, group: dict[str, Any]) -> dict[str, Any]:
         """Return the checked options of a group; those that are the same objects as in the last step are good."""
@@ -164,28 +181,37 @@ class Optimizer:
         grad = parameter._grad
         if grad is None or not parameter.requires_grad:
             return
+        if parameter.data.itemsize == 2:
+            parameter.refuse_training()
+        if grad.dtype != parameter.dtype:
+            raise TypeError(f"parameter {i} of the optimizer is {parameter.dtype}, but its gradient {grad.dtype}")
         if grad.shape != parameter.shape:
             raise ValueError(f"parameter {i} of the optimizer is {parameter.shape}, but its gradient {grad.shape}")
         if not parameter._used and not parameter.data.flags.writeable:
             raise ValueError(f"parameter {i} of the optimizer, of shape {parameter.shape}, is read-only")
 
-    def _update(self, parameter: Parameter, grad: NDArray[Any], options: dict[str, Any]) -> None:
+    def _update(
+        self, parameter: Parameter, grad: NDArray[Any], options: dict[str, Any]
+    ) -> tuple[list[Change], dict[str, Any]]:
+        """Return the changes of a parameter and of its running arrays, in order, and the new entries of its state.
+
+        Nothing of a parameter or of its state is changed yet.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define _update")
 
     def _running(self, parameter: Parameter, name: str) -> NDArray[Any] | None:
         """Return a running array of a parameter in the parameter's present type; None before the first step."""
-        state = self.state.setdefault(parameter, {})
-        array: NDArray[Any] | None = state.get(name)
+        array: NDArray[Any] | None = self.state.get(parameter, {}).get(name)
         dtype = parameter.data.dtype
-        if array is not None and array.dtype != dtype:
-            array = state[name] = array.astype(dtype)
-        return array
+        return array if array is None or array.dtype == dtype else array.astype(dtype)
 
-    def _scratch(self, parameter: Parameter, name: str) -> NDArray[Any]:
-        """Return a temporary array, the same memory in every step."""
-        array, data = self._temporary.get((parameter, name)), parameter.data
+    def _memory(self, parameter: Parameter, name: str, taken: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Return memory for new values, the same in every step or every other: never `taken`, the present values."""
+        data, (one, other) = parameter.data, self._temporary.get((parameter, name), (None, None))
+        array = other if one is taken else one
         if array is None or array.dtype != data.dtype:
-            array = self._temporary[parameter, name] = np.empty_like(data)
+            array = np.empty_like(data)
+            self._temporary[parameter, name] = taken, array
         return array
 
     # --- State ----------------------------------------------------------------------------------------------------
@@ -303,30 +329,32 @@ class SGD(Optimizer):
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
             raise ValueError("nesterov needs momentum above 0 and no dampening")
 
-    def _update(self, parameter: Parameter, grad: NDArray[Any], options: dict[str, Any]) -> None:
-        data, momentum, dampening = parameter.data, options["momentum"], options["dampening"]
-        scratch = self._scratch(parameter, "scratch")
-        direction = grad
+    def _update(
+        self, parameter: Parameter, grad: NDArray[Any], options: dict[str, Any]
+    ) -> tuple[list[Change], dict[str, Any]]:
+        data, momentum, moved = parameter.data, float(options["momentum"]), grad
         if options["weight_decay"]:
+            scratch = self._memory(parameter, "scratch")
             np.multiply(data, options["weight_decay"], out=scratch)
-            direction = np.add(scratch, grad, out=scratch)
+            moved = np.add(scratch, grad, out=scratch)
+        elif options["nesterov"] or not parameter._owned:  # memory of an assigned gradient may change in the step
+            moved = np.positive(grad, out=self._memory(parameter, "scratch"))
+        changes: list[Change] = []
+        running = {}
         if momentum:
-            velocity = self._running(parameter, "momentum_buffer")
+            velocity, direction = self._running(parameter, "momentum_buffer"), moved
             if velocity is None:
-                velocity = self.state[parameter]["momentum_buffer"] = np.empty_like(data)
+                velocity = np.empty_like(data)
                 np.copyto(velocity, direction)
             else:
-                np.multiply(velocity, momentum, out=velocity)
-                if dampening:
-                    direction = np.multiply(direction, 1 - dampening, out=scratch)
-                np.add(velocity, direction, out=velocity)
+                changes.append((velocity, momentum, direction, None, options["dampening"] - 1.0))
             if options["nesterov"]:
-                ahead = np.multiply(velocity, momentum, out=self._scratch(parameter, "ahead"))
-                direction = np.add(ahead, direction, out=scratch)
+                changes.append((direction, 1.0, velocity, None, -momentum))
             else:
-                direction = velocity
-        np.multiply(direction, options["lr"], out=scratch)
-        np.subtract(data, scratch, out=data)
+                moved = velocity
+            running["momentum_buffer"] = velocity
+        changes.append((data, 1.0, moved, None, float(options["lr"])))
+        return changes, running
 
 
 class Adam(Optimizer):
@@ -393,50 +421,51 @@ class Adam(Optimizer):
         if not all(0 <= real_number("each of betas", beta) < 1 for beta in betas):
             raise ValueError(f"betas must be in [0, 1), got {options['betas']!r}")
 
-    def _update(self, parameter: Parameter, grad: NDArray[Any], options: dict[str, Any]) -> None:
+    def _update(
+        self, parameter: Parameter, grad: NDArray[Any], options: dict[str, Any]
+    ) -> tuple[list[Change], dict[str, Any]]:
         data, lr, decay = parameter.data, options["lr"], options["weight_decay"]
         first, second = options["betas"]
-        scratch = self._scratch(parameter, "scratch")
-        direction = grad
+        scratch, divisor = self._memory(parameter, "scratch"), self._memory(parameter, "divisor")
+        direction, factor = grad, 1.0
         if decay and self._decoupled:
-            np.multiply(data, 1 - lr * decay, out=data)
+            factor -= lr * decay
         elif decay:
             np.multiply(data, decay, out=scratch)
-            direction = np.add(scratch, grad, out=self._scratch(parameter, "direction"))
+            direction = np.add(scratch, grad, out=scratch)
         mean, root = self._running(parameter, "exp_avg"), self._running(parameter, "exp_avg_root")
-        state = self.state[parameter]
+        step = 1
         if mean is None or root is None:
             mean, root = np.zeros_like(data), np.zeros_like(data)
-            state.update(step=0, exp_avg=mean, exp_avg_root=root)
-        state["step"] += 1
-
-        np.subtract(direction, mean, out=scratch)
-        np.multiply(scratch, 1 - first, out=scratch)
-        np.add(mean, scratch, out=mean)
+        else:
+            step += self.state[parameter]["step"]
 
         # The root of the mean square is what is kept: a square that overflows would freeze the parameter for good.
-        new = self._scratch(parameter, "root")
-        np.maximum(np.absolute(direction, out=scratch), root, out=scratch)
-        if np.maximum.reduce(scratch, axis=None, initial=0) < _LARGE[data.dtype.type]:
-            np.multiply(direction, direction, out=scratch)
-            np.multiply(scratch, 1 - second, out=scratch)
+        new = self._memory(parameter, "exp_avg_root", root)
+        running = {"step": step, "exp_avg": mean, "exp_avg_root": new}
+        np.maximum(np.absolute(direction, out=divisor), root, out=divisor)
+        if np.maximum.reduce(divisor, axis=None, initial=0) < _LARGE[data.dtype.type]:
+            np.multiply(direction, direction, out=divisor)
+            np.multiply(divisor, 1 - second, out=divisor)
             np.multiply(root, root, out=new)
             np.multiply(new, second, out=new)
-            np.add(new, scratch, out=new)
+            np.add(new, divisor, out=new)
             np.sqrt(new, out=new)
         else:
             np.hypot(math.sqrt(second) * root, math.sqrt(1 - second) * direction, out=new)
-        state["exp_avg_root"], self._temporary[parameter, "root"] = new, root
         if options["amsgrad"]:
             before = self._running(parameter, "max_exp_avg_root")
-            new = new.copy() if before is None else np.maximum(new, before, out=before)
-            state["max_exp_avg_root"] = new
+            largest = running["max_exp_avg_root"] = self._memory(parameter, "max_exp_avg_root", before)
+            new = np.maximum(new, new if before is None else before, out=largest)
 
-        np.divide(new, math.sqrt(1 - second ** state["step"]), out=scratch)
-        np.add(scratch, options["eps"], out=scratch)
-        np.divide(mean, scratch, out=scratch)
-        np.multiply(scratch, lr / (1 - first ** state["step"]), out=scratch)
-        np.subtract(data, scratch, out=data)
+        np.divide(new, math.sqrt(1 - second**step), out=divisor)
+        np.add(divisor, options["eps"], out=divisor)
+        np.subtract(direction, mean, out=scratch)
+        changes: list[Change] = [
+            (mean, 1.0, scratch, None, first - 1.0),
+            (data, factor, mean, divisor, float(lr / (1 - first**step))),
+        ]
+        return changes, running
 
 
 class AdamW(Adam):

@@ -82,7 +82,7 @@ class Row:
         return call
 
 
-def _in_their_words(error: Exception, words: Mapping[str, str]) -> NoReturn:
+def _in_their_words(error: TypeError | ValueError, words: Mapping[str, str]) -> NoReturn:
     """Raise an error about our arguments again, about those that were given."""
     if type(error) not in (TypeError, ValueError):  # others, such as AxisError, name no argument
         raise error
@@ -148,7 +148,7 @@ def _definition(row: Row, name: str, *, backward: bool = False) -> str:
     words = _words(row, name, function)
     if words:
         indented = "\n".join(f"        {line}" for line in body)
-        text = f"    try:\n{indented}\n    except Exception as error:\n        _in_their_words(error, {words!r})"
+        text = f"    try:\n{indented}\n    except _said as error:\n        _in_their_words(error, {words!r})"
     else:
         text = "\n".join(f"    {line}" for line in body)
     return f"def {name}({ast.unparse(arguments)}):\n{text}\n"
@@ -182,6 +182,7 @@ def build(module: str, peer: str, rows: Iterable[Row], *, backward: bool = True)
     wanted += [(f"{row.name}_backward", row, True) for row in rows if backward and has_backward(row)]
     source = "\n".join(_definition(row, name, backward=gradient) for name, row, gradient in wanted)
     namespace: dict[str, Any] = {"__name__": module, "_ours": OURS, "inf": np.inf}
+    namespace["_said"] = (TypeError, ValueError)  # not MemoryError: where there is none, a handler only loses more
     namespace |= {"_at_kinks": _at_kinks, "_check_flag": check_flag, "_in_their_words": _in_their_words}
     exec(compile(source, f"<{module}>", "exec"), namespace)  # noqa: S102  text from our own tables; signatures are real
     for name, row, gradient in wanted:

@@ -190,7 +190,7 @@ class Parameter:
         """Return memory for a new gradient: that of the last one, unless the new one will be added to it."""
         data = self._data
         if data.itemsize == 2:
-            self._refuse_training()
+            self.refuse_training()
         if self._grad is not None and not self._used:
             return np.empty_like(data)
         buffer = self._buffer
@@ -201,7 +201,7 @@ class Parameter:
     def add_gradient(self, grad: NDArray[Any]) -> None:
         """Store the first gradient since the last step, or add another one to it."""
         if self._data.itemsize == 2:
-            self._refuse_training()
+            self.refuse_training()
         if self._grad is not None and not self._used:
             # An assigned array is not overwritten: it may have other uses.
             grad = np.add(self._grad, grad, out=self._grad if self._owned else grad)
@@ -215,11 +215,9 @@ class Parameter:
             self._grad, self._owned = self._grad.copy(), True
         return self._grad
 
-    def use_gradient(self) -> NDArray[Any] | None:
-        """Return the gradient for a step, once; None if there is none since the last step, or if frozen."""
-        grad = self._grad if self.requires_grad and not self._used else None
-        self._used = True
-        return grad
+    def new_gradient(self) -> NDArray[Any] | None:
+        """Return the gradient for a step; None if there is none since the last step, or if frozen."""
+        return self._grad if self.requires_grad and not self._used else None
 
     def takes(self, values: NDArray[Any]) -> bool:
         """Whether new values can be stored: the memory is writable, or their type needs new memory anyway."""
@@ -237,7 +235,8 @@ class Parameter:
         if memory is not self.data:
             self.data = memory
 
-    def _refuse_training(self) -> None:
+    def refuse_training(self) -> None:
+        """Refuse a type that is for inference."""
         raise TypeError(
             f"a parameter of {self.dtype} is for inference: train with float32 or float64, and convert its data afterwards"
         )
