@@ -397,7 +397,7 @@ cdef enum:
     _MANY_ROWS = 4096  # from here on losses are added up in chunks
     _CHUNKS = 1024  # at most, or
     _FEW_CHUNKS = 128  # of rows whose sums cost much of what else is done with them
-    _CHUNK = 16  # rows: chunks hold a multiple of this
+    _CHUNK = 128  # rows: chunks hold a multiple of this
 
 
 cdef void _clear(fr_row_call *call) noexcept:

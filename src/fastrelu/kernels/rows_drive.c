@@ -251,21 +251,28 @@ static void fr_pick(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t 
 }
 
 /* Computes rows that lie side by side, at least FR_COLUMNS and one run of the last axis, without a copy or from a copy
- * under their masks. The last tile may overlap the one before. */
+ * under their masks. The last tile may overlap the one before: then its first `known` losses are, too. */
 static void fr_run_direct(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t rows, int *status) {
     const fr_row_call *call = walk->call;
-    const ptrdiff_t size = call->itemsize, most = walk->at[FR_ROW_WHERE] ? plan->width : FR_TILE_WIDTH;
+    const ptrdiff_t size = call->itemsize;
+    const ptrdiff_t most = walk->at[FR_ROW_WHERE]       ? plan->width
+                           : call->loss || call->finish ? FR_TILE_WIDTH
+                                                        : PTRDIFF_MAX;
     fr_tile tile;
     tile.n = call->n;
     tile.target = call->target;
     for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) tile.pitch[k] = call->operand[k].along;
     tile.out_pitch = call->operand[FR_ROW_OUT].along;
     for (ptrdiff_t done = 0; done < rows; done += tile.width) {
-        if (rows - done < FR_COLUMNS) done = rows - FR_COLUMNS;
+        const ptrdiff_t known = rows - done < FR_COLUMNS ? FR_COLUMNS - (rows - done) : 0;
+        done -= known;
         tile.width = rows - done < most ? (rows - done) / FR_COLUMNS * FR_COLUMNS : most;
         for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) tile.in[k] = walk->at[k] ? walk->at[k] + done * size : NULL;
         tile.out = walk->at[FR_ROW_OUT] ? walk->at[FR_ROW_OUT] + done * size : NULL;
-        if (walk->at[FR_ROW_LABEL]) *status |= fr_read_labels(walk, done, tile.width, tile.label);
+        if (walk->at[FR_ROW_LABEL]) {
+            memset(tile.label, 0, (size_t)known * sizeof *tile.label);
+            *status |= fr_read_labels(walk, done + known, tile.width - known, tile.label + known);
+        }
         if (walk->at[FR_ROW_WHERE]) {
             fr_pick(walk, plan, done, tile.width, plan->room[0]);
             tile.in[0] = plan->room[0], tile.pitch[0] = plan->pitch;
@@ -277,7 +284,7 @@ static void fr_run_direct(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t 
         if (call->finish)
             fr_finish_rows(call, walk->at[FR_ROW_FACTOR] + done * fr_across(call, FR_ROW_FACTOR), tile.out,
                            tile.out_pitch, size, tile.width, mask);
-        fr_write_losses(walk, plan, done, tile.width, tile.loss);
+        fr_write_losses(walk, plan, done + known, tile.width - known, tile.loss + known);
     }
     fr_row_step(walk, rows);
 }
@@ -295,8 +302,8 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     ptrdiff_t run = fr_row_run(walk, most), rows = 0;
     fr_tile tile;
     if (plan->direct && run >= FR_COLUMNS) {
-        const int once = call->loss || (walk->at[FR_ROW_OUT] && (walk->at[FR_ROW_OUT] == walk->at[FR_ROW_IN] ||
-                                                                 walk->at[FR_ROW_OUT] == walk->at[FR_ROW_SECOND]));
+        const int once = walk->at[FR_ROW_OUT] && (call->loss || walk->at[FR_ROW_OUT] == walk->at[FR_ROW_IN] ||
+                                                  walk->at[FR_ROW_OUT] == walk->at[FR_ROW_SECOND]);
         const ptrdiff_t last = run % FR_COLUMNS;
         rows = once || (last <= FR_COLUMNS / 4 && fr_are_few(call, last)) ? run - last : run;
         fr_run_direct(walk, plan, rows, status);

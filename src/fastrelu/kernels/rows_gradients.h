@@ -16,7 +16,9 @@ enum { FR_DOT_GROUP = 4, FR_DOT_BYTES = 1 << 13, FR_DOT_FETCHED = 1 << 12 };
 #define FOR_WIDTHS(at, count, tile)                                                                       \
     for (ptrdiff_t at = 0, count = 0,                                                                     \
                    fit = FR_DOT_BYTES / ((tile)->n * (ptrdiff_t)sizeof(store)) / FR_COLUMNS * FR_COLUMNS, \
-                   most = fit < FR_COLUMNS ? FR_COLUMNS : fit;                                            \
+                   most = fit < FR_COLUMNS      ? FR_COLUMNS                                              \
+                          : fit < FR_TILE_WIDTH ? fit                                                     \
+                                                : FR_TILE_WIDTH;                                          \
          count = (tile)->width - at < most ? (tile)->width - at : most, at < (tile)->width; at += count)
 #endif
 

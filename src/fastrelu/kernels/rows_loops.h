@@ -516,6 +516,44 @@ FR_INLINE FN(factor) FN(logarithm_of)(fr_total beside, real unit, real unit_low)
 #endif
 }
 
+/* ---- Rows of two elements, in the kinds that fuse: log(1 + e^(other - m)) needs neither a sum nor a unit, because the
+ * difference is exact as a sum of two numbers. ---- */
+
+#undef PAIRS
+#define PAIRS(n) (KEEPS && (n) == 2)
+FR_INLINE store FN(other_of)(store a, store b, store m) { return a == m ? b : a; }
+/* The logarithm times 2^ROW_LIFT, as a sum of two numbers. */
+FR_INLINE FN(factor) FN(pair_log)(store m, store other) {
+#if KEEPS
+    const real down = BY_TYPE(0x1p-64, 0x1p-600), magic = ROUNDER + BIAS + ROW_LIFT;
+    const real gap = other - m, back = other - gap, gap_low = (back - m) + (other - (gap + back));
+    const int gone = ROW_LOW > gap;
+    const real z = gone ? ROW_LOW : gap, shifted = FMA(z, R(LOG2E), magic);
+    const real r = FN(minus_k_ln2)(z, shifted - magic) + (gone ? R(0) : gap_low);
+    const real e = FN(exp_poly)(r, 1, 1) * FN(power)(shifted), d = FMA(e, down, R(2));
+#if FR_KIND == FR_LEAN
+    const real inverse = 1 / d, q = (e + e) * inverse;
+    const real q_low = FMA(-q, FMA(e, down, 2 - d), FMA(-q, d, e + e)) * inverse;
+#else
+    const real q = (e + e) / d, q_low = 0;
+#endif
+    const real t = q * down, w = t * t;
+    return (FN(factor)){q, FMA(q * w, FN(log1p_poly)(w), q_low)};
+#else
+    (void)m, (void)other;
+    return (FN(factor)){0, 0};
+#endif
+}
+FR_INLINE real FN(pair_logarithm)(store m, store other) {
+    const FN(factor) y = FN(pair_log)(m, other);
+    return (y.hi + y.lo) * BY_KIND(0x1p-64f, 0, 0x1p-600);
+}
+/* -log p of the element `own` */
+FR_INLINE double FN(pair_loss)(store m, store other, store own) {
+    const FN(factor) y = FN(pair_log)(m, other);
+    return ((double)y.hi + (double)y.lo) * BY_KIND(0x1p-64, 0, 0x1p-600) + ((double)m - (double)own);
+}
+
 /* ---- Rows whose largest element is infinite: they have a limit if they hold a single +inf and no NaN. ---- */
 
 FR_INLINE int FN(row_is_finite)(store m) { return m - m == 0; }
@@ -571,9 +609,14 @@ FR_UNUSED static void FN(log_softmax_row)(const char *const *in, char *to, ptrdi
         FN(write_limit)(to, sizeof(store), n, FN(limit_of)(in[0], sizeof(store), n, 0), 1);
         return;
     }
-    const FN(row) row = FN(row_of)(m);
-    const FN(factor) logarithm = FN(logarithm_of)(FN(row_sum)(x, NULL, out, n, &row, 0, 1), row.unit, row.unit_low);
-    const real hi = logarithm.hi, lo = logarithm.lo;
+    real hi, lo = 0;
+    if (PAIRS(n)) {
+        hi = FN(pair_logarithm)(m, FN(other_of)(x[0], x[1], m));
+    } else {
+        const FN(row) row = FN(row_of)(m);
+        const FN(factor) y = FN(logarithm_of)(FN(row_sum)(x, NULL, out, n, &row, 0, 1), row.unit, row.unit_low);
+        hi = y.hi, lo = y.lo;
+    }
     FR_INDEPENDENT
     for (ptrdiff_t i = 0; i < n; i++) out[i] = FN(log_probability)(x[i], m, hi, lo);
 }

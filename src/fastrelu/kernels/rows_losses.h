@@ -274,8 +274,10 @@ FR_UNUSED static double FN(cross_entropy_row)(const fr_target *target, ptrdiff_t
                               FN(limit_of)(target->x, sizeof(store), n, 0), whole, target->grad, sizeof(store));
 
     const FN(row) row = FN(row_of)(m);
+    const store other = PAIRS(n) ? FN(other_of)(x[0], x[1], m) : 0; /* of a gradient in place: before it is written */
     const fr_total beside = FN(row_sum)(x, grad, grad ? grad : x, n, &row, 0, 1);
-    double loss = FN(row_loss)(beside, row.unit, row.unit_low, m, soft ? m : own);
+    double loss = PAIRS(n) ? FN(pair_loss)(m, other, soft ? m : own)
+                           : FN(row_loss)(beside, row.unit, row.unit_low, m, soft ? m : own);
     if (soft) loss = FN(soft_loss)(whole, loss, shared ? 0 : weight * s.keep, (double)m - (double)own, moment);
     else loss = FN(weighted)(whole, loss);
     if (!grad) return loss;
@@ -343,15 +345,15 @@ FR_INLINE void FN(cross_entropy_columns)(fr_tile *tile, ptrdiff_t n) {
     FN(columns) c[FR_COLUMN_BATCH];
     FR_LINES double whole[FR_COLUMN_BATCH][FR_COLUMNS], moment[FR_COLUMN_BATCH][FR_COLUMNS];
     FR_LINES double weight[FR_COLUMN_BATCH][FR_COLUMNS];
-    FR_LINES store own[FR_COLUMN_BATCH][FR_COLUMNS];
+    FR_LINES store own[FR_COLUMN_BATCH][FR_COLUMNS], other[FR_COLUMN_BATCH][FR_COLUMNS];
     ptrdiff_t limit[FR_COLUMN_BATCH][FR_COLUMNS];
     unsigned rare[FR_COLUMN_BATCH], infinite[FR_COLUMN_BATCH];
     FOR_BATCHES(at, count, tile) {
         const char *from = tile->in[0] + COLUMNS_AT(at);
         char *to = tile->out ? tile->out + COLUMNS_AT(at) : NULL;
         const int32_t *labels = tile->label + at * FR_COLUMNS;
-        if (n == 2 && !to) FN(columns_top)(c, infinite, limit, from, pitch, n, count, 0, 0, 1);
-        else FN(columns_top)(c, infinite, limit, from, pitch, n, count, 0, 1, 1);
+        if (n == 2 && !to) FN(columns_top)(c, infinite, limit, from, pitch, n, count, 0, 0, !PAIRS(n));
+        else FN(columns_top)(c, infinite, limit, from, pitch, n, count, 0, 1, !PAIRS(n));
         for (ptrdiff_t k = 0; k < count; k++) {
             const int32_t *label = labels + k * FR_COLUMNS;
             int32_t ignored = 0;
@@ -373,13 +375,19 @@ FR_INLINE void FN(cross_entropy_columns)(fr_tile *tile, ptrdiff_t n) {
             FN(targets_tile_row)(tile, COLUMNS_AT(at + k), c[k].m, s, whole[k], moment[k]);
             if (!shared) FOR_LANES(j) moment[k][j] = FN(weighted)(s.spread, moment[k][j]);
         }
-        for (ptrdiff_t k = 0; k < count; k++)
-            FN(columns_sum)(&c[k], from + COLUMNS_AT(k), pitch, to ? to + COLUMNS_AT(k) : NULL, out_pitch, n, 0, 1);
+        for (ptrdiff_t k = 0; k < count; k++) {
+            const store *one = (const store *)(from + COLUMNS_AT(k));
+            const store *two = (const store *)((const char *)one + pitch);
+            if (PAIRS(n)) FOR_LANES(j) other[k][j] = FN(other_of)(one[j], two[j], c[k].m[j]);
+            if (!PAIRS(n) || to)
+                FN(columns_sum)(&c[k], from + COLUMNS_AT(k), pitch, to ? to + COLUMNS_AT(k) : NULL, out_pitch, n, 0, 1);
+        }
         for (ptrdiff_t k = 0; k < count; k++) {
             double *loss = tile->loss + (at + k) * FR_COLUMNS;
             const store *at_label = soft ? c[k].m : own[k];
             FR_LINES double log_sum[FR_COLUMNS];
-            FOR_LANES(j)
+            if (PAIRS(n)) FOR_LANES(j) log_sum[j] = FN(pair_loss)(c[k].m[j], other[k][j], at_label[j]);
+            else FOR_LANES(j)
             log_sum[j] =
                 FN(row_loss)(FN(column_total)(&c[k], j), c[k].unit[j], c[k].unit_low[j], c[k].m[j], at_label[j]);
             if (plain) FOR_LANES(j) loss[j] = log_sum[j];
@@ -457,6 +465,7 @@ FR_UNUSED static double FN(logsumexp_row)(const fr_target *target, ptrdiff_t n) 
     const store *x = (const store *)target->x;
     const store m = FN(row_max)(x, n, 0);
     if (!FN(row_is_finite)(m)) return FN(infinite_sum)(target->x, sizeof(store), n);
+    if (PAIRS(n)) return FN(pair_loss)(m, FN(other_of)(x[0], x[1], m), 0);
     const FN(row) row = FN(row_of)(m);
     return FN(row_loss)(FN(row_sum)(x, NULL, x, n, &row, 0, 1), row.unit, row.unit_low, m, 0);
 }
@@ -467,12 +476,16 @@ FR_INLINE void FN(logsumexp_columns)(fr_tile *tile, ptrdiff_t n) {
     unsigned infinite[FR_COLUMN_BATCH];
     FOR_BATCHES(at, count, tile) {
         const char *x = tile->in[0] + COLUMNS_AT(at);
-        FN(columns_top)(c, infinite, limit, x, pitch, n, count, 0, n != 2, 1);
-        for (ptrdiff_t k = 0; k < count; k++) FN(columns_sum)(&c[k], x + COLUMNS_AT(k), pitch, NULL, 0, n, 0, 1);
+        FN(columns_top)(c, infinite, limit, x, pitch, n, count, 0, n != 2, !PAIRS(n));
+        for (ptrdiff_t k = 0; k < count && !PAIRS(n); k++)
+            FN(columns_sum)(&c[k], x + COLUMNS_AT(k), pitch, NULL, 0, n, 0, 1);
         for (ptrdiff_t k = 0; k < count; k++) {
             double *loss = tile->loss + (at + k) * FR_COLUMNS;
-            FOR_LANES(j)
-            loss[j] = FN(row_loss)(FN(column_total)(&c[k], j), c[k].unit[j], c[k].unit_low[j], c[k].m[j], 0);
+            const store *one = (const store *)(x + COLUMNS_AT(k)), *two = (const store *)((const char *)one + pitch);
+            if (PAIRS(n)) FOR_LANES(j)
+            loss[j] = FN(pair_loss)(c[k].m[j], FN(other_of)(one[j], two[j], c[k].m[j]), 0);
+            else FOR_LANES(j) loss[j] =
+                FN(row_loss)(FN(column_total)(&c[k], j), c[k].unit[j], c[k].unit_low[j], c[k].m[j], 0);
             for (int j = 0; j < FR_COLUMNS && infinite[k]; j++)
                 if (infinite[k] >> j & 1)
                     loss[j] = FN(infinite_sum)(x + COLUMNS_AT(k) + j * (ptrdiff_t)sizeof(store), pitch, n);

@@ -61,6 +61,11 @@ static void fr_slope_select(const fr_row_call *call, const fr_row_plan *plan, fr
         call->flavor->select(at + i * step, at + i * step, plan->mask + i * mask_step, runs.length, absent);
 }
 
+/* Do rows lie side by side in every operand, so that a tile needs no copy but that of the results? */
+static int fr_slopes_lie_across(const fr_row_call *call, const fr_row_plan *plan) {
+    return plan->tiles && !plan->sinks && fr_lies_across(call) && fr_across(call, FR_ROW_GRAD) == call->itemsize;
+}
+
 /* Loads the next rows, finds their results in place, and their gradients. */
 static void fr_slope_kernels(const fr_row_call *call, const fr_row_plan *plan, const fr_slope_side *grad,
                              const fr_slope_side *z, const fr_slope_side *out, fr_tile *tile) {
@@ -122,18 +127,23 @@ static ptrdiff_t fr_run_slopes(fr_row_walk *walk, const fr_row_plan *plan, char 
     fr_row_walk next;
     fr_tile tile;
     if (most > plan->width) most = plan->width;
+    const ptrdiff_t lined = fr_row_run(walk, most) / FR_COLUMNS * FR_COLUMNS;
+    const int lines = lined && fr_slopes_lie_across(call, plan); /* a tile without a copy */
     if (!plan->tiles) most = fr_row_run(walk, most);
+    else if (lines) most = lined;
     for (int k = 0; k < FR_SLOPE_ROOMS; k++) {
         const int from = k < FR_SLOPE_INPUTS ? fr_slope_operand[k] : FR_ROW_OPERANDS;
         const int direct =
             k < FR_SLOPE_INPUTS && !plan->tiles && fr_is_direct(call, from) && !(k == FR_SLOPE_GRAD && plan->sinks);
         side[k] = (fr_slope_side){room + k * held, along, across};
         if (direct) side[k] = (fr_slope_side){walk->at[from], size, fr_across(call, from)};
+        if (lines && k < FR_SLOPE_INPUTS) side[k] = (fr_slope_side){walk->at[from], call->operand[from].along, size};
         step[k] = plan->tiles ? side[k].along : side[k].across;
     }
     const fr_slope_side *x = &side[FR_SLOPE_X], *grad = &side[FR_SLOPE_GRAD], *z = &side[FR_SLOPE_Z];
-    const int written = !plan->tiles && fr_is_direct(call, FR_ROW_OUT) && !plan->sinks;
-    out = written ? (fr_slope_side){walk->at[FR_ROW_OUT], size, fr_across(call, FR_ROW_OUT)} : *z;
+    const int written = lines || (!plan->tiles && fr_is_direct(call, FR_ROW_OUT) && !plan->sinks);
+    const ptrdiff_t out_along = lines ? call->operand[FR_ROW_OUT].along : size;
+    out = written ? (fr_slope_side){walk->at[FR_ROW_OUT], out_along, fr_across(call, FR_ROW_OUT)} : *z;
     const ptrdiff_t out_step = plan->tiles ? out.along : out.across;
     const ptrdiff_t mask_along = plan->tiles ? plan->width : 1, mask_across = plan->tiles ? 1 : n;
 
@@ -164,7 +174,7 @@ static ptrdiff_t fr_run_slopes(fr_row_walk *walk, const fr_row_plan *plan, char 
             memset(plan->mask + i * plan->width + rows, 0, (size_t)(tile.width - rows));
     }
 
-    const int dense = plan->tiles && tile.width == plan->width; /* then the lines are one run */
+    const int dense = plan->tiles && tile.width == plan->width && !lines; /* then the lines are one run */
     const fr_slope_runs runs = {dense         ? 1
                                 : plan->tiles ? n
                                               : rows,

@@ -205,14 +205,20 @@ FR_INLINE void FN(log_softmax_columns)(fr_tile *tile, ptrdiff_t n) {
     FOR_BATCHES(at, count, tile) {
         const char *from = tile->in[0] + COLUMNS_AT(at);
         char *to = tile->out + COLUMNS_AT(at);
-        FN(columns_top)(c, infinite, limit, from, pitch, n, count, 0, n != 2, 1);
-        for (ptrdiff_t k = 0; k < count; k++) FN(columns_sum)(&c[k], from + COLUMNS_AT(k), pitch, NULL, 0, n, 0, 1);
+        FN(columns_top)(c, infinite, limit, from, pitch, n, count, 0, n != 2, !PAIRS(n));
+        for (ptrdiff_t k = 0; k < count && !PAIRS(n); k++)
+            FN(columns_sum)(&c[k], from + COLUMNS_AT(k), pitch, NULL, 0, n, 0, 1);
         for (ptrdiff_t k = 0; k < count; k++) {
             FR_LINES real hi[FR_COLUMNS], lo[FR_COLUMNS];
-            FOR_LANES(j) {
-                const FN(factor) logarithm =
-                    FN(logarithm_of)(FN(column_total)(&c[k], j), c[k].unit[j], c[k].unit_low[j]);
-                hi[j] = logarithm.hi, lo[j] = logarithm.lo;
+            if (PAIRS(n)) {
+                const store *one = (const store *)(from + COLUMNS_AT(k)),
+                            *two = (const store *)((const char *)one + pitch);
+                FOR_LANES(j) hi[j] = FN(pair_logarithm)(c[k].m[j], FN(other_of)(one[j], two[j], c[k].m[j])), lo[j] = 0;
+            } else {
+                FOR_LANES(j) {
+                    const FN(factor) y = FN(logarithm_of)(FN(column_total)(&c[k], j), c[k].unit[j], c[k].unit_low[j]);
+                    hi[j] = y.hi, lo[j] = y.lo;
+                }
             }
             for (ptrdiff_t i = 0; i < n; i++) {
                 const store *x = (const store *)(from + COLUMNS_AT(k) + i * pitch);
