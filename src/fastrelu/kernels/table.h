@@ -104,8 +104,8 @@ enum { FR_TILE = 32 };
 #define FR_DIRECT_GRADIENT FR_DIRECT_FORWARD
 #define FR_GATE_FORWARD FR_DIRECT_FORWARD
 #define FR_GATE_GRADIENT FR_DIRECT_FORWARD
-/* Loops with terms: for the kernels of "fast", and for "accurate" where those are the same. Gradients in double have
- * none that add: next to their sums an addition costs nothing. */
+/* Loops with terms: for the kernels of "fast", and for "accurate" where those are the same. Gradients of costly bodies
+ * in double have none that add: next to the body and the sums an addition costs nothing. */
 #define FR_BLOCKS_FUSED(...) \
     {                        \
         { NULL }             \
@@ -114,9 +114,9 @@ enum { FR_TILE = 32 };
 #define FR_FUSED_EXACT(id) {id##_lean, id##_lean, id##_full, id##_full}
 #define FR_FUSED_WIDE(id) {id##_lean, NULL, id##_full, id##_full}
 #define FR_FUSED_HILO(id) {id##_lean, NULL, id##_full, NULL}
-#define FR_FLOAT_EXACT(id) {id##_lean, id##_lean}
-#define FR_FLOAT_WIDE(id) {id##_lean}
-#define FR_FLOAT_HILO(id) {id##_lean}
+#define FR_SUMMED_EXACT FR_FUSED_EXACT
+#define FR_SUMMED_WIDE FR_FUSED_WIDE
+#define FR_SUMMED_HILO(id) {id##_lean}
 #define FR_DIRECT_FUSED(id, added, multiplied) {added(id##_added)}
 #define FR_GATE_FUSED(id, added, multiplied) {added(id##_added), multiplied(id##_multiplied)}
 #else
@@ -131,11 +131,11 @@ enum { FR_TILE = 32 };
 #define FR_LOOPS_OF_4 FR_BOTH
 #define FR_LOOPS_IN(id, rounding, parameters, direct, fused) \
     {FR_JOIN(FR_LOOPS_OF_, FR_COUNT_##parameters)(id, rounding), direct(id), fused}
-#define OP(name, parameters, rounding, cost, domain, gradient, learned, direct)                   \
-    {FR_LOOPS_IN(name##_forward, rounding, parameters, FR_##direct##_FORWARD,                     \
-                 FR_##direct##_FUSED(name##_forward, FR_FUSED_##rounding, FR_FUSED_##rounding)),  \
-     FR_LOOPS_IN(name##_backward, rounding, parameters, FR_##direct##_GRADIENT,                   \
-                 FR_##direct##_FUSED(name##_backward, FR_FLOAT_##rounding, FR_FUSED_##rounding)), \
+#define OP(name, parameters, rounding, cost, domain, gradient, learned, direct)                    \
+    {FR_LOOPS_IN(name##_forward, rounding, parameters, FR_##direct##_FORWARD,                      \
+                 FR_##direct##_FUSED(name##_forward, FR_FUSED_##rounding, FR_FUSED_##rounding)),   \
+     FR_LOOPS_IN(name##_backward, rounding, parameters, FR_##direct##_GRADIENT,                    \
+                 FR_##direct##_FUSED(name##_backward, FR_SUMMED_##rounding, FR_FUSED_##rounding)), \
      FR_WITH_##gradient(FR_LOOPS_IN(name##_from_output, rounding, parameters, FR_##direct##_GRADIENT, {{NULL}}))},
 static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
 #include "ops.def"
