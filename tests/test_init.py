@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,49 @@ def test_gains_of_the_literature() -> None:
         assert round(init.calculate_gain(name, convention="moment"), 4) == gain
 
 
+# Each argument that is a number.
+NUMBERS = [
+    *(("uniform_", name) for name in ("a", "b")),
+    *(("normal_", name) for name in ("mean", "std")),
+    *(("trunc_normal_", name) for name in ("mean", "std", "a", "b")),
+    ("constant_", "val"),
+    *((name, "gain") for name in ("orthogonal_", "xavier_uniform_", "xavier_normal_")),
+]
+
+
+@pytest.mark.parametrize("given", [None, "1", "text", 1j, [1.0], np.ones(4)], ids=str)
+@pytest.mark.parametrize(("function", "name"), NUMBERS)
+def test_numbers(function: str, name: str, given: Any) -> None:
+    """None, text, complex numbers and arrays are refused in place of a number, before anything is drawn or written."""
+    w, rng = np.full((3, 4), 7.0), np.random.default_rng(0)
+    options = {} if function == "constant_" else {"rng": rng}
+    with pytest.raises(TypeError, match=f"{name} must be a number, got|constant_ fills with one number, got"):
+        getattr(init, function)(w, **{name: given}, **options)
+    assert (w == 7).all()
+    assert rng.random() == np.random.default_rng(0).random()
+
+
+@pytest.mark.parametrize("given", [math.nan, math.inf, -math.inf, 1e300, -1e300], ids=str)
+@pytest.mark.parametrize(
+    ("function", "name"), [pair for pair in NUMBERS if pair[0] not in {"uniform_", "trunc_normal_", "constant_"}]
+)
+def test_numbers_are_finite_in_the_type(function: str, name: str, given: float) -> None:
+    """A tensor is not filled with infinities or NaN because a number of the distribution is one in its type."""
+    w = np.full((3, 4), 7.0, np.float32)
+    with pytest.raises(ValueError, match=rf"{name} must be a finite number of float32, got {re.escape(repr(given))}"):
+        getattr(init, function)(w, **{name: given})
+    assert (w == 7).all()
+
+
+def test_constants() -> None:
+    """NaN and the infinities fill, as they are; a finite number that is none of the type does not."""
+    for value in (math.nan, math.inf, -math.inf, 3.4e38):
+        w = init.constant_(np.zeros(2, np.float32), value)
+        np.testing.assert_array_equal(w, np.float32([value] * 2))
+    with pytest.raises(ValueError, match=r"val must be a finite number of float32, got 1e\+300"):
+        init.constant_(np.zeros(2, np.float32), 1e300)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -91,7 +135,7 @@ def test_gains_of_the_literature() -> None:
         (lambda: init.xavier_uniform_(np.ones(0)), r"shape \(0,\) has no fan-in and fan-out"),
         (lambda: init.lecun_normal_(np.ones(4)), r"shape \(4,\) has no fan-in and fan-out"),
         (lambda: init.xavier_uniform_(np.ones((3, 3)), -1), "gain must be at least 0, got -1"),
-        (lambda: init.xavier_normal_(np.ones((3, 3)), math.nan), "gain must be at least 0, got nan"),
+        (lambda: init.xavier_normal_(np.ones((3, 3)), math.nan), "gain must be a finite number of float64, got nan"),
         (lambda: init.normal_(np.ones(3), std=-1), "std must be at least 0, got -1"),
         (lambda: init.uniform_(np.ones(3), 1, 0), "uniform_ requires a <= b and a finite b - a, got a=1, b=0"),
         (lambda: init.uniform_(np.ones(3), -1e308, 1e308), "a finite b - a, got a=-1e[+]308"),

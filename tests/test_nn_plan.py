@@ -135,7 +135,6 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "all arrays": lambda m: [p.__setattr__("data", p.data.astype(np.float64)) for p in m.parameters()],
     "parameter": lambda m: setattr(m[0], "weight", nn.Parameter(np.ones((100, 5), np.float32))),
     "another shape": lambda m: setattr(m[0], "weight", nn.Parameter(np.ones((7, 5), np.float32))),
-    "no axes": lambda m: setattr(m[0], "weight", nn.Parameter(np.ones((), np.float32))),
     "no bias": lambda m: setattr(m[0], "bias", None),
     "bias of one number": lambda m: setattr(m[0], "bias", nn.Parameter(np.ones(1, np.float32))),
     "deleted bias": lambda m: delattr(m[0], "bias"),

@@ -472,3 +472,28 @@ def test_every_layer_takes_part() -> None:
     }
     known = {name.partition(",")[0] for name in (*LAYERS, *JOINING)} | {"CReLU", "Linear", "Sequential", "Unflatten"}
     assert layers - known == {"Activation", "Module", "ModuleDict", "ModuleList"}
+
+
+@pytest.mark.parametrize(
+    ("layer", "name", "wrong", "error", "message"),
+    [
+        *(
+            (nn.Dropout(), "p", wrong, ValueError, "Dropout requires 0 <= p <= 1, got p=")
+            for wrong in (-0.1, 1.1, 2, np.nan)
+        ),
+        *(
+            (nn.Dropout(), "p", wrong, TypeError, "p must be a number, got")
+            for wrong in (None, "0.5", [0.5], np.ones(1))
+        ),
+        *((nn.GumbelSoftmax(), "hard", wrong, TypeError, "hard must be True or False") for wrong in (1, "yes", None)),
+    ],
+    ids=str,
+)
+def test_options_that_are_set_later(layer: Any, name: str, wrong: Any, error: type[Exception], message: str) -> None:
+    """Are checked like those of the constructor."""
+    before = getattr(layer, name)
+    with pytest.raises(error, match=message):
+        type(layer)(**{name: wrong})
+    with pytest.raises(error, match=message):
+        setattr(layer, name, wrong)
+    assert getattr(layer, name) == before

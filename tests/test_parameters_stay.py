@@ -22,6 +22,31 @@ each_parameter = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        *(("bias", shape, r"\(out_features,\)") for shape in ((), (2, 1), (1, 3))),
+        *(("weight", shape, r"\(out_features, in_features\)") for shape in ((), (4,), (2, 3, 4))),
+    ],
+)
+def test_parameters_of_linear_do_not_broadcast(name: str, shape: tuple[int, ...], message: str) -> None:
+    """A parameter with other axes is refused when it is assigned, and the layer keeps the one it has."""
+    layer = nn.Linear(4, 3)
+    before = getattr(layer, name)
+    with pytest.raises(ValueError, match=rf"^Linear.{name} is of shape {message}, got .* {re.escape(str(shape))}$"):
+        setattr(layer, name, nn.Parameter(np.ones(shape, np.float32)))
+    assert getattr(layer, name) is before
+
+
+def test_one_bias_for_all_outputs() -> None:
+    """Its gradient is the sum over all outputs, as in PyTorch."""
+    layer = nn.Linear(4, 3)
+    layer.bias = nn.Parameter(np.ones(1, np.float32))
+    layer(np.ones((2, 4), np.float32))
+    layer.backward(np.ones((2, 3), np.float32))
+    assert layer.bias.grad.tolist() == [6]
+
+
 def fresh(kind: Any, name: str) -> tuple[nn.Module, nn.Parameter]:
     """Return a layer of the kind and its parameter."""
     layer = copy.deepcopy(KINDS[kind])

@@ -491,7 +491,37 @@ WRITES: dict[str, tuple[Callable[..., Any], str]] = {
         lambda self, x: self.add(self.relu(self.flat(h := self.a(x))), h),
         r"layer add, Add\(\) got an array that layer relu, ReLU\(inplace=True\) had overwritten through a view of it",
     ),
+    "overwritten again": (
+        lambda self, x: [v := self.flat(h := self.a(x)), self.relu(h), self.tanh(v)][2],
+        "layer tanh, .* got an array that layer relu, .* had overwritten through a view of it",
+    ),
+    "returned": (
+        lambda self, x: [self.flat(h := self.a(x)), self.relu(h)][0],
+        r"forward returned an array that layer relu, ReLU\(inplace=True\) had overwritten through a view of it",
+    ),
+    "input returned": (
+        lambda self, x: [x, self.relu(self.flat(x))][0],
+        "forward returned an array that layer relu, .* had overwritten through a view of it",
+    ),
+    "returned beside it": (lambda self, x: [self.flat(h := self.a(x)), self.relu(h)][1], ""),
 }
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_returned_arrays_that_share_memory(first: bool) -> None:
+    """Only a gradient that is given is refused: that of the array that was overwritten through a view of it."""
+    model = Net(
+        lambda self, x: (self.flat(h := self.a(x)), self.relu(h)),
+        a=linear(4, 4),
+        flat=nn.Flatten(),
+        relu=nn.ReLU(inplace=True),
+    )
+    view, y = model(data(5, 4))
+    if first:
+        with pytest.raises(RuntimeError, match="forward returned an array that layer relu"):
+            model.backward((np.ones_like(view), np.ones_like(y)))
+    model.backward((None, np.ones_like(y)))
+    np.testing.assert_array_equal(model.a.bias.grad, (y > 0).sum(0))
 
 
 @pytest.mark.parametrize("case", WRITES)

@@ -30,10 +30,16 @@ ROWS = (
     Row("mish(x)", "mish(x)"),
     Row("hard_silu(x)", "hard_swish(x)"),
     Row("hard_swish(x)", "hard_swish(x)"),
-    Row("softmax(x, axis=-1, where=None)", f"softmax(x, axis, {_WHERE})"),
-    Row("log_softmax(x, axis=-1, where=None)", f"log_softmax(x, axis, {_WHERE})"),
-    Row("logsumexp(a, axis=None, *, keepdims=False, where=None)", f"logsumexp(a, axis, keepdims=keepdims, {_WHERE})"),
-    Row("logmeanexp(x, axis=None, where=None, keepdims=False)", f"logmeanexp(x, axis, keepdims=keepdims, {_WHERE})"),
+    Row("softmax(x, axis=-1, where=None)", f"softmax(x, axes_of(axis), {_WHERE})"),
+    Row("log_softmax(x, axis=-1, where=None)", f"log_softmax(x, axes_of(axis), {_WHERE})"),
+    Row(
+        "logsumexp(a, axis=None, *, keepdims=False, where=None)",
+        f"logsumexp(a, axes_of(axis), keepdims=keepdims, {_WHERE})",
+    ),
+    Row(
+        "logmeanexp(x, axis=None, where=None, keepdims=False)",
+        f"logmeanexp(x, axes_of(axis), keepdims=keepdims, {_WHERE})",
+    ),
 )
 FUNCTIONS = build(__name__, "``jax.nn.{}``", ROWS)
 __all__ = [*FUNCTIONS]

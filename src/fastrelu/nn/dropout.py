@@ -13,6 +13,7 @@ from fastrelu._packed import words_from
 from fastrelu.nn.module import Layer
 from fastrelu.nn.random import Random
 from fastrelu.nn.record import save, watching, writable
+from fastrelu.nn.utils import real_number
 from fastrelu.runtime import isa
 
 
@@ -33,6 +34,8 @@ class Dropout(Random, Layer):
 
     Raises
     ------
+    TypeError
+        If `p` is no number.
     ValueError
         Unless ``0 <= p <= 1``.
 
@@ -55,11 +58,14 @@ class Dropout(Random, Layer):
 
     def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: np.random.Generator | int | None = None) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout requires 0 <= p <= 1, got p={p!r}")
         self.p = p
         self.inplace = inplace
         self._seed(rng)
+
+    def _check_attribute(self, name: str, value: Any) -> None:
+        super()._check_attribute(name, value)
+        if name == "p" and not 0 <= real_number("p", value) <= 1:
+            raise ValueError(f"Dropout requires 0 <= p <= 1, got p={value!r}")
 
     def forward(self, x: ArrayLike) -> Any:
         """Return `x` with random elements set to zero, or `x` itself in evaluation mode.

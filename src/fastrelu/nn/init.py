@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from fastrelu import activations
 from fastrelu._catalogue import check_name
 from fastrelu.nn.parameter import Parameter, float_dtype
+from fastrelu.nn.utils import at_least, real_number
 from fastrelu.runtime import precision
 
 Rng = np.random.Generator | int | None
@@ -186,10 +187,11 @@ def _array(tensor: Parameter | NDArray[Any]) -> NDArray[Any]:
     return filled
 
 
-def _at_least_0(name: str, value: float) -> float:
-    if not value >= 0:
-        raise ValueError(f"{name} must be at least 0, got {value!r}")
-    return value
+def _number(array: NDArray[Any], name: str, value: float, low: float = -math.inf) -> float:
+    """Return an argument that is a number of the array's type, or refuse it before anything is drawn."""
+    if not abs(real_number(name, value)) <= float(np.finfo(array.dtype).max):
+        raise ValueError(f"{name} must be a finite number of {array.dtype}, got {value!r}")
+    return at_least(name, value, low)
 
 
 def _within(array: NDArray[Any], draws: NDArray[np.float64], a: float, b: float, *, with_b: bool) -> None:
@@ -234,7 +236,7 @@ def uniform_(tensor: _T, a: float = 0.0, b: float = 1.0, *, rng: Rng = None) -> 
     True
     """
     array = _array(tensor)
-    if not 0 <= float(b) - float(a) < math.inf:
+    if not 0 <= real_number("b", b) - real_number("a", a) < math.inf:
         raise ValueError(f"uniform_ requires a <= b and a finite b - a, got a={a!r}, b={b!r}")
     _within(array, np.random.default_rng(rng).uniform(a, b, array.shape), a, b, with_b=False)
     return tensor
@@ -250,8 +252,10 @@ def normal_(tensor: _T, mean: float = 0.0, std: float = 1.0, *, rng: Rng = None)
 
     Raises
     ------
+    TypeError
+        If `mean` or `std` is not one number.
     ValueError
-        If `std` is negative.
+        If `std` is negative, or a number is not finite in the type of the tensor.
 
     Examples
     --------
@@ -262,7 +266,10 @@ def normal_(tensor: _T, mean: float = 0.0, std: float = 1.0, *, rng: Rng = None)
     True
     """
     array = _array(tensor)
-    array[...] = np.random.default_rng(rng).normal(mean, _at_least_0("std", std), array.shape)
+    mean, std = _number(array, "mean", mean), _number(array, "std", std, 0.0)
+    draws = np.random.default_rng(rng).normal(mean, std, array.shape)
+    with np.errstate(over="ignore"):  # a draw beyond the largest number of the type is infinite
+        array[...] = draws
     return tensor
 
 
@@ -296,6 +303,8 @@ def trunc_normal_(
     True
     """
     array = _array(tensor)
+    for name, value in (("mean", mean), ("std", std), ("a", a), ("b", b)):
+        real_number(name, value)
     if not a <= b or a == math.inf or b == -math.inf:
         raise ValueError(f"trunc_normal_ requires a <= b, and a number between, got a={a!r}, b={b!r}")
     if not 0 < std < math.inf or not math.isfinite(mean):
@@ -351,6 +360,8 @@ def constant_(tensor: _T, val: float) -> _T:
     ------
     TypeError
         If `val` is not one number.
+    ValueError
+        If `val` is finite, but not in the type of the tensor.
 
     Examples
     --------
@@ -362,6 +373,8 @@ def constant_(tensor: _T, val: float) -> _T:
     array = _array(tensor)
     if np.ndim(val):
         raise TypeError(f"constant_ fills with one number, got an array of shape {np.shape(val)}")
+    if math.isfinite(real_number("val", val)):
+        _number(array, "val", val)
     array[...] = val
     return tensor
 
@@ -466,7 +479,7 @@ def orthogonal_(tensor: _T, gain: float = 1.0, *, rng: Rng = None) -> _T:
     Raises
     ------
     ValueError
-        If the tensor has fewer than two axes.
+        If the tensor has fewer than two axes, or `gain` is not finite in its type.
 
     References
     ----------
@@ -484,6 +497,7 @@ def orthogonal_(tensor: _T, gain: float = 1.0, *, rng: Rng = None) -> _T:
     array = _array(tensor)
     if array.ndim < 2:
         raise ValueError(f"orthogonal_ needs two axes or more, the array is of shape {array.shape}")
+    gain = _number(array, "gain", gain)
     if array.size:
         rows, columns = array.shape[0], math.prod(array.shape[1:])
         q, r = np.linalg.qr(np.random.default_rng(rng).standard_normal((max(rows, columns), min(rows, columns))))
@@ -512,7 +526,8 @@ def xavier_uniform_(tensor: _T, gain: float = 1.0, *, rng: Rng = None) -> _T:
     >>> bool(abs(w).max() < 1)
     True
     """
-    bound = _at_least_0("gain", gain) * math.sqrt(6 / max(sum(_fans(_array(tensor))), 1))
+    array = _array(tensor)
+    bound = _number(array, "gain", gain, 0.0) * math.sqrt(6 / max(sum(_fans(array)), 1))
     return uniform_(tensor, -bound, bound, rng=rng)
 
 
@@ -529,14 +544,15 @@ def xavier_normal_(tensor: _T, gain: float = 1.0, *, rng: Rng = None) -> _T:
     >>> nn.init.xavier_normal_(w, rng=0) is w
     True
     """
-    std = _at_least_0("gain", gain) * math.sqrt(2 / max(sum(_fans(_array(tensor))), 1))
+    array = _array(tensor)
+    std = _number(array, "gain", gain, 0.0) * math.sqrt(2 / max(sum(_fans(array)), 1))
     return normal_(tensor, 0.0, std, rng=rng)
 
 
 def _kaiming_std(
     tensor: Parameter | NDArray[Any], a: float | tuple[float, ...], mode: Fan, name: str, convention: Convention
 ) -> float:
-    if mode not in {"fan_in", "fan_out"}:
+    if mode not in ("fan_in", "fan_out"):
         raise ValueError(f'mode must be "fan_in" or "fan_out", got {mode!r}')
     fan = _fans(_array(tensor))[mode == "fan_out"]
     param = a if name == "leaky_relu" or a != 0 else None

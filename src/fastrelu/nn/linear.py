@@ -89,6 +89,12 @@ class Linear(Layer):
             if kind is not trained:
                 parameter.data = parameter.data.astype(kind)
 
+    def _check_attribute(self, name: str, value: Any) -> None:
+        super()._check_attribute(name, value)
+        shape = {"weight": "(out_features, in_features)", "bias": "(out_features,)"}.get(name)
+        if shape is not None and isinstance(value, Parameter) and value.ndim != shape.count("_"):
+            raise ValueError(f"Linear.{name} is of shape {shape}, got a parameter of shape {value.shape}")
+
     def forward(self, x: ArrayLike) -> NDArray[Any]:
         """Return ``x @ weight.T + bias`` for the last axis of `x`.
 
@@ -173,7 +179,10 @@ class Linear(Layer):
             weight.add_gradient(target)
         if bias is not None and bias.requires_grad:
             target = bias.gradient_target()
-            np.add.reduce(g, axis=0, out=target)
+            if target.size == g.shape[1]:
+                np.add.reduce(g, axis=0, out=target)
+            else:  # one number for all outputs
+                np.add.reduce(np.add.reduce(g, axis=0), keepdims=True, out=target)
             bias.add_gradient(target)
         if not input_grad:
             return None

@@ -395,7 +395,7 @@ class Record:
         if wanted:
             needs.update(self._sources(root, wanted, active))
         if inplace:
-            self._check_writes(root, active)
+            self._check_writes(root, active, outputs)
         todo = []
         for i in active:
             module, inputs, made_here, _ = self.nodes[i]
@@ -445,15 +445,16 @@ class Record:
                     return f"the data of parameter {name}", "pass the parameter itself, to nn.Multiply for instance"
         return f"an array of shape {shape} that no layer made", f"operations of NumPy are not recorded; use {_WAYS_OUT}"
 
-    def _check_writes(self, root: Module, active: list[int]) -> None:
-        """Refuse a gradient that needs an array that a layer in place has overwritten since."""
+    def _check_writes(self, root: Module, active: list[int], outputs: set[int]) -> None:
+        """Refuse a gradient that needs, or belongs to, an array that a layer in place has overwritten since."""
         writes: dict[int, list[tuple[int, Any]]] = {}
         made: dict[int, int] = {}
         detached = set(map(id, self.detached))
-        for i, (module, inputs, outputs, _) in enumerate(self.nodes):
-            made.update(dict.fromkeys(map(id, outputs), i))
+        for i, (module, inputs, results, _) in enumerate(self.nodes):
+            for result in results:
+                made.setdefault(id(result), i)  # a layer in place returns what was made before
             if getattr(module, "inplace", False):
-                for out in outputs:
+                for out in results:
                     if isinstance(out, np.ndarray) and id(out) in map(id, inputs):
                         writes.setdefault(owner(out), []).append((i, out))
         for i in active:
@@ -465,14 +466,17 @@ class Record:
                             f"{where(root, self.nodes[j][0])} overwrote an array that {where(root, node[0])} needs for "
                             f"its gradient: use {type(self.nodes[j][0]).__name__} without inplace"
                         )
-            for array in node[1]:
-                for j, out in writes.get(owner(array), ()) if id(array) not in detached else ():
-                    old = array is not out and made.get(id(array), -1) < j < i
-                    if old and np.may_share_memory(array, out):
-                        raise RuntimeError(
-                            f"{where(root, node[0])} got an array that {where(root, self.nodes[j][0])} had overwritten "
-                            f"through a view of it: use {type(self.nodes[j][0]).__name__} without inplace"
-                        )
+        got = [(array, i) for i in active for array in self.nodes[i][1]]
+        got += [(array, len(self.nodes)) for array in flat(self.output) if id(array) in outputs]
+        for array, i in got:
+            for j, out in writes.get(owner(array), ()) if id(array) not in detached else ():
+                old = array is not out and made.get(id(array), -1) < j < i
+                if old and np.may_share_memory(array, out):
+                    what = f"{where(root, self.nodes[i][0])} got" if i < len(self.nodes) else "forward returned"
+                    raise RuntimeError(
+                        f"{what} an array that {where(root, self.nodes[j][0])} had overwritten through a view of it: use "
+                        f"{type(self.nodes[j][0]).__name__} without inplace"
+                    )
 
     def _input_gradient(self, gradients: dict[int, Any]) -> Any:
         """Return the gradient with respect to the argument, or a tuple of those with respect to several ones."""

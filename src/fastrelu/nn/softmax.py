@@ -264,10 +264,14 @@ class GumbelSoftmax(Random, _AlongAxis):
         self, tau: float = 1.0, hard: bool = False, dim: int = -1, *, rng: np.random.Generator | int | None = None
     ) -> None:
         super().__init__(dim)
-        check_flag("hard", hard)
         self.tau = tau
         self.hard = hard
         self._seed(rng)
+
+    def _check_attribute(self, name: str, value: Any) -> None:
+        super()._check_attribute(name, value)
+        if name == "hard":
+            check_flag(name, value)
 
     def _saves_output(self) -> bool:
         return not self.hard
