@@ -28,6 +28,7 @@ INSIDE = {re.split(r"[/.]", name)[0] for name in FILES}
 FLOOR = {
     "_runtime": {"_host"},
     "_core": {"_runtime", "_foreign"},  # _foreign finds the message of an error
+    "_steps": {"_runtime"},
     **{name: {"_runtime", "_core"} for name in ("_stats", "_packed", "_gated")},
     **{name: {"_runtime", "_core", "_foreign"} for name in ("_rows", "_sums")},
 }

@@ -65,9 +65,3 @@ def linear(
 def call_fused(
     name: str, passes: tuple[tuple[Kernel, tuple[Any, ...], tuple[tuple[int, int, Any], ...], Any], ...]
 ) -> tuple[Any, ...] | None: ...
-def finish_step(
-    changes: list[tuple[NDArray[Any], float, NDArray[Any], NDArray[Any] | None, float]],
-    state: dict[Any, dict[str, Any]],
-    running: dict[Any, dict[str, Any]],
-    parameters: list[Any],
-) -> None: ...

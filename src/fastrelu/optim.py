@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrelu import _core
+from fastrelu import _steps
 from fastrelu._entries import entries
 from fastrelu._flag import check_flag
 from fastrelu.losses import quiet
@@ -145,7 +145,7 @@ class Optimizer:
             If an option is out of range, a parameter is read-only, or its gradient has another shape.
         """
         changes, running = self._changes()
-        _core.finish_step(changes, self.state, running, self.params)
+        _steps.finish_step(changes, self.state, running, self.params)
 
     @quiet
     def _changes(self) -> tuple[list[Change], dict[Parameter, dict[str, Any]]]:

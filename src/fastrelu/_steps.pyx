@@ -1,0 +1,215 @@
+# The changes that a step of an optimizer makes, at its end: all or none. What could fail, an allocation or an interrupt,
+# comes before; then NumPy's own loops change the arrays block by block, so that the bits are those of NumPy's operators.
+"""Steps of optimizers."""
+
+cimport numpy as cnp
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.object cimport PyObject
+from libc.string cimport memcpy, memset
+
+from fastrelu._runtime cimport FR_MAX_AXES
+
+import numpy as np
+
+cnp.import_array()
+
+cdef extern from "numpy/ufuncobject.h":
+    ctypedef struct PyUFuncObject:
+        cnp.PyUFuncGenericFunction *functions
+        void **data
+        char *types
+        int nargs
+        int ntypes
+
+cdef extern from "numpy/arrayobject.h":
+    bint PyArray_SAMESHAPE(cnp.ndarray, cnp.ndarray)
+    bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
+    bint PyArray_IS_F_CONTIGUOUS(cnp.ndarray)
+
+cdef extern from "kernels/guard.h" nogil:
+    ctypedef struct fr_guard:
+        pass
+    fr_guard fr_guard_open() noexcept
+    void fr_guard_close(fr_guard) noexcept
+
+cdef extern from "Python.h":
+    int PyObject_GenericSetAttr(object, object, object) except -1
+
+
+cdef enum:
+    BLOCK = 2048  # numbers that are changed before the next ones are read
+
+
+ctypedef void (*_Numbers)(char **, const cnp.npy_intp *, const cnp.npy_intp *, void *) noexcept nogil
+
+cdef struct _Loop:
+    _Numbers function
+    void *context
+
+
+cdef _Loop _loop_of(object ufunc, int type) except *:
+    """NumPy's own loop over elements of one type, which allocates nothing and raises nothing."""
+    cdef PyUFuncObject *of = <PyUFuncObject *>ufunc
+    cdef _Loop found
+    cdef int i, j
+    for i in range(of.ntypes):
+        for j in range(of.nargs):
+            if of.types[i * of.nargs + j] != type:
+                break
+        else:
+            found.function, found.context = <_Numbers>of.functions[i], of.data[i]
+            return found
+    raise ImportError(f"NumPy's {ufunc.__name__} has no loop for type {type}")
+
+
+cdef _Loop _add[2], _subtract[2], _multiply[2], _divide[2]  # of float32 and float64
+
+
+cdef _find_loops(bint wide, int type):
+    _add[wide], _subtract[wide] = _loop_of(np.add, type), _loop_of(np.subtract, type)
+    _multiply[wide], _divide[wide] = _loop_of(np.multiply, type), _loop_of(np.divide, type)
+
+
+_find_loops(False, cnp.NPY_FLOAT)
+_find_loops(True, cnp.NPY_DOUBLE)
+
+
+cdef struct _Change:  # target = target * factor - by / over * scale, of the arrays TARGET, BY and OVER
+    bint wide, divided, aligned
+    double factor, scale
+    float factor32, scale32
+
+
+cdef enum:
+    TARGET, BY, OVER
+
+
+cdef void _run_loop(const _Loop *loop, char *a, cnp.npy_intp a_step, char *b, cnp.npy_intp b_step, char *to,
+                    cnp.npy_intp to_step, cnp.npy_intp n) noexcept nogil:
+    cdef char *operands[3]
+    cdef cnp.npy_intp steps[3]
+    operands[0], operands[1], operands[2] = a, b, to
+    steps[0], steps[1], steps[2] = a_step, b_step, to_step
+    loop.function(operands, &n, steps, loop.context)
+
+
+cdef void _change_block(_Change *change, char **at, const cnp.npy_intp *step, cnp.npy_intp n) noexcept nogil:
+    """Change n numbers, BLOCK or less."""
+    cdef double block[BLOCK]
+    cdef char *by = at[BY]
+    cdef cnp.npy_intp by_step = step[BY], size = sizeof(double) if change.wide else sizeof(float)
+    cdef char *factor = <char *>&change.factor if change.wide else <char *>&change.factor32
+    cdef char *scale = <char *>&change.scale if change.wide else <char *>&change.scale32
+    cdef bint wide = change.wide
+    if change.factor != 1:
+        _run_loop(&_multiply[wide], at[TARGET], step[TARGET], factor, 0, at[TARGET], step[TARGET], n)
+    if change.divided:
+        _run_loop(&_divide[wide], by, by_step, at[OVER], step[OVER], <char *>block, size, n)
+        by, by_step = <char *>block, size
+    if change.scale != 1 and change.scale != -1:
+        _run_loop(&_multiply[wide], by, by_step, scale, 0, <char *>block, size, n)
+        by, by_step = <char *>block, size
+    cdef _Loop *last = &_add[wide] if change.scale == -1 else &_subtract[wide]
+    _run_loop(last, at[TARGET], step[TARGET], by, by_step, at[TARGET], step[TARGET], n)
+
+
+cdef void _change_row(_Change *change, char **start, cnp.npy_intp *step, cnp.npy_intp n) noexcept nogil:
+    cdef double copied[3]
+    cdef char *at[3]
+    cdef char *copies[3]
+    cdef cnp.npy_intp i = 0, size = sizeof(double) if change.wide else sizeof(float)
+    cdef int k
+    for k in range(3):
+        at[k], copies[k] = start[k], <char *>&copied[k]
+    while i < n:
+        for k in range(3):
+            at[k] = start[k] + i * step[k]
+        if change.aligned:
+            _change_block(change, at, step, min(n - i, BLOCK))
+        else:
+            for k in range(3):
+                memcpy(copies[k], at[k], size)
+            _change_block(change, copies, step, 1)
+            memcpy(at[TARGET], copies[TARGET], size)
+        i += BLOCK if change.aligned else 1
+
+
+cdef void _make(_Change *change, PyObject **arrays) noexcept:
+    """Change an array by others of its shape and type, in any layout."""
+    cdef cnp.ndarray target = <cnp.ndarray>arrays[TARGET]
+    cdef char *at[3]
+    cdef cnp.npy_intp step[3]
+    cdef cnp.npy_intp done[FR_MAX_AXES]
+    cdef int k, axis, last = cnp.PyArray_NDIM(target) - 1
+    cdef bint c = True, f = True
+    for k in range(3):
+        at[k], step[k] = cnp.PyArray_BYTES(<cnp.ndarray>arrays[k]), cnp.PyArray_ITEMSIZE(target)
+        c &= PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>arrays[k])
+        f &= PyArray_IS_F_CONTIGUOUS(<cnp.ndarray>arrays[k])
+    if cnp.PyArray_SIZE(target) == 0:
+        return
+    if c or f:
+        _change_row(change, at, step, cnp.PyArray_SIZE(target))
+        return
+    for k in range(3):
+        step[k] = cnp.PyArray_STRIDE(<cnp.ndarray>arrays[k], last)
+    memset(done, 0, sizeof(done))
+    axis = 0
+    while axis >= 0:
+        _change_row(change, at, step, cnp.PyArray_DIM(target, last))
+        axis = last - 1
+        while axis >= 0:
+            done[axis] += 1
+            for k in range(3):
+                at[k] += cnp.PyArray_STRIDE(<cnp.ndarray>arrays[k], axis)
+            if done[axis] < cnp.PyArray_DIM(target, axis):
+                break
+            for k in range(3):
+                at[k] -= done[axis] * cnp.PyArray_STRIDE(<cnp.ndarray>arrays[k], axis)
+            done[axis] = 0
+            axis -= 1
+
+
+cdef bint _takes_part(cnp.ndarray array, cnp.ndarray target):
+    cdef int type = cnp.PyArray_TYPE(array)
+    return (type == cnp.PyArray_TYPE(target) and type in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE)
+            and cnp.PyArray_ISNOTSWAPPED(array) and PyArray_SAMESHAPE(array, target))
+
+
+def finish_step(list changes, dict state, dict running, list parameters):
+    """Make all changes of a step, or raise an error before the first; to make them, nothing is allocated.
+
+    Each of `changes` is an array, its factor, what is subtracted then, a divisor of that or None, and a factor of that;
+    `running` replaces entries of `state`; the gradients of `parameters` are used.
+    """
+    cdef cnp.ndarray target, by, array
+    cdef PyObject *arrays[3]
+    cdef _Change change
+    for target, factor, by, over, scale in changes:
+        array = by if over is None else over
+        if not (PyFloat_CheckExact(factor) and PyFloat_CheckExact(scale) and cnp.PyArray_ISWRITEABLE(target)
+                and _takes_part(by, target) and _takes_part(array, target)):
+            raise ValueError("a parameter or a running array is read-only, or became another one during the step")
+    try:
+        for parameter in running:
+            if parameter not in state:
+                state[parameter] = None  # later it is replaced without an allocation
+    except BaseException:
+        for parameter in running:
+            if parameter in state and state[parameter] is None:
+                del state[parameter]
+        raise
+    cdef fr_guard caller = fr_guard_open()
+    for target, factor, by, over, scale in changes:
+        array = by if over is None else over
+        change.wide, change.divided = cnp.PyArray_TYPE(target) == cnp.NPY_DOUBLE, over is not None
+        change.aligned = cnp.PyArray_ISALIGNED(target) and cnp.PyArray_ISALIGNED(by) and cnp.PyArray_ISALIGNED(array)
+        change.factor, change.scale = PyFloat_AS_DOUBLE(factor), PyFloat_AS_DOUBLE(scale)
+        change.factor32, change.scale32 = <float>change.factor, <float>change.scale
+        arrays[TARGET], arrays[BY], arrays[OVER] = <PyObject *>target, <PyObject *>by, <PyObject *>array
+        _make(&change, arrays)
+    fr_guard_close(caller)
+    for parameter, entries in running.items():
+        state[parameter] = entries
+    for parameter in parameters:
+        PyObject_GenericSetAttr(parameter, "_used", True)
