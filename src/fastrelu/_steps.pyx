@@ -1,5 +1,5 @@
-# The changes that a step of an optimizer makes, at its end: all or none. What could fail, an allocation or an interrupt,
-# comes before; then NumPy's own loops change the arrays block by block, so that the bits are those of NumPy's operators.
+# The changes that a step of an optimizer makes at its end: all or none. What could fail, an allocation or an interrupt,
+# comes before; then NumPy's own loops change the arrays block by block, and the bits are those of NumPy's operators.
 """Steps of optimizers."""
 
 cimport numpy as cnp
