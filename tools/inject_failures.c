@@ -28,11 +28,14 @@ static struct {
 static int nmodules, origin;
 /* The functions of the interpreter that run byte code, and that leak the items of a list if there is no memory for it.
  */
-static const char *const interpreter_names[] = {"_PyEval_EvalFrameDefault", "PySequence_List", "PyContextVar_Set"};
+static const char *const interpreter_names[] = {"_PyEval_EvalFrameDefault", "PySequence_List", "PyContextVar_Set",
+                                                "PyLong_FromLong"};
 enum { INTERPRETER = 3, SETTING = 2 }; /* CPython 3.11 crashes if a context variable cannot be set */
+/* It repeats a handler for ever whose place in its function is a number that it cannot create. */
+enum { LOOP = 0, NUMBER = INTERPRETER, NAMES };
 static struct {
     uintptr_t low, high;
-} interpreter[INTERPRETER];
+} interpreter[NAMES];
 
 /* Sets the address ranges of the library, whose allocations count on every thread (others count only on the thread that
  * made the call), and of NumPy. */
@@ -40,7 +43,7 @@ void watch_module(uintptr_t low, uintptr_t high, int library) {
     void *frames[1];
     backtrace(frames, 1); /* loads the libraries that it needs */
     Dl_info unused;
-    for (int k = 0; k < INTERPRETER; k++) {
+    for (int k = 0; k < NAMES; k++) {
         const ElfW(Sym) *symbol = NULL;
         void *code = dlsym(RTLD_DEFAULT, interpreter_names[k]);
         if (!code || !dladdr1(code, &unused, (void **)&symbol, RTLD_DL_SYMENT) || !symbol) continue;
@@ -60,6 +63,10 @@ static int module_of(const void *code) {
     return NOBODYS;
 }
 
+static int lies_in(const void *code, int name) {
+    return (uintptr_t)code >= interpreter[name].low && (uintptr_t)code < interpreter[name].high;
+}
+
 /* Whose code requested memory, directly or through a function of the interpreter? NOBODYS if byte code did. */
 static int find_origin(void) {
     void *frames[64];
@@ -68,19 +75,17 @@ static int find_origin(void) {
         const int found = module_of(frames[k]);
         if (found != NOBODYS) return found;
         for (int i = 0; i < INTERPRETER; i++)
-            if ((uintptr_t)frames[k] >= interpreter[i].low && (uintptr_t)frames[k] < interpreter[i].high)
-                return NOBODYS;
+            if (lies_in(frames[k], i)) return NOBODYS;
     }
     return NOBODYS;
 }
 
-/* Is a context variable being set, as numpy.errstate does? */
-static int sets_variable(void) {
+/* Is a context variable being set, as numpy.errstate does, or a handler entered? */
+static int cannot_fail(void) {
     void *frames[16];
     const int depth = backtrace(frames, 16);
     for (int k = 1; k < depth; k++)
-        if ((uintptr_t)frames[k] >= interpreter[SETTING].low && (uintptr_t)frames[k] < interpreter[SETTING].high)
-            return 1;
+        if (lies_in(frames[k], SETTING) || (lies_in(frames[k - 1], NUMBER) && lies_in(frames[k], LOOP))) return 1;
     return 0;
 }
 
@@ -93,7 +98,7 @@ static int fails(int allocators, const void *caller) {
     }
     const long number = __atomic_add_fetch(&counted, 1, __ATOMIC_RELAXED);
     if (number < first || number > last) return 0;
-    if (sets_variable()) return spared++, 0;
+    if (cannot_fail()) return spared++, 0;
     if (__atomic_fetch_add(&failed, 1, __ATOMIC_RELAXED) == 0) origin = find_origin();
     errno = ENOMEM;
     return 1;

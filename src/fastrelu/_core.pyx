@@ -1035,6 +1035,11 @@ def stored(str name, object result, object out):
     target = target_in_place(name, out)
     if np.shape(target) != np.shape(result):
         raise ValueError(f"{name} needs out= of shape {np.shape(result)}, got {np.shape(target)}")
+    if type_of(target.dtype.num) == FR_bfloat16 and isinstance(result, np.ndarray):
+        if result.dtype.char in "fd":
+            result = as_half(result, target.dtype)
+        if result.dtype == target.dtype:  # NumPy crashes in copies of bfloat16 for which it finds no memory
+            target, result = target.view(np.uint16), result.view(np.uint16)
     np.copyto(target, result, casting="same_kind")
     return out
 
