@@ -397,7 +397,8 @@ cdef enum:
     _MANY_ROWS = 4096  # from here on losses are added up in chunks
     _CHUNKS = 1024  # at most, or
     _FEW_CHUNKS = 128  # of rows whose sums cost much of what else is done with them
-    _CHUNK = 128  # rows: chunks hold a multiple of this
+    _CHUNK = 16  # rows: chunks hold a multiple of this, and at least so many that they have
+    _CHUNK_ELEMENTS = 4096  # or more: to end a chunk takes as long as some hundred elements
 
 
 cdef void _clear(fr_row_call *call) noexcept:
@@ -1259,9 +1260,10 @@ cdef int _refuse_label(const volatile int64_t *label, Py_ssize_t start, Py_ssize
 
 cdef cnp.ndarray _place_losses(fr_row_call *call, Py_ssize_t rows, int chunks, tuple shape, int axis, const int *order):
     """An array for the loss of each row, or for the sums of up to `chunks` chunks of many rows."""
+    cdef Py_ssize_t step = _CHUNK * max(1, _CHUNK_ELEMENTS // (_CHUNK * max(1, call.n)))
     cdef cnp.ndarray losses
     if chunks and rows >= _MANY_ROWS:
-        call.chunk = (rows + chunks * _CHUNK - 1) // (chunks * _CHUNK) * _CHUNK
+        call.chunk = (rows + chunks * step - 1) // (chunks * step) * step
         losses = _empty((2 * ((rows + call.chunk - 1) // call.chunk),))
         call.sums = <double *>cnp.PyArray_DATA(losses)
     else:

@@ -516,42 +516,54 @@ FR_INLINE FN(factor) FN(logarithm_of)(fr_total beside, real unit, real unit_low)
 #endif
 }
 
-/* ---- Rows of two elements, in the kinds that fuse: log(1 + e^(other - m)) needs neither a sum nor a unit, because the
- * difference is exact as a sum of two numbers. ---- */
+/* ---- Rows of two elements, in the kinds that fuse: e^(other - m) is all that they share, and the difference is exact
+ * as a sum of two numbers. ---- */
 
 #undef PAIRS
+#undef PAIR_DOWN
 #define PAIRS(n) (KEEPS && (n) == 2)
+#define PAIR_DOWN BY_TYPE(0x1p-64, 0x1p-600) /* 2^-ROW_LIFT */
 FR_INLINE store FN(other_of)(store a, store b, store m) { return a == m ? b : a; }
-/* The logarithm times 2^ROW_LIFT, as a sum of two numbers. */
-FR_INLINE FN(factor) FN(pair_log)(store m, store other) {
+/* 2^ROW_LIFT e^(other - m) */
+FR_INLINE real FN(pair_exp)(store m, store other) {
 #if KEEPS
-    const real down = BY_TYPE(0x1p-64, 0x1p-600), magic = ROUNDER + BIAS + ROW_LIFT;
-    const real gap = other - m, back = other - gap, gap_low = (back - m) + (other - (gap + back));
+    const real magic = ROUNDER + BIAS + ROW_LIFT, gap = other - m, back = other - gap;
+    const real gap_low = (back - m) + (other - (gap + back));
     const int gone = ROW_LOW > gap;
     const real z = gone ? ROW_LOW : gap, shifted = FMA(z, R(LOG2E), magic);
     const real r = FN(minus_k_ln2)(z, shifted - magic) + (gone ? R(0) : gap_low);
-    const real e = FN(exp_poly)(r, 1, 1) * FN(power)(shifted), d = FMA(e, down, R(2));
+    return FN(exp_poly)(r, 1, 1) * FN(power)(shifted);
+#else
+    return (real)m + (real)other;
+#endif
+}
+/* log(1 + e^(other - m)) 2^ROW_LIFT, as a sum of two numbers */
+FR_INLINE FN(factor) FN(pair_log)(store m, store other) {
+    const real e = FN(pair_exp)(m, other), d = FMA(e, PAIR_DOWN, R(2));
 #if FR_KIND == FR_LEAN
     const real inverse = 1 / d, q = (e + e) * inverse;
-    const real q_low = FMA(-q, FMA(e, down, 2 - d), FMA(-q, d, e + e)) * inverse;
+    const real q_low = FMA(-q, FMA(e, PAIR_DOWN, 2 - d), FMA(-q, d, e + e)) * inverse;
 #else
     const real q = (e + e) / d, q_low = 0;
 #endif
-    const real t = q * down, w = t * t;
+    const real t = q * PAIR_DOWN, w = t * t;
     return (FN(factor)){q, FMA(q * w, FN(log1p_poly)(w), q_low)};
-#else
-    (void)m, (void)other;
-    return (FN(factor)){0, 0};
-#endif
 }
 FR_INLINE real FN(pair_logarithm)(store m, store other) {
     const FN(factor) y = FN(pair_log)(m, other);
-    return (y.hi + y.lo) * BY_KIND(0x1p-64f, 0, 0x1p-600);
+    return (y.hi + y.lo) * PAIR_DOWN;
 }
 /* -log p of the element `own` */
 FR_INLINE double FN(pair_loss)(store m, store other, store own) {
     const FN(factor) y = FN(pair_log)(m, other);
-    return ((double)y.hi + (double)y.lo) * BY_KIND(0x1p-64, 0, 0x1p-600) + ((double)m - (double)own);
+    return ((double)y.hi + (double)y.lo) * (double)PAIR_DOWN + ((double)m - (double)own);
+}
+/* The probabilities of a and b. */
+FR_INLINE void FN(pair_softmax)(store *to_a, store *to_b, store a, store b, store m) {
+    const real e = FN(pair_exp)(m, FN(other_of)(a, b, m)), top = 1 / FMA(e, PAIR_DOWN, R(1));
+    const store most = (store)top, least = (store)(e * (top * PAIR_DOWN));
+    *to_a = a == m ? most : least;
+    *to_b = a == m ? least : most;
 }
 
 /* ---- Rows whose largest element is infinite: they have a limit if they hold a single +inf and no NaN. ---- */
@@ -593,6 +605,10 @@ FR_INLINE void FN(softmax)(const char *const *in, char *to, ptrdiff_t n, int fli
     store m = FN(row_max)(x, n, flip);
     if (!FN(row_is_finite)(m)) {
         FN(write_limit)(to, sizeof(store), n, FN(limit_of)(in[0], sizeof(store), n, flip), 0);
+        return;
+    }
+    if (PAIRS(n)) {
+        FN(pair_softmax)(&out[0], &out[1], FN(signed_as)(x[0], flip), FN(signed_as)(x[1], flip), m);
         return;
     }
     const FN(row) row = FN(row_of)(m);

@@ -61,8 +61,11 @@ static void fr_slope_select(const fr_row_call *call, const fr_row_plan *plan, fr
         call->flavor->select(at + i * step, at + i * step, plan->mask + i * mask_step, runs.length, absent);
 }
 
-/* Do rows lie side by side in every operand, so that a tile needs no copy but that of the results? */
+/* Do rows lie side by side in every operand, so that a tile needs no copy but that of the results? What is left of a
+ * run becomes a tile of its own, so runs that are short have to be whole tiles. */
 static int fr_slopes_lie_across(const fr_row_call *call, const fr_row_plan *plan) {
+    const ptrdiff_t run = call->shape[call->naxes - 1];
+    if (run < FR_TILE_WIDTH && run % FR_COLUMNS) return 0;
     return plan->tiles && !plan->sinks && fr_lies_across(call) && fr_across(call, FR_ROW_GRAD) == call->itemsize;
 }
 
@@ -127,10 +130,10 @@ static ptrdiff_t fr_run_slopes(fr_row_walk *walk, const fr_row_plan *plan, char 
     fr_row_walk next;
     fr_tile tile;
     if (most > plan->width) most = plan->width;
-    const ptrdiff_t lined = fr_row_run(walk, most) / FR_COLUMNS * FR_COLUMNS;
-    const int lines = lined && fr_slopes_lie_across(call, plan); /* a tile without a copy */
-    if (!plan->tiles) most = fr_row_run(walk, most);
-    else if (lines) most = lined;
+    const int lie_across = fr_slopes_lie_across(call, plan);
+    if (!plan->tiles || lie_across) most = fr_row_run(walk, most);
+    const int lines = lie_across && most >= FR_COLUMNS; /* a tile without a copy */
+    if (lines) most -= most % FR_COLUMNS;
     for (int k = 0; k < FR_SLOPE_ROOMS; k++) {
         const int from = k < FR_SLOPE_INPUTS ? fr_slope_operand[k] : FR_ROW_OPERANDS;
         const int direct =

@@ -183,6 +183,14 @@ FR_INLINE void FN(softmax_columns)(const fr_tile *tile, ptrdiff_t n, int flip) {
         const char *x = tile->in[0] + COLUMNS_AT(at);
         char *out = tile->out + COLUMNS_AT(at);
         FN(columns_top)(c, infinite, limit, x, pitch, n, count, flip, 0, 0);
+        for (ptrdiff_t k = 0; k < count && PAIRS(n); k++) {
+            const store *one = (const store *)(x + COLUMNS_AT(k)), *two = (const store *)((const char *)one + pitch);
+            store *to = (store *)(out + COLUMNS_AT(k)), *beside = (store *)((char *)to + out_pitch);
+            FOR_LANES(j)
+            FN(pair_softmax)(&to[j], &beside[j], FN(signed_as)(one[j], flip), FN(signed_as)(two[j], flip), c[k].m[j]);
+            FN(columns_limits)(infinite[k], limit[k], out + COLUMNS_AT(k), out_pitch, n, 0);
+        }
+        if (PAIRS(n)) continue;
         for (ptrdiff_t k = 0; k < count; k++)
             FN(columns_sum)(&c[k], x + COLUMNS_AT(k), pitch, out + COLUMNS_AT(k), out_pitch, n, flip, 0);
         for (ptrdiff_t k = 0; k < count; k++) {
@@ -195,7 +203,10 @@ FR_UNUSED static void FN(softmax_tile_row)(fr_tile *tile) {
     if (tile->n == 2) FN(softmax_columns)(tile, 2, 0);
     else FN(softmax_columns)(tile, tile->n, 0);
 }
-FR_UNUSED static void FN(softmin_tile_row)(fr_tile *tile) { FN(softmax_columns)(tile, tile->n, 1); }
+FR_UNUSED static void FN(softmin_tile_row)(fr_tile *tile) {
+    if (tile->n == 2) FN(softmax_columns)(tile, 2, 1);
+    else FN(softmax_columns)(tile, tile->n, 1);
+}
 
 FR_INLINE void FN(log_softmax_columns)(fr_tile *tile, ptrdiff_t n) {
     const ptrdiff_t pitch = tile->pitch[0], out_pitch = tile->out_pitch;
