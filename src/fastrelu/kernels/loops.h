@@ -100,6 +100,7 @@ FR_INLINE void fr_sum_floats(double *sums, const float *t, ptrdiff_t n) {
     FR_UNUSED static void id(const char *const *in, char *out, char *also, ptrdiff_t n) {   \
         enum { slot = k + FR_COUNT_##parameters };                                          \
         FR_DATA_##k FR_EACH(FR_NUMBER, parameters) before;                                  \
+        (void)also;                                                                         \
         store *to = (store *)out;                                                           \
         const ptrdiff_t whole = (valid) ? n / FR_TILE * FR_TILE : 0;                        \
         for (ptrdiff_t at = 0; at < whole; at += FR_TILE) {                                 \

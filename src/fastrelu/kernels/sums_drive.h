@@ -129,6 +129,7 @@ typedef struct {
     double *high[FR_MAX_PARAMETERS], *low[FR_MAX_PARAMETERS], *terms[FR_MAX_PARAMETERS], *lost;
     const double *row[FR_SUMS_ROWS]; /* rows of dx that are not added yet */
     int waiting, waits;              /* how many; do rows wait? */
+    int whole;                       /* are rows passed to the kernel as they are, not in blocks? */
     char *block[FR_MAX_OPERANDS];    /* of operands that are not contiguous */
 } fr_sums_state;
 
@@ -182,7 +183,8 @@ static void fr_sums_biased(const fr_sums_job *job, const char *const *in, int nu
     const fr_biased *biased = job->biased;
     const char *inputs[FR_MAX_OPERANDS] = {in[0], in[1]}, **slot = &inputs[2 + biased->nnumbers];
     for (int j = 0; j < biased->nnumbers; j++) inputs[2 + j] = biased->number[j];
-    if (biased->fused) {
+    /* A block of doubles that ends within a tile costs more in registers than through memory. */
+    if (biased->fused && (number || !fr_is_full(job) || m % FR_TILE == 0 || m > FR_TERM_BLOCK)) {
         slot[number ? 0 : 1] = in[2];
         slot[2] = residual;
         biased->fused(inputs, out, (char *)sums, m);
@@ -265,7 +267,7 @@ static void fr_add_floats(double *high, const float *t, ptrdiff_t rows, ptrdiff_
 /* Short runs, for the sums 0 to m, of some rows; of more than one only if all sums fit into a block. */
 static void fr_sums_short(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m, ptrdiff_t rows) {
     const fr_sums_job *job = state->job;
-    const ptrdiff_t inner = job->inner, step = FR_TERM_BLOCK / inner;
+    const ptrdiff_t inner = job->inner, step = state->whole ? m : FR_TERM_BLOCK / inner;
     const int floats = fr_adds_floats(job), doubles = job->biased && fr_is_full(job);
     /* Many rows of a block are added sooner to sums that stay in registers. */
     const int inside = floats && job->biased->fused && rows == 1;
@@ -305,13 +307,16 @@ static void fr_sums_run(const fr_sums_job *job, int task, char *room) {
     const ptrdiff_t rows = is_long || job->across > 1 || row_size > FR_TERM_BLOCK ? 1 : FR_TERM_BLOCK / row_size;
     /* Many rows may begin and end anywhere. */
     const ptrdiff_t span = is_long ? inner : rows > 1 ? PTRDIFF_MAX : row_size;
+    state.whole = job->biased && job->biased->fused && inner == 1 && rows == 1;
     for (int j = 0; j < 3 + job->nparams + (job->biased && job->biased->residual); j++) {
         state.dense[j] = fr_is_dense(&job->view, j, span, state.itemsize);
         state.same[j] = rows > 1 && fr_is_same(&job->view, j, row_size);
         state.filled[j] = 0;
+        state.whole &= state.dense[j];
     }
-    /* Doubles are added from dx itself, some rows at a time. */
-    state.waits = job->biased && fr_is_full(job) && inner == 1 && rows == 1 && state.dense[2 + job->nparams];
+    /* Doubles of rows longer than a block are added from dx itself, some rows at a time. */
+    state.waits =
+        job->biased && fr_is_full(job) && inner == 1 && row_size > FR_TERM_BLOCK && state.dense[2 + job->nparams];
     state.waiting = 0;
 
     for (ptrdiff_t at = first; at < last; at += FR_SUMS_ROW) {
