@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import pickle
 from typing import TYPE_CHECKING, Any
@@ -256,6 +257,15 @@ def test_a_monitor_of_nothing(shape: tuple[int, ...]) -> None:
     assert [layer.summary.units for layer in monitor.layers()] == [shape[-1]] * 3
     assert not monitor.advice()
     assert "nan" in str(monitor)
+
+
+def test_a_monitor_does_not_watch_copies() -> None:
+    """A copy of a watched model, which has its hooks, adds nothing to the statistics."""
+    model = nn.Sequential(nn.ReLU(), nn.Tanh())
+    with diagnostics.Monitor(model) as monitor:
+        model(np.ones((2, 3)))
+        copy.deepcopy(model)(np.full((5, 3), np.nan))
+    assert [(layer.overall.count, layer.overall.nonfinite) for layer in monitor.layers()] == [(6, 0)] * 3
 
 
 def test_a_monitor_refuses_masks_and_takes_keywords() -> None:

@@ -847,6 +847,28 @@ def test_a_replaced_output_within_a_backward_of_ones_own() -> None:
             model.backward(y) if model is own else model.backward(y, input_grad=True)
 
 
+@pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda outer, inner: setattr(outer, "inner", inner),
+        lambda outer, inner: outer.append(inner),
+        lambda outer, inner: outer.insert(0, inner),
+        lambda outer, inner: outer.__setitem__(0, inner),
+    ],
+    ids=["attribute", "append", "insert", "item"],
+)
+def test_no_module_contains_itself(put: Any, depth: int) -> None:
+    """Neither directly nor in another one: the container stays as it was."""
+    outer = nn.Sequential(nn.ReLU(), nn.Tanh())
+    inner: nn.Module = outer
+    for _ in range(depth):
+        inner = nn.ModuleList([inner])
+    with pytest.raises(ValueError, match="cannot be the module itself, or one that contains it"):
+        put(outer, inner)
+    assert len(list(outer.modules())) == 3
+
+
 def test_a_hook_is_a_function() -> None:
     """Anything else is refused when it is registered."""
     with pytest.raises(TypeError, match="a forward hook is a function of module, args and output, got 3"):

@@ -137,10 +137,13 @@ class Monitor:
                 if function in BOUNDS:
                     limits = saturation_limits(function, tolerance, **_parameters_of(module, function))
                 self._watched[name] = _Watched(name, type(module).__name__, function, limits, axis)
-                self._hooks.append(module.register_forward_hook(self._hook(self._watched[name], not self._hooks)))
+                hook = self._hook(module, self._watched[name], not self._hooks)
+                self._hooks.append(module.register_forward_hook(hook))
 
-    def _hook(self, watched: _Watched, first: bool) -> Callable[..., None]:
-        def hook(_: Module, args: tuple[Any, ...], output: Any) -> None:
+    def _hook(self, module: Module, watched: _Watched, first: bool) -> Callable[..., None]:
+        def hook(called: Module, args: tuple[Any, ...], output: Any) -> None:
+            if called is not module:  # a copy, which has the hooks too
+                return
             if first and args and args[0] is not output:  # otherwise the layer worked in place, and its input is lost
                 self._input.add(args[0])
             watched.add(output)

@@ -142,6 +142,8 @@ class Module:
         before = vars(self).get(name)
         if isinstance(value, (Module, Parameter)):
             self._check_name(name)
+        if isinstance(value, Module) and value._contains(self):
+            raise ValueError(f"{kind}.{name} cannot be the module itself, or one that contains it: that has no end")
         if name == "training" or (name == "inplace" and self._is_layer):
             check_flag(name, value)
         if value is not None:
@@ -367,6 +369,10 @@ class Module:
         """Yield each direct child."""
         for _, child in self.named_children():
             yield child
+
+    def _contains(self, module: Module) -> bool:
+        """Whether a module is this one or one of its descendants."""
+        return module is self or any(child._contains(module) for child in self.children())
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """Yield name and module of this module, whose name is empty, and of all its descendants, each once."""
