@@ -259,6 +259,58 @@ def test_states_that_do_not_fit() -> None:
     np.testing.assert_equal(optimizer.state_dict(), before)
 
 
+@pytest.mark.parametrize(
+    ("make", "entry", "error", "message"),
+    [
+        (optim.SGD, {"momentum_buffer": "a"}, TypeError, "momentum_buffer of parameter 0 must be an array .*, got 'a'"),
+        (optim.SGD, {"momentum_buffer": np.array(["a", "b"])}, TypeError, "must be an array of floating-point numbers"),
+        (optim.SGD, {"velocity": np.ones(2)}, ValueError, "SGD keeps momentum_buffer .* parameter 0 has velocity"),
+        (
+            optim.Adam,  # PyTorch's
+            {"step": 1, "exp_avg": np.ones(2), "exp_avg_sq": np.ones(2)},
+            ValueError,
+            "Adam keeps step, exp_avg, exp_avg_root, max_exp_avg_root .* 0 has step, exp_avg, exp_avg_sq",
+        ),
+        (optim.Adam, {"exp_avg": np.ones(2)}, ValueError, "AdamW? keeps .* the state of parameter 0 has exp_avg"),
+        (
+            optim.AdamW,
+            {"step": 0, "exp_avg": np.ones(2), "exp_avg_root": np.ones(2)},
+            ValueError,
+            "step must be at least 1, got 0",
+        ),
+    ],
+)
+def test_entries_of_a_state_that_do_not_fit(make: Any, entry: Any, error: type[Exception], message: str) -> None:
+    """Entries that the optimizer does not keep, or that are no arrays, are refused, and nothing is changed."""
+    optimizer = make([nn.Parameter(np.ones(2))])
+    before = optimizer.state_dict()
+    with pytest.raises(error, match=message):
+        optimizer.load_state_dict({**before, "state": {0: entry}})
+    with pytest.raises(ValueError, match="entries of parameter 3, which is in none of its groups"):
+        optimizer.load_state_dict({**before, "state": {3: {}}})
+    for given in (None, {}, {"state": {}}):
+        with pytest.raises(TypeError, match="takes what state_dict returns, with state and param_groups, got"):
+            optimizer.load_state_dict(given)
+    np.testing.assert_equal(optimizer.state_dict(), before)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=str)
+@pytest.mark.parametrize("beta", [0, 0.0, 0.1, 0.4, 0.5, 0.9, np.float32(0.25), np.float64(0.9)], ids=repr)
+@pytest.mark.parametrize("kind", [optim.Adam, optim.AdamW])
+def test_mean_of_gradients_of_any_size(kind: Any, beta: Any, dtype: Any) -> None:
+    """The mean of Adam keeps the digits of a gradient that counts for most of it, however small it is."""
+    parameter, old = nn.Parameter(np.ones(3, dtype)), float(beta)
+    optimizer = kind([parameter], betas=(beta, 0.99))
+    mean, error = np.zeros(3), np.zeros(3)
+    for grad in ([1e3, 1, -1e-3], [1e-6, 3e-7, 1e3], [2e-6, 0, -1e-6]):
+        parameter.grad = np.array(grad, dtype)
+        optimizer.step()
+        mean, new = old * mean, (1 - old) * parameter.grad.astype(np.float64)
+        error = old * error + 4 * np.finfo(dtype).eps * (np.abs(mean) + np.abs(new))
+        mean += new
+        assert (np.abs(optimizer.state[parameter]["exp_avg"] - mean) <= error).all()
+
+
 def test_groups() -> None:
     """Options are those of the group; an attribute reads and sets all groups."""
     first, second = nn.Parameter(np.ones(1)), nn.Parameter(np.ones(1))
@@ -272,8 +324,13 @@ def test_groups() -> None:
         optimizer.lr  # noqa: B018  asking raises
     optimizer.lr = 0.2
     assert [group["lr"] for group in optimizer.param_groups] == [0.2, 0.2]
-    with pytest.raises(ValueError, match="lr must be at least 0, got -1"):
-        optimizer.lr = -1
+    for name, value, message in (
+        ("lr", -1, "lr must be at least 0, got -1"),
+        ("lr", 10**400, "lr must be a number that float holds, got an integer of 1329 bits"),
+        ("dampening", math.nan, "dampening must be a number, got nan"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            setattr(optimizer, name, value)
     assert optimizer.lr == 0.2
     with pytest.raises(AttributeError, match="'SGD' object has no attribute 'betas'"):
         optimizer.betas  # noqa: B018  asking raises

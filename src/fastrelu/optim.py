@@ -57,6 +57,10 @@ class Optimizer:
         If `params` or a group is empty, contains a parameter twice, or has an unknown option.
     """
 
+    # The entries of the state of a parameter: all of the first after a step, and maybe the others.
+    _needed: ClassVar[tuple[str, ...]] = ()
+    _optional: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], **options: Any) -> None:
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Parameter, dict[str, Any]] = {}
@@ -232,9 +236,13 @@ class Optimizer:
 
         Raises
         ------
+        TypeError
+            If an entry is of another kind.
         ValueError
-            If the state has other groups, options or shapes than this optimizer.
+            If the state has other groups, options, parameters, entries or shapes than this optimizer.
         """
+        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
+            raise TypeError(f"load_state_dict takes what state_dict returns, with state and param_groups, got {state_dict!r}")
         groups, parameters = state_dict["param_groups"], self.params
         sizes, own = ([len(group["params"]) for group in each] for each in (groups, self.param_groups))
         if sizes != own:
@@ -247,18 +255,33 @@ class Optimizer:
                 )
             self._check(group)
         order = [number for group in groups for number in group["params"]]
+        unknown = [number for number in state_dict["state"] if number not in order]
+        if unknown:
+            raise ValueError(f"the state has entries of parameter {unknown[0]!r}, which is in none of its groups")
         state = {
-            p: copy.deepcopy(state_dict["state"].get(number, {})) for number, p in zip(order, parameters, strict=True)
+            p: self._loaded(i, p, state_dict["state"].get(number, {}))
+            for i, (number, p) in enumerate(zip(order, parameters, strict=True))
         }
-        for i, parameter in enumerate(parameters):
-            if "step" in state[parameter]:
-                state[parameter]["step"] = int(state[parameter]["step"])  # np.savez makes an array of it
-            for name, array in entries(state[parameter]):
-                if isinstance(array, np.ndarray) and array.shape != parameter.shape:
-                    raise ValueError(f"parameter {i} is {parameter.shape}, but its {name} in the state {array.shape}")
         self.state = state
         for group, given in zip(self.param_groups, groups, strict=True):
             group.update({name: given[name] for name in self._defaults})
+
+    def _loaded(self, i: int, parameter: Parameter, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a copy of the entries of a parameter's state, or refuse them."""
+        found = {name: copy.deepcopy(value) for name, value in entries(given) if value is not None}
+        if not set(found) <= {*self._needed, *self._optional} or (found and not set(self._needed) <= set(found)):
+            raise ValueError(
+                f"{type(self).__name__} keeps {', '.join((*self._needed, *self._optional))} of a parameter, the state of "
+                f"parameter {i} has {', '.join(map(str, found))}"
+            )
+        for name, value in entries(found):
+            if name == "step":
+                found[name] = int(at_least("step", value, 1))  # np.savez makes an array of it
+            elif not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+                raise TypeError(f"{name} of parameter {i} must be an array of floating-point numbers, got {value!r}")
+            elif value.shape != parameter.shape:
+                raise ValueError(f"parameter {i} is {parameter.shape}, but its {name} in the state {value.shape}")
+        return found
 
 
 class SGD(Optimizer):
@@ -308,6 +331,8 @@ class SGD(Optimizer):
     True
     """
 
+    _optional = ("momentum_buffer",)
+
     def __init__(
         self,
         params: Iterable[Parameter] | Iterable[dict[str, Any]],
@@ -324,7 +349,8 @@ class SGD(Optimizer):
     def _check(self, options: dict[str, Any]) -> None:
         for name in ("lr", "momentum", "weight_decay"):
             at_least(name, options[name])
-        real_number("dampening", options["dampening"])
+        if math.isnan(real_number("dampening", options["dampening"])):
+            raise ValueError("dampening must be a number, got nan")
         check_flag("nesterov", options["nesterov"])
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
             raise ValueError("nesterov needs momentum above 0 and no dampening")
@@ -399,6 +425,8 @@ class Adam(Optimizer):
     """
 
     _decoupled: ClassVar[bool] = False
+    _needed = ("step", "exp_avg", "exp_avg_root")
+    _optional = ("max_exp_avg_root",)
 
     def __init__(
         self,
@@ -425,7 +453,7 @@ class Adam(Optimizer):
         self, parameter: Parameter, grad: NDArray[Any], options: dict[str, Any]
     ) -> tuple[list[Change], dict[str, Any]]:
         data, lr, decay = parameter.data, options["lr"], options["weight_decay"]
-        first, second = options["betas"]
+        first, second = map(float, options["betas"])
         scratch, divisor = self._memory(parameter, "scratch"), self._memory(parameter, "divisor")
         direction, factor = grad, 1.0
         if decay and self._decoupled:
@@ -460,9 +488,13 @@ class Adam(Optimizer):
 
         np.divide(new, math.sqrt(1 - second**step), out=divisor)
         np.add(divisor, options["eps"], out=divisor)
-        np.subtract(direction, mean, out=scratch)
+        # A difference to the mean loses the digits of a gradient that is much smaller and counts for more than half.
+        if first < 0.5:  # noqa: PLR2004  one half
+            np.positive(direction, out=scratch)
+        else:
+            np.subtract(direction, mean, out=scratch)
         changes: list[Change] = [
-            (mean, 1.0, scratch, None, first - 1.0),
+            (mean, first if first < 0.5 else 1.0, scratch, None, first - 1.0),  # noqa: PLR2004  one half
             (data, factor, mean, divisor, float(lr / (1 - first**step))),
         ]
         return changes, running

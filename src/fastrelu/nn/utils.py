@@ -120,7 +120,10 @@ def real_number(name: str, value: Any) -> float:
         value.item() if isinstance(value, (np.ndarray, np.generic)) else value, (int, float)
     ):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be a number that float holds, got an integer of {value.bit_length()} bits") from None
 
 
 def at_least(name: str, value: Any, low: float = 0.0) -> float:
