@@ -560,7 +560,11 @@ FR_INLINE double FN(pair_loss)(store m, store other, store own) {
 }
 /* The probabilities of a and b. */
 FR_INLINE void FN(pair_softmax)(store *to_a, store *to_b, store a, store b, store m) {
-    const real e = FN(pair_exp)(m, FN(other_of)(a, b, m)), top = 1 / FMA(e, PAIR_DOWN, R(1));
+    const real e = FN(pair_exp)(m, FN(other_of)(a, b, m)), d = FMA(e, PAIR_DOWN, R(1));
+    real top = 1 / d;
+#if FR_KIND == FR_LEAN /* what the rounding of d and of the quotient took */
+    top = FMA(top, FMA(-top, FMA(e, PAIR_DOWN, 1 - d), FMA(-top, d, R(1))), top);
+#endif
     const store most = (store)top, least = (store)(e * (top * PAIR_DOWN));
     *to_a = a == m ? most : least;
     *to_b = a == m ? least : most;
