@@ -113,6 +113,19 @@ def test_values(function: Function, dtype: str, precision: fr.runtime.Precision,
     assert error.max() <= limit, f"{error.max():.4g} ULP at {worst}: {x[worst]!r} gives {got[worst]!r}"
 
 
+@each_smooth
+@each_precision
+@each_isa
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 20, 64])
+def test_many_rows(function: Function, precision: fr.runtime.Precision, isa: str, n: int) -> None:
+    """The bound holds for 200,000 elements in random rows: the worst are rare where classes are few."""
+    x = (2 * np.random.default_rng(n).standard_normal((200_000 // n, n))).astype(np.float32)
+    with fr.precision(precision):
+        got = _rows.forward(KERNELS[isa], function.kind, x, -1, None, True)
+    limit = fr.error_bound(function.name, "float32", precision=precision, isa=isa)
+    assert ulp_error(got, reference(function, x)).max() <= limit
+
+
 @each_dtype
 @each_precision
 def test_close_to_zero(dtype: str, precision: fr.runtime.Precision) -> None:

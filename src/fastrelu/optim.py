@@ -242,7 +242,9 @@ class Optimizer:
             If the state has other groups, options, parameters, entries or shapes than this optimizer.
         """
         if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
-            raise TypeError(f"load_state_dict takes what state_dict returns, with state and param_groups, got {state_dict!r}")
+            raise TypeError(
+                f"load_state_dict takes what state_dict returns, with state and param_groups, got {state_dict!r}"
+            )
         groups, parameters = state_dict["param_groups"], self.params
         sizes, own = ([len(group["params"]) for group in each] for each in (groups, self.param_groups))
         if sizes != own:
@@ -489,12 +491,12 @@ class Adam(Optimizer):
         np.divide(new, math.sqrt(1 - second**step), out=divisor)
         np.add(divisor, options["eps"], out=divisor)
         # A difference to the mean loses the digits of a gradient that is much smaller and counts for more than half.
-        if first < 0.5:  # noqa: PLR2004  one half
+        if first < 0.5:
             np.positive(direction, out=scratch)
         else:
             np.subtract(direction, mean, out=scratch)
         changes: list[Change] = [
-            (mean, first if first < 0.5 else 1.0, scratch, None, first - 1.0),  # noqa: PLR2004  one half
+            (mean, first if first < 0.5 else 1.0, scratch, None, first - 1.0),
             (data, factor, mean, divisor, float(lr / (1 - first**step))),
         ]
         return changes, running

@@ -474,15 +474,17 @@ FR_INLINE FN(factor) FN(factor_of)(fr_total total, double f, int scaled) {
 #elif FR_KIND == FR_WIDE
     return (FN(factor)){scaled ? f / total.hi : 1 / total.hi, 0};
 #else
+    const double r = 1 / total.hi;
     (void)f, (void)scaled;
-    return (FN(factor)){(real)(1 / total.hi), 0};
+    return (FN(factor)){(real)r, (real)(r - (real)r)};
 #endif
 }
 FR_INLINE store FN(probability)(store x, real origin, real magic, real low, real r_hi, real r_lo, real f, int flip,
                                 int scaled) {
     (void)origin, (void)magic, (void)low, (void)r_lo, (void)f, (void)flip;
 #if KEEPS
-    return scaled ? (x * r_hi) * f : x * r_hi;
+    const real y = FR_KIND == FR_LEAN ? FMA(x, r_hi, x * r_lo) : x * r_hi;
+    return scaled ? y * f : y;
 #elif FR_KIND == FR_WIDE
     (void)scaled;
     return (store)(FN(row_exp)((real)FN(signed_as)(x, flip), origin, magic, low) * r_hi);

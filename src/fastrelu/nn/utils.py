@@ -123,7 +123,9 @@ def real_number(name: str, value: Any) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise ValueError(f"{name} must be a number that float holds, got an integer of {value.bit_length()} bits") from None
+        raise ValueError(
+            f"{name} must be a number that float holds, got an integer of {value.bit_length()} bits"
+        ) from None
 
 
 def at_least(name: str, value: Any, low: float = 0.0) -> float:
