@@ -339,7 +339,7 @@ def test_errors() -> None:
     for smoothing in (-0.1, 1.1, np.nan):
         with pytest.raises(ValueError, match="label_smoothing must be between 0 and 1"):
             call(label_smoothing=smoothing)
-    masked = np.ma.masked_array([1.0, 2.0, 3.0], [0, 1, 0])
+    masked = np.ma.masked_array([1.0, 2.0, 3.0], [False, True, False])
     with pytest.raises(TypeError, match="does not read masks"):
         call(weight=masked)
     for kind in (object, complex, "g", "U3", "m8[s]", "M8[s]"):
@@ -347,6 +347,7 @@ def test_errors() -> None:
             call(weight=np.arange(3).astype(kind))
         with pytest.raises(TypeError, match="labels must be integers or probabilities, not"):
             call(given=np.zeros((4, 3), int).astype(kind))
+    wrong: Any
     for wrong in ("average", None, 0, ["mean"]):
         with pytest.raises(ValueError, match='reduction must be "none", "mean" or "sum"'):
             call(reduction=wrong)

@@ -101,7 +101,7 @@ def test_constants() -> None:
     """NaN and the infinities fill, as they are; a finite number that is none of the type does not."""
     for value in (math.nan, math.inf, -math.inf, 3.4e38):
         w = init.constant_(np.zeros(2, np.float32), value)
-        np.testing.assert_array_equal(w, np.float32([value] * 2))
+        np.testing.assert_array_equal(w, np.full(2, value, np.float32))
     with pytest.raises(ValueError, match=r"val must be a finite number of float32, got 1e\+300"):
         init.constant_(np.zeros(2, np.float32), 1e300)
 

@@ -288,6 +288,7 @@ def test_entries_of_a_state_that_do_not_fit(make: Any, entry: Any, error: type[E
         optimizer.load_state_dict({**before, "state": {0: entry}})
     with pytest.raises(ValueError, match="entries of parameter 3, which is in none of its groups"):
         optimizer.load_state_dict({**before, "state": {3: {}}})
+    given: Any
     for given in (None, {}, {"state": {}}):
         with pytest.raises(TypeError, match="takes what state_dict returns, with state and param_groups, got"):
             optimizer.load_state_dict(given)

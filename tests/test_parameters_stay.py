@@ -44,6 +44,7 @@ def test_one_bias_for_all_outputs() -> None:
     layer.bias = nn.Parameter(np.ones(1, np.float32))
     layer(np.ones((2, 4), np.float32))
     layer.backward(np.ones((2, 3), np.float32))
+    assert layer.bias.grad is not None
     assert layer.bias.grad.tolist() == [6]
 
 

@@ -42,8 +42,8 @@ KERNEL = re.compile(
 COPIES = {"memcpy", "memcpy@PLT", "memset", "memset@PLT", "fr_finish_tile"}
 # For rows whose largest element is infinite; the search for the threshold of a row of sparsemax.
 RARE = re.compile(r"_?(?:limits?_of|write_limit|write_rare|infinite_sum|add_candidate|(?:long_)?levels?_of)_")
-# A copy.
-PLAIN = re.compile(r"_?identity_forward")
+# A copy; a sum of doubles that Clang adds up one by one.
+PLAIN = re.compile(r"_?(?:identity_forward|scale_slope_row_wide)")
 SCALAR = re.compile(rf"^\s+(?:v?(?:{ARITHMETIC}s[sd]|u?comis[sd])\s|f\w+\s+[sd]\d)")
 LABEL = re.compile(r"^(\.L\w+):")
 BRANCH = re.compile(r"^\s+(?:j\w+|b(?:\.\w+)?|cbn?z|tbn?z)\s+(?:.*\s)?(\.L\w+)$")

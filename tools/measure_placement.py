@@ -17,7 +17,7 @@ SHAPES = {"x": (1024, 1024), "y": (1024, 1024), "out": (1024, 1024), "bias": (10
 PAGE = 4096
 ROUNDS = 100
 PLACES = (16, 64)  # bytes
-CALLS = {
+CALLS: dict[str, Any] = {
     "bias_act": lambda a: fr.fused.bias_act(a.x, a.bias, fr.relu, out=a.out),
     "bias_act residual": lambda a: fr.fused.bias_act(a.x, a.bias, fr.relu, residual=a.y, out=a.out),
     "bias_act_backward": lambda a: fr.fused.bias_act_backward(a.y, a.x, a.bias, fr.relu, out=a.out),

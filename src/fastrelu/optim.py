@@ -231,7 +231,7 @@ class Optimizer:
             "param_groups": [{**group, "params": [numbers[p] for p in group["params"]]} for group in self.param_groups],
         }
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Any) -> None:
         """Set running arrays and options from the result of `state_dict`, or raise an error and change nothing.
 
         Raises
