@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import inspect
 import importlib
 import pkgutil
 import re
@@ -29,6 +30,9 @@ def examples_of(name: str) -> list[doctest.DocTest]:
     if name.endswith("__main__"):
         return []
     module = importlib.import_module(name)
+    for value in list(vars(module).values()):
+        if inspect.isclass(value):
+            inspect.get_annotations(value)  # a class gets its __annotations__ when it is first asked for them
     return [test for test in doctest.DocTestFinder(exclude_empty=True).find(module, name) if test.examples]
 
 
