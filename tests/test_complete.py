@@ -278,7 +278,7 @@ def documented(text: str) -> list[str]:
     return [name for line in re.findall(r"^(\w[\w, ]*) :", body, re.MULTILINE) for name in line.split(", ")]
 
 
-# Forms of a function, whose docstrings say what differs from it in at most so many lines.
+# Forms of a function, whose docstrings say what differs from it in at most this many lines.
 SHORT = {"_backward_parameters": 30, "_backward_from_output": 20, "_backward": 20, "_value_and_grad": 20, "_": 8}
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import doctest
-import inspect
 import importlib
 import pkgutil
 import re
 import shlex
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -22,18 +22,15 @@ FENCED = re.compile(r"^( *)(`{3,})(\S*)[^\n]*\n(.*?)^\1\2$", re.MULTILINE | re.D
 # What a fence may hold besides Python: commands with their output, which are run here; commands for a reader, which
 # .ci/run takes from the README; what no program reads; and the directives of the site, which are run when it is built.
 LANGUAGES = {"python", "console", "sh", "text"}
-MODULES = ["fastrelu", *(found.name for found in pkgutil.walk_packages(fr.__path__, "fastrelu."))]
+NAMES = ["fastrelu", *(found.name for found in pkgutil.walk_packages(fr.__path__, "fastrelu."))]
+# All are imported before doctest iterates over the package, to which a module adds itself when it is imported.
+MODULES = [importlib.import_module(name) for name in NAMES if not name.endswith("__main__")]
 
 
-def examples_of(name: str) -> list[doctest.DocTest]:
+def examples_of(module: ModuleType) -> list[doctest.DocTest]:
     """Return the docstrings of a module that hold examples."""
-    if name.endswith("__main__"):
-        return []
-    module = importlib.import_module(name)
-    for value in list(vars(module).values()):
-        if inspect.isclass(value):
-            inspect.get_annotations(value)  # a class gets its __annotations__ when it is first asked for them
-    return [test for test in doctest.DocTestFinder(exclude_empty=True).find(module, name) if test.examples]
+    found = doctest.DocTestFinder(exclude_empty=True).find(module, module.__name__)
+    return [test for test in found if test.examples]
 
 
 def run(test: doctest.DocTest) -> None:
@@ -45,7 +42,7 @@ def run(test: doctest.DocTest) -> None:
 
 
 @pytest.mark.parametrize(
-    "example", [test for name in MODULES for test in examples_of(name)], ids=lambda example: str(example.name)
+    "example", [test for module in MODULES for test in examples_of(module)], ids=lambda example: str(example.name)
 )
 def test_docstring(example: doctest.DocTest) -> None:
     """The examples of a docstring, whatever other tests did before."""
@@ -113,6 +110,6 @@ def test_links(path: Path) -> None:
 
 def test_every_function_has_an_example() -> None:
     """No public function goes without a runnable example."""
-    shown = {test.name.rpartition(".")[2] for name in MODULES for test in examples_of(name)}
+    shown = {test.name.rpartition(".")[2] for module in MODULES for test in examples_of(module)}
     functions = {name for name in vars(fr)["__all__"] if callable(getattr(fr, name))}
     assert functions <= shown, f"no example: {', '.join(sorted(functions - shown))}"

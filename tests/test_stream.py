@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(not _core.streams(KERNEL, 2**62, 1), reason="thi
 
 @contextlib.contextmanager
 def streaming(least: int) -> Iterator[None]:
-    """Stream outputs from so many bytes on."""
+    """Stream outputs from this many bytes on."""
     _runtime.set_defaults(stream_from=least)
     try:
         yield

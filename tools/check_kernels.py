@@ -42,13 +42,15 @@ KERNEL = re.compile(
 COPIES = {"memcpy", "memcpy@PLT", "memset", "memset@PLT", "fr_finish_tile"}
 # For rows whose largest element is infinite; the search for the threshold of a row of sparsemax.
 RARE = re.compile(r"_?(?:limits?_of|write_limit|write_rare|infinite_sum|add_candidate|(?:long_)?levels?_of)_")
-# A copy; a sum of doubles that Clang adds up one by one.
-PLAIN = re.compile(r"_?(?:identity_forward|scale_slope_row_wide)")
+# A copy.
+PLAIN = re.compile(r"_?identity_forward")
+# Where the loop over a long row is: in a kernel that is called, and checked itself.
+LOOP_OF = {"scale_slope_row": "dot_select_row"}
 SCALAR = re.compile(rf"^\s+(?:v?(?:{ARITHMETIC}s[sd]|u?comis[sd])\s|f\w+\s+[sd]\d)")
 LABEL = re.compile(r"^(\.L\w+):")
 BRANCH = re.compile(r"^\s+(?:j\w+|b(?:\.\w+)?|cbn?z|tbn?z)\s+(?:.*\s)?(\.L\w+)$")
 LEAVE = re.compile(r"^\s+(?:jmpq?|b|br|retq?)(?:\s|$)")
-CALL = re.compile(r"^\s+(?:call|bl)\s+(?!\*)(\S+)")
+CALL = re.compile(r"^\s+(?:callq?|bl)\s+(?!\*)(\S+)")
 # To another kernel, which has the same instructions.
 JUMP = re.compile(r"^\s+(?:j\w+|b(?:\.\w+)?)\s+_?(\w+(?:\.\w+)*)$")
 
@@ -190,6 +192,8 @@ def complaints(name: str, lines: list[str], packed: re.Pattern[str], checked: se
         if called.removeprefix("_") not in allowed and not RARE.match(called)
     ]
     same = any((match := JUMP.match(line)) and match[1] in checked for line in lines)
+    base, _, kind = name.rpartition("_")
+    same |= f"{LOOP_OF.get(base)}_{kind}" in checked & {called.removeprefix("_") for called in calls}
     if not (same or PLAIN.match(name) or vectorized(lines, packed, elements=elements)):
         found.append(f"{name} is not vectorized")
     return found

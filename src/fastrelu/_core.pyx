@@ -79,6 +79,9 @@ from fastrelu._runtime cimport (
     fr_atomic,
     fr_combine,
     fr_fused,
+    fr_guard,
+    fr_guard_close,
+    fr_guard_open,
     fr_kernel,
     fr_kernels,
     fr_load,
@@ -152,12 +155,6 @@ cdef extern from "kernels/drive.h" nogil:
 
 cdef extern from "numpy/ufuncobject.h":
     int PyUFunc_AddPromoter(object, object, object) except -1
-
-cdef extern from "kernels/guard.h" nogil:
-    ctypedef struct fr_guard:
-        pass
-    fr_guard fr_guard_open() noexcept
-    void fr_guard_close(fr_guard) noexcept
 
 cdef extern from "Python.h":
     object PyCapsule_New(void *, const char *, void *)

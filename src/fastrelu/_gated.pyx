@@ -27,6 +27,9 @@ from fastrelu._runtime cimport (
     crew_for,
     fr_combine,
     fr_fused,
+    fr_guard,
+    fr_guard_close,
+    fr_guard_open,
     fr_kernel,
     fr_load,
     has_kernels,
@@ -39,12 +42,6 @@ from fastrelu._runtime cimport (
 
 cnp.import_array()
 
-
-cdef extern from "kernels/guard.h" nogil:
-    ctypedef struct fr_guard:
-        pass
-    fr_guard fr_guard_open() noexcept
-    void fr_guard_close(fr_guard) noexcept
 
 cdef extern from "numpy/arrayobject.h":
     bint PyArray_SAMESHAPE(cnp.ndarray, cnp.ndarray)

@@ -397,8 +397,8 @@ cdef enum:
     _MANY_ROWS = 4096  # from here on losses are added up in chunks
     _CHUNKS = 1024  # at most, or
     _FEW_CHUNKS = 128  # of rows whose sums cost much of what else is done with them
-    _CHUNK = 16  # rows: chunks hold a multiple of this, and at least so many that they have
-    _CHUNK_ELEMENTS = 4096  # or more: to end a chunk takes as long as some hundred elements
+    _CHUNK = 16  # rows: chunks hold a multiple of this, and has at least this many
+    _CHUNK_ELEMENTS = 4096  # elements or more: to end a chunk takes as long as some hundred elements
 
 
 cdef void _clear(fr_row_call *call) noexcept:

@@ -10,6 +10,12 @@ cdef extern from "atomic.h" nogil:
     void fr_store(fr_atomic *, long long)
     long long fr_add(fr_atomic *, long long)
 
+cdef extern from "kernels/guard.h" nogil:
+    ctypedef struct fr_guard:
+        pass
+    fr_guard fr_guard_open() noexcept
+    void fr_guard_close(fr_guard) noexcept
+
 cdef extern from "kernels/types.h" nogil:
     enum:
         FR_PRECISIONS

@@ -7,7 +7,7 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.object cimport PyObject
 from libc.string cimport memcpy, memset
 
-from fastrelu._runtime cimport FR_MAX_AXES
+from fastrelu._runtime cimport FR_MAX_AXES, fr_guard, fr_guard_close, fr_guard_open
 
 import numpy as np
 
@@ -25,12 +25,6 @@ cdef extern from "numpy/arrayobject.h":
     bint PyArray_SAMESHAPE(cnp.ndarray, cnp.ndarray)
     bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
     bint PyArray_IS_F_CONTIGUOUS(cnp.ndarray)
-
-cdef extern from "kernels/guard.h" nogil:
-    ctypedef struct fr_guard:
-        pass
-    fr_guard fr_guard_open() noexcept
-    void fr_guard_close(fr_guard) noexcept
 
 cdef extern from "Python.h":
     int PyObject_GenericSetAttr(object, object, object) except -1

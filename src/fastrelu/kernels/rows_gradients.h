@@ -12,7 +12,7 @@
 #define FR_ABS(x) ((x) < 0 ? -(x) : (x))
 enum { FR_DOT_PLAIN, FR_DOT_SELECT, FR_DOT_LOG, FR_DOT_LOG_SELECT };
 enum { FR_DOT_GROUP = 4, FR_DOT_BYTES = 1 << 13, FR_DOT_FETCHED = 1 << 12 };
-/* The rows of a tile, so many at a time that they stay in the first cache until their gradients are written. */
+/* The rows of a tile, as many at a time as stay in the first cache until their gradients are written. */
 #define FOR_WIDTHS(at, count, tile)                                                                       \
     for (ptrdiff_t at = 0, count = 0,                                                                     \
                    fit = FR_DOT_BYTES / ((tile)->n * (ptrdiff_t)sizeof(store)) / FR_COLUMNS * FR_COLUMNS, \

@@ -28,7 +28,7 @@
 
 enum {
     FR_ROW_LANES = 16,
-    FR_FEW = 32, /* in gradients, rows of up to so many elements have one lane */
+    FR_FEW = 32, /* in gradients, rows of up to this many elements have one lane */
     FR_MAX_LANES = 32,
     FR_COLUMN_BATCH = FR_TILE_WIDTH / FR_COLUMNS,
     FR_ROW_BLOCK = 1024,
