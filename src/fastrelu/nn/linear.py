@@ -91,8 +91,10 @@ class Linear(Layer):
 
     def _check_attribute(self, name: str, value: Any) -> None:
         super()._check_attribute(name, value)
-        shape = {"weight": "(out_features, in_features)", "bias": "(out_features,)"}.get(name)
-        if shape is not None and isinstance(value, Parameter) and value.ndim != shape.count("_"):
+        shape, ndim = {"weight": ("(out_features, in_features)", 2), "bias": ("(out_features,)", 1)}.get(
+            name, ("", None)
+        )
+        if ndim is not None and isinstance(value, Parameter) and value.ndim != ndim:
             raise ValueError(f"Linear.{name} is of shape {shape}, got a parameter of shape {value.shape}")
 
     def forward(self, x: ArrayLike) -> NDArray[Any]:
