@@ -437,8 +437,10 @@ def test_a_worker_times_each_mode(mode: str, statement: str, tmp_path: Path) -> 
     assert 0 < answer["ns"] < 1e9
 
 
-def test_in_place_each_call_has_an_array_of_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fit", [64, 10, 2])  # arrays of this size: all are timed, one after others, one alone
+def test_in_place_each_call_has_an_array_of_its_own(fit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No call works on what another has left."""
+    monkeypatch.setattr(worker, "LARGE", 100 * fit)
     once = "(x[0] == -1 or fail()) and np.multiply(two, x, out=x)[0]"
     assert ask(tmp_path, "in place", once, seconds=0.01)["rounds"] >= 2
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from io import TextIOWrapper
 
     from numpy.typing import NDArray
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 ROUND = 4e-4  # least seconds of one timing of a short call: far above the clock's resolution
 LONG = 0.5  # seconds; a first call this long needs no warm-up, unless it allocates
 COPIES = 64  # arrays that a timing in place overwrites, one call each
-LARGE = 1 << 22  # limit of their elements in total; above it, one array
+LARGE = 1 << 22  # limit of their elements in total; above it, one array is timed
+AWAKE = 3  # calls before that one, on other arrays: after the pause for restoring the input, threads would be asleep
 SAMPLE = 1024  # elements at each end that are returned for the check
 TASKS = Path("/proc/self/task")  # the threads of this process, on Linux
 LOOKS = 2  # number of consecutive looks that must find all threads asleep
@@ -78,19 +79,23 @@ class Side:
             return {"missing": str(error).splitlines()[0]}
         in_place = request["mode"] == "in place"
         batch: NDArray[Any] | None = None
-        items: Iterable[Any] = (None,)
+        items: Sequence[Any] = (None,)
+        before: Sequence[Any] = ()
         if in_place:
             source = self.inputs[request["target"]]
-            batch = rows(source, 1 if source.size * COPIES > LARGE else COPIES)
+            fit = LARGE // max(source.size, 1)
+            batch = rows(source, COPIES if fit >= COPIES else 1 + AWAKE if fit > AWAKE else 1)
             np.copyto(batch, source)
             items = [names["wrap"](row) for row in batch]
+            if fit < COPIES:
+                before, items = items[:-1], items[-1:]
         timed = self.timer(request["statement"], request["target"] if in_place else "_")
 
         start = time.perf_counter()
         if request["mode"] == "fresh":
             answer = np.asarray(eval(request["statement"], names))
         else:
-            timed(items)
+            timed(items, before)
             answer = self.out if batch is None else batch[-1]
         first = time.perf_counter() - start
         if answer.dtype.name != dtype:
@@ -99,7 +104,7 @@ class Side:
         encoded = base64.b64encode(np.ascontiguousarray(sample).tobytes()).decode()
         del answer
 
-        calls = 1 if batch is None else len(batch)
+        calls = len(items)
         times = [first] if first > LONG and request["mode"] != "fresh" else []
         if batch is None and not times:
             once = min(timed((None,)) for _ in range(3)) if first < ROUND else first
@@ -109,7 +114,7 @@ class Side:
                 break
             if batch is not None:
                 np.copyto(batch, source)
-            times.append(timed(itertools.repeat(None, calls) if batch is None else items))
+            times.append(timed(itertools.repeat(None, calls) if batch is None else items, before))
         return {"ns": statistics.median(times) / calls * 1e9, "rounds": len(times), "sample": encoded}
 
     def lay_out(self, request: dict[str, Any]) -> None:
@@ -126,10 +131,15 @@ class Side:
         self.names |= request["parameters"]
         self.names |= {name: self.names["wrap"](array) for name, array in {**self.inputs, "out": self.out}.items()}
 
-    def timer(self, statement: str, target: str) -> Callable[[Iterable[Any]], float]:
-        """Return a function that runs a statement for each item, called `target`, and returns the seconds."""
+    def timer(self, statement: str, target: str) -> Callable[..., float]:
+        """Return a function that runs a statement for each item, called `target`, and returns the seconds.
+
+        For the items of its second argument the statement runs before the clock is read.
+        """
         source = f"""
-def timed(items, clock=clock):
+def timed(items, before=(), clock=clock):
+    for {target} in before:
+        {statement}
     start = clock()
     for {target} in items:
         {statement}
@@ -137,7 +147,7 @@ def timed(items, clock=clock):
 """
         self.names["clock"] = time.perf_counter
         exec(compile(source, "<benchmark>", "exec"), self.names)  # noqa: S102  the source comes from peers.py
-        timed: Callable[[Iterable[Any]], float] = self.names["timed"]
+        timed: Callable[..., float] = self.names["timed"]
         return timed
 
 
