@@ -33,6 +33,9 @@ RECORD = Path(__file__).with_name("instructions.json")
 MORE = 1.05  # of the recorded count
 ISA = "v3"
 WARM, FEW, MANY = 50, 20, 120  # calls: until the interpreter has specialized; two counted numbers
+# A change of the code takes more in each count. In one of about thirty counts a call took 6 % more than in all others, of the
+# same code: lookups that collide in CPython's cache of attributes, which depends on addresses, are the likely cause.
+COUNTS = 3
 MARK = "getpriority"  # a function of the C library that nothing else calls; callgrind writes its count at each call
 
 
@@ -114,6 +117,11 @@ def count() -> dict[str, int]:
     return {name: round((many - few) / (MANY - FEW)) for name, few, many in each}
 
 
+def _above(found: dict[str, int], recorded: dict[str, int]) -> list[str]:
+    """Return the calls that take too many instructions."""
+    return [name for name, number in found.items() if number > MORE * recorded.get(name, 0)]
+
+
 def main() -> None:
     """Compare or record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -129,10 +137,15 @@ def main() -> None:
         RECORD.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     known = json.loads(RECORD.read_text(encoding="utf-8"))
     compared = known["conditions"] == record["conditions"]
-    more = []
+    recorded = known["instructions"]
+    for _ in range(COUNTS - 1):
+        if not compared or not _above(found, recorded):
+            break
+        again = count()
+        found = {name: min(number, again[name]) for name, number in found.items()}
+    more = _above(found, recorded)
     for name, number in found.items():
-        before = known["instructions"].get(name, 0)
-        more += [name] if number > MORE * before else []
+        before = recorded.get(name, 0)
         print(f"{name:36} {number:8} {number / before - 1:+8.1%}" if before else f"{name:36} {number:8}      new")
     if not compared:
         print(f"not compared: recorded with {known['conditions']}, this is {record['conditions']}")
