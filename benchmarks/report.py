@@ -35,7 +35,7 @@ from summary import (
 from targets import FASTEST, LIMIT, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
@@ -90,13 +90,19 @@ def ulps(error: float) -> str:
 def machine(summary: Summary) -> Iterator[str]:
     """Yield the line about machine, versions and settings."""
     about, settings = summary.machine, summary.settings
-    config = about["fastrelu"]
     versions = [f"{PACKAGES[name].title} {about[name]}" for name in PACKAGES if name in about and name != "numpy"]
-    package = f"fastrelu {config['version']} ({config['isa']}), NumPy {config['numpy']}"
     yield (
-        f"{about['cpu']}, {about['cpus']} CPUs, {about['system']}, Python {about['python']}, "
-        f"{', '.join([package, *versions])}. {settings['threads']} threads for every side that has threads, "
+        f"{', '.join([system(about), *versions])}. {settings['threads']} threads for every side that has threads, "
         f"{settings['pairs']} pairs of processes, inputs {settings['inputs']}."
+    )
+
+
+def system(about: Mapping[str, Any]) -> str:
+    """Return what a measurement ran on: processor, system, and versions without those of peers."""
+    config = about["fastrelu"]
+    return (
+        f"{about['cpu']}, {about['cpus']} CPUs, {about['system']}, Python {about['python']}, "
+        f"fastrelu {config['version']} ({config['isa']}), NumPy {config['numpy']}"
     )
 
 
@@ -522,9 +528,12 @@ def collect(folder: Path) -> tuple[dict[str, list[str]], Summary | None]:
     for name, lines_of in OTHERS.items():
         if (folder / f"{name}.json").exists():
             result = results.read(name, folder)
-            found[name] = lines_of(result)
+            where = system(result["machine"])
+            # Where it is not said for all.
+            elsewhere = [f"Measured on {where}.", ""] if summary and where != system(summary.machine) else []
+            found[name] = elsewhere + lines_of(result)
             for head, beside in [BESIDE[name]] if name in BESIDE else ():
-                found[head] = beside(result)
+                found[head] = elsewhere + beside(result)
     return found, summary
 
 
