@@ -24,8 +24,10 @@ CYTHON = {".pyx", ".pxd"}
 FILES = {path.relative_to(ROOT).as_posix(): path for path in ROOT.rglob("*") if path.suffix in {".py", ".pyi", *CYTHON}}
 INSIDE = {re.split(r"[/.]", name)[0] for name in FILES}
 
-# What the compiled modules of the doors may use of the package: the floor, and the reading of operands in _core.
+# What the compiled modules of the doors may use of the package: the floor, and the reading of operands in _core. All of
+# them may use _numpy.pxd, which declares what NumPy's header has.
 FLOOR = {
+    "_numpy": set(),
     "_runtime": {"_host"},
     "_core": {"_runtime", "_foreign"},  # _foreign finds the message of an error
     "_steps": {"_runtime"},
@@ -92,7 +94,18 @@ def test_doors_stand_on_the_floor(name: str) -> None:
     sources = [SOURCES / f"{name}{suffix}" for suffix in CYTHON if (SOURCES / f"{name}{suffix}").exists()]
     assert sources
     used = set().union(*map(imports_of, sources))
-    assert {i.split(".")[1] for i in used if i.startswith(f"{FACE}.")} <= FLOOR[name]
+    assert {i.split(".")[1] for i in used if i.startswith(f"{FACE}.")} <= FLOOR[name] | {"_numpy"}
+
+
+def test_every_compiled_module_is_listed() -> None:
+    """A new one stands on the floor too."""
+    assert FLOOR.keys() == {path.stem for path in SOURCES.iterdir() if path.suffix in CYTHON}
+
+
+def test_header_of_numpy_is_declared_once() -> None:
+    """Functions of NumPy's arrays in C that several modules use have one declaration."""
+    texts = {path.name: path.read_text(encoding="utf-8") for path in SOURCES.iterdir() if path.suffix in CYTHON}
+    assert {name for name, text in texts.items() if "numpy/arrayobject.h" in text} == {"_numpy.pxd"}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 cimport numpy as cnp
 
+from fastrelu._numpy cimport PyArray_ISALIGNED, PyArray_ISNOTSWAPPED, PyArray_ISWRITEABLE
 from fastrelu._runtime cimport (
     Crew,
     FR_MAX_OPERANDS,
@@ -41,11 +42,6 @@ cdef extern from "kernels/call.h" nogil:
         fr_move store
         fr_kernel direct
         fr_fused *fused
-
-cdef extern from "numpy/arrayobject.h":
-    bint PyArray_ISALIGNED(cnp.ndarray)
-    bint PyArray_ISNOTSWAPPED(cnp.ndarray)
-    bint PyArray_ISWRITEABLE(cnp.ndarray)
 
 cdef class Kernel:
     cdef readonly str name

@@ -38,6 +38,42 @@ from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 from libc.string cimport memcpy
 
+from fastrelu._numpy cimport (
+    NPY_ITER_ALLOCATE,
+    NPY_ITER_COPY_IF_OVERLAP,
+    NPY_ITER_DONT_NEGATE_STRIDES,
+    NPY_ITER_MULTI_INDEX,
+    NPY_ITER_NO_BROADCAST,
+    NPY_ITER_NO_SUBTYPE,
+    NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE,
+    NPY_ITER_READONLY,
+    NPY_ITER_READWRITE,
+    NPY_ITER_WRITEONLY,
+    NPY_ITER_ZEROSIZE_OK,
+    NPY_NTYPES_LEGACY,
+    NpyIter,
+    NpyIter_CreateCompatibleStrides,
+    NpyIter_Deallocate,
+    NpyIter_GetAxisStrideArray,
+    NpyIter_GetDataPtrArray,
+    NpyIter_GetIterSize,
+    NpyIter_GetNDim,
+    NpyIter_GetOperandArray,
+    NpyIter_GetShape,
+    NpyIter_MultiNew,
+    PyArrayObject,
+    PyArray_BASE,
+    PyArray_Descr,
+    PyArray_DiscardWritebackIfCopy,
+    PyArray_ISALIGNED,
+    PyArray_ISNOTSWAPPED,
+    PyArray_ISWRITEABLE,
+    PyArray_IS_C_CONTIGUOUS,
+    PyArray_IS_F_CONTIGUOUS,
+    PyArray_MatrixProduct2,
+    PyArray_NewFromDescr,
+    PyArray_SAMESHAPE,
+)
 from fastrelu._runtime cimport (
     Crew,
     FR_ADD,
@@ -162,46 +198,6 @@ cdef extern from "Python.h":
     int PyContextVar_Get(object, PyObject *, PyObject **) except -1
     object PyObject_Vectorcall(object, PyObject **, size_t, PyObject *)
     void Py_DECREF(PyObject *)
-
-cdef extern from "numpy/arrayobject.h":
-    object PyArray_MatrixProduct2(object, object, cnp.ndarray)  # np.dot
-    ctypedef struct NpyIter:
-        pass
-    ctypedef struct PyArrayObject:
-        pass
-    ctypedef struct PyArray_Descr:
-        pass
-    enum:
-        NPY_NTYPES_LEGACY
-        NPY_ITER_MULTI_INDEX
-        NPY_ITER_DONT_NEGATE_STRIDES
-        NPY_ITER_ZEROSIZE_OK
-        NPY_ITER_COPY_IF_OVERLAP
-        NPY_ITER_READONLY
-        NPY_ITER_READWRITE
-        NPY_ITER_WRITEONLY
-        NPY_ITER_ALLOCATE
-        NPY_ITER_NO_SUBTYPE
-        NPY_ITER_NO_BROADCAST
-        NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE
-    NpyIter *NpyIter_MultiNew(int, PyArrayObject **, cnp.npy_uint32, cnp.NPY_ORDER, cnp.NPY_CASTING, cnp.npy_uint32 *,
-                              PyArray_Descr **) except? NULL
-    int NpyIter_Deallocate(NpyIter *) except 0
-    int NpyIter_GetNDim(NpyIter *)
-    cnp.npy_intp NpyIter_GetIterSize(NpyIter *)
-    int NpyIter_GetShape(NpyIter *, cnp.npy_intp *) except 0
-    int NpyIter_CreateCompatibleStrides(NpyIter *, cnp.npy_intp, cnp.npy_intp *) except 0
-    cnp.npy_intp *NpyIter_GetAxisStrideArray(NpyIter *, int) except NULL
-    char **NpyIter_GetDataPtrArray(NpyIter *)
-    PyArrayObject **NpyIter_GetOperandArray(NpyIter *)
-    bint PyArray_SAMESHAPE(cnp.ndarray, cnp.ndarray)
-    int PyArray_DiscardWritebackIfCopy(cnp.ndarray)
-    bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
-    bint PyArray_IS_F_CONTIGUOUS(cnp.ndarray)
-    Py_ssize_t PyDataType_ELSIZE(cnp.dtype)
-    object PyArray_NewFromDescr(PyTypeObject *, PyArray_Descr *, int, const cnp.npy_intp *, const cnp.npy_intp *,
-                                void *, int, PyObject *)
-    PyObject *PyArray_BASE(cnp.ndarray)
 
 
 # --- Element types --------------------------------------------------------------------------------------------------

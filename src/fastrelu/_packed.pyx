@@ -12,6 +12,7 @@ from libc.stdint cimport uint32_t
 
 cimport fastrelu._core as _core
 cimport fastrelu._runtime as _runtime
+from fastrelu._numpy cimport PyArray_ISWRITEABLE, PyArray_SAMESHAPE
 
 cnp.import_array()
 
@@ -69,11 +70,6 @@ cdef extern from "kernels/packed_drive.h" nogil:
         const unsigned char *table
     Py_ssize_t fr_packed_blocks(const fr_packed_plan *) noexcept
     void fr_packed_part(const fr_packed_plan *, Py_ssize_t, Py_ssize_t) noexcept
-
-
-cdef extern from "numpy/arrayobject.h":
-    bint PyArray_SAMESHAPE(cnp.ndarray, cnp.ndarray)
-    bint PyArray_ISWRITEABLE(cnp.ndarray)
 
 
 cdef void _share(const void *what, long share, long shares, int part) noexcept nogil:

@@ -29,6 +29,7 @@ from fastrelu._core cimport (
     narrowed,
     widened,
 )
+from fastrelu._numpy cimport PyArray_ISBEHAVED_RO, PyArray_ISWRITEABLE, PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
 from fastrelu._runtime cimport (
     Crew,
     FR_MAX_AXES,
@@ -184,12 +185,6 @@ cdef extern from "kernels/kernels.h" nogil:
     enum:
         FR_AS_HALF
         FR_AS_BFLOAT
-
-cdef extern from "numpy/arrayobject.h":
-    bint PyArray_SAMESHAPE(cnp.ndarray, cnp.ndarray)
-    bint PyArray_ISBEHAVED_RO(cnp.ndarray)
-    bint PyArray_ISWRITEABLE(cnp.ndarray)
-    bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
 
 names = ("softmax", "log_softmax", "softmin", "hardmax", "sparsemax")
 

@@ -8,14 +8,11 @@ cimport numpy as cnp
 
 cimport fastrelu._core as _core
 cimport fastrelu._runtime as _runtime
+from fastrelu._numpy cimport PyArray_ISWRITEABLE, PyArray_SAMESHAPE
 from fastrelu import _core, _foreign, _runtime
 
 cnp.import_array()
 
-
-cdef extern from "numpy/arrayobject.h":
-    bint PyArray_SAMESHAPE(cnp.ndarray, cnp.ndarray)
-    bint PyArray_ISWRITEABLE(cnp.ndarray)
 
 cdef extern from "kernels/sums.h" nogil:
     ctypedef void (*fr_terms)(const char *const *, char *, double *const *, Py_ssize_t) noexcept nogil
