@@ -1,14 +1,16 @@
 # Interface of _core for the other compiled modules: the kernels, and what they share in reading operands.
 
 cimport numpy as cnp
+from cpython.object cimport PyObject
 
-from fastrelu._numpy cimport PyArray_ISALIGNED, PyArray_ISNOTSWAPPED, PyArray_ISWRITEABLE
+from fastrelu._numpy cimport NpyIter, PyArray_ISALIGNED, PyArray_ISNOTSWAPPED, PyArray_ISWRITEABLE
 from fastrelu._runtime cimport (
     Crew,
     FR_MAX_OPERANDS,
     FR_PRECISIONS,
     FR_TYPES,
     extent,
+    fr_combine,
     fr_convert,
     fr_fused,
     fr_kernel,
@@ -42,6 +44,26 @@ cdef extern from "kernels/call.h" nogil:
         fr_move store
         fr_kernel direct
         fr_fused *fused
+
+cdef extern from "kernels/drive.h" nogil:  # whose functions are linked into _core alone
+    ctypedef cnp.npy_intp fr_strides[FR_MAX_OPERANDS]
+    ctypedef struct fr_view:
+        int naxes
+        cnp.npy_intp *shape
+        fr_strides *stride
+        char **origin
+    ctypedef struct fr_memory:
+        int *format
+        int *swapped
+        Py_ssize_t *size
+        bint masked
+        int nterms
+        int *changed
+        int *how
+    ctypedef struct fr_plan:
+        fr_view view
+        Py_ssize_t boxes
+        bint streamed
 
 cdef class Kernel:
     cdef readonly str name
@@ -78,7 +100,21 @@ cdef str _why_threads(Crew crew, Py_ssize_t n)
 cdef fr_kernel checked_kernel(object kernel, tuple numbers, int type, int level) except NULL
 cdef fr_kernel plain_kernel(object kernel, tuple numbers, int type, int level, double *rounded) except? NULL
 cdef fr_fused sum_kernel(object kernel, int type, int level) noexcept
+cdef fr_combine sum_loop(int type) noexcept
 cpdef bint explaining() except -1
+cdef dict _in_words(str door, Kernel kernel, const fr_call *how)
+cdef str _memory(object out, Py_ssize_t size)
+
+# The doors, for what is made of several calls: the one that fits, and the steps of the second.
+cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args)
+cdef int _check_params(Kernel kernel, list args, int type) except -1
+cdef cnp.ndarray _fresh_for(list args, int n, int dtype)
+cdef NpyIter *_open(list args, object target, int dtype, object where, list terms=*) except NULL
+cdef const fr_memory *_describe(fr_memory *memory, list args, cnp.ndarray out, object where, int dtype)
+cdef int _plan(fr_plan *plan, const fr_call *how, const fr_memory *memory, int cost, NpyIter *iterator, bint warm,
+               Crew crew) except -1
+cdef void run_plan(const fr_plan *plan, int part, int parts) noexcept nogil
+cdef bint join_plans(fr_plan *gate, const fr_plan *value) noexcept
 
 cdef enum:
     FEW = 1 << 14  # elements up to which sums in a pass of their own cost less than the driver's iterator

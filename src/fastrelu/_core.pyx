@@ -28,8 +28,6 @@ from operator import index
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from fastrelu._runtime import call_whole
-
 cimport cython
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, PyFloat_CheckExact
@@ -70,13 +68,16 @@ from fastrelu._numpy cimport (
     PyArray_ISWRITEABLE,
     PyArray_IS_C_CONTIGUOUS,
     PyArray_IS_F_CONTIGUOUS,
-    PyArray_MatrixProduct2,
     PyArray_NewFromDescr,
     PyArray_SAMESHAPE,
 )
 from fastrelu._runtime cimport (
     Crew,
     FR_ADD,
+    FR_AS_BFLOAT,
+    FR_AS_DOUBLE,
+    FR_AS_FLOAT,
+    FR_AS_HALF,
     FR_COMBINATIONS,
     FR_CREW_BUSY,
     FR_CREW_HELD_BACK,
@@ -95,7 +96,6 @@ from fastrelu._runtime cimport (
     FR_MAX_OPERANDS,
     FR_MAX_PARAMETERS,
     FR_MEDIUM,
-    FR_MULTIPLY,
     FR_OWN_TYPES,
     FR_POOL_FROM,
     FR_PRECISIONS,
@@ -106,7 +106,6 @@ from fastrelu._runtime cimport (
     Held,
     check_held,
     check_whole,
-    copy_held,
     crew_for,
     crew_of,
     dtype_of,
@@ -157,30 +156,6 @@ cdef extern from "kernels/kernels.h" nogil:
     const char **fr_wider
 
 cdef extern from "kernels/drive.h" nogil:
-    ctypedef cnp.npy_intp fr_strides[FR_MAX_OPERANDS]
-    ctypedef struct fr_view:
-        int naxes
-        cnp.npy_intp *shape
-        fr_strides *stride
-        char **origin
-    enum:
-        FR_AS_BOOL
-        FR_AS_FLOAT
-        FR_AS_DOUBLE
-        FR_AS_HALF
-        FR_AS_BFLOAT
-    ctypedef struct fr_memory:
-        int *format
-        int *swapped
-        Py_ssize_t *size
-        bint masked
-        int nterms
-        int *changed
-        int *how
-    ctypedef struct fr_plan:
-        fr_view view
-        Py_ssize_t boxes
-        bint streamed
     int fr_take_numbers(fr_domain, double *, int, void *, int) noexcept
     void fr_run_part(const fr_call *, const char *const *, char *, Py_ssize_t, int, int) noexcept
     void fr_convert_part(const fr_call *, const char *const *, char *, Py_ssize_t, int, int) noexcept
@@ -546,6 +521,14 @@ cdef bint _is_dense(cnp.ndarray x):
     return True
 
 
+def empty_like(cnp.ndarray x not None):
+    """A result of the shape, type and order of axes of a plain dense array, from the pool if it is large."""
+    cdef int own = type_of(cnp.PyArray_TYPE(x))
+    if type(x) is cnp.ndarray and 0 <= own < FR_OWN_TYPES and PyArray_ISNOTSWAPPED(x) and _is_dense(x):
+        return fresh_like(x, cnp.PyArray_SIZE(x) * size_of(dtype_of(own).type_num))
+    return np.empty_like(x)
+
+
 cdef bint _same_strides(cnp.ndarray x, cnp.ndarray y):
     cdef int axis
     for axis in range(cnp.PyArray_NDIM(x)):
@@ -885,6 +868,14 @@ cdef int _plan(fr_plan *plan, const fr_call *how, const fr_memory *memory, int c
     cdef Py_ssize_t size = NpyIter_GetIterSize(iterator) * how.size
     fr_make_plan(plan, how, memory, warm and outgrows_cache(cost, size, crew.threads))
     return 0
+
+
+cdef void run_plan(const fr_plan *plan, int part, int parts) noexcept nogil:
+    fr_run_plan(plan, part, parts)
+
+
+cdef bint join_plans(fr_plan *gate, const fr_plan *value) noexcept:
+    return fr_join_plans(gate, value)
 
 
 cdef object _run_strided(const _General *call, Kernel kernel, list args, object out, object where):
@@ -1444,40 +1435,7 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
     return target if given is None else given
 
 
-# --- Fused passes ---------------------------------------------------------------------------------------------------
-
-# How a term changes an operand.
-ADD, MULTIPLY = FR_ADD, FR_MULTIPLY
-
-cdef enum:
-    MAX_PASSES = 2
-    CHUNK = 1 << 16  # bytes of a result after which the next pass reads the same inputs, which are in the cache then
-
-
-cdef struct _Passes:
-    fr_plan plans[MAX_PASSES]
-    int n
-    long chunks  # of each share
-
-
-cdef void _passes_share(const void *job, long share, long shares, int part) noexcept nogil:
-    cdef const _Passes *passes = <const _Passes *>job
-    cdef long chunk
-    cdef int k
-    for chunk in range(passes.chunks):
-        for k in range(passes.n):
-            fr_run_plan(&passes.plans[k], share * passes.chunks + chunk, shares * passes.chunks)
-
-
-cdef bint _is_fusible(list arrays, object out, int dtype) except -1:
-    """Can the driver read all of these in place and write into `out`, if there is one?"""
-    cdef int ndim = 0
-    for array in arrays:
-        if not _is_native(array, dtype):
-            return False
-        ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>array))
-    return ndim > 0 and (out is None or not _why_not_target(out, dtype))
-
+# --- Loops of kernels, for the other engines ------------------------------------------------------------------------
 
 cdef fr_kernel checked_kernel(object kernel, tuple numbers, int type, int level) except NULL:
     """The loop of a gradient whose parameters are numbers, after the check that they lie in the domain."""
@@ -1512,203 +1470,10 @@ cdef fr_fused sum_kernel(object kernel, int type, int level) noexcept:
     return (<Kernel>kernel).calls[type][level].fused[FR_ADD]
 
 
-cdef int _keep_apart(list inputs, list results, const Held *held, str name) except -1:
-    """Copy what a pass reads after another pass has written into it."""
-    cdef int k, j
-    for k in range(len(inputs)):
-        for j in range(len(inputs[k])):
-            for other in range(len(results)):
-                if (other != k and results[other] is not None
-                        and np.may_share_memory(inputs[k][j], results[other])):
-                    inputs[k][j] = copy_held(&held[k], inputs[k][j], name)
-                    break
-    return 0
-
-
-def empty_like(cnp.ndarray x not None):
-    """A result of the shape, type and order of axes of a plain dense array, from the pool if it is large."""
-    cdef int own = type_of(cnp.PyArray_TYPE(x))
-    if type(x) is cnp.ndarray and 0 <= own < FR_OWN_TYPES and PyArray_ISNOTSWAPPED(x) and _is_dense(x):
-        return fresh_like(x, cnp.PyArray_SIZE(x) * size_of(dtype_of(own).type_num))
-    return np.empty_like(x)
-
-
-def small_sum(object x, object bias, object residual, bint in_place):
-    """The sum of a small array, a bias along its last axis and a residual or None, as new memory or in x itself.
-
-    Returns None, and has done nothing, if any is no plain contiguous array of the same type, has another shape, or if x
-    is not small. With `in_place` x is the caller's own memory, to which the others do not refer.
-    """
-    if type(x) is not cnp.ndarray:
-        return None
-    cdef cnp.ndarray y = <cnp.ndarray>x
-    cdef int dtype = cnp.PyArray_TYPE(y), own = type_of(dtype), last = cnp.PyArray_NDIM(y) - 1
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(y), length, size, row
-    if not (0 <= own < FR_OWN_TYPES and last >= 0 and 0 < n <= FEW and _is_native(y, dtype) and _is_native(bias, dtype)
-            and PyArray_IS_C_CONTIGUOUS(y) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>bias)):
-        return None
-    length = cnp.PyArray_SIZE(<cnp.ndarray>bias)
-    if (cnp.PyArray_NDIM(<cnp.ndarray>bias) != 1 or length != cnp.PyArray_DIM(y, last)
-            or (length < FEW_ROWS and n > FEW_ROWS * length)):
-        return None
-    if residual is not None and not (_is_native(residual, dtype) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>residual)
-                                     and PyArray_SAMESHAPE(residual, y)):
-        return None
-    cdef const fr_call *how = &(<Kernel>_kernels[0]).calls[own][0]
-    cdef fr_combine add = how.convert.combine[how.type][FR_ADD]
-    cdef const char *start = <const char *>cnp.PyArray_DATA(y)
-    cdef const char *added = <const char *>cnp.PyArray_DATA(<cnp.ndarray>bias)
-    size = how.itemsize
-    if not in_place:
-        y = fresh_like(y, n * size)
-    cdef char *to = <char *>cnp.PyArray_DATA(y)
-    cdef fr_guard caller = fr_guard_open()
-    for row in range(n // length):
-        add(start + row * length * size, added, to + row * length * size, length)
-    if residual is not None:
-        add(to, <const char *>cnp.PyArray_DATA(<cnp.ndarray>residual), to, n)
-    fr_guard_close(caller)
-    return y
-
-
-def call_fused(str name, tuple passes):
-    """Run one or two passes, each a kernel between terms, chunk by chunk; return their results.
-
-    A pass is (kernel, inputs, terms, out), a term (changed operand, ADD or MULTIPLY, array). Returns None, and has done
-    nothing, if an operand is no plain array of the common type: the caller then composes the same from ufuncs.
-    """
-    cdef _Passes job
-    cdef fr_memory memory
-    cdef NpyIter *iterators[MAX_PASSES]
-    cdef Kernel kernel
-    cdef double number
-    cdef int k, j, own, dtype, cost = 0, opened = 0, level = precision_here()
-    cdef Py_ssize_t n = 0, size
-    cdef Crew crew
-    cdef list inputs = [], arrays = [], results = []
-    cdef Held held[MAX_PASSES]
-    # Conversions first: they may run the caller's code, which may change arrays.
-    for kernel, given, _terms, _out in passes:
-        args = listed(given)
-        for j in range(kernel.ndata, kernel.nin):
-            if _number(args[j], &number):
-                args[j] = number
-        inputs.append(args)
-    settle()
-    for k in range(len(passes)):  # zip leaks a tuple where a list finds no memory
-        kernel, given, terms, out = passes[k]
-        args = inputs[k]
-        if type(args[0]) is not cnp.ndarray:
-            return None
-        own = type_of(cnp.PyArray_TYPE(<cnp.ndarray>args[0]))
-        if not 0 <= own < FR_OWN_TYPES:
-            return None
-        dtype = dtype_of(own).type_num
-        if kernel.nparams:
-            _check_params(kernel, args, kernel.calls[own][level].type)
-        for j in range(kernel.ndata, kernel.nin):
-            if type(args[j]) is float:
-                args[j] = _as_array(args[j], dtype)
-        args = args[:]
-        for term in terms:  # Cython 3.3 releases an item twice where a comprehension finds no memory
-            args.append(term[2])
-        arrays.append(args)
-        held[k].count = 0
-        if not _is_fusible(args, out, dtype):
-            return None
-        for array in args:
-            keep(&held[k], <cnp.ndarray>array)
-        keep(&held[k], <cnp.ndarray>out)
-        hold(&held[k], name)
-        results.append(out)
-    if fr_load(&_explaining) and explaining():
-        raise Explained(_foresee_fused(passes, arrays, results, level))
-    if len(passes) > 1:
-        _kept = arrays[0] + arrays[1]  # `held` borrows them
-        _keep_apart(arrays, results, held, name)
-    job.n = len(passes)
-    try:
-        for k in range(job.n):
-            kernel, given, terms, out = passes[k]
-            target = _fresh_for(arrays[k], len(arrays[k]), dtype) if out is None else out
-            iterators[k] = _open(arrays[k][:kernel.nin], target, dtype, True, arrays[k][kernel.nin:])
-            opened += 1
-            if target is None:
-                target = <object><PyObject *>NpyIter_GetOperandArray(iterators[k])[kernel.nin]
-            results[k] = target
-        for k in range(job.n):
-            kernel, given, terms, out = passes[k]
-            n = NpyIter_GetIterSize(iterators[k])
-            if n == 0:
-                break
-            crew = crew_for(kernel.cost, n, size_of(dtype))
-            _describe(&memory, arrays[k][:kernel.nin], <cnp.ndarray>results[k], True, dtype)
-            for term in terms:
-                memory.changed[memory.nterms], memory.how[memory.nterms] = term[0], term[1]
-                memory.size[kernel.nin + 1 + memory.nterms] = size_of(dtype)
-                memory.nterms += 1
-            _plan(&job.plans[k], &kernel.calls[type_of(dtype)][level], &memory, kernel.cost, iterators[k],
-                  out is not None or is_warm(<cnp.ndarray>results[k]), crew)
-            cost = max(cost, kernel.cost)
-        if n > 0:
-            size = n * size_of(dtype)
-            for k in range(job.n):
-                check_held(&held[k], name)
-            if job.n == 2 and fr_join_plans(&job.plans[0], &job.plans[1]):
-                job.n = 1
-            job.chunks = 1 if job.n == 1 else max(1, size // (CHUNK * crew.threads))
-            run_shares(_passes_share, &job, cost, n, job.plans[0].boxes, crew)
-    finally:
-        for k in range(opened):
-            NpyIter_Deallocate(iterators[k])
-    return tuple(results)
-
-
-cdef object _row(cnp.ndarray x):
-    """A matrix of one row as a vector, which the caller does not let outlive it."""
-    return cnp.PyArray_SimpleNewFromData(1, cnp.PyArray_DIMS(x) + 1, cnp.PyArray_TYPE(x), cnp.PyArray_DATA(x))
-
-
-def linear(cnp.ndarray x not None, cnp.ndarray weight not None, object bias, Kernel kernel, tuple numbers):
-    """A kernel of the product of two matrices plus a bias, as a new array; without a kernel the sum itself.
-
-    Both matrices are plain contiguous arrays of one type, float32 or float64, and fit. The product has the bits of
-    ``np.matmul``, of which np.dot calls the routines sooner: for a row if it gets a vector.
-    """
-    cdef PyObject *args[FR_MAX_INPUTS]
-    cdef cnp.npy_intp shape[2]
-    cdef int j, dtype = cnp.PyArray_TYPE(x)
-    cdef cnp.ndarray y = None
-    settle()
-    if (not 0 <= type_of(dtype) < FR_OWN_TYPES or cnp.PyArray_TYPE(weight) != dtype or cnp.PyArray_NDIM(x) != 2
-            or cnp.PyArray_NDIM(weight) != 2 or not PyArray_ISNOTSWAPPED(x) or not PyArray_ISNOTSWAPPED(weight)
-            or cnp.PyArray_DIM(x, 1) != cnp.PyArray_DIM(weight, 0)):
-        refuse_change("Linear")
-    for operand in (x, weight, bias):
-        check_whole(operand, "Linear")
-    shape[0], shape[1] = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(weight, 1)
-    cdef Py_ssize_t size = shape[0] * shape[1] * size_of(dtype)
-    if size >= FR_POOL_FROM and recycles_here(size):
-        y = recycled(2, shape, NULL, cnp.NPY_ARRAY_C_CONTIGUOUS, dtype, size)
-    if y is None:
-        y = new_array(2, shape, NULL, NULL, 0, dtype)
-    if shape[1] == 1 or cnp.PyArray_DIM(weight, 0) == 1:  # other routines
-        call_whole("Linear", np.matmul, x, weight, y)
-    elif shape[0] == 1:
-        PyArray_MatrixProduct2(_row(x), weight, _row(y))
-    else:
-        PyArray_MatrixProduct2(x, weight, y)
-    if bias is not None and small_sum(y, bias, None, True) is None:
-        passes = ((kernel, (y, *numbers), ((0, ADD, bias),), y),)
-        if kernel is not None and call_fused(kernel.function, passes) is not None:
-            return y
-        call_whole("Linear", np.add, y, bias, y)
-    if kernel is not None:
-        args[0] = <PyObject *>y
-        for j in range(kernel.nparams):
-            args[1 + j] = <PyObject *>numbers[j]
-        _dispatch(kernel, y, True, args)
-    return y
+cdef fr_combine sum_loop(int type) noexcept:
+    """The loop that adds two arrays of a type that has kernels."""
+    cdef const fr_call *how = &(<Kernel>_kernels[0]).calls[type][0]
+    return how.convert.combine[how.type][FR_ADD]
 
 
 # --- What a call would do, in words ---------------------------------------------------------------------------------
@@ -1897,26 +1662,6 @@ cdef dict _foresee_strided(const _General *call, Kernel kernel, list args, objec
             found["output"] = "given, through a copy, because it overlaps an input"
     finally:
         NpyIter_Deallocate(iterator)
-    return found
-
-
-cdef dict _foresee_fused(tuple passes, list arrays, list results, int level):
-    """What `call_fused` would do in its first pass."""
-    cdef Kernel kernel
-    cdef Crew crew
-    kernel, _, terms, out = passes[0]
-    cdef int dtype = cnp.PyArray_TYPE(<cnp.ndarray>arrays[0][0])
-    cdef Py_ssize_t n = _broadcast_size(arrays[0])
-    found = _in_words("N-d driver", kernel, &kernel.calls[type_of(dtype)][level])
-    crew = crew_for(kernel.cost, n, size_of(dtype))
-    found["threads"], found["why_threads"] = crew.threads, _why_threads(crew, n)
-    found["output"] = _memory(out, n * size_of(dtype))
-    found["why_not_fast"] = "the pass is fused with others"
-    names = kernel.operands + ("result",)
-    for changed, how, _ in terms:
-        field = "stores" if changed == kernel.nin else "loads"
-        text = f"{names[changed]} {'*' if how == FR_MULTIPLY else '+'} an array"
-        found[field] = f"{found[field]}; {text}" if found[field] else text
     return found
 
 

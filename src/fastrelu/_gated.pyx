@@ -1,5 +1,5 @@
 # Gated units of small inputs, on one thread and without the driver: it takes longer than they do. gated_units.py tries
-# this first; what is not small, plain and dense goes through `call_fused` of _core.pyx, or is composed of ufuncs.
+# this first; what is not small, plain and dense goes through `call_fused` of _fused.pyx, or is composed of ufuncs.
 """Gated units of small inputs, and their gradients."""
 
 cimport numpy as cnp

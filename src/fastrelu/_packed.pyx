@@ -17,11 +17,6 @@ from fastrelu._numpy cimport PyArray_ISWRITEABLE, PyArray_SAMESHAPE
 cnp.import_array()
 
 
-cdef extern from "kernels/kernels.h" nogil:
-    enum:
-        FR_AS_HALF
-        FR_AS_BFLOAT
-
 cdef extern from "kernels/packed_drive.h" nogil:
     enum:
         FR_PACKED_BLOCK
@@ -32,13 +27,8 @@ cdef extern from "kernels/packed_drive.h" nogil:
         FR_PACKED_QUANTIZE
         FR_PACKED_DEQUANTIZE
         FR_PACKED_LOOKUP
-    ctypedef struct fr_view:
-        int naxes
-        Py_ssize_t shape[_runtime.FR_MAX_AXES]
-        Py_ssize_t stride[_runtime.FR_MAX_AXES][_runtime.FR_MAX_OPERANDS]
-        char *origin[_runtime.FR_MAX_OPERANDS]
     ctypedef struct fr_packed_plan:
-        fr_view view
+        _core.fr_view view
         int inputs
         bint has_output
         Py_ssize_t n
@@ -83,7 +73,7 @@ cdef void _clear(fr_packed_plan *plan) noexcept:
 
 cdef int _format_of(int type) noexcept:
     """How elements of a 16-bit type lie in memory."""
-    return FR_AS_BFLOAT if type == _runtime.FR_bfloat16 else FR_AS_HALF
+    return _runtime.FR_AS_BFLOAT if type == _runtime.FR_bfloat16 else _runtime.FR_AS_HALF
 
 
 cdef int _set_type(fr_packed_plan *plan, int dtype, int level, str isa) except -1:

@@ -32,6 +32,8 @@ from fastrelu._core cimport (
 from fastrelu._numpy cimport PyArray_ISBEHAVED_RO, PyArray_ISWRITEABLE, PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
 from fastrelu._runtime cimport (
     Crew,
+    FR_AS_BFLOAT,
+    FR_AS_HALF,
     FR_MAX_AXES,
     FR_OWN_TYPES,
     FR_PRECISIONS,
@@ -180,11 +182,6 @@ cdef extern from "kernels/rows_ufunc.h" nogil:
         fr_move store
         fr_move store_sum
     void fr_row_ufunc_loop(char **, const cnp.npy_intp *, const cnp.npy_intp *, void *) noexcept
-
-cdef extern from "kernels/kernels.h" nogil:
-    enum:
-        FR_AS_HALF
-        FR_AS_BFLOAT
 
 names = ("softmax", "log_softmax", "softmin", "hardmax", "sparsemax")
 
