@@ -10,7 +10,7 @@
 #
 # `_dispatch` first decides what a call does, then does it: `_decide_dense` and `_run_dense` for the first door;
 # `_decide_general`, and `_run_strided` or `_run_ufunc`, for the others. What bars a door is a number (WHERE_GIVEN,
-# ...). A call that is explained raises the decision, in words (`_foresee`), instead of running it.
+# ...). A call that is explained raises the decision, in words (_explain.pyx), instead of running it.
 #
 # The caller's code may run while a call is prepared, so every door keeps the order that _runtime.pyx explains. The
 # ufunc of the third door may call code again, and NumPy looks after it.
@@ -23,18 +23,15 @@
 """Calls of the kernels: the fast path, the N-d driver and the ufuncs, in this order of generality."""
 
 import re
-from operator import index
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
 cimport cython
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact
-from cpython.object cimport PyObject, PyTypeObject
+from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
-from libc.string cimport memcpy
 
 from fastrelu._numpy cimport (
     NPY_ITER_ALLOCATE,
@@ -62,13 +59,11 @@ from fastrelu._numpy cimport (
     PyArrayObject,
     PyArray_BASE,
     PyArray_Descr,
-    PyArray_DiscardWritebackIfCopy,
     PyArray_ISALIGNED,
     PyArray_ISNOTSWAPPED,
     PyArray_ISWRITEABLE,
     PyArray_IS_C_CONTIGUOUS,
     PyArray_IS_F_CONTIGUOUS,
-    PyArray_NewFromDescr,
     PyArray_SAMESHAPE,
 )
 from fastrelu._runtime cimport (
@@ -79,9 +74,6 @@ from fastrelu._runtime cimport (
     FR_AS_FLOAT,
     FR_AS_HALF,
     FR_COMBINATIONS,
-    FR_CREW_BUSY,
-    FR_CREW_HELD_BACK,
-    FR_CREW_LIMIT,
     FR_CREW_SMALL,
     FR_DIRECTIONS,
     FR_F32_ACCURATE,
@@ -103,8 +95,6 @@ from fastrelu._runtime cimport (
     FR_bfloat16,
     FR_float32,
     FR_float64,
-    Held,
-    check_held,
     check_whole,
     crew_for,
     crew_of,
@@ -125,18 +115,13 @@ from fastrelu._runtime cimport (
     fr_types,
     fresh_like,
     has_kernels,
-    hold,
     is_warm,
-    keep,
     learn_bfloat16,
     listed,
-    new_array,
     outgrows_cache,
-    pool_has,
     precision_here,
     recycled,
     recycles_here,
-    refuse_change,
     run_shares,
     settings,
     settle,
@@ -562,18 +547,6 @@ cdef void _plan_share(const void *job, long share, long shares, int part) noexce
     fr_run_plan(<const fr_plan *>job, share, shares)
 
 
-# What the first door does in a call: decided by `_decide_dense` before anything is written.
-cdef struct _Dense:
-    const fr_call *how
-    const char *inputs[FR_MAX_INPUTS]
-    char *out  # NULL: the result is new memory
-    Py_ssize_t n
-    Crew crew
-    bint at_once  # too few elements for threads, streaming and releasing the GIL
-    double params[FR_MAX_PARAMETERS]
-    double rounded[FR_MAX_PARAMETERS]  # in the type of the kernel
-
-
 cdef void _dense_share(const void *job, long share, long shares, int part) noexcept nogil:
     cdef const _Dense *call = <const _Dense *>job
     if call.how.load != NULL:
@@ -710,7 +683,7 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
     cdef _Dense call
     cdef int why = _decide_dense(&call, kernel, out, where, args)
     if fr_load(&_explaining) and explaining():
-        raise Explained(_foresee(&call, why, kernel, out, where, args))
+        raise Explained(foresee(&call, why, kernel, out, where, args))
     if why:
         return _general(kernel, out, where, _as_list(args, kernel.nin))
     return _run_dense(&call, kernel, args[0], out)
@@ -1135,15 +1108,6 @@ cdef object _run_half(const _General *call, Kernel kernel, list args, object tar
 cdef object _memmap = np.memmap  # a plain array in a file, to NumPy too, which returns an ndarray for one
 cdef object _nothing = np.zeros(0, bool)
 
-# What these doors do in a call: decided by `_decide_general` before anything is written.
-cdef struct _General:
-    int why_not_strided  # 0, or the reason why it is the third door
-    const fr_call *how
-    int dtype, level
-    bint unknown  # an operand has code of its own, or a type that no kernel has
-    Crew crew
-
-
 cdef int _why_not_moved(object value):
     """The reason why the driver cannot load a value, or store into it; 0 if it can."""
     if type(value) is not cnp.ndarray:
@@ -1277,164 +1241,6 @@ def call_in_place(Kernel kernel not None, object where, object x, object b=None,
     return x
 
 
-# --- Two results side by side ---------------------------------------------------------------------------------------
-
-cdef object _part(object whole, int axis, Py_ssize_t start, Py_ssize_t stop):
-    """The part between two indices along an axis, as a view."""
-    if type(whole) is not cnp.ndarray:
-        return whole[(slice(None),) * axis + (slice(start, stop),)]
-    cdef cnp.ndarray y = <cnp.ndarray>whole
-    cdef cnp.npy_intp shape[FR_MAX_AXES]
-    if axis >= cnp.PyArray_NDIM(y) or stop > cnp.PyArray_DIM(y, axis):
-        refuse_change("crelu")
-    cdef char *data = <char *>cnp.PyArray_DATA(y) + start * cnp.PyArray_STRIDE(y, axis)
-    memcpy(shape, cnp.PyArray_DIMS(y), cnp.PyArray_NDIM(y) * sizeof(shape[0]))
-    shape[axis] = stop - start
-    cdef cnp.dtype descr = y.descr
-    Py_INCREF(descr)  # the view steals the reference
-    view = PyArray_NewFromDescr(<PyTypeObject *>cnp.ndarray, <PyArray_Descr *>descr, cnp.PyArray_NDIM(y), shape,
-                                cnp.PyArray_STRIDES(y), data, cnp.PyArray_FLAGS(y) & cnp.NPY_ARRAY_WRITEABLE, NULL)
-    cnp.set_array_base(view, y)
-    return view
-
-
-def parts(object whole, int axis, Py_ssize_t at):
-    """The parts before and after an index along an axis, as views."""
-    return _part(whole, axis, 0, at), _part(whole, axis, at, whole.shape[axis])
-
-
-cdef bint _small_side_by_side(Kernel first, Kernel second, tuple params, cnp.ndarray x, cnp.ndarray target, int axis,
-                              int dtype) except -1:
-    """Run both kernels on a small array without the driver; False: nothing was done."""
-    cdef int type = type_of(dtype), level = precision_here(), k
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(x), rows = 1, row
-    if not (0 <= type < FR_OWN_TYPES and 0 < n <= FEW and axis < cnp.PyArray_NDIM(x)
-            and cnp.PyArray_SIZE(target) == 2 * n and _is_native(x, dtype) and _is_native(target, dtype)
-            and PyArray_IS_C_CONTIGUOUS(x) and PyArray_IS_C_CONTIGUOUS(target)):
-        return False
-    for k in range(axis):
-        rows *= cnp.PyArray_DIM(x, k)
-    cdef double rounded[FR_MAX_PARAMETERS]
-    cdef fr_kernel loop = first.calls[type][level].scalar
-    cdef fr_kernel other = plain_kernel(second, params, type, level, rounded)
-    if other == NULL or (rows > FEW_ROWS and n < FEW_ROWS * rows):
-        return False
-    cdef const char *inputs[FR_MAX_INPUTS]
-    cdef Py_ssize_t size = size_of(dtype), length = n // rows
-    cdef char *to = <char *>cnp.PyArray_DATA(target)
-    for k in range(second.nparams):
-        inputs[1 + k] = <const char *>rounded + k * size
-    cdef fr_guard caller = fr_guard_open()
-    for row in range(rows):
-        inputs[0] = <const char *>cnp.PyArray_DATA(x) + row * length * size
-        loop(inputs, to + 2 * row * length * size, length)
-        other(inputs, to + (2 * row + 1) * length * size, length)
-    fr_guard_close(caller)
-    return True
-
-
-cdef bint _side_by_side(Kernel first, Kernel second, tuple params, cnp.ndarray x, cnp.ndarray target, int axis,
-                        int dtype) except -1:
-    """Run both kernels through the driver, which allocates the memory of both before either writes."""
-    cdef fr_plan plan
-    cdef fr_memory memory
-    cdef Held held
-    cdef NpyIter *one = NULL
-    cdef NpyIter *other = NULL
-    if _small_side_by_side(first, second, params, x, target, axis, dtype):
-        return True
-    cdef int type = type_of(dtype), level = precision_here()
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(x), length = cnp.PyArray_DIM(x, axis)
-    cdef Crew crew = crew_of(second.cost, x)
-    cdef list args = [x]
-    for value in params:
-        args.append(_as_array(value, _number_type(dtype)))
-    if n == 0:
-        return True
-    held.count = 0
-    keep(&held, x)
-    keep(&held, target)
-    hold(&held, first.name)
-    if not (_is_native(x, dtype) and _is_native(target, dtype)):
-        refuse_change(first.name)
-    before, after = _part(target, axis, 0, length), _part(target, axis, length, 2 * length)
-    try:
-        one = _open([x], before, dtype, True)
-        other = _open(args, after, dtype, True)
-        check_held(&held, first.name)
-        _plan(&plan, &first.calls[type][level], _describe(&memory, [x], before, True, dtype), first.cost, one, True,
-              crew)
-        run_shares(_plan_share, &plan, first.cost, n, plan.boxes, crew)
-        _plan(&plan, &second.calls[type][level], _describe(&memory, args, after, True, dtype), second.cost, other,
-              True, crew)
-        run_shares(_plan_share, &plan, second.cost, n, plan.boxes, crew)
-    finally:
-        if one != NULL:
-            NpyIter_Deallocate(one)
-        if other != NULL:
-            NpyIter_Deallocate(other)
-    return True
-
-
-def call_side_by_side(str name, Kernel first not None, Kernel second not None, tuple params, object x, object axis,
-                      object out):
-    """Run two kernels on x, the second with numbers, and concatenate their results along an axis."""
-    # Conversions first: they may run the caller's code, which may change arrays that are converted already.
-    cdef Py_ssize_t at = index(axis)
-    cdef cnp.ndarray array = x if type(x) is cnp.ndarray else np.asarray(x) if type(x) is _memmap else np.asanyarray(x)
-    cdef object given = _unpacked(out)
-    cdef object target = given if given is None or type(given) is cnp.ndarray else as_target(name, given)
-    cdef cnp.npy_intp shape[FR_MAX_AXES]
-    cdef PyObject *args[FR_MAX_INPUTS]
-    cdef Py_ssize_t length, size
-    cdef int j, dtype, ndim = cnp.PyArray_NDIM(array)
-    settle()
-    at = normalize_axis_index(at, ndim)
-    length = cnp.PyArray_DIM(array, at)
-    if length > <Py_ssize_t>1 << 61:
-        raise ValueError(f"{name}: the result would be too long along axis {axis}, twice {length}")
-    own = (<object>array).shape
-    doubled = own[:at] + (2 * length,) + own[at + 1:]  # *own loses a reference if there is no memory
-    j = class_of_dtype(array.descr)
-    if j < 0:
-        check_types(name, first.operands, (x,))
-    dtype = dtype_of(j if j >= 0 else FR_float64).type_num
-    if target is not None:
-        if target.shape != doubled:
-            raise ValueError(f"{name} needs out= of shape {doubled}, got {target.shape}")
-        if not cnp.PyArray_Check(target) or _extents_meet(array, <cnp.ndarray>target):
-            array = array.copy()
-    # Where an array must be converted, `out` is written when both results are there: memory may run out before.
-    cdef bint native = _is_native(array, dtype) and not (target is not None and _why_not_target(target, dtype))
-    cdef bint copied = (not native and target is not None and cnp.PyArray_Check(target) and target.flags.writeable
-                        and np.can_cast(cnp.PyArray_DescrFromType(dtype), target.dtype, "same_kind"))
-    if fr_load(&_explaining) and explaining():
-        raise Explained(_foresee_side_by_side(first, array, target, copied, at, doubled, dtype))
-    if copied:
-        np.copyto(target, call_side_by_side(name, first, second, params, array, at, None), casting="same_kind")
-        return given
-    if target is None:
-        if type(array) is cnp.ndarray and PyArray_IS_C_CONTIGUOUS(array):
-            memcpy(shape, cnp.PyArray_DIMS(array), ndim * sizeof(shape[0]))
-            shape[at] = 2 * length
-            size = 2 * cnp.PyArray_SIZE(array) * size_of(dtype)
-            if recycles_here(size):
-                target = recycled(ndim, shape, NULL, cnp.NPY_ARRAY_C_CONTIGUOUS, dtype, size)
-            if target is None:
-                target = new_array(ndim, shape, NULL, NULL, 0, dtype)
-        else:
-            target = np.empty_like(array, dtype=cnp.PyArray_DescrFromType(dtype), shape=doubled)
-    if native:
-        _side_by_side(first, second, params, array, target, at, dtype)
-        return target if given is None else given
-    args[0] = <PyObject *>array
-    for j in range(second.nparams):
-        args[1 + j] = <PyObject *>params[j]
-    _dispatch(first, _part(target, at, 0, length), True, args)
-    _dispatch(second, _part(target, at, length, 2 * length), True, args)
-    return target if given is None else given
-
-
 # --- Loops of kernels, for the other engines ------------------------------------------------------------------------
 
 cdef fr_kernel checked_kernel(object kernel, tuple numbers, int type, int level) except NULL:
@@ -1476,7 +1282,7 @@ cdef fr_combine sum_loop(int type) noexcept:
     return how.convert.combine[how.type][FR_ADD]
 
 
-# --- What a call would do, in words ---------------------------------------------------------------------------------
+# --- Calls that are explained instead of run ------------------------------------------------------------------------
 
 cdef fr_atomic _explaining  # calls being explained, in all threads; if there are none, no call asks its context
 explained_context = PyContextVar_New("fastrelu_explain", NULL)
@@ -1501,222 +1307,3 @@ cpdef bint explaining() except -1:
         return False
     Py_DECREF(found)
     return True
-
-
-cdef str _because(Kernel kernel, int why, list args, object out):
-    cdef int which = why >> WHICH
-    cdef str name = "out" if which == kernel.nin else kernel.operands[which]
-    cdef str first = kernel.operands[0]
-    value = out if which == kernel.nin else args[which]
-    why &= (1 << WHICH) - 1
-    if why == WHERE_GIVEN:
-        return "where= is given"
-    if why == NO_ARRAY:
-        return f"{name} is no plain ndarray but {type(value).__name__}"
-    if why == OTHER_TYPE:
-        return f"{name} is {value.dtype}"
-    if why == UNALIGNED:
-        return f"{name} is not aligned"
-    if why == SWAPPED:
-        return f"{name} is in foreign byte order"
-    if why == GAPS:
-        return f"{name} is not contiguous"
-    if why == OTHER_SHAPE:
-        return f"{name} has the shape {value.shape}, {first} {args[0].shape}"
-    if why == OTHER_LAYOUT:
-        return f"{name} has a different memory layout than {first}"
-    if why == NO_NUMBER:
-        return f"{name} is no Python number but {type(value).__name__}"
-    if why == NO_AXES:
-        return "there are no axes"
-    if why == READ_ONLY:
-        return f"{name} is read-only"
-    if why == OVERLAP:
-        return f"out overlaps {name}"
-    if why == SIDE_BY_SIDE:
-        return "two results lie side by side in one array"
-    return "the type of an operand has no kernel of its own"
-
-
-cdef str _why_threads(Crew crew, Py_ssize_t n):
-    if crew.reason == FR_CREW_SMALL:
-        return f"fewer than {crew.least} elements: more threads would not pay"
-    if crew.reason == FR_CREW_LIMIT:
-        return "the process, its context or OpenMP allows only one"
-    if crew.reason == FR_CREW_BUSY:
-        return "another call is using the threads"
-    if crew.reason == FR_CREW_HELD_BACK:
-        return "threads came late just now, because their processors are busy: calls do without them for a while"
-    if crew.threads == 1:
-        return (f"fewer than {crew.waking} elements: waking sleeping threads would not pay, "
-                "unless calls come one after the other")
-    return f"{n} elements"
-
-
-cdef str _memory(object out, Py_ssize_t size):
-    """Where the memory of the result is from; `size` is in bytes."""
-    if out is not None:
-        return "given"
-    if not recycles_here(size):
-        return "new"
-    return "recycled" if pool_has(size) else "new, will be recycled"
-
-
-cdef dict _in_words(str door, Kernel kernel, const fr_call *how):
-    """The fields of `Explanation` that say what runs; the others are still empty."""
-    cdef int call = how - &kernel.calls[0][0]
-    return {
-        "door": door,
-        "kernel": kernel.name,
-        "dtype": dtype_of(how.type).name,
-        "precision": "accurate" if call % FR_PRECISIONS else "fast",
-        "why_not_fast": "",
-        "why_not_driver": "",
-        "streamed": False,
-        "loads": "",
-        "stores": "",
-    }
-
-
-cdef list _move(dtype, list types):
-    """How the elements of an operand are converted, from type to type; `dtype` is its own."""
-    cdef list names = []
-    last = None
-    for each in types:
-        if each.name != last:
-            last = each.name
-            names.append(last)
-    return ["byte order"] * (not dtype.isnative) + [" to ".join(names)] * (len(names) > 1)
-
-
-cdef str _loads(Kernel kernel, list args, const fr_call *call):
-    """Which operands are converted block by block, and how."""
-    cdef list found = []
-    for name, array in zip(kernel.operands, args):
-        how = ", ".join(_move(array.dtype, [array.dtype, dtype_of(call.type)]))
-        if how:
-            found.append(f"{name}: {how}")
-    return "; ".join(found)
-
-
-cdef str _stores(Kernel kernel, object out, object where, const fr_call *call):
-    """How results are converted, and whether they are masked."""
-    cdef int type = (call - &kernel.calls[0][0]) // FR_PRECISIONS
-    dtype = dtype_of(type) if out is None else out.dtype
-    return ", ".join(_move(dtype, [dtype_of(call.type), dtype_of(type), dtype]) + ["masked"] * (where is not True))
-
-
-cdef dict _foresee(_Dense *call, int why, Kernel kernel, object out, object where, PyObject **args):
-    """What `_dispatch` would do now that it has decided."""
-    cdef fr_plan plan
-    if why:
-        return _foresee_general(kernel, out, where, _as_list(args, kernel.nin), why)
-    if call.crew.reason == FR_CREW_SMALL:  # the call did not read the thresholds
-        call.crew = crew_of(kernel.cost, <cnp.ndarray>args[0])
-    found = _in_words("fast path", kernel, call.how)
-    found["threads"], found["why_threads"] = call.crew.threads, _why_threads(call.crew, call.n)
-    found["output"] = _memory(out, call.n * call.how.size)
-    if call.how.load != NULL:
-        found["loads"] = _loads(kernel, _as_list(args, kernel.ndata), call.how)
-        found["stores"] = _stores(kernel, out, True, call.how)
-    found["streamed"] = bool(_plan_stream(&plan, call, kernel.cost, found["output"] in ("given", "recycled")))
-    return found
-
-
-cdef dict _foresee_general(Kernel kernel, object out, object where, list args, int why_not_fast):
-    """What `_general` would do."""
-    cdef _General call
-    cdef list given = args[:]
-    out = _unpacked(out)
-    target = _decide_general(&call, kernel, args, out, where)
-    if call.why_not_strided:
-        found = _foresee_ufunc(&call, kernel, args, target, where)
-        found["why_not_driver"] = _because(kernel, call.why_not_strided, args, target)
-    else:
-        found = _foresee_strided(&call, kernel, args, target, where)
-    found["why_not_fast"] = _because(kernel, why_not_fast, given, out)
-    return found
-
-
-cdef dict _foresee_strided(const _General *call, Kernel kernel, list args, object out, object where):
-    cdef fr_plan plan
-    cdef fr_memory room
-    cdef const fr_memory *memory
-    cdef Py_ssize_t n
-    cdef NpyIter *iterator = _open(args, out, call.dtype, where)
-    found = _in_words("N-d driver", kernel, call.how)
-    try:
-        n = NpyIter_GetIterSize(iterator)
-        found["threads"], found["why_threads"] = call.crew.threads, _why_threads(call.crew, n)
-        found["output"] = _memory(out, n * call.how.size if where is True else 0)
-        found["loads"] = _loads(kernel, args, call.how)
-        found["stores"] = _stores(kernel, out, where, call.how)
-        if n > 0:
-            result = <cnp.ndarray><object><PyObject *>NpyIter_GetOperandArray(iterator)[kernel.nin]
-            memory = _describe(&room, args, result, where, call.dtype)
-            _plan(&plan, call.how, memory, kernel.cost, iterator, found["output"] in ("given", "recycled"), call.crew)
-            found["streamed"] = bool(plan.streamed)
-        written = <object><PyObject *>NpyIter_GetOperandArray(iterator)[kernel.nin]
-        if out is not None and written is not out:
-            PyArray_DiscardWritebackIfCopy(<cnp.ndarray>written)  # nothing has been written into the copy
-            found["output"] = "given, through a copy, because it overlaps an input"
-    finally:
-        NpyIter_Deallocate(iterator)
-    return found
-
-
-cdef dict _foresee_ufunc(const _General *call, Kernel kernel, list args, object target, object where):
-    cdef bint plain = _are_plain(args)
-    _rehearse(kernel, call.level, args, target, where)
-    found = _in_words("ufunc", kernel, call.how)
-    found["threads"], found["why_threads"] = 1, "NumPy runs ufuncs on one thread"
-    found["output"] = _memory(target, _broadcast_size(args) * call.how.size if plain else 0)
-    return found
-
-
-cdef bint _has_own_code(object value):
-    """Does the type override what a ufunc does with it?"""
-    return getattr(type(value), "__array_ufunc__", None) not in (None, cnp.ndarray.__array_ufunc__)
-
-
-cdef int _rehearse(Kernel kernel, int level, list args, object target, object where) except -1:
-    """Let NumPy check types, shapes and `out` as in the call, on zeros and without computing an element."""
-    for operand in (*args, *(target if isinstance(target, tuple) else (target,))):
-        if _has_own_code(operand):
-            return 0
-    cdef list stand_ins = [], shapes = []
-    cdef object ufunc = kernel.accurate if level else kernel.fast
-    for arg in args:
-        stand_ins.append(np.broadcast_to(np.zeros((), np.asarray(arg).dtype), np.shape(arg)))
-        shapes.append(np.shape(arg))
-    if where is True:
-        try:
-            np.broadcast_shapes(*shapes)
-        except ValueError:
-            ufunc(*stand_ins, out=target)  # raises the error that names these shapes, without that of a mask
-    check_types(kernel.function, kernel.operands, args)
-    ufunc(*stand_ins, out=target, where=np.broadcast_to(np.zeros((), np.asarray(where).dtype), np.shape(where)))
-    return 0
-
-
-cdef dict _foresee_side_by_side(Kernel first, cnp.ndarray x, object target, bint copied, int axis, tuple shape,
-                                int dtype):
-    """What `call_side_by_side` would do with the first of its kernels; it does the same with the second."""
-    cdef PyObject *args[FR_MAX_INPUTS]
-    cdef bint fresh = target is None or copied
-    cdef object whole = np.empty_like(x, dtype=cnp.PyArray_DescrFromType(dtype), shape=shape) if fresh else target
-    cdef object part = _part(whole, axis, 0, cnp.PyArray_DIM(x, axis))
-    args[0] = <PyObject *>x
-    if _is_native(x, dtype) and not _why_not_target(whole, dtype):
-        found = _foresee_general(first, part, True, [x], SIDE_BY_SIDE)
-    else:
-        try:
-            _dispatch(first, part, True, args)
-        except Explained as ended:
-            found = ended.args[0]
-    if copied:
-        found["output"] = "given, through a copy, until both results are there"
-    elif fresh:
-        dense = type(x) is cnp.ndarray and PyArray_IS_C_CONTIGUOUS(x)
-        found["output"] = _memory(None, 2 * cnp.PyArray_SIZE(x) * size_of(dtype) if dense else 0)
-    return found

@@ -20,14 +20,11 @@ from fastrelu._core cimport (
     _describe,
     _dispatch,
     _fresh_for,
-    _in_words,
     _is_native,
-    _memory,
     _number,
     _open,
     _plan,
     _why_not_target,
-    _why_threads,
     explaining,
     fr_memory,
     fr_plan,
@@ -35,6 +32,7 @@ from fastrelu._core cimport (
     run_plan,
     sum_loop,
 )
+from fastrelu._explain cimport _in_words, _memory, _why_threads
 from fastrelu._numpy cimport (
     NpyIter,
     NpyIter_Deallocate,

@@ -21,7 +21,6 @@ from fastrelu._core cimport (
     NEITHER,
     _is_half,
     _number,
-    _why_threads,
     as_target,
     checked_kernel,
     class_of_dtype,
@@ -29,6 +28,7 @@ from fastrelu._core cimport (
     narrowed,
     widened,
 )
+from fastrelu._explain cimport _why_threads
 from fastrelu._numpy cimport PyArray_ISBEHAVED_RO, PyArray_ISWRITEABLE, PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
 from fastrelu._runtime cimport (
     Crew,
