@@ -12,7 +12,7 @@ from compare import assert_same_bits
 from grid import DTYPE_NAMES, ISAS, LAYOUTS, PRECISIONS, needs_wide
 
 import fastrelu as fr
-from fastrelu import _rows
+from fastrelu import _cross_entropy, _rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,8 +93,8 @@ def test_values(
     rows = _rows.RowKernels(isa)
     arguments = (labels, -1, options["weight"], IGNORED, options["label_smoothing"], options["reduction"])
     with fr.precision(precision):
-        loss, grad = _rows.cross_entropy(rows, logits, *arguments, True, None)
-        alone = _rows.cross_entropy(rows, logits, *arguments, False, None)
+        loss, grad = _cross_entropy.cross_entropy(rows, logits, *arguments, True, None)
+        alone = _cross_entropy.cross_entropy(rows, logits, *arguments, False, None)
     assert_same_bits(loss, alone)
     assert loss.dtype == grad.dtype == np.dtype(dtype)
     wanted, gradient, size = reference(logits, labels, **options)

@@ -14,7 +14,7 @@ from grid import DTYPES, LAYOUTS, guarded
 from inputs import dtype_named, values
 
 import fastrelu as fr
-from fastrelu import _core, _runtime, _sums, fused, nn
+from fastrelu import _core, _fused, _runtime, _sums, fused, nn
 
 UNITS: dict[str, tuple[str, dict[str, Any]]] = {
     "glu": ("sigmoid", {}),
@@ -140,13 +140,13 @@ def test_every_layout(shape: tuple[int, ...], layout: str, dtype: Any) -> None:
 
 # Elements of a row: around vectors, tiles, streamed boxes, blocks and the longest boxes.
 EDGES = (1, 31, 32, 33, 63, 64, 65, 255, 257, 511, 512, 513, 1030, 4095, 4097)
-ADD, MULTIPLY = _core.ADD, _core.MULTIPLY
+ADD, MULTIPLY = _fused.ADD, _fused.MULTIPLY
 
 
 def results_of(rows: tuple[int, ...], dtype: Any, *passes: tuple[Any, ...]) -> list[Any]:
     """Return what passes write between guards, each pass a kernel, its inputs and its terms."""
     made = [guarded(rows, dtype, 1) for _ in passes]
-    _core.call_fused("test", tuple((*one, out) for one, (out, _) in zip(passes, made, strict=True)))
+    _fused.call_fused("test", tuple((*one, out) for one, (out, _) in zip(passes, made, strict=True)))
     for out, memory in made:
         assert_guards(out, memory)
     return [out for out, _ in made]
@@ -176,7 +176,7 @@ def check_terms(case: Case, isa: str, rows: tuple[int, ...], dtype: Any, threads
             place = x.copy()
             with fr.threads(threads):
                 assert_same_bits(results_of(rows, dtype, (forward, (x, *given), terms))[0], expected, rows)
-                assert _core.call_fused("test", ((forward, (place, *given), terms, place),)) is not None
+                assert _fused.call_fused("test", ((forward, (place, *given), terms, place),)) is not None
                 slope = _sums.call_biased(backward, isa, given, None, grad, x, bias, more[0] if more else None)
             assert_same_bits(place, expected, rows)
             assert slope is not None

@@ -24,13 +24,18 @@ CYTHON = {".pyx", ".pxd"}
 FILES = {path.relative_to(ROOT).as_posix(): path for path in ROOT.rglob("*") if path.suffix in {".py", ".pyi", *CYTHON}}
 INSIDE = {re.split(r"[/.]", name)[0] for name in FILES}
 
-# What the compiled modules of the doors may use of the package: the floor, and the reading of operands in _core.
+# What the compiled modules of the doors may use of the package: the floor, and the reading of operands in _core. All of
+# them may use _numpy.pxd, which declares what NumPy's header has.
 FLOOR = {
+    "_numpy": set(),
     "_runtime": {"_host"},
     "_core": {"_runtime", "_foreign"},  # _foreign finds the message of an error
     "_steps": {"_runtime"},
-    **{name: {"_runtime", "_core"} for name in ("_stats", "_packed", "_gated")},
-    **{name: {"_runtime", "_core", "_foreign"} for name in ("_rows", "_sums")},
+    **{name: {"_runtime", "_core"} for name in ("_stats", "_packed", "_gated", "_explain")},
+    **{name: {"_runtime", "_core", "_explain"} for name in ("_fused", "_side_by_side")},
+    "_sums": {"_runtime", "_core", "_foreign"},
+    "_rows": {"_runtime", "_core", "_explain", "_foreign"},
+    **{name: {"_runtime", "_core", "_rows", "_foreign"} for name in ("_cross_entropy", "_logsumexp")},
 }
 LEAVES = {"_host.py", "_version.py", "_cli/guard.py"}
 
@@ -92,7 +97,18 @@ def test_doors_stand_on_the_floor(name: str) -> None:
     sources = [SOURCES / f"{name}{suffix}" for suffix in CYTHON if (SOURCES / f"{name}{suffix}").exists()]
     assert sources
     used = set().union(*map(imports_of, sources))
-    assert {i.split(".")[1] for i in used if i.startswith(f"{FACE}.")} <= FLOOR[name]
+    assert {i.split(".")[1] for i in used if i.startswith(f"{FACE}.")} <= FLOOR[name] | {"_numpy"}
+
+
+def test_every_compiled_module_is_listed() -> None:
+    """A new one stands on the floor too."""
+    assert FLOOR.keys() == {path.stem for path in SOURCES.iterdir() if path.suffix in CYTHON}
+
+
+def test_header_of_numpy_is_declared_once() -> None:
+    """Functions of NumPy's arrays in C that several modules use have one declaration."""
+    texts = {path.name: path.read_text(encoding="utf-8") for path in SOURCES.iterdir() if path.suffix in CYTHON}
+    assert {name for name, text in texts.items() if "numpy/arrayobject.h" in text} == {"_numpy.pxd"}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +130,7 @@ def test_every_way_to_import_is_seen(text: str, expected: bool) -> None:
 # What `import fastrelu` loads beyond NumPy, all of it for the first call; a layer, a tool or a document is loaded by the
 # first that asks for it.
 LOADED = re.compile(
-    r"""fastrelu(\.(_core|_entries|_flag|_foreign|_gated|_later|_rows|_runtime|_sums|_typing|_version|along_axis|explanation|gated_units|limits|losses
+    r"""fastrelu(\.(_core|_cross_entropy|_entries|_explain|_flag|_foreign|_fused|_gated|_later|_logsumexp|_rows|_runtime|_side_by_side|_sums|_typing|_version|along_axis|explanation|gated_units|limits|losses
         |runtime|activations(\.\w+)?|ufuncs(\.\w+)?))?
     |__future__|_cython_\w+|cython_runtime|numpy\.typing|numpy\._typing\.\w+""",
     re.VERBOSE,

@@ -1,13 +1,18 @@
 # Interface of _core for the other compiled modules: the kernels, and what they share in reading operands.
 
 cimport numpy as cnp
+from cpython.object cimport PyObject
 
+from fastrelu._numpy cimport NpyIter, PyArray_ISALIGNED, PyArray_ISNOTSWAPPED, PyArray_ISWRITEABLE
 from fastrelu._runtime cimport (
     Crew,
+    FR_MAX_INPUTS,
     FR_MAX_OPERANDS,
+    FR_MAX_PARAMETERS,
     FR_PRECISIONS,
     FR_TYPES,
     extent,
+    fr_combine,
     fr_convert,
     fr_fused,
     fr_kernel,
@@ -42,10 +47,25 @@ cdef extern from "kernels/call.h" nogil:
         fr_kernel direct
         fr_fused *fused
 
-cdef extern from "numpy/arrayobject.h":
-    bint PyArray_ISALIGNED(cnp.ndarray)
-    bint PyArray_ISNOTSWAPPED(cnp.ndarray)
-    bint PyArray_ISWRITEABLE(cnp.ndarray)
+cdef extern from "kernels/drive.h" nogil:  # whose functions are linked into _core alone
+    ctypedef cnp.npy_intp fr_strides[FR_MAX_OPERANDS]
+    ctypedef struct fr_view:
+        int naxes
+        cnp.npy_intp *shape
+        fr_strides *stride
+        char **origin
+    ctypedef struct fr_memory:
+        int *format
+        int *swapped
+        Py_ssize_t *size
+        bint masked
+        int nterms
+        int *changed
+        int *how
+    ctypedef struct fr_plan:
+        fr_view view
+        Py_ssize_t boxes
+        bint streamed
 
 cdef class Kernel:
     cdef readonly str name
@@ -78,11 +98,53 @@ cdef bint _is_half(cnp.ndarray x) noexcept
 cdef int _number(object value, double *to) except -1
 cdef Py_ssize_t _broadcast_size(list arrays) except -1
 cdef object _as_array(double number, int dtype)
-cdef str _why_threads(Crew crew, Py_ssize_t n)
 cdef fr_kernel checked_kernel(object kernel, tuple numbers, int type, int level) except NULL
 cdef fr_kernel plain_kernel(object kernel, tuple numbers, int type, int level, double *rounded) except? NULL
 cdef fr_fused sum_kernel(object kernel, int type, int level) noexcept
+cdef fr_combine sum_loop(int type) noexcept
 cpdef bint explaining() except -1
+
+# The doors, for what is made of several calls or says what a call would do.
+cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args)
+cdef int _check_params(Kernel kernel, list args, int type) except -1
+cdef cnp.ndarray _fresh_for(list args, int n, int dtype)
+cdef NpyIter *_open(list args, object target, int dtype, object where, list terms=*) except NULL
+cdef const fr_memory *_describe(fr_memory *memory, list args, cnp.ndarray out, object where, int dtype)
+cdef int _plan(fr_plan *plan, const fr_call *how, const fr_memory *memory, int cost, NpyIter *iterator, bint warm,
+               Crew crew) except -1
+cdef void run_plan(const fr_plan *plan, int part, int parts) noexcept nogil
+cdef bint join_plans(fr_plan *gate, const fr_plan *value) noexcept
+cdef void _plan_share(const void *job, long share, long shares, int part) noexcept nogil
+cdef object _unpacked(object out)
+cdef bint _are_plain(list args)
+cdef list _as_list(PyObject **args, int n)
+cdef int _number_type(int dtype) noexcept
+
+# What the first door does in a call: decided by `_decide_dense` before anything is written.
+cdef struct _Dense:
+    const fr_call *how
+    const char *inputs[FR_MAX_INPUTS]
+    char *out  # NULL: the result is new memory
+    Py_ssize_t n
+    Crew crew
+    bint at_once  # too few elements for threads, streaming and releasing the GIL
+    double params[FR_MAX_PARAMETERS]
+    double rounded[FR_MAX_PARAMETERS]  # in the type of the kernel
+cdef bint _plan_stream(fr_plan *plan, const _Dense *call, int cost, bint warm) noexcept
+
+# What the second or the third door does in a call: decided by `_decide_general` before anything is written.
+cdef struct _General:
+    int why_not_strided  # 0, or the reason why it is the third door
+    const fr_call *how
+    int dtype, level
+    bint unknown  # an operand has code of its own, or a type that no kernel has
+    Crew crew
+cdef object _decide_general(_General *call, Kernel kernel, list args, object out, object where)
+
+# Says in words what `_dispatch` would do now that it has decided. _explain sets it when it is imported, which the other
+# engines do.
+ctypedef dict (*fr_foresee)(_Dense *call, int why, Kernel kernel, object out, object where, PyObject **args)
+cdef fr_foresee foresee
 
 cdef enum:
     FEW = 1 << 14  # elements up to which sums in a pass of their own cost less than the driver's iterator

@@ -10,7 +10,7 @@
 #
 # `_dispatch` first decides what a call does, then does it: `_decide_dense` and `_run_dense` for the first door;
 # `_decide_general`, and `_run_strided` or `_run_ufunc`, for the others. What bars a door is a number (WHERE_GIVEN,
-# ...). A call that is explained raises the decision, in words (`_foresee`), instead of running it.
+# ...). A call that is explained raises the decision, in words (_explain.pyx), instead of running it.
 #
 # The caller's code may run while a call is prepared, so every door keeps the order that _runtime.pyx explains. The
 # ufunc of the third door may call code again, and NumPy looks after it.
@@ -23,28 +23,57 @@
 """Calls of the kernels: the fast path, the N-d driver and the ufuncs, in this order of generality."""
 
 import re
-from operator import index
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
-
-from fastrelu._runtime import call_whole
 
 cimport cython
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact
-from cpython.object cimport PyObject, PyTypeObject
+from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
-from libc.string cimport memcpy
 
+from fastrelu._numpy cimport (
+    NPY_ITER_ALLOCATE,
+    NPY_ITER_COPY_IF_OVERLAP,
+    NPY_ITER_DONT_NEGATE_STRIDES,
+    NPY_ITER_MULTI_INDEX,
+    NPY_ITER_NO_BROADCAST,
+    NPY_ITER_NO_SUBTYPE,
+    NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE,
+    NPY_ITER_READONLY,
+    NPY_ITER_READWRITE,
+    NPY_ITER_WRITEONLY,
+    NPY_ITER_ZEROSIZE_OK,
+    NPY_NTYPES_LEGACY,
+    NpyIter,
+    NpyIter_CreateCompatibleStrides,
+    NpyIter_Deallocate,
+    NpyIter_GetAxisStrideArray,
+    NpyIter_GetDataPtrArray,
+    NpyIter_GetIterSize,
+    NpyIter_GetNDim,
+    NpyIter_GetOperandArray,
+    NpyIter_GetShape,
+    NpyIter_MultiNew,
+    PyArrayObject,
+    PyArray_BASE,
+    PyArray_Descr,
+    PyArray_ISALIGNED,
+    PyArray_ISNOTSWAPPED,
+    PyArray_ISWRITEABLE,
+    PyArray_IS_C_CONTIGUOUS,
+    PyArray_IS_F_CONTIGUOUS,
+    PyArray_SAMESHAPE,
+)
 from fastrelu._runtime cimport (
     Crew,
     FR_ADD,
+    FR_AS_BFLOAT,
+    FR_AS_DOUBLE,
+    FR_AS_FLOAT,
+    FR_AS_HALF,
     FR_COMBINATIONS,
-    FR_CREW_BUSY,
-    FR_CREW_HELD_BACK,
-    FR_CREW_LIMIT,
     FR_CREW_SMALL,
     FR_DIRECTIONS,
     FR_F32_ACCURATE,
@@ -59,7 +88,6 @@ from fastrelu._runtime cimport (
     FR_MAX_OPERANDS,
     FR_MAX_PARAMETERS,
     FR_MEDIUM,
-    FR_MULTIPLY,
     FR_OWN_TYPES,
     FR_POOL_FROM,
     FR_PRECISIONS,
@@ -67,10 +95,7 @@ from fastrelu._runtime cimport (
     FR_bfloat16,
     FR_float32,
     FR_float64,
-    Held,
-    check_held,
     check_whole,
-    copy_held,
     crew_for,
     crew_of,
     dtype_of,
@@ -90,18 +115,13 @@ from fastrelu._runtime cimport (
     fr_types,
     fresh_like,
     has_kernels,
-    hold,
     is_warm,
-    keep,
     learn_bfloat16,
     listed,
-    new_array,
     outgrows_cache,
-    pool_has,
     precision_here,
     recycled,
     recycles_here,
-    refuse_change,
     run_shares,
     settings,
     settle,
@@ -121,30 +141,6 @@ cdef extern from "kernels/kernels.h" nogil:
     const char **fr_wider
 
 cdef extern from "kernels/drive.h" nogil:
-    ctypedef cnp.npy_intp fr_strides[FR_MAX_OPERANDS]
-    ctypedef struct fr_view:
-        int naxes
-        cnp.npy_intp *shape
-        fr_strides *stride
-        char **origin
-    enum:
-        FR_AS_BOOL
-        FR_AS_FLOAT
-        FR_AS_DOUBLE
-        FR_AS_HALF
-        FR_AS_BFLOAT
-    ctypedef struct fr_memory:
-        int *format
-        int *swapped
-        Py_ssize_t *size
-        bint masked
-        int nterms
-        int *changed
-        int *how
-    ctypedef struct fr_plan:
-        fr_view view
-        Py_ssize_t boxes
-        bint streamed
     int fr_take_numbers(fr_domain, double *, int, void *, int) noexcept
     void fr_run_part(const fr_call *, const char *const *, char *, Py_ssize_t, int, int) noexcept
     void fr_convert_part(const fr_call *, const char *const *, char *, Py_ssize_t, int, int) noexcept
@@ -162,46 +158,6 @@ cdef extern from "Python.h":
     int PyContextVar_Get(object, PyObject *, PyObject **) except -1
     object PyObject_Vectorcall(object, PyObject **, size_t, PyObject *)
     void Py_DECREF(PyObject *)
-
-cdef extern from "numpy/arrayobject.h":
-    object PyArray_MatrixProduct2(object, object, cnp.ndarray)  # np.dot
-    ctypedef struct NpyIter:
-        pass
-    ctypedef struct PyArrayObject:
-        pass
-    ctypedef struct PyArray_Descr:
-        pass
-    enum:
-        NPY_NTYPES_LEGACY
-        NPY_ITER_MULTI_INDEX
-        NPY_ITER_DONT_NEGATE_STRIDES
-        NPY_ITER_ZEROSIZE_OK
-        NPY_ITER_COPY_IF_OVERLAP
-        NPY_ITER_READONLY
-        NPY_ITER_READWRITE
-        NPY_ITER_WRITEONLY
-        NPY_ITER_ALLOCATE
-        NPY_ITER_NO_SUBTYPE
-        NPY_ITER_NO_BROADCAST
-        NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE
-    NpyIter *NpyIter_MultiNew(int, PyArrayObject **, cnp.npy_uint32, cnp.NPY_ORDER, cnp.NPY_CASTING, cnp.npy_uint32 *,
-                              PyArray_Descr **) except? NULL
-    int NpyIter_Deallocate(NpyIter *) except 0
-    int NpyIter_GetNDim(NpyIter *)
-    cnp.npy_intp NpyIter_GetIterSize(NpyIter *)
-    int NpyIter_GetShape(NpyIter *, cnp.npy_intp *) except 0
-    int NpyIter_CreateCompatibleStrides(NpyIter *, cnp.npy_intp, cnp.npy_intp *) except 0
-    cnp.npy_intp *NpyIter_GetAxisStrideArray(NpyIter *, int) except NULL
-    char **NpyIter_GetDataPtrArray(NpyIter *)
-    PyArrayObject **NpyIter_GetOperandArray(NpyIter *)
-    bint PyArray_SAMESHAPE(cnp.ndarray, cnp.ndarray)
-    int PyArray_DiscardWritebackIfCopy(cnp.ndarray)
-    bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
-    bint PyArray_IS_F_CONTIGUOUS(cnp.ndarray)
-    Py_ssize_t PyDataType_ELSIZE(cnp.dtype)
-    object PyArray_NewFromDescr(PyTypeObject *, PyArray_Descr *, int, const cnp.npy_intp *, const cnp.npy_intp *,
-                                void *, int, PyObject *)
-    PyObject *PyArray_BASE(cnp.ndarray)
 
 
 # --- Element types --------------------------------------------------------------------------------------------------
@@ -550,6 +506,14 @@ cdef bint _is_dense(cnp.ndarray x):
     return True
 
 
+def empty_like(cnp.ndarray x not None):
+    """A result of the shape, type and order of axes of a plain dense array, from the pool if it is large."""
+    cdef int own = type_of(cnp.PyArray_TYPE(x))
+    if type(x) is cnp.ndarray and 0 <= own < FR_OWN_TYPES and PyArray_ISNOTSWAPPED(x) and _is_dense(x):
+        return fresh_like(x, cnp.PyArray_SIZE(x) * size_of(dtype_of(own).type_num))
+    return np.empty_like(x)
+
+
 cdef bint _same_strides(cnp.ndarray x, cnp.ndarray y):
     cdef int axis
     for axis in range(cnp.PyArray_NDIM(x)):
@@ -581,18 +545,6 @@ def streams(Kernel kernel not None, Py_ssize_t size, int parts):
 
 cdef void _plan_share(const void *job, long share, long shares, int part) noexcept nogil:
     fr_run_plan(<const fr_plan *>job, share, shares)
-
-
-# What the first door does in a call: decided by `_decide_dense` before anything is written.
-cdef struct _Dense:
-    const fr_call *how
-    const char *inputs[FR_MAX_INPUTS]
-    char *out  # NULL: the result is new memory
-    Py_ssize_t n
-    Crew crew
-    bint at_once  # too few elements for threads, streaming and releasing the GIL
-    double params[FR_MAX_PARAMETERS]
-    double rounded[FR_MAX_PARAMETERS]  # in the type of the kernel
 
 
 cdef void _dense_share(const void *job, long share, long shares, int part) noexcept nogil:
@@ -731,7 +683,7 @@ cdef object _dispatch(Kernel kernel, object out, object where, PyObject **args):
     cdef _Dense call
     cdef int why = _decide_dense(&call, kernel, out, where, args)
     if fr_load(&_explaining) and explaining():
-        raise Explained(_foresee(&call, why, kernel, out, where, args))
+        raise Explained(foresee(&call, why, kernel, out, where, args))
     if why:
         return _general(kernel, out, where, _as_list(args, kernel.nin))
     return _run_dense(&call, kernel, args[0], out)
@@ -889,6 +841,14 @@ cdef int _plan(fr_plan *plan, const fr_call *how, const fr_memory *memory, int c
     cdef Py_ssize_t size = NpyIter_GetIterSize(iterator) * how.size
     fr_make_plan(plan, how, memory, warm and outgrows_cache(cost, size, crew.threads))
     return 0
+
+
+cdef void run_plan(const fr_plan *plan, int part, int parts) noexcept nogil:
+    fr_run_plan(plan, part, parts)
+
+
+cdef bint join_plans(fr_plan *gate, const fr_plan *value) noexcept:
+    return fr_join_plans(gate, value)
 
 
 cdef object _run_strided(const _General *call, Kernel kernel, list args, object out, object where):
@@ -1148,15 +1108,6 @@ cdef object _run_half(const _General *call, Kernel kernel, list args, object tar
 cdef object _memmap = np.memmap  # a plain array in a file, to NumPy too, which returns an ndarray for one
 cdef object _nothing = np.zeros(0, bool)
 
-# What these doors do in a call: decided by `_decide_general` before anything is written.
-cdef struct _General:
-    int why_not_strided  # 0, or the reason why it is the third door
-    const fr_call *how
-    int dtype, level
-    bint unknown  # an operand has code of its own, or a type that no kernel has
-    Crew crew
-
-
 cdef int _why_not_moved(object value):
     """The reason why the driver cannot load a value, or store into it; 0 if it can."""
     if type(value) is not cnp.ndarray:
@@ -1290,198 +1241,7 @@ def call_in_place(Kernel kernel not None, object where, object x, object b=None,
     return x
 
 
-# --- Two results side by side ---------------------------------------------------------------------------------------
-
-cdef object _part(object whole, int axis, Py_ssize_t start, Py_ssize_t stop):
-    """The part between two indices along an axis, as a view."""
-    if type(whole) is not cnp.ndarray:
-        return whole[(slice(None),) * axis + (slice(start, stop),)]
-    cdef cnp.ndarray y = <cnp.ndarray>whole
-    cdef cnp.npy_intp shape[FR_MAX_AXES]
-    if axis >= cnp.PyArray_NDIM(y) or stop > cnp.PyArray_DIM(y, axis):
-        refuse_change("crelu")
-    cdef char *data = <char *>cnp.PyArray_DATA(y) + start * cnp.PyArray_STRIDE(y, axis)
-    memcpy(shape, cnp.PyArray_DIMS(y), cnp.PyArray_NDIM(y) * sizeof(shape[0]))
-    shape[axis] = stop - start
-    cdef cnp.dtype descr = y.descr
-    Py_INCREF(descr)  # the view steals the reference
-    view = PyArray_NewFromDescr(<PyTypeObject *>cnp.ndarray, <PyArray_Descr *>descr, cnp.PyArray_NDIM(y), shape,
-                                cnp.PyArray_STRIDES(y), data, cnp.PyArray_FLAGS(y) & cnp.NPY_ARRAY_WRITEABLE, NULL)
-    cnp.set_array_base(view, y)
-    return view
-
-
-def parts(object whole, int axis, Py_ssize_t at):
-    """The parts before and after an index along an axis, as views."""
-    return _part(whole, axis, 0, at), _part(whole, axis, at, whole.shape[axis])
-
-
-cdef bint _small_side_by_side(Kernel first, Kernel second, tuple params, cnp.ndarray x, cnp.ndarray target, int axis,
-                              int dtype) except -1:
-    """Run both kernels on a small array without the driver; False: nothing was done."""
-    cdef int type = type_of(dtype), level = precision_here(), k
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(x), rows = 1, row
-    if not (0 <= type < FR_OWN_TYPES and 0 < n <= FEW and axis < cnp.PyArray_NDIM(x)
-            and cnp.PyArray_SIZE(target) == 2 * n and _is_native(x, dtype) and _is_native(target, dtype)
-            and PyArray_IS_C_CONTIGUOUS(x) and PyArray_IS_C_CONTIGUOUS(target)):
-        return False
-    for k in range(axis):
-        rows *= cnp.PyArray_DIM(x, k)
-    cdef double rounded[FR_MAX_PARAMETERS]
-    cdef fr_kernel loop = first.calls[type][level].scalar
-    cdef fr_kernel other = plain_kernel(second, params, type, level, rounded)
-    if other == NULL or (rows > FEW_ROWS and n < FEW_ROWS * rows):
-        return False
-    cdef const char *inputs[FR_MAX_INPUTS]
-    cdef Py_ssize_t size = size_of(dtype), length = n // rows
-    cdef char *to = <char *>cnp.PyArray_DATA(target)
-    for k in range(second.nparams):
-        inputs[1 + k] = <const char *>rounded + k * size
-    cdef fr_guard caller = fr_guard_open()
-    for row in range(rows):
-        inputs[0] = <const char *>cnp.PyArray_DATA(x) + row * length * size
-        loop(inputs, to + 2 * row * length * size, length)
-        other(inputs, to + (2 * row + 1) * length * size, length)
-    fr_guard_close(caller)
-    return True
-
-
-cdef bint _side_by_side(Kernel first, Kernel second, tuple params, cnp.ndarray x, cnp.ndarray target, int axis,
-                        int dtype) except -1:
-    """Run both kernels through the driver, which allocates the memory of both before either writes."""
-    cdef fr_plan plan
-    cdef fr_memory memory
-    cdef Held held
-    cdef NpyIter *one = NULL
-    cdef NpyIter *other = NULL
-    if _small_side_by_side(first, second, params, x, target, axis, dtype):
-        return True
-    cdef int type = type_of(dtype), level = precision_here()
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(x), length = cnp.PyArray_DIM(x, axis)
-    cdef Crew crew = crew_of(second.cost, x)
-    cdef list args = [x]
-    for value in params:
-        args.append(_as_array(value, _number_type(dtype)))
-    if n == 0:
-        return True
-    held.count = 0
-    keep(&held, x)
-    keep(&held, target)
-    hold(&held, first.name)
-    if not (_is_native(x, dtype) and _is_native(target, dtype)):
-        refuse_change(first.name)
-    before, after = _part(target, axis, 0, length), _part(target, axis, length, 2 * length)
-    try:
-        one = _open([x], before, dtype, True)
-        other = _open(args, after, dtype, True)
-        check_held(&held, first.name)
-        _plan(&plan, &first.calls[type][level], _describe(&memory, [x], before, True, dtype), first.cost, one, True,
-              crew)
-        run_shares(_plan_share, &plan, first.cost, n, plan.boxes, crew)
-        _plan(&plan, &second.calls[type][level], _describe(&memory, args, after, True, dtype), second.cost, other,
-              True, crew)
-        run_shares(_plan_share, &plan, second.cost, n, plan.boxes, crew)
-    finally:
-        if one != NULL:
-            NpyIter_Deallocate(one)
-        if other != NULL:
-            NpyIter_Deallocate(other)
-    return True
-
-
-def call_side_by_side(str name, Kernel first not None, Kernel second not None, tuple params, object x, object axis,
-                      object out):
-    """Run two kernels on x, the second with numbers, and concatenate their results along an axis."""
-    # Conversions first: they may run the caller's code, which may change arrays that are converted already.
-    cdef Py_ssize_t at = index(axis)
-    cdef cnp.ndarray array = x if type(x) is cnp.ndarray else np.asarray(x) if type(x) is _memmap else np.asanyarray(x)
-    cdef object given = _unpacked(out)
-    cdef object target = given if given is None or type(given) is cnp.ndarray else as_target(name, given)
-    cdef cnp.npy_intp shape[FR_MAX_AXES]
-    cdef PyObject *args[FR_MAX_INPUTS]
-    cdef Py_ssize_t length, size
-    cdef int j, dtype, ndim = cnp.PyArray_NDIM(array)
-    settle()
-    at = normalize_axis_index(at, ndim)
-    length = cnp.PyArray_DIM(array, at)
-    if length > <Py_ssize_t>1 << 61:
-        raise ValueError(f"{name}: the result would be too long along axis {axis}, twice {length}")
-    own = (<object>array).shape
-    doubled = own[:at] + (2 * length,) + own[at + 1:]  # *own loses a reference if there is no memory
-    j = class_of_dtype(array.descr)
-    if j < 0:
-        check_types(name, first.operands, (x,))
-    dtype = dtype_of(j if j >= 0 else FR_float64).type_num
-    if target is not None:
-        if target.shape != doubled:
-            raise ValueError(f"{name} needs out= of shape {doubled}, got {target.shape}")
-        if not cnp.PyArray_Check(target) or _extents_meet(array, <cnp.ndarray>target):
-            array = array.copy()
-    # Where an array must be converted, `out` is written when both results are there: memory may run out before.
-    cdef bint native = _is_native(array, dtype) and not (target is not None and _why_not_target(target, dtype))
-    cdef bint copied = (not native and target is not None and cnp.PyArray_Check(target) and target.flags.writeable
-                        and np.can_cast(cnp.PyArray_DescrFromType(dtype), target.dtype, "same_kind"))
-    if fr_load(&_explaining) and explaining():
-        raise Explained(_foresee_side_by_side(first, array, target, copied, at, doubled, dtype))
-    if copied:
-        np.copyto(target, call_side_by_side(name, first, second, params, array, at, None), casting="same_kind")
-        return given
-    if target is None:
-        if type(array) is cnp.ndarray and PyArray_IS_C_CONTIGUOUS(array):
-            memcpy(shape, cnp.PyArray_DIMS(array), ndim * sizeof(shape[0]))
-            shape[at] = 2 * length
-            size = 2 * cnp.PyArray_SIZE(array) * size_of(dtype)
-            if recycles_here(size):
-                target = recycled(ndim, shape, NULL, cnp.NPY_ARRAY_C_CONTIGUOUS, dtype, size)
-            if target is None:
-                target = new_array(ndim, shape, NULL, NULL, 0, dtype)
-        else:
-            target = np.empty_like(array, dtype=cnp.PyArray_DescrFromType(dtype), shape=doubled)
-    if native:
-        _side_by_side(first, second, params, array, target, at, dtype)
-        return target if given is None else given
-    args[0] = <PyObject *>array
-    for j in range(second.nparams):
-        args[1 + j] = <PyObject *>params[j]
-    _dispatch(first, _part(target, at, 0, length), True, args)
-    _dispatch(second, _part(target, at, length, 2 * length), True, args)
-    return target if given is None else given
-
-
-# --- Fused passes ---------------------------------------------------------------------------------------------------
-
-# How a term changes an operand.
-ADD, MULTIPLY = FR_ADD, FR_MULTIPLY
-
-cdef enum:
-    MAX_PASSES = 2
-    CHUNK = 1 << 16  # bytes of a result after which the next pass reads the same inputs, which are in the cache then
-
-
-cdef struct _Passes:
-    fr_plan plans[MAX_PASSES]
-    int n
-    long chunks  # of each share
-
-
-cdef void _passes_share(const void *job, long share, long shares, int part) noexcept nogil:
-    cdef const _Passes *passes = <const _Passes *>job
-    cdef long chunk
-    cdef int k
-    for chunk in range(passes.chunks):
-        for k in range(passes.n):
-            fr_run_plan(&passes.plans[k], share * passes.chunks + chunk, shares * passes.chunks)
-
-
-cdef bint _is_fusible(list arrays, object out, int dtype) except -1:
-    """Can the driver read all of these in place and write into `out`, if there is one?"""
-    cdef int ndim = 0
-    for array in arrays:
-        if not _is_native(array, dtype):
-            return False
-        ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>array))
-    return ndim > 0 and (out is None or not _why_not_target(out, dtype))
-
+# --- Loops of kernels, for the other engines ------------------------------------------------------------------------
 
 cdef fr_kernel checked_kernel(object kernel, tuple numbers, int type, int level) except NULL:
     """The loop of a gradient whose parameters are numbers, after the check that they lie in the domain."""
@@ -1516,206 +1276,13 @@ cdef fr_fused sum_kernel(object kernel, int type, int level) noexcept:
     return (<Kernel>kernel).calls[type][level].fused[FR_ADD]
 
 
-cdef int _keep_apart(list inputs, list results, const Held *held, str name) except -1:
-    """Copy what a pass reads after another pass has written into it."""
-    cdef int k, j
-    for k in range(len(inputs)):
-        for j in range(len(inputs[k])):
-            for other in range(len(results)):
-                if (other != k and results[other] is not None
-                        and np.may_share_memory(inputs[k][j], results[other])):
-                    inputs[k][j] = copy_held(&held[k], inputs[k][j], name)
-                    break
-    return 0
+cdef fr_combine sum_loop(int type) noexcept:
+    """The loop that adds two arrays of a type that has kernels."""
+    cdef const fr_call *how = &(<Kernel>_kernels[0]).calls[type][0]
+    return how.convert.combine[how.type][FR_ADD]
 
 
-def empty_like(cnp.ndarray x not None):
-    """A result of the shape, type and order of axes of a plain dense array, from the pool if it is large."""
-    cdef int own = type_of(cnp.PyArray_TYPE(x))
-    if type(x) is cnp.ndarray and 0 <= own < FR_OWN_TYPES and PyArray_ISNOTSWAPPED(x) and _is_dense(x):
-        return fresh_like(x, cnp.PyArray_SIZE(x) * size_of(dtype_of(own).type_num))
-    return np.empty_like(x)
-
-
-def small_sum(object x, object bias, object residual, bint in_place):
-    """The sum of a small array, a bias along its last axis and a residual or None, as new memory or in x itself.
-
-    Returns None, and has done nothing, if any is no plain contiguous array of the same type, has another shape, or if x
-    is not small. With `in_place` x is the caller's own memory, to which the others do not refer.
-    """
-    if type(x) is not cnp.ndarray:
-        return None
-    cdef cnp.ndarray y = <cnp.ndarray>x
-    cdef int dtype = cnp.PyArray_TYPE(y), own = type_of(dtype), last = cnp.PyArray_NDIM(y) - 1
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(y), length, size, row
-    if not (0 <= own < FR_OWN_TYPES and last >= 0 and 0 < n <= FEW and _is_native(y, dtype) and _is_native(bias, dtype)
-            and PyArray_IS_C_CONTIGUOUS(y) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>bias)):
-        return None
-    length = cnp.PyArray_SIZE(<cnp.ndarray>bias)
-    if (cnp.PyArray_NDIM(<cnp.ndarray>bias) != 1 or length != cnp.PyArray_DIM(y, last)
-            or (length < FEW_ROWS and n > FEW_ROWS * length)):
-        return None
-    if residual is not None and not (_is_native(residual, dtype) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>residual)
-                                     and PyArray_SAMESHAPE(residual, y)):
-        return None
-    cdef const fr_call *how = &(<Kernel>_kernels[0]).calls[own][0]
-    cdef fr_combine add = how.convert.combine[how.type][FR_ADD]
-    cdef const char *start = <const char *>cnp.PyArray_DATA(y)
-    cdef const char *added = <const char *>cnp.PyArray_DATA(<cnp.ndarray>bias)
-    size = how.itemsize
-    if not in_place:
-        y = fresh_like(y, n * size)
-    cdef char *to = <char *>cnp.PyArray_DATA(y)
-    cdef fr_guard caller = fr_guard_open()
-    for row in range(n // length):
-        add(start + row * length * size, added, to + row * length * size, length)
-    if residual is not None:
-        add(to, <const char *>cnp.PyArray_DATA(<cnp.ndarray>residual), to, n)
-    fr_guard_close(caller)
-    return y
-
-
-def call_fused(str name, tuple passes):
-    """Run one or two passes, each a kernel between terms, chunk by chunk; return their results.
-
-    A pass is (kernel, inputs, terms, out), a term (changed operand, ADD or MULTIPLY, array). Returns None, and has done
-    nothing, if an operand is no plain array of the common type: the caller then composes the same from ufuncs.
-    """
-    cdef _Passes job
-    cdef fr_memory memory
-    cdef NpyIter *iterators[MAX_PASSES]
-    cdef Kernel kernel
-    cdef double number
-    cdef int k, j, own, dtype, cost = 0, opened = 0, level = precision_here()
-    cdef Py_ssize_t n = 0, size
-    cdef Crew crew
-    cdef list inputs = [], arrays = [], results = []
-    cdef Held held[MAX_PASSES]
-    # Conversions first: they may run the caller's code, which may change arrays.
-    for kernel, given, _terms, _out in passes:
-        args = listed(given)
-        for j in range(kernel.ndata, kernel.nin):
-            if _number(args[j], &number):
-                args[j] = number
-        inputs.append(args)
-    settle()
-    for k in range(len(passes)):  # zip leaks a tuple where a list finds no memory
-        kernel, given, terms, out = passes[k]
-        args = inputs[k]
-        if type(args[0]) is not cnp.ndarray:
-            return None
-        own = type_of(cnp.PyArray_TYPE(<cnp.ndarray>args[0]))
-        if not 0 <= own < FR_OWN_TYPES:
-            return None
-        dtype = dtype_of(own).type_num
-        if kernel.nparams:
-            _check_params(kernel, args, kernel.calls[own][level].type)
-        for j in range(kernel.ndata, kernel.nin):
-            if type(args[j]) is float:
-                args[j] = _as_array(args[j], dtype)
-        args = args[:]
-        for term in terms:  # Cython 3.3 releases an item twice where a comprehension finds no memory
-            args.append(term[2])
-        arrays.append(args)
-        held[k].count = 0
-        if not _is_fusible(args, out, dtype):
-            return None
-        for array in args:
-            keep(&held[k], <cnp.ndarray>array)
-        keep(&held[k], <cnp.ndarray>out)
-        hold(&held[k], name)
-        results.append(out)
-    if fr_load(&_explaining) and explaining():
-        raise Explained(_foresee_fused(passes, arrays, results, level))
-    if len(passes) > 1:
-        _kept = arrays[0] + arrays[1]  # `held` borrows them
-        _keep_apart(arrays, results, held, name)
-    job.n = len(passes)
-    try:
-        for k in range(job.n):
-            kernel, given, terms, out = passes[k]
-            target = _fresh_for(arrays[k], len(arrays[k]), dtype) if out is None else out
-            iterators[k] = _open(arrays[k][:kernel.nin], target, dtype, True, arrays[k][kernel.nin:])
-            opened += 1
-            if target is None:
-                target = <object><PyObject *>NpyIter_GetOperandArray(iterators[k])[kernel.nin]
-            results[k] = target
-        for k in range(job.n):
-            kernel, given, terms, out = passes[k]
-            n = NpyIter_GetIterSize(iterators[k])
-            if n == 0:
-                break
-            crew = crew_for(kernel.cost, n, size_of(dtype))
-            _describe(&memory, arrays[k][:kernel.nin], <cnp.ndarray>results[k], True, dtype)
-            for term in terms:
-                memory.changed[memory.nterms], memory.how[memory.nterms] = term[0], term[1]
-                memory.size[kernel.nin + 1 + memory.nterms] = size_of(dtype)
-                memory.nterms += 1
-            _plan(&job.plans[k], &kernel.calls[type_of(dtype)][level], &memory, kernel.cost, iterators[k],
-                  out is not None or is_warm(<cnp.ndarray>results[k]), crew)
-            cost = max(cost, kernel.cost)
-        if n > 0:
-            size = n * size_of(dtype)
-            for k in range(job.n):
-                check_held(&held[k], name)
-            if job.n == 2 and fr_join_plans(&job.plans[0], &job.plans[1]):
-                job.n = 1
-            job.chunks = 1 if job.n == 1 else max(1, size // (CHUNK * crew.threads))
-            run_shares(_passes_share, &job, cost, n, job.plans[0].boxes, crew)
-    finally:
-        for k in range(opened):
-            NpyIter_Deallocate(iterators[k])
-    return tuple(results)
-
-
-cdef object _row(cnp.ndarray x):
-    """A matrix of one row as a vector, which the caller does not let outlive it."""
-    return cnp.PyArray_SimpleNewFromData(1, cnp.PyArray_DIMS(x) + 1, cnp.PyArray_TYPE(x), cnp.PyArray_DATA(x))
-
-
-def linear(cnp.ndarray x not None, cnp.ndarray weight not None, object bias, Kernel kernel, tuple numbers):
-    """A kernel of the product of two matrices plus a bias, as a new array; without a kernel the sum itself.
-
-    Both matrices are plain contiguous arrays of one type, float32 or float64, and fit. The product has the bits of
-    ``np.matmul``, of which np.dot calls the routines sooner: for a row if it gets a vector.
-    """
-    cdef PyObject *args[FR_MAX_INPUTS]
-    cdef cnp.npy_intp shape[2]
-    cdef int j, dtype = cnp.PyArray_TYPE(x)
-    cdef cnp.ndarray y = None
-    settle()
-    if (not 0 <= type_of(dtype) < FR_OWN_TYPES or cnp.PyArray_TYPE(weight) != dtype or cnp.PyArray_NDIM(x) != 2
-            or cnp.PyArray_NDIM(weight) != 2 or not PyArray_ISNOTSWAPPED(x) or not PyArray_ISNOTSWAPPED(weight)
-            or cnp.PyArray_DIM(x, 1) != cnp.PyArray_DIM(weight, 0)):
-        refuse_change("Linear")
-    for operand in (x, weight, bias):
-        check_whole(operand, "Linear")
-    shape[0], shape[1] = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(weight, 1)
-    cdef Py_ssize_t size = shape[0] * shape[1] * size_of(dtype)
-    if size >= FR_POOL_FROM and recycles_here(size):
-        y = recycled(2, shape, NULL, cnp.NPY_ARRAY_C_CONTIGUOUS, dtype, size)
-    if y is None:
-        y = new_array(2, shape, NULL, NULL, 0, dtype)
-    if shape[1] == 1 or cnp.PyArray_DIM(weight, 0) == 1:  # other routines
-        call_whole("Linear", np.matmul, x, weight, y)
-    elif shape[0] == 1:
-        PyArray_MatrixProduct2(_row(x), weight, _row(y))
-    else:
-        PyArray_MatrixProduct2(x, weight, y)
-    if bias is not None and small_sum(y, bias, None, True) is None:
-        passes = ((kernel, (y, *numbers), ((0, ADD, bias),), y),)
-        if kernel is not None and call_fused(kernel.function, passes) is not None:
-            return y
-        call_whole("Linear", np.add, y, bias, y)
-    if kernel is not None:
-        args[0] = <PyObject *>y
-        for j in range(kernel.nparams):
-            args[1 + j] = <PyObject *>numbers[j]
-        _dispatch(kernel, y, True, args)
-    return y
-
-
-# --- What a call would do, in words ---------------------------------------------------------------------------------
+# --- Calls that are explained instead of run ------------------------------------------------------------------------
 
 cdef fr_atomic _explaining  # calls being explained, in all threads; if there are none, no call asks its context
 explained_context = PyContextVar_New("fastrelu_explain", NULL)
@@ -1740,242 +1307,3 @@ cpdef bint explaining() except -1:
         return False
     Py_DECREF(found)
     return True
-
-
-cdef str _because(Kernel kernel, int why, list args, object out):
-    cdef int which = why >> WHICH
-    cdef str name = "out" if which == kernel.nin else kernel.operands[which]
-    cdef str first = kernel.operands[0]
-    value = out if which == kernel.nin else args[which]
-    why &= (1 << WHICH) - 1
-    if why == WHERE_GIVEN:
-        return "where= is given"
-    if why == NO_ARRAY:
-        return f"{name} is no plain ndarray but {type(value).__name__}"
-    if why == OTHER_TYPE:
-        return f"{name} is {value.dtype}"
-    if why == UNALIGNED:
-        return f"{name} is not aligned"
-    if why == SWAPPED:
-        return f"{name} is in foreign byte order"
-    if why == GAPS:
-        return f"{name} is not contiguous"
-    if why == OTHER_SHAPE:
-        return f"{name} has the shape {value.shape}, {first} {args[0].shape}"
-    if why == OTHER_LAYOUT:
-        return f"{name} has a different memory layout than {first}"
-    if why == NO_NUMBER:
-        return f"{name} is no Python number but {type(value).__name__}"
-    if why == NO_AXES:
-        return "there are no axes"
-    if why == READ_ONLY:
-        return f"{name} is read-only"
-    if why == OVERLAP:
-        return f"out overlaps {name}"
-    if why == SIDE_BY_SIDE:
-        return "two results lie side by side in one array"
-    return "the type of an operand has no kernel of its own"
-
-
-cdef str _why_threads(Crew crew, Py_ssize_t n):
-    if crew.reason == FR_CREW_SMALL:
-        return f"fewer than {crew.least} elements: more threads would not pay"
-    if crew.reason == FR_CREW_LIMIT:
-        return "the process, its context or OpenMP allows only one"
-    if crew.reason == FR_CREW_BUSY:
-        return "another call is using the threads"
-    if crew.reason == FR_CREW_HELD_BACK:
-        return "threads came late just now, because their processors are busy: calls do without them for a while"
-    if crew.threads == 1:
-        return (f"fewer than {crew.waking} elements: waking sleeping threads would not pay, "
-                "unless calls come one after the other")
-    return f"{n} elements"
-
-
-cdef str _memory(object out, Py_ssize_t size):
-    """Where the memory of the result is from; `size` is in bytes."""
-    if out is not None:
-        return "given"
-    if not recycles_here(size):
-        return "new"
-    return "recycled" if pool_has(size) else "new, will be recycled"
-
-
-cdef dict _in_words(str door, Kernel kernel, const fr_call *how):
-    """The fields of `Explanation` that say what runs; the others are still empty."""
-    cdef int call = how - &kernel.calls[0][0]
-    return {
-        "door": door,
-        "kernel": kernel.name,
-        "dtype": dtype_of(how.type).name,
-        "precision": "accurate" if call % FR_PRECISIONS else "fast",
-        "why_not_fast": "",
-        "why_not_driver": "",
-        "streamed": False,
-        "loads": "",
-        "stores": "",
-    }
-
-
-cdef list _move(dtype, list types):
-    """How the elements of an operand are converted, from type to type; `dtype` is its own."""
-    cdef list names = []
-    last = None
-    for each in types:
-        if each.name != last:
-            last = each.name
-            names.append(last)
-    return ["byte order"] * (not dtype.isnative) + [" to ".join(names)] * (len(names) > 1)
-
-
-cdef str _loads(Kernel kernel, list args, const fr_call *call):
-    """Which operands are converted block by block, and how."""
-    cdef list found = []
-    for name, array in zip(kernel.operands, args):
-        how = ", ".join(_move(array.dtype, [array.dtype, dtype_of(call.type)]))
-        if how:
-            found.append(f"{name}: {how}")
-    return "; ".join(found)
-
-
-cdef str _stores(Kernel kernel, object out, object where, const fr_call *call):
-    """How results are converted, and whether they are masked."""
-    cdef int type = (call - &kernel.calls[0][0]) // FR_PRECISIONS
-    dtype = dtype_of(type) if out is None else out.dtype
-    return ", ".join(_move(dtype, [dtype_of(call.type), dtype_of(type), dtype]) + ["masked"] * (where is not True))
-
-
-cdef dict _foresee(_Dense *call, int why, Kernel kernel, object out, object where, PyObject **args):
-    """What `_dispatch` would do now that it has decided."""
-    cdef fr_plan plan
-    if why:
-        return _foresee_general(kernel, out, where, _as_list(args, kernel.nin), why)
-    if call.crew.reason == FR_CREW_SMALL:  # the call did not read the thresholds
-        call.crew = crew_of(kernel.cost, <cnp.ndarray>args[0])
-    found = _in_words("fast path", kernel, call.how)
-    found["threads"], found["why_threads"] = call.crew.threads, _why_threads(call.crew, call.n)
-    found["output"] = _memory(out, call.n * call.how.size)
-    if call.how.load != NULL:
-        found["loads"] = _loads(kernel, _as_list(args, kernel.ndata), call.how)
-        found["stores"] = _stores(kernel, out, True, call.how)
-    found["streamed"] = bool(_plan_stream(&plan, call, kernel.cost, found["output"] in ("given", "recycled")))
-    return found
-
-
-cdef dict _foresee_general(Kernel kernel, object out, object where, list args, int why_not_fast):
-    """What `_general` would do."""
-    cdef _General call
-    cdef list given = args[:]
-    out = _unpacked(out)
-    target = _decide_general(&call, kernel, args, out, where)
-    if call.why_not_strided:
-        found = _foresee_ufunc(&call, kernel, args, target, where)
-        found["why_not_driver"] = _because(kernel, call.why_not_strided, args, target)
-    else:
-        found = _foresee_strided(&call, kernel, args, target, where)
-    found["why_not_fast"] = _because(kernel, why_not_fast, given, out)
-    return found
-
-
-cdef dict _foresee_strided(const _General *call, Kernel kernel, list args, object out, object where):
-    cdef fr_plan plan
-    cdef fr_memory room
-    cdef const fr_memory *memory
-    cdef Py_ssize_t n
-    cdef NpyIter *iterator = _open(args, out, call.dtype, where)
-    found = _in_words("N-d driver", kernel, call.how)
-    try:
-        n = NpyIter_GetIterSize(iterator)
-        found["threads"], found["why_threads"] = call.crew.threads, _why_threads(call.crew, n)
-        found["output"] = _memory(out, n * call.how.size if where is True else 0)
-        found["loads"] = _loads(kernel, args, call.how)
-        found["stores"] = _stores(kernel, out, where, call.how)
-        if n > 0:
-            result = <cnp.ndarray><object><PyObject *>NpyIter_GetOperandArray(iterator)[kernel.nin]
-            memory = _describe(&room, args, result, where, call.dtype)
-            _plan(&plan, call.how, memory, kernel.cost, iterator, found["output"] in ("given", "recycled"), call.crew)
-            found["streamed"] = bool(plan.streamed)
-        written = <object><PyObject *>NpyIter_GetOperandArray(iterator)[kernel.nin]
-        if out is not None and written is not out:
-            PyArray_DiscardWritebackIfCopy(<cnp.ndarray>written)  # nothing has been written into the copy
-            found["output"] = "given, through a copy, because it overlaps an input"
-    finally:
-        NpyIter_Deallocate(iterator)
-    return found
-
-
-cdef dict _foresee_fused(tuple passes, list arrays, list results, int level):
-    """What `call_fused` would do in its first pass."""
-    cdef Kernel kernel
-    cdef Crew crew
-    kernel, _, terms, out = passes[0]
-    cdef int dtype = cnp.PyArray_TYPE(<cnp.ndarray>arrays[0][0])
-    cdef Py_ssize_t n = _broadcast_size(arrays[0])
-    found = _in_words("N-d driver", kernel, &kernel.calls[type_of(dtype)][level])
-    crew = crew_for(kernel.cost, n, size_of(dtype))
-    found["threads"], found["why_threads"] = crew.threads, _why_threads(crew, n)
-    found["output"] = _memory(out, n * size_of(dtype))
-    found["why_not_fast"] = "the pass is fused with others"
-    names = kernel.operands + ("result",)
-    for changed, how, _ in terms:
-        field = "stores" if changed == kernel.nin else "loads"
-        text = f"{names[changed]} {'*' if how == FR_MULTIPLY else '+'} an array"
-        found[field] = f"{found[field]}; {text}" if found[field] else text
-    return found
-
-
-cdef dict _foresee_ufunc(const _General *call, Kernel kernel, list args, object target, object where):
-    cdef bint plain = _are_plain(args)
-    _rehearse(kernel, call.level, args, target, where)
-    found = _in_words("ufunc", kernel, call.how)
-    found["threads"], found["why_threads"] = 1, "NumPy runs ufuncs on one thread"
-    found["output"] = _memory(target, _broadcast_size(args) * call.how.size if plain else 0)
-    return found
-
-
-cdef bint _has_own_code(object value):
-    """Does the type override what a ufunc does with it?"""
-    return getattr(type(value), "__array_ufunc__", None) not in (None, cnp.ndarray.__array_ufunc__)
-
-
-cdef int _rehearse(Kernel kernel, int level, list args, object target, object where) except -1:
-    """Let NumPy check types, shapes and `out` as in the call, on zeros and without computing an element."""
-    for operand in (*args, *(target if isinstance(target, tuple) else (target,))):
-        if _has_own_code(operand):
-            return 0
-    cdef list stand_ins = [], shapes = []
-    cdef object ufunc = kernel.accurate if level else kernel.fast
-    for arg in args:
-        stand_ins.append(np.broadcast_to(np.zeros((), np.asarray(arg).dtype), np.shape(arg)))
-        shapes.append(np.shape(arg))
-    if where is True:
-        try:
-            np.broadcast_shapes(*shapes)
-        except ValueError:
-            ufunc(*stand_ins, out=target)  # raises the error that names these shapes, without that of a mask
-    check_types(kernel.function, kernel.operands, args)
-    ufunc(*stand_ins, out=target, where=np.broadcast_to(np.zeros((), np.asarray(where).dtype), np.shape(where)))
-    return 0
-
-
-cdef dict _foresee_side_by_side(Kernel first, cnp.ndarray x, object target, bint copied, int axis, tuple shape,
-                                int dtype):
-    """What `call_side_by_side` would do with the first of its kernels; it does the same with the second."""
-    cdef PyObject *args[FR_MAX_INPUTS]
-    cdef bint fresh = target is None or copied
-    cdef object whole = np.empty_like(x, dtype=cnp.PyArray_DescrFromType(dtype), shape=shape) if fresh else target
-    cdef object part = _part(whole, axis, 0, cnp.PyArray_DIM(x, axis))
-    args[0] = <PyObject *>x
-    if _is_native(x, dtype) and not _why_not_target(whole, dtype):
-        found = _foresee_general(first, part, True, [x], SIDE_BY_SIDE)
-    else:
-        try:
-            _dispatch(first, part, True, args)
-        except Explained as ended:
-            found = ended.args[0]
-    if copied:
-        found["output"] = "given, through a copy, until both results are there"
-    elif fresh:
-        dense = type(x) is cnp.ndarray and PyArray_IS_C_CONTIGUOUS(x)
-        found["output"] = _memory(None, 2 * cnp.PyArray_SIZE(x) * size_of(dtype) if dense else 0)
-    return found

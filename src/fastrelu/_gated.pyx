@@ -1,5 +1,5 @@
 # Gated units of small inputs, on one thread and without the driver: it takes longer than they do. gated_units.py tries
-# this first; what is not small, plain and dense goes through `call_fused` of _core.pyx, or is composed of ufuncs.
+# this first; what is not small, plain and dense goes through `call_fused` of _fused.pyx, or is composed of ufuncs.
 """Gated units of small inputs, and their gradients."""
 
 cimport numpy as cnp
@@ -18,6 +18,7 @@ from fastrelu._core cimport (
     fr_call,
     plain_kernel,
 )
+from fastrelu._numpy cimport PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
 from fastrelu._runtime cimport (
     FR_MAX_AXES,
     FR_MAX_OPERANDS,
@@ -41,11 +42,6 @@ from fastrelu._runtime cimport (
 )
 
 cnp.import_array()
-
-
-cdef extern from "numpy/arrayobject.h":
-    bint PyArray_SAMESHAPE(cnp.ndarray, cnp.ndarray)
-    bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
 
 
 cdef bint _has_even_rows(cnp.ndarray x, Py_ssize_t *step) noexcept:

@@ -12,14 +12,10 @@ from libc.stdint cimport uint32_t
 
 cimport fastrelu._core as _core
 cimport fastrelu._runtime as _runtime
+from fastrelu._numpy cimport PyArray_ISWRITEABLE, PyArray_SAMESHAPE
 
 cnp.import_array()
 
-
-cdef extern from "kernels/kernels.h" nogil:
-    enum:
-        FR_AS_HALF
-        FR_AS_BFLOAT
 
 cdef extern from "kernels/packed_drive.h" nogil:
     enum:
@@ -31,13 +27,8 @@ cdef extern from "kernels/packed_drive.h" nogil:
         FR_PACKED_QUANTIZE
         FR_PACKED_DEQUANTIZE
         FR_PACKED_LOOKUP
-    ctypedef struct fr_view:
-        int naxes
-        Py_ssize_t shape[_runtime.FR_MAX_AXES]
-        Py_ssize_t stride[_runtime.FR_MAX_AXES][_runtime.FR_MAX_OPERANDS]
-        char *origin[_runtime.FR_MAX_OPERANDS]
     ctypedef struct fr_packed_plan:
-        fr_view view
+        _core.fr_view view
         int inputs
         bint has_output
         Py_ssize_t n
@@ -71,11 +62,6 @@ cdef extern from "kernels/packed_drive.h" nogil:
     void fr_packed_part(const fr_packed_plan *, Py_ssize_t, Py_ssize_t) noexcept
 
 
-cdef extern from "numpy/arrayobject.h":
-    bint PyArray_SAMESHAPE(cnp.ndarray, cnp.ndarray)
-    bint PyArray_ISWRITEABLE(cnp.ndarray)
-
-
 cdef void _share(const void *what, long share, long shares, int part) noexcept nogil:
     fr_packed_part(<const fr_packed_plan *>what, share, shares)
 
@@ -87,7 +73,7 @@ cdef void _clear(fr_packed_plan *plan) noexcept:
 
 cdef int _format_of(int type) noexcept:
     """How elements of a 16-bit type lie in memory."""
-    return FR_AS_BFLOAT if type == _runtime.FR_bfloat16 else FR_AS_HALF
+    return _runtime.FR_AS_BFLOAT if type == _runtime.FR_bfloat16 else _runtime.FR_AS_HALF
 
 
 cdef int _set_type(fr_packed_plan *plan, int dtype, int level, str isa) except -1:

@@ -72,28 +72,3 @@ def backward_loaded(
     out: object,
 ) -> tuple[Any, float, Any, Any]: ...
 def as_real(name: str, x: object) -> NDArray[Any]: ...
-def cross_entropy(
-    kernels: RowKernels,
-    logits: object,
-    labels: object,
-    axis: object,
-    weight: object,
-    ignore_index: object,
-    label_smoothing: object,
-    reduction: str,
-    with_grad: bool,
-    out: object,
-) -> Any: ...
-def logsumexp(
-    kernels: RowKernels, x: object, axis: object, out: object, where: object, keepdims: bool, mean: bool
-) -> Any: ...
-def logsumexp_backward(
-    kernels: RowKernels,
-    name: str,
-    grad: object,
-    x: object,
-    axis: object,
-    out: object,
-    where: object,
-    keepdims: bool,
-) -> Any: ...

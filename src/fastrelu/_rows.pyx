@@ -12,8 +12,8 @@ from fastrelu._core import add_promoter, joint_dtype
 cimport cython
 cimport numpy as cnp
 from cpython.long cimport PyLong_AsLong, PyLong_CheckExact
-from libc.math cimport INFINITY, NAN, frexp, isfinite, log
-from libc.stdint cimport PTRDIFF_MAX, int32_t, int64_t, uint32_t, uint64_t
+from libc.math cimport INFINITY, frexp, isfinite
+from libc.stdint cimport PTRDIFF_MAX, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -21,7 +21,6 @@ from fastrelu._core cimport (
     NEITHER,
     _is_half,
     _number,
-    _why_threads,
     as_target,
     checked_kernel,
     class_of_dtype,
@@ -29,8 +28,12 @@ from fastrelu._core cimport (
     narrowed,
     widened,
 )
+from fastrelu._explain cimport _why_threads
+from fastrelu._numpy cimport PyArray_ISBEHAVED_RO, PyArray_ISWRITEABLE, PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
 from fastrelu._runtime cimport (
     Crew,
+    FR_AS_BFLOAT,
+    FR_AS_HALF,
     FR_MAX_AXES,
     FR_OWN_TYPES,
     FR_PRECISIONS,
@@ -39,12 +42,14 @@ from fastrelu._runtime cimport (
     FR_float64,
     Held,
     check_held,
-    check_whole,
     crew_of,
     dtype_of,
     flavor_of,
+    fr_atomic,
     fr_convert,
+    fr_load,
     fr_move,
+    fr_store,
     fr_type_of_flavor,
     fr_types,
     has_kernels,
@@ -61,111 +66,12 @@ from fastrelu._runtime cimport (
 cnp.import_array()
 cnp.import_ufunc()
 
-cdef extern from "atomic.h" nogil:
-    ctypedef long long fr_atomic
-    long long fr_load(fr_atomic *)
-    void fr_store(fr_atomic *, long long)
-
-cdef extern from "kernels/two_sum.h" nogil:
-    void fr_add_to(double *, double *, double) noexcept
-
 cdef extern from "kernels/rows.h" nogil:
-    enum:
-        FR_ROWS_NO_CLASS
-        FR_LIGHT
-        FR_MEDIUM
-        FR_SOFTMAX
-        FR_LOG_SOFTMAX
-        FR_SOFTMIN
-        FR_HARDMAX
-        FR_NORMALIZERS
-        FR_ROW_IN
-        FR_ROW_SECOND
-        FR_ROW_WHERE
-        FR_ROW_OUT
-        FR_ROW_LABEL
-        FR_ROW_LOSS
-        FR_ROW_FACTOR
-        FR_ROW_GRAD
-        FR_ROW_LOADED_SLOPE
-        FR_ROW_SINK_SLOPE
-        FR_ROW_OPERANDS
-        FR_ROW_SINK
-        FR_ROW_AXES
-        FR_TILE_WIDTH
-    ctypedef enum fr_row_finish:
-        FR_UNCHANGED_ROWS
-        FR_MULTIPLIED
-        FR_DIVIDED
-    ctypedef void (*fr_kernel)(const char *const *, char *, Py_ssize_t) noexcept
-    ctypedef struct fr_row_load:
-        double scale
-        double cap
-        fr_kernel softcap
-    ctypedef struct fr_target:
-        double *weights
-        double mean_weight
-        double smoothing
-        double scale
-    ctypedef double (*fr_loss)(const fr_target *, Py_ssize_t) noexcept
-    ctypedef struct fr_label_counts:
-        int64_t ignored
-        int64_t wrong
-    ctypedef void (*fr_tile_kernel)(void *) noexcept
-    ctypedef struct fr_rows:
-        fr_kernel *forward
-        fr_kernel *from_output
-        fr_tile_kernel *forward_tile
-        fr_tile_kernel *from_output_tile
-        fr_tile_kernel *forward_band
-        fr_tile_kernel *from_output_band
-        void *hardmax
-        fr_loss cross_entropy
-        fr_tile_kernel cross_entropy_tile
-        fr_loss logsumexp
-        fr_tile_kernel logsumexp_tile
-        fr_label_counts (*read_labels)(int32_t *, const int64_t *, Py_ssize_t, Py_ssize_t, int64_t) noexcept
-    ctypedef struct fr_row_slope:
-        fr_kernel kernel
-        fr_tile_kernel tile
-        fr_tile_kernel band
-        fr_kernel cap
-    ctypedef struct fr_row_operand:
-        char *origin
-        Py_ssize_t along
-        Py_ssize_t *stride
-    ctypedef struct fr_row_call:
-        fr_kernel kernel
-        fr_tile_kernel tile
-        fr_tile_kernel band
-        fr_loss loss
-        const fr_rows *flavor
-        const fr_target *target
-        const fr_row_load *load
-        fr_row_finish finish
-        const fr_row_slope *slope
-        int64_t ignored
-        fr_atomic *skipped
-        double *sums
-        Py_ssize_t chunk
-        uint64_t absent
-        uint64_t alone
-        Py_ssize_t n
-        Py_ssize_t itemsize
-        int naxes
-        Py_ssize_t *shape
-        fr_row_operand *operand
     Py_ssize_t fr_rows_prepare(fr_row_call *, Py_ssize_t) noexcept
     size_t fr_rows_room(const fr_row_call *, Py_ssize_t) noexcept
     int fr_run_rows(const fr_row_call *, Py_ssize_t, Py_ssize_t, char *) noexcept
 
 cdef extern from "kernels/rows_ufunc.h" nogil:
-    ctypedef enum fr_row_form:
-        FR_NORMALIZE
-        FR_FROM_RESULT
-        FR_SUM
-        FR_MEAN
-        FR_SUM_GRADIENT
     ctypedef struct fr_row_ufunc:
         const fr_rows *flavor
         fr_row_form form
@@ -180,28 +86,12 @@ cdef extern from "kernels/rows_ufunc.h" nogil:
         fr_move store_sum
     void fr_row_ufunc_loop(char **, const cnp.npy_intp *, const cnp.npy_intp *, void *) noexcept
 
-cdef extern from "kernels/kernels.h" nogil:
-    enum:
-        FR_AS_HALF
-        FR_AS_BFLOAT
-
-cdef extern from "numpy/arrayobject.h":
-    bint PyArray_SAMESHAPE(cnp.ndarray, cnp.ndarray)
-    bint PyArray_ISBEHAVED_RO(cnp.ndarray)
-    bint PyArray_ISWRITEABLE(cnp.ndarray)
-    bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
-
 names = ("softmax", "log_softmax", "softmin", "hardmax", "sparsemax")
 
 
 @cython.final
 cdef class RowKernels:
     """The kernels over rows for one instruction set, and their ufuncs by name."""
-
-    cdef const fr_rows *rows
-    cdef const fr_convert *convert
-    cdef readonly dict ufuncs
-    cdef object threshold  # the kernel of this activation, which computes the gradient of hardmax
 
     def __init__(self, str isa):
         self.rows, self.convert = <const fr_rows *>tables(isa).rows, tables(isa).convert
@@ -393,10 +283,8 @@ cdef bint _is_last(object axis, int ndim):
 
 
 cdef enum:
-    _LABELS_AT_ONCE = 1024
     _MANY_ROWS = 4096  # from here on losses are added up in chunks
-    _CHUNKS = 1024  # at most, or
-    _FEW_CHUNKS = 128  # of rows whose sums cost much of what else is done with them
+    _FEW_CHUNKS = 128  # at most, instead of CHUNKS, of rows whose sums cost much of what else is done with them
     _CHUNK = 16  # rows: chunks hold a multiple of this, and has at least this many
     _CHUNK_ELEMENTS = 4096  # elements or more: to end a chunk takes as long as some hundred elements
 
@@ -794,9 +682,6 @@ cdef uint64_t _alone(int kind, int dtype) noexcept:
 cdef class Load:
     """What changes the elements as they are loaded: a scale and a cap, and the kernel of the cap; a bias and a sink."""
 
-    cdef fr_row_load load
-    cdef object capper, bias, sink
-
     def __init__(self, str name, object scale, object bias, object capper, object softcap, object sink):
         self.load.scale = as_scale(name, scale)
         if softcap is not None:
@@ -1188,7 +1073,7 @@ def as_real(str name, object x):
     return _native(a, dtype)
 
 
-# --- Cross-entropy ----------------------------------------------------------------------------------------------------
+# --- Losses of rows, and their sums -----------------------------------------------------------------------------------
 
 cdef double _sum(const double *x, Py_ssize_t n) noexcept nogil:
     """The sum, in eight lanes, because additions that wait for each other take longer than the losses."""
@@ -1206,56 +1091,6 @@ cdef double _sum(const double *x, Py_ssize_t n) noexcept nogil:
         fr_add_to(&hi[0], &lo[0], hi[j])
         lo[0] += lo[j]
     return hi[0] + lo[0] if lo[0] - lo[0] == 0 else hi[0]
-
-
-cdef cnp.ndarray _labels(cnp.ndarray labels, tuple shape):
-    """The labels as int64, one for each row."""
-    if (<object>labels).shape != shape:
-        raise ValueError(f"cross_entropy: labels must have the shape of logits without its axis, {shape}, "
-                         f"not {(<object>labels).shape}")
-    if _is_plain(labels, cnp.NPY_INT64):
-        return labels
-    if labels.dtype == np.uint64 and cnp.PyArray_SIZE(labels):
-        largest = int((<object>labels).max())
-        if largest > 2**62:
-            raise IndexError(f"cross_entropy: label {largest} is no class")
-    return _as_carray(labels, cnp.NPY_INT64)
-
-
-cdef double _count(const fr_rows *flavor, cnp.ndarray labels, Py_ssize_t classes, int64_t ignored,
-                   cnp.ndarray weights) except? -1:
-    """The sum of the weights of all rows that are not ignored; checks each label."""
-    cdef const int64_t *label = <const int64_t *>cnp.PyArray_DATA(labels)
-    cdef const double *weight = NULL if weights is None else <const double *>cnp.PyArray_DATA(weights)
-    cdef fr_label_counts counts
-    cdef int32_t known[_LABELS_AT_ONCE]
-    cdef double weighed[_LABELS_AT_ONCE]
-    cdef double total = 0, low = 0
-    cdef Py_ssize_t rows = cnp.PyArray_SIZE(labels), counted = rows, i, j, m
-    for i in range(0, rows, _LABELS_AT_ONCE):
-        m = min(rows - i, <Py_ssize_t>_LABELS_AT_ONCE)
-        counts = flavor.read_labels(known, label + i, m, classes, ignored)
-        counted -= counts.ignored
-        if counts.wrong:
-            _refuse_label(label, i, rows, classes, ignored)
-        if weight != NULL:
-            for j in range(m):
-                weighed[j] = weight[known[j]] if known[j] >= 0 else 0
-            fr_add_to(&total, &low, _sum(weighed, m))
-    return counted if weight == NULL else total + low
-
-
-cdef int _refuse_label(const volatile int64_t *label, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t classes,
-                       int64_t ignored) except -1:
-    """Raise for the first label that is not a class."""
-    cdef Py_ssize_t i
-    cdef int64_t one  # read once: another thread may write it meanwhile
-    for i in range(start, rows):
-        one = label[i]
-        if one != ignored and not 0 <= one < classes:
-            raise IndexError(f"cross_entropy: label {one} at position {i} is out of range for {classes} classes; "
-                             f"rows to ignore carry ignore_index, which is {ignored}")
-    return 0
 
 
 cdef cnp.ndarray _place_losses(fr_row_call *call, Py_ssize_t rows, int chunks, tuple shape, int axis, const int *order):
@@ -1279,397 +1114,3 @@ cdef cnp.ndarray _empty(tuple shape):
     for k in range(ndim):
         lengths[k] = shape[k]
     return cnp.PyArray_SimpleNew(ndim, lengths, cnp.NPY_DOUBLE)
-
-
-cdef tuple _REDUCTIONS = ("none", "mean", "sum")
-
-
-@cython.binding(False)
-def cross_entropy(RowKernels kernels not None, object logits, object labels, object axis, object weight,
-                  object ignore_index, object label_smoothing, object reduction, bint with_grad, object out):
-    """Loss, and its gradient if asked for."""
-    cdef fr_row_call call
-    cdef fr_target target
-    cdef int order[FR_MAX_AXES]
-    cdef int dtype, result, along = 0
-    cdef Py_ssize_t rows
-    cdef cnp.ndarray x, given, weights = None, losses, grad = None, probabilities = None, destination
-    cdef double total, count = 0
-    cdef bint late = False
-    cdef char kind
-    cdef fr_atomic skipped
-    cdef const fr_rows *flavor
-    # Conversions first: they may run the caller's code, which may change arrays that are converted already.
-    name = "cross_entropy_value_and_grad" if with_grad else "cross_entropy"
-    if not isinstance(reduction, str) or reduction not in _REDUCTIONS:
-        raise ValueError(f'cross_entropy: reduction must be "none", "mean" or "sum", not {reduction!r}')
-    try:
-        target.smoothing = label_smoothing
-    except TypeError:
-        raise TypeError("cross_entropy: label_smoothing must be a number, not "
-                        f"{type(label_smoothing).__name__!r}") from None
-    if not 0 <= target.smoothing <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing must be between 0 and 1, not {label_smoothing!r}")
-    if not (_is_ndarray(logits) and _is_ndarray(labels) and (weight is None or _is_ndarray(weight))):
-        _foreign.refuse(name, logits=logits, labels=labels, weight=weight)
-    axis = index(axis)
-    try:
-        ignored = index(ignore_index)
-    except TypeError:
-        raise TypeError(f"cross_entropy: ignore_index must be an integer, not {ignore_index!r}") from None
-    if not -2**63 <= ignored < 2**63:
-        raise ValueError(f"cross_entropy: ignore_index must be an integer of 64 bits, not {ignored}")
-    call.ignored = ignored
-    given_out = out[0] if isinstance(out, tuple) and len(out) == 1 else out
-    destination = _as_output(name, given_out) if with_grad else None
-    if weight is not None:
-        weights = _as_data(name, weight)
-        if class_of_dtype(<cnp.dtype>weights.descr) == NEITHER:
-            raise TypeError(f"cross_entropy: weight must consist of real numbers, not {weights.dtype}")
-        weights = _as_carray(weights, cnp.NPY_DOUBLE)
-    given = _as_data("cross_entropy", labels)
-    x = _as_data("cross_entropy", logits)
-    settle()
-    cdef Held held
-    held.count = 0
-    keep(&held, x)
-    keep(&held, given)
-    keep(&held, weights)
-    keep(&held, destination)
-    hold(&held, name)
-    # References to what `held` borrows, for the names get other arrays below.
-    cdef cnp.ndarray _kept_x = x, _kept_given = given, _kept_weights = weights
-    cdef Crew crew = crew_of(FR_MEDIUM, x)
-
-    dtype = _joint_type("cross_entropy", x, None, &result)
-    flavor = kernels.of(dtype)
-    x = _native(x, dtype)
-    along = normalize_axis_index(axis, cnp.PyArray_NDIM(x))
-    call.n = cnp.PyArray_DIM(x, along)
-    shape = (<object>x).shape[:along] + (<object>x).shape[along + 1:]
-    if call.n == 0:
-        raise ValueError("cross_entropy: there are no classes, logits has length 0 along its axis")
-    if weights is not None and (cnp.PyArray_NDIM(weights) != 1 or cnp.PyArray_SIZE(weights) != call.n):
-        raise ValueError(f"cross_entropy: weight must hold one number for each of the {call.n} classes, "
-                         f"its shape is {(<object>weights).shape}")
-    kind = (<cnp.dtype>given.descr).kind
-    if kind == b"i" or kind == b"u":
-        given = _labels(given, shape)
-        check_held(&held, name)
-        # Where nothing is to be known before, the kernels count and check, in the pass that reads the labels anyway.
-        late = (weights is None or reduction != "mean") and not (with_grad and (reduction == "mean" or out is not None))
-        if not late:
-            count = _count(flavor, given, call.n, call.ignored, weights)
-    elif (kind == b"f" and class_of_dtype(<cnp.dtype>given.descr) != NEITHER) or _is_half(given):
-        if not PyArray_SAMESHAPE(given, x):
-            raise ValueError(f"cross_entropy: probabilities must have the shape of logits, {(<object>x).shape}, not "
-                             f"{(<object>given).shape}; class indices must be integers")
-        if call.ignored >= 0:
-            raise ValueError("cross_entropy: ignore_index applies to class indices, and labels holds probabilities")
-        probabilities = _native(given, dtype)
-        count = cnp.PyArray_SIZE(x) // call.n
-    else:
-        raise TypeError(f"cross_entropy: labels must be integers or probabilities, not {given.dtype}")
-    target.scale = 1
-    if reduction == "mean":
-        target.scale = 1 / count
-
-    if with_grad:
-        if destination is not None:
-            _check_output(name, destination, x, result)
-        if result == dtype and _takes(destination, dtype):
-            grad = destination
-            x = _unshared(x, grad)
-            if probabilities is not None and np.may_share_memory(probabilities, grad):
-                probabilities = probabilities.copy()  # they are read again when gradients are written
-            given, weights = _unshared(given, grad), _unshared(weights, grad)
-        else:
-            grad = np.empty_like(x)
-
-    _clear(&call)
-    rows = _lay_out(&call, x if grad is None else grad, along, order)
-    losses = _place_losses(&call, rows, 0 if reduction == "none" else _CHUNKS, shape, along, order)
-    fr_store(&skipped, 0)
-    call.skipped = &skipped
-    check_held(&held, name)
-    call.flavor = flavor
-    call.loss = call.flavor.cross_entropy
-    call.tile = call.flavor.cross_entropy_tile
-    call.target = &target
-    target.weights = NULL if weights is None else <double *>cnp.PyArray_DATA(weights)
-    target.mean_weight = 1 if weights is None else _sum(target.weights, call.n) / call.n
-    _operand(&call, FR_ROW_IN, x, along, order, True)
-    if probabilities is not None:
-        _operand(&call, FR_ROW_SECOND, probabilities, along, order, True)
-    else:
-        _operand(&call, FR_ROW_LABEL, given, along, order, False)
-    if grad is not None:
-        _operand(&call, FR_ROW_OUT, grad, along, order, True)
-    try:
-        _run(&call, FR_MEDIUM, rows, crew)
-    except RuntimeError:
-        if late:
-            _refuse_label(<const volatile int64_t *>cnp.PyArray_DATA(given), 0, rows, call.n, call.ignored)
-        raise
-    if late:
-        count = rows - fr_load(&skipped)
-
-    cast = np.float64 if dtype == cnp.NPY_DOUBLE else np.float32
-    if grad is not None:
-        grad = _rounded(grad, result)
-    if reduction == "none":
-        loss = losses.astype(cast) if result == cnp.NPY_FLOAT else _rounded(losses, result)
-        loss = loss if shape else loss[()]
-    else:
-        total = _sum(<const double *>cnp.PyArray_DATA(losses), cnp.PyArray_SIZE(losses))
-        if reduction == "mean":
-            total = total / count
-        loss = cast(total) if result == dtype else _rounded(np.array(total), result)[()]
-    if not with_grad:
-        return loss
-    if destination is None:
-        return loss, grad
-    if grad is not destination:
-        np.copyto(destination, grad, casting="same_kind")
-    return loss, given_out
-
-
-# --- The logarithm of a sum of exponentials ---------------------------------------------------------------------------
-
-cdef tuple _axes_of(object axis, int ndim):
-    """`axis` as a tuple of axes that exist."""
-    if axis is None:
-        return tuple(range(ndim))
-    return normalize_axis_tuple(axis, ndim) if isinstance(axis, tuple) else (normalize_axis_index(axis, ndim),)
-
-
-cdef bint _is_mask_of(object where, cnp.ndarray x):
-    """Is it a plain mask of the array's shape?"""
-    return (type(where) is cnp.ndarray and cnp.PyArray_TYPE(<cnp.ndarray>where) == cnp.NPY_BOOL
-            and PyArray_SAMESHAPE(<cnp.ndarray>where, x))
-
-
-cdef object _logsumexp_along(RowKernels kernels, cnp.ndarray x, int axis, object out, cnp.ndarray mask, bint keepdims,
-                             bint mean, Crew crew):
-    """The logarithm of the sum or of the mean of exponentials of a plain contiguous array along one axis.
-
-    A mask has the shape of `x`; the mean takes none.
-
-    Returns NotImplemented, and has done nothing, if `out` is no plain contiguous array of the type and shape of the
-    result.
-    """
-    cdef fr_row_call call
-    cdef fr_target nothing
-    cdef int order[FR_MAX_AXES]
-    cdef cnp.npy_intp lengths[FR_MAX_AXES]
-    cdef int k, kept = 0, dtype = cnp.PyArray_TYPE(x)
-    cdef Py_ssize_t rows, i
-    cdef double log_count
-    cdef cnp.ndarray sums, found
-    cdef double *sum
-    for k in range(cnp.PyArray_NDIM(x)):
-        if k != axis or keepdims:
-            lengths[kept] = cnp.PyArray_DIM(x, k) if k != axis else 1
-            kept += 1
-    sums = cnp.PyArray_SimpleNew(kept, lengths, cnp.NPY_DOUBLE)
-    if out is None:
-        found = sums if dtype == cnp.NPY_DOUBLE else cnp.PyArray_SimpleNew(kept, lengths, dtype)
-    elif _is_plain(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out) and PyArray_SAMESHAPE(<cnp.ndarray>out, sums):
-        found = out
-    else:
-        return NotImplemented
-    sum = <double *>cnp.PyArray_DATA(sums)
-    _clear(&call)
-    call.target = &nothing
-    call.flavor = kernels.of(dtype)
-    call.loss, call.tile = call.flavor.logsumexp, call.flavor.logsumexp_tile
-    rows = _lay_out(&call, x, axis, order)
-    for i in range(rows if call.n == 0 else 0):
-        sum[i] = -INFINITY
-    _operand(&call, FR_ROW_IN, x, axis, order, True)
-    if mask is not None:
-        call.absent = _absent(FR_SOFTMAX, dtype)
-        _operand(&call, FR_ROW_WHERE, mask, axis, order, True)
-    _operand(&call, FR_ROW_LOSS, sums, axis, order, keepdims)
-    _run(&call, FR_MEDIUM, rows, crew)
-    log_count = (log(<double>call.n) if call.n else NAN) if mean else 0
-    if dtype == cnp.NPY_FLOAT:
-        for i in range(rows):
-            (<float *>cnp.PyArray_DATA(found))[i] = <float>(sum[i] - log_count)
-    elif mean:
-        for i in range(rows):
-            (<double *>cnp.PyArray_DATA(found))[i] = sum[i] - log_count
-    elif found is not sums:
-        memcpy(cnp.PyArray_DATA(found), sum, rows * sizeof(double))
-    return found if kept or found is out else found[()]
-
-
-@cython.binding(False)
-def logsumexp(RowKernels kernels not None, object x, object axis, object out, object where, bint keepdims, bint mean):
-    """The logarithm of the sum or of the mean of exponentials along axes."""
-    cdef fr_row_call call
-    cdef fr_target nothing
-    cdef int order[FR_MAX_AXES]
-    cdef int dtype, result, k
-    cdef Py_ssize_t rows, i
-    cdef int64_t count
-    cdef double log_count
-    cdef double *sum
-    cdef cnp.ndarray a, merged, sums, mask = None, target, counts = None
-    cdef str name = "logmeanexp" if mean else "logsumexp"
-    cdef Crew crew
-    if (type(x) is cnp.ndarray
-            and (where is True and (PyLong_CheckExact(axis) or (axis is None and not keepdims))
-                 or not mean and PyLong_CheckExact(axis) and _is_mask_of(where, x))):
-        settle()
-        dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
-        if has_kernels(dtype) and _is_plain(x, dtype) and (where is True or _is_mask_of(where, x)):
-            check_whole(where, name)
-            a = cnp.PyArray_Ravel(x, cnp.NPY_CORDER) if axis is None else x
-            k = normalize_axis_index(0 if axis is None else axis, cnp.PyArray_NDIM(a))
-            crew = crew_of(FR_MEDIUM, a)
-            short = _logsumexp_along(kernels, a, k, out, None if where is True else where, keepdims, mean, crew)
-            if short is not NotImplemented:
-                return short
-    # Conversions first: they may run the caller's code, which may change arrays that are converted already.
-    given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
-    axis = _as_axis(axis)
-    wrap = None
-    if not (_is_ndarray(x) and (given is None or _is_ndarray(given)) and (where is True or _is_ndarray(where))):
-        if _is_handed_over((x,), given, where):
-            return _hand_over(kernels, name, (x,), axis, given, where, keepdims)
-        wrap = _foreign.wrapper(x) if given is None or given is Ellipsis else None
-    if where is not True:
-        mask = _as_data(name, where)
-    target = _as_output(name, given)
-    a = _as_data(name, x)
-    settle()
-    cdef Held held
-    held.count = 0
-    keep(&held, a)
-    keep(&held, mask)
-    keep(&held, target)
-    hold(&held, name)
-    cdef cnp.ndarray _kept_a = a, _kept_mask = mask  # what `held` borrows, for the names get other arrays below
-    crew = crew_of(FR_MEDIUM, a)
-
-    dtype = _joint_type(name, a, None, &result)
-    a = _native(a, dtype)
-    axes = _axes_of(axis, cnp.PyArray_NDIM(a))
-    whole, kept = (<object>a).shape, []
-    for k in range(cnp.PyArray_NDIM(a)):
-        if k not in axes:
-            kept.append(whole[k])
-        elif keepdims:
-            kept.append(1)
-    if mask is not None:
-        mask = _merged(spread_mask(name, mask, whole), axes)
-        if mean:
-            counts = np.ascontiguousarray((<object>mask).sum(-1, np.int64))
-    merged = _merged(a, axes)
-    k = cnp.PyArray_NDIM(merged) - 1
-    if target is not None:
-        _check_output(name, target, np.empty(tuple(kept)), result)
-    sums = np.full((<object>merged).shape[:k], -np.inf)
-    call.absent = _absent(FR_SOFTMAX, dtype)
-    check_held(&held, name)
-    _clear(&call)
-    call.target = &nothing
-    call.flavor = kernels.of(dtype)
-    call.loss = call.flavor.logsumexp
-    call.tile = call.flavor.logsumexp_tile
-    rows = _lay_out(&call, merged, k, order)
-    _operand(&call, FR_ROW_IN, merged, k, order, True)
-    if mask is not None:
-        _operand(&call, FR_ROW_WHERE, mask, k, order, True)
-    _operand(&call, FR_ROW_LOSS, sums, k, order, False)
-    _run(&call, FR_MEDIUM, rows, crew)
-
-    sum = <double *>cnp.PyArray_DATA(sums)
-    count = cnp.PyArray_DIM(merged, k)
-    log_count = log(<double>count) if count else NAN
-    for i in range(rows if mean else 0):
-        if counts is not None and (<int64_t *>cnp.PyArray_DATA(counts))[i] != count:
-            count = (<int64_t *>cnp.PyArray_DATA(counts))[i]
-            log_count = log(<double>count) if count else NAN
-        sum[i] -= log_count
-    found = np.asarray((<object>sums).reshape(kept))
-    found = found.astype(cnp.PyArray_DescrFromType(dtype)) if result == dtype else _rounded(found, result)
-    if target is not None:
-        np.copyto(target, found, casting="same_kind")
-        return given
-    if wrap is not None:
-        return wrap(found)
-    return found if given is Ellipsis or found.ndim else found[()]
-
-
-@cython.binding(False)
-def logsumexp_backward(RowKernels kernels not None, str name, object grad, object x, object axis, object out,
-                       object where, bint keepdims):
-    """Gradient of `logsumexp`, with a gradient for each row."""
-    cdef cnp.ndarray a, g, y, target, mask = None
-    cdef int dtype, result
-    cdef Crew crew
-    if where is True and type(x) is cnp.ndarray:
-        settle()
-        crew = crew_of(FR_MEDIUM, <cnp.ndarray>x)
-        if _is_flat(x, None, axis, out):
-            dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
-            if (_is_plain(grad, dtype) and (<object>grad).shape == (*(<object>x).shape[:-1], *(1,) * keepdims)
-                    and cnp.PyArray_NDIM(grad) and (out is None or not np.may_share_memory(grad, out))):
-                check_whole(grad, name)
-                return _run_flat(kernels.of(dtype), FR_SOFTMAX, FR_MEDIUM, x, None, out, crew, grad, FR_MULTIPLIED)
-    given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
-    axis = _as_axis(axis)
-    wrap = None
-    if not (_is_ndarray(x) and _is_ndarray(grad) and (given is None or _is_ndarray(given))
-            and (where is True or _is_ndarray(where))):
-        if _is_handed_over((grad, x), given, where):
-            if keepdims:
-                raise TypeError(f"{name} takes keepdims= for arrays of NumPy alone: pass grad without the axis, "
-                                "numpy.squeeze(grad, axis)")
-            return _hand_over(kernels, name, (grad, x), axis, given, where, keepdims)
-        wrap = _foreign.wrapper(grad, x) if given is None or given is Ellipsis else None
-    if where is not True:
-        mask = _as_data(name, where)
-    target = _as_output(name, given)
-    a, g = _as_data(name, x), _as_data(name, grad)
-    settle()
-    cdef Held held
-    held.count = 0
-    keep(&held, a)
-    keep(&held, g)
-    keep(&held, mask)
-    keep(&held, target)
-    hold(&held, name)
-    # References to what `held` borrows, for the names get other arrays below.
-    cdef cnp.ndarray _kept_a = a, _kept_g = g, _kept_mask = mask
-    crew = crew_of(FR_MEDIUM, a)
-
-    dtype = _joint_type(name, a, g, &result)
-    axes, whole = _axes_of(axis, cnp.PyArray_NDIM(a)), (<object>a).shape
-    wanted = _without(whole, axes, keepdims)
-    if (<object>g).shape != wanted:
-        raise ValueError(f"{name}: grad must have the shape of the result, {wanted}, not {(<object>g).shape}")
-    if target is not None:
-        _check_output(name, target, a, result)
-    if mask is not None:
-        mask = spread_mask(name, mask, whole)
-    a = _native(a, dtype)
-    g = (<object>_native(g, dtype)).reshape(_without(whole, axes, False))
-    if len(axes) == 1:
-        y = target if result == dtype and _takes(target, dtype) else None
-        y = _along(kernels, FR_SOFTMAX, False, a, None, mask, axes[0], y, dtype, crew, &held, None, None, g,
-                   FR_MULTIPLIED)
-    else:
-        y = _along(kernels, FR_SOFTMAX, False, _merged(a, axes), None, None if mask is None else _merged(mask, axes),
-                   cnp.PyArray_NDIM(a) - len(axes), None, dtype, crew, &held, None, None, g, FR_MULTIPLIED)
-        y = _parted(y, axes, whole)
-    y = _rounded(y, result)
-    if target is not None:
-        if y is not target:
-            np.copyto(target, y, casting="same_kind")
-        return given
-    if wrap is not None:
-        return wrap(y)
-    return y if given is Ellipsis or cnp.PyArray_NDIM(y) else y[()]

@@ -67,6 +67,11 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef struct fr_stream:
         void (*move)(char *, const char *, Py_ssize_t, const char *const *, int) noexcept nogil
     enum:
+        FR_AS_BOOL
+        FR_AS_FLOAT
+        FR_AS_DOUBLE
+        FR_AS_HALF
+        FR_AS_BFLOAT
         FR_FORMATS
     ctypedef void (*fr_move)(const char *, char *, Py_ssize_t) noexcept nogil
     ctypedef fr_move fr_moves[FR_FORMATS]

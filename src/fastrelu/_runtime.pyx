@@ -20,6 +20,23 @@ from cpython.ref cimport Py_INCREF
 from cython.parallel cimport prange
 from libc.string cimport strcpy
 
+from fastrelu._numpy cimport (
+    PyArrayObject,
+    PyArrayObject_fields,
+    PyArray_BASE,
+    PyArray_Descr,
+    PyArray_ENABLEFLAGS,
+    PyArray_HANDLER,
+    PyArray_IS_C_CONTIGUOUS,
+    PyArray_IS_F_CONTIGUOUS,
+    PyArray_NewFromDescr,
+    PyArray_NewLikeArray,
+    PyDataMemAllocator,
+    PyDataMem_DefaultHandler,
+    PyDataMem_GetHandler,
+    PyDataMem_Handler,
+)
+
 cnp.import_array()
 
 
@@ -90,34 +107,6 @@ cdef extern from "Python.h":
     void Py_DECREF(PyObject *)
     object PyCapsule_New(void *, const char *, void *)
     int PyTraceMalloc_Track(unsigned int, size_t, size_t)
-
-cdef extern from "numpy/arrayobject.h":
-    ctypedef struct PyArrayObject:
-        pass
-    ctypedef struct PyArrayObject_fields:
-        PyObject *mem_handler
-    ctypedef struct PyArray_Descr:
-        pass
-    bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
-    bint PyArray_IS_F_CONTIGUOUS(cnp.ndarray)
-    object PyArray_NewFromDescr(PyTypeObject *, PyArray_Descr *, int, const cnp.npy_intp *, const cnp.npy_intp *,
-                                void *, int, PyObject *)
-    object PyArray_NewLikeArray(cnp.ndarray, cnp.NPY_ORDER, PyObject *, int)
-    void PyArray_ENABLEFLAGS(cnp.ndarray, int)
-    ctypedef struct PyDataMemAllocator:
-        void *ctx
-        void *(*malloc)(void *, size_t) noexcept nogil
-        void *(*calloc)(void *, size_t, size_t) noexcept nogil
-        void *(*realloc)(void *, void *, size_t) noexcept nogil
-        void (*free)(void *, void *, size_t) noexcept nogil
-    ctypedef struct PyDataMem_Handler:
-        char name[127]
-        cnp.npy_uint8 version
-        PyDataMemAllocator allocator
-    object PyDataMem_GetHandler()
-    PyObject *PyArray_HANDLER(cnp.ndarray)
-    PyObject *PyArray_BASE(cnp.ndarray)
-    PyObject *PyDataMem_DefaultHandler
 
 
 # --- Element types --------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.object cimport PyObject
 from libc.string cimport memcpy, memset
 
+from fastrelu._numpy cimport PyArray_IS_C_CONTIGUOUS, PyArray_IS_F_CONTIGUOUS, PyArray_SAMESHAPE
 from fastrelu._runtime cimport FR_MAX_AXES, fr_guard, fr_guard_close, fr_guard_open
 
 import numpy as np
@@ -20,11 +21,6 @@ cdef extern from "numpy/ufuncobject.h":
         char *types
         int nargs
         int ntypes
-
-cdef extern from "numpy/arrayobject.h":
-    bint PyArray_SAMESHAPE(cnp.ndarray, cnp.ndarray)
-    bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
-    bint PyArray_IS_F_CONTIGUOUS(cnp.ndarray)
 
 cdef extern from "Python.h":
     int PyObject_GenericSetAttr(object, object, object) except -1

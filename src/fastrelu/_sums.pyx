@@ -8,23 +8,14 @@ cimport numpy as cnp
 
 cimport fastrelu._core as _core
 cimport fastrelu._runtime as _runtime
+from fastrelu._numpy cimport PyArray_ISWRITEABLE, PyArray_SAMESHAPE
 from fastrelu import _core, _foreign, _runtime
 
 cnp.import_array()
 
 
-cdef extern from "numpy/arrayobject.h":
-    bint PyArray_SAMESHAPE(cnp.ndarray, cnp.ndarray)
-    bint PyArray_ISWRITEABLE(cnp.ndarray)
-
 cdef extern from "kernels/sums.h" nogil:
     ctypedef void (*fr_terms)(const char *const *, char *, double *const *, Py_ssize_t) noexcept nogil
-    ctypedef cnp.npy_intp fr_strides[_runtime.FR_MAX_OPERANDS]
-    ctypedef struct fr_view:
-        int naxes
-        cnp.npy_intp *shape
-        fr_strides *stride
-        char **origin
     ctypedef struct fr_learned:
         const char *name
         int cost
@@ -47,7 +38,7 @@ cdef extern from "kernels/sums.h" nogil:
         const fr_biased *biased
         int nparams
         int type
-        fr_view view
+        _core.fr_view view
         Py_ssize_t outer
         Py_ssize_t kept
         Py_ssize_t inner

@@ -17,7 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import _foreign, runtime
 from fastrelu._core import joint_dtype, stored, target_in_place
+from fastrelu._cross_entropy import cross_entropy as _cross_entropy
 from fastrelu._flag import check_flag
+from fastrelu._logsumexp import logsumexp as _logsumexp
+from fastrelu._logsumexp import logsumexp_backward as _logsumexp_backward
 from fastrelu._rows import (
     Load,
     as_real,
@@ -30,9 +33,6 @@ from fastrelu._rows import (
     spread,
     spread_mask,
 )
-from fastrelu._rows import cross_entropy as _cross_entropy
-from fastrelu._rows import logsumexp as _logsumexp
-from fastrelu._rows import logsumexp_backward as _logsumexp_backward
 from fastrelu._typing import Output
 
 __all__ = [

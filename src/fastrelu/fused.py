@@ -13,10 +13,11 @@ from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import activations
-from fastrelu._core import ADD, call_fused, check_types, joint_dtype, small_sum, stored, target_in_place
 from fastrelu._core import call as run
+from fastrelu._core import check_types, joint_dtype, stored, target_in_place
 from fastrelu._entries import entries
 from fastrelu._foreign import is_foreign, refuse, refuse_untyped
+from fastrelu._fused import ADD, call_fused, small_sum
 from fastrelu._runtime import call_whole
 from fastrelu._sums import call_biased, small_biased
 from fastrelu._typing import Output

@@ -16,8 +16,9 @@ from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike
 
 from fastrelu import _gated, activations
-from fastrelu._core import MULTIPLY, call_fused, check_types, empty_like, joint_dtype, target_in_place
+from fastrelu._core import check_types, empty_like, joint_dtype, target_in_place
 from fastrelu._foreign import is_foreign, refuse, refuse_labels, refuse_untyped
+from fastrelu._fused import MULTIPLY, call_fused
 from fastrelu._runtime import call_whole
 from fastrelu._typing import Output
 from fastrelu.runtime import kernels

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu._core import call, call_in_place, call_side_by_side, call_unary, check_types, explaining, parts
+from fastrelu._core import call, call_in_place, call_unary, check_types, explaining
 from fastrelu._flag import check_flag
 from fastrelu._foreign import is_foreign, refuse, wrapper
+from fastrelu._side_by_side import call_side_by_side, parts
 from fastrelu._sums import call as call_learned
 from fastrelu._typing import Output
 from fastrelu.runtime import kernels, learned

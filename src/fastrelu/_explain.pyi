@@ -1,0 +1,1 @@
+# Other compiled modules call it, and no Python.

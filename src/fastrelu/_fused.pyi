@@ -1,0 +1,16 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastrelu._core import Kernel
+
+ADD: int
+MULTIPLY: int
+
+def small_sum(x: object, bias: object, residual: object, in_place: bool) -> NDArray[Any] | None: ...
+def linear(
+    x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any] | None, kernel: Kernel | None, numbers: tuple[Any, ...]
+) -> NDArray[Any]: ...
+def call_fused(
+    name: str, passes: tuple[tuple[Kernel, tuple[Any, ...], tuple[tuple[int, int, Any], ...], Any], ...]
+) -> tuple[Any, ...] | None: ...

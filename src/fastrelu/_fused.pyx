@@ -1,0 +1,321 @@
+# Kernels between terms: arrays that are added to an input of a kernel or multiplied with its result in the same pass of
+# the N-d driver. Sums of small arrays are a pass of their own, which costs less than the driver's iterator.
+"""Fused passes: bias, residual, gated units, and linear layers with their activation."""
+
+import numpy as np
+
+from fastrelu._core import Explained
+from fastrelu._runtime import call_whole
+
+cimport numpy as cnp
+from cpython.object cimport PyObject
+
+from fastrelu._core cimport (
+    FEW,
+    FEW_ROWS,
+    Kernel,
+    _as_array,
+    _broadcast_size,
+    _check_params,
+    _describe,
+    _dispatch,
+    _fresh_for,
+    _is_native,
+    _number,
+    _open,
+    _plan,
+    _why_not_target,
+    explaining,
+    fr_memory,
+    fr_plan,
+    join_plans,
+    run_plan,
+    sum_loop,
+)
+from fastrelu._explain cimport _in_words, _memory, _why_threads
+from fastrelu._numpy cimport (
+    NpyIter,
+    NpyIter_Deallocate,
+    NpyIter_GetIterSize,
+    NpyIter_GetOperandArray,
+    PyArray_ISNOTSWAPPED,
+    PyArray_IS_C_CONTIGUOUS,
+    PyArray_MatrixProduct2,
+    PyArray_SAMESHAPE,
+)
+from fastrelu._runtime cimport (
+    Crew,
+    FR_ADD,
+    FR_MAX_INPUTS,
+    FR_MULTIPLY,
+    FR_OWN_TYPES,
+    FR_POOL_FROM,
+    Held,
+    check_held,
+    check_whole,
+    copy_held,
+    crew_for,
+    dtype_of,
+    fr_combine,
+    fr_guard,
+    fr_guard_close,
+    fr_guard_open,
+    fresh_like,
+    hold,
+    is_warm,
+    keep,
+    listed,
+    new_array,
+    precision_here,
+    recycled,
+    recycles_here,
+    refuse_change,
+    run_shares,
+    settle,
+    size_of,
+    type_of,
+)
+
+cnp.import_array()
+
+# How a term changes an operand.
+ADD, MULTIPLY = FR_ADD, FR_MULTIPLY
+
+cdef enum:
+    MAX_PASSES = 2
+    CHUNK = 1 << 16  # bytes of a result after which the next pass reads the same inputs, which are in the cache then
+
+
+cdef struct _Passes:
+    fr_plan plans[MAX_PASSES]
+    int n
+    long chunks  # of each share
+
+
+cdef void _passes_share(const void *job, long share, long shares, int part) noexcept nogil:
+    cdef const _Passes *passes = <const _Passes *>job
+    cdef long chunk
+    cdef int k
+    for chunk in range(passes.chunks):
+        for k in range(passes.n):
+            run_plan(&passes.plans[k], share * passes.chunks + chunk, shares * passes.chunks)
+
+
+cdef bint _is_fusible(list arrays, object out, int dtype) except -1:
+    """Can the driver read all of these in place and write into `out`, if there is one?"""
+    cdef int ndim = 0
+    for array in arrays:
+        if not _is_native(array, dtype):
+            return False
+        ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>array))
+    return ndim > 0 and (out is None or not _why_not_target(out, dtype))
+
+
+cdef int _keep_apart(list inputs, list results, const Held *held, str name) except -1:
+    """Copy what a pass reads after another pass has written into it."""
+    cdef int k, j
+    for k in range(len(inputs)):
+        for j in range(len(inputs[k])):
+            for other in range(len(results)):
+                if (other != k and results[other] is not None
+                        and np.may_share_memory(inputs[k][j], results[other])):
+                    inputs[k][j] = copy_held(&held[k], inputs[k][j], name)
+                    break
+    return 0
+
+
+def small_sum(object x, object bias, object residual, bint in_place):
+    """The sum of a small array, a bias along its last axis and a residual or None, as new memory or in x itself.
+
+    Returns None, and has done nothing, if any is no plain contiguous array of the same type, has another shape, or if x
+    is not small. With `in_place` x is the caller's own memory, to which the others do not refer.
+    """
+    if type(x) is not cnp.ndarray:
+        return None
+    cdef cnp.ndarray y = <cnp.ndarray>x
+    cdef int dtype = cnp.PyArray_TYPE(y), own = type_of(dtype), last = cnp.PyArray_NDIM(y) - 1
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(y), length, size, row
+    if not (0 <= own < FR_OWN_TYPES and last >= 0 and 0 < n <= FEW and _is_native(y, dtype) and _is_native(bias, dtype)
+            and PyArray_IS_C_CONTIGUOUS(y) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>bias)):
+        return None
+    length = cnp.PyArray_SIZE(<cnp.ndarray>bias)
+    if (cnp.PyArray_NDIM(<cnp.ndarray>bias) != 1 or length != cnp.PyArray_DIM(y, last)
+            or (length < FEW_ROWS and n > FEW_ROWS * length)):
+        return None
+    if residual is not None and not (_is_native(residual, dtype) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>residual)
+                                     and PyArray_SAMESHAPE(residual, y)):
+        return None
+    cdef fr_combine add = sum_loop(own)
+    cdef const char *start = <const char *>cnp.PyArray_DATA(y)
+    cdef const char *added = <const char *>cnp.PyArray_DATA(<cnp.ndarray>bias)
+    size = size_of(dtype)
+    if not in_place:
+        y = fresh_like(y, n * size)
+    cdef char *to = <char *>cnp.PyArray_DATA(y)
+    cdef fr_guard caller = fr_guard_open()
+    for row in range(n // length):
+        add(start + row * length * size, added, to + row * length * size, length)
+    if residual is not None:
+        add(to, <const char *>cnp.PyArray_DATA(<cnp.ndarray>residual), to, n)
+    fr_guard_close(caller)
+    return y
+
+
+def call_fused(str name, tuple passes):
+    """Run one or two passes, each a kernel between terms, chunk by chunk; return their results.
+
+    A pass is (kernel, inputs, terms, out), a term (changed operand, ADD or MULTIPLY, array). Returns None, and has done
+    nothing, if an operand is no plain array of the common type: the caller then composes the same from ufuncs.
+    """
+    cdef _Passes job
+    cdef fr_memory memory
+    cdef NpyIter *iterators[MAX_PASSES]
+    cdef Kernel kernel
+    cdef double number
+    cdef int k, j, own, dtype, cost = 0, opened = 0, level = precision_here()
+    cdef Py_ssize_t n = 0, size
+    cdef Crew crew
+    cdef list inputs = [], arrays = [], results = []
+    cdef Held held[MAX_PASSES]
+    # Conversions first: they may run the caller's code, which may change arrays.
+    for kernel, given, _terms, _out in passes:
+        args = listed(given)
+        for j in range(kernel.ndata, kernel.nin):
+            if _number(args[j], &number):
+                args[j] = number
+        inputs.append(args)
+    settle()
+    for k in range(len(passes)):  # zip leaks a tuple where a list finds no memory
+        kernel, given, terms, out = passes[k]
+        args = inputs[k]
+        if type(args[0]) is not cnp.ndarray:
+            return None
+        own = type_of(cnp.PyArray_TYPE(<cnp.ndarray>args[0]))
+        if not 0 <= own < FR_OWN_TYPES:
+            return None
+        dtype = dtype_of(own).type_num
+        if kernel.nparams:
+            _check_params(kernel, args, kernel.calls[own][level].type)
+        for j in range(kernel.ndata, kernel.nin):
+            if type(args[j]) is float:
+                args[j] = _as_array(args[j], dtype)
+        args = args[:]
+        for term in terms:  # Cython 3.3 releases an item twice where a comprehension finds no memory
+            args.append(term[2])
+        arrays.append(args)
+        held[k].count = 0
+        if not _is_fusible(args, out, dtype):
+            return None
+        for array in args:
+            keep(&held[k], <cnp.ndarray>array)
+        keep(&held[k], <cnp.ndarray>out)
+        hold(&held[k], name)
+        results.append(out)
+    if explaining():
+        raise Explained(_foresee_fused(passes, arrays, results, level))
+    if len(passes) > 1:
+        _kept = arrays[0] + arrays[1]  # `held` borrows them
+        _keep_apart(arrays, results, held, name)
+    job.n = len(passes)
+    try:
+        for k in range(job.n):
+            kernel, given, terms, out = passes[k]
+            target = _fresh_for(arrays[k], len(arrays[k]), dtype) if out is None else out
+            iterators[k] = _open(arrays[k][:kernel.nin], target, dtype, True, arrays[k][kernel.nin:])
+            opened += 1
+            if target is None:
+                target = <object><PyObject *>NpyIter_GetOperandArray(iterators[k])[kernel.nin]
+            results[k] = target
+        for k in range(job.n):
+            kernel, given, terms, out = passes[k]
+            n = NpyIter_GetIterSize(iterators[k])
+            if n == 0:
+                break
+            crew = crew_for(kernel.cost, n, size_of(dtype))
+            _describe(&memory, arrays[k][:kernel.nin], <cnp.ndarray>results[k], True, dtype)
+            for term in terms:
+                memory.changed[memory.nterms], memory.how[memory.nterms] = term[0], term[1]
+                memory.size[kernel.nin + 1 + memory.nterms] = size_of(dtype)
+                memory.nterms += 1
+            _plan(&job.plans[k], &kernel.calls[type_of(dtype)][level], &memory, kernel.cost, iterators[k],
+                  out is not None or is_warm(<cnp.ndarray>results[k]), crew)
+            cost = max(cost, kernel.cost)
+        if n > 0:
+            size = n * size_of(dtype)
+            for k in range(job.n):
+                check_held(&held[k], name)
+            if job.n == 2 and join_plans(&job.plans[0], &job.plans[1]):
+                job.n = 1
+            job.chunks = 1 if job.n == 1 else max(1, size // (CHUNK * crew.threads))
+            run_shares(_passes_share, &job, cost, n, job.plans[0].boxes, crew)
+    finally:
+        for k in range(opened):
+            NpyIter_Deallocate(iterators[k])
+    return tuple(results)
+
+
+cdef dict _foresee_fused(tuple passes, list arrays, list results, int level):
+    """What `call_fused` would do in its first pass."""
+    cdef Kernel kernel
+    cdef Crew crew
+    kernel, _, terms, out = passes[0]
+    cdef int dtype = cnp.PyArray_TYPE(<cnp.ndarray>arrays[0][0])
+    cdef Py_ssize_t n = _broadcast_size(arrays[0])
+    found = _in_words("N-d driver", kernel, &kernel.calls[type_of(dtype)][level])
+    crew = crew_for(kernel.cost, n, size_of(dtype))
+    found["threads"], found["why_threads"] = crew.threads, _why_threads(crew, n)
+    found["output"] = _memory(out, n * size_of(dtype))
+    found["why_not_fast"] = "the pass is fused with others"
+    names = kernel.operands + ("result",)
+    for changed, how, _ in terms:
+        field = "stores" if changed == kernel.nin else "loads"
+        text = f"{names[changed]} {'*' if how == FR_MULTIPLY else '+'} an array"
+        found[field] = f"{found[field]}; {text}" if found[field] else text
+    return found
+
+
+cdef object _row(cnp.ndarray x):
+    """A matrix of one row as a vector, which the caller does not let outlive it."""
+    return cnp.PyArray_SimpleNewFromData(1, cnp.PyArray_DIMS(x) + 1, cnp.PyArray_TYPE(x), cnp.PyArray_DATA(x))
+
+
+def linear(cnp.ndarray x not None, cnp.ndarray weight not None, object bias, Kernel kernel, tuple numbers):
+    """A kernel of the product of two matrices plus a bias, as a new array; without a kernel the sum itself.
+
+    Both matrices are plain contiguous arrays of one type, float32 or float64, and fit. The product has the bits of
+    ``np.matmul``, of which np.dot calls the routines sooner: for a row if it gets a vector.
+    """
+    cdef PyObject *args[FR_MAX_INPUTS]
+    cdef cnp.npy_intp shape[2]
+    cdef int j, dtype = cnp.PyArray_TYPE(x)
+    cdef cnp.ndarray y = None
+    settle()
+    if (not 0 <= type_of(dtype) < FR_OWN_TYPES or cnp.PyArray_TYPE(weight) != dtype or cnp.PyArray_NDIM(x) != 2
+            or cnp.PyArray_NDIM(weight) != 2 or not PyArray_ISNOTSWAPPED(x) or not PyArray_ISNOTSWAPPED(weight)
+            or cnp.PyArray_DIM(x, 1) != cnp.PyArray_DIM(weight, 0)):
+        refuse_change("Linear")
+    for operand in (x, weight, bias):
+        check_whole(operand, "Linear")
+    shape[0], shape[1] = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(weight, 1)
+    cdef Py_ssize_t size = shape[0] * shape[1] * size_of(dtype)
+    if size >= FR_POOL_FROM and recycles_here(size):
+        y = recycled(2, shape, NULL, cnp.NPY_ARRAY_C_CONTIGUOUS, dtype, size)
+    if y is None:
+        y = new_array(2, shape, NULL, NULL, 0, dtype)
+    if shape[1] == 1 or cnp.PyArray_DIM(weight, 0) == 1:  # other routines
+        call_whole("Linear", np.matmul, x, weight, y)
+    elif shape[0] == 1:
+        PyArray_MatrixProduct2(_row(x), weight, _row(y))
+    else:
+        PyArray_MatrixProduct2(x, weight, y)
+    if bias is not None and small_sum(y, bias, None, True) is None:
+        passes = ((kernel, (y, *numbers), ((0, ADD, bias),), y),)
+        if kernel is not None and call_fused(kernel.function, passes) is not None:
+            return y
+        call_whole("Linear", np.add, y, bias, y)
+    if kernel is not None:
+        args[0] = <PyObject *>y
+        for j in range(kernel.nparams):
+            args[1 + j] = <PyObject *>numbers[j]
+        _dispatch(kernel, y, True, args)
+    return y

@@ -1,0 +1,17 @@
+from typing import Any
+
+from fastrelu._rows import RowKernels
+
+def logsumexp(
+    kernels: RowKernels, x: object, axis: object, out: object, where: object, keepdims: bool, mean: bool
+) -> Any: ...
+def logsumexp_backward(
+    kernels: RowKernels,
+    name: str,
+    grad: object,
+    x: object,
+    axis: object,
+    out: object,
+    where: object,
+    keepdims: bool,
+) -> Any: ...
