@@ -927,7 +927,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     y = _rounded(y, result)
     if target is not None:
         if y is not target:
-            np.copyto(target, y, casting="same_kind")
+            _python_core.copy_into(target, y)
         return given
     if wrap is not None:
         return wrap(y)
@@ -1430,7 +1430,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     if destination is None:
         return loss, grad
     if grad is not destination:
-        np.copyto(destination, grad, casting="same_kind")
+        _python_core.copy_into(destination, grad)
     return loss, given_out
 
 
@@ -1596,7 +1596,7 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     found = np.asarray((<object>sums).reshape(kept))
     found = found.astype(cnp.PyArray_DescrFromType(dtype)) if result == dtype else _rounded(found, result)
     if target is not None:
-        np.copyto(target, found, casting="same_kind")
+        _python_core.copy_into(target, found)
         return given
     if wrap is not None:
         return wrap(found)
@@ -1668,7 +1668,7 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
     y = _rounded(y, result)
     if target is not None:
         if y is not target:
-            np.copyto(target, y, casting="same_kind")
+            _python_core.copy_into(target, y)
         return given
     if wrap is not None:
         return wrap(y)

@@ -16,7 +16,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike
 
 from fastrelu import _gated, activations
-from fastrelu._core import MULTIPLY, call_fused, check_types, empty_like, joint_dtype, target_in_place
+from fastrelu._core import MULTIPLY, call_fused, check_types, copy_into, empty_like, joint_dtype, target_in_place
 from fastrelu._foreign import is_foreign, refuse, refuse_labels, refuse_untyped
 from fastrelu._runtime import call_whole
 from fastrelu._typing import Output
@@ -250,7 +250,8 @@ class Unit:
         if target is None:
             return gradient
         plain = gradient if is_foreign(gradient) else np.asarray(gradient)  # a subclass would get the target
-        call_whole(self.name, np.copyto, target, plain)  # casts if the kind stays
+        copy: Any = copy_into if type(target) is type(plain) is np.ndarray else np.copyto  # both cast if the kind stays
+        call_whole(self.name, copy, target, plain)
         return target
 
 

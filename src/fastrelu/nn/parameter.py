@@ -231,7 +231,7 @@ class Parameter:
         """Store new values of the same shape, and adopt their type; `memory` is the result of `memory_for`."""
         if memory is None:
             memory = self.memory_for(values)
-        np.copyto(memory, values)
+        _core.copy_into(memory, values)
         if memory is not self.data:
             self.data = memory
 
