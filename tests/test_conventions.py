@@ -392,7 +392,7 @@ def test_softmax_without_dim_warns() -> None:
         ("keras.hard_shrink(X, np.nan)", ValueError, "hard_shrink requires threshold >= 0, got threshold=nan"),
         ("onnx.HardSigmoid(X, alpha=0.0)", ValueError, "HardSigmoid requires alpha > 0, got alpha=0.0, beta=0.5"),
         ("F.softplus(X, beta=0)", ValueError, "softplus requires finite beta and beta > 0, got beta=0"),
-        ('F.special.logsumexp(X, "a")', TypeError, "'str' object cannot be interpreted as an integer"),
+        ('F.special.logsumexp(X, "a")', TypeError, "dim must be an integer, got 'a'"),
         ("F.softmax(X[0], 1)", np.exceptions.AxisError, "axis 1 is out of bounds for array of dimension 0"),
         ('F.hardshrink("a")', TypeError, "hardshrink takes bool, integers and real numbers .*; input has the type str"),
         ('F.elu(X, inplace="no")', TypeError, "inplace must be True or False, got 'no'"),

@@ -643,7 +643,7 @@ cdef double _as_number(str name, str operand, object value) except? -1:
         return number
     array = np.asarray(value) if isinstance(value, (np.generic, np.ndarray)) else None
     if array is None or array.ndim or not (array.dtype.kind in "biuf" or _is_half(array)):
-        raise TypeError(f"{name}: {operand} must be a number, not {type(value).__name__!r}")
+        raise TypeError(f"{name}: {operand} must be a number, got {value!r}")
     return float(array)
 
 
@@ -715,10 +715,13 @@ cdef object _as_axis(object axis):
     cdef list numbers = []
     if axis is None:
         return None
-    if not isinstance(axis, tuple):
-        return index(axis)
-    for number in axis:
-        numbers.append(index(number))
+    try:
+        if not isinstance(axis, tuple):
+            return index(axis)
+        for number in axis:
+            numbers.append(index(number))
+    except TypeError:
+        raise TypeError(f"axis must be an integer, a tuple of integers or None, got {axis!r}") from None
     return tuple(numbers)
 
 
@@ -1306,17 +1309,19 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     try:
         target.smoothing = label_smoothing
     except TypeError:
-        raise TypeError("cross_entropy: label_smoothing must be a number, not "
-                        f"{type(label_smoothing).__name__!r}") from None
+        raise TypeError(f"cross_entropy: label_smoothing must be a number, got {label_smoothing!r}") from None
     if not 0 <= target.smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be between 0 and 1, not {label_smoothing!r}")
     if not (_is_ndarray(logits) and _is_ndarray(labels) and (weight is None or _is_ndarray(weight))):
         _foreign.refuse(name, logits=logits, labels=labels, weight=weight)
-    axis = index(axis)
+    try:
+        axis = index(axis)
+    except TypeError:
+        raise TypeError(f"cross_entropy: axis must be an integer, got {axis!r}") from None
     try:
         ignored = index(ignore_index)
     except TypeError:
-        raise TypeError(f"cross_entropy: ignore_index must be an integer, not {ignore_index!r}") from None
+        raise TypeError(f"cross_entropy: ignore_index must be an integer, got {ignore_index!r}") from None
     if not -2**63 <= ignored < 2**63:
         raise ValueError(f"cross_entropy: ignore_index must be an integer of 64 bits, not {ignored}")
     call.ignored = ignored

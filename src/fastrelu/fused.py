@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import activations
@@ -17,6 +16,7 @@ from fastrelu._core import ADD, call_fused, check_types, joint_dtype, small_sum,
 from fastrelu._core import call as run
 from fastrelu._entries import entries
 from fastrelu._foreign import is_foreign, refuse, refuse_untyped
+from fastrelu._options import axis_index, integer
 from fastrelu._runtime import call_whole
 from fastrelu._sums import call_biased, small_biased
 from fastrelu._typing import Output
@@ -110,7 +110,7 @@ def _along(x: Any, bias: Any, axis: int) -> Any:
         return bias
     shape = np.shape(bias)
     ndim = np.ndim(x)
-    at = normalize_axis_index(axis, ndim)
+    at = axis_index(axis, ndim)
     if len(shape) > 1 or (shape and shape[0] != np.shape(x)[at]):
         raise ValueError(
             f"the bias is one number for each of the {np.shape(x)[at]} elements along axis {axis} of x, got shape {shape}"
@@ -218,7 +218,11 @@ def bias_act(
     if parameters:
         check_shapes("bias_act", "x", x, parameters)
     kernel = kernels[call.kernel]
-    total = small_sum(x, bias, residual, False) if axis == -1 else None
+    try:
+        total = small_sum(x, bias, residual, False) if axis == -1 else None
+    except ValueError:
+        integer("axis", axis)  # an array has no truth value
+        raise
     if total is not None:
         return run(kernel, out, True, total, *call.numbers)
     x = _array(x)
@@ -289,7 +293,11 @@ def bias_act_backward(
     if parameters:
         check_shapes("bias_act_backward", "x", x, parameters)
     kernel = kernels[f"{call.kernel}_backward"]
-    small = small_biased(kernel, isa, call.numbers, out, grad, x, bias, residual) if axis == -1 else None
+    try:
+        small = small_biased(kernel, isa, call.numbers, out, grad, x, bias, residual) if axis == -1 else None
+    except ValueError:
+        integer("axis", axis)  # an array has no truth value
+        raise
     if small is not None:
         return small
     grad = _array(grad)
@@ -325,7 +333,11 @@ def bias_act_backward_from_output(
         raise ValueError(f"the output of {call.name} does not determine its gradient: use bias_act_backward")
     if parameters:
         check_shapes("bias_act_backward_from_output", "y", y, parameters)
-    small = small_biased(kernel, isa, call.numbers, out, grad, y, None, None, added=False) if axis == -1 else None
+    try:
+        small = small_biased(kernel, isa, call.numbers, out, grad, y, None, None, added=False) if axis == -1 else None
+    except ValueError:
+        integer("axis", axis)  # an array has no truth value
+        raise
     if small is not None:
         return small
     grad, y = _array(grad), _array(y)
@@ -342,7 +354,7 @@ def bias_act_backward_from_output(
 
 def _shape_of_bias(x: Any, axis: int) -> NDArray[Any]:
     """Return an array in the shape of a bias along an axis of `x`."""
-    at = normalize_axis_index(axis, np.ndim(x))
+    at = axis_index(axis, np.ndim(x))
     return np.zeros((np.shape(x)[at],) + (1,) * (np.ndim(x) - 1 - at), x.dtype)
 
 

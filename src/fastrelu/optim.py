@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from fastrelu import _steps
 from fastrelu._entries import entries
-from fastrelu._flag import check_flag
+from fastrelu._options import at_least, check_flag, real_number
 from fastrelu.losses import quiet
 from fastrelu.nn.parameter import FLOATS, Parameter
-from fastrelu.nn.utils import at_least, parameter_list, real_number
+from fastrelu.nn.utils import parameter_list
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
 
@@ -446,10 +446,14 @@ class Adam(Optimizer):
             at_least(name, options[name])
         check_flag("amsgrad", options["amsgrad"])
         betas = options["betas"]
-        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise TypeError(f"betas must be a pair of numbers, got {betas!r}")
-        if not all(0 <= real_number("each of betas", beta) < 1 for beta in betas):
-            raise ValueError(f"betas must be in [0, 1), got {options['betas']!r}")
+        try:
+            if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+                raise TypeError
+            first, second = (real_number("each of betas", beta) for beta in betas)
+        except TypeError:
+            raise TypeError(f"betas must be a pair of numbers, got {betas!r}") from None
+        if not (0 <= first < 1 and 0 <= second < 1):
+            raise ValueError(f"betas must be in [0, 1), got {betas!r}")
 
     def _update(
         self, parameter: Parameter, grad: NDArray[Any], options: dict[str, Any]

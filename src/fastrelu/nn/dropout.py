@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import masks
 from fastrelu._foreign import refuse
+from fastrelu._options import real_number
 from fastrelu._packed import words_from
 from fastrelu.nn.module import Layer
 from fastrelu.nn.random import Random
 from fastrelu.nn.record import save, watching, writable
-from fastrelu.nn.utils import real_number
 from fastrelu.runtime import isa
 
 

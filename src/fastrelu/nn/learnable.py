@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastrelu import activations
-from fastrelu._flag import check_flag
+from fastrelu._options import check_flag, data_type, integer, number
 from fastrelu.nn.activation import Activation, alike
 from fastrelu.nn.parameter import Parameter, stored_dtype
 
@@ -43,17 +43,21 @@ class Learnable(Activation):
     _learns: ClassVar[bool] = True
     _axis: int = 1
 
-    def _initial(self, value: float, learnable: bool, num_parameters: int, axis: int, dtype: DTypeLike) -> Any:
-        """Return the function's parameter: a number, or a learned `Parameter` with that initial value."""
+    def _initial(
+        self, name: str, value: float, learnable: bool, num_parameters: int, axis: int, dtype: DTypeLike
+    ) -> Any:
+        """Return the function's parameter `name`: a number, or a learned `Parameter` with that initial value."""
         check_flag("learnable", learnable)
-        if num_parameters < 1:
+        integer("axis", axis)
+        kind = stored_dtype(data_type("dtype", dtype))
+        if integer("num_parameters", num_parameters) < 1:
             raise ValueError(f"{type(self).__name__} needs num_parameters of at least 1, got {num_parameters}")
         if not learnable:
             if num_parameters > 1:
                 raise ValueError(f"{type(self).__name__} has {num_parameters} parameters only with learnable=True")
             return value
         self._axis = axis
-        return Parameter(np.full(num_parameters, value, stored_dtype(dtype)))
+        return Parameter(np.full(num_parameters, number(name, value), kind))
 
     def _learned(self) -> list[Parameter]:
         """Return the learned parameters in the order of the function's arguments."""
@@ -139,7 +143,7 @@ class PReLU(Learnable, function="prelu"):
     def __init__(
         self, num_parameters: int = 1, init: float = 0.25, *, axis: int = 1, dtype: DTypeLike = np.float32
     ) -> None:
-        self.weight: Parameter = self._initial(init, True, num_parameters, axis, dtype)
+        self.weight: Parameter = self._initial("init", init, True, num_parameters, axis, dtype)
         super().__init__()
 
 
@@ -190,7 +194,9 @@ class XIELU(Learnable, function="xielu"):
         axis: int = 1,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        if not (alpha_p_init > 0 and alpha_n_init > beta):
+        if not (
+            number("alpha_p_init", alpha_p_init) > 0 and number("alpha_n_init", alpha_n_init) > number("beta", beta)
+        ):
             raise ValueError(
                 f"XIELU requires alpha_p_init > 0 and alpha_n_init > beta, got alpha_p_init={alpha_p_init!r}, "
                 f"alpha_n_init={alpha_n_init!r}, beta={beta!r}"
@@ -200,8 +206,10 @@ class XIELU(Learnable, function="xielu"):
         def raw(value: float) -> float:  # the inverse of softplus
             return value + math.log(-math.expm1(-value))
 
-        self.alpha_p: Parameter = self._initial(raw(alpha_p_init), True, num_parameters, axis, dtype)
-        self.alpha_n: Parameter = self._initial(raw(alpha_n_init - beta), True, num_parameters, axis, dtype)
+        self.alpha_p: Parameter = self._initial("alpha_p_init", raw(alpha_p_init), True, num_parameters, axis, dtype)
+        self.alpha_n: Parameter = self._initial(
+            "alpha_n_init", raw(alpha_n_init - beta), True, num_parameters, axis, dtype
+        )
         super().__init__()
 
     def _arguments(self, shape: tuple[int, ...]) -> list[Any]:
@@ -265,13 +273,13 @@ class SReLU(Learnable, function="srelu"):
         axis: int = 1,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        if not t_left <= t_right:
+        if not number("t_left", t_left) <= number("t_right", t_right):
             raise ValueError(f"SReLU requires t_left <= t_right, got t_left={t_left!r}, t_right={t_right!r}")
         # The function's right threshold is t_left + abs(width): learning t_left moves both.
-        self.t_left: Parameter = self._initial(t_left, True, num_parameters, axis, dtype)
-        self.a_left: Parameter = self._initial(a_left, True, num_parameters, axis, dtype)
-        self.width: Parameter = self._initial(t_right - t_left, True, num_parameters, axis, dtype)
-        self.a_right: Parameter = self._initial(a_right, True, num_parameters, axis, dtype)
+        self.t_left: Parameter = self._initial("t_left", t_left, True, num_parameters, axis, dtype)
+        self.a_left: Parameter = self._initial("a_left", a_left, True, num_parameters, axis, dtype)
+        self.width: Parameter = self._initial("t_right", t_right - t_left, True, num_parameters, axis, dtype)
+        self.a_right: Parameter = self._initial("a_right", a_right, True, num_parameters, axis, dtype)
         super().__init__()
 
     def _arguments(self, shape: tuple[int, ...]) -> list[Any]:

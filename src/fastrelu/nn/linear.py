@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrelu import _core
-from fastrelu._flag import check_flag
 from fastrelu._foreign import refuse
+from fastrelu._options import check_flag, data_type, generator, integer
 from fastrelu._runtime import call_whole
 from fastrelu.nn.init import uniform_
 from fastrelu.nn.module import Layer
@@ -74,18 +74,18 @@ class Linear(Layer):
     ) -> None:
         super().__init__()
         check_flag("bias", bias)
-        if min(in_features, out_features) < 1:
+        if min(integer("in_features", in_features), integer("out_features", out_features)) < 1:
             raise ValueError(f"Linear needs at least one feature, got {in_features} in, {out_features} out")
         self.in_features = in_features
         self.out_features = out_features
-        kind = stored_dtype(dtype)
+        kind = stored_dtype(data_type("dtype", dtype))
         trained = np.dtype(np.float32) if kind.itemsize == 2 else kind
-        generator = np.random.default_rng(rng)
+        source = generator(rng)
         bound = 1 / math.sqrt(in_features)
         self.weight = Parameter(np.empty((out_features, in_features), trained, order="F"))
         self.bias = Parameter(np.empty(out_features, trained)) if bias else None
         for parameter in self.parameters():
-            uniform_(parameter, -bound, bound, rng=generator)
+            uniform_(parameter, -bound, bound, rng=source)
             if kind is not trained:
                 parameter.data = parameter.data.astype(kind)
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu._entries import entries
-from fastrelu._flag import check_flag
+from fastrelu._options import check_flag
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter, check_backward_flags, is_half
 from fastrelu.nn.record import HERE, Alone, Off, Record, Saved, flat, keep, release
 
@@ -603,6 +603,13 @@ class Layer(Module):
 
     _is_layer: ClassVar[bool] = True
     _learns: ClassVar[bool] = False
+    # The checks of its options, which are attributes, by name.
+    _checks: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = {}
+
+    def _check_attribute(self, name: str, value: Any) -> None:
+        super()._check_attribute(name, value)
+        if name in self._checks and not isinstance(value, Parameter):
+            self._checks[name](name, value)
 
     def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
         """Return the gradient with respect to the input; see :meth:`Module.backward`."""

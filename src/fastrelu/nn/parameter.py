@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrelu import _core, _runtime
-from fastrelu._flag import check_flag
+from fastrelu._options import check_flag
 
 FLOATS = _runtime.dtypes
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastrelu._entries import entries
+from fastrelu._options import generator
 
 
 class Random:
@@ -28,7 +29,7 @@ class Random:
     _process: int = 0
 
     def _seed(self, rng: np.random.Generator | int | None) -> None:
-        self.rng = np.random.default_rng(rng)
+        self.rng = generator(rng)
         self._unseeded, self._process = (self.rng if rng is None else None), os.getpid()
 
     def _generator(self) -> np.random.Generator:
