@@ -1428,7 +1428,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     else:
         total = _sum(<const double *>cnp.PyArray_DATA(losses), cnp.PyArray_SIZE(losses))
         if reduction == "mean":
-            total = total / count
+            total = total / count if count else NAN  # also where smoothed losses count but their weights do not
         loss = cast(total) if result == dtype else _rounded(np.array(total), result)[()]
     if not with_grad:
         return loss

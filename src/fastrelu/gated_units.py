@@ -201,6 +201,12 @@ class Unit:
         target = target_in_place(name, out)
         if target.shape != x.shape:
             raise ValueError(f"{name} needs out= of the shape of the input, {x.shape}, got {target.shape}")
+        if target.dtype != kind and np.can_cast(kind, target.dtype, "same_kind"):
+            # Both halves before any is written: a conversion may find no memory.
+            fresh = np.empty(x.shape, kind)
+            self._gradients(grad, gate, value, kind, self.split(fresh))
+            call_whole(name, copy_into, target, fresh)
+            return out
         self._gradients(grad, gate, value, kind, self.split(target))
         return out
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from operator import index
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -80,7 +79,7 @@ def axes_from(x: ArrayLike, axis: int) -> tuple[int, ...]:
 def axes_of(axis: Any) -> Any:
     """Return an axis, or axes in a list or array as a tuple, which is what our functions take."""
     several = isinstance(axis, list) or (isinstance(axis, np.ndarray) and axis.ndim)
-    return tuple(map(index, axis)) if several else axis
+    return tuple(integer("axis", each) for each in axis) if several else axis
 
 
 def weight_axis(weight: ArrayLike, axis: int) -> int | None:
@@ -197,22 +196,26 @@ def hard_shrink_any_backward(grad: ArrayLike, x: ArrayLike, lambd: ArrayLike) ->
 
 
 def hard_sigmoid_any(x: ArrayLike, slope: ArrayLike, offset: ArrayLike) -> Any:
-    """Line ``slope * x + offset`` between 0 and 1, rising or falling."""
+    """Line ``slope * x + offset`` between 0 and 1, rising, falling or level."""
+    if isinstance(slope, (int, float, np.integer, np.floating)) and slope == 0:
+        check_types("hard_sigmoid", ("offset",), (offset,))
+        x = _real("hard_sigmoid", x)
+        return np.where(np.isnan(x), x, np.clip(offset, 0, 1)).astype(x.dtype, copy=False)[()]
     if not _is_negative(slope):
         return activations.hard_sigmoid(x, slope, offset)
     return activations.hard_sigmoid(np.negative(_real("hard_sigmoid", x)), -float(slope), offset)
 
 
-def clipped_gelu(x: ArrayLike, low: float, high: float) -> Any:
+def clipped_gelu(x: ArrayLike, min_val: float, max_val: float) -> Any:
     """GELU between two numbers."""
-    check_types("clipped_gelu", ("low", "high"), (low, high))
-    return activations.hard_tanh(activations.gelu(x), low, high)
+    check_types("clipped_gelu", ("min_val", "max_val"), (min_val, max_val))
+    return activations.hard_tanh(activations.gelu(x), min_val, max_val)
 
 
-def clipped_gelu_backward(grad: ArrayLike, x: ArrayLike, low: float, high: float) -> Any:
+def clipped_gelu_backward(grad: ArrayLike, x: ArrayLike, min_val: float, max_val: float) -> Any:
     """Gradient of GELU between two numbers."""
-    check_types("clipped_gelu_backward", ("low", "high"), (low, high))
-    inside = activations.hard_tanh_backward(grad, activations.gelu(x), low, high)
+    check_types("clipped_gelu_backward", ("min_val", "max_val"), (min_val, max_val))
+    inside = activations.hard_tanh_backward(grad, activations.gelu(x), min_val, max_val)
     return activations.gelu_backward(inside, x)
 
 

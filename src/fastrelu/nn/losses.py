@@ -627,9 +627,10 @@ class NLLLoss(_Loss):
             loss = losses.reduced(float(np.sum(each)), count, self.reduction, dtype)
         gradient = None
         if recording(self):
-            share = 1 / count if self.reduction == "mean" and count else 1.0
+            # The mean of losses whose weights are all 0 is NaN, and so is its gradient; what is ignored has none.
+            share = 1.0 if self.reduction != "mean" else 1 / count if count else np.inf
             gradient = np.zeros(x.shape, dtype)
-            at_labels = losses.rounded(np.asarray(-weight * share), dtype)
+            at_labels = losses.rounded(np.multiply(-weight, share, out=np.zeros(shape), where=counted), dtype)
             np.put_along_axis(gradient, np.expand_dims(label, axis), np.expand_dims(at_labels, axis), axis)
         self._save(log_probabilities, labels, loss, gradient)
         return loss
