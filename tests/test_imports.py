@@ -142,3 +142,17 @@ def test_what_is_loaded_later_is_there() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
     with pytest.raises(AttributeError, match="module 'fastrelu' has no attribute 'gelo'"):
         fr.gelo  # type: ignore[attr-defined]  # noqa: B018  the access is the test
+
+
+def test_no_module_is_added_to_the_package() -> None:
+    """What is imported later has its place: use does not change the size of `vars(fastrelu)`, which may be iterated over."""
+    code = (
+        "import importlib, pkgutil, fastrelu as fr; from fastrelu._later import Later; before = [*vars(fr)]\n"
+        "for name in vars(fr): getattr(getattr(fr, name), '__doc__', None)\n"  # imports each
+        "found = [m.name for m in pkgutil.walk_packages(fr.__path__, 'fastrelu.')]\n"  # imports the command line
+        "modules = [importlib.import_module(m) for m in found if '_cli' not in m and m != 'fastrelu.__main__']\n"
+        "assert [*vars(fr)] in (before, [*before, '_cli']), {*vars(fr)} - {*before}\n"
+        "assert not [(m, n) for m in modules for n, v in vars(m).items() if type(v) is Later]"  # but modules themselves
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert run.returncode == 0, run.stderr

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu import _packed, activations
+import fastrelu._packed as _packed  # noqa: PLR0402  not what stands for it in the package
+from fastrelu import activations
 from fastrelu._core import check_types, copy_into, empty_like, joint_dtype, target_in_place
 from fastrelu._foreign import refuse, refuse_mask
 from fastrelu._typing import Output

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrelu import _steps
+import fastrelu._steps as _steps  # noqa: PLR0402  not what stands for it in the package
 from fastrelu._entries import entries
 from fastrelu._options import at_least, check_flag, real_number
 from fastrelu.losses import quiet

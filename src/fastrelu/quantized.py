@@ -17,7 +17,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastrelu import _packed, runtime
+import fastrelu._packed as _packed  # noqa: PLR0402  not what stands for it in the package
+from fastrelu import runtime
 from fastrelu._entries import entries
 from fastrelu._foreign import refuse, refuse_mask
 from fastrelu._options import axis_index, data_type, integer

@@ -195,7 +195,7 @@ def hard_shrink_any_backward(grad: ArrayLike, x: ArrayLike, lambd: ArrayLike) ->
     return activations.hard_shrink_backward(grad, x, lambd)
 
 
-def hard_sigmoid_any(x: ArrayLike, slope: ArrayLike, offset: ArrayLike) -> Any:
+def hard_sigmoid_any(x: Any, slope: ArrayLike, offset: ArrayLike) -> Any:
     """Line ``slope * x + offset`` between 0 and 1, rising, falling or level."""
     if isinstance(slope, (int, float, np.integer, np.floating)) and slope == 0:
         check_types("hard_sigmoid", ("offset",), (offset,))

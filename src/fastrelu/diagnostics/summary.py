@@ -12,7 +12,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu import _core, _stats, activations, runtime
+import fastrelu._stats as _stats  # noqa: PLR0402  not what stands for it in the package
+from fastrelu import _core, activations, runtime
 from fastrelu._catalogue import check_name, elementwise_names
 from fastrelu._entries import entries
 from fastrelu._foreign import refuse
