@@ -210,7 +210,7 @@ NO_NUMBERS = {"dim", "axis", "axes", "out", "where", "dtype", "keepdims", "keepd
 
 def test_every_refusal_has_a_reason() -> None:
     """A number that a framework may take, and ours refuses, is in the list; no entry of the list is superfluous."""
-    x, used = np.float32([[-3.0, -1.0, 0.0, 2.0], [1.0, 0.5, -0.5, 4.0]]), set()
+    x, used = np.array([[-3.0, -1.0, 0.0, 2.0], [1.0, 0.5, -0.5, 4.0]], np.float32), set()
     for function, row in [(module.FUNCTIONS[row.name], row) for module in MODULES.values() for row in module.ROWS]:
         names = inspect.signature(function).parameters
         data = [x] * (2 if row.name == "SwiGLU" else 1)
@@ -464,7 +464,7 @@ def test_they_are_imported_when_they_are_asked_for() -> None:
 
 def test_a_level_line() -> None:
     """HardSigmoid of ONNX with alpha=0 is beta between 0 and 1 for every number."""
-    x = np.float32([-np.inf, -3.0, 0.0, 2.0, np.inf, np.nan])
+    x = np.array([-np.inf, -3.0, 0.0, 2.0, np.inf, np.nan], np.float32)
     for beta, expected in ((0.25, 0.25), (-1.0, 0.0), (7.0, 1.0)):
         y = onnx.HardSigmoid(x, alpha=0.0, beta=beta)
         assert y.dtype == np.float32

@@ -847,6 +847,39 @@ def test_a_replaced_output_within_a_backward_of_ones_own() -> None:
             model.backward(y) if model is own else model.backward(y, input_grad=True)
 
 
+def test_a_replaced_output_of_a_module_with_a_backward_of_its_own() -> None:
+    """Called alone, its backward does not know what a hook returned instead: it raises until the next call without."""
+
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.act = nn.Tanh()
+
+        def forward(self, x: Any) -> Any:
+            return self.act(x)
+
+        def backward(self, grad: Any, **_: bool) -> Any:
+            return self.act.backward(grad)
+
+    own, x = Own(), np.ones(3)
+    expected = own(x), own.backward(np.ones(3))
+    remove = own.register_forward_hook(lambda module, args, output: output * 2)  # noqa: ARG005  the signature is given
+    np.testing.assert_array_equal(own(x), 2 * expected[0])
+    with pytest.raises(RuntimeError, match=r"hook replaced the output of the layer, or of a module with a backward"):
+        own.backward(np.ones(3))
+    remove()
+    own.register_forward_hook(lambda module, args, output: None)  # noqa: ARG005  the signature is given
+    np.testing.assert_array_equal(own(x), expected[0])
+    np.testing.assert_array_equal(own.backward(np.ones(3)), expected[1])
+
+
+@pytest.mark.parametrize("slope", [np.full(3, 0.2), np.float32(0.2), 1 / 6])
+@pytest.mark.parametrize("kind", [nn.Hardsigmoid, nn.Hardswish])
+def test_text_of_arrays_as_parameters(kind: Any, slope: Any) -> None:
+    """A layer with an array as a parameter has a text, as any other."""
+    assert (repr(slope) in repr(kind(slope=slope))) is (type(slope) is not float)
+
+
 @pytest.mark.parametrize("depth", [0, 1, 2])
 @pytest.mark.parametrize(
     "put",

@@ -330,9 +330,9 @@ def test_batches_of_which_nothing_counts(batch: str, reduction: str, kind: str) 
     if smoothing and kind == "NLLLoss":
         return
     labels = np.array(given, np.int64)
-    x = np.log(np.float32([[0.2, 0.3, 0.5], [0.6, 0.1, 0.3]]))[: len(labels)]
+    x = np.log(np.array([[0.2, 0.3, 0.5], [0.6, 0.1, 0.3]], np.float32))[: len(labels)]
     options = {"reduction": reduction, **({"label_smoothing": smoothing} if smoothing else {})}
-    weights = None if weight is None else np.float32(weight)
+    weights = None if weight is None else np.array(weight, np.float32)
     theirs = getattr(torch.nn, kind)(None if weights is None else torch.from_numpy(weights), **options)
     tensor = torch.tensor(x, requires_grad=True)
     expected = theirs(tensor, torch.from_numpy(labels))

@@ -68,6 +68,10 @@ class Activation(Layer):
         super().__init__()
         self.inplace = inplace
 
+    @classmethod
+    def _state_names(cls) -> tuple[str, ...]:
+        return *(name for name in super()._state_names() if name != "inplace"), "inplace"
+
     def _arguments(self, shape: tuple[int, ...]) -> list[Any]:  # noqa: ARG002  Learnable uses the shape
         """Return the function's parameters for an input of this shape."""
         return [getattr(self, name) for name in self._names]

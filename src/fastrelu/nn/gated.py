@@ -146,7 +146,7 @@ class Hardswish(Activation, function="hard_swish"):
 
     def extra_repr(self) -> str:
         """Return slope and offset unless they are the defaults, and whether the layer works in place."""
-        default = (self.slope, self.offset) == (1 / 6, 0.5)
+        default = (repr(self.slope), repr(self.offset)) == (repr(1 / 6), "0.5")  # arrays have no truth value
         return ("inplace=True" if self.inplace else "") if default else super().extra_repr()
 
 

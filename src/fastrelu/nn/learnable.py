@@ -42,6 +42,7 @@ class Learnable(Activation):
 
     _learns: ClassVar[bool] = True
     _axis: int = 1
+    _not_in_state: ClassVar[frozenset[str]] = frozenset({"dtype", "axis", "learnable", "num_parameters"})
 
     def _initial(
         self, name: str, value: float, learnable: bool, num_parameters: int, axis: int, dtype: DTypeLike
@@ -58,6 +59,16 @@ class Learnable(Activation):
             return value
         self._axis = axis
         return Parameter(np.full(num_parameters, number(name, value), kind))
+
+    def _check_state(self, state: dict[str, Any]) -> None:
+        super()._check_state(state)
+        if any(isinstance(value, Parameter) for value in state.values()):
+            if "_axis" not in state:
+                raise ValueError("it has no _axis")
+            integer("_axis", state["_axis"])
+        shapes = {value.shape for value in state.values() if isinstance(value, Parameter)}
+        if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
+            raise ValueError(f"the learned parameters must have one shape (n,), got {shapes}")
 
     def _learned(self) -> list[Parameter]:
         """Return the learned parameters in the order of the function's arguments."""
@@ -140,6 +151,9 @@ class PReLU(Learnable, function="prelu"):
     array([-0.5  , -0.125,  0.   ,  3.   ], dtype=float32)
     """
 
+    _not_in_state = Learnable._not_in_state | {"init"}
+    _also_in_state = ("weight",)
+
     def __init__(
         self, num_parameters: int = 1, init: float = 0.25, *, axis: int = 1, dtype: DTypeLike = np.float32
     ) -> None:
@@ -183,6 +197,9 @@ class XIELU(Learnable, function="xielu"):
     >>> nn.XIELU()(np.float32([-2.0, -0.5, 0.0, 3.0])).round(4)
     array([-0.0917, -0.1648,  0.    ,  8.7   ], dtype=float32)
     """
+
+    _not_in_state = Learnable._not_in_state | {"alpha_p_init", "alpha_n_init"}
+    _also_in_state = ("alpha_p", "alpha_n")
 
     def __init__(
         self,
@@ -261,6 +278,9 @@ class SReLU(Learnable, function="srelu"):
     >>> layer(np.float32([-2.0, -0.5, 0.0, 3.0]))
     array([-0.4, -0.1,  0. ,  3. ], dtype=float32)
     """
+
+    _not_in_state = Learnable._not_in_state | {"t_left", "a_left", "t_right", "a_right"}
+    _also_in_state = ("t_left", "a_left", "width", "a_right")
 
     def __init__(
         self,

@@ -61,6 +61,7 @@ class Linear(Layer):
     """
 
     _fresh_gradient: ClassVar[bool] = True
+    _also_in_state = ("weight",)
     _learns: ClassVar[bool] = True
 
     def __init__(
@@ -88,6 +89,16 @@ class Linear(Layer):
             uniform_(parameter, -bound, bound, rng=source)
             if kind is not trained:
                 parameter.data = parameter.data.astype(kind)
+
+    def _check_state(self, state: dict[str, Any]) -> None:
+        super()._check_state(state)
+        bias, wanted = state["bias"], (state["out_features"], state["in_features"])
+        if state["weight"].shape != wanted:
+            raise ValueError(f"weight must have the shape {wanted}, got {state['weight'].shape}")
+        if bias is not None and not isinstance(bias, Parameter):
+            raise TypeError(f"bias must be a Parameter or None, got {type(bias).__name__!r}")
+        if bias is not None and bias.shape not in {wanted[:1], (1,)}:
+            raise ValueError(f"bias must have the shape {wanted[:1]}, got {bias.shape}")
 
     def _check_attribute(self, name: str, value: Any) -> None:
         super()._check_attribute(name, value)

@@ -45,6 +45,12 @@ class Random:
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        super().__setstate__(state)  # type: ignore[misc]  # of the layer that this is mixed into
         if "rng" not in state:
             self._seed(None)
+
+    def _check_state(self, state: dict[str, Any]) -> None:
+        super()._check_state(state)  # type: ignore[misc]  # of the layer that this is mixed into
+        source = state.get("rng")
+        if source is not None and not isinstance(source, np.random.Generator):
+            raise TypeError(f"rng must be a numpy.random.Generator, got {source!r}")
