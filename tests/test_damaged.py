@@ -39,7 +39,7 @@ each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: repr
 
 def with_state(module: Any, state: Any) -> Any:
     """Return what unpickling makes of a state."""
-    made = type(module).__new__(type(module))
+    made: Any = object.__new__(type(module))
     made.__setstate__(state)
     return made
 
@@ -122,7 +122,8 @@ def test_parameters() -> None:
     """A state of a parameter has all of it, of its kind and shape."""
     parameter = nn.Parameter(np.ones((2, 3)))
     parameter.grad = np.zeros((2, 3))
-    _, slots = parameter.__reduce_ex__(2)[2]  # type: ignore[misc]  # a tuple of an object with slots
+    reduced: Any = parameter.__reduce_ex__(2)
+    slots: dict[str, Any] = reduced[2][1]
     again = with_state(parameter, (None, slots))
     assert np.array_equal(again.data, parameter.data)
     for name in slots:
@@ -140,11 +141,11 @@ def test_optimizers(kind: Any) -> None:
     """An unpickled optimizer continues to the bit; a damaged state is refused, whatever of it is wrong."""
     parameter = nn.Parameter(np.ones(3, np.float32))
     optimizer = kind([parameter], lr=0.1, **({"momentum": 0.9} if kind is optim.SGD else {}))
-    parameter.grad = np.float32([1, 2, 3])
+    parameter.grad = np.array([1, 2, 3], np.float32)
     optimizer.step()
     again = pickle.loads(pickle.dumps(optimizer))
     for each in (optimizer, again):
-        each.params[0].grad = np.float32([3, 2, 1])
+        each.params[0].grad = np.array([3, 2, 1], np.float32)
         each.step()
     assert again.params[0].data.tobytes() == parameter.data.tobytes()
     state = optimizer.__getstate__()

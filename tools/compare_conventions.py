@@ -714,11 +714,11 @@ def page(seen: dict[str, Any]) -> str:
         "A framework computes with them, or refuses them too; here they are a `ValueError`.",
         "",
     ]
-    rows = (
+    refused = (
         (e["name"], ", ".join(f"`{f}`" for f in e.get("functions", ["any"])), ", ".join(e["values"]), e["reason"])
         for e in refusals()
     )
-    lines += _table(("what", "here", "values that were tried", "reason"), *rows)
+    lines += _table(("what", "here", "values that were tried", "reason"), *refused)
     lines += [
         "## Names",
         "",

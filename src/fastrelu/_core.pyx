@@ -1404,10 +1404,13 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
     """Run two kernels on x, the second with numbers, and concatenate their results along an axis."""
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.
     cdef Py_ssize_t at
-    try:
-        at = index(axis)
-    except TypeError:
-        raise TypeError(f"{name}: axis must be an integer, got {axis!r}") from None
+    if PyLong_CheckExact(axis):
+        at = axis
+    else:
+        try:
+            at = index(axis)
+        except TypeError:
+            raise TypeError(f"{name}: axis must be an integer, got {axis!r}") from None
     cdef cnp.ndarray array = x if type(x) is cnp.ndarray else np.asarray(x) if type(x) is _memmap else np.asanyarray(x)
     cdef object given = _unpacked(out)
     cdef object target = given if given is None or type(given) is cnp.ndarray else as_target(name, given)

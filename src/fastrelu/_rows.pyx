@@ -715,6 +715,8 @@ cdef object _as_axis(object axis):
     cdef list numbers = []
     if axis is None:
         return None
+    if PyLong_CheckExact(axis):
+        return axis
     try:
         if not isinstance(axis, tuple):
             return index(axis)
@@ -1314,10 +1316,11 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
         raise ValueError(f"cross_entropy: label_smoothing must be between 0 and 1, not {label_smoothing!r}")
     if not (_is_ndarray(logits) and _is_ndarray(labels) and (weight is None or _is_ndarray(weight))):
         _foreign.refuse(name, logits=logits, labels=labels, weight=weight)
-    try:
-        axis = index(axis)
-    except TypeError:
-        raise TypeError(f"cross_entropy: axis must be an integer, got {axis!r}") from None
+    if not PyLong_CheckExact(axis):
+        try:
+            axis = index(axis)
+        except TypeError:
+            raise TypeError(f"cross_entropy: axis must be an integer, got {axis!r}") from None
     try:
         ignored = index(ignore_index)
     except TypeError:

@@ -303,7 +303,10 @@ def dead_from_mask(*masks: NDArray[np.uint8], shape: int | tuple[int, ...], axis
     name = "dead_from_mask"
     if not masks:
         raise ValueError(f"{name} takes at least one mask")
-    lengths = integers("shape", shape.tolist() if isinstance(shape, np.ndarray) and shape.dtype.kind in "iu" else shape)
+    given: Any = shape
+    if isinstance(given, np.ndarray) and given.dtype.kind in "iu":
+        given = given.tolist()
+    lengths = integers("shape", given)
     whole = lengths if isinstance(lengths, tuple) else (lengths,)
     if min(whole, default=0) < 0:
         raise ValueError(f"{name} takes the shape of the data, got {shape!r}")

@@ -106,9 +106,8 @@ def calculate_gain(
     if not isinstance(nonlinearity, str):
         raise TypeError(f"nonlinearity must be the name of an activation, got {nonlinearity!r}")
     _check_convention("convention", convention)
-    for each in param if isinstance(param, tuple) else () if param is None else (param,):
-        if not isinstance(each, str):  # a form of GELU
-            number("param", each)
+    if param is not None:
+        _check_parameters("param", param)
     if nonlinearity in _LINEAR:
         return 1.0
     if convention == "moment":
@@ -124,6 +123,13 @@ def calculate_gain(
             f'PyTorch defines no gain for {nonlinearity!r}, only for {known}; convention="moment" knows every activation'
         )
     return _TORCH[nonlinearity]
+
+
+def _check_parameters(name: str, given: Any) -> None:
+    """Refuse parameters of an activation that are no numbers, but for the form of GELU."""
+    for each in given if isinstance(given, tuple) else (given,):
+        if not isinstance(each, str):
+            number(name, each)
 
 
 def _moment_gain(name: str, param: float | tuple[float, ...] | None) -> float:
@@ -556,11 +562,9 @@ def _kaiming_std(
     tensor: Parameter | NDArray[Any], a: float | tuple[float, ...], mode: Fan, name: str, convention: Convention
 ) -> float:
     _check_mode("mode", mode)
-    for each in a if isinstance(a, tuple) else (a,):
-        if not isinstance(each, str):  # a form of GELU
-            number("a", each)
+    _check_parameters("a", a)
     fan = _fans(_array(tensor))[mode == "fan_out"]
-    param = a if (isinstance(name, str) and name == "leaky_relu") or a != 0 else None
+    param = a if a != 0 or np.array_equal(name, "leaky_relu") else None  # a name that is none is refused below
     return calculate_gain(name, param, convention=convention) / math.sqrt(max(fan, 1))
 
 
