@@ -16,7 +16,7 @@ from fastrelu._core import ADD, call_fused, check_types, joint_dtype, small_sum,
 from fastrelu._core import call as run
 from fastrelu._entries import entries
 from fastrelu._foreign import is_foreign, refuse, refuse_untyped
-from fastrelu._options import axis_index, integer
+from fastrelu._options import axis_index
 from fastrelu._runtime import call_whole
 from fastrelu._sums import call_biased, small_biased
 from fastrelu._typing import Output
@@ -29,6 +29,10 @@ _T = TypeVar("_T")
 Activation = str | Callable[..., Any]
 # What a kernel gets where a parameter is None, for no limit.
 _FOR_NONE = {"max_value": math.inf, "eps": -1.0}
+
+
+# Compared by identity, which costs less, and takes an array for no axis; another -1 takes the longer way.
+_LAST = -1
 
 
 class Call(NamedTuple):
@@ -106,7 +110,7 @@ def check_shapes(name: str, operand: str, x: Any, parameters: dict[str, Any]) ->
 
 def _along(x: Any, bias: Any, axis: int) -> Any:
     """Return the bias in a shape that broadcasts along an axis of `x`."""
-    if axis == -1 and type(x) is type(bias) is np.ndarray and x.shape[-1:] == bias.shape:
+    if axis is _LAST and type(x) is type(bias) is np.ndarray and x.shape[-1:] == bias.shape:
         return bias
     shape = np.shape(bias)
     ndim = np.ndim(x)
@@ -218,11 +222,7 @@ def bias_act(
     if parameters:
         check_shapes("bias_act", "x", x, parameters)
     kernel = kernels[call.kernel]
-    try:
-        total = small_sum(x, bias, residual, False) if axis == -1 else None
-    except ValueError:
-        integer("axis", axis)  # an array has no truth value
-        raise
+    total = small_sum(x, bias, residual, False) if axis is _LAST else None
     if total is not None:
         return run(kernel, out, True, total, *call.numbers)
     x = _array(x)
@@ -293,11 +293,7 @@ def bias_act_backward(
     if parameters:
         check_shapes("bias_act_backward", "x", x, parameters)
     kernel = kernels[f"{call.kernel}_backward"]
-    try:
-        small = small_biased(kernel, isa, call.numbers, out, grad, x, bias, residual) if axis == -1 else None
-    except ValueError:
-        integer("axis", axis)  # an array has no truth value
-        raise
+    small = small_biased(kernel, isa, call.numbers, out, grad, x, bias, residual) if axis is _LAST else None
     if small is not None:
         return small
     grad = _array(grad)
@@ -333,11 +329,7 @@ def bias_act_backward_from_output(
         raise ValueError(f"the output of {call.name} does not determine its gradient: use bias_act_backward")
     if parameters:
         check_shapes("bias_act_backward_from_output", "y", y, parameters)
-    try:
-        small = small_biased(kernel, isa, call.numbers, out, grad, y, None, None, added=False) if axis == -1 else None
-    except ValueError:
-        integer("axis", axis)  # an array has no truth value
-        raise
+    small = small_biased(kernel, isa, call.numbers, out, grad, y, None, None, added=False) if axis is _LAST else None
     if small is not None:
         return small
     grad, y = _array(grad), _array(y)
