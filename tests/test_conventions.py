@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import inspect
 import pickle
+import re
 import subprocess
 import sys
 import tomllib
@@ -203,6 +204,41 @@ def test_every_deviation_explains_a_difference() -> None:
     assert all(entry["reason"].endswith(".") for entry in COMPARE.deviations())
 
 
+TRIED = ("0", "-0.5", "3", "-4", "inf", "-inf", "nan")
+NO_NUMBERS = {"dim", "axis", "axes", "out", "where", "dtype", "keepdims", "keepdim", "noop_with_empty_axes"}
+
+
+def test_every_refusal_has_a_reason() -> None:
+    """A number that a framework may take, and ours refuses, is in the list; no entry of the list is superfluous."""
+    x, used = np.array([[-3.0, -1.0, 0.0, 2.0], [1.0, 0.5, -0.5, 4.0]], np.float32), set()
+    for function, row in [(module.FUNCTIONS[row.name], row) for module in MODULES.values() for row in module.ROWS]:
+        names = inspect.signature(function).parameters
+        data = [x] * (2 if row.name == "SwiGLU" else 1)
+        options = {name: p.default for name, p in [*names.items()][len(data) :]}
+        needed = {
+            name: -1 if name in NO_NUMBERS else 0.25 for name, d in options.items() if d is inspect.Parameter.empty
+        }
+        for name, default in options.items():
+            if name in NO_NUMBERS or isinstance(default, (bool, str)):
+                continue
+            for text in TRIED:
+                try:
+                    function(*(a.copy() for a in data), **{**needed, name: float(text)})
+                    continue
+                except ValueError as error:
+                    words = str(error)
+                entries = [
+                    entry["name"]
+                    for entry in COMPARE.refusals()
+                    if text in entry["values"] and row.function in entry.get("functions", [row.function])
+                ]
+                assert entries, f"{row.theirs}, {name}={text}: {words}"
+                assert re.search(rf"\b{name}\b", words), words
+                used.add(entries[0])
+    assert used == {entry["name"] for entry in COMPARE.refusals()}
+    assert all(entry["reason"].endswith(".") for entry in COMPARE.refusals())
+
+
 @pytest.mark.parametrize("label", PEERS)
 def test_the_framework_gives_what_was_recorded(label: str) -> None:
     """Differences of the framework that is installed are those in docs/conventions.json, or have a deviation too."""
@@ -390,9 +426,9 @@ def test_softmax_without_dim_warns() -> None:
     [
         ("keras.soft_shrink(X, threshold=-1)", ValueError, "soft_shrink requires threshold >= 0, got threshold=-1"),
         ("keras.hard_shrink(X, np.nan)", ValueError, "hard_shrink requires threshold >= 0, got threshold=nan"),
-        ("onnx.HardSigmoid(X, alpha=0.0)", ValueError, "HardSigmoid requires alpha > 0, got alpha=0.0, beta=0.5"),
+        ("onnx.HardSigmoid(X, alpha=np.nan)", ValueError, "HardSigmoid requires alpha > 0, got alpha=nan, beta=0.5"),
         ("F.softplus(X, beta=0)", ValueError, "softplus requires finite beta and beta > 0, got beta=0"),
-        ('F.special.logsumexp(X, "a")', TypeError, "'str' object cannot be interpreted as an integer"),
+        ('F.special.logsumexp(X, "a")', TypeError, "dim must be an integer, got 'a'"),
         ("F.softmax(X[0], 1)", np.exceptions.AxisError, "axis 1 is out of bounds for array of dimension 0"),
         ('F.hardshrink("a")', TypeError, "hardshrink takes bool, integers and real numbers .*; input has the type str"),
         ('F.elu(X, inplace="no")', TypeError, "inplace must be True or False, got 'no'"),
@@ -403,7 +439,7 @@ def test_softmax_without_dim_warns() -> None:
         ("keras.exponential(1j)", TypeError, "exponential takes bool, integers and real .*; x has the type complex"),
         ('transformers.get("gelu_nw")', ValueError, r"no activation .* named 'gelu_nw'; did you mean gelu_new\? .*"),
         ("F.prelu(np.outer(X, X), X[:2])", ValueError, "prelu got 2 weights for axis 1 of length 5"),
-        ("tf.reduce_logsumexp(X, [0.5])", TypeError, "'float' object cannot be interpreted as an integer"),
+        ("tf.reduce_logsumexp(X, [0.5])", TypeError, "axis must be an integer, got 0.5"),
         ('onnx.get("Softmax", 11)(X)', np.exceptions.AxisError, "axis 1 is out of bounds for array of dimension 1"),
         ('onnx.get("Hardmax", 11)(X, axis=-2)', np.exceptions.AxisError, "axis -2 is out of bounds .* dimension 1"),
         ('onnx.get("Gelu", 11)', ValueError, "Gelu is an operator since opset 20, got opset 11"),
@@ -424,3 +460,13 @@ def test_they_are_imported_when_they_are_asked_for() -> None:
         "assert 'fastrelu.conventions.keras' not in sys.modules; assert not {'torch', 'jax', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_level_line() -> None:
+    """HardSigmoid of ONNX with alpha=0 is beta between 0 and 1 for every number."""
+    x = np.array([-np.inf, -3.0, 0.0, 2.0, np.inf, np.nan], np.float32)
+    for beta, expected in ((0.25, 0.25), (-1.0, 0.0), (7.0, 1.0)):
+        y = onnx.HardSigmoid(x, alpha=0.0, beta=beta)
+        assert y.dtype == np.float32
+        np.testing.assert_array_equal(y, [expected] * 5 + [np.nan])
+    assert onnx.HardSigmoid(np.float32(3.0), alpha=0, beta=0.5) == 0.5

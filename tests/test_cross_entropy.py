@@ -352,7 +352,7 @@ def test_errors() -> None:
         with pytest.raises(ValueError, match='reduction must be "none", "mean" or "sum"'):
             call(reduction=wrong)
     for wrong in (None, 1.5, "1", [1]):
-        with pytest.raises(TypeError, match="ignore_index must be an integer, not"):
+        with pytest.raises(TypeError, match="ignore_index must be an integer, got"):
             call(ignore_index=wrong)
     with pytest.raises(ValueError, match="ignore_index applies to class indices"):
         call(given=x, ignore_index=1)

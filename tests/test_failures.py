@@ -30,6 +30,7 @@ FAMILIES = {
     "exponentials": r"logsumexp: dense(, axis 0|, where)?$",
     "sampled rows": r"gumbel_softmax_?: (.4, 6., dense(, where, out)?|bfloat)$",
     "two classes": r"binary_cross_entropy_with_logits: .4, 6., dense, mean$",
+    "copies": r"(relu|gelu_backward|softmax|crelu|logsumexp|swiglu|prelu_backward_parameters|relu_with_mask): (dense|double|bfloat), out (dense|double|bfloat)$",
     "statistics": r"(summarize: .4, 6., (None|0), (dense|half)|Running)",
     "layers": r"nn\.(Linear|PReLU|Sequential): |nn\.(CrossEntropy|MSE)Loss: .4, 6., f4",
     "states": r"(load_state_dict|nn\.state_dict|zeros_|normal_)",

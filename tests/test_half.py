@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from grid import LAYOUTS, OUT_LAYOUTS, WIDE, needs_wide, swapped
 from specs import FORWARD, FROM_OUTPUT, SPECS
 
 import fastrelu as fr
-from fastrelu import _runtime, diagnostics, nn
+from fastrelu import _core, _runtime, diagnostics, nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -510,3 +512,60 @@ def test_gradient_of_a_bias_is_summed_in_double(kind: Any, axis: int) -> None:
     for found, total in ((dx, dbias), again):
         rest = tuple(k for k in range(x.ndim) if k != axis % x.ndim)
         assert_same_bits(total, found.astype(np.float64).sum(rest).astype(kind), axis)
+
+
+# --- Copies -----------------------------------------------------------------------------------------------------------
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("mask", [True, np.array([True, False, True, True])], ids=["all", "some"])
+@pytest.mark.parametrize("into", ["f2", "f4", "f8", bfloat16, ">f4"], ids=str)
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8", bfloat16, "?", "i2"], ids=str)
+def test_copies(kind: Any, into: Any, mask: Any) -> None:
+    """A copy has the bits of NumPy's in any layout, and refuses what NumPy refuses, in its words."""
+    source = np.array([[1.1, -2.5, 0.0, np.pi] if np.dtype(kind).kind not in "?i" else [1, 0, 2, 3]] * 2).astype(kind)
+    for lay_out in (lambda a: a, lambda a: a[:, ::-1], lambda a: np.repeat(a, 2, 1)[:, ::2]):
+        found, expected = (lay_out(np.full((2, 4), 7.0).astype(into)) for _ in range(2))
+        values = lay_out(source)
+        try:
+            np.copyto(expected, values, casting="same_kind", where=mask)
+        except TypeError as theirs:  # float16 from bfloat16
+            with pytest.raises(TypeError, match=re.escape(str(theirs))):
+                _core.copy_into(found, values, mask)
+            continue
+        _core.copy_into(found, values, mask)
+        assert_same_bits(found, expected)
+    for wrong in (np.zeros((2, 4), "?"), np.zeros((3, 5), into)):
+        try:
+            np.copyto(wrong, source, casting="same_kind")
+        except (TypeError, ValueError) as theirs:
+            words = str(theirs)
+            with pytest.raises(type(theirs), match=re.escape(words)):
+                _core.copy_into(wrong, source)
+        else:
+            _core.copy_into(wrong, source)
+
+
+def test_no_other_copies() -> None:
+    """NumPy's copies of bfloat16 crash where there is no memory: results are copied by one function."""
+    folder = Path(__file__).parent.parent / "src" / "fastrelu"
+    if not folder.is_dir():
+        pytest.skip("the sources are not here")
+    copies = {
+        (path.name, line.strip())
+        for path in [*folder.rglob("*.pyx"), *folder.rglob("*.py")]
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if "np.copyto" in line and not line.lstrip().startswith(("#", '"""'))
+    }
+    assert {(name, line.partition("#")[0].strip()) for name, line in copies} == {
+        ("_core.pyx", 'np.copyto(target, result, casting="same_kind", where=where)'),  # that function
+        # Arrays of another library, for which that is not a copy of bfloat16.
+        ("gated_units.py", "copy: Any = copy_into if type(target) is type(plain) is np.ndarray else np.copyto"),
+        # Of float32 and float64 alone.
+        ("losses.py", "np.copyto(values, 0, where=(weights == 0) & np.isinf(values))"),
+        ("optim.py", "np.copyto(velocity, direction)"),
+        ("exponential.py", "np.copyto(out, dx, where=~beyond)"),
+        # Numbers into an array, or a few calls of ours: other frameworks' names.
+        ("_composed.py", "np.copyto(y, least, where=(y == -np.inf) & np.asarray(where, bool))"),
+        ("_composed.py", 'np.copyto(array, value, where=where, casting="unsafe")'),
+    }

@@ -130,7 +130,7 @@ def test_every_way_to_import_is_seen(text: str, expected: bool) -> None:
 # What `import fastrelu` loads beyond NumPy, all of it for the first call; a layer, a tool or a document is loaded by the
 # first that asks for it.
 LOADED = re.compile(
-    r"""fastrelu(\.(_core|_cross_entropy|_entries|_explain|_flag|_foreign|_fused|_gated|_later|_logsumexp|_rows|_runtime|_side_by_side|_sums|_typing|_version|along_axis|explanation|gated_units|limits|losses
+    r"""fastrelu(\.(_core|_cross_entropy|_entries|_explain|_foreign|_fused|_gated|_later|_logsumexp|_options|_rows|_runtime|_side_by_side|_sums|_typing|_version|along_axis|explanation|gated_units|limits|losses
         |runtime|activations(\.\w+)?|ufuncs(\.\w+)?))?
     |__future__|_cython_\w+|cython_runtime|numpy\.typing|numpy\._typing\.\w+""",
     re.VERBOSE,
@@ -158,3 +158,17 @@ def test_what_is_loaded_later_is_there() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
     with pytest.raises(AttributeError, match="module 'fastrelu' has no attribute 'gelo'"):
         fr.gelo  # type: ignore[attr-defined]  # noqa: B018  the access is the test
+
+
+def test_no_module_is_added_to_the_package() -> None:
+    """What is imported later has its place: use does not change the size of `vars(fastrelu)`, which may be iterated over."""
+    code = (
+        "import importlib, pkgutil, fastrelu as fr; from fastrelu._later import Later; before = [*vars(fr)]\n"
+        "for name in vars(fr): getattr(getattr(fr, name), '__doc__', None)\n"  # imports each
+        "found = [m.name for m in pkgutil.walk_packages(fr.__path__, 'fastrelu.')]\n"  # imports the command line
+        "modules = [importlib.import_module(m) for m in found if '_cli' not in m and m != 'fastrelu.__main__']\n"
+        "assert [*vars(fr)] in (before, [*before, '_cli']), {*vars(fr)} - {*before}\n"
+        "assert not [(m, n) for m in modules for n, v in vars(m).items() if type(v) is Later]"  # but modules themselves
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert run.returncode == 0, run.stderr

@@ -309,6 +309,40 @@ def test_cross_entropy(kind: str, shape: tuple[int, ...], options: dict[str, Any
     assert np.array_equal(ours.eval()(logits, labels), got)
 
 
+# Batches of which no loss counts: labels, weights of the classes, label smoothing.
+NOTHING: dict[str, tuple[list[int], list[float] | None, float]] = {
+    "ignored": ([-100, -100], None, 0.0),
+    "ignored, smoothed": ([-100, -100], None, 0.1),
+    "weights of 0": ([0, 1], [0.0, 0.0, 1.0], 0.0),
+    "weights of 0, smoothed": ([0, 1], [0.0, 0.0, 1.0], 0.1),
+    "weights of 0, one ignored": ([0, -100], [0.0, 0.0, 1.0], 0.0),
+    "no weight at all": ([0, 1], [0.0, 0.0, 0.0], 0.0),
+    "empty": ([], None, 0.0),
+}
+
+
+@pytest.mark.parametrize("kind", ["CrossEntropyLoss", "NLLLoss"])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("batch", NOTHING)
+def test_batches_of_which_nothing_counts(batch: str, reduction: str, kind: str) -> None:
+    """Loss and gradient are NaN where PyTorch's are, and 0 where its are."""
+    given, weight, smoothing = NOTHING[batch]
+    if smoothing and kind == "NLLLoss":
+        return
+    labels = np.array(given, np.int64)
+    x = np.log(np.array([[0.2, 0.3, 0.5], [0.6, 0.1, 0.3]], np.float32))[: len(labels)]
+    options = {"reduction": reduction, **({"label_smoothing": smoothing} if smoothing else {})}
+    weights = None if weight is None else np.array(weight, np.float32)
+    theirs = getattr(torch.nn, kind)(None if weights is None else torch.from_numpy(weights), **options)
+    tensor = torch.tensor(x, requires_grad=True)
+    expected = theirs(tensor, torch.from_numpy(labels))
+    expected.sum().backward()
+    ours = getattr(nn, kind)(weights, **options)
+    loss = ours(x, labels)
+    np.testing.assert_allclose(loss, expected.detach().numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ours.backward(np.ones_like(loss)), tensor.grad.numpy(), rtol=1e-5, atol=1e-6)
+
+
 @each_dtype
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_mse(reduction: str, dtype: Any) -> None:

@@ -706,7 +706,7 @@ def test_another_type_on_the_way(options: dict[str, Any]) -> None:
         (lambda p: optim.Adam([p], amsgrad="no"), TypeError, "amsgrad must be True or False, got 'no'"),
         (lambda p: optim.Adam([p], betas=0.9), TypeError, "betas must be a pair of numbers, got 0.9"),
         (lambda p: optim.Adam([p], betas=(0.9, 0.9, 0.9)), TypeError, "betas must be a pair of numbers"),
-        (lambda p: optim.Adam([p], betas=("a", 0.9)), TypeError, "each of betas must be a number, got 'a'"),
+        (lambda p: optim.Adam([p], betas=("a", 0.9)), TypeError, r"betas must be a pair of numbers, got \('a', 0.9\)"),
         (lambda p: optim.Adam([p], eps="a"), TypeError, "eps must be a number, got 'a'"),
         (
             lambda p: nn.utils.clip_grad_norm_({"w": p}, 1),

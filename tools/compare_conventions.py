@@ -553,6 +553,13 @@ def differences(peer: str, seen: dict[str, Any]) -> Iterator[Difference]:
 
 
 @cache
+def refusals() -> list[dict[str, Any]]:
+    """Return the list of values of options that are refused here though the framework takes them."""
+    listed: list[dict[str, Any]] = tomllib.loads((DOCS / "deviations.toml").read_text(encoding="utf-8"))["refusal"]
+    return listed
+
+
+@cache
 def deviations() -> list[dict[str, Any]]:
     """Return the reviewed list."""
     listed: list[dict[str, Any]] = tomllib.loads((DOCS / "deviations.toml").read_text(encoding="utf-8"))["deviation"]
@@ -701,6 +708,17 @@ def page(seen: dict[str, Any]) -> str:
         lines += _table(
             ("framework", "direction", "functions", "inputs", "for example"), *_where(explained[entry["name"]])
         )
+    lines += [
+        "## Values of options that are refused",
+        "",
+        "A framework computes with them, or refuses them too; here they are a `ValueError`.",
+        "",
+    ]
+    refused = (
+        (e["name"], ", ".join(f"`{f}`" for f in e.get("functions", ["any"])), ", ".join(e["values"]), e["reason"])
+        for e in refusals()
+    )
+    lines += _table(("what", "here", "values that were tried", "reason"), *refused)
     lines += [
         "## Names",
         "",

@@ -372,6 +372,30 @@ def fused_calls() -> Iterator[Call]:
                 yield call(name, fr.binary_cross_entropy_with_logits_value_and_grad, x, labels, reduction=reduction)
 
 
+def copied_calls() -> Iterator[Call]:
+    """Yield calls whose results are copied into, or from, bfloat16."""
+    last = lambda a: gaps(a[..., :1])[..., 0]
+    for into, layout in (("dense", "bfloat"), ("bfloat", "dense"), ("double", "bfloat")):
+        x, grad = data(layout=layout), data(1, layout=layout)
+        title, out, part = f"{layout}, out {into}", data(2, layout=into), data(2, (4, 3), into)
+        for name in ("relu", "gelu", "softmax", "log_softmax", "hardmax", "sparsemax"):
+            yield call(title, getattr(fr, name), x, out=out)
+            if name != "hardmax":
+                backward = getattr(fr, f"{name}_backward_from_output", None) or fr.gelu_backward
+                yield call(title, backward, grad, x, out=out)
+        yield call(title, fr.gumbel_softmax, x, rng=lambda: np.random.default_rng(0), out=out)
+        yield call(title, fr.crelu, x, out=data(2, (4, 12), into))
+        yield call(title, fr.logsumexp, x, axis=1, out=lambda into=into: last(LAYOUTS[into](numbers(SHAPE, 2))))
+        yield call(title, fr.logsumexp_backward, lambda: np.ones(4, "f4"), x, axis=1, out=out)
+        yield call(title, fr.prelu_backward_parameters, grad, x, 0.25, out=out)
+        yield call(title, fr.cross_entropy_value_and_grad, x, lambda: np.arange(4), out=out)
+        yield call(title, fr.binary_cross_entropy_with_logits_value_and_grad, x, lambda: np.ones(SHAPE), out=out)
+        yield call(title, fr.swiglu, x, out=part)
+        yield call(title, fr.swiglu_backward, data(1, (4, 3), layout), x, out=out)
+        yield call(title, fr.masks.relu_with_mask, x, out=out)
+        yield call(title, fr.fused.bias_act, x, data(3, SHAPE[-1:], layout), "gelu", out=out)
+
+
 def option_calls() -> Iterator[Call]:
     """Yield calls of softmax with options, and of their gradients."""
     options: dict[str, dict[str, Any]] = {
@@ -765,6 +789,7 @@ def all_calls() -> Iterator[Call]:
     yield from row_calls()
     yield from loss_calls()
     yield from fused_calls()
+    yield from copied_calls()
     yield from option_calls()
     yield from byte_calls()
     yield from column_calls()

@@ -39,6 +39,7 @@ from fastrelu.runtime import *
 
 if TYPE_CHECKING:
     from fastrelu import conventions as conventions
+    from fastrelu import diagnostics as diagnostics
     from fastrelu import fused as fused
     from fastrelu import masks as masks
     from fastrelu import nn as nn
@@ -48,7 +49,11 @@ else:  # type checkers follow the imports above, but not a computed list
     # A program that calls functions of arrays needs no layers, which take six times as long to import as the rest.
     nn, optim, fused = _Later("fastrelu.nn"), _Later("fastrelu.optim"), _Later("fastrelu.fused")
     conventions, masks = _Later("fastrelu.conventions"), _Later("fastrelu.masks")
-    quantized = _Later("fastrelu.quantized")
+    quantized, diagnostics = _Later("fastrelu.quantized"), _Later("fastrelu.diagnostics")
+    # These are for the package itself. They have their places too, so that no call changes the size of vars(fastrelu)
+    # while somebody iterates over it.
+    _catalogue, _extras, _host = _Later("fastrelu._catalogue"), _Later("fastrelu._extras"), _Later("fastrelu._host")
+    _packed, _stats, _steps = _Later("fastrelu._packed"), _Later("fastrelu._stats"), _Later("fastrelu._steps")
 
     __all__ = [
         *(

@@ -992,13 +992,23 @@ def stored(str name, object result, object out):
     target = target_in_place(name, out)
     if np.shape(target) != np.shape(result):
         raise ValueError(f"{name} needs out= of shape {np.shape(result)}, got {np.shape(target)}")
-    if type_of(target.dtype.num) == FR_bfloat16 and isinstance(result, np.ndarray):
-        if result.dtype.char in "fd":
-            result = as_half(result, target.dtype)
-        if result.dtype == target.dtype:  # NumPy crashes in copies of bfloat16 for which it finds no memory
-            target, result = target.view(np.uint16), result.view(np.uint16)
-    np.copyto(target, result, casting="same_kind")
+    copy_into(target, result)
     return out
+
+
+def copy_into(target not None, result, where=True):
+    """Write a result into an array of its shape, cast if its kind stays: np.copyto, but for bfloat16.
+
+    NumPy crashes in copies and casts of bfloat16 for which it finds no memory.
+    """
+    if isinstance(result, np.ndarray) and np.can_cast(result.dtype, target.dtype, "same_kind"):
+        if result.dtype != target.dtype and FR_bfloat16 in (type_of(target.dtype.num), type_of(result.dtype.num)):
+            result = as_native(np.asarray(result))
+            if is_bfloat16(target.dtype) and result.dtype.char in "fd":
+                result = as_half(result, target.dtype)
+        if is_bfloat16(result.dtype) and result.dtype == target.dtype:
+            target, result = target.view(np.uint16), np.asarray(result).view(np.uint16)
+    np.copyto(target, result, casting="same_kind", where=where)
 
 
 def check_types(str name, names, values):
@@ -1085,13 +1095,13 @@ cdef object _run_half(const _General *call, Kernel kernel, list args, object tar
         args[j] = args[j].astype(computed)
     if isinstance(target, np.ndarray):
         own = np.empty((), dtype_of(type_of(call.dtype)))
-        np.copyto(np.asarray(target), own, casting="same_kind", where=False)  # refuses what it could not write below
+        copy_into(np.asarray(target), own, False)  # refuses what it could not write below
         wide = np.empty(target.shape, computed)
         _call_ufunc(kernel, 0, list(map(np.asarray, args)), wide, where)
     found = target if type(target) is cnp.ndarray else _call_ufunc(kernel, 0, args, target, where)
     if isinstance(target, np.ndarray):
         half = _moved(wide, call.dtype, False, call.how.store)
-        np.copyto(np.asarray(target), half, casting="same_kind", where=where)
+        copy_into(np.asarray(target), half, where)
         return found
     if target is not None and target is not Ellipsis:
         return found
@@ -1099,7 +1109,7 @@ cdef object _run_half(const _General *call, Kernel kernel, list args, object tar
     if not isinstance(found, np.ndarray):
         return half[()]
     found = found.astype(half.dtype)  # of a subclass
-    np.copyto(np.asarray(found), half)
+    copy_into(np.asarray(found), half)
     return found
 
 

@@ -6,9 +6,12 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from fastrelu import _foreign
+from fastrelu._core import copy_into
 
 cimport cython
 cimport numpy as cnp
+from cpython.long cimport PyLong_CheckExact
+from libc.math cimport NAN
 from libc.stdint cimport int32_t, int64_t
 
 from fastrelu._core cimport NEITHER, _is_half, class_of_dtype
@@ -140,17 +143,20 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     try:
         target.smoothing = label_smoothing
     except TypeError:
-        raise TypeError("cross_entropy: label_smoothing must be a number, not "
-                        f"{type(label_smoothing).__name__!r}") from None
+        raise TypeError(f"cross_entropy: label_smoothing must be a number, got {label_smoothing!r}") from None
     if not 0 <= target.smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be between 0 and 1, not {label_smoothing!r}")
     if not (_is_ndarray(logits) and _is_ndarray(labels) and (weight is None or _is_ndarray(weight))):
         _foreign.refuse(name, logits=logits, labels=labels, weight=weight)
-    axis = index(axis)
+    if not PyLong_CheckExact(axis):
+        try:
+            axis = index(axis)
+        except TypeError:
+            raise TypeError(f"cross_entropy: axis must be an integer, got {axis!r}") from None
     try:
         ignored = index(ignore_index)
     except TypeError:
-        raise TypeError(f"cross_entropy: ignore_index must be an integer, not {ignore_index!r}") from None
+        raise TypeError(f"cross_entropy: ignore_index must be an integer, got {ignore_index!r}") from None
     if not -2**63 <= ignored < 2**63:
         raise ValueError(f"cross_entropy: ignore_index must be an integer of 64 bits, not {ignored}")
     call.ignored = ignored
@@ -257,12 +263,12 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     else:
         total = _sum(<const double *>cnp.PyArray_DATA(losses), cnp.PyArray_SIZE(losses))
         if reduction == "mean":
-            total = total / count
+            total = total / count if count else NAN  # also where smoothed losses count but their weights do not
         loss = cast(total) if result == dtype else _rounded(np.array(total), result)[()]
     if not with_grad:
         return loss
     if destination is None:
         return loss, grad
     if grad is not destination:
-        np.copyto(destination, grad, casting="same_kind")
+        copy_into(destination, grad)
     return loss, given_out

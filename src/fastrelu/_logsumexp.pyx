@@ -4,6 +4,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from fastrelu import _foreign
+from fastrelu._core import copy_into
 
 cimport cython
 cimport numpy as cnp
@@ -224,7 +225,7 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     found = np.asarray((<object>sums).reshape(kept))
     found = found.astype(cnp.PyArray_DescrFromType(dtype)) if result == dtype else _rounded(found, result)
     if target is not None:
-        np.copyto(target, found, casting="same_kind")
+        copy_into(target, found)
         return given
     if wrap is not None:
         return wrap(found)
@@ -296,7 +297,7 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
     y = _rounded(y, result)
     if target is not None:
         if y is not target:
-            np.copyto(target, y, casting="same_kind")
+            copy_into(target, y)
         return given
     if wrap is not None:
         return wrap(y)

@@ -531,7 +531,7 @@ cdef double _as_number(str name, str operand, object value) except? -1:
         return number
     array = np.asarray(value) if isinstance(value, (np.generic, np.ndarray)) else None
     if array is None or array.ndim or not (array.dtype.kind in "biuf" or _is_half(array)):
-        raise TypeError(f"{name}: {operand} must be a number, not {type(value).__name__!r}")
+        raise TypeError(f"{name}: {operand} must be a number, got {value!r}")
     return float(array)
 
 
@@ -603,10 +603,15 @@ cdef object _as_axis(object axis):
     cdef list numbers = []
     if axis is None:
         return None
-    if not isinstance(axis, tuple):
-        return index(axis)
-    for number in axis:
-        numbers.append(index(number))
+    if PyLong_CheckExact(axis):
+        return axis
+    try:
+        if not isinstance(axis, tuple):
+            return index(axis)
+        for number in axis:
+            numbers.append(index(number))
+    except TypeError:
+        raise TypeError(f"axis must be an integer, a tuple of integers or None, got {axis!r}") from None
     return tuple(numbers)
 
 
@@ -812,7 +817,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     y = _rounded(y, result)
     if target is not None:
         if y is not target:
-            np.copyto(target, y, casting="same_kind")
+            _python_core.copy_into(target, y)
         return given
     if wrap is not None:
         return wrap(y)

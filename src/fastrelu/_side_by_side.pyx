@@ -7,9 +7,10 @@ from operator import index
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from fastrelu._core import Explained, check_types
+from fastrelu._core import Explained, check_types, copy_into
 
 cimport numpy as cnp
+from cpython.long cimport PyLong_CheckExact
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 from libc.string cimport memcpy
@@ -171,7 +172,14 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
                       object out):
     """Run two kernels on x, the second with numbers, and concatenate their results along an axis."""
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.
-    cdef Py_ssize_t at = index(axis)
+    cdef Py_ssize_t at
+    if PyLong_CheckExact(axis):
+        at = axis
+    else:
+        try:
+            at = index(axis)
+        except TypeError:
+            raise TypeError(f"{name}: axis must be an integer, got {axis!r}") from None
     cdef cnp.ndarray array = (x if type(x) is cnp.ndarray else np.asarray(x) if type(x) is np.memmap
                               else np.asanyarray(x))
     cdef object given = _unpacked(out)
@@ -203,7 +211,7 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
     if explaining():
         raise Explained(_foresee_side_by_side(first, array, target, copied, at, doubled, dtype))
     if copied:
-        np.copyto(target, call_side_by_side(name, first, second, params, array, at, None), casting="same_kind")
+        copy_into(target, call_side_by_side(name, first, second, params, array, at, None))
         return given
     if target is None:
         if type(array) is cnp.ndarray and PyArray_IS_C_CONTIGUOUS(array):

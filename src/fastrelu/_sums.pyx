@@ -404,7 +404,7 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
             gradients[j] = _core.narrowed(gradients[j], result.num)
     if target is not None:
         if not written:
-            np.copyto(target, dx, casting="same_kind")
+            _core.copy_into(target, dx)
         dx = given
     elif given is None:
         dx = dx[()]

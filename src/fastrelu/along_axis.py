@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from fastrelu import _foreign, runtime
 from fastrelu._core import joint_dtype, stored, target_in_place
 from fastrelu._cross_entropy import cross_entropy as _cross_entropy
-from fastrelu._flag import check_flag
 from fastrelu._logsumexp import logsumexp as _logsumexp
 from fastrelu._logsumexp import logsumexp_backward as _logsumexp_backward
+from fastrelu._options import check_flag, generator, real_number
 from fastrelu._rows import (
     Load,
     as_real,
@@ -75,10 +75,7 @@ _capper, _capper_backward = runtime.kernels["softcap"], runtime.kernels["softcap
 
 def _temperature(tau: Any) -> float:
     """Return tau as a number that a division takes."""
-    try:
-        found = float(tau)
-    except TypeError:
-        raise TypeError(f"tau must be a number, not {type(tau).__name__!r}") from None
+    found = real_number("tau", tau)
     if not 0 < found < math.inf:
         raise ValueError(f"tau must be finite and greater than 0, got {tau!r}")
     return found
@@ -96,7 +93,7 @@ def _noisy(name: str, x: ArrayLike, axis: Axis, tau: float, rng: Any) -> NDArray
     """Return x with noise, divided by tau, in float32 or float64."""
     x = as_real(name, x)
     kind = np.float32 if x.dtype.itemsize == 2 else x.dtype.type
-    noise: NDArray[Any] = np.asarray(np.random.default_rng(rng).standard_exponential(x.shape, kind))
+    noise: NDArray[Any] = np.asarray(generator(rng).standard_exponential(x.shape, kind))
     tiny = np.finfo(kind).tiny
     if noise.min(initial=1) < tiny:  # which is rare; to look for it costs less than to change each
         np.maximum(noise, tiny, out=noise)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import activations
@@ -18,6 +17,7 @@ from fastrelu._core import check_types, joint_dtype, stored, target_in_place
 from fastrelu._entries import entries
 from fastrelu._foreign import is_foreign, refuse, refuse_untyped
 from fastrelu._fused import ADD, call_fused, small_sum
+from fastrelu._options import axis_index
 from fastrelu._runtime import call_whole
 from fastrelu._sums import call_biased, small_biased
 from fastrelu._typing import Output
@@ -30,6 +30,10 @@ _T = TypeVar("_T")
 Activation = str | Callable[..., Any]
 # What a kernel gets where a parameter is None, for no limit.
 _FOR_NONE = {"max_value": math.inf, "eps": -1.0}
+
+
+# Compared by identity, which costs less, and takes an array for no axis; another -1 takes the longer way.
+_LAST = -1
 
 
 class Call(NamedTuple):
@@ -107,11 +111,11 @@ def check_shapes(name: str, operand: str, x: Any, parameters: dict[str, Any]) ->
 
 def _along(x: Any, bias: Any, axis: int) -> Any:
     """Return the bias in a shape that broadcasts along an axis of `x`."""
-    if axis == -1 and type(x) is type(bias) is np.ndarray and x.shape[-1:] == bias.shape:
+    if axis is _LAST and type(x) is type(bias) is np.ndarray and x.shape[-1:] == bias.shape:
         return bias
     shape = np.shape(bias)
     ndim = np.ndim(x)
-    at = normalize_axis_index(axis, ndim)
+    at = axis_index(axis, ndim)
     if len(shape) > 1 or (shape and shape[0] != np.shape(x)[at]):
         raise ValueError(
             f"the bias is one number for each of the {np.shape(x)[at]} elements along axis {axis} of x, got shape {shape}"
@@ -219,7 +223,7 @@ def bias_act(
     if parameters:
         check_shapes("bias_act", "x", x, parameters)
     kernel = kernels[call.kernel]
-    total = small_sum(x, bias, residual, False) if axis == -1 else None
+    total = small_sum(x, bias, residual, False) if axis is _LAST else None
     if total is not None:
         return run(kernel, out, True, total, *call.numbers)
     x = _array(x)
@@ -290,7 +294,7 @@ def bias_act_backward(
     if parameters:
         check_shapes("bias_act_backward", "x", x, parameters)
     kernel = kernels[f"{call.kernel}_backward"]
-    small = small_biased(kernel, isa, call.numbers, out, grad, x, bias, residual) if axis == -1 else None
+    small = small_biased(kernel, isa, call.numbers, out, grad, x, bias, residual) if axis is _LAST else None
     if small is not None:
         return small
     grad = _array(grad)
@@ -326,7 +330,7 @@ def bias_act_backward_from_output(
         raise ValueError(f"the output of {call.name} does not determine its gradient: use bias_act_backward")
     if parameters:
         check_shapes("bias_act_backward_from_output", "y", y, parameters)
-    small = small_biased(kernel, isa, call.numbers, out, grad, y, None, None, added=False) if axis == -1 else None
+    small = small_biased(kernel, isa, call.numbers, out, grad, y, None, None, added=False) if axis is _LAST else None
     if small is not None:
         return small
     grad, y = _array(grad), _array(y)
@@ -343,7 +347,7 @@ def bias_act_backward_from_output(
 
 def _shape_of_bias(x: Any, axis: int) -> NDArray[Any]:
     """Return an array in the shape of a bias along an axis of `x`."""
-    at = normalize_axis_index(axis, np.ndim(x))
+    at = axis_index(axis, np.ndim(x))
     return np.zeros((np.shape(x)[at],) + (1,) * (np.ndim(x) - 1 - at), x.dtype)
 
 

@@ -12,13 +12,13 @@ from operator import methodcaller
 from typing import Any, Literal
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike
 
 from fastrelu import _gated, activations
-from fastrelu._core import check_types, empty_like, joint_dtype, target_in_place
+from fastrelu._core import check_types, copy_into, empty_like, joint_dtype, target_in_place
 from fastrelu._foreign import is_foreign, refuse, refuse_labels, refuse_untyped
 from fastrelu._fused import MULTIPLY, call_fused
+from fastrelu._options import axis_index, choice, real_number
 from fastrelu._runtime import call_whole
 from fastrelu._typing import Output
 from fastrelu.runtime import kernels
@@ -68,8 +68,8 @@ class Unit:
         offset: float = 0.0,
     ) -> None:
         if gate is not None:
-            _check_choice(name, "gate", gate, "first", "second")
-        _check_choice(name, "layout", layout, "halves", "interleaved")
+            _check_choice(name, "gate", gate)
+        _check_choice(name, "layout", layout)
         # Conversions first: they may run the caller's code, which may change arrays.
         numbers = tuple(map(_number, numbers))
         bound, shift = None if limit is None else _real(name, "limit", limit), _real(name, "offset", offset)
@@ -125,7 +125,7 @@ class Unit:
 
     def halves(self, x: Any) -> tuple[Any, Any]:
         """Return the two halves of an array as views."""
-        axis = normalize_axis_index(self.axis, len(x.shape))
+        axis = axis_index(self.axis, len(x.shape))
         length = x.shape[axis]
         if length % 2:
             raise ValueError(
@@ -202,6 +202,12 @@ class Unit:
         target = target_in_place(name, out)
         if target.shape != x.shape:
             raise ValueError(f"{name} needs out= of the shape of the input, {x.shape}, got {target.shape}")
+        if target.dtype != kind and np.can_cast(kind, target.dtype, "same_kind"):
+            # Both halves before any is written: a conversion may find no memory.
+            fresh = np.empty(x.shape, kind)
+            self._gradients(grad, gate, value, kind, self.split(fresh))
+            call_whole(name, copy_into, target, fresh)
+            return out
         self._gradients(grad, gate, value, kind, self.split(target))
         return out
 
@@ -251,7 +257,8 @@ class Unit:
         if target is None:
             return gradient
         plain = gradient if is_foreign(gradient) else np.asarray(gradient)  # a subclass would get the target
-        call_whole(self.name, np.copyto, target, plain)  # casts if the kind stays
+        copy: Any = copy_into if type(target) is type(plain) is np.ndarray else np.copyto  # both cast if the kind stays
+        call_whole(self.name, copy, target, plain)
         return target
 
 
@@ -306,20 +313,22 @@ def _backward(
     return unit.backward(grad, x, out)
 
 
-def _check_choice(name: str, option: str, value: Any, *choices: str) -> None:
-    if not (isinstance(value, str) and value in choices):
-        wanted = " or ".join(f'"{choice}"' for choice in choices)
-        raise ValueError(f"{name}: {option} must be {wanted}, got {value!r}")
+_CHOICES = {
+    "gate": choice("first", "second"),
+    "layout": choice("halves", "interleaved"),
+    "approximate": choice("none", "tanh"),
+}
+
+
+def _check_choice(name: str, option: str, value: Any) -> None:
+    _CHOICES[option](f"{name}: {option}", value)
 
 
 def _real(name: str, option: str, value: Any) -> float:
     """Return an option as a number."""
-    if isinstance(value, (int, float)):
-        return float(value)
-    array = np.asarray(value)
-    if array.ndim or array.dtype.kind not in "biuf":
-        raise TypeError(f"{name}: {option} must be a number, got {value!r}")
-    return float(array)
+    if type(value) is float:
+        return value
+    return real_number(f"{name}: {option}", value)
 
 
 def _shaped(value: Any) -> Any:
@@ -606,7 +615,7 @@ def geglu_backward(
 
 def _gelu(approximate: Literal["none", "tanh"]) -> str:
     """Return the kernel of a form of GELU."""
-    _check_choice("geglu", "approximate", approximate, "none", "tanh")
+    _check_choice("geglu", "approximate", approximate)
     return "gelu" if approximate == "none" else "gelu_tanh"
 
 

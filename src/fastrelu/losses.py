@@ -130,7 +130,7 @@ def blockwise(
         )
         narrow = _core.as_half(wide, grad_dtype)
         if out is not None:
-            out[...] = narrow
+            _core.copy_into(out, narrow)
         return loss, narrow
     count, total, with_grad = operands[0].size, 0.0, grad_dtype is not None
     scale = factor / max(count, 1) if reduction == "mean" else factor

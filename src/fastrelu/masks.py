@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu import _packed, activations
-from fastrelu._core import check_types, empty_like, joint_dtype, target_in_place
+import fastrelu._packed as _packed  # noqa: PLR0402  not what stands for it in the package
+from fastrelu import activations
+from fastrelu._core import check_types, copy_into, empty_like, joint_dtype, target_in_place
 from fastrelu._foreign import refuse, refuse_mask
 from fastrelu._typing import Output
 from fastrelu.gated_units import broadcasts
@@ -102,7 +103,7 @@ class Result:
         if self.target is None:
             return self.array if self.array.ndim else self.array[()]
         if self.array is not self.target:
-            np.copyto(self.target, self.array, casting="same_kind")
+            copy_into(self.target, self.array)
         return self.given
 
 

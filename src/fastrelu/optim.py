@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrelu import _steps
+import fastrelu._steps as _steps  # noqa: PLR0402  not what stands for it in the package
 from fastrelu._entries import entries
-from fastrelu._flag import check_flag
+from fastrelu._options import at_least, check_flag, real_number
 from fastrelu.losses import quiet
 from fastrelu.nn.parameter import FLOATS, Parameter
-from fastrelu.nn.utils import at_least, parameter_list, real_number
+from fastrelu.nn.utils import parameter_list
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
 
@@ -219,6 +219,34 @@ class Optimizer:
         return array
 
     # --- State ----------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes without what belongs to this object: memory, and the options of the last step."""
+        return {name: value for name, value in entries(vars(self)) if name not in {"_temporary", "_settled"}}
+
+    def __setstate__(self, state: Any) -> None:
+        """Set the attributes of a copy or an unpickled optimizer, or refuse what was not its state."""
+        kind, needed = type(self).__name__, ("param_groups", "state", "_defaults")
+        if not isinstance(state, dict) or not set(needed) <= set(state):
+            raise TypeError(f"the state of an optimizer {kind} is a dict with {', '.join(needed)}, got {state!r}")
+        groups, kept, defaults = (state[name] for name in needed)
+        try:
+            if not isinstance(groups, list) or not isinstance(kept, dict) or not isinstance(defaults, dict):
+                raise TypeError(f"{', '.join(needed)} must be a list and two dicts")
+            for group in groups:
+                if not isinstance(group, dict) or set(group) != {"params", *defaults}:
+                    raise ValueError(f"a group is a dict of params, {', '.join(defaults)}, got {group!r}")
+                parameter_list("optimizers update", group["params"])
+                self._check(group)
+            parameters = [parameter for group in groups for parameter in group["params"]]
+            found = {p: self._loaded(i, p, kept[p]) for i, p in enumerate(parameters) if p in kept}
+            self._check(defaults)
+            if len(set(parameters)) != len(parameters) or set(kept) - set(parameters):
+                raise ValueError("parameters come twice, or running arrays belong to none")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            words = f"it has no {error}" if isinstance(error, KeyError) else error
+            raise ValueError(f"the state of an optimizer {kind} is damaged, or of another class: {words}") from None
+        vars(self).update({**state, "state": found, "_temporary": {}, "_settled": {}})
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies of the running arrays and the options; parameters are numbered in the order of the groups.
@@ -446,10 +474,14 @@ class Adam(Optimizer):
             at_least(name, options[name])
         check_flag("amsgrad", options["amsgrad"])
         betas = options["betas"]
-        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise TypeError(f"betas must be a pair of numbers, got {betas!r}")
-        if not all(0 <= real_number("each of betas", beta) < 1 for beta in betas):
-            raise ValueError(f"betas must be in [0, 1), got {options['betas']!r}")
+        try:
+            if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+                raise TypeError
+            first, second = (real_number("each of betas", beta) for beta in betas)
+        except TypeError:
+            raise TypeError(f"betas must be a pair of numbers, got {betas!r}") from None
+        if not (0 <= first < 1 and 0 <= second < 1):
+            raise ValueError(f"betas must be in [0, 1), got {betas!r}")
 
     def _update(
         self, parameter: Parameter, grad: NDArray[Any], options: dict[str, Any]

@@ -15,12 +15,13 @@ from __future__ import annotations
 from typing import Any, cast
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastrelu import _packed, runtime
+import fastrelu._packed as _packed  # noqa: PLR0402  not what stands for it in the package
+from fastrelu import runtime
 from fastrelu._entries import entries
 from fastrelu._foreign import refuse, refuse_mask
+from fastrelu._options import axis_index, data_type, integer
 from fastrelu._typing import Output
 from fastrelu.fused import Activation, check_shapes, chosen, find
 from fastrelu.masks import Result, as_data
@@ -32,7 +33,7 @@ _BYTES = {np.dtype(np.int8): (-128, 127), np.dtype(np.uint8): (0, 255)}
 
 
 def _byte_type(name: str, dtype: DTypeLike) -> np.dtype[Any]:
-    found = np.dtype(dtype)
+    found = data_type("dtype", dtype)
     if found not in _BYTES:
         raise TypeError(f"{name} takes the types int8 and uint8, got {found}")
     return found
@@ -87,11 +88,12 @@ def _along(name: str, x: NDArray[Any], axis: int | None, **operands: NDArray[Any
     channels = [operand for operand, array in entries(operands) if array.ndim]
     if not channels:
         if axis is not None:
+            integer("axis", axis)
             raise ValueError(f"{name} takes axis= with one-dimensional {' and '.join(operands)}")
         return tuple(operands.values())
     if axis is None:
         raise ValueError(f"{name} needs axis= to know where {channels[0]} of shape {operands[channels[0]].shape} lies")
-    at = normalize_axis_index(axis, x.ndim)
+    at = axis_index(axis, x.ndim)
     for operand in channels:
         if operands[operand].shape != (x.shape[at],):
             raise ValueError(
@@ -239,7 +241,7 @@ def dequantize(
             return found
     array = _as_bytes(name, "q", q)
     bytes_type = array.dtype  # the conversions below may change it
-    own = np.dtype(dtype)
+    own = data_type("dtype", dtype)
     if as_data(name, "dtype", np.empty(0, own)).dtype != own:
         raise TypeError(f"{name} returns floating-point numbers of at most 64 bits, got dtype {own}")
     scales, zeros = _along(
@@ -370,7 +372,7 @@ def lookup(table: ArrayLike, q: ArrayLike, /, *, axis: int | None = None, out: O
     starts = None
     wanted: tuple[int, ...] = (256,)
     if axis is not None:
-        at = normalize_axis_index(axis, x.ndim)
+        at = axis_index(axis, x.ndim)
         wanted = (x.shape[at], 256)
         starts = (256 * np.arange(x.shape[at])).reshape([-1 if k == at else 1 for k in range(x.ndim)])
     if entries.shape != wanted:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import inf
-from operator import index
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,8 +10,8 @@ from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu._core import call, call_in_place, call_unary, check_types, explaining
-from fastrelu._flag import check_flag
 from fastrelu._foreign import is_foreign, refuse, wrapper
+from fastrelu._options import axis_index, check_flag, generator, integer
 from fastrelu._side_by_side import call_side_by_side, parts
 from fastrelu._sums import call as call_learned
 from fastrelu._typing import Output
@@ -1075,7 +1074,7 @@ def _along(weight: Any, x: Any, axis: int | None, *others: Any) -> Any:
     if array.ndim != 1:
         raise ValueError(f"prelu with axis= takes a one-dimensional weight, got {array.ndim} dimensions")
     ndim = np.ndim(x)
-    axis = normalize_axis_index(axis, ndim)
+    axis = axis_index(axis, ndim)
     size = np.shape(x)[axis]
     if array.shape[0] not in (1, size):
         raise ValueError(f"prelu got {array.shape[0]} weights for axis {axis} of length {size}")
@@ -1264,7 +1263,7 @@ def _draw(x: Any, lower: float, upper: float, training: bool, rng: Any, slopes: 
         raise ValueError("rrelu writes slopes=, which is read-only")
     if explaining():  # nothing is drawn
         return np.empty(shape, dtype) if slopes is None else slopes
-    drawn = np.random.default_rng(rng).random(shape, dtype)
+    drawn = generator(rng).random(shape, dtype)
     drawn *= upper - lower
     drawn += lower
     own = getattr(x, "dtype", None)
@@ -1459,7 +1458,7 @@ def crelu_backward(grad: ArrayLike, x: ArrayLike, axis: int = -1, *, out: NDArra
     >>> fr.crelu_backward(np.float32([1.0, 2.0, 3.0, 4.0]), np.float32([-2.0, 3.0]))
     array([-3.,  2.], dtype=float32)
     """
-    axis = index(axis)
+    axis = integer("axis", axis)
     grad, array = _kept("crelu_backward", grad, "x", x, out)
     risen = call(_relu_backward, None, True, _halves_of_gradient(grad, array, axis)[0], array)
     fallen = call(_srelu_backward, None, True, _halves_of_gradient(grad, array, axis)[1], array, *_NEGATIVE)
@@ -1480,7 +1479,7 @@ def crelu_backward_from_output(
     >>> fr.crelu_backward_from_output(np.float32([1.0, 2.0, 3.0, 4.0]), np.float32([0.0, 3.0, 2.0, 0.0]))
     array([-3.,  2.], dtype=float32)
     """
-    axis = index(axis)
+    axis = integer("axis", axis)
     grad, array = _kept("crelu_backward_from_output", grad, "y", y, out)
     first = _halves(array, axis)[0]
     risen = call(_relu_backward_from_output, None, True, _halves_of_gradient(grad, first, axis)[0], first)

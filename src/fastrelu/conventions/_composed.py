@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from operator import index
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastrelu import activations, along_axis
 from fastrelu._core import check_types
 from fastrelu._foreign import refuse
+from fastrelu._options import data_type, integer, integers
 
 __all__ = [
     "axes_from",
@@ -52,11 +52,13 @@ __all__ = [
 
 def cast(x: ArrayLike, dtype: DTypeLike | None) -> Any:
     """Return an array in a type, or as it is."""
-    return x if dtype is None else np.asanyarray(x, dtype)
+    return x if dtype is None else np.asanyarray(x, data_type("dtype", dtype))
 
 
 def dim_of(x: ArrayLike, dim: Any) -> Any:
     """Return an axis, or no axis for a single number, which PyTorch takes for one element along axis 0."""
+    if dim is not None:
+        integers("dim", dim)
     return () if np.ndim(x) == 0 and dim in (0, -1, (0,), (-1,)) else dim
 
 
@@ -77,7 +79,7 @@ def axes_from(x: ArrayLike, axis: int) -> tuple[int, ...]:
 def axes_of(axis: Any) -> Any:
     """Return an axis, or axes in a list or array as a tuple, which is what our functions take."""
     several = isinstance(axis, list) or (isinstance(axis, np.ndarray) and axis.ndim)
-    return tuple(map(index, axis)) if several else axis
+    return tuple(integer("axis", each) for each in axis) if several else axis
 
 
 def weight_axis(weight: ArrayLike, axis: int) -> int | None:
@@ -121,10 +123,19 @@ def sparsemax_backward(grad: ArrayLike, x: ArrayLike, axis: Any = -1) -> Any:
 
 def reduce_logsumexp(x: ArrayLike, axes: Any, keepdims: int, noop_with_empty_axes: int) -> Any:
     """Logarithm of the sum of exponentials, over all axes if none are given, or none."""
-    axes = () if axes is None else tuple(int(axis) for axis in np.ravel(axes))
-    if not axes and noop_with_empty_axes:
+    keeps, noop = _bit("keepdims", keepdims), _bit("noop_with_empty_axes", noop_with_empty_axes)
+    given = () if axes is None else integers("axes", axes.tolist() if isinstance(axes, np.ndarray) else axes)
+    along = given if isinstance(given, tuple) else (given,)
+    if not along and noop:
         return np.array(x)
-    return along_axis.logsumexp(x, axes or None, keepdims=bool(keepdims))
+    return along_axis.logsumexp(x, along or None, keepdims=keeps)
+
+
+def _bit(name: str, value: Any) -> bool:
+    """Return an attribute that is 0 or 1."""
+    if not isinstance(value, (bool, np.bool_)) and integer(name, value) not in {0, 1}:
+        raise ValueError(f"{name} must be 0 or 1, got {value!r}")
+    return bool(value)
 
 
 quiet = functools.partial(np.errstate, all="ignore")  # infinities and NaN show in the result, as in all kernels
@@ -140,6 +151,7 @@ def _is_negative(parameter: Any) -> TypeGuard[float]:
 def softplus_with_threshold(x: Any, beta: ArrayLike, threshold: ArrayLike) -> Any:
     """Softplus, and the identity where ``beta * x > threshold``; with a beta below 0 the mirror image."""
     x = _real("softplus_with_threshold", x)
+    check_types("softplus_with_threshold", ("threshold",), (threshold,))
     if _is_negative(beta):
         y = np.negative(activations.softplus(np.negative(x), -float(beta)))
     else:
@@ -151,6 +163,7 @@ def softplus_with_threshold_backward(grad: ArrayLike, x: Any, beta: ArrayLike, t
     """Gradient of softplus with a threshold."""
     refuse("softplus_with_threshold_backward", grad=grad)
     x = _real("softplus_with_threshold_backward", x)
+    check_types("softplus_with_threshold_backward", ("threshold",), (threshold,))
     if _is_negative(beta):
         dx = activations.softplus_backward(grad, np.negative(x), -float(beta))
     else:
@@ -182,32 +195,40 @@ def hard_shrink_any_backward(grad: ArrayLike, x: ArrayLike, lambd: ArrayLike) ->
     return activations.hard_shrink_backward(grad, x, lambd)
 
 
-def hard_sigmoid_any(x: ArrayLike, slope: ArrayLike, offset: ArrayLike) -> Any:
-    """Line ``slope * x + offset`` between 0 and 1, rising or falling."""
+def hard_sigmoid_any(x: Any, slope: ArrayLike, offset: ArrayLike) -> Any:
+    """Line ``slope * x + offset`` between 0 and 1, rising, falling or level."""
+    if isinstance(slope, (int, float, np.integer, np.floating)) and slope == 0:
+        check_types("hard_sigmoid", ("offset",), (offset,))
+        x = _real("hard_sigmoid", x)
+        return np.where(np.isnan(x), x, np.clip(offset, 0, 1)).astype(x.dtype, copy=False)[()]
     if not _is_negative(slope):
         return activations.hard_sigmoid(x, slope, offset)
     return activations.hard_sigmoid(np.negative(_real("hard_sigmoid", x)), -float(slope), offset)
 
 
-def clipped_gelu(x: ArrayLike, low: float, high: float) -> Any:
+def clipped_gelu(x: ArrayLike, min_val: float, max_val: float) -> Any:
     """GELU between two numbers."""
-    return activations.hard_tanh(activations.gelu(x), low, high)
+    check_types("clipped_gelu", ("min_val", "max_val"), (min_val, max_val))
+    return activations.hard_tanh(activations.gelu(x), min_val, max_val)
 
 
-def clipped_gelu_backward(grad: ArrayLike, x: ArrayLike, low: float, high: float) -> Any:
+def clipped_gelu_backward(grad: ArrayLike, x: ArrayLike, min_val: float, max_val: float) -> Any:
     """Gradient of GELU between two numbers."""
-    inside = activations.hard_tanh_backward(grad, activations.gelu(x), low, high)
+    check_types("clipped_gelu_backward", ("min_val", "max_val"), (min_val, max_val))
+    inside = activations.hard_tanh_backward(grad, activations.gelu(x), min_val, max_val)
     return activations.gelu_backward(inside, x)
 
 
 def scaled_elu(x: Any, alpha: ArrayLike, gamma: ArrayLike) -> Any:
     """ELU times a number: SELU with other constants."""
     x = _real("scaled_elu", x)
+    check_types("scaled_elu", ("gamma",), (gamma,))
     return _scaled(activations.elu(_wide(x), alpha), gamma, x.dtype)
 
 
 def scaled_elu_backward(grad: Any, x: Any, alpha: ArrayLike, gamma: ArrayLike) -> Any:
     """Gradient of ELU times a number."""
+    check_types("scaled_elu_backward", ("gamma",), (gamma,))
     kind = np.asanyarray(activations.elu_backward(grad, x, alpha)).dtype
     grad, x = (_wide(_real("scaled_elu_backward", a)) for a in (grad, x))
     return _scaled(activations.elu_backward(grad, x, alpha), gamma, kind)
@@ -270,6 +291,7 @@ def exponential_backward(grad: ArrayLike, x: Any) -> Any:
 def laplace(x: Any, mu: float, sigma: float) -> Any:
     """Cumulative probability of a normal distribution."""
     x = _real("laplace", x)
+    check_types("laplace", ("mu", "sigma"), (mu, sigma))
     with quiet():
         z = (x.astype(np.float64) - mu) / sigma
     # The left tail of GELU is right, that of 1 + erf is not.
@@ -281,6 +303,7 @@ def laplace(x: Any, mu: float, sigma: float) -> Any:
 def laplace_backward(grad: ArrayLike, x: Any, mu: float, sigma: float) -> Any:
     """Gradient of the cumulative probability: the density."""
     x = _real("laplace_backward", x)
+    check_types("laplace_backward", ("mu", "sigma"), (mu, sigma))
     with quiet():
         density = np.exp(((x.astype(np.float64) - mu) / sigma) ** 2 * -0.5) * (1 / (sigma * math.sqrt(2 * math.pi)))
         return np.multiply(grad, density.astype(x.dtype))[()]

@@ -83,7 +83,7 @@ def Softsign(input: ArrayLike) -> Any:
     """
 
 def HardSigmoid(X: ArrayLike, *, alpha: ArrayLike = 0.20000000298023224, beta: ArrayLike = 0.5) -> Any:
-    """Line ``slope * x + offset`` between 0 and 1, rising or falling.
+    """Line ``slope * x + offset`` between 0 and 1, rising, falling or level.
 
     As the operator ``HardSigmoid`` of ONNX.
     """

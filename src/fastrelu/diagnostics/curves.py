@@ -12,7 +12,7 @@ from fastrelu import activations
 from fastrelu._catalogue import check_name, elementwise_names, required_arguments
 from fastrelu._entries import entries
 from fastrelu._extras import require
-from fastrelu.diagnostics.summary import number
+from fastrelu._options import real_number
 
 COLUMNS = 4
 FUNCTION, DERIVATIVE, TEXT = "#1f5fa8", "#e07b39", "#404040"
@@ -54,7 +54,7 @@ def plot(*names: str, span: float = 5.0) -> Any:
         from fastrelu import diagnostics
         diagnostics.plot("gelu", "elu").savefig("gelu_elu.png")
     """
-    if not 0 < number("span", span) <= LARGEST:
+    if not 0 < real_number("span", span) <= LARGEST:
         raise ValueError(f"span must be a positive number, got {span!r}; the largest is {LARGEST:g}")
     chosen = [check_name(name, elementwise_names(), "element-wise activation") for name in names]
     chosen = chosen or sorted(elementwise_names())

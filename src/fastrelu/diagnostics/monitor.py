@@ -6,13 +6,13 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import index
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrelu._entries import entries
+from fastrelu._options import integer
 from fastrelu.diagnostics.summary import BOUNDS, Limits, Running, Summary, percent, saturation_limits, together
 from fastrelu.nn.module import Module
 
@@ -122,10 +122,7 @@ class Monitor:
     def __init__(self, model: Module, *, axis: int = -1, tolerance: float = 0.01) -> None:
         if not isinstance(model, Module):
             raise TypeError(f"Monitor watches a fastrelu.nn.Module, got {type(model).__name__!r}")
-        try:
-            axis = index(axis)
-        except TypeError:
-            raise TypeError(f"axis must be an integer, got {axis!r}") from None
+        axis = integer("axis", axis)
         saturation_limits("tanh", tolerance)  # refuses a tolerance, also where nothing is bounded
         self._watched: dict[str, _Watched] = {}
         self._hooks: list[Callable[[], None]] = []

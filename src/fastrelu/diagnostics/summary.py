@@ -6,17 +6,18 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu import _core, _stats, activations, runtime
+import fastrelu._stats as _stats  # noqa: PLR0402  not what stands for it in the package
+from fastrelu import _core, activations, runtime
 from fastrelu._catalogue import check_name, elementwise_names
 from fastrelu._entries import entries
 from fastrelu._foreign import refuse
+from fastrelu._options import integers, number
 from fastrelu.masks import as_mask
 
 Axis = int | tuple[int, ...] | None
@@ -154,22 +155,12 @@ def _native(a: ArrayLike) -> NDArray[Any]:
     return np.require(x, x.dtype.newbyteorder("="), ["ALIGNED", "ENSUREARRAY"])
 
 
-def number(name: str, value: Any) -> float:
-    """Return an argument that is one real number."""
-    try:
-        if isinstance(value, (str, bytes, np.ma.MaskedArray)):
-            raise TypeError
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
-
-
 def _check_axis(axis: Axis) -> Axis:
     """Return the axis, or axes, as plain integers."""
     if axis is None:
         return None
     try:
-        return tuple(map(index, axis)) if isinstance(axis, (tuple, list)) else index(axis)
+        return integers("axis", axis)
     except TypeError:
         raise TypeError(f"axis must be an integer, a tuple of integers or None, got {axis!r}") from None
 
@@ -312,8 +303,11 @@ def dead_from_mask(*masks: NDArray[np.uint8], shape: int | tuple[int, ...], axis
     name = "dead_from_mask"
     if not masks:
         raise ValueError(f"{name} takes at least one mask")
-    lengths: Any = shape if np.ndim(shape) else (shape,)
-    whole = tuple(map(index, lengths))
+    given: Any = shape
+    if isinstance(given, np.ndarray) and given.dtype.kind in "iu":
+        given = given.tolist()
+    lengths = integers("shape", given)
+    whole = lengths if isinstance(lengths, tuple) else (lengths,)
     if min(whole, default=0) < 0:
         raise ValueError(f"{name} takes the shape of the data, got {shape!r}")
     size = math.prod(whole)

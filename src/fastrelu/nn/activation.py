@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrelu import activations
+from fastrelu._options import operand, optional_operand
 from fastrelu.nn.module import Layer, Module
 from fastrelu.nn.record import save, watching, writable
 
@@ -59,11 +60,17 @@ class Activation(Layer):
             found = getattr(activations, f"{function}{suffix}", None)
             setattr(cls, attribute, found and staticmethod(found))
         parameters = inspect.signature(cls._function).parameters.values()
-        cls._names = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.name not in _DATA)
+        own = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.name not in _DATA]
+        cls._names = tuple(p.name for p in own)
+        cls._checks = {**{p.name: optional_operand if p.default is None else operand for p in own}, **cls._checks}
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
+
+    @classmethod
+    def _state_names(cls) -> tuple[str, ...]:
+        return *(name for name in super()._state_names() if name != "inplace"), "inplace"
 
     def _arguments(self, shape: tuple[int, ...]) -> list[Any]:  # noqa: ARG002  Learnable uses the shape
         """Return the function's parameters for an input of this shape."""

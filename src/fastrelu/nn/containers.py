@@ -40,6 +40,18 @@ class _Container(Module):
             vars(self).pop(name, None)  # None or a number, which would hide the module
         Changes.count += 1
 
+    @classmethod
+    def _state_names(cls) -> tuple[str, ...]:
+        return ("_modules",)
+
+    def _check_state(self, state: dict[str, Any]) -> None:
+        if not isinstance(state["_modules"], dict):
+            raise TypeError(f"the modules must be a dict of names and modules, got {state['_modules']!r}")
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self._set(self._modules)
+
     def _check(self, named: dict[str, Module]) -> None:
         """Refuse modules that do not fit together."""
 
@@ -144,6 +156,12 @@ class Sequential(_List):
     ----------
     *layers : Module
         The layers, named "0", "1", ...; or one ``OrderedDict`` of names and layers.
+
+    Notes
+    -----
+    In evaluation mode the second call after a change to any module finds out what the next ones can leave out. Python
+    does not report a function that is assigned to a *class*, ``nn.Tanh.forward = f``, nor a change of ``vars(layer)``:
+    they count from the next change of an attribute on, such as another call of ``eval()``.
 
     Raises
     ------

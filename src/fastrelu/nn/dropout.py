@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu import masks
+import fastrelu.masks as masks  # noqa: PLR0402  not what stands for it in the package
 from fastrelu._foreign import refuse
+from fastrelu._options import real_number
 from fastrelu._packed import words_from
 from fastrelu.nn.module import Layer
 from fastrelu.nn.random import Random
 from fastrelu.nn.record import save, watching, writable
-from fastrelu.nn.utils import real_number
 from fastrelu.runtime import isa
 
 

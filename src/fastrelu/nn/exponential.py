@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastrelu._core import check_types
+from fastrelu._options import number
 from fastrelu.nn.activation import Activation
 from fastrelu.nn.learnable import Learnable
 
@@ -55,7 +56,7 @@ class ELU(Learnable, function="elu"):
         axis: int = 1,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.alpha = self._initial(alpha, learnable, num_parameters, axis, dtype)
+        self.alpha = self._initial("alpha", alpha, learnable, num_parameters, axis, dtype)
         super().__init__(inplace)
 
 
@@ -89,7 +90,7 @@ class CELU(Learnable, function="celu"):
         axis: int = 1,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.alpha = self._initial(alpha, learnable, num_parameters, axis, dtype)
+        self.alpha = self._initial("alpha", alpha, learnable, num_parameters, axis, dtype)
         super().__init__(inplace)
 
 
@@ -152,14 +153,14 @@ class Softplus(_Softplus):
         axis: int = 1,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.beta = self._initial(beta, learnable, num_parameters, axis, dtype)
+        self.beta = self._initial("beta", beta, learnable, num_parameters, axis, dtype)
         self.threshold = threshold
         super().__init__(inplace)
 
     def _check_attribute(self, name: str, value: Any) -> None:
         super()._check_attribute(name, value)
-        if name == "threshold" and not value == value:  # noqa: PLR0124  NaN is not equal to itself
-            raise ValueError(f"Softplus requires a number as threshold, got {value!r}")
+        if name == "threshold":
+            number(name, value)
 
     def _output_determines(self) -> bool:
         # Below, outputs on both sides of the threshold are the same.

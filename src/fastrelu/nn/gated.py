@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastrelu._options import choice
 from fastrelu.nn.activation import Activation
 from fastrelu.nn.learnable import Learnable
 
@@ -61,7 +63,7 @@ class Swish(Learnable, function="swish"):
         axis: int = 1,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.beta = self._initial(beta, learnable, num_parameters, axis, dtype)
+        self.beta = self._initial("beta", beta, learnable, num_parameters, axis, dtype)
         super().__init__()
 
 
@@ -86,9 +88,9 @@ class GELU(Activation, function="gelu"):
     array([-0.0455, -0.1543,  0.    ,  2.996 ], dtype=float32)
     """
 
+    _checks: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = {"approximate": choice("none", "tanh")}
+
     def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
-        if approximate not in {"none", "tanh"}:
-            raise ValueError(f'approximate must be "none" or "tanh", got {approximate!r}')
         self.approximate = approximate
         super().__init__()
 
@@ -144,7 +146,7 @@ class Hardswish(Activation, function="hard_swish"):
 
     def extra_repr(self) -> str:
         """Return slope and offset unless they are the defaults, and whether the layer works in place."""
-        default = (self.slope, self.offset) == (1 / 6, 0.5)
+        default = (repr(self.slope), repr(self.offset)) == (repr(1 / 6), "0.5")  # arrays have no truth value
         return ("inplace=True" if self.inplace else "") if default else super().extra_repr()
 
 

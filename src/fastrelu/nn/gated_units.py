@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 from numpy.typing import ArrayLike
 
 from fastrelu import gated_units
 from fastrelu._entries import entries
+from fastrelu._options import choice, integer, number, operand, optional_number
 from fastrelu.nn.activation import repr_of
 from fastrelu.nn.module import Layer
 from fastrelu.nn.record import save, watching
@@ -24,6 +26,15 @@ class _GatedUnit(Layer):
     _fresh_gradient: ClassVar[bool] = True
     _name: ClassVar[str]
     _options: ClassVar[tuple[str, ...]] = ("gate", "layout")
+    _checks: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = {
+        "dim": integer,
+        "gate": choice("first", "second"),
+        "layout": choice("halves", "interleaved"),
+        "limit": optional_number,
+        "offset": number,
+        "beta": operand,
+        "approximate": choice("none", "tanh"),
+    }
 
     def __init__(self, dim: int, **options: Any) -> None:
         super().__init__()

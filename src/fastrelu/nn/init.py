@@ -15,7 +15,6 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
-import operator
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
@@ -24,8 +23,8 @@ from numpy.typing import NDArray
 
 from fastrelu import activations
 from fastrelu._catalogue import check_name
+from fastrelu._options import at_least, choice, generator, integer, number, real_number
 from fastrelu.nn.parameter import Parameter, float_dtype
-from fastrelu.nn.utils import at_least, real_number
 from fastrelu.runtime import precision
 
 Rng = np.random.Generator | int | None
@@ -49,6 +48,8 @@ __all__ = [
     "xavier_uniform_",
     "zeros_",
 ]
+
+_check_mode, _check_convention = choice("fan_in", "fan_out"), choice("torch", "moment")
 
 _T = TypeVar("_T", bound="Parameter | NDArray[Any]")
 
@@ -102,8 +103,11 @@ def calculate_gain(
     >>> round(nn.init.calculate_gain("gelu", convention="moment"), 4)
     1.5335
     """
-    if convention not in {"torch", "moment"}:
-        raise ValueError(f'convention must be "torch" or "moment", got {convention!r}')
+    if not isinstance(nonlinearity, str):
+        raise TypeError(f"nonlinearity must be the name of an activation, got {nonlinearity!r}")
+    _check_convention("convention", convention)
+    if param is not None:
+        _check_parameters("param", param)
     if nonlinearity in _LINEAR:
         return 1.0
     if convention == "moment":
@@ -119,6 +123,13 @@ def calculate_gain(
             f'PyTorch defines no gain for {nonlinearity!r}, only for {known}; convention="moment" knows every activation'
         )
     return _TORCH[nonlinearity]
+
+
+def _check_parameters(name: str, given: Any) -> None:
+    """Refuse parameters of an activation that are no numbers, but for the form of GELU."""
+    for each in given if isinstance(given, tuple) else (given,):
+        if not isinstance(each, str):
+            number(name, each)
 
 
 def _moment_gain(name: str, param: float | tuple[float, ...] | None) -> float:
@@ -238,7 +249,7 @@ def uniform_(tensor: _T, a: float = 0.0, b: float = 1.0, *, rng: Rng = None) -> 
     array = _array(tensor)
     if not 0 <= real_number("b", b) - real_number("a", a) < math.inf:
         raise ValueError(f"uniform_ requires a <= b and a finite b - a, got a={a!r}, b={b!r}")
-    _within(array, np.random.default_rng(rng).uniform(a, b, array.shape), a, b, with_b=False)
+    _within(array, generator(rng).uniform(a, b, array.shape), a, b, with_b=False)
     return tensor
 
 
@@ -267,7 +278,7 @@ def normal_(tensor: _T, mean: float = 0.0, std: float = 1.0, *, rng: Rng = None)
     """
     array = _array(tensor)
     mean, std = _number(array, "mean", mean), _number(array, "std", std, 0.0)
-    draws = np.random.default_rng(rng).normal(mean, std, array.shape)
+    draws = generator(rng).normal(mean, std, array.shape)
     with np.errstate(over="ignore"):  # a draw beyond the largest number of the type is infinite
         array[...] = draws
     return tensor
@@ -310,7 +321,7 @@ def trunc_normal_(
     if not 0 < std < math.inf or not math.isfinite(mean):
         raise ValueError(f"trunc_normal_ requires std > 0 and a finite mean, got mean={mean!r}, std={std!r}")
     draws = np.empty(array.size)
-    source, missing = np.random.default_rng(rng), array.size
+    source, missing = generator(rng), array.size
     while missing:
         found = _truncated(source, missing, float(mean), float(std), float(a), float(b))
         draws[array.size - missing : array.size - missing + found.size] = found
@@ -371,8 +382,6 @@ def constant_(tensor: _T, val: float) -> _T:
     array([0.5, 0.5])
     """
     array = _array(tensor)
-    if np.ndim(val):
-        raise TypeError(f"constant_ fills with one number, got an array of shape {np.shape(val)}")
     if math.isfinite(real_number("val", val)):
         _number(array, "val", val)
     array[...] = val
@@ -455,7 +464,7 @@ def dirac_(tensor: _T, groups: int = 1) -> _T:
     array = _array(tensor)
     if array.ndim not in {3, 4, 5}:
         raise ValueError(f"dirac_ needs three to five axes, the array is of shape {array.shape}")
-    if operator.index(groups) < 1 or array.shape[0] % groups:
+    if integer("groups", groups) < 1 or array.shape[0] % groups:
         raise ValueError(f"groups must divide the {array.shape[0]} output channels, got {groups!r}")
     array[...] = 0
     if array.size:
@@ -500,7 +509,7 @@ def orthogonal_(tensor: _T, gain: float = 1.0, *, rng: Rng = None) -> _T:
     gain = _number(array, "gain", gain)
     if array.size:
         rows, columns = array.shape[0], math.prod(array.shape[1:])
-        q, r = np.linalg.qr(np.random.default_rng(rng).standard_normal((max(rows, columns), min(rows, columns))))
+        q, r = np.linalg.qr(generator(rng).standard_normal((max(rows, columns), min(rows, columns))))
         q *= np.where(np.diag(r) < 0, -gain, gain)  # without the signs some matrices were likelier than others
         array[...] = (q if rows >= columns else q.T).reshape(array.shape)
     return tensor
@@ -552,10 +561,10 @@ def xavier_normal_(tensor: _T, gain: float = 1.0, *, rng: Rng = None) -> _T:
 def _kaiming_std(
     tensor: Parameter | NDArray[Any], a: float | tuple[float, ...], mode: Fan, name: str, convention: Convention
 ) -> float:
-    if mode not in ("fan_in", "fan_out"):
-        raise ValueError(f'mode must be "fan_in" or "fan_out", got {mode!r}')
+    _check_mode("mode", mode)
+    _check_parameters("a", a)
     fan = _fans(_array(tensor))[mode == "fan_out"]
-    param = a if name == "leaky_relu" or a != 0 else None
+    param = a if a != 0 or np.array_equal(name, "leaky_relu") else None  # a name that is none is refused below
     return calculate_gain(name, param, convention=convention) / math.sqrt(max(fan, 1))
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrelu._foreign import refuse
+from fastrelu._options import integer
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import FLOATS, Parameter, is_half
 from fastrelu.nn.record import save, watching
@@ -165,6 +167,8 @@ class Concatenate(_Joining):
     array([[0., 0., 0., 1.],
            [0., 0., 0., 1.]])
     """
+
+    _checks: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = {"axis": integer}
 
     def __init__(self, axis: int = -1) -> None:
         super().__init__()

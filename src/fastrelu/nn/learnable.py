@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastrelu import activations
-from fastrelu._flag import check_flag
+from fastrelu._options import check_flag, data_type, integer, number
 from fastrelu.nn.activation import Activation, alike
 from fastrelu.nn.parameter import Parameter, stored_dtype
 
@@ -42,18 +42,33 @@ class Learnable(Activation):
 
     _learns: ClassVar[bool] = True
     _axis: int = 1
+    _not_in_state: ClassVar[frozenset[str]] = frozenset({"dtype", "axis", "learnable", "num_parameters"})
 
-    def _initial(self, value: float, learnable: bool, num_parameters: int, axis: int, dtype: DTypeLike) -> Any:
-        """Return the function's parameter: a number, or a learned `Parameter` with that initial value."""
+    def _initial(
+        self, name: str, value: float, learnable: bool, num_parameters: int, axis: int, dtype: DTypeLike
+    ) -> Any:
+        """Return the function's parameter `name`: a number, or a learned `Parameter` with that initial value."""
         check_flag("learnable", learnable)
-        if num_parameters < 1:
+        integer("axis", axis)
+        kind = stored_dtype(data_type("dtype", dtype))
+        if integer("num_parameters", num_parameters) < 1:
             raise ValueError(f"{type(self).__name__} needs num_parameters of at least 1, got {num_parameters}")
         if not learnable:
             if num_parameters > 1:
                 raise ValueError(f"{type(self).__name__} has {num_parameters} parameters only with learnable=True")
             return value
         self._axis = axis
-        return Parameter(np.full(num_parameters, value, stored_dtype(dtype)))
+        return Parameter(np.full(num_parameters, number(name, value), kind))
+
+    def _check_state(self, state: dict[str, Any]) -> None:
+        super()._check_state(state)
+        if any(isinstance(value, Parameter) for value in state.values()):
+            if "_axis" not in state:
+                raise ValueError("it has no _axis")
+            integer("_axis", state["_axis"])
+        shapes = {value.shape for value in state.values() if isinstance(value, Parameter)}
+        if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
+            raise ValueError(f"the learned parameters must have one shape (n,), got {shapes}")
 
     def _learned(self) -> list[Parameter]:
         """Return the learned parameters in the order of the function's arguments."""
@@ -136,10 +151,13 @@ class PReLU(Learnable, function="prelu"):
     array([-0.5  , -0.125,  0.   ,  3.   ], dtype=float32)
     """
 
+    _not_in_state = Learnable._not_in_state | {"init"}
+    _also_in_state = ("weight",)
+
     def __init__(
         self, num_parameters: int = 1, init: float = 0.25, *, axis: int = 1, dtype: DTypeLike = np.float32
     ) -> None:
-        self.weight: Parameter = self._initial(init, True, num_parameters, axis, dtype)
+        self.weight: Parameter = self._initial("init", init, True, num_parameters, axis, dtype)
         super().__init__()
 
 
@@ -180,6 +198,9 @@ class XIELU(Learnable, function="xielu"):
     array([-0.0917, -0.1648,  0.    ,  8.7   ], dtype=float32)
     """
 
+    _not_in_state = Learnable._not_in_state | {"alpha_p_init", "alpha_n_init"}
+    _also_in_state = ("alpha_p", "alpha_n")
+
     def __init__(
         self,
         alpha_p_init: float = 0.8,
@@ -190,7 +211,9 @@ class XIELU(Learnable, function="xielu"):
         axis: int = 1,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        if not (alpha_p_init > 0 and alpha_n_init > beta):
+        if not (
+            number("alpha_p_init", alpha_p_init) > 0 and number("alpha_n_init", alpha_n_init) > number("beta", beta)
+        ):
             raise ValueError(
                 f"XIELU requires alpha_p_init > 0 and alpha_n_init > beta, got alpha_p_init={alpha_p_init!r}, "
                 f"alpha_n_init={alpha_n_init!r}, beta={beta!r}"
@@ -200,8 +223,10 @@ class XIELU(Learnable, function="xielu"):
         def raw(value: float) -> float:  # the inverse of softplus
             return value + math.log(-math.expm1(-value))
 
-        self.alpha_p: Parameter = self._initial(raw(alpha_p_init), True, num_parameters, axis, dtype)
-        self.alpha_n: Parameter = self._initial(raw(alpha_n_init - beta), True, num_parameters, axis, dtype)
+        self.alpha_p: Parameter = self._initial("alpha_p_init", raw(alpha_p_init), True, num_parameters, axis, dtype)
+        self.alpha_n: Parameter = self._initial(
+            "alpha_n_init", raw(alpha_n_init - beta), True, num_parameters, axis, dtype
+        )
         super().__init__()
 
     def _arguments(self, shape: tuple[int, ...]) -> list[Any]:
@@ -254,6 +279,9 @@ class SReLU(Learnable, function="srelu"):
     array([-0.4, -0.1,  0. ,  3. ], dtype=float32)
     """
 
+    _not_in_state = Learnable._not_in_state | {"t_left", "a_left", "t_right", "a_right"}
+    _also_in_state = ("t_left", "a_left", "width", "a_right")
+
     def __init__(
         self,
         num_parameters: int = 1,
@@ -265,13 +293,13 @@ class SReLU(Learnable, function="srelu"):
         axis: int = 1,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        if not t_left <= t_right:
+        if not number("t_left", t_left) <= number("t_right", t_right):
             raise ValueError(f"SReLU requires t_left <= t_right, got t_left={t_left!r}, t_right={t_right!r}")
         # The function's right threshold is t_left + abs(width): learning t_left moves both.
-        self.t_left: Parameter = self._initial(t_left, True, num_parameters, axis, dtype)
-        self.a_left: Parameter = self._initial(a_left, True, num_parameters, axis, dtype)
-        self.width: Parameter = self._initial(t_right - t_left, True, num_parameters, axis, dtype)
-        self.a_right: Parameter = self._initial(a_right, True, num_parameters, axis, dtype)
+        self.t_left: Parameter = self._initial("t_left", t_left, True, num_parameters, axis, dtype)
+        self.a_left: Parameter = self._initial("a_left", a_left, True, num_parameters, axis, dtype)
+        self.width: Parameter = self._initial("t_right", t_right - t_left, True, num_parameters, axis, dtype)
+        self.a_right: Parameter = self._initial("a_right", a_right, True, num_parameters, axis, dtype)
         super().__init__()
 
     def _arguments(self, shape: tuple[int, ...]) -> list[Any]:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrelu import _core
-from fastrelu._flag import check_flag
 from fastrelu._foreign import refuse
+from fastrelu._options import check_flag, data_type, generator, integer
 from fastrelu._runtime import call_whole
 from fastrelu.nn.init import uniform_
 from fastrelu.nn.module import Layer
@@ -61,6 +61,7 @@ class Linear(Layer):
     """
 
     _fresh_gradient: ClassVar[bool] = True
+    _also_in_state = ("weight",)
     _learns: ClassVar[bool] = True
 
     def __init__(
@@ -74,20 +75,30 @@ class Linear(Layer):
     ) -> None:
         super().__init__()
         check_flag("bias", bias)
-        if min(in_features, out_features) < 1:
+        if min(integer("in_features", in_features), integer("out_features", out_features)) < 1:
             raise ValueError(f"Linear needs at least one feature, got {in_features} in, {out_features} out")
         self.in_features = in_features
         self.out_features = out_features
-        kind = stored_dtype(dtype)
+        kind = stored_dtype(data_type("dtype", dtype))
         trained = np.dtype(np.float32) if kind.itemsize == 2 else kind
-        generator = np.random.default_rng(rng)
+        source = generator(rng)
         bound = 1 / math.sqrt(in_features)
         self.weight = Parameter(np.empty((out_features, in_features), trained, order="F"))
         self.bias = Parameter(np.empty(out_features, trained)) if bias else None
         for parameter in self.parameters():
-            uniform_(parameter, -bound, bound, rng=generator)
+            uniform_(parameter, -bound, bound, rng=source)
             if kind is not trained:
                 parameter.data = parameter.data.astype(kind)
+
+    def _check_state(self, state: dict[str, Any]) -> None:
+        super()._check_state(state)
+        bias, wanted = state["bias"], (state["out_features"], state["in_features"])
+        if state["weight"].shape != wanted:
+            raise ValueError(f"weight must have the shape {wanted}, got {state['weight'].shape}")
+        if bias is not None and not isinstance(bias, Parameter):
+            raise TypeError(f"bias must be a Parameter or None, got {type(bias).__name__!r}")
+        if bias is not None and bias.shape not in {wanted[:1], (1,)}:
+            raise ValueError(f"bias must have the shape {wanted[:1]}, got {bias.shape}")
 
     def _check_attribute(self, name: str, value: Any) -> None:
         super()._check_attribute(name, value)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import along_axis, losses
+from fastrelu._options import choice, integer, number, real_number
 from fastrelu.activations import hard_tanh
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import check_backward_flags, is_half
@@ -41,6 +43,14 @@ class _Loss(Layer):
     # Whether the gradient with respect to the second argument is the first one's, negated.
     _symmetric: ClassVar[bool] = False
 
+    _checks: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = {
+        "reduction": choice("mean", "sum", "none"),
+        "ignore_index": integer,
+        "label_smoothing": number,
+        "delta": real_number,
+        "beta": real_number,
+    }
+
     def __init_subclass__(cls, symmetric: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._symmetric = cls._symmetric or symmetric
@@ -51,10 +61,8 @@ class _Loss(Layer):
 
     def _check_attribute(self, name: str, value: Any) -> None:
         super()._check_attribute(name, value)
-        if name == "reduction" and (not isinstance(value, str) or value not in ("mean", "sum", "none")):
-            raise ValueError(f'reduction must be "mean", "sum" or "none", got {value!r}')
-        if name == "ignore_index" and not hasattr(value, "__index__"):
-            raise TypeError(f"ignore_index must be an integer, got {value!r}")
+        if name in {"weight", "pos_weight"} and value is not None:
+            losses.real_array(type(self).__name__, name, value)
 
     def backward(
         self,
@@ -619,9 +627,10 @@ class NLLLoss(_Loss):
             loss = losses.reduced(float(np.sum(each)), count, self.reduction, dtype)
         gradient = None
         if recording(self):
-            share = 1 / count if self.reduction == "mean" and count else 1.0
+            # The mean of losses whose weights are all 0 is NaN, and so is its gradient; what is ignored has none.
+            share = 1.0 if self.reduction != "mean" else 1 / count if count else np.inf
             gradient = np.zeros(x.shape, dtype)
-            at_labels = losses.rounded(np.asarray(-weight * share), dtype)
+            at_labels = losses.rounded(np.multiply(-weight, share, out=np.zeros(shape), where=counted), dtype)
             np.put_along_axis(gradient, np.expand_dims(label, axis), np.expand_dims(at_labels, axis), axis)
         self._save(log_probabilities, labels, loss, gradient)
         return loss

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu import masks
+import fastrelu.masks as masks  # noqa: PLR0402  not what stands for it in the package
 from fastrelu._core import joint_dtype
 from fastrelu.nn.activation import Activation, alike
 from fastrelu.nn.record import save, watching, writable

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu._entries import entries
-from fastrelu._flag import check_flag
+from fastrelu._options import check_flag
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter, check_backward_flags, is_half
 from fastrelu.nn.record import HERE, Alone, Off, Record, Saved, flat, keep, release
 
@@ -200,7 +200,7 @@ class Module:
             if type(current) is Record:
                 result = current.call(self, args, kwargs)
             elif current is None and records:
-                result = self._forward_alone(args, kwargs)
+                return self._call_alone(args, kwargs)
             else:
                 result = self.forward(*args, **kwargs)
             return self._run_hooks(args, result)
@@ -213,13 +213,22 @@ class Module:
 
     # Methods of their own, because they are short: where no memory is left, CPython 3.11 repeats the handler of an error
     # for ever if it is beyond the 256th instruction.
-    def _forward_alone(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _call_alone(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call `forward` so that the layers in it save for the backward that calls them, whatever their modes."""
-        HERE.current = Alone()
+        log: dict[tuple[Module, str], Any] | None = {} if self._hooks else None
+        HERE.current = Alone(log)
         try:
-            return self.forward(*args, **kwargs)
+            result = self.forward(*args, **kwargs)
         finally:
             HERE.current = None
+        if log is None:
+            return result
+        changed = self._run_hooks(args, result)
+        if changed is not result:  # which the module's own backward does not know
+            for module, name in log:
+                if name == "_saved":
+                    keep(module, REPLACED)
+        return changed
 
     def _forward_recorded(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call `forward` and record which layers are called."""
@@ -345,8 +354,8 @@ class Module:
         saved = self._saved.call if self._saved is not None else None
         if saved is REPLACED:
             raise RuntimeError(
-                f"{type(self).__name__}.backward cannot begin: a forward hook replaced the output of the layer, which "
-                "returns the gradient of what it computed itself; let the hook return None, or call layers in it and "
+                f"{type(self).__name__}.backward cannot begin: a forward hook replaced the output of the layer, or of a "
+                "module with a backward of its own that calls it, which returns the gradient of what it computed itself; let the hook return None, or call layers in it and "
                 "the layer within a network"
             )
         if saved is None:
@@ -564,6 +573,40 @@ class Module:
         """Return the attributes without what belongs to this object: what a call saved, what has been checked."""
         return {name: value for name, value in entries(vars(self)) if name not in {"_saved", "_checked", "_plan"}}
 
+    def __setstate__(self, state: Any) -> None:
+        """Set the attributes of a copy or an unpickled module, or refuse what was not its state."""
+        kind = type(self).__name__
+        if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+            raise TypeError(f"the state of a {kind} must be a dict of attributes, got {type(state).__name__!r}")
+        given = {name: value for name, value in entries(state) if name not in {"_saved", "_checked", "_plan"}}
+        hooks = given.get("_hooks", ())
+        if not isinstance(hooks, tuple) or not all(map(callable, hooks)):
+            raise TypeError(
+                f"the state of a {kind} is damaged, or of another class or version: it has hooks that are no functions, {hooks!r}"
+            )
+        missing = [name for name in self._state_names() if name not in given]
+        if missing:
+            raise ValueError(
+                f"the state of a {kind} is damaged, or of another class or version: it has no {', '.join(missing)}"
+            )
+        try:
+            for name, value in entries(given):
+                if name not in _INTERNAL:
+                    self._check_attribute(name, value)
+            self._check_state(given)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"the state of a {kind} is damaged, or of another class or version: {error}") from None
+        vars(self).update(given)
+        Changes.count += 1
+
+    @classmethod
+    def _state_names(cls) -> tuple[str, ...]:
+        """Return the attributes without which a module of this class does not work."""
+        return ()
+
+    def _check_state(self, state: dict[str, Any]) -> None:
+        """Refuse attributes that do not fit together."""
+
     def __repr__(self) -> str:
         lines = [self.extra_repr()] if self.extra_repr() else []
         children = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
@@ -603,6 +646,31 @@ class Layer(Module):
 
     _is_layer: ClassVar[bool] = True
     _learns: ClassVar[bool] = False
+    # Arguments of the constructor that are no attributes, and attributes that are no arguments.
+    _not_in_state: ClassVar[frozenset[str]] = frozenset({"rng", "dtype"})
+    _also_in_state: ClassVar[tuple[str, ...]] = ()
+    # The checks of its options, which are attributes, by name.
+    _checks: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = {}
+
+    def _check_attribute(self, name: str, value: Any) -> None:
+        super()._check_attribute(name, value)
+        if name in self._checks and not isinstance(value, Parameter):
+            self._checks[name](name, value)
+
+    @classmethod
+    def _state_names(cls) -> tuple[str, ...]:
+        own = next(base for base in cls.__mro__ if base.__module__.startswith(f"{__package__}."))
+        names = [
+            p.name
+            for p in inspect.signature(own).parameters.values()
+            if p.kind in {p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY} and p.name not in cls._not_in_state
+        ]
+        return *names, *cls._also_in_state
+
+    def _check_state(self, state: dict[str, Any]) -> None:
+        for name in self._also_in_state:
+            if not isinstance(state[name], Parameter):
+                raise TypeError(f"{name} must be a Parameter, got {type(state[name]).__name__!r}")
 
     def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
         """Return the gradient with respect to the input; see :meth:`Module.backward`."""

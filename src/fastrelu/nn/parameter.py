@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrelu import _core, _runtime
-from fastrelu._flag import check_flag
+from fastrelu._options import check_flag
 
 FLOATS = _runtime.dtypes
 
@@ -110,6 +110,26 @@ class Parameter:
         self._owned = False  # the memory of the gradient is not an assigned array
         self._used = False  # by a step
         self._buffer: NDArray[Any] | None = None
+
+    def __setstate__(self, state: Any) -> None:
+        """Set the values and the gradient of a copy or an unpickled parameter, or refuse what was not its state."""
+        given = state[1] if isinstance(state, tuple) and len(state) == 2 else None
+        if not isinstance(given, dict) or set(given) != set(self.__slots__):
+            raise TypeError(f"the state of a Parameter is damaged, or of another version: {state!r}")
+        data, grad, buffer = given["_data"], given["_grad"], given["_buffer"]
+        for name, array in (("_data", data), ("_grad", grad), ("_buffer", buffer)):
+            if not isinstance(array, np.ndarray) and not (name != "_data" and array is None):
+                raise TypeError(f"the state of a Parameter is damaged: {name[1:]} must be an array, got {array!r}")
+        stored_dtype(data.dtype)
+        if grad is not None and (grad.shape, grad.dtype) != (data.shape, data.dtype):
+            raise ValueError(
+                f"the state of a Parameter is damaged: values of shape {data.shape} and type {data.dtype}, a gradient of "
+                f"{grad.shape} and {grad.dtype}"
+            )
+        for name in ("_owned", "_used", "_requires_grad"):
+            check_flag(name[1:], given[name])
+        for name in self.__slots__:
+            setattr(self, name, given[name])
 
     @property
     def data(self) -> NDArray[Any]:
@@ -231,7 +251,7 @@ class Parameter:
         """Store new values of the same shape, and adopt their type; `memory` is the result of `memory_for`."""
         if memory is None:
             memory = self.memory_for(values)
-        np.copyto(memory, values)
+        _core.copy_into(memory, values)
         if memory is not self.data:
             self.data = memory
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastrelu._entries import entries
+from fastrelu._options import generator
 
 
 class Random:
@@ -28,7 +29,7 @@ class Random:
     _process: int = 0
 
     def _seed(self, rng: np.random.Generator | int | None) -> None:
-        self.rng = np.random.default_rng(rng)
+        self.rng = generator(rng)
         self._unseeded, self._process = (self.rng if rng is None else None), os.getpid()
 
     def _generator(self) -> np.random.Generator:
@@ -44,6 +45,12 @@ class Random:
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        super().__setstate__(state)  # type: ignore[misc]  # of the layer that this is mixed into
         if "rng" not in state:
             self._seed(None)
+
+    def _check_state(self, state: dict[str, Any]) -> None:
+        super()._check_state(state)  # type: ignore[misc]  # of the layer that this is mixed into
+        source = state.get("rng")
+        if source is not None and not isinstance(source, np.random.Generator):
+            raise TypeError(f"rng must be a numpy.random.Generator, got {source!r}")

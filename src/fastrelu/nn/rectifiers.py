@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import activations
 from fastrelu._foreign import is_foreign
+from fastrelu._options import integer, number
 from fastrelu.nn.activation import Activation, alike, repr_of
 from fastrelu.nn.masked import Masked
 from fastrelu.nn.module import Layer
@@ -221,7 +223,7 @@ class RReLU(Random, Activation, function="rrelu"):
         *,
         rng: np.random.Generator | int | None = None,
     ) -> None:
-        if not lower <= upper:
+        if not number("lower", lower) <= number("upper", upper):
             raise ValueError(f"RReLU requires lower <= upper, got lower={lower!r}, upper={upper!r}")
         self.lower = lower
         self.upper = upper
@@ -283,6 +285,7 @@ class CReLU(Layer):
 
     _fresh_gradient: ClassVar[bool] = True
     _name: ClassVar[str] = "crelu"
+    _checks: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = {"axis": integer}
 
     def __init__(self, axis: int = -1) -> None:
         super().__init__()

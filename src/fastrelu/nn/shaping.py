@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu._foreign import refuse
+from fastrelu._options import integer, integers
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import check_backward_flags
 from fastrelu.nn.record import save, watching
@@ -106,6 +108,8 @@ class Flatten(_Reshaping):
     (32, 784)
     """
 
+    _checks: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = {"start_dim": integer, "end_dim": integer}
+
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
         self.start_dim = start_dim
@@ -120,6 +124,13 @@ class Flatten(_Reshaping):
     def extra_repr(self) -> str:
         """Return the axes."""
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+def _sizes(name: str, value: Any) -> None:
+    """Refuse what is no tuple of lengths."""
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{name} must be a tuple of integers, got {value!r}")
+    integers(name, value)
 
 
 class Unflatten(_Reshaping):
@@ -140,9 +151,12 @@ class Unflatten(_Reshaping):
     (32, 28, 28)
     """
 
+    _checks: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = {"dim": integer, "unflattened_size": _sizes}
+
     def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
         super().__init__()
         self.dim = dim
+        _sizes("unflattened_size", unflattened_size)
         self.unflattened_size = tuple(unflattened_size)
 
     def _new_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:

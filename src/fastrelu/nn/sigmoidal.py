@@ -139,7 +139,7 @@ class Hardsigmoid(Activation, function="hard_sigmoid"):
 
     def extra_repr(self) -> str:
         """Return slope and offset unless they are the defaults, and whether the layer works in place."""
-        default = (self.slope, self.offset) == (1 / 6, 0.5)
+        default = (repr(self.slope), repr(self.offset)) == (repr(1 / 6), "0.5")  # arrays have no truth value
         return ("inplace=True" if self.inplace else "") if default else super().extra_repr()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import along_axis
 from fastrelu._entries import entries
-from fastrelu._flag import check_flag
+from fastrelu._options import check_flag, integers, number, operand, optional_number
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import Parameter
 from fastrelu.nn.random import Random
@@ -25,6 +26,26 @@ __all__ = [
 ]
 
 
+def _axes(name: str, value: Any) -> None:
+    """Refuse what is neither an axis nor several; without one, PyTorch takes an axis that depends on the input."""
+    if value is None:
+        raise TypeError(
+            f"{name} must be an integer or a tuple of integers, got None: PyTorch, told none, takes axis 0 of inputs with "
+            "0, 1 or 3 axes and axis 1 of others; pass that one"
+        )
+    if isinstance(value, list):
+        raise TypeError(f"{name} must be an integer or a tuple of integers, got {value!r}")
+    integers(name, value)
+
+
+def _sink(name: str, value: Any) -> None:
+    """Refuse what is neither a number nor an array of real numbers."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} cannot be a masked array: fill it first, {name}.filled(0), got {value!r}")
+    if value is not None:
+        operand(name, value)
+
+
 class _AlongAxis(Layer):
     """Base of the layers along an axis, whose backward works from the output.
 
@@ -35,6 +56,7 @@ class _AlongAxis(Layer):
     """
 
     _fresh_gradient: ClassVar[bool] = True
+    _checks: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = {"dim": _axes}
     _name: ClassVar[str]
 
     def __init__(self, dim: int = -1) -> None:
@@ -67,6 +89,12 @@ class _Loaded(_AlongAxis):
     """Base of the layers whose input may be scaled, capped, and have a bias and a sink."""
 
     _learns: ClassVar[bool] = True
+    _checks: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = {
+        **_AlongAxis._checks,
+        "scale": number,
+        "softcap": optional_number,
+        "sink": _sink,
+    }
 
     def __init__(
         self,
@@ -77,9 +105,11 @@ class _Loaded(_AlongAxis):
         sink: ArrayLike | Parameter | None = None,
     ) -> None:
         super().__init__(dim)
-        getattr(along_axis, self._name)(np.empty((0, 1)), scale=scale, softcap=softcap)  # refuses other numbers
         self.scale = scale
         self.softcap = softcap
+        getattr(along_axis, self._name)(np.empty((0, 1)), scale=scale, softcap=softcap)  # refuses other numbers
+        if not isinstance(sink, Parameter):
+            _sink("sink", sink)
         fixed = sink is None or isinstance(sink, (int, float, Parameter))
         self.sink: Any = sink if fixed else Parameter(np.asarray(sink))
 
@@ -259,6 +289,11 @@ class GumbelSoftmax(Random, _AlongAxis):
     """
 
     _name = "gumbel_softmax"
+    _checks: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = {
+        **_AlongAxis._checks,
+        "tau": number,
+        "hard": check_flag,
+    }
 
     def __init__(
         self, tau: float = 1.0, hard: bool = False, dim: int = -1, *, rng: np.random.Generator | int | None = None
@@ -267,11 +302,6 @@ class GumbelSoftmax(Random, _AlongAxis):
         self.tau = tau
         self.hard = hard
         self._seed(rng)
-
-    def _check_attribute(self, name: str, value: Any) -> None:
-        super()._check_attribute(name, value)
-        if name == "hard":
-            check_flag(name, value)
 
     def _saves_output(self) -> bool:
         return not self.hard

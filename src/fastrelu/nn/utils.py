@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrelu._flag import check_flag
+from fastrelu._options import at_least, check_flag, real_number
 from fastrelu.nn.module import Module
 from fastrelu.nn.parameter import Parameter
 
@@ -112,28 +112,6 @@ def clip_grad_value_(parameters: Parameter | Iterable[Parameter], clip_value: fl
     at_least("clip_value", clip_value)
     for grad in _gradients(parameters):
         np.clip(grad, -clip_value, clip_value, out=grad)
-
-
-def real_number(name: str, value: Any) -> float:
-    """Return an option that is one real number, or refuse it."""
-    if np.ndim(value) or not isinstance(
-        value.item() if isinstance(value, (np.ndarray, np.generic)) else value, (int, float)
-    ):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    try:
-        return float(value)
-    except OverflowError:
-        raise ValueError(
-            f"{name} must be a number that float holds, got an integer of {value.bit_length()} bits"
-        ) from None
-
-
-def at_least(name: str, value: Any, low: float = 0.0) -> float:
-    """Return an option that is a number and not too small, or refuse it."""
-    number = real_number(name, value)
-    if not number >= low:
-        raise ValueError(f"{name} must be at least {low:g}, got {value!r}")
-    return number
 
 
 def parameter_list(taker: str, given: Any) -> list[Parameter]:
