@@ -26,6 +26,11 @@ cdef extern from "numpy/arrayobject.h":
     bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
     bint PyArray_IS_F_CONTIGUOUS(cnp.ndarray)
 
+cdef extern from "atomic.h" nogil:
+    ctypedef long long fr_atomic
+    long long fr_load(fr_atomic *)
+    long long fr_add(fr_atomic *, long long)
+
 cdef extern from "Python.h":
     int PyObject_GenericSetAttr(object, object, object) except -1
 
@@ -170,12 +175,26 @@ cdef bint _takes_part(cnp.ndarray array, cnp.ndarray target):
             and cnp.PyArray_ISNOTSWAPPED(array) and PyArray_SAMESHAPE(array, target))
 
 
-def finish_step(list changes, dict state, dict running, list parameters):
+cdef fr_atomic _updates  # of the values of all parameters, in all threads
+
+
+def last_update():
+    """Return the number of the last update of any parameter; 0 before the first."""
+    return fr_load(&_updates)
+
+
+def new_update():
+    """Return the number of a new update of parameters, above all before. It is asked for before the values change."""
+    return fr_add(&_updates, 1) + 1
+
+
+def finish_step(list changes, dict state, dict running, list parameters, list updated):
     """Make all changes of a step, or raise an error before the first; to make them, nothing is allocated.
 
     Each of `changes` is an array, its factor, what is subtracted then, a divisor of that or None, and a factor of that;
-    `running` replaces entries of `state`; the gradients of `parameters` are used.
+    `running` replaces entries of `state`; the gradients of `parameters` are used, and the values of `updated` change.
     """
+    number = new_update()
     cdef cnp.ndarray target, by, array
     cdef PyObject *arrays[3]
     cdef _Change change
@@ -207,3 +226,5 @@ def finish_step(list changes, dict state, dict running, list parameters):
         state[parameter] = entries
     for parameter in parameters:
         PyObject_GenericSetAttr(parameter, "_used", True)
+    for parameter in updated:
+        PyObject_GenericSetAttr(parameter, "_updated", number)

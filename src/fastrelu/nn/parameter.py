@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastrelu import _core, _runtime
+from fastrelu import _core, _runtime, _steps
+from fastrelu._entries import entries
 from fastrelu._flag import check_flag
 
 FLOATS = _runtime.dtypes
@@ -80,7 +81,8 @@ class Parameter:
     ----------
     data : ndarray
         The values; optimizers change them in place. An array that is assigned has the same shape and is not copied;
-        a list of numbers gets the type of the parameter.
+        a list of numbers gets the type of the parameter. A change between a forward and its backward call is an error if
+        the gradients need the values; only what NumPy writes into `data`, as in ``p.data[...] = 0``, is not noticed.
     grad : ndarray or None
         The gradient, of the shape and type of `data`; None before the first backward pass. An array that is assigned
         counts as the gradient of a backward pass.
@@ -101,7 +103,7 @@ class Parameter:
     ((2, 3), dtype('float32'), None)
     """
 
-    __slots__ = ("_buffer", "_data", "_grad", "_owned", "_requires_grad", "_used")
+    __slots__ = ("_buffer", "_data", "_grad", "_owned", "_requires_grad", "_updated", "_used")
 
     def __init__(self, data: ArrayLike, requires_grad: bool = True) -> None:
         self._data: NDArray[Any] = _array(data)
@@ -110,6 +112,14 @@ class Parameter:
         self._owned = False  # the memory of the gradient is not an assigned array
         self._used = False  # by a step
         self._buffer: NDArray[Any] | None = None
+        self._updated = 0  # the number of the last change of the values, of those that the library makes
+
+    def __setstate__(self, state: tuple[dict[str, Any] | None, dict[str, Any]]) -> None:
+        """Take the attributes of another parameter: no call has read the values of this one."""
+        for attributes in filter(None, state):
+            for name, value in entries(attributes):
+                setattr(self, name, value)
+        self._updated = 0  # older pickles have none, and updates are counted in each process
 
     @property
     def data(self) -> NDArray[Any]:
@@ -123,6 +133,7 @@ class Parameter:
         array = _array(values, self._data.dtype)
         if array.dtype != self._data.dtype:
             self.zero_grad()
+        self._updated = _steps.new_update()
         self._data = array
         Changes.count += 1
 
@@ -227,13 +238,23 @@ class Parameter:
         """Return memory for new values: that of this parameter, or new memory if their type differs."""
         return self.data if values.dtype == self.data.dtype else np.empty_like(self.data, dtype=values.dtype)
 
-    def assign(self, values: NDArray[Any], memory: NDArray[Any] | None = None) -> None:
-        """Store new values of the same shape, and adopt their type; `memory` is the result of `memory_for`."""
+    def assign(self, values: NDArray[Any], memory: NDArray[Any] | None = None, update: int | None = None) -> None:
+        """Store new values of the same shape, and adopt their type.
+
+        `memory` is the result of `memory_for`, `update` that of `new_update`.
+        """
         if memory is None:
             memory = self.memory_for(values)
+        self.count_update(update)
         np.copyto(memory, values)
-        if memory is not self.data:
-            self.data = memory
+        if memory is not self._data:
+            self.zero_grad()
+            self._data = memory
+            Changes.count += 1
+
+    def count_update(self, update: int | None = None) -> None:
+        """Count an update of the values before it begins: an error in it leaves them in doubt."""
+        self._updated = _steps.new_update() if update is None else update
 
     def refuse_training(self) -> None:
         """Refuse a type that is for inference."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastrelu import _steps
 from fastrelu._entries import entries
 from fastrelu._foreign import refuse
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter
@@ -21,9 +22,14 @@ from fastrelu.nn.parameter import FLOATS, Changes, Parameter
 if TYPE_CHECKING:
     from fastrelu.nn.module import Module  # which imports this module
 
-    Node = tuple[Module, tuple[Any, ...], tuple[Any, ...], Any]
+    Node = tuple[Module, tuple[Any, ...], tuple[Any, ...], "Call"]
 
 __all__ = ["detach", "enable_grad", "no_grad"]
+
+# Inputs of a call that are parameters and were saved: their positions, and the parameters.
+Held = tuple[tuple[int, Parameter], ...]
+# What a layer saved in a call, the number of the last update of parameters before, and those that it got and saved.
+Call = tuple[Any, int, Held]
 
 
 class Off:
@@ -149,6 +155,8 @@ def detach(x: ArrayLike) -> NDArray[Any]:
     record = HERE.current
     if type(record) is Record:
         record.detached.append(array)
+        if isinstance(x, Parameter):
+            record.aliases.append((array, x))
     return array
 
 
@@ -171,7 +179,7 @@ def save(module: Module, inputs: tuple[Any, ...], outputs: tuple[Any, ...], save
     """
     current = HERE.current
     if type(current) is Record:
-        current.nodes.append((module, inputs, outputs, saved))
+        current.nodes.append((module, inputs, outputs, _call_of(inputs, saved)))
         frozen = current.frozen
         for array in (*inputs, *outputs):
             if type(array) is np.ndarray:
@@ -186,9 +194,28 @@ def save(module: Module, inputs: tuple[Any, ...], outputs: tuple[Any, ...], save
             current.record.detached.extend(outputs)
         saved = None
     if saved is not None:
-        keep(module, saved)
+        keep(module, _call_of(inputs, saved))
     elif module._saved is not None:
         module._saved.call = None
+
+
+def _call_of(inputs: tuple[Any, ...], saved: Any) -> Call:
+    """Return what a call saved, with what tells later whether parameters have changed since."""
+    for x in inputs:
+        if type(x) is not np.ndarray and isinstance(x, Parameter):
+            return saved, _steps.last_update(), _held_by(inputs, saved)
+    return saved, _steps.last_update(), ()
+
+
+def _held_by(inputs: tuple[Any, ...], saved: Any) -> Held:
+    """Return the inputs that are parameters of which a call saved the values."""
+    kept = saved_values(saved)
+    return tuple([(i, x) for i, x in enumerate(inputs) if isinstance(x, Parameter) and _is_among(x, x.data, kept)])
+
+
+def _is_among(x: Any, array: NDArray[Any], values: list[Any]) -> bool:
+    """Whether an object, or the memory of its array, is among what was saved."""
+    return any(v is x or (isinstance(v, np.ndarray) and np.may_share_memory(v, array)) for v in values)
 
 
 def nothing_is_recorded() -> bool:
@@ -272,15 +299,18 @@ class Record:
         Module, inputs, outputs and saved objects of each call; an `Own` for a module with a backward of its own.
     detached : list
         Arrays that need no gradient.
+    aliases : list
+        Those that are views of parameters, and these.
     args, kwargs, output : object
         What the network got and returned.
     """
 
-    __slots__ = ("args", "detached", "frozen", "kwargs", "nodes", "output")
+    __slots__ = ("aliases", "args", "detached", "frozen", "kwargs", "nodes", "output")
 
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.nodes: list[Node] = []
         self.detached: list[Any] = []
+        self.aliases: list[tuple[NDArray[Any], Parameter]] = []
         self.args, self.kwargs = args, kwargs
         self.output: Any = None
         self.frozen: dict[int, NDArray[Any]] = {}
@@ -334,7 +364,7 @@ class Record:
         owned = set(gradients) if overwrite_grad else set()
         while todo:
             node, needed = todo.pop()
-            module, inputs, outputs, saved = node
+            module, inputs, outputs, (saved, _, _) = node
             if gradients.keys().isdisjoint(map(id, outputs)):
                 continue
             key = id(outputs[0])
@@ -405,7 +435,20 @@ class Record:
             if need or (module._learns and module._trains()):
                 needs.update(map(id, made_here))
                 todo.append((self.nodes[i], need))
+        if todo and todo[0][0][3][1] != _steps.last_update():
+            self._check_updates(root, todo)
         return todo
+
+    def _check_updates(self, root: Module, todo: list[tuple[Node, Any]]) -> None:
+        """Refuse to go back through calls whose gradients need values of parameters from before an update."""
+        for node, need in todo:
+            module, inputs, _, (saved, since, held) = node
+            for i, x in enumerate(inputs) if self.aliases else ():
+                found = [parameter for view, parameter in self.aliases if view is x]
+                if found and _is_among(x, x, saved_values(saved)):
+                    held = (*held, (i, found[0]))  # noqa: PLW2901  with one more
+            for layer, parameters, before in _read_in(module, (saved, since, held), need):
+                refuse_changed(root, layer, parameters, before)
 
     def _sources(self, root: Module, wanted: set[int], active: list[int]) -> list[int]:
         """Return the identities of parameters among the inputs of layers; refuse arrays that no layer made."""
@@ -502,13 +545,13 @@ def _own_backward(
     root: Module, node: Node, gradients: dict[int, Any], *, input_grad: bool, overwrite_grad: bool
 ) -> list[Any]:
     """Call the backward that a user wrote; return a gradient for each input."""
-    module, inputs, outputs, saved = node
-    args, output = inputs, outputs[0]
+    module, inputs, outputs, call = node
+    saved, args, output = call[0], inputs, outputs[0]
     if type(saved) is Own:
         args, output = saved.args, saved.output
         saved.restore()
     else:
-        keep(module, saved)
+        keep(module, call)
     grad = _collected(output, gradients)
     result = call_backward(module, grad, input_grad=input_grad, overwrite_grad=overwrite_grad)
     if not input_grad:
@@ -628,10 +671,78 @@ def owner(array: Any) -> int:
 
 def saved_arrays(node: Node) -> list[NDArray[Any]]:
     """Return the arrays that were saved for the backward of a call."""
-    saved = node[3]
+    return [value for value in saved_values(node[3][0]) if isinstance(value, np.ndarray)]
+
+
+def saved_values(saved: Any) -> list[Any]:
+    """Return all that was saved for the backward of a call."""
     if type(saved) is not Own:
-        return [value for value in everything((saved,)) if isinstance(value, np.ndarray)]
+        return everything((saved,))
     values = everything(tuple(saved.log.values()))
-    found = [value for value in values if isinstance(value, np.ndarray)]
-    inner = [other for value in values if type(value) is Record for other in value.nodes]
-    return [*found, *itertools.chain.from_iterable(map(saved_arrays, inner))]
+    inner = [node[3][0] for value in values if type(value) is Record for node in value.nodes]
+    return [*values, *itertools.chain.from_iterable(map(saved_values, inner))]
+
+
+# --- Parameters that change between a forward call and its backward call ----------------------------------------------
+
+
+def _read_in(module: Any, call: Call, input_grad: Any) -> Iterator[tuple[Module, list[Parameter], int]]:
+    """Yield layers, the parameters whose values their gradients read, and the number of the last update before."""
+    saved, since, held = call
+    if type(saved) is Own:
+        yield module, [parameter for _, parameter in held], since
+        yield from _read_within(module, saved.log, since)
+    else:
+        # A backward that was set on the layer itself calls that of its class, with options that nobody knows.
+        yield module, module._reads(saved, "backward" in vars(module) or input_grad, held), since
+
+
+def _read_within(
+    root: Module, log: dict[tuple[Module, str], Any], since: int
+) -> Iterator[tuple[Module, list[Parameter], int]]:
+    """Yield the same of a module with a backward of its own, which may read all parameters that no layer holds."""
+    for (module, name), call in entries(log):
+        if name == "_saved" and type(call) is tuple:
+            yield from _read_in(module, call, True)
+        elif name == "_saved" and type(call) is Record:
+            for node in call.nodes:
+                yield from _read_in(node[0], node[3], True)
+    yield from _read_unseen(root, log, since)
+
+
+def _read_unseen(
+    module: Module, log: dict[tuple[Module, str], Any], since: int
+) -> Iterator[tuple[Module, list[Parameter], int]]:
+    """Yield modules that are no layers and saved nothing themselves, and their parameters."""
+    if not module._is_layer and (module, "_saved") not in log:
+        yield module, [parameter for _, parameter in module._own_parameters()], since
+        for child in module.children():
+            yield from _read_unseen(child, log, since)
+
+
+def refuse_changed(root: Module, module: Module, parameters: list[Parameter], since: int) -> None:
+    """Refuse to compute gradients from parameters of which one has changed since a call, or is another one."""
+    number, replaced = module._replaced
+    begin = f"{type(root).__name__}.backward cannot begin"
+    again = f"call {'the layer' if root._is_layer else 'the network'} again"
+    if number > since:
+        raise RuntimeError(
+            f"{begin}: {replaced} of {where(root, module)}, is not the parameter of the forward call, whose place it took "
+            f"since: {again} after the change, or call backward before it"
+        )
+    for parameter in parameters:
+        if parameter._updated > since:
+            raise RuntimeError(
+                f"{begin}: {_name_of(root, module, parameter)} {where(root, module)}, has changed since the forward call "
+                f"(by a step of an optimizer, load_state_dict, nn.init or an assignment), and the gradient needs the "
+                f"values that it had: {again} after the change, or call backward before it"
+            )
+
+
+def _name_of(root: Module, module: Module, parameter: Parameter) -> str:
+    """Return the name of a parameter of a module or among its inputs, for messages."""
+    own = next((name for name, other in module._own_parameters() if other is parameter), None)
+    if own is not None:
+        return f"{own} of"
+    name = next((name for name, other in root.named_parameters() if other is parameter), None)
+    return f"{name or f'a parameter of shape {parameter.shape}'}, an input of"
