@@ -2,7 +2,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-def last_update() -> int: ...
+updates: list[int]
+
 def new_update() -> int: ...
 def finish_step(
     changes: list[tuple[NDArray[Any], float, NDArray[Any], NDArray[Any] | None, float]],
@@ -10,4 +11,5 @@ def finish_step(
     running: dict[Any, dict[str, Any]],
     parameters: list[Any],
     updated: list[Any],
+    kind: type,
 ) -> None: ...

@@ -149,7 +149,7 @@ class Optimizer:
             If an option is out of range, a parameter is read-only, or its gradient has another shape.
         """
         changes, running, updated = self._changes()
-        _steps.finish_step(changes, self.state, running, self.params, updated)
+        _steps.finish_step(changes, self.state, running, self.params, updated, Parameter)
 
     @quiet
     def _changes(self) -> tuple[list[Change], dict[Parameter, dict[str, Any]], list[Parameter]]:

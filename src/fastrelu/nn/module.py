@@ -13,11 +13,11 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu import _steps
 from fastrelu._entries import entries
 from fastrelu._flag import check_flag
+from fastrelu._steps import new_update, updates
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter, check_backward_flags, is_half
-from fastrelu.nn.record import HERE, Alone, Held, Off, Record, Saved, flat, keep, refuse_changed, release
+from fastrelu.nn.record import HERE, Alone, Dated, Held, Off, Record, Saved, flat, keep, refuse_changed, release
 
 # What is saved of a call whose output a hook has replaced.
 REPLACED = object()
@@ -136,7 +136,7 @@ class Module:
                 current.log[self, name] = value
             before = vars(self).get(name)
             if isinstance(before, Parameter) and value is not before:
-                vars(self)["_replaced"] = _steps.new_update(), name
+                vars(self)["_replaced"] = new_update(), name
         super().__setattr__(name, value)
         Changes.count += 1
 
@@ -560,7 +560,7 @@ class Module:
             for name, value in entries(values)
         }
         memory = {name: own[name].memory_for(value) for name, value in entries(values)}
-        update = _steps.new_update()
+        update = new_update()
         for name, value in entries(values):
             own[name].assign(value, memory[name], update)
         return IncompatibleKeys(missing, unexpected)
@@ -618,10 +618,12 @@ class Layer(Module):
     def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
         """Return the gradient with respect to the input; see :meth:`Module.backward`."""
         check_backward_flags(input_grad, overwrite_grad)
-        saved, since, held = self._last_call()
+        saved = self._last_call()
+        if type(saved) is Dated:
+            saved, since, held = saved
+            if since != updates[0]:
+                refuse_changed(self, self, self._reads(saved, input_grad, held), since)
         self._check_gradient(grad, self._output_shape(saved))
-        if since != _steps.last_update():
-            refuse_changed(self, self, self._reads(saved, input_grad, held), since)
         release(self)
         return self._go_back(grad, saved, input_grad=input_grad, overwrite_grad=overwrite_grad)
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastrelu import _core, _runtime, _steps
+from fastrelu import _core, _runtime
 from fastrelu._entries import entries
 from fastrelu._flag import check_flag
+from fastrelu._steps import new_update
 
 FLOATS = _runtime.dtypes
 
@@ -133,7 +134,7 @@ class Parameter:
         array = _array(values, self._data.dtype)
         if array.dtype != self._data.dtype:
             self.zero_grad()
-        self._updated = _steps.new_update()
+        self._updated = new_update()
         self._data = array
         Changes.count += 1
 
@@ -254,7 +255,7 @@ class Parameter:
 
     def count_update(self, update: int | None = None) -> None:
         """Count an update of the values before it begins: an error in it leaves them in doubt."""
-        self._updated = _steps.new_update() if update is None else update
+        self._updated = new_update() if update is None else update
 
     def refuse_training(self) -> None:
         """Refuse a type that is for inference."""

@@ -14,22 +14,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu import _steps
 from fastrelu._entries import entries
 from fastrelu._foreign import refuse
+from fastrelu._steps import updates
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter
 
 if TYPE_CHECKING:
     from fastrelu.nn.module import Module  # which imports this module
 
-    Node = tuple[Module, tuple[Any, ...], tuple[Any, ...], "Call"]
+    Node = tuple[Module, tuple[Any, ...], tuple[Any, ...], Any]
 
 __all__ = ["detach", "enable_grad", "no_grad"]
 
 # Inputs of a call that are parameters and were saved: their positions, and the parameters.
 Held = tuple[tuple[int, Parameter], ...]
-# What a layer saved in a call, the number of the last update of parameters before, and those that it got and saved.
-Call = tuple[Any, int, Held]
+
+
+class Dated(tuple[Any, int, Held]):
+    """What a layer alone saved, the number of the last update of parameters before, and those that it got and saved."""
+
+    __slots__ = ()
 
 
 class Off:
@@ -155,8 +159,6 @@ def detach(x: ArrayLike) -> NDArray[Any]:
     record = HERE.current
     if type(record) is Record:
         record.detached.append(array)
-        if isinstance(x, Parameter):
-            record.aliases.append((array, x))
     return array
 
 
@@ -179,7 +181,9 @@ def save(module: Module, inputs: tuple[Any, ...], outputs: tuple[Any, ...], save
     """
     current = HERE.current
     if type(current) is Record:
-        current.nodes.append((module, inputs, outputs, _call_of(inputs, saved)))
+        if current.since != updates[0]:
+            current.mark()
+        current.nodes.append((module, inputs, outputs, saved))
         frozen = current.frozen
         for array in (*inputs, *outputs):
             if type(array) is np.ndarray:
@@ -188,34 +192,38 @@ def save(module: Module, inputs: tuple[Any, ...], outputs: tuple[Any, ...], save
                     frozen[id(array)] = array
                 elif id(array.base) in frozen:  # a view of a read-only array is read-only
                     frozen[id(array)] = array
+            elif isinstance(array, Parameter):
+                current.hold(_held_by(inputs, saved))
         saved = None
     elif type(current) is Off or (current is None and not module.training):
         if current is not None and current.record is not None:
             current.record.detached.extend(outputs)
         saved = None
     if saved is not None:
-        keep(module, _call_of(inputs, saved))
+        # An array alone is an output or a gradient, from which no layer with parameters works.
+        keep(module, saved if type(saved) is np.ndarray else _dated(module, inputs, saved))
     elif module._saved is not None:
         module._saved.call = None
 
 
-def _call_of(inputs: tuple[Any, ...], saved: Any) -> Call:
-    """Return what a call saved, with what tells later whether parameters have changed since."""
+def _dated(module: Module, inputs: tuple[Any, ...], saved: Any) -> Any:
+    """Return what a layer alone saved, with what tells whether parameters have changed since if its gradient reads any."""
     for x in inputs:
         if type(x) is not np.ndarray and isinstance(x, Parameter):
-            return saved, _steps.last_update(), _held_by(inputs, saved)
-    return saved, _steps.last_update(), ()
+            return Dated((saved, updates[0], _held_by(inputs, saved)))
+    return Dated((saved, updates[0], ())) if module._learns else saved
 
 
 def _held_by(inputs: tuple[Any, ...], saved: Any) -> Held:
     """Return the inputs that are parameters of which a call saved the values."""
     kept = saved_values(saved)
-    return tuple([(i, x) for i, x in enumerate(inputs) if isinstance(x, Parameter) and _is_among(x, x.data, kept)])
+    given = [(i, x) for i, x in enumerate(inputs) if isinstance(x, Parameter)]
+    return tuple([(i, x) for i, x in given if any(value is x or _overlap(value, x.data) for value in kept)])
 
 
-def _is_among(x: Any, array: NDArray[Any], values: list[Any]) -> bool:
-    """Whether an object, or the memory of its array, is among what was saved."""
-    return any(v is x or (isinstance(v, np.ndarray) and np.may_share_memory(v, array)) for v in values)
+def _overlap(value: Any, array: NDArray[Any]) -> bool:
+    """Whether a value is an array in the memory of another one."""
+    return isinstance(value, np.ndarray) and np.may_share_memory(value, array)
 
 
 def nothing_is_recorded() -> bool:
@@ -299,21 +307,27 @@ class Record:
         Module, inputs, outputs and saved objects of each call; an `Own` for a module with a backward of its own.
     detached : list
         Arrays that need no gradient.
-    aliases : list
-        Those that are views of parameters, and these.
+    since : int
+        The number of the last update of parameters before the last call.
+    marks : list or None
+        Where it was another one before: positions in `nodes`, and the number of the calls up to there.
+    held : dict or None
+        The parameters that calls got and saved, by the calls' positions in `nodes`.
     args, kwargs, output : object
         What the network got and returned.
     """
 
-    __slots__ = ("aliases", "args", "detached", "frozen", "kwargs", "nodes", "output")
+    __slots__ = ("args", "detached", "frozen", "held", "kwargs", "marks", "nodes", "output", "since")
 
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.nodes: list[Node] = []
         self.detached: list[Any] = []
-        self.aliases: list[tuple[NDArray[Any], Parameter]] = []
         self.args, self.kwargs = args, kwargs
         self.output: Any = None
         self.frozen: dict[int, NDArray[Any]] = {}
+        self.since = updates[0]
+        self.marks: list[tuple[int, int]] | None = None
+        self.held: dict[int, Held] | None = None
 
     # --- Forward --------------------------------------------------------------------------------------------------
 
@@ -331,6 +345,21 @@ class Record:
             HERE.current = self
         save(module, inputs, tuple(flat(output)), Own((*args, *kwargs.values()), output, log))
         return output
+
+    def mark(self) -> None:
+        """Note that parameters have changed since the last call."""
+        if self.nodes:
+            self.marks = [*(self.marks or ()), (len(self.nodes), self.since)]
+        self.since = updates[0]
+
+    def hold(self, held: Held) -> None:
+        """Note the parameters that the last call got and saved."""
+        self.held = {**(self.held or {}), len(self.nodes) - 1: held}
+
+    def dated(self, i: int, saved: Any) -> Dated:
+        """Return what a call saved, with what tells whether parameters have changed since."""
+        since = next((number for end, number in self.marks or () if i < end), self.since)
+        return Dated((saved, since, (self.held or {}).get(i, ())))
 
     def thaw(self, array: Any) -> None:
         """Make an array writable again."""
@@ -364,7 +393,7 @@ class Record:
         owned = set(gradients) if overwrite_grad else set()
         while todo:
             node, needed = todo.pop()
-            module, inputs, outputs, (saved, _, _) = node
+            module, inputs, outputs, saved = node
             if gradients.keys().isdisjoint(map(id, outputs)):
                 continue
             key = id(outputs[0])
@@ -435,20 +464,23 @@ class Record:
             if need or (module._learns and module._trains()):
                 needs.update(map(id, made_here))
                 todo.append((self.nodes[i], need))
-        if todo and todo[0][0][3][1] != _steps.last_update():
+        if self.since != updates[0] or self.marks is not None:
             self._check_updates(root, todo)
         return todo
 
     def _check_updates(self, root: Module, todo: list[tuple[Node, Any]]) -> None:
         """Refuse to go back through calls whose gradients need values of parameters from before an update."""
+        parameters = list(root.parameters()) if self.detached else []
+        views = [(x, p) for x in self.detached for p in parameters if _overlap(x, p.data)]
+        positions = {id(node): i for i, node in enumerate(self.nodes)}
         for node, need in todo:
-            module, inputs, _, (saved, since, held) = node
-            for i, x in enumerate(inputs) if self.aliases else ():
-                found = [parameter for view, parameter in self.aliases if view is x]
-                if found and _is_among(x, x, saved_values(saved)):
-                    held = (*held, (i, found[0]))  # noqa: PLW2901  with one more
-            for layer, parameters, before in _read_in(module, (saved, since, held), need):
-                refuse_changed(root, layer, parameters, before)
+            module, inputs, _, saved = node
+            seen = [(i, p) for i, x in enumerate(inputs) for view, p in views if x is view]
+            kept = saved_values(saved) if seen else []
+            seen = [(i, p) for i, p in seen if any(_overlap(value, p.data) for value in kept)]
+            _, since, held = self.dated(positions[id(node)], saved)
+            for layer, read, before in _read_in(module, Dated((saved, since, (*held, *seen))), need):
+                refuse_changed(root, layer, read, before)
 
     def _sources(self, root: Module, wanted: set[int], active: list[int]) -> list[int]:
         """Return the identities of parameters among the inputs of layers; refuse arrays that no layer made."""
@@ -545,13 +577,13 @@ def _own_backward(
     root: Module, node: Node, gradients: dict[int, Any], *, input_grad: bool, overwrite_grad: bool
 ) -> list[Any]:
     """Call the backward that a user wrote; return a gradient for each input."""
-    module, inputs, outputs, call = node
-    saved, args, output = call[0], inputs, outputs[0]
+    module, inputs, outputs, saved = node
+    args, output = inputs, outputs[0]
     if type(saved) is Own:
         args, output = saved.args, saved.output
         saved.restore()
     else:
-        keep(module, call)
+        keep(module, saved)
     grad = _collected(output, gradients)
     result = call_backward(module, grad, input_grad=input_grad, overwrite_grad=overwrite_grad)
     if not input_grad:
@@ -671,7 +703,7 @@ def owner(array: Any) -> int:
 
 def saved_arrays(node: Node) -> list[NDArray[Any]]:
     """Return the arrays that were saved for the backward of a call."""
-    return [value for value in saved_values(node[3][0]) if isinstance(value, np.ndarray)]
+    return [value for value in saved_values(node[3]) if isinstance(value, np.ndarray)]
 
 
 def saved_values(saved: Any) -> list[Any]:
@@ -679,14 +711,14 @@ def saved_values(saved: Any) -> list[Any]:
     if type(saved) is not Own:
         return everything((saved,))
     values = everything(tuple(saved.log.values()))
-    inner = [node[3][0] for value in values if type(value) is Record for node in value.nodes]
+    inner = [node[3] for value in values if type(value) is Record for node in value.nodes]
     return [*values, *itertools.chain.from_iterable(map(saved_values, inner))]
 
 
 # --- Parameters that change between a forward call and its backward call ----------------------------------------------
 
 
-def _read_in(module: Any, call: Call, input_grad: Any) -> Iterator[tuple[Module, list[Parameter], int]]:
+def _read_in(module: Any, call: Dated, input_grad: Any) -> Iterator[tuple[Module, list[Parameter], int]]:
     """Yield layers, the parameters whose values their gradients read, and the number of the last update before."""
     saved, since, held = call
     if type(saved) is Own:
@@ -702,11 +734,11 @@ def _read_within(
 ) -> Iterator[tuple[Module, list[Parameter], int]]:
     """Yield the same of a module with a backward of its own, which may read all parameters that no layer holds."""
     for (module, name), call in entries(log):
-        if name == "_saved" and type(call) is tuple:
+        if name == "_saved" and type(call) is Dated:
             yield from _read_in(module, call, True)
         elif name == "_saved" and type(call) is Record:
-            for node in call.nodes:
-                yield from _read_in(node[0], node[3], True)
+            for i, node in enumerate(call.nodes):
+                yield from _read_in(node[0], call.dated(i, node[3]), True)
     yield from _read_unseen(root, log, since)
 
 
