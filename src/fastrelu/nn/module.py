@@ -82,7 +82,7 @@ class Module:
 
     # What the last forward call saved for the backward call; None before the first.
     _saved: Saved | None = None
-    # The last update in which another parameter, or None, took the place of one, and its name.
+    # The last update in which another parameter, or None, took the place of one or of None, and its name.
     _replaced: tuple[int, str] = (0, "")
     # Whether forward calls `save` itself, and `_go_back` takes what it saved.
     _is_layer: ClassVar[bool] = False
@@ -134,8 +134,8 @@ class Module:
             current = HERE.current
             if type(current) is Alone and current.log is not None:
                 current.log[self, name] = value
-            before = vars(self).get(name)
-            if isinstance(before, Parameter) and value is not before:
+            before = vars(self).get(name, value)  # a new attribute takes nobody's place
+            if value is not before and (isinstance(before, Parameter) or isinstance(value, Parameter)):
                 vars(self)["_replaced"] = new_update(), name
         super().__setattr__(name, value)
         Changes.count += 1
