@@ -191,7 +191,14 @@ def test_changes(layer: nn.Module, name: str, home: str, frozen: bool) -> None:
 
 def test_kinds() -> None:
     """Every kind of layer that learns is among these, and every door to the values among the ways."""
-    assert {type(layer).__name__ for layer, _ in OWNERS} >= {"Linear", "XIELU", "SReLU", "LogSoftmax", "Softplus", "Swish"}
+    assert {type(layer).__name__ for layer, _ in OWNERS} >= {
+        "Linear",
+        "XIELU",
+        "SReLU",
+        "LogSoftmax",
+        "Softplus",
+        "Swish",
+    }
     fillers = [f for name, f in inspect.getmembers(nn.init, inspect.isfunction) if name.endswith("_")]
     assert len(fillers) > 10
     for fill in fillers:
@@ -285,13 +292,18 @@ def test_parameters_as_inputs(way: str, detached: bool) -> None:
     before = model.scale.data
     WAYS[way](model.scale)
     if not detached or model.scale.data is before:  # else the view is of the old values
-        with pytest.raises(RuntimeError, match=r"^Scaled.backward cannot begin: scale, an input of layer mul, Multiply\(\), has"):
+        with pytest.raises(
+            RuntimeError, match=r"^Scaled.backward cannot begin: scale, an input of layer mul, Multiply\(\), has"
+        ):
             model.backward(ones)
-    model.fc.weight.requires_grad = model.fc.bias.requires_grad = False
+    for parameter in model.fc.parameters():
+        parameter.requires_grad = False
     model.backward(ones)
 
 
-@pytest.mark.parametrize("layer", [nn.SiLU(), nn.Multiply(), linear(3, 2), nn.Softmax(scale=0.5, softcap=3.0)], ids=repr)
+@pytest.mark.parametrize(
+    "layer", [nn.SiLU(), nn.Multiply(), linear(3, 2), nn.Softmax(scale=0.5, softcap=3.0)], ids=repr
+)
 def test_a_parameter_into_a_layer_alone(layer: nn.Module) -> None:
     """Layers that save a parameter need its values."""
     p = nn.Parameter(np.array([0.5, -1.0, 2.0]))
@@ -430,7 +442,8 @@ def test_copies(copied: Any) -> None:
     assert (p._updated > 0, again._updated) == (True, 0)
     assert np.array_equal(again.data, p.data)
     assert again.requires_grad is False
-    _, _, (attributes, slots) = p.__reduce_ex__(4)[:3]
+    state: Any = p.__reduce_ex__(4)[2]
+    attributes, slots = state
     del slots["_updated"]
     old: Any = nn.Parameter.__new__(nn.Parameter)
     old.__setstate__((attributes, slots))
@@ -493,4 +506,4 @@ def test_plans_follow() -> None:
     p, before = nn.Parameter(np.ones(3)), Changes.count
     p.data = np.zeros(3)
     p.assign(np.ones(3, np.float32))
-    assert (Changes.count - before, p.dtype) == (2, np.float32)
+    assert (Changes.count - before, str(p.dtype)) == (2, "float32")

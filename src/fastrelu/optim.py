@@ -138,7 +138,8 @@ class Optimizer:
         """Update in place each parameter that is not frozen and has a gradient since the last step.
 
         All are updated, with their running arrays, or none: a step that ends with an error, also for lack of memory or
-        by Ctrl-C, has changed nothing.
+        by Ctrl-C, has changed nothing. A step goes after the backward call: between a forward and its backward call it
+        would change values that the gradients need, which is an error of the backward call.
 
         Raises
         ------
