@@ -545,6 +545,67 @@ def test_gradients_add_up() -> None:
         compare_gradients(ours, theirs, np.float64)
 
 
+# What happens between a forward and its backward call: which parameters change (by name), and with respect to what the
+# gradients are (of the input too; with frozen parameters). Both refuse, or neither.
+CHANGES: dict[str, tuple[tuple[str, ...], bool, tuple[str, ...]]] = {
+    "nothing": ((), True, ()),
+    "all": (("0.weight", "0.bias", "1.weight", "2.weight", "2.bias"), False, ()),
+    "biases": (("0.bias", "2.bias"), True, ()),
+    "first weight": (("0.weight",), False, ()),
+    "first weight, gradient of the input": (("0.weight",), True, ()),
+    "last weight": (("2.weight",), False, ()),
+    "last weight, frozen": (("2.weight",), False, ("2.weight",)),
+    "last weight, all before frozen": (("2.weight",), False, ("0.weight", "0.bias", "1.weight")),
+    "slope": (("1.weight",), False, ()),
+    "slope, frozen": (("1.weight",), False, ("1.weight",)),
+    "slope, all before frozen": (("1.weight",), False, ("0.weight", "0.bias")),
+    "slope, frozen with all before": (("1.weight",), False, ("0.weight", "0.bias", "1.weight")),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+@pytest.mark.parametrize("way", ["step", "state", "init"])
+def test_changes_between_forward_and_backward(case: str, way: str) -> None:
+    """Gradients that need a value which has changed are an error in both, a second time too; others are not."""
+    names, input_grad, frozen = CHANGES[case]
+    raised = []
+    for lib, steps in ((nn, optim), (torch.nn, torch.optim)):
+        theirs = lib is torch.nn
+        model = lib.Sequential(lib.Linear(4, 3), lib.PReLU(), lib.Linear(3, 2))
+        named = dict(model.named_parameters())
+        for name in frozen:
+            named[name].requires_grad = False
+        x: Any = np.ones((5, 4), np.float32)
+        x = torch.tensor(x, requires_grad=input_grad) if theirs else x
+        y = model(x)
+        for name in names:
+            p = named[name]
+            if way == "init":
+                lib.init.constant_(p, 0.5)
+            elif way == "state":
+                with torch.no_grad():
+                    model.load_state_dict({name: p + 1 if theirs else p.data + 1}, strict=False)
+            else:
+                learned, p.requires_grad = p.requires_grad, True
+                p.grad = torch.ones_like(p) if theirs else np.ones_like(p.data)
+                steps.SGD([p], lr=0.1).step()
+                p.requires_grad, p.grad = learned, None
+        found = []
+        for _ in range(2 if names else 1):
+            try:
+                if theirs:
+                    y.sum().backward(retain_graph=True)
+                else:
+                    model.backward(np.ones_like(y), input_grad=input_grad)
+            except RuntimeError as error:
+                found.append("modified by an inplace operation" in str(error) or "has changed since" in str(error))
+                continue
+            break
+        assert all(found)
+        raised.append(len(found))
+    assert raised[0] == raised[1]
+
+
 def test_a_layer_in_two_places() -> None:
     """A layer that stands twice in a Sequential saves both calls, and its gradients add up."""
 

@@ -3,6 +3,7 @@
 """Steps of optimizers."""
 
 cimport numpy as cnp
+from cython cimport critical_section
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.object cimport PyObject
 from libc.string cimport memcpy, memset
@@ -23,7 +24,10 @@ cdef extern from "numpy/ufuncobject.h":
         int ntypes
 
 cdef extern from "Python.h":
-    int PyObject_GenericSetAttr(object, object, object) except -1
+    ctypedef int (*_Setter)(object, object, object) except -1
+    ctypedef struct _Type "PyTypeObject":
+        _Setter tp_descr_set
+    _Type *Py_TYPE(object)
 
 
 cdef enum:
@@ -166,12 +170,27 @@ cdef bint _takes_part(cnp.ndarray array, cnp.ndarray target):
             and cnp.PyArray_ISNOTSWAPPED(array) and PyArray_SAMESHAPE(array, target))
 
 
-def finish_step(list changes, dict state, dict running, list parameters):
+# The number of the last update of the values of any parameter, in all threads; in a list because that is read fastest.
+cdef list _updates = [0]
+updates = _updates
+
+
+def new_update():
+    """Return the number of a new update of parameters, above all before. It is asked for before the values change."""
+    with critical_section(_updates):
+        number = _updates[0] + 1
+        _updates[0] = number
+    return number
+
+
+def finish_step(list changes, dict state, dict running, list parameters, list updated, type kind):
     """Make all changes of a step, or raise an error before the first; to make them, nothing is allocated.
 
     Each of `changes` is an array, its factor, what is subtracted then, a divisor of that or None, and a factor of that;
-    `running` replaces entries of `state`; the gradients of `parameters` are used.
+    `running` replaces entries of `state`; the gradients of `parameters` are used, and the values of `updated` change;
+    all are of a class that has slots for that.
     """
+    number, used_slot, updated_slot = new_update(), kind._used, kind._updated
     cdef cnp.ndarray target, by, array
     cdef PyObject *arrays[3]
     cdef _Change change
@@ -202,4 +221,6 @@ def finish_step(list changes, dict state, dict running, list parameters):
     for parameter, entries in running.items():
         state[parameter] = entries
     for parameter in parameters:
-        PyObject_GenericSetAttr(parameter, "_used", True)
+        Py_TYPE(used_slot).tp_descr_set(used_slot, parameter, True)
+    for parameter in updated:
+        Py_TYPE(updated_slot).tp_descr_set(updated_slot, parameter, number)

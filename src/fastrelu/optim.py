@@ -138,7 +138,8 @@ class Optimizer:
         """Update in place each parameter that is not frozen and has a gradient since the last step.
 
         All are updated, with their running arrays, or none: a step that ends with an error, also for lack of memory or
-        by Ctrl-C, has changed nothing.
+        by Ctrl-C, has changed nothing. A step goes after the backward call: between a forward and its backward call it
+        would change values that the gradients need, which is an error of the backward call.
 
         Raises
         ------
@@ -148,13 +149,13 @@ class Optimizer:
         ValueError
             If an option is out of range, a parameter is read-only, or its gradient has another shape.
         """
-        changes, running = self._changes()
-        _steps.finish_step(changes, self.state, running, self.params)
+        changes, running, updated = self._changes()
+        _steps.finish_step(changes, self.state, running, self.params, updated, Parameter)
 
     @quiet
-    def _changes(self) -> tuple[list[Change], dict[Parameter, dict[str, Any]]]:
-        """Compute the changes of all parameters, and their running arrays after the step."""
-        changes, running = [], {}
+    def _changes(self) -> tuple[list[Change], dict[Parameter, dict[str, Any]], list[Parameter]]:
+        """Compute the changes of all parameters, their running arrays after the step, and which parameters change."""
+        changes, running, updated = [], {}, []
         settled = [self._options(i, group) for i, group in enumerate(self.param_groups)]
         for i, parameter in enumerate(self.params):
             self._check_update(i, parameter)
@@ -164,9 +165,10 @@ class Optimizer:
                 if grad is not None:
                     own, after = self._update(parameter, grad, options)
                     changes += own
+                    updated.append(parameter)
                     if after:
                         running[parameter] = {**self.state.get(parameter, {}), **after}
-        return changes, running
+        return changes, running, updated
 
     def _options(self, i: int, group: dict[str, Any]) -> dict[str, Any]:
         """Return the checked options of a group; those that are the same objects as in the last step are good."""

@@ -12,6 +12,7 @@ from fastrelu._foreign import refuse
 from fastrelu._options import real_number
 from fastrelu._packed import words_from
 from fastrelu.nn.module import Layer
+from fastrelu.nn.parameter import Parameter
 from fastrelu.nn.random import Random
 from fastrelu.nn.record import save, watching, writable
 from fastrelu.runtime import isa
@@ -86,6 +87,8 @@ class Dropout(Random, Layer):
         if array.dtype not in (np.float32, np.float64):
             raise TypeError(f"Dropout takes float32 or float64 in training, got {array.dtype}")
         if self.inplace:
+            if isinstance(x, (Parameter, list, tuple, int, float, np.generic)):
+                raise TypeError(f"Dropout can write into an array or a writable buffer, not into {type(x).__name__!r}")
             writable(x)
         mask = self._draw(array.size)
         y: Any = masks.backward_from_mask(array, mask, slope=self._scale(), out=array if self.inplace else None)

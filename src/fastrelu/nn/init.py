@@ -205,7 +205,22 @@ def _number(array: NDArray[Any], name: str, value: float, low: float = -math.inf
     return at_least(name, value, low)
 
 
-def _within(array: NDArray[Any], draws: NDArray[np.float64], a: float, b: float, *, with_b: bool) -> None:
+def _fill(tensor: Parameter | NDArray[Any], array: NDArray[Any], values: Any) -> None:
+    """Store values in the array of a tensor."""
+    if isinstance(tensor, Parameter):
+        tensor.count_update()
+    array[...] = values
+
+
+def _within(
+    tensor: Parameter | NDArray[Any],
+    array: NDArray[Any],
+    draws: NDArray[np.float64],
+    a: float,
+    b: float,
+    *,
+    with_b: bool,
+) -> None:
     """Store draws, none of which the array's type rounds to a number below `a` or above `b`, or to `b` itself."""
     kind = array.dtype.type
     with np.errstate(over="ignore"):  # the next number inside replaces the infinity
@@ -215,7 +230,7 @@ def _within(array: NDArray[Any], draws: NDArray[np.float64], a: float, b: float,
     if float(high) > b or (float(high) == b and not with_b):
         high = np.nextafter(high, kind(-np.inf))
     # Without a number of this type in the interval, the one next to `a` is as good as any.
-    array[...] = np.clip(draws, low, high) if low <= high else kind(a)
+    _fill(tensor, array, np.clip(draws, low, high) if low <= high else kind(a))
 
 
 def _fans(array: NDArray[Any]) -> tuple[int, int]:
@@ -249,7 +264,7 @@ def uniform_(tensor: _T, a: float = 0.0, b: float = 1.0, *, rng: Rng = None) -> 
     array = _array(tensor)
     if not 0 <= real_number("b", b) - real_number("a", a) < math.inf:
         raise ValueError(f"uniform_ requires a <= b and a finite b - a, got a={a!r}, b={b!r}")
-    _within(array, generator(rng).uniform(a, b, array.shape), a, b, with_b=False)
+    _within(tensor, array, generator(rng).uniform(a, b, array.shape), a, b, with_b=False)
     return tensor
 
 
@@ -280,7 +295,7 @@ def normal_(tensor: _T, mean: float = 0.0, std: float = 1.0, *, rng: Rng = None)
     mean, std = _number(array, "mean", mean), _number(array, "std", std, 0.0)
     draws = generator(rng).normal(mean, std, array.shape)
     with np.errstate(over="ignore"):  # a draw beyond the largest number of the type is infinite
-        array[...] = draws
+        _fill(tensor, array, draws)
     return tensor
 
 
@@ -326,7 +341,7 @@ def trunc_normal_(
         found = _truncated(source, missing, float(mean), float(std), float(a), float(b))
         draws[array.size - missing : array.size - missing + found.size] = found
         missing -= found.size
-    _within(array, draws.reshape(array.shape), a, b, with_b=True)
+    _within(tensor, array, draws.reshape(array.shape), a, b, with_b=True)
     return tensor
 
 
@@ -384,7 +399,7 @@ def constant_(tensor: _T, val: float) -> _T:
     array = _array(tensor)
     if math.isfinite(real_number("val", val)):
         _number(array, "val", val)
-    array[...] = val
+    _fill(tensor, array, val)
     return tensor
 
 
@@ -433,7 +448,7 @@ def eye_(tensor: _T) -> _T:
     array = _array(tensor)
     if array.ndim != 2:
         raise ValueError(f"eye_ needs two axes, the array is of shape {array.shape}")
-    array[...] = np.eye(*array.shape)
+    _fill(tensor, array, np.eye(*array.shape))
     return tensor
 
 
@@ -466,7 +481,7 @@ def dirac_(tensor: _T, groups: int = 1) -> _T:
         raise ValueError(f"dirac_ needs three to five axes, the array is of shape {array.shape}")
     if integer("groups", groups) < 1 or array.shape[0] % groups:
         raise ValueError(f"groups must divide the {array.shape[0]} output channels, got {groups!r}")
-    array[...] = 0
+    _fill(tensor, array, 0)
     if array.size:
         middle = tuple(n // 2 for n in array.shape[2:])
         each = array.shape[0] // groups
@@ -511,7 +526,7 @@ def orthogonal_(tensor: _T, gain: float = 1.0, *, rng: Rng = None) -> _T:
         rows, columns = array.shape[0], math.prod(array.shape[1:])
         q, r = np.linalg.qr(generator(rng).standard_normal((max(rows, columns), min(rows, columns))))
         q *= np.where(np.diag(r) < 0, -gain, gain)  # without the signs some matrices were likelier than others
-        array[...] = (q if rows >= columns else q.T).reshape(array.shape)
+        _fill(tensor, array, (q if rows >= columns else q.T).reshape(array.shape))
     return tensor
 
 

@@ -15,7 +15,7 @@ from fastrelu._foreign import refuse
 from fastrelu._options import integer
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import FLOATS, Parameter, is_half
-from fastrelu.nn.record import save, watching
+from fastrelu.nn.record import Held, save, watching
 
 
 class _Joining(Layer):
@@ -142,6 +142,12 @@ class Multiply(_Joining):
 
     def _kept(self, values: list[Any]) -> list[Any]:
         return values
+
+    def _reads(self, saved: Any, input_grad: Any, held: Held) -> list[Parameter]:
+        """Return those by which the gradient of another input is multiplied."""
+        count = len(saved[0])
+        needed = input_grad if isinstance(input_grad, tuple) else (input_grad,) * count
+        return [parameter for i, parameter in held if any(needed[j] for j in range(count) if j != i)]
 
     def _share(self, grad: NDArray[Any], kept: list[Any], i: int) -> NDArray[Any]:
         return _summed(

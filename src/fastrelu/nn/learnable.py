@@ -12,6 +12,7 @@ from fastrelu import activations
 from fastrelu._options import check_flag, data_type, integer, number
 from fastrelu.nn.activation import Activation, alike
 from fastrelu.nn.parameter import Parameter, stored_dtype
+from fastrelu.nn.record import Held
 
 
 class Learnable(Activation):
@@ -94,6 +95,11 @@ class Learnable(Activation):
             self._along(value.data, shape) if isinstance(value, Parameter) else value
             for value in super()._arguments(shape)
         ]
+
+    def _reads(self, saved: Any, input_grad: Any, held: Held) -> list[Parameter]:
+        learned = self._learned()
+        needed = input_grad or any(parameter.requires_grad for parameter in learned)
+        return [*learned, *super()._reads(saved, True, held)] if needed else []
 
     def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:
         learned = self._learned()

@@ -15,7 +15,7 @@ from fastrelu._runtime import call_whole
 from fastrelu.nn.init import uniform_
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import Parameter, stored_dtype
-from fastrelu.nn.record import save, watching
+from fastrelu.nn.record import Held, save, watching
 
 
 class Linear(Layer):
@@ -173,6 +173,10 @@ class Linear(Layer):
 
     def _trains(self) -> bool:
         return self.weight.requires_grad or (self.bias is not None and self.bias.requires_grad)
+
+    def _reads(self, saved: Any, input_grad: Any, held: Held) -> list[Parameter]:  # noqa: ARG002  for all layers
+        own = [self.weight] if input_grad else []
+        return own + [parameter for _, parameter in held] if self.weight.requires_grad else own
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:
         shape: tuple[int, ...] = saved[2]

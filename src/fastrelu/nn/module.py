@@ -15,13 +15,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu._entries import entries
 from fastrelu._options import check_flag
+from fastrelu._steps import new_update, updates
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter, check_backward_flags, is_half
-from fastrelu.nn.record import HERE, Alone, Off, Record, Saved, flat, keep, release
+from fastrelu.nn.record import HERE, Alone, Dated, Held, Off, Record, Saved, flat, keep, refuse_changed, release
 
 # What is saved of a call whose output a hook has replaced.
 REPLACED = object()
 # Attributes of the library's own, which may hold modules.
-_INTERNAL = frozenset({"_hooks", "_modules", "_plan", "_saved"})
+_INTERNAL = frozenset({"_hooks", "_modules", "_plan", "_replaced", "_saved"})
+# Those of one object, which its copies do not get.
+_TRANSIENT = frozenset({"_checked", "_plan", "_replaced", "_saved"})
 
 
 class IncompatibleKeys(NamedTuple):
@@ -79,6 +82,8 @@ class Module:
 
     # What the last forward call saved for the backward call; None before the first.
     _saved: Saved | None = None
+    # The last update in which another parameter, or None, took the place of one or of None, and its name.
+    _replaced: tuple[int, str] = (0, "")
     # Whether forward calls `save` itself, and `_go_back` takes what it saved.
     _is_layer: ClassVar[bool] = False
     # Whether a subclass has a backward of its own, which goes with its forward.
@@ -129,6 +134,9 @@ class Module:
             current = HERE.current
             if type(current) is Alone and current.log is not None:
                 current.log[self, name] = value
+            before = vars(self).get(name, value)  # a new attribute takes nobody's place
+            if value is not before and (isinstance(before, Parameter) or isinstance(value, Parameter)):
+                vars(self)["_replaced"] = new_update(), name
         super().__setattr__(name, value)
         Changes.count += 1
 
@@ -294,7 +302,9 @@ class Module:
         ------
         RuntimeError
             If there was no recorded forward call since the last backward call; if a layer got an array that no layer
-            made; if a layer in place has overwritten an array that another one needs.
+            made; if a layer in place has overwritten an array that another one needs; if a parameter whose values the
+            gradients need has changed since the forward call, by a step of an optimizer for instance. No gradient has
+            been added then, and a second call says the same.
         TypeError
             If `grad` is no array of real numbers, or not structured as the output.
         ValueError
@@ -559,8 +569,9 @@ class Module:
             for name, value in entries(values)
         }
         memory = {name: own[name].memory_for(value) for name, value in entries(values)}
+        update = new_update()
         for name, value in entries(values):
-            own[name].assign(value, memory[name])
+            own[name].assign(value, memory[name], update)
         return IncompatibleKeys(missing, unexpected)
 
     # --- Text -----------------------------------------------------------------------------------------------------
@@ -571,7 +582,7 @@ class Module:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes without what belongs to this object: what a call saved, what has been checked."""
-        return {name: value for name, value in entries(vars(self)) if name not in {"_saved", "_checked", "_plan"}}
+        return {name: value for name, value in entries(vars(self)) if name not in _TRANSIENT}
 
     def __setstate__(self, state: Any) -> None:
         """Set the attributes of a copy or an unpickled module, or refuse what was not its state."""
@@ -676,6 +687,10 @@ class Layer(Module):
         """Return the gradient with respect to the input; see :meth:`Module.backward`."""
         check_backward_flags(input_grad, overwrite_grad)
         saved = self._last_call()
+        if type(saved) is Dated:
+            saved, since, held = saved
+            if since != updates[0]:
+                refuse_changed(self, self, self._reads(saved, input_grad, held), since)
         self._check_gradient(grad, self._output_shape(saved))
         release(self)
         return self._go_back(grad, saved, input_grad=input_grad, overwrite_grad=overwrite_grad)
@@ -683,6 +698,10 @@ class Layer(Module):
     def _output_shape(self, saved: Any) -> tuple[int, ...]:
         """Return the shape of the output; here forward saves the output or an array of its shape."""
         return np.shape(saved)
+
+    def _reads(self, saved: Any, input_grad: Any, held: Held) -> list[Parameter]:  # noqa: ARG002  subclasses use it
+        """Return the parameters whose values `_go_back` reads: own ones, and of the inputs that it saved."""
+        return [parameter for _, parameter in held] if input_grad else []
 
     def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:
         return self._gradient(grad, saved, overwrite_grad=overwrite_grad) if input_grad else None

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrelu import _core, _runtime
+from fastrelu._entries import entries
 from fastrelu._options import check_flag
+from fastrelu._steps import new_update
 
 FLOATS = _runtime.dtypes
 
@@ -80,7 +82,8 @@ class Parameter:
     ----------
     data : ndarray
         The values; optimizers change them in place. An array that is assigned has the same shape and is not copied;
-        a list of numbers gets the type of the parameter.
+        a list of numbers gets the type of the parameter. A change between a forward and its backward call is an error if
+        the gradients need the values; only what NumPy writes into `data`, as in ``p.data[...] = 0``, is not noticed.
     grad : ndarray or None
         The gradient, of the shape and type of `data`; None before the first backward pass. An array that is assigned
         counts as the gradient of a backward pass.
@@ -101,7 +104,7 @@ class Parameter:
     ((2, 3), dtype('float32'), None)
     """
 
-    __slots__ = ("_buffer", "_data", "_grad", "_owned", "_requires_grad", "_used")
+    __slots__ = ("_buffer", "_data", "_grad", "_owned", "_requires_grad", "_updated", "_used")
 
     def __init__(self, data: ArrayLike, requires_grad: bool = True) -> None:
         self._data: NDArray[Any] = _array(data)
@@ -110,11 +113,12 @@ class Parameter:
         self._owned = False  # the memory of the gradient is not an assigned array
         self._used = False  # by a step
         self._buffer: NDArray[Any] | None = None
+        self._updated = 0  # the number of the last change of the values, of those that the library makes
 
     def __setstate__(self, state: Any) -> None:
         """Set the values and the gradient of a copy or an unpickled parameter, or refuse what was not its state."""
         given = state[1] if isinstance(state, tuple) and len(state) == 2 else None
-        if not isinstance(given, dict) or set(given) != set(self.__slots__):
+        if not isinstance(given, dict) or {*given, "_updated"} != {*self.__slots__}:
             raise TypeError(f"the state of a Parameter is damaged, or of another version: {state!r}")
         data, grad, buffer = given["_data"], given["_grad"], given["_buffer"]
         for name, array in (("_data", data), ("_grad", grad), ("_buffer", buffer)):
@@ -128,8 +132,9 @@ class Parameter:
             )
         for name in ("_owned", "_used", "_requires_grad"):
             check_flag(name[1:], given[name])
-        for name in self.__slots__:
-            setattr(self, name, given[name])
+        for name, value in entries(given):
+            setattr(self, name, value)
+        self._updated = 0  # older pickles have none; updates are counted in each process, and no call has read this one
 
     @property
     def data(self) -> NDArray[Any]:
@@ -143,6 +148,7 @@ class Parameter:
         array = _array(values, self._data.dtype)
         if array.dtype != self._data.dtype:
             self.zero_grad()
+        self._updated = new_update()
         self._data = array
         Changes.count += 1
 
@@ -247,13 +253,23 @@ class Parameter:
         """Return memory for new values: that of this parameter, or new memory if their type differs."""
         return self.data if values.dtype == self.data.dtype else np.empty_like(self.data, dtype=values.dtype)
 
-    def assign(self, values: NDArray[Any], memory: NDArray[Any] | None = None) -> None:
-        """Store new values of the same shape, and adopt their type; `memory` is the result of `memory_for`."""
+    def assign(self, values: NDArray[Any], memory: NDArray[Any] | None = None, update: int | None = None) -> None:
+        """Store new values of the same shape, and adopt their type.
+
+        `memory` is the result of `memory_for`, `update` that of `new_update`.
+        """
         if memory is None:
             memory = self.memory_for(values)
+        self.count_update(update)
         _core.copy_into(memory, values)
-        if memory is not self.data:
-            self.data = memory
+        if memory is not self._data:
+            self.zero_grad()
+            self._data = memory
+            Changes.count += 1
+
+    def count_update(self, update: int | None = None) -> None:
+        """Count an update of the values before it begins: an error in it leaves them in doubt."""
+        self._updated = new_update() if update is None else update
 
     def refuse_training(self) -> None:
         """Refuse a type that is for inference."""

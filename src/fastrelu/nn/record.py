@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu._entries import entries
 from fastrelu._foreign import refuse
+from fastrelu._steps import updates
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter
 
 if TYPE_CHECKING:
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     Node = tuple[Module, tuple[Any, ...], tuple[Any, ...], Any]
 
 __all__ = ["detach", "enable_grad", "no_grad"]
+
+# Inputs of a call that are parameters and were saved: their positions, and the parameters.
+Held = tuple[tuple[int, Parameter], ...]
+
+
+class Dated(tuple[Any, int, Held]):
+    """What a layer alone saved, the number of the last update of parameters before, and those that it got and saved."""
+
+    __slots__ = ()
 
 
 class Off:
@@ -171,6 +181,8 @@ def save(module: Module, inputs: tuple[Any, ...], outputs: tuple[Any, ...], save
     """
     current = HERE.current
     if type(current) is Record:
+        if current.since != updates[0]:
+            current.mark()
         current.nodes.append((module, inputs, outputs, saved))
         frozen = current.frozen
         for array in (*inputs, *outputs):
@@ -180,15 +192,38 @@ def save(module: Module, inputs: tuple[Any, ...], outputs: tuple[Any, ...], save
                     frozen[id(array)] = array
                 elif id(array.base) in frozen:  # a view of a read-only array is read-only
                     frozen[id(array)] = array
+            elif isinstance(array, Parameter):
+                current.hold(_held_by(inputs, saved))
         saved = None
     elif type(current) is Off or (current is None and not module.training):
         if current is not None and current.record is not None:
             current.record.detached.extend(outputs)
         saved = None
     if saved is not None:
-        keep(module, saved)
+        # An array alone is an output or a gradient, from which no layer with parameters works.
+        keep(module, saved if type(saved) is np.ndarray else _dated(module, inputs, saved))
     elif module._saved is not None:
         module._saved.call = None
+
+
+def _dated(module: Module, inputs: tuple[Any, ...], saved: Any) -> Any:
+    """Return what a layer alone saved, with what tells whether parameters have changed since if its gradient reads any."""
+    for x in inputs:
+        if type(x) is not np.ndarray and isinstance(x, Parameter):
+            return Dated((saved, updates[0], _held_by(inputs, saved)))
+    return Dated((saved, updates[0], ())) if module._learns else saved
+
+
+def _held_by(inputs: tuple[Any, ...], saved: Any) -> Held:
+    """Return the inputs that are parameters of which a call saved the values."""
+    kept = saved_values(saved)
+    given = [(i, x) for i, x in enumerate(inputs) if isinstance(x, Parameter)]
+    return tuple([(i, x) for i, x in given if any(value is x or _overlap(value, x.data) for value in kept)])
+
+
+def _overlap(value: Any, array: NDArray[Any]) -> bool:
+    """Whether a value is an array in the memory of another one."""
+    return isinstance(value, np.ndarray) and np.may_share_memory(value, array)
 
 
 def nothing_is_recorded() -> bool:
@@ -272,11 +307,17 @@ class Record:
         Module, inputs, outputs and saved objects of each call; an `Own` for a module with a backward of its own.
     detached : list
         Arrays that need no gradient.
+    since : int
+        The number of the last update of parameters before the last call.
+    marks : list or None
+        Where it was another one before: positions in `nodes`, and the number of the calls up to there.
+    held : dict or None
+        The parameters that calls got and saved, by the calls' positions in `nodes`.
     args, kwargs, output : object
         What the network got and returned.
     """
 
-    __slots__ = ("args", "detached", "frozen", "kwargs", "nodes", "output")
+    __slots__ = ("args", "detached", "frozen", "held", "kwargs", "marks", "nodes", "output", "since")
 
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.nodes: list[Node] = []
@@ -284,6 +325,9 @@ class Record:
         self.args, self.kwargs = args, kwargs
         self.output: Any = None
         self.frozen: dict[int, NDArray[Any]] = {}
+        self.since = updates[0]
+        self.marks: list[tuple[int, int]] | None = None
+        self.held: dict[int, Held] | None = None
 
     # --- Forward --------------------------------------------------------------------------------------------------
 
@@ -301,6 +345,21 @@ class Record:
             HERE.current = self
         save(module, inputs, tuple(flat(output)), Own((*args, *kwargs.values()), output, log))
         return output
+
+    def mark(self) -> None:
+        """Note that parameters have changed since the last call."""
+        if self.nodes:
+            self.marks = [*(self.marks or ()), (len(self.nodes), self.since)]
+        self.since = updates[0]
+
+    def hold(self, held: Held) -> None:
+        """Note the parameters that the last call got and saved."""
+        self.held = {**(self.held or {}), len(self.nodes) - 1: held}
+
+    def dated(self, i: int, saved: Any) -> Dated:
+        """Return what a call saved, with what tells whether parameters have changed since."""
+        since = next((number for end, number in self.marks or () if i < end), self.since)
+        return Dated((saved, since, (self.held or {}).get(i, ())))
 
     def thaw(self, array: Any) -> None:
         """Make an array writable again."""
@@ -405,7 +464,23 @@ class Record:
             if need or (module._learns and module._trains()):
                 needs.update(map(id, made_here))
                 todo.append((self.nodes[i], need))
+        if self.since != updates[0] or self.marks is not None:
+            self._check_updates(root, todo)
         return todo
+
+    def _check_updates(self, root: Module, todo: list[tuple[Node, Any]]) -> None:
+        """Refuse to go back through calls whose gradients need values of parameters from before an update."""
+        parameters = list(root.parameters()) if self.detached else []
+        views = [(x, p) for x in self.detached for p in parameters if _overlap(x, p.data)]
+        positions = {id(node): i for i, node in enumerate(self.nodes)}
+        for node, need in todo:
+            module, inputs, _, saved = node
+            seen = [(i, p) for i, x in enumerate(inputs) for view, p in views if x is view]
+            kept = saved_values(saved) if seen else []
+            seen = [(i, p) for i, p in seen if any(_overlap(value, p.data) for value in kept)]
+            _, since, held = self.dated(positions[id(node)], saved)
+            for layer, read, before in _read_in(module, Dated((saved, since, (*held, *seen))), need):
+                refuse_changed(root, layer, read, before)
 
     def _sources(self, root: Module, wanted: set[int], active: list[int]) -> list[int]:
         """Return the identities of parameters among the inputs of layers; refuse arrays that no layer made."""
@@ -628,10 +703,78 @@ def owner(array: Any) -> int:
 
 def saved_arrays(node: Node) -> list[NDArray[Any]]:
     """Return the arrays that were saved for the backward of a call."""
-    saved = node[3]
+    return [value for value in saved_values(node[3]) if isinstance(value, np.ndarray)]
+
+
+def saved_values(saved: Any) -> list[Any]:
+    """Return all that was saved for the backward of a call."""
     if type(saved) is not Own:
-        return [value for value in everything((saved,)) if isinstance(value, np.ndarray)]
+        return everything((saved,))
     values = everything(tuple(saved.log.values()))
-    found = [value for value in values if isinstance(value, np.ndarray)]
-    inner = [other for value in values if type(value) is Record for other in value.nodes]
-    return [*found, *itertools.chain.from_iterable(map(saved_arrays, inner))]
+    inner = [node[3] for value in values if type(value) is Record for node in value.nodes]
+    return [*values, *itertools.chain.from_iterable(map(saved_values, inner))]
+
+
+# --- Parameters that change between a forward call and its backward call ----------------------------------------------
+
+
+def _read_in(module: Any, call: Dated, input_grad: Any) -> Iterator[tuple[Module, list[Parameter], int]]:
+    """Yield layers, the parameters whose values their gradients read, and the number of the last update before."""
+    saved, since, held = call
+    if type(saved) is Own:
+        yield module, [parameter for _, parameter in held], since
+        yield from _read_within(module, saved.log, since)
+    else:
+        # A backward that was set on the layer itself calls that of its class, with options that nobody knows.
+        yield module, module._reads(saved, "backward" in vars(module) or input_grad, held), since
+
+
+def _read_within(
+    root: Module, log: dict[tuple[Module, str], Any], since: int
+) -> Iterator[tuple[Module, list[Parameter], int]]:
+    """Yield the same of a module with a backward of its own, which may read all parameters that no layer holds."""
+    for (module, name), call in entries(log):
+        if name == "_saved" and type(call) is Dated:
+            yield from _read_in(module, call, True)
+        elif name == "_saved" and type(call) is Record:
+            for i, node in enumerate(call.nodes):
+                yield from _read_in(node[0], call.dated(i, node[3]), True)
+    yield from _read_unseen(root, log, since)
+
+
+def _read_unseen(
+    module: Module, log: dict[tuple[Module, str], Any], since: int
+) -> Iterator[tuple[Module, list[Parameter], int]]:
+    """Yield modules that are no layers and saved nothing themselves, and their parameters."""
+    if not module._is_layer and (module, "_saved") not in log:
+        yield module, [parameter for _, parameter in module._own_parameters()], since
+        for child in module.children():
+            yield from _read_unseen(child, log, since)
+
+
+def refuse_changed(root: Module, module: Module, parameters: list[Parameter], since: int) -> None:
+    """Refuse to compute gradients from parameters of which one has changed since a call, or is another one."""
+    number, replaced = module._replaced
+    begin = f"{type(root).__name__}.backward cannot begin"
+    again = f"call {'the layer' if root._is_layer else 'the network'} again"
+    if number > since:
+        raise RuntimeError(
+            f"{begin}: {replaced} of {where(root, module)}, is not the parameter of the forward call, whose place it took "
+            f"since: {again} after the change, or call backward before it"
+        )
+    for parameter in parameters:
+        if parameter._updated > since:
+            raise RuntimeError(
+                f"{begin}: {_name_of(root, module, parameter)} {where(root, module)}, has changed since the forward call "
+                f"(by a step of an optimizer, load_state_dict, nn.init or an assignment), and the gradient needs the "
+                f"values that it had: {again} after the change, or call backward before it"
+            )
+
+
+def _name_of(root: Module, module: Module, parameter: Parameter) -> str:
+    """Return the name of a parameter of a module or among its inputs, for messages."""
+    own = next((name for name, other in module._own_parameters() if other is parameter), None)
+    if own is not None:
+        return f"{own} of"
+    name = next((name for name, other in root.named_parameters() if other is parameter), None)
+    return f"{name or f'a parameter of shape {parameter.shape}'}, an input of"

@@ -14,7 +14,7 @@ from fastrelu._options import check_flag, integers, number, operand, optional_nu
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import Parameter
 from fastrelu.nn.random import Random
-from fastrelu.nn.record import save, watching
+from fastrelu.nn.record import Held, save, watching
 
 __all__ = [
     "GumbelSoftmax",
@@ -140,6 +140,11 @@ class _Loaded(_AlongAxis):
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:
         return saved[2] if isinstance(saved, tuple) else np.shape(saved)
+
+    def _reads(self, saved: Any, input_grad: Any, held: Held) -> list[Parameter]:
+        if not isinstance(self.sink, Parameter):
+            return super()._reads(saved, input_grad, held)
+        return [self.sink, *super()._reads(saved, True, held)] if input_grad or self.sink.requires_grad else []
 
     def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:
         if not isinstance(saved, tuple):
