@@ -706,7 +706,8 @@ def _read_within(
     """Yield the same of a module with a backward of its own, which may read all parameters that no layer holds."""
     for (module, name), call in entries(log):
         if name == "_saved" and type(call) is tuple:
-            yield from _read_in(module, *call, True)
+            own, before = call
+            yield from _read_in(module, own, before, True)
         elif name == "_saved" and type(call) is Record:
             for i, node in enumerate(call.nodes):
                 yield from _read_in(node[0], node[3], call.before(i), True)
