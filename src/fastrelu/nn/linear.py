@@ -177,7 +177,7 @@ class Linear(Layer):
         return shape
 
     def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:  # noqa: ARG002  a matrix product cannot overwrite its operand
-        rows, shape, *_ = saved
+        rows, shape, _, _ = saved
         weight, bias = self.weight, self.bias
         values = weight.data
         refuse(self, grad=grad)

@@ -119,7 +119,7 @@ class _Loaded(_AlongAxis):
     def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:
         if not isinstance(saved, tuple):
             return super()._go_back(grad, saved, input_grad=input_grad, overwrite_grad=overwrite_grad)
-        x, bias, *_ = saved
+        x, bias, _, _ = saved
         backward = getattr(along_axis, f"{self._name}_backward_parameters")
         dx, _, dbias, dsink = backward(grad, x, self._axis_of(x), bias=bias, **self._options())
         if isinstance(self.sink, Parameter) and self.sink.requires_grad:
