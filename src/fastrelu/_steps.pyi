@@ -11,5 +11,5 @@ def finish_step(
     running: dict[Any, dict[str, Any]],
     parameters: list[Any],
     updated: list[Any],
-    kind: type,
+    slots: tuple[Any, Any],
 ) -> None: ...

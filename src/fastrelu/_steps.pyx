@@ -183,14 +183,15 @@ def new_update():
     return number
 
 
-def finish_step(list changes, dict state, dict running, list parameters, list updated, type kind):
+def finish_step(list changes, dict state, dict running, list parameters, list updated, tuple slots):
     """Make all changes of a step, or raise an error before the first; to make them, nothing is allocated.
 
     Each of `changes` is an array, its factor, what is subtracted then, a divisor of that or None, and a factor of that;
     `running` replaces entries of `state`; the gradients of `parameters` are used, and the values of `updated` change;
-    all are of a class that has slots for that.
+    `slots` are the descriptors of the attributes that say so.
     """
-    number, used_slot, updated_slot = new_update(), kind._used, kind._updated
+    number = new_update()
+    used_slot, updated_slot = slots
     cdef cnp.ndarray target, by, array
     cdef PyObject *arrays[3]
     cdef _Change change

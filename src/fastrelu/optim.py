@@ -20,6 +20,8 @@ from fastrelu.nn.utils import parameter_list
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
 
+# Where a step writes that gradients are used and values updated: it allocates nothing for that.
+_SLOTS = (Parameter.__dict__["_used"], Parameter.__dict__["_updated"])
 _NUMPY = (np.ndarray, np.generic)
 _CONSTANTS = (float, int, tuple, np.generic)  # which do not change while they are the same object
 # Numbers whose squares do not overflow.
@@ -150,7 +152,7 @@ class Optimizer:
             If an option is out of range, a parameter is read-only, or its gradient has another shape.
         """
         changes, running, updated = self._changes()
-        _steps.finish_step(changes, self.state, running, self.params, updated, Parameter)
+        _steps.finish_step(changes, self.state, running, self.params, updated, _SLOTS)
 
     @quiet
     def _changes(self) -> tuple[list[Change], dict[Parameter, dict[str, Any]], list[Parameter]]:

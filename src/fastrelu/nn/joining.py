@@ -15,7 +15,7 @@ from fastrelu._foreign import refuse
 from fastrelu._options import integer
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import FLOATS, Parameter, is_half
-from fastrelu.nn.record import Held, save, watching
+from fastrelu.nn.record import save, watching
 
 
 class _Joining(Layer):
@@ -45,7 +45,7 @@ class _Joining(Layer):
         values = self._converted(inputs)
         y = self._join(values)
         if self.training or self._saved or watching():
-            save(self, inputs, (y,), (self._kept(values), np.shape(y)))
+            save(self, inputs, (y,), (self._kept(values), np.shape(y), self._kept_parameters(inputs)))
         return y
 
     def _converted(self, inputs: tuple[Any, ...]) -> list[Any]:
@@ -77,6 +77,10 @@ class _Joining(Layer):
     def _kept(self, values: list[Any]) -> list[Any]:
         """Return what the gradients need of the inputs: here their shapes."""
         return [np.shape(x) for x in values]
+
+    def _kept_parameters(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:  # noqa: ARG002  Multiply keeps some
+        """Return the inputs that are parameters of whose values the gradients consist; None for the others."""
+        return ()
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:
         shape: tuple[int, ...] = saved[1]
@@ -143,11 +147,14 @@ class Multiply(_Joining):
     def _kept(self, values: list[Any]) -> list[Any]:
         return values
 
-    def _reads(self, saved: Any, input_grad: Any, held: Held) -> list[Parameter]:
+    def _kept_parameters(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple([x if isinstance(x, Parameter) else None for x in inputs])
+
+    def _reads(self, saved: Any, input_grad: Any) -> list[Parameter]:
         """Return those by which the gradient of another input is multiplied."""
-        count = len(saved[0])
-        needed = input_grad if isinstance(input_grad, tuple) else (input_grad,) * count
-        return [parameter for i, parameter in held if any(needed[j] for j in range(count) if j != i)]
+        given = saved[2]
+        needed = input_grad if isinstance(input_grad, tuple) else (input_grad,) * len(given)
+        return [x for i, x in enumerate(given) if x is not None and any(needed[j] for j in range(len(given)) if j != i)]
 
     def _share(self, grad: NDArray[Any], kept: list[Any], i: int) -> NDArray[Any]:
         return _summed(

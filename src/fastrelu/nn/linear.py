@@ -15,7 +15,7 @@ from fastrelu._runtime import call_whole
 from fastrelu.nn.init import uniform_
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import Parameter, stored_dtype
-from fastrelu.nn.record import Held, save, watching
+from fastrelu.nn.record import save, watching
 
 
 class Linear(Layer):
@@ -144,7 +144,12 @@ class Linear(Layer):
         if x.ndim != 2:
             y = y.reshape(*x.shape[:-1], y.shape[1])
         if self.training or self._saved or watching():
-            save(self, (given,), (y,), (rows, x.shape, y.shape))
+            save(
+                self,
+                (given,),
+                (y,),
+                (rows, x.shape, y.shape, given if given is not x and isinstance(given, Parameter) else None),
+            )
         return y
 
     def _rounded(self, rows: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -155,7 +160,7 @@ class Linear(Layer):
             np.add(y, _core.as_native(self.bias.data), out=y)
         result = _core.as_half(y, weight.dtype).reshape(*shape[:-1], weight.shape[0])
         if self.training or self._saved or watching():
-            save(self, (rows,), (result,), (rows, shape, result.shape))
+            save(self, (rows,), (result,), (rows, shape, result.shape, None))
         return result
 
     def _converted(self, x: ArrayLike) -> NDArray[Any]:
@@ -174,16 +179,16 @@ class Linear(Layer):
     def _trains(self) -> bool:
         return self.weight.requires_grad or (self.bias is not None and self.bias.requires_grad)
 
-    def _reads(self, saved: Any, input_grad: Any, held: Held) -> list[Parameter]:  # noqa: ARG002  for all layers
+    def _reads(self, saved: Any, input_grad: Any) -> list[Parameter]:
         own = [self.weight] if input_grad else []
-        return own + [parameter for _, parameter in held] if self.weight.requires_grad else own
+        return [*own, *super()._reads(saved, True)] if self.weight.requires_grad else own
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:
         shape: tuple[int, ...] = saved[2]
         return shape
 
     def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:  # noqa: ARG002  a matrix product cannot overwrite its operand
-        rows, shape, _ = saved
+        rows, shape, _, _ = saved
         weight, bias = self.weight, self.bias
         values = weight.data
         refuse(self, grad=grad)

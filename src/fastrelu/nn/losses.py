@@ -87,7 +87,7 @@ class _Loss(Layer):
             raise ValueError('with reduction="none" backward needs the gradient with respect to each loss')
         if grad is not None:
             return super().backward(grad, input_grad=input_grad)
-        gradient = self._last_call()
+        gradient, _ = self._last_call()
         release(self)
         return gradient if input_grad else None
 

@@ -17,7 +17,7 @@ from fastrelu._entries import entries
 from fastrelu._options import check_flag
 from fastrelu._steps import new_update, updates
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter, check_backward_flags, is_half
-from fastrelu.nn.record import HERE, Alone, Dated, Held, Off, Record, Saved, flat, keep, refuse_changed, release
+from fastrelu.nn.record import HERE, Alone, Off, Record, Saved, everything, flat, keep, refuse_changed, release
 
 # What is saved of a call whose output a hook has replaced.
 REPLACED = object()
@@ -686,12 +686,10 @@ class Layer(Module):
     def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
         """Return the gradient with respect to the input; see :meth:`Module.backward`."""
         check_backward_flags(input_grad, overwrite_grad)
-        saved = self._last_call()
-        if type(saved) is Dated:
-            saved, since, held = saved
-            if since != updates[0]:
-                refuse_changed(self, self, self._reads(saved, input_grad, held), since)
+        saved, since = self._last_call()
         self._check_gradient(grad, self._output_shape(saved))
+        if since != updates[0]:
+            refuse_changed(self, self, self._reads(saved, input_grad), since)
         release(self)
         return self._go_back(grad, saved, input_grad=input_grad, overwrite_grad=overwrite_grad)
 
@@ -699,9 +697,9 @@ class Layer(Module):
         """Return the shape of the output; here forward saves the output or an array of its shape."""
         return np.shape(saved)
 
-    def _reads(self, saved: Any, input_grad: Any, held: Held) -> list[Parameter]:  # noqa: ARG002  subclasses use it
-        """Return the parameters whose values `_go_back` reads: own ones, and of the inputs that it saved."""
-        return [parameter for _, parameter in held] if input_grad else []
+    def _reads(self, saved: Any, input_grad: Any) -> list[Parameter]:
+        """Return the parameters whose values `_go_back` reads: own ones, and those among the inputs, which it saved."""
+        return [value for value in everything((saved,)) if isinstance(value, Parameter)] if input_grad else []
 
     def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:
         return self._gradient(grad, saved, overwrite_grad=overwrite_grad) if input_grad else None

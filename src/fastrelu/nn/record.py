@@ -26,15 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["detach", "enable_grad", "no_grad"]
 
-# Inputs of a call that are parameters and were saved: their positions, and the parameters.
-Held = tuple[tuple[int, Parameter], ...]
-
-
-class Dated(tuple[Any, int, Held]):
-    """What a layer alone saved, the number of the last update of parameters before, and those that it got and saved."""
-
-    __slots__ = ()
-
 
 class Off:
     """Nothing is recorded; `record` is the one that :func:`no_grad` interrupts."""
@@ -166,7 +157,11 @@ def detach(x: ArrayLike) -> NDArray[Any]:
 
 
 class Saved(threading.local):
-    """What the last call of a module saved for its backward, in each thread; a copy of the module begins without."""
+    """What the last call of a module saved for its backward, in each thread; a copy of the module begins without.
+
+    Of a network it is a `Record`, of a layer alone a tuple: the saved object, and the number of the last update of
+    parameters before.
+    """
 
     call: Any = None
 
@@ -192,33 +187,15 @@ def save(module: Module, inputs: tuple[Any, ...], outputs: tuple[Any, ...], save
                     frozen[id(array)] = array
                 elif id(array.base) in frozen:  # a view of a read-only array is read-only
                     frozen[id(array)] = array
-            elif isinstance(array, Parameter):
-                current.hold(_held_by(inputs, saved))
         saved = None
     elif type(current) is Off or (current is None and not module.training):
         if current is not None and current.record is not None:
             current.record.detached.extend(outputs)
         saved = None
     if saved is not None:
-        # An array alone is an output or a gradient, from which no layer with parameters works.
-        keep(module, saved if type(saved) is np.ndarray else _dated(module, inputs, saved))
+        keep(module, (saved, updates[0]))
     elif module._saved is not None:
         module._saved.call = None
-
-
-def _dated(module: Module, inputs: tuple[Any, ...], saved: Any) -> Any:
-    """Return what a layer alone saved, with what tells whether parameters have changed since if its gradient reads any."""
-    for x in inputs:
-        if type(x) is not np.ndarray and isinstance(x, Parameter):
-            return Dated((saved, updates[0], _held_by(inputs, saved)))
-    return Dated((saved, updates[0], ())) if module._learns else saved
-
-
-def _held_by(inputs: tuple[Any, ...], saved: Any) -> Held:
-    """Return the inputs that are parameters of which a call saved the values."""
-    kept = saved_values(saved)
-    given = [(i, x) for i, x in enumerate(inputs) if isinstance(x, Parameter)]
-    return tuple([(i, x) for i, x in given if any(value is x or _overlap(value, x.data) for value in kept)])
 
 
 def _overlap(value: Any, array: NDArray[Any]) -> bool:
@@ -311,13 +288,11 @@ class Record:
         The number of the last update of parameters before the last call.
     marks : list or None
         Where it was another one before: positions in `nodes`, and the number of the calls up to there.
-    held : dict or None
-        The parameters that calls got and saved, by the calls' positions in `nodes`.
     args, kwargs, output : object
         What the network got and returned.
     """
 
-    __slots__ = ("args", "detached", "frozen", "held", "kwargs", "marks", "nodes", "output", "since")
+    __slots__ = ("args", "detached", "frozen", "kwargs", "marks", "nodes", "output", "since")
 
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.nodes: list[Node] = []
@@ -327,7 +302,6 @@ class Record:
         self.frozen: dict[int, NDArray[Any]] = {}
         self.since = updates[0]
         self.marks: list[tuple[int, int]] | None = None
-        self.held: dict[int, Held] | None = None
 
     # --- Forward --------------------------------------------------------------------------------------------------
 
@@ -352,14 +326,9 @@ class Record:
             self.marks = [*(self.marks or ()), (len(self.nodes), self.since)]
         self.since = updates[0]
 
-    def hold(self, held: Held) -> None:
-        """Note the parameters that the last call got and saved."""
-        self.held = {**(self.held or {}), len(self.nodes) - 1: held}
-
-    def dated(self, i: int, saved: Any) -> Dated:
-        """Return what a call saved, with what tells whether parameters have changed since."""
-        since = next((number for end, number in self.marks or () if i < end), self.since)
-        return Dated((saved, since, (self.held or {}).get(i, ())))
+    def before(self, i: int) -> int:
+        """Return the number of the last update of parameters before a call."""
+        return next((number for end, number in self.marks or () if i < end), self.since)
 
     def thaw(self, array: Any) -> None:
         """Make an array writable again."""
@@ -475,11 +444,13 @@ class Record:
         positions = {id(node): i for i, node in enumerate(self.nodes)}
         for node, need in todo:
             module, inputs, _, saved = node
-            seen = [(i, p) for i, x in enumerate(inputs) for view, p in views if x is view]
+            since = self.before(positions[id(node)])
+            seen = [p for x in inputs for view, p in views if x is view]
+            if type(saved) is Own:
+                seen += [x for x in inputs if isinstance(x, Parameter)]
             kept = saved_values(saved) if seen else []
-            seen = [(i, p) for i, p in seen if any(_overlap(value, p.data) for value in kept)]
-            _, since, held = self.dated(positions[id(node)], saved)
-            for layer, read, before in _read_in(module, Dated((saved, since, (*held, *seen))), need):
+            refuse_changed(root, module, [p for p in seen if any(_overlap(value, p.data) for value in kept)], since)
+            for layer, read, before in _read_in(module, saved, since, need):
                 refuse_changed(root, layer, read, before)
 
     def _sources(self, root: Module, wanted: set[int], active: list[int]) -> list[int]:
@@ -583,7 +554,7 @@ def _own_backward(
         args, output = saved.args, saved.output
         saved.restore()
     else:
-        keep(module, saved)
+        keep(module, (saved, updates[0]))
     grad = _collected(output, gradients)
     result = call_backward(module, grad, input_grad=input_grad, overwrite_grad=overwrite_grad)
     if not input_grad:
@@ -718,15 +689,15 @@ def saved_values(saved: Any) -> list[Any]:
 # --- Parameters that change between a forward call and its backward call ----------------------------------------------
 
 
-def _read_in(module: Any, call: Dated, input_grad: Any) -> Iterator[tuple[Module, list[Parameter], int]]:
+def _read_in(module: Any, saved: Any, since: int, input_grad: Any) -> Iterator[tuple[Module, list[Parameter], int]]:
     """Yield layers, the parameters whose values their gradients read, and the number of the last update before."""
-    saved, since, held = call
     if type(saved) is Own:
-        yield module, [parameter for _, parameter in held], since
+        own = everything(tuple([value for (_, name), value in entries(saved.log) if name != "_saved"]))
+        yield module, [value for value in own if isinstance(value, Parameter)], since
         yield from _read_within(module, saved.log, since)
     else:
         # A backward that was set on the layer itself calls that of its class, with options that nobody knows.
-        yield module, module._reads(saved, "backward" in vars(module) or input_grad, held), since
+        yield module, module._reads(saved, "backward" in vars(module) or input_grad), since
 
 
 def _read_within(
@@ -734,11 +705,12 @@ def _read_within(
 ) -> Iterator[tuple[Module, list[Parameter], int]]:
     """Yield the same of a module with a backward of its own, which may read all parameters that no layer holds."""
     for (module, name), call in entries(log):
-        if name == "_saved" and type(call) is Dated:
-            yield from _read_in(module, call, True)
+        if name == "_saved" and type(call) is tuple:
+            own, before = call
+            yield from _read_in(module, own, before, True)
         elif name == "_saved" and type(call) is Record:
             for i, node in enumerate(call.nodes):
-                yield from _read_in(node[0], call.dated(i, node[3]), True)
+                yield from _read_in(node[0], node[3], call.before(i), True)
     yield from _read_unseen(root, log, since)
 
 

@@ -14,7 +14,7 @@ from fastrelu._options import check_flag, integers, number, operand, optional_nu
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import Parameter
 from fastrelu.nn.random import Random
-from fastrelu.nn.record import Held, save, watching
+from fastrelu.nn.record import save, watching
 
 __all__ = [
     "GumbelSoftmax",
@@ -135,21 +135,21 @@ class _Loaded(_AlongAxis):
         if self.training or self._saved or watching():
             inputs = (x,) if bias is None else (x, bias)
             simple = bias is None and self._saves_output()
-            save(self, inputs, (y,), y if simple else (x, added, np.shape(y)))
+            save(self, inputs, (y,), y if simple else (x, added, np.shape(y), bias))
         return y
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:
         return saved[2] if isinstance(saved, tuple) else np.shape(saved)
 
-    def _reads(self, saved: Any, input_grad: Any, held: Held) -> list[Parameter]:
+    def _reads(self, saved: Any, input_grad: Any) -> list[Parameter]:
         if not isinstance(self.sink, Parameter):
-            return super()._reads(saved, input_grad, held)
-        return [self.sink, *super()._reads(saved, True, held)] if input_grad or self.sink.requires_grad else []
+            return super()._reads(saved, input_grad)
+        return [self.sink, *super()._reads(saved, True)] if input_grad or self.sink.requires_grad else []
 
     def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:
         if not isinstance(saved, tuple):
             return super()._go_back(grad, saved, input_grad=input_grad, overwrite_grad=overwrite_grad)
-        x, bias, _ = saved
+        x, bias, _, _ = saved
         backward = getattr(along_axis, f"{self._name}_backward_parameters")
         dx, _, dbias, dsink = backward(grad, x, self._axis_of(x), bias=bias, **self._options())
         if isinstance(self.sink, Parameter) and self.sink.requires_grad:
