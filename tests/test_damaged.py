@@ -126,7 +126,7 @@ def test_parameters() -> None:
     slots: dict[str, Any] = reduced[2][1]
     again = with_state(parameter, (None, slots))
     assert np.array_equal(again.data, parameter.data)
-    for name in slots:
+    for name in set(slots) - {"_updated"}:  # which is counted anew
         with pytest.raises(TypeError, match="the state of a Parameter is damaged"):
             with_state(parameter, (None, {other: value for other, value in slots.items() if other != name}))
         for value in ("a", [1.0], np.ones(7), np.ones((2, 3), complex)):

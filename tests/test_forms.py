@@ -65,8 +65,11 @@ def test_parameters_of_xielu() -> None:
     below = alpha_n * (np.expm1(np.minimum(x, 0)) - x) + 0.4 * x
     np.testing.assert_allclose(layer(x), np.where(x > 0, alpha_p * x * x + 0.4 * x, below), rtol=1e-12, atol=1e-15)
     assert list(layer.state_dict()) == ["alpha_p", "alpha_n"]
-    for arguments in ((0.0, 0.8), (0.8, 0.5), (float("nan"), 0.8)):
-        with pytest.raises(
-            ValueError, match="XIELU requires alpha_p_init > 0 and alpha_n_init > beta, got alpha_p_init="
-        ):
+    message = "XIELU requires alpha_p_init > 0 and alpha_n_init > beta, got alpha_p_init="
+    for arguments, said in (
+        ((0.0, 0.8), message),
+        ((0.8, 0.5), message),
+        ((float("nan"), 0.8), "alpha_p_init must be a number, got nan"),
+    ):
+        with pytest.raises(ValueError, match=said):
             nn.XIELU(*arguments)

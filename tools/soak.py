@@ -13,6 +13,7 @@ import argparse
 import ctypes
 import gc
 import importlib.util
+import os
 import random
 import sys
 import threading
@@ -179,6 +180,9 @@ def soak(operations: int, threads: int, seed: int, minutes: float) -> tuple[Held
             thread.start()
         for thread in pool:
             thread.join()
+        # Python's thread has ended then, but that of the system may exist for a moment longer.
+        while any(Path(f"/proc/self/task/{thread.native_id}").exists() for thread in pool):
+            os.sched_yield()
         if errors:
             raise errors[0]
         return held()
