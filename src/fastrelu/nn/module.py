@@ -365,8 +365,8 @@ class Module:
         if saved is REPLACED:
             raise RuntimeError(
                 f"{type(self).__name__}.backward cannot begin: a forward hook replaced the output of the layer, or of a "
-                "module with a backward of its own that calls it, which returns the gradient of what it computed itself; let the hook return None, or call layers in it and "
-                "the layer within a network"
+                "module with a backward of its own that calls it, which returns the gradient of what it computed itself; "
+                "let the hook return None, or call layers in it and the layer within a network"
             )
         if saved is None:
             raise RuntimeError(
