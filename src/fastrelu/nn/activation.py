@@ -132,17 +132,16 @@ class Activation(Layer):
         else:
             y = self._function(x, *arguments)
         if saves:
-            save(self, (x,), (y,), (y if from_output else before, from_output))
+            save(self, (x,), (y,), (y if from_output else before, from_output, arguments))
         return y
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:
         return np.shape(saved[0])
 
     def _gradient(self, grad: ArrayLike, saved: Any, *, overwrite_grad: bool) -> Any:
-        array, from_output = saved
+        array, from_output, arguments = saved
         function = self._backward_from_output if from_output else self._backward
         assert function is not None
-        arguments = self._arguments(np.shape(array)) if self._names else ()
         return function(grad, array, *arguments, out=grad if overwrite_grad and alike(grad, array) else None)
 
     def extra_repr(self) -> str:

@@ -166,43 +166,47 @@ class Softplus(_Softplus):
         # Below, outputs on both sides of the threshold are the same.
         return self.threshold >= _NO_BIT[4] and super()._output_determines()
 
-    def _beyond(self, x: ArrayLike, beta: Any) -> Any:
+    def _arguments(self, shape: tuple[int, ...]) -> list[Any]:
+        return [*super()._arguments(shape), self.threshold]
+
+    def _beyond(self, x: ArrayLike, beta: Any, threshold: float) -> Any:
         """Return where the layer is the identity; None where the function is, to the last bit."""
         array = x if hasattr(x, "dtype") else np.asarray(x)
         check_types("softplus", ("beta",), (beta,))
-        if self.threshold >= _NO_BIT[8 if np.result_type(array.dtype, np.float32, beta).itemsize > 4 else 4]:
+        if threshold >= _NO_BIT[8 if np.result_type(array.dtype, np.float32, beta).itemsize > 4 else 4]:
             return None
         with np.errstate(over="ignore"):  # infinity is beyond the threshold
-            return np.multiply(array, beta) > self.threshold
+            return np.multiply(array, beta) > threshold
 
-    def _function(self, x: ArrayLike, beta: Any) -> Any:
-        y, beyond = super()._function(x, beta), self._beyond(x, beta)
+    def _function(self, x: ArrayLike, beta: Any, threshold: float) -> Any:
+        y, beyond = super()._function(x, beta), self._beyond(x, beta, threshold)
         return y if beyond is None else np.where(beyond, x, y)[()]
 
-    def _function_(self, x: Any, beta: Any) -> Any:
-        beyond = self._beyond(x, beta)
+    def _function_(self, x: Any, beta: Any, threshold: float) -> Any:
+        beyond = self._beyond(x, beta, threshold)
         return super()._function_(x, beta, where=True if beyond is None else ~beyond)
 
-    def _pass(self, function: Any, grad: Any, array: Any, beta: Any, out: Any) -> Any:
+    def _pass(self, function: Any, grad: Any, array: Any, beta: Any, threshold: float, out: Any) -> Any:
         """Call a gradient where the layer is not the identity; elsewhere it is `grad`."""
-        beyond = self._beyond(array, beta)
+        beyond = self._beyond(array, beta, threshold)
         if beyond is None:
             return function(grad, array, beta, out=out)
         if out is not None:  # `out` is `grad`
             return function(grad, array, beta, out=out, where=~beyond)
         return np.where(beyond, grad, function(grad, array, beta))[()]
 
-    def _backward(self, grad: Any, x: Any, beta: Any, *, out: Any = None) -> Any:
-        return self._pass(super()._backward, grad, x, beta, out)
+    def _backward(self, grad: Any, x: Any, beta: Any, threshold: float, *, out: Any = None) -> Any:
+        return self._pass(super()._backward, grad, x, beta, threshold, out)
 
-    def _backward_from_output(self, grad: Any, y: Any, beta: Any, *, out: Any = None) -> Any:
-        return self._pass(super()._backward_from_output, grad, y, beta, out)
+    def _backward_from_output(self, grad: Any, y: Any, beta: Any, threshold: float, *, out: Any = None) -> Any:
+        return self._pass(super()._backward_from_output, grad, y, beta, threshold, out)
 
     def _backward_parameters(self, grad: Any, x: Any, *arguments: Any, out: Any) -> Any:
-        beyond = self._beyond(x, *arguments)
+        beta, threshold = arguments
+        beyond = self._beyond(x, beta, threshold)
         if beyond is None:
-            return super()._backward_parameters(grad, x, *arguments, out=out)
-        dx, dbeta = super()._backward_parameters(np.where(beyond, 0, grad), x, *arguments, out=None)
+            return super()._backward_parameters(grad, x, beta, out=out)
+        dx, dbeta = super()._backward_parameters(np.where(beyond, 0, grad), x, beta, out=None)
         if out is None:
             return np.where(beyond, grad, dx)[()], dbeta
         np.copyto(out, dx, where=~beyond)

@@ -42,15 +42,16 @@ class _GatedUnit(Layer):
         for name, value in entries(options):
             setattr(self, name, value)
 
-    def _apply(self, suffix: str, *arrays: Any) -> Any:
-        options = {name: getattr(self, name) for name in self._options}
-        return getattr(gated_units, self._name + suffix)(*arrays, self.dim, **options)
+    def _how(self) -> dict[str, Any]:
+        """Return the options of the function."""
+        return {"axis": self.dim, **{name: getattr(self, name) for name in self._options}}
 
     def forward(self, x: ArrayLike) -> Any:
         """Multiply one half of the axis `dim` by the activation of the other; in training mode the input is saved."""
-        y = self._apply("", x)
+        how = self._how()
+        y = getattr(gated_units, self._name)(x, **how)
         if self.training or self._saved or watching():
-            save(self, (x,), (y,), (x, y.shape))
+            save(self, (x,), (y,), (x, y.shape, how))
         return y
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:
@@ -58,7 +59,8 @@ class _GatedUnit(Layer):
         return shape
 
     def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:
-        return self._apply("_backward", grad, saved[0])
+        x, _, how = saved
+        return getattr(gated_units, f"{self._name}_backward")(grad, x, **how)
 
     def extra_repr(self) -> str:
         """Return the axis and the options."""

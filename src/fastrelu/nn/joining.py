@@ -196,10 +196,14 @@ class Concatenate(_Joining):
             raise ValueError(f"{self!r} cannot join arrays of shapes {', '.join(map(str, shapes))}")
         return np.concatenate(values, axis)
 
+    def _kept(self, values: list[Any]) -> list[Any]:
+        """Return the place of each input in the result."""
+        axis = self.axis % np.ndim(values[0])
+        ends = itertools.accumulate((np.shape(x)[axis] for x in values), initial=0)
+        return [(slice(None),) * axis + (slice(*pair),) for pair in itertools.pairwise(ends)]
+
     def _share(self, grad: NDArray[Any], kept: list[Any], i: int) -> NDArray[Any]:
-        axis = self.axis % grad.ndim
-        ends = list(itertools.accumulate((shape[axis] for shape in kept), initial=0))
-        return grad[(slice(None),) * axis + (slice(ends[i], ends[i + 1]),)]
+        return grad[kept[i]]
 
     def extra_repr(self) -> str:
         """Return the axis."""

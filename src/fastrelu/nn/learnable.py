@@ -104,9 +104,9 @@ class Learnable(Activation):
         learned = self._learned()
         if not any(parameter.requires_grad for parameter in learned):
             return super()._go_back(grad, saved, input_grad=input_grad, overwrite_grad=overwrite_grad)
-        x, _ = saved
+        x, _, arguments = saved
         out = grad if overwrite_grad and alike(grad, x) else None
-        dx, *gradients = self._backward_parameters(grad, x, *self._arguments(np.shape(x)), out=out)
+        dx, *gradients = self._backward_parameters(grad, x, *arguments, out=out)
         self._collect(learned, gradients)
         return dx if input_grad else None
 

@@ -105,7 +105,9 @@ class Linear(Layer):
         shape, ndim = {"weight": ("(out_features, in_features)", 2), "bias": ("(out_features,)", 1)}.get(
             name, ("", None)
         )
-        if ndim is not None and isinstance(value, Parameter) and value.ndim != ndim:
+        if ndim is not None and value is not None and not isinstance(value, Parameter):
+            raise TypeError(f"Linear.{name} must be a Parameter or None, got {value!r}")
+        if ndim is not None and value is not None and value.ndim != ndim:
             raise ValueError(f"Linear.{name} is of shape {shape}, got a parameter of shape {value.shape}")
 
     def forward(self, x: ArrayLike) -> NDArray[Any]:

@@ -83,11 +83,11 @@ class _Loss(Layer):
             If `grad` is missing with ``reduction="none"``, or has another shape than the loss.
         """
         check_backward_flags(input_grad, overwrite_grad)
-        if grad is None and self.reduction == "none":
-            raise ValueError('with reduction="none" backward needs the gradient with respect to each loss')
         if grad is not None:
             return super().backward(grad, input_grad=input_grad)
-        gradient, _ = self._last_call()
+        (gradient, axes), _ = self._last_call()
+        if len(axes) < gradient.ndim:
+            raise ValueError('with reduction="none" backward needs the gradient with respect to each loss')
         release(self)
         return gradient if input_grad else None
 
@@ -97,21 +97,23 @@ class _Loss(Layer):
         if not isinstance(dtype, np.dtype):  # a list, or a tensor of another library
             dtype = np.asarray(target).dtype
         has_gradient = dtype.kind == "f" or is_half(dtype)
-        save(self, (x, target) if has_gradient else (x,), (loss,), gradient)
+        saved = None if gradient is None else (gradient, self._axes(gradient))
+        save(self, (x, target) if has_gradient else (x,), (loss,), saved)
 
     def _axes(self, gradient: NDArray[Any]) -> tuple[int, ...]:
         """Return the axes of the first argument that the loss does not have."""
         return self._reduced_axes(gradient) if self.reduction == "none" else tuple(range(gradient.ndim))
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:
-        axes = self._axes(saved)
-        return tuple(n for i, n in enumerate(saved.shape) if i not in axes)
+        gradient, axes = saved
+        return tuple(n for i, n in enumerate(gradient.shape) if i not in axes)
 
     @losses.quiet
     def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:  # noqa: ARG002  grad is one number as a rule
         if not input_grad:
             return None
-        gradient = saved * np.expand_dims(np.asarray(grad, saved.dtype), self._axes(saved))
+        gradient, axes = saved
+        gradient = gradient * np.expand_dims(np.asarray(grad, gradient.dtype), axes)
         if not isinstance(input_grad, tuple):
             return gradient
         if input_grad[1] and not self._symmetric:

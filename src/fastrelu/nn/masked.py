@@ -19,6 +19,7 @@ class _Saved(NamedTuple):
 
     mask: masks.Mask
     like: NDArray[Any]  # without elements in memory, of the shape and type of the input
+    outer_slope: float
 
 
 class Masked(Activation):
@@ -46,7 +47,7 @@ class Masked(Activation):
             return super().forward(x)
         writable(x)
         mask = self._with_mask(x, *self._arguments(x.shape), out=x)[1]
-        save(self, (x,), (x,), _Saved(mask, np.broadcast_to(np.empty((), x.dtype), x.shape)))
+        save(self, (x,), (x,), _Saved(mask, np.broadcast_to(np.empty((), x.dtype), x.shape), self._outer_slope()))
         return x
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:
@@ -57,4 +58,4 @@ class Masked(Activation):
             return super()._gradient(grad, saved, overwrite_grad=overwrite_grad)
         out: Any = grad if overwrite_grad and alike(grad, saved.like) else None
         g = np.asarray(grad, joint_dtype(grad, saved.like))
-        return masks.backward_from_mask(g, saved.mask, self._outer_slope(), out=out)
+        return masks.backward_from_mask(g, saved.mask, saved.outer_slope, out=out)

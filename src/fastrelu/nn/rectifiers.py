@@ -298,11 +298,14 @@ class CReLU(Layer):
         """Apply the function; in training mode the layer saves the result."""
         y: NDArray[Any] = activations.crelu(x, self.axis)
         if self.training or self._saved or watching():
-            save(self, (x,), (y,), y)
+            save(self, (x,), (y,), (y, self.axis))
         return y
 
+    def _output_shape(self, saved: Any) -> tuple[int, ...]:
+        return np.shape(saved[0])
+
     def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:
-        return activations.crelu_backward_from_output(grad, saved, self.axis)
+        return activations.crelu_backward_from_output(grad, *saved)
 
     def extra_repr(self) -> str:
         """Return the axis."""

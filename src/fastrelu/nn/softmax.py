@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -68,21 +68,37 @@ class _AlongAxis(Layer):
 
     def forward(self, x: ArrayLike) -> NDArray[Any]:
         """Apply the function along the axis; in training mode the layer saves the result."""
-        y: NDArray[Any] = getattr(along_axis, self._name)(x, self._axis_of(x))
+        axis = self._axis_of(x)
+        y: NDArray[Any] = getattr(along_axis, self._name)(x, axis)
         if self.training or self._saved or watching():
-            save(self, (x,), (y,), y)
+            save(self, (x,), (y,), (y, axis, {}))
         return y
+
+    def _output_shape(self, saved: Any) -> tuple[int, ...]:
+        return np.shape(saved[0])
 
     def _axis_of(self, x: ArrayLike) -> Any:
         """Return the axis, or no axis of a single number, which PyTorch takes for one element along axis 0."""
         return () if np.ndim(x) == 0 and self.dim in (0, -1) else self.dim
 
     def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:
-        return getattr(along_axis, f"{self._name}_backward_from_output")(grad, saved, self._axis_of(saved))
+        y, axis, options = saved
+        return getattr(along_axis, f"{self._name}_backward_from_output")(grad, y, axis, **options)
 
     def extra_repr(self) -> str:
         """Return the axis."""
         return f"dim={self.dim}"
+
+
+class _Saved(NamedTuple):
+    """What a call saves whose gradient is not that from the output alone."""
+
+    x: ArrayLike
+    added: Any
+    shape: tuple[int, ...]  # of the output
+    bias: Any  # as it was given
+    axis: Any
+    options: dict[str, Any]
 
 
 class _Loaded(_AlongAxis):
@@ -131,15 +147,17 @@ class _Loaded(_AlongAxis):
             What is added to the scaled and capped input; broadcasts to its shape. `backward` then returns two gradients.
         """
         added: Any = bias.data if isinstance(bias, Parameter) else bias
-        y: NDArray[Any] = getattr(along_axis, self._name)(x, self._axis_of(x), bias=added, **self._options())
+        axis, options = self._axis_of(x), self._options()
+        y: NDArray[Any] = getattr(along_axis, self._name)(x, axis, bias=added, **options)
         if self.training or self._saved or watching():
             inputs = (x,) if bias is None else (x, bias)
             simple = bias is None and self._saves_output()
-            save(self, inputs, (y,), y if simple else (x, added, np.shape(y), bias))
+            saved = (y, axis, {"scale": self.scale}) if simple else _Saved(x, added, np.shape(y), bias, axis, options)
+            save(self, inputs, (y,), saved)
         return y
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:
-        return saved[2] if isinstance(saved, tuple) else np.shape(saved)
+        return saved.shape if isinstance(saved, _Saved) else super()._output_shape(saved)
 
     def _reads(self, saved: Any, input_grad: Any) -> list[Parameter]:
         if not isinstance(self.sink, Parameter):
@@ -147,21 +165,16 @@ class _Loaded(_AlongAxis):
         return [self.sink, *super()._reads(saved, True)] if input_grad or self.sink.requires_grad else []
 
     def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:
-        if not isinstance(saved, tuple):
+        if not isinstance(saved, _Saved):
             return super()._go_back(grad, saved, input_grad=input_grad, overwrite_grad=overwrite_grad)
-        x, bias, _, _ = saved
+        x, bias, _, _, axis, options = saved
         backward = getattr(along_axis, f"{self._name}_backward_parameters")
-        dx, _, dbias, dsink = backward(grad, x, self._axis_of(x), bias=bias, **self._options())
+        dx, _, dbias, dsink = backward(grad, x, axis, bias=bias, **options)
         if isinstance(self.sink, Parameter) and self.sink.requires_grad:
             self.sink.add_gradient(np.asarray(dsink, self.sink.dtype))
         if not input_grad:
             return None
         return dx if bias is None else (dx, dbias)
-
-    def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:
-        return getattr(along_axis, f"{self._name}_backward_from_output")(
-            grad, saved, self._axis_of(saved), scale=self.scale
-        )
 
     def extra_repr(self) -> str:
         """Return the axis and the options that are not the usual ones."""
@@ -317,11 +330,8 @@ class GumbelSoftmax(Random, _AlongAxis):
         soft = along_axis.gumbel_softmax(x, axis, tau=self.tau, rng=self._generator())
         y: NDArray[Any] = along_axis.hardmax(soft, axis) if self.hard else soft
         if self.training or self._saved or watching():
-            save(self, (x,), (y,), soft)
+            save(self, (x,), (y,), (soft, axis, {"tau": self.tau}))
         return y
-
-    def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:
-        return along_axis.gumbel_softmax_backward_from_output(grad, saved, self._axis_of(saved), tau=self.tau)
 
     def extra_repr(self) -> str:
         """Return temperature, whether samples are hard, and the axis."""
