@@ -203,7 +203,8 @@ class Concatenate(_Joining):
         return [(slice(None),) * axis + (slice(*pair),) for pair in itertools.pairwise(ends)]
 
     def _share(self, grad: NDArray[Any], kept: list[Any], i: int) -> NDArray[Any]:
-        return grad[kept[i]]
+        part: NDArray[Any] = grad[kept[i]]
+        return part
 
     def extra_repr(self) -> str:
         """Return the axis."""
