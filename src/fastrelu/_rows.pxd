@@ -92,14 +92,6 @@ cdef extern from "kernels/rows.h" nogil:  # whose functions are linked into _row
         Py_ssize_t *shape
         fr_row_operand *operand
 
-cdef extern from "kernels/rows_ufunc.h" nogil:
-    ctypedef enum fr_row_form:
-        FR_NORMALIZE
-        FR_FROM_RESULT
-        FR_SUM
-        FR_MEAN
-        FR_SUM_GRADIENT
-
 cdef extern from "kernels/two_sum.h" nogil:
     void fr_add_to(double *, double *, double) noexcept
 
@@ -108,7 +100,7 @@ cdef class RowKernels:
     cdef const fr_convert *convert
     cdef readonly dict ufuncs
     cdef object threshold  # the kernel of this activation, which computes the gradient of hardmax
-    cdef int add(self, str name, fr_row_form form, int kind) except -1
+    cdef int add(self, str name, int form, int kind) except -1
     cdef const fr_rows *of(self, int dtype) except NULL
     cdef object zeros(self, cnp.ndarray y, object out)
 

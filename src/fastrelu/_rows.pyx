@@ -72,6 +72,12 @@ cdef extern from "kernels/rows.h" nogil:
     int fr_run_rows(const fr_row_call *, Py_ssize_t, Py_ssize_t, char *) noexcept
 
 cdef extern from "kernels/rows_ufunc.h" nogil:
+    ctypedef enum fr_row_form:
+        FR_NORMALIZE
+        FR_FROM_RESULT
+        FR_SUM
+        FR_MEAN
+        FR_SUM_GRADIENT
     ctypedef struct fr_row_ufunc:
         const fr_rows *flavor
         fr_row_form form
@@ -103,11 +109,11 @@ cdef class RowKernels:
             self.add(name, form, FR_SOFTMAX)
             self.add(name + "_backward", FR_SUM_GRADIENT, FR_SOFTMAX)
 
-    cdef int add(self, str name, fr_row_form form, int kind) except -1:
+    cdef int add(self, str name, int form, int kind) except -1:
         """Make the ufunc of one function along an axis, and the one that takes a mask too."""
         for masked in range(1 if form == FR_FROM_RESULT else 2):
             made = RowUfunc.__new__(RowUfunc)
-            (<RowUfunc>made).make(self.rows, self.convert, name + "_where" * masked, form, kind, masked)
+            (<RowUfunc>made).make(self.rows, self.convert, name + "_where" * masked, <fr_row_form>form, kind, masked)
             self.ufuncs[(<RowUfunc>made).name] = made
         return 0
 
