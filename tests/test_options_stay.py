@@ -59,14 +59,32 @@ def arguments_of(layer: nn.Module) -> tuple[Any, ...]:
     return (inputs_of(layer),) * (2 if isinstance(layer, (nn.Add, nn.Multiply, nn.Concatenate)) else 1)
 
 
-def gradients(layer: nn.Module, arguments: tuple[Any, ...], name: str = "", value: Any = None) -> list[Any]:
-    """Return all gradients of a call, after which an option changes."""
+class Net(nn.Module):
+    """A network of the user's around a layer."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, *arguments: Any) -> Any:
+        """Call the layer."""
+        return self.layer(*arguments)
+
+
+def gradients(layer: nn.Module, arguments: tuple[Any, ...], name: str = "", value: Any = None, home: Any = Net) -> Any:
+    """Return all gradients of a call of a network, after which an option of the layer in it changes."""
     layer = copy.deepcopy(layer)
-    y = layer(*(np.array(x) for x in arguments))
+    model = home(layer)
+    y = model(*(np.array(x) for x in arguments))
     if name:
         setattr(layer, name, value)
-    dx = layer.backward(np.cos(np.arange(np.size(y), dtype=np.float64)).reshape(np.shape(y)))
+    dx = model.backward(np.cos(np.arange(np.size(y), dtype=np.float64)).reshape(np.shape(y)), input_grad=True)
     return [*(dx if isinstance(dx, tuple) else (dx,)), *(p.grad for p in layer.parameters())]
+
+
+def following(layer: nn.Module) -> nn.Module:
+    """Return a network in which the layer follows another one."""
+    return nn.Sequential(nn.Linear(5, 5, dtype=np.float64, rng=0), layer)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +93,10 @@ def gradients(layer: nn.Module, arguments: tuple[Any, ...], name: str = "", valu
 def test_options(layer: nn.Module) -> None:
     """The gradient is that of the call that was made."""
     arguments = arguments_of(layer)
-    expected = gradients(layer, arguments)
-    for name, value in changes_of(layer):
-        for got, wanted in zip(gradients(layer, arguments, name, value), expected, strict=True):
-            np.testing.assert_array_equal(got, wanted, f"{name} = {value!r}")
+    homes = [lambda layer: layer, *([] if layer in LOSSES else [Net]), *([following] if len(arguments) == 1 else [])]
+    for home in homes:
+        expected = gradients(layer, arguments, home=home)
+        for name, value in changes_of(layer):
+            found = gradients(layer, arguments, name, value, home)
+            for got, wanted in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(got, wanted, f"{name} = {value!r}")
