@@ -288,8 +288,8 @@ def test_all_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
 def test_dead_units_have_no_gradient(x: list[list[float]], dead: float) -> None:
     """A unit is dead if its derivative is 0 for every row."""
     model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
-    model[0].weight.assign(np.eye(2, dtype=np.float32))
-    model[0].bias.assign(np.zeros(2, np.float32))
+    model[0].weight.data = np.eye(2, dtype=np.float32)
+    model[0].bias.data = np.zeros(2, np.float32)
     assert demo.dead_share(model, np.array(x, np.float32)) == dead
 
 

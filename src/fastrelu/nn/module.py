@@ -568,10 +568,13 @@ class Module:
             name: value.copy() if any(np.may_share_memory(value, data) for data in shared) else value
             for name, value in entries(values)
         }
-        memory = {name: own[name].memory_for(value) for name, value in entries(values)}
+        todo = [(own[name], *own[name].assignment(value)) for name, value in entries(values)]
         update = new_update()
-        for name, value in entries(values):
-            own[name].assign(value, memory[name], update)
+        for parameter, _, to, source in todo:  # nothing is allocated, so that all or none have new values
+            parameter.count_update(update)
+            np.copyto(to, source)
+        for parameter, memory, _, _ in todo:
+            parameter.adopt(memory)
         return IncompatibleKeys(missing, unexpected)
 
     # --- Text -----------------------------------------------------------------------------------------------------

@@ -249,19 +249,18 @@ class Parameter:
         """Whether new values can be stored: the memory is writable, or their type needs new memory anyway."""
         return self.data.flags.writeable or values.dtype != self.data.dtype
 
-    def memory_for(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return memory for new values: that of this parameter, or new memory if their type differs."""
-        return self.data if values.dtype == self.data.dtype else np.empty_like(self.data, dtype=values.dtype)
+    def assignment(self, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Return what an assignment of values of the same shape needs: the memory, and what is copied to where in it.
 
-    def assign(self, values: NDArray[Any], memory: NDArray[Any] | None = None, update: int | None = None) -> None:
-        """Store new values of the same shape, and adopt their type.
-
-        `memory` is the result of `memory_for`, `update` that of `new_update`.
+        The memory is that of this parameter, or new memory if their type differs. The copy allocates nothing.
         """
-        if memory is None:
-            memory = self.memory_for(values)
-        self.count_update(update)
-        _core.copy_into(memory, values)
+        memory = self.data if values.dtype == self.data.dtype else np.empty_like(self.data, dtype=values.dtype)
+        if is_half(values.dtype):  # where there is no memory, NumPy crashes in copies of bfloat16
+            return memory, memory.view(np.uint16), values.view(np.uint16)
+        return memory, memory, values
+
+    def adopt(self, memory: NDArray[Any]) -> None:
+        """Take memory with new values, which may have another type."""
         if memory is not self._data:
             self.zero_grad()
             self._data = memory
