@@ -90,6 +90,8 @@ def comparisons(packages: list[str]) -> Iterator[pairs.Comparison]:
                 for threads in {"jax": (2,), "scipy": (1,)}.get(package, (1, 2)):
                     for ours, theirs in statements.items():
                         arrays = ARRAYS.format(shape=shape)
+                        prepared = setup.replace("{threads}", str(threads))
+                        prepared = prepared.replace("{operator!r}", repr(OPERATORS[name]))
                         yield pairs.Comparison(
                             ours=f"fr.{ours.format(name=name)}",
                             theirs=theirs.format(name=name),
@@ -99,7 +101,7 @@ def comparisons(packages: list[str]) -> Iterator[pairs.Comparison]:
                             threads=threads,
                             memory="reused" if "out=" in ours else "fresh",
                             our_setup=arrays + OURS,
-                            their_setup=arrays + setup.format(threads=threads, operator=OPERATORS[name]),
+                            their_setup=arrays + prepared,
                             target=1.0,
                             tolerance=1e-5,
                         )

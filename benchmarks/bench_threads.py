@@ -1,7 +1,8 @@
-"""The size from which a second thread pays, per function and cost class: the source of ``_runtime.parallel_from``.
+"""Whether a second thread pays from ``_runtime.parallel_from`` on, per function and cost class.
 
-``python benchmarks/bench_threads.py`` times every function, serial and threaded alternately, at sizes around the
-current thresholds, and prints for each cost class the size from which no function of the class is slower with threads.
+``python benchmarks/bench_threads.py`` times every function, with one thread and with two alternately, at sizes around
+these thresholds, in series of calls, and prints for each cost class the size from which no function of it is slower with
+two threads. Below the threshold of its class a call has one thread anyway.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def times(reference: Reference, size: int, options: argparse.Namespace) -> tuple
     for _ in range(options.rounds):
         for count, seconds in found.items():
             fr.set_num_threads(count)
+            timer.timeit(number)  # wakes the worker, which takes longer than a timing may last
             seconds.append(timer.timeit(number) / number)
     return statistics.median(found[1]), statistics.median(found[options.threads])
 
@@ -95,7 +97,6 @@ def main() -> None:
     fr.set_num_threads(options.threads)
     if fr.get_num_threads() < options.threads:
         sys.exit(f"this process may use {fr.get_num_threads()} threads, not {options.threads}")
-    _runtime.set_defaults(parallel_from=(0, 0, 0))
     kernels = runtime.kernels
     chosen = [r for r in references() if r.name in kernels and r.name in (options.ops or [r.name])]
     chosen.sort(key=lambda reference: kernels[reference.name].cost)

@@ -381,7 +381,7 @@ def threads(result: dict[str, Any]) -> list[str]:
         ]
         for row in result["rows"]
     ]
-    return list(table(["function", "class", "threads from", "break-even"], lines))
+    return list(table(["function", "class", "threads from", "never slower from"], lines))
 
 
 def layouts(result: dict[str, Any]) -> list[str]:
