@@ -565,6 +565,8 @@ def test_no_other_copies() -> None:
         ("losses.py", "np.copyto(values, 0, where=(weights == 0) & np.isinf(values))"),
         ("optim.py", "np.copyto(velocity, direction)"),
         ("exponential.py", "np.copyto(out, dx, where=~beyond)"),
+        # 16-bit numbers as integers.
+        ("module.py", "np.copyto(to, source)"),
         # Numbers into an array, or a few calls of ours: other frameworks' names.
         ("_composed.py", "np.copyto(y, least, where=(y == -np.inf) & np.asarray(where, bool))"),
         ("_composed.py", 'np.copyto(array, value, where=where, casting="unsafe")'),
