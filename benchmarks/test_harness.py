@@ -5,22 +5,16 @@ from __future__ import annotations
 import argparse
 import base64
 import math
-import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import axis
-import bench_diagnostics
 import bench_layouts
-import bench_losses
-import bench_parameters
-import bench_rows
 import exact
 import full
 import grids
 import machine
-import network
 import numpy as np
 import passes
 import plots
@@ -605,19 +599,3 @@ def test_a_suite_is_measured_and_reported(
     assert all(f"`{key.split('|')[0]}`" in text for key in result["cells"])
     if suite == "axis":
         assert any("`logsumexp`" in line for line in report.readme_axis(result))
-
-
-def test_every_comparison_can_be_written() -> None:
-    """What a script would run is Python, also for packages that are not installed."""
-    found = [
-        *bench_rows.comparisons(list(bench_rows.PEERS)),
-        *bench_rows.directions(),
-        *bench_diagnostics.comparisons(),
-        *bench_losses.comparisons(),
-        *bench_parameters.comparisons(1),
-        *network.comparisons((1, 2)),
-    ]
-    for one in found:
-        for source in (one.our_setup, one.their_setup, one.before or "", one.ours, one.theirs):
-            compile(source, "<comparison>", "exec")
-            assert not re.search(r"\{\w+(!r)?\}", source), source

@@ -74,7 +74,7 @@ class Own(nn.Module):
 
 def with_backward(layer: nn.Module) -> nn.Module:
     """Return a layer with a backward on the instance."""
-    layer.backward = lambda grad, **options: type(layer).backward(layer, grad, **options)  # type: ignore[method-assign]
+    layer.backward = lambda grad, **options: type(layer).backward(layer, grad, **options)  # type: ignore[method-assign]  # as users do
     return layer
 
 

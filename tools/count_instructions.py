@@ -34,7 +34,7 @@ MORE = 1.05  # of the recorded count
 ISA = "v3"
 WARM, FEW, MANY = 50, 20, 120  # calls: until the interpreter has specialized; two counted numbers
 # A change of the code takes more in each count. In one of about thirty counts a call took 6 % more than in all others, of the
-# same code: lookups that collide in CPython's cache of attributes, which depends on addresses, are the likely cause.
+# same code. The cause is not known: neither the environment nor the number of types before explains it.
 COUNTS = 3
 MARK = "getpriority"  # a function of the C library that nothing else calls; callgrind writes its count at each call
 

@@ -1,0 +1,27 @@
+"""The scripts that compare whole statements can start: nothing else runs them but people."""
+
+from __future__ import annotations
+
+import re
+
+import bench_diagnostics
+import bench_losses
+import bench_parameters
+import bench_rows
+import network
+
+
+def test_every_comparison_can_be_written() -> None:
+    """What a script would run is Python, also for packages that are not installed."""
+    found = [
+        *bench_rows.comparisons(list(bench_rows.PEERS)),
+        *bench_rows.directions(),
+        *bench_diagnostics.comparisons(),
+        *bench_losses.comparisons(),
+        *bench_parameters.comparisons(1),
+        *network.comparisons((1, 2)),
+    ]
+    for one in found:
+        for source in (one.our_setup, one.their_setup, one.before or "", one.ours, one.theirs):
+            compile(source, "<comparison>", "exec")
+            assert not re.search(r"\{\w+(!r)?\}", source), source
