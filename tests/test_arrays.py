@@ -263,6 +263,26 @@ def test_in_place(case: Case, dtype: np.dtype[Any], precision: Precision) -> Non
         assert_guards(x, memory)
 
 
+ALIGNED = 1 << 15  # bytes from which on a light kernel begins with the elements before a line of the cache
+
+
+def test_large_results_begin_anywhere_in_a_line(case: Case, dtype: np.dtype[Any], precision: Precision) -> None:
+    """The same bits as of small arrays, and nothing written around them: into an array and in place."""
+    least = ALIGNED // dtype.itemsize
+    with fr.precision(precision), fr.threads(1):
+        data = case.data(least + 77, dtype)
+        expected = np.concatenate([case(*[a[i : i + 1000] for a in data]) for i in range(0, least + 77, 1000)])
+        for offset in range(64 // dtype.itemsize):
+            for n in (least - 1, least, least + 77):
+                out, memory = guarded((n,), dtype, offset)
+                case(*[a[:n] for a in data], out=out)
+                assert_same_bits(out, expected[:n], (offset, n))
+                out[...] = data[0][:n]
+                case(out, *[a[:n] for a in data[1:]], out=out)
+                assert_same_bits(out, expected[:n], (offset, n, "in place"))
+                assert_guards(out, memory)
+
+
 # Views of one block of memory: what is read and what is written.
 OVERLAPS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
     "the same": (lambda m: m, lambda m: m[:]),

@@ -42,6 +42,7 @@ cdef extern from "kernels/call.h" nogil:
         Py_ssize_t itemsize
         int format
         Py_ssize_t size
+        int light
         fr_move load
         fr_move store
         fr_kernel direct

@@ -283,6 +283,7 @@ cdef class Kernel:
                 how.type = fr_type_of_flavor[flavor]
                 how.itemsize = fr_types[how.type].size
                 how.format = _FORMATS[type]
+                how.light = self.cost == FR_LIGHT
                 how.size = fr_types[type].size
                 how.load = how.convert.load[how.type][how.format]
                 how.store = how.convert.store[how.type][how.format]

@@ -13,6 +13,7 @@ typedef struct {
     ptrdiff_t itemsize;       /* of that type, in bytes */
     int format;               /* of the results in memory, which are rounded to it even if `out` has another one */
     ptrdiff_t size;           /* of such a result, in bytes */
+    int light;                /* bound by memory */
     fr_move load, store;      /* from and to this format; NULL: it is that of the kernel */
     fr_kernel direct;         /* `scalar` for data of this format, with numbers of the kernel's type; or NULL */
     fr_fused fused[FR_COMBINATIONS]; /* `scalar` with terms, by how they change operands; or NULL */

@@ -14,6 +14,8 @@ enum { FR_BLOCK = 512, FR_LONG = 4096, FR_SHORT_BOX = 16 };
 /* FR_MOVED: bytes of a streamed box. FR_WORTH_MOVING: from this size on the partly filled lines at its ends do not
  * matter. */
 enum { FR_MOVED = 2048, FR_WORTH_MOVING = 1024 };
+/* Bytes from which on results do not stay in the first cache. */
+enum { FR_WORTH_ALIGNING = 1 << 15 };
 /* Bytes to prefetch where rows are not adjacent in memory. */
 enum { FR_ROWS_AHEAD = 2048 };
 
@@ -27,12 +29,6 @@ typedef union {
 /* How an operand reaches the kernel: directly; as one number; through a block per box; through one block that all boxes
  * share. */
 enum { FR_AS_IT_IS, FR_AS_NUMBER, FR_BY_COPY, FR_COPY_ONCE };
-
-static void fr_run(fr_kernel kernel, const char *const *in, char *out, ptrdiff_t n) {
-    fr_guard caller = fr_guard_open();
-    kernel(in, out, n);
-    fr_guard_close(caller);
-}
 
 /* The numbers are volatile so that the compiler does not move the rounding out of the guard. */
 #define TYPE(name, number, storage, kernels, fast, accurate)               \
@@ -57,16 +53,27 @@ static ptrdiff_t fr_cut(const fr_call *call, const char *out, ptrdiff_t n, int p
     return at > past ? at - past : 0;
 }
 
-void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_t n, int part, int parts) {
-    if (parts == 1) {
-        fr_run(call->scalar, in, out, n);
-        return;
-    }
-    ptrdiff_t start = fr_cut(call, out, n, part, parts), stop = fr_cut(call, out, n, part + 1, parts);
+/* Runs the kernel on n of the elements of contiguous operands. */
+static void fr_run_from(const fr_call *call, const char *const *in, char *out, ptrdiff_t start, ptrdiff_t n) {
     const char *at[FR_MAX_INPUTS];
     for (int j = 0; j < call->ndata; j++) at[j] = in[j] + start * call->itemsize;
     for (int j = call->ndata; j < call->ndata + call->nparams; j++) at[j] = in[j];
-    fr_run(call->scalar, at, out + start * call->itemsize, stop - start);
+    call->scalar(at, out + start * call->itemsize, n);
+}
+
+/* The large arrays of NumPy begin 16 bytes after a line of the cache: then every vector crosses one. A light kernel
+ * first computes the elements before a line. */
+void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_t n, int part, int parts) {
+    const fr_guard caller = fr_guard_open();
+    ptrdiff_t start = fr_cut(call, out, n, part, parts), stop = fr_cut(call, out, n, part + 1, parts);
+    const ptrdiff_t past = (ptrdiff_t)((uintptr_t)(out + start * call->size) % FR_CACHE_LINE);
+    if (past && call->light && (stop - start) * call->size >= FR_WORTH_ALIGNING) {
+        const ptrdiff_t first = (FR_CACHE_LINE - past) / call->size;
+        fr_run_from(call, in, out, start, first);
+        start += first;
+    }
+    fr_run_from(call, in, out, start, stop - start);
+    fr_guard_close(caller);
 }
 
 void fr_convert_part(const fr_call *call, const char *const *in, char *out, ptrdiff_t n, int part, int parts) {

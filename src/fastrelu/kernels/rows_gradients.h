@@ -193,10 +193,10 @@ FR_INLINE void FN(columns_dot)(real *sum, real *low, store *least, const char *g
     FR_LINES double hi[FR_ROW_LANES][FR_COLUMNS], lo[FR_ROW_LANES][FR_COLUMNS];
     const ptrdiff_t group = DOT_GROUPS(way) ? FR_DOT_GROUP : 1, block = group * lanes;
     ptrdiff_t i = 0;
-    if (FR_KIND == FR_LEAN && group > 1 && lanes == 1 && n <= group) { /* nothing to add up in double */
+    if (group > 1 && lanes == 1 && n <= group) { /* nothing to add up in double */
         FR_LINES store p[FR_COLUMNS];
         FN(columns_dot_group)(p, g, g_pitch, y, y_pitch, n, way);
-        FOR_LANES(j) sum[j] = 0 + p[j];
+        FOR_LANES(j) sum[j] = 0 + p[j] + (COMPENSATED ? p[j] - p[j] : 0);
         return;
     }
     for (; i + block <= n; i += block)
@@ -339,9 +339,38 @@ FR_INLINE store FN(log_softmax_gradient)(store g, store y, FN(slope) s, int mask
             }                                                                                                          \
         }                                                                                                              \
     }                                                                                                                  \
+    /* The same for rows of at most FR_DOT_GROUP elements, all of which are read before the first result is written:   \
+     * their lines are often a multiple of 4 KiB apart, and a load waits for a store that differs from it by that. The \
+     * gradient of the logarithm computes too much between them for this to matter. */                                 \
+    FR_INLINE void FN(name##_gradient_few)(const fr_tile *tile, ptrdiff_t n) {                                         \
+        if (way != FR_DOT_PLAIN) {                                                                                     \
+            FN(name##_gradient_columns)(tile, n, 1);                                                                   \
+            return;                                                                                                    \
+        }                                                                                                              \
+        FR_LINES store some[2][FR_DOT_GROUP][FR_COLUMNS];                                                              \
+        FR_LINES FN(sums) sum, low;                                                                                    \
+        fr_tile few;                                                                                                   \
+        few.out_pitch = tile->out_pitch;                                                                               \
+        for (int k = 0; k < 2; k++) few.in[k] = (const char *)some[k], few.pitch[k] = sizeof some[k][0];               \
+        FOR_COLUMNS(at, tile) {                                                                                        \
+            for (int k = 0; k < 2; k++)                                                                                \
+                for (ptrdiff_t i = 0; i < n; i++) {                                                                    \
+                    const store *from = (const store *)(tile->in[k] + at + i * tile->pitch[k]);                        \
+                    FOR_LANES(j) some[k][i][j] = from[j];                                                              \
+                }                                                                                                      \
+            few.out = tile->out + at;                                                                                  \
+            if (FN(name##_dot_columns)(&few, 0, FR_COLUMNS, n, 1, &sum, &low, way)) {                                  \
+                FN(name##_dot_columns)(&few, 0, FR_COLUMNS, n, 1, &sum, &low, way + 1);                                \
+                FN(name##_write_columns)(&few, 0, FR_COLUMNS, n, &sum, &low, 1);                                       \
+            } else {                                                                                                   \
+                FN(name##_write_columns)(&few, 0, FR_COLUMNS, n, &sum, &low, 0);                                       \
+            }                                                                                                          \
+        }                                                                                                              \
+    }                                                                                                                  \
     FR_UNUSED static void FN(name##_from_output_tile_row)(fr_tile * tile) {                                            \
-        if (tile->n == 2) FN(name##_gradient_columns)(tile, 2, 1);                                                     \
-        else if (tile->n == 3) FN(name##_gradient_columns)(tile, 3, 1);                                                \
+        if (tile->n == 2) FN(name##_gradient_few)(tile, 2);                                                            \
+        else if (tile->n == 3) FN(name##_gradient_few)(tile, 3);                                                       \
+        else if (way == FR_DOT_PLAIN && tile->n == 4) FN(name##_gradient_few)(tile, 4);                                \
         else if (tile->n <= FR_FEW) FN(name##_gradient_columns)(tile, tile->n, 1);                                     \
         else FN(name##_gradient_columns)(tile, tile->n, FR_ROW_LANES);                                                 \
     }
