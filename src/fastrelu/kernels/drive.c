@@ -53,7 +53,7 @@ static ptrdiff_t fr_cut(const fr_call *call, const char *out, ptrdiff_t n, int p
     return at > past ? at - past : 0;
 }
 
-/* Runs the kernel on n of the elements of contiguous operands. */
+/* Runs the kernel on n of the elements of contiguous operands, from `start` on. */
 static void fr_run_from(const fr_call *call, const char *const *in, char *out, ptrdiff_t start, ptrdiff_t n) {
     const char *at[FR_MAX_INPUTS];
     for (int j = 0; j < call->ndata; j++) at[j] = in[j] + start * call->itemsize;
@@ -65,14 +65,18 @@ static void fr_run_from(const fr_call *call, const char *const *in, char *out, p
  * first computes the elements before a line. */
 void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_t n, int part, int parts) {
     const fr_guard caller = fr_guard_open();
-    ptrdiff_t start = fr_cut(call, out, n, part, parts), stop = fr_cut(call, out, n, part + 1, parts);
-    const ptrdiff_t past = (ptrdiff_t)((uintptr_t)(out + start * call->size) % FR_CACHE_LINE);
-    if (past && call->light && (stop - start) * call->size >= FR_WORTH_ALIGNING) {
-        const ptrdiff_t first = (FR_CACHE_LINE - past) / call->size;
-        fr_run_from(call, in, out, start, first);
-        start += first;
+    if (parts == 1 && !(call->light && n * call->size >= FR_WORTH_ALIGNING)) {
+        call->scalar(in, out, n);
+    } else {
+        ptrdiff_t start = fr_cut(call, out, n, part, parts), stop = fr_cut(call, out, n, part + 1, parts);
+        const ptrdiff_t past = (ptrdiff_t)((uintptr_t)(out + start * call->size) % FR_CACHE_LINE);
+        if (past && call->light && (stop - start) * call->size >= FR_WORTH_ALIGNING) {
+            const ptrdiff_t first = (FR_CACHE_LINE - past) / call->size;
+            fr_run_from(call, in, out, start, first);
+            start += first;
+        }
+        fr_run_from(call, in, out, start, stop - start);
     }
-    fr_run_from(call, in, out, start, stop - start);
     fr_guard_close(caller);
 }
 
