@@ -436,6 +436,63 @@ def test_units(unit: str, memory: str, dtype: Any) -> None:
                 assert_same_bits(got, part, "pair")
 
 
+# Halves of more elements than a second thread pays for: of rows of odd lengths and of few long ones.
+LARGE_UNITS = [(34, 1030), (2, 70_002), (500, 1030)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", LARGE_UNITS, ids=str)
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.usefixtures("threads")
+def test_large_units(unit: str, shape: tuple[int, ...], dtype: Any) -> None:
+    """The bits of the separate calls: as new memory, into an array and in place, of halves along both axes and of pairs."""
+    name, (activation, options) = unit.split(",", maxsplit=1)[0], UNITS[unit]
+    f, backward = getattr(fr, name), getattr(fr, f"{name}_backward")
+    act, act_backward = getattr(fr, activation), getattr(fr, f"{activation}_backward")
+    x, other = data(shape, dtype, 1), data(shape, dtype, 2)
+    for axis in (0, 1):
+        first, second = halves_of(x, axis, "halves")
+        a, v = (second, first) if name == "glu" else (first, second)
+        grad = halves_of(other, axis, "halves")[0].copy()
+        with np.errstate(all="ignore"):  # infinity times zero
+            expected = act(a, **options) * v
+            gradients = act_backward(grad * v, a, **options), act(a, **options) * grad
+        dx = np.concatenate(gradients[:: -1 if name == "glu" else 1], axis)
+        out, both = np.empty_like(expected), np.empty_like(x)
+        pair = a.copy(), v.copy()
+        for got in (f(x, axis, **options), f(x, axis, **options, out=out), f(pair, **options)):
+            assert_same_bits(got, expected, (unit, axis))
+        for got in (backward(grad, x, axis, **options), backward(grad, x, axis, **options, out=both)):
+            assert_same_bits(got, dx, (unit, axis))
+        for got, part in zip(backward(grad, pair, **options), gradients, strict=True):
+            assert_same_bits(got, part, (unit, axis, "pair"))
+        for half in (0, 1):
+            place = x.copy()
+            assert_same_bits(f(place, axis, **options, out=halves_of(place, axis, "halves")[half]), expected, axis)
+            place = pair[0].copy(), pair[1].copy()
+            assert_same_bits(f(place, **options, out=place[half]), expected, (axis, "pair"))
+        place = x.copy()
+        assert_same_bits(backward(grad, place, axis, **options, out=place), dx, (unit, axis))
+
+
+def test_explained_units() -> None:
+    """Dense halves take the fast path, others the driver; explaining a unit takes nothing from the pool."""
+    layouts: list[tuple[int, Any, str]] = [(4, "halves", ""), (600, "halves", ""), (600, "interleaved", "fused with")]
+    for rows, layout, why in layouts:
+        x, grad = np.ones((rows, 1024), np.float32), np.ones((rows, 512), np.float32)
+        out, door = np.full_like(grad, 9), "N-d driver" if why else "fast path"
+        before = _runtime.cache_state()
+        for found in (fr.explain(fr.swiglu, x, layout=layout), fr.explain(fr.swiglu, x, layout=layout, out=out)):
+            assert (found.door, found.kernel, found.stores) == (door, "silu", "result * an array")
+            assert why in found.why_not_fast
+        assert (out == 9).all()
+        found = fr.explain(fr.swiglu_backward, grad, x, layout=layout)
+        assert (found.door, found.kernel, found.loads) == (door, "silu_backward", "grad * an array")
+        assert _runtime.cache_state() == before
+    with fr.threads(1):
+        assert fr.explain(fr.glu, np.ones((64, 2048))).threads == 1
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("name", ["swiglu", "geglu", "reglu"])
 def test_limit_and_offset(name: str, dtype: Any) -> None:

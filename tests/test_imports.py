@@ -31,8 +31,8 @@ FLOOR = {
     "_runtime": {"_host"},
     "_core": {"_runtime", "_foreign"},  # _foreign finds the message of an error
     "_steps": {"_runtime"},
-    **{name: {"_runtime", "_core"} for name in ("_stats", "_packed", "_gated", "_explain")},
-    **{name: {"_runtime", "_core", "_explain"} for name in ("_fused", "_side_by_side")},
+    **{name: {"_runtime", "_core"} for name in ("_stats", "_packed", "_explain")},
+    **{name: {"_runtime", "_core", "_explain"} for name in ("_fused", "_gated", "_side_by_side")},
     "_sums": {"_runtime", "_core", "_foreign"},
     "_rows": {"_runtime", "_core", "_explain", "_foreign"},
     **{name: {"_runtime", "_core", "_rows", "_foreign"} for name in ("_cross_entropy", "_logsumexp")},

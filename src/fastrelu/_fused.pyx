@@ -49,7 +49,6 @@ from fastrelu._runtime cimport (
     FR_MAX_INPUTS,
     FR_MULTIPLY,
     FR_OWN_TYPES,
-    FR_POOL_FROM,
     Held,
     check_held,
     check_whole,
@@ -60,15 +59,13 @@ from fastrelu._runtime cimport (
     fr_guard,
     fr_guard_close,
     fr_guard_open,
+    fresh,
     fresh_like,
     hold,
     is_warm,
     keep,
     listed,
-    new_array,
     precision_here,
-    recycled,
-    recycles_here,
     refuse_change,
     run_shares,
     settle,
@@ -288,7 +285,7 @@ def linear(cnp.ndarray x not None, cnp.ndarray weight not None, object bias, Ker
     cdef PyObject *args[FR_MAX_INPUTS]
     cdef cnp.npy_intp shape[2]
     cdef int j, dtype = cnp.PyArray_TYPE(x)
-    cdef cnp.ndarray y = None
+    cdef cnp.ndarray y
     settle()
     if (not 0 <= type_of(dtype) < FR_OWN_TYPES or cnp.PyArray_TYPE(weight) != dtype or cnp.PyArray_NDIM(x) != 2
             or cnp.PyArray_NDIM(weight) != 2 or not PyArray_ISNOTSWAPPED(x) or not PyArray_ISNOTSWAPPED(weight)
@@ -298,10 +295,7 @@ def linear(cnp.ndarray x not None, cnp.ndarray weight not None, object bias, Ker
         check_whole(operand, "Linear")
     shape[0], shape[1] = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(weight, 1)
     cdef Py_ssize_t size = shape[0] * shape[1] * size_of(dtype)
-    if size >= FR_POOL_FROM and recycles_here(size):
-        y = recycled(2, shape, NULL, cnp.NPY_ARRAY_C_CONTIGUOUS, dtype, size)
-    if y is None:
-        y = new_array(2, shape, NULL, NULL, 0, dtype)
+    y = fresh(2, shape, dtype, size)
     if shape[1] == 1 or cnp.PyArray_DIM(weight, 0) == 1:  # other routines
         call_whole("Linear", np.matmul, x, weight, y)
     elif shape[0] == 1:

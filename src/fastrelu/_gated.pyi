@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 
 from fastrelu._core import Kernel
 
-def small_unit(
+def dense_unit(
     name: str,
     kernel: Kernel,
     numbers: tuple[Any, ...],
@@ -15,7 +15,7 @@ def small_unit(
     layout: object,
     out: object,
 ) -> NDArray[Any] | None: ...
-def small_unit_backward(
+def dense_unit_backward(
     name: str,
     kernel: Kernel,
     backward: Kernel,

@@ -1,13 +1,15 @@
-# Gated units of small inputs, on one thread and without the driver: it takes longer than they do. gated_units.py tries
-# this first; what is not small, plain and dense goes through `call_fused` of _fused.pyx, or is composed of ufuncs.
-"""Gated units of small inputs, and their gradients."""
+# Gated units of plain dense inputs: without the driver, whose iterators and views take longer than a small kernel.
+# gated_units.py tries this first; what is not plain and dense, or is streamed, goes through `call_fused` of _fused.pyx,
+# or is composed of ufuncs.
+"""Gated units of dense inputs, and their gradients."""
+
+from fastrelu._core import Explained
 
 cimport numpy as cnp
 from cpython.long cimport PyLong_CheckExact
 from libc.string cimport memcmp, memcpy
 
 from fastrelu._core cimport (
-    FEW,
     FEW_ROWS,
     Kernel,
     _extents_meet,
@@ -18,12 +20,16 @@ from fastrelu._core cimport (
     fr_call,
     plain_kernel,
 )
+from fastrelu._explain cimport _in_words, _memory, _why_threads
 from fastrelu._numpy cimport PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
 from fastrelu._runtime cimport (
+    Crew,
+    FR_CREW_SMALL,
     FR_MAX_AXES,
     FR_MAX_OPERANDS,
     FR_MAX_PARAMETERS,
     FR_MULTIPLY,
+    FR_POOL_FROM,
     check_whole,
     crew_for,
     fr_combine,
@@ -33,11 +39,14 @@ from fastrelu._runtime cimport (
     fr_guard_open,
     fr_kernel,
     fr_load,
+    fresh,
     has_kernels,
-    new_array,
+    outgrows_cache,
     precision_here,
+    run_shares,
     settings,
     settle,
+    tidy_pool,
     type_of,
 )
 
@@ -74,7 +83,7 @@ cdef struct _Unit:
     cnp.npy_intp shape[FR_MAX_AXES]  # of a half
 
 
-cdef bint _is_small_rows(cnp.ndarray x, Py_ssize_t *step) noexcept:
+cdef bint _is_rows(cnp.ndarray x, Py_ssize_t *step) noexcept:
     """Are its rows along the last axis dense, one after the other? Sets the distance."""
     cdef int last = cnp.PyArray_NDIM(x) - 1
     if not PyArray_IS_C_CONTIGUOUS(x):
@@ -96,7 +105,7 @@ cdef bint _find_halves(_Unit *unit, cnp.ndarray x, object axis, bint second, obj
     at += unit.ndim if at < 0 else 0
     if cnp.PyArray_DIM(x, at) % 2 or not (PyArray_IS_C_CONTIGUOUS(x) or at == unit.ndim - 1):
         return False
-    if not _is_small_rows(x, &unit.gate_step):
+    if not _is_rows(x, &unit.gate_step):
         return False
     memcpy(unit.shape, cnp.PyArray_DIMS(x), unit.ndim * sizeof(unit.shape[0]))
     unit.shape[at] //= 2
@@ -121,8 +130,8 @@ cdef bint _find_pair(_Unit *unit, cnp.ndarray gate, object value) except -1:
     if not _is_native(value, cnp.PyArray_TYPE(gate)):
         return False
     other = <cnp.ndarray>value
-    if not PyArray_SAMESHAPE(gate, other) or not (_is_small_rows(gate, &unit.gate_step)
-                                                  and _is_small_rows(other, &unit.value_step)):
+    if not PyArray_SAMESHAPE(gate, other) or not (_is_rows(gate, &unit.gate_step)
+                                                  and _is_rows(other, &unit.value_step)):
         return False
     unit.ndim, unit.n = cnp.PyArray_NDIM(gate), cnp.PyArray_SIZE(gate)
     memcpy(unit.shape, cnp.PyArray_DIMS(gate), unit.ndim * sizeof(unit.shape[0]))
@@ -133,9 +142,9 @@ cdef bint _find_pair(_Unit *unit, cnp.ndarray gate, object value) except -1:
     return True
 
 
-cdef bint _find_unit(_Unit *unit, str name, Kernel kernel, object x, object axis, bint second, object gate,
-                     object layout) except -1:
-    """Find gate and value in the input of a gated unit; False if it is not small, or not for `small_unit`."""
+cdef bint _find_unit(_Unit *unit, Crew *crew, str name, Kernel kernel, int cost, object x, object axis, bint second,
+                     object gate, object layout) except -1:
+    """Find gate and value in the input of a gated unit, and its threads; False if the driver has to compute it."""
     cdef cnp.ndarray first
     cdef bint pair = type(x) is tuple
     if type(layout) is not str or layout != "halves" or not (gate is None or type(gate) is str):
@@ -148,17 +157,20 @@ cdef bint _find_unit(_Unit *unit, str name, Kernel kernel, object x, object axis
     settle()
     first = <cnp.ndarray>given
     if (not has_kernels(cnp.PyArray_TYPE(first)) or _why_not_placed(first)
-            or cnp.PyArray_NDIM(first) == 0 or not 0 < cnp.PyArray_SIZE(first) <= 2 * FEW):
+            or cnp.PyArray_NDIM(first) == 0 or cnp.PyArray_SIZE(first) == 0):
         return False
     check_whole(first, name)
     if pair:
         check_whole((<tuple>x)[1], name)
     if not (_find_pair(unit, first, (<tuple>x)[1]) if pair else _find_halves(unit, first, axis, second, gate)):
         return False
-    if unit.n > FEW or (unit.length < FEW_ROWS and unit.n > FEW_ROWS * unit.length) or explaining():
+    if unit.length < FEW_ROWS and unit.n > FEW_ROWS * unit.length:
         return False
-    return (unit.n < fr_load(&settings.at_once)
-            or crew_for(kernel.cost, unit.n, cnp.PyArray_ITEMSIZE(first)).threads == 1)
+    crew.threads, crew.reason = 1, FR_CREW_SMALL
+    if unit.n < fr_load(&settings.at_once) and not explaining():
+        return True
+    crew[0] = crew_for(cost, unit.n, cnp.PyArray_ITEMSIZE(first))
+    return not outgrows_cache(cost, unit.n * cnp.PyArray_ITEMSIZE(first), crew.threads)
 
 
 cdef bint _may_write(const _Unit *unit, cnp.ndarray out, Py_ssize_t step, object x) noexcept:
@@ -176,88 +188,185 @@ cdef bint _may_write(const _Unit *unit, cnp.ndarray out, Py_ssize_t step, object
 cdef enum:
     BLOCK = 512  # elements of a block in the first-level cache
     TILE = 32  # a loop with terms in registers copies fewer elements to a tile, which costs more than it saves
+    LINE = 64  # elements between which shares are cut
 
 
-def small_unit(str name, Kernel kernel not None, tuple numbers, object x, object axis, bint second, object gate,
-               object layout, object out):
-    """A gated unit of a small input, in `out` or as new memory: its arguments, as the caller got them.
+# A unit or its gradient, which threads compute in shares of the elements.
+cdef struct _Job:
+    _Unit unit
+    void (*part)(const _Job *job, Py_ssize_t row, Py_ssize_t at, Py_ssize_t m) noexcept nogil
+    fr_kernel forward
+    fr_kernel gradient
+    fr_fused fused  # instead of these and `multiply`, or NULL
+    fr_combine multiply
+    int nin  # operands of `fused` before a mask
+    int nparams
+    Py_ssize_t itemsize
+    double rounded[FR_MAX_PARAMETERS]
+    Py_ssize_t step  # from row to row of the results, in bytes
+    const char *grads
+    char *of_gate  # of a unit itself: the results
+    char *of_value
 
-    Returns None, and has done nothing, unless gate and value are plain arrays, or halves of one, with dense rows in C's
-    order, `out` is such an array, apart or one of them, and the numbers are plain; or if it is explained or wrong.
-    """
-    cdef _Unit unit
-    cdef double rounded[FR_MAX_PARAMETERS]
+
+cdef Py_ssize_t _cut(const _Job *job, long share, long shares) noexcept nogil:
+    return job.unit.n if share == shares else job.unit.n // shares * share // LINE * LINE
+
+
+cdef void _share(const void *what, long share, long shares, int part) noexcept nogil:
+    cdef const _Job *job = <const _Job *>what
+    cdef Py_ssize_t length = job.unit.length, start = _cut(job, share, shares), stop = _cut(job, share + 1, shares)
+    cdef Py_ssize_t row, at, m
+    cdef fr_guard caller = fr_guard_open()
+    while start < stop:
+        row = start // length
+        at = start - row * length
+        m = length - at if length - at < stop - start else stop - start
+        job.part(job, row, at * job.itemsize, m)
+        start += m
+    fr_guard_close(caller)
+
+
+cdef int _run(const _Job *job, int cost, Crew crew) except -1:
+    return run_shares(_share, job, cost, job.unit.n, job.unit.n // BLOCK, crew)
+
+
+cdef void _unit_part(const _Job *job, Py_ssize_t row, Py_ssize_t at, Py_ssize_t m) noexcept nogil:
+    """m elements of a row of a unit, from byte `at` on."""
     cdef double scratch[BLOCK]
     cdef const char *inputs[FR_MAX_OPERANDS]
-    cdef int j, dtype, level = precision_here()
-    cdef Py_ssize_t row, at, m, step
+    cdef const char *gate = job.unit.gate + row * job.unit.gate_step + at
+    cdef const char *value = job.unit.value + row * job.unit.value_step + at
+    cdef char *to = job.of_gate + row * job.step + at
+    cdef Py_ssize_t few, bytes
+    cdef int j
+    for j in range(job.nparams):
+        inputs[1 + j] = <const char *>job.rounded + j * job.itemsize
+    if job.fused != NULL:
+        inputs[0], inputs[job.nin] = gate, NULL
+        inputs[job.nin + 1], inputs[job.nin + 2] = value, NULL
+        job.fused(inputs, to, NULL, m)
+        return
+    while m > 0:
+        few = m if m < BLOCK else BLOCK
+        bytes = few * job.itemsize
+        inputs[0] = gate
+        job.forward(inputs, <char *>scratch, few)
+        job.multiply(<char *>scratch, value, to, few)
+        gate, value, to, m = gate + bytes, value + bytes, to + bytes, m - few
+
+
+cdef void _gradient_part(const _Job *job, Py_ssize_t row, Py_ssize_t at, Py_ssize_t m) noexcept nogil:
+    """The same of its gradient."""
+    cdef double changed[BLOCK]
+    cdef double results[BLOCK]
+    cdef const char *inputs[FR_MAX_OPERANDS]
+    cdef const char *gate = job.unit.gate + row * job.unit.gate_step + at
+    cdef const char *value = job.unit.value + row * job.unit.value_step + at
+    cdef const char *grads = job.grads + row * job.unit.length * job.itemsize + at
+    cdef char *of_gate = job.of_gate + row * job.step + at
+    cdef char *of_value = job.of_value + row * job.step + at
+    cdef Py_ssize_t few, bytes
+    cdef int j
+    for j in range(job.nparams):
+        inputs[2 + j] = <const char *>job.rounded + j * job.itemsize
+    if job.fused != NULL:
+        inputs[0], inputs[1], inputs[job.nin] = grads, gate, NULL
+        inputs[job.nin + 1], inputs[job.nin + 2] = value, NULL
+        job.fused(inputs, of_gate, of_value, m)
+        return
+    while m > 0:
+        few = m if m < BLOCK else BLOCK
+        bytes = few * job.itemsize
+        job.multiply(grads, value, <char *>changed, few)
+        inputs[0], inputs[1] = <const char *>changed, gate
+        job.forward(inputs + 1, <char *>results, few)  # before the gate is overwritten
+        job.gradient(inputs, of_gate, few)
+        job.multiply(<char *>results, grads, of_value, few)
+        gate, value, grads, m = gate + bytes, value + bytes, grads + bytes, m - few
+        of_gate, of_value = of_gate + bytes, of_value + bytes
+
+
+cdef dict _foresee(Kernel kernel, const fr_call *how, const _Unit *unit, Crew crew, object out, Py_ssize_t size):
+    """What a unit, or its gradient, of this size in bytes would do."""
+    found = _in_words("fast path", kernel, how)
+    found["threads"], found["why_threads"] = crew.threads, _why_threads(crew, unit.n)
+    found["output"] = _memory(out, size)
+    return found
+
+
+cdef int _prepare(_Job *job, Kernel kernel, Kernel fused, int type, int level) noexcept:
+    """Set what the job needs to know about its kernels; `fused` is the one that multiplies in registers."""
+    cdef const fr_call *how = &kernel.calls[type][level]
+    job.multiply = how.convert.combine[how.type][FR_MULTIPLY]
+    job.fused = NULL if job.unit.length < TILE else fused.calls[type][level].fused[FR_MULTIPLY]
+    job.nin, job.nparams, job.itemsize = fused.nin, kernel.nparams, how.itemsize
+    return 0
+
+
+def dense_unit(str name, Kernel kernel not None, tuple numbers, object x, object axis, bint second, object gate,
+               object layout, object out):
+    """A gated unit, in `out` or as new memory: its arguments, as the caller got them.
+
+    Returns None, and has done nothing, unless gate and value are plain arrays, or halves of one, with dense rows in C's
+    order, `out` is such an array, apart or one of them, and the numbers are plain; or if it is wrong.
+    """
+    cdef _Job job
+    cdef Crew crew
+    cdef int dtype, level = precision_here()
     cdef cnp.ndarray y
-    if not _find_unit(&unit, name, kernel, x, axis, second, gate, layout):
+    cdef _Unit *unit = &job.unit
+    if not _find_unit(unit, &crew, name, kernel, kernel.cost, x, axis, second, gate, layout):
         return None
     dtype = cnp.PyArray_TYPE(<cnp.ndarray>((<tuple>x)[0] if type(x) is tuple else x))
-    cdef fr_kernel run = plain_kernel(kernel, numbers, type_of(dtype), level, rounded)
-    if run == NULL:
+    job.part, job.forward = _unit_part, plain_kernel(kernel, numbers, type_of(dtype), level, job.rounded)
+    if job.forward == NULL:
         return None
-    if out is None:
-        y = new_array(unit.ndim, unit.shape, NULL, NULL, 0, dtype)
-    else:
+    _prepare(&job, kernel, kernel, type_of(dtype), level)
+    job.step = unit.length * job.itemsize
+    if out is not None:
         if _why_not_target(out, dtype):
             return None
         y = <cnp.ndarray>out
         if (cnp.PyArray_NDIM(y) != unit.ndim
                 or memcmp(cnp.PyArray_DIMS(y), unit.shape, unit.ndim * sizeof(unit.shape[0]))
-                or not _is_small_rows(y, &step)
+                or not _is_rows(y, &job.step)
                 or (unit.length != unit.shape[unit.ndim - 1] and not PyArray_IS_C_CONTIGUOUS(y))):
             return None
         check_whole(y, name)
-    cdef const fr_call *how = &kernel.calls[type_of(dtype)][level]
-    cdef fr_combine multiply = how.convert.combine[how.type][FR_MULTIPLY]
-    if out is None or PyArray_IS_C_CONTIGUOUS(y):
-        step = unit.length * how.itemsize
-    if out is not None and not _may_write(&unit, y, step, x):
-        return None
-    cdef char *to = <char *>cnp.PyArray_DATA(y)
-    cdef fr_fused fused = NULL if unit.length < TILE else how.fused[FR_MULTIPLY]
-    for j in range(kernel.nparams):
-        inputs[1 + j] = <const char *>rounded + j * how.itemsize
-    inputs[kernel.nin] = NULL
-    inputs[kernel.nin + 2] = NULL
-    cdef fr_guard caller = fr_guard_open()
-    for row in range(unit.n // unit.length):
-        if fused != NULL:
-            inputs[0] = unit.gate + row * unit.gate_step
-            inputs[kernel.nin + 1] = unit.value + row * unit.value_step
-            fused(inputs, to + row * step, NULL, unit.length)
-            continue
-        at = 0
-        while at < unit.length:  # a range with this step would be an object
-            m = unit.length - at if unit.length - at < BLOCK else BLOCK
-            inputs[0] = unit.gate + row * unit.gate_step + at * how.itemsize
-            run(inputs, <char *>scratch, m)
-            multiply(<char *>scratch, unit.value + row * unit.value_step + at * how.itemsize,
-                     to + row * step + at * how.itemsize, m)
-            at += m
-    fr_guard_close(caller)
+        if PyArray_IS_C_CONTIGUOUS(y):
+            job.step = unit.length * job.itemsize
+        if not _may_write(unit, y, job.step, x):
+            return None
+    if explaining():
+        found = _foresee(kernel, &kernel.calls[type_of(dtype)][level], unit, crew, out, unit.n * job.itemsize)
+        found["stores"] = "result * an array"
+        raise Explained(found)
+    if out is None:
+        y = fresh(unit.ndim, unit.shape, dtype, unit.n * job.itemsize)
+    elif unit.n * job.itemsize >= FR_POOL_FROM:
+        tidy_pool()
+    job.of_gate = <char *>cnp.PyArray_DATA(y)
+    _run(&job, kernel.cost, crew)
     return y
 
 
-def small_unit_backward(str name, Kernel kernel not None, Kernel backward not None, tuple numbers, object grad,
+def dense_unit_backward(str name, Kernel kernel not None, Kernel backward not None, tuple numbers, object grad,
                         object x, object axis, bint second, object gate, object layout, object out):
-    """The gradient of a gated unit of a small input, in `out` or as new memory: one array, or a pair for a pair.
+    """The gradient of a gated unit, in `out` or as new memory: one array, or a pair for a pair.
 
-    Returns None, and has done nothing, where :func:`small_unit` does, and if there is an `out` for a pair.
+    Returns None, and has done nothing, where :func:`dense_unit` does, and if there is an `out` for a pair.
     """
-    cdef _Unit unit
-    cdef double rounded[FR_MAX_PARAMETERS]
-    cdef double changed[BLOCK]
-    cdef double results[BLOCK]
-    cdef const char *inputs[FR_MAX_OPERANDS]
-    cdef int j, dtype, level = precision_here()
+    cdef _Job job
+    cdef Crew crew
+    cdef int dtype, cost = max(kernel.cost, backward.cost), level = precision_here()
     cdef bint pair = type(x) is tuple
     cdef cnp.ndarray g, y, z
+    cdef _Unit *unit = &job.unit
+    cdef Py_ssize_t size
     if type(grad) is not cnp.ndarray or (pair and out is not None):
         return None
-    if not _find_unit(&unit, name, kernel, x, axis, second, gate, layout):
+    if not _find_unit(unit, &crew, name, kernel, cost, x, axis, second, gate, layout):
         return None
     dtype = cnp.PyArray_TYPE(<cnp.ndarray>((<tuple>x)[0] if pair else x))
     g = <cnp.ndarray>grad
@@ -265,16 +374,13 @@ def small_unit_backward(str name, Kernel kernel not None, Kernel backward not No
             or memcmp(cnp.PyArray_DIMS(g), unit.shape, unit.ndim * sizeof(unit.shape[0]))):
         return None
     check_whole(g, name)
-    cdef fr_kernel forward = plain_kernel(kernel, numbers, type_of(dtype), level, rounded)
-    cdef fr_kernel gradient = plain_kernel(backward, numbers, type_of(dtype), level, rounded)
-    if forward == NULL or gradient == NULL:
+    job.part, job.forward = _gradient_part, plain_kernel(kernel, numbers, type_of(dtype), level, job.rounded)
+    job.gradient = plain_kernel(backward, numbers, type_of(dtype), level, job.rounded)
+    if job.forward == NULL or job.gradient == NULL:
         return None
-    if pair:
-        y = z = new_array(unit.ndim, unit.shape, NULL, NULL, 0, dtype)
-        z = new_array(unit.ndim, unit.shape, NULL, NULL, 0, dtype)
-    elif out is None:
-        y = z = new_array(unit.ndim, cnp.PyArray_DIMS(<cnp.ndarray>x), NULL, NULL, 0, dtype)
-    else:
+    _prepare(&job, kernel, backward, type_of(dtype), level)
+    size = unit.n * job.itemsize * (1 if pair else 2)
+    if out is not None:
         if _why_not_target(out, dtype):
             return None
         y = z = <cnp.ndarray>out
@@ -283,45 +389,25 @@ def small_unit_backward(str name, Kernel kernel not None, Kernel backward not No
                 or (_extents_meet(y, x) and not same)):
             return None
         check_whole(y, name)
-    cdef const fr_call *how = &kernel.calls[type_of(dtype)][level]
-    cdef fr_combine multiply = how.convert.combine[how.type][FR_MULTIPLY]
-    cdef Py_ssize_t row, at, m, size = unit.length * how.itemsize, step = size if pair else 2 * size
-    cdef const char *gradients = <const char *>cnp.PyArray_DATA(g)
-    cdef const char *first
-    cdef const char *value
-    cdef const char *factor
-    cdef char *of_gate = <char *>cnp.PyArray_DATA(y)
-    cdef char *of_value = <char *>cnp.PyArray_DATA(z)
+    if explaining():
+        found = _foresee(backward, &backward.calls[type_of(dtype)][level], unit, crew, out, size)
+        found["loads"] = "grad * an array"
+        raise Explained(found)
+    if pair:
+        y = z = fresh(unit.ndim, unit.shape, dtype, size)
+        z = fresh(unit.ndim, unit.shape, dtype, size)
+    elif out is None:
+        y = z = fresh(unit.ndim, cnp.PyArray_DIMS(<cnp.ndarray>x), dtype, size)
+    elif size >= FR_POOL_FROM:
+        tidy_pool()
+    size = unit.length * job.itemsize  # of a row of one half
+    job.step = size if pair else 2 * size
+    job.grads = <const char *>cnp.PyArray_DATA(g)
+    job.of_gate, job.of_value = <char *>cnp.PyArray_DATA(y), <char *>cnp.PyArray_DATA(z)
     if not pair:
         if unit.gate > unit.value:
-            of_gate += size
+            job.of_gate += size
         else:
-            of_value += size
-    cdef fr_fused fused = NULL
-    if unit.length >= TILE:
-        fused = backward.calls[type_of(dtype)][level].fused[FR_MULTIPLY]
-    for j in range(kernel.nparams):
-        inputs[2 + j] = <const char *>rounded + j * how.itemsize
-    inputs[backward.nin] = NULL
-    inputs[backward.nin + 2] = NULL
-    cdef fr_guard caller = fr_guard_open()
-    for row in range(unit.n // unit.length):
-        if fused != NULL:
-            inputs[0], inputs[1] = gradients + row * size, unit.gate + row * unit.gate_step
-            inputs[backward.nin + 1] = unit.value + row * unit.value_step
-            fused(inputs, of_gate + row * step, of_value + row * step, unit.length)
-            continue
-        at = 0
-        while at < unit.length:  # a range with this step would be an object
-            m = unit.length - at if unit.length - at < BLOCK else BLOCK
-            first = unit.gate + row * unit.gate_step + at * how.itemsize
-            value = unit.value + row * unit.value_step + at * how.itemsize
-            factor = gradients + row * size + at * how.itemsize
-            multiply(factor, value, <char *>changed, m)
-            inputs[0], inputs[1] = <const char *>changed, first
-            forward(inputs + 1, <char *>results, m)  # before the gate is overwritten
-            gradient(inputs, of_gate + row * step + at * how.itemsize, m)
-            multiply(<char *>results, factor, of_value + row * step + at * how.itemsize, m)
-            at += m
-    fr_guard_close(caller)
+            job.of_value += size
+    _run(&job, cost, crew)
     return (y, z) if pair else y

@@ -178,6 +178,7 @@ cdef cnp.ndarray recycled(int ndim, const cnp.npy_intp *shape, const cnp.npy_int
                           Py_ssize_t size)
 cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *shape, const cnp.npy_intp *strides, void *data, int flags,
                            int dtype)
+cdef cnp.ndarray fresh(int ndim, const cnp.npy_intp *shape, int dtype, Py_ssize_t size)
 cdef cnp.ndarray fresh_like(cnp.ndarray x, Py_ssize_t size)
 cdef bint is_warm(cnp.ndarray y) noexcept
 

@@ -467,6 +467,14 @@ cdef cnp.ndarray recycled(int ndim, const cnp.npy_intp *shape, const cnp.npy_int
     return array
 
 
+cdef cnp.ndarray fresh(int ndim, const cnp.npy_intp *shape, int dtype, Py_ssize_t size):
+    """A new array of `size` bytes in C's order, of memory from the pool if it is large."""
+    cdef cnp.ndarray y = None
+    if size >= FR_POOL_FROM and recycles_here(size):
+        y = recycled(ndim, shape, NULL, cnp.NPY_ARRAY_C_CONTIGUOUS, dtype, size)
+    return new_array(ndim, shape, NULL, NULL, 0, dtype) if y is None else y
+
+
 cdef cnp.ndarray fresh_like(cnp.ndarray x, Py_ssize_t size):
     """A new result of the shape, type, layout and size of x, which is dense."""
     cdef cnp.ndarray y = None

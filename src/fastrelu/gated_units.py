@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrelu import _gated, activations
-from fastrelu._core import check_types, copy_into, empty_like, joint_dtype, target_in_place
+from fastrelu._core import check_types, copy_into, empty_like, explaining, joint_dtype, target_in_place
 from fastrelu._foreign import is_foreign, refuse, refuse_labels, refuse_untyped
 from fastrelu._fused import MULTIPLY, call_fused
 from fastrelu._options import axis_index, choice, real_number
@@ -196,6 +196,8 @@ class Unit:
             if len(out) != 1:
                 raise ValueError(f"{name} writes the gradient of one array into one, got a tuple of {len(out)} as out")
             (out,) = out
+        if out is None and explaining():  # before memory is taken
+            self._gradients(grad, gate, value, kind, (None, None))
         if out is None:
             plain = type(x) is np.ndarray and kind == x.dtype
             out = empty_like(x) if plain else np.empty_like(x, kind, subok=type(x) is not np.memmap)
@@ -278,7 +280,7 @@ def _forward(
     """Return a unit of an input: of a small one without a :class:`Unit`, which costs more than the kernel."""
     if limit is None and type(offset) is float and offset == 0.0:
         kernel, second = kernels[activation], default == "second"
-        small = _gated.small_unit(name, kernel, numbers, x, axis, second, gate, layout, out)
+        small = _gated.dense_unit(name, kernel, numbers, x, axis, second, gate, layout, out)
         if small is not None:
             return small
     unit = Unit(
@@ -304,7 +306,7 @@ def _backward(
     """Return the gradient of a unit in the same way."""
     if limit is None and type(offset) is float and offset == 0.0:
         kernel, gradient, second = kernels[activation], kernels[activation + "_backward"], default == "second"
-        small = _gated.small_unit_backward(name, kernel, gradient, numbers, grad, x, axis, second, gate, layout, out)
+        small = _gated.dense_unit_backward(name, kernel, gradient, numbers, grad, x, axis, second, gate, layout, out)
         if small is not None:
             return small
     unit = Unit(
