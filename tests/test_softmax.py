@@ -13,7 +13,7 @@ from compare import assert_same_bits, ulp_error
 from grid import DTYPE_NAMES, ISAS, LAYOUTS, MASKS, OUT_LAYOUTS, PRECISIONS, needs_wide
 
 import fastrelu as fr
-from fastrelu import _rows
+from fastrelu import _rows, _runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -343,18 +343,47 @@ def test_layouts(
 @each_function
 @each_dtype
 @each_precision
-@pytest.mark.parametrize("shape", [(301, 100), (3000, 10), (3, 20000)])
+@pytest.mark.parametrize("shape", [(301, 100), (3000, 10), (3, 20000), (200, 131), (100, 259), (50, 1030)])
 def test_threads(function: Function, dtype: str, precision: fr.runtime.Precision, shape: tuple[int, int]) -> None:
     """The same bits for any number of threads."""
     x = np.random.default_rng(5).normal(0, 3, shape).astype(dtype)
     with fr.precision(precision):
         with fr.threads(1):
-            wanted = function.forward(x), function.forward(x, 0)
-            gradient = function.backward(x, wanted[0])
+            wanted = [function.forward(x, axis) for axis in (0, 1)]
+            gradients = [function.backward(x, y, axis) for axis, y in enumerate(wanted)]
         with fr.threads(2):
-            assert_same_bits(function.forward(x), wanted[0])
-            assert_same_bits(function.forward(x, 0), wanted[1])
-            assert_same_bits(function.backward(x, wanted[0]), gradient)
+            for axis in (0, 1):
+                assert_same_bits(function.forward(x, axis), wanted[axis], axis)
+                assert_same_bits(function.backward(x, wanted[axis], axis), gradients[axis], axis)
+
+
+@pytest.mark.skipif(not _runtime.openmp, reason="a build without threads")
+@pytest.mark.parametrize(
+    ("shape", "dtype", "jobs"),
+    [
+        ((1000, 100), "f4", 0),
+        ((1000, 255), "f4", 0),
+        ((1000, 256), "f4", 1),
+        ((1000, 127), "f8", 0),
+        ((1000, 128), "f8", 1),
+        ((30_000, 4), "f4", 0),
+        ((2, 30_000, 2), "f4", 1),
+    ],
+    ids=str,
+)
+def test_threads_do_not_share_lines(shape: tuple[int, ...], dtype: str, jobs: int) -> None:
+    """Rows side by side in short lines are computed by one thread, unless there are more such lines than one array's."""
+    x = np.ones(shape, dtype)
+    with fr.threads(2):
+        for call in (
+            fr.softmax,
+            fr.log_softmax,
+            fr.softmin,
+            lambda x, axis: fr.softmax_backward_from_output(x, x, axis),
+        ):
+            before = _runtime.team()["jobs"]
+            call(x, len(shape) - 2)
+            assert _runtime.team()["jobs"] - before == jobs
 
 
 @each_function

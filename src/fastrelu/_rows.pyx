@@ -246,7 +246,7 @@ cdef int _run(fr_row_call *call, int cost, Py_ssize_t rows, Crew crew) except -1
     work.call, work.rows, work.no_class, work.rooms = call, rows, 0, NULL
     work.unit = fr_rows_prepare(call, rows)
     if call.sums != NULL:
-        work.unit = call.chunk
+        work.unit = (work.unit + call.chunk - 1) // call.chunk * call.chunk
     work.units = (rows + work.unit - 1) // work.unit
     work.room = fr_rows_room(call, rows)
     if work.room:

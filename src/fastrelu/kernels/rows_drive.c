@@ -23,7 +23,9 @@ enum {
     FR_ROWS_BYTES = 1 << 18,     /* of rows that are gathered one after the other, unless they lie across */
     FR_TILE_EMPTY = 1 << 11,     /* elements that a tile of long rows lacks: from then on they are gathered so */
     FR_CRITICAL_PITCH = 1 << 11, /* bytes: elements so far apart share few lines of the caches, */
-    FR_CRITICAL_LINES = 16       /* about that many in all operands */
+    FR_CRITICAL_LINES = 16,      /* about that many in all operands */
+    FR_STRIP = 1 << 9,           /* bytes of each line of results that a thread writes at least, */
+    FR_STRIP_LIGHT = 1 << 11     /* and of hardmax, which computes little */
 };
 
 typedef struct {
@@ -615,6 +617,27 @@ static int fr_is_run(const fr_row_call *call, int outer, int k) {
     return 1;
 }
 
+/* How many rows threads take together. Where they lie side by side, that is a strip of the lines of the array: two
+ * threads that write into the same lines of the cache, or whose prefetches reach into them, wait for each other. */
+static ptrdiff_t fr_together(const fr_row_call *call, const fr_row_plan *plan) {
+    const ptrdiff_t last = call->naxes - 1, run = call->shape[last];
+    const ptrdiff_t least = plan->tiles || plan->blocks ? FR_COLUMNS : 1;
+    ptrdiff_t strip = 1;
+    for (int k = 0; k < fr_walked(call); k++) {
+        const ptrdiff_t across = fr_distance(call->operand[k].stride[last]);
+        if (k == FR_ROW_WHERE || across == 0 || across >= fr_distance(call->operand[k].along)) continue;
+        const int written = k == FR_ROW_OUT || (call->slope && k == FR_ROW_LOADED_SLOPE);
+        const ptrdiff_t bytes = !written ? FR_CACHE_LINE : plan->blocks ? FR_STRIP_LIGHT : FR_STRIP;
+        if (call->operand[k].origin && bytes / across > strip) strip = bytes / across;
+    }
+    if (strip == 1) return least;
+    if (run < 2 * strip) return (least + run - 1) / run * run;
+    ptrdiff_t strips = run / strip;
+    while (strips & (strips - 1)) strips &= strips - 1; /* a power of 2 is even for two threads, and four */
+    const ptrdiff_t even = (run + strips - 1) / strips;
+    return (even + least - 1) / least * least;
+}
+
 ptrdiff_t fr_rows_prepare(fr_row_call *call, ptrdiff_t rows) {
     fr_row_plan plan;
     size_t size;
@@ -628,7 +651,7 @@ ptrdiff_t fr_rows_prepare(fr_row_call *call, ptrdiff_t rows) {
     call->naxes = last + 1;
     if (rows == 0 || call->n == 0) return 1;
     (call->slope ? fr_plan_slopes : fr_plan_rows)(&plan, call, rows, &size);
-    return plan.tiles || plan.blocks ? FR_COLUMNS : 1;
+    return fr_together(call, &plan);
 }
 
 size_t fr_rows_room(const fr_row_call *call, ptrdiff_t rows) {
