@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import statistics
 import sys
 from collections import Counter
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import plots
 import results
+from bench_two_threads import LIMIT as MOST
 from functions import ACCURATE as ACCURATE_SIZES
 from functions import COPY, DTYPES, LARGE, MODES, SIZES, functions
 from peers import PACKAGES
@@ -384,6 +386,23 @@ def threads(result: dict[str, Any]) -> list[str]:
     return list(table(["function", "class", "threads from", "never slower from"], lines))
 
 
+def two_threads(result: dict[str, Any]) -> list[str]:
+    """Return the table of ``two_threads.json``: the time with two threads by that with one, of each call."""
+    found: dict[str, list[tuple[float, str]]] = {}
+    for row in result["rows"]:
+        one, two = row["ns"]
+        where = f"{row['dtype']}, {' x '.join(map(str, row['shape']))}, axis {row['axis']}"
+        found.setdefault(row["call"], []).append((two / one, where))
+    lines = []
+    for name, ratios in found.items():
+        largest, where = max(ratios)
+        text = f"**{largest:.2f}**" if largest > MOST else f"{largest:.2f}"
+        mean = statistics.geometric_mean([ratio for ratio, _ in ratios])
+        slower = sum(ratio > MOST for ratio, _ in ratios)
+        lines.append([f"`{name}`", f"{mean:.2f}", text, where, f"{slower} of {len(ratios)}"])
+    return list(table(["call", "mean", "largest", "of", f"over {MOST}"], lines))
+
+
 def layouts(result: dict[str, Any]) -> list[str]:
     """Return the table of ``layouts.json``: the cost of each layout, in bold above the limit."""
     lines: dict[str, list[str]] = {}
@@ -511,6 +530,7 @@ def fill(text: str, found: dict[str, list[str]]) -> str:
 
 OTHERS = {
     "threads": threads,
+    "two_threads": two_threads,
     "layouts": layouts,
     "neighbors": neighbors,
     **dict.fromkeys(("axis", "masks", "types", "passes"), grid),

@@ -8,7 +8,9 @@ import bench_diagnostics
 import bench_losses
 import bench_parameters
 import bench_rows
+import bench_two_threads
 import network
+import pytest
 
 
 def test_every_comparison_can_be_written() -> None:
@@ -25,3 +27,10 @@ def test_every_comparison_can_be_written() -> None:
         for source in (one.our_setup, one.their_setup, one.before or "", one.ours, one.theirs):
             compile(source, "<comparison>", "exec")
             assert not re.search(r"\{\w+(!r)?\}", source), source
+
+
+@pytest.mark.parametrize("name", bench_two_threads.CALLS)
+@pytest.mark.parametrize(("shape", "axis"), [((6, 4), 1), ((6, 4), 0), ((2, 4, 3), 1)])
+def test_every_call_of_two_threads_runs(name: str, shape: tuple[int, ...], axis: int) -> None:
+    """Its names are there, and its arrays fit."""
+    eval(bench_two_threads.CALLS[name], bench_two_threads.variables(shape, axis, "float32"))

@@ -357,7 +357,7 @@ def test_threads(function: Function, dtype: str, precision: fr.runtime.Precision
                 assert_same_bits(function.backward(x, wanted[axis], axis), gradients[axis], axis)
 
 
-@pytest.mark.skipif(not _runtime.openmp, reason="a build without threads")
+@pytest.mark.skipif(fr.get_num_threads() < 2, reason="this machine grants one thread")
 @pytest.mark.parametrize(
     ("shape", "dtype", "jobs"),
     [
@@ -384,6 +384,8 @@ def test_threads_do_not_share_lines(shape: tuple[int, ...], dtype: str, jobs: in
             before = _runtime.team()["jobs"]
             call(x, len(shape) - 2)
             assert _runtime.team()["jobs"] - before == jobs
+        found = fr.explain(fr.softmax, x, len(shape) - 2)
+        assert (found.threads, "side by side" in found.why_threads) == (1 + jobs, not jobs)
 
 
 @each_function

@@ -732,6 +732,8 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
                      fr_row_finish finish=FR_UNCHANGED_ROWS):
     """Handle arguments of any types, axes, masks, strides and overlaps."""
     cdef int dtype, result
+    cdef fr_row_call call
+    cdef Py_ssize_t rows, unit
     cdef cnp.ndarray a, b = None, y, mask = None, target, sink = None
     cdef str name = names[kind] + ("_backward_from_output" if backward else "")
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.
@@ -798,9 +800,17 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         flat = load is None and where is True and result == dtype and _is_flat(x, second, -1 if alone else axis, out)
         found = _in_words(name, np.dtype(cnp.PyArray_DescrFromType(dtype)), "fast path" if flat else "N-d driver",
                           _why_not_flat(where, load) if not flat else "", load)
-        cost = FR_LIGHT if backward and kind != FR_LOG_SOFTMAX else FR_MEDIUM
+        cost = FR_LIGHT if backward and not (flat and kind == FR_LOG_SOFTMAX) else FR_MEDIUM
         crew = crew_of(cost, a)
         found["threads"], found["why_threads"] = crew.threads, _why_threads(crew, cnp.PyArray_SIZE(a))
+        if len(axes) == 1 and not flat and not alone and cnp.PyArray_SIZE(a):
+            rows = _describe(&call, kernels.of(dtype), kind, backward, a, b, mask, axes[0],
+                             target if result == dtype and _takes(target, dtype) else a, load, sink, None,
+                             FR_UNCHANGED_ROWS)
+            unit = fr_rows_prepare(&call, rows)
+            if (rows + unit - 1) // unit < crew.threads:
+                found["threads"] = (rows + unit - 1) // unit
+                found["why_threads"] = f"{unit} of {rows} rows lie side by side in lines that one thread takes"
         found["output"] = "new" if target is None else "given"
         if alone and target is not None and not _same_place(b, target):
             found["streamed"] = _python_core.streams(kernels.threshold, cnp.PyArray_NBYTES(target), crew.threads)
@@ -871,6 +881,34 @@ cdef bint _are_alike(object grad, object y, object axis, object out) except -1:
                            and _takes(<cnp.ndarray>out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out))
 
 
+cdef Py_ssize_t _describe(fr_row_call *call, const fr_rows *flavor, int kind, bint backward, cnp.ndarray a,
+                          cnp.ndarray b, cnp.ndarray mask, int axis, cnp.ndarray y, Load load, cnp.ndarray sink,
+                          cnp.ndarray factor, fr_row_finish finish) noexcept:
+    """Describe a call on rows along an axis, into `y`; returns their number."""
+    cdef int order[FR_MAX_AXES]
+    cdef int dtype = cnp.PyArray_TYPE(y)
+    cdef Py_ssize_t rows
+    if mask is not None:
+        call.absent, call.alone = _absent(kind, dtype), _alone(kind, dtype)
+    _clear(call)
+    _set_kernels(call, flavor, kind, backward)
+    rows = _lay_out(call, y, axis, order)
+    _operand(call, FR_ROW_IN, a, axis, order, True)
+    if b is not None:
+        _operand(call, FR_ROW_SECOND, b, axis, order, True)
+    if load is not None:
+        call.load = &load.load
+    if sink is not None:
+        _operand(call, FR_ROW_SINK, sink, axis, order, False)
+    if mask is not None:
+        _operand(call, FR_ROW_WHERE, mask, axis, order, True)
+    if factor is not None:
+        call.finish = finish
+        _operand(call, FR_ROW_FACTOR, factor, axis, order, False)
+    _operand(call, FR_ROW_OUT, y, axis, order, True)
+    return rows
+
+
 cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray a, cnp.ndarray b, cnp.ndarray mask,
                         int axis, cnp.ndarray y, int dtype, Crew crew, const Held *held, Load load,
                         cnp.ndarray sink, cnp.ndarray factor=None, fr_row_finish finish=FR_UNCHANGED_ROWS):
@@ -879,7 +917,6 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
     A factor is one number, or an array of one for each row.
     """
     cdef fr_row_call call
-    cdef int order[FR_MAX_AXES]
     cdef Py_ssize_t rows
     cdef const fr_rows *flavor = kernels.of(dtype)
     if y is None:
@@ -890,25 +927,8 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
             factor = factor.copy()
     if factor is not None and cnp.PyArray_NDIM(factor) == 0:
         factor = np.broadcast_to(factor, _without((<object>a).shape, (axis,), False))
-    if mask is not None:
-        call.absent, call.alone = _absent(kind, dtype), _alone(kind, dtype)
     check_held(held, names[kind])
-    _clear(&call)
-    _set_kernels(&call, flavor, kind, backward)
-    rows = _lay_out(&call, y, axis, order)
-    _operand(&call, FR_ROW_IN, a, axis, order, True)
-    if b is not None:
-        _operand(&call, FR_ROW_SECOND, b, axis, order, True)
-    if load is not None:
-        call.load = &load.load
-    if sink is not None:
-        _operand(&call, FR_ROW_SINK, sink, axis, order, False)
-    if mask is not None:
-        _operand(&call, FR_ROW_WHERE, mask, axis, order, True)
-    if factor is not None:
-        call.finish = finish
-        _operand(&call, FR_ROW_FACTOR, factor, axis, order, False)
-    _operand(&call, FR_ROW_OUT, y, axis, order, True)
+    rows = _describe(&call, flavor, kind, backward, a, b, mask, axis, y, load, sink, factor, finish)
     _run(&call, FR_LIGHT if backward else FR_MEDIUM, rows, crew)
     return y
 
