@@ -768,7 +768,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     hold(&held, name)
     # References to what `held` borrows, for the names get other arrays below.
     cdef cnp.ndarray _kept_a = a, _kept_b = b, _kept_sink = sink, _kept_mask = mask
-    cdef Crew crew = crew_of(FR_LIGHT if backward else FR_MEDIUM, a)
+    cdef Crew crew = crew_of(_cost(kind, backward), a)
 
     if load is None:
         dtype = _joint_type(name, a, b, &result)
@@ -800,8 +800,6 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         flat = load is None and where is True and result == dtype and _is_flat(x, second, -1 if alone else axis, out)
         found = _in_words(name, np.dtype(cnp.PyArray_DescrFromType(dtype)), "fast path" if flat else "N-d driver",
                           _why_not_flat(where, load) if not flat else "", load)
-        cost = FR_LIGHT if backward and not (flat and kind == FR_LOG_SOFTMAX) else FR_MEDIUM
-        crew = crew_of(cost, a)
         found["threads"], found["why_threads"] = crew.threads, _why_threads(crew, cnp.PyArray_SIZE(a))
         if len(axes) == 1 and not flat and not alone and cnp.PyArray_SIZE(a):
             rows = _describe(&call, kernels.of(dtype), kind, backward, a, b, mask, axes[0],
@@ -881,6 +879,11 @@ cdef bint _are_alike(object grad, object y, object axis, object out) except -1:
                            and _takes(<cnp.ndarray>out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out))
 
 
+cdef int _cost(int kind, bint backward) noexcept:
+    """The cost class: hardmax is bound by memory, and a gradient from the output that holds no exponential."""
+    return FR_LIGHT if kind == FR_HARDMAX or (backward and kind != FR_LOG_SOFTMAX) else FR_MEDIUM
+
+
 cdef Py_ssize_t _describe(fr_row_call *call, const fr_rows *flavor, int kind, bint backward, cnp.ndarray a,
                           cnp.ndarray b, cnp.ndarray mask, int axis, cnp.ndarray y, Load load, cnp.ndarray sink,
                           cnp.ndarray factor, fr_row_finish finish) noexcept:
@@ -929,7 +932,7 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
         factor = np.broadcast_to(factor, _without((<object>a).shape, (axis,), False))
     check_held(held, names[kind])
     rows = _describe(&call, flavor, kind, backward, a, b, mask, axis, y, load, sink, factor, finish)
-    _run(&call, FR_LIGHT if backward else FR_MEDIUM, rows, crew)
+    _run(&call, _cost(kind, backward), rows, crew)
     return y
 
 
@@ -942,10 +945,10 @@ def forward(RowKernels kernels not None, int kind, object x, object axis, object
     cdef Crew crew
     if where is True and type(x) is cnp.ndarray:
         settle()
-        crew = crew_of(FR_MEDIUM, <cnp.ndarray>x)
+        crew = crew_of(_cost(kind, False), <cnp.ndarray>x)
         if _is_flat(x, None, axis, out):
             dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
-            return _run_flat(kernels.of(dtype), kind, FR_MEDIUM, x, None, out, crew)
+            return _run_flat(kernels.of(dtype), kind, _cost(kind, False), x, None, out, crew)
     return _general(kernels, kind, False, x, None, axis, out, where)
 
 
@@ -986,7 +989,7 @@ def forward_in_place(RowKernels kernels not None, int kind, object x, object axi
 def from_output(RowKernels kernels not None, int kind, object grad, object y, object axis, object out,
                 double factor=1, bint divides=False):
     """Gradient of `forward` from its output; times a factor, or divided by it. Those of 16 bits are rounded after."""
-    cdef int dtype, cost = FR_MEDIUM if kind == FR_LOG_SOFTMAX else FR_LIGHT, exponent
+    cdef int dtype, cost = _cost(kind, True), exponent
     cdef fr_row_finish finish = FR_UNCHANGED_ROWS
     cdef Crew crew
     if factor != 1:
