@@ -388,6 +388,21 @@ def test_threads_do_not_share_lines(shape: tuple[int, ...], dtype: str, jobs: in
         assert (found.threads, "side by side" in found.why_threads) == (1 + jobs, not jobs)
 
 
+@pytest.mark.skipif(fr.get_num_threads() < 2, reason="this machine grants one thread")
+@pytest.mark.parametrize("dtype", ["f2", "i4", ">f4"])
+def test_what_was_converted_stays_with_its_thread(dtype: str) -> None:
+    """Rows of another type are in the cache of the thread that converted them, unless they are many."""
+    labels = np.zeros(3000, np.int64)
+    for n, jobs in ((50, 0), (100, 1)):
+        x = np.ones((3000, n), dtype)
+        with fr.threads(2):
+            for call in (fr.softmax, lambda x: fr.logsumexp(x, 1), lambda x: fr.cross_entropy(x, labels)):
+                before = _runtime.team()["jobs"]
+                call(x)
+                assert _runtime.team()["jobs"] - before == jobs
+            assert fr.explain(fr.softmax, x).threads == 1 + jobs
+
+
 @each_function
 @each_dtype
 def test_position(function: Function, dtype: str) -> None:

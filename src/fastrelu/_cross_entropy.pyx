@@ -28,6 +28,7 @@ from fastrelu._rows cimport (
     _as_output,
     _check_output,
     _clear,
+    _crew,
     _is_ndarray,
     _is_plain,
     _joint_type,
@@ -52,7 +53,6 @@ from fastrelu._runtime cimport (
     FR_MEDIUM,
     Held,
     check_held,
-    crew_of,
     fr_atomic,
     fr_load,
     fr_store,
@@ -179,9 +179,9 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     hold(&held, name)
     # References to what `held` borrows, for the names get other arrays below.
     cdef cnp.ndarray _kept_x = x, _kept_given = given, _kept_weights = weights
-    cdef Crew crew = crew_of(FR_MEDIUM, x)
 
     dtype = _joint_type("cross_entropy", x, None, &result)
+    cdef Crew crew = _crew(FR_MEDIUM, x, dtype)
     flavor = kernels.of(dtype)
     x = _native(x, dtype)
     along = normalize_axis_index(axis, cnp.PyArray_NDIM(x))

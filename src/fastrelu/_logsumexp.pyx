@@ -28,6 +28,7 @@ from fastrelu._rows cimport (
     _as_output,
     _check_output,
     _clear,
+    _crew,
     _hand_over,
     _is_flat,
     _is_handed_over,
@@ -180,9 +181,8 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     keep(&held, target)
     hold(&held, name)
     cdef cnp.ndarray _kept_a = a, _kept_mask = mask  # what `held` borrows, for the names get other arrays below
-    crew = crew_of(FR_MEDIUM, a)
-
     dtype = _joint_type(name, a, None, &result)
+    crew = _crew(FR_MEDIUM, a, dtype)
     a = _native(a, dtype)
     axes = _axes_of(axis, cnp.PyArray_NDIM(a))
     whole, kept = (<object>a).shape, []
@@ -273,9 +273,8 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
     hold(&held, name)
     # References to what `held` borrows, for the names get other arrays below.
     cdef cnp.ndarray _kept_a = a, _kept_g = g, _kept_mask = mask
-    crew = crew_of(FR_MEDIUM, a)
-
     dtype = _joint_type(name, a, g, &result)
+    crew = _crew(FR_MEDIUM, a, dtype)
     axes, whole = _axes_of(axis, cnp.PyArray_NDIM(a)), (<object>a).shape
     wanted = _without(whole, axes, keepdims)
     if (<object>g).shape != wanted:

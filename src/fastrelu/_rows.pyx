@@ -34,6 +34,7 @@ from fastrelu._runtime cimport (
     Crew,
     FR_AS_BFLOAT,
     FR_AS_HALF,
+    FR_CREW_SMALL,
     FR_MAX_AXES,
     FR_OWN_TYPES,
     FR_PRECISIONS,
@@ -445,6 +446,19 @@ cdef cnp.ndarray _native(cnp.ndarray x, int dtype):
     return x.astype(cnp.PyArray_DescrFromType(dtype))
 
 
+cdef enum:
+    COPIED = 8  # times as many elements, from which on threads pay for an array that this one has just converted
+
+
+cdef Crew _crew(int cost, cnp.ndarray x, int dtype) except *:
+    """The threads for an array of which `_native` makes one of this type: a copy lies in this thread's cache."""
+    cdef Crew crew = crew_of(cost, x)
+    cdef bint copied = cnp.PyArray_TYPE(x) != dtype or not PyArray_ISBEHAVED_RO(x)
+    if copied and crew.threads > 1 and cnp.PyArray_SIZE(x) < COPIED * crew.least:
+        crew.threads, crew.reason, crew.least = 1, FR_CREW_SMALL, COPIED * crew.least
+    return crew
+
+
 cpdef cnp.ndarray _as_output(str name, object out):
     """`out` as a plain array; None if it was not given."""
     if isinstance(out, tuple) and len(out) == 1:
@@ -768,7 +782,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     hold(&held, name)
     # References to what `held` borrows, for the names get other arrays below.
     cdef cnp.ndarray _kept_a = a, _kept_b = b, _kept_sink = sink, _kept_mask = mask
-    cdef Crew crew = crew_of(_cost(kind, backward), a)
+    cdef Crew crew
 
     if load is None:
         dtype = _joint_type(name, a, b, &result)
@@ -781,6 +795,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
             raise ValueError(f"{name}: grad and y must have the same shape, not {(<object>a).shape} and "
                              f"{(<object>b).shape}")
         b = _native(b, dtype)
+    crew = _crew(_cost(kind, backward), a, dtype)
     a = _native(a, dtype)
     if mask is not None:
         mask = spread_mask(name, mask, (<object>a).shape)
