@@ -746,7 +746,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
                      fr_row_finish finish=FR_UNCHANGED_ROWS):
     """Handle arguments of any types, axes, masks, strides and overlaps."""
     cdef int dtype, result
-    cdef fr_row_call call
+    cdef fr_row_call *call  # that is explained: not on the stack, which may be small
     cdef Py_ssize_t rows, unit
     cdef cnp.ndarray a, b = None, y, mask = None, target, sink = None
     cdef str name = names[kind] + ("_backward_from_output" if backward else "")
@@ -817,10 +817,14 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
                           _why_not_flat(where, load) if not flat else "", load)
         found["threads"], found["why_threads"] = crew.threads, _why_threads(crew, cnp.PyArray_SIZE(a))
         if len(axes) == 1 and not flat and not alone and cnp.PyArray_SIZE(a):
-            rows = _describe(&call, kernels.of(dtype), kind, backward, a, b, mask, axes[0],
-                             target if result == dtype and _takes(target, dtype) else a, load, sink, None,
+            y = target if result == dtype and _takes(target, dtype) else a
+            call = <fr_row_call *>malloc(sizeof(fr_row_call))
+            if call == NULL:
+                raise MemoryError
+            rows = _describe(call, kernels.of(dtype), kind, backward, a, b, mask, axes[0], y, load, sink, None,
                              FR_UNCHANGED_ROWS)
-            unit = fr_rows_prepare(&call, rows)
+            unit = fr_rows_prepare(call, rows)
+            free(call)
             if (rows + unit - 1) // unit < crew.threads:
                 found["threads"] = (rows + unit - 1) // unit
                 found["why_threads"] = f"{unit} of {rows} rows lie side by side in lines that one thread takes"
