@@ -163,7 +163,7 @@ def test_threads_with_small_stacks() -> None:
     program = """
 import threading, warnings
 import numpy as np, fastrelu as fr
-from fastrelu import _runtime, diagnostics
+from fastrelu import _runtime, diagnostics, fused, masks, quantized
 from cases import CASES
 _runtime.set_team(granted=3, insist=True)
 _runtime.set_defaults(waking_from=_runtime.parallel_from)
@@ -185,6 +185,17 @@ def work():
                     diagnostics.summarize(x, axis=axis), diagnostics.summarize(x[::2, ::-3], axis=axis)
                 fr.cross_entropy_value_and_grad(x, np.arange(150), label_smoothing=0.1)
                 fr.cross_entropy_value_and_grad(x.T, np.arange(150), axis=0)
+                for unit, unit_backward in ((fr.swiglu, fr.swiglu_backward), (fr.geglu, fr.geglu_backward)):
+                    unit(x), unit(x, 0, layout="interleaved"), unit_backward(x[:, ::2], x)
+                    unit_backward(np.ones((75, 700), dtype), x, 0)
+                for residual in (None, x):
+                    fused.bias_act(x, x[0], "gelu", residual=residual)
+                    fused.bias_act_backward(x.T, x.T, x[:, 0], "gelu", residual=None if residual is None else x.T)
+                fr.crelu(x.T), fr.crelu_backward(np.ones((150, 1400), dtype), x)
+                masks.relu_with_mask(x.T), quantized.quantize(x.T, np.full(150, 0.1), 0, "gelu", axis=1)
+                fr.logsumexp(x, 0, where=x > 0), fr.logsumexp_backward(x[0], x, 0), fr.hardmax(x, 0), fr.sparsemax(x, 0)
+                fr.softmax_backward_parameters(x, x, 0, scale=2.0), fr.gumbel_softmax(x, 0)
+                fr.explain(fr.softmax, x, 0), fr.explain(fr.swiglu, x, layout="interleaved"), fr.explain(fr.crelu, x)
                 fr.srelu_backward_parameters(x, x, 0.0, np.ones(700, dtype), np.ones((150, 1), dtype), 2.0)
                 fr.celu_backward_parameters(x[:, ::2], x[:, ::2], np.ones((150, 1), dtype))
     print("ok")

@@ -9,6 +9,7 @@ from fastrelu._runtime import call_whole
 
 cimport numpy as cnp
 from cpython.object cimport PyObject
+from libc.stdlib cimport free, malloc
 
 from fastrelu._core cimport (
     FEW,
@@ -164,7 +165,7 @@ def call_fused(str name, tuple passes):
     A pass is (kernel, inputs, terms, out), a term (changed operand, ADD or MULTIPLY, array). Returns None, and has done
     nothing, if an operand is no plain array of the common type: the caller then composes the same from ufuncs.
     """
-    cdef _Passes job
+    cdef _Passes *job  # two plans are too large for a small stack
     cdef fr_memory memory
     cdef NpyIter *iterators[MAX_PASSES]
     cdef Kernel kernel
@@ -213,6 +214,9 @@ def call_fused(str name, tuple passes):
     if len(passes) > 1:
         _kept = arrays[0] + arrays[1]  # `held` borrows them
         _keep_apart(arrays, results, held, name)
+    job = <_Passes *>malloc(sizeof(_Passes))
+    if job == NULL:
+        raise MemoryError
     job.n = len(passes)
     try:
         for k in range(job.n):
@@ -244,10 +248,11 @@ def call_fused(str name, tuple passes):
             if job.n == 2 and join_plans(&job.plans[0], &job.plans[1]):
                 job.n = 1
             job.chunks = 1 if job.n == 1 else max(1, size // (CHUNK * crew.threads))
-            run_shares(_passes_share, &job, cost, n, job.plans[0].boxes, crew)
+            run_shares(_passes_share, job, cost, n, job.plans[0].boxes, crew)
     finally:
         for k in range(opened):
             NpyIter_Deallocate(iterators[k])
+        free(job)
     return tuple(results)
 
 
