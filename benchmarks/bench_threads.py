@@ -29,22 +29,23 @@ NOISE = 1.02  # ratio up to which threads count as no slower
 PRESENT = _runtime.parallel_from
 
 
-def times(reference: Reference, size: int, options: argparse.Namespace) -> tuple[float, float]:
-    """Return the median seconds of one call, serial and threaded."""
-    timer = timeit.Timer(reference.call(out=True), globals=reference.variables(size, options.dtype))
+def alternate(call: str, names: dict[str, Any], threads: int, rounds: int) -> tuple[float, float]:
+    """Return the median seconds of a call with one thread and with several."""
+    timer = timeit.Timer(call, globals=names)
     number = max(1, round(ROUND / min(timer.repeat(3, 1))))
-    found: dict[int, list[float]] = {1: [], options.threads: []}
-    for _ in range(options.rounds):
+    found: dict[int, list[float]] = {1: [], threads: []}
+    for _ in range(rounds):
         for count, seconds in found.items():
             fr.set_num_threads(count)
             timer.timeit(number)  # wakes the worker, which takes longer than a timing may last
             seconds.append(timer.timeit(number) / number)
-    return statistics.median(found[1]), statistics.median(found[options.threads])
+    return statistics.median(found[1]), statistics.median(found[threads])
 
 
 def measure(reference: Reference, cost: int, options: argparse.Namespace) -> dict[str, Any]:
     """Return the times of one function over the sizes, and the least size from which threads are never slower."""
-    found = [times(reference, n, options) for n in SIZES]
+    call = reference.call(out=True)
+    found = [alternate(call, reference.variables(n, options.dtype), options.threads, options.rounds) for n in SIZES]
     pays = None
     for n, (serial, threaded) in reversed(list(zip(SIZES, found, strict=True))):
         if threaded > NOISE * serial:

@@ -7,15 +7,14 @@ thread and with two, in series. No call should take over 1.1 of the time of one 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
-import timeit
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import machine
 import numpy as np
 import results
+from bench_threads import alternate
 
 import fastrelu as fr
 from fastrelu import diagnostics, fused, masks, quantized
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LIMIT = 1.1
-ROUND = 3e-4  # least seconds of one timing
 TYPES = ("float32", "float64")
 # Shape and axis: rows in one piece, rows beside each other in lines of all lengths, and in blocks of such lines.
 SHAPES = [
@@ -117,19 +115,6 @@ def comparisons(only: str) -> Iterator[tuple[str, tuple[int, ...], int, str]]:
                     yield name, shape, axis, dtype
 
 
-def measure(call: str, names: dict[str, Any], rounds: int) -> tuple[float, float]:
-    """Return the median seconds of a call with one thread and with two."""
-    timer = timeit.Timer(call, globals=names)
-    number = max(1, round(ROUND / min(timer.repeat(3, 1))))
-    found: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(rounds):
-        for count, seconds in found.items():
-            fr.set_num_threads(count)
-            timer.timeit(number)  # wakes the worker, which takes longer than a timing may last
-            seconds.append(timer.timeit(number) / number)
-    return statistics.median(found[1]), statistics.median(found[2])
-
-
 def main() -> None:
     """Measure, print what is slower, and write ``results/two_threads.json``."""
     parser = argparse.ArgumentParser(description="Calls with two threads next to the same with one.")
@@ -149,7 +134,7 @@ def main() -> None:
         for name, shape, axis, dtype in chosen:
             if last != (shape, axis, dtype):
                 last, names = (shape, axis, dtype), variables(shape, axis, dtype)
-            one, two = measure(CALLS[name], names, options.rounds)
+            one, two = alternate(CALLS[name], names, 2, options.rounds)
             rows.append({"call": name, "dtype": dtype, "shape": shape, "axis": axis, "ns": [one * 1e9, two * 1e9]})
             if two > LIMIT * one:
                 print(f"{name}, {dtype}, {shape}, axis {axis}: {two / one:.2f} of the time of one thread", flush=True)

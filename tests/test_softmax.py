@@ -385,7 +385,7 @@ def test_threads_do_not_share_lines(shape: tuple[int, ...], dtype: str, jobs: in
             call(x, len(shape) - 2)
             assert _runtime.team()["jobs"] - before == jobs
         found = fr.explain(fr.softmax, x, len(shape) - 2)
-        assert (found.threads, "side by side" in found.why_threads) == (1 + jobs, not jobs)
+        assert (found.threads, "at once" in found.why_threads) == (1 + jobs, not jobs)
 
 
 @pytest.mark.skipif(fr.get_num_threads() < 2, reason="this machine grants one thread")
@@ -396,7 +396,12 @@ def test_what_was_converted_stays_with_its_thread(dtype: str) -> None:
     for n, jobs in ((50, 0), (100, 1)):
         x = np.ones((3000, n), dtype)
         with fr.threads(2):
-            for call in (fr.softmax, lambda x: fr.logsumexp(x, 1), lambda x: fr.cross_entropy(x, labels)):
+            for call in (
+                fr.softmax,
+                lambda x: fr.logsumexp(x, 1),
+                lambda x: fr.cross_entropy(x, labels),
+                lambda x: fr.softmax_backward_parameters(x, x, scale=2.0),
+            ):
                 before = _runtime.team()["jobs"]
                 call(x)
                 assert _runtime.team()["jobs"] - before == jobs

@@ -31,6 +31,7 @@ from fastrelu._rows cimport (
     _crew,
     _is_ndarray,
     _is_plain,
+    _is_read,
     _joint_type,
     _lay_out,
     _native,
@@ -181,7 +182,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     cdef cnp.ndarray _kept_x = x, _kept_given = given, _kept_weights = weights
 
     dtype = _joint_type("cross_entropy", x, None, &result)
-    cdef Crew crew = _crew(FR_MEDIUM, x, dtype)
+    cdef Crew crew = _crew(FR_MEDIUM, x, not _is_read(x, dtype))
     flavor = kernels.of(dtype)
     x = _native(x, dtype)
     along = normalize_axis_index(axis, cnp.PyArray_NDIM(x))

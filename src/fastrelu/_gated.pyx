@@ -191,15 +191,17 @@ cdef enum:
     LINE = 64  # elements between which shares are cut
 
 
-# A unit or its gradient, which threads compute in shares of the elements.
+# A unit or its gradient, which threads compute in shares of the elements. `part` computes m elements of a row, from
+# byte `at` on; the parameters are in the inputs of the kernels already.
 cdef struct _Job:
     _Unit unit
-    void (*part)(const _Job *job, Py_ssize_t row, Py_ssize_t at, Py_ssize_t m) noexcept nogil
+    void (*part)(const _Job *job, const char **inputs, const char *gate, const char *value, Py_ssize_t row,
+                 Py_ssize_t at, Py_ssize_t m) noexcept nogil
     fr_kernel forward
     fr_kernel gradient
     fr_fused fused  # instead of these and `multiply`, or NULL
     fr_combine multiply
-    int nin  # operands of `fused` before a mask
+    int nin  # inputs of `fused` before a mask, the parameters last
     int nparams
     Py_ssize_t itemsize
     double rounded[FR_MAX_PARAMETERS]
@@ -217,12 +219,19 @@ cdef void _share(const void *what, long share, long shares, int part) noexcept n
     cdef const _Job *job = <const _Job *>what
     cdef Py_ssize_t length = job.unit.length, start = _cut(job, share, shares), stop = _cut(job, share + 1, shares)
     cdef Py_ssize_t row, at, m
+    cdef const char *inputs[FR_MAX_OPERANDS]
+    cdef int j
+    for j in range(job.nparams):
+        inputs[job.nin - job.nparams + j] = <const char *>job.rounded + j * job.itemsize
+    inputs[job.nin] = inputs[job.nin + 2] = NULL
     cdef fr_guard caller = fr_guard_open()
     while start < stop:
         row = start // length
         at = start - row * length
         m = length - at if length - at < stop - start else stop - start
-        job.part(job, row, at * job.itemsize, m)
+        at *= job.itemsize
+        job.part(job, inputs, job.unit.gate + row * job.unit.gate_step + at,
+                 job.unit.value + row * job.unit.value_step + at, row, at, m)
         start += m
     fr_guard_close(caller)
 
@@ -231,20 +240,13 @@ cdef int _run(const _Job *job, int cost, Crew crew) except -1:
     return run_shares(_share, job, cost, job.unit.n, job.unit.n // BLOCK, crew)
 
 
-cdef void _unit_part(const _Job *job, Py_ssize_t row, Py_ssize_t at, Py_ssize_t m) noexcept nogil:
-    """m elements of a row of a unit, from byte `at` on."""
+cdef void _unit_part(const _Job *job, const char **inputs, const char *gate, const char *value, Py_ssize_t row,
+                     Py_ssize_t at, Py_ssize_t m) noexcept nogil:
     cdef double scratch[BLOCK]
-    cdef const char *inputs[FR_MAX_OPERANDS]
-    cdef const char *gate = job.unit.gate + row * job.unit.gate_step + at
-    cdef const char *value = job.unit.value + row * job.unit.value_step + at
     cdef char *to = job.of_gate + row * job.step + at
     cdef Py_ssize_t few, bytes
-    cdef int j
-    for j in range(job.nparams):
-        inputs[1 + j] = <const char *>job.rounded + j * job.itemsize
     if job.fused != NULL:
-        inputs[0], inputs[job.nin] = gate, NULL
-        inputs[job.nin + 1], inputs[job.nin + 2] = value, NULL
+        inputs[0], inputs[job.nin + 1] = gate, value
         job.fused(inputs, to, NULL, m)
         return
     while m > 0:
@@ -256,23 +258,16 @@ cdef void _unit_part(const _Job *job, Py_ssize_t row, Py_ssize_t at, Py_ssize_t 
         gate, value, to, m = gate + bytes, value + bytes, to + bytes, m - few
 
 
-cdef void _gradient_part(const _Job *job, Py_ssize_t row, Py_ssize_t at, Py_ssize_t m) noexcept nogil:
-    """The same of its gradient."""
+cdef void _gradient_part(const _Job *job, const char **inputs, const char *gate, const char *value, Py_ssize_t row,
+                         Py_ssize_t at, Py_ssize_t m) noexcept nogil:
     cdef double changed[BLOCK]
     cdef double results[BLOCK]
-    cdef const char *inputs[FR_MAX_OPERANDS]
-    cdef const char *gate = job.unit.gate + row * job.unit.gate_step + at
-    cdef const char *value = job.unit.value + row * job.unit.value_step + at
     cdef const char *grads = job.grads + row * job.unit.length * job.itemsize + at
     cdef char *of_gate = job.of_gate + row * job.step + at
     cdef char *of_value = job.of_value + row * job.step + at
     cdef Py_ssize_t few, bytes
-    cdef int j
-    for j in range(job.nparams):
-        inputs[2 + j] = <const char *>job.rounded + j * job.itemsize
     if job.fused != NULL:
-        inputs[0], inputs[1], inputs[job.nin] = grads, gate, NULL
-        inputs[job.nin + 1], inputs[job.nin + 2] = value, NULL
+        inputs[0], inputs[1], inputs[job.nin + 1] = grads, gate, value
         job.fused(inputs, of_gate, of_value, m)
         return
     while m > 0:
@@ -295,13 +290,12 @@ cdef dict _foresee(Kernel kernel, const fr_call *how, const _Unit *unit, Crew cr
     return found
 
 
-cdef int _prepare(_Job *job, Kernel kernel, Kernel fused, int type, int level) noexcept:
+cdef void _prepare(_Job *job, Kernel kernel, Kernel fused, int type, int level) noexcept:
     """Set what the job needs to know about its kernels; `fused` is the one that multiplies in registers."""
     cdef const fr_call *how = &kernel.calls[type][level]
     job.multiply = how.convert.combine[how.type][FR_MULTIPLY]
     job.fused = NULL if job.unit.length < TILE else fused.calls[type][level].fused[FR_MULTIPLY]
     job.nin, job.nparams, job.itemsize = fused.nin, kernel.nparams, how.itemsize
-    return 0
 
 
 def dense_unit(str name, Kernel kernel not None, tuple numbers, object x, object axis, bint second, object gate,

@@ -34,6 +34,7 @@ from fastrelu._rows cimport (
     _is_handed_over,
     _is_ndarray,
     _is_plain,
+    _is_read,
     _joint_type,
     _lay_out,
     _merged,
@@ -182,7 +183,7 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     hold(&held, name)
     cdef cnp.ndarray _kept_a = a, _kept_mask = mask  # what `held` borrows, for the names get other arrays below
     dtype = _joint_type(name, a, None, &result)
-    crew = _crew(FR_MEDIUM, a, dtype)
+    crew = _crew(FR_MEDIUM, a, not _is_read(a, dtype))
     a = _native(a, dtype)
     axes = _axes_of(axis, cnp.PyArray_NDIM(a))
     whole, kept = (<object>a).shape, []
@@ -274,7 +275,7 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
     # References to what `held` borrows, for the names get other arrays below.
     cdef cnp.ndarray _kept_a = a, _kept_g = g, _kept_mask = mask
     dtype = _joint_type(name, a, g, &result)
-    crew = _crew(FR_MEDIUM, a, dtype)
+    crew = _crew(FR_MEDIUM, a, not _is_read(a, dtype))
     axes, whole = _axes_of(axis, cnp.PyArray_NDIM(a)), (<object>a).shape
     wanted = _without(whole, axes, keepdims)
     if (<object>g).shape != wanted:

@@ -120,7 +120,8 @@ cdef object _run_flat(const fr_rows *flavor, int kind, int cost, cnp.ndarray x, 
                       Crew crew, cnp.ndarray factor=*, fr_row_finish finish=*)
 cdef Py_ssize_t _lay_out(fr_row_call *call, cnp.ndarray y, int axis, int *order) noexcept
 cdef void _operand(fr_row_call *call, int which, cnp.ndarray x, int axis, const int *order, bint has_axis) noexcept
-cdef Crew _crew(int cost, cnp.ndarray x, int dtype) except *
+cdef bint _is_read(cnp.ndarray x, int dtype) noexcept
+cdef Crew _crew(int cost, cnp.ndarray x, bint copied) except *  # a copy is in this thread's cache
 cdef cnp.ndarray _as_data(str name, object x)
 cdef int _joint_type(str name, cnp.ndarray a, cnp.ndarray b, int *result) except -1
 cdef cnp.ndarray _rounded(cnp.ndarray y, int result)

@@ -69,6 +69,7 @@ def backward_loaded(
     capper_backward: object,
     mask: NDArray[Any] | None,
     keeps: bool,
+    copied: bool,
     out: object,
 ) -> tuple[Any, float, Any, Any]: ...
 def as_real(name: str, x: object) -> NDArray[Any]: ...

@@ -437,9 +437,14 @@ cdef cnp.ndarray _as_carray(object x, int dtype):
                                | cnp.NPY_ARRAY_NOTSWAPPED | cnp.NPY_ARRAY_ENSUREARRAY | cnp.NPY_ARRAY_FORCECAST)
 
 
+cdef bint _is_read(cnp.ndarray x, int dtype) noexcept:
+    """Do the kernels of this type read the array as it is?"""
+    return cnp.PyArray_TYPE(x) == dtype and PyArray_ISBEHAVED_RO(x)
+
+
 cdef cnp.ndarray _native(cnp.ndarray x, int dtype):
     """The array in the form that the kernels read; the array itself if they can."""
-    if cnp.PyArray_TYPE(x) == dtype and PyArray_ISBEHAVED_RO(x):
+    if _is_read(x, dtype):
         return x
     if _is_half(x):
         return widened(x, dtype)
@@ -450,10 +455,9 @@ cdef enum:
     COPIED = 8  # times as many elements, from which on threads pay for an array that this one has just converted
 
 
-cdef Crew _crew(int cost, cnp.ndarray x, int dtype) except *:
-    """The threads for an array of which `_native` makes one of this type: a copy lies in this thread's cache."""
+cdef Crew _crew(int cost, cnp.ndarray x, bint copied) except *:
+    """The threads for an array, of which the kernels may read a copy: that lies in this thread's cache."""
     cdef Crew crew = crew_of(cost, x)
-    cdef bint copied = cnp.PyArray_TYPE(x) != dtype or not PyArray_ISBEHAVED_RO(x)
     if copied and crew.threads > 1 and cnp.PyArray_SIZE(x) < COPIED * crew.least:
         crew.threads, crew.reason, crew.least = 1, FR_CREW_SMALL, COPIED * crew.least
     return crew
@@ -746,8 +750,6 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
                      fr_row_finish finish=FR_UNCHANGED_ROWS):
     """Handle arguments of any types, axes, masks, strides and overlaps."""
     cdef int dtype, result
-    cdef fr_row_call *call  # that is explained: not on the stack, which may be small
-    cdef Py_ssize_t rows, unit
     cdef cnp.ndarray a, b = None, y, mask = None, target, sink = None
     cdef str name = names[kind] + ("_backward_from_output" if backward else "")
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.
@@ -795,7 +797,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
             raise ValueError(f"{name}: grad and y must have the same shape, not {(<object>a).shape} and "
                              f"{(<object>b).shape}")
         b = _native(b, dtype)
-    crew = _crew(_cost(kind, backward), a, dtype)
+    crew = _crew(_cost(kind, backward), a, not _is_read(a, dtype))
     a = _native(a, dtype)
     if mask is not None:
         mask = spread_mask(name, mask, (<object>a).shape)
@@ -818,16 +820,10 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         found["threads"], found["why_threads"] = crew.threads, _why_threads(crew, cnp.PyArray_SIZE(a))
         if len(axes) == 1 and not flat and not alone and cnp.PyArray_SIZE(a):
             y = target if result == dtype and _takes(target, dtype) else a
-            call = <fr_row_call *>malloc(sizeof(fr_row_call))
-            if call == NULL:
-                raise MemoryError
-            rows = _describe(call, kernels.of(dtype), kind, backward, a, b, mask, axes[0], y, load, sink, None,
-                             FR_UNCHANGED_ROWS)
-            unit = fr_rows_prepare(call, rows)
-            free(call)
+            rows, unit = _taken_together(kernels.of(dtype), kind, backward, a, b, mask, axes[0], y, load, sink)
             if (rows + unit - 1) // unit < crew.threads:
                 found["threads"] = (rows + unit - 1) // unit
-                found["why_threads"] = f"{unit} of {rows} rows lie side by side in lines that one thread takes"
+                found["why_threads"] = f"there are {rows} rows, of which a thread takes {unit} at once"
         found["output"] = "new" if target is None else "given"
         if alone and target is not None and not _same_place(b, target):
             found["streamed"] = _python_core.streams(kernels.threshold, cnp.PyArray_NBYTES(target), crew.threads)
@@ -931,6 +927,19 @@ cdef Py_ssize_t _describe(fr_row_call *call, const fr_rows *flavor, int kind, bi
     return rows
 
 
+cdef tuple _taken_together(const fr_rows *flavor, int kind, bint backward, cnp.ndarray a, cnp.ndarray b,
+                           cnp.ndarray mask, int axis, cnp.ndarray y, Load load, cnp.ndarray sink):
+    """The number of rows of a call, and how many of them a thread takes at once."""
+    cdef fr_row_call *call = <fr_row_call *>malloc(sizeof(fr_row_call))  # the stack may be small
+    cdef Py_ssize_t rows, unit
+    if call == NULL:
+        raise MemoryError
+    rows = _describe(call, flavor, kind, backward, a, b, mask, axis, y, load, sink, None, FR_UNCHANGED_ROWS)
+    unit = fr_rows_prepare(call, rows)
+    free(call)
+    return rows, unit
+
+
 cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray a, cnp.ndarray b, cnp.ndarray mask,
                         int axis, cnp.ndarray y, int dtype, Crew crew, const Held *held, Load load,
                         cnp.ndarray sink, cnp.ndarray factor=None, fr_row_finish finish=FR_UNCHANGED_ROWS):
@@ -1031,11 +1040,11 @@ def from_output(RowKernels kernels not None, int kind, object grad, object y, ob
 @cython.binding(False)
 def backward_loaded(RowKernels kernels not None, str name, int kind, cnp.ndarray grad not None,
                     cnp.ndarray x not None, tuple axes, Load load not None, object capper_backward, cnp.ndarray mask,
-                    bint keeps, object out):
+                    bint keeps, bint copied, object out):
     """Gradients of rows that are changed as they are loaded: of x, in `out` if it can be; of the scale; if it `keeps`
     them, of the elements as they were loaded; of the sinks.
 
-    Arrays have the type that computes; the mask, the bias and the sinks are nobody else's.
+    Arrays have the type that computes, x perhaps as a copy; the mask, the bias and the sinks are nobody else's.
     """
     cdef fr_row_call call
     cdef fr_row_slope slope
@@ -1054,7 +1063,7 @@ def backward_loaded(RowKernels kernels not None, str name, int kind, cnp.ndarray
         y = out
         keep(&held, y)
     hold(&held, name)
-    cdef Crew crew = crew_of(FR_MEDIUM, x)
+    cdef Crew crew = _crew(FR_MEDIUM, x, copied)
     # The caller's code may have given x another shape since the others were made to fit.
     axes, whole = normalize_axis_tuple(axes, cnp.PyArray_NDIM(x)), (<object>x).shape
     kept = _without(whole, axes, False)

@@ -177,9 +177,9 @@ def _backward_parameters(
     sinks = None if sink is None else spread(name, "sink", arrays["sink"].copy(), work.num, kept)
     load = Load(name, factor, arrays.get("bias"), _capper, softcap, sinks)
     keeps = bias is not None and (factor != 1 or softcap is not None)
-    target = out if result == work else None
+    copied, target = x.dtype != given["x"].dtype, out if result == work else None
     dx, slope, dz, dsinks = backward_loaded(
-        _rows, name, kind, grad, x, axes, load, _capper_backward, mask, keeps, target
+        _rows, name, kind, grad, x, axes, load, _capper_backward, mask, keeps, copied, target
     )
     dscale = np.float64(slope).astype(result)
     dbias = None if bias is None else _summed(dx if dz is None else dz, arrays["bias"].shape).astype(result)[()]

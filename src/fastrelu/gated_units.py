@@ -277,12 +277,12 @@ def _forward(
     limit: float | None = None,
     offset: float = 0.0,
 ) -> Any:
-    """Return a unit of an input: of a small one without a :class:`Unit`, which costs more than the kernel."""
+    """Return a unit of an input: of a dense one without a :class:`Unit`, which costs more than a small kernel."""
     if limit is None and type(offset) is float and offset == 0.0:
         kernel, second = kernels[activation], default == "second"
-        small = _gated.dense_unit(name, kernel, numbers, x, axis, second, gate, layout, out)
-        if small is not None:
-            return small
+        found = _gated.dense_unit(name, kernel, numbers, x, axis, second, gate, layout, out)
+        if found is not None:
+            return found
     unit = Unit(
         name, activation, numbers, axis=axis, gate=gate, default=default, layout=layout, limit=limit, offset=offset
     )
@@ -306,9 +306,9 @@ def _backward(
     """Return the gradient of a unit in the same way."""
     if limit is None and type(offset) is float and offset == 0.0:
         kernel, gradient, second = kernels[activation], kernels[activation + "_backward"], default == "second"
-        small = _gated.dense_unit_backward(name, kernel, gradient, numbers, grad, x, axis, second, gate, layout, out)
-        if small is not None:
-            return small
+        found = _gated.dense_unit_backward(name, kernel, gradient, numbers, grad, x, axis, second, gate, layout, out)
+        if found is not None:
+            return found
     unit = Unit(
         name, activation, numbers, axis=axis, gate=gate, default=default, layout=layout, limit=limit, offset=offset
     )
