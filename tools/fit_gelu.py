@@ -10,7 +10,7 @@ e^(d a^2 / (2 ln2)), and the fit divides by it. R is relative to max(|R|, 0.05),
 import sys
 
 import mpmath as mp
-from remez import chebyshev, error, header, relative, remez_rounded, samples, show, to_type
+from remez import chebyshev, error, header, interleave, relative, remez_rounded, samples, show, to_type
 
 
 def tail(a):
@@ -30,12 +30,6 @@ def undo(f, kind):
         return f  # in this type the error of ln2 is far below that of the fit
     d = to_type(mp.log(2), kind == "lean") - mp.log(2)
     return lambda a: f(a) * mp.exp(-d * a * a / (2 * mp.log(2)))
-
-
-def interleave(c, odd, even):
-    """Even and odd parts, as in the headers, to one list, lowest degree first."""
-    odd, even = c[:odd], c[odd : odd + even]
-    return [(even, odd)[i % 2][i // 2] for i in range(len(odd) + len(even))]
 
 
 # function, header's name, weight, {kind: (end, degrees, P0)}: a P0 below a power of two rounds better in float

@@ -154,6 +154,12 @@ def header(name, function):
     return dict(zip(("lean", "wide", "full"), found))
 
 
+def interleave(c, odd, even):
+    """Even and odd parts, as in the headers, to one list, lowest degree first."""
+    odd, even = c[:odd], c[odd : odd + even]
+    return [(even, odd)[i % 2][i // 2] for i in range(len(odd) + len(even))]
+
+
 def show(what, fit, err):
     print("%s: error 2^%.1f" % (what, mp.log(err, 2)))
     for c in fit:

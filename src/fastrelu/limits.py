@@ -84,7 +84,7 @@ _MEASURED: dict[str, tuple[float, float, float, float, float]] = {
     "gelu_backward": (5.4, 6.35, 0.85, 6.95, 0.85),
     "gelu_tanh": (2.35, 2.25, 0.85, 2.35, 0.85),
     "gelu_tanh_backward": (5.4, 5.2, 0.85, 5.7, 0.85),
-    "erf": (2.3, 2.1, 0.85, 2.1, 0.85),
+    "erf": (1.85, 2.0, 0.85, 1.9, 0.85),
     "erf_backward": (2.0, 2.0, 0.85, 2.2, 0.85),
     "quick_gelu": (2.5, 2.3, 0.9, 2.3, 0.9),
     "quick_gelu_backward": (2.95, 2.9, 0.85, 4.15, 0.85),

@@ -251,27 +251,38 @@ BODY FN(gelu_backward)(real g, real x) {
     return FN(product)(g, FN(or_nan)(y, x), x < 0 ? far : R(1));
 }
 
-/* erf(x) = 1 - 2 e^(-x^2) G(sqrt(2) x) for x > 0, with the tail of gelu; below 3/4, where that cancels, x + x P(x^2) */
-BODY FN(erf_center)(real w) {
+/* erf(x) = 1 - e^z for x > 0, z = log(erfc(x)) = c x + x^2 L(x), c = -2 / sqrt(pi). Near 0 the line c x is all of it,
+ * and its rounding error is added. Where erfc is small, an error of L matters no more. */
+BODY FN(erf_log)(real a, real w) {
 #if FR_KIND == FR_LEAN
-    return POLY5(w, 0x1.06eba8p-3f, -0x1.81273ap-2f, 0x1.ce2ad6p-4f, -0x1.b7a8cep-6f, 0x1.4f2c3ap-8f, -0x1.61ddecp-11f);
+    return FMA(POLY3(w, -0x1.a4f94cp-4f, 0x1.5cda6ap-13f, 0x1.4d52bep-11f, 0x1.396934p-17f), a,
+               POLY3(w, -0x1.45f2fep-1f, 0x1.39bf42p-6f, -0x1.b67908p-10f, -0x1.f0b7a2p-14f));
 #elif FR_KIND == FR_WIDE
-    return POLY6(w, 0x1.06eba82059e2fp-3, -0x1.8127465e8017dp-2, 0x1.ce2efd9ac6b17p-4, -0x1.b826e59a289dfp-6,
-                 0x1.55e18881d8fc2p-8, -0x1.b60fd14b3d4cep-11, 0x1.8cd57bc09e251p-14);
+    return FMA(POLY6(w, -0x1.a4f4e33681ad2p-4, 0x1.b6219c08a291cp-13, 0x1.334f9fec0922bp-11, -0x1.419298875f271p-14,
+                     -0x1.c63d016f02f32p-17, -0x1.a6a18e65af93fp-22, -0x1.527edde590db2p-30),
+               a,
+               POLY6(w, -0x1.45f306dc35c6bp-1, 0x1.3966aacb2ce38p-6, -0x1.bc4ebfc6cddc8p-10, -0x1.2783db7baa88ap-16,
+                     0x1.666470ad186bdp-15, 0x1.7dcb14d0e572fp-19, 0x1.186acf0dc8729p-25));
 #else
-    return POLY10(w, 0x1.06eba8214db69p-3, -0x1.812746b0379e0p-2, 0x1.ce2f21a042470p-4, -0x1.b82ce312556c5p-6,
-                  0x1.565bcd03117aep-8, -0x1.c02db110bd990p-11, 0x1.f9a2ad7744295p-14, -0x1.f4c5b37aae71ep-17,
-                  0x1.b90cc47bb6e9ap-20, -0x1.5641e1526c25fp-23, 0x1.89e445c9f09c5p-27);
+    real p =
+        FMA(POLY3(w, -0x1.2a7216047e106p+0, -0x1.031c0153d7e03p-1, -0x1.fce3372b39f83p-6, -0x1.eeb8ccc5092cfp-14), a,
+            POLY3(w, -0x1.45f306dc9c887p-1, -0x1.ff4b78c236cf3p-1, -0x1.48c785a9bf10cp-3, -0x1.a657f22e38accp-9));
+    real q = FMA(POLY3(w, 0x1.ab7852bc4a2d0p+0, 0x1.4301d19f2652cp-1, 0x1.18df52e5ee844p-5, 0x1.eecf67d75b1e0p-14), a,
+                 POLY3(w, 1, 0x1.5440e2f22cfa1p+0, 0x1.8152961057021p-3, 0x1.b778cee30268cp-9));
+    return p / q;
 #endif
 }
-/* ULP: lean 2.3, full 2.1, full without FMA 2.1 */
+/* ULP: lean 1.85, full 2, full without FMA 1.9 */
 BODY FN(erf)(real x) {
-    real a = FN(size_at_most)(x, BY_TYPE(4, 6)), h = (a + a) * a;
-    real k, P = FN(gelu_exp)(a + a, a, h, ROUNDER, &k);
-    real e = FN(times_power)(P, k);
-    real tail = 1 - e * FN(gelu_tail)(a * R(0x1.6a09e667f3bcdp+0), h, R(0.5));
-    real center = FMA(FN(erf_center)(a * a), a, a);
-    return FN(or_nan)(FN(with_sign)(a < R(0.75) ? center : tail, x), x);
+    const real c = BY_TYPE(-0x1.20dd76p+0f, -0x1.20dd750429b6dp+0);
+    real a = FN(size_at_most)(x, BY_TYPE(4, 6)), w = a * a, line = c * a;
+    real low = FN(product_low)(c, a, line);
+#if FR_KIND != FR_WIDE
+    low = FMA(BY_TYPE(0x1.f7ac92p-25f, -0x1.1ae3a914fed80p-56), a, low);
+#endif
+    real z = line + FMA(w, FN(erf_log)(a, w), low);
+    real y = FN(size)(FN(expm1_below)(z, NO_LOW));
+    return FN(or_nan)(FN(with_sign)(y, x), x);
 }
 /* 2 / sqrt(pi) e^(-x^2) */
 /* ULP: lean 2, full 2, full without FMA 2.2 */

@@ -120,7 +120,7 @@ typedef struct {
 /* From the lowest to the highest, `count` of them. */
 const fr_isa *fr_isa_list(int *count);
 
-/* Bytes of the last-level cache, and how many logical processors share it. */
+/* Bytes of the last-level cache that this process may count on, and how many logical processors share it. */
 typedef struct {
     ptrdiff_t size;
     int sharers;

@@ -30,7 +30,7 @@ enum {
     FR_ROW_LANES = 16,
     FR_FEW = 32, /* in gradients, rows of up to this many elements have one lane */
     FR_MAX_LANES = 32,
-    FR_COLUMN_BATCH = FR_TILE_WIDTH / FR_COLUMNS,
+    FR_COLUMN_BATCH = 4, /* more need a large part of a small stack: a set has 5 KiB of sums */
     FR_ROW_BLOCK = 1024,
     FR_ROW_LAG = 128,
     FR_ROW_LONG = 8192,
