@@ -223,7 +223,7 @@ BODY FN(softplus)(real x, real beta) {
     real z = b * a;
     real far, S, r = FN(reduce_lifted)(-z, -FN(product_low)(b, a, z), LIFT_OF(scale), &S, &far);
     real P = FN(exp_poly)(r, -1, 1);
-    real t = S / FMA(S, R(0.5), P), w = t * t;
+    real t = S / FMA(S, R(0.5), P), w = FN(log1p_square)(t);
     real rest = t * w * FN(log1p_poly)(w);
     real y = FMA(t, inverse, FMA(t, inverse_low, rest * inverse));
     real m = x < 0 ? R(0) : x;
@@ -267,9 +267,9 @@ BODY FN(softplus_from_output)(real g, real y, real beta) {
 /* log_sigmoid(x) = -log(1 + e^-x) = min(x, 0) - log(1 + e^-|x|) */
 /* ULP: lean 2.65, full 2.75, full without FMA 2.65 */
 BODY FN(log_sigmoid)(real x) {
-    real S, r = FN(reduce)(-FN(size_at_most)(x, BY_TYPE(104, 746)), NO_LOW, BY_TYPE(40, 80), &S);
-    real P = FN(exp_poly)(r, -1, BY_TYPE(0x1p40f, 0x1p80));
-    real t = S / FMA(S, R(0.5), P), w = t * t;
+    real S, r = FN(reduce)(-FN(size_at_most)(x, BY_KIND(115, 300, 757)), NO_LOW, BY_TYPE(42, 80), &S);
+    real P = FN(exp_poly)(r, -1, BY_TYPE(0x1p42f, 0x1p80));
+    real t = S / FMA(S, R(0.5), P), w = FN(log1p_square)(t);
     real y = FMA(t * w, FN(log1p_poly)(w), t);
     real m = x > 0 ? -R(0) : x;
     return m - y;
@@ -292,19 +292,19 @@ BODY FN(log_sigmoid_from_output)(real g, real y) {
  * that a subnormal result is rounded once, by the division. */
 /* ULP: lean 2.9, full 3.25, full without FMA 3.25 */
 BODY FN(log1mexp)(real x) {
-    const real lift = BY_TYPE(40, 80);
+    const real lift = BY_TYPE(42, 80);
     const FN(word) half_root = {R(0x1.6a09e667f3bcdp-1)}, one = {R(1)}, round = {BY_TYPE(0x1p23f, 0x1p52)};
-    real a = FN(size_at_most)(x, BY_TYPE(104, 746));
+    real a = FN(size_at_most)(x, BY_KIND(115, 300, 757));
     real S, r = FN(reduce)(-a, NO_LOW, lift, &S), p = FN(expm1_poly)(r);
-    real E = FMA(S, p, S), s = S * BY_TYPE(0x1p-40f, 0x1p-80);
+    real E = FMA(S, p, S), s = S * BY_TYPE(0x1p-42f, 0x1p-80);
     int near = a <= LN2, tiny = a < BY_TYPE(0x1p-64f, 0x1p-512);
     FN(word) m = {FMA(-s, p, 1 - s) * (tiny ? BY_TYPE(0x1p64f, 0x1p512) : R(1))}, e, f;
     e.bits = (m.bits - half_root.bits + one.bits) >> SHIFT;
     f.bits = m.bits - (e.bits << SHIFT) + one.bits;
     e.bits |= round.bits;
     real k = e.number - (round.number + BIAS) - (tiny ? BY_TYPE(64, 512) : R(0));
-    real n = near ? f.number - 1 : -E, d = FMA(n, R(0.5), near ? R(1) : BY_TYPE(0x1p40f, 0x1p80));
-    real t = n / d, w = t * t;
+    real n = near ? f.number - 1 : -E, d = FMA(n, R(0.5), near ? R(1) : BY_TYPE(0x1p42f, 0x1p80));
+    real t = n / d, w = FN(log1p_square)(FN(size)(t));
     t = FMA(t * w, FN(log1p_poly)(w), t);
     t = near ? -FN(minus_k_ln2)(-t, k) : t;
     t = a == 0 ? -(real)INFINITY : t;
@@ -316,7 +316,7 @@ BODY FN(log1mexp_backward)(real g, real x) {
     real a = FN(size_at_most)(x, -FAR_LOW);
     real far, S, r = FN(reduce_far)(-a, NO_LOW, &S, &far), p = FN(expm1_poly)(r);
     real up = a < BY_TYPE(0x1p-64f, 0x1p-512) ? BY_TYPE(0x1p64f, 0x1p512) : R(1);
-    real d = FN(product)(g, FMA(S, p, S) / (FMA(-S, p, 1 - S) * up), up) * far;
+    real d = FN(product)(g, FMA(S, p, S) / (FMA(-S, p, 1 - S) * up), up * far);
     return FN(or_nan)(x < 0 ? (real)NAN : d, x);
 }
 /* e^-y - 1, as S far in celu */

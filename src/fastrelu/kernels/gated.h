@@ -53,10 +53,10 @@ BODY FN(hard_mish_backward)(real g, real x) {
     return x <= -2 ? R(0) : y;
 }
 
-/* x sigmoid(z + low) where x 2^80 does not overflow */
+/* x sigmoid(z + low) where x 2^84 does not overflow */
 BODY FN(gate_sigmoid)(real x, real z, real low) {
-    real S, r = FN(reduce)(z, low, BY_TYPE(40, 80), &S);
-    real P = FN(exp_poly)(r, -1, BY_TYPE(0x1p40f, 0x1p80));
+    real S, r = FN(reduce)(z, low, BY_TYPE(50, 84), &S);
+    real P = FN(exp_poly)(r, -1, BY_TYPE(0x1p50f, 0x1p84));
     return x * S / (S + P);
 }
 /* d/dz (z sigmoid(z)) = result * *far: S (S + P (1 + z)) / (S + P)^2 */
@@ -74,7 +74,7 @@ BODY FN(gate_sigmoid_slope)(real z, real low, int has_low, real *far) {
 /* silu(x) = x sigmoid(x) */
 /* ULP: lean 2.4, full 2.3, full without FMA 2.35 */
 BODY FN(silu)(real x) {
-    real z = FN(at_least)(x, BY_TYPE(-110, -754));
+    real z = FN(at_least)(x, BY_KIND(-120, -300, -764));
     real y = FN(gate_sigmoid)(z, z, NO_LOW);
     return x <= BY_TYPE(18, 40) ? y : x;
 }
@@ -140,7 +140,7 @@ BODY FN(quick_gelu_low)(real x, real z) {
 }
 /* ULP: lean 2.5, full 2.3, full without FMA 2.3 */
 BODY FN(quick_gelu)(real x) {
-    real m = FN(at_least)(x, BY_TYPE(-65, -443)), z = QUICK * m;
+    real m = FN(at_least)(x, BY_KIND(-70, -170, -449)), z = QUICK * m;
     real y = FN(gate_sigmoid)(m, z, FN(quick_gelu_low)(m, z));
     return x <= BY_TYPE(11, 24) ? y : x;
 }
@@ -194,23 +194,23 @@ BODY FN(times_power)(real y, real shifted) {
 }
 /* ULP: lean 5.3, full 6.15, full without FMA 7 */
 BODY FN(gelu)(real x) {
-    real a = FN(size_at_most)(x, BY_KIND(14.5, 14.6, 38.7)), h = a * a;
-    real k, P = FN(gelu_exp)(a, a, h, ROUNDER + BY_TYPE(40, 100), &k);
+    real a = FN(size_at_most)(x, BY_KIND(15.2, 14.6, 39.2)), h = a * a;
+    real k, P = FN(gelu_exp)(a, a, h, ROUNDER + BY_TYPE(46, 100), &k);
     real e = FN(times_power)(P, k);
     real m = x < 0 ? -R(0) : x;
-    return FMA(-(a * e), FN(gelu_tail)(a, h, BY_TYPE(0x1p40f, 0x1p100)), m);
+    return FMA(-(a * e), FN(gelu_tail)(a, h, BY_TYPE(0x1p46f, 0x1p100)), m);
 }
 #if FR_KIND == FR_LEAN
 /* The same for x with 8 bits, whose square is exact. Rounded to bfloat16, all results are those of gelu: the error is
  * below 2^-15, and next to the middle of two numbers it has the right sign. */
 BODY FN(gelu_rough)(real x) {
-    const real magic = ROUNDER + 40;
-    real a = FN(size_at_most)(x, R(14.5)), h = a * a;
+    const real magic = ROUNDER + 46;
+    real a = FN(size_at_most)(x, R(15.2)), h = a * a;
     real shifted = FMA(h, R(-0.5 * LOG2E), magic);
     real r = FMA(shifted - magic, 2 * LN2, h);
     real P = POLY4(r, 1, -0x1.ffec02p-2f, 0x1.00c5c6p-3f, -0x1.5fe92cp-6f, 0x1.4b8acep-9f);
     real p = POLY3(a, 0x1.fp-1f, 0x1.12b614p-1f, 0x1.dd6382p-4f, 0x1.a1cdc4p-18f);
-    real q = POLY3(a, 0x1.fp+40f, 0x1.4f3f1cp+41f, 0x1.5a415ap+40f, 0x1.2b20dep+38f);
+    real q = POLY3(a, 0x1.fp+46f, 0x1.4f3f1cp+47f, 0x1.5a415ap+46f, 0x1.2b20dep+44f);
     real m = x < 0 ? -R(0) : x;
     return FMA(-(a * FN(times_power)(P, shifted)), p / q, m);
 }
@@ -335,9 +335,9 @@ BODY FN(gelu_tanh_backward)(real g, real x) {
 /* mish(x) = x tanh(log(1 + e^x)) = x n / (n + 2 P^2), n = S (S + 2 P) */
 /* ULP: lean 2.9, full 2.9, full without FMA 3.9 */
 BODY FN(mish)(real x) {
-    real z = FN(at_least)(x, BY_TYPE(-110, -754));
-    real S, r = FN(reduce)(z, NO_LOW, BY_TYPE(36, 80), &S);
-    real low, P = FN(exp_poly_low)(r, -1, BY_TYPE(0x1p36f, 0x1p80), &low), P2 = P + P;
+    real z = FN(at_least)(x, BY_KIND(-117, -300, -764));
+    real S, r = FN(reduce)(z, NO_LOW, BY_TYPE(43, 80), &S);
+    real low, P = FN(exp_poly_low)(r, -1, BY_TYPE(0x1p43f, 0x1p80), &low), P2 = P + P;
     real w = z * S, n = S * (S + P2); /* products with S are exact */
     real top = x < 0 ? FMA(w, P2, w * S) : z * n;
     real y = top / FMA(P2, P, FMA(P2, low, n));
@@ -361,8 +361,8 @@ BODY FN(mish_backward)(real g, real x) {
 /* ULP: lean 2.8, full 2.9, full without FMA 3.2 */
 BODY FN(dish)(real x) {
     int left = x<R(-0.5), huge = FN(size)(x)> BY_KIND(0x1p30f, INFINITY, 0x1p250);
-    real c = huge ? BY_KIND(0x1p-66f, 1, 0x1p-522) : R(1);
-    real a = FN(at_most)(FN(size)(x) * c, BY_TYPE(0x1p62f, 0x1p502)), v = FMA(a, a, c * c), s = FN(root)(v);
+    real c = huge ? BY_KIND(0x1p-66f, 1, 0x1p-522) : R(1), one = huge ? BY_KIND(0x1p-120f, 1, 0x1p-1000) : R(1);
+    real a = FN(at_most)(FN(size)(x) * c, BY_TYPE(0x1p62f, 0x1p502)), v = FMA(a, a, one), s = FN(root)(v);
     real q = a / (left ? FMA(a, s, v) : s), half = R(0.5) * x;
     real y = left ? R(-0.5) * c * q : FMA(half, FN(with_sign)(q, x), half);
     return FN(with_sign)(x < -LARGEST ? R(0) : FN(size)(y), x); /* half of the smallest number is 0 */
