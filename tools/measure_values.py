@@ -20,19 +20,19 @@ import fastrelu as fr
 from fastrelu import runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 SIZE = 1024
 SIZES = [*np.arange(0.5, 130), *np.geomspace(130, 2000, 40), *np.geomspace(2e3, 1e38, 20), np.inf]
 VALUES = [*(-x for x in reversed(SIZES)), 0.0, *SIZES]
 
 
-def microseconds(call: Callable[[], Any]) -> float:
+def microseconds(call: Callable[..., Any], operands: Sequence[Any], out: Any) -> float:
     """Return the shortest of a few calls."""
     found = []
     for _ in range(5):
         start = time.perf_counter()
-        call()
+        call(*operands, out=out)
         found.append(1e6 * (time.perf_counter() - start))
     return min(found)
 
@@ -45,12 +45,12 @@ def slow_ranges(name: str, dtype: str, limit: float) -> list[str]:
     out = np.empty_like(usual)
     operands = (grad,) if "backward" in name else ()
     function(*operands, usual, out=out)
-    base = statistics.median(microseconds(lambda: function(*operands, usual, out=out)) for _ in range(9))
+    base = statistics.median(microseconds(function, (*operands, usual), out) for _ in range(9))
     ranges: list[list[float]] = []
     last = None
     for index, value in enumerate(VALUES):
         x = np.full(SIZE, value, dtype)
-        times = microseconds(lambda x=x: function(*operands, x, out=out)) / base
+        times = microseconds(function, (*operands, x), out) / base
         size = np.abs(function(*operands, x))
         subnormal = ((size > 0) & (size < np.finfo(dtype).tiny)).any()
         if times < limit or subnormal:
