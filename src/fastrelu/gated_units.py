@@ -249,9 +249,17 @@ class Unit:
             inner, outer = self.clipped(gate, value)
             of_value = call_whole(self.name, np.multiply, self.function(inner), grad)
             of_gate = self.function_backward(call_whole(self.name, np.multiply, grad, outer), inner)
+        last = kernels["identity"]
+        of_both: tuple[tuple[Any, ...], ...] = (of_gate,), (of_value,)
         if self.limit is not None:
-            of_value = activations.hard_tanh_backward(of_value, value, -self.limit, self.limit)
-            of_gate = activations.hard_tanh_backward(of_gate, gate, -np.inf, self.limit)
+            last = kernels["hard_tanh_backward"]
+            of_both = (of_gate, gate, -np.inf, self.limit), (of_value, value, -self.limit, self.limit)
+        if out[0] is not None and out[1] is not None:  # both are written, or none where there is no memory
+            passes = tuple((last, operands, (), target) for operands, target in zip(of_both, out, strict=True))
+            if call_fused(f"{self.name}_backward", passes) is not None:
+                return out
+        if self.limit is not None:
+            of_gate, of_value = (activations.hard_tanh_backward(*operands) for operands in of_both)
         return self._stored(of_gate, out[0]), self._stored(of_value, out[1])
 
     def _stored(self, gradient: Any, target: Any) -> Any:
