@@ -568,6 +568,30 @@ def test_array_of_betas() -> None:
         assert_same_bits(fr.swiglu_backward(grad, (x[:, :2], x[:, 2:]), beta=beta)[0], of_gate)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2"])
+@pytest.mark.parametrize("options", [{"limit": 2.5}, {"offset": 1.0}, {"limit": 2.5, "offset": -0.5}], ids=str)
+@pytest.mark.parametrize("backward", [fr.swiglu_backward, fr.geglu_backward, fr.reglu_backward])
+def test_gradients_of_clipped_units_into_arrays(
+    backward: Callable[..., Any], options: dict[str, float], dtype: str
+) -> None:
+    """New arrays, given ones, pairs and the input itself get the same bits, of infinities and NaN too."""
+    special = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 2.5, -2.5, 1e4, -1e4, 0.5], dtype)
+    gate, value = (a.astype(dtype) for a in np.meshgrid(special, special))
+    grad = np.resize(np.array([1, -2, np.inf, np.nan, -0.0, 0.5, 3], dtype), gate.shape)
+    x = np.concatenate([gate, value], 1)
+    with np.errstate(all="ignore"):
+        of_gate, of_value = backward(grad, (gate, value), **options)
+        wanted = np.concatenate([of_gate, of_value], 1)
+        assert_same_bits(backward(grad, x, **options), wanted)
+        own = x.copy()
+        for given, out in ((x, np.ones_like(x)), (x, np.ones_like(x.T).T), (own, own)):
+            assert backward(grad, given, out=out, **options) is out
+            assert_same_bits(out, wanted)
+        pair = np.empty_like(gate), np.empty_like(gate)
+        backward(grad, (gate, value), out=pair, **options)
+        assert_same_bits(np.concatenate(pair, 1), wanted)
+
+
 def test_buffers_of_units(tmp_path: Path) -> None:
     """Memory views and files as inputs and outputs, and one of two gradients in memory that is given."""
     x, grad = np.array([[1, -2, 3, 0.5], [4, 5, -6, 7]], "f4"), np.array([[1, 2], [3, 4]], "f4")

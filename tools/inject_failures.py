@@ -570,6 +570,7 @@ def layers() -> dict[str, Callable[[], nn.Module]]:
         "Sequential": lambda: nn.Sequential(nn.Linear(6, 5, rng=0), nn.PReLU(5), nn.Dropout(0.5, rng=0), nn.Softmax()),
         "Dropout": lambda: nn.Dropout(0.5, rng=0),
         "RReLU": lambda: nn.RReLU(rng=0),
+        "GumbelSoftmax": lambda: nn.GumbelSoftmax(rng=0),
         "PReLU": lambda: nn.PReLU(6),
         "SReLU": lambda: nn.SReLU(6),
         "Threshold": lambda: nn.Threshold(0.5, 0.0),

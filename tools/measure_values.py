@@ -2,9 +2,9 @@
 
 Intel's processors take about 40 ns for a vector with a subnormal number among its operands or results, and for results
 that are rounded to 0 from just below. Each line is a function and a type, with the ranges of x, filled into a whole
-array, for which a call takes more than twice the time of random numbers, and how many times; ranges whose results are
-subnormal, which cannot be helped, are left out. The library must not be slow for all x beyond some value: such
-ranges have another number than "inf" at both ends.
+array, for which a call takes more than 2.5 times the time of random numbers (``--limit``), and how many times; values
+whose results are subnormal, which cannot be helped, are left out. No range may go on to infinity: the library must not
+be slow for every x beyond some value. Functions that need parameters are named and not measured.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def main() -> None:
             for name in options.functions:
                 try:
                     found = slow_ranges(name, dtype, options.limit)
-                except TypeError:  # it needs parameters
+                except TypeError:
+                    print(f"{name} {dtype}: needs parameters", flush=True)
                     continue
                 print(f"{name} {dtype}: {'; '.join(found) if found else 'none'}", flush=True)
 

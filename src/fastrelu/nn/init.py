@@ -574,12 +574,13 @@ def xavier_normal_(tensor: _T, gain: float = 1.0, *, rng: Rng = None) -> _T:
 
 
 def _kaiming_std(
-    tensor: Parameter | NDArray[Any], a: float | tuple[float, ...], mode: Fan, name: str, convention: Convention
+    tensor: Parameter | NDArray[Any], a: float | tuple[float, ...], mode: Fan, name: Any, convention: Convention
 ) -> float:
     _check_mode("mode", mode)
     _check_parameters("a", a)
     fan = _fans(_array(tensor))[mode == "fan_out"]
-    param = a if a != 0 or np.array_equal(name, "leaky_relu") else None  # a name that is none is refused below
+    sloped = isinstance(name, str) and name == "leaky_relu"  # a name that is none is refused below
+    param = a if a != 0 or sloped else None
     return calculate_gain(name, param, convention=convention) / math.sqrt(max(fan, 1))
 
 
