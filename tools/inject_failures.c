@@ -104,9 +104,38 @@ static int fails(int allocators, const void *caller) {
     return 1;
 }
 
-/* Memory that the library has allocated and not freed. */
-static void note(const void *caller, int change) {
-    if (module_of(caller) == OURS) __atomic_add_fetch(&held, change, __ATOMIC_RELAXED);
+/* The blocks that the library has allocated and not freed, by address: a compiler may turn its last call of free into a
+ * jump, after which the caller's address is not the library's. */
+enum { SLOTS = 1 << 16 };
+static void *blocks[SLOTS];
+static char freed; /* its address stands in the place of a freed block */
+static pthread_mutex_t counting = PTHREAD_MUTEX_INITIALIZER;
+
+static size_t slot_of(const void *block) { return ((uintptr_t)block >> 4) * 0x9E3779B97F4A7C15u >> 48; }
+
+static void *noted(void *block, const void *caller) {
+    if (!block || module_of(caller) != OURS) return block;
+    pthread_mutex_lock(&counting);
+    size_t slot = slot_of(block), tried = 0;
+    while (blocks[slot] && blocks[slot] != &freed && tried++ < SLOTS) slot = (slot + 1) % SLOTS;
+    if (tried > SLOTS) abort();
+    blocks[slot] = block, held++;
+    pthread_mutex_unlock(&counting);
+    return block;
+}
+
+static void *forgotten(void *block) {
+    if (!block || !nmodules) return block;
+    pthread_mutex_lock(&counting);
+    size_t slot = slot_of(block), tried = 0;
+    while (blocks[slot] && blocks[slot] != block && tried++ < SLOTS) slot = (slot + 1) % SLOTS;
+    if (blocks[slot] == block) {
+        blocks[slot] = &freed, held--;
+        if (!blocks[(slot + 1) % SLOTS]) /* nothing is looked for past an empty slot */
+            for (; blocks[slot] == &freed; slot = (slot + SLOTS - 1) % SLOTS) blocks[slot] = NULL;
+    }
+    pthread_mutex_unlock(&counting);
+    return block;
 }
 
 /* Calls a function while the allocations numbered `from` to `to` fail. */
@@ -142,42 +171,36 @@ static void (*next_free)(void *);
 
 void *malloc(size_t size) {
     if (fails(IN_SYSTEM, CALLER)) return NULL;
-    note(CALLER, 1);
-    return NEXT(malloc)(size);
+    return noted(NEXT(malloc)(size), CALLER);
 }
 
 void *calloc(size_t count, size_t size) {
     static __thread int resolving; /* dlsym may call calloc, and handles its failure */
     if (resolving || fails(IN_SYSTEM, CALLER)) return NULL;
-    note(CALLER, 1);
     resolving = 1;
     (void)NEXT(calloc);
     resolving = 0;
-    return next_calloc(count, size);
+    return noted(next_calloc(count, size), CALLER);
 }
 
 void *realloc(void *data, size_t size) {
     if (fails(IN_SYSTEM, CALLER)) return NULL;
-    note(CALLER, !data);
-    return NEXT(realloc)(data, size);
+    return noted(NEXT(realloc)(forgotten(data), size), CALLER);
 }
 
 void *aligned_alloc(size_t alignment, size_t size) {
     if (fails(IN_SYSTEM, CALLER)) return NULL;
-    note(CALLER, 1);
-    return NEXT(aligned_alloc)(alignment, size);
+    return noted(NEXT(aligned_alloc)(alignment, size), CALLER);
 }
 
 int posix_memalign(void **to, size_t alignment, size_t size) {
     if (fails(IN_SYSTEM, CALLER)) return ENOMEM;
-    note(CALLER, 1);
-    return NEXT(posix_memalign)(to, alignment, size);
+    const int error = NEXT(posix_memalign)(to, alignment, size);
+    if (!error) (void)noted(*to, CALLER);
+    return error;
 }
 
-void free(void *data) {
-    if (data) note(CALLER, -1);
-    NEXT(free)(data);
-}
+void free(void *data) { NEXT(free)(forgotten(data)); }
 
 void *mmap(void *start, size_t size, int protection, int flags, int file, off_t offset) {
     if ((flags & MAP_ANONYMOUS) && fails(IN_SYSTEM, CALLER)) return MAP_FAILED;

@@ -12,6 +12,8 @@ range of the type. ONNX does not say what becomes of NaN; here it is the zero po
 
 from __future__ import annotations
 
+import contextvars
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -37,6 +39,12 @@ def _byte_type(name: str, dtype: DTypeLike) -> np.dtype[Any]:
     if found not in _BYTES:
         raise TypeError(f"{name} takes the types int8 and uint8, got {found}")
     return found
+
+
+def _accurate(function: Callable[..., Any], steps: NDArray[Any], x_scale: NDArray[Any], y_scale: NDArray[Any]) -> Any:
+    """Return the activation of bytes, whose offsets from the zero point are given, in steps of the result."""
+    with runtime.precision("accurate"), np.errstate(all="ignore"):  # infinite results are limited
+        return function(steps * x_scale) / y_scale
 
 
 def _as_bytes(name: str, operand: str, value: Any) -> NDArray[Any]:
@@ -322,8 +330,9 @@ def table(
         )
     x_scale, x_zero, y_scale, y_zero = (array[..., np.newaxis] for array in given)
     q = np.arange(256, dtype=np.uint8).view(own)
-    with runtime.precision("accurate"), np.errstate(all="ignore"):  # infinite results are limited
-        y = call.function()((q - x_zero.astype(np.float64)) * x_scale) / y_scale
+    steps = q - x_zero.astype(np.float64)
+    # Settings end with a context of their own, even if there is no memory to set them back.
+    y = contextvars.copy_context().run(_accurate, call.function(), steps, x_scale, y_scale)
     y = np.clip(np.rint(np.nan_to_num(y, nan=0.0, posinf=np.inf, neginf=-np.inf)) + y_zero, *_BYTES[own])
     found: NDArray[Any] = y.astype(own)
     return found

@@ -71,8 +71,15 @@ static void fr_no_memory(void) {
     PyGILState_Release(state);
 }
 
-static void fr_row_native_loop(char **args, const npy_intp *dimensions, const npy_intp *steps,
-                               const fr_row_ufunc *how) {
+/* Working memory, kept from one block to the next: only the first, before anything is written, may find none. */
+typedef struct {
+    char *data;
+    size_t size;
+} fr_room;
+
+/* Computes rows of the types that compute; returns whether there was memory. */
+static int fr_row_native_loop(char **args, const npy_intp *dimensions, const npy_intp *steps, const fr_row_ufunc *how,
+                              fr_room *room) {
     const ptrdiff_t all = dimensions[0], n = dimensions[1];
     const int reduces = how->form == FR_SUM || how->form == FR_MEAN, scales = how->form == FR_SUM_GRADIENT;
     const npy_intp *along = steps + how->inputs + 1 - scales; /* the gradient of a sum has no axis */
@@ -80,8 +87,6 @@ static void fr_row_native_loop(char **args, const npy_intp *dimensions, const np
     const int mask = how->masked ? how->inputs - 1 : -1, out = how->inputs;
     const fr_target nothing = {0};
     double sums[FR_SUMS_AT_ONCE];
-    char *room = NULL;
-    size_t held = 0;
     for (ptrdiff_t start = 0; start < all; start += most) {
         const ptrdiff_t rows = all - start < most ? all - start : most;
         fr_row_call call;
@@ -120,19 +125,16 @@ static void fr_row_native_loop(char **args, const npy_intp *dimensions, const np
         }
         fr_rows_prepare(&call, rows);
         const size_t size = fr_rows_room(&call, rows);
-        if (size > held) {
-            free(room);
-            room = size == SIZE_MAX ? NULL : (char *)malloc(size);
-            held = size;
-            if (!room) {
-                fr_no_memory();
-                return;
-            }
+        if (size > room->size) {
+            free(room->data);
+            room->data = size == SIZE_MAX ? NULL : (char *)malloc(size);
+            room->size = room->data ? size : 0;
+            if (!room->data) return 0;
         }
         const char *where = mask < 0 ? NULL : args[mask] + start * steps[mask];
         const ptrdiff_t across = mask < 0 ? 0 : steps[mask], mask_along = mask < 0 ? 0 : along[mask];
         const fr_guard caller = fr_guard_open();
-        fr_run_rows(&call, 0, rows, room);
+        fr_run_rows(&call, 0, rows, room->data);
         if (reduces)
             fr_store_sums(how, sums, rows, n, where, across, mask_along, args[out] + start * steps[out], steps[out]);
         else if (scales)
@@ -140,7 +142,7 @@ static void fr_row_native_loop(char **args, const npy_intp *dimensions, const np
                           args[out] + start * steps[out], steps[out], along[out]);
         fr_guard_close(caller);
     }
-    free(room);
+    return 1;
 }
 
 enum { FR_HALVES_AT_ONCE = 4096, FR_ROW_UFUNC_MOST = 4 };
@@ -156,7 +158,8 @@ static void fr_move_halves(char *block, char *at, ptrdiff_t rows, ptrdiff_t n, p
 }
 
 /* Rows of a 16-bit type: a block of them is loaded, computed and stored at a time. */
-static void fr_row_half_loop(char **args, const npy_intp *dimensions, const npy_intp *steps, const fr_row_ufunc *how) {
+static int fr_row_half_loop(char **args, const npy_intp *dimensions, const npy_intp *steps, const fr_row_ufunc *how,
+                            fr_room *room) {
     const ptrdiff_t all = dimensions[0], n = dimensions[1];
     const int reduces = how->form == FR_SUM || how->form == FR_MEAN, scales = how->form == FR_SUM_GRADIENT;
     const int out = how->inputs, mask = how->masked ? out - 1 : -1;
@@ -164,12 +167,10 @@ static void fr_row_half_loop(char **args, const npy_intp *dimensions, const npy_
     const ptrdiff_t fitting = n > 0 ? FR_HALVES_AT_ONCE / n : FR_HALVES_AT_ONCE;
     const ptrdiff_t most = fitting > all ? all : fitting < 1 ? 1 : fitting;
     const size_t wide = (size_t)most * (size_t)(n + 1) * sizeof(double);
-    char *room = n < PTRDIFF_MAX / 64 ? (char *)malloc((FR_ROW_UFUNC_MOST + 1) * wide) : NULL;
-    if (!room) {
-        fr_no_memory();
-        return;
-    }
-    char *halves = room + FR_ROW_UFUNC_MOST * wide;
+    char *block = n < PTRDIFF_MAX / 64 ? (char *)malloc((FR_ROW_UFUNC_MOST + 1) * wide) : NULL;
+    if (!block) return 0;
+    char *halves = block + FR_ROW_UFUNC_MOST * wide;
+    int enough = 1;
     for (ptrdiff_t start = 0; start < all; start += most) {
         const ptrdiff_t rows = all - start < most ? all - start : most;
         const npy_intp inner[] = {rows, n};
@@ -181,7 +182,7 @@ static void fr_row_half_loop(char **args, const npy_intp *dimensions, const npy_
             const int row = !(scales && j == 0) && !(reduces && j == out);
             const ptrdiff_t length = row ? n : 1;
             const ptrdiff_t size = reduces && j == out ? (ptrdiff_t)sizeof(double) : how->itemsize;
-            given[j] = j == mask ? at : room + (size_t)j * wide;
+            given[j] = j == mask ? at : block + (size_t)j * wide;
             strides[j] = j == mask ? steps[j] : length * size;
             if (row) core[j] = j == mask ? along[j] : size;
             if (j == mask || j == out) continue;
@@ -189,19 +190,23 @@ static void fr_row_half_loop(char **args, const npy_intp *dimensions, const npy_
             how->load(halves, given[j], rows * length);
         }
         fr_guard_close(caller);
-        fr_row_native_loop(given, inner, strides, how);
+        enough = fr_row_native_loop(given, inner, strides, how, room);
+        if (!enough) break;
         caller = fr_guard_open();
         const ptrdiff_t length = reduces ? 1 : n;
         (reduces ? how->store_sum : how->store)(given[out], halves, rows * length);
         fr_guard_close(caller);
         fr_move_halves(halves, args[out] + start * steps[out], rows, length, steps[out], reduces ? 0 : along[out], 0);
     }
-    free(room);
+    free(block);
+    return enough;
 }
 
 static void fr_row_ufunc_loop(char **args, const npy_intp *dimensions, const npy_intp *steps, void *data) {
     const fr_row_ufunc *how = (const fr_row_ufunc *)data;
-    (how->load ? fr_row_half_loop : fr_row_native_loop)(args, dimensions, steps, how);
+    fr_room room = {NULL, 0};
+    if (!(how->load ? fr_row_half_loop : fr_row_native_loop)(args, dimensions, steps, how, &room)) fr_no_memory();
+    free(room.data);
 }
 
 #endif
