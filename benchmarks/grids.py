@@ -1,6 +1,7 @@
-"""Suites beside full.py: ``python benchmarks/grids.py axis masks types passes``.
+"""Suites beside full.py: ``python benchmarks/grids.py axis masks types values passes``.
 
-Functions along an axis (axis.py); masks; element types; passes that take several steps at once (passes.py).
+Functions along an axis (axis.py); masks; element types; extreme values; passes that take several steps at once
+(passes.py).
 
 Measured as full.py measures: each side in a process of its own, restarted for each pair, one at a time, in alternating order,
 with checked answers. The results are ``results/axis.json`` and its like, which report.py turns into tables.
@@ -15,7 +16,7 @@ import re
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -254,6 +255,65 @@ def _type_cell(function: Any, label: str, size: int, threads: int) -> Cell:
     return Cell(function.name, label, size, f"out, threads: {threads}", laid, dtype, answer, size, expression, sides)
 
 
+# --- Extreme values ---------------------------------------------------------------------------------------------------
+
+VALUES_SETUP = """
+def halved(x, limit):
+    x = np.array(x)
+    x[..., ::2] = limit
+    return x
+def values(size, dtype, value, half):
+    x = (2 * np.random.default_rng(0).standard_normal(size)).astype(dtype)
+    return halved(x, value) if half else np.full_like(x, value)
+"""
+EXTREMES = {  # by label: the value in float32 and in float64, and whether half of the elements have it, or all
+    "dead units (0)": (0, 0, False),
+    "50": (50, 50, False),
+    "-50": (-50, -50, False),
+    "subnormal results (-100, -720)": (-100, -720, False),
+    "half -1e9": (-1e9, -1e9, True),
+}
+OF_EXTREMES = tuple(
+    f"{name}{direction}"
+    for name in ("sigmoid", "silu", "gelu", "tanh", "elu", "softplus", "mish", "log_sigmoid")
+    for direction in ("", "_backward")
+)
+ROWS_OF_EXTREMES = {"half -1e9": "-1e9", "half -inf": "-np.inf"}  # what masks write
+
+
+def value_cells(options: argparse.Namespace) -> Iterator[Cell]:
+    """Yield the cells of inputs that no normal distribution has: saturated, masked, and of dead units."""
+    for dtype in options.dtypes:
+        for name in ("softmax", "log_softmax", "logsumexp"):
+            for label, limit in ROWS_OF_EXTREMES.items():
+                if not options.functions or name in options.functions:
+                    cell = _axis_cell(name, axis.ROWS[name], dtype, 1000, "last", "no mask", options.threads)
+                    mode = f"{label}, threads: {options.threads}"
+                    yield replace(cell, mode=mode, setup=f"{cell.setup}x = wrap(halved(x, {limit}))\n")
+        for function in functions():
+            if function.name in OF_EXTREMES and (not options.functions or function.name in options.functions):
+                for label, (single, double, half) in EXTREMES.items():
+                    for size in options.sizes or (100_000,):
+                        value = single if dtype == "float32" else double
+                        yield _value_cell(function, dtype, size, f"{label}, threads: {options.threads}", value, half)
+
+
+def _value_cell(function: Any, dtype: str, size: int, mode: str, value: float, half: bool) -> Cell:
+    laid = "".join(f"{name} = {number!r}\n" for name, number in function.parameters.items())
+    laid += f"x = wrap(values({size}, {dtype!r}, {value}, {half}))\n"
+    if "grad" in function.data:
+        laid += f"grad = wrap(values({size}, {dtype!r}, 0, False) + np.float32(0.5))\n"
+    expression = function.expression
+    numpy = into_out(expression) or f"out[...] = {expression}"
+    sides = {OURS: Statement(function.ours("out")), "numpy": Statement(numpy)}
+    for side in ("torch", "jax", "onnxruntime"):
+        found = peers.PACKAGES[side].statement(function, dtype)
+        source = found and (found.into or found.fresh)
+        if found and source:
+            sides[side] = Statement(source, found.setup)
+    return Cell(function.name, dtype, size, mode, laid, dtype, dtype, size, expression, sides)
+
+
 # --- Passes that take several steps at once ------------------------------------------------------------------------------
 
 
@@ -298,7 +358,7 @@ def _pass_cell(name: str, one: passes.Pass, dtype: str, size: int, threads: int)
 
 # --- Measuring --------------------------------------------------------------------------------------------------------
 
-SUITES = {"axis": axis_cells, "masks": mask_cells, "types": type_cells, "passes": pass_cells}
+SUITES = {"axis": axis_cells, "masks": mask_cells, "types": type_cells, "values": value_cells, "passes": pass_cells}
 _TORCH_WRAP = """
 def wrap(array):
     if array.dtype.name == "bfloat16":
@@ -310,14 +370,14 @@ def wrap(array):
 def prelude(side: str, threads: int) -> str:
     """Return the source that a side's process begins with."""
     own = "import fastrelu as fr" if side in {OURS, SEPARATE} else peers.prelude(side, threads, full.CACHE)
-    return f"import math\n{own}\n{_TORCH_WRAP if side == 'torch' else ''}{axis.SETUP}{TYPES_SETUP}{passes.SETUP}"
+    return f"import math\n{own}\n{_TORCH_WRAP if side == 'torch' else ''}{axis.SETUP}{TYPES_SETUP}{VALUES_SETUP}{passes.SETUP}"
 
 
 @cache
 def reference() -> dict[str, Any]:
     """Return the namespace of the right answers."""
     names: dict[str, Any] = {"np": np, "wrap": lambda array: array, "out": np.empty(0)}
-    exec(f"import math\nfrom scipy import special\n{axis.SETUP}{TYPES_SETUP}{passes.SETUP}", names)  # noqa: S102  the source is above
+    exec(f"import math\nfrom scipy import special\n{axis.SETUP}{TYPES_SETUP}{VALUES_SETUP}{passes.SETUP}", names)  # noqa: S102  the source is above
     return names
 
 
@@ -400,7 +460,7 @@ def run(suite: str, options: argparse.Namespace) -> dict[str, Any]:
             print(f"{suite}: pair {number + 1} done after {(time.perf_counter() - start) / 60:.1f} minutes", flush=True)
     found: dict[str, Any] = {
         "machine": machine.describe(*(name for name in options.peers if peers.PACKAGES[name].modules)),
-        "settings": {"pairs": options.pairs, "inputs": "2 N(0, 1)"},
+        "settings": {"pairs": options.pairs, "inputs": "2 N(0, 1)" if suite != "values" else "as the cells say"},
         "cells": {},
         "errors": {},
         "wrong": {},
@@ -422,11 +482,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     available = [name for name, package in peers.PACKAGES.items() if package.installed]
     beside = [name for name in ("numpy", "scipy", "torch", "jax", "onnxruntime") if name in available]
     parser = argparse.ArgumentParser(description="Functions along an axis, masks and element types next to peers.")
-    parser.add_argument("suites", nargs="+", choices=SUITES, metavar="SUITE", help="axis, masks, types, passes")
+    parser.add_argument("suites", nargs="+", choices=SUITES, metavar="SUITE", help="axis, masks, types, values, passes")
     parser.add_argument("--functions", nargs="+", default=[], metavar="NAME", help="functions (all)")
     parser.add_argument("--lengths", nargs="+", type=int, default=axis.LENGTHS, metavar="N", help="of rows (axis)")
-    parser.add_argument("--sizes", nargs="+", type=int, metavar="N", help="elements (masks, types, passes: all)")
-    parser.add_argument("--dtypes", nargs="+", default=["float32", "float64"], metavar="DTYPE", help="(axis, masks)")
+    parser.add_argument(
+        "--sizes", nargs="+", type=int, metavar="N", help="elements (masks, types, values, passes: all)"
+    )
+    parser.add_argument(
+        "--dtypes", nargs="+", default=["float32", "float64"], metavar="DTYPE", help="(axis, masks, values)"
+    )
     parser.add_argument("--peers", nargs="*", default=beside, choices=beside, metavar="PEER", help="(installed)")
     parser.add_argument("--pairs", type=int, default=5, help="restarts of every process (default: 5)")
     parser.add_argument("--threads", type=int, default=2, help="threads of every side (default: 2)")

@@ -533,7 +533,7 @@ OTHERS = {
     "two_threads": two_threads,
     "layouts": layouts,
     "neighbors": neighbors,
-    **dict.fromkeys(("axis", "masks", "types", "passes"), grid),
+    **dict.fromkeys(("axis", "masks", "types", "values", "passes"), grid),
     **dict.fromkeys(("network", "rows", "parameters", "diagnostics"), statements),
 }
 

@@ -566,6 +566,7 @@ def test_every_function_along_an_axis_has_cells() -> None:
         ),
         ("masks", ["--sizes", "1000"]),
         ("types", ["--functions", "relu", "gelu_backward", "--sizes", "1000"]),
+        ("values", ["--functions", "softmax", "elu", "gelu_backward", "--sizes", "1000"]),
         (
             "passes",
             [
