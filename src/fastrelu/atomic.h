@@ -12,11 +12,15 @@ static inline long long fr_add(fr_atomic *a, long long value) { return _Interloc
 static inline int fr_replace(fr_atomic *a, long long expected, long long value) {
     return _InterlockedCompareExchange64(a, value, expected) == expected;
 }
+static inline void fr_prepare(fr_atomic *a, long long value) { *a = value; } /* another write publishes it */
 #define FR_PER_THREAD __declspec(thread)
 #else
 typedef long long fr_atomic;
 static inline long long fr_load(fr_atomic *a) { return __atomic_load_n(a, __ATOMIC_SEQ_CST); }
 static inline void fr_store(fr_atomic *a, long long value) { __atomic_store_n(a, value, __ATOMIC_SEQ_CST); }
+static inline void fr_prepare(fr_atomic *a, long long value) { /* another write publishes it */
+    __atomic_store_n(a, value, __ATOMIC_RELAXED);
+}
 static inline long long fr_swap(fr_atomic *a, long long value) {
     return __atomic_exchange_n(a, value, __ATOMIC_SEQ_CST);
 }
