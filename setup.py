@@ -42,7 +42,12 @@ ISA = {
     "v3": {"unix": ["-march=x86-64-v3"], "msvc": ["/arch:AVX2"]},
     "v4": {"unix": ["-march=x86-64-v4", "-mprefer-vector-width=512"], "msvc": ["/arch:AVX512"]},
 }
-MOVES = {"v4": ["-mmove-max=512", "-mstore-max=512"]}  # instead of those above, from compilers that accept them
+# Where a compiler accepts them. GCC takes a load for free, and loads an element once for each use, unless it compiles for
+# Intel's processors: up to 40 % where vectors cross lines of the cache.
+TUNED = {
+    "v3": ["-mtune=skylake"],
+    "v4": ["-mtune=skylake-avx512", "-mmove-max=512", "-mstore-max=512"],  # the latter instead of those above
+}
 OPENMP = {
     "msvc": (["/openmp"], []),
     "darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]),
@@ -121,8 +126,8 @@ class BuildExt(build_ext):
                 zig = [flag.replace("x86-64-", "x86_64_") for flag in flags[kind]]  # Zig's spelling of the same
                 found = next((tried for tried in (flags[kind], zig) if self.works(strict + tried)), None)
                 if name == "base" or (name in wanted and found is not None):
-                    moves = self.keep(MOVES.get(name, []), strict) if kind == "unix" else []
-                    jobs.append((KERNELS / f"isa_{name}.c", common + (found or []) + moves))
+                    tuned = self.keep(TUNED.get(name, []), strict) if kind == "unix" else []
+                    jobs.append((KERNELS / f"isa_{name}.c", common + (found or []) + tuned))
                     macros.append((f"FR_HAVE_{name.upper()}", "1"))
                 elif X86:
                     print(f"fastrelu: building without the {name} kernels")

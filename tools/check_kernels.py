@@ -65,7 +65,9 @@ PYTHON_HEADERS = '#include "rows_ufunc.h"\n'
 # ziglang hands on -c beside -S
 CLANG = [sys.executable, "-m", "ziglang", "cc", "-Wno-unused-command-line-argument"]
 JOBS = {
-    "gcc": [(["cc", *SETUP["ISA"][isa]["unix"]], isa, isa) for isa in ("base", "v3", "v4")],
+    "gcc": [
+        (["cc", *SETUP["ISA"][isa]["unix"], *SETUP["TUNED"].get(isa, [])], isa, isa) for isa in ("base", "v3", "v4")
+    ],
     "clang": [
         ([*CLANG, "-target", "x86_64-linux-musl", "-mcpu=x86_64_v3"], "v3", "v3"),
         ([*CLANG, "-target", "aarch64-linux-musl"], "base", "neon"),
