@@ -310,7 +310,8 @@ def _value_cell(function: Any, dtype: str, size: int, mode: str, value: float, h
         found = peers.PACKAGES[side].statement(function, dtype)
         source = found and (found.into or found.fresh)
         if found and source:
-            sides[side] = Statement(source, found.setup)
+            mark = "  # out=out" if "binding" in source else ""
+            sides[side] = Statement(f"{source}{mark}", found.setup)
     return Cell(function.name, dtype, size, mode, laid, dtype, dtype, size, expression, sides)
 
 
