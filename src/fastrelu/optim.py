@@ -343,6 +343,12 @@ class SGD(Optimizer):
     ValueError
         If a number is out of range, or for `nesterov` without momentum or with dampening.
 
+    Notes
+    -----
+    Where gradients stay 0, as those of dead units do, the running array shrinks to subnormal numbers and remains there,
+    in PyTorch too: with a momentum of 0.9 after some 900 steps. Intel's processors are slow on them. Zeros end that:
+    ``optimizer.state[parameter]["momentum_buffer"][...] = 0``.
+
     References
     ----------
     I. Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013; the update is

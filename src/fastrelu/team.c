@@ -179,8 +179,7 @@ typedef union {
 
 /* A line travels to a thread that reads it after another has written it, for about 0.1 us. So what a worker reads of
  * each job is in one line, the queues are in lines of their own, and the mask is written only if it changes. */
-static struct {
-    char line0[FR_TEAM_LINE];
+static _Alignas(FR_TEAM_LINE) struct {
     fr_atomic gate;   /* number of workers inside, and FR_OPEN */
     fr_atomic called; /* workers that have been woken, or were found awake */
     fr_share run;
@@ -206,10 +205,9 @@ static fr_mutex caller_lock = FR_MUTEX_INIT;
 static fr_condition caller_bell = FR_CONDITION_INIT;
 static fr_atomic caller_asleep;
 
-static struct {
-    char line0[FR_TEAM_LINE];
+static _Alignas(FR_TEAM_LINE) struct {
     fr_atomic jobs; /* number of jobs so far: watched by the workers, so nothing else is written beside it */
-    char line1[FR_TEAM_LINE];
+    char line[FR_TEAM_LINE - sizeof(fr_atomic)];
 } posted;
 static fr_atomic busy;            /* a call uses the team */
 static fr_atomic arrived;         /* workers in the region */

@@ -267,7 +267,8 @@ BODY FN(softplus_from_output)(real g, real y, real beta) {
 /* log_sigmoid(x) = -log(1 + e^-x) = min(x, 0) - log(1 + e^-|x|) */
 /* ULP: lean 2.65, full 2.75, full without FMA 2.65 */
 BODY FN(log_sigmoid)(real x) {
-    real S, r = FN(reduce)(-FN(size_at_most)(x, BY_KIND(115, 300, 757)), NO_LOW, BY_TYPE(42, 80), &S);
+    real a = FN(size_at_most)(FN(at_least)(x, -R(50)), BY_KIND(115, 300, 757)); /* e^x is lost in x from there on */
+    real S, r = FN(reduce)(-a, NO_LOW, BY_TYPE(42, 80), &S);
     real P = FN(exp_poly)(r, -1, BY_TYPE(0x1p42f, 0x1p80));
     real t = S / FMA(S, R(0.5), P), w = FN(log1p_square)(t);
     real y = FMA(t * w, FN(log1p_poly)(w), t);
