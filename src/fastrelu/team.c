@@ -199,7 +199,6 @@ static _Alignas(FR_TEAM_LINE) struct {
 #endif
 } job;
 
-
 static fr_worker workers[FR_MOST_THREADS - 1];
 static fr_mutex caller_lock = FR_MUTEX_INIT;
 static fr_condition caller_bell = FR_CONDITION_INIT;
@@ -410,7 +409,8 @@ static long fr_take_share(int part) {
 static int fr_shares_left(void) {
     const int queues = job.parts < FR_QUEUES ? job.parts : FR_QUEUES;
     for (int queue = 0; queue < queues; queue++)
-        if (job.shares * queue / queues + fr_load(&job.taken[queue].shares) < job.shares * (queue + 1) / queues) return 1;
+        if (job.shares * queue / queues + fr_load(&job.taken[queue].shares) < job.shares * (queue + 1) / queues)
+            return 1;
     return 0;
 }
 
