@@ -360,6 +360,7 @@ def _pass_cell(name: str, one: passes.Pass, dtype: str, size: int, threads: int)
 # --- Measuring --------------------------------------------------------------------------------------------------------
 
 SUITES = {"axis": axis_cells, "masks": mask_cells, "types": type_cells, "values": value_cells, "passes": pass_cells}
+SETUP = f"{axis.SETUP}{TYPES_SETUP}{VALUES_SETUP}{passes.SETUP}"
 _TORCH_WRAP = """
 def wrap(array):
     if array.dtype.name == "bfloat16":
@@ -371,14 +372,14 @@ def wrap(array):
 def prelude(side: str, threads: int) -> str:
     """Return the source that a side's process begins with."""
     own = "import fastrelu as fr" if side in {OURS, SEPARATE} else peers.prelude(side, threads, full.CACHE)
-    return f"import math\n{own}\n{_TORCH_WRAP if side == 'torch' else ''}{axis.SETUP}{TYPES_SETUP}{VALUES_SETUP}{passes.SETUP}"
+    return f"import math\n{own}\n{_TORCH_WRAP if side == 'torch' else ''}{SETUP}"
 
 
 @cache
 def reference() -> dict[str, Any]:
     """Return the namespace of the right answers."""
     names: dict[str, Any] = {"np": np, "wrap": lambda array: array, "out": np.empty(0)}
-    exec(f"import math\nfrom scipy import special\n{axis.SETUP}{TYPES_SETUP}{VALUES_SETUP}{passes.SETUP}", names)  # noqa: S102  the source is above
+    exec(f"import math\nfrom scipy import special\n{SETUP}", names)  # noqa: S102  the source is above
     return names
 
 

@@ -23,6 +23,8 @@ FAMILIES = {
     "side by side": r"crelu(_backward_from_output)?: (dense|gaps|half)(, out dense)?$",
     "sums": r"(prelu|celu)_backward_parameters: (dense(, out dense)?|gaps|half|dense, arrays|dense, large)$",
     "rows": r"(softmax|log_softmax_backward_from_output): (dense|half)",
+    "row ufuncs": r"fastrelu\.ufuncs\.(softmax|logsumexp_backward)(_where)?: half",
+    "tables": r"table: ",
     "rows, large": r"softmax: large .8.*gaps, out",
     "loss": r"cross_entropy(_value_and_grad)?: .4, 6., (dense|half), (weight|smoothed)",
     "fused": r"bias_act(_|_backward_from_output)?: .4, 6., dense(, out)?$",
