@@ -16,7 +16,7 @@ import fastrelu as fr
 from fastrelu import _rows, _runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -271,6 +271,50 @@ def test_bands(function: Function, dtype: str, precision: fr.runtime.Precision, 
             beside = np.ascontiguousarray(y.T)
             dx = _rows.from_output(kernels, function.kind, grad[:rows], y, -1, None)
             assert_same_bits(dx, _rows.from_output(kernels, function.kind, turned, beside, 0, None).T, rows)
+
+
+@each_function
+@each_dtype
+@each_precision
+@each_isa
+@pytest.mark.parametrize("n", [129, 144, 192, 583])
+def test_folds(function: Function, dtype: str, precision: fr.runtime.Precision, isa: str, n: int) -> None:
+    """2 to 17 long rows side by side give the bits of rows one by one: masked or not, in place, in any layout."""
+    kernels, rng = KERNELS[isa], np.random.default_rng(n)
+    with fr.precision(precision):
+        for columns in range(2, 18):
+            x = rng.normal(0, 3, (3, n, columns)).astype(dtype)
+            x[0, n // 2, 0], x[0, n - 1, -1], x[1, :, 0], x[2, 5, 1] = np.inf, np.nan, -np.inf, 60
+            where = rng.random(x.shape) < 0.7
+            where[1, :, -1] = False
+            grad = rng.normal(0, 3, x.shape).astype(dtype)
+            grad[2, n - 1, 0], grad[2, 7, -1] = np.inf, 1e30
+            along, under, turned = (np.ascontiguousarray(array.swapaxes(1, 2)) for array in (x, where, grad))
+            for mask, mask_along in ((True, True), (where, under)):
+                wanted = _rows.forward(kernels, function.kind, along, -1, None, mask_along)
+                y = np.ascontiguousarray(wanted.swapaxes(1, 2))
+                for given in in_layouts(x):
+                    for made in in_layouts(np.zeros_like(x)):
+                        _rows.forward(kernels, function.kind, given, 1, made, mask)
+                        assert_same_bits(made, y, columns)
+                    assert_same_bits(_rows.forward(kernels, function.kind, given, 1, given, mask), y, columns)
+            for factor, divides in ((1, False), (3, False), (3, True)):
+                wanted = _rows.from_output(kernels, function.kind, turned, wanted, -1, None, factor, divides)
+                dx = np.ascontiguousarray(wanted.swapaxes(1, 2))
+                for given in in_layouts(grad):
+                    got = _rows.from_output(kernels, function.kind, given, y, 1, given, factor, divides)
+                    assert_same_bits(got, dx, columns)
+                wanted = np.ascontiguousarray(y.swapaxes(1, 2))
+
+
+def in_layouts(x: Array) -> Iterator[Array]:
+    """Yield copies: whose lines lie behind each other, apart, or apart with other numbers between theirs, and turned."""
+    yield x.copy()
+    for step in (1, 2):
+        wide = np.zeros((*x.shape[:-1], x.shape[-1] * step + 3), x.dtype)
+        wide[..., : x.shape[-1] * step : step] = x
+        yield wide[..., : x.shape[-1] * step : step]
+    yield np.ascontiguousarray(x[:, ::-1])[:, ::-1]
 
 
 def check_axes(function: Function, dtype: str, shape: tuple[int, ...]) -> None:

@@ -55,6 +55,8 @@ cdef extern from "kernels/rows.h" nogil:  # whose functions are linked into _row
         fr_tile_kernel *from_output_tile
         fr_tile_kernel *forward_band
         fr_tile_kernel *from_output_band
+        fr_tile_kernel *forward_fold
+        fr_tile_kernel *from_output_fold
         void *hardmax
         fr_loss cross_entropy
         fr_tile_kernel cross_entropy_tile
@@ -74,6 +76,7 @@ cdef extern from "kernels/rows.h" nogil:  # whose functions are linked into _row
         fr_kernel kernel
         fr_tile_kernel tile
         fr_tile_kernel band
+        fr_tile_kernel fold
         fr_loss loss
         const fr_rows *flavor
         const fr_target *target

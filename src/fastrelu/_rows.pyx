@@ -300,6 +300,7 @@ cdef void _clear(fr_row_call *call) noexcept:
     cdef int k
     call.tile = NULL
     call.band = NULL
+    call.fold = NULL
     call.loss = NULL
     call.target = NULL
     call.load = NULL
@@ -322,6 +323,7 @@ cdef void _set_kernels(fr_row_call *call, const fr_rows *flavor, int kind, bint 
     call.kernel = flavor.from_output[kind] if backward else flavor.forward[kind]
     call.tile = flavor.from_output_tile[kind] if backward else flavor.forward_tile[kind]
     call.band = flavor.from_output_band[kind] if backward else flavor.forward_band[kind]
+    call.fold = flavor.from_output_fold[kind] if backward else flavor.forward_fold[kind]
 
 
 cdef object _run_flat(const fr_rows *flavor, int kind, int cost, cnp.ndarray x, cnp.ndarray second, cnp.ndarray out,

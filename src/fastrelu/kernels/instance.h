@@ -45,6 +45,7 @@
 #include "rows_tiles.h"
 #include "rows_gradients.h"
 #include "rows_bands.h"
+#include "rows_folds.h"
 #include "rows_select.h"
 #include "rows_losses.h"
 #include "sums_loops.h"

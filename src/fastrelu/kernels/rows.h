@@ -66,6 +66,10 @@ struct fr_rows {
     /* Of up to FR_COLUMNS contiguous rows, pitch[k] bytes apart; or NULL */
     fr_tile_kernel forward_band[FR_NORMALIZERS];
     fr_tile_kernel from_output_band[FR_NORMALIZERS];
+    /* Of 2 to FR_COLUMNS - 1 rows side by side, each longer than FR_FEW elements, whose lines lie behind each other; or
+     * NULL. `out` may be an input. */
+    fr_tile_kernel forward_fold[FR_NORMALIZERS];
+    fr_tile_kernel from_output_fold[FR_NORMALIZERS];
     /* Of rows that are contiguous in all operands, or whose neighbors are. */
     fr_row_block_kernel hardmax;
     fr_loss cross_entropy;
@@ -131,6 +135,7 @@ typedef struct {
     fr_kernel kernel;
     fr_tile_kernel tile; /* or NULL */
     fr_tile_kernel band; /* or NULL */
+    fr_tile_kernel fold; /* or NULL */
     fr_loss loss;        /* if not NULL, called instead of the kernel */
     const fr_rows *flavor;
     const fr_target *target; /* the values that all rows share */

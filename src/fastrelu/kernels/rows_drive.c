@@ -1,7 +1,7 @@
 /* Runs over the rows of an array of any strides. Rows that are contiguous, and not short, go straight to the kernel;
- * rows that lie across memory go side by side to the kernel of a tile. Others are gathered: short rows, and rows of any
- * layout that lie across, into a tile; a few long ones one after the other, and long ones whose elements lie closer
- * together than they do. */
+ * rows that lie across memory go side by side to the kernel of a tile, or of a fold if they are few and long. Others
+ * are gathered: short rows, and rows of any layout that lie across, into a tile; a few long ones one after the other,
+ * and long ones whose elements lie closer together than they do. */
 #include "rows.h"
 
 #include <string.h>
@@ -17,6 +17,7 @@ enum {
     FR_BAND_BYTES = 1 << 14,     /* and about that many bytes */
     FR_TILE_BYTES = 1 << 14,     /* of a gathered tile wider than FR_COLUMNS */
     FR_TILE_FAR = 1 << 18,       /* bytes of FR_COLUMNS rows from which they are gathered: then each is read once */
+    FR_TILE_NEAR = 3,            /* tiles in a line of the array up to which they are not: then lines are near */
     FR_TILE_MOST = 1 << 26,      /* bytes of FR_COLUMNS rows up to which they are */
     FR_PICK_BYTES = 1 << 12,     /* of rows that are copied under their masks, before they are transposed */
     FR_LONG_BYTES = 1 << 14,     /* from which a row is copied under its mask to its results, not to a copy */
@@ -48,6 +49,7 @@ typedef struct {
 typedef struct {
     int blocks;             /* as they lie, to the kernel of hardmax */
     int tiles, direct;      /* side by side; and without a copy */
+    int fold;               /* side by side, fewer than FR_COLUMNS */
     int gathered;           /* one by one: an operand has a copy */
     int sinks;              /* rows have one more element in their copy */
     ptrdiff_t n;            /* elements of a row as the kernel gets it */
@@ -516,6 +518,81 @@ static void fr_run_block(fr_row_walk *walk, ptrdiff_t m) {
     fr_row_step(walk, m);
 }
 
+/* --- Folds --- */
+
+/* Do m rows lie side by side in an operand, each line behind the one before? */
+static int fr_is_dense(const fr_row_call *call, int k, ptrdiff_t m) {
+    return fr_across(call, k) == call->itemsize && call->operand[k].along == m * call->itemsize;
+}
+
+/* Is a share that has m rows in a run folded? They lie across in every operand. */
+static int fr_is_fold(const fr_row_call *call, ptrdiff_t m) {
+    if (!call->fold || call->load || call->n <= FR_SHORT_ROW || m < 2 || m >= FR_COLUMNS) return 0;
+    for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++)
+        if (call->operand[k].origin && k != FR_ROW_WHERE &&
+            fr_distance(fr_across(call, k)) >= fr_distance(call->operand[k].along))
+            return 0;
+    return 1;
+}
+
+/* Copies of a fold of m rows, without the mask: of its inputs, or of its results if no input has any. */
+static int fr_fold_copies(const fr_row_call *call, ptrdiff_t m) {
+    int copies = 0;
+    for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++)
+        copies += call->operand[k].origin &&
+                  (!fr_is_dense(call, k, m) || (k == FR_ROW_IN && call->operand[FR_ROW_WHERE].origin));
+    return copies || fr_is_dense(call, FR_ROW_OUT, m) ? copies : 1;
+}
+
+/* Copies the next m rows to lines under their masks. */
+static void fr_select_lines(const fr_row_walk *walk, const fr_row_plan *plan, char *to, ptrdiff_t m) {
+    const fr_row_call *call = walk->call;
+    const ptrdiff_t size = call->itemsize, n = call->n, across = fr_across(call, FR_ROW_IN);
+    ptrdiff_t along = call->operand[FR_ROW_IN].along, mask_along = call->operand[FR_ROW_WHERE].along;
+    const char *from = walk->at[FR_ROW_IN], *mask = walk->at[FR_ROW_WHERE];
+    if (fr_across(call, FR_ROW_WHERE) != 1) {
+        fr_transfer(plan->mask, m, 1, mask, mask_along, fr_across(call, FR_ROW_WHERE), n, m, 1);
+        mask = plan->mask, mask_along = m;
+    }
+    if (across != size) {
+        fr_transfer(to, m * size, size, from, along, across, n, m, size);
+        from = to, along = m * size;
+    }
+    if (mask_along == m && along == m * size) call->flavor->select(to, from, mask, m * n, call->absent);
+    else call->flavor->select_lines(to, m * size, from, along, mask, mask_along, n, m, call->absent);
+}
+
+/* Brings a run of the next rows, fewer than FR_COLUMNS, to the kernel over a fold; returns how many. */
+static ptrdiff_t fr_run_fold(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t most) {
+    const fr_row_call *call = walk->call;
+    const ptrdiff_t size = call->itemsize, n = call->n, m = fr_row_run(walk, most);
+    const fr_row_operand *out = &call->operand[FR_ROW_OUT];
+    const char *mask = walk->at[FR_ROW_WHERE];
+    char *room = plan->room[0];
+    fr_tile fold;
+    fold.n = n, fold.width = m;
+    for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) {
+        const int picked = mask && k == FR_ROW_IN;
+        fold.in[k] = walk->at[k];
+        if (!walk->at[k] || (!picked && fr_is_dense(call, k, m))) continue;
+        if (picked) fr_select_lines(walk, plan, room, m);
+        else fr_transfer(room, m * size, size, walk->at[k], call->operand[k].along, fr_across(call, k), n, m, size);
+        fold.in[k] = room;
+        room += m * n * size;
+    }
+    fold.out = fr_is_dense(call, FR_ROW_OUT, m) ? walk->at[FR_ROW_OUT] : plan->room[0];
+    call->fold(&fold);
+    if (fold.out != walk->at[FR_ROW_OUT])
+        fr_transfer(walk->at[FR_ROW_OUT], out->along, fr_across(call, FR_ROW_OUT), fold.out, m * size, size, n, m,
+                    size);
+    if (mask) fr_settle(walk, 0, m, walk->at[FR_ROW_OUT], fr_across(call, FR_ROW_OUT), out->along, fold.out);
+    if (call->finish)
+        fr_finish_rows(call, walk->at[FR_ROW_FACTOR], walk->at[FR_ROW_OUT], out->along, fr_across(call, FR_ROW_OUT), m,
+                       mask);
+    fr_row_step(walk, m);
+    return m;
+}
+
 /* --- Plans --- */
 
 /* Adds count times size bytes to a total; returns 0 if that overflows. */
@@ -533,7 +610,7 @@ static int fr_lies_across(const fr_row_call *call) {
     const ptrdiff_t along = call->operand[FR_ROW_IN].along, bytes = FR_COLUMNS * call->n * call->itemsize;
     const int second = call->operand[FR_ROW_SECOND].origin != NULL;
     if (along % FR_CRITICAL_PITCH == 0 && call->n * (2 + second) > FR_CRITICAL_LINES) return 0;
-    return bytes <= FR_TILE_FAR || second;
+    return bytes <= FR_TILE_FAR || second || along <= FR_TILE_NEAR * FR_COLUMNS * call->itemsize;
 }
 
 /* Do rows lie closer together than their elements, in an operand that is copied? */
@@ -581,6 +658,12 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
         if (plan->band < 1) plan->band = 1;
     }
     const ptrdiff_t end = call->shape[call->naxes - 1], side_by_side = count < end ? count : end;
+    plan->fold = fr_is_fold(call, side_by_side);
+    if (plan->fold) {
+        plan->width = side_by_side;
+        return fr_add_bytes(size, fr_fold_copies(call, side_by_side) * plan->width, bytes) &&
+               fr_add_bytes(size, masked * plan->width, call->n);
+    }
     const int across = fr_is_across(call);
     plan->tiles = !plan->band && call->tile && count >= FR_COLUMNS / 4 && bytes <= FR_TILE_MOST / FR_COLUMNS &&
                   (call->n <= FR_SHORT_ROW ? transferred || inputs == 1 || count >= FR_COLUMNS
@@ -664,6 +747,7 @@ size_t fr_rows_room(const fr_row_call *call, ptrdiff_t rows) {
         if (k && counts[k] >= rows) continue;
         if (!(call->slope ? fr_plan_slopes : fr_plan_rows)(&plan, call, counts[k], &size)) return SIZE_MAX;
         if (size > most) most = size;
+        if (k == 0 && plan.fold) break; /* its runs stay whole */
     }
     /* The rooms of threads lie behind each other: none begins within a line of the cache. */
     return most > SIZE_MAX - FR_CACHE_LINE ? SIZE_MAX : (most + FR_CACHE_LINE - 1) / FR_CACHE_LINE * FR_CACHE_LINE;
@@ -673,6 +757,11 @@ size_t fr_rows_room(const fr_row_call *call, ptrdiff_t rows) {
 static void fr_place_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t count, char *room) {
     size_t size;
     fr_plan_rows(plan, call, count, &size);
+    if (plan->fold) {
+        plan->room[0] = room;
+        plan->mask = room + fr_fold_copies(call, plan->width) * plan->width * call->n * call->itemsize;
+        return;
+    }
     const ptrdiff_t copy = plan->tiles ? plan->pitch * plan->n : plan->pitch * plan->width;
     plan->room[0] = room;
     plan->room[1] = room + copy;
@@ -720,7 +809,9 @@ int fr_run_rows(const fr_row_call *call, ptrdiff_t start, ptrdiff_t stop, char *
             few.sums = plan.sums;
             now = &few;
         }
-        if (now->tiles) {
+        if (now->fold) {
+            start += fr_run_fold(&walk, now, now->width < left ? now->width : left);
+        } else if (now->tiles) {
             start += fr_run_tile(&walk, now, stop - start, &status);
         } else {
             const ptrdiff_t m = fr_row_run(&walk, now->gathered && now->width < left ? now->width : left);

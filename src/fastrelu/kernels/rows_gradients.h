@@ -188,24 +188,30 @@ FR_INLINE void FN(columns_dot_lane)(int first, double *hi, double *lo, store *le
         FN(dot_lanes)(first, hi, lo, least, (const store *)g, (const store *)y, way);
     }
 }
+/* The sums of all rows in `lanes` lanes of each; continues them unless `first`. */
+FR_INLINE void FN(columns_dot_lanes)(int first, double (*hi)[FR_COLUMNS], double (*lo)[FR_COLUMNS], store *least,
+                                     const char *g, ptrdiff_t g_pitch, const char *y, ptrdiff_t y_pitch, ptrdiff_t n,
+                                     ptrdiff_t lanes, int way) {
+    const ptrdiff_t group = DOT_GROUPS(way) ? FR_DOT_GROUP : 1, block = group * lanes;
+    ptrdiff_t i = 0;
+    for (; i + block <= n; i += block)
+        for (ptrdiff_t l = 0; l < lanes; l++)
+            FN(columns_dot_lane)(first && i == 0, hi[l], lo[l], least, g + (i + l) * g_pitch, lanes * g_pitch,
+                                 y + (i + l) * y_pitch, lanes * y_pitch, group, way);
+    for (ptrdiff_t l = 0; l < lanes && i + l < n; l++)
+        FN(columns_dot_lane)(first && i == 0, hi[l], lo[l], least, g + (i + l) * g_pitch, lanes * g_pitch,
+                             y + (i + l) * y_pitch, lanes * y_pitch, (n - i - l + lanes - 1) / lanes, way);
+}
 FR_INLINE void FN(columns_dot)(real *sum, real *low, store *least, const char *g, ptrdiff_t g_pitch, const char *y,
                                ptrdiff_t y_pitch, ptrdiff_t n, ptrdiff_t lanes, int way) {
     FR_LINES double hi[FR_ROW_LANES][FR_COLUMNS], lo[FR_ROW_LANES][FR_COLUMNS];
-    const ptrdiff_t group = DOT_GROUPS(way) ? FR_DOT_GROUP : 1, block = group * lanes;
-    ptrdiff_t i = 0;
-    if (group > 1 && lanes == 1 && n <= group) { /* nothing to add up in double */
+    if (DOT_GROUPS(way) && lanes == 1 && n <= FR_DOT_GROUP) { /* nothing to add up in double */
         FR_LINES store p[FR_COLUMNS];
         FN(columns_dot_group)(p, g, g_pitch, y, y_pitch, n, way);
         FOR_LANES(j) sum[j] = 0 + p[j] + (COMPENSATED ? p[j] - p[j] : 0);
         return;
     }
-    for (; i + block <= n; i += block)
-        for (ptrdiff_t l = 0; l < lanes; l++)
-            FN(columns_dot_lane)(i == 0, hi[l], lo[l], least, g + (i + l) * g_pitch, lanes * g_pitch,
-                                 y + (i + l) * y_pitch, lanes * y_pitch, group, way);
-    for (ptrdiff_t l = 0; l < lanes && i + l < n; l++)
-        FN(columns_dot_lane)(i == 0, hi[l], lo[l], least, g + (i + l) * g_pitch, lanes * g_pitch, y + (i + l) * y_pitch,
-                             lanes * y_pitch, (n - i - l + lanes - 1) / lanes, way);
+    FN(columns_dot_lanes)(1, hi, lo, least, g, g_pitch, y, y_pitch, n, lanes, way);
     FN(columns_join)(hi, lo, lanes);
     FOR_LANES(j) sum[j] = (real)hi[0][j];
     if (FR_KIND == FR_HILO) FOR_LANES(j) low[j] = (real)lo[0][j];

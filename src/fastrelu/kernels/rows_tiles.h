@@ -95,29 +95,44 @@ FR_INLINE fr_total FN(column_total)(const FN(columns) * c, int j) {
     return total;
 }
 
-/* The exponentials of element i of all rows, added to its lanes. */
+/* The exponentials of one element of FR_COLUMNS rows, added to their lanes. */
+FR_INLINE void FN(columns_add)(double *hi, double *lo, const store *x, real *e, const real *origin, const real *magic,
+                               const real *low, const real *top, FN(count) * same, int flip, int first) {
+    FR_LINES real e_lo[FR_COLUMNS];
+#if FR_KIND == FR_HILO
+    FOR_LANES(j) {
+        hl_scaled v = FN(row_exp)(FN(signed_as)(x[j], flip), origin[j]);
+        real s = hl_pow2(v.k + 600);
+        e[j] = v.hi * s;
+        e_lo[j] = v.lo * s;
+    }
+    (void)magic, (void)low;
+#else
+    FOR_LANES(j) e[j] = FN(row_exp)((real)FN(signed_as)(x[j], flip), origin[j], magic[j], low[j]);
+#endif
+    FN(add_lanes)(first, hi, lo, e, e_lo, top, same);
+}
+/* The same in lane `lane`; the exponentials stay in `keep` unless that is NULL or the kind keeps none. */
 FR_INLINE void FN(columns_step)(FN(columns) * c, const char *from, char *keep, int lane, FN(count) * same, int flip,
                                 int beside, int first) {
-    const store *x = (const store *)from;
-    FR_LINES real own[FR_COLUMNS], e_lo[FR_COLUMNS];
+    FR_LINES real own[FR_COLUMNS];
     real *e = own;
 #if KEEPS
     if (keep) e = (real *)keep;
 #else
     (void)keep;
 #endif
-#if FR_KIND == FR_HILO
-    FOR_LANES(j) {
-        hl_scaled v = FN(row_exp)(FN(signed_as)(x[j], flip), c->origin[j]);
-        real s = hl_pow2(v.k + 600);
-        e[j] = v.hi * s;
-        e_lo[j] = v.lo * s;
-    }
-#else
-    FOR_LANES(j)
-    e[j] = FN(row_exp)((real)FN(signed_as)(x[j], flip), c->origin[j], c->magic[j], c->low[j]);
-#endif
-    FN(add_lanes)(first, c->hi[lane], c->lo[lane], e, e_lo, beside ? c->top : NULL, same);
+    FN(columns_add)(c->hi[lane], c->lo[lane], (const store *)from, e, c->origin, c->magic, c->low,
+                    beside ? c->top : NULL, same, flip, first);
+}
+/* The sums of n elements from their lanes. */
+FR_INLINE void FN(columns_close)(FN(columns) * c, const FN(count) * same, ptrdiff_t n, int beside) {
+    FN(columns_join)(c->hi, c->lo, n);
+    if (beside) FOR_LANES(j) {
+            const fr_total total = FN(beside_of)(FN(column_total)(c, j), (double)(same[j] - 1), c->top[j]);
+            c->hi[0][j] = total.hi;
+            if (COMPENSATED) c->lo[0][j] = total.lo;
+        }
 }
 /* As row_sum. Of two elements beside the largest there is one, which needs no sum. */
 FR_INLINE void FN(columns_sum)(FN(columns) * c, const char *x, ptrdiff_t pitch, char *keep, ptrdiff_t keep_pitch,
@@ -142,12 +157,7 @@ FR_INLINE void FN(columns_sum)(FN(columns) * c, const char *x, ptrdiff_t pitch, 
         FN(columns_step)(c, x, keep, (int)i, same, flip, beside, 1);
     for (; i < n; i++, x += pitch, keep = keep ? keep + keep_pitch : NULL)
         FN(columns_step)(c, x, keep, (int)(i % FR_ROW_LANES), same, flip, beside, 0);
-    FN(columns_join)(c->hi, c->lo, n);
-    if (beside) FOR_LANES(j) {
-            const fr_total total = FN(beside_of)(FN(column_total)(c, j), (double)(same[j] - 1), c->top[j]);
-            c->hi[0][j] = total.hi;
-            if (COMPENSATED) c->lo[0][j] = total.lo;
-        }
+    FN(columns_close)(c, same, n, beside);
 }
 
 /* As row_divide, with a factor for each row unless f is NULL. */

@@ -109,10 +109,12 @@ static int fr_row_native_loop(char **args, const npy_intp *dimensions, const npy
             call.kernel = how->flavor->from_output[how->kind];
             call.tile = how->flavor->from_output_tile[how->kind];
             call.band = how->flavor->from_output_band[how->kind];
+            call.fold = how->flavor->from_output_fold[how->kind];
         } else {
             call.kernel = how->flavor->forward[how->kind];
             call.tile = how->flavor->forward_tile[how->kind];
             call.band = how->flavor->forward_band[how->kind];
+            call.fold = how->flavor->forward_fold[how->kind];
         }
         for (int j = scales; j <= out - reduces; j++) {
             const int which = j == mask     ? FR_ROW_WHERE

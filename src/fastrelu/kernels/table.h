@@ -145,14 +145,16 @@ static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
 /* hardmax and sparsemax compute in double for both precisions */
 #define FR_ROW_KERNELS(form, kind, select) \
     {softmax##form##kind, log_softmax##form##kind, softmin##form##kind, hardmax##form##select, sparsemax##form##select}
-#define FR_ROW_BANDS(form, kind) {softmax##form##kind, log_softmax##form##kind, softmin##form##kind, NULL, NULL}
+#define FR_ROW_SMOOTH(form, kind) {softmax##form##kind, log_softmax##form##kind, softmin##form##kind, NULL, NULL}
 #define FR_ROWS(kind, select)                             \
     {FR_ROW_KERNELS(_row, kind, select),                  \
      FR_ROW_KERNELS(_from_output_row, kind, select),      \
      FR_ROW_KERNELS(_tile_row, kind, select),             \
      FR_ROW_KERNELS(_from_output_tile_row, kind, select), \
-     FR_ROW_BANDS(_band_row, kind),                       \
-     FR_ROW_BANDS(_from_output_band_row, kind),           \
+     FR_ROW_SMOOTH(_band_row, kind),                      \
+     FR_ROW_SMOOTH(_from_output_band_row, kind),          \
+     FR_ROW_SMOOTH(_fold_row, kind),                      \
+     FR_ROW_SMOOTH(_from_output_fold_row, kind),          \
      hardmax_block##select,                               \
      cross_entropy_row##kind,                             \
      cross_entropy_tile_row##kind,                        \
