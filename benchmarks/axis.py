@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-AXES, LENGTHS, MASKS = ("last", "first", "middle"), (2, 10, 1000, 50257), ("no mask", "random", "padding")
+AXES, LENGTHS, MASKS = ("last", "first", "middle", "narrow"), (2, 10, 1000, 50257), ("no mask", "random", "padding")
 ELEMENTS = 1 << 17  # of an array; at least 4 rows of 50,257
+NARROW = 7  # rows side by side, of a middle axis whose lines fill no vector
 
 # Definitions in the namespace of every side. `lay_out` gives the names of a cell their arrays, and keeps them for the next one.
 SETUP = """
@@ -223,6 +224,8 @@ ROWS = {
 def shape_of(axis: str, length: int) -> tuple[tuple[int, ...], int]:
     """Return the shape of an array along whose axis rows of some length lie, and the axis."""
     rows = max(4, ELEMENTS // length)
+    if axis == "narrow":
+        return (max(1, rows // NARROW), length, NARROW), 1
     if axis == "middle":
         outer = 2 ** (int(math.log2(rows)) // 2)
         return (outer, length, rows // outer), 1
