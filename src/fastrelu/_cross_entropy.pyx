@@ -14,6 +14,20 @@ from cpython.long cimport PyLong_CheckExact
 from libc.math cimport NAN
 from libc.stdint cimport int32_t, int64_t
 
+from fastrelu._arguments cimport (
+    _as_carray,
+    _as_data,
+    _as_output,
+    _check_output,
+    _crew,
+    _is_ndarray,
+    _is_read,
+    _joint_type,
+    _native,
+    _rounded,
+    _takes,
+    _unshared,
+)
 from fastrelu._core cimport NEITHER, _is_half, class_of_dtype
 from fastrelu._numpy cimport PyArray_SAMESHAPE
 from fastrelu._rows cimport (
@@ -23,25 +37,13 @@ from fastrelu._rows cimport (
     FR_ROW_OUT,
     FR_ROW_SECOND,
     RowKernels,
-    _as_carray,
-    _as_data,
-    _as_output,
-    _check_output,
     _clear,
-    _crew,
-    _is_ndarray,
     _is_plain,
-    _is_read,
-    _joint_type,
     _lay_out,
-    _native,
     _operand,
     _place_losses,
-    _rounded,
     _run,
     _sum,
-    _takes,
-    _unshared,
     fr_add_to,
     fr_label_counts,
     fr_row_call,

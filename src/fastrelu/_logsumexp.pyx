@@ -13,6 +13,24 @@ from libc.math cimport INFINITY, NAN, log
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
+from fastrelu._arguments cimport (
+    _as_axis,
+    _as_data,
+    _as_output,
+    _check_output,
+    _crew,
+    _is_handed_over,
+    _is_ndarray,
+    _is_read,
+    _joint_type,
+    _merged,
+    _native,
+    _parted,
+    _rounded,
+    _takes,
+    _without,
+    spread_mask,
+)
 from fastrelu._numpy cimport PyArray_ISWRITEABLE, PyArray_SAMESHAPE
 from fastrelu._rows cimport (
     FR_MULTIPLIED,
@@ -23,32 +41,16 @@ from fastrelu._rows cimport (
     RowKernels,
     _absent,
     _along,
-    _as_axis,
-    _as_data,
-    _as_output,
-    _check_output,
     _clear,
-    _crew,
     _hand_over,
     _is_flat,
-    _is_handed_over,
-    _is_ndarray,
     _is_plain,
-    _is_read,
-    _joint_type,
     _lay_out,
-    _merged,
-    _native,
     _operand,
-    _parted,
-    _rounded,
     _run,
     _run_flat,
-    _takes,
-    _without,
     fr_row_call,
     fr_target,
-    spread_mask,
 )
 from fastrelu._runtime cimport (
     Crew,

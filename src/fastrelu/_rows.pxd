@@ -123,24 +123,6 @@ cdef object _run_flat(const fr_rows *flavor, int kind, int cost, cnp.ndarray x, 
                       Crew crew, cnp.ndarray factor=*, fr_row_finish finish=*)
 cdef Py_ssize_t _lay_out(fr_row_call *call, cnp.ndarray y, int axis, int *order) noexcept
 cdef void _operand(fr_row_call *call, int which, cnp.ndarray x, int axis, const int *order, bint has_axis) noexcept
-cdef bint _is_read(cnp.ndarray x, int dtype) noexcept
-cdef Crew _crew(int cost, cnp.ndarray x, bint copied) except *  # a copy is in this thread's cache
-cdef cnp.ndarray _as_data(str name, object x)
-cdef int _joint_type(str name, cnp.ndarray a, cnp.ndarray b, int *result) except -1
-cdef cnp.ndarray _rounded(cnp.ndarray y, int result)
-cdef cnp.ndarray _as_carray(object x, int dtype)
-cdef cnp.ndarray _native(cnp.ndarray x, int dtype)
-cpdef cnp.ndarray _as_output(str name, object out)
-cpdef int _check_output(str name, cnp.ndarray target, cnp.ndarray like, int dtype) except -1
-cdef bint _takes(cnp.ndarray target, int dtype)
-cdef cnp.ndarray _unshared(cnp.ndarray x, cnp.ndarray out)
-cpdef cnp.ndarray spread_mask(str name, cnp.ndarray mask, tuple shape)
-cdef cnp.ndarray _merged(cnp.ndarray x, tuple axes)
-cdef cnp.ndarray _parted(cnp.ndarray y, tuple axes, tuple shape)
-cdef object _as_axis(object axis)
-cdef bint _is_ndarray(object value) noexcept
-cdef bint _is_handed_over(tuple values, object out, object where) except -1
-cdef tuple _without(tuple shape, tuple axes, bint keepdims)
 cdef object _hand_over(RowKernels kernels, str name, tuple values, object axis, object out, object where,
                        bint keepdims)
 cdef uint64_t _absent(int kind, int dtype) noexcept

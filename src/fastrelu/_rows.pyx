@@ -1,8 +1,6 @@
 # distutils: sources = src/fastrelu/kernels/rows_drive.c
 """Softmax and related functions, which work on whole rows of an array along any axis, and cross-entropy."""
 
-from operator import index
-
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
@@ -12,29 +10,43 @@ from fastrelu._core import add_promoter, joint_dtype
 cimport cython
 cimport numpy as cnp
 from cpython.long cimport PyLong_AsLong, PyLong_CheckExact
-from libc.math cimport INFINITY, frexp, isfinite
+from libc.math cimport INFINITY, frexp
 from libc.stdint cimport PTRDIFF_MAX, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from fastrelu._core cimport (
-    NEITHER,
-    _is_half,
-    _number,
-    as_target,
-    checked_kernel,
-    class_of_dtype,
-    computed_type,
-    narrowed,
-    widened,
+from fastrelu._arguments cimport (
+    _are_ints,
+    _as_axis,
+    _as_data,
+    _as_number,
+    _as_output,
+    _check_output,
+    _crew,
+    _is_handed_over,
+    _is_ndarray,
+    _is_read,
+    _joint_type,
+    _merged,
+    _native,
+    _parted,
+    _rounded,
+    _same_place,
+    _takes,
+    _type_of,
+    _unshared,
+    _without,
+    as_scale,
+    spread,
+    spread_mask,
 )
+from fastrelu._core cimport _is_half, _number, as_target, checked_kernel, computed_type
 from fastrelu._explain cimport _why_threads
 from fastrelu._numpy cimport PyArray_ISBEHAVED_RO, PyArray_ISWRITEABLE, PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
 from fastrelu._runtime cimport (
     Crew,
     FR_AS_BFLOAT,
     FR_AS_HALF,
-    FR_CREW_SMALL,
     FR_MAX_AXES,
     FR_OWN_TYPES,
     FR_PRECISIONS,
@@ -396,170 +408,7 @@ cdef void _operand(fr_row_call *call, int which, cnp.ndarray x, int axis, const 
         call.operand[which].stride[k] = cnp.PyArray_STRIDE(x, own) if order[k] >= 0 else 0
 
 
-# --- Arguments --------------------------------------------------------------------------------------------------------
-
-cdef cnp.ndarray _as_data(str name, object x):
-    """The argument as an array of numbers, without a copy if it is one."""
-    if type(x) is cnp.ndarray:
-        return x
-    _foreign.refuse_mask(name, x)
-    return np.asarray(x)
-
-
-cdef int _type_of(str name, cnp.ndarray x) except -1:
-    """NumPy's number of the type of a result."""
-    cdef int kind = class_of_dtype(<cnp.dtype>x.descr)
-    if kind == NEITHER:
-        raise TypeError(f"{name} takes real numbers, not {x.dtype}; convert with x.astype(numpy.float64) what can be")
-    return dtype_of(kind).type_num
-
-
-cdef int _joint_type(str name, cnp.ndarray a, cnp.ndarray b, int *result) except -1:
-    """The type that computes, and the type of the result: another one if it has 16 bits."""
-    cdef int first = _type_of(name, a), second = first if b is None else _type_of(name, b)
-    if first != second and not has_kernels(first) and cnp.PyArray_ITEMSIZE(b) == 1:
-        second = first  # truth values and bytes fit into every type
-    elif first != second and not has_kernels(second) and cnp.PyArray_ITEMSIZE(a) == 1:
-        first = second
-    elif first != second:
-        first = first if has_kernels(first) else <int>cnp.NPY_FLOAT
-        second = second if has_kernels(second) else <int>cnp.NPY_FLOAT
-    result[0] = max(first, second)
-    return computed_type(result[0], precision_here())
-
-
-cdef cnp.ndarray _rounded(cnp.ndarray y, int result):
-    """Results in their type."""
-    return y if has_kernels(result) else narrowed(y, result)
-
-
-cdef cnp.ndarray _as_carray(object x, int dtype):
-    """A plain array of a type, contiguous, aligned and in native byte order: the array itself where it is one."""
-    return cnp.PyArray_FROMANY(x, dtype, 0, 0, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED
-                               | cnp.NPY_ARRAY_NOTSWAPPED | cnp.NPY_ARRAY_ENSUREARRAY | cnp.NPY_ARRAY_FORCECAST)
-
-
-cdef bint _is_read(cnp.ndarray x, int dtype) noexcept:
-    """Do the kernels of this type read the array as it is?"""
-    return cnp.PyArray_TYPE(x) == dtype and PyArray_ISBEHAVED_RO(x)
-
-
-cdef cnp.ndarray _native(cnp.ndarray x, int dtype):
-    """The array in the form that the kernels read; the array itself if they can."""
-    if _is_read(x, dtype):
-        return x
-    if _is_half(x):
-        return widened(x, dtype)
-    return x.astype(cnp.PyArray_DescrFromType(dtype))
-
-
-cdef enum:
-    COPIED = 8  # times as many elements, from which on threads pay for an array that this one has just converted
-
-
-cdef Crew _crew(int cost, cnp.ndarray x, bint copied) except *:
-    """The threads for an array, of which the kernels may read a copy: that lies in this thread's cache."""
-    cdef Crew crew = crew_of(cost, x)
-    if copied and crew.threads > 1 and cnp.PyArray_SIZE(x) < COPIED * crew.least:
-        crew.threads, crew.reason, crew.least = 1, FR_CREW_SMALL, COPIED * crew.least
-    return crew
-
-
-cpdef cnp.ndarray _as_output(str name, object out):
-    """`out` as a plain array; None if it was not given."""
-    if isinstance(out, tuple) and len(out) == 1:
-        out = out[0]
-    if out is None or out is Ellipsis:
-        return None
-    if type(out) is cnp.ndarray:
-        return out
-    _foreign.refuse_mask(name, out)
-    if not isinstance(out, np.ndarray) and hasattr(type(out), "__array_ufunc__"):
-        raise TypeError(f"{name} can write into an array or a writable buffer, not into {type(out).__name__!r}")
-    return np.asarray(as_target(name, out))
-
-
-cpdef int _check_output(str name, cnp.ndarray target, cnp.ndarray like, int dtype) except -1:
-    """Raise unless a result of the shape of `like` and of this type can be written into `target`."""
-    if not PyArray_SAMESHAPE(target, like):
-        raise ValueError(f"{name}: out has the shape {(<object>target).shape}, the result {(<object>like).shape}")
-    descr = cnp.PyArray_DescrFromType(dtype)
-    if not np.can_cast(descr, target.dtype, "same_kind"):
-        raise TypeError(f"{name}: the result of type {descr} cannot be cast into out of type {target.dtype}")
-    if not PyArray_ISWRITEABLE(target):
-        raise ValueError(f"{name}: out is read-only")
-    return 0
-
-
-cdef bint _takes(cnp.ndarray target, int dtype):
-    """Can the kernels write a result of this type in place? Not if elements share memory."""
-    cdef int k
-    if target is None or cnp.PyArray_TYPE(target) != dtype or not PyArray_ISBEHAVED_RO(target):
-        return False
-    for k in range(cnp.PyArray_NDIM(target)):
-        if cnp.PyArray_STRIDE(target, k) == 0 and cnp.PyArray_DIM(target, k) > 1:
-            return False
-    return True
-
-
-cdef bint _same_place(cnp.ndarray x, cnp.ndarray y):
-    return cnp.PyArray_DATA(x) == cnp.PyArray_DATA(y) and (<object>x).strides == (<object>y).strides
-
-
-cdef cnp.ndarray _unshared(cnp.ndarray x, cnp.ndarray out):
-    """The array, or a copy if writing into `out` would change elements that are still to be read."""
-    if x is None or out is None or _same_place(x, out) or not np.may_share_memory(x, out):
-        return x
-    return x.copy()
-
-
-cpdef cnp.ndarray spread_mask(str name, cnp.ndarray mask, tuple shape):
-    """The mask, broadcast to the shape of the array."""
-    if cnp.PyArray_TYPE(mask) != cnp.NPY_BOOL:
-        raise TypeError(f"{name}: where must be of type bool, not {mask.dtype}")
-    if (<object>mask).shape == shape:
-        return mask
-    try:
-        return np.broadcast_to(mask, shape)
-    except ValueError:
-        raise ValueError(f"{name}: where of shape {(<object>mask).shape} does not broadcast to the shape of x, "
-                         f"{shape}") from None
-
-
-# A number beyond float32 is infinite there. A `with` block here would crash where memory ends.
-_native_quietly = np.errstate(over="ignore")(lambda value, dtype: _native(value, dtype))  # infinite beyond float32
-
-
-cpdef cnp.ndarray spread(str name, str operand, cnp.ndarray value, int dtype, tuple shape):
-    """A bias or a sink in the type that computes, broadcast to a shape."""
-    if operand == "bias" and cnp.PyArray_TYPE(value) == cnp.NPY_BOOL:
-        raise TypeError(f"{name}: bias of type bool would be added as 0 and 1; a mask is where=")
-    value = _native_quietly(value, dtype)
-    try:
-        return np.broadcast_to(value, shape)
-    except ValueError:
-        raise ValueError(f"{name}: {operand} of shape {(<object>value).shape} does not broadcast to the shape of x"
-                         f"{' without its axis' * (operand == 'sink')}, {shape}") from None
-
-
-cpdef double as_scale(str name, object scale) except? -1:
-    """A scale, which is a finite number."""
-    cdef double number = _as_number(name, "scale", scale)
-    if not isfinite(number):
-        raise ValueError(f"{name}: scale must be finite, not {scale!r}")
-    return number
-
-
-cdef double _as_number(str name, str operand, object value) except? -1:
-    """A number of Python or NumPy."""
-    cdef double number
-    if _number(value, &number):
-        return number
-    array = np.asarray(value) if isinstance(value, (np.generic, np.ndarray)) else None
-    if array is None or array.ndim or not (array.dtype.kind in "biuf" or _is_half(array)):
-        raise TypeError(f"{name}: {operand} must be a number, got {value!r}")
-    return float(array)
-
+# --- Calls with any arguments -----------------------------------------------------------------------------------------
 
 cdef int _loaded_type(str name, cnp.ndarray a, cnp.ndarray bias, cnp.ndarray sink, Load load, int *result) except -1:
     """As `_joint_type`, of x, a bias and a sink; numbers of Python have no type."""
@@ -597,79 +446,6 @@ cdef object _composed(str name, object x, Load load):
             raise ValueError(f"{name}: bias of shape {np.shape(load.bias)} does not broadcast to the shape of x, "
                              f"{x.shape}")
     return z
-
-
-cdef cnp.ndarray _merged(cnp.ndarray x, tuple axes):
-    """The array with `axes` merged into one, the last axis: a view if its strides allow it."""
-    cdef int k
-    cdef list shape = []
-    for k in range(cnp.PyArray_NDIM(x)):
-        if k not in axes:
-            shape.append(cnp.PyArray_DIM(x, k))
-    size = 1
-    for k in axes:
-        size *= cnp.PyArray_DIM(x, k)
-    return np.moveaxis(x, axes, range(-len(axes), 0)).reshape(*shape, size)
-
-
-cdef cnp.ndarray _parted(cnp.ndarray y, tuple axes, tuple shape):
-    """Undo `_merged`: split its last axis into `axes`, at their old positions."""
-    cdef list kept = []
-    cdef int k
-    for k in range(len(shape)):
-        if k not in axes:
-            kept.append(shape[k])
-    for k in axes:
-        kept.append(shape[k])
-    return np.moveaxis((<object>y).reshape(kept), range(-len(axes), 0), axes)
-
-
-cdef object _as_axis(object axis):
-    """`axis` as an integer, a tuple of integers or None."""
-    cdef list numbers = []
-    if axis is None:
-        return None
-    if PyLong_CheckExact(axis):
-        return axis
-    try:
-        if not isinstance(axis, tuple):
-            return index(axis)
-        for number in axis:
-            numbers.append(index(number))
-    except TypeError:
-        raise TypeError(f"axis must be an integer, a tuple of integers or None, got {axis!r}") from None
-    return tuple(numbers)
-
-
-cdef bint _is_ndarray(object value) noexcept:
-    return type(value) is cnp.ndarray
-
-
-cdef bint _is_handed_over(tuple values, object out, object where) except -1:
-    """Is the type of an operand to decide what happens?"""
-    for value in values:
-        if _foreign.is_foreign(value):
-            return True
-    return _foreign.is_foreign(out) or _foreign.is_foreign(where)
-
-
-cdef bint _are_ints(tuple values) except -1:
-    for value in values:
-        if not isinstance(value, int):
-            return False
-    return True
-
-
-cdef tuple _without(tuple shape, tuple axes, bint keepdims):
-    """A shape without some axes, or with 1 in their place."""
-    cdef list kept = []  # Cython 3.3 releases an item twice where a comprehension finds no memory
-    cdef int k
-    for k in range(len(shape)):
-        if k not in axes:
-            kept.append(shape[k])
-        elif keepdims:
-            kept.append(1)
-    return tuple(kept)
 
 
 cdef object _hand_over(RowKernels kernels, str name, tuple values, object axis, object out, object where,

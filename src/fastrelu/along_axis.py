@@ -16,6 +16,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import _foreign, runtime
+from fastrelu._arguments import as_scale, spread, spread_mask
 from fastrelu._core import joint_dtype, stored, target_in_place
 from fastrelu._cross_entropy import cross_entropy as _cross_entropy
 from fastrelu._logsumexp import logsumexp as _logsumexp
@@ -24,14 +25,11 @@ from fastrelu._options import check_flag, generator, real_number
 from fastrelu._rows import (
     Load,
     as_real,
-    as_scale,
     backward_loaded,
     forward,
     forward_in_place,
     forward_loaded,
     from_output,
-    spread,
-    spread_mask,
 )
 from fastrelu._typing import Output
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import _core
+from fastrelu._arguments import _as_output, _check_output
 from fastrelu._foreign import refuse
-from fastrelu._rows import _as_output, _check_output
 from fastrelu._runtime import pinned
 from fastrelu._typing import Output
 from fastrelu.activations import sigmoid, sigmoid_, softplus

@@ -521,13 +521,14 @@ static void fr_run_block(fr_row_walk *walk, ptrdiff_t m) {
 /* --- Folds --- */
 
 /* Do m rows lie side by side in an operand, each line behind the one before? */
-static int fr_is_dense(const fr_row_call *call, int k, ptrdiff_t m) {
+static int fr_has_lines(const fr_row_call *call, int k, ptrdiff_t m) {
     return fr_across(call, k) == call->itemsize && call->operand[k].along == m * call->itemsize;
 }
 
-/* Is a share that has m rows in a run folded? They lie across in every operand. */
+/* Is a share that has m rows in a run folded? They lie across in every operand, and are not too long to be counted. */
 static int fr_is_fold(const fr_row_call *call, ptrdiff_t m) {
-    if (!call->fold || call->load || call->n <= FR_SHORT_ROW || m < 2 || m >= FR_COLUMNS) return 0;
+    if (!call->fold || call->load || m < 2 || m >= FR_COLUMNS) return 0;
+    if (call->n <= FR_SHORT_ROW || call->n > INT32_MAX) return 0;
     for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++)
         if (call->operand[k].origin && k != FR_ROW_WHERE &&
             fr_distance(fr_across(call, k)) >= fr_distance(call->operand[k].along))
@@ -540,8 +541,8 @@ static int fr_fold_copies(const fr_row_call *call, ptrdiff_t m) {
     int copies = 0;
     for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++)
         copies += call->operand[k].origin &&
-                  (!fr_is_dense(call, k, m) || (k == FR_ROW_IN && call->operand[FR_ROW_WHERE].origin));
-    return copies || fr_is_dense(call, FR_ROW_OUT, m) ? copies : 1;
+                  (!fr_has_lines(call, k, m) || (k == FR_ROW_IN && call->operand[FR_ROW_WHERE].origin));
+    return copies || fr_has_lines(call, FR_ROW_OUT, m) ? copies : 1;
 }
 
 /* Copies the next m rows to lines under their masks. */
@@ -574,13 +575,13 @@ static ptrdiff_t fr_run_fold(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++) {
         const int picked = mask && k == FR_ROW_IN;
         fold.in[k] = walk->at[k];
-        if (!walk->at[k] || (!picked && fr_is_dense(call, k, m))) continue;
+        if (!walk->at[k] || (!picked && fr_has_lines(call, k, m))) continue;
         if (picked) fr_select_lines(walk, plan, room, m);
         else fr_transfer(room, m * size, size, walk->at[k], call->operand[k].along, fr_across(call, k), n, m, size);
         fold.in[k] = room;
         room += m * n * size;
     }
-    fold.out = fr_is_dense(call, FR_ROW_OUT, m) ? walk->at[FR_ROW_OUT] : plan->room[0];
+    fold.out = fr_has_lines(call, FR_ROW_OUT, m) ? walk->at[FR_ROW_OUT] : plan->room[0];
     call->fold(&fold);
     if (fold.out != walk->at[FR_ROW_OUT])
         fr_transfer(walk->at[FR_ROW_OUT], out->along, fr_across(call, FR_ROW_OUT), fold.out, m * size, size, n, m,

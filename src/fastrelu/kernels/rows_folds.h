@@ -43,6 +43,13 @@ FR_APART void fr_fold_rows(double (*to)[FR_COLUMNS], double (*from)[FR_COLUMNS],
     for (ptrdiff_t from = 0, count = 0, end_of_##from = (part).sheets;                                              \
          count = end_of_##from - from < (fold)->block ? end_of_##from - from : (fold)->block, from < end_of_##from; \
          from += count)
+/* As FOR_LANES, for a loop of few operations: Clang would unroll it first, and then not vectorize it. */
+#if defined(__clang__)
+#define FOR_FEW_STEPS(j) \
+    _Pragma("clang loop vectorize(assume_safety) unroll(disable)") for (int j = 0; j < FR_ROW_LANES; j++)
+#else
+#define FOR_FEW_STEPS(j) FOR_LANES(j)
+#endif
 /* The first column of each set. */
 #define FOR_SETS(s, fold) for (ptrdiff_t s = 0, end_of_##s = (fold)->sheet; s < end_of_##s; s += FR_COLUMNS)
 
@@ -243,26 +250,29 @@ FR_INLINE int FN(fold_dot)(real *sum, real *low, const fr_row_fold *fold, const 
     FR_APART int FN(name)(real * sum, real * low, const fr_row_fold *fold, const FN(fold_part) * part) { \
         return FN(fold_dot)(sum, low, fold, part, way);                                                  \
     }
-FOLD_DOT(fold_dot_plain, FR_DOT_PLAIN)
-FOLD_DOT(fold_dot_select, FR_DOT_SELECT)
-FOLD_DOT(fold_dot_log, FR_DOT_LOG)
-FOLD_DOT(fold_dot_log_select, FR_DOT_LOG_SELECT)
+FOLD_DOT(fold_dot_row, FR_DOT_PLAIN)
+FOLD_DOT(fold_dot_select_row, FR_DOT_SELECT)
+FOLD_DOT(fold_dot_log_row, FR_DOT_LOG)
+FOLD_DOT(fold_dot_log_select_row, FR_DOT_LOG_SELECT)
 #undef FOLD_DOT
 
-#define FOLD_WRITE(name, GRADIENT, masked)                                                                             \
-    FR_INLINE void FN(name)(const fr_row_fold *fold, const FN(fold_part) * part, const FN(sheet) * slope) {            \
-        FOR_PARTS(p)                                                                                                   \
-        FOR_BLOCKS(from, count, part[p], fold)                                                                         \
-        FOR_SETS(s, fold) {                                                                                            \
-            const ptrdiff_t at = from * fold->sheet + s;                                                               \
-            const store *g = part[p].in[0] + at, *y = part[p].in[1] + at;                                              \
-            store *out = part[p].out + at;                                                                             \
-            for (ptrdiff_t i = 0; i < count; i++, g += fold->sheet, y += fold->sheet, out += fold->sheet) FOR_LANES(j) \
-            out[j] = GRADIENT(                                                                                         \
-                g[j], y[j],                                                                                            \
-                ((FN(slope)){slope->origin[s + j], slope->top[s + j], slope->magic[s + j], slope->low[s + j]}),        \
-                masked);                                                                                               \
-        }                                                                                                              \
+#define FOLD_WRITE(name, GRADIENT, masked)                                                                  \
+    FR_INLINE void FN(name)(const fr_row_fold *fold, const FN(fold_part) * part, const FN(sheet) * slope) { \
+        FOR_PARTS(p)                                                                                        \
+        FOR_BLOCKS(from, count, part[p], fold)                                                              \
+        FOR_SETS(s, fold) {                                                                                 \
+            const ptrdiff_t at = from * fold->sheet + s;                                                    \
+            const store *g = part[p].in[0] + at, *y = part[p].in[1] + at;                                   \
+            store *out = part[p].out + at;                                                                  \
+            FR_LINES real one[FR_COLUMNS], two[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS];             \
+            FOR_LANES(j) {                                                                                  \
+                one[j] = slope->origin[s + j], two[j] = slope->top[s + j];                                  \
+                magic[j] = slope->magic[s + j], low[j] = slope->low[s + j];                                 \
+            }                                                                                               \
+            for (ptrdiff_t i = 0; i < count; i++, g += fold->sheet, y += fold->sheet, out += fold->sheet)   \
+                FOR_FEW_STEPS(j)                                                                            \
+            out[j] = GRADIENT(g[j], y[j], ((FN(slope)){one[j], two[j], magic[j], low[j]}), masked);         \
+        }                                                                                                   \
     }
 #define FOLD_GRADIENT(name, DOT, SELECT, SLOPE, GRADIENT)                                                  \
     FOLD_WRITE(name##_fold_write, GRADIENT, 0)                                                             \
@@ -291,9 +301,10 @@ FOLD_DOT(fold_dot_log_select, FR_DOT_LOG_SELECT)
     }
 #define SOFTMAX_GRADIENT(g, y, s, masked) FN(softmax_gradient)(g, y, s, 0, masked)
 #define SOFTMIN_GRADIENT(g, y, s, masked) FN(softmax_gradient)(g, y, s, 1, masked)
-FOLD_GRADIENT(softmax, FN(fold_dot_plain), FN(fold_dot_select), FN(slope_of), SOFTMAX_GRADIENT)
-FOLD_GRADIENT(softmin, FN(fold_dot_plain), FN(fold_dot_select), FN(slope_of), SOFTMIN_GRADIENT)
-FOLD_GRADIENT(log_softmax, FN(fold_dot_log), FN(fold_dot_log_select), FN(log_slope_of), FN(log_softmax_gradient))
+FOLD_GRADIENT(softmax, FN(fold_dot_row), FN(fold_dot_select_row), FN(slope_of), SOFTMAX_GRADIENT)
+FOLD_GRADIENT(softmin, FN(fold_dot_row), FN(fold_dot_select_row), FN(slope_of), SOFTMIN_GRADIENT)
+FOLD_GRADIENT(log_softmax, FN(fold_dot_log_row), FN(fold_dot_log_select_row), FN(log_slope_of),
+              FN(log_softmax_gradient))
 #undef FOLD_WRITE
 #undef FOLD_GRADIENT
 #undef SOFTMAX_GRADIENT
