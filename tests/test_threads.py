@@ -59,6 +59,21 @@ def test_same_bits_from_one_thread_and_two(case: Case, dtype: np.dtype[Any]) -> 
     _check_size(case, dtype, SIZES[-1], 5)
 
 
+def test_same_bits_of_large_operands(case: Case, dtype: np.dtype[Any]) -> None:
+    """Operands that outgrow the second cache are prefetched part by part: with the bits of small ones, in place too."""
+    n, piece = 2**20 // dtype.itemsize + 37, 10_007
+    data = case.data(n, dtype)
+    with fr.threads(1):
+        expected = np.concatenate([case(*[a[i : i + piece] for a in data]) for i in range(0, n, piece)])
+    for threads in (1, 2):
+        with fr.threads(threads):
+            out, memory = guarded((n,), dtype, 5)
+            assert_same_bits(case(*data, out=out), expected)
+            assert_guards(out, memory)
+            target = data[0].copy()
+            assert_same_bits(case(target, *data[1:], out=target), expected)
+
+
 @pytest.mark.parametrize("n", SIZES)
 def test_same_bits_around_the_threshold(n: int) -> None:
     """Around the sizes from which a second thread works, at several residues of a cache line."""

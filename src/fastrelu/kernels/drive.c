@@ -16,6 +16,9 @@ enum { FR_BLOCK = 512, FR_LONG = 4096, FR_SHORT_BOX = 16 };
 enum { FR_MOVED = 2048, FR_WORTH_MOVING = 1024 };
 /* Bytes from which on results do not stay in the first cache. */
 enum { FR_WORTH_ALIGNING = 1 << 15 };
+/* FR_FAR: bytes of an operand that does not stay in the second cache. A kernel that computes much has too few loads
+ * under way to hide how far its inputs are, and hardware does not prefetch enough: they are prefetched a part ahead. */
+enum { FR_FAR = 1 << 20, FR_FAR_PART = 1 << 10 };
 /* Bytes to prefetch where rows are not adjacent in memory. */
 enum { FR_ROWS_AHEAD = 2048 };
 
@@ -61,11 +64,24 @@ static void fr_run_from(const fr_call *call, const char *const *in, char *out, p
     call->scalar(at, out + start * call->itemsize, n);
 }
 
+/* The same from `start` to `stop`, part by part; each part is prefetched while the one before it is computed. */
+static void fr_run_far(const fr_call *call, const char *const *in, char *out, ptrdiff_t start, ptrdiff_t stop) {
+    const ptrdiff_t size = call->size, most = FR_FAR_PART / size;
+    for (ptrdiff_t i = start, m; i < stop; i += m) {
+        m = stop - i < most ? stop - i : most;
+        for (int j = 0; j < call->ndata; j++)
+            for (ptrdiff_t k = 0; k < m * size; k += FR_CACHE_LINE) FR_FETCH(in[j] + i * size + FR_FAR_PART + k);
+        fr_run_from(call, in, out, i, m);
+    }
+}
+
 /* The large arrays of NumPy begin 16 bytes after a line of the cache: then every vector crosses one. A light kernel
  * first computes the elements before a line. */
 void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_t n, int part, int parts) {
     const fr_guard caller = fr_guard_open();
-    if (parts == 1 && !(call->light && n * call->size >= FR_WORTH_ALIGNING)) {
+    if (FR_FETCHES && !call->light && n * call->size >= FR_FAR) {
+        fr_run_far(call, in, out, fr_cut(call, out, n, part, parts), fr_cut(call, out, n, part + 1, parts));
+    } else if (parts == 1 && !(call->light && n * call->size >= FR_WORTH_ALIGNING)) {
         call->scalar(in, out, n);
     } else {
         ptrdiff_t start = fr_cut(call, out, n, part, parts), stop = fr_cut(call, out, n, part + 1, parts);

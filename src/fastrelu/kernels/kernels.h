@@ -19,9 +19,11 @@ enum { FR_DIRECT_FROM = 64 }; /* elements; fewer are converted sooner in a block
 
 /* Prefetch memory for reading, or for writing. */
 #ifdef __GNUC__
+enum { FR_FETCHES = 1 };
 #define FR_FETCH(address) __builtin_prefetch(address)
 #define FR_FETCH_TO(address) __builtin_prefetch(address, 1)
 #else
+enum { FR_FETCHES = 0 };
 #define FR_FETCH(address) ((void)(address))
 #define FR_FETCH_TO(address) ((void)(address))
 #endif
