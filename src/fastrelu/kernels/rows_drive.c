@@ -75,11 +75,11 @@ static void fr_row_seek(fr_row_walk *walk, ptrdiff_t row) {
     }
 }
 
-/* Advances by m rows, which may end the last axis but not go beyond its end. */
-static void fr_row_step(fr_row_walk *walk, ptrdiff_t m) {
+/* Advances by m along an axis, which may end there but not go beyond. */
+static void fr_row_advance(fr_row_walk *walk, int axis, ptrdiff_t m) {
     const fr_row_call *call = walk->call;
     const int operands = fr_walked(call);
-    for (int axis = call->naxes - 1; axis >= 0; axis--, m = 1) {
+    for (; axis >= 0; axis--, m = 1) {
         walk->index[axis] += m;
         for (int k = 0; k < operands; k++)
             if (walk->at[k]) walk->at[k] += m * call->operand[k].stride[axis];
@@ -89,11 +89,29 @@ static void fr_row_step(fr_row_walk *walk, ptrdiff_t m) {
         walk->index[axis] = 0;
     }
 }
+/* The same by m rows of the last axis. */
+static void fr_row_step(fr_row_walk *walk, ptrdiff_t m) { fr_row_advance(walk, walk->call->naxes - 1, m); }
 /* Rows from here to the end of the last axis, at most `most`. */
 static ptrdiff_t fr_row_run(const fr_row_walk *walk, ptrdiff_t most) {
     const int last = walk->call->naxes - 1;
     const ptrdiff_t left = walk->call->shape[last] - walk->index[last];
     return left < most ? left : most;
+}
+/* Runs from here on of as many rows as the first has, which are the whole last axis and differ in the axis before
+ * alone; at most as many as make `most` rows. */
+static ptrdiff_t fr_row_runs(const fr_row_walk *walk, ptrdiff_t run, ptrdiff_t most) {
+    const int last = walk->call->naxes - 1;
+    if (!last || run != walk->call->shape[last]) return 1;
+    const ptrdiff_t left = walk->call->shape[last - 1] - walk->index[last - 1];
+    return left * run < most ? left : most < run ? 1 : most / run;
+}
+static void fr_row_step_runs(fr_row_walk *walk, ptrdiff_t run, ptrdiff_t runs) {
+    if (runs == 1) fr_row_step(walk, run);
+    else fr_row_advance(walk, walk->call->naxes - 2, runs);
+}
+/* Bytes from one run to the next. */
+static ptrdiff_t fr_next_run(const fr_row_call *call, int k) {
+    return call->naxes > 1 ? call->operand[k].stride[call->naxes - 2] : 0;
 }
 /* Bytes from one row of an operand to the next. */
 static ptrdiff_t fr_across(const fr_row_call *call, int k) { return call->operand[k].stride[call->naxes - 1]; }
@@ -109,17 +127,15 @@ static int fr_is_suspect(const char *result, ptrdiff_t size, int hardmax) {
     return hardmax ? value == 1 : value != value;
 }
 
-/* Gives those of m rows, from the row `from` after the current one on, that are masked altogether their results. The 1
- * of a hardmax of nothing but -inf, which stands at the first element, is moved to the first one that takes part.
- * `first` are the first results of the rows next to each other, or NULL. */
-static void fr_settle(const fr_row_walk *walk, ptrdiff_t from, ptrdiff_t m, char *out, ptrdiff_t across,
+/* Gives those of m rows that are masked altogether their results; `mask` is where their mask begins. The 1 of a hardmax
+ * of nothing but -inf, which stands at the first element, is moved to the first one that takes part. `first` are the
+ * first results of the rows next to each other, or NULL. */
+static void fr_settle(const fr_row_call *call, const char *mask, ptrdiff_t m, char *out, ptrdiff_t across,
                       ptrdiff_t along, const char *first) {
-    const fr_row_call *call = walk->call;
     const ptrdiff_t size = call->itemsize, mask_along = call->operand[FR_ROW_WHERE].along;
     const int hardmax = call->kernel == call->flavor->forward[FR_HARDMAX];
     if (first && !call->flavor->suspect(first, m, hardmax)) return;
-    for (ptrdiff_t r = 0; r < m; r++) {
-        const char *mask = walk->at[FR_ROW_WHERE] + (from + r) * fr_across(call, FR_ROW_WHERE);
+    for (ptrdiff_t r = 0; r < m; r++, mask += fr_across(call, FR_ROW_WHERE)) {
         char *row = out + r * across;
         ptrdiff_t i = 0;
         if (!fr_is_suspect(row, size, hardmax)) continue;
@@ -226,8 +242,30 @@ static void fr_finish_rows(const fr_row_call *call, const char *factor, char *ou
     }
 }
 
+/* Has an operand the same number for all rows? */
+static int fr_is_number(const fr_row_call *call, int k) {
+    int same = 1;
+    for (int axis = 0; axis < call->naxes; axis++) same &= call->operand[k].stride[axis] == 0;
+    return same;
+}
+
 /* --- Tiles --- */
 
+/* Are runs of so many rows one run of memory in an operand, line by line? */
+static int fr_are_lines(const fr_row_call *call, int k, ptrdiff_t run, ptrdiff_t size) {
+    return fr_across(call, k) == size && call->operand[k].along == run * size &&
+           fr_next_run(call, k) == call->n * run * size;
+}
+
+/* Copies runs of the next rows, which are one run of memory in both operands, under their masks: to columns of a tile.
+ */
+static void fr_pick_runs(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t run, ptrdiff_t runs, char *to) {
+    const fr_row_call *call = walk->call;
+    const ptrdiff_t size = call->itemsize, n = call->n;
+    call->flavor->select(plan->picked, walk->at[FR_ROW_IN], walk->at[FR_ROW_WHERE], runs * run * n, call->absent);
+    fr_transfer_runs(to, plan->pitch, size, run * size, plan->picked, run * size, size, n * run * size, n, run, runs,
+                     size);
+}
 /* Copies `run` of the next rows, from the row `first` after the current one on, under their masks: to columns of a
  * tile. Those that are one run of memory in both operands, and whose lines are short, are copied as they lie before. */
 static void fr_pick(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t first, ptrdiff_t run, char *to) {
@@ -284,7 +322,7 @@ static void fr_run_direct(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t 
         call->tile(&tile);
         const char *mask =
             walk->at[FR_ROW_WHERE] ? walk->at[FR_ROW_WHERE] + done * fr_across(call, FR_ROW_WHERE) : NULL;
-        if (mask && tile.out) fr_settle(walk, done, tile.width, tile.out, size, tile.out_pitch, tile.out);
+        if (mask && tile.out) fr_settle(call, mask, tile.width, tile.out, size, tile.out_pitch, tile.out);
         if (call->finish)
             fr_finish_rows(call, walk->at[FR_ROW_FACTOR] + done * fr_across(call, FR_ROW_FACTOR), tile.out,
                            tile.out_pitch, size, tile.width, mask);
@@ -319,18 +357,23 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     while (rows < most) {
         run = fr_row_run(&next, most - rows);
         const int masked = next.at[FR_ROW_WHERE] != NULL, picked = masked && !call->load;
-        if (picked) fr_pick(&next, plan, 0, run, plan->room[0] + rows * size);
+        const int single =
+            call->load || next.at[FR_ROW_LABEL] ||
+            (masked && !(fr_are_lines(call, FR_ROW_IN, run, size) && fr_are_lines(call, FR_ROW_WHERE, run, 1)));
+        const ptrdiff_t runs = single ? 1 : fr_row_runs(&next, run, most - rows);
+        if (picked && runs > 1) fr_pick_runs(&next, plan, run, runs, plan->room[0] + rows * size);
+        else if (picked) fr_pick(&next, plan, 0, run, plan->room[0] + rows * size);
         else if (masked) /* for elements that change first */
             fr_transfer(plan->mask + rows, plan->width, 1, next.at[FR_ROW_WHERE], call->operand[FR_ROW_WHERE].along,
                         fr_across(call, FR_ROW_WHERE), n, run, 1);
         for (int k = FR_ROW_IN + picked; k <= FR_ROW_SECOND; k++)
             if (next.at[k])
-                fr_transfer(plan->room[k] + rows * size, plan->pitch, size, next.at[k], call->operand[k].along,
-                            fr_across(call, k), n, run, size);
+                fr_transfer_runs(plan->room[k] + rows * size, plan->pitch, size, run * size, next.at[k],
+                                 call->operand[k].along, fr_across(call, k), fr_next_run(call, k), n, run, runs, size);
         if (plan->sinks) fr_read_sinks(&next, plan->room[0] + n * plan->pitch + rows * size, run);
         else if (next.at[FR_ROW_LABEL]) *status |= fr_read_labels(&next, 0, run, &tile.label[rows]);
-        fr_row_step(&next, run);
-        rows += run;
+        fr_row_step_runs(&next, run, runs);
+        rows += runs * run;
     }
     tile.n = plan->n;
     tile.width = (rows + FR_COLUMNS - 1) / FR_COLUMNS * FR_COLUMNS;
@@ -356,22 +399,30 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
                                        n, rows, call->absent);
     }
     call->tile(&tile);
-    for (ptrdiff_t done = 0; done < rows; done += run) {
+    /* Then nothing is left to do for each run but to copy it, unless rows have factors or losses of their own. */
+    const int number = call->finish && !walk->at[FR_ROW_WHERE] && fr_is_number(call, FR_ROW_FACTOR);
+    const int single = (call->finish && !number) || call->loss;
+    const int settled = !walk->at[FR_ROW_WHERE] || !tile.out ||
+                        !call->flavor->suspect(plan->room[0], rows, call->kernel == call->flavor->forward[FR_HARDMAX]);
+    const fr_row_operand *results = &call->operand[FR_ROW_OUT];
+    const ptrdiff_t along = tile.out ? results->along : 0, across = tile.out ? fr_across(call, FR_ROW_OUT) : 0;
+    const ptrdiff_t out_next = tile.out ? fr_next_run(call, FR_ROW_OUT) : 0;
+    const ptrdiff_t mask_next = settled ? 0 : fr_next_run(call, FR_ROW_WHERE);
+    if (number) fr_finish_rows(call, walk->at[FR_ROW_FACTOR], plan->room[0], plan->pitch, size, rows, NULL);
+    for (ptrdiff_t done = 0, runs; done < rows; done += runs * run) {
+        const char *made = plan->room[0] + done * size, *mask = walk->at[FR_ROW_WHERE];
+        char *out = walk->at[FR_ROW_OUT];
         run = fr_row_run(walk, rows - done);
-        const char *masked = walk->at[FR_ROW_WHERE];
-        if (call->finish && !masked)
+        runs = single ? 1 : fr_row_runs(walk, run, rows - done);
+        if (call->finish && !number && !mask)
             fr_finish_rows(call, walk->at[FR_ROW_FACTOR], plan->room[0] + done * size, plan->pitch, size, run, NULL);
-        if (walk->at[FR_ROW_OUT])
-            fr_transfer(walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along, fr_across(call, FR_ROW_OUT),
-                        plan->room[0] + done * size, plan->pitch, size, n, run, size);
+        if (out)
+            fr_transfer_runs(out, along, across, out_next, made, plan->pitch, size, run * size, n, run, runs, size);
         fr_write_losses(walk, plan, 0, run, &tile.loss[done]);
-        if (walk->at[FR_ROW_WHERE] && walk->at[FR_ROW_OUT])
-            fr_settle(walk, 0, run, walk->at[FR_ROW_OUT], fr_across(call, FR_ROW_OUT), call->operand[FR_ROW_OUT].along,
-                      plan->room[0] + done * size);
-        if (call->finish && masked)
-            fr_finish_rows(call, walk->at[FR_ROW_FACTOR], walk->at[FR_ROW_OUT], call->operand[FR_ROW_OUT].along,
-                           fr_across(call, FR_ROW_OUT), run, masked);
-        if (done + run < rows) fr_row_step(walk, run);
+        for (ptrdiff_t q = 0; q < runs && !settled; q++)
+            fr_settle(call, mask + q * mask_next, run, out + q * out_next, across, along, made + q * run * size);
+        if (call->finish && mask) fr_finish_rows(call, walk->at[FR_ROW_FACTOR], out, along, across, run, mask);
+        if (done + runs * run < rows) fr_row_step_runs(walk, run, runs);
     }
     fr_row_copy(walk, &next);
     return rows;
@@ -437,10 +488,10 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     if (!call->loss) {
         const char *in[2] = {at[FR_ROW_IN], at[FR_ROW_SECOND]};
         call->kernel(in, at[FR_ROW_OUT], plan->n);
-        if (at[FR_ROW_WHERE]) fr_settle(walk, r, 1, at[FR_ROW_OUT], 0, call->itemsize, NULL);
-        if (call->finish)
-            fr_finish_rows(call, at[FR_ROW_FACTOR], at[FR_ROW_OUT], call->itemsize, 0, 1,
-                           at[FR_ROW_WHERE] ? walk->at[FR_ROW_WHERE] + r * fr_across(call, FR_ROW_WHERE) : NULL);
+        const char *mask = walk->at[FR_ROW_WHERE];
+        if (mask) mask += r * fr_across(call, FR_ROW_WHERE);
+        if (mask) fr_settle(call, mask, 1, at[FR_ROW_OUT], 0, call->itemsize, NULL);
+        if (call->finish) fr_finish_rows(call, at[FR_ROW_FACTOR], at[FR_ROW_OUT], call->itemsize, 0, 1, mask);
         return;
     }
     fr_target target = *call->target;
@@ -479,7 +530,8 @@ static void fr_run_bands(const fr_row_walk *walk, const fr_row_plan *plan, ptrdi
             band.pitch[FR_ROW_IN] = plan->pitch;
         }
         call->band(&band);
-        if (walk->at[FR_ROW_WHERE]) fr_settle(walk, 0, m, band.out, band.out_pitch, call->itemsize, NULL);
+        if (walk->at[FR_ROW_WHERE])
+            fr_settle(call, walk->at[FR_ROW_WHERE], m, band.out, band.out_pitch, call->itemsize, NULL);
         if (call->finish)
             fr_finish_rows(call, walk->at[FR_ROW_FACTOR] + done * fr_across(call, FR_ROW_FACTOR), band.out,
                            call->itemsize, band.out_pitch, band.width, walk->at[FR_ROW_WHERE]);
@@ -586,7 +638,7 @@ static ptrdiff_t fr_run_fold(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     if (fold.out != walk->at[FR_ROW_OUT])
         fr_transfer(walk->at[FR_ROW_OUT], out->along, fr_across(call, FR_ROW_OUT), fold.out, m * size, size, n, m,
                     size);
-    if (mask) fr_settle(walk, 0, m, walk->at[FR_ROW_OUT], fr_across(call, FR_ROW_OUT), out->along, fold.out);
+    if (mask) fr_settle(call, mask, m, walk->at[FR_ROW_OUT], fr_across(call, FR_ROW_OUT), out->along, fold.out);
     if (call->finish)
         fr_finish_rows(call, walk->at[FR_ROW_FACTOR], walk->at[FR_ROW_OUT], out->along, fr_across(call, FR_ROW_OUT), m,
                        mask);

@@ -144,3 +144,34 @@ static void fr_transfer(char *to, ptrdiff_t to_along, ptrdiff_t to_across, const
         }
     }
 }
+
+/* Copies `bytes` from each of n lines, and those of the `runs` next ones: as two moves of a known size, which overlap.
+ */
+#define FR_COPY_SHORT(width)                                                       \
+    for (ptrdiff_t q = 0; q < runs; q++, to += to_next, from += from_next)         \
+        for (ptrdiff_t i = 0; i < n; i++) {                                        \
+            const char *at = from + i * from_along;                                \
+            char *put = to + i * to_along, first[width], last[width];              \
+            memcpy(first, at, width), memcpy(last, at + bytes - (width), width);   \
+            memcpy(put, first, width), memcpy(put + bytes - (width), last, width); \
+        }
+
+/* fr_transfer of `runs` such parts, which are to_next and from_next apart. */
+static void fr_transfer_runs(char *to, ptrdiff_t to_along, ptrdiff_t to_across, ptrdiff_t to_next, const char *from,
+                             ptrdiff_t from_along, ptrdiff_t from_across, ptrdiff_t from_next, ptrdiff_t n, ptrdiff_t m,
+                             ptrdiff_t runs, ptrdiff_t size) {
+    const ptrdiff_t bytes = m * size;
+    const int lines = to_across == size && from_across == size && size >= 4;
+    if (lines && bytes <= 8) {
+        FR_COPY_SHORT(4)
+    } else if (lines && bytes <= 16) {
+        FR_COPY_SHORT(8)
+    } else if (lines && bytes <= 32) {
+        FR_COPY_SHORT(16)
+    } else if (lines && bytes <= 64) {
+        FR_COPY_SHORT(32)
+    } else {
+        for (ptrdiff_t q = 0; q < runs; q++, to += to_next, from += from_next)
+            fr_transfer(to, to_along, to_across, from, from_along, from_across, n, m, size);
+    }
+}
