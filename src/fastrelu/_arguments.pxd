@@ -11,7 +11,7 @@ cdef cnp.ndarray _rounded(cnp.ndarray y, int result)
 cdef cnp.ndarray _as_carray(object x, int dtype)
 cdef bint _is_read(cnp.ndarray x, int dtype) noexcept
 cdef cnp.ndarray _native(cnp.ndarray x, int dtype)
-cdef Crew _crew(int cost, cnp.ndarray x, bint copied) except *
+cdef Crew _crew(int cost, cnp.ndarray x, bint copied, int weight=*) except *
 cpdef cnp.ndarray _as_output(str name, object out)
 cpdef int _check_output(str name, cnp.ndarray target, cnp.ndarray like, int dtype) except -1
 cdef bint _takes(cnp.ndarray target, int dtype)

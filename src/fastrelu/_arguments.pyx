@@ -12,7 +12,7 @@ from libc.math cimport isfinite
 
 from fastrelu._core cimport NEITHER, _is_half, _number, as_target, class_of_dtype, computed_type, narrowed, widened
 from fastrelu._numpy cimport PyArray_ISBEHAVED_RO, PyArray_ISWRITEABLE, PyArray_SAMESHAPE
-from fastrelu._runtime cimport Crew, FR_CREW_SMALL, crew_of, dtype_of, has_kernels, precision_here
+from fastrelu._runtime cimport Crew, FR_CREW_SMALL, crew_for, dtype_of, has_kernels, precision_here
 
 cnp.import_array()
 
@@ -76,10 +76,14 @@ cdef enum:
     COPIED = 8  # times as many elements, from which on threads pay for an array that this one has just converted
 
 
-cdef Crew _crew(int cost, cnp.ndarray x, bint copied) except *:
-    """The threads for an array, of which the kernels may read a copy: that lies in this thread's cache."""
-    cdef Crew crew = crew_of(cost, x)
-    if copied and crew.threads > 1 and cnp.PyArray_SIZE(x) < COPIED * crew.least:
+cdef Crew _crew(int cost, cnp.ndarray x, bint copied, int weight=1) except *:
+    """The threads for an array, of which the kernels may read a copy: that lies in this thread's cache.
+
+    An element costs as much as `weight` elements of the cost class.
+    """
+    cdef Py_ssize_t n = weight * cnp.PyArray_SIZE(x)
+    cdef Crew crew = crew_for(cost, n, cnp.PyArray_ITEMSIZE(x))
+    if copied and crew.threads > 1 and n < COPIED * crew.least:
         crew.threads, crew.reason, crew.least = 1, FR_CREW_SMALL, COPIED * crew.least
     return crew
 

@@ -10,6 +10,7 @@ cdef extern from "kernels/rows.h" nogil:  # whose functions are linked into _row
         FR_ROWS_NO_CLASS
         FR_LIGHT
         FR_MEDIUM
+        FR_HEAVY
         FR_SOFTMAX
         FR_LOG_SOFTMAX
         FR_SOFTMIN

@@ -815,6 +815,10 @@ def from_output(RowKernels kernels not None, int kind, object grad, object y, ob
     return _general(kernels, kind, True, grad, y, axis, out, True, None, False, factor, finish)
 
 
+cdef enum:
+    _SLOPES = 3  # elements of a heavy function take as long as results and gradients of one that is loaded
+
+
 @cython.binding(False)
 def backward_loaded(RowKernels kernels not None, str name, int kind, cnp.ndarray grad not None,
                     cnp.ndarray x not None, tuple axes, Load load not None, object capper_backward, cnp.ndarray mask,
@@ -841,7 +845,7 @@ def backward_loaded(RowKernels kernels not None, str name, int kind, cnp.ndarray
         y = out
         keep(&held, y)
     hold(&held, name)
-    cdef Crew crew = _crew(FR_MEDIUM, x, copied)
+    cdef Crew crew = _crew(FR_HEAVY, x, copied, _SLOPES)
     # The caller's code may have given x another shape since the others were made to fit.
     axes, whole = normalize_axis_tuple(axes, cnp.PyArray_NDIM(x)), (<object>x).shape
     kept = _without(whole, axes, False)
@@ -895,7 +899,7 @@ def backward_loaded(RowKernels kernels not None, str name, int kind, cnp.ndarray
         _operand(&call, FR_ROW_LOADED_SLOPE, dz, axis, order, True)
     dscale = 0.0
     if cnp.PyArray_SIZE(x):
-        _run(&call, FR_MEDIUM, rows, crew)
+        _run(&call, FR_HEAVY, rows, crew)
         dscale = _sum(<const double *>cnp.PyArray_DATA(losses), cnp.PyArray_SIZE(losses))
     if len(axes) != 1:
         y = _parted(y, axes, whole)

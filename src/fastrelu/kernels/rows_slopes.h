@@ -16,9 +16,9 @@ typedef struct {
 } fr_slope_runs;
 
 static int fr_plan_slopes(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t count, size_t *size) {
+    memset(plan, 0, sizeof *plan);
     plan->sinks = call->operand[FR_ROW_SINK].origin != NULL;
     plan->n = call->n + plan->sinks;
-    plan->blocks = 0;
     const ptrdiff_t bytes = plan->n * call->itemsize;
     const ptrdiff_t longest = call->itemsize == sizeof(double) ? FR_SHORT_ROW : FR_BAND_LONG;
     int transferred = !fr_is_direct(call, FR_ROW_OUT);
