@@ -81,9 +81,8 @@ cdef Crew _crew(int cost, cnp.ndarray x, bint copied, int weight=1) except *:
 
     An element costs as much as `weight` elements of the cost class.
     """
-    cdef Py_ssize_t n = weight * cnp.PyArray_SIZE(x)
-    cdef Crew crew = crew_for(cost, n, cnp.PyArray_ITEMSIZE(x))
-    if copied and crew.threads > 1 and n < COPIED * crew.least:
+    cdef Crew crew = crew_for(cost, weight * cnp.PyArray_SIZE(x), cnp.PyArray_ITEMSIZE(x))
+    if copied and crew.threads > 1 and cnp.PyArray_SIZE(x) < COPIED * crew.least:
         crew.threads, crew.reason, crew.least = 1, FR_CREW_SMALL, COPIED * crew.least
     return crew
 

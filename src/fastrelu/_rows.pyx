@@ -845,7 +845,7 @@ def backward_loaded(RowKernels kernels not None, str name, int kind, cnp.ndarray
         y = out
         keep(&held, y)
     hold(&held, name)
-    cdef Crew crew = _crew(FR_HEAVY, x, copied, _SLOPES)
+    cdef Crew crew = _crew(FR_MEDIUM, x, True) if copied else _crew(FR_HEAVY, x, False, _SLOPES)
     # The caller's code may have given x another shape since the others were made to fit.
     axes, whole = normalize_axis_tuple(axes, cnp.PyArray_NDIM(x)), (<object>x).shape
     kept = _without(whole, axes, False)
