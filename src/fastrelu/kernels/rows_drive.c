@@ -358,7 +358,7 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
         run = fr_row_run(&next, most - rows);
         const int masked = next.at[FR_ROW_WHERE] != NULL, picked = masked && !call->load;
         const int single =
-            call->load || next.at[FR_ROW_LABEL] ||
+            call->naxes == 1 || call->load || next.at[FR_ROW_LABEL] ||
             (masked && !(fr_are_lines(call, FR_ROW_IN, run, size) && fr_are_lines(call, FR_ROW_WHERE, run, 1)));
         const ptrdiff_t runs = single ? 1 : fr_row_runs(&next, run, most - rows);
         if (picked && runs > 1) fr_pick_runs(&next, plan, run, runs, plan->room[0] + rows * size);
@@ -367,7 +367,10 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
             fr_transfer(plan->mask + rows, plan->width, 1, next.at[FR_ROW_WHERE], call->operand[FR_ROW_WHERE].along,
                         fr_across(call, FR_ROW_WHERE), n, run, 1);
         for (int k = FR_ROW_IN + picked; k <= FR_ROW_SECOND; k++)
-            if (next.at[k])
+            if (next.at[k] && runs == 1)
+                fr_transfer(plan->room[k] + rows * size, plan->pitch, size, next.at[k], call->operand[k].along,
+                            fr_across(call, k), n, run, size);
+            else if (next.at[k])
                 fr_transfer_runs(plan->room[k] + rows * size, plan->pitch, size, run * size, next.at[k],
                                  call->operand[k].along, fr_across(call, k), fr_next_run(call, k), n, run, runs, size);
         if (plan->sinks) fr_read_sinks(&next, plan->room[0] + n * plan->pitch + rows * size, run);
@@ -401,13 +404,13 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     call->tile(&tile);
     /* Then nothing is left to do for each run but to copy it, unless rows have factors or losses of their own. */
     const int number = call->finish && !walk->at[FR_ROW_WHERE] && fr_is_number(call, FR_ROW_FACTOR);
-    const int single = (call->finish && !number) || call->loss;
+    const int single = call->naxes == 1 || (call->finish && !number) || call->loss;
     const int settled = !walk->at[FR_ROW_WHERE] || !tile.out ||
                         !call->flavor->suspect(plan->room[0], rows, call->kernel == call->flavor->forward[FR_HARDMAX]);
     const fr_row_operand *results = &call->operand[FR_ROW_OUT];
     const ptrdiff_t along = tile.out ? results->along : 0, across = tile.out ? fr_across(call, FR_ROW_OUT) : 0;
-    const ptrdiff_t out_next = tile.out ? fr_next_run(call, FR_ROW_OUT) : 0;
-    const ptrdiff_t mask_next = settled ? 0 : fr_next_run(call, FR_ROW_WHERE);
+    const ptrdiff_t out_next = single ? 0 : fr_next_run(call, FR_ROW_OUT);
+    const ptrdiff_t mask_next = single || settled ? 0 : fr_next_run(call, FR_ROW_WHERE);
     if (number) fr_finish_rows(call, walk->at[FR_ROW_FACTOR], plan->room[0], plan->pitch, size, rows, NULL);
     for (ptrdiff_t done = 0, runs; done < rows; done += runs * run) {
         const char *made = plan->room[0] + done * size, *mask = walk->at[FR_ROW_WHERE];
@@ -416,7 +419,8 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
         runs = single ? 1 : fr_row_runs(walk, run, rows - done);
         if (call->finish && !number && !mask)
             fr_finish_rows(call, walk->at[FR_ROW_FACTOR], plan->room[0] + done * size, plan->pitch, size, run, NULL);
-        if (out)
+        if (out && runs == 1) fr_transfer(out, along, across, made, plan->pitch, size, n, run, size);
+        else if (out)
             fr_transfer_runs(out, along, across, out_next, made, plan->pitch, size, run * size, n, run, runs, size);
         fr_write_losses(walk, plan, 0, run, &tile.loss[done]);
         for (ptrdiff_t q = 0; q < runs && !settled; q++)
@@ -577,10 +581,10 @@ static int fr_has_lines(const fr_row_call *call, int k, ptrdiff_t m) {
     return fr_across(call, k) == call->itemsize && call->operand[k].along == m * call->itemsize;
 }
 
-/* Is a share that has m rows in a run folded? They lie across in every operand, and are not too long to be counted. */
+/* Is a share folded that has m long rows in a run? They lie across in every operand, and their elements can be counted.
+ */
 static int fr_is_fold(const fr_row_call *call, ptrdiff_t m) {
-    if (!call->fold || call->load || m < 2 || m >= FR_COLUMNS) return 0;
-    if (call->n <= FR_SHORT_ROW || call->n > INT32_MAX) return 0;
+    if (!call->fold || call->load || m < 2 || m >= FR_COLUMNS || call->n > INT32_MAX) return 0;
     for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++)
         if (call->operand[k].origin && k != FR_ROW_WHERE &&
             fr_distance(fr_across(call, k)) >= fr_distance(call->operand[k].along))
@@ -711,7 +715,7 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
         if (plan->band < 1) plan->band = 1;
     }
     const ptrdiff_t end = call->shape[call->naxes - 1], side_by_side = count < end ? count : end;
-    plan->fold = fr_is_fold(call, side_by_side);
+    plan->fold = call->n > FR_SHORT_ROW && fr_is_fold(call, side_by_side);
     if (plan->fold) {
         plan->width = side_by_side;
         return fr_add_bytes(size, fr_fold_copies(call, side_by_side) * plan->width, bytes) &&
