@@ -80,7 +80,8 @@ cnp.import_array()
 cnp.import_ufunc()
 
 cdef extern from "kernels/rows.h" nogil:
-    Py_ssize_t fr_rows_prepare(fr_row_call *, Py_ssize_t) noexcept
+    void fr_rows_merge(fr_row_call *) noexcept
+    Py_ssize_t fr_rows_together(const fr_row_call *, Py_ssize_t) noexcept
     size_t fr_rows_room(const fr_row_call *, Py_ssize_t) noexcept
     int fr_run_rows(const fr_row_call *, Py_ssize_t, Py_ssize_t, char *) noexcept
 
@@ -257,7 +258,8 @@ cdef int _run(fr_row_call *call, int cost, Py_ssize_t rows, Crew crew) except -1
     """Run over all rows; no Python code runs before they are done."""
     cdef _Work work
     work.call, work.rows, work.no_class, work.rooms = call, rows, 0, NULL
-    work.unit = fr_rows_prepare(call, rows)
+    fr_rows_merge(call)
+    work.unit = fr_rows_together(call, rows) if crew.threads > 1 else 1  # the answer takes a plan of the call
     if call.sums != NULL:
         work.unit = (work.unit + call.chunk - 1) // call.chunk * call.chunk
     work.units = (rows + work.unit - 1) // work.unit
@@ -713,7 +715,8 @@ cdef tuple _taken_together(const fr_rows *flavor, int kind, bint backward, cnp.n
     if call == NULL:
         raise MemoryError
     rows = _describe(call, flavor, kind, backward, a, b, mask, axis, y, load, sink, None, FR_UNCHANGED_ROWS)
-    unit = fr_rows_prepare(call, rows)
+    fr_rows_merge(call)
+    unit = fr_rows_together(call, rows)
     free(call)
     return rows, unit
 

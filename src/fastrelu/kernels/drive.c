@@ -56,22 +56,29 @@ static ptrdiff_t fr_cut(const fr_call *call, const char *out, ptrdiff_t n, int p
     return at > past ? at - past : 0;
 }
 
-/* Runs the kernel on n of the elements of contiguous operands, from `start` on. */
-static void fr_run_from(const fr_call *call, const char *const *in, char *out, ptrdiff_t start, ptrdiff_t n) {
+/* Runs one of the kernels of a call on elements `start` to `stop` of contiguous operands. */
+static void fr_run_from(const fr_call *call, fr_kernel kernel, const char *const *in, char *out, ptrdiff_t start,
+                        ptrdiff_t stop) {
     const char *at[FR_MAX_INPUTS];
-    for (int j = 0; j < call->ndata; j++) at[j] = in[j] + start * call->itemsize;
+    for (int j = 0; j < call->ndata; j++) at[j] = in[j] + start * call->size;
     for (int j = call->ndata; j < call->ndata + call->nparams; j++) at[j] = in[j];
-    call->scalar(at, out + start * call->itemsize, n);
+    kernel(at, out + start * call->size, stop - start);
 }
 
-/* The same from `start` to `stop`, part by part; each part is prefetched while the one before it is computed. */
-static void fr_run_far(const fr_call *call, const char *const *in, char *out, ptrdiff_t start, ptrdiff_t stop) {
+/* Are operands of n elements so large, and does the kernel compute so much, that they are best prefetched? */
+static int fr_is_far(const fr_call *call, ptrdiff_t n) {
+    return FR_FETCHES && !call->light && n * call->size >= FR_FAR;
+}
+
+/* The same part by part; each part is prefetched while the one before it is computed. */
+static void fr_run_far(const fr_call *call, fr_kernel kernel, const char *const *in, char *out, ptrdiff_t start,
+                       ptrdiff_t stop) {
     const ptrdiff_t size = call->size, most = FR_FAR_PART / size;
     for (ptrdiff_t i = start, m; i < stop; i += m) {
         m = stop - i < most ? stop - i : most;
         for (int j = 0; j < call->ndata; j++)
             for (ptrdiff_t k = 0; k < m * size; k += FR_CACHE_LINE) FR_FETCH(in[j] + i * size + FR_FAR_PART + k);
-        fr_run_from(call, in, out, i, m);
+        fr_run_from(call, kernel, in, out, i, i + m);
     }
 }
 
@@ -79,19 +86,19 @@ static void fr_run_far(const fr_call *call, const char *const *in, char *out, pt
  * first computes the elements before a line. */
 void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_t n, int part, int parts) {
     const fr_guard caller = fr_guard_open();
-    if (FR_FETCHES && !call->light && n * call->size >= FR_FAR) {
-        fr_run_far(call, in, out, fr_cut(call, out, n, part, parts), fr_cut(call, out, n, part + 1, parts));
+    if (fr_is_far(call, n)) {
+        fr_run_far(call, call->scalar, in, out, fr_cut(call, out, n, part, parts), fr_cut(call, out, n, part + 1, parts));
     } else if (parts == 1 && !(call->light && n * call->size >= FR_WORTH_ALIGNING)) {
         call->scalar(in, out, n);
     } else {
         ptrdiff_t start = fr_cut(call, out, n, part, parts), stop = fr_cut(call, out, n, part + 1, parts);
         const ptrdiff_t past = (ptrdiff_t)((uintptr_t)(out + start * call->size) % FR_CACHE_LINE);
         if (past && call->light && (stop - start) * call->size >= FR_WORTH_ALIGNING) {
-            const ptrdiff_t first = (FR_CACHE_LINE - past) / call->size;
-            fr_run_from(call, in, out, start, first);
-            start += first;
+            const ptrdiff_t first = start + (FR_CACHE_LINE - past) / call->size;
+            fr_run_from(call, call->scalar, in, out, start, first);
+            start = first;
         }
-        fr_run_from(call, in, out, start, stop - start);
+        fr_run_from(call, call->scalar, in, out, start, stop);
     }
     fr_guard_close(caller);
 }
@@ -105,8 +112,7 @@ void fr_convert_part(const fr_call *call, const char *const *in, char *out, ptrd
     for (int j = 0; j < call->ndata; j++) at[j] = (const char *)&block[j];
     for (int j = call->ndata; j < call->ndata + call->nparams; j++) at[j] = in[j];
     if (call->direct && stop - start >= FR_DIRECT_FROM) {
-        for (int j = 0; j < call->ndata; j++) at[j] = in[j] + start * size;
-        call->direct(at, out + start * size, stop - start);
+        (fr_is_far(call, n) ? fr_run_far : fr_run_from)(call, call->direct, in, out, start, stop);
     } else {
         const ptrdiff_t most = (ptrdiff_t)sizeof(fr_block) / call->itemsize;
         for (ptrdiff_t i = start; i < stop; i += most) {

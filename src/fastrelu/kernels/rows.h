@@ -153,8 +153,11 @@ typedef struct {
     fr_row_operand operand[FR_ROW_OPERANDS];
 } fr_row_call;
 
-/* Merges axes that are one run in every operand; returns how many rows are best taken together. */
-ptrdiff_t fr_rows_prepare(fr_row_call *call, ptrdiff_t rows);
+/* Merges axes that are one run in every operand, which the functions below expect. */
+void fr_rows_merge(fr_row_call *call);
+
+/* How many rows threads best take together. */
+ptrdiff_t fr_rows_together(const fr_row_call *call, ptrdiff_t rows);
 
 /* Bytes of workspace for any share of `rows` rows; SIZE_MAX if there cannot be that many. */
 size_t fr_rows_room(const fr_row_call *call, ptrdiff_t rows);

@@ -778,9 +778,7 @@ static ptrdiff_t fr_together(const fr_row_call *call, const fr_row_plan *plan) {
     return (even + least - 1) / least * least;
 }
 
-ptrdiff_t fr_rows_prepare(fr_row_call *call, ptrdiff_t rows) {
-    fr_row_plan plan;
-    size_t size;
+void fr_rows_merge(fr_row_call *call) {
     int last = 0;
     for (int k = 1; k < call->naxes; k++) {
         const int run = fr_is_run(call, last, k);
@@ -789,6 +787,11 @@ ptrdiff_t fr_rows_prepare(fr_row_call *call, ptrdiff_t rows) {
         for (int i = 0; i < fr_walked(call); i++) call->operand[i].stride[last] = call->operand[i].stride[k];
     }
     call->naxes = last + 1;
+}
+
+ptrdiff_t fr_rows_together(const fr_row_call *call, ptrdiff_t rows) {
+    fr_row_plan plan;
+    size_t size;
     if (rows == 0 || call->n == 0) return 1;
     (call->slope ? fr_plan_slopes : fr_plan_rows)(&plan, call, rows, &size);
     return fr_together(call, &plan);

@@ -125,7 +125,6 @@ static int fr_row_native_loop(char **args, const npy_intp *dimensions, const npy
             call.operand[which].along = along[j];
             call.operand[which].stride[0] = steps[j];
         }
-        fr_rows_prepare(&call, rows);
         const size_t size = fr_rows_room(&call, rows);
         if (size > room->size) {
             free(room->data);
