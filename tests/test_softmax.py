@@ -307,6 +307,33 @@ def test_folds(function: Function, dtype: str, precision: fr.runtime.Precision, 
                 wanted = np.ascontiguousarray(y.swapaxes(1, 2))
 
 
+@each_function
+@each_dtype
+@each_isa
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 33, 128, 150])
+def test_masked_rows_side_by_side(function: Function, dtype: str, isa: str, n: int) -> None:
+    """Rows of which many are masked altogether, or all but -inf: in short lines and long ones, each as it is alone."""
+    kernels, rng = KERNELS[isa], np.random.default_rng(n)
+    for columns in (2, 3, 7, 16, 21):
+        x = rng.normal(0, 3, (12, n, columns)).astype(dtype)
+        x[rng.random(x.shape) < 0.3] = -np.inf
+        x[3, n // 2, -1] = np.nan
+        where = rng.random(x.shape) < 0.4
+        where[5], where[7, : n // 2] = False, False
+        wanted = np.empty_like(x)
+        for i, j in np.ndindex(12, columns):
+            row, kept = np.ascontiguousarray(x[i, :, j]), np.ascontiguousarray(where[i, :, j])
+            wanted[i, :, j] = _rows.forward(kernels, function.kind, row, -1, None, kept)
+        one = where[:, :, :1]
+        for mask in (where, np.asfortranarray(where), where[::-1].copy()[::-1]):
+            assert_same_bits(_rows.forward(kernels, function.kind, x, 1, None, mask), wanted, columns)
+            assert_same_bits(_rows.forward(kernels, function.kind, np.asfortranarray(x), 1, None, mask), wanted, columns)
+        for j in range(columns):
+            row, kept = np.ascontiguousarray(x[..., j]), np.ascontiguousarray(one[..., 0])
+            wanted[..., j] = _rows.forward(kernels, function.kind, row, -1, None, kept)
+        assert_same_bits(_rows.forward(kernels, function.kind, x, 1, x, one), wanted, columns)
+
+
 def in_layouts(x: Array) -> Iterator[Array]:
     """Yield copies: whose lines lie behind each other, apart, or apart with other numbers between theirs, and turned."""
     yield x.copy()

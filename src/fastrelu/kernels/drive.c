@@ -87,7 +87,8 @@ static void fr_run_far(const fr_call *call, fr_kernel kernel, const char *const 
 void fr_run_part(const fr_call *call, const char *const *in, char *out, ptrdiff_t n, int part, int parts) {
     const fr_guard caller = fr_guard_open();
     if (fr_is_far(call, n)) {
-        fr_run_far(call, call->scalar, in, out, fr_cut(call, out, n, part, parts), fr_cut(call, out, n, part + 1, parts));
+        fr_run_far(call, call->scalar, in, out, fr_cut(call, out, n, part, parts),
+                   fr_cut(call, out, n, part + 1, parts));
     } else if (parts == 1 && !(call->light && n * call->size >= FR_WORTH_ALIGNING)) {
         call->scalar(in, out, n);
     } else {

@@ -88,6 +88,9 @@ struct fr_rows {
                          ptrdiff_t mask_pitch, ptrdiff_t lines, ptrdiff_t n, uint64_t absent);
     /* May any of n rows be masked altogether, which these results are the first ones of? */
     int (*suspect)(const char *results, ptrdiff_t n, int hardmax);
+    /* Gives rows of a tile that are masked altogether their results; moves the 1 of a hardmax of nothing but -inf. */
+    void (*settle)(char *results, ptrdiff_t pitch, const char *mask, ptrdiff_t mask_pitch, ptrdiff_t n, ptrdiff_t width,
+                   uint64_t alone, int hardmax);
     /* Copies n elements changed; `to` may be `from`. `bias` holds one number for each, or is NULL. */
     void (*load)(char *to, const char *from, const char *bias, ptrdiff_t n, const fr_row_load *load);
     /* Multiplies n elements of each line by one factor, or each by its own if `own`; or divides them by one. */

@@ -127,13 +127,15 @@ static int fr_is_suspect(const char *result, ptrdiff_t size, int hardmax) {
     return hardmax ? value == 1 : value != value;
 }
 
+static int fr_is_hardmax(const fr_row_call *call) { return call->kernel == call->flavor->forward[FR_HARDMAX]; }
+
 /* Gives those of m rows that are masked altogether their results; `mask` is where their mask begins. The 1 of a hardmax
  * of nothing but -inf, which stands at the first element, is moved to the first one that takes part. `first` are the
  * first results of the rows next to each other, or NULL. */
 static void fr_settle(const fr_row_call *call, const char *mask, ptrdiff_t m, char *out, ptrdiff_t across,
                       ptrdiff_t along, const char *first) {
     const ptrdiff_t size = call->itemsize, mask_along = call->operand[FR_ROW_WHERE].along;
-    const int hardmax = call->kernel == call->flavor->forward[FR_HARDMAX];
+    const int hardmax = fr_is_hardmax(call);
     if (first && !call->flavor->suspect(first, m, hardmax)) return;
     for (ptrdiff_t r = 0; r < m; r++, mask += fr_across(call, FR_ROW_WHERE)) {
         char *row = out + r * across;
@@ -292,6 +294,21 @@ static void fr_pick(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t 
     call->flavor->select_lines(to, plan->pitch, from, along, mask, mask_along, n, run, call->absent);
 }
 
+/* Copies the masks of the next rows, which lie side by side, to the lines of a tile. */
+static const char *fr_read_masks(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t rows) {
+    const fr_row_call *call = walk->call;
+    fr_row_walk next;
+    fr_row_copy(&next, walk);
+    for (ptrdiff_t done = 0, run, runs; done < rows; done += runs * run) {
+        if (done) fr_row_step_runs(&next, run, runs);
+        run = fr_row_run(&next, rows - done);
+        runs = fr_row_runs(&next, run, rows - done);
+        fr_transfer_runs(plan->mask + done, plan->width, 1, run, next.at[FR_ROW_WHERE],
+                         call->operand[FR_ROW_WHERE].along, 1, fr_next_run(call, FR_ROW_WHERE), call->n, run, runs, 1);
+    }
+    return plan->mask;
+}
+
 /* Computes rows that lie side by side, at least FR_COLUMNS and one run of the last axis, without a copy or from a copy
  * under their masks. The last tile may overlap the one before: then its first `known` losses are, too. */
 static void fr_run_direct(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t rows, int *status) {
@@ -322,7 +339,10 @@ static void fr_run_direct(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t 
         call->tile(&tile);
         const char *mask =
             walk->at[FR_ROW_WHERE] ? walk->at[FR_ROW_WHERE] + done * fr_across(call, FR_ROW_WHERE) : NULL;
-        if (mask && tile.out) fr_settle(call, mask, tile.width, tile.out, size, tile.out_pitch, tile.out);
+        if (mask && tile.out && fr_across(call, FR_ROW_WHERE) == 1)
+            call->flavor->settle(tile.out, tile.out_pitch, mask, call->operand[FR_ROW_WHERE].along, tile.n, tile.width,
+                                 call->alone, fr_is_hardmax(call));
+        else if (mask && tile.out) fr_settle(call, mask, tile.width, tile.out, size, tile.out_pitch, tile.out);
         if (call->finish)
             fr_finish_rows(call, walk->at[FR_ROW_FACTOR] + done * fr_across(call, FR_ROW_FACTOR), tile.out,
                            tile.out_pitch, size, tile.width, mask);
@@ -405,8 +425,13 @@ static ptrdiff_t fr_run_tile(fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     /* Then nothing is left to do for each run but to copy it, unless rows have factors or losses of their own. */
     const int number = call->finish && !walk->at[FR_ROW_WHERE] && fr_is_number(call, FR_ROW_FACTOR);
     const int single = call->naxes == 1 || (call->finish && !number) || call->loss;
-    const int settled = !walk->at[FR_ROW_WHERE] || !tile.out ||
-                        !call->flavor->suspect(plan->room[0], rows, call->kernel == call->flavor->forward[FR_HARDMAX]);
+    int settled =
+        !walk->at[FR_ROW_WHERE] || !tile.out || !call->flavor->suspect(plan->room[0], rows, fr_is_hardmax(call));
+    if (!settled && fr_across(call, FR_ROW_WHERE) == 1) {
+        call->flavor->settle(plan->room[0], plan->pitch, fr_read_masks(walk, plan, rows), plan->width, n, rows,
+                             call->alone, fr_is_hardmax(call));
+        settled = 1;
+    }
     const fr_row_operand *results = &call->operand[FR_ROW_OUT];
     const ptrdiff_t along = tile.out ? results->along : 0, across = tile.out ? fr_across(call, FR_ROW_OUT) : 0;
     const ptrdiff_t out_next = single ? 0 : fr_next_run(call, FR_ROW_OUT);
@@ -684,7 +709,7 @@ static int fr_is_block(const fr_row_call *call) {
     const ptrdiff_t n = call->n;
     int along = (n >= 2 && n <= 4) || n == 8 || n == 16 || n > FR_SHORT_ROW;
     int across = n * call->shape[call->naxes - 1] >= FR_TILE_WIDTH;
-    if (call->loss || call->load || call->kernel != call->flavor->forward[FR_HARDMAX] || n > INT32_MAX) return 0;
+    if (call->loss || call->load || !fr_is_hardmax(call) || n > INT32_MAX) return 0;
     for (int k = FR_ROW_IN; k <= FR_ROW_OUT; k++) {
         const ptrdiff_t size = k == FR_ROW_WHERE ? 1 : call->itemsize;
         if (!call->operand[k].origin) continue;

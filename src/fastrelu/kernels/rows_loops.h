@@ -644,16 +644,6 @@ FR_UNUSED static void FN(log_softmax_row)(const char *const *in, char *to, ptrdi
     for (ptrdiff_t i = 0; i < n; i++) out[i] = FN(log_probability)(x[i], m, hi, lo);
 }
 
-/* ---- Masks ---- */
-
-/* Is a result a NaN, or of a hardmax 1? Then its row may be masked altogether. */
-FR_UNUSED static int FN(suspect_row)(const char *results, ptrdiff_t n, int hardmax) {
-    const store *y = (const store *)results;
-    int found = 0;
-    for (ptrdiff_t i = 0; i < n; i++) found |= hardmax ? y[i] == 1 : y[i] != y[i];
-    return found;
-}
-
 /* ---- Elements that are changed as they are loaded: each step is rounded, as it is in passes of its own. ---- */
 
 FR_UNUSED static void FN(load_row)(char *to, const char *from, const char *bias, ptrdiff_t n, const fr_row_load *load) {

@@ -1,5 +1,6 @@
-/* Kernels that select elements of a row: hardmax, sparsemax and their gradients. They compute in double for both types,
- * with the rounding errors of sums, so the precisions share them. Included by instance.h, once per instance. */
+/* Kernels that select elements of a row: hardmax, sparsemax and their gradients, and what a mask leaves. They compute
+ * in double for both types, with the rounding errors of sums, so the precisions share them. Included by instance.h,
+ * once per instance. */
 
 #if FR_KIND == FR_WIDE || FR_KIND == FR_FULL
 
@@ -388,6 +389,56 @@ FR_UNUSED static void FN(hardmax_from_output_tile_row)(fr_tile *tile) {
         const char *in[2] = {NULL, tile->in[1] + i * tile->pitch[1]};
         FN(hardmax_from_output_row)(in, tile->out + i * tile->out_pitch, tile->width);
     }
+}
+
+/* ---- Masks ---- */
+
+/* Is a result a NaN, or of a hardmax 1? Then its row may be masked altogether. */
+FR_UNUSED static int FN(suspect_row)(const char *results, ptrdiff_t n, int hardmax) {
+    const store *y = (const store *)results;
+    int found = 0;
+    for (ptrdiff_t i = 0; i < n; i++) found |= hardmax ? y[i] == 1 : y[i] != y[i];
+    return found;
+}
+
+/* Gives the columns of a tile that are masked altogether their results, and moves the 1 of a hardmax of nothing but
+ * -inf, which stands at the first element, to the first one that takes part. */
+FR_INLINE void FN(settle_columns)(char *results, ptrdiff_t pitch, const char *mask, ptrdiff_t mask_pitch, ptrdiff_t n,
+                                  ptrdiff_t width, store alone, const int hardmax) {
+    for (ptrdiff_t at = 0; at < width; at += FR_ROW_LANES) {
+        FR_LINES FN(place) none[FR_ROW_LANES]; /* -1 where no element took part so far */
+        store *first = (store *)results + at;
+        const FN(place) few = (FN(place))(width - at);
+        FN(place) any = 0;
+        FOR_LANES(j) {
+            const FN(place) suspect = (hardmax ? first[j] == 1 : first[j] != first[j]) ? -1 : 0;
+            none[j] = suspect & (mask[at + j] ? 0 : -1) & ((FN(place))j < few ? -1 : 0);
+            any |= none[j];
+        }
+        if (!any) continue;
+        if (hardmax) FOR_LANES(j) first[j] = none[j] ? (store)0 : first[j];
+        for (ptrdiff_t i = 1; i < n; i++) {
+            const char *kept = mask + i * mask_pitch + at;
+            store *line = (store *)(results + i * pitch) + at;
+            FOR_LANES(j) {
+                const FN(place) now = none[j] & (kept[j] ? -1 : 0);
+                none[j] &= ~now;
+                if (hardmax) line[j] = now ? (store)1 : line[j];
+            }
+        }
+        for (ptrdiff_t i = 0; i < n; i++) {
+            store *line = (store *)(results + i * pitch) + at;
+            FOR_LANES(j) line[j] = none[j] ? alone : line[j];
+        }
+    }
+}
+FR_UNUSED static void FN(settle_row)(char *results, ptrdiff_t pitch, const char *mask, ptrdiff_t mask_pitch,
+                                     ptrdiff_t n, ptrdiff_t width, uint64_t alone, int hardmax) {
+    const uint32_t short_alone = (uint32_t)alone;
+    store value;
+    memcpy(&value, sizeof value == sizeof alone ? (const void *)&alone : &short_alone, sizeof value);
+    if (hardmax) FN(settle_columns)(results, pitch, mask, mask_pitch, n, width, value, 1);
+    else FN(settle_columns)(results, pitch, mask, mask_pitch, n, width, value, 0);
 }
 
 /* ---- Sparsemax: max(x - t, 0) for the level t that makes the row add up to 1 ----

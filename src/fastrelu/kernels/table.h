@@ -165,6 +165,7 @@ static const fr_kernels fr_op_table[][FR_DIRECTIONS] = {
      select_row##select,                                  \
      select_lines##select,                                \
      suspect_row##select,                                 \
+     settle_row##select,                                  \
      load_row##select,                                    \
      finish_row##kind,                                    \
      scale_slope_row##select,                             \

@@ -161,8 +161,10 @@ static void fr_transfer_runs(char *to, ptrdiff_t to_along, ptrdiff_t to_across, 
                              ptrdiff_t from_along, ptrdiff_t from_across, ptrdiff_t from_next, ptrdiff_t n, ptrdiff_t m,
                              ptrdiff_t runs, ptrdiff_t size) {
     const ptrdiff_t bytes = m * size;
-    const int lines = to_across == size && from_across == size && size >= 4;
-    if (lines && bytes <= 8) {
+    const int lines = to_across == size && from_across == size && bytes > 1;
+    if (lines && bytes <= 4) {
+        FR_COPY_SHORT(2)
+    } else if (lines && bytes <= 8) {
         FR_COPY_SHORT(4)
     } else if (lines && bytes <= 16) {
         FR_COPY_SHORT(8)
