@@ -327,7 +327,9 @@ def test_masked_rows_side_by_side(function: Function, dtype: str, isa: str, n: i
         one = where[:, :, :1]
         for mask in (where, np.asfortranarray(where), where[::-1].copy()[::-1]):
             assert_same_bits(_rows.forward(kernels, function.kind, x, 1, None, mask), wanted, columns)
-            assert_same_bits(_rows.forward(kernels, function.kind, np.asfortranarray(x), 1, None, mask), wanted, columns)
+            assert_same_bits(
+                _rows.forward(kernels, function.kind, np.asfortranarray(x), 1, None, mask), wanted, columns
+            )
         for j in range(columns):
             row, kept = np.ascontiguousarray(x[..., j]), np.ascontiguousarray(one[..., 0])
             wanted[..., j] = _rows.forward(kernels, function.kind, row, -1, None, kept)

@@ -180,7 +180,7 @@ FR_INLINE void FN(softmax_fold)(const fr_tile *tile, int flip) {
                                  r_lo[s + j], 1, flip, 0);
     }
     FN(fold_end)(tile, &fold, made, FR_ROW_LANES);
-    FN(columns_limits)(infinite, limit, tile->out, fold.rows * (ptrdiff_t)sizeof(store), tile->n, 0);
+    FN(columns_limits)(infinite, limit, tile->out, fold.rows * (ptrdiff_t)sizeof(store), tile->n, 0, 0);
 }
 FR_UNUSED static void FN(softmax_fold_row)(fr_tile *tile) { FN(softmax_fold)(tile, 0); }
 FR_UNUSED static void FN(softmin_fold_row)(fr_tile *tile) { FN(softmax_fold)(tile, 1); }
@@ -215,7 +215,7 @@ FR_UNUSED static void FN(log_softmax_fold_row)(fr_tile *tile) {
         out[j] = FN(log_probability)(x[j], (store)m[s + j], y_hi[s + j], y_lo[s + j]);
     }
     FN(fold_end)(tile, &fold, made, FR_ROW_LANES);
-    FN(columns_limits)(infinite, limit, tile->out, fold.rows * (ptrdiff_t)sizeof(store), tile->n, 1);
+    FN(columns_limits)(infinite, limit, tile->out, fold.rows * (ptrdiff_t)sizeof(store), tile->n, 1, 0);
 }
 
 /* ---- Gradients ---- */

@@ -643,7 +643,7 @@ FR_UNUSED static void FN(sparsemax_tile_row)(fr_tile *tile) {
             store *out = (store *)(tile->out + at + i * tile->out_pitch);
             FOR_LANES(j) out[j] = FN(share)(x[j], m[j], hi[j], lo[j]);
         }
-        FN(columns_limits)(limits, limit, tile->out + at, tile->out_pitch, n, 0);
+        FN(columns_limits)(limits, limit, tile->out + at, tile->out_pitch, n, 0, 1);
     }
 }
 

@@ -26,11 +26,11 @@ typedef struct {
 FR_APART unsigned FN(limits_of)(ptrdiff_t *limit, store *m, const char *x, ptrdiff_t pitch, ptrdiff_t n, int flip) {
     unsigned infinite = 0;
     for (int j = 0; j < FR_COLUMNS; j++) {
-        if (FN(row_is_finite)(m[j])) continue;
-        infinite |= 1U << j;
-        limit[j] = FN(limit_of)(x + j * (ptrdiff_t)sizeof(store), pitch, n, flip);
-        m[j] = 0;
+        infinite |= (unsigned)!FN(row_is_finite)(m[j]) << j;
+        limit[j] = FR_NO_LIMIT;
+        if (m[j] > LARGEST) limit[j] = FN(limit_of)(x + j * (ptrdiff_t)sizeof(store), pitch, n, flip);
     }
+    FOR_LANES(j) m[j] = FN(row_is_finite)(m[j]) ? m[j] : (store)0;
     return infinite;
 }
 /* What the elements of each row share, of `count` sets of columns; `infinite` gets one bit for each row whose largest
@@ -178,10 +178,26 @@ FR_INLINE void FN(columns_divide)(const FN(columns) * c, const char *x, ptrdiff_
     }
 }
 
+/* Writes rows whose largest element is infinite. Those of a whole tile that have no limit, as many do that are masked
+ * altogether, become NaN side by side. */
 FR_INLINE void FN(columns_limits)(unsigned infinite, const ptrdiff_t *limit, char *out, ptrdiff_t pitch, ptrdiff_t n,
-                                  int logarithm) {
-    for (int j = 0; j < FR_COLUMNS && infinite; j++)
-        if (infinite >> j & 1) FN(write_limit)(out + j * (ptrdiff_t)sizeof(store), pitch, n, limit[j], logarithm);
+                                  int logarithm, const int whole) {
+    unsigned left = infinite;
+    if (!infinite) return;
+    if (whole) {
+        FR_LINES store none[FR_COLUMNS];
+        for (int j = 0; j < FR_COLUMNS; j++) {
+            const unsigned bad = infinite >> j & (limit[j] < 0);
+            none[j] = bad ? (store)NAN : (store)0;
+            left &= ~(bad << j);
+        }
+        for (ptrdiff_t i = 0; i < n && left != infinite; i++) {
+            store *to = (store *)(out + i * pitch);
+            FOR_LANES(j) to[j] = none[j] != none[j] ? none[j] : to[j];
+        }
+    }
+    for (int j = 0; j < FR_COLUMNS && left; j++)
+        if (left >> j & 1) FN(write_limit)(out + j * (ptrdiff_t)sizeof(store), pitch, n, limit[j], logarithm);
 }
 
 FR_INLINE void FN(softmax_columns)(const fr_tile *tile, ptrdiff_t n, int flip) {
@@ -198,14 +214,14 @@ FR_INLINE void FN(softmax_columns)(const fr_tile *tile, ptrdiff_t n, int flip) {
             store *to = (store *)(out + COLUMNS_AT(k)), *beside = (store *)((char *)to + out_pitch);
             FOR_LANES(j)
             FN(pair_softmax)(&to[j], &beside[j], FN(signed_as)(one[j], flip), FN(signed_as)(two[j], flip), c[k].m[j]);
-            FN(columns_limits)(infinite[k], limit[k], out + COLUMNS_AT(k), out_pitch, n, 0);
+            FN(columns_limits)(infinite[k], limit[k], out + COLUMNS_AT(k), out_pitch, n, 0, 1);
         }
         if (PAIRS(n)) continue;
         for (ptrdiff_t k = 0; k < count; k++)
             FN(columns_sum)(&c[k], x + COLUMNS_AT(k), pitch, out + COLUMNS_AT(k), out_pitch, n, flip, 0);
         for (ptrdiff_t k = 0; k < count; k++) {
             FN(columns_divide)(&c[k], x + COLUMNS_AT(k), pitch, out + COLUMNS_AT(k), out_pitch, n, flip, NULL);
-            FN(columns_limits)(infinite[k], limit[k], out + COLUMNS_AT(k), out_pitch, n, 0);
+            FN(columns_limits)(infinite[k], limit[k], out + COLUMNS_AT(k), out_pitch, n, 0, 1);
         }
     }
 }
@@ -246,7 +262,7 @@ FR_INLINE void FN(log_softmax_columns)(fr_tile *tile, ptrdiff_t n) {
                 store *out = (store *)(to + COLUMNS_AT(k) + i * out_pitch);
                 FOR_LANES(j) out[j] = FN(log_probability)(x[j], c[k].m[j], hi[j], lo[j]);
             }
-            FN(columns_limits)(infinite[k], limit[k], to + COLUMNS_AT(k), out_pitch, n, 1);
+            FN(columns_limits)(infinite[k], limit[k], to + COLUMNS_AT(k), out_pitch, n, 1, 1);
         }
     }
 }
