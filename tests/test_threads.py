@@ -26,6 +26,8 @@ from fastrelu import _runtime, runtime
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
 
 SIZES = sorted({n + d for n in _runtime.parallel_from for d in (-1, 0, 1, 17)})
 TASKS = Path("/proc/self/task")
@@ -61,8 +63,20 @@ def test_same_bits_from_one_thread_and_two(case: Case, dtype: np.dtype[Any]) -> 
 
 def test_same_bits_of_large_operands(case: Case, dtype: np.dtype[Any]) -> None:
     """Operands that outgrow the second cache are prefetched part by part: with the bits of small ones, in place too."""
-    n, piece = 2**20 // dtype.itemsize + 37, 10_007
-    data = case.data(n, dtype)
+    _check_large(case, case.data(2**20 // dtype.itemsize + 37, dtype))
+
+
+@pytest.mark.parametrize("stored", ["float16", "bfloat16"])
+def test_same_bits_of_large_operands_of_16_bits(case: Case, stored: str) -> None:
+    """The same where elements are converted, in registers or block by block."""
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="the extra 'test' brings ml_dtypes")
+    dtype = np.dtype(ml_dtypes.bfloat16 if stored == "bfloat16" else stored)
+    with np.errstate(over="ignore"):
+        _check_large(case, [a.astype(dtype) for a in case.data(2**19 + 37, np.dtype("f4"))])
+
+
+def _check_large(case: Case, data: list[NDArray[Any]]) -> None:
+    n, piece, dtype = data[0].size, 10_007, data[0].dtype
     with fr.threads(1):
         expected = np.concatenate([case(*[a[i : i + piece] for a in data]) for i in range(0, n, piece)])
     for threads in (1, 2):

@@ -70,14 +70,19 @@ static int fr_is_far(const fr_call *call, ptrdiff_t n) {
     return FR_FETCHES && !call->light && n * call->size >= FR_FAR;
 }
 
+/* Prefetches n elements of each input from `start` on, which may lie behind their ends. */
+static void fr_fetch(const fr_call *call, const char *const *in, ptrdiff_t start, ptrdiff_t n) {
+    for (int j = 0; j < call->ndata; j++)
+        for (ptrdiff_t k = 0; k < n * call->size; k += FR_CACHE_LINE) FR_FETCH(in[j] + start * call->size + k);
+}
+
 /* The same part by part; each part is prefetched while the one before it is computed. */
 static void fr_run_far(const fr_call *call, fr_kernel kernel, const char *const *in, char *out, ptrdiff_t start,
                        ptrdiff_t stop) {
-    const ptrdiff_t size = call->size, most = FR_FAR_PART / size;
+    const ptrdiff_t most = FR_FAR_PART / call->size;
     for (ptrdiff_t i = start, m; i < stop; i += m) {
         m = stop - i < most ? stop - i : most;
-        for (int j = 0; j < call->ndata; j++)
-            for (ptrdiff_t k = 0; k < m * size; k += FR_CACHE_LINE) FR_FETCH(in[j] + i * size + FR_FAR_PART + k);
+        fr_fetch(call, in, i + most, m);
         fr_run_from(call, kernel, in, out, i, i + m);
     }
 }
@@ -108,16 +113,18 @@ void fr_convert_part(const fr_call *call, const char *const *in, char *out, ptrd
     fr_guard caller = fr_guard_open();
     const ptrdiff_t start = fr_cut(call, out, n, part, parts), stop = fr_cut(call, out, n, part + 1, parts);
     const ptrdiff_t size = call->size;
+    const int far = fr_is_far(call, n);
     fr_block block[2];
     const char *at[FR_MAX_INPUTS];
     for (int j = 0; j < call->ndata; j++) at[j] = (const char *)&block[j];
     for (int j = call->ndata; j < call->ndata + call->nparams; j++) at[j] = in[j];
     if (call->direct && stop - start >= FR_DIRECT_FROM) {
-        (fr_is_far(call, n) ? fr_run_far : fr_run_from)(call, call->direct, in, out, start, stop);
+        (far ? fr_run_far : fr_run_from)(call, call->direct, in, out, start, stop);
     } else {
         const ptrdiff_t most = (ptrdiff_t)sizeof(fr_block) / call->itemsize;
         for (ptrdiff_t i = start; i < stop; i += most) {
             const ptrdiff_t m = stop - i < most ? stop - i : most;
+            if (far) fr_fetch(call, in, i + most, m);
             for (int j = 0; j < call->ndata; j++) call->load(in[j] + i * size, (char *)&block[j], m);
             call->scalar(at, (char *)&block[0], m);
             call->store((const char *)&block[0], out + i * size, m);
