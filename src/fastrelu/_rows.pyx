@@ -257,6 +257,7 @@ cdef void _share(const void *what, long share, long shares, int part) noexcept n
 cdef int _run(fr_row_call *call, int cost, Py_ssize_t rows, Crew crew) except -1:
     """Run over all rows; no Python code runs before they are done."""
     cdef _Work work
+    cdef int rooms
     work.call, work.rows, work.no_class, work.rooms = call, rows, 0, NULL
     fr_rows_merge(call)
     work.unit = fr_rows_together(call, rows) if crew.threads > 1 else 1  # the answer takes a plan of the call
@@ -264,9 +265,10 @@ cdef int _run(fr_row_call *call, int cost, Py_ssize_t rows, Crew crew) except -1
         work.unit = (work.unit + call.chunk - 1) // call.chunk * call.chunk
     work.units = (rows + work.unit - 1) // work.unit
     work.room = fr_rows_room(call, rows)
+    rooms = crew.threads if work.units > 1 else 1  # memory that is not reused costs more than to compute in it
     if work.room:
-        if work.room <= <size_t>PTRDIFF_MAX // <size_t>crew.threads:
-            work.rooms = <char *>malloc(work.room * crew.threads)
+        if work.room <= <size_t>PTRDIFF_MAX // <size_t>rooms:
+            work.rooms = <char *>malloc(work.room * rooms)
         if work.rooms == NULL:
             raise MemoryError("no memory for the rows of an array that is not contiguous along its axis")
     try:

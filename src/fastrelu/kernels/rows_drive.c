@@ -26,7 +26,9 @@ enum {
     FR_CRITICAL_PITCH = 1 << 11, /* bytes: elements so far apart share few lines of the caches, */
     FR_CRITICAL_LINES = 16,      /* about that many in all operands */
     FR_STRIP = 1 << 9,           /* bytes of each line of results that a thread writes at least, */
-    FR_STRIP_LIGHT = 1 << 11     /* and of hardmax, which computes little */
+    FR_STRIP_LIGHT = 1 << 11,    /* of hardmax, which computes little, */
+    FR_STRIP_FAR = 1 << 7,       /* and of so many bytes of results that lines leave the caches before they */
+    FR_STRIPS_FAR = 1 << 21      /* are written again, so that threads seldom meet in one */
 };
 
 typedef struct {
@@ -784,15 +786,18 @@ static int fr_is_run(const fr_row_call *call, int outer, int k) {
 
 /* How many rows threads take together. Where they lie side by side, that is a strip of the lines of the array: two
  * threads that write into the same lines of the cache, or whose prefetches reach into them, wait for each other. */
-static ptrdiff_t fr_together(const fr_row_call *call, const fr_row_plan *plan) {
+static ptrdiff_t fr_together(const fr_row_call *call, const fr_row_plan *plan, ptrdiff_t rows) {
     const ptrdiff_t last = call->naxes - 1, run = call->shape[last];
+    const ptrdiff_t least_written = plan->blocks                                       ? FR_STRIP_LIGHT
+                                    : rows >= FR_STRIPS_FAR / call->itemsize / call->n ? FR_STRIP_FAR
+                                                                                       : FR_STRIP;
     const ptrdiff_t least = plan->tiles || plan->blocks ? FR_COLUMNS : 1;
     ptrdiff_t strip = 1;
     for (int k = 0; k < fr_walked(call); k++) {
         const ptrdiff_t across = fr_distance(call->operand[k].stride[last]);
         if (k == FR_ROW_WHERE || across == 0 || across >= fr_distance(call->operand[k].along)) continue;
         const int written = k == FR_ROW_OUT || (call->slope && k == FR_ROW_LOADED_SLOPE);
-        const ptrdiff_t bytes = !written ? FR_CACHE_LINE : plan->blocks ? FR_STRIP_LIGHT : FR_STRIP;
+        const ptrdiff_t bytes = written ? least_written : FR_CACHE_LINE;
         if (call->operand[k].origin && bytes / across > strip) strip = bytes / across;
     }
     if (strip == 1) return least;
@@ -819,7 +824,7 @@ ptrdiff_t fr_rows_together(const fr_row_call *call, ptrdiff_t rows) {
     size_t size;
     if (rows == 0 || call->n == 0) return 1;
     (call->slope ? fr_plan_slopes : fr_plan_rows)(&plan, call, rows, &size);
-    return fr_together(call, &plan);
+    return fr_together(call, &plan, rows);
 }
 
 size_t fr_rows_room(const fr_row_call *call, ptrdiff_t rows) {
