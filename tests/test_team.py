@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -212,6 +213,23 @@ print("ok")
 
 
 # --- What the host decides ------------------------------------------------------------------------------------------------
+
+
+@linux
+@openmp
+@pytest.mark.usefixtures("many")
+def test_page_faults_are_no_interruptions() -> None:
+    """Calls that touch memory for the first time are told apart: their shares take unequal times by themselves."""
+    x = np.ones(2 * LARGE, np.float32)
+    first, again = [], []
+    for _ in range(8):
+        out = np.frombuffer(mmap.mmap(-1, x.nbytes), x.dtype)
+        for found in (first, again):
+            before = _runtime.team()["faulted"]
+            fr.relu(x, out=out)
+            found.append(_runtime.team()["faulted"] - before)
+    assert first == [1] * 8
+    assert 0 in again  # some memory may have moved meanwhile
 
 
 @linux

@@ -68,7 +68,9 @@ from fastrelu._runtime cimport (
     has_kernels,
     hold,
     keep,
+    leave_room,
     precision_here,
+    room_of,
     run_shares,
     settle,
     size_of,
@@ -265,16 +267,16 @@ cdef int _run(fr_row_call *call, int cost, Py_ssize_t rows, Crew crew) except -1
         work.unit = (work.unit + call.chunk - 1) // call.chunk * call.chunk
     work.units = (rows + work.unit - 1) // work.unit
     work.room = fr_rows_room(call, rows)
-    rooms = crew.threads if work.units > 1 else 1  # memory that is not reused costs more than to compute in it
+    rooms = crew.threads if work.units > 1 else 1
     if work.room:
         if work.room <= <size_t>PTRDIFF_MAX // <size_t>rooms:
-            work.rooms = <char *>malloc(work.room * rooms)
+            work.rooms = <char *>room_of(work.room * rooms)
         if work.rooms == NULL:
             raise MemoryError("no memory for the rows of an array that is not contiguous along its axis")
     try:
         run_shares(_share, &work, cost, rows * call.n, work.units, crew)
     finally:
-        free(work.rooms)
+        leave_room(work.rooms)
     if fr_load(&work.no_class):
         raise RuntimeError("cross_entropy: labels was changed by another thread while it was read; it holds no class "
                            "now")

@@ -181,6 +181,9 @@ cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *shape, const cnp.npy_in
 cdef cnp.ndarray fresh(int ndim, const cnp.npy_intp *shape, int dtype, Py_ssize_t size)
 cdef cnp.ndarray fresh_like(cnp.ndarray x, Py_ssize_t size)
 cdef bint is_warm(cnp.ndarray y) noexcept
+# Memory to compute in, of the pool if it is large; NULL if there is none.
+cdef void *room_of(size_t size) noexcept
+cdef void leave_room(void *room) noexcept
 
 cdef list listed(tuple items)  # instead of list() and [*items]
 

@@ -59,6 +59,7 @@ cdef extern from "team.h" nogil:
         long jobs
         long late
         long stalled
+        long faulted
         long refused
     ctypedef struct fr_team_settings:
         fr_atomic spin
@@ -72,7 +73,7 @@ cdef extern from "team.h" nogil:
     int fr_team_openmp() noexcept
     int fr_team_granted() noexcept
     int fr_team_look(int, int *) noexcept
-    void fr_team_run(fr_share, const void *, long, int) noexcept
+    void fr_team_run(fr_share, const void *, long, int, int) noexcept
     void fr_team_run_alone(fr_share, const void *) noexcept
     int fr_team_is_short() noexcept
     fr_team_counts fr_team_count() noexcept
@@ -318,11 +319,13 @@ cdef Crew crew_of(int cost, cnp.ndarray array) except *:
 cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ssize_t most, Crew crew) except -1:
     """Run a job on n elements of a cost class, cut into at most `most` shares unless there are more threads."""
     cdef Py_ssize_t each
+    cdef bint watched
     if crew.threads > 1 and most > 1:
         # Several shares per thread, so that others can take the shares of a late one; but none too small to pay.
         each = min(n // max(fr_load(&settings.parallel_from[cost]) // 4, 1), most) // crew.threads
+        watched = n // 4 >= fr_load(&settings.parallel_from[cost])  # costs at most 1 % then
         with nogil:
-            fr_team_run(run, job, crew.threads * max(1, min(each, 64)), crew.threads)
+            fr_team_run(run, job, crew.threads * max(1, min(each, 64)), crew.threads, watched)
     elif crew.reason > FR_CREW_LIMIT:
         with nogil:
             fr_team_run_alone(run, job)
@@ -434,6 +437,14 @@ cdef bint pool_has(Py_ssize_t size) noexcept:
 
 cdef void tidy_pool() noexcept:
     fr_pool_tidy()
+
+
+cdef void *room_of(size_t size) noexcept:
+    return fr_pool_malloc(NULL, size)
+
+
+cdef void leave_room(void *room) noexcept:
+    fr_pool_free(NULL, room, 0)
 
 
 cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *shape, const cnp.npy_intp *strides, void *data, int flags,

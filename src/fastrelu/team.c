@@ -8,6 +8,8 @@
 #define _GNU_SOURCE
 #endif
 #include <sched.h>
+#include <sys/resource.h>
+#include <time.h>
 #endif
 #include "team.h"
 
@@ -188,6 +190,8 @@ static _Alignas(FR_TEAM_LINE) struct {
     int parts;
     int home;                /* the processor that the caller ran on */
     fr_atomic entered, came; /* workers that have entered; of these, workers that have taken a share */
+    int watched;
+    fr_atomic faults, without; /* of all threads, if they are watched; microseconds without a processor */
     char line1[FR_TEAM_LINE];
     struct {
         fr_atomic shares; /* taken from this queue */
@@ -217,7 +221,7 @@ static fr_atomic regroup;         /* the region is to end, and to start again wi
 static fr_atomic held_work;       /* microseconds of computing that calls do without the team, ... */
 static fr_atomic held_until;      /* ... but no longer than until then, in microseconds */
 static fr_atomic refused, warned; /* threads that the system refused; whether the user has been warned */
-static fr_atomic late, stalled;
+static fr_atomic late, stalled, faulted;
 static fr_atomic series;      /* calls come one after the other: workers stay awake between them, ... */
 static fr_atomic apart_until; /* ... but not until then, in microseconds: another thread wanted a worker's processor */
 
@@ -462,6 +466,31 @@ static void fr_make_way(fr_worker *me) { (void)me; }
 static void fr_unbind(void) {}
 #endif
 
+/* A page fault makes a share longer than others, by as much as several shares where a huge page is cleared. So for jobs
+ * whose memory is touched for the first time, the time counts that threads were without a processor. */
+typedef struct {
+    long faults;
+    double without; /* a processor, in seconds */
+} fr_met;
+
+/* What the calling thread has met so far, if the job's threads are watched. */
+static fr_met fr_met_so_far(void) {
+#if defined(__linux__) && defined(RUSAGE_THREAD)
+    struct rusage usage; /* has times as well, but of the last tick */
+    struct timespec computed;
+    if (job.watched && getrusage(RUSAGE_THREAD, &usage) == 0 && clock_gettime(CLOCK_THREAD_CPUTIME_ID, &computed) == 0)
+        return (fr_met){usage.ru_minflt + usage.ru_majflt,
+                        fr_now() - (double)computed.tv_sec - 1e-9 * (double)computed.tv_nsec};
+#endif
+    return (fr_met){0, 0};
+}
+
+static void fr_met_since(fr_met before) {
+    const fr_met now = fr_met_so_far();
+    if (now.faults > before.faults) fr_add(&job.faults, now.faults - before.faults);
+    if (now.without > before.without) fr_add(&job.without, (long long)(1e6 * (now.without - before.without)));
+}
+
 static void fr_work(int index) {
     const int part = index + 1;
     if (part >= job.parts) return;
@@ -473,7 +502,9 @@ static void fr_work(int index) {
     long share = fr_take_share(part);
     if (share < 0) return;
     fr_add(&job.came, 1);
+    const fr_met before = fr_met_so_far();
     for (; share >= 0; share = fr_take_share(part)) job.run(job.what, share, job.shares, part);
+    fr_met_since(before);
 }
 
 void fr_team_serve(int index) {
@@ -574,7 +605,7 @@ static void fr_close(double now, double patience) {
     fr_mutex_unlock(&caller_lock);
 }
 
-void fr_team_run(fr_share run, const void *what, long shares, int parts) {
+void fr_team_run(fr_share run, const void *what, long shares, int parts, int watched) {
     if (parts < 2 || fr_load(&forked) || fr_swap(&busy, 1)) {
         run(what, 0, 1, 0);
         return;
@@ -595,6 +626,10 @@ void fr_team_run(fr_share run, const void *what, long shares, int parts) {
     fr_prepare(&job.entered, 0);
     fr_prepare(&job.came, 0);
     fr_prepare(&job.called, 0);
+    job.watched = watched;
+    fr_prepare(&job.faults, 0);
+    fr_prepare(&job.without, 0);
+    const fr_met before = fr_met_so_far();
     for (int queue = 0; queue < parts && queue < FR_QUEUES; queue++) fr_prepare(&job.taken[queue].shares, 0);
     fr_store(&job.gate, FR_OPEN);
     fr_add(&posted.jobs, 1);
@@ -611,8 +646,15 @@ void fr_team_run(fr_share run, const void *what, long shares, int parts) {
         if (stop - begun < least) least = stop - begun;
     }
     if (timed > FR_TIMED) stop = fr_now();
+    fr_met_since(before);
     fr_close(stop, least < 1e9 ? 2 * least : 0);
-    const double end = fr_now(), lost = end - start - least * (double)shares; /* negative: gained */
+    const double end = fr_now();
+    double lost = end - start - least * (double)shares; /* negative: gained */
+    if (fr_load(&job.faults)) {
+        const double without = 1e-6 * (double)fr_load(&job.without);
+        fr_add(&faulted, 1);
+        if (lost > without) lost = without;
+    }
     interrupted.jobs++;
     missed.jobs++;
     if (!fr_load(&arrived)) {
@@ -646,7 +688,8 @@ int fr_team_is_short(void) { return fr_load(&refused) && !fr_load(&warned) && !f
 
 fr_team_counts fr_team_count(void) {
     return (fr_team_counts){(long)fr_load(&arrived), (long)fr_load(&awake),   (long)fr_load(&posted.jobs),
-                            (long)fr_load(&late),    (long)fr_load(&stalled), (long)fr_load(&refused)};
+                            (long)fr_load(&late),    (long)fr_load(&stalled), (long)fr_load(&faulted),
+                            (long)fr_load(&refused)};
 }
 
 #ifndef _WIN32
@@ -678,11 +721,11 @@ void fr_team_serve(int worker) { (void)worker; }
 int fr_team_openmp(void) { return 0; }
 int fr_team_granted(void) { return 1; }
 int fr_team_look(int parts, int *awake) { return (void)parts, *awake = 0, FR_CREW_BUSY; }
-void fr_team_run(fr_share run, const void *what, long shares, int parts) {
-    (void)shares, (void)parts, run(what, 0, 1, 0);
+void fr_team_run(fr_share run, const void *what, long shares, int parts, int watched) {
+    (void)shares, (void)parts, (void)watched, run(what, 0, 1, 0);
 }
 void fr_team_run_alone(fr_share run, const void *what) { run(what, 0, 1, 0); }
 int fr_team_is_short(void) { return 0; }
-fr_team_counts fr_team_count(void) { return (fr_team_counts){0, 0, 0, 0, 0, 0}; }
+fr_team_counts fr_team_count(void) { return (fr_team_counts){0, 0, 0, 0, 0, 0, 0}; }
 
 #endif
