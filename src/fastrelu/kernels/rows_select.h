@@ -95,16 +95,31 @@ FR_APART void FN(tops_row)(FN(tops) * t, const char *from, ptrdiff_t pitch, ptrd
         }
     }
 }
+/* The same where a mask says which elements take part. Two lines at a time: the largest are loaded and stored once. */
 FR_APART void FN(tops_masked_row)(FN(tops) * t, const char *from, ptrdiff_t pitch, const char *mask,
                                   ptrdiff_t mask_pitch, ptrdiff_t line, ptrdiff_t lines, ptrdiff_t width) {
-    FR_LINES store kept[FR_TOPS];
+    FR_LINES store kept[2][FR_TOPS];
+    const store absent = -(store)INFINITY;
+    uint64_t bits = 0;
+    memcpy(&bits, &absent, sizeof absent);
     for (ptrdiff_t j = width - width % FR_ROW_LANES; j < width + FR_ROW_LANES && j < FR_TOPS; j++)
-        kept[j] = -(store)INFINITY;
-    for (; lines--; line++, from += pitch, mask += mask_pitch) {
-        const store *x = (const store *)from;
-        FR_INDEPENDENT
-        for (ptrdiff_t j = 0; j < width; j++) kept[j] = mask[j] ? x[j] : -(store)INFINITY;
-        FN(tops_line)(t, kept, 0, width, (FN(place))line);
+        kept[0][j] = kept[1][j] = absent;
+    for (; lines > 1; lines -= 2, line += 2, from += 2 * pitch, mask += 2 * mask_pitch) {
+        FN(select_row)((char *)kept[0], from, mask, width, bits);
+        FN(select_row)((char *)kept[1], from + pitch, mask + mask_pitch, width, bits);
+        for (ptrdiff_t i = 0; i < width; i += FR_ROW_LANES) FOR_LANES(j) {
+                const store v = kept[0][i + j], w = kept[1][i + j], m = t->m[i + j];
+                const int more = (v > m) | (v != v);
+                const store most = more ? v : m;
+                const FN(place) at = more ? (FN(place))line : t->at[i + j];
+                const int still = (w > most) | (w != w);
+                t->m[i + j] = still ? w : most;
+                t->at[i + j] = still ? (FN(place))(line + 1) : at;
+            }
+    }
+    if (lines) {
+        FN(select_row)((char *)kept[0], from, mask, width, bits);
+        FN(tops_line)(t, kept[0], 0, width, (FN(place))line);
     }
 }
 FR_INLINE void FN(tops_add)(FN(tops) * t, const char *x, ptrdiff_t pitch, const char *mask, ptrdiff_t mask_pitch,

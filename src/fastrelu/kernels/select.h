@@ -34,6 +34,15 @@ static inline int fr_select_64(char *to, const char *from, const char *mask, uin
 
 #else
 
+/* Elements of any type, as their bits: a compiler must not reorder their loads and those of floats. */
+#if defined(_MSC_VER) && !defined(__clang__)
+typedef uint32_t fr_bits_32;
+typedef uint64_t fr_bits_64;
+#else
+typedef uint32_t __attribute__((may_alias)) fr_bits_32;
+typedef uint64_t __attribute__((may_alias)) fr_bits_64;
+#endif
+
 static inline int fr_any_of(const char *mask) {
     uint64_t two[2];
     memcpy(two, mask, sizeof two);
@@ -65,11 +74,11 @@ static inline int fr_select_64(char *to, const char *from, const char *mask, uin
 #else
 #define FR_SELECT_STEP(bits)                                                                                           \
     static inline int fr_select_##bits(char *to, const char *from, const char *mask, uint64_t absent, ptrdiff_t few) { \
-        const uint##bits##_t other = (uint##bits##_t)absent, *x = (const uint##bits##_t *)from;                        \
-        uint##bits##_t *y = (uint##bits##_t *)to;                                                                      \
+        const fr_bits_##bits other = (fr_bits_##bits)absent, *x = (const fr_bits_##bits *)from;                        \
+        fr_bits_##bits *y = (fr_bits_##bits *)to;                                                                      \
         FR_INDEPENDENT                                                                                                 \
         for (int j = 0; j < FR_COLUMNS; j++) {                                                                         \
-            const uint##bits##_t v = x[j], m = (uint##bits##_t)mask[j];                                                \
+            const fr_bits_##bits v = x[j], m = (fr_bits_##bits)mask[j];                                                \
             y[j] = m ? v : other;                                                                                      \
         }                                                                                                              \
         (void)few;                                                                                                     \
@@ -84,11 +93,11 @@ FR_SELECT_STEP(64)
 #define FR_SELECT_ONES(bits)                                                                               \
     static inline int fr_select_ones_##bits(char *to, const char *from, const char *mask, uint64_t absent, \
                                             ptrdiff_t few) {                                               \
-        const uint##bits##_t other = (uint##bits##_t)absent, *x = (const uint##bits##_t *)from;            \
-        uint##bits##_t *y = (uint##bits##_t *)to;                                                          \
+        const fr_bits_##bits other = (fr_bits_##bits)absent, *x = (const fr_bits_##bits *)from;            \
+        fr_bits_##bits *y = (fr_bits_##bits *)to;                                                          \
         int any = 0;                                                                                       \
         for (ptrdiff_t j = 0; j < few; j++) {                                                              \
-            y[j] = other ^ ((x[j] ^ other) & (0 - (uint##bits##_t)(mask[j] != 0)));                        \
+            y[j] = other ^ ((x[j] ^ other) & (0 - (fr_bits_##bits)(mask[j] != 0)));                        \
             any |= mask[j];                                                                                \
         }                                                                                                  \
         return any;                                                                                        \
