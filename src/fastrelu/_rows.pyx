@@ -1,4 +1,3 @@
-# distutils: sources = src/fastrelu/kernels/rows_drive.c
 """Softmax and related functions, which work on whole rows of an array along any axis, and cross-entropy."""
 
 import numpy as np
