@@ -221,7 +221,8 @@ print("ok")
 def test_page_faults_are_no_interruptions() -> None:
     """Calls that touch memory for the first time are told apart: their shares take unequal times by themselves."""
     x = np.ones(2 * LARGE, np.float32)
-    first, again = [], []
+    first: list[int] = []
+    again: list[int] = []
     for _ in range(8):
         out = np.frombuffer(mmap.mmap(-1, x.nbytes), x.dtype)
         for found in (first, again):
