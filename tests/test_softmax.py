@@ -453,13 +453,17 @@ def test_threads(function: Function, dtype: str, precision: fr.runtime.Precision
         ((1000, 256), "f4", 1),
         ((1000, 127), "f8", 0),
         ((1000, 128), "f8", 1),
+        ((7000, 64), "f4", 0),
+        ((9000, 64), "f4", 1),
+        ((9000, 32), "f8", 1),
+        ((17_000, 31), "f4", 0),
         ((30_000, 4), "f4", 0),
         ((2, 30_000, 2), "f4", 1),
     ],
     ids=str,
 )
 def test_threads_do_not_share_lines(shape: tuple[int, ...], dtype: str, jobs: int) -> None:
-    """Rows side by side in short lines are computed by one thread, unless there are more such lines than one array's."""
+    """Short lines of rows side by side have one thread, unless there are many such, or the result leaves the caches."""
     x = np.ones(shape, dtype)
     with fr.threads(2):
         for call in (
