@@ -236,8 +236,8 @@ typedef struct {
     int doublings; /* of the work without the team, because the loss recurred */
     int jobs;      /* since the last loss */
 } fr_trouble;
-static fr_trouble interrupted = {300, 0, 0, 0}; /* a worker was, within a share: costs milliseconds */
-static fr_trouble missed = {10, 0, 0, 0};       /* workers came too late: costs as much as waking them */
+static fr_trouble interrupted = {300, 0, 0, 300}; /* a worker was, within a share: costs milliseconds */
+static fr_trouble missed = {10, 0, 0, 10};        /* workers came too late: costs as much as waking them */
 
 static FR_PER_THREAD double last_end = -1e9; /* when this thread's last call that could use the team ended */
 
@@ -574,9 +574,10 @@ int fr_team_look(int parts, int *awake_now) {
     return ready >= parts - 1 || fr_in_series(now) ? FR_CREW_READY : FR_CREW_ASLEEP;
 }
 
-/* Called when a call lost `lost` seconds by using the team. One loss is chance. If losses recur soon, or occur soon
- * after the start, and are more than the team gains, another program uses a processor, and calls do without the team:
- * until they have computed for so long that the loss is small beside it; twice as long each time, until losses stop. */
+/* Called when a call lost `lost` seconds by using the team. One loss is chance, and the first threads of a process
+ * often start with one. If losses recur soon, and are more than the team gains, another program uses a processor, and
+ * calls do without the team: until they have computed for so long that the loss is small beside it; twice as long each
+ * time, until losses stop. */
 static void fr_hold_back(fr_trouble *trouble, double now, double lost) {
     const int again = trouble->jobs < trouble->soon, paid = lost <= trouble->gained;
     trouble->jobs = 0;
