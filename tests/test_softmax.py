@@ -324,18 +324,18 @@ def test_folds(function: Function, dtype: str, precision: fr.runtime.Precision, 
 @each_function
 @each_dtype
 @each_isa
-@pytest.mark.parametrize("n", [1, 2, 10, 128, 150])
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 33, 128, 150])
 def test_masked_rows_side_by_side(function: Function, dtype: str, isa: str, n: int) -> None:
     """Rows of which many are masked altogether, or all but -inf: in short lines and long ones, each as it is alone."""
     kernels, rng = KERNELS[isa], np.random.default_rng(n)
-    for columns in (2, 7, 16, 21):
-        x = rng.normal(0, 3, (8, n, columns)).astype(dtype)
+    for columns in (2, 3, 7, 16, 21):
+        x = rng.normal(0, 3, (12, n, columns)).astype(dtype)
         x[rng.random(x.shape) < 0.3] = -np.inf
         x[3, n // 2, -1] = np.nan
         where = rng.random(x.shape) < 0.4
         where[5], where[7, : n // 2] = False, False
         wanted = np.empty_like(x)
-        for i, j in np.ndindex(8, columns):
+        for i, j in np.ndindex(12, columns):
             row, kept = np.ascontiguousarray(x[i, :, j]), np.ascontiguousarray(where[i, :, j])
             wanted[i, :, j] = _rows.forward(kernels, function.kind, row, -1, None, kept)
         one = where[:, :, :1]

@@ -266,7 +266,7 @@ cdef int _run(fr_row_call *call, int cost, Py_ssize_t rows, Crew crew) except -1
         work.unit = (work.unit + call.chunk - 1) // call.chunk * call.chunk
     work.units = (rows + work.unit - 1) // work.unit
     work.room = fr_rows_room(call, rows)
-    rooms = crew.threads if work.units > 1 else 1
+    rooms = crew.threads if work.units > 1 else 1  # one unit has one thread
     if work.room:
         if work.room <= <size_t>PTRDIFF_MAX // <size_t>rooms:
             work.rooms = <char *>room_of(work.room * rooms)
