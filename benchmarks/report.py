@@ -1,7 +1,8 @@
 """Turns the results into the tables and plots of docs/benchmarks.md and the table of the README.
 
 ``python benchmarks/report.py`` prints the sections; ``--write`` writes them between their marks in the documents and
-draws the plots; ``--check`` fails if the documents differ. A lost cell without a reason in reasons.toml is an error.
+draws the plots; ``--check`` fails if the documents differ. A cell that is lost, or below 0.9, without a reason in
+reasons.toml is an error.
 """
 
 from __future__ import annotations

@@ -223,6 +223,7 @@ def named(row: Row) -> set[str]:
 
 
 LEVEL = "Level: 1 lies in the interval, another run may put ours ahead."
+EXPLAINED = 0.9  # a cell whose median is below this needs a reason of its own, even if 1 lies in the interval
 
 
 class Loss(NamedTuple):
@@ -233,11 +234,11 @@ class Loss(NamedTuple):
 
 
 class NoReasonError(ValueError):
-    """A cell is lost, and reasons.toml has no reason."""
+    """A cell is lost or far behind, and reasons.toml has no reason."""
 
 
 def losses(summary: Summary, reasons: Sequence[Mapping[str, Any]]) -> list[Loss]:
-    """Return the cells in which we are slower, each with its reason; those that are not lost are level.
+    """Return the cells in which we are slower, each with its reason; those that are neither lost nor far behind are level.
 
     Parameters
     ----------
@@ -249,13 +250,13 @@ def losses(summary: Summary, reasons: Sequence[Mapping[str, Any]]) -> list[Loss]
     Raises
     ------
     NoReasonError
-        If a lost cell has no reason.
+        If a cell that is lost, or below `EXPLAINED`, has no reason.
     """
     found, missing = [], []
     for row in summary.compared():
         if not row.best.behind:
             continue
-        if not row.best.lost:
+        if not row.best.lost and row.best.median >= EXPLAINED:
             found.append(Loss(row, LEVEL))
             continue
         reason = next((entry["text"] for entry in reasons if fits(entry, row)), None)

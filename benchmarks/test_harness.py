@@ -129,6 +129,15 @@ def test_a_lost_cell_needs_a_reason() -> None:
         summary.losses(found, [])
 
 
+def test_a_cell_far_behind_needs_a_reason_too() -> None:
+    """Even if 1 lies in its interval."""
+    cells = {"silu|float32|100000|out": {"fastrelu": [10] * 5, "torch": [7, 8, 8, 11, 8]}}
+    found = summary.Summary(small(cells=cells))
+    with pytest.raises(summary.NoReasonError, match=r"silu, float32, 100,000, out: 0\.80 torch$"):
+        summary.losses(found, [])
+    assert [loss.reason for loss in summary.losses(found, ANY)] == ["Because."]
+
+
 def test_the_first_reason_that_fits_is_taken() -> None:
     """An entry fits if every key it has names the cell's value."""
     reasons: list[dict[str, Any]] = [

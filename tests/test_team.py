@@ -219,7 +219,7 @@ print("ok")
 @openmp
 @pytest.mark.usefixtures("many")
 def test_page_faults_are_no_interruptions() -> None:
-    """Calls that touch memory for the first time are told apart: their shares take unequal times by themselves."""
+    """Calls that touch memory for the first time are told apart, where a loss would count and in tests, which insist."""
     x = np.ones(2 * LARGE, np.float32)
     first: list[int] = []
     again: list[int] = []

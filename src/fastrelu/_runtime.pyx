@@ -323,7 +323,7 @@ cdef int run_shares(fr_share run, const void *job, int cost, Py_ssize_t n, Py_ss
     if crew.threads > 1 and most > 1:
         # Several shares per thread, so that others can take the shares of a late one; but none too small to pay.
         each = min(n // max(fr_load(&settings.parallel_from[cost]) // 4, 1), most) // crew.threads
-        watched = n // 4 >= fr_load(&settings.parallel_from[cost])  # costs at most 1 % then
+        watched = n // 4 >= fr_load(&settings.parallel_from[cost])  # shorter ones touch little memory
         with nogil:
             fr_team_run(run, job, crew.threads * max(1, min(each, 64)), crew.threads, watched)
     elif crew.reason > FR_CREW_LIMIT:

@@ -467,7 +467,8 @@ static void fr_unbind(void) {}
 #endif
 
 /* A page fault makes a share longer than others, by as much as several shares where a huge page is cleared. So for jobs
- * whose memory is touched for the first time, the time counts that threads were without a processor. */
+ * whose memory is touched for the first time, the time counts that threads were without a processor. To ask the system
+ * takes up to 3 us of a job, so jobs are watched only where a loss would count: soon after another one. */
 typedef struct {
     long faults;
     double without; /* a processor, in seconds */
@@ -627,7 +628,7 @@ void fr_team_run(fr_share run, const void *what, long shares, int parts, int wat
     fr_prepare(&job.entered, 0);
     fr_prepare(&job.came, 0);
     fr_prepare(&job.called, 0);
-    job.watched = watched;
+    job.watched = watched && (interrupted.jobs < interrupted.soon || fr_load(&fr_team_set.insist));
     fr_prepare(&job.faults, 0);
     fr_prepare(&job.without, 0);
     const fr_met before = fr_met_so_far();

@@ -45,7 +45,7 @@ enum {
 int fr_team_look(int parts, int *awake);
 
 /* Computes all shares of a job, with up to `parts` threads: as many as the team has, if no other call uses it. If the
- * threads are watched, which takes 0.5 us of each, the time of page faults does not count as an interruption. */
+ * threads may be watched, which takes up to 3 us soon after a loss, the time of page faults is no interruption. */
 void fr_team_run(fr_share run, const void *what, long shares, int parts, int watched);
 
 /* Computes the job as one share, and records when it ended, because the next call may come soon, and how long it took.
