@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-Cython = pytest.importorskip("Cython")
-pytest.importorskip("setuptools")
+Cython = pytest.importorskip("Cython", reason="setup.py imports it; the README's commands do not install it")
+pytest.importorskip("setuptools", reason="setup.py imports it; from Python 3.12 on environments have none")
 
 ROOT = Path(__file__).parent.parent
 IS_TRANSLATED = runpy.run_path(str(ROOT / "setup.py"))["is_translated"]

@@ -234,6 +234,23 @@ def test_page_faults_are_no_interruptions() -> None:
 
 
 @linux
+@openmp
+def test_page_faults_are_not_counted_without_a_loss() -> None:
+    """Counting takes up to 3 us of a call: none is watched in a process that has lost nothing."""
+    program = f"""
+import mmap, numpy as np, fastrelu as fr
+from fastrelu import _runtime
+_runtime.set_team(granted=2, gap=10**6)
+x, counted = np.ones({2 * LARGE}, "f4"), []
+while not _runtime.team()["stalled"] and len(counted) < 8:
+    fr.relu(x, out=np.frombuffer(mmap.mmap(-1, x.nbytes), x.dtype))
+    counted.append(_runtime.team()["faulted"])
+print(_runtime.team()["jobs"] > 0, set(counted))
+"""
+    assert run_python(program) == "True {0}\n"
+
+
+@linux
 @needs_two
 @pytest.mark.parametrize("bind", ["true", "close", "spread"])
 def test_binding_of_openmp(bind: str) -> None:
