@@ -82,13 +82,13 @@ static void fr_row_advance(fr_row_walk *walk, int axis, ptrdiff_t m) {
     const fr_row_call *call = walk->call;
     const int operands = fr_walked(call);
     for (; axis >= 0; axis--, m = 1) {
-        walk->index[axis] += m;
-        for (int k = 0; k < operands; k++)
-            if (walk->at[k]) walk->at[k] += m * call->operand[k].stride[axis];
-        if (walk->index[axis] < call->shape[axis]) return;
-        for (int k = 0; k < operands; k++)
-            if (walk->at[k]) walk->at[k] -= call->shape[axis] * call->operand[k].stride[axis];
-        walk->index[axis] = 0;
+        const ptrdiff_t from = walk->index[axis], next = from + m;
+        const int ends = next == call->shape[axis];
+        const ptrdiff_t to = ends ? 0 : next;
+        walk->index[axis] = to;
+        for (int k = 0; k < operands && to != from; k++)
+            if (walk->at[k]) walk->at[k] += (to - from) * call->operand[k].stride[axis];
+        if (!ends) return;
     }
 }
 /* The same by m rows of the last axis. */
