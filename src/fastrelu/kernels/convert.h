@@ -326,10 +326,11 @@ FR_COMBINE(fr_add_double, double, +)
 FR_COMBINE(fr_multiply_float, float, *)
 FR_COMBINE(fr_multiply_double, double, *)
 
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 /* Adds 16 floats to sums in double, or to 0 if they are `first`; those equal to `top` are counted instead, unless that
- * is NULL. Each half is converted as it is loaded: compilers load all and take them apart. */
+ * is NULL. Compilers would load all before they take them apart, and select what is added after its conversion. */
 static inline void fr_widen_and_add(int first, double *sums, const float *x, const float *top, int32_t *same) {
+#if defined(__AVX512F__)
     __mmask16 added = 0xffff;
     if (top) {
         const __m512i count = _mm512_loadu_si512(same);
@@ -341,6 +342,24 @@ static inline void fr_widen_and_add(int first, double *sums, const float *x, con
         const __m512d v = top ? _mm512_maskz_cvtps_pd((__mmask8)(added >> j), half) : _mm512_cvtps_pd(half);
         _mm512_storeu_pd(sums + j, first ? v : _mm512_add_pd(_mm512_loadu_pd(sums + j), v));
     }
+#else
+    for (int j = 0; j < 16; j += 8) {
+        __m128 half[2] = {_mm_loadu_ps(x + j), _mm_loadu_ps(x + j + 4)};
+        if (top) {
+            const __m256 all = _mm256_loadu_ps(x + j),
+                         is_top = _mm256_cmp_ps(all, _mm256_loadu_ps(top + j), _CMP_EQ_OQ);
+            const __m256 added = _mm256_andnot_ps(is_top, all);
+            __m256i *count = (__m256i *)(same + j);
+            _mm256_storeu_si256(count, _mm256_sub_epi32(_mm256_loadu_si256(count), _mm256_castps_si256(is_top)));
+            half[0] = _mm256_castps256_ps128(added), half[1] = _mm256_extractf128_ps(added, 1);
+        }
+        for (int k = 0; k < 2; k++) {
+            double *sum = sums + j + 4 * k;
+            const __m256d v = _mm256_cvtps_pd(half[k]);
+            _mm256_storeu_pd(sum, first ? v : _mm256_add_pd(_mm256_loadu_pd(sum), v));
+        }
+    }
+#endif
 }
 #endif
 

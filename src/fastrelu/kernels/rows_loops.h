@@ -267,7 +267,7 @@ typedef int64_t FN(count);
  * counted instead. */
 FR_INLINE void FN(add_lanes)(int first, double *hi, double *lo, const real *e, const real *e_lo, const real *top,
                              FN(count) * same) {
-#if FR_KIND == FR_LEAN && defined(__AVX512F__)
+#if FR_KIND == FR_LEAN && defined(__AVX2__)
     fr_widen_and_add(first, hi, e, top, same);
 #else
     FOR_LANES(j) {
