@@ -149,6 +149,20 @@ BODY FN(with_sign)(real m, real x) {
     return u.number;
 }
 
+/* An integer below 2^SHIFT as a number: it becomes the last digits of 2^SHIFT. AVX2 cannot convert integers of 64 bits,
+ * and compilers would take each vector apart. */
+BODY FN(number_of)(FN(word) integer) {
+    const FN(word) base = {BY_TYPE(0x1p23f, 0x1p52)};
+    integer.bits |= base.bits;
+    return integer.number - base.number;
+}
+/* The exponent's bits of x >= 0, as a number. */
+BODY FN(exponent_bits)(real x) {
+    FN(word) u = {x};
+    u.bits >>= SHIFT;
+    return FN(number_of)(u);
+}
+
 /* 2^k from ROUNDER + BIAS + k: the rounding constant and the exponent's bias in one */
 BODY FN(power)(real shifted) {
     FN(word) u = {shifted};

@@ -12,6 +12,13 @@
 #define FR_ABS(x) ((x) < 0 ? -(x) : (x))
 enum { FR_DOT_PLAIN, FR_DOT_SELECT, FR_DOT_LOG, FR_DOT_LOG_SELECT };
 enum { FR_DOT_GROUP = 4, FR_DOT_BYTES = 1 << 13, FR_DOT_FETCHED = 1 << 12 };
+/* A loop over the elements of a row of few, n known to the compiler, which is unrolled before what surrounds it is
+ * vectorized. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define FOR_FEW(i, n) _Pragma("GCC unroll 4") for (ptrdiff_t i = 0; i < (n); i++)
+#else
+#define FOR_FEW(i, n) for (ptrdiff_t i = 0; i < (n); i++)
+#endif
 /* The rows of a tile, as many at a time as stay in the first cache until their gradients are written. */
 #define FOR_WIDTHS(at, count, tile)                                                                       \
     for (ptrdiff_t at = 0, count = 0,                                                                     \
@@ -61,7 +68,7 @@ FR_INLINE void FN(dot_lane)(int first, double *hi, double *lo, store *least, sto
     (void)least;
 }
 FR_INLINE void FN(dot_lanes)(int first, double *hi, double *lo, store *least, const store *g, const store *y, int way) {
-    FOR_LANES(j) FN(dot_lane)(first, &hi[j], &lo[j], &least[j], g[j], y[j], way);
+    FOR_LANES_FLAT(j) FN(dot_lane)(first, &hi[j], &lo[j], &least[j], g[j], y[j], way);
 }
 /* p + g y */
 FR_INLINE store FN(dot_product)(store p, store g, store y, int way) {
@@ -69,7 +76,7 @@ FR_INLINE store FN(dot_product)(store p, store g, store y, int way) {
     return (store)FMA(g, y, p);
 }
 FR_INLINE void FN(dot_group)(store *p, const store *g, const store *y, int way) {
-    FOR_LANES(j) p[j] = FN(dot_product)(p[j], g[j], y[j], way);
+    FOR_LANES_FLAT(j) p[j] = FN(dot_product)(p[j], g[j], y[j], way);
 }
 
 /* The sum over n elements, a multiple of FR_ROW_LANES, and those of `rest`; the destination of the results is
@@ -81,21 +88,21 @@ FR_INLINE int FN(dot_over)(fr_lanes *s, const store *g, const store *y, ptrdiff_
     store least[FR_ROW_LANES];
     int gone = 0;
     ptrdiff_t i = 0;
-    FOR_LANES(j) hi[j] = lo[j] = least[j] = 0;
+    FOR_LANES_FLAT(j) hi[j] = lo[j] = least[j] = 0;
     if (DOT_GROUPS(way)) {
         store p[FR_ROW_LANES];
         for (; i + FR_DOT_GROUP * FR_ROW_LANES <= n; i += FR_DOT_GROUP * FR_ROW_LANES) {
             for (int k = 0; k < FR_DOT_GROUP * FR_ROW_LANES; k += lines) FR_FETCH_TO(written + i + k);
-            FOR_LANES(j) p[j] = 0;
+            FOR_LANES_FLAT(j) p[j] = 0;
             for (int k = 0; k < FR_DOT_GROUP * FR_ROW_LANES; k += FR_ROW_LANES)
                 FN(dot_group)(p, g + i + k, y + i + k, way);
-            FOR_LANES(j) FN(dot_add)(0, &hi[j], &lo[j], p[j]);
+            FOR_LANES_FLAT(j) FN(dot_add)(0, &hi[j], &lo[j], p[j]);
         }
-        FOR_LANES(j) p[j] = 0;
+        FOR_LANES_FLAT(j) p[j] = 0;
         for (; i < n; i += FR_ROW_LANES) FN(dot_group)(p, g + i, y + i, way);
         FN(dot_group)(p, rest_g, rest_y, way);
-        FOR_LANES(j) FN(dot_add)(0, &hi[j], &lo[j], p[j]);
-        FOR_LANES(j) s->hi[j] = hi[j], s->lo[j] = lo[j];
+        FOR_LANES_FLAT(j) FN(dot_add)(0, &hi[j], &lo[j], p[j]);
+        FOR_LANES_FLAT(j) s->hi[j] = hi[j], s->lo[j] = lo[j];
         return 0;
     }
     for (; i < n; i += FR_ROW_LANES) {
@@ -103,8 +110,8 @@ FR_INLINE int FN(dot_over)(fr_lanes *s, const store *g, const store *y, ptrdiff_
         FN(dot_lanes)(0, hi, lo, least, g + i, y + i, way);
     }
     FN(dot_lanes)(0, hi, lo, least, rest_g, rest_y, way);
-    FOR_LANES(j) gone |= least[j] < -LARGEST;
-    FOR_LANES(j) s->hi[j] = hi[j], s->lo[j] = lo[j];
+    FOR_LANES_FLAT(j) gone |= least[j] < -LARGEST;
+    FOR_LANES_FLAT(j) s->hi[j] = hi[j], s->lo[j] = lo[j];
     return gone;
 }
 /* The same for a row of few elements, which has one lane. */
@@ -173,7 +180,7 @@ typedef real FN(sums)[FR_COLUMNS];
 /* The sum of a group of all rows: `count` products, a step apart. */
 FR_INLINE void FN(columns_dot_group)(store *p, const char *g, ptrdiff_t g_step, const char *y, ptrdiff_t y_step,
                                      ptrdiff_t count, int way) {
-    FOR_LANES(j) p[j] = FN(dot_product)(0, ((const store *)g)[j], ((const store *)y)[j], way);
+    FOR_LANES_FLAT(j) p[j] = FN(dot_product)(0, ((const store *)g)[j], ((const store *)y)[j], way);
     for (ptrdiff_t k = 1; k < count; k++)
         FN(dot_group)(p, (const store *)(g + k * g_step), (const store *)(y + k * y_step), way);
 }
@@ -183,7 +190,7 @@ FR_INLINE void FN(columns_dot_lane)(int first, double *hi, double *lo, store *le
     FR_LINES store p[FR_COLUMNS];
     if (DOT_GROUPS(way)) {
         FN(columns_dot_group)(p, g, g_step, y, y_step, count, way);
-        FOR_LANES(j) FN(dot_add)(first, &hi[j], &lo[j], p[j]);
+        FOR_LANES_FLAT(j) FN(dot_add)(first, &hi[j], &lo[j], p[j]);
     } else {
         FN(dot_lanes)(first, hi, lo, least, (const store *)g, (const store *)y, way);
     }
@@ -208,13 +215,26 @@ FR_INLINE void FN(columns_dot)(real *sum, real *low, store *least, const char *g
     if (DOT_GROUPS(way) && lanes == 1 && n <= FR_DOT_GROUP) { /* nothing to add up in double */
         FR_LINES store p[FR_COLUMNS];
         FN(columns_dot_group)(p, g, g_pitch, y, y_pitch, n, way);
-        FOR_LANES(j) sum[j] = 0 + p[j] + (COMPENSATED ? p[j] - p[j] : 0);
+        FOR_LANES_FLAT(j) sum[j] = 0 + p[j] + (COMPENSATED ? p[j] - p[j] : 0);
         return;
     }
     FN(columns_dot_lanes)(1, hi, lo, least, g, g_pitch, y, y_pitch, n, lanes, way);
     FN(columns_join)(hi, lo, lanes);
-    FOR_LANES(j) sum[j] = (real)hi[0][j];
-    if (FR_KIND == FR_HILO) FOR_LANES(j) low[j] = (real)lo[0][j];
+    FOR_LANES_FLAT(j) sum[j] = (real)hi[0][j];
+    if (FR_KIND == FR_HILO) FOR_LANES_FLAT(j) low[j] = (real)lo[0][j];
+}
+
+/* The same for rows of at most FR_DOT_GROUP elements, in the kinds that add groups; returns whether elements have to be
+ * selected. */
+FR_INLINE int FN(dot_of_few)(store *sum, const store *const *g, const store *const *y, ptrdiff_t n, int way) {
+    FN(count) found = 0;
+    FOR_LANES_FLAT(j) {
+        store p = FN(dot_product)(0, g[0][j], y[0][j], way);
+        FOR_FEW(i, n - 1) p = FN(dot_product)(p, g[i + 1][j], y[i + 1][j], way);
+        sum[j] = 0 + p + (COMPENSATED ? p - p : 0);
+        found |= !(FR_ABS(sum[j]) < DOT_HUGE);
+    }
+    return found != 0;
 }
 
 /* ---- The gradients ---- */
@@ -244,9 +264,7 @@ FR_INLINE store FN(softmax_gradient)(store g, store y, FN(slope) s, int flip, in
 FR_INLINE FN(slope) FN(log_slope_of)(real sum, real rest) {
 #if KEEPS
     (void)rest;
-    FN(word) exponent = {sum};
-    exponent.bits = (exponent.bits & ~SIGN_BIT) >> SHIFT;
-    const real most = BY_TYPE(120, 1000), wanted = (real)(FN(count))exponent.bits - (BIAS - SHIFT - 2);
+    const real most = BY_TYPE(120, 1000), wanted = FN(exponent_bits)(FN(size)(sum)) - (BIAS - SHIFT - 2);
     const real lift = wanted < most ? wanted : most, scaled = sum * FN(power)(ROUNDER + BIAS - lift);
     return (FN(slope)){scaled, scaled - scaled == 0 ? scaled : R(0), ROUNDER + BIAS + lift, -LN2 * (lift + (BIAS - 2))};
 #else
@@ -280,12 +298,12 @@ FR_INLINE store FN(log_softmax_gradient)(store g, store y, FN(slope) s, int mask
         for (; i + FR_ROW_LANES <= n; i += FR_ROW_LANES) {                                          \
             for (int k = 0; k < FR_ROW_LANES; k += line) FR_FETCH(g + next + i + k);                \
             for (int k = 0; k < FR_ROW_LANES; k += line) FR_FETCH(y + next + i + k);                \
-            FOR_LANES(j) out[i + j] = GRADIENT(g[i + j], y[i + j], s, masked);                      \
+            FOR_LANES_FLAT(j) out[i + j] = GRADIENT(g[i + j], y[i + j], s, masked);                 \
         }                                                                                           \
         if (i == n) return;                                                                         \
         FN(load_few)(some_g, g + i, n - i);                                                         \
         FN(load_few)(some_y, y + i, n - i);                                                         \
-        FOR_LANES(j) some_g[j] = GRADIENT(some_g[j], some_y[j], s, masked);                         \
+        FOR_LANES_FLAT(j) some_g[j] = GRADIENT(some_g[j], some_y[j], s, masked);                    \
         FN(store_few)(out + i, some_g, n - i);                                                      \
     }
 #define ROW_GRADIENTS(name, way, SLOPE, GRADIENT)                                                                      \
@@ -304,24 +322,24 @@ FR_INLINE store FN(log_softmax_gradient)(store g, store y, FN(slope) s, int mask
                                          ptrdiff_t lanes, FN(sums) * sum, FN(sums) * low, int kind) {                  \
         FR_LINES store least[FR_COLUMNS];                                                                              \
         FR_LINES real odd[FR_COLUMNS];                                                                                 \
-        int found = 0;                                                                                                 \
-        FOR_LANES(j) least[j] = 0, odd[j] = 0;                                                                         \
+        FN(count) found = 0;                                                                                           \
+        FOR_LANES_FLAT(j) least[j] = 0, odd[j] = 0;                                                                    \
         for (ptrdiff_t k = 0; k < width; k += FR_COLUMNS, sum++, low++) {                                              \
             const ptrdiff_t here = at + k * (ptrdiff_t)sizeof(store);                                                  \
             FN(columns_dot)(*sum, *low, least, tile->in[0] + here, tile->pitch[0], tile->in[1] + here, tile->pitch[1], \
                             n, lanes, kind);                                                                           \
-            FOR_LANES(j) odd[j] += FN(size)((*sum)[j]);                                                                \
+            FOR_LANES_FLAT(j) odd[j] += FN(size)((*sum)[j]);                                                           \
         }                                                                                                              \
-        if (kind == FR_DOT_LOG) FOR_LANES(j) found |= least[j] < -LARGEST;                                             \
-        else FOR_LANES(j) found |= !(odd[j] < DOT_HUGE);                                                               \
-        return found;                                                                                                  \
+        if (kind == FR_DOT_LOG) FOR_LANES_FLAT(j) found |= least[j] < -LARGEST;                                        \
+        else FOR_LANES_FLAT(j) found |= !(odd[j] < DOT_HUGE);                                                          \
+        return found != 0;                                                                                             \
     }                                                                                                                  \
     FR_INLINE void FN(name##_write_columns)(const fr_tile *tile, ptrdiff_t at, ptrdiff_t width, ptrdiff_t n,           \
                                             FN(sums) * sum, FN(sums) * rest, int masked) {                             \
         for (ptrdiff_t k = 0; k < width; k += FR_COLUMNS, sum++, rest++) {                                             \
             const ptrdiff_t here = at + k * (ptrdiff_t)sizeof(store);                                                  \
             FR_LINES real one[FR_COLUMNS], two[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS];                        \
-            FOR_LANES(j) {                                                                                             \
+            FOR_LANES_FLAT(j) {                                                                                        \
                 const FN(slope) s = SLOPE((*sum)[j], FR_KIND == FR_HILO ? (*rest)[j] : 0);                             \
                 one[j] = s.hi, two[j] = s.lo, magic[j] = s.magic, low[j] = s.low;                                      \
             }                                                                                                          \
@@ -329,7 +347,8 @@ FR_INLINE store FN(log_softmax_gradient)(store g, store y, FN(slope) s, int mask
                 const store *g = (const store *)(tile->in[0] + here + i * tile->pitch[0]);                             \
                 const store *y = (const store *)(tile->in[1] + here + i * tile->pitch[1]);                             \
                 store *out = (store *)(tile->out + here + i * tile->out_pitch);                                        \
-                FOR_LANES(j) out[j] = GRADIENT(g[j], y[j], ((FN(slope)){one[j], two[j], magic[j], low[j]}), masked);   \
+                FOR_LANES_FLAT(j)                                                                                      \
+                out[j] = GRADIENT(g[j], y[j], ((FN(slope)){one[j], two[j], magic[j], low[j]}), masked);                \
             }                                                                                                          \
         }                                                                                                              \
     }                                                                                                                  \
@@ -345,31 +364,37 @@ FR_INLINE store FN(log_softmax_gradient)(store g, store y, FN(slope) s, int mask
             }                                                                                                          \
         }                                                                                                              \
     }                                                                                                                  \
-    /* The same for rows of at most FR_DOT_GROUP elements, all of which are read before the first result is written:   \
-     * their lines are often a multiple of 4 KiB apart, and a load waits for a store that differs from it by that. The \
-     * gradient of the logarithm computes too much between them for this to matter. */                                 \
+    /* The same for rows of at most FR_DOT_GROUP elements. All elements of a row are read before its first result is   \
+     * written: the lines are often a multiple of 4 KiB apart, and a load waits for a store that differs from it by    \
+     * that. The gradient of the logarithm computes too much between them for this to matter. */                       \
+    FR_INLINE void FN(name##_few)(const store *const *g, const store *const *y, store *const *out, ptrdiff_t n,        \
+                                  const store *sum, int masked) {                                                      \
+        FOR_LANES_FLAT(j) {                                                                                            \
+            store v[FR_DOT_GROUP], w[FR_DOT_GROUP];                                                                    \
+            const FN(slope) s = SLOPE((real)sum[j], 0);                                                                \
+            FOR_FEW(i, n) v[i] = g[i][j], w[i] = y[i][j];                                                              \
+            FOR_FEW(i, n) out[i][j] = GRADIENT(v[i], w[i], s, masked);                                                 \
+        }                                                                                                              \
+    }                                                                                                                  \
     FR_INLINE void FN(name##_gradient_few)(const fr_tile *tile, ptrdiff_t n) {                                         \
-        if (way != FR_DOT_PLAIN) {                                                                                     \
+        if (!DOT_GROUPS(way)) {                                                                                        \
             FN(name##_gradient_columns)(tile, n, 1);                                                                   \
             return;                                                                                                    \
         }                                                                                                              \
-        FR_LINES store some[2][FR_DOT_GROUP][FR_COLUMNS];                                                              \
-        FR_LINES FN(sums) sum, low;                                                                                    \
-        fr_tile few;                                                                                                   \
-        few.out_pitch = tile->out_pitch;                                                                               \
-        for (int k = 0; k < 2; k++) few.in[k] = (const char *)some[k], few.pitch[k] = sizeof some[k][0];               \
+        FR_LINES store sum[FR_COLUMNS];                                                                                \
+        const store *g[FR_DOT_GROUP], *y[FR_DOT_GROUP];                                                                \
+        store *out[FR_DOT_GROUP];                                                                                      \
         FOR_COLUMNS(at, tile) {                                                                                        \
-            for (int k = 0; k < 2; k++)                                                                                \
-                for (ptrdiff_t i = 0; i < n; i++) {                                                                    \
-                    const store *from = (const store *)(tile->in[k] + at + i * tile->pitch[k]);                        \
-                    FOR_LANES(j) some[k][i][j] = from[j];                                                              \
-                }                                                                                                      \
-            few.out = tile->out + at;                                                                                  \
-            if (FN(name##_dot_columns)(&few, 0, FR_COLUMNS, n, 1, &sum, &low, way)) {                                  \
-                FN(name##_dot_columns)(&few, 0, FR_COLUMNS, n, 1, &sum, &low, way + 1);                                \
-                FN(name##_write_columns)(&few, 0, FR_COLUMNS, n, &sum, &low, 1);                                       \
+            FOR_FEW(i, n) {                                                                                            \
+                g[i] = (const store *)(tile->in[0] + at + i * tile->pitch[0]);                                         \
+                y[i] = (const store *)(tile->in[1] + at + i * tile->pitch[1]);                                         \
+                out[i] = (store *)(tile->out + at + i * tile->out_pitch);                                              \
+            }                                                                                                          \
+            if (FN(dot_of_few)(sum, g, y, n, FR_DOT_PLAIN)) {                                                          \
+                FN(dot_of_few)(sum, g, y, n, FR_DOT_SELECT);                                                           \
+                FN(name##_few)(g, y, out, n, sum, 1);                                                                  \
             } else {                                                                                                   \
-                FN(name##_write_columns)(&few, 0, FR_COLUMNS, n, &sum, &low, 0);                                       \
+                FN(name##_few)(g, y, out, n, sum, 0);                                                                  \
             }                                                                                                          \
         }                                                                                                              \
     }                                                                                                                  \
@@ -429,7 +454,8 @@ FR_INLINE void FN(scale_slopes)(fr_tile *tile, ptrdiff_t n, ptrdiff_t lanes) {
     FR_LINES FN(sums) sum[FR_TILE_WIDTH / FR_COLUMNS], low[FR_TILE_WIDTH / FR_COLUMNS];
     FOR_WIDTHS(k, width, tile) {
         FN(softmax_dot_columns)(tile, k * (ptrdiff_t)sizeof(store), width, n, lanes, sum, low, FR_DOT_SELECT);
-        for (ptrdiff_t c = 0; c < width / FR_COLUMNS; c++) FOR_LANES(j) tile->loss[k + c * FR_COLUMNS + j] = sum[c][j];
+        for (ptrdiff_t c = 0; c < width / FR_COLUMNS; c++)
+            FOR_LANES_FLAT(j) tile->loss[k + c * FR_COLUMNS + j] = sum[c][j];
     }
 }
 FR_UNUSED static void FN(scale_slope_tile_row)(fr_tile *tile) {

@@ -14,11 +14,15 @@
 #ifndef FASTRELU_ROWS
 #define FASTRELU_ROWS
 
-/* A loop over all lanes or columns, vectorized as a whole. GCC would unroll it first, and then not vectorize it. */
+/* A loop over all lanes or columns, vectorized as a whole. GCC would unroll it first, and then not vectorize it. Where
+ * an element takes few instructions, FOR_LANES_FLAT also unrolls the loop over vectors that is left: 15 is less than
+ * all lanes and at least all vectors. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define FOR_LANES(j) FR_INDEPENDENT _Pragma("GCC unroll 1") for (int j = 0; j < FR_ROW_LANES; j++)
+#define FOR_LANES_FLAT(j) FR_INDEPENDENT _Pragma("GCC unroll 15") for (int j = 0; j < FR_ROW_LANES; j++)
 #else
 #define FOR_LANES(j) FR_INDEPENDENT for (int j = 0; j < FR_ROW_LANES; j++)
+#define FOR_LANES_FLAT(j) FOR_LANES(j)
 #endif
 
 #if defined(_MSC_VER) && !defined(__clang__)

@@ -125,11 +125,21 @@ FR_INLINE void FN(columns_step)(FN(columns) * c, const char *from, char *keep, i
     FN(columns_add)(c->hi[lane], c->lo[lane], (const store *)from, e, c->origin, c->magic, c->low,
                     beside ? c->top : NULL, same, flip, first);
 }
+/* How many others equal the largest, of elements of which `same` do. */
+FR_INLINE double FN(others_of)(FN(count) same) {
+#if FR_KIND == FR_LEAN
+    return (double)(same - 1);
+#else
+    FN(word) u;
+    u.bits = (uint64_t)same;
+    return FN(number_of)(u) - 1;
+#endif
+}
 /* The sums of n elements from their lanes. */
 FR_INLINE void FN(columns_close)(FN(columns) * c, const FN(count) * same, ptrdiff_t n, int beside) {
     FN(columns_join)(c->hi, c->lo, n);
     if (beside) FOR_LANES(j) {
-            const fr_total total = FN(beside_of)(FN(column_total)(c, j), (double)(same[j] - 1), c->top[j]);
+            const fr_total total = FN(beside_of)(FN(column_total)(c, j), FN(others_of)(same[j]), c->top[j]);
             c->hi[0][j] = total.hi;
             if (COMPENSATED) c->lo[0][j] = total.lo;
         }
