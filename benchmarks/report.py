@@ -15,6 +15,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import elsewhere
 import plots
 import results
 from bench_two_threads import LIMIT as MOST
@@ -23,6 +24,7 @@ from functions import COPY, DTYPES, LARGE, MODES, SIZES, functions
 from peers import PACKAGES
 from summary import (
     ACCURATE,
+    EXPLAINED,
     OURS,
     STALLING,
     Loss,
@@ -506,6 +508,33 @@ def neighbors(result: dict[str, Any]) -> list[str]:
     return list(table(["scene", *sides, "two threads by one"], lines))
 
 
+def other_machine(folder: Path) -> Iterator[str]:
+    """Yield the section of another machine's results: the means of each suite, then the cells in which another is faster."""
+    present = [name for name in (*elsewhere.SUITES, *elsewhere.STATEMENTS) if (folder / f"{name}.json").exists()]
+    found = {name: results.read(name, folder) for name in present}
+    parts: list[elsewhere.Part] = []
+    for name, result in found.items():
+        parts += (elsewhere.of_cells if name in elsewhere.SUITES else elsewhere.of_statements)(name, result)
+    about = next(iter(found.values()))["machine"]
+    yield f"### {about['cpu']}, {about['fastrelu']['isa']}"
+    yield ""
+    yield f"Measured on {system(about)}."
+    yield ""
+    heads = ["suite", "type", "where", "cells", "geometric mean", "lost", f"below {EXPLAINED}"]
+    yield from table(heads, ([*map(str, part[:4]), number(part.mean), *map(str, part[5:])] for part in parts))
+    yield ""
+    if (folder / "two_threads.json").exists():
+        yield elsewhere.two_threads(results.read("two_threads", folder))
+        yield ""
+    for name, result in found.items():
+        if name in elsewhere.SUITES:
+            yield f"Where another is faster, {'single functions' if name == 'benchmarks' else name}:"
+            yield ""
+            summary = Summary(result)
+            yield from lost(summary, losses(summary, read_reasons()))
+            yield ""
+
+
 # --- Documents ----------------------------------------------------------------------------------------------------
 
 
@@ -551,10 +580,13 @@ def collect(folder: Path) -> tuple[dict[str, list[str]], Summary | None]:
             result = results.read(name, folder)
             where = system(result["machine"])
             # Where it is not said for all.
-            elsewhere = [f"Measured on {where}.", ""] if summary and where != system(summary.machine) else []
-            found[name] = elsewhere + lines_of(result)
+            otherwise = [f"Measured on {where}.", ""] if summary and where != system(summary.machine) else []
+            found[name] = otherwise + lines_of(result)
             for head, beside in [BESIDE[name]] if name in BESIDE else ():
-                found[head] = elsewhere + beside(result)
+                found[head] = otherwise + beside(result)
+    others = sorted(path.parent for path in folder.glob("*/benchmarks.json"))
+    if others:
+        found["other machines"] = [line for other in others for line in other_machine(other)]
     return found, summary
 
 
