@@ -515,7 +515,7 @@ def other_machine(folder: Path) -> Iterator[str]:
     parts: list[elsewhere.Part] = []
     for name, result in found.items():
         parts += (elsewhere.of_cells if name in elsewhere.SUITES else elsewhere.of_statements)(name, result)
-    about = next(iter(found.values()))["machine"]
+    about = results.read(min(path.stem for path in folder.glob("*.json")), folder)["machine"]
     yield f"### {about['cpu']}, {about['fastrelu']['isa']}"
     yield ""
     yield f"Measured on {system(about)}."
@@ -584,7 +584,7 @@ def collect(folder: Path) -> tuple[dict[str, list[str]], Summary | None]:
             found[name] = otherwise + lines_of(result)
             for head, beside in [BESIDE[name]] if name in BESIDE else ():
                 found[head] = otherwise + beside(result)
-    others = sorted(path.parent for path in folder.glob("*/benchmarks.json"))
+    others = sorted({path.parent for path in folder.glob("*/*.json")})
     if others:
         found["other machines"] = [line for other in others for line in other_machine(other)]
     return found, summary

@@ -61,6 +61,15 @@ def test_another_machine_has_its_means_and_losses(folder: Path, monkeypatch: pyt
     assert any(line.startswith("| `gelu` | float32 | 100,000 |") for line in found)
 
 
+def test_a_machine_that_measured_little_is_reported(folder: Path) -> None:
+    """No suite is needed: a result that is there is never left out."""
+    for name in ("benchmarks", "axis", "rows"):
+        (folder / "avx2" / f"{name}.json").unlink()
+    found = report.collect(folder)[0]["other machines"]
+    assert found[0] == "### a processor, v3"
+    assert any("at most 2.00" in line for line in found)
+
+
 def test_a_loss_on_another_machine_needs_a_reason(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The report fails and names the cell."""
     monkeypatch.setattr(report, "read_reasons", list)
