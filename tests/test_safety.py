@@ -181,7 +181,8 @@ def work():
             with fr.precision(level):
                 for axis in (0, 1, None):
                     fr.softmax(x, axis=axis), fr.log_softmax(x, axis=axis, where=x > 0), fr.softmin(x[::-1], axis=axis)
-                    fr.softmax_backward_from_output(x, x, axis=axis)
+                    fr.softmax_backward_from_output(x, x, axis=axis), fr.log_softmax_backward_from_output(x, x, axis=axis)
+                    fr.sparsemax_backward_from_output(x, x, axis or 0)
                     diagnostics.summarize(x, axis=axis), diagnostics.summarize(x[::2, ::-3], axis=axis)
                 fr.ufuncs.softmax(x, axis=0), fr.ufuncs.logsumexp(x[:20], axis=0), fr.ufuncs.relu(x)
                 fr.cross_entropy_value_and_grad(x, np.arange(150), label_smoothing=0.1)

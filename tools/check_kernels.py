@@ -46,8 +46,8 @@ RARE = re.compile(r"_?(?:limits?_of|write_limit|write_rare|infinite_sum|add_cand
 ONCE = re.compile(r"_?(?:fold_(?:fill|end|spread)_|fr_fold_rows)")
 # A copy.
 PLAIN = re.compile(r"_?identity_forward")
-# Where the loop over a long row is: in a kernel that is called, and checked itself.
-LOOP_OF = {"scale_slope_row": "dot_select_row"}
+# Where the loops are: in a kernel that is called, and checked itself.
+LOOP_OF = {"scale_slope_row": "dot_select_row", "scale_slope_tile_row": "columns_dot_select_row"}
 SCALAR = re.compile(rf"^\s+(?:v?(?:{ARITHMETIC}s[sd]|u?comis[sd])\s|f\w+\s+[sd]\d)")
 LABEL = re.compile(r"^(\.L\w+):")
 BRANCH = re.compile(r"^\s+(?:j\w+|b(?:\.\w+)?|cbn?z|tbn?z)\s+(?:.*\s)?(\.L\w+)$")
@@ -197,7 +197,8 @@ def complaints(name: str, lines: list[str], packed: re.Pattern[str], checked: se
     ]
     same = any((match := JUMP.match(line)) and match[1] in checked for line in lines)
     base, _, kind = name.rpartition("_")
-    same |= f"{LOOP_OF.get(base)}_{kind}" in checked & {called.removeprefix("_") for called in calls}
+    own = checked & {called.removeprefix("_") for called in calls}
+    same |= f"{LOOP_OF.get(base)}_{kind}" in {called.partition(".")[0] for called in own}
     if not (same or PLAIN.match(name) or vectorized(lines, packed, elements=elements)):
         found.append(f"{name} is not vectorized")
     return found

@@ -27,6 +27,8 @@ typedef double (*fr_loss)(const fr_target *target, ptrdiff_t n);
 /* A tile: `width` rows side by side, a multiple of FR_COLUMNS, and at most FR_TILE_WIDTH where each has a loss. Element
  * i of row j is at in[k] + i pitch[k], j elements on. */
 enum { FR_COLUMNS = 16, FR_TILE_WIDTH = 128 };
+/* In gradients, rows of up to this many elements have one lane. */
+enum { FR_FEW = 32 };
 typedef struct {
     const char *in[2];
     char *out; /* NULL: the loss alone */

@@ -754,7 +754,9 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
                                            : across && !fr_are_few(call, side_by_side));
     plan->direct = plan->tiles && !call->load && fr_lies_across(call);
     if (plan->tiles) {
-        const ptrdiff_t most = call->n > FR_SHORT_ROW && !plan->direct ? FR_TILE_FAR : FR_TILE_BYTES;
+        /* The wider, the more of each line is read at once. */
+        const int wide = call->n > FR_SHORT_ROW || (across && inputs == 2 && !call->load && call->n > FR_FEW);
+        const ptrdiff_t most = wide && !plan->direct ? FR_TILE_FAR : FR_TILE_BYTES;
         plan->width = most / bytes / FR_COLUMNS * FR_COLUMNS;
         if (plan->width > count) plan->width = (count + FR_COLUMNS - 1) / FR_COLUMNS * FR_COLUMNS;
         if (plan->width > FR_TILE_WIDTH) plan->width = FR_TILE_WIDTH;

@@ -235,7 +235,7 @@ FR_INLINE int FN(fold_dot)(real *sum, real *low, const fr_row_fold *fold, const 
         const char *g = (const char *)(part[p].in[0] + from * fold->sheet + s);
         const char *y = (const char *)(part[p].in[1] + from * fold->sheet + s);
         const ptrdiff_t pitch = fold->sheet * (ptrdiff_t)sizeof(store), lane = s / FR_COLUMNS * fold->lanes;
-        FN(columns_dot_lanes)(0, hi + lane, lo + lane, least, g, pitch, y, pitch, count, fold->lanes, way);
+        FN(columns_dot_lanes)(0, hi + lane, lo + lane, least, g, pitch, y, pitch, count, fold->lanes, 1, way);
     }
     fr_fold_rows(all_hi, hi, fold);
     if (COMPENSATED) fr_fold_rows(all_lo, lo, fold);

@@ -11,23 +11,28 @@
 #define FASTRELU_ROW_GRADIENTS
 #define FR_ABS(x) ((x) < 0 ? -(x) : (x))
 enum { FR_DOT_PLAIN, FR_DOT_SELECT, FR_DOT_LOG, FR_DOT_LOG_SELECT };
-enum { FR_DOT_GROUP = 4, FR_DOT_BYTES = 1 << 13, FR_DOT_FETCHED = 1 << 12 };
-/* A loop over the elements of a row of few, n known to the compiler, which is unrolled before what surrounds it is
- * vectorized. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define FOR_FEW(i, n) _Pragma("GCC unroll 4") for (ptrdiff_t i = 0; i < (n); i++)
-#else
-#define FOR_FEW(i, n) for (ptrdiff_t i = 0; i < (n); i++)
-#endif
-/* The rows of a tile, as many at a time as stay in the first cache until their gradients are written. */
-#define FOR_WIDTHS(at, count, tile)                                                                       \
+enum {
+    FR_DOT_GROUP = 4,
+    FR_DOT_BYTES = 1 << 13,          /* of an input: rows of few elements that are gone through at a time */
+    FR_DOT_SETS = 8,                 /* of columns of longer rows, or */
+    FR_DOT_SETS_COMPENSATED = 4,     /* if sums have errors: both need 17 KiB of a stack that may have 64 */
+    FR_DOT_LINES = 16,               /* the lines of all sets whose results are written together */
+    FR_SET_LANES = FR_ROW_LANES + 1, /* from one set to the next, which else were half a page apart */
+    FR_DOT_FETCHED = 1 << 12
+};
+/* The rows of a tile: those of few elements as many at a time as stay in the first cache until their gradients are
+ * written; longer ones so many sets at a time that neighboring lines of the cache are read. No processor foresees
+ * single ones that lie far apart. */
+#define FOR_WIDTHS(at, count, tile, sets)                                                                 \
     for (ptrdiff_t at = 0, count = 0,                                                                     \
                    fit = FR_DOT_BYTES / ((tile)->n * (ptrdiff_t)sizeof(store)) / FR_COLUMNS * FR_COLUMNS, \
-                   most = fit < FR_COLUMNS      ? FR_COLUMNS                                              \
-                          : fit < FR_TILE_WIDTH ? fit                                                     \
-                                                : FR_TILE_WIDTH;                                          \
+                   few = fit > FR_TILE_WIDTH ? FR_TILE_WIDTH : fit,                                       \
+                   most = (tile)->n > FR_FEW ? (sets) * FR_COLUMNS : few;                                 \
          count = (tile)->width - at < most ? (tile)->width - at : most, at < (tile)->width; at += count)
 #endif
+
+#undef DOT_SETS
+#define DOT_SETS (COMPENSATED ? FR_DOT_SETS_COMPENSATED : FR_DOT_SETS)
 
 /* Adding a number of this size to the largest number does not overflow. */
 #undef DOT_HUGE
@@ -177,60 +182,118 @@ FR_INLINE int FN(row_dot)(fr_total *total, const store *g, const store *y, const
 /* Of FR_COLUMNS rows. */
 typedef real FN(sums)[FR_COLUMNS];
 
-/* The sum of a group of all rows: `count` products, a step apart. */
-FR_INLINE void FN(columns_dot_group)(store *p, const char *g, ptrdiff_t g_step, const char *y, ptrdiff_t y_step,
-                                     ptrdiff_t count, int way) {
-    FOR_LANES_FLAT(j) p[j] = FN(dot_product)(0, ((const store *)g)[j], ((const store *)y)[j], way);
-    for (ptrdiff_t k = 1; k < count; k++)
-        FN(dot_group)(p, (const store *)(g + k * g_step), (const store *)(y + k * y_step), way);
+/* The sum of a group of one row: `count` products. */
+FR_INLINE store FN(columns_dot_group)(const store *const *g, const store *const *y, ptrdiff_t count, int j, int way) {
+    store p = FN(dot_product)(0, g[0][j], y[0][j], way);
+    FOR_FEW(i, count - 1) p = FN(dot_product)(p, g[i + 1][j], y[i + 1][j], way);
+    return p;
 }
-/* Adds it, or the one element, to one lane of all rows. */
-FR_INLINE void FN(columns_dot_lane)(int first, double *hi, double *lo, store *least, const char *g, ptrdiff_t g_step,
-                                    const char *y, ptrdiff_t y_step, ptrdiff_t count, int way) {
-    FR_LINES store p[FR_COLUMNS];
-    if (DOT_GROUPS(way)) {
-        FN(columns_dot_group)(p, g, g_step, y, y_step, count, way);
-        FOR_LANES_FLAT(j) FN(dot_add)(first, &hi[j], &lo[j], p[j]);
-    } else {
-        FN(dot_lanes)(first, hi, lo, least, (const store *)g, (const store *)y, way);
+/* Adds up to FR_DOT_GROUP elements of FR_COLUMNS rows to one lane of each. */
+FR_INLINE void FN(columns_dot_lane)(int first, double *hi, double *lo, store *least, const store *const *g,
+                                    const store *const *y, ptrdiff_t count, int way) {
+    FOR_LANES_FLAT(j) {
+        if (DOT_GROUPS(way)) {
+            FN(dot_add)(first, &hi[j], &lo[j], FN(columns_dot_group)(g, y, count, j, way));
+        } else {
+            double sum = first ? 0 : hi[j], low = first || !COMPENSATED ? 0 : lo[j];
+            FOR_FEW(i, count) FN(dot_lane)(first && i == 0, &sum, &low, &least[j], g[i][j], y[i][j], way);
+            hi[j] = sum;
+            if (COMPENSATED) lo[j] = low;
+        }
     }
 }
-/* The sums of all rows in `lanes` lanes of each; continues them unless `first`. */
+/* The same of `sets` times FR_COLUMNS rows, whose elements are a step apart. */
+FR_INLINE void FN(columns_dot_lines)(int first, double (*hi)[FR_COLUMNS], double (*lo)[FR_COLUMNS], store *least,
+                                     const char *g, ptrdiff_t g_step, const char *y, ptrdiff_t y_step, ptrdiff_t count,
+                                     ptrdiff_t sets, int way) {
+    const store *from_g[FR_DOT_GROUP], *from_y[FR_DOT_GROUP];
+    for (ptrdiff_t k = 0; k < sets; k++, hi += FR_SET_LANES, lo += FR_SET_LANES) {
+        FOR_FEW(i, count) {
+            from_g[i] = (const store *)(g + COLUMNS_AT(k) + i * g_step);
+            from_y[i] = (const store *)(y + COLUMNS_AT(k) + i * y_step);
+        }
+        FN(columns_dot_lane)(first, *hi, *lo, least, from_g, from_y, count, way);
+    }
+}
+/* The sums of `sets` times FR_COLUMNS rows in `lanes` lanes of each; continues them unless `first`. */
 FR_INLINE void FN(columns_dot_lanes)(int first, double (*hi)[FR_COLUMNS], double (*lo)[FR_COLUMNS], store *least,
                                      const char *g, ptrdiff_t g_pitch, const char *y, ptrdiff_t y_pitch, ptrdiff_t n,
-                                     ptrdiff_t lanes, int way) {
-    const ptrdiff_t group = DOT_GROUPS(way) ? FR_DOT_GROUP : 1, block = group * lanes;
+                                     ptrdiff_t lanes, ptrdiff_t sets, int way) {
+#define DOT_LINES(start, count)                                                                                        \
+    FN(columns_dot_lines)(start, hi + l, lo + l, least, g + (i + l) * g_pitch, lanes * g_pitch, y + (i + l) * y_pitch, \
+                          lanes * y_pitch, count, sets, way)
+#define DOT_LEFT(start)                                         \
+    for (ptrdiff_t l = 0; l < lanes && i + l < n; l++) {        \
+        const ptrdiff_t left = (n - i - l + lanes - 1) / lanes; \
+        if (left == 1) DOT_LINES(start, 1);                     \
+        else if (left == 2) DOT_LINES(start, 2);                \
+        else if (left == 3) DOT_LINES(start, 3);                \
+        else DOT_LINES(start, 4);                               \
+    }
+    const ptrdiff_t block = FR_DOT_GROUP * lanes;
     ptrdiff_t i = 0;
-    for (; i + block <= n; i += block)
-        for (ptrdiff_t l = 0; l < lanes; l++)
-            FN(columns_dot_lane)(first && i == 0, hi[l], lo[l], least, g + (i + l) * g_pitch, lanes * g_pitch,
-                                 y + (i + l) * y_pitch, lanes * y_pitch, group, way);
-    for (ptrdiff_t l = 0; l < lanes && i + l < n; l++)
-        FN(columns_dot_lane)(first && i == 0, hi[l], lo[l], least, g + (i + l) * g_pitch, lanes * g_pitch,
-                             y + (i + l) * y_pitch, lanes * y_pitch, (n - i - l + lanes - 1) / lanes, way);
-}
-FR_INLINE void FN(columns_dot)(real *sum, real *low, store *least, const char *g, ptrdiff_t g_pitch, const char *y,
-                               ptrdiff_t y_pitch, ptrdiff_t n, ptrdiff_t lanes, int way) {
-    FR_LINES double hi[FR_ROW_LANES][FR_COLUMNS], lo[FR_ROW_LANES][FR_COLUMNS];
-    if (DOT_GROUPS(way) && lanes == 1 && n <= FR_DOT_GROUP) { /* nothing to add up in double */
-        FR_LINES store p[FR_COLUMNS];
-        FN(columns_dot_group)(p, g, g_pitch, y, y_pitch, n, way);
-        FOR_LANES_FLAT(j) sum[j] = 0 + p[j] + (COMPENSATED ? p[j] - p[j] : 0);
+    if (first && n < block) {
+        DOT_LEFT(1)
         return;
     }
-    FN(columns_dot_lanes)(1, hi, lo, least, g, g_pitch, y, y_pitch, n, lanes, way);
-    FN(columns_join)(hi, lo, lanes);
-    FOR_LANES_FLAT(j) sum[j] = (real)hi[0][j];
-    if (FR_KIND == FR_HILO) FOR_LANES_FLAT(j) low[j] = (real)lo[0][j];
+    if (first) {
+        for (ptrdiff_t l = 0; l < lanes; l++) DOT_LINES(1, FR_DOT_GROUP);
+        i = block;
+    }
+    for (; i + block <= n; i += block)
+        for (ptrdiff_t l = 0; l < lanes; l++) DOT_LINES(0, FR_DOT_GROUP);
+    DOT_LEFT(0)
+#undef DOT_LEFT
+#undef DOT_LINES
 }
+FR_INLINE void FN(columns_dot)(FN(sums) * sum, FN(sums) * low, double (*hi)[FR_COLUMNS], double (*lo)[FR_COLUMNS],
+                               store *least, const fr_tile *tile, ptrdiff_t at, ptrdiff_t lanes, ptrdiff_t sets,
+                               int way) {
+    FN(columns_dot_lanes)(1, hi, lo, least, tile->in[0] + at, tile->pitch[0], tile->in[1] + at, tile->pitch[1], tile->n,
+                          lanes, sets, way);
+    for (ptrdiff_t k = 0; k < sets; k++, hi += FR_SET_LANES, lo += FR_SET_LANES) {
+        FN(columns_join)(hi, lo, lanes);
+        FOR_LANES_FLAT(j) sum[k][j] = (real)hi[0][j];
+        if (FR_KIND == FR_HILO) FOR_LANES_FLAT(j) low[k][j] = (real)lo[0][j];
+    }
+}
+/* The sums of `width` rows; returns whether elements have to be selected. */
+FR_INLINE int FN(dot_columns)(const fr_tile *tile, ptrdiff_t at, ptrdiff_t width, FN(sums) * sum, FN(sums) * low,
+                              int way) {
+    FR_LINES store least[FR_COLUMNS];
+    FR_LINES real odd[FR_COLUMNS];
+    FN(count) found = 0;
+    const ptrdiff_t sets = width / FR_COLUMNS;
+    FOR_LANES_FLAT(j) least[j] = 0, odd[j] = 0;
+    if (tile->n <= FR_FEW) {
+        for (ptrdiff_t k = 0; k < sets; k++) {
+            FR_LINES double hi[1][FR_COLUMNS], lo[1][FR_COLUMNS];
+            FN(columns_dot)(sum + k, low + k, hi, lo, least, tile, at + COLUMNS_AT(k), 1, 1, way);
+        }
+    } else {
+        FR_LINES double hi[DOT_SETS * FR_SET_LANES][FR_COLUMNS], lo[DOT_SETS * FR_SET_LANES][FR_COLUMNS];
+        FN(columns_dot)(sum, low, hi, lo, least, tile, at, FR_ROW_LANES, sets, way);
+    }
+    for (ptrdiff_t k = 0; k < sets; k++) FOR_LANES_FLAT(j) odd[j] += FN(size)(sum[k][j]);
+    if (way == FR_DOT_LOG) FOR_LANES_FLAT(j) found |= least[j] < -LARGEST;
+    else FOR_LANES_FLAT(j) found |= !(odd[j] < DOT_HUGE);
+    return found != 0;
+}
+#define DOT_COLUMNS(name, way)                                                                                  \
+    FR_APART int FN(name)(const fr_tile *tile, ptrdiff_t at, ptrdiff_t width, FN(sums) * sum, FN(sums) * low) { \
+        return FN(dot_columns)(tile, at, width, sum, low, way);                                                 \
+    }
+DOT_COLUMNS(columns_dot_row, FR_DOT_PLAIN)
+DOT_COLUMNS(columns_dot_select_row, FR_DOT_SELECT)
+DOT_COLUMNS(columns_dot_log_row, FR_DOT_LOG)
+DOT_COLUMNS(columns_dot_log_select_row, FR_DOT_LOG_SELECT)
+#undef DOT_COLUMNS
 
-/* The same for rows of at most FR_DOT_GROUP elements, in the kinds that add groups; returns whether elements have to be
- * selected. */
+/* The same for rows of at most FR_DOT_GROUP elements, in the kinds that add groups. */
 FR_INLINE int FN(dot_of_few)(store *sum, const store *const *g, const store *const *y, ptrdiff_t n, int way) {
     FN(count) found = 0;
     FOR_LANES_FLAT(j) {
-        store p = FN(dot_product)(0, g[0][j], y[0][j], way);
-        FOR_FEW(i, n - 1) p = FN(dot_product)(p, g[i + 1][j], y[i + 1][j], way);
+        const store p = FN(columns_dot_group)(g, y, n, j, way);
         sum[j] = 0 + p + (COMPENSATED ? p - p : 0);
         found |= !(FR_ABS(sum[j]) < DOT_HUGE);
     }
@@ -306,110 +369,98 @@ FR_INLINE store FN(log_softmax_gradient)(store g, store y, FN(slope) s, int mask
         FOR_LANES_FLAT(j) some_g[j] = GRADIENT(some_g[j], some_y[j], s, masked);                    \
         FN(store_few)(out + i, some_g, n - i);                                                      \
     }
-#define ROW_GRADIENTS(name, way, SLOPE, GRADIENT)                                                                      \
-    ROW_GRADIENT(name##_gradient_row, GRADIENT, 0)                                                                     \
-    ROW_GRADIENT(name##_gradient_select_row, GRADIENT, 1)                                                              \
-    FR_UNUSED static void FN(name##_from_output_row)(const char *const *in, char *to, ptrdiff_t n) {                   \
-        const store *g = (const store *)in[0], *y = (const store *)in[1];                                              \
-        fr_total total;                                                                                                \
-        const int masked = FN(row_dot)(&total, g, y, (const store *)to, n, way);                                       \
-        const FN(slope) s = SLOPE((real)total.hi, (real)total.lo);                                                     \
-        if (masked) FN(name##_gradient_select_row)(g, y, (store *)to, n, s);                                           \
-        else FN(name##_gradient_row)(g, y, (store *)to, n, s);                                                         \
-    }                                                                                                                  \
-    /* The sums of `width` rows; returns whether elements have to be selected. */                                      \
-    FR_INLINE int FN(name##_dot_columns)(const fr_tile *tile, ptrdiff_t at, ptrdiff_t width, ptrdiff_t n,              \
-                                         ptrdiff_t lanes, FN(sums) * sum, FN(sums) * low, int kind) {                  \
-        FR_LINES store least[FR_COLUMNS];                                                                              \
-        FR_LINES real odd[FR_COLUMNS];                                                                                 \
-        FN(count) found = 0;                                                                                           \
-        FOR_LANES_FLAT(j) least[j] = 0, odd[j] = 0;                                                                    \
-        for (ptrdiff_t k = 0; k < width; k += FR_COLUMNS, sum++, low++) {                                              \
-            const ptrdiff_t here = at + k * (ptrdiff_t)sizeof(store);                                                  \
-            FN(columns_dot)(*sum, *low, least, tile->in[0] + here, tile->pitch[0], tile->in[1] + here, tile->pitch[1], \
-                            n, lanes, kind);                                                                           \
-            FOR_LANES_FLAT(j) odd[j] += FN(size)((*sum)[j]);                                                           \
-        }                                                                                                              \
-        if (kind == FR_DOT_LOG) FOR_LANES_FLAT(j) found |= least[j] < -LARGEST;                                        \
-        else FOR_LANES_FLAT(j) found |= !(odd[j] < DOT_HUGE);                                                          \
-        return found != 0;                                                                                             \
-    }                                                                                                                  \
-    FR_INLINE void FN(name##_write_columns)(const fr_tile *tile, ptrdiff_t at, ptrdiff_t width, ptrdiff_t n,           \
-                                            FN(sums) * sum, FN(sums) * rest, int masked) {                             \
-        for (ptrdiff_t k = 0; k < width; k += FR_COLUMNS, sum++, rest++) {                                             \
-            const ptrdiff_t here = at + k * (ptrdiff_t)sizeof(store);                                                  \
-            FR_LINES real one[FR_COLUMNS], two[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS];                        \
-            FOR_LANES_FLAT(j) {                                                                                        \
-                const FN(slope) s = SLOPE((*sum)[j], FR_KIND == FR_HILO ? (*rest)[j] : 0);                             \
-                one[j] = s.hi, two[j] = s.lo, magic[j] = s.magic, low[j] = s.low;                                      \
-            }                                                                                                          \
-            for (ptrdiff_t i = 0; i < n; i++) {                                                                        \
-                const store *g = (const store *)(tile->in[0] + here + i * tile->pitch[0]);                             \
-                const store *y = (const store *)(tile->in[1] + here + i * tile->pitch[1]);                             \
-                store *out = (store *)(tile->out + here + i * tile->out_pitch);                                        \
-                FOR_LANES_FLAT(j)                                                                                      \
-                out[j] = GRADIENT(g[j], y[j], ((FN(slope)){one[j], two[j], magic[j], low[j]}), masked);                \
-            }                                                                                                          \
-        }                                                                                                              \
-    }                                                                                                                  \
-    FR_INLINE void FN(name##_gradient_columns)(const fr_tile *tile, ptrdiff_t n, ptrdiff_t lanes) {                    \
-        FR_LINES FN(sums) sum[FR_TILE_WIDTH / FR_COLUMNS], low[FR_TILE_WIDTH / FR_COLUMNS];                            \
-        FOR_WIDTHS(k, width, tile) {                                                                                   \
-            const ptrdiff_t at = k * (ptrdiff_t)sizeof(store);                                                         \
-            if (FN(name##_dot_columns)(tile, at, width, n, lanes, sum, low, way)) {                                    \
-                FN(name##_dot_columns)(tile, at, width, n, lanes, sum, low, way + 1);                                  \
-                FN(name##_write_columns)(tile, at, width, n, sum, low, 1);                                             \
-            } else {                                                                                                   \
-                FN(name##_write_columns)(tile, at, width, n, sum, low, 0);                                             \
-            }                                                                                                          \
-        }                                                                                                              \
-    }                                                                                                                  \
-    /* The same for rows of at most FR_DOT_GROUP elements. All elements of a row are read before its first result is   \
-     * written: the lines are often a multiple of 4 KiB apart, and a load waits for a store that differs from it by    \
-     * that. The gradient of the logarithm computes too much between them for this to matter. */                       \
-    FR_INLINE void FN(name##_few)(const store *const *g, const store *const *y, store *const *out, ptrdiff_t n,        \
-                                  const store *sum, int masked) {                                                      \
-        FOR_LANES_FLAT(j) {                                                                                            \
-            store v[FR_DOT_GROUP], w[FR_DOT_GROUP];                                                                    \
-            const FN(slope) s = SLOPE((real)sum[j], 0);                                                                \
-            FOR_FEW(i, n) v[i] = g[i][j], w[i] = y[i][j];                                                              \
-            FOR_FEW(i, n) out[i][j] = GRADIENT(v[i], w[i], s, masked);                                                 \
-        }                                                                                                              \
-    }                                                                                                                  \
-    FR_INLINE void FN(name##_gradient_few)(const fr_tile *tile, ptrdiff_t n) {                                         \
-        if (!DOT_GROUPS(way)) {                                                                                        \
-            FN(name##_gradient_columns)(tile, n, 1);                                                                   \
-            return;                                                                                                    \
-        }                                                                                                              \
-        FR_LINES store sum[FR_COLUMNS];                                                                                \
-        const store *g[FR_DOT_GROUP], *y[FR_DOT_GROUP];                                                                \
-        store *out[FR_DOT_GROUP];                                                                                      \
-        FOR_COLUMNS(at, tile) {                                                                                        \
-            FOR_FEW(i, n) {                                                                                            \
-                g[i] = (const store *)(tile->in[0] + at + i * tile->pitch[0]);                                         \
-                y[i] = (const store *)(tile->in[1] + at + i * tile->pitch[1]);                                         \
-                out[i] = (store *)(tile->out + at + i * tile->out_pitch);                                              \
-            }                                                                                                          \
-            if (FN(dot_of_few)(sum, g, y, n, FR_DOT_PLAIN)) {                                                          \
-                FN(dot_of_few)(sum, g, y, n, FR_DOT_SELECT);                                                           \
-                FN(name##_few)(g, y, out, n, sum, 1);                                                                  \
-            } else {                                                                                                   \
-                FN(name##_few)(g, y, out, n, sum, 0);                                                                  \
-            }                                                                                                          \
-        }                                                                                                              \
-    }                                                                                                                  \
-    FR_UNUSED static void FN(name##_from_output_tile_row)(fr_tile * tile) {                                            \
-        if (tile->n == 2) FN(name##_gradient_few)(tile, 2);                                                            \
-        else if (tile->n == 3) FN(name##_gradient_few)(tile, 3);                                                       \
-        else if (way == FR_DOT_PLAIN && tile->n == 4) FN(name##_gradient_few)(tile, 4);                                \
-        else if (tile->n <= FR_FEW) FN(name##_gradient_columns)(tile, tile->n, 1);                                     \
-        else FN(name##_gradient_columns)(tile, tile->n, FR_ROW_LANES);                                                 \
+#define ROW_GRADIENTS(name, way, DOT, SELECT, SLOPE, GRADIENT)                                                       \
+    ROW_GRADIENT(name##_gradient_row, GRADIENT, 0)                                                                   \
+    ROW_GRADIENT(name##_gradient_select_row, GRADIENT, 1)                                                            \
+    FR_UNUSED static void FN(name##_from_output_row)(const char *const *in, char *to, ptrdiff_t n) {                 \
+        const store *g = (const store *)in[0], *y = (const store *)in[1];                                            \
+        fr_total total;                                                                                              \
+        const int masked = FN(row_dot)(&total, g, y, (const store *)to, n, way);                                     \
+        const FN(slope) s = SLOPE((real)total.hi, (real)total.lo);                                                   \
+        if (masked) FN(name##_gradient_select_row)(g, y, (store *)to, n, s);                                         \
+        else FN(name##_gradient_row)(g, y, (store *)to, n, s);                                                       \
+    }                                                                                                                \
+    /* Writes the results of `width` rows: those of some lines for one set of columns after the other. */            \
+    FR_INLINE void FN(name##_write_columns)(const fr_tile *tile, ptrdiff_t at, ptrdiff_t width, FN(sums) * sum,      \
+                                            FN(sums) * rest, int masked) {                                           \
+        const ptrdiff_t n = tile->n, block = n > FR_FEW ? FR_DOT_LINES : n;                                          \
+        for (ptrdiff_t from = 0, end; from < n; from = end) {                                                        \
+            end = n - from < block ? n : from + block;                                                               \
+            for (ptrdiff_t k = 0; k < width / FR_COLUMNS; k++) {                                                     \
+                const ptrdiff_t here = at + COLUMNS_AT(k);                                                           \
+                FR_LINES real one[FR_COLUMNS], two[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS];                  \
+                FOR_LANES_FLAT(j) {                                                                                  \
+                    const FN(slope) s = SLOPE(sum[k][j], FR_KIND == FR_HILO ? rest[k][j] : 0);                       \
+                    one[j] = s.hi, two[j] = s.lo, magic[j] = s.magic, low[j] = s.low;                                \
+                }                                                                                                    \
+                for (ptrdiff_t i = from; i < end; i++) {                                                             \
+                    const store *g = (const store *)(tile->in[0] + here + i * tile->pitch[0]);                       \
+                    const store *y = (const store *)(tile->in[1] + here + i * tile->pitch[1]);                       \
+                    store *out = (store *)(tile->out + here + i * tile->out_pitch);                                  \
+                    FOR_LANES_FLAT(j)                                                                                \
+                    out[j] = GRADIENT(g[j], y[j], ((FN(slope)){one[j], two[j], magic[j], low[j]}), masked);          \
+                }                                                                                                    \
+            }                                                                                                        \
+        }                                                                                                            \
+    }                                                                                                                \
+    FR_INLINE void FN(name##_gradient_columns)(const fr_tile *tile) {                                                \
+        FR_LINES FN(sums) sum[FR_TILE_WIDTH / FR_COLUMNS], low[FR_TILE_WIDTH / FR_COLUMNS];                          \
+        FOR_WIDTHS(k, width, tile, DOT_SETS) {                                                                       \
+            const ptrdiff_t at = k * (ptrdiff_t)sizeof(store);                                                       \
+            if (DOT(tile, at, width, sum, low)) {                                                                    \
+                SELECT(tile, at, width, sum, low);                                                                   \
+                FN(name##_write_columns)(tile, at, width, sum, low, 1);                                              \
+            } else {                                                                                                 \
+                FN(name##_write_columns)(tile, at, width, sum, low, 0);                                              \
+            }                                                                                                        \
+        }                                                                                                            \
+    }                                                                                                                \
+    /* The same for rows of at most FR_DOT_GROUP elements. All elements of a row are read before its first result is \
+     * written: the lines are often a multiple of 4 KiB apart, and a load waits for a store that differs from it by  \
+     * that. The gradient of the logarithm computes too much between them for this to matter. */                     \
+    FR_INLINE void FN(name##_few)(const store *const *g, const store *const *y, store *const *out, ptrdiff_t n,      \
+                                  const store *sum, int masked) {                                                    \
+        FOR_LANES_FLAT(j) {                                                                                          \
+            store v[FR_DOT_GROUP], w[FR_DOT_GROUP];                                                                  \
+            const FN(slope) s = SLOPE((real)sum[j], 0);                                                              \
+            FOR_FEW(i, n) v[i] = g[i][j], w[i] = y[i][j];                                                            \
+            FOR_FEW(i, n) out[i][j] = GRADIENT(v[i], w[i], s, masked);                                               \
+        }                                                                                                            \
+    }                                                                                                                \
+    FR_INLINE void FN(name##_gradient_few)(const fr_tile *tile, ptrdiff_t n) {                                       \
+        if (!DOT_GROUPS(way)) {                                                                                      \
+            FN(name##_gradient_columns)(tile);                                                                       \
+            return;                                                                                                  \
+        }                                                                                                            \
+        FR_LINES store sum[FR_COLUMNS];                                                                              \
+        const store *g[FR_DOT_GROUP], *y[FR_DOT_GROUP];                                                              \
+        store *out[FR_DOT_GROUP];                                                                                    \
+        FOR_COLUMNS(at, tile) {                                                                                      \
+            FOR_FEW(i, n) {                                                                                          \
+                g[i] = (const store *)(tile->in[0] + at + i * tile->pitch[0]);                                       \
+                y[i] = (const store *)(tile->in[1] + at + i * tile->pitch[1]);                                       \
+                out[i] = (store *)(tile->out + at + i * tile->out_pitch);                                            \
+            }                                                                                                        \
+            if (FN(dot_of_few)(sum, g, y, n, FR_DOT_PLAIN)) {                                                        \
+                FN(dot_of_few)(sum, g, y, n, FR_DOT_SELECT);                                                         \
+                FN(name##_few)(g, y, out, n, sum, 1);                                                                \
+            } else {                                                                                                 \
+                FN(name##_few)(g, y, out, n, sum, 0);                                                                \
+            }                                                                                                        \
+        }                                                                                                            \
+    }                                                                                                                \
+    FR_UNUSED static void FN(name##_from_output_tile_row)(fr_tile * tile) {                                          \
+        if (tile->n == 2) FN(name##_gradient_few)(tile, 2);                                                          \
+        else if (tile->n == 3) FN(name##_gradient_few)(tile, 3);                                                     \
+        else if (way == FR_DOT_PLAIN && tile->n == 4) FN(name##_gradient_few)(tile, 4);                              \
+        else FN(name##_gradient_columns)(tile);                                                                      \
     }
 #define SOFTMAX_GRADIENT(g, y, s, masked) FN(softmax_gradient)(g, y, s, 0, masked)
 #define SOFTMIN_GRADIENT(g, y, s, masked) FN(softmax_gradient)(g, y, s, 1, masked)
-ROW_GRADIENTS(softmax, FR_DOT_PLAIN, FN(slope_of), SOFTMAX_GRADIENT)
-ROW_GRADIENTS(softmin, FR_DOT_PLAIN, FN(slope_of), SOFTMIN_GRADIENT)
-ROW_GRADIENTS(log_softmax, FR_DOT_LOG, FN(log_slope_of), FN(log_softmax_gradient))
+ROW_GRADIENTS(softmax, FR_DOT_PLAIN, FN(columns_dot_row), FN(columns_dot_select_row), FN(slope_of), SOFTMAX_GRADIENT)
+ROW_GRADIENTS(softmin, FR_DOT_PLAIN, FN(columns_dot_row), FN(columns_dot_select_row), FN(slope_of), SOFTMIN_GRADIENT)
+ROW_GRADIENTS(log_softmax, FR_DOT_LOG, FN(columns_dot_log_row), FN(columns_dot_log_select_row), FN(log_slope_of),
+              FN(log_softmax_gradient))
 #undef ROW_GRADIENT
 #undef ROW_GRADIENTS
 #undef SOFTMAX_GRADIENT
@@ -450,16 +501,11 @@ FR_UNUSED static double FN(scale_slope_row)(const fr_target *target, ptrdiff_t n
     FN(row_dot_once)(&total, x, slopes, slopes, n, FR_DOT_SELECT);
     return total.hi;
 }
-FR_INLINE void FN(scale_slopes)(fr_tile *tile, ptrdiff_t n, ptrdiff_t lanes) {
+FR_UNUSED static void FN(scale_slope_tile_row)(fr_tile *tile) {
     FR_LINES FN(sums) sum[FR_TILE_WIDTH / FR_COLUMNS], low[FR_TILE_WIDTH / FR_COLUMNS];
-    FOR_WIDTHS(k, width, tile) {
-        FN(softmax_dot_columns)(tile, k * (ptrdiff_t)sizeof(store), width, n, lanes, sum, low, FR_DOT_SELECT);
+    FOR_WIDTHS(k, width, tile, DOT_SETS) {
+        FN(columns_dot_select_row)(tile, k * (ptrdiff_t)sizeof(store), width, sum, low);
         for (ptrdiff_t c = 0; c < width / FR_COLUMNS; c++)
             FOR_LANES_FLAT(j) tile->loss[k + c * FR_COLUMNS + j] = sum[c][j];
     }
-}
-FR_UNUSED static void FN(scale_slope_tile_row)(fr_tile *tile) {
-    if (tile->n == 2) FN(scale_slopes)(tile, 2, 1);
-    else if (tile->n <= FR_FEW) FN(scale_slopes)(tile, tile->n, 1);
-    else FN(scale_slopes)(tile, tile->n, FR_ROW_LANES);
 }

@@ -16,13 +16,15 @@
 
 /* A loop over all lanes or columns, vectorized as a whole. GCC would unroll it first, and then not vectorize it. Where
  * an element takes few instructions, FOR_LANES_FLAT also unrolls the loop over vectors that is left: 15 is less than
- * all lanes and at least all vectors. */
+ * all lanes and at least all vectors. FOR_FEW is a loop within it, n known to the compiler, that is unrolled first. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define FOR_LANES(j) FR_INDEPENDENT _Pragma("GCC unroll 1") for (int j = 0; j < FR_ROW_LANES; j++)
 #define FOR_LANES_FLAT(j) FR_INDEPENDENT _Pragma("GCC unroll 15") for (int j = 0; j < FR_ROW_LANES; j++)
+#define FOR_FEW(i, n) _Pragma("GCC unroll 4") for (ptrdiff_t i = 0; i < (n); i++)
 #else
 #define FOR_LANES(j) FR_INDEPENDENT for (int j = 0; j < FR_ROW_LANES; j++)
 #define FOR_LANES_FLAT(j) FOR_LANES(j)
+#define FOR_FEW(i, n) for (ptrdiff_t i = 0; i < (n); i++)
 #endif
 
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -33,7 +35,6 @@
 
 enum {
     FR_ROW_LANES = 16,
-    FR_FEW = 32, /* in gradients, rows of up to this many elements have one lane */
     FR_MAX_LANES = 32,
     FR_COLUMN_BATCH = 4, /* more need a large part of a small stack: a set has 5 KiB of sums */
     FR_ROW_BLOCK = 1024,

@@ -694,44 +694,91 @@ FR_UNUSED static void FN(sparsemax_from_output_row)(const char *const *in, char 
     FR_INDEPENDENT
     for (i = 0; i < n; i++) out[i] = FN(sparsemax_gradient)(g[i], y[i], mean.hi, mean.lo);
 }
-FR_INLINE void FN(sparsemax_from_output_columns)(fr_tile *tile, ptrdiff_t n) {
-    FOR_COLUMNS(at, tile) {
-        FR_LINES double sum[FR_ROW_LANES][FR_COLUMNS], rest[FR_ROW_LANES][FR_COLUMNS];
-        FR_LINES double many[FR_COLUMNS], hi[FR_COLUMNS], lo[FR_COLUMNS];
-        const char *g = tile->in[0] + at, *y = tile->in[1] + at;
-        FOR_LANES(j) many[j] = 0;
-        const int few = n <= FR_ROW_LANES; /* then no errors before lanes are joined */
-        for (ptrdiff_t i = 0; i < n && i < FR_ROW_LANES; i++) {
-            FN(support_step)(1, sum[i], rest[i], many, (const store *)(g + i * tile->pitch[0]),
-                             (const store *)(y + i * tile->pitch[1]));
-            if (!few) FOR_LANES(j) rest[i][j] = 0;
+/* The same for FR_DOT_GROUP elements of one lane, a step apart: what is summed stays in registers. */
+FR_INLINE void FN(support_steps)(double *hi, double *lo, double *many, const char *g, ptrdiff_t g_step, const char *y,
+                                 ptrdiff_t y_step) {
+    const store *gs[FR_DOT_GROUP], *ys[FR_DOT_GROUP];
+    FOR_FEW(i, FR_DOT_GROUP) gs[i] = (const store *)(g + i * g_step), ys[i] = (const store *)(y + i * y_step);
+    FOR_LANES_FLAT(j) {
+        double sum = hi[j], low = lo[j], count = many[j];
+        FOR_FEW(i, FR_DOT_GROUP) {
+            fr_add_to(&sum, &low, ys[i][j] > 0 ? (double)gs[i][j] : 0);
+            count += ys[i][j] > 0 ? 1 : 0;
         }
-        for (ptrdiff_t i = FR_ROW_LANES; i < n; i++)
-            FN(support_step)(0, sum[i % FR_ROW_LANES], rest[i % FR_ROW_LANES], many,
-                             (const store *)(g + i * tile->pitch[0]), (const store *)(y + i * tile->pitch[1]));
-        for (int w = FR_ROW_LANES / 2; w; w /= 2)
-            for (int l = 0; l < w && l + w < n; l++) {
-                const int own = !few || l + 2 * w < n, other = !few || l + 3 * w < n;
-                FOR_LANES(j) {
-                    double low = own ? rest[l][j] : 0;
-                    fr_add_to(&sum[l][j], &low, sum[l + w][j]);
-                    rest[l][j] = low + (other ? rest[l + w][j] : 0);
-                }
+        hi[j] = sum, lo[j] = low, many[j] = count;
+    }
+}
+/* The lanes of FR_COLUMNS rows become their means; there are no errors before lanes are joined if rows have `few`. */
+FR_INLINE void FN(support_mean)(double *hi, double *lo, double (*sum)[FR_COLUMNS], double (*rest)[FR_COLUMNS],
+                                const double *many, ptrdiff_t n, int few) {
+    for (int w = FR_ROW_LANES / 2; w; w /= 2)
+        for (int l = 0; l < w && l + w < n; l++) {
+            const int own = !few || l + 2 * w < n, other = !few || l + 3 * w < n;
+            FOR_LANES(j) {
+                double low = own ? rest[l][j] : 0;
+                fr_add_to(&sum[l][j], &low, sum[l + w][j]);
+                rest[l][j] = low + (other ? rest[l + w][j] : 0);
             }
-        FOR_LANES(j) {
-            const fr_total total = {sum[0][j], n > 1 ? rest[0][j] : 0};
-            const fr_total mean = n == 2 ? fr_of_two(total, many[j]) : fr_quotient(total, many[j]);
-            hi[j] = mean.hi, lo[j] = mean.lo;
         }
-        for (ptrdiff_t i = 0; i < n; i++) {
-            const store *gs = (const store *)(g + i * tile->pitch[0]), *ys = (const store *)(y + i * tile->pitch[1]);
-            store *out = (store *)(tile->out + at + i * tile->out_pitch);
-            FOR_LANES(j) out[j] = FN(sparsemax_gradient)(gs[j], ys[j], hi[j], lo[j]);
+    FOR_LANES(j) {
+        const fr_total total = {sum[0][j], n > 1 ? rest[0][j] : 0};
+        const fr_total mean = n == 2 ? fr_of_two(total, many[j]) : fr_quotient(total, many[j]);
+        hi[j] = mean.hi, lo[j] = mean.lo;
+    }
+}
+/* The gradients of `sets` times FR_COLUMNS rows: read as those of softmax are, and for the same reason. */
+FR_INLINE void FN(sparsemax_from_output_columns)(fr_tile *tile, ptrdiff_t at, ptrdiff_t n, ptrdiff_t sets,
+                                                 double (*sum)[FR_COLUMNS], double (*rest)[FR_COLUMNS]) {
+    FR_LINES double many[FR_DOT_SETS_COMPENSATED][FR_COLUMNS], hi[FR_DOT_SETS_COMPENSATED][FR_COLUMNS],
+        lo[FR_DOT_SETS_COMPENSATED][FR_COLUMNS];
+    const char *g = tile->in[0] + at, *y = tile->in[1] + at;
+    const int few = n <= FR_ROW_LANES;
+    const ptrdiff_t block = n > FR_FEW ? FR_DOT_LINES : n;
+    ptrdiff_t i;
+    for (ptrdiff_t k = 0; k < sets; k++) FOR_LANES(j) many[k][j] = 0;
+    for (i = 0; i < n && i < FR_ROW_LANES; i++)
+        for (ptrdiff_t k = 0; k < sets; k++) {
+            double *low = rest[k * FR_SET_LANES + i];
+            FN(support_step)(1, sum[k * FR_SET_LANES + i], low, many[k],
+                             (const store *)(g + i * tile->pitch[0] + COLUMNS_AT(k)),
+                             (const store *)(y + i * tile->pitch[1] + COLUMNS_AT(k)));
+            if (!few) FOR_LANES(j) low[j] = 0;
         }
+    for (; i + FR_DOT_GROUP * FR_ROW_LANES <= n; i += FR_DOT_GROUP * FR_ROW_LANES)
+        for (ptrdiff_t l = 0; l < FR_ROW_LANES; l++)
+            for (ptrdiff_t k = 0; k < sets; k++)
+                FN(support_steps)(sum[k * FR_SET_LANES + l], rest[k * FR_SET_LANES + l], many[k],
+                                  g + (i + l) * tile->pitch[0] + COLUMNS_AT(k), FR_ROW_LANES * tile->pitch[0],
+                                  y + (i + l) * tile->pitch[1] + COLUMNS_AT(k), FR_ROW_LANES * tile->pitch[1]);
+    for (; i < n; i++)
+        for (ptrdiff_t k = 0; k < sets; k++)
+            FN(support_step)(0, sum[k * FR_SET_LANES + i % FR_ROW_LANES], rest[k * FR_SET_LANES + i % FR_ROW_LANES],
+                             many[k], (const store *)(g + i * tile->pitch[0] + COLUMNS_AT(k)),
+                             (const store *)(y + i * tile->pitch[1] + COLUMNS_AT(k)));
+    for (ptrdiff_t k = 0; k < sets; k++)
+        FN(support_mean)(hi[k], lo[k], sum + k * FR_SET_LANES, rest + k * FR_SET_LANES, many[k], n, few);
+    for (ptrdiff_t from = 0, end; from < n; from = end) {
+        end = n - from < block ? n : from + block;
+        for (ptrdiff_t k = 0; k < sets; k++)
+            for (i = from; i < end; i++) {
+                const store *gs = (const store *)(g + i * tile->pitch[0] + COLUMNS_AT(k));
+                const store *ys = (const store *)(y + i * tile->pitch[1] + COLUMNS_AT(k));
+                store *out = (store *)(tile->out + at + i * tile->out_pitch + COLUMNS_AT(k));
+                FOR_LANES(j) out[j] = FN(sparsemax_gradient)(gs[j], ys[j], hi[k][j], lo[k][j]);
+            }
     }
 }
 FR_UNUSED static void FN(sparsemax_from_output_tile_row)(fr_tile *tile) {
-    if (tile->n == 2) FN(sparsemax_from_output_columns)(tile, 2);
-    else FN(sparsemax_from_output_columns)(tile, tile->n);
+    const ptrdiff_t n = tile->n;
+    if (n > FR_FEW) {
+        FR_LINES double sum[FR_DOT_SETS_COMPENSATED * FR_SET_LANES][FR_COLUMNS],
+            rest[FR_DOT_SETS_COMPENSATED * FR_SET_LANES][FR_COLUMNS];
+        FOR_WIDTHS(k, width, tile, FR_DOT_SETS_COMPENSATED)
+        FN(sparsemax_from_output_columns)(tile, k * (ptrdiff_t)sizeof(store), n, width / FR_COLUMNS, sum, rest);
+    } else {
+        FR_LINES double sum[FR_ROW_LANES][FR_COLUMNS], rest[FR_ROW_LANES][FR_COLUMNS];
+        if (n == 2) FOR_COLUMNS(at, tile) FN(sparsemax_from_output_columns)(tile, at, 2, 1, sum, rest);
+        else FOR_COLUMNS(at, tile) FN(sparsemax_from_output_columns)(tile, at, n, 1, sum, rest);
+    }
 }
 #endif
