@@ -22,16 +22,21 @@ typedef struct {
     FR_LINES double hi[FR_ROW_LANES][FR_COLUMNS], lo[FR_ROW_LANES][FR_COLUMNS]; /* the first lane becomes the sum */
 } FN(columns);
 
+/* One for each row of FR_COLUMNS. */
+static const FN(count) FN(bit)[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
+
 /* Sets the largest elements that are infinite to 0, and finds the limits of these rows; returns one bit for each. */
 FR_APART unsigned FN(limits_of)(ptrdiff_t *limit, store *m, const char *x, ptrdiff_t pitch, ptrdiff_t n, int flip) {
-    unsigned infinite = 0;
-    for (int j = 0; j < FR_COLUMNS; j++) {
-        infinite |= (unsigned)!FN(row_is_finite)(m[j]) << j;
-        limit[j] = FR_NO_LIMIT;
-        if (m[j] > LARGEST) limit[j] = FN(limit_of)(x + j * (ptrdiff_t)sizeof(store), pitch, n, flip);
+    FN(count) infinite = 0, highest = 0;
+    FOR_LANES(j) {
+        infinite |= FN(row_is_finite)(m[j]) ? 0 : FN(bit)[j];
+        highest |= m[j] > LARGEST ? FN(bit)[j] : 0;
+        m[j] = FN(row_is_finite)(m[j]) ? m[j] : (store)0;
     }
-    FOR_LANES(j) m[j] = FN(row_is_finite)(m[j]) ? m[j] : (store)0;
-    return infinite;
+    FOR_LANES(j) limit[j] = FR_NO_LIMIT;
+    for (int j = 0; j < FR_COLUMNS && highest >> j; j++)
+        if (highest >> j & 1) limit[j] = FN(limit_of)(x + j * (ptrdiff_t)sizeof(store), pitch, n, flip);
+    return (unsigned)infinite;
 }
 /* What the elements of each row share, of `count` sets of columns; `infinite` gets one bit for each row whose largest
  * element is. The exponential of that element and the units are computed only if asked for. */
@@ -196,11 +201,11 @@ FR_INLINE void FN(columns_limits)(unsigned infinite, const ptrdiff_t *limit, cha
     if (!infinite) return;
     if (whole) {
         FR_LINES store none[FR_COLUMNS];
-        for (int j = 0; j < FR_COLUMNS; j++) {
-            const unsigned bad = infinite >> j & (limit[j] < 0);
-            none[j] = bad ? (store)NAN : (store)0;
-            left &= ~(bad << j);
-        }
+        FN(count) limited = 0;
+        FOR_LANES(j) limited |= limit[j] >= 0 ? FN(bit)[j] : 0;
+        left = infinite & (unsigned)limited;
+        const FN(count) bad = (FN(count))(infinite & ~left);
+        FOR_LANES(j) none[j] = bad & FN(bit)[j] ? (store)NAN : (store)0;
         for (ptrdiff_t i = 0; i < n && left != infinite; i++) {
             store *to = (store *)(out + i * pitch);
             FOR_LANES(j) to[j] = none[j] != none[j] ? none[j] : to[j];
