@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 SUITES = ("benchmarks", "axis", "masks", "types", "values", "passes")  # of cells; those of statements follow
 STATEMENTS = ("rows", "network", "parameters")
+TITLES = {"benchmarks": "single functions", "rows": "rows, other peers"}  # the others are called what their files are
 
 
 class Part(NamedTuple):

@@ -248,7 +248,7 @@ def check_same(old: dict[str, Any], new: dict[str, Any]) -> None:
 
     def settled(result: dict[str, Any]) -> dict[str, Any]:
         about = result["machine"] | result["settings"] | result["machine"]["fastrelu"]
-        return {k: v for k, v in about.items() if not k.startswith(("cache_", "longest_", "fastrelu"))}
+        return {k: v for k, v in about.items() if not k.startswith(("cache_", "longest_", "fastrelu", "sources"))}
 
     ours, theirs = settled(old), settled(new)
     changed = {key: (ours.get(key), theirs.get(key)) for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)}
@@ -267,6 +267,8 @@ def updated(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         for key in {**old["errors"], **new["errors"]}
     }
     found = old | {"cells": old["cells"] | new["cells"], "errors": errors}
+    sources = [*old["machine"].get("sources", []), *new["machine"].get("sources", [])]
+    found["machine"] = old["machine"] | {"sources": [*dict.fromkeys(sources)]}
     for part in ("wrong", "stalled", "shares"):
         found[part] = {key: sides for key, sides in old[part].items() if key not in new["cells"]} | new[part]
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from importlib import metadata
 from pathlib import Path
 
@@ -29,8 +30,26 @@ def describe(*packages: str) -> dict[str, object]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "fastrelu": fr.config(),
+        "sources": sources(),
         **{package: metadata.version(package) for package in packages},
     }
+
+
+def sources() -> list[str]:
+    """Return the last commit that changed the package, with a plus if it was changed since; none outside a checkout.
+
+    A result whose cells were measured one after another has several.
+    """
+    folder = Path(fr.__file__).parent
+    found = []
+    for command in (["log", "-1", "--format=%h", "--", "."], ["status", "--porcelain", "--untracked-files=no", "."]):
+        try:
+            run = subprocess.run(["git", *command], cwd=folder, check=True, capture_output=True, text=True)
+        except (OSError, subprocess.CalledProcessError):
+            return []
+        found.append(run.stdout.strip())
+    commit, changed = found
+    return [commit + "+" * bool(changed)] if commit else []
 
 
 def cpu_name() -> str:

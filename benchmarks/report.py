@@ -98,7 +98,7 @@ def machine(summary: Summary) -> Iterator[str]:
     versions = [f"{PACKAGES[name].title} {about[name]}" for name in PACKAGES if name in about and name != "numpy"]
     yield (
         f"{', '.join([system(about), *versions])}. {settings['threads']} threads for every side that has threads, "
-        f"{settings['pairs']} pairs of processes, inputs {settings['inputs']}."
+        f"{settings['pairs']} pairs of processes, inputs {settings['inputs']}; measured at {commits(about)}."
     )
 
 
@@ -109,6 +109,12 @@ def system(about: Mapping[str, Any]) -> str:
         f"{about['cpu']}, {about['cpus']} CPUs, {about['system']}, Python {about['python']}, "
         f"fastrelu {config['version']} ({config['isa']}), NumPy {config['numpy']}"
     )
+
+
+def commits(*found: Mapping[str, Any]) -> str:
+    """Return the commits of the package at which something was measured."""
+    known = [*dict.fromkeys(commit for about in found for commit in about.get("sources", ()))]
+    return f"commit{'s' * (len(known) > 1)} {', '.join(known)}" if known else "a commit that was not recorded"
 
 
 def readme(summary: Summary) -> Iterator[str]:
@@ -515,20 +521,27 @@ def other_machine(folder: Path) -> Iterator[str]:
     parts: list[elsewhere.Part] = []
     for name, result in found.items():
         parts += (elsewhere.of_cells if name in elsewhere.SUITES else elsewhere.of_statements)(name, result)
-    about = results.read(min(path.stem for path in folder.glob("*.json")), folder)["machine"]
+    machines = [results.read(path.stem, folder)["machine"] for path in sorted(folder.glob("*.json"))]
+    about = machines[0]
     yield f"### {about['cpu']}, {about['fastrelu']['isa']}"
     yield ""
-    yield f"Measured on {system(about)}."
+    yield f"Measured on {system(about)}, at {commits(*machines)}."
     yield ""
     heads = ["suite", "type", "where", "cells", "geometric mean", "lost", f"below {EXPLAINED}"]
-    yield from table(heads, ([*map(str, part[:4]), number(part.mean), *map(str, part[5:])] for part in parts))
+    yield from table(
+        heads,
+        (
+            [elsewhere.TITLES.get(part.suite, part.suite), *map(str, part[1:4]), number(part.mean), *map(str, part[5:])]
+            for part in parts
+        ),
+    )
     yield ""
     if (folder / "two_threads.json").exists():
         yield elsewhere.two_threads(results.read("two_threads", folder))
         yield ""
     for name, result in found.items():
         if name in elsewhere.SUITES:
-            yield f"Where another is faster, {'single functions' if name == 'benchmarks' else name}:"
+            yield f"Where another is faster, {elsewhere.TITLES.get(name, name)}:"
             yield ""
             summary = Summary(result)
             yield from lost(summary, losses(summary, read_reasons()))
@@ -581,7 +594,7 @@ def collect(folder: Path) -> tuple[dict[str, list[str]], Summary | None]:
             where = system(result["machine"])
             # Where it is not said for all.
             otherwise = [f"Measured on {where}.", ""] if summary and where != system(summary.machine) else []
-            found[name] = otherwise + lines_of(result)
+            found[name] = [*otherwise, f"Measured at {commits(result['machine'])}.", "", *lines_of(result)]
             for head, beside in [BESIDE[name]] if name in BESIDE else ():
                 found[head] = otherwise + beside(result)
     others = sorted({path.parent for path in folder.glob("*/*.json")})

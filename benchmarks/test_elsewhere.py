@@ -52,10 +52,10 @@ def test_another_machine_has_its_means_and_losses(folder: Path, monkeypatch: pyt
     found = report.collect(folder)[0]["other machines"]
     assert found[0] == "### a processor, v3"
     assert sum(line.startswith("### ") for line in found) == 1
-    assert "| benchmarks | float32 | 100,000, out | 3 | 1.13 | 1 | 1 |" in found
+    assert "| single functions | float32 | 100,000, out | 3 | 1.13 | 1 | 1 |" in found
     assert "| axis | float32 | last axis | 2 | 1.00 | 1 | 1 |" in found
-    assert "| rows |  | threads: 1 | 2 | 2.00 | 0 | 0 |" in found
-    assert "| rows |  | threads: 2 | 1 | 0.50 | 1 | 1 |" in found
+    assert "| rows, other peers |  | threads: 1 | 2 | 2.00 | 0 | 0 |" in found
+    assert "| rows, other peers |  | threads: 2 | 1 | 0.50 | 1 | 1 |" in found
     assert any("1.00 of the time of one" in line and "1 take more than 1.1, at most 2.00" in line for line in found)
     assert any(line.startswith("| `softmax` | float32 | 10 |") for line in found)
     assert any(line.startswith("| `gelu` | float32 | 100,000 |") for line in found)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import base64
 import math
+import subprocess
 import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import axis
@@ -525,19 +527,53 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_later_cells_take_the_place_of_earlier_ones() -> None:
     """The other cells stay, errors only grow, wrong sides are checked again; another machine is refused."""
-    about = {"machine": {"cpu": "a", "fastrelu": {"isa": "v3", "cache_hits": 1}}, "settings": {"pairs": 5}}
+    about: dict[str, Any] = {
+        "machine": {"cpu": "a", "fastrelu": {"isa": "v3", "cache_hits": 1}},
+        "settings": {"pairs": 5},
+    }
     parts = ("wrong", "stalled", "shares")
     old = about | {"cells": {"x": {"us": [1]}, "y": {"us": [2]}}, "errors": {"f": {"us": 2.0}}}
     new = about | {"cells": {"x": {"us": [3]}}, "errors": {"f": {"us": 1.0, "b": 3.0}}}
     old |= {part: {"x": ["old"], "y": ["old"]} for part in parts}
     new |= {part: {} for part in parts}
+    old["machine"] = old["machine"] | {"sources": ["one", "two"]}
+    new["machine"] = new["machine"] | {"sources": ["two", "three"]}
     found = full.updated(old, new)
+    assert found["machine"]["sources"] == ["one", "two", "three"]
     assert found["cells"] == {"x": {"us": [3]}, "y": {"us": [2]}}
     assert found["errors"] == {"f": {"us": 2.0, "b": 3.0}}
     assert all(found[part] == {"y": ["old"]} for part in parts)
     elsewhere = new | {"machine": {"cpu": "b", "fastrelu": {"isa": "v3", "cache_hits": 2}}}
     with pytest.raises(ValueError, match=r"^the earlier result is from elsewhere: \{'cpu': \('a', 'b'\)\}$"):
         full.updated(old, elsewhere)
+
+
+def test_what_was_measured_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result names the last commit that changed the package, and whether it has changed since."""
+    answers = {"log": "abc1234\n", "status": ""}
+
+    def git(command: list[str], **_: Any) -> SimpleNamespace:
+        return SimpleNamespace(stdout=answers[command[1]])
+
+    monkeypatch.setattr(subprocess, "run", git)
+    assert machine.sources() == ["abc1234"]
+    answers["status"] = " M kernels/rows.h\n"
+    assert machine.sources() == ["abc1234+"]
+    answers["log"] = ""  # the package is in no commit: it was installed, into a checkout of something else
+    assert machine.sources() == []
+    assert report.commits({"sources": ["a"]}, {"sources": ["b", "a"]}) == "commits a, b"
+    assert report.commits(MACHINE) == "a commit that was not recorded"
+
+
+def test_nothing_is_recorded_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no git or no checkout a result names no commit."""
+    for error in (OSError, lambda: subprocess.CalledProcessError(128, "git")):
+
+        def git(*_: Any, error: Any = error, **__: Any) -> None:
+            raise error()
+
+        monkeypatch.setattr(subprocess, "run", git)
+        assert machine.sources() == []
 
 
 def test_the_suite_runs(tmp_path: Path) -> None:
