@@ -683,6 +683,33 @@ def test_padding_has_no_gradient(function: Function, precision: fr.runtime.Preci
 # --- Gradients --------------------------------------------------------------------------------------------------------------
 
 
+@each_function
+@each_dtype
+@each_precision
+@each_isa
+@pytest.mark.parametrize("width", [130, 512, 600])
+@pytest.mark.parametrize("n", [2, 5, 33, 70, 150])
+def test_gradients_side_by_side(
+    function: Function, dtype: str, precision: fr.runtime.Precision, isa: str, width: int, n: int
+) -> None:
+    """Rows side by side have the bits of contiguous ones: of any width, as lines of memory apart by a power of two, in place."""
+    needs_wide(np.dtype(dtype))
+    rng = np.random.default_rng(16)
+    y = np.abs(rng.normal(size=(width, n))).astype(dtype)
+    grad = rng.normal(size=(width, n)).astype(dtype)
+    y[::100, 1], grad[::100, 1] = function.gone, np.nan
+    with fr.precision(precision):
+        wanted = _rows.from_output(KERNELS[isa], function.kind, grad, y, -1, None)
+        for whole in (width, 1024):  # the lines of a part of a wider array
+            across, beside = np.zeros((n, whole), dtype), np.zeros((n, whole), dtype)
+            across[:, :width], beside[:, :width] = grad.T, y.T
+            out = across[:, :width]
+            got = _rows.from_output(KERNELS[isa], function.kind, out, beside[:, :width], 0, None)
+            assert_same_bits(got.T, wanted)
+            _rows.from_output(KERNELS[isa], function.kind, out, beside[:, :width], 0, out)
+            assert_same_bits(out.T, wanted)
+
+
 @each_smooth
 @each_dtype
 @each_precision

@@ -29,6 +29,8 @@ typedef double (*fr_loss)(const fr_target *target, ptrdiff_t n);
 enum { FR_COLUMNS = 16, FR_TILE_WIDTH = 128 };
 /* In gradients, rows of up to this many elements have one lane. */
 enum { FR_FEW = 32 };
+/* Bytes: elements so far apart share few lines of the caches. */
+enum { FR_CRITICAL_PITCH = 1 << 11 };
 typedef struct {
     const char *in[2];
     char *out; /* NULL: the loss alone */

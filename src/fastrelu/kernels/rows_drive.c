@@ -11,24 +11,24 @@
 #include "two_sum.h"
 
 enum {
-    FR_SHORT_ROW = 128,          /* up to this length contiguous rows are gathered into a tile, or */
-    FR_BAND_SHORT = 32,          /* if there is a kernel over a band: which gets rows of up to */
-    FR_BAND_LONG = 512,          /* this length, of double to FR_SHORT_ROW, */
-    FR_BAND_BYTES = 1 << 14,     /* and about that many bytes */
-    FR_TILE_BYTES = 1 << 14,     /* of a gathered tile wider than FR_COLUMNS */
-    FR_TILE_FAR = 1 << 18,       /* bytes of FR_COLUMNS rows from which they are gathered: then each is read once */
-    FR_TILE_NEAR = 3,            /* tiles in a line of the array up to which they are not: then lines are near */
-    FR_TILE_MOST = 1 << 26,      /* bytes of FR_COLUMNS rows up to which they are */
-    FR_PICK_BYTES = 1 << 12,     /* of rows that are copied under their masks, before they are transposed */
-    FR_LONG_BYTES = 1 << 14,     /* from which a row is copied under its mask to its results, not to a copy */
-    FR_ROWS_BYTES = 1 << 18,     /* of rows that are gathered one after the other, unless they lie across */
-    FR_TILE_EMPTY = 1 << 11,     /* elements that a tile of long rows lacks: from then on they are gathered so */
-    FR_CRITICAL_PITCH = 1 << 11, /* bytes: elements so far apart share few lines of the caches, */
-    FR_CRITICAL_LINES = 16,      /* about that many in all operands */
-    FR_STRIP = 1 << 9,           /* bytes of each line of results that a thread writes at least, */
-    FR_STRIP_LIGHT = 1 << 11,    /* of hardmax, which computes little, */
-    FR_STRIP_FAR = 1 << 7,       /* and of so many bytes of results that lines leave the caches before they */
-    FR_STRIPS_FAR = 1 << 21      /* are written again, so that threads seldom meet in one */
+    FR_SHORT_ROW = 128,        /* up to this length contiguous rows are gathered into a tile, or */
+    FR_BAND_SHORT = 32,        /* if there is a kernel over a band: which gets rows of up to */
+    FR_BAND_LONG = 512,        /* this length, of double to FR_SHORT_ROW, */
+    FR_BAND_BYTES = 1 << 14,   /* and about that many bytes */
+    FR_TILE_BYTES = 1 << 14,   /* of a gathered tile wider than FR_COLUMNS */
+    FR_TILE_FAR = 1 << 18,     /* bytes of FR_COLUMNS rows from which they are gathered: then each is read once */
+    FR_TILE_NEAR = 3,          /* tiles in a line of the array up to which they are not: then lines are near */
+    FR_TILE_MOST = 1 << 26,    /* bytes of FR_COLUMNS rows up to which they are */
+    FR_PICK_BYTES = 1 << 12,   /* of rows that are copied under their masks, before they are transposed */
+    FR_LONG_BYTES = 1 << 14,   /* from which a row is copied under its mask to its results, not to a copy */
+    FR_ROWS_BYTES = 1 << 18,   /* of rows that are gathered one after the other, unless they lie across */
+    FR_TILE_EMPTY = 1 << 11,   /* elements that a tile of long rows lacks: from then on they are gathered so */
+    FR_CRITICAL_LINES = 16,    /* of lines that are a critical pitch apart, in all operands, stay in the caches */
+    FR_CRITICAL_LONG = 1 << 9, /* elements so far apart up to which gradients of softmax are computed as they lie */
+    FR_STRIP = 1 << 9,         /* bytes of each line of results that a thread writes at least, */
+    FR_STRIP_LIGHT = 1 << 11,  /* of hardmax, which computes little, */
+    FR_STRIP_FAR = 1 << 7,     /* and of so many bytes of results that lines leave the caches before they */
+    FR_STRIPS_FAR = 1 << 21    /* are written again, so that threads seldom meet in one */
 };
 
 typedef struct {
@@ -686,6 +686,14 @@ static int fr_add_bytes(size_t *total, ptrdiff_t count, ptrdiff_t size) {
     return 1;
 }
 
+/* Does the kernel over a tile read each line twice, and write it at once? Of longer rows two threads would wait for the
+ * memory longer than the copies take. */
+static int fr_goes_by_lines(const fr_row_call *call) {
+    const fr_kernel *gradients = call->flavor->from_output;
+    return call->n > FR_FEW && call->n <= FR_CRITICAL_LONG &&
+           (call->kernel == gradients[FR_SOFTMAX] || call->kernel == gradients[FR_SOFTMIN]);
+}
+
 /* Rows whose neighbors are contiguous to them in every operand but a mask, so that a tile needs no copy? */
 static int fr_lies_across(const fr_row_call *call) {
     if (call->shape[call->naxes - 1] < FR_COLUMNS) return 0;
@@ -693,7 +701,8 @@ static int fr_lies_across(const fr_row_call *call) {
         if (call->operand[k].origin && k != FR_ROW_WHERE && fr_across(call, k) != call->itemsize) return 0;
     const ptrdiff_t along = call->operand[FR_ROW_IN].along, bytes = FR_COLUMNS * call->n * call->itemsize;
     const int second = call->operand[FR_ROW_SECOND].origin != NULL;
-    if (along % FR_CRITICAL_PITCH == 0 && call->n * (2 + second) > FR_CRITICAL_LINES) return 0;
+    if (along % FR_CRITICAL_PITCH == 0 && call->n * (2 + second) > FR_CRITICAL_LINES && !fr_goes_by_lines(call))
+        return 0;
     return bytes <= FR_TILE_FAR || second || along <= FR_TILE_NEAR * FR_COLUMNS * call->itemsize;
 }
 

@@ -369,91 +369,112 @@ FR_INLINE store FN(log_softmax_gradient)(store g, store y, FN(slope) s, int mask
         FOR_LANES_FLAT(j) some_g[j] = GRADIENT(some_g[j], some_y[j], s, masked);                    \
         FN(store_few)(out + i, some_g, n - i);                                                      \
     }
-#define ROW_GRADIENTS(name, way, DOT, SELECT, SLOPE, GRADIENT)                                                       \
-    ROW_GRADIENT(name##_gradient_row, GRADIENT, 0)                                                                   \
-    ROW_GRADIENT(name##_gradient_select_row, GRADIENT, 1)                                                            \
-    FR_UNUSED static void FN(name##_from_output_row)(const char *const *in, char *to, ptrdiff_t n) {                 \
-        const store *g = (const store *)in[0], *y = (const store *)in[1];                                            \
-        fr_total total;                                                                                              \
-        const int masked = FN(row_dot)(&total, g, y, (const store *)to, n, way);                                     \
-        const FN(slope) s = SLOPE((real)total.hi, (real)total.lo);                                                   \
-        if (masked) FN(name##_gradient_select_row)(g, y, (store *)to, n, s);                                         \
-        else FN(name##_gradient_row)(g, y, (store *)to, n, s);                                                       \
-    }                                                                                                                \
-    /* Writes the results of `width` rows: those of some lines for one set of columns after the other. */            \
-    FR_INLINE void FN(name##_write_columns)(const fr_tile *tile, ptrdiff_t at, ptrdiff_t width, FN(sums) * sum,      \
-                                            FN(sums) * rest, int masked) {                                           \
-        const ptrdiff_t n = tile->n, block = n > FR_FEW ? FR_DOT_LINES : n;                                          \
-        for (ptrdiff_t from = 0, end; from < n; from = end) {                                                        \
-            end = n - from < block ? n : from + block;                                                               \
-            for (ptrdiff_t k = 0; k < width / FR_COLUMNS; k++) {                                                     \
-                const ptrdiff_t here = at + COLUMNS_AT(k);                                                           \
-                FR_LINES real one[FR_COLUMNS], two[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS];                  \
-                FOR_LANES_FLAT(j) {                                                                                  \
-                    const FN(slope) s = SLOPE(sum[k][j], FR_KIND == FR_HILO ? rest[k][j] : 0);                       \
-                    one[j] = s.hi, two[j] = s.lo, magic[j] = s.magic, low[j] = s.low;                                \
-                }                                                                                                    \
-                for (ptrdiff_t i = from; i < end; i++) {                                                             \
-                    const store *g = (const store *)(tile->in[0] + here + i * tile->pitch[0]);                       \
-                    const store *y = (const store *)(tile->in[1] + here + i * tile->pitch[1]);                       \
-                    store *out = (store *)(tile->out + here + i * tile->out_pitch);                                  \
-                    FOR_LANES_FLAT(j)                                                                                \
-                    out[j] = GRADIENT(g[j], y[j], ((FN(slope)){one[j], two[j], magic[j], low[j]}), masked);          \
-                }                                                                                                    \
-            }                                                                                                        \
-        }                                                                                                            \
-    }                                                                                                                \
-    FR_INLINE void FN(name##_gradient_columns)(const fr_tile *tile) {                                                \
-        FR_LINES FN(sums) sum[FR_TILE_WIDTH / FR_COLUMNS], low[FR_TILE_WIDTH / FR_COLUMNS];                          \
-        FOR_WIDTHS(k, width, tile, DOT_SETS) {                                                                       \
-            const ptrdiff_t at = k * (ptrdiff_t)sizeof(store);                                                       \
-            if (DOT(tile, at, width, sum, low)) {                                                                    \
-                SELECT(tile, at, width, sum, low);                                                                   \
-                FN(name##_write_columns)(tile, at, width, sum, low, 1);                                              \
-            } else {                                                                                                 \
-                FN(name##_write_columns)(tile, at, width, sum, low, 0);                                              \
-            }                                                                                                        \
-        }                                                                                                            \
-    }                                                                                                                \
-    /* The same for rows of at most FR_DOT_GROUP elements. All elements of a row are read before its first result is \
-     * written: the lines are often a multiple of 4 KiB apart, and a load waits for a store that differs from it by  \
-     * that. The gradient of the logarithm computes too much between them for this to matter. */                     \
-    FR_INLINE void FN(name##_few)(const store *const *g, const store *const *y, store *const *out, ptrdiff_t n,      \
-                                  const store *sum, int masked) {                                                    \
-        FOR_LANES_FLAT(j) {                                                                                          \
-            store v[FR_DOT_GROUP], w[FR_DOT_GROUP];                                                                  \
-            const FN(slope) s = SLOPE((real)sum[j], 0);                                                              \
-            FOR_FEW(i, n) v[i] = g[i][j], w[i] = y[i][j];                                                            \
-            FOR_FEW(i, n) out[i][j] = GRADIENT(v[i], w[i], s, masked);                                               \
-        }                                                                                                            \
-    }                                                                                                                \
-    FR_INLINE void FN(name##_gradient_few)(const fr_tile *tile, ptrdiff_t n) {                                       \
-        if (!DOT_GROUPS(way)) {                                                                                      \
-            FN(name##_gradient_columns)(tile);                                                                       \
-            return;                                                                                                  \
-        }                                                                                                            \
-        FR_LINES store sum[FR_COLUMNS];                                                                              \
-        const store *g[FR_DOT_GROUP], *y[FR_DOT_GROUP];                                                              \
-        store *out[FR_DOT_GROUP];                                                                                    \
-        FOR_COLUMNS(at, tile) {                                                                                      \
-            FOR_FEW(i, n) {                                                                                          \
-                g[i] = (const store *)(tile->in[0] + at + i * tile->pitch[0]);                                       \
-                y[i] = (const store *)(tile->in[1] + at + i * tile->pitch[1]);                                       \
-                out[i] = (store *)(tile->out + at + i * tile->out_pitch);                                            \
-            }                                                                                                        \
-            if (FN(dot_of_few)(sum, g, y, n, FR_DOT_PLAIN)) {                                                        \
-                FN(dot_of_few)(sum, g, y, n, FR_DOT_SELECT);                                                         \
-                FN(name##_few)(g, y, out, n, sum, 1);                                                                \
-            } else {                                                                                                 \
-                FN(name##_few)(g, y, out, n, sum, 0);                                                                \
-            }                                                                                                        \
-        }                                                                                                            \
-    }                                                                                                                \
-    FR_UNUSED static void FN(name##_from_output_tile_row)(fr_tile * tile) {                                          \
-        if (tile->n == 2) FN(name##_gradient_few)(tile, 2);                                                          \
-        else if (tile->n == 3) FN(name##_gradient_few)(tile, 3);                                                     \
-        else if (way == FR_DOT_PLAIN && tile->n == 4) FN(name##_gradient_few)(tile, 4);                              \
-        else FN(name##_gradient_columns)(tile);                                                                      \
+#define ROW_GRADIENTS(name, way, DOT, SELECT, SLOPE, GRADIENT)                                                        \
+    ROW_GRADIENT(name##_gradient_row, GRADIENT, 0)                                                                    \
+    ROW_GRADIENT(name##_gradient_select_row, GRADIENT, 1)                                                             \
+    FR_UNUSED static void FN(name##_from_output_row)(const char *const *in, char *to, ptrdiff_t n) {                  \
+        const store *g = (const store *)in[0], *y = (const store *)in[1];                                             \
+        fr_total total;                                                                                               \
+        const int masked = FN(row_dot)(&total, g, y, (const store *)to, n, way);                                      \
+        const FN(slope) s = SLOPE((real)total.hi, (real)total.lo);                                                    \
+        if (masked) FN(name##_gradient_select_row)(g, y, (store *)to, n, s);                                          \
+        else FN(name##_gradient_row)(g, y, (store *)to, n, s);                                                        \
+    }                                                                                                                 \
+    /* Writes the results of `width` rows line by line. */                                                            \
+    FR_INLINE void FN(name##_write_lines)(const fr_tile *tile, ptrdiff_t at, ptrdiff_t width, FN(sums) * sum,         \
+                                          FN(sums) * rest, int masked) {                                              \
+        for (ptrdiff_t i = 0; i < tile->n; i++) {                                                                     \
+            const char *g_line = tile->in[0] + at + i * tile->pitch[0],                                               \
+                       *y_line = tile->in[1] + at + i * tile->pitch[1];                                               \
+            char *out_line = tile->out + at + i * tile->out_pitch;                                                    \
+            for (ptrdiff_t k = 0; k < width / FR_COLUMNS; k++) {                                                      \
+                const store *g = (const store *)(g_line + COLUMNS_AT(k)),                                             \
+                            *y = (const store *)(y_line + COLUMNS_AT(k));                                             \
+                store *out = (store *)(out_line + COLUMNS_AT(k));                                                     \
+                FOR_LANES_FLAT(j)                                                                                     \
+                out[j] = GRADIENT(g[j], y[j], SLOPE(sum[k][j], FR_KIND == FR_HILO ? rest[k][j] : 0), masked);         \
+            }                                                                                                         \
+        }                                                                                                             \
+    }                                                                                                                 \
+    /* The same, those of some lines for one set of columns after the other, unless lines are a multiple of 4 KiB     \
+     * apart: a load waits for a store that differs from it by that. */                                               \
+    FR_INLINE void FN(name##_write_columns)(const fr_tile *tile, ptrdiff_t at, ptrdiff_t width, FN(sums) * sum,       \
+                                            FN(sums) * rest, int masked) {                                            \
+        if (way == FR_DOT_PLAIN && tile->n > FR_FEW && tile->pitch[0] % FR_CRITICAL_PITCH == 0) {                     \
+            FN(name##_write_lines)(tile, at, width, sum, rest, masked);                                               \
+            return;                                                                                                   \
+        }                                                                                                             \
+        const ptrdiff_t n = tile->n, block = n > FR_FEW ? FR_DOT_LINES : n;                                           \
+        for (ptrdiff_t from = 0, end; from < n; from = end) {                                                         \
+            end = n - from < block ? n : from + block;                                                                \
+            for (ptrdiff_t k = 0; k < width / FR_COLUMNS; k++) {                                                      \
+                const ptrdiff_t here = at + COLUMNS_AT(k);                                                            \
+                FR_LINES real one[FR_COLUMNS], two[FR_COLUMNS], magic[FR_COLUMNS], low[FR_COLUMNS];                   \
+                FOR_LANES_FLAT(j) {                                                                                   \
+                    const FN(slope) s = SLOPE(sum[k][j], FR_KIND == FR_HILO ? rest[k][j] : 0);                        \
+                    one[j] = s.hi, two[j] = s.lo, magic[j] = s.magic, low[j] = s.low;                                 \
+                }                                                                                                     \
+                for (ptrdiff_t i = from; i < end; i++) {                                                              \
+                    const store *g = (const store *)(tile->in[0] + here + i * tile->pitch[0]);                        \
+                    const store *y = (const store *)(tile->in[1] + here + i * tile->pitch[1]);                        \
+                    store *out = (store *)(tile->out + here + i * tile->out_pitch);                                   \
+                    FOR_LANES_FLAT(j)                                                                                 \
+                    out[j] = GRADIENT(g[j], y[j], ((FN(slope)){one[j], two[j], magic[j], low[j]}), masked);           \
+                }                                                                                                     \
+            }                                                                                                         \
+        }                                                                                                             \
+    }                                                                                                                 \
+    FR_INLINE void FN(name##_gradient_columns)(const fr_tile *tile) {                                                 \
+        FR_LINES FN(sums) sum[FR_TILE_WIDTH / FR_COLUMNS], low[FR_TILE_WIDTH / FR_COLUMNS];                           \
+        FOR_WIDTHS(k, width, tile, DOT_SETS) {                                                                        \
+            const ptrdiff_t at = k * (ptrdiff_t)sizeof(store);                                                        \
+            if (DOT(tile, at, width, sum, low)) {                                                                     \
+                SELECT(tile, at, width, sum, low);                                                                    \
+                FN(name##_write_columns)(tile, at, width, sum, low, 1);                                               \
+            } else {                                                                                                  \
+                FN(name##_write_columns)(tile, at, width, sum, low, 0);                                               \
+            }                                                                                                         \
+        }                                                                                                             \
+    }                                                                                                                 \
+    /* The same for rows of at most FR_DOT_GROUP elements. All elements of a row are read before its first result is  \
+     * written, for the same reason. The gradient of the logarithm computes too much between them for this to matter. \
+     */                                                                                                               \
+    FR_INLINE void FN(name##_few)(const store *const *g, const store *const *y, store *const *out, ptrdiff_t n,       \
+                                  const store *sum, int masked) {                                                     \
+        FOR_LANES_FLAT(j) {                                                                                           \
+            store v[FR_DOT_GROUP], w[FR_DOT_GROUP];                                                                   \
+            const FN(slope) s = SLOPE((real)sum[j], 0);                                                               \
+            FOR_FEW(i, n) v[i] = g[i][j], w[i] = y[i][j];                                                             \
+            FOR_FEW(i, n) out[i][j] = GRADIENT(v[i], w[i], s, masked);                                                \
+        }                                                                                                             \
+    }                                                                                                                 \
+    FR_INLINE void FN(name##_gradient_few)(const fr_tile *tile, ptrdiff_t n) {                                        \
+        if (!DOT_GROUPS(way)) {                                                                                       \
+            FN(name##_gradient_columns)(tile);                                                                        \
+            return;                                                                                                   \
+        }                                                                                                             \
+        FR_LINES store sum[FR_COLUMNS];                                                                               \
+        const store *g[FR_DOT_GROUP], *y[FR_DOT_GROUP];                                                               \
+        store *out[FR_DOT_GROUP];                                                                                     \
+        FOR_COLUMNS(at, tile) {                                                                                       \
+            FOR_FEW(i, n) {                                                                                           \
+                g[i] = (const store *)(tile->in[0] + at + i * tile->pitch[0]);                                        \
+                y[i] = (const store *)(tile->in[1] + at + i * tile->pitch[1]);                                        \
+                out[i] = (store *)(tile->out + at + i * tile->out_pitch);                                             \
+            }                                                                                                         \
+            if (FN(dot_of_few)(sum, g, y, n, FR_DOT_PLAIN)) {                                                         \
+                FN(dot_of_few)(sum, g, y, n, FR_DOT_SELECT);                                                          \
+                FN(name##_few)(g, y, out, n, sum, 1);                                                                 \
+            } else {                                                                                                  \
+                FN(name##_few)(g, y, out, n, sum, 0);                                                                 \
+            }                                                                                                         \
+        }                                                                                                             \
+    }                                                                                                                 \
+    FR_UNUSED static void FN(name##_from_output_tile_row)(fr_tile * tile) {                                           \
+        if (tile->n == 2) FN(name##_gradient_few)(tile, 2);                                                           \
+        else if (tile->n == 3) FN(name##_gradient_few)(tile, 3);                                                      \
+        else if (way == FR_DOT_PLAIN && tile->n == 4) FN(name##_gradient_few)(tile, 4);                               \
+        else FN(name##_gradient_columns)(tile);                                                                       \
     }
 #define SOFTMAX_GRADIENT(g, y, s, masked) FN(softmax_gradient)(g, y, s, 0, masked)
 #define SOFTMIN_GRADIENT(g, y, s, masked) FN(softmax_gradient)(g, y, s, 1, masked)
