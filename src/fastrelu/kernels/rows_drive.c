@@ -28,7 +28,7 @@ enum {
     FR_STRIP = 1 << 9,         /* bytes of each line of results that a thread writes at least, */
     FR_STRIP_LIGHT = 1 << 11,  /* of hardmax, which computes little, */
     FR_STRIP_FAR = 1 << 7,     /* and of so many bytes of results that lines leave the caches before they */
-    FR_STRIPS_FAR = 1 << 21    /* are written again, so that threads seldom meet in one: but not of gradients */
+    FR_STRIPS_FAR = 1 << 21    /* are written again, so that threads seldom meet in one; not in softmax gradients */
 };
 
 typedef struct {
@@ -130,8 +130,8 @@ static int fr_is_suspect(const char *result, ptrdiff_t size, int hardmax) {
 }
 
 static int fr_is_hardmax(const fr_row_call *call) { return call->kernel == call->flavor->forward[FR_HARDMAX]; }
-/* Of softmax or softmin: then it waits for memory, not for what it computes. */
-static int fr_is_gradient(const fr_row_call *call) {
+/* Of softmax or softmin? It waits for memory, not for what it computes. */
+static int fr_is_softmax_gradient(const fr_row_call *call) {
     const fr_kernel *of = call->flavor->from_output;
     return call->kernel == of[FR_SOFTMAX] || call->kernel == of[FR_SOFTMIN];
 }
@@ -699,7 +699,7 @@ static int fr_lies_across(const fr_row_call *call) {
     const ptrdiff_t along = call->operand[FR_ROW_IN].along, bytes = FR_COLUMNS * call->n * call->itemsize;
     const int second = call->operand[FR_ROW_SECOND].origin != NULL;
     /* Long gradients read each line twice and write it at once; still longer ones wait longer than the copies take. */
-    const int by_lines = fr_is_gradient(call) && call->n > FR_FEW && call->n <= FR_CRITICAL_LONG;
+    const int by_lines = fr_is_softmax_gradient(call) && call->n > FR_FEW && call->n <= FR_CRITICAL_LONG;
     if (along % FR_CRITICAL_PITCH == 0 && call->n * (2 + second) > FR_CRITICAL_LINES && !by_lines) return 0;
     return bytes <= FR_TILE_FAR || second || along <= FR_TILE_NEAR * FR_COLUMNS * call->itemsize;
 }
@@ -797,7 +797,7 @@ static int fr_is_run(const fr_row_call *call, int outer, int k) {
  * threads that write into the same lines of the cache, or whose prefetches reach into them, wait for each other. */
 static ptrdiff_t fr_together(const fr_row_call *call, const fr_row_plan *plan, ptrdiff_t rows) {
     const ptrdiff_t last = call->naxes - 1, run = call->shape[last];
-    const int far = rows >= FR_STRIPS_FAR / call->itemsize / call->n && !fr_is_gradient(call);
+    const int far = rows >= FR_STRIPS_FAR / call->itemsize / call->n && !fr_is_softmax_gradient(call);
     const ptrdiff_t least_written = plan->blocks ? FR_STRIP_LIGHT : far ? FR_STRIP_FAR : FR_STRIP;
     const ptrdiff_t least = plan->tiles || plan->blocks ? FR_COLUMNS : 1;
     ptrdiff_t strip = 1;
