@@ -122,6 +122,34 @@ def test_confident_rows(dtype: str, precision: fr.runtime.Precision) -> None:
 
 
 @each_dtype
+@each_precision
+@each_option
+@each_kind
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("shape", [(130, 2), (35, 40), (130, 150), (70, 600)])
+def test_sets_of_columns(
+    isa: str, shape: tuple[int, int], kind: str, options: dict[str, Any], precision: fr.runtime.Precision, dtype: str
+) -> None:
+    """Rows side by side have the bits of contiguous ones, also as part of a wider array."""
+    needs_wide(np.dtype(dtype))
+    logits, labels, options = problem(kind, *shape, dtype, options)
+    logits[::50, 1], logits[1::50, -1], logits[2::50] = np.inf, np.nan, -np.inf
+    rows = _rows.RowKernels(isa)
+    arguments = (options["weight"], IGNORED, options["label_smoothing"], "none")
+    with fr.precision(precision):
+        wanted, gradient = _cross_entropy.cross_entropy(rows, logits, labels, -1, *arguments, True, None)
+        for whole in (shape[0], 1024):
+            across = np.zeros((shape[1], whole), dtype)[:, : shape[0]]
+            across[...] = logits.T
+            given = np.ascontiguousarray(labels.T)
+            loss, grad = _cross_entropy.cross_entropy(rows, across, given, 0, *arguments, True, None)
+            alone = _cross_entropy.cross_entropy(rows, across, given, 0, *arguments, False, None)
+            assert_same_bits(loss, wanted)
+            assert_same_bits(alone, wanted)
+            assert_same_bits(grad.T, gradient)
+
+
+@each_dtype
 @each_kind
 def test_axes_and_layouts(kind: str, dtype: str) -> None:
     """Any axis and layout gives the same bits."""

@@ -94,6 +94,25 @@ def test_beside_zero(dtype: str, precision: fr.runtime.Precision) -> None:
 
 @each_dtype
 @each_precision
+@pytest.mark.parametrize("width", [35, 130, 512])
+@pytest.mark.parametrize("n", [2, 40, 150, 600])
+def test_sets_of_columns(dtype: str, precision: fr.runtime.Precision, width: int, n: int) -> None:
+    """Rows side by side have the bits of contiguous ones, also as part of a wider array."""
+    rng = np.random.default_rng(n)
+    x = rng.normal(0, 3, (width, n)).astype(dtype)
+    x[::50, n // 2], x[1::50, -1], x[2::50], x[3::50, 0] = INF, NAN, -INF, 80
+    where = rng.random(x.shape) < 0.6
+    where[::30] = False
+    with fr.precision(precision):
+        for whole in (width, 1024):
+            across = np.zeros((n, whole), dtype)[:, :width]
+            across[...] = x.T
+            assert_same_bits(fr.logsumexp(across, 0), fr.logsumexp(x, 1))
+            assert_same_bits(fr.logsumexp(across, 0, where=where.T), fr.logsumexp(x, 1, where=where))
+
+
+@each_dtype
+@each_precision
 def test_axes_and_layouts(dtype: str, precision: fr.runtime.Precision) -> None:
     """The same bits whatever the axis, the layout and the number of threads."""
     x = np.random.default_rng(0).normal(0, 3, (40, 33)).astype(dtype)

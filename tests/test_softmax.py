@@ -323,6 +323,41 @@ def test_folds(function: Function, dtype: str, precision: fr.runtime.Precision, 
 
 @each_function
 @each_dtype
+@each_precision
+@each_isa
+@pytest.mark.parametrize(
+    ("width", "n"),
+    [*itertools.product((130, 512), (2, 33, 150, 600)), (35, 5), (600, 5), (600, 70), (600, 150), (70, 5000)],
+)
+def test_sets_of_columns(
+    function: Function, dtype: str, precision: fr.runtime.Precision, isa: str, width: int, n: int
+) -> None:
+    """Rows side by side have the bits of contiguous ones: of any width, as lines of memory apart by a power of two, in place."""
+    needs_wide(np.dtype(dtype))
+    kernels, rng = KERNELS[isa], np.random.default_rng(16)
+    x, grad = (rng.normal(0, 3, (width, n)).astype(dtype) for _ in range(2))
+    x[::50, n // 2], x[1::50, -1], x[2::50], x[3::50, 0] = np.inf, np.nan, -np.inf, 80
+    where = rng.random(x.shape) < 0.6
+    where[::30] = False
+    under = np.ascontiguousarray(where.T)
+    y = np.abs(rng.normal(size=(width, n))).astype(dtype)
+    y[::100, 1], grad[::100, 1] = function.gone, np.nan
+    with fr.precision(precision):
+        wanted = [_rows.forward(kernels, function.kind, x, -1, None, mask) for mask in (True, where)]
+        gradient = _rows.from_output(kernels, function.kind, grad, y, -1, None)
+        for whole in (width, 1024):  # the lines of a part of a wider array
+            given, out, beside = (np.zeros((n, whole), dtype)[:, :width] for _ in range(3))
+            for mask, values in zip((True, under), wanted, strict=True):
+                given[...] = x.T
+                assert_same_bits(_rows.forward(kernels, function.kind, given, 0, out, mask).T, values)
+                assert_same_bits(_rows.forward(kernels, function.kind, given, 0, given, mask).T, values)
+            given[...], beside[...] = grad.T, y.T
+            assert_same_bits(_rows.from_output(kernels, function.kind, given, beside, 0, None).T, gradient)
+            assert_same_bits(_rows.from_output(kernels, function.kind, given, beside, 0, given).T, gradient)
+
+
+@each_function
+@each_dtype
 @each_isa
 @pytest.mark.parametrize("n", [1, 2, 3, 10, 33, 128, 150])
 def test_masked_rows_side_by_side(function: Function, dtype: str, isa: str, n: int) -> None:
@@ -681,33 +716,6 @@ def test_padding_has_no_gradient(function: Function, precision: fr.runtime.Preci
 
 
 # --- Gradients --------------------------------------------------------------------------------------------------------------
-
-
-@each_function
-@each_dtype
-@each_precision
-@each_isa
-@pytest.mark.parametrize("width", [130, 512, 600])
-@pytest.mark.parametrize("n", [2, 5, 33, 70, 150])
-def test_gradients_side_by_side(
-    function: Function, dtype: str, precision: fr.runtime.Precision, isa: str, width: int, n: int
-) -> None:
-    """Rows side by side have the bits of contiguous ones: of any width, as lines of memory apart by a power of two, in place."""
-    needs_wide(np.dtype(dtype))
-    rng = np.random.default_rng(16)
-    y = np.abs(rng.normal(size=(width, n))).astype(dtype)
-    grad = rng.normal(size=(width, n)).astype(dtype)
-    y[::100, 1], grad[::100, 1] = function.gone, np.nan
-    with fr.precision(precision):
-        wanted = _rows.from_output(KERNELS[isa], function.kind, grad, y, -1, None)
-        for whole in (width, 1024):  # the lines of a part of a wider array
-            across, beside = np.zeros((n, whole), dtype), np.zeros((n, whole), dtype)
-            across[:, :width], beside[:, :width] = grad.T, y.T
-            out = across[:, :width]
-            got = _rows.from_output(KERNELS[isa], function.kind, out, beside[:, :width], 0, None)
-            assert_same_bits(got.T, wanted)
-            _rows.from_output(KERNELS[isa], function.kind, out, beside[:, :width], 0, out)
-            assert_same_bits(out.T, wanted)
 
 
 @each_smooth

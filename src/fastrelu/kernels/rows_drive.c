@@ -16,8 +16,12 @@ enum {
     FR_BAND_LONG = 512,        /* this length, of double to FR_SHORT_ROW, */
     FR_BAND_BYTES = 1 << 14,   /* and about that many bytes */
     FR_TILE_BYTES = 1 << 14,   /* of a gathered tile wider than FR_COLUMNS */
-    FR_TILE_FAR = 1 << 18,     /* bytes of FR_COLUMNS rows from which they are gathered: then each is read once */
-    FR_TILE_NEAR = 3,          /* tiles in a line of the array up to which they are not: then lines are near */
+    FR_TILE_WIDE = 1 << 18,    /* and of one of long rows, or */
+    FR_TILE_MASKED = 1 << 16,  /* if results are written to the array and read again with their masks */
+    FR_TILE_FAR = 3 << 18,     /* bytes of FR_COLUMNS rows from which they are gathered: then each is read once; */
+    FR_FAR_MASKED = 1 << 18,   /* masked ones are copied anyway */
+    FR_TILE_NEAR = 4,          /* tiles in a line of the array up to which they are not: then lines are near; */
+    FR_NEAR_MASKED = 3,        /* and masked ones */
     FR_TILE_MOST = 1 << 26,    /* bytes of FR_COLUMNS rows up to which they are */
     FR_PICK_BYTES = 1 << 12,   /* of rows that are copied under their masks, before they are transposed */
     FR_LONG_BYTES = 1 << 14,   /* from which a row is copied under its mask to its results, not to a copy */
@@ -701,7 +705,9 @@ static int fr_lies_across(const fr_row_call *call) {
     /* Long gradients read each line twice and write it at once; still longer ones wait longer than the copies take. */
     const int by_lines = fr_is_softmax_gradient(call) && call->n > FR_FEW && call->n <= FR_CRITICAL_LONG;
     if (along % FR_CRITICAL_PITCH == 0 && call->n * (2 + second) > FR_CRITICAL_LINES && !by_lines) return 0;
-    return bytes <= FR_TILE_FAR || second || along <= FR_TILE_NEAR * FR_COLUMNS * call->itemsize;
+    const int masked = call->operand[FR_ROW_WHERE].origin != NULL;
+    return bytes <= (masked ? FR_FAR_MASKED : FR_TILE_FAR) || second ||
+           along <= (masked ? FR_NEAR_MASKED : FR_TILE_NEAR) * FR_COLUMNS * call->itemsize;
 }
 
 /* Do rows lie closer together than their elements, in an operand that is copied? */
@@ -763,7 +769,10 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
     if (plan->tiles) {
         /* The wider, the more of each line is read at once. */
         const int wide = call->n > FR_SHORT_ROW || (across && inputs == 2 && !call->load && call->n > FR_FEW);
-        const ptrdiff_t most = wide && !plan->direct ? FR_TILE_FAR : FR_TILE_BYTES;
+        const ptrdiff_t most = !wide           ? FR_TILE_BYTES
+                               : !plan->direct ? FR_TILE_WIDE
+                               : masked        ? FR_TILE_MASKED
+                                               : FR_TILE_BYTES;
         plan->width = most / bytes / FR_COLUMNS * FR_COLUMNS;
         if (plan->width > count) plan->width = (count + FR_COLUMNS - 1) / FR_COLUMNS * FR_COLUMNS;
         if (plan->width > FR_TILE_WIDTH) plan->width = FR_TILE_WIDTH;

@@ -36,7 +36,10 @@
 enum {
     FR_ROW_LANES = 16,
     FR_MAX_LANES = 32,
-    FR_COLUMN_BATCH = 4, /* more need a large part of a small stack: a set has 5 KiB of sums */
+    FR_COLUMN_BATCH = 4,       /* more need a large part of a small stack: a set has 5 KiB of sums */
+    FR_SET_NEAR = 1 << 13,     /* bytes of a set that stays in the first cache, */
+    FR_SET_FORESEEN = 1 << 17, /* and in the second, if its lines are */
+    FR_SET_PITCH = 1 << 12,    /* nearer than this */
     FR_ROW_BLOCK = 1024,
     FR_ROW_LAG = 128,
     FR_ROW_LONG = 8192,

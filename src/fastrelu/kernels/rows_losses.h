@@ -344,7 +344,8 @@ FR_INLINE void FN(cross_entropy_columns)(fr_tile *tile, ptrdiff_t n) {
     const int plain = !weights && !soft;
     FN(columns) c[FR_COLUMN_BATCH];
     FR_LINES double whole[FR_COLUMN_BATCH][FR_COLUMNS], moment[FR_COLUMN_BATCH][FR_COLUMNS];
-    FR_LINES double weight[FR_COLUMN_BATCH][FR_COLUMNS];
+    FR_LINES double weight[FR_COLUMN_BATCH][FR_COLUMNS], factor[FR_COLUMN_BATCH][FR_COLUMNS];
+    FR_LINES real others[FR_COLUMN_BATCH][FR_COLUMNS];
     FR_LINES store own[FR_COLUMN_BATCH][FR_COLUMNS], other[FR_COLUMN_BATCH][FR_COLUMNS];
     ptrdiff_t limit[FR_COLUMN_BATCH][FR_COLUMNS];
     unsigned rare[FR_COLUMN_BATCH], infinite[FR_COLUMN_BATCH];
@@ -379,9 +380,8 @@ FR_INLINE void FN(cross_entropy_columns)(fr_tile *tile, ptrdiff_t n) {
             const store *one = (const store *)(from + COLUMNS_AT(k));
             const store *two = (const store *)((const char *)one + pitch);
             if (PAIRS(n)) FOR_LANES(j) other[k][j] = FN(other_of)(one[j], two[j], c[k].m[j]);
-            if (!PAIRS(n) || to)
-                FN(columns_sum)(&c[k], from + COLUMNS_AT(k), pitch, to ? to + COLUMNS_AT(k) : NULL, out_pitch, n, 0, 1);
         }
+        if (!PAIRS(n) || to) FN(columns_sum)(c, from, pitch, to, out_pitch, n, count, 0, 1);
         for (ptrdiff_t k = 0; k < count; k++) {
             double *loss = tile->loss + (at + k) * FR_COLUMNS;
             const store *at_label = soft ? c[k].m : own[k];
@@ -396,24 +396,20 @@ FR_INLINE void FN(cross_entropy_columns)(fr_tile *tile, ptrdiff_t n) {
             loss[j] = FN(soft_loss)(whole[k][j], log_sum[j], weight[k][j] * s.keep,
                                     (double)c[k].m[j] - (double)own[k][j], moment[k][j]);
         }
-        for (ptrdiff_t k = 0; k < count && to; k++) {
-            char *out = to + COLUMNS_AT(k);
-            const int32_t *label = labels + k * FR_COLUMNS;
-            FR_LINES double factor[FR_COLUMNS];
-            FR_LINES real others[FR_COLUMNS];
-            FOR_LANES(j) {
+        for (ptrdiff_t k = 0; k < count && to; k++) FOR_LANES(j) {
                 const fr_total beside = FN(column_total)(&c[k], j), total = FN(total_add)(beside, c[k].top[j]);
-                factor[j] = whole[k][j] * s.scale;
-                others[j] = FN(others)(beside, c[k].top[j], factor[j]);
+                factor[k][j] = whole[k][j] * s.scale;
+                others[k][j] = FN(others)(beside, c[k].top[j], factor[k][j]);
                 c[k].hi[0][j] = total.hi;
                 if (COMPENSATED) c[k].lo[0][j] = total.lo;
             }
-            if (soft) FN(gradient_tile_row)(tile, COLUMNS_AT(at + k), &c[k], factor, s);
-            else FN(columns_divide)(&c[k], from + COLUMNS_AT(k), pitch, out, out_pitch, n, 0, factor);
+        if (to && !soft) FN(columns_divide)(c, from, pitch, to, out_pitch, n, count, 0, factor);
+        for (ptrdiff_t k = 0; k < count && to; k++) {
+            if (soft) FN(gradient_tile_row)(tile, COLUMNS_AT(at + k), &c[k], factor[k], s);
             if (shared) continue;
-            if (soft) FN(columns_own)(&c[k], own[k], factor, others, 1, weight[k], s);
-            else FN(columns_own)(&c[k], own[k], factor, others, 0, weight[k], s);
-            FN(columns_place)(own[k], label, out, out_pitch, n);
+            if (soft) FN(columns_own)(&c[k], own[k], factor[k], others[k], 1, weight[k], s);
+            else FN(columns_own)(&c[k], own[k], factor[k], others[k], 0, weight[k], s);
+            FN(columns_place)(own[k], labels + k * FR_COLUMNS, to + COLUMNS_AT(k), out_pitch, n);
         }
         for (ptrdiff_t k = 0; k < count; k++)
             for (int j = 0; j < FR_COLUMNS && rare[k]; j++)
@@ -477,8 +473,7 @@ FR_INLINE void FN(logsumexp_columns)(fr_tile *tile, ptrdiff_t n) {
     FOR_BATCHES(at, count, tile) {
         const char *x = tile->in[0] + COLUMNS_AT(at);
         FN(columns_top)(c, infinite, limit, x, pitch, n, count, 0, n != 2, !PAIRS(n));
-        for (ptrdiff_t k = 0; k < count && !PAIRS(n); k++)
-            FN(columns_sum)(&c[k], x + COLUMNS_AT(k), pitch, NULL, 0, n, 0, 1);
+        if (!PAIRS(n)) FN(columns_sum)(c, x, pitch, NULL, 0, n, count, 0, 1);
         for (ptrdiff_t k = 0; k < count; k++) {
             double *loss = tile->loss + (at + k) * FR_COLUMNS;
             const store *one = (const store *)(x + COLUMNS_AT(k)), *two = (const store *)((const char *)one + pitch);
@@ -497,5 +492,7 @@ FR_UNUSED static void FN(logsumexp_tile_row)(fr_tile *tile) {
     else FN(logsumexp_columns)(tile, tile->n);
 }
 #undef FOR_BATCHES
+#undef FOR_LINES
+#undef SET_IS_NEAR
 #undef COLUMNS_AT
 #undef FOR_COLUMNS

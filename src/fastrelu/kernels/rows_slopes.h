@@ -26,7 +26,7 @@ static int fr_plan_slopes(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t 
     plan->band = call->band && !transferred && call->n > FR_BAND_SHORT && plan->n <= longest;
     plan->tiles = !plan->band && call->tile && bytes <= FR_TILE_MOST / FR_COLUMNS &&
                   (call->n <= FR_SHORT_ROW ? count >= FR_COLUMNS / 4 : transferred && count >= FR_COLUMNS);
-    if (plan->tiles) plan->width = (call->n > FR_SHORT_ROW ? FR_TILE_FAR / FR_SLOPE_ROOMS : FR_TILE_BYTES) / bytes;
+    if (plan->tiles) plan->width = (call->n > FR_SHORT_ROW ? FR_TILE_WIDE / FR_SLOPE_ROOMS : FR_TILE_BYTES) / bytes;
     else plan->width = (plan->band ? FR_BAND_BYTES : transferred ? FR_ROWS_BYTES : 0) / bytes;
     const ptrdiff_t most = plan->tiles ? FR_TILE_WIDTH : FR_COLUMNS;
     const ptrdiff_t least = plan->tiles ? FR_COLUMNS : transferred ? FR_COLUMNS / 4 : 1;

@@ -7,12 +7,19 @@
     for (ptrdiff_t at = 0, end_of_##at = (tile)->width * (ptrdiff_t)sizeof(store); at < end_of_##at; \
          at += FR_COLUMNS * (ptrdiff_t)sizeof(store))
 
-/* Rows of few elements go through each step FR_COLUMN_BATCH times FR_COLUMNS at a time: within one set of columns each
- * operation waits for the one before. Longer rows stay in the cache this way: one set at a time. */
-#define FOR_BATCHES(at, count, tile)                                                            \
-    for (ptrdiff_t at = 0, count = 0, most_of_##at = (tile)->n <= FR_FEW ? FR_COLUMN_BATCH : 1, \
-                   end_of_##at = (tile)->width / FR_COLUMNS;                                    \
+/* Rows go through each step up to FR_COLUMN_BATCH sets of FR_COLUMNS at a time. Of few elements, because within one set
+ * each operation waits for the one before. Of more, one set if it stays in the cache and its lines are foreseen; else a
+ * block of lines of each set after the other, because no processor foresees lines of the cache that lie far apart. */
+#define SET_IS_NEAR(n, pitch) \
+    ((n) <= ((pitch) < FR_SET_PITCH ? FR_SET_FORESEEN : FR_SET_NEAR) / FR_COLUMNS / (ptrdiff_t)sizeof(store))
+#define FOR_BATCHES(at, count, tile)                                                                             \
+    for (ptrdiff_t at = 0, count = 0, one_##at = (tile)->n > FR_FEW && SET_IS_NEAR((tile)->n, (tile)->pitch[0]), \
+                   most_of_##at = one_##at ? 1 : FR_COLUMN_BATCH, end_of_##at = (tile)->width / FR_COLUMNS;      \
          count = end_of_##at - at < most_of_##at ? end_of_##at - at : most_of_##at, at < end_of_##at; at += count)
+/* The lines of one set that come before those of the next. */
+#define FOR_LINES(from, end, n, pitch) \
+    for (ptrdiff_t from = 0, end = 0;  \
+         end = SET_IS_NEAR(n, pitch) || (n) - from < FR_ROW_LANES ? (n) : from + FR_ROW_LANES, from < (n); from = end)
 #define COLUMNS_AT(k) ((k) * FR_COLUMNS * (ptrdiff_t)sizeof(store))
 
 typedef struct {
@@ -45,10 +52,11 @@ FR_INLINE void FN(columns_top)(FN(columns) * c, unsigned *infinite, ptrdiff_t (*
     FR_LINES store odd[FR_COLUMNS]; /* 0 or NaN */
     int rare = 0;
     FOR_LANES(j) odd[j] = 0;
+    FOR_LINES(from, end, n, pitch)
     for (ptrdiff_t k = 0; k < count; k++) {
         FR_LINES store m[FR_COLUMNS];
-        FOR_LANES(j) m[j] = -(store)INFINITY;
-        for (ptrdiff_t i = 0; i < n; i++) {
+        FOR_LANES(j) m[j] = from ? c[k].m[j] : -(store)INFINITY;
+        for (ptrdiff_t i = from; i < end; i++) {
             const store *at = (const store *)(x + COLUMNS_AT(k) + i * pitch);
             FOR_LANES(j) {
                 store v = FN(signed_as)(at[j], flip);
@@ -149,48 +157,63 @@ FR_INLINE void FN(columns_close)(FN(columns) * c, const FN(count) * same, ptrdif
             if (COMPENSATED) c->lo[0][j] = total.lo;
         }
 }
-/* As row_sum. Of two elements beside the largest there is one, which needs no sum. */
+/* As row_sum, of two elements: beside the largest there is one, which needs no sum. */
+FR_INLINE void FN(columns_sum_pair)(FN(columns) * c, const char *x, ptrdiff_t pitch, int flip) {
+    const store *one = (const store *)x, *two = (const store *)(x + pitch);
+    FR_LINES store other[FR_COLUMNS];
+    FOR_LANES(j) other[j] = FN(signed_as)(one[j], flip) == c->m[j] ? two[j] : one[j];
+    FN(columns_step)(c, (const char *)other, NULL, 0, NULL, flip, 0, 1);
+    FN(columns_join)(c->hi, c->lo, 1);
+    FOR_LANES(j) {
+        const fr_total total = FN(beside_of)(FN(column_total)(c, j), 0, 0);
+        c->hi[0][j] = total.hi;
+        if (COMPENSATED) c->lo[0][j] = total.lo;
+    }
+}
+/* As row_sum, of `count` sets of columns. */
 FR_INLINE void FN(columns_sum)(FN(columns) * c, const char *x, ptrdiff_t pitch, char *keep, ptrdiff_t keep_pitch,
-                               ptrdiff_t n, int flip, int beside) {
+                               ptrdiff_t n, ptrdiff_t count, int flip, int beside) {
+    FN(count) same[FR_COLUMN_BATCH][FR_COLUMNS];
+    const ptrdiff_t lanes = n < FR_ROW_LANES ? n : FR_ROW_LANES;
     if (n == 2 && beside && !keep) {
-        const store *one = (const store *)x, *two = (const store *)(x + pitch);
-        FR_LINES store other[FR_COLUMNS];
-        FOR_LANES(j) other[j] = FN(signed_as)(one[j], flip) == c->m[j] ? two[j] : one[j];
-        FN(columns_step)(c, (const char *)other, NULL, 0, NULL, flip, 0, 1);
-        FN(columns_join)(c->hi, c->lo, 1);
-        FOR_LANES(j) {
-            const fr_total total = FN(beside_of)(FN(column_total)(c, j), 0, 0);
-            c->hi[0][j] = total.hi;
-            if (COMPENSATED) c->lo[0][j] = total.lo;
-        }
+        for (ptrdiff_t k = 0; k < count; k++) FN(columns_sum_pair)(&c[k], x + COLUMNS_AT(k), pitch, flip);
         return;
     }
-    FN(count) same[FR_COLUMNS];
-    ptrdiff_t i = 0;
-    FOR_LANES(j) same[j] = 0;
-    for (; i < n && i < FR_ROW_LANES; i++, x += pitch, keep = keep ? keep + keep_pitch : NULL)
-        FN(columns_step)(c, x, keep, (int)i, same, flip, beside, 1);
-    for (; i < n; i++, x += pitch, keep = keep ? keep + keep_pitch : NULL)
-        FN(columns_step)(c, x, keep, (int)(i % FR_ROW_LANES), same, flip, beside, 0);
-    FN(columns_close)(c, same, n, beside);
+#define SUM_LINES(from, end, first)                                                                               \
+    for (ptrdiff_t k = 0; k < count; k++)                                                                         \
+        for (ptrdiff_t i = from; i < (end); i++)                                                                  \
+            FN(columns_step)(&c[k], x + COLUMNS_AT(k) + i * pitch,                                                \
+                             keep ? keep + COLUMNS_AT(k) + i * keep_pitch : NULL, (int)(i - from), same[k], flip, \
+                             beside, first);
+    for (ptrdiff_t k = 0; k < count; k++) FOR_LANES(j) same[k][j] = 0;
+    SUM_LINES(0, lanes, 1)
+    for (ptrdiff_t from = lanes, end; from < n; from = end) {
+        end = n - from < FR_ROW_LANES ? n : from + FR_ROW_LANES;
+        SUM_LINES(from, end, 0)
+    }
+#undef SUM_LINES
+    for (ptrdiff_t k = 0; k < count; k++) FN(columns_close)(&c[k], same[k], n, beside);
 }
 
-/* As row_divide, with a factor for each row unless f is NULL. */
+/* As row_divide, of `count` sets of columns, with a factor for each row unless f is NULL. */
 FR_INLINE void FN(columns_divide)(const FN(columns) * c, const char *x, ptrdiff_t pitch, char *out, ptrdiff_t out_pitch,
-                                  ptrdiff_t n, int flip, const double *f) {
-    real r_hi[FR_COLUMNS], r_lo[FR_COLUMNS], factor[FR_COLUMNS];
-    FOR_LANES(j) {
-        const double own = f ? f[j] : 1;
-        const FN(factor) r = FN(factor_of)(FN(column_total)(c, j), own, f != NULL);
-        r_hi[j] = r.hi, r_lo[j] = r.lo, factor[j] = (real)own;
-    }
-    for (ptrdiff_t i = 0; i < n; i++) {
-        store *to = (store *)(out + i * out_pitch);
-        const store *from = KEEPS ? to : (const store *)(x + i * pitch);
-        FOR_LANES(j)
-        to[j] = FN(probability)(from[j], c->origin[j], c->magic[j], c->low[j], r_hi[j], r_lo[j], factor[j], flip,
-                                f != NULL);
-    }
+                                  ptrdiff_t n, ptrdiff_t count, int flip, const double (*f)[FR_COLUMNS]) {
+    FR_LINES real r_hi[FR_COLUMN_BATCH][FR_COLUMNS], r_lo[FR_COLUMN_BATCH][FR_COLUMNS];
+    FR_LINES real factor[FR_COLUMN_BATCH][FR_COLUMNS];
+    for (ptrdiff_t k = 0; k < count; k++) FOR_LANES(j) {
+            const double own = f ? f[k][j] : 1;
+            const FN(factor) r = FN(factor_of)(FN(column_total)(&c[k], j), own, f != NULL);
+            r_hi[k][j] = r.hi, r_lo[k][j] = r.lo, factor[k][j] = (real)own;
+        }
+    FOR_LINES(from, end, n, pitch)
+    for (ptrdiff_t k = 0; k < count; k++)
+        for (ptrdiff_t i = from; i < end; i++) {
+            store *to = (store *)(out + COLUMNS_AT(k) + i * out_pitch);
+            const store *at = KEEPS ? to : (const store *)(x + COLUMNS_AT(k) + i * pitch);
+            FOR_LANES(j)
+            to[j] = FN(probability)(at[j], c[k].origin[j], c[k].magic[j], c[k].low[j], r_hi[k][j], r_lo[k][j],
+                                    factor[k][j], flip, f != NULL);
+        }
 }
 
 /* Writes rows whose largest element is infinite. Those of a whole tile that have no limit, as many do that are masked
@@ -232,12 +255,10 @@ FR_INLINE void FN(softmax_columns)(const fr_tile *tile, ptrdiff_t n, int flip) {
             FN(columns_limits)(infinite[k], limit[k], out + COLUMNS_AT(k), out_pitch, n, 0, 1);
         }
         if (PAIRS(n)) continue;
+        FN(columns_sum)(c, x, pitch, out, out_pitch, n, count, flip, 0);
+        FN(columns_divide)(c, x, pitch, out, out_pitch, n, count, flip, NULL);
         for (ptrdiff_t k = 0; k < count; k++)
-            FN(columns_sum)(&c[k], x + COLUMNS_AT(k), pitch, out + COLUMNS_AT(k), out_pitch, n, flip, 0);
-        for (ptrdiff_t k = 0; k < count; k++) {
-            FN(columns_divide)(&c[k], x + COLUMNS_AT(k), pitch, out + COLUMNS_AT(k), out_pitch, n, flip, NULL);
             FN(columns_limits)(infinite[k], limit[k], out + COLUMNS_AT(k), out_pitch, n, 0, 1);
-        }
     }
 }
 FR_UNUSED static void FN(softmax_tile_row)(fr_tile *tile) {
@@ -251,6 +272,7 @@ FR_UNUSED static void FN(softmin_tile_row)(fr_tile *tile) {
 
 FR_INLINE void FN(log_softmax_columns)(fr_tile *tile, ptrdiff_t n) {
     const ptrdiff_t pitch = tile->pitch[0], out_pitch = tile->out_pitch;
+    FR_LINES real hi[FR_COLUMN_BATCH][FR_COLUMNS], lo[FR_COLUMN_BATCH][FR_COLUMNS];
     FN(columns) c[FR_COLUMN_BATCH];
     ptrdiff_t limit[FR_COLUMN_BATCH][FR_COLUMNS];
     unsigned infinite[FR_COLUMN_BATCH];
@@ -258,27 +280,29 @@ FR_INLINE void FN(log_softmax_columns)(fr_tile *tile, ptrdiff_t n) {
         const char *from = tile->in[0] + COLUMNS_AT(at);
         char *to = tile->out + COLUMNS_AT(at);
         FN(columns_top)(c, infinite, limit, from, pitch, n, count, 0, n != 2, !PAIRS(n));
-        for (ptrdiff_t k = 0; k < count && !PAIRS(n); k++)
-            FN(columns_sum)(&c[k], from + COLUMNS_AT(k), pitch, NULL, 0, n, 0, 1);
+        if (!PAIRS(n)) FN(columns_sum)(c, from, pitch, NULL, 0, n, count, 0, 1);
         for (ptrdiff_t k = 0; k < count; k++) {
-            FR_LINES real hi[FR_COLUMNS], lo[FR_COLUMNS];
             if (PAIRS(n)) {
                 const store *one = (const store *)(from + COLUMNS_AT(k)),
                             *two = (const store *)((const char *)one + pitch);
-                FOR_LANES(j) hi[j] = FN(pair_logarithm)(c[k].m[j], FN(other_of)(one[j], two[j], c[k].m[j])), lo[j] = 0;
+                FOR_LANES(j) hi[k][j] = FN(pair_logarithm)(c[k].m[j], FN(other_of)(one[j], two[j], c[k].m[j]));
+                FOR_LANES(j) lo[k][j] = 0;
             } else {
                 FOR_LANES(j) {
                     const FN(factor) y = FN(logarithm_of)(FN(column_total)(&c[k], j), c[k].unit[j], c[k].unit_low[j]);
-                    hi[j] = y.hi, lo[j] = y.lo;
+                    hi[k][j] = y.hi, lo[k][j] = y.lo;
                 }
             }
-            for (ptrdiff_t i = 0; i < n; i++) {
+        }
+        FOR_LINES(start, end, n, pitch)
+        for (ptrdiff_t k = 0; k < count; k++)
+            for (ptrdiff_t i = start; i < end; i++) {
                 const store *x = (const store *)(from + COLUMNS_AT(k) + i * pitch);
                 store *out = (store *)(to + COLUMNS_AT(k) + i * out_pitch);
-                FOR_LANES(j) out[j] = FN(log_probability)(x[j], c[k].m[j], hi[j], lo[j]);
+                FOR_LANES(j) out[j] = FN(log_probability)(x[j], c[k].m[j], hi[k][j], lo[k][j]);
             }
+        for (ptrdiff_t k = 0; k < count; k++)
             FN(columns_limits)(infinite[k], limit[k], to + COLUMNS_AT(k), out_pitch, n, 1, 1);
-        }
     }
 }
 FR_UNUSED static void FN(log_softmax_tile_row)(fr_tile *tile) {
