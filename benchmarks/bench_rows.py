@@ -21,7 +21,7 @@ import fastrelu as fr
 from fastrelu._extras import installed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 SHAPES = ((1, 10), (32, 10), (4096, 1000), (64, 50257))
 NAMES = ("softmax", "log_softmax")
@@ -108,13 +108,14 @@ def comparisons(packages: list[str]) -> Iterator[pairs.Comparison]:
 
 
 # Other directions, axes and masks: cells, each a shape with its axis, and what runs there, with the least ratio.
+LONG = (((1000, 700), 0), ((200, 5000), 0), ((20000, 64), 0))  # whose elements lie far apart: in float64 too
 GRADIENTS = (
     ((2, 300000), 0),
     ((64, 3, 5000), 1),
     ((10, 60000), 0),
-    ((1000, 700), 0),
     ((1024, 1024), 0),
     ((60000, 10), 1),
+    *LONG,
 )
 LAST = (((512, 1000), 1),)
 FORWARD = (*GRADIENTS, *LAST, ((300000, 1), 1), ((8, 21, 60, 60), 1), ((50257, 64), 0))
@@ -138,7 +139,7 @@ CELLS: list[tuple[tuple[tuple[tuple[int, ...], int], ...], str, dict[str, str], 
             cells,
             "fr.softmax_backward_from_output(g, y, {axis}, out=out)",
             {
-                "torch": "torch._softmax_backward_data(g, y, {axis}, torch.float32, grad_input=out)",
+                "torch": "torch._softmax_backward_data(g, y, {axis}, y.dtype, grad_input=out)",
                 "numpy": "y * (g - (g * y).sum({axis}, keepdims=True))",
             },
             target,
@@ -150,7 +151,7 @@ CELLS: list[tuple[tuple[tuple[tuple[int, ...], int], ...], str, dict[str, str], 
             cells,
             "fr.log_softmax_backward_from_output(g, log_y, {axis}, out=out)",
             {
-                "torch": "torch._log_softmax_backward_data(g, log_y, {axis}, torch.float32, out=out)",
+                "torch": "torch._log_softmax_backward_data(g, log_y, {axis}, y.dtype, out=out)",
                 "numpy": "g - np.exp(log_y) * g.sum({axis}, keepdims=True)",
             },
             target,
@@ -187,7 +188,7 @@ CELL = """
 import numpy as np
 rng = np.random.default_rng(0)
 shape, axis = {shape}, {axis}
-x, g = (3 * rng.standard_normal((2, *shape))).astype("float32")
+x, g = (3 * rng.standard_normal((2, *shape))).astype({dtype!r})
 random = rng.random(shape) < 0.7
 along = np.expand_dims(np.arange(shape[axis]), [k for k in range(len(shape)) if k != axis])
 padding = np.broadcast_to(along < max(1, 0.7 * shape[axis]), shape)
@@ -222,19 +223,26 @@ def with_grad():
 }
 
 
+def typed(cells: Iterable[tuple[tuple[int, ...], int]]) -> Iterator[tuple[tuple[int, ...], int, str]]:
+    """Yield each shape and axis with the types in which it is measured."""
+    for cell in cells:
+        for dtype in ("float32", "float64") if cell in LONG else ("float32",):
+            yield *cell, dtype
+
+
 def directions() -> Iterator[pairs.Comparison]:
     """Yield the comparisons of all cells; NumPy and SciPy have one thread, and NumPy's line is to be three times slower."""
     for cells, ours, peers, target in CELLS:
-        for shape, axis in cells:
+        for shape, axis, dtype in typed(cells):
             for package, theirs in peers.items():
-                arrays = CELL.format(shape=shape, axis=axis)
+                arrays = CELL.format(shape=shape, axis=axis, dtype=dtype)
                 for threads in (1, 2) if package == "torch" else (1,):
                     yield pairs.Comparison(
                         ours=f"{ours.format(axis=axis)}  # {shape}",
                         theirs=theirs.format(axis=axis),
                         peer=package,
                         size=math.prod(shape),
-                        dtype="float32",
+                        dtype=dtype,
                         threads=threads,
                         memory="reused" if "out=" in ours else "fresh",
                         our_setup=arrays + OURS,
