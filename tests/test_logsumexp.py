@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from compare import assert_same_bits
-from grid import DTYPE_NAMES, LAYOUTS, MASKS, PRECISIONS, needs_wide
+from grid import DTYPE_NAMES, ISAS, LAYOUTS, MASKS, PRECISIONS, needs_wide
 
 import fastrelu as fr
+from fastrelu import _logsumexp, _rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,21 +95,25 @@ def test_beside_zero(dtype: str, precision: fr.runtime.Precision) -> None:
 
 @each_dtype
 @each_precision
+@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("width", [35, 130, 512])
 @pytest.mark.parametrize("n", [2, 40, 150, 600])
-def test_sets_of_columns(dtype: str, precision: fr.runtime.Precision, width: int, n: int) -> None:
-    """Rows side by side have the bits of contiguous ones, also as part of a wider array."""
+def test_sets_of_columns(isa: str, dtype: str, precision: fr.runtime.Precision, width: int, n: int) -> None:
+    """Rows side by side have the bits of contiguous ones, on every instruction set, also as part of a wider array."""
+    needs_wide(np.dtype(dtype))
+    kernels = _rows.RowKernels(isa)
     rng = np.random.default_rng(n)
     x = rng.normal(0, 3, (width, n)).astype(dtype)
     x[::50, n // 2], x[1::50, -1], x[2::50], x[3::50, 0] = INF, NAN, -INF, 80
     where = rng.random(x.shape) < 0.6
     where[::30] = False
     with fr.precision(precision):
-        for whole in (width, 1024):
+        for whole, (mask, turned) in itertools.product((width, 1024), ((True, True), (where, where.T))):
             across = np.zeros((n, whole), dtype)[:, :width]
             across[...] = x.T
-            assert_same_bits(fr.logsumexp(across, 0), fr.logsumexp(x, 1))
-            assert_same_bits(fr.logsumexp(across, 0, where=where.T), fr.logsumexp(x, 1, where=where))
+            wanted = _logsumexp.logsumexp(kernels, x, 1, None, mask, False, False)
+            got = _logsumexp.logsumexp(kernels, across, 0, None, turned, False, False)
+            assert_same_bits(got, wanted)
 
 
 @each_dtype
