@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from programs import run_python
 
 import fastrelu as fr
 
@@ -131,9 +132,9 @@ def test_every_way_to_import_is_seen(text: str, expected: bool) -> None:
 # What `import fastrelu` loads beyond NumPy, all of it for the first call; a layer, a tool or a document is loaded by the
 # first that asks for it.
 LOADED = re.compile(
-    r"""fastrelu(\.(_arguments|_core|_cross_entropy|_entries|_explain|_foreign|_fused|_gated|_later|_logsumexp|_options|_rows|_runtime|_side_by_side|_sums|_typing|_version|along_axis|explanation|gated_units|limits|losses
+    r"""fastrelu(\.(_arguments|_core|_cross_entropy|_entries|_explain|_foreign|_fused|_gated|_host|_later|_logsumexp|_options|_rows|_runtime|_side_by_side|_sums|_typing|_version|along_axis|explanation|gated_units|limits|losses
         |runtime|activations(\.\w+)?|ufuncs(\.\w+)?))?
-    |__future__|_cython_\w+|cython_runtime|numpy\.typing|numpy\._typing\.\w+""",
+    |resource|__future__|_cython_\w+|cython_runtime|numpy\.typing|numpy\._typing\.\w+""",
     re.VERBOSE,
 )
 
@@ -159,6 +160,28 @@ def test_what_is_loaded_later_is_there() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
     with pytest.raises(AttributeError, match="module 'fastrelu' has no attribute 'gelo'"):
         fr.gelo  # type: ignore[attr-defined]  # noqa: B018  the access is the test
+
+
+def test_calls_import_nothing() -> None:
+    """No call imports a module: a child that is forked meanwhile would wait forever for the lock of the import."""
+    code = """
+import sys
+import numpy as np
+import fastrelu as fr
+from cases import CASES
+from fastrelu import _runtime, fused
+rows, bias_act = np.ones((2048, 1024), "f4"), fused.bias_act
+calls = [(case, case.data(size, "f4")) for case in CASES for size in (3, max(_runtime.waking_from))]
+before = {*sys.modules}
+for case, data in calls:
+    case(*data)
+for x in (rows, rows[:2, :3], rows.T, rows[::-1].astype("f2"), rows.astype(">f8")):
+    fr.softmax_backward_from_output(x, fr.softmax(x)), fr.softmax(x, axis=0, out=x.copy()), fr.logsumexp(x, axis=0)
+    fr.glu(x[:, :2]), fr.cross_entropy(x, np.zeros(len(x), int)), bias_act(x, x[0], "gelu")
+    fr.relu(x, out=x.copy(), where=x > 0), fr.relu_(x.copy())
+print(*({*sys.modules} - before))
+"""
+    assert run_python(code) == "\n"
 
 
 def test_no_module_is_added_to_the_package() -> None:

@@ -52,7 +52,7 @@ else:  # type checkers follow the imports above, but not a computed list
     quantized, diagnostics = _Later("fastrelu.quantized"), _Later("fastrelu.diagnostics")
     # These are for the package itself. They have their places too, so that no call changes the size of vars(fastrelu)
     # while somebody iterates over it.
-    _catalogue, _extras, _host = _Later("fastrelu._catalogue"), _Later("fastrelu._extras"), _Later("fastrelu._host")
+    _catalogue, _extras = _Later("fastrelu._catalogue"), _Later("fastrelu._extras")
     _packed, _stats, _steps = _Later("fastrelu._packed"), _Later("fastrelu._stats"), _Later("fastrelu._steps")
 
     __all__ = [

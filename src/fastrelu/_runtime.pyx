@@ -37,6 +37,9 @@ from fastrelu._numpy cimport (
     PyDataMem_Handler,
 )
 
+# Not when the first large call needs it: a child that is forked meanwhile would wait forever for the import to end.
+from fastrelu import _host
+
 cnp.import_array()
 
 
@@ -243,9 +246,7 @@ def precision_level():
 
 cdef int _read_quota() except -1:
     if fr_load(&_quota) < 0:
-        from fastrelu._host import cpu_quota
-
-        fr_store(&_quota, cpu_quota())
+        fr_store(&_quota, _host.cpu_quota())
     return fr_load(&_quota)
 
 
@@ -409,9 +410,7 @@ cdef bint _recycles(Py_ssize_t size) except -1:
     if size < FR_POOL_FROM:
         return False
     if fr_load(&_recycling) < 0:
-        from fastrelu._host import default_cache_limit
-
-        set_cache(limit=default_cache_limit())
+        set_cache(limit=_host.default_cache_limit())
     return fr_load(&_recycling)
 
 
