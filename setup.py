@@ -121,6 +121,7 @@ class BuildExt(build_ext):
         """Compile the C sources of a module, those of each instruction set with its flags, and return the objects."""
         strict = [] if kind == "msvc" else ["-Werror"]  # so that a flag that is only ignored counts as not accepted
         common = self.keep(MSVC if kind == "msvc" else UNIX, strict)
+        common += os.environ.get("FASTRELU_BUILD_FLAGS", "").split()
         jobs = [(source, common + compile_openmp) for source in C_SOURCES[module]]
         macros = []
         if module == RUNTIME:
