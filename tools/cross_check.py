@@ -5,7 +5,7 @@
 Expected: all bits equal with fused multiply-add; on base, those of "accurate" float32. Needs GCC, the package ziglang
 and qemu-user; a missing one is named and skipped. --emulate-v4 runs v4 in Bochs (see emulate_v4.py), and v3 as well:
 Bochs itself has some bits wrong: a v4 kernel must agree with v3 on the processor or with v3 in Bochs. At stride 16411
-that is 2 times 5 to 15 minutes.
+that is 2 times 15 to 25 minutes; stride 0 takes the kernels over rows alone, 2 times 10 minutes.
 """
 
 import argparse
@@ -18,18 +18,19 @@ from pathlib import Path
 
 from check_kernels import KERNELS, ROOT, SETUP, accepted
 
+GCC = {isa: ["cc", *SETUP["UNIX"], *flags["unix"], *SETUP["TUNED"].get(isa, [])] for isa, flags in SETUP["ISA"].items()}
 CLANG = [sys.executable, "-m", "ziglang", "cc"]
 
 
 def builds(vmlinuz: Path | None, folder: Path) -> dict[str, tuple[list[str], list[str], str]]:
     """Return the compiler, the emulator and the kernel file of every build that can run here."""
     found: dict[str, tuple[list[str], list[str], str]] = {}
-    for isa, flags in SETUP["ISA"].items():
+    for isa, compiler in GCC.items():
         if isa != "v4" or "avx512vl" in Path("/proc/cpuinfo").read_text():
-            found[f"gcc {isa}"] = (["cc", *SETUP["UNIX"], *flags["unix"]], [], isa)
+            found[f"gcc {isa}"] = (compiler, [], isa)
     for isa in ("v3", "v4") if vmlinuz else ():
         emulator = [sys.executable, str(ROOT / "tools" / "emulate_v4.py"), str(vmlinuz)]
-        found[f"gcc {isa} in Bochs"] = (["cc", *SETUP["UNIX"], *SETUP["ISA"][isa]["unix"]], emulator, isa)
+        found[f"gcc {isa} in Bochs"] = (GCC[isa], emulator, isa)
     if importlib.util.find_spec("ziglang") is None:
         print("skipped: Clang (pip install ziglang)")
         return found
@@ -46,7 +47,8 @@ def hashes(name: str, build: tuple[list[str], list[str], str], folder: str, stri
     """Return the hash of every kernel of one build."""
     compiler, emulator, isa = build
     program = str(Path(folder, name.replace(" ", "_")))
-    sources = [str(KERNELS / f"isa_{isa}.c"), str(KERNELS / "ops.c"), str(ROOT / "tools" / "hash_kernels.c")]
+    files = [KERNELS / f"isa_{isa}.c", KERNELS / "ops.c", KERNELS / "rows_drive.c", ROOT / "tools" / "hash_kernels.c"]
+    sources = [str(file) for file in files]
     command = [*compiler, "-w", "-static", f"-DFR_ISA={isa}", f"-I{KERNELS}", *sources, "-o", program, "-lm"]
     subprocess.run(command, check=True)
     lines = subprocess.run([*emulator, program, str(stride)], check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+import tty
 from pathlib import Path
 
 LOADER = ["/usr/lib/ISOLINUX/isolinux.bin", "/usr/lib/syslinux/modules/bios/ldlinux.c32"]
@@ -46,6 +47,7 @@ info: action=ignore
 error: action=ignore
 panic: action=fatal
 """
+SCREEN = re.compile(rb'connected to screen "(\S+?)"')
 END = re.compile(r"^.*Kernel panic - not syncing: (?:Attempted to kill init! exitcode=0x(\w{8}))?.*\n", re.MULTILINE)
 
 
@@ -63,10 +65,16 @@ def initramfs(program: bytes) -> bytes:
 
 
 def drain(terminal: int) -> None:
-    """Discard the screen output of Bochs, until Bochs ends."""
+    """Discard what Bochs writes, until it ends: also to its screen, a terminal that it names first."""
+    written = b""
     try:
-        while os.read(terminal, 65536):
-            pass
+        while data := os.read(terminal, 65536):
+            match = SCREEN.search(written + data)
+            written = b"" if match else (written + data)[-1000:]
+            if match:
+                screen = os.open(match[1], os.O_RDWR | os.O_NOCTTY)
+                tty.setraw(screen)
+                threading.Thread(target=drain, args=(screen,), daemon=True).start()
     except OSError:
         pass
 
