@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu._entries import entries
 from fastrelu._options import check_flag
+from fastrelu._read_only import let_go_all
 from fastrelu._steps import new_update, updates
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter, check_backward_flags, is_half
 from fastrelu.nn.record import HERE, Alone, Off, Record, Saved, everything, flat, keep, refuse_changed, release
@@ -52,6 +53,12 @@ class Module:
     A network records if it is in training mode itself; the modes of the layers in it only say how they compute, so that
     some may stay in evaluation mode. :func:`no_grad` and :func:`enable_grad` decide otherwise. The record is freed by
     backward and by the next call. Each thread has its own.
+
+    Until a recorded `forward` ends, the arrays that layers got or returned are read-only, those of ndarray's subclasses
+    too (of a masked array the values, not the mask): a change by NumPy, which would not be recorded, is an error. Then
+    each is as writable as before, whatever other threads record. A view that `forward` itself makes of one by NumPy,
+    ``h[:, :2]``, is read-only, as NumPy makes it, and stays so. A layer in place writes into no array that was read-only
+    before, nor into one that another thread records.
 
     Attributes
     ----------
@@ -254,7 +261,7 @@ class Module:
             raise
         finally:
             HERE.current = current
-            record.release()
+            let_go_all(record.held)
         keep(self, record)
         return result
 

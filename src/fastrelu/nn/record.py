@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu._entries import entries
 from fastrelu._foreign import refuse
+from fastrelu._read_only import hold, hold_views, let_go
 from fastrelu._steps import updates
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter
 
@@ -150,6 +151,7 @@ def detach(x: ArrayLike) -> NDArray[Any]:
     record = HERE.current
     if type(record) is Record:
         record.detached.append(array)
+        hold_views(record.held, (x,), (array,))
     return array
 
 
@@ -179,18 +181,12 @@ def save(module: Module, inputs: tuple[Any, ...], outputs: tuple[Any, ...], save
         if current.since != updates[0]:
             current.mark()
         current.nodes.append((module, inputs, outputs, saved))
-        frozen = current.frozen
-        for array in (*inputs, *outputs):
-            if type(array) is np.ndarray:
-                if array.flags.writeable:
-                    array.flags.writeable = False
-                    frozen[id(array)] = array
-                elif id(array.base) in frozen:  # a view of a read-only array is read-only
-                    frozen[id(array)] = array
+        hold(current.held, inputs, outputs)
         saved = None
     elif type(current) is Off or (current is None and not module.training):
         if current is not None and current.record is not None:
             current.record.detached.extend(outputs)
+            hold_views(current.record.held, inputs, outputs)
         saved = None
     if saved is not None:
         keep(module, (saved, updates[0]))
@@ -237,7 +233,7 @@ def writable(array: Any) -> None:
     """Let a layer overwrite an array that the record has made read-only."""
     record = HERE.current
     if type(record) is Record:
-        record.thaw(array)
+        let_go(record.held, array)
 
 
 # The backward calls of several threads wait for each other: gradients of shared parameters add up in the same memory.
@@ -276,7 +272,8 @@ class Record:
     """The calls of layers in the forward call of a network.
 
     It keeps all arrays alive, so that their identities hold, and read-only until the forward call ends: a change by
-    NumPy would not be recorded.
+    NumPy would not be recorded. Then each array is as writable as it was, whatever other threads record. A layer in
+    place writes into what this record alone holds.
 
     Attributes
     ----------
@@ -284,6 +281,9 @@ class Record:
         Module, inputs, outputs and saved objects of each call; an `Own` for a module with a backward of its own.
     detached : list
         Arrays that need no gradient.
+    held : dict
+        Arrays that are read-only until the forward call ends, by identity. What was read-only before is not among them,
+        nor views that NumPy makes of them within `forward`, to which it gives their flag: they stay read-only.
     since : int
         The number of the last update of parameters before the last call.
     marks : list or None
@@ -292,14 +292,14 @@ class Record:
         What the network got and returned.
     """
 
-    __slots__ = ("args", "detached", "frozen", "kwargs", "marks", "nodes", "output", "since")
+    __slots__ = ("args", "detached", "held", "kwargs", "marks", "nodes", "output", "since")
 
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.nodes: list[Node] = []
         self.detached: list[Any] = []
         self.args, self.kwargs = args, kwargs
         self.output: Any = None
-        self.frozen: dict[int, NDArray[Any]] = {}
+        self.held: dict[int, NDArray[Any]] = {}
         self.since = updates[0]
         self.marks: list[tuple[int, int]] | None = None
 
@@ -310,7 +310,7 @@ class Record:
         inputs = tuple(filter(is_array, flat((args, kwargs))))
         if getattr(module, "inplace", False):
             for value in inputs:
-                self.thaw(value)
+                let_go(self.held, value)
         log: dict[tuple[Module, str], Any] = {}
         HERE.current = Alone(log)
         try:
@@ -329,22 +329,6 @@ class Record:
     def before(self, i: int) -> int:
         """Return the number of the last update of parameters before a call."""
         return next((number for end, number in self.marks or () if i < end), self.since)
-
-    def thaw(self, array: Any) -> None:
-        """Make an array writable again."""
-        if id(array) in self.frozen:
-            if id(array.base) in self.frozen:
-                array.base.flags.writeable = True
-            array.flags.writeable = True
-
-    def release(self) -> None:
-        """Make all arrays writable again."""
-        for array in self.frozen.values():
-            try:  # noqa: SIM105  contextlib.suppress would cost more than the rest
-                array.flags.writeable = True
-            except ValueError:
-                pass  # another thread has the array below in its record
-        self.frozen = {}
 
     # --- Backward -------------------------------------------------------------------------------------------------
 
