@@ -297,7 +297,8 @@ class Module:
         input_grad : bool
             Whether to compute the gradient with respect to the input.
         overwrite_grad : bool, default False
-            Whether the result may be written into `grad`.
+            Whether the result may be written into `grad`. A network does not write into gradients that are read-only or
+            not contiguous, nor into memory that they share with each other or with an array that backward reads.
 
         Returns
         -------

@@ -342,16 +342,19 @@ class Record:
         todo = self._plan(root, set(gradients), input_grad=input_grad)
         release(root)
         self.nodes = []
+        parameters = [parameter for node, _ in todo for parameter in _parameters_of(node)]
+        _part_from_parameters(gradients, parameters)
         # Gradients that nothing else refers to.
-        owned = set(gradients) if overwrite_grad else set()
+        owned = _own(gradients, todo, parameters) if overwrite_grad else set()
         while todo:
             node, needed = todo.pop()
             module, inputs, outputs, saved = node
             if gradients.keys().isdisjoint(map(id, outputs)):
                 continue
             key = id(outputs[0])
-            overwrite = key in owned
-            owned.discard(key)
+            given = gradients.keys() & set(map(id, outputs))
+            overwrite = given <= owned
+            owned -= given
             found: Any
             if type(saved) is Own or "backward" in vars(module):
                 found = _own_backward(root, node, gradients, input_grad=bool(needed), overwrite_grad=overwrite)
@@ -659,6 +662,42 @@ def owner(array: Any) -> int:
 def saved_arrays(node: Node) -> list[NDArray[Any]]:
     """Return the arrays that were saved for the backward of a call."""
     return [value for value in saved_values(node[3]) if isinstance(value, np.ndarray)]
+
+
+def _parameters_of(node: Node) -> list[Parameter]:
+    """Return the parameters of which the backward of a call may read the values, or change the gradients."""
+    module, inputs, _, saved = node
+    found = [x for x in inputs if isinstance(x, Parameter)]
+    if type(saved) is Own or "backward" in vars(module):
+        return [*found, *module.parameters()]
+    return found + [x for x in vars(module).values() if type(x) is Parameter] if module._learns else found
+
+
+def _part_from_parameters(gradients: dict[int, Any], parameters: list[Parameter]) -> None:
+    """Copy gradients that the caller took from parameters, to whose gradients the backward adds."""
+    memory = {owner(x) for p in parameters for x in (p._grad, p._buffer) if x is not None}
+    for key, gradient in entries(gradients):
+        if owner(gradient) in memory:
+            gradients[key] = gradient.copy()
+
+
+def _own(gradients: dict[int, Any], todo: list[tuple[Node, Any]], parameters: list[Parameter]) -> set[int]:
+    """Return which of the caller's gradients may be overwritten: nothing else is read from their memory.
+
+    Elements of an array that is contiguous do not share memory with each other.
+    """
+    read: list[Any] = [parameter.data for parameter in parameters]
+    for node, _ in todo:
+        # What a layer saves is what it got or returned, or its own.
+        read += [*node[1], *node[2], *(saved_arrays(node) if type(node[3]) is Own else ())]
+    arrays = {id(x): x for x in read if isinstance(x, np.ndarray)}.values()
+    owned = set()
+    for key, gradient in entries(gradients):
+        others = [other for name, other in entries(gradients) if name != key]
+        alone = not any(np.may_share_memory(gradient, other) for other in (*others, *arrays))
+        if alone and gradient.flags.writeable and gradient.flags.forc:
+            owned.add(key)
+    return owned
 
 
 def saved_values(saved: Any) -> list[Any]:
