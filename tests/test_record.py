@@ -380,7 +380,14 @@ FOREIGN: dict[str, tuple[Callable[..., Any], str]] = {
         r"layer act, Tanh\(\), which got a view of shape \(2, 4\) .* views are not recorded; use nn\.Flatten or nn\.Unflatten",
     ),
     "input": (lambda self, x: self.b(x.reshape(5, 4)), r"layer b.* which got an array of shape \(5, 4\) that no layer"),
-    "scalar": (lambda self, x: self.mul(h := self.a(x), h.std()), r"layer mul, Multiply\(\), .* of shape \(\) that no"),
+    "scalar": (
+        lambda self, x: self.mul(h := self.a(x), h.std()),
+        r"layer mul, .* the NumPy scalar \d.* as a Python number",
+    ),
+    "constant scalar": (
+        lambda self, x: self.mul(self.a(x), np.float64(2)),
+        r"layer mul, .* scalar 2\.0, which no layer",
+    ),
     "list": (lambda self, x: self.b(self.a(x).tolist()), r"layer b.* of shape \(5, 4\) that no layer"),
     "constant": (lambda self, x: self.mul(self.a(x), np.ones(4)), r"layer mul.* nn\.detach\(array\)"),
     "data of a parameter": (

@@ -502,7 +502,8 @@ class Module:
         ----------
         state_dict : mapping of str to array_like
             A dict, the result of ``np.load("net.npz")``, or the state of a PyTorch module. The arrays are all float32
-            or all float64; float16 and bfloat16 become float32, unless the parameters have 16 bits: then their type.
+            or all float64, in any byte order; float16 and bfloat16 become float32, unless the parameters have 16 bits:
+            then their type.
         strict : bool, default True
             Whether missing and unexpected names are an error. Otherwise parameters that are missing keep their values,
             and the others their types.
@@ -648,6 +649,7 @@ def _array_of(name: str, value: Any, own: np.dtype[Any]) -> NDArray[Any]:
             half = str(value.dtype).endswith("bfloat16")  # NumPy has no such type
             value = value.float() if half else value
         array = np.asarray(value)
+        array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} is a {type(value).__name__}, which NumPy cannot read: {error}") from None
     return array.astype(own if is_half(own) else np.float32) if half or is_half(array.dtype) else array

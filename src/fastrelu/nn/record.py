@@ -466,6 +466,9 @@ class Record:
     def _foreign(self, root: Module, array: Any, end: int) -> tuple[str, str]:
         """Say what an array is that no layer made, and what to do instead."""
         shape = np.shape(array)
+        if isinstance(array, np.generic):  # h.std() is one too, and its gradient would be missing
+            way_out = "pass a constant as a Python number, float(x); operations of NumPy are not recorded"
+            return f"the NumPy scalar {array}, which no layer made", f"{way_out}; use {_WAYS_OUT}"
         if isinstance(array, np.ndarray):
             for module, _, outputs, _ in reversed(self.nodes[:end]):
                 if any(isinstance(made, np.ndarray) and np.may_share_memory(array, made) for made in outputs):
