@@ -32,6 +32,7 @@ FLOOR = {
     "_runtime": {"_host"},
     "_core": {"_runtime", "_foreign"},  # _foreign finds the message of an error
     "_steps": {"_runtime"},
+    "_read_only": set(),
     **{name: {"_runtime", "_core"} for name in ("_stats", "_packed", "_explain")},
     **{name: {"_runtime", "_core", "_explain"} for name in ("_fused", "_gated", "_side_by_side")},
     "_sums": {"_runtime", "_core", "_foreign"},

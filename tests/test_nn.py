@@ -1306,6 +1306,21 @@ def test_loading_adopts_the_type() -> None:
     assert all(parameter.dtype == np.float32 for parameter in model.parameters())
 
 
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("strict", [True, False])
+def test_loading_other_byte_orders(dtype: str, strict: bool) -> None:
+    """As inputs of layers, the arrays of a state may have the byte order of another machine."""
+    wanted, model = network(np.float32), network(np.float32)
+    state = {name: value.astype(dtype) for name, value in network().state_dict().items()}
+    wanted.load_state_dict(state)
+    swapped = {name: value.astype(value.dtype.newbyteorder()) for name, value in state.items()}
+    model.load_state_dict(swapped, strict=strict)
+    for parameter, other in zip(model.parameters(), wanted.parameters(), strict=True):
+        assert parameter.dtype == other.dtype
+        assert parameter.dtype.isnative
+        np.testing.assert_array_equal(parameter.data, other.data)
+
+
 def test_loading_refuses() -> None:
     """Missing, unexpected and misshapen arrays are all named, and nothing is changed."""
     model = network()

@@ -380,7 +380,14 @@ FOREIGN: dict[str, tuple[Callable[..., Any], str]] = {
         r"layer act, Tanh\(\), which got a view of shape \(2, 4\) .* views are not recorded; use nn\.Flatten or nn\.Unflatten",
     ),
     "input": (lambda self, x: self.b(x.reshape(5, 4)), r"layer b.* which got an array of shape \(5, 4\) that no layer"),
-    "scalar": (lambda self, x: self.mul(h := self.a(x), h.std()), r"layer mul, Multiply\(\), .* of shape \(\) that no"),
+    "scalar": (
+        lambda self, x: self.mul(h := self.a(x), h.std()),
+        r"layer mul, .* the NumPy scalar \d.* as a Python number",
+    ),
+    "constant scalar": (
+        lambda self, x: self.mul(self.a(x), np.float64(2)),
+        r"layer mul, .* scalar 2\.0, which no layer",
+    ),
     "list": (lambda self, x: self.b(self.a(x).tolist()), r"layer b.* of shape \(5, 4\) that no layer"),
     "constant": (lambda self, x: self.mul(self.a(x), np.ones(4)), r"layer mul.* nn\.detach\(array\)"),
     "data of a parameter": (
@@ -634,6 +641,136 @@ def test_wrong_gradients_of_own_layers() -> None:
     model.backward(np.ones((5, 4)))
     assert model.a.weight.grad is not None
     assert model.b.weight.grad is None
+
+
+# --- Gradients that may be overwritten ----------------------------------------------------------------------------
+
+
+def overlapping() -> list[Any]:
+    """Return two gradients that share a column."""
+    whole = data(5, 7, seed=3)
+    return [whole[:, :4], whole[:, 3:]]
+
+
+def rows() -> list[Any]:
+    """Return two contiguous gradients that share rows."""
+    whole = data(6, 4, seed=3)
+    return [whole[:5], whole[1:]]
+
+
+def windows(shape: tuple[int, int]) -> Any:
+    """Return an array whose rows share memory with each other."""
+    return np.lib.stride_tricks.as_strided(data(20), shape, (8, 8))
+
+
+# The gradients of the three arrays that the network returns, from these arrays and its parameters.
+SEEDS: dict[str, Callable[..., list[Any]]] = {
+    "one array": lambda *_: [data(5, 4)] * 3,
+    "one array and a view of it": lambda *_: [(g := data(5, 4)), g[:], g.view()],
+    "one array, backwards": lambda *_: [(g := data(5, 4)), g[::-1], g[:, ::-1]],
+    "overlapping columns": lambda *_: [*overlapping(), data(5, 4)],
+    "overlapping rows": lambda *_: [*rows(), None],
+    "broadcast": lambda *_: [np.broadcast_to(data(4), (5, 4))] * 3,
+    "windows": lambda *_: [windows((5, 4)), None, windows((5, 4))],
+    "read-only": lambda *_: [np.frombuffer(data(5, 4).tobytes()).reshape(5, 4)] * 3,
+    "what was returned": lambda made, _: list(made),
+    "what was returned, turned": lambda made, _: [made[1], made[2], made[0]],
+    "views of what was returned": lambda made, _: [made[2][:], made[1][:], made[0][::-1]],
+    "a parameter": lambda _, model: [model.a.weight.data, None, model.b.weight.data],
+    "gradients of parameters": lambda _, model: [model.a.weight.grad, model.b.weight.grad, model.a.weight.grad],
+    "used gradients of parameters": lambda _, model: [model.b.weight.grad, model.a.weight.grad, model.b.weight.grad],
+}
+
+
+def arrays_in(output: Any) -> list[Any]:
+    """Return the arrays of a structure in order."""
+    if isinstance(output, (tuple, list, dict)):
+        values = output.values() if isinstance(output, dict) else output
+        return [array for value in values for array in arrays_in(value)]
+    return [output]
+
+
+@pytest.mark.parametrize("structure", ["tuple", "dict", "nested"])
+@pytest.mark.parametrize("seeds", SEEDS)
+def test_overwritten_gradients_that_share_memory(seeds: str, structure: str) -> None:
+    """The gradients are those of copies, with and without overwrite_grad."""
+    n = 4 if "parameter" in seeds else 5
+    structures: dict[str, Callable[..., Any]] = {
+        "tuple": lambda x, y, z: (x, y, z),
+        "dict": lambda x, y, z: {"x": x, "y": y, "z": z},
+        "nested": lambda x, y, z: (x, {"y": [y, z]}),
+    }
+    build = structures[structure]
+
+    def forward(self: Any, x: Any) -> Any:
+        h = self.sigmoid(self.a(x))
+        y = self.tanh(self.b(h))
+        return build(h, y, self.split(self.tanh(self.add(h, y))))
+
+    given: dict[bool | None, Any] = {}
+    for overwrite in (None, False, True):
+        model = Net(
+            forward,
+            a=linear(4, 4, 1),
+            b=linear(4, 4, 2),
+            tanh=nn.Tanh(),
+            sigmoid=nn.Sigmoid(),
+            add=nn.Add(),
+            split=nn.Flatten(),
+        )
+        model(data(n, 4))
+        model.backward(build(*[data(n, 4, seed=7)] * 3))  # so that there are gradients
+        if "used" in seeds:
+            optim.SGD(model.parameters(), lr=0.1).step()
+        upper = SEEDS[seeds](arrays_in(model(data(n, 4))), model)
+        if overwrite is None:
+            upper = [None if g is None else g.copy() for g in upper]
+        dx = model.backward(build(*upper), input_grad=True, overwrite_grad=bool(overwrite))
+        given[overwrite] = [dx, *(parameter.grad for parameter in model.parameters())]
+    for overwrite in (False, True):
+        for got, wanted in zip(given[overwrite], given[None], strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
+def test_gradients_that_are_overwritten() -> None:
+    """Those that share no memory are, if they are contiguous and writable; without the option none is."""
+    model = Net(
+        lambda self, x: (self.tanh(self.a(x)), self.tanh(self.b(x))), a=linear(4, 4), b=linear(4, 4), tanh=nn.Tanh()
+    )
+    layouts: list[tuple[Callable[..., Any], bool]] = [
+        (np.copy, True),
+        (np.asfortranarray, True),
+        (lambda g: np.repeat(g, 2, 1)[:, ::2], False),
+    ]
+    for lay, allowed in layouts:
+        for overwrite in (False, True):
+            model(data(5, 4))
+            pair = lay(data(5, 4, seed=1)), lay(data(5, 4, seed=2))
+            before = [np.copy(g) for g in pair]
+            model.backward(pair, overwrite_grad=overwrite)
+            for g, old in zip(pair, before, strict=True):
+                assert np.array_equal(g, old) != (overwrite and allowed)
+
+
+def test_a_module_of_ones_own_gets_gradients_to_overwrite() -> None:
+    """It may overwrite them if it may overwrite all: of two outputs one gradient is the caller's."""
+
+    class Halves(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return 2 * x, 3 * x
+
+        def backward(self, grad: Any, *, overwrite_grad: bool) -> Any:  # type: ignore[override]  # without input_grad
+            seen.append(overwrite_grad)
+            return 2 * grad[0] + 3 * grad[1]
+
+    seen: list[bool] = []
+    model = Net(lambda self, x: self.halves(self.a(x)), a=linear(4, 4), halves=Halves())
+    one = data(5, 4, seed=1)
+    for pair in ((one, data(5, 4)), (one, one), (one, None), (np.broadcast_to(one[0], (5, 4)), data(5, 4))):
+        for swapped in (pair, pair[::-1]):
+            model(data(5, 4))
+            model.backward(swapped, overwrite_grad=True)
+    assert seen == [True, True, False, False, True, True, False, False]
 
 
 # --- One forward, one backward ------------------------------------------------------------------------------------

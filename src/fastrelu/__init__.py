@@ -54,6 +54,7 @@ else:  # type checkers follow the imports above, but not a computed list
     # while somebody iterates over it.
     _catalogue, _extras = _Later("fastrelu._catalogue"), _Later("fastrelu._extras")
     _packed, _stats, _steps = _Later("fastrelu._packed"), _Later("fastrelu._stats"), _Later("fastrelu._steps")
+    _read_only = _Later("fastrelu._read_only")
 
     __all__ = [
         *(

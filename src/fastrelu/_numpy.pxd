@@ -21,6 +21,7 @@ cdef extern from "numpy/arrayobject.h":
     bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
     bint PyArray_IS_F_CONTIGUOUS(cnp.ndarray)
     PyObject *PyArray_BASE(cnp.ndarray)
+    void PyArray_CLEARFLAGS(cnp.ndarray, int)
     void PyArray_ENABLEFLAGS(cnp.ndarray, int)
     int PyArray_DiscardWritebackIfCopy(cnp.ndarray)
     object PyArray_MatrixProduct2(object, object, cnp.ndarray)  # np.dot

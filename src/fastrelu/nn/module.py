@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu._entries import entries
 from fastrelu._options import check_flag
+from fastrelu._read_only import let_go_all
 from fastrelu._steps import new_update, updates
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter, check_backward_flags, is_half
 from fastrelu.nn.record import HERE, Alone, Off, Record, Saved, everything, flat, keep, refuse_changed, release
@@ -52,6 +53,12 @@ class Module:
     A network records if it is in training mode itself; the modes of the layers in it only say how they compute, so that
     some may stay in evaluation mode. :func:`no_grad` and :func:`enable_grad` decide otherwise. The record is freed by
     backward and by the next call. Each thread has its own.
+
+    Until a recorded `forward` ends, the arrays that layers got or returned are read-only, those of ndarray's subclasses
+    too (of a masked array the values, not the mask): a change by NumPy, which would not be recorded, is an error. Then
+    each is as writable as before, whatever other threads record. A view that `forward` itself makes of one by NumPy,
+    ``h[:, :2]``, is read-only, as NumPy makes it, and stays so. A layer in place writes into no array that was read-only
+    before, nor into one that another thread records.
 
     Attributes
     ----------
@@ -254,7 +261,7 @@ class Module:
             raise
         finally:
             HERE.current = current
-            record.release()
+            let_go_all(record.held)
         keep(self, record)
         return result
 
@@ -290,7 +297,8 @@ class Module:
         input_grad : bool
             Whether to compute the gradient with respect to the input.
         overwrite_grad : bool, default False
-            Whether the result may be written into `grad`.
+            Whether the result may be written into `grad`. A network does not write into gradients that are read-only or
+            not contiguous, nor into memory that they share with each other or with an array that backward reads.
 
         Returns
         -------
@@ -494,7 +502,8 @@ class Module:
         ----------
         state_dict : mapping of str to array_like
             A dict, the result of ``np.load("net.npz")``, or the state of a PyTorch module. The arrays are all float32
-            or all float64; float16 and bfloat16 become float32, unless the parameters have 16 bits: then their type.
+            or all float64, in any byte order; float16 and bfloat16 become float32, unless the parameters have 16 bits:
+            then their type.
         strict : bool, default True
             Whether missing and unexpected names are an error. Otherwise parameters that are missing keep their values,
             and the others their types.
@@ -640,6 +649,7 @@ def _array_of(name: str, value: Any, own: np.dtype[Any]) -> NDArray[Any]:
             half = str(value.dtype).endswith("bfloat16")  # NumPy has no such type
             value = value.float() if half else value
         array = np.asarray(value)
+        array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} is a {type(value).__name__}, which NumPy cannot read: {error}") from None
     return array.astype(own if is_half(own) else np.float32) if half or is_half(array.dtype) else array

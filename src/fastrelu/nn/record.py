@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu._entries import entries
 from fastrelu._foreign import refuse
+from fastrelu._read_only import hold, hold_views, let_go
 from fastrelu._steps import updates
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter
 
@@ -150,6 +151,7 @@ def detach(x: ArrayLike) -> NDArray[Any]:
     record = HERE.current
     if type(record) is Record:
         record.detached.append(array)
+        hold_views(record.held, (x,), (array,))
     return array
 
 
@@ -179,18 +181,12 @@ def save(module: Module, inputs: tuple[Any, ...], outputs: tuple[Any, ...], save
         if current.since != updates[0]:
             current.mark()
         current.nodes.append((module, inputs, outputs, saved))
-        frozen = current.frozen
-        for array in (*inputs, *outputs):
-            if type(array) is np.ndarray:
-                if array.flags.writeable:
-                    array.flags.writeable = False
-                    frozen[id(array)] = array
-                elif id(array.base) in frozen:  # a view of a read-only array is read-only
-                    frozen[id(array)] = array
+        hold(current.held, inputs, outputs)
         saved = None
     elif type(current) is Off or (current is None and not module.training):
         if current is not None and current.record is not None:
             current.record.detached.extend(outputs)
+            hold_views(current.record.held, inputs, outputs)
         saved = None
     if saved is not None:
         keep(module, (saved, updates[0]))
@@ -237,7 +233,7 @@ def writable(array: Any) -> None:
     """Let a layer overwrite an array that the record has made read-only."""
     record = HERE.current
     if type(record) is Record:
-        record.thaw(array)
+        let_go(record.held, array)
 
 
 # The backward calls of several threads wait for each other: gradients of shared parameters add up in the same memory.
@@ -276,7 +272,8 @@ class Record:
     """The calls of layers in the forward call of a network.
 
     It keeps all arrays alive, so that their identities hold, and read-only until the forward call ends: a change by
-    NumPy would not be recorded.
+    NumPy would not be recorded. Then each array is as writable as it was, whatever other threads record. A layer in
+    place writes into what this record alone holds.
 
     Attributes
     ----------
@@ -284,6 +281,9 @@ class Record:
         Module, inputs, outputs and saved objects of each call; an `Own` for a module with a backward of its own.
     detached : list
         Arrays that need no gradient.
+    held : dict
+        Arrays that are read-only until the forward call ends, by identity. What was read-only before is not among them,
+        nor views that NumPy makes of them within `forward`, to which it gives their flag: they stay read-only.
     since : int
         The number of the last update of parameters before the last call.
     marks : list or None
@@ -292,14 +292,14 @@ class Record:
         What the network got and returned.
     """
 
-    __slots__ = ("args", "detached", "frozen", "kwargs", "marks", "nodes", "output", "since")
+    __slots__ = ("args", "detached", "held", "kwargs", "marks", "nodes", "output", "since")
 
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.nodes: list[Node] = []
         self.detached: list[Any] = []
         self.args, self.kwargs = args, kwargs
         self.output: Any = None
-        self.frozen: dict[int, NDArray[Any]] = {}
+        self.held: dict[int, NDArray[Any]] = {}
         self.since = updates[0]
         self.marks: list[tuple[int, int]] | None = None
 
@@ -310,7 +310,7 @@ class Record:
         inputs = tuple(filter(is_array, flat((args, kwargs))))
         if getattr(module, "inplace", False):
             for value in inputs:
-                self.thaw(value)
+                let_go(self.held, value)
         log: dict[tuple[Module, str], Any] = {}
         HERE.current = Alone(log)
         try:
@@ -330,22 +330,6 @@ class Record:
         """Return the number of the last update of parameters before a call."""
         return next((number for end, number in self.marks or () if i < end), self.since)
 
-    def thaw(self, array: Any) -> None:
-        """Make an array writable again."""
-        if id(array) in self.frozen:
-            if id(array.base) in self.frozen:
-                array.base.flags.writeable = True
-            array.flags.writeable = True
-
-    def release(self) -> None:
-        """Make all arrays writable again."""
-        for array in self.frozen.values():
-            try:  # noqa: SIM105  contextlib.suppress would cost more than the rest
-                array.flags.writeable = True
-            except ValueError:
-                pass  # another thread has the array below in its record
-        self.frozen = {}
-
     # --- Backward -------------------------------------------------------------------------------------------------
 
     def backward(self, root: Module, grad: Any, *, input_grad: bool, overwrite_grad: bool) -> Any:
@@ -358,16 +342,19 @@ class Record:
         todo = self._plan(root, set(gradients), input_grad=input_grad)
         release(root)
         self.nodes = []
+        parameters = [parameter for node, _ in todo for parameter in _parameters_of(node)]
+        _part_from_parameters(gradients, parameters)
         # Gradients that nothing else refers to.
-        owned = set(gradients) if overwrite_grad else set()
+        owned = _own(gradients, todo, parameters) if overwrite_grad else set()
         while todo:
             node, needed = todo.pop()
             module, inputs, outputs, saved = node
             if gradients.keys().isdisjoint(map(id, outputs)):
                 continue
             key = id(outputs[0])
-            overwrite = key in owned
-            owned.discard(key)
+            given = gradients.keys() & set(map(id, outputs))
+            overwrite = given <= owned
+            owned -= given
             found: Any
             if type(saved) is Own or "backward" in vars(module):
                 found = _own_backward(root, node, gradients, input_grad=bool(needed), overwrite_grad=overwrite)
@@ -479,6 +466,9 @@ class Record:
     def _foreign(self, root: Module, array: Any, end: int) -> tuple[str, str]:
         """Say what an array is that no layer made, and what to do instead."""
         shape = np.shape(array)
+        if isinstance(array, np.generic):  # h.std() is one too, and its gradient would be missing
+            way_out = "pass a constant as a Python number, float(x); operations of NumPy are not recorded"
+            return f"the NumPy scalar {array}, which no layer made", f"{way_out}; use {_WAYS_OUT}"
         if isinstance(array, np.ndarray):
             for module, _, outputs, _ in reversed(self.nodes[:end]):
                 if any(isinstance(made, np.ndarray) and np.may_share_memory(array, made) for made in outputs):
@@ -675,6 +665,42 @@ def owner(array: Any) -> int:
 def saved_arrays(node: Node) -> list[NDArray[Any]]:
     """Return the arrays that were saved for the backward of a call."""
     return [value for value in saved_values(node[3]) if isinstance(value, np.ndarray)]
+
+
+def _parameters_of(node: Node) -> list[Parameter]:
+    """Return the parameters of which the backward of a call may read the values, or change the gradients."""
+    module, inputs, _, saved = node
+    found = [x for x in inputs if isinstance(x, Parameter)]
+    if type(saved) is Own or "backward" in vars(module):
+        return [*found, *module.parameters()]
+    return found + [x for x in vars(module).values() if type(x) is Parameter] if module._learns else found
+
+
+def _part_from_parameters(gradients: dict[int, Any], parameters: list[Parameter]) -> None:
+    """Copy gradients that the caller took from parameters, to whose gradients the backward adds."""
+    memory = {owner(x) for p in parameters for x in (p._grad, p._buffer) if x is not None}
+    for key, gradient in entries(gradients):
+        if owner(gradient) in memory:
+            gradients[key] = gradient.copy()
+
+
+def _own(gradients: dict[int, Any], todo: list[tuple[Node, Any]], parameters: list[Parameter]) -> set[int]:
+    """Return which of the caller's gradients may be overwritten: nothing else is read from their memory.
+
+    Elements of an array that is contiguous do not share memory with each other.
+    """
+    read: list[Any] = [parameter.data for parameter in parameters]
+    for node, _ in todo:
+        # What a layer saves is what it got or returned, or its own.
+        read += [*node[1], *node[2], *(saved_arrays(node) if type(node[3]) is Own else ())]
+    arrays = {id(x): x for x in read if isinstance(x, np.ndarray)}.values()
+    owned = set()
+    for key, gradient in entries(gradients):
+        others = [other for name, other in entries(gradients) if name != key]
+        alone = not any(np.may_share_memory(gradient, other) for other in (*others, *arrays))
+        if alone and gradient.flags.writeable and gradient.flags.forc:
+            owned.add(key)
+    return owned
 
 
 def saved_values(saved: Any) -> list[Any]:
