@@ -39,6 +39,26 @@ class IncompatibleKeys(NamedTuple):
         return f"IncompatibleKeys({names})" if any(self) else "<All keys matched successfully>"
 
 
+class Watcher:
+    """A hook of an object that watches the calls of a module, and is no part of it.
+
+    Copies and pickles of the module are made without it. This base class watches nothing; it takes the place of a watcher
+    in those that a subclass makes from all attributes, by a `__getstate__` of its own.
+    """
+
+    def begin(self, module: Module, call: object) -> None:
+        """Take note that a call begins; `call` is an object that stands for this call alone."""
+
+    def end(self, call: object) -> None:
+        """Take note that a call has ended, also by an error, which may have been raised before `begin`."""
+
+    def __call__(self, module: Module, args: tuple[Any, ...], output: Any) -> None:
+        """Take note of arguments and output of a call."""
+
+    def __reduce__(self) -> Any:
+        return Watcher, ()
+
+
 class Module:
     """Base class of layers and networks: a `forward` that calls layers, and nothing else is needed for training.
 
@@ -198,10 +218,22 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call :meth:`forward`, then the hooks."""
-        if not self._is_layer:
+        if self._hooks:
+            return self._call_watched(args, kwargs)
+        return self.forward(*args, **kwargs) if self._is_layer else self._call(args, kwargs)
+
+    def _call_watched(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a module that has hooks; those that watch it learn when the call begins and ends."""
+        watchers = [hook for hook in self._hooks if isinstance(hook, Watcher)]  # a new list, which stands for the call
+        try:
+            for watcher in watchers:
+                watcher.begin(self, watchers)
+            if self._is_layer:
+                return self._run_own_hooks(args, self.forward(*args, **kwargs))
             return self._call(args, kwargs)
-        result = self.forward(*args, **kwargs)
-        return self._run_own_hooks(args, result) if self._hooks else result
+        finally:
+            for watcher in watchers:
+                watcher.end(watchers)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a module that is no layer: with a record, as a part of a recorded one, or without."""
@@ -593,8 +625,9 @@ class Module:
         return ""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the attributes without what belongs to this object: what a call saved, what has been checked."""
-        return {name: value for name, value in entries(vars(self)) if name not in _TRANSIENT}
+        """Return the attributes without what belongs to this object: what a call saved, what was checked, who watches."""
+        state = {name: value for name, value in entries(vars(self)) if name not in _TRANSIENT}
+        return {**state, "_hooks": _without_watchers(self._hooks)} if "_hooks" in state else state
 
     def __setstate__(self, state: Any) -> None:
         """Set the attributes of a copy or an unpickled module, or refuse what was not its state."""
@@ -602,11 +635,13 @@ class Module:
         if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
             raise TypeError(f"the state of a {kind} must be a dict of attributes, got {type(state).__name__!r}")
         given = {name: value for name, value in entries(state) if name not in {"_saved", "_checked", "_plan"}}
-        hooks = given.get("_hooks", ())
+        hooks: Any = given.get("_hooks", ())
         if not isinstance(hooks, tuple) or not all(map(callable, hooks)):
             raise TypeError(
                 f"the state of a {kind} is damaged, or of another class or version: it has hooks that are no functions, {hooks!r}"
             )
+        if hooks:
+            given["_hooks"] = _without_watchers(hooks)
         missing = [name for name in self._state_names() if name not in given]
         if missing:
             raise ValueError(
@@ -636,6 +671,10 @@ class Module:
         if not children:
             return f"{type(self).__name__}({''.join(lines)})"
         return "\n  ".join([f"{type(self).__name__}(", *lines, *children]) + "\n)"
+
+
+def _without_watchers(hooks: tuple[Callable[..., Any], ...]) -> tuple[Callable[..., Any], ...]:
+    return tuple(hook for hook in hooks if not isinstance(hook, Watcher))
 
 
 def _array_of(name: str, value: Any, own: np.dtype[Any]) -> NDArray[Any]:
