@@ -170,7 +170,8 @@ import sys
 import numpy as np
 import fastrelu as fr
 from cases import CASES
-from fastrelu import _runtime, fused
+from fastrelu import _runtime, fused, nn
+model = nn.Sequential(nn.Linear(1024, 64, rng=0), nn.ReLU(), nn.Dropout(), nn.Linear(64, 2, rng=0))
 rows, bias_act = np.ones((2048, 1024), "f4"), fused.bias_act
 calls = [(case, case.data(size, "f4")) for case in CASES for size in (3, max(_runtime.waking_from))]
 before = {*sys.modules}
@@ -180,6 +181,7 @@ for x in (rows, rows[:2, :3], rows.T, rows[::-1].astype("f2"), rows.astype(">f8"
     fr.softmax_backward_from_output(x, fr.softmax(x)), fr.softmax(x, axis=0, out=x.copy()), fr.logsumexp(x, axis=0)
     fr.glu(x[:, :2]), fr.cross_entropy(x, np.zeros(len(x), int)), bias_act(x, x[0], "gelu")
     fr.relu(x, out=x.copy(), where=x > 0), fr.relu_(x.copy())
+model(rows), model.backward(np.ones((2048, 2), "f4")), model.eval()(rows), model(rows)
 print(*({*sys.modules} - before))
 """
     assert run_python(code) == "\n"
