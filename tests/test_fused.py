@@ -337,6 +337,8 @@ def test_outputs_of_other_types() -> None:
         (lambda x: fr.swiglu((x, x[0])), ValueError, r"one shape, got \(2, 3\) and \(3,\)"),
         (lambda x: fr.swiglu((x,)), ValueError, "got a tuple of 1"),
         (lambda x: fr.swiglu((x, x), gate="first"), ValueError, "not to a pair"),
+        (lambda x: fr.swiglu([x, x]), TypeError, "swiglu takes .*, got a list of two arrays: pass the tuple"),
+        (lambda x: fr.glu_backward(x, [x, x]), TypeError, "glu takes .*, got a list of two arrays: pass the tuple"),
         (lambda x: fr.swiglu(x, 0, limit=0), ValueError, "limit must be positive, got 0"),
         (lambda x: fr.swiglu(x, 0, limit="7"), TypeError, "swiglu: limit must be a number, got '7'"),
         (lambda x: fr.swiglu(x, 0, limit=x[0]), TypeError, r"swiglu: limit must be a number, got array\("),

@@ -204,6 +204,25 @@ def test_infinities(case: Case, reduction: str) -> None:
         assert np.isnan(gradient[~known]).all()
 
 
+@each_reduction
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+@each_case
+def test_no_warnings(case: Case, kind: str, reduction: str) -> None:
+    """Losses that leave the range of their type are infinite, or 0, without a warning; so are gradients."""
+    largest = np.finfo(kind).max
+    extremes = np.array([largest, -largest, 0, 1, np.finfo(kind).tiny, -20, largest / 2], kind)
+    x, y = (a.astype(kind) if a.dtype.kind == "f" else a for a in case.arrays((49, 7), np.float64))
+    if case.inputs == "numbers":
+        x, y = (np.ascontiguousarray(a) for a in np.broadcast_arrays(extremes[:, None], extremes))
+    elif case.inputs != "shares":
+        x[:7], x[7:] = extremes[:, None], extremes
+    ours = case.build(reduction)
+    with np.errstate(all="raise"):
+        loss = ours(x, y)
+        ours.backward(np.resize(np.array([0, 1, largest, 1e-7], kind), np.shape(loss)))
+    assert loss.dtype == kind
+
+
 @each_plain
 def test_no_elements(case: Case) -> None:
     """Without elements the mean is NaN without a warning, the sum 0 and the gradient empty."""

@@ -244,10 +244,11 @@ print("ok")
     assert run_python(program) == "ok\n"
 
 
-def test_openmp_variable() -> None:
-    """OMP_NUM_THREADS is honored, and ours cannot exceed it."""
+@pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "OMP_THREAD_LIMIT"])
+def test_openmp_variable(variable: str) -> None:
+    """OpenMP's limits are honored, and ours cannot exceed them."""
     program = "import fastrelu as fr; print(fr.get_num_threads())"
-    assert run_python(program, OMP_NUM_THREADS="1", FASTRELU_NUM_THREADS="8") == "1\n"
+    assert run_python(program, FASTRELU_NUM_THREADS="8", **{variable: "1"}) == "1\n"
 
 
 # Two workers for each of the ways to start some; `threads` is what each would use.

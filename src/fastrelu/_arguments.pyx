@@ -5,6 +5,7 @@ from operator import index
 import numpy as np
 
 from fastrelu import _foreign
+from fastrelu._core import quietly
 
 cimport numpy as cnp
 from cpython.long cimport PyLong_CheckExact
@@ -48,8 +49,17 @@ cdef int _joint_type(str name, cnp.ndarray a, cnp.ndarray b, int *result) except
 
 
 cdef cnp.ndarray _rounded(cnp.ndarray y, int result):
-    """Results in their type."""
-    return y if has_kernels(result) else narrowed(y, result)
+    """Results in their type; losses and logarithms of sums are float64, and contiguous."""
+    cdef cnp.ndarray found
+    cdef Py_ssize_t i
+    if cnp.PyArray_TYPE(y) == result:
+        return y
+    if not has_kernels(result):
+        return narrowed(y, result)
+    found = cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(y), cnp.PyArray_DIMS(y), cnp.NPY_FLOAT)
+    for i in range(cnp.PyArray_SIZE(y)):  # NumPy would warn of numbers that are too large
+        (<float *>cnp.PyArray_DATA(found))[i] = <float>(<double *>cnp.PyArray_DATA(y))[i]
+    return found
 
 
 cdef cnp.ndarray _as_carray(object x, int dtype):
@@ -69,7 +79,15 @@ cdef cnp.ndarray _native(cnp.ndarray x, int dtype):
         return x
     if _is_half(x):
         return widened(x, dtype)
-    return x.astype(cnp.PyArray_DescrFromType(dtype))
+    return _converted(x, dtype)
+
+
+cdef cnp.ndarray _converted(cnp.ndarray x, int dtype):
+    """A copy in a type, in which numbers beyond it are infinite. Only conversions of floating-point types set flags."""
+    descr = cnp.PyArray_DescrFromType(dtype)
+    if cnp.PyArray_TYPE(x) == dtype or not cnp.PyTypeNum_ISFLOAT(cnp.PyArray_TYPE(x)):
+        return x.astype(descr)
+    return quietly(x.astype, descr)
 
 
 cdef enum:
@@ -148,15 +166,11 @@ cpdef cnp.ndarray spread_mask(str name, cnp.ndarray mask, tuple shape):
                          f"{shape}") from None
 
 
-# A number beyond float32 is infinite there. A `with` block here would crash where memory ends.
-_native_quietly = np.errstate(over="ignore")(lambda value, dtype: _native(value, dtype))  # infinite beyond float32
-
-
 cpdef cnp.ndarray spread(str name, str operand, cnp.ndarray value, int dtype, tuple shape):
     """A bias or a sink in the type that computes, broadcast to a shape."""
     if operand == "bias" and cnp.PyArray_TYPE(value) == cnp.NPY_BOOL:
         raise TypeError(f"{name}: bias of type bool would be added as 0 and 1; a mask is where=")
-    value = _native_quietly(value, dtype)
+    value = _native(value, dtype)
     try:
         return np.broadcast_to(value, shape)
     except ValueError:

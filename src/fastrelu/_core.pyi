@@ -9,6 +9,8 @@ _T = TypeVar("_T")
 
 explained_context: ContextVar[bool]
 learners: list[Callable[[], None]]
+quiet: np.errstate
+quietly: Callable[..., Any]
 
 class Explained(BaseException): ...
 

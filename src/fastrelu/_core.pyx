@@ -387,6 +387,13 @@ cdef int _promote(PyObject *ufunc, PyObject **operands, PyObject **signature, Py
 cdef object _promoter = PyCapsule_New(<void *>_promote, "numpy._ufunc_promoter", NULL)
 
 
+# NumPy warns of flags that its own conversions set, the kernels do not: what became of a number shows in the result. A
+# decorator, for a `with` block would crash where memory ends; and a call that it decorates.
+quiet = np.errstate(all="ignore")
+quietly = quiet(lambda function, *args, **options: function(*args, **options))
+cdef object _copy_quietly = quiet(np.copyto)
+
+
 def add_promoter(ufunc):
     """Make a ufunc choose its loops as the doors choose; a mask is the last input of one whose name says so."""
     PyUFunc_AddPromoter(ufunc, (np.dtype,) * ufunc.nargs, _promoter)
@@ -1009,7 +1016,8 @@ def copy_into(target not None, result, where=True):
                 result = as_half(result, target.dtype)
         if is_bfloat16(result.dtype) and result.dtype == target.dtype:
             target, result = target.view(np.uint16), np.asarray(result).view(np.uint16)
-    np.copyto(target, result, casting="same_kind", where=where)
+    copy = np.copyto if getattr(result, "dtype", None) == target.dtype else _copy_quietly
+    copy(target, result, casting="same_kind", where=where)
 
 
 def check_types(str name, names, values):
@@ -1030,11 +1038,28 @@ def check_types(str name, names, values):
                             f"{operand} {found}") from None
 
 
-cdef object _call_ufunc(Kernel kernel, int level, list args, object out, object where):
-    cdef PyObject *vector[FR_MAX_OPERANDS + 1]  # and a mask
-    cdef int j, n = kernel.nin
-    for j in range(n):
-        vector[j] = <PyObject *>args[j]
+cdef bint _is_converted(object value, int dtype):
+    """Is it an input that NumPy converts to the type of a loop with floating-point flags? Signaling NaN set one."""
+    cdef int own = dtype
+    if cnp.PyArray_Check(value):
+        own = cnp.PyArray_TYPE(<cnp.ndarray>value)
+    elif cnp.PyArray_CheckScalar(value):
+        own = cnp.PyArray_DescrFromScalar(value).type_num
+    return own != dtype and cnp.PyTypeNum_ISFLOAT(own)
+
+
+cdef object _call_ufunc(Kernel kernel, int level, int dtype, list args, object out, object where):
+    """Call the ufunc, whose loop for this type sets no flags; without a warning about what NumPy converts."""
+    cdef PyObject *vector[FR_MAX_OPERANDS + 2]  # and a mask, and the ufunc
+    cdef int j, n = kernel.nin + 1
+    cdef bint converts = out is not None and out is not Ellipsis
+    if converts and cnp.PyArray_Check(out):
+        converts = cnp.PyArray_TYPE(<cnp.ndarray>out) != dtype
+    ufunc = kernel.accurate if level else kernel.fast
+    vector[0] = <PyObject *>ufunc
+    for j in range(kernel.nin):
+        vector[j + 1] = <PyObject *>args[j]
+        converts = converts or _is_converted(args[j], dtype)
     names = None
     if out is not None:
         vector[n] = <PyObject *>out
@@ -1044,7 +1069,7 @@ cdef object _call_ufunc(Kernel kernel, int level, list args, object out, object 
         vector[n] = <PyObject *>where
         names = _WHERE if out is None else _OUT_WHERE
     try:
-        return PyObject_Vectorcall(kernel.accurate if level else kernel.fast, vector, kernel.nin,
+        return PyObject_Vectorcall(quietly if converts else ufunc, &vector[not converts], kernel.nin + converts,
                                    NULL if names is None else <PyObject *>names)
     except TypeError as refused:
         if str(refused).startswith(f"ufunc '{kernel.name}' "):  # NumPy's words do not say which operand it is
@@ -1080,7 +1105,7 @@ cdef object _run_ufunc(const _General *call, Kernel kernel, list args, object ta
             where = where.copy()
     if call.how.load != NULL and not call.unknown:
         return _run_half(call, kernel, args, target, where)
-    return _call_ufunc(kernel, call.level, args, target, where)
+    return _call_ufunc(kernel, call.level, call.dtype, args, target, where)
 
 
 cdef object _run_half(const _General *call, Kernel kernel, list args, object target, object where):
@@ -1091,15 +1116,15 @@ cdef object _run_half(const _General *call, Kernel kernel, list args, object tar
     for j in range(kernel.nin):
         numbers = numbers or (type(args[j]) is cnp.ndarray and cnp.PyArray_TYPE(args[j]) == cnp.NPY_FLOAT32)
     if not numbers:
-        return _call_ufunc(kernel, call.level, args, target, where)
+        return _call_ufunc(kernel, call.level, call.dtype, args, target, where)
     for j in range(kernel.nin):
-        args[j] = args[j].astype(computed)
+        args[j] = quietly(args[j].astype, computed)
     if isinstance(target, np.ndarray):
         own = np.empty((), dtype_of(type_of(call.dtype)))
         copy_into(np.asarray(target), own, False)  # refuses what it could not write below
         wide = np.empty(target.shape, computed)
-        _call_ufunc(kernel, 0, list(map(np.asarray, args)), wide, where)
-    found = target if type(target) is cnp.ndarray else _call_ufunc(kernel, 0, args, target, where)
+        _call_ufunc(kernel, 0, computed.num, list(map(np.asarray, args)), wide, where)
+    found = target if type(target) is cnp.ndarray else _call_ufunc(kernel, 0, computed.num, args, target, where)
     if isinstance(target, np.ndarray):
         half = _moved(wide, call.dtype, False, call.how.store)
         copy_into(np.asarray(target), half, where)
@@ -1109,7 +1134,7 @@ cdef object _run_half(const _General *call, Kernel kernel, list args, object tar
     half = _moved(np.asarray(found), call.dtype, False, call.how.store)
     if not isinstance(found, np.ndarray):
         return half[()]
-    found = found.astype(half.dtype)  # of a subclass
+    found = quietly(found.astype, half.dtype)  # of a subclass
     copy_into(np.asarray(found), half)
     return found
 

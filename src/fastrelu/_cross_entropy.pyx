@@ -169,7 +169,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
         weights = _as_data(name, weight)
         if class_of_dtype(<cnp.dtype>weights.descr) == NEITHER:
             raise TypeError(f"cross_entropy: weight must consist of real numbers, not {weights.dtype}")
-        weights = _as_carray(weights, cnp.NPY_DOUBLE)
+        weights = _as_carray(_native(weights, cnp.NPY_DOUBLE), cnp.NPY_DOUBLE)
     given = _as_data("cross_entropy", labels)
     x = _as_data("cross_entropy", logits)
     settle()
@@ -257,17 +257,19 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     if late:
         count = rows - fr_load(&skipped)
 
-    cast = np.float64 if dtype == cnp.NPY_DOUBLE else np.float32
     if grad is not None:
         grad = _rounded(grad, result)
     if reduction == "none":
-        loss = losses.astype(cast) if result == cnp.NPY_FLOAT else _rounded(losses, result)
+        loss = _rounded(losses, result)
         loss = loss if shape else loss[()]
     else:
         total = _sum(<const double *>cnp.PyArray_DATA(losses), cnp.PyArray_SIZE(losses))
         if reduction == "mean":
             total = total / count if count else NAN  # also where smoothed losses count but their weights do not
-        loss = cast(total) if result == dtype else _rounded(np.array(total), result)[()]
+        if result == cnp.NPY_FLOAT:  # rounded here, for NumPy would warn of a number that is too large
+            loss = np.float32(<float>total)
+        else:
+            loss = np.float64(total) if result == dtype else _rounded(np.array(total), result)[()]
     if not with_grad:
         return loss
     if destination is None:

@@ -226,7 +226,7 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
             log_count = log(<double>count) if count else NAN
         sum[i] -= log_count
     found = np.asarray((<object>sums).reshape(kept))
-    found = found.astype(cnp.PyArray_DescrFromType(dtype)) if result == dtype else _rounded(found, result)
+    found = _rounded(found, result)
     if target is not None:
         copy_into(target, found)
         return given

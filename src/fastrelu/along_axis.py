@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import _foreign, runtime
 from fastrelu._arguments import as_scale, spread, spread_mask
-from fastrelu._core import joint_dtype, stored, target_in_place
+from fastrelu._core import joint_dtype, quiet, quietly, stored, target_in_place
 from fastrelu._cross_entropy import cross_entropy as _cross_entropy
 from fastrelu._logsumexp import logsumexp as _logsumexp
 from fastrelu._logsumexp import logsumexp_backward as _logsumexp_backward
@@ -84,9 +84,7 @@ def _at_least_tiny(tau: float, dtype: np.dtype[Any]) -> float:
     return max(tau, float(np.finfo(dtype).smallest_subnormal)) if dtype.kind == "f" else tau
 
 
-# Settings of errors belong to decorators, which are NumPy's: compiled by Cython 3.3, a `with` block in which memory ends
-# crashes.
-@np.errstate(invalid="ignore", over="ignore")  # of infinities, which softmax gives the limit for
+@quiet  # of infinities, which softmax gives the limit for
 def _noisy(name: str, x: ArrayLike, axis: Axis, tau: float, rng: Any) -> NDArray[Any]:
     """Return x with noise, divided by tau, in float32 or float64."""
     x = as_real(name, x)
@@ -105,10 +103,7 @@ def _noisy(name: str, x: ArrayLike, axis: Axis, tau: float, rng: Any) -> NDArray
     return noise
 
 
-_divide = np.errstate(over="ignore")(np.divide)  # a gradient divided by a small tau may be infinite
-
-
-@np.errstate(all="ignore")  # as in a pass of the kernels
+@quiet
 def _scaled_from_output(name: str, kind: int, grad: Any, y: Any, axis: Axis, scale: Any, out: Output) -> Any:
     """Return the gradient from the output, times a scale; a type of 16 bits is rounded once."""
     factor = as_scale(name, scale)
@@ -133,7 +128,7 @@ def _summed(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     return np.asarray(found).reshape(shape)  # no scalar, which NumPy cannot index where memory ends
 
 
-@np.errstate(all="ignore")  # as in a pass of the kernels
+@quiet
 def _backward_parameters(
     function: str,
     kind: int,
@@ -876,7 +871,7 @@ def gumbel_softmax(
     soft = forward(_rows, _SOFTMAX, noisy, axis, noisy if hard else target, where)
     y = forward(_rows, _HARDMAX, soft, axis, target, where) if hard else soft
     if rounded:
-        y = stored("gumbel_softmax", y.astype(kind), out)
+        y = stored("gumbel_softmax", quietly(y.astype, kind), out)
     return y if wrap is None else wrap(y)
 
 
@@ -921,7 +916,7 @@ def gumbel_softmax_backward_from_output(
     if tau == 1 or joint_dtype(grad, y).itemsize != 2:
         return from_output(_rows, _SOFTMAX, grad, y, axis, out, tau, True)
     dx = from_output(_rows, _SOFTMAX, grad, y, axis, None)
-    dx = _divide(dx, _at_least_tiny(tau, dx.dtype), out=dx if np.ndim(dx) else None)
+    dx = quietly(np.divide, dx, _at_least_tiny(tau, dx.dtype), out=dx if np.ndim(dx) else None)
     return stored("gumbel_softmax_backward_from_output", dx, out)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import activations
 from fastrelu._core import call as run
-from fastrelu._core import check_types, joint_dtype, stored, target_in_place
+from fastrelu._core import check_types, joint_dtype, quiet, stored, target_in_place
 from fastrelu._entries import entries
 from fastrelu._foreign import is_foreign, refuse, refuse_untyped
 from fastrelu._fused import ADD, call_fused, small_sum
@@ -351,6 +351,7 @@ def _shape_of_bias(x: Any, axis: int) -> NDArray[Any]:
     return np.zeros((np.shape(x)[at],) + (1,) * (np.ndim(x) - 1 - at), x.dtype)
 
 
+@quiet
 def _summed(dx: Any, bias: Any) -> Any:
     """Return the sum of a gradient over all axes along which the bias does not vary."""
     if type(dx) is not np.ndarray and not isinstance(dx, np.ma.MaskedArray):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrelu import _gated, activations
-from fastrelu._core import check_types, copy_into, empty_like, explaining, joint_dtype, target_in_place
+from fastrelu._core import check_types, copy_into, empty_like, explaining, joint_dtype, quietly, target_in_place
 from fastrelu._foreign import is_foreign, refuse, refuse_labels, refuse_untyped
 from fastrelu._fused import MULTIPLY, call_fused
 from fastrelu._options import axis_index, choice, real_number
@@ -118,6 +118,11 @@ class Unit:
                 )
             return gate, value
         if type(x) is not np.ndarray:
+            if isinstance(x, list) and len(x) == 2 and all(getattr(part, "ndim", 0) for part in x):
+                raise TypeError(
+                    f"{self.name} takes one array or a pair (gate, value), got a list of two arrays: pass the tuple "
+                    "(gate, value), or numpy.stack of the list for one array"
+                )
             refuse_labels(f"{self.name} of one array", x=x)  # the halves would meet by their labels
             x = _shaped(x)
         first, second = self.halves(x)
@@ -267,7 +272,8 @@ class Unit:
         if target is None:
             return gradient
         plain = gradient if is_foreign(gradient) else np.asarray(gradient)  # a subclass would get the target
-        copy: Any = copy_into if type(target) is type(plain) is np.ndarray else np.copyto  # both cast if the kind stays
+        own = type(target) is type(plain) is np.ndarray
+        copy: Any = copy_into if own else functools.partial(quietly, np.copyto)  # both cast if the kind stays
         call_whole(self.name, copy, target, plain)
         return target
 
@@ -382,7 +388,8 @@ def glu(
     Parameters
     ----------
     x : array_like, or tuple of two
-        Input with an even number of elements along `axis`; or the pair ``(gate, value)`` of one shape.
+        Input with an even number of elements along `axis`; or the pair ``(gate, value)`` of one shape, a
+        tuple.
     axis : int, default -1
         The axis that is halved.
     gate : {"first", "second"}, default "second"
@@ -459,7 +466,8 @@ def swiglu(
     Parameters
     ----------
     x : array_like, or tuple of two
-        Input with an even number of elements along `axis`; or the pair ``(gate, value)`` of one shape.
+        Input with an even number of elements along `axis`; or the pair ``(gate, value)`` of one shape, a
+        tuple.
     axis : int, default -1
         The axis that is halved.
     beta : float, default 1.0
@@ -558,7 +566,8 @@ def geglu(
     Parameters
     ----------
     x : array_like, or tuple of two
-        Input with an even number of elements along `axis`; or the pair ``(gate, value)`` of one shape.
+        Input with an even number of elements along `axis`; or the pair ``(gate, value)`` of one shape, a
+        tuple.
     axis : int, default -1
         The axis that is halved.
     approximate : {"none", "tanh"}, default "none"
@@ -650,7 +659,8 @@ def reglu(
     Parameters
     ----------
     x : array_like, or tuple of two
-        Input with an even number of elements along `axis`; or the pair ``(gate, value)`` of one shape.
+        Input with an even number of elements along `axis`; or the pair ``(gate, value)`` of one shape, a
+        tuple.
     axis : int, default -1
         The axis that is halved.
     gate : {"first", "second"}, default "first"

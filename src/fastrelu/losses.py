@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import _core
 from fastrelu._arguments import _as_output, _check_output
+from fastrelu._core import quiet
 from fastrelu._foreign import refuse
 from fastrelu._runtime import pinned
 from fastrelu._typing import Output
@@ -35,8 +36,6 @@ _BLOCK = (
     131072  # elements: the fastest of 2**13 to 2**17, where smaller ones fit into a nearer cache but make more calls
 )
 _DOT = 8192  # elements: OpenBLAS computes dot products of more than 10,000 on several threads
-
-quiet = np.errstate(all="ignore")  # a decorator: infinities and NaN show in the result, as in PyTorch and all kernels
 
 
 # --- For all losses ---------------------------------------------------------------------------------------------------

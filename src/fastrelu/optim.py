@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastrelu._steps as _steps  # noqa: PLR0402  not what stands for it in the package
+from fastrelu._core import quiet
 from fastrelu._entries import entries
 from fastrelu._options import at_least, check_flag, real_number
-from fastrelu.losses import quiet
 from fastrelu.nn.parameter import FLOATS, Parameter
 from fastrelu.nn.utils import parameter_list
 

@@ -65,7 +65,7 @@ def _as_scale(name: str, operand: str, value: Any, dtype: Any) -> NDArray[Any]:
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} takes real numbers as {operand}, got {value!r}")
-    with np.errstate(over="ignore", under="ignore"):  # what becomes of the scale is checked below
+    with np.errstate(all="ignore"):  # what becomes of the scale is checked below
         rounded = array.astype(dtype)
     wrong = ~((rounded > 0) & (rounded < np.inf))
     if wrong.any():

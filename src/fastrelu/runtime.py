@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from fastrelu import _core, _rows, _runtime, _sums
+from fastrelu._blocks import block
 from fastrelu._entries import entries
 from fastrelu._version import __version__
 
@@ -92,11 +92,12 @@ def get_precision() -> Precision:
     return _PRECISIONS[_runtime.precision_level()]
 
 
-@contextlib.contextmanager
+@block
 def precision(level: Precision) -> Iterator[None]:
     """Override the default precision for the calls in a ``with`` block.
 
-    It applies to the thread or asyncio task that opens the block, and to lazy graphs built in it.
+    It applies to the thread or asyncio task that opens the block, and to lazy graphs built in it. The object can be kept,
+    for several blocks, also within each other, and decorate functions.
 
     Parameters
     ----------
@@ -180,11 +181,12 @@ def get_num_threads() -> int:
     return _runtime.thread_count()
 
 
-@contextlib.contextmanager
+@block
 def threads(n: int) -> Iterator[None]:
     """Limit the threads of the calls in a ``with`` block.
 
-    It applies to the Python thread or asyncio task that opens the block.
+    It applies to the Python thread or asyncio task that opens the block. The object can be kept, for several blocks, also
+    within each other, and decorate functions.
 
     Parameters
     ----------

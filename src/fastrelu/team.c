@@ -294,6 +294,9 @@ int fr_team_granted(void) {
     if (fr_load(&fr_team_set.granted)) return (int)fr_load(&fr_team_set.granted);
     int threads = omp_get_max_threads();
     if (threads > FR_MOST_THREADS) threads = FR_MOST_THREADS;
+#if _OPENMP >= 200805 /* 3.0; MSVC has 2.0 */
+    if (threads > omp_get_thread_limit()) threads = omp_get_thread_limit();
+#endif
 #ifdef __linux__
     if (threads == 1) return 1;
     caller_masked = fr_affinity(&caller_mask) == 0;

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu._core import call, call_in_place, call_unary, check_types, explaining
+from fastrelu._core import call, call_in_place, call_unary, check_types, explaining, quiet, quietly
 from fastrelu._foreign import is_foreign, refuse, wrapper
 from fastrelu._options import axis_index, check_flag, generator, integer
 from fastrelu._side_by_side import call_side_by_side, parts
@@ -1263,13 +1263,19 @@ def _draw(x: Any, lower: float, upper: float, training: bool, rng: Any, slopes: 
         raise ValueError("rrelu writes slopes=, which is read-only")
     if explaining():  # nothing is drawn
         return np.empty(shape, dtype) if slopes is None else slopes
-    drawn = generator(rng).random(shape, dtype)
+    own = dtype if slopes is None else slopes.dtype
+    given = getattr(x, "dtype", None)
+    if slopes is None and isinstance(given, np.dtype) and given.name in {"float16", "bfloat16"}:  # so has the result
+        own = given
+    return _within(generator(rng).random(shape, dtype), lower, upper, own)
+
+
+@quiet
+def _within(drawn: NDArray[Any], lower: float, upper: float, own: Any) -> NDArray[Any]:
+    """Return numbers between 0 and 1 scaled to a range, in a type."""
     drawn *= upper - lower
     drawn += lower
-    own = getattr(x, "dtype", None)
-    if slopes is None and isinstance(own, np.dtype) and own.name in {"float16", "bfloat16"}:  # so has the result
-        return drawn.astype(own)
-    return drawn if slopes is None else drawn.astype(slopes.dtype, copy=False)
+    return drawn.astype(own, copy=False)
 
 
 def _keep(drawn: Any, slopes: NDArray[Any] | None) -> None:
@@ -1462,7 +1468,7 @@ def crelu_backward(grad: ArrayLike, x: ArrayLike, axis: int = -1, *, out: NDArra
     grad, array = _kept("crelu_backward", grad, "x", x, out)
     risen = call(_relu_backward, None, True, _halves_of_gradient(grad, array, axis)[0], array)
     fallen = call(_srelu_backward, None, True, _halves_of_gradient(grad, array, axis)[1], array, *_NEGATIVE)
-    return np.add(risen, fallen, out=risen if out is None else out)
+    return quietly(np.add, risen, fallen, out=risen if out is None else out)
 
 
 def crelu_backward_from_output(
@@ -1485,4 +1491,4 @@ def crelu_backward_from_output(
     risen = call(_relu_backward_from_output, None, True, _halves_of_gradient(grad, first, axis)[0], first)
     second = _halves(array, axis)[1]
     fallen = call(_relu_backward_from_output, None, True, _halves_of_gradient(grad, second, axis)[1], second)
-    return np.subtract(risen, fallen, out=risen if out is None else out)
+    return quietly(np.subtract, risen, fallen, out=risen if out is None else out)

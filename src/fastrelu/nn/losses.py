@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import along_axis, losses
+from fastrelu._core import quiet
 from fastrelu._options import choice, integer, number, real_number
 from fastrelu.activations import hard_tanh
 from fastrelu.nn.module import Layer
@@ -108,7 +109,7 @@ class _Loss(Layer):
         gradient, axes = saved
         return tuple(n for i, n in enumerate(gradient.shape) if i not in axes)
 
-    @losses.quiet
+    @quiet
     def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:  # noqa: ARG002  grad is one number as a rule
         if not input_grad:
             return None
@@ -587,7 +588,7 @@ class NLLLoss(_Loss):
         self.weight = weight
         self.ignore_index = ignore_index
 
-    @losses.quiet
+    @quiet
     def forward(self, log_probabilities: ArrayLike, labels: ArrayLike) -> Any:
         """Return the loss.
 

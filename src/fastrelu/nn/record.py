@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import itertools
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastrelu._blocks import block
 from fastrelu._entries import entries
 from fastrelu._foreign import refuse
 from fastrelu._read_only import hold, hold_views, let_go
@@ -69,7 +69,7 @@ _WAYS_OUT = (
 )
 
 
-@contextlib.contextmanager
+@block
 def no_grad() -> Iterator[None]:
     """Record nothing, also in training mode: no backward follows, and no layer keeps an array.
 
@@ -91,7 +91,7 @@ def no_grad() -> Iterator[None]:
         HERE.current = current
 
 
-@contextlib.contextmanager
+@block
 def enable_grad() -> Iterator[None]:
     """Record also in evaluation mode, for gradients of a model without dropout. Works as a decorator too.
 
