@@ -8,8 +8,10 @@ installed:
 
     apt-get download linux-image-6.1.0-53-cloud-amd64-unsigned && dpkg-deb -x linux-image-*.deb linux
 
-The program must end with tcdrain(1), or its last lines are lost. In Bochs 2.7 a fused multiply-add of doubles is wrong
-if exactly the first 63 bits cancel: compare with a v3 build that also runs on this machine.
+The program must end with tcdrain(1), or its last lines are lost. Bochs 2.7 has some bits wrong: compare with a v3 build
+that also runs on this machine. A fused multiply-add of doubles is wrong if exactly the first 63 bits cancel; conversions
+to float16 round what lies in the middle away from 0; those of uint32 to float and of uint64 to double lose the last bit
+of numbers that have the highest one.
 """
 
 import argparse
