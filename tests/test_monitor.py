@@ -434,3 +434,15 @@ def test_copies_of_a_monitor(way: str) -> None:
             assert str(other) == text
             other.reset()
             assert set(counts(monitor).values()) == {40}
+
+
+@pytest.mark.parametrize("elements", [1, 5])
+def test_a_constant_output(elements: int) -> None:
+    """Where nothing of the input comes through, the advice says so; one element shows nothing."""
+    model = nn.Sequential(nn.Linear(3, 1, rng=0), nn.ReLU())
+    model[0].weight.data[:] = 0
+    model[0].bias.data[:] = 2
+    with diagnostics.Monitor(model) as monitor:
+        model(np.random.default_rng(0).standard_normal((elements, 3), np.float32))
+    found = [text for text in monitor.advice() if text.startswith("1 ReLU")]
+    assert found == ["1 ReLU: all outputs are 2, whatever the input: look at the layers before it"] * (elements > 1)

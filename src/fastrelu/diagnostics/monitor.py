@@ -412,6 +412,9 @@ def _advice(heading: _Heading, units: Summary, overall: Summary, first_std: floa
             f"mean {overall.mean:.3g} and standard deviation {overall.std:.3g}: standardize the input, to mean 0 and "
             "standard deviation 1 over the training set"
         )
+    elif is_activation and apart == math.inf:
+        if overall.count > units.units:  # one element may be all there is
+            found.append(f"all outputs are {overall.mean:.3g}, whatever the input: look at the layers before it")
     elif is_activation and apart > OFF_CENTER and dead <= DEAD_UNITS:
         found.append(
             f"the mean is {apart:.1f} standard deviations from 0, which pushes the next layer's weights all one way: take "
