@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import itertools
 import os
 import re
 import shutil
@@ -19,6 +21,7 @@ import fastrelu as fr
 from fastrelu import diagnostics, nn
 from fastrelu._catalogue import elementwise_names, network_names, required_arguments
 from fastrelu._cli import bench, demo, demo_picture, guard
+from fastrelu._cli.explain import names
 from fastrelu._cli.main import main
 from fastrelu._cli.reference import Reference, agrees, evaluate, references
 from fastrelu.diagnostics.curves import LARGEST
@@ -67,7 +70,7 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         (["bench", "--size", "0"], "must be an integer of at least 1, got '0'"),
         (["bench", "--size", "many"], "must be an integer of at least 1, got 'many'"),
         (["bench", "--dtype", "float16"], "invalid choice: 'float16'"),
-        (["bench", "--ops", "rel"], "no activation named 'rel'; did you mean relu?"),
+        (["bench", "--ops", "rel"], "no element-wise function named 'rel'; did you mean relu?"),
         (["plot", "crelu"], "no element-wise activation named 'crelu'"),
         (["plot", "relu", "--span", "0"], "must be a positive number, got '0'"),
         (["plot", "relu", "--span", "wide"], "must be a positive number, got 'wide'"),
@@ -647,6 +650,8 @@ def test_an_error_of_the_program_is_told_apart(capsys: pytest.CaptureFixture[str
         (["relu_backward", "--layout", "sliced", "--out"], {"door": "N-d driver", "output": "given"}),
         (["relu_", "--dtype", "float64", "--layout", "F"], {"door": "fast path", "dtype": "float64"}),
         (["threshold", "--threads", "1", "--precision", "accurate"], {"threads": "1", "precision": "accurate"}),
+        (["softmax", "--layout", "sliced"], {"kernel": "softmax", "door": "N-d driver"}),
+        (["swiglu_backward", "--shape", "4,6"], {"kernel": "silu_backward"}),
     ],
 )
 def test_explain_describes_a_call(
@@ -659,10 +664,21 @@ def test_explain_describes_a_call(
     assert {key: shown[key] for key in wanted} == wanted
 
 
+def test_explain_takes_every_function_that_can_be_explained() -> None:
+    """The command knows what the function knows."""
+    x = np.ones((2, 4), np.float32)
+    found = set()
+    for name, count in itertools.product(dir(fr), (1, 2, 3)):
+        with contextlib.suppress(TypeError, ValueError):  # takes other arguments, or cannot be explained
+            fr.explain(getattr(fr, name), *[x] * count)
+            found.add(name)
+    assert {"softmax", "log_softmax_", "swiglu", "gelu"} <= found <= {*names()}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["softma"], "no function to explain named 'softma'"),
+        (["Softma"], "no function to explain named 'Softma'; did you mean softmax?"),
         (["relu", "--shape", "3,x"], "must be sizes such as 1000,1000, got '3,x'"),
         (["relu", "--dtype", "float99"], "must be a NumPy type such as float32, got 'float99'"),
         (["relu", "--layout", "diagonal"], "invalid choice: 'diagonal'"),

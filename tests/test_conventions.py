@@ -285,6 +285,12 @@ X = np.array([-4.0, -1.0, 0.0, 0.5, 3.0], np.float32)
         ("tf.reduce_logsumexp(np.outer(X, X), np.array([1]), True)", "fr.logsumexp(np.outer(X, X), 1, keepdims=True)"),
         ("tf.reduce_logsumexp_backward(X, np.outer(X, X), [0])", "fr.logsumexp_backward(X, np.outer(X, X), 0)"),
         ("F.special.logsumexp(np.outer(X, X), [0, 1], True)", "fr.logsumexp(np.outer(X, X), keepdims=True)"),
+        ("F.special.logsumexp(np.outer(X, X), (), True)", "fr.logsumexp(np.outer(X, X), keepdims=True)"),
+        *(
+            (f"{module}{name}(np.outer(X, X), [0, 1])", f"fr.{name}(np.outer(X, X), (0, 1))")
+            for module in ("keras.", "keras.ops.", "mlx.")
+            for name in ("softmax", "log_softmax")
+        ),
         ("keras.ops.logsumexp(np.outer(X, X), [-1])", "fr.logsumexp(np.outer(X, X), -1)"),
         # Numbers that our functions refuse.
         ("F.softplus(X, -2.0)", "-fr.softplus(-X, 2.0)"),

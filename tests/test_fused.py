@@ -201,6 +201,27 @@ def test_every_length(case: Case, isa: str, dtype: Any, precision: Any) -> None:
                 _runtime.set_defaults(stream_from=-1)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(
+    "shape", [(9,), (10, 10), (5, 1), (1, 5), (3000, 2), (200, 31), (200, 32), (200, 33), (4, 50, 3), (2, 3, 1, 4)]
+)
+def test_every_axis_of_a_bias(shape: tuple[int, ...], dtype: str) -> None:
+    """One number of the bias for one, few or many elements side by side; by positive and negative axes."""
+    x, residual = data(shape, dtype, 1), data(shape, dtype, 2)
+    for axis in range(-len(shape), len(shape)):
+        bias = data((shape[axis],), dtype, 3)
+        spread = np.expand_dims(bias, [i for i in range(len(shape)) if i != axis % len(shape)])
+        for more in ({}, {"residual": residual}):
+            with np.errstate(all="ignore"):
+                total = x + spread
+                total = total + residual if more else total
+            place = x.copy()
+            for given in (x, x.copy(order="F"), np.repeat(x, 2, -1)[..., ::2], place):
+                out = {"out": place} if given is place else {}
+                got = fused.bias_act(given, bias, "gelu", axis=axis, **more, **out)
+                assert_same_bits(got, fr.gelu(total), f"axis {axis}, {[*more]}")
+
+
 def test_other_types() -> None:
     """Mixed types, scalars, lists and masked arrays are what NumPy's sums make of them; integers do not wrap."""
     x, bias = np.arange(-6, 6).reshape(3, 4), [1, -2, 0, 3]
@@ -276,8 +297,19 @@ def test_outputs_of_other_types() -> None:
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
-        (lambda x: fused.bias_act(x, x[0], "selu2"), ValueError, "no element-wise activation has the name 'selu2'"),
-        (lambda x: fused.bias_act(x, x[0], "softmax"), ValueError, "no element-wise activation has the name 'softmax'"),
+        (lambda x: fused.bias_act(x, x[0], "selu2"), ValueError, "no element-wise activation named 'selu2'"),
+        (lambda x: fused.bias_act(x, x[0], "softmax"), ValueError, "no element-wise activation named 'softmax'"),
+        (
+            lambda x: fused.bias_act(x, x[0], "Gelo"),
+            ValueError,
+            r"no element-wise activation named 'Gelo'; did you mean gelu\?",
+        ),
+        (
+            lambda x: fused.bias_act(x, x[0], fr.prelu),
+            ValueError,
+            "prelu is leaky_relu here, with its weight as negative_slope",
+        ),
+        (lambda x: fr.swiglu((x, x), axis=7), np.exceptions.AxisError, "axis 7 is out of bounds"),
         (lambda x: fused.bias_act(x, x[0], np.tanh), ValueError, "tanh is no activation of this library"),
         (lambda x: fused.bias_act(x, x[0], "relu", alpha=1), TypeError, "relu has no parameter 'alpha'"),
         (
@@ -314,7 +346,7 @@ def test_outputs_of_other_types() -> None:
             TypeError,
             "backward takes bool, .*; bias has the type obj",
         ),
-        (lambda x: fused.bias_act(x, x[0], "relu_backward"), ValueError, "no element-wise activation has the name"),
+        (lambda x: fused.bias_act(x, x[0], "relu_backward"), ValueError, "no element-wise activation named"),
         (
             lambda x: fused.bias_act(x[0], x[0], "elu", alpha=x),
             ValueError,

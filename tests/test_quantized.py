@@ -290,5 +290,5 @@ def test_errors() -> None:
         quantized.quantize(x, np.ma.array([1.0, 2.0, 3.0], mask=[1, 0, 0]), 0, axis=1)
     with pytest.raises(TypeError, match=r"dequantize does not read masks of numpy\.ma"):
         quantized.dequantize(q, 1.0, np.ma.array([1, 2, 3], mask=[1, 0, 0]), axis=1)
-    with pytest.raises(ValueError, match="no element-wise activation has the name 'none'"):
+    with pytest.raises(ValueError, match="no element-wise activation named 'none'"):
         quantized.table("none", 1.0, 0, 1.0, 0)

@@ -32,8 +32,9 @@ def check_name(name: str, known: Collection[str], what: str = "activation") -> s
         return name
     import difflib  # noqa: PLC0415  only a wrong name needs it
 
-    close = difflib.get_close_matches(name, known, 1)
-    hint = f"; did you mean {close[0]}?" if close else "."
+    folded = {other.casefold(): other for other in known}
+    close = difflib.get_close_matches(name.casefold(), folded, 1)
+    hint = f"; did you mean {folded[close[0]]}?" if close else "."
     raise ValueError(f"no {what} named {name!r}{hint} There are: {', '.join(sorted(known))}")
 
 

@@ -122,11 +122,12 @@ cdef int _keep_apart(list inputs, list results, const Held *held, str name) exce
     return 0
 
 
-def small_sum(object x, object bias, object residual, bint in_place):
+def small_sum(object x, object bias, object residual, bint in_place, bint whole=False):
     """The sum of a small array, a bias along its last axis and a residual or None, as new memory or in x itself.
 
     Returns None, and has done nothing, if any is no plain contiguous array of the same type, has another shape, or if x
-    is not small. With `in_place` x is the caller's own memory, to which the others do not refer.
+    is not small. With `in_place` x is the caller's own memory, to which the others do not refer; with `whole` the bias
+    has the shape of x.
     """
     if type(x) is not cnp.ndarray:
         return None
@@ -137,7 +138,10 @@ def small_sum(object x, object bias, object residual, bint in_place):
             and PyArray_IS_C_CONTIGUOUS(y) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>bias)):
         return None
     length = cnp.PyArray_SIZE(<cnp.ndarray>bias)
-    if (cnp.PyArray_NDIM(<cnp.ndarray>bias) != 1 or length != cnp.PyArray_DIM(y, last)
+    if whole:
+        if not PyArray_SAMESHAPE(bias, y):
+            return None
+    elif (cnp.PyArray_NDIM(<cnp.ndarray>bias) != 1 or length != cnp.PyArray_DIM(y, last)
             or (length < FEW_ROWS and n > FEW_ROWS * length)):
         return None
     if residual is not None and not (_is_native(residual, dtype) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>residual)

@@ -149,7 +149,7 @@ cdef bint _find_unit(_Unit *unit, Crew *crew, str name, Kernel kernel, int cost,
     cdef bint pair = type(x) is tuple
     if type(layout) is not str or layout != "halves" or not (gate is None or type(gate) is str):
         return False
-    if pair and (len(<tuple>x) != 2 or gate is not None):
+    if pair and (len(<tuple>x) != 2 or gate is not None or not PyLong_CheckExact(axis) or axis != -1):
         return False
     given = (<tuple>x)[0] if pair else x
     if type(given) is not cnp.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import activations
+from fastrelu._catalogue import check_name
 from fastrelu._core import call as run
 from fastrelu._core import check_types, joint_dtype, quiet, stored, target_in_place
 from fastrelu._entries import entries
@@ -32,8 +33,15 @@ Activation = str | Callable[..., Any]
 _FOR_NONE = {"max_value": math.inf, "eps": -1.0}
 
 
+# Fewer elements with one number of the bias are added sooner as an array, once it is made.
+_FEW = 32
 # Compared by identity, which costs less, and takes an array for no axis; another -1 takes the longer way.
 _LAST = -1
+
+
+def _is_last(x: Any, axis: Any) -> bool:
+    """Whether an axis is the last one of an array."""
+    return axis is _LAST or (type(x) is np.ndarray and type(axis) is int and axis == x.ndim - 1)
 
 
 class Call(NamedTuple):
@@ -52,8 +60,11 @@ class Call(NamedTuple):
 @functools.cache
 def _parameters(name: str) -> dict[str, Any]:
     """Return the parameters of an element-wise activation with their defaults."""
-    if f"{name}_backward" not in kernels or not hasattr(activations, name):
-        raise ValueError(f"no element-wise activation has the name {name!r}")
+    if name == "prelu":
+        raise ValueError("prelu is leaky_relu here, with its weight as negative_slope")
+    check_name(
+        name, [known for known in activations.__all__ if f"{known}_backward" in kernels], "element-wise activation"
+    )
     own = inspect.signature(getattr(activations, name)).parameters.values()
     return {p.name: p.default for p in own if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "x"}
 
@@ -111,7 +122,7 @@ def check_shapes(name: str, operand: str, x: Any, parameters: dict[str, Any]) ->
 
 def _along(x: Any, bias: Any, axis: int) -> Any:
     """Return the bias in a shape that broadcasts along an axis of `x`."""
-    if axis is _LAST and type(x) is type(bias) is np.ndarray and x.shape[-1:] == bias.shape:
+    if type(bias) is np.ndarray and _is_last(x, axis) and type(x) is np.ndarray and x.shape[-1:] == bias.shape:
         return bias
     shape = np.shape(bias)
     ndim = np.ndim(x)
@@ -124,7 +135,8 @@ def _along(x: Any, bias: Any, axis: int) -> Any:
         return bias
     if type(bias) is not np.ndarray and not is_foreign(x):
         refuse("bias_act", bias=bias)
-    return np.reshape(bias, shape + (1,) * (ndim - 1 - at))
+    shape = shape + (1,) * (ndim - 1 - at)
+    return bias.reshape(shape) if type(bias) is np.ndarray else np.reshape(bias, shape)
 
 
 def _array(value: Any) -> Any:
@@ -146,6 +158,16 @@ def _terms(x: Any, bias: Any, residual: Any, axis: int) -> list[Any]:
             raise ValueError(f"the residual has the shape of x, {np.shape(x)}, got {np.shape(residual)}")
         terms.append(residual)
     return terms
+
+
+def _repeated(x: Any, bias: Any) -> Any:
+    """Return a bias that is the same for a few elements of an array side by side as often as it is added."""
+    if type(bias) is not np.ndarray or type(x) is not np.ndarray or bias.size < 2:
+        return bias
+    same = math.prod(x.shape[x.ndim - bias.ndim + 1 :])
+    if not 1 < same <= _FEW or bias.shape[1:] != (1,) * (bias.ndim - 1) or x.shape[-bias.ndim] != len(bias):
+        return bias
+    return bias.repeat(same).reshape(x.shape[x.ndim - bias.ndim :])
 
 
 def _sum(name: str, x: Any, bias: Any, residual: Any, terms: list[Any]) -> Any:
@@ -223,11 +245,16 @@ def bias_act(
     if parameters:
         check_shapes("bias_act", "x", x, parameters)
     kernel = kernels[call.kernel]
-    total = small_sum(x, bias, residual, False) if axis is _LAST else None
+    total = small_sum(x, bias, residual, False) if _is_last(x, axis) else None
     if total is not None:
         return run(kernel, out, True, total, *call.numbers)
     x = _array(x)
     terms = _terms(x, bias, residual, axis)
+    if terms:
+        terms[0] = _repeated(x, terms[0])
+        total = small_sum(x, terms[0], terms[1] if len(terms) > 1 else None, False, True)
+        if total is not None:
+            return run(kernel, out, True, total, *call.numbers)
     fused = tuple((0, ADD, term) for term in terms)
     results = call_fused("bias_act", ((kernel, (x, *call.numbers), fused, out),)) if fused else None
     return call.function()(_sum("bias_act", x, bias, residual, terms), out=out) if results is None else results[0]
@@ -294,7 +321,7 @@ def bias_act_backward(
     if parameters:
         check_shapes("bias_act_backward", "x", x, parameters)
     kernel = kernels[f"{call.kernel}_backward"]
-    small = small_biased(kernel, isa, call.numbers, out, grad, x, bias, residual) if axis is _LAST else None
+    small = small_biased(kernel, isa, call.numbers, out, grad, x, bias, residual) if _is_last(x, axis) else None
     if small is not None:
         return small
     grad = _array(grad)
@@ -330,7 +357,9 @@ def bias_act_backward_from_output(
         raise ValueError(f"the output of {call.name} does not determine its gradient: use bias_act_backward")
     if parameters:
         check_shapes("bias_act_backward_from_output", "y", y, parameters)
-    small = small_biased(kernel, isa, call.numbers, out, grad, y, None, None, added=False) if axis is _LAST else None
+    small = (
+        small_biased(kernel, isa, call.numbers, out, grad, y, None, None, added=False) if _is_last(y, axis) else None
+    )
     if small is not None:
         return small
     grad, y = _array(grad), _array(y)

@@ -112,6 +112,8 @@ class Unit:
             if self.given is not None or self.layout != "halves":
                 raise ValueError(f"{self.name}: gate= and layout= belong to an input in one array, not to a pair")
             gate, value = map(_shaped, x)
+            if self.axis != -1:  # has no effect, but should exist
+                axis_index(self.axis, gate.ndim)
             if gate.shape != value.shape:
                 raise ValueError(
                     f"{self.name} takes a gate and a value of one shape, got {gate.shape} and {value.shape}"
@@ -521,7 +523,7 @@ def swiglu_backward(
     """Gradient of :func:`swiglu` from its input, in the layout of the input: one array, or a pair for a pair.
 
     Computes ``silu_backward(grad * value, gate)`` for the gate and ``grad * silu(gate)`` for the value; 0 where `limit`
-    clips.
+    clips, and at the limit.
 
     Examples
     --------
@@ -621,7 +623,7 @@ def geglu_backward(
     """Gradient of :func:`geglu` from its input, in the layout of the input: one array, or a pair for a pair.
 
     Computes ``gelu_backward(grad * value, gate)`` for the gate and ``grad * gelu(gate)`` for the value; 0 where `limit`
-    clips.
+    clips, and at the limit.
 
     Examples
     --------
@@ -711,7 +713,7 @@ def reglu_backward(
     """Gradient of :func:`reglu` from its input, in the layout of the input: one array, or a pair for a pair.
 
     Computes ``relu_backward(grad * value, gate)`` for the gate and ``grad * relu(gate)`` for the value; 0 where `limit`
-    clips.
+    clips, and at the limit.
 
     Examples
     --------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fastrelu as fr
-from fastrelu import activations
+from fastrelu import _rows, activations, along_axis, gated_units
 from fastrelu._catalogue import DATA, required_arguments
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def names() -> list[str]:
     """Return the functions that :func:`fastrelu.explain` takes."""
-    return [name for name in activations.__all__ if not name.endswith("_backward_parameters")]
+    own = [name for name in activations.__all__ if not name.endswith("_backward_parameters")]
+    rows = {f"{base}{suffix}" for base in _rows.names for suffix in ("", "_", "_backward_from_output")}
+    return [*own, *(name for name in along_axis.__all__ if name in rows), *gated_units.__all__]
 
 
 def explain(options: argparse.Namespace) -> fr.Explanation:
@@ -37,10 +39,17 @@ def explain(options: argparse.Namespace) -> fr.Explanation:
     """
     function = getattr(fr, options.function)
     data = [p for p in inspect.signature(function).parameters if p in DATA]
-    keywords: dict[str, Any] = required_arguments(options.function) | dict(options.set)
+    keywords: dict[str, Any] = (
+        required_arguments(options.function) if hasattr(activations, options.function) else {}
+    ) | dict(options.set)
     if options.out:
         keywords["out"] = np.empty(options.shape, options.dtype)
-    return fr.explain(function, *(_array(options.shape, options.dtype, options.layout) for _ in data), **keywords)
+    sizes = options.shape
+    half = (
+        (*sizes[:-1], sizes[-1] // 2) if sizes and options.function in gated_units.__all__ else sizes
+    )  # of a gradient
+    arrays = (_array(half if name == "grad" else sizes, options.dtype, options.layout) for name in data)
+    return fr.explain(function, *arrays, **keywords)
 
 
 def _array(sizes: tuple[int, ...], kind: np.dtype[Any], layout: str) -> Any:

@@ -171,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser(
         "bench",
-        help="time every function against its NumPy expression",
+        help="time every element-wise function against its NumPy expression",
         epilog="Next to other packages, by type, size and mode: python benchmarks/full.py in a checkout.",
     )
     command.set_defaults(command=_bench)

@@ -118,7 +118,7 @@ def select(name: str) -> list[Reference]:
     """
     chosen = [r for r in references() if name in {r.name, r.activation}]
     if not chosen:
-        check_name(name, {r.activation for r in references()})
+        check_name(name, {r.activation for r in references()}, "element-wise function")
     return chosen
 
 

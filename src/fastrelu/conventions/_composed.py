@@ -33,6 +33,7 @@ __all__ = [
     "laplace_backward",
     "log_softmax_backward",
     "reduce_logsumexp",
+    "reduced",
     "scaled_elu",
     "scaled_elu_backward",
     "softmax_backward",
@@ -80,6 +81,12 @@ def axes_of(axis: Any) -> Any:
     """Return an axis, or axes in a list or array as a tuple, which is what our functions take."""
     several = isinstance(axis, list) or (isinstance(axis, np.ndarray) and axis.ndim)
     return tuple(integer("axis", each) for each in axis) if several else axis
+
+
+def reduced(dim: Any) -> Any:
+    """Return the axes of a sum, all of them for an empty tuple, as PyTorch takes it."""
+    axes = axes_of(dim)
+    return None if axes == () else axes
 
 
 def weight_axis(weight: ArrayLike, axis: int) -> int | None:

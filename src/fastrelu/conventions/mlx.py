@@ -26,8 +26,8 @@ ROWS = (
     Row("hardswish(x)", "hard_swish(x)"),
     Row("hard_shrink(x, lambd=0.5)", "hard_shrink_any(x, lambd)"),
     Row("softshrink(x, lambd=0.5)", "soft_shrink(x, lambd)"),
-    Row("softmax(x, axis=-1)", "softmax(x, axis)"),
-    Row("log_softmax(x, axis=-1)", "log_softmax(x, axis)"),
+    Row("softmax(x, axis=-1)", "softmax(x, axes_of(axis))"),
+    Row("log_softmax(x, axis=-1)", "log_softmax(x, axes_of(axis))"),
     Row("softmin(x, axis=-1)", "softmin(x, axis)"),
 )
 FUNCTIONS = build(__name__, "``mlx.nn.{}``", ROWS)

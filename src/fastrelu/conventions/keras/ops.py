@@ -27,9 +27,9 @@ SHARED = (
     Row("hard_shrink(x, threshold=0.5)", "hard_shrink_any(x, threshold)"),
     Row("soft_shrink(x, threshold=0.5)", "soft_shrink(x, threshold)"),
     Row("tanh_shrink(x)", "tanh_shrink(x)"),
-    Row("softmax(x, axis=-1)", "softmax(x, axis)"),
+    Row("softmax(x, axis=-1)", "softmax(x, axes_of(axis))"),
     Row("sparsemax(x, axis=-1)", "sparsemax(x, axis)"),
-    Row("log_softmax(x, axis=-1)", "log_softmax(x, axis)"),
+    Row("log_softmax(x, axis=-1)", "log_softmax(x, axes_of(axis))"),
 )
 ROWS = (
     *SHARED,

@@ -10,7 +10,7 @@ ROWS = (
     Row("log_softmax(input, dim, *, dtype=None)", "log_softmax(cast(input, dtype), dim_of(input, dim))"),
     Row(
         "logsumexp(input, dim, keepdim=False, *, out=None)",
-        "logsumexp(input, dim_of(input, axes_of(dim)), keepdims=keepdim, out=out)",
+        "logsumexp(input, dim_of(input, reduced(dim)), keepdims=keepdim, out=out)",
     ),
 )
 FUNCTIONS = build(__name__, "``torch.special.{}``", ROWS)
