@@ -108,7 +108,9 @@ def test_every_size_and_offset(isa: str, dtype: Any) -> None:
 
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("lay", LAYOUTS)
-@pytest.mark.parametrize("shape", [(64, 300), (3, 5, 7), (2, 3, 2, 130), (1200,), (5, 1, 8)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(64, 300), (3, 5, 7), (2, 3, 2, 130), (1200,), (5, 1, 8), (300, 3), (15, 16, 17), (17, 2, 16)], ids=str
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
 def test_every_layout(lay: str, shape: tuple[int, ...], dtype: str) -> None:
     """Bits follow the elements in C order, however they lie in memory."""

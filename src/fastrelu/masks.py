@@ -15,6 +15,7 @@ that of the outer piece. The output is NaN there.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,7 @@ WithMask = Callable[..., tuple[Any, Mask]]
 _USUAL = (np.dtype(np.float32), np.dtype(np.float64))
 _NUMBERS = (int, float, np.integer, np.floating)
 _PLAIN = (bool, int, float)
+_FEW = 16  # elements of a row
 
 
 def as_data(name: str, operand: str, value: Any) -> NDArray[Any]:
@@ -107,6 +109,26 @@ class Result:
         return self.given
 
 
+def _dense_order(*arrays: Any) -> tuple[int, ...] | None:
+    """Return the axes in the order in which the elements of all arrays lie in memory without a gap; None for C order.
+
+    The kernels take elements in the order of the bits, which would be far from each other.
+    """
+    first = arrays[0]
+    if first.ndim < 2 or first.flags.c_contiguous:
+        return None
+    axes = tuple(sorted(range(first.ndim), key=lambda axis: -first.strides[axis]))
+    if first.shape[axes[-1]] < _FEW:  # then the bits are
+        return None
+    return axes if all(array.transpose(axes).flags.c_contiguous for array in arrays) else None
+
+
+def _reordered(bits: Mask, shape: tuple[int, ...], axes: Any) -> Mask:
+    """Return the bits of elements of a shape in the order in which they are with other axes first."""
+    given = np.unpackbits(bits, count=math.prod(shape), bitorder="little").reshape(shape)
+    return np.packbits(given.transpose(axes).reshape(-1), bitorder="little")
+
+
 def _with_mask(
     function: str,
     gradient: str | None = None,
@@ -158,10 +180,11 @@ def _with_mask(
         x = data
         if forward is not None and all(type(number) in _PLAIN for number in numbers):
             y = Result(name, out, x, x.dtype)
-            mask = _packed.mask_of(
-                name, isa, forward, numbers, of_mask, numbers if takes_numbers else (), y.apart(x), y.array
-            )
-            return y.finished(), mask
+            x = y.apart(x)
+            axes = _dense_order(x, y.array)
+            x, to = (x, y.array) if axes is None else (x.transpose(axes), y.array.transpose(axes))
+            mask = _packed.mask_of(name, isa, forward, numbers, of_mask, numbers if takes_numbers else (), x, to)
+            return y.finished(), mask if axes is None else _reordered(mask, x.shape, np.argsort(axes))
         if gradient is None:
             raise TypeError(f"{name} takes numbers as parameters, got {', '.join(map(repr, numbers))}")
         if given.get("axis") is None and not broadcasts(numbers[0], x.shape):
@@ -256,7 +279,11 @@ def backward_from_mask(
     dx = Result(name, out, g, g.dtype)
     if isinstance(outside, np.ndarray):
         outside = dx.apart(outside)
-    _packed.select(name, isa, dx.apart(g), dx.apart(bits), float(slope), outside, dx.array)
+    g, bits, to = dx.apart(g), dx.apart(bits), dx.array
+    axes = None if isinstance(outside, np.ndarray) else _dense_order(g, to)
+    if axes is not None:
+        bits, g, to = _reordered(bits, g.shape, axes), g.transpose(axes), to.transpose(axes)
+    _packed.select(name, isa, g, bits, float(slope), outside, to)
     return dx.finished()
 
 
