@@ -30,6 +30,12 @@ SHAPES = [
     (1000, 33),
     (64, 300),
     (5, 2000),
+    (300, 1),
+    (1, 300),
+    (2, 100),
+    (90, 3, 2),
+    (2, 64),  # as many elements as are summed without the kernels, and one more
+    (2, 65),
     (3, 76_545),  # the last of the panels is one column wide
     (4, 3, 17, 19),
     (2, 3, 40, 50),
@@ -100,12 +106,18 @@ def test_every_layout(layout: str, dtype: np.dtype[Any], axes: tuple[int, ...]) 
     assert_right(diagnostics.summarize(LAYOUTS[layout](x), axes or None, saturation=LIMITS), x, axes)
 
 
-@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [((700, 900), None), ((700, 900), 0), ((700, 900), 1), ((200_000, 3), 0), ((3, 200_000), 1), ((400, 500), (0, 1))],
+    ids=str,
+)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("isa", _runtime.isa_available)
-def test_same_bits(dtype: np.dtype[Any], axis: int | None, isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_bits(
+    dtype: np.dtype[Any], shape: tuple[int, ...], axis: Any, isa: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One thread or several, whatever the instructions: the same bits."""
-    x = numbers((700, 900), dtype, special=True)
+    x = numbers(shape, dtype, special=True)
     with fr.threads(1):
         wanted = diagnostics.summarize(x, axis, saturation=LIMITS)
     monkeypatch.setattr(runtime, "isa", isa)
@@ -170,6 +182,71 @@ def test_special_values() -> None:
     assert found.zeros == np.count_nonzero(x == 0)
     assert found.nonfinite == np.count_nonzero(~np.isfinite(x))
     assert (found.minimum, found.maximum) == (x[np.isfinite(x)].min(), x[np.isfinite(x)].max())
+
+
+HUGE = [
+    [1e308],
+    [-1e308],
+    [1e308, 1e308],
+    [-1e308] * 3,
+    [1e308, -1e308],
+    [1e308, 1e308, np.nan, np.inf],
+    [1e308, 1.7e308, 1.0],
+    [1e200] * 4,
+    [1e200, 2e200],
+    [1e154, -1e154, 3e154],
+    [0.0, 1e155],
+]
+
+
+@pytest.mark.parametrize("units", [None, 2, 100])
+@pytest.mark.parametrize("times", [1, 50])
+@pytest.mark.parametrize("x", HUGE, ids=str)
+def test_sums_that_overflow(x: list[float], times: int, units: int | None) -> None:
+    """Mean and variance are those of NumPy, infinite where its sums are; so they are of batches and of units together."""
+    whole = np.array(x * times) if times > 1 and max(x) != 1e308 else np.repeat(x, times)
+    finite = whole[np.isfinite(whole)]
+    with np.errstate(all="ignore"):
+        # The order of the sums decides where both infinities may be met.
+        mean, variance = (np.add.accumulate(finite)[-1] / len(finite), np.var(finite))
+        variance = np.inf if np.isinf(mean) else variance if np.ptp(finite) else 0.0  # not the square of a rounding
+    for layout in (np.ascontiguousarray, np.asfortranarray):
+        a = whole if units is None else layout(np.tile(whole, (units, 1)))
+        found = diagnostics.summarize(a, None if units is None else 0)
+        for got, wanted in ((found.mean, mean), (found.variance, variance)):
+            np.testing.assert_allclose(got, np.full_like(got, wanted), rtol=1e-12, atol=0)
+        with np.errstate(all="raise"):  # nothing is computed by NumPy
+            running = diagnostics.Running(None if units is None else 0)
+            running.update(a)
+            assert repr(running.result()) == repr(found)
+
+
+def test_batches_whose_sums_overflow() -> None:
+    """Infinite means stay infinite when batches are merged; opposite ones have no mean, and nothing has the variance 0."""
+    for batches, mean, variance in (
+        ([[1e308] * 10, [1.0]], np.inf, np.inf),
+        ([[1.0], [1e308] * 10], np.inf, np.inf),
+        ([[-1e308] * 10, [1e308]], -np.inf, np.inf),
+        ([[1e308] * 10, [-1e308] * 10], np.nan, np.nan),
+        ([[1e308], [-1e308]], 0.0, np.inf),
+        ([[1e308], [1e308]], 1e308, 0.0),
+        ([[np.nan], [1e308] * 10, [np.inf]], np.inf, np.inf),
+    ):
+        running, units = diagnostics.Running(), diagnostics.Running(0)
+        with np.errstate(all="raise"):
+            for batch in batches:
+                running.update(batch)
+                units.update(np.tile(batch, (2, 1)))
+            found, each = running.result(), units.result()
+        np.testing.assert_array_equal([found.mean, found.variance], [mean, variance])
+        np.testing.assert_array_equal([each.mean, each.variance], [[mean] * 2, [variance] * 2])
+    model = nn.Sequential(nn.Identity())
+    with diagnostics.Monitor(model) as monitor:
+        model(np.full((10, 3), 1e308))
+    for report in monitor.layers():
+        assert report.overall.mean == report.overall.std == np.inf
+        np.testing.assert_array_equal(report.summary.variance, np.inf)
+    assert "inf" in str(monitor)
 
 
 @pytest.mark.parametrize(

@@ -177,33 +177,27 @@ def _check_limits(saturation: Limits | None) -> Limits:
     return low, high
 
 
-def _collect(a: ArrayLike, axis: Axis, limits: Limits) -> NDArray[np.void]:
-    """Return the compiled summaries, with the unit axes in the order of the array's axes."""
+def _ordered(a: ArrayLike, axis: Axis, limits: Limits, *, spread: bool) -> tuple[Any, list[int]]:
+    """Return compiled summaries, with the unit axes in an order of the memory, and how to bring them into the array's."""
     x = _native(a)
     axes = () if axis is None else normalize_axis_tuple(axis, x.ndim)
     order = _stats.by_stride(x, axes)
-    found = _stats.summarize(x, order, *limits, runtime.isa)
-    return np.ascontiguousarray(found.transpose(np.argsort(order))) if len(axes) > 1 else found
+    return _stats.summarize(x, order, *limits, runtime.isa, spread), sorted(range(len(order)), key=order.__getitem__)
 
 
-def _summary(found: NDArray[np.void]) -> Summary:
-    """Convert compiled summaries into a `Summary`."""
-    finite = found["finite"]
-    empty = finite == 0
-    mean = np.where(empty, np.nan, found["mean"] + found["rest"])
-    variance = np.divide(found["square"], finite, out=np.full(found.shape, np.nan), where=~empty)
-    fields = {
-        "count": finite + found["nonfinite"],
-        "nonfinite": found["nonfinite"],
-        "zeros": found["zeros"],
-        "saturated": found["saturated"],
-        "mean": mean,
-        "variance": variance,
-        "minimum": np.where(empty, np.nan, found["low"]),
-        "maximum": np.where(empty, np.nan, found["high"]),
-    }
-    # A copy per field: a view would keep all other fields in memory, and change with later batches.
-    return Summary(**{name: np.array(field) if field.ndim else field.item() for name, field in entries(fields)})
+def _collect(a: ArrayLike, axis: Axis, limits: Limits) -> NDArray[np.void]:
+    """Return the compiled summaries, with the unit axes in the order of the array's axes."""
+    found, order = _ordered(a, axis, limits, spread=False)
+    return np.ascontiguousarray(found.transpose(order)) if len(order) > 1 else found
+
+
+def _summary(columns: tuple[NDArray[Any], ...], order: list[int] | None = None) -> Summary:
+    """Return the arrays of a result, one number for each unit, as a `Summary`."""
+    if not columns[0].ndim:
+        return Summary(*(column.item() for column in columns))
+    if order and order != sorted(order):
+        columns = tuple(np.ascontiguousarray(column.transpose(order)) for column in columns)
+    return Summary(*columns)
 
 
 def together(found: NDArray[np.void]) -> NDArray[np.void]:
@@ -263,7 +257,7 @@ def summarize(a: ArrayLike, axis: Axis = None, *, saturation: Limits | None = No
     >>> units.sparsity
     array([1. , 0.5, 0.5])
     """
-    return _summary(_collect(a, _check_axis(axis), _check_limits(saturation)))
+    return _summary(*_ordered(a, _check_axis(axis), _check_limits(saturation), spread=True))
 
 
 def dead_from_mask(*masks: NDArray[np.uint8], shape: int | tuple[int, ...], axis: Axis = -1) -> Any:
@@ -427,7 +421,7 @@ class Running:
         """
         if self._found is None:
             raise RuntimeError("nothing seen yet: call update first")
-        return _summary(self._found)
+        return _summary(_stats.columns(self._found))
 
     def reset(self) -> None:
         """Delete the statistics so far."""
