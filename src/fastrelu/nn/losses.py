@@ -619,29 +619,36 @@ class NLLLoss(_Loss):
         axis = _class_axis(x)
         classes, shape = x.shape[axis], x.shape[:axis] + x.shape[axis + 1 :]
         label, counted = self._checked(labels, classes, shape)
-        weight = np.where(counted, 1.0 if self.weight is None else self._weights(classes)[label], 0.0)
-        picked = np.take_along_axis(x, np.expand_dims(label, axis), axis).squeeze(axis)
-        # No weight of an infinite loss is 0.
-        each = np.multiply(picked, -weight, out=np.zeros(shape), where=weight != 0)
-        count = float(np.sum(weight))
+        weight: Any = 1.0 if self.weight is None else self._weights(classes)[label]
+        at = self._places(label, axis)
+        picked = np.asarray(x[at])
+        if self.weight is None and counted is None:
+            each, count = np.negative(picked, dtype=np.float64), float(label.size)
+        else:
+            weight = np.where(True if counted is None else counted, weight, 0.0)
+            # No weight of an infinite loss is 0.
+            each = np.multiply(picked, -weight, out=np.zeros(shape), where=weight != 0)
+            count = float(np.sum(weight))
         if self.reduction == "none":
             loss = losses.rounded(each, dtype)[()]
         else:
-            loss = losses.reduced(float(np.sum(each)), count, self.reduction, dtype)
+            loss = losses.reduced(float(np.add.reduce(each, None)), count, self.reduction, dtype)
         gradient = None
         if recording(self):
             # The mean of losses whose weights are all 0 is NaN, and so is its gradient; what is ignored has none.
             share = 1.0 if self.reduction != "mean" else 1 / count if count else np.inf
+            at_labels = np.asarray(-weight * share)
+            if counted is not None:
+                at_labels = np.where(counted, at_labels, 0.0)
             gradient = np.zeros(x.shape, dtype)
-            at_labels = losses.rounded(np.multiply(-weight, share, out=np.zeros(shape), where=counted), dtype)
-            np.put_along_axis(gradient, np.expand_dims(label, axis), np.expand_dims(at_labels, axis), axis)
+            gradient[at] = losses.rounded(at_labels, dtype)
         self._save(log_probabilities, labels, loss, gradient)
         return loss
 
     def _checked(
         self, labels: ArrayLike, classes: int, shape: tuple[int, ...]
-    ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        """Return the labels, 0 instead of those to ignore, and which of them count."""
+    ) -> tuple[NDArray[np.intp], NDArray[np.bool_] | None]:
+        """Return the labels, 0 instead of those to ignore, and which of them count, None if all do."""
         given = losses.real_array("NLLLoss", "labels", labels)
         if given.dtype.kind not in "iu":
             raise TypeError(f"NLLLoss: labels must be integers, not {given.dtype}")
@@ -651,6 +658,13 @@ class NLLLoss(_Loss):
                 f"not {given.shape}"
             )
         given = given.copy()  # another thread may write it meanwhile
+        if (
+            given.size
+            and not 0 <= self.ignore_index < classes
+            and np.minimum.reduce(given, None) >= 0
+            and np.maximum.reduce(given, None) < classes
+        ):
+            return given.astype(np.intp, copy=False), None
         counted = given != self.ignore_index
         wrong = counted & ((given < 0) | (given >= classes))
         if wrong.any():
@@ -660,6 +674,13 @@ class NLLLoss(_Loss):
                 f"rows to ignore carry ignore_index, which is {self.ignore_index}"
             )
         return np.where(counted, given, 0).astype(np.intp), counted
+
+    def _places(self, label: NDArray[np.intp], axis: int) -> tuple[Any, ...]:
+        """Return the index of the elements at the labels."""
+        if label.ndim <= 1:
+            return (np.arange(len(label)), label) if label.ndim else (label,)
+        others = np.indices(label.shape, sparse=True)
+        return (*others[:axis], label, *others[axis:])
 
     def _weights(self, classes: int) -> NDArray[Any]:
         assert self.weight is not None
