@@ -142,7 +142,7 @@ def blockwise(
     scale = factor / max(count, 1) if reduction == "mean" else factor
     shape = operands[0].shape
     if count <= _BLOCK:
-        blocks: Any = [np.asarray(operand, dtype) for operand in operands]
+        blocks: Any = [operand if operand.dtype is dtype else np.asarray(operand, dtype) for operand in operands]
         each, slope = np.empty_like(blocks[0], subok=False), np.empty_like(blocks[0], subok=False)
         parts = formula(each, slope, with_grad, *blocks)
         if reduction == "none":
@@ -216,9 +216,14 @@ def _binary(
     names: Sequence[str],
 ) -> tuple[NDArray[Any]]:
     """Compute binary cross-entropy and gradient of a block: sums of terms of one sign, which do not cancel."""
-    given = dict(zip(names, factors, strict=True))
-    share, rest, weight = y * given["pos_weight"] if "pos_weight" in given else y, 1 - y, given.get("weight")
-    minus, infinite = np.negative(x, out=np.empty_like(x)), not np.isfinite(x).all()
+    share, rest, weight = y, 1 - y, None
+    for name, each_factor in zip(names, factors, strict=True) if factors else ():
+        if name == "weight":
+            weight = each_factor
+        else:
+            share = y * each_factor
+    # One sum is faster than a test of each element; one that overflows only asks for more care.
+    minus, infinite = np.negative(x, out=np.empty_like(x)), not math.isfinite(np.add.reduce(x, None))
     _times(softplus(x, out=each), rest, infinite)
     each += _times(softplus(minus), share, infinite)
     if weight is not None:

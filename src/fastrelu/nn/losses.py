@@ -454,17 +454,25 @@ class BCELoss(_Pointwise):
     def _formula(self, each: Array, slope: Array, with_grad: bool, *blocks: Array) -> tuple[Array, ...]:
         x, y, *weight = blocks
         for what, values in (("predictions", x), ("targets", y)):
-            inside = np.logical_and(values >= 0, values <= 1)
-            if not inside.all():
+            # NaN is the least and the greatest of all.
+            if values.size and not (np.minimum.reduce(values, None) >= 0 and np.maximum.reduce(values, None) <= 1):
+                inside = np.logical_and(values >= 0, values <= 1)
                 hint = "; BCEWithLogitsLoss takes any number" if values is x else ""
                 raise ValueError(f"BCELoss needs {what} between 0 and 1, got {values[~inside][0]}{hint}")
-        np.multiply(y - 1, np.maximum(np.log1p(-x), -100), out=each)
-        each -= y * np.maximum(np.log(x), -100)
+        np.negative(x, out=each)
+        np.log1p(each, out=each)
+        np.maximum(each, -100, out=each)
+        each *= y - 1
+        np.log(x, out=slope)
+        np.maximum(slope, -100, out=slope)
+        slope *= y
+        each -= slope
         if with_grad:
             np.divide(x - y, np.maximum(x * (1 - x), 1e-12), out=slope)
         for factor in weight:
             each *= factor
-            slope *= factor
+            if with_grad:
+                slope *= factor
         return (each,)
 
 
@@ -657,14 +665,12 @@ class NLLLoss(_Loss):
                 f"NLLLoss: labels must have the shape of log_probabilities without the axis of the classes, {shape}, "
                 f"not {given.shape}"
             )
-        given = given.copy()  # another thread may write it meanwhile
-        if (
-            given.size
-            and not 0 <= self.ignore_index < classes
-            and np.minimum.reduce(given, None) >= 0
-            and np.maximum.reduce(given, None) < classes
-        ):
-            return given.astype(np.intp, copy=False), None
+        label = given.astype(np.intp)  # a copy: another thread may write it meanwhile
+        may_count = label.size > 0 and not 0 <= self.ignore_index < classes
+        # Without a sign negative labels are the largest of all.
+        if may_count and np.maximum.reduce(label.view(np.uintp), None) < classes:
+            return label, None
+        given = given.copy()
         counted = given != self.ignore_index
         wrong = counted & ((given < 0) | (given >= classes))
         if wrong.any():
