@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import pickle
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from inputs import values
 
 import fastrelu as fr
 from fastrelu import _runtime, diagnostics, masks, nn, runtime
+from fastrelu._catalogue import elementwise_names, network_names, required_arguments
 
 if TYPE_CHECKING:
     from specs import Array
@@ -30,6 +32,12 @@ SHAPES = [
     (1000, 33),
     (64, 300),
     (5, 2000),
+    (300, 1),
+    (1, 300),
+    (2, 100),
+    (90, 3, 2),
+    (2, 64),  # as many elements as are summed without the kernels, and one more
+    (2, 65),
     (3, 76_545),  # the last of the panels is one column wide
     (4, 3, 17, 19),
     (2, 3, 40, 50),
@@ -100,12 +108,18 @@ def test_every_layout(layout: str, dtype: np.dtype[Any], axes: tuple[int, ...]) 
     assert_right(diagnostics.summarize(LAYOUTS[layout](x), axes or None, saturation=LIMITS), x, axes)
 
 
-@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [((700, 900), None), ((700, 900), 0), ((700, 900), 1), ((200_000, 3), 0), ((3, 200_000), 1), ((400, 500), (0, 1))],
+    ids=str,
+)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("isa", _runtime.isa_available)
-def test_same_bits(dtype: np.dtype[Any], axis: int | None, isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_bits(
+    dtype: np.dtype[Any], shape: tuple[int, ...], axis: Any, isa: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One thread or several, whatever the instructions: the same bits."""
-    x = numbers((700, 900), dtype, special=True)
+    x = numbers(shape, dtype, special=True)
     with fr.threads(1):
         wanted = diagnostics.summarize(x, axis, saturation=LIMITS)
     monkeypatch.setattr(runtime, "isa", isa)
@@ -172,6 +186,71 @@ def test_special_values() -> None:
     assert (found.minimum, found.maximum) == (x[np.isfinite(x)].min(), x[np.isfinite(x)].max())
 
 
+HUGE = [
+    [1e308],
+    [-1e308],
+    [1e308, 1e308],
+    [-1e308] * 3,
+    [1e308, -1e308],
+    [1e308, 1e308, np.nan, np.inf],
+    [1e308, 1.7e308, 1.0],
+    [1e200] * 4,
+    [1e200, 2e200],
+    [1e154, -1e154, 3e154],
+    [0.0, 1e155],
+]
+
+
+@pytest.mark.parametrize("units", [None, 2, 100])
+@pytest.mark.parametrize("times", [1, 50])
+@pytest.mark.parametrize("x", HUGE, ids=str)
+def test_sums_that_overflow(x: list[float], times: int, units: int | None) -> None:
+    """Mean and variance are those of NumPy, infinite where its sums are; so they are of batches and of units together."""
+    whole = np.array(x * times) if times > 1 and max(x) != 1e308 else np.repeat(x, times)
+    finite = whole[np.isfinite(whole)]
+    with np.errstate(all="ignore"):
+        # The order of the sums decides where both infinities may be met.
+        mean, variance = (np.add.accumulate(finite)[-1] / len(finite), np.var(finite))
+        variance = np.inf if np.isinf(mean) else variance if np.ptp(finite) else 0.0  # not the square of a rounding
+    for layout in (np.ascontiguousarray, np.asfortranarray):
+        a = whole if units is None else layout(np.tile(whole, (units, 1)))
+        found = diagnostics.summarize(a, None if units is None else 0)
+        for got, wanted in ((found.mean, mean), (found.variance, variance)):
+            np.testing.assert_allclose(got, np.full_like(got, wanted), rtol=1e-12, atol=0)
+        with np.errstate(all="raise"):  # nothing is computed by NumPy
+            running = diagnostics.Running(None if units is None else 0)
+            running.update(a)
+            assert repr(running.result()) == repr(found)
+
+
+def test_batches_whose_sums_overflow() -> None:
+    """Infinite means stay infinite when batches are merged; opposite ones have no mean, and nothing has the variance 0."""
+    for batches, mean, variance in (
+        ([[1e308] * 10, [1.0]], np.inf, np.inf),
+        ([[1.0], [1e308] * 10], np.inf, np.inf),
+        ([[-1e308] * 10, [1e308]], -np.inf, np.inf),
+        ([[1e308] * 10, [-1e308] * 10], np.nan, np.nan),
+        ([[1e308], [-1e308]], 0.0, np.inf),
+        ([[1e308], [1e308]], 1e308, 0.0),
+        ([[np.nan], [1e308] * 10, [np.inf]], np.inf, np.inf),
+    ):
+        running, units = diagnostics.Running(), diagnostics.Running(0)
+        with np.errstate(all="raise"):
+            for batch in batches:
+                running.update(batch)
+                units.update(np.tile(batch, (2, 1)))
+            found, each = running.result(), units.result()
+        np.testing.assert_array_equal([found.mean, found.variance], [mean, variance])
+        np.testing.assert_array_equal([each.mean, each.variance], [[mean] * 2, [variance] * 2])
+    model = nn.Sequential(nn.Identity())
+    with diagnostics.Monitor(model) as monitor:
+        model(np.full((10, 3), 1e308))
+    for report in monitor.layers():
+        assert report.overall.mean == report.overall.std == np.inf
+        np.testing.assert_array_equal(report.summary.variance, np.inf)
+    assert "inf" in str(monitor)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -198,6 +277,13 @@ def test_special_values() -> None:
             "max_val must be a number, got '1'",
         ),
         (lambda: diagnostics.saturation_limits("hard_tanh", max_val=-2), ValueError, "wrong order: -1.0 and -2.0"),
+        (
+            lambda: diagnostics.saturation_limits("softcap"),
+            TypeError,
+            "the bounds of softcap depend on 'cap': pass cap=",
+        ),
+        (lambda: diagnostics.saturation_limits("softcap", cap=-1), ValueError, "wrong order: 1.0 and -1.0"),
+        (lambda: diagnostics.saturation_limits("softcap", cap=None), TypeError, "cap must be a number, got None"),
         (lambda: diagnostics.plot(0.5), TypeError, "name of an activation is a string, got 0.5"),
         (lambda: diagnostics.plot(span=np.empty(0)), TypeError, "span must be a number, got array"),
         (lambda: diagnostics.plot(span=np.float32("nan")), ValueError, "span must be a positive number, got "),
@@ -211,6 +297,81 @@ def test_errors_say_what_to_do(call: Any, error: type[Exception], message: str) 
     """A bad argument is named."""
     with pytest.raises(error, match=message):
         call()
+
+
+# Further parameters, by function: each of those that bounds may depend on, on either side of 0.
+OTHERS: dict[str, list[dict[str, Any]]] = {
+    "softcap": [{"cap": 30.0}, {"cap": 0.5}],
+    "hard_tanh": [{"min_val": -3.0, "max_val": 0.5}, {"min_val": 1.0, "max_val": 4.0}, {"max_val": np.inf}],
+    "bounded_relu": [
+        {"max_value": 2.0},
+        {"max_value": None},
+        {"max_value": np.inf},
+        {"negative_slope": 0.1, "max_value": 3.0, "threshold": 1.0},
+        {"negative_slope": -0.1, "max_value": 3.0},
+    ],
+    "srelu": [
+        {"t_left": -1.0, "a_left": a_left, "t_right": 2.0, "a_right": a_right}
+        for a_left in (0.0, 0.5, -0.5)
+        for a_right in (0.0, 0.5, 1.0)
+    ],
+    "logit": [{"eps": 0.1}, {"eps": 1e-6}, {"eps": None}, {"eps": 0.0}],
+    "hard_sigmoid": [{"slope": 1.0, "offset": 3.0}],
+    "leaky_relu": [{"negative_slope": -0.1}, {"negative_slope": 0.0}],
+    "elu": [{"alpha": 3.0}],
+    "softplus": [{"beta": 4.0}],
+    "threshold": [{"threshold": 1.0, "value": 5.0}],
+}
+
+
+@pytest.mark.parametrize("name", sorted(elementwise_names()))
+def test_bounded_functions_have_limits(name: str) -> None:
+    """Whatever the parameters: a function has limits if large inputs stay below a bound, and they are where it is flat."""
+    function, backward = getattr(fr, name), getattr(fr, f"{name}_backward", fr.leaky_relu_backward)  # of rrelu
+    far = np.concatenate([sign * np.logspace(3, 100, 50) for sign in (1, -1)])
+    x = np.concatenate([far, np.linspace(-120, 120, 4801), np.linspace(0, 1, 1001)])
+    for parameters in [
+        required_arguments(name),
+        *({**required_arguments(name), **other} for other in OTHERS.get(name, [])),
+    ]:
+        with np.errstate(all="ignore"):
+            y, y_far = function(x, **parameters), function(far, **parameters)
+        # log1mexp has a domain; logit without eps as well, and is infinite at its end.
+        known = y[~np.isnan(y)]
+        is_bounded = known.max() < 1e50 and not np.isnan(y_far).all()
+        limits = diagnostics.saturation_limits(name, 0, **parameters)
+        assert (limits is not None) == is_bounded, parameters
+        if limits is None:
+            continue
+        low, high = limits
+        np.testing.assert_allclose(known.max(), high, rtol=1e-6, atol=1e-6)
+        if np.isfinite(low):
+            np.testing.assert_allclose(known.min(), low, rtol=1e-6, atol=1e-6)
+        near = diagnostics.saturation_limits(name, **parameters)
+        assert near is not None
+        assert low <= near[0] < near[1] <= high
+        summary = diagnostics.summarize(y, saturation=near)
+        assert 0 < summary.saturated < summary.finite
+        slopes = np.abs(backward(np.ones_like(far), far, **parameters))
+        assert (slopes[(y_far <= near[0]) | (y_far >= near[1])] < 1e-3).all(), parameters
+
+
+@pytest.mark.parametrize("name", sorted(network_names()))
+def test_a_monitor_knows_the_same_limits(name: str) -> None:
+    """A layer's limits are those of its function with the layer's parameters, unless it learns them."""
+    kinds = [kind for kind in (getattr(nn, key) for key in dir(nn)) if getattr(kind, "_name", "") == name]
+    assert kinds
+    for kind in kinds:
+        options = {key: value for key, value in required_arguments(name).items() if key in signature(kind).parameters}
+        for others in [options, *({**options, **other} for other in OTHERS.get(name, []))]:
+            if not set(others) <= set(signature(kind).parameters):
+                continue
+            model = nn.Sequential(kind(**others)).eval()
+            with diagnostics.Monitor(model) as monitor:
+                y = model(np.linspace(0.25, 100, 1000)[:, None])
+            limits = None if name == "srelu" else diagnostics.saturation_limits(name, **others)
+            assert monitor.layers()[1].overall.saturated == diagnostics.summarize(y, saturation=limits).saturated
+            assert str(monitor).splitlines()[2].count("%") == 1 + (limits is not None)
 
 
 NUMBERS = [1.5, 0, True, np.float32(2), np.int8(0), np.array(3.0), np.array(np.nan), np.array(3, ">f8"), np.float16(1)]

@@ -565,3 +565,46 @@ def test_arrays_stay_between_blocks() -> None:
     given.resize(1, refcheck=False)
     with pytest.raises(RuntimeError, match="loss: an array was changed"):
         losses.blockwise("loss", formula, [x, y], x.dtype, "sum", loss_dtype=x.dtype)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("ignored", [None, -100, 2])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("labels", ["u1", "i1", "i4", "i8", "u8", ">i8"])
+@pytest.mark.parametrize("shape", [(5,), (7, 5), (4, 5, 3), (2, 5, 3, 2), (300, 5)], ids=str)
+def test_nll_of_every_shape(shape: tuple[int, ...], labels: str, weighted: bool, ignored: Any, reduction: Any) -> None:
+    """Losses and gradients are those of a loop over the labels, whether all of them count or not."""
+    rng = np.random.default_rng(0)
+    x = np.log(rng.random(shape) + 0.1)
+    axis = min(1, len(shape) - 1)
+    label = rng.integers(0, 5, shape[:axis] + shape[axis + 1 :]).astype(labels)
+    if ignored == -100 and labels[-2] == "i" and label.size > 1:
+        label.flat[1] = -100
+    weight = np.array([0.5, 0.0, 2.0, 1.0, 3.0]) if weighted else None
+    criterion = nn.NLLLoss(weight, reduction=reduction, **({} if ignored is None else {"ignore_index": ignored}))
+    factor, each, gradient = np.zeros(label.shape), np.zeros(label.shape), np.zeros(shape)
+    for place, number in np.ndenumerate(label):
+        if number != (-100 if ignored is None else ignored):
+            at = (*place[:axis], int(number), *place[axis:])
+            factor[place] = 1 if weight is None else weight[number]
+            each[place], gradient[at] = -x[at] * factor[place], -factor[place]
+    total = factor.sum()
+    with np.errstate(all="ignore"):
+        wanted = {"none": each, "sum": each.sum(), "mean": each.sum() / total}[reduction]
+        gradient = gradient / total if reduction == "mean" and total else gradient
+    loss = criterion(x, label)
+    np.testing.assert_allclose(loss, wanted, rtol=1e-12)
+    np.testing.assert_allclose(criterion.eval()(x, label), wanted, rtol=1e-12)
+    criterion.train()(x, label)
+    if total or reduction != "mean":
+        found = criterion.backward(np.ones(label.shape) if reduction == "none" else None)
+        np.testing.assert_allclose(found, gradient, rtol=1e-12)
+    if label.size > 1:
+        label.flat[1] = 5
+        with pytest.raises(IndexError, match="label 5 at position 1 is out of range for 5 classes"):
+            criterion(x, label)
+        label.flat[1] = 0
+        if labels == "u8":
+            label.flat[1] = 2**64 - 1
+            with pytest.raises(IndexError, match="label 18446744073709551615 at position 1"):
+                criterion(x, label)

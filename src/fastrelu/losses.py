@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -32,6 +33,8 @@ __all__ = [
 Reduction = Literal["none", "mean", "sum"]
 
 _FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+# The types that are read as they are, and that of a loss of each: what `typed_array` finds, without the questions.
+_LOSS_TYPES = {np.dtype(code): np.result_type(code, np.float32) for code in "?bBhHiIlLqQfd"}
 _BLOCK = (
     131072  # elements: the fastest of 2**13 to 2**17, where smaller ones fit into a nearer cache but make more calls
 )
@@ -48,8 +51,10 @@ def real_array(function: str, name: str, value: ArrayLike) -> NDArray[Any]:
 
 def typed_array(function: str, name: str, value: ArrayLike) -> tuple[NDArray[Any], np.dtype[Any]]:
     """Return an argument as an array of real numbers, and the type of a loss of it."""
-    if type(value) is np.ndarray and value.dtype in _FLOATS:
-        return value, value.dtype
+    if type(value) is np.ndarray:
+        found = _LOSS_TYPES.get(value.dtype)
+        if found is not None:
+            return value, found
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{function} got a masked {name}: select or fill the elements first")
     refuse(function, **{name: value})
@@ -74,7 +79,8 @@ def pair(
     function: str, names: tuple[str, str], x: ArrayLike, y: ArrayLike
 ) -> tuple[list[NDArray[Any]], list[np.dtype[Any]]]:
     """Return the two arguments of a loss as arrays of one shape, and the types of losses of each."""
-    (a, a_type), (b, b_type) = (typed_array(function, name, value) for name, value in zip(names, (x, y), strict=True))
+    a, a_type = typed_array(function, names[0], x)
+    b, b_type = typed_array(function, names[1], y)
     if a.shape != b.shape:
         raise ValueError(f"{function} needs one shape, got {a.shape} and {b.shape}")
     return [a, b], [a_type, b_type]
@@ -95,8 +101,9 @@ def factor(function: str, name: str, value: ArrayLike, shape: tuple[int, ...]) -
 def reduced(total: float, count: float, reduction: Reduction, dtype: np.dtype[Any]) -> Any:
     """Return the sum or the mean of losses in their type; the mean of none is NaN."""
     if reduction == "mean":
-        total = total / count if count else np.nan
-    return rounded(np.float64(total), dtype)
+        total = total / count if count else math.nan
+    # The type of a number is faster to call than its array's method.
+    return dtype.type(total) if dtype in _FLOATS else rounded(np.float64(total), dtype)
 
 
 def rounded(values: Any, dtype: np.dtype[Any]) -> Any:
@@ -135,7 +142,7 @@ def blockwise(
     scale = factor / max(count, 1) if reduction == "mean" else factor
     shape = operands[0].shape
     if count <= _BLOCK:
-        blocks: Any = [np.asarray(operand, dtype) for operand in operands]
+        blocks: Any = [operand if operand.dtype is dtype else np.asarray(operand, dtype) for operand in operands]
         each, slope = np.empty_like(blocks[0], subok=False), np.empty_like(blocks[0], subok=False)
         parts = formula(each, slope, with_grad, *blocks)
         if reduction == "none":
@@ -209,9 +216,14 @@ def _binary(
     names: Sequence[str],
 ) -> tuple[NDArray[Any]]:
     """Compute binary cross-entropy and gradient of a block: sums of terms of one sign, which do not cancel."""
-    given = dict(zip(names, factors, strict=True))
-    share, rest, weight = y * given["pos_weight"] if "pos_weight" in given else y, 1 - y, given.get("weight")
-    minus, infinite = np.negative(x, out=np.empty_like(x)), not np.isfinite(x).all()
+    share, rest, weight = y, 1 - y, None
+    for name, each_factor in zip(names, factors, strict=True) if factors else ():
+        if name == "weight":
+            weight = each_factor
+        else:
+            share = y * each_factor
+    # One sum is faster than a test of each element; one that overflows only asks for more care.
+    minus, infinite = np.negative(x, out=np.empty_like(x)), not math.isfinite(np.add.reduce(x, None))
     _times(softplus(x, out=each), rest, infinite)
     each += _times(softplus(minus), share, infinite)
     if weight is not None:

@@ -17,6 +17,7 @@ from fastrelu._entries import entries
 from fastrelu._options import integer
 from fastrelu.diagnostics.summary import BOUNDS, Limits, Running, Summary, percent, saturation_limits, together
 from fastrelu.nn.module import Module, Watcher
+from fastrelu.nn.parameter import Parameter
 
 # Thresholds beyond which a monitor gives advice.
 DEAD_UNITS = 0.1  # share of the units
@@ -234,9 +235,8 @@ class Monitor:
         for name, module in model.named_modules():
             if next(module.children(), None) is None:
                 function = getattr(module, "_name", "")
-                limits = None
-                if function in BOUNDS:
-                    limits = saturation_limits(function, tolerance, **_parameters_of(module, function))
+                parameters = _parameters_of(module, function) if function in BOUNDS else None
+                limits = None if parameters is None else saturation_limits(function, tolerance, **parameters)
                 watchers.append(
                     (module, _OfLayer(module, _Heading(name, type(module).__name__, function, limits), self))
                 )
@@ -353,7 +353,7 @@ class Monitor:
                     str(units.units),
                     percent(overall.sparsity),
                     str(int(np.count_nonzero(units.dead))),
-                    percent(overall.saturation) if heading.function in BOUNDS else "",
+                    percent(overall.saturation) if heading.limits is not None else "",
                     *(f"{number:.3g}" for number in (overall.mean, overall.std, overall.minimum, overall.maximum)),
                     str(overall.nonfinite),
                 )
@@ -368,10 +368,10 @@ class Monitor:
         return "\n".join([*lines, *(f"- {text}" for text in _lines(layer for _, layer in reports))])
 
 
-def _parameters_of(module: Module, function: str) -> dict[str, float]:
-    """Return the parameters of a layer's function, which are attributes of the layer."""
-    names = inspect.signature(BOUNDS[function]).parameters
-    return {name: float(getattr(module, name)) for name, p in entries(names) if p.kind is p.POSITIONAL_OR_KEYWORD}
+def _parameters_of(module: Module, function: str) -> dict[str, Any] | None:
+    """Return the parameters of a layer's function that bounds depend on, attributes of the layer; None if it learns them."""
+    found = {name: getattr(module, name, None) for name in inspect.signature(BOUNDS[function]).parameters}
+    return None if any(isinstance(value, np.ndarray | Parameter) for _, value in entries(found)) else found
 
 
 def _title(layer: LayerReport) -> str:

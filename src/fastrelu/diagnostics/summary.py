@@ -23,16 +23,32 @@ from fastrelu.masks import as_mask
 Axis = int | tuple[int, ...] | None
 Limits = tuple[float, float]
 
-# The bounds at which functions are flat. At its lower bound relu6 is 0, which is counted as a zero instead.
-BOUNDS: dict[str, Callable[..., Limits]] = {
+# The bounds at which functions are flat, from the parameters that they depend on; None where there is none at the top. At
+# its lower bound relu6 is 0, which is counted as a zero instead.
+BOUNDS: dict[str, Callable[..., Limits | None]] = {
     "sigmoid": lambda: (0.0, 1.0),
-    "hard_sigmoid": lambda **_: (0.0, 1.0),
+    "hard_sigmoid": lambda: (0.0, 1.0),
     "sparse_sigmoid": lambda: (0.0, 1.0),
     "tanh": lambda: (-1.0, 1.0),
     "softsign": lambda: (-1.0, 1.0),
+    "erf": lambda: (-1.0, 1.0),
+    "softcap": lambda cap: (-cap, cap),
     "hard_tanh": lambda min_val=-1.0, max_val=1.0: (min_val, max_val),
     "relu6": lambda: (-math.inf, 6.0),
+    "bounded_relu": lambda negative_slope=0.0, max_value=None: (
+        (-math.inf, max_value)
+        if max_value is not None and (negative_slope == 0 or (negative_slope > 0 and max_value >= 0))
+        else None
+    ),
+    "srelu": lambda t_left=0.0, a_left=1.0, t_right=0.0, a_right=1.0: (
+        (t_left if a_left == 0 else -math.inf, t_right) if a_left >= 0 and a_right == 0 else None
+    ),
+    "logit": lambda eps=None: (math.log(eps) - math.log1p(-eps), math.log1p(-eps) - math.log(eps)) if eps else None,
+    "log_sigmoid": lambda: (-math.inf, 0.0),
+    "log1mexp": lambda: (-math.inf, 0.0),
 }
+# Those whose exponential goes from 0 to 1: shares of the distance between the bounds are of that.
+LOGARITHMS = frozenset({"log_sigmoid", "log1mexp"})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -177,33 +193,27 @@ def _check_limits(saturation: Limits | None) -> Limits:
     return low, high
 
 
-def _collect(a: ArrayLike, axis: Axis, limits: Limits) -> NDArray[np.void]:
-    """Return the compiled summaries, with the unit axes in the order of the array's axes."""
+def _ordered(a: ArrayLike, axis: Axis, limits: Limits, *, spread: bool) -> tuple[Any, list[int]]:
+    """Return compiled summaries, with the unit axes in an order of the memory, and how to bring them into the array's."""
     x = _native(a)
     axes = () if axis is None else normalize_axis_tuple(axis, x.ndim)
     order = _stats.by_stride(x, axes)
-    found = _stats.summarize(x, order, *limits, runtime.isa)
-    return np.ascontiguousarray(found.transpose(np.argsort(order))) if len(axes) > 1 else found
+    return _stats.summarize(x, order, *limits, runtime.isa, spread), sorted(range(len(order)), key=order.__getitem__)
 
 
-def _summary(found: NDArray[np.void]) -> Summary:
-    """Convert compiled summaries into a `Summary`."""
-    finite = found["finite"]
-    empty = finite == 0
-    mean = np.where(empty, np.nan, found["mean"] + found["rest"])
-    variance = np.divide(found["square"], finite, out=np.full(found.shape, np.nan), where=~empty)
-    fields = {
-        "count": finite + found["nonfinite"],
-        "nonfinite": found["nonfinite"],
-        "zeros": found["zeros"],
-        "saturated": found["saturated"],
-        "mean": mean,
-        "variance": variance,
-        "minimum": np.where(empty, np.nan, found["low"]),
-        "maximum": np.where(empty, np.nan, found["high"]),
-    }
-    # A copy per field: a view would keep all other fields in memory, and change with later batches.
-    return Summary(**{name: np.array(field) if field.ndim else field.item() for name, field in entries(fields)})
+def _collect(a: ArrayLike, axis: Axis, limits: Limits) -> NDArray[np.void]:
+    """Return the compiled summaries, with the unit axes in the order of the array's axes."""
+    found, order = _ordered(a, axis, limits, spread=False)
+    return np.ascontiguousarray(found.transpose(order)) if len(order) > 1 else found
+
+
+def _summary(columns: tuple[NDArray[Any], ...], order: list[int] | None = None) -> Summary:
+    """Return the arrays of a result, one number for each unit, as a `Summary`."""
+    if not columns[0].ndim:
+        return Summary(*(column.item() for column in columns))
+    if order and order != sorted(order):
+        columns = tuple(np.ascontiguousarray(column.transpose(order)) for column in columns)
+    return Summary(*columns)
 
 
 def together(found: NDArray[np.void]) -> NDArray[np.void]:
@@ -263,7 +273,7 @@ def summarize(a: ArrayLike, axis: Axis = None, *, saturation: Limits | None = No
     >>> units.sparsity
     array([1. , 0.5, 0.5])
     """
-    return _summary(_collect(a, _check_axis(axis), _check_limits(saturation)))
+    return _summary(*_ordered(a, _check_axis(axis), _check_limits(saturation), spread=True))
 
 
 def dead_from_mask(*masks: NDArray[np.uint8], shape: int | tuple[int, ...], axis: Axis = -1) -> Any:
@@ -427,14 +437,14 @@ class Running:
         """
         if self._found is None:
             raise RuntimeError("nothing seen yet: call update first")
-        return _summary(self._found)
+        return _summary(_stats.columns(self._found))
 
     def reset(self) -> None:
         """Delete the statistics so far."""
         self._found = None
 
 
-def saturation_limits(name: str, tolerance: float = 0.01, **parameters: float) -> Limits | None:
+def saturation_limits(name: str, tolerance: float = 0.01, **parameters: float | None) -> Limits | None:
     """Return the limits beyond which outputs of a bounded activation count as saturated.
 
     Parameters
@@ -443,21 +453,24 @@ def saturation_limits(name: str, tolerance: float = 0.01, **parameters: float) -
         An element-wise activation.
     tolerance : float, default 0.01
         How close to a bound counts as saturated, as a share of the distance between the bounds: by default a sigmoid is
-        saturated up to 0.01 and from 0.99, where its derivative has fallen to 4 % of its largest value. 0 returns the
+        saturated up to 0.01 and from 0.99, where its derivative has fallen to 4 % of its largest value. Without a lower
+        bound it is a share of the upper one, and for the logarithms of probabilities, log_sigmoid and log1mexp, of the
+        probability: they are saturated where that is at least 0.99, and their derivative falls to 1 %. 0 returns the
         bounds themselves.
-    **parameters : float
-        Parameters of the function, such as ``max_val``.
+    **parameters : float or None
+        Parameters of the function, such as ``max_val``; its own defaults otherwise. ``max_value`` and ``eps`` may be None
+        where they are in the function.
 
     Returns
     -------
     tuple of float or None
-        ``(low, high)`` for :func:`summarize`; None for a function that is not bounded at the top. The zeros of
-        relu6 are not saturated: they are counted as zeros.
+        ``(low, high)`` for :func:`summarize`; None for a function that has no bound at the top, or is not flat there, as
+        swish with a negative beta. The zeros of relu6 and bounded_relu are not saturated: they are counted as zeros.
 
     Raises
     ------
     TypeError
-        If the function has no such parameter, or an argument is not a number.
+        If the function has no such parameter, an argument is not a number, or the cap of softcap is missing.
     ValueError
         If there is no such activation, `tolerance` is not in [0, 0.5), or the bounds are in the wrong order.
 
@@ -472,17 +485,29 @@ def saturation_limits(name: str, tolerance: float = 0.01, **parameters: float) -
     check_name(name, elementwise_names(), "element-wise activation")
     if not 0 <= number("tolerance", tolerance) < 0.5:
         raise ValueError(f"tolerance must be in [0, 0.5), got {tolerance!r}")
-    known = list(inspect.signature(getattr(activations, name)).parameters)
+    known = inspect.signature(getattr(activations, name)).parameters
     for key in parameters:
-        if key not in known[1:] or key in {"out", "where"}:
+        if key not in list(known)[1:] or key in {"out", "where"}:
             raise TypeError(f"{name} has no parameter {key!r}")
-    numbers = {key: number(key, value) for key, value in entries(parameters)}
+    numbers = {
+        key: None if value is None and known[key].default is None else number(key, value)
+        for key, value in entries(parameters)
+    }
     if name not in BOUNDS:
         return None
-    low, high = BOUNDS[name](**numbers)
+    needed = inspect.signature(BOUNDS[name]).parameters
+    for key, parameter in entries(needed):
+        if parameter.default is parameter.empty and key not in numbers:
+            raise TypeError(f"the bounds of {name} depend on {key!r}: pass {key}=")
+    bounds = BOUNDS[name](**{key: value for key, value in entries(numbers) if key in needed})
+    if bounds is None or bounds[1] == math.inf:
+        return None
+    low, high = bounds
     if not low <= high:
         raise ValueError(f"the bounds of {name} are in the wrong order: {low} and {high}")
     tolerance = float(tolerance)
-    apart = high - max(low, 0.0) if math.isinf(low) else high - low
+    if name in LOGARITHMS:
+        return low, math.log1p(-tolerance)
+    apart = abs(high) if math.isinf(low) else high - low
     margin = tolerance * apart if math.isfinite(apart) else 0.0
     return low + margin, high - margin

@@ -454,17 +454,25 @@ class BCELoss(_Pointwise):
     def _formula(self, each: Array, slope: Array, with_grad: bool, *blocks: Array) -> tuple[Array, ...]:
         x, y, *weight = blocks
         for what, values in (("predictions", x), ("targets", y)):
-            inside = np.logical_and(values >= 0, values <= 1)
-            if not inside.all():
+            # NaN is the least and the greatest of all.
+            if values.size and not (np.minimum.reduce(values, None) >= 0 and np.maximum.reduce(values, None) <= 1):
+                inside = np.logical_and(values >= 0, values <= 1)
                 hint = "; BCEWithLogitsLoss takes any number" if values is x else ""
                 raise ValueError(f"BCELoss needs {what} between 0 and 1, got {values[~inside][0]}{hint}")
-        np.multiply(y - 1, np.maximum(np.log1p(-x), -100), out=each)
-        each -= y * np.maximum(np.log(x), -100)
+        np.negative(x, out=each)
+        np.log1p(each, out=each)
+        np.maximum(each, -100, out=each)
+        each *= y - 1
+        np.log(x, out=slope)
+        np.maximum(slope, -100, out=slope)
+        slope *= y
+        each -= slope
         if with_grad:
             np.divide(x - y, np.maximum(x * (1 - x), 1e-12), out=slope)
         for factor in weight:
             each *= factor
-            slope *= factor
+            if with_grad:
+                slope *= factor
         return (each,)
 
 
@@ -619,29 +627,36 @@ class NLLLoss(_Loss):
         axis = _class_axis(x)
         classes, shape = x.shape[axis], x.shape[:axis] + x.shape[axis + 1 :]
         label, counted = self._checked(labels, classes, shape)
-        weight = np.where(counted, 1.0 if self.weight is None else self._weights(classes)[label], 0.0)
-        picked = np.take_along_axis(x, np.expand_dims(label, axis), axis).squeeze(axis)
-        # No weight of an infinite loss is 0.
-        each = np.multiply(picked, -weight, out=np.zeros(shape), where=weight != 0)
-        count = float(np.sum(weight))
+        weight: Any = 1.0 if self.weight is None else self._weights(classes)[label]
+        at = self._places(label, axis)
+        picked = np.asarray(x[at])
+        if self.weight is None and counted is None:
+            each, count = np.negative(picked, dtype=np.float64), float(label.size)
+        else:
+            weight = np.where(True if counted is None else counted, weight, 0.0)
+            # No weight of an infinite loss is 0.
+            each = np.multiply(picked, -weight, out=np.zeros(shape), where=weight != 0)
+            count = float(np.sum(weight))
         if self.reduction == "none":
             loss = losses.rounded(each, dtype)[()]
         else:
-            loss = losses.reduced(float(np.sum(each)), count, self.reduction, dtype)
+            loss = losses.reduced(float(np.add.reduce(each, None)), count, self.reduction, dtype)
         gradient = None
         if recording(self):
             # The mean of losses whose weights are all 0 is NaN, and so is its gradient; what is ignored has none.
             share = 1.0 if self.reduction != "mean" else 1 / count if count else np.inf
+            at_labels = np.asarray(-weight * share)
+            if counted is not None:
+                at_labels = np.where(counted, at_labels, 0.0)
             gradient = np.zeros(x.shape, dtype)
-            at_labels = losses.rounded(np.multiply(-weight, share, out=np.zeros(shape), where=counted), dtype)
-            np.put_along_axis(gradient, np.expand_dims(label, axis), np.expand_dims(at_labels, axis), axis)
+            gradient[at] = losses.rounded(at_labels, dtype)
         self._save(log_probabilities, labels, loss, gradient)
         return loss
 
     def _checked(
         self, labels: ArrayLike, classes: int, shape: tuple[int, ...]
-    ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        """Return the labels, 0 instead of those to ignore, and which of them count."""
+    ) -> tuple[NDArray[np.intp], NDArray[np.bool_] | None]:
+        """Return the labels, 0 instead of those to ignore, and which of them count, None if all do."""
         given = losses.real_array("NLLLoss", "labels", labels)
         if given.dtype.kind not in "iu":
             raise TypeError(f"NLLLoss: labels must be integers, not {given.dtype}")
@@ -650,7 +665,12 @@ class NLLLoss(_Loss):
                 f"NLLLoss: labels must have the shape of log_probabilities without the axis of the classes, {shape}, "
                 f"not {given.shape}"
             )
-        given = given.copy()  # another thread may write it meanwhile
+        label = given.astype(np.intp)  # a copy: another thread may write it meanwhile
+        may_count = label.size > 0 and not 0 <= self.ignore_index < classes
+        # Without a sign negative labels are the largest of all.
+        if may_count and np.maximum.reduce(label.view(np.uintp), None) < classes:
+            return label, None
+        given = given.copy()
         counted = given != self.ignore_index
         wrong = counted & ((given < 0) | (given >= classes))
         if wrong.any():
@@ -660,6 +680,13 @@ class NLLLoss(_Loss):
                 f"rows to ignore carry ignore_index, which is {self.ignore_index}"
             )
         return np.where(counted, given, 0).astype(np.intp), counted
+
+    def _places(self, label: NDArray[np.intp], axis: int) -> tuple[Any, ...]:
+        """Return the index of the elements at the labels."""
+        if label.ndim <= 1:
+            return (np.arange(len(label)), label) if label.ndim else (label,)
+        others = np.indices(label.shape, sparse=True)
+        return (*others[:axis], label, *others[axis:])
 
     def _weights(self, classes: int) -> NDArray[Any]:
         assert self.weight is not None
