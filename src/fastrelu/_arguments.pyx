@@ -12,7 +12,7 @@ from cpython.long cimport PyLong_CheckExact
 from libc.math cimport isfinite
 
 from fastrelu._core cimport NEITHER, _is_half, _number, as_target, class_of_dtype, computed_type, narrowed, widened
-from fastrelu._numpy cimport PyArray_ISBEHAVED_RO, PyArray_ISWRITEABLE, PyArray_SAMESHAPE
+from fastrelu._numpy cimport PyArray_ISBEHAVED_RO, PyArray_ISWRITEABLE, PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
 from fastrelu._runtime cimport Crew, FR_CREW_SMALL, crew_for, dtype_of, has_kernels, precision_here
 
 cnp.import_array()
@@ -49,14 +49,17 @@ cdef int _joint_type(str name, cnp.ndarray a, cnp.ndarray b, int *result) except
 
 
 cdef cnp.ndarray _rounded(cnp.ndarray y, int result):
-    """Results in their type; losses and logarithms of sums are float64, and contiguous."""
+    """Results in their type; losses and logarithms of sums are float64, and fill their memory without a gap."""
     cdef cnp.ndarray found
     cdef Py_ssize_t i
     if cnp.PyArray_TYPE(y) == result:
         return y
     if not has_kernels(result):
         return narrowed(y, result)
-    found = cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(y), cnp.PyArray_DIMS(y), cnp.NPY_FLOAT)
+    if PyArray_IS_C_CONTIGUOUS(y):
+        found = cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(y), cnp.PyArray_DIMS(y), cnp.NPY_FLOAT)
+    else:
+        found = np.empty_like(y, np.float32)
     for i in range(cnp.PyArray_SIZE(y)):  # NumPy would warn of numbers that are too large
         (<float *>cnp.PyArray_DATA(found))[i] = <float>(<double *>cnp.PyArray_DATA(y))[i]
     return found
@@ -199,7 +202,7 @@ cdef double _as_number(str name, str operand, object value) except? -1:
 
 cdef cnp.ndarray _merged(cnp.ndarray x, tuple axes):
     """The array with `axes` merged into one, the last axis: a view if its strides allow it."""
-    cdef int k
+    cdef int k, ndim = cnp.PyArray_NDIM(x)
     cdef list shape = []
     for k in range(cnp.PyArray_NDIM(x)):
         if k not in axes:
@@ -207,7 +210,9 @@ cdef cnp.ndarray _merged(cnp.ndarray x, tuple axes):
     size = 1
     for k in axes:
         size *= cnp.PyArray_DIM(x, k)
-    return np.moveaxis(x, axes, range(-len(axes), 0)).reshape(*shape, size)
+    if axes != tuple(range(ndim - len(axes), ndim)):  # NumPy takes its time to move axes to where they are
+        x = np.moveaxis(x, axes, range(-len(axes), 0))
+    return (<object>x).reshape(*shape, size)
 
 
 cdef cnp.ndarray _parted(cnp.ndarray y, tuple axes, tuple shape):
