@@ -1,5 +1,6 @@
 """How functions along an axis read their arguments: arrays, types, axes, masks, numbers and outputs."""
 
+from itertools import product
 from operator import index
 
 import numpy as np
@@ -225,6 +226,35 @@ cdef cnp.ndarray _parted(cnp.ndarray y, tuple axes, tuple shape):
     for k in axes:
         kept.append(shape[k])
     return np.moveaxis((<object>y).reshape(kept), range(-len(axes), 0), axes)
+
+
+BLOCK = 1 << 17  # elements that are converted at a time for a thread: they stay in the second-level cache
+cdef enum:
+    LINE = 16  # elements of a line of the cache
+
+
+def blocks(cnp.ndarray x not None, int axis, int threads):
+    """Indices of the blocks of whole rows in which an array is converted for so many threads, neighbors together."""
+    cdef Py_ssize_t most = <int>BLOCK * threads, size = cnp.PyArray_SIZE(x), length, step
+    cdef int k, far, ndim = cnp.PyArray_NDIM(x)
+    cdef list parts = [slice(None)] * ndim, rest = list(range(ndim))
+    rest.remove(axis)
+    while size > most and rest:
+        far = rest[0]
+        for k in rest:
+            if abs(cnp.PyArray_STRIDE(x, k)) > abs(cnp.PyArray_STRIDE(x, far)):
+                far = k
+        rest.remove(far)
+        length = cnp.PyArray_DIM(x, far)
+        size //= length
+        step = max(1, most // size)
+        if step > LINE:
+            step -= step % LINE
+        parts[far] = [slice(i, i + step) for i in range(0, length, step)]
+    for k in range(ndim):
+        if type(parts[k]) is not list:
+            parts[k] = [parts[k]]
+    return list(product(*parts))
 
 
 cdef object _as_axis(object axis):

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from fastrelu import _foreign
+from fastrelu._arguments import BLOCK, blocks
 from fastrelu._core import copy_into
 
 cimport cython
@@ -68,6 +69,7 @@ from fastrelu._runtime cimport (
 cnp.import_array()
 
 cdef cnp.dtype _float64 = np.dtype(np.float64)
+cdef Py_ssize_t _BLOCK = BLOCK
 
 
 cdef tuple _axes_of(object axis, int ndim):
@@ -112,6 +114,25 @@ cdef cnp.ndarray _single(cnp.ndarray x, int axis, bint keepdims):
     else:
         for i in range(cnp.PyArray_SIZE(found)):
             (<double *>cnp.PyArray_DATA(found))[i] += 0
+    return found
+
+
+cdef cnp.ndarray _in_blocks(RowKernels kernels, cnp.ndarray x, int axis, cnp.ndarray mask, bint keepdims, bint mean,
+                            Crew crew, const Held *held, str name, int dtype):
+    """As `_logsumexp_along`, of an array of any type, which is converted in blocks of whole rows."""
+    cdef cnp.ndarray found
+    cdef list parts
+    if not _is_read(x, dtype) and cnp.PyArray_SIZE(x) > _BLOCK:
+        parts = blocks(x, axis, crew.threads)
+    else:
+        parts = []
+    if len(parts) < 2:
+        return _logsumexp_along(kernels, _native(x, dtype), axis, mask, keepdims, mean, crew, held, name)
+    found = _one_each(x, axis, keepdims, _float64)
+    for at in parts:
+        check_held(held, name)
+        found[at if keepdims else at[:axis] + at[axis + 1:]] = _logsumexp_along(
+            kernels, _native(x[at], dtype), axis, None if mask is None else mask[at], keepdims, mean, crew, held, name)
     return found
 
 
@@ -216,7 +237,6 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     cdef cnp.ndarray _kept_a = a, _kept_mask = mask  # what `held` borrows, for the names get other arrays below
     dtype = _joint_type(name, a, None, &result)
     crew = _crew(FR_MEDIUM, a, not _is_read(a, dtype))
-    a = _native(a, dtype)
     axes, whole = _axes_of(axis, cnp.PyArray_NDIM(a)), (<object>a).shape
     if mask is not None:
         mask = spread_mask(name, mask, whole)
@@ -224,10 +244,10 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     if target is not None:
         _check_output(name, target, np.empty(kept), result)
     if len(axes) == 1:
-        found = _logsumexp_along(kernels, a, axes[0], mask, keepdims, mean, crew, &held, name)
+        found = _in_blocks(kernels, a, axes[0], mask, keepdims, mean, crew, &held, name, dtype)
     else:
         a, mask = _merged(a, axes), None if mask is None else _merged(mask, axes)
-        found = _logsumexp_along(kernels, a, cnp.PyArray_NDIM(a) - 1, mask, False, mean, crew, &held, name)
+        found = _in_blocks(kernels, a, cnp.PyArray_NDIM(a) - 1, mask, False, mean, crew, &held, name, dtype)
         found = (<object>found).reshape(kept)
     found = _rounded(found, result)
     if target is not None:
@@ -289,15 +309,20 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
         _check_output(name, target, a, result)
     if mask is not None:
         mask = spread_mask(name, mask, whole)
-    a = _native(a, dtype)
     g = (<object>_native(g, dtype)).reshape(_without(whole, axes, False))
     if len(axes) == 1:
         y = target if result == dtype and _takes(target, dtype) else None
+        if result != dtype and cnp.PyArray_SIZE(a) > _BLOCK:
+            y = np.empty_like(a, cnp.PyArray_DescrFromType(result))
         y = _along(kernels, FR_SOFTMAX, False, a, None, mask, axes[0], y, dtype, crew, &held, None, None, g,
                    FR_MULTIPLIED)
     else:
-        y = _along(kernels, FR_SOFTMAX, False, _merged(a, axes), None, None if mask is None else _merged(mask, axes),
-                   cnp.PyArray_NDIM(a) - len(axes), None, dtype, crew, &held, None, None, g, FR_MULTIPLIED)
+        a = _merged(a, axes)
+        y = None
+        if result != dtype and cnp.PyArray_SIZE(a) > _BLOCK:
+            y = np.empty_like(a, cnp.PyArray_DescrFromType(result))
+        y = _along(kernels, FR_SOFTMAX, False, a, None, None if mask is None else _merged(mask, axes),
+                   cnp.PyArray_NDIM(a) - 1, y, dtype, crew, &held, None, None, g, FR_MULTIPLIED)
         y = _parted(y, axes, whole)
     y = _rounded(y, result)
     if target is not None:
