@@ -14,6 +14,8 @@ import fastrelu as fr
 from fastrelu import _logsumexp, _rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -167,7 +169,7 @@ def test_shapes() -> None:
 def test_one_axis_of_a_plain_array(function: Any, shape: tuple[int, ...], dtype: str) -> None:
     """The bits, the type and the shape are those of a call with a mask, which takes the general way."""
     x = np.random.default_rng(0).normal(0, 3, shape).astype(dtype)
-    for special in (0, np.inf, -np.inf, NAN):
+    for special in (0, -0.0, np.inf, -np.inf, NAN):
         x.flat[:1] = special
         for axis in (None, *range(-len(shape), len(shape))):
             for keepdims in (False, True):
@@ -184,6 +186,48 @@ def test_one_axis_of_a_plain_array(function: Any, shape: tuple[int, ...], dtype:
                 assert_same_bits(dx, fr.logsumexp_backward(grad, x, axis, where=np.ones(shape, np.bool_)), wanted)
     with pytest.raises(np.exceptions.AxisError):
         function(x, len(shape))
+
+
+def _laid_out(x: Array) -> Iterator[Array]:
+    """Yield the same numbers in every order of axes, and of those each backwards, with gaps, and in the other byte order."""
+    for order in itertools.permutations(range(x.ndim)):
+        back = np.argsort(order)
+        moved = x.transpose(order).copy().transpose(back)
+        yield moved
+        yield np.repeat(x.transpose(order)[..., None], 2, -1)[..., 0].transpose(back)
+        yield np.flip(np.flip(moved).copy())
+        yield moved.astype(moved.dtype.newbyteorder())
+
+
+@each_dtype
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (1, 1), (4, 1), (1, 4), (3, 0), (1, 5, 2), (20, 2, 1), (3, 4, 5)])
+@pytest.mark.parametrize("function", [fr.logsumexp, fr.logmeanexp])
+def test_every_layout_of_an_operand(function: Any, shape: tuple[int, ...], dtype: str) -> None:
+    """Bits, types and shapes are those of a contiguous array, with masks of every layout too, and into its own memory."""
+    rng = np.random.default_rng(len(shape))
+    x = rng.normal(0, 3, shape).astype(dtype)
+    x.flat[:2] = -0.0, -np.inf
+    mask = rng.random(shape) < 0.6
+    axes: list[Any] = [None, *range(len(shape)), *itertools.combinations(range(len(shape)), 2), ()]
+    for axis, keepdims, masked in itertools.product(axes, (False, True), (False, True)):
+        where = mask if masked else True
+        wanted = function(x, axis, where=where, keepdims=keepdims)
+        for y, laid_mask in zip(_laid_out(x), _laid_out(mask), strict=True):
+            on = laid_mask if masked else True
+            got = function(y, axis, where=on, keepdims=keepdims)
+            assert type(got) is type(wanted)
+            assert_same_bits(got, wanted, (axis, y.strides))
+            for out in (np.full(np.shape(got), 7, dtype), np.full((*np.shape(got), 2), 7, dtype)[..., 0]):
+                assert function(y, axis, out=out, where=on, keepdims=keepdims) is out
+                assert_same_bits(out, np.asarray(wanted), (axis, y.strides))
+            own = np.array(y, order="K")
+            if keepdims and wanted.size <= own.size:
+                at: tuple[Any, ...] = (*(slice(n) for n in np.shape(wanted)), ...)
+                function(own, axis, out=own[at], where=on, keepdims=True)
+                assert_same_bits(own[at].astype(dtype), np.asarray(wanted), (axis, y.strides))
+    one = np.broadcast_to(np.float32(1.5), (4, 1, 3))
+    for axis in range(3):
+        assert_same_bits(function(one, axis), function(one.copy(), axis))
 
 
 @each_dtype

@@ -1,5 +1,6 @@
 """How functions along an axis read their arguments: arrays, types, axes, masks, numbers and outputs."""
 
+from itertools import product
 from operator import index
 
 import numpy as np
@@ -12,7 +13,7 @@ from cpython.long cimport PyLong_CheckExact
 from libc.math cimport isfinite
 
 from fastrelu._core cimport NEITHER, _is_half, _number, as_target, class_of_dtype, computed_type, narrowed, widened
-from fastrelu._numpy cimport PyArray_ISBEHAVED_RO, PyArray_ISWRITEABLE, PyArray_SAMESHAPE
+from fastrelu._numpy cimport PyArray_ISBEHAVED_RO, PyArray_ISWRITEABLE, PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
 from fastrelu._runtime cimport Crew, FR_CREW_SMALL, crew_for, dtype_of, has_kernels, precision_here
 
 cnp.import_array()
@@ -49,14 +50,17 @@ cdef int _joint_type(str name, cnp.ndarray a, cnp.ndarray b, int *result) except
 
 
 cdef cnp.ndarray _rounded(cnp.ndarray y, int result):
-    """Results in their type; losses and logarithms of sums are float64, and contiguous."""
+    """Results in their type; losses and logarithms of sums are float64, and fill their memory without a gap."""
     cdef cnp.ndarray found
     cdef Py_ssize_t i
     if cnp.PyArray_TYPE(y) == result:
         return y
     if not has_kernels(result):
         return narrowed(y, result)
-    found = cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(y), cnp.PyArray_DIMS(y), cnp.NPY_FLOAT)
+    if PyArray_IS_C_CONTIGUOUS(y):
+        found = cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(y), cnp.PyArray_DIMS(y), cnp.NPY_FLOAT)
+    else:
+        found = np.empty_like(y, np.float32)
     for i in range(cnp.PyArray_SIZE(y)):  # NumPy would warn of numbers that are too large
         (<float *>cnp.PyArray_DATA(found))[i] = <float>(<double *>cnp.PyArray_DATA(y))[i]
     return found
@@ -199,7 +203,7 @@ cdef double _as_number(str name, str operand, object value) except? -1:
 
 cdef cnp.ndarray _merged(cnp.ndarray x, tuple axes):
     """The array with `axes` merged into one, the last axis: a view if its strides allow it."""
-    cdef int k
+    cdef int k, ndim = cnp.PyArray_NDIM(x)
     cdef list shape = []
     for k in range(cnp.PyArray_NDIM(x)):
         if k not in axes:
@@ -207,7 +211,9 @@ cdef cnp.ndarray _merged(cnp.ndarray x, tuple axes):
     size = 1
     for k in axes:
         size *= cnp.PyArray_DIM(x, k)
-    return np.moveaxis(x, axes, range(-len(axes), 0)).reshape(*shape, size)
+    if axes != tuple(range(ndim - len(axes), ndim)):  # NumPy takes its time to move axes to where they are
+        x = np.moveaxis(x, axes, range(-len(axes), 0))
+    return (<object>x).reshape(*shape, size)
 
 
 cdef cnp.ndarray _parted(cnp.ndarray y, tuple axes, tuple shape):
@@ -220,6 +226,35 @@ cdef cnp.ndarray _parted(cnp.ndarray y, tuple axes, tuple shape):
     for k in axes:
         kept.append(shape[k])
     return np.moveaxis((<object>y).reshape(kept), range(-len(axes), 0), axes)
+
+
+BLOCK = 1 << 17  # elements that are converted at a time for a thread: they stay in the second-level cache
+cdef enum:
+    LINE = 16  # elements of a line of the cache
+
+
+def blocks(cnp.ndarray x not None, int axis, int threads):
+    """Indices of the blocks of whole rows in which an array is converted for so many threads, neighbors together."""
+    cdef Py_ssize_t most = <int>BLOCK * threads, size = cnp.PyArray_SIZE(x), length, step
+    cdef int k, far, ndim = cnp.PyArray_NDIM(x)
+    cdef list parts = [slice(None)] * ndim, rest = list(range(ndim))
+    rest.remove(axis)
+    while size > most and rest:
+        far = rest[0]
+        for k in rest:
+            if abs(cnp.PyArray_STRIDE(x, k)) > abs(cnp.PyArray_STRIDE(x, far)):
+                far = k
+        rest.remove(far)
+        length = cnp.PyArray_DIM(x, far)
+        size //= length
+        step = max(1, most // size)
+        if step > LINE:
+            step -= step % LINE
+        parts[far] = [slice(i, i + step) for i in range(0, length, step)]
+    for k in range(ndim):
+        if type(parts[k]) is not list:
+            parts[k] = [parts[k]]
+    return list(product(*parts))
 
 
 cdef object _as_axis(object axis):

@@ -438,6 +438,8 @@ cdef cnp.ndarray _moved(cnp.ndarray x, int dtype, bint load, fr_move store=NULL)
         (dtype if load else cnp.PyArray_TYPE(x)) == cnp.NPY_DOUBLE]
     cdef fr_move move = how.load if load else store if store != NULL else how.convert.store[how.type][how.format]
     if not (PyArray_ISALIGNED(x) and PyArray_ISNOTSWAPPED(x) and _is_dense(x)):
+        if load and PyArray_ISNOTSWAPPED(x):
+            x = x.view(np.uint16)  # NumPy crashes in copies of bfloat16 for which it finds no memory
         x = np.array(x, (<object>x).dtype.newbyteorder("="), order="K", copy=True, subok=False)
     cdef cnp.ndarray y = np.empty_like(x, dtype_of(type_of(dtype)), subok=False)
     cdef const char *source = <const char *>cnp.PyArray_DATA(x)

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from fastrelu import _foreign
+from fastrelu._arguments import BLOCK, blocks
 from fastrelu._core import copy_into
 
 cimport cython
@@ -11,7 +12,6 @@ cimport numpy as cnp
 from cpython.long cimport PyLong_CheckExact
 from libc.math cimport INFINITY, NAN, log
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy
 
 from fastrelu._arguments cimport (
     _as_axis,
@@ -31,7 +31,7 @@ from fastrelu._arguments cimport (
     _without,
     spread_mask,
 )
-from fastrelu._numpy cimport PyArray_ISWRITEABLE, PyArray_SAMESHAPE
+from fastrelu._numpy cimport PyArray_ISWRITEABLE, PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
 from fastrelu._rows cimport (
     FR_MULTIPLIED,
     FR_ROW_IN,
@@ -68,6 +68,9 @@ from fastrelu._runtime cimport (
 
 cnp.import_array()
 
+cdef cnp.dtype _float64 = np.dtype(np.float64)
+cdef Py_ssize_t _BLOCK = BLOCK
+
 
 cdef tuple _axes_of(object axis, int ndim):
     """`axis` as a tuple of axes that exist."""
@@ -82,35 +85,82 @@ cdef bint _is_mask_of(object where, cnp.ndarray x):
             and PyArray_SAMESHAPE(<cnp.ndarray>where, x))
 
 
-cdef object _logsumexp_along(RowKernels kernels, cnp.ndarray x, int axis, object out, cnp.ndarray mask, bint keepdims,
-                             bint mean, Crew crew):
-    """The logarithm of the sum or of the mean of exponentials of a plain contiguous array along one axis.
+cdef cnp.ndarray _one_each(cnp.ndarray x, int axis, bint keepdims, object dtype):
+    """An array for one number of each row, in the order of memory of `x`: rows then go to it as they are read."""
+    cdef cnp.npy_intp lengths[FR_MAX_AXES]
+    cdef int k, kept = 0
+    if PyArray_IS_C_CONTIGUOUS(x) or cnp.PyArray_NDIM(x) == 1:
+        for k in range(cnp.PyArray_NDIM(x)):
+            if k != axis or keepdims:
+                lengths[kept] = cnp.PyArray_DIM(x, k) if k != axis else 1
+                kept += 1
+        return cnp.PyArray_SimpleNew(kept, lengths, (<cnp.dtype>dtype).type_num)
+    whole = (slice(None),) * axis
+    if cnp.PyArray_DIM(x, axis):
+        x = x[(*whole, slice(1) if keepdims else 0)]
+    else:
+        x = np.empty(_without((<object>x).shape, (axis,), keepdims), dtype)
+    return np.empty_like(x, dtype, subok=False)
 
-    A mask has the shape of `x`; the mean takes none.
 
-    Returns NotImplemented, and has done nothing, if `out` is no plain contiguous array of the type and shape of the
-    result.
+cdef cnp.ndarray _single(cnp.ndarray x, int axis, bint keepdims):
+    """What rows of one element give: the element, but 0 for -0."""
+    cdef cnp.ndarray found = _one_each(x, axis, keepdims, (<object>x).dtype)
+    cdef Py_ssize_t i
+    cnp.PyArray_CopyInto(found, (<object>x).reshape((<object>found).shape))
+    if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT:
+        for i in range(cnp.PyArray_SIZE(found)):
+            (<float *>cnp.PyArray_DATA(found))[i] += <float>0
+    else:
+        for i in range(cnp.PyArray_SIZE(found)):
+            (<double *>cnp.PyArray_DATA(found))[i] += 0
+    return found
+
+
+cdef cnp.ndarray _in_blocks(RowKernels kernels, cnp.ndarray x, int axis, cnp.ndarray mask, bint keepdims, bint mean,
+                            Crew crew, const Held *held, str name, int dtype):
+    """As `_logsumexp_along`, of an array of any type, which is converted in blocks of whole rows."""
+    cdef cnp.ndarray found
+    cdef list parts
+    if not _is_read(x, dtype) and cnp.PyArray_SIZE(x) > _BLOCK:
+        parts = blocks(x, axis, crew.threads)
+    else:
+        parts = []
+    if len(parts) < 2:
+        return _logsumexp_along(kernels, _native(x, dtype), axis, mask, keepdims, mean, crew, held, name)
+    found = _one_each(x, axis, keepdims, _float64)
+    for at in parts:
+        check_held(held, name)
+        found[at if keepdims else at[:axis] + at[axis + 1:]] = _logsumexp_along(
+            kernels, _native(x[at], dtype), axis, None if mask is None else mask[at], keepdims, mean, crew, held, name)
+    return found
+
+
+cdef cnp.ndarray _logsumexp_along(RowKernels kernels, cnp.ndarray x, int axis, cnp.ndarray mask, bint keepdims,
+                                  bint mean, Crew crew, const Held *held, str name):
+    """The logarithm of the sum or of the mean of exponentials of an array that kernels read, along one axis.
+
+    A mask has the shape of `x`. The result has the type of `x`, or is float64, and fills its memory without a gap.
     """
     cdef fr_row_call call
     cdef fr_target nothing
     cdef int order[FR_MAX_AXES]
-    cdef cnp.npy_intp lengths[FR_MAX_AXES]
-    cdef int k, kept = 0, dtype = cnp.PyArray_TYPE(x)
+    cdef int dtype = cnp.PyArray_TYPE(x)
     cdef Py_ssize_t rows, i
+    cdef int64_t count = cnp.PyArray_DIM(x, axis)
     cdef double log_count
-    cdef cnp.ndarray sums, found
+    cdef cnp.ndarray sums, counts = None
     cdef double *sum
-    for k in range(cnp.PyArray_NDIM(x)):
-        if k != axis or keepdims:
-            lengths[kept] = cnp.PyArray_DIM(x, k) if k != axis else 1
-            kept += 1
-    sums = cnp.PyArray_SimpleNew(kept, lengths, cnp.NPY_DOUBLE)
-    if out is None:
-        found = sums if dtype == cnp.NPY_DOUBLE else cnp.PyArray_SimpleNew(kept, lengths, dtype)
-    elif _is_plain(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out) and PyArray_SAMESHAPE(<cnp.ndarray>out, sums):
-        found = out
-    else:
-        return NotImplemented
+    if count == 1 and mask is None:
+        if held != NULL:
+            check_held(held, name)
+        return _single(x, axis, keepdims)
+    sums = _one_each(x, axis, keepdims, _float64)
+    if mean and mask is not None:
+        counts = np.empty_like(sums, np.int64)
+        (<object>mask).sum(axis, np.int64, counts, keepdims)
+    if held != NULL:
+        check_held(held, name)
     sum = <double *>cnp.PyArray_DATA(sums)
     _clear(&call)
     call.target = &nothing
@@ -125,30 +175,21 @@ cdef object _logsumexp_along(RowKernels kernels, cnp.ndarray x, int axis, object
         _operand(&call, FR_ROW_WHERE, mask, axis, order, True)
     _operand(&call, FR_ROW_LOSS, sums, axis, order, keepdims)
     _run(&call, FR_MEDIUM, rows, crew)
-    log_count = (log(<double>call.n) if call.n else NAN) if mean else 0
-    if dtype == cnp.NPY_FLOAT:
+    if mean:
+        log_count = log(<double>count) if count else NAN
         for i in range(rows):
-            (<float *>cnp.PyArray_DATA(found))[i] = <float>(sum[i] - log_count)
-    elif mean:
-        for i in range(rows):
-            (<double *>cnp.PyArray_DATA(found))[i] = sum[i] - log_count
-    elif found is not sums:
-        memcpy(cnp.PyArray_DATA(found), sum, rows * sizeof(double))
-    return found if kept or found is out else found[()]
+            if counts is not None and (<int64_t *>cnp.PyArray_DATA(counts))[i] != count:
+                count = (<int64_t *>cnp.PyArray_DATA(counts))[i]
+                log_count = log(<double>count) if count else NAN
+            sum[i] -= log_count
+    return sums
 
 
 @cython.binding(False)
 def logsumexp(RowKernels kernels not None, object x, object axis, object out, object where, bint keepdims, bint mean):
     """The logarithm of the sum or of the mean of exponentials along axes."""
-    cdef fr_row_call call
-    cdef fr_target nothing
-    cdef int order[FR_MAX_AXES]
     cdef int dtype, result, k
-    cdef Py_ssize_t rows, i
-    cdef int64_t count
-    cdef double log_count
-    cdef double *sum
-    cdef cnp.ndarray a, merged, sums, mask = None, target, counts = None
+    cdef cnp.ndarray a, found, mask = None, target
     cdef str name = "logmeanexp" if mean else "logsumexp"
     cdef Crew crew
     if (type(x) is cnp.ndarray
@@ -156,14 +197,24 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
                  or not mean and PyLong_CheckExact(axis) and _is_mask_of(where, x))):
         settle()
         dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
-        if has_kernels(dtype) and _is_plain(x, dtype) and (where is True or _is_mask_of(where, x)):
+        if (has_kernels(dtype) and _is_read(x, dtype) and (where is True or _is_mask_of(where, x))
+                and (out is None or type(out) is cnp.ndarray and _is_plain(out, dtype))):
+            check_whole(x, name)
             check_whole(where, name)
-            a = cnp.PyArray_Ravel(x, cnp.NPY_CORDER) if axis is None else x
+            a = x
+            if axis is None and cnp.PyArray_NDIM(a) != 1:
+                a = (<object>a).reshape(-1)
             k = normalize_axis_index(0 if axis is None else axis, cnp.PyArray_NDIM(a))
-            crew = crew_of(FR_MEDIUM, a)
-            short = _logsumexp_along(kernels, a, k, out, None if where is True else where, keepdims, mean, crew)
-            if short is not NotImplemented:
-                return short
+            if out is None or (PyArray_ISWRITEABLE(<cnp.ndarray>out)
+                               and (<object>out).shape == _without((<object>a).shape, (k,), keepdims)):
+                crew = crew_of(FR_MEDIUM, a)
+                found = _logsumexp_along(kernels, a, k, None if where is True else where, keepdims, mean, crew, NULL,
+                                         name)
+                found = _rounded(found, dtype)
+                if out is not None:
+                    cnp.PyArray_CopyInto(out, found)
+                    return out
+                return found if cnp.PyArray_NDIM(found) else found[()]
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.
     given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     axis = _as_axis(axis)
@@ -186,53 +237,25 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
     cdef cnp.ndarray _kept_a = a, _kept_mask = mask  # what `held` borrows, for the names get other arrays below
     dtype = _joint_type(name, a, None, &result)
     crew = _crew(FR_MEDIUM, a, not _is_read(a, dtype))
-    a = _native(a, dtype)
-    axes = _axes_of(axis, cnp.PyArray_NDIM(a))
-    whole, kept = (<object>a).shape, []
-    for k in range(cnp.PyArray_NDIM(a)):
-        if k not in axes:
-            kept.append(whole[k])
-        elif keepdims:
-            kept.append(1)
+    axes, whole = _axes_of(axis, cnp.PyArray_NDIM(a)), (<object>a).shape
     if mask is not None:
-        mask = _merged(spread_mask(name, mask, whole), axes)
-        if mean:
-            counts = np.ascontiguousarray((<object>mask).sum(-1, np.int64))
-    merged = _merged(a, axes)
-    k = cnp.PyArray_NDIM(merged) - 1
+        mask = spread_mask(name, mask, whole)
+    kept = _without(whole, axes, keepdims)
     if target is not None:
-        _check_output(name, target, np.empty(tuple(kept)), result)
-    sums = np.full((<object>merged).shape[:k], -np.inf)
-    call.absent = _absent(FR_SOFTMAX, dtype)
-    check_held(&held, name)
-    _clear(&call)
-    call.target = &nothing
-    call.flavor = kernels.of(dtype)
-    call.loss = call.flavor.logsumexp
-    call.tile = call.flavor.logsumexp_tile
-    rows = _lay_out(&call, merged, k, order)
-    _operand(&call, FR_ROW_IN, merged, k, order, True)
-    if mask is not None:
-        _operand(&call, FR_ROW_WHERE, mask, k, order, True)
-    _operand(&call, FR_ROW_LOSS, sums, k, order, False)
-    _run(&call, FR_MEDIUM, rows, crew)
-
-    sum = <double *>cnp.PyArray_DATA(sums)
-    count = cnp.PyArray_DIM(merged, k)
-    log_count = log(<double>count) if count else NAN
-    for i in range(rows if mean else 0):
-        if counts is not None and (<int64_t *>cnp.PyArray_DATA(counts))[i] != count:
-            count = (<int64_t *>cnp.PyArray_DATA(counts))[i]
-            log_count = log(<double>count) if count else NAN
-        sum[i] -= log_count
-    found = np.asarray((<object>sums).reshape(kept))
+        _check_output(name, target, np.empty(kept), result)
+    if len(axes) == 1:
+        found = _in_blocks(kernels, a, axes[0], mask, keepdims, mean, crew, &held, name, dtype)
+    else:
+        a, mask = _merged(a, axes), None if mask is None else _merged(mask, axes)
+        found = _in_blocks(kernels, a, cnp.PyArray_NDIM(a) - 1, mask, False, mean, crew, &held, name, dtype)
+        found = (<object>found).reshape(kept)
     found = _rounded(found, result)
     if target is not None:
         copy_into(target, found)
         return given
     if wrap is not None:
         return wrap(found)
-    return found if given is Ellipsis or found.ndim else found[()]
+    return found if given is Ellipsis or cnp.PyArray_NDIM(found) else found[()]
 
 
 @cython.binding(False)
@@ -286,15 +309,20 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
         _check_output(name, target, a, result)
     if mask is not None:
         mask = spread_mask(name, mask, whole)
-    a = _native(a, dtype)
     g = (<object>_native(g, dtype)).reshape(_without(whole, axes, False))
     if len(axes) == 1:
         y = target if result == dtype and _takes(target, dtype) else None
+        if result != dtype and cnp.PyArray_SIZE(a) > _BLOCK:
+            y = np.empty_like(a, cnp.PyArray_DescrFromType(result))
         y = _along(kernels, FR_SOFTMAX, False, a, None, mask, axes[0], y, dtype, crew, &held, None, None, g,
                    FR_MULTIPLIED)
     else:
-        y = _along(kernels, FR_SOFTMAX, False, _merged(a, axes), None, None if mask is None else _merged(mask, axes),
-                   cnp.PyArray_NDIM(a) - len(axes), None, dtype, crew, &held, None, None, g, FR_MULTIPLIED)
+        a = _merged(a, axes)
+        y = None
+        if result != dtype and cnp.PyArray_SIZE(a) > _BLOCK:
+            y = np.empty_like(a, cnp.PyArray_DescrFromType(result))
+        y = _along(kernels, FR_SOFTMAX, False, a, None, None if mask is None else _merged(mask, axes),
+                   cnp.PyArray_NDIM(a) - 1, y, dtype, crew, &held, None, None, g, FR_MULTIPLIED)
         y = _parted(y, axes, whole)
     y = _rounded(y, result)
     if target is not None:

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from fastrelu import _core as _python_core, _foreign
+from fastrelu._arguments import BLOCK, blocks
 from fastrelu._core import add_promoter, joint_dtype
 
 cimport cython
@@ -579,9 +580,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         if not PyArray_SAMESHAPE(a, b):
             raise ValueError(f"{name}: grad and y must have the same shape, not {(<object>a).shape} and "
                              f"{(<object>b).shape}")
-        b = _native(b, dtype)
     crew = _crew(_cost(kind, backward), a, not _is_read(a, dtype))
-    a = _native(a, dtype)
     if mask is not None:
         mask = spread_mask(name, mask, (<object>a).shape)
     if axis is None:
@@ -596,6 +595,8 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     if target is not None:
         _check_output(name, target, a, result)
     cdef bint alone = backward and kind == FR_HARDMAX  # each element for itself
+    if alone or explained:
+        a, b = _native(a, dtype), None if b is None else _native(b, dtype)
     if explained:
         flat = load is None and where is True and result == dtype and _is_flat(x, second, -1 if alone else axis, out)
         found = _in_words(name, np.dtype(cnp.PyArray_DescrFromType(dtype)), "fast path" if flat else "N-d driver",
@@ -620,12 +621,18 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         y = np.asarray(kernels.zeros(b, y))
     elif len(axes) == 1:
         y = target if result == dtype and _takes(target, dtype) else None
+        if result != dtype and cnp.PyArray_SIZE(a) > _BLOCK:
+            y = _result_like(a, b if backward else None, result)
         y = _along(kernels, kind, backward, a, b, mask, axes[0], y, dtype, crew, &held, load, sink, one, finish)
     else:
-        y = _along(kernels, kind, backward, _merged(a, axes), None if b is None else _merged(b, axes),
-                   None if mask is None else _merged(mask, axes), cnp.PyArray_NDIM(a) - len(axes), None, dtype, crew,
-                   &held, load, sink, one, finish)
-        y = _parted(y, axes, (<object>a).shape)
+        whole = (<object>a).shape
+        a, b = _merged(a, axes), None if b is None else _merged(b, axes)
+        y = None
+        if result != dtype and cnp.PyArray_SIZE(a) > _BLOCK:
+            y = _result_like(a, b if backward else None, result)
+        y = _along(kernels, kind, backward, a, b, None if mask is None else _merged(mask, axes),
+                   cnp.PyArray_NDIM(a) - 1, y, dtype, crew, &held, load, sink, one, finish)
+        y = _parted(y, axes, whole)
     y = _rounded(y, result)
     if target is not None:
         if y is not target:
@@ -724,27 +731,101 @@ cdef tuple _taken_together(const fr_rows *flavor, int kind, bint backward, cnp.n
     return rows, unit
 
 
+cdef Py_ssize_t _BLOCK = BLOCK
+
+cdef enum:
+    _NEIGHBORS = 33  # fewer are gathered at least as fast as copied
+
+
+cdef bint _is_spread(cnp.ndarray x) noexcept:
+    """Do elements of the array share memory, as after broadcasting?"""
+    cdef int k
+    for k in range(cnp.PyArray_NDIM(x)):
+        if cnp.PyArray_STRIDE(x, k) == 0 and cnp.PyArray_DIM(x, k) > 1:
+            return True
+    return False
+
+
+cdef bint _is_repeated(cnp.ndarray x, cnp.ndarray y) noexcept:
+    """Is it one number for many neighbors in `y`? Kernels take lines of memory, which would be gathered from it."""
+    cdef int k, nearest = -1
+    for k in range(cnp.PyArray_NDIM(y)):
+        if cnp.PyArray_DIM(y, k) > 1 and (
+                nearest < 0 or abs(cnp.PyArray_STRIDE(y, k)) <= abs(cnp.PyArray_STRIDE(y, nearest))):
+            nearest = k
+    return nearest >= 0 and cnp.PyArray_STRIDE(x, nearest) == 0 and cnp.PyArray_DIM(y, nearest) >= _NEIGHBORS
+
+
+cdef cnp.ndarray _brought(cnp.ndarray x, cnp.ndarray y, int dtype):
+    """The array as kernels of this type read it beside `y`: the array itself, or a copy."""
+    if not _is_repeated(x, y):
+        return _native(x, dtype)
+    full = np.empty_like(y, cnp.PyArray_DescrFromType(dtype))
+    full[...] = _native(x[tuple([slice(1 if stride == 0 else None) for stride in (<object>x).strides])], dtype)
+    return full
+
+
+cdef cnp.ndarray _result_like(cnp.ndarray a, cnp.ndarray b, int dtype):
+    """A new array for results, in the order of memory of an operand in which each element has its own place."""
+    descr = dtype_of(type_of(dtype))
+    if not _is_spread(a):
+        return np.empty_like(a, descr)
+    if b is not None and not _is_spread(b):
+        return np.empty_like(b, descr)
+    return np.empty((<object>a).shape, descr)
+
+
+cdef int _run_block(RowKernels kernels, int kind, bint backward, cnp.ndarray a, cnp.ndarray b, cnp.ndarray mask,
+                    int axis, cnp.ndarray y, int dtype, Crew crew, const Held *held, Load load, cnp.ndarray sink,
+                    cnp.ndarray factor, fr_row_finish finish) except -1:
+    """Run over rows into `y`; operands that kernels cannot read are copied, and so are results of 16 bits."""
+    cdef fr_row_call call
+    cdef Py_ssize_t rows
+    cdef cnp.ndarray first, found = y
+    check_held(held, names[kind])
+    first = _brought(a, y, dtype)
+    if backward:
+        b = _brought(b, y, dtype)
+    if cnp.PyArray_TYPE(y) != dtype:
+        found = first if first is not a else np.empty_like(first)
+    check_held(held, names[kind])
+    rows = _describe(&call, kernels.of(dtype), kind, backward, first, b, mask, axis, found, load, sink, factor, finish)
+    _run(&call, _cost(kind, backward), rows, crew)
+    if found is not y:
+        _python_core.copy_into(y, _rounded(found, cnp.PyArray_TYPE(y)))
+    return 0
+
+
 cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray a, cnp.ndarray b, cnp.ndarray mask,
                         int axis, cnp.ndarray y, int dtype, Crew crew, const Held *held, Load load,
                         cnp.ndarray sink, cnp.ndarray factor=None, fr_row_finish finish=FR_UNCHANGED_ROWS):
-    """Run over the rows of native arrays along one axis, into `y` or a new array.
+    """Run over the rows of arrays along one axis, into `y` or a new array of the type that computes.
 
-    A factor is one number, or an array of one for each row.
+    Operands may have any type, and `y` 16 bits: then it is new, and operands and results are converted in blocks. A
+    factor is one number, or an array of one for each row.
     """
-    cdef fr_row_call call
-    cdef Py_ssize_t rows
-    cdef const fr_rows *flavor = kernels.of(dtype)
+    cdef bint copied = y is None or cnp.PyArray_TYPE(y) != dtype
     if y is None:
-        y = np.empty_like(a)
-    else:
+        y = _result_like(a, b if backward else None, dtype)
+        copied = (not _is_read(a, dtype) or _is_repeated(a, y)
+                  or (backward and (not _is_read(b, dtype) or _is_repeated(b, y))))
+    elif not copied:
+        # All copies are made before anything is written, which may be read again or must stay if memory runs out.
+        a, b = _native(a, dtype), None if b is None else _native(b, dtype)
         a, b, mask, sink = _unshared(a, y), _unshared(b, y), _unshared(mask, y), _unshared(sink, y)
         if factor is not None and np.may_share_memory(factor, y):
             factor = factor.copy()
     if factor is not None and cnp.PyArray_NDIM(factor) == 0:
         factor = np.broadcast_to(factor, _without((<object>a).shape, (axis,), False))
-    check_held(held, names[kind])
-    rows = _describe(&call, flavor, kind, backward, a, b, mask, axis, y, load, sink, factor, finish)
-    _run(&call, _cost(kind, backward), rows, crew)
+    parts = blocks(y, axis, crew.threads) if copied and cnp.PyArray_SIZE(y) > _BLOCK else ()
+    if len(parts) < 2:
+        _run_block(kernels, kind, backward, a, b, mask, axis, y, dtype, crew, held, load, sink, factor, finish)
+        return y
+    for at in parts:
+        kept = at[:axis] + at[axis + 1:]
+        _run_block(kernels, kind, backward, a[at], None if b is None else b[at], None if mask is None else mask[at],
+                   axis, y[at], dtype, crew, held, load, None if sink is None else sink[kept],
+                   None if factor is None else factor[kept], finish)
     return y
 
 
