@@ -61,6 +61,7 @@ cdef extern from "kernels/packed_drive.h" nogil:
         const unsigned char *table
     Py_ssize_t fr_packed_blocks(const fr_packed_plan *) noexcept
     void fr_packed_part(const fr_packed_plan *, Py_ssize_t, Py_ssize_t) noexcept
+    void (*fr_packed_steps[6])(const fr_packed_plan *, const char *const *, char *, Py_ssize_t, Py_ssize_t) noexcept
 
 
 cdef void _share(const void *what, long share, long shares, int part) noexcept nogil:
@@ -77,8 +78,10 @@ cdef enum:
     _SCALE = 1
     _ZERO = 2
     _OUT = 3
-    _LONG = 128  # elements in a row from which a call of a kernel costs less than laying out their parameters
+    _LONG = 32  # elements in a row from which a call of a kernel costs less than laying out their parameters
     _TILE = 2 * FR_PACKED_BLOCK  # elements whose parameters are laid out: they stay in the first-level cache
+    _WIDE = 8  # elements that are laid out at once
+    _FEW = 512  # parameters that are checked and converted here sooner than by NumPy
 
 
 cdef struct _Channels:
@@ -95,13 +98,24 @@ ctypedef fused _parameter:
 
 cdef void _lay_out(const _Channels *job, const _parameter *numbers, Py_ssize_t first, Py_ssize_t n,
                    _parameter *to) noexcept nogil:
-    """Write the parameter of each of n elements."""
+    """Write the parameter of each of n elements, and perhaps a few more."""
     cdef Py_ssize_t channel = first // job.inner % job.count, stop = job.inner - first % job.inner, i = 0
+    cdef _parameter wide[_WIDE]
+    cdef int j
     while i < n:
-        stop = min(stop, n)
-        while i < stop:
-            to[i] = numbers[channel]
-            i += 1
+        if job.inner < _WIDE:
+            stop = min(stop, n)
+            wide[0] = numbers[channel]
+            while i < stop:
+                to[i] = wide[0]
+                i += 1
+        else:
+            for j in range(_WIDE):
+                wide[j] = numbers[channel]
+            while i < stop and i < n:  # what is too much is overwritten by the next channel
+                memcpy(to + i, wide, sizeof(wide))
+                i += _WIDE
+            i = stop
         channel = channel + 1 if channel + 1 < job.count else 0
         stop = i + job.inner
 
@@ -127,53 +141,74 @@ cdef void _repeat(char *tile, Py_ssize_t filled, Py_ssize_t size) noexcept nogil
 cdef void _share_channels(const void *what, long share, long shares, int part) noexcept nogil:
     """A share of the blocks, in pieces of one channel, or of parameters that lie side by side in memory.
 
-    Pieces are of any size where all operands are contiguous; elsewhere they are blocks.
+    Pieces end anywhere where x and the output are contiguous; elsewhere they are blocks.
     """
     cdef const _Channels *job = <const _Channels *>what
-    cdef fr_packed_plan plan = job.plan[0]
+    cdef fr_packed_plan copy
+    cdef fr_packed_plan *plan = job.plan
     cdef double tiles[2][_TILE]
-    cdef const char *numbers[2]
-    cdef Py_ssize_t blocks = fr_packed_blocks(job.plan), size = job.size, period = job.count * job.inner
+    cdef const char *data[3]
+    cdef Py_ssize_t n = plan.n, blocks = fr_packed_blocks(plan), size = job.size, period = job.count * job.inner
     cdef Py_ssize_t first = blocks * share // shares * FR_PACKED_BLOCK
-    cdef Py_ssize_t stop = min(blocks * (share + 1) // shares * FR_PACKED_BLOCK, plan.n)
-    cdef Py_ssize_t channel, run, m, start, tiled = 0
-    cdef bint direct = plan.direct[_X] and plan.direct[_OUT], one, laid
+    cdef Py_ssize_t stop = min(blocks * (share + 1) // shares * FR_PACKED_BLOCK, n)
+    cdef Py_ssize_t channel = first // job.inner % job.count, run = job.inner - first % job.inner
+    cdef Py_ssize_t m, most = FR_PACKED_BLOCK, start, tiled = 0
+    cdef bint direct = plan.direct[_X] and plan.direct[_OUT], at_once = direct and plan.stream == NULL, one, laid
     cdef bint by_channel = direct and job.inner >= _LONG, in_place = direct and job.inner == 1 and job.count >= _LONG
+    cdef const char *x = plan.view.origin[_X]
+    cdef char *out = plan.view.origin[_OUT]
+    cdef _runtime.fr_guard caller = _runtime.fr_guard_open()
     cdef int j
-    if job.count > 1 and period <= FR_PACKED_BLOCK and not by_channel and not in_place:
-        # Whole periods, and from any of their elements on as many parameters as a block has elements.
-        _lay_out_both(job, 0, period, tiles)
-        for j in range(2):
-            _repeat(<char *>tiles[j], period * size, min(period + stop - first, _TILE) * size)
-        tiled = _TILE // period * period
+    if shares > 1:
+        copy = plan[0]
+        plan = &copy
+    # A step whose numbers need no block on the way takes any number of elements, and so does a part of the plan.
+    if direct and (not at_once or (plan.forward == NULL and plan.load == NULL and plan.store == NULL
+                                   and plan.load_level == NULL)):
+        most = n
     while first < stop:
-        channel, run = first // job.inner % job.count, job.inner - first % job.inner
-        m = stop - first if direct else min(stop - first, FR_PACKED_BLOCK)
+        m = min(stop - first, most)
         one, laid, start = run >= m or by_channel, False, channel
         if one:
             m = min(m, run)
         elif job.inner == 1 and (in_place or job.count - channel >= m):
             m = min(m, job.count - channel)
-        elif tiled:
+        elif period <= FR_PACKED_BLOCK:
+            if not tiled:
+                # Whole periods, and from any of their elements on as many parameters as a block has elements.
+                _lay_out_both(job, 0, period, tiles)
+                for j in range(2):
+                    _repeat(<char *>tiles[j], period * size, min(period + stop - first, _TILE) * size)
+                tiled = _TILE // period * period
             laid, start = True, first % period
             m = min(m, tiled - start) if direct else m
         else:
             laid, start, m = True, 0, min(m, FR_PACKED_BLOCK)
             _lay_out_both(job, first, m, tiles)
+        data[_X] = x + first * plan.size[_X]
         for j in range(2):
-            numbers[j] = (<const char *>tiles[j] if laid else job.numbers[j]) + start * size
-        plan.scale, plan.zero = numbers[0] if one else NULL, numbers[1] if one else NULL
-        # The parameters begin with this piece, and x and the output too where they need not be gathered.
-        for j in range(2):
-            plan.view.origin[_SCALE + j] = <char *>numbers[j] - (0 if direct else first * size)
-        if direct:
+            data[_SCALE + j] = (<const char *>tiles[j] if laid else job.numbers[j]) + start * size
+        plan.scale, plan.zero = data[_SCALE] if one else NULL, data[_ZERO] if one else NULL
+        if at_once:
+            fr_packed_steps[plan.step](plan, data, out + first * plan.size[_OUT], first, m)
+        elif direct:
             plan.n = m
-            plan.view.origin[_X] = job.plan.view.origin[_X] + first * plan.size[_X]
-            plan.view.origin[_OUT] = job.plan.view.origin[_OUT] + first * plan.size[_OUT]
-            fr_packed_part(&plan, 0, 1)
+            for j in range(_OUT):
+                plan.view.origin[j] = <char *>data[j]
+            plan.view.origin[_OUT] = out + first * plan.size[_OUT]
+            fr_packed_part(plan, 0, 1)
         else:
-            fr_packed_part(&plan, first // FR_PACKED_BLOCK, blocks)
+            for j in range(_SCALE, _OUT):  # so that they begin with this block
+                plan.view.origin[j] = <char *>data[j] - first * size
+            fr_packed_part(plan, first // FR_PACKED_BLOCK, blocks)
         first += m
+        if m < run:
+            run -= m
+        elif m == run:  # without divisions
+            channel, run = channel + 1 if channel + 1 < job.count else 0, job.inner
+        else:
+            channel, run = first // job.inner % job.count, job.inner - first % job.inner
+    _runtime.fr_guard_close(caller)
 
 
 cdef void _set_inner(_Channels *channels, cnp.ndarray x, int axis) noexcept:
@@ -529,9 +564,6 @@ def lookup(str name, str isa, cnp.ndarray table not None, starts, cnp.ndarray x 
 cdef object _float32 = np.float32, _float64 = np.float64
 # NumPy's number of a type, by the objects that mean it most often.
 cdef dict _meant = {}
-# Numbers of types that are read as parameters without a conversion by NumPy.
-cdef frozenset _reals = frozenset((cnp.NPY_FLOAT, cnp.NPY_DOUBLE))
-cdef frozenset _integers = frozenset(np.dtype(name).num for name in ("i1", "u1", "i4", "i8"))
 for _number, _scalar in ((cnp.NPY_BYTE, np.int8), (cnp.NPY_UBYTE, np.uint8), (cnp.NPY_FLOAT, _float32),
                          (cnp.NPY_DOUBLE, _float64), (np.dtype(np.float16).num, np.float16)):
     _meant[_scalar] = _meant[np.dtype(_scalar)] = _meant[np.dtype(_scalar).name] = _number
@@ -720,21 +752,21 @@ ctypedef fused _given:
 
 
 cdef bint _converted(const _given *given, Py_ssize_t n, double least, double most, _parameter *to) noexcept:
-    """Convert numbers; are all of them between these two?"""
+    """Convert numbers; are all of them within these two?"""
     cdef Py_ssize_t i
     cdef double value
-    cdef bint between = True
     for i in range(n):
         value = <double>given[i]
-        between &= (value > least) & (value < most)
-        to[i] = <_parameter>(value if (value > least) & (value < most) else 0)
-    return between
+        if not least <= value <= most:
+            return False
+        to[i] = <_parameter>value
+    return True
 
 
-cdef bint _converted_from(cnp.ndarray given, double least, double most, _parameter *to) noexcept:
+cdef bint _few_converted(cnp.ndarray given, double least, double most, _parameter *to) noexcept:
     """The same of the numbers of an array, if it is of one of these types."""
     cdef Py_ssize_t n = cnp.PyArray_SIZE(given)
-    cdef int dtype = cnp.PyArray_TYPE(given), size = cnp.PyArray_ITEMSIZE(given)
+    cdef int dtype = cnp.PyArray_TYPE(given)
     cdef const void *data = cnp.PyArray_DATA(given)
     if dtype == cnp.NPY_FLOAT:
         return _converted(<const float *>data, n, least, most, to)
@@ -744,36 +776,61 @@ cdef bint _converted_from(cnp.ndarray given, double least, double most, _paramet
         return _converted(<const int8_t *>data, n, least, most, to)
     if dtype == cnp.NPY_UBYTE:
         return _converted(<const uint8_t *>data, n, least, most, to)
-    if size == sizeof(int32_t):
+    if cnp.PyArray_ITEMSIZE(given) == sizeof(int32_t):
         return _converted(<const int32_t *>data, n, least, most, to)
     return _converted(<const int64_t *>data, n, least, most, to)
 
 
+cdef bint _are_within(cnp.ndarray given, double least, double most) except -1:
+    """The same of many numbers, by NumPy's loops, which are faster; false of NaN."""
+    cdef double low = np.minimum.reduce(given), high = np.maximum.reduce(given)
+    return least <= low and high <= most
+
+
+cdef bint _is_of(int dtype, bint integers) noexcept:
+    """Is it a type whose numbers are converted here?"""
+    if integers:
+        return (dtype == cnp.NPY_BYTE or dtype == cnp.NPY_UBYTE or dtype == cnp.NPY_INT or dtype == cnp.NPY_LONG
+                or dtype == cnp.NPY_LONGLONG)
+    return dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE
+
+
 cdef cnp.ndarray _plain_numbers(object value, Py_ssize_t count, bint integers, double least, double most, int dtype,
                                 str name):
-    """The parameter of each channel in the type of the kernels; None if it is not plain, or not between these two."""
-    cdef cnp.npy_intp length = 1
+    """The parameter of each channel in the type of the kernels; None if it is not plain, or not within these two."""
+    cdef cnp.npy_intp length = count
     cdef cnp.ndarray given, to
-    cdef int own
-    if type(value) is cnp.ndarray:
-        given = value
-        own = cnp.PyArray_TYPE(given)
-        if (cnp.PyArray_NDIM(given) != 1 or cnp.PyArray_DIM(given, 0) != count or not _is_plain(given, own, name)
-                or own not in (_integers if integers else _reals)):
+    cdef double one
+    cdef bint within
+    if type(value) is not cnp.ndarray:
+        if not (PyLong_CheckExact(value) if integers else PyFloat_CheckExact(value)) or not least <= value <= most:
             return None
-    elif PyLong_CheckExact(value) if integers else PyFloat_CheckExact(value):
-        if integers and not least < value < most:
-            return None
-        given = cnp.PyArray_SimpleNew(1, &length, cnp.NPY_DOUBLE)
-        (<double *>cnp.PyArray_DATA(given))[0] = value
-    else:
+        one = value
+        to = cnp.PyArray_SimpleNew(1, &length, dtype)
+        if dtype == cnp.NPY_FLOAT:
+            (<float *>cnp.PyArray_DATA(to))[0] = <float>one
+        else:
+            (<double *>cnp.PyArray_DATA(to))[0] = one
+        _repeat(cnp.PyArray_BYTES(to), cnp.PyArray_ITEMSIZE(to), count * cnp.PyArray_ITEMSIZE(to))
+        return to
+    given = value
+    if (cnp.PyArray_NDIM(given) != 1 or cnp.PyArray_DIM(given, 0) != count
+            or not _is_of(cnp.PyArray_TYPE(given), integers) or not _is_plain(given, cnp.PyArray_TYPE(given), name)):
         return None
-    length = cnp.PyArray_SIZE(given)
+    if count > _FEW:
+        if not _are_within(given, least, most):
+            return None
+        if cnp.PyArray_TYPE(given) == dtype:
+            return given
     to = cnp.PyArray_SimpleNew(1, &length, dtype)
-    if not (_converted_from(given, least, most, <float *>cnp.PyArray_DATA(to)) if dtype == cnp.NPY_FLOAT
-            else _converted_from(given, least, most, <double *>cnp.PyArray_DATA(to))):
-        return None
-    return to if length == count else _of_channels(to.reshape(()), count, dtype)
+    if count > _FEW:
+        cnp.PyArray_CopyInto(to, given)
+        return to
+    if dtype == cnp.NPY_FLOAT:
+        within = _few_converted(given, least, most, <float *>cnp.PyArray_DATA(to))
+    else:
+        within = _few_converted(given, least, most, <double *>cnp.PyArray_DATA(to))
+    return to if within else None
 
 
 cdef tuple _plain_channels(_Channels *channels, fr_packed_plan *plan, object x, object scale, object zero, object axis,
@@ -787,11 +844,11 @@ cdef tuple _plain_channels(_Channels *channels, fr_packed_plan *plan, object x, 
         return None
     along = axis
     along += ndim if along < 0 else 0
-    scales = _plain_numbers(scale, cnp.PyArray_DIM(<cnp.ndarray>x, along), False, 2.0 ** -100, 2.0 ** 100, dtype, name)
+    scales = _plain_numbers(scale, cnp.PyArray_DIM(<cnp.ndarray>x, along), False, 1e-30, 1e30, dtype, name)
     if scales is None:
         return None
-    zeros = _plain_numbers(zero, cnp.PyArray_DIM(<cnp.ndarray>x, along), True, -129 if signed else -1,
-                           128 if signed else 256, dtype, name)
+    zeros = _plain_numbers(zero, cnp.PyArray_DIM(<cnp.ndarray>x, along), True, -128 if signed else 0,
+                           127 if signed else 255, dtype, name)
     if zeros is None:
         return None
     _set_channels(channels, plan, scales, zeros)
@@ -799,10 +856,12 @@ cdef tuple _plain_channels(_Channels *channels, fr_packed_plan *plan, object x, 
     return along, scales, zeros
 
 
-cdef cnp.ndarray _channels_result(cnp.ndarray x, object out, int dtype, str name):
-    """The same as `_plain_result` for arrays of any strides."""
+cdef cnp.ndarray _channels_result(cnp.ndarray x, object out, int dtype, str name, tuple found):
+    """The same as `_plain_result` for arrays of any strides, beside the parameters."""
     cdef cnp.ndarray y
     cdef int k
+    if type(out) is cnp.ndarray and (_core._extents_meet(out, found[1]) or _core._extents_meet(out, found[2])):
+        return None
     if cnp.PyArray_IS_C_CONTIGUOUS(x) and (out is None or _is_plain(out, dtype, name)):
         return _plain_result(x, out, dtype, name)
     if out is None:
@@ -878,7 +937,7 @@ def plain_quantize(str name, str isa, forward, tuple numbers, object x, object s
     if found is None:
         y = _plain_result(x, out, own, name)
         return None if y is None else _returned(_run_plain(&plan, x, y, FR_PACKED_QUANTIZE, forward), out)
-    y = _channels_result(x, out, own, name)
+    y = _channels_result(x, out, own, name, found)
     return None if y is None else _run_channels(&channels, found, x, y, FR_PACKED_QUANTIZE, name, forward)
 
 
@@ -905,7 +964,7 @@ def plain_dequantize(str name, str isa, object q, object scale, object zero, obj
     found = _plain_channels(&channels, &plan, q, scale, zero, axis, signed, _dtype_of(&plan), name)
     if found is None:
         return None
-    y = _channels_result(q, out, to, name)
+    y = _channels_result(q, out, to, name, found)
     return None if y is None else _run_channels(&channels, found, q, y, FR_PACKED_DEQUANTIZE, name, None)
 
 
