@@ -7,7 +7,7 @@ import numpy as np
 
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
-from cpython.long cimport PyLong_CheckExact
+from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
@@ -81,7 +81,7 @@ cdef enum:
     _LONG = 32  # elements in a row from which a call of a kernel costs less than laying out their parameters
     _TILE = 2 * FR_PACKED_BLOCK  # elements whose parameters are laid out: they stay in the first-level cache
     _WIDE = 8  # elements that are laid out at once
-    _FEW = 512  # parameters that are checked and converted here sooner than by NumPy
+    _FEW = 128  # parameters that are checked and converted here sooner than by NumPy
 
 
 cdef struct _Channels:
@@ -89,6 +89,7 @@ cdef struct _Channels:
     Py_ssize_t count, inner  # the channel of element i is i // inner % count
     Py_ssize_t size  # of a parameter
     const char *numbers[2]  # the scale and the zero point of each channel, in the type of the kernel
+    double few[2][_FEW]  # where they lie if there are no more
 
 
 ctypedef fused _parameter:
@@ -154,7 +155,7 @@ cdef void _share_channels(const void *what, long share, long shares, int part) n
     cdef Py_ssize_t channel = first // job.inner % job.count, run = job.inner - first % job.inner
     cdef Py_ssize_t m, most = FR_PACKED_BLOCK, start, tiled = 0
     cdef bint direct = plan.direct[_X] and plan.direct[_OUT], at_once = direct and plan.stream == NULL, one, laid
-    cdef bint by_channel = direct and job.inner >= _LONG, in_place = direct and job.inner == 1 and job.count >= _LONG
+    cdef bint by_channel = direct and job.inner >= _LONG, in_place = direct and job.inner == 1 and period > FR_PACKED_BLOCK
     cdef const char *x = plan.view.origin[_X]
     cdef char *out = plan.view.origin[_OUT]
     cdef _runtime.fr_guard caller = _runtime.fr_guard_open()
@@ -298,7 +299,7 @@ cdef int _run(fr_packed_plan *plan, str name, list inputs, cnp.ndarray out, cnp.
     if not _core._is_native(array, dtype) or (out is not None and not _core._is_native(out, out_dtype)):
         _runtime.refuse_change(name)
     for k in range(1, count):
-        if (<object>array).shape != (<object>operands[k]).shape:
+        if not PyArray_SAMESHAPE(array, operands[k]):
             _runtime.refuse_change(name)
     plan.n = cnp.PyArray_SIZE(array)
     if (bits is not None and (cnp.PyArray_SIZE(bits) != (plan.n + 7) // 8 or cnp.PyArray_TYPE(bits) != cnp.NPY_UINT8
@@ -452,13 +453,10 @@ cdef cnp.ndarray _of_channels(object value, Py_ssize_t count, int dtype):
     return full
 
 
-cdef void _set_channels(_Channels *channels, fr_packed_plan *plan, cnp.ndarray scales, cnp.ndarray zeros) noexcept:
+cdef void _set_channels(_Channels *channels, fr_packed_plan *plan) noexcept:
     """Hand the parameters of channels to a plan."""
     cdef int j
-    channels.plan, channels.count = plan, cnp.PyArray_SIZE(scales)
-    channels.size = cnp.PyArray_ITEMSIZE(scales)
-    channels.numbers[0] = <const char *>cnp.PyArray_DATA(scales)
-    channels.numbers[1] = <const char *>cnp.PyArray_DATA(zeros)
+    channels.plan = plan
     for j in range(_SCALE, _OUT):
         plan.size[j], plan.direct[j] = channels.size, True
         plan.view.origin[j] = <char *>channels.numbers[j - _SCALE]
@@ -473,7 +471,10 @@ cdef int _set_scale(fr_packed_plan *plan, _Channels *channels, cnp.ndarray x, ob
     for value in (scale, zero):
         _runtime.check_whole(value, name)
         kept.append(_of_channels(value, count, dtype))
-    _set_channels(channels, plan, kept[0], kept[1])
+    channels.count, channels.size = count, cnp.PyArray_ITEMSIZE(<cnp.ndarray>kept[0])
+    channels.numbers[0] = <const char *>cnp.PyArray_DATA(<cnp.ndarray>kept[0])
+    channels.numbers[1] = <const char *>cnp.PyArray_DATA(<cnp.ndarray>kept[1])
+    _set_channels(channels, plan)
     if axis is None:
         plan.scale, plan.zero = channels.numbers[0], channels.numbers[1]
     return 0
@@ -795,63 +796,85 @@ cdef bint _is_of(int dtype, bint integers) noexcept:
     return dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE
 
 
-cdef cnp.ndarray _plain_numbers(object value, Py_ssize_t count, bint integers, double least, double most, int dtype,
-                                str name):
-    """The parameter of each channel in the type of the kernels; None if it is not plain, or not within these two."""
-    cdef cnp.npy_intp length = count
-    cdef cnp.ndarray given, to
-    cdef double one
-    cdef bint within
-    if type(value) is not cnp.ndarray:
-        if not (PyLong_CheckExact(value) if integers else PyFloat_CheckExact(value)) or not least <= value <= most:
+cdef int _convert_bytes(cnp.ndarray given, void *to, int dtype, str isa) except -1:
+    """Convert bytes by the kernel that subtracts a zero point, here 0, which is faster than NumPy's cast."""
+    cdef fr_packed_plan plan
+    cdef double pair[2]
+    cdef const char *data = cnp.PyArray_BYTES(given)
+    _clear(&plan)
+    _set_type(&plan, dtype, 1, isa)
+    plan.is_signed = cnp.PyArray_TYPE(given) == cnp.NPY_BYTE
+    plan.scale, plan.zero = _take_number(1, dtype, &pair[0]), _take_number(0, dtype, &pair[1])
+    fr_packed_steps[<int>FR_PACKED_DEQUANTIZE](&plan, &data, <char *>to, 0, cnp.PyArray_SIZE(given))
+    return 0
+
+
+cdef object _plain_numbers(_Channels *channels, int which, object value, double least, double most, int dtype, str isa,
+                           str name):
+    """Learn the scale or the zero point of each channel; None if it is not plain, or not within these two.
+
+    Returns the array that has them if they are many, and True if they are few.
+    """
+    cdef cnp.npy_intp count = channels.count
+    cdef cnp.ndarray given, to = None
+    cdef bint fits, integers = which == 1
+    cdef int own
+    cdef void *memory = &channels.few[which]
+    if type(value) is cnp.ndarray:
+        given = value
+        own = cnp.PyArray_TYPE(given)
+        if (cnp.PyArray_NDIM(given) != 1 or cnp.PyArray_DIM(given, 0) != count or not _is_of(own, integers)
+                or not _is_plain(given, own, name)):
             return None
-        one = value
-        to = cnp.PyArray_SimpleNew(1, &length, dtype)
-        if dtype == cnp.NPY_FLOAT:
-            (<float *>cnp.PyArray_DATA(to))[0] = <float>one
-        else:
-            (<double *>cnp.PyArray_DATA(to))[0] = one
-        _repeat(cnp.PyArray_BYTES(to), cnp.PyArray_ITEMSIZE(to), count * cnp.PyArray_ITEMSIZE(to))
-        return to
-    given = value
-    if (cnp.PyArray_NDIM(given) != 1 or cnp.PyArray_DIM(given, 0) != count
-            or not _is_of(cnp.PyArray_TYPE(given), integers) or not _is_plain(given, cnp.PyArray_TYPE(given), name)):
-        return None
-    if count > _FEW:
-        if not _are_within(given, least, most):
+        fits = own == (cnp.NPY_BYTE if least < 0 else cnp.NPY_UBYTE)  # the type has no other numbers
+        if count > _FEW:
+            if not fits and not _are_within(given, least, most):
+                return None
+            to = given if own == dtype else cnp.PyArray_SimpleNew(1, &count, dtype)
+            memory = cnp.PyArray_DATA(to)
+        if fits or (count > _FEW and (own == cnp.NPY_BYTE or own == cnp.NPY_UBYTE)):
+            _convert_bytes(given, memory, dtype, isa)
+        elif count > _FEW:
+            if to is not given:
+                cnp.PyArray_CopyInto(to, given)
+        elif not (_few_converted(given, least, most, <float *>memory) if dtype == cnp.NPY_FLOAT
+                  else _few_converted(given, least, most, <double *>memory)):
             return None
-        if cnp.PyArray_TYPE(given) == dtype:
-            return given
-    to = cnp.PyArray_SimpleNew(1, &length, dtype)
-    if count > _FEW:
-        cnp.PyArray_CopyInto(to, given)
-        return to
-    if dtype == cnp.NPY_FLOAT:
-        within = _few_converted(given, least, most, <float *>cnp.PyArray_DATA(to))
+    elif (PyLong_CheckExact(value) if integers else PyFloat_CheckExact(value)) and least <= value <= most:
+        if count > _FEW:
+            to = cnp.PyArray_SimpleNew(1, &count, dtype)
+            memory = cnp.PyArray_DATA(to)
+        _take_number(value, dtype, <double *>memory)
+        _repeat(<char *>memory, channels.size, count * channels.size)
     else:
-        within = _few_converted(given, least, most, <double *>cnp.PyArray_DATA(to))
-    return to if within else None
+        return None
+    channels.numbers[which] = <const char *>memory
+    return True if to is None else to
 
 
 cdef tuple _plain_channels(_Channels *channels, fr_packed_plan *plan, object x, object scale, object zero, object axis,
-                           bint signed, int dtype, str name):
-    """Hand the parameters of channels along an axis of x to a plan; None unless they need no other check."""
-    cdef Py_ssize_t along, ndim = cnp.PyArray_NDIM(<cnp.ndarray>x)
-    cdef cnp.ndarray scales, zeros
+                           bint signed, int dtype, str isa, str name):
+    """Hand the parameters of channels along an axis of x to a plan; None unless they need no other check.
+
+    Returns the axis and the arrays of the parameters, or True in the place of one.
+    """
+    cdef int ndim = cnp.PyArray_NDIM(<cnp.ndarray>x), overflow = 0
+    cdef long long along
     # Two numbers have no axis, which an error says elsewhere.
-    if not PyLong_CheckExact(axis) or not -ndim <= axis < ndim or not (
-            type(scale) is cnp.ndarray or type(zero) is cnp.ndarray):
+    if not PyLong_CheckExact(axis) or not (type(scale) is cnp.ndarray or type(zero) is cnp.ndarray):
         return None
-    along = axis
+    along = PyLong_AsLongLongAndOverflow(axis, &overflow)
     along += ndim if along < 0 else 0
-    scales = _plain_numbers(scale, cnp.PyArray_DIM(<cnp.ndarray>x, along), False, 1e-30, 1e30, dtype, name)
+    if overflow or not 0 <= along < ndim:
+        return None
+    channels.count, channels.size = cnp.PyArray_DIM(<cnp.ndarray>x, along), _runtime.size_of(dtype)
+    scales = _plain_numbers(channels, 0, scale, 1e-30, 1e30, dtype, isa, name)
     if scales is None:
         return None
-    zeros = _plain_numbers(zero, cnp.PyArray_DIM(<cnp.ndarray>x, along), True, -128 if signed else 0,
-                           127 if signed else 255, dtype, name)
+    zeros = _plain_numbers(channels, 1, zero, -128 if signed else 0, 127 if signed else 255, dtype, isa, name)
     if zeros is None:
         return None
-    _set_channels(channels, plan, scales, zeros)
+    _set_channels(channels, plan)
     _set_inner(channels, x, along)
     return along, scales, zeros
 
@@ -860,11 +883,15 @@ cdef cnp.ndarray _channels_result(cnp.ndarray x, object out, int dtype, str name
     """The same as `_plain_result` for arrays of any strides, beside the parameters."""
     cdef cnp.ndarray y
     cdef int k
-    if type(out) is cnp.ndarray and (_core._extents_meet(out, found[1]) or _core._extents_meet(out, found[2])):
-        return None
+    if type(out) is cnp.ndarray:
+        for number in found[1:]:
+            if number is not True and _core._extents_meet(out, number):
+                return None
     if cnp.PyArray_IS_C_CONTIGUOUS(x) and (out is None or _is_plain(out, dtype, name)):
         return _plain_result(x, out, dtype, name)
     if out is None:
+        if cnp.PyArray_NDIM(x) == 1:
+            return cnp.PyArray_SimpleNew(1, cnp.PyArray_DIMS(x), dtype)
         return np.empty_like(x, cnp.PyArray_DescrFromType(dtype))
     if not (_core._is_native(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out) and PyArray_SAMESHAPE(x, out)):
         return None
@@ -884,7 +911,7 @@ cdef object _run_channels(_Channels *channels, tuple found, cnp.ndarray x, cnp.n
         return _run_plain(plan, x, y, step, forward, channels)
     plan.step = step
     _run(plan, name, [x], y, None, cnp.PyArray_TYPE(x), cnp.PyArray_TYPE(y), None, _cost_of(forward), channels,
-         found[0], [found[1], found[2]])
+         found[0], [number for number in found[1:] if number is not True])
     return y
 
 
@@ -925,7 +952,8 @@ def plain_quantize(str name, str isa, forward, tuple numbers, object x, object s
         if not _take_scale(&plan, scale, zero, _level_dtype(&plan), signed, pair):
             return None
     else:
-        found = _plain_channels(&channels, &plan, x, scale, zero, axis, signed, _level_dtype(&plan), name)
+        found = _plain_channels(&channels, &plan, x, scale, zero, axis, signed, _level_dtype(&plan), isa,
+                                name)
         if found is None:
             return None
     if forward is not None:
@@ -961,7 +989,7 @@ def plain_dequantize(str name, str isa, object q, object scale, object zero, obj
             return None
         y = _plain_result(q, out, to, name)
         return None if y is None else _returned(_run_plain(&plan, q, y, FR_PACKED_DEQUANTIZE), out)
-    found = _plain_channels(&channels, &plan, q, scale, zero, axis, signed, _dtype_of(&plan), name)
+    found = _plain_channels(&channels, &plan, q, scale, zero, axis, signed, _dtype_of(&plan), isa, name)
     if found is None:
         return None
     y = _channels_result(q, out, to, name, found)
