@@ -79,9 +79,11 @@ cdef enum:
     _ZERO = 2
     _OUT = 3
     _LONG = 32  # elements in a row from which a call of a kernel costs less than laying out their parameters
-    _TILE = 2 * FR_PACKED_BLOCK  # elements whose parameters are laid out: they stay in the first-level cache
+    _PERIOD = 128  # elements of all channels up to which their parameters are laid out once
+    _TILE = FR_PACKED_BLOCK + _PERIOD  # elements whose parameters are laid out: few enough for a small stack
     _WIDE = 8  # elements that are laid out at once
-    _FEW = 128  # parameters that are checked and converted here sooner than by NumPy
+    _FEW = 128  # parameters that are copied to the stack
+    _SOME = 16384  # scales that are checked here sooner than by NumPy
 
 
 cdef struct _Channels:
@@ -89,7 +91,7 @@ cdef struct _Channels:
     Py_ssize_t count, inner  # the channel of element i is i // inner % count
     Py_ssize_t size  # of a parameter
     const char *numbers[2]  # the scale and the zero point of each channel, in the type of the kernel
-    double few[2][_FEW]  # where they lie if there are no more
+    double few[2][_FEW]  # where they lie if there are no more than that
 
 
 ctypedef fused _parameter:
@@ -155,7 +157,7 @@ cdef void _share_channels(const void *what, long share, long shares, int part) n
     cdef Py_ssize_t channel = first // job.inner % job.count, run = job.inner - first % job.inner
     cdef Py_ssize_t m, most = FR_PACKED_BLOCK, start, tiled = 0
     cdef bint direct = plan.direct[_X] and plan.direct[_OUT], at_once = direct and plan.stream == NULL, one, laid
-    cdef bint by_channel = direct and job.inner >= _LONG, in_place = direct and job.inner == 1 and period > FR_PACKED_BLOCK
+    cdef bint by_channel = direct and job.inner >= _LONG, in_place = direct and job.inner == 1 and period > _PERIOD
     cdef const char *x = plan.view.origin[_X]
     cdef char *out = plan.view.origin[_OUT]
     cdef _runtime.fr_guard caller = _runtime.fr_guard_open()
@@ -174,7 +176,7 @@ cdef void _share_channels(const void *what, long share, long shares, int part) n
             m = min(m, run)
         elif job.inner == 1 and (in_place or job.count - channel >= m):
             m = min(m, job.count - channel)
-        elif period <= FR_PACKED_BLOCK:
+        elif period <= _PERIOD:
             if not tiled:
                 # Whole periods, and from any of their elements on as many parameters as a block has elements.
                 _lay_out_both(job, 0, period, tiles)
@@ -782,9 +784,23 @@ cdef bint _few_converted(cnp.ndarray given, double least, double most, _paramete
     return _converted(<const int64_t *>data, n, least, most, to)
 
 
+cdef bint _are_usual(const uint32_t *words, Py_ssize_t n) noexcept:
+    """Are numbers of float32 positive, and their exponents in the middle half of all? A comparison of each costs more."""
+    cdef uint32_t both = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        both |= words[i] - <uint32_t>0x20000000
+    return both < <uint32_t>0x40000000
+
+
 cdef bint _are_within(cnp.ndarray given, double least, double most) except -1:
-    """The same of many numbers, by NumPy's loops, which are faster; false of NaN."""
-    cdef double low = np.minimum.reduce(given), high = np.maximum.reduce(given)
+    """Are many numbers within these two? False of NaN, and perhaps of scales that are very large or small."""
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(given)
+    cdef int dtype = cnp.PyArray_TYPE(given)
+    cdef double low, high
+    if dtype == cnp.NPY_FLOAT and n <= _SOME:
+        return _are_usual(<const uint32_t *>cnp.PyArray_DATA(given), n)
+    low, high = np.minimum.reduce(given), np.maximum.reduce(given)
     return least <= low and high <= most
 
 
@@ -830,7 +846,7 @@ cdef object _plain_numbers(_Channels *channels, int which, object value, double 
         if count > _FEW:
             if not fits and not _are_within(given, least, most):
                 return None
-            to = given if own == dtype else cnp.PyArray_SimpleNew(1, &count, dtype)
+            to = given if own == dtype else _runtime.fresh(1, &count, dtype, count * channels.size)
             memory = cnp.PyArray_DATA(to)
         if fits or (count > _FEW and (own == cnp.NPY_BYTE or own == cnp.NPY_UBYTE)):
             _convert_bytes(given, memory, dtype, isa)
@@ -842,7 +858,7 @@ cdef object _plain_numbers(_Channels *channels, int which, object value, double 
             return None
     elif (PyLong_CheckExact(value) if integers else PyFloat_CheckExact(value)) and least <= value <= most:
         if count > _FEW:
-            to = cnp.PyArray_SimpleNew(1, &count, dtype)
+            to = _runtime.fresh(1, &count, dtype, count * channels.size)
             memory = cnp.PyArray_DATA(to)
         _take_number(value, dtype, <double *>memory)
         _repeat(<char *>memory, channels.size, count * channels.size)

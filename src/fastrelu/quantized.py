@@ -65,10 +65,12 @@ def _as_scale(name: str, operand: str, value: Any, dtype: Any) -> NDArray[Any]:
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} takes real numbers as {operand}, got {value!r}")
-    with np.errstate(all="ignore"):  # what becomes of the scale is checked below
-        rounded = array.astype(dtype)
-    wrong = ~((rounded > 0) & (rounded < np.inf))
-    if wrong.any():
+    rounded = array
+    if array.dtype != dtype:
+        with np.errstate(all="ignore"):  # what becomes of the scale is checked below
+            rounded = array.astype(dtype)
+    if rounded.size and not (rounded.min() > 0 and rounded.max() < np.inf):  # which is sooner than each one
+        wrong = ~((rounded > 0) & (rounded < np.inf))
         raise ValueError(
             f"{name}: {operand} must be positive and finite in {np.dtype(dtype)}, got {array[wrong].flat[0]!s}"
         )
@@ -83,8 +85,8 @@ def _as_zero_point(name: str, operand: str, value: Any, dtype: np.dtype[Any]) ->
     refuse_mask(name, value)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} takes integers as {operand}, got {value!r}")
-    wrong = (array < low) | (array > high)
-    if wrong.any():
+    if array.size and (array.min() < low or array.max() > high):
+        wrong = (array < low) | (array > high)
         raise ValueError(
             f"{name}: {operand} must be in the range of {dtype}, {low} to {high}, got {array[wrong].flat[0]}"
         )
