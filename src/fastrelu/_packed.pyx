@@ -8,7 +8,7 @@ import numpy as np
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 cimport fastrelu._core as _core
@@ -274,6 +274,19 @@ cdef int _start(fr_packed_plan *plan, int cost, _runtime.Crew crew, const _Chann
     return _runtime.run_shares(_share, plan, cost, plan.n, fr_packed_blocks(plan), crew)
 
 
+cdef bint _is_small(const fr_packed_plan *plan) noexcept:
+    """Are there so few elements that no setting asks for threads or for streaming?"""
+    return plan.n < _runtime.fr_load(&_runtime.settings.at_once)
+
+
+cdef void _run_small(fr_packed_plan *plan, const _Channels *channels) noexcept:
+    plan.stream = NULL
+    if channels != NULL:
+        _share_channels(channels, 0, 1, 0)
+    else:
+        fr_packed_part(plan, 0, 1)
+
+
 cdef int _run(fr_packed_plan *plan, str name, list inputs, cnp.ndarray out, cnp.ndarray bits, int dtype,
               int out_dtype, cnp.ndarray table=None, int cost=_runtime.FR_LIGHT, _Channels *channels=NULL,
               int along=0, list kept=None) except -1:
@@ -323,7 +336,10 @@ cdef int _run(fr_packed_plan *plan, str name, list inputs, cnp.ndarray out, cnp.
         along = order.index(along)
     if channels != NULL:
         _set_inner(channels, array, along)
-    cdef _runtime.Crew crew = _runtime.crew_for(cost, plan.n, plan.itemsize)
+    cdef _runtime.Crew crew
+    cdef bint small = _is_small(plan)
+    if not small:
+        crew = _runtime.crew_for(cost, plan.n, plan.itemsize)
     plan.view.naxes = last = 0
     for axis in range(cnp.PyArray_NDIM(array) - 1, -1, -1):
         size = cnp.PyArray_DIM(array, axis)
@@ -355,7 +371,10 @@ cdef int _run(fr_packed_plan *plan, str name, list inputs, cnp.ndarray out, cnp.
         plan.view.origin[at[j]] = <char *>cnp.PyArray_DATA(<cnp.ndarray>operands[j])
     plan.bits = NULL if bits is None else <unsigned char *>cnp.PyArray_DATA(bits)
     plan.table = NULL if table is None else <const unsigned char *>cnp.PyArray_DATA(table)
-    return _start(plan, cost, crew, channels)
+    if not small:
+        return _start(plan, cost, crew, channels)
+    _run_small(plan, channels)
+    return 0
 
 
 cdef int _dtype_of(const fr_packed_plan *plan) noexcept:
@@ -618,12 +637,8 @@ cdef object _run_plain(fr_packed_plan *plan, cnp.ndarray x, cnp.ndarray y, int s
         plan.size[j] = plan.view.stride[0][j] = cnp.PyArray_ITEMSIZE(array)
         plan.direct[j] = True
         plan.view.origin[j] = <char *>cnp.PyArray_DATA(array)
-    if plan.n < _runtime.fr_load(&_runtime.settings.at_once):
-        plan.stream = NULL
-        if channels != NULL:
-            _share_channels(channels, 0, 1, 0)
-        else:
-            fr_packed_part(plan, 0, 1)
+    if _is_small(plan):
+        _run_small(plan, channels)
     else:
         cost = _cost_of(forward)
         _start(plan, cost, _runtime.crew_for(cost, plan.n, plan.itemsize), channels)
@@ -784,22 +799,26 @@ cdef bint _few_converted(cnp.ndarray given, double least, double most, _paramete
     return _converted(<const int64_t *>data, n, least, most, to)
 
 
-cdef bint _are_usual(const uint32_t *words, Py_ssize_t n) noexcept:
-    """Are numbers of float32 positive, and their exponents in the middle half of all? A comparison of each costs more."""
-    cdef uint32_t both = 0
+cdef bint _are_usual(const char *numbers, Py_ssize_t n) noexcept:
+    """Are numbers of float32 positive, and their exponents in the middle half of all?
+
+    The difference from the lowest such number then has no bit in its first two: of two numbers at once, because one that
+    borrows from the other is below the lowest.
+    """
+    cdef uint64_t two, all = 0
     cdef Py_ssize_t i
-    for i in range(n):
-        both |= words[i] - <uint32_t>0x20000000
-    return both < <uint32_t>0x40000000
+    for i in range(0, n - 1, 2):
+        memcpy(&two, numbers + 4 * i, 8)
+        all |= two - <uint64_t>0x2000000020000000
+    memcpy(&two, numbers + 4 * n - 8, 8)  # with the last of an odd number
+    return (all | (two - <uint64_t>0x2000000020000000)) & <uint64_t>0xC0000000C0000000 == 0
 
 
 cdef bint _are_within(cnp.ndarray given, double least, double most) except -1:
     """Are many numbers within these two? False of NaN, and perhaps of scales that are very large or small."""
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(given)
-    cdef int dtype = cnp.PyArray_TYPE(given)
     cdef double low, high
-    if dtype == cnp.NPY_FLOAT and n <= _SOME:
-        return _are_usual(<const uint32_t *>cnp.PyArray_DATA(given), n)
+    if cnp.PyArray_TYPE(given) == cnp.NPY_FLOAT and cnp.PyArray_SIZE(given) <= _SOME:
+        return _are_usual(cnp.PyArray_BYTES(given), cnp.PyArray_SIZE(given))
     low, high = np.minimum.reduce(given), np.maximum.reduce(given)
     return least <= low and high <= most
 
