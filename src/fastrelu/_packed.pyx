@@ -800,10 +800,10 @@ cdef bint _few_converted(cnp.ndarray given, double least, double most, _paramete
 
 
 cdef bint _are_usual(const char *numbers, Py_ssize_t n) noexcept:
-    """Are numbers of float32 positive, and their exponents in the middle half of all?
+    """Are two or more numbers of float32 positive, and their exponents in the middle half of all?
 
-    The difference from the lowest such number then has no bit in its first two: of two numbers at once, because one that
-    borrows from the other is below the lowest.
+    The difference from the lowest such number then has no bit in its first two: of two numbers at once, because one
+    that borrows from the other is below the lowest.
     """
     cdef uint64_t two, all = 0
     cdef Py_ssize_t i
