@@ -160,6 +160,139 @@ def test_every_layout_and_axis(lay: str, shape: tuple[int, ...], x_type: str) ->
         assert_same_bits(one, quantized_by_numpy(x, scale.reshape(along), 5, np.uint8))
 
 
+CHANNELS = [
+    ((7, 100), 0),  # channels of many elements in a row
+    ((100, 7, 64), 1),
+    ((1, 900), 0),  # one channel
+    ((900, 1), 1),
+    ((2100, 3), 1),  # all channels within a block, whose parameters are laid out once
+    ((40, 16, 8), 1),
+    ((30, 128), 1),
+    ((30, 129), 1),  # as many as are read where they lie
+    ((5, 600), 1),
+    ((700,), 0),
+    ((3, 300, 7), 1),  # laid out for each block
+    ((3, 300, 8), 1),
+    ((9, 60, 31), 1),
+    ((4, 511), 1),
+    ((4, 512), 1),
+    ((4, 513), 1),
+    ((3, 4, 5, 6), 2),
+    ((1,), 0),
+]
+
+
+def each_channel(function: Any, x: Any, scale: Any, zero: Any, axis: int) -> Any:
+    """Return what calls with numbers give, channel by channel."""
+    parts = np.moveaxis(x, axis, 0)
+    # Numbers of NumPy keep the bits of the scales.
+    return np.moveaxis(
+        np.array([function(part, *ends) for part, *ends in zip(parts, scale, zero, strict=True)]), 0, axis
+    )
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("x_type", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("lay", ["C", "F", "gaps"])
+@pytest.mark.parametrize(("shape", "axis"), CHANNELS, ids=str)
+def test_channels_are_calls_of_each(shape: tuple[int, ...], axis: int, lay: str, x_type: str) -> None:
+    """The bits of the calls with one number, however many elements of a channel lie side by side."""
+    rng, n = np.random.default_rng(1), shape[axis]
+    x = data(shape, 0.05, np.dtype(x_type))
+    scale, zero = rng.uniform(0.01, 2, n).astype("float32"), rng.integers(-128, 128, n).astype(np.int8)
+    if lay == "F":
+        x = np.asfortranarray(x)
+    elif lay == "gaps":
+        x = np.repeat(x, 2, axis=-1)[..., ::2]
+    for activation in (None, "relu", "gelu"):
+
+        def one(part: Any, s: Any, z: Any, activation: Any = activation) -> Any:
+            return quantized.quantize(part, s, z, activation, dtype=np.int8)
+
+        wanted = each_channel(one, x, scale, zero, axis)
+        q = quantized.quantize(x, scale, zero, activation, dtype=np.int8, axis=axis)
+        assert_same_bits(q, wanted)
+        out = np.empty(shape, np.int8)
+        assert quantized.quantize(x, scale, zero, activation, dtype=np.int8, axis=axis - len(shape), out=out) is out
+        assert_same_bits(out, wanted)
+
+    def back(part: Any, s: Any, z: Any) -> Any:
+        return quantized.dequantize(part, s, z, dtype=x_type)
+
+    assert_same_bits(
+        quantized.dequantize(q, scale, zero, axis=axis, dtype=x_type), each_channel(back, q, scale, zero, axis)
+    )
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("n", [3, 40, 200, 1000])
+def test_large_results_of_channels(n: int) -> None:
+    """Arrays that threads share and stream, in every position of the channels."""
+    size = 2 * max(_runtime.parallel_from) // n + 7
+    scale, zero = np.linspace(0.01, 2, n, dtype="float32"), np.arange(n) % 200
+    for shape, axis in (((size, n), 1), ((n, size), 0), ((size // 7 + 1, n, 7), 1)):
+        x = data(shape, 0.05, np.dtype("float32"))
+        ends = [np.expand_dims(end, [k for k in range(len(shape)) if k != axis]) for end in (scale, zero)]
+        wanted = quantized_by_numpy(x, ends[0], ends[1], np.uint8)
+        for least in (1, -1):
+            _runtime.set_defaults(stream_from=least)
+            try:
+                q = quantized.quantize(x, scale, zero, axis=axis)
+                back = quantized.dequantize(q, scale, zero, axis=axis)
+            finally:
+                _runtime.set_defaults(stream_from=-1)
+            assert_same_bits(q, wanted)
+            assert_same_bits(back, (q - ends[1].astype("float32")) * ends[0])
+
+
+@pytest.mark.parametrize("n", [5, 128, 129, 20000])
+def test_parameters_of_every_type(n: int) -> None:
+    """Scales and zero points of every type, number or array, contiguous or not, at the ends of their ranges."""
+    rng = np.random.default_rng(2)
+    x, scale = data((n,), 0.05, np.dtype("float32")), rng.uniform(0.01, 2, n).astype("float32")
+    zero = rng.integers(0, 128, n)
+    wanted = quantized_by_numpy(x, scale, zero, np.uint8)
+    for kind in ("i1", "u1", "i2", "u2", "i4", "i8", "u8"):
+        for s in (scale, scale.astype("float64"), np.repeat(scale, 2)[::2], scale.astype(">f4"), scale.tolist()):
+            assert_same_bits(quantized.quantize(x, s, zero.astype(kind), axis=0), wanted)
+    for s in (np.finfo("float32").smallest_subnormal, 1e-25, 1e25, np.finfo("float32").max):  # outside what is usual
+        scales = scale.copy()
+        scales[n // 2] = scales[-1] = s
+        assert_same_bits(quantized.quantize(x, scales, zero, axis=0), quantized_by_numpy(x, scales, zero, np.uint8))
+    assert_same_bits(quantized.quantize(x, scale, 7, axis=0), quantized_by_numpy(x, scale, 7, np.uint8))
+    assert_same_bits(quantized.quantize(x, 0.5, zero, axis=0), quantized_by_numpy(x, 0.5, zero, np.uint8))
+    q, out = zero.astype(np.uint8), scale.copy()  # the result in the memory of the scales
+    wanted = (q - np.float32(3)) * scale
+    assert quantized.dequantize(q, out, 3, axis=0, out=out) is out
+    assert_same_bits(out, wanted)
+
+
+@pytest.mark.parametrize("n", [5, 129, 20000])
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("place", [0, -1])
+def test_wrong_parameters_of_channels(n: int, kind: str, place: int) -> None:
+    """One wrong number of many is named, and nothing has been written."""
+    x, q, zero = np.ones(n, np.float32), np.zeros(n, np.int8), np.zeros(n, np.int64)
+    for wrong in (0.0, -0.0, -1.0, -1e-30, np.nan, np.inf, -np.inf):
+        scale = np.ones(n, kind)
+        scale[place] = wrong
+        with pytest.raises(ValueError, match="quantize: scale must be positive and finite in float32, got "):
+            quantized.quantize(x, scale, zero, dtype=np.int8, axis=0, out=q)
+        with pytest.raises(ValueError, match="dequantize: scale must be positive and finite in float32, got "):
+            quantized.dequantize(q, scale, zero, axis=0, out=x)
+    for number in (-129, 128, 2**40):
+        zero[place] = number
+        with pytest.raises(ValueError, match=f"zero_point must be in the range of int8, -128 to 127, got {number}"):
+            quantized.quantize(x, np.ones(n, kind), zero, dtype=np.int8, axis=0, out=q)
+    with pytest.raises(ValueError, match="zero_point must be in the range of uint8, 0 to 255, got -1"):
+        quantized.quantize(x, np.ones(n, kind), np.full(n, -1, np.int8), axis=0)
+    assert not q.any()
+    assert (x == 1).all()
+    for axis in (1, -2, 2**70):
+        with pytest.raises((np.exceptions.AxisError, OverflowError)):
+            quantized.quantize(x, np.ones(n, kind), 0, axis=axis)
+
+
 @pytest.mark.usefixtures("threads")
 def test_large_results() -> None:
     """Arrays that threads share."""

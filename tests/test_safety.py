@@ -195,6 +195,11 @@ def work():
                     fused.bias_act_backward(x.T, x.T, x[:, 0], "gelu", residual=None if residual is None else x.T)
                 fr.crelu(x.T), fr.crelu_backward(np.ones((150, 1400), dtype), x)
                 masks.relu_with_mask(x.T), quantized.quantize(x.T, np.full(150, 0.1), 0, "gelu", axis=1)
+                for data in (x.reshape(-1, 3), x.reshape(-1, 3)[:, ::-1], x[:, ::2], x.astype("f2")[:, ::-2]):
+                    for along in (0, 1):
+                        scale = np.full(data.shape[along], 0.1)
+                        q = quantized.quantize(data, scale, 0, "gelu", axis=along)
+                        quantized.dequantize(q[:, ::-1], scale, 0, axis=along, dtype="f2")
                 fr.logsumexp(x, 0, where=x > 0), fr.logsumexp_backward(x[0], x, 0), fr.hardmax(x, 0), fr.sparsemax(x, 0)
                 fr.softmax_backward_parameters(x, x, 0, scale=2.0), fr.gumbel_softmax(x, 0)
                 fr.explain(fr.softmax, x, 0), fr.explain(fr.swiglu, x, layout="interleaved"), fr.explain(fr.crelu, x)

@@ -36,8 +36,11 @@ def quantize(
     low: float,
     high: float,
     out: NDArray[Any],
+    axis: int | None = None,
 ) -> None: ...
-def dequantize(name: str, isa: str, q: NDArray[Any], scale: Any, zero: Any, out: NDArray[Any]) -> None: ...
+def dequantize(
+    name: str, isa: str, q: NDArray[Any], scale: Any, zero: Any, out: NDArray[Any], axis: int | None = None
+) -> None: ...
 def lookup(
     name: str, isa: str, table: NDArray[Any], starts: NDArray[np.int64] | None, x: NDArray[Any], out: NDArray[Any]
 ) -> None: ...
@@ -64,8 +67,9 @@ def plain_quantize(
     zero: object,
     bytes_type: object,
     out: object,
+    axis: object,
 ) -> Any: ...
 def plain_dequantize(
-    name: str, isa: str, q: object, scale: object, zero: object, dtype: object, out: object
+    name: str, isa: str, q: object, scale: object, zero: object, dtype: object, out: object, axis: object
 ) -> Any: ...
 def plain_lookup(name: str, isa: str, table: object, q: object, out: object) -> Any: ...

@@ -65,10 +65,12 @@ def _as_scale(name: str, operand: str, value: Any, dtype: Any) -> NDArray[Any]:
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} takes real numbers as {operand}, got {value!r}")
-    with np.errstate(all="ignore"):  # what becomes of the scale is checked below
-        rounded = array.astype(dtype)
-    wrong = ~((rounded > 0) & (rounded < np.inf))
-    if wrong.any():
+    rounded = array
+    if array.dtype != dtype:
+        with np.errstate(all="ignore"):  # what becomes of the scale is checked below
+            rounded = array.astype(dtype)
+    if rounded.size and not (rounded.min() > 0 and rounded.max() < np.inf):  # which is sooner than each one
+        wrong = ~((rounded > 0) & (rounded < np.inf))
         raise ValueError(
             f"{name}: {operand} must be positive and finite in {np.dtype(dtype)}, got {array[wrong].flat[0]!s}"
         )
@@ -83,22 +85,22 @@ def _as_zero_point(name: str, operand: str, value: Any, dtype: np.dtype[Any]) ->
     refuse_mask(name, value)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} takes integers as {operand}, got {value!r}")
-    wrong = (array < low) | (array > high)
-    if wrong.any():
+    if array.size and (array.min() < low or array.max() > high):
+        wrong = (array < low) | (array > high)
         raise ValueError(
             f"{name}: {operand} must be in the range of {dtype}, {low} to {high}, got {array[wrong].flat[0]}"
         )
     return array
 
 
-def _along(name: str, x: NDArray[Any], axis: int | None, **operands: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """Return scales and zero points in shapes that broadcast to that of x."""
+def _along(name: str, x: NDArray[Any], axis: int | None, **operands: NDArray[Any]) -> int | None:
+    """Return the number from 0 on of the axis of scales and zero points, None if they are numbers."""
     channels = [operand for operand, array in entries(operands) if array.ndim]
     if not channels:
         if axis is not None:
             integer("axis", axis)
             raise ValueError(f"{name} takes axis= with one-dimensional {' and '.join(operands)}")
-        return tuple(operands.values())
+        return None
     if axis is None:
         raise ValueError(f"{name} needs axis= to know where {channels[0]} of shape {operands[channels[0]].shape} lies")
     at = axis_index(axis, x.ndim)
@@ -108,9 +110,7 @@ def _along(name: str, x: NDArray[Any], axis: int | None, **operands: NDArray[Any
                 f"{name}: {operand} has one number, or one for each of the {x.shape[at]} elements along axis {axis}, "
                 f"got shape {operands[operand].shape}"
             )
-    shape = [1] * x.ndim
-    shape[at] = x.shape[at]
-    return tuple(np.broadcast_to(array, shape[at]).reshape(shape) for array in operands.values())
+    return at
 
 
 def quantize(
@@ -172,20 +172,16 @@ def quantize(
     name = "quantize"
     call = None if activation is None else chosen(activation, parameters)
     kernel, numbers = (None, cast("tuple[Any, ...]", ())) if call is None else (kernels[call.kernel], call.numbers)
-    if axis is None and not (parameters and call is None):
-        found = _packed.plain_quantize(name, isa, kernel, numbers, x, scale, zero_point, dtype, out)
+    if not (parameters and call is None):
+        found = _packed.plain_quantize(name, isa, kernel, numbers, x, scale, zero_point, dtype, out, axis)
         if found is not None:
             return found
     own = _byte_type(name, dtype)
     array = as_data(name, "x", x)
     level = np.float64 if array.dtype == np.float64 else np.float32
-    scales, zeros = _along(
-        name,
-        array,
-        axis,
-        scale=_as_scale(name, "scale", scale, level),
-        zero_point=_as_zero_point(name, "zero_point", zero_point, own),
-    )
+    scales = _as_scale(name, "scale", scale, level)
+    zeros = _as_zero_point(name, "zero_point", zero_point, own)
+    along = _along(name, array, axis, scale=scales, zero_point=zeros)
     if call is not None:
         if not all(type(number) in {int, float} for number in numbers):
             check_shapes(name, "x", array, parameters)
@@ -194,7 +190,7 @@ def quantize(
         raise TypeError(f"quantize has no parameter {next(iter(parameters))!r} without an activation")
     q = Result(name, out, array, own)
     array, scales, zeros = q.apart(array), q.apart(scales), q.apart(zeros)
-    _packed.quantize(name, isa, kernel, numbers, array, scales, zeros, *_BYTES[own], q.array)
+    _packed.quantize(name, isa, kernel, numbers, array, scales, zeros, *_BYTES[own], q.array, along)
     return q.finished()
 
 
@@ -243,24 +239,19 @@ def dequantize(
     array([-1. ,  0. ,  1.5], dtype=float32)
     """
     name = "dequantize"
-    if axis is None:
-        found = _packed.plain_dequantize(name, isa, q, scale, zero_point, dtype, out)
-        if found is not None:
-            return found
+    found = _packed.plain_dequantize(name, isa, q, scale, zero_point, dtype, out, axis)
+    if found is not None:
+        return found
     array = _as_bytes(name, "q", q)
     bytes_type = array.dtype  # the conversions below may change it
     own = data_type("dtype", dtype)
     if as_data(name, "dtype", np.empty(0, own)).dtype != own:
         raise TypeError(f"{name} returns floating-point numbers of at most 64 bits, got dtype {own}")
-    scales, zeros = _along(
-        name,
-        array,
-        axis,
-        scale=_as_scale(name, "scale", scale, np.float64 if own == np.float64 else np.float32),
-        zero_point=_as_zero_point(name, "zero_point", zero_point, bytes_type),
-    )
+    scales = _as_scale(name, "scale", scale, np.float64 if own == np.float64 else np.float32)
+    zeros = _as_zero_point(name, "zero_point", zero_point, bytes_type)
+    along = _along(name, array, axis, scale=scales, zero_point=zeros)
     x = Result(name, out, array, own)
-    _packed.dequantize(name, isa, x.apart(array), x.apart(scales), x.apart(zeros), x.array)
+    _packed.dequantize(name, isa, x.apart(array), x.apart(scales), x.apart(zeros), x.array, along)
     return x.finished()
 
 
