@@ -214,12 +214,12 @@ static uint64_t fr_word(const char *mask) {
     return word;
 }
 
-/* How many of FR_CHUNK bytes, in words spread over a mask, are true: a guess, which costs next to nothing. Of shorter
- * masks nothing is known; a byte that is neither 0 nor 1 makes it wrong. */
+/* How many of FR_CHUNK bytes, in words spread over a mask, are true: a guess, which costs next to nothing, and is wrong
+ * where a byte is neither 0 nor 1. A shorter mask is not worth a look: it counts as nearly all true. */
 static int fr_guess_true(const char *mask, ptrdiff_t n) {
     uint64_t sum = 0;
     const ptrdiff_t step = n / FR_WORD;
-    if (n < FR_CHUNK) return 0;
+    if (n < FR_CHUNK) return FR_CHUNK - 1;
     for (ptrdiff_t k = 0; k < FR_CHUNK / FR_WORD; k++) sum += fr_word(mask + k * step);
     sum = sum * FR_ALL_TRUE >> 56;
     return sum < FR_CHUNK ? (int)sum : FR_CHUNK;
@@ -263,10 +263,10 @@ static ptrdiff_t fr_last_true(const char *mask, ptrdiff_t n) {
     return 0;
 }
 
-/* Lists the places of the true bytes; returns how many there are. No branch follows a single byte: a processor cannot
- * predict those of a random mask. */
-static ptrdiff_t fr_list_true(const char *mask, ptrdiff_t n, uint16_t *place) {
-    ptrdiff_t count = 0, i = 0;
+/* Lists the places of the true bytes from place i on; returns how many there are. No branch follows a single byte: a
+ * processor cannot predict those of a random mask. */
+static ptrdiff_t fr_list_true(const char *mask, ptrdiff_t i, ptrdiff_t n, uint16_t *place) {
+    ptrdiff_t count = 0;
     while ((i += fr_first_true(mask + i, n - i)) < n) {
         const ptrdiff_t next = i + FR_CHUNK < n ? i + FR_CHUNK : n;
         for (; i + FR_WORD <= next; i += FR_WORD) {
@@ -290,15 +290,26 @@ static ptrdiff_t fr_list_true(const char *mask, ptrdiff_t n, uint16_t *place) {
     return count;
 }
 
+/* FR_SPAN: places of a row that are looked at together: where they are adjacent, elements are copied as a run. */
+enum { FR_SPAN = 32 };
+
 /* Copies elements of a row, from which places count, into a block or back. */
-#define FR_COPY_PLACES(size, type)                                                                                    \
-    static void fr_copy_places##size(char *row, ptrdiff_t stride, char *block, const uint16_t *place, ptrdiff_t n,    \
-                                     int into_block) {                                                                \
-        type *packed = (type *)block;                                                                                 \
-        if (into_block)                                                                                               \
-            for (ptrdiff_t i = 0; i < n; i++) packed[i] = *(const type *)(row + place[i] * stride);                   \
-        else                                                                                                          \
-            for (ptrdiff_t i = 0; i < n; i++) *(type *)(row + place[i] * stride) = packed[i];                         \
+#define FR_COPY_PLACES(size, type)                                                                                 \
+    static void fr_copy_places##size(char *row, ptrdiff_t stride, char *block, const uint16_t *place, ptrdiff_t n, \
+                                     int into_block) {                                                             \
+        type *packed = (type *)block;                                                                              \
+        const ptrdiff_t one = sizeof(type);                                                                        \
+        for (ptrdiff_t i = 0, m; i < n; i += m) {                                                                  \
+            m = n - i < FR_SPAN ? n - i : FR_SPAN;                                                                 \
+            char *first = row + place[i] * stride;                                                                 \
+            if (place[i + m - 1] - place[i] == m - 1) {                                                            \
+                if (into_block) fr_copy_run##size((char *)(packed + i), one, first, stride, m);                    \
+                else fr_copy_run##size(first, stride, (const char *)(packed + i), one, m);                         \
+            } else if (into_block)                                                                                 \
+                for (ptrdiff_t k = i; k < i + m; k++) packed[k] = *(const type *)(row + place[k] * stride);        \
+            else                                                                                                   \
+                for (ptrdiff_t k = i; k < i + m; k++) *(type *)(row + place[k] * stride) = packed[k];              \
+        }                                                                                                          \
     }
 FR_EACH_SIZE(FR_COPY_PLACES)
 
@@ -633,15 +644,50 @@ static int fr_few(const fr_plan *plan) {
     return copies || call->itemsize == 8 ? FR_CHUNK / 3 : FR_CHUNK / 8;
 }
 
-/* How many boxes from one on does the mask not let through at all? Where the mask of a row is contiguous, up to the end
- * of the row, if they are among the next `most`; else this one or none. */
-static ptrdiff_t fr_count_absent(const fr_plan *plan, const char *mask, int contiguous, ptrdiff_t n,
-                                 const ptrdiff_t *index, ptrdiff_t most) {
-    const ptrdiff_t box = plan->box[0], boxes = plan->count[0] - index[0];
-    if (!contiguous || plan->inner > 1 || boxes == 1 || most == 1) return fr_first_true(mask, n) == n;
-    const ptrdiff_t whole = most < boxes ? most * box : plan->view.shape[0] - index[0] * box;
-    const ptrdiff_t first = fr_first_true(mask, whole);
-    return first == whole ? (most < boxes ? most : boxes) : first / box;
+/* What a mask lets through of a box. */
+typedef struct {
+    const char *mask;         /* of the box; NULL: it lets all through */
+    ptrdiff_t absent;         /* boxes from this one on of which it lets nothing through */
+    ptrdiff_t from, to;       /* of a contiguous box: elements beside these are masked */
+    ptrdiff_t some;           /* the number of elements that are computed by themselves, or 0 */
+    uint16_t place[FR_BLOCK]; /* where they are */
+} fr_found;
+
+/* Finds what a mask that begins at `at` lets through of a box of n elements, which up to `most` others follow. A mask
+ * that is not contiguous is copied into the block. */
+static void fr_look(const fr_plan *plan, int few, char *at, const ptrdiff_t *index, const ptrdiff_t *extent,
+                    ptrdiff_t n, ptrdiff_t most, char *block, fr_found *found) {
+    const int operand = plan->call->ndata + plan->call->nparams + 1;
+    const ptrdiff_t box = plan->box[0], ends = plan->count[0] - index[0];
+    ptrdiff_t boxes = 1, whole = n, first = 0;
+    found->mask = at;
+    found->absent = found->from = found->some = 0;
+    found->to = n;
+    if (fr_is_linear(plan, operand, 0)) {
+        found->mask = NULL;
+        found->absent = !*at;
+        return;
+    }
+    if (plan->way[operand] != FR_AS_IT_IS) {
+        fr_copy_box(plan, operand, at, extent, block, 1);
+        found->mask = block;
+    } else if (plan->inner == 1 && ends > 1 && most > 1) {
+        boxes = most < ends ? most : ends;
+        whole = boxes < ends ? boxes * box : plan->view.shape[0] - index[0] * box;
+    }
+    const int guess = fr_guess_true(found->mask, n);
+    if (guess == 0 && (first = fr_first_true(found->mask, whole)) >= n) {
+        found->absent = first == whole ? boxes : first / box;
+    } else if (guess == FR_CHUNK && fr_all_true(found->mask, n)) {
+        found->mask = NULL;
+    } else if (few && guess <= few) {
+        found->some = fr_list_true(found->mask, first, n, found->place);
+        found->absent = !found->some;
+        if (few < FR_CHUNK && found->some > n / 2) found->some = 0; /* the guess was wrong */
+    } else if (guess == 0 && plan->inner == 1) {
+        found->from = first;
+        found->to = first + fr_last_true(found->mask + first, n - first);
+    }
 }
 
 /* Computes the elements at n places of a box. */
@@ -734,27 +780,21 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
         }
         const char *mask = NULL;
         if (plan->masked) {
-            char *at = view->origin[nin + 1] + offset[nin + 1];
-            mask = plan->way[nin + 1] == FR_AS_IT_IS ? at : (const char *)&block[nin + 1];
-            if (mask != at) fr_copy_box(plan, nin + 1, at, extent, (char *)&block[nin + 1], 1);
-            const int guess = fr_guess_true(mask, n);
-            const ptrdiff_t absent = guess == 0 ? fr_count_absent(plan, mask, mask == at, n, index, last - number) : 0;
-            ptrdiff_t some = 0;
-            uint16_t place[FR_BLOCK];
-            if (guess == FR_CHUNK && fr_all_true(mask, n)) mask = NULL;
-            else if (!absent && few && guess <= few) some = fr_list_true(mask, n, place);
-            if (few < FR_CHUNK && some > n / 2) some = 0; /* the guess was wrong */
-            if (some) fr_run_some(plan, offset, extent, place, some);
-            done = absent ? absent : 1;
-            if (absent || some) {
+            fr_found found;
+            fr_look(plan, few, view->origin[nin + 1] + offset[nin + 1], index, extent, n, last - number,
+                    (char *)&block[nin + 1], &found);
+            if (found.some) fr_run_some(plan, offset, extent, found.place, found.some);
+            done = found.absent ? found.absent : 1;
+            if (found.some || found.absent) {
                 fr_next_box(plan, index, offset, done);
                 filled = number + done;
                 continue;
             }
-            if (guess == 0 && few == 0 && plan->inner == 1) {
-                skip = fr_first_true(mask, n);
+            mask = found.mask;
+            if (found.to - found.from < n) {
+                skip = found.from;
                 mask += skip;
-                n = extent[0] = fr_last_true(mask, n - skip);
+                n = extent[0] = found.to - skip;
                 filled = number + 1; /* the next box is longer */
             }
         }
@@ -767,7 +807,8 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             char *at = view->origin[j] + (offset[j] + skip * view->stride[0][j]);
             int loaded = fr_is_loaded(plan, j),
                 copied = plan->way[j] == FR_BY_COPY || (loaded && plan->way[j] == FR_AS_IT_IS);
-            if (copied && !(kept && view->stride[0][j] == 0)) fr_load_box(plan, j, at, extent, NULL, n, (char *)&block[j]);
+            if (copied && !(kept && view->stride[0][j] == 0))
+                fr_load_box(plan, j, at, extent, NULL, n, (char *)&block[j]);
             in[j] = plan->way[j] >= FR_BY_COPY || loaded ? (const char *)&block[j] : at;
             if (plan->way[j] == FR_COPY_ONCE) in[j] += skip * call->itemsize;
             if (plan->way[j] == FR_AS_IT_IS) next[fetched++] = at + n * plan->size[j];
