@@ -165,10 +165,12 @@ static ptrdiff_t fr_size(ptrdiff_t stride) { return stride < 0 ? -stride : strid
  * Runs follow the operand's own order, so that each cache line is touched once. */
 static void fr_copy_box(const fr_plan *plan, int operand, char *at, const ptrdiff_t *extent, char *block,
                         int into_block) {
-    ptrdiff_t itemsize = plan->size[operand], packed[FR_MAX_AXES], index[FR_MAX_AXES] = {0};
+    ptrdiff_t itemsize = plan->size[operand], packed[FR_MAX_AXES], index[FR_MAX_AXES];
     int axes = plan->inner, run = 0;
     packed[0] = itemsize;
+    index[0] = 0; /* to clear all axes would take longer than most copies */
     for (int k = 1; k < axes; k++) {
+        index[k] = 0;
         packed[k] = packed[k - 1] * extent[k - 1];
         ptrdiff_t stride = fr_size(plan->view.stride[k][operand]);
         if (stride && stride < fr_size(plan->view.stride[run][operand])) run = k;
@@ -320,7 +322,8 @@ FR_EACH_SIZE(FR_COPY_PLACES)
 static void fr_copy_some(const fr_plan *plan, int operand, char *at, const ptrdiff_t *extent, const uint16_t *place,
                          ptrdiff_t n, char *block, int into_block) {
     const ptrdiff_t itemsize = plan->size[operand], stride = plan->view.stride[0][operand];
-    ptrdiff_t index[FR_MAX_AXES] = {0}, start = 0; /* of the row: the place where it starts */
+    ptrdiff_t index[FR_MAX_AXES], start = 0; /* of the row: the place where it starts */
+    for (int k = 1; k < plan->inner; k++) index[k] = 0;
     while (n > 0) {
         ptrdiff_t m = n;
         if (plan->inner > 1)
