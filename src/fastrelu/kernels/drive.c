@@ -647,6 +647,13 @@ static int fr_few(const fr_plan *plan) {
     return copies || call->itemsize == 8 ? FR_CHUNK / 3 : FR_CHUNK / 8;
 }
 
+/* Of what only masks need: in the loop over boxes it would take registers and stack from every call. */
+#if defined(_MSC_VER) && !defined(__clang__)
+#define FR_APART static __declspec(noinline)
+#else
+#define FR_APART static __attribute__((noinline))
+#endif
+
 /* What a mask lets through of a box. */
 typedef struct {
     const char *mask;         /* of the box; NULL: it lets all through */
@@ -658,8 +665,8 @@ typedef struct {
 
 /* Finds what a mask that begins at `at` lets through of a box of n elements, which up to `most` others follow. A mask
  * that is not contiguous is copied into the block. */
-static void fr_look(const fr_plan *plan, int few, char *at, const ptrdiff_t *index, const ptrdiff_t *extent,
-                    ptrdiff_t n, ptrdiff_t most, char *block, fr_found *found) {
+FR_APART void fr_look(const fr_plan *plan, int few, char *at, const ptrdiff_t *index, const ptrdiff_t *extent,
+                      ptrdiff_t n, ptrdiff_t most, char *block, fr_found *found) {
     const int operand = plan->call->ndata + plan->call->nparams + 1;
     const ptrdiff_t box = plan->box[0], ends = plan->count[0] - index[0];
     ptrdiff_t boxes = 1, whole = n, first = 0;
@@ -694,8 +701,8 @@ static void fr_look(const fr_plan *plan, int few, char *at, const ptrdiff_t *ind
 }
 
 /* Computes the elements at n places of a box. */
-static void fr_run_some(const fr_plan *plan, const ptrdiff_t *offset, const ptrdiff_t *extent, const uint16_t *place,
-                        ptrdiff_t n) {
+FR_APART void fr_run_some(const fr_plan *plan, const ptrdiff_t *offset, const ptrdiff_t *extent, const uint16_t *place,
+                          ptrdiff_t n) {
     fr_block block[FR_MAX_INPUTS + 1];
     const fr_call *call = plan->call;
     const int nin = call->ndata + call->nparams;
