@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from cases import Case, each_backward_case, each_parametric_case
+from cases import Case, each_backward_case, each_of_some, each_parametric_case
 from compare import assert_guards, assert_same_bits
-from grid import LAYOUTS, OUT_LAYOUTS, guarded, native, read_only
+from grid import LAYOUTS, OUT_LAYOUTS, SENTINEL, guarded, native, read_only
 from inputs import values
 
 import fastrelu as fr
@@ -410,6 +410,93 @@ def test_where(case: Case, dtype: np.dtype[Any]) -> None:
         else:
             assert case(x, data[1], out=x, where=mask) is x
         assert_same_bits(x, np.where(mask, expected, data[0]))
+
+
+def _masks(shape: tuple[int, int]) -> dict[str, Array]:
+    """Masks of every density: at random, the same along an axis, clustered, and such that a sample of them misleads."""
+    chance = np.random.default_rng(3).random(shape)
+    place = np.arange(chance.size).reshape(shape)
+    found = {}
+    for share in (0, 1 / 1000, 1 / 100, 1 / 10, 1 / 3, 2 / 3, 0.99, 1):
+        found[f"{share:.3f}"] = chance < share
+        found[f"a row of {share:.3f}"] = chance[-1] < share
+        found[f"a column of {share:.3f}"] = chance[:, :1] < share
+    return found | {
+        "every thousandth": place % 1000 == 0,
+        "the first half": place < place.size // 2,
+        "the last half": place >= place.size // 2,
+        "runs": place // 100 % 2 == 0,
+        "one of eight words": place // 8 % 8 == 3,
+        "seven of eight words": place // 8 % 8 != 0,
+        "the last": place == place.size - 1,
+        "all but the last": place != place.size - 1,
+        "backwards": (chance < 1 / 30)[::-1, ::-1],
+        "across": np.asfortranarray(chance < 1 / 30),
+        "bytes whose sum is 0": np.where(chance < 1 / 30, 0x80, 0).astype(np.uint8).view(bool),
+        "bytes above 1": (chance * 3).astype(np.uint8).view(bool),
+    }
+
+
+# How inputs lie, and the output in memory that is larger.
+PLACES: dict[str, tuple[str, Callable[[Array, tuple[int, int]], Array]]] = {
+    "contiguous": ("C", lambda m, shape: m.ravel()[5 : 5 + shape[0] * shape[1]].reshape(shape)),
+    "from views": ("every second", lambda m, shape: m.ravel()[5 : 5 + shape[0] * shape[1]].reshape(shape)),
+    "into views": ("C", lambda m, shape: m[1:-1, 1::2][:, : shape[1]]),
+    "views": ("every fifth", lambda m, shape: m[1:-1, 1::2][:, : shape[1]]),
+    "backwards": ("both backwards", lambda m, shape: m[-2:0:-1, shape[1] : 0 : -1]),
+    "transposed": ("transposed", lambda m, shape: m.ravel()[5 : 5 + shape[0] * shape[1]].reshape(shape[::-1]).T),
+    "swapped": ("byte-swapped", lambda m, shape: m[1:-1, 1 : 1 + shape[1]]),
+}
+
+
+@pytest.mark.parametrize("shape", [(3, 1700), (40, 67), (1200, 2)], ids=str)
+@pytest.mark.parametrize(
+    "name", ["float32", *[pytest.param(name, marks=pytest.mark.wide) for name in ("float16", "float64")]]
+)
+@each_of_some
+def test_masks_of_every_density(case: Case, name: str, shape: tuple[int, int]) -> None:
+    """Whether few elements are computed by themselves, a part of a block or all: the same bits, and nothing beside them.
+
+    In rows that are longer than a block, that are a block, and of which a block takes many.
+    """
+    with np.errstate(all="ignore"):  # signaling NaN, and numbers beyond float16
+        data = [a.astype(name).reshape(shape) for a in case.data(shape[0] * shape[1], "f4")]
+    params = [np.full(shape[1], p, name) for p in case.params]
+    same = [*data[:-1], data[-1][:, :1]]  # the last is the same along a row
+    expected, by_params = case(*data), case(*data, *params)
+    by_rows = case(*data[:-1], np.ascontiguousarray(np.broadcast_to(same[-1], shape)))
+    for kind, mask in _masks(shape).items():
+        chosen = np.broadcast_to(mask.view(np.uint8) != 0, shape)
+        for where, (lay, view) in PLACES.items():
+            inputs = [LAYOUTS[lay](a) for a in data]
+            calls = [(inputs, expected), ([*inputs, *params], by_params), ([*inputs[:-1], same[-1]], by_rows)]
+            for operands, results in calls:
+                memory = np.full((shape[0] + 2, 2 * shape[1] + 10), SENTINEL[results.itemsize])
+                written = np.zeros(memory.shape, bool)
+                out = view(memory.view(name), shape)
+                view(written, shape)[...] = chosen
+                assert case(*operands, out=out, where=mask) is out
+                assert_same_bits(out[chosen], results[chosen], (kind, where))
+                assert (memory == SENTINEL[results.itemsize])[~written].all(), (kind, where)
+        x = data[0].copy()
+        assert case(x, *data[1:], out=x, where=mask) is x
+        assert_same_bits(x, np.where(chosen, expected, data[0]), kind)
+
+
+@each_of_some
+def test_masks_of_large_arrays(case: Case, dtype: np.dtype[Any]) -> None:
+    """Threads share blocks that a mask skips, and end in the middle of a row of them."""
+    data = case.data(300_001, dtype)
+    expected = case(*data)
+    place = np.arange(300_001)
+    for mask in (place < 3, place > 299_997, place == 150_000, place % 50_000 == 0, place // 40_000 % 2 == 0):
+        for step in (1, -1):
+            out, untouched = np.zeros(300_001, dtype)[::step], np.zeros(300_001, dtype)
+            for threads in (1, 2, 3):
+                with fr.threads(threads):
+                    case(*data, out=out, where=mask)
+                assert_same_bits(out, np.where(mask, expected, untouched), (step, threads))
+                out[...] = 0
 
 
 def test_where_without_out(case: Case) -> None:

@@ -165,10 +165,12 @@ static ptrdiff_t fr_size(ptrdiff_t stride) { return stride < 0 ? -stride : strid
  * Runs follow the operand's own order, so that each cache line is touched once. */
 static void fr_copy_box(const fr_plan *plan, int operand, char *at, const ptrdiff_t *extent, char *block,
                         int into_block) {
-    ptrdiff_t itemsize = plan->size[operand], packed[FR_MAX_AXES], index[FR_MAX_AXES] = {0};
+    ptrdiff_t itemsize = plan->size[operand], packed[FR_MAX_AXES], index[FR_MAX_AXES];
     int axes = plan->inner, run = 0;
     packed[0] = itemsize;
+    index[0] = 0; /* to clear all axes would take longer than most copies */
     for (int k = 1; k < axes; k++) {
+        index[k] = 0;
         packed[k] = packed[k - 1] * extent[k - 1];
         ptrdiff_t stride = fr_size(plan->view.stride[k][operand]);
         if (stride && stride < fr_size(plan->view.stride[run][operand])) run = k;
@@ -199,6 +201,145 @@ static void fr_copy_box(const fr_plan *plan, int operand, char *at, const ptrdif
             block -= packed[k] * extent[k];
         }
         if (k == axes) return;
+    }
+}
+
+/* --- Elements under a mask --- */
+
+/* FR_CHUNK: bytes of a mask that are skipped at once where all are 0; so many are looked at to guess what is true. */
+enum { FR_WORD = 8, FR_CHUNK = 64 };
+#define FR_ALL_TRUE 0x0101010101010101u
+
+static uint64_t fr_word(const char *mask) {
+    uint64_t word;
+    memcpy(&word, mask, sizeof word);
+    return word;
+}
+
+/* How many of FR_CHUNK bytes, in words spread over a mask, are true: a guess, which costs next to nothing, and is wrong
+ * where a byte is neither 0 nor 1. A shorter mask is not worth a look: it counts as nearly all true. */
+static int fr_guess_true(const char *mask, ptrdiff_t n) {
+    uint64_t sum = 0;
+    const ptrdiff_t step = n / FR_WORD;
+    if (n < FR_CHUNK) return FR_CHUNK - 1;
+    for (ptrdiff_t k = 0; k < FR_CHUNK / FR_WORD; k++) sum += fr_word(mask + k * step);
+    sum = sum * FR_ALL_TRUE >> 56;
+    return sum < FR_CHUNK ? (int)sum : FR_CHUNK;
+}
+
+/* Is every byte 1? */
+static int fr_all_true(const char *mask, ptrdiff_t n) {
+    ptrdiff_t i = 0;
+    for (; i + FR_CHUNK <= n; i += FR_CHUNK) {
+        uint64_t all = FR_ALL_TRUE;
+        for (int k = 0; k < FR_CHUNK; k += FR_WORD) all &= fr_word(mask + i + k);
+        if (all != FR_ALL_TRUE) return 0;
+    }
+    for (; i < n; i++)
+        if (mask[i] != 1) return 0;
+    return 1;
+}
+
+/* The first of n bytes from which on a chunk is not all 0, or n. */
+static ptrdiff_t fr_first_true(const char *mask, ptrdiff_t n) {
+    ptrdiff_t i = 0;
+    for (; i + FR_CHUNK <= n; i += FR_CHUNK) {
+        uint64_t any = 0;
+        for (int k = 0; k < FR_CHUNK; k += FR_WORD) any |= fr_word(mask + i + k);
+        if (any) return i;
+    }
+    for (; i < n; i++)
+        if (mask[i]) return i;
+    return n;
+}
+
+/* The same from behind: the end of what is not all 0, or 0. */
+static ptrdiff_t fr_last_true(const char *mask, ptrdiff_t n) {
+    for (; n >= FR_CHUNK; n -= FR_CHUNK) {
+        uint64_t any = 0;
+        for (int k = 0; k < FR_CHUNK; k += FR_WORD) any |= fr_word(mask + n - FR_CHUNK + k);
+        if (any) return n;
+    }
+    for (; n > 0; n--)
+        if (mask[n - 1]) return n;
+    return 0;
+}
+
+/* Lists the places of the true bytes from place i on; returns how many there are. No branch follows a single byte: a
+ * processor cannot predict those of a random mask. */
+static ptrdiff_t fr_list_true(const char *mask, ptrdiff_t i, ptrdiff_t n, uint16_t *place) {
+    ptrdiff_t count = 0;
+    while ((i += fr_first_true(mask + i, n - i)) < n) {
+        const ptrdiff_t next = i + FR_CHUNK < n ? i + FR_CHUNK : n;
+        for (; i + FR_WORD <= next; i += FR_WORD) {
+            const uint64_t word = fr_word(mask + i);
+            if (word == 0) continue;
+            if (word == FR_ALL_TRUE) {
+                for (int k = 0; k < FR_WORD; k++) place[count + k] = (uint16_t)(i + k);
+                count += FR_WORD;
+                continue;
+            }
+            for (int k = 0; k < FR_WORD; k++) {
+                place[count] = (uint16_t)(i + k);
+                count += mask[i + k] != 0;
+            }
+        }
+        for (; i < next; i++) {
+            place[count] = (uint16_t)i;
+            count += mask[i] != 0;
+        }
+    }
+    return count;
+}
+
+/* FR_SPAN: places of a row that are looked at together: where they are adjacent, elements are copied as a run. */
+enum { FR_SPAN = 32 };
+
+/* Copies elements of a row, from which places count, into a block or back. */
+#define FR_COPY_PLACES(size, type)                                                                                 \
+    static void fr_copy_places##size(char *row, ptrdiff_t stride, char *block, const uint16_t *place, ptrdiff_t n, \
+                                     int into_block) {                                                             \
+        type *packed = (type *)block;                                                                              \
+        const ptrdiff_t one = sizeof(type);                                                                        \
+        for (ptrdiff_t i = 0, m; i < n; i += m) {                                                                  \
+            m = n - i < FR_SPAN ? n - i : FR_SPAN;                                                                 \
+            char *first = row + place[i] * stride;                                                                 \
+            if (place[i + m - 1] - place[i] == m - 1) {                                                            \
+                if (into_block) fr_copy_run##size((char *)(packed + i), one, first, stride, m);                    \
+                else fr_copy_run##size(first, stride, (const char *)(packed + i), one, m);                         \
+            } else if (into_block)                                                                                 \
+                for (ptrdiff_t k = i; k < i + m; k++) packed[k] = *(const type *)(row + place[k] * stride);        \
+            else                                                                                                   \
+                for (ptrdiff_t k = i; k < i + m; k++) *(type *)(row + place[k] * stride) = packed[k];              \
+        }                                                                                                          \
+    }
+FR_EACH_SIZE(FR_COPY_PLACES)
+
+#define FR_PLACES_IF_SIZE(size, type) \
+    if (itemsize == size) fr_copy_places##size(row, stride, block, place, m, into_block);
+
+/* Copies the n elements at some places of a box, in order, from an operand into a block, or back. */
+static void fr_copy_some(const fr_plan *plan, int operand, char *at, const ptrdiff_t *extent, const uint16_t *place,
+                         ptrdiff_t n, char *block, int into_block) {
+    const ptrdiff_t itemsize = plan->size[operand], stride = plan->view.stride[0][operand];
+    ptrdiff_t index[FR_MAX_AXES], start = 0; /* of the row: the place where it starts */
+    for (int k = 1; k < plan->inner; k++) index[k] = 0;
+    while (n > 0) {
+        ptrdiff_t m = n;
+        if (plan->inner > 1)
+            for (m = 0; m < n && place[m] - start < extent[0]; m++) {}
+        char *row = at - start * stride;
+        FR_EACH_SIZE(FR_PLACES_IF_SIZE)
+        place += m;
+        block += m * itemsize;
+        n -= m;
+        start += extent[0];
+        for (int k = 1; k < plan->inner; k++) {
+            at += plan->view.stride[k][operand];
+            if (++index[k] < extent[k]) break;
+            index[k] = 0;
+            at -= plan->view.stride[k][operand] * extent[k];
+        }
     }
 }
 
@@ -446,18 +587,17 @@ static void fr_run_rows_along(const fr_plan *plan, const char **in, char *out, c
     }
 }
 
-/* Brings the n elements of a box of an input into a block of the kernel's type. */
-static void fr_load_box(const fr_plan *plan, int operand, char *at, const ptrdiff_t *extent, ptrdiff_t n, char *block) {
+/* Brings the n elements of a box of an input, or those at n places of it, into a block of the kernel's type. */
+static void fr_load_box(const fr_plan *plan, int operand, char *at, const ptrdiff_t *extent, const uint16_t *place,
+                        ptrdiff_t n, char *block) {
     fr_block raw;
     const fr_move move = plan->move[operand], swap = plan->swap[operand];
-    if (!move && !swap) {
-        fr_copy_box(plan, operand, at, extent, block, 1);
-        return;
-    }
     const char *from = at;
-    if (plan->way[operand] != FR_AS_IT_IS) {
-        fr_copy_box(plan, operand, at, extent, (char *)&raw, 1);
-        from = (const char *)&raw;
+    if (place || plan->way[operand] != FR_AS_IT_IS || (!move && !swap)) {
+        char *to = move || swap ? (char *)&raw : block;
+        if (place) fr_copy_some(plan, operand, at, extent, place, n, to, 1);
+        else fr_copy_box(plan, operand, at, extent, to, 1);
+        from = to;
     }
     if (swap) {
         swap(from, move ? (char *)&raw : block, n);
@@ -466,32 +606,14 @@ static void fr_load_box(const fr_plan *plan, int operand, char *at, const ptrdif
     if (move) move(from, block, n);
 }
 
-/* Copies the elements of a box that the mask lets through to an output of any stride. */
-static void fr_scatter_masked(const fr_plan *plan, int operand, char *at, const ptrdiff_t *extent, const char *from,
-                              const char *mask) {
-    const ptrdiff_t size = plan->size[operand];
-    const ptrdiff_t (*stride)[FR_MAX_OPERANDS] = plan->view.stride;
-    ptrdiff_t index[FR_MAX_AXES] = {0};
-    for (int k = 0; k < plan->inner;) {
-        for (ptrdiff_t i = 0; i < extent[0]; i++, from += size)
-            if (*mask++) memcpy(at + i * stride[0][operand], from, (size_t)size);
-        for (k = 1; k < plan->inner; k++) {
-            at += stride[k][operand];
-            if (++index[k] < extent[k]) break;
-            index[k] = 0;
-            at -= stride[k][operand] * extent[k];
-        }
-    }
-}
-
-/* Takes the n elements of a box from a block of the kernel's type to the output; mask is NULL, or the box's. `next` is
- * NULL, or what a streamed box reads next. */
-static void fr_store_box(const fr_plan *plan, int operand, char *out, const ptrdiff_t *extent, ptrdiff_t n, char *block,
-                         const char *mask, const char *const *next, int fetched) {
+/* Takes n elements from a block of the kernel's type to the output: those of a box; or of a contiguous box those that
+ * the mask lets through; or those at n places of it. `next` is NULL, or what a streamed box reads next. */
+static void fr_store_box(const fr_plan *plan, int operand, char *out, const ptrdiff_t *extent, const uint16_t *place,
+                         ptrdiff_t n, char *block, const char *mask, const char *const *next, int fetched) {
     fr_block raw;
     const fr_call *call = plan->call;
     const fr_move move = plan->move[operand], swap = plan->swap[operand];
-    const int direct = plan->way[operand] == FR_AS_IT_IS, last = direct && !mask && !next;
+    const int direct = plan->way[operand] == FR_AS_IT_IS, last = direct && !place && !mask && !next;
     if (plan->rounded) {
         call->store(block, (char *)&raw, n);
         call->load((const char *)&raw, block, n);
@@ -508,9 +630,107 @@ static void fr_store_box(const fr_plan *plan, int operand, char *out, const ptrd
     }
     if (block == out) return;
     if (next) call->stream->move(out, block, n * plan->size[operand], next, fetched);
-    else if (!direct && mask) fr_scatter_masked(plan, operand, out, extent, block, mask);
+    else if (place) fr_copy_some(plan, operand, out, extent, place, n, block, 0);
     else if (mask) call->convert->masked[plan->size[operand]](block, mask, out, n);
     else fr_copy_box(plan, operand, out, extent, block, 0);
+}
+
+/* The elements of a box, in 64ths, up to which a mask makes the driver compute them by themselves: packed into blocks,
+ * and written one by one. */
+static int fr_few(const fr_plan *plan) {
+    const fr_call *call = plan->call;
+    const int nin = call->ndata + call->nparams;
+    int copies = 0;
+    for (int j = 0; j < nin; j++) copies += plan->way[j] == FR_BY_COPY;
+    if (plan->way[nin] != FR_AS_IT_IS) return FR_CHUNK; /* they are written one by one anyway */
+    if (call->light && !copies) return 0;
+    return copies || call->itemsize == 8 ? FR_CHUNK / 3 : FR_CHUNK / 8;
+}
+
+/* Of what only masks need: in the loop over boxes it would take registers and stack from every call. */
+#if defined(_MSC_VER) && !defined(__clang__)
+#define FR_APART static __declspec(noinline)
+#else
+#define FR_APART static __attribute__((noinline))
+#endif
+
+/* What a mask lets through of a box. */
+typedef struct {
+    const char *mask;         /* of the box; NULL: it lets all through */
+    ptrdiff_t absent;         /* boxes from this one on of which it lets nothing through */
+    ptrdiff_t from, to;       /* of a contiguous box: elements beside these are masked */
+    ptrdiff_t some;           /* the number of elements that are computed by themselves, or 0 */
+    uint16_t place[FR_BLOCK]; /* where they are */
+} fr_found;
+
+/* Finds what a mask that begins at `at` lets through of a box of n elements, which up to `most` others follow. A mask
+ * that is not contiguous is copied into the block. */
+FR_APART void fr_look(const fr_plan *plan, int few, char *at, const ptrdiff_t *index, const ptrdiff_t *extent,
+                      ptrdiff_t n, ptrdiff_t most, char *block, fr_found *found) {
+    const int operand = plan->call->ndata + plan->call->nparams + 1;
+    const ptrdiff_t box = plan->box[0], ends = plan->count[0] - index[0];
+    ptrdiff_t boxes = 1, whole = n, first = 0;
+    found->mask = at;
+    found->absent = found->from = found->some = 0;
+    found->to = n;
+    if (fr_is_linear(plan, operand, 0)) {
+        found->mask = NULL;
+        found->absent = !*at;
+        return;
+    }
+    if (plan->way[operand] != FR_AS_IT_IS) {
+        fr_copy_box(plan, operand, at, extent, block, 1);
+        found->mask = block;
+    } else if (plan->inner == 1 && ends > 1 && most > 1) {
+        boxes = most < ends ? most : ends;
+        whole = boxes < ends ? boxes * box : plan->view.shape[0] - index[0] * box;
+    }
+    const int guess = fr_guess_true(found->mask, n);
+    if (guess == 0 && (first = fr_first_true(found->mask, whole)) >= n) {
+        found->absent = first == whole ? boxes : first / box;
+    } else if (guess == FR_CHUNK && fr_all_true(found->mask, n)) {
+        found->mask = NULL;
+    } else if (few && guess <= few) {
+        found->some = fr_list_true(found->mask, first, n, found->place);
+        found->absent = !found->some;
+        if (few < FR_CHUNK && found->some > n / 2) found->some = 0; /* the guess was wrong */
+    } else if (guess == 0 && plan->inner == 1) {
+        found->from = first;
+        found->to = first + fr_last_true(found->mask + first, n - first);
+    }
+}
+
+/* Computes the elements at n places of a box. */
+FR_APART void fr_run_some(const fr_plan *plan, const ptrdiff_t *offset, const ptrdiff_t *extent, const uint16_t *place,
+                          ptrdiff_t n) {
+    fr_block block[FR_MAX_INPUTS + 1];
+    const fr_call *call = plan->call;
+    const int nin = call->ndata + call->nparams;
+    const char *in[FR_MAX_INPUTS];
+    char *results = (char *)&block[nin];
+    for (int j = 0; j < nin; j++) {
+        char *at = plan->view.origin[j] + offset[j];
+        in[j] = plan->way[j] == FR_AS_NUMBER ? at : (const char *)&block[j];
+        if (in[j] != at) fr_load_box(plan, j, at, extent, place, n, (char *)&block[j]);
+    }
+    plan->kernel(in, results, plan->even ? 1 : n);
+    if (plan->even) fr_copy_run(call->itemsize, results, call->itemsize, results, 0, n);
+    fr_store_box(plan, nin, plan->view.origin[nin] + offset[nin], extent, place, n, results, NULL, NULL, 0);
+}
+
+/* Advances the index and the offsets of a box by some boxes of its row, at most to the first of the next row. */
+static void fr_next_box(const fr_plan *plan, ptrdiff_t *index, ptrdiff_t *offset, ptrdiff_t boxes) {
+    const fr_view *view = &plan->view;
+    const int operands = fr_operands(plan);
+    for (int k = 0; k < view->naxes; k++, boxes = 1) {
+        ptrdiff_t step = boxes * plan->box[k];
+        if ((index[k] += boxes) == plan->count[k]) {
+            index[k] = 0;
+            step -= plan->count[k] * plan->box[k];
+        }
+        for (int j = 0; j < operands; j++) offset[j] += step * view->stride[k][j];
+        if (index[k]) break;
+    }
 }
 
 static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
@@ -528,7 +748,7 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
         if (plan->way[j] != FR_COPY_ONCE) continue;
         ptrdiff_t n = 1;
         for (int k = 0; k < plan->inner; k++) n *= plan->box[k];
-        fr_load_box(plan, j, view->origin[j], plan->box, n, (char *)&block[j]);
+        fr_load_box(plan, j, view->origin[j], plan->box, NULL, n, (char *)&block[j]);
     }
     ptrdiff_t rest = first;
     for (int k = 0; k < view->naxes; k++) {
@@ -537,7 +757,8 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
         for (int j = 0; j < operands; j++) offset[j] += index[k] * plan->box[k] * view->stride[k][j];
     }
 
-    const int has_rows = fr_has_rows(plan);
+    const int has_rows = fr_has_rows(plan), few = plan->masked ? fr_few(plan) : 0;
+    ptrdiff_t filled = first; /* from this box on blocks have been filled */
     for (ptrdiff_t number = first, done = 1; number < last; number += done) {
         if (has_rows) {
             const char *at[FR_MAX_OPERANDS];
@@ -567,21 +788,43 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             extent[k] = (left < plan->box[k] ? left : plan->box[k]) - (k == 0 ? skip : 0);
             n *= extent[k];
         }
+        const char *mask = NULL;
+        if (plan->masked) {
+            fr_found found;
+            fr_look(plan, few, view->origin[nin + 1] + offset[nin + 1], index, extent, n, last - number,
+                    (char *)&block[nin + 1], &found);
+            if (found.some) fr_run_some(plan, offset, extent, found.place, found.some);
+            done = found.absent ? found.absent : 1;
+            if (found.some || found.absent) {
+                fr_next_box(plan, index, offset, done);
+                filled = number + done;
+                continue;
+            }
+            mask = found.mask;
+            if (found.to - found.from < n) {
+                skip = found.from;
+                mask += skip;
+                n = extent[0] = found.to - skip;
+                filled = number + 1; /* the next box is longer */
+            }
+        }
         const char *in[FR_MAX_OPERANDS], *next[FR_MAX_OPERANDS];
         /* A block whose operand has stride 0 along the row still holds the right number from the box before, unless
          * this is the first box or that one was shorter. */
-        int kept = plan->inner == 1 && number > first && index[0] > (plan->lead > 0), fetched = 0;
+        int kept = plan->inner == 1 && number > filled && index[0] > (plan->lead > 0), fetched = 0;
         for (int j = 0; j < operands; j++) {
             if (!fr_is_read(plan, j)) continue;
             char *at = view->origin[j] + (offset[j] + skip * view->stride[0][j]);
             int loaded = fr_is_loaded(plan, j),
                 copied = plan->way[j] == FR_BY_COPY || (loaded && plan->way[j] == FR_AS_IT_IS);
-            if (copied && !(kept && view->stride[0][j] == 0)) fr_load_box(plan, j, at, extent, n, (char *)&block[j]);
+            if (copied && !(kept && view->stride[0][j] == 0))
+                fr_load_box(plan, j, at, extent, NULL, n, (char *)&block[j]);
             in[j] = plan->way[j] >= FR_BY_COPY || loaded ? (const char *)&block[j] : at;
+            if (plan->way[j] == FR_COPY_ONCE) in[j] += skip * call->itemsize;
             if (plan->way[j] == FR_AS_IT_IS) next[fetched++] = at + n * plan->size[j];
         }
         char *out = view->origin[nin] + (offset[nin] + skip * view->stride[0][nin]);
-        int stored = fr_is_loaded(plan, nin) || plan->masked;
+        int stored = fr_is_loaded(plan, nin) || mask;
         char *last_to = plan->way[nin] == FR_BY_COPY || stream || stored ? (char *)&block[nin] : out, *to = last_to;
         const int j2 = plan->also;
         char *also = j2 ? view->origin[j2] + (offset[j2] + skip * view->stride[0][j2]) : NULL;
@@ -603,26 +846,10 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             plan->how[k](to, in[first_term + k], last_to, n);
             to = last_to;
         }
-        if (to != out) {
-            const char *mask = NULL;
-            if (plan->masked) {
-                char *at = view->origin[nin + 1] + offset[nin + 1];
-                mask = plan->way[nin + 1] == FR_AS_IT_IS ? at : (const char *)&block[nin + 1];
-                if (mask != at) fr_copy_box(plan, nin + 1, at, extent, (char *)&block[nin + 1], 1);
-            }
-            fr_store_box(plan, nin, out, extent, n, to, mask, stream ? next : NULL, fetched);
-        }
+        if (to != out) fr_store_box(plan, nin, out, extent, NULL, n, to, mask, stream ? next : NULL, fetched);
         if (also_to != also) stream->move(also, also_to, n * plan->size[j2], next, 0);
 
-        for (int k = 0; k < view->naxes; k++) {
-            ptrdiff_t step = plan->box[k];
-            if (++index[k] == plan->count[k]) {
-                index[k] = 0;
-                step -= plan->count[k] * plan->box[k];
-            }
-            for (int j = 0; j < operands; j++) offset[j] += step * view->stride[k][j];
-            if (index[k]) break;
-        }
+        fr_next_box(plan, index, offset, 1);
     }
     if (stream) stream->finish();
 }
