@@ -174,7 +174,8 @@ def work():
         x, where = case.data(n, "f4"), np.arange(n) % 2 == 0
         for data in (x, [a[::-1] for a in x], [a.reshape(90, 100).T for a in x], [a.astype("f2") for a in x]):
             case(*data)
-        case(*x, where=where)
+        for where in (where, np.arange(n) % 97 == 0):
+            case(*x, where=where), case(*(a[::-1].astype("f2") for a in x), where=where)
     for dtype in ("f4", "f8"):
         x = np.ones((150, 700), dtype)
         for level in ("fast", "accurate"):
@@ -202,6 +203,9 @@ def work():
                         quantized.dequantize(q[:, ::-1], scale, 0, axis=along, dtype="f2")
                 fr.logsumexp(x, 0, where=x > 0), fr.logsumexp_backward(x[0], x, 0), fr.hardmax(x, 0), fr.sparsemax(x, 0)
                 fr.softmax_backward_parameters(x, x, 0, scale=2.0), fr.gumbel_softmax(x, 0)
+                for part in (x > 2, np.arange(x.size).reshape(x.shape) % 97 == 0):
+                    slopes = np.full(x.shape, 0.25)
+                    fr.srelu(x.T, -1.0, slopes.T, 1.0, slopes.T, where=part.T, out=x.T.copy())
                 fr.explain(fr.softmax, x, 0), fr.explain(fr.swiglu, x, layout="interleaved"), fr.explain(fr.crelu, x)
                 fr.srelu_backward_parameters(x, x, 0.0, np.ones(700, dtype), np.ones((150, 1), dtype), 2.0)
                 fr.celu_backward_parameters(x[:, ::2], x[:, ::2], np.ones((150, 1), dtype))

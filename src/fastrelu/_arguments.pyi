@@ -3,6 +3,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 def as_scale(name: str, scale: object) -> float: ...
+
 BLOCK: int
 
 def blocks(x: NDArray[Any], axis: int, threads: int) -> list[tuple[slice, ...]]: ...

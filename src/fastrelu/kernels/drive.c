@@ -207,7 +207,7 @@ static void fr_copy_box(const fr_plan *plan, int operand, char *at, const ptrdif
 /* --- Elements under a mask --- */
 
 /* FR_CHUNK: bytes of a mask that are skipped at once where all are 0; so many are looked at to guess what is true. */
-enum { FR_WORD = 8, FR_CHUNK = 64 };
+enum { FR_MASK_WORD = 8, FR_CHUNK = 64 };
 #define FR_ALL_TRUE 0x0101010101010101u
 
 static uint64_t fr_word(const char *mask) {
@@ -220,9 +220,9 @@ static uint64_t fr_word(const char *mask) {
  * where a byte is neither 0 nor 1. A shorter mask is not worth a look: it counts as nearly all true. */
 static int fr_guess_true(const char *mask, ptrdiff_t n) {
     uint64_t sum = 0;
-    const ptrdiff_t step = n / FR_WORD;
+    const ptrdiff_t step = n / FR_MASK_WORD;
     if (n < FR_CHUNK) return FR_CHUNK - 1;
-    for (ptrdiff_t k = 0; k < FR_CHUNK / FR_WORD; k++) sum += fr_word(mask + k * step);
+    for (ptrdiff_t k = 0; k < FR_CHUNK / FR_MASK_WORD; k++) sum += fr_word(mask + k * step);
     sum = sum * FR_ALL_TRUE >> 56;
     return sum < FR_CHUNK ? (int)sum : FR_CHUNK;
 }
@@ -232,7 +232,7 @@ static int fr_all_true(const char *mask, ptrdiff_t n) {
     ptrdiff_t i = 0;
     for (; i + FR_CHUNK <= n; i += FR_CHUNK) {
         uint64_t all = FR_ALL_TRUE;
-        for (int k = 0; k < FR_CHUNK; k += FR_WORD) all &= fr_word(mask + i + k);
+        for (int k = 0; k < FR_CHUNK; k += FR_MASK_WORD) all &= fr_word(mask + i + k);
         if (all != FR_ALL_TRUE) return 0;
     }
     for (; i < n; i++)
@@ -245,7 +245,7 @@ static ptrdiff_t fr_first_true(const char *mask, ptrdiff_t n) {
     ptrdiff_t i = 0;
     for (; i + FR_CHUNK <= n; i += FR_CHUNK) {
         uint64_t any = 0;
-        for (int k = 0; k < FR_CHUNK; k += FR_WORD) any |= fr_word(mask + i + k);
+        for (int k = 0; k < FR_CHUNK; k += FR_MASK_WORD) any |= fr_word(mask + i + k);
         if (any) return i;
     }
     for (; i < n; i++)
@@ -257,7 +257,7 @@ static ptrdiff_t fr_first_true(const char *mask, ptrdiff_t n) {
 static ptrdiff_t fr_last_true(const char *mask, ptrdiff_t n) {
     for (; n >= FR_CHUNK; n -= FR_CHUNK) {
         uint64_t any = 0;
-        for (int k = 0; k < FR_CHUNK; k += FR_WORD) any |= fr_word(mask + n - FR_CHUNK + k);
+        for (int k = 0; k < FR_CHUNK; k += FR_MASK_WORD) any |= fr_word(mask + n - FR_CHUNK + k);
         if (any) return n;
     }
     for (; n > 0; n--)
@@ -271,15 +271,15 @@ static ptrdiff_t fr_list_true(const char *mask, ptrdiff_t i, ptrdiff_t n, uint16
     ptrdiff_t count = 0;
     while ((i += fr_first_true(mask + i, n - i)) < n) {
         const ptrdiff_t next = i + FR_CHUNK < n ? i + FR_CHUNK : n;
-        for (; i + FR_WORD <= next; i += FR_WORD) {
+        for (; i + FR_MASK_WORD <= next; i += FR_MASK_WORD) {
             const uint64_t word = fr_word(mask + i);
             if (word == 0) continue;
             if (word == FR_ALL_TRUE) {
-                for (int k = 0; k < FR_WORD; k++) place[count + k] = (uint16_t)(i + k);
-                count += FR_WORD;
+                for (int k = 0; k < FR_MASK_WORD; k++) place[count + k] = (uint16_t)(i + k);
+                count += FR_MASK_WORD;
                 continue;
             }
-            for (int k = 0; k < FR_WORD; k++) {
+            for (int k = 0; k < FR_MASK_WORD; k++) {
                 place[count] = (uint16_t)(i + k);
                 count += mask[i + k] != 0;
             }
@@ -292,8 +292,8 @@ static ptrdiff_t fr_list_true(const char *mask, ptrdiff_t i, ptrdiff_t n, uint16
     return count;
 }
 
-/* FR_SPAN: places of a row that are looked at together: where they are adjacent, elements are copied as a run. */
-enum { FR_SPAN = 32 };
+/* FR_MASK_SPAN: places of a row that are looked at together: where they are adjacent, elements are copied as a run. */
+enum { FR_MASK_SPAN = 32 };
 
 /* Copies elements of a row, from which places count, into a block or back. */
 #define FR_COPY_PLACES(size, type)                                                                                 \
@@ -302,7 +302,7 @@ enum { FR_SPAN = 32 };
         type *packed = (type *)block;                                                                              \
         const ptrdiff_t one = sizeof(type);                                                                        \
         for (ptrdiff_t i = 0, m; i < n; i += m) {                                                                  \
-            m = n - i < FR_SPAN ? n - i : FR_SPAN;                                                                 \
+            m = n - i < FR_MASK_SPAN ? n - i : FR_MASK_SPAN;                                                       \
             char *first = row + place[i] * stride;                                                                 \
             if (place[i + m - 1] - place[i] == m - 1) {                                                            \
                 if (into_block) fr_copy_run##size((char *)(packed + i), one, first, stride, m);                    \
@@ -649,9 +649,9 @@ static int fr_few(const fr_plan *plan) {
 
 /* Of what only masks need: in the loop over boxes it would take registers and stack from every call. */
 #if defined(_MSC_VER) && !defined(__clang__)
-#define FR_APART static __declspec(noinline)
+#define FR_MASK_APART static __declspec(noinline)
 #else
-#define FR_APART static __attribute__((noinline))
+#define FR_MASK_APART static __attribute__((noinline))
 #endif
 
 /* What a mask lets through of a box. */
@@ -665,8 +665,8 @@ typedef struct {
 
 /* Finds what a mask that begins at `at` lets through of a box of n elements, which up to `most` others follow. A mask
  * that is not contiguous is copied into the block. */
-FR_APART void fr_look(const fr_plan *plan, int few, char *at, const ptrdiff_t *index, const ptrdiff_t *extent,
-                      ptrdiff_t n, ptrdiff_t most, char *block, fr_found *found) {
+FR_MASK_APART void fr_look(const fr_plan *plan, int few, char *at, const ptrdiff_t *index, const ptrdiff_t *extent,
+                           ptrdiff_t n, ptrdiff_t most, char *block, fr_found *found) {
     const int operand = plan->call->ndata + plan->call->nparams + 1;
     const ptrdiff_t box = plan->box[0], ends = plan->count[0] - index[0];
     ptrdiff_t boxes = 1, whole = n, first = 0;
@@ -700,10 +700,10 @@ FR_APART void fr_look(const fr_plan *plan, int few, char *at, const ptrdiff_t *i
     }
 }
 
-/* Computes the elements at n places of a box. */
-FR_APART void fr_run_some(const fr_plan *plan, const ptrdiff_t *offset, const ptrdiff_t *extent, const uint16_t *place,
-                          ptrdiff_t n) {
-    fr_block block[FR_MAX_INPUTS + 1];
+/* Computes the elements at n places of a box, in the blocks of the loop over boxes: more would not fit a small stack.
+ */
+FR_MASK_APART void fr_run_some(const fr_plan *plan, const ptrdiff_t *offset, const ptrdiff_t *extent,
+                               const uint16_t *place, ptrdiff_t n, fr_block *block) {
     const fr_call *call = plan->call;
     const int nin = call->ndata + call->nparams;
     const char *in[FR_MAX_INPUTS];
@@ -733,6 +733,17 @@ static void fr_next_box(const fr_plan *plan, ptrdiff_t *index, ptrdiff_t *offset
     }
 }
 
+/* Fills the blocks of the operands that are copied once, for all boxes. */
+static void fr_copy_once(const fr_plan *plan, fr_block *block) {
+    const int operands = fr_operands(plan);
+    for (int j = 0; j < operands; j++) {
+        if (plan->way[j] != FR_COPY_ONCE) continue;
+        ptrdiff_t n = 1;
+        for (int k = 0; k < plan->inner; k++) n *= plan->box[k];
+        fr_load_box(plan, j, plan->view.origin[j], plan->box, NULL, n, (char *)&block[j]);
+    }
+}
+
 static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
     fr_block block[FR_MAX_OPERANDS];
     uint64_t result;
@@ -743,13 +754,8 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
     ptrdiff_t index[FR_MAX_AXES], extent[FR_MAX_AXES], offset[FR_MAX_OPERANDS];
     if (first >= last) return;
 
-    for (int j = 0; j < operands; j++) {
-        offset[j] = -plan->lead * view->stride[0][j];
-        if (plan->way[j] != FR_COPY_ONCE) continue;
-        ptrdiff_t n = 1;
-        for (int k = 0; k < plan->inner; k++) n *= plan->box[k];
-        fr_load_box(plan, j, view->origin[j], plan->box, NULL, n, (char *)&block[j]);
-    }
+    for (int j = 0; j < operands; j++) offset[j] = -plan->lead * view->stride[0][j];
+    fr_copy_once(plan, block);
     ptrdiff_t rest = first;
     for (int k = 0; k < view->naxes; k++) {
         index[k] = rest % plan->count[k];
@@ -759,6 +765,7 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
 
     const int has_rows = fr_has_rows(plan), few = plan->masked ? fr_few(plan) : 0;
     ptrdiff_t filled = first; /* from this box on blocks have been filled */
+    int spoiled = 0;          /* those that are filled once */
     for (ptrdiff_t number = first, done = 1; number < last; number += done) {
         if (has_rows) {
             const char *at[FR_MAX_OPERANDS];
@@ -793,13 +800,14 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             fr_found found;
             fr_look(plan, few, view->origin[nin + 1] + offset[nin + 1], index, extent, n, last - number,
                     (char *)&block[nin + 1], &found);
-            if (found.some) fr_run_some(plan, offset, extent, found.place, found.some);
+            if (found.some) fr_run_some(plan, offset, extent, found.place, found.some, block), spoiled = 1;
             done = found.absent ? found.absent : 1;
             if (found.some || found.absent) {
                 fr_next_box(plan, index, offset, done);
                 filled = number + done;
                 continue;
             }
+            if (spoiled) fr_copy_once(plan, block), spoiled = 0;
             mask = found.mask;
             if (found.to - found.from < n) {
                 skip = found.from;
