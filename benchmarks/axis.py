@@ -62,6 +62,8 @@ def lay_out(shape, at, mask, dtype, whole=True):
         if mask == "padding":
             place = np.arange(n).reshape([-1 if k == axis else 1 for k in range(len(shape))])
             found["keep"] = place < np.expand_dims(rng.integers(max(1, n // 2), n + 1, rows), axis)
+        if mask == "few":
+            found["keep"] = rng.random(shape) < 0.002
         if mask == "one row":
             found["keep"] = rng.random(shape[-1]) < 0.5
         cells.clear()

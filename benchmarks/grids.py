@@ -168,7 +168,7 @@ def mask_cells(options: argparse.Namespace) -> Iterator[Cell]:
     for dtype in options.dtypes:
         for size in options.sizes or SIZES:
             shape = (size // WIDTH, WIDTH)
-            for mask in ("random", "padding", "one row"):
+            for mask in ("random", "padding", "one row", "few"):
                 for name, (numpy, exact, torch) in MASKED.items():
                     if options.functions and name not in options.functions:
                         continue
