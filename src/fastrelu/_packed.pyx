@@ -975,7 +975,7 @@ def plain_quantize(str name, str isa, forward, tuple numbers, object x, object s
     _runtime.settle()
     x = _as_plain(x)
     dtype = cnp.PyArray_TYPE(<cnp.ndarray>x) if type(x) is cnp.ndarray else -1
-    if (_runtime.type_of(dtype) < 0 or not (signed or own == cnp.NPY_UBYTE)
+    if (dtype < 0 or _runtime.type_of(dtype) < 0 or not (signed or own == cnp.NPY_UBYTE)
             or not _has_elements(x, dtype, axis is None, name)):
         return None
     _clear(&plan)
@@ -1014,7 +1014,7 @@ def plain_dequantize(str name, str isa, object q, object scale, object zero, obj
     cdef tuple found = None
     cdef bint signed = own == cnp.NPY_BYTE
     _runtime.settle()
-    if own < 0 or _runtime.type_of(to) < 0 or not _has_elements(q, own, axis is None, name):
+    if own < 0 or to < 0 or _runtime.type_of(to) < 0 or not _has_elements(q, own, axis is None, name):
         return None
     _clear(&plan)
     _set_type(&plan, to, 1, isa)
