@@ -467,7 +467,8 @@ def words_from(str name, str isa, cnp.ndarray words not None, uint32_t limit):
 cdef cnp.ndarray _of_channels(object value, Py_ssize_t count, int dtype):
     """One number, or one for each channel, as a contiguous array of a type with one number for each."""
     cdef cnp.ndarray array = np.asarray(value, cnp.PyArray_DescrFromType(dtype)), full
-    if cnp.PyArray_NDIM(array) == 1 and cnp.PyArray_DIM(array, 0) == count and cnp.PyArray_IS_C_CONTIGUOUS(array):
+    if (cnp.PyArray_NDIM(array) == 1 and cnp.PyArray_DIM(array, 0) == count
+            and cnp.PyArray_CHKFLAGS(array, cnp.NPY_ARRAY_CARRAY_RO)):
         return array
     full = cnp.PyArray_SimpleNew(1, <cnp.npy_intp *>&count, dtype)
     cnp.PyArray_CopyInto(full, array)
