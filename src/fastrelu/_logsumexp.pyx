@@ -4,7 +4,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from fastrelu import _foreign
-from fastrelu._arguments import BLOCK, blocks
+from fastrelu._arguments import BLOCK as _PER_THREAD
+from fastrelu._arguments import blocks
 from fastrelu._core import copy_into
 
 cimport cython
@@ -69,7 +70,7 @@ from fastrelu._runtime cimport (
 cnp.import_array()
 
 cdef cnp.dtype _float64 = np.dtype(np.float64)
-cdef Py_ssize_t _BLOCK = BLOCK
+cdef Py_ssize_t _BLOCK = _PER_THREAD
 
 
 cdef tuple _axes_of(object axis, int ndim):

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from fastrelu import _core as _python_core, _foreign
-from fastrelu._arguments import BLOCK, blocks
+from fastrelu._arguments import BLOCK as _PER_THREAD
+from fastrelu._arguments import blocks
 from fastrelu._core import add_promoter, joint_dtype
 
 cimport cython
@@ -731,7 +732,7 @@ cdef tuple _taken_together(const fr_rows *flavor, int kind, bint backward, cnp.n
     return rows, unit
 
 
-cdef Py_ssize_t _BLOCK = BLOCK
+cdef Py_ssize_t _BLOCK = _PER_THREAD
 
 cdef enum:
     _NEIGHBORS = 33  # fewer are gathered at least as fast as copied
@@ -749,10 +750,12 @@ cdef bint _is_spread(cnp.ndarray x) noexcept:
 cdef bint _is_repeated(cnp.ndarray x, cnp.ndarray y) noexcept:
     """Is it one number for many neighbors in `y`? Kernels take lines of memory, which would be gathered from it."""
     cdef int k, nearest = -1
+    cdef Py_ssize_t step, least = 0
     for k in range(cnp.PyArray_NDIM(y)):
-        if cnp.PyArray_DIM(y, k) > 1 and (
-                nearest < 0 or abs(cnp.PyArray_STRIDE(y, k)) <= abs(cnp.PyArray_STRIDE(y, nearest))):
-            nearest = k
+        step = cnp.PyArray_STRIDE(y, k)
+        step = -step if step < 0 else step
+        if cnp.PyArray_DIM(y, k) > 1 and (nearest < 0 or step <= least):
+            nearest, least = k, step
     return nearest >= 0 and cnp.PyArray_STRIDE(x, nearest) == 0 and cnp.PyArray_DIM(y, nearest) >= _NEIGHBORS
 
 
