@@ -634,7 +634,8 @@ cdef object _run_plain(fr_packed_plan *plan, cnp.ndarray x, cnp.ndarray y, int s
     plan.inputs, plan.has_output = 1 if channels == NULL else _OUT, True
     plan.view.naxes, plan.view.shape[0] = 1, plan.n
     for k in range(2):
-        j, array = (0, x) if k == 0 else (plan.inputs, y)
+        j = 0 if k == 0 else plan.inputs
+        array = x if k == 0 else y
         plan.size[j] = plan.view.stride[0][j] = cnp.PyArray_ITEMSIZE(array)
         plan.direct[j] = True
         plan.view.origin[j] = <char *>cnp.PyArray_DATA(array)

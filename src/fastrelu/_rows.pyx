@@ -374,6 +374,11 @@ cdef object _run_flat(const fr_rows *flavor, int kind, int cost, cnp.ndarray x, 
     return out
 
 
+cdef Py_ssize_t _far(Py_ssize_t stride) noexcept:
+    """How far apart two elements are: abs of a number of NumPy's type is a call into Python, which needs memory."""
+    return -stride if stride < 0 else stride
+
+
 cdef int _order(cnp.ndarray y, int axis, int *order) noexcept:
     """The axes other than `axis` that are longer than 1, those with the longest strides first."""
     cdef int k, i, count = 0
@@ -381,7 +386,7 @@ cdef int _order(cnp.ndarray y, int axis, int *order) noexcept:
         if k == axis or cnp.PyArray_DIM(y, k) == 1:
             continue
         i = count
-        while i > 0 and abs(cnp.PyArray_STRIDE(y, order[i - 1])) < abs(cnp.PyArray_STRIDE(y, k)):
+        while i > 0 and _far(cnp.PyArray_STRIDE(y, order[i - 1])) < _far(cnp.PyArray_STRIDE(y, k)):
             order[i] = order[i - 1]
             i -= 1
         order[i] = k
@@ -752,8 +757,12 @@ cdef bint _is_repeated(cnp.ndarray x, cnp.ndarray y) noexcept:
     cdef int k, nearest = -1
     cdef Py_ssize_t step, least = 0
     for k in range(cnp.PyArray_NDIM(y)):
-        step = cnp.PyArray_STRIDE(y, k)
-        step = -step if step < 0 else step
+        if cnp.PyArray_STRIDE(x, k) == 0 and cnp.PyArray_DIM(y, k) >= _NEIGHBORS:
+            break
+    else:
+        return False
+    for k in range(cnp.PyArray_NDIM(y)):
+        step = _far(cnp.PyArray_STRIDE(y, k))
         if cnp.PyArray_DIM(y, k) > 1 and (nearest < 0 or step <= least):
             nearest, least = k, step
     return nearest >= 0 and cnp.PyArray_STRIDE(x, nearest) == 0 and cnp.PyArray_DIM(y, nearest) >= _NEIGHBORS

@@ -40,7 +40,7 @@ _LAST = -1
 
 
 def _is_last(x: Any, axis: Any) -> bool:
-    """Whether an axis is the last one of an array."""
+    """Whether an axis is the last one of an array; who asks looks for _LAST first, without a call."""
     return axis is _LAST or (type(x) is np.ndarray and type(axis) is int and axis == x.ndim - 1)
 
 
@@ -245,7 +245,7 @@ def bias_act(
     if parameters:
         check_shapes("bias_act", "x", x, parameters)
     kernel = kernels[call.kernel]
-    total = small_sum(x, bias, residual, False) if _is_last(x, axis) else None
+    total = small_sum(x, bias, residual, False) if axis is _LAST or _is_last(x, axis) else None
     if total is not None:
         return run(kernel, out, True, total, *call.numbers)
     x = _array(x)
@@ -321,7 +321,11 @@ def bias_act_backward(
     if parameters:
         check_shapes("bias_act_backward", "x", x, parameters)
     kernel = kernels[f"{call.kernel}_backward"]
-    small = small_biased(kernel, isa, call.numbers, out, grad, x, bias, residual) if _is_last(x, axis) else None
+    small = (
+        small_biased(kernel, isa, call.numbers, out, grad, x, bias, residual)
+        if axis is _LAST or _is_last(x, axis)
+        else None
+    )
     if small is not None:
         return small
     grad = _array(grad)
@@ -358,7 +362,9 @@ def bias_act_backward_from_output(
     if parameters:
         check_shapes("bias_act_backward_from_output", "y", y, parameters)
     small = (
-        small_biased(kernel, isa, call.numbers, out, grad, y, None, None, added=False) if _is_last(y, axis) else None
+        small_biased(kernel, isa, call.numbers, out, grad, y, None, None, added=False)
+        if axis is _LAST or _is_last(y, axis)
+        else None
     )
     if small is not None:
         return small
