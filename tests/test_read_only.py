@@ -298,7 +298,7 @@ def test_a_module_that_returns_what_it_got() -> None:
     """A read-only view of another argument stays what it is."""
     x = base()
     v = read_only(x[:])
-    assert Net(lambda self, x, v: self.second(x, v), second=Own(lambda _, x, v: v))(x, v) is v  # noqa: ARG005
+    assert Net(lambda self, x, v: self.second(x, v), second=Own(lambda _, x, v: v))(x, v) is v  # noqa: ARG005  the signature is given
     assert flags_of([x, v]) == [True, False]
 
 
@@ -322,20 +322,20 @@ def test_threads_that_record_at_once(sharing: str, first_ends: str) -> None:
             self.tanh(x)
             began.set()  # noqa: B023  the thread ends within the turn
             if first_ends == "last":
-                wait(ended)  # noqa: B023
+                wait(ended)  # noqa: B023  likewise
             return x
 
         def inner(self: Any, x: Any) -> Any:
             self.tanh(x)
             if first_ends == "first":
-                wait(ended)  # noqa: B023
-            found.append(x.flags.writeable)  # noqa: B023
+                wait(ended)  # noqa: B023  likewise
+            found.append(x.flags.writeable)  # noqa: B023  likewise
             return x
 
         def work(array: Any) -> None:
             Net(outer)(array)
             if first_ends == "first":
-                ended.set()  # noqa: B023
+                ended.set()  # noqa: B023  likewise
 
         thread = threading.Thread(target=work, args=(arrays[i],))
         thread.start()

@@ -876,7 +876,9 @@ def test_repeated_numbers(dtype: str, shape: tuple[int, ...]) -> None:
 def test_blocks(shape: tuple[int, ...], dtype: str) -> None:
     """What is converted in blocks of rows has the bits of parts that fit into one, along each axis and in each order."""
     rng = np.random.default_rng(0)
-    kind: Any = pytest.importorskip("ml_dtypes").bfloat16 if dtype == "bfloat16" else dtype
+    kind: Any = (
+        pytest.importorskip("ml_dtypes", reason="the extra 'test' brings it").bfloat16 if dtype == "bfloat16" else dtype
+    )
     x = (rng.normal(0, 3, shape) if kind != "i2" else rng.integers(-5, 6, shape)).astype(
         "f4" if kind == "broadcast" else kind
     )

@@ -236,14 +236,17 @@ cdef enum:
 def blocks(cnp.ndarray x not None, int axis, int threads):
     """Indices of the blocks of whole rows in which an array is converted for so many threads, neighbors together."""
     cdef Py_ssize_t most = <int>BLOCK * threads, size = cnp.PyArray_SIZE(x), length, step
+    cdef Py_ssize_t apart, most_apart
     cdef int k, far, ndim = cnp.PyArray_NDIM(x)
     cdef list parts = [slice(None)] * ndim, rest = list(range(ndim))
     rest.remove(axis)
     while size > most and rest:
-        far = rest[0]
+        far, most_apart = rest[0], -1
         for k in rest:
-            if abs(cnp.PyArray_STRIDE(x, k)) > abs(cnp.PyArray_STRIDE(x, far)):
-                far = k
+            apart = cnp.PyArray_STRIDE(x, k)
+            apart = -apart if apart < 0 else apart
+            if apart > most_apart:
+                far, most_apart = k, apart
         rest.remove(far)
         length = cnp.PyArray_DIM(x, far)
         size //= length

@@ -38,7 +38,7 @@ class Block(contextlib.ContextDecorator):
         for i in reversed(range(len(opened))):
             if opened[i][0] is self:
                 self._open.set(opened[:i] + opened[i + 1 :])
-                return opened[i][1].__exit__(*error)  # type: ignore[no-any-return]
+                return opened[i][1].__exit__(*error)  # type: ignore[no-any-return]  # of a context manager
         raise RuntimeError("this thread or task has not begun the block that it ends")
 
 

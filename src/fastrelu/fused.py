@@ -40,8 +40,8 @@ _LAST = -1
 
 
 def _is_last(x: Any, axis: Any) -> bool:
-    """Whether an axis is the last one of an array; who asks looks for _LAST first, without a call."""
-    return axis is _LAST or (type(x) is np.ndarray and type(axis) is int and axis == x.ndim - 1)
+    """Whether an axis from 0 on is the last one of an array."""
+    return type(x) is np.ndarray and type(axis) is int and axis == x.ndim - 1
 
 
 class Call(NamedTuple):
@@ -122,7 +122,7 @@ def check_shapes(name: str, operand: str, x: Any, parameters: dict[str, Any]) ->
 
 def _along(x: Any, bias: Any, axis: int) -> Any:
     """Return the bias in a shape that broadcasts along an axis of `x`."""
-    if type(bias) is np.ndarray and _is_last(x, axis) and type(x) is np.ndarray and x.shape[-1:] == bias.shape:
+    if type(x) is type(bias) is np.ndarray and (axis is _LAST or _is_last(x, axis)) and x.shape[-1:] == bias.shape:
         return bias
     shape = np.shape(bias)
     ndim = np.ndim(x)
