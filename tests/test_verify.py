@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from cases import kernels
 
 import fastrelu as fr
 from fastrelu import _core, _runtime, limits
@@ -62,7 +63,7 @@ def test_worst_inputs(name: str) -> None:
         for parameters, *numbers in entries:
             x, grad, exact, low = (float.fromhex(number) for number in numbers)
             for isa, precision in KEYS:
-                kernel = _core.load_kernels(isa)[name]
+                kernel = kernels(isa)[name]
                 data = _verify.arguments(kernel, np.array([x], dtype), parameters, np.array([grad], dtype))
                 got = float(getattr(kernel, precision)(*data)[0])
                 zone = limits.zero_crossing(name, dtype, parameters, precision=precision, isa=isa)
