@@ -34,6 +34,7 @@ FLOOR = {
     "_steps": {"_runtime"},
     "_read_only": set(),
     **{name: {"_runtime", "_core"} for name in ("_stats", "_packed", "_explain")},
+    "_quantized": {"_runtime", "_core", "_packed"},
     **{name: {"_runtime", "_core", "_explain"} for name in ("_fused", "_gated", "_side_by_side")},
     "_sums": {"_runtime", "_core", "_foreign"},
     "_arguments": {"_runtime", "_core", "_foreign"},

@@ -12,7 +12,7 @@ from inputs import dtype_named, values
 from test_fused import PUBLIC, options_of
 
 import fastrelu as fr
-from fastrelu import _core, _packed, _runtime, quantized
+from fastrelu import _core, _quantized, _runtime, quantized
 
 BYTES = ["uint8", "int8"]
 SCALES = [0.05, 0.5, 3.7, 1e-3, 1.0, 1e-35, 1e35]
@@ -86,7 +86,7 @@ def test_scales_whose_quotients_are_hardest_to_round(isa: str, x_type: Any) -> N
         x = (near[:, np.newaxis] + np.arange(-3, 4, dtype=near.dtype)).view(x_type)
         out = np.empty(x.shape, np.uint8)
         for zero in (0, 255):
-            _packed.quantize("q", isa, None, (), x, scale, zero, 0, 255, out)
+            _quantized.quantize("q", isa, None, (), x, scale, zero, 0, 255, out)
             assert_same_bits(out, quantized_by_numpy(x, scale, zero, np.uint8))
             x = -x
 
@@ -102,13 +102,13 @@ def test_every_size_and_instruction_set(isa: str, x_type: Any) -> None:
         offset = n % 17
         part, q = x[offset : offset + n], np.full(600, 77, np.uint8)
         out = q[offset : offset + n]
-        _packed.quantize("q", isa, kernel, (), part, 0.05, 9, 0, 255, out)
+        _quantized.quantize("q", isa, kernel, (), part, 0.05, 9, 0, 255, out)
         assert_same_bits(out, quantized_by_numpy(fr.relu(part), 0.05, 9, np.uint8))
         back = np.full(600, 77, x_type)
-        _packed.dequantize("d", isa, out, 0.05, 9, back[offset : offset + n])
+        _quantized.dequantize("d", isa, out, 0.05, 9, back[offset : offset + n])
         assert_same_bits(back[offset : offset + n], (out.astype(x_type) - 9) * x_type.type(0.05))
         wanted = table[out]
-        _packed.lookup("l", isa, table, None, out, out)
+        _quantized.lookup("l", isa, table, None, out, out)
         assert_same_bits(out, wanted)
         for memory in (q, back):
             assert (memory[:offset] == 77).all()

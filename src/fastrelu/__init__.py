@@ -53,8 +53,8 @@ else:  # type checkers follow the imports above, but not a computed list
     # These are for the package itself. They have their places too, so that no call changes the size of vars(fastrelu)
     # while somebody iterates over it.
     _catalogue, _extras = _Later("fastrelu._catalogue"), _Later("fastrelu._extras")
-    _packed, _stats, _steps = _Later("fastrelu._packed"), _Later("fastrelu._stats"), _Later("fastrelu._steps")
-    _read_only = _Later("fastrelu._read_only")
+    _packed, _quantized, _stats = _Later("fastrelu._packed"), _Later("fastrelu._quantized"), _Later("fastrelu._stats")
+    _steps, _read_only = _Later("fastrelu._steps"), _Later("fastrelu._read_only")
 
     __all__ = [
         *(

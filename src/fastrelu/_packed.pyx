@@ -1,15 +1,13 @@
 # cython: wraparound=True
-# Elements packed to bits and bytes: lays operands out in C order and shares the work out; masks.py and quantized.py
-# read the arguments.
-"""Masks of one bit per element and selections by them; numbers quantized to bytes."""
+# Masks of one bit per element: lays operands out in C order and shares the work out, for _quantized too; masks.py reads
+# the arguments.
+"""Masks of one bit per element, and selections by them."""
 
 import numpy as np
 
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
-from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport uint32_t
 
 cimport fastrelu._core as _core
 cimport fastrelu._runtime as _runtime
@@ -18,218 +16,8 @@ from fastrelu._numpy cimport PyArray_ISWRITEABLE, PyArray_SAMESHAPE
 cnp.import_array()
 
 
-cdef extern from "kernels/packed_drive.h" nogil:
-    enum:
-        FR_PACKED_BLOCK
-        FR_PACKED_OPERANDS
-        FR_PACKED_MASK
-        FR_PACKED_SELECT
-        FR_PACKED_WORDS
-        FR_PACKED_QUANTIZE
-        FR_PACKED_DEQUANTIZE
-        FR_PACKED_LOOKUP
-    ctypedef struct fr_packed_plan:
-        _core.fr_view view
-        int inputs
-        bint has_output
-        Py_ssize_t n
-        Py_ssize_t size[FR_PACKED_OPERANDS]
-        bint direct[FR_PACKED_OPERANDS]
-        const _runtime.fr_packed *loops
-        const _runtime.fr_stream *stream
-        int type
-        Py_ssize_t itemsize
-        _runtime.fr_move load
-        _runtime.fr_move store
-        int step
-        unsigned char *bits
-        _runtime.fr_kernel forward
-        _runtime.fr_kernel gradient
-        const char *numbers[2][_runtime.FR_MAX_PARAMETERS]
-        int nnumbers[2]
-        const char *inside
-        const char *outside
-        uint32_t limit
-        const char *ones
-        const char *scale
-        const char *zero
-        double range[2]
-        bint is_signed
-        bint several
-        int level
-        _runtime.fr_move load_level
-        const unsigned char *table
-    Py_ssize_t fr_packed_blocks(const fr_packed_plan *) noexcept
-    void fr_packed_part(const fr_packed_plan *, Py_ssize_t, Py_ssize_t) noexcept
-    void (*fr_packed_steps[6])(const fr_packed_plan *, const char *const *, char *, Py_ssize_t, Py_ssize_t) noexcept
-
-
 cdef void _share(const void *what, long share, long shares, int part) noexcept nogil:
     fr_packed_part(<const fr_packed_plan *>what, share, shares)
-
-
-# --- Channels -------------------------------------------------------------------------------------------------------
-#
-# Scales and zero points of channels are read piece by piece of the other operands. Broadcast to their shape they would
-# take more time than the elements themselves: they are gathered one by one, and have four to eight times the bytes.
-
-cdef enum:
-    _X = 0  # places of the operands in a plan
-    _SCALE = 1
-    _ZERO = 2
-    _OUT = 3
-    _LONG = 32  # elements in a row from which a call of a kernel costs less than laying out their parameters
-    _PERIOD = 128  # elements of all channels up to which their parameters are laid out once
-    _TILE = FR_PACKED_BLOCK + _PERIOD  # elements whose parameters are laid out: few enough for a small stack
-    _WIDE = 8  # elements that are laid out at once
-    _FEW = 128  # parameters that are copied to the stack
-    _SOME = 16384  # scales that are checked here sooner than by NumPy
-
-
-cdef struct _Channels:
-    fr_packed_plan *plan  # its operands are x, scales, zero points and the output
-    Py_ssize_t count, inner  # the channel of element i is i // inner % count
-    Py_ssize_t size  # of a parameter
-    const char *numbers[2]  # the scale and the zero point of each channel, in the type of the kernel
-    double few[2][_FEW]  # where they lie if there are no more than that
-
-
-ctypedef fused _parameter:
-    float
-    double
-
-
-cdef void _lay_out(const _Channels *job, const _parameter *numbers, Py_ssize_t first, Py_ssize_t n,
-                   _parameter *to) noexcept nogil:
-    """Write the parameter of each of n elements, and perhaps a few more."""
-    cdef Py_ssize_t channel = first // job.inner % job.count, stop = job.inner - first % job.inner, i = 0
-    cdef _parameter wide[_WIDE]
-    cdef int j
-    while i < n:
-        if job.inner < _WIDE:
-            stop = min(stop, n)
-            wide[0] = numbers[channel]
-            while i < stop:
-                to[i] = wide[0]
-                i += 1
-        else:
-            for j in range(_WIDE):
-                wide[j] = numbers[channel]
-            while i < stop and i < n:  # what is too much is overwritten by the next channel
-                memcpy(to + i, wide, sizeof(wide))
-                i += _WIDE
-            i = stop
-        channel = channel + 1 if channel + 1 < job.count else 0
-        stop = i + job.inner
-
-
-cdef void _lay_out_both(const _Channels *job, Py_ssize_t first, Py_ssize_t n, double (*tiles)[_TILE]) noexcept nogil:
-    cdef int j
-    for j in range(2):
-        if job.size == sizeof(float):
-            _lay_out[float](job, <const float *>job.numbers[j], first, n, <float *>tiles[j])
-        else:
-            _lay_out[double](job, <const double *>job.numbers[j], first, n, tiles[j])
-
-
-cdef void _repeat(char *tile, Py_ssize_t filled, Py_ssize_t size) noexcept nogil:
-    """Fill a tile with copies of its first bytes."""
-    cdef Py_ssize_t more
-    while filled < size:
-        more = min(filled, size - filled)
-        memcpy(tile + filled, tile, more)
-        filled += more
-
-
-cdef void _share_channels(const void *what, long share, long shares, int part) noexcept nogil:
-    """A share of the blocks, in pieces of one channel, or of parameters that lie side by side in memory.
-
-    Pieces end anywhere where x and the output are contiguous; elsewhere they are blocks.
-    """
-    cdef const _Channels *job = <const _Channels *>what
-    cdef fr_packed_plan copy
-    cdef fr_packed_plan *plan = job.plan
-    cdef double tiles[2][_TILE]
-    cdef const char *data[3]
-    cdef Py_ssize_t n = plan.n, blocks = fr_packed_blocks(plan), size = job.size, period = job.count * job.inner
-    cdef Py_ssize_t first = blocks * share // shares * FR_PACKED_BLOCK
-    cdef Py_ssize_t stop = min(blocks * (share + 1) // shares * FR_PACKED_BLOCK, n)
-    cdef Py_ssize_t channel = first // job.inner % job.count, run = job.inner - first % job.inner
-    cdef Py_ssize_t m, most = FR_PACKED_BLOCK, start, tiled = 0
-    cdef bint direct = plan.direct[_X] and plan.direct[_OUT], at_once = direct and plan.stream == NULL, one, laid
-    cdef bint by_channel = direct and job.inner >= _LONG, in_place = direct and job.inner == 1 and period > _PERIOD
-    cdef const char *x = plan.view.origin[_X]
-    cdef char *out = plan.view.origin[_OUT]
-    cdef _runtime.fr_guard caller = _runtime.fr_guard_open()
-    cdef int j
-    if shares > 1:
-        copy = plan[0]
-        plan = &copy
-    # A step whose numbers need no block on the way takes any number of elements, and so does a part of the plan.
-    if direct and (not at_once or (plan.forward == NULL and plan.load == NULL and plan.store == NULL
-                                   and plan.load_level == NULL)):
-        most = n
-    while first < stop:
-        m = min(stop - first, most)
-        one, laid, start = run >= m or by_channel, False, channel
-        if one:
-            m = min(m, run)
-        elif job.inner == 1 and (in_place or job.count - channel >= m):
-            m = min(m, job.count - channel)
-        elif period <= _PERIOD:
-            if not tiled:
-                # Whole periods, and from any of their elements on as many parameters as a block has elements.
-                _lay_out_both(job, 0, period, tiles)
-                for j in range(2):
-                    _repeat(<char *>tiles[j], period * size, min(period + stop - first, _TILE) * size)
-                tiled = _TILE // period * period
-            laid, start = True, first % period
-            m = min(m, tiled - start) if direct else m
-        else:
-            laid, start, m = True, 0, min(m, FR_PACKED_BLOCK)
-            _lay_out_both(job, first, m, tiles)
-        data[_X] = x + first * plan.size[_X]
-        for j in range(2):
-            data[_SCALE + j] = (<const char *>tiles[j] if laid else job.numbers[j]) + start * size
-        plan.scale, plan.zero = data[_SCALE] if one else NULL, data[_ZERO] if one else NULL
-        if at_once:
-            fr_packed_steps[plan.step](plan, data, out + first * plan.size[_OUT], first, m)
-        elif direct:
-            plan.n = m
-            for j in range(_OUT):
-                plan.view.origin[j] = <char *>data[j]
-            plan.view.origin[_OUT] = out + first * plan.size[_OUT]
-            fr_packed_part(plan, 0, 1)
-        else:
-            for j in range(_SCALE, _OUT):  # so that they begin with this block
-                plan.view.origin[j] = <char *>data[j] - first * size
-            fr_packed_part(plan, first // FR_PACKED_BLOCK, blocks)
-        first += m
-        if m < run:
-            run -= m
-        elif m == run:  # without divisions
-            channel, run = channel + 1 if channel + 1 < job.count else 0, job.inner
-        else:
-            channel, run = first // job.inner % job.count, job.inner - first % job.inner
-    _runtime.fr_guard_close(caller)
-
-
-cdef void _set_inner(_Channels *channels, cnp.ndarray x, int axis) noexcept:
-    """Learn how many elements of a channel lie side by side in the order of the axes of x."""
-    cdef int k
-    channels.inner = 1
-    for k in range(axis + 1 if channels.count > 1 else 0, cnp.PyArray_NDIM(x)):
-        channels.inner *= cnp.PyArray_DIM(x, k)
-
-
-cdef void _clear(fr_packed_plan *plan) noexcept:
-    plan.load = plan.store = plan.load_level = NULL
-    plan.forward = plan.gradient = NULL
-
-
-cdef int _format_of(int type) noexcept:
-    """How elements of a 16-bit type lie in memory."""
-    return _runtime.FR_AS_BFLOAT if type == _runtime.FR_bfloat16 else _runtime.FR_AS_HALF
 
 
 cdef int _set_type(fr_packed_plan *plan, int dtype, int level, str isa) except -1:
@@ -253,14 +41,7 @@ cdef int _type_of(cnp.ndarray array, str name) except -1:
     return dtype
 
 
-cdef int _byte_type_of(cnp.ndarray array, str name) except -1:
-    cdef int dtype = cnp.PyArray_TYPE(array)
-    if dtype not in (cnp.NPY_BYTE, cnp.NPY_UBYTE):
-        _runtime.refuse_change(name)
-    return dtype
-
-
-cdef int _start(fr_packed_plan *plan, int cost, _runtime.Crew crew, const _Channels *channels=NULL) except -1:
+cdef int _start(fr_packed_plan *plan, int cost, _runtime.Crew crew, const Along *along) except -1:
     """Run a plan whose operands are laid out; its result is streamed if it is contiguous, large and not in place."""
     cdef int j, last = plan.inputs
     cdef bint streamed = (plan.has_output and plan.direct[last] and plan.stream.move != NULL
@@ -269,8 +50,8 @@ cdef int _start(fr_packed_plan *plan, int cost, _runtime.Crew crew, const _Chann
         streamed = streamed and plan.view.origin[j] != plan.view.origin[last]
     if not streamed:
         plan.stream = NULL
-    if channels != NULL:
-        return _runtime.run_shares(_share_channels, channels, cost, plan.n, fr_packed_blocks(plan), crew)
+    if along != NULL:
+        return _runtime.run_shares(along.run, along, cost, plan.n, fr_packed_blocks(plan), crew)
     return _runtime.run_shares(_share, plan, cost, plan.n, fr_packed_blocks(plan), crew)
 
 
@@ -279,25 +60,24 @@ cdef bint _is_small(const fr_packed_plan *plan) noexcept:
     return plan.n < _runtime.fr_load(&_runtime.settings.at_once)
 
 
-cdef void _run_small(fr_packed_plan *plan, const _Channels *channels) noexcept:
+cdef void _run_small(fr_packed_plan *plan, const Along *along) noexcept:
     plan.stream = NULL
-    if channels != NULL:
-        _share_channels(channels, 0, 1, 0)
+    if along != NULL:
+        along.run(along, 0, 1, 0)
     else:
         fr_packed_part(plan, 0, 1)
 
 
-cdef int _run(fr_packed_plan *plan, str name, list inputs, cnp.ndarray out, cnp.ndarray bits, int dtype,
-              int out_dtype, cnp.ndarray table=None, int cost=_runtime.FR_LIGHT, _Channels *channels=NULL,
-              int along=0, list kept=None) except -1:
+cdef int _run(fr_packed_plan *plan, str name, list inputs, cnp.ndarray out, cnp.ndarray bits, int dtype, int out_dtype,
+              int cost, Along *along, int axis, list kept) except -1:
     """Run a plan over arrays of one shape, the first and the output of these types; bits are contiguous.
 
-    Channels lie along an axis of x; the arrays of their parameters are kept, too.
+    What has numbers along an axis of x takes the place of two inputs; the arrays of the numbers are kept, too.
     """
     cdef _runtime.Held held
     cdef cnp.ndarray array
     cdef list turned = [], operands = inputs if out is None else inputs + [out]
-    cdef int j, k, axis, last, count = len(operands)
+    cdef int j, k, at_axis, last, count = len(operands)
     cdef int at[FR_PACKED_OPERANDS]
     cdef Py_ssize_t size
     cdef bint merged
@@ -306,7 +86,6 @@ cdef int _run(fr_packed_plan *plan, str name, list inputs, cnp.ndarray out, cnp.
     for array in operands:
         _runtime.keep(&held, array)
     _runtime.keep(&held, bits)
-    _runtime.keep(&held, table)
     for array in kept or ():
         _runtime.keep(&held, array)
     _runtime.hold(&held, name)
@@ -322,32 +101,32 @@ cdef int _run(fr_packed_plan *plan, str name, list inputs, cnp.ndarray out, cnp.
         _runtime.refuse_change(name)
     if plan.n == 0:
         return 0
-    plan.inputs, plan.has_output = len(inputs) if channels == NULL else _OUT, out is not None
+    plan.inputs, plan.has_output = len(inputs) if along == NULL else FR_PACKED_OPERANDS - 1, out is not None
     for j in range(count):
         at[j] = plan.inputs if j == len(inputs) else j
     if bits is None and cnp.PyArray_NDIM(array) > 1 and not cnp.PyArray_IS_C_CONTIGUOUS(array):
         # Any order of axes will do: that of the input in memory.
         strides = (<object>array).strides
-        order = sorted(range(len(strides)), key=lambda axis: -abs(strides[axis]))
+        order = sorted(range(len(strides)), key=lambda k: -abs(strides[k]))
         for j in range(count):
             turned.append(operands[j].transpose(order))
         operands = turned
         array = operands[0]
-        along = order.index(along)
-    if channels != NULL:
-        _set_inner(channels, array, along)
+        axis = order.index(axis)
+    if along != NULL:
+        _set_inner(along, array, axis)
     cdef _runtime.Crew crew
     cdef bint small = _is_small(plan)
     if not small:
         crew = _runtime.crew_for(cost, plan.n, plan.itemsize)
     plan.view.naxes = last = 0
-    for axis in range(cnp.PyArray_NDIM(array) - 1, -1, -1):
-        size = cnp.PyArray_DIM(array, axis)
+    for at_axis in range(cnp.PyArray_NDIM(array) - 1, -1, -1):
+        size = cnp.PyArray_DIM(array, at_axis)
         if size == 1:
             continue
         merged = last > 0
         for j in range(count):
-            k = cnp.PyArray_STRIDE(<cnp.ndarray>operands[j], axis) == (
+            k = cnp.PyArray_STRIDE(<cnp.ndarray>operands[j], at_axis) == (
                 plan.view.stride[last - 1][at[j]] * plan.view.shape[last - 1] if last else 0)
             merged = merged and k
         if merged:
@@ -355,7 +134,7 @@ cdef int _run(fr_packed_plan *plan, str name, list inputs, cnp.ndarray out, cnp.
             continue
         plan.view.shape[last] = size
         for j in range(count):
-            plan.view.stride[last][at[j]] = cnp.PyArray_STRIDE(<cnp.ndarray>operands[j], axis)
+            plan.view.stride[last][at[j]] = cnp.PyArray_STRIDE(<cnp.ndarray>operands[j], at_axis)
         last += 1
     if last == 0:
         plan.view.shape[0], last = 1, 1
@@ -370,16 +149,10 @@ cdef int _run(fr_packed_plan *plan, str name, list inputs, cnp.ndarray out, cnp.
     for j in range(count):
         plan.view.origin[at[j]] = <char *>cnp.PyArray_DATA(<cnp.ndarray>operands[j])
     plan.bits = NULL if bits is None else <unsigned char *>cnp.PyArray_DATA(bits)
-    plan.table = NULL if table is None else <const unsigned char *>cnp.PyArray_DATA(table)
     if not small:
-        return _start(plan, cost, crew, channels)
-    _run_small(plan, channels)
+        return _start(plan, cost, crew, along)
+    _run_small(plan, along)
     return 0
-
-
-cdef int _dtype_of(const fr_packed_plan *plan) noexcept:
-    """NumPy's number of the type of the kernels."""
-    return cnp.NPY_DOUBLE if plan.type == _runtime.FR_float64 else cnp.NPY_FLOAT
 
 
 cdef cnp.ndarray _rounded(const fr_packed_plan *plan, object number):
@@ -423,7 +196,7 @@ def mask_of(str name, str isa, forward, tuple numbers, gradient, tuple gradient_
     plan.step = FR_PACKED_MASK
     cdef cnp.npy_intp length = (cnp.PyArray_SIZE(x) + 7) // 8
     bits = cnp.PyArray_SimpleNew(1, &length, cnp.NPY_UINT8)
-    _run(&plan, name, [x], out, bits, dtype, dtype)
+    _run(&plan, name, [x], out, bits, dtype, dtype, _runtime.FR_LIGHT, NULL, 0, None)
     del kept
     return bits
 
@@ -449,7 +222,7 @@ def select(str name, str isa, cnp.ndarray grad not None, cnp.ndarray bits not No
         damped = _rounded(&plan, outside)
         plan.outside = <const char *>cnp.PyArray_DATA(damped)
     plan.step = FR_PACKED_SELECT
-    _run(&plan, name, inputs, out, bits, dtype, dtype)
+    _run(&plan, name, inputs, out, bits, dtype, dtype, _runtime.FR_LIGHT, NULL, 0, None)
 
 
 def words_from(str name, str isa, cnp.ndarray words not None, uint32_t limit):
@@ -460,122 +233,8 @@ def words_from(str name, str isa, cnp.ndarray words not None, uint32_t limit):
     plan.limit = limit
     plan.step = FR_PACKED_WORDS
     bits = np.empty((cnp.PyArray_SIZE(words) + 7) // 8, np.uint8)
-    _run(&plan, name, [words], None, bits, cnp.NPY_UINT32, 0)
+    _run(&plan, name, [words], None, bits, cnp.NPY_UINT32, 0, _runtime.FR_LIGHT, NULL, 0, None)
     return bits
-
-
-cdef cnp.ndarray _of_channels(object value, Py_ssize_t count, int dtype):
-    """One number, or one for each channel, as a contiguous array of a type with one number for each."""
-    cdef cnp.ndarray array = np.asarray(value, cnp.PyArray_DescrFromType(dtype)), full
-    if (cnp.PyArray_NDIM(array) == 1 and cnp.PyArray_DIM(array, 0) == count
-            and cnp.PyArray_CHKFLAGS(array, cnp.NPY_ARRAY_CARRAY_RO)):
-        return array
-    full = cnp.PyArray_SimpleNew(1, <cnp.npy_intp *>&count, dtype)
-    cnp.PyArray_CopyInto(full, array)
-    return full
-
-
-cdef void _set_channels(_Channels *channels, fr_packed_plan *plan) noexcept:
-    """Hand the parameters of channels to a plan."""
-    cdef int j
-    channels.plan = plan
-    for j in range(_SCALE, _OUT):
-        plan.size[j], plan.direct[j] = channels.size, True
-        plan.view.origin[j] = <char *>channels.numbers[j - _SCALE]
-    plan.scale = plan.zero = NULL
-
-
-cdef int _set_scale(fr_packed_plan *plan, _Channels *channels, cnp.ndarray x, object scale, object zero, object axis,
-                    int dtype, list kept, str name) except -1:
-    """Hand a scale and a zero point to a plan: numbers, or arrays with one for each index along an axis of x."""
-    cdef Py_ssize_t count = 1 if axis is None else cnp.PyArray_DIM(x, axis)
-    _runtime.settle()
-    for value in (scale, zero):
-        _runtime.check_whole(value, name)
-        kept.append(_of_channels(value, count, dtype))
-    channels.count, channels.size = count, cnp.PyArray_ITEMSIZE(<cnp.ndarray>kept[0])
-    channels.numbers[0] = <const char *>cnp.PyArray_DATA(<cnp.ndarray>kept[0])
-    channels.numbers[1] = <const char *>cnp.PyArray_DATA(<cnp.ndarray>kept[1])
-    _set_channels(channels, plan)
-    if axis is None:
-        plan.scale, plan.zero = channels.numbers[0], channels.numbers[1]
-    return 0
-
-
-cdef int _cost_of(object forward) except -1:
-    """The cost class of a pass with this kernel, or none, in it."""
-    return _runtime.FR_LIGHT if forward is None else forward.cost
-
-
-cdef int _set_level(fr_packed_plan *plan, int own, str isa) except -1:
-    """Choose the type in which numbers of a type are quantized."""
-    plan.level = _runtime.FR_float64 if own == _runtime.FR_float64 else _runtime.FR_float32
-    if plan.load != NULL:
-        plan.load_level = _runtime.tables(isa).convert.load[plan.level][_format_of(own)]
-    return 0
-
-
-cdef int _level_dtype(const fr_packed_plan *plan) noexcept:
-    """NumPy's number of that type."""
-    return cnp.NPY_DOUBLE if plan.level == _runtime.FR_float64 else cnp.NPY_FLOAT
-
-
-def quantize(str name, str isa, forward, tuple numbers, cnp.ndarray x not None, scale, zero, double low, double high,
-             cnp.ndarray out not None, axis=None):
-    """Write the quantized function of x, or x itself if `forward` is None, into `out`, an array of bytes.
-
-    `scale` and `zero` are numbers; with an axis of x, from 0 on, one or both have a number for each index along it.
-    """
-    cdef fr_packed_plan plan
-    cdef _Channels channels
-    cdef int dtype = _type_of(x, name), own = _runtime.type_of(dtype), precision = _runtime.precision_here()
-    cdef int out_dtype = _byte_type_of(out, name)
-    cdef list kept = []
-    _clear(&plan)
-    _set_type(&plan, dtype, precision, isa)
-    _set_level(&plan, own, isa)
-    plan.forward = NULL if forward is None else _core.checked_kernel(forward, numbers, own, precision)
-    numbers_kept = _take_numbers(&plan, 0, numbers)
-    _set_scale(&plan, &channels, x, scale, zero, axis, _level_dtype(&plan), kept, name)
-    plan.range[0], plan.range[1] = low, high
-    plan.step = FR_PACKED_QUANTIZE
-    _run(&plan, name, [x], out, None, dtype, out_dtype, None, _cost_of(forward), NULL if axis is None else &channels,
-         0 if axis is None else axis, kept)
-    del numbers_kept
-
-
-def dequantize(str name, str isa, cnp.ndarray q not None, scale, zero, cnp.ndarray out not None, axis=None):
-    """Write ``(q - zero) * scale`` of bytes into `out`, rounded once; a 16-bit result is computed in float64."""
-    cdef fr_packed_plan plan
-    cdef _Channels channels
-    cdef int dtype = _byte_type_of(q, name), out_dtype = _type_of(out, name)
-    cdef list kept = []
-    _clear(&plan)
-    _set_type(&plan, out_dtype, 1, isa)
-    _set_scale(&plan, &channels, q, scale, zero, axis, _dtype_of(&plan), kept, name)
-    plan.is_signed = dtype == cnp.NPY_BYTE
-    plan.step = FR_PACKED_DEQUANTIZE
-    _run(&plan, name, [q], out, None, dtype, out_dtype, None, _runtime.FR_LIGHT, NULL if axis is None else &channels,
-         0 if axis is None else axis, kept)
-
-
-def lookup(str name, str isa, cnp.ndarray table not None, starts, cnp.ndarray x not None, cnp.ndarray out not None):
-    """Write the entries of a contiguous table, whose indexes are bytes, into `out`.
-
-    With several tables `starts` has the index of the first entry of the table for each element, in int64.
-    """
-    cdef fr_packed_plan plan
-    _clear(&plan)
-    _set_type(&plan, cnp.NPY_FLOAT, 0, isa)
-    plan.several = starts is not None
-    plan.step = FR_PACKED_LOOKUP
-    _runtime.settle()
-    cdef int dtype = _byte_type_of(x, name), out_dtype = _byte_type_of(out, name)
-    _byte_type_of(table, name)
-    if not cnp.PyArray_IS_C_CONTIGUOUS(table) or cnp.PyArray_SIZE(table) < 256 * (1 if starts is None else starts.size):
-        _runtime.refuse_change(name)
-    _run(&plan, name, [x] if starts is None else [x, np.broadcast_to(starts, (<object>x).shape)], out, None, dtype,
-         out_dtype, table)
 
 
 # --- Plain calls ----------------------------------------------------------------------------------------------------
@@ -585,32 +244,6 @@ def lookup(str name, str isa, cnp.ndarray table not None, starts, cnp.ndarray x 
 # stands before them says what is wrong. After `settle` no code of the caller runs.
 
 cdef object _float32 = np.float32, _float64 = np.float64
-# NumPy's number of a type, by the objects that mean it most often.
-cdef dict _meant = {}
-for _number, _scalar in ((cnp.NPY_BYTE, np.int8), (cnp.NPY_UBYTE, np.uint8), (cnp.NPY_FLOAT, _float32),
-                         (cnp.NPY_DOUBLE, _float64), (np.dtype(np.float16).num, np.float16)):
-    _meant[_scalar] = _meant[np.dtype(_scalar)] = _meant[np.dtype(_scalar).name] = _number
-
-
-cdef int _meant_type(object dtype) except -2:
-    """NumPy's number of the type that the caller names; -1 if it has another name."""
-    return _meant.get(dtype, -1) if type(dtype) is type or type(dtype) is str or isinstance(dtype, np.dtype) else -1
-
-
-cdef bint _is_plain(object value, int dtype, str name) except -1:
-    """Is it such an array of a type?"""
-    if not _core._is_native(value, dtype) or not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>value):
-        return False
-    _runtime.check_whole(value, name)
-    return cnp.PyArray_SIZE(<cnp.ndarray>value) > 0
-
-
-cdef bint _are_apart(cnp.ndarray x, cnp.ndarray y) noexcept:
-    """Do two contiguous arrays share no memory?"""
-    cdef const char *first = <const char *>cnp.PyArray_DATA(x)
-    cdef const char *second = <const char *>cnp.PyArray_DATA(y)
-    return (first + cnp.PyArray_SIZE(x) * cnp.PyArray_ITEMSIZE(x) <= second
-            or second + cnp.PyArray_SIZE(y) * cnp.PyArray_ITEMSIZE(y) <= first)
 
 
 cdef cnp.ndarray _plain_result(cnp.ndarray x, object out, int dtype, str name):
@@ -625,13 +258,12 @@ cdef cnp.ndarray _plain_result(cnp.ndarray x, object out, int dtype, str name):
     return <cnp.ndarray>out if same or _are_apart(x, out) else None
 
 
-cdef object _run_plain(fr_packed_plan *plan, cnp.ndarray x, cnp.ndarray y, int step, object forward=None,
-                       const _Channels *channels=NULL):
+cdef object _run_plain(fr_packed_plan *plan, cnp.ndarray x, cnp.ndarray y, int step, int cost, const Along *along):
     """Run a plan that has no other arrays but those that it holds already; return the result as a caller gets it."""
     cdef cnp.ndarray array
-    cdef int j, k, cost
+    cdef int j, k
     plan.step, plan.n = step, cnp.PyArray_SIZE(x)
-    plan.inputs, plan.has_output = 1 if channels == NULL else _OUT, True
+    plan.inputs, plan.has_output = 1 if along == NULL else FR_PACKED_OPERANDS - 1, True
     plan.view.naxes, plan.view.shape[0] = 1, plan.n
     for k in range(2):
         j = 0 if k == 0 else plan.inputs
@@ -640,16 +272,10 @@ cdef object _run_plain(fr_packed_plan *plan, cnp.ndarray x, cnp.ndarray y, int s
         plan.direct[j] = True
         plan.view.origin[j] = <char *>cnp.PyArray_DATA(array)
     if _is_small(plan):
-        _run_small(plan, channels)
+        _run_small(plan, along)
     else:
-        cost = _cost_of(forward)
-        _start(plan, cost, _runtime.crew_for(cost, plan.n, plan.itemsize), channels)
+        _start(plan, cost, _runtime.crew_for(cost, plan.n, plan.itemsize), along)
     return y
-
-
-cdef object _returned(cnp.ndarray y, object out):
-    """A result, which is a scalar if there are no axes and no `out`."""
-    return y if out is not None or cnp.PyArray_NDIM(y) else y[()]
 
 
 cdef object _as_plain(object x):
@@ -664,21 +290,6 @@ cdef int _plain_type(object x) noexcept:
     if type(x) is not cnp.ndarray or not _runtime.has_kernels(cnp.PyArray_TYPE(<cnp.ndarray>x)):
         return -1
     return cnp.PyArray_TYPE(<cnp.ndarray>x)
-
-
-cdef int _plain_bytes(object x) noexcept:
-    """The same of an array of bytes."""
-    if type(x) is not cnp.ndarray or cnp.PyArray_TYPE(<cnp.ndarray>x) not in (cnp.NPY_BYTE, cnp.NPY_UBYTE):
-        return -1
-    return cnp.PyArray_TYPE(<cnp.ndarray>x)
-
-
-cdef void _point(fr_packed_plan *plan, int which, const double *rounded, int count) noexcept:
-    """Hand rounded parameters to a plan."""
-    cdef int j
-    plan.nnumbers[which] = count
-    for j in range(count):
-        plan.numbers[which][j] = <const char *>rounded + j * plan.itemsize
 
 
 def plain_mask_of(str name, str isa, forward, tuple numbers, gradient, tuple gradient_numbers, object x, object out):
@@ -709,17 +320,8 @@ def plain_mask_of(str name, str isa, forward, tuple numbers, gradient, tuple gra
     bits = cnp.PyArray_SimpleNew(1, &length, cnp.NPY_UINT8)
     plan.bits = <unsigned char *>cnp.PyArray_DATA(bits)
     plan.ones = <const char *>cnp.PyArray_DATA(<cnp.ndarray>_ones[dtype == cnp.NPY_DOUBLE])
-    _run_plain(&plan, x, y, FR_PACKED_MASK)
+    _run_plain(&plan, x, y, FR_PACKED_MASK, _runtime.FR_LIGHT, NULL)
     return _returned(y, out), bits
-
-
-cdef const char *_take_number(double value, int dtype, double *to) noexcept:
-    """A number in the type of the kernels."""
-    if dtype == cnp.NPY_DOUBLE:
-        to[0] = value
-    else:
-        (<float *>to)[0] = value
-    return <const char *>to
 
 
 def plain_select(str name, str isa, object grad, object bits, object inside, object outside, object out):
@@ -744,310 +346,5 @@ def plain_select(str name, str isa, object grad, object bits, object inside, obj
     plan.inside = _take_number(PyFloat_AS_DOUBLE(inside), dtype, &factors[0])
     plan.outside = _take_number(PyFloat_AS_DOUBLE(outside), dtype, &factors[1])
     plan.bits = <unsigned char *>cnp.PyArray_DATA(<cnp.ndarray>bits)
-    _run_plain(&plan, grad, y, FR_PACKED_SELECT)
-    return _returned(y, out)
-
-
-cdef bint _take_scale(fr_packed_plan *plan, object scale, object zero, int dtype, bint signed, double *to) except -1:
-    """Hand a scale and a zero point of a type of bytes to a plan; False unless they are numbers that need no check."""
-    cdef double value
-    cdef long long point
-    if not PyFloat_CheckExact(scale) or not PyLong_CheckExact(zero) or not -128 <= zero <= 255:
-        return False
-    value, point = PyFloat_AS_DOUBLE(scale), zero
-    if not 2.0 ** -100 < value < 2.0 ** 100 or not (-128 <= point <= 127 if signed else 0 <= point):
-        return False
-    plan.scale = _take_number(value, dtype, &to[0])
-    plan.zero = _take_number(point, dtype, &to[1])
-    return True
-
-
-ctypedef fused _given:
-    float
-    double
-    int8_t
-    uint8_t
-    int32_t
-    int64_t
-
-
-cdef bint _converted(const _given *given, Py_ssize_t n, double least, double most, _parameter *to) noexcept:
-    """Convert numbers; are all of them within these two?"""
-    cdef Py_ssize_t i
-    cdef double value
-    for i in range(n):
-        value = <double>given[i]
-        if not least <= value <= most:
-            return False
-        to[i] = <_parameter>value
-    return True
-
-
-cdef bint _few_converted(cnp.ndarray given, double least, double most, _parameter *to) noexcept:
-    """The same of the numbers of an array, if it is of one of these types."""
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(given)
-    cdef int dtype = cnp.PyArray_TYPE(given)
-    cdef const void *data = cnp.PyArray_DATA(given)
-    if dtype == cnp.NPY_FLOAT:
-        return _converted(<const float *>data, n, least, most, to)
-    if dtype == cnp.NPY_DOUBLE:
-        return _converted(<const double *>data, n, least, most, to)
-    if dtype == cnp.NPY_BYTE:
-        return _converted(<const int8_t *>data, n, least, most, to)
-    if dtype == cnp.NPY_UBYTE:
-        return _converted(<const uint8_t *>data, n, least, most, to)
-    if cnp.PyArray_ITEMSIZE(given) == sizeof(int32_t):
-        return _converted(<const int32_t *>data, n, least, most, to)
-    return _converted(<const int64_t *>data, n, least, most, to)
-
-
-cdef bint _are_usual(const char *numbers, Py_ssize_t n) noexcept:
-    """Are two or more numbers of float32 positive, and their exponents in the middle half of all?
-
-    The difference from the lowest such number then has no bit in its first two: of two numbers at once, because one
-    that borrows from the other is below the lowest.
-    """
-    cdef uint64_t two, all = 0
-    cdef Py_ssize_t i
-    for i in range(0, n - 1, 2):
-        memcpy(&two, numbers + 4 * i, 8)
-        all |= two - <uint64_t>0x2000000020000000
-    memcpy(&two, numbers + 4 * n - 8, 8)  # with the last of an odd number
-    return (all | (two - <uint64_t>0x2000000020000000)) & <uint64_t>0xC0000000C0000000 == 0
-
-
-cdef bint _are_within(cnp.ndarray given, double least, double most) except -1:
-    """Are many numbers within these two? False of NaN, and perhaps of scales that are very large or small."""
-    cdef double low, high
-    if cnp.PyArray_TYPE(given) == cnp.NPY_FLOAT and cnp.PyArray_SIZE(given) <= _SOME:
-        return _are_usual(cnp.PyArray_BYTES(given), cnp.PyArray_SIZE(given))
-    low, high = np.minimum.reduce(given), np.maximum.reduce(given)
-    return least <= low and high <= most
-
-
-cdef bint _is_of(int dtype, bint integers) noexcept:
-    """Is it a type whose numbers are converted here?"""
-    if integers:
-        return (dtype == cnp.NPY_BYTE or dtype == cnp.NPY_UBYTE or dtype == cnp.NPY_INT or dtype == cnp.NPY_LONG
-                or dtype == cnp.NPY_LONGLONG)
-    return dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE
-
-
-cdef int _convert_bytes(cnp.ndarray given, void *to, int dtype, str isa) except -1:
-    """Convert bytes by the kernel that subtracts a zero point, here 0, which is faster than NumPy's cast."""
-    cdef fr_packed_plan plan
-    cdef double pair[2]
-    cdef const char *data = cnp.PyArray_BYTES(given)
-    _clear(&plan)
-    _set_type(&plan, dtype, 1, isa)
-    plan.is_signed = cnp.PyArray_TYPE(given) == cnp.NPY_BYTE
-    plan.scale, plan.zero = _take_number(1, dtype, &pair[0]), _take_number(0, dtype, &pair[1])
-    fr_packed_steps[<int>FR_PACKED_DEQUANTIZE](&plan, &data, <char *>to, 0, cnp.PyArray_SIZE(given))
-    return 0
-
-
-cdef object _plain_numbers(_Channels *channels, int which, object value, double least, double most, int dtype, str isa,
-                           str name):
-    """Learn the scale or the zero point of each channel; None if it is not plain, or not within these two.
-
-    Returns the array that has them if they are many, and True if they are few.
-    """
-    cdef cnp.npy_intp count = channels.count
-    cdef cnp.ndarray given, to = None
-    cdef bint fits, integers = which == 1
-    cdef int own
-    cdef void *memory = &channels.few[which]
-    if type(value) is cnp.ndarray:
-        given = value
-        own = cnp.PyArray_TYPE(given)
-        if (cnp.PyArray_NDIM(given) != 1 or cnp.PyArray_DIM(given, 0) != count or not _is_of(own, integers)
-                or not _is_plain(given, own, name)):
-            return None
-        fits = own == (cnp.NPY_BYTE if least < 0 else cnp.NPY_UBYTE)  # the type has no other numbers
-        if count > _FEW:
-            if not fits and not _are_within(given, least, most):
-                return None
-            to = given if own == dtype else _runtime.fresh(1, &count, dtype, count * channels.size)
-            memory = cnp.PyArray_DATA(to)
-        if fits or (count > _FEW and (own == cnp.NPY_BYTE or own == cnp.NPY_UBYTE)):
-            _convert_bytes(given, memory, dtype, isa)
-        elif count > _FEW:
-            if to is not given:
-                cnp.PyArray_CopyInto(to, given)
-        elif not (_few_converted(given, least, most, <float *>memory) if dtype == cnp.NPY_FLOAT
-                  else _few_converted(given, least, most, <double *>memory)):
-            return None
-    elif (PyLong_CheckExact(value) if integers else PyFloat_CheckExact(value)) and least <= value <= most:
-        if count > _FEW:
-            to = _runtime.fresh(1, &count, dtype, count * channels.size)
-            memory = cnp.PyArray_DATA(to)
-        _take_number(value, dtype, <double *>memory)
-        _repeat(<char *>memory, channels.size, count * channels.size)
-    else:
-        return None
-    channels.numbers[which] = <const char *>memory
-    return True if to is None else to
-
-
-cdef tuple _plain_channels(_Channels *channels, fr_packed_plan *plan, object x, object scale, object zero, object axis,
-                           bint signed, int dtype, str isa, str name):
-    """Hand the parameters of channels along an axis of x to a plan; None unless they need no other check.
-
-    Returns the axis and the arrays of the parameters, or True in the place of one.
-    """
-    cdef int ndim = cnp.PyArray_NDIM(<cnp.ndarray>x), overflow = 0
-    cdef long long along
-    # Two numbers have no axis, which an error says elsewhere.
-    if not PyLong_CheckExact(axis) or not (type(scale) is cnp.ndarray or type(zero) is cnp.ndarray):
-        return None
-    along = PyLong_AsLongLongAndOverflow(axis, &overflow)
-    along += ndim if along < 0 else 0
-    if overflow or not 0 <= along < ndim:
-        return None
-    channels.count, channels.size = cnp.PyArray_DIM(<cnp.ndarray>x, along), _runtime.size_of(dtype)
-    scales = _plain_numbers(channels, 0, scale, 1e-30, 1e30, dtype, isa, name)
-    if scales is None:
-        return None
-    zeros = _plain_numbers(channels, 1, zero, -128 if signed else 0, 127 if signed else 255, dtype, isa, name)
-    if zeros is None:
-        return None
-    _set_channels(channels, plan)
-    _set_inner(channels, x, along)
-    return along, scales, zeros
-
-
-cdef cnp.ndarray _channels_result(cnp.ndarray x, object out, int dtype, str name, tuple found):
-    """The same as `_plain_result` for arrays of any strides, beside the parameters."""
-    cdef cnp.ndarray y
-    cdef int k
-    if type(out) is cnp.ndarray:
-        for number in found[1:]:
-            if number is not True and _core._extents_meet(out, number):
-                return None
-    if cnp.PyArray_IS_C_CONTIGUOUS(x) and (out is None or _is_plain(out, dtype, name)):
-        return _plain_result(x, out, dtype, name)
-    if out is None:
-        if cnp.PyArray_NDIM(x) == 1:
-            return cnp.PyArray_SimpleNew(1, cnp.PyArray_DIMS(x), dtype)
-        return np.empty_like(x, cnp.PyArray_DescrFromType(dtype))
-    if not (_core._is_native(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out) and PyArray_SAMESHAPE(x, out)):
-        return None
-    y = out
-    _runtime.check_whole(y, name)
-    for k in range(cnp.PyArray_NDIM(y)):
-        if cnp.PyArray_STRIDE(y, k) == 0:
-            return None
-    return None if _core._extents_meet(x, y) else y
-
-
-cdef object _run_channels(_Channels *channels, tuple found, cnp.ndarray x, cnp.ndarray y, int step, str name,
-                          object forward):
-    """Run a plan with channels; return the result."""
-    cdef fr_packed_plan *plan = channels.plan
-    if cnp.PyArray_IS_C_CONTIGUOUS(x) and cnp.PyArray_IS_C_CONTIGUOUS(y):
-        return _run_plain(plan, x, y, step, forward, channels)
-    plan.step = step
-    _run(plan, name, [x], y, None, cnp.PyArray_TYPE(x), cnp.PyArray_TYPE(y), None, _cost_of(forward), channels,
-         found[0], [number for number in found[1:] if number is not True])
-    return y
-
-
-cdef bint _has_elements(object x, int dtype, bint contiguous, str name) except -1:
-    """Is it an array that a plain call reads, with axes for channels of any strides?"""
-    if contiguous:
-        return _is_plain(x, dtype, name)
-    if not _core._is_native(x, dtype):
-        return False
-    _runtime.check_whole(x, name)
-    return cnp.PyArray_SIZE(<cnp.ndarray>x) > 0
-
-
-def plain_quantize(str name, str isa, forward, tuple numbers, object x, object scale, object zero, object bytes_type,
-                   object out, object axis):
-    """Return what :func:`quantize` writes."""
-    cdef fr_packed_plan plan
-    cdef _Channels channels
-    cdef double rounded[_runtime.FR_MAX_PARAMETERS]
-    cdef double pair[2]
-    cdef int dtype, level = _runtime.precision_here()
-    cdef int own = _meant_type(bytes_type)
-    cdef bint signed = own == cnp.NPY_BYTE
-    cdef cnp.ndarray y
-    cdef tuple found = None
-    _runtime.settle()
-    x = _as_plain(x)
-    dtype = cnp.PyArray_TYPE(<cnp.ndarray>x) if type(x) is cnp.ndarray else -1
-    if (dtype < 0 or _runtime.type_of(dtype) < 0 or not (signed or own == cnp.NPY_UBYTE)
-            or not _has_elements(x, dtype, axis is None, name)):
-        return None
-    _clear(&plan)
-    _set_type(&plan, dtype, level, isa)
-    if plan.load != NULL and numbers:  # which are rounded in two steps
-        return None
-    _set_level(&plan, _runtime.type_of(dtype), isa)
-    if axis is None:
-        if not _take_scale(&plan, scale, zero, _level_dtype(&plan), signed, pair):
-            return None
-    else:
-        found = _plain_channels(&channels, &plan, x, scale, zero, axis, signed, _level_dtype(&plan), isa,
-                                name)
-        if found is None:
-            return None
-    if forward is not None:
-        plan.forward = _core.plain_kernel(forward, numbers, _runtime.type_of(dtype), level, rounded)
-        if plan.forward == NULL:
-            return None
-        _point(&plan, 0, rounded, len(numbers))
-    plan.range[0], plan.range[1] = -128 if signed else 0, 127 if signed else 255
-    if found is None:
-        y = _plain_result(x, out, own, name)
-        return None if y is None else _returned(_run_plain(&plan, x, y, FR_PACKED_QUANTIZE, forward), out)
-    y = _channels_result(x, out, own, name, found)
-    return None if y is None else _run_channels(&channels, found, x, y, FR_PACKED_QUANTIZE, name, forward)
-
-
-def plain_dequantize(str name, str isa, object q, object scale, object zero, object dtype, object out, object axis):
-    """Return what :func:`dequantize` writes."""
-    cdef fr_packed_plan plan
-    cdef _Channels channels
-    cdef double pair[2]
-    cdef int own = _plain_bytes(q), to = _meant_type(dtype)
-    cdef cnp.ndarray y
-    cdef tuple found = None
-    cdef bint signed = own == cnp.NPY_BYTE
-    _runtime.settle()
-    if own < 0 or to < 0 or _runtime.type_of(to) < 0 or not _has_elements(q, own, axis is None, name):
-        return None
-    _clear(&plan)
-    _set_type(&plan, to, 1, isa)
-    plan.is_signed = signed
-    if axis is None:
-        if not _take_scale(&plan, scale, zero, _dtype_of(&plan), signed, pair):
-            return None
-        y = _plain_result(q, out, to, name)
-        return None if y is None else _returned(_run_plain(&plan, q, y, FR_PACKED_DEQUANTIZE), out)
-    found = _plain_channels(&channels, &plan, q, scale, zero, axis, signed, _dtype_of(&plan), isa, name)
-    if found is None:
-        return None
-    y = _channels_result(q, out, to, name, found)
-    return None if y is None else _run_channels(&channels, found, q, y, FR_PACKED_DEQUANTIZE, name, None)
-
-
-def plain_lookup(str name, str isa, object table, object q, object out):
-    """Return what :func:`lookup` writes."""
-    cdef fr_packed_plan plan
-    cdef int dtype = _plain_bytes(table), own = _plain_bytes(q)
-    cdef cnp.ndarray y
-    _runtime.settle()
-    if (dtype < 0 or own < 0 or not _is_plain(table, dtype, name) or not _is_plain(q, own, name)
-            or cnp.PyArray_NDIM(<cnp.ndarray>table) != 1 or cnp.PyArray_SIZE(<cnp.ndarray>table) != 256):
-        return None
-    _clear(&plan)
-    _set_type(&plan, cnp.NPY_FLOAT, 0, isa)
-    plan.several = False
-    y = _plain_result(q, out, dtype, name)
-    if y is None or not _are_apart(y, table):
-        return None
-    plan.table = <const unsigned char *>cnp.PyArray_DATA(<cnp.ndarray>table)
-    _run_plain(&plan, q, y, FR_PACKED_LOOKUP)
+    _run_plain(&plan, grad, y, FR_PACKED_SELECT, _runtime.FR_LIGHT, NULL)
     return _returned(y, out)

@@ -19,7 +19,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-import fastrelu._packed as _packed  # noqa: PLR0402  not what stands for it in the package
+import fastrelu._quantized as _quantized  # noqa: PLR0402  not what stands for it in the package
 from fastrelu import runtime
 from fastrelu._entries import entries
 from fastrelu._foreign import refuse, refuse_mask
@@ -173,7 +173,7 @@ def quantize(
     call = None if activation is None else chosen(activation, parameters)
     kernel, numbers = (None, cast("tuple[Any, ...]", ())) if call is None else (kernels[call.kernel], call.numbers)
     if not (parameters and call is None):
-        found = _packed.plain_quantize(name, isa, kernel, numbers, x, scale, zero_point, dtype, out, axis)
+        found = _quantized.plain_quantize(name, isa, kernel, numbers, x, scale, zero_point, dtype, out, axis)
         if found is not None:
             return found
     own = _byte_type(name, dtype)
@@ -190,7 +190,7 @@ def quantize(
         raise TypeError(f"quantize has no parameter {next(iter(parameters))!r} without an activation")
     q = Result(name, out, array, own)
     array, scales, zeros = q.apart(array), q.apart(scales), q.apart(zeros)
-    _packed.quantize(name, isa, kernel, numbers, array, scales, zeros, *_BYTES[own], q.array, along)
+    _quantized.quantize(name, isa, kernel, numbers, array, scales, zeros, *_BYTES[own], q.array, along)
     return q.finished()
 
 
@@ -239,7 +239,7 @@ def dequantize(
     array([-1. ,  0. ,  1.5], dtype=float32)
     """
     name = "dequantize"
-    found = _packed.plain_dequantize(name, isa, q, scale, zero_point, dtype, out, axis)
+    found = _quantized.plain_dequantize(name, isa, q, scale, zero_point, dtype, out, axis)
     if found is not None:
         return found
     array = _as_bytes(name, "q", q)
@@ -251,7 +251,7 @@ def dequantize(
     zeros = _as_zero_point(name, "zero_point", zero_point, bytes_type)
     along = _along(name, array, axis, scale=scales, zero_point=zeros)
     x = Result(name, out, array, own)
-    _packed.dequantize(name, isa, x.apart(array), x.apart(scales), x.apart(zeros), x.array, along)
+    _quantized.dequantize(name, isa, x.apart(array), x.apart(scales), x.apart(zeros), x.array, along)
     return x.finished()
 
 
@@ -365,7 +365,7 @@ def lookup(table: ArrayLike, q: ArrayLike, /, *, axis: int | None = None, out: O
     """
     name = "lookup"
     if axis is None:
-        found = _packed.plain_lookup(name, isa, table, q, out)
+        found = _quantized.plain_lookup(name, isa, table, q, out)
         if found is not None:
             return found
     entries, x = np.ascontiguousarray(_as_bytes(name, "table", table)), _as_bytes(name, "q", q)
@@ -378,5 +378,5 @@ def lookup(table: ArrayLike, q: ArrayLike, /, *, axis: int | None = None, out: O
     if entries.shape != wanted:
         raise ValueError(f"{name} needs a table of shape {wanted}, got {entries.shape}")
     y = Result(name, out, x, entries.dtype)
-    _packed.lookup(name, isa, y.apart(entries), starts, y.apart(x), y.array)
+    _quantized.lookup(name, isa, y.apart(entries), starts, y.apart(x), y.array)
     return y.finished()
