@@ -108,7 +108,7 @@ def test_every_size_and_instruction_set(isa: str, x_type: Any) -> None:
         _quantized.dequantize("d", isa, out, 0.05, 9, back[offset : offset + n])
         assert_same_bits(back[offset : offset + n], (out.astype(x_type) - 9) * x_type.type(0.05))
         wanted = table[out]
-        _quantized.lookup("l", isa, table, None, out, out)
+        _quantized.lookup("l", isa, table, out, out)
         assert_same_bits(out, wanted)
         for memory in (q, back):
             assert (memory[:offset] == 77).all()
@@ -265,6 +265,74 @@ def test_parameters_of_every_type(n: int) -> None:
     wanted = (q - np.float32(3)) * scale
     assert quantized.dequantize(q, out, 3, axis=0, out=out) is out
     assert_same_bits(out, wanted)
+
+
+# Ways to write the same numbers and types, and the same elements.
+SPELLINGS: dict[str, Any] = {
+    "arrays": lambda scale, zero: (scale, zero),
+    "other types": lambda scale, zero: (scale.astype("float64"), zero.astype("int8")),
+    "lists": lambda scale, zero: (scale.tolist(), zero.tolist()),
+    "tuples": lambda scale, zero: (tuple(scale.tolist()), tuple(zero.tolist())),
+    "lists of NumPy's numbers": lambda scale, zero: (list(scale), list(zero)),
+    "some whole": lambda scale, zero: ([1, *scale.tolist()[1:]], [np.int8(3), *zero.tolist()[1:]]),
+}
+PLACES: dict[str, Any] = {
+    "contiguous": lambda x: x,
+    "reversed": lambda x: x[::-1].copy()[::-1],
+    "gaps": lambda x: np.repeat(x, 2, axis=-1)[..., ::2],
+    "transposed": lambda x: x.T.copy().T,
+    "swapped": lambda x: x.astype(x.dtype.newbyteorder()),
+}
+
+
+@pytest.mark.parametrize("x_type", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("n", [1, 5, 129, 2000])
+@pytest.mark.parametrize("rows", [None, 1, 3])
+def test_every_spelling_is_the_same_call(x_type: str, n: int, rows: int | None) -> None:
+    """Scales, zero points, types and elements however they are written: channels, tables, and one number for all."""
+    rng = np.random.default_rng(n)
+    shape = (n,) if rows is None else (rows, n)
+    x, tables = data(shape, 0.05, np.dtype(x_type)), rng.integers(-128, 128, (n, 256)).astype(np.int8)
+    q = rng.integers(-128, 128, shape).astype(np.int8)
+    scale, zero = rng.uniform(0.01, 2, n).astype("float32"), rng.integers(-128, 128, n)
+    scale[0], zero[0] = 1, 3
+    wide = np.float64 if x_type == "float64" else np.float32
+    there = quantized_by_numpy(x, scale, zero, np.int8)
+    exact = (q.astype("float64") - zero) * scale.astype("float64")
+    back = _core.as_half(exact, np.dtype(x_type)) if x_type == "float16" else exact.astype(x_type)
+    entries = tables[np.arange(n), q.view(np.uint8)]
+    one = quantized_by_numpy(x, wide(0.1), 3, np.int8)
+    for place in PLACES.values():
+        laid, coded = place(x), place(q)
+        for spelled in SPELLINGS.values():
+            s, z = spelled(scale, zero)
+            assert_same_bits(quantized.quantize(laid, s, z, dtype="i1", axis=-1), there)
+            assert_same_bits(quantized.dequantize(coded, s, z, dtype=np.dtype(x_type).char, axis=-1), back)
+        assert_same_bits(quantized.lookup(tables, coded, axis=-1), entries)
+        assert_same_bits(quantized.lookup(tables[0], coded), tables[0][q.view(np.uint8)])
+        for s, z in ((0.1, 3), (np.float64(0.1), np.int8(3)), (np.array(0.1), np.array(3)), (wide(0.1), np.uint16(3))):
+            assert_same_bits(quantized.quantize(laid, s, z, dtype=np.int8), one)
+
+
+@pytest.mark.parametrize("n", [1, 128, 129])
+@pytest.mark.parametrize("place", PLACES)
+def test_scales_of_16_bit_results_are_rounded_to_float32(n: int, place: str) -> None:
+    """On every path: the scale is just above a tie of float16, and in float32 a tie."""
+    scale = 1 + 2.0**-11 + 2.0**-40
+    q = PLACES[place](np.full((2, n), 4, np.uint8))
+    for s in (scale, np.float64(scale), np.full(n, scale), [scale] * n):
+        axis = 1 if np.ndim(s) else None
+        assert (quantized.dequantize(q, s, 3, axis=axis, dtype=np.float16) == 1).all()
+        assert (quantized.dequantize(q, s, 3, axis=axis, dtype=np.float64) == scale).all()
+
+
+@pytest.mark.parametrize("empty", [[], (), np.zeros(0, np.uint8)], ids=repr)
+def test_no_channels(empty: Any) -> None:
+    """An empty list is no list of floats."""
+    assert quantized.quantize(np.zeros((2, 0), np.float32), empty, empty, axis=1).shape == (2, 0)
+    assert quantized.dequantize(np.zeros((2, 0), np.uint8), empty, empty, axis=1).shape == (2, 0)
+    with pytest.raises(ValueError, match="one for each of the 3 elements along axis 0, got shape"):
+        quantized.quantize(np.zeros(3, np.float32), 1.0, empty, axis=0)
 
 
 @pytest.mark.parametrize("n", [5, 129, 20000])

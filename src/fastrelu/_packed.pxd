@@ -76,7 +76,7 @@ cdef inline int _dtype_of(const fr_packed_plan *plan) noexcept:
     """NumPy's number of the type of the kernels."""
     return cnp.NPY_DOUBLE if plan.type == _runtime.FR_float64 else cnp.NPY_FLOAT
 
-cdef inline const char *_take_number(double value, int dtype, double *to) noexcept:
+cdef inline const char *_take_number(double value, int dtype, double *to) noexcept nogil:
     """A number in the type of the kernels."""
     if dtype == cnp.NPY_DOUBLE:
         to[0] = value

@@ -1,6 +1,5 @@
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fastrelu._core import Kernel
@@ -22,7 +21,7 @@ def dequantize(
     name: str, isa: str, q: NDArray[Any], scale: Any, zero: Any, out: NDArray[Any], axis: int | None = None
 ) -> None: ...
 def lookup(
-    name: str, isa: str, table: NDArray[Any], starts: NDArray[np.int64] | None, x: NDArray[Any], out: NDArray[Any]
+    name: str, isa: str, table: NDArray[Any], x: NDArray[Any], out: NDArray[Any], axis: int | None = None
 ) -> None: ...
 def plain_quantize(
     name: str,
@@ -39,4 +38,4 @@ def plain_quantize(
 def plain_dequantize(
     name: str, isa: str, q: object, scale: object, zero: object, dtype: object, out: object, axis: object
 ) -> Any: ...
-def plain_lookup(name: str, isa: str, table: object, q: object, out: object) -> Any: ...
+def plain_lookup(name: str, isa: str, table: object, q: object, out: object, axis: object) -> Any: ...

@@ -20,7 +20,6 @@ from fastrelu._packed cimport (
     FR_PACKED_DEQUANTIZE,
     FR_PACKED_LOOKUP,
     FR_PACKED_QUANTIZE,
-    _are_apart,
     _as_plain,
     _clear,
     _dtype_of,
@@ -45,6 +44,12 @@ from fastrelu._packed cimport (
 cnp.import_array()
 
 
+cdef extern from "kernels/packed.h" nogil:
+    ctypedef void (*fr_dequantize)(const char *, const char *, const char *, int, int, char *, Py_ssize_t) noexcept
+    ctypedef struct fr_packed_loops "fr_packed":
+        fr_dequantize *dequantize
+
+
 # --- Channels -------------------------------------------------------------------------------------------------------
 #
 # Scales and zero points of channels are read piece by piece of the other operands. Broadcast to their shape they would
@@ -60,6 +65,7 @@ cdef enum:
     _TILE = FR_PACKED_BLOCK + _PERIOD  # elements whose parameters are laid out: few enough for a small stack
     _WIDE = 8  # elements that are laid out at once
     _FEW = 128  # parameters that are copied to the stack
+    _TABLE = 256  # entries of a table
     _SOME = 16384  # scales that are checked here sooner than by NumPy
 
 
@@ -67,8 +73,12 @@ cdef struct _Channels:
     Along along
     fr_packed_plan *plan  # its operands are x, scales, zero points and the output
     Py_ssize_t size  # of a parameter
-    const char *numbers[2]  # the scale and the zero point of each channel, in the type of the kernel
+    int kinds  # of parameters: 2, or 1 with tables
+    const char *numbers[2]  # of each channel, in the type of the kernel; or the index of the first entry of its table
     double few[2][_FEW]  # where they lie if there are no more than that
+    const char *codes  # zero points in their own type, converted piece by piece: each element has one of its own
+    int code  # NumPy's number of that type
+    const unsigned char *tables
 
 
 ctypedef fused _parameter:
@@ -103,11 +113,46 @@ cdef void _lay_out(const _Channels *job, const _parameter *numbers, Py_ssize_t f
 
 cdef void _lay_out_both(const _Channels *job, Py_ssize_t first, Py_ssize_t n, double (*tiles)[_TILE]) noexcept nogil:
     cdef int j
-    for j in range(2):
+    for j in range(job.kinds):
         if job.size == sizeof(float):
             _lay_out[float](job, <const float *>job.numbers[j], first, n, <float *>tiles[j])
         else:
             _lay_out[double](job, <const double *>job.numbers[j], first, n, tiles[j])
+
+
+cdef void _convert_bytes(const fr_packed_plan *plan, const char *given, Py_ssize_t n, bint is_signed, int size,
+                         char *to) noexcept nogil:
+    """Convert bytes by the kernel that subtracts a zero point, here 0, which is faster than a cast."""
+    cdef double pair[2]
+    cdef int type = _runtime.FR_float32 if size == sizeof(float) else _runtime.FR_float64
+    cdef int dtype = cnp.NPY_FLOAT if size == sizeof(float) else cnp.NPY_DOUBLE
+    (<const fr_packed_loops *>plan.loops).dequantize[type](
+        given, _take_number(1, dtype, &pair[0]), _take_number(0, dtype, &pair[1]), False, is_signed, to, n)
+
+
+ctypedef fused _integer:
+    int32_t
+    int64_t
+
+
+cdef void _convert_integers(const _integer *given, Py_ssize_t n, int size, char *to) noexcept nogil:
+    cdef Py_ssize_t i
+    if size == sizeof(float):
+        for i in range(n):
+            (<float *>to)[i] = <float>given[i]
+    else:
+        for i in range(n):
+            (<double *>to)[i] = <double>given[i]
+
+
+cdef void _convert_codes(const _Channels *job, Py_ssize_t first, Py_ssize_t n, char *to) noexcept nogil:
+    """Write the zero points of elements in the type of the kernel."""
+    if job.code == cnp.NPY_INT32:
+        _convert_integers[int32_t](<const int32_t *>job.codes + first, n, job.size, to)
+    elif job.code == cnp.NPY_INT64:
+        _convert_integers[int64_t](<const int64_t *>job.codes + first, n, job.size, to)
+    else:
+        _convert_bytes(job.plan, job.codes + first, n, job.code == cnp.NPY_BYTE, job.size, to)
 
 
 cdef void _repeat(char *tile, Py_ssize_t filled, Py_ssize_t size) noexcept nogil:
@@ -145,8 +190,8 @@ cdef void _share_channels(const void *what, long share, long shares, int part) n
         copy = plan[0]
         plan = &copy
     # A step whose numbers need no block on the way takes any number of elements, and so does a part of the plan.
-    if direct and (not at_once or (plan.forward == NULL and plan.load == NULL and plan.store == NULL
-                                   and plan.load_level == NULL)):
+    if direct and job.codes == NULL and (not at_once or (plan.forward == NULL and plan.load == NULL
+                                                         and plan.store == NULL and plan.load_level == NULL)):
         most = n
     while first < stop:
         m = min(stop - first, most)
@@ -159,7 +204,7 @@ cdef void _share_channels(const void *what, long share, long shares, int part) n
             if not tiled:
                 # Whole periods, and from any of their elements on as many parameters as a block has elements.
                 _lay_out_both(job, 0, period, tiles)
-                for j in range(2):
+                for j in range(job.kinds):
                     _repeat(<char *>tiles[j], period * size, min(period + stop - first, _TILE) * size)
                 tiled = _TILE // period * period
             laid, start = True, first % period
@@ -170,7 +215,13 @@ cdef void _share_channels(const void *what, long share, long shares, int part) n
         data[_X] = x + first * plan.size[_X]
         for j in range(2):
             data[_SCALE + j] = (<const char *>tiles[j] if laid else job.numbers[j]) + start * size
-        plan.scale, plan.zero = data[_SCALE] if one else NULL, data[_ZERO] if one else NULL
+        if job.codes != NULL:
+            _convert_codes(job, first, m, <char *>tiles[1])
+            data[_ZERO] = <const char *>tiles[1]
+        if job.tables == NULL:
+            plan.scale, plan.zero = data[_SCALE] if one else NULL, data[_ZERO] if one else NULL
+        else:
+            plan.several, plan.table = not one, job.tables + (_TABLE * channel if one else 0)
         if at_once:
             fr_packed_steps[plan.step](plan, data, out + first * plan.size[_OUT], first, m)
         elif direct:
@@ -233,6 +284,7 @@ cdef int _set_scale(fr_packed_plan *plan, _Channels *channels, cnp.ndarray x, ob
     channels.along.count, channels.size = count, cnp.PyArray_ITEMSIZE(<cnp.ndarray>kept[0])
     channels.numbers[0] = <const char *>cnp.PyArray_DATA(<cnp.ndarray>kept[0])
     channels.numbers[1] = <const char *>cnp.PyArray_DATA(<cnp.ndarray>kept[1])
+    channels.kinds, channels.codes, channels.tables = 2, NULL, NULL
     _set_channels(channels, plan)
     if axis is None:
         plan.scale, plan.zero = channels.numbers[0], channels.numbers[1]
@@ -296,37 +348,62 @@ def dequantize(str name, str isa, cnp.ndarray q not None, scale, zero, cnp.ndarr
          0 if axis is None else axis, kept)
 
 
-def lookup(str name, str isa, cnp.ndarray table not None, starts, cnp.ndarray x not None, cnp.ndarray out not None):
+cdef cnp.ndarray _set_tables(fr_packed_plan *plan, _Channels *channels, cnp.ndarray table, Py_ssize_t count):
+    """Hand a table for each channel to a plan; return the indexes of their first entries if they are many."""
+    cdef cnp.npy_intp length = count
+    cdef cnp.ndarray many = None
+    cdef int64_t *starts = <int64_t *>channels.few[0]
+    cdef Py_ssize_t i
+    if count > _FEW:
+        many = cnp.PyArray_SimpleNew(1, &length, cnp.NPY_INT64)
+        starts = <int64_t *>cnp.PyArray_DATA(many)
+    for i in range(count):
+        starts[i] = _TABLE * i
+    channels.along.count, channels.size, channels.kinds, channels.codes = count, sizeof(int64_t), 1, NULL
+    channels.numbers[0] = channels.numbers[1] = <const char *>starts
+    channels.tables = <const unsigned char *>cnp.PyArray_DATA(table)
+    _set_channels(channels, plan)
+    return many
+
+
+def lookup(str name, str isa, cnp.ndarray table not None, cnp.ndarray x not None, cnp.ndarray out not None, axis=None):
     """Write the entries of a contiguous table, whose indexes are bytes, into `out`.
 
-    With several tables `starts` has the index of the first entry of the table for each element, in int64.
+    With an axis of x, from 0 on, there is a table for each index along it.
     """
     cdef fr_packed_plan plan
+    cdef _Channels channels
+    cdef list kept = [table]
     _clear(&plan)
     _set_type(&plan, cnp.NPY_FLOAT, 0, isa)
-    plan.several = starts is not None
+    plan.several = False
     plan.step = FR_PACKED_LOOKUP
     _runtime.settle()
     cdef int dtype = _byte_type_of(x, name), out_dtype = _byte_type_of(out, name)
+    cdef Py_ssize_t count = 1 if axis is None else cnp.PyArray_DIM(x, axis)
     _byte_type_of(table, name)
-    if not cnp.PyArray_IS_C_CONTIGUOUS(table) or cnp.PyArray_SIZE(table) < 256 * (1 if starts is None else starts.size):
+    if not cnp.PyArray_IS_C_CONTIGUOUS(table) or cnp.PyArray_SIZE(table) < _TABLE * count:
         _runtime.refuse_change(name)
     plan.table = <const unsigned char *>cnp.PyArray_DATA(table)
-    _run(&plan, name, [x] if starts is None else [x, np.broadcast_to(starts, (<object>x).shape)], out, None, dtype,
-         out_dtype, _runtime.FR_LIGHT, NULL, 0, [table])
+    if axis is not None:
+        kept.append(_set_tables(&plan, &channels, table, count))
+    _run(&plan, name, [x], out, None, dtype, out_dtype, _runtime.FR_LIGHT, NULL if axis is None else &channels.along,
+         0 if axis is None else axis, kept)
 
 
 # --- Plain calls ----------------------------------------------------------------------------------------------------
 #
-# Calls on plain contiguous arrays whose other arguments are plain numbers: nothing has to be converted or laid out. The
+# Calls on plain arrays whose other arguments are plain numbers or arrays of them: nothing else has to be converted. The
 # functions return None, and have done nothing, if a call is another one, or wrong: the functions above take it, or what
 # stands before them says what is wrong. After `settle` no code of the caller runs.
 
 # NumPy's number of a type, by the objects that mean it most often.
 cdef dict _meant = {}
-for _number, _scalar in ((cnp.NPY_BYTE, np.int8), (cnp.NPY_UBYTE, np.uint8), (cnp.NPY_FLOAT, np.float32),
-                         (cnp.NPY_DOUBLE, np.float64), (np.dtype(np.float16).num, np.float16)):
-    _meant[_scalar] = _meant[np.dtype(_scalar)] = _meant[np.dtype(_scalar).name] = _number
+for _scalar in (np.int8, np.uint8, np.float16, np.float32, np.float64):
+    _dtype = np.dtype(_scalar)
+    for _name in (_scalar, _dtype, _dtype.name, _dtype.char, _dtype.str[1:]):
+        _meant[_name] = _dtype.num
+_meant[float] = cnp.NPY_DOUBLE
 
 
 cdef int _meant_type(object dtype) except -2:
@@ -334,11 +411,59 @@ cdef int _meant_type(object dtype) except -2:
     return _meant.get(dtype, -1) if type(dtype) is type or type(dtype) is str or isinstance(dtype, np.dtype) else -1
 
 
+cdef object _listed_numbers(tuple numbers):
+    """Numbers of Python as an array of float64 or int64, made sooner than by NumPy; None if a type is another."""
+    cdef cnp.npy_intp n = len(numbers), i
+    cdef int overflow = 0
+    cdef cnp.ndarray array
+    cdef object number
+    if n == 0:
+        return None
+    if PyFloat_CheckExact(numbers[0]):
+        array = cnp.PyArray_SimpleNew(1, &n, cnp.NPY_DOUBLE)
+        for i in range(n):
+            number = numbers[i]
+            if not PyFloat_CheckExact(number):
+                return None
+            (<double *>cnp.PyArray_DATA(array))[i] = PyFloat_AS_DOUBLE(number)
+        return array
+    array = cnp.PyArray_SimpleNew(1, &n, cnp.NPY_INT64)
+    for i in range(n):
+        number = numbers[i]
+        if not PyLong_CheckExact(number):
+            return None
+        (<int64_t *>cnp.PyArray_DATA(array))[i] = PyLong_AsLongLongAndOverflow(number, &overflow)
+        if overflow:
+            return None
+    return array
+
+
+cdef object _generic = np.generic
+
+
+cdef object _given_number(object value):
+    """A number of NumPy, or an array without axes, as a number of Python; a list of numbers as an array."""
+    if PyFloat_CheckExact(value) or PyLong_CheckExact(value):
+        return value
+    if type(value) is cnp.ndarray:
+        return value if cnp.PyArray_NDIM(<cnp.ndarray>value) else value.item()
+    if type(value) is list:
+        value = tuple(value)
+    if type(value) is tuple:
+        return _listed_numbers(value)
+    return value.item() if isinstance(value, _generic) else value
+
+
 cdef int _plain_bytes(object x) noexcept:
     """The same of an array of bytes."""
     if type(x) is not cnp.ndarray or cnp.PyArray_TYPE(<cnp.ndarray>x) not in (cnp.NPY_BYTE, cnp.NPY_UBYTE):
         return -1
     return cnp.PyArray_TYPE(<cnp.ndarray>x)
+
+
+cdef bint _is_narrow(const fr_packed_plan *plan, int dtype) noexcept:
+    """Are scales of this type of the kernel rounded to float32 first? They are beside numbers of 16 bits."""
+    return plan.store != NULL and dtype == cnp.NPY_DOUBLE
 
 
 cdef bint _take_scale(fr_packed_plan *plan, object scale, object zero, int dtype, bint signed, double *to) except -1:
@@ -350,7 +475,7 @@ cdef bint _take_scale(fr_packed_plan *plan, object scale, object zero, int dtype
     value, point = PyFloat_AS_DOUBLE(scale), zero
     if not 2.0 ** -100 < value < 2.0 ** 100 or not (-128 <= point <= 127 if signed else 0 <= point):
         return False
-    plan.scale = _take_number(value, dtype, &to[0])
+    plan.scale = _take_number(<float>value if _is_narrow(plan, dtype) else value, dtype, &to[0])
     plan.zero = _take_number(point, dtype, &to[1])
     return True
 
@@ -394,26 +519,34 @@ cdef bint _few_converted(cnp.ndarray given, double least, double most, _paramete
     return _converted(<const int64_t *>data, n, least, most, to)
 
 
-cdef bint _are_usual(const char *numbers, Py_ssize_t n) noexcept:
-    """Are two or more numbers of float32 positive, and their exponents in the middle half of all?
+cdef bint _are_usual(const char *numbers, Py_ssize_t n, int dtype) noexcept:
+    """Are two or more numbers of float32 or float64 positive, and their exponents in the middle half of all?
 
-    The difference from the lowest such number then has no bit in its first two: of two numbers at once, because one
-    that borrows from the other is below the lowest.
+    The difference from the lowest such number then has no bit in its first two. Of float32 it is that of two numbers at
+    once, because one that borrows from the other is below the lowest.
     """
-    cdef uint64_t two, all = 0
-    cdef Py_ssize_t i
-    for i in range(0, n - 1, 2):
-        memcpy(&two, numbers + 4 * i, 8)
-        all |= two - <uint64_t>0x2000000020000000
-    memcpy(&two, numbers + 4 * n - 8, 8)  # with the last of an odd number
-    return (all | (two - <uint64_t>0x2000000020000000)) & <uint64_t>0xC0000000C0000000 == 0
+    cdef uint64_t bits, more, all = 0, rest = 0
+    cdef uint64_t lowest = 0x2000000020000000 if dtype == cnp.NPY_FLOAT else 0x2000000000000000
+    cdef uint64_t wrong = 0xC0000000C0000000 if dtype == cnp.NPY_FLOAT else 0xC000000000000000
+    cdef Py_ssize_t size = n * (4 if dtype == cnp.NPY_FLOAT else 8), i
+    for i in range(0, size - 15, 16):
+        memcpy(&bits, numbers + i, 8)
+        memcpy(&more, numbers + i + 8, 8)
+        all |= bits - lowest
+        rest |= more - lowest
+    for i in range(size & ~<Py_ssize_t>15, size - 7, 8):
+        memcpy(&bits, numbers + i, 8)
+        all |= bits - lowest
+    memcpy(&bits, numbers + size - 8, 8)  # with the last of an odd number
+    return (all | rest | (bits - lowest)) & wrong == 0
 
 
-cdef bint _are_within(cnp.ndarray given, double least, double most) except -1:
+cdef bint _are_within(cnp.ndarray given, double least, double most, int dtype) except -1:
     """Are many numbers within these two? False of NaN, and perhaps of scales that are very large or small."""
     cdef double low, high
-    if cnp.PyArray_TYPE(given) == cnp.NPY_FLOAT and cnp.PyArray_SIZE(given) <= _SOME:
-        return _are_usual(cnp.PyArray_BYTES(given), cnp.PyArray_SIZE(given))
+    cdef int own = cnp.PyArray_TYPE(given)
+    if (own == cnp.NPY_FLOAT or (own == cnp.NPY_DOUBLE and own == dtype)) and cnp.PyArray_SIZE(given) <= _SOME:
+        return _are_usual(cnp.PyArray_BYTES(given), cnp.PyArray_SIZE(given), own)
     low, high = np.minimum.reduce(given), np.maximum.reduce(given)
     return least <= low and high <= most
 
@@ -426,20 +559,7 @@ cdef bint _is_of(int dtype, bint integers) noexcept:
     return dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE
 
 
-cdef int _convert_bytes(cnp.ndarray given, void *to, int dtype, str isa) except -1:
-    """Convert bytes by the kernel that subtracts a zero point, here 0, which is faster than NumPy's cast."""
-    cdef fr_packed_plan plan
-    cdef double pair[2]
-    cdef const char *data = cnp.PyArray_BYTES(given)
-    _clear(&plan)
-    _set_type(&plan, dtype, 1, isa)
-    plan.is_signed = cnp.PyArray_TYPE(given) == cnp.NPY_BYTE
-    plan.scale, plan.zero = _take_number(1, dtype, &pair[0]), _take_number(0, dtype, &pair[1])
-    fr_packed_steps[<int>FR_PACKED_DEQUANTIZE](&plan, &data, <char *>to, 0, cnp.PyArray_SIZE(given))
-    return 0
-
-
-cdef object _plain_numbers(_Channels *channels, int which, object value, double least, double most, int dtype, str isa,
+cdef object _plain_numbers(_Channels *channels, int which, object value, double least, double most, int dtype,
                            str name):
     """Learn the scale or the zero point of each channel; None if it is not plain, or not within these two.
 
@@ -447,8 +567,9 @@ cdef object _plain_numbers(_Channels *channels, int which, object value, double 
     """
     cdef cnp.npy_intp count = channels.along.count
     cdef cnp.ndarray given, to = None
-    cdef bint fits, integers = which == 1
+    cdef bint fits, integers = which == 1, narrow = not integers and _is_narrow(channels.plan, dtype)
     cdef int own
+    cdef Py_ssize_t i
     cdef void *memory = &channels.few[which]
     if type(value) is cnp.ndarray:
         given = value
@@ -458,12 +579,20 @@ cdef object _plain_numbers(_Channels *channels, int which, object value, double 
             return None
         fits = own == (cnp.NPY_BYTE if least < 0 else cnp.NPY_UBYTE)  # the type has no other numbers
         if count > _FEW:
-            if not fits and not _are_within(given, least, most):
+            if not fits and not _are_within(given, least, most, cnp.NPY_FLOAT if narrow else dtype):
                 return None
-            to = given if own == dtype else _runtime.fresh(1, &count, dtype, count * channels.size)
+        if count > _FEW and integers and count == channels.plan.n:
+            channels.codes, channels.code = cnp.PyArray_BYTES(given), own
+            if cnp.PyArray_ITEMSIZE(given) > 1:
+                channels.code = cnp.NPY_INT32 if cnp.PyArray_ITEMSIZE(given) == sizeof(int32_t) else cnp.NPY_INT64
+            channels.numbers[which] = channels.codes
+            return given
+        if count > _FEW:
+            to = given if own == dtype and not narrow else _runtime.fresh(1, &count, dtype, count * channels.size)
             memory = cnp.PyArray_DATA(to)
         if fits or (count > _FEW and (own == cnp.NPY_BYTE or own == cnp.NPY_UBYTE)):
-            _convert_bytes(given, memory, dtype, isa)
+            _convert_bytes(channels.plan, cnp.PyArray_BYTES(given), count, own == cnp.NPY_BYTE, channels.size,
+                           <char *>memory)
         elif count > _FEW:
             if to is not given:
                 cnp.PyArray_CopyInto(to, given)
@@ -478,30 +607,41 @@ cdef object _plain_numbers(_Channels *channels, int which, object value, double 
         _repeat(<char *>memory, channels.size, count * channels.size)
     else:
         return None
+    if narrow:
+        for i in range(count):
+            (<double *>memory)[i] = <float>(<double *>memory)[i]
     channels.numbers[which] = <const char *>memory
     return True if to is None else to
 
 
+cdef int _plain_axis(object axis, object x) except -2:
+    """An axis of x from 0 on; -1 if it is none, or no plain number."""
+    cdef int ndim = cnp.PyArray_NDIM(<cnp.ndarray>x), overflow = 0
+    cdef long long along
+    if not PyLong_CheckExact(axis):
+        return -1
+    along = PyLong_AsLongLongAndOverflow(axis, &overflow)
+    along += ndim if along < 0 else 0
+    return along if not overflow and 0 <= along < ndim else -1
+
+
 cdef tuple _plain_channels(_Channels *channels, fr_packed_plan *plan, object x, object scale, object zero, object axis,
-                           bint signed, int dtype, str isa, str name):
+                           bint signed, int dtype, str name):
     """Hand the parameters of channels along an axis of x to a plan; None unless they need no other check.
 
     Returns the axis and the arrays of the parameters, or True in the place of one.
     """
-    cdef int ndim = cnp.PyArray_NDIM(<cnp.ndarray>x), overflow = 0
-    cdef long long along
+    cdef int along = _plain_axis(axis, x)
     # Two numbers have no axis, which an error says elsewhere.
-    if not PyLong_CheckExact(axis) or not (type(scale) is cnp.ndarray or type(zero) is cnp.ndarray):
+    if along < 0 or not (type(scale) is cnp.ndarray or type(zero) is cnp.ndarray):
         return None
-    along = PyLong_AsLongLongAndOverflow(axis, &overflow)
-    along += ndim if along < 0 else 0
-    if overflow or not 0 <= along < ndim:
-        return None
+    channels.kinds, channels.codes, channels.tables = 2, NULL, NULL
+    channels.plan, plan.n = plan, cnp.PyArray_SIZE(<cnp.ndarray>x)
     channels.along.count, channels.size = cnp.PyArray_DIM(<cnp.ndarray>x, along), _runtime.size_of(dtype)
-    scales = _plain_numbers(channels, 0, scale, 1e-30, 1e30, dtype, isa, name)
+    scales = _plain_numbers(channels, 0, scale, 1e-30, 1e30, dtype, name)
     if scales is None:
         return None
-    zeros = _plain_numbers(channels, 1, zero, -128 if signed else 0, 127 if signed else 255, dtype, isa, name)
+    zeros = _plain_numbers(channels, 1, zero, -128 if signed else 0, 127 if signed else 255, dtype, name)
     if zeros is None:
         return None
     _set_channels(channels, plan)
@@ -509,13 +649,13 @@ cdef tuple _plain_channels(_Channels *channels, fr_packed_plan *plan, object x, 
     return along, scales, zeros
 
 
-cdef cnp.ndarray _channels_result(cnp.ndarray x, object out, int dtype, str name, tuple found):
-    """The same as `_plain_result` for arrays of any strides, beside the parameters."""
+cdef cnp.ndarray _elements_result(cnp.ndarray x, object out, int dtype, str name, tuple found):
+    """The same as `_plain_result` for arrays of any strides, apart from the parameters that were found."""
     cdef cnp.ndarray y
     cdef int k
-    if type(out) is cnp.ndarray:
+    if type(out) is cnp.ndarray and found is not None:
         for number in found[1:]:
-            if number is not True and _core._extents_meet(out, number):
+            if type(number) is cnp.ndarray and _core._extents_meet(out, number):
                 return None
     if cnp.PyArray_IS_C_CONTIGUOUS(x) and (out is None or _is_plain(out, dtype, name)):
         return _plain_result(x, out, dtype, name)
@@ -533,22 +673,24 @@ cdef cnp.ndarray _channels_result(cnp.ndarray x, object out, int dtype, str name
     return None if _core._extents_meet(x, y) else y
 
 
-cdef object _run_channels(_Channels *channels, tuple found, cnp.ndarray x, cnp.ndarray y, int step, str name,
-                          object forward):
-    """Run a plan with channels; return the result."""
-    cdef fr_packed_plan *plan = channels.plan
+cdef object _run_elements(fr_packed_plan *plan, _Channels *channels, tuple found, cnp.ndarray x, object out, int dtype,
+                          int step, str name, object forward):
+    """Run a plan, with channels unless `found` is None, and return the result; None if `out` is not plain."""
+    cdef cnp.ndarray y = _elements_result(x, out, dtype, name, found)
+    cdef Along *along = NULL if found is None else &channels.along
+    if y is None:
+        return None
     if cnp.PyArray_IS_C_CONTIGUOUS(x) and cnp.PyArray_IS_C_CONTIGUOUS(y):
-        return _run_plain(plan, x, y, step, _cost_of(forward), &channels.along)
+        return _returned(_run_plain(plan, x, y, step, _cost_of(forward), along), out)
     plan.step = step
-    _run(plan, name, [x], y, None, cnp.PyArray_TYPE(x), cnp.PyArray_TYPE(y), _cost_of(forward), &channels.along,
-         found[0], [number for number in found[1:] if number is not True])
+    _run(plan, name, [x], y, None, cnp.PyArray_TYPE(x), dtype, _cost_of(forward), along,
+         0 if found is None else found[0],
+         None if found is None else [number for number in found[1:] if type(number) is cnp.ndarray])
     return y
 
 
-cdef bint _has_elements(object x, int dtype, bint contiguous, str name) except -1:
-    """Is it an array that a plain call reads, with axes for channels of any strides?"""
-    if contiguous:
-        return _is_plain(x, dtype, name)
+cdef bint _has_elements(object x, int dtype, str name) except -1:
+    """Is it an array that a plain call reads, of any strides?"""
     if not _core._is_native(x, dtype):
         return False
     _runtime.check_whole(x, name)
@@ -565,13 +707,13 @@ def plain_quantize(str name, str isa, forward, tuple numbers, object x, object s
     cdef int dtype, level = _runtime.precision_here()
     cdef int own = _meant_type(bytes_type)
     cdef bint signed = own == cnp.NPY_BYTE
-    cdef cnp.ndarray y
     cdef tuple found = None
+    scale, zero = _given_number(scale), _given_number(zero)
     _runtime.settle()
     x = _as_plain(x)
     dtype = cnp.PyArray_TYPE(<cnp.ndarray>x) if type(x) is cnp.ndarray else -1
     if (dtype < 0 or _runtime.type_of(dtype) < 0 or not (signed or own == cnp.NPY_UBYTE)
-            or not _has_elements(x, dtype, axis is None, name)):
+            or not _has_elements(x, dtype, name)):
         return None
     _clear(&plan)
     _set_type(&plan, dtype, level, isa)
@@ -582,8 +724,7 @@ def plain_quantize(str name, str isa, forward, tuple numbers, object x, object s
         if not _take_scale(&plan, scale, zero, _level_dtype(&plan), signed, pair):
             return None
     else:
-        found = _plain_channels(&channels, &plan, x, scale, zero, axis, signed, _level_dtype(&plan), isa,
-                                name)
+        found = _plain_channels(&channels, &plan, x, scale, zero, axis, signed, _level_dtype(&plan), name)
         if found is None:
             return None
     if forward is not None:
@@ -592,13 +733,7 @@ def plain_quantize(str name, str isa, forward, tuple numbers, object x, object s
             return None
         _point(&plan, 0, rounded, len(numbers))
     plan.range[0], plan.range[1] = -128 if signed else 0, 127 if signed else 255
-    if found is None:
-        y = _plain_result(x, out, own, name)
-        if y is None:
-            return None
-        return _returned(_run_plain(&plan, x, y, FR_PACKED_QUANTIZE, _cost_of(forward), NULL), out)
-    y = _channels_result(x, out, own, name, found)
-    return None if y is None else _run_channels(&channels, found, x, y, FR_PACKED_QUANTIZE, name, forward)
+    return _run_elements(&plan, &channels, found, x, out, own, FR_PACKED_QUANTIZE, name, forward)
 
 
 def plain_dequantize(str name, str isa, object q, object scale, object zero, object dtype, object out, object axis):
@@ -607,11 +742,11 @@ def plain_dequantize(str name, str isa, object q, object scale, object zero, obj
     cdef _Channels channels
     cdef double pair[2]
     cdef int own = _plain_bytes(q), to = _meant_type(dtype)
-    cdef cnp.ndarray y
     cdef tuple found = None
     cdef bint signed = own == cnp.NPY_BYTE
+    scale, zero = _given_number(scale), _given_number(zero)
     _runtime.settle()
-    if own < 0 or to < 0 or _runtime.type_of(to) < 0 or not _has_elements(q, own, axis is None, name):
+    if own < 0 or to < 0 or _runtime.type_of(to) < 0 or not _has_elements(q, own, name):
         return None
     _clear(&plan)
     _set_type(&plan, to, 1, isa)
@@ -619,32 +754,38 @@ def plain_dequantize(str name, str isa, object q, object scale, object zero, obj
     if axis is None:
         if not _take_scale(&plan, scale, zero, _dtype_of(&plan), signed, pair):
             return None
-        y = _plain_result(q, out, to, name)
-        if y is None:
+    else:
+        found = _plain_channels(&channels, &plan, q, scale, zero, axis, signed, _dtype_of(&plan), name)
+        if found is None:
             return None
-        return _returned(_run_plain(&plan, q, y, FR_PACKED_DEQUANTIZE, _runtime.FR_LIGHT, NULL), out)
-    found = _plain_channels(&channels, &plan, q, scale, zero, axis, signed, _dtype_of(&plan), isa, name)
-    if found is None:
-        return None
-    y = _channels_result(q, out, to, name, found)
-    return None if y is None else _run_channels(&channels, found, q, y, FR_PACKED_DEQUANTIZE, name, None)
+    return _run_elements(&plan, &channels, found, q, out, to, FR_PACKED_DEQUANTIZE, name, None)
 
 
-def plain_lookup(str name, str isa, object table, object q, object out):
+def plain_lookup(str name, str isa, object table, object q, object out, object axis):
     """Return what :func:`lookup` writes."""
     cdef fr_packed_plan plan
-    cdef int dtype = _plain_bytes(table), own = _plain_bytes(q)
-    cdef cnp.ndarray y
+    cdef _Channels channels
+    cdef int dtype = _plain_bytes(table), own = _plain_bytes(q), along = 0
+    cdef tuple found = None
+    cdef cnp.ndarray entries
     _runtime.settle()
-    if (dtype < 0 or own < 0 or not _is_plain(table, dtype, name) or not _is_plain(q, own, name)
-            or cnp.PyArray_NDIM(<cnp.ndarray>table) != 1 or cnp.PyArray_SIZE(<cnp.ndarray>table) != 256):
+    if dtype < 0 or own < 0 or not _is_plain(table, dtype, name) or not _has_elements(q, own, name):
+        return None
+    entries = table
+    if axis is not None:
+        along = _plain_axis(axis, q)
+        if along < 0 or cnp.PyArray_NDIM(entries) != 2 or cnp.PyArray_DIM(entries, 0) != cnp.PyArray_DIM(q, along):
+            return None
+    elif cnp.PyArray_NDIM(entries) != 1:
+        return None
+    if cnp.PyArray_DIM(entries, cnp.PyArray_NDIM(entries) - 1) != _TABLE or (
+            type(out) is cnp.ndarray and _core._extents_meet(out, entries)):
         return None
     _clear(&plan)
     _set_type(&plan, cnp.NPY_FLOAT, 0, isa)
     plan.several = False
-    y = _plain_result(q, out, dtype, name)
-    if y is None or not _are_apart(y, table):
-        return None
-    plan.table = <const unsigned char *>cnp.PyArray_DATA(<cnp.ndarray>table)
-    _run_plain(&plan, q, y, FR_PACKED_LOOKUP, _runtime.FR_LIGHT, NULL)
-    return _returned(y, out)
+    plan.table = <const unsigned char *>cnp.PyArray_DATA(entries)
+    if axis is not None:
+        found = along, entries, _set_tables(&plan, &channels, entries, cnp.PyArray_DIM(entries, 0))
+        _set_inner(&channels.along, q, along)
+    return _run_elements(&plan, &channels, found, q, out, dtype, FR_PACKED_LOOKUP, name, None)

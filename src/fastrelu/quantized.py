@@ -83,7 +83,7 @@ def _as_zero_point(name: str, operand: str, value: Any, dtype: np.dtype[Any]) ->
     if type(value) is int and low <= value <= high:
         return array
     refuse_mask(name, value)
-    if array.dtype.kind not in "iu":
+    if array.dtype.kind not in "iu" and (array.size or type(value) is np.ndarray):  # an empty list has no type
         raise TypeError(f"{name} takes integers as {operand}, got {value!r}")
     if array.size and (array.min() < low or array.max() > high):
         wrong = (array < low) | (array > high)
@@ -364,19 +364,14 @@ def lookup(table: ArrayLike, q: ArrayLike, /, *, axis: int | None = None, out: O
     array([0, 0, 8], dtype=int8)
     """
     name = "lookup"
-    if axis is None:
-        found = _quantized.plain_lookup(name, isa, table, q, out)
-        if found is not None:
-            return found
+    found = _quantized.plain_lookup(name, isa, table, q, out, axis)
+    if found is not None:
+        return found
     entries, x = np.ascontiguousarray(_as_bytes(name, "table", table)), _as_bytes(name, "q", q)
-    starts = None
-    wanted: tuple[int, ...] = (256,)
-    if axis is not None:
-        at = axis_index(axis, x.ndim)
-        wanted = (x.shape[at], 256)
-        starts = (256 * np.arange(x.shape[at])).reshape([-1 if k == at else 1 for k in range(x.ndim)])
+    along = None if axis is None else axis_index(axis, x.ndim)
+    wanted = (256,) if along is None else (x.shape[along], 256)
     if entries.shape != wanted:
         raise ValueError(f"{name} needs a table of shape {wanted}, got {entries.shape}")
     y = Result(name, out, x, entries.dtype)
-    _quantized.lookup(name, isa, y.apart(entries), starts, y.apart(x), y.array)
+    _quantized.lookup(name, isa, y.apart(entries), y.apart(x), y.array, along)
     return y.finished()
