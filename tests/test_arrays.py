@@ -518,7 +518,7 @@ def _recorded(call: Callable[[], Any]) -> tuple[Any, list[tuple[type[Warning], s
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("apart", [0, 1, 40], ids=["dense", "one apart", "far apart"])
-@pytest.mark.parametrize("width", [1, 15, 16, 17, 63, 64, 65, 511, 512, 513])
+@pytest.mark.parametrize("width", [1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 511, 512, 513])
 def test_rows_of_every_width(width: int, apart: int, dtype: np.dtype[Any], threads: int) -> None:
     """Rows around the limits of the driver, with a parameter for all, per row and per column: the contiguous bits."""
     rng = np.random.default_rng(width)
@@ -533,4 +533,6 @@ def test_rows_of_every_width(width: int, apart: int, dtype: np.dtype[Any], threa
             np.testing.assert_array_equal(out, fr.elu(x.copy(), dense))
             fr.leaky_relu_backward(grad, x, alpha, out=out)
             np.testing.assert_array_equal(out, fr.leaky_relu_backward(grad.copy(), x.copy(), dense))
+            fr.leaky_relu_backward(grad, x[..., ::-1], alpha, out=out)
+            np.testing.assert_array_equal(out, fr.leaky_relu_backward(grad.copy(), x[..., ::-1].copy(), dense))
     np.testing.assert_array_equal(wider[2][..., width:], kept)

@@ -11,6 +11,13 @@
 /* FR_BLOCK: elements of a block. FR_LONG: of a box if no operand needs a block. FR_SHORT_BOX: rows shorter than this
  * are always put together into a box of several rows. */
 enum { FR_BLOCK = 512, FR_LONG = 4096, FR_SHORT_BOX = 16 };
+/* FR_COPIED_ROW: rows shorter than this are put together too if an operand of a single row needs a block: a box costs
+ * more than its elements. */
+enum { FR_COPIED_ROW = 128 };
+/* FR_SHORT_RUN: elements of a run below which a longer one is copied, although the lines of the cache are then touched
+ * several times. FR_NEAR: bytes from one of its elements to the next up to which these lines stay in the first cache.
+ */
+enum { FR_SHORT_RUN = 16, FR_NEAR = 512 };
 /* FR_MOVED: bytes of a streamed box. FR_WORTH_MOVING: from this size on the partly filled lines at its ends do not
  * matter. */
 enum { FR_MOVED = 2048, FR_WORTH_MOVING = 1024 };
@@ -162,7 +169,7 @@ static void fr_copy_across(ptrdiff_t itemsize, char *to, ptrdiff_t to_stride, co
 static ptrdiff_t fr_size(ptrdiff_t stride) { return stride < 0 ? -stride : stride; }
 
 /* Copies the elements of a box, `extent` of them along each of the inner axes, from an operand into a block or back.
- * Runs follow the operand's own order, so that each cache line is touched once. */
+ * Runs follow the operand's own order, so that each cache line is touched once, unless they would be short. */
 static void fr_copy_box(const fr_plan *plan, int operand, char *at, const ptrdiff_t *extent, char *block,
                         int into_block) {
     ptrdiff_t itemsize = plan->size[operand], packed[FR_MAX_AXES], index[FR_MAX_AXES];
@@ -175,9 +182,11 @@ static void fr_copy_box(const fr_plan *plan, int operand, char *at, const ptrdif
         ptrdiff_t stride = fr_size(plan->view.stride[k][operand]);
         if (stride && stride < fr_size(plan->view.stride[run][operand])) run = k;
     }
-    ptrdiff_t stride = plan->view.stride[run][operand];
     /* Runs across axis 0 are short, each on a line of its own; the hardware cannot predict the next box. */
     ptrdiff_t ahead = run > 0 ? plan->box[0] * plan->view.stride[0][operand] : 0;
+    for (int k = 0; k < axes && extent[run] < FR_SHORT_RUN; k++)
+        if (extent[k] > extent[run] && fr_size(plan->view.stride[k][operand]) <= FR_NEAR) run = k, ahead = 0;
+    ptrdiff_t stride = plan->view.stride[run][operand];
     for (;;) {
         int runs = ahead && into_block && stride == itemsize && extent[0] - index[0] >= 4 ? 4 : 1;
         for (int k = 0; k < runs && ahead; k++) {
@@ -318,6 +327,17 @@ FR_EACH_SIZE(FR_COPY_PLACES)
 #define FR_PLACES_IF_SIZE(size, type) \
     if (itemsize == size) fr_copy_places##size(row, stride, block, place, m, into_block);
 
+/* Advances the address and the index of a row of a box to the next row; returns whether there is one. */
+static int fr_next_row(const fr_plan *plan, int operand, const ptrdiff_t *extent, ptrdiff_t *index, char **at) {
+    for (int k = 1; k < plan->inner; k++) {
+        *at += plan->view.stride[k][operand];
+        if (++index[k] < extent[k]) return 1;
+        index[k] = 0;
+        *at -= plan->view.stride[k][operand] * extent[k];
+    }
+    return 0;
+}
+
 /* Copies the n elements at some places of a box, in order, from an operand into a block, or back. */
 static void fr_copy_some(const fr_plan *plan, int operand, char *at, const ptrdiff_t *extent, const uint16_t *place,
                          ptrdiff_t n, char *block, int into_block) {
@@ -334,13 +354,36 @@ static void fr_copy_some(const fr_plan *plan, int operand, char *at, const ptrdi
         block += m * itemsize;
         n -= m;
         start += extent[0];
-        for (int k = 1; k < plan->inner; k++) {
-            at += plan->view.stride[k][operand];
-            if (++index[k] < extent[k]) break;
-            index[k] = 0;
-            at -= plan->view.stride[k][operand] * extent[k];
-        }
+        fr_next_row(plan, operand, extent, index, &at);
     }
+}
+
+/* Copies the elements of a row that a mask lets through from a block. */
+#define FR_COPY_MASKED(size, type)                                                                                    \
+    static void fr_copy_masked##size(char *row, ptrdiff_t stride, const char *block, const char *mask, ptrdiff_t n) { \
+        const type *packed = (const type *)block;                                                                     \
+        for (ptrdiff_t i = 0; i < n; i++)                                                                             \
+            if (mask[i]) *(type *)(row + i * stride) = packed[i];                                                     \
+    }
+FR_EACH_SIZE(FR_COPY_MASKED)
+
+#define FR_MASKED_IF_SIZE(size, type) \
+    if (itemsize == size) fr_copy_masked##size(at, stride, block, mask, extent[0]);
+
+/* The same for the rows of a box. */
+static void fr_store_rows(const fr_plan *plan, int operand, char *at, const ptrdiff_t *extent, const char *mask,
+                          const char *block) {
+    const ptrdiff_t itemsize = plan->size[operand], stride = plan->view.stride[0][operand];
+    ptrdiff_t index[FR_MAX_AXES];
+    for (int k = 1; k < plan->inner; k++) index[k] = 0;
+    do {
+        if (stride == itemsize) plan->call->convert->masked[itemsize](block, mask, at, extent[0]);
+        else {
+            FR_EACH_SIZE(FR_MASKED_IF_SIZE)
+        }
+        block += extent[0] * itemsize;
+        mask += extent[0];
+    } while (fr_next_row(plan, operand, extent, index, &at));
 }
 
 /* --- The plan --- */
@@ -508,8 +551,11 @@ void fr_make_plan(fr_plan *plan, const fr_call *call, const fr_memory *memory, i
         }
         if (!joined) {
             fr_set_boxes(plan, FR_LONG, 1, FR_LONG);
-            if (fr_choose_ways(plan)) fr_set_boxes(plan, FR_BLOCK, 1, FR_BLOCK);
-            if (stream) fr_set_boxes(plan, FR_MOVED / plan->size[nin], 1, plan->direct ? FR_LONG : FR_BLOCK);
+            const int copied = fr_choose_ways(plan);
+            joined = copied && view->naxes > 1 && view->shape[0] < FR_COPIED_ROW;
+            if (copied) fr_set_boxes(plan, FR_BLOCK, joined ? FR_BLOCK : 1, FR_BLOCK);
+            if (joined) fr_choose_ways(plan);
+            else if (stream) fr_set_boxes(plan, FR_MOVED / plan->size[nin], 1, plan->direct ? FR_LONG : FR_BLOCK);
         }
     }
     ptrdiff_t size = 1;
@@ -606,8 +652,8 @@ static void fr_load_box(const fr_plan *plan, int operand, char *at, const ptrdif
     if (move) move(from, block, n);
 }
 
-/* Takes n elements from a block of the kernel's type to the output: those of a box; or of a contiguous box those that
- * the mask lets through; or those at n places of it. `next` is NULL, or what a streamed box reads next. */
+/* Takes n elements from a block of the kernel's type to the output: those of a box; or of a box those that the
+ * mask lets through; or those at n places of it. `next` is NULL, or what a streamed box reads next. */
 static void fr_store_box(const fr_plan *plan, int operand, char *out, const ptrdiff_t *extent, const uint16_t *place,
                          ptrdiff_t n, char *block, const char *mask, const char *const *next, int fetched) {
     fr_block raw;
@@ -631,7 +677,8 @@ static void fr_store_box(const fr_plan *plan, int operand, char *out, const ptrd
     if (block == out) return;
     if (next) call->stream->move(out, block, n * plan->size[operand], next, fetched);
     else if (place) fr_copy_some(plan, operand, out, extent, place, n, block, 0);
-    else if (mask) call->convert->masked[plan->size[operand]](block, mask, out, n);
+    else if (mask && direct) call->convert->masked[plan->size[operand]](block, mask, out, n);
+    else if (mask) fr_store_rows(plan, operand, out, extent, mask, block);
     else fr_copy_box(plan, operand, out, extent, block, 0);
 }
 
@@ -642,7 +689,7 @@ static int fr_few(const fr_plan *plan) {
     const int nin = call->ndata + call->nparams;
     int copies = 0;
     for (int j = 0; j < nin; j++) copies += plan->way[j] == FR_BY_COPY;
-    if (plan->way[nin] != FR_AS_IT_IS) return FR_CHUNK; /* they are written one by one anyway */
+    if (plan->way[nin] != FR_AS_IT_IS) return FR_CHUNK - FR_CHUNK / 8; /* they are written one by one anyway */
     if (call->light && !copies) return 0;
     return copies || call->itemsize == 8 ? FR_CHUNK / 3 : FR_CHUNK / 8;
 }
@@ -693,7 +740,7 @@ FR_MASK_APART void fr_look(const fr_plan *plan, int few, char *at, const ptrdiff
     } else if (few && guess <= few) {
         found->some = fr_list_true(found->mask, first, n, found->place);
         found->absent = !found->some;
-        if (few < FR_CHUNK && found->some > n / 2) found->some = 0; /* the guess was wrong */
+        if (found->some > n / 2 && found->some * FR_CHUNK > n * few) found->some = 0; /* the guess was wrong */
     } else if (guess == 0 && plan->inner == 1) {
         found->from = first;
         found->to = first + fr_last_true(found->mask + first, n - first);
@@ -914,6 +961,15 @@ static int fr_is_aligned(char **args, const ptrdiff_t *steps, int nin, ptrdiff_t
     return low % (uintptr_t)itemsize == 0;
 }
 
+/* Is this what a kernel takes as it lies: contiguous operands, and one number per parameter? NumPy calls the loop for
+ * each run of a mask; a plan would cost more than a short one. */
+static int fr_lies_plain(const fr_call *call, const ptrdiff_t *steps) {
+    const int nin = call->ndata + call->nparams;
+    int direct = !call->load;
+    for (int j = 0; j <= nin; j++) direct &= steps[j] == (j >= call->ndata && j < nin ? 0 : call->size);
+    return direct;
+}
+
 void fr_ufunc_loop(char **args, const ptrdiff_t *dimensions, const ptrdiff_t *steps, void *data) {
     const fr_call *call = (const fr_call *)data;
     ptrdiff_t n = dimensions[0];
@@ -921,9 +977,10 @@ void fr_ufunc_loop(char **args, const ptrdiff_t *dimensions, const ptrdiff_t *st
     if (n <= 0) return;
     fr_guard caller = fr_guard_open();
     const int aligned = fr_is_aligned(args, steps, nin, n, call->size);
-    if (n == 1 && aligned && !call->load) {
-        call->scalar((const char *const *)args, args[nin], 1);
-    } else if (n > 1 && aligned && fr_any_order(args, steps, nin, n, call->size)) {
+    const int any_order = n > 1 && aligned && fr_any_order(args, steps, nin, n, call->size);
+    if ((n == 1 && aligned && !call->load) || (any_order && fr_lies_plain(call, steps))) {
+        call->scalar((const char *const *)args, args[nin], n);
+    } else if (any_order) {
         fr_plan plan;
         fr_memory memory = {.masked = 0};
         plan.view.naxes = 1;
