@@ -27,6 +27,7 @@ cdef object _as_axis(object axis)
 cdef inline bint _is_ndarray(object value) noexcept:
     return type(value) is cnp.ndarray
 
+cdef int plain_axis(object axis, int ndim) except -2
 cdef bint _is_handed_over(tuple values, object out, object where) except -1
 cdef bint _are_ints(tuple values) except -1
 cdef tuple _without(tuple shape, tuple axes, bint keepdims)

@@ -9,7 +9,7 @@ from fastrelu import _foreign
 from fastrelu._core import quietly
 
 cimport numpy as cnp
-from cpython.long cimport PyLong_CheckExact
+from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
 from libc.math cimport isfinite
 
 from fastrelu._core cimport NEITHER, _is_half, _number, as_target, class_of_dtype, computed_type, narrowed, widened
@@ -258,6 +258,18 @@ def blocks(cnp.ndarray x not None, int axis, int threads):
         if type(parts[k]) is not list:
             parts[k] = [parts[k]]
     return list(product(*parts))
+
+
+cdef int plain_axis(object axis, int ndim) except -2:
+    """An integer of Python as an axis from 0 on; -1 for anything else, and where there is no such axis."""
+    cdef int overflow = 0
+    cdef long at
+    if not PyLong_CheckExact(axis):
+        return -1
+    at = PyLong_AsLongAndOverflow(axis, &overflow)
+    if overflow or not -ndim <= at < ndim:
+        return -1
+    return <int>(at + ndim if at < 0 else at)
 
 
 cdef object _as_axis(object axis):

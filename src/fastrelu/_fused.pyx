@@ -10,7 +10,9 @@ from fastrelu._runtime import call_whole
 cimport numpy as cnp
 from cpython.object cimport PyObject
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
 
+from fastrelu._arguments cimport plain_axis
 from fastrelu._core cimport (
     FEW,
     FEW_ROWS,
@@ -41,6 +43,7 @@ from fastrelu._numpy cimport (
     NpyIter_GetOperandArray,
     PyArray_ISNOTSWAPPED,
     PyArray_IS_C_CONTIGUOUS,
+    PyArray_IS_F_CONTIGUOUS,
     PyArray_MatrixProduct2,
     PyArray_SAMESHAPE,
 )
@@ -122,41 +125,92 @@ cdef int _keep_apart(list inputs, list results, const Held *held, str name) exce
     return 0
 
 
-def small_sum(object x, object bias, object residual, bint in_place, bint whole=False):
-    """The sum of a small array, a bias along its last axis and a residual or None, as new memory or in x itself.
+cdef enum:
+    FILLED = 256  # elements that are added at a time where a bias is repeated
 
-    Returns None, and has done nothing, if any is no plain contiguous array of the same type, has another shape, or if x
-    is not small. With `in_place` x is the caller's own memory, to which the others do not refer; with `whole` the bias
-    has the shape of x.
+
+cdef void _repeat(char *to, const char *bias, Py_ssize_t length, Py_ssize_t inner, Py_ssize_t size) noexcept nogil:
+    """Write each number of a bias `inner` times side by side."""
+    cdef Py_ssize_t i, k, first = min(inner, 16), more
+    for i in range(length):
+        for k in range(first):
+            if size == 4:
+                (<cnp.npy_uint32 *>to)[k] = (<const cnp.npy_uint32 *>bias)[i]
+            else:
+                (<cnp.npy_uint64 *>to)[k] = (<const cnp.npy_uint64 *>bias)[i]
+        k = first
+        while k < inner:
+            more = min(k, inner - k)
+            memcpy(to + k * size, to, more * size)
+            k += more
+        to += inner * size
+
+
+cdef Py_ssize_t _side_by_side(cnp.ndarray x, int axis):
+    """How many elements with the same place along an axis lie side by side, in an array without gaps."""
+    if cnp.PyArray_DIM(x, axis) == 1:
+        return cnp.PyArray_SIZE(x)
+    return cnp.PyArray_STRIDE(x, axis) // cnp.PyArray_ITEMSIZE(x)
+
+
+cdef bint _is_repeated(cnp.ndarray x):
+    """Do elements share memory?"""
+    cdef int k
+    for k in range(cnp.PyArray_NDIM(x)):
+        if cnp.PyArray_STRIDE(x, k) == 0 and cnp.PyArray_DIM(x, k) > 1:
+            return True
+    return False
+
+
+def small_sum(object x, object bias, object residual, bint in_place, object axis=-1):
+    """The sum of a small array, a bias along an axis and a residual or None, as new memory or in x itself.
+
+    Returns None, and has done nothing, if any is no plain array of the same type, has another shape, or if x is not
+    small. With `in_place` x is the caller's own contiguous memory, to which the others do not refer, and the axis is
+    the last one.
     """
     if type(x) is not cnp.ndarray:
         return None
-    cdef cnp.ndarray y = <cnp.ndarray>x
-    cdef int dtype = cnp.PyArray_TYPE(y), own = type_of(dtype), last = cnp.PyArray_NDIM(y) - 1
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(y), length, size, row
-    if not (0 <= own < FR_OWN_TYPES and last >= 0 and 0 < n <= FEW and _is_native(y, dtype) and _is_native(bias, dtype)
-            and PyArray_IS_C_CONTIGUOUS(y) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>bias)):
+    cdef cnp.ndarray y = <cnp.ndarray>x, copied = None
+    cdef int dtype = cnp.PyArray_TYPE(y), own = type_of(dtype), at = plain_axis(axis, cnp.PyArray_NDIM(y))
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(y), length, size, block, start, inner = 1
+    if not (0 <= own < FR_OWN_TYPES and at >= 0 and 0 < n <= FEW and _is_native(y, dtype) and _is_native(bias, dtype)
+            and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>bias)):
         return None
     length = cnp.PyArray_SIZE(<cnp.ndarray>bias)
-    if whole:
-        if not PyArray_SAMESHAPE(bias, y):
-            return None
-    elif (cnp.PyArray_NDIM(<cnp.ndarray>bias) != 1 or length != cnp.PyArray_DIM(y, last)
-            or (length < FEW_ROWS and n > FEW_ROWS * length)):
+    if cnp.PyArray_NDIM(<cnp.ndarray>bias) != 1 or length != cnp.PyArray_DIM(y, at):
         return None
     if residual is not None and not (_is_native(residual, dtype) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>residual)
-                                     and PyArray_SAMESHAPE(residual, y)):
+                                     and PyArray_SAMESHAPE(residual, y) and PyArray_IS_C_CONTIGUOUS(y)):
         return None
+    if in_place and not (PyArray_IS_C_CONTIGUOUS(y) and at == cnp.PyArray_NDIM(y) - 1
+                         and (length >= FEW_ROWS or n <= FEW_ROWS * length)):
+        return None
+    if not (PyArray_IS_C_CONTIGUOUS(y) or PyArray_IS_F_CONTIGUOUS(y)):
+        if _is_repeated(y):  # NumPy would choose the layout of the sum by the bias too
+            return None
+        y = copied = cnp.PyArray_NewCopy(y, cnp.NPY_KEEPORDER)
     cdef fr_combine add = sum_loop(own)
-    cdef const char *start = <const char *>cnp.PyArray_DATA(y)
+    cdef const char *data = <const char *>cnp.PyArray_DATA(y)
     cdef const char *added = <const char *>cnp.PyArray_DATA(<cnp.ndarray>bias)
     size = size_of(dtype)
+    block = length
     if not in_place:
+        inner = _side_by_side(y, at)
         y = fresh_like(y, n * size)
     cdef char *to = <char *>cnp.PyArray_DATA(y)
     cdef fr_guard caller = fr_guard_open()
-    for row in range(n // length):
-        add(start + row * length * size, added, to + row * length * size, length)
+    if not in_place and n > length and (inner > 1 or length < FILLED):
+        # The first block of the sum holds the repeated bias until it is computed itself, after all others.
+        _repeat(to, added, length, inner, size)
+        added, block = to, length * inner
+        while 2 * block <= n and block < FILLED:
+            memcpy(to + block * size, to, block * size)
+            block *= 2
+    start = (n - 1) // block * block
+    while start >= 0:
+        add(data + start * size, added, to + start * size, min(block, n - start))
+        start -= block
     if residual is not None:
         add(to, <const char *>cnp.PyArray_DATA(<cnp.ndarray>residual), to, n)
     fr_guard_close(caller)

@@ -40,5 +40,6 @@ def small_biased(
     x: object,
     bias: object,
     residual: object,
+    axis: object,
     added: bool = True,
 ) -> tuple[Any, Any] | None: ...

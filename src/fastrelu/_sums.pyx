@@ -8,6 +8,7 @@ cimport numpy as cnp
 
 cimport fastrelu._core as _core
 cimport fastrelu._runtime as _runtime
+from fastrelu._arguments cimport plain_axis
 from fastrelu._numpy cimport PyArray_ISWRITEABLE, PyArray_SAMESHAPE
 from fastrelu import _core, _foreign, _runtime
 
@@ -493,9 +494,8 @@ def call_biased(object kernel, str isa, tuple numbers, object out, object grad, 
 
 
 cdef bint _is_small(object value, cnp.ndarray like) except -1:
-    """Is it a plain contiguous array that kernels read as it is, of the type and shape of another?"""
-    if not (_core._is_native(value, cnp.PyArray_TYPE(like)) and cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>value)
-            and PyArray_SAMESHAPE(<cnp.ndarray>value, like)):
+    """Is it a plain array that kernels read as it is, of the type and shape of another?"""
+    if not (_core._is_native(value, cnp.PyArray_TYPE(like)) and PyArray_SAMESHAPE(<cnp.ndarray>value, like)):
         return False
     _runtime.check_whole(value, "bias_act")
     return True
@@ -512,38 +512,41 @@ cdef bint _meet(cnp.ndarray x, cnp.ndarray y, bint data) noexcept:
 
 
 def small_biased(object kernel, str isa, tuple numbers, object out, object grad, object x, object bias,
-                 object residual, bint added=True):
-    """What :func:`call_biased` returns for a small array and a bias along its last axis, which is None if not `added`.
+                 object residual, object axis, bint added=True):
+    """What :func:`call_biased` returns for a small array and a bias along an axis, which is None if not `added`.
 
-    Returns None, and has done nothing, unless all operands are plain contiguous arrays of one type, `out` shares no
-    memory in part, and the parameters are plain numbers; or if a shape is wrong.
+    Returns None, and has done nothing, unless all operands are plain arrays of one type, contiguous where `out` is
+    given, which shares no memory in part, and the parameters are plain numbers; or if a shape is wrong.
     """
     cdef fr_biased biased
     cdef fr_sums_job job
     cdef const fr_sums_table *sums = <const fr_sums_table *>_runtime.tables(isa).sums
     cdef double rounded[_runtime.FR_MAX_PARAMETERS]
-    cdef cnp.ndarray dx, dbias, rooms, array
-    cdef cnp.npy_intp length, size
-    cdef int j, dtype, count = 4, level = _runtime.precision_here()
+    cdef cnp.npy_intp shape[_runtime.FR_MAX_AXES]
+    cdef cnp.ndarray dx, dbias, spread, rooms, array
+    cdef cnp.npy_intp length
+    cdef int j, at, ndim, dtype, level = _runtime.precision_here()
     if type(x) is not cnp.ndarray or not _runtime.has_kernels(cnp.PyArray_TYPE(<cnp.ndarray>x)):
         return None
     array = <cnp.ndarray>x
     dtype = cnp.PyArray_TYPE(array)
-    if not (0 < cnp.PyArray_SIZE(array) < _runtime.fr_load(&_runtime.settings.at_once) and cnp.PyArray_NDIM(array)
+    ndim = cnp.PyArray_NDIM(array)
+    at = plain_axis(axis, ndim)
+    if not (0 < cnp.PyArray_SIZE(array) < _runtime.fr_load(&_runtime.settings.at_once) and at >= 0
             and _is_small(x, array) and _is_small(grad, array) and (residual is None or _is_small(residual, array))):
         return None
-    length = cnp.PyArray_DIM(array, cnp.PyArray_NDIM(array) - 1)
-    if length == 1:
-        return None
+    length = cnp.PyArray_DIM(array, at)
     if added:
         if (not _core._is_native(bias, dtype) or not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>bias)
                 or cnp.PyArray_NDIM(<cnp.ndarray>bias) != 1 or cnp.PyArray_SIZE(<cnp.ndarray>bias) != length):
             return None
         _runtime.check_whole(bias, "bias_act")
-    cdef list arrays = [grad, x, bias if added else x]
     if out is not None:
         if not _is_small(out, array) or not PyArray_ISWRITEABLE(<cnp.ndarray>out):
             return None
+        for value in (out, grad, x, residual):
+            if value is not None and not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>value):
+                return None
         if (_meet(out, grad, True) or _meet(out, x, True) or (added and _meet(out, bias, False))
                 or (residual is not None and _meet(out, residual, True))):
             return None
@@ -551,27 +554,30 @@ def small_biased(object kernel, str isa, tuple numbers, object out, object grad,
     if biased.gradient == NULL:
         return None
     job.type = _runtime.type_of(dtype)
-    size = _runtime.size_of(dtype)
     biased.add = _runtime.tables(isa).convert.combine[job.type][0] if added else NULL
     biased.fused = _core.sum_kernel(kernel, job.type, level) if added else NULL
     biased.residual, biased.nnumbers = residual is not None, len(numbers)
     for j in range(biased.nnumbers):
-        biased.number[j] = <const char *>rounded + j * size
-    job.biased, job.nparams, job.inner, job.kept = &biased, 1, 1, length
-    job.outer = cnp.PyArray_SIZE(array) // length
-    sums.split(&job)  # into one task
-    dx = <cnp.ndarray>out if out is not None else _runtime.fresh_like(array, cnp.PyArray_SIZE(array) * size)
+        biased.number[j] = <const char *>rounded + j * _runtime.size_of(dtype)
+    job.biased, job.nparams = &biased, 1
+    dx = <cnp.ndarray>out if out is not None else _core.empty_like(array)
     dbias = cnp.PyArray_SimpleNew(1, &length, dtype)
-    cdef cnp.npy_intp room = sums.room(&job)
-    rooms = cnp.PyArray_SimpleNew(1, &room, cnp.NPY_INT8)
-    arrays.append(dx)
+    # The bias, or an array of its shape, in a shape that broadcasts to that of x.
+    shape[0] = length
+    for j in range(1, ndim - at):
+        shape[j] = 1
+    array = <cnp.ndarray>bias if added else dbias
+    spread = cnp.PyArray_SimpleNewFromData(ndim - at, shape, dtype, cnp.PyArray_DATA(array))
+    cdef list arrays = [grad, x, spread, dx]
     if residual is not None:
         arrays.append(residual)
-        count = 5
-    job.view.naxes = 2 if job.outer > 1 else 1
-    job.view.shape[0], job.view.shape[1] = length, job.outer
-    for j in range(count):
-        job.view.stride[0][j], job.view.stride[1][j] = size, 0 if j == 2 else length * size
+    _look(&job, arrays, dx)
+    sums.split(&job)
+    if job.across * job.along > 1:
+        return None
+    cdef cnp.npy_intp room = sums.room(&job)
+    rooms = cnp.PyArray_SimpleNew(1, &room, cnp.NPY_INT8)
+    for j in range(len(arrays)):
         job.view.origin[j] = <char *>cnp.PyArray_DATA(<cnp.ndarray>arrays[j])
     job.result[0] = <char *>cnp.PyArray_DATA(dbias)
     sums.run(&job, 0, <char *>cnp.PyArray_DATA(rooms))

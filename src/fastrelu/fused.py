@@ -245,16 +245,13 @@ def bias_act(
     if parameters:
         check_shapes("bias_act", "x", x, parameters)
     kernel = kernels[call.kernel]
-    total = small_sum(x, bias, residual, False) if axis is _LAST or _is_last(x, axis) else None
+    total = small_sum(x, bias, residual, False, axis)
     if total is not None:
         return run(kernel, out, True, total, *call.numbers)
     x = _array(x)
     terms = _terms(x, bias, residual, axis)
     if terms:
         terms[0] = _repeated(x, terms[0])
-        total = small_sum(x, terms[0], terms[1] if len(terms) > 1 else None, False, True)
-        if total is not None:
-            return run(kernel, out, True, total, *call.numbers)
     fused = tuple((0, ADD, term) for term in terms)
     results = call_fused("bias_act", ((kernel, (x, *call.numbers), fused, out),)) if fused else None
     return call.function()(_sum("bias_act", x, bias, residual, terms), out=out) if results is None else results[0]
@@ -321,11 +318,7 @@ def bias_act_backward(
     if parameters:
         check_shapes("bias_act_backward", "x", x, parameters)
     kernel = kernels[f"{call.kernel}_backward"]
-    small = (
-        small_biased(kernel, isa, call.numbers, out, grad, x, bias, residual)
-        if axis is _LAST or _is_last(x, axis)
-        else None
-    )
+    small = small_biased(kernel, isa, call.numbers, out, grad, x, bias, residual, axis)
     if small is not None:
         return small
     grad = _array(grad)
@@ -361,11 +354,7 @@ def bias_act_backward_from_output(
         raise ValueError(f"the output of {call.name} does not determine its gradient: use bias_act_backward")
     if parameters:
         check_shapes("bias_act_backward_from_output", "y", y, parameters)
-    small = (
-        small_biased(kernel, isa, call.numbers, out, grad, y, None, None, added=False)
-        if axis is _LAST or _is_last(y, axis)
-        else None
-    )
+    small = small_biased(kernel, isa, call.numbers, out, grad, y, None, None, axis, added=False)
     if small is not None:
         return small
     grad, y = _array(grad), _array(y)
