@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import subprocess
 import sys
@@ -514,6 +515,76 @@ def test_gradient_of_a_bias_is_summed_in_double(kind: Any, axis: int) -> None:
         assert_same_bits(total, found.astype(np.float64).sum(rest).astype(kind), axis)
 
 
+# --- Between terms ------------------------------------------------------------------------------------------------------
+
+
+def laid_out(values: Callable[[tuple[int, ...]], Array]) -> list[Callable[[tuple[int, ...]], Array]]:
+    """Return functions that lay out values of a shape: contiguous, transposed, strided, reversed."""
+    return [
+        values,
+        lambda shape: values(shape[::-1]).T,
+        lambda shape: values((*shape[:-1], 2 * shape[-1]))[..., ::2],
+        lambda shape: values(shape)[..., ::-1],
+    ]
+
+
+@each_half
+@pytest.mark.parametrize("precision", ["fast", "accurate"])
+def test_fused_passes(half: np.dtype[Any], precision: Precision) -> None:
+    """Fused passes and gated units have the bits of NumPy's sums and products around the function, whatever the bits."""
+    rng = np.random.default_rng(0)
+
+    def values(shape: tuple[int, ...]) -> Array:
+        return rng.integers(0, 1 << 16, shape).astype(np.uint16).view(half)
+
+    with fr.precision(precision), np.errstate(all="ignore"):
+        for shape, make in itertools.product([(3, 4), (37, 62), (3, 2, 700)], laid_out(values)):
+            x, residual, grad = make(shape), make(shape), make(shape)
+            for axis, name in itertools.product((-1, 0), ("relu", "gelu", "elu")):
+                f, backward = getattr(fr, name), getattr(fr, f"{name}_backward")
+                bias = values((shape[axis],))
+                total = x + bias.reshape([-1 if k == axis % x.ndim else 1 for k in range(x.ndim)])
+                out = make(shape)
+                assert_same_bits(fr.fused.bias_act(x, bias, name, axis=axis, out=out), f(total))
+                found = fr.fused.bias_act(x, bias, name, residual=residual, axis=axis)
+                assert_same_bits(found, f(total + residual))
+                dx, _ = fr.fused.bias_act_backward(grad, x, bias, name, residual=residual, axis=axis)
+                assert_same_bits(dx, backward(grad, total + residual))
+            for unit_of, name in ((fr.glu, "sigmoid"), (fr.swiglu, "silu"), (fr.geglu, "gelu"), (fr.reglu, "relu")):
+                f, backward = getattr(fr, name), getattr(fr, f"{name}_backward")
+                assert_same_bits(unit_of((x, residual)), f(x) * residual)
+                of_gate, of_value = getattr(fr, f"{unit_of.__name__}_backward")(grad, (x, residual))
+                assert_same_bits(of_gate, backward(grad * residual, x))
+                assert_same_bits(of_value, f(x) * grad)
+            gate, value = np.minimum(x, half.type(2)), fr.hard_tanh(residual, -2.0, 2.0) + half.type(1)
+            assert_same_bits(fr.swiglu((x, residual), limit=2.0, offset=1.0), fr.silu(gate) * value)
+
+
+@each_half
+def test_gradients_with_options(half: np.dtype[Any]) -> None:
+    """Gradients of rows with options are those of float32, rounded once, in any layout, and into `out` of other types."""
+    rng = np.random.default_rng(0)
+    for make in laid_out(lambda shape: rng.standard_normal(shape).astype(half)):
+        grad, x, bias = make((37, 62)), make((37, 62)), make((37, 62))
+        wide_grad, wide_x, wide_bias = (a.astype(np.float32) for a in (grad, x, bias))
+        for name, axis in itertools.product(("softmax", "log_softmax"), (-1, 0, None)):
+            y = getattr(fr, name)(x, axis)
+            f, g = (getattr(fr, f"{name}_backward_{suffix}") for suffix in ("from_output", "parameters"))
+            expected = f(wide_grad, y.astype(np.float32), axis, scale=0.3).astype(half)
+            assert_same_bits(f(grad, y, axis, scale=0.3), expected)
+            for into in ("f4", "f8", half):
+                out = np.empty((37, 62), into)
+                assert f(grad, y, axis, scale=0.3, out=out) is out
+                assert_same_bits(out, expected.astype(into))
+            options: dict[str, Any] = {"scale": 0.5, "softcap": 3.0, "sink": 1.0}
+            found = g(grad, x, axis, bias=bias, **options)
+            for one, other in zip(found, g(wide_grad, wide_x, axis, bias=wide_bias, **options), strict=True):
+                assert_same_bits(one, other.astype(half))
+        y = fr.gumbel_softmax(x, rng=0)
+        expected = fr.gumbel_softmax_backward_from_output(wide_grad, y.astype(np.float32), tau=0.3).astype(half)
+        assert_same_bits(fr.gumbel_softmax_backward_from_output(grad, y, tau=0.3), expected)
+
+
 # --- Copies -----------------------------------------------------------------------------------------------------------
 
 
@@ -573,5 +644,5 @@ def test_no_other_copies() -> None:
         ("module.py", "np.copyto(to, source)"),
         # Numbers into an array, or a few calls of ours: other frameworks' names.
         ("_composed.py", "np.copyto(y, least, where=(y == -np.inf) & np.asarray(where, bool))"),
-        ("_composed.py", 'np.copyto(array, value, where=where, casting="unsafe")'),
+        ("_composed.py", 'np.copyto(array, value, where=_above(x, beta, threshold), casting="unsafe")'),
     }

@@ -431,17 +431,14 @@ cdef int computed_type(int dtype, int level) noexcept:
     return cnp.NPY_DOUBLE if type == FR_float64 else cnp.NPY_FLOAT
 
 
-cdef cnp.ndarray _moved(cnp.ndarray x, int dtype, bint load, fr_move store=NULL):
-    """An array converted between a 16-bit type and one that has kernels, in the same order of axes."""
-    cdef int half = type_of(cnp.PyArray_TYPE(x) if load else dtype)
-    cdef const fr_call *how = &(<Kernel>_kernels[0]).calls[half][
-        (dtype if load else cnp.PyArray_TYPE(x)) == cnp.NPY_DOUBLE]
-    cdef fr_move move = how.load if load else store if store != NULL else how.convert.store[how.type][how.format]
-    if not (PyArray_ISALIGNED(x) and PyArray_ISNOTSWAPPED(x) and _is_dense(x)):
-        if load and PyArray_ISNOTSWAPPED(x):
-            x = x.view(np.uint16)  # NumPy crashes in copies of bfloat16 for which it finds no memory
-        x = np.array(x, (<object>x).dtype.newbyteorder("="), order="K", copy=True, subok=False)
-    cdef cnp.ndarray y = np.empty_like(x, dtype_of(type_of(dtype)), subok=False)
+cdef fr_move _move_of(int half, bint double_, bint load) noexcept:
+    """What converts elements of a 16-bit type, and back unless it is to `load`, to float32 or to float64."""
+    cdef const fr_call *how = &(<Kernel>_kernels[0]).calls[half][double_]
+    return how.load if load else how.convert.store[how.type][how.format]
+
+
+cdef int _move_all(fr_move move, cnp.ndarray x, cnp.ndarray y) except -1:
+    """Convert the elements of an array into another, in the order in which they lie in both."""
     cdef const char *source = <const char *>cnp.PyArray_DATA(x)
     cdef char *target = <char *>cnp.PyArray_DATA(y)
     cdef Py_ssize_t n = cnp.PyArray_SIZE(x)
@@ -450,6 +447,19 @@ cdef cnp.ndarray _moved(cnp.ndarray x, int dtype, bint load, fr_move store=NULL)
         caller = fr_guard_open()
         move(source, target, n)
         fr_guard_close(caller)
+    return 0
+
+
+cdef cnp.ndarray _moved(cnp.ndarray x, int dtype, bint load, fr_move store=NULL):
+    """An array converted between a 16-bit type and one that has kernels, in the same order of axes."""
+    cdef int half = type_of(cnp.PyArray_TYPE(x) if load else dtype)
+    cdef bint double_ = (dtype if load else cnp.PyArray_TYPE(x)) == cnp.NPY_DOUBLE
+    if not (PyArray_ISALIGNED(x) and PyArray_ISNOTSWAPPED(x) and _is_dense(x)):
+        if load and PyArray_ISNOTSWAPPED(x):
+            x = x.view(np.uint16)  # NumPy crashes in copies of bfloat16 for which it finds no memory
+        x = np.array(x, (<object>x).dtype.newbyteorder("="), order="K", copy=True, subok=False)
+    cdef cnp.ndarray y = np.empty_like(x, dtype_of(type_of(dtype)), subok=False)
+    _move_all(store if store != NULL else _move_of(half, double_, load), x, y)
     return y
 
 
@@ -1007,19 +1017,47 @@ def stored(str name, object result, object out):
 
 
 def copy_into(target not None, result, where=True):
-    """Write a result into an array of its shape, cast if its kind stays: np.copyto, but for bfloat16.
+    """Write a result into an array of its shape, cast if its kind stays: np.copyto, but for 16-bit types.
 
-    NumPy crashes in copies and casts of bfloat16 for which it finds no memory.
+    NumPy takes ten times as long to cast float16, and crashes in copies and casts of bfloat16 for which it finds no
+    memory.
     """
     if isinstance(result, np.ndarray) and np.can_cast(result.dtype, target.dtype, "same_kind"):
-        if result.dtype != target.dtype and FR_bfloat16 in (type_of(target.dtype.num), type_of(result.dtype.num)):
+        if result.dtype != target.dtype and (_is_16_bit(target.dtype) or _is_16_bit(result.dtype)):
+            if where is True and _cast_in_place(target, result):
+                return
             result = as_native(np.asarray(result))
-            if is_bfloat16(target.dtype) and result.dtype.char in "fd":
+            if _is_16_bit(target.dtype) and result.dtype.char in "fd":
                 result = as_half(result, target.dtype)
         if is_bfloat16(result.dtype) and result.dtype == target.dtype:
             target, result = target.view(np.uint16), np.asarray(result).view(np.uint16)
     copy = np.copyto if getattr(result, "dtype", None) == target.dtype else _copy_quietly
     copy(target, result, casting="same_kind", where=where)
+
+
+cdef bint _is_16_bit(cnp.dtype dtype) noexcept:
+    """Is it a type without kernels of its own?"""
+    return type_of(dtype.type_num) >= <int>FR_OWN_TYPES
+
+
+cdef bint _cast_in_place(object target, object x) except -1:
+    """Cast an array between a 16-bit type and one that has kernels right into another of its layout, if they are so."""
+    cdef cnp.ndarray source, to
+    cdef bint load
+    cdef int wide, half
+    if not (type(target) is cnp.ndarray and type(x) is cnp.ndarray):
+        return False
+    source, to = x, target
+    load = _is_16_bit(<cnp.dtype>source.descr)
+    half, wide = cnp.PyArray_TYPE(source), cnp.PyArray_TYPE(to)
+    if not load:
+        half, wide = wide, half
+    if (not has_kernels(wide) or not PyArray_ISWRITEABLE(to) or _why_not_placed(source) or _why_not_placed(to)
+            or not PyArray_SAMESHAPE(source, to) or not PyArray_IS_C_CONTIGUOUS(source)
+            or not PyArray_IS_C_CONTIGUOUS(to) or _extents_meet(source, to)):
+        return False
+    _move_all(_move_of(type_of(half), wide == cnp.NPY_DOUBLE, load), source, to)
+    return True
 
 
 def check_types(str name, names, values):

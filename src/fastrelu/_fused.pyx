@@ -25,6 +25,7 @@ from fastrelu._core cimport (
     _fresh_for,
     _is_native,
     _number,
+    _number_type,
     _open,
     _plan,
     _why_not_target,
@@ -102,13 +103,15 @@ cdef void _passes_share(const void *job, long share, long shares, int part) noex
             run_plan(&passes.plans[k], share * passes.chunks + chunk, shares * passes.chunks)
 
 
-cdef bint _is_fusible(list arrays, object out, int dtype) except -1:
-    """Can the driver read all of these in place and write into `out`, if there is one?"""
-    cdef int ndim = 0
-    for array in arrays:
-        if not _is_native(array, dtype):
+cdef bint _is_fusible(Kernel kernel, list operands, object out, int dtype) except -1:
+    """Can the driver read all of these in place, parameters that are numbers aside, and write into `out`?"""
+    cdef int j, ndim = 0
+    for j in range(len(operands)):
+        if kernel.ndata <= j < kernel.nin and type(operands[j]) is float:
+            continue
+        if not _is_native(operands[j], dtype):
             return False
-        ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>array))
+        ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>operands[j]))
     return ndim > 0 and (out is None or not _why_not_target(out, dtype))
 
 
@@ -247,21 +250,21 @@ def call_fused(str name, tuple passes):
         if type(args[0]) is not cnp.ndarray:
             return None
         own = type_of(cnp.PyArray_TYPE(<cnp.ndarray>args[0]))
-        if not 0 <= own < FR_OWN_TYPES:
+        if own < 0:
             return None
         dtype = dtype_of(own).type_num
         if kernel.nparams:
-            _check_params(kernel, args, kernel.calls[own][level].type)
-        for j in range(kernel.ndata, kernel.nin):
-            if type(args[j]) is float:
-                args[j] = _as_array(args[j], dtype)
+            _check_params(kernel, args, type_of(_number_type(dtype)))
         args = args[:]
         for term in terms:  # Cython 3.3 releases an item twice where a comprehension finds no memory
             args.append(term[2])
         arrays.append(args)
         held[k].count = 0
-        if not _is_fusible(args, out, dtype):
+        if not _is_fusible(kernel, args, out, dtype):
             return None
+        for j in range(kernel.ndata, kernel.nin):
+            if type(args[j]) is float:
+                args[j] = _as_array(args[j], _number_type(dtype))
         for array in args:
             keep(&held[k], <cnp.ndarray>array)
         keep(&held[k], <cnp.ndarray>out)

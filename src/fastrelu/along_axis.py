@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import _foreign, runtime
 from fastrelu._arguments import as_scale, spread, spread_mask
-from fastrelu._core import joint_dtype, quiet, quietly, stored, target_in_place
+from fastrelu._core import as_half, as_native, joint_dtype, quiet, stored, target_in_place
 from fastrelu._cross_entropy import cross_entropy as _cross_entropy
 from fastrelu._logsumexp import logsumexp as _logsumexp
 from fastrelu._logsumexp import logsumexp_backward as _logsumexp_backward
@@ -94,7 +94,7 @@ def _noisy(name: str, x: ArrayLike, axis: Axis, tau: float, rng: Any) -> NDArray
     if noise.min(initial=1) < tiny:  # which is rare; to look for it costs less than to change each
         np.maximum(noise, tiny, out=noise)
     np.log(noise, out=noise)
-    np.subtract(x, noise, out=noise)
+    np.subtract(as_native(x), noise, out=noise)
     if tau < 2.0**-20 and x.size:  # the quotients may overflow where their differences do not
         top = noise.max(axis, keepdims=True, initial=-np.inf, where=np.isfinite(noise))
         np.subtract(noise, np.where(np.isfinite(top), top, 0), out=noise)
@@ -108,24 +108,23 @@ def _scaled_from_output(name: str, kind: int, grad: Any, y: Any, axis: Axis, sca
     """Return the gradient from the output, times a scale; a type of 16 bits is rounded once."""
     factor = as_scale(name, scale)
     grad, y = (np.asarray(v) if isinstance(v, (list, tuple)) else v for v in (grad, y))
-    dtype = joint_dtype(grad, y)
-    foreign = _foreign.is_foreign(grad) or _foreign.is_foreign(y)
-    halves = dtype.itemsize == 2 and not foreign
-    if not (halves or foreign or _foreign.is_foreign(out)):
+    if not (_foreign.is_foreign(grad) or _foreign.is_foreign(y) or _foreign.is_foreign(out)):
         return from_output(_rows, kind, grad, y, axis, out, factor)
-    if halves:
-        grad, y = (as_real(name, v).astype(np.float32) for v in (grad, y))
     dx = from_output(_rows, kind, grad, y, axis, None)
-    dx = np.multiply(dx, factor, out=dx if type(dx) is np.ndarray else None)
-    return stored(name, dx.astype(dtype) if halves else dx, out)
+    return stored(name, np.multiply(dx, factor, out=dx if type(dx) is np.ndarray else None), out)
 
 
 def _summed(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return values summed to a shape that broadcasts to theirs, in float64."""
+    """Return values summed to a shape that broadcasts to theirs, in float64; or the values where nothing is summed."""
     lead = values.ndim - len(shape)
     long = tuple(k for k in range(values.ndim) if k < lead or (shape[k - lead] == 1 != values.shape[k]))
-    found: NDArray[Any] = values.sum(long, np.float64) if long else values.astype(np.float64)
+    found: NDArray[Any] = values.sum(long, np.float64) if long else values
     return np.asarray(found).reshape(shape)  # no scalar, which NumPy cannot index where memory ends
+
+
+def _rounded(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return a copy of values of float32 or float64 in the type of a result."""
+    return as_half(values, dtype) if dtype.itemsize == 2 else values.astype(dtype)
 
 
 @quiet
@@ -156,7 +155,7 @@ def _backward_parameters(
         kinds.append(v if type(v := operands[operand]) in (int, float, np.ndarray) else array)
     result = joint_dtype(*kinds)
     work = np.dtype(np.float32) if result.itemsize == 2 else result
-    grad, x = (arrays[k].astype(work, copy=False) for k in ("grad", "x"))
+    grad, x = (as_native(arrays[k]).astype(work, copy=False) for k in ("grad", "x"))
     if grad.shape != x.shape:
         raise ValueError(f"{name}: grad must have the shape of x, {x.shape}, not {grad.shape}")
     Load(name, scale, bias, _capper, softcap, sink).choose(name, work.num)
@@ -175,10 +174,10 @@ def _backward_parameters(
         _rows, name, kind, grad, x, axes, load, _capper_backward, mask, keeps, copied, target
     )
     dscale = np.float64(slope).astype(result)
-    dbias = None if bias is None else _summed(dx if dz is None else dz, arrays["bias"].shape).astype(result)[()]
-    dsink = None if sink is None else _summed(dsinks, arrays["sink"].shape).astype(result)[()]
+    dbias = None if bias is None else _rounded(_summed(dx if dz is None else dz, arrays["bias"].shape), result)[()]
+    dsink = None if sink is None else _rounded(_summed(dsinks, arrays["sink"].shape), result)[()]
     if dx is not out:
-        dx = stored(name, dx.astype(result, copy=False)[()], out)
+        dx = stored(name, (dx if dx.dtype == result else _rounded(dx, result))[()], out)
     return dx, dscale, dbias, dsink
 
 
@@ -871,7 +870,7 @@ def gumbel_softmax(
     soft = forward(_rows, _SOFTMAX, noisy, axis, noisy if hard else target, where)
     y = forward(_rows, _HARDMAX, soft, axis, target, where) if hard else soft
     if rounded:
-        y = stored("gumbel_softmax", quietly(y.astype, kind), out)
+        y = stored("gumbel_softmax", as_half(np.asarray(y), kind)[()], out)
     return y if wrap is None else wrap(y)
 
 
@@ -913,11 +912,7 @@ def gumbel_softmax_backward_from_output(
     """
     tau = _temperature(tau)
     _foreign.refuse("gumbel_softmax_backward_from_output", grad=grad, y=y, out=out)
-    if tau == 1 or joint_dtype(grad, y).itemsize != 2:
-        return from_output(_rows, _SOFTMAX, grad, y, axis, out, tau, True)
-    dx = from_output(_rows, _SOFTMAX, grad, y, axis, None)
-    dx = quietly(np.divide, dx, _at_least_tiny(tau, dx.dtype), out=dx if np.ndim(dx) else None)
-    return stored("gumbel_softmax_backward_from_output", dx, out)
+    return from_output(_rows, _SOFTMAX, grad, y, axis, out, tau, True)
 
 
 def logsumexp(

@@ -13,16 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import activations
 from fastrelu._catalogue import check_name
+from fastrelu._core import as_native, check_types, joint_dtype, quiet, stored, target_in_place
 from fastrelu._core import call as run
-from fastrelu._core import check_types, joint_dtype, quiet, stored, target_in_place
 from fastrelu._entries import entries
 from fastrelu._foreign import is_foreign, refuse, refuse_untyped
 from fastrelu._fused import ADD, call_fused, small_sum
 from fastrelu._options import axis_index
-from fastrelu._runtime import call_whole
 from fastrelu._sums import call_biased, small_biased
 from fastrelu._typing import Output
-from fastrelu.gated_units import broadcasts
+from fastrelu.gated_units import broadcasts, combined, is_16_bit
 from fastrelu.runtime import isa, kernels
 
 __all__ = ["bias_act", "bias_act_", "bias_act_backward", "bias_act_backward_from_output"]
@@ -179,7 +178,7 @@ def _sum(name: str, x: Any, bias: Any, residual: Any, terms: list[Any]) -> Any:
         x = x.astype(joint_dtype(x, *terms))
     with np.errstate(all="ignore"):  # a pass of the kernels adds no warnings either
         for term in terms:
-            x = call_whole("bias_act", np.add, x, term)
+            x = combined("bias_act", ADD, x, term)
     return x
 
 
@@ -230,8 +229,8 @@ def bias_act(
 
     Notes
     -----
-    One pass over memory if the operands are arrays of one type, float32 or float64. Other operands are added by NumPy
-    first, with the same result; integers in the type of the result, where their sums do not wrap.
+    One pass over memory if the operands are arrays of one floating-point type. Other operands are added first, with the
+    same result; integers in the type of the result, where their sums do not wrap.
 
     Examples
     --------
@@ -330,7 +329,9 @@ def bias_act_backward(
     if results is None:
         name = "bias_act_backward"
         refuse(name, grad=grad, x=x, bias=bias, residual=residual)
-        dx = call.function("_backward")(grad, _sum(name, x, bias, residual, terms))
+        passes = ((kernel, (grad, x, *call.numbers), tuple((1, ADD, term) for term in terms), None),)
+        found = call_fused(name, passes) if terms and is_16_bit(x) else None
+        dx = call.function("_backward")(grad, _sum(name, x, bias, residual, terms)) if found is None else found[0]
         of_bias = None if bias is None else _summed(dx, np.zeros(np.shape(terms[0]), dx.dtype))
         results = stored(name, dx, out), of_bias
     return results[0], results[1] if bias is None else results[1].reshape(np.shape(bias))
@@ -376,14 +377,15 @@ def _shape_of_bias(x: Any, axis: int) -> NDArray[Any]:
 
 
 @quiet
-def _summed(dx: Any, bias: Any) -> Any:
-    """Return the sum of a gradient over all axes along which the bias does not vary."""
+def _summed(dx: Any, bias: Any, scratch: NDArray[Any] | None = None) -> Any:
+    """Return the sum of a gradient over all axes along which the bias does not vary; `scratch` is nobody else's."""
     if type(dx) is not np.ndarray and not isinstance(dx, np.ma.MaskedArray):
         dx = np.asarray(dx)
     if np.result_type(dx).itemsize == 2:  # in double, as the others
-        return _summed(np.asarray(dx).astype(np.float64), np.zeros(np.shape(bias))).astype(dx.dtype)
+        wide = as_native(np.asarray(dx)).astype(np.float64)
+        return _summed(wide, np.zeros(np.shape(bias)), wide).astype(dx.dtype)
     # This gradient is `dx` itself.
-    results = call_biased(kernels["leaky_relu_backward"], isa, (1.0,), None, dx, dx, bias, None, added=False)
+    results = call_biased(kernels["leaky_relu_backward"], isa, (1.0,), scratch, dx, dx, bias, None, added=False)
     if results is not None:
         return results[1].ravel()
     missing = np.ndim(dx) - np.ndim(bias)

@@ -12,12 +12,21 @@ from operator import methodcaller
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import _gated, activations
-from fastrelu._core import check_types, copy_into, empty_like, explaining, joint_dtype, quietly, target_in_place
+from fastrelu._core import (
+    as_native,
+    check_types,
+    copy_into,
+    empty_like,
+    explaining,
+    joint_dtype,
+    quietly,
+    target_in_place,
+)
 from fastrelu._foreign import is_foreign, refuse, refuse_labels, refuse_untyped
-from fastrelu._fused import MULTIPLY, call_fused
+from fastrelu._fused import ADD, MULTIPLY, call_fused
 from fastrelu._options import axis_index, choice, real_number
 from fastrelu._runtime import call_whole
 from fastrelu._typing import Output
@@ -37,6 +46,8 @@ __all__ = [
 Gate = Literal["first", "second"]
 Layout = Literal["halves", "interleaved"]
 Pair = tuple[ArrayLike, ArrayLike]
+
+_USUAL = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 class Unit:
@@ -146,10 +157,14 @@ class Unit:
     def clipped(self, gate: Any, value: Any) -> tuple[Any, Any]:
         """Return gate and value, which have the type of a result, within `limit`, and the value plus `offset`."""
         if self.limit is not None:
-            gate = call_whole(self.name, np.minimum, gate, gate.dtype.type(self.limit))
+            highest = gate.dtype.type(self.limit)
+            if is_16_bit(gate):  # NumPy takes ten times as long
+                gate = activations.hard_tanh(gate, -math.inf, float(highest))
+            else:
+                gate = call_whole(self.name, np.minimum, gate, highest)
             value = activations.hard_tanh(value, -self.limit, self.limit)
         if self.offset:
-            value = call_whole(self.name, np.add, value, value.dtype.type(self.offset))
+            value = combined(self.name, ADD, value, np.asarray(self.offset, value.dtype))
         return gate, value
 
     def forward(self, x: Any, out: Any) -> Any:
@@ -171,11 +186,14 @@ class Unit:
             if not plain:
                 refuse_untyped(self.name, gate=gate, value=value)
                 gate, value = self.clipped(*(_as_type(self.name, a, joint_dtype(a)) for a in (gate, value)))
+            gate = self.function(gate)
+            if target is None or type(target) is np.ndarray:
+                product = combined(self.name, MULTIPLY, gate, value, target)
+                return product if target is None else given
             if isinstance(target, np.ndarray):
-                call_whole(self.name, np.multiply, self.function(gate), value, target)
+                call_whole(self.name, np.multiply, gate, value, target)
                 return given
-            multiply = np.multiply if target is None else functools.partial(np.multiply, out=target)
-            return call_whole(self.name, multiply, self.function(gate), value)
+            return call_whole(self.name, functools.partial(np.multiply, out=target), gate, value)
 
     def backward(self, grad: Any, x: Any, out: Any) -> Any:
         """Return the gradient in the layout of the input."""
@@ -254,8 +272,8 @@ class Unit:
             # Products of integers would wrap.
             grad, gate, value = (_as_type(self.name, a, kind) for a in (grad, gate, value))
             inner, outer = self.clipped(gate, value)
-            of_value = call_whole(self.name, np.multiply, self.function(inner), grad)
-            of_gate = self.function_backward(call_whole(self.name, np.multiply, grad, outer), inner)
+            of_value = combined(self.name, MULTIPLY, self.function(inner), grad)
+            of_gate = self.function_backward(combined(self.name, MULTIPLY, grad, outer), inner)
         last = kernels["identity"]
         of_both: tuple[tuple[Any, ...], ...] = (of_gate,), (of_value,)
         if self.limit is not None:
@@ -355,7 +373,31 @@ def _shaped(value: Any) -> Any:
 
 
 def _as_type(name: str, array: Any, kind: np.dtype[Any]) -> Any:
+    array = array if array.dtype == kind else _widened(name, array)
     return array if array.dtype == kind else call_whole(name, methodcaller("astype", kind), array)
+
+
+def is_16_bit(array: Any) -> bool:
+    """Whether it is a plain array of a type of 16 bits, with which NumPy takes its time."""
+    return type(array) is np.ndarray and array.dtype.itemsize == 2 and array.dtype.kind not in "iu"
+
+
+def _widened(name: str, array: Any) -> Any:
+    """Return a plain array of a type of 16 bits in float32, and others as they are."""
+    return call_whole(name, as_native, array) if is_16_bit(array) else array
+
+
+def combined(name: str, how: int, a: Any, b: Any, out: NDArray[Any] | None = None) -> Any:
+    """Return the sum or the product of two arrays as NumPy rounds it, in `out` if it is given."""
+    halves = is_16_bit(a), is_16_bit(b)
+    if all(halves):
+        results = call_fused(name, ((kernels["identity"], (a,), ((0, how, b),), out),))
+        if results is not None:
+            return results[0]
+    elif any(halves) and getattr(b if halves[0] else a, "dtype", None) in _USUAL:
+        a, b = _widened(name, a), _widened(name, b)
+    function = np.add if how == ADD else np.multiply
+    return call_whole(name, function, a, b) if out is None else call_whole(name, function, a, b, out)
 
 
 def broadcasts(array: Any, shape: tuple[int, ...]) -> bool:

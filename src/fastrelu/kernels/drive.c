@@ -450,7 +450,7 @@ static int fr_fits_direct(const fr_plan *plan, const fr_memory *memory) {
 /* Finds the moves between the operands and blocks of the kernel's type. */
 static void fr_choose_moves(fr_plan *plan, const fr_memory *memory) {
     const fr_call *call = plan->call;
-    int nin = call->ndata + call->nparams;
+    int nin = call->ndata + call->nparams, product = 0;
     plan->converted = plan->masked = memory && memory->masked;
     plan->rounded = memory && call->store && memory->format[nin] != call->format;
     plan->nterms = memory ? memory->nterms : 0;
@@ -459,13 +459,19 @@ static void fr_choose_moves(fr_plan *plan, const fr_memory *memory) {
     for (int k = 0; k < plan->nterms; k++) {
         plan->changed[k] = memory->changed[k];
         plan->how[k] = call->convert->combine[call->type][memory->how[k]];
+        product |= plan->changed[k] == nin;
     }
     for (int j = 0; j < fr_operands(plan); j++) {
         plan->move[j] = plan->swap[j] = NULL;
         plan->size[j] = memory ? memory->size[j] : call->itemsize;
+        if (memory && j > nin + plan->masked && call->load) {
+            plan->move[j] = call->load;
+            plan->converted = 1;
+        }
         if (!memory || j > nin || plan->direct) continue;
         const fr_move(*moves)[FR_FORMATS] = j < nin ? call->convert->load : call->convert->store;
-        plan->move[j] = j == nin && call->store && !plan->rounded ? call->store : moves[call->type][memory->format[j]];
+        const int own = j == nin && call->store && !plan->rounded && !product;
+        plan->move[j] = own ? call->store : moves[call->type][memory->format[j]];
         if (memory->swapped[j]) plan->swap[j] = call->convert->swap[memory->size[j]];
         plan->converted |= fr_is_loaded(plan, j);
     }
@@ -477,7 +483,8 @@ static fr_fused fr_find_fused(const fr_plan *plan) {
     const fr_call *call = plan->call;
     const int product = call->ndata == 1 ? call->ndata + call->nparams : 0;
     const int sums = plan->nterms && plan->how[0] == call->convert->combine[call->type][FR_ADD];
-    if (!plan->nterms || (plan->nterms > 1 && !sums) || (plan->streamed && call->ndata == 1)) return NULL;
+    if (call->store || !plan->nterms) return NULL;
+    if ((plan->nterms > 1 && !sums) || (plan->streamed && call->ndata == 1)) return NULL;
     for (int k = 0; k < plan->nterms; k++)
         if (plan->how[k] != plan->how[0] || plan->changed[k] != (sums ? call->ndata - 1 : product)) return NULL;
     return call->fused[sums ? FR_ADD : FR_MULTIPLY];
@@ -680,6 +687,19 @@ static void fr_store_box(const fr_plan *plan, int operand, char *out, const ptrd
     else if (mask && direct) call->convert->masked[plan->size[operand]](block, mask, out, n);
     else if (mask) fr_store_rows(plan, operand, out, extent, mask, block);
     else fr_copy_box(plan, operand, out, extent, block, 0);
+}
+
+enum { FR_ROUND_STEP = 128 }; /* elements that are rounded at a time: a block more would take room on the stack */
+
+/* Rounds a block to the format of the call, where NumPy would between two operations; only 16-bit formats do. */
+static void fr_round_block(const fr_call *call, fr_move store, char *block, ptrdiff_t n) {
+    uint16_t rounded[FR_ROUND_STEP];
+    if (!call->store) return;
+    for (ptrdiff_t i = 0; i < n; i += FR_ROUND_STEP) {
+        const ptrdiff_t m = n - i < FR_ROUND_STEP ? n - i : FR_ROUND_STEP;
+        store(block + i * call->itemsize, (char *)rounded, m);
+        call->load((const char *)rounded, block + i * call->itemsize, m);
+    }
 }
 
 /* The elements of a box, in 64ths, up to which a mask makes the driver compute them by themselves: packed into blocks,
@@ -889,6 +909,7 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             if (j == nin) to = (char *)&block[nin]; /* the term may be the output */
             else {
                 plan->how[k](in[j], in[first_term + k], (char *)&block[nin], n);
+                fr_round_block(call, call->convert->store[call->type][call->format], (char *)&block[nin], n);
                 in[j] = (const char *)&block[nin];
             }
         }
@@ -898,6 +919,7 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
         } else fr_run_kernel(plan, in, to, also_to, n);
         for (int k = 0; k < plan->nterms; k++) {
             if (plan->changed[k] != nin || plan->fused) continue;
+            fr_round_block(call, call->store, to, n);
             plan->how[k](to, in[first_term + k], last_to, n);
             to = last_to;
         }

@@ -21,12 +21,12 @@ typedef struct {
 
 /* What the operands of a view are, if they are not all of the type of the kernel, or if there is a mask: one more
  * operand after the output, of bytes; elements where it is 0 are not written. Terms change an input before the kernel
- * reads it, in their order, or the output. */
+ * reads it, in their order, or the output; each sum and product is rounded to the format of the call. */
 typedef struct {
     int format[FR_MAX_OPERANDS], swapped[FR_MAX_OPERANDS];
     ptrdiff_t size[FR_MAX_OPERANDS];
     int masked;
-    int nterms;                                   /* operands after the mask, of the type of the kernel */
+    int nterms;                                   /* operands after the mask, of the format of the call */
     int changed[FR_MAX_TERMS], how[FR_MAX_TERMS]; /* by a term: an input or the output; FR_ADD or FR_MULTIPLY */
 } fr_memory;
 
