@@ -556,6 +556,12 @@ def test_fused_passes(half: np.dtype[Any], precision: Precision) -> None:
                 of_gate, of_value = getattr(fr, f"{unit_of.__name__}_backward")(grad, (x, residual))
                 assert_same_bits(of_gate, backward(grad * residual, x))
                 assert_same_bits(of_value, f(x) * grad)
+            both = make((*shape[:-1], 2 * shape[-1]))
+            first, second = np.split(both, 2, -1)
+            risen, fallen = fr.relu_backward(first, x), fr.srelu_backward(second, x, 0.0, -1.0, 0.0, 0.0)
+            assert_same_bits(fr.crelu_backward(both, x), risen + fallen)
+            risen, fallen = (fr.relu_backward_from_output(a, a) for a in (first, second))
+            assert_same_bits(fr.crelu_backward_from_output(both, both), risen - fallen)
             gate, value = np.minimum(x, half.type(2)), fr.hard_tanh(residual, -2.0, 2.0) + half.type(1)
             assert_same_bits(fr.swiglu((x, residual), limit=2.0, offset=1.0), fr.silu(gate) * value)
 

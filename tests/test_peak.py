@@ -75,6 +75,34 @@ def test_casts(case: Case) -> None:
     assert size <= peak(lambda: case(*swapped)) < size + buffers + SLACK
 
 
+HALF = np.ones((1024, 512), np.float16)
+BIAS, OUT = np.ones(512, np.float16), np.empty((1024, 512), np.float32)
+# Calls of 16 bits with options, and the most memory that they hold, in sizes of the input: results, and blocks or whole
+# arrays of the type that computes.
+OPTIONS: dict[str, tuple[float, Callable[[], Any]]] = {
+    "bias": (1, lambda: fr.fused.bias_act(HALF, BIAS, "gelu")),
+    "bias and residual": (1, lambda: fr.fused.bias_act(HALF, BIAS, "relu", residual=HALF)),
+    "bias's gradient": (5.3, lambda: fr.fused.bias_act_backward(HALF, HALF, BIAS, "gelu")),
+    "halves": (0.5, lambda: fr.swiglu(HALF)),
+    "interleaved": (0.5, lambda: fr.geglu(HALF, layout="interleaved")),
+    "pair": (1, lambda: fr.reglu((HALF, HALF))),
+    "pair's gradient": (2, lambda: fr.swiglu_backward(HALF, (HALF, HALF))),
+    "scale": (2.3, lambda: fr.softmax_backward_from_output(HALF, HALF, scale=0.5)),
+    "tau": (2.3, lambda: fr.gumbel_softmax_backward_from_output(HALF, HALF, tau=0.5)),
+    "out": (1.8, lambda: fr.softmax(HALF, out=OUT)),
+    "learned": (5, lambda: fr.elu_backward_parameters(HALF, HALF, 1.0)),
+    "threshold": (1.3, lambda: fr.conventions.torch.softplus(HALF)),
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_sixteen_bits(option: str) -> None:
+    """Paths with options convert block by block, or hold no more than they need."""
+    units, call = OPTIONS[option]
+    with fr.threads(1):  # each has blocks of its own
+        assert peak(call) < units * HALF.nbytes + 2 * SLACK
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
 def test_resident_memory() -> None:
     """By the system's count, a new result of 64 MiB costs 64 MiB, and one into given memory nothing."""

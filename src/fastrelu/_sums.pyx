@@ -360,7 +360,7 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
     for value in operands:
         if type(value) is float:
             value = _core._as_array(float(np.float32(value)) if result is not descr else value, dtype)
-        elif _core._is_half(value) and result is not descr:
+        elif _core._is_half(value):
             value = _core.widened(value, dtype)
         elif not _core._is_native(value, dtype):
             value = np.require(value, descr, "A")
@@ -390,6 +390,9 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
             if not _is_apart(dx, arrays[j], j < 2):
                 arrays = arrays[:]
                 arrays[j] = _runtime.copy_held(&held, arrays[j], learned.name)
+    elif (result is not descr and np.shape(arrays[0]) == shape == np.shape(arrays[1])
+          and (<object>arrays[0]).strides == (<object>arrays[1]).strides):
+        dx = arrays[0]  # a copy, converted to the type that computes
     elif np.shape(arrays[1]) == shape or np.shape(arrays[0]) == shape:
         dx = np.empty_like(arrays[1] if np.shape(arrays[1]) == shape else arrays[0])
     else:

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import activations
 from fastrelu._catalogue import check_name
-from fastrelu._core import as_native, check_types, joint_dtype, quiet, stored, target_in_place
 from fastrelu._core import call as run
+from fastrelu._core import check_types, copy_into, joint_dtype, quiet, stored, target_in_place
 from fastrelu._entries import entries
 from fastrelu._foreign import is_foreign, refuse, refuse_untyped
 from fastrelu._fused import ADD, call_fused, small_sum
@@ -382,7 +382,8 @@ def _summed(dx: Any, bias: Any, scratch: NDArray[Any] | None = None) -> Any:
     if type(dx) is not np.ndarray and not isinstance(dx, np.ma.MaskedArray):
         dx = np.asarray(dx)
     if np.result_type(dx).itemsize == 2:  # in double, as the others
-        wide = as_native(np.asarray(dx)).astype(np.float64)
+        wide = np.empty_like(dx, np.float64, subok=False)
+        copy_into(wide, np.asarray(dx))
         return _summed(wide, np.zeros(np.shape(bias)), wide).astype(dx.dtype)
     # This gradient is `dx` itself.
     results = call_biased(kernels["leaky_relu_backward"], isa, (1.0,), scratch, dx, dx, bias, None, added=False)

@@ -261,16 +261,18 @@ class Unit:
         self, grad: Any, gate: Any, value: Any, kind: np.dtype[Any], out: tuple[Any, Any]
     ) -> tuple[Any, Any]:
         """Return the gradients with respect to gate and value, computed in one type."""
-        if self.limit is None and not self.offset:
-            forward, backward = kernels[self.activation], kernels[f"{self.activation}_backward"]
-            of_gate = (backward, (grad, gate, *self.numbers), ((0, MULTIPLY, value),), out[0])
-            of_value = (forward, (gate, *self.numbers), ((1 + len(self.numbers), MULTIPLY, grad),), out[1])
-            results = call_fused(f"{self.name}_backward", (of_gate, of_value))
-            if results is not None:
-                return results[0], results[1]
+        plain = self.limit is None and not self.offset
+        results = self._fused_gradients(grad, gate, value, out) if plain else None
+        if results is not None:
+            return results
         with np.errstate(all="ignore"):  # a pass of the kernels adds no warnings either
             # Products of integers would wrap.
-            grad, gate, value = (_as_type(self.name, a, kind) for a in (grad, gate, value))
+            given = grad, gate, value
+            grad, gate, value = (_as_type(self.name, a, kind) for a in given)
+            if plain and not (grad is given[0] and gate is given[1] and value is given[2]):
+                results = self._fused_gradients(grad, gate, value, out)
+                if results is not None:
+                    return results
             inner, outer = self.clipped(gate, value)
             of_value = combined(self.name, MULTIPLY, self.function(inner), grad)
             of_gate = self.function_backward(combined(self.name, MULTIPLY, grad, outer), inner)
@@ -286,6 +288,14 @@ class Unit:
         if self.limit is not None:
             of_gate, of_value = (activations.hard_tanh_backward(*operands) for operands in of_both)
         return self._stored(of_gate, out[0]), self._stored(of_value, out[1])
+
+    def _fused_gradients(self, grad: Any, gate: Any, value: Any, out: tuple[Any, Any]) -> tuple[Any, Any] | None:
+        """Return both gradients from one pass; None, and nothing is done, where the driver cannot read the operands."""
+        forward, backward = kernels[self.activation], kernels[f"{self.activation}_backward"]
+        of_gate = (backward, (grad, gate, *self.numbers), ((0, MULTIPLY, value),), out[0])
+        of_value = (forward, (gate, *self.numbers), ((1 + len(self.numbers), MULTIPLY, grad),), out[1])
+        results = call_fused(f"{self.name}_backward", (of_gate, of_value))
+        return None if results is None else (results[0], results[1])
 
     def _stored(self, gradient: Any, target: Any) -> Any:
         """Return a gradient, in `target` if it is given."""

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu._core import call, call_in_place, call_unary, check_types, explaining, quiet, quietly
 from fastrelu._foreign import is_foreign, refuse, wrapper
+from fastrelu._fused import ADD, call_fused
 from fastrelu._options import axis_index, check_flag, generator, integer
 from fastrelu._side_by_side import call_side_by_side, parts
 from fastrelu._sums import call as call_learned
@@ -1406,6 +1407,21 @@ def _halves_of_gradient(grad: Any, x: Any, axis: int) -> tuple[Any, Any]:
     return positive, negative
 
 
+def _is_16_bit(x: Any) -> bool:
+    return type(x) is np.ndarray and x.dtype.itemsize == 2
+
+
+def _sum(x: Any, y: Any, out: Any) -> Any:
+    """Return the sum of two arrays that are nobody else's; NumPy takes ten times as long for 16 bits."""
+    target = x if out is None else out
+    if _is_16_bit(x):
+        passes = ((_identity, (x,), ((0, ADD, y),), target),)
+        results = call_fused("crelu", passes)
+        if results is not None:
+            return results[0]
+    return quietly(np.add, x, y, out=target)
+
+
 def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> Any:
     """Concatenated rectified linear unit.
 
@@ -1468,7 +1484,7 @@ def crelu_backward(grad: ArrayLike, x: ArrayLike, axis: int = -1, *, out: NDArra
     grad, array = _kept("crelu_backward", grad, "x", x, out)
     risen = call(_relu_backward, None, True, _halves_of_gradient(grad, array, axis)[0], array)
     fallen = call(_srelu_backward, None, True, _halves_of_gradient(grad, array, axis)[1], array, *_NEGATIVE)
-    return quietly(np.add, risen, fallen, out=risen if out is None else out)
+    return _sum(risen, fallen, out)
 
 
 def crelu_backward_from_output(
@@ -1491,4 +1507,6 @@ def crelu_backward_from_output(
     risen = call(_relu_backward_from_output, None, True, _halves_of_gradient(grad, first, axis)[0], first)
     second = _halves(array, axis)[1]
     fallen = call(_relu_backward_from_output, None, True, _halves_of_gradient(grad, second, axis)[1], second)
+    if _is_16_bit(risen):
+        return _sum(risen, np.negative(fallen, out=fallen), out)
     return quietly(np.subtract, risen, fallen, out=risen if out is None else out)
