@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 import threading
 from typing import TYPE_CHECKING, Any
@@ -97,6 +98,38 @@ def test_every_layout(layout: str) -> None:
             model[0].bias.data = LAYOUTS[layout](model[0].bias.data)
         assert_same(model, x, shape)
         assert_same(model, x.astype(np.float64), shape)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_linear_alone(layout: str, dtype: Any) -> None:
+    """A layer that is called by itself has NumPy's bits too, whatever lies where."""
+    lay = LAYOUTS[layout]
+    for features, outputs, rows in itertools.product((1, 5), (1, 7), (0, 1, 40)):
+        x = np.resize(X, (rows, features)).astype(dtype)
+        weight, bias = nn.Linear(features, outputs, dtype=dtype, rng=0).state_dict().values()
+        cases = [(x, weight, bias[:1]), (x, weight, None), (lay(x), weight, bias)]
+        if layout != "byte-swapped":  # which parameters refuse
+            cases += [(x, lay(weight), bias), (x, weight, lay(bias))]
+        for given, *parameters in cases:
+            layer: Any = nn.Linear(features, outputs, dtype=dtype)
+            layer.weight, layer.bias = (p if p is None else nn.Parameter(p) for p in parameters)
+            expected = np.matmul(given.astype(dtype, copy=False), layer.weight.data.T)
+            assert_same_bits(layer(given), expected if layer.bias is None else expected + layer.bias.data)
+
+
+def test_overflow() -> None:
+    """NumPy warns of a product that overflows; of a sum that does nothing warns, in a plan or not, whatever its size."""
+    for rows, outputs in itertools.product((1, 40, 600), (1, 60)):
+        layer: Any = nn.Linear(5, outputs)
+        nn.init.constant_(layer.weight, 0.5e38)
+        nn.init.constant_(layer.bias, 3e38)
+        model = nn.Sequential(layer, nn.ReLU()).eval()
+        x = np.ones((rows, 5), np.float32)
+        for step, given in itertools.product((layer, model, model, model), (x, np.repeat(x, 2, -1)[:, ::2])):
+            assert (step(given) == np.inf).all()
+            with pytest.warns(RuntimeWarning, match="overflow encountered in (matmul|dot)"):
+                step(given * 4)
 
 
 def test_unaligned_input() -> None:

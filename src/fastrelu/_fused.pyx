@@ -4,7 +4,7 @@
 
 import numpy as np
 
-from fastrelu._core import Explained
+from fastrelu._core import Explained, quiet
 from fastrelu._runtime import call_whole
 
 cimport numpy as cnp
@@ -82,6 +82,8 @@ cnp.import_array()
 
 # How a term changes an operand.
 ADD, MULTIPLY = FR_ADD, FR_MULTIPLY
+
+cdef object _add_quietly = quiet(np.add)
 
 cdef enum:
     MAX_PASSES = 2
@@ -372,10 +374,29 @@ def linear(cnp.ndarray x not None, cnp.ndarray weight not None, object bias, Ker
         passes = ((kernel, (y, *numbers), ((0, ADD, bias),), y),)
         if kernel is not None and call_fused(kernel.function, passes) is not None:
             return y
-        call_whole("Linear", np.add, y, bias, y)
+        call_whole("Linear", _add_quietly, y, bias, y)
     if kernel is not None:
         args[0] = <PyObject *>y
         for j in range(kernel.nparams):
             args[1 + j] = <PyObject *>numbers[j]
         _dispatch(kernel, y, True, args)
     return y
+
+
+cdef bint _is_matrix(object value, int dtype) noexcept:
+    """Whether a value is a plain matrix of a type, without gaps in either order."""
+    return (_is_native(value, dtype) and cnp.PyArray_NDIM(<cnp.ndarray>value) == 2
+            and (PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>value) or PyArray_IS_F_CONTIGUOUS(<cnp.ndarray>value)))
+
+
+def linear_or_none(cnp.ndarray x not None, cnp.ndarray weight not None, object bias):
+    """`linear` without a kernel, or None if it does not take these arrays; the shapes of both matrices fit."""
+    cdef int dtype = cnp.PyArray_TYPE(weight)
+    if not (0 <= type_of(dtype) < FR_OWN_TYPES and _is_matrix(weight, dtype) and _is_matrix(x, dtype)
+            and PyArray_IS_C_CONTIGUOUS(x)):
+        return None
+    if bias is not None and not (_is_native(bias, dtype) and cnp.PyArray_NDIM(<cnp.ndarray>bias) == 1
+                                 and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>bias)
+                                 and cnp.PyArray_DIM(<cnp.ndarray>bias, 0) == cnp.PyArray_DIM(weight, 1)):
+        return None
+    return linear(x, weight, bias, None, ())

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrelu import _core
+from fastrelu._core import quietly
 from fastrelu._foreign import refuse
+from fastrelu._fused import linear_or_none
 from fastrelu._options import check_flag, data_type, generator, integer
 from fastrelu._runtime import call_whole
 from fastrelu.nn.init import uniform_
@@ -140,9 +142,12 @@ class Linear(Layer):
         rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         if weight.itemsize == 2:
             return self._rounded(rows, x.shape)
-        y: NDArray[Any] = call_whole("Linear", np.matmul, rows, weight.T)
-        if self.bias is not None:
-            np.add(y, self.bias.data, out=y)
+        bias = None if self.bias is None else self.bias.data
+        y = linear_or_none(rows, weight.T, bias)
+        if y is None:
+            y = call_whole("Linear", np.matmul, rows, weight.T)
+            if bias is not None:
+                quietly(np.add, y, bias, out=y)
         if x.ndim != 2:
             y = y.reshape(*x.shape[:-1], y.shape[1])
         if self.training or self._saved or watching():
@@ -193,7 +198,8 @@ class Linear(Layer):
         rows, shape, _, _ = saved
         weight, bias = self.weight, self.bias
         values = weight.data
-        refuse(self, grad=grad)
+        if type(grad) is not np.ndarray:
+            refuse(self, grad=grad)
         g: NDArray[Any] = np.asarray(grad, values.dtype)
         if g.ndim != 2:
             g = g.reshape(len(rows), g.shape[-1])

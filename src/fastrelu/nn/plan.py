@@ -8,8 +8,8 @@ input that the first of them would have to convert, or to refuse.
 
 Nothing is kept between calls: large arrays come from the pool, which limits what it keeps and serves every thread. So
 an array that a call returns, or that a layer got, is nobody else's. The product of a single row is one of a vector, and
-others are ``np.dot``, which begin sooner than ``np.matmul`` and have its bits. Overflow in them, and in sums, gives no
-warning, as in the kernels.
+others are ``np.dot``, which begin sooner than ``np.matmul`` and have its bits. NumPy warns of overflow in a product, as it
+does where no layer is; sums give no warning, as in the kernels.
 """
 
 from __future__ import annotations
