@@ -1,6 +1,8 @@
 """Fused passes have the bits of the passes that they replace: every activation, type, layout and number of threads."""
 
+import functools
 import inspect
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -108,6 +110,55 @@ def test_usual_parameters(name: str) -> None:
     assert_same_bits(fused.bias_act(x, bias, name, **needed), function(x + bias, **needed), name)
     dx = getattr(fr, f"{name}_backward")(x, x + bias, **needed)
     assert_same_bits(fused.bias_act_backward(x, x, bias, name, **needed)[0], dx, name)
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    """Return a result, or the text of the error after the name of the function."""
+    try:
+        return call()
+    except (TypeError, ValueError) as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("case", PUBLIC, ids=str)
+def test_parameters_of_before(case: Case) -> None:
+    """A call with a number that equals that of the call before, but is of another type or sign, is one of its own."""
+    name, options = options_of(case)
+    x = np.linspace(-2, 2, 6, dtype=np.float32)
+    for option in options:
+        for value in (
+            0.0,
+            -0.0,
+            0,
+            False,
+            1.0,
+            1,
+            True,
+            np.float64(1),
+            math.nan,
+            0.5,
+            np.float16(0.5),
+            "0.5",
+            [0.5],
+            None,
+        ):
+            given = options | {option: value}
+            expected = outcome(functools.partial(getattr(fr, name), x + x, **given))
+            got = outcome(functools.partial(fused.bias_act, x, x, name, **given))
+            if isinstance(expected, str):
+                assert isinstance(got, str), (name, given)
+            else:
+                assert_same_bits(got, expected, (name, given))
+
+
+def test_what_is_no_activation() -> None:
+    """It is named, whether it can be called and hashed or not."""
+    x = np.ones((2, 3), np.float32)
+    unhashable = type("Callable", (), {"__hash__": None, "__call__": None})()
+    wrong: list[Any] = [None, 3, [fr.relu], x, unhashable, np.exp, np.tanh]
+    for what, options in itertools.product(wrong, ({}, {"alpha": 0.5})):
+        with pytest.raises(ValueError, match="is no activation of this library"):
+            fused.bias_act(x, x[0], what, **options)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -7,7 +7,9 @@ from fastrelu._core import Kernel
 ADD: int
 MULTIPLY: int
 
-def small_sum(x: object, bias: object, residual: object, in_place: bool, axis: object = -1) -> NDArray[Any] | None: ...
+def small_sum(
+    x: object, bias: object, residual: object, in_place: bool, axis: object = -1, whole: bool = False
+) -> NDArray[Any] | None: ...
 def linear(
     x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any] | None, kernel: Kernel | None, numbers: tuple[Any, ...]
 ) -> NDArray[Any]: ...

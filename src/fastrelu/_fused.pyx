@@ -167,12 +167,12 @@ cdef bint _is_repeated(cnp.ndarray x):
     return False
 
 
-def small_sum(object x, object bias, object residual, bint in_place, object axis=-1):
+def small_sum(object x, object bias, object residual, bint in_place, object axis=-1, bint whole=False):
     """The sum of a small array, a bias along an axis and a residual or None, as new memory or in x itself.
 
     Returns None, and has done nothing, if any is no plain array of the same type, has another shape, or if x is not
     small. With `in_place` x is the caller's own contiguous memory, to which the others do not refer, and the axis is
-    the last one.
+    the last one. With `whole` the bias has the shape of x instead of that of an axis.
     """
     if type(x) is not cnp.ndarray:
         return None
@@ -183,7 +183,10 @@ def small_sum(object x, object bias, object residual, bint in_place, object axis
             and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>bias)):
         return None
     length = cnp.PyArray_SIZE(<cnp.ndarray>bias)
-    if cnp.PyArray_NDIM(<cnp.ndarray>bias) != 1 or length != cnp.PyArray_DIM(y, at):
+    if whole:
+        if not (PyArray_SAMESHAPE(bias, y) and PyArray_IS_C_CONTIGUOUS(y)):
+            return None
+    elif cnp.PyArray_NDIM(<cnp.ndarray>bias) != 1 or length != cnp.PyArray_DIM(y, at):
         return None
     if residual is not None and not (_is_native(residual, dtype) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>residual)
                                      and PyArray_SAMESHAPE(residual, y) and PyArray_IS_C_CONTIGUOUS(y)):

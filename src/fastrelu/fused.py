@@ -74,16 +74,28 @@ def _usual(activation: Activation) -> Call:
     return find(activation, {})
 
 
+@functools.lru_cache
+def _by_numbers(activation: Activation, names: tuple[str, ...], *numbers: float) -> Call:
+    """Return an activation with numbers for some of its parameters."""
+    return find(activation, dict(zip(names, numbers, strict=True)))
+
+
 def chosen(activation: Activation, options: dict[str, Any]) -> Call:
-    """Return an activation with its parameters; with the usual ones sooner than :func:`find`."""
-    usual = not options and (isinstance(activation, str) or callable(activation))
-    return _usual(activation) if usual else find(activation, options)
+    """Return an activation with its parameters; with the usual ones, and with those of before, sooner than :func:`find`."""
+    if type(activation).__hash__ is None or not (isinstance(activation, str) or callable(activation)):
+        return find(activation, options)
+    if not options:
+        return _usual(activation)
+    for value in options.values():
+        if type(value) is not float or not value:  # equal to one of another type, or of another sign
+            return find(activation, options)
+    return _by_numbers(activation, (*options,), *options.values())
 
 
 def find(activation: Activation, options: dict[str, Any]) -> Call:
     """Return an activation, given by name or as its function, with its parameters."""
     name = activation if isinstance(activation, str) else getattr(activation, "__name__", repr(activation))
-    if not isinstance(activation, str) and getattr(activations, name, None) is not activation:
+    if not isinstance(activation, str) and getattr(activations, name, find) is not activation:
         raise ValueError(
             f"{name} is no activation of this library: give its name or its function, such as fastrelu.gelu"
         )
@@ -112,7 +124,7 @@ def find(activation: Activation, options: dict[str, Any]) -> Call:
 def check_shapes(name: str, operand: str, x: Any, parameters: dict[str, Any]) -> None:
     """Refuse parameters that would give the result another shape than that of its operand."""
     for parameter, value in entries(parameters):
-        if not broadcasts(value, np.shape(x)):
+        if type(value) is not float and not broadcasts(value, np.shape(x)):
             raise ValueError(
                 f"{name}: {parameter} of shape {np.shape(value)} does not broadcast to the shape of {operand}, "
                 f"{np.shape(x)}"
@@ -244,7 +256,10 @@ def bias_act(
     if parameters:
         check_shapes("bias_act", "x", x, parameters)
     kernel = kernels[call.kernel]
-    total = small_sum(x, bias, residual, False, axis)
+    if bias is None:
+        total = small_sum(x, residual, None, False, whole=True)
+    else:
+        total = small_sum(x, bias, residual, False, axis)
     if total is not None:
         return run(kernel, out, True, total, *call.numbers)
     x = _array(x)
