@@ -652,6 +652,10 @@ def test_an_error_of_the_program_is_told_apart(capsys: pytest.CaptureFixture[str
         (["threshold", "--threads", "1", "--precision", "accurate"], {"threads": "1", "precision": "accurate"}),
         (["softmax", "--layout", "sliced"], {"kernel": "softmax", "door": "N-d driver"}),
         (["swiglu_backward", "--shape", "4,6"], {"kernel": "silu_backward"}),
+        (["softmax", "--shape", "40,30,", "--set", "axis=0", "scale=2"], {"kernel": "softmax", "output": "new"}),
+        (["crelu", "--shape", "4,6", "--set", "axis=-2"], {"kernel": "relu"}),
+        (["bounded_relu", "--set", "max_value=None"], {"kernel": "bounded_relu"}),
+        (["rrelu", "--set", "training=True"], {"kernel": "leaky_relu"}),
     ],
 )
 def test_explain_describes_a_call(
@@ -680,6 +684,9 @@ def test_explain_takes_every_function_that_can_be_explained() -> None:
     [
         (["Softma"], "no function to explain named 'Softma'; did you mean softmax?"),
         (["relu", "--shape", "3,x"], "must be sizes such as 1000,1000, got '3,x'"),
+        (["relu", "--shape", "3,,4"], "must be sizes such as 1000,1000, got '3,,4'"),
+        (["softmax", "--set", "keepdims=True"], "softmax() got an unexpected keyword argument 'keepdims'"),
+        (["softmax", "--set", "axis=5"], "axis 5 is out of bounds"),
         (["relu", "--dtype", "float99"], "must be a NumPy type such as float32, got 'float99'"),
         (["relu", "--layout", "diagonal"], "invalid choice: 'diagonal'"),
         (["elu", "--set", "alpha"], "must be a parameter and its value such as alpha=0.5, got 'alpha'"),

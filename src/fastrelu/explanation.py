@@ -142,7 +142,10 @@ def explain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Expla
     if getattr(along_axis, name, None) is function and name in along_axis.__all__:
         base = name.removesuffix("_backward_from_output").removesuffix("_")
         if base in _rows.names:
-            bound = inspect.signature(function).bind(*args, **kwargs)
+            try:
+                bound = inspect.signature(function).bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{name}() {error}") from None
             bound.apply_defaults()
             found = _foresee_rows(name, base, bound.arguments)
             return Explanation(function=name, isa=runtime.isa, **found)

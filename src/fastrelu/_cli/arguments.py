@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import reprlib
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -14,6 +15,7 @@ from fastrelu._cli import guard
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
+_CONSTANTS = {"True": True, "False": False, "None": None}
 LAYOUTS = ("C", "F", "sliced")
 
 
@@ -57,7 +59,9 @@ def positive(text: str) -> float:
 
 def shape(text: str) -> tuple[int, ...]:
     """Read a shape such as ``1000,1000``."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
+    parts = [part.strip() for part in text.split(",")]
+    if not parts[-1]:  # no size at all, or a comma after the last one as in Python
+        del parts[-1]
     if not all(part.isascii() and part.isdecimal() and len(part) <= 18 for part in parts):
         raise argparse.ArgumentTypeError(f"must be sizes such as 1000,1000, got {text!r}")
     return tuple(map(int, parts))
@@ -72,11 +76,13 @@ def dtype(text: str) -> np.dtype[Any]:
 
 
 def assignment(text: str) -> tuple[str, Any]:
-    """Read a parameter such as ``alpha=0.5``."""
+    """Read a parameter such as ``alpha=0.5``: a number, True, False, None, or else text."""
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         raise argparse.ArgumentTypeError(f"must be a parameter and its value such as alpha=0.5, got {text!r}")
-    try:
-        return name, float(value)
-    except ValueError:
-        return name, value
+    if value in _CONSTANTS:
+        return name, _CONSTANTS[value]
+    for kind in (int, float):  # an axis is an integer
+        with contextlib.suppress(ValueError):
+            return name, kind(value)
+    return name, value
