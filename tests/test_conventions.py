@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import itertools
 import pickle
 import re
 import subprocess
@@ -18,10 +19,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compare import assert_same_bits
+from grid import each_precision
 from inputs import dtype_named
 
 import fastrelu as fr
-from fastrelu import conventions
+from fastrelu import conventions, nn
 from fastrelu.conventions import jax, keras, mlx, onnx, tf, transformers
 from fastrelu.conventions import torch as F
 
@@ -476,3 +479,20 @@ def test_a_level_line() -> None:
         assert y.dtype == np.float32
         np.testing.assert_array_equal(y, [expected] * 5 + [np.nan])
     assert onnx.HardSigmoid(np.float32(3.0), alpha=0, beta=0.5) == 0.5
+
+
+@each_precision
+def test_threshold_of_softplus(precision: Any) -> None:
+    """It is kept to the bit, whether it changes one or not, whatever the types."""
+    numbers = np.concatenate([np.linspace(-1, 60, 600), [np.inf, -np.inf, np.nan, -0.0, 3e38, 1e-40]])
+    types = itertools.product(("f4", "f8"), ("f4", "f8"), (1, 0.3, 2.5, 1e30), (17.4, 20, 37.9, 38.0, np.inf, -5.0))
+    for x_type, grad_type, beta, threshold in types:
+        x, grad = numbers.astype(x_type), np.linspace(-2, 2, numbers.size).astype(grad_type)
+        with fr.precision(precision), np.errstate(all="ignore"):  # huge numbers times beta
+            beyond = x * beta > threshold
+            y = np.where(beyond, x, fr.softplus(x, beta))
+            dx = np.where(beyond, grad, fr.softplus_backward(grad, x, beta))
+            assert_same_bits(F.softplus(x, beta, threshold), y, (beta, threshold))
+            assert_same_bits(F.softplus_backward(grad, x, beta, threshold), dx, (beta, threshold))
+            layer = nn.Softplus(float(beta), threshold).eval()
+            assert_same_bits(layer(x), y, (beta, threshold))

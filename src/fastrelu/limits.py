@@ -19,6 +19,9 @@ from fastrelu.runtime import Precision
 
 __all__ = ["ZeroCrossing", "error_bound", "zero_crossing"]
 
+# From these values of beta * x on, softplus is its input to the last bit, and its derivative 1: by the type's size.
+SOFTPLUS_ENDS = {4: 17.5, 8: 38.0}
+
 # Of the tables below: a type and a precision, and "base" where the bound differs without FMA.
 Column = tuple[str, ...]
 

@@ -9,12 +9,13 @@ from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrelu import activations, along_axis
 from fastrelu._core import as_half, as_native, check_types
 from fastrelu._foreign import refuse
 from fastrelu._options import data_type, integer, integers
+from fastrelu.limits import SOFTPLUS_ENDS
 
 __all__ = [
     "axes_from",
@@ -157,8 +158,16 @@ def _is_negative(parameter: Any) -> TypeGuard[float]:
     return isinstance(parameter, (int, float, np.integer, np.floating)) and bool(parameter < 0)
 
 
+def _has_no_threshold(x: Any, beta: Any, threshold: Any) -> bool:
+    """Whether a threshold of softplus changes no bit."""
+    numbers = type(beta) in {int, float} and type(threshold) in {int, float}
+    return numbers and _is_real(x) and beta > 0 and bool(threshold >= SOFTPLUS_ENDS[x.dtype.itemsize])
+
+
 def softplus_with_threshold(x: Any, beta: ArrayLike, threshold: ArrayLike) -> Any:
     """Softplus, and the identity where ``beta * x > threshold``; with a beta below 0 the mirror image."""
+    if _has_no_threshold(x, beta, threshold):
+        return activations.softplus(x, beta)
     x = _real("softplus_with_threshold", x)
     check_types("softplus_with_threshold", ("threshold",), (threshold,))
     if _is_negative(beta):
@@ -170,6 +179,8 @@ def softplus_with_threshold(x: Any, beta: ArrayLike, threshold: ArrayLike) -> An
 
 def softplus_with_threshold_backward(grad: ArrayLike, x: Any, beta: ArrayLike, threshold: ArrayLike) -> Any:
     """Gradient of softplus with a threshold."""
+    if _has_no_threshold(x, beta, threshold) and _is_real(grad) and grad.dtype == x.dtype:
+        return activations.softplus_backward(grad, x, beta)
     refuse("softplus_with_threshold_backward", grad=grad)
     x = _real("softplus_with_threshold_backward", x)
     check_types("softplus_with_threshold_backward", ("threshold",), (threshold,))
@@ -282,8 +293,15 @@ def _scaled(y: Any, gamma: ArrayLike, dtype: np.dtype[Any]) -> Any:
         return _narrow(np.asanyarray(np.multiply(y, gamma)), dtype)[()]
 
 
+def _is_real(x: Any) -> TypeGuard[NDArray[Any]]:
+    """Whether `x` is a plain array of float32 or float64."""
+    return type(x) is np.ndarray and x.dtype.char in "fd" and x.dtype.isnative
+
+
 def _real(name: str, x: ArrayLike) -> Any:
     """Return an array in the type of results."""
+    if _is_real(x):
+        return x
     refuse(name, x=x)
     check_types(name, ("x",), (x,))
     array = np.asanyarray(x)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastrelu._core import check_types
 from fastrelu._options import number
+from fastrelu.limits import SOFTPLUS_ENDS
 from fastrelu.nn.activation import Activation
 from fastrelu.nn.learnable import Learnable
 
@@ -22,8 +23,7 @@ __all__ = [
     "Squareplus",
 ]
 
-# From these values of beta * x on, softplus is its input to the last bit, and its derivative 1: by the type's size.
-_NO_BIT = {4: 17.5, 8: 38.0}
+_FLOAT = np.dtype(np.float32)
 
 
 class ELU(Learnable, function="elu"):
@@ -164,16 +164,18 @@ class Softplus(_Softplus):
 
     def _output_determines(self) -> bool:
         # Below, outputs on both sides of the threshold are the same.
-        return self.threshold >= _NO_BIT[4] and super()._output_determines()
+        return self.threshold >= SOFTPLUS_ENDS[4] and super()._output_determines()
 
     def _arguments(self, shape: tuple[int, ...]) -> list[Any]:
         return [*super()._arguments(shape), self.threshold]
 
     def _beyond(self, x: ArrayLike, beta: Any, threshold: float) -> Any:
         """Return where the layer is the identity; None where the function is, to the last bit."""
+        if type(x) is np.ndarray and x.dtype is _FLOAT and type(beta) is float and threshold >= SOFTPLUS_ENDS[4]:
+            return None
         array = x if hasattr(x, "dtype") else np.asarray(x)
         check_types("softplus", ("beta",), (beta,))
-        if threshold >= _NO_BIT[8 if np.result_type(array.dtype, np.float32, beta).itemsize > 4 else 4]:
+        if threshold >= SOFTPLUS_ENDS[8 if np.result_type(array.dtype, np.float32, beta).itemsize > 4 else 4]:
             return None
         with np.errstate(over="ignore"):  # infinity is beyond the threshold
             return np.multiply(array, beta) > threshold
