@@ -427,6 +427,11 @@ static int fr_operands(const fr_plan *plan) {
     return plan->call->ndata + plan->call->nparams + 1 + plan->masked + plan->nterms;
 }
 
+/* Bytes of an element in the block of an input. */
+static ptrdiff_t fr_block_size(const fr_plan *plan, int operand) {
+    return plan->direct ? plan->size[operand] : plan->call->itemsize;
+}
+
 static int fr_is_loaded(const fr_plan *plan, int operand) {
     const int is_output = operand == plan->call->ndata + plan->call->nparams;
     return plan->move[operand] || plan->swap[operand] || (is_output && plan->rounded);
@@ -895,7 +900,7 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             if (copied && !(kept && view->stride[0][j] == 0))
                 fr_load_box(plan, j, at, extent, NULL, n, (char *)&block[j]);
             in[j] = plan->way[j] >= FR_BY_COPY || loaded ? (const char *)&block[j] : at;
-            if (plan->way[j] == FR_COPY_ONCE) in[j] += skip * call->itemsize;
+            if (plan->way[j] == FR_COPY_ONCE) in[j] += skip * fr_block_size(plan, j);
             if (plan->way[j] == FR_AS_IT_IS) next[fetched++] = at + n * plan->size[j];
         }
         char *out = view->origin[nin] + (offset[nin] + skip * view->stride[0][nin]);
