@@ -58,16 +58,22 @@ def test_values(dtype: str, precision: fr.runtime.Precision, n: int) -> None:
 @each_precision
 @pytest.mark.parametrize("shape", [(3, 2), (300, 2), (2, 300), (19, 33), (40, 300), (300, 40), (3, 700)])
 def test_bits_of_gradients(dtype: str, precision: fr.runtime.Precision, shape: tuple[int, int]) -> None:
-    """Gradients have the bits of `grad` times softmax, in every layout; masked elements have 0 for any `grad`."""
+    """Gradients have the bits of `grad` times softmax, in every layout.
+
+    Masked elements have 0 for any `grad`, also where the rest of the row is NaN or has no limit.
+    """
     rng = np.random.default_rng(6)
     x = rng.normal(0, 3, shape).astype(dtype)
     grad = rng.normal(size=shape[0]).astype(dtype)
     mask = x > 0
     mask[0] = False
+    mask[1:, 0] = True
+    x[1::4, 0], x[2::8], x[6::8] = NAN, -INF, INF
     with fr.precision(precision), np.errstate(invalid="ignore"):  # NaN of infinities
         for factor, where in ((grad, True), (grad, mask), (np.resize([NAN, INF, -1], shape[0]).astype(dtype), mask)):
             wanted = fr.softmax(x, where=where)
             np.multiply(wanted, factor[:, np.newaxis], out=wanted, where=where)
+            wanted[~np.broadcast_to(where, shape)] = 0
             assert_same_bits(fr.logsumexp_backward(factor, x, 1, where=where), wanted)
             for layout, lay in LAYOUTS.items():
                 assert_same_bits(fr.logsumexp_backward(factor, lay(x), 1, where=where), wanted, layout)

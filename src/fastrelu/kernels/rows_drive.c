@@ -229,7 +229,7 @@ static void fr_read_sinks(const fr_row_walk *walk, char *to, ptrdiff_t m) {
 /* --- Factors --- */
 
 /* Multiplies or divides the results of m rows, up to FR_TILE_WIDTH if they lie side by side, by the factor of each.
- * What is masked stays 0, whatever the factor is. */
+ * What is masked is 0, whatever the factor and the other elements of the row are. */
 static void fr_finish_rows(const fr_row_call *call, const char *factor, char *out, ptrdiff_t along, ptrdiff_t across,
                            ptrdiff_t m, const char *mask) {
     const ptrdiff_t size = call->itemsize, n = call->n, step = fr_across(call, FR_ROW_FACTOR);
@@ -251,7 +251,8 @@ static void fr_finish_rows(const fr_row_call *call, const char *factor, char *ou
             continue;
         }
         for (ptrdiff_t i = 0; i < n; i++)
-            if (!mask || mask[i * mask_along]) call->flavor->finish(out + i * along, 0, 1, 1, factor, 0, divides);
+            if (mask && !mask[i * mask_along]) memset(out + i * along, 0, (size_t)size);
+            else call->flavor->finish(out + i * along, 0, 1, 1, factor, 0, divides);
     }
 }
 
