@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from cases import CASES, Case, each_forward_of_some, each_of_some, over
+from cases import CASES, Case, each_forward_of_some, each_of_some, each_parametric_case, over
 from compare import assert_same_bits
 from grid import LAYOUTS, OUT_LAYOUTS, WIDE, needs_wide, swapped
+from programs import run_python
 from specs import FORWARD, FROM_OUTPUT, SPECS
 
 import fastrelu as fr
@@ -121,8 +122,7 @@ def test_doors(case: Case, half: np.dtype[Any], precision: Precision) -> None:
             out = lay(np.zeros(expected.shape, half))
             assert case(*data, out=out) is out
             assert_same_bits(np.asarray(out, half), expected)
-        if half == np.float16:
-            assert_same_bits(case(*map(swapped, data)), expected)
+        assert_same_bits(case(*map(swapped, data)), expected)
         mask = np.random.default_rng(1).random(expected.shape) < 0.5
         out = np.full(expected.shape, 7, half)
         case(*data, out=out, where=mask)
@@ -652,3 +652,36 @@ def test_no_other_copies() -> None:
         ("_composed.py", "np.copyto(y, least, where=(y == -np.inf) & np.asarray(where, bool))"),
         ("_composed.py", 'np.copyto(array, value, where=_above(x, beta, threshold), casting="unsafe")'),
     }
+
+
+@each_half
+@each_parametric_case
+def test_numbers_beside_16_bits(case: Case, half: np.dtype[Any], precision: Precision) -> None:
+    """NumPy's own machinery, which takes masks that are no plain arrays, computes as the driver does, to the bit."""
+    data = [np.resize(every(half)[seed:], 1 << 16) for seed in range(case.ndata)]
+    with fr.precision(precision):
+        expected, out = case(*data), np.zeros(1 << 16, half)
+        assert case(*data, out=out, where=np.bool_(True)) is out
+    assert_same_bits(out, expected)
+
+
+@needs_bfloat16
+def test_the_first_bfloat16_is_byte_swapped() -> None:
+    """The type is learned from the first array that has it, whose byte order is not that of results."""
+    program = """
+import ml_dtypes, numpy as np, fastrelu as fr
+from fastrelu import fused, masks, quantized
+x = np.array([[1, 2, -3.5, 0.25]], ml_dtypes.bfloat16)
+swapped = x.astype(x.dtype.newbyteorder())
+for call in (fr.relu, fr.softmax, fr.log_softmax, fr.sparsemax, fr.hardmax, fr.glu, fr.logsumexp, fr.crelu,
+             lambda v: fr.relu_backward(v, v), lambda v: fr.prelu_backward_parameters(v, v, v),
+             lambda v: fr.cross_entropy(v, [1]), lambda v: fr.binary_cross_entropy_with_logits(v, v),
+             lambda v: fused.bias_act(v, v[0], "relu"), lambda v: masks.relu_with_mask(v),
+             lambda v: quantized.quantize(v, 0.05, 9),
+             lambda v: quantized.dequantize(np.uint8([1, 9]), 0.05, 9, dtype=v.dtype)):
+    results, wanted = (r if isinstance(r, tuple) else (r,) for r in (call(swapped), call(x)))
+    for got, right in zip(results, wanted, strict=True):
+        assert got.dtype == right.dtype and got.dtype.isnative, (call, got.dtype)
+        assert got.tobytes() == right.tobytes(), (call, got, right)
+"""
+    run_python(program)

@@ -1150,7 +1150,7 @@ cdef object _run_ufunc(const _General *call, Kernel kernel, list args, object ta
 
 cdef object _run_half(const _General *call, Kernel kernel, list args, object target, object where):
     """Run a call of a 16-bit type through the third door, with numbers in the type that computes."""
-    cdef int j
+    cdef int j, level = call.how.scalar != kernel.calls[call.how.type][0].scalar  # of the ufunc with the same kernel
     cdef bint numbers = False
     computed = dtype_of(call.how.type)
     for j in range(kernel.nin):
@@ -1163,8 +1163,8 @@ cdef object _run_half(const _General *call, Kernel kernel, list args, object tar
         own = np.empty((), dtype_of(type_of(call.dtype)))
         copy_into(np.asarray(target), own, False)  # refuses what it could not write below
         wide = np.empty(target.shape, computed)
-        _call_ufunc(kernel, 0, computed.num, list(map(np.asarray, args)), wide, where)
-    found = target if type(target) is cnp.ndarray else _call_ufunc(kernel, 0, computed.num, args, target, where)
+        _call_ufunc(kernel, level, computed.num, list(map(np.asarray, args)), wide, where)
+    found = target if type(target) is cnp.ndarray else _call_ufunc(kernel, level, computed.num, args, target, where)
     if isinstance(target, np.ndarray):
         half = _moved(wide, call.dtype, False, call.how.store)
         copy_into(np.asarray(target), half, where)

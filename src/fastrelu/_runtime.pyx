@@ -127,7 +127,8 @@ cdef cnp.dtype dtype_of(int type):
 cdef int learn_bfloat16(cnp.dtype dtype) except -1:
     """Make the type with this number known as bfloat16."""
     global bfloat16
-    _dtypes[FR_bfloat16] = dtype
+    # What is seen first may be byte-swapped: results are not.
+    _dtypes[FR_bfloat16] = (<object>dtype).newbyteorder("=")
     bfloat16 = dtype.type_num
     return 0
 
