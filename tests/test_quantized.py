@@ -425,6 +425,9 @@ def test_small_and_converted_inputs() -> None:
     assert quantized.quantize(3, 1, 0) == 3
     assert quantized.quantize(3.0, 1.0, 0, "relu") == quantized.quantize(np.float32(3.0), 1.0, 0) == 3
     assert np.ndim(quantized.quantize(np.array(3.0), 1.0, 0)) == 0
+    for name in ("float16", "float32", "float64"):  # the type of a result is in native order, as that of a ufunc
+        q, other = np.uint8([0, 131]), np.dtype(name).newbyteorder()
+        assert_same_bits(quantized.dequantize(q, 0.05, 9, dtype=other), quantized.dequantize(q, 0.05, 9, dtype=name))
     assert quantized.dequantize(np.int8(3), 0.5, 1) == quantized.dequantize(np.array(3, np.int8), 0.5, 1) == 1.0
     assert quantized.quantize(np.empty((0, 3)), 1.0, 0).shape == (0, 3)
     wide = np.zeros(2, np.int32)

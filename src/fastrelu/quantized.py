@@ -244,7 +244,7 @@ def dequantize(
         return found
     array = _as_bytes(name, "q", q)
     bytes_type = array.dtype  # the conversions below may change it
-    own = data_type("dtype", dtype)
+    own = data_type("dtype", dtype).newbyteorder("=")  # as the type of a ufunc, which is that of its loop
     if as_data(name, "dtype", np.empty(0, own)).dtype != own:
         raise TypeError(f"{name} returns floating-point numbers of at most 64 bits, got dtype {own}")
     scales = _as_scale(name, "scale", scale, np.float64 if own == np.float64 else np.float32)
