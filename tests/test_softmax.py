@@ -439,6 +439,23 @@ def test_several_axes(function: Function, axis: tuple[int, ...] | None) -> None:
 
 @each_function
 @each_dtype
+@pytest.mark.parametrize("axes", [(0, 1), (1, 2), (0, 2), (0, 1, 2)])
+def test_axes_are_a_set(function: Function, dtype: str, axes: tuple[int, ...]) -> None:
+    """The order in which axes are named changes no bit, nor which of several largest elements is the first."""
+    x = np.random.default_rng(0).integers(-3, 4, (4, 5, 6)).astype(dtype)
+    grad = np.random.default_rng(1).normal(size=x.shape).astype(dtype)
+    y = function.forward(x, axes)
+    dx = function.backward(grad, y, axes)
+    flat = np.moveaxis(x, axes, range(-len(axes), 0))
+    rows = function.forward(np.ascontiguousarray(flat.reshape(*flat.shape[: 3 - len(axes)], -1)))
+    assert_same_bits(np.moveaxis(y, axes, range(-len(axes), 0)).reshape(rows.shape), rows)
+    for order in itertools.permutations(axes):
+        assert_same_bits(function.forward(x, order), y, order)
+        assert_same_bits(function.backward(grad, y, order), dx, order)
+
+
+@each_function
+@each_dtype
 @each_precision
 @pytest.mark.parametrize("shape", [(33, 20), (6, 300), (20, 700)])
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -21,6 +21,7 @@ cpdef cnp.ndarray spread_mask(str name, cnp.ndarray mask, tuple shape)
 cpdef cnp.ndarray spread(str name, str operand, cnp.ndarray value, int dtype, tuple shape)
 cpdef double as_scale(str name, object scale) except? -1
 cdef double _as_number(str name, str operand, object value) except? -1
+cdef tuple _axes_of(object axis, int ndim)
 cdef cnp.ndarray _merged(cnp.ndarray x, tuple axes)
 cdef cnp.ndarray _parted(cnp.ndarray y, tuple axes, tuple shape)
 cdef object _as_axis(object axis)

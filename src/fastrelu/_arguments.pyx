@@ -4,6 +4,7 @@ from itertools import product
 from operator import index
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from fastrelu import _foreign
 from fastrelu._core import quietly
@@ -199,6 +200,15 @@ cdef double _as_number(str name, str operand, object value) except? -1:
     if array is None or array.ndim or not (array.dtype.kind in "biuf" or _is_half(array)):
         raise TypeError(f"{name}: {operand} must be a number, got {value!r}")
     return float(array)
+
+
+cdef tuple _axes_of(object axis, int ndim):
+    """`axis` as a tuple of axes that exist, in their order: a row is the same whichever is named first."""
+    if axis is None:
+        return tuple(range(ndim))
+    if isinstance(axis, tuple):
+        return tuple(sorted(normalize_axis_tuple(axis, ndim)))
+    return (normalize_axis_index(axis, ndim),)
 
 
 cdef cnp.ndarray _merged(cnp.ndarray x, tuple axes):

@@ -1,7 +1,7 @@
 """The logarithm of a sum, or of a mean, of exponentials along axes, and its gradient."""
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+from numpy.lib.array_utils import normalize_axis_index
 
 from fastrelu import _foreign
 from fastrelu._arguments import BLOCK as _PER_THREAD
@@ -18,6 +18,7 @@ from fastrelu._arguments cimport (
     _as_axis,
     _as_data,
     _as_output,
+    _axes_of,
     _check_output,
     _crew,
     _is_handed_over,
@@ -71,13 +72,6 @@ cnp.import_array()
 
 cdef cnp.dtype _float64 = np.dtype(np.float64)
 cdef Py_ssize_t _BLOCK = _PER_THREAD
-
-
-cdef tuple _axes_of(object axis, int ndim):
-    """`axis` as a tuple of axes that exist."""
-    if axis is None:
-        return tuple(range(ndim))
-    return normalize_axis_tuple(axis, ndim) if isinstance(axis, tuple) else (normalize_axis_index(axis, ndim),)
 
 
 cdef bint _is_mask_of(object where, cnp.ndarray x):

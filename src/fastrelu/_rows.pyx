@@ -1,7 +1,7 @@
 """Softmax and related functions, which work on whole rows of an array along any axis, and cross-entropy."""
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+from numpy.lib.array_utils import normalize_axis_index
 
 from fastrelu import _core as _python_core, _foreign
 from fastrelu._arguments import BLOCK as _PER_THREAD
@@ -22,6 +22,7 @@ from fastrelu._arguments cimport (
     _as_data,
     _as_number,
     _as_output,
+    _axes_of,
     _check_output,
     _crew,
     _is_handed_over,
@@ -589,12 +590,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     crew = _crew(_cost(kind, backward), a, not _is_read(a, dtype))
     if mask is not None:
         mask = spread_mask(name, mask, (<object>a).shape)
-    if axis is None:
-        axes = tuple(range(cnp.PyArray_NDIM(a)))
-    elif isinstance(axis, tuple):
-        axes = normalize_axis_tuple(axis, cnp.PyArray_NDIM(a))
-    else:
-        axes = (normalize_axis_index(axis, cnp.PyArray_NDIM(a)),)
+    axes = _axes_of(axis, cnp.PyArray_NDIM(a))
     if sink is not None:
         whole = (<object>a).shape
         sink = spread(name, "sink", sink, dtype, _without(whole, axes, False))
@@ -946,7 +942,7 @@ def backward_loaded(RowKernels kernels not None, str name, int kind, cnp.ndarray
     hold(&held, name)
     cdef Crew crew = _crew(FR_MEDIUM, x, True) if copied else _crew(FR_HEAVY, x, False, _SLOPES)
     # The caller's code may have given x another shape since the others were made to fit.
-    axes, whole = normalize_axis_tuple(axes, cnp.PyArray_NDIM(x)), (<object>x).shape
+    axes, whole = _axes_of(axes, cnp.PyArray_NDIM(x)), (<object>x).shape
     kept = _without(whole, axes, False)
     if not PyArray_SAMESHAPE(grad, x):
         raise ValueError(f"{name}: grad must have the shape of x, {whole}, not {(<object>grad).shape}")
