@@ -31,7 +31,7 @@ MASKED = np.ma.masked_array([1.0, 2.0], [True, False])
 NO_NUMBER: list[Any] = ["a", None, LIST, ARRAY, COMPLEX, True, NAN, {}]
 NO_OPERAND: list[Any] = ["a", None, ["a"], np.ones(2, complex), COMPLEX, True, NAN, {}]
 NO_INTEGER: list[Any] = ["a", None, [1], ARRAY, COMPLEX, True, NAN, 1.5, np.float64(1.0)]
-NO_AXIS: list[Any] = ["a", ["a"], ARRAY, COMPLEX, NAN, 1.5, (1.5,)]
+NO_AXIS: list[Any] = ["a", ["a"], ARRAY, COMPLEX, NAN, 1.5, (1.5,), True, np.True_, (True,)]
 NO_FLAG: list[Any] = ["no", None, [True], np.ones(2, bool), COMPLEX, 1, 0.0, NAN]
 NO_CHOICE: list[Any] = ["nothing", None, ["mean"], ARRAY, COMPLEX, True, NAN, 1]
 NO_TYPE: list[Any] = ["nothing", None, [1], ARRAY, COMPLEX, NAN, 1, True]
@@ -193,6 +193,23 @@ def test_options(option: str) -> None:
     assert [each.tobytes() if isinstance(each, np.ndarray) else each for each in arrays] == before
 
 
+AXES = [name for name in fr.__all__ if "axis" in getattr(getattr(fr, name), "__annotations__", {})]
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_axes(name: str) -> None:
+    """No function takes a truth value as an axis, which is meant for another option; nor what is no integer."""
+    function = getattr(fr, name)
+    parameters = inspect.signature(function).parameters
+    needed = [parameter.name for parameter in parameters.values() if parameter.default is parameter.empty]
+    data = [X[0].copy() if each == "weight" else X.copy() for each in needed]
+    for value in wrong_values(name, function, parameters["axis"]) or pytest.fail("has an axis of an unknown kind"):
+        message = refused(f"{name}.axis", value, function, *data, axis=value)
+        assert re.search(r"\baxis\b", message), f"{value!r}: {message}"
+        assert shown(value, message, as_type=False), f"{value!r}: {message}"
+    assert all((array == 1).all() for array in data)  # as X is
+
+
 @pytest.mark.parametrize("option", sorted(option for option in OPTIONS if option.startswith("nn.")))
 def test_options_are_attributes(option: str) -> None:
     """An attribute that a layer checks is checked when it is assigned too; the layer keeps the value that it had."""
@@ -224,7 +241,7 @@ def wrong_in_convention(parameter: inspect.Parameter) -> list[Any]:
     if isinstance(default, bool):
         return ["no", None, 1, X]
     if parameter.name in {"dim", "axis", "axes"}:
-        return ["a", 1.5, COMPLEX, NAN, {}]
+        return ["a", 1.5, COMPLEX, NAN, {}, True]
     if parameter.name == "dtype":
         return ["nothing", 1.5, COMPLEX]
     if isinstance(default, str):

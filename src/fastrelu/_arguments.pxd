@@ -24,7 +24,7 @@ cdef double _as_number(str name, str operand, object value) except? -1
 cdef tuple _axes_of(object axis, int ndim)
 cdef cnp.ndarray _merged(cnp.ndarray x, tuple axes)
 cdef cnp.ndarray _parted(cnp.ndarray y, tuple axes, tuple shape)
-cdef object _as_axis(object axis)
+cpdef object as_axis(object axis)
 cdef inline bint _is_ndarray(object value) noexcept:
     return type(value) is cnp.ndarray
 

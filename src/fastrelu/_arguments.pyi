@@ -2,6 +2,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+def as_axis(axis: object) -> int | tuple[int, ...] | None: ...
 def as_scale(name: str, scale: object) -> float: ...
 
 BLOCK: int

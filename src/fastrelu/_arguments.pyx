@@ -1,13 +1,13 @@
 """How functions along an axis read their arguments: arrays, types, axes, masks, numbers and outputs."""
 
 from itertools import product
-from operator import index
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from fastrelu import _foreign
 from fastrelu._core import quietly
+from fastrelu._options import integer
 
 cimport numpy as cnp
 from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
@@ -282,7 +282,7 @@ cdef int plain_axis(object axis, int ndim) except -2:
     return <int>(at + ndim if at < 0 else at)
 
 
-cdef object _as_axis(object axis):
+cpdef object as_axis(object axis):
     """`axis` as an integer, a tuple of integers or None."""
     cdef list numbers = []
     if axis is None:
@@ -291,9 +291,9 @@ cdef object _as_axis(object axis):
         return axis
     try:
         if not isinstance(axis, tuple):
-            return index(axis)
+            return integer("axis", axis)
         for number in axis:
-            numbers.append(index(number))
+            numbers.append(integer("axis", number))
     except TypeError:
         raise TypeError(f"axis must be an integer, a tuple of integers or None, got {axis!r}") from None
     return tuple(numbers)

@@ -1,12 +1,11 @@
 """Cross-entropy of rows of logits, with labels or probabilities, and its gradient."""
 
-from operator import index
-
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from fastrelu import _foreign
 from fastrelu._core import copy_into
+from fastrelu._options import integer
 
 cimport cython
 cimport numpy as cnp
@@ -152,14 +151,10 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     if not (_is_ndarray(logits) and _is_ndarray(labels) and (weight is None or _is_ndarray(weight))):
         _foreign.refuse(name, logits=logits, labels=labels, weight=weight)
     if not PyLong_CheckExact(axis):
-        try:
-            axis = index(axis)
-        except TypeError:
-            raise TypeError(f"cross_entropy: axis must be an integer, got {axis!r}") from None
-    try:
-        ignored = index(ignore_index)
-    except TypeError:
-        raise TypeError(f"cross_entropy: ignore_index must be an integer, got {ignore_index!r}") from None
+        axis = integer("cross_entropy: axis", axis)
+    ignored = ignore_index
+    if not PyLong_CheckExact(ignored):
+        ignored = integer("cross_entropy: ignore_index", ignored)
     if not -2**63 <= ignored < 2**63:
         raise ValueError(f"cross_entropy: ignore_index must be an integer of 64 bits, not {ignored}")
     call.ignored = ignored

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Sequence
-from operator import index
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from fastrelu._core import check_types
 from fastrelu._entries import entries
+from fastrelu._options import integer
 
 _NUMPYS = np.ndarray.__array_ufunc__
 
@@ -251,7 +251,7 @@ def _one_axis(name: str, axis: Any, values: Sequence[Any], model: object, hint: 
         raise TypeError(
             f"{name} takes one axis of a {type(model).__name__!r}, not {axis}: pass axis= as an integer, or {hint}"
         )
-    return index(axis)
+    return integer("axis", axis)
 
 
 def _hint(ufunc: np.ufunc, libraries: set[str]) -> str:

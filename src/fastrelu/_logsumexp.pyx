@@ -15,7 +15,6 @@ from libc.math cimport INFINITY, NAN, log
 from libc.stdint cimport int64_t
 
 from fastrelu._arguments cimport (
-    _as_axis,
     _as_data,
     _as_output,
     _axes_of,
@@ -31,6 +30,7 @@ from fastrelu._arguments cimport (
     _rounded,
     _takes,
     _without,
+    as_axis,
     spread_mask,
 )
 from fastrelu._numpy cimport PyArray_ISWRITEABLE, PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
@@ -212,7 +212,7 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
                 return found if cnp.PyArray_NDIM(found) else found[()]
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.
     given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
-    axis = _as_axis(axis)
+    axis = as_axis(axis)
     wrap = None
     if not (_is_ndarray(x) and (given is None or _is_ndarray(given)) and (where is True or _is_ndarray(where))):
         if _is_handed_over((x,), given, where):
@@ -270,7 +270,7 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
                 check_whole(grad, name)
                 return _run_flat(kernels.of(dtype), FR_SOFTMAX, FR_MEDIUM, x, None, out, crew, grad, FR_MULTIPLIED)
     given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
-    axis = _as_axis(axis)
+    axis = as_axis(axis)
     wrap = None
     if not (_is_ndarray(x) and _is_ndarray(grad) and (given is None or _is_ndarray(given))
             and (where is True or _is_ndarray(where))):

@@ -18,7 +18,6 @@ from libc.string cimport memcpy
 
 from fastrelu._arguments cimport (
     _are_ints,
-    _as_axis,
     _as_data,
     _as_number,
     _as_output,
@@ -38,6 +37,7 @@ from fastrelu._arguments cimport (
     _type_of,
     _unshared,
     _without,
+    as_axis,
     as_scale,
     spread,
     spread_mask,
@@ -545,7 +545,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     cdef str name = names[kind] + ("_backward_from_output" if backward else "")
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.
     given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
-    axis = _as_axis(axis)
+    axis = as_axis(axis)
     wrap = None
     if not (_is_ndarray(x) and (second is None or _is_ndarray(second)) and (given is None or _is_ndarray(given))
             and (where is True or _is_ndarray(where))):

@@ -2,12 +2,11 @@
 # before either writes.
 """Calls of two kernels with one result."""
 
-from operator import index
-
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from fastrelu._core import Explained, check_types, copy_into
+from fastrelu._options import integer
 
 cimport numpy as cnp
 from cpython.long cimport PyLong_CheckExact
@@ -176,10 +175,7 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
     if PyLong_CheckExact(axis):
         at = axis
     else:
-        try:
-            at = index(axis)
-        except TypeError:
-            raise TypeError(f"{name}: axis must be an integer, got {axis!r}") from None
+        at = integer(f"{name}: axis", axis)
     cdef cnp.ndarray array = (x if type(x) is cnp.ndarray else np.asarray(x) if type(x) is np.memmap
                               else np.asanyarray(x))
     cdef object given = _unpacked(out)

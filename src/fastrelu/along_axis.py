@@ -16,8 +16,8 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import _foreign, runtime
-from fastrelu._arguments import as_scale, spread, spread_mask
-from fastrelu._core import as_half, as_native, joint_dtype, quiet, stored, target_in_place
+from fastrelu._arguments import as_axis, as_scale, spread, spread_mask
+from fastrelu._core import as_half, as_native, joint_dtype, quiet, quietly, stored, target_in_place
 from fastrelu._cross_entropy import cross_entropy as _cross_entropy
 from fastrelu._logsumexp import logsumexp as _logsumexp
 from fastrelu._logsumexp import logsumexp_backward as _logsumexp_backward
@@ -145,7 +145,7 @@ def _backward_parameters(
     name = f"{function}_backward_parameters"
     _foreign.refuse(name, grad=grad, x=x, bias=bias, sink=sink, where=where, out=out)
     _foreign.refuse_mask(name, where)
-    factor = as_scale(name, scale)
+    axis, factor = as_axis(axis), as_scale(name, scale)
     operands = {"grad": grad, "x": x, "bias": bias, "sink": sink}
     # All conversions first: code of the caller that they run may change arrays that were converted before.
     given = {operand: np.asanyarray(value) for operand, value in operands.items() if value is not None}
