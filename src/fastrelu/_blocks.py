@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+import inspect
+import types
+from collections.abc import Callable, Generator, Iterator
 from contextvars import ContextVar
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class Block(contextlib.ContextDecorator):
@@ -41,13 +44,69 @@ class Block(contextlib.ContextDecorator):
                 return opened[i][1].__exit__(*error)  # type: ignore[no-any-return]  # of a context manager
         raise RuntimeError("this thread or task has not begun the block that it ends")
 
+    def __call__(self, func: _Function) -> _Function:
+        """Decorate a function. The body of a generator or coroutine runs after the call, step by step: each is a block."""
+        call: Any
+        if inspect.isasyncgenfunction(func):
+            raise TypeError(
+                f"{func.__name__} is an asynchronous generator, which cannot be decorated: open the block in it, around "
+                "what it computes"
+            )
+        if inspect.iscoroutinefunction(func):
+
+            @functools.wraps(func)
+            async def call(*args: Any, **kwargs: Any) -> Any:
+                return await _awaited(self, func(*args, **kwargs))
+
+        elif inspect.isgeneratorfunction(func):
+
+            @functools.wraps(func)
+            def call(*args: Any, **kwargs: Any) -> Any:
+                return (yield from _steps(self, func(*args, **kwargs)))
+
+        else:
+            call = super().__call__(func)
+        return call  # type: ignore[no-any-return]  # it has the signature of func
+
+
+def _steps(block: Block, steps: Any) -> Generator[Any, Any, Any]:
+    """Go through a generator or coroutine with each of its steps in a block, which ends where others go on."""
+    step, given = steps.send, None
+    try:
+        while True:
+            try:
+                with block:
+                    made = step(given)
+            except StopIteration as end:
+                return end.value
+            try:
+                step, given = steps.send, (yield made)
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # noqa: BLE001  raised where it waits, and it may go on, also after a cancellation
+                step, given = steps.throw, error
+    finally:
+        with block:
+            steps.close()
+
+
+_awaited = types.coroutine(_steps)
+
 
 def block(function: Callable[_P, Iterator[None]]) -> Callable[_P, Block]:
-    """Decorate a generator as :func:`contextlib.contextmanager` does, for objects that can be used again."""
+    """Decorate a generator as :func:`contextlib.contextmanager` does, for objects that can be used again.
+
+    If it has no options, what it returns also decorates a function itself, as in PyTorch: without parentheses.
+    """
     manager = contextlib.contextmanager(function)
+    has_options = bool(inspect.signature(function).parameters)
 
     @functools.wraps(function)
-    def of(*args: _P.args, **kwargs: _P.kwargs) -> Block:
+    def of(*args: Any, **kwargs: Any) -> Any:
+        if args and isinstance(args[0], types.FunctionType):
+            if has_options:
+                raise TypeError(f"{function.__name__} takes its options before it decorates: @{function.__name__}(...)")
+            return Block(manager)(*args, **kwargs)
         return Block(functools.partial(manager, *args, **kwargs))
 
     return of

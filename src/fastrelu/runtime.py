@@ -97,7 +97,7 @@ def precision(level: Precision) -> Iterator[None]:
     """Override the default precision for the calls in a ``with`` block.
 
     It applies to the thread or asyncio task that opens the block, and to lazy graphs built in it. The object can be kept,
-    for several blocks, also within each other, and decorate functions.
+    for several blocks, also within each other, and decorate functions, generators and coroutines.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def threads(n: int) -> Iterator[None]:
     """Limit the threads of the calls in a ``with`` block.
 
     It applies to the Python thread or asyncio task that opens the block. The object can be kept, for several blocks, also
-    within each other, and decorate functions.
+    within each other, and decorate functions, generators and coroutines.
 
     Parameters
     ----------

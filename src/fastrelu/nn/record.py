@@ -73,7 +73,8 @@ _WAYS_OUT = (
 def no_grad() -> Iterator[None]:
     """Record nothing, also in training mode: no backward follows, and no layer keeps an array.
 
-    Within a `forward`, what the layers return counts as data that needs no gradient. Works as a decorator too.
+    Within a `forward`, what the layers return counts as data that needs no gradient. Works as a decorator too,
+    of generators and coroutines as well.
 
     Examples
     --------
