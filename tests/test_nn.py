@@ -232,6 +232,46 @@ def test_what_is_saved(layer: nn.Module) -> None:
         layer.backward(grad)
 
 
+class UsersOwn(nn.Module):
+    """A module with a backward of its own, of which one layer is called before the one that refuses its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.identity, self.linear = nn.Identity(), nn.Linear(5, 2, dtype=np.float64, rng=1)
+
+    def forward(self, x: Any) -> Any:
+        """Call both."""
+        return self.linear(self.identity(x))
+
+    def backward(self, grad: Any) -> Any:  # type: ignore[override]  # without options
+        """Go back through both."""
+        return self.identity.backward(self.linear.backward(grad))
+
+
+PAIR = (np.full((4, 3), 0.5), np.full((4, 3), 0.5))
+LABELS = (np.ones((4, 3)), np.zeros(4, np.int64))
+FAILING: list[tuple[Any, tuple[Any, ...]]] = [
+    *((layer, (inputs_of(layer),)) for layer in LAYERS if not isinstance(layer, nn.Identity)),  # which takes anything
+    *((getattr(nn, name)(), LABELS if name in {"CrossEntropyLoss", "NLLLoss"} else PAIR) for name in nn_losses.__all__),
+    (UsersOwn(), (np.ones((4, 5)),)),
+]
+
+
+@pytest.mark.parametrize(("layer", "given"), FAILING, ids=[repr(layer).replace("\n", " ") for layer, _ in FAILING])
+def test_after_a_call_that_failed(layer: nn.Module, given: tuple[Any, ...]) -> None:
+    """Backward does not go back through the call before one that ended with an error, with hooks or without."""
+    layer = copy.deepcopy(layer)
+    for _ in range(2):
+        grad = np.ones(np.shape(layer(*given)))
+        with pytest.raises((TypeError, ValueError)):
+            layer(*["no array"] * len(given))
+        with pytest.raises(RuntimeError, match="and a call that ended with an error to none"):
+            layer.backward(grad)
+        layer(*given)
+        layer.backward(grad)
+        layer.register_forward_hook(lambda *_: None)
+
+
 @each_layer
 def test_wrong_gradients(layer: nn.Module) -> None:
     """A gradient of another shape than the output, or of no real numbers, is refused by every layer."""

@@ -220,7 +220,13 @@ class Module:
         """Call :meth:`forward`, then the hooks."""
         if self._hooks:
             return self._call_watched(args, kwargs)
-        return self.forward(*args, **kwargs) if self._is_layer else self._call(args, kwargs)
+        if not self._is_layer:
+            return self._call(args, kwargs)
+        try:
+            return self.forward(*args, **kwargs)
+        except BaseException:
+            release(self)  # the call before this one is not the last any more
+            raise
 
     def _call_watched(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a module that has hooks; those that watch it learn when the call begins and ends."""
@@ -231,6 +237,9 @@ class Module:
             if self._is_layer:
                 return self._run_own_hooks(args, self.forward(*args, **kwargs))
             return self._call(args, kwargs)
+        except BaseException:
+            release(self)
+            raise
         finally:
             for watcher in watchers:
                 watcher.end(watchers)
@@ -266,6 +275,10 @@ class Module:
         HERE.current = Alone(log)
         try:
             result = self.forward(*args, **kwargs)
+        except BaseException:
+            for module in self.modules():  # some have this call saved, and others the one before
+                release(module)
+            raise
         finally:
             HERE.current = None
         if log is None:
@@ -411,8 +424,9 @@ class Module:
         if saved is None:
             raise RuntimeError(
                 f"{type(self).__name__}.backward has no forward call to go back through: call the module in training "
-                "mode first (train(), not eval(), or within nn.enable_grad()), once before each backward; what was "
-                "called as a part of a network belongs to the network's backward"
+                "mode first (module(x), not module.forward(x); train(), not eval(), or within nn.enable_grad()), once before "
+                "each backward; what was called as a part of a network belongs to the network's backward, and a call that "
+                "ended with an error to none"
             )
         return saved
 
