@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import tomllib
 from dataclasses import dataclass, field
@@ -725,3 +726,34 @@ def test_torch_has_the_names_of_the_documentation() -> None:
     named = {row["torch"] for row in rows.values() if "torch" in row}
     assert named >= {"relu", "logsigmoid", "softmax"}
     assert not {name for name in named if not hasattr(torch.nn.functional, name)}
+
+
+ACTIVATIONS = [
+    (name, inplace)
+    for name, kind in vars(nn).items()
+    if isinstance(kind, type) and issubclass(kind, nn.Activation) and kind is not nn.Activation
+    for inplace in (False, True)
+    if not inplace or "inplace" in inspect.signature(kind).parameters
+]
+
+
+@pytest.mark.filterwarnings(
+    "ignore:__array:DeprecationWarning"  # NumPy warns PyTorch so in np.negative and np.array too
+)
+@pytest.mark.parametrize(("name", "inplace"), ACTIVATIONS)
+def test_tensors_as_inputs(name: str, inplace: bool) -> None:
+    """A layer takes a tensor on the CPU as the array in its memory, in place too, and has the same gradient."""
+    kind: Any = getattr(nn, name)
+    options: dict[str, Any] = {"Threshold": {"threshold": 0.1, "value": 20.0}, "Softcap": {"cap": 2.0}}.get(name, {})
+    if inplace:
+        options["inplace"] = True
+    tensor = torch.linspace(-0.9, -0.1, 6) if name == "Log1mexp" else torch.linspace(-3, 3, 6)
+    seeds = {"rng": 0} if name == "RReLU" else {}
+    found, wanted = kind(**options, **seeds), kind(**options, **seeds)
+    expected = wanted(tensor.numpy().copy())
+    given = tensor.clone()
+    result = found(given)
+    assert result is given or not inplace
+    np.testing.assert_array_equal(np.asarray(result), expected)
+    grad = np.ones_like(expected)
+    np.testing.assert_array_equal(np.asarray(found.backward(grad)), wanted.backward(grad))

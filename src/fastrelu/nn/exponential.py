@@ -173,7 +173,7 @@ class Softplus(_Softplus):
         """Return where the layer is the identity; None where the function is, to the last bit."""
         if type(x) is np.ndarray and x.dtype is _FLOAT and type(beta) is float and threshold >= SOFTPLUS_ENDS[4]:
             return None
-        array = x if hasattr(x, "dtype") else np.asarray(x)
+        array: Any = x if isinstance(getattr(x, "dtype", None), np.dtype) else np.asarray(x)  # of a list, or a tensor
         check_types("softplus", ("beta",), (beta,))
         if threshold >= SOFTPLUS_ENDS[8 if np.result_type(array.dtype, np.float32, beta).itemsize > 4 else 4]:
             return None
