@@ -446,3 +446,15 @@ def test_a_constant_output(elements: int) -> None:
         model(np.random.default_rng(0).standard_normal((elements, 3), np.float32))
     found = [text for text in monitor.advice() if text.startswith("1 ReLU")]
     assert found == ["1 ReLU: all outputs are 2, whatever the input: look at the layers before it"] * (elements > 1)
+
+
+@pytest.mark.parametrize("elements", [1, 2, 7, 8])
+def test_dead_units_in_few_elements(elements: int) -> None:
+    """In a single image half of the units of a healthy layer are 0: no advice, as long as that may be chance."""
+    model = nn.Sequential(nn.Linear(3, 2, rng=0), nn.ReLU())
+    model[0].bias.data[0] = -100
+    with diagnostics.Monitor(model) as monitor:
+        model(np.random.default_rng(0).standard_normal((elements, 3), np.float32))
+    assert monitor.layers()[2].summary.dead[0]  # which the table counts
+    found = [text for text in monitor.advice() if "of the units are dead" in text]
+    assert len(found) == (elements >= 8)

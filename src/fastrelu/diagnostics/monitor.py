@@ -21,6 +21,7 @@ from fastrelu.nn.parameter import Parameter
 
 # Thresholds beyond which a monitor gives advice.
 DEAD_UNITS = 0.1  # share of the units
+FEW = 8  # elements: in fewer, units that are 0 in every second one are 0 in all by chance
 SATURATED = 0.25  # share of the outputs
 OFF_CENTER = 1.0  # distance of the mean from 0, in standard deviations
 SCALE = 10.0  # ratio of two standard deviations, either way
@@ -166,7 +167,7 @@ class Monitor:
     call. Copies and pickles of a watched model are not watched, and a copy or pickle of a monitor has its statistics but
     watches nothing.
 
-    It gives advice if more than 10 % of a layer's units are dead, that is 0 in every element; if more than 25 % of a
+    It gives advice if more than 10 % of a layer's units are dead, that is 0 in every one of at least 8 elements; if more than 25 % of a
     bounded activation's outputs are saturated (see :func:`saturation_limits`); if the mean of an activation's
     outputs, or of the network's input, is more than one standard deviation from 0; if the input's standard deviation,
     or the ratio of that of an activation to that of the first, is not within 0.1 to 10; and if there is any NaN or
@@ -395,9 +396,10 @@ def _advice(heading: _Heading, units: Summary, overall: Summary, first_std: floa
     if not overall.finite:
         return found
     dead = np.count_nonzero(units.dead) / units.units
-    if dead > DEAD_UNITS and not is_input:
+    elements = overall.count // units.units
+    if dead > DEAD_UNITS and elements >= FEW and not is_input:
         found.append(
-            f"{dead:.0%} of the units are dead, 0 in all {overall.count // units.units} elements, and no gradient passes: "
+            f"{dead:.0%} of the units are dead, 0 in all {elements} elements, and no gradient passes: "
             "take a smaller step, He initialization (nn.init.kaiming_normal_), or a function with a slope below 0 "
             "(LeakyReLU with 0.01 to 0.2, PReLU, ELU)"
         )
@@ -413,7 +415,7 @@ def _advice(heading: _Heading, units: Summary, overall: Summary, first_std: floa
             "standard deviation 1 over the training set"
         )
     elif is_activation and apart == math.inf:
-        if overall.count > units.units:  # one element may be all there is
+        if elements > 1:  # one element may be all there is
             found.append(f"all outputs are {overall.mean:.3g}, whatever the input: look at the layers before it")
     elif is_activation and apart > OFF_CENTER and dead <= DEAD_UNITS:
         found.append(
