@@ -948,6 +948,68 @@ def test_a_hook_is_a_function() -> None:
         cast("Any", nn.ReLU()).register_forward_hook(3)
 
 
+@pytest.mark.parametrize("way", ["remove", "call", "with"])
+@pytest.mark.parametrize("copied", [None, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
+def test_a_handle_removes_one_hook(way: str, copied: Any) -> None:
+    """It removes its own, once, as in PyTorch; a copy of both removes that of the copy."""
+    model = nn.ReLU()
+    others = [model.register_forward_hook(nn.Tanh) for _ in range(2)], model.register_forward_hook(nn.ReLU)
+    handle = model.register_forward_hook(nn.Tanh)
+    seen = model
+    if copied is not None:
+        model, handle = copied((model, handle))
+    for _ in range(2):
+        if way == "with":
+            with handle as entered:
+                assert entered is handle
+        else:
+            handle() if way == "call" else handle.remove()
+        assert sorted(hook.__name__ for hook in model._hooks) == ["ReLU", "Tanh", "Tanh"]
+    assert len(seen._hooks) == (3 if copied is None else 4)
+    others[1].remove()
+    assert {hook.__name__ for hook in seen._hooks} == {"Tanh"}
+
+
+def test_modules_are_frozen_by_a_call() -> None:
+    """As in PyTorch; an attribute that would freeze nothing is refused."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.PReLU(), nn.Sequential(nn.Linear(2, 2, bias=False)))
+    assert model.requires_grad_(False) is model
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    model[0].requires_grad_()
+    assert [parameter.requires_grad for parameter in model.parameters()] == [True, True, False, False]
+    for module in (model, model[1]):
+        with pytest.raises(AttributeError, match=r"requires_grad would change nothing: call requires_grad_\(False\)"):
+            module.requires_grad = False
+    with pytest.raises(TypeError, match="requires_grad must be True or False, got 0"):
+        model.requires_grad_(cast("Any", 0))
+
+    class Own(nn.Module):
+        requires_grad = True
+
+    own = Own()
+    own.requires_grad = False
+    assert not own.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("grad", "message"),
+    [
+        (None, "the gradient is None"),
+        (np.ones(3), r"the output was of shape \(4, 2\), the gradient is \(3,\)"),
+        (np.ones((4, 2), np.complex64), "consists of real numbers, got complex64"),
+        (np.ma.ones((4, 2)), "cannot be a masked array"),
+    ],
+    ids=["None", "shape", "complex", "masked"],
+)
+@pytest.mark.parametrize("depth", [0, 1])
+def test_errors_about_the_gradient_of_a_network_are_one_line(grad: Any, message: str, depth: int) -> None:
+    """They name it, without all of its layers."""
+    model = nn.Sequential(nn.Linear(3, 2, rng=0), *(nn.Sequential(nn.ReLU()) for _ in range(depth)))
+    model(np.ones((4, 3), np.float32))
+    with pytest.raises((TypeError, ValueError), match=rf"^Sequential: .*{message}[^\n]*$"):
+        model.backward(grad)
+
+
 @pytest.mark.parametrize("dim", [0, -1])
 @pytest.mark.parametrize(
     ("layer", "y"),

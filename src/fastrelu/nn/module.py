@@ -18,7 +18,7 @@ from fastrelu._options import check_flag
 from fastrelu._read_only import let_go_all
 from fastrelu._steps import new_update, updates
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter, check_backward_flags, is_half
-from fastrelu.nn.record import HERE, Alone, Off, Record, Saved, everything, flat, keep, refuse_changed, release
+from fastrelu.nn.record import HERE, Alone, Off, Record, Saved, everything, flat, keep, refuse_changed, release, where
 
 # What is saved of a call whose output a hook has replaced.
 REPLACED = object()
@@ -57,6 +57,33 @@ class Watcher:
 
     def __reduce__(self) -> Any:
         return Watcher, ()
+
+
+class Handle:
+    """Removes a hook from a module, once."""
+
+    __slots__ = ("_hook", "_module")
+
+    def __init__(self, module: Module, hook: Callable[..., Any]) -> None:
+        self._module: Module | None = module
+        self._hook = hook
+
+    def remove(self) -> None:
+        """Remove the hook; one that was registered several times has a handle for each."""
+        module, self._module = self._module, None
+        if module is None:
+            return
+        hooks = module._hooks
+        i = next((i for i, hook in enumerate(hooks) if hook is self._hook), len(hooks))
+        module._hooks = (*hooks[:i], *hooks[i + 1 :])
+
+    __call__ = remove
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.remove()
 
 
 class Module:
@@ -157,6 +184,11 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in _INTERNAL:
+            if name == "requires_grad" and not hasattr(type(self), name):
+                raise AttributeError(
+                    f"{type(self).__name__}.requires_grad would change nothing: call requires_grad_({value!r}), or set it "
+                    "for each of parameters()"
+                )
             self._check_attribute(name, value)
             current = HERE.current
             if type(current) is Alone and current.log is not None:
@@ -371,7 +403,7 @@ class Module:
         """Return the gradients of a layer's inputs from what a call saved; of several inputs those in `input_grad`."""
         raise NotImplementedError
 
-    def register_forward_hook(self, hook: Callable[..., Any]) -> Callable[[], None]:
+    def register_forward_hook(self, hook: Callable[..., Any]) -> Handle:
         """Call ``hook(module, args, output)`` after each forward call; a result that is not None replaces the output.
 
         Parameters
@@ -381,8 +413,8 @@ class Module:
 
         Returns
         -------
-        callable
-            Call it to remove the hook.
+        Handle
+            Its method ``remove()`` removes the hook; so does a call of the handle, and the end of a ``with`` block.
 
         Raises
         ------
@@ -392,25 +424,22 @@ class Module:
         if not callable(hook):
             raise TypeError(f"a forward hook is a function of module, args and output, got {hook!r}")
         self._hooks = (*self._hooks, hook)
-
-        def remove() -> None:
-            self._hooks = tuple(other for other in self._hooks if other is not hook)
-
-        return remove
+        return Handle(self, hook)
 
     def _check_gradient(self, grad: ArrayLike, shape: tuple[int, ...]) -> None:
         """Refuse a gradient of another shape than the output, or of no real numbers."""
         if type(grad) is np.ndarray and grad.shape == shape and grad.dtype in FLOATS:
             return
+        name = where(self, self)
         if grad is None:
-            raise TypeError(f"{self!r}: the gradient is None; the backward before returns one with input_grad=True")
+            raise TypeError(f"{name}: the gradient is None; the backward before returns one with input_grad=True")
         if isinstance(grad, np.ma.MaskedArray):
-            raise TypeError(f"{self!r}: a gradient cannot be a masked array: fill it first, grad.filled(0)")
+            raise TypeError(f"{name}: a gradient cannot be a masked array: fill it first, grad.filled(0)")
         array = grad if hasattr(grad, "shape") and hasattr(grad, "dtype") else np.asarray(grad)
         if getattr(array.dtype, "kind", "f") in "cmMOSU":
-            raise TypeError(f"{self!r}: a gradient consists of real numbers, got {array.dtype}")
+            raise TypeError(f"{name}: a gradient consists of real numbers, got {array.dtype}")
         if array.shape != shape:
-            raise ValueError(f"{self!r}: the output was of shape {shape}, the gradient is {array.shape}")
+            raise ValueError(f"{name}: the output was of shape {shape}, the gradient is {array.shape}")
 
     def _last_call(self) -> Any:
         """Return what the last forward call saved."""
@@ -506,6 +535,13 @@ class Module:
         check_flag("set_to_none", set_to_none)
         for parameter in self.parameters():
             parameter.zero_grad(set_to_none)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Freeze all parameters if `requires_grad` is False, or let them be trained; return the module itself."""
+        check_flag("requires_grad", requires_grad)
+        for parameter in self.parameters():
+            parameter.requires_grad = requires_grad
+        return self
 
     # --- Modes ----------------------------------------------------------------------------------------------------
 
