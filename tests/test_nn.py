@@ -228,7 +228,7 @@ def test_what_is_saved(layer: nn.Module) -> None:
     layer.eval()
     assert np.array_equal(layer(x.copy()), y)
     assert all(module._saved is None or module._saved.call is None for module in layer.modules())
-    with pytest.raises(RuntimeError, match="in training mode first"):
+    with pytest.raises(RuntimeError, match="the last call must be one of the module itself"):
         layer.backward(grad)
 
 
@@ -265,7 +265,7 @@ def test_after_a_call_that_failed(layer: nn.Module, given: tuple[Any, ...]) -> N
         grad = np.ones(np.shape(layer(*given)))
         with pytest.raises((TypeError, ValueError)):
             layer(*["no array"] * len(given))
-        with pytest.raises(RuntimeError, match="and a call that ended with an error to none"):
+        with pytest.raises(RuntimeError, match="that ended without an error, and that has had no backward yet"):
             layer.backward(grad)
         layer(*given)
         layer.backward(grad)
@@ -279,7 +279,7 @@ def test_wrong_gradients(layer: nn.Module) -> None:
     grad = np.ones(layer(inputs()).shape)
     for wrong in (grad[None], np.stack([grad, grad]), grad[0], grad[:1], grad.reshape(-1), 1.0):
         layer(inputs())
-        message = rf"\): the output was of shape {re.escape(str(grad.shape))}, the gradient is {re.escape(str(np.shape(wrong)))}$"
+        message = rf"(\)|^Sequential): the output was of shape {re.escape(str(grad.shape))}, the gradient is {re.escape(str(np.shape(wrong)))}$"
         with pytest.raises(ValueError, match=message):
             layer.backward(wrong)
     cases = [(grad + 0j, "real numbers, got complex128"), (grad.astype(object), "real numbers, got object")]
@@ -377,6 +377,17 @@ def test_inherited_constructors() -> None:
         pass
 
     assert Both().ran
+
+
+def test_messages_name_classes_that_users_know() -> None:
+    """Python's messages about missing and unexpected arguments show the qualified name of a method."""
+    kinds = [kind for kind in vars(nn).values() if isinstance(kind, type) and issubclass(kind, nn.Module)]
+    assert nn.MSELoss in kinds
+    for kind in kinds:
+        methods = [getattr(kind, name) for name in ("__init__", "__call__", "forward", "backward")]
+        assert not [method.__qualname__ for method in methods if method.__qualname__.startswith("_")], kind
+    with pytest.raises(TypeError, match=r"^MSELoss.forward\(\) missing 1 required positional argument: 'target'$"):
+        nn.MSELoss()(np.ones(3))
 
 
 # --- In place -----------------------------------------------------------------------------------------------------

@@ -786,7 +786,9 @@ def test_each_backward_needs_its_forward(build: Any) -> None:
     """A backward needs a forward that was recorded, raised nothing, and has had no backward yet."""
     model, x, grad = build(), data(5, 4), np.ones((5, 2))
     name = type(model).__name__
-    message = rf"{name}\.backward has no forward call to go back through: call the module in training mode first"
+    message = (
+        rf"{name}\.backward has no forward call to go back through: the last call must be one of the module itself"
+    )
 
     def refused() -> None:
         with pytest.raises(RuntimeError, match=message):

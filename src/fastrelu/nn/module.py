@@ -156,14 +156,16 @@ class Module:
         super().__init_subclass__(**kwargs)
         if not cls.__module__.startswith(f"{__package__}."):
             cls._inherit_backward()
-        # Python's messages about wrong arguments show the constructor's qualified name. A layer that inherits its
-        # constructor gets a copy under its own name.
-        init = cls.__init__
-        if cls.__module__.startswith(f"{__package__}.") and init.__qualname__ != f"{cls.__qualname__}.__init__":
-            copy = FunctionType(init.__code__, init.__globals__, "__init__", init.__defaults__, init.__closure__)
-            functools.update_wrapper(copy, init).__qualname__ = f"{cls.__qualname__}.__init__"
-            copy.__kwdefaults__ = init.__kwdefaults__
-            cls.__init__ = copy  # type: ignore[method-assign]  # its own copy, see above
+        # Python's messages about wrong arguments show the qualified name of a method. A layer that inherits its
+        # constructor, or anything from a class that users do not know, gets a copy under its own name.
+        for name in ("__init__", "forward", "backward") if cls.__module__.startswith(f"{__package__}.") else ():
+            method = getattr(cls, name)
+            owner = method.__qualname__.partition(".")[0]
+            if owner != cls.__qualname__ and (name == "__init__" or owner.startswith("_")):
+                copy = FunctionType(method.__code__, method.__globals__, name, method.__defaults__, method.__closure__)
+                functools.update_wrapper(copy, method).__qualname__ = f"{cls.__qualname__}.{name}"
+                copy.__kwdefaults__ = method.__kwdefaults__
+                setattr(cls, name, copy)
 
     @classmethod
     def _inherit_backward(cls) -> None:
@@ -452,10 +454,10 @@ class Module:
             )
         if saved is None:
             raise RuntimeError(
-                f"{type(self).__name__}.backward has no forward call to go back through: call the module in training "
-                "mode first (module(x), not module.forward(x); train(), not eval(), or within nn.enable_grad()), once before "
-                "each backward; what was called as a part of a network belongs to the network's backward, and a call that "
-                "ended with an error to none"
+                f"{type(self).__name__}.backward has no forward call to go back through: the last call must be one of the "
+                "module itself, module(x), that is recorded (in training mode, train() and not eval(), or within "
+                "nn.enable_grad(); not within nn.no_grad()), that ended without an error, and that has had no backward yet; "
+                "what was called as a part of a network belongs to the network's backward"
             )
         return saved
 
