@@ -17,7 +17,8 @@ except ImportError as error:
     if error.name != "fastrelu":  # the core exists; its error names what is missing, such as NumPy
         raise
     raise ImportError(
-        "the compiled core of fastrelu is missing: install it (pip install .), its source tree cannot be imported"
+        "the compiled core of fastrelu is missing: install it (pip install .); neither its source tree nor a zip archive "
+        "can be imported"
     ) from error
 
 from fastrelu import activations, along_axis, gated_units, losses, runtime
