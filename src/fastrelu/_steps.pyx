@@ -8,20 +8,13 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.object cimport PyObject
 from libc.string cimport memcpy, memset
 
+from fastrelu._loops cimport Loop, loop_of, run_loop
 from fastrelu._numpy cimport PyArray_IS_C_CONTIGUOUS, PyArray_IS_F_CONTIGUOUS, PyArray_SAMESHAPE
 from fastrelu._runtime cimport FR_MAX_AXES, fr_guard, fr_guard_close, fr_guard_open
 
 import numpy as np
 
 cnp.import_array()
-
-cdef extern from "numpy/ufuncobject.h":
-    ctypedef struct PyUFuncObject:
-        cnp.PyUFuncGenericFunction *functions
-        void **data
-        char *types
-        int nargs
-        int ntypes
 
 cdef extern from "Python.h":
     ctypedef int (*_Setter)(object, object, object) except -1
@@ -34,34 +27,12 @@ cdef enum:
     BLOCK = 2048  # numbers that are changed before the next ones are read
 
 
-ctypedef void (*_Numbers)(char **, const cnp.npy_intp *, const cnp.npy_intp *, void *) noexcept nogil
-
-cdef struct _Loop:
-    _Numbers function
-    void *context
-
-
-cdef _Loop _loop_of(object ufunc, int type) except *:
-    """NumPy's own loop over elements of one type, which allocates nothing and raises nothing."""
-    cdef PyUFuncObject *of = <PyUFuncObject *>ufunc
-    cdef _Loop found
-    cdef int i, j
-    for i in range(of.ntypes):
-        for j in range(of.nargs):
-            if of.types[i * of.nargs + j] != type:
-                break
-        else:
-            found.function, found.context = <_Numbers>of.functions[i], of.data[i]
-            return found
-    raise ImportError(f"NumPy's {ufunc.__name__} has no loop for type {type}")
-
-
-cdef _Loop _add[2], _subtract[2], _multiply[2], _divide[2]  # of float32 and float64
+cdef Loop _add[2], _subtract[2], _multiply[2], _divide[2]  # of float32 and float64
 
 
 cdef _find_loops(bint wide, int type):
-    _add[wide], _subtract[wide] = _loop_of(np.add, type), _loop_of(np.subtract, type)
-    _multiply[wide], _divide[wide] = _loop_of(np.multiply, type), _loop_of(np.divide, type)
+    _add[wide], _subtract[wide] = loop_of(np.add, type), loop_of(np.subtract, type)
+    _multiply[wide], _divide[wide] = loop_of(np.multiply, type), loop_of(np.divide, type)
 
 
 _find_loops(False, cnp.NPY_FLOAT)
@@ -78,15 +49,6 @@ cdef enum:
     TARGET, BY, OVER
 
 
-cdef void _run_loop(const _Loop *loop, char *a, cnp.npy_intp a_step, char *b, cnp.npy_intp b_step, char *to,
-                    cnp.npy_intp to_step, cnp.npy_intp n) noexcept nogil:
-    cdef char *operands[3]
-    cdef cnp.npy_intp steps[3]
-    operands[0], operands[1], operands[2] = a, b, to
-    steps[0], steps[1], steps[2] = a_step, b_step, to_step
-    loop.function(operands, &n, steps, loop.context)
-
-
 cdef void _change_block(_Change *change, char **at, const cnp.npy_intp *step, cnp.npy_intp n) noexcept nogil:
     """Change n numbers, BLOCK or less."""
     cdef double block[BLOCK]
@@ -96,15 +58,15 @@ cdef void _change_block(_Change *change, char **at, const cnp.npy_intp *step, cn
     cdef char *scale = <char *>&change.scale if change.wide else <char *>&change.scale32
     cdef bint wide = change.wide
     if change.factor != 1:
-        _run_loop(&_multiply[wide], at[TARGET], step[TARGET], factor, 0, at[TARGET], step[TARGET], n)
+        run_loop(&_multiply[wide], at[TARGET], step[TARGET], factor, 0, at[TARGET], step[TARGET], n)
     if change.divided:
-        _run_loop(&_divide[wide], by, by_step, at[OVER], step[OVER], <char *>block, size, n)
+        run_loop(&_divide[wide], by, by_step, at[OVER], step[OVER], <char *>block, size, n)
         by, by_step = <char *>block, size
     if change.scale != 1 and change.scale != -1:
-        _run_loop(&_multiply[wide], by, by_step, scale, 0, <char *>block, size, n)
+        run_loop(&_multiply[wide], by, by_step, scale, 0, <char *>block, size, n)
         by, by_step = <char *>block, size
-    cdef _Loop *last = &_add[wide] if change.scale == -1 else &_subtract[wide]
-    _run_loop(last, at[TARGET], step[TARGET], by, by_step, at[TARGET], step[TARGET], n)
+    cdef Loop *last = &_add[wide] if change.scale == -1 else &_subtract[wide]
+    run_loop(last, at[TARGET], step[TARGET], by, by_step, at[TARGET], step[TARGET], n)
 
 
 cdef void _change_row(_Change *change, char **start, cnp.npy_intp *step, cnp.npy_intp n) noexcept nogil:

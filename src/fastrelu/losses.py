@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -17,13 +16,9 @@ from fastrelu import _core
 from fastrelu._arguments import _as_output, _check_output
 from fastrelu._core import quiet
 from fastrelu._foreign import refuse
+from fastrelu._pointwise import BINARY_WITH_LOGITS, Formula, small
 from fastrelu._runtime import pinned
 from fastrelu._typing import Output
-from fastrelu.activations import sigmoid, sigmoid_, softplus
-
-# Called with memory for losses, memory for gradients (a scratch array if none are wanted), whether they are wanted, and a
-# block of each operand. Returns the losses, or two arrays whose product they are.
-Formula = Callable[..., tuple[NDArray[Any], ...]]
 
 __all__ = [
     "binary_cross_entropy_with_logits",
@@ -116,7 +111,7 @@ def rounded(values: Any, dtype: np.dtype[Any]) -> Any:
 @quiet
 def blockwise(
     name: str,
-    formula: Formula,
+    formula: Callable[..., tuple[NDArray[Any], ...]],
     operands: Sequence[NDArray[Any]],
     dtype: np.dtype[Any],
     reduction: Reduction,
@@ -128,8 +123,16 @@ def blockwise(
 ) -> tuple[Any, Any]:
     """Return loss and gradient of operands of one shape, computed in `dtype`; no gradient without `grad_dtype`.
 
-    `formula` computes the losses of a block, and the gradients without `factor`. Errors say `name`.
+    `formula` computes a block: called with memory for losses, memory for gradients, whether these are wanted, and the block
+    of each operand, it writes the gradients without `factor`, and returns the losses or two arrays whose product they are.
+    Errors say `name`.
     """
+    count, total, with_grad = operands[0].size, 0.0, grad_dtype is not None
+    if count <= _BLOCK and isinstance(formula, Formula):
+        loss, grad = formula.whole(operands, dtype, reduction, loss_dtype, grad_dtype)
+        if out is not None:
+            _core.copy_into(out, grad)
+        return loss, grad
     if grad_dtype is not None and grad_dtype not in _FLOATS:  # computed in the wider type, and rounded as a whole
         loss, wide = blockwise(
             name, formula, operands, dtype, reduction, loss_dtype=loss_dtype, factor=factor, grad_dtype=dtype
@@ -138,30 +141,16 @@ def blockwise(
         if out is not None:
             _core.copy_into(out, narrow)
         return loss, narrow
-    count, total, with_grad = operands[0].size, 0.0, grad_dtype is not None
     scale = factor / max(count, 1) if reduction == "mean" else factor
     shape = operands[0].shape
-    if count <= _BLOCK:
-        blocks: Any = [operand if operand.dtype is dtype else np.asarray(operand, dtype) for operand in operands]
-        each, slope = np.empty_like(blocks[0], subok=False), np.empty_like(blocks[0], subok=False)
-        parts = formula(each, slope, with_grad, *blocks)
-        if reduction == "none":
-            loss = rounded(_product(each, parts), loss_dtype)[()]
-        else:
-            loss = reduced(_sum(parts), count, reduction, loss_dtype)
-        if with_grad:
-            grad = np.multiply(slope, scale, out=slope).astype(grad_dtype, copy=False)
-            if out is not None:
-                out[...] = grad
-        return loss, grad if with_grad else None
     _pins = pinned(name, *operands, *([] if out is None else [out]))  # the iterator keeps addresses between blocks
     losses = np.empty(shape, dtype) if reduction == "none" else None
     grad = np.empty_like(operands[0], grad_dtype, subok=False) if with_grad and out is None else out
     scratch = np.empty((2, _BLOCK), dtype)
     written = [array for array in (losses, grad) if array is not None]
     flags: Any = ("external_loop", "buffered", "copy_if_overlap")
-    read: Any = ["readonly", "overlap_assume_elementwise"]
-    write: Any = ["writeonly", "no_broadcast", "overlap_assume_elementwise"]
+    read: Any = ["readonly", "contig", "aligned", "overlap_assume_elementwise"]
+    write: Any = ["writeonly", "contig", "aligned", "no_broadcast", "overlap_assume_elementwise"]
     iterator = np.nditer(
         (*operands, *written),
         flags,
@@ -206,44 +195,6 @@ def _sum(parts: tuple[NDArray[Any], ...]) -> float:
 # --- Binary cross-entropy ---------------------------------------------------------------------------------------------
 
 
-def _binary(
-    each: NDArray[Any],
-    slope: NDArray[Any],
-    with_grad: bool,
-    x: NDArray[Any],
-    y: NDArray[Any],
-    *factors: NDArray[Any],
-    names: Sequence[str],
-) -> tuple[NDArray[Any]]:
-    """Compute binary cross-entropy and gradient of a block: sums of terms of one sign, which do not cancel."""
-    share, rest, weight = y, 1 - y, None
-    for name, each_factor in zip(names, factors, strict=True) if factors else ():
-        if name == "weight":
-            weight = each_factor
-        else:
-            share = y * each_factor
-    # One sum is faster than a test of each element; one that overflows only asks for more care.
-    minus, infinite = np.negative(x, out=np.empty_like(x)), not math.isfinite(np.add.reduce(x, None))
-    _times(softplus(x, out=each), rest, infinite)
-    each += _times(softplus(minus), share, infinite)
-    if weight is not None:
-        _times(each, weight, infinite)
-    if with_grad:
-        np.multiply(sigmoid(x), rest, out=slope)
-        slope -= np.multiply(sigmoid_(minus), share, out=minus)
-        if weight is not None:
-            slope *= weight
-    return (each,)
-
-
-def _times(values: NDArray[Any], weights: NDArray[Any], infinite: bool) -> NDArray[Any]:
-    """Multiply values by weights in place; no weight of an infinite value is 0."""
-    if infinite:
-        np.copyto(values, 0, where=(weights == 0) & np.isinf(values))
-    values *= weights
-    return values
-
-
 def _binary_cross_entropy(
     name: str,
     logits: ArrayLike,
@@ -254,6 +205,10 @@ def _binary_cross_entropy(
     with_grad: bool,
     out: Output,
 ) -> tuple[Any, Any]:
+    if out is None:
+        found = small(BINARY_WITH_LOGITS, 1.0, logits, labels, weight, pos_weight, reduction, with_grad, _BLOCK)
+        if found is not None:
+            return found
     given: Any = reduction
     if not isinstance(given, str) or given not in ("none", "mean", "sum"):
         raise ValueError(f'{name}: reduction must be "none", "mean" or "sum", not {reduction!r}')
@@ -269,7 +224,7 @@ def _binary_cross_entropy(
         _check_output(name, target, x, result.num)
 
     operands = [x, y, *factors.values()]
-    formula = functools.partial(_binary, names=tuple(factors))
+    formula = Formula(BINARY_WITH_LOGITS, 1.0, weight is not None)
     loss, grad = blockwise(
         name,
         formula,

@@ -11,12 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from fastrelu import along_axis, losses
 from fastrelu._core import quiet
 from fastrelu._options import choice, integer, number, real_number
-from fastrelu.activations import hard_tanh
+from fastrelu._pointwise import BINARY, HUBER, L1, MSE, SMOOTH_L1, Formula, scaled, small
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import check_backward_flags, is_half
-from fastrelu.nn.record import recording, release, save
+from fastrelu.nn.record import Off, recording, release, save, watching
 
-Array = NDArray[Any]
 Reduction = Literal["mean", "sum", "none"]
 
 __all__ = [
@@ -114,7 +113,8 @@ class _Loss(Layer):
         if not input_grad:
             return None
         gradient, axes = saved
-        gradient = gradient * np.expand_dims(np.asarray(grad, gradient.dtype), axes)
+        found = scaled(gradient, grad, axes, losses._BLOCK)
+        gradient = found if found is not None else gradient * np.expand_dims(np.asarray(grad, gradient.dtype), axes)
         if not isinstance(input_grad, tuple):
             return gradient
         if input_grad[1] and not self._symmetric:
@@ -129,15 +129,11 @@ class _Loss(Layer):
 class _Pointwise(_Loss):
     """Base of the losses of two arrays of one shape: a subclass defines the formula."""
 
-    _factor: ClassVar[float] = 1.0  # of the gradients
+    _formula: ClassVar[int]
 
-    def _formula(self, each: Array, slope: Array, with_grad: bool, *blocks: Array) -> tuple[Array, ...]:
-        """Return losses or their two factors, and if asked for write gradients without `_factor`; see `losses.Formula`."""
-        raise NotImplementedError
-
-    def _factors(self, shape: tuple[int, ...]) -> list[NDArray[Any]]:  # noqa: ARG002  BCELoss has one
-        """Return further arrays of this shape, which the formula takes."""
-        return []
+    def _terms(self) -> tuple[float, Any]:
+        """Return the number that the formula takes, and the weights of the losses or None."""
+        return 1.0, None
 
     def forward(self, prediction: ArrayLike, target: ArrayLike) -> Any:
         """Return the loss.
@@ -159,20 +155,35 @@ class _Pointwise(_Loss):
         ValueError
             If the shapes differ.
         """
-        (x, y), (kind, other) = losses.pair(type(self).__name__, ("prediction", "target"), prediction, target)
+        current = watching()
+        records = self.training if current is None else type(current) is not Off
+        number, weight = self._terms()
+        found = small(self._formula, number, prediction, target, weight, None, self.reduction, records, losses._BLOCK)
+        if found is None:
+            found = self._compute(prediction, target, number, weight, records)
+        loss, grad = found
+        if records or current is not None or self._saved is not None:
+            self._save(prediction, target, loss, grad)
+        return loss
+
+    def _compute(
+        self, prediction: ArrayLike, target: ArrayLike, number: float, weight: ArrayLike | None, records: bool
+    ) -> tuple[Any, Any]:
+        """Return loss and gradient of anything, or refuse it."""
+        name = type(self).__name__
+        (x, y), (kind, other) = losses.pair(name, ("prediction", "target"), prediction, target)
+        formula = Formula(self._formula, number, True)
         # The type of the gradient is that of the prediction, whatever the target's; integers as a target change no type.
-        loss, grad = losses.blockwise(
-            type(self).__name__,
-            self._formula,
-            [x, y, *self._factors(x.shape)],
+        return losses.blockwise(
+            name,
+            formula,
+            [x, y] if weight is None else [x, y, losses.factor(name, "weight", weight, x.shape)],
             losses.float_type(x) if x.dtype is y.dtype else np.result_type(losses.float_type(x), losses.float_type(y)),
             self.reduction,
             loss_dtype=kind if kind is other or y.dtype.kind != "f" else losses.common_type(kind, other),
-            factor=self._factor,
-            grad_dtype=kind if recording(self) else None,
+            factor=formula.factor,
+            grad_dtype=kind if records else None,
         )
-        self._save(prediction, target, loss, grad)
-        return loss
 
 
 class MSELoss(_Pointwise, symmetric=True):
@@ -199,12 +210,7 @@ class MSELoss(_Pointwise, symmetric=True):
     array([ 0., -2.], dtype=float32)
     """
 
-    _factor = 2.0
-
-    def _formula(self, each: Array, slope: Array, with_grad: bool, *blocks: Array) -> tuple[Array, ...]:  # noqa: ARG002  it costs nothing
-        x, y = blocks
-        np.subtract(x, y, out=slope)
-        return slope, slope
+    _formula = MSE
 
 
 class L1Loss(_Pointwise, symmetric=True):
@@ -231,12 +237,7 @@ class L1Loss(_Pointwise, symmetric=True):
     array([ 0. , -0.5], dtype=float32)
     """
 
-    def _formula(self, each: Array, slope: Array, with_grad: bool, *blocks: Array) -> tuple[Array, ...]:
-        x, y = blocks
-        np.subtract(x, y, out=each)
-        if with_grad:
-            np.sign(each, out=slope)
-        return (np.abs(each, out=each),)
+    _formula = L1
 
 
 class HuberLoss(_Pointwise, symmetric=True):
@@ -271,6 +272,8 @@ class HuberLoss(_Pointwise, symmetric=True):
     array([0.5, 1. ], dtype=float32)
     """
 
+    _formula = HUBER
+
     def __init__(self, reduction: Reduction = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction)
         self.delta = delta
@@ -280,16 +283,8 @@ class HuberLoss(_Pointwise, symmetric=True):
         if name == "delta" and not value > 0:
             raise ValueError(f"HuberLoss requires delta > 0, got delta={value!r}")
 
-    def _formula(self, each: Array, slope: Array, with_grad: bool, *blocks: Array) -> tuple[Array, ...]:  # noqa: ARG002  the loss needs it
-        return _parabola(each, slope, float(self.delta), *blocks)
-
-
-def _parabola(each: Array, slope: Array, end: float, x: Array, y: Array) -> tuple[Array, Array]:
-    """Write differences limited to ``[-end, end]`` into `slope`, and the differences minus half of that into `each`."""
-    np.subtract(x, y, out=each)
-    hard_tanh(each, -end, end, out=slope)
-    each -= slope * 0.5
-    return each, slope
+    def _terms(self) -> tuple[float, Any]:
+        return self.delta, None
 
 
 class SmoothL1Loss(_Pointwise, symmetric=True):
@@ -324,6 +319,8 @@ class SmoothL1Loss(_Pointwise, symmetric=True):
     array([0.5, 1. ], dtype=float32)
     """
 
+    _formula = SMOOTH_L1
+
     def __init__(self, reduction: Reduction = "mean", beta: float = 1.0) -> None:
         super().__init__(reduction)
         self.beta = beta
@@ -333,14 +330,8 @@ class SmoothL1Loss(_Pointwise, symmetric=True):
         if name == "beta" and not value >= 0:
             raise ValueError(f"SmoothL1Loss requires beta >= 0, got beta={value!r}")
 
-    def _formula(self, each: Array, slope: Array, with_grad: bool, *blocks: Array) -> tuple[Array, ...]:  # noqa: ARG002  the loss needs it
-        beta = float(each.dtype.type(self.beta))  # one that is 0 in this type is 0
-        _parabola(each, slope, beta, *blocks)
-        if beta == 0:
-            np.sign(each, out=slope)
-        elif beta != 1:
-            slope /= beta
-        return each, slope
+    def _terms(self) -> tuple[float, Any]:
+        return self.beta, None
 
 
 class BCEWithLogitsLoss(_Loss):
@@ -444,36 +435,14 @@ class BCELoss(_Pointwise):
     array([ 1., -2.], dtype=float32)
     """
 
+    _formula = BINARY
+
     def __init__(self, weight: ArrayLike | None = None, *, reduction: Reduction = "mean") -> None:
         super().__init__(reduction)
         self.weight = weight
 
-    def _factors(self, shape: tuple[int, ...]) -> list[NDArray[Any]]:
-        return [] if self.weight is None else [losses.factor("BCELoss", "weight", self.weight, shape)]
-
-    def _formula(self, each: Array, slope: Array, with_grad: bool, *blocks: Array) -> tuple[Array, ...]:
-        x, y, *weight = blocks
-        for what, values in (("predictions", x), ("targets", y)):
-            # NaN is the least and the greatest of all.
-            if values.size and not (np.minimum.reduce(values, None) >= 0 and np.maximum.reduce(values, None) <= 1):
-                inside = np.logical_and(values >= 0, values <= 1)
-                hint = "; BCEWithLogitsLoss takes any number" if values is x else ""
-                raise ValueError(f"BCELoss needs {what} between 0 and 1, got {values[~inside][0]}{hint}")
-        np.negative(x, out=each)
-        np.log1p(each, out=each)
-        np.maximum(each, -100, out=each)
-        each *= y - 1
-        np.log(x, out=slope)
-        np.maximum(slope, -100, out=slope)
-        slope *= y
-        each -= slope
-        if with_grad:
-            np.divide(x - y, np.maximum(x * (1 - x), 1e-12), out=slope)
-        for factor in weight:
-            each *= factor
-            if with_grad:
-                slope *= factor
-        return (each,)
+    def _terms(self) -> tuple[float, Any]:
+        return 1.0, self.weight
 
 
 class CrossEntropyLoss(_Loss):
