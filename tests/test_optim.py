@@ -440,6 +440,34 @@ def test_steps_that_are_refused(name: str, options: dict[str, Any]) -> None:
     assert np.array_equal(first.data, second.data)
 
 
+@each_optimizer
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda group, _: group.pop("lr"), ValueError, "group 0 of the optimizer has no option 'lr'"),
+        (lambda group, _: group.clear() or group.update(params=[]), ValueError, "has no option 'lr', .*'weight_decay'"),
+        (
+            lambda group, _: group["params"].append(3),
+            TypeError,
+            "parameter 1 of the optimizer is no Parameter, but 'int'",
+        ),
+        (lambda group, p: group["params"].append(p), ValueError, "parameters 0 and 1 of the optimizer are the same"),
+    ],
+    ids=["option", "options", "kind", "twice"],
+)
+def test_groups_that_were_changed(
+    name: str, options: dict[str, Any], change: Any, error: type[Exception], message: str
+) -> None:
+    """A step refuses what add_param_group would refuse."""
+    p = nn.Parameter(np.ones(2))
+    optimizer = getattr(optim, name)([p], lr=0.1, **options)
+    p.grad = np.ones(2)
+    change(optimizer.param_groups[0], p)
+    with pytest.raises(error, match=message):
+        optimizer.step()
+    assert p.data.tolist() == [1, 1]
+
+
 ALL_OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("SGD", {"momentum": momentum, "dampening": dampening, "weight_decay": decay, "nesterov": nesterov})
     for momentum, dampening, decay, nesterov in itertools.product((0.0, 0.9), (0.0, 0.5), (0.0, 0.1), (False, True))
@@ -489,6 +517,7 @@ FAULTS: dict[str, Callable[[Any, nn.Parameter], Any]] = {
     "kind of an option": lambda o, _: o.param_groups[1].update(weight_decay="0.1"),
     "no option": lambda o, _: o.param_groups[1].pop("weight_decay"),
     "no parameter": lambda o, _: o.param_groups[1]["params"].append(None),
+    "parameter twice": lambda o, p: o.param_groups[1]["params"].append(p),
     "no gradient": lambda _, p: setattr(p, "_grad", 3.0),
 }
 

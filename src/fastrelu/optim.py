@@ -93,14 +93,7 @@ class Optimizer:
         parameters = [given] if isinstance(given, Parameter) else parameter_list("optimizers update", given)
         if not parameters:
             raise ValueError("the optimizer got no parameters; has the model any?")
-        positions = {parameter: i for i, parameter in enumerate(self.params)}
-        for i, parameter in enumerate(parameters, len(positions)):
-            before = positions.setdefault(parameter, i)
-            if before != i:
-                raise ValueError(
-                    f"parameters {before} and {i} of the optimizer are the same, which a step would update twice: pass "
-                    "each parameter once, as model.parameters() does"
-                )
+        _refuse_twice([*self.params, *parameters])
         self.param_groups.append({"params": parameters, **options})
 
     @property
@@ -132,7 +125,11 @@ class Optimizer:
     # --- Steps ----------------------------------------------------------------------------------------------------
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Clear all gradients, or set them to zero; not needed after a step, where the next backward replaces them."""
+        """Clear all gradients, or set them to zero.
+
+        Not needed after a step, where the next backward replaces them. Needed after a backward that no step follows, as
+        through a discriminator for the gradients of its generator: they would be added to the next ones.
+        """
         for parameter in self.params:
             parameter.zero_grad(set_to_none)
 
@@ -159,8 +156,11 @@ class Optimizer:
         """Compute the changes of all parameters, their running arrays after the step, and which parameters change."""
         changes, running, updated = [], {}, []
         settled = [self._options(i, group) for i, group in enumerate(self.param_groups)]
-        for i, parameter in enumerate(self.params):
+        parameters = self.params  # whose lists may have been changed since they were checked
+        for i, parameter in enumerate(parameters):
             self._check_update(i, parameter)
+        if len(set(parameters)) != len(parameters):
+            _refuse_twice(parameters)
         for group, options in zip(self.param_groups, settled, strict=True):
             for parameter in group["params"]:
                 grad = parameter.new_gradient()
@@ -177,6 +177,9 @@ class Optimizer:
         values = tuple(group.values())
         before, options = self._settled.get(i, ((), {}))
         if len(before) != len(values) or not all(map(operator.is_, before, values)):
+            missing = [name for name in self._defaults if name not in group]
+            if missing:
+                raise ValueError(f"group {i} of the optimizer has no option {', '.join(map(repr, missing))}")
             self._check(group)
             # NumPy's scalars, unlike Python's numbers, would have a single-precision step computed in double.
             options = {name: value.item() if isinstance(value, _NUMPY) else value for name, value in entries(group)}
@@ -186,6 +189,8 @@ class Optimizer:
 
     def _check_update(self, i: int, parameter: Parameter) -> None:
         """Refuse a parameter that cannot be updated, before any other is."""
+        if not isinstance(parameter, Parameter):
+            raise TypeError(f"parameter {i} of the optimizer is no Parameter, but {type(parameter).__name__!r}")
         grad = parameter._grad
         if grad is None or not parameter.requires_grad:
             return
@@ -316,6 +321,18 @@ class Optimizer:
             elif value.shape != parameter.shape:
                 raise ValueError(f"parameter {i} is {parameter.shape}, but its {name} in the state {value.shape}")
         return found
+
+
+def _refuse_twice(parameters: list[Parameter]) -> None:
+    """Refuse a parameter that is there twice."""
+    positions: dict[Parameter, int] = {}
+    for i, parameter in enumerate(parameters):
+        before = positions.setdefault(parameter, i)
+        if before != i:
+            raise ValueError(
+                f"parameters {before} and {i} of the optimizer are the same, which a step would update twice: pass "
+                "each parameter once, as model.parameters() does"
+            )
 
 
 class SGD(Optimizer):
