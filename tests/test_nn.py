@@ -1097,6 +1097,27 @@ def test_linear_refuses() -> None:
         nn.Parameter(np.ones(2, int))
 
 
+@pytest.mark.parametrize("own", [np.float32, np.float64, np.float16, "bfloat16"])
+@pytest.mark.parametrize("given", [np.float32, np.float64, np.float16, np.int64, list])
+def test_the_way_out_of_another_type_works(own: Any, given: Any) -> None:
+    """What the message says converts the input, or makes a layer that takes it."""
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="the extra 'test' brings it")
+    kind = np.dtype(ml_dtypes.bfloat16 if own == "bfloat16" else own)
+    layer, x = nn.Linear(2, 1, dtype=kind), [[1.0, 2.0]] if given is list else np.ones((1, 2), given)
+    if np.asarray(x).dtype == kind:
+        return
+    with pytest.raises(TypeError, match=rf"has {kind} weights and got") as found:
+        layer(x)
+    names = {"np": np, "ml_dtypes": ml_dtypes, "x": x}
+    convert, _, other = (
+        str(found.value).partition("convert the input, ")[2].partition(", or make the layer with dtype=")
+    )
+    assert layer(eval(convert, names)).dtype == kind
+    assert bool(other) == (np.asarray(x).dtype in {np.dtype(np.float32), np.dtype(np.float64)})
+    if other:
+        assert nn.Linear(2, 1, dtype=eval(other, names))(x).shape == (1, 1)
+
+
 def test_linear_converts_byte_order_and_returns_new_arrays() -> None:
     """A byte-swapped array is converted; no later call overwrites an output."""
     layer = nn.Linear(3, 2, rng=0)

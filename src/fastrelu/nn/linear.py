@@ -16,7 +16,7 @@ from fastrelu._options import check_flag, data_type, generator, integer
 from fastrelu._runtime import call_whole
 from fastrelu.nn.init import uniform_
 from fastrelu.nn.module import Layer
-from fastrelu.nn.parameter import Parameter, stored_dtype
+from fastrelu.nn.parameter import FLOATS, Parameter, stored_dtype
 from fastrelu.nn.record import save, watching
 
 
@@ -177,10 +177,10 @@ class Linear(Layer):
         refuse(self, x=x)
         array, dtype = np.asarray(x), self.weight.dtype
         if not np.can_cast(array.dtype, dtype, "equiv"):
-            raise TypeError(
-                f"{self!r} has {dtype} weights and got {array.dtype}: convert the input, "
-                f"x.astype(np.{dtype}), or make the layer with dtype=np.float64"
-            )
+            wanted = f"{'ml_dtypes' if dtype.name == 'bfloat16' else 'np'}.{dtype}"
+            convert = f"x.astype({wanted})" if hasattr(x, "astype") else f"np.asarray(x, {wanted})"
+            other = f", or make the layer with dtype=np.{array.dtype}" if array.dtype in FLOATS else ""
+            raise TypeError(f"{self!r} has {dtype} weights and got {array.dtype}: convert the input, {convert}{other}")
         return array.astype(dtype, copy=False)
 
     def _trains(self) -> bool:
