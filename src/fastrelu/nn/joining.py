@@ -52,6 +52,12 @@ class _Joining(Layer):
         """Return the inputs in one type; numbers adapt to it by themselves."""
         if not inputs:
             raise TypeError(f"{self!r} takes one or more arrays, got none")
+        if type(inputs[0]) is np.ndarray and inputs[0].dtype in FLOATS:
+            for x in inputs:
+                if type(x) is not np.ndarray or x.dtype is not inputs[0].dtype:
+                    break
+            else:
+                return list(inputs)
         for x in inputs:
             refuse(self, x=x)
         values = [
@@ -213,9 +219,10 @@ class Concatenate(_Joining):
 
 def _broadcast(layer: Layer, function: Any, values: list[Any]) -> Any:
     """Return a sum or product as a new array."""
-    shapes = [np.shape(x) for x in values]
+    shapes = [getattr(x, "shape", ()) for x in values]
     try:
-        np.broadcast_shapes(*shapes)
+        if shapes.count(shapes[0]) < len(shapes):  # the question takes longer than a small sum
+            np.broadcast_shapes(*shapes)
     except ValueError:
         text = ", ".join(map(str, shapes))
         raise ValueError(f"{layer!r} takes arrays of one shape, or that broadcast, got {text}") from None

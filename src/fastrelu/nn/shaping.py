@@ -74,8 +74,11 @@ class _Reshaping(Layer):
         ValueError
             If the shape does not fit.
         """
-        refuse(self, x=x)
-        array = np.asanyarray(x)
+        if type(x) is np.ndarray:
+            array = x
+        else:
+            refuse(self, x=x)
+            array = np.asanyarray(x)
         y: NDArray[Any] = array.reshape(self._new_shape(array.shape))
         if self.training or self._saved or watching():
             save(self, (x,), (y,), (array.shape, y.shape))
