@@ -696,7 +696,7 @@ cdef Py_ssize_t _describe(fr_row_call *call, const fr_rows *flavor, int kind, bi
                           cnp.ndarray factor, fr_row_finish finish) noexcept:
     """Describe a call on rows along an axis, into `y`; returns their number."""
     cdef int order[FR_MAX_AXES]
-    cdef int dtype = cnp.PyArray_TYPE(y)
+    cdef int dtype = cnp.PyArray_TYPE(y), k
     cdef Py_ssize_t rows
     if mask is not None:
         call.absent, call.alone = _absent(kind, dtype), _alone(kind, dtype)
@@ -714,7 +714,12 @@ cdef Py_ssize_t _describe(fr_row_call *call, const fr_rows *flavor, int kind, bi
         _operand(call, FR_ROW_WHERE, mask, axis, order, True)
     if factor is not None:
         call.finish = finish
-        _operand(call, FR_ROW_FACTOR, factor, axis, order, False)
+        if cnp.PyArray_NDIM(factor):
+            _operand(call, FR_ROW_FACTOR, factor, axis, order, False)
+        else:
+            call.operand[FR_ROW_FACTOR].origin = <char *>cnp.PyArray_DATA(factor)
+            for k in range(call.naxes):
+                call.operand[FR_ROW_FACTOR].stride[k] = 0
     _operand(call, FR_ROW_OUT, y, axis, order, True)
     return rows
 
@@ -823,8 +828,7 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
         a, b, mask, sink = _unshared(a, y), _unshared(b, y), _unshared(mask, y), _unshared(sink, y)
         if factor is not None and np.may_share_memory(factor, y):
             factor = factor.copy()
-    if factor is not None and cnp.PyArray_NDIM(factor) == 0:
-        factor = np.broadcast_to(factor, _without((<object>a).shape, (axis,), False))
+    cdef bint one = factor is None or cnp.PyArray_NDIM(factor) == 0
     parts = blocks(y, axis, crew.threads) if copied and cnp.PyArray_SIZE(y) > _BLOCK else ()
     if len(parts) < 2:
         _run_block(kernels, kind, backward, a, b, mask, axis, y, dtype, crew, held, load, sink, factor, finish)
@@ -833,7 +837,7 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
         kept = at[:axis] + at[axis + 1:]
         _run_block(kernels, kind, backward, a[at], None if b is None else b[at], None if mask is None else mask[at],
                    axis, y[at], dtype, crew, held, load, None if sink is None else sink[kept],
-                   None if factor is None else factor[kept], finish)
+                   factor if one else factor[kept], finish)
     return y
 
 

@@ -48,6 +48,7 @@ Layout = Literal["halves", "interleaved"]
 Pair = tuple[ArrayLike, ArrayLike]
 
 _USUAL = (np.dtype(np.float32), np.dtype(np.float64))
+_MANY = 512  # elements
 
 
 class Unit:
@@ -163,8 +164,10 @@ class Unit:
             else:
                 gate = call_whole(self.name, np.minimum, gate, highest)
             value = activations.hard_tanh(value, -self.limit, self.limit)
-        if self.offset:
+        if self.offset and is_16_bit(value):
             value = combined(self.name, ADD, value, np.asarray(self.offset, value.dtype))
+        elif self.offset:
+            value = call_whole(self.name, np.add, value, value.dtype.type(self.offset))
         return gate, value
 
     def forward(self, x: Any, out: Any) -> Any:
@@ -388,8 +391,8 @@ def _as_type(name: str, array: Any, kind: np.dtype[Any]) -> Any:
 
 
 def is_16_bit(array: Any) -> bool:
-    """Whether it is a plain array of a type of 16 bits, with which NumPy takes its time."""
-    return type(array) is np.ndarray and array.dtype.itemsize == 2 and array.dtype.kind not in "iu"
+    """Whether it is a plain array of a type of 16 bits, and so large that NumPy takes longer than a pass of ours."""
+    return type(array) is np.ndarray and array.itemsize == 2 and array.size >= _MANY and array.dtype.kind not in "iu"
 
 
 def _widened(name: str, array: Any) -> Any:
@@ -399,12 +402,12 @@ def _widened(name: str, array: Any) -> Any:
 
 def combined(name: str, how: int, a: Any, b: Any, out: NDArray[Any] | None = None) -> Any:
     """Return the sum or the product of two arrays as NumPy rounds it, in `out` if it is given."""
-    halves = is_16_bit(a), is_16_bit(b)
-    if all(halves):
+    first, second = is_16_bit(a), is_16_bit(b)
+    if first and type(b) is np.ndarray and b.dtype == a.dtype:
         results = call_fused(name, ((kernels["identity"], (a,), ((0, how, b),), out),))
         if results is not None:
             return results[0]
-    elif any(halves) and getattr(b if halves[0] else a, "dtype", None) in _USUAL:
+    elif (first or second) and getattr(b if first else a, "dtype", None) in _USUAL:
         a, b = _widened(name, a), _widened(name, b)
     function = np.add if how == ADD else np.multiply
     return call_whole(name, function, a, b) if out is None else call_whole(name, function, a, b, out)

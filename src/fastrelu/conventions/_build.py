@@ -95,7 +95,8 @@ def _at_kinks(function: str, dx: Any, grad: Any, x: Any, kinks: Iterable[tuple[A
     """Replace the gradient where x is at a kink by `grad` times the derivative there."""
     refuse(function, grad=grad, x=x)
     array = np.asanyarray(dx)
-    x = as_native(x) if type(x) is np.ndarray else x  # NumPy compares 16-bit types ten times as slowly
+    if type(x) is np.ndarray and x.size >= 512:  # NumPy compares 16-bit types ten times as slowly
+        x = as_native(x)
     for point, derivative in kinks:
         np.multiply(grad, derivative, out=array, where=np.equal(x, point), casting="unsafe")
     return array[()] if dx is not array else dx

@@ -150,6 +150,7 @@ quiet = functools.partial(np.errstate, all="ignore")  # infinities and NaN show 
 
 
 _BLOCK = 1 << 15  # elements, whose masks and products stay in the cache
+_MANY = 512  # elements of 16 bits, from which on NumPy's arithmetic takes longer than ours with two conversions
 
 # --- Element by element -------------------------------------------------------------------------------------------
 
@@ -193,7 +194,7 @@ def softplus_with_threshold_backward(grad: ArrayLike, x: Any, beta: ArrayLike, t
 
 def _above(x: Any, beta: ArrayLike, threshold: ArrayLike) -> Any:
     with quiet():  # an infinite product is above any threshold, NaN above none
-        if type(x) is np.ndarray and x.dtype.itemsize == 2 and _is_number(beta) and _is_number(threshold):
+        if type(x) is np.ndarray and x.itemsize == 2 and x.size >= _MANY and _is_number(beta) and _is_number(threshold):
             product = as_half(np.multiply(as_native(x), np.float32(x.dtype.type(beta))), x.dtype)
             return as_native(product) > np.float32(x.dtype.type(threshold))
         return np.multiply(x, beta) > threshold
@@ -207,8 +208,11 @@ def _put_above(result: Any, value: Any, x: Any, beta: ArrayLike, threshold: Arra
     """Return a result with another value where ``beta * x > threshold``, block by block if all are laid out alike."""
     array = np.asanyarray(result)
     given = (array, value, x)
-    alike = all(type(a) is np.ndarray and a.flags.c_contiguous and a.shape == array.shape for a in given)
-    if not (alike and _is_number(beta) and _is_number(threshold)):
+    if array.size <= _BLOCK or not (
+        all(type(a) is np.ndarray and a.flags.c_contiguous and a.shape == array.shape for a in given)
+        and _is_number(beta)
+        and _is_number(threshold)
+    ):
         _copy_above(array, value, x, beta, threshold)
         return array if array is result else array[()]
     flat, value, x = (a.reshape(-1) for a in given)
