@@ -178,6 +178,8 @@ def _repeated(x: Any, bias: Any) -> Any:
     same = math.prod(x.shape[x.ndim - bias.ndim + 1 :])
     if not 1 < same <= _FEW or bias.shape[1:] != (1,) * (bias.ndim - 1) or x.shape[-bias.ndim] != len(bias):
         return bias
+    if abs(x.strides[-bias.ndim]) < same * x.itemsize:  # the elements do not lie side by side
+        return bias
     return bias.repeat(same).reshape(x.shape[x.ndim - bias.ndim :])
 
 

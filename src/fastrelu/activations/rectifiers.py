@@ -1064,8 +1064,11 @@ def _check_weight(weight: Any, x: Any) -> None:
 
 def _along(weight: Any, x: Any, axis: int | None, *others: Any) -> Any:
     """Shape a one-dimensional weight so that it lies along one axis of x, next to other arguments."""
+    if type(weight) is list or type(weight) is tuple:
+        weight = np.asarray(weight)  # once
     if axis is None:
-        if type(weight) is not float:
+        fits = type(weight) is type(x) is np.ndarray and weight.dtype is x.dtype and weight.shape == x.shape[-1:]
+        if type(weight) is not float and not fits:
             _check_weight(weight, x)
         return weight
     check_types("prelu", ("weight",), (weight,))

@@ -714,6 +714,7 @@ static int fr_few(const fr_plan *plan) {
     const int nin = call->ndata + call->nparams;
     int copies = 0;
     for (int j = 0; j < nin; j++) copies += plan->way[j] == FR_BY_COPY;
+    if (plan->inner > 1 && plan->box[0] < FR_SHORT_RUN) return call->light ? 0 : FR_CHUNK / 32; /* rows cost the most */
     if (plan->way[nin] != FR_AS_IT_IS) return FR_CHUNK - FR_CHUNK / 8; /* they are written one by one anyway */
     if (call->light && !copies) return 0;
     return copies || call->itemsize == 8 ? FR_CHUNK / 3 : FR_CHUNK / 8;
