@@ -38,7 +38,14 @@ from fastrelu._core cimport (
     plain_kernel,
 )
 from fastrelu._explain cimport _foresee_general, _memory
-from fastrelu._numpy cimport NpyIter, NpyIter_Deallocate, PyArray_Descr, PyArray_IS_C_CONTIGUOUS, PyArray_NewFromDescr
+from fastrelu._numpy cimport (
+    NpyIter,
+    NpyIter_Deallocate,
+    PyArray_Descr,
+    PyArray_IS_C_CONTIGUOUS,
+    PyArray_IS_F_CONTIGUOUS,
+    PyArray_NewFromDescr,
+)
 from fastrelu._runtime cimport (
     Crew,
     FR_MAX_AXES,
@@ -124,6 +131,19 @@ cdef bint _small_side_by_side(Kernel first, Kernel second, tuple params, cnp.nda
     return True
 
 
+cdef bint _laid_out_side_by_side(Kernel first, Kernel second, tuple params, cnp.ndarray x, cnp.ndarray target, int axis,
+                                 int dtype) except -1:
+    """The same for a small array of any layout, whose copy costs less than the driver's iterators."""
+    if cnp.PyArray_SIZE(x) > FEW or axis >= cnp.PyArray_NDIM(x) or cnp.PyArray_NDIM(target) != cnp.PyArray_NDIM(x):
+        return False
+    if PyArray_IS_F_CONTIGUOUS(target) and not PyArray_IS_C_CONTIGUOUS(target):
+        axis = cnp.PyArray_NDIM(x) - 1 - axis
+        x, target = cnp.PyArray_Transpose(x, NULL), cnp.PyArray_Transpose(target, NULL)
+    if PyArray_IS_C_CONTIGUOUS(target) and not PyArray_IS_C_CONTIGUOUS(x):
+        x = cnp.PyArray_NewCopy(x, cnp.NPY_CORDER)
+    return _small_side_by_side(first, second, params, x, target, axis, dtype)
+
+
 cdef bint _side_by_side(Kernel first, Kernel second, tuple params, cnp.ndarray x, cnp.ndarray target, int axis,
                         int dtype) except -1:
     """Run both kernels through the driver, which allocates the memory of both before either writes."""
@@ -132,7 +152,7 @@ cdef bint _side_by_side(Kernel first, Kernel second, tuple params, cnp.ndarray x
     cdef Held held
     cdef NpyIter *one = NULL
     cdef NpyIter *other = NULL
-    if _small_side_by_side(first, second, params, x, target, axis, dtype):
+    if _laid_out_side_by_side(first, second, params, x, target, axis, dtype):
         return True
     cdef int type = type_of(dtype), level = precision_here()
     cdef Py_ssize_t n = cnp.PyArray_SIZE(x), length = cnp.PyArray_DIM(x, axis)
