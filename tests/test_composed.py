@@ -166,6 +166,8 @@ def test_crelu_with_and_without_the_driver(shape: tuple[int, ...], dtype: str, l
             wanted = np.concatenate([fr.relu(x), fr.relu(-x)], axis)
             assert_same_bits(fr.crelu(x, axis), wanted)
             assert_same_bits(fr.crelu(x, axis, out=np.empty_like(wanted)), wanted)
+            for laid in (x.copy("F"), np.repeat(x, 2, 0)[::2], x[::-1].copy()[::-1]):
+                assert_same_bits(fr.crelu(laid, axis), wanted)
 
 
 def test_crelu_special_values(dtype: np.dtype[Any]) -> None:
