@@ -303,7 +303,7 @@ class Rows:
 
     def __init__(self, shape: Shape, axis: Any) -> None:
         axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-        self.axes = tuple(k % len(shape) for k in axes)
+        self.axes = tuple(sorted(k % len(shape) for k in axes))  # whichever is named first
         kept = [n for k, n in enumerate(shape) if k not in self.axes]
         self.whole = (*kept, *(shape[k] for k in self.axes))
         self.flat = math.prod(kept), math.prod(shape[k] for k in self.axes)
