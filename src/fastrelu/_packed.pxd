@@ -57,11 +57,14 @@ cdef struct Along:
     _runtime.fr_share run
     Py_ssize_t count, inner
 
-cdef inline void _set_inner(Along *along, cnp.ndarray x, int axis) noexcept:
-    """Learn how many elements of an index lie side by side in the order of the axes of x."""
-    cdef int k
+cdef inline void _set_inner(Along *along, cnp.ndarray x, int axis, const int *order) noexcept:
+    """Learn how many elements of an index lie side by side in an order of the axes of x; NULL: in their own."""
+    cdef int k, place
     along.inner = 1
-    for k in range(axis + 1 if along.count > 1 else 0, cnp.PyArray_NDIM(x)):
+    for place in range(cnp.PyArray_NDIM(x) - 1, -1, -1):
+        k = place if order == NULL else order[place]
+        if k == axis and along.count > 1:
+            break
         along.inner *= cnp.PyArray_DIM(x, k)
 
 cdef inline void _clear(fr_packed_plan *plan) noexcept:

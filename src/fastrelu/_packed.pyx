@@ -68,6 +68,21 @@ cdef void _run_small(fr_packed_plan *plan, const Along *along) noexcept:
         fr_packed_part(plan, 0, 1)
 
 
+cdef void _sort_axes(cnp.ndarray array, int *order) noexcept:
+    """Put axes in the order of an array in memory, those of the same stride as they are."""
+    cdef Py_ssize_t strides[_runtime.FR_MAX_AXES]
+    cdef Py_ssize_t stride
+    cdef int j, k
+    for k in range(cnp.PyArray_NDIM(array)):
+        stride = cnp.PyArray_STRIDE(array, k)
+        stride = stride if stride >= 0 else -stride
+        j = k
+        while j > 0 and strides[j - 1] < stride:
+            strides[j], order[j] = strides[j - 1], order[j - 1]
+            j -= 1
+        strides[j], order[j] = stride, k
+
+
 cdef int _run(fr_packed_plan *plan, str name, list inputs, cnp.ndarray out, cnp.ndarray bits, int dtype, int out_dtype,
               int cost, Along *along, int axis, list kept) except -1:
     """Run a plan over arrays of one shape, the first and the output of these types; bits are contiguous.
@@ -76,10 +91,12 @@ cdef int _run(fr_packed_plan *plan, str name, list inputs, cnp.ndarray out, cnp.
     """
     cdef _runtime.Held held
     cdef cnp.ndarray array
-    cdef list turned = [], operands = inputs if out is None else inputs + [out]
-    cdef int j, k, at_axis, last, count = len(operands)
+    cdef list operands = inputs if out is None else inputs + [out]
+    cdef int j, k, place, last, ndim, count = len(operands)
     cdef int at[FR_PACKED_OPERANDS]
-    cdef Py_ssize_t size
+    cdef int order[_runtime.FR_MAX_AXES]
+    cdef Py_ssize_t size, stride
+    cdef Py_ssize_t dense[FR_PACKED_OPERANDS]
     cdef bint merged
     _runtime.settle()
     held.count = 0
@@ -104,47 +121,46 @@ cdef int _run(fr_packed_plan *plan, str name, list inputs, cnp.ndarray out, cnp.
     plan.inputs, plan.has_output = len(inputs) if along == NULL else FR_PACKED_OPERANDS - 1, out is not None
     for j in range(count):
         at[j] = plan.inputs if j == len(inputs) else j
-    if bits is None and cnp.PyArray_NDIM(array) > 1 and not cnp.PyArray_IS_C_CONTIGUOUS(array):
-        # Any order of axes will do: that of the input in memory.
-        strides = (<object>array).strides
-        order = sorted(range(len(strides)), key=lambda k: -abs(strides[k]))
-        for j in range(count):
-            turned.append(operands[j].transpose(order))
-        operands = turned
-        array = operands[0]
-        axis = order.index(axis)
+    ndim = cnp.PyArray_NDIM(array)
+    for k in range(ndim):
+        order[k] = k
+    if bits is None and ndim > 1 and not cnp.PyArray_IS_C_CONTIGUOUS(array):
+        _sort_axes(array, order)  # any order will do: that of the input in memory
     if along != NULL:
-        _set_inner(along, array, axis)
+        _set_inner(along, array, axis, order)
     cdef _runtime.Crew crew
     cdef bint small = _is_small(plan)
     if not small:
         crew = _runtime.crew_for(cost, plan.n, plan.itemsize)
+    for j in range(count):
+        plan.size[at[j]] = dense[j] = cnp.PyArray_ITEMSIZE(<cnp.ndarray>operands[j])
+        plan.direct[at[j]] = True
     plan.view.naxes = last = 0
-    for at_axis in range(cnp.PyArray_NDIM(array) - 1, -1, -1):
-        size = cnp.PyArray_DIM(array, at_axis)
+    for place in range(ndim - 1, -1, -1):
+        k = order[place]
+        size = cnp.PyArray_DIM(array, k)
         if size == 1:
             continue
         merged = last > 0
         for j in range(count):
-            k = cnp.PyArray_STRIDE(<cnp.ndarray>operands[j], at_axis) == (
-                plan.view.stride[last - 1][at[j]] * plan.view.shape[last - 1] if last else 0)
-            merged = merged and k
+            stride = cnp.PyArray_STRIDE(<cnp.ndarray>operands[j], k)
+            if last and stride != plan.view.stride[last - 1][at[j]] * plan.view.shape[last - 1]:
+                merged = False
+            if stride != dense[j]:
+                plan.direct[at[j]] = False
+            dense[j] *= size
         if merged:
             plan.view.shape[last - 1] *= size
             continue
         plan.view.shape[last] = size
         for j in range(count):
-            plan.view.stride[last][at[j]] = cnp.PyArray_STRIDE(<cnp.ndarray>operands[j], at_axis)
+            plan.view.stride[last][at[j]] = cnp.PyArray_STRIDE(<cnp.ndarray>operands[j], k)
         last += 1
     if last == 0:
         plan.view.shape[0], last = 1, 1
         for j in range(count):
             plan.view.stride[0][at[j]] = 0
     plan.view.naxes = last
-    for j in range(count):
-        array = operands[j]
-        plan.size[at[j]] = cnp.PyArray_ITEMSIZE(array)
-        plan.direct[at[j]] = cnp.PyArray_IS_C_CONTIGUOUS(array)
     _runtime.check_held(&held, name)
     for j in range(count):
         plan.view.origin[at[j]] = <char *>cnp.PyArray_DATA(<cnp.ndarray>operands[j])

@@ -645,7 +645,7 @@ cdef tuple _plain_channels(_Channels *channels, fr_packed_plan *plan, object x, 
     if zeros is None:
         return None
     _set_channels(channels, plan)
-    _set_inner(&channels.along, x, along)
+    _set_inner(&channels.along, x, along, NULL)
     return along, scales, zeros
 
 
@@ -787,5 +787,5 @@ def plain_lookup(str name, str isa, object table, object q, object out, object a
     plan.table = <const unsigned char *>cnp.PyArray_DATA(entries)
     if axis is not None:
         found = along, entries, _set_tables(&plan, &channels, entries, cnp.PyArray_DIM(entries, 0))
-        _set_inner(&channels.along, q, along)
+        _set_inner(&channels.along, q, along, NULL)
     return _run_elements(&plan, &channels, found, q, out, dtype, FR_PACKED_LOOKUP, name, None)
