@@ -29,15 +29,17 @@ INSIDE = {re.split(r"[/.]", name)[0] for name in FILES}
 # them may use _numpy.pxd, which declares what NumPy's header has.
 FLOOR = {
     "_numpy": set(),
+    "_loops": set(),
     "_runtime": {"_host"},
     "_core": {"_runtime", "_foreign"},  # _foreign finds the message of an error
-    "_steps": {"_runtime"},
+    "_steps": {"_runtime", "_loops"},
     "_read_only": set(),
     **{name: {"_runtime", "_core"} for name in ("_stats", "_packed", "_explain")},
     "_quantized": {"_runtime", "_core", "_packed"},
     **{name: {"_runtime", "_core", "_explain"} for name in ("_fused", "_gated", "_side_by_side")},
     "_sums": {"_runtime", "_core", "_foreign"},
     "_arguments": {"_runtime", "_core", "_foreign"},
+    "_losses": {"_runtime", "_core", "_arguments", "_loops"},
     "_rows": {"_runtime", "_core", "_arguments", "_explain", "_foreign"},
     **{name: {"_runtime", "_core", "_arguments", "_rows", "_foreign"} for name in ("_cross_entropy", "_logsumexp")},
 }
@@ -134,7 +136,7 @@ def test_every_way_to_import_is_seen(text: str, expected: bool) -> None:
 # What `import fastrelu` loads beyond NumPy, all of it for the first call; a layer, a tool or a document is loaded by the
 # first that asks for it.
 LOADED = re.compile(
-    r"""fastrelu(\.(_arguments|_blocks|_core|_cross_entropy|_entries|_explain|_foreign|_fused|_gated|_host|_later|_logsumexp|_options|_rows|_runtime|_side_by_side|_sums|_typing|_version|along_axis|explanation|gated_units|limits|losses
+    r"""fastrelu(\.(_arguments|_blocks|_core|_cross_entropy|_entries|_explain|_foreign|_fused|_gated|_host|_later|_logsumexp|_losses|_options|_rows|_runtime|_side_by_side|_sums|_typing|_version|along_axis|explanation|gated_units|limits|losses
         |runtime|activations(\.\w+)?|ufuncs(\.\w+)?))?
     |resource|__future__|_cython_\w+|cython_runtime|numpy\.typing|numpy\._typing\.\w+""",
     re.VERBOSE,

@@ -282,6 +282,32 @@ def test_the_type_that_went_in(case: Case, kind: str) -> None:
 
 
 @each_plain
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_small_calls_have_the_same_bits(
+    case: Case, dtype: Any, reduction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one compiled call computes for a few elements of plain arrays is what all other arrays get."""
+    results = []
+    for compiled in (True, False):
+        if not compiled:
+            for module, name in (
+                (losses, "small"),
+                (nn_losses, "small"),
+                (nn_losses, "small_nll"),
+                (nn_losses, "scaled"),
+            ):
+                monkeypatch.setattr(module, name, lambda *_: None)
+        for shape in [(7,), (4, 7)]:
+            x, y = case.arrays(shape, np.float64)
+            criterion = case.build(reduction)
+            loss = criterion(x.astype(dtype), y if y.dtype.kind in "iu" else y.astype(dtype))
+            results += [loss, criterion.backward(np.full_like(loss, 1.5) if reduction == "none" else None)]
+    for one, other in zip(results[:4], results[4:], strict=True):
+        assert_same_bits(np.asarray(one), np.asarray(other))
+
+
+@each_plain
 @pytest.mark.parametrize("layout", ["F", "strided", "negative", "swapped", "broadcast", "read-only", "list"])
 def test_layouts(case: Case, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Strides, byte order and containers do not matter, nor do blocks."""

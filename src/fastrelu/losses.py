@@ -12,11 +12,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu import _core
+from fastrelu import _core, runtime
 from fastrelu._arguments import _as_output, _check_output
 from fastrelu._core import quiet
 from fastrelu._foreign import refuse
-from fastrelu._pointwise import BINARY_WITH_LOGITS, Formula, small
+from fastrelu._losses import BINARY_WITH_LOGITS, Formula, small, use_kernels
 from fastrelu._runtime import pinned
 from fastrelu._typing import Output
 
@@ -34,6 +34,8 @@ _BLOCK = (
     131072  # elements: the fastest of 2**13 to 2**17, where smaller ones fit into a nearer cache but make more calls
 )
 _DOT = 8192  # elements: OpenBLAS computes dot products of more than 10,000 on several threads
+
+use_kernels(*(runtime.kernels[name] for name in ("softplus", "sigmoid", "hard_tanh")))
 
 
 # --- For all losses ---------------------------------------------------------------------------------------------------

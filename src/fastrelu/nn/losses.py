@@ -10,13 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import along_axis, losses
 from fastrelu._core import quiet
+from fastrelu._losses import BINARY, BINARY_WITH_LOGITS, HUBER, L1, MSE, SMOOTH_L1, Formula, scaled, small, small_nll
 from fastrelu._options import choice, integer, number, real_number
-from fastrelu._pointwise import BINARY, HUBER, L1, MSE, SMOOTH_L1, Formula, scaled, small
+from fastrelu._steps import updates
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import check_backward_flags, is_half
-from fastrelu.nn.record import Off, recording, release, save, watching
+from fastrelu.nn.record import Off, recording, save, watching
 
 Reduction = Literal["mean", "sum", "none"]
+_AXES = [tuple(range(ndim)) for ndim in range(65)]  # all of an array, by their number
 
 __all__ = [
     "BCELoss",
@@ -28,6 +30,12 @@ __all__ = [
     "NLLLoss",
     "SmoothL1Loss",
 ]
+
+
+@quiet
+def _times(gradient: NDArray[Any], grad: Any, axes: tuple[int, ...]) -> Any:
+    """Return the gradient times that of the loss, or of each loss, which lacks some axes."""
+    return gradient * np.expand_dims(np.asarray(grad, gradient.dtype), axes)
 
 
 class _Loss(Layer):
@@ -64,6 +72,13 @@ class _Loss(Layer):
         if name in {"weight", "pos_weight"} and value is not None:
             losses.real_array(type(self).__name__, name, value)
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call :meth:`forward`, then the hooks."""
+        if self._hooks or kwargs or len(args) != 2:
+            return super().__call__(*args, **kwargs)
+        x, y = args
+        return self.forward(x, y)  # which costs less than with a tuple and a dict
+
     def backward(
         self,
         grad: ArrayLike | None = None,
@@ -82,13 +97,22 @@ class _Loss(Layer):
         ValueError
             If `grad` is missing with ``reduction="none"``, or has another shape than the loss.
         """
-        check_backward_flags(input_grad, overwrite_grad)
+        if input_grad is not True or overwrite_grad is not False:
+            check_backward_flags(input_grad, overwrite_grad)
+        memory = self._saved
+        call = memory.call if memory is not None else None
+        if memory is None or type(call) is not tuple:
+            call = self._last_call()  # which says what is wrong
+        assert memory is not None
+        gradient, axes = call[0]
         if grad is not None:
-            return super().backward(grad, input_grad=input_grad)
-        (gradient, axes), _ = self._last_call()
-        if len(axes) < gradient.ndim:
+            found = scaled(gradient, grad, axes, losses._BLOCK) if input_grad else None
+            if found is None:
+                return super().backward(grad, input_grad=input_grad)
+            gradient = found
+        elif len(axes) < gradient.ndim:
             raise ValueError('with reduction="none" backward needs the gradient with respect to each loss')
-        release(self)
+        memory.call = None
         return gradient if input_grad else None
 
     def _save(self, x: ArrayLike, target: ArrayLike, loss: Any, gradient: Any) -> None:
@@ -102,19 +126,18 @@ class _Loss(Layer):
 
     def _axes(self, gradient: NDArray[Any]) -> tuple[int, ...]:
         """Return the axes of the first argument that the loss does not have."""
-        return self._reduced_axes(gradient) if self.reduction == "none" else tuple(range(gradient.ndim))
+        return self._reduced_axes(gradient) if self.reduction == "none" else _AXES[gradient.ndim]
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:
         gradient, axes = saved
         return tuple(n for i, n in enumerate(gradient.shape) if i not in axes)
 
-    @quiet
     def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:  # noqa: ARG002  grad is one number as a rule
         if not input_grad:
             return None
         gradient, axes = saved
         found = scaled(gradient, grad, axes, losses._BLOCK)
-        gradient = found if found is not None else gradient * np.expand_dims(np.asarray(grad, gradient.dtype), axes)
+        gradient = _times(gradient, grad, axes) if found is None else found
         if not isinstance(input_grad, tuple):
             return gradient
         if input_grad[1] and not self._symmetric:
@@ -130,10 +153,8 @@ class _Pointwise(_Loss):
     """Base of the losses of two arrays of one shape: a subclass defines the formula."""
 
     _formula: ClassVar[int]
-
-    def _terms(self) -> tuple[float, Any]:
-        """Return the number that the formula takes, and the weights of the losses or None."""
-        return 1.0, None
+    # What the formula takes besides the arrays: a number, weights of the losses and of positive labels. None: the defaults.
+    _terms: ClassVar[Callable[[Any], tuple[float, Any, Any]] | None] = None
 
     def forward(self, prediction: ArrayLike, target: ArrayLike) -> Any:
         """Return the loss.
@@ -157,19 +178,25 @@ class _Pointwise(_Loss):
         """
         current = watching()
         records = self.training if current is None else type(current) is not Off
-        number, weight = self._terms()
-        found = small(self._formula, number, prediction, target, weight, None, self.reduction, records, losses._BLOCK)
-        if found is None:
-            found = self._compute(prediction, target, number, weight, records)
-        loss, grad = found
-        if records or current is not None or self._saved is not None:
+        terms = self._terms
+        number, weight, pos_weight = (1.0, None, None) if terms is None else terms()
+        found = small(
+            self._formula, number, prediction, target, weight, pos_weight, self.reduction, records, losses._BLOCK
+        )
+        loss, grad = self._compute(prediction, target, records) if found is None else found
+        memory = self._saved
+        if current is None and memory is not None:
+            call = None
+            if records:
+                call = ((grad, () if self.reduction == "none" else _AXES[grad.ndim]), updates[0])
+            memory.call = call
+        elif records or current is not None:
             self._save(prediction, target, loss, grad)
         return loss
 
-    def _compute(
-        self, prediction: ArrayLike, target: ArrayLike, number: float, weight: ArrayLike | None, records: bool
-    ) -> tuple[Any, Any]:
+    def _compute(self, prediction: ArrayLike, target: ArrayLike, records: bool) -> tuple[Any, Any]:
         """Return loss and gradient of anything, or refuse it."""
+        number, weight, _ = self._terms() if self._terms is not None else (1.0, None, None)
         name = type(self).__name__
         (x, y), (kind, other) = losses.pair(name, ("prediction", "target"), prediction, target)
         formula = Formula(self._formula, number, True)
@@ -283,8 +310,8 @@ class HuberLoss(_Pointwise, symmetric=True):
         if name == "delta" and not value > 0:
             raise ValueError(f"HuberLoss requires delta > 0, got delta={value!r}")
 
-    def _terms(self) -> tuple[float, Any]:
-        return self.delta, None
+    def _terms(self) -> tuple[float, Any, Any]:
+        return self.delta, None, None
 
 
 class SmoothL1Loss(_Pointwise, symmetric=True):
@@ -330,11 +357,11 @@ class SmoothL1Loss(_Pointwise, symmetric=True):
         if name == "beta" and not value >= 0:
             raise ValueError(f"SmoothL1Loss requires beta >= 0, got beta={value!r}")
 
-    def _terms(self) -> tuple[float, Any]:
-        return self.beta, None
+    def _terms(self) -> tuple[float, Any, Any]:
+        return self.beta, None, None
 
 
-class BCEWithLogitsLoss(_Loss):
+class BCEWithLogitsLoss(_Pointwise):
     """Cross-entropy of labels and the sigmoid of logits; see :func:`fastrelu.binary_cross_entropy_with_logits`.
 
     It neither overflows nor cancels, where a sigmoid and :class:`BCELoss` do.
@@ -366,6 +393,8 @@ class BCEWithLogitsLoss(_Loss):
     array([ 0.25, -0.25], dtype=float32)
     """
 
+    _formula = BINARY_WITH_LOGITS
+
     def __init__(
         self,
         weight: ArrayLike | None = None,
@@ -392,17 +421,20 @@ class BCEWithLogitsLoss(_Loss):
         scalar or ndarray
             One number, or with ``reduction="none"`` one for each element.
         """
+        return super().forward(logits, labels)
+
+    def _terms(self) -> tuple[float, Any, Any]:
+        return 1.0, self.weight, self.pos_weight
+
+    def _compute(self, logits: ArrayLike, labels: ArrayLike, records: bool) -> tuple[Any, Any]:
         options: dict[str, Any] = {
             "weight": self.weight,
             "pos_weight": self.pos_weight,
             "reduction": self.reduction,
         }
-        if recording(self):
-            loss, gradient = losses.binary_cross_entropy_with_logits_value_and_grad(logits, labels, **options)
-        else:
-            loss, gradient = losses.binary_cross_entropy_with_logits(logits, labels, **options), None
-        self._save(logits, labels, loss, gradient)
-        return loss
+        if records:
+            return losses.binary_cross_entropy_with_logits_value_and_grad(logits, labels, **options)
+        return losses.binary_cross_entropy_with_logits(logits, labels, **options), None
 
 
 class BCELoss(_Pointwise):
@@ -441,8 +473,8 @@ class BCELoss(_Pointwise):
         super().__init__(reduction)
         self.weight = weight
 
-    def _terms(self) -> tuple[float, Any]:
-        return 1.0, self.weight
+    def _terms(self) -> tuple[float, Any, Any]:
+        return 1.0, self.weight, None
 
 
 class CrossEntropyLoss(_Loss):
@@ -565,7 +597,6 @@ class NLLLoss(_Loss):
         self.weight = weight
         self.ignore_index = ignore_index
 
-    @quiet
     def forward(self, log_probabilities: ArrayLike, labels: ArrayLike) -> Any:
         """Return the loss.
 
@@ -590,6 +621,18 @@ class NLLLoss(_Loss):
         IndexError
             If a label is no class, `ignore_index` aside.
         """
+        records = recording(self)
+        found = small_nll(
+            log_probabilities, labels, self.weight, self.ignore_index, self.reduction, records, losses._BLOCK
+        )
+        loss, gradient = self._compute(log_probabilities, labels, records) if found is None else found
+        if records or self._saved is not None or watching() is not None:
+            self._save(log_probabilities, labels, loss, gradient)
+        return loss
+
+    @quiet
+    def _compute(self, log_probabilities: ArrayLike, labels: ArrayLike, records: bool) -> tuple[Any, Any]:
+        """Return loss and gradient of anything, or refuse it."""
         x, dtype = losses.typed_array("NLLLoss", "log_probabilities", log_probabilities)
         if x.ndim == 0:
             raise ValueError("NLLLoss needs an axis of classes, got one number")
@@ -611,7 +654,7 @@ class NLLLoss(_Loss):
         else:
             loss = losses.reduced(float(np.add.reduce(each, None)), count, self.reduction, dtype)
         gradient = None
-        if recording(self):
+        if records:
             # The mean of losses whose weights are all 0 is NaN, and so is its gradient; what is ignored has none.
             share = 1.0 if self.reduction != "mean" else 1 / count if count else np.inf
             at_labels = np.asarray(-weight * share)
@@ -619,8 +662,7 @@ class NLLLoss(_Loss):
                 at_labels = np.where(counted, at_labels, 0.0)
             gradient = np.zeros(x.shape, dtype)
             gradient[at] = losses.rounded(at_labels, dtype)
-        self._save(log_probabilities, labels, loss, gradient)
-        return loss
+        return loss, gradient
 
     def _checked(
         self, labels: ArrayLike, classes: int, shape: tuple[int, ...]

@@ -4,6 +4,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrelu._core import Kernel
+
 MSE: int
 L1: int
 HUBER: int
@@ -11,6 +13,7 @@ SMOOTH_L1: int
 BINARY: int
 BINARY_WITH_LOGITS: int
 
+def use_kernels(softplus: Kernel, sigmoid: Kernel, hard_tanh: Kernel) -> None: ...
 def small(
     formula: int,
     end: float,
@@ -23,6 +26,15 @@ def small(
     most: int,
 ) -> tuple[Any, Any] | None: ...
 def scaled(gradient: NDArray[Any], grad: object, axes: tuple[int, ...], most: int) -> NDArray[Any] | None: ...
+def small_nll(
+    log_probabilities: object,
+    labels: object,
+    weight: object,
+    ignore_index: object,
+    reduction: object,
+    with_grad: bool,
+    most: int,
+) -> tuple[Any, Any] | None: ...
 
 @final
 class Formula:

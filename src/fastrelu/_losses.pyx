@@ -1,19 +1,20 @@
-"""Losses that compare two arrays element by element: their formulas, and the calls that are one block.
+"""Losses of small arrays, and the formulas of those that compare two arrays element by element.
 
 A formula is a row of NumPy's own loops and of kernels, so its bits are those of NumPy's operators and of the activations.
 """
 
 import numpy as np
 
-from fastrelu.runtime import kernels
-
 cimport cython
 cimport numpy as cnp
+from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
-from libc.math cimport NAN, isfinite, isinf
+from libc.math cimport INFINITY, NAN, isfinite, isinf
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
 
-from fastrelu._arguments cimport _native, _rounded
+from fastrelu._arguments cimport _as_carray, _native, _rounded
 from fastrelu._core cimport Kernel, _dispatch, explaining, plain_kernel
 from fastrelu._loops cimport Loop, loop_of, run_loop
 from fastrelu._numpy cimport (
@@ -92,7 +93,13 @@ cdef _fill_tables():
 
 _fill_tables()
 
-cdef Kernel _softplus = kernels["softplus"], _sigmoid = kernels["sigmoid"], _hard_tanh = kernels["hard_tanh"]
+cdef Kernel _softplus, _sigmoid, _hard_tanh
+
+
+def use_kernels(Kernel softplus not None, Kernel sigmoid not None, Kernel hard_tanh not None):
+    """Set the kernels of the formulas."""
+    global _softplus, _sigmoid, _hard_tanh
+    _softplus, _sigmoid, _hard_tanh = softplus, sigmoid, hard_tanh
 
 
 # --- Operations on arrays of one type that fill their memory in one order ----------------------------------------------
@@ -146,7 +153,7 @@ cdef double _at(cnp.ndarray x, Py_ssize_t i) noexcept:
 
 
 cdef double _sum(cnp.ndarray x) noexcept:
-    return _fold(ADD, x, -0.0) if cnp.PyArray_SIZE(x) else 0.0
+    return _fold(ADD, x, 0)
 
 
 cdef double _dot(cnp.ndarray x, cnp.ndarray y) except? -1:
@@ -403,8 +410,10 @@ cdef object _scalar(double number, int type):
 cdef tuple _whole(int formula, double end, cnp.ndarray x, cnp.ndarray y, cnp.ndarray weight, cnp.ndarray pos_weight,
                   str reduction, int type, int loss_type, int grad_type):
     """Loss and gradient, computed in a type as one block; no gradient if its type is -1."""
-    cdef cnp.ndarray each = _new(x, type), slope = _new(x, type)
     cdef bint with_grad = grad_type >= 0, mean = reduction == "mean"
+    cdef cnp.ndarray each = _new(x, type)
+    # Without a gradient these two compute in one array.
+    cdef cnp.ndarray slope = each if not with_grad and (formula == MSE or formula == L1) else _new(x, type)
     cdef Py_ssize_t count = cnp.PyArray_SIZE(x)
     cdef double scale = _factor(formula), total
     cdef fr_guard caller
@@ -530,21 +539,136 @@ cdef class Formula:
 
 
 def scaled(cnp.ndarray gradient not None, object grad, tuple axes not None, Py_ssize_t most):
-    """The gradient times that of each loss, which lacks some axes; None where NumPy has to look at it.
+    """The gradient times that of each loss, which lacks some axes; None for all that Python has to look at.
 
     Products beyond the type are infinite without a warning.
     """
     cdef cnp.ndarray given, found
-    cdef int type = cnp.PyArray_TYPE(gradient), k, ndim = cnp.PyArray_NDIM(gradient)
-    if (_known(grad) < 0 or not (type == cnp.NPY_FLOAT or type == cnp.NPY_DOUBLE) or ndim == 0
-            or cnp.PyArray_NDIM(<cnp.ndarray>grad) != ndim - len(axes) or cnp.PyArray_SIZE(gradient) > most):
+    cdef int type = cnp.PyArray_TYPE(gradient), computed = _computed(type), k, j = 0, ndim = cnp.PyArray_NDIM(gradient)
+    cdef fr_guard caller
+    if (_known(grad) < 0 or ndim == 0 or cnp.PyArray_SIZE(gradient) > most
+            or (computed != type and cnp.PyArray_TYPE(<cnp.ndarray>grad) != type)):
         return None
     given = grad
     if axes:
+        for k in range(ndim):
+            if k in axes:
+                continue
+            if j == cnp.PyArray_NDIM(given) or cnp.PyArray_DIM(given, j) != cnp.PyArray_DIM(gradient, k):
+                return None
+            j += 1
+        if j != cnp.PyArray_NDIM(given):
+            return None
         given = (<object>given).reshape([1 if k in axes else cnp.PyArray_DIM(gradient, k) for k in range(ndim)])
-    found = _new(gradient, type)
+    elif not PyArray_SAMESHAPE(gradient, given):
+        return None
+    found = _new(gradient, computed)
     gradient, given = _placed(gradient, found), _placed(given, found)
-    cdef fr_guard caller = fr_guard_open()
+    caller = fr_guard_open()
     _two(MULTIPLY, gradient, given, found)
     fr_guard_close(caller)
-    return found
+    return _rounded(found, type)
+
+
+# --- The negative logarithm of the probability of each label ------------------------------------------------------------
+
+cdef cnp.ndarray _weights_of(object weight, cnp.npy_intp classes):
+    """The weights of the classes as float64; None where Python has to look at them."""
+    if (_known(weight) < 0 or cnp.PyArray_NDIM(<cnp.ndarray>weight) != 1
+            or cnp.PyArray_DIM(<cnp.ndarray>weight, 0) != classes):
+        return None
+    cdef cnp.ndarray given = weight, found
+    cdef cnp.npy_intp i
+    cdef const float *at
+    if cnp.PyArray_TYPE(given) == cnp.NPY_FLOAT and PyArray_ISALIGNED(given):  # NumPy looks at flags, and takes its time
+        found = cnp.PyArray_SimpleNew(1, &classes, cnp.NPY_DOUBLE)
+        for i in range(classes):
+            at = <const float *>(cnp.PyArray_BYTES(given) + i * cnp.PyArray_STRIDE(given, 0))
+            (<double *>cnp.PyArray_DATA(found))[i] = at[0]
+        return found
+    return _as_carray(_native(given, cnp.NPY_DOUBLE), cnp.NPY_DOUBLE)
+
+
+@cython.binding(False)
+def small_nll(object log_probabilities, object labels, object weight, object ignore_index, object reduction,
+              bint with_grad, Py_ssize_t most):
+    """Loss and gradient of plain arrays of few elements; None for all else, which Python looks at and may refuse."""
+    cdef cnp.ndarray x, label, weights = None, each, shares, grad = None
+    cdef int kind = _known(log_probabilities), k, axis, ndim, overflow = 0
+    cdef cnp.npy_intp classes, inner = 1, rows, r, at
+    cdef long long ignored
+    cdef int64_t one
+    cdef bint plain = weight is None, mean, unsigned
+    cdef double factor, count, total, share
+    cdef fr_guard caller
+    if (kind < 0 or _known(labels) < 0 or not cnp.PyTypeNum_ISINTEGER(cnp.PyArray_TYPE(<cnp.ndarray>labels))
+            or cnp.PyArray_TYPE(<cnp.ndarray>log_probabilities) != kind or not PyLong_CheckExact(ignore_index)
+            or not isinstance(reduction, str) or reduction not in _REDUCTIONS):
+        return None
+    x, label, ndim, mean = log_probabilities, labels, cnp.PyArray_NDIM(log_probabilities), reduction == "mean"
+    axis, rows = 1 if ndim > 1 else 0, cnp.PyArray_SIZE(label)
+    unsigned = cnp.PyTypeNum_ISUNSIGNED(cnp.PyArray_TYPE(label))
+    ignored = PyLong_AsLongLongAndOverflow(ignore_index, &overflow)
+    if (overflow or ndim == 0 or cnp.PyArray_NDIM(label) != ndim - 1 or cnp.PyArray_SIZE(x) > most
+            or cnp.PyArray_SIZE(x) == 0):
+        return None
+    for k in range(ndim - 1):
+        if cnp.PyArray_DIM(label, k) != cnp.PyArray_DIM(x, k + (k >= axis)):
+            return None
+    classes = cnp.PyArray_DIM(x, axis)
+    for k in range(axis + 1, ndim):
+        inner *= cnp.PyArray_DIM(x, k)
+    if not plain:
+        weights = _weights_of(weight, classes)
+        if weights is None:
+            return None
+    x = _as_carray(_native(x, _computed(kind)), _computed(kind))
+    label = _as_carray(label, cnp.NPY_INT64)
+    each = cnp.PyArray_SimpleNew(ndim - 1, cnp.PyArray_DIMS(label), cnp.NPY_DOUBLE)
+    shares = cnp.PyArray_SimpleNew(ndim - 1, cnp.PyArray_DIMS(label), cnp.NPY_DOUBLE)
+    places = cnp.PyArray_SimpleNew(1, &rows, cnp.NPY_INTP)  # of the labels' elements; -1: ignored
+    cdef cnp.npy_intp *place = <cnp.npy_intp *>cnp.PyArray_DATA(places)
+    cdef const volatile int64_t *given = <const volatile int64_t *>cnp.PyArray_DATA(label)
+    cdef double *loss_of = <double *>cnp.PyArray_DATA(each)
+    cdef double *share_of = <double *>cnp.PyArray_DATA(shares)
+    plain = plain and not 0 <= ignored < classes
+    for r in range(rows):
+        one = given[r]  # read once: another thread may write it meanwhile
+        place[r], share_of[r] = -1, 0
+        if one < 0 and unsigned:  # above all that int64 holds
+            return None
+        if one == ignored:
+            plain = False
+        elif not 0 <= one < classes:
+            return None
+        else:
+            place[r] = (r // inner * classes + one) * inner + r % inner
+            share_of[r] = 1 if weights is None else (<double *>cnp.PyArray_DATA(weights))[one]
+    caller = fr_guard_open()
+    try:
+        for r in range(rows):
+            factor = -share_of[r]
+            loss_of[r] = 0 if factor == 0 else -_at(x, place[r]) if plain else _at(x, place[r]) * factor
+        count = rows if plain else _sum(shares)
+        if reduction == "none":
+            loss = _rounded(each, kind)
+            loss = loss if ndim > 1 else loss[()]
+        else:
+            total = _sum(each)
+            if mean:
+                total = total / count if count else NAN
+            loss = _scalar(total, kind)
+        if with_grad:
+            # The mean of losses whose weights are all 0 is NaN, and so is its gradient; what is ignored has none.
+            share = 1 if not mean else 1 / count if count else INFINITY
+            for r in range(rows):
+                share_of[r] = 0 if place[r] < 0 else -share_of[r] * share
+            shares = _rounded(shares, kind)
+            grad = cnp.PyArray_ZEROS(ndim, cnp.PyArray_DIMS(x), kind, False)
+            at = cnp.PyArray_ITEMSIZE(grad)
+            for r in range(rows):
+                if place[r] >= 0:
+                    memcpy(cnp.PyArray_BYTES(grad) + at * place[r], cnp.PyArray_BYTES(shares) + at * r, at)
+    finally:
+        fr_guard_close(caller)
+    return loss, grad
