@@ -20,6 +20,7 @@ def test_every_comparison_can_be_written() -> None:
         *bench_rows.directions(),
         *bench_diagnostics.comparisons(),
         *bench_losses.comparisons(),
+        *bench_losses.small(),
         *bench_parameters.comparisons(1),
         *network.comparisons((1, 2)),
     ]

@@ -19,11 +19,15 @@ from fastrelu._core cimport Kernel, _dispatch, explaining, plain_kernel
 from fastrelu._loops cimport Loop, loop_of, run_loop
 from fastrelu._numpy cimport (
     NPY_NTYPES_LEGACY,
+    PyArray_Descr,
     PyArray_IS_C_CONTIGUOUS,
     PyArray_IS_F_CONTIGUOUS,
     PyArray_ISALIGNED,
     PyArray_ISNOTSWAPPED,
+    PyArray_NewLikeArray,
     PyArray_SAMESHAPE,
+    PyArray_Scalar,
+    PyDataType_GetArrFuncs,
 )
 from fastrelu._runtime cimport (
     FR_MAX_INPUTS,
@@ -42,13 +46,6 @@ from fastrelu._runtime cimport (
 cnp.import_array()
 
 ctypedef void (*_Dot)(void *, cnp.npy_intp, void *, cnp.npy_intp, void *, cnp.npy_intp, void *) noexcept nogil
-
-cdef extern from "numpy/arrayobject.h":
-    ctypedef struct PyArray_ArrFuncs:
-        _Dot dotfunc
-    PyArray_ArrFuncs *PyDataType_GetArrFuncs(cnp.dtype)
-    object PyArray_NewLikeArray(cnp.ndarray, cnp.NPY_ORDER, cnp.dtype, int)
-    object PyArray_Scalar(void *, cnp.dtype, PyObject *)
 
 
 cdef enum:
@@ -84,7 +81,8 @@ cdef _fill_tables():
     for wide, type in enumerate((cnp.NPY_FLOAT, cnp.NPY_DOUBLE)):
         for k in range(OPERATIONS):
             _loops[wide][k] = loop_of(getattr(np, names[k]), type)
-        _dots[wide] = PyDataType_GetArrFuncs(cnp.PyArray_DescrFromType(type)).dotfunc
+        descr = cnp.PyArray_DescrFromType(type)
+        _dots[wide] = PyDataType_GetArrFuncs(<PyArray_Descr *>descr).dotfunc
     for k in range(NPY_NTYPES_LEGACY):
         _loss_type[k] = -1
     for code in "?bBhHiIlLqQefd":
@@ -177,7 +175,7 @@ cdef cnp.ndarray _new(cnp.ndarray like, int type):
         return cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(like), cnp.PyArray_DIMS(like), type)
     descr = cnp.PyArray_DescrFromType(type)
     Py_INCREF(descr)  # the function takes it over
-    return PyArray_NewLikeArray(like, cnp.NPY_KEEPORDER, descr, False)
+    return PyArray_NewLikeArray(like, cnp.NPY_KEEPORDER, <PyArray_Descr *>descr, False)
 
 
 cdef bint _is_placed(cnp.ndarray x, cnp.ndarray like) noexcept:
@@ -398,10 +396,10 @@ cdef object _scalar(double number, int type):
     """A loss that is one number, rounded to its type."""
     cdef float narrow = <float>number  # rounded here, for NumPy would warn of a number that is too large
     cdef cnp.ndarray found
-    if type == cnp.NPY_DOUBLE:
-        return PyArray_Scalar(&number, cnp.PyArray_DescrFromType(type), NULL)
-    if type == cnp.NPY_FLOAT:
-        return PyArray_Scalar(&narrow, cnp.PyArray_DescrFromType(type), NULL)
+    if type == cnp.NPY_DOUBLE or type == cnp.NPY_FLOAT:
+        descr = cnp.PyArray_DescrFromType(type)
+        at = <void *>&number if type == cnp.NPY_DOUBLE else <void *>&narrow
+        return PyArray_Scalar(at, <PyArray_Descr *>descr, NULL)
     found = cnp.PyArray_SimpleNew(0, NULL, cnp.NPY_DOUBLE)
     (<double *>cnp.PyArray_DATA(found))[0] = number
     return _rounded(found, type)[()]

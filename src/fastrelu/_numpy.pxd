@@ -27,7 +27,11 @@ cdef extern from "numpy/arrayobject.h":
     object PyArray_MatrixProduct2(object, object, cnp.ndarray)  # np.dot
     object PyArray_NewFromDescr(PyTypeObject *, PyArray_Descr *, int, const cnp.npy_intp *, const cnp.npy_intp *,
                                 void *, int, PyObject *)
-    object PyArray_NewLikeArray(cnp.ndarray, cnp.NPY_ORDER, PyObject *, int)
+    object PyArray_NewLikeArray(cnp.ndarray, cnp.NPY_ORDER, PyArray_Descr *, int)
+    object PyArray_Scalar(void *, PyArray_Descr *, PyObject *)
+    ctypedef struct PyArray_ArrFuncs:
+        void (*dotfunc)(void *, cnp.npy_intp, void *, cnp.npy_intp, void *, cnp.npy_intp, void *) noexcept nogil
+    PyArray_ArrFuncs *PyDataType_GetArrFuncs(PyArray_Descr *)
 
     # Memory handlers
     ctypedef struct PyDataMemAllocator:
