@@ -52,7 +52,6 @@ def calls() -> dict[str, Callable[[], Any]]:
     mask, rows, scores = x > 0, np.linspace(-2, 2, 128, dtype="f4").reshape(8, 16), np.ones((32, 10), "f4")
     labels, batch, bias, pair = np.arange(32) % 10, rows[:4].copy(), rows[0].copy(), rows.reshape(4, 32)
     q, table, on = np.zeros(16, "u1"), np.arange(256, dtype="u1"), np.zeros(2, "u1")
-    absolute, logits, picked = nn.L1Loss(reduction="none").eval(), nn.BCEWithLogitsLoss(), nn.NLLLoss()
     relu, model = nn.ReLU(), nn.Sequential(nn.Linear(16, 8, rng=0), nn.ReLU()).eval()
     return {
         "relu(x)": lambda: fr.relu(x),
@@ -82,9 +81,6 @@ def calls() -> dict[str, Callable[[], Any]]:
         "quantize(x, 0.1, 9, 'relu')": lambda: fr.quantized.quantize(x, 0.1, 9, "relu"),
         "dequantize(q, 0.1, 9)": lambda: fr.quantized.dequantize(q, 0.1, 9),
         "lookup(table, q, out=q)": lambda: fr.quantized.lookup(table, q, out=q),
-        "L1Loss('none').eval()(rows, rows)": lambda: absolute(rows, rows),
-        "BCEWithLogitsLoss()(scores, scores)": lambda: (logits(scores, scores), logits.backward()),
-        "NLLLoss()(scores, labels)": lambda: (picked(scores, labels), picked.backward()),
         "nn.ReLU()(x)": lambda: relu(x),
         "Sequential(Linear, ReLU)(batch)": lambda: model(batch),
     }
