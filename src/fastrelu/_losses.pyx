@@ -37,6 +37,7 @@ from fastrelu._runtime cimport (
     fr_guard_open,
     fr_kernel,
     fr_load,
+    fresh,
     precision_here,
     settings,
     size_of,
@@ -171,7 +172,10 @@ cdef double _dot(cnp.ndarray x, cnp.ndarray y) except? -1:
 
 cdef cnp.ndarray _new(cnp.ndarray like, int type):
     """A new array of the shape and order of another."""
+    cdef cnp.npy_intp n = cnp.PyArray_SIZE(like)
     if PyArray_IS_C_CONTIGUOUS(like):
+        if n >= RELEASED:  # from the pool if it is large
+            return fresh(cnp.PyArray_NDIM(like), cnp.PyArray_DIMS(like), type, n * size_of(type))
         return cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(like), cnp.PyArray_DIMS(like), type)
     descr = cnp.PyArray_DescrFromType(type)
     Py_INCREF(descr)  # the function takes it over
