@@ -36,12 +36,15 @@ FLOOR = {
     "_read_only": set(),
     **{name: {"_runtime", "_core"} for name in ("_stats", "_packed", "_explain")},
     "_quantized": {"_runtime", "_core", "_packed"},
-    **{name: {"_runtime", "_core", "_explain"} for name in ("_fused", "_gated", "_side_by_side")},
-    "_sums": {"_runtime", "_core", "_foreign"},
-    "_arguments": {"_runtime", "_core", "_foreign"},
+    "_fused": {"_runtime", "_core", "_explain", "_arguments"},
+    "_gated": {"_runtime", "_core", "_explain"},
+    "_side_by_side": {"_runtime", "_core", "_explain", "_options"},  # _options checks an axis, and imports NumPy alone
+    "_sums": {"_runtime", "_core", "_foreign", "_arguments"},
+    "_arguments": {"_runtime", "_core", "_foreign", "_options"},
     "_losses": {"_runtime", "_core", "_arguments", "_loops"},
     "_rows": {"_runtime", "_core", "_arguments", "_explain", "_foreign"},
-    **{name: {"_runtime", "_core", "_arguments", "_rows", "_foreign"} for name in ("_cross_entropy", "_logsumexp")},
+    "_cross_entropy": {"_runtime", "_core", "_arguments", "_rows", "_foreign", "_options"},
+    "_logsumexp": {"_runtime", "_core", "_arguments", "_rows", "_foreign"},
 }
 LEAVES = {"_host.py", "_version.py", "_cli/guard.py"}
 

@@ -193,7 +193,7 @@ def test_options(option: str) -> None:
     assert [each.tobytes() if isinstance(each, np.ndarray) else each for each in arrays] == before
 
 
-AXES = [name for name in fr.__all__ if "axis" in getattr(getattr(fr, name), "__annotations__", {})]
+AXES = [name for name in vars(fr)["__all__"] if "axis" in getattr(getattr(fr, name), "__annotations__", {})]
 
 
 @pytest.mark.parametrize("name", AXES)

@@ -893,10 +893,11 @@ cdef Py_ssize_t _view_alike(fr_view *view, list args, object out, int dtype) noe
     cdef cnp.ndarray x = <cnp.ndarray>args[0], operand
     cdef cnp.npy_intp strides[FR_MAX_INPUTS]
     cdef int axis, own, j, k = 0, ndim = cnp.PyArray_NDIM(x), nin = len(args)
-    cdef Py_ssize_t n = 1, size, before = 0, along, step = size_of(dtype)
+    cdef Py_ssize_t n = 1, size, before = 0, along, step
     cdef bint joined
     if not has_kernels(dtype):
         return 0
+    step = size_of(dtype)
     if out is not None:
         if not (PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>out) and PyArray_SAMESHAPE(<cnp.ndarray>out, x)):
             return 0

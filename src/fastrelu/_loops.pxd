@@ -1,5 +1,5 @@
-# NumPy's own loops over the elements of float32 and float64, called without what a ufunc does around them: they have the
-# bits of NumPy's operators, allocate nothing and raise nothing.
+# NumPy's own loops over the elements of float32 and float64, called without what a ufunc does around them: they have
+# the bits of NumPy's operators, allocate nothing and raise nothing.
 
 cimport numpy as cnp
 

@@ -1,6 +1,6 @@
 """Losses of small arrays, and the formulas of those that compare two arrays element by element.
 
-A formula is a row of NumPy's own loops and of kernels, so its bits are those of NumPy's operators and of the activations.
+A formula is a row of NumPy's own loops and of kernels: its bits are those of NumPy's operators and of the activations.
 """
 
 import numpy as np
@@ -101,7 +101,7 @@ def use_kernels(Kernel softplus not None, Kernel sigmoid not None, Kernel hard_t
     _softplus, _sigmoid, _hard_tanh = softplus, sigmoid, hard_tanh
 
 
-# --- Operations on arrays of one type that fill their memory in one order ----------------------------------------------
+# --- Operations on arrays of one type that fill their memory in one order ---------------------------------------------
 
 cdef inline bint _wide(cnp.ndarray x) noexcept:
     return cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE
@@ -238,7 +238,7 @@ cdef int _apply(Kernel kernel, tuple numbers, cnp.ndarray x, cnp.ndarray out) ex
     return 0
 
 
-# --- Formulas -----------------------------------------------------------------------------------------------------------
+# --- Formulas ---------------------------------------------------------------------------------------------------------
 
 cdef int _refuse(cnp.ndarray values, str what, str hint) except -1:
     """Raise for the first number that is not between 0 and 1, if there is one."""
@@ -391,7 +391,7 @@ cdef void _spread(int where, cnp.ndarray each, cnp.ndarray slope) noexcept:
         _two(MULTIPLY, slope if where == SLOPE_SQUARED else each, slope, each)
 
 
-# --- Calls --------------------------------------------------------------------------------------------------------------
+# --- Calls ------------------------------------------------------------------------------------------------------------
 
 cdef tuple _REDUCTIONS = ("none", "mean", "sum")
 
@@ -572,7 +572,7 @@ def scaled(cnp.ndarray gradient not None, object grad, tuple axes not None, Py_s
     return _rounded(found, type)
 
 
-# --- The negative logarithm of the probability of each label ------------------------------------------------------------
+# --- The negative logarithm of the probability of each label ----------------------------------------------------------
 
 cdef cnp.ndarray _weights_of(object weight, cnp.npy_intp classes):
     """The weights of the classes as float64; None where Python has to look at them."""
@@ -582,7 +582,7 @@ cdef cnp.ndarray _weights_of(object weight, cnp.npy_intp classes):
     cdef cnp.ndarray given = weight, found
     cdef cnp.npy_intp i
     cdef const float *at
-    if cnp.PyArray_TYPE(given) == cnp.NPY_FLOAT and PyArray_ISALIGNED(given):  # NumPy looks at flags, and takes its time
+    if cnp.PyArray_TYPE(given) == cnp.NPY_FLOAT and PyArray_ISALIGNED(given):  # NumPy looks at flags, which takes time
         found = cnp.PyArray_SimpleNew(1, &classes, cnp.NPY_DOUBLE)
         for i in range(classes):
             at = <const float *>(cnp.PyArray_BYTES(given) + i * cnp.PyArray_STRIDE(given, 0))

@@ -577,7 +577,7 @@ cdef object _plain_numbers(_Channels *channels, int which, object value, double 
         if (cnp.PyArray_NDIM(given) != 1 or cnp.PyArray_DIM(given, 0) != count or not _is_of(own, integers)
                 or not _is_plain(given, own, name)):
             return None
-        fits = own == (cnp.NPY_BYTE if least < 0 else cnp.NPY_UBYTE)  # the type has no other numbers
+        fits = own == <int>(cnp.NPY_BYTE if least < 0 else cnp.NPY_UBYTE)  # the type has no other numbers
         if count > _FEW:
             if not fits and not _are_within(given, least, most, cnp.NPY_FLOAT if narrow else dtype):
                 return None

@@ -15,7 +15,7 @@ from fastrelu._options import choice, integer, number, real_number
 from fastrelu._steps import updates
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import check_backward_flags, is_half
-from fastrelu.nn.record import Off, recording, save, watching
+from fastrelu.nn.record import Off, recording, release, save, watching
 
 Reduction = Literal["mean", "sum", "none"]
 _AXES = [tuple(range(ndim)) for ndim in range(65)]  # all of an array, by their number
@@ -77,7 +77,11 @@ class _Loss(Layer):
         if self._hooks or kwargs or len(args) != 2:
             return super().__call__(*args, **kwargs)
         x, y = args
-        return self.forward(x, y)  # which costs less than with a tuple and a dict
+        try:
+            return self.forward(x, y)  # which costs less than with a tuple and a dict
+        except BaseException:
+            release(self)  # as Module does
+            raise
 
     def backward(
         self,

@@ -158,7 +158,9 @@ class Module:
             cls._inherit_backward()
         # Python's messages about wrong arguments show the qualified name of a method. A layer that inherits its
         # constructor, or anything from a class that users do not know, gets a copy under its own name.
-        for name in ("__init__", "forward", "backward") if cls.__module__.startswith(f"{__package__}.") else ():
+        for name in (
+            ("__init__", "__call__", "forward", "backward") if cls.__module__.startswith(f"{__package__}.") else ()
+        ):
             method = getattr(cls, name)
             owner = method.__qualname__.partition(".")[0]
             if owner != cls.__qualname__ and (name == "__init__" or owner.startswith("_")):
