@@ -563,14 +563,20 @@ def small_biased(object kernel, str isa, tuple numbers, object out, object grad,
     for j in range(biased.nnumbers):
         biased.number[j] = <const char *>rounded + j * _runtime.size_of(dtype)
     job.biased, job.nparams = &biased, 1
-    dx = <cnp.ndarray>out if out is not None else _core.empty_like(array)
+    if out is not None:
+        dx = <cnp.ndarray>out
+    elif cnp.PyArray_IS_C_CONTIGUOUS(array):
+        dx = _runtime.fresh_like(array, cnp.PyArray_NBYTES(array))
+    else:
+        dx = _core.empty_like(array)
     dbias = cnp.PyArray_SimpleNew(1, &length, dtype)
     # The bias, or an array of its shape, in a shape that broadcasts to that of x.
-    shape[0] = length
-    for j in range(1, ndim - at):
-        shape[j] = 1
-    array = <cnp.ndarray>bias if added else dbias
-    spread = cnp.PyArray_SimpleNewFromData(ndim - at, shape, dtype, cnp.PyArray_DATA(array))
+    spread = <cnp.ndarray>bias if added else dbias
+    if at < ndim - 1:
+        shape[0] = length
+        for j in range(1, ndim - at):
+            shape[j] = 1
+        spread = cnp.PyArray_SimpleNewFromData(ndim - at, shape, dtype, cnp.PyArray_DATA(spread))
     cdef list arrays = [grad, x, spread, dx]
     if residual is not None:
         arrays.append(residual)

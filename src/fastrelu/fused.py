@@ -82,6 +82,8 @@ def _by_numbers(activation: Activation, names: tuple[str, ...], *numbers: float)
 
 def chosen(activation: Activation, options: dict[str, Any]) -> Call:
     """Return an activation with its parameters; with the usual ones, and with those of before, sooner than :func:`find`."""
+    if type(activation) is str and not options:
+        return _usual(activation)
     if type(activation).__hash__ is None or not (isinstance(activation, str) or callable(activation)):
         return find(activation, options)
     if not options:
