@@ -26,13 +26,15 @@ AXES: dict[str, Any] = {"isa": ISAS, "dtype": DTYPES, "precision": PRECISIONS}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark a test as wide if another one does the same in another place of the grid.
+    """Mark a test as wide if another one does the same in another place of the grid; ``-k torch`` takes all that need it.
 
     One place is left for each test and its other arguments, another one from function to function: all places are met,
     but not all of them by every function.
     """
     groups: dict[Any, dict[Any, list[pytest.Item]]] = collections.defaultdict(lambda: collections.defaultdict(list))
     for item in items:
+        if "torch" in getattr(item, "fixturenames", ()) or hasattr(getattr(item, "module", None), "torch"):
+            item.extra_keyword_matches.add("torch")
         if isinstance(item, pytest.Function) and (callspec := getattr(item, "callspec", None)):
             given = callspec.params.items()
             others = tuple((name, id(value)) for name, value in given if value not in AXES.get(name, ()))
@@ -57,6 +59,12 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         return []
     what = "every test of every function, each in one place of the grid of instruction sets, types and precisions"
     return [f'fastrelu: {what}; pytest -m "" runs all places']
+
+
+@pytest.fixture(scope="session")
+def torch() -> Any:
+    """Return PyTorch, if it is installed."""
+    return pytest.importorskip("torch", reason="PyTorch is not installed")
 
 
 @pytest.fixture(params=CASES, ids=str)

@@ -400,9 +400,8 @@ def test_errors() -> None:
 @each_option
 @each_kind
 @pytest.mark.parametrize("shape", [(5,), (30, 7), (3, 6, 2, 4)])
-def test_as_pytorch(shape: tuple[int, ...], kind: str, options: dict[str, Any]) -> None:
+def test_as_pytorch(shape: tuple[int, ...], kind: str, options: dict[str, Any], torch: Any) -> None:
     """Loss and gradient are PyTorch's, for every combination of the options that it has."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     rng = np.random.default_rng(3)
     axis = 1 if len(shape) > 1 else 0
     logits = rng.normal(0, 3, shape)

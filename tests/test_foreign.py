@@ -479,9 +479,8 @@ def test_dask_keeps_the_precision_it_was_built_with(case: Case) -> None:
 
 
 @each_forward_of_some
-def test_tensors_of_any_layout(case: Case) -> None:
+def test_tensors_of_any_layout(case: Case, torch: Any) -> None:
     """In place on views of tensors: transposed, with steps, 0-d and empty; neighbors keep their values."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     data = finite(case)[0]
     for pick in (lambda t: t.T, lambda t: t[:, ::2], lambda t: t[1:3, 2:5], lambda t: t[0, 0], lambda t: t[:0]):
         for dtype in (torch.float32, torch.float64):
@@ -494,9 +493,8 @@ def test_tensors_of_any_layout(case: Case) -> None:
 
 
 @each_backward_case
-def test_tensors_as_inputs_and_output(case: Case) -> None:
+def test_tensors_as_inputs_and_output(case: Case, torch: Any) -> None:
     """A gradient from tensors into a tensor, and into one of the inputs."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     data = finite(case)
     expected = case(*data)
     tensors = [torch.from_numpy(a.copy()) for a in data]
@@ -507,9 +505,8 @@ def test_tensors_as_inputs_and_output(case: Case) -> None:
     assert_same_bits(tensors[0].numpy(), expected)
 
 
-def test_tensors_of_a_graph_are_refused() -> None:
+def test_tensors_of_a_graph_are_refused(torch: Any) -> None:
     """PyTorch hands out no memory of a tensor that records gradients; a detached view works."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     for case in FORWARD_CASES:
         leaf = torch.linspace(-2, 2, 5, requires_grad=True)
         before = leaf.detach().clone()
@@ -524,9 +521,8 @@ def test_tensors_of_a_graph_are_refused() -> None:
         assert_same_bits(leaf.detach().numpy(), case(before.numpy()))
 
 
-def test_tensors_of_other_types() -> None:
+def test_tensors_of_other_types(torch: Any) -> None:
     """Half precision is cast as NumPy casts it; integers are refused as NumPy refuses them."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     for case in FORWARD_CASES:
         half = torch.tensor([-1.0, 0.5, 2.0], dtype=torch.float16)
         expected = case(half.numpy().astype("f4")).astype("f2")
@@ -536,9 +532,8 @@ def test_tensors_of_other_types() -> None:
             case.in_place(torch.tensor([1, 2, 3]))
 
 
-def test_flushing_in_pytorch_changes_nothing() -> None:
+def test_flushing_in_pytorch_changes_nothing(torch: Any) -> None:
     """`torch.set_flush_denormal` sets the mode of the host; results keep their bits."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     expected = [(case, case.data(500, "f4"), case(*case.data(500, "f4"))) for case in CASES]
     if not torch.set_flush_denormal(True):
         pytest.skip("this processor cannot flush subnormals")

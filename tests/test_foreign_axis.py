@@ -559,9 +559,8 @@ def test_prelu_with_an_axis() -> None:
         fr.prelu(X, pandas.Series(np.ones(4)), axis=0)
 
 
-def test_crelu_wraps() -> None:
+def test_crelu_wraps(torch: Any) -> None:
     """A type that wraps results of ufuncs gets those of crelu too."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     y = fr.crelu(torch.from_numpy(X.copy()))
     assert type(y) is torch.Tensor
     assert_same_bits(y.numpy(), fr.crelu(X))

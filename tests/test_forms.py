@@ -44,9 +44,8 @@ def test_none_is_no_limit(dtype: np.dtype[Any]) -> None:
     assert_same_bits(fr.shrink(x, 0.5, 0.5), fr.soft_shrink(x, 0.5))
 
 
-def test_logit_against_pytorch() -> None:
+def test_logit_against_pytorch(torch: Any) -> None:
     """Values and gradients are PyTorch's, within the limits of eps and outside; near 1 PyTorch's limit is rounded."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     x = np.concatenate([np.linspace(-0.5, 1.5, 201), [0, 1, np.nan, np.inf, -np.inf]])
     for eps in (None, 0.0, 0.125, 0.5):
         theirs = torch.tensor(x, requires_grad=True)

@@ -295,9 +295,8 @@ def test_explained(half: np.dtype[Any]) -> None:
     assert (found.loads, found.stores) == (f"x: {half} to float64", f"float64 to {half} to float32")
 
 
-def test_pytorch_tensors() -> None:
+def test_pytorch_tensors(torch: Any) -> None:
     """Tensors of 16-bit types work in place, strided ones too."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     for half, kind in zip(HALVES, (torch.float16, torch.bfloat16), strict=False):
         x = sample(half)
         tensor = torch.from_numpy(x.view(np.int16).copy()).view(kind)
@@ -314,9 +313,9 @@ def test_wide_types_are_known() -> None:
     assert not set(HALVES) & set(WIDE)
 
 
+@pytest.mark.usefixtures("torch")
 def test_bfloat16_tensors_need_the_package() -> None:
     """Without it NumPy has no such type, and the error says what to install."""
-    pytest.importorskip("torch", reason="PyTorch is not installed")
     program = (
         "import sys, torch, fastrelu as fr\n"
         "sys.modules['ml_dtypes'] = None\n"
@@ -453,9 +452,8 @@ def test_networks(half: np.dtype[Any]) -> None:
 
 
 @each_half
-def test_networks_as_pytorch(half: np.dtype[Any]) -> None:
+def test_networks_as_pytorch(half: np.dtype[Any], torch: Any) -> None:
     """PyTorch's inference in the same type differs by roundings of intermediate results alone."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     kind = torch.float16 if half == np.float16 else torch.bfloat16
     theirs = torch.nn.Sequential(
         torch.nn.Linear(9, 40), torch.nn.SiLU(), torch.nn.Linear(40, 5), torch.nn.Softmax(-1)

@@ -150,9 +150,8 @@ def test_extended_precision(case: Case, dtype: Any) -> None:
 @each_dtype
 @pytest.mark.parametrize("shape", [(7,), (5, 7), (2, 7, 7), (20000, 7), (0, 7)], ids=str)
 @each_case
-def test_pytorch(case: Case, shape: tuple[int, ...], dtype: Any, reduction: str) -> None:
+def test_pytorch(case: Case, shape: tuple[int, ...], dtype: Any, reduction: str, torch: Any) -> None:
     """Loss, type and gradient are PyTorch's."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     x, y = case.arrays(shape, dtype)
     tensors = {
         name: torch.tensor(value.astype(dtype)) if isinstance(value, (np.ndarray, np.generic)) else value
@@ -179,9 +178,8 @@ def test_pytorch(case: Case, shape: tuple[int, ...], dtype: Any, reduction: str)
 
 @each_reduction
 @each_case
-def test_infinities(case: Case, reduction: str) -> None:
+def test_infinities(case: Case, reduction: str, torch: Any) -> None:
     """Infinities, NaN and overflow show in losses and gradients, without a warning; they are PyTorch's."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     extremes = np.array([np.inf, -np.inf, np.nan, 3e38, -3e38, 0, 1], np.float32)
     x, y = (a.astype(np.float32) if a.dtype.kind == "f" else a for a in case.arrays((49, 7), np.float32))
     if case.inputs == "numbers":
@@ -557,9 +555,8 @@ def test_two_types_of_16_bits(case: Case, kinds: tuple[str, str]) -> None:
 
 
 @each_plain
-def test_tensors_are_targets(case: Case) -> None:
+def test_tensors_are_targets(case: Case, torch: Any) -> None:
     """A tensor of PyTorch is read like an array, in training too."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     x, y = case.arrays((4, 7), np.float64)
     criterion = case.build("mean")
     assert criterion(torch.tensor(x), torch.tensor(y)) == criterion(x, y)

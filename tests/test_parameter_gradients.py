@@ -419,9 +419,8 @@ def test_prelu_without_axis(dtype: np.dtype[Any]) -> None:
 
 
 @pytest.mark.parametrize("own", [1, 6])
-def test_prelu_against_pytorch(own: int) -> None:
+def test_prelu_against_pytorch(own: int, torch: Any) -> None:
     """The same gradients as PyTorch's, to rounding."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     grad, x = numbers((8, 6, 5, 7), np.dtype(np.float32))
     weight = np.linspace(0.1, 0.5, own, dtype=np.float32)
     ours = fr.prelu_backward_parameters(grad, x, weight, axis=1)
