@@ -575,12 +575,18 @@ def test_arrays_stay_between_blocks() -> None:
     given, y, out = np.ones((2, losses._BLOCK), np.float32), *np.zeros((2, losses._BLOCK + 8), np.float32)
     owners: tuple[Any, ...] = given, y.base, out.base
 
-    def formula(_each: Any, slope: Any, _: bool, a: Any, b: Any) -> tuple[Any]:
-        for owner in owners:
-            with pytest.raises(ValueError, match="cannot resize"):
-                owner.resize(1, refcheck=False)
-        return (np.subtract(a, b, out=slope),)
+    class Resizing:
+        """A formula that tries to resize the arrays in each block."""
 
+        factor = 1.0
+
+        def __call__(self, _each: Any, slope: Any, _: bool, a: Any, b: Any) -> tuple[Any]:
+            for owner in owners:
+                with pytest.raises(ValueError, match="cannot resize"):
+                    owner.resize(1, refcheck=False)
+            return (np.subtract(a, b, out=slope),)
+
+    formula: Any = Resizing()
     x = given.reshape(-1)[: y.size]
     for target in (None, out):
         options: dict[str, Any] = {"loss_dtype": x.dtype, "grad_dtype": x.dtype, "out": target}

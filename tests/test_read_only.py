@@ -322,20 +322,20 @@ def test_threads_that_record_at_once(sharing: str, first_ends: str) -> None:
             self.tanh(x)
             began.set()  # noqa: B023  the thread ends within the turn
             if first_ends == "last":
-                wait(ended)  # noqa: B023  likewise
+                wait(ended)  # noqa: B023  the thread ends within the turn
             return x
 
         def inner(self: Any, x: Any) -> Any:
             self.tanh(x)
             if first_ends == "first":
-                wait(ended)  # noqa: B023  likewise
-            found.append(x.flags.writeable)  # noqa: B023  likewise
+                wait(ended)  # noqa: B023  the thread ends within the turn
+            found.append(x.flags.writeable)  # noqa: B023  the thread ends within the turn
             return x
 
         def work(array: Any) -> None:
             Net(outer)(array)
             if first_ends == "first":
-                ended.set()  # noqa: B023  likewise
+                ended.set()  # noqa: B023  the thread ends within the turn
 
         thread = threading.Thread(target=work, args=(arrays[i],))
         thread.start()

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -30,9 +30,8 @@ Reduction = Literal["none", "mean", "sum"]
 _FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 # The types that are read as they are, and that of a loss of each: what `typed_array` finds, without the questions.
 _LOSS_TYPES = {np.dtype(code): np.result_type(code, np.float32) for code in "?bBhHiIlLqQfd"}
-_BLOCK = (
-    131072  # elements: the fastest of 2**13 to 2**17, where smaller ones fit into a nearer cache but make more calls
-)
+# Elements of a block: the fastest of 2**13 to 2**17, where smaller ones fit into a nearer cache but make more calls.
+_BLOCK = 131072
 _DOT = 8192  # elements: OpenBLAS computes dot products of more than 10,000 on several threads
 
 use_kernels(*(runtime.kernels[name] for name in ("softplus", "sigmoid", "hard_tanh")))
@@ -113,37 +112,34 @@ def rounded(values: Any, dtype: np.dtype[Any]) -> Any:
 @quiet
 def blockwise(
     name: str,
-    formula: Callable[..., tuple[NDArray[Any], ...]],
+    formula: Formula,
     operands: Sequence[NDArray[Any]],
     dtype: np.dtype[Any],
     reduction: Reduction,
     *,
     loss_dtype: np.dtype[Any],
-    factor: float = 1.0,
     grad_dtype: np.dtype[Any] | None = None,
     out: NDArray[Any] | None = None,
 ) -> tuple[Any, Any]:
     """Return loss and gradient of operands of one shape, computed in `dtype`; no gradient without `grad_dtype`.
 
     `formula` computes a block: called with memory for losses, memory for gradients, whether these are wanted, and the block
-    of each operand, it writes the gradients without `factor`, and returns the losses or two arrays whose product they are.
+    of each operand, it writes the gradients without its factor, and returns the losses or two arrays whose product they are.
     Errors say `name`.
     """
     count, total, with_grad = operands[0].size, 0.0, grad_dtype is not None
-    if count <= _BLOCK and isinstance(formula, Formula):
+    if count <= _BLOCK:
         loss, grad = formula.whole(operands, dtype, reduction, loss_dtype, grad_dtype)
         if out is not None:
             _core.copy_into(out, grad)
         return loss, grad
     if grad_dtype is not None and grad_dtype not in _FLOATS:  # computed in the wider type, and rounded as a whole
-        loss, wide = blockwise(
-            name, formula, operands, dtype, reduction, loss_dtype=loss_dtype, factor=factor, grad_dtype=dtype
-        )
+        loss, wide = blockwise(name, formula, operands, dtype, reduction, loss_dtype=loss_dtype, grad_dtype=dtype)
         narrow = _core.as_half(wide, grad_dtype)
         if out is not None:
             _core.copy_into(out, narrow)
         return loss, narrow
-    scale = factor / max(count, 1) if reduction == "mean" else factor
+    scale = formula.factor / max(count, 1) if reduction == "mean" else formula.factor
     shape = operands[0].shape
     _pins = pinned(name, *operands, *([] if out is None else [out]))  # the iterator keeps addresses between blocks
     losses = np.empty(shape, dtype) if reduction == "none" else None

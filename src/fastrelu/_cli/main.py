@@ -62,7 +62,7 @@ def _info(_: argparse.Namespace) -> int:
 
 def _bench(arguments: argparse.Namespace) -> int:
     from fastrelu._cli import bench  # noqa: PLC0415  the other commands do not need it
-    from fastrelu._cli.reference import references  # noqa: PLC0415  likewise
+    from fastrelu._cli.reference import references  # noqa: PLC0415  the other commands do not need it
 
     chosen = list(itertools.chain.from_iterable(arguments.ops)) or list(references())
     runnable = [r for r in chosen if not r.needs_scipy or installed("scipy")]

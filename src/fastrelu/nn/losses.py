@@ -212,7 +212,6 @@ class _Pointwise(_Loss):
             losses.float_type(x) if x.dtype is y.dtype else np.result_type(losses.float_type(x), losses.float_type(y)),
             self.reduction,
             loss_dtype=kind if kind is other or y.dtype.kind != "f" else losses.common_type(kind, other),
-            factor=formula.factor,
             grad_dtype=kind if records else None,
         )
 
