@@ -445,10 +445,25 @@ def test_networks(half: np.dtype[Any]) -> None:
         model(x.astype("f4"))
     assert nn.Add()(x, x).dtype == half
     assert nn.Add()(x, x.astype("f4")).dtype == np.float32
+    for layer in (nn.Add(), nn.Multiply(), nn.Concatenate()):  # whatever the byte order
+        for given in itertools.product((x, swapped(x)), repeat=2):
+            assert_same_bits(layer(*given), layer(x, x))
     model.train()
     model(x)
     with pytest.raises(TypeError, match=f"a parameter of {half} is for inference: train with float32 or float64"):
         model.backward(np.ones((7, 5), half))
+
+
+@each_half
+@pytest.mark.parametrize("kind", [nn.Add, nn.Multiply])
+@pytest.mark.parametrize("shape", [(), (3,), (1, 3), (3000, 1)])
+def test_sums_of_gradients(kind: Any, shape: tuple[int, ...], half: np.dtype[Any]) -> None:
+    """The gradient of what was broadcast is a sum of more numbers than its type can count, rounded once."""
+    layer, grad = kind(), np.ones((3000, 3), half)
+    for given in (grad, swapped(grad)):
+        layer(np.ones((3000, 3), half), np.ones(shape, half))
+        _, found = layer.backward(given)
+        assert_same_bits(found, np.full(shape, 9000 / max(1, np.prod(shape)), half))
 
 
 @each_half

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrelu._core import as_half, as_native
 from fastrelu._foreign import refuse
 from fastrelu._options import integer
 from fastrelu.nn.module import Layer
@@ -61,7 +62,7 @@ class _Joining(Layer):
         for x in inputs:
             refuse(self, x=x)
         values = [
-            x if type(x) in {bool, int, float} else x.data if isinstance(x, Parameter) else np.asanyarray(x)
+            x if type(x) in {bool, int, float} else x.data if isinstance(x, Parameter) else _native(np.asanyarray(x))
             for x in inputs
         ]
         types = [x.dtype for x in values if isinstance(x, np.ndarray)]
@@ -97,7 +98,7 @@ class _Joining(Layer):
         if not input_grad:
             return None
         refuse(self, grad=grad)
-        kept, g = saved[0], np.asarray(grad)
+        kept, g = saved[0], _native(np.asarray(grad))
         needed = input_grad if isinstance(input_grad, tuple) else [True] * len(kept)
         found = tuple([self._share(g, kept, i) if needed[i] else None for i in range(len(kept))])
         return found[0] if len(found) == 1 else found
@@ -217,6 +218,11 @@ class Concatenate(_Joining):
         return f"axis={self.axis}"
 
 
+def _native(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array in native byte order, in which its type is one of those that are known."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
 def _broadcast(layer: Layer, function: Any, values: list[Any]) -> Any:
     """Return a sum or product as a new array."""
     shapes = [getattr(x, "shape", ()) for x in values]
@@ -234,6 +240,10 @@ def _summed(grad: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     if grad.shape == shape:
         return grad
     added = grad.ndim - len(shape)
-    axes = [i for i in range(grad.ndim) if i < added or shape[i - added] != grad.shape[i]]
-    result: NDArray[Any] = np.add.reduce(grad, axis=tuple(axes)).reshape(shape)
-    return result
+    axes = tuple([i for i in range(grad.ndim) if i < added or shape[i - added] != grad.shape[i]])
+    result: NDArray[Any]
+    if is_half(grad.dtype):  # in their own type, as NumPy adds them, the sum of 3000 ones is 2048 or less
+        result = as_half(np.asarray(np.add.reduce(as_native(grad), axis=axes, dtype=np.float64)), grad.dtype)
+    else:
+        result = np.add.reduce(grad, axis=axes)
+    return result.reshape(shape)
