@@ -226,6 +226,35 @@ def test_options_are_attributes(option: str) -> None:
         assert getattr(layer, parameter.name) is before
 
 
+# Arrays that a function cannot do without; numbers may take the place of the parameters.
+NEEDED_ARRAYS = {"x", "grad", "y", "logits", "labels", "mask"}
+WITH_ARRAYS = [
+    f"{prefix}{name}"
+    for prefix, module in (("", fr), ("masks.", masks), ("fused.", fused))
+    for name in vars(module)["__all__"]
+    if NEEDED_ARRAYS & set(getattr(getattr(module, name), "__annotations__", {}))
+]
+
+
+@pytest.mark.parametrize("name", WITH_ARRAYS)
+def test_arrays(name: str) -> None:
+    """None, which a function without a return returns, is no array of another shape or of no axis; with `out` too."""
+    function = functools.reduce(getattr, name.split("."), fr)
+    parameters = inspect.signature(function).parameters
+    arrays = [parameter for parameter in parameters if parameter in NEEDED_ARRAYS]
+    others = {"bias": X[0], "weight": X[0], "activation": "relu"}
+    needed = [p.name for p in parameters.values() if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+    for options in ({}, {"out": X.copy()} if "out" in parameters else {}):
+        for array in arrays:
+            pair = parameters[array].annotation == "ArrayLike | Pair"
+            for wrong in [None, (None, X), (X, None)] if pair else [None]:
+                given = [wrong if each == array else X if each in arrays else others.get(each, 0.25) for each in needed]
+                with pytest.raises(
+                    TypeError, match=r"^\w+:? (takes|can write|needs|labels must).* (is None|.*object|.*None)"
+                ):
+                    function(*given, **options)
+
+
 # --- Other frameworks' names ------------------------------------------------------------------------------------------
 
 MODULES = ("torch", "torch.special", "jax", "keras", "keras.ops", "tf", "onnx", "transformers", "mlx")

@@ -904,7 +904,7 @@ def from_output(RowKernels kernels not None, int kind, object grad, object y, ob
     if kind == FR_HARDMAX:
         if _are_alike(grad, y, axis, out):
             return kernels.zeros(y, out)
-    elif type(y) is cnp.ndarray:
+    elif type(y) is cnp.ndarray and grad is not None:  # as a second operand None means that there is none
         settle()
         crew = crew_of(cost, <cnp.ndarray>y)
         if _is_flat(y, grad, axis, out):

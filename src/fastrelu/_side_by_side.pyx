@@ -205,6 +205,8 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
     cdef Py_ssize_t length, size
     cdef int j, dtype, ndim = cnp.PyArray_NDIM(array)
     settle()
+    if ndim == 0:
+        check_types(name, ("x",), (x,))  # None has no axis, which says nothing
     at = normalize_axis_index(at, ndim)
     length = cnp.PyArray_DIM(array, at)
     if length > <Py_ssize_t>1 << 61:

@@ -148,7 +148,7 @@ def _backward_parameters(
     axis, factor = as_axis(axis), as_scale(name, scale)
     operands = {"grad": grad, "x": x, "bias": bias, "sink": sink}
     # All conversions first: code of the caller that they run may change arrays that were converted before.
-    given = {operand: np.asanyarray(value) for operand, value in operands.items() if value is not None}
+    given = {k: np.asanyarray(value) for k, value in operands.items() if value is not None or k in {"grad", "x"}}
     arrays = {operand: as_real(name, array) for operand, array in given.items()}
     kinds: list[Any] = []
     for operand, array in arrays.items():  # CPython loses what a generator yields where a tuple of it finds no memory

@@ -164,6 +164,8 @@ def _array(value: Any) -> Any:
 
 def _terms(x: Any, bias: Any, residual: Any, axis: int) -> list[Any]:
     """Return what is added to `x`, in order, in shapes that broadcast to that of `x`."""
+    if type(x) is not np.ndarray or not x.ndim:
+        check_types("bias_act", ("x",), (x,))  # None has no axis, which says nothing
     terms = [] if bias is None else [_along(x, _array(bias), axis)]
     residual = _array(residual)
     if residual is not None:
@@ -341,6 +343,7 @@ def bias_act_backward(
         return small
     grad = _array(grad)
     if np.shape(grad) != np.shape(x):
+        check_types("bias_act_backward", ("grad", "x"), (grad, x))  # of None the shape says nothing
         raise ValueError(f"the gradient has the shape of x, {np.shape(x)}, got {np.shape(grad)}")
     x = _array(x)
     terms = _terms(x, bias, residual, axis)
@@ -379,6 +382,7 @@ def bias_act_backward_from_output(
         return small
     grad, y = _array(grad), _array(y)
     if np.shape(grad) != np.shape(y):
+        check_types("bias_act_backward_from_output", ("grad", "y"), (grad, y))  # of None the shape says nothing
         raise ValueError(f"the gradient has the shape of y, {np.shape(y)}, got {np.shape(grad)}")
     if not type(grad) is type(y) is np.ndarray:
         refuse("bias_act_backward_from_output", grad=grad, y=y)

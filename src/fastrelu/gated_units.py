@@ -127,6 +127,7 @@ class Unit:
             if self.axis != -1:  # has no effect, but should exist
                 axis_index(self.axis, gate.ndim)
             if gate.shape != value.shape:
+                check_types(self.name, ("gate", "value"), (gate, value))  # of None the shape says nothing
                 raise ValueError(
                     f"{self.name} takes a gate and a value of one shape, got {gate.shape} and {value.shape}"
                 )
@@ -139,6 +140,7 @@ class Unit:
                 )
             refuse_labels(f"{self.name} of one array", x=x)  # the halves would meet by their labels
             x = _shaped(x)
+            check_types(self.name, ("x",), (x,))  # None has no axis, which says nothing
         first, second = self.halves(x)
         return (first, second) if self.gate == "first" else (second, first)
 
@@ -203,9 +205,9 @@ class Unit:
         name = f"{self.name}_backward"
         gate, value = self.operands(name, x)
         grad = _shaped(grad)
+        check_types(name, ("grad",), (grad,))
         if grad.shape != gate.shape:
             raise ValueError(f"{name}: the output was of shape {gate.shape}, the gradient is {grad.shape}")
-        check_types(name, ("grad",), (grad,))
         for target in out if isinstance(out, tuple) else (out,):
             refuse(name, out=target)
         refuse_untyped(name, grad=grad, gate=gate, value=value)

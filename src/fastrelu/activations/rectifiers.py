@@ -1398,7 +1398,10 @@ def _halves(array: Any, axis: int) -> tuple[Any, Any]:
 def _kept(name: str, grad: Any, operand: str, x: Any, out: Any) -> tuple[Any, Any]:
     """Return the arrays whose halves are to be taken, or copies if the code of a subclass may change them meanwhile."""
     refuse(name, **{"grad": grad, operand: x, "out": out})
+    if type(grad) is type(x) is np.ndarray:
+        return grad, x
     grad, x = np.asanyarray(grad), np.asanyarray(x)
+    check_types(name, ("grad", operand), (grad, x))  # None has no axis, which says nothing
     return (grad, x) if type(grad) is type(x) is np.ndarray else (grad.copy(), x.copy())
 
 
