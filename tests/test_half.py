@@ -463,7 +463,7 @@ def test_sums_of_gradients(kind: Any, shape: tuple[int, ...], half: np.dtype[Any
     for given in (grad, swapped(grad)):
         layer(np.ones((3000, 3), half), np.ones(shape, half))
         _, found = layer.backward(given)
-        assert_same_bits(found, np.full(shape, 9000 / max(1, np.prod(shape)), half))
+        assert_same_bits(found, np.full(shape, 9000 / max(1, int(np.prod(shape))), half))
 
 
 @each_half

@@ -239,7 +239,7 @@ WITH_ARRAYS = [
 @pytest.mark.parametrize("name", WITH_ARRAYS)
 def test_arrays(name: str) -> None:
     """None, which a function without a return returns, is no array of another shape or of no axis; with `out` too."""
-    function = functools.reduce(getattr, name.split("."), fr)
+    function: Any = functools.reduce(getattr, name.split("."), fr)
     parameters = inspect.signature(function).parameters
     arrays = [parameter for parameter in parameters if parameter in NEEDED_ARRAYS]
     others = {"bias": X[0], "weight": X[0], "activation": "relu"}
