@@ -15,7 +15,7 @@ from fastrelu._core import as_half, as_native
 from fastrelu._foreign import refuse
 from fastrelu._options import integer
 from fastrelu.nn.module import Layer
-from fastrelu.nn.parameter import FLOATS, Parameter, is_half
+from fastrelu.nn.parameter import FLOATS, Parameter, is_half, native
 from fastrelu.nn.record import save, watching
 
 
@@ -62,7 +62,7 @@ class _Joining(Layer):
         for x in inputs:
             refuse(self, x=x)
         values = [
-            x if type(x) in {bool, int, float} else x.data if isinstance(x, Parameter) else _native(np.asanyarray(x))
+            x if type(x) in {bool, int, float} else x.data if isinstance(x, Parameter) else native(np.asanyarray(x))
             for x in inputs
         ]
         types = [x.dtype for x in values if isinstance(x, np.ndarray)]
@@ -98,7 +98,7 @@ class _Joining(Layer):
         if not input_grad:
             return None
         refuse(self, grad=grad)
-        kept, g = saved[0], _native(np.asarray(grad))
+        kept, g = saved[0], native(np.asarray(grad))
         needed = input_grad if isinstance(input_grad, tuple) else [True] * len(kept)
         found = tuple([self._share(g, kept, i) if needed[i] else None for i in range(len(kept))])
         return found[0] if len(found) == 1 else found
@@ -216,11 +216,6 @@ class Concatenate(_Joining):
     def extra_repr(self) -> str:
         """Return the axis."""
         return f"axis={self.axis}"
-
-
-def _native(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array in native byte order, in which its type is one of those that are known."""
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def _broadcast(layer: Layer, function: Any, values: list[Any]) -> Any:

@@ -17,7 +17,7 @@ from fastrelu._entries import entries
 from fastrelu._options import check_flag
 from fastrelu._read_only import let_go_all
 from fastrelu._steps import new_update, updates
-from fastrelu.nn.parameter import FLOATS, Changes, Parameter, check_backward_flags, is_half
+from fastrelu.nn.parameter import FLOATS, Changes, Parameter, check_backward_flags, is_half, native
 from fastrelu.nn.record import HERE, Alone, Off, Record, Saved, everything, flat, keep, refuse_changed, release, where
 
 # What is saved of a call whose output a hook has replaced.
@@ -741,8 +741,7 @@ def _array_of(name: str, value: Any, own: np.dtype[Any]) -> NDArray[Any]:
             value = value.detach().cpu()
             half = str(value.dtype).endswith("bfloat16")  # NumPy has no such type
             value = value.float() if half else value
-        array = np.asarray(value)
-        array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+        array = native(np.asarray(value))
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} is a {type(value).__name__}, which NumPy cannot read: {error}") from None
     return array.astype(own if is_half(own) else np.float32) if half or is_half(array.dtype) else array

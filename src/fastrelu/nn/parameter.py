@@ -37,6 +37,11 @@ def is_half(dtype: np.dtype[Any]) -> bool:
     return dtype.itemsize == 2 and (dtype == np.float16 or _core.is_bfloat16(dtype))
 
 
+def native(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array in native byte order, in which its type is one of those that layers know."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
 def stored_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """Return a type that parameters may have; refuse any other."""
     found = np.dtype(dtype)
