@@ -352,9 +352,14 @@ def test_sets_of_columns(
                 given[...] = x.T
                 assert_same_bits(_rows.forward(kernels, function.kind, given, 0, out, mask).T, values)
                 assert_same_bits(_rows.forward(kernels, function.kind, given, 0, given, mask).T, values)
-            given[...], beside[...] = grad.T, y.T
-            assert_same_bits(_rows.from_output(kernels, function.kind, given, beside, 0, None).T, gradient)
-            assert_same_bits(_rows.from_output(kernels, function.kind, given, beside, 0, given).T, gradient)
+            for second_cache in (1 << 19, 1 << 21):  # gradients as they lie, and as copies
+                given[...], beside[...] = grad.T, y.T
+                _rows.suit_cache(second_cache)
+                try:
+                    assert_same_bits(_rows.from_output(kernels, function.kind, given, beside, 0, None).T, gradient)
+                    assert_same_bits(_rows.from_output(kernels, function.kind, given, beside, 0, given).T, gradient)
+                finally:
+                    _rows.suit_cache(_runtime.second_cache)
 
 
 @each_function

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from fastrelu import _core as _python_core, _foreign
+from fastrelu import _core as _python_core, _foreign, _runtime as _python_runtime
 from fastrelu._arguments import BLOCK as _PER_THREAD
 from fastrelu._arguments import blocks
 from fastrelu._core import add_promoter, joint_dtype
@@ -84,6 +84,7 @@ cnp.import_array()
 cnp.import_ufunc()
 
 cdef extern from "kernels/rows.h" nogil:
+    void fr_rows_suit(Py_ssize_t) noexcept
     void fr_rows_merge(fr_row_call *) noexcept
     Py_ssize_t fr_rows_together(const fr_row_call *, Py_ssize_t) noexcept
     size_t fr_rows_room(const fr_row_call *, Py_ssize_t) noexcept
@@ -239,6 +240,15 @@ cdef class RowUfunc:
 
 
 # --- Running over all rows ------------------------------------------------------------------------------------------
+
+def suit_cache(bytes_held: int) -> None:
+    """Choose how long rows that lie across memory are brought to the kernels, by the bytes of the second-level cache
+    (0: not known); for the import of this module, and for tests of both ways."""
+    fr_rows_suit(bytes_held)
+
+
+suit_cache(_python_runtime.second_cache)
+
 
 cdef struct _Work:
     const fr_row_call *call

@@ -12,6 +12,7 @@ cython_version: str
 parallel_from: tuple[int, int, int]
 waking_from: tuple[int, int, int]
 recycle_from: int
+second_cache: int
 dtypes: tuple[np.dtype[Any], ...]
 precision_override: ContextVar[int]
 thread_override: ContextVar[int]

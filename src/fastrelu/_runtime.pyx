@@ -49,10 +49,11 @@ cdef extern from "kernels/kernels.h" nogil:
         const fr_tables *tables
         int runs_here
     const fr_isa *fr_isa_list(int *)
-    ctypedef struct fr_cache:
-        Py_ssize_t size
+    ctypedef struct fr_caches:
+        Py_ssize_t second
+        Py_ssize_t last
         int sharers
-    fr_cache fr_last_cache()
+    fr_caches fr_find_caches()
 
 cdef extern from "team.h" nogil:
     ctypedef void (*fr_team_region)(int) noexcept
@@ -189,7 +190,8 @@ waking_from = (settings.waking_from[0], settings.waking_from[1], settings.waking
 # The GIL is released from this many elements on. Releasing it costs about as much as computing 50 elements.
 cdef Py_ssize_t _RELEASE = 8192
 cdef fr_atomic _quota = -1  # processors that the control group allows; -1: not read yet
-cdef fr_cache _last_cache = fr_last_cache()
+cdef fr_caches _caches = fr_find_caches()
+second_cache = _caches.second
 
 precision_override = PyContextVar_New("fastrelu_precision", NULL)
 thread_override = PyContextVar_New("fastrelu_threads", NULL)
@@ -273,7 +275,7 @@ cdef bint outgrows_cache(int cost, Py_ssize_t size, int parts) noexcept:
     """
     cdef Py_ssize_t least = fr_load(&settings.stream_from)
     if least < 0:  # of all caches that the threads may use together
-        least = (_last_cache.size or 1 << 25) * ((parts + _last_cache.sharers - 1) // _last_cache.sharers)
+        least = (_caches.last or 1 << 25) * ((parts + _caches.sharers - 1) // _caches.sharers)
         return cost == FR_LIGHT and size >= least
     return size >= least
 

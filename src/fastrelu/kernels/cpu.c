@@ -1,5 +1,5 @@
 /* Which instruction sets this build contains, which of them both the processor and the operating system support, and
- * the size of the processor's last-level cache. */
+ * the sizes of the processor's caches. */
 #include "kernels.h"
 
 extern const fr_tables fr_tables_base;
@@ -75,31 +75,32 @@ const fr_isa *fr_isa_list(int *count) {
 #define FR_SHARED_WITH_OTHERS (32 << 20)
 
 /* Leaf 4 is Intel's, the other one AMD's; both have the same layout. */
-fr_cache fr_last_cache(void) {
+fr_caches fr_find_caches(void) {
     static const unsigned leaves[] = {4, 0x8000001du};
-    fr_cache last = {0, 1};
+    fr_caches found = {0, 0, 1};
     unsigned one[4];
     fr_cpuid_at(1, 0, one);
-    for (int k = 0; k < 2 && last.size == 0; k++) {
+    for (int k = 0; k < 2 && found.last == 0; k++) {
         for (int i = 0; i < 8; i++) {
             unsigned r[4];
             fr_cpuid_at(leaves[k], i, r);
             if ((r[0] & 31) == 0) break;
             if ((r[0] & 31) == 2) continue; /* an instruction cache */
-            last.size = (ptrdiff_t)((r[1] >> 22) + 1) * ((r[1] >> 12 & 1023) + 1) * ((r[1] & 4095) + 1) * (r[2] + 1);
-            last.sharers = (int)(r[0] >> 14 & 4095) + 1;
+            found.last = (ptrdiff_t)((r[1] >> 22) + 1) * ((r[1] >> 12 & 1023) + 1) * ((r[1] & 4095) + 1) * (r[2] + 1);
+            found.sharers = (int)(r[0] >> 14 & 4095) + 1;
+            if ((r[0] >> 5 & 7) == 2) found.second = found.last;
         }
     }
     int virtual_machine = fr_has(one[2], 1u << 31);
-    if (virtual_machine && last.size > FR_SHARED_WITH_OTHERS) last.size = FR_SHARED_WITH_OTHERS;
-    return last;
+    if (virtual_machine && found.last > FR_SHARED_WITH_OTHERS) found.last = FR_SHARED_WITH_OTHERS;
+    return found;
 }
 
 #else
 
 /* Not determined: nothing is streamed on this architecture. */
-fr_cache fr_last_cache(void) {
-    fr_cache unknown = {0, 1};
+fr_caches fr_find_caches(void) {
+    fr_caches unknown = {0, 0, 1};
     return unknown;
 }
 

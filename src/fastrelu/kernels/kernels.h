@@ -122,11 +122,12 @@ typedef struct {
 /* From the lowest to the highest, `count` of them. */
 const fr_isa *fr_isa_list(int *count);
 
-/* Bytes of the last-level cache that this process may count on, and how many logical processors share it. */
+/* Bytes of the second-level cache, and of the last-level one that this process may count on; 0: not known. And how
+ * many logical processors share the last one. */
 typedef struct {
-    ptrdiff_t size;
+    ptrdiff_t second, last;
     int sharers;
-} fr_cache;
-fr_cache fr_last_cache(void);
+} fr_caches;
+fr_caches fr_find_caches(void);
 
 #endif

@@ -160,6 +160,9 @@ typedef struct {
     fr_row_operand operand[FR_ROW_OPERANDS];
 } fr_row_call;
 
+/* Tells this module, before its first call, the bytes of the processor's second-level cache; 0: not known. */
+void fr_rows_suit(ptrdiff_t second_cache);
+
 /* Merges axes that are one run in every operand, which the functions below expect. */
 void fr_rows_merge(fr_row_call *call);
 

@@ -28,7 +28,8 @@ enum {
     FR_ROWS_BYTES = 1 << 18,   /* of rows that are gathered one after the other, unless they lie across */
     FR_TILE_EMPTY = 1 << 11,   /* elements that a tile of long rows lacks: from then on they are gathered so */
     FR_CRITICAL_LINES = 16,    /* of lines that are a critical pitch apart, in all operands, stay in the caches */
-    FR_CRITICAL_LONG = 1 << 9, /* elements so far apart up to which gradients of softmax are computed as they lie */
+    FR_CRITICAL_LONG = 1 << 9, /* elements so far apart up to which gradients of softmax are computed as they lie; */
+    FR_TILE_CACHE = 3 << 18,   /* longer ones too, unless the second-level cache has so many bytes for two wide tiles */
     FR_STRIP = 1 << 9,         /* bytes of each line of results that a thread writes at least, */
     FR_STRIP_LIGHT = 1 << 11,  /* of hardmax, which computes little, */
     FR_STRIP_FAR = 1 << 7,     /* and of so many bytes of results that lines leave the caches before they */
@@ -696,6 +697,11 @@ static int fr_add_bytes(size_t *total, ptrdiff_t count, ptrdiff_t size) {
     return 1;
 }
 
+/* Does the second-level cache hold two wide tiles? If it is not known, it is taken for one that does. */
+static int fr_cache_holds_tiles = 1;
+
+void fr_rows_suit(ptrdiff_t second_cache) { fr_cache_holds_tiles = second_cache == 0 || second_cache >= FR_TILE_CACHE; }
+
 /* Rows whose neighbors are contiguous to them in every operand but a mask, so that a tile needs no copy? */
 static int fr_lies_across(const fr_row_call *call) {
     if (call->shape[call->naxes - 1] < FR_COLUMNS) return 0;
@@ -704,7 +710,8 @@ static int fr_lies_across(const fr_row_call *call) {
     const ptrdiff_t along = call->operand[FR_ROW_IN].along, bytes = FR_COLUMNS * call->n * call->itemsize;
     const int second = call->operand[FR_ROW_SECOND].origin != NULL;
     /* Long gradients read each line twice and write it at once; still longer ones wait longer than the copies take. */
-    const int by_lines = fr_is_softmax_gradient(call) && call->n > FR_FEW && call->n <= FR_CRITICAL_LONG;
+    const int by_lines =
+        fr_is_softmax_gradient(call) && call->n > FR_FEW && (call->n <= FR_CRITICAL_LONG || !fr_cache_holds_tiles);
     if (along % FR_CRITICAL_PITCH == 0 && call->n * (2 + second) > FR_CRITICAL_LINES && !by_lines) return 0;
     const int masked = call->operand[FR_ROW_WHERE].origin != NULL;
     return bytes <= (masked ? FR_FAR_MASKED : FR_TILE_FAR) || second ||
