@@ -172,7 +172,7 @@ def comparisons() -> Iterator[pairs.Comparison]:
 
 
 def main() -> None:
-    """Measure, print and write ``results/losses.json``, or ``results/small_losses.json``."""
+    """Measure, print and write ``results/loss_gradients.json``, or ``results/small_losses.json``."""
     parser = pairs.parser("Losses and their gradients against NumPy and PyTorch.", pairs=3, rounds=20)
     parser.add_argument("--small", action="store_true", help="few elements: every loss and reduction, against NumPy")
     options = parser.parse_args()
@@ -183,7 +183,7 @@ def main() -> None:
             print("not compared with torch, which is not installed", file=sys.stderr)
         rows = pairs.run_all([*comparisons()], options)
         packages = ["torch"] if installed("torch") else []
-    name = "small_losses" if options.small else "losses"
+    name = "small_losses" if options.small else "loss_gradients"
     results.write(name, {"machine": machine.describe(*packages), "rows": rows}, options)
 
 

@@ -12,8 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SUITES = ("benchmarks", "axis", "masks", "types", "values", "passes")  # of cells; those of statements follow
-STATEMENTS = ("rows", "network", "parameters")
-TITLES = {"benchmarks": "single functions", "rows": "rows, other peers"}  # the others are called what their files are
+STATEMENTS = ("rows", "network", "parameters", "loss_gradients", "small_losses")
+TITLES = {
+    "benchmarks": "single functions",
+    "rows": "rows, other peers",
+    "loss_gradients": "losses with gradients",
+    "small_losses": "small losses",
+}  # the others are called what their files are
 
 
 class Part(NamedTuple):

@@ -577,7 +577,7 @@ OTHERS = {
     "layouts": layouts,
     "neighbors": neighbors,
     **dict.fromkeys(("axis", "masks", "types", "values", "passes"), grid),
-    **dict.fromkeys(("network", "rows", "parameters", "diagnostics"), statements),
+    **dict.fromkeys(("network", "rows", "parameters", "loss_gradients", "small_losses", "diagnostics"), statements),
 }
 
 
