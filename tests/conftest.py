@@ -26,7 +26,7 @@ AXES: dict[str, Any] = {"isa": ISAS, "dtype": DTYPES, "precision": PRECISIONS}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark a test as wide if another one does the same in another place of the grid; ``-k torch`` takes all that need it.
+    """Mark a test as wide if another one does the same in another place of the grid, and what needs PyTorch as torch.
 
     One place is left for each test and its other arguments, another one from function to function: all places are met,
     but not all of them by every function.
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     groups: dict[Any, dict[Any, list[pytest.Item]]] = collections.defaultdict(lambda: collections.defaultdict(list))
     for item in items:
         if "torch" in getattr(item, "fixturenames", ()) or hasattr(getattr(item, "module", None), "torch"):
-            item.extra_keyword_matches.add("torch")
+            item.add_marker("torch")
         if isinstance(item, pytest.Function) and (callspec := getattr(item, "callspec", None)):
             given = callspec.params.items()
             others = tuple((name, id(value)) for name, value in given if value not in AXES.get(name, ()))
