@@ -378,7 +378,7 @@ def test_refuses(case: Case) -> None:
         [
             (np.ma.masked_array(x, mask=x > 0), "got a masked .*: select or fill the elements first"),
             (Foreign(), "takes no 'Foreign' as .*: convert it with numpy.asarray"),
-            (None, "real numbers, got object"),
+            (None, "real numbers, got None"),
             ("text", "real numbers, got <U4"),
         ],
     ):

@@ -249,10 +249,36 @@ def test_arrays(name: str) -> None:
             pair = parameters[array].annotation == "ArrayLike | Pair"
             for wrong in [None, (None, X), (X, None)] if pair else [None]:
                 given = [wrong if each == array else X if each in arrays else others.get(each, 0.25) for each in needed]
-                with pytest.raises(
-                    TypeError, match=r"^\w+:? (takes|can write|needs|labels must).* (is None|.*object|.*None)"
-                ):
+                with pytest.raises(TypeError, match=r"^\w+:? (takes|can write|needs|labels must).*None"):
                     function(*given, **options)
+
+
+WRONG: Any = X
+NOTHING: Any = None
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: fr.set_precision(WRONG), ValueError, 'precision must be "fast" or "accurate", got array'),
+        (lambda: fr.error_bound(WRONG, "f4"), TypeError, "the name of a function is a str, got ndarray"),
+        (lambda: fr.error_bound("gelu", WRONG), TypeError, "dtype must be a type of elements, .* got ndarray"),
+        (lambda: fr.error_bound("gelu", NOTHING), TypeError, "dtype must be a type of elements, .* got NoneType"),
+        (lambda: fr.error_bound("gelu", "f4", precision=WRONG), ValueError, "precision must be .*, got array"),
+        (lambda: fr.rrelu(X, rng="a"), TypeError, "rng must be a numpy.random.Generator or a seed, .*, got 'a'"),
+        (lambda: fr.rrelu_(X.copy(), rng=-1), ValueError, "rng must be a numpy.random.Generator or a seed, .*, got -1"),
+        (lambda: fr.gumbel_softmax_backward_from_output(X + 1j, X), TypeError, "^gumbel_softmax_backward_from_output"),
+        (lambda: fr.gumbel_softmax_backward_from_output(X, NOTHING), TypeError, "^gumbel_.*, not None"),
+        (lambda: fused.bias_act(X, X[0], WRONG), ValueError, "is no activation of this library"),
+        (lambda: quantized.quantize(NOTHING, 0.5, 1), TypeError, "^quantize .*; x is None"),
+        (lambda: quantized.dequantize(NOTHING, 0.5, 1), TypeError, "^dequantize takes .* as q, got None"),
+        (lambda: diagnostics.summarize(NOTHING), TypeError, "activations are real numbers .*, got None"),
+    ],
+)
+def test_what_the_message_names(call: Callable[[], Any], error: type[Exception], words: str) -> None:
+    """The function that was called and the option that is wrong, not what serves them or another option."""
+    with pytest.raises(error, match=words):
+        call()
 
 
 # --- Other frameworks' names ------------------------------------------------------------------------------------------

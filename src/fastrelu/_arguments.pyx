@@ -32,6 +32,9 @@ cdef int _type_of(str name, cnp.ndarray x) except -1:
     """NumPy's number of the type of a result."""
     cdef int kind = class_of_dtype(<cnp.dtype>x.descr)
     if kind == NEITHER:
+        if cnp.PyArray_NDIM(x) == 0 and cnp.PyArray_TYPE(x) == cnp.NPY_OBJECT:  # of what is no array
+            given = x.item()
+            raise TypeError(f"{name} takes real numbers, not {'None' if given is None else type(given).__name__}")
         raise TypeError(f"{name} takes real numbers, not {x.dtype}; convert with x.astype(numpy.float64) what can be")
     return dtype_of(kind).type_num
 

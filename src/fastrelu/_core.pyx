@@ -1167,6 +1167,8 @@ def check_types(str name, names, values):
             own = None
             dtype = np.asarray(value).dtype
         if class_of_dtype(dtype) == NEITHER:
+            if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype == object:
+                own, value = None, value.item()  # what NumPy made an array of
             found = "is None" if value is None else f"has the type {type(value).__name__ if own is None else own}"
             raise TypeError(f"{name} takes bool, integers and real numbers of at most 64 bits; "
                             f"{operand} {found}") from None

@@ -207,7 +207,8 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
         probabilities = _native(given, dtype)
         count = cnp.PyArray_SIZE(x) // call.n
     else:
-        raise TypeError(f"cross_entropy: labels must be integers or probabilities, not {given.dtype}")
+        raise TypeError(f"cross_entropy: labels must be integers or probabilities, not "
+                        f"{None if labels is None else given.dtype}")
     target.scale = 1
     if reduction == "mean":
         target.scale = 1 / count

@@ -911,7 +911,9 @@ def gumbel_softmax_backward_from_output(
     array([ 0.375, -0.375], dtype=float32)
     """
     tau = _temperature(tau)
-    _foreign.refuse("gumbel_softmax_backward_from_output", grad=grad, y=y, out=out)
+    name = "gumbel_softmax_backward_from_output"
+    _foreign.refuse(name, grad=grad, y=y, out=out)
+    grad, y = as_real(name, grad), as_real(name, y)
     return from_output(_rows, _SOFTMAX, grad, y, axis, out, tau, True)
 
 

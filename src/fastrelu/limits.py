@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -233,11 +233,13 @@ def isa_class(isa: str) -> Literal["fma", "base"]:
     return "fma" if fused else "base"
 
 
-def _column(dtype: DTypeLike, precision: Precision | None, isa: str | None) -> Column:
+def _column(dtype: Any, precision: Any, isa: str | None) -> Column:
+    if dtype is None or isinstance(dtype, np.ndarray):  # NumPy takes None for float64
+        raise TypeError(f"dtype must be a type of elements, such as numpy.float32, got {type(dtype).__name__}")
     kind = np.dtype(dtype)
     if precision is None:
         precision = runtime.get_precision()
-    if precision not in {"fast", "accurate"}:
+    if not isinstance(precision, str) or precision not in {"fast", "accurate"}:
         raise ValueError(f'precision must be "fast" or "accurate", got {precision!r}')
     if isa is not None and isa not in _runtime.isa_known:
         raise ValueError(f"unknown instruction set {isa!r}; this platform knows {', '.join(_runtime.isa_known)}")
@@ -249,7 +251,9 @@ def _column(dtype: DTypeLike, precision: Precision | None, isa: str | None) -> C
     return base if base in _DEFAULT and isa_class(isa or runtime.isa) == "base" else base[:2]
 
 
-def _function_of(name: str) -> str:
+def _function_of(name: Any) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a function is a str, got {type(name).__name__}")
     if name in _rows.names:
         return name
     for function, _, kernel in _core.kernel_names():

@@ -45,7 +45,7 @@ def real_array(function: str, name: str, value: ArrayLike) -> NDArray[Any]:
     return typed_array(function, name, value)[0]
 
 
-def typed_array(function: str, name: str, value: ArrayLike) -> tuple[NDArray[Any], np.dtype[Any]]:
+def typed_array(function: str, name: str, value: Any) -> tuple[NDArray[Any], np.dtype[Any]]:
     """Return an argument as an array of real numbers, and the type of a loss of it."""
     if type(value) is np.ndarray:
         found = _LOSS_TYPES.get(value.dtype)
@@ -57,7 +57,7 @@ def typed_array(function: str, name: str, value: ArrayLike) -> tuple[NDArray[Any
     given = np.asarray(value)
     array = _core.as_native(given)
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > np.dtype(np.float64).itemsize:
-        raise TypeError(f"{function} needs a {name} of real numbers, got {array.dtype}")
+        raise TypeError(f"{function} needs a {name} of real numbers, got {None if value is None else array.dtype}")
     return array, float_type(array) if array is given else given.dtype.newbyteorder("=")
 
 

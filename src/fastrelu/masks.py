@@ -295,8 +295,8 @@ def as_mask(name: str, mask: Any, size: int) -> Mask:
     array = np.asarray(mask)
     if array.dtype != np.uint8:
         raise TypeError(
-            f"{name} takes a mask of uint8, eight elements to a byte, got {array.dtype}: pack booleans with "
-            'numpy.packbits(mask, bitorder="little")'
+            f"{name} takes a mask of uint8, eight elements to a byte, got {None if mask is None else array.dtype}: "
+            'pack booleans with numpy.packbits(mask, bitorder="little")'
         )
     if array.shape != ((size + 7) // 8,):
         raise ValueError(f"{name}: the mask of {size} elements has the shape ({(size + 7) // 8},), got {array.shape}")

@@ -53,7 +53,9 @@ def _as_bytes(name: str, operand: str, value: Any) -> NDArray[Any]:
     refuse_mask(name, value)
     array = np.asarray(value)
     if array.dtype not in _BYTES:
-        raise TypeError(f"{name} takes an array of int8 or uint8 as {operand}, got {array.dtype}")
+        raise TypeError(
+            f"{name} takes an array of int8 or uint8 as {operand}, got {None if value is None else array.dtype}"
+        )
     return array
 
 

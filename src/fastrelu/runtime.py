@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -32,8 +32,8 @@ Precision = Literal["fast", "accurate"]
 _PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
-def _precision_index(level: str, source: str = "precision") -> int:
-    if level not in _PRECISIONS:
+def _precision_index(level: Any, source: str = "precision") -> int:
+    if not isinstance(level, str) or level not in _PRECISIONS:
         raise ValueError(f'{source} must be "fast" or "accurate", got {level!r}')
     return _PRECISIONS.index(level)
 

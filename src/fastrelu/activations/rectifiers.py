@@ -1255,6 +1255,8 @@ def _draw(x: Any, lower: float, upper: float, training: bool, rng: Any, slopes: 
         raise ValueError(f"rrelu requires lower <= upper, got lower={lower!r}, upper={upper!r}")
     check_flag("training", training)
     if not training:
+        if rng is not None:
+            generator(rng)  # nothing is drawn, but a wrong one is refused as in training
         if slopes is not None:
             raise ValueError("rrelu draws slopes only with training=True; slopes= would stay unwritten")
         return (lower + upper) / 2

@@ -155,7 +155,7 @@ def _span(values: Any) -> str:
     return f"{_least(values):.4g} to {-_least(-values):.4g}"
 
 
-def _native(a: ArrayLike) -> NDArray[Any]:
+def _native(a: Any) -> NDArray[Any]:
     """Return a float32 or float64 array that the kernels can read, `a` itself if it is one."""
     if isinstance(a, np.ma.MaskedArray):
         raise TypeError(
@@ -167,7 +167,9 @@ def _native(a: ArrayLike) -> NDArray[Any]:
     if x.dtype.kind in "biu":
         x = x.astype(np.float32 if x.dtype.itemsize <= 2 else np.float64)
     if x.dtype.kind != "f" or x.dtype.itemsize > 8:
-        raise TypeError(f"activations are real numbers of at most 64 bits, got an array of {x.dtype}")
+        raise TypeError(
+            f"activations are real numbers of at most 64 bits, got {'None' if a is None else f'an array of {x.dtype}'}"
+        )
     return np.require(x, x.dtype.newbyteorder("="), ["ALIGNED", "ENSUREARRAY"])
 
 
