@@ -656,7 +656,6 @@ def test_no_other_copies() -> None:
         # Arrays of another library, for which that is not a copy of bfloat16.
         ("gated_units.py", "copy: Any = copy_into if own else functools.partial(quietly, np.copyto)"),
         # Of float32 and float64 alone.
-        ("optim.py", "np.copyto(velocity, direction)"),
         ("exponential.py", "np.copyto(out, dx, where=~beyond)"),
         # 16-bit numbers as integers.
         ("module.py", "np.copyto(to, source)"),

@@ -1,15 +1,17 @@
 from typing import Any
 
-from numpy.typing import NDArray
-
 updates: list[int]
 
+class Rule: ...
+
+class Descent(Rule):
+    def __init__(self, lr: float, momentum: float, dampening: float, weight_decay: float, nesterov: bool) -> None: ...
+
+class Moments(Rule):
+    def __init__(
+        self, lr: float, first: float, second: float, eps: float, weight_decay: float, decoupled: bool, amsgrad: bool
+    ) -> None: ...
+
 def new_update() -> int: ...
-def finish_step(
-    changes: list[tuple[NDArray[Any], float, NDArray[Any], NDArray[Any] | None, float]],
-    state: dict[Any, dict[str, Any]],
-    running: dict[Any, dict[str, Any]],
-    parameters: list[Any],
-    updated: list[Any],
-    slots: tuple[Any, Any],
-) -> None: ...
+def use_slots(parameter: type) -> None: ...
+def take_step(optimizer: Any) -> None: ...

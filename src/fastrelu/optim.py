@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import copy
 import math
-import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 import fastrelu._steps as _steps  # noqa: PLR0402  not what stands for it in the package
-from fastrelu._core import quiet
 from fastrelu._entries import entries
 from fastrelu._options import at_least, check_flag, real_number
-from fastrelu.nn.parameter import FLOATS, Parameter
+from fastrelu.nn.parameter import Parameter
 from fastrelu.nn.utils import parameter_list
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
 
-# Where a step writes that gradients are used and values updated: it allocates nothing for that.
-_SLOTS = (Parameter.__dict__["_used"], Parameter.__dict__["_updated"])
 _NUMPY = (np.ndarray, np.generic)
 _CONSTANTS = (float, int, tuple, np.generic)  # which do not change while they are the same object
-# Numbers whose squares do not overflow.
-_LARGE = {dtype.type: math.sqrt(np.finfo(dtype).max) / 2 for dtype in FLOATS}
 
-# Of an array in a step: its factor, what is subtracted then, a divisor of that if there is one, and its factor.
-Change = tuple[NDArray[Any], float, NDArray[Any], NDArray[Any] | None, float]
+_steps.use_slots(Parameter)
 
 
 class Optimizer:
@@ -66,8 +58,9 @@ class Optimizer:
     def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], **options: Any) -> None:
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Parameter, dict[str, Any]] = {}
-        self._temporary: dict[tuple[Parameter, str], tuple[NDArray[Any] | None, NDArray[Any]]] = {}
-        self._settled: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = {}
+        # What the last step has checked: the options of the groups and what follows from them, and the parameters.
+        self._settled: dict[int, tuple[tuple[Any, ...], _steps.Rule]] = {}
+        self._known: tuple[Parameter, ...] = ()
         self._defaults = options
         self._check(options)
         given: Any = list(params) if isinstance(params, Iterator) else params
@@ -148,90 +141,53 @@ class Optimizer:
         ValueError
             If an option is out of range, a parameter is read-only, or its gradient has another shape.
         """
-        changes, running, updated = self._changes()
-        _steps.finish_step(changes, self.state, running, self.params, updated, _SLOTS)
+        _steps.take_step(self)
 
-    @quiet
-    def _changes(self) -> tuple[list[Change], dict[Parameter, dict[str, Any]], list[Parameter]]:
-        """Compute the changes of all parameters, their running arrays after the step, and which parameters change."""
-        changes, running, updated = [], {}, []
-        settled = [self._options(i, group) for i, group in enumerate(self.param_groups)]
-        parameters = self.params  # whose lists may have been changed since they were checked
-        for i, parameter in enumerate(parameters):
-            self._check_update(i, parameter)
-        if len(set(parameters)) != len(parameters):
-            _refuse_twice(parameters)
-        for group, options in zip(self.param_groups, settled, strict=True):
-            for parameter in group["params"]:
-                grad = parameter.new_gradient()
-                if grad is not None:
-                    own, after = self._update(parameter, grad, options)
-                    changes += own
-                    updated.append(parameter)
-                    if after:
-                        running[parameter] = {**self.state.get(parameter, {}), **after}
-        return changes, running, updated
+    def _rule(self, options: dict[str, Any]) -> _steps.Rule:
+        """Return what a step does to the parameters of a group with these options."""
+        raise NotImplementedError(f"{type(self).__name__} is no optimizer yet: use SGD, Adam or AdamW, or define step")
 
-    def _options(self, i: int, group: dict[str, Any]) -> dict[str, Any]:
-        """Return the checked options of a group; those that are the same objects as in the last step are good."""
+    def _settle(self, i: int, group: dict[str, Any]) -> _steps.Rule:
+        """Check the options of a group and return its rule; the next step asks again if one is another object."""
+        missing = [name for name in self._defaults if name not in group]
+        if missing:
+            raise ValueError(f"group {i} of the optimizer has no option {', '.join(map(repr, missing))}")
+        self._check(group)
         values = tuple(group.values())
-        before, options = self._settled.get(i, ((), {}))
-        if len(before) != len(values) or not all(map(operator.is_, before, values)):
-            missing = [name for name in self._defaults if name not in group]
-            if missing:
-                raise ValueError(f"group {i} of the optimizer has no option {', '.join(map(repr, missing))}")
-            self._check(group)
-            # NumPy's scalars, unlike Python's numbers, would have a single-precision step computed in double.
-            options = {name: value.item() if isinstance(value, _NUMPY) else value for name, value in entries(group)}
-            if all(isinstance(value, _CONSTANTS) for name, value in entries(group) if name != "params"):
-                self._settled[i] = values, options
-        return options
+        # NumPy's scalars, unlike Python's numbers, would have a single-precision step computed in double.
+        options = {name: value.item() if isinstance(value, _NUMPY) else value for name, value in entries(group)}
+        rule = self._rule(options)
+        if all(isinstance(value, _CONSTANTS) for name, value in entries(group) if name != "params"):
+            self._settled[i] = values, rule
+        return rule
 
-    def _check_update(self, i: int, parameter: Parameter) -> None:
-        """Refuse a parameter that cannot be updated, before any other is."""
-        if not isinstance(parameter, Parameter):
-            raise TypeError(f"parameter {i} of the optimizer is no Parameter, but {type(parameter).__name__!r}")
-        grad = parameter._grad
-        if grad is None or not parameter.requires_grad:
-            return
-        if parameter.data.itemsize == 2:
+    def _check_parameters(self, parameters: list[Parameter]) -> None:
+        """Refuse what is no parameter, or is there twice: the lists of the groups may have been changed by hand."""
+        for i, parameter in enumerate(parameters):
+            if not isinstance(parameter, Parameter):
+                raise TypeError(f"parameter {i} of the optimizer is no Parameter, but {type(parameter).__name__!r}")
+        _refuse_twice(parameters)
+        self._known = tuple(parameters)
+
+    def _refuse_update(self, i: int, parameter: Parameter) -> None:
+        """Say why a parameter cannot be updated."""
+        data, grad = parameter.data, parameter._grad
+        assert grad is not None
+        if data.itemsize == 2:
             parameter.refuse_training()
-        if grad.dtype != parameter.dtype:
-            raise TypeError(f"parameter {i} of the optimizer is {parameter.dtype}, but its gradient {grad.dtype}")
-        if grad.shape != parameter.shape:
-            raise ValueError(f"parameter {i} of the optimizer is {parameter.shape}, but its gradient {grad.shape}")
-        if not parameter._used and not parameter.data.flags.writeable:
-            raise ValueError(f"parameter {i} of the optimizer, of shape {parameter.shape}, is read-only")
-
-    def _update(
-        self, parameter: Parameter, grad: NDArray[Any], options: dict[str, Any]
-    ) -> tuple[list[Change], dict[str, Any]]:
-        """Return the changes of a parameter and of its running arrays, in order, and the new entries of its state.
-
-        Nothing of a parameter or of its state is changed yet.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must define _update")
-
-    def _running(self, parameter: Parameter, name: str) -> NDArray[Any] | None:
-        """Return a running array of a parameter in the parameter's present type; None before the first step."""
-        array: NDArray[Any] | None = self.state.get(parameter, {}).get(name)
-        dtype = parameter.data.dtype
-        return array if array is None or array.dtype == dtype else array.astype(dtype)
-
-    def _memory(self, parameter: Parameter, name: str, taken: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Return memory for new values, the same in every step or every other: never `taken`, the present values."""
-        data, (one, other) = parameter.data, self._temporary.get((parameter, name), (None, None))
-        array = other if one is taken else one
-        if array is None or array.dtype != data.dtype:
-            array = np.empty_like(data)
-            self._temporary[parameter, name] = taken, array
-        return array
+        if grad.dtype != data.dtype:
+            raise TypeError(f"parameter {i} of the optimizer is {data.dtype}, but its gradient {grad.dtype}")
+        if grad.shape != data.shape:
+            raise ValueError(f"parameter {i} of the optimizer is {data.shape}, but its gradient {grad.shape}")
+        if not data.flags.writeable:
+            raise ValueError(f"parameter {i} of the optimizer, of shape {data.shape}, is read-only")
+        raise TypeError(f"parameter {i} of the optimizer must be float32 or float64, not {data.dtype}")
 
     # --- State ----------------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the attributes without what belongs to this object: memory, and the options of the last step."""
-        return {name: value for name, value in entries(vars(self)) if name not in {"_temporary", "_settled"}}
+        """Return the attributes without what the last step has checked."""
+        return {name: value for name, value in entries(vars(self)) if name not in {"_settled", "_known"}}
 
     def __setstate__(self, state: Any) -> None:
         """Set the attributes of a copy or an unpickled optimizer, or refuse what was not its state."""
@@ -255,7 +211,7 @@ class Optimizer:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             words = f"it has no {error}" if isinstance(error, KeyError) else error
             raise ValueError(f"the state of an optimizer {kind} is damaged, or of another class: {words}") from None
-        vars(self).update({**state, "state": found, "_temporary": {}, "_settled": {}})
+        vars(self).update({**state, "state": found, "_settled": {}, "_known": ()})
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies of the running arrays and the options; parameters are numbered in the order of the groups.
@@ -412,32 +368,9 @@ class SGD(Optimizer):
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
             raise ValueError("nesterov needs momentum above 0 and no dampening")
 
-    def _update(
-        self, parameter: Parameter, grad: NDArray[Any], options: dict[str, Any]
-    ) -> tuple[list[Change], dict[str, Any]]:
-        data, momentum, moved = parameter.data, float(options["momentum"]), grad
-        if options["weight_decay"]:
-            scratch = self._memory(parameter, "scratch")
-            np.multiply(data, options["weight_decay"], out=scratch)
-            moved = np.add(scratch, grad, out=scratch)
-        elif options["nesterov"] or not parameter._owned:  # memory of an assigned gradient may change in the step
-            moved = np.positive(grad, out=self._memory(parameter, "scratch"))
-        changes: list[Change] = []
-        running = {}
-        if momentum:
-            velocity, direction = self._running(parameter, "momentum_buffer"), moved
-            if velocity is None:
-                velocity = np.empty_like(data)
-                np.copyto(velocity, direction)
-            else:
-                changes.append((velocity, momentum, direction, None, options["dampening"] - 1.0))
-            if options["nesterov"]:
-                changes.append((direction, 1.0, velocity, None, -momentum))
-            else:
-                moved = velocity
-            running["momentum_buffer"] = velocity
-        changes.append((data, 1.0, moved, None, float(options["lr"])))
-        return changes, running
+    def _rule(self, options: dict[str, Any]) -> _steps.Rule:
+        names = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
+        return _steps.Descent(*(options[name] for name in names))
 
 
 class Adam(Optimizer):
@@ -510,55 +443,10 @@ class Adam(Optimizer):
         if not (0 <= first < 1 and 0 <= second < 1):
             raise ValueError(f"betas must be in [0, 1), got {betas!r}")
 
-    def _update(
-        self, parameter: Parameter, grad: NDArray[Any], options: dict[str, Any]
-    ) -> tuple[list[Change], dict[str, Any]]:
-        data, lr, decay = parameter.data, options["lr"], options["weight_decay"]
-        first, second = map(float, options["betas"])
-        scratch, divisor = self._memory(parameter, "scratch"), self._memory(parameter, "divisor")
-        direction, factor = grad, 1.0
-        if decay and self._decoupled:
-            factor -= lr * decay
-        elif decay:
-            np.multiply(data, decay, out=scratch)
-            direction = np.add(scratch, grad, out=scratch)
-        mean, root = self._running(parameter, "exp_avg"), self._running(parameter, "exp_avg_root")
-        step = 1
-        if mean is None or root is None:
-            mean, root = np.zeros_like(data), np.zeros_like(data)
-        else:
-            step += self.state[parameter]["step"]
-
-        # The root of the mean square is what is kept: a square that overflows would freeze the parameter for good.
-        new = self._memory(parameter, "exp_avg_root", root)
-        running = {"step": step, "exp_avg": mean, "exp_avg_root": new}
-        np.maximum(np.absolute(direction, out=divisor), root, out=divisor)
-        if np.maximum.reduce(divisor, axis=None, initial=0) < _LARGE[data.dtype.type]:
-            np.multiply(direction, direction, out=divisor)
-            np.multiply(divisor, 1 - second, out=divisor)
-            np.multiply(root, root, out=new)
-            np.multiply(new, second, out=new)
-            np.add(new, divisor, out=new)
-            np.sqrt(new, out=new)
-        else:
-            np.hypot(math.sqrt(second) * root, math.sqrt(1 - second) * direction, out=new)
-        if options["amsgrad"]:
-            before = self._running(parameter, "max_exp_avg_root")
-            largest = running["max_exp_avg_root"] = self._memory(parameter, "max_exp_avg_root", before)
-            new = np.maximum(new, new if before is None else before, out=largest)
-
-        np.divide(new, math.sqrt(1 - second**step), out=divisor)
-        np.add(divisor, options["eps"], out=divisor)
-        # A difference to the mean loses the digits of a gradient that is much smaller and counts for more than half.
-        if first < 0.5:
-            np.positive(direction, out=scratch)
-        else:
-            np.subtract(direction, mean, out=scratch)
-        changes: list[Change] = [
-            (mean, first if first < 0.5 else 1.0, scratch, None, first - 1.0),
-            (data, factor, mean, divisor, float(lr / (1 - first**step))),
-        ]
-        return changes, running
+    def _rule(self, options: dict[str, Any]) -> _steps.Rule:
+        first, second = options["betas"]
+        lr, eps, decay = options["lr"], options["eps"], options["weight_decay"]
+        return _steps.Moments(lr, first, second, eps, decay, self._decoupled, options["amsgrad"])
 
 
 class AdamW(Adam):
