@@ -8,6 +8,7 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cython cimport critical_section
 from libc.math cimport pow, sqrt
+from libc.stdlib cimport qsort
 from libc.string cimport memcpy, memset
 
 from fastrelu._loops cimport Loop, loop_of, run_loop
@@ -20,7 +21,7 @@ from fastrelu._numpy cimport (
     PyArray_NewLikeArray,
     PyArray_SAMESHAPE,
 )
-from fastrelu._runtime cimport FR_MAX_AXES, fr_guard, fr_guard_close, fr_guard_open
+from fastrelu._runtime cimport fr_guard, fr_guard_close, fr_guard_open
 
 import numpy as np
 
@@ -37,7 +38,8 @@ cdef extern from "Python.h":
 
 cdef enum:
     BLOCK = 1024  # numbers that are changed before the next ones are read
-    SMALL = 1024  # elements up to which a copy costs less than to look for arrays in the same memory
+    SHORT = 16  # elements of a row: of shorter ones, most of the time goes into calls
+    RELEASE = 8192  # elements of a step from which on it releases the GIL, as other calls do
 
 cdef enum:
     ADD, SUBTRACT, MULTIPLY, DIVIDE, MAXIMUM, HYPOT, POSITIVE, ABSOLUTE, SQRT
@@ -51,6 +53,10 @@ cdef enum:
 cdef enum:
     DIRECTION, DIVISOR, PRODUCT
     BLOCKS
+
+# What is done to a block: weight decay is added to a copy of the gradient, the largest number is found, or all changes.
+cdef enum:
+    DECAY, MEASURE, CHANGE
 
 cdef Loop _loops[2][OPERATIONS]  # of float32 and float64
 
@@ -78,17 +84,31 @@ cdef struct _Row:  # elements at equal distances
     cnp.npy_intp step
 
 
-cdef struct _Work:  # on one parameter
+cdef struct _Axis:  # along which rows lie side by side
+    cnp.npy_intp size
+    cnp.npy_intp done
+    cnp.npy_intp strides[ARRAYS]
+
+
+cdef struct _Work:  # what a step does to one parameter, without Python's objects: it is done without the GIL
+    PyObject *rule
+    int phase
+    int arrays
     bint wide
     bint aligned
-    bint measures  # finds the largest number, and changes nothing
-    bint first  # the running arrays are new
+    bint decays  # weight decay is yet to be added to the gradient
+    bint begins  # the running arrays are new
+    bint measures  # the rule needs the largest number
     bint huge  # squares may overflow
-    int arrays
     _Number largest
     _Number root_scale
     _Number rate
     char *blocks[BLOCKS]
+    char *copies  # of a block of each array
+    cnp.npy_intp size  # of a row
+    _Row rows[ARRAYS]
+    int axes
+    _Axis *axis
 
 
 cdef inline _Number _number(double value) noexcept nogil:
@@ -103,9 +123,13 @@ cdef inline _Row _of_number(const _Work *work, const _Number *number) noexcept n
     return row
 
 
+cdef inline cnp.npy_intp _item(const _Work *work) noexcept nogil:
+    return sizeof(double) if work.wide else sizeof(float)
+
+
 cdef inline _Row _block(const _Work *work, int which) noexcept nogil:
     cdef _Row row
-    row.at, row.step = work.blocks[which], sizeof(double) if work.wide else sizeof(float)
+    row.at, row.step = work.blocks[which], _item(work)
     return row
 
 
@@ -142,27 +166,43 @@ cdef void _take(const _Work *work, _Row target, const _Number *factor, _Row by, 
 cdef class _Job:
     """A parameter in a step, with its arrays and the entries of its state."""
 
+    cdef Py_ssize_t index  # among the optimizer's parameters
     cdef object parameter
     cdef Rule rule
     cdef cnp.ndarray data, grad, first, second, third  # None: the rule has no such array
     cdef dict entries, fresh  # what was kept of the parameter, and what replaces it if anything does
     cdef object step  # with this one; None: the rule counts none
     cdef double count  # the same
+    cdef bint assigned  # the gradient is a user's array, whose memory may be any
     cdef bint begins  # the running arrays are new
 
 
 cdef class Rule:
     """What a step does to each parameter of a group."""
 
+    cdef bint decays  # weight decay is added to the gradient
+    cdef _Number decay
+
     cdef int plan(self, _Job job) except -1:
         """Find or make the running arrays; nothing is changed yet."""
         raise NotImplementedError
 
     cdef void begin(self, _Job job, _Work *work) noexcept:
-        """Set the numbers that depend on the step; `measures` asks for the largest number first."""
+        """Set the numbers that depend on the step, and whether the largest number is needed."""
 
     cdef void block(self, _Work *work, _Row *rows, cnp.npy_intp n) noexcept nogil:
         """Change n numbers of each array, BLOCK or less, or find the largest one."""
+
+
+cdef inline _Row _gradient(Rule rule, const _Work *work, const _Row *rows, cnp.npy_intp n) noexcept nogil:
+    """The gradient with weight decay."""
+    cdef _Row direction
+    if not work.decays:
+        return rows[GRAD]
+    direction = _block(work, DIRECTION)
+    _with(work, MULTIPLY, rows[DATA], &rule.decay, direction, n)
+    _two(work, ADD, direction, rows[GRAD], direction, n)
+    return direction
 
 
 cdef cnp.ndarray _running(_Job job, str name):
@@ -170,10 +210,16 @@ cdef cnp.ndarray _running(_Job job, str name):
     array = None if job.entries is None else job.entries.get(name)
     if array is None:
         return None
-    if not (cnp.PyArray_Check(array) and cnp.PyArray_TYPE(array) == cnp.PyArray_TYPE(job.data)
-            and PyArray_ISNOTSWAPPED(array)):
+    if not cnp.PyArray_Check(array):
+        raise TypeError(f"{name} of parameter {job.index} in the optimizer's state must be an array, got {array!r}")
+    if not PyArray_SAMESHAPE(array, job.data):
+        raise ValueError(f"parameter {job.index} of the optimizer is {(<object>job.data).shape}, but its {name} in the state "
+                         f"{array.shape}")
+    if not (cnp.PyArray_TYPE(array) == cnp.PyArray_TYPE(job.data) and PyArray_ISNOTSWAPPED(array)):
         array = array.astype(job.data.dtype)
         _keep(job, name, array)
+    elif not PyArray_ISWRITEABLE(array):
+        raise ValueError(f"{name} of parameter {job.index} in the optimizer's state is read-only")
     return array
 
 
@@ -196,8 +242,8 @@ cdef _keep(_Job job, str name, cnp.ndarray array):
 cdef class Descent(Rule):
     """Gradient descent with momentum: `SGD`."""
 
-    cdef bint decays, moves, nesterov
-    cdef _Number one, decay, momentum, undamped, ahead, lr
+    cdef bint moves, nesterov
+    cdef _Number one, momentum, undamped, ahead, lr
 
     def __init__(self, double lr, double momentum, double dampening, double weight_decay, bint nesterov):
         self.decays, self.moves, self.nesterov = weight_decay != 0, momentum != 0, nesterov
@@ -213,18 +259,14 @@ cdef class Descent(Rule):
         return 0
 
     cdef void block(self, _Work *work, _Row *rows, cnp.npy_intp n) noexcept nogil:
-        cdef _Row moved = rows[GRAD], direction = _block(work, DIRECTION)
-        if self.decays:
-            _with(work, MULTIPLY, rows[DATA], &self.decay, direction, n)
-            _two(work, ADD, direction, moved, direction, n)
-            moved = direction
+        cdef _Row moved = _gradient(self, work, rows, n), direction = _block(work, DIRECTION)
         if self.moves:
-            if work.first:
+            if work.begins:
                 _one(work, POSITIVE, moved, rows[FIRST], n)
             else:
                 _take(work, rows[FIRST], &self.momentum, moved, &self.undamped, n)
             if self.nesterov:
-                if not self.decays:
+                if moved.at != direction.at:
                     _one(work, POSITIVE, moved, direction, n)
                     moved = direction
                 _take(work, moved, &self.one, rows[FIRST], &self.ahead, n)
@@ -242,9 +284,9 @@ _safe.wide, _safe.narrow = sqrt(np.finfo(np.float64).max) / 2, sqrt(np.finfo(np.
 cdef class Moments(Rule):
     """Running means of the gradient and of its square: `Adam` and `AdamW`."""
 
-    cdef bint decays, amsgrad
+    cdef bint amsgrad
     cdef double lr, first, second
-    cdef _Number factor, decay, old, new, square_old, square_new, root_old, root_new, eps
+    cdef _Number factor, old, new, square_old, square_new, root_old, root_new, eps
 
     def __init__(self, double lr, double first, double second, double eps, double weight_decay, bint decoupled,
                  bint amsgrad):
@@ -266,28 +308,27 @@ cdef class Moments(Rule):
             job.first, job.second = _new(job, "exp_avg", True), _new(job, "exp_avg_root", True)
         else:
             job.step += job.entries["step"]
+        job.count = job.step
+        if not job.count >= 1:
+            raise ValueError(f"step of parameter {job.index} in the optimizer's state must be at least 0, "
+                             f"got {job.entries['step']!r}")
         if self.amsgrad:
             job.third = _running(job, "max_exp_avg_root")
             if job.third is None:
                 job.third = _new(job, "max_exp_avg_root", True)
         if job.fresh is not None:
             job.fresh["step"] = job.step
-        job.count = job.step
         return 0
 
     cdef void begin(self, _Job job, _Work *work) noexcept:
-        work.measures, work.largest = True, _number(0)
+        work.measures = True
         work.root_scale = _number(sqrt(1 - pow(self.second, job.count)))
         work.rate = _number(self.lr / (1 - pow(self.first, job.count)))
 
     cdef void block(self, _Work *work, _Row *rows, cnp.npy_intp n) noexcept nogil:
-        cdef _Row grad = rows[GRAD], mean = rows[FIRST], root = rows[SECOND], new = root
+        cdef _Row grad = _gradient(self, work, rows, n), mean = rows[FIRST], root = rows[SECOND], new = root, largest
         cdef _Row direction = _block(work, DIRECTION), divisor = _block(work, DIVISOR), product = _block(work, PRODUCT)
-        if self.decays:
-            _with(work, MULTIPLY, rows[DATA], &self.decay, direction, n)
-            _two(work, ADD, direction, grad, direction, n)
-            grad = direction
-        if work.measures:
+        if work.phase == MEASURE:
             largest = _of_number(work, &work.largest)
             _one(work, ABSOLUTE, grad, divisor, n)
             _two(work, MAXIMUM, divisor, root, divisor, n)
@@ -319,61 +360,88 @@ cdef class Moments(Rule):
 
 # --- The arrays of a parameter, block by block ------------------------------------------------------------------------
 
-cdef void _work_row(Rule rule, _Work *work, _Row *start, cnp.npy_intp n) noexcept nogil:
-    cdef double copied[ARRAYS]
+cdef inline void _move(_Row x, _Row to, cnp.npy_intp size, cnp.npy_intp n) noexcept nogil:
+    """Copy n elements, which may lie at any address."""
+    cdef cnp.npy_intp i
+    if size == sizeof(float):
+        for i in range(n):
+            memcpy(to.at + i * to.step, x.at + i * x.step, sizeof(float))
+    else:
+        for i in range(n):
+            memcpy(to.at + i * to.step, x.at + i * x.step, sizeof(double))
+
+
+cdef void _block_of(Rule rule, _Work *work, _Row *rows, cnp.npy_intp n) noexcept nogil:
+    cdef _Row direction
+    if work.phase != DECAY:
+        rule.block(work, rows, n)
+        return
+    direction = _gradient(rule, work, rows, n)
+    _one(work, POSITIVE, direction, rows[GRAD], n)
+
+
+cdef void _work_row(Rule rule, _Work *work, const _Row *start) noexcept nogil:
     cdef _Row rows[ARRAYS]
-    cdef cnp.npy_intp i = 0, size = sizeof(double) if work.wide else sizeof(float)
+    cdef _Row copies[ARRAYS]
+    cdef cnp.npy_intp i = 0, n, size = _item(work)
     cdef int k
-    while i < n:
+    while i < work.size:
+        n = min(work.size - i, BLOCK)
         for k in range(work.arrays):
             rows[k].at, rows[k].step = start[k].at + i * start[k].step, start[k].step
         if work.aligned:
-            rule.block(work, rows, min(n - i, BLOCK))
-            i += BLOCK
-            continue
-        for k in range(work.arrays):
-            memcpy(&copied[k], rows[k].at, size)
-            rows[k].at = <char *>&copied[k]
-        rule.block(work, rows, 1)
-        for k in range(work.arrays):
-            if k != GRAD and not work.measures:
-                memcpy(start[k].at + i * start[k].step, &copied[k], size)
-        i += 1
-
-
-cdef void _work_through(Rule rule, _Work *work, PyObject **arrays) noexcept:
-    """Change arrays of one shape and type, in any layout, or find the largest number."""
-    cdef cnp.ndarray data = <cnp.ndarray>arrays[DATA]
-    cdef _Row rows[ARRAYS]
-    cdef cnp.npy_intp done[FR_MAX_AXES]
-    cdef int k, axis, last = cnp.PyArray_NDIM(data) - 1
-    cdef bint c = True, f = True
-    for k in range(work.arrays):
-        rows[k].at, rows[k].step = cnp.PyArray_BYTES(<cnp.ndarray>arrays[k]), cnp.PyArray_ITEMSIZE(data)
-        c &= PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>arrays[k])
-        f &= PyArray_IS_F_CONTIGUOUS(<cnp.ndarray>arrays[k])
-    if cnp.PyArray_SIZE(data) == 0:
-        return
-    if c or f:
-        _work_row(rule, work, rows, cnp.PyArray_SIZE(data))
-        return
-    for k in range(work.arrays):
-        rows[k].step = cnp.PyArray_STRIDE(<cnp.ndarray>arrays[k], last)
-    memset(done, 0, sizeof(done))
-    axis = 0
-    while axis >= 0:
-        _work_row(rule, work, rows, cnp.PyArray_DIM(data, last))
-        axis = last - 1
-        while axis >= 0:
-            done[axis] += 1
+            _block_of(rule, work, rows, n)
+        else:
             for k in range(work.arrays):
-                rows[k].at += cnp.PyArray_STRIDE(<cnp.ndarray>arrays[k], axis)
-            if done[axis] < cnp.PyArray_DIM(data, axis):
+                copies[k].at, copies[k].step = work.copies + k * min(work.size, BLOCK) * size, size
+                _move(rows[k], copies[k], size, n)
+            _block_of(rule, work, copies, n)
+            for k in range(work.arrays):
+                if work.phase != MEASURE and (k == GRAD) == (work.phase == DECAY):
+                    _move(copies[k], rows[k], size, n)
+        i += n
+
+
+cdef void _work_through(Rule rule, _Work *work, int phase) noexcept nogil:
+    """Go through the arrays of a parameter, row by row."""
+    cdef _Row rows[ARRAYS]
+    cdef _Axis *axis
+    cdef int k, i = 0
+    work.phase = phase
+    for k in range(work.arrays):
+        rows[k] = work.rows[k]
+    while i >= 0:
+        _work_row(rule, work, rows)
+        i = work.axes - 1
+        while i >= 0:
+            axis = &work.axis[i]
+            axis.done += 1
+            for k in range(work.arrays):
+                rows[k].at += axis.strides[k]
+            if axis.done < axis.size:
                 break
             for k in range(work.arrays):
-                rows[k].at -= done[axis] * cnp.PyArray_STRIDE(<cnp.ndarray>arrays[k], axis)
-            done[axis] = 0
-            axis -= 1
+                rows[k].at -= axis.done * axis.strides[k]
+            axis.done = 0
+            i -= 1
+
+
+cdef void _work_all(_Work *works, Py_ssize_t n, bint shared) noexcept nogil:
+    """Make all changes of a step; `shared`: parameters may lie in the same memory."""
+    cdef _Work *work
+    cdef Py_ssize_t i
+    if shared:  # the values before the step decay
+        for i in range(n):
+            if works[i].decays:
+                _work_through(<Rule>works[i].rule, &works[i], DECAY)
+                works[i].decays = False
+    for i in range(n):
+        work = &works[i]
+        if work.measures:
+            _work_through(<Rule>work.rule, work, MEASURE)
+            # Huge for NaN too.
+            work.huge = not (work.largest.wide < _safe.wide if work.wide else work.largest.narrow < _safe.narrow)
+        _work_through(<Rule>work.rule, work, CHANGE)
 
 
 cdef int _arrays_of(_Job job, PyObject **arrays) noexcept:
@@ -391,65 +459,125 @@ cdef bint _takes_part(object array, cnp.ndarray data) noexcept:
             and PyArray_ISNOTSWAPPED(<cnp.ndarray>array) and PyArray_SAMESHAPE(<cnp.ndarray>array, data))
 
 
-cdef void _do(_Job job, char *memory) noexcept:
-    """Make the changes of a parameter."""
+cdef inline cnp.npy_intp _block_bytes(_Job job) noexcept:
+    return min(cnp.PyArray_SIZE(job.data), BLOCK) * cnp.PyArray_ITEMSIZE(job.data)
+
+
+cdef int _inner_axis(cnp.ndarray data) noexcept:
+    """The axis of the rows: the one whose elements are nearest to each other, or the longest if that is a short one."""
+    cdef int i, near = 0, long = 0
+    cdef cnp.npy_intp distance, least = -1
+    for i in range(cnp.PyArray_NDIM(data)):
+        distance = cnp.PyArray_STRIDE(data, i)
+        distance = -distance if distance < 0 else distance
+        if cnp.PyArray_DIM(data, i) > 1 and (least < 0 or distance <= least):
+            near, least = i, distance
+        if cnp.PyArray_DIM(data, i) >= cnp.PyArray_DIM(data, long):
+            long = i
+    return near if cnp.PyArray_DIM(data, near) >= SHORT else long
+
+
+cdef void _lay_out(_Job job, _Work *work, _Axis *axis, char *blocks, char *copies) noexcept:
+    """Write down all that the work on a parameter needs, in memory for it, for its axes, for blocks and for copies."""
     cdef PyObject *arrays[ARRAYS]
-    cdef _Work work
-    cdef int k
-    work.arrays, work.wide = _arrays_of(job, arrays), cnp.PyArray_TYPE(job.data) == cnp.NPY_DOUBLE
-    work.aligned, work.measures, work.huge, work.first = True, False, False, job.begins
-    for k in range(work.arrays):
-        work.aligned &= PyArray_ISALIGNED(<cnp.ndarray>arrays[k])
+    cdef int i, k, inner
+    cdef bint c = True, f = True
+    cdef cnp.ndarray array
+    memset(work, 0, sizeof(_Work))
+    work.rule, work.arrays, work.wide = <PyObject *>job.rule, _arrays_of(job, arrays), (
+        cnp.PyArray_TYPE(job.data) == cnp.NPY_DOUBLE)
+    work.decays, work.begins, work.aligned, work.copies, work.axis = job.rule.decays, job.begins, True, copies, axis
     for k in range(BLOCKS):
-        work.blocks[k] = memory + k * min(cnp.PyArray_SIZE(job.data), BLOCK) * cnp.PyArray_ITEMSIZE(job.data)
-    job.rule.begin(job, &work)
-    if work.measures:
-        _work_through(job.rule, &work, arrays)
-        work.measures = False
-        # False for NaN too.
-        work.huge = not (work.largest.wide < _safe.wide if work.wide else work.largest.narrow < _safe.narrow)
-    _work_through(job.rule, &work, arrays)
+        work.blocks[k] = blocks + k * _block_bytes(job)
+    for k in range(work.arrays):
+        array = <cnp.ndarray>arrays[k]
+        work.rows[k].at, work.rows[k].step = cnp.PyArray_BYTES(array), _item(work)
+        work.aligned &= PyArray_ISALIGNED(array)
+        c &= PyArray_IS_C_CONTIGUOUS(array)
+        f &= PyArray_IS_F_CONTIGUOUS(array)
+    work.size = cnp.PyArray_SIZE(job.data)
+    if not (c or f) and work.size > 0:
+        inner = _inner_axis(job.data)
+        work.size = cnp.PyArray_DIM(job.data, inner)
+        for k in range(work.arrays):
+            work.rows[k].step = cnp.PyArray_STRIDE(<cnp.ndarray>arrays[k], inner)
+        for i in range(cnp.PyArray_NDIM(job.data)):
+            if i != inner:
+                axis = &work.axis[work.axes]
+                axis.size, axis.done = cnp.PyArray_DIM(job.data, i), 0
+                for k in range(work.arrays):
+                    axis.strides[k] = cnp.PyArray_STRIDE(<cnp.ndarray>arrays[k], i)
+                work.axes += 1
+    job.rule.begin(job, work)
 
 
-# --- Gradients that a user assigned, whose memory may be any ----------------------------------------------------------
+# --- Arrays in the same memory ----------------------------------------------------------------------------------------
 
-cdef void _bounds(cnp.ndarray array, char **low, char **high) noexcept:
+cdef struct _Range:  # of memory
+    char *low
+    char *high
+    bint changes
+
+
+cdef int _by_start(const void *a, const void *b) noexcept nogil:
+    cdef const _Range *one = <const _Range *>a
+    cdef const _Range *other = <const _Range *>b
+    return (one.low > other.low) - (one.low < other.low)
+
+
+cdef _Range _range_of(cnp.ndarray array, bint changes) noexcept:
     """The memory from the first element of an array to the last one's end."""
+    cdef _Range found
+    cdef cnp.npy_intp reach
     cdef int k
-    low[0] = cnp.PyArray_BYTES(array)
-    high[0] = low[0] + cnp.PyArray_ITEMSIZE(array)
+    found.low, found.changes = cnp.PyArray_BYTES(array), changes
+    found.high = found.low + cnp.PyArray_ITEMSIZE(array)
     for k in range(cnp.PyArray_NDIM(array)):
         reach = (cnp.PyArray_DIM(array, k) - 1) * cnp.PyArray_STRIDE(array, k)
         if reach > 0:
-            high[0] += reach
+            found.high += reach
         else:
-            low[0] += reach
-
-
-cdef bint _changes(list jobs, cnp.ndarray grad) noexcept:
-    """Does the memory of a gradient change in the step?"""
-    cdef PyObject *arrays[ARRAYS]
-    cdef char *low
-    cdef char *high
-    cdef char *from_
-    cdef char *to
-    cdef _Job job
-    cdef int k
-    _bounds(grad, &low, &high)
-    for job in jobs:
-        for k in range(_arrays_of(job, arrays)):
-            if k != GRAD:
-                _bounds(<cnp.ndarray>arrays[k], &from_, &to)
-                if from_ < high and low < to:
-                    return True
-    return False
-
-
-cdef cnp.ndarray _copied(cnp.ndarray array):
-    found = PyArray_NewLikeArray(array, cnp.NPY_KEEPORDER, NULL, False)
-    if cnp.PyArray_CopyInto(found, array) < 0:
-        raise MemoryError
+            found.low += reach
     return found
+
+
+cdef int _find_shared(list jobs, bint *grads_change, bint *shared) except -1:
+    """Do assigned gradients lie in memory that the step changes, and do arrays that it changes share memory?"""
+    cdef PyObject *arrays[ARRAYS]
+    cdef _Range *ranges = <_Range *>PyMem_Malloc(len(jobs) * ARRAYS * sizeof(_Range))
+    cdef _Range *each
+    cdef char *changed = NULL
+    cdef char *read = NULL
+    cdef _Job job
+    cdef Py_ssize_t i, n = 0
+    cdef int k
+    if ranges is NULL:
+        raise MemoryError
+    for job in jobs:
+        for k in range(_arrays_of(job, arrays) if cnp.PyArray_SIZE(job.data) > 0 else 0):
+            if k != GRAD or job.assigned:
+                ranges[n] = _range_of(<cnp.ndarray>arrays[k], k != GRAD)
+                n += 1
+    qsort(ranges, n, sizeof(_Range), _by_start)
+    for i in range(n):
+        each = &ranges[i]
+        if each.changes:
+            shared[0] |= each.low < changed
+            grads_change[0] |= each.low < read
+            changed = max(changed, each.high)
+        else:
+            grads_change[0] |= each.low < changed
+            read = max(read, each.high)
+    PyMem_Free(ranges)
+    return 0
+
+
+cdef int _copy_gradient(_Job job) except -1:
+    cdef cnp.ndarray copied = PyArray_NewLikeArray(job.grad, cnp.NPY_KEEPORDER, NULL, False)
+    if cnp.PyArray_CopyInto(copied, job.grad) < 0:
+        raise MemoryError
+    job.grad = copied
+    return 0
 
 
 # --- Steps ------------------------------------------------------------------------------------------------------------
@@ -458,6 +586,7 @@ cdef cnp.ndarray _copied(cnp.ndarray array):
 cdef list _updates = [0]
 updates = _updates
 
+cdef type _parameter
 cdef object _data, _grad, _requires_grad, _owned, _used, _updated
 
 
@@ -471,7 +600,8 @@ def new_update():
 
 def use_slots(type parameter not None):
     """Set the class of parameters, whose slots are read and written here: to write one allocates nothing."""
-    global _data, _grad, _requires_grad, _owned, _used, _updated
+    global _parameter, _data, _grad, _requires_grad, _owned, _used, _updated
+    _parameter = parameter
     _data, _grad, _requires_grad, _owned, _used, _updated = [
         parameter.__dict__[f"_{name}"] for name in ("data", "grad", "requires_grad", "owned", "used", "updated")]
 
@@ -513,82 +643,115 @@ cdef bint _same(tuple before, list now) noexcept:
 cdef _Job _job(object optimizer, Py_ssize_t i, object parameter, Rule rule, dict state):
     """What a step does to a parameter; None if there is no gradient since the last step, or if it is frozen."""
     cdef _Job job
+    cdef bint plain = type(parameter) is _parameter  # another class may define its attributes otherwise
     grad = _get(_grad, parameter)
-    if grad is None or not _get(_requires_grad, parameter):
+    if grad is None or not (_get(_requires_grad, parameter) if plain else parameter.requires_grad):
         return None
-    data = _get(_data, parameter)
+    data = _get(_data, parameter) if plain else parameter.data
     used = _get(_used, parameter)
-    if not (_takes_part(grad, data) and (used or PyArray_ISWRITEABLE(data))):
+    if not (cnp.PyArray_Check(data) and _takes_part(grad, data) and (used or PyArray_ISWRITEABLE(data))):
         optimizer._refuse_update(i, parameter)
     if used:
         return None
     job = _Job.__new__(_Job)
-    job.parameter, job.rule, job.data, job.grad, job.entries = parameter, rule, data, grad, state.get(parameter)
+    job.index, job.parameter, job.rule, job.data, job.grad = i, parameter, rule, data, grad
+    job.assigned, job.entries = not _get(_owned, parameter), state.get(parameter)
     rule.plan(job)
     return job
 
 
 cdef int _check(_Job job) except -1:
-    """Refuse arrays that cannot be changed, or that code which ran since they were found has changed."""
+    """Refuse arrays that code which ran since they were found has changed."""
     cdef PyObject *arrays[ARRAYS]
     cdef int k
     for k in range(_arrays_of(job, arrays)):
         array = <object>arrays[k]
         if not (_takes_part(array, job.data) and (k == GRAD or PyArray_ISWRITEABLE(array))):
-            raise ValueError("a parameter or a running array is read-only, or became another one during the step")
+            raise ValueError(f"an array of parameter {job.index} of the optimizer, or of its state, became another one "
+                             "during the step")
     return 0
+
+
+cdef char *_lay_out_all(list jobs) except NULL:
+    """Return memory that begins with the work of each job; the caller frees it."""
+    cdef Py_ssize_t axes = 0, block = 0, i
+    cdef bint aligned = True
+    cdef PyObject *arrays[ARRAYS]
+    cdef char *memory
+    cdef char *blocks
+    cdef _Axis *axis
+    cdef _Job job
+    cdef int k
+    for job in jobs:
+        axes += cnp.PyArray_NDIM(job.data)
+        block = max(block, _block_bytes(job))
+        for k in range(_arrays_of(job, arrays)):
+            aligned &= PyArray_ISALIGNED(<cnp.ndarray>arrays[k])
+    memory = <char *>PyMem_Malloc(len(jobs) * sizeof(_Work) + axes * sizeof(_Axis)
+                                  + (BLOCKS if aligned else BLOCKS + ARRAYS) * block)
+    if memory is NULL:
+        raise MemoryError
+    axis = <_Axis *>(memory + len(jobs) * sizeof(_Work))
+    blocks = <char *>(axis + axes)
+    for i in range(len(jobs)):
+        job = jobs[i]
+        _lay_out(job, <_Work *>memory + i, axis, blocks, blocks + BLOCKS * block)
+        axis += cnp.PyArray_NDIM(job.data)
+    return memory
 
 
 def take_step(optimizer):
     """Update all parameters of an optimizer that have a new gradient, or raise an error before the first changes.
 
-    Other threads see all of a step or nothing of it, as it does not release the GIL.
+    From the first change to the last nothing is allocated, no other code of this thread runs, and nothing can fail.
     """
-    cdef list jobs = [], parameters = [], rules = [], numbers = []
+    cdef list jobs = [], parameters = [], rules = []
     cdef dict state = optimizer.state, settled = optimizer._settled
     cdef tuple known = optimizer._known
-    cdef Py_ssize_t i, room = 0
+    cdef Py_ssize_t i, n, elements = 0
+    cdef bint assigned = False, decays = False, grads_change = False, shared = False
+    cdef char *memory = NULL
+    cdef Rule rule
     cdef _Job job
-    cdef char *memory
-    groups = optimizer.param_groups
-    for i, group in enumerate(groups):
-        rules.append(_rule(optimizer, settled, i, group))
-    for i, group in enumerate(groups):
+    for i, group in enumerate(optimizer.param_groups):
+        rule = _rule(optimizer, settled, i, group)
         for parameter in group["params"]:
             parameters.append(parameter)
-            numbers.append(i)
+            rules.append(rule)
     if not _same(known, parameters):
         optimizer._check_parameters(parameters)
     for i in range(len(parameters)):
-        job = _job(optimizer, i, parameters[i], rules[numbers[i]], state)
+        job = _job(optimizer, i, parameters[i], rules[i], state)
         if job is not None:
             jobs.append(job)
-    for job in jobs:
-        if not _get(_owned, job.parameter) and (cnp.PyArray_SIZE(job.grad) <= SMALL or _changes(jobs, job.grad)):
-            job.grad = _copied(job.grad)
-        room = max(room, min(cnp.PyArray_SIZE(job.data), BLOCK) * cnp.PyArray_ITEMSIZE(job.data))
+            assigned |= job.assigned
+            decays |= job.rule.decays
+            elements += cnp.PyArray_SIZE(job.data)
+    n = len(jobs)
+    if assigned or (decays and n > 1):
+        _find_shared(jobs, &grads_change, &shared)
+        for job in jobs:
+            if (grads_change and job.assigned) or (shared and job.rule.decays):
+                _copy_gradient(job)
     try:
         for job in jobs:
             if job.fresh is not None and job.parameter not in state:
                 state[job.parameter] = None  # later it is replaced without an allocation
         number = new_update()
-        memory = <char *>PyMem_Malloc(BLOCKS * room)
-        if memory is NULL:
-            raise MemoryError
-        try:
-            for job in jobs:
-                _check(job)
-        except BaseException:
-            PyMem_Free(memory)
-            raise
+        for job in jobs:
+            _check(job)
+        memory = _lay_out_all(jobs)
     except BaseException:
         for job in jobs:
             if job.fresh is not None and state.get(job.parameter, job) is None:
                 del state[job.parameter]
         raise
     cdef fr_guard caller = fr_guard_open()
-    for job in jobs:
-        _do(job, memory)
+    if elements < RELEASE:
+        _work_all(<_Work *>memory, n, shared)
+    else:
+        with nogil:
+            _work_all(<_Work *>memory, n, shared)
     fr_guard_close(caller)
     PyMem_Free(memory)
     for job in jobs:

@@ -55,6 +55,16 @@ class Optimizer:
     _needed: ClassVar[tuple[str, ...]] = ()
     _optional: ClassVar[tuple[str, ...]] = ()
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse a class with methods that steps called until they were compiled: they would be ignored."""
+        super().__init_subclass__(**options)
+        for name in ("_changes", "_check_update", "_memory", "_options", "_running", "_update"):
+            if hasattr(cls, name):
+                raise TypeError(
+                    f"{cls.__name__} defines {name}, which steps do not call any more: define step, in which the data of "
+                    "parameters changes in place"
+                )
+
     def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], **options: Any) -> None:
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Parameter, dict[str, Any]] = {}
@@ -149,11 +159,11 @@ class Optimizer:
 
     def _settle(self, i: int, group: dict[str, Any]) -> _steps.Rule:
         """Check the options of a group and return its rule; the next step asks again if one is another object."""
+        values = tuple(group.values())
         missing = [name for name in self._defaults if name not in group]
         if missing:
             raise ValueError(f"group {i} of the optimizer has no option {', '.join(map(repr, missing))}")
         self._check(group)
-        values = tuple(group.values())
         # NumPy's scalars, unlike Python's numbers, would have a single-precision step computed in double.
         options = {name: value.item() if isinstance(value, _NUMPY) else value for name, value in entries(group)}
         rule = self._rule(options)
