@@ -21,7 +21,7 @@ from programs import run_python
 from specs import SPECS, Precision
 
 import fastrelu as fr
-from fastrelu import _runtime, runtime
+from fastrelu import _runtime, nn, optim, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -325,16 +325,23 @@ def test_one_output_in_pieces() -> None:
 
 @pytest.mark.skipif(not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="this Python has no GIL")
 def test_other_threads_run_meanwhile() -> None:
-    """Long calls release the GIL, dense and strided: the main thread counts while another one is inside a call."""
+    """Long calls release the GIL, dense and strided, and long steps: the main thread counts while another is in one."""
     x = np.ones(400_000, "f4")
     y = np.empty_like(x)
+    parameter = nn.Parameter(np.zeros_like(x))
+    optimizer = optim.SGD([parameter])
+
+    def step() -> None:
+        parameter.grad = x
+        optimizer.step()
+
     before = sys.getswitchinterval()
     sys.setswitchinterval(1000)  # another thread runs only when the GIL is released
     count = 0
     seen: list[bool] = []
 
     def work() -> None:
-        for call in (lambda: CASES[0](x, out=y), lambda: CASES[0](x[::-1], out=y)):
+        for call in (lambda: CASES[0](x, out=y), lambda: CASES[0](x[::-1], out=y), step):
             for _ in range(1000):  # the system may be slow to give the main thread a turn
                 start = count
                 call()
@@ -351,4 +358,4 @@ def test_other_threads_run_meanwhile() -> None:
             future.result()
     finally:
         sys.setswitchinterval(before)
-    assert seen == [True, True]
+    assert seen == [True, True, True]
