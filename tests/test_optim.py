@@ -881,20 +881,14 @@ def test_methods_that_steps_no_longer_call(name: str) -> None:
 def test_parameters_of_another_class() -> None:
     """A class of parameters may compute its attributes."""
 
-    class Mapped(nn.Parameter):
-        @property
-        def data(self) -> Any:
-            return self._data[1:]
+    def train(p: Any, value: bool) -> None:
+        p._data[0] = value
 
-        @property
-        def requires_grad(self) -> bool:
-            return bool(self._data[0])
-
-        @requires_grad.setter
-        def requires_grad(self, value: bool) -> None:
-            self._data[0] = value
-
-    p = Mapped(np.ones(3))
+    attributes = {
+        "data": property(lambda p: p._data[1:]),
+        "requires_grad": property(lambda p: bool(p._data[0]), train),
+    }
+    p: Any = type("Mapped", (nn.Parameter,), attributes)(np.ones(3))
     optimizer = optim.SGD([p], lr=0.5)
     for trained, wanted in ((True, [0.5, 0.0]), (False, [0.5, 0.0])):
         p.requires_grad = trained

@@ -213,8 +213,8 @@ cdef cnp.ndarray _running(_Job job, str name):
     if not cnp.PyArray_Check(array):
         raise TypeError(f"{name} of parameter {job.index} in the optimizer's state must be an array, got {array!r}")
     if not PyArray_SAMESHAPE(array, job.data):
-        raise ValueError(f"parameter {job.index} of the optimizer is {(<object>job.data).shape}, but its {name} in the state "
-                         f"{array.shape}")
+        raise ValueError(f"parameter {job.index} of the optimizer is {(<object>job.data).shape}, but its {name} in the "
+                         f"state {array.shape}")
     if not (cnp.PyArray_TYPE(array) == cnp.PyArray_TYPE(job.data) and PyArray_ISNOTSWAPPED(array)):
         array = array.astype(job.data.dtype)
         _keep(job, name, array)
