@@ -1,12 +1,17 @@
-from typing import Any
+from typing import Any, final
+
+from typing_extensions import disjoint_base
 
 updates: list[int]
 
+@disjoint_base
 class Rule: ...
 
+@final
 class Descent(Rule):
     def __init__(self, lr: float, momentum: float, dampening: float, weight_decay: float, nesterov: bool) -> None: ...
 
+@final
 class Moments(Rule):
     def __init__(
         self, lr: float, first: float, second: float, eps: float, weight_decay: float, decoupled: bool, amsgrad: bool
