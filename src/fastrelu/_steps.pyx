@@ -37,7 +37,7 @@ cdef extern from "Python.h":
 
 
 cdef enum:
-    BLOCK = 1024  # numbers that are changed before the next ones are read
+    BLOCK = 8192  # bytes of each array that are changed before the next ones are read
     SHORT = 16  # elements of a row: of shorter ones, most of the time goes into calls
     RELEASE = 8192  # elements of a step from which on it releases the GIL, as other calls do
 
@@ -147,16 +147,17 @@ cdef inline void _with(const _Work *work, int operation, _Row x, const _Number *
     _two(work, operation, x, _of_number(work, number), to, n)
 
 
-cdef void _take(const _Work *work, _Row target, const _Number *factor, _Row by, const _Number *scale,
+cdef void _take(const _Work *work, _Row x, const _Number *factor, _Row by, const _Number *scale, _Row to,
                 cnp.npy_intp n) noexcept nogil:
-    """target = target * factor - by * scale"""
+    """to = x * factor - by * scale"""
     cdef _Row product = _block(work, PRODUCT)
     if factor.wide != 1:
-        _with(work, MULTIPLY, target, factor, target, n)
+        _with(work, MULTIPLY, x, factor, to, n)
+        x = to
     if scale.wide != 1 and scale.wide != -1:
         _with(work, MULTIPLY, by, scale, product, n)
         by = product
-    _two(work, ADD if scale.wide == -1 else SUBTRACT, target, by, target, n)
+    _two(work, ADD if scale.wide == -1 else SUBTRACT, x, by, to, n)
 
 
 # --- What optimizers do -----------------------------------------------------------------------------------------------
@@ -191,7 +192,7 @@ cdef class Rule:
         """Set the numbers that depend on the step, and whether the largest number is needed."""
 
     cdef void block(self, _Work *work, _Row *rows, cnp.npy_intp n) noexcept nogil:
-        """Change n numbers of each array, BLOCK or less, or find the largest one."""
+        """Change n numbers of each array, a block or less, or find the largest one."""
 
 
 cdef inline _Row _gradient(Rule rule, const _Work *work, const _Row *rows, cnp.npy_intp n) noexcept nogil:
@@ -264,15 +265,13 @@ cdef class Descent(Rule):
             if work.begins:
                 _one(work, POSITIVE, moved, rows[FIRST], n)
             else:
-                _take(work, rows[FIRST], &self.momentum, moved, &self.undamped, n)
+                _take(work, rows[FIRST], &self.momentum, moved, &self.undamped, rows[FIRST], n)
             if self.nesterov:
-                if moved.at != direction.at:
-                    _one(work, POSITIVE, moved, direction, n)
-                    moved = direction
-                _take(work, moved, &self.one, rows[FIRST], &self.ahead, n)
+                _take(work, moved, &self.one, rows[FIRST], &self.ahead, direction, n)
+                moved = direction
             else:
                 moved = rows[FIRST]
-        _take(work, rows[DATA], &self.one, moved, &self.lr, n)
+        _take(work, rows[DATA], &self.one, moved, &self.lr, rows[DATA], n)
 
 
 # Numbers whose squares do not overflow.
@@ -353,9 +352,9 @@ cdef class Moments(Rule):
         if self.old.wide == 1:
             _two(work, SUBTRACT, grad, mean, direction, n)
             grad = direction
-        _take(work, mean, &self.old, grad, &self.new, n)
+        _take(work, mean, &self.old, grad, &self.new, mean, n)
         _two(work, DIVIDE, mean, divisor, divisor, n)
-        _take(work, rows[DATA], &self.factor, divisor, &work.rate, n)
+        _take(work, rows[DATA], &self.factor, divisor, &work.rate, rows[DATA], n)
 
 
 # --- The arrays of a parameter, block by block ------------------------------------------------------------------------
@@ -383,17 +382,17 @@ cdef void _block_of(Rule rule, _Work *work, _Row *rows, cnp.npy_intp n) noexcept
 cdef void _work_row(Rule rule, _Work *work, const _Row *start) noexcept nogil:
     cdef _Row rows[ARRAYS]
     cdef _Row copies[ARRAYS]
-    cdef cnp.npy_intp i = 0, n, size = _item(work)
+    cdef cnp.npy_intp i = 0, n, size = _item(work), block = min(work.size, BLOCK // size)
     cdef int k
     while i < work.size:
-        n = min(work.size - i, BLOCK)
+        n = min(work.size - i, block)
         for k in range(work.arrays):
             rows[k].at, rows[k].step = start[k].at + i * start[k].step, start[k].step
         if work.aligned:
             _block_of(rule, work, rows, n)
         else:
             for k in range(work.arrays):
-                copies[k].at, copies[k].step = work.copies + k * min(work.size, BLOCK) * size, size
+                copies[k].at, copies[k].step = work.copies + k * block * size, size
                 _move(rows[k], copies[k], size, n)
             _block_of(rule, work, copies, n)
             for k in range(work.arrays):
@@ -460,7 +459,7 @@ cdef bint _takes_part(object array, cnp.ndarray data) noexcept:
 
 
 cdef inline cnp.npy_intp _block_bytes(_Job job) noexcept:
-    return min(cnp.PyArray_SIZE(job.data), BLOCK) * cnp.PyArray_ITEMSIZE(job.data)
+    return min(cnp.PyArray_NBYTES(job.data), BLOCK)
 
 
 cdef int _inner_axis(cnp.ndarray data) noexcept:
