@@ -56,6 +56,7 @@ else:  # type checkers follow the imports above, but not a computed list
     _catalogue, _extras = _Later("fastrelu._catalogue"), _Later("fastrelu._extras")
     _packed, _quantized, _stats = _Later("fastrelu._packed"), _Later("fastrelu._quantized"), _Later("fastrelu._stats")
     _steps, _read_only = _Later("fastrelu._steps"), _Later("fastrelu._read_only")
+    _walk = _Later("fastrelu._walk")
 
     __all__ = [
         *(

@@ -18,6 +18,7 @@ from fastrelu._entries import entries
 from fastrelu._foreign import refuse
 from fastrelu._read_only import hold, hold_views, let_go
 from fastrelu._steps import updates
+from fastrelu._walk import Own, calls_behind, calls_to_do, go_back, owner, parameters_of, part_from_parameters
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter
 
 if TYPE_CHECKING:
@@ -251,22 +252,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-class Own:
-    """A call of a module with a backward of its own: arguments, output, and what it and its descendants saved."""
-
-    __slots__ = ("args", "log", "output")
-
-    def __init__(self, args: tuple[Any, ...], output: Any, log: dict[tuple[Module, str], Any]) -> None:
-        self.args, self.output, self.log = args, output, log
-
-    def restore(self) -> None:
-        """Give the modules back what they saved in this call: there may have been others since."""
-        for (module, name), value in entries(self.log):
-            if name == "_saved":
-                keep(module, value)
-            else:
-                vars(module)[name] = value
-                Changes.count += 1
+def _restore(own: Own) -> None:
+    """Give modules back what they saved in a call of a module with a backward of its own: there may have been others."""
+    for (module, name), value in entries(own.log):
+        if name == "_saved":
+            keep(module, value)
+        else:
+            vars(module)[name] = value
+            Changes.count += 1
 
 
 class Record:
@@ -343,41 +336,11 @@ class Record:
         todo = self._plan(root, set(gradients), input_grad=input_grad)
         release(root)
         self.nodes = []
-        parameters = [parameter for node, _ in todo for parameter in _parameters_of(node)]
-        _part_from_parameters(gradients, parameters)
+        parameters = parameters_of(todo, Parameter)
+        part_from_parameters(gradients, parameters)
         # Gradients that nothing else refers to.
         owned = _own(gradients, todo, parameters) if overwrite_grad else set()
-        while todo:
-            node, needed = todo.pop()
-            module, inputs, outputs, saved = node
-            if gradients.keys().isdisjoint(map(id, outputs)):
-                continue
-            key = id(outputs[0])
-            given = gradients.keys() & set(map(id, outputs))
-            overwrite = given <= owned
-            owned -= given
-            found: Any
-            if type(saved) is Own or "backward" in vars(module):
-                found = _own_backward(root, node, gradients, input_grad=bool(needed), overwrite_grad=overwrite)
-            else:
-                found = module._go_back(gradients.pop(key), saved, input_grad=needed, overwrite_grad=overwrite)
-                if len(inputs) == 1:
-                    found = (found,)
-            for array, gradient in zip(inputs, found, strict=True) if needed else ():
-                key = id(array)
-                if gradient is None:
-                    continue
-                if isinstance(array, Parameter):
-                    array.add_gradient(np.array(gradient, array.dtype))
-                elif key not in gradients:
-                    gradients[key] = gradient
-                    if module._fresh_gradient:
-                        owned.add(key)
-                elif key in owned:
-                    np.add(gradients[key], gradient, out=gradients[key])
-                else:
-                    gradients[key] = gradients[key] + gradient
-                    owned.add(key)
+        go_back(todo, gradients, owned, Parameter, functools.partial(_own_backward, root))
         return self._input_gradient(gradients) if input_grad else None
 
     def _seeds(self, root: Module, grad: Any) -> dict[int, Any]:
@@ -394,16 +357,8 @@ class Record:
 
     def _plan(self, root: Module, outputs: set[int], *, input_grad: bool) -> list[tuple[Node, Any]]:
         """Return the calls to go back through, and for each which inputs need a gradient; or say what is in the way."""
-        wanted, active, inplace = set(outputs), [], False
-        for i in range(len(self.nodes) - 1, -1, -1):
-            node = self.nodes[i]
-            made = set(map(id, node[2]))
-            inplace = inplace or getattr(node[0], "inplace", False)
-            if not wanted.isdisjoint(made):
-                wanted -= made
-                wanted.update(map(id, node[1]))
-                active.append(i)
-        active.reverse()
+        wanted = set(outputs)
+        active, inplace = calls_behind(self.nodes, wanted)
         needs = set(map(id, everything((*self.args, *self.kwargs.values()))))
         wanted -= needs
         if not input_grad:
@@ -412,15 +367,7 @@ class Record:
             needs.update(self._sources(root, wanted, active))
         if inplace:
             self._check_writes(root, active, outputs)
-        todo = []
-        for i in active:
-            module, inputs, made_here, _ = self.nodes[i]
-            need: Any = not needs.isdisjoint(map(id, inputs))
-            if need and len(inputs) > 1:
-                need = tuple([id(x) in needs for x in inputs])
-            if need or (module._learns and module._trains()):
-                needs.update(map(id, made_here))
-                todo.append((self.nodes[i], need))
+        todo = calls_to_do(self.nodes, active, needs)
         if self.since != updates[0] or self.marks is not None:
             self._check_updates(root, todo)
         return todo
@@ -543,7 +490,7 @@ def _own_backward(
     args, output = inputs, outputs[0]
     if type(saved) is Own:
         args, output = saved.args, saved.output
-        saved.restore()
+        _restore(saved)
     else:
         keep(module, (saved, updates[0]))
     grad = _collected(output, gradients)
@@ -656,33 +603,9 @@ def where(root: Module, module: Module) -> str:
     return f"layer {name}, {text}" if name else text
 
 
-def owner(array: Any) -> int:
-    """Return the identity of the array that owns the memory of an array."""
-    while isinstance(base := getattr(array, "base", None), np.ndarray):
-        array = base
-    return id(array)
-
-
 def saved_arrays(node: Node) -> list[NDArray[Any]]:
     """Return the arrays that were saved for the backward of a call."""
     return [value for value in saved_values(node[3]) if isinstance(value, np.ndarray)]
-
-
-def _parameters_of(node: Node) -> list[Parameter]:
-    """Return the parameters of which the backward of a call may read the values, or change the gradients."""
-    module, inputs, _, saved = node
-    found = [x for x in inputs if isinstance(x, Parameter)]
-    if type(saved) is Own or "backward" in vars(module):
-        return [*found, *module.parameters()]
-    return found + [x for x in vars(module).values() if type(x) is Parameter] if module._learns else found
-
-
-def _part_from_parameters(gradients: dict[int, Any], parameters: list[Parameter]) -> None:
-    """Copy gradients that the caller took from parameters, to whose gradients the backward adds."""
-    memory = {owner(x) for p in parameters for x in (p._grad, p._buffer) if x is not None}
-    for key, gradient in entries(gradients):
-        if owner(gradient) in memory:
-            gradients[key] = gradient.copy()
 
 
 def _own(gradients: dict[int, Any], todo: list[tuple[Node, Any]], parameters: list[Parameter]) -> set[int]:
