@@ -118,6 +118,44 @@ def test_linear_alone(layout: str, dtype: Any) -> None:
             assert_same_bits(layer(given), expected if layer.bias is None else expected + layer.bias.data)
 
 
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_linear_gradients(layout: str, dtype: Any) -> None:
+    """The gradients of a layer have the bits of NumPy's products and sums, whatever lies where, and add up."""
+    lay = LAYOUTS[layout]
+    for features, outputs, rows in itertools.product((1, 5), (1, 7), (0, 1, 2, 40, 3000)):
+        x, grad = np.resize(X, (rows, features)).astype(dtype), np.resize(-X, (rows, outputs)).astype(dtype)
+        weight = nn.Linear(features, outputs, dtype=dtype, rng=0).weight.data
+        cases = [(x, grad, weight), (lay(x), grad, weight), (x, lay(grad), weight)]
+        if layout != "byte-swapped":  # which parameters refuse
+            cases.append((x, grad, lay(weight)))
+        for given, g, values in cases:
+            layer: Any = nn.Linear(features, outputs, dtype=dtype)
+            layer.weight = nn.Parameter(values)
+            layer(given)
+            dx = layer.backward(g)
+            given, g = (a.astype(dtype, copy=False) for a in (given, g))  # noqa: PLW2901  as the layer converts them
+            assert_same_bits(dx, np.matmul(g, values))
+            expected = np.matmul(given.T, g, np.empty_like(values).T).T, np.add.reduce(g, axis=0)
+            assert_same_bits(layer.weight.grad, expected[0])
+            assert_same_bits(layer.bias.grad, expected[1])
+            layer(given)
+            assert layer.backward(g, input_grad=False) is None
+            assert_same_bits(layer.weight.grad, expected[0] + expected[0])
+            assert_same_bits(layer.bias.grad, expected[1] + expected[1])
+
+
+def test_sums_of_gradients_do_not_warn() -> None:
+    """Of a sum of gradients that overflows nothing warns, whatever its size, as of that of product and bias."""
+    for rows, shared in itertools.product((40, 3000), (False, True)):
+        layer: Any = nn.Linear(5, 7)
+        if shared:
+            layer.bias = nn.Parameter(np.zeros(1, np.float32))
+        layer(np.zeros((rows, 5), np.float32))
+        layer.backward(np.full((rows, 7), 3e38, np.float32), input_grad=False)
+        assert (layer.bias.grad == np.inf).all()
+
+
 def test_overflow() -> None:
     """NumPy warns of a product that overflows; of a sum that does nothing warns, in a plan or not, whatever its size."""
     for rows, outputs in itertools.product((1, 40, 600), (1, 60)):

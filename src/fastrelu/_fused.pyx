@@ -4,13 +4,13 @@
 
 import numpy as np
 
-from fastrelu._core import Explained, quiet
+from fastrelu._core import Explained, quiet, quietly
 from fastrelu._runtime import call_whole
 
 cimport numpy as cnp
 from cpython.object cimport PyObject
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fastrelu._arguments cimport plain_axis
 from fastrelu._core cimport (
@@ -347,14 +347,41 @@ cdef object _row(cnp.ndarray x):
     return cnp.PyArray_SimpleNewFromData(1, cnp.PyArray_DIMS(x) + 1, cnp.PyArray_TYPE(x), cnp.PyArray_DATA(x))
 
 
+cdef bint _is_line(cnp.ndarray weight) noexcept:
+    """Whether np.dot would call other routines than np.matmul for products with this matrix."""
+    return cnp.PyArray_DIM(weight, 0) == 1 or cnp.PyArray_DIM(weight, 1) == 1
+
+
+cdef int _multiply(cnp.ndarray x, cnp.ndarray weight, cnp.ndarray y) except -1:
+    """Write the product of two plain matrices without gaps, which fit, into a third one in C order.
+
+    It has the bits of ``np.matmul``, of which np.dot calls the routines sooner: for a row if it gets a vector.
+    """
+    if _is_line(weight):
+        call_whole("Linear", np.matmul, x, weight, y)
+    elif cnp.PyArray_DIM(x, 0) == 1:
+        PyArray_MatrixProduct2(_row(x), weight, _row(y))
+    else:
+        PyArray_MatrixProduct2(x, weight, y)
+    return 0
+
+
+cdef cnp.ndarray _new_product(cnp.ndarray x, cnp.ndarray weight):
+    """The product of two such matrices."""
+    cdef cnp.npy_intp shape[2]
+    cdef int dtype = cnp.PyArray_TYPE(x)
+    shape[0], shape[1] = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(weight, 1)
+    cdef cnp.ndarray y = fresh(2, shape, dtype, shape[0] * shape[1] * size_of(dtype))
+    _multiply(x, weight, y)
+    return y
+
+
 def linear(cnp.ndarray x not None, cnp.ndarray weight not None, object bias, Kernel kernel, tuple numbers):
     """A kernel of the product of two matrices plus a bias, as a new array; without a kernel the sum itself.
 
-    Both matrices are plain contiguous arrays of one type, float32 or float64, and fit. The product has the bits of
-    ``np.matmul``, of which np.dot calls the routines sooner: for a row if it gets a vector.
+    Both matrices are plain contiguous arrays of one type, float32 or float64, and fit.
     """
     cdef PyObject *args[FR_MAX_INPUTS]
-    cdef cnp.npy_intp shape[2]
     cdef int j, dtype = cnp.PyArray_TYPE(x)
     cdef cnp.ndarray y
     settle()
@@ -364,15 +391,7 @@ def linear(cnp.ndarray x not None, cnp.ndarray weight not None, object bias, Ker
         refuse_change("Linear")
     for operand in (x, weight, bias):
         check_whole(operand, "Linear")
-    shape[0], shape[1] = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(weight, 1)
-    cdef Py_ssize_t size = shape[0] * shape[1] * size_of(dtype)
-    y = fresh(2, shape, dtype, size)
-    if shape[1] == 1 or cnp.PyArray_DIM(weight, 0) == 1:  # other routines
-        call_whole("Linear", np.matmul, x, weight, y)
-    elif shape[0] == 1:
-        PyArray_MatrixProduct2(_row(x), weight, _row(y))
-    else:
-        PyArray_MatrixProduct2(x, weight, y)
+    y = _new_product(x, weight)
     if bias is not None and small_sum(y, bias, None, True) is None:
         passes = ((kernel, (y, *numbers), ((0, ADD, bias),), y),)
         if kernel is not None and call_fused(kernel.function, passes) is not None:
@@ -403,3 +422,67 @@ def linear_or_none(cnp.ndarray x not None, cnp.ndarray weight not None, object b
                                  and cnp.PyArray_DIM(<cnp.ndarray>bias, 0) == cnp.PyArray_DIM(weight, 1)):
         return None
     return linear(x, weight, bias, None, ())
+
+
+cdef bint _is_product(object x, object weight, object y, int dtype) noexcept:
+    """Whether `_multiply` takes these sooner than np.matmul does; y may be None."""
+    cdef cnp.ndarray a, b, to
+    if not (0 <= type_of(dtype) < FR_OWN_TYPES and _is_matrix(x, dtype) and _is_matrix(weight, dtype)):
+        return False
+    a, b = <cnp.ndarray>x, <cnp.ndarray>weight
+    if cnp.PyArray_DIM(a, 1) != cnp.PyArray_DIM(b, 0) or _is_line(b):
+        return False
+    if y is None:
+        return True
+    if _why_not_target(y, dtype) or cnp.PyArray_NDIM(<cnp.ndarray>y) != 2:
+        return False
+    to = <cnp.ndarray>y
+    return (PyArray_IS_C_CONTIGUOUS(to) and cnp.PyArray_DIM(to, 0) == cnp.PyArray_DIM(a, 0)
+            and cnp.PyArray_DIM(to, 1) == cnp.PyArray_DIM(b, 1))
+
+
+def product(cnp.ndarray x not None, cnp.ndarray weight not None, cnp.ndarray out=None):
+    """``np.matmul(x, weight, out)`` of two matrices, with its bits."""
+    settle()
+    if not _is_product(x, weight, out, cnp.PyArray_TYPE(x)):
+        return call_whole("Linear", np.matmul, x, weight, out)
+    for operand in (x, weight, out):
+        check_whole(operand, "Linear")
+    if out is None:
+        return _new_product(x, weight)
+    _multiply(x, weight, out)
+    return out
+
+
+cdef bint _are_few_rows(cnp.ndarray x, cnp.ndarray out) noexcept:
+    """Whether a matrix is small and plain, and NumPy adds up its rows one by one: not if there is a single column."""
+    cdef int dtype = cnp.PyArray_TYPE(x)
+    cdef Py_ssize_t length = cnp.PyArray_SIZE(out), size
+    if not (0 <= type_of(dtype) < FR_OWN_TYPES and _is_matrix(x, dtype) and PyArray_IS_C_CONTIGUOUS(x)
+            and not _why_not_target(out, dtype) and cnp.PyArray_NDIM(out) == 1 and PyArray_IS_C_CONTIGUOUS(out)):
+        return False
+    size = size_of(dtype)
+    cdef char *data = <char *>cnp.PyArray_DATA(x)
+    cdef char *to = <char *>cnp.PyArray_DATA(out)
+    return (cnp.PyArray_DIM(x, 1) == length > 1 and cnp.PyArray_SIZE(x) <= FEW
+            and (to + length * size <= data or data + cnp.PyArray_SIZE(x) * size <= to))
+
+
+def sum_of_rows(cnp.ndarray x not None, cnp.ndarray out not None):
+    """``np.add.reduce(x, axis=0, out=out)`` of a matrix, with its bits and without a warning."""
+    settle()
+    if not _are_few_rows(x, out):
+        return quietly(np.add.reduce, x, axis=0, out=out)
+    check_whole(x, "Linear")
+    check_whole(out, "Linear")
+    cdef int own = type_of(cnp.PyArray_TYPE(x))
+    cdef Py_ssize_t i, length = cnp.PyArray_SIZE(out), step = length * size_of(cnp.PyArray_TYPE(x))
+    cdef const char *data = <const char *>cnp.PyArray_DATA(x)
+    cdef char *to = <char *>cnp.PyArray_DATA(out)
+    cdef fr_combine add = sum_loop(own)
+    cdef fr_guard caller = fr_guard_open()
+    memset(to, 0, step)
+    for i in range(cnp.PyArray_DIM(x, 0)):
+        add(to, data + i * step, to, length)
+    fr_guard_close(caller)
+    return out

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastrelu import _core
 from fastrelu._core import quietly
 from fastrelu._foreign import refuse
-from fastrelu._fused import linear_or_none
+from fastrelu._fused import linear_or_none, product, sum_of_rows
 from fastrelu._options import check_flag, data_type, generator, integer
 from fastrelu._runtime import call_whole
 from fastrelu.nn.init import uniform_
@@ -198,26 +198,27 @@ class Linear(Layer):
         rows, shape, _, _ = saved
         weight, bias = self.weight, self.bias
         values = weight.data
-        if type(grad) is not np.ndarray:
+        g: NDArray[Any] = grad
+        if type(grad) is not np.ndarray or grad.dtype is not values.dtype:
             refuse(self, grad=grad)
-        g: NDArray[Any] = np.asarray(grad, values.dtype)
+            g = np.asarray(grad, values.dtype)
         if g.ndim != 2:
             g = g.reshape(len(rows), g.shape[-1])
         if weight.requires_grad:
             target = weight.gradient_target()
-            call_whole("Linear", np.matmul, rows.T, g, target.T)
+            product(rows.T, g, target.T)
             weight.add_gradient(target)
         if bias is not None and bias.requires_grad:
             target = bias.gradient_target()
             if target.size == g.shape[1]:
-                np.add.reduce(g, axis=0, out=target)
+                sum_of_rows(g, target)
             else:  # one number for all outputs
-                np.add.reduce(np.add.reduce(g, axis=0), keepdims=True, out=target)
+                quietly(np.add.reduce, quietly(np.add.reduce, g, axis=0), keepdims=True, out=target)
             bias.add_gradient(target)
         if not input_grad:
             return None
-        dx: NDArray[Any] = call_whole("Linear", np.matmul, g, values)
-        return dx.reshape(shape)
+        dx = product(g, values)
+        return dx if len(shape) == 2 else dx.reshape(shape)
 
     def extra_repr(self) -> str:
         """Return the sizes."""
