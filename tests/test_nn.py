@@ -21,6 +21,7 @@ from fastrelu import activations, nn, optim
 from fastrelu.nn import losses as nn_losses
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -1163,6 +1164,35 @@ def test_gradient_memory() -> None:
     assert layer.weight.grad is None
     assert backward() is first
     assert (first == 4).all()
+
+
+@pytest.mark.parametrize("after_a_step", [False, True])
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize(
+    "trained",
+    [nn.Linear(3, 3, rng=0), *(layer for layer in LAYERS if {p.shape for p in layer.parameters()} in ({(3,)}, {(1,)}))],
+    ids=repr,
+)
+def test_gradient_of_a_parameter_as_that_of_the_output(trained: nn.Module, alone: bool, after_a_step: bool) -> None:
+    """Backward adds to the gradients of parameters, and does not change what it was given before it has read it."""
+
+    def gradients(name: str, taken: Callable[[Any], Any]) -> list[Any]:
+        layer = copy.deepcopy(trained)
+        model = layer if alone else nn.Sequential(layer)
+        model(x.copy())  # some work in place
+        model.backward(np.cos(x))
+        if after_a_step:
+            optim.SGD(model.parameters(), lr=0.0).step()
+        parameter = getattr(layer, name)
+        given = np.broadcast_to(taken(parameter.grad), x.shape)
+        model(x.copy())
+        dx = model.backward(given, input_grad=True)
+        return [dx, *(np.copy(p.grad) for p in layer.parameters() if p.grad is not None)]
+
+    x = np.linspace(-2, 2, 9, dtype=np.float32).reshape(3, 3)
+    for name, _ in trained.named_parameters():
+        for got, wanted in zip(gradients(name, np.asarray), gradients(name, np.copy), strict=True):
+            assert np.array_equal(got, wanted)
 
 
 def test_parameter_is_an_array() -> None:

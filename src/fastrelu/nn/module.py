@@ -17,6 +17,7 @@ from fastrelu._entries import entries
 from fastrelu._options import check_flag
 from fastrelu._read_only import let_go_all
 from fastrelu._steps import new_update, updates
+from fastrelu._walk import parameters_of, part_from_parameters
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter, check_backward_flags, is_half, native
 from fastrelu.nn.record import HERE, Alone, Off, Record, Saved, everything, flat, keep, refuse_changed, release, where
 
@@ -796,6 +797,10 @@ class Layer(Module):
         if since != updates[0]:
             refuse_changed(self, self, self._reads(saved, input_grad), since)
         release(self)
+        if self._learns:
+            gradients = {0: grad}
+            part_from_parameters(gradients, parameters_of([((self, (), (), saved), input_grad)], Parameter))
+            grad = gradients[0]
         return self._go_back(grad, saved, input_grad=input_grad, overwrite_grad=overwrite_grad)
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:
