@@ -1298,6 +1298,27 @@ def test_dropout() -> None:
         layer.train()(np.ones(3, int))
 
 
+@pytest.mark.parametrize("bits", ["PCG64", "PCG64DXSM", "SFC64", "Philox", "MT19937"])
+def test_dropout_draws_random_integers(bits: str) -> None:
+    """The draws are those of Generator.integers, whatever the source was asked before, and leave it in the same state."""
+    ours, numpys = (np.random.Generator(getattr(np.random, bits)(3)) for _ in range(2))
+    layer = nn.Dropout(0.25, rng=ours)
+    for size in (0, 1, 2, 7, 1000):
+        for source in (ours, numpys):
+            source.integers(0, 9, dtype=np.uint32)  # keeps the other half of what it drew
+        words = numpys.integers(0, 2**64, (size + 1) // 2, np.uint64).view(np.uint32)[:size]
+        assert np.array_equal(layer(np.ones(size)) > 0, words >= 2**30)
+        assert repr(ours.bit_generator.state) == repr(numpys.bit_generator.state)
+
+
+def test_concatenate_keeps_its_axis_for_backward() -> None:
+    """The gradients are those of the call, also if the axis has changed since."""
+    layer = nn.Concatenate(0)
+    layer(np.ones((1, 3)), np.ones((2, 3)))
+    layer.axis = 1
+    assert [dx.shape for dx in layer.backward(np.ones((3, 3)))] == [(1, 3), (2, 3)]
+
+
 @pytest.mark.parametrize("inplace", [False, True])
 @pytest.mark.parametrize("shape", [(), (0, 3), (1,), (1001,), (7, 13, 5)], ids=str)
 def test_dropout_selects(shape: tuple[int, ...], inplace: bool) -> None:

@@ -67,6 +67,11 @@ def refuse_mask(name: str, value: object) -> None:
 
 def refuse(name: object, **operands: object) -> None:
     """Refuse operands whose type decides what a ufunc does with them, for functions that are no ufuncs."""
+    for value in operands.values():
+        if type(value) is not np.ndarray:
+            break
+    else:  # plain arrays, which the question below would take longer than a small call
+        return
     for operand, value in _unpacked(operands):
         if is_foreign(value):
             raise _no(name, operand, value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -46,7 +45,7 @@ class _Joining(Layer):
         values = self._converted(inputs)
         y = self._join(values)
         if self.training or self._saved or watching():
-            save(self, inputs, (y,), (self._kept(values), np.shape(y), self._kept_parameters(inputs)))
+            save(self, inputs, (y,), (self._kept(values), _shape(y), self._kept_parameters(inputs)))
         return y
 
     def _converted(self, inputs: tuple[Any, ...]) -> list[Any]:
@@ -83,7 +82,7 @@ class _Joining(Layer):
 
     def _kept(self, values: list[Any]) -> list[Any]:
         """Return what the gradients need of the inputs: here their shapes."""
-        return [np.shape(x) for x in values]
+        return [_shape(x) for x in values]
 
     def _kept_parameters(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:  # noqa: ARG002  Multiply keeps some
         """Return the inputs that are parameters of whose values the gradients consist; None for the others."""
@@ -164,9 +163,7 @@ class Multiply(_Joining):
         return [x for i, x in enumerate(given) if x is not None and any(needed[j] for j in range(len(given)) if j != i)]
 
     def _share(self, grad: NDArray[Any], kept: list[Any], i: int) -> NDArray[Any]:
-        return _summed(
-            functools.reduce(operator.mul, [x for j, x in enumerate(kept) if j != i], grad), np.shape(kept[i])
-        )
+        return _summed(functools.reduce(operator.mul, [x for j, x in enumerate(kept) if j != i], grad), _shape(kept[i]))
 
 
 class Concatenate(_Joining):
@@ -195,22 +192,26 @@ class Concatenate(_Joining):
         self.axis = axis
 
     def _join(self, values: list[Any]) -> Any:
-        shapes = [np.shape(x) for x in values]
-        if not -len(shapes[0]) <= self.axis < len(shapes[0]):
-            raise ValueError(f"{self!r}: arrays of shape {shapes[0]} have no such axis")
-        axis = self.axis % len(shapes[0])
-        if len({(len(shape), shape[:axis], shape[axis + 1 :]) for shape in shapes}) > 1:
-            raise ValueError(f"{self!r} cannot join arrays of shapes {', '.join(map(str, shapes))}")
-        return np.concatenate(values, axis)
+        try:
+            return np.concatenate(values, self.axis)
+        except ValueError:
+            shapes = [_shape(x) for x in values]
+            if not -len(shapes[0]) <= self.axis < len(shapes[0]):
+                raise ValueError(f"{self!r}: arrays of shape {shapes[0]} have no such axis") from None
+            raise ValueError(f"{self!r} cannot join arrays of shapes {', '.join(map(str, shapes))}") from None
 
     def _kept(self, values: list[Any]) -> list[Any]:
-        """Return the place of each input in the result."""
-        axis = self.axis % np.ndim(values[0])
-        ends = itertools.accumulate((np.shape(x)[axis] for x in values), initial=0)
-        return [(slice(None),) * axis + (slice(*pair),) for pair in itertools.pairwise(ends)]
+        """Return the axis, and where each input begins and ends along it in the result."""
+        axis, kept, begin = self.axis, [], 0
+        for x in values:
+            end = begin + x.shape[axis]
+            kept.append((axis, begin, end))
+            begin = end
+        return kept
 
     def _share(self, grad: NDArray[Any], kept: list[Any], i: int) -> NDArray[Any]:
-        part: NDArray[Any] = grad[kept[i]]
+        axis, begin, end = kept[i]
+        part: NDArray[Any] = grad[(slice(None),) * (axis % grad.ndim) + (slice(begin, end),)]
         return part
 
     def extra_repr(self) -> str:
@@ -218,9 +219,15 @@ class Concatenate(_Joining):
         return f"axis={self.axis}"
 
 
+def _shape(x: Any) -> tuple[int, ...]:
+    """Return the shape of an array or a number, which np.shape would ask longer than a small sum takes."""
+    shape: tuple[int, ...] = getattr(x, "shape", ())
+    return shape
+
+
 def _broadcast(layer: Layer, function: Any, values: list[Any]) -> Any:
     """Return a sum or product as a new array."""
-    shapes = [getattr(x, "shape", ()) for x in values]
+    shapes = [_shape(x) for x in values]
     try:
         if shapes.count(shapes[0]) < len(shapes):  # the question takes longer than a small sum
             np.broadcast_shapes(*shapes)

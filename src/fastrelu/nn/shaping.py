@@ -92,7 +92,7 @@ class _Reshaping(Layer):
         return shape
 
     def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> NDArray[Any]:
-        return np.reshape(grad, saved[0])
+        return grad.reshape(saved[0]) if type(grad) is np.ndarray else np.reshape(grad, saved[0])
 
 
 class Flatten(_Reshaping):
@@ -119,7 +119,7 @@ class Flatten(_Reshaping):
         self.end_dim = end_dim
 
     def _new_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        first, last = (_axis(axis, len(shape)) for axis in (self.start_dim, self.end_dim))
+        first, last = _axis(self.start_dim, len(shape)), _axis(self.end_dim, len(shape))
         if last < first:
             raise ValueError(f"{self!r} cannot join axes {first} to {last}")
         return *shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]
