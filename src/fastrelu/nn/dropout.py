@@ -13,7 +13,7 @@ from fastrelu._options import real_number
 from fastrelu._packed import words_from
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import Parameter
-from fastrelu.nn.random import Random
+from fastrelu.nn.random import Random, random_words
 from fastrelu.nn.record import save, watching, writable
 from fastrelu.runtime import isa
 
@@ -101,7 +101,7 @@ class Dropout(Random, Layer):
         limit = round(self.p * 2**32)
         if limit == 2**32:
             return np.zeros((n + 7) // 8, np.uint8)
-        words = self._generator().integers(0, 2**64, (n + 1) // 2, np.uint64)
+        words = random_words(self._generator(), (n + 1) // 2)
         return words_from("Dropout", isa, words.view(np.uint32)[:n], limit)
 
     def _scale(self) -> float:

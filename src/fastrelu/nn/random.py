@@ -6,9 +6,22 @@ import os
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastrelu._entries import entries
 from fastrelu._options import generator
+
+# Bit generators whose raw numbers are Generator.integers of 64 bits.
+_OF_64_BITS = frozenset({np.random.PCG64, np.random.PCG64DXSM, np.random.SFC64, np.random.Philox})
+
+
+def random_words(source: np.random.Generator, n: int) -> NDArray[np.uint64]:
+    """Return n random integers of 64 bits; a generator takes longer for its arguments than for a few of them."""
+    bits = source.bit_generator
+    if type(source) is np.random.Generator and type(bits) in _OF_64_BITS:
+        words: NDArray[np.uint64] = bits.random_raw(n)
+        return words
+    return source.integers(0, 2**64, n, np.uint64)
 
 
 class Random:
