@@ -118,19 +118,28 @@ cdef int _find_type(Learned learned, list operands) except -1:
     """The type of the gradient, found by a call on empty data, which also checks types and domains."""
     cdef cnp.ndarray x
     cdef int dtype = 0
-    cdef bint plain = type(operands[1]) is cnp.ndarray
+    cdef bint plain = type(operands[1]) is cnp.ndarray, numbers = False
+    cdef list stand_ins = []
     if plain:
         x = operands[1]
         dtype = cnp.PyArray_TYPE(x)
         plain = _runtime.has_kernels(dtype)
     if plain and type(operands[0]) is cnp.ndarray and cnp.PyArray_TYPE(<cnp.ndarray>operands[0]) == dtype:
+        nothing = _nothing[dtype]
         for value in operands[2:]:
-            plain = plain and type(value) is not cnp.ndarray
+            if type(value) is not cnp.ndarray:
+                numbers = True
+                stand_ins.append(value)
+            elif cnp.PyArray_TYPE(<cnp.ndarray>value) == dtype and cnp.PyArray_NDIM(<cnp.ndarray>value) > 0:
+                stand_ins.append(nothing)
+            else:
+                plain = False
+                break
         if plain:  # only numbers are left to check
-            nothing = _nothing[dtype]
-            _core_call(learned.backward, None, True, nothing, nothing, *operands[2:])
+            if numbers:
+                _core_call(learned.backward, None, True, nothing, nothing, *stand_ins)
             return dtype
-    cdef list stand_ins = []
+    stand_ins = []
     for k, value in enumerate(operands):
         is_data = k < 2 or (type(value) is cnp.ndarray and np.ndim(value) > 0)
         stand_ins.append(np.empty(0, value.dtype) if is_data and type(value) is cnp.ndarray else value)

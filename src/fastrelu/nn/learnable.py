@@ -72,7 +72,7 @@ class Learnable(Activation):
 
     def _learned(self) -> list[Parameter]:
         """Return the learned parameters in the order of the function's arguments."""
-        return [value for _, value in self._own_parameters()]
+        return [value for value in vars(self).values() if isinstance(value, Parameter)]
 
     def _output_determines(self) -> bool:
         return not self._learned() and super()._output_determines()
@@ -117,7 +117,8 @@ class Learnable(Activation):
         """Add the gradients with respect to the function's arguments to those of the learned parameters."""
         for parameter, gradient in zip(learned, gradients, strict=True):
             if parameter.requires_grad:
-                parameter.add_gradient(np.asarray(gradient, parameter.dtype).reshape(parameter.shape))
+                values = parameter.data
+                parameter.add_gradient(np.asarray(gradient, values.dtype).reshape(values.shape))
 
     def extra_repr(self) -> str:
         """Return the fixed parameters, or the number of learned ones."""
