@@ -895,3 +895,20 @@ def test_parameters_of_another_class() -> None:
         p.grad = np.array([1.0, 2.0])
         optimizer.step()
         assert p.data.tolist() == wanted
+
+
+@each_optimizer
+def test_attributes_that_nobody_reads(name: str, options: dict[str, Any]) -> None:
+    """A misspelled option is an error, also of a copy; subclasses have attributes of their own."""
+    kind = getattr(optim, name)
+    made = kind([nn.Parameter(np.ones(2))], **options)
+    for optimizer in (made, copy.copy(made), copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+        with pytest.raises(
+            AttributeError, match=f"{name} has no option 'learning_rate' .* be set, only lr, .*weight_decay"
+        ):
+            optimizer.learning_rate = 3
+        optimizer.state = {}
+        optimizer.step = lambda: None  # replaced by a user, as schedules do
+    optimizer = type("Own", (kind,), {})([nn.Parameter(np.ones(2))])
+    optimizer.warmup = 3
+    assert copy.deepcopy(optimizer).warmup == 3

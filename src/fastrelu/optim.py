@@ -114,7 +114,13 @@ class Optimizer:
         return value
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name not in self.__dict__.get("_defaults", ()):
+        options = self.__dict__.get("_defaults")
+        if options is None or name not in options:
+            # A class of a user's own may have attributes of its own.
+            own = type(self).__module__ != __name__ or hasattr(type(self), name) or name in self.__dict__
+            if options is not None and not own:
+                known = ", ".join(options)
+                raise AttributeError(f"{type(self).__name__} has no option {name!r} that could be set, only {known}")
             super().__setattr__(name, value)
             return
         for group in self.param_groups:
