@@ -483,8 +483,8 @@ cdef void _lay_out(_Job job, _Work *work, _Axis *axis, char *blocks, char *copie
     cdef bint c = True, f = True
     cdef cnp.ndarray array
     memset(work, 0, sizeof(_Work))
-    work.rule, work.arrays, work.wide = <PyObject *>job.rule, _arrays_of(job, arrays), (
-        cnp.PyArray_TYPE(job.data) == cnp.NPY_DOUBLE)
+    work.rule, work.arrays = <PyObject *>job.rule, _arrays_of(job, arrays)
+    work.wide = cnp.PyArray_TYPE(job.data) == cnp.NPY_DOUBLE
     work.decays, work.begins, work.aligned, work.copies, work.axis = job.rule.decays, job.begins, True, copies, axis
     for k in range(BLOCKS):
         work.blocks[k] = blocks + k * _block_bytes(job)
