@@ -77,7 +77,7 @@ XARRAY = r"TypeError: use xarray.apply_ufunc .* Here: xarray.apply_ufunc\(fr.ufu
 # What differs from the functions of single elements: (result, in place and out=).
 DIFFERENT = {
     "numpy.ma.MaskedArray": (r"TypeError: where=~x\.mask", r"TypeError: where=~x\.mask"),
-    "__dlpack__": ("TypeError: takes real numbers, not object", "itself"),
+    "__dlpack__": ("TypeError: takes real numbers, not Exchanged", "itself"),
     "pandas.Series of Float32": (
         r"TypeError: pandas' type Float32, whose missing values .* x.astype\(float\) first",
         r"TypeError: pandas' type Float32, whose missing values",

@@ -395,7 +395,7 @@ def test_outputs_of_other_types() -> None:
         (
             lambda x: fused.bias_act_backward(x, x, {}, "relu"),
             TypeError,
-            "backward takes bool, .*; bias has the type obj",
+            "backward takes bool, .*; bias has the type dict",
         ),
         (lambda x: fused.bias_act(x, x[0], "relu_backward"), ValueError, "no element-wise activation named"),
         (
