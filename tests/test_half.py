@@ -19,7 +19,7 @@ from programs import run_python
 from specs import FORWARD, FROM_OUTPUT, SPECS
 
 import fastrelu as fr
-from fastrelu import _core, _runtime, diagnostics, nn
+from fastrelu import _core, _fused, _runtime, diagnostics, gated_units, nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -577,6 +577,37 @@ def test_fused_passes(half: np.dtype[Any], precision: Precision) -> None:
             assert_same_bits(fr.crelu_backward_from_output(both, both), risen - fallen)
             gate, value = np.minimum(x, half.type(2)), fr.hard_tanh(residual, -2.0, 2.0) + half.type(1)
             assert_same_bits(fr.swiglu((x, residual), limit=2.0, offset=1.0), fr.silu(gate) * value)
+
+
+def test_sums_and_products_of_mixed_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have NumPy's bits for all types of operands and `out`, but its loops for 16 bits, which are slow, do not run."""
+    rng, run, shape = np.random.default_rng(0), _runtime.call_whole, (9, 62)
+    halves = [*HALVES, np.dtype(">f2")]
+    types = [*halves, *(np.dtype(name) for name in ("f4", "f8", "i1", "u1", "i2", "i4", "?"))]
+
+    def watched(name: str, function: Any, *operands: Any) -> Any:
+        result = run(name, function, *operands)  # raises where NumPy refuses `out`
+        slow = [array for array in operands if isinstance(array, np.ndarray) and array.dtype in halves]
+        assert not (isinstance(function, np.ufunc) and any(array.size > 62 for array in slow)), (function, operands)
+        return result
+
+    monkeypatch.setattr(gated_units, "call_whole", watched)
+    values = [rng.normal(0, 9, shape).astype(dtype) if dtype != "?" else rng.random(shape) > 0.5 for dtype in types]
+    for a, full, into in itertools.product(values, values, (None, *types)):
+        if not any(dtype in halves for dtype in (a.dtype, full.dtype, into) if dtype is not None):
+            continue
+        for b, (how, function) in itertools.product(
+            (full, full[0]), ((_fused.ADD, np.add), (_fused.MULTIPLY, np.multiply))
+        ):
+            expected = function(a, b)
+            out = None if into is None else np.empty(shape, into)
+            if into is not None and not np.can_cast(expected.dtype, into, "same_kind"):
+                with pytest.raises(TypeError, match="Cannot cast ufunc"):
+                    gated_units.combined("f", how, a, b, out)
+                continue
+            found = gated_units.combined("f", how, a, b, out)
+            assert out is None or found is out
+            assert_same_bits(found, expected if into is None else expected.astype(into))
 
 
 @each_half

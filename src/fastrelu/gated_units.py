@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import _gated, activations
 from fastrelu._core import (
+    as_half,
     as_native,
     check_types,
     copy_into,
@@ -392,9 +393,11 @@ def _as_type(name: str, array: Any, kind: np.dtype[Any]) -> Any:
     return array if array.dtype == kind else call_whole(name, methodcaller("astype", kind), array)
 
 
-def is_16_bit(array: Any) -> bool:
-    """Whether it is a plain array of a type of 16 bits, and so large that NumPy takes longer than a pass of ours."""
-    return type(array) is np.ndarray and array.itemsize == 2 and array.size >= _MANY and array.dtype.kind not in "iu"
+def is_16_bit(*arrays: Any) -> bool:
+    """Whether one is a plain array of a type of 16 bits, and one so large that NumPy takes longer than a pass of ours."""
+    plain = [array for array in arrays if type(array) is np.ndarray]
+    halves = [array for array in plain if array.itemsize == 2 and array.dtype.kind not in "iu"]
+    return bool(halves) and max(array.size for array in plain) >= _MANY
 
 
 def _widened(name: str, array: Any) -> Any:
@@ -402,17 +405,38 @@ def _widened(name: str, array: Any) -> Any:
     return call_whole(name, as_native, array) if is_16_bit(array) else array
 
 
+def _narrowed(kind: np.dtype[Any], array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array in a type of 16 bits, which has all its numbers."""
+    return array if array.dtype == kind else as_half(as_native(array).astype(np.float32, copy=False), kind)
+
+
 def combined(name: str, how: int, a: Any, b: Any, out: NDArray[Any] | None = None) -> Any:
-    """Return the sum or the product of two arrays as NumPy rounds it, in `out` if it is given."""
-    first, second = is_16_bit(a), is_16_bit(b)
-    if first and type(b) is np.ndarray and b.dtype == a.dtype:
-        results = call_fused(name, ((kernels["identity"], (a,), ((0, how, b),), out),))
-        if results is not None:
-            return results[0]
-    elif (first or second) and getattr(b if first else a, "dtype", None) in _USUAL:
-        a, b = _widened(name, a), _widened(name, b)
+    """Return the sum or the product of two arrays as NumPy rounds it, in `out` if it is given.
+
+    NumPy's loops over 16-bit types, and its casts to and from them, take up to a hundred times as long as ours.
+    """
     function = np.add if how == ADD else np.multiply
+    if type(a) is type(b) is np.ndarray and is_16_bit(a, b, out):
+        kind = joint_dtype(a, b) if is_16_bit(a, b) else np.result_type(a, b)
+        if out is not None and kind != out.dtype and 2 in {kind.itemsize, out.itemsize} and _fits(a, b, kind, out):
+            call_whole(name, copy_into, out, combined(name, how, a, b))
+            return out
+        if is_16_bit(a, b) and kind.itemsize == 2:
+            a, b = (call_whole(name, functools.partial(_narrowed, kind), array) for array in (a, b))
+            results = call_fused(name, ((kernels["identity"], (a,), ((0, how, b),), out),))
+            if results is not None:
+                return results[0]
+        else:
+            a, b = (call_whole(name, as_native, array) for array in (a, b))
+    elif getattr(b if is_16_bit(a) else a, "dtype", None) in _USUAL:
+        a, b = _widened(name, a), _widened(name, b)
     return call_whole(name, function, a, b) if out is None else call_whole(name, function, a, b, out)
+
+
+def _fits(a: NDArray[Any], b: NDArray[Any], kind: np.dtype[Any], out: NDArray[Any]) -> bool:
+    """Whether a result of a type can be cast into `out`, and is not repeated there; if not, NumPy says why."""
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    return np.can_cast(kind, out.dtype, "same_kind") and out.flags.writeable and out.shape == shape
 
 
 def broadcasts(array: Any, shape: tuple[int, ...]) -> bool:
