@@ -210,8 +210,34 @@ FR_CONVERT(fr_swap8, uint64_t, uint64_t, FR_SWAPPED_8(x[i]))
 
 /* --- Masks --- */
 
-/* Stores the elements whose byte in the mask is not 0; never writes to others, not even their own value. Eight at a
- * time: all, none or some of them. */
+#define FR_EIGHT_ONES 0x0101010101010101u
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+static inline int fr_first_bit(uint32_t x) {
+    unsigned long at;
+    _BitScanForward(&at, x);
+    return (int)at;
+}
+#define FR_FIRST_BIT fr_first_bit
+#else
+#define FR_FIRST_BIT __builtin_ctz
+#endif
+
+/* Eight bytes, the first the lowest: compilers make one load of it. */
+static inline uint64_t fr_eight_of(const unsigned char *b) {
+    return b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 | (uint64_t)b[3] << 24 | (uint64_t)b[4] << 32 |
+           (uint64_t)b[5] << 40 | (uint64_t)b[6] << 48 | (uint64_t)b[7] << 56;
+}
+
+/* A bit for each of eight bytes that is not 0: the product moves the lowest bit of byte k to bit 56 + k. */
+static inline uint32_t fr_places_of(uint64_t eight) {
+    const uint64_t low = 0x7f7f7f7f7f7f7f7fu, any = ((eight & low) + low) | eight; /* the highest bit of each byte */
+    return (uint32_t)((any >> 7 & FR_EIGHT_ONES) * 0x0102040810204080u >> 56);
+}
+
+/* Stores the elements whose byte in the mask is not 0; never writes to others, not even their own value. */
+#if defined(__AVX2__)
+/* Eight at a time: all, none or some of them. */
 #define FR_STORE_MASKED(size, type, some)                                                    \
     static void fr_masked##size(const char *from, const char *mask, char *to, ptrdiff_t n) { \
         const type *x = (const type *)from;                                                  \
@@ -221,16 +247,12 @@ FR_CONVERT(fr_swap8, uint64_t, uint64_t, FR_SWAPPED_8(x[i]))
             uint64_t eight;                                                                  \
             memcpy(&eight, mask + i, 8);                                                     \
             if (eight == 0) continue;                                                        \
-            if (eight == 0x0101010101010101u) memcpy(y + i, x + i, 8 * sizeof(type));        \
-            else some                                                                        \
+            if (eight == FR_EIGHT_ONES) memcpy(y + i, x + i, 8 * sizeof(type));              \
+            else some(y + i, x + i, eight);                                                  \
         }                                                                                    \
         for (; i < n; i++)                                                                   \
             if (mask[i]) y[i] = x[i];                                                        \
     }
-#define FR_SOME_ONE_BY_ONE                \
-    for (ptrdiff_t k = i; k < i + 8; k++) \
-        if (mask[k]) y[k] = x[k];
-#if defined(__AVX2__)
 static inline void fr_some4(uint32_t *y, const uint32_t *x, uint64_t eight) {
     const __m256i bytes = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)eight));
     _mm256_maskstore_epi32((int *)y, _mm256_cmpgt_epi32(bytes, _mm256_setzero_si256()),
@@ -243,15 +265,37 @@ static inline void fr_some8(uint64_t *y, const uint64_t *x, uint64_t eight) {
                                _mm256_loadu_si256((const __m256i *)(x + 4 * half)));
     }
 }
-#define FR_SOME_4 fr_some4(y + i, x + i, eight);
-#define FR_SOME_8 fr_some8(y + i, x + i, eight);
-#else
-#define FR_SOME_4 FR_SOME_ONE_BY_ONE
-#define FR_SOME_8 FR_SOME_ONE_BY_ONE
+FR_STORE_MASKED(4, uint32_t, fr_some4)
+FR_STORE_MASKED(8, uint64_t, fr_some8)
 #endif
-FR_STORE_MASKED(2, uint16_t, FR_SOME_ONE_BY_ONE)
-FR_STORE_MASKED(4, uint32_t, FR_SOME_4)
-FR_STORE_MASKED(8, uint64_t, FR_SOME_8)
+
+/* Without vectors of which some elements are stored. The places of 32 elements are found together: of a random
+ * mask a processor then mispredicts how many there are, not each of them. */
+#define FR_STORE_PLACES(size, type)                                                          \
+    static void fr_masked##size(const char *from, const char *mask, char *to, ptrdiff_t n) { \
+        const type *x = (const type *)from;                                                  \
+        type *y = (type *)to;                                                                \
+        for (ptrdiff_t i = 0; i < n; i += 32) {                                              \
+            const ptrdiff_t m = n - i < 32 ? n - i : 32;                                     \
+            uint32_t places = 0;                                                             \
+            ptrdiff_t k = 0;                                                                 \
+            for (; k + 8 <= m; k += 8) {                                                     \
+                const uint64_t eight = fr_eight_of((const unsigned char *)mask + i + k);     \
+                if (eight == FR_EIGHT_ONES) memcpy(y + i + k, x + i + k, 8 * sizeof(type));  \
+                else places |= fr_places_of(eight) << k;                                     \
+            }                                                                                \
+            for (; k < m; k++) places |= (uint32_t)(mask[i + k] != 0) << k;                  \
+            for (; places; places &= places - 1) {                                           \
+                const int at = FR_FIRST_BIT(places);                                         \
+                y[i + at] = x[i + at];                                                       \
+            }                                                                                \
+        }                                                                                    \
+    }
+FR_STORE_PLACES(2, uint16_t)
+#if !defined(__AVX2__)
+FR_STORE_PLACES(4, uint32_t)
+FR_STORE_PLACES(8, uint64_t)
+#endif
 
 /* --- Tables of 256 bytes --- */
 
