@@ -92,6 +92,30 @@ def test_scales_whose_quotients_are_hardest_to_round(isa: str, x_type: Any) -> N
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("x_type", ["float16", "bfloat16"])
+@each_type
+def test_dequantize_to_16_bits_rounds_once(isa: str, x_type: str, dtype: str) -> None:
+    """Scales of every exponent, and those of products beside the middle between two numbers of 16 bits."""
+    rng, half = np.random.default_rng(0), dtype_named(x_type)
+    every = rng.integers(1, 0x7F800000, 1000, np.uint32).view(np.float32)
+    below = rng.integers(0, 0x7BFE, 300).astype(np.uint16)
+    middle = (below.view(half).astype(np.float64) + (below + 1).astype(np.uint16).view(half).astype(np.float64)) / 2
+    hard = (middle.clip(1e-36) / rng.integers(1, 256, 300)).astype(np.float32).view(np.uint32)[
+        :, np.newaxis
+    ] + np.arange(-2, 3)
+    scales = np.concatenate([every, hard.astype(np.uint32).ravel().view(np.float32)])
+    q = np.arange(256).astype(np.uint8).view(dtype)[:, np.newaxis].repeat(len(scales), 1)
+    for zero in (np.iinfo(dtype).min, 3, np.iinfo(dtype).max):
+        exact = (q.astype(np.float64) - zero) * scales.astype(np.float64)
+        wanted, out = _core.as_half(exact, half), np.empty(q.shape, half)
+        _quantized.dequantize("d", isa, q, scales, zero, out, 1)
+        assert_same_bits(out, wanted)
+        for k in range(0, len(scales), 97):
+            _quantized.dequantize("d", isa, q[:, k].copy(), scales[k], zero, out[:, k])
+        assert_same_bits(out, wanted)
+
+
+@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("x_type", DTYPES, ids=str)
 def test_every_size_and_instruction_set(isa: str, x_type: Any) -> None:
     """Every size gives NumPy's results, and nothing is written beside them."""

@@ -94,6 +94,11 @@ cdef void _lay_out(const _Channels *job, const _parameter *numbers, Py_ssize_t f
     cdef _parameter wide[_WIDE]
     cdef int j
     while i < n:
+        if inner == 1:  # as they lie
+            stop = min(count - channel, n - i)
+            memcpy(to + i, numbers + channel, stop * sizeof(_parameter))
+            i, channel = i + stop, 0
+            continue
         if inner < _WIDE:
             stop = min(stop, n)
             wide[0] = numbers[channel]
@@ -334,13 +339,13 @@ def quantize(str name, str isa, forward, tuple numbers, cnp.ndarray x not None, 
 
 
 def dequantize(str name, str isa, cnp.ndarray q not None, scale, zero, cnp.ndarray out not None, axis=None):
-    """Write ``(q - zero) * scale`` of bytes into `out`, rounded once; a 16-bit result is computed in float64."""
+    """Write ``(q - zero) * scale`` of bytes into `out`, rounded once."""
     cdef fr_packed_plan plan
     cdef _Channels channels
     cdef int dtype = _byte_type_of(q, name), out_dtype = _type_of(out, name)
     cdef list kept = []
     _clear(&plan)
-    _set_type(&plan, out_dtype, 1, isa)
+    _set_type(&plan, out_dtype, 0, isa)
     _set_scale(&plan, &channels, q, scale, zero, axis, _dtype_of(&plan), kept, name)
     plan.is_signed = dtype == cnp.NPY_BYTE
     plan.step = FR_PACKED_DEQUANTIZE
@@ -461,11 +466,6 @@ cdef int _plain_bytes(object x) noexcept:
     return cnp.PyArray_TYPE(<cnp.ndarray>x)
 
 
-cdef bint _is_narrow(const fr_packed_plan *plan, int dtype) noexcept:
-    """Are scales of this type of the kernel rounded to float32 first? They are beside numbers of 16 bits."""
-    return plan.store != NULL and dtype == cnp.NPY_DOUBLE
-
-
 cdef bint _take_scale(fr_packed_plan *plan, object scale, object zero, int dtype, bint signed, double *to) except -1:
     """Hand a scale and a zero point of a type of bytes to a plan; False unless they are numbers that need no check."""
     cdef double value
@@ -475,7 +475,7 @@ cdef bint _take_scale(fr_packed_plan *plan, object scale, object zero, int dtype
     value, point = PyFloat_AS_DOUBLE(scale), zero
     if not 2.0 ** -100 < value < 2.0 ** 100 or not (-128 <= point <= 127 if signed else 0 <= point):
         return False
-    plan.scale = _take_number(<float>value if _is_narrow(plan, dtype) else value, dtype, &to[0])
+    plan.scale = _take_number(value, dtype, &to[0])
     plan.zero = _take_number(point, dtype, &to[1])
     return True
 
@@ -567,9 +567,8 @@ cdef object _plain_numbers(_Channels *channels, int which, object value, double 
     """
     cdef cnp.npy_intp count = channels.along.count
     cdef cnp.ndarray given, to = None
-    cdef bint fits, integers = which == 1, narrow = not integers and _is_narrow(channels.plan, dtype)
+    cdef bint fits, integers = which == 1
     cdef int own
-    cdef Py_ssize_t i
     cdef void *memory = &channels.few[which]
     if type(value) is cnp.ndarray:
         given = value
@@ -579,7 +578,7 @@ cdef object _plain_numbers(_Channels *channels, int which, object value, double 
             return None
         fits = own == <int>(cnp.NPY_BYTE if least < 0 else cnp.NPY_UBYTE)  # the type has no other numbers
         if count > _FEW:
-            if not fits and not _are_within(given, least, most, cnp.NPY_FLOAT if narrow else dtype):
+            if not fits and not _are_within(given, least, most, dtype):
                 return None
         if count > _FEW and integers and count == channels.plan.n:
             channels.codes, channels.code = cnp.PyArray_BYTES(given), own
@@ -588,7 +587,7 @@ cdef object _plain_numbers(_Channels *channels, int which, object value, double 
             channels.numbers[which] = channels.codes
             return given
         if count > _FEW:
-            to = given if own == dtype and not narrow else _runtime.fresh(1, &count, dtype, count * channels.size)
+            to = given if own == dtype else _runtime.fresh(1, &count, dtype, count * channels.size)
             memory = cnp.PyArray_DATA(to)
         if fits or (count > _FEW and (own == cnp.NPY_BYTE or own == cnp.NPY_UBYTE)):
             _convert_bytes(channels.plan, cnp.PyArray_BYTES(given), count, own == cnp.NPY_BYTE, channels.size,
@@ -607,9 +606,6 @@ cdef object _plain_numbers(_Channels *channels, int which, object value, double 
         _repeat(<char *>memory, channels.size, count * channels.size)
     else:
         return None
-    if narrow:
-        for i in range(count):
-            (<double *>memory)[i] = <float>(<double *>memory)[i]
     channels.numbers[which] = <const char *>memory
     return True if to is None else to
 
@@ -749,7 +745,7 @@ def plain_dequantize(str name, str isa, object q, object scale, object zero, obj
     if own < 0 or to < 0 or _runtime.type_of(to) < 0 or not _has_elements(q, own, name):
         return None
     _clear(&plan)
-    _set_type(&plan, to, 1, isa)
+    _set_type(&plan, to, 0, isa)
     plan.is_signed = signed
     if axis is None:
         if not _take_scale(&plan, scale, zero, _dtype_of(&plan), signed, pair):

@@ -35,6 +35,7 @@ struct fr_packed {
     fr_pack_words pack_words;
     fr_quantize quantize[FR_OWN_TYPES];
     fr_dequantize dequantize[FR_OWN_TYPES];
+    fr_dequantize dequantize_odd; /* to float, rounded to odd: rounded to 16 bits after that it is rounded once */
     void (*lookup)(const unsigned char *table, const unsigned char *x, unsigned char *y, ptrdiff_t n);
 };
 

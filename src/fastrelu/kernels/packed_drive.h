@@ -122,9 +122,10 @@ static void fr_packed_quantize(const fr_packed_plan *plan, const char *const *in
 static void fr_packed_dequantize(const fr_packed_plan *plan, const char *const *in, char *out, ptrdiff_t first,
                                  ptrdiff_t n) {
     fr_packed_block x;
+    const fr_dequantize dequantize = plan->store ? plan->loops->dequantize_odd : plan->loops->dequantize[plan->type];
     (void)first;
-    plan->loops->dequantize[plan->type](in[0], plan->scale ? plan->scale : in[1], plan->zero ? plan->zero : in[2],
-                                        !plan->scale, plan->is_signed, plan->store ? x.bytes : out, n);
+    dequantize(in[0], plan->scale ? plan->scale : in[1], plan->zero ? plan->zero : in[2], !plan->scale, plan->is_signed,
+               plan->store ? x.bytes : out, n);
     if (plan->store) plan->store(x.bytes, out, n);
 }
 

@@ -145,25 +145,46 @@ static void FN(quantize)(const char *x, const char *scale, const char *zero, int
     }
 }
 
-#define FR_DEQUANTIZE(type, scale, zero) \
-    FR_INDEPENDENT                       \
-    for (ptrdiff_t i = 0; i < n; i++) to[i] = ((store)((const type *)from)[i] - (zero)) * (scale);
-
-static void FN(dequantize)(const char *from, const char *scale, const char *zero, int several, int is_signed, char *out,
-                           ptrdiff_t n) {
-    const store *s = (const store *)scale, *z = (const store *)zero;
-    const store s0 = *s, z0 = *z;
-    store *to = (store *)out;
-    if (several && is_signed) {
-        FR_DEQUANTIZE(int8_t, s[i], z[i])
-    } else if (several) {
-        FR_DEQUANTIZE(uint8_t, s[i], z[i])
-    } else if (is_signed) {
-        FR_DEQUANTIZE(int8_t, s0, z0)
-    } else {
-        FR_DEQUANTIZE(uint8_t, s0, z0)
-    }
+#if FR_KIND == FR_LEAN
+/* a b of a small integer and a number, rounded to odd. The rounding error is exact: the product is a whole multiple of
+ * the smallest subnormal number. Its sign tells a number that is too large, and becomes the one below. Infinity becomes
+ * the largest number, which 16 bits round to infinity. */
+BODY FN(odd_product)(real a, real b) {
+#if FR_HAS_FMA
+    FN(word) product = {a * b}, error = {FMA(a, b, -product.number)};
+    const unsigned inexact = error.number != 0, over = (product.bits ^ error.bits) >> 31 & inexact;
+    product.bits = (product.bits - over) | inexact;
+    return product.number;
+#else
+    return fr_to_odd((double)a * b);
+#endif
 }
+#endif
+
+#define FR_TIMES(a, b) (a) * (b)
+#define FR_DEQUANTIZE(type, product, scale, zero) \
+    FR_INDEPENDENT                                \
+    for (ptrdiff_t i = 0; i < n; i++) to[i] = product((store)((const type *)from)[i] - (zero), scale);
+#define FR_DEQUANTIZE_LOOPS(id, product)                                                                         \
+    static void id(const char *from, const char *scale, const char *zero, int several, int is_signed, char *out, \
+                   ptrdiff_t n) {                                                                                \
+        const store *s = (const store *)scale, *z = (const store *)zero;                                         \
+        const store s0 = *s, z0 = *z;                                                                            \
+        store *to = (store *)out;                                                                                \
+        if (several && is_signed) {                                                                              \
+            FR_DEQUANTIZE(int8_t, product, s[i], z[i])                                                           \
+        } else if (several) {                                                                                    \
+            FR_DEQUANTIZE(uint8_t, product, s[i], z[i])                                                          \
+        } else if (is_signed) {                                                                                  \
+            FR_DEQUANTIZE(int8_t, product, s0, z0)                                                               \
+        } else {                                                                                                 \
+            FR_DEQUANTIZE(uint8_t, product, s0, z0)                                                              \
+        }                                                                                                        \
+    }
+FR_DEQUANTIZE_LOOPS(FN(dequantize), FR_TIMES)
+#if FR_KIND == FR_LEAN
+FR_DEQUANTIZE_LOOPS(FN(dequantize_odd), FN(odd_product))
+#endif
 
 #endif
 

@@ -182,9 +182,13 @@ static const fr_rows fr_row_table[FR_FLAVORS] = {
 
 static const fr_stats fr_stats_table = {EXACT(summarize)};
 
-static const fr_packed fr_packed_table = {
-    {pack_lean, pack_full},         {select_bits_lean, select_bits_full}, fr_pack_words32,
-    {quantize_lean, quantize_full}, {dequantize_lean, dequantize_full},   fr_lookup};
+static const fr_packed fr_packed_table = {{pack_lean, pack_full},
+                                          {select_bits_lean, select_bits_full},
+                                          fr_pack_words32,
+                                          {quantize_lean, quantize_full},
+                                          {dequantize_lean, dequantize_full},
+                                          dequantize_odd_lean,
+                                          fr_lookup};
 
 extern const fr_tables FR_JOIN(fr_tables_, FR_ISA);
 const fr_tables FR_JOIN(fr_tables_, FR_ISA) = {fr_op_table,   FR_STREAM,       &fr_convert_table, fr_row_table,
