@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from cases import Case, over
+from cases import Case, each_parametric_case, over
 from compare import assert_same_bits, bits
 from grid import LAYOUTS, OUT_LAYOUTS
 from specs import FORWARD, SPECS
@@ -69,6 +70,28 @@ def test_loaders(case: Case, format_: str, order: Any, isa: str) -> None:
             moved = [lay(x.astype(x.dtype.newbyteorder(order))) for x in data]
             got = case.on(isa, "fast", *moved, *case.params)
             assert_same_bits(got, expected, f"{name} {shape}")
+
+
+@pytest.mark.parametrize("kept", ["e", "f", ">e", ">f"])
+@each_parametric_case
+def test_loaders_of_parameters(case: Case, kept: str) -> None:
+    """Parameters of a row, which are converted once for a box, give what numbers give; under a mask and beside arrays too."""
+    rng, rows = np.random.default_rng(0), len(case.grid)
+    columns = [np.array(column, "e").astype(kept)[:, None] for column in zip(*case.grid, strict=True)]
+    for format_, n in itertools.product("ef", (30, 700)):
+        data = [sample((rows, n), format_, seed) for seed in range(case.ndata)]
+        values = zip(*[column.ravel().tolist() for column in columns], strict=True)
+        results = [case(*[x[row].astype("f") for x in data], *numbers) for row, numbers in enumerate(values)]
+        expected = np.stack(results).astype("e" if format_ == "e" and kept[-1] == "e" else "f")
+        full = [np.repeat(column, n, 1) for column in columns]
+        for lay in LAYOUTS.values():
+            moved = [lay(x) for x in data]
+            assert_same_bits(case(*moved, *columns), expected)
+            assert_same_bits(case(*moved, *columns[:1], *full[1:]), expected)
+            for part in (0.02, 0.6):
+                out, where = np.zeros((rows, n), "f"), rng.random((rows, n)) < part
+                case(*moved, *columns, out=out, where=where)
+                assert_same_bits(out, np.where(where, expected, 0).astype("f"))
 
 
 @pytest.mark.parametrize("stored", [*FLOATS, ">e", ">f", ">d"])

@@ -370,6 +370,40 @@ FR_COMBINE(fr_add_double, double, +)
 FR_COMBINE(fr_multiply_float, float, *)
 FR_COMBINE(fr_multiply_double, double, *)
 
+#ifdef __F16C__
+/* The same of 16-bit elements, rounded as NumPy rounds each, converted in registers as in loops.h. The last elements
+ * are copied to a step of their own. */
+#define FR_COMBINE_HALVES(id, format, operator)                                       \
+    static void id(const char *a, const char *b, char *to, ptrdiff_t n) {             \
+        enum { STEP = 32 };                                                           \
+        const uint16_t *x = (const uint16_t *)a, *y = (const uint16_t *)b;            \
+        uint16_t *z = (uint16_t *)to, last[2][STEP];                                  \
+        for (; n > 0; n -= STEP, x += STEP, y += STEP, z += STEP) {                   \
+            float left[STEP], right[STEP];                                            \
+            const int whole = n >= STEP;                                              \
+            if (!whole) {                                                             \
+                memset(last, 0, sizeof last);                                         \
+                x = memcpy(last[0], x, (size_t)n * sizeof(uint16_t));                 \
+                y = memcpy(last[1], y, (size_t)n * sizeof(uint16_t));                 \
+            }                                                                         \
+            fr_load_##format##_float_here(x, left, STEP);                             \
+            fr_load_##format##_float_here(y, right, STEP);                            \
+            FR_INDEPENDENT                                                            \
+            for (ptrdiff_t k = 0; k < STEP; k++) left[k] = left[k] operator right[k]; \
+            fr_store_##format##_float_here(left, whole ? z : last[0], STEP);          \
+            if (!whole) memcpy(z, last[0], (size_t)n * sizeof(uint16_t));             \
+        }                                                                             \
+    }
+FR_COMBINE_HALVES(fr_add_halves, half, +)
+FR_COMBINE_HALVES(fr_add_bfloats, bfloat, +)
+FR_COMBINE_HALVES(fr_multiply_halves, half, *)
+FR_COMBINE_HALVES(fr_multiply_bfloats, bfloat, *)
+#define FR_COMBINES_DIRECT \
+    {fr_add_halves, fr_multiply_halves}, { fr_add_bfloats, fr_multiply_bfloats }
+#else
+#define FR_COMBINES_DIRECT {NULL}
+#endif
+
 #if defined(__AVX2__)
 /* Adds 16 floats to sums in double, or to 0 if they are `first`; those equal to `top` are counted instead, unless that
  * is NULL. Compilers would load all before they take them apart, and select what is added after its conversion. */
@@ -421,4 +455,5 @@ static const fr_convert fr_convert_table = {
     fr_store_bfloat_double_up,
     {[2] = fr_swap2, [4] = fr_swap4, [8] = fr_swap8},
     {[2] = fr_masked2, [4] = fr_masked4, [8] = fr_masked8},
-    {{fr_add_float, fr_multiply_float}, {fr_add_double, fr_multiply_double}}};
+    {{fr_add_float, fr_multiply_float}, {fr_add_double, fr_multiply_double}},
+    {FR_COMBINES_DIRECT}};

@@ -437,15 +437,17 @@ static int fr_is_loaded(const fr_plan *plan, int operand) {
     return plan->move[operand] || plan->swap[operand] || (is_output && plan->rounded);
 }
 
-/* Does the kernel that converts by itself fit: all data and results in its format, numbers of the type it computes in?
- */
+/* Does the kernel that converts by itself fit: all data in its format, numbers of the type it computes in, and an
+ * output of its format, or of a wider one, to which its results are then converted? Terms, which have its format, are
+ * combined with operands in it. */
 static int fr_fits_direct(const fr_plan *plan, const fr_memory *memory) {
     const fr_call *call = plan->call;
     const int nin = call->ndata + call->nparams;
-    if (!call->direct || memory->nterms) return 0;
+    if (!call->direct) return 0;
     for (int j = 0; j <= nin; j++) {
-        const int number = j >= call->ndata && j < nin;
-        if (memory->swapped[j] || memory->format[j] != (number ? FR_AS_FLOAT : call->format)) return 0;
+        const int number = j >= call->ndata && j < nin, format = memory->format[j];
+        const int wider = j == nin && (format == FR_AS_FLOAT || format == FR_AS_DOUBLE);
+        if (memory->swapped[j] || !(wider || format == (number ? FR_AS_FLOAT : call->format))) return 0;
         for (int k = 0; k < plan->view.naxes && number; k++)
             if (plan->view.stride[k][j] != 0) return 0;
     }
@@ -457,20 +459,26 @@ static void fr_choose_moves(fr_plan *plan, const fr_memory *memory) {
     const fr_call *call = plan->call;
     int nin = call->ndata + call->nparams, product = 0;
     plan->converted = plan->masked = memory && memory->masked;
-    plan->rounded = memory && call->store && memory->format[nin] != call->format;
     plan->nterms = memory ? memory->nterms : 0;
     plan->direct = memory && fr_fits_direct(plan, memory);
+    plan->rounded = memory && call->store && memory->format[nin] != call->format && !plan->direct;
     plan->also = 0;
     for (int k = 0; k < plan->nterms; k++) {
         plan->changed[k] = memory->changed[k];
-        plan->how[k] = call->convert->combine[call->type][memory->how[k]];
+        plan->how[k] = plan->direct ? call->convert->direct[call->format - FR_AS_HALF][memory->how[k]]
+                                    : call->convert->combine[call->type][memory->how[k]];
         product |= plan->changed[k] == nin;
     }
     for (int j = 0; j < fr_operands(plan); j++) {
         plan->move[j] = plan->swap[j] = NULL;
         plan->size[j] = memory ? memory->size[j] : call->itemsize;
-        if (memory && j > nin + plan->masked && call->load) {
+        if (memory && j > nin + plan->masked && call->load && !plan->direct) {
             plan->move[j] = call->load;
+            plan->converted = 1;
+        }
+        if (plan->direct && j == nin && memory->format[nin] != call->format) {
+            plan->move[j] =
+                call->convert->load[memory->format[nin] == FR_AS_DOUBLE ? FR_float64 : FR_float32][call->format];
             plan->converted = 1;
         }
         if (!memory || j > nin || plan->direct) continue;
@@ -503,8 +511,8 @@ static int fr_choose_ways(fr_plan *plan) {
     plan->fused = fr_find_fused(plan);
     for (int j = 0; j < nin; j++) plan->even &= fr_is_linear(plan, j, 0) && !fr_is_loaded(plan, j);
     for (int j = 0; j < fr_operands(plan); j++) {
-        const int number = fr_is_linear(plan, j, 0) && !fr_is_loaded(plan, j);
         int parameter = j >= call->ndata && j < nin;
+        const int number = fr_is_linear(plan, j, 0) && (parameter || !fr_is_loaded(plan, j));
         if (j == nin && numbers < call->nparams) plan->fused = NULL;
         if (plan->even && j < call->ndata) plan->way[j] = FR_AS_NUMBER;
         else if (parameter && number) plan->way[j] = FR_AS_NUMBER, numbers++;
@@ -567,7 +575,9 @@ void fr_make_plan(fr_plan *plan, const fr_call *call, const fr_memory *memory, i
             joined = copied && view->naxes > 1 && view->shape[0] < FR_COPIED_ROW;
             if (copied) fr_set_boxes(plan, FR_BLOCK, joined ? FR_BLOCK : 1, FR_BLOCK);
             if (joined) fr_choose_ways(plan);
-            else if (stream) fr_set_boxes(plan, FR_MOVED / plan->size[nin], 1, plan->direct ? FR_LONG : FR_BLOCK);
+            else if (stream)
+                fr_set_boxes(plan, FR_MOVED / plan->size[nin], 1,
+                             plan->direct && !plan->converted && !plan->nterms ? FR_LONG : FR_BLOCK);
         }
     }
     ptrdiff_t size = 1;
@@ -645,13 +655,15 @@ static void fr_run_rows_along(const fr_plan *plan, const char **in, char *out, c
     }
 }
 
-/* Brings the n elements of a box of an input, or those at n places of it, into a block of the kernel's type. */
+/* Brings the n elements of a box of an input, or those at n places of it, into a block of the kernel's type; of an
+ * input that is one number that number. */
 static void fr_load_box(const fr_plan *plan, int operand, char *at, const ptrdiff_t *extent, const uint16_t *place,
                         ptrdiff_t n, char *block) {
     fr_block raw;
     const fr_move move = plan->move[operand], swap = plan->swap[operand];
     const char *from = at;
-    if (place || plan->way[operand] != FR_AS_IT_IS || (!move && !swap)) {
+    if (plan->way[operand] == FR_AS_NUMBER) n = 1;
+    else if (place || plan->way[operand] != FR_AS_IT_IS || (!move && !swap)) {
         char *to = move || swap ? (char *)&raw : block;
         if (place) fr_copy_some(plan, operand, at, extent, place, n, to, 1);
         else fr_copy_box(plan, operand, at, extent, to, 1);
@@ -696,10 +708,12 @@ static void fr_store_box(const fr_plan *plan, int operand, char *out, const ptrd
 
 enum { FR_ROUND_STEP = 128 }; /* elements that are rounded at a time: a block more would take room on the stack */
 
-/* Rounds a block to the format of the call, where NumPy would between two operations; only 16-bit formats do. */
-static void fr_round_block(const fr_call *call, fr_move store, char *block, ptrdiff_t n) {
+/* Rounds a block to the format of the call, where NumPy would between two operations; only 16-bit formats do. What is
+ * combined in them is rounded already. */
+static void fr_round_block(const fr_plan *plan, fr_move store, char *block, ptrdiff_t n) {
     uint16_t rounded[FR_ROUND_STEP];
-    if (!call->store) return;
+    const fr_call *call = plan->call;
+    if (!call->store || plan->direct) return;
     for (ptrdiff_t i = 0; i < n; i += FR_ROUND_STEP) {
         const ptrdiff_t m = n - i < FR_ROUND_STEP ? n - i : FR_ROUND_STEP;
         store(block + i * call->itemsize, (char *)rounded, m);
@@ -783,7 +797,7 @@ FR_MASK_APART void fr_run_some(const fr_plan *plan, const ptrdiff_t *offset, con
     char *results = (char *)&block[nin];
     for (int j = 0; j < nin; j++) {
         char *at = plan->view.origin[j] + offset[j];
-        in[j] = plan->way[j] == FR_AS_NUMBER ? at : (const char *)&block[j];
+        in[j] = plan->way[j] == FR_AS_NUMBER && !fr_is_loaded(plan, j) ? at : (const char *)&block[j];
         if (in[j] != at) fr_load_box(plan, j, at, extent, place, n, (char *)&block[j]);
     }
     plan->kernel(in, results, plan->even ? 1 : n);
@@ -897,7 +911,7 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             if (!fr_is_read(plan, j)) continue;
             char *at = view->origin[j] + (offset[j] + skip * view->stride[0][j]);
             int loaded = fr_is_loaded(plan, j),
-                copied = plan->way[j] == FR_BY_COPY || (loaded && plan->way[j] == FR_AS_IT_IS);
+                copied = plan->way[j] == FR_BY_COPY || (loaded && plan->way[j] != FR_COPY_ONCE);
             if (copied && !(kept && view->stride[0][j] == 0))
                 fr_load_box(plan, j, at, extent, NULL, n, (char *)&block[j]);
             in[j] = plan->way[j] >= FR_BY_COPY || loaded ? (const char *)&block[j] : at;
@@ -915,7 +929,7 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
             if (j == nin) to = (char *)&block[nin]; /* the term may be the output */
             else {
                 plan->how[k](in[j], in[first_term + k], (char *)&block[nin], n);
-                fr_round_block(call, call->convert->store[call->type][call->format], (char *)&block[nin], n);
+                fr_round_block(plan, call->convert->store[call->type][call->format], (char *)&block[nin], n);
                 in[j] = (const char *)&block[nin];
             }
         }
@@ -925,7 +939,7 @@ static void fr_run_boxes(const fr_plan *plan, ptrdiff_t first, ptrdiff_t last) {
         } else fr_run_kernel(plan, in, to, also_to, n);
         for (int k = 0; k < plan->nterms; k++) {
             if (plan->changed[k] != nin || plan->fused) continue;
-            fr_round_block(call, call->store, to, n);
+            fr_round_block(plan, call->store, to, n);
             plan->how[k](to, in[first_term + k], last_to, n);
             to = last_to;
         }

@@ -96,6 +96,8 @@ typedef struct {
     fr_move swap[9];  /* of the byte order, by the size of an element */
     void (*masked[9])(const char *from, const char *mask, char *to, ptrdiff_t n);
     fr_combine combine[FR_OWN_TYPES][FR_COMBINATIONS];
+    /* The same of elements of a type without kernels, rounded to it; not NULL where kernels convert by themselves */
+    fr_combine direct[FR_TYPES - FR_OWN_TYPES][FR_COMBINATIONS];
 } fr_convert;
 typedef struct fr_rows fr_rows;     /* softmax and its like: rows.h */
 typedef struct fr_sums fr_sums;     /* gradients with respect to parameters: sums.h */
