@@ -526,6 +526,14 @@ def test_gradient_of_a_bias_is_summed_in_double(kind: Any, axis: int) -> None:
     for found, total in ((dx, dbias), again):
         rest = tuple(k for k in range(x.ndim) if k != axis % x.ndim)
         assert_same_bits(total, found.astype(np.float64).sum(rest).astype(kind), axis)
+    # A little more than the middle between two numbers of 16 bits: a sum rounded to float32 before would be the middle.
+    little = np.array([2.0 ** (FORMATS[kind.name][0] + 1), 1, 2.0**-14] + [0] * 597).astype(kind)
+    grad = np.ascontiguousarray(np.moveaxis(np.stack([little] * 3), 0, axis))
+    for total in (
+        fr.fused.bias_act_backward(grad, np.ones_like(grad), bias, "relu", axis=axis)[1],
+        fr.fused.bias_act_backward_from_output(grad, np.ones_like(grad), "relu", axis=axis)[1],
+    ):
+        assert (total == little[0] + kind.type(2)).all()
 
 
 # --- Between terms ------------------------------------------------------------------------------------------------------

@@ -295,13 +295,17 @@ cdef object _gathered(Learned learned, fr_sums_job *job, int p, list arrays, cnp
     index = np.broadcast_to(np.arange(size, dtype=np.intp).reshape(np.shape(result)), shape).ravel()
     sums = np.full((2, size), -0.0)
     learned.sums.gather(job.part[p], <const Py_ssize_t *>cnp.PyArray_DATA(index), job.kept, _pairs(sums))
-    learned.sums.round(_pairs(sums), size, job.type, <char *>cnp.PyArray_DATA(result))
+    learned.sums.round(_pairs(sums), size, _runtime.type_of(cnp.PyArray_TYPE(result)),
+                       <char *>cnp.PyArray_DATA(result))
     return result
 
 
 cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _runtime.Crew crew, const _runtime.Held *held,
                 const fr_biased *biased=NULL):
-    """Fill dx, which is also among the arrays after the parameters, and return the gradients of the parameters."""
+    """Fill dx, which is also among the arrays after the parameters, and return the gradients of the parameters.
+
+    Each has the type of its parameter.
+    """
     cdef fr_sums_job job
     cdef _Work work
     cdef cnp.ndarray parameter, result, memory, rooms
@@ -319,9 +323,10 @@ cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _runtime.Crew crew
     learned.sums.split(&job)
     for p in range(nparams):
         parameter = arrays[2 + p]
-        result = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(parameter), cnp.PyArray_DIMS(parameter), dtype, 0)
+        result = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(parameter), cnp.PyArray_DIMS(parameter),
+                                   cnp.PyArray_TYPE(parameter), 0)
         results.append(result)
-        alone = cnp.PyArray_SIZE(parameter) == job.kept
+        alone = cnp.PyArray_SIZE(parameter) == job.kept and cnp.PyArray_TYPE(parameter) == dtype
         job.result[p] = <char *>cnp.PyArray_DATA(result) if alone else NULL
         if job.along > 1 or not alone:
             memory = np.empty((2, job.along * job.kept))
@@ -436,10 +441,11 @@ def call_biased(object kernel, str isa, tuple numbers, object out, object grad, 
                 bint added=True):
     """Return dx, written into `out` if given, and the gradient of the bias, whose shape broadcasts to that of x.
 
-    Unless it is `added`, only the shape of the bias counts, and x is what the kernel gets.
+    Unless it is `added`, only the shape and the type of the bias count, and x is what the kernel gets.
 
-    Returns None, and has done nothing, unless all operands are plain arrays of one type that has kernels, and the
-    parameters of the activation are numbers: the caller then composes the same.
+    Returns None, and has done nothing, unless all operands are plain arrays of one type that has kernels, of which a
+    bias that is not added may have another one, and the parameters of the activation are numbers: the caller then
+    composes the same.
     """
     cdef fr_biased biased
     cdef fr_learned own
@@ -455,7 +461,8 @@ def call_biased(object kernel, str isa, tuple numbers, object out, object grad, 
     if type(x) is not cnp.ndarray or not _runtime.has_kernels(cnp.PyArray_TYPE(<cnp.ndarray>x)):
         return None
     dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
-    if not (_is_native_of(x, dtype) and _is_native_of(grad, dtype) and _is_native_of(bias, dtype)
+    if not (_is_native_of(x, dtype) and _is_native_of(grad, dtype)
+            and _is_native_of(bias, dtype if added else cnp.PyArray_TYPE(<cnp.ndarray>bias))
             and _is_native_of(residual, dtype) and _is_native_of(out, dtype)):
         return None
     _runtime.keep(&held, <cnp.ndarray>grad)
@@ -501,7 +508,7 @@ def call_biased(object kernel, str isa, tuple numbers, object out, object grad, 
     else:
         dx = _core.empty_like(x)
     if cnp.PyArray_SIZE(dx) == 0:
-        return dx, np.zeros(np.shape(bias), dx.dtype)
+        return dx, np.zeros(np.shape(bias), bias.dtype)
     return dx, _sums(learned, arrays[:3] + [dx] + arrays[3:], dx, crew, &held, &biased)[0]
 
 

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import activations
 from fastrelu._catalogue import check_name
+from fastrelu._core import as_half, check_types, copy_into, joint_dtype, quiet, stored, target_in_place
 from fastrelu._core import call as run
-from fastrelu._core import check_types, copy_into, joint_dtype, quiet, stored, target_in_place
 from fastrelu._entries import entries
 from fastrelu._foreign import is_foreign, refuse, refuse_untyped
 from fastrelu._fused import ADD, call_fused, small_sum
@@ -401,13 +401,16 @@ def _shape_of_bias(x: Any, axis: int) -> NDArray[Any]:
 
 @quiet
 def _summed(dx: Any, bias: Any, scratch: NDArray[Any] | None = None) -> Any:
-    """Return the sum of a gradient over all axes along which the bias does not vary; `scratch` is nobody else's."""
+    """Return the sum of a gradient over all axes along which the bias does not vary, in the type of the bias.
+
+    `scratch` is nobody else's: it may be the gradient itself.
+    """
     if type(dx) is not np.ndarray and not isinstance(dx, np.ma.MaskedArray):
         dx = np.asarray(dx)
-    if np.result_type(dx).itemsize == 2:  # in double, as the others
-        wide = np.empty_like(dx, np.float64, subok=False)
+    if np.result_type(dx).itemsize == 2:  # summed in double, as the others, and rounded once
+        wide = np.empty_like(dx, np.float32, subok=False)
         copy_into(wide, np.asarray(dx))
-        return _summed(wide, np.zeros(np.shape(bias)), wide).astype(dx.dtype)
+        return as_half(_summed(wide, np.zeros(np.shape(bias)), wide), dx.dtype)
     # This gradient is `dx` itself.
     results = call_biased(kernels["leaky_relu_backward"], isa, (1.0,), scratch, dx, dx, bias, None, added=False)
     if results is not None:
