@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -541,3 +542,32 @@ def test_rows_of_every_width(width: int, apart: int, dtype: np.dtype[Any], threa
             fr.leaky_relu_backward(grad, x[..., ::-1], alpha, out=out)
             np.testing.assert_array_equal(out, fr.leaky_relu_backward(grad.copy(), x[..., ::-1].copy(), dense))
     np.testing.assert_array_equal(wider[2][..., width:], kept)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 10, 21, 22, 23, 60])
+def test_short_rows_across(width: int) -> None:
+    """Rows closer together than their elements, in all functions that gather elements in C order: the contiguous bits."""
+    rng = np.random.default_rng(width)
+    calls: list[Callable[[Array, Array, Any], Any]] = [
+        lambda x, _, out: fr.masks.relu_with_mask(x, out=out),
+        lambda x, grad, out: fr.masks.backward_from_mask(grad, fr.masks.relu_with_mask(x.copy())[1], 0.5, out=out),
+        lambda x, _, _out: fr.quantized.quantize(x, 0.05, 3, "relu"),
+        lambda x, _, out: fr.quantized.dequantize((9 * x).astype("i1"), 0.05, 3, out=out),
+        lambda x, grad, out: fr.fused.bias_act_backward(grad, x, x[(0,) * (x.ndim - 1)], "relu", out=out),
+        lambda x, grad, out: fr.elu_backward_parameters(grad, x, np.float32(0.5), out=out),
+        lambda x, grad, out: fr.leaky_relu_backward_parameters(grad, x, x[..., :1], out=out),
+    ]
+    layouts: list[Callable[[Array], Array]] = [
+        lambda a: a.copy("F"),
+        lambda a: a.repeat(2, 0).copy("F")[::2],
+        lambda a: a[::-1, ..., ::-1].copy("F")[::-1, ..., ::-1],
+    ]
+    for shape, lay in itertools.product(((700, width), (3, 90, width), (1300, 1, width)), layouts):
+        x, grad = (rng.standard_normal(shape).astype(np.float32) for _ in range(2))
+        for call in calls:
+            expected = call(x, grad, np.empty_like(x))
+            for out in (np.empty_like(x), lay(x), lay(x)[::-1]):
+                found = call(lay(x), lay(grad), out)
+                pairs = zip(found, expected, strict=True) if isinstance(found, tuple) else [(found, expected)]
+                for one, other in pairs:
+                    np.testing.assert_array_equal(one, other, str(shape))

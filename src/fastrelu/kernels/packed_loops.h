@@ -161,7 +161,7 @@ BODY FN(odd_product)(real a, real b) {
 }
 #endif
 
-#define FR_TIMES(a, b) (a) * (b)
+#define FR_TIMES(a, b) ((a) * (b))
 #define FR_DEQUANTIZE(type, product, scale, zero) \
     FR_INDEPENDENT                                \
     for (ptrdiff_t i = 0; i < n; i++) to[i] = product((store)((const type *)from)[i] - (zero), scale);
