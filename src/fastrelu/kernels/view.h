@@ -23,14 +23,13 @@ static inline void fr_advance(const fr_view *view, ptrdiff_t *index, ptrdiff_t m
     }
 }
 
-/* How many whole short rows of m elements from `index` on are best copied together, along axis 1: where they are closer
- * to each other than their elements, as in Fortran order. */
-static inline ptrdiff_t fr_rows_across(const fr_view *view, int operand, const ptrdiff_t *index, ptrdiff_t m) {
-    if (view->naxes < 2 || index[0] != 0 || m / view->shape[0] < view->shape[0]) return 0;
+/* Are m elements best copied along axis 1: rows shorter than there are of them, and closer to each other than their
+ * elements, as in Fortran order? */
+static inline int fr_is_across(const fr_view *view, int operand, ptrdiff_t m) {
+    const ptrdiff_t row = view->shape[0];
+    if (row >= m || row * row > m || view->naxes < 2) return 0;
     const ptrdiff_t along = view->stride[0][operand], across = view->stride[1][operand];
-    if ((across < 0 ? -across : across) >= (along < 0 ? -along : along)) return 0;
-    const ptrdiff_t rows = m / view->shape[0], left = view->shape[1] - index[1];
-    return rows < left ? rows : left;
+    return (across < 0 ? -across : across) < (along < 0 ? -along : along);
 }
 
 /* Copies m elements from `index` on between an operand and a block. */
@@ -39,11 +38,12 @@ static inline void fr_copy(const fr_view *view, int operand, const ptrdiff_t *in
     ptrdiff_t at[FR_MAX_AXES];
     memcpy(at, index, sizeof *at * (size_t)view->naxes);
     const ptrdiff_t stride = view->stride[0][operand], row = view->shape[0];
+    const int is_across = fr_is_across(view, operand, m);
     while (m > 0) {
         ptrdiff_t run = row - at[0] < m ? row - at[0] : m;
         char *p = fr_at(view, operand, at);
-        const ptrdiff_t rows = fr_rows_across(view, operand, at, m);
-        if (rows > 1) {
+        if (is_across && at[0] == 0 && run < m) {
+            const ptrdiff_t left = view->shape[1] - at[1], rows = m / row < left ? m / row : left;
             const ptrdiff_t across = view->stride[1][operand], packed = row * itemsize;
             for (ptrdiff_t i = 0; i < row; i++) {
                 if (into_block) fr_copy_run(itemsize, block + i * itemsize, packed, p + i * stride, across, rows);
