@@ -210,6 +210,72 @@ WITH_GRADIENTS = (
     *("tanh_backward_from_output", "sigmoid_backward_from_output"),
 )
 
+_SCALED = "(lambda e: e / e.sum(-1, keepdims=True))(np.exp(0.5 * x - (0.5 * x).max(-1, keepdims=True)))"
+HALVES_LAID = f"""
+x = wrap(source(size, kind).reshape(-1, {WIDTH}))
+h, grad = wrap(source(size, kind)[::-1].copy().reshape(-1, {WIDTH})), wrap(-source(size, kind).reshape(-1, {WIDTH}))
+bias = wrap(source(size, kind)[:{WIDTH}].copy())
+keep = wrap((source(size, "float64") > 0)[::-1].copy().reshape(-1, {WIDTH}))
+q = wrap(source(size, "int8").reshape(-1, {WIDTH}))
+out = out.reshape(-1, {WIDTH})
+out[...] = 7
+"""
+
+
+class OfHalves(NamedTuple):
+    """What else is measured in 16 bits: the statements of our side, NumPy and PyTorch, and the exact result."""
+
+    ours: str
+    numpy: str
+    torch: str
+    exact: str
+
+
+MORE_OF_HALVES = {
+    "bias_act relu": OfHalves(
+        "fr.fused.bias_act(x, bias, 'relu', out=out)",
+        "np.maximum(np.add(x, bias, out=out), 0, out=out)",
+        "torch.relu_(torch.add(x, bias, out=out))",
+        "np.maximum(x + bias, 0)",
+    ),
+    "bias_act_backward relu": OfHalves(
+        "fr.fused.bias_act_backward(grad, x, bias, 'relu', out=out)[0]",
+        "np.multiply(grad, x + bias > 0, out=out).sum(0)",
+        "aten.threshold_backward.grad_input(grad, x + bias, 0, grad_input=out); out.sum(0)",
+        "grad * (x + bias > 0)",
+    ),
+    "reglu of a pair": OfHalves(
+        "fr.reglu((x, h), out=out)",
+        "np.multiply(np.maximum(x, 0), h, out=out)",
+        "torch.mul(torch.relu(x), h, out=out)",
+        "np.maximum(x, 0) * h",
+    ),
+    "swiglu of a pair": OfHalves(
+        "fr.swiglu((x, h), out=out)",
+        "np.multiply(x / (1 + np.exp(-x)), h, out=out)",
+        "torch.mul(F.silu(x), h, out=out)",
+        "x / (1 + np.exp(-x)) * h",
+    ),
+    "softmax scale": OfHalves(
+        "fr.softmax(x, scale=0.5, out=out)",
+        f"np.copyto(out, {_SCALED}, casting='same_kind')",
+        "out.copy_(torch.softmax(x * 0.5, -1))",
+        _SCALED,
+    ),
+    "relu where": OfHalves(
+        "fr.relu(x, out=out, where=keep)",
+        "np.maximum(x, 0, out=out, where=keep)",
+        "torch.where(keep, torch.relu(x), out, out=out)",
+        "np.where(keep, np.maximum(x, 0), 7)",
+    ),
+    "dequantize": OfHalves(
+        "fr.quantized.dequantize(q, 0.05, 3, dtype=out.dtype, out=out)",
+        "np.copyto(out, (q - np.float32(3)) * np.float32(0.05), casting='same_kind')",
+        "out.copy_((q - 3.0) * 0.05)",
+        "(q - np.float64(3)) * np.float32(0.05)",
+    ),
+}
+
 
 def types_supported() -> list[str]:
     """Return the labels of the types that this version computes."""
@@ -230,6 +296,15 @@ def type_cells(options: argparse.Namespace) -> Iterator[Cell]:
                 chosen = WITH_GRADIENTS if label in HALVES else SIMPLE
                 if function.name in chosen and (not options.functions or function.name in options.functions):
                     yield _type_cell(function, label, size, options.threads)
+            for name, one in MORE_OF_HALVES.items() if label in HALVES else ():
+                if not options.functions or name.split()[0] in options.functions:
+                    yield _half_cell(name, one, label, size, options.threads)
+
+
+def _half_cell(name: str, one: OfHalves, label: str, size: int, threads: int) -> Cell:
+    sides = {OURS: Statement(one.ours), "numpy": Statement(one.numpy), "torch": Statement(one.torch)}
+    laid = f"size, kind = {size}, {label!r}\n{HALVES_LAID}"
+    return Cell(name, label, size, f"out, threads: {threads}", laid, label, label, size, one.exact, sides)
 
 
 def _type_cell(function: Any, label: str, size: int, threads: int) -> Cell:

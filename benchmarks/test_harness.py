@@ -602,6 +602,9 @@ def test_every_function_along_an_axis_has_cells() -> None:
             assert 4 * length <= math.prod(shape) <= 2 * max(axis.ELEMENTS, 4 * length)
 
 
+_OF_HALVES = ("bias_act", "bias_act_backward", "reglu", "swiglu", "softmax", "dequantize")
+
+
 @pytest.mark.parametrize(
     ("suite", "choice"),
     [
@@ -610,7 +613,7 @@ def test_every_function_along_an_axis_has_cells() -> None:
             ["--functions", "log_softmax", "logsumexp", "cross_entropy_value_and_grad", "sparsemax", "--lengths", "10"],
         ),
         ("masks", ["--sizes", "1000"]),
-        ("types", ["--functions", "relu", "gelu_backward", "--sizes", "1000"]),
+        ("types", ["--functions", "relu", "gelu_backward", *_OF_HALVES, "--sizes", "1000"]),
         ("values", ["--functions", "softmax", "elu", "gelu_backward", "--sizes", "1000"]),
         (
             "passes",
