@@ -343,8 +343,14 @@ cdef list _sums(Learned learned, list arrays, cnp.ndarray dx, _runtime.Crew crew
         with nogil:
             learned.sums.merge(&job)
     for p in range(nparams):
-        if job.result[p] == NULL:
-            _gathered(learned, &job, p, arrays, results[p])
+        if job.result[p] != NULL:
+            continue
+        result = results[p]
+        if cnp.PyArray_SIZE(result) == job.kept:
+            learned.sums.round(job.part[p], job.kept, _runtime.type_of(cnp.PyArray_TYPE(result)),
+                               <char *>cnp.PyArray_DATA(result))
+        else:
+            _gathered(learned, &job, p, arrays, result)
     return results
 
 
