@@ -25,7 +25,7 @@ static inline void fr_advance(const fr_view *view, ptrdiff_t *index, ptrdiff_t m
 
 /* Are m elements best copied along axis 1: rows shorter than there are of them, and closer to each other than their
  * elements, as in Fortran order? */
-static inline int fr_is_across(const fr_view *view, int operand, ptrdiff_t m) {
+static inline int fr_copies_across(const fr_view *view, int operand, ptrdiff_t m) {
     const ptrdiff_t row = view->shape[0];
     if (row >= m || row * row > m || view->naxes < 2) return 0;
     const ptrdiff_t along = view->stride[0][operand], across = view->stride[1][operand];
@@ -38,11 +38,11 @@ static inline void fr_copy(const fr_view *view, int operand, const ptrdiff_t *in
     ptrdiff_t at[FR_MAX_AXES];
     memcpy(at, index, sizeof *at * (size_t)view->naxes);
     const ptrdiff_t stride = view->stride[0][operand], row = view->shape[0];
-    const int is_across = fr_is_across(view, operand, m);
+    const int across_rows = fr_copies_across(view, operand, m);
     while (m > 0) {
         ptrdiff_t run = row - at[0] < m ? row - at[0] : m;
         char *p = fr_at(view, operand, at);
-        if (is_across && at[0] == 0 && run < m) {
+        if (across_rows && at[0] == 0 && run < m) {
             const ptrdiff_t left = view->shape[1] - at[1], rows = m / row < left ? m / row : left;
             const ptrdiff_t across = view->stride[1][operand], packed = row * itemsize;
             for (ptrdiff_t i = 0; i < row; i++) {
