@@ -31,6 +31,14 @@ cdef inline Loop loop_of(object ufunc, int type) except *:
             return found
     raise ImportError(f"NumPy's {ufunc.__name__} has no loop for type {type}")
 
+cdef inline int find_loops(object numpy, str names, Loop *narrow, Loop *wide) except -1:
+    """Find the loops of some of NumPy's ufuncs for float32 and for float64."""
+    cdef int k
+    for k, name in enumerate(names.split()):
+        ufunc = getattr(numpy, name)
+        narrow[k], wide[k] = loop_of(ufunc, cnp.NPY_FLOAT), loop_of(ufunc, cnp.NPY_DOUBLE)
+    return 0
+
 cdef inline void run_loop(const Loop *loop, char *a, cnp.npy_intp a_step, char *b, cnp.npy_intp b_step, char *to,
                           cnp.npy_intp to_step, cnp.npy_intp n) noexcept nogil:
     cdef char *operands[3]

@@ -16,7 +16,7 @@ from libc.string cimport memcpy
 
 from fastrelu._arguments cimport _as_carray, _native, _rounded
 from fastrelu._core cimport Kernel, _dispatch, explaining, plain_kernel
-from fastrelu._loops cimport Loop, loop_of, run_loop
+from fastrelu._loops cimport Loop, find_loops, run_loop
 from fastrelu._numpy cimport (
     NPY_NTYPES_LEGACY,
     PyArray_Descr,
@@ -78,10 +78,9 @@ cdef int _loss_type[NPY_NTYPES_LEGACY]  # by NumPy's number of a type: that of a
 
 cdef _fill_tables():
     cdef int wide, type, k
-    names = "add subtract multiply divide maximum minimum negative absolute sign log log1p".split()
+    names = "add subtract multiply divide maximum minimum negative absolute sign log log1p"
+    find_loops(np, names, _loops[0], _loops[1])
     for wide, type in enumerate((cnp.NPY_FLOAT, cnp.NPY_DOUBLE)):
-        for k in range(OPERATIONS):
-            _loops[wide][k] = loop_of(getattr(np, names[k]), type)
         descr = cnp.PyArray_DescrFromType(type)
         _dots[wide] = PyDataType_GetArrFuncs(<PyArray_Descr *>descr).dotfunc
     for k in range(NPY_NTYPES_LEGACY):

@@ -78,11 +78,6 @@ def integer(name: str, value: Any) -> int:
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
 
 
-def optional_integer(name: str, value: Any) -> int | None:
-    """Return an option that is an integer, or None."""
-    return None if value is None else integer(name, value)
-
-
 def integers(name: str, value: Any) -> int | tuple[int, ...]:
     """Return an option that is an integer, or a tuple of integers."""
     if not isinstance(value, (tuple, list)):

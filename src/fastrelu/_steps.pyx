@@ -11,7 +11,7 @@ from libc.math cimport pow, sqrt
 from libc.stdlib cimport qsort
 from libc.string cimport memcpy, memset
 
-from fastrelu._loops cimport Loop, loop_of, run_loop
+from fastrelu._loops cimport Loop, find_loops, run_loop
 from fastrelu._numpy cimport (
     PyArray_IS_C_CONTIGUOUS,
     PyArray_IS_F_CONTIGUOUS,
@@ -61,15 +61,7 @@ cdef enum:
 cdef Loop _loops[2][OPERATIONS]  # of float32 and float64
 
 
-cdef _fill_table():
-    cdef int wide, type, k
-    names = "add subtract multiply divide maximum hypot positive absolute sqrt".split()
-    for wide, type in enumerate((cnp.NPY_FLOAT, cnp.NPY_DOUBLE)):
-        for k in range(OPERATIONS):
-            _loops[wide][k] = loop_of(getattr(np, names[k]), type)
-
-
-_fill_table()
+find_loops(np, "add subtract multiply divide maximum hypot positive absolute sqrt", _loops[0], _loops[1])
 
 
 # --- Operations on the elements of a block ----------------------------------------------------------------------------

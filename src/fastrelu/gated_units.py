@@ -416,7 +416,8 @@ def combined(name: str, how: int, a: Any, b: Any, out: NDArray[Any] | None = Non
     NumPy's loops over 16-bit types, and its casts to and from them, take up to a hundred times as long as ours.
     """
     function = np.add if how == ADD else np.multiply
-    if type(a) is type(b) is np.ndarray and is_16_bit(a, b, out):
+    halves = is_16_bit(a, b, out)
+    if halves and type(a) is type(b) is np.ndarray:
         kind = joint_dtype(a, b) if is_16_bit(a, b) else np.result_type(a, b)
         if out is not None and kind != out.dtype and 2 in {kind.itemsize, out.itemsize} and _fits(a, b, kind, out):
             call_whole(name, copy_into, out, combined(name, how, a, b))
@@ -428,7 +429,7 @@ def combined(name: str, how: int, a: Any, b: Any, out: NDArray[Any] | None = Non
                 return results[0]
         else:
             a, b = (call_whole(name, as_native, array) for array in (a, b))
-    elif getattr(b if is_16_bit(a) else a, "dtype", None) in _USUAL:
+    elif halves and getattr(b if is_16_bit(a) else a, "dtype", None) in _USUAL:
         a, b = _widened(name, a), _widened(name, b)
     return call_whole(name, function, a, b) if out is None else call_whole(name, function, a, b, out)
 

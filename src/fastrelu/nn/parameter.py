@@ -246,10 +246,6 @@ class Parameter:
             self._grad, self._owned = self._grad.copy(), True
         return self._grad
 
-    def new_gradient(self) -> NDArray[Any] | None:
-        """Return the gradient for a step; None if there is none since the last step, or if frozen."""
-        return self._grad if self.requires_grad and not self._used else None
-
     def takes(self, values: NDArray[Any]) -> bool:
         """Whether new values can be stored: the memory is writable, or their type needs new memory anyway."""
         return self.data.flags.writeable or values.dtype != self.data.dtype
