@@ -159,7 +159,7 @@ def test_an_unknown_key_of_a_reason_is_refused() -> None:
 
 def test_reasons_are_read() -> None:
     """The table in the tree has known keys, names that exist, and a text each."""
-    names = {function.name for function in functions()} | {*axis.ROWS} | {*passes.PASSES}
+    names = {function.name for function in functions()} | {*axis.ROWS} | {*passes.PASSES} | {*grids.MORE_OF_HALVES}
     for entry in summary.read_reasons():
         assert entry["text"]
         assert {*entry.get("functions", [])} <= names
