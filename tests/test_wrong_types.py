@@ -238,18 +238,22 @@ WITH_ARRAYS = [
 
 @pytest.mark.parametrize("name", WITH_ARRAYS)
 def test_arrays(name: str) -> None:
-    """None, which a function without a return returns, is no array of another shape or of no axis; with `out` too."""
+    """None, which a function without a return returns, is no array of another shape or of no axis; with `out` too.
+
+    The message names the function, or the one of which it is the gradient, and not one with the same kernel.
+    """
     function: Any = functools.reduce(getattr, name.split("."), fr)
     parameters = inspect.signature(function).parameters
     arrays = [parameter for parameter in parameters if parameter in NEEDED_ARRAYS]
     others = {"bias": X[0], "weight": X[0], "activation": "relu"}
     needed = [p.name for p in parameters.values() if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+    family = re.split("_backward|_with_|_value_|_$", name.rpartition(".")[2])[0]
     for options in ({}, {"out": X.copy()} if "out" in parameters else {}):
         for array in arrays:
             pair = parameters[array].annotation == "ArrayLike | Pair"
             for wrong in [None, (None, X), (X, None)] if pair else [None]:
                 given = [wrong if each == array else X if each in arrays else others.get(each, 0.25) for each in needed]
-                with pytest.raises(TypeError, match=r"^\w+:? (takes|can write|needs|labels must).*None"):
+                with pytest.raises(TypeError, match=rf"^{family}\w*:? (takes|can write|needs|labels must).*None"):
                     function(*given, **options)
 
 
@@ -322,3 +326,18 @@ def test_conventions(label: str, name: str) -> None:
             message = refused(f"{name}.{parameter.name}", value, function, *args, **{**given, parameter.name: value})
             assert re.search(rf"\b{parameter.name}\b", message), f"{value!r}: {message}"
             assert shown(value, message, as_type=True), f"{value!r}: {message}"
+
+
+@pytest.mark.filterwarnings("ignore:without dim")
+@pytest.mark.parametrize(("label", "name"), EACH)
+def test_arrays_of_conventions(label: str, name: str) -> None:
+    """None in place of an array is refused in the library's words, not in those of Python or NumPy."""
+    module = FRAMEWORKS[label]
+    forward, function = module.FUNCTIONS[name.removesuffix("_backward")], module.FUNCTIONS[name]
+    pair = name == "SwiGLU"
+    needed = [p for p in inspect.signature(forward).parameters.values() if p.default is p.empty][1 + pair :]
+    given = {p.name: -1 if p.name in {"dim", "axis"} else 0.25 for p in needed}
+    args: list[Any] = [X] * (1 + pair + (function is not forward))
+    for i in range(len(args)):
+        with pytest.raises(TypeError, match=r"^\w+:? (takes|can write).*None"):
+            function(*args[:i], None, *args[i + 1 :], **given)

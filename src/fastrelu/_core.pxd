@@ -70,6 +70,7 @@ cdef extern from "kernels/drive.h" nogil:  # whose functions are linked into _co
 
 cdef class Kernel:
     cdef readonly str name
+    cdef readonly tuple operands  # names of the inputs in their order
     cdef str function  # what messages call it
     cdef readonly object fast, accurate
     cdef const fr_op *op

@@ -250,7 +250,7 @@ cdef str _SUFFIX(int direction):
 cdef class Kernel:
     """One direction of one activation, for one instruction set: a call for each type and precision, and two ufuncs."""
 
-    def __init__(self, int op, int direction, str isa):
+    def __init__(self, int op, int direction, str isa, str function=None, tuple parameters=None):
         cdef const fr_kernels *kernels = &tables(isa).ops[op][direction]
         cdef fr_call *how
         cdef int flavor, type, level, j
@@ -264,8 +264,15 @@ cdef class Kernel:
         self.nparams = self.op.nparams
         self.nin = self.ndata + self.nparams
         self.name = self.op.name.decode() + _SUFFIX(direction)
-        self.function = _functions.get(self.op.name.decode(), self.op.name.decode()) + _SUFFIX(direction)
-        self.c_name = self.name.encode()
+        if parameters is None:
+            parameters = tuple([self.op.params[j].decode() for j in range(self.nparams)])
+        self.operands = (("x",), ("grad", "x"), ("grad", "y"))[direction] + parameters
+        if function is None:
+            self.function = _functions.get(self.op.name.decode(), self.op.name.decode()) + _SUFFIX(direction)
+            self.c_name = self.name.encode()
+        else:
+            self.function = function + _SUFFIX(direction)
+            self.c_name = self.function.encode()
         self.c_doc = f"The ufunc behind `fastrelu.{self.name}`; inputs: {', '.join(self.operands)}.".encode()
         little_more = direction == FR_FORWARD and kernels.scalar[FR_F64_FAST] != kernels.scalar[FR_F64_ACCURATE]
         # NumPy keeps pointers to these arrays: they live as long as the kernel, and `_kernels` keeps every kernel.
@@ -274,7 +281,7 @@ cdef class Kernel:
             for level in range(FR_PRECISIONS):
                 self.loop_data[level][type] = how = &self.calls[type][level]
                 flavor = fr_types[type].flavor[level]
-                if level == 0 and (fr_types[type].name, self.c_name) in _wider:
+                if level == 0 and (fr_types[type].name, self.name.encode()) in _wider:
                     flavor = FR_F32_ACCURATE
                 how.scalar = kernels.scalar[flavor]
                 how.array = kernels.array[flavor]
@@ -302,15 +309,6 @@ cdef class Kernel:
         _kernels.append(self)
         if dtype_of(FR_bfloat16) is not None:
             self.take_bfloat16()
-
-    @property
-    def operands(self):
-        """Names of the inputs in their order."""
-        cdef int j
-        cdef list names = (["x"], ["grad", "x"], ["grad", "y"])[self.direction]
-        for j in range(self.nparams):
-            names.append(self.op.params[j].decode())
-        return tuple(names)
 
     cdef make_ufunc(self, int level):
         ufunc = cnp.PyUFunc_FromFuncAndData(self.loops, self.loop_data[level], self.loop_types, FR_bfloat16, self.nin,
@@ -345,8 +343,10 @@ cdef class Kernel:
             value = args[self.ndata + j]
             if _is_number(value, &own[j]):
                 rounded = f" ({params[j]} in {fr_types[type].name.decode()})" if lost and own[j] != params[j] else ""
-                given.append(f"{self.op.params[j].decode()}={value!s}{rounded}")
+                given.append(f"{self.operands[self.ndata + j]}={value!s}{rounded}")
         condition = self.op.domain_text[self.direction].decode().replace("&&", "and")
+        for j in range(self.nparams):
+            condition = re.sub(rf"\b{self.op.params[j].decode()}\b", self.operands[self.ndata + j], condition)
         condition = re.sub(r"isfinite\((\w+)\)", r"finite \1", condition)
         raise ValueError(f"{self.function} requires {condition}, got {', '.join(given)}")
 
@@ -423,6 +423,11 @@ def load_kernels(str isa, str activation=None):
             if fr_ops[op].domain_text[direction] != NULL and activation in (None, name):
                 kernels[name + _SUFFIX(direction)] = Kernel(op, direction, isa)
     return kernels
+
+
+def renamed(Kernel kernel, str isa, str function, *parameters):
+    """A kernel as another function than its table's has it: messages name that function and its parameters."""
+    return Kernel(kernel.op - fr_ops, kernel.direction, isa, function, parameters)
 
 
 # --- Whole arrays of 16-bit types, for the other engines ------------------------------------------------------------
@@ -1208,12 +1213,13 @@ cdef object _call_ufunc(Kernel kernel, int level, int dtype, list args, object o
         return PyObject_Vectorcall(quietly if converts else ufunc, &vector[not converts], kernel.nin + converts,
                                    NULL if names is None else <PyObject *>names)
     except TypeError as refused:
-        if str(refused).startswith(f"ufunc '{kernel.name}' "):  # NumPy's words do not say which operand it is
+        # NumPy's words do not say which operand it is.
+        if str(refused).startswith(f"ufunc '{kernel.c_name.decode()}' "):
             check_types(kernel.function, kernel.operands, args)
         raise
     except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, ValueError) as failed:
         from fastrelu._foreign import failure
-        instead = failure(kernel.name, failed, args + [where], out)
+        instead = failure(kernel.function, failed, args + [where], out)
         if instead is None:
             raise
         raise instead from failed
@@ -1350,7 +1356,7 @@ cdef object _decide_general(_General *call, Kernel kernel, list args, object out
                 args[j] = _as_array(number, _number_type(call.dtype))
     if where is not True and type(where) is not cnp.ndarray:
         from fastrelu._foreign import check_mask
-        check_mask(kernel.name, where)
+        check_mask(kernel.function, where)
     if out is None and type(where) is cnp.ndarray and _are_plain(args):
         np.logical_not(_nothing, where=_nothing)  # some versions of NumPy warn that masked elements are not initialized
     if type(out) is _memmap:

@@ -92,6 +92,13 @@ def load(str isa, dict kernels):
     return found
 
 
+def renamed(Learned learned not None, str name, object backward):
+    """Those of another function, whose gradient is `backward`, with the same kernels."""
+    cdef Learned other = Learned.__new__(Learned)
+    other.learned, other.sums, other.name, other.backward = learned.learned, learned.sums, name, backward
+    return other
+
+
 # --- Operands -------------------------------------------------------------------------------------------------------
 
 cdef object _core_call = _core.call

@@ -9,14 +9,15 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu._core import call, call_in_place, call_unary, check_types, explaining, quiet, quietly
+from fastrelu._core import call, call_in_place, call_unary, check_types, explaining, quiet, quietly, renamed
 from fastrelu._foreign import is_foreign, refuse, wrapper
 from fastrelu._fused import ADD, call_fused
 from fastrelu._options import axis_index, check_flag, generator, integer
 from fastrelu._side_by_side import call_side_by_side, parts
 from fastrelu._sums import call as call_learned
+from fastrelu._sums import renamed as renamed_learned
 from fastrelu._typing import Output
-from fastrelu.runtime import kernels, learned
+from fastrelu.runtime import isa, kernels, learned
 
 __all__ = [
     "bounded_relu",
@@ -83,6 +84,11 @@ _leaky_relu = kernels["leaky_relu"]
 _leaky_relu_backward = kernels["leaky_relu_backward"]
 _leaky_relu_parameters = learned["leaky_relu"]
 _leaky_relu_backward_from_output = kernels["leaky_relu_backward_from_output"]
+_prelu = renamed(_leaky_relu, isa, "prelu", "weight")
+_prelu_backward = renamed(_leaky_relu_backward, isa, "prelu", "weight")
+_prelu_parameters = renamed_learned(_leaky_relu_parameters, "prelu", _prelu_backward)
+_prelu_backward_from_output = renamed(_leaky_relu_backward_from_output, isa, "prelu", "weight")
+_rrelu = renamed(_leaky_relu, isa, "rrelu", "slopes")
 _srelu = kernels["srelu"]
 _srelu_backward = kernels["srelu_backward"]
 _srelu_parameters = learned["srelu"]
@@ -1132,7 +1138,7 @@ def prelu(
     array([[-0.5,  2. ],
            [-0.1, -0.2]], dtype=float32)
     """
-    return call(_leaky_relu, out, where, x, _along(weight, x, axis, out, where))
+    return call(_prelu, out, where, x, _along(weight, x, axis, out, where))
 
 
 def prelu_(x: _T, weight: ArrayLike, *, axis: int | None = None, where: ArrayLike = True) -> _T:
@@ -1145,7 +1151,7 @@ def prelu_(x: _T, weight: ArrayLike, *, axis: int | None = None, where: ArrayLik
     >>> fr.prelu_(x, 0.25) is x
     True
     """
-    return call_in_place(_leaky_relu, where, x, _along(weight, x, axis, where))
+    return call_in_place(_prelu, where, x, _along(weight, x, axis, where))
 
 
 def prelu_backward(
@@ -1169,7 +1175,7 @@ def prelu_backward(
     >>> fr.prelu_backward(np.float32([1.0, 1.0]), np.float32([-2.0, 3.0]), 0.25)
     array([0.25, 1.  ], dtype=float32)
     """
-    return call(_leaky_relu_backward, out, where, grad, x, _along(weight, x, axis, grad, out, where))
+    return call(_prelu_backward, out, where, grad, x, _along(weight, x, axis, grad, out, where))
 
 
 def prelu_backward_parameters(
@@ -1202,7 +1208,7 @@ def prelu_backward_parameters(
     >>> dweight
     array([-3., -6.], dtype=float32)
     """
-    dx, dweight = call_learned(_leaky_relu_parameters, out, grad, x, _along(weight, x, axis, grad, out))
+    dx, dweight = call_learned(_prelu_parameters, out, grad, x, _along(weight, x, axis, grad, out))
     return dx, dweight if axis is None else dweight.reshape(-1)
 
 
@@ -1227,7 +1233,7 @@ def prelu_backward_from_output(
     >>> fr.prelu_backward_from_output(np.float32([1.0, 1.0]), np.float32([-0.5, 3.0]), 0.25)
     array([0.25, 1.  ], dtype=float32)
     """
-    return call(_leaky_relu_backward_from_output, out, where, grad, y, _along(weight, y, axis, grad, out, where))
+    return call(_prelu_backward_from_output, out, where, grad, y, _along(weight, y, axis, grad, out, where))
 
 
 _OWN_TYPES: dict[Any, Any] = {np.dtype(kind): kind for kind in (np.float32, np.float64)}
@@ -1354,7 +1360,7 @@ def rrelu(
     if isinstance(x, (list, tuple)):
         x = np.asarray(x)  # once: the draw asks for its shape
     drawn = _draw(x, lower, upper, training, rng, slopes)
-    y = call(_leaky_relu, out, where, x, drawn)
+    y = call(_rrelu, out, where, x, drawn)
     _keep(drawn, slopes)
     return y
 
@@ -1379,7 +1385,7 @@ def rrelu_(
     True
     """
     drawn = _draw(x, lower, upper, training, rng, slopes)
-    y = call_in_place(_leaky_relu, where, x, drawn)
+    y = call_in_place(_rrelu, where, x, drawn)
     _keep(drawn, slopes)
     return y
 

@@ -251,13 +251,13 @@ def hard_sigmoid_any(x: Any, slope: ArrayLike, offset: ArrayLike) -> Any:
 
 def clipped_gelu(x: ArrayLike, min_val: float, max_val: float) -> Any:
     """GELU between two numbers."""
-    check_types("clipped_gelu", ("min_val", "max_val"), (min_val, max_val))
+    check_types("clipped_gelu", ("x", "min_val", "max_val"), (x, min_val, max_val))
     return activations.hard_tanh(activations.gelu(x), min_val, max_val)
 
 
 def clipped_gelu_backward(grad: ArrayLike, x: ArrayLike, min_val: float, max_val: float) -> Any:
     """Gradient of GELU between two numbers."""
-    check_types("clipped_gelu_backward", ("min_val", "max_val"), (min_val, max_val))
+    check_types("clipped_gelu_backward", ("grad", "x", "min_val", "max_val"), (grad, x, min_val, max_val))
     inside = activations.hard_tanh_backward(grad, activations.gelu(x), min_val, max_val)
     return activations.gelu_backward(inside, x)
 
@@ -271,7 +271,7 @@ def scaled_elu(x: Any, alpha: ArrayLike, gamma: ArrayLike) -> Any:
 
 def scaled_elu_backward(grad: Any, x: Any, alpha: ArrayLike, gamma: ArrayLike) -> Any:
     """Gradient of ELU times a number."""
-    check_types("scaled_elu_backward", ("gamma",), (gamma,))
+    check_types("scaled_elu_backward", ("grad", "x", "gamma"), (grad, x, gamma))
     kind = np.asanyarray(activations.elu_backward(grad, x, alpha)).dtype
     grad, x = (_wide(_real("scaled_elu_backward", a)) for a in (grad, x))
     return _scaled(activations.elu_backward(grad, x, alpha), gamma, kind)
@@ -329,6 +329,7 @@ def sqrt_softplus(x: Any) -> Any:
 
 def sqrt_softplus_backward(grad: ArrayLike, x: Any) -> Any:
     """Gradient of the square root of softplus."""
+    check_types("sqrt_softplus_backward", ("grad",), (grad,))
     slope = _sqrt_softplus(_real("sqrt_softplus_backward", x))[1]
     with quiet():
         return np.multiply(grad, slope)[()]
@@ -343,6 +344,7 @@ def exponential(x: Any) -> Any:
 
 def exponential_backward(grad: ArrayLike, x: Any) -> Any:
     """Gradient of the exponential function."""
+    check_types("exponential_backward", ("grad",), (grad,))
     with quiet():
         return np.multiply(grad, np.exp(_real("exponential_backward", x)))
 
@@ -362,7 +364,7 @@ def laplace(x: Any, mu: float, sigma: float) -> Any:
 def laplace_backward(grad: ArrayLike, x: Any, mu: float, sigma: float) -> Any:
     """Gradient of the cumulative probability: the density."""
     x = _real("laplace_backward", x)
-    check_types("laplace_backward", ("mu", "sigma"), (mu, sigma))
+    check_types("laplace_backward", ("grad", "mu", "sigma"), (grad, mu, sigma))
     with quiet():
         density = np.exp(((_wide(x).astype(np.float64) - mu) / sigma) ** 2 * -0.5) * (
             1 / (sigma * math.sqrt(2 * math.pi))
