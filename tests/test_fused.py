@@ -294,6 +294,49 @@ def test_other_types() -> None:
     assert np.frombuffer(buffer, np.float32).tolist() == [2, 0]
 
 
+SEVERAL = (
+    np.int8,
+    np.uint16,
+    np.int32,
+    np.int64,
+    np.uint64,
+    bool,
+    np.float16,
+    np.float32,
+    np.float64,
+    ">f4",
+    ">f8",
+    ">i4",
+)
+
+
+@pytest.mark.parametrize("kind", SEVERAL, ids=str)
+def test_one_pass_over_several_types(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Operands of several types are converted and go through one pass, which has the bits of separate ones."""
+    x = np.random.default_rng(3).uniform(0, 9, (40, 30)).astype(kind)
+    before = x.copy()
+    for added in SEVERAL:
+        bias = np.arange(30).astype(added)
+        for residual in (None, x[::-1], np.ones(x.shape, added)):
+            terms = [bias] if residual is None else [bias, residual]
+            whole = np.result_type(x, *terms).kind in "biu"
+            total = x.astype(_core.joint_dtype(x, *terms)) if whole else x
+            for term in terms:
+                total = total + term
+            joint = _core.joint_dtype(x, *terms)
+            single = joint.itemsize > 2 and (whole or np.result_type(x, bias) == joint)
+            with monkeypatch.context() as context:
+                if single:
+                    context.setattr(fused, "_sum", None)
+                got = fused.bias_act(x, bias, "silu", residual=residual)
+                assert_same_bits(got, fr.silu(total), f"{kind}, {added}")
+                for other in (np.float16, np.float32, np.float64, ">f8"):
+                    out = np.empty(x.shape, other)
+                    assert fused.bias_act(x, bias, "silu", residual=residual, out=out) is out
+                    assert_same_bits(out, got.astype(other), f"{kind}, {added}, {other}")
+    assert_same_bits(x, before)
+
+
 def test_gradient_without_a_bias() -> None:
     """As the forward pass it takes no bias, with a residual or not; the gradient of the bias is None."""
     x, grad = (np.random.default_rng(k).standard_normal((4, 3), np.float32) for k in range(2))

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import activations
 from fastrelu._catalogue import check_name
-from fastrelu._core import as_half, check_types, copy_into, joint_dtype, quiet, stored, target_in_place
+from fastrelu._core import as_half, check_types, copy_into, explaining, joint_dtype, quiet, stored, target_in_place
 from fastrelu._core import call as run
 from fastrelu._entries import entries
 from fastrelu._foreign import is_foreign, refuse, refuse_untyped
@@ -200,6 +200,41 @@ def _sum(name: str, x: Any, bias: Any, residual: Any, terms: list[Any]) -> Any:
     return x
 
 
+def _in_one_type(x: Any, *terms: Any) -> list[NDArray[Any]] | None:
+    """Return plain arrays in the type of their sum; None if its steps may have other types, or are of 16 bits."""
+    arrays = (x, *terms)
+    if explaining() or not all(type(array) is np.ndarray and array.dtype.kind in "biuf" for array in arrays):
+        return None
+    kind, sums = joint_dtype(*arrays), [np.result_type(x, terms[0]), np.result_type(*arrays)]
+    if sums[1].kind == "f" and not kind == sums[0] == sums[1]:
+        return None
+    return (
+        [array if array.dtype == kind else _converted(array, kind) for array in arrays] if kind.itemsize > 2 else None
+    )
+
+
+def _converted(array: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
+    """Return an array in a wider type, or that of its results."""
+    own = joint_dtype(array) == kind
+    result: NDArray[Any] = run(kernels["identity"], None if own else np.empty_like(array, kind), True, array)
+    return result
+
+
+def _pass_in_one_type(kernel: Any, numbers: tuple[Any, ...], out: Any, x: Any, terms: list[Any]) -> Any:
+    """Return the result of a pass over arrays of several types, or of integers; None if there is no such pass."""
+    arrays = _in_one_type(x, *terms)
+    if arrays is None:
+        return None
+    fused = tuple((0, ADD, term) for term in arrays[1:])
+    results = call_fused("bias_act", ((kernel, (arrays[0], *numbers), fused, out),))
+    if results is None and out is not None:
+        results = call_fused(
+            "bias_act", ((kernel, (arrays[0], *numbers), fused, None if arrays[0] is x else arrays[0]),)
+        )
+        return None if results is None else stored("bias_act", results[0], out)
+    return None if results is None else results[0]
+
+
 def bias_act(
     x: ArrayLike,
     bias: ArrayLike | None,
@@ -274,7 +309,10 @@ def bias_act(
         terms[0] = _repeated(x, terms[0])
     fused = tuple((0, ADD, term) for term in terms)
     results = call_fused("bias_act", ((kernel, (x, *call.numbers), fused, out),)) if fused else None
-    return call.function()(_sum("bias_act", x, bias, residual, terms), out=out) if results is None else results[0]
+    if results is not None:
+        return results[0]
+    result = _pass_in_one_type(kernel, call.numbers, out, x, terms) if terms else None
+    return call.function()(_sum("bias_act", x, bias, residual, terms), out=out) if result is None else result
 
 
 def bias_act_(
