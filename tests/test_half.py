@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from cases import CASES, Case, each_forward_of_some, each_of_some, each_parametric_case, over
+from cases import CASES, Case, each_forward_of_some, each_of_some, each_parametric_case, kernels, over
 from compare import assert_same_bits
 from grid import LAYOUTS, OUT_LAYOUTS, WIDE, needs_wide, swapped
 from programs import run_python
 from specs import FORWARD, FROM_OUTPUT, SPECS
 
 import fastrelu as fr
-from fastrelu import _core, _fused, _runtime, diagnostics, gated_units, nn
+from fastrelu import _core, _fused, _runtime, _sums, diagnostics, gated_units, nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -534,6 +534,156 @@ def test_gradient_of_a_bias_is_summed_in_double(kind: Any, axis: int) -> None:
         fr.fused.bias_act_backward_from_output(grad, np.ones_like(grad), "relu", axis=axis)[1],
     ):
         assert (total == little[0] + kind.type(2)).all()
+
+
+# Activations by the way their kernels take 16 bits: converted in registers, with and without a number, or in blocks.
+BIASED: list[tuple[str, tuple[float, ...]]] = [
+    ("relu", ()),
+    ("leaky_relu", (0.1,)),
+    ("gelu", ()),
+    ("gelu_tanh", ()),
+    ("elu", (0.3,)),
+]
+# One row, few and many; rows of one number, of a part of a vector, of some to a block, and of more than one; several
+# elements, a block and more side by side with the same number of the bias; enough for several tasks.
+BIASED_SHAPES = [
+    (1,),
+    (600,),
+    (1, 3),
+    (7, 1),
+    (70, 33),
+    (9, 250),
+    (3, 1100),
+    (5, 3, 40),
+    (4, 6, 3, 5),
+    (2, 3, 1030),
+    (300, 2, 60),
+]
+
+
+def gaussian(shape: tuple[int, ...], half: np.dtype[Any], seed: int) -> Array:
+    """Return numbers around 0, among them zeros of both signs, subnormal and huge ones."""
+    x = np.random.default_rng(seed).standard_normal(shape).astype(half)
+    x.ravel()[:: 37 + seed] = np.resize(np.array([0.0, -0.0, 2.0**-20, 30000.0], np.float32), x.size)[:: 37 + seed]
+    return x
+
+
+def summed_apart(dx: Array, axis: int, isa: str) -> Array:
+    """Return the sum of a gradient over all axes but one, taken as of float32, and rounded once."""
+    wide = dx.astype(np.float32)
+    bias = np.zeros((dx.shape[axis],) + (1,) * (dx.ndim - 1 - axis % dx.ndim))
+    backward = kernels(isa)["leaky_relu_backward"]  # whose gradient is its operand
+    found = _sums.call_biased(backward, isa, (1.0,), None, wide, wide, bias, None, added=False)
+    assert found is not None
+    return _core.as_half(found[1].ravel(), dx.dtype)
+
+
+@each_half
+@pytest.mark.parametrize("shape", BIASED_SHAPES, ids=str)
+def test_gradient_of_a_bias(half: np.dtype[Any], shape: tuple[int, ...], isa: str, precision: Precision) -> None:
+    """One pass has the bits of two, for every axis, by both ways into the kernels, with one and with two threads."""
+    x, grad, residual = (gaussian(shape, half, seed) for seed in range(3))
+    for (name, given), axis in itertools.product(BIASED, range(len(shape))):
+        backward, bias = kernels(isa)[f"{name}_backward"], gaussian((shape[axis],), half, 3)
+        along = bias.reshape(-1, *(1,) * (len(shape) - 1 - axis))
+        with fr.precision(precision), np.errstate(all="ignore"):  # the sums of huge numbers overflow
+            for more in (None, residual):
+                total = x + along if more is None else x + along + more
+                dx = _core.call(backward, None, True, grad, total, *given)
+                expected = summed_apart(dx, axis, isa)
+                for threads in (1, 2):
+                    with fr.threads(threads):
+                        got = _sums.call_biased(backward, isa, given, None, grad, x, along, more)
+                    assert got is not None
+                    assert_same_bits(got[0], dx, name)
+                    assert_same_bits(got[1].ravel(), expected, name)
+                got = _sums.small_biased(backward, isa, given, None, grad, x, bias, more, axis)
+                assert (got is not None) == (x.size < 16384)
+                if got is not None:
+                    assert_same_bits(got[0], dx, name)
+                    assert_same_bits(got[1], expected, name)
+            from_output = kernels(isa).get(f"{name}_backward_from_output")
+            if from_output is None:
+                continue
+            dx = _core.call(from_output, None, True, grad, x, *given)
+            for got in (
+                _sums.call_biased(from_output, isa, given, None, grad, x, along, None, added=False),
+                _sums.small_biased(from_output, isa, given, None, grad, x, None, None, axis, added=False),
+            ):
+                if got is not None:
+                    assert_same_bits(got[0], dx, name)
+                    assert_same_bits(got[1].ravel(), summed_apart(dx, axis, isa), name)
+
+
+@each_half
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_gradient_of_a_bias_in_every_layout(half: np.dtype[Any], layout: str, precision: Precision) -> None:
+    """Operands and outputs lie anywhere, an output may be an operand, and parameters may be arrays."""
+    lay, isa = LAYOUTS[layout], fr.runtime.isa
+    with fr.precision(precision), np.errstate(all="ignore"):
+        for shape in ((6, 5), (4, 6, 3, 5), (40, 3, 130)):
+            x, grad, residual = (gaussian(shape, half, seed) for seed in range(3))
+            slopes = gaussian(shape[-1:], half, 4)
+            for axis in range(-len(shape), len(shape)):
+                bias = gaussian((shape[axis],), half, 3)
+                total = x + bias.reshape(-1, *(1,) * (len(shape) - 1 - axis % len(shape))) + residual
+                for name, options in (("silu", {}), ("leaky_relu", {"negative_slope": slopes}), ("relu", {})):
+                    dx = getattr(fr, f"{name}_backward")(grad, total, **options)
+                    of_bias = summed_apart(dx, axis, isa)
+                    for place in (None, "grad", "x", "residual", "out"):
+                        laid = {"grad": lay(grad), "x": lay(x), "residual": lay(residual), "out": lay(x)}
+                        out = laid.get(str(place))
+                        if out is not None and not out.flags.writeable:
+                            continue
+                        operands = laid["grad"], laid["x"], bias, name
+                        got = fr.fused.bias_act_backward(
+                            *operands, residual=laid["residual"], axis=axis, out=out, **options
+                        )
+                        assert out is None or got[0] is out
+                        assert_same_bits(got[0].astype(half), dx, (name, axis, place))
+                        assert_same_bits(got[1].astype(half), of_bias, (name, axis, place))
+                dx = fr.relu_backward_from_output(grad, x)
+                got = fr.fused.bias_act_backward_from_output(lay(grad), lay(x), "relu", axis=axis)
+                assert_same_bits(got[0].astype(half), dx, axis)
+                assert_same_bits(got[1].astype(half), summed_apart(dx, axis, isa), axis)
+
+
+@each_half
+def test_gradient_of_a_bias_beside_others(half: np.dtype[Any]) -> None:
+    """Operands that repeat, meet the output in part, are empty, or have a subclass or another type."""
+    isa = fr.runtime.isa
+    x, grad, bias = gaussian((30, 70), half, 0), gaussian((30, 70), half, 1), gaussian((70,), half, 2)
+    dx = fr.relu_backward(grad, x + bias)
+    expected = summed_apart(dx, 1, isa)
+    memory = np.concatenate([grad.ravel(), grad.ravel()[:7]])
+    memory[7:] = grad.ravel()
+    got = fr.fused.bias_act_backward(memory[7:].reshape(30, 70), x, bias, "relu", out=memory[:-7].reshape(30, 70))
+    for found, wanted in zip(got, (dx, expected), strict=True):
+        assert_same_bits(found, wanted)
+    one = np.broadcast_to(grad[:1], grad.shape)
+    got = fr.fused.bias_act_backward(one, x, bias, "relu")
+    assert_same_bits(got[0], fr.relu_backward(one.copy(), x + bias))
+    assert_same_bits(got[1], summed_apart(got[0], 1, isa))
+    single = fr.fused.bias_act_backward(grad, x, bias[3], "relu")
+    assert_same_bits(single[0], fr.relu_backward(grad, x + bias[3]))
+    assert_same_bits(single[1], np.asarray(single[0].astype(np.float64).sum()).astype(half))
+    for empty in ((0, 3), (3, 0)):
+        none = fr.fused.bias_act_backward(
+            np.zeros(empty, half), np.zeros(empty, half), np.zeros(empty[1], half), "relu"
+        )
+        assert_same_bits(none[0], np.zeros(empty, half))
+        assert_same_bits(none[1], np.zeros(empty[1], half))
+    of_none = fr.fused.bias_act_backward(grad, x, None, "relu", residual=x)
+    assert_same_bits(of_none[0], fr.relu_backward(grad, x + x))
+    assert of_none[1] is None
+    wide = fr.fused.bias_act_backward(grad.astype(np.float32), x, bias, "relu")
+    assert [part.dtype for part in wide] == [np.float32] * 2
+    assert_same_bits(wide[0].astype(half), dx)
+    out = np.empty(x.shape, np.float64)
+    got = fr.fused.bias_act_backward(grad, x, bias, "relu", out=out)
+    assert got[0] is out
+    assert_same_bits(out.astype(half), dx)
+    assert_same_bits(got[1], expected)
 
 
 # --- Between terms ------------------------------------------------------------------------------------------------------

@@ -102,7 +102,6 @@ cdef Py_ssize_t _broadcast_size(list arrays) except -1
 cdef object _as_array(double number, int dtype)
 cdef fr_kernel checked_kernel(object kernel, tuple numbers, int type, int level) except NULL
 cdef fr_kernel plain_kernel(object kernel, tuple numbers, int type, int level, double *rounded) except? NULL
-cdef fr_fused sum_kernel(object kernel, int type, int level) noexcept
 cdef fr_combine sum_loop(int type) noexcept
 cpdef bint explaining() except -1
 

@@ -104,7 +104,6 @@ from fastrelu._runtime cimport (
     fr_add,
     fr_atomic,
     fr_combine,
-    fr_fused,
     fr_guard,
     fr_guard_close,
     fr_guard_open,
@@ -536,7 +535,7 @@ cdef bint _is_dense(cnp.ndarray x):
 def empty_like(cnp.ndarray x not None):
     """A result of the shape, type and order of axes of a plain dense array, from the pool if it is large."""
     cdef int own = type_of(cnp.PyArray_TYPE(x))
-    if type(x) is cnp.ndarray and 0 <= own < FR_OWN_TYPES and PyArray_ISNOTSWAPPED(x) and _is_dense(x):
+    if type(x) is cnp.ndarray and own >= 0 and PyArray_ISNOTSWAPPED(x) and _is_dense(x):
         return fresh_like(x, cnp.PyArray_SIZE(x) * size_of(dtype_of(own).type_num))
     return np.empty_like(x)
 
@@ -1444,14 +1443,11 @@ cdef fr_kernel plain_kernel(object kernel, tuple numbers, int type, int level, d
         value = numbers[j]
         if not ((PyFloat_CheckExact(value) or PyLong_CheckExact(value)) and _number(value, &params[j])):
             return NULL
+    if own.nparams and type >= <int>FR_OWN_TYPES:
+        fr_take_numbers(_anything, params, FR_float32, rounded, own.nparams)
     if own.nparams and not fr_take_numbers(own.op.domain[own.direction], params, how.type, rounded, own.nparams):
         return NULL
     return how.scalar
-
-
-cdef fr_fused sum_kernel(object kernel, int type, int level) noexcept:
-    """The loop that takes the terms of a sum in registers, or NULL."""
-    return (<Kernel>kernel).calls[type][level].fused[FR_ADD]
 
 
 cdef fr_combine sum_loop(int type) noexcept:

@@ -30,6 +30,7 @@ cdef extern from "kernels/sums.h" nogil:
         bint residual
         int nnumbers
         const char **number
+        const _core.fr_call *half
     ctypedef struct fr_pairs:
         double *high
         double *low
@@ -446,6 +447,17 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
 
 # --- The gradient of an activation of x + bias + residual -----------------------------------------------------------
 
+cdef void _set_kernel(fr_biased *biased, const _core.fr_call *how, int type, bint added) noexcept:
+    """Set what computes the gradient of elements of a type, to which a bias is added or not."""
+    biased.gradient = how.scalar
+    biased.add = how.convert.combine[how.type][_runtime.FR_ADD] if added else NULL
+    biased.fused, biased.half = NULL, how
+    if type < <int>_runtime.FR_OWN_TYPES:
+        biased.half = NULL
+        if added:
+            biased.fused = how.fused[_runtime.FR_ADD]
+
+
 cdef bint _is_native_of(object array, int dtype):
     return array is None or _core._is_native(array, dtype)
 
@@ -466,14 +478,18 @@ def call_biased(object kernel, str isa, tuple numbers, object out, object grad, 
     cdef cnp.ndarray dx
     cdef _runtime.Held held
     cdef double number
-    cdef int j, dtype, own_type, level = _runtime.precision_here()
+    cdef int j, dtype, number_type, own_type, level = _runtime.precision_here()
+    cdef const _core.fr_call *how
     cdef list arrays, rounded = []
     held.count = 0
     # From here to `hold` nothing is allocated, which could run the caller's code and change arrays.
     _runtime.settle()
-    if type(x) is not cnp.ndarray or not _runtime.has_kernels(cnp.PyArray_TYPE(<cnp.ndarray>x)):
+    if type(x) is not cnp.ndarray:
         return None
     dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
+    own_type = _runtime.type_of(dtype)
+    if own_type < 0:
+        return None
     if not (_is_native_of(x, dtype) and _is_native_of(grad, dtype)
             and _is_native_of(bias, dtype if added else cnp.PyArray_TYPE(<cnp.ndarray>bias))
             and _is_native_of(residual, dtype) and _is_native_of(out, dtype)):
@@ -493,14 +509,18 @@ def call_biased(object kernel, str isa, tuple numbers, object out, object grad, 
             raise ValueError(f"bias_act_backward: the bias was changed to the shape {bias.shape} during the call")
     if out is not None and (out.shape != x.shape or 0 in (<object>out).strides or not out.flags.writeable):
         return None
-    own_type = _runtime.type_of(dtype)
+    how = &(<_core.Kernel?>kernel).calls[own_type][level]
+    number_type = _core._number_type(dtype)
     for value in numbers:
         if not _core._number(value, &number):
             return None
-        rounded.append(_core._as_array(number, dtype))
-    biased.gradient = _core.checked_kernel(kernel, numbers, own_type, level)
-    biased.add = _runtime.tables(isa).convert.combine[own_type][0] if added else NULL
-    biased.fused = _core.sum_kernel(kernel, own_type, level) if added else NULL
+        array = _core._as_array(number, number_type)
+        if how.type != _runtime.type_of(number_type):
+            array = _core._as_array(float(array), _core.computed_type(dtype, level))
+        rounded.append(array)
+    if numbers:
+        _core._check_params(kernel, [None, None] + _runtime.listed(numbers), _runtime.type_of(number_type))
+    _set_kernel(&biased, how, own_type, added)
     biased.residual, biased.nnumbers = residual is not None, len(rounded)
     for j in range(biased.nnumbers):
         biased.number[j] = <const char *>cnp.PyArray_DATA(<cnp.ndarray>rounded[j])
@@ -558,10 +578,14 @@ def small_biased(object kernel, str isa, tuple numbers, object out, object grad,
     cdef cnp.ndarray dx, dbias, spread, rooms, array
     cdef cnp.npy_intp length
     cdef int j, at, ndim, dtype, level = _runtime.precision_here()
-    if type(x) is not cnp.ndarray or not _runtime.has_kernels(cnp.PyArray_TYPE(<cnp.ndarray>x)):
+    cdef const _core.fr_call *how
+    if type(x) is not cnp.ndarray:
         return None
     array = <cnp.ndarray>x
     dtype = cnp.PyArray_TYPE(array)
+    job.type = _runtime.type_of(dtype)
+    if job.type < 0:
+        return None
     ndim = cnp.PyArray_NDIM(array)
     at = plain_axis(axis, ndim)
     if not (0 < cnp.PyArray_SIZE(array) < _runtime.fr_load(&_runtime.settings.at_once) and at >= 0
@@ -582,15 +606,13 @@ def small_biased(object kernel, str isa, tuple numbers, object out, object grad,
         if (_meet(out, grad, True) or _meet(out, x, True) or (added and _meet(out, bias, False))
                 or (residual is not None and _meet(out, residual, True))):
             return None
-    biased.gradient = _core.plain_kernel(kernel, numbers, _runtime.type_of(dtype), level, rounded)
-    if biased.gradient == NULL:
+    if _core.plain_kernel(kernel, numbers, job.type, level, rounded) == NULL:
         return None
-    job.type = _runtime.type_of(dtype)
-    biased.add = _runtime.tables(isa).convert.combine[job.type][0] if added else NULL
-    biased.fused = _core.sum_kernel(kernel, job.type, level) if added else NULL
+    how = &(<_core.Kernel>kernel).calls[job.type][level]
+    _set_kernel(&biased, how, job.type, added)
     biased.residual, biased.nnumbers = residual is not None, len(numbers)
     for j in range(biased.nnumbers):
-        biased.number[j] = <const char *>rounded + j * _runtime.size_of(dtype)
+        biased.number[j] = <const char *>rounded + j * how.itemsize
     job.biased, job.nparams = &biased, 1
     if out is not None:
         dx = <cnp.ndarray>out

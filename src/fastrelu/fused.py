@@ -438,21 +438,21 @@ def _shape_of_bias(x: Any, axis: int) -> NDArray[Any]:
 
 
 @quiet
-def _summed(dx: Any, bias: Any, scratch: NDArray[Any] | None = None) -> Any:
+def _summed(dx: Any, bias: Any) -> Any:
     """Return the sum of a gradient over all axes along which the bias does not vary, in the type of the bias.
 
-    `scratch` is nobody else's: it may be the gradient itself.
+    The gradient is nobody else's yet.
     """
     if type(dx) is not np.ndarray and not isinstance(dx, np.ma.MaskedArray):
         dx = np.asarray(dx)
+    # This gradient is `dx` itself, written where it is.
+    results = call_biased(kernels["leaky_relu_backward"], isa, (1.0,), dx, dx, dx, bias, None, added=False)
+    if results is not None:
+        return results[1].ravel()
     if np.result_type(dx).itemsize == 2:  # summed in double, as the others, and rounded once
         wide = np.empty_like(dx, np.float32, subok=False)
         copy_into(wide, np.asarray(dx))
-        return as_half(_summed(wide, np.zeros(np.shape(bias)), wide), dx.dtype)
-    # This gradient is `dx` itself.
-    results = call_biased(kernels["leaky_relu_backward"], isa, (1.0,), scratch, dx, dx, bias, None, added=False)
-    if results is not None:
-        return results[1].ravel()
+        return as_half(_summed(wide, np.zeros(np.shape(bias))), dx.dtype)
     missing = np.ndim(dx) - np.ndim(bias)
     varies = [k + missing for k, length in enumerate(np.shape(bias)) if length != 1]
     return np.sum(dx, tuple(k for k in range(np.ndim(dx)) if k not in varies)).reshape(-1)

@@ -35,6 +35,7 @@ typedef struct {
     int residual;   /* is there one: an operand after dx */
     int nnumbers;
     const char *number[FR_MAX_PARAMETERS]; /* the parameters of f */
+    const fr_call *half; /* how a kernel of 16 bits is called, instead of the first three; NULL: they are of the type */
 } fr_biased;
 
 /* One call. */

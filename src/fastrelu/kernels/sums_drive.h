@@ -81,14 +81,21 @@ static double fr_fold_exact(double *t, double *l, ptrdiff_t m) {
     return t[0];
 }
 
+/* The place of a 16-bit type among the formats. */
+static inline int fr_format_of_half(int type) { return type == FR_float16 ? FR_AS_HALF : FR_AS_BFLOAT; }
+
 /* high + low, where low may be NaN next to an infinity, and must not change the sign of a zero */
 static inline double fr_whole(double high, double low) { return ((low == 0) | (low != low)) ? high : high + low; }
 
 #define TYPE(name, number, storage, kernels, fast, accurate)                                           \
     FR_WITH_##kernels(if (type == FR_##name) for (ptrdiff_t i = 0; i < count; i++)((storage *)to)[i] = \
                           (storage)fr_whole(from.high[i], from.low[i]);)
+/* Overwrites sums that are rounded to 16 bits. */
 static void fr_round_pairs(fr_pairs from, ptrdiff_t count, int type, char *to) {
 #include "types.def"
+    if (type < FR_OWN_TYPES) return;
+    for (ptrdiff_t i = 0; i < count; i++) from.high[i] = fr_whole(from.high[i], from.low[i]);
+    fr_convert_table.store[FR_float64][fr_format_of_half(type)]((const char *)from.high, to, count);
 }
 #undef TYPE
 
@@ -97,6 +104,9 @@ static inline int fr_is_full(const fr_sums_job *job) { return fr_types[job->type
 
 /* Is dx itself added, in float, instead of terms? */
 static inline int fr_adds_floats(const fr_sums_job *job) { return job->biased && !fr_is_full(job) && job->inner == 1; }
+
+/* The same of 16 bits: as much as the kernel reads in blocks of bytes, because there are no terms in double. */
+static inline int fr_adds_halves(const fr_sums_job *job) { return job->biased && job->biased->half && job->inner == 1; }
 
 static void fr_sums_split(fr_sums_job *job) {
     ptrdiff_t run = job->inner, n = job->outer * job->kept * run;
@@ -130,6 +140,7 @@ typedef struct {
     const double *row[FR_SUMS_ROWS]; /* rows of dx that are not added yet */
     int waiting, waits;              /* how many; do rows wait? */
     int whole;                       /* are rows passed to the kernel as they are, not in blocks? */
+    ptrdiff_t most;                  /* elements of a block of short runs */
     char *block[FR_MAX_OPERANDS];    /* of operands that are not contiguous */
 } fr_sums_state;
 
@@ -176,26 +187,70 @@ static int fr_is_same(const fr_view *view, int operand, ptrdiff_t row) {
     return 1;
 }
 
+/* Adds 16-bit elements, with the rounding of NumPy's sums. Kernels without such a loop add in two blocks. */
+static void fr_sums_add_halves(const fr_call *call, int type, const char *x, const char *y, char *sum,
+                               char *const *block, ptrdiff_t m) {
+    const fr_combine direct = fr_convert_table.direct[type - FR_OWN_TYPES][FR_ADD];
+    if (direct) {
+        direct(x, y, sum, m);
+        return;
+    }
+    call->load(x, block[0], m);
+    call->load(y, block[1], m);
+    fr_convert_table.combine[call->type][FR_ADD](block[0], block[1], block[0], m);
+    fr_convert_table.store[call->type][call->format](block[0], sum, m);
+}
+
+/* Computes 16-bit dx from inputs of which the first two are data; returns it in float. The blocks of terms and of their
+ * rounding errors hold what is converted. */
+static const char *fr_sums_halves(fr_sums_state *state, const char **inputs, const char *bias, const char *residual,
+                                  char *sum, char *out, ptrdiff_t m) {
+    const fr_biased *biased = state->job->biased;
+    const fr_call *call = biased->half;
+    const int type = state->job->type;
+    char *const block[] = {(char *)state->terms[0], (char *)state->lost};
+    if (biased->add) fr_sums_add_halves(call, type, inputs[1], bias, sum, block, m), inputs[1] = sum;
+    if (residual) fr_sums_add_halves(call, type, sum, residual, sum, block, m);
+    if (call->direct && m >= FR_DIRECT_FROM) {
+        call->direct(inputs, out, m);
+    } else {
+        for (int j = 0; j < 2; j++) {
+            call->load(inputs[j], block[j], m);
+            inputs[j] = block[j];
+        }
+        call->scalar(inputs, block[0], m);
+        call->store(block[0], out, m);
+    }
+    fr_convert_table.load[FR_float32][call->format](out, block[1], m);
+    return block[1];
+}
+
 /* Computes dx, which is added to sums if they are not NULL; or the terms of the bias, if wanted, are copies in double.
- * The bias is one number only for a kernel that adds it. */
-static void fr_sums_biased(const fr_sums_job *job, const char *const *in, int number, const char *residual, char *sum,
-                           char *out, double *sums, double *terms, ptrdiff_t m) {
+ * The bias is one number only for a kernel that adds it. Returns dx as it is added: 16-bit elements in float. */
+static const char *fr_sums_biased(fr_sums_state *state, const char *const *in, int number, const char *residual,
+                                  char *out, double *sums, int keeps_terms, ptrdiff_t m) {
+    const fr_sums_job *job = state->job;
     const fr_biased *biased = job->biased;
-    const char *inputs[FR_MAX_OPERANDS] = {in[0], in[1]}, **slot = &inputs[2 + biased->nnumbers];
+    char *sum = state->block[2 + job->nparams + 2];
+    double *terms = state->terms[0];
+    const char *inputs[FR_MAX_OPERANDS] = {in[0], in[1]}, **slot = &inputs[2 + biased->nnumbers], *dx = out;
     for (int j = 0; j < biased->nnumbers; j++) inputs[2 + j] = biased->number[j];
     /* A block of doubles that ends within a tile costs more in registers than through memory. */
     if (biased->fused && (number || !fr_is_full(job) || m % FR_TILE == 0 || m > FR_TERM_BLOCK)) {
         slot[number ? 0 : 1] = in[2];
         slot[2] = residual;
         biased->fused(inputs, out, (char *)sums, m);
+    } else if (biased->half) {
+        dx = fr_sums_halves(state, inputs, in[2], residual, sum, out, m);
     } else {
         if (biased->add) biased->add(inputs[1], in[2], sum, m), inputs[1] = sum;
         if (residual) biased->add(sum, residual, sum, m);
         biased->gradient(inputs, out, m);
     }
-    if (!terms) return;
-    if (fr_is_full(job)) memcpy(terms, out, (size_t)m * sizeof *terms);
-    else FR_INDEPENDENT for (ptrdiff_t i = 0; i < m; i++) terms[i] = ((const float *)(const void *)out)[i];
+    if (!keeps_terms) return dx;
+    if (fr_is_full(job)) memcpy(terms, dx, (size_t)m * sizeof *terms);
+    else FR_INDEPENDENT for (ptrdiff_t i = 0; i < m; i++) terms[i] = ((const float *)(const void *)dx)[i];
+    return dx;
 }
 
 /* The m elements of an operand from `index` on: where they are, or in a block. */
@@ -208,8 +263,8 @@ static const char *fr_sums_load(fr_sums_state *state, int operand, const ptrdiff
     return state->block[operand];
 }
 
-/* Computes dx, which it returns, and the terms of m elements from `index` on, and advances the index past them. With
- * sums, a fused kernel adds dx to them. */
+/* Computes dx, which it returns as it is added, and the terms of m elements from `index` on, and advances the index
+ * past them. With sums, a fused kernel adds dx to them. */
 static const char *fr_sums_block(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m, int numbers, int keeps_terms,
                                  double *sums) {
     const fr_sums_job *job = state->job;
@@ -224,14 +279,14 @@ static const char *fr_sums_block(fr_sums_state *state, ptrdiff_t *index, ptrdiff
     for (int p = 0; p < job->nparams; p++) terms[p] = state->terms[p];
     fr_terms kernel = numbers ? job->scalar : job->array;
     char *out = state->dense[nin] ? fr_at(view, nin, index) : state->block[nin];
+    const char *dx = out;
     if (job->biased) {
         const char *residual = job->biased->residual ? fr_sums_load(state, nin + 1, index, m) : NULL;
-        double *kept = keeps_terms ? terms[0] : NULL;
-        fr_sums_biased(job, in, numbers, residual, state->block[nin + 2], out, sums, kept, m);
+        dx = fr_sums_biased(state, in, numbers, residual, out, sums, keeps_terms, m);
     } else kernel(in, out, terms, m);
     if (out == state->block[nin]) fr_copy(view, nin, index, m, out, state->itemsize, 0);
     fr_advance(view, index, m);
-    return out;
+    return dx;
 }
 
 /* One long run: elements [start, stop) of `inner` for sum number i */
@@ -250,11 +305,13 @@ static void fr_sums_long(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t count
     }
 }
 
-/* Adds numbers of 24 bits, which need no compensation in double, to m sums. */
-static void fr_add_floats(double *high, const float *t, ptrdiff_t rows, ptrdiff_t m) {
+/* Adds numbers of 24 bits, which need no compensation in double, to m sums. In blocks, strips may end after the last
+ * sum: what is added there to no sum lies in the room too. */
+static void fr_add_floats(double *high, const float *t, ptrdiff_t rows, ptrdiff_t m, int in_blocks) {
     enum { STRIP = 32 }; /* sums that stay in registers */
+    const ptrdiff_t end = in_blocks ? m : m - STRIP + 1;
     ptrdiff_t k = 0;
-    for (; rows > 1 && k + STRIP <= m; k += STRIP) {
+    for (; rows > 1 && k < end; k += STRIP) {
         double sum[STRIP];
         memcpy(sum, &high[k], sizeof sum);
         for (ptrdiff_t r = 0; r < rows; r++)
@@ -267,7 +324,7 @@ static void fr_add_floats(double *high, const float *t, ptrdiff_t rows, ptrdiff_
 /* Short runs, for the sums 0 to m, of some rows; of more than one only if all sums fit into a block. */
 static void fr_sums_short(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m, ptrdiff_t rows) {
     const fr_sums_job *job = state->job;
-    const ptrdiff_t inner = job->inner, step = state->whole ? m : FR_TERM_BLOCK / inner;
+    const ptrdiff_t inner = job->inner, step = state->whole ? m : state->most / inner;
     const int floats = fr_adds_floats(job), doubles = job->biased && fr_is_full(job);
     /* Many rows of a block are added sooner to sums that stay in registers. */
     const int inside = floats && job->biased->fused && rows == 1;
@@ -277,7 +334,7 @@ static void fr_sums_short(fr_sums_state *state, ptrdiff_t *index, ptrdiff_t m, p
         double *sums = inside ? &state->high[0][i] : NULL;
         const void *dx = fr_sums_block(state, index, rows * some * inner, 0, !floats && !doubles, sums);
         if (inside || state->waits) continue;
-        if (floats) fr_add_floats(&state->high[0][i], dx, rows, some);
+        if (floats) fr_add_floats(&state->high[0][i], dx, rows, some, job->biased->half != NULL);
         for (int p = 0; p < job->nparams && !floats; p++) {
             const double *t = doubles ? dx : state->terms[p];
             double *high = &state->high[p][i], *low = &state->low[p][i];
@@ -304,7 +361,8 @@ static void fr_sums_run(const fr_sums_job *job, int task, char *room) {
     ptrdiff_t from = fr_part(units, along, job->along), to = fr_part(units, along + 1, job->along);
     fr_sums_furnish(&state, job, room);
     const ptrdiff_t row_size = job->kept * inner;
-    const ptrdiff_t rows = is_long || job->across > 1 || row_size > FR_TERM_BLOCK ? 1 : FR_TERM_BLOCK / row_size;
+    state.most = fr_adds_halves(job) ? FR_TERM_BYTES / job->biased->half->itemsize : FR_TERM_BLOCK;
+    const ptrdiff_t rows = is_long || job->across > 1 || row_size > state.most ? 1 : state.most / row_size;
     /* Many rows may begin and end anywhere. */
     const ptrdiff_t span = is_long ? inner : rows > 1 ? PTRDIFF_MAX : row_size;
     state.whole = job->biased && job->biased->fused && inner == 1 && rows == 1;
