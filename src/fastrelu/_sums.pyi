@@ -31,6 +31,7 @@ def call_biased(
     bias: object,
     residual: object,
     added: bool = True,
+    exact: bool = False,
 ) -> tuple[Any, Any] | None: ...
 def small_biased(
     kernel: Kernel,

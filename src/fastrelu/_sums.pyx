@@ -463,10 +463,11 @@ cdef bint _is_native_of(object array, int dtype):
 
 
 def call_biased(object kernel, str isa, tuple numbers, object out, object grad, object x, object bias, object residual,
-                bint added=True):
+                bint added=True, bint exact=False):
     """Return dx, written into `out` if given, and the gradient of the bias, whose shape broadcasts to that of x.
 
-    Unless it is `added`, only the shape and the type of the bias count, and x is what the kernel gets.
+    Unless it is `added`, only the shape and the type of the bias count, and x is what the kernel gets. If the kernel is
+    `exact`, the cheaper precision has the same results.
 
     Returns None, and has done nothing, unless all operands are plain arrays of one type that has kernels, of which a
     bias that is not added may have another one, and the parameters of the activation are numbers: the caller then
@@ -478,7 +479,7 @@ def call_biased(object kernel, str isa, tuple numbers, object out, object grad, 
     cdef cnp.ndarray dx
     cdef _runtime.Held held
     cdef double number
-    cdef int j, dtype, number_type, own_type, level = _runtime.precision_here()
+    cdef int j, dtype, number_type, own_type, level = 0 if exact else _runtime.precision_here()
     cdef const _core.fr_call *how
     cdef list arrays, rounded = []
     held.count = 0

@@ -446,7 +446,8 @@ def _summed(dx: Any, bias: Any) -> Any:
     if type(dx) is not np.ndarray and not isinstance(dx, np.ma.MaskedArray):
         dx = np.asarray(dx)
     # This gradient is `dx` itself, written where it is.
-    results = call_biased(kernels["leaky_relu_backward"], isa, (1.0,), dx, dx, dx, bias, None, added=False)
+    backward = kernels["leaky_relu_backward"]
+    results = call_biased(backward, isa, (1.0,), dx, dx, dx, bias, None, added=False, exact=True)
     if results is not None:
         return results[1].ravel()
     if np.result_type(dx).itemsize == 2:  # summed in double, as the others, and rounded once
