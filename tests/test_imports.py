@@ -34,7 +34,7 @@ FLOOR = {
     "_core": {"_runtime", "_foreign"},  # _foreign finds the message of an error
     "_steps": {"_runtime", "_loops"},
     "_read_only": set(),
-    "_walk": set(),
+    "_walk": {"_steps", "_read_only"},  # what a call saves counts with updates, and makes arrays read-only
     **{name: {"_runtime", "_core"} for name in ("_stats", "_packed", "_explain")},
     "_quantized": {"_runtime", "_core", "_packed"},
     "_fused": {"_runtime", "_core", "_explain", "_arguments"},

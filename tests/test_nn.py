@@ -1588,3 +1588,63 @@ def test_arrays_as_parameters(layer: Any, inplace: bool) -> None:
         with pytest.raises(TypeError, match=f"{name} must be a number, got 'a'"):
             setattr(layer, name, "a")
         setattr(layer, name, value)
+
+
+def test_shapes_follow_inputs_and_options() -> None:
+    """`Flatten` and `Unflatten` find the shape for each input, with the options as they are then."""
+    flat, split = nn.Flatten(), nn.Unflatten(1, (2, -1))
+    for shape, joined, parts in (
+        ((2, 4), (2, 4), (2, 2, 2)),
+        ((3, 6, 5), (3, 30), (3, 2, 3, 5)),
+        ((0, 4), (0, 4), (0, 2, 2)),
+    ):
+        x = np.zeros(shape, np.float32)
+        for _ in range(2):
+            assert (flat(x).shape, split(x).shape) == (joined, parts)
+            assert flat.backward(np.zeros(joined)).shape == split.backward(np.zeros(parts)).shape == shape
+    x = np.zeros((2, 3, 4), np.float32)
+    flat.start_dim, flat.end_dim = np.int64(0), np.array(1)  # type: ignore[assignment]  # integers of NumPy are some
+    assert flat(x).shape == (6, 4)
+    split.dim, split.unflattened_size = np.int64(-1), [np.array(2), 2]  # type: ignore[assignment]  # and lists of lengths
+    assert split(x).shape == (2, 3, 2, 2)
+    split.unflattened_size = (2, 3)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="cannot split an axis of length 4"):
+            split(x)
+
+
+@pytest.mark.parametrize("layer", [nn.Identity(), nn.Add(), nn.Flatten(), nn.PReLU(), nn.Linear(3, 3, rng=0)], ids=repr)
+def test_a_refused_gradient_leaves_the_call(layer: nn.Module) -> None:
+    """A layer alone goes back through a call once, and errors before that change nothing."""
+    x = np.ones((2, 3), np.float32)
+    layer(x)
+    for grad, options, error in (
+        (np.ones((3, 2), np.float32), {}, ValueError),
+        (np.ones(3, np.float32), {}, ValueError),
+        (None, {}, TypeError),
+        (np.ones((2, 3), complex), {}, TypeError),
+        (x, {"input_grad": 1}, TypeError),
+        (x, {"overwrite_grad": "no"}, TypeError),
+    ):
+        with pytest.raises(error):
+            layer.backward(grad, **options)
+    assert layer.backward(x, input_grad=True).shape == (2, 3)
+    if not isinstance(layer, nn.Identity):  # which needs no call
+        with pytest.raises(RuntimeError, match="has no forward call"):
+            layer.backward(x)
+
+
+def test_shapes_of_other_types() -> None:
+    """The shape of what passes through `Identity` may be a tuple of another class, as PyTorch's are."""
+
+    class Shape(tuple[int, ...]):
+        __slots__ = ()
+
+    class Other:
+        shape = Shape((2, 3))
+
+    layer, grad = nn.Identity(), np.ones((2, 3), np.float32)
+    layer(Other())
+    with pytest.raises(ValueError, match=r"of shape \(2, 3\), the gradient is \(3, 2\)"):
+        layer.backward(grad.T)
+    assert layer.backward(grad) is grad

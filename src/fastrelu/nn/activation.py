@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 
 from fastrelu import activations
 from fastrelu._options import operand, optional_operand
+from fastrelu._walk import save, shape_of
 from fastrelu.nn.module import Layer, Module
-from fastrelu.nn.record import save, watching, writable
+from fastrelu.nn.record import watching, writable
 
 Function = Callable[..., Any]
 
@@ -48,6 +49,7 @@ class Activation(Layer):
     _function_: ClassVar[Function]
     _backward: ClassVar[Function]
     _backward_from_output: ClassVar[Function | None] = None
+    _function_of_parameters: ClassVar[Function | None] = None
 
     def __init_subclass__(cls, function: str = "", exact: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -56,7 +58,11 @@ class Activation(Layer):
         cls._name, cls._exact = function, exact
         cls._function = staticmethod(getattr(activations, function))
         cls._function_ = staticmethod(getattr(activations, f"{function}_"))
-        for attribute, suffix in (("_backward", "_backward"), ("_backward_from_output", "_backward_from_output")):
+        for attribute, suffix in (
+            ("_backward", "_backward"),
+            ("_backward_from_output", "_backward_from_output"),
+            ("_function_of_parameters", "_backward_parameters"),
+        ):
             found = getattr(activations, f"{function}{suffix}", None)
             setattr(cls, attribute, found and staticmethod(found))
         parameters = inspect.signature(cls._function).parameters.values()
@@ -94,7 +100,10 @@ class Activation(Layer):
     def _has_arrays(self) -> bool:
         """Whether a parameter is an array, or nothing that the function takes, but no learned one."""
         kinds = (np.ndarray, list, tuple, str, complex)
-        return any(isinstance(getattr(self, name, None), kinds) for name in self._names)
+        for name in self._names:  # noqa: SIM110  any() of a generator takes longer than a small call
+            if isinstance(getattr(self, name, None), kinds):
+                return True
+        return False
 
     def _saves_output(self) -> bool:
         if self._names and self._has_arrays():
@@ -136,7 +145,7 @@ class Activation(Layer):
         return y
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:
-        return np.shape(saved[0])
+        return shape_of(saved[0])
 
     def _gradient(self, grad: ArrayLike, saved: Any, *, overwrite_grad: bool) -> Any:
         array, from_output, arguments = saved

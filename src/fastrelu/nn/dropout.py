@@ -11,10 +11,11 @@ import fastrelu.masks as masks  # noqa: PLR0402  not what stands for it in the p
 from fastrelu._foreign import refuse
 from fastrelu._options import real_number
 from fastrelu._packed import words_from
+from fastrelu._walk import save
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import Parameter
 from fastrelu.nn.random import Random, random_words
-from fastrelu.nn.record import save, watching, writable
+from fastrelu.nn.record import watching, writable
 from fastrelu.runtime import isa
 
 

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike
 from fastrelu import gated_units
 from fastrelu._entries import entries
 from fastrelu._options import choice, integer, number, operand, optional_number
+from fastrelu._walk import save
 from fastrelu.nn.activation import repr_of
 from fastrelu.nn.module import Layer
-from fastrelu.nn.record import save, watching
+from fastrelu.nn.record import watching
 
 __all__ = ["GEGLU", "GLU", "ReGLU", "SwiGLU"]
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,9 +12,10 @@ from numpy.typing import NDArray
 from fastrelu._core import as_half, as_native
 from fastrelu._foreign import refuse
 from fastrelu._options import integer
+from fastrelu._walk import plain_alike, save, shape_of, shapes_of
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import FLOATS, Parameter, is_half, native
-from fastrelu.nn.record import save, watching
+from fastrelu.nn.record import watching
 
 
 class _Joining(Layer):
@@ -42,22 +42,17 @@ class _Joining(Layer):
         """
         if len(inputs) == 1 and isinstance(inputs[0], (tuple, list)):
             inputs = tuple(inputs[0])
-        values = self._converted(inputs)
+        values = inputs if plain_alike(inputs) else self._converted(inputs)
         y = self._join(values)
         if self.training or self._saved or watching():
-            save(self, inputs, (y,), (self._kept(values), _shape(y), self._kept_parameters(inputs)))
+            parameters = () if values is inputs else self._kept_parameters(inputs)
+            save(self, inputs, (y,), (self._kept(values), shape_of(y), parameters))
         return y
 
-    def _converted(self, inputs: tuple[Any, ...]) -> list[Any]:
+    def _converted(self, inputs: tuple[Any, ...]) -> Sequence[Any]:
         """Return the inputs in one type; numbers adapt to it by themselves."""
         if not inputs:
             raise TypeError(f"{self!r} takes one or more arrays, got none")
-        if type(inputs[0]) is np.ndarray and inputs[0].dtype in FLOATS:
-            for x in inputs:
-                if type(x) is not np.ndarray or x.dtype is not inputs[0].dtype:
-                    break
-            else:
-                return list(inputs)
         for x in inputs:
             refuse(self, x=x)
         values = [
@@ -77,12 +72,12 @@ class _Joining(Layer):
         dtype = np.result_type(*([kind for kind in types if kind.kind == "f"] or types), np.float32)
         return [np.asarray(x, dtype) if isinstance(x, np.ndarray) else x for x in values]
 
-    def _join(self, values: list[Any]) -> Any:
+    def _join(self, values: Sequence[Any]) -> Any:
         raise NotImplementedError
 
-    def _kept(self, values: list[Any]) -> list[Any]:
+    def _kept(self, values: Sequence[Any]) -> Sequence[Any]:
         """Return what the gradients need of the inputs: here their shapes."""
-        return [_shape(x) for x in values]
+        return shapes_of(values)
 
     def _kept_parameters(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:  # noqa: ARG002  Multiply keeps some
         """Return the inputs that are parameters of whose values the gradients consist; None for the others."""
@@ -96,18 +91,39 @@ class _Joining(Layer):
         """Return the gradient of the only input, or a tuple of gradients."""
         if not input_grad:
             return None
-        refuse(self, grad=grad)
-        kept, g = saved[0], native(np.asarray(grad))
-        needed = input_grad if isinstance(input_grad, tuple) else [True] * len(kept)
-        found = tuple([self._share(g, kept, i) if needed[i] else None for i in range(len(kept))])
-        return found[0] if len(found) == 1 else found
+        g: NDArray[Any] = grad
+        if not plain_alike((grad,)):
+            refuse(self, grad=grad)
+            g = native(np.asarray(grad))
+        kept, some, found = saved[0], isinstance(input_grad, tuple), []
+        for i in range(len(kept)):
+            found.append(None if some and not input_grad[i] else self._share(g, kept, i))
+        return found[0] if len(found) == 1 else tuple(found)
 
-    def _share(self, grad: NDArray[Any], kept: list[Any], i: int) -> NDArray[Any]:
+    def _share(self, grad: NDArray[Any], kept: Sequence[Any], i: int) -> NDArray[Any]:
         """Return the gradient with respect to one of the inputs."""
         raise NotImplementedError
 
 
-class Add(_Joining):
+class _Elementwise(_Joining):
+    """Base of sum and product."""
+
+    _operator: ClassVar[Callable[..., Any]]
+
+    def _join(self, values: Sequence[Any]) -> Any:
+        if len(values) == 1:
+            return np.array(values[0])
+        function, y = self._operator, values[0]
+        try:
+            for x in values[1:]:
+                y = function(y, x)
+        except ValueError:  # the question whether shapes fit takes longer than a small sum
+            text = ", ".join(map(str, shapes_of(values)))
+            raise ValueError(f"{self!r} takes arrays of one shape, or that broadcast, got {text}") from None
+        return y
+
+
+class Add(_Elementwise):
     """Sum of any number of arrays, which broadcast, as in a residual connection.
 
     In a `forward` it takes the place of ``x + y``, which NumPy computes unrecorded.
@@ -126,14 +142,14 @@ class Add(_Joining):
            [2.]], dtype=float32))
     """
 
-    def _join(self, values: list[Any]) -> Any:
-        return _broadcast(self, operator.add, values)
+    _operator: ClassVar[Callable[..., Any]] = staticmethod(operator.add)
 
-    def _share(self, grad: NDArray[Any], kept: list[Any], i: int) -> NDArray[Any]:
-        return _summed(grad, kept[i])
+    def _share(self, grad: NDArray[Any], kept: Sequence[Any], i: int) -> NDArray[Any]:
+        shape = kept[i]
+        return grad if grad.shape == shape else _summed(grad, shape)
 
 
-class Multiply(_Joining):
+class Multiply(_Elementwise):
     """Product of any number of arrays, which broadcast, as in a gate, a mask or a learned scale.
 
     In a `forward` it takes the place of ``x * y``, which NumPy computes unrecorded.
@@ -147,10 +163,9 @@ class Multiply(_Joining):
     array([[2., 6.]], dtype=float32)
     """
 
-    def _join(self, values: list[Any]) -> Any:
-        return _broadcast(self, operator.mul, values)
+    _operator: ClassVar[Callable[..., Any]] = staticmethod(operator.mul)
 
-    def _kept(self, values: list[Any]) -> list[Any]:
+    def _kept(self, values: Sequence[Any]) -> Sequence[Any]:
         return values
 
     def _kept_parameters(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -162,8 +177,13 @@ class Multiply(_Joining):
         needed = input_grad if isinstance(input_grad, tuple) else (input_grad,) * len(given)
         return [x for i, x in enumerate(given) if x is not None and any(needed[j] for j in range(len(given)) if j != i)]
 
-    def _share(self, grad: NDArray[Any], kept: list[Any], i: int) -> NDArray[Any]:
-        return _summed(functools.reduce(operator.mul, [x for j, x in enumerate(kept) if j != i], grad), _shape(kept[i]))
+    def _share(self, grad: NDArray[Any], kept: Sequence[Any], i: int) -> NDArray[Any]:
+        share = grad
+        for j, x in enumerate(kept):
+            if j != i:
+                share = share * x
+        shape = shape_of(kept[i])
+        return share if share.shape == shape else _summed(share, shape)
 
 
 class Concatenate(_Joining):
@@ -191,50 +211,32 @@ class Concatenate(_Joining):
         super().__init__()
         self.axis = axis
 
-    def _join(self, values: list[Any]) -> Any:
+    def _join(self, values: Sequence[Any]) -> Any:
         try:
             return np.concatenate(values, self.axis)
         except ValueError:
-            shapes = [_shape(x) for x in values]
+            shapes = shapes_of(values)
             if not -len(shapes[0]) <= self.axis < len(shapes[0]):
                 raise ValueError(f"{self!r}: arrays of shape {shapes[0]} have no such axis") from None
             raise ValueError(f"{self!r} cannot join arrays of shapes {', '.join(map(str, shapes))}") from None
 
-    def _kept(self, values: list[Any]) -> list[Any]:
-        """Return the axis, and where each input begins and ends along it in the result."""
+    def _kept(self, values: Sequence[Any]) -> Sequence[Any]:
+        """Return the part of the result that each input became, as an index."""
         axis, kept, begin = self.axis, [], 0
+        before = (slice(None),) * (axis % values[0].ndim)
         for x in values:
             end = begin + x.shape[axis]
-            kept.append((axis, begin, end))
+            kept.append((*before, slice(begin, end)))
             begin = end
         return kept
 
-    def _share(self, grad: NDArray[Any], kept: list[Any], i: int) -> NDArray[Any]:
-        axis, begin, end = kept[i]
-        part: NDArray[Any] = grad[(slice(None),) * (axis % grad.ndim) + (slice(begin, end),)]
+    def _share(self, grad: NDArray[Any], kept: Sequence[Any], i: int) -> NDArray[Any]:
+        part: NDArray[Any] = grad[kept[i]]
         return part
 
     def extra_repr(self) -> str:
         """Return the axis."""
         return f"axis={self.axis}"
-
-
-def _shape(x: Any) -> tuple[int, ...]:
-    """Return the shape of an array or a number, which np.shape would ask longer than a small sum takes."""
-    shape: tuple[int, ...] = getattr(x, "shape", ())
-    return shape
-
-
-def _broadcast(layer: Layer, function: Any, values: list[Any]) -> Any:
-    """Return a sum or product as a new array."""
-    shapes = [_shape(x) for x in values]
-    try:
-        if shapes.count(shapes[0]) < len(shapes):  # the question takes longer than a small sum
-            np.broadcast_shapes(*shapes)
-    except ValueError:
-        text = ", ".join(map(str, shapes))
-        raise ValueError(f"{layer!r} takes arrays of one shape, or that broadcast, got {text}") from None
-    return functools.reduce(function, values) if len(values) > 1 else np.array(values[0])
 
 
 def _summed(grad: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -80,7 +80,7 @@ class Learnable(Activation):
     def _along(self, values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         """Reshape the values of a parameter so that they broadcast along the axis of an input of this shape."""
         if values.size == 1:
-            return values.reshape((1,) * len(shape))
+            return values if values.ndim <= len(shape) else values.reshape((1,) * len(shape))
         axis = self._axis
         if not -len(shape) <= axis < len(shape) or shape[axis] != values.size:
             raise ValueError(
@@ -90,10 +90,11 @@ class Learnable(Activation):
         return values.reshape(values.size, *(1,) * (len(shape) - axis % len(shape) - 1))
 
     def _arguments(self, shape: tuple[int, ...]) -> list[Any]:
-        return [
-            self._along(value.data, shape) if isinstance(value, Parameter) else value
-            for value in super()._arguments(shape)
-        ]
+        values = super()._arguments(shape)
+        for i, value in enumerate(values):
+            if isinstance(value, Parameter):
+                values[i] = self._along(value.data, shape)
+        return values
 
     def _reads(self, saved: Any, input_grad: Any) -> list[Parameter]:
         learned = self._learned()
@@ -102,7 +103,10 @@ class Learnable(Activation):
 
     def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:
         learned = self._learned()
-        if not any(parameter.requires_grad for parameter in learned):
+        for parameter in learned:
+            if parameter.requires_grad:
+                break
+        else:
             return super()._go_back(grad, saved, input_grad=input_grad, overwrite_grad=overwrite_grad)
         x, _, arguments = saved
         out = grad if overwrite_grad and alike(grad, x) else None
@@ -111,14 +115,18 @@ class Learnable(Activation):
         return dx if input_grad else None
 
     def _backward_parameters(self, grad: Any, x: Any, *arguments: Any, out: Any) -> Any:
-        return getattr(activations, f"{self._name}_backward_parameters")(grad, x, *arguments, out=out)
+        function = self._function_of_parameters
+        assert function is not None
+        return function(grad, x, *arguments, out=out)
 
     def _collect(self, learned: list[Parameter], gradients: list[Any]) -> None:
         """Add the gradients with respect to the function's arguments to those of the learned parameters."""
         for parameter, gradient in zip(learned, gradients, strict=True):
             if parameter.requires_grad:
                 values = parameter.data
-                parameter.add_gradient(np.asarray(gradient, values.dtype).reshape(values.shape))
+                if not alike(gradient, values):
+                    gradient = np.asarray(gradient, values.dtype).reshape(values.shape)  # noqa: PLW2901  converted
+                parameter.add_gradient(gradient)
 
     def extra_repr(self) -> str:
         """Return the fixed parameters, or the number of learned ones."""
@@ -312,9 +320,6 @@ class SReLU(Learnable, function="srelu"):
         t_right = self.t_left.data + np.abs(self.width.data)
         values = [self.t_left.data, self.a_left.data, t_right, self.a_right.data]
         return [self._along(value, shape) for value in values]
-
-    def _backward_parameters(self, grad: Any, x: Any, *arguments: Any, out: Any) -> Any:
-        return getattr(activations, f"{self._name}_backward_parameters")(grad, x, *arguments, out=out)
 
     def _collect(self, learned: list[Parameter], gradients: list[Any]) -> None:
         d_left, da_left, d_right, da_right = gradients

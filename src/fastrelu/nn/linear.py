@@ -14,10 +14,11 @@ from fastrelu._foreign import refuse
 from fastrelu._fused import linear_or_none, product, sum_of_rows
 from fastrelu._options import check_flag, data_type, generator, integer
 from fastrelu._runtime import call_whole
+from fastrelu._walk import save
 from fastrelu.nn.init import uniform_
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import FLOATS, Parameter, stored_dtype
-from fastrelu.nn.record import save, watching
+from fastrelu.nn.record import watching
 
 
 class Linear(Layer):

@@ -13,9 +13,10 @@ from fastrelu._core import quiet
 from fastrelu._losses import BINARY, BINARY_WITH_LOGITS, HUBER, L1, MSE, SMOOTH_L1, Formula, scaled, small, small_nll
 from fastrelu._options import choice, integer, number, real_number
 from fastrelu._steps import updates
+from fastrelu._walk import save
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import check_backward_flags, is_half
-from fastrelu.nn.record import Off, recording, release, save, watching
+from fastrelu.nn.record import Off, recording, release, watching
 
 Reduction = Literal["mean", "sum", "none"]
 _AXES = [tuple(range(ndim)) for ndim in range(65)]  # all of an array, by their number

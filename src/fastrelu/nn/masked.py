@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 import fastrelu.masks as masks  # noqa: PLR0402  not what stands for it in the package
 from fastrelu._core import joint_dtype
+from fastrelu._walk import save
 from fastrelu.nn.activation import Activation, alike
-from fastrelu.nn.record import save, watching, writable
+from fastrelu.nn.record import watching, writable
 
 
 class _Saved(NamedTuple):

@@ -17,9 +17,9 @@ from fastrelu._entries import entries
 from fastrelu._options import check_flag
 from fastrelu._read_only import let_go_all
 from fastrelu._steps import new_update, updates
-from fastrelu._walk import parameters_of, part_from_parameters
+from fastrelu._walk import everything, parted, shape_of, usual_call
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter, check_backward_flags, is_half, native
-from fastrelu.nn.record import HERE, Alone, Off, Record, Saved, everything, flat, keep, refuse_changed, release, where
+from fastrelu.nn.record import HERE, Alone, Off, Record, Saved, flat, keep, refuse_changed, release, where
 
 # What is saved of a call whose output a hook has replaced.
 REPLACED = object()
@@ -791,21 +791,21 @@ class Layer(Module):
 
     def backward(self, grad: ArrayLike, *, input_grad: bool = True, overwrite_grad: bool = False) -> Any:
         """Return the gradient with respect to the input; see :meth:`Module.backward`."""
-        check_backward_flags(input_grad, overwrite_grad)
-        saved, since = self._last_call()
-        self._check_gradient(grad, self._output_shape(saved))
-        if since != updates[0]:
-            refuse_changed(self, self, self._reads(saved, input_grad), since)
-        release(self)
+        saved = usual_call(self, grad, input_grad, overwrite_grad)
+        if saved is None:
+            check_backward_flags(input_grad, overwrite_grad)
+            saved, since = self._last_call()
+            self._check_gradient(grad, self._output_shape(saved))
+            if since != updates[0]:
+                refuse_changed(self, self, self._reads(saved, input_grad), since)
+            release(self)
         if self._learns:
-            gradients = {0: grad}
-            part_from_parameters(gradients, parameters_of([((self, (), (), saved), input_grad)], Parameter))
-            grad = gradients[0]
+            grad = parted(self, saved, grad, Parameter)
         return self._go_back(grad, saved, input_grad=input_grad, overwrite_grad=overwrite_grad)
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:
         """Return the shape of the output; here forward saves the output or an array of its shape."""
-        return np.shape(saved)
+        return shape_of(saved)
 
     def _reads(self, saved: Any, input_grad: Any) -> list[Parameter]:
         """Return the parameters whose values `_go_back` reads: own ones, and those among the inputs, which it saved."""

@@ -16,9 +16,21 @@ from numpy.typing import ArrayLike, NDArray
 from fastrelu._blocks import block
 from fastrelu._entries import entries
 from fastrelu._foreign import refuse
-from fastrelu._read_only import hold, hold_views, let_go
+from fastrelu._read_only import hold_views, let_go
 from fastrelu._steps import updates
-from fastrelu._walk import Own, calls_behind, calls_to_do, go_back, owner, parameters_of, part_from_parameters
+from fastrelu._walk import (
+    Own,
+    calls_behind,
+    calls_to_do,
+    everything,
+    go_back,
+    identities,
+    owner,
+    parameters_of,
+    part_from_parameters,
+    save,
+    use_modes,
+)
 from fastrelu.nn.parameter import FLOATS, Changes, Parameter
 
 if TYPE_CHECKING:
@@ -173,29 +185,6 @@ class Saved(threading.local):
         return Saved, ()
 
 
-def save(module: Module, inputs: tuple[Any, ...], outputs: tuple[Any, ...], saved: Any) -> None:
-    """Save what backward needs of a call of a layer: in the record of the network, or for the layer alone.
-
-    A call that changes nothing has neither inputs nor outputs: the array that it returns is the one that it got.
-    """
-    current = HERE.current
-    if type(current) is Record:
-        if current.since != updates[0]:
-            current.mark()
-        current.nodes.append((module, inputs, outputs, saved))
-        hold(current.held, inputs, outputs)
-        saved = None
-    elif type(current) is Off or (current is None and not module.training):
-        if current is not None and current.record is not None:
-            current.record.detached.extend(outputs)
-            hold_views(current.record.held, inputs, outputs)
-        saved = None
-    if saved is not None:
-        keep(module, (saved, updates[0]))
-    elif module._saved is not None:
-        module._saved.call = None
-
-
 def _overlap(value: Any, array: NDArray[Any]) -> bool:
     """Whether a value is an array in the memory of another one."""
     return isinstance(value, np.ndarray) and np.may_share_memory(value, array)
@@ -340,7 +329,7 @@ class Record:
         part_from_parameters(gradients, parameters)
         # Gradients that nothing else refers to.
         owned = _own(gradients, todo, parameters) if overwrite_grad else set()
-        go_back(todo, gradients, owned, Parameter, functools.partial(_own_backward, root))
+        go_back(root, todo, gradients, owned, Parameter, _own_backward)
         return self._input_gradient(gradients) if input_grad else None
 
     def _seeds(self, root: Module, grad: Any) -> dict[int, Any]:
@@ -363,7 +352,7 @@ class Record:
         """Return the calls to go back through, and for each which inputs need a gradient; or say what is in the way."""
         wanted = set(outputs)
         active, inplace = calls_behind(self.nodes, wanted)
-        needs = set(map(id, everything((*self.args, *self.kwargs.values()))))
+        needs = identities((*self.args, *self.kwargs.values()))
         wanted -= needs
         if not input_grad:
             needs.clear()
@@ -475,6 +464,9 @@ class Record:
         return _gradient_of(given[0] if len(given) == 1 else given, gradients)
 
 
+use_modes(HERE, Record, Off, keep)
+
+
 def _gradient_of(value: Any, gradients: dict[int, Any]) -> Any:
     """Return the gradient with respect to an argument, in its structure; None if it is no array of real numbers."""
     if id(value) in gradients:
@@ -572,15 +564,6 @@ def flat(structure: Any) -> list[Any]:
     if isinstance(structure, (tuple, list)):
         return list(itertools.chain.from_iterable(map(flat, structure)))
     return flat(list(structure.values())) if isinstance(structure, dict) else [structure]
-
-
-def everything(values: tuple[Any, ...]) -> list[Any]:
-    """Return values, and what they consist of."""
-    found = list(values)
-    for value in found:  # which grows
-        if isinstance(value, (tuple, list, dict)):
-            found.extend(value.values() if isinstance(value, dict) else value)
-    return found
 
 
 def pairs(structure: Any, gradients: Any, what: str) -> list[tuple[Any, Any]]:

@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from fastrelu import activations
 from fastrelu._foreign import is_foreign
 from fastrelu._options import integer, number
+from fastrelu._walk import save, shape_of
 from fastrelu.nn.activation import Activation, alike, repr_of
 from fastrelu.nn.masked import Masked
 from fastrelu.nn.module import Layer
 from fastrelu.nn.random import Random
-from fastrelu.nn.record import save, watching, writable
+from fastrelu.nn.record import watching, writable
 
 __all__ = [
     "BoundedReLU",
@@ -302,7 +303,7 @@ class CReLU(Layer):
         return y
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:
-        return np.shape(saved[0])
+        return shape_of(saved[0])
 
     def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> Any:
         return activations.crelu_backward_from_output(grad, *saved)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -11,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu._foreign import refuse
 from fastrelu._options import integer, integers
+from fastrelu._walk import save
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import check_backward_flags
-from fastrelu.nn.record import save, watching
+from fastrelu.nn.record import watching
 
 
 class Identity(Layer):
@@ -91,7 +94,9 @@ class _Reshaping(Layer):
         shape: tuple[int, ...] = saved[1]
         return shape
 
-    def _gradient(self, grad: ArrayLike, saved: Any, **_: bool) -> NDArray[Any]:
+    def _go_back(self, grad: Any, saved: Any, *, input_grad: Any, overwrite_grad: bool) -> Any:  # noqa: ARG002  a view of the gradient is returned
+        if not input_grad:
+            return None
         return grad.reshape(saved[0]) if type(grad) is np.ndarray else np.reshape(grad, saved[0])
 
 
@@ -119,10 +124,10 @@ class Flatten(_Reshaping):
         self.end_dim = end_dim
 
     def _new_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        first, last = _axis(self.start_dim, len(shape)), _axis(self.end_dim, len(shape))
+        first, last, new_shape = _joined(shape, operator.index(self.start_dim), operator.index(self.end_dim))
         if last < first:
             raise ValueError(f"{self!r} cannot join axes {first} to {last}")
-        return *shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]
+        return new_shape
 
     def extra_repr(self) -> str:
         """Return the axes."""
@@ -163,12 +168,11 @@ class Unflatten(_Reshaping):
         self.unflattened_size = tuple(unflattened_size)
 
     def _new_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        dim, sizes = _axis(self.dim, len(shape)), self.unflattened_size
+        dim, sizes = _axis(operator.index(self.dim), len(shape)), tuple(map(operator.index, self.unflattened_size))
         try:
-            sizes = np.empty(shape[dim], np.bool_).reshape(sizes).shape
+            return _split(shape, dim, sizes)
         except ValueError:
             raise ValueError(f"{self!r} cannot split an axis of length {shape[dim]}") from None
-        return *shape[:dim], *sizes, *shape[dim + 1 :]
 
     def extra_repr(self) -> str:
         """Return axis and lengths."""
@@ -179,3 +183,17 @@ def _axis(axis: int, ndim: int) -> int:
     if not -ndim <= axis < ndim:
         raise np.exceptions.AxisError(axis, ndim)
     return axis % ndim
+
+
+# A layer sees the same few shapes again and again, and to find the new one takes longer than NumPy's reshape.
+@functools.lru_cache
+def _joined(shape: tuple[int, ...], start: int, end: int) -> tuple[int, int, tuple[int, ...]]:
+    """Return the numbers of the first and the last axis, and the shape with these and those between joined."""
+    first, last = _axis(start, len(shape)), _axis(end, len(shape))
+    return first, last, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
+
+
+@functools.lru_cache
+def _split(shape: tuple[int, ...], dim: int, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape with an axis split into several, of which one may be -1."""
+    return *shape[:dim], *np.empty(shape[dim], np.bool_).reshape(sizes).shape, *shape[dim + 1 :]

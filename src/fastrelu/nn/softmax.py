@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from fastrelu import along_axis
 from fastrelu._entries import entries
 from fastrelu._options import check_flag, integers, number, operand, optional_number
+from fastrelu._walk import save, shape_of
 from fastrelu.nn.module import Layer
 from fastrelu.nn.parameter import Parameter
 from fastrelu.nn.random import Random
-from fastrelu.nn.record import save, watching
+from fastrelu.nn.record import watching
 
 __all__ = [
     "GumbelSoftmax",
@@ -75,7 +76,7 @@ class _AlongAxis(Layer):
         return y
 
     def _output_shape(self, saved: Any) -> tuple[int, ...]:
-        return np.shape(saved[0])
+        return shape_of(saved[0])
 
     def _axis_of(self, x: ArrayLike) -> Any:
         """Return the axis, or no axis of a single number, which PyTorch takes for one element along axis 0."""
