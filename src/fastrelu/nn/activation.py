@@ -131,7 +131,7 @@ class Activation(Layer):
         ndarray
             `x` itself if the layer works in place.
         """
-        arguments = self._arguments(np.shape(x)) if self._names else ()
+        arguments = self._arguments(shape_of(x)) if self._names else ()
         saves = self.training or self._saved or watching()
         from_output = saves and self._saves_output()
         before = self._saved_input(x) if saves and not from_output else None

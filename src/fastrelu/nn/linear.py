@@ -138,25 +138,26 @@ class Linear(Layer):
         weight = self.weight.data
         if type(x) is not np.ndarray or x.dtype is not weight.dtype:
             x = self._converted(x)
-        if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
-            raise ValueError(f"{self!r} takes arrays of shape (..., {weight.shape[1]}), got {x.shape}")
-        rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+        shape = x.shape
+        if not shape or shape[-1] != weight.shape[1]:
+            raise ValueError(f"{self!r} takes arrays of shape (..., {weight.shape[1]}), got {shape}")
+        rows = x if len(shape) == 2 else x.reshape(math.prod(shape[:-1]), shape[-1])
         if weight.itemsize == 2:
-            return self._rounded(rows, x.shape)
+            return self._rounded(rows, shape)
         bias = None if self.bias is None else self.bias.data
         y = linear_or_none(rows, weight.T, bias)
         if y is None:
             y = call_whole("Linear", np.matmul, rows, weight.T)
             if bias is not None:
                 quietly(np.add, y, bias, out=y)
-        if x.ndim != 2:
-            y = y.reshape(*x.shape[:-1], y.shape[1])
+        if len(shape) != 2:
+            y = y.reshape(*shape[:-1], y.shape[1])
         if self.training or self._saved or watching():
             save(
                 self,
                 (given,),
                 (y,),
-                (rows, x.shape, y.shape, given if given is not x and isinstance(given, Parameter) else None),
+                (rows, shape, y.shape, given if given is not x and isinstance(given, Parameter) else None),
             )
         return y
 

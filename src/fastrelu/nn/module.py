@@ -289,7 +289,7 @@ class Module:
             result = self._run_hooks(args, self.forward(*args, **kwargs))
             current.record.detached.extend(flat(result))
             return result
-        if self._has_backward or "backward" in vars(self):
+        if self._has_backward or "backward" in self.__dict__:
             if type(current) is Record:
                 result = current.call(self, args, kwargs)
             elif current is None and records:

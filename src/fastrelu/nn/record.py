@@ -28,6 +28,7 @@ from fastrelu._walk import (
     owner,
     parameters_of,
     part_from_parameters,
+    plain_alike,
     save,
     use_modes,
 )
@@ -318,25 +319,21 @@ class Record:
     def backward(self, root: Module, grad: Any, *, input_grad: bool, overwrite_grad: bool) -> Any:
         """Go back through the calls; see :meth:`Module.backward`. Errors about the record leave it as it was."""
         with going_back:
-            return self._backward(root, grad, input_grad=input_grad, overwrite_grad=overwrite_grad)
-
-    def _backward(self, root: Module, grad: Any, *, input_grad: bool, overwrite_grad: bool) -> Any:
-        gradients = self._seeds(root, grad)
-        todo = self._plan(root, set(gradients), input_grad=input_grad)
-        release(root)
-        self.nodes = []
-        parameters = parameters_of(todo, Parameter)
-        part_from_parameters(gradients, parameters)
-        # Gradients that nothing else refers to.
-        owned = _own(gradients, todo, parameters) if overwrite_grad else set()
-        go_back(root, todo, gradients, owned, Parameter, _own_backward)
-        return self._input_gradient(gradients) if input_grad else None
+            gradients = self._seeds(root, grad)
+            todo = self._plan(root, set(gradients), input_grad=input_grad)
+            release(root)
+            self.nodes = []
+            parameters = parameters_of(todo, Parameter)
+            part_from_parameters(gradients, parameters)
+            # Gradients that nothing else refers to.
+            owned = _own(gradients, todo, parameters) if overwrite_grad else set()
+            go_back(root, todo, gradients, owned, Parameter, _own_backward)
+            return self._input_gradient(gradients) if input_grad else None
 
     def _seeds(self, root: Module, grad: Any) -> dict[int, Any]:
         """Return the gradients with respect to what the network returned, by the identities of the arrays."""
         single = self.output
-        plain = type(single) is type(grad) is np.ndarray and single.dtype is grad.dtype and single.dtype in FLOATS
-        if plain and single.shape == grad.shape:  # the usual case: nothing to convert or to say
+        if plain_alike((single, grad)) and single.shape == grad.shape:  # the usual case: nothing to convert or to say
             return {id(single): grad}
         gradients: dict[int, Any] = {}
         for output, given in pairs(self.output, grad, f"{type(root).__name__} returned"):

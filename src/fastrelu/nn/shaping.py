@@ -82,9 +82,11 @@ class _Reshaping(Layer):
         else:
             refuse(self, x=x)
             array = np.asanyarray(x)
-        y: NDArray[Any] = array.reshape(self._new_shape(array.shape))
+        shape = array.shape
+        new_shape = self._new_shape(shape)
+        y: NDArray[Any] = array.reshape(new_shape)
         if self.training or self._saved or watching():
-            save(self, (x,), (y,), (array.shape, y.shape))
+            save(self, (x,), (y,), (shape, new_shape))
         return y
 
     def _new_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -168,9 +170,11 @@ class Unflatten(_Reshaping):
         self.unflattened_size = tuple(unflattened_size)
 
     def _new_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        dim, sizes = _axis(operator.index(self.dim), len(shape)), tuple(map(operator.index, self.unflattened_size))
+        dim = operator.index(self.dim)
         try:
-            return _split(shape, dim, sizes)
+            return _split(shape, dim, tuple(map(operator.index, self.unflattened_size)))
+        except np.exceptions.AxisError:
+            raise
         except ValueError:
             raise ValueError(f"{self!r} cannot split an axis of length {shape[dim]}") from None
 
@@ -196,4 +200,5 @@ def _joined(shape: tuple[int, ...], start: int, end: int) -> tuple[int, int, tup
 @functools.lru_cache
 def _split(shape: tuple[int, ...], dim: int, sizes: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape with an axis split into several, of which one may be -1."""
-    return *shape[:dim], *np.empty(shape[dim], np.bool_).reshape(sizes).shape, *shape[dim + 1 :]
+    axis = _axis(dim, len(shape))
+    return *shape[:axis], *np.empty(shape[axis], np.bool_).reshape(sizes).shape, *shape[axis + 1 :]
