@@ -9,7 +9,7 @@ from cpython.long cimport PyLong_FromVoidPtr
 
 import numpy as np
 
-from fastrelu._numpy cimport PyArray_BASE, PyArray_ISNOTSWAPPED
+from fastrelu._numpy cimport PyArray_BASE, PyArray_ISNOTSWAPPED, PyArray_SAMESHAPE
 
 from fastrelu._read_only import hold, hold_views
 from fastrelu._steps import updates
@@ -94,6 +94,13 @@ def plain_alike(tuple values):
         if not _is_plain(value) or cnp.PyArray_TYPE(value) != cnp.PyArray_TYPE(values[0]):
             return False
     return len(values) > 0
+
+
+def alike(a, b):
+    """Whether values are plain arrays of one shape and type."""
+    if not cnp.PyArray_CheckExact(a) or not cnp.PyArray_CheckExact(b) or not PyArray_SAMESHAPE(a, b):
+        return False
+    return cnp.PyArray_DESCR(a) is cnp.PyArray_DESCR(b) or a.dtype == b.dtype
 
 
 cpdef object shape_of(object value):

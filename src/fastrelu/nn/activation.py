@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from fastrelu import activations
 from fastrelu._options import operand, optional_operand
-from fastrelu._walk import save, shape_of
+from fastrelu._walk import alike, save, shape_of
 from fastrelu.nn.module import Layer, Module
 from fastrelu.nn.record import watching, writable
 
@@ -157,8 +157,3 @@ class Activation(Layer):
         """Return the function's parameters, and whether the layer works in place."""
         shown = repr_of(self, self._names)
         return ", ".join(filter(None, [shown, "inplace=True" if self.inplace else ""]))
-
-
-def alike(grad: Any, array: Any) -> bool:
-    """Whether the gradient with respect to the input has the shape and type of `grad`."""
-    return type(grad) is type(array) is np.ndarray and grad.dtype == array.dtype and grad.shape == array.shape

@@ -10,7 +10,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastrelu import activations
 from fastrelu._options import check_flag, data_type, integer, number
-from fastrelu.nn.activation import Activation, alike
+from fastrelu._walk import alike
+from fastrelu.nn.activation import Activation
 from fastrelu.nn.parameter import Parameter, stored_dtype
 
 

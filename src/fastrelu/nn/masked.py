@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 import fastrelu.masks as masks  # noqa: PLR0402  not what stands for it in the package
 from fastrelu._core import joint_dtype
-from fastrelu._walk import save
-from fastrelu.nn.activation import Activation, alike
+from fastrelu._walk import alike, save
+from fastrelu.nn.activation import Activation
 from fastrelu.nn.record import watching, writable
 
 

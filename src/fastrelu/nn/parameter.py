@@ -11,6 +11,7 @@ from fastrelu import _core, _runtime
 from fastrelu._entries import entries
 from fastrelu._options import check_flag
 from fastrelu._steps import new_update
+from fastrelu._walk import alike
 
 FLOATS = _runtime.dtypes
 
@@ -225,7 +226,7 @@ class Parameter:
         if self._grad is not None and not self._used:
             return np.empty_like(data)
         buffer = self._buffer
-        if buffer is None or buffer.shape != data.shape or buffer.dtype != data.dtype:
+        if buffer is None or not alike(buffer, data):
             self._buffer = buffer = np.empty_like(data)
         return buffer
 

@@ -20,6 +20,7 @@ from fastrelu._read_only import hold_views, let_go
 from fastrelu._steps import updates
 from fastrelu._walk import (
     Own,
+    alike,
     calls_behind,
     calls_to_do,
     everything,
@@ -28,7 +29,6 @@ from fastrelu._walk import (
     owner,
     parameters_of,
     part_from_parameters,
-    plain_alike,
     save,
     use_modes,
 )
@@ -333,7 +333,7 @@ class Record:
     def _seeds(self, root: Module, grad: Any) -> dict[int, Any]:
         """Return the gradients with respect to what the network returned, by the identities of the arrays."""
         single = self.output
-        if plain_alike((single, grad)) and single.shape == grad.shape:  # the usual case: nothing to convert or to say
+        if alike(single, grad) and single.dtype in FLOATS:  # the usual case: nothing to convert or to say
             return {id(single): grad}
         gradients: dict[int, Any] = {}
         for output, given in pairs(self.output, grad, f"{type(root).__name__} returned"):

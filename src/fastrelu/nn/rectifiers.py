@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from fastrelu import activations
 from fastrelu._foreign import is_foreign
 from fastrelu._options import integer, number
-from fastrelu._walk import save, shape_of
-from fastrelu.nn.activation import Activation, alike, repr_of
+from fastrelu._walk import alike, save, shape_of
+from fastrelu.nn.activation import Activation, repr_of
 from fastrelu.nn.masked import Masked
 from fastrelu.nn.module import Layer
 from fastrelu.nn.random import Random
