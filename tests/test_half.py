@@ -19,7 +19,7 @@ from programs import run_python
 from specs import FORWARD, FROM_OUTPUT, SPECS
 
 import fastrelu as fr
-from fastrelu import _core, _fused, _runtime, _sums, diagnostics, gated_units, nn
+from fastrelu import _core, _fused, _quantized, _runtime, _sums, diagnostics, gated_units, nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -735,6 +735,55 @@ def test_fused_passes(half: np.dtype[Any], precision: Precision) -> None:
             assert_same_bits(fr.crelu_backward_from_output(both, both), risen - fallen)
             gate, value = np.minimum(x, half.type(2)), fr.hard_tanh(residual, -2.0, 2.0) + half.type(1)
             assert_same_bits(fr.swiglu((x, residual), limit=2.0, offset=1.0), fr.silu(gate) * value)
+
+
+@each_half
+@pytest.mark.parametrize("name", ["glu", "swiglu", "geglu", "reglu"])
+def test_dense_units(name: str, half: np.dtype[Any], precision: Precision) -> None:
+    """Of dense arrays, whatever their length, they have the bits of those that the driver reads, in place too."""
+    rng, unit_of, backward = np.random.default_rng(0), getattr(fr, name), getattr(fr, f"{name}_backward")
+    lengths = [(1,), (7,), (31,), (63,), (64,), (65,), (511,), (512,), (513,), (1500,), (3, 20), (80, 20), (9, 250)]
+    more: dict[str, dict[str, Any]] = {"swiglu": {"beta": 1.7}, "geglu": {"approximate": "tanh"}}
+    for shape, options in itertools.product(lengths, [{}, more[name]] if name in more else [{}]):
+        given = rng.integers(0, 1 << 16, (3, *shape)).astype(np.uint16).view(half)
+        gate, value, grad = given
+        spread = np.stack([gate, value], -1).reshape(*shape[:-1], -1)
+        if name == "glu":  # whose gate is the second half
+            spread = np.stack([value, gate], -1).reshape(*shape[:-1], -1)
+        halves = np.concatenate([spread[..., ::2], spread[..., 1::2]], -1)
+        with fr.precision(precision):
+            wanted = unit_of(spread, layout="interleaved", **options)
+            of_both = backward(grad, spread, layout="interleaved", **options)
+            of_halves = np.concatenate([of_both[..., ::2], of_both[..., 1::2]], -1)
+            assert_same_bits(unit_of((gate, value), **options), wanted)
+            assert_same_bits(unit_of(halves, **options), wanted)
+            assert_same_bits(unit_of((gate.copy(), value), out=(to := np.empty_like(value)), **options), wanted)
+            assert_same_bits(to, wanted)
+            for k in range(2):
+                pair = gate.copy(), value.copy()
+                assert unit_of(pair, out=pair[k], **options) is pair[k]
+                assert_same_bits(pair[k], wanted)
+            of_pair = backward(grad, (gate, value), **options)
+            found = np.concatenate(of_pair[::-1] if name == "glu" else of_pair, -1)
+            assert_same_bits(found, of_halves)
+            assert_same_bits(backward(grad, halves, **options), of_halves)
+            assert backward(grad, halves, out=halves, **options) is halves
+            assert_same_bits(halves, of_halves)
+
+
+@each_half
+def test_small_calls(half: np.dtype[Any], precision: Precision) -> None:
+    """Small passes go the way of those of float32, where loops add and multiply 16 bits."""
+    x = sample(half, (4, 250))
+    with fr.precision(precision):
+        door = fr.explain(fr.reglu, (x, x)).door
+        registers = fr.runtime.isa in {"v3", "v4"}
+        assert door == ("fast path" if registers and precision == "fast" else "N-d driver")
+        assert (_fused.small_sum(x, x[0].copy(), None, in_place=False) is not None) == registers
+    q = np.arange(-100, 100, dtype=np.int8)
+    for named in (half, half.type):
+        found = _quantized.plain_dequantize("dequantize", fr.runtime.isa, q, 0.05, 3, named, None, None)
+        assert_same_bits(found, _core.as_half((q - np.float64(3)) * np.float32(0.05), half))
 
 
 def test_sums_and_products_of_mixed_types(monkeypatch: pytest.MonkeyPatch) -> None:

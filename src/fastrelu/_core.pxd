@@ -102,6 +102,7 @@ cdef Py_ssize_t _broadcast_size(list arrays) except -1
 cdef object _as_array(double number, int dtype)
 cdef fr_kernel checked_kernel(object kernel, tuple numbers, int type, int level) except NULL
 cdef fr_kernel plain_kernel(object kernel, tuple numbers, int type, int level, double *rounded) except? NULL
+cdef fr_combine combining(const fr_call *how, int combination) noexcept
 cdef fr_combine sum_loop(int type) noexcept
 cpdef bint explaining() except -1
 
@@ -114,6 +115,7 @@ cdef const fr_memory *_describe(fr_memory *memory, list args, cnp.ndarray out, o
 cdef int _plan(fr_plan *plan, const fr_call *how, const fr_memory *memory, int cost, NpyIter *iterator, bint warm,
                Crew crew) except -1
 cdef void run_plan(const fr_plan *plan, int part, int parts) noexcept nogil
+cdef void run_converted(const fr_call *how, const char **inputs, char *out, Py_ssize_t n) noexcept nogil
 cdef bint join_plans(fr_plan *gate, const fr_plan *value) noexcept
 cdef void _plan_share(const void *job, long share, long shares, int part) noexcept nogil
 cdef object _unpacked(object out)

@@ -873,6 +873,11 @@ cdef void run_plan(const fr_plan *plan, int part, int parts) noexcept nogil:
     fr_run_plan(plan, part, parts)
 
 
+cdef void run_converted(const fr_call *how, const char **inputs, char *out, Py_ssize_t n) noexcept nogil:
+    """Run a kernel over contiguous elements of a type without kernels."""
+    fr_convert_part(how, inputs, out, n, 0, 1)
+
+
 cdef bint join_plans(fr_plan *gate, const fr_plan *value) noexcept:
     return fr_join_plans(gate, value)
 
@@ -1450,10 +1455,17 @@ cdef fr_kernel plain_kernel(object kernel, tuple numbers, int type, int level, d
     return how.scalar
 
 
+cdef fr_combine combining(const fr_call *how, int combination) noexcept:
+    """The loop that combines two arrays of the type of a call, and rounds to it; NULL if there is none."""
+    if how.load == NULL:
+        return how.convert.combine[how.type][combination]
+    # What is computed in float64 is combined in it.
+    return how.convert.direct[how.format - FR_AS_HALF][combination] if how.type == FR_float32 else NULL
+
+
 cdef fr_combine sum_loop(int type) noexcept:
-    """The loop that adds two arrays of a type that has kernels."""
-    cdef const fr_call *how = &(<Kernel>_kernels[0]).calls[type][0]
-    return how.convert.combine[how.type][FR_ADD]
+    """The loop that adds two arrays of a type, with the same bits in each precision; NULL if there is none."""
+    return combining(&(<Kernel>_kernels[0]).calls[type][0], FR_ADD)
 
 
 # --- Calls that are explained instead of run ------------------------------------------------------------------------

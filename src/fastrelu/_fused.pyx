@@ -139,7 +139,9 @@ cdef void _repeat(char *to, const char *bias, Py_ssize_t length, Py_ssize_t inne
     cdef Py_ssize_t i, k, first = min(inner, 16), more
     for i in range(length):
         for k in range(first):
-            if size == 4:
+            if size == 2:
+                (<cnp.npy_uint16 *>to)[k] = (<const cnp.npy_uint16 *>bias)[i]
+            elif size == 4:
                 (<cnp.npy_uint32 *>to)[k] = (<const cnp.npy_uint32 *>bias)[i]
             else:
                 (<cnp.npy_uint64 *>to)[k] = (<const cnp.npy_uint64 *>bias)[i]
@@ -179,8 +181,11 @@ def small_sum(object x, object bias, object residual, bint in_place, object axis
     cdef cnp.ndarray y = <cnp.ndarray>x, copied = None
     cdef int dtype = cnp.PyArray_TYPE(y), own = type_of(dtype), at = plain_axis(axis, cnp.PyArray_NDIM(y))
     cdef Py_ssize_t n = cnp.PyArray_SIZE(y), length, size, block, start, inner = 1
-    if not (0 <= own < FR_OWN_TYPES and at >= 0 and 0 < n <= FEW and _is_native(y, dtype) and _is_native(bias, dtype)
+    if not (own >= 0 and at >= 0 and 0 < n <= FEW and _is_native(y, dtype) and _is_native(bias, dtype)
             and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>bias)):
+        return None
+    cdef fr_combine add = sum_loop(own)
+    if add == NULL:
         return None
     length = cnp.PyArray_SIZE(<cnp.ndarray>bias)
     if whole:
@@ -198,7 +203,6 @@ def small_sum(object x, object bias, object residual, bint in_place, object axis
         if _is_repeated(y):  # NumPy would choose the layout of the sum by the bias too
             return None
         y = copied = cnp.PyArray_NewCopy(y, cnp.NPY_KEEPORDER)
-    cdef fr_combine add = sum_loop(own)
     cdef const char *data = <const char *>cnp.PyArray_DATA(y)
     cdef const char *added = <const char *>cnp.PyArray_DATA(<cnp.ndarray>bias)
     size = size_of(dtype)

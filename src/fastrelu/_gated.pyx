@@ -16,9 +16,11 @@ from fastrelu._core cimport (
     _is_native,
     _why_not_placed,
     _why_not_target,
+    combining,
     explaining,
     fr_call,
     plain_kernel,
+    run_converted,
 )
 from fastrelu._explain cimport _in_words, _memory, _why_threads
 from fastrelu._numpy cimport PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
@@ -37,10 +39,8 @@ from fastrelu._runtime cimport (
     fr_guard,
     fr_guard_close,
     fr_guard_open,
-    fr_kernel,
     fr_load,
     fresh,
-    has_kernels,
     outgrows_cache,
     precision_here,
     run_shares,
@@ -156,7 +156,7 @@ cdef bint _find_unit(_Unit *unit, Crew *crew, str name, Kernel kernel, int cost,
         return False
     settle()
     first = <cnp.ndarray>given
-    if (not has_kernels(cnp.PyArray_TYPE(first)) or _why_not_placed(first)
+    if (type_of(cnp.PyArray_TYPE(first)) < 0 or _why_not_placed(first)
             or cnp.PyArray_NDIM(first) == 0 or cnp.PyArray_SIZE(first) == 0):
         return False
     check_whole(first, name)
@@ -197,8 +197,8 @@ cdef struct _Job:
     _Unit unit
     void (*part)(const _Job *job, const char **inputs, const char *gate, const char *value, Py_ssize_t row,
                  Py_ssize_t at, Py_ssize_t m) noexcept nogil
-    fr_kernel forward
-    fr_kernel gradient
+    const fr_call *forward
+    const fr_call *gradient
     fr_fused fused  # instead of these and `multiply`, or NULL
     fr_combine multiply
     int nin  # inputs of `fused` before a mask, the parameters last
@@ -222,7 +222,7 @@ cdef void _share(const void *what, long share, long shares, int part) noexcept n
     cdef const char *inputs[FR_MAX_OPERANDS]
     cdef int j
     for j in range(job.nparams):
-        inputs[job.nin - job.nparams + j] = <const char *>job.rounded + j * job.itemsize
+        inputs[job.nin - job.nparams + j] = <const char *>job.rounded + j * job.forward.itemsize
     inputs[job.nin] = inputs[job.nin + 2] = NULL
     cdef fr_guard caller = fr_guard_open()
     while start < stop:
@@ -240,6 +240,13 @@ cdef int _run(const _Job *job, int cost, Crew crew) except -1:
     return run_shares(_share, job, cost, job.unit.n, job.unit.n // BLOCK, crew)
 
 
+cdef inline void _call(const fr_call *how, const char **inputs, char *out, Py_ssize_t n) noexcept nogil:
+    if how.load != NULL:
+        run_converted(how, inputs, out, n)
+    else:
+        how.scalar(inputs, out, n)
+
+
 cdef void _unit_part(const _Job *job, const char **inputs, const char *gate, const char *value, Py_ssize_t row,
                      Py_ssize_t at, Py_ssize_t m) noexcept nogil:
     cdef double scratch[BLOCK]
@@ -253,7 +260,7 @@ cdef void _unit_part(const _Job *job, const char **inputs, const char *gate, con
         few = m if m < BLOCK else BLOCK
         bytes = few * job.itemsize
         inputs[0] = gate
-        job.forward(inputs, <char *>scratch, few)
+        _call(job.forward, inputs, <char *>scratch, few)
         job.multiply(<char *>scratch, value, to, few)
         gate, value, to, m = gate + bytes, value + bytes, to + bytes, m - few
 
@@ -275,8 +282,8 @@ cdef void _gradient_part(const _Job *job, const char **inputs, const char *gate,
         bytes = few * job.itemsize
         job.multiply(grads, value, <char *>changed, few)
         inputs[0], inputs[1] = <const char *>changed, gate
-        job.forward(inputs + 1, <char *>results, few)  # before the gate is overwritten
-        job.gradient(inputs, of_gate, few)
+        _call(job.forward, inputs + 1, <char *>results, few)  # before the gate is overwritten
+        _call(job.gradient, inputs, of_gate, few)
         job.multiply(<char *>results, grads, of_value, few)
         gate, value, grads, m = gate + bytes, value + bytes, grads + bytes, m - few
         of_gate, of_value = of_gate + bytes, of_value + bytes
@@ -290,12 +297,20 @@ cdef dict _foresee(Kernel kernel, const fr_call *how, const _Unit *unit, Crew cr
     return found
 
 
-cdef void _prepare(_Job *job, Kernel kernel, Kernel fused, int type, int level) noexcept:
-    """Set what the job needs to know about its kernels; `fused` is the one that multiplies in registers."""
-    cdef const fr_call *how = &kernel.calls[type][level]
-    job.multiply = how.convert.combine[how.type][FR_MULTIPLY]
-    job.fused = NULL if job.unit.length < TILE else fused.calls[type][level].fused[FR_MULTIPLY]
-    job.nin, job.nparams, job.itemsize = fused.nin, kernel.nparams, how.itemsize
+cdef bint _prepare(_Job *job, Kernel kernel, Kernel last, tuple numbers, int type, int level) except -1:
+    """Set what the job needs to know about its kernels, the forward one and the last one.
+
+    False unless the numbers are plain, and products of this type have a loop.
+    """
+    job.forward, job.gradient = &kernel.calls[type][level], &last.calls[type][level]
+    job.multiply, job.fused = combining(job.forward, FR_MULTIPLY), NULL
+    if (job.multiply == NULL or plain_kernel(kernel, numbers, type, level, job.rounded) == NULL
+            or plain_kernel(last, numbers, type, level, job.rounded) == NULL):
+        return False
+    if job.unit.length >= TILE and job.forward.load == NULL:
+        job.fused = job.gradient.fused[FR_MULTIPLY]
+    job.nin, job.nparams, job.itemsize = last.nin, kernel.nparams, job.forward.size
+    return True
 
 
 def dense_unit(str name, Kernel kernel not None, tuple numbers, object x, object axis, bint second, object gate,
@@ -313,10 +328,9 @@ def dense_unit(str name, Kernel kernel not None, tuple numbers, object x, object
     if not _find_unit(unit, &crew, name, kernel, kernel.cost, x, axis, second, gate, layout):
         return None
     dtype = cnp.PyArray_TYPE(<cnp.ndarray>((<tuple>x)[0] if type(x) is tuple else x))
-    job.part, job.forward = _unit_part, plain_kernel(kernel, numbers, type_of(dtype), level, job.rounded)
-    if job.forward == NULL:
+    job.part = _unit_part
+    if not _prepare(&job, kernel, kernel, numbers, type_of(dtype), level):
         return None
-    _prepare(&job, kernel, kernel, type_of(dtype), level)
     job.step = unit.length * job.itemsize
     if out is not None:
         if _why_not_target(out, dtype):
@@ -368,11 +382,9 @@ def dense_unit_backward(str name, Kernel kernel not None, Kernel backward not No
             or memcmp(cnp.PyArray_DIMS(g), unit.shape, unit.ndim * sizeof(unit.shape[0]))):
         return None
     check_whole(g, name)
-    job.part, job.forward = _gradient_part, plain_kernel(kernel, numbers, type_of(dtype), level, job.rounded)
-    job.gradient = plain_kernel(backward, numbers, type_of(dtype), level, job.rounded)
-    if job.forward == NULL or job.gradient == NULL:
+    job.part = _gradient_part
+    if not _prepare(&job, kernel, backward, numbers, type_of(dtype), level):
         return None
-    _prepare(&job, kernel, backward, type_of(dtype), level)
     size = unit.n * job.itemsize * (1 if pair else 2)
     if out is not None:
         if _why_not_target(out, dtype):

@@ -5,6 +5,8 @@
 
 import numpy as np
 
+from fastrelu import _core as _python_core
+
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
@@ -409,6 +411,16 @@ for _scalar in (np.int8, np.uint8, np.float16, np.float32, np.float64):
     for _name in (_scalar, _dtype, _dtype.name, _dtype.char, _dtype.str[1:]):
         _meant[_name] = _dtype.num
 _meant[float] = cnp.NPY_DOUBLE
+
+
+def _take_bfloat16():
+    dtype = _runtime.dtype_of(_runtime.FR_bfloat16)
+    _meant[dtype] = _meant[(<object>dtype).type] = dtype.type_num
+
+
+_python_core.learners.append(_take_bfloat16)
+if _runtime.dtype_of(_runtime.FR_bfloat16) is not None:
+    _take_bfloat16()
 
 
 cdef int _meant_type(object dtype) except -2:

@@ -82,6 +82,7 @@ cdef extern from "kernels/kernels.h" nogil:
         fr_moves *store
         fr_move store_up
         const fr_combines *combine
+        const fr_combines *direct
     ctypedef struct fr_rows:
         pass
     ctypedef struct fr_sums:
