@@ -97,6 +97,25 @@ def test_axes(name: str, dtype: str, precision: fr.runtime.Precision, shape: tup
 
 @each_function
 @each_dtype
+@pytest.mark.parametrize("n", [32, 33, 128, 129, 250, 512, 513])
+def test_rows_of_moderate_length(name: str, dtype: str, n: int) -> None:
+    """Contiguous rows that go to a kernel several at a time are changed and masked before it."""
+    rng = np.random.default_rng(5)
+    for rows in (1, 2, 15, 16, 17, 40):
+        x, full = data((rows, n), dtype), data((rows, n), dtype, 6)
+        mask = rng.random((rows, n)) < 0.7
+        mask[: rows // 2 : 3] = False
+        biases = (None, full, full[0], full[:, :1])
+        for bias, where, sink, cap in itertools.product(biases, (True, mask, mask[:1], mask[:, :1]), (None, 0.5), CAPS):
+            options: dict[str, Any] = {"scale": 0.7, "bias": bias, "where": where, "sink": sink, "softcap": cap}
+            wanted = composed(name, x, **options)
+            assert_same_bits(getattr(fr, name)(x, **options), wanted, (rows, options))
+            mine = x.copy()
+            assert_same_bits(getattr(fr, name)(mine, out=mine, **options), wanted, (rows, options))
+
+
+@each_function
+@each_dtype
 @each_precision
 @pytest.mark.parametrize("shape", [(33, 20), (6, 300)])
 @pytest.mark.parametrize("layout", LAYOUTS)

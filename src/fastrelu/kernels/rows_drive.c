@@ -547,7 +547,7 @@ static void fr_run_row(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff
     fr_write_losses(walk, plan, r, 1, &loss);
 }
 
-/* Brings the next m rows to the kernel over a band, as they lie or under their masks. */
+/* Brings the next m rows to the kernel over a band, as they lie, changed or under their masks. */
 static void fr_run_bands(const fr_row_walk *walk, const fr_row_plan *plan, ptrdiff_t m) {
     const fr_row_call *call = walk->call;
     const fr_row_operand *masks = &call->operand[FR_ROW_WHERE];
@@ -560,13 +560,22 @@ static void fr_run_bands(const fr_row_walk *walk, const fr_row_plan *plan, ptrdi
         for (int k = FR_ROW_IN; k <= FR_ROW_SECOND; k++)
             band.in[k] = walk->at[k] ? walk->at[k] + done * fr_across(call, k) : NULL;
         band.out = walk->at[FR_ROW_OUT] + done * band.out_pitch;
-        if (walk->at[FR_ROW_WHERE]) { /* then m is one band */
+        if (call->load) { /* then m is one band */
+            for (ptrdiff_t r = 0; r < m; r++) {
+                const char *x = band.in[FR_ROW_IN] + r * band.pitch[FR_ROW_IN], *bias = band.in[FR_ROW_SECOND];
+                if (bias) bias += r * band.pitch[FR_ROW_SECOND];
+                fr_load_elements(call, plan->room[0] + r * plan->pitch, x, bias, call->n);
+            }
+            band.in[FR_ROW_IN] = plan->room[0];
+            band.pitch[FR_ROW_IN] = plan->pitch;
+        }
+        if (walk->at[FR_ROW_WHERE]) { /* then, too */
             if (masks->along == 1)
-                call->flavor->select_lines(plan->room[0], plan->pitch, band.in[FR_ROW_IN], fr_across(call, FR_ROW_IN),
+                call->flavor->select_lines(plan->room[0], plan->pitch, band.in[FR_ROW_IN], band.pitch[FR_ROW_IN],
                                            walk->at[FR_ROW_WHERE], fr_across(call, FR_ROW_WHERE), m, call->n,
                                            call->absent);
             for (ptrdiff_t r = 0; r < m && masks->along != 1; r++)
-                fr_select(walk, plan, r, band.in[FR_ROW_IN] + r * fr_across(call, FR_ROW_IN),
+                fr_select(walk, plan, r, band.in[FR_ROW_IN] + r * band.pitch[FR_ROW_IN],
                           plan->room[0] + r * plan->pitch);
             band.in[FR_ROW_IN] = plan->room[0];
             band.pitch[FR_ROW_IN] = plan->pitch;
@@ -758,7 +767,7 @@ static int fr_plan_rows(fr_row_plan *plan, const fr_row_call *call, ptrdiff_t co
     plan->gathered = transferred | masked | (call->load != NULL);
     const ptrdiff_t longest = call->itemsize == sizeof(double) ? FR_SHORT_ROW : FR_BAND_LONG;
     plan->band = 0;
-    if (call->band && !transferred && !call->load && call->n > FR_BAND_SHORT && call->n <= longest) {
+    if (call->band && !transferred && !plan->sinks && call->n > FR_BAND_SHORT && call->n <= longest) {
         plan->band = FR_BAND_BYTES / bytes < FR_COLUMNS ? FR_BAND_BYTES / bytes : FR_COLUMNS;
         if (plan->band < 1) plan->band = 1;
     }
