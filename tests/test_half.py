@@ -353,6 +353,46 @@ def test_rows(function: Any, half: np.dtype[Any], axis: int | None, precision: P
 
 
 @each_half
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "softmin", "hardmax", "sparsemax"])
+def test_dense_rows(name: str, half: np.dtype[Any], precision: Precision) -> None:
+    """Rows that threads convert for themselves have the bits of others, in place too."""
+    function, backward = getattr(fr, name), getattr(fr, f"{name}_backward_from_output")
+    options: list[dict[str, Any]] = [{}]
+    if name.endswith("softmax"):
+        options += [{"scale": -0.3}, {"softcap": 2.0}, {"scale": 3.0, "softcap": 4.0}]
+    for shape, values in itertools.product(
+        [(1,), (9000,), (5000, 1), (7000, 3), (401, 250), (50, 33), (3, 9000), (2, 3, 40), (0, 3), (3, 0)], ("any", "")
+    ):
+        if not shape[-1] and name in {"hardmax", "sparsemax"}:
+            continue
+        x, grad = (every(half)[np.random.default_rng(k).integers(0, 1 << 16, shape)] for k in range(2))
+        if not values:
+            x, grad = sample(half, shape), sample(half, shape, seed=1)
+        for threads, how in itertools.product((1, 2), options):
+            with fr.threads(threads), fr.precision(precision):
+                wanted = function(np.repeat(x, 2, -1)[..., ::2], **how)
+                out, mine = np.empty_like(x), x.copy()
+                assert function(x, out=out, **how) is out
+                assert function(mine, out=mine, **how) is mine
+                for found in (function(x, **how), out, mine):
+                    assert_same_bits(found, wanted, (shape, how))
+                if x.size:
+                    assert fr.explain(function, x, **how).door == "fast path"
+        for threads in (1, 2):
+            with fr.threads(threads), fr.precision(precision):
+                y = function(x)
+                wanted = backward(np.repeat(grad, 2, -1)[..., ::2], y)
+                of_grad, of_y = grad.copy(), y.copy()
+                assert backward(of_grad, y, out=of_grad) is of_grad
+                assert backward(grad, of_y, out=of_y) is of_y
+                for found in (backward(grad, y), of_grad, of_y):
+                    assert_same_bits(found, wanted, shape)
+                if name.endswith("softmax"):
+                    scaled = backward(np.repeat(grad, 2, -1)[..., ::2], y, scale=0.3)
+                    assert_same_bits(backward(grad, y, scale=0.3), scaled, shape)
+
+
+@each_half
 def test_gradients_of_rows(half: np.dtype[Any]) -> None:
     """Gradients and losses have the type too; two types are promoted."""
     x, grad = sample(half), sample(half, seed=1)

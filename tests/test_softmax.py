@@ -544,9 +544,10 @@ def test_what_was_converted_stays_with_its_thread(dtype: str) -> None:
     labels = np.zeros(3000, np.int64)
     for n, jobs in ((50, False), (100, True)):
         x = np.ones((3000, n), dtype)
+        by_thread = dtype == "f2"  # each converts the dense rows that it computes
         with fr.threads(2):
             for call in (
-                fr.softmax,
+                lambda x: fr.softmax(x, where=x > 0),
                 lambda x: fr.logsumexp(x, 1),
                 lambda x: fr.cross_entropy(x, labels),
                 lambda x: fr.softmax_backward_parameters(x, x, scale=2.0),
@@ -554,7 +555,11 @@ def test_what_was_converted_stays_with_its_thread(dtype: str) -> None:
                 before = _runtime.team()["jobs"]
                 call(x)
                 assert (_runtime.team()["jobs"] > before) == jobs  # one for each block
-            assert fr.explain(fr.softmax, x).threads == 1 + jobs
+            assert fr.explain(fr.softmax, x, where=x > 0).threads == 1 + jobs
+            before = _runtime.team()["jobs"]
+            fr.softmax(x)
+            assert (_runtime.team()["jobs"] > before) == (jobs or by_thread)
+            assert fr.explain(fr.softmax, x).threads == 1 + (jobs or by_thread)
 
 
 @each_function

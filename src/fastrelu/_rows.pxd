@@ -119,7 +119,7 @@ cdef enum:
 
 cdef int _run(fr_row_call *call, int cost, Py_ssize_t rows, Crew crew) except -1
 cdef bint _is_plain(object value, int dtype)
-cdef void _clear(fr_row_call *call) noexcept
+cdef void _clear(fr_row_call *call) noexcept nogil
 cdef object _run_flat(const fr_rows *flavor, int kind, int cost, cnp.ndarray x, cnp.ndarray second, cnp.ndarray out,
                       Crew crew, cnp.ndarray factor=*, fr_row_finish finish=*)
 cdef Py_ssize_t _lay_out(fr_row_call *call, cnp.ndarray y, int axis, int *order) noexcept

@@ -62,6 +62,9 @@ from fastrelu._runtime cimport (
     flavor_of,
     fr_atomic,
     fr_convert,
+    fr_guard,
+    fr_guard_close,
+    fr_guard_open,
     fr_load,
     fr_move,
     fr_store,
@@ -326,7 +329,7 @@ cdef enum:
     _CHUNK_ELEMENTS = 4096  # elements or more: to end a chunk takes as long as some hundred elements
 
 
-cdef void _clear(fr_row_call *call) noexcept:
+cdef void _clear(fr_row_call *call) noexcept nogil:
     cdef int k
     call.tile = NULL
     call.band = NULL
@@ -342,13 +345,13 @@ cdef void _clear(fr_row_call *call) noexcept:
         call.operand[k].origin = NULL
 
 
-cdef void _flat_operand(fr_row_call *call, int which, cnp.ndarray x) noexcept:
-    call.operand[which].origin = <char *>cnp.PyArray_DATA(x)
+cdef void _flat_operand(fr_row_call *call, int which, const char *data) noexcept nogil:
+    call.operand[which].origin = <char *>data
     call.operand[which].along = call.itemsize
     call.operand[which].stride[0] = call.n * call.itemsize
 
 
-cdef void _set_kernels(fr_row_call *call, const fr_rows *flavor, int kind, bint backward) noexcept:
+cdef void _set_kernels(fr_row_call *call, const fr_rows *flavor, int kind, bint backward) noexcept nogil:
     call.flavor = flavor
     call.kernel = flavor.from_output[kind] if backward else flavor.forward[kind]
     call.tile = flavor.from_output_tile[kind] if backward else flavor.forward_tile[kind]
@@ -373,15 +376,114 @@ cdef object _run_flat(const fr_rows *flavor, int kind, int cost, cnp.ndarray x, 
     call.naxes = 1
     if call.n > 0:
         call.shape[0] = cnp.PyArray_SIZE(x) // call.n
-        _flat_operand(&call, FR_ROW_IN, x)
+        _flat_operand(&call, FR_ROW_IN, cnp.PyArray_BYTES(x))
         if second is not None:
-            _flat_operand(&call, FR_ROW_SECOND, second)
-        _flat_operand(&call, FR_ROW_OUT, out)
+            _flat_operand(&call, FR_ROW_SECOND, cnp.PyArray_BYTES(second))
+        _flat_operand(&call, FR_ROW_OUT, cnp.PyArray_BYTES(out))
         if factor is not None:
             call.finish = finish
             call.operand[FR_ROW_FACTOR].origin = <char *>cnp.PyArray_DATA(factor)
             call.operand[FR_ROW_FACTOR].stride[0] = call.itemsize if cnp.PyArray_NDIM(factor) else 0
         _run(&call, cost, call.shape[0], crew)
+    return out
+
+
+cdef enum:
+    _CONVERTED = 1 << 13  # elements of whole rows that a thread converts at a time: they stay in the nearest caches
+    _TOGETHER = 16  # rows that kernels take together
+
+# Rows of 16 bits, which each share converts to its room, and their results back.
+cdef struct _Halves:
+    const fr_rows *flavor
+    int kind
+    int inputs
+    const fr_row_load *load
+    const char *factor  # one number for all rows
+    fr_row_finish finish
+    const char *given[2]
+    char *out
+    fr_move widen
+    fr_move narrow
+    Py_ssize_t n, itemsize, rows, at_once
+    char *rooms  # one for each thread: the rows of each input, and what is needed to run over them
+    size_t room, place
+
+
+cdef void _set_halves(fr_row_call *call, const _Halves *job, const char *room) noexcept nogil:
+    """Describe a call on the rows in a room, whose results take the place of the first input."""
+    cdef int k
+    _clear(call)
+    _set_kernels(call, job.flavor, job.kind, job.inputs == 2)
+    call.n, call.itemsize, call.naxes, call.shape[0] = job.n, job.itemsize, 1, job.at_once
+    for k in range(job.inputs):
+        _flat_operand(call, FR_ROW_SECOND if k else FR_ROW_IN, room + k * job.place)
+    _flat_operand(call, FR_ROW_OUT, room)
+    call.load = job.load
+    if job.finish:
+        call.finish = job.finish
+        call.operand[FR_ROW_FACTOR].origin = <char *>job.factor
+        call.operand[FR_ROW_FACTOR].stride[0] = 0
+
+
+cdef void _half_share(const void *what, long share, long shares, int part) noexcept nogil:
+    cdef const _Halves *job = <const _Halves *>what
+    cdef fr_row_call call
+    cdef char *room = job.rooms + part * job.room
+    cdef Py_ssize_t parts = (job.rows + job.at_once - 1) // job.at_once, size = 2 * job.n
+    cdef Py_ssize_t row = parts * share // shares * job.at_once
+    cdef Py_ssize_t stop = min(parts * (share + 1) // shares * job.at_once, job.rows)
+    cdef fr_guard caller = fr_guard_open()
+    cdef int k
+    _set_halves(&call, job, room)
+    while row < stop:
+        call.shape[0] = min(job.at_once, stop - row)
+        for k in range(job.inputs):
+            job.widen(job.given[k] + row * size, room + k * job.place, call.shape[0] * job.n)
+        fr_run_rows(&call, 0, call.shape[0], room + job.inputs * job.place)
+        job.narrow(room, job.out + row * size, call.shape[0] * job.n)
+        row += call.shape[0]
+    fr_guard_close(caller)
+
+
+cdef object _run_halves(RowKernels kernels, int kind, int cost, cnp.ndarray x, cnp.ndarray second, cnp.ndarray out,
+                        int dtype, Load load=None, cnp.ndarray factor=None, fr_row_finish finish=FR_UNCHANGED_ROWS):
+    """Run over the rows along the last axis of contiguous arrays of 16 bits, computed in another type.
+
+    Allocates the result if `out` is None. A factor is one number.
+    """
+    cdef _Halves job
+    cdef fr_row_call call
+    cdef int ndim = cnp.PyArray_NDIM(x), own = type_of(dtype)
+    cdef int format = FR_AS_BFLOAT if type_of(cnp.PyArray_TYPE(x)) == FR_bfloat16 else FR_AS_HALF
+    cdef Crew crew = crew_of(cost, x)
+    cdef Py_ssize_t parts
+    if out is None:
+        out = cnp.PyArray_SimpleNew(ndim, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
+    job.flavor, job.kind, job.inputs = kernels.of(dtype), kind, 1 if second is None else 2
+    job.load = NULL if load is None else &load.load
+    job.factor, job.finish = NULL if factor is None else cnp.PyArray_BYTES(factor), finish
+    job.given[0], job.given[1] = cnp.PyArray_BYTES(x), NULL if second is None else cnp.PyArray_BYTES(second)
+    job.out = cnp.PyArray_BYTES(out)
+    job.widen, job.narrow = kernels.convert.load[own][format], kernels.convert.store[own][format]
+    job.n, job.itemsize = cnp.PyArray_DIM(x, ndim - 1), size_of(dtype)
+    job.rows = cnp.PyArray_SIZE(x) // job.n
+    job.at_once = _CONVERTED // job.n
+    if crew.threads > 1:
+        job.at_once = min(job.at_once, job.rows // (4 * crew.threads))
+    if job.at_once > _TOGETHER:
+        job.at_once -= job.at_once % _TOGETHER
+    job.at_once = max(1, min(job.at_once, job.rows))
+    parts = (job.rows + job.at_once - 1) // job.at_once
+    job.place = (<size_t>(job.at_once * job.n) * job.itemsize + 63) & ~<size_t>63
+    _set_halves(&call, &job, job.given[0])  # to measure the room: any place will do
+    job.room = job.inputs * job.place + fr_rows_room(&call, job.at_once)
+    job.rooms = <char *>room_of(job.room * (crew.threads if parts > 1 else 1))
+    if job.rooms == NULL:
+        raise MemoryError(f"no memory for rows of 16 bits in {dtype_of(own).name}")
+    try:
+        run_shares(_half_share, &job, cost, job.rows * job.n, parts, crew)
+    finally:
+        leave_room(job.rooms)
     return out
 
 
@@ -611,6 +713,8 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         a, b = _native(a, dtype), None if b is None else _native(b, dtype)
     if explained:
         flat = load is None and where is True and result == dtype and _is_flat(x, second, -1 if alone else axis, out)
+        if where is True and not alone and _is_flat_half(x, second, axis, out, load):
+            flat, crew = True, crew_of(_cost(kind, backward), <cnp.ndarray>x)
         found = _in_words(name, np.dtype(cnp.PyArray_DescrFromType(dtype)), "fast path" if flat else "N-d driver",
                           _why_not_flat(where, load) if not flat else "", load)
         found["threads"], found["why_threads"] = crew.threads, _why_threads(crew, cnp.PyArray_SIZE(a))
@@ -670,12 +774,20 @@ cdef dict _in_words(str name, object dtype, str door, str why, Load load):
 
 
 cdef bint _is_flat(object x, object second, object axis, object out):
-    """Are the operands contiguous arrays of one type, and rows along the last axis?"""
-    cdef int dtype
-    if type(x) is not cnp.ndarray:
-        return False
-    dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
-    return (has_kernels(dtype) and _is_plain(x, dtype) and _is_last(axis, cnp.PyArray_NDIM(<cnp.ndarray>x))
+    """Are the operands contiguous arrays of one type that kernels read, and rows along the last axis?"""
+    return (type(x) is cnp.ndarray and has_kernels(cnp.PyArray_TYPE(<cnp.ndarray>x))
+            and _are_dense(x, second, axis, out))
+
+
+cdef bint _is_flat_half(object x, object second, object axis, object out, Load load):
+    """The same of a type of 16 bits, whose elements may be changed by numbers alone as they are loaded."""
+    return (type(x) is cnp.ndarray and _is_half(<cnp.ndarray>x) and cnp.PyArray_SIZE(<cnp.ndarray>x) > 0
+            and (load is None or (load.bias is None and load.sink is None)) and _are_dense(x, second, axis, out))
+
+
+cdef bint _are_dense(cnp.ndarray x, object second, object axis, object out):
+    cdef int dtype = cnp.PyArray_TYPE(x)
+    return (_is_plain(x, dtype) and _is_last(axis, cnp.PyArray_NDIM(<cnp.ndarray>x))
             and (second is None or (_is_plain(second, dtype) and PyArray_SAMESHAPE(second, x)))
             and (out is None or (_is_plain(out, dtype) and PyArray_ISWRITEABLE(<cnp.ndarray>out)
                                  and PyArray_SAMESHAPE(x, out) and _is_apart(x, out)
@@ -864,6 +976,9 @@ def forward(RowKernels kernels not None, int kind, object x, object axis, object
         if _is_flat(x, None, axis, out):
             dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
             return _run_flat(kernels.of(dtype), kind, _cost(kind, False), x, None, out, crew)
+        if _is_flat_half(x, None, axis, out, None):
+            dtype = computed_type(cnp.PyArray_TYPE(<cnp.ndarray>x), precision_here())
+            return _run_halves(kernels, kind, _cost(kind, False), x, None, out, dtype)
     return _general(kernels, kind, False, x, None, axis, out, where)
 
 
@@ -872,11 +987,17 @@ def forward_loaded(RowKernels kernels not None, int kind, object x, object axis,
                    Load load not None):
     """Normalize the rows of x that are changed as they are loaded."""
     cdef str name = names[kind]
+    cdef int dtype
     if load.load.scale == 1 and load.bias is None and load.capper is None and load.sink is None:
         return forward(kernels, kind, x, axis, out, where)
     if _is_handed_over((x, load.bias, load.sink), out[0] if isinstance(out, tuple) and len(out) == 1 else out, where):
         x = _composed(name, x, load)
         return forward(kernels, kind, x, axis, out, where)
+    settle()
+    if where is True and _is_flat_half(x, None, axis, out, load):
+        dtype = computed_type(cnp.PyArray_TYPE(<cnp.ndarray>x), precision_here())
+        load.choose(name, dtype)
+        return _run_halves(kernels, kind, _cost(kind, False), x, None, out, dtype, load)
     return _general(kernels, kind, False, x, None, axis, out, where, load)
 
 
@@ -921,6 +1042,10 @@ def from_output(RowKernels kernels not None, int kind, object grad, object y, ob
             dtype = cnp.PyArray_TYPE(<cnp.ndarray>y)
             one = _one(factor, dtype, finish) if finish else None
             return _run_flat(kernels.of(dtype), kind, cost, grad, y, out, crew, one, finish)
+        if _is_flat_half(y, grad, axis, out, None):
+            dtype = computed_type(cnp.PyArray_TYPE(<cnp.ndarray>y), precision_here())
+            one = _one(factor, dtype, finish) if finish else None
+            return _run_halves(kernels, kind, cost, grad, y, out, dtype, None, one, finish)
     return _general(kernels, kind, True, grad, y, axis, out, True, None, False, factor, finish)
 
 
