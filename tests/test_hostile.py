@@ -21,15 +21,20 @@ linux = pytest.mark.skipif(
 pytestmark = [linux, pytest.mark.wide]
 
 
-@pytest.fixture(scope="module")
-def said() -> str:
-    """Return what the tool prints about every 53rd trial."""
-    command = [sys.executable, str(TOOL), "--every", "53"]
+def tried(*options: str) -> str:
+    """Return what the tool prints about some trials."""
+    command = [sys.executable, str(TOOL), *options]
     # NumPy's own threads would leave stacks behind on which a refused thread could start.
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
     assert "trials" in run.stdout, run.stdout + run.stderr
     return run.stdout
+
+
+@pytest.fixture(scope="module")
+def said() -> str:
+    """Return what the tool prints about every 53rd trial."""
+    return tried("--every", "53")
 
 
 @pytest.mark.parametrize("door", [*DOORS, *FAMILIES])
@@ -44,3 +49,8 @@ def test_hooks(said: str) -> None:
     assert found
     assert int(found[1]) >= 30
     assert "refused threads" not in (found[3] or "")
+
+
+def test_types_that_a_warning_changes() -> None:
+    """No call goes by the type that an array had before the warning about a refused thread."""
+    assert tried("--only", ": warnings, void").rstrip().endswith(" 0 faults")

@@ -386,9 +386,10 @@ def linear(cnp.ndarray x not None, cnp.ndarray weight not None, object bias, Ker
     Both matrices are plain contiguous arrays of one type, float32 or float64, and fit.
     """
     cdef PyObject *args[FR_MAX_INPUTS]
-    cdef int j, dtype = cnp.PyArray_TYPE(x)
+    cdef int j, dtype
     cdef cnp.ndarray y
-    settle()
+    settle()  # which may warn, and so run code that changes arrays
+    dtype = cnp.PyArray_TYPE(x)
     if (not 0 <= type_of(dtype) < FR_OWN_TYPES or cnp.PyArray_TYPE(weight) != dtype or cnp.PyArray_NDIM(x) != 2
             or cnp.PyArray_NDIM(weight) != 2 or not PyArray_ISNOTSWAPPED(x) or not PyArray_ISNOTSWAPPED(weight)
             or cnp.PyArray_DIM(x, 1) != cnp.PyArray_DIM(weight, 0)):
