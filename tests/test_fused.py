@@ -334,6 +334,16 @@ def test_one_pass_over_several_types(kind: Any, monkeypatch: pytest.MonkeyPatch)
                     out = np.empty(x.shape, other)
                     assert fused.bias_act(x, bias, "silu", residual=residual, out=out) is out
                     assert_same_bits(out, got.astype(other), f"{kind}, {added}, {other}")
+        total = x.astype(_core.joint_dtype(x, bias)) if np.result_type(x, bias).kind in "biu" else x
+        for of in (np.int16, np.float32, np.float64):
+            grad = np.random.default_rng(4).uniform(-3, 3, x.shape).astype(of)
+            dx = fr.silu_backward(grad, total + bias)
+            for out in (None, np.empty(x.shape, np.float32), np.empty(x.shape, ">f8")):
+                got, of_bias = fused.bias_act_backward(grad, x, bias, "silu", out=out)
+                assert_same_bits(got, dx if out is None else dx.astype(out.dtype), f"{kind}, {added}, {of}")
+                sums = dx.sum(0, np.float64)
+                assert of_bias.dtype == dx.dtype
+                assert np.allclose(of_bias.astype(float), sums, rtol=float(np.finfo(dx.dtype).eps), atol=1e-12)
     assert_same_bits(x, before)
 
 

@@ -532,12 +532,23 @@ cdef bint _is_dense(cnp.ndarray x):
     return True
 
 
-def empty_like(cnp.ndarray x not None):
-    """A result of the shape, type and order of axes of a plain dense array, from the pool if it is large."""
-    cdef int own = type_of(cnp.PyArray_TYPE(x))
-    if type(x) is cnp.ndarray and own >= 0 and PyArray_ISNOTSWAPPED(x) and _is_dense(x):
-        return fresh_like(x, cnp.PyArray_SIZE(x) * size_of(dtype_of(own).type_num))
-    return np.empty_like(x)
+def empty_like(cnp.ndarray x not None, cnp.dtype dtype=None):
+    """A result of the shape and order of axes of a plain dense array, in its type or another one with kernels.
+
+    From the pool if it is large.
+    """
+    cdef int own = type_of(cnp.PyArray_TYPE(x) if dtype is None else dtype.type_num)
+    cdef Py_ssize_t size
+    if type(x) is not cnp.ndarray or own < 0 or not PyArray_ISNOTSWAPPED(x) or not _is_dense(x):
+        return np.empty_like(x, dtype)
+    size = cnp.PyArray_SIZE(x) * size_of(dtype_of(own).type_num)
+    if dtype is None:
+        return fresh_like(x, size)
+    if PyArray_IS_C_CONTIGUOUS(x):
+        return fresh(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), dtype.type_num, size)
+    if PyArray_IS_F_CONTIGUOUS(x):
+        return empty_like(x.T, dtype).T
+    return np.empty_like(x, dtype)
 
 
 cdef bint _same_strides(cnp.ndarray x, cnp.ndarray y):

@@ -13,7 +13,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import activations
 from fastrelu._catalogue import check_name
-from fastrelu._core import as_half, check_types, copy_into, explaining, joint_dtype, quiet, stored, target_in_place
+from fastrelu._core import (
+    as_half,
+    check_types,
+    copy_into,
+    empty_like,
+    explaining,
+    joint_dtype,
+    quiet,
+    stored,
+    target_in_place,
+)
 from fastrelu._core import call as run
 from fastrelu._entries import entries
 from fastrelu._foreign import is_foreign, refuse, refuse_untyped
@@ -200,39 +210,65 @@ def _sum(name: str, x: Any, bias: Any, residual: Any, terms: list[Any]) -> Any:
     return x
 
 
-def _in_one_type(x: Any, *terms: Any) -> list[NDArray[Any]] | None:
-    """Return plain arrays in the type of their sum; None if its steps may have other types, or are of 16 bits."""
-    arrays = (x, *terms)
+def _in_one_type(x: Any, terms: list[Any], *others: Any) -> list[NDArray[Any]] | None:
+    """Return plain arrays in the type of x and its terms, which that of others may not widen.
+
+    None if NumPy would round a step of the sum to another type, or if the type has 16 bits.
+    """
+    arrays = (x, *terms, *others)
     if explaining() or not all(type(array) is np.ndarray and array.dtype.kind in "biuf" for array in arrays):
         return None
-    kind, sums = joint_dtype(*arrays), [np.result_type(x, terms[0]), np.result_type(*arrays)]
-    if sums[1].kind == "f" and not kind == sums[0] == sums[1]:
+    kind, sums = joint_dtype(x, *terms), [np.result_type(x, terms[0]), np.result_type(x, *terms)]
+    if (sums[1].kind == "f" and not kind == sums[0] == sums[1]) or kind.itemsize == 2 or joint_dtype(*arrays) != kind:
         return None
-    return (
-        [array if array.dtype == kind else _converted(array, kind) for array in arrays] if kind.itemsize > 2 else None
-    )
+    return [array if array.dtype == kind else _converted(array, kind) for array in arrays]
 
 
 def _converted(array: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
     """Return an array in a wider type, or that of its results."""
     own = joint_dtype(array) == kind
-    result: NDArray[Any] = run(kernels["identity"], None if own else np.empty_like(array, kind), True, array)
+    result: NDArray[Any] = run(kernels["identity"], None if own else empty_like(array, kind), True, array)
     return result
 
 
+def _into(name: str, out: Any, own: NDArray[Any] | None, compute: Callable[[Any], Any]) -> Any:
+    """Return results of which the first is computed in `out`, or in memory of our own, if there is any, and stored.
+
+    None if they cannot be computed in either.
+    """
+    results = compute(out)
+    if results is None and out is not None:
+        results = compute(own)
+        return None if results is None else (stored(name, results[0], out), *results[1:])
+    return results
+
+
 def _pass_in_one_type(kernel: Any, numbers: tuple[Any, ...], out: Any, x: Any, terms: list[Any]) -> Any:
-    """Return the result of a pass over arrays of several types, or of integers; None if there is no such pass."""
-    arrays = _in_one_type(x, *terms)
+    """Return the result of a pass over arrays of several types, or of integers, in a tuple; None if there is none."""
+    arrays = _in_one_type(x, terms)
     if arrays is None:
         return None
     fused = tuple((0, ADD, term) for term in arrays[1:])
-    results = call_fused("bias_act", ((kernel, (arrays[0], *numbers), fused, out),))
-    if results is None and out is not None:
-        results = call_fused(
-            "bias_act", ((kernel, (arrays[0], *numbers), fused, None if arrays[0] is x else arrays[0]),)
-        )
-        return None if results is None else stored("bias_act", results[0], out)
-    return None if results is None else results[0]
+    own = None if arrays[0] is x else arrays[0]
+    return _into("bias_act", out, own, lambda to: call_fused("bias_act", ((kernel, (arrays[0], *numbers), fused, to),)))
+
+
+def _gradients_in_one_type(
+    kernel: Any, numbers: tuple[Any, ...], out: Any, grad: Any, x: Any, terms: list[Any]
+) -> tuple[Any, Any] | None:
+    """Return the gradients from a pass over arrays of several types, or of integers; None if there is none."""
+    arrays = _in_one_type(x, terms, grad)
+    if arrays is None:
+        return None
+    x_too, bias, *residual, g = arrays
+    own = None if g is grad else g
+    results: tuple[Any, Any] | None = _into(
+        "bias_act_backward",
+        out,
+        own,
+        lambda to: call_biased(kernel, isa, numbers, to, g, x_too, bias, residual[0] if residual else None),
+    )
+    return results
 
 
 def bias_act(
@@ -309,10 +345,9 @@ def bias_act(
         terms[0] = _repeated(x, terms[0])
     fused = tuple((0, ADD, term) for term in terms)
     results = call_fused("bias_act", ((kernel, (x, *call.numbers), fused, out),)) if fused else None
-    if results is not None:
-        return results[0]
-    result = _pass_in_one_type(kernel, call.numbers, out, x, terms) if terms else None
-    return call.function()(_sum("bias_act", x, bias, residual, terms), out=out) if result is None else result
+    if results is None and terms:
+        results = _pass_in_one_type(kernel, call.numbers, out, x, terms)
+    return call.function()(_sum("bias_act", x, bias, residual, terms), out=out) if results is None else results[0]
 
 
 def bias_act_(
@@ -386,6 +421,8 @@ def bias_act_backward(
     x = _array(x)
     terms = _terms(x, bias, residual, axis)
     results = None if bias is None else call_biased(kernel, isa, call.numbers, out, grad, x, terms[0], residual)
+    if results is None and bias is not None:
+        results = _gradients_in_one_type(kernel, call.numbers, out, grad, x, terms)
     if results is None:
         name = "bias_act_backward"
         refuse(name, grad=grad, x=x, bias=bias, residual=residual)
