@@ -341,3 +341,25 @@ def test_arrays_of_conventions(label: str, name: str) -> None:
     for i in range(len(args)):
         with pytest.raises(TypeError, match=r"^\w+:? (takes|can write).*None"):
             function(*args[:i], None, *args[i + 1 :], **given)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+def test_layers_of_none(training: bool) -> None:
+    """Every layer that looks at its input says that None is none; `nn.Identity` and `nn.Dropout` may hand it on."""
+    made: dict[str, nn.Module] = {
+        "Linear": nn.Linear(3, 2),
+        "Unflatten": nn.Unflatten(1, (1, 3)),
+        "Softcap": nn.Softcap(2.0),
+    }
+    made |= {"Sequential": nn.Sequential(nn.ReLU(), nn.Linear(3, 2)), "Threshold": nn.Threshold(0.5, 0.25)}
+    kinds = [kind for name in dir(nn) if isinstance(kind := getattr(nn, name), type) and issubclass(kind, nn.Module)]
+    without = {"Module", "Activation", "Identity", "ModuleList", "ModuleDict", *(() if training else ("Dropout",))}
+    tried = 0
+    for kind in kinds:
+        if kind.__name__ in without or kind.__name__.endswith("Loss"):
+            continue
+        layer = (made.get(kind.__name__) or kind()).train(training)
+        with pytest.raises(TypeError, match="None"):
+            layer(None)
+        tried += 1
+    assert tried > 50

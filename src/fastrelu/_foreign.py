@@ -77,6 +77,13 @@ def refuse(name: object, **operands: object) -> None:
             raise _no(name, operand, value)
 
 
+def refuse_none(name: object, **operands: object) -> None:
+    """Refuse None, of which NumPy makes an array of an object."""
+    for operand, value in entries(operands):
+        if value is None:
+            raise TypeError(f"{name} takes an array as {operand}, got None")
+
+
 def refuse_labels(name: object, **operands: object) -> None:
     """Refuse operands of pandas and xarray where their labels would be ignored, or meet others."""
     for operand, value in _unpacked(operands):

@@ -70,6 +70,7 @@ from fastrelu._runtime cimport (
     fr_store,
     fr_type_of_flavor,
     fr_types,
+    fresh,
     has_kernels,
     hold,
     keep,
@@ -458,7 +459,7 @@ cdef object _run_halves(RowKernels kernels, int kind, int cost, cnp.ndarray x, c
     cdef Crew crew = crew_of(cost, x)
     cdef Py_ssize_t parts
     if out is None:
-        out = cnp.PyArray_SimpleNew(ndim, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
+        out = fresh(ndim, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), cnp.PyArray_NBYTES(x))
     job.flavor, job.kind, job.inputs = kernels.of(dtype), kind, 1 if second is None else 2
     job.load = NULL if load is None else &load.load
     job.factor, job.finish = NULL if factor is None else cnp.PyArray_BYTES(factor), finish

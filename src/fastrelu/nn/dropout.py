@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import fastrelu.masks as masks  # noqa: PLR0402  not what stands for it in the package
-from fastrelu._foreign import refuse
+from fastrelu._foreign import refuse, refuse_none
 from fastrelu._options import real_number
 from fastrelu._packed import words_from
 from fastrelu._walk import save
@@ -83,6 +83,7 @@ class Dropout(Random, Layer):
             return x
         if isinstance(x, np.ma.MaskedArray):
             raise TypeError(f"{self!r} cannot take a masked array into account: fill it first, x.filled(0)")
+        refuse_none(self, x=x)
         refuse(self, x=x)
         array: NDArray[Any] = np.asarray(x)
         if array.dtype not in (np.float32, np.float64):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrelu._core import as_half, as_native
-from fastrelu._foreign import refuse
+from fastrelu._foreign import refuse, refuse_none
 from fastrelu._options import integer
 from fastrelu._walk import plain_alike, save, shape_of, shapes_of
 from fastrelu.nn.module import Layer
@@ -54,6 +54,7 @@ class _Joining(Layer):
         if not inputs:
             raise TypeError(f"{self!r} takes one or more arrays, got none")
         for x in inputs:
+            refuse_none(self, x=x)
             refuse(self, x=x)
         values = [
             x if type(x) in {bool, int, float} else x.data if isinstance(x, Parameter) else native(np.asanyarray(x))

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrelu import _core
 from fastrelu._core import quietly
-from fastrelu._foreign import refuse
+from fastrelu._foreign import refuse, refuse_none
 from fastrelu._fused import linear_or_none, product, sum_of_rows
 from fastrelu._options import check_flag, data_type, generator, integer
 from fastrelu._runtime import call_whole
@@ -176,6 +176,7 @@ class Linear(Layer):
         """Return `x` as an array of the weights' type, or raise the error that says why it is none."""
         if isinstance(x, np.ma.MaskedArray):
             raise TypeError(f"{self!r} cannot take a masked array into account: fill it first, x.filled(0)")
+        refuse_none(self, x=x)
         refuse(self, x=x)
         array, dtype = np.asarray(x), self.weight.dtype
         if not np.can_cast(array.dtype, dtype, "equiv"):

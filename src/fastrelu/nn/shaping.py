@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu._foreign import refuse
+from fastrelu._foreign import refuse, refuse_none
 from fastrelu._options import integer, integers
 from fastrelu._walk import save
 from fastrelu.nn.module import Layer
@@ -80,6 +80,7 @@ class _Reshaping(Layer):
         if type(x) is np.ndarray:
             array = x
         else:
+            refuse_none(self, x=x)
             refuse(self, x=x)
             array = np.asanyarray(x)
         shape = array.shape
