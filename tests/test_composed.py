@@ -72,7 +72,7 @@ def test_prelu_errors() -> None:
 def test_prelu_from_output_domain() -> None:
     """The output determines the derivative for slopes that keep the sign: a number below 0 raises, an element is NaN."""
     y = np.array([-1.0, 2.0, 3.0], np.float32)
-    with pytest.raises(ValueError, match="negative_slope >= 0"):
+    with pytest.raises(ValueError, match="weight >= 0"):
         fr.prelu_backward_from_output(np.ones_like(y), y, -0.5)
     got = fr.prelu_backward_from_output(np.ones_like(y), y, np.array([0.5, -0.5, 0.5], np.float32))
     assert_same_bits(got, np.array([0.5, np.nan, 1.0], np.float32))
