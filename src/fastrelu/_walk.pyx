@@ -12,7 +12,7 @@ import numpy as np
 from fastrelu._numpy cimport PyArray_BASE, PyArray_ISNOTSWAPPED, PyArray_SAMESHAPE
 
 from fastrelu._read_only import hold, hold_views
-from fastrelu._steps import updates
+from fastrelu._steps import updates as _numbers
 
 cnp.import_array()
 
@@ -28,7 +28,7 @@ class Own:
 
 cdef object _Own = Own
 cdef object _hold = hold, _hold_views = hold_views
-cdef list _updates = updates
+cdef list _updates = _numbers
 cdef object _here, _Record, _Off, _keep
 
 
