@@ -328,7 +328,15 @@ def test_folds(function: Function, dtype: str, precision: fr.runtime.Precision, 
 @each_isa
 @pytest.mark.parametrize(
     ("width", "n"),
-    [*itertools.product((130, 512), (2, 33, 150, 600)), (35, 5), (600, 5), (600, 70), (600, 150), (70, 5000)],
+    [
+        *itertools.product((130, 512), (2, 33, 150, 600)),
+        (130, 1600),
+        (35, 5),
+        (600, 5),
+        (600, 70),
+        (600, 150),
+        (70, 5000),
+    ],
 )
 def test_sets_of_columns(
     function: Function, dtype: str, precision: fr.runtime.Precision, isa: str, width: int, n: int

@@ -29,11 +29,13 @@ enum {
     FR_TILE_EMPTY = 1 << 11,   /* elements that a tile of long rows lacks: from then on they are gathered so */
     FR_CRITICAL_LINES = 16,    /* of lines that are a critical pitch apart, in all operands, stay in the caches */
     FR_CRITICAL_LONG = 1 << 9, /* elements so far apart up to which gradients of softmax are computed as they lie; */
-    FR_TILE_CACHE = 3 << 18,   /* longer ones too, unless the second-level cache has so many bytes for two wide tiles */
-    FR_STRIP = 1 << 9,         /* bytes of each line of results that a thread writes at least, */
-    FR_STRIP_LIGHT = 1 << 11,  /* of hardmax, which computes little, */
-    FR_STRIP_FAR = 1 << 7,     /* and of so many bytes of results that lines leave the caches before they */
-    FR_STRIPS_FAR = 1 << 21    /* are written again, so that threads seldom meet in one; not in softmax gradients */
+    FR_TILE_CACHE = 3 << 19,   /* longer ones too, unless the second-level cache has so many bytes for two wide tiles */
+    FR_CRITICAL_FAR = 6
+        << 10,                /* bytes so far apart from which gradients of log_softmax are too, with a smaller cache */
+    FR_STRIP = 1 << 9,        /* bytes of each line of results that a thread writes at least, */
+    FR_STRIP_LIGHT = 1 << 11, /* of hardmax, which computes little, */
+    FR_STRIP_FAR = 1 << 7,    /* and of so many bytes of results that lines leave the caches before they */
+    FR_STRIPS_FAR = 1 << 21   /* are written again, so that threads seldom meet in one; not in softmax gradients */
 };
 
 typedef struct {
@@ -139,6 +141,9 @@ static int fr_is_hardmax(const fr_row_call *call) { return call->kernel == call-
 static int fr_is_softmax_gradient(const fr_row_call *call) {
     const fr_kernel *of = call->flavor->from_output;
     return call->kernel == of[FR_SOFTMAX] || call->kernel == of[FR_SOFTMIN];
+}
+static int fr_is_log_gradient(const fr_row_call *call) {
+    return call->kernel == call->flavor->from_output[FR_LOG_SOFTMAX];
 }
 
 /* Gives those of m rows that are masked altogether their results; `mask` is where their mask begins. The 1 of a hardmax
@@ -718,9 +723,12 @@ static int fr_lies_across(const fr_row_call *call) {
         if (call->operand[k].origin && k != FR_ROW_WHERE && fr_across(call, k) != call->itemsize) return 0;
     const ptrdiff_t along = call->operand[FR_ROW_IN].along, bytes = FR_COLUMNS * call->n * call->itemsize;
     const int second = call->operand[FR_ROW_SECOND].origin != NULL;
-    /* Long gradients read each line twice and write it at once; still longer ones wait longer than the copies take. */
+    /* Long gradients read each line twice and write it at once; still longer ones wait longer than the copies take, and
+     * those of log_softmax only then: they compute an exponential. */
     const int by_lines =
-        fr_is_softmax_gradient(call) && call->n > FR_FEW && (call->n <= FR_CRITICAL_LONG || !fr_cache_holds_tiles);
+        call->n > FR_FEW &&
+        ((fr_is_softmax_gradient(call) && (call->n <= FR_CRITICAL_LONG || !fr_cache_holds_tiles)) ||
+         (fr_is_log_gradient(call) && call->n * call->itemsize > FR_CRITICAL_FAR && !fr_cache_holds_tiles));
     if (along % FR_CRITICAL_PITCH == 0 && call->n * (2 + second) > FR_CRITICAL_LINES && !by_lines) return 0;
     const int masked = call->operand[FR_ROW_WHERE].origin != NULL;
     return bytes <= (masked ? FR_FAR_MASKED : FR_TILE_FAR) || second ||
