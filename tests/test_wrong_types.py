@@ -308,18 +308,24 @@ def wrong_in_convention(parameter: inspect.Parameter) -> list[Any]:
     return ["a", ["a"], COMPLEX, {}, *([] if default is None else [None])]
 
 
-@pytest.mark.filterwarnings("ignore:without dim")
-@pytest.mark.parametrize(("label", "name"), EACH)
-def test_conventions(label: str, name: str) -> None:
-    """A wrong value is refused in words that name the option as the framework does."""
-    module = FRAMEWORKS[label]
-    forward, function = module.FUNCTIONS[name.removesuffix("_backward")], module.FUNCTIONS[name]
+def call_of_convention(label: str, name: str) -> tuple[Callable[..., Any], list[Any], dict[str, Any]]:
+    """Return a framework's function with arrays and options that it takes."""
+    functions = FRAMEWORKS[label].FUNCTIONS
+    forward, function = functions[name.removesuffix("_backward")], functions[name]
     pair = name == "SwiGLU"
     needed = [p for p in inspect.signature(forward).parameters.values() if p.default is p.empty][1 + pair :]
     args: list[Any] = [X] * (1 + pair)
     given = {p.name: -1 if p.name in {"dim", "axis"} else 0.25 for p in needed}
     if function is not forward:
         args.insert(0, np.ones_like(forward(*args, **given)))
+    return function, args, given
+
+
+@pytest.mark.filterwarnings("ignore:without dim")
+@pytest.mark.parametrize(("label", "name"), EACH)
+def test_conventions(label: str, name: str) -> None:
+    """A wrong value is refused in words that name the option as the framework does."""
+    function, args, given = call_of_convention(label, name)
     function(*args, **given)
     for parameter in [*inspect.signature(function).parameters.values()][len(args) :]:
         for value in wrong_in_convention(parameter):
@@ -332,12 +338,7 @@ def test_conventions(label: str, name: str) -> None:
 @pytest.mark.parametrize(("label", "name"), EACH)
 def test_arrays_of_conventions(label: str, name: str) -> None:
     """None in place of an array is refused in the library's words, not in those of Python or NumPy."""
-    module = FRAMEWORKS[label]
-    forward, function = module.FUNCTIONS[name.removesuffix("_backward")], module.FUNCTIONS[name]
-    pair = name == "SwiGLU"
-    needed = [p for p in inspect.signature(forward).parameters.values() if p.default is p.empty][1 + pair :]
-    given = {p.name: -1 if p.name in {"dim", "axis"} else 0.25 for p in needed}
-    args: list[Any] = [X] * (1 + pair + (function is not forward))
+    function, args, given = call_of_convention(label, name)
     for i in range(len(args)):
         with pytest.raises(TypeError, match=r"^\w+:? (takes|can write).*None"):
             function(*args[:i], None, *args[i + 1 :], **given)
