@@ -347,6 +347,16 @@ def test_one_pass_over_several_types(kind: Any, monkeypatch: pytest.MonkeyPatch)
     assert_same_bits(x, before)
 
 
+def test_explained_pass_over_several_types() -> None:
+    """The pass over converted arrays is explained as it runs: fused, in the type of the sum."""
+    x = np.ones((400, 300), np.int32)
+    for bias in (x[0], np.float32(x[0]), np.int8(x[0])):
+        for given in (x, np.float32(x)):
+            found = fr.explain(fused.bias_act, given, bias, "relu")
+            assert (found.door, found.dtype) == ("N-d driver", _core.joint_dtype(given, bias).name)
+            assert found.why_not_fast == "the pass is fused with others"
+
+
 def test_gradient_without_a_bias() -> None:
     """As the forward pass it takes no bias, with a residual or not; the gradient of the bias is None."""
     x, grad = (np.random.default_rng(k).standard_normal((4, 3), np.float32) for k in range(2))

@@ -216,7 +216,7 @@ def _in_one_type(x: Any, terms: list[Any], *others: Any) -> list[NDArray[Any]] |
     None if NumPy would round a step of the sum to another type, or if the type has 16 bits.
     """
     arrays = (x, *terms, *others)
-    if explaining() or not all(type(array) is np.ndarray and array.dtype.kind in "biuf" for array in arrays):
+    if not all(type(array) is np.ndarray and array.dtype.kind in "biuf" for array in arrays):
         return None
     kind, sums = joint_dtype(x, *terms), [np.result_type(x, terms[0]), np.result_type(x, *terms)]
     if (sums[1].kind == "f" and not kind == sums[0] == sums[1]) or kind.itemsize == 2 or joint_dtype(*arrays) != kind:
@@ -226,6 +226,8 @@ def _in_one_type(x: Any, terms: list[Any], *others: Any) -> list[NDArray[Any]] |
 
 def _converted(array: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
     """Return an array in a wider type, or that of its results."""
+    if explaining():  # the pass is explained, not the conversion; the values do not matter
+        return np.empty_like(array, kind)
     own = joint_dtype(array) == kind
     result: NDArray[Any] = run(kernels["identity"], None if own else empty_like(array, kind), True, array)
     return result
@@ -318,8 +320,9 @@ def bias_act(
 
     Notes
     -----
-    One pass over memory if the operands are arrays of one floating-point type. Other operands are added first, with the
-    same result; integers in the type of the result, where their sums do not wrap.
+    One pass over memory if the operands are arrays of one floating-point type. Arrays of several types, or of integers,
+    are converted before that pass if no sum is rounded to another type than the result's; other operands are added first.
+    The result is the same; sums of integers do not wrap.
 
     Examples
     --------
