@@ -31,6 +31,8 @@ COLUMNS = 1024
 ROWS = 2048  # of a chunk: 8 MiB
 CHUNK = ROWS * COLUMNS * 4  # bytes
 PIECE = 64  # rows computed at a time: 256 KiB, which stays in the cache of a processor
+# Workers of one thread. Without an address, dask's page of status wants port 8787, and warns if it is taken.
+ONE_THREAD = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
 
 
 class Stored:
@@ -243,7 +245,7 @@ def main() -> None:
     rows = chunks * ROWS - 100  # the last chunk is shorter
     size = rows * COLUMNS * 4
     # dask's nanny sets OMP_NUM_THREADS=1 for its workers, which the library heeds: they share the processors.
-    workers = {"n_workers": options.workers, "threads_per_worker": 1, "memory_limit": limit, "dashboard_address": None}
+    workers = {"n_workers": options.workers, "memory_limit": limit, **ONE_THREAD}
     with (
         tempfile.TemporaryDirectory(dir=options.folder) as name,
         LocalCluster(**workers) as cluster,
@@ -362,7 +364,7 @@ def compare_instruction_sets() -> None:
         # Set before the process starts: `env=` of a nanny comes after the import of this file, and of the library.
         os.environ["FASTRELU_ISA"] = isa
         with (
-            LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+            LocalCluster(n_workers=1, **ONE_THREAD) as cluster,
             Client(cluster) as client,
         ):
             found.update(client.run(digest).values())

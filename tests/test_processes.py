@@ -256,7 +256,9 @@ STARTED = {
     "nanny": """
 import fastrelu as fr
 from distributed import Client, LocalCluster
-with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+# None would ask for port 8787, and warn if another program has it.
+options = dict(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0")
+with LocalCluster(**options) as cluster, Client(cluster) as client:
     threads = client.run(fr.get_num_threads).values()
 """,
     "loky": """
