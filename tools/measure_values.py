@@ -1,11 +1,12 @@
 """Find the values of x for which a call takes longer than usual: python tools/measure_values.py.
 
 Intel's processors take about 40 ns for a vector with a subnormal number among its operands or results, and for results
-that are rounded to 0 from just below. Each line is a function and a type, with the ranges of x, filled into a whole
-array, for which a call takes more than 2.5 times the time of random numbers (``--limit``), and how many times; values
-whose results are subnormal, which cannot be helped, are left out. A range that goes on to infinity is a fault; known are
-softsign_backward from 1e38 on, where 1 / (1 + x) is subnormal, dish of -inf, and xielu_backward (3 times). Functions that
-need parameters are named and not measured.
+that are rounded to 0 from just below; for AMD's, results that are rounded to 0 multiply the time by four, however small
+they were. Each line is a function and a type, with the ranges of x, filled into a whole array, for which a call takes
+more than 2.5 times the time of random numbers (``--limit``), and how many times; values whose results are subnormal,
+which cannot be helped, are left out. A range that goes on to infinity is a fault; known are softsign_backward from 1e38
+on, where 1 / (1 + x) is subnormal, dish of -inf, and xielu_backward (3 times). Functions that need parameters are named
+and not measured.
 """
 
 from __future__ import annotations

@@ -277,9 +277,9 @@ BODY FN(softplus_from_output)(real g, real y, real beta) {
 /* log_sigmoid(x) = -log(1 + e^-x) = min(x, 0) - log(1 + e^-|x|) */
 /* ULP: lean 2.65, full 2.75, full without FMA 2.65 */
 BODY FN(log_sigmoid)(real x) {
-    real a = FN(size_at_most)(FN(at_least)(x, -R(50)), BY_KIND(115, 300, 757)); /* e^x is lost in x from there on */
-    real S, r = FN(reduce)(-a, NO_LOW, BY_TYPE(42, 80), &S);
-    real P = FN(exp_poly)(r, -1, BY_TYPE(0x1p42f, 0x1p80));
+    real a = FN(size_at_most)(FN(at_least)(x, -R(50)), -EXP_GONE * LN2); /* e^x is lost in x below -50 */
+    real S, r = FN(reduce)(-a, NO_LOW, LIFT(EXP_GONE), &S);
+    real P = FN(exp_poly)(r, -1, TWO_TO(LIFT(EXP_GONE)));
     real t = S / FMA(S, R(0.5), P), w = FN(log1p_square)(t);
     real y = FMA(t * w, FN(log1p_poly)(w), t);
     real m = x > 0 ? -R(0) : x;
@@ -303,18 +303,17 @@ BODY FN(log_sigmoid_from_output)(real g, real y) {
  * that a subnormal result is rounded once, by the division. */
 /* ULP: lean 2.9, full 3.25, full without FMA 3.25 */
 BODY FN(log1mexp)(real x) {
-    const real lift = BY_TYPE(42, 80);
     const FN(word) half_root = {R(0x1.6a09e667f3bcdp-1)}, one = {R(1)}, round = {BY_TYPE(0x1p23f, 0x1p52)};
-    real a = FN(size_at_most)(x, BY_KIND(115, 300, 757));
-    real S, r = FN(reduce)(-a, NO_LOW, lift, &S), p = FN(expm1_poly)(r);
-    real E = FMA(S, p, S), s = S * BY_TYPE(0x1p-42f, 0x1p-80);
+    real a = FN(size_at_most)(x, -EXP_GONE * LN2);
+    real S, r = FN(reduce)(-a, NO_LOW, LIFT(EXP_GONE), &S), p = FN(expm1_poly)(r);
+    real E = FMA(S, p, S), s = S * TWO_TO(-LIFT(EXP_GONE));
     int near = a <= LN2, tiny = a < BY_TYPE(0x1p-64f, 0x1p-512);
     FN(word) m = {FMA(-s, p, 1 - s) * (tiny ? BY_TYPE(0x1p64f, 0x1p512) : R(1))}, e, f;
     e.bits = (m.bits - half_root.bits + one.bits) >> SHIFT;
     f.bits = m.bits - (e.bits << SHIFT) + one.bits;
     e.bits |= round.bits;
     real k = e.number - (round.number + BIAS) - (tiny ? BY_TYPE(64, 512) : R(0));
-    real n = near ? f.number - 1 : -E, d = FMA(n, R(0.5), near ? R(1) : BY_TYPE(0x1p42f, 0x1p80));
+    real n = near ? f.number - 1 : -E, d = FMA(n, R(0.5), near ? R(1) : TWO_TO(LIFT(EXP_GONE)));
     real t = n / d, w = FN(log1p_square)(FN(size)(t));
     t = FMA(t * w, FN(log1p_poly)(w), t);
     t = near ? -FN(minus_k_ln2)(-t, k) : t;

@@ -53,10 +53,10 @@ BODY FN(hard_mish_backward)(real g, real x) {
     return x <= -2 ? R(0) : y;
 }
 
-/* x sigmoid(z + low) where x 2^84 does not overflow */
-BODY FN(gate_sigmoid)(real x, real z, real low) {
-    real S, r = FN(reduce)(z, low, BY_TYPE(50, 84), &S);
-    real P = FN(exp_poly)(r, -1, BY_TYPE(0x1p50f, 0x1p84));
+/* x sigmoid(z + low), which is 0 for z = gone ln2 */
+BODY FN(gate_sigmoid)(real x, real z, real low, real gone) {
+    real S, r = FN(reduce)(z, low, LIFT(gone), &S);
+    real P = FN(exp_poly)(r, -1, TWO_TO(LIFT(gone)));
     return x * S / (S + P);
 }
 /* d/dz (z sigmoid(z)) = result * *far: S (S + P (1 + z)) / (S + P)^2 */
@@ -74,8 +74,8 @@ BODY FN(gate_sigmoid_slope)(real z, real low, int has_low, real *far) {
 /* silu(x) = x sigmoid(x) */
 /* ULP: lean 2.4, full 2.3, full without FMA 2.35 */
 BODY FN(silu)(real x) {
-    real z = FN(at_least)(x, BY_KIND(-120, -300, -764));
-    real y = FN(gate_sigmoid)(z, z, NO_LOW);
+    real z = FN(at_least)(x, GATE_GONE * LN2);
+    real y = FN(gate_sigmoid)(z, z, NO_LOW, GATE_GONE);
     return x <= BY_TYPE(18, 40) ? y : x;
 }
 #define SLOPE_HIGH BY_TYPE(20.7, 44)
@@ -93,7 +93,7 @@ BODY FN(flipped)(real x, real beta) {
     return u.number;
 }
 /* swish(x) = x sigmoid(beta x) = x / (1 + P / S), with u = x or -x, whichever makes beta x = |beta| u. Where S cannot
- * shrink further, the quotient is that of the clamped u, because x may be infinite, and multiplied by far. */
+ * shrink further, the quotient is that of the clamped u, because x may be infinite, times far. */
 /* ULP: lean 2.9, full 2.65, full without FMA 2.55 */
 BODY FN(swish)(real x, real beta) {
     real scale, b = FN(lift_small)(FN(size)(beta), &scale), top = FN(at_most)(BY_TYPE(18, 40) / b, LARGEST);
@@ -102,9 +102,17 @@ BODY FN(swish)(real x, real beta) {
     FN(word) one = {1}, inverse = {S}; /* 1 / S */
     inverse.bits = 2 * one.bits - inverse.bits;
     int shrunk = S < BY_KIND(0x1p-123f, 0x1p-400, 0x1p-1017);
-    real y = (shrunk ? FN(flipped)(m, beta) : x) / FMA(FN(exp_poly)(r, -1, 1), inverse.number, R(1));
-    y = y * (shrunk ? far : R(1));
+    real y = (shrunk ? FN(flipped)(m, beta) * far : x) / FMA(FN(exp_poly)(r, -1, 1), inverse.number, R(1));
     return u <= top ? y : x; /* 0 times infinity as well: the limit is x */
+}
+/* The same, and the same bits, for a beta of which neither S nor x S can overflow or underflow before the result. */
+#define SWISH_GONE (GATE_GONE - 16)
+FR_INLINE int FN(swish_is_usual)(real beta) { return FN(size)(beta) >= R(0x1p-16) && FN(size)(beta) <= R(0x1p16); }
+BODY FN(swish_usual)(real x, real beta) {
+    const real b = FN(size)(beta), lowest = SWISH_GONE * LN2 / b, top = BY_TYPE(18, 40) / b;
+    real u = FN(flipped)(x, beta), m = FN(at_least)(u, lowest), z = b * m;
+    real y = FN(gate_sigmoid)(FN(flipped)(m, beta), z, FN(product_low)(b, m, z), SWISH_GONE);
+    return u <= top ? y : x;
 }
 /* ULP: lean 2.95, full 3.2, full without FMA 4.35 */
 BODY FN(swish_backward)(real g, real x, real beta) {
@@ -140,8 +148,8 @@ BODY FN(quick_gelu_low)(real x, real z) {
 }
 /* ULP: lean 2.5, full 2.3, full without FMA 2.3 */
 BODY FN(quick_gelu)(real x) {
-    real m = FN(at_least)(x, BY_KIND(-70, -170, -449)), z = QUICK * m;
-    real y = FN(gate_sigmoid)(m, z, FN(quick_gelu_low)(m, z));
+    real m = FN(at_least)(x, GATE_GONE * LN2 / QUICK), z = QUICK * m;
+    real y = FN(gate_sigmoid)(m, z, FN(quick_gelu_low)(m, z), GATE_GONE);
     return x <= BY_TYPE(11, 24) ? y : x;
 }
 /* ULP: lean 2.95, full 2.9, full without FMA 4.15 */
@@ -333,11 +341,12 @@ BODY FN(gelu_tanh_backward)(real g, real x) {
 }
 
 /* mish(x) = x tanh(log(1 + e^x)) = x n / (n + 2 P^2), n = S (S + 2 P) */
+#define MISH_GONE BY_KIND(-158, -1066, -1086) /* as GATE_GONE, but P^2 has to stay normal */
 /* ULP: lean 2.9, full 2.9, full without FMA 3.9 */
 BODY FN(mish)(real x) {
-    real z = FN(at_least)(x, BY_KIND(-117, -300, -764));
-    real S, r = FN(reduce)(z, NO_LOW, BY_TYPE(43, 80), &S);
-    real low, P = FN(exp_poly_low)(r, -1, BY_TYPE(0x1p43f, 0x1p80), &low), P2 = P + P;
+    real z = FN(at_least)(x, MISH_GONE * LN2);
+    real S, r = FN(reduce)(z, NO_LOW, LIFT(MISH_GONE), &S);
+    real low, P = FN(exp_poly_low)(r, -1, TWO_TO(LIFT(MISH_GONE)), &low), P2 = P + P;
     real w = z * S, n = S * (S + P2); /* products with S are exact */
     real top = x < 0 ? FMA(w, P2, w * S) : z * n;
     real y = top / FMA(P2, P, FMA(P2, low, n));

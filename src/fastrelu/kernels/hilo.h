@@ -140,7 +140,7 @@ BODY hl_raise_far(real g, real v, real k) {
     return hl_raise(g, v, k < -2200 ? -2200.0 : k);
 }
 
-/* v 2^k for k in [-1600, 400] */
+/* v 2^k for k in [-1623, 400] */
 BODY hl_scale(real v, real k) { return v * hl_pow2(k + 600) * 0x1p-600; }
 
 /* Powers of two, up = 1 / down = 2^k, such that x up is in the middle of the range: hl_prod may underflow or overflow

@@ -133,12 +133,16 @@ FR_INLINE void fr_sum_floats(double *sums, const float *t, ptrdiff_t n) {
     const ptrdiff_t b_step = b_at ? FR_TILE : 0;                                              \
     if (!a_at) a_at = FN(fill_tile)(number, in[slot] ? *(const store *)in[slot] : -(store)0); \
     if (!b_at) b_at = FN(fill_tile)(nothing, -(store)0)
-#define FR_ADDED_LOOP(id, body, valid, k, parameters)                                 \
-    FR_FUSED_LOOP(FN(id##_added), k, valid, parameters, FR_ADDED,                     \
+#define FR_ADDED_LOOP(id, body, valid, k, parameters, before)                         \
+    FR_FUSED_LOOP(FN(id##_added), k, valid, parameters, before FR_ADDED,              \
                   const real x = (real)x_at[at + i] + (real)a_at[i] + (real)b_at[i],  \
                   FR_SUM_RESULTS_##k(at, FR_TILE) a_at += a_step;                     \
                   b_at += b_step, FR_NO_SECOND, FR_SUM_RESULTS_##k(whole, n - whole), \
                   FR_ADDED_BODY_##k(body, FR_WITH_##parameters(, ) FR_NAMES_##parameters))
+#define FR_ADDED_LOOPS(id, body, valid, k, parameters)                            \
+    FR_USUALLY(body, FR_ADDED_LOOP(id##_usual, body##_usual, 1, k, parameters, )) \
+    FR_ADDED_LOOP(id, body, valid, k, parameters,                                 \
+                  FR_USUALLY(body, FR_GO(body, id##_usual_added, parameters, in, out, also, n)))
 /* Between tiles the processor already reads the next ones. Sums of doubles need more arithmetic: sums_drive.h. */
 #define FR_SUM_RESULTS_1(from, count)
 #define FR_SUM_RESULTS_2(from, count) \
@@ -163,17 +167,30 @@ FR_INLINE void fr_sum_floats(double *sums, const float *t, ptrdiff_t n) {
         also_at[i] = (store)(FN(name)(x FR_WITH_##parameters(, ) FR_NAMES_##parameters) * g), also_at += also_step,    \
         also, , FN(name##_backward)(product, x FR_WITH_##parameters(, ) FR_NAMES_##parameters))
 
+/* Usual parameters: to the loop of the cheaper body (see FR_WITH_USUAL). Compilers do not take such a choice out of a
+ * loop themselves if its bodies are long. */
+#define FR_GO(body, loop, parameters, ...)            \
+    if (FN(body##_is_usual)(FR_NAMES_##parameters)) { \
+        FN(loop)(__VA_ARGS__);                        \
+        return;                                       \
+    }
+
 /* (id of the loop, body, domain, number of data operands, parameters) */
+#define FR_NUMBER_LOOP(id, body, valid, k, parameters, before)                  \
+    FR_LOOP(FN(id), FR_DATA_##k FR_EACH(FR_NUMBER, parameters) before, valid, , \
+            FR_BODY_##k(body, FR_WITH_##parameters(, ) FR_NAMES_##parameters))
 #define FR_LOOPS(id, body, valid, k, parameters)                                                                 \
     FR_DIRECT_LOOPS(id, body, valid, k, parameters)                                                              \
-    FR_LOOP(FN(id##_scalar), FR_DATA_##k FR_EACH(FR_NUMBER, parameters), valid, ,                                \
-            FR_BODY_##k(body, FR_WITH_##parameters(, ) FR_NAMES_##parameters))                                   \
+    FR_USUALLY(body, FR_NUMBER_LOOP(id##_usual, body##_usual, 1, k, parameters, ))                               \
+    FR_NUMBER_LOOP(id##_scalar, body, valid, k, parameters,                                                      \
+                   FR_USUALLY(body, FR_GO(body, id##_usual, parameters, in, out, n)))                            \
     FR_WITH_##parameters(                                                                                        \
         FR_LOOP(FN(id##_array), FR_DATA_##k FR_EACH(FR_POINTER, parameters), 1, FR_EACH(FR_ELEMENT, parameters), \
                 FR_BODY_##k(body, FR_WITH_##parameters(, ) FR_NAMES_##parameters) + FR_POISON(valid)))
 
 #endif
 
+#undef FR_USUALLY
 #undef FR_DIRECT_LOOPS
 #undef FR_ROUGH_LOOP
 #undef FR_FUSED_LOOPS
@@ -187,14 +204,20 @@ FR_INLINE void fr_sum_floats(double *sums, const float *t, ptrdiff_t n) {
 #define FR_ROUGH_LOOP(id, body, valid, parameters)
 #endif
 
+#if FR_KIND == FR_HILO
+#define FR_USUALLY(body, ...)
+#else
+#define FR_USUALLY(body, ...) FR_WITH_USUAL(body)(__VA_ARGS__)
+#endif
+
 #if FR_HAS_FMA && (FR_KIND == FR_LEAN || FR_KIND == FR_FULL)
 FR_INLINE const store *FN(fill_tile)(store *tile, store value) {
     for (ptrdiff_t i = 0; i < FR_TILE; i++) tile[i] = value;
     return tile;
 }
-#define FR_FUSED_LOOPS(name, valid, parameters)                           \
-    FR_ADDED_LOOP(name##_forward, name, valid, 1, parameters)             \
-    FR_ADDED_LOOP(name##_backward, name##_backward, valid, 2, parameters) \
+#define FR_FUSED_LOOPS(name, valid, parameters)                            \
+    FR_ADDED_LOOPS(name##_forward, name, valid, 1, parameters)             \
+    FR_ADDED_LOOPS(name##_backward, name##_backward, valid, 2, parameters) \
     FR_MULTIPLIED_LOOPS(name, valid, parameters)
 #else
 #define FR_FUSED_LOOPS(name, valid, parameters)

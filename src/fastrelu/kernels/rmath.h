@@ -182,10 +182,13 @@ BODY FN(minus_k_ln2)(real z, real k) {
 
 /* z + low = k ln2 + r, |r| <= 0.347: returns r, and 2^(k + lift) in *scale.
  *
- * Arguments are clamped where results are far below the smallest number, in float below 2^-160, and the lift keeps the
- * scale normal down to there. Intel's processors take 40 ns for a vector with a result between about 2^-154 and 2^-126,
- * 0 or not, and none below: clamped where results begin to be 0, a call would take ten times as long for every x beyond
- * (tools/measure_values.py). */
+ * Arguments are clamped at k = gone, where the lift makes the scale 0 and thereby the result; down to there it keeps
+ * the scale normal. Results that are rounded to 0 instead take four times as long on AMD's processors, and ten times on
+ * Intel's if they are just below the smallest number, for every x beyond the clamp (tools/measure_values.py). */
+#define LIFT(gone) (BY_TYPE(-127, -1023) - (gone))
+#define TWO_TO(n) FN(power)(ROUNDER + BIAS + (n))
+#define EXP_GONE BY_KIND(-151, -151, -1076)  /* e^z is less than half of the smallest number, */
+#define GATE_GONE BY_KIND(-158, -158, -1086) /* and |z| e^z is */
 BODY FN(reduce)(real z, real low, real lift, real *scale) {
     const real magic = ROUNDER + BIAS + lift;
     real shifted = FMA(z, R(LOG2E), magic);

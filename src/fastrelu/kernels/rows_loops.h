@@ -7,9 +7,10 @@
  * The exponentials are e^(x - m) for the row's largest element m. Rounding x - m would cost up to 2^-18 of the result
  * in float: if |m| is moderate, the exponent is reduced from x itself, and the result lacks a factor e^(m - K ln2)
  * common to the row, where K is the integer next to m / ln2; if |m| is large, x - m is exact wherever the result is not
- * 0. A factor 2^ROW_LIFT keeps the exponentials normal down to results that are 0, so each result is rounded once if it
- * is subnormal; and below ROW_LOW, where they stay, the rounding errors of their sums are normal too, because a lane
- * may have nothing but masked elements: subnormal numbers take Intel's processors 40 ns each. */
+ * 0. A factor 2^ROW_LIFT keeps the exponentials normal, and the rounding errors of their sums, to far below results
+ * that are 0: each result is rounded once if it is subnormal, and subnormal numbers take Intel's processors 40 ns each.
+ * At ROW_LOW, where they stay, 2^k is 0, and so are they: a product that is rounded to 0 would take AMD's processors
+ * four times as long, and rows are often masked with large negative numbers. */
 
 #ifndef FASTRELU_ROWS
 #define FASTRELU_ROWS
@@ -93,7 +94,7 @@ FR_INLINE fr_total fr_lanes_join(fr_lanes *s) {
 #define KEEPS (FR_KIND == FR_LEAN || FR_KIND == FR_FULL)
 #define ROW_LIFT BY_KIND(64, 0, 600)
 #define ROW_NEAR BY_TYPE(300, 1500)
-#define ROW_LOW BY_KIND(-130, -200, -1000)
+#define ROW_LOW (BY_KIND(-190.999, -1023, -1622.999) * LN2) /* not 191 and 1623: next to m it is rounded */
 
 FR_INLINE store FN(signed_as)(store x, int flip) { return flip ? -x : x; }
 

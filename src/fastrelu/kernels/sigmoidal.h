@@ -96,9 +96,9 @@ BODY FN(sparse_sigmoid_from_output)(real g, real y) { return FN(gate)((y > 0) & 
 /* sigmoid(x) = 1 / (1 + e^-x) = S / (S + P) */
 /* ULP: lean 2.5, full 2.55, full without FMA 2.55 */
 BODY FN(sigmoid)(real x) {
-    real z = FN(at_most)(FN(at_least)(x, BY_KIND(-115, -300, -757)), BY_TYPE(17.5, 38));
-    real S, r = FN(reduce)(z, NO_LOW, BY_TYPE(42, 76), &S);
-    real P = FN(exp_poly)(r, -1, BY_TYPE(0x1p42f, 0x1p76));
+    real z = FN(at_most)(FN(at_least)(x, EXP_GONE * LN2), BY_TYPE(17.5, 38));
+    real S, r = FN(reduce)(z, NO_LOW, LIFT(EXP_GONE), &S);
+    real P = FN(exp_poly)(r, -1, TWO_TO(LIFT(EXP_GONE)));
     return FN(or_nan)(S / (S + P), x);
 }
 /* q - q^2 with q = sigmoid(-|x|) */
