@@ -556,7 +556,7 @@ def test_what_was_converted_stays_with_its_thread(dtype: str) -> None:
         with fr.threads(2):
             for call in (
                 lambda x: fr.softmax(np.repeat(x, 2, 1)[:, ::2]),
-                lambda x: fr.logsumexp(x, 1),
+                lambda x: fr.logsumexp(np.repeat(x, 2, 1)[:, ::2], 1),
                 lambda x: fr.cross_entropy(x, labels),
                 lambda x: fr.softmax_backward_parameters(x, x, scale=2.0),
             ):
@@ -571,6 +571,9 @@ def test_what_was_converted_stays_with_its_thread(dtype: str) -> None:
                 if axis or dtype == "f2":  # others lie side by side in lines that one thread takes
                     assert (_runtime.team()["jobs"] > before) == threads - 1
                     assert fr.explain(fr.softmax, x, axis, where=mask).threads == threads
+                    before = _runtime.team()["jobs"]
+                    fr.logsumexp(x, axis, where=mask)
+                    assert (_runtime.team()["jobs"] > before) == threads - 1
 
 
 @each_function
@@ -1005,6 +1008,16 @@ def test_parts_of_threads(shape: tuple[int, ...], dtype: str) -> None:
                     others[k] = mine
                     assert call(*others, mine) is mine
                     assert_same_bits(mine, wanted, (name, axis, mine.strides))
+        if name == "softmax":
+            gaps = layouts[-2](x)  # converted in blocks
+            masks: list[Any] = [True, mask]
+            for where, lay, threads in itertools.product(masks, layouts, (1, 2)):
+                with fr.threads(threads):
+                    for f, keepdims in ((fr.logsumexp, False), (fr.logmeanexp, True)):
+                        wanted = f(gaps, axis, where=where, keepdims=keepdims)
+                        assert_same_bits(
+                            f(lay(x), axis, where=where, keepdims=keepdims), wanted, (axis, lay(x).strides)
+                        )
         room = np.zeros(x.size + shape[-1], x.dtype)
         for first, second in ((room[: x.size], room[shape[-1] :]), (room[shape[-1] :], room[: x.size])):
             first[:] = x.ravel()

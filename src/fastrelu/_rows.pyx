@@ -1127,13 +1127,26 @@ cdef void _part_share(const void *what, long share, long shares, int part) noexc
     fr_guard_close(caller)
 
 
+cdef bint _fit_parts(_Parts *job, RowKernels kernels, bint second, bint out, int half, int dtype,
+                     int threads) except -1:
+    """Cut a call that is described on arrays of 16 bits, and describe its parts; False if they do not pay."""
+    cdef int k, own = type_of(dtype), format = FR_AS_BFLOAT if type_of(half) == FR_bfloat16 else FR_AS_HALF
+    job.whole.itemsize = size_of(dtype)
+    for k in range(FR_ROW_OPERANDS):
+        job.half[k] = k == FR_ROW_IN or (k == FR_ROW_OUT and out) or (k == FR_ROW_SECOND and second)
+    if not _cut(job, threads):
+        return False
+    _set_inside(job)
+    job.widen, job.narrow = kernels.convert.load[own][format], kernels.convert.store[own][format]
+    return True
+
+
 cdef _Parts *_new_parts(RowKernels kernels, int kind, bint backward, cnp.ndarray a, cnp.ndarray b, cnp.ndarray mask,
                         int axis, cnp.ndarray y, int dtype, Crew *crew, Load load, cnp.ndarray sink,
                         cnp.ndarray factor, fr_row_finish finish) except? NULL:
     """Cut a call of 16 bits, of rows along an axis, into parts that each of its threads converts for itself; NULL if
     they do not pay."""
-    cdef int k, half = cnp.PyArray_TYPE(y), own = type_of(dtype)
-    cdef int format = FR_AS_BFLOAT if type_of(half) == FR_bfloat16 else FR_AS_HALF
+    cdef int half = cnp.PyArray_TYPE(y)
     cdef _Parts *job
     cdef Crew own_crew
     if not (_is_half(y) and _is_read(a, half) and _is_read(y, half) and (not backward or _is_read(b, half))):
@@ -1142,17 +1155,12 @@ cdef _Parts *_new_parts(RowKernels kernels, int kind, bint backward, cnp.ndarray
     if job == NULL:
         raise MemoryError
     _describe(&job.whole, kernels.of(dtype), kind, backward, a, b, mask, axis, y, load, sink, factor, finish)
-    job.whole.itemsize = size_of(dtype)
     job.whole.absent, job.whole.alone = _absent(kind, dtype), _alone(kind, dtype)
-    for k in range(FR_ROW_OPERANDS):
-        job.half[k] = k == FR_ROW_IN or k == FR_ROW_OUT or (k == FR_ROW_SECOND and backward)
     own_crew = crew_of(_cost(kind, backward), y)
-    if not _cut(job, own_crew.threads):
+    if not _fit_parts(job, kernels, backward, True, half, dtype, own_crew.threads):
         free(job)
         return NULL
     crew[0] = own_crew
-    _set_inside(job)
-    job.widen, job.narrow = kernels.convert.load[own][format], kernels.convert.store[own][format]
     return job
 
 
@@ -1185,22 +1193,44 @@ cdef bint _run_parts(RowKernels kernels, int kind, bint backward, cnp.ndarray a,
 
     `y` is apart from the operands, or exactly the same memory as those of 16 bits.
     """
-    cdef int rooms
     cdef Crew crew
     cdef _Parts *job = _new_parts(kernels, kind, backward, a, b, mask, axis, y, dtype, &crew, load, sink, factor,
                                   finish)
     if job == NULL:
         return False
     try:
-        rooms = crew.threads if job.count > 1 else 1
-        job.rooms = <char *>room_of(job.room * rooms)
-        if job.rooms == NULL:
-            raise MemoryError(f"no memory for rows of 16 bits in {dtype_of(type_of(dtype)).name}")
-        try:
-            check_held(held, names[kind])
-            run_shares(_part_share, job, _cost(kind, backward), cnp.PyArray_SIZE(y), job.count, crew)
-        finally:
-            leave_room(job.rooms)
+        _run_fitted(job, _cost(kind, backward), y, crew, held, names[kind])
+    finally:
+        free(job)
+    return True
+
+
+cdef int _run_fitted(_Parts *job, int cost, cnp.ndarray x, Crew crew, const Held *held, str name) except -1:
+    """Run over all parts, each thread in its room."""
+    job.rooms = <char *>room_of(job.room * (crew.threads if job.count > 1 else 1))
+    if job.rooms == NULL:
+        raise MemoryError("no memory for rows of 16 bits in the type that computes")
+    try:
+        check_held(held, name)
+        run_shares(_part_share, job, cost, cnp.PyArray_SIZE(x), job.count, crew)
+    finally:
+        leave_room(job.rooms)
+    return 0
+
+
+cdef bint _run_losses_in_parts(RowKernels kernels, const fr_row_call *call, cnp.ndarray x, int dtype, int cost,
+                               const Held *held, str name) except -1:
+    """Run a call that is described on an array of 16 bits and has one number for each row as its results; False if
+    threads that convert for themselves do not pay."""
+    cdef Crew crew = crew_of(cost, x)
+    cdef _Parts *job = <_Parts *>malloc(sizeof(_Parts))
+    if job == NULL:
+        raise MemoryError
+    try:
+        job.whole = call[0]
+        if not _fit_parts(job, kernels, False, False, cnp.PyArray_TYPE(x), dtype, crew.threads):
+            return False
+        _run_fitted(job, cost, x, crew, held, name)
     finally:
         free(job)
     return True
