@@ -552,22 +552,28 @@ def test_what_was_converted_stays_with_its_thread(dtype: str) -> None:
     labels = np.zeros(3000, np.int64)
     for n, jobs in ((50, False), (100, True)):
         x = np.ones((3000, n), dtype)
-        by_thread = dtype == "f2"  # each converts the dense rows that it computes
+        by_thread = dtype == "f2"  # each converts the rows without gaps that it computes
         with fr.threads(2):
             for call in (
-                lambda x: fr.softmax(x, where=x > 0),
-                lambda x: fr.logsumexp(x, 1),
+                lambda x: fr.softmax(np.repeat(x, 2, 1)[:, ::2]),
+                lambda x: fr.logsumexp(np.repeat(x, 2, 1)[:, ::2], 1),
                 lambda x: fr.cross_entropy(x, labels),
                 lambda x: fr.softmax_backward_parameters(x, x, scale=2.0),
             ):
                 before = _runtime.team()["jobs"]
                 call(x)
                 assert (_runtime.team()["jobs"] > before) == jobs  # one for each block
-            assert fr.explain(fr.softmax, x, where=x > 0).threads == 1 + jobs
-            before = _runtime.team()["jobs"]
-            fr.softmax(x)
-            assert (_runtime.team()["jobs"] > before) == (jobs or by_thread)
-            assert fr.explain(fr.softmax, x).threads == 1 + (jobs or by_thread)
+            assert fr.explain(fr.softmax, np.repeat(x, 2, 1)[:, ::2]).threads == 1 + jobs
+            for mask, axis in ((True, -1), (x > 0, -1), (True, 0)):
+                threads = 1 + (jobs or by_thread)
+                before = _runtime.team()["jobs"]
+                fr.softmax(x, axis, where=mask)
+                if axis or dtype == "f2":  # others lie side by side in lines that one thread takes
+                    assert (_runtime.team()["jobs"] > before) == threads - 1
+                    assert fr.explain(fr.softmax, x, axis, where=mask).threads == threads
+                    before = _runtime.team()["jobs"]
+                    fr.logsumexp(x, axis, where=mask)
+                    assert (_runtime.team()["jobs"] > before) == threads - 1
 
 
 @each_function
@@ -907,7 +913,9 @@ def test_repeated_numbers(dtype: str, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["f2", "bfloat16", "i2", ">f4", "broadcast"])
-@pytest.mark.parametrize("shape", [(700, 600), (3, 200, 700), (2, 300001), (300001, 2), (1, 300001)])
+@pytest.mark.parametrize(
+    "shape", [(700, 600), (3, 200, 700), (9000, 40), (70, 3, 900), (90, 160, 12), (2, 300001), (300001, 2), (1, 300001)]
+)
 def test_blocks(shape: tuple[int, ...], dtype: str) -> None:
     """What is converted in blocks of rows has the bits of parts that fit into one, along each axis and in each order."""
     rng = np.random.default_rng(0)
@@ -947,6 +955,75 @@ def test_blocks(shape: tuple[int, ...], dtype: str) -> None:
                 assert_same_bits(fr.softmax_(mine, axis), wanted, axis)
     pairs = tuple(range(len(shape)))[-2:]
     assert_same_bits(fr.softmax(x, pairs), fr.softmax(x.reshape(*shape[:-2], -1), -1).reshape(shape))
+
+
+@pytest.mark.parametrize("dtype", ["f2", "bfloat16"])
+@pytest.mark.parametrize(
+    "shape", [(700, 600), (1000, 512), (9000, 40), (40, 9000), (70, 3, 900), (90, 160, 12), (6, 9, 8, 500)]
+)
+def test_parts_of_threads(shape: tuple[int, ...], dtype: str) -> None:
+    """Rows of 16 bits that threads convert for themselves have the bits of float32, rounded once.
+
+    Along each axis, in each layout, in new arrays and in those that are given, in place of each operand too.
+    """
+    rng = np.random.default_rng(0)
+    kind: Any = (
+        pytest.importorskip("ml_dtypes", reason="the extra 'test' brings it").bfloat16 if dtype != "f2" else "f2"
+    )
+    x, grad = (rng.normal(0, 3, shape).astype("f4").astype(kind) for _ in range(2))
+    mask = rng.random(shape) < 0.7
+    mask[0] = False
+    layouts: list[Callable[[Array], Array]] = [
+        np.copy,
+        np.asfortranarray,
+        lambda v: v.copy().swapaxes(0, -1).copy().swapaxes(0, -1),
+        lambda v: np.concatenate([v, v], -1)[..., : shape[-1]],
+        lambda v: np.repeat(v, 2, 0)[::2],
+        lambda v: np.repeat(v, 2, -1)[..., ::2],
+        lambda v: v[..., ::-1].copy()[..., ::-1],
+    ]
+    for axis, name in itertools.product(range(len(shape)), ("softmax", "log_softmax", "hardmax", "sparsemax")):
+        function, backward = getattr(fr, name), getattr(fr, f"{name}_backward_from_output")
+        with fr.threads(1):
+            wide, masked = function(x.astype("f4"), axis), function(x.astype("f4"), axis, where=mask)
+            y = wide.astype(kind)
+            calls: list[tuple[Callable[..., Any], Array, tuple[Array, ...]]] = [
+                (lambda x, out, axis=axis, f=function: f(x, axis, out=out), y, (x,)),
+                (lambda x, out, axis=axis, f=function: f(x, axis, out=out, where=mask), masked.astype(kind), (x,)),
+                (
+                    lambda g, y, out, axis=axis, f=backward: f(g, y, axis, out=out),
+                    backward(grad.astype("f4"), y.astype("f4"), axis).astype(kind),
+                    (grad, y),
+                ),
+            ]
+        for (call, wanted, operands), lay, threads in itertools.product(calls, layouts, (1, 2)):
+            with fr.threads(threads):
+                laid = [lay(v) for v in operands]
+                assert_same_bits(call(*laid, None), wanted, (name, axis, laid[0].strides))
+                out = lay(np.zeros_like(x))
+                assert call(*laid, out) is out
+                assert_same_bits(out, wanted, (name, axis, laid[0].strides))
+                for k, mine in enumerate(laid):  # in place, and over what has been read already or is still to be read
+                    others = [lay(v) for v in operands]
+                    others[k] = mine
+                    assert call(*others, mine) is mine
+                    assert_same_bits(mine, wanted, (name, axis, mine.strides))
+        if name == "softmax":
+            gaps = layouts[-2](x)  # converted in blocks
+            masks: list[Any] = [True, mask]
+            for where, lay, threads in itertools.product(masks, layouts, (1, 2)):
+                with fr.threads(threads):
+                    for f, keepdims in ((fr.logsumexp, False), (fr.logmeanexp, True)):
+                        wanted = f(gaps, axis, where=where, keepdims=keepdims)
+                        assert_same_bits(
+                            f(lay(x), axis, where=where, keepdims=keepdims), wanted, (axis, lay(x).strides)
+                        )
+        room = np.zeros(x.size + shape[-1], x.dtype)
+        for first, second in ((room[: x.size], room[shape[-1] :]), (room[shape[-1] :], room[: x.size])):
+            first[:] = x.ravel()
+            with fr.threads(2):
+                got = function(first.reshape(shape), axis, out=second.reshape(shape))
+            assert_same_bits(got, y, (name, axis))
 
 
 def test_memory_of_16_bits() -> None:

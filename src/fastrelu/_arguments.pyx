@@ -244,12 +244,27 @@ cdef cnp.ndarray _parted(cnp.ndarray y, tuple axes, tuple shape):
 BLOCK = 1 << 17  # elements that are converted at a time for a thread: they stay in the second-level cache
 cdef enum:
     LINE = 16  # elements of a line of the cache
+    LINES = 64  # elements of lines that are brought one after the other about as fast as longer ones
+
+
+cdef Py_ssize_t _beside(Py_ssize_t n) noexcept:
+    """How many rows of n elements that lie side by side make a block.
+
+    However many threads: what decides is the length of the lines. They are as long as those of LINES where twice the
+    cache holds these, and a line of the cache where four times as much does; still longer rows come one by one.
+    """
+    cdef Py_ssize_t held = <int>BLOCK // n
+    if held < LINES:
+        held = min(2 * <int>BLOCK // n, <Py_ssize_t>LINES)
+    if held < LINE:
+        return LINE if LINE * n <= 4 * <int>BLOCK else 1
+    return held
 
 
 def blocks(cnp.ndarray x not None, int axis, int threads):
     """Indices of the blocks of whole rows in which an array is converted for so many threads, neighbors together."""
     cdef Py_ssize_t most = <int>BLOCK * threads, size = cnp.PyArray_SIZE(x), length, step
-    cdef Py_ssize_t apart, most_apart
+    cdef Py_ssize_t apart, most_apart, along
     cdef int k, far, ndim = cnp.PyArray_NDIM(x)
     cdef list parts = [slice(None)] * ndim, rest = list(range(ndim))
     rest.remove(axis)
@@ -263,7 +278,8 @@ def blocks(cnp.ndarray x not None, int axis, int threads):
         rest.remove(far)
         length = cnp.PyArray_DIM(x, far)
         size //= length
-        step = max(1, most // size)
+        along = cnp.PyArray_STRIDE(x, axis)
+        step = _beside(size) if most_apart < (-along if along < 0 else along) else max(1, most // size)
         if step > LINE:
             step -= step % LINE
         parts[far] = [slice(i, i + step) for i in range(0, length, step)]

@@ -33,6 +33,7 @@ from fastrelu._arguments cimport (
     as_axis,
     spread_mask,
 )
+from fastrelu._core cimport _is_half
 from fastrelu._numpy cimport PyArray_ISWRITEABLE, PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
 from fastrelu._rows cimport (
     FR_MULTIPLIED,
@@ -51,6 +52,7 @@ from fastrelu._rows cimport (
     _operand,
     _run,
     _run_flat,
+    _run_losses_in_parts,
     fr_row_call,
     fr_target,
 )
@@ -117,6 +119,11 @@ cdef cnp.ndarray _in_blocks(RowKernels kernels, cnp.ndarray x, int axis, cnp.nda
     """As `_logsumexp_along`, of an array of any type, which is converted in blocks of whole rows."""
     cdef cnp.ndarray found
     cdef list parts
+    if (_is_half(x) and cnp.PyArray_SIZE(x) > _BLOCK and _is_read(x, cnp.PyArray_TYPE(x))
+            and (cnp.PyArray_DIM(x, axis) > 1 or mask is not None)):
+        found = _logsumexp_along(kernels, x, axis, mask, keepdims, mean, crew, held, name, dtype)
+        if found is not None:
+            return found
     if not _is_read(x, dtype) and cnp.PyArray_SIZE(x) > _BLOCK:
         parts = blocks(x, axis, crew.threads)
     else:
@@ -132,15 +139,16 @@ cdef cnp.ndarray _in_blocks(RowKernels kernels, cnp.ndarray x, int axis, cnp.nda
 
 
 cdef cnp.ndarray _logsumexp_along(RowKernels kernels, cnp.ndarray x, int axis, cnp.ndarray mask, bint keepdims,
-                                  bint mean, Crew crew, const Held *held, str name):
+                                  bint mean, Crew crew, const Held *held, str name, int computed=-1):
     """The logarithm of the sum or of the mean of exponentials of an array that kernels read, along one axis.
 
+    Or of one of 16 bits, computed in another type, each part by the thread that converts it: None if that does not pay.
     A mask has the shape of `x`. The result has the type of `x`, or is float64, and fills its memory without a gap.
     """
     cdef fr_row_call call
     cdef fr_target nothing
     cdef int order[FR_MAX_AXES]
-    cdef int dtype = cnp.PyArray_TYPE(x)
+    cdef int dtype = cnp.PyArray_TYPE(x) if computed < 0 else computed
     cdef Py_ssize_t rows, i
     cdef int64_t count = cnp.PyArray_DIM(x, axis)
     cdef double log_count
@@ -169,7 +177,10 @@ cdef cnp.ndarray _logsumexp_along(RowKernels kernels, cnp.ndarray x, int axis, c
         call.absent = _absent(FR_SOFTMAX, dtype)
         _operand(&call, FR_ROW_WHERE, mask, axis, order, True)
     _operand(&call, FR_ROW_LOSS, sums, axis, order, keepdims)
-    _run(&call, FR_MEDIUM, rows, crew)
+    if computed < 0:
+        _run(&call, FR_MEDIUM, rows, crew)
+    elif not _run_losses_in_parts(kernels, &call, x, dtype, FR_MEDIUM, held, name):
+        return None
     if mean:
         log_count = log(<double>count) if count else NAN
         for i in range(rows):

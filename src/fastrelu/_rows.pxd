@@ -131,5 +131,7 @@ cdef bint _is_flat(object x, object second, object axis, object out)
 cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray a, cnp.ndarray b, cnp.ndarray mask,
                         int axis, cnp.ndarray y, int dtype, Crew crew, const Held *held, Load load,
                         cnp.ndarray sink, cnp.ndarray factor=*, fr_row_finish finish=*)
+cdef bint _run_losses_in_parts(RowKernels kernels, const fr_row_call *call, cnp.ndarray x, int dtype, int cost,
+                               const Held *held, str name) except -1
 cdef double _sum(const double *x, Py_ssize_t n) noexcept nogil
 cdef cnp.ndarray _place_losses(fr_row_call *call, Py_ssize_t rows, int chunks, tuple shape, int axis, const int *order)
