@@ -339,6 +339,33 @@ def test_outputs() -> None:
     assert_same_bits(out, gradient)
 
 
+@pytest.mark.parametrize("function", [fr.cross_entropy, fr.cross_entropy_value_and_grad])
+@pytest.mark.parametrize(
+    ("labels", "options"),
+    [
+        ([0, 3], {}),
+        ([0, 2**64 - 100], {}),
+        ([0], {}),
+        ([True, False], {}),
+        ([0.0, 1.0], {}),
+        ([0, 1], {"reduction": "average"}),
+        ([0, 1], {"weight": [1.0]}),
+        ([0, 1], {"weight": [1j, 1, 1]}),
+        ([0, 1], {"label_smoothing": 2.0}),
+        ([0, 1], {"label_smoothing": "a"}),
+        ([0, 1], {"ignore_index": 1.5}),
+        ([0, 1], {"ignore_index": 2**70}),
+        ([0, 1], {"axis": 1.5}),
+        (np.ones((2, 3)), {"ignore_index": 1}),
+    ],
+    ids=str,
+)
+def test_errors_name_the_function(function: Any, labels: Any, options: Any) -> None:
+    """The function that was called, not the one that it shares its code with."""
+    with pytest.raises((ValueError, TypeError, IndexError), match=rf"^{function.__name__}[: ]"):
+        function(np.ones((2, 3), np.float32), np.array(labels), **options)
+
+
 def test_errors() -> None:
     """Each wrong argument is refused with its reason, before anything is written."""
     x = np.ones((4, 3), np.float32)

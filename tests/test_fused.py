@@ -462,6 +462,16 @@ def test_outputs_of_other_types() -> None:
         ),
         (lambda x: fused.bias_act(x, x[0], "relu_backward"), ValueError, "no element-wise activation named"),
         (
+            lambda x: fused.bias_act(x, x[0].astype(int), "gelu", out=x.astype(int)),
+            TypeError,
+            "bias_act: the result of type float64 cannot be cast into out of type int64",
+        ),
+        (
+            lambda x: fused.bias_act_backward(x, x, x[0], "gelu", out=x.astype(int)),
+            TypeError,
+            "bias_act_backward: the result of type float32 cannot be cast into out of type int64",
+        ),
+        (
             lambda x: fused.bias_act(x[0], x[0], "elu", alpha=x),
             ValueError,
             r"bias_act: alpha of shape \(2, 3\) does not broadcast to the shape of x, \(3,\)",

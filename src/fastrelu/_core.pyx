@@ -1126,6 +1126,9 @@ def stored(str name, object result, object out):
     target = target_in_place(name, out)
     if np.shape(target) != np.shape(result):
         raise ValueError(f"{name} needs out= of shape {np.shape(result)}, got {np.shape(target)}")
+    dtype = np.result_type(result)
+    if not np.can_cast(dtype, target.dtype, "same_kind"):
+        raise TypeError(f"{name}: the result of type {dtype} cannot be cast into out of type {target.dtype}")
     copy_into(target, result)
     return out
 

@@ -70,21 +70,21 @@ cdef enum:
     _LABELS_AT_ONCE = 1024
 
 
-cdef cnp.ndarray _labels(cnp.ndarray labels, tuple shape):
+cdef cnp.ndarray _labels(str name, cnp.ndarray labels, tuple shape):
     """The labels as int64, one for each row."""
     if (<object>labels).shape != shape:
-        raise ValueError(f"cross_entropy: labels must have the shape of logits without its axis, {shape}, "
+        raise ValueError(f"{name}: labels must have the shape of logits without its axis, {shape}, "
                          f"not {(<object>labels).shape}")
     if _is_plain(labels, cnp.NPY_INT64):
         return labels
     if labels.dtype == np.uint64 and cnp.PyArray_SIZE(labels):
         largest = int((<object>labels).max())
         if largest > 2**62:
-            raise IndexError(f"cross_entropy: label {largest} is no class")
+            raise IndexError(f"{name}: label {largest} is no class")
     return _as_carray(labels, cnp.NPY_INT64)
 
 
-cdef double _count(const fr_rows *flavor, cnp.ndarray labels, Py_ssize_t classes, int64_t ignored,
+cdef double _count(str name, const fr_rows *flavor, cnp.ndarray labels, Py_ssize_t classes, int64_t ignored,
                    cnp.ndarray weights) except? -1:
     """The sum of the weights of all rows that are not ignored; checks each label."""
     cdef const int64_t *label = <const int64_t *>cnp.PyArray_DATA(labels)
@@ -99,7 +99,7 @@ cdef double _count(const fr_rows *flavor, cnp.ndarray labels, Py_ssize_t classes
         counts = flavor.read_labels(known, label + i, m, classes, ignored)
         counted -= counts.ignored
         if counts.wrong:
-            _refuse_label(label, i, rows, classes, ignored)
+            _refuse_label(name, label, i, rows, classes, ignored)
         if weight != NULL:
             for j in range(m):
                 weighed[j] = weight[known[j]] if known[j] >= 0 else 0
@@ -107,7 +107,7 @@ cdef double _count(const fr_rows *flavor, cnp.ndarray labels, Py_ssize_t classes
     return counted if weight == NULL else total + low
 
 
-cdef int _refuse_label(const volatile int64_t *label, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t classes,
+cdef int _refuse_label(str name, const volatile int64_t *label, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t classes,
                        int64_t ignored) except -1:
     """Raise for the first label that is not a class."""
     cdef Py_ssize_t i
@@ -115,7 +115,7 @@ cdef int _refuse_label(const volatile int64_t *label, Py_ssize_t start, Py_ssize
     for i in range(start, rows):
         one = label[i]
         if one != ignored and not 0 <= one < classes:
-            raise IndexError(f"cross_entropy: label {one} at position {i} is out of range for {classes} classes; "
+            raise IndexError(f"{name}: label {one} at position {i} is out of range for {classes} classes; "
                              f"rows to ignore carry ignore_index, which is {ignored}")
     return 0
 
@@ -139,34 +139,34 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     cdef fr_atomic skipped
     cdef const fr_rows *flavor
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.
-    name = "cross_entropy_value_and_grad" if with_grad else "cross_entropy"
+    cdef str name = "cross_entropy_value_and_grad" if with_grad else "cross_entropy"
     if not isinstance(reduction, str) or reduction not in _REDUCTIONS:
-        raise ValueError(f'cross_entropy: reduction must be "none", "mean" or "sum", not {reduction!r}')
+        raise ValueError(f'{name}: reduction must be "none", "mean" or "sum", not {reduction!r}')
     try:
         target.smoothing = label_smoothing
     except TypeError:
-        raise TypeError(f"cross_entropy: label_smoothing must be a number, got {label_smoothing!r}") from None
+        raise TypeError(f"{name}: label_smoothing must be a number, got {label_smoothing!r}") from None
     if not 0 <= target.smoothing <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing must be between 0 and 1, not {label_smoothing!r}")
+        raise ValueError(f"{name}: label_smoothing must be between 0 and 1, not {label_smoothing!r}")
     if not (_is_ndarray(logits) and _is_ndarray(labels) and (weight is None or _is_ndarray(weight))):
         _foreign.refuse(name, logits=logits, labels=labels, weight=weight)
     if not PyLong_CheckExact(axis):
-        axis = integer("cross_entropy: axis", axis)
+        axis = integer(f"{name}: axis", axis)
     ignored = ignore_index
     if not PyLong_CheckExact(ignored):
-        ignored = integer("cross_entropy: ignore_index", ignored)
+        ignored = integer(f"{name}: ignore_index", ignored)
     if not -2**63 <= ignored < 2**63:
-        raise ValueError(f"cross_entropy: ignore_index must be an integer of 64 bits, not {ignored}")
+        raise ValueError(f"{name}: ignore_index must be an integer of 64 bits, not {ignored}")
     call.ignored = ignored
     given_out = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     destination = _as_output(name, given_out) if with_grad else None
     if weight is not None:
         weights = _as_data(name, weight)
         if class_of_dtype(<cnp.dtype>weights.descr) == NEITHER:
-            raise TypeError(f"cross_entropy: weight must consist of real numbers, not {weights.dtype}")
+            raise TypeError(f"{name}: weight must consist of real numbers, not {weights.dtype}")
         weights = _as_carray(_native(weights, cnp.NPY_DOUBLE), cnp.NPY_DOUBLE)
-    given = _as_data("cross_entropy", labels)
-    x = _as_data("cross_entropy", logits)
+    given = _as_data(name, labels)
+    x = _as_data(name, logits)
     settle()
     cdef Held held
     held.count = 0
@@ -178,7 +178,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     # References to what `held` borrows, for the names get other arrays below.
     cdef cnp.ndarray _kept_x = x, _kept_given = given, _kept_weights = weights
 
-    dtype = _joint_type("cross_entropy", x, None, &result)
+    dtype = _joint_type(name, x, None, &result)
     cdef Crew crew = _crew(FR_MEDIUM, x, not _is_read(x, dtype))
     flavor = kernels.of(dtype)
     x = _native(x, dtype)
@@ -186,28 +186,28 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     call.n = cnp.PyArray_DIM(x, along)
     shape = (<object>x).shape[:along] + (<object>x).shape[along + 1:]
     if call.n == 0:
-        raise ValueError("cross_entropy: there are no classes, logits has length 0 along its axis")
+        raise ValueError(f"{name}: there are no classes, logits has length 0 along its axis")
     if weights is not None and (cnp.PyArray_NDIM(weights) != 1 or cnp.PyArray_SIZE(weights) != call.n):
-        raise ValueError(f"cross_entropy: weight must hold one number for each of the {call.n} classes, "
+        raise ValueError(f"{name}: weight must hold one number for each of the {call.n} classes, "
                          f"its shape is {(<object>weights).shape}")
     kind = (<cnp.dtype>given.descr).kind
     if kind == b"i" or kind == b"u":
-        given = _labels(given, shape)
+        given = _labels(name, given, shape)
         check_held(&held, name)
         # Where nothing is to be known before, the kernels count and check, in the pass that reads the labels anyway.
         late = (weights is None or reduction != "mean") and not (with_grad and (reduction == "mean" or out is not None))
         if not late:
-            count = _count(flavor, given, call.n, call.ignored, weights)
+            count = _count(name, flavor, given, call.n, call.ignored, weights)
     elif (kind == b"f" and class_of_dtype(<cnp.dtype>given.descr) != NEITHER) or _is_half(given):
         if not PyArray_SAMESHAPE(given, x):
-            raise ValueError(f"cross_entropy: probabilities must have the shape of logits, {(<object>x).shape}, not "
+            raise ValueError(f"{name}: probabilities must have the shape of logits, {(<object>x).shape}, not "
                              f"{(<object>given).shape}; class indices must be integers")
         if call.ignored >= 0:
-            raise ValueError("cross_entropy: ignore_index applies to class indices, and labels holds probabilities")
+            raise ValueError(f"{name}: ignore_index applies to class indices, and labels holds probabilities")
         probabilities = _native(given, dtype)
         count = cnp.PyArray_SIZE(x) // call.n
     else:
-        raise TypeError(f"cross_entropy: labels must be integers or probabilities, not "
+        raise TypeError(f"{name}: labels must be integers or probabilities, not "
                         f"{None if labels is None else given.dtype}")
     target.scale = 1
     if reduction == "mean":
@@ -248,7 +248,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
         _run(&call, FR_MEDIUM, rows, crew)
     except RuntimeError:
         if late:
-            _refuse_label(<const volatile int64_t *>cnp.PyArray_DATA(given), 0, rows, call.n, call.ignored)
+            _refuse_label(name, <const volatile int64_t *>cnp.PyArray_DATA(given), 0, rows, call.n, call.ignored)
         raise
     if late:
         count = rows - fr_load(&skipped)
