@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from cases import FORWARD_CASES
 from compare import assert_same_bits
 from inputs import values
 
@@ -28,6 +29,26 @@ def test_the_usual_gate_of_hard_swish(dtype: np.dtype[Any], precision: Precision
             assert_same_bits(fr.hard_swish_backward(grad, x, kind(1 / 6), kind(0.5)), slope)
     assert fr.explain(fr.hard_swish, x).kernel == "hard_swish"
     assert fr.explain(fr.hard_swish, x, 0.2).kernel == "hard_swish_line"
+
+
+@pytest.mark.parametrize("precision", ["fast", "accurate"])
+@pytest.mark.parametrize("beta", [2.0**-16, 1.0, 1.702, -0.7, 2.0**16])
+def test_the_usual_betas_of_swish(isa: str, dtype: np.dtype[Any], precision: Precision, beta: float) -> None:
+    """A usual beta has a body of its own for numbers; arrays, and numbers just outside, take the one for any beta."""
+    swish = next(case for case in FORWARD_CASES if case.name == "swish")
+    info = np.finfo(dtype)
+    ends = np.log(float(info.smallest_subnormal)) - 30, np.log(float(info.tiny)) + 30  # subnormal results between
+    for size in (beta, np.nextafter(dtype.type(beta), dtype.type(0)), np.nextafter(dtype.type(beta), info.max)):
+        x = np.concatenate([values(2000, dtype), (np.linspace(*ends, 3000) / abs(beta)).astype(dtype)])
+        x = np.concatenate([x, -x])
+        wanted = swish.on(isa, precision, x, np.full_like(x, size))
+        assert_same_bits(swish.on(isa, precision, x, float(size)), wanted)
+        with fr.precision(precision):
+            bias, y = values(x.size, dtype, 1), fr.swish(x, float(size))
+            assert_same_bits(fr.fused.bias_act(x, -np.zeros_like(bias), "swish", beta=float(size)), y)
+            with np.errstate(all="ignore"):
+                y = fr.swish(x + bias, float(size))
+            assert_same_bits(fr.fused.bias_act(x, bias, "swish", beta=float(size)), y)
 
 
 def test_none_is_no_limit(dtype: np.dtype[Any]) -> None:

@@ -114,6 +114,29 @@ def test_values(function: Function, dtype: str, precision: fr.runtime.Precision,
     assert error.max() <= limit, f"{error.max():.4g} ULP at {worst}: {x[worst]!r} gives {got[worst]!r}"
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+@each_dtype
+@each_precision
+@each_isa
+def test_far_below_the_largest(dtype: str, precision: fr.runtime.Precision, isa: str, axis: int) -> None:
+    """An element that is far below the largest gives 0, wherever the largest is and however its exponent is rounded."""
+    needs_wide(np.dtype(dtype))
+    near, low = (300, -740) if dtype == "float32" else (1500, -4000)
+    tops = [np.random.default_rng(0).uniform(-near, near, 4000), np.arange(-near, near + 1)]
+    tops += [np.log(2) * (np.arange(-near, near) + 0.5)]  # the exponent is rounded up or down
+    m = np.concatenate(tops).astype(dtype)
+    for far in (low, -1e9, -np.finfo(dtype).max, -np.inf):
+        x = np.full((len(m), 5), far, dtype)
+        x[:, 1] = x[:, 3] = m
+        for kind, sign in ((0, 1), (2, -1)):
+            given = np.ascontiguousarray(sign * (x.T if axis == 0 else x))
+            with fr.precision(precision):
+                y = _rows.forward(KERNELS[isa], kind, given, axis, None, True)
+            y = y.T if axis == 0 else y
+            assert_same_bits(y[:, ::2], np.zeros((len(m), 3), dtype))
+            np.testing.assert_allclose(y[:, 1::2], 0.5, rtol=float(4 * np.finfo(dtype).eps))
+
+
 @each_smooth
 @each_precision
 @each_isa

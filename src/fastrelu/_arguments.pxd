@@ -25,6 +25,10 @@ cdef tuple _axes_of(object axis, int ndim)
 cdef cnp.ndarray _merged(cnp.ndarray x, tuple axes)
 cdef cnp.ndarray _parted(cnp.ndarray y, tuple axes, tuple shape)
 cpdef object as_axis(object axis)
+cdef inline Py_ssize_t _far(Py_ssize_t stride) noexcept:
+    """How far apart two elements are: abs of a number of NumPy's type is a call into Python, which needs memory."""
+    return -stride if stride < 0 else stride
+
 cdef inline bint _is_ndarray(object value) noexcept:
     return type(value) is cnp.ndarray
 

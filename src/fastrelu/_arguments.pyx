@@ -264,22 +264,22 @@ cdef Py_ssize_t _beside(Py_ssize_t n) noexcept:
 def blocks(cnp.ndarray x not None, int axis, int threads):
     """Indices of the blocks of whole rows in which an array is converted for so many threads, neighbors together."""
     cdef Py_ssize_t most = <int>BLOCK * threads, size = cnp.PyArray_SIZE(x), length, step
-    cdef Py_ssize_t apart, most_apart, along
+    cdef Py_ssize_t apart, most_apart
+    cdef bint beside
     cdef int k, far, ndim = cnp.PyArray_NDIM(x)
     cdef list parts = [slice(None)] * ndim, rest = list(range(ndim))
     rest.remove(axis)
     while size > most and rest:
         far, most_apart = rest[0], -1
         for k in rest:
-            apart = cnp.PyArray_STRIDE(x, k)
-            apart = -apart if apart < 0 else apart
+            apart = _far(cnp.PyArray_STRIDE(x, k))
             if apart > most_apart:
                 far, most_apart = k, apart
         rest.remove(far)
         length = cnp.PyArray_DIM(x, far)
         size //= length
-        along = cnp.PyArray_STRIDE(x, axis)
-        step = _beside(size) if most_apart < (-along if along < 0 else along) else max(1, most // size)
+        beside = most_apart < _far(cnp.PyArray_STRIDE(x, axis))
+        step = _beside(size) if beside else max(1, most // size)
         if step > LINE:
             step -= step % LINE
         parts[far] = [slice(i, i + step) for i in range(0, length, step)]

@@ -30,12 +30,11 @@ enum {
     FR_CRITICAL_LINES = 16,    /* of lines that are a critical pitch apart, in all operands, stay in the caches */
     FR_CRITICAL_LONG = 1 << 9, /* elements so far apart up to which gradients of softmax are computed as they lie; */
     FR_TILE_CACHE = 3 << 19,   /* longer ones too, unless the second-level cache has so many bytes for two wide tiles */
-    FR_CRITICAL_FAR = 6
-        << 10,                /* bytes so far apart from which gradients of log_softmax are too, with a smaller cache */
-    FR_STRIP = 1 << 9,        /* bytes of each line of results that a thread writes at least, */
-    FR_STRIP_LIGHT = 1 << 11, /* of hardmax, which computes little, */
-    FR_STRIP_FAR = 1 << 7,    /* and of so many bytes of results that lines leave the caches before they */
-    FR_STRIPS_FAR = 1 << 21   /* are written again, so that threads seldom meet in one; not in softmax gradients */
+    FR_CRITICAL_FAR = 6 << 10, /* with a smaller one those of log_softmax as well, if a row has more bytes than this */
+    FR_STRIP = 1 << 9,         /* bytes of each line of results that a thread writes at least, */
+    FR_STRIP_LIGHT = 1 << 11,  /* of hardmax, which computes little, */
+    FR_STRIP_FAR = 1 << 7,     /* and of so many bytes of results that lines leave the caches before they */
+    FR_STRIPS_FAR = 1 << 21    /* are written again, so that threads seldom meet in one; not in softmax gradients */
 };
 
 typedef struct {

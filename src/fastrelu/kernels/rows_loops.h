@@ -94,7 +94,9 @@ FR_INLINE fr_total fr_lanes_join(fr_lanes *s) {
 #define KEEPS (FR_KIND == FR_LEAN || FR_KIND == FR_FULL)
 #define ROW_LIFT BY_KIND(64, 0, 600)
 #define ROW_NEAR BY_TYPE(300, 1500)
-#define ROW_LOW (BY_KIND(-190.999, -1023, -1622.999) * LN2) /* not 191 and 1623: next to m it is rounded */
+/* 2^(k + ROW_LIFT) is 0 at k = -191, in double at -1623, and garbage below. Where K is subtracted, both it and k have
+ * been rounded: hence a little less. */
+#define ROW_LOW (BY_KIND(-190.999, -1023, -1622.999) * LN2)
 
 FR_INLINE store FN(signed_as)(store x, int flip) { return flip ? -x : x; }
 
