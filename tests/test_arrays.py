@@ -427,6 +427,7 @@ def _masks(shape: tuple[int, int]) -> dict[str, Array]:
         "the first half": place < place.size // 2,
         "the last half": place >= place.size // 2,
         "runs": place // 100 % 2 == 0,
+        "five of five hundred": place % 500 < 5,
         "one of eight words": place // 8 % 8 == 3,
         "seven of eight words": place // 8 % 8 != 0,
         "the last": place == place.size - 1,

@@ -51,6 +51,24 @@ def test_the_usual_betas_of_swish(isa: str, dtype: np.dtype[Any], precision: Pre
             assert_same_bits(fr.fused.bias_act(x, bias, "swish", beta=float(size)), y)
 
 
+@pytest.mark.parametrize("precision", ["fast", "accurate"])
+def test_the_usual_parameters_of_hard_sigmoid(isa: str, dtype: np.dtype[Any], precision: Precision) -> None:
+    """As numbers they have a body of their own; as arrays they take the one for any parameters."""
+    hard_sigmoid = next(case for case in FORWARD_CASES if case.name == "hard_sigmoid")
+    ramp = np.linspace(-4, 4, 5001).astype(dtype)
+    ends = [np.nextafter(dtype.type(end), dtype.type(to)) for end in (-3, 0, 3) for to in (-9, end, 9)]
+    x = np.concatenate([values(5000, dtype), ramp, ends, [-0.0, np.inf, -np.inf, np.nan]]).astype(dtype)
+    for slope in {1 / 6, float(dtype.type(1 / 6)), float(np.float32(1 / 6)), float(np.nextafter(1 / 6, 1))}:
+        wanted = hard_sigmoid.on(isa, precision, x, np.full_like(x, slope), np.full_like(x, 0.5))
+        assert_same_bits(hard_sigmoid.on(isa, precision, x, slope, 0.5), wanted)
+        with fr.precision(precision):
+            bias, y = values(x.size, dtype, 1), fr.hard_sigmoid(x, slope, 0.5)
+            assert_same_bits(fr.fused.bias_act(x, -np.zeros_like(bias), "hard_sigmoid", slope=slope, offset=0.5), y)
+            with np.errstate(all="ignore"):
+                y = fr.hard_sigmoid(x + bias, slope, 0.5)
+            assert_same_bits(fr.fused.bias_act(x, bias, "hard_sigmoid", slope=slope, offset=0.5), y)
+
+
 def test_none_is_no_limit(dtype: np.dtype[Any]) -> None:
     """None means no limit for eps and max_value, in every form of the function."""
     x, grad = values(5000, dtype), values(5000, dtype, 1)

@@ -27,6 +27,7 @@
 /* FR_WITH_USUAL(body)(...) expands to its arguments if usual parameters allow a cheaper body with the same bits,
  * <body>_usual, in loops whose parameters are numbers; <body>_is_usual tells them. */
 #define FR_USUAL_swish , FR_KEEP
+#define FR_USUAL_hard_sigmoid , FR_KEEP
 #define FR_SECOND(a, b, ...) b
 #define FR_WITH_USUAL(body) FR_CALL(FR_SECOND, FR_JOIN(FR_USUAL_, body), FR_SKIP, )
 

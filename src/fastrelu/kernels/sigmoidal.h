@@ -40,6 +40,22 @@ BODY FN(hard_sigmoid)(real x, real slope, real offset) {
     y = FN(relu)(y);
     return y > 1 ? R(1) : y;
 }
+/* The same bits with the usual parameters. Compilers take two instructions for a limit that is a constant, one for a
+ * number that they do not know. */
+FR_INLINE int FN(hard_sigmoid_is_usual)(real slope, real offset) { return IS_SIXTH(slope, offset); }
+BODY FN(hard_sigmoid_usual)(real x, real slope, real offset) {
+    const real three = 6 * offset, zero = offset - offset;
+    real c = x < -three ? -three : x;
+    c = c > three ? three : c;
+#if FR_KIND == FR_LEAN
+    real y = FMA(SIXTH_LOW, c, FMA(slope, c, offset));
+    return y < zero ? zero : y;
+#else
+    real sum = c + 3, rest = c - (sum - 3);
+    (void)slope, (void)zero;
+    return FMA(sum, R(1. / 6), FMA(rest, R(1. / 6), sum * SIXTH_LOW));
+#endif
+}
 BODY FN(hard_sigmoid_backward)(real g, real x, real slope, real offset) {
     if (IS_SIXTH(slope, offset)) return FN(gate)((x > -3) & (x < 3), g * slope, x);
     real line = FMA(slope, x, offset);
