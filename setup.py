@@ -26,7 +26,7 @@ C_SOURCES = {
     "fastrelu._core": [KERNELS / "ops.c", KERNELS / "drive.c"],
 }
 # C beside Cython's own, with the flags of the module.
-BESIDE = {"fastrelu._rows": [KERNELS / "rows_drive.c"]}
+BESIDE = {"fastrelu._row_kernels": [KERNELS / "rows_drive.c"]}
 # The wrappers are plain Python; compiling them makes the smallest calls 25 % faster.
 WRAPPERS = [*sorted((PACKAGE / "activations").glob("[a-z]*.py")), PACKAGE / "along_axis.py"]
 X86 = platform.machine().lower() in {"x86_64", "amd64"}

@@ -12,7 +12,7 @@ from compare import assert_same_bits
 from grid import DTYPE_NAMES, ISAS, LAYOUTS, PRECISIONS, needs_wide
 
 import fastrelu as fr
-from fastrelu import _cross_entropy, _rows
+from fastrelu import _cross_entropy, _row_kernels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,7 +90,7 @@ def test_values(
     """Loss and gradient by the definition, on every instruction set; the loss alone is the same to the bit."""
     needs_wide(np.dtype(dtype))
     logits, labels, options = problem(kind, *shape, dtype, options)
-    rows = _rows.RowKernels(isa)
+    rows = _row_kernels.RowKernels(isa)
     arguments = (labels, -1, options["weight"], IGNORED, options["label_smoothing"], options["reduction"])
     with fr.precision(precision):
         loss, grad = _cross_entropy.cross_entropy(rows, logits, *arguments, True, None)
@@ -134,7 +134,7 @@ def test_sets_of_columns(
     needs_wide(np.dtype(dtype))
     logits, labels, options = problem(kind, *shape, dtype, options)
     logits[::50, 1], logits[1::50, -1], logits[2::50] = np.inf, np.nan, -np.inf
-    rows = _rows.RowKernels(isa)
+    rows = _row_kernels.RowKernels(isa)
     arguments = (options["weight"], IGNORED, options["label_smoothing"], "none")
     with fr.precision(precision):
         wanted, gradient = _cross_entropy.cross_entropy(rows, logits, labels, -1, *arguments, True, None)

@@ -43,9 +43,11 @@ FLOOR = {
     "_sums": {"_runtime", "_core", "_foreign", "_arguments"},
     "_arguments": {"_runtime", "_core", "_foreign", "_options"},
     "_losses": {"_runtime", "_core", "_arguments", "_loops"},
-    "_rows": {"_runtime", "_core", "_arguments", "_explain", "_foreign"},
-    "_cross_entropy": {"_runtime", "_core", "_arguments", "_rows", "_foreign", "_options"},
-    "_logsumexp": {"_runtime", "_core", "_arguments", "_rows", "_foreign"},
+    "_row_kernels": {"_runtime", "_core", "_arguments"},
+    "_row_halves": {"_runtime", "_core", "_arguments", "_row_kernels"},
+    "_rows": {"_runtime", "_core", "_arguments", "_row_kernels", "_row_halves", "_explain", "_foreign"},
+    "_cross_entropy": {"_runtime", "_core", "_arguments", "_row_kernels", "_foreign", "_options"},
+    "_logsumexp": {"_runtime", "_core", "_arguments", "_row_kernels", "_row_halves", "_rows", "_foreign"},
 }
 LEAVES = {"_host.py", "_version.py", "_cli/guard.py"}
 
@@ -140,7 +142,7 @@ def test_every_way_to_import_is_seen(text: str, expected: bool) -> None:
 # What `import fastrelu` loads beyond NumPy, all of it for the first call; a layer, a tool or a document is loaded by the
 # first that asks for it.
 LOADED = re.compile(
-    r"""fastrelu(\.(_arguments|_blocks|_core|_cross_entropy|_entries|_explain|_foreign|_fused|_gated|_host|_later|_logsumexp|_losses|_options|_rows|_runtime|_side_by_side|_sums|_typing|_version|along_axis|explanation|gated_units|limits|losses
+    r"""fastrelu(\.(_arguments|_blocks|_core|_cross_entropy|_entries|_explain|_foreign|_fused|_gated|_host|_later|_logsumexp|_losses|_options|_row_halves|_row_kernels|_rows|_runtime|_side_by_side|_sums|_typing|_version|along_axis|explanation|gated_units|limits|losses
         |runtime|activations(\.\w+)?|ufuncs(\.\w+)?))?
     |resource|__future__|_cython_\w+|cython_runtime|numpy\.typing|numpy\._typing\.\w+""",
     re.VERBOSE,

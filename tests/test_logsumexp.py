@@ -11,7 +11,7 @@ from compare import assert_same_bits
 from grid import DTYPE_NAMES, ISAS, LAYOUTS, MASKS, PRECISIONS, needs_wide
 
 import fastrelu as fr
-from fastrelu import _logsumexp, _rows
+from fastrelu import _logsumexp, _row_kernels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +109,7 @@ def test_beside_zero(dtype: str, precision: fr.runtime.Precision) -> None:
 def test_sets_of_columns(isa: str, dtype: str, precision: fr.runtime.Precision, width: int, n: int) -> None:
     """Rows side by side have the bits of contiguous ones, on every instruction set, also as part of a wider array."""
     needs_wide(np.dtype(dtype))
-    kernels = _rows.RowKernels(isa)
+    kernels = _row_kernels.RowKernels(isa)
     rng = np.random.default_rng(n)
     x = rng.normal(0, 3, (width, n)).astype(dtype)
     x[::50, n // 2], x[1::50, -1], x[2::50], x[3::50, 0] = INF, NAN, -INF, 80

@@ -15,7 +15,7 @@ from compare import assert_same_bits
 from grid import DTYPE_NAMES, ISAS, LAYOUTS, PRECISIONS
 
 import fastrelu as fr
-from fastrelu import _rows
+from fastrelu import _row_kernels, _rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,8 +26,8 @@ INF, NAN = np.inf, np.nan
 each_dtype = pytest.mark.parametrize("dtype", DTYPE_NAMES)
 each_precision = pytest.mark.parametrize("precision", PRECISIONS)
 each_isa = pytest.mark.parametrize("isa", ISAS)
-KERNELS = {isa: _rows.RowKernels(isa) for isa in ISAS}
-HARDMAX, SPARSEMAX = map(_rows.names.index, ("hardmax", "sparsemax"))
+KERNELS = {isa: _row_kernels.RowKernels(isa) for isa in ISAS}
+HARDMAX, SPARSEMAX = map(_row_kernels.names.index, ("hardmax", "sparsemax"))
 # Fewer than a lane, a whole number of lanes, and more candidates for the support than are kept.
 LENGTHS = [1, 2, 3, 15, 16, 17, 31, 100, 257, 1000, 5000]
 

@@ -14,7 +14,7 @@ from compare import assert_same_bits, ulp_error
 from grid import DTYPE_NAMES, ISAS, LAYOUTS, MASKS, OUT_LAYOUTS, PRECISIONS, needs_wide
 
 import fastrelu as fr
-from fastrelu import _arguments, _rows, _runtime
+from fastrelu import _arguments, _row_kernels, _rows, _runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,7 +64,7 @@ each_smooth = pytest.mark.parametrize("function", FUNCTIONS[:3], ids=lambda func
 each_dtype = pytest.mark.parametrize("dtype", DTYPE_NAMES)
 each_precision = pytest.mark.parametrize("precision", PRECISIONS)
 each_isa = pytest.mark.parametrize("isa", ISAS)
-KERNELS = {isa: _rows.RowKernels(isa) for isa in ISAS}
+KERNELS = {isa: _row_kernels.RowKernels(isa) for isa in ISAS}
 
 
 def reference(function: Function, x: Array, axis: int | None = -1) -> Array:
@@ -385,12 +385,12 @@ def test_sets_of_columns(
                 assert_same_bits(_rows.forward(kernels, function.kind, given, 0, given, mask).T, values)
             for second_cache in (1 << 19, 1 << 21):  # gradients as they lie, and as copies
                 given[...], beside[...] = grad.T, y.T
-                _rows.suit_cache(second_cache)
+                _row_kernels.suit_cache(second_cache)
                 try:
                     assert_same_bits(_rows.from_output(kernels, function.kind, given, beside, 0, None).T, gradient)
                     assert_same_bits(_rows.from_output(kernels, function.kind, given, beside, 0, given).T, gradient)
                 finally:
-                    _rows.suit_cache(_runtime.second_cache)
+                    _row_kernels.suit_cache(_runtime.second_cache)
 
 
 @each_function
@@ -917,7 +917,7 @@ def test_repeated_numbers(dtype: str, shape: tuple[int, ...]) -> None:
     """Operands whose elements share memory give the bits of full ones, also into memory that they are part of."""
     rng = np.random.default_rng(len(shape))
     full = rng.normal(0, 1, shape).astype(dtype)
-    gradients = [getattr(fr, f"{name}_backward_from_output") for name in _rows.names]
+    gradients = [getattr(fr, f"{name}_backward_from_output") for name in _row_kernels.names]
     for x, axis in itertools.product(_spread(rng, shape, dtype), (*range(len(shape)), None)):
         for gradient in gradients:
             for g, y in ((x, full), (full, x), (x, x)):

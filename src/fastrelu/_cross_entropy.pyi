@@ -1,6 +1,6 @@
 from typing import Any
 
-from fastrelu._rows import RowKernels
+from fastrelu._row_kernels import RowKernels
 
 def cross_entropy(
     kernels: RowKernels,

@@ -29,7 +29,7 @@ from fastrelu._arguments cimport (
 )
 from fastrelu._core cimport NEITHER, _is_half, class_of_dtype
 from fastrelu._numpy cimport PyArray_SAMESHAPE
-from fastrelu._rows cimport (
+from fastrelu._row_kernels cimport (
     CHUNKS,
     FR_ROW_IN,
     FR_ROW_LABEL,

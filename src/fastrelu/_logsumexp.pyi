@@ -1,6 +1,6 @@
 from typing import Any
 
-from fastrelu._rows import RowKernels
+from fastrelu._row_kernels import RowKernels
 
 def logsumexp(
     kernels: RowKernels, x: object, axis: object, out: object, where: object, keepdims: bool, mean: bool

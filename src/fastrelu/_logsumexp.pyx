@@ -35,7 +35,8 @@ from fastrelu._arguments cimport (
 )
 from fastrelu._core cimport _is_half
 from fastrelu._numpy cimport PyArray_ISWRITEABLE, PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
-from fastrelu._rows cimport (
+from fastrelu._row_halves cimport _run_losses_in_parts
+from fastrelu._row_kernels cimport (
     FR_MULTIPLIED,
     FR_ROW_IN,
     FR_ROW_LOSS,
@@ -43,19 +44,16 @@ from fastrelu._rows cimport (
     FR_SOFTMAX,
     RowKernels,
     _absent,
-    _along,
     _clear,
-    _hand_over,
-    _is_flat,
     _is_plain,
     _lay_out,
     _operand,
     _run,
     _run_flat,
-    _run_losses_in_parts,
     fr_row_call,
     fr_target,
 )
+from fastrelu._rows cimport _along, _hand_over, _is_flat
 from fastrelu._runtime cimport (
     Crew,
     FR_MAX_AXES,

@@ -1,33 +1,11 @@
-from typing import Any, TypeVar, final
+from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
+
+from fastrelu._row_kernels import Load, RowKernels
 
 _T = TypeVar("_T")
 
-names: tuple[str, ...]
-
-@final
-class RowUfunc:
-    name: str
-    operands: tuple[str, ...]
-    fast: np.ufunc
-    accurate: np.ufunc
-    def __init__(self, /, *args: Any, **kwargs: Any) -> None: ...
-
-@final
-class RowKernels:
-    ufuncs: dict[str, RowUfunc]
-    def __init__(self, isa: str) -> None: ...
-
-@final
-class Load:
-    def __init__(
-        self, name: str, scale: object, bias: object, capper: object, softcap: object, sink: object
-    ) -> None: ...
-    def choose(self, name: str, dtype: int) -> int: ...
-
-def suit_cache(bytes_held: int) -> None: ...
 def forward(kernels: RowKernels, kind: int, x: object, axis: object, out: object, where: object) -> Any: ...
 def forward_loaded(
     kernels: RowKernels, kind: int, x: object, axis: object, out: object, where: object, load: Load

@@ -22,15 +22,8 @@ from fastrelu._cross_entropy import cross_entropy as _cross_entropy
 from fastrelu._logsumexp import logsumexp as _logsumexp
 from fastrelu._logsumexp import logsumexp_backward as _logsumexp_backward
 from fastrelu._options import check_flag, generator, real_number
-from fastrelu._rows import (
-    Load,
-    as_real,
-    backward_loaded,
-    forward,
-    forward_in_place,
-    forward_loaded,
-    from_output,
-)
+from fastrelu._row_kernels import Load
+from fastrelu._rows import as_real, backward_loaded, forward, forward_in_place, forward_loaded, from_output
 from fastrelu._typing import Output
 
 __all__ = [

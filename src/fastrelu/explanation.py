@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from fastrelu import _core, _rows, activations, along_axis, gated_units, runtime
+from fastrelu import _core, _row_kernels, _rows, activations, along_axis, gated_units, runtime
 
 __all__ = ["Explanation", "explain"]
 
@@ -87,8 +87,8 @@ def _foresee_rows(name: str, base: str, arguments: dict[str, Any]) -> dict[str, 
         x = out = _core.target_in_place(name, x)
     if "sink" in arguments:
         scale, bias, softcap, sink = (arguments[option] for option in ("scale", "bias", "softcap", "sink"))
-        load = _rows.Load(base, scale, bias, runtime.kernels["softcap"], softcap, sink)
-    where, kind = arguments.get("where", True), _rows.names.index(base)
+        load = _row_kernels.Load(base, scale, bias, runtime.kernels["softcap"], softcap, sink)
+    where, kind = arguments.get("where", True), _row_kernels.names.index(base)
     return _rows.foresee(runtime.rows, kind, second is not None, x, second, arguments["axis"], out, where, load)
 
 
@@ -141,7 +141,7 @@ def explain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Expla
     name = getattr(function, "__name__", "")
     if getattr(along_axis, name, None) is function and name in along_axis.__all__:
         base = name.removesuffix("_backward_from_output").removesuffix("_")
-        if base in _rows.names:
+        if base in _row_kernels.names:
             try:
                 bound = inspect.signature(function).bind(*args, **kwargs)
             except TypeError as error:

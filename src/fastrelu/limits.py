@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastrelu import _core, _rows, _runtime, runtime
+from fastrelu import _core, _row_kernels, _runtime, runtime
 from fastrelu.runtime import Precision
 
 __all__ = ["ZeroCrossing", "error_bound", "zero_crossing"]
@@ -254,7 +254,7 @@ def _column(dtype: Any, precision: Any, isa: str | None) -> Column:
 def _function_of(name: Any) -> str:
     if not isinstance(name, str):
         raise TypeError(f"the name of a function is a str, got {type(name).__name__}")
-    if name in _rows.names:
+    if name in _row_kernels.names:
         return name
     for function, _, kernel in _core.kernel_names():
         if name == kernel:

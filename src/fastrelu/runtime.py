@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from fastrelu import _core, _rows, _runtime, _sums
+from fastrelu import _core, _row_kernels, _runtime, _sums
 from fastrelu._blocks import block
 from fastrelu._entries import entries
 from fastrelu._version import __version__
@@ -314,7 +314,7 @@ def _load_kernels() -> tuple[str, dict[str, _core.Kernel]]:
 
 isa, kernels = _load_kernels()
 learned = _sums.load(isa, kernels)
-rows = _rows.RowKernels(isa)
+rows = _row_kernels.RowKernels(isa)
 
 
 def config() -> dict[str, object]:

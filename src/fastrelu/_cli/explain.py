@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fastrelu as fr
-from fastrelu import _rows, activations, along_axis, gated_units
+from fastrelu import _row_kernels, activations, along_axis, gated_units
 from fastrelu._catalogue import DATA, required_arguments
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def names() -> list[str]:
     """Return the functions that :func:`fastrelu.explain` takes."""
     own = [name for name in activations.__all__ if not name.endswith("_backward_parameters")]
-    rows = {f"{base}{suffix}" for base in _rows.names for suffix in ("", "_", "_backward_from_output")}
+    rows = {f"{base}{suffix}" for base in _row_kernels.names for suffix in ("", "_", "_backward_from_output")}
     return [*own, *(name for name in along_axis.__all__ if name in rows), *gated_units.__all__]
 
 

@@ -1,4 +1,4 @@
-/* The loop of the ufuncs along an axis: NumPy's operands as a call of the engine of rows. Included by _rows.pyx. */
+/* The loop of the ufuncs along an axis: NumPy's operands as a call of the rows engine. Included by _row_kernels.pyx. */
 #ifndef FASTRELU_ROWS_UFUNC_H
 #define FASTRELU_ROWS_UFUNC_H
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fastrelu._core import Kernel
-    from fastrelu._rows import RowUfunc
+    from fastrelu._row_kernels import RowUfunc
 
     def __getattr__(name: str) -> np.ufunc: ...
 
