@@ -3,10 +3,11 @@
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from fastrelu import _core as _python_core, _foreign, _runtime as _python_runtime
+from fastrelu import _core as _python_core, _foreign, _kernels, _runtime as _python_runtime
 from fastrelu._arguments import BLOCK as _PER_THREAD
 from fastrelu._arguments import blocks
-from fastrelu._core import add_promoter, joint_dtype
+from fastrelu._core import joint_dtype
+from fastrelu._kernels import add_promoter
 
 cimport cython
 cimport numpy as cnp
@@ -43,8 +44,9 @@ from fastrelu._arguments cimport (
     spread,
     spread_mask,
 )
-from fastrelu._core cimport _is_half, _number, as_target, checked_kernel, computed_type
+from fastrelu._core cimport _number, as_target, checked_kernel
 from fastrelu._explain cimport _why_threads
+from fastrelu._kernels cimport _is_half, computed_type
 from fastrelu._numpy cimport PyArray_ISBEHAVED_RO, PyArray_ISWRITEABLE, PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
 from fastrelu._runtime cimport (
     Crew,
@@ -127,7 +129,7 @@ cdef class RowKernels:
 
     def __init__(self, str isa):
         self.rows, self.convert = <const fr_rows *>tables(isa).rows, tables(isa).convert
-        self.ufuncs, self.threshold = {}, _python_core.load_kernels(isa, "threshold")["threshold"]
+        self.ufuncs, self.threshold = {}, _kernels.load_kernels(isa, "threshold")["threshold"]
         for kind, name in enumerate(names):
             self.add(name, FR_NORMALIZE, kind)
             self.add(name + "_backward_from_output", FR_FROM_RESULT, kind)
@@ -171,7 +173,7 @@ def _take_bfloat16():
         (<RowUfunc>ufunc).take_bfloat16()
 
 
-_python_core.learners.append(_take_bfloat16)
+_kernels.learners.append(_take_bfloat16)
 
 
 @cython.final
@@ -764,7 +766,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     y = _rounded(y, result)
     if target is not None:
         if y is not target:
-            _python_core.copy_into(target, y)
+            _kernels.copy_into(target, y)
         return given
     if wrap is not None:
         return wrap(y)
@@ -949,7 +951,7 @@ cdef int _run_block(RowKernels kernels, int kind, bint backward, cnp.ndarray a, 
     rows = _describe(&call, kernels.of(dtype), kind, backward, first, b, mask, axis, found, load, sink, factor, finish)
     _run(&call, _cost(kind, backward), rows, crew)
     if found is not y:
-        _python_core.copy_into(y, _rounded(found, cnp.PyArray_TYPE(y)))
+        _kernels.copy_into(y, _rounded(found, cnp.PyArray_TYPE(y)))
     return 0
 
 
