@@ -23,7 +23,7 @@ KERNELS = PACKAGE / "kernels"
 RUNTIME = "fastrelu._runtime"
 C_SOURCES = {
     RUNTIME: [KERNELS / "cpu.c", PACKAGE / "pool.c", PACKAGE / "team.c"],
-    "fastrelu._core": [KERNELS / "ops.c", KERNELS / "drive.c"],
+    "fastrelu._kernels": [KERNELS / "ops.c", KERNELS / "drive.c"],
 }
 # C beside Cython's own, with the flags of the module.
 BESIDE = {"fastrelu._row_kernels": [KERNELS / "rows_drive.c"]}

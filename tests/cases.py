@@ -11,7 +11,7 @@ from inputs import values
 from specs import FORWARD, SPECS, Spec
 
 import fastrelu as fr
-from fastrelu import _core, runtime
+from fastrelu import _core, _kernels, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 @functools.cache
-def kernels(isa: str) -> dict[str, _core.Kernel]:
+def kernels(isa: str) -> dict[str, _kernels.Kernel]:
     """Return the kernels of one instruction set; ufuncs point into them, so they live for good."""
-    return _core.load_kernels(isa)
+    return _kernels.load_kernels(isa)
 
 
 @dataclass(frozen=True)

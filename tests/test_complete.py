@@ -22,7 +22,7 @@ from test_nn import LAYERS
 
 import fastrelu as fr
 from fastrelu import (
-    _core,
+    _kernels,
     _runtime,
     _version,
     activations,
@@ -68,7 +68,7 @@ def difference(found: set[str], wanted: set[str]) -> str:
 
 def test_every_kernel_has_a_row() -> None:
     """ops.def and tests/specs.py list the same activations, with the same directions."""
-    found, wanted = {case.name for case in CASES}, {name for _, _, name in _core.kernel_names()}
+    found, wanted = {case.name for case in CASES}, {name for _, _, name in _kernels.kernel_names()}
     assert found == wanted, f"rows of tests/specs.py, {difference(found, wanted)}"
 
 
@@ -88,7 +88,7 @@ def test_row_is_complete(spec: Spec) -> None:
 @pytest.mark.parametrize("isa", _runtime.isa_available)
 def test_every_instruction_set_has_every_kernel(isa: str) -> None:
     """The table of each instruction set holds the whole list."""
-    assert set(kernels(isa)) == {name for _, _, name in _core.kernel_names()}
+    assert set(kernels(isa)) == {name for _, _, name in _kernels.kernel_names()}
 
 
 def test_every_instruction_set_has_its_places() -> None:
@@ -116,7 +116,7 @@ def test_every_instruction_set_has_its_places() -> None:
 
 def test_every_kernel_is_published() -> None:
     """Errors and bits of each kernel have been measured and published (tools/verify.py --function NAME --write)."""
-    wanted = {name for _, _, name in _core.kernel_names()}
+    wanted = {name for _, _, name in _kernels.kernel_names()}
     errors = {row["kernel"] for row in json.loads(read("docs/accuracy.json"))["rows"]}
     bits = set(json.loads(read("src/fastrelu/hashes.json"))["kernels"])
     assert errors == wanted, f"docs/accuracy.json, {difference(errors, wanted)}"

@@ -19,7 +19,7 @@ from programs import run_python
 from specs import FORWARD, FROM_OUTPUT, SPECS
 
 import fastrelu as fr
-from fastrelu import _core, _fused, _quantized, _runtime, _sums, diagnostics, gated_units, nn
+from fastrelu import _core, _fused, _kernels, _quantized, _runtime, _sums, diagnostics, gated_units, nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -615,7 +615,7 @@ def summed_apart(dx: Array, axis: int, isa: str) -> Array:
     backward = kernels(isa)["leaky_relu_backward"]  # whose gradient is its operand
     found = _sums.call_biased(backward, isa, (1.0,), None, wide, wide, bias, None, added=False)
     assert found is not None
-    return _core.as_half(found[1].ravel(), dx.dtype)
+    return _kernels.as_half(found[1].ravel(), dx.dtype)
 
 
 @each_half
@@ -823,7 +823,7 @@ def test_small_calls(half: np.dtype[Any], precision: Precision) -> None:
     q = np.arange(-100, 100, dtype=np.int8)
     for named in (half, half.type):
         found = _quantized.plain_dequantize("dequantize", fr.runtime.isa, q, 0.05, 3, named, None, None)
-        assert_same_bits(found, _core.as_half((q - np.float64(3)) * np.float32(0.05), half))
+        assert_same_bits(found, _kernels.as_half((q - np.float64(3)) * np.float32(0.05), half))
 
 
 def test_sums_and_products_of_mixed_types(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -899,9 +899,9 @@ def test_copies(kind: Any, into: Any, mask: Any) -> None:
             np.copyto(expected, values, casting="same_kind", where=mask)
         except TypeError as theirs:  # float16 from bfloat16
             with pytest.raises(TypeError, match=re.escape(str(theirs))):
-                _core.copy_into(found, values, mask)
+                _kernels.copy_into(found, values, mask)
             continue
-        _core.copy_into(found, values, mask)
+        _kernels.copy_into(found, values, mask)
         assert_same_bits(found, expected)
     for wrong in (np.zeros((2, 4), "?"), np.zeros((3, 5), into)):
         try:
@@ -909,9 +909,9 @@ def test_copies(kind: Any, into: Any, mask: Any) -> None:
         except (TypeError, ValueError) as theirs:
             words = str(theirs)
             with pytest.raises(type(theirs), match=re.escape(words)):
-                _core.copy_into(wrong, source)
+                _kernels.copy_into(wrong, source)
         else:
-            _core.copy_into(wrong, source)
+            _kernels.copy_into(wrong, source)
 
 
 def test_no_other_copies() -> None:
@@ -927,10 +927,10 @@ def test_no_other_copies() -> None:
     }
     assert {(name, line.partition("#")[0].strip()) for name, line in copies} == {
         (
-            "_core.pyx",
+            "_kernels.pyx",
             'copy = np.copyto if getattr(result, "dtype", None) == target.dtype else _copy_quietly',
         ),  # that function
-        ("_core.pyx", "cdef object _copy_quietly = quiet(np.copyto)"),
+        ("_kernels.pyx", "cdef object _copy_quietly = quiet(np.copyto)"),
         # Arrays of another library, for which that is not a copy of bfloat16.
         ("gated_units.py", "copy: Any = copy_into if own else functools.partial(quietly, np.copyto)"),
         # Of float32 and float64 alone.

@@ -25,29 +25,31 @@ CYTHON = {".pyx", ".pxd"}
 FILES = {path.relative_to(ROOT).as_posix(): path for path in ROOT.rglob("*") if path.suffix in {".py", ".pyi", *CYTHON}}
 INSIDE = {re.split(r"[/.]", name)[0] for name in FILES}
 
-# What the compiled modules of the doors may use of the package: the floor, and the reading of operands in _core. All of
-# them may use _numpy.pxd, which declares what NumPy's header has.
+# What the compiled modules of the doors may use of the package: the floor, the kernels, and the reading of operands in
+# _core. All of them may use _numpy.pxd, which declares what NumPy's header has.
 FLOOR = {
     "_numpy": set(),
     "_loops": set(),
     "_runtime": {"_host"},
-    "_core": {"_runtime", "_foreign"},  # _foreign finds the message of an error
+    "_kernels": {"_runtime"},
+    "_core": {"_runtime", "_kernels", "_foreign"},  # _foreign finds the message of an error
     "_steps": {"_runtime", "_loops"},
     "_read_only": set(),
     "_walk": {"_steps", "_read_only"},  # what a call saves counts with updates, and makes arrays read-only
-    **{name: {"_runtime", "_core"} for name in ("_stats", "_packed", "_explain")},
-    "_quantized": {"_runtime", "_core", "_packed"},
-    "_fused": {"_runtime", "_core", "_explain", "_arguments"},
-    "_gated": {"_runtime", "_core", "_explain"},
-    "_side_by_side": {"_runtime", "_core", "_explain", "_options"},  # _options checks an axis, and imports NumPy alone
-    "_sums": {"_runtime", "_core", "_foreign", "_arguments"},
-    "_arguments": {"_runtime", "_core", "_foreign", "_options"},
-    "_losses": {"_runtime", "_core", "_arguments", "_loops"},
-    "_row_kernels": {"_runtime", "_core", "_arguments"},
-    "_row_halves": {"_runtime", "_core", "_arguments", "_row_kernels"},
-    "_rows": {"_runtime", "_core", "_arguments", "_row_kernels", "_row_halves", "_explain", "_foreign"},
-    "_cross_entropy": {"_runtime", "_core", "_arguments", "_row_kernels", "_foreign", "_options"},
-    "_logsumexp": {"_runtime", "_core", "_arguments", "_row_kernels", "_row_halves", "_rows", "_foreign"},
+    "_stats": {"_runtime", "_core"},
+    **{name: {"_runtime", "_kernels", "_core"} for name in ("_packed", "_explain")},
+    "_quantized": {"_runtime", "_kernels", "_core", "_packed"},
+    "_fused": {"_runtime", "_kernels", "_core", "_explain", "_arguments"},
+    "_gated": {"_runtime", "_kernels", "_core", "_explain"},
+    "_side_by_side": {"_runtime", "_kernels", "_core", "_explain", "_options"},  # _options imports NumPy alone
+    "_sums": {"_runtime", "_kernels", "_core", "_foreign", "_arguments"},
+    "_arguments": {"_runtime", "_kernels", "_core", "_foreign", "_options"},
+    "_losses": {"_runtime", "_kernels", "_core", "_arguments", "_loops"},
+    "_row_kernels": {"_runtime", "_kernels", "_core", "_arguments"},
+    "_row_halves": {"_runtime", "_kernels", "_arguments", "_row_kernels"},
+    "_rows": {"_runtime", "_kernels", "_core", "_arguments", "_row_kernels", "_row_halves", "_explain", "_foreign"},
+    "_cross_entropy": {"_runtime", "_kernels", "_arguments", "_row_kernels", "_foreign", "_options"},
+    "_logsumexp": {"_runtime", "_kernels", "_arguments", "_row_kernels", "_row_halves", "_rows", "_foreign"},
 }
 LEAVES = {"_host.py", "_version.py", "_cli/guard.py"}
 
@@ -142,7 +144,7 @@ def test_every_way_to_import_is_seen(text: str, expected: bool) -> None:
 # What `import fastrelu` loads beyond NumPy, all of it for the first call; a layer, a tool or a document is loaded by the
 # first that asks for it.
 LOADED = re.compile(
-    r"""fastrelu(\.(_arguments|_blocks|_core|_cross_entropy|_entries|_explain|_foreign|_fused|_gated|_host|_later|_logsumexp|_losses|_options|_row_halves|_row_kernels|_rows|_runtime|_side_by_side|_sums|_typing|_version|along_axis|explanation|gated_units|limits|losses
+    r"""fastrelu(\.(_arguments|_blocks|_core|_cross_entropy|_entries|_explain|_foreign|_fused|_gated|_host|_kernels|_later|_logsumexp|_losses|_options|_row_halves|_row_kernels|_rows|_runtime|_side_by_side|_sums|_typing|_version|along_axis|explanation|gated_units|limits|losses
         |runtime|activations(\.\w+)?|ufuncs(\.\w+)?))?
     |resource|__future__|_cython_\w+|cython_runtime|numpy\.typing|numpy\._typing\.\w+""",
     re.VERBOSE,

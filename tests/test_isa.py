@@ -14,7 +14,7 @@ from inputs import data_of, gradients, inputs
 from programs import last_line, python
 
 import fastrelu as fr
-from fastrelu import _core, _runtime, limits
+from fastrelu import _kernels, _runtime, limits
 
 if TYPE_CHECKING:
     from specs import Precision
@@ -110,7 +110,7 @@ def test_unknown_name() -> None:
     refused = last_line(python("import fastrelu", FASTRELU_ISA="avx9"))
     assert refused == f"ValueError: FASTRELU_ISA='avx9': {message}"
     with pytest.raises(ValueError, match=message):
-        _core.load_kernels("avx9")
+        _kernels.load_kernels("avx9")
 
 
 def test_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +118,7 @@ def test_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_runtime, "isa_known", ("base", "v9"))
     monkeypatch.setattr(_runtime, "isa_built", ("base",))
     with pytest.raises(RuntimeError, match=r"^this build of fastrelu holds no v9 kernels \(built: base\)$"):
-        _core.load_kernels("v9")
+        _kernels.load_kernels("v9")
 
 
 def test_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ def test_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_runtime, "isa_built", ("base", "v9"))
     monkeypatch.setattr(_runtime, "isa_available", ("base",))
     with pytest.raises(RuntimeError, match=r"^this machine cannot run v9 instructions \(it runs: base\)$"):
-        _core.load_kernels("v9")
+        _kernels.load_kernels("v9")
 
 
 @pytest.mark.parametrize("isa", [isa for isa in _runtime.isa_known if isa not in _runtime.isa_available])

@@ -12,7 +12,7 @@ from grid import DTYPES, ISAS, LAYOUTS
 from inputs import dtype_named, values
 
 import fastrelu as fr
-from fastrelu import _core, _packed, _runtime, masks, nn, optim
+from fastrelu import _kernels, _packed, _runtime, masks, nn, optim
 
 # For each function: parameters, the derivative where the mask is not set, and where it is.
 FUNCTIONS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
@@ -89,7 +89,7 @@ def test_of_every_function_and_type(name: str, options: dict[str, Any], slopes: 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_every_size_and_offset(isa: str, dtype: Any) -> None:
     """Bits are NumPy's; nothing is written beside the result."""
-    kernels = _core.load_kernels(isa)
+    kernels = _kernels.load_kernels(isa)
     memory, g = data((600,), dtype), data((600,), dtype, 1)
     for n in range(521):
         offset = n % 17

@@ -12,7 +12,7 @@ from inputs import dtype_named, values
 from test_fused import PUBLIC, options_of
 
 import fastrelu as fr
-from fastrelu import _core, _quantized, _runtime, quantized
+from fastrelu import _kernels, _quantized, _runtime, quantized
 
 BYTES = ["uint8", "int8"]
 SCALES = [0.05, 0.5, 3.7, 1e-3, 1.0, 1e-35, 1e35]
@@ -71,7 +71,7 @@ def test_quantize_and_dequantize(dtype: str, x_type: str, scale: float) -> None:
         with np.errstate(all="ignore"):  # large scales and small ones
             exact = (got.astype("float64") - zero) * float(wide(scale))
             # NumPy and ml_dtypes round twice to 16 bits.
-            wanted = _core.as_half(exact, dtype_named(x_type)) if "16" in x_type else exact.astype(x_type)
+            wanted = _kernels.as_half(exact, dtype_named(x_type)) if "16" in x_type else exact.astype(x_type)
         assert_same_bits(quantized.dequantize(got, scale, zero, dtype=dtype_named(x_type)), wanted)
 
 
@@ -107,7 +107,7 @@ def test_dequantize_to_16_bits_rounds_once(isa: str, x_type: str, dtype: str) ->
     q = np.arange(256).astype(np.uint8).view(dtype)[:, np.newaxis].repeat(len(scales), 1)
     for zero in (np.iinfo(dtype).min, 3, np.iinfo(dtype).max):
         exact = (q.astype(np.float64) - zero) * scales.astype(np.float64)
-        wanted, out = _core.as_half(exact, half), np.empty(q.shape, half)
+        wanted, out = _kernels.as_half(exact, half), np.empty(q.shape, half)
         _quantized.dequantize("d", isa, q, scales, zero, out, 1)
         assert_same_bits(out, wanted)
         for k in range(0, len(scales), 97):
@@ -120,7 +120,7 @@ def test_dequantize_to_16_bits_rounds_once(isa: str, x_type: str, dtype: str) ->
 def test_every_size_and_instruction_set(isa: str, x_type: Any) -> None:
     """Every size gives NumPy's results, and nothing is written beside them."""
     x = data((600,), 0.05, x_type)
-    kernel = _core.load_kernels(isa)["relu"]
+    kernel = _kernels.load_kernels(isa)["relu"]
     table = np.random.default_rng(0).integers(0, 256, 256, np.uint8)
     for n in range(521):
         offset = n % 17
@@ -323,7 +323,7 @@ def test_every_spelling_is_the_same_call(x_type: str, n: int, rows: int | None) 
     wide = np.float64 if x_type == "float64" else np.float32
     there = quantized_by_numpy(x, scale, zero, np.int8)
     exact = (q.astype("float64") - zero) * scale.astype("float64")
-    back = _core.as_half(exact, np.dtype(x_type)) if x_type == "float16" else exact.astype(x_type)
+    back = _kernels.as_half(exact, np.dtype(x_type)) if x_type == "float16" else exact.astype(x_type)
     entries = tables[np.arange(n), q.view(np.uint8)]
     one = quantized_by_numpy(x, wide(0.1), 3, np.int8)
     for place in PLACES.values():

@@ -17,7 +17,7 @@ from grid import each_dtype
 from programs import run_python
 
 import fastrelu as fr
-from fastrelu import _core, _runtime, diagnostics
+from fastrelu import _kernels, _runtime, diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,7 +91,7 @@ def test_team_grows() -> None:
     """A call that is granted more threads than the team has gets them; the team never shrinks."""
     program = f"""
 import numpy as np, fastrelu as fr
-from fastrelu import _core, _runtime
+from fastrelu import _runtime
 _runtime.set_defaults(waking_from=_runtime.parallel_from)
 x = np.random.default_rng(0).standard_normal({LARGE}).astype("f4")
 with fr.threads(1):
@@ -260,7 +260,7 @@ import os
 import numpy as np
 allowed = os.sched_getaffinity(0)
 import fastrelu as fr
-from fastrelu import _core, _runtime
+from fastrelu import _runtime
 before = set(os.listdir("/proc/self/task"))
 granted = fr.get_num_threads()
 x = np.ones({LARGE}, "f4")
@@ -283,7 +283,7 @@ def test_workers_follow_the_mask_of_the_caller() -> None:
     program = f"""
 import os, threading
 import numpy as np, fastrelu as fr
-from fastrelu import _core, _runtime
+from fastrelu import _runtime
 everywhere = os.sched_getaffinity(0)
 x = np.ones({LARGE}, "f4")
 before = set(os.listdir("/proc/self/task"))
@@ -316,7 +316,7 @@ def test_refused_thread(wanted: int) -> None:
     program = f"""
 import resource, warnings
 import numpy as np, fastrelu as fr
-from fastrelu import _core, _runtime
+from fastrelu import _runtime
 _runtime.set_team(granted={wanted})
 _runtime.set_defaults(waking_from=_runtime.parallel_from)
 x = np.ones({LARGE}, "f4")
@@ -401,4 +401,4 @@ print("ok")
 
 def test_cases_are_all_kernels() -> None:
     """Every kernel there is has a case here."""
-    assert {case.name for case in CASES} == {name for _, _, name in _core.kernel_names()}
+    assert {case.name for case in CASES} == {name for _, _, name in _kernels.kernel_names()}

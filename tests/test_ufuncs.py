@@ -15,7 +15,7 @@ from inputs import values
 from programs import run_python
 
 import fastrelu as fr
-from fastrelu import _core, runtime
+from fastrelu import _kernels, runtime
 
 if TYPE_CHECKING:
     from specs import Array, Precision
@@ -26,7 +26,7 @@ MODULES = {"fast": fr.ufuncs, "accurate": fr.ufuncs.accurate}
 
 def test_modules_hold_every_ufunc() -> None:
     """Both modules list all kernels by name, and each name is one ufunc."""
-    names = [*(name for _, _, name in _core.kernel_names()), *runtime.rows.ufuncs]
+    names = [*(name for _, _, name in _kernels.kernel_names()), *runtime.rows.ufuncs]
     assert sorted(fr.ufuncs.__all__) == sorted([*names, "accurate"])
     assert sorted(fr.ufuncs.accurate.__all__) == sorted(names)
     ufuncs = [getattr(module, name) for module in MODULES.values() for name in names]

@@ -17,7 +17,7 @@ import pytest
 from cases import kernels
 
 import fastrelu as fr
-from fastrelu import _core, _runtime, limits
+from fastrelu import _kernels, _runtime, limits
 from fastrelu._cli import verify as _verify
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fastrelu.runtime import Precision
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = [kernel for *_, kernel in _core.kernel_names()]
+NAMES = [kernel for *_, kernel in _kernels.kernel_names()]
 PRECISIONS: tuple[Precision, ...] = ("fast", "accurate")
 KEYS = [(isa, precision) for isa in _runtime.isa_available for precision in PRECISIONS]
 STRIDE = 2**14 + 27  # some 2**18 of all float32 inputs, every mantissa bit among them

@@ -20,7 +20,7 @@ import numpy as np
 import verify
 from tqdm import tqdm
 
-from fastrelu import _core, runtime
+from fastrelu import _kernels, runtime
 from fastrelu._cli import verify as _verify
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--function", action="append", default=[], metavar="NAME")
     parser.add_argument("--output", type=Path, default=TARGET)
     options = parser.parse_args(argv)
-    kernels = {kernel for *_, kernel in _core.kernel_names()}
+    kernels = {kernel for *_, kernel in _kernels.kernel_names()}
     parts = [HEAD, f"{versions()}; {platform.machine()}, our instruction set {runtime.isa}."]
     lines = [
         row for row in ROWS if row.function in kernels and (not options.function or row.function in options.function)

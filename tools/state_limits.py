@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastrelu import _core, limits
+from fastrelu import _kernels, limits
 
 if TYPE_CHECKING:
     from fastrelu.runtime import Precision
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "fastrelu"
-KERNELS = {kernel for *_, kernel in _core.kernel_names()}
+KERNELS = {kernel for *_, kernel in _kernels.kernel_names()}
 PRECISIONS: tuple[Precision, Precision] = ("fast", "accurate")
 WIDTH = 119
 

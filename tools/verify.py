@@ -36,7 +36,7 @@ import numpy as np
 from tqdm import tqdm
 
 import fastrelu
-from fastrelu import _core, _runtime, limits, runtime
+from fastrelu import _core, _kernels, _runtime, limits, runtime
 from fastrelu._cli import verify as _verify
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Case:
 
 def usual_parameters(function: str) -> Parameters:
     """Return the defaults in the signature of a function that GRID does not name."""
-    operands = _core.load_kernels(_runtime.isa_available[0])[function].operands[1:]
+    operands = _kernels.load_kernels(_runtime.isa_available[0])[function].operands[1:]
     if not operands:
         return ()
     signature = inspect.signature(getattr(fastrelu, function)).parameters
@@ -136,7 +136,7 @@ def usual_parameters(function: str) -> Parameters:
 
 def grid(function: str, direction: int, kernel: str) -> list[Parameters]:
     """Return the parameters to measure a kernel with: those in its domain."""
-    domain = _core.load_kernels(_runtime.isa_available[0])[kernel]
+    domain = _kernels.load_kernels(_runtime.isa_available[0])[kernel]
     found = []
     for values in GRID.get(function) or (usual_parameters(function),):
         with contextlib.suppress(ValueError):  # a parameter outside the domain is what is looked for
@@ -149,7 +149,7 @@ def grid(function: str, direction: int, kernel: str) -> list[Parameters]:
 def cases(names: Sequence[str], dtypes: Sequence[str]) -> list[Case]:
     """Return all cases of functions or kernels of these names."""
     found = []
-    for function, direction, kernel in _core.kernel_names():
+    for function, direction, kernel in _kernels.kernel_names():
         if names and not {function, kernel} & set(names):
             continue
         for dtype in dtypes:
@@ -227,7 +227,7 @@ def _specified(kernel: str, x: Array, parameters: Parameters, grad: Array | None
         from specs import SPECS  # noqa: PLC0415  only functions without a C reference need it
     finally:
         sys.path.pop(0)
-    function, direction = next((f, d) for f, d, name in _core.kernel_names() if name == kernel)
+    function, direction = next((f, d) for f, d, name in _kernels.kernel_names() if name == kernel)
     wide = np.dtype(np.float64 if x.dtype == np.float32 else np.longdouble)
     with np.errstate(all="ignore"):  # references overflow and divide where the kernel does not
         result = SPECS[function].reference(direction)(x.astype(wide), *(wide.type(value) for value in parameters))
@@ -365,7 +365,7 @@ class Run:
         self.case = case
         self.keys = keys
         self.stride = stride if case.usual and not case.random_gradient else stride * GRID_STRIDE
-        kernels = [_core.load_kernels(isa)[case.kernel] for isa, _ in keys]
+        kernels = [_kernels.load_kernels(isa)[case.kernel] for isa, _ in keys]
         self.kernels = kernels
         ufuncs = [getattr(kernel, precision) for kernel, (_, precision) in zip(kernels, keys, strict=True)]
         codes = [code_address(ufunc, case.dtype) for ufunc in ufuncs]
@@ -532,7 +532,7 @@ def fingerprint() -> str:
     state = hashlib.blake2b(digest_size=8)
     for path in (
         Path(_runtime.__file__),
-        Path(_core.__file__),
+        Path(_kernels.__file__),
         Path(__file__),
         Path(__file__).with_name("reference.c"),
     ):
@@ -630,10 +630,10 @@ def publish(results: list[tuple[Case, dict[str, Any]]], *, full: bool) -> None:
     with contextlib.suppress(OSError):  # the first run has none
         known = json.loads(ACCURACY.read_text())
     measured = {(case.kernel, case.dtype) for case, _ in results}
-    present = {kernel for *_, kernel in _core.kernel_names()}
+    present = {kernel for *_, kernel in _kernels.kernel_names()}
     rows = [row for row in known["rows"] if (row["kernel"], row["dtype"]) not in measured and row["kernel"] in present]
     rows += merged_rows(results)
-    order = {kernel: index for index, (*_, kernel) in enumerate(_core.kernel_names())}
+    order = {kernel: index for index, (*_, kernel) in enumerate(_kernels.kernel_names())}
     rows.sort(key=lambda row: (row["dtype"], order[row["kernel"]], row["precision"] == "accurate", row["isa"]))
     refresh(rows)
     worst = {kernel: entries for kernel, entries in known["worst"].items() if kernel in present}
@@ -854,7 +854,7 @@ def publish_hashes(results: list[tuple[Case, dict[str, Any]]], *, full: bool) ->
         for tally in state["tallies"]:
             isa, precision = tally["isa"], tally["precision"]
             name = _verify.hash_class(case.dtype, precision, isa)
-            kernel = _core.load_kernels(isa)[case.kernel]
+            kernel = _kernels.load_kernels(isa)[case.kernel]
             jobs = runtime.get_num_threads()
             found = {"quick": _verify.kernel_hash(kernel, precision, case.dtype, case.parameters, "quick", jobs)}
             if case.dtype == "float64":
@@ -865,7 +865,7 @@ def publish_hashes(results: list[tuple[Case, dict[str, Any]]], *, full: bool) ->
                 found["full"] = old[name]["full"]
             if row[case.dtype].setdefault(name, found) != found:
                 raise SystemExit(f"{case}: instruction sets of one class differ ({name})")
-    order = [kernel for *_, kernel in _core.kernel_names()]
+    order = [kernel for *_, kernel in _kernels.kernel_names()]
     table = {kernel: table[kernel] for kernel in order if kernel in table}
     HASHES.write_text(dump({"kernels": table}))
 

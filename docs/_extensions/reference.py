@@ -24,7 +24,7 @@ from sphinx.util.docutils import SphinxDirective
 from summary import Summary
 
 import fastrelu as fr
-from fastrelu import _core
+from fastrelu import _kernels
 from fastrelu._cli.main import main
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def function_page(name: str) -> list[str]:
 
 def errors(name: str) -> list[str]:
     """Return the table of error bounds."""
-    kernels = [kernel for function, _, kernel in _core.kernel_names() if function == name] or [
+    kernels = [kernel for function, _, kernel in _kernels.kernel_names() if function == name] or [
         each for each in pages("fastrelu")[name] if not each.endswith("_")
     ]
     rows = []
@@ -211,7 +211,7 @@ def errors(name: str) -> list[str]:
 def speed(name: str) -> list[str]:
     """Return the table of speeds: 100,000 elements of float32, into an array."""
     rows = []
-    mine = {name, *(kernel for function, _, kernel in _core.kernel_names() if function == name)}
+    mine = {name, *(kernel for function, _, kernel in _kernels.kernel_names() if function == name)}
     for row in measured().rows.values():
         if row.name in mine and (row.dtype, row.size, row.mode) == ("float32", 100_000, "out") and row.peers:
             ratios = [f"{row.against(side).median:.2g}" if side in row.peers else "" for side in ("numpy", "torch")]
@@ -234,7 +234,7 @@ TITLES = {"numpy": "NumPy", "scipy": "SciPy", "torch": "PyTorch", "jax": "JAX"}
 def see_also(name: str) -> list[str]:
     """Return the layers and the ufuncs of a function, and the functions of the same family."""
     layers = [each for each, kind in vars(fr.nn).items() if name and getattr(kind, "_name", None) == name]
-    kernels = [kernel for function, _, kernel in _core.kernel_names() if function == name]
+    kernels = [kernel for function, _, kernel in _kernels.kernel_names() if function == name]
     alike = [each for each in pages("fastrelu") if each != name and family(each) == family(name)]
     found = []
     for title, module, chosen in (

@@ -6,14 +6,15 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from fastrelu import _foreign
-from fastrelu._core import quietly
+from fastrelu._kernels import quietly
 from fastrelu._options import integer
 
 cimport numpy as cnp
 from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
 from libc.math cimport isfinite
 
-from fastrelu._core cimport NEITHER, _is_half, _number, as_target, class_of_dtype, computed_type, narrowed, widened
+from fastrelu._core cimport _number, as_target
+from fastrelu._kernels cimport NEITHER, _is_half, class_of_dtype, computed_type, narrowed, widened
 from fastrelu._numpy cimport PyArray_ISBEHAVED_RO, PyArray_ISWRITEABLE, PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
 from fastrelu._runtime cimport Crew, FR_CREW_SMALL, crew_for, dtype_of, has_kernels, precision_here
 

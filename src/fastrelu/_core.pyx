@@ -26,13 +26,34 @@ import re
 
 import numpy as np
 
+from fastrelu._kernels import copy_into, quietly
+
 cimport cython
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsDouble, PyLong_Check, PyLong_CheckExact
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
 
+from fastrelu._kernels cimport (
+    FOREIGN,
+    Kernel,
+    NEITHER,
+    WEAK,
+    _FORMATS,
+    _format,
+    _is_dense,
+    _moved,
+    class_of_dtype,
+    drive,
+    fr_call,
+    fr_domain,
+    fr_memory,
+    fr_plan,
+    fr_view,
+    joint_kind,
+    kind_of_dtype,
+    type_of_kind,
+)
 from fastrelu._numpy cimport (
     NPY_ITER_ALLOCATE,
     NPY_ITER_COPY_IF_OVERLAP,
@@ -45,7 +66,6 @@ from fastrelu._numpy cimport (
     NPY_ITER_READWRITE,
     NPY_ITER_WRITEONLY,
     NPY_ITER_ZEROSIZE_OK,
-    NPY_NTYPES_LEGACY,
     NpyIter,
     NpyIter_CreateCompatibleStrides,
     NpyIter_Deallocate,
@@ -68,30 +88,15 @@ from fastrelu._numpy cimport (
 )
 from fastrelu._runtime cimport (
     Crew,
-    FR_ADD,
     FR_AS_BFLOAT,
-    FR_AS_DOUBLE,
     FR_AS_FLOAT,
-    FR_AS_HALF,
-    FR_COMBINATIONS,
     FR_CREW_SMALL,
-    FR_DIRECTIONS,
-    FR_F32_ACCURATE,
-    FR_F32_FAST,
-    FR_F64_ACCURATE,
-    FR_F64_FAST,
-    FR_FORWARD,
-    FR_FROM_OUTPUT,
-    FR_LIGHT,
     FR_MAX_AXES,
     FR_MAX_INPUTS,
     FR_MAX_OPERANDS,
     FR_MAX_PARAMETERS,
-    FR_MEDIUM,
     FR_OWN_TYPES,
     FR_POOL_FROM,
-    FR_PRECISIONS,
-    FR_TYPES,
     FR_bfloat16,
     FR_float32,
     FR_float64,
@@ -100,24 +105,15 @@ from fastrelu._runtime cimport (
     crew_of,
     dtype_of,
     extent,
-    flavor_of,
     fr_add,
     fr_atomic,
-    fr_combine,
-    fr_guard,
-    fr_guard_close,
-    fr_guard_open,
     fr_kernel,
-    fr_kernels,
     fr_load,
-    fr_move,
-    fr_type_of_flavor,
     fr_types,
     fresh,
     fresh_like,
     has_kernels,
     is_warm,
-    learn_bfloat16,
     listed,
     outgrows_cache,
     precision_here,
@@ -127,373 +123,18 @@ from fastrelu._runtime cimport (
     settings,
     settle,
     size_of,
-    tables,
     tidy_pool,
     type_of,
 )
 
 cnp.import_array()
-cnp.import_ufunc()
 
-
-cdef extern from "kernels/kernels.h" nogil:
-    const fr_op *fr_ops
-    const int fr_nops
-    const char **fr_wider
-
-cdef extern from "kernels/drive.h" nogil:
-    int fr_take_numbers(fr_domain, double *, int, void *, int) noexcept
-    void fr_run_part(const fr_call *, const char *const *, char *, Py_ssize_t, int, int) noexcept
-    void fr_convert_part(const fr_call *, const char *const *, char *, Py_ssize_t, int, int) noexcept
-    void fr_make_plan(fr_plan *, const fr_call *, const fr_memory *, int) noexcept
-    bint fr_join_plans(fr_plan *, const fr_plan *) noexcept
-    void fr_run_plan(const fr_plan *, int, int) noexcept
-    void fr_ufunc_loop(char **, const cnp.npy_intp *, const cnp.npy_intp *, void *) noexcept
-
-cdef extern from "numpy/ufuncobject.h":
-    int PyUFunc_AddPromoter(object, object, object) except -1
 
 cdef extern from "Python.h":
-    object PyCapsule_New(void *, const char *, void *)
     object PyContextVar_New(const char *, PyObject *)
     int PyContextVar_Get(object, PyObject *, PyObject **) except -1
     object PyObject_Vectorcall(object, PyObject **, size_t, PyObject *)
     void Py_DECREF(PyObject *)
-
-
-# --- Element types --------------------------------------------------------------------------------------------------
-
-cdef int _classes[NPY_NTYPES_LEGACY]  # class_of_dtype of NumPy's own types
-# bool and 8-bit integers: float32 for themselves, but 16-bit types hold them too.
-cdef enum:
-    BYTE = FR_TYPES
-cdef int _joined[FR_TYPES + 1][FR_TYPES + 1]  # the type in which operands of two types are computed
-cdef list _kernels = []  # all of them, whose ufuncs learn bfloat16
-learners = []  # what to call when others' ufuncs can learn it
-
-
-cdef int _first_type(list dtypes) except -4:
-    """The first type to which NumPy casts all of these safely."""
-    cdef int i
-    for i in range(FR_TYPES):
-        if dtype_of(i) is not None and all([np.can_cast(dtype, dtype_of(i)) for dtype in dtypes]):
-            return i
-    return NEITHER
-
-
-cdef int _fill_tables() except -1:
-    cdef int i, j
-    for i in range(NPY_NTYPES_LEGACY):
-        dtype = cnp.PyArray_DescrFromType(i)
-        _classes[i] = type_of(i) if type_of(i) >= 0 else BYTE if np.can_cast(dtype, "e") else _first_type([dtype])
-    for i in range(FR_TYPES):
-        _joined[i][BYTE] = _joined[BYTE][i] = _joined[i][i] = i
-        for j in range(FR_TYPES):
-            if i != j and dtype_of(i) is not None and dtype_of(j) is not None:
-                _joined[i][j] = _first_type([dtype_of(i), dtype_of(j)])
-    _joined[BYTE][BYTE] = BYTE
-    return 0
-
-
-_fill_tables()
-
-
-cdef int class_of_dtype(cnp.dtype dtype) except -4:
-    cdef int found = _kind_of_dtype(dtype)
-    return FR_float32 if found == BYTE else found
-
-
-cdef int _kind_of_dtype(cnp.dtype dtype) except -4:
-    cdef int number = dtype.type_num
-    if number < NPY_NTYPES_LEGACY:
-        return _classes[number]
-    if type_of(number) < 0 and is_bfloat16(dtype):
-        learn_bfloat16(dtype)
-        _fill_tables()
-        for kernel in _kernels:
-            (<Kernel>kernel).take_bfloat16()
-        for learner in learners:
-            learner()
-    return FR_bfloat16 if type_of(number) == FR_bfloat16 else _first_type([dtype])
-
-
-cpdef bint is_bfloat16(cnp.dtype dtype):
-    """Is it the type that the package ml_dtypes registers with NumPy?"""
-    kind = (<object>dtype).type
-    return kind.__name__ == "bfloat16" and kind.__module__ == "ml_dtypes"
-
-
-# --- Kernels --------------------------------------------------------------------------------------------------------
-
-cdef int _FORMATS[FR_TYPES]  # of the types in memory
-_FORMATS[:] = [FR_AS_FLOAT, FR_AS_DOUBLE, FR_AS_HALF, FR_AS_BFLOAT]
-
-
-# Types and kernels that compute "fast" in more than "fast" float32.
-cdef set _wider = set()
-cdef int _pair = 0
-while fr_wider[_pair] != NULL:
-    _wider.add((fr_wider[_pair], fr_wider[_pair + 1]))
-    _pair += 2
-
-
-# The public function of a kernel that has a name of its own.
-cdef dict _functions = {"gelu_tanh": "gelu", "hard_swish_line": "hard_swish"}
-
-
-cdef str _SUFFIX(int direction):
-    return ("", "_backward", "_backward_from_output")[direction]
-
-
-@cython.final
-cdef class Kernel:
-    """One direction of one activation, for one instruction set: a call for each type and precision, and two ufuncs."""
-
-    def __init__(self, int op, int direction, str isa, str function=None, tuple parameters=None):
-        cdef const fr_kernels *kernels = &tables(isa).ops[op][direction]
-        cdef fr_call *how
-        cdef int flavor, type, level, j
-        cdef bint little_more  # results of tiny x are x/2 and a little more
-        self.op = &fr_ops[op]
-        self.direction = direction
-        # The output contains the exponential, and the rest is light.
-        light = direction == FR_FROM_OUTPUT and self.op.cost == FR_MEDIUM
-        self.cost = FR_LIGHT if light else self.op.cost
-        self.ndata = 1 if direction == FR_FORWARD else 2
-        self.nparams = self.op.nparams
-        self.nin = self.ndata + self.nparams
-        self.name = self.op.name.decode() + _SUFFIX(direction)
-        if parameters is None:
-            parameters = tuple([self.op.params[j].decode() for j in range(self.nparams)])
-        self.operands = (("x",), ("grad", "x"), ("grad", "y"))[direction] + parameters
-        if function is None:
-            self.function = _functions.get(self.op.name.decode(), self.op.name.decode()) + _SUFFIX(direction)
-            self.c_name = self.name.encode()
-        else:
-            self.function = function + _SUFFIX(direction)
-            self.c_name = self.function.encode()
-        self.c_doc = f"The ufunc behind `fastrelu.{self.name}`; inputs: {', '.join(self.operands)}.".encode()
-        little_more = direction == FR_FORWARD and kernels.scalar[FR_F64_FAST] != kernels.scalar[FR_F64_ACCURATE]
-        # NumPy keeps pointers to these arrays: they live as long as the kernel, and `_kernels` keeps every kernel.
-        for type in range(FR_TYPES):
-            self.loops[type] = <cnp.PyUFuncGenericFunction>fr_ufunc_loop
-            for level in range(FR_PRECISIONS):
-                self.loop_data[level][type] = how = &self.calls[type][level]
-                flavor = fr_types[type].flavor[level]
-                if level == 0 and (fr_types[type].name, self.name.encode()) in _wider:
-                    flavor = FR_F32_ACCURATE
-                how.scalar = kernels.scalar[flavor]
-                how.array = kernels.array[flavor]
-                how.stream = &tables(isa).stream
-                how.convert = tables(isa).convert
-                how.ndata = self.ndata
-                how.nparams = self.nparams
-                how.type = fr_type_of_flavor[flavor]
-                how.itemsize = fr_types[how.type].size
-                how.format = _FORMATS[type]
-                how.light = self.cost == FR_LIGHT
-                how.size = fr_types[type].size
-                how.load = how.convert.load[how.type][how.format]
-                how.store = how.convert.store[how.type][how.format]
-                if type >= FR_OWN_TYPES and flavor == FR_F32_FAST:
-                    how.direct = kernels.direct[type - FR_OWN_TYPES]
-                for j in range(FR_COMBINATIONS):
-                    how.fused[j] = kernels.fused[j][flavor]
-                if little_more and type == FR_bfloat16 and how.type == FR_float64:
-                    how.store = how.convert.store_up
-            for j in range(self.nin + 1):
-                self.loop_types[type * (self.nin + 1) + j] = -1 if type == FR_bfloat16 else dtype_of(type).type_num
-        self.fast = self.make_ufunc(0)
-        self.accurate = self.make_ufunc(1)
-        _kernels.append(self)
-        if dtype_of(FR_bfloat16) is not None:
-            self.take_bfloat16()
-
-    cdef make_ufunc(self, int level):
-        ufunc = cnp.PyUFunc_FromFuncAndData(self.loops, self.loop_data[level], self.loop_types, FR_bfloat16, self.nin,
-                                            1, cnp.PyUFunc_None, self.c_name, self.c_doc, 0)
-        PyUFunc_AddPromoter(ufunc, (np.dtype,) * (self.nin + 1), _promoter)
-        return ufunc
-
-    cdef int take_bfloat16(self) except -1:
-        """Give the ufuncs a loop for bfloat16."""
-        cdef int types[FR_MAX_OPERANDS]
-        cdef int j, number = dtype_of(FR_bfloat16).type_num
-        for j in range(self.nin + 1):
-            types[j] = number
-        cnp.PyUFunc_RegisterLoopForType(self.fast, number, fr_ufunc_loop, types, self.loop_data[0][FR_bfloat16])
-        cnp.PyUFunc_RegisterLoopForType(self.accurate, number, fr_ufunc_loop, types, self.loop_data[1][FR_bfloat16])
-        return 0
-
-    def __repr__(self):
-        return f"<kernel {self.name}>"
-
-    cdef int refuse(self, list args, const double *params, int type) except -1:
-        """Raise the error that names the condition which the parameters do not meet."""
-        cdef double own[FR_MAX_PARAMETERS]
-        cdef double exact[FR_MAX_PARAMETERS]
-        cdef int j
-        cdef list given = []
-        for j in range(self.nparams):
-            own[j] = params[j]
-            _is_number(args[self.ndata + j], &own[j])
-        cdef bint lost = fr_take_numbers(self.op.domain[self.direction], own, FR_float64, exact, self.nparams)
-        for j in range(self.nparams):
-            value = args[self.ndata + j]
-            if _is_number(value, &own[j]):
-                rounded = f" ({params[j]} in {fr_types[type].name.decode()})" if lost and own[j] != params[j] else ""
-                given.append(f"{self.operands[self.ndata + j]}={value!s}{rounded}")
-        condition = self.op.domain_text[self.direction].decode().replace("&&", "and")
-        for j in range(self.nparams):
-            condition = re.sub(rf"\b{self.op.params[j].decode()}\b", self.operands[self.ndata + j], condition)
-        condition = re.sub(r"isfinite\((\w+)\)", r"finite \1", condition)
-        raise ValueError(f"{self.function} requires {condition}, got {', '.join(given)}")
-
-
-cdef int _promote(PyObject *ufunc, PyObject **operands, PyObject **signature, PyObject **chosen) except? -2:
-    """Choose the loop of a ufunc as the doors choose: by the classes of dtypes, NULL where there is no operand.
-
-    NumPy asks once for each combination of types that has no loop of its own. It would take the first loop to which it
-    can cast: bool would become float16, or float16 next to a Python number float32; and it would do so for bfloat16
-    too, for good, if the type comes before it is known here.
-    """
-    cdef int j, kind, common = WEAK, nin = (<object>ufunc).nin
-    cdef bint same = True
-    cdef int mask = nin - 1 if (<object>ufunc).__name__.endswith("_where") else -1
-    for j in range(nin):
-        if j == mask:
-            continue
-        if operands[j] == NULL and signature[j] == NULL:
-            continue
-        found = <object>(operands[j] if signature[j] == NULL else signature[j])
-        if found.type is float or found.type is int:
-            continue  # a Python number
-        kind = _kind_of_dtype(np.dtype(found.type))
-        if kind < 0:
-            return -1  # NumPy raises
-        common = kind if common < 0 else _joined[common][kind]
-    if signature[nin] != NULL:
-        common = _kind_of_dtype(np.dtype((<object>signature[nin]).type))
-    if common < 0 or common == BYTE:
-        common = FR_float64 if common < 0 else FR_float32
-    own = type(dtype_of(common))
-    for j in range(nin + 1):
-        found = (type(_nothing.dtype) if j == mask else own) if signature[j] == NULL else <object>signature[j]
-        same = same and operands[j] == <PyObject *>found
-        Py_INCREF(found)
-        chosen[j] = <PyObject *>found
-    return -1 if same else 0
-
-
-cdef object _promoter = PyCapsule_New(<void *>_promote, "numpy._ufunc_promoter", NULL)
-
-
-# NumPy warns of flags that its own conversions set, the kernels do not: what became of a number shows in the result. A
-# decorator, for a `with` block would crash where memory ends; and a call that it decorates.
-quiet = np.errstate(all="ignore")
-quietly = quiet(lambda function, *args, **options: function(*args, **options))
-cdef object _copy_quietly = quiet(np.copyto)
-
-
-def add_promoter(ufunc):
-    """Make a ufunc choose its loops as the doors choose; a mask is the last input of one whose name says so."""
-    PyUFunc_AddPromoter(ufunc, (np.dtype,) * ufunc.nargs, _promoter)
-
-
-def kernel_names():
-    """Every kernel of the list: activation, direction and name."""
-    cdef list names = []
-    cdef int op, direction
-    for op in range(fr_nops):
-        for direction in range(FR_DIRECTIONS):
-            if fr_ops[op].domain_text[direction] != NULL:
-                name = fr_ops[op].name.decode()
-                names.append((name, direction, name + _SUFFIX(direction)))
-    return names
-
-
-def load_kernels(str isa, str activation=None):
-    """All kernels for one instruction set by name, or those of one activation."""
-    cdef dict kernels = {}
-    cdef int op, direction
-    for op in range(fr_nops):
-        for direction in range(FR_DIRECTIONS):
-            name = fr_ops[op].name.decode()
-            if fr_ops[op].domain_text[direction] != NULL and activation in (None, name):
-                kernels[name + _SUFFIX(direction)] = Kernel(op, direction, isa)
-    return kernels
-
-
-def renamed(Kernel kernel, str isa, str function, *parameters):
-    """A kernel as another function than its table's has it: messages name that function and its parameters."""
-    return Kernel(kernel.op - fr_ops, kernel.direction, isa, function, parameters)
-
-
-# --- Whole arrays of 16-bit types, for the other engines ------------------------------------------------------------
-
-cdef int computed_type(int dtype, int level) noexcept:
-    """NumPy's number of the type in which a type is computed."""
-    cdef int type = fr_type_of_flavor[flavor_of(dtype, level)]
-    return cnp.NPY_DOUBLE if type == FR_float64 else cnp.NPY_FLOAT
-
-
-cdef fr_move _move_of(int half, bint double_, bint load) noexcept:
-    """What converts elements of a 16-bit type, and back unless it is to `load`, to float32 or to float64."""
-    cdef const fr_call *how = &(<Kernel>_kernels[0]).calls[half][double_]
-    return how.load if load else how.convert.store[how.type][how.format]
-
-
-cdef int _move_all(fr_move move, cnp.ndarray x, cnp.ndarray y) except -1:
-    """Convert the elements of an array into another, in the order in which they lie in both."""
-    cdef const char *source = <const char *>cnp.PyArray_DATA(x)
-    cdef char *target = <char *>cnp.PyArray_DATA(y)
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(x)
-    cdef fr_guard caller
-    with nogil:
-        caller = fr_guard_open()
-        move(source, target, n)
-        fr_guard_close(caller)
-    return 0
-
-
-cdef cnp.ndarray _moved(cnp.ndarray x, int dtype, bint load, fr_move store=NULL):
-    """An array converted between a 16-bit type and one that has kernels, in the same order of axes."""
-    cdef int half = type_of(cnp.PyArray_TYPE(x) if load else dtype)
-    cdef bint double_ = (dtype if load else cnp.PyArray_TYPE(x)) == cnp.NPY_DOUBLE
-    if not (PyArray_ISALIGNED(x) and PyArray_ISNOTSWAPPED(x) and _is_dense(x)):
-        if load and PyArray_ISNOTSWAPPED(x):
-            x = x.view(np.uint16)  # NumPy crashes in copies of bfloat16 for which it finds no memory
-        x = np.array(x, (<object>x).dtype.newbyteorder("="), order="K", copy=True, subok=False)
-    cdef cnp.ndarray y = np.empty_like(x, dtype_of(type_of(dtype)), subok=False)
-    _move_all(store if store != NULL else _move_of(half, double_, load), x, y)
-    return y
-
-
-cdef cnp.ndarray widened(cnp.ndarray x, int dtype):
-    """An array of a 16-bit type in float32 or float64."""
-    return _moved(x, dtype, True)
-
-
-cdef cnp.ndarray narrowed(cnp.ndarray x, int dtype):
-    """An array of float32 or float64 rounded to a 16-bit type."""
-    return _moved(x, dtype, False)
-
-
-def as_half(cnp.ndarray x not None, cnp.dtype dtype not None):
-    """An array of float32 or float64 rounded to a 16-bit type."""
-    class_of_dtype(dtype)
-    return narrowed(x, dtype.type_num)
-
-
-def as_native(cnp.ndarray x not None):
-    """The array, in float32 if it is of a 16-bit type."""
-    cdef int kind = class_of_dtype(x.descr)
-    return x if kind < FR_OWN_TYPES or not _is_half(x) else widened(x, cnp.NPY_FLOAT)
-
-
-cdef bint _is_half(cnp.ndarray x) noexcept:
-    """Is it of a 16-bit type, without kernels of its own?"""
-    return type_of(cnp.PyArray_TYPE(x)) >= <int>FR_OWN_TYPES
 
 
 # --- First door: dense arrays of one layout, numbers as parameters --------------------------------------------------
@@ -510,26 +151,6 @@ cdef int _number(object value, double *to) except -1:
         to[0] = PyFloat_AsDouble(value)
         return 1
     return 0
-
-
-cdef bint _is_dense(cnp.ndarray x):
-    """Do the elements fill their memory without a gap, in whatever order of axes?"""
-    cdef int axis, ndim = cnp.PyArray_NDIM(x)
-    cdef Py_ssize_t expected = cnp.PyArray_ITEMSIZE(x)
-    cdef int placed = 0
-    cdef cnp.npy_uint64 done = 0
-    while placed < ndim:
-        for axis in range(ndim):
-            if done >> axis & 1:
-                continue
-            if cnp.PyArray_DIM(x, axis) == 1 or cnp.PyArray_STRIDE(x, axis) == expected:
-                done |= <cnp.npy_uint64>1 << axis
-                expected *= cnp.PyArray_DIM(x, axis)
-                placed += 1
-                break
-        else:
-            return False
-    return True
 
 
 def empty_like(cnp.ndarray x not None, cnp.dtype dtype=None):
@@ -581,15 +202,15 @@ def streams(Kernel kernel not None, Py_ssize_t size, int parts):
 
 
 cdef void _plan_share(const void *job, long share, long shares, int part) noexcept nogil:
-    fr_run_plan(<const fr_plan *>job, share, shares)
+    drive.run_plan(<const fr_plan *>job, share, shares)
 
 
 cdef void _dense_share(const void *job, long share, long shares, int part) noexcept nogil:
     cdef const _Dense *call = <const _Dense *>job
     if call.how.load != NULL:
-        fr_convert_part(call.how, call.inputs, call.out, call.n, share, shares)
+        drive.convert_part(call.how, call.inputs, call.out, call.n, share, shares)
     else:
-        fr_run_part(call.how, call.inputs, call.out, call.n, share, shares)
+        drive.run_part(call.how, call.inputs, call.out, call.n, share, shares)
 
 
 cdef int _decide_dense(_Dense *call, Kernel kernel, object out, object where, PyObject **args) except -1:
@@ -625,7 +246,7 @@ cdef int _decide_dense(_Dense *call, Kernel kernel, object out, object where, Py
         if own < 0:
             return OTHER_TYPE
         call.at_once = False
-        fr_take_numbers(_anything, call.params, FR_float32, call.rounded, kernel.nparams)
+        drive.take_numbers(_anything, call.params, FR_float32, call.rounded, kernel.nparams)
     why = _why_not_placed(x)
     if why:
         return why
@@ -655,9 +276,9 @@ cdef int _decide_dense(_Dense *call, Kernel kernel, object out, object where, Py
                 return OVERLAP | j << WHICH
 
     if kernel.nparams:
-        if not fr_take_numbers(kernel.op.domain[kernel.direction], call.params, call.how.type, call.rounded,
-                               kernel.nparams):
-            kernel.refuse(_as_list(args, kernel.nin), call.params, call.how.type)
+        if not drive.take_numbers(kernel.op.domain[kernel.direction], call.params, call.how.type, call.rounded,
+                                  kernel.nparams):
+            _refuse(kernel, _as_list(args, kernel.nin), call.params, call.how.type)
         for j in range(kernel.nparams):
             call.inputs[kernel.ndata + j] = <const char *>call.rounded + j * call.how.itemsize
     return 0
@@ -682,7 +303,7 @@ cdef bint _plan_stream(fr_plan *plan, const _Dense *call, int cost, bint warm) n
         memory.size[j] = call.how.itemsize if parameter else call.how.size
         memory.swapped[j] = False
     memory.masked, memory.nterms = False, 0
-    fr_make_plan(plan, call.how, NULL if call.how.load == NULL else &memory, 1)
+    drive.make_plan(plan, call.how, NULL if call.how.load == NULL else &memory, 1)
     return plan.streamed
 
 
@@ -699,7 +320,7 @@ cdef object _run_dense(_Dense *call, Kernel kernel, PyObject *x, object out):
         if size >= FR_POOL_FROM:
             tidy_pool()
     if call.at_once:
-        fr_run_part(call.how, call.inputs, call.out, call.n, 0, 1)
+        drive.run_part(call.how, call.inputs, call.out, call.n, 0, 1)
     elif _plan_stream(&plan, call, kernel.cost, out is not None or is_warm(y)):
         run_shares(_plan_share, &plan, kernel.cost, call.n, plan.boxes, call.crew)
     else:
@@ -793,15 +414,6 @@ cdef Py_ssize_t _broadcast_size(list arrays) except -1:
     return size
 
 
-cdef int _format(int dtype) noexcept nogil:
-    """How elements of a type lie in memory, as the driver knows it; -1 if it does not."""
-    cdef int type
-    if dtype <= FR_AS_DOUBLE:
-        return dtype
-    type = type_of(dtype)
-    return -1 if type < 0 else _FORMATS[type]
-
-
 cdef const fr_memory *_describe(fr_memory *memory, list args, cnp.ndarray out, object where, int dtype):
     """What the operands are; NULL if all are of the type of the kernel and there is no mask."""
     cdef cnp.ndarray array
@@ -876,21 +488,8 @@ cdef int _plan(fr_plan *plan, const fr_call *how, const fr_memory *memory, int c
     for j in range(operands):
         plan.view.origin[j] = origin[j]
     cdef Py_ssize_t size = NpyIter_GetIterSize(iterator) * how.size
-    fr_make_plan(plan, how, memory, warm and outgrows_cache(cost, size, crew.threads))
+    drive.make_plan(plan, how, memory, warm and outgrows_cache(cost, size, crew.threads))
     return 0
-
-
-cdef void run_plan(const fr_plan *plan, int part, int parts) noexcept nogil:
-    fr_run_plan(plan, part, parts)
-
-
-cdef void run_converted(const fr_call *how, const char **inputs, char *out, Py_ssize_t n) noexcept nogil:
-    """Run a kernel over contiguous elements of a type without kernels."""
-    fr_convert_part(how, inputs, out, n, 0, 1)
-
-
-cdef bint join_plans(fr_plan *gate, const fr_plan *value) noexcept:
-    return fr_join_plans(gate, value)
 
 
 cdef bint _is_apart(cnp.ndarray out, cnp.ndarray operand) noexcept:
@@ -974,8 +573,8 @@ cdef object _run_alike(const _General *call, Kernel kernel, list args, object ou
     for j in range(kernel.nin):
         plan.view.origin[j] = <char *>cnp.PyArray_DATA(<cnp.ndarray>args[j])
     plan.view.origin[kernel.nin] = <char *>cnp.PyArray_DATA(result)
-    fr_make_plan(plan, call.how, _describe(&room, args, result, True, call.dtype),
-                 (out is not None or is_warm(result)) and outgrows_cache(kernel.cost, size, call.crew.threads))
+    drive.make_plan(plan, call.how, _describe(&room, args, result, True, call.dtype),
+                    (out is not None or is_warm(result)) and outgrows_cache(kernel.cost, size, call.crew.threads))
     run_shares(_plan_share, plan, kernel.cost, n, plan.boxes, call.crew)
     return result
 
@@ -1015,13 +614,13 @@ cdef tuple _OUT_WHERE = ("out", "where")
 cdef int _class_of(object value) except -4:
     cdef double number
     if cnp.PyArray_Check(value):
-        return _kind_of_dtype(<cnp.dtype>(<cnp.ndarray>value).descr)
+        return kind_of_dtype(<cnp.dtype>(<cnp.ndarray>value).descr)
     if cnp.PyArray_CheckScalar(value):
-        return _kind_of_dtype(cnp.PyArray_DescrFromScalar(value))
+        return kind_of_dtype(cnp.PyArray_DescrFromScalar(value))
     if _number(value, &number):
         return WEAK
     dtype = getattr(value, "dtype", None)
-    return _kind_of_dtype(dtype) if isinstance(dtype, np.dtype) else FOREIGN
+    return kind_of_dtype(dtype) if isinstance(dtype, np.dtype) else FOREIGN
 
 
 cdef bint _is_number(object value, double *number) except -1:
@@ -1059,9 +658,31 @@ cdef int _check_params(Kernel kernel, list args, int type) except -1:
         if filler == kernel.nparams or known[filler]:
             for j in range(kernel.nparams):
                 params[j] = given[j] if known[j] else 1 if filler == kernel.nparams else given[filler]
-            if fr_take_numbers(domain, params, type, rounded, kernel.nparams):
+            if drive.take_numbers(domain, params, type, rounded, kernel.nparams):
                 return 0
-    return kernel.refuse(args, params, type)
+    return _refuse(kernel, args, params, type)
+
+
+cdef int _refuse(Kernel kernel, list args, const double *params, int type) except -1:
+    """Raise the error that names the condition which the parameters do not meet."""
+    cdef double own[FR_MAX_PARAMETERS]
+    cdef double exact[FR_MAX_PARAMETERS]
+    cdef int j
+    cdef list given = []
+    for j in range(kernel.nparams):
+        own[j] = params[j]
+        _is_number(args[kernel.ndata + j], &own[j])
+    cdef bint lost = drive.take_numbers(kernel.op.domain[kernel.direction], own, FR_float64, exact, kernel.nparams)
+    for j in range(kernel.nparams):
+        value = args[kernel.ndata + j]
+        if _is_number(value, &own[j]):
+            rounded = f" ({params[j]} in {fr_types[type].name.decode()})" if lost and own[j] != params[j] else ""
+            given.append(f"{kernel.operands[kernel.ndata + j]}={value!s}{rounded}")
+    condition = kernel.op.domain_text[kernel.direction].decode().replace("&&", "and")
+    for j in range(kernel.nparams):
+        condition = re.sub(rf"\b{kernel.op.params[j].decode()}\b", kernel.operands[kernel.ndata + j], condition)
+    condition = re.sub(r"isfinite\((\w+)\)", r"finite \1", condition)
+    raise ValueError(f"{kernel.function} requires {condition}, got {', '.join(given)}")
 
 
 cdef object as_target(str name, object out):
@@ -1112,8 +733,8 @@ def joint_dtype(*operands):
     for value in operands:
         kind = _class_of(value)
         if kind >= 0:
-            common = kind if common < 0 else _joined[common][kind]
-    return dtype_of(FR_float64 if common < 0 else FR_float32 if common == BYTE else common)
+            common = joint_kind(common, kind)
+    return dtype_of(type_of_kind(common))
 
 
 def stored(str name, object result, object out):
@@ -1131,50 +752,6 @@ def stored(str name, object result, object out):
         raise TypeError(f"{name}: the result of type {dtype} cannot be cast into out of type {target.dtype}")
     copy_into(target, result)
     return out
-
-
-def copy_into(target not None, result, where=True):
-    """Write a result into an array of its shape, cast if its kind stays: np.copyto, but for 16-bit types.
-
-    NumPy takes ten times as long to cast float16, and crashes in copies and casts of bfloat16 for which it finds no
-    memory.
-    """
-    if isinstance(result, np.ndarray) and np.can_cast(result.dtype, target.dtype, "same_kind"):
-        if result.dtype != target.dtype and (_is_16_bit(target.dtype) or _is_16_bit(result.dtype)):
-            if where is True and _cast_in_place(target, result):
-                return
-            result = as_native(np.asarray(result))
-            if _is_16_bit(target.dtype) and result.dtype.char in "fd":
-                result = as_half(result, target.dtype)
-        if is_bfloat16(result.dtype) and result.dtype == target.dtype:
-            target, result = target.view(np.uint16), np.asarray(result).view(np.uint16)
-    copy = np.copyto if getattr(result, "dtype", None) == target.dtype else _copy_quietly
-    copy(target, result, casting="same_kind", where=where)
-
-
-cdef bint _is_16_bit(cnp.dtype dtype) noexcept:
-    """Is it a type without kernels of its own?"""
-    return type_of(dtype.type_num) >= <int>FR_OWN_TYPES
-
-
-cdef bint _cast_in_place(object target, object x) except -1:
-    """Cast an array between a 16-bit type and one that has kernels right into another of its layout, if they are so."""
-    cdef cnp.ndarray source, to
-    cdef bint load
-    cdef int wide, half
-    if not (type(target) is cnp.ndarray and type(x) is cnp.ndarray):
-        return False
-    source, to = x, target
-    load = _is_16_bit(<cnp.dtype>source.descr)
-    half, wide = cnp.PyArray_TYPE(source), cnp.PyArray_TYPE(to)
-    if not load:
-        half, wide = wide, half
-    if (not has_kernels(wide) or not PyArray_ISWRITEABLE(to) or _why_not_placed(source) or _why_not_placed(to)
-            or not PyArray_SAMESHAPE(source, to) or not PyArray_IS_C_CONTIGUOUS(source)
-            or not PyArray_IS_C_CONTIGUOUS(to) or _extents_meet(source, to)):
-        return False
-    _move_all(_move_of(type_of(half), wide == cnp.NPY_DOUBLE, load), source, to)
-    return True
 
 
 def check_types(str name, names, values):
@@ -1356,9 +933,8 @@ cdef object _decide_general(_General *call, Kernel kernel, list args, object out
         kind = _class_of(args[j])
         call.unknown |= kind == FOREIGN or kind == NEITHER
         if kind >= 0:
-            common = kind if common < 0 else _joined[common][kind]
-    if common < 0 or common == BYTE:
-        common = FR_float64 if common < 0 else FR_float32
+            common = joint_kind(common, kind)
+    common = type_of_kind(common)
     call.dtype = dtype_of(common).type_num
     call.level = precision_here()
     call.how = &kernel.calls[common][call.level]
@@ -1420,7 +996,7 @@ cdef int _number_type(int dtype) noexcept:
 cdef object _as_array(double number, int dtype):
     """A Python number as an array without axes, rounded once."""
     cdef cnp.ndarray array = cnp.PyArray_SimpleNew(0, NULL, dtype)
-    fr_take_numbers(_anything, &number, type_of(dtype), cnp.PyArray_DATA(array), 1)
+    drive.take_numbers(_anything, &number, type_of(dtype), cnp.PyArray_DATA(array), 1)
     return array
 
 
@@ -1463,23 +1039,10 @@ cdef fr_kernel plain_kernel(object kernel, tuple numbers, int type, int level, d
         if not ((PyFloat_CheckExact(value) or PyLong_CheckExact(value)) and _number(value, &params[j])):
             return NULL
     if own.nparams and type >= <int>FR_OWN_TYPES:
-        fr_take_numbers(_anything, params, FR_float32, rounded, own.nparams)
-    if own.nparams and not fr_take_numbers(own.op.domain[own.direction], params, how.type, rounded, own.nparams):
+        drive.take_numbers(_anything, params, FR_float32, rounded, own.nparams)
+    if own.nparams and not drive.take_numbers(own.op.domain[own.direction], params, how.type, rounded, own.nparams):
         return NULL
     return how.scalar
-
-
-cdef fr_combine combining(const fr_call *how, int combination) noexcept:
-    """The loop that combines two arrays of the type of a call, and rounds to it; NULL if there is none."""
-    if how.load == NULL:
-        return how.convert.combine[how.type][combination]
-    # What is computed in float64 is combined in it.
-    return how.convert.direct[how.format - FR_AS_HALF][combination] if how.type == FR_float32 else NULL
-
-
-cdef fr_combine sum_loop(int type) noexcept:
-    """The loop that adds two arrays of a type, with the same bits in each precision; NULL if there is none."""
-    return combining(&(<Kernel>_kernels[0]).calls[type][0], FR_ADD)
 
 
 # --- Calls that are explained instead of run ------------------------------------------------------------------------

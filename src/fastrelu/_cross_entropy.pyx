@@ -4,7 +4,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from fastrelu import _foreign
-from fastrelu._core import copy_into
+from fastrelu._kernels import copy_into
 from fastrelu._options import integer
 
 cimport cython
@@ -27,7 +27,7 @@ from fastrelu._arguments cimport (
     _takes,
     _unshared,
 )
-from fastrelu._core cimport NEITHER, _is_half, class_of_dtype
+from fastrelu._kernels cimport NEITHER, _is_half, class_of_dtype
 from fastrelu._numpy cimport PyArray_SAMESHAPE
 from fastrelu._row_kernels cimport (
     CHUNKS,

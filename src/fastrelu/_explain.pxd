@@ -1,6 +1,6 @@
 # Interface of _explain for the other compiled modules: what all engines say about a call in the same words.
 
-from fastrelu._core cimport Kernel, fr_call
+from fastrelu._kernels cimport Kernel, fr_call
 from fastrelu._runtime cimport Crew
 
 cdef str _why_threads(Crew crew, Py_ssize_t n)

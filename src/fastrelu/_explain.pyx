@@ -11,7 +11,6 @@ from cpython.object cimport PyObject
 cimport fastrelu._core as _core
 from fastrelu._core cimport (
     GAPS,
-    Kernel,
     NO_ARRAY,
     NO_AXES,
     NO_NUMBER,
@@ -36,10 +35,8 @@ from fastrelu._core cimport (
     _plan,
     _plan_stream,
     _unpacked,
-    fr_call,
-    fr_memory,
-    fr_plan,
 )
+from fastrelu._kernels cimport Kernel, fr_call, fr_memory, fr_plan
 from fastrelu._numpy cimport (
     NpyIter,
     NpyIter_Deallocate,

@@ -2,7 +2,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastrelu._core import Kernel
+from fastrelu._kernels import Kernel
 
 ADD: int
 MULTIPLY: int

@@ -4,7 +4,8 @@
 
 import numpy as np
 
-from fastrelu._core import Explained, quiet, quietly
+from fastrelu._core import Explained
+from fastrelu._kernels import quiet, quietly
 from fastrelu._runtime import call_whole
 
 cimport numpy as cnp
@@ -16,7 +17,6 @@ from fastrelu._arguments cimport plain_axis
 from fastrelu._core cimport (
     FEW,
     FEW_ROWS,
-    Kernel,
     _as_array,
     _broadcast_size,
     _check_params,
@@ -30,13 +30,9 @@ from fastrelu._core cimport (
     _plan,
     _why_not_target,
     explaining,
-    fr_memory,
-    fr_plan,
-    join_plans,
-    run_plan,
-    sum_loop,
 )
 from fastrelu._explain cimport _in_words, _memory, _why_threads
+from fastrelu._kernels cimport Kernel, drive, fr_memory, fr_plan, sum_loop
 from fastrelu._numpy cimport (
     NpyIter,
     NpyIter_Deallocate,
@@ -102,7 +98,7 @@ cdef void _passes_share(const void *job, long share, long shares, int part) noex
     cdef int k
     for chunk in range(passes.chunks):
         for k in range(passes.n):
-            run_plan(&passes.plans[k], share * passes.chunks + chunk, shares * passes.chunks)
+            drive.run_plan(&passes.plans[k], share * passes.chunks + chunk, shares * passes.chunks)
 
 
 cdef bint _is_fusible(Kernel kernel, list operands, object out, int dtype) except -1:
@@ -315,7 +311,7 @@ def call_fused(str name, tuple passes):
             size = n * size_of(dtype)
             for k in range(job.n):
                 check_held(&held[k], name)
-            if job.n == 2 and join_plans(&job.plans[0], &job.plans[1]):
+            if job.n == 2 and drive.join_plans(&job.plans[0], &job.plans[1]):
                 job.n = 1
             job.chunks = 1 if job.n == 1 else max(1, size // (CHUNK * crew.threads))
             run_shares(_passes_share, job, cost, n, job.plans[0].boxes, crew)

@@ -9,20 +9,9 @@ cimport numpy as cnp
 from cpython.long cimport PyLong_CheckExact
 from libc.string cimport memcmp, memcpy
 
-from fastrelu._core cimport (
-    FEW_ROWS,
-    Kernel,
-    _extents_meet,
-    _is_native,
-    _why_not_placed,
-    _why_not_target,
-    combining,
-    explaining,
-    fr_call,
-    plain_kernel,
-    run_converted,
-)
+from fastrelu._core cimport FEW_ROWS, _is_native, _why_not_placed, _why_not_target, explaining, plain_kernel
 from fastrelu._explain cimport _in_words, _memory, _why_threads
+from fastrelu._kernels cimport Kernel, combining, drive, fr_call
 from fastrelu._numpy cimport PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
 from fastrelu._runtime cimport (
     Crew,
@@ -34,6 +23,7 @@ from fastrelu._runtime cimport (
     FR_POOL_FROM,
     check_whole,
     crew_for,
+    extents_meet,
     fr_combine,
     fr_fused,
     fr_guard,
@@ -180,9 +170,9 @@ cdef bint _may_write(const _Unit *unit, cnp.ndarray out, Py_ssize_t step, object
     cdef bint is_gate = to == unit.gate and (one_row or step == unit.gate_step)
     cdef bint is_value = to == unit.value and (one_row or step == unit.value_step)
     if type(x) is tuple:
-        return ((is_gate or not _extents_meet(out, (<tuple>x)[0]))
-                and (is_value or not _extents_meet(out, (<tuple>x)[1])))
-    return is_gate or is_value or not _extents_meet(out, x)
+        return ((is_gate or not extents_meet(out, (<tuple>x)[0]))
+                and (is_value or not extents_meet(out, (<tuple>x)[1])))
+    return is_gate or is_value or not extents_meet(out, x)
 
 
 cdef enum:
@@ -242,7 +232,7 @@ cdef int _run(const _Job *job, int cost, Crew crew) except -1:
 
 cdef inline void _call(const fr_call *how, const char **inputs, char *out, Py_ssize_t n) noexcept nogil:
     if how.load != NULL:
-        run_converted(how, inputs, out, n)
+        drive.convert_part(how, inputs, out, n, 0, 1)
     else:
         how.scalar(inputs, out, n)
 
@@ -391,8 +381,8 @@ def dense_unit_backward(str name, Kernel kernel not None, Kernel backward not No
             return None
         y = z = <cnp.ndarray>out
         same = cnp.PyArray_DATA(y) == cnp.PyArray_DATA(<cnp.ndarray>x) and PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>x)
-        if (not PyArray_IS_C_CONTIGUOUS(y) or not PyArray_SAMESHAPE(y, <cnp.ndarray>x) or _extents_meet(y, g)
-                or (_extents_meet(y, x) and not same)):
+        if (not PyArray_IS_C_CONTIGUOUS(y) or not PyArray_SAMESHAPE(y, <cnp.ndarray>x) or extents_meet(y, g)
+                or (extents_meet(y, x) and not same)):
             return None
         check_whole(y, name)
     if explaining():

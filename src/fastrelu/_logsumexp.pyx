@@ -6,7 +6,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from fastrelu import _foreign
 from fastrelu._arguments import BLOCK as _PER_THREAD
 from fastrelu._arguments import blocks
-from fastrelu._core import copy_into
+from fastrelu._kernels import copy_into
 
 cimport cython
 cimport numpy as cnp
@@ -33,7 +33,7 @@ from fastrelu._arguments cimport (
     as_axis,
     spread_mask,
 )
-from fastrelu._core cimport _is_half
+from fastrelu._kernels cimport _is_half
 from fastrelu._numpy cimport PyArray_ISWRITEABLE, PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
 from fastrelu._row_halves cimport _run_losses_in_parts
 from fastrelu._row_kernels cimport (

@@ -4,7 +4,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrelu._core import Kernel
+from fastrelu._kernels import Kernel
 
 MSE: int
 L1: int

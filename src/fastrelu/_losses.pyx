@@ -15,7 +15,8 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from fastrelu._arguments cimport _as_carray, _native, _rounded
-from fastrelu._core cimport Kernel, _dispatch, explaining, plain_kernel
+from fastrelu._core cimport _dispatch, explaining, plain_kernel
+from fastrelu._kernels cimport Kernel
 from fastrelu._loops cimport Loop, find_loops, run_loop
 from fastrelu._numpy cimport (
     NPY_NTYPES_LEGACY,

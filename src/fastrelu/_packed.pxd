@@ -4,6 +4,7 @@ cimport numpy as cnp
 from libc.stdint cimport uint32_t
 
 cimport fastrelu._core as _core
+cimport fastrelu._kernels as _kernels
 cimport fastrelu._runtime as _runtime
 
 cdef extern from "kernels/packed_drive.h" nogil:
@@ -17,7 +18,7 @@ cdef extern from "kernels/packed_drive.h" nogil:
         FR_PACKED_DEQUANTIZE
         FR_PACKED_LOOKUP
     ctypedef struct fr_packed_plan:
-        _core.fr_view view
+        _kernels.fr_view view
         int inputs
         bint has_output
         Py_ssize_t n

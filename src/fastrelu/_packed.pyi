@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrelu._core import Kernel
+from fastrelu._kernels import Kernel
 
 def mask_of(
     name: str,

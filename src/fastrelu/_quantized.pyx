@@ -5,7 +5,7 @@
 
 import numpy as np
 
-from fastrelu import _core as _python_core
+from fastrelu import _kernels
 
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
@@ -418,7 +418,7 @@ def _take_bfloat16():
     _meant[dtype] = _meant[(<object>dtype).type] = dtype.type_num
 
 
-_python_core.learners.append(_take_bfloat16)
+_kernels.learners.append(_take_bfloat16)
 if _runtime.dtype_of(_runtime.FR_bfloat16) is not None:
     _take_bfloat16()
 
@@ -663,7 +663,7 @@ cdef cnp.ndarray _elements_result(cnp.ndarray x, object out, int dtype, str name
     cdef int k
     if type(out) is cnp.ndarray and found is not None:
         for number in found[1:]:
-            if type(number) is cnp.ndarray and _core._extents_meet(out, number):
+            if type(number) is cnp.ndarray and _runtime.extents_meet(out, number):
                 return None
     if cnp.PyArray_IS_C_CONTIGUOUS(x) and (out is None or _is_plain(out, dtype, name)):
         return _plain_result(x, out, dtype, name)
@@ -678,7 +678,7 @@ cdef cnp.ndarray _elements_result(cnp.ndarray x, object out, int dtype, str name
     for k in range(cnp.PyArray_NDIM(y)):
         if cnp.PyArray_STRIDE(y, k) == 0:
             return None
-    return None if _core._extents_meet(x, y) else y
+    return None if _runtime.extents_meet(x, y) else y
 
 
 cdef object _run_elements(fr_packed_plan *plan, _Channels *channels, tuple found, cnp.ndarray x, object out, int dtype,
@@ -787,7 +787,7 @@ def plain_lookup(str name, str isa, object table, object q, object out, object a
     elif cnp.PyArray_NDIM(entries) != 1:
         return None
     if cnp.PyArray_DIM(entries, cnp.PyArray_NDIM(entries) - 1) != _TABLE or (
-            type(out) is cnp.ndarray and _core._extents_meet(out, entries)):
+            type(out) is cnp.ndarray and _runtime.extents_meet(out, entries)):
         return None
     _clear(&plan)
     _set_type(&plan, cnp.NPY_FLOAT, 0, isa)

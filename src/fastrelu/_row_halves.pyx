@@ -9,7 +9,7 @@ cimport numpy as cnp
 from libc.stdlib cimport free, malloc
 
 from fastrelu._arguments cimport _is_read, _merged, _same_place, _takes
-from fastrelu._core cimport _is_half
+from fastrelu._kernels cimport _is_half
 from fastrelu._row_kernels cimport (
     FR_CRITICAL_PITCH,
     FR_ROW_FACTOR,

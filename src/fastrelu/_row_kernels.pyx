@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from fastrelu import _core as _python_core, _runtime as _python_runtime
-from fastrelu._core import add_promoter
+from fastrelu import _core as _python_core, _kernels, _runtime as _python_runtime
+from fastrelu._kernels import add_promoter
 
 cimport cython
 cimport numpy as cnp
@@ -82,7 +82,7 @@ cdef class RowKernels:
 
     def __init__(self, str isa):
         self.rows, self.convert = <const fr_rows *>tables(isa).rows, tables(isa).convert
-        self.ufuncs, self.threshold = {}, _python_core.load_kernels(isa, "threshold")["threshold"]
+        self.ufuncs, self.threshold = {}, _kernels.load_kernels(isa, "threshold")["threshold"]
         for kind, name in enumerate(names):
             self.add(name, FR_NORMALIZE, kind)
             self.add(name + "_backward_from_output", FR_FROM_RESULT, kind)
@@ -126,7 +126,7 @@ def _take_bfloat16():
         (<RowUfunc>ufunc).take_bfloat16()
 
 
-_python_core.learners.append(_take_bfloat16)
+_kernels.learners.append(_take_bfloat16)
 
 
 @cython.final

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from fastrelu import _core as _python_core, _foreign
+from fastrelu import _core as _python_core, _foreign, _kernels
 from fastrelu._arguments import BLOCK as _PER_THREAD
 from fastrelu._arguments import blocks
 from fastrelu._core import joint_dtype
@@ -39,8 +39,9 @@ from fastrelu._arguments cimport (
     spread,
     spread_mask,
 )
-from fastrelu._core cimport _is_half, _number, as_target, checked_kernel, computed_type
+from fastrelu._core cimport _number, as_target, checked_kernel
 from fastrelu._explain cimport _why_threads
+from fastrelu._kernels cimport _is_half, computed_type
 from fastrelu._numpy cimport PyArray_ISBEHAVED_RO, PyArray_ISWRITEABLE, PyArray_SAMESHAPE
 from fastrelu._row_halves cimport _count_parts, _is_at_once, _run_halves, _run_parts
 from fastrelu._row_kernels cimport (
@@ -283,7 +284,7 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
     y = _rounded(y, result)
     if target is not None:
         if y is not target:
-            _python_core.copy_into(target, y)
+            _kernels.copy_into(target, y)
         return given
     if wrap is not None:
         return wrap(y)
@@ -405,7 +406,7 @@ cdef int _run_block(RowKernels kernels, int kind, bint backward, cnp.ndarray a, 
     rows = _describe(&call, kernels.of(dtype), kind, backward, first, b, mask, axis, found, load, sink, factor, finish)
     _run(&call, _cost(kind, backward), rows, crew)
     if found is not y:
-        _python_core.copy_into(y, _rounded(found, cnp.PyArray_TYPE(y)))
+        _kernels.copy_into(y, _rounded(found, cnp.PyArray_TYPE(y)))
     return 0
 
 

@@ -202,3 +202,10 @@ cdef cnp.ndarray copy_held(const Held *held, cnp.ndarray array, str name)  # of 
 cdef int refuse_change(str name) except -1
 cdef int check_whole(object operand, str name) except -1  # raises if it is a view beyond the end of its owner
 cdef void extent(cnp.ndarray array, char **low, char **high) noexcept
+
+cdef inline bint extents_meet(cnp.ndarray x, cnp.ndarray y) noexcept:
+    """Might they share memory?"""
+    cdef char *ends[4]
+    extent(x, &ends[0], &ends[1])
+    extent(y, &ends[2], &ends[3])
+    return ends[0] < ends[3] and ends[2] < ends[1]

@@ -1,6 +1,6 @@
 from typing import Any
 
-from fastrelu._core import Kernel
+from fastrelu._kernels import Kernel
 
 def parts(whole: Any, axis: int, at: int) -> tuple[Any, Any]: ...
 def call_side_by_side(

@@ -5,7 +5,8 @@
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from fastrelu._core import Explained, check_types, copy_into
+from fastrelu._core import Explained, check_types
+from fastrelu._kernels import copy_into
 from fastrelu._options import integer
 
 cimport numpy as cnp
@@ -17,12 +18,10 @@ from libc.string cimport memcpy
 from fastrelu._core cimport (
     FEW,
     FEW_ROWS,
-    Kernel,
     SIDE_BY_SIDE,
     _as_array,
     _describe,
     _dispatch,
-    _extents_meet,
     _is_native,
     _number_type,
     _open,
@@ -31,13 +30,11 @@ from fastrelu._core cimport (
     _unpacked,
     _why_not_target,
     as_target,
-    class_of_dtype,
     explaining,
-    fr_memory,
-    fr_plan,
     plain_kernel,
 )
 from fastrelu._explain cimport _foresee_general, _memory
+from fastrelu._kernels cimport Kernel, class_of_dtype, fr_memory, fr_plan
 from fastrelu._numpy cimport (
     NpyIter,
     NpyIter_Deallocate,
@@ -57,6 +54,7 @@ from fastrelu._runtime cimport (
     check_held,
     crew_of,
     dtype_of,
+    extents_meet,
     fr_guard,
     fr_guard_close,
     fr_guard_open,
@@ -220,7 +218,7 @@ def call_side_by_side(str name, Kernel first not None, Kernel second not None, t
     if target is not None:
         if target.shape != doubled:
             raise ValueError(f"{name} needs out= of shape {doubled}, got {target.shape}")
-        if not cnp.PyArray_Check(target) or _extents_meet(array, <cnp.ndarray>target):
+        if not cnp.PyArray_Check(target) or extents_meet(array, <cnp.ndarray>target):
             array = array.copy()
     # Where an array must be converted, `out` is written when both results are there: memory may run out before.
     cdef bint native = _is_native(array, dtype) and not (target is not None and _why_not_target(target, dtype))

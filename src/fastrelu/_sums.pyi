@@ -1,6 +1,6 @@
 from typing import Any, final
 
-from fastrelu._core import Kernel
+from fastrelu._kernels import Kernel
 
 @final
 class Learned:

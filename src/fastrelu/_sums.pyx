@@ -7,10 +7,11 @@ cimport cython
 cimport numpy as cnp
 
 cimport fastrelu._core as _core
+cimport fastrelu._kernels as _kernels
 cimport fastrelu._runtime as _runtime
 from fastrelu._arguments cimport plain_axis
 from fastrelu._numpy cimport PyArray_ISWRITEABLE, PyArray_SAMESHAPE
-from fastrelu import _core, _foreign, _runtime
+from fastrelu import _core, _foreign, _kernels, _runtime
 
 cnp.import_array()
 
@@ -30,7 +31,7 @@ cdef extern from "kernels/sums.h" nogil:
         bint residual
         int nnumbers
         const char **number
-        const _core.fr_call *half
+        const _kernels.fr_call *half
     ctypedef struct fr_pairs:
         double *high
         double *low
@@ -40,7 +41,7 @@ cdef extern from "kernels/sums.h" nogil:
         const fr_biased *biased
         int nparams
         int type
-        _core.fr_view view
+        _kernels.fr_view view
         Py_ssize_t outer
         Py_ssize_t kept
         Py_ssize_t inner
@@ -383,13 +384,13 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
         _core.check_types(f"{learned.name}_backward_parameters", learned.backward.operands, (grad, x, a, b, c, d))
         raise
     result = cnp.PyArray_DescrFromType(dtype)  # what is returned; 16-bit types are computed in another
-    dtype = _core.computed_type(dtype, _runtime.precision_here())
+    dtype = _kernels.computed_type(dtype, _runtime.precision_here())
     descr = cnp.PyArray_DescrFromType(dtype)
     for value in operands:
         if type(value) is float:
             value = _core._as_array(float(np.float32(value)) if result is not descr else value, dtype)
-        elif _core._is_half(value):
-            value = _core.widened(value, dtype)
+        elif _kernels._is_half(value):
+            value = _kernels.widened(value, dtype)
         elif not _core._is_native(value, dtype):
             value = np.require(value, descr, "A")
         arrays.append(value)
@@ -431,12 +432,12 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
         for array in arrays[2:]:
             gradients.append(np.zeros(array.shape, descr))
     if result is not descr:
-        dx = _core.narrowed(dx, result.num)
+        dx = _kernels.narrowed(dx, result.num)
         for j in range(len(gradients)):
-            gradients[j] = _core.narrowed(gradients[j], result.num)
+            gradients[j] = _kernels.narrowed(gradients[j], result.num)
     if target is not None:
         if not written:
-            _core.copy_into(target, dx)
+            _kernels.copy_into(target, dx)
         dx = given
     elif given is None:
         dx = dx[()]
@@ -447,7 +448,7 @@ def call(Learned learned not None, object out, object grad, object x, object a, 
 
 # --- The gradient of an activation of x + bias + residual -----------------------------------------------------------
 
-cdef void _set_kernel(fr_biased *biased, const _core.fr_call *how, int type, bint added) noexcept:
+cdef void _set_kernel(fr_biased *biased, const _kernels.fr_call *how, int type, bint added) noexcept:
     """Set what computes the gradient of elements of a type, to which a bias is added or not."""
     biased.gradient = how.scalar
     biased.add = how.convert.combine[how.type][_runtime.FR_ADD] if added else NULL
@@ -480,7 +481,7 @@ def call_biased(object kernel, str isa, tuple numbers, object out, object grad, 
     cdef _runtime.Held held
     cdef double number
     cdef int j, dtype, number_type, own_type, level = 0 if exact else _runtime.precision_here()
-    cdef const _core.fr_call *how
+    cdef const _kernels.fr_call *how
     cdef list arrays, rounded = []
     held.count = 0
     # From here to `hold` nothing is allocated, which could run the caller's code and change arrays.
@@ -510,14 +511,14 @@ def call_biased(object kernel, str isa, tuple numbers, object out, object grad, 
             raise ValueError(f"bias_act_backward: the bias was changed to the shape {bias.shape} during the call")
     if out is not None and (out.shape != x.shape or 0 in (<object>out).strides or not out.flags.writeable):
         return None
-    how = &(<_core.Kernel?>kernel).calls[own_type][level]
+    how = &(<_kernels.Kernel?>kernel).calls[own_type][level]
     number_type = _core._number_type(dtype)
     for value in numbers:
         if not _core._number(value, &number):
             return None
         array = _core._as_array(number, number_type)
         if how.type != _runtime.type_of(number_type):
-            array = _core._as_array(float(array), _core.computed_type(dtype, level))
+            array = _core._as_array(float(array), _kernels.computed_type(dtype, level))
         rounded.append(array)
     if numbers:
         _core._check_params(kernel, [None, None] + _runtime.listed(numbers), _runtime.type_of(number_type))
@@ -579,7 +580,7 @@ def small_biased(object kernel, str isa, tuple numbers, object out, object grad,
     cdef cnp.ndarray dx, dbias, spread, rooms, array
     cdef cnp.npy_intp length
     cdef int j, at, ndim, dtype, level = _runtime.precision_here()
-    cdef const _core.fr_call *how
+    cdef const _kernels.fr_call *how
     if type(x) is not cnp.ndarray:
         return None
     array = <cnp.ndarray>x
@@ -609,7 +610,7 @@ def small_biased(object kernel, str isa, tuple numbers, object out, object grad,
             return None
     if _core.plain_kernel(kernel, numbers, job.type, level, rounded) == NULL:
         return None
-    how = &(<_core.Kernel>kernel).calls[job.type][level]
+    how = &(<_kernels.Kernel>kernel).calls[job.type][level]
     _set_kernel(&biased, how, job.type, added)
     biased.residual, biased.nnumbers = residual is not None, len(numbers)
     for j in range(biased.nnumbers):

@@ -17,8 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import _foreign, runtime
 from fastrelu._arguments import as_axis, as_scale, spread, spread_mask
-from fastrelu._core import as_half, as_native, joint_dtype, quiet, stored, target_in_place
+from fastrelu._core import joint_dtype, stored, target_in_place
 from fastrelu._cross_entropy import cross_entropy as _cross_entropy
+from fastrelu._kernels import as_half, as_native, quiet
 from fastrelu._logsumexp import logsumexp as _logsumexp
 from fastrelu._logsumexp import logsumexp_backward as _logsumexp_backward
 from fastrelu._options import check_flag, generator, real_number

@@ -13,21 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import activations
 from fastrelu._catalogue import check_name
-from fastrelu._core import (
-    as_half,
-    check_types,
-    copy_into,
-    empty_like,
-    explaining,
-    joint_dtype,
-    quiet,
-    stored,
-    target_in_place,
-)
 from fastrelu._core import call as run
+from fastrelu._core import check_types, empty_like, explaining, joint_dtype, stored, target_in_place
 from fastrelu._entries import entries
 from fastrelu._foreign import is_foreign, refuse, refuse_untyped
 from fastrelu._fused import ADD, call_fused, small_sum
+from fastrelu._kernels import as_half, copy_into, quiet
 from fastrelu._options import axis_index
 from fastrelu._sums import call_biased, small_biased
 from fastrelu._typing import Output

@@ -15,19 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import _gated, activations
-from fastrelu._core import (
-    as_half,
-    as_native,
-    check_types,
-    copy_into,
-    empty_like,
-    explaining,
-    joint_dtype,
-    quietly,
-    target_in_place,
-)
+from fastrelu._core import check_types, empty_like, explaining, joint_dtype, target_in_place
 from fastrelu._foreign import is_foreign, refuse, refuse_labels, refuse_untyped
 from fastrelu._fused import ADD, MULTIPLY, call_fused
+from fastrelu._kernels import as_half, as_native, copy_into, quietly
 from fastrelu._options import axis_index, choice, real_number
 from fastrelu._runtime import call_whole
 from fastrelu._typing import Output

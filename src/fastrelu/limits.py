@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastrelu import _core, _row_kernels, _runtime, runtime
+from fastrelu import _kernels, _row_kernels, _runtime, runtime
 from fastrelu.runtime import Precision
 
 __all__ = ["ZeroCrossing", "error_bound", "zero_crossing"]
@@ -256,7 +256,7 @@ def _function_of(name: Any) -> str:
         raise TypeError(f"the name of a function is a str, got {type(name).__name__}")
     if name in _row_kernels.names:
         return name
-    for function, _, kernel in _core.kernel_names():
+    for function, _, kernel in _kernels.kernel_names():
         if name == kernel:
             return function
     raise ValueError(f"no function or kernel {name!r}")

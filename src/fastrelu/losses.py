@@ -12,10 +12,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu import _core, runtime
+from fastrelu import _kernels, runtime
 from fastrelu._arguments import _as_output, _check_output
-from fastrelu._core import quiet
 from fastrelu._foreign import refuse
+from fastrelu._kernels import quiet
 from fastrelu._losses import BINARY_WITH_LOGITS, Formula, small, use_kernels
 from fastrelu._runtime import pinned
 from fastrelu._typing import Output
@@ -55,7 +55,7 @@ def typed_array(function: str, name: str, value: Any) -> tuple[NDArray[Any], np.
         raise TypeError(f"{function} got a masked {name}: select or fill the elements first")
     refuse(function, **{name: value})
     given = np.asarray(value)
-    array = _core.as_native(given)
+    array = _kernels.as_native(given)
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > np.dtype(np.float64).itemsize:
         raise TypeError(f"{function} needs a {name} of real numbers, got {None if value is None else array.dtype}")
     return array, float_type(array) if array is given else given.dtype.newbyteorder("=")
@@ -106,7 +106,7 @@ def rounded(values: Any, dtype: np.dtype[Any]) -> Any:
     """Return an array or a number of a wider type in the type of a result."""
     if dtype in _FLOATS:
         return values.astype(dtype, copy=False)
-    return _core.as_half(np.asarray(values), dtype)[()]
+    return _kernels.as_half(np.asarray(values), dtype)[()]
 
 
 @quiet
@@ -131,13 +131,13 @@ def blockwise(
     if count <= _BLOCK:
         loss, grad = formula.whole(operands, dtype, reduction, loss_dtype, grad_dtype)
         if out is not None:
-            _core.copy_into(out, grad)
+            _kernels.copy_into(out, grad)
         return loss, grad
     if grad_dtype is not None and grad_dtype not in _FLOATS:  # computed in the wider type, and rounded as a whole
         loss, wide = blockwise(name, formula, operands, dtype, reduction, loss_dtype=loss_dtype, grad_dtype=dtype)
-        narrow = _core.as_half(wide, grad_dtype)
+        narrow = _kernels.as_half(wide, grad_dtype)
         if out is not None:
-            _core.copy_into(out, narrow)
+            _kernels.copy_into(out, narrow)
         return loss, narrow
     scale = formula.factor / max(count, 1) if reduction == "mean" else formula.factor
     shape = operands[0].shape

@@ -24,8 +24,9 @@ from numpy.typing import ArrayLike, NDArray
 
 import fastrelu._packed as _packed  # noqa: PLR0402  not what stands for it in the package
 from fastrelu import activations
-from fastrelu._core import check_types, copy_into, empty_like, joint_dtype, target_in_place
+from fastrelu._core import check_types, empty_like, joint_dtype, target_in_place
 from fastrelu._foreign import refuse, refuse_mask
+from fastrelu._kernels import copy_into
 from fastrelu._typing import Output
 from fastrelu.gated_units import broadcasts
 from fastrelu.runtime import isa, kernels

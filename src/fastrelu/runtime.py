@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from fastrelu import _core, _row_kernels, _runtime, _sums
+from fastrelu import _kernels, _row_kernels, _runtime, _sums
 from fastrelu._blocks import block
 from fastrelu._entries import entries
 from fastrelu._version import __version__
@@ -299,17 +299,17 @@ def clear_cache() -> None:
     _runtime.clear_cache()
 
 
-def _load_kernels() -> tuple[str, dict[str, _core.Kernel]]:
+def _load_kernels() -> tuple[str, dict[str, _kernels.Kernel]]:
     """Return the instruction set that FASTRELU_ISA names, or the highest one supported, and its kernels."""
     asked = os.environ.get("FASTRELU_ISA")
     if asked:
         try:
-            return asked, _core.load_kernels(asked)
+            return asked, _kernels.load_kernels(asked)
         except (RuntimeError, ValueError) as error:
             raise type(error)(f"FASTRELU_ISA={asked!r}: {error}") from None
     if not _runtime.isa_available:
         raise ImportError("fastrelu needs a processor with the x86-64-v2 instructions (SSE4.2), which this one lacks")
-    return _runtime.isa_available[-1], _core.load_kernels(_runtime.isa_available[-1])
+    return _runtime.isa_available[-1], _kernels.load_kernels(_runtime.isa_available[-1])
 
 
 isa, kernels = _load_kernels()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fastrelu import _core, _runtime, limits, runtime
+from fastrelu import _kernels, _runtime, limits, runtime
 from fastrelu._cli.arguments import Parser, integer
 
 if TYPE_CHECKING:
@@ -78,14 +78,14 @@ def digest(sums: Sequence[int]) -> str:
     return hashlib.blake2b(np.array(sums, "<u8").tobytes(), digest_size=8).hexdigest()
 
 
-def arguments(kernel: _core.Kernel, x: Array, parameters: Sequence[float], grad: Array | None = None) -> list[Any]:
+def arguments(kernel: _kernels.Kernel, x: Array, parameters: Sequence[float], grad: Array | None = None) -> list[Any]:
     """Return the operands of a kernel: x alone or after gradients (ones by default), then the parameters."""
     data = [x] if kernel.operands[0] == "x" else [np.ones_like(x) if grad is None else grad, x]
     return [*data, *(x.dtype.type(value) for value in parameters)]
 
 
 def kernel_hash(
-    kernel: _core.Kernel, precision: str, dtype: str, parameters: Sequence[float], sample: Sample, workers: int = 1
+    kernel: _kernels.Kernel, precision: str, dtype: str, parameters: Sequence[float], sample: Sample, workers: int = 1
 ) -> str:
     """Return the hash of the outputs of a kernel, for gradients of 1."""
     count = input_count(dtype, sample)
@@ -130,7 +130,7 @@ def _check(
     names: Sequence[str], isa: str, sample: Sample, workers: int
 ) -> Iterator[tuple[str, str, str, Literal["same", "DIFFERENT", "unpublished"]]]:
     known = published()["kernels"]
-    kernels = _core.load_kernels(isa)
+    kernels = _kernels.load_kernels(isa)
     for name, dtype, precision in itertools.product(
         names, [each.name for each in _runtime.dtypes], ("fast", "accurate")
     ):
@@ -157,8 +157,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
 
     asked = set(options.function or ())
-    names = [kernel for function, _, kernel in _core.kernel_names() if not asked or {function, kernel} & asked]
-    unknown = asked - {name for function, _, kernel in _core.kernel_names() for name in (function, kernel)}
+    names = [kernel for function, _, kernel in _kernels.kernel_names() if not asked or {function, kernel} & asked]
+    unknown = asked - {name for function, _, kernel in _kernels.kernel_names() for name in (function, kernel)}
     if unknown:
         parser.error(f"no function {', '.join(sorted(unknown))}")
 

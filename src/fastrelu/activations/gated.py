@@ -6,7 +6,8 @@ from typing import Any, Literal, TypeVar
 
 from numpy.typing import ArrayLike
 
-from fastrelu._core import Kernel, call, call_in_place, call_unary
+from fastrelu._core import call, call_in_place, call_unary
+from fastrelu._kernels import Kernel
 from fastrelu._sums import call as call_learned
 from fastrelu._typing import Output
 from fastrelu.runtime import kernels, learned

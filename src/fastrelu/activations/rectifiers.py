@@ -9,9 +9,10 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
-from fastrelu._core import call, call_in_place, call_unary, check_types, explaining, quiet, quietly, renamed
+from fastrelu._core import call, call_in_place, call_unary, check_types, explaining
 from fastrelu._foreign import is_foreign, refuse, wrapper
 from fastrelu._fused import ADD, call_fused
+from fastrelu._kernels import quiet, quietly, renamed
 from fastrelu._options import axis_index, check_flag, generator, integer
 from fastrelu._side_by_side import call_side_by_side, parts
 from fastrelu._sums import call as call_learned

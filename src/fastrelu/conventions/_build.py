@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from fastrelu import activations, along_axis, gated_units
-from fastrelu._core import as_native
 from fastrelu._foreign import refuse
+from fastrelu._kernels import as_native
 from fastrelu._options import check_flag
 from fastrelu.conventions import _composed
 

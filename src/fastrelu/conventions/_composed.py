@@ -12,8 +12,9 @@ from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrelu import activations, along_axis
-from fastrelu._core import as_half, as_native, check_types
+from fastrelu._core import check_types
 from fastrelu._foreign import refuse
+from fastrelu._kernels import as_half, as_native
 from fastrelu._options import data_type, integer, integers
 from fastrelu.limits import SOFTPLUS_ENDS
 

@@ -13,7 +13,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import ArrayLike, NDArray
 
 import fastrelu._stats as _stats  # noqa: PLR0402  not what stands for it in the package
-from fastrelu import _core, activations, runtime
+from fastrelu import _kernels, activations, runtime
 from fastrelu._catalogue import check_name, elementwise_names
 from fastrelu._entries import entries
 from fastrelu._foreign import refuse
@@ -163,7 +163,7 @@ def _native(a: Any) -> NDArray[Any]:
             "whose masked elements are counted as not finite"
         )
     refuse("a summary", a=a)
-    x = _core.as_native(np.asarray(a))
+    x = _kernels.as_native(np.asarray(a))
     if x.dtype.kind in "biu":
         x = x.astype(np.float32 if x.dtype.itemsize <= 2 else np.float64)
     if x.dtype.kind != "f" or x.dtype.itemsize > 8:

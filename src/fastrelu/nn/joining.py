@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrelu._core import as_half, as_native
 from fastrelu._foreign import refuse, refuse_none
+from fastrelu._kernels import as_half, as_native
 from fastrelu._options import integer
 from fastrelu._walk import plain_alike, save, shape_of, shapes_of
 from fastrelu.nn.module import Layer

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastrelu import _core
-from fastrelu._core import quietly
+from fastrelu import _kernels
 from fastrelu._foreign import refuse, refuse_none
 from fastrelu._fused import linear_or_none, product, sum_of_rows
+from fastrelu._kernels import quietly
 from fastrelu._options import check_flag, data_type, generator, integer
 from fastrelu._runtime import call_whole
 from fastrelu._walk import save
@@ -164,10 +164,10 @@ class Linear(Layer):
     def _rounded(self, rows: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         """Return the output of a layer of 16-bit weights: computed in float32 and rounded once."""
         weight = self.weight.data
-        y = np.matmul(_core.as_native(rows), _core.as_native(weight).T)
+        y = np.matmul(_kernels.as_native(rows), _kernels.as_native(weight).T)
         if self.bias is not None:
-            np.add(y, _core.as_native(self.bias.data), out=y)
-        result = _core.as_half(y, weight.dtype).reshape(*shape[:-1], weight.shape[0])
+            np.add(y, _kernels.as_native(self.bias.data), out=y)
+        result = _kernels.as_half(y, weight.dtype).reshape(*shape[:-1], weight.shape[0])
         if self.training or self._saved or watching():
             save(self, (rows,), (result,), (rows, shape, result.shape, None))
         return result

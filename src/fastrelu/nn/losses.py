@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrelu import along_axis, losses
-from fastrelu._core import quiet
+from fastrelu._kernels import quiet
 from fastrelu._losses import BINARY, BINARY_WITH_LOGITS, HUBER, L1, MSE, SMOOTH_L1, Formula, scaled, small, small_nll
 from fastrelu._options import choice, integer, number, real_number
 from fastrelu._steps import updates

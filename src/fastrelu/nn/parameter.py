@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastrelu import _core, _runtime
+from fastrelu import _kernels, _runtime
 from fastrelu._entries import entries
 from fastrelu._options import check_flag
 from fastrelu._steps import new_update
@@ -35,7 +35,7 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 def is_half(dtype: np.dtype[Any]) -> bool:
     """Return whether it is float16 or bfloat16, in which parameters are stored for inference."""
-    return dtype.itemsize == 2 and (dtype == np.float16 or _core.is_bfloat16(dtype))
+    return dtype.itemsize == 2 and (dtype == np.float16 or _kernels.is_bfloat16(dtype))
 
 
 def native(array: NDArray[Any]) -> NDArray[Any]:

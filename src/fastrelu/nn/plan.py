@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrelu import activations
-from fastrelu._core import Kernel
 from fastrelu._fused import linear
+from fastrelu._kernels import Kernel
 from fastrelu.fused import find
 from fastrelu.nn.activation import Activation
 from fastrelu.nn.dropout import Dropout

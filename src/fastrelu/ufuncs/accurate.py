@@ -7,7 +7,7 @@ from fastrelu.runtime import kernels, rows
 if TYPE_CHECKING:
     import numpy as np
 
-    from fastrelu._core import Kernel
+    from fastrelu._kernels import Kernel
     from fastrelu._row_kernels import RowUfunc
 
     def __getattr__(name: str) -> np.ufunc: ...
