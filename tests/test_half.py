@@ -15,6 +15,7 @@ import pytest
 from cases import CASES, Case, each_forward_of_some, each_of_some, each_parametric_case, kernels, over
 from compare import assert_same_bits
 from grid import LAYOUTS, OUT_LAYOUTS, WIDE, needs_wide, swapped
+from inputs import values as numbers_of
 from programs import run_python
 from specs import FORWARD, FROM_OUTPUT, SPECS
 
@@ -912,6 +913,49 @@ def test_copies(kind: Any, into: Any, mask: Any) -> None:
                 _kernels.copy_into(wrong, source)
         else:
             _kernels.copy_into(wrong, source)
+
+
+# Between float16 and bfloat16 there is no copy, as the test above says: neither holds the other's numbers.
+@needs_bfloat16
+@pytest.mark.parametrize(
+    ("kind", "into"),
+    [pair for pair in itertools.product(("f2", "f4", "f8", bfloat16), repeat=2) if set(pair) != {"f2", bfloat16}],
+    ids=str,
+)
+def test_copies_of_every_layout(kind: Any, into: Any) -> None:
+    """Between arrays that lie alike, in every order of axes, or not; that overlap; that are empty, or read-only."""
+    numbers = np.concatenate(
+        [numbers_of(500, np.dtype("f8")), [1e30, -1e300, 1e-40, 1e-310, np.inf, -np.inf, np.nan, -0.0]]
+    )
+    with np.errstate(all="ignore"):
+        source = np.resize(numbers, (6, 8, 10)).astype(kind)
+    orders = [*itertools.permutations(range(3))]
+    laid = [source.transpose(order).copy("C").transpose(np.argsort(order)) for order in orders]
+    views = [
+        source[::-1],
+        source[:, ::2],
+        source[:, :0],
+        source[0, 0, 0].reshape(()),
+        np.broadcast_to(source[:1], source.shape),
+    ]
+    for values, order in itertools.product([*laid, *views], orders):
+        shape = [values.shape[axis] for axis in order[: values.ndim]]
+        found, expected = (np.zeros(shape, into).transpose(np.argsort(order[: values.ndim])) for _ in range(2))
+        with np.errstate(all="ignore"):
+            np.copyto(expected, values, casting="same_kind")
+        _kernels.copy_into(found, values)
+        assert_same_bits(found, expected)
+    for shift in (0, 1, 8, 480) if kind == into else ():  # NumPy's casts do not look for overlaps
+        memory = np.zeros(1000, kind)
+        memory[:480] = source.ravel()
+        expected = memory[:480].copy()
+        _kernels.copy_into(memory[shift : shift + 480], memory[:480])
+        assert_same_bits(memory[shift : shift + 480], expected)
+    fixed = np.zeros(source.shape, into)
+    fixed.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        _kernels.copy_into(fixed, source)
+    assert not fixed.view("u1").any()
 
 
 def test_no_other_copies() -> None:

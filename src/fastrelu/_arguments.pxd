@@ -8,6 +8,7 @@ cdef cnp.ndarray _as_data(str name, object x)
 cdef int _type_of(str name, cnp.ndarray x) except -1
 cdef int _joint_type(str name, cnp.ndarray a, cnp.ndarray b, int *result) except -1
 cdef cnp.ndarray _rounded(cnp.ndarray y, int result)
+cdef cnp.ndarray _rounded_into(cnp.ndarray target, cnp.ndarray y, int result)
 cdef cnp.ndarray _as_carray(object x, int dtype)
 cdef bint _is_read(cnp.ndarray x, int dtype) noexcept
 cdef cnp.ndarray _native(cnp.ndarray x, int dtype)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from fastrelu import _foreign
-from fastrelu._kernels import quietly
+from fastrelu._kernels import copy_into, quietly
 from fastrelu._options import integer
 
 cimport numpy as cnp
@@ -14,9 +14,9 @@ from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
 from libc.math cimport isfinite
 
 from fastrelu._core cimport _number, as_target
-from fastrelu._kernels cimport NEITHER, _is_half, class_of_dtype, computed_type, narrowed, widened
+from fastrelu._kernels cimport NEITHER, _is_half, _put, class_of_dtype, computed_type, narrowed, widened
 from fastrelu._numpy cimport PyArray_ISBEHAVED_RO, PyArray_ISWRITEABLE, PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
-from fastrelu._runtime cimport Crew, FR_CREW_SMALL, crew_for, dtype_of, has_kernels, precision_here
+from fastrelu._runtime cimport Crew, FR_CREW_SMALL, crew_for, dtype_of, extents_meet, has_kernels, precision_here
 
 cnp.import_array()
 
@@ -57,7 +57,6 @@ cdef int _joint_type(str name, cnp.ndarray a, cnp.ndarray b, int *result) except
 cdef cnp.ndarray _rounded(cnp.ndarray y, int result):
     """Results in their type; losses and logarithms of sums are float64, and fill their memory without a gap."""
     cdef cnp.ndarray found
-    cdef Py_ssize_t i
     if cnp.PyArray_TYPE(y) == result:
         return y
     if not has_kernels(result):
@@ -66,9 +65,18 @@ cdef cnp.ndarray _rounded(cnp.ndarray y, int result):
         found = cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(y), cnp.PyArray_DIMS(y), cnp.NPY_FLOAT)
     else:
         found = np.empty_like(y, np.float32)
-    for i in range(cnp.PyArray_SIZE(y)):  # NumPy would warn of numbers that are too large
-        (<float *>cnp.PyArray_DATA(found))[i] = <float>(<double *>cnp.PyArray_DATA(y))[i]
+    _put(found, y)  # NumPy would warn of numbers that are too large
     return found
+
+
+cdef cnp.ndarray _rounded_into(cnp.ndarray target, cnp.ndarray y, int result):
+    """The same, in `target` if there is one."""
+    if target is None:
+        return _rounded(y, result)
+    if target is y or (cnp.PyArray_TYPE(target) == result and _put(target, y)):
+        return target
+    copy_into(target, _rounded(y, result))
+    return target
 
 
 cdef cnp.ndarray _as_carray(object x, int dtype):
@@ -157,7 +165,7 @@ cdef bint _same_place(cnp.ndarray x, cnp.ndarray y):
 
 cdef cnp.ndarray _unshared(cnp.ndarray x, cnp.ndarray out):
     """The array, or a copy if writing into `out` would change elements that are still to be read."""
-    if x is None or out is None or _same_place(x, out) or not np.may_share_memory(x, out):
+    if x is None or out is None or _same_place(x, out) or not extents_meet(x, out):
         return x
     return x.copy()
 

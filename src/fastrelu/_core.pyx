@@ -105,6 +105,7 @@ from fastrelu._runtime cimport (
     crew_of,
     dtype_of,
     extent,
+    extents_meet,
     fr_add,
     fr_atomic,
     fr_kernel,
@@ -836,9 +837,9 @@ cdef object _run_ufunc(const _General *call, Kernel kernel, list args, object ta
     elif where is not True and cnp.PyArray_Check(target) and cnp.PyArray_TYPE(<cnp.ndarray>target) != call.dtype:
         # NumPy would copy such an output if it overlaps an input, and round its masked elements.
         for j in range(kernel.nin):
-            if cnp.PyArray_Check(args[j]) and np.may_share_memory(args[j], target):
+            if cnp.PyArray_Check(args[j]) and extents_meet(<cnp.ndarray>args[j], <cnp.ndarray>target):
                 args[j] = args[j].copy()
-        if cnp.PyArray_Check(where) and np.may_share_memory(where, target):
+        if cnp.PyArray_Check(where) and extents_meet(<cnp.ndarray>where, <cnp.ndarray>target):
             where = where.copy()
     if call.how.load != NULL and not call.unknown:
         return _run_half(call, kernel, args, target, where)

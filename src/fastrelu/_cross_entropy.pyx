@@ -4,7 +4,6 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from fastrelu import _foreign
-from fastrelu._kernels import copy_into
 from fastrelu._options import integer
 
 cimport cython
@@ -24,6 +23,7 @@ from fastrelu._arguments cimport (
     _joint_type,
     _native,
     _rounded,
+    _rounded_into,
     _takes,
     _unshared,
 )
@@ -55,6 +55,7 @@ from fastrelu._runtime cimport (
     FR_MEDIUM,
     Held,
     check_held,
+    extents_meet,
     fr_atomic,
     fr_load,
     fr_store,
@@ -219,7 +220,7 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
         if result == dtype and _takes(destination, dtype):
             grad = destination
             x = _unshared(x, grad)
-            if probabilities is not None and np.may_share_memory(probabilities, grad):
+            if probabilities is not None and extents_meet(probabilities, grad):
                 probabilities = probabilities.copy()  # they are read again when gradients are written
             given, weights = _unshared(given, grad), _unshared(weights, grad)
         else:
@@ -253,8 +254,6 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
     if late:
         count = rows - fr_load(&skipped)
 
-    if grad is not None:
-        grad = _rounded(grad, result)
     if reduction == "none":
         loss = _rounded(losses, result)
         loss = loss if shape else loss[()]
@@ -268,8 +267,5 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
             loss = np.float64(total) if result == dtype else _rounded(np.array(total), result)[()]
     if not with_grad:
         return loss
-    if destination is None:
-        return loss, grad
-    if grad is not destination:
-        copy_into(destination, grad)
-    return loss, given_out
+    grad = _rounded_into(destination, grad, result)
+    return loss, grad if destination is None else given_out

@@ -111,6 +111,7 @@ cdef cnp.ndarray _moved(cnp.ndarray x, int dtype, bint load, fr_move store=*)
 cdef cnp.ndarray widened(cnp.ndarray x, int dtype)
 cdef cnp.ndarray narrowed(cnp.ndarray x, int dtype)
 cdef bint _is_dense(cnp.ndarray x)
+cdef bint _put(object target, object x) except -1
 
 # The driver, whose functions are linked into _kernels alone; kernels/drive.h says what they do.
 cdef struct Driver:

@@ -7,13 +7,13 @@ cimport cython
 cimport numpy as cnp
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
+from libc.string cimport memcpy
 
 from fastrelu._numpy cimport (
     NPY_NTYPES_LEGACY,
     PyArray_ISBEHAVED_RO,
     PyArray_ISNOTSWAPPED,
     PyArray_ISWRITEABLE,
-    PyArray_IS_C_CONTIGUOUS,
     PyArray_SAMESHAPE,
 )
 from fastrelu._runtime cimport (
@@ -50,7 +50,6 @@ from fastrelu._runtime cimport (
     fr_move,
     fr_type_of_flavor,
     fr_types,
-    has_kernels,
     learn_bfloat16,
     tables,
     type_of,
@@ -441,16 +440,26 @@ cdef bint _is_dense(cnp.ndarray x):
     return True
 
 
+cdef bint _lie_alike(cnp.ndarray x, cnp.ndarray y) noexcept:
+    """Do the elements of two arrays of one shape lie in the same order and as far apart, counted in elements?"""
+    cdef int axis
+    for axis in range(cnp.PyArray_NDIM(x)):
+        if (cnp.PyArray_DIM(x, axis) > 1 and cnp.PyArray_STRIDE(x, axis) * cnp.PyArray_ITEMSIZE(y)
+                != cnp.PyArray_STRIDE(y, axis) * cnp.PyArray_ITEMSIZE(x)):
+            return False
+    return True
+
+
 def copy_into(target not None, result, where=True):
     """Write a result into an array of its shape, cast if its kind stays: np.copyto, but for 16-bit types.
 
     NumPy takes ten times as long to cast float16, and crashes in copies and casts of bfloat16 for which it finds no
     memory.
     """
+    if where is True and _put(target, result):
+        return
     if isinstance(result, np.ndarray) and np.can_cast(result.dtype, target.dtype, "same_kind"):
         if result.dtype != target.dtype and (_is_16_bit(target.dtype) or _is_16_bit(result.dtype)):
-            if where is True and _cast_in_place(target, result):
-                return
             result = as_native(np.asarray(result))
             if _is_16_bit(target.dtype) and result.dtype.char in "fd":
                 result = as_half(result, target.dtype)
@@ -465,21 +474,47 @@ cdef bint _is_16_bit(cnp.dtype dtype) noexcept:
     return type_of(dtype.type_num) >= <int>FR_OWN_TYPES
 
 
-cdef bint _cast_in_place(object target, object x) except -1:
-    """Cast an array between a 16-bit type and one that has kernels right into another of its layout, if they are so."""
+cdef bint _put(object target, object x) except -1:
+    """Copy an array right into another of its shape and layout, cast between types with kernels and those of 16 bits.
+
+    Returns whether they are such arrays.
+    """
     cdef cnp.ndarray source, to
+    cdef int given, wanted, half
     cdef bint load
-    cdef int wide, half
     if not (type(target) is cnp.ndarray and type(x) is cnp.ndarray):
         return False
     source, to = x, target
-    load = _is_16_bit(<cnp.dtype>source.descr)
-    half, wide = cnp.PyArray_TYPE(source), cnp.PyArray_TYPE(to)
-    if not load:
-        half, wide = wide, half
-    if (not has_kernels(wide) or not PyArray_ISWRITEABLE(to) or not PyArray_ISBEHAVED_RO(source)
-            or not PyArray_ISBEHAVED_RO(to) or not PyArray_SAMESHAPE(source, to)
-            or not PyArray_IS_C_CONTIGUOUS(source) or not PyArray_IS_C_CONTIGUOUS(to) or extents_meet(source, to)):
+    given, wanted = type_of(cnp.PyArray_TYPE(source)), type_of(cnp.PyArray_TYPE(to))
+    load = given >= <int>FR_OWN_TYPES
+    if (given < 0 or wanted < 0 or (load and wanted >= <int>FR_OWN_TYPES and given != wanted)
+            or not PyArray_ISWRITEABLE(to) or not PyArray_ISBEHAVED_RO(source) or not PyArray_ISBEHAVED_RO(to)
+            or not PyArray_SAMESHAPE(source, to) or not _is_dense(source) or not _lie_alike(source, to)
+            or extents_meet(source, to)):
         return False
-    _move_all(_move_of(type_of(half), wide == cnp.NPY_DOUBLE, load), source, to)
+    if given == wanted:
+        memcpy(cnp.PyArray_DATA(to), cnp.PyArray_DATA(source), cnp.PyArray_NBYTES(source))
+    elif load or wanted >= <int>FR_OWN_TYPES:
+        half = given if load else wanted
+        _move_all(_move_of(half, FR_float64 in (given, wanted), load), source, to)
+    elif given == FR_float64:
+        _double_to_float(<const double *>cnp.PyArray_DATA(source), <float *>cnp.PyArray_DATA(to),
+                         cnp.PyArray_SIZE(source))
+    else:
+        _float_to_double(<const float *>cnp.PyArray_DATA(source), <double *>cnp.PyArray_DATA(to),
+                         cnp.PyArray_SIZE(source))
     return True
+
+
+cdef void _double_to_float(const double *x, float *y, Py_ssize_t n) noexcept:
+    cdef fr_guard caller = fr_guard_open()
+    for i in range(n):
+        y[i] = <float>x[i]
+    fr_guard_close(caller)
+
+
+cdef void _float_to_double(const float *x, double *y, Py_ssize_t n) noexcept:
+    cdef fr_guard caller = fr_guard_open()
+    for i in range(n):
+        y[i] = x[i]
+    fr_guard_close(caller)

@@ -6,7 +6,6 @@ from numpy.lib.array_utils import normalize_axis_index
 from fastrelu import _foreign
 from fastrelu._arguments import BLOCK as _PER_THREAD
 from fastrelu._arguments import blocks
-from fastrelu._kernels import copy_into
 
 cimport cython
 cimport numpy as cnp
@@ -27,7 +26,7 @@ from fastrelu._arguments cimport (
     _merged,
     _native,
     _parted,
-    _rounded,
+    _rounded_into,
     _takes,
     _without,
     as_axis,
@@ -62,6 +61,7 @@ from fastrelu._runtime cimport (
     check_held,
     check_whole,
     crew_of,
+    extents_meet,
     has_kernels,
     hold,
     keep,
@@ -214,9 +214,8 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
                 crew = crew_of(FR_MEDIUM, a)
                 found = _logsumexp_along(kernels, a, k, None if where is True else where, keepdims, mean, crew, NULL,
                                          name)
-                found = _rounded(found, dtype)
+                found = _rounded_into(out, found, dtype)
                 if out is not None:
-                    cnp.PyArray_CopyInto(out, found)
                     return out
                 return found if cnp.PyArray_NDIM(found) else found[()]
     # Conversions first: they may run the caller's code, which may change arrays that are converted already.
@@ -253,9 +252,8 @@ def logsumexp(RowKernels kernels not None, object x, object axis, object out, ob
         a, mask = _merged(a, axes), None if mask is None else _merged(mask, axes)
         found = _in_blocks(kernels, a, cnp.PyArray_NDIM(a) - 1, mask, False, mean, crew, &held, name, dtype)
         found = (<object>found).reshape(kept)
-    found = _rounded(found, result)
+    found = _rounded_into(target, found, result)
     if target is not None:
-        copy_into(target, found)
         return given
     if wrap is not None:
         return wrap(found)
@@ -275,7 +273,8 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
         if _is_flat(x, None, axis, out):
             dtype = cnp.PyArray_TYPE(<cnp.ndarray>x)
             if (_is_plain(grad, dtype) and (<object>grad).shape == (*(<object>x).shape[:-1], *(1,) * keepdims)
-                    and cnp.PyArray_NDIM(grad) and (out is None or not np.may_share_memory(grad, out))):
+                    and cnp.PyArray_NDIM(grad)
+                    and (out is None or not extents_meet(<cnp.ndarray>grad, <cnp.ndarray>out))):
                 check_whole(grad, name)
                 return _run_flat(kernels.of(dtype), FR_SOFTMAX, FR_MEDIUM, x, None, out, crew, grad, FR_MULTIPLIED)
     given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
@@ -328,10 +327,8 @@ def logsumexp_backward(RowKernels kernels not None, str name, object grad, objec
         y = _along(kernels, FR_SOFTMAX, False, a, None, None if mask is None else _merged(mask, axes),
                    cnp.PyArray_NDIM(a) - 1, y, dtype, crew, &held, None, None, g, FR_MULTIPLIED)
         y = _parted(y, axes, whole)
-    y = _rounded(y, result)
+    y = _rounded_into(target, y, result)
     if target is not None:
-        if y is not target:
-            copy_into(target, y)
         return given
     if wrap is not None:
         return wrap(y)

@@ -1,7 +1,5 @@
 """Rows of 16 bits, which each thread brings to the kernels in a room of its own, converted, and their results back."""
 
-import numpy as np
-
 from fastrelu._arguments import BLOCK as _PER_THREAD
 from fastrelu._row_kernels import names as _names
 
@@ -45,6 +43,7 @@ from fastrelu._runtime cimport (
     check_held,
     crew_of,
     dtype_of,
+    extents_meet,
     fr_guard,
     fr_guard_close,
     fr_guard_open,
@@ -379,7 +378,7 @@ cdef bint _is_at_once(tuple operands, cnp.ndarray out, int dtype) except -1:
     if not _takes(out, dtype):
         return False
     for x in operands:
-        if x is not None and not _same_place(x, out) and np.may_share_memory(x, out):
+        if x is not None and not _same_place(x, out) and extents_meet(<cnp.ndarray>x, out):
             return False
     return True
 

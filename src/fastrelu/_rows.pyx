@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from fastrelu import _core as _python_core, _foreign, _kernels
+from fastrelu import _core as _python_core, _foreign
 from fastrelu._arguments import BLOCK as _PER_THREAD
 from fastrelu._arguments import blocks
 from fastrelu._core import joint_dtype
@@ -29,7 +29,7 @@ from fastrelu._arguments cimport (
     _merged,
     _native,
     _parted,
-    _rounded,
+    _rounded_into,
     _same_place,
     _takes,
     _type_of,
@@ -86,6 +86,7 @@ from fastrelu._runtime cimport (
     Held,
     check_held,
     crew_of,
+    extents_meet,
     has_kernels,
     hold,
     keep,
@@ -281,10 +282,8 @@ cdef object _general(RowKernels kernels, int kind, bint backward, object x, obje
         y = _along(kernels, kind, backward, a, b, None if mask is None else _merged(mask, axes),
                    cnp.PyArray_NDIM(a) - 1, y, dtype, crew, &held, load, sink, one, finish)
         y = _parted(y, axes, whole)
-    y = _rounded(y, result)
+    y = _rounded_into(target, y, result)
     if target is not None:
-        if y is not target:
-            _kernels.copy_into(target, y)
         return given
     if wrap is not None:
         return wrap(y)
@@ -406,7 +405,7 @@ cdef int _run_block(RowKernels kernels, int kind, bint backward, cnp.ndarray a, 
     rows = _describe(&call, kernels.of(dtype), kind, backward, first, b, mask, axis, found, load, sink, factor, finish)
     _run(&call, _cost(kind, backward), rows, crew)
     if found is not y:
-        _kernels.copy_into(y, _rounded(found, cnp.PyArray_TYPE(y)))
+        _rounded_into(y, found, cnp.PyArray_TYPE(y))
     return 0
 
 
@@ -427,7 +426,7 @@ cdef cnp.ndarray _along(RowKernels kernels, int kind, bint backward, cnp.ndarray
         # All copies are made before anything is written, which may be read again or must stay if memory runs out.
         a, b = _native(a, dtype), None if b is None else _native(b, dtype)
         a, b, mask, sink = _unshared(a, y), _unshared(b, y), _unshared(mask, y), _unshared(sink, y)
-        if factor is not None and np.may_share_memory(factor, y):
+        if factor is not None and extents_meet(factor, y):
             factor = factor.copy()
     cdef bint one = factor is None or cnp.PyArray_NDIM(factor) == 0
     if copied and cnp.PyArray_TYPE(y) != dtype and _run_parts(kernels, kind, backward, a, b, mask, axis, y, dtype, held,
@@ -580,7 +579,7 @@ def backward_loaded(RowKernels kernels not None, str name, int kind, cnp.ndarray
         sinks = spread(name, "sink", load.sink, dtype, kept)
         dsinks = np.zeros(kept, x.dtype)
     if (len(axes) != 1 or not _takes(y, dtype) or not PyArray_SAMESHAPE(y, x) or not PyArray_ISWRITEABLE(y)
-            or np.may_share_memory(x, y) or np.may_share_memory(grad, y)):
+            or extents_meet(x, y) or extents_meet(grad, y)):
         y = None
     axis = axes[0] if len(axes) == 1 else cnp.PyArray_NDIM(x) - len(axes)
     if len(axes) != 1:

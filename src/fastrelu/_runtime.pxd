@@ -206,6 +206,8 @@ cdef void extent(cnp.ndarray array, char **low, char **high) noexcept
 cdef inline bint extents_meet(cnp.ndarray x, cnp.ndarray y) noexcept:
     """Might they share memory?"""
     cdef char *ends[4]
+    if cnp.PyArray_SIZE(x) == 0 or cnp.PyArray_SIZE(y) == 0:
+        return False
     extent(x, &ends[0], &ends[1])
     extent(y, &ends[2], &ends[3])
     return ends[0] < ends[3] and ends[2] < ends[1]

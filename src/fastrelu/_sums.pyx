@@ -204,7 +204,7 @@ cdef tuple _joint_shape(Learned learned, list arrays):
 
 cdef bint _is_apart(cnp.ndarray dx, cnp.ndarray operand, bint data):
     """Is it disjoint from dx, or exactly dx where that does no harm?"""
-    if not np.may_share_memory(dx, operand):
+    if not _runtime.extents_meet(dx, operand):
         return True
     return (data and cnp.PyArray_DATA(dx) == cnp.PyArray_DATA(operand) and np.shape(dx) == np.shape(operand)
             and dx.strides == operand.strides)
