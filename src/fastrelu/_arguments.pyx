@@ -14,7 +14,7 @@ from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
 from libc.math cimport isfinite
 
 from fastrelu._core cimport _number, as_target
-from fastrelu._kernels cimport NEITHER, _is_half, _put, class_of_dtype, computed_type, narrowed, widened
+from fastrelu._kernels cimport NEITHER, _is_half, _put, _to_float, class_of_dtype, computed_type, narrowed, widened
 from fastrelu._numpy cimport PyArray_ISBEHAVED_RO, PyArray_ISWRITEABLE, PyArray_IS_C_CONTIGUOUS, PyArray_SAMESHAPE
 from fastrelu._runtime cimport Crew, FR_CREW_SMALL, crew_for, dtype_of, extents_meet, has_kernels, precision_here
 
@@ -65,7 +65,8 @@ cdef cnp.ndarray _rounded(cnp.ndarray y, int result):
         found = cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(y), cnp.PyArray_DIMS(y), cnp.NPY_FLOAT)
     else:
         found = np.empty_like(y, np.float32)
-    _put(found, y)  # NumPy would warn of numbers that are too large
+    # NumPy would warn of numbers that are too large.
+    _to_float(<const double *>cnp.PyArray_DATA(y), <float *>cnp.PyArray_DATA(found), cnp.PyArray_SIZE(y))
     return found
 
 

@@ -112,6 +112,7 @@ cdef cnp.ndarray widened(cnp.ndarray x, int dtype)
 cdef cnp.ndarray narrowed(cnp.ndarray x, int dtype)
 cdef bint _is_dense(cnp.ndarray x)
 cdef bint _put(object target, object x) except -1
+cdef void _to_float(const double *x, float *y, Py_ssize_t n) noexcept
 
 # The driver, whose functions are linked into _kernels alone; kernels/drive.h says what they do.
 cdef struct Driver:

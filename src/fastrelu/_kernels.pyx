@@ -498,22 +498,20 @@ cdef bint _put(object target, object x) except -1:
         half = given if load else wanted
         _move_all(_move_of(half, FR_float64 in (given, wanted), load), source, to)
     elif given == FR_float64:
-        _double_to_float(<const double *>cnp.PyArray_DATA(source), <float *>cnp.PyArray_DATA(to),
-                         cnp.PyArray_SIZE(source))
+        _to_float(<const double *>cnp.PyArray_DATA(source), <float *>cnp.PyArray_DATA(to), cnp.PyArray_SIZE(source))
     else:
-        _float_to_double(<const float *>cnp.PyArray_DATA(source), <double *>cnp.PyArray_DATA(to),
-                         cnp.PyArray_SIZE(source))
+        _to_double(<const float *>cnp.PyArray_DATA(source), <double *>cnp.PyArray_DATA(to), cnp.PyArray_SIZE(source))
     return True
 
 
-cdef void _double_to_float(const double *x, float *y, Py_ssize_t n) noexcept:
+cdef void _to_float(const double *x, float *y, Py_ssize_t n) noexcept:
     cdef fr_guard caller = fr_guard_open()
     for i in range(n):
         y[i] = <float>x[i]
     fr_guard_close(caller)
 
 
-cdef void _float_to_double(const float *x, double *y, Py_ssize_t n) noexcept:
+cdef void _to_double(const float *x, double *y, Py_ssize_t n) noexcept:
     cdef fr_guard caller = fr_guard_open()
     for i in range(n):
         y[i] = x[i]

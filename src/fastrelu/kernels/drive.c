@@ -216,8 +216,8 @@ static void fr_copy_box(const fr_plan *plan, int operand, char *at, const ptrdif
 /* --- Elements under a mask --- */
 
 /* FR_CHUNK: bytes of a mask that are skipped at once where all are 0; so many are looked at to guess what is true.
- * FR_FAR_APART: as many times as many elements from the first true one to the last, and they are computed by
- * themselves. */
+ * FR_FAR_APART: if there are fewer true ones in a box, or this many bytes for each from the first to the last, even a
+ * cheap function computes them by themselves, because they lie in lines of their own. */
 enum { FR_MASK_WORD = 8, FR_CHUNK = 64, FR_FAR_APART = 8 };
 #define FR_ALL_TRUE 0x0101010101010101u
 
@@ -262,6 +262,18 @@ static ptrdiff_t fr_first_true(const char *mask, ptrdiff_t n) {
     for (; i < n; i++)
         if (mask[i]) return i;
     return n;
+}
+
+/* The same from behind: the end of what is not all 0, or 0. */
+static ptrdiff_t fr_last_true(const char *mask, ptrdiff_t n) {
+    for (; n >= FR_CHUNK; n -= FR_CHUNK) {
+        uint64_t any = 0;
+        for (int k = 0; k < FR_CHUNK; k += FR_MASK_WORD) any |= fr_word(mask + n - FR_CHUNK + k);
+        if (any) return n;
+    }
+    for (; n > 0; n--)
+        if (mask[n - 1]) return n;
+    return 0;
 }
 
 /* Lists the places of the true bytes from place i on; returns how many there are. No branch follows a single byte: a
@@ -771,13 +783,16 @@ FR_MASK_APART void fr_look(const fr_plan *plan, int few, char *at, const ptrdiff
         found->some = fr_list_true(found->mask, first, n, found->place);
         found->absent = !found->some;
         if (found->some > n / 2 && found->some * FR_CHUNK > n * few) found->some = 0; /* the guess was wrong */
-    } else if (guess == 0 && plan->inner == 1) {
+    } else if (guess <= 1 && plan->inner == 1) {
         const ptrdiff_t some = fr_list_true(found->mask, first, n, found->place);
         found->absent = !some;
         if (!some) return;
         found->from = found->place[0];
         found->to = found->place[some - 1] + 1;
-        if (found->to - found->from >= some * FR_FAR_APART) found->some = some;
+        if (some < FR_FAR_APART || found->to - found->from >= some * FR_FAR_APART) found->some = some;
+    } else if (guess < FR_CHUNK / 2 && plan->inner == 1) {
+        found->from = fr_first_true(found->mask, n);
+        found->to = fr_last_true(found->mask, n);
     }
 }
 
