@@ -158,11 +158,17 @@ FR_INLINE store FN(max_of)(const store *x, ptrdiff_t n, int lanes, int flip) {
     for (int j = 0; j < lanes; j++) m[j] = -(store)INFINITY;
     for (ptrdiff_t i = 0; i + lanes <= n; i += lanes) FN(max_step)(m, x + i, lanes, flip);
     FN(max_step)(m, x + n - lanes, lanes, flip);
-    for (int w = lanes / 2; w >= 8; w /= 2)
-        for (int j = 0; j < w; j++) m[j] = m[j + w] > m[j] ? m[j + w] : m[j];
-    store most = m[0];
-    for (int j = 1; j < (lanes < 8 ? lanes : 8); j++) most = m[j] > most ? m[j] : most;
-    return most;
+    if (lanes == 1) return m[0];
+    /* in registers: a loop over the width of what is left goes through memory, and a row waits for it */
+    store sixteen[16], eight[8], four[4];
+    if (lanes == FR_MAX_LANES)
+        for (int j = 0; j < 16; j++) sixteen[j] = m[j + 16] > m[j] ? m[j + 16] : m[j];
+    for (int j = 0; j < 8; j++)
+        if (lanes == FR_MAX_LANES) eight[j] = sixteen[j + 8] > sixteen[j] ? sixteen[j + 8] : sixteen[j];
+        else eight[j] = m[j];
+    for (int j = 0; j < 4; j++) four[j] = eight[j + 4] > eight[j] ? eight[j + 4] : eight[j];
+    for (int j = 0; j < 2; j++) four[j] = four[j + 2] > four[j] ? four[j + 2] : four[j];
+    return four[1] > four[0] ? four[1] : four[0];
 }
 FR_INLINE store FN(row_max)(const store *x, ptrdiff_t n, int flip) {
     return n >= FR_MAX_LANES ? FN(max_of)(x, n, FR_MAX_LANES, flip)
