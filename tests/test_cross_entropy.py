@@ -447,3 +447,18 @@ def test_as_pytorch(shape: tuple[int, ...], kind: str, options: dict[str, Any], 
     theirs.sum().backward()
     np.testing.assert_allclose(loss, theirs.detach().numpy(), rtol=1e-12)
     np.testing.assert_allclose(grad, x.grad.numpy(), rtol=1e-10, atol=1e-14)
+
+
+@each_dtype
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_weights_in_the_memory_of_the_gradient(dtype: str, smoothing: float) -> None:
+    """Of one row, the weights may be where its gradient is written: they are read before."""
+    x = np.array([0.3, -2.0, 1.5], dtype)
+    for label in (0, 2):
+        weight = np.array([0.5, 2.0, 0.25], dtype)
+        options: dict[str, Any] = {"label_smoothing": smoothing, "reduction": "none", "axis": 0}
+        expected = fr.cross_entropy_value_and_grad(x, label, weight=weight, **options)
+        loss, grad = fr.cross_entropy_value_and_grad(x, label, weight=weight, out=weight, **options)
+        assert grad is weight
+        assert_same_bits(loss, expected[0])
+        assert_same_bits(grad, expected[1])

@@ -883,6 +883,19 @@ def test_gradients_with_options(half: np.dtype[Any]) -> None:
         assert_same_bits(fr.gumbel_softmax_backward_from_output(grad, y, tau=0.3), expected)
 
 
+@each_half
+@pytest.mark.parametrize("byte", ["?", "i1", "u1"])
+def test_gumbel_gradients_of_bytes(half: np.dtype[Any], byte: str) -> None:
+    """Bytes next to 16 bits give 16 bits, on either side, as in the other gradients."""
+    wide, bits = numbers_of(40, np.dtype("f4"), 1).reshape(5, 8), (np.arange(40).reshape(5, 8) % 3 == 0).astype(byte)
+    with np.errstate(all="ignore"):
+        values = wide.astype(half)
+    for grad, y in ((values, bits), (bits, values)):
+        found = fr.gumbel_softmax_backward_from_output(grad, y, tau=1.0)
+        assert_same_bits(found, fr.softmax_backward_from_output(grad, y))
+        assert found.dtype == half
+
+
 # --- Copies -----------------------------------------------------------------------------------------------------------
 
 

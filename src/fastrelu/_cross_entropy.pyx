@@ -220,9 +220,12 @@ def cross_entropy(RowKernels kernels not None, object logits, object labels, obj
         if result == dtype and _takes(destination, dtype):
             grad = destination
             x = _unshared(x, grad)
+            given = _unshared(given, grad)
+            # These are read again when gradients are written.
             if probabilities is not None and extents_meet(probabilities, grad):
-                probabilities = probabilities.copy()  # they are read again when gradients are written
-            given, weights = _unshared(given, grad), _unshared(weights, grad)
+                probabilities = probabilities.copy()
+            if weights is not None and extents_meet(weights, grad):
+                weights = weights.copy()
         else:
             grad = np.empty_like(x)
 
