@@ -616,7 +616,7 @@ def statistics(d: Draw) -> Call:
         ends = (np.where(some, end, np.nan).astype("f8") for end in (least + 0, 0 - most))
         scale = np.abs(wide).max(initial=0)
         known = some & (scale < 1e140)  # squares of larger numbers overflow, as in NumPy
-        moments = ((mean.reshape(some.shape), scale), (square, scale**2))
+        moments = ((mean.reshape(some.shape), scale), (square, scale**2 + 1e-300))  # squares below that underflow
         return (
             *(c.sum(rest) for c in counts),
             *ends,
