@@ -896,6 +896,29 @@ def test_gumbel_gradients_of_bytes(half: np.dtype[Any], byte: str) -> None:
         assert found.dtype == half
 
 
+def test_rows_that_do_not_fill_the_last_part() -> None:
+    """Rows of any length and number, of which a thread converts some at a time: what it needs for that fits its room.
+
+    In a process of its own, which the system ends where the memory behind a room has been written.
+    """
+    run_python("""if True:
+        import itertools
+        import numpy as np, fastrelu as fr
+        for level, threads, n in itertools.product(("fast", "accurate"), (1, 2), (1, 2, 3, 4, 5, 8, 16, 17, 40)):
+            wide, whole = ("f8" if level == "accurate" else "f4"), 8192 // n - 8192 // n % 16
+            for rest in (1, 3, 4, 7, 8, 15, 16, 17, 31):
+                x = np.random.default_rng(rest).standard_normal((2 * whole + rest, n)).astype("f2")
+                grad = x[::-1].copy()
+                for name in ("softmax", "log_softmax", "softmin", "hardmax", "sparsemax"):
+                    forward, backward = getattr(fr, name), getattr(fr, name + "_backward_from_output")
+                    with fr.precision(level), fr.threads(threads):
+                        y, expected = forward(x), forward(x.astype(wide)).astype("f2")
+                        assert y.tobytes() == expected.tobytes(), (name, level, n, rest)
+                        dx, expected = backward(grad, y), backward(grad.astype(wide), y.astype(wide)).astype("f2")
+                        assert dx.tobytes() == expected.tobytes(), (name, level, n, rest)
+    """)
+
+
 # --- Copies -----------------------------------------------------------------------------------------------------------
 
 

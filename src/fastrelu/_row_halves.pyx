@@ -105,17 +105,17 @@ cdef void _half_share(const void *what, long share, long shares, int part) noexc
     cdef char *room = job.rooms + part * job.room
     cdef Py_ssize_t parts = (job.rows + job.at_once - 1) // job.at_once, size = 2 * job.n
     cdef Py_ssize_t row = parts * share // shares * job.at_once
-    cdef Py_ssize_t stop = min(parts * (share + 1) // shares * job.at_once, job.rows)
+    cdef Py_ssize_t stop = min(parts * (share + 1) // shares * job.at_once, job.rows), rows
     cdef fr_guard caller = fr_guard_open()
     cdef int k
-    _set_halves(&call, job, room)
+    _set_halves(&call, job, room)  # and as many rows in the last part: a call on fewer may need a larger room
     while row < stop:
-        call.shape[0] = min(job.at_once, stop - row)
+        rows = min(job.at_once, stop - row)
         for k in range(job.inputs):
-            job.widen(job.given[k] + row * size, room + k * job.place, call.shape[0] * job.n)
-        _run_here(&call, call.shape[0], room + job.inputs * job.place)
-        job.narrow(room, job.out + row * size, call.shape[0] * job.n)
-        row += call.shape[0]
+            job.widen(job.given[k] + row * size, room + k * job.place, rows * job.n)
+        _run_here(&call, rows, room + job.inputs * job.place)
+        job.narrow(room, job.out + row * size, rows * job.n)
+        row += rows
     fr_guard_close(caller)
 
 
