@@ -42,6 +42,7 @@ from fastrelu._kernels cimport (
     _FORMATS,
     _format,
     _is_dense,
+    _lie_alike,
     _moved,
     class_of_dtype,
     drive,
@@ -173,14 +174,6 @@ def empty_like(cnp.ndarray x not None, cnp.dtype dtype=None):
     return np.empty_like(x, dtype)
 
 
-cdef bint _same_strides(cnp.ndarray x, cnp.ndarray y):
-    cdef int axis
-    for axis in range(cnp.PyArray_NDIM(x)):
-        if cnp.PyArray_STRIDE(x, axis) != cnp.PyArray_STRIDE(y, axis):
-            return False
-    return True
-
-
 cdef int _why_not_alike(cnp.ndarray x, cnp.ndarray y):
     """0 if element i of the memory of one belongs to element i of the other; x is dense."""
     if not PyArray_SAMESHAPE(x, y):
@@ -189,7 +182,7 @@ cdef int _why_not_alike(cnp.ndarray x, cnp.ndarray y):
         return 0 if PyArray_IS_C_CONTIGUOUS(y) else OTHER_LAYOUT
     if PyArray_IS_F_CONTIGUOUS(x):
         return 0 if PyArray_IS_F_CONTIGUOUS(y) else OTHER_LAYOUT
-    return 0 if _same_strides(x, y) else OTHER_LAYOUT
+    return 0 if _lie_alike(x, y) else OTHER_LAYOUT
 
 
 cdef int _why_not_second(object value, cnp.ndarray x, int dtype) noexcept:

@@ -111,6 +111,7 @@ cdef cnp.ndarray _moved(cnp.ndarray x, int dtype, bint load, fr_move store=*)
 cdef cnp.ndarray widened(cnp.ndarray x, int dtype)
 cdef cnp.ndarray narrowed(cnp.ndarray x, int dtype)
 cdef bint _is_dense(cnp.ndarray x)
+cdef bint _lie_alike(cnp.ndarray x, cnp.ndarray y) noexcept
 cdef bint _put(object target, object x) except -1
 cdef void _to_float(const double *x, float *y, Py_ssize_t n) noexcept
 

@@ -907,12 +907,9 @@ def gumbel_softmax_backward_from_output(
     tau = _temperature(tau)
     name = "gumbel_softmax_backward_from_output"
     _foreign.refuse(name, grad=grad, y=y, out=out)
-    given = grad, y
-    grad, y = real = as_real(name, grad), as_real(name, y)
-    if {grad.dtype.itemsize, y.dtype.itemsize} == {2, 4}:  # next to 16 bits, bytes have 16: every type holds them
-        half = grad.dtype if grad.dtype.itemsize == 2 else y.dtype
-        pairs = zip(given, real, strict=True)
-        grad, y = (a.astype(half) if np.asarray(array).dtype.itemsize == 1 else a for array, a in pairs)
+    real = as_real(name, grad), as_real(name, y)
+    # Arrays as they are given: bytes next to 16 bits are no wider than these.
+    grad, y = (v if type(v) is np.ndarray else array for v, array in zip((grad, y), real, strict=True))
     return from_output(_rows, _SOFTMAX, grad, y, axis, out, tau, True)
 
 

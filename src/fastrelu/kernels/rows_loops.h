@@ -159,7 +159,8 @@ FR_INLINE store FN(max_of)(const store *x, ptrdiff_t n, int lanes, int flip) {
     for (ptrdiff_t i = 0; i + lanes <= n; i += lanes) FN(max_step)(m, x + i, lanes, flip);
     FN(max_step)(m, x + n - lanes, lanes, flip);
     if (lanes == 1) return m[0];
-    /* in registers: a loop over the width of what is left goes through memory, and a row waits for it */
+    /* A step for each width, in registers: GCC takes a loop over widths through memory, or one element at a time, and
+     * the row waits for it. */
     store sixteen[16], eight[8], four[4];
     if (lanes == FR_MAX_LANES)
         for (int j = 0; j < 16; j++) sixteen[j] = m[j + 16] > m[j] ? m[j + 16] : m[j];
